@@ -1,0 +1,4 @@
+//! An embedded Lua runtime for benchmark campaigns on clusters.
+
+pub mod model;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The `harness` executable.
+
+fn main() {}

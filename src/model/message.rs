@@ -1,0 +1,223 @@
+//! What the processes say to each other. Frames hold batches of these; see `wire`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Attempt, CompileSpec, ExecSpec, Hash, MeasureSpec, Outcome, SlotId, TaskId, WorkerId};
+
+/// Raised with every change of a message: root and workers must agree.
+pub const PROTOCOL: u32 = 1;
+
+/// Artefacts travel in pieces of at most this many bytes.
+pub const CHUNK_BYTES: usize = 256 * 1024;
+
+/// What a worker tells of itself first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Must equal [`PROTOCOL`].
+    pub protocol: u32,
+    /// Identifies the executable: root and workers must run the same.
+    pub build: String,
+    /// `gethostname`.
+    pub host: String,
+    /// Its process.
+    pub pid: u32,
+    /// Cores it may use (its affinity mask).
+    pub cores: u32,
+    /// Memory of the node, B.
+    pub memory_bytes: u64,
+}
+
+/// What the root answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The worker's number.
+    pub worker: WorkerId,
+    /// Slots it offers.
+    pub slots: u16,
+    /// Folder of the campaign script.
+    pub campaign_dir: String,
+    /// Seconds between signs of life.
+    pub heartbeat_s: f64,
+    /// Seed of the campaign.
+    pub seed: u64,
+    /// Set for every task, on top of the scrubbed environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// Work for the keeper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Work {
+    /// Run once.
+    Exec(ExecSpec),
+    /// Build.
+    Compile(CompileSpec),
+    /// Time repeatedly.
+    Measure(MeasureSpec),
+}
+
+/// An attempt at a task of the keeper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Seconds to its forced end.
+    pub timeout: Option<f64>,
+    /// Cores it was given.
+    pub cores: u32,
+    /// What to do.
+    pub work: Work,
+}
+
+/// What a future inside a call's arguments became.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum DepValue {
+    /// A call's values, in the encoding of `script::raw`.
+    Values(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// A build's artefact: becomes its path on the node.
+    Artefact(Hash),
+    /// Any other record (or any, with `accept_failed`).
+    Record(Box<Outcome>),
+}
+
+/// A call for a slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallTask {
+    /// The task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Seconds to its forced end.
+    pub timeout: Option<f64>,
+    /// Function and arguments, in the encoding of `script::raw`.
+    #[serde(with = "serde_bytes")]
+    pub payload: Vec<u8>,
+    /// The results its arguments refer to.
+    pub deps: Vec<(TaskId, DepValue)>,
+}
+
+/// Root to worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Answer to hello.
+    Welcome(Welcome),
+    /// Hand this to the keeper.
+    Run(Box<Run>),
+    /// Hand this to a slot.
+    Call(CallTask),
+    /// Bytecode, before the first call that needs it.
+    Code(Hash, #[serde(with = "serde_bytes")] Vec<u8>),
+    /// Give this call back if it has not begun.
+    Recall(TaskId, Attempt),
+    /// End this attempt now.
+    Kill(TaskId, Attempt),
+    /// The next task needs this artefact (bytes): answer `Have` or `Want`.
+    Offer(Hash, u64),
+    /// Send me this artefact.
+    Want(Hash),
+    /// A piece of an artefact: content, offset, bytes, is it the last?
+    Chunk(Hash, u64, #[serde(with = "serde_bytes")] Vec<u8>, bool),
+    /// Source of a module (chunk name and text), or why there is none.
+    Module(String, Result<(String, serde_bytes::ByteBuf), String>),
+    /// Poll rarely (true) while a measurement has the node.
+    Quiet(bool),
+    /// Close down.
+    Retire,
+}
+
+/// Worker to root.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// First message.
+    Hello(Hello),
+    /// The keeper is up: work may come.
+    Ready,
+    /// The attempt has begun.
+    Started(TaskId, Attempt),
+    /// The attempt has ended.
+    Done(TaskId, Attempt, Box<Outcome>),
+    /// The call had not begun and will not.
+    Recalled(TaskId, Attempt),
+    /// The artefact is in my store.
+    Have(Hash),
+    /// Send me this artefact.
+    Want(Hash),
+    /// I do not have it, and why.
+    Gone(Hash, String),
+    /// A piece of an artefact.
+    Chunk(Hash, u64, #[serde(with = "serde_bytes")] Vec<u8>, bool),
+    /// A slot requires this module.
+    NeedModule(String),
+    /// A sign of life.
+    Alive,
+    /// I cannot go on, and why.
+    Dying(String),
+}
+
+/// Worker to keeper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToKeeper {
+    /// Once, first.
+    Setup(Welcome),
+    /// Begin this attempt.
+    Run(Box<Run>),
+    /// End this attempt now.
+    Kill(TaskId, Attempt),
+    /// Start a slot process; its socket and its gate come with this message, in this order.
+    StartSlot(SlotId),
+    /// Kill a slot process and all it started.
+    KillSlot(SlotId),
+}
+
+/// Keeper to worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromKeeper {
+    /// Work may come.
+    Ready,
+    /// The attempt has begun.
+    Started(TaskId, Attempt),
+    /// The attempt has ended.
+    Done(TaskId, Attempt, Box<Outcome>),
+    /// A slot process ended: exit code or signal, and for people what happened.
+    SlotEnded(SlotId, Option<i32>, Option<i32>),
+}
+
+/// What a slot must know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlotInit {
+    /// Number of its worker.
+    pub worker: WorkerId,
+    /// Its own number.
+    pub slot: SlotId,
+    /// `gethostname`.
+    pub host: String,
+    /// Folder of the campaign script.
+    pub campaign_dir: String,
+    /// Folder of the node's artefacts.
+    pub store_dir: String,
+    /// Seed of the campaign.
+    pub seed: u64,
+}
+
+/// Worker to slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToSlot {
+    /// Once, first.
+    Init(SlotInit),
+    /// Run this.
+    Call(CallTask),
+    /// Bytecode, before the first call that needs it.
+    Code(Hash, #[serde(with = "serde_bytes")] Vec<u8>),
+    /// Answer to `NeedModule`.
+    Module(String, Result<(String, serde_bytes::ByteBuf), String>),
+}
+
+/// Slot to worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromSlot {
+    /// The call ended.
+    Done(TaskId, Attempt, Box<Outcome>),
+    /// `require` of a module that is not here yet.
+    NeedModule(String),
+}

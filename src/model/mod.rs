@@ -1,0 +1,25 @@
+//! Plain data that every room speaks: ids, tasks, outcomes, messages and keys.
+//!
+//! Nothing here does I/O, knows a clock or imports another room. What crosses a process boundary or
+//! enters the journal is defined here and nowhere else.
+
+mod id;
+mod key;
+mod message;
+mod outcome;
+mod task;
+
+pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
+pub use key::{Recipe, recipe_key};
+pub use message::{
+    CHUNK_BYTES, CallTask, DepValue, FromKeeper, FromSlot, FromWorker, Hello, PROTOCOL, Run, SlotInit,
+    ToKeeper, ToSlot, ToWorker, Welcome, Work,
+};
+pub use outcome::{
+    CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, MeasureResult, Metric, Outcome, Phase,
+    RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
+};
+pub use task::{
+    Arg, Better, CommandSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, MeasureSpec, MetricSpec,
+    Placement, Sink, Stdin, TaskOptions, VerifySpec,
+};

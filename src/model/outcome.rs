@@ -1,0 +1,395 @@
+//! How tasks end. A crash is never a number: figures exist only beside `Status::Ok`, or as the samples
+//! taken before a measurement failed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Better, Hash};
+
+/// How a task ended, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It did what was asked.
+    Ok,
+    /// A called function raised an error.
+    Error,
+    /// The program ended with a code that is not among the accepted ones.
+    NonzeroExit,
+    /// A signal ended the program.
+    Signal,
+    /// It ran into its time limit and was killed.
+    Timeout,
+    /// The kernel killed it for memory, with the kernel's evidence.
+    Oom,
+    /// The output was not what `verify` demands.
+    VerifyFailed,
+    /// A metric was not in the output.
+    MetricMissing,
+    /// The program could not be started.
+    SpawnFailed,
+    /// The compiler refused.
+    CompileFailed,
+    /// What it needs could not be prepared.
+    SetupFailed,
+    /// The request cannot be met here.
+    Refused,
+    /// A search gave it up.
+    Pruned,
+    /// Its worker was lost.
+    LostWorker,
+    /// The script or the user cancelled it.
+    Cancelled,
+    /// A task it depends on failed.
+    Skipped,
+}
+
+impl Status {
+    /// The word the script and the journal use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Error => "error",
+            Status::NonzeroExit => "nonzero_exit",
+            Status::Signal => "signal",
+            Status::Timeout => "timeout",
+            Status::Oom => "oom",
+            Status::VerifyFailed => "verify_failed",
+            Status::MetricMissing => "metric_missing",
+            Status::SpawnFailed => "spawn_failed",
+            Status::CompileFailed => "compile_failed",
+            Status::SetupFailed => "setup_failed",
+            Status::Refused => "refused",
+            Status::Pruned => "pruned",
+            Status::LostWorker => "lost_worker",
+            Status::Cancelled => "cancelled",
+            Status::Skipped => "skipped",
+        }
+    }
+}
+
+/// How one task ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// In one word.
+    pub status: Status,
+    /// Why, for people; always there unless the status is `ok`.
+    pub reason: Option<String>,
+    /// The node it ran on; empty if it never ran.
+    pub host: String,
+    /// What it produced.
+    pub detail: Detail,
+    /// Seconds it occupied its slot.
+    pub elapsed_s: f64,
+}
+
+impl Outcome {
+    /// An outcome without a result.
+    pub fn failed(status: Status, reason: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: Some(reason.into()),
+            host: String::new(),
+            detail: Detail::None,
+            elapsed_s: 0.0,
+        }
+    }
+
+    /// Did it do what was asked?
+    pub fn ok(&self) -> bool {
+        self.status == Status::Ok
+    }
+}
+
+/// What a task produced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    /// Nothing: it never ran, or was lost.
+    None,
+    /// A call's values.
+    Call(CallReturn),
+    /// A call's error.
+    CallError(Box<CallError>),
+    /// A run of a program.
+    Exec(Box<RunResult>),
+    /// A build.
+    Compile(Box<CompileResult>),
+    /// A measurement.
+    Measure(Box<MeasureResult>),
+}
+
+/// What a called function returned, encoded by the slot for the root.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallReturn {
+    /// The values, in the encoding of `script::raw`.
+    #[serde(with = "serde_bytes")]
+    pub values: Vec<u8>,
+    /// Code the values contain that the root did not issue: hash and bytecode.
+    pub codes: Vec<(Hash, serde_bytes::ByteBuf)>,
+    /// The first value as text, when it is a string or a number (for use as a command's argument).
+    pub text: Option<serde_bytes::ByteBuf>,
+}
+
+/// The error a called function raised.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallError {
+    /// What `tostring` makes of it.
+    pub message: String,
+    /// Frames of the campaign's own files on the slot.
+    pub traceback: String,
+    /// The error value itself, encoded like a return value, if it can be shipped.
+    pub value: Option<CallReturn>,
+}
+
+/// One run of a program, as `wait4` tells it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunResult {
+    /// Exit code, if it exited.
+    pub exit_code: Option<i32>,
+    /// Number of the signal that ended it, if one did.
+    pub signal: Option<i32>,
+    /// Standard output, cut in the middle when longer than the limit.
+    #[serde(with = "serde_bytes")]
+    pub stdout: Vec<u8>,
+    /// Standard error, likewise.
+    #[serde(with = "serde_bytes")]
+    pub stderr: Vec<u8>,
+    /// Bytes it wrote to standard output, kept or not.
+    pub stdout_bytes: u64,
+    /// Bytes it wrote to standard error, kept or not.
+    pub stderr_bytes: u64,
+    /// Times and memory.
+    pub usage: Usage,
+    /// Files brought back: path and content.
+    pub outputs: BTreeMap<String, Hash>,
+    /// What it was started as.
+    pub argv: Vec<String>,
+    /// Processes it left behind and that were killed.
+    pub leftovers: u32,
+}
+
+/// What the kernel accounts to one run (`wait4` of that child alone).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// CLOCK_MONOTONIC from just before the start to the end, s.
+    pub wall_s: f64,
+    /// CPU in user mode, s.
+    pub user_s: f64,
+    /// CPU in the kernel, s.
+    pub sys_s: f64,
+    /// Largest resident set, B.
+    pub maxrss_bytes: u64,
+    /// Page faults without I/O.
+    pub minflt: u64,
+    /// Page faults with I/O.
+    pub majflt: u64,
+    /// Voluntary context switches.
+    pub nvcsw: u64,
+    /// Involuntary context switches.
+    pub nivcsw: u64,
+    /// Blocks of 512 B read.
+    pub inblock: u64,
+    /// Blocks of 512 B written.
+    pub oublock: u64,
+}
+
+/// Where a build came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheUse {
+    /// The cache was not asked.
+    #[default]
+    Off,
+    /// Built now.
+    Miss,
+    /// An earlier build's artefact.
+    Hit,
+    /// An earlier build's failure.
+    Negative,
+}
+
+/// A build.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CompileResult {
+    /// The artefact's content, if there is one.
+    pub artefact: Option<Hash>,
+    /// Its size, B.
+    pub artefact_bytes: u64,
+    /// What the compiler said.
+    pub diagnostics: String,
+    /// Where it came from.
+    pub cache: CacheUse,
+    /// Seconds the build took (when it was made, if it came from the cache).
+    pub wall_s: f64,
+    /// What was run.
+    pub argv: Vec<String>,
+    /// Path and version line of the compiler.
+    pub compiler: String,
+    /// Settled from compiler, headers, CPU model.
+    pub content_key: Option<Hash>,
+    /// Exit code of the compiler, if it exited.
+    pub exit_code: Option<i32>,
+    /// Signal that ended the compiler, if one did.
+    pub signal: Option<i32>,
+}
+
+/// Is a run counted?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Recorded, not counted.
+    Warmup,
+    /// Counted.
+    Sample,
+}
+
+/// One timed run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Is it counted?
+    pub phase: Phase,
+    /// Seconds since the measurement began.
+    pub t_start_s: f64,
+    /// Times and memory.
+    pub usage: Usage,
+    /// The figures the program printed.
+    pub metrics: BTreeMap<String, f64>,
+    /// The content of its standard output, where it was verified.
+    pub output_hash: Option<Hash>,
+}
+
+/// Why sampling ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The interval is as narrow as asked.
+    Precise,
+    /// `max_runs` reached.
+    MaxRuns,
+    /// `max_time` reached.
+    MaxTime,
+    /// `runs` was given.
+    Fixed,
+    /// A run failed.
+    Failed,
+}
+
+impl StopReason {
+    /// The word the script and the journal use.
+    pub fn word(self) -> &'static str {
+        match self {
+            StopReason::Precise => "precise",
+            StopReason::MaxRuns => "max_runs",
+            StopReason::MaxTime => "max_time",
+            StopReason::Fixed => "fixed",
+            StopReason::Failed => "failed",
+        }
+    }
+}
+
+/// An interval of the median from order statistics (measure.md §2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end, in the unit of the samples.
+    pub lo: f64,
+    /// Upper end.
+    pub hi: f64,
+    /// Level it is reported at (0.95).
+    pub level: f64,
+    /// Exact level of the ranks used, for a fixed n.
+    pub exact_level: f64,
+}
+
+/// A summary of the counted samples of one metric, in the metric's unit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Samples.
+    pub n: u32,
+    /// Smallest.
+    pub min: f64,
+    /// 5th percentile.
+    pub p05: f64,
+    /// First quartile.
+    pub q1: f64,
+    /// Median.
+    pub median: f64,
+    /// Third quartile.
+    pub q3: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// Largest.
+    pub max: f64,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Standard deviation of the sample (n − 1).
+    pub sd: f64,
+    /// Median absolute deviation from the median, unscaled.
+    pub mad: f64,
+    /// Interval of the median; none below 7 samples.
+    pub ci: Option<Interval>,
+    /// Largest distance of the interval's ends from the median, relative to it.
+    pub rel_half_width: Option<f64>,
+}
+
+/// A figure the program printed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Unit, for people.
+    pub unit: Option<String>,
+    /// Which direction is an improvement.
+    pub better: Better,
+    /// One value a counted sample.
+    pub value: Vec<f64>,
+    /// Their summary.
+    pub stats: Summary,
+}
+
+/// What `verify` found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VerifyResult {
+    /// `ok`, `failed` or `none` (nothing was asked).
+    pub status: String,
+    /// What was compared.
+    pub method: String,
+    /// Largest absolute difference of two numbers, for a reference.
+    pub max_abs_err: Option<f64>,
+}
+
+/// A measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeasureResult {
+    /// All runs, in order.
+    pub samples: Vec<Sample>,
+    /// Summary of the objective over the counted samples; none unless the status is `ok`.
+    pub stats: Option<Summary>,
+    /// The figures the program printed.
+    pub metrics: BTreeMap<String, Metric>,
+    /// The metric that `stats` summarises.
+    pub objective: String,
+    /// Which direction of it is an improvement.
+    pub better: Better,
+    /// Why sampling ended.
+    pub stop_reason: StopReason,
+    /// What to know before believing the figure.
+    pub flags: Vec<String>,
+    /// What `verify` found.
+    pub verify: VerifyResult,
+    /// Median wall time of a null command on this node, s.
+    pub floor_s: Option<f64>,
+    /// Largest resident set of a null command, B: a `maxrss_bytes` at the floor says `≤`.
+    pub maxrss_floor_bytes: Option<u64>,
+    /// Exit code of the failing run, if it exited.
+    pub exit_code: Option<i32>,
+    /// Signal that ended the failing run, if one did.
+    pub signal: Option<i32>,
+    /// The end of the failing run's standard error, at most 4 KiB.
+    pub stderr_tail: String,
+    /// What was run.
+    pub argv: Vec<String>,
+}

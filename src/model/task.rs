@@ -1,0 +1,293 @@
+//! What can be asked for: the specifications behind `call`, `exec`, `compile` and `measure`.
+//!
+//! Durations are seconds (`f64`), sizes bytes. Strings a program sees are bytes: an argument need not
+//! be UTF-8.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Hash, TaskId};
+
+/// The four kinds of task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A Lua function, run in a slot.
+    Call,
+    /// A program, run once.
+    Exec,
+    /// A build whose result is an artefact.
+    Compile,
+    /// A program, timed repeatedly.
+    Measure,
+}
+
+impl Kind {
+    /// The word the script uses.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Call => "call",
+            Kind::Exec => "exec",
+            Kind::Compile => "compile",
+            Kind::Measure => "measure",
+        }
+    }
+}
+
+/// Options every task takes; defaults are those of a task that says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskOptions {
+    /// What the results are grouped and shown by.
+    pub name: Option<String>,
+    /// The search point, as the author gave it (JSON object); part of the recipe key.
+    pub params: Option<serde_json::Value>,
+    /// Makes an `exec` or `call` durable, or tells apart two otherwise equal tasks.
+    pub key: Option<String>,
+    /// Where and when it may run.
+    #[serde(flatten)]
+    pub placement: Placement,
+    /// Seconds from start to forced end.
+    pub timeout: Option<f64>,
+    /// How often an attempt lost to the infrastructure is tried again.
+    pub retries: Option<u32>,
+    /// Pass failed dependencies' records instead of ending as `skipped`.
+    pub accept_failed: bool,
+}
+
+/// What the scheduler looks at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Placement {
+    /// Cores (slots) it occupies; 1 unless said.
+    pub cores: Option<u32>,
+    /// Run on this host only.
+    pub host: Option<String>,
+    /// Never on this host.
+    pub not_on: Option<String>,
+    /// Tasks of one group run on one node, so that their numbers can be compared.
+    pub group: Option<String>,
+    /// The node is drained for it.
+    pub exclusive: Option<Exclusive>,
+    /// Higher first; 0 unless said.
+    pub priority: Option<i32>,
+    /// Nodes of its gang; 1 unless said.
+    pub nodes: Option<u32>,
+}
+
+/// How much of a node a task has to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exclusive {
+    /// Nothing else of ours runs on the node.
+    Node,
+    /// It shares the node.
+    No,
+}
+
+/// One argument of a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arg {
+    /// As written.
+    Text(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// What this task results in: a call's string or number, the path of a build's artefact. The root replaces it before dispatch.
+    Task(TaskId),
+    /// The path of this artefact in the node's store.
+    Artefact(Hash),
+}
+
+/// Where a command runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cwd {
+    /// The folder of the campaign script (a shared file system).
+    #[default]
+    Campaign,
+    /// A fresh folder on the node, removed afterwards.
+    Scratch,
+    /// This folder, relative to the campaign's.
+    Path(String),
+}
+
+/// What a command reads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stdin {
+    /// End of file at once.
+    #[default]
+    Null,
+    /// These bytes.
+    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+}
+
+/// Where what a command writes goes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sink {
+    /// Kept, the head and the tail of it if it is long.
+    #[default]
+    Capture,
+    /// Dropped.
+    Null,
+    /// Into this file, relative to the working folder.
+    File(String),
+}
+
+/// A file that travels to the node by its content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Where it stands in the scratch folder, relative, without `..`.
+    pub path: String,
+    /// Its content.
+    pub hash: Hash,
+}
+
+/// A program and its surroundings. Exactly one of `argv` (not empty) and `shell` is given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CommandSpec {
+    /// Program and arguments, no shell.
+    pub argv: Vec<Arg>,
+    /// A line for `/bin/sh -c`.
+    pub shell: Option<String>,
+    /// Set on top of the scrubbed environment.
+    pub env: BTreeMap<String, String>,
+    /// Where it runs.
+    pub cwd: Cwd,
+    /// What it reads.
+    pub stdin: Stdin,
+    /// Its standard output.
+    pub stdout: Sink,
+    /// Its standard error.
+    pub stderr: Sink,
+    /// Files put into the scratch folder first.
+    pub inputs: Vec<Input>,
+}
+
+/// `exec{…}`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExecSpec {
+    /// What to run.
+    pub command: CommandSpec,
+    /// Exit codes that count as success; `{0}` if empty.
+    pub ok_codes: Vec<i32>,
+    /// Files of the scratch folder to bring back.
+    pub outputs: Vec<String>,
+}
+
+/// `compile{…}`: always in a scratch folder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CompileSpec {
+    /// The whole command, the compiler first. It must leave its result at `output`.
+    pub command: CommandSpec,
+    /// The file of the scratch folder that is the artefact.
+    pub output: String,
+    /// Folder of the campaign to look for `#include "…"` in when it is reachable from the node.
+    pub include_root: String,
+    /// `-MD -MF FILE` may be added to learn the headers (C and C++ compilers driven by us).
+    pub depfile: bool,
+    /// Look the content key up before building.
+    pub cache: bool,
+}
+
+/// Which direction is an improvement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// Less is better.
+    #[default]
+    Less,
+    /// More is better.
+    More,
+}
+
+/// A figure the program prints.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MetricSpec {
+    /// A regular expression (already translated from the Lua pattern) whose first group is the number.
+    pub regex: String,
+    /// The pattern as the author wrote it, for messages.
+    pub pattern: String,
+    /// Unit, for people.
+    pub unit: Option<String>,
+    /// Which direction is an improvement.
+    pub better: Better,
+}
+
+/// What makes a run count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VerifySpec {
+    /// Required exit code; 0 unless said.
+    pub exit_code: Option<i32>,
+    /// The whole standard output.
+    pub stdout: Option<serde_bytes::ByteBuf>,
+    /// A regular expression that must match the output.
+    pub regex: Option<String>,
+    /// The pattern as the author wrote it, for messages.
+    pub pattern: Option<String>,
+    /// The BLAKE3 hash of the standard output (32 hex digits).
+    pub hash: Option<Hash>,
+    /// Standard output must equal this one, numbers within the tolerances. The root replaces the task by its output.
+    pub reference: Option<Arg>,
+    /// Relative tolerance of numbers; 0 unless said.
+    pub rtol: f64,
+    /// Absolute tolerance of numbers; 0 unless said.
+    pub atol: f64,
+    /// Check every sample, not only the first run.
+    pub every: bool,
+}
+
+/// `measure{…}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MeasureSpec {
+    /// What to run.
+    pub command: CommandSpec,
+    /// A fixed number of samples instead of the stop rule.
+    pub runs: Option<u32>,
+    /// Half-width of the interval of the median, relative, at which to stop.
+    pub precision: f64,
+    /// Samples before the rule is asked first.
+    pub min_runs: u32,
+    /// Samples at the most.
+    pub max_runs: u32,
+    /// Seconds of sampling at the most (three samples at least).
+    pub max_time: f64,
+    /// Runs before the first sample, recorded but not counted.
+    pub warmup: u32,
+    /// Figures the program prints; each must be there in every sample.
+    pub metrics: BTreeMap<String, MetricSpec>,
+    /// The metric that is optimised.
+    pub objective: String,
+    /// Which direction of it is an improvement.
+    pub better: Better,
+    /// What makes a run count.
+    pub verify: VerifySpec,
+    /// Exit codes that count as success; `{0}` if empty.
+    pub ok_codes: Vec<i32>,
+}
+
+impl Default for MeasureSpec {
+    fn default() -> Self {
+        Self {
+            command: CommandSpec::default(),
+            runs: None,
+            precision: 0.02,
+            min_runs: 10,
+            max_runs: 100,
+            max_time: 60.0,
+            warmup: 1,
+            metrics: BTreeMap::new(),
+            objective: "wall_s".into(),
+            better: Better::Less,
+            verify: VerifySpec::default(),
+            ok_codes: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Messages over a local stream socket: length-prefixed postcard, buffered both ways, never blocking.
+//!
+//! Everything queued between two flushes leaves in one `sendmsg`, so a burst of small messages costs one
+//! system call. Descriptors ride along with the message they belong to. Knows nothing of what it carries.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A longer message is taken for garbage (B).
+const MESSAGE_LIMIT: usize = 1 << 30;
+/// Read at the most so much at a time (B).
+const READ_BYTES: usize = 256 * 1024;
+/// Descriptors one message may carry.
+const MAX_FDS: usize = 4;
+
+/// Why a stream cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The other end is gone.
+    #[error("the other end closed the connection")]
+    Closed,
+    /// The system refused.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// What came is not a message.
+    #[error("not a message of this protocol: {0}")]
+    Garbage(String),
+}
+
+/// One end of a socket that carries messages.
+pub struct Stream {
+    socket: OwnedFd,
+    incoming: Vec<u8>,
+    /// Where the first unread byte of `incoming` is.
+    read_at: usize,
+    outgoing: Vec<u8>,
+    /// Where the first unsent byte of `outgoing` is.
+    sent: usize,
+    /// Descriptors to send, with the offset in `outgoing` of the message they belong to.
+    outgoing_fds: VecDeque<(usize, Vec<OwnedFd>)>,
+    incoming_fds: VecDeque<OwnedFd>,
+}
+
+/// Two connected sockets, both closed on exec.
+pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+impl Stream {
+    /// Takes over a connected socket.
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(Self {
+            socket,
+            incoming: Vec::new(),
+            read_at: 0,
+            outgoing: Vec::new(),
+            sent: 0,
+            outgoing_fds: VecDeque::new(),
+            incoming_fds: VecDeque::new(),
+        })
+    }
+
+    /// Queues a message; nothing is sent before `flush`.
+    pub fn queue<M: Serialize>(&mut self, message: &M) {
+        self.queue_with_fds(message, Vec::new());
+    }
+
+    /// Queues a message and descriptors that arrive with it, in this order.
+    pub fn queue_with_fds<M: Serialize>(&mut self, message: &M, fds: Vec<OwnedFd>) {
+        let start = self.outgoing.len();
+        self.outgoing.extend_from_slice(&[0; 4]);
+        let mut body = std::mem::take(&mut self.outgoing);
+        // Serialising plain data into memory cannot fail; a type that could is a programming error.
+        body = postcard::to_extend(message, body).expect("messages are plain data");
+        let length = (body.len() - start - 4) as u32;
+        body[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        self.outgoing = body;
+        if !fds.is_empty() {
+            self.outgoing_fds.push_back((start, fds));
+        }
+    }
+
+    /// Is something waiting to be sent?
+    pub fn wants_write(&self) -> bool {
+        self.sent < self.outgoing.len()
+    }
+
+    /// Bytes waiting to be sent.
+    pub fn backlog(&self) -> usize {
+        self.outgoing.len() - self.sent
+    }
+
+    /// Sends what the socket takes now.
+    pub fn flush(&mut self) -> Result<(), WireError> {
+        while self.wants_write() {
+            // Descriptors go with the first byte of their message: stop short of the next one's.
+            let with_fds = self.outgoing_fds.front().is_some_and(|(at, _)| *at == self.sent);
+            let skip = usize::from(with_fds);
+            let end = self.outgoing_fds.get(skip).map_or(self.outgoing.len(), |(at, _)| *at);
+            let bytes = [IoSlice::new(&self.outgoing[self.sent..end])];
+            let fds: Vec<BorrowedFd<'_>> = match self.outgoing_fds.front() {
+                Some((_, fds)) if with_fds => fds.iter().map(AsFd::as_fd).collect(),
+                _ => Vec::new(),
+            };
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+                return Err(WireError::Garbage(format!("more than {MAX_FDS} descriptors in one message")));
+            }
+            match sendmsg(&self.socket, &bytes, &mut control, SendFlags::NOSIGNAL) {
+                Ok(sent) => {
+                    self.sent += sent;
+                    if with_fds && sent > 0 {
+                        self.outgoing_fds.pop_front();
+                    }
+                }
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE | Errno::CONNRESET) => return Err(WireError::Closed),
+                Err(error) => return Err(WireError::Io(error.into())),
+            }
+        }
+        self.outgoing.clear();
+        self.sent = 0;
+        Ok(())
+    }
+
+    /// Reads what is there. `Closed` is said only once everything that came before has been read.
+    pub fn fill(&mut self) -> Result<(), WireError> {
+        if self.read_at > 0 {
+            self.incoming.drain(..self.read_at);
+            self.read_at = 0;
+        }
+        let before = self.incoming.len();
+        loop {
+            let old = self.incoming.len();
+            self.incoming.resize(old + READ_BYTES, 0);
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let mut bytes = [IoSliceMut::new(&mut self.incoming[old..])];
+            let got = recvmsg(&self.socket, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC);
+            self.incoming.truncate(old + got.as_ref().map_or(0, |message| message.bytes));
+            for message in control.drain() {
+                if let RecvAncillaryMessage::ScmRights(fds) = message {
+                    self.incoming_fds.extend(fds);
+                }
+            }
+            match got {
+                Ok(message) if message.bytes == 0 && old > before => return Ok(()),
+                Ok(message) if message.bytes == 0 => return Err(WireError::Closed),
+                Ok(message) if message.bytes < READ_BYTES => return Ok(()),
+                Ok(_) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) => return Err(WireError::Closed),
+                Err(error) => return Err(WireError::Io(error.into())),
+            }
+        }
+    }
+
+    /// The next whole message that was read, if there is one.
+    pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
+        let rest = &self.incoming[self.read_at..];
+        let Some(prefix) = rest.first_chunk::<4>() else { return Ok(None) };
+        let length = u32::from_le_bytes(*prefix) as usize;
+        if length > MESSAGE_LIMIT {
+            return Err(WireError::Garbage(format!("a message of {length} bytes")));
+        }
+        let Some(body) = rest.get(4..4 + length) else { return Ok(None) };
+        let message = decode(body)?;
+        self.read_at += 4 + length;
+        Ok(Some(message))
+    }
+
+    /// The next descriptor that came, if there is one.
+    pub fn take_fd(&mut self) -> Option<OwnedFd> {
+        self.incoming_fds.pop_front()
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// One message from exactly these bytes: anything left over is an error.
+pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, WireError> {
+    let (message, rest) = postcard::take_from_bytes(bytes).map_err(|e| WireError::Garbage(e.to_string()))?;
+    if rest.is_empty() {
+        Ok(message)
+    } else {
+        Err(WireError::Garbage(format!("{} bytes left over", rest.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FromWorker, Hash, ToWorker};
+
+    #[test]
+    fn messages_and_descriptors_arrive_in_order() {
+        let (a, b) = socket_pair().unwrap();
+        let (mut a, mut b) = (Stream::new(a).unwrap(), Stream::new(b).unwrap());
+        let (x, y) = socket_pair().unwrap();
+        a.queue(&FromWorker::Alive);
+        a.queue_with_fds(&FromWorker::Have(Hash::of(b"x")), vec![x, y]);
+        a.queue(&FromWorker::Ready);
+        a.flush().unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            b.fill().unwrap();
+            while let Some(message) = b.next::<FromWorker>().unwrap() {
+                seen.push(message);
+            }
+        }
+        assert_eq!(seen, [FromWorker::Alive, FromWorker::Have(Hash::of(b"x")), FromWorker::Ready]);
+        assert!(b.take_fd().is_some() && b.take_fd().is_some() && b.take_fd().is_none());
+        drop(a);
+        assert!(matches!(b.fill(), Err(WireError::Closed)));
+    }
+
+    #[test]
+    fn a_message_larger_than_the_socket_buffer_comes_through() {
+        let (a, b) = socket_pair().unwrap();
+        let (mut a, mut b) = (Stream::new(a).unwrap(), Stream::new(b).unwrap());
+        let sent = ToWorker::Code(Hash::of(b""), vec![7; 3 << 20]);
+        a.queue(&sent);
+        let got = loop {
+            a.flush().unwrap();
+            b.fill().unwrap();
+            if let Some(message) = b.next::<ToWorker>().unwrap() {
+                break message;
+            }
+        };
+        assert_eq!(got, sent);
+        assert!(!a.wants_write());
+    }
+
+    #[test]
+    fn bytes_left_over_and_absurd_lengths_are_errors() {
+        let mut bytes = postcard::to_allocvec(&FromWorker::Alive).unwrap();
+        assert_eq!(decode::<FromWorker>(&bytes).unwrap(), FromWorker::Alive);
+        bytes.push(0);
+        assert!(matches!(decode::<FromWorker>(&bytes), Err(WireError::Garbage(_))));
+    }
+}
