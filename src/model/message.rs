@@ -159,6 +159,8 @@ pub enum FromWorker {
     Alive,
     /// I cannot go on, and why.
     Dying(String),
+    /// Nothing of mine is left here; I disconnect now.
+    Bye,
 }
 
 /// Worker to keeper.

@@ -27,7 +27,7 @@ use crate::model::{
 use crate::process::Signals;
 use crate::transport::wait::{earlier, wait};
 
-/// What follows a task's end for the report.
+/// Finds the source of a module: its chunk name and text, or why there is none.
 pub(super) type Sources = Box<dyn Fn(&str) -> Result<(String, Vec<u8>), String>>;
 
 /// How long workers may take to answer when the campaign is being stopped.
@@ -207,7 +207,7 @@ impl Driver {
             entry.known_code = self.code.len();
         }
         entry.peer.queue(&live.message());
-        self.progress.started(task, live.submission.job.kind());
+        self.progress.started();
     }
 
     fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
@@ -255,7 +255,7 @@ impl Driver {
         }
         let outcome = Arc::new(outcome);
         let Some(ended) = self.tasks.end(task, &outcome) else { return };
-        self.progress.ended(&ended.submission, &outcome);
+        self.progress.ended(&ended.submission, ended.worker.is_some(), &outcome);
         match record(&ended.submission, ended.attempt, &outcome) {
             Some(record) => {
                 self.recording.insert(task, outcome);
@@ -301,7 +301,7 @@ impl Driver {
         };
         let options = submission.options.clone();
         let kind = submission.job.kind();
-        self.progress.submitted(task, kind);
+        self.progress.submitted();
         self.tasks.insert(submission, pool);
         let Some(live) = self.tasks.live(task) else { return };
         let skipped = live.unmet.is_some();
@@ -573,6 +573,3 @@ fn record(submission: &Submission, attempt: Attempt, outcome: &Outcome) -> Optio
 pub(super) fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
-
-/// A task's pool was named by the script, or is the newest.
-pub(super) type Chosen = PoolId;

@@ -108,7 +108,7 @@ impl Launcher {
         );
         let comm = self
             .guard
-            .watch(SPAWN_LIMIT, i32::from(crate::exit::ALLOCATION), reason, || {
+            .watch(SPAWN_LIMIT, i32::from(crate::model::exit::ALLOCATION), reason, || {
                 sys::Comm::spawn(&program, &["__worker", "mpi"], &info)
             })
             .map_err(|error| self.explain_spawn(host, &error.to_string()))?;
@@ -139,7 +139,7 @@ impl Launcher {
     /// Ends a connection; the other side has said goodbye, so this is short.
     pub(super) fn close(&self, link: Box<dyn Link>, host: &str) {
         let reason = format!("the worker on {host} did not disconnect within {} s", CLOSE_LIMIT.as_secs());
-        self.guard.watch(CLOSE_LIMIT, i32::from(crate::exit::INTERNAL), reason, || link.close());
+        self.guard.watch(CLOSE_LIMIT, i32::from(crate::model::exit::INTERNAL), reason, || link.close());
     }
 }
 

@@ -4,6 +4,7 @@
 //! looked at again: at once while messages flow, ever more rarely while nothing comes. All calls happen on
 //! the thread that initialised MPI.
 
+pub mod start;
 pub mod sys;
 
 use std::collections::VecDeque;

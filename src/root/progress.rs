@@ -1,0 +1,156 @@
+//! What the root says on stderr while a campaign runs, and what it remembers for the last table.
+//!
+//! The driver produces events; this is one of their consumers. Stdout belongs to the script.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use super::port::{Submission, WorkerInfo};
+use crate::model::{Kind, Outcome, PoolId, Status};
+
+/// Seconds between two lines while something runs.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// With nothing to say, look again so often.
+const REST: Duration = Duration::from_secs(3600);
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// Notes, progress, the last table.
+    Normal,
+    /// Pools and their workers too.
+    Verbose,
+}
+
+/// A task that ended, as far as the last table needs it.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Kind of task.
+    pub kind: Kind,
+    /// `name` of the task.
+    pub name: Option<String>,
+    /// `params` of the task.
+    pub params: Option<serde_json::Value>,
+    /// How it ended; calls that went well are only counted.
+    pub outcome: std::sync::Arc<Outcome>,
+}
+
+/// Counts and lines.
+pub struct Progress {
+    verbosity: Verbosity,
+    submitted: u64,
+    running: u64,
+    /// Ended tasks by kind and status.
+    ended: BTreeMap<(Kind, Status), u64>,
+    lines: Vec<Line>,
+    next_line: Option<Instant>,
+}
+
+impl Progress {
+    /// Nothing has happened yet.
+    pub fn new(verbosity: Verbosity) -> Self {
+        Self {
+            verbosity,
+            submitted: 0,
+            running: 0,
+            ended: BTreeMap::new(),
+            lines: Vec::new(),
+            next_line: None,
+        }
+    }
+
+    /// Something people should know.
+    pub fn note(&self, text: &str) {
+        say(&format!("harness: {text}"));
+    }
+
+    /// Something people may want to know (`-v`).
+    pub fn detail(&self, text: &str) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.note(text);
+        }
+    }
+
+    pub(super) fn pool_open(&self, id: PoolId, workers: &[WorkerInfo]) {
+        for worker in workers {
+            self.detail(&format!(
+                "pool {id}: worker {} on {} ({} slots, {} cores, {})",
+                worker.id, worker.host, worker.slots, worker.cores, worker.start
+            ));
+        }
+    }
+
+    pub(super) fn submitted(&mut self) {
+        self.submitted += 1;
+        if self.next_line.is_none() {
+            self.next_line = Some(Instant::now() + LINE_EVERY);
+        }
+    }
+
+    pub(super) fn started(&mut self) {
+        self.running += 1;
+    }
+
+    /// A task ended; `ran` if it had been started.
+    pub(super) fn ended(&mut self, submission: &Submission, ran: bool, outcome: &std::sync::Arc<Outcome>) {
+        if ran {
+            self.running = self.running.saturating_sub(1);
+        }
+        let kind = submission.job.kind();
+        *self.ended.entry((kind, outcome.status)).or_default() += 1;
+        // A million calls that went well need no line each.
+        if kind == Kind::Measure || !outcome.ok() {
+            let options = &submission.options;
+            self.lines.push(Line {
+                kind,
+                name: options.name.clone(),
+                params: options.params.clone(),
+                outcome: outcome.clone(),
+            });
+        }
+    }
+
+    /// When `tick` has something to do.
+    pub(super) fn next(&self, now: Instant) -> Instant {
+        self.next_line.unwrap_or(now + REST)
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, workers: usize) {
+        if self.next_line.is_none_or(|at| at > now) {
+            return;
+        }
+        let done: u64 = self.ended.values().sum();
+        let failed: u64 = self.ended.iter().filter(|((_, status), _)| *status != Status::Ok).map(|e| e.1).sum();
+        if self.verbosity >= Verbosity::Normal {
+            let waiting = self.submitted.saturating_sub(done + self.running);
+            let running = self.running;
+            self.note(&format!(
+                "{done} done ({failed} failed), {running} running, {waiting} waiting; {workers} workers"
+            ));
+        }
+        self.next_line = (done < self.submitted).then(|| now + LINE_EVERY);
+    }
+
+    /// Ended tasks by kind and status.
+    pub fn counts(&self) -> &BTreeMap<(Kind, Status), u64> {
+        &self.ended
+    }
+
+    /// Measurements and failures, in the order they ended.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// How many tasks had not ended.
+    pub fn unfinished(&self) -> u64 {
+        self.submitted.saturating_sub(self.ended.values().sum())
+    }
+}
+
+/// One line on stderr; a closed stderr is nobody's business.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
