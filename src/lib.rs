@@ -1,5 +1,6 @@
 //! An embedded Lua runtime for benchmark campaigns on clusters.
 
+pub mod journal;
 pub mod model;
 pub mod stats;
 pub mod wire;
