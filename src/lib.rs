@@ -2,5 +2,6 @@
 
 pub mod journal;
 pub mod model;
+pub mod report;
 pub mod stats;
 pub mod wire;

@@ -219,10 +219,10 @@ impl Tail {
             }
         }
         let whole = text[..written].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        if whole < written {
-            if let Err(failure) = self.file.set_len(self.length + whole as u64) {
-                self.unusable = Some(failure.kind());
-            }
+        if whole < written
+            && let Err(failure) = self.file.set_len(self.length + whole as u64)
+        {
+            self.unusable = Some(failure.kind());
         }
         self.length += whole as u64;
         (whole, error)

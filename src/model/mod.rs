@@ -4,6 +4,7 @@
 //! enters the journal is defined here and nowhere else.
 
 mod encoding;
+pub mod human;
 mod id;
 mod key;
 mod measurement;

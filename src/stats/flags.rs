@@ -58,10 +58,10 @@ pub fn flags(series: &Series<'_>) -> Vec<String> {
     if min > 0.0 && max / min > 1.5 {
         flags.push("unstable".into());
     }
-    if let (Some(floor), false) = (series.floor_s, series.wall_s.is_empty()) {
-        if quantile(&sorted(series.wall_s.to_vec()), 0.5) < 20.0 * floor {
-            flags.push("near_floor".into());
-        }
+    if let (Some(floor), false) = (series.floor_s, series.wall_s.is_empty())
+        && quantile(&sorted(series.wall_s.to_vec()), 0.5) < 20.0 * floor
+    {
+        flags.push("near_floor".into());
     }
     let cpu: f64 = series.cpu_s.iter().sum();
     let wall: f64 = series.wall_s.iter().sum();
