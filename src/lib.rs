@@ -1,4 +1,5 @@
 //! An embedded Lua runtime for benchmark campaigns on clusters.
 
 pub mod model;
+pub mod root;
 pub mod wire;

@@ -1,0 +1,7 @@
+//! The root process: what joins the script, the scheduler, the workers and the journal.
+
+pub mod port;
+mod recipe;
+mod settle;
+
+pub use settle::{Unmet, settle};
