@@ -79,7 +79,7 @@ impl JournalWriter {
     }
 
     /// Writes what was handed over, waits until it is on the disk, and says what [`written`](Self::written) has not said yet.
-    pub fn close(mut self) -> Vec<Result<u64, Lost>> {
+    pub fn close(&mut self) -> Vec<Result<u64, Lost>> {
         self.finish();
         self.written()
     }

@@ -93,11 +93,7 @@ pub fn count(number: usize, thing: &str) -> String {
 }
 
 /// `20 ok, 3 compile_failed, 1 timeout`: in the order of [`Status`], nothing that did not occur.
-pub fn tally(statuses: impl IntoIterator<Item = Status>) -> String {
-    let mut counts = BTreeMap::<Status, usize>::new();
-    for status in statuses {
-        *counts.entry(status).or_default() += 1;
-    }
+pub fn tally(counts: &BTreeMap<Status, usize>) -> String {
     let words: Vec<_> = counts.iter().map(|(status, n)| format!("{n} {}", status.word())).collect();
     words.join(", ")
 }

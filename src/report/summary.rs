@@ -1,5 +1,6 @@
 //! The table at the end of a campaign: how many tasks ended how, what was measured, why the rest failed.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -24,17 +25,14 @@ pub struct Row<'a> {
     pub outcome: &'a Outcome,
 }
 
-/// The table, lines ended by newlines, for tasks in the order of submission. What followed from another failure
-/// (`skipped`, `cancelled`) is listed after what failed by itself.
-pub fn summary(rows: &[Row<'_>]) -> String {
-    if rows.is_empty() {
+/// The table, lines ended by newlines: `ended` counts all tasks, `rows` are those to list (measurements and
+/// failures, in the order they ended). What followed from another failure (`skipped`, `cancelled`) is listed
+/// after what failed by itself.
+pub fn summary(ended: &BTreeMap<Status, usize>, rows: &[Row<'_>]) -> String {
+    if ended.is_empty() {
         return "harness: no tasks\n".into();
     }
-    let mut text = format!(
-        "harness: {}: {}\n",
-        count(rows.len(), "task"),
-        tally(rows.iter().map(|row| row.outcome.status))
-    );
+    let mut text = format!("harness: {}: {}\n", count(ended.values().sum(), "task"), tally(ended));
     let measured: Vec<String> = rows.iter().filter_map(measured).collect();
     list(&mut text, &measured, MEASUREMENTS_SHOWN, "measurement");
     let failed = |consequence: bool| {
@@ -109,6 +107,14 @@ mod tests {
         ended(Status::Ok, "", Detail::Measure(Box::new(result)))
     }
 
+    fn table(rows: &[Row<'_>]) -> String {
+        let mut counts = BTreeMap::new();
+        for row in rows {
+            *counts.entry(row.outcome.status).or_default() += 1;
+        }
+        summary(&counts, rows)
+    }
+
     #[test]
     fn a_campaign_at_a_glance() {
         let params = json!({"tile": 32});
@@ -130,22 +136,22 @@ mod tests {
             row(Kind::Measure, &slow),
         ];
         assert_eq!(
-            summary(&rows),
+            table(&rows),
             "harness: 5 tasks: 2 ok, 1 timeout, 1 compile_failed, 1 skipped\n  \
              gemm tile=32: median 500.0 ms, min 500.0, max 500.0, n = 3 (n < 7, no interval), fixed\n  \
              compile on node1: compile_failed: gemm.c:3: error: unknown type `flaot`\n  \
              measure gemm tile=32 on node1: timeout: ran into its limit of 60 s\n  \
              measure gemm tile=32: skipped: its build failed\n"
         );
-        assert_eq!(summary(&[]), "harness: no tasks\n");
-        assert_eq!(summary(&rows[..1]), "harness: 1 task: 1 ok\n");
+        assert_eq!(table(&[]), "harness: no tasks\n");
+        assert_eq!(table(&rows[..1]), "harness: 1 task: 1 ok\n");
     }
 
     #[test]
     fn long_lists_say_how_many_more() {
         let failed = ended(Status::NonzeroExit, "exit code 3", Detail::None);
         let row = Row { kind: Kind::Exec, name: Some("x"), params: None, outcome: &failed };
-        let text = summary(&[row; 22]);
+        let text = table(&[row; 22]);
         assert_eq!(text.lines().count(), 1 + FAILURES_SHOWN + 1);
         assert!(
             text.ends_with("  exec x on node1: nonzero_exit: exit code 3\n  … and 2 more failures\n"),
@@ -153,6 +159,6 @@ mod tests {
         );
         let good = measured(1.0);
         let row = Row { kind: Kind::Measure, name: None, params: None, outcome: &good };
-        assert!(summary(&[row; 41]).ends_with("  … and 1 more measurement\n"));
+        assert!(table(&[row; 41]).ends_with("  … and 1 more measurement\n"));
     }
 }

@@ -14,15 +14,15 @@ use rustix::event::{PollFd, PollFlags};
 use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission};
 use super::progress::Progress;
-use super::tasks::Tasks;
+use super::tasks::{Live, Tasks};
 use super::wake::Wake;
 use super::workers::{Stage, Worker};
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
 use crate::journal::JournalWriter;
 use crate::model::{
-    Attempt, Detail, FromWorker, Hash, Kind, Outcome, PoolId, Record, Status, TaskFacts, TaskId, ToWorker,
-    WorkerId,
+    Arg, Attempt, CommandSpec, Detail, FromWorker, Hash, Kind, Outcome, Record, Status, TaskFacts, TaskId,
+    ToWorker, WorkerId, ulid,
 };
 use crate::process::Signals;
 use crate::transport::wait::{earlier, wait};
@@ -54,6 +54,8 @@ pub(super) struct Driver {
     pub(super) pools: Pools,
     pub(super) port: DriverEnd,
     pub(super) journal: JournalWriter,
+    /// The campaign's id, for records.
+    campaign: String,
     pub(super) store: Store,
     pub(super) progress: Progress,
     pub(super) signals: Signals,
@@ -81,6 +83,7 @@ pub(super) struct Parts {
     pub(super) pools: Pools,
     pub(super) port: DriverEnd,
     pub(super) journal: JournalWriter,
+    pub(super) campaign: String,
     pub(super) store: Store,
     pub(super) progress: Progress,
     pub(super) signals: Signals,
@@ -91,7 +94,7 @@ pub(super) struct Parts {
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { pools, port, journal, store, progress, signals, wake, sources, workers } = parts;
+        let Parts { pools, port, journal, campaign, store, progress, signals, wake, sources, workers } = parts;
         Self {
             core: Core::new(),
             tasks: Tasks::default(),
@@ -99,6 +102,7 @@ impl Driver {
             pools,
             port,
             journal,
+            campaign,
             store,
             progress,
             signals,
@@ -193,6 +197,7 @@ impl Driver {
         let Some(live) = self.tasks.live(task) else { return };
         live.attempt = attempt;
         live.worker = Some(worker);
+        live.started = Some(Instant::now());
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         if let Some(unmet) = live.unmet.take() {
             // It cannot run after all; the core learns it as an answer of the worker.
@@ -256,7 +261,7 @@ impl Driver {
         let outcome = Arc::new(outcome);
         let Some(ended) = self.tasks.end(task, &outcome) else { return };
         self.progress.ended(&ended.submission, ended.worker.is_some(), &outcome);
-        match record(&ended.submission, ended.attempt, &outcome) {
+        match record(&self.campaign, &ended, &outcome) {
             Some(record) => {
                 self.recording.insert(task, outcome);
                 self.journal.append(task.0, record);
@@ -551,25 +556,61 @@ impl Driver {
 }
 
 /// The journal's line for a task that ended; none for what is not kept.
-fn record(submission: &Submission, attempt: Attempt, outcome: &Outcome) -> Option<Record> {
-    let key = submission.key?;
-    let facts = TaskFacts {
-        key,
-        kind: submission.job.kind(),
-        task: submission.task,
-        attempt,
-        name: submission.options.name.clone(),
-        params: submission.options.params.clone(),
-        ended_unix_s: unix_seconds(),
+fn record(campaign: &str, ended: &Live, outcome: &Outcome) -> Option<Record> {
+    let Submission { task, options, job, key, .. } = &ended.submission;
+    let key = (*key)?;
+    let now = unix_seconds();
+    let (spec, artefact, content_key) = match (job, &outcome.detail) {
+        (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), None),
+        (Job::Exec(spec), _) => (None, program(&spec.command), None),
+        (_, Detail::Compile(result)) => (None, result.artefact, result.content_key),
+        _ => (None, None, None),
     };
-    let spec = match &submission.job {
-        Job::Measure(spec) => Some(&**spec),
-        _ => None,
+    let started = ended.started.map(|at| now - at.elapsed().as_secs_f64());
+    let facts = TaskFacts {
+        id: new_id(now),
+        campaign: campaign.into(),
+        trial: task.0,
+        parent: None,
+        kind: job.kind(),
+        key,
+        content_key,
+        name: options.name.clone(),
+        params: options.params.clone(),
+        limit_s: options.timeout,
+        worker: ended.worker,
+        slot: None,
+        env: None,
+        artefact,
+        queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
+        started_unix_s: started,
+        ended_unix_s: Some(now),
     };
     Some(Record::of_task(facts, spec, outcome))
+}
+
+/// The artefact a command runs, if its program is one.
+fn program(command: &CommandSpec) -> Option<Hash> {
+    match command.argv.first() {
+        Some(Arg::Artefact(hash)) => Some(*hash),
+        _ => None,
+    }
 }
 
 /// Seconds since 1970.
 pub(super) fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// An id that sorts by time.
+pub(super) fn new_id(unix_s: f64) -> String {
+    ulid((unix_s * 1e3) as u64, entropy())
+}
+
+/// Random bytes from the kernel.
+pub(super) fn entropy<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // Up to 256 bytes this neither fails nor is cut short once the machine has booted.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    bytes
 }

@@ -27,14 +27,14 @@ use self::driver::{Driver, Ending, Parts, Sources};
 use self::guard::Guard;
 use self::pools::Pools;
 use self::port::{Campaign, Port, Setup};
-use self::progress::{Progress, Verbosity};
+use self::progress::{Line, Progress, Verbosity};
 use self::spawn::Launcher;
 use self::wake::Wake;
 use self::workers::Worker;
 use crate::allocation::{Allocation, Start};
 use crate::artefact::Store;
-use crate::journal::{Journal, Mode, Opened};
-use crate::model::{Hash, WorkerId, exit};
+use crate::journal::{Index, Journal, Mode, Opened};
+use crate::model::{Hash, Header, JOURNAL_SCHEMA, PROTOCOL, Status, WorkerId, exit};
 use crate::process::Signals;
 use crate::transport::{Link, Peer};
 use crate::machine;
@@ -47,6 +47,8 @@ pub use self::spawn::Mpi;
 const DISMISS_LIMIT: Duration = Duration::from_secs(12);
 /// How long they may take when the campaign is stopped: the batch system kills soon.
 const STOP_LIMIT: Duration = Duration::from_millis(1500);
+/// How long MPI_Finalize may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 /// How long the script may take to unwind when the campaign is stopped.
 const UNWIND_LIMIT: Duration = Duration::from_millis(300);
 
@@ -118,22 +120,35 @@ impl SetupError {
     }
 }
 
-/// Runs a campaign to its end; the exit code. `sources` finds modules for slots, `signals` were opened
-/// before any thread was started.
+/// How a campaign ended.
+pub struct Ended {
+    /// The exit code.
+    pub code: u8,
+    /// What is to be said last, if anything.
+    pub message: Option<String>,
+    /// Ended tasks by status.
+    pub counts: BTreeMap<Status, usize>,
+    /// Measurements and failures, in the order they ended.
+    pub lines: Vec<Line>,
+}
+
+/// Runs a campaign to its end. `sources` finds modules for slots, `signals` were opened before any thread
+/// was started.
 pub fn run(
     options: Options,
     started: Started,
     signals: Signals,
     sources: Sources,
     script: ScriptMain,
-) -> u8 {
-    let progress = Progress::new(options.verbosity);
-    match Root::set_up(options, started, signals, sources, progress, script) {
+) -> Ended {
+    match Root::set_up(options, started, signals, sources, script) {
         Ok(root) => root.run(),
-        Err(error) => {
-            eprintln!("harness: {error}");
-            error.code()
-        }
+        Err(error) => Ended {
+            code: error.code(),
+            message: Some(error.to_string()),
+            counts: BTreeMap::new(),
+            lines: Vec::new(),
+        },
     }
 }
 
@@ -141,7 +156,6 @@ struct Root {
     driver: Driver,
     script_end: Receiver<ScriptEnd>,
     journal: PathBuf,
-    verbosity: Verbosity,
 }
 
 impl Root {
@@ -150,7 +164,6 @@ impl Root {
         started: Started,
         signals: Signals,
         sources: Sources,
-        progress: Progress,
         script: ScriptMain,
     ) -> Result<Self, SetupError> {
         let unreadable = |error| SetupError::Script(options.script.display().to_string(), error);
@@ -161,8 +174,9 @@ impl Root {
         let store = Store::open(Store::default_folder())?;
         let journal = options.journal.unwrap_or_else(|| default_journal(&path));
         let mode = if options.fresh { Mode::Fresh } else { Mode::Resume };
-        let Opened { writer, index, header, notes } =
-            Journal::open(&journal, &path, Hash::of(&text), options.seed.unwrap_or_else(fresh_seed), mode)?;
+        let header = header(&path, &text, options.seed);
+        let Opened { writer, index, header, notes } = Journal::create_or_open(&journal, header, mode)?;
+        let progress = Progress::new(options.verbosity);
         for note in &notes {
             progress.note(note);
         }
@@ -179,7 +193,7 @@ impl Root {
                 verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
                 journal: journal.clone(),
             },
-            index: replays(index),
+            index: replays(&index),
             artefact_present: Box::new(move |hash| artefacts.contains(hash)),
             wake: Box::new(move || waker.signal()),
         });
@@ -192,78 +206,98 @@ impl Root {
         let workers = rank_workers(started.ranks);
         let pools =
             Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
-        let parts =
-            Parts { pools, port: driver_end, journal: writer, store, progress, signals, wake, sources, workers };
+        let parts = Parts {
+            pools,
+            port: driver_end,
+            journal: writer,
+            campaign: header.campaign,
+            store,
+            progress,
+            signals,
+            wake,
+            sources,
+            workers,
+        };
         let (ended, script_end) = channel();
         std::thread::Builder::new().name("script".into()).stack_size(16 << 20).spawn(move || {
             // The receiver outlives the script unless the campaign is stopped: then nobody listens.
             let _ = ended.send(script(port));
         })?;
-        Ok(Self { driver: Driver::new(parts), script_end, journal, verbosity: options.verbosity })
+        Ok(Self { driver: Driver::new(parts), script_end, journal })
     }
 
-    fn run(mut self) -> u8 {
+    fn run(mut self) -> Ended {
         let ending = self.driver.run();
+        let journal = self.journal.display().to_string();
         if ending == Ending::Interrupted {
-            // The keepers notice that the root is gone and kill what they started.
-            eprintln!("harness: interrupted; everything reported so far is in {}", self.journal.display());
-            return exit::INTERRUPTED;
+            // At once: the keepers notice that the root is gone and kill what they started.
+            return self.ended(exit::INTERRUPTED, Some(format!("interrupted; what was reported is in {journal}")));
         }
         let limit = if ending == Ending::Finished { DISMISS_LIMIT } else { STOP_LIMIT };
-        let closed = self.driver.journal.close();
+        let lost = self.driver.journal.close().into_iter().find_map(Result::err);
         self.driver.dismiss(limit);
-        if let Err(error) = &closed {
-            eprintln!("harness: the journal {} is incomplete: {error}", self.journal.display());
-            return exit::JOURNAL;
-        }
-        match ending {
-            Ending::Drained(signal) => self.stopped(&signal),
-            Ending::JournalFailed(reason) => {
-                eprintln!(
-                    "harness: stopped, because the journal cannot be written: {reason}\n  What was reported \
-                     before is in {}; mend that and run the same command again",
-                    self.journal.display()
+        let failure = lost.map(|lost| lost.to_string());
+        match (ending, failure) {
+            (Ending::JournalFailed(reason), _) | (_, Some(reason)) => {
+                let message = format!(
+                    "stopped, because records cannot be written: {reason}\n  What was reported before is in \
+                     {journal}; mend that and run the same command again"
                 );
-                exit::JOURNAL
+                self.ended(exit::JOURNAL, Some(message))
+            }
+            (Ending::Drained(signal), None) => {
+                let _ = self.script_end.recv_timeout(UNWIND_LIMIT);
+                let message = format!(
+                    "stopped by {signal} with {} tasks unfinished. Nothing reported is lost: {journal} has it. \
+                     Run the same command again to go on.",
+                    self.driver.progress.unfinished()
+                );
+                self.ended(exit::RUN_AGAIN, Some(message))
             }
             _ => self.finished(),
         }
     }
 
-    fn finished(&mut self) -> u8 {
+    fn finished(self) -> Ended {
         // The script is over (the driver saw its end of the port go), so this does not wait long.
-        let end = self.script_end.recv().unwrap_or_else(|_| {
-            ScriptEnd::Failed("the script's thread ended in a panic: a defect of harness, please report it".into())
-        });
-        self.last_table();
-        match end {
-            ScriptEnd::Finished => exit::OK,
-            ScriptEnd::Exit(code) => code,
-            ScriptEnd::Failed(text) => {
-                eprintln!("harness: {text}");
-                exit::SCRIPT
+        match self.script_end.recv() {
+            Ok(ScriptEnd::Finished) => self.ended(exit::OK, None),
+            Ok(ScriptEnd::Exit(code)) => self.ended(code, None),
+            Ok(ScriptEnd::Failed(text)) => self.ended(exit::SCRIPT, Some(text)),
+            Ok(ScriptEnd::Stopped) => self.ended(exit::RUN_AGAIN, None),
+            Err(_) => {
+                let text = "the script's thread ended in a panic: a defect of harness, please report it";
+                self.ended(exit::INTERNAL, Some(text.into()))
             }
-            ScriptEnd::Stopped => exit::RUN_AGAIN,
         }
     }
 
-    fn stopped(&mut self, signal: &str) -> u8 {
-        let _ = self.script_end.recv_timeout(UNWIND_LIMIT);
-        self.last_table();
-        eprintln!(
-            "harness: stopped by {signal} with {} tasks unfinished. Nothing reported is lost: {} has it. Run \
-             the same command again to go on.",
-            self.driver.progress.unfinished(),
-            self.journal.display()
-        );
-        exit::RUN_AGAIN
+    fn ended(self, code: u8, message: Option<String>) -> Ended {
+        let (counts, lines) = self.driver.progress.into_parts();
+        Ended { code, message, counts, lines }
     }
+}
 
-    fn last_table(&self) {
-        if self.verbosity >= Verbosity::Normal {
-            eprint!("{}", self.driver.progress.table());
-        }
+fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
+    let now = driver::unix_seconds();
+    Header {
+        schema: JOURNAL_SCHEMA.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        protocol: PROTOCOL,
+        campaign: driver::new_id(now),
+        script: script.display().to_string(),
+        script_hash: Some(Hash::of(text)),
+        seed: seed.unwrap_or_else(fresh_seed),
+        started_unix_s: now,
     }
+}
+
+/// What of the journal the port can answer from.
+fn replays(index: &Index) -> port::Index {
+    let finished = index.iter().filter_map(|(seq, record)| {
+        Some((record.key()?, port::Replay { seq, outcome: Arc::new(record.outcome()?) }))
+    });
+    finished.collect()
 }
 
 fn rank_workers(ranks: Vec<Box<dyn Link>>) -> BTreeMap<WorkerId, Worker> {
@@ -285,6 +319,15 @@ fn default_journal(script: &Path) -> PathBuf {
 
 fn fresh_seed() -> u64 {
     // Any number will do: it is written to the journal and kept from then on.
-    let nanos = (driver::unix_seconds() * 1e9) as u64;
-    nanos ^ u64::from(std::process::id()) << 40
+    u64::from_le_bytes(driver::entropy())
+}
+
+/// Runs `finalize` (leaving MPI waits for other processes of the job); if that hangs, which it may when a
+/// worker was lost, the process just ends with `code`.
+pub fn leave(code: u8, finalize: impl FnOnce()) {
+    let reason = "leaving MPI takes too long (a worker was lost?); ending without it";
+    match Guard::start() {
+        Ok(guard) => guard.watch(LEAVE_LIMIT, i32::from(code), reason, finalize),
+        Err(_) => finalize(),
+    }
 }

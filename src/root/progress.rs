@@ -43,8 +43,8 @@ pub struct Progress {
     verbosity: Verbosity,
     submitted: u64,
     running: u64,
-    /// Ended tasks by kind and status.
-    ended: BTreeMap<(Kind, Status), u64>,
+    /// Ended tasks by status.
+    ended: BTreeMap<Status, usize>,
     lines: Vec<Line>,
     next_line: Option<Instant>,
 }
@@ -100,7 +100,7 @@ impl Progress {
             self.running = self.running.saturating_sub(1);
         }
         let kind = submission.job.kind();
-        *self.ended.entry((kind, outcome.status)).or_default() += 1;
+        *self.ended.entry(outcome.status).or_default() += 1;
         // A million calls that went well need no line each.
         if kind == Kind::Measure || !outcome.ok() {
             let options = &submission.options;
@@ -122,8 +122,8 @@ impl Progress {
         if self.next_line.is_none_or(|at| at > now) {
             return;
         }
-        let done: u64 = self.ended.values().sum();
-        let failed: u64 = self.ended.iter().filter(|((_, status), _)| *status != Status::Ok).map(|e| e.1).sum();
+        let done = self.done();
+        let failed = done - self.ended.get(&Status::Ok).copied().unwrap_or(0) as u64;
         if self.verbosity >= Verbosity::Normal {
             let waiting = self.submitted.saturating_sub(done + self.running);
             let running = self.running;
@@ -134,19 +134,18 @@ impl Progress {
         self.next_line = (done < self.submitted).then(|| now + LINE_EVERY);
     }
 
-    /// Ended tasks by kind and status.
-    pub fn counts(&self) -> &BTreeMap<(Kind, Status), u64> {
-        &self.ended
-    }
-
-    /// Measurements and failures, in the order they ended.
-    pub fn lines(&self) -> &[Line] {
-        &self.lines
+    fn done(&self) -> u64 {
+        self.ended.values().sum::<usize>() as u64
     }
 
     /// How many tasks had not ended.
     pub fn unfinished(&self) -> u64 {
-        self.submitted.saturating_sub(self.ended.values().sum())
+        self.submitted.saturating_sub(self.done())
+    }
+
+    /// Ended tasks by status, and measurements and failures in the order they ended.
+    pub fn into_parts(self) -> (BTreeMap<Status, usize>, Vec<Line>) {
+        (self.ended, self.lines)
     }
 }
 

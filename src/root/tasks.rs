@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
@@ -20,6 +21,10 @@ pub(super) struct Live {
     pub(super) pool: PoolId,
     /// The try under way, or the next.
     pub(super) attempt: Attempt,
+    /// When the script asked for it.
+    pub(super) submitted: Instant,
+    /// When the try under way was sent off.
+    pub(super) started: Option<Instant>,
     /// Where it runs, once it was started.
     pub(super) worker: Option<WorkerId>,
     /// How the try under way ended, until the core has said what follows.
@@ -66,8 +71,17 @@ impl Tasks {
         }
         self.live += 1;
         let attempt = Attempt(0);
-        let live =
-            Live { submission, pool, attempt, worker: None, outcome: None, unmet, dependents: Vec::new() };
+        let live = Live {
+            submission,
+            pool,
+            attempt,
+            submitted: Instant::now(),
+            started: None,
+            worker: None,
+            outcome: None,
+            unmet,
+            dependents: Vec::new(),
+        };
         self.entries.insert(task, Entry::Live(Box::new(live)));
     }
 
