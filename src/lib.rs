@@ -1,4 +1,6 @@
 //! An embedded Lua runtime for benchmark campaigns on clusters.
 
 pub mod model;
+pub mod process;
+pub mod script;
 pub mod wire;
