@@ -9,12 +9,14 @@
 //! campaign, and never waits for "any child": libraries in the same process may have children too.
 
 mod environment;
+mod gate;
 pub mod own;
 mod spawn;
 mod tree;
 mod wait;
 
 pub use environment::Environment;
+pub use gate::Gate;
 pub use spawn::{Child, Launch, SpawnError, find_program, spawn};
 pub use tree::{Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, mark_of};
 pub use wait::{Exit, signal_name, try_wait, wait};

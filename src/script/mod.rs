@@ -1,0 +1,3 @@
+//! Lua: the only room that names mlua.
+
+pub mod raw;
