@@ -7,10 +7,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::model::exit;
-use crate::root::port;
+use crate::root::port::Start;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 the script ended · 1 the script raised an error · 2 wrong usage, or no such script · 3 workers
@@ -52,7 +52,7 @@ struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65535))]
     slots: Option<u32>,
     /// How workers come, where the script does not say.
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "auto|local|spawn|static", value_parser = start)]
     start: Option<Start>,
     /// The journal (default: FILE.lua.journal).
     #[arg(long, value_name = "PATH")]
@@ -69,29 +69,6 @@ struct RunArgs {
     /// Say errors only on stderr.
     #[arg(short, long)]
     quiet: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Start {
-    /// Local on the root's node, spawned elsewhere; the ranks of `mpirun -n N` if there are any.
-    Auto,
-    /// Children of the root, on its own node.
-    Local,
-    /// MPI_Comm_spawn, on the root's node too.
-    Spawn,
-    /// The ranks that `mpirun -n N` started beside the root.
-    Static,
-}
-
-impl From<Start> for port::Start {
-    fn from(start: Start) -> Self {
-        match start {
-            Start::Auto => port::Start::Auto,
-            Start::Local => port::Start::Local,
-            Start::Spawn => port::Start::Spawn,
-            Start::Static => port::Start::Static,
-        }
-    }
 }
 
 /// Does what the command line says.
@@ -111,5 +88,10 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Run(arguments)) => arguments,
         None => cli.run,
     };
-    ExitCode::from(run::run(arguments))
+    run::run(arguments)
+}
+
+fn start(word: &str) -> Result<Start, String> {
+    let all = [Start::Auto, Start::Local, Start::Spawn, Start::Static];
+    all.into_iter().find(|start| start.word() == word).ok_or_else(|| "auto, local, spawn or static".into())
 }

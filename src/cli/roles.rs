@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::process::FIRST_FD;
 use crate::{keeper, process, slot, worker};
-
-/// Where `process::start_self` puts the first descriptor.
-const FIRST_FD: i32 = 3;
 
 /// A worker: started by the root's MPI_Comm_spawn, or as its child with a socket.
 pub fn worker(spawned: bool) -> ExitCode {
@@ -24,7 +22,7 @@ fn mpi_worker() -> ExitCode {
     use crate::transport::mpi::sys;
     match join(&|name| std::env::var(name).ok(), true) {
         Ok(Role::Worker(link)) => {
-            let code = worker::main_mpi(Box::new(link));
+            let code = worker::main_over(Box::new(link));
             sys::finalize();
             code
         }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use super::RunArgs;
 use crate::model::exit;
@@ -30,24 +31,29 @@ fn mpi_line() -> String {
 }
 
 /// Runs a campaign; the exit code.
-pub(super) fn run(arguments: RunArgs) -> u8 {
-    let mut words = arguments.script.iter();
-    let Some(script) = words.next().map(PathBuf::from) else {
-        return complain(exit::USAGE, "which script? `harness FILE.lua`, or `harness --help`");
-    };
-    if let Err(error) = std::fs::File::open(&script) {
-        return complain(exit::USAGE, &format!("cannot read {}: {error}", script.display()));
+pub(super) fn run(arguments: RunArgs) -> ExitCode {
+    match start(arguments) {
+        Ok(code) => code,
+        Err((code, text)) => {
+            eprintln!("harness: {text}");
+            ExitCode::from(code)
+        }
     }
+}
+
+fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
+    let mut words = arguments.script.iter();
+    let script = words.next().map(PathBuf::from);
+    let script = script.ok_or((exit::USAGE, "which script? `harness FILE.lua`, or `harness --help`".into()))?;
+    std::fs::File::open(&script)
+        .map_err(|error| (exit::USAGE, format!("cannot read {}: {error}", script.display())))?;
     let args = words.map(|word: &OsString| word.to_string_lossy().into_owned()).collect();
     // Before MPI and before any thread: all of them inherit the mask.
-    let signals = match Signals::open() {
-        Ok(signals) => signals,
-        Err(error) => return complain(exit::INTERNAL, &format!("cannot receive signals: {error}")),
-    };
-    let started = match join_mpi() {
-        Ok(Joined::Root(started)) => started,
-        Ok(Joined::Served(code)) => return code,
-        Err(reason) => return complain(exit::ALLOCATION, &reason),
+    let signals =
+        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
+    let started = match join_mpi().map_err(|reason| (exit::ALLOCATION, reason))? {
+        Joined::Root(started) => started,
+        Joined::Served(code) => return Ok(code),
     };
     let mpi = matches!(started.mpi, Mpi::Ready(_));
     let verbosity = match (arguments.quiet, arguments.verbose) {
@@ -61,7 +67,7 @@ pub(super) fn run(arguments: RunArgs) -> u8 {
         pool: PoolSpec {
             workers: arguments.workers,
             slots: arguments.slots,
-            start: arguments.start.map(Into::into),
+            start: arguments.start,
             ..PoolSpec::default()
         },
         journal: arguments.journal,
@@ -71,7 +77,7 @@ pub(super) fn run(arguments: RunArgs) -> u8 {
     };
     let code = campaign(options, started, signals, &script);
     leave_mpi(mpi, code);
-    code
+    Ok(ExitCode::from(code))
 }
 
 fn campaign(options: Options, started: Started, signals: Signals, script: &Path) -> u8 {
@@ -100,17 +106,12 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
     ended.code
 }
 
-fn complain(code: u8, text: &str) -> u8 {
-    eprintln!("harness: {text}");
-    code
-}
-
 enum Joined {
     /// This process is the root.
     Root(Started),
     /// It was a worker, and is done.
     #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
-    Served(u8),
+    Served(ExitCode),
 }
 
 #[cfg(feature = "mpi")]

@@ -25,6 +25,12 @@ pub fn cores() -> u32 {
     mask.unwrap_or_else(|_| std::thread::available_parallelism().map_or(1, |n| n.get() as u32))
 }
 
+/// Names this build of the executable: root and workers must run the same.
+pub fn build_id() -> String {
+    let size = fs::metadata("/proc/self/exe").map_or(0, |file| file.len());
+    format!("{}-{size}", env!("CARGO_PKG_VERSION"))
+}
+
 /// What `-march=native` means here: name, stepping and features of the processor. Equal on nodes that
 /// can run each other's binaries.
 pub fn cpu_model() -> String {

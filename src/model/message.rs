@@ -112,8 +112,8 @@ pub enum ToWorker {
     Recall(TaskId, Attempt),
     /// End this attempt now.
     Kill(TaskId, Attempt),
-    /// The next task needs this artefact (bytes): answer `Have` or `Want`.
-    Offer(Hash, u64),
+    /// A task will need this artefact: answer `Have` or `Want`.
+    Offer(Hash),
     /// Send me this artefact.
     Want(Hash),
     /// A piece of an artefact: content, offset, bytes, is it the last?

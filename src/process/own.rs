@@ -21,6 +21,9 @@ use super::{Child, Environment, Launch, SpawnError, spawn};
 pub const HANDLED: [i32; 7] =
     [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGPIPE];
 
+/// The number under which a process of ours finds its first descriptor.
+pub const FIRST_FD: RawFd = 3;
+
 /// Descriptors given to a new process of ours are moved up here first, out of the way of their targets.
 const STAGING_FD: RawFd = 64;
 
@@ -51,6 +54,20 @@ pub fn start_self(
         stdio: [null.as_fd(), io::stdout().as_fd(), io::stderr().as_fd()],
         fds: &moved.iter().map(|(fd, number)| (fd.as_fd(), *number)).collect::<Vec<_>>(),
     })
+}
+
+/// Everything this process writes to standard output goes to standard error from now on: standard output
+/// belongs to the campaign's script.
+pub fn stdout_to_stderr() {
+    let _ = rustix::stdio::dup2_stdout(io::stderr());
+}
+
+/// Widens the cores this process may use to those of its parent: mpirun binds what it starts (Open MPI a
+/// lone process to one core), itself it runs where the batch system allows.
+pub fn take_affinity_of_parent() {
+    if let Ok(mask) = rustix::thread::sched_getaffinity(getppid()) {
+        let _ = rustix::thread::sched_setaffinity(None, &mask);
+    }
 }
 
 /// Takes over a descriptor that the parent put there with [`start_self`]; it is close-on-exec from now on.
@@ -125,7 +142,7 @@ impl Signals {
     }
 
     /// The next signal that came, if one did.
-    pub fn next(&mut self) -> Option<i32> {
+    pub fn take(&mut self) -> Option<i32> {
         use std::io::Read;
         let mut record = [0; size_of::<libc::signalfd_siginfo>()];
         self.0.read_exact(&mut record).ok()?;

@@ -6,9 +6,12 @@
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
 
+use super::Child;
 use crate::model::Usage;
 
 /// How a process ended.
@@ -124,3 +127,20 @@ pub fn signal_name(signal: i32) -> &'static str {
         _ => "no name",
     }
 }
+impl Child {
+    /// Kills it (SIGKILL), and with it nothing else: our own processes end when their socket does.
+    pub fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
+    }
+
+    /// Waits until it has ended; kills it if that takes longer than `patience`.
+    pub fn wait_or_kill(&self, patience: Duration) {
+        let limit = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        if !matches!(poll(&mut fds, Some(&limit)), Ok(1)) {
+            self.kill();
+        }
+        let _ = wait(self.pid);
+    }
+}
+

@@ -333,7 +333,7 @@ impl Driver {
         }));
     }
 
-    fn read_workers(&mut self) {
+    pub(super) fn read_workers(&mut self) {
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in ids {
             let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { continue };
@@ -418,11 +418,10 @@ impl Driver {
     }
 
     fn offer(&mut self, id: WorkerId, hash: Hash) {
-        match self.store.size(hash) {
-            Some(bytes) => self.tell(id, &ToWorker::Offer(hash, bytes)),
-            None => {
-                self.awaited.entry(hash).or_default().insert(id);
-            }
+        if self.store.contains(hash) {
+            self.tell(id, &ToWorker::Offer(hash));
+        } else {
+            self.awaited.entry(hash).or_default().insert(id);
         }
     }
 
@@ -475,7 +474,7 @@ impl Driver {
     }
 
     fn read_signals(&mut self) {
-        while let Some(signal) = self.signals.next() {
+        while let Some(signal) = self.signals.take() {
             match signal {
                 libc::SIGINT | libc::SIGTERM | libc::SIGHUP => self.stop(signal),
                 // Ambiguous (walltime near, or "a worker died" from Hydra) and harmless to ignore: lost
@@ -511,7 +510,7 @@ impl Driver {
         }
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         self.port.flush();
         let mut failed = Vec::new();
         let mut unreadable = Vec::new();
@@ -530,7 +529,7 @@ impl Driver {
         }
     }
 
-    fn sleep(&self) {
+    pub(super) fn sleep(&self) {
         let now = Instant::now();
         let mut deadline = earlier(self.wake_at, Some(self.progress.next(now)));
         deadline = earlier(deadline, self.pools.next_deadline());

@@ -12,7 +12,7 @@ use crate::core::Event;
 use crate::model::{Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
 use crate::transport::LinkError;
 use crate::transport::wait::earlier;
-use crate::{machine, process};
+use crate::machine;
 
 /// How long workers may take from their start to their first word.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -306,7 +306,7 @@ impl Driver {
         let was_ready = matches!(worker.stage, Stage::Ready(_));
         worker.stage = Stage::Gone;
         if let Some(child) = worker.child.take() {
-            process::kill(&child);
+            child.kill();
         }
         let pool = worker.pool;
         self.progress.note(&text);
@@ -388,7 +388,7 @@ impl Driver {
     pub(super) fn part(&mut self, id: WorkerId) {
         let Some(mut worker) = self.workers.remove(&id) else { return };
         if let Some(child) = worker.child.take() {
-            process::wait_or_kill(&child, Duration::from_secs(1));
+            child.wait_or_kill(Duration::from_secs(1));
         }
         let host = worker.host().to_string();
         self.pools.launcher.close(worker.peer.into_link(), &host);

@@ -9,11 +9,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hasher;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHasher};
+
+pub use crate::allocation::Start;
 
 use super::recipe;
 use super::settle::{Unmet, settle};
@@ -48,7 +50,7 @@ pub struct Replay {
     /// Its place in the journal.
     pub seq: u64,
     /// How the task ended then.
-    pub outcome: Box<Outcome>,
+    pub outcome: Arc<Outcome>,
 }
 
 /// What a task is to do.
@@ -156,17 +158,18 @@ pub struct PoolSpec {
     pub env: BTreeMap<String, String>,
 }
 
-/// How workers come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// Whatever works here.
-    Auto,
-    /// Child processes of the root.
-    Local,
-    /// MPI_Comm_spawn.
-    Spawn,
-    /// The other ranks of `mpirun -n N`.
-    Static,
+impl PoolSpec {
+    /// With `defaults` where it leaves something open.
+    pub fn or(self, defaults: &Self) -> Self {
+        Self {
+            workers: self.workers.or(defaults.workers),
+            per_node: self.per_node.or(defaults.per_node),
+            slots: self.slots.or(defaults.slots),
+            hosts: if self.hosts.is_empty() { defaults.hosts.clone() } else { self.hosts },
+            start: self.start.or(defaults.start),
+            env: self.env,
+        }
+    }
 }
 
 /// A pool whose workers are ready.
@@ -226,7 +229,7 @@ pub struct Completion {
     /// Which.
     pub task: TaskId,
     /// How.
-    pub outcome: Box<Outcome>,
+    pub outcome: Arc<Outcome>,
     /// Answered from the journal?
     pub replayed: bool,
 }
@@ -250,6 +253,7 @@ pub fn port(setup: Setup) -> (Port, DriverEnd) {
         shared: shared.clone(),
         setup,
         arrived: VecDeque::new(),
+        own: VecDeque::new(),
         replays: BTreeMap::new(),
         replaying: FxHashMap::default(),
         held: FxHashMap::default(),
@@ -266,6 +270,8 @@ struct Shared {
     to_driver: Mutex<ToDriver>,
     to_script: Mutex<ToScript>,
     arrived: Condvar,
+    /// Completions of the driver that the script has taken.
+    taken: AtomicU64,
     draining: AtomicBool,
 }
 
@@ -306,8 +312,10 @@ pub struct Port {
     shared: Arc<Shared>,
     setup: Setup,
     arrived: VecDeque<Completion>,
+    /// Ends of tasks the driver never had.
+    own: VecDeque<Completion>,
     /// Answers from the journal not yet delivered, in recorded order.
-    replays: BTreeMap<(u64, TaskId), Box<Outcome>>,
+    replays: BTreeMap<(u64, TaskId), Arc<Outcome>>,
     replaying: FxHashMap<TaskId, u64>,
     held: FxHashMap<TaskId, Submission>,
     notes: FxHashMap<TaskId, Note>,
@@ -352,12 +360,19 @@ impl Port {
         if !self.replays.is_empty() {
             return if wait == Wait::No { Taken::Nothing } else { self.take_replay() };
         }
-        if self.arrived.is_empty() && !self.receive(wait) {
+        if self.own.is_empty() && self.arrived.is_empty() && !self.receive(wait) {
             let draining = self.shared.draining.load(Ordering::Acquire);
             return if draining { Taken::Draining } else { Taken::Nothing };
         }
-        let Some(completion) = self.arrived.pop_front() else { return Taken::Nothing };
-        self.in_flight -= 1;
+        let completion = match self.own.pop_front() {
+            Some(completion) => completion,
+            None => {
+                let Some(completion) = self.arrived.pop_front() else { return Taken::Nothing };
+                self.in_flight -= 1;
+                self.shared.taken.fetch_add(1, Ordering::Release);
+                completion
+            }
+        };
         self.note_end(completion.task, &completion.outcome);
         Taken::Completion(completion)
     }
@@ -366,7 +381,7 @@ impl Port {
     pub fn cancel(&mut self, task: TaskId) {
         if self.held.remove(&task).is_some() {
             let outcome = Outcome::failed(Status::Cancelled, "cancelled before it was needed");
-            self.deliver_own(task, Box::new(outcome));
+            self.deliver_own(task, Arc::new(outcome));
         } else if !self.replaying.contains_key(&task) {
             self.request(Request::Cancel(task));
         }
@@ -481,7 +496,7 @@ impl Port {
     }
 
     fn end_early(&mut self, task: TaskId, unmet: Unmet, after: Option<u64>) {
-        let outcome = Box::new(unmet.outcome());
+        let outcome = Arc::new(unmet.outcome());
         match after {
             Some(seq) => {
                 self.replaying.insert(task, seq);
@@ -491,9 +506,8 @@ impl Port {
         }
     }
 
-    fn deliver_own(&mut self, task: TaskId, outcome: Box<Outcome>) {
-        self.in_flight += 1;
-        self.arrived.push_back(Completion { task, outcome, replayed: false });
+    fn deliver_own(&mut self, task: TaskId, outcome: Arc<Outcome>) {
+        self.own.push_back(Completion { task, outcome, replayed: false });
     }
 
     fn take_replay(&mut self) -> Taken {
@@ -577,8 +591,14 @@ impl DriverEnd {
     }
 
     /// A task ended; the script learns of it at the next `flush` or `requests`.
-    pub fn complete(&mut self, task: TaskId, outcome: Box<Outcome>) {
+    pub fn complete(&mut self, task: TaskId, outcome: Arc<Outcome>) {
         self.outgoing.push_back(Completion { task, outcome, replayed: false });
+    }
+
+    /// How many of the completions handed over the script has taken. Later submissions know their outcomes;
+    /// one made before may still name their tasks.
+    pub fn taken(&self) -> u64 {
+        self.shared.taken.load(Ordering::Acquire)
     }
 
     /// Hands over what `complete` gathered.

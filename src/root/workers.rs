@@ -138,7 +138,7 @@ impl Worker {
         while self.peer.backlog() < BACKLOG_LIMIT
             && let Some((hash, offset)) = self.sending.front().copied()
         {
-            match store.read_chunk(hash, offset, CHUNK_BYTES) {
+            match store.read_chunk(hash, offset) {
                 Ok((bytes, last)) => {
                     let next = offset + bytes.len() as u64;
                     self.peer.queue(&ToWorker::Chunk(hash, offset, bytes, last));
@@ -166,7 +166,7 @@ impl Worker {
     /// A piece of an artefact it made; true once it is complete in the root's store.
     pub(super) fn chunk(&mut self, hash: Hash, offset: u64, bytes: &[u8], last: bool) -> Result<bool, String> {
         let Some(incoming) = self.receiving.get_mut(&hash) else { return Ok(false) };
-        if let Err(error) = incoming.chunk(offset, bytes) {
+        if let Err(error) = incoming.write(offset, bytes) {
             self.receiving.remove(&hash);
             return Err(error.to_string());
         }

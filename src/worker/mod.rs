@@ -16,12 +16,12 @@ use rustix::event::{PollFd, PollFlags};
 
 use self::slots::Slots;
 use self::transfers::Transfers;
-use crate::artefact::Store;
+use crate::artefact::{Store, StoreError};
 use crate::machine;
 use crate::model::{
     Attempt, FromKeeper, FromWorker, Hello, PROTOCOL, TaskId, ToKeeper, ToWorker, Welcome,
 };
-use crate::process;
+use crate::process::{self, Environment, FIRST_FD, SpawnError};
 use crate::transport::local::LocalLink;
 use crate::transport::wait::{earlier, wait};
 use crate::transport::{Link, LinkError, Peer};
@@ -29,6 +29,8 @@ use crate::wire::{Stream, WireError, socket_pair};
 
 /// How long the keeper may take to kill everything it started.
 const KEEPER_GRACE: Duration = Duration::from_secs(8);
+/// How long the last word to the root may take.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(5);
 /// How long the root may take to answer the first message.
 const WELCOME_LIMIT: Duration = Duration::from_secs(60);
 
@@ -59,22 +61,30 @@ pub enum WorkerError {
         error: std::io::Error,
     },
     /// The artefact store cannot be used.
-    #[error("{0}")]
-    Store(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no keeper.
+    #[error("cannot start the keeper: {0}")]
+    Start(#[from] SpawnError),
     /// The root is another build.
     #[error("{0}")]
     Protocol(String),
 }
 
-/// The process behind `harness __worker` on the root's own node: `socket` leads to the root.
+/// The worker on the root's own node: `socket` leads to the root.
 pub fn main(socket: OwnedFd) -> ExitCode {
-    let link = match LocalLink::new(socket) {
-        Ok(link) => link,
-        Err(error) => return complain(&WorkerError::System { what: "open the socket to the root", error }),
-    };
-    match serve(Box::new(link)) {
-        Ok((_, link)) => {
-            link.close();
+    match LocalLink::new(socket) {
+        Ok(link) => main_over(Box::new(link)),
+        Err(error) => complain(&WorkerError::System { what: "open the socket to the root", error }),
+    }
+}
+
+/// A worker that serves one pool and ends.
+pub fn main_over(link: Box<dyn Link>) -> ExitCode {
+    let mut root = Peer::new(link);
+    match serve(&mut root) {
+        Ok(_) => {
+            say_goodbye(root);
             ExitCode::SUCCESS
         }
         // The root closed the socket without a word: it was killed, and all of ours here has been ended.
@@ -83,34 +93,57 @@ pub fn main(socket: OwnedFd) -> ExitCode {
     }
 }
 
+/// A rank of `mpirun -n N`: serves one pool after another.
+pub fn main_static(link: Box<dyn Link>) -> ExitCode {
+    let mut root = Peer::new(link);
+    loop {
+        match serve(&mut root) {
+            Ok(Ended::Retired) => {}
+            Ok(Ended::Exit) => return ExitCode::SUCCESS,
+            Err(error) => return complain(&error),
+        }
+    }
+}
+
 fn complain(error: &WorkerError) -> ExitCode {
     eprintln!("harness worker on {}: {error}", machine::hostname());
     ExitCode::FAILURE
 }
 
-/// Serves one pool; gives the link back when the root retires this worker. On return no process started
-/// on behalf of the pool is left on this node.
-pub fn serve(link: Box<dyn Link>) -> Result<(Ended, Box<dyn Link>), WorkerError> {
-    process::become_subreaper().map_err(|error| WorkerError::System { what: "become a subreaper", error })?;
-    let mut root = Peer::new(link);
-    let Some(welcome) = introduce(&mut root)? else { return Ok((Ended::Exit, root.into_link())) };
+/// The last word, and the end of the connection.
+fn say_goodbye(mut root: Peer<FromWorker, ToWorker>) {
+    root.queue(&FromWorker::Bye);
+    let limit = Instant::now() + GOODBYE_LIMIT;
+    while root.flush().and_then(|()| root.progress()).is_ok() && root.backlog() > 0 && Instant::now() < limit {
+        if wait_for(&root, Some(limit)).is_err() {
+            break;
+        }
+    }
+    root.into_link().close();
+}
+
+/// Serves one pool, until the root retires this worker. On return no process started on behalf of the pool
+/// is left on this node.
+fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
+    process::adopt_orphans().map_err(|error| WorkerError::System { what: "become a subreaper", error })?;
+    let Some(welcome) = introduce(root)? else { return Ok(Ended::Exit) };
     let (ours, keepers) =
         socket_pair().map_err(|error| WorkerError::System { what: "make a socket", error })?;
-    let child = process::start_self("__keeper", vec![keepers])
-        .map_err(|error| WorkerError::System { what: "start the keeper", error })?;
-    let stream = Stream::new(ours).map_err(|error| WorkerError::System { what: "open a socket", error })?;
-    let mut worker = Worker::new(root, stream, welcome)?;
+    let environment = Environment::scrubbed(std::env::vars_os());
+    let child = process::start_self("__keeper", vec![(keepers, FIRST_FD)], &environment)?;
+    let keeper = Stream::new(ours).map_err(|error| WorkerError::System { what: "open a socket", error })?;
+    let mut worker = Worker::new(root, keeper, welcome)?;
     let result = worker.run();
     if let Err(error) = &result {
         // Best effort: where the root still listens it learns why.
         worker.root.queue(&FromWorker::Dying(error.to_string()));
         let _ = worker.root.flush();
     }
-    let Worker { root, keeper, slots, .. } = worker;
-    drop((keeper, slots));
-    process::wait_or_kill(&child, KEEPER_GRACE);
-    process::kill_descendants();
-    result.map(|ended| (ended, root.into_link()))
+    // Closes the sockets of keeper and slots: the keeper kills what it started and ends.
+    drop(worker);
+    child.wait_or_kill(KEEPER_GRACE);
+    process::kill_descendants(&[], KEEPER_GRACE);
+    result
 }
 
 /// Says hello and waits for the root's welcome; `None` if there is no pool for this worker any more.
@@ -160,8 +193,8 @@ fn wait_for(root: &Peer<FromWorker, ToWorker>, limit: Option<Instant>) -> Result
     wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for the root", error })
 }
 
-struct Worker {
-    root: Peer<FromWorker, ToWorker>,
+struct Worker<'a> {
+    root: &'a mut Peer<FromWorker, ToWorker>,
     keeper: Stream,
     slots: Slots,
     transfers: Transfers,
@@ -175,19 +208,19 @@ struct Worker {
     ended: Option<Ended>,
 }
 
-impl Worker {
+impl<'a> Worker<'a> {
     fn new(
-        root: Peer<FromWorker, ToWorker>,
+        root: &'a mut Peer<FromWorker, ToWorker>,
         mut keeper: Stream,
         welcome: Welcome,
     ) -> Result<Self, WorkerError> {
-        let store = Store::open_default().map_err(|error| WorkerError::Store(error.to_string()))?;
+        let store = Store::open(Store::default_folder())?;
         keeper.queue(&ToKeeper::Setup(welcome.clone()));
         let heartbeat = Duration::from_secs_f64(welcome.heartbeat_s.clamp(0.01, 3600.0));
         Ok(Self {
             root,
             keeper,
-            slots: Slots::new(&welcome, store.dir()),
+            slots: Slots::new(&welcome, store.folder()),
             transfers: Transfers::new(store),
             running: BTreeMap::new(),
             heartbeat,
@@ -202,8 +235,8 @@ impl Worker {
         loop {
             self.read_root()?;
             self.read_keeper()?;
-            self.slots.progress(&mut self.root, &mut self.keeper);
-            self.transfers.pump(&mut self.root);
+            self.slots.progress(self.root, &mut self.keeper);
+            self.transfers.pump(self.root);
             self.sign_of_life()?;
             if let Some(ended) = self.ended {
                 return Ok(ended);
@@ -247,18 +280,18 @@ impl Worker {
             ToWorker::Call(call) => self.slots.call(call),
             ToWorker::Code(hash, bytes) => self.slots.learn(hash, bytes),
             ToWorker::Module(name, source) => self.slots.module(name, source),
-            ToWorker::Recall(task, attempt) => self.slots.recall(task, attempt, &mut self.root),
+            ToWorker::Recall(task, attempt) => self.slots.recall(task, attempt, self.root),
             ToWorker::Kill(task, attempt) => {
                 if self.running.contains_key(&(task, attempt)) {
                     self.keeper.queue(&ToKeeper::Kill(task, attempt));
                 } else {
-                    self.slots.kill(task, attempt, &mut self.root, &mut self.keeper);
+                    self.slots.kill(task, attempt, self.root, &mut self.keeper);
                 }
             }
-            ToWorker::Offer(hash, bytes) => self.transfers.offered(hash, bytes, &mut self.root),
+            ToWorker::Offer(hash) => self.transfers.offered(hash, self.root),
             ToWorker::Want(hash) => self.transfers.wanted(hash),
             ToWorker::Chunk(hash, offset, bytes, last) => {
-                self.transfers.chunk(hash, offset, &bytes, last, &mut self.root);
+                self.transfers.chunk(hash, offset, &bytes, last, self.root);
             }
             ToWorker::Quiet(quiet) => {
                 self.quiet = quiet;
@@ -282,7 +315,7 @@ impl Worker {
                     self.root.queue(&FromWorker::Done(task, attempt, outcome));
                 }
                 FromKeeper::SlotEnded(slot, code, signal) => {
-                    self.slots.ended(slot, code, signal, &mut self.root);
+                    self.slots.ended(slot, code, signal, self.root);
                 }
             }
         }

@@ -22,11 +22,11 @@ impl Transfers {
     }
 
     /// The root has an artefact that a task here will need.
-    pub(super) fn offered(&mut self, hash: Hash, bytes: u64, root: &mut Peer<FromWorker, ToWorker>) {
+    pub(super) fn offered(&mut self, hash: Hash, root: &mut Peer<FromWorker, ToWorker>) {
         if self.store.contains(hash) {
             root.queue(&FromWorker::Have(hash));
         } else if !self.incoming.contains_key(&hash) {
-            match self.store.receive(hash, bytes) {
+            match self.store.receive(hash) {
                 Ok(incoming) => {
                     self.incoming.insert(hash, incoming);
                     root.queue(&FromWorker::Want(hash));
@@ -47,7 +47,7 @@ impl Transfers {
     ) {
         // A piece of a transfer that failed earlier: said already.
         let Some(incoming) = self.incoming.get_mut(&hash) else { return };
-        match incoming.chunk(offset, bytes) {
+        match incoming.write(offset, bytes) {
             Ok(()) if !last => {}
             Ok(()) => {
                 let finished = self.incoming.remove(&hash).map(Incoming::finish);
@@ -73,7 +73,7 @@ impl Transfers {
         while root.backlog() < BACKLOG_LIMIT
             && let Some((hash, offset)) = self.outgoing.front_mut()
         {
-            match self.store.read_chunk(*hash, *offset, CHUNK_BYTES) {
+            match self.store.read_chunk(*hash, *offset) {
                 Ok((bytes, last)) => {
                     let at = *offset;
                     *offset += bytes.len() as u64;

@@ -72,6 +72,11 @@ pub fn library_version() -> String {
     }
 }
 
+/// The MPI whose headers this executable was built with.
+pub fn built_for() -> &'static str {
+    env!("HARNESS_MPI")
+}
+
 /// A communicator; a copy names the same one.
 #[derive(Clone, Copy)]
 pub struct Comm(ffi::MPI_Comm);
