@@ -2,4 +2,5 @@
 
 pub mod model;
 pub mod root;
+pub mod script;
 pub mod wire;
