@@ -1,6 +1,7 @@
 //! An embedded Lua runtime for benchmark campaigns on clusters.
 
 pub mod model;
+pub mod process;
 pub mod root;
 pub mod script;
 pub mod wire;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use super::bridge::Bridge;
-use super::raw::submit;
+use super::raw::learn;
 use super::results::{self, Label};
 use super::{options, pattern, sources};
 use crate::model::{CallError, Detail, Kind, Outcome, PoolId, Status, TaskId};
@@ -152,7 +152,7 @@ fn failure(lua: &Lua, bridge: &Bridge, outcome: &Outcome) -> mlua::Result<Table>
 fn error_value(lua: &Lua, bridge: &Bridge, raised: &CallError) -> Option<Value> {
     let value = raised.value.as_ref()?;
     let mut shipper = bridge.shipper.try_borrow_mut().ok()?;
-    submit::learn(&mut shipper, value).ok()?;
+    learn(&mut shipper, value).ok()?;
     let mut none = |task| Err(format!("an error value cannot wait for task {task}"));
     shipper.decode(lua, &value.values, &mut none).ok()?.into_iter().next()
 }
