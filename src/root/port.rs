@@ -87,6 +87,8 @@ pub struct CallJob {
     pub codes: Vec<(Hash, Arc<[u8]>)>,
     /// Calls of one function have one class: they take similar time.
     pub class: u64,
+    /// Artefacts whose paths the payload holds: they must be on the node.
+    pub artefacts: Vec<Hash>,
     /// Results its arguments refer to that are there already.
     pub known: Vec<(TaskId, DepValue)>,
 }

@@ -1,3 +1,13 @@
-//! Lua: the only room that names mlua.
+//! Lua: the only room that names mlua. [`ScriptState`] runs a campaign at the root.
 
+mod bridge;
+mod host;
+pub mod modules;
+mod options;
+mod pattern;
 pub mod raw;
+pub mod results;
+mod sources;
+mod state;
+
+pub use state::{AddInput, Ended, ScriptError, ScriptState};

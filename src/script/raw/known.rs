@@ -169,7 +169,7 @@ impl Known {
         }
         self.fields = Fields {
             id: self.add_name(stack, |_| b"id"),
-            done: self.add_name(stack, |_| b"done"),
+            done: self.add_name(stack, |_| b"ended"),
             ok: self.add_name(stack, |_| b"ok"),
             value: self.add_name(stack, |_| b"value"),
             kind: self.add_name(stack, |_| b"kind"),

@@ -30,6 +30,7 @@ mod luac;
 mod path;
 mod stack;
 mod standard;
+mod submit;
 
 use std::ffi::c_int;
 use std::rc::Rc;
@@ -41,6 +42,7 @@ use crate::model::{Hash, TaskId};
 use decode::Decoder;
 use encode::Encoder;
 pub use format::Manifest;
+pub use submit::{learn, new_state, submit_functions};
 use format::{Reader, Truncated};
 use known::Known;
 use stack::{Stack, protected};
@@ -129,7 +131,7 @@ impl Shipper {
         self.with_known(lua, |stack, known| known.read_standard(stack))
     }
 
-    /// Tables with this metatable are futures: `id, done, ok, value`.
+    /// Tables with this metatable are futures: `id, ended, ok, value`.
     pub fn set_future_metatable(&mut self, lua: &Lua, metatable: &Table) -> mlua::Result<()> {
         lua.set_named_registry_value("harness.future", metatable)?; // kept alive: its address is remembered
         self.known.future_meta = metatable.to_pointer() as usize;
