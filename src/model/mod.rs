@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows a clock or imports another room. What crosses a process boundary or
 //! enters the journal is defined here and nowhere else.
 
+mod encoding;
 mod id;
 mod key;
 mod message;

@@ -125,7 +125,7 @@ impl Signals {
     }
 
     /// The next signal that came, if one did.
-    pub fn next(&mut self) -> Option<i32> {
+    pub fn take(&mut self) -> Option<i32> {
         use std::io::Read;
         let mut record = [0; size_of::<libc::signalfd_siginfo>()];
         self.0.read_exact(&mut record).ok()?;
