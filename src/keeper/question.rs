@@ -53,7 +53,7 @@ const VARIABLES: &[&str] = &[
 const NATIVE: &[&str] =
     &["-march=native", "-mtune=native", "-mcpu=native", "-xHost", "-xhost", "-tp=native", "-tp=host"];
 
-/// Part of a file name that means: it answers `--version`, and does nothing else then.
+/// Part of a file name, its version left out, that means: it answers `--version`, and does nothing else then.
 const COMPILERS: &[&str] = &[
     "CC",
     "c++",
@@ -78,8 +78,7 @@ const COMPILERS: &[&str] = &[
     "mpic++",
     "mpicc",
     "mpicxx",
-    "mpif77",
-    "mpif90",
+    "mpif",
     "mpifort",
     "nvc",
     "nvc++",
