@@ -52,18 +52,15 @@ impl Family {
     }
 
     /// Kills what the program `leader` left behind, as far as it can be seen now; `killed` collects it.
-    /// True if nothing is left. While it is false, wait for one of `killed` to end and call again.
-    pub fn sweep(&self, leader: Pid, mark: &str, killed: &mut FxHashSet<Pid>) -> bool {
-        let mut left = false;
-        for pid in self.orphans() {
-            if matches!(try_wait(pid), Ok(Some(_)) | Err(_)) || !self.belongs(pid, leader, mark) {
-                continue;
-            }
-            left = true;
-            killed.insert(pid);
-            killed.extend(kill_tree(pid));
+    /// Returns the children to wait for before calling again: none if nothing is left.
+    pub fn sweep(&self, leader: Pid, mark: &str, killed: &mut FxHashSet<Pid>) -> Vec<Pid> {
+        let mut left = self.orphans();
+        left.retain(|pid| matches!(try_wait(*pid), Ok(None)) && self.belongs(*pid, leader, mark));
+        for pid in &left {
+            killed.insert(*pid);
+            killed.extend(kill_tree(*pid));
         }
-        !left
+        left
     }
 
     /// The living processes `leader` started, itself not counted.
