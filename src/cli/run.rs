@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::RunArgs;
+use crate::artefact::Store;
 use crate::model::exit;
 use crate::process::{self, Signals};
 use crate::report::{Row, summary};
 use crate::root::port::{Port, PoolSpec};
 use crate::root::progress::Verbosity;
 use crate::root::{self, Mpi, Options, ScriptEnd, Started};
-use crate::script;
+use crate::script::modules::{SearchPath, module_source};
+use crate::script::{Ended, ScriptState};
 
 /// What `--version` prints.
 pub(super) fn version() -> String {
@@ -80,13 +82,13 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     Ok(ExitCode::from(code))
 }
 
+/// Runs the campaign and prints what is to be said last.
 fn campaign(options: Options, started: Started, signals: Signals, script: &Path) -> u8 {
     let quiet = options.verbosity == Verbosity::Quiet;
     let folder = script.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf));
-    let search = script::SearchPath::new(folder.as_deref().unwrap_or(Path::new(".")));
-    let path = script.to_path_buf();
-    let main = Box::new(move |port: Port| -> ScriptEnd { script::run(port, &path) });
-    let ended = root::run(options, started, signals, Box::new(move |name| search.source(name)), main);
+    let search = SearchPath::of_campaign(folder.as_deref().unwrap_or(Path::new(".")));
+    let sources = Box::new(move |name: &str| module_source(&search, name));
+    let ended = root::run(options, started, signals, sources, Box::new(run_script));
     let rows: Vec<Row<'_>> = ended
         .lines
         .iter()
@@ -104,6 +106,20 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
         eprintln!("harness: {message}");
     }
     ended.code
+}
+
+/// The script's thread.
+fn run_script(port: Port) -> ScriptEnd {
+    let add_input = |path: &Path| {
+        let store = Store::open(Store::default_folder()).map_err(|error| error.to_string())?;
+        store.put_file(path).map_err(|error| error.to_string())
+    };
+    match ScriptState::new(port, Box::new(add_input)).and_then(|state| state.run()) {
+        Ok(Ended::Finished) => ScriptEnd::Finished,
+        Ok(Ended::Exit(code)) => ScriptEnd::Exit(code),
+        Ok(Ended::Drained) => ScriptEnd::Stopped,
+        Err(error) => ScriptEnd::Failed(error.to_string()),
+    }
 }
 
 enum Joined {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashSet;
 
 use super::raw::{Shipped, Shipper};
-use crate::model::{CallReturn, Detail, Hash, Outcome, PoolId, TaskId, TaskOptions};
+use crate::model::{Detail, Hash, Outcome, PoolId, TaskId, TaskOptions};
 use crate::root::port::{CallJob, Job, Order, Port, Taken, Wait};
 
 /// Puts the content of a file into the root's store and names it; or says why not.
@@ -23,8 +23,8 @@ pub struct Bridge {
     pub began: Instant,
     /// Options for the next call to be submitted.
     pub options: Cell<Option<TaskOptions>>,
-    /// The end taken last that is not the values of a call.
-    pub outcome: RefCell<Option<Box<Outcome>>>,
+    /// The end taken last.
+    pub outcome: RefCell<Option<Arc<Outcome>>>,
     /// Why the last submit of a call failed.
     pub problem: RefCell<String>,
     /// Bytecode the driver has.
@@ -37,8 +37,8 @@ pub enum Next {
     Draining,
     /// A task ended; its outcome lies in the bridge.
     Outcome(TaskId),
-    /// A call returned these.
-    Values(TaskId, CallReturn),
+    /// A call returned values; they lie in the bridge.
+    Values(TaskId),
 }
 
 impl Bridge {
@@ -93,17 +93,9 @@ impl Bridge {
             Taken::Nothing => return Next::Nothing,
             Taken::Draining => return Next::Draining,
         };
-        let mut outcome = completion.outcome;
-        if let (true, Detail::Call(values)) = (outcome.ok(), &mut outcome.detail) {
-            let values = CallReturn {
-                values: std::mem::take(&mut values.values),
-                codes: std::mem::take(&mut values.codes),
-                text: None,
-            };
-            return Next::Values(completion.task, values);
-        }
-        *self.outcome.borrow_mut() = Some(outcome);
-        Next::Outcome(completion.task)
+        let is_values = completion.outcome.ok() && matches!(completion.outcome.detail, Detail::Call(_));
+        *self.outcome.borrow_mut() = Some(completion.outcome);
+        if is_values { Next::Values(completion.task) } else { Next::Outcome(completion.task) }
     }
 
     /// Seconds on the script's clock.

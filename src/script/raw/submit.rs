@@ -3,13 +3,14 @@
 
 use std::ffi::{c_int, c_void};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::ffi::{self, lua_State};
 use mlua::{Function, Lua};
 
 use super::Shipper;
 use super::stack::{Kind, Stack};
-use crate::model::{CallReturn, Outcome, PoolId, Status};
+use crate::model::{CallReturn, Detail, Outcome, PoolId, Status};
 use crate::root::port::Wait;
 use crate::script::bridge::{Bridge, Next};
 
@@ -97,13 +98,13 @@ unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
             Next::Nothing => stack.push_nil(),
             Next::Draining => stack.push_boolean(false),
             Next::Outcome(task) => stack.push_integer(task.0 as i64),
-            Next::Values(task, returned) => {
+            Next::Values(task) => {
                 stack.push_integer(task.0 as i64);
                 stack.push_boolean(true);
-                match unpack(bridge, state, returned) {
+                match unpack(bridge, state) {
                     Ok(values) => return 2 + values,
                     Err(text) => {
-                        *bridge.outcome.borrow_mut() = Some(Box::new(Outcome::failed(Status::Error, text)));
+                        *bridge.outcome.borrow_mut() = Some(Arc::new(Outcome::failed(Status::Error, text)));
                         stack.set_top(1);
                     }
                 }
@@ -114,9 +115,13 @@ unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
 }
 
 /// Pushes what a call returned. SAFETY: as `take`.
-unsafe fn unpack(bridge: &Bridge, state: *mut lua_State, returned: CallReturn) -> Result<c_int, String> {
+unsafe fn unpack(bridge: &Bridge, state: *mut lua_State) -> Result<c_int, String> {
+    let outcome = bridge.outcome.borrow_mut().take();
+    let Some(Detail::Call(returned)) = outcome.as_deref().map(|outcome| &outcome.detail) else {
+        return Err("a call ended without values".into());
+    };
     let mut shipper = bridge.shipper.try_borrow_mut().map_err(|_| "it came while another result was unpacked")?;
-    learn(&mut shipper, &returned)?;
+    learn(&mut shipper, returned)?;
     // SAFETY: the shipper was made for this state.
     unsafe { shipper.decode_stack(state, &returned.values, 0) }.map_err(|error| error.to_string())
 }
