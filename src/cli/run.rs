@@ -9,8 +9,8 @@ use crate::artefact::Store;
 use crate::model::exit;
 use crate::process::{self, Signals};
 use crate::report::{Row, summary};
-use crate::root::port::{Port, PoolSpec};
-use crate::root::progress::Verbosity;
+use crate::root::port::{PoolSpec, Port};
+use crate::root::progress::{Line, Verbosity};
 use crate::root::{self, Mpi, Options, ScriptEnd, Started};
 use crate::script::modules::{SearchPath, module_source};
 use crate::script::{Ended, ScriptState};
@@ -46,7 +46,8 @@ pub(super) fn run(arguments: RunArgs) -> ExitCode {
 fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     let mut words = arguments.script.iter();
     let script = words.next().map(PathBuf::from);
-    let script = script.ok_or((exit::USAGE, "which script? `harness FILE.lua`, or `harness --help`".into()))?;
+    let script =
+        script.ok_or((exit::USAGE, "which script? `harness FILE.lua`, or `harness --help`".into()))?;
     std::fs::File::open(&script)
         .map_err(|error| (exit::USAGE, format!("cannot read {}: {error}", script.display())))?;
     let args = words.map(|word: &OsString| word.to_string_lossy().into_owned()).collect();
@@ -89,23 +90,18 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
     let search = SearchPath::of_campaign(folder.as_deref().unwrap_or(Path::new(".")));
     let sources = Box::new(move |name: &str| module_source(&search, name));
     let ended = root::run(options, started, signals, sources, Box::new(run_script));
-    let rows: Vec<Row<'_>> = ended
-        .lines
-        .iter()
-        .map(|line| Row {
-            kind: line.kind,
-            name: line.name.as_deref(),
-            params: line.params.as_ref(),
-            outcome: &line.outcome,
-        })
-        .collect();
-    if !quiet && !ended.counts.is_empty() {
-        eprint!("{}", summary(&ended.counts, &rows));
+    if !quiet && !ended.tally.ended.is_empty() {
+        let rows: Vec<Row<'_>> = ended.tally.lines.iter().map(row).collect();
+        eprint!("{}", summary(&ended.tally.ended, ended.tally.replays, &rows));
     }
     if let Some(message) = ended.message {
         eprintln!("harness: {message}");
     }
     ended.code
+}
+
+fn row(line: &Line) -> Row<'_> {
+    Row { kind: line.kind, name: line.name.as_deref(), params: line.params.as_ref(), outcome: &line.outcome }
 }
 
 /// The script's thread.

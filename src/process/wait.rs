@@ -135,7 +135,8 @@ impl Child {
 
     /// Waits until it has ended; kills it if that takes longer than `patience`.
     pub fn wait_or_kill(&self, patience: Duration) {
-        let limit = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
+        let limit =
+            Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
         if !matches!(poll(&mut fds, Some(&limit)), Ok(1)) {
             self.kill();
@@ -143,4 +144,3 @@ impl Child {
         let _ = wait(self.pid);
     }
 }
-

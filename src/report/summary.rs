@@ -25,14 +25,16 @@ pub struct Row<'a> {
     pub outcome: &'a Outcome,
 }
 
-/// The table, lines ended by newlines: `ended` counts all tasks, `rows` are those to list (measurements and
+/// The table, lines ended by newlines: `ended` counts all tasks, `replays` those that the journal answered, `rows` are those to list (measurements and
 /// failures, in the order they ended). What followed from another failure (`skipped`, `cancelled`) is listed
 /// after what failed by itself.
-pub fn summary(ended: &BTreeMap<Status, usize>, rows: &[Row<'_>]) -> String {
+pub fn summary(ended: &BTreeMap<Status, usize>, replays: usize, rows: &[Row<'_>]) -> String {
     if ended.is_empty() {
         return "harness: no tasks\n".into();
     }
-    let mut text = format!("harness: {}: {}\n", count(ended.values().sum(), "task"), tally(ended));
+    let tasks = count(ended.values().sum(), "task");
+    let replayed = if replays > 0 { format!(" ({replays} from the journal)") } else { String::new() };
+    let mut text = format!("harness: {tasks}{replayed}: {}\n", tally(ended));
     let measured: Vec<String> = rows.iter().filter_map(measured).collect();
     list(&mut text, &measured, MEASUREMENTS_SHOWN, "measurement");
     let failed = |consequence: bool| {
@@ -112,7 +114,7 @@ mod tests {
         for row in rows {
             *counts.entry(row.outcome.status).or_default() += 1;
         }
-        summary(&counts, rows)
+        summary(&counts, 0, rows)
     }
 
     #[test]

@@ -94,7 +94,8 @@ pub(super) struct Parts {
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { pools, port, journal, campaign, store, progress, signals, wake, sources, workers } = parts;
+        let Parts { pools, port, journal, campaign, store, progress, signals, wake, sources, workers } =
+            parts;
         Self {
             core: Core::new(),
             tasks: Tasks::default(),
@@ -260,7 +261,8 @@ impl Driver {
         }
         let outcome = Arc::new(outcome);
         let Some(ended) = self.tasks.end(task, &outcome) else { return };
-        self.progress.ended(&ended.submission, ended.worker.is_some(), &outcome);
+        let Submission { job, options, .. } = &ended.submission;
+        self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
         match record(&self.campaign, &ended, &outcome) {
             Some(record) => {
                 self.recording.insert(task, outcome);
@@ -282,6 +284,7 @@ impl Driver {
                 Request::Cancel(task) => self.handle(Event::Cancel { task }),
                 Request::Spawn(spec) => self.open_pool(spec),
                 Request::Close(pool) => self.pools.close_when_idle(pool),
+                Request::Replayed(kind, options, outcome) => self.progress.replayed(kind, &options, &outcome),
                 Request::End => self.script_over = true,
             }
         }

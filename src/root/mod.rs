@@ -27,17 +27,17 @@ use self::driver::{Driver, Ending, Parts, Sources};
 use self::guard::Guard;
 use self::pools::Pools;
 use self::port::{Campaign, Port, Setup};
-use self::progress::{Line, Progress, Verbosity};
+use self::progress::{Progress, Tally, Verbosity};
 use self::spawn::Launcher;
 use self::wake::Wake;
 use self::workers::Worker;
 use crate::allocation::{Allocation, Start};
 use crate::artefact::Store;
 use crate::journal::{Index, Journal, Mode, Opened};
-use crate::model::{Hash, Header, JOURNAL_SCHEMA, PROTOCOL, Status, WorkerId, exit};
+use crate::machine;
+use crate::model::{Hash, Header, JOURNAL_SCHEMA, PROTOCOL, WorkerId, exit};
 use crate::process::Signals;
 use crate::transport::{Link, Peer};
-use crate::machine;
 
 pub use self::port::PoolSpec;
 pub use self::settle::{Unmet, settle};
@@ -126,10 +126,8 @@ pub struct Ended {
     pub code: u8,
     /// What is to be said last, if anything.
     pub message: Option<String>,
-    /// Ended tasks by status.
-    pub counts: BTreeMap<Status, usize>,
-    /// Measurements and failures, in the order they ended.
-    pub lines: Vec<Line>,
+    /// What its tasks came to.
+    pub tally: Tally,
 }
 
 /// Runs a campaign to its end. `sources` finds modules for slots, `signals` were opened before any thread
@@ -143,12 +141,7 @@ pub fn run(
 ) -> Ended {
     match Root::set_up(options, started, signals, sources, script) {
         Ok(root) => root.run(),
-        Err(error) => Ended {
-            code: error.code(),
-            message: Some(error.to_string()),
-            counts: BTreeMap::new(),
-            lines: Vec::new(),
-        },
+        Err(error) => Ended { code: error.code(), message: Some(error.to_string()), tally: Tally::default() },
     }
 }
 
@@ -204,8 +197,7 @@ impl Root {
             script: options.script.display().to_string(),
         };
         let workers = rank_workers(started.ranks);
-        let pools =
-            Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
+        let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
         let parts = Parts {
             pools,
             port: driver_end,
@@ -231,7 +223,8 @@ impl Root {
         let journal = self.journal.display().to_string();
         if ending == Ending::Interrupted {
             // At once: the keepers notice that the root is gone and kill what they started.
-            return self.ended(exit::INTERRUPTED, Some(format!("interrupted; what was reported is in {journal}")));
+            return self
+                .ended(exit::INTERRUPTED, Some(format!("interrupted; what was reported is in {journal}")));
         }
         let limit = if ending == Ending::Finished { DISMISS_LIMIT } else { STOP_LIMIT };
         let lost = self.driver.journal.close().into_iter().find_map(Result::err);
@@ -273,8 +266,7 @@ impl Root {
     }
 
     fn ended(self, code: u8, message: Option<String>) -> Ended {
-        let (counts, lines) = self.driver.progress.into_parts();
-        Ended { code, message, counts, lines }
+        Ended { code, message, tally: self.driver.progress.into_tally() }
     }
 }
 

@@ -9,10 +9,10 @@ use super::spawn::Launcher;
 use super::workers::{HEARTBEAT_S, Stage, Worker};
 use crate::allocation::{Plan, Start, same_host};
 use crate::core::Event;
+use crate::machine;
 use crate::model::{Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
 use crate::transport::LinkError;
 use crate::transport::wait::earlier;
-use crate::machine;
 
 /// How long workers may take from their start to their first word.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -158,7 +158,8 @@ impl Driver {
     }
 
     fn start_workers(&mut self, pool: PoolId, spec: &PoolSpec) -> Result<(Vec<WorkerId>, u32), String> {
-        let free = |worker: &&Worker| worker.start == Start::Static && worker.pool.is_none() && !worker.is_gone();
+        let free =
+            |worker: &&Worker| worker.start == Start::Static && worker.pool.is_none() && !worker.is_gone();
         let ranks: Vec<WorkerId> = self.workers.values().filter(free).map(|worker| worker.id).collect();
         let start = spec.start.unwrap_or_default();
         if start == Start::Static || start == Start::Auto && !ranks.is_empty() {

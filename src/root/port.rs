@@ -139,6 +139,8 @@ pub enum Request {
     Spawn(PoolSpec),
     /// Retire the workers of this pool once its tasks are done.
     Close(PoolId),
+    /// Nothing to do: the journal had this task's outcome.
+    Replayed(Kind, TaskOptions, Arc<Outcome>),
     /// The script is over: nothing will follow.
     End,
 }
@@ -335,6 +337,7 @@ impl Port {
         let (key, replay) = self.identify(task, &order);
         let Order { pool, options, job, deps, known, deferred } = order;
         if let Some(Replay { seq, outcome }) = replay {
+            self.request(Request::Replayed(job.kind(), options, outcome.clone()));
             self.replaying.insert(task, seq);
             self.replays.insert((seq, task), outcome);
             return task;

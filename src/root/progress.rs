@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::port::{Submission, WorkerInfo};
-use crate::model::{Kind, Outcome, PoolId, Status};
+use super::port::WorkerInfo;
+use crate::model::{Kind, Outcome, PoolId, Status, TaskOptions};
 
 /// Seconds between two lines while something runs.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -35,7 +36,18 @@ pub struct Line {
     /// `params` of the task.
     pub params: Option<serde_json::Value>,
     /// How it ended; calls that went well are only counted.
-    pub outcome: std::sync::Arc<Outcome>,
+    pub outcome: Arc<Outcome>,
+}
+
+/// What the last table needs.
+#[derive(Default)]
+pub struct Tally {
+    /// Ended tasks by status.
+    pub ended: BTreeMap<Status, usize>,
+    /// Of those, how many the journal answered.
+    pub replays: usize,
+    /// Measurements and failures, in the order they ended.
+    pub lines: Vec<Line>,
 }
 
 /// Counts and lines.
@@ -43,6 +55,8 @@ pub struct Progress {
     verbosity: Verbosity,
     submitted: u64,
     running: u64,
+    /// Of the ended ones, those the journal answered.
+    replays: usize,
     /// Ended tasks by status.
     ended: BTreeMap<Status, usize>,
     lines: Vec<Line>,
@@ -56,6 +70,7 @@ impl Progress {
             verbosity,
             submitted: 0,
             running: 0,
+            replays: 0,
             ended: BTreeMap::new(),
             lines: Vec::new(),
             next_line: None,
@@ -95,22 +110,23 @@ impl Progress {
     }
 
     /// A task ended; `ran` if it had been started.
-    pub(super) fn ended(&mut self, submission: &Submission, ran: bool, outcome: &std::sync::Arc<Outcome>) {
+    pub(super) fn ended(&mut self, kind: Kind, options: &TaskOptions, ran: bool, outcome: &Arc<Outcome>) {
         if ran {
             self.running = self.running.saturating_sub(1);
         }
-        let kind = submission.job.kind();
         *self.ended.entry(outcome.status).or_default() += 1;
         // A million calls that went well need no line each.
         if kind == Kind::Measure || !outcome.ok() {
-            let options = &submission.options;
-            self.lines.push(Line {
-                kind,
-                name: options.name.clone(),
-                params: options.params.clone(),
-                outcome: outcome.clone(),
-            });
+            let TaskOptions { name, params, .. } = options.clone();
+            self.lines.push(Line { kind, name, params, outcome: outcome.clone() });
         }
+    }
+
+    /// A task was answered from the journal.
+    pub(super) fn replayed(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
+        self.submitted += 1;
+        self.replays += 1;
+        self.ended(kind, options, false, outcome);
     }
 
     /// When `tick` has something to do.
@@ -143,9 +159,9 @@ impl Progress {
         self.submitted.saturating_sub(self.done())
     }
 
-    /// Ended tasks by status, and measurements and failures in the order they ended.
-    pub fn into_parts(self) -> (BTreeMap<Status, usize>, Vec<Line>) {
-        (self.ended, self.lines)
+    /// What the last table needs.
+    pub fn into_tally(self) -> Tally {
+        Tally { ended: self.ended, replays: self.replays, lines: self.lines }
     }
 }
 

@@ -144,10 +144,12 @@ impl Launcher {
 }
 
 fn start_local(id: WorkerId, host: &str) -> Result<Worker, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("spawn: cannot start a worker on this node: {error}");
+    let failed =
+        |error: &dyn std::fmt::Display| format!("spawn: cannot start a worker on this node: {error}");
     let environment = process::Environment::scrubbed(std::env::vars_os());
     let (ours, workers) = socket_pair().map_err(|error| failed(&error))?;
-    let child = process::start_self("__worker", vec![(workers, process::FIRST_FD)], &environment).map_err(|error| failed(&error))?;
+    let child = process::start_self("__worker", vec![(workers, process::FIRST_FD)], &environment)
+        .map_err(|error| failed(&error))?;
     let link = LocalLink::new(ours).map_err(|error| failed(&error))?;
     Ok(Worker::new(id, host.to_string(), Start::Local, Peer::new(Box::new(link)), Some(child)))
 }

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, CallTask, CommandSpec, Hash, Outcome, PoolId, Run, TaskId, ToWorker, WorkerId, Work,
+    Arg, Attempt, CallTask, CommandSpec, Hash, Outcome, PoolId, Run, TaskId, ToWorker, Work, WorkerId,
 };
 
 /// A task that has not ended.

@@ -164,7 +164,13 @@ impl Worker {
     }
 
     /// A piece of an artefact it made; true once it is complete in the root's store.
-    pub(super) fn chunk(&mut self, hash: Hash, offset: u64, bytes: &[u8], last: bool) -> Result<bool, String> {
+    pub(super) fn chunk(
+        &mut self,
+        hash: Hash,
+        offset: u64,
+        bytes: &[u8],
+        last: bool,
+    ) -> Result<bool, String> {
         let Some(incoming) = self.receiving.get_mut(&hash) else { return Ok(false) };
         if let Err(error) = incoming.write(offset, bytes) {
             self.receiving.remove(&hash);

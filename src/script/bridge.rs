@@ -60,7 +60,8 @@ impl Bridge {
         let Shipped { bytes, codes, deps, artefacts } = shipped;
         // The function is the first value, so its code is the first of the manifest.
         let class = codes.first().map_or(0, |hash| u64::from_le_bytes(first_half(hash)));
-        let job = CallJob { payload: bytes, codes: self.not_issued(&codes), class, artefacts, known: Vec::new() };
+        let job =
+            CallJob { payload: bytes, codes: self.not_issued(&codes), class, artefacts, known: Vec::new() };
         self.port.borrow_mut().submit(Order {
             pool,
             options: self.options.take().unwrap_or_default(),

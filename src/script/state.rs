@@ -116,7 +116,8 @@ impl ScriptState {
             let end = source.iter().position(|byte| *byte == b'\n').unwrap_or(source.len());
             source[..end].fill(b' ');
         }
-        let chunk = self.lua.load(source).set_name(chunk_name(dir, &file)).set_mode(mlua::chunk::ChunkMode::Text);
+        let chunk =
+            self.lua.load(source).set_name(chunk_name(dir, &file)).set_mode(mlua::chunk::ChunkMode::Text);
         chunk.into_function().map_err(|error| match error {
             mlua::Error::SyntaxError { message, .. } => ScriptError::Syntax(message),
             other => other.into(),
@@ -138,7 +139,8 @@ impl ScriptState {
         let searcher = move |lua: &Lua, name: String| match module_source(&path, &name) {
             Ok((chunk, source)) => {
                 // A syntax error stays text; `require` adds which module it was.
-                match lua.load(source).set_name(&chunk).set_mode(mlua::chunk::ChunkMode::Text).into_function() {
+                match lua.load(source).set_name(&chunk).set_mode(mlua::chunk::ChunkMode::Text).into_function()
+                {
                     Ok(loader) => Ok((Value::Function(loader), Some(chunk[1..].to_owned()))),
                     Err(mlua::Error::SyntaxError { message, .. }) => {
                         let fail = lua.load("local text = ... error(text, 0)").into_function()?;

@@ -18,9 +18,7 @@ use self::slots::Slots;
 use self::transfers::Transfers;
 use crate::artefact::{Store, StoreError};
 use crate::machine;
-use crate::model::{
-    Attempt, FromKeeper, FromWorker, Hello, PROTOCOL, TaskId, ToKeeper, ToWorker, Welcome,
-};
+use crate::model::{Attempt, FromKeeper, FromWorker, Hello, PROTOCOL, TaskId, ToKeeper, ToWorker, Welcome};
 use crate::process::{self, Environment, FIRST_FD, SpawnError};
 use crate::transport::local::LocalLink;
 use crate::transport::wait::{earlier, wait};
@@ -99,7 +97,10 @@ pub fn main_static(link: Box<dyn Link>) -> ExitCode {
     loop {
         match serve(&mut root) {
             Ok(Ended::Retired) => {}
-            Ok(Ended::Exit) => return ExitCode::SUCCESS,
+            Ok(Ended::Exit) => {
+                say_goodbye(root);
+                return ExitCode::SUCCESS;
+            }
             Err(error) => return complain(&error),
         }
     }
@@ -114,7 +115,8 @@ fn complain(error: &WorkerError) -> ExitCode {
 fn say_goodbye(mut root: Peer<FromWorker, ToWorker>) {
     root.queue(&FromWorker::Bye);
     let limit = Instant::now() + GOODBYE_LIMIT;
-    while root.flush().and_then(|()| root.progress()).is_ok() && root.backlog() > 0 && Instant::now() < limit {
+    while root.flush().and_then(|()| root.progress()).is_ok() && root.backlog() > 0 && Instant::now() < limit
+    {
         if wait_for(&root, Some(limit)).is_err() {
             break;
         }

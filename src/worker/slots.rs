@@ -88,7 +88,9 @@ impl Slots {
         };
         Self {
             init,
-            slots: (0..welcome.slots.max(1)).map(|id| Slot { id: SlotId(id), state: State::Absent }).collect(),
+            slots: (0..welcome.slots.max(1))
+                .map(|id| Slot { id: SlotId(id), state: State::Absent })
+                .collect(),
             waiting: VecDeque::new(),
             taken: 0,
             codes: Vec::new(),
@@ -148,7 +150,11 @@ impl Slots {
         self.recall(task, attempt, root);
         for slot in &mut self.slots {
             if matches!(&slot.state, State::Serving(process) if process.holds(task, attempt)) {
-                slot.kill((Status::Cancelled, "cancelled while it ran; its slot was killed".into()), root, keeper);
+                slot.kill(
+                    (Status::Cancelled, "cancelled while it ran; its slot was killed".into()),
+                    root,
+                    keeper,
+                );
             }
         }
     }

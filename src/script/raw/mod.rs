@@ -42,10 +42,10 @@ use crate::model::{Hash, TaskId};
 use decode::Decoder;
 use encode::Encoder;
 pub use format::Manifest;
-pub use submit::{learn, new_state, submit_functions};
 use format::{Reader, Truncated};
 use known::Known;
 use stack::{Stack, protected};
+pub use submit::{learn, new_state, submit_functions};
 
 /// Why values could not be shipped.
 #[derive(Debug, PartialEq, thiserror::Error)]

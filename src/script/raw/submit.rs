@@ -66,7 +66,9 @@ unsafe fn submit(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Result
     let shipped = match bridge.shipper.try_borrow_mut() {
         // SAFETY: the shipper was made for this state.
         Ok(mut shipper) => unsafe { shipper.encode_stack(state, 3) }.map_err(|e| problem(e.to_string()))?,
-        Err(_) => return Err(problem("a module that a result needs cannot submit while it is loaded".into())),
+        Err(_) => {
+            return Err(problem("a module that a result needs cannot submit while it is loaded".into()));
+        }
     };
     if shipped.deps.is_empty() {
         let task = bridge.submit_call(shipped, pool);
@@ -120,7 +122,8 @@ unsafe fn unpack(bridge: &Bridge, state: *mut lua_State) -> Result<c_int, String
     let Some(Detail::Call(returned)) = outcome.as_deref().map(|outcome| &outcome.detail) else {
         return Err("a call ended without values".into());
     };
-    let mut shipper = bridge.shipper.try_borrow_mut().map_err(|_| "it came while another result was unpacked")?;
+    let mut shipper =
+        bridge.shipper.try_borrow_mut().map_err(|_| "it came while another result was unpacked")?;
     learn(&mut shipper, returned)?;
     // SAFETY: the shipper was made for this state.
     unsafe { shipper.decode_stack(state, &returned.values, 0) }.map_err(|error| error.to_string())

@@ -41,8 +41,11 @@ pub enum StartError {
 }
 
 /// What launchers set, with the number of processes they started.
-const LAUNCHERS: [(&str, &str); 3] =
-    [("OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"), ("PMI_SIZE", "an MPICH launcher"), ("PMIX_RANK", "a PMIx launcher")];
+const LAUNCHERS: [(&str, &str); 3] = [
+    ("OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"),
+    ("PMI_SIZE", "an MPICH launcher"),
+    ("PMIX_RANK", "a PMIx launcher"),
+];
 
 /// Initialises MPI if a launcher started this process, and finds out what it is. `spawned`: started by a
 /// root's MPI_Comm_spawn.
