@@ -261,6 +261,10 @@ impl Driver {
         }
         let outcome = Arc::new(outcome);
         let Some(ended) = self.tasks.end(task, &outcome) else { return };
+        if self.draining.is_some() && outcome.status == Status::Cancelled {
+            // Not an end but a postponement: the script never hears of it, the next run does it.
+            return;
+        }
         let Submission { job, options, .. } = &ended.submission;
         self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
         match record(&self.campaign, &ended, &outcome) {

@@ -285,6 +285,7 @@ impl Driver {
         if asked {
             self.port.spawned(Ok(PoolInfo { id, workers: infos }));
         }
+        self.handle(Event::PoolSettled { pool: id });
     }
 
     /// The link to a worker broke.
