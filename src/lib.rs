@@ -3,4 +3,5 @@
 pub mod model;
 pub mod process;
 pub mod script;
+pub mod slot;
 pub mod wire;

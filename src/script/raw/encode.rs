@@ -522,11 +522,11 @@ impl<'s> Encoder<'s> {
             stack.raw_get(table);
         };
         for _hop in 0..MAX_FUTURE_HOPS {
-            field(self.known, at, fields.done);
+            field(self.known, at, fields.ended);
             field(self.known, at, fields.ok);
-            let (done, ok) = (stack.boolean(at + 1), stack.boolean(at + 2));
+            let (ended, ok) = (stack.boolean(at + 1), stack.boolean(at + 2));
             stack.set_top(at);
-            if !done {
+            if !ended {
                 return self.pending_future(stack, at);
             }
             if !ok {

@@ -49,7 +49,7 @@ pub struct Code {
 #[derive(Clone, Copy, Default)]
 pub struct Fields {
     pub id: u32,
-    pub done: u32,
+    pub ended: u32,
     pub ok: u32,
     pub value: u32,
     pub kind: u32,
@@ -169,7 +169,7 @@ impl Known {
         }
         self.fields = Fields {
             id: self.add_name(stack, |_| b"id"),
-            done: self.add_name(stack, |_| b"done"),
+            ended: self.add_name(stack, |_| b"ended"),
             ok: self.add_name(stack, |_| b"ok"),
             value: self.add_name(stack, |_| b"value"),
             kind: self.add_name(stack, |_| b"kind"),

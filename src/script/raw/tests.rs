@@ -1,6 +1,6 @@
 //! Every shape of value from one state to another, every refusal with its text, and damaged messages.
 
-use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Value};
+use mlua::{Function, Lua, MultiValue, Value};
 
 use super::*;
 
@@ -15,8 +15,7 @@ struct Ends {
 const MODULE: &str = "package.preload.mymod = function() return { twice = function(x) return 2 * x end } end";
 
 fn state() -> (Lua, Shipper) {
-    // SAFETY: the tests load no C modules and no bytecode of their own.
-    let lua = unsafe { Lua::unsafe_new_with(StdLib::ALL, LuaOptions::new().catch_rust_panics(false)) };
+    let lua = new_state();
     lua.load(MODULE).exec().unwrap();
     let shipper = Shipper::new(&lua).unwrap();
     (lua, shipper)
@@ -317,9 +316,9 @@ fn futures_are_dependencies_or_their_values() {
         .encode(&format!(
             "local f = future {{ id = 7 }}
              local function waits() return f end
-             return waits, {{ f, future {{ id = 9, done = true, ok = true, value = future {{ id = 8 }} }} }},
-               future {{ id = 3, done = true, ok = true, value = {{ 1, 2 }} }},
-               future {{ id = 4, done = true, ok = true, value = {{ kind = 'compile', artefact = '{hash}' }} }}"
+             return waits, {{ f, future {{ id = 9, ended = true, ok = true, value = future {{ id = 8 }} }} }},
+               future {{ id = 3, ended = true, ok = true, value = {{ 1, 2 }} }},
+               future {{ id = 4, ended = true, ok = true, value = {{ kind = 'compile', artefact = '{hash}' }} }}"
         ))
         .unwrap();
     assert_eq!(shipped.deps, [TaskId(7), TaskId(8)]);
@@ -339,18 +338,18 @@ fn futures_are_dependencies_or_their_values() {
     let check = "local waits, list, value, path = ...
         return waits() == 107 and list[1] == 107 and list[2] == 108 and value[2] == 2 and path";
     let path: String = ends.there.load(check).call(values).unwrap();
-    assert_eq!(path, format!("/store/{hash}"));
+    assert_eq!(path, format!("/store/{}", hash.object_path()));
 
     assert_eq!(
-        ends.refusal("return { future { id = 1, done = true, ok = false } }"),
+        ends.refusal("return { future { id = 1, ended = true, ok = false } }"),
         "cannot ship a failed task's future; path: arg 1[1]"
     );
     assert_eq!(
-        ends.refusal("local built = future { id = 1, done = true, ok = true, value = { kind = 'compile' } } return function() return built end"),
+        ends.refusal("local built = future { id = 1, ended = true, ok = true, value = { kind = 'compile' } } return function() return built end"),
         "cannot ship upvalue `built` (failed task's future) of function at campaign.lua:1; path: arg 1"
     );
     assert!(
-        ends.refusal("local f = future { done = true, ok = true } f.value = f return f")
+        ends.refusal("local f = future { ended = true, ok = true } f.value = f return f")
             .contains("without end")
     );
     assert!(ends.refusal("return future {}").contains("await it first"));
