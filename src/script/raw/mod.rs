@@ -10,7 +10,8 @@
 //! | file | |
 //! |---|---|
 //! | `format` | the bytes, and the manifest that can be read without Lua |
-//! | `encode`, `decode` | the two walks |
+//! | `encode`, `frames`, `future` | from values to bytes |
+//! | `decode` | and back |
 //! | `call` | a shipped function called, from message to message |
 //! | `known` | what goes by name or number |
 //! | `luac` | reads bytecode: globals read, factory of closures |
@@ -27,6 +28,8 @@ mod call;
 mod decode;
 mod encode;
 mod format;
+mod frames;
+mod future;
 mod known;
 mod luac;
 mod path;
@@ -116,7 +119,7 @@ pub struct Shipped {
 /// coroutine of it). Decoding may `require` a module, and so run code: keep no other borrow meanwhile.
 pub struct Shipper {
     known: Known,
-    encoder: encode::Buffers,
+    encoder: frames::Buffers,
     decoder: decode::Buffers,
     label: &'static str,
 }
@@ -127,7 +130,7 @@ impl Shipper {
     pub fn new(lua: &Lua) -> mlua::Result<Self> {
         let mut shipper = Self {
             known: Known::new(),
-            encoder: encode::Buffers::default(),
+            encoder: frames::Buffers::default(),
             decoder: decode::Buffers::default(),
             label: "arg",
         };
