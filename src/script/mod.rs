@@ -9,5 +9,6 @@ pub mod raw;
 pub mod results;
 mod sources;
 mod state;
+pub mod task;
 
 pub use state::{AddInput, Ended, ScriptError, ScriptState};

@@ -347,7 +347,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
             return Err(self.corrupt("an artefact that is not in its list"));
         };
         self.work.path.clear();
-        let _ = write!(self.work.path, "{}/{hash}", self.known.store_dir);
+        let _ = write!(self.work.path, "{}/{}", self.known.store_dir, hash.object_path());
         stack.push_bytes_raises(self.work.path.as_bytes());
         Ok(())
     }
