@@ -24,6 +24,9 @@ use crate::wire::{Stream, WireError, socket_pair};
 /// A call that runs longer than this is announced, and those behind it go back to the root.
 const LONG_CALL: Duration = Duration::from_millis(20);
 
+/// How long a slot may take from its start to its first call.
+const SLOT_START_LIMIT: Duration = Duration::from_secs(60);
+
 type Root = Peer<FromWorker, ToWorker>;
 type Source = Result<(String, ByteBuf), String>;
 
@@ -62,7 +65,8 @@ struct Process {
     sent: u32,
     /// Calls in the pipe without an answer, in order.
     pipe: VecDeque<Piped>,
-    /// Since when the first of them is the first.
+    started: Instant,
+    /// Since when the first of them runs, as far as known.
     head_since: Instant,
     /// How much of the bytecode it was sent.
     known: usize,
@@ -169,7 +173,7 @@ impl Slots {
                 // Results it sent before its end still count.
                 let _ = process.stream.fill();
                 let _ = process.answers(root);
-                process.take_back(root);
+                process.give_up(root);
                 (process.pipe, None)
             }
         };
@@ -227,7 +231,7 @@ impl Slots {
         }
         if matches!(read, Err(WireError::Closed | WireError::Io(_))) {
             // The process ended or is about to: no more calls for it, the keeper tells how it ended.
-            process.take_back(root);
+            process.give_up(root);
             slot.state = State::Ending(std::mem::take(&mut process.pipe), None);
         }
     }
@@ -280,6 +284,7 @@ impl Slot {
                 gate,
                 sent: 0,
                 pipe: VecDeque::new(),
+                started: now,
                 head_since: now,
                 known: 0,
             }));
@@ -293,8 +298,17 @@ impl Slot {
     /// Announces a long call, and ends one that ran into its limit.
     fn watch(&mut self, now: Instant, root: &mut Root, keeper: &mut Stream) {
         let State::Serving(process) = &mut self.state else { return };
-        let ran = now.saturating_duration_since(process.head_since);
         let Some(head) = process.pipe.front_mut() else { return };
+        if process.gate.begun() == head.position {
+            // The slot is still starting: the call's time has not begun, but the slot's is limited.
+            process.head_since = now;
+            if now.saturating_duration_since(process.started) > SLOT_START_LIMIT {
+                let reason = format!("its slot did not start within {} s", SLOT_START_LIMIT.as_secs());
+                self.kill((Status::SetupFailed, reason), root, keeper);
+            }
+            return;
+        }
+        let ran = now.saturating_duration_since(process.head_since);
         if ran >= LONG_CALL && !head.announced {
             head.announced = true;
             root.queue(&FromWorker::Started(head.task, head.attempt));
@@ -320,7 +334,7 @@ impl Slot {
 
     fn kill(&mut self, why: (Status, String), root: &mut Root, keeper: &mut Stream) {
         if let State::Serving(process) = &mut self.state {
-            process.take_back(root);
+            process.give_up(root);
             keeper.queue(&ToKeeper::KillSlot(self.id));
             self.state = State::Ending(std::mem::take(&mut process.pipe), Some(why));
         }
@@ -367,6 +381,16 @@ impl Process {
         modules
     }
 
+    /// The process has ended or will: takes back what has not begun. A slot that never began anything keeps
+    /// its first call, which ends with it: sent elsewhere it would only meet the same fate again.
+    fn give_up(&mut self, root: &mut Root) {
+        let first = if self.gate.begun() == 0 { self.pipe.pop_front() } else { None };
+        self.take_back(root);
+        if let Some(first) = first {
+            self.pipe.push_front(first);
+        }
+    }
+
     /// Takes back the calls that have not begun and returns them to the root.
     fn take_back(&mut self, root: &mut Root) {
         let begun = self.gate.recall(self.sent);
@@ -390,7 +414,7 @@ fn explain_end(code: Option<i32>, signal: Option<i32>) -> (Status, String) {
             (Status::Signal, format!("its slot was killed by signal {signal} ({name}) while it ran"))
         }
         (Some(code), None) => {
-            (Status::NonzeroExit, format!("it ended its slot with exit code {code} (os.exit)"))
+            (Status::NonzeroExit, format!("its slot ended with exit code {code} while it ran (os.exit?)"))
         }
         (None, None) => (Status::LostWorker, "its slot could not be started".into()),
     }
