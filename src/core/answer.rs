@@ -1,0 +1,247 @@
+//! What workers report: begun, ended, recalled, artefacts, their own loss; and the script's cancellations.
+//!
+//! An answer counts only if it comes from the leader of the task's present attempt and carries its number; all
+//! others are late and dropped.
+
+use super::Core;
+use super::api::{Action, End};
+use super::guard::{ANSWER_US, GRACE_US};
+use super::lease::nodes_of;
+use super::task::{Flight, Home, Need, Phase, State, Task, TaskIx, Why};
+use crate::model::{Attempt, Hash, Kind, TaskId, WorkerId};
+
+/// How an attempt ended, as its worker says.
+pub(super) struct Report {
+    pub ok: bool,
+    pub artefact: Option<Hash>,
+    pub elapsed_us: u64,
+}
+
+impl Core {
+    pub(super) fn started(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        let Some((ix, phase)) = self.answered(worker, task, attempt) else { return };
+        if matches!(phase, Phase::Sent { .. } | Phase::Recalling) {
+            self.set_phase(ix, Phase::Running);
+            self.guard_answer(ix);
+        }
+    }
+
+    pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, report: Report) {
+        let Some((ix, phase)) = self.answered(worker, task, attempt) else { return };
+        if let Some(artefact) = report.artefact {
+            self.have(worker, artefact);
+        }
+        self.land(ix);
+        match phase {
+            Phase::Killed(Why::Cancelled) => self.resolve(ix, End::Cancelled, None),
+            Phase::Killed(Why::MemberLost) => self.again(ix),
+            Phase::Wedged => self.forget(ix),
+            _ => {
+                let task = &self.tasks[ix];
+                if task.kind == Kind::Call {
+                    self.durations.learn(task.class, report.elapsed_us);
+                }
+                self.resolve(ix, End::Finished, report.ok.then_some(report.artefact));
+            }
+        }
+    }
+
+    pub(super) fn recalled(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        let Some((ix, phase)) = self.answered(worker, task, attempt) else { return };
+        self.land(ix);
+        match phase {
+            Phase::Killed(Why::Cancelled) => self.resolve(ix, End::Cancelled, None),
+            Phase::Wedged => self.forget(ix),
+            _ => self.agenda.ready.push_back(ix),
+        }
+    }
+
+    pub(super) fn have(&mut self, worker: WorkerId, artefact: Hash) {
+        if !self.fleet.alive(worker) || !self.artefacts.have(worker, artefact) {
+            return;
+        }
+        for ix in self.staging_on(worker) {
+            self.send_if_staged(ix);
+        }
+        self.touch(worker); // a lease may wait for it
+    }
+
+    pub(super) fn gone(&mut self, artefact: Hash) {
+        let reason = || format!("artefact {artefact} is on no worker any more; build it again");
+        for worker in self.artefacts.gone(&artefact) {
+            let node = self.fleet[worker].node;
+            let leasing = self.fleet[node].lease.holder();
+            let leasing = leasing.filter(|ix| matches!(self.tasks[*ix].state, State::Leasing(_)));
+            for ix in self.staging_on(worker).into_iter().chain(leasing) {
+                if self.tasks[ix].inputs().contains(&artefact) {
+                    self.land(ix);
+                    self.resolve(ix, End::Refused { reason: reason() }, None);
+                }
+            }
+        }
+    }
+
+    /// Attempts that wait for artefacts on this worker.
+    fn staging_on(&self, worker: WorkerId) -> Vec<TaskIx> {
+        let staging = |ix: &TaskIx| matches!(&self.tasks[*ix].state, State::Flying(f) if f.phase == Phase::Staging);
+        self.fleet[worker].tasks.iter().copied().filter(staging).collect()
+    }
+
+    pub(super) fn worker_lost(&mut self, id: WorkerId) {
+        if !self.fleet.alive(id) {
+            return;
+        }
+        let (pool, place, node, slots) = {
+            let worker = &self.fleet[id];
+            (worker.pool, worker.place, worker.node, worker.slots)
+        };
+        let books = &mut self.pools[pool.at()];
+        books.surplus -= u64::from(self.fleet[id].counted);
+        books.lose(place, slots, node);
+        let (flying, own, groups) = self.fleet.lose(id);
+        self.artefacts.lose(id);
+        for group in groups {
+            self.groups[group.at()].worker = None;
+        }
+        own.into_values().for_each(|ix| self.make_ready(ix));
+        let leasing = self.fleet[node].lease.holder();
+        if let Some(ix) = leasing
+            && let State::Leasing(gang) = &self.tasks[ix].state
+            && gang.contains(&id)
+        {
+            self.land(ix);
+            self.agenda.ready.push_back(ix);
+        }
+        flying.into_iter().for_each(|ix| self.lost_flight(ix, id));
+        // Others on the node may wait for what it ran.
+        let others = self.fleet[node].workers.clone();
+        others.into_iter().for_each(|worker| self.touch(worker));
+        self.reconsider(pool);
+    }
+
+    fn lost_flight(&mut self, ix: TaskIx, worker: WorkerId) {
+        let task = &self.tasks[ix];
+        let State::Flying(flight) = &task.state else { return };
+        let (phase, leader, attempt) = (flight.phase, flight.gang.leader(), task.attempt);
+        if leader != worker && !matches!(phase, Phase::Killed(_) | Phase::Wedged) {
+            // It may run on without that node: it is tried again only when its leader has said that it ended.
+            self.out.push(Action::Kill { worker: leader, task: task.id, attempt: Attempt(attempt) });
+            self.set_phase(ix, Phase::Killed(Why::MemberLost));
+            self.set_alarm(ix, self.now.plus(GRACE_US));
+            return;
+        }
+        if leader != worker {
+            return;
+        }
+        let begun = task.kind != Kind::Call;
+        self.land(ix);
+        match phase {
+            Phase::Staging => self.agenda.ready.push_back(ix),
+            Phase::Sent { .. } | Phase::Recalling if !begun => self.agenda.ready.push_back(ix),
+            Phase::Sent { .. } | Phase::Recalling | Phase::Running | Phase::Killed(Why::MemberLost) => self.again(ix),
+            Phase::Killed(Why::Cancelled) => self.resolve(ix, End::Cancelled, None),
+            Phase::Killed(Why::Overdue) => self.resolve(ix, End::Overdue, None),
+            Phase::Wedged => self.forget(ix),
+        }
+    }
+
+    /// An attempt was lost with its worker.
+    fn again(&mut self, ix: TaskIx) {
+        let task = &mut self.tasks[ix];
+        task.lost += 1;
+        if task.lost > task.retries {
+            let attempts = task.lost;
+            self.resolve(ix, End::LostWorker { attempts }, None);
+        } else {
+            self.agenda.ready.push_back(ix);
+        }
+    }
+
+    /// Cancels all tasks that are `meant`.
+    pub(super) fn cancel_all(&mut self, meant: impl Fn(&Task) -> bool) {
+        let all: Vec<TaskIx> = self.tasks.iter().filter(|(_, task)| meant(task)).map(|(ix, _)| ix).collect();
+        all.into_iter().for_each(|ix| self.cancel(ix));
+    }
+
+    pub(super) fn cancel(&mut self, ix: TaskIx) {
+        let task = &self.tasks[ix];
+        match &task.state {
+            State::Vacant => {}
+            State::Waiting { .. } => self.resolve(ix, End::Cancelled, None),
+            State::Queued(_) => {
+                self.dequeue(ix);
+                self.resolve(ix, End::Cancelled, None);
+            }
+            State::Leasing(_) => {
+                self.land(ix);
+                self.resolve(ix, End::Cancelled, None);
+            }
+            State::Flying(Flight { phase: Phase::Staging, .. }) => {
+                self.land(ix);
+                self.resolve(ix, End::Cancelled, None);
+            }
+            State::Flying(Flight { phase: Phase::Wedged, .. }) => {}
+            State::Flying(Flight { phase: Phase::Killed(_), .. }) => self.set_phase(ix, Phase::Killed(Why::Cancelled)),
+            State::Flying(flight) => {
+                let attempt = Attempt(task.attempt);
+                self.out.push(Action::Kill { worker: flight.gang.leader(), task: task.id, attempt });
+                self.set_phase(ix, Phase::Killed(Why::Cancelled));
+                self.set_alarm(ix, self.now.plus(GRACE_US));
+            }
+        }
+    }
+
+    /// The task such an answer is about, unless it is late.
+    fn answered(&self, worker: WorkerId, task: TaskId, attempt: Attempt) -> Option<(TaskIx, Phase)> {
+        let ix = self.tasks.find(task)?;
+        let task = &self.tasks[ix];
+        match &task.state {
+            State::Flying(flight) if flight.phase != Phase::Staging => {
+                (flight.gang.leader() == worker && task.attempt == attempt.0).then_some((ix, flight.phase))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, ix: TaskIx, phase: Phase) {
+        if let State::Flying(flight) = &mut self.tasks[ix].state {
+            flight.phase = phase;
+        }
+    }
+
+    /// From when it is known to run, a task with a timeout must answer in time.
+    pub(super) fn guard_answer(&mut self, ix: TaskIx) {
+        let timeout = self.tasks[ix].rare.as_ref().and_then(|rare| rare.timeout_us);
+        if let Some(timeout) = timeout {
+            self.set_alarm(ix, self.now.plus(timeout).plus(ANSWER_US));
+        }
+    }
+
+    /// The attempt, or the preparation of one, is over: gives back what it holds. The task is left to be routed.
+    pub(super) fn land(&mut self, ix: TaskIx) {
+        self.clear_alarm(ix);
+        let need = self.tasks[ix].need;
+        match self.enter(ix, State::Queued(Home::Ready)) {
+            State::Leasing(gang) => self.release(ix, &nodes_of(&self.fleet, &gang)),
+            State::Flying(Flight { gang, charge, .. }) => {
+                for worker in gang.iter().copied() {
+                    if self.fleet.alive(worker) {
+                        self.fleet[worker].release(ix, need, charge);
+                        self.refresh(worker);
+                        self.touch(worker);
+                    }
+                }
+                if matches!(need, Need::Whole { .. }) {
+                    self.release(ix, &nodes_of(&self.fleet, &gang));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A wedged task has come to its end; it was resolved long ago.
+    fn forget(&mut self, ix: TaskIx) {
+        self.enter(ix, State::Vacant);
+        self.tasks.remove(ix);
+    }
+}

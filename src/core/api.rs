@@ -1,0 +1,284 @@
+//! What goes into the scheduler and what comes out: requests, events, actions, ends.
+//!
+//! The driver translates messages of workers and wishes of the script into events, and carries the actions
+//! out. Nothing here holds bytes of a task: the driver keeps specifications and outcomes by [`TaskId`].
+
+use std::ops::Deref;
+
+use crate::model::{Attempt, Hash, Kind, Placement, PoolId, TaskId, WorkerId};
+
+/// Microseconds since the campaign began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(pub u64);
+
+impl Tick {
+    /// This long later.
+    pub fn plus(self, us: u64) -> Self {
+        Self(self.0.saturating_add(us))
+    }
+}
+
+/// A task as the scheduler sees it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its name; never used twice.
+    pub task: TaskId,
+    /// Calls may be pipelined, the others not.
+    pub kind: Kind,
+    /// Where it may run.
+    pub pool: PoolId,
+    /// Its wishes. Priorities are cut to 16 bits.
+    pub placement: Placement,
+    /// The keeper ends it after so long (µs); the core only guards that an answer comes.
+    pub timeout_us: Option<u64>,
+    /// How many lost attempts are made good.
+    pub retries: u32,
+    /// What must have ended before it starts.
+    pub deps: Vec<Dep>,
+    /// Start it even if some of `deps` failed.
+    pub accept_failed: bool,
+    /// Artefacts it needs on its node, besides those its dependencies produce.
+    pub inputs: Vec<Hash>,
+    /// Which function a call runs: durations are learnt per class.
+    pub class: u64,
+}
+
+/// A dependency, as the driver knows it at submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dep {
+    /// The task that must end first.
+    pub task: TaskId,
+    /// How it stands.
+    pub state: DepState,
+}
+
+/// How a dependency stands at submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DepState {
+    /// The core has not resolved it yet.
+    Pending,
+    /// It ended well, perhaps with an artefact.
+    Ok(Option<Hash>),
+    /// It did not end well.
+    Failed,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Tasks may name this pool; again for a pool that grows. Until `PoolSettled` nothing is refused for want
+    /// of a worker, because one may still come.
+    PoolOpened {
+        /// The pool.
+        pool: PoolId,
+    },
+    /// All workers that will come have come or failed to.
+    PoolSettled {
+        /// The pool.
+        pool: PoolId,
+    },
+    /// Everything in it is cancelled; later submissions are refused.
+    PoolClosed {
+        /// The pool.
+        pool: PoolId,
+    },
+    /// Work may be sent.
+    WorkerReady {
+        /// The worker; never ready twice.
+        worker: WorkerId,
+        /// Its pool.
+        pool: PoolId,
+        /// Its node.
+        host: String,
+        /// Units of capacity, at least 1.
+        slots: u16,
+    },
+    /// It will not answer any more.
+    WorkerLost {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// The script wants this.
+    Submitted(Request),
+    /// The attempt has begun.
+    Started {
+        /// Who says so.
+        worker: WorkerId,
+        /// Which task.
+        task: TaskId,
+        /// Which start of it.
+        attempt: Attempt,
+    },
+    /// The attempt has ended and the driver holds its outcome.
+    Finished {
+        /// Who says so.
+        worker: WorkerId,
+        /// Which task.
+        task: TaskId,
+        /// Which start of it.
+        attempt: Attempt,
+        /// Did it succeed?
+        ok: bool,
+        /// What it built; it is on that worker's node.
+        artefact: Option<Hash>,
+        /// How long it ran (µs).
+        elapsed_us: u64,
+    },
+    /// The call had not begun and will not.
+    Recalled {
+        /// Who says so.
+        worker: WorkerId,
+        /// Which task.
+        task: TaskId,
+        /// Which start of it.
+        attempt: Attempt,
+    },
+    /// The artefact is on the worker's node.
+    Have {
+        /// The worker.
+        worker: WorkerId,
+        /// The artefact.
+        artefact: Hash,
+    },
+    /// Nobody has the artefact any more: what waits for it is refused.
+    Gone {
+        /// The artefact.
+        artefact: Hash,
+    },
+    /// The script does not want the task any more.
+    Cancel {
+        /// The task; unknown and ended ones are ignored.
+        task: TaskId,
+    },
+    /// Cancel everything, start nothing more.
+    Drain,
+    /// Time has passed; due at the moment `WakeAt` named.
+    Tick,
+}
+
+/// What the driver must do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send the task to the leader of its gang.
+    Start {
+        /// The task.
+        task: TaskId,
+        /// Counts starts, from 1. A recalled task starts under a new number, although that costs no retry:
+        /// otherwise a late `Recalled` could not be told from an answer to the new start.
+        attempt: Attempt,
+        /// Its workers, the leader first.
+        gang: Gang,
+    },
+    /// Ask for an unstarted call back.
+    Recall {
+        /// Who has it.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// Which start of it.
+        attempt: Attempt,
+    },
+    /// End the attempt now.
+    Kill {
+        /// Who runs it.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// Which start of it.
+        attempt: Attempt,
+    },
+    /// Bring the artefact to the worker; answer `Have` or, if nobody has it, `Gone`.
+    Offer {
+        /// Who needs it.
+        worker: WorkerId,
+        /// The artefact.
+        artefact: Hash,
+    },
+    /// A measurement has the worker's node (true), or no longer.
+    Quiet {
+        /// The worker.
+        worker: WorkerId,
+        /// Be quiet?
+        on: bool,
+    },
+    /// The task has ended; exactly one for every task submitted.
+    Resolve {
+        /// The task.
+        task: TaskId,
+        /// How.
+        end: End,
+    },
+    /// Send `Tick` then, unless an event comes sooner. Only the earliest one asked for matters.
+    WakeAt(Tick),
+}
+
+/// How a task ended for the scheduler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The driver holds the outcome that was reported.
+    Finished,
+    /// A dependency did not end well.
+    Skipped {
+        /// The dependency itself, which may be skipped in its turn.
+        cause: TaskId,
+    },
+    /// The script, or a drain, gave it up.
+    Cancelled,
+    /// Its worker was lost, and no retry or no worker is left.
+    LostWorker {
+        /// Attempts lost.
+        attempts: u32,
+    },
+    /// No answer long after its deadline. The units it holds stay occupied until its worker reports or is lost.
+    Overdue,
+    /// It can never run.
+    Refused {
+        /// What was asked and what there is.
+        reason: String,
+    },
+}
+
+/// The workers of one attempt, the leader first; never empty. A slice with room for one without allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gang {
+    /// The usual case.
+    One([WorkerId; 1]),
+    /// Several nodes.
+    Many(Box<[WorkerId]>),
+}
+
+impl Gang {
+    /// A gang of `leader` alone.
+    pub fn one(leader: WorkerId) -> Self {
+        Self::One([leader])
+    }
+
+    /// The worker that runs the task and answers for it.
+    pub fn leader(&self) -> WorkerId {
+        self[0]
+    }
+}
+
+impl Deref for Gang {
+    type Target = [WorkerId];
+
+    fn deref(&self) -> &[WorkerId] {
+        match self {
+            Gang::One(one) => one,
+            Gang::Many(many) => many,
+        }
+    }
+}
+
+/// Tasks of one kind, by where they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Dependencies have not ended.
+    pub waiting: u64,
+    /// Could run.
+    pub queued: u64,
+    /// On a worker, or a node is being prepared.
+    pub running: u64,
+    /// Resolved.
+    pub done: u64,
+}

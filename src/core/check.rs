@@ -1,0 +1,153 @@
+//! The books must agree: every task in exactly one place, units adding up, indexes telling the truth.
+//!
+//! Only assertions, no decisions. In debug builds `handle` runs it so often that it costs a bounded share of the work.
+
+use std::collections::BTreeMap;
+
+use super::Core;
+use super::api::Counts;
+use super::bucket;
+use super::fleet::Lease;
+use super::task::{Flight, Home, NEVER, Need, Phase, Rank, State, TaskIx};
+use super::lease::nodes_of;
+use crate::model::WorkerId;
+
+impl Core {
+    /// Checks once the events since the last time outweigh what checking costs.
+    #[cfg(debug_assertions)]
+    pub(super) fn check_sometimes(&mut self) {
+        self.unchecked += 16;
+        if self.unchecked > self.tasks.places() + self.fleet.known() {
+            self.unchecked = 0;
+            self.check();
+        }
+    }
+
+    /// Proves that the books agree.
+    ///
+    /// # Panics
+    /// If they do not: a defect of the scheduler.
+    pub fn check(&self) {
+        let agenda = &self.agenda;
+        assert!(agenda.ready.is_empty() && agenda.doomed.is_empty() && agenda.touched.is_empty());
+        assert!(agenda.stale.is_empty() && agenda.late.is_empty() && agenda.loud.is_empty() && self.out.is_empty());
+        self.check_queues();
+        self.check_units();
+        self.check_leases();
+        self.check_counts();
+        self.check_room();
+    }
+
+    fn check_queues(&self) {
+        let mut entries = 0;
+        let mut agree = |home: Home, queue: &BTreeMap<Rank, TaskIx>| {
+            for (rank, ix) in queue {
+                let task = &self.tasks[*ix];
+                assert_eq!((task.rank, &task.state), (*rank, &State::Queued(home)), "{task:?}");
+            }
+            entries += queue.len();
+        };
+        for pool in &self.pools {
+            for (at, shape) in pool.shapes.iter().enumerate() {
+                agree(Home::Shape(at as u32), &shape.queue);
+            }
+        }
+        self.fleet.iter().for_each(|(id, worker)| agree(Home::Worker(id), &worker.own));
+        self.fleet.nodes().for_each(|(ix, node)| agree(Home::Parked(ix), &node.parked));
+        for (at, group) in self.groups.iter().enumerate() {
+            agree(Home::Group(super::GroupIx(at as u32)), &group.waiting);
+            assert!(group.waiting.is_empty() || group.leader.is_some(), "a group without a leader waits");
+            assert!(group.worker.is_none() || group.leader.is_none(), "a group with a node waits");
+            assert!(group.worker.is_none_or(|worker| self.fleet.alive(worker)), "a group on a lost worker");
+        }
+        let queued = self.tasks.iter().filter(|(_, task)| matches!(task.state, State::Queued(_))).count();
+        assert_eq!(queued, entries, "each queued task stands in one queue");
+    }
+
+    fn check_units(&self) {
+        let mut held: BTreeMap<WorkerId, (u32, u32, u32, usize)> = BTreeMap::new();
+        let mut alarms = 0;
+        for (ix, task) in self.tasks.iter() {
+            alarms += usize::from(task.alarm != NEVER);
+            let State::Flying(Flight { gang, charge, phase }) = &task.state else { continue };
+            assert!(self.fleet.alive(gang.leader()), "{task:?} on a lost worker");
+            assert!(*phase != Phase::Staging || gang.len() == 1);
+            for id in gang.iter().filter(|id| self.fleet.alive(**id)) {
+                let books = held.entry(*id).or_default();
+                match task.need {
+                    Need::Call => (books.1, books.2) = (books.1 + 1, books.2 + u32::from(*charge)),
+                    Need::Cores(cores) => books.0 += u32::from(cores),
+                    Need::Whole { .. } => books.0 += u32::from(self.fleet[*id].slots),
+                }
+                books.3 += 1;
+                assert!(self.fleet[*id].tasks.contains(&ix));
+            }
+        }
+        assert_eq!(alarms, self.alarms.len() - self.pools.iter().filter(|pool| pool.steal != NEVER).count());
+        let mut surplus = vec![0; self.pools.len()];
+        for (id, worker) in self.fleet.iter() {
+            let books = (u32::from(worker.held), worker.calls, worker.load, worker.tasks.len());
+            assert_eq!(held.get(&id).copied().unwrap_or_default(), books, "units of worker {id}");
+            assert!(worker.held <= worker.slots);
+            assert_eq!(worker.counted, worker.surplus());
+            let pool = &self.pools[worker.pool.at()];
+            assert_eq!(pool.places[worker.place], Some(id));
+            assert_eq!(pool.tree.get(worker.place), worker.offer(self.fleet[worker.node].lease.is_open()));
+            surplus[worker.pool.at()] += u64::from(worker.counted);
+        }
+        assert!(self.pools.iter().map(|pool| pool.surplus).eq(surplus));
+    }
+
+    fn check_leases(&self) {
+        for (ix, node) in self.fleet.nodes() {
+            assert_eq!(node.quiet, matches!(node.lease, Lease::Quiet(_)), "`{}` was told", node.host);
+            let Some(holder) = node.lease.holder() else { continue };
+            let task = &self.tasks[holder];
+            let (gang, quiet) = match &task.state {
+                State::Leasing(gang) => (gang, false),
+                State::Flying(flight) => (&flight.gang, true),
+                _ => panic!("`{}` is leased to {task:?}", node.host),
+            };
+            assert_eq!(quiet, matches!(node.lease, Lease::Quiet(_)));
+            assert!(nodes_of(&self.fleet, gang).contains(&ix));
+            if quiet {
+                let others = node.workers.iter().flat_map(|worker| &self.fleet[*worker].tasks);
+                assert!(others.into_iter().all(|task| *task == holder), "`{}` is not quiet", node.host);
+            }
+        }
+        for (ix, task) in self.tasks.iter() {
+            let gang = match &task.state {
+                State::Leasing(gang) => gang,
+                State::Flying(flight) if matches!(task.need, Need::Whole { .. }) => &flight.gang,
+                _ => continue,
+            };
+            for node in nodes_of(&self.fleet, gang) {
+                assert_eq!(self.fleet[node].lease.holder(), Some(ix), "{task:?} without its lease");
+            }
+        }
+    }
+
+    fn check_counts(&self) {
+        let mut counts = [Counts::default(); 4];
+        for (_, task) in self.tasks.iter() {
+            *bucket(&mut counts[task.kind as usize], &task.state) += 1;
+        }
+        for (mine, theirs) in self.counts.iter().zip(counts) {
+            let wedged = theirs.done;
+            assert_eq!(*mine, Counts { done: mine.done, ..theirs });
+            assert!(mine.done >= wedged);
+        }
+    }
+
+    /// No plain task is queued while a worker could take it.
+    fn check_room(&self) {
+        for pool in &self.pools {
+            let plain = |need| matches!(need, Need::Call | Need::Cores(1));
+            let Some((at, _, _)) = pool.first(|_| true) else { continue };
+            let shape = &pool.shapes[at];
+            if plain(shape.need) && shape.not_on.is_none() {
+                assert_eq!(pool.tree.top().idle, 0, "idle units and a queue in pool {}", pool.id);
+            }
+        }
+    }
+}

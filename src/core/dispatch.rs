@@ -1,0 +1,228 @@
+//! Who gets the room there is: the tasks of a pool in the order of their ranks, each on the least loaded worker
+//! that fits; and the tasks that may run on one worker only.
+
+use super::Core;
+use super::api::{Action, Gang};
+use super::fleet::Lease;
+use super::task::{Flight, Need, Phase, PoolIx, Rank, State, TaskIx};
+use crate::model::{Attempt, Kind, WorkerId};
+
+/// So many holders of an artefact are looked at for one to prefer.
+const HOLDERS_ASKED: usize = 16;
+
+impl Core {
+    /// Starts what the pool's room allows.
+    pub(super) fn serve_pool(&mut self, pool: PoolIx) {
+        self.pools[pool.at()].shapes.iter_mut().for_each(|shape| shape.stuck = false);
+        // Once a task finds nothing, no later one may drain a node: it would take what the first one waits for.
+        let mut may_drain = true;
+        while let Some((shape, _, ix)) = self.pools[pool.at()].first(|shape| !shape.stuck) {
+            if self.place(pool, shape, ix, may_drain) {
+                continue;
+            }
+            let shape = &mut self.pools[pool.at()].shapes[shape];
+            shape.stuck = true;
+            may_drain = false;
+            if matches!(shape.need, Need::Call | Need::Cores(1)) && shape.not_on.is_none() {
+                return; // one unit anywhere would do for it: whatever comes free is its
+            }
+        }
+    }
+
+    /// Finds room for the head of a shape. False: there is none now.
+    fn place(&mut self, pool: PoolIx, shape: usize, ix: TaskIx, may_drain: bool) -> bool {
+        let need = self.tasks[ix].need;
+        if let Need::Whole { nodes, cores } = need {
+            return self.place_whole(pool, shape, ix, nodes, cores, may_drain);
+        }
+        if let Some(worker) = self.pick(pool, ix, need) {
+            self.dequeue(ix);
+            self.put(ix, worker);
+            return true;
+        }
+        let reserved = self.pools[pool.at()].reserved.is_some();
+        if need.cores() == 1 || reserved || !may_drain {
+            return false;
+        }
+        // Several units are never free at once where single ones are taken as soon as they are: reserve a worker.
+        let Some(worker) = self.drainable(pool, shape, need.cores(), &[]) else { return false };
+        self.pools[pool.at()].reserved = Some(ix);
+        self.dequeue(ix);
+        self.lease(ix, Gang::one(worker));
+        true
+    }
+
+    fn place_whole(
+        &mut self,
+        pool: PoolIx,
+        shape: usize,
+        ix: TaskIx,
+        nodes: u16,
+        cores: u16,
+        may_drain: bool,
+    ) -> bool {
+        let mut gang: Vec<WorkerId> = Vec::with_capacity(nodes.into());
+        while gang.len() < usize::from(nodes) {
+            let Some(worker) = self.drainable(pool, shape, cores, &gang) else { return false };
+            gang.push(worker);
+        }
+        if let [worker] = &mut gang[..] {
+            *worker = self.prefer_holder(pool, ix, *worker);
+        }
+        if !may_drain && gang.iter().any(|worker| !self.fleet.is_empty(self.fleet[*worker].node)) {
+            return false;
+        }
+        self.dequeue(ix);
+        let gang = if let [worker] = gang[..] { Gang::one(worker) } else { Gang::Many(gang.into()) };
+        self.lease(ix, gang);
+        true
+    }
+
+    /// The least loaded worker whose node could be leased for the head of this shape, on none of the nodes of `taken`.
+    fn drainable(&mut self, pool: PoolIx, shape: usize, cores: u16, taken: &[WorkerId]) -> Option<WorkerId> {
+        let books = &self.pools[pool.at()];
+        if books.shapes[shape].hopeless == Some(books.epoch) {
+            return None;
+        }
+        let not_on = books.shapes[shape].not_on;
+        let found = books.tree.best(0, |place, _| {
+            books.places[place].is_some_and(|id| {
+                let worker = &self.fleet[id];
+                worker.slots >= cores
+                    && self.fleet[worker.node].lease == Lease::Open
+                    && Some(worker.node) != not_on
+                    && taken.iter().all(|other| self.fleet[*other].node != worker.node)
+            })
+        });
+        let books = &mut self.pools[pool.at()];
+        if found.is_none() {
+            books.shapes[shape].hopeless = Some(books.epoch);
+        }
+        found.and_then(|place| books.places[place])
+    }
+
+    /// The worker for a task that shares: the least loaded with room, one that has its artefact if equal.
+    fn pick(&self, pool: PoolIx, ix: TaskIx, need: Need) -> Option<WorkerId> {
+        let books = &self.pools[pool.at()];
+        let task = &self.tasks[ix];
+        let idle = if let Need::Cores(cores) = need { cores } else { 0 };
+        let place = match task.not_on() {
+            None => books.tree.best(idle, |_, _| true),
+            Some(node) => books
+                .tree
+                .best(idle, |place, _| books.places[place].is_some_and(|worker| self.fleet[worker].node != node)),
+        };
+        let worker = books.places[place?]?;
+        let fits = self.fleet[worker].fits(need, self.charge(ix));
+        fits.then(|| self.prefer_holder(pool, ix, worker))
+    }
+
+    /// Another worker, just as idle as `best`, that has the first artefact the task needs; else `best`.
+    fn prefer_holder(&self, pool: PoolIx, ix: TaskIx, best: WorkerId) -> WorkerId {
+        let task = &self.tasks[ix];
+        let Some(artefact) = task.inputs().first().filter(|artefact| !self.artefacts.holds(best, artefact)) else {
+            return best;
+        };
+        let likeness = |id: WorkerId| {
+            let worker = &self.fleet[id];
+            (worker.slots, worker.idle(), self.fleet[worker.node].lease, self.fleet.is_empty(worker.node))
+        };
+        let equal = |id: &WorkerId| {
+            let worker = &self.fleet[*id];
+            worker.pool == pool
+                && likeness(*id) == likeness(best)
+                && (worker.idle() > 0 || task.need != Need::Call)
+                && Some(worker.node) != task.not_on()
+        };
+        self.artefacts.holders(artefact).take(HOLDERS_ASKED).find(equal).unwrap_or(best)
+    }
+
+    /// What the task takes of a pipe.
+    pub(super) fn charge(&self, ix: TaskIx) -> u16 {
+        let task = &self.tasks[ix];
+        if task.need == Need::Call { self.durations.charge(task.class) } else { 0 }
+    }
+
+    /// Gives the worker's units to a task that shares and has left its queue.
+    pub(super) fn put(&mut self, ix: TaskIx, id: WorkerId) {
+        let (need, charge, group) = (self.tasks[ix].need, self.charge(ix), self.tasks[ix].group());
+        self.bind(group, id);
+        self.fleet[id].hold(ix, need, charge);
+        self.refresh(id);
+        self.enter(ix, State::Flying(Flight { gang: Gang::one(id), charge, phase: Phase::Staging }));
+        self.send_if_staged(ix);
+    }
+
+    /// Sends the attempt if its artefacts are all there; else sees to it that they come.
+    pub(super) fn send_if_staged(&mut self, ix: TaskIx) {
+        let State::Flying(flight) = &self.tasks[ix].state else { return };
+        if self.tasks[ix].rare.is_none() {
+            self.send(ix);
+            return;
+        }
+        let gang = flight.gang.clone();
+        if !self.lacks_any(ix, &gang) {
+            self.send(ix);
+        }
+    }
+
+    pub(super) fn send(&mut self, ix: TaskIx) {
+        let at = self.now;
+        let task = &mut self.tasks[ix];
+        let State::Flying(flight) = &mut task.state else { return };
+        task.attempt += 1;
+        flight.phase = Phase::Sent { at };
+        self.out.push(Action::Start { task: task.id, attempt: Attempt(task.attempt), gang: flight.gang.clone() });
+        if task.kind != Kind::Call {
+            self.guard_answer(ix); // it begins on arrival; a call may wait its turn
+        }
+    }
+
+    /// Something ended or arrived on the worker.
+    pub(super) fn serve_worker(&mut self, id: WorkerId) {
+        if !self.fleet.alive(id) {
+            return;
+        }
+        let node = self.fleet[id].node;
+        if let Some(ix) = self.fleet[node].lease.holder() {
+            self.advance(ix);
+        }
+        if self.fleet[node].lease == Lease::Open && self.fleet[node].streak > 0 && !self.follow_up(id) {
+            self.fleet[node].streak = 0;
+        }
+        if !self.fleet[id].own.is_empty() {
+            self.serve_own(id, true);
+            if !self.fleet[id].own.is_empty() {
+                self.agenda.late.push_back(id);
+            }
+        }
+    }
+
+    /// Starts tasks that may run on this worker only: those that go before the pool's (`early`), or, after the pool
+    /// has been served, all that fit.
+    pub(super) fn serve_own(&mut self, id: WorkerId, early: bool) {
+        if !self.fleet.alive(id) {
+            return;
+        }
+        let (node, pool) = (self.fleet[id].node, self.fleet[id].pool);
+        while let Some((rank, ix)) = self.fleet[id].own.first_key_value().map(|(rank, ix)| (*rank, *ix)) {
+            let first = self.pools[pool.at()].head().is_none_or(|head: Rank| rank < head);
+            let lease = self.fleet[node].lease;
+            if !lease.is_open() || (early && !first) {
+                return;
+            }
+            let need = self.tasks[ix].need;
+            let whole = matches!(need, Need::Whole { .. });
+            let fits = self.fleet[id].fits(need, self.charge(ix));
+            if fits && !whole {
+                self.dequeue(ix);
+                self.put(ix, id);
+            } else if lease == Lease::Open && (first || (fits && self.fleet.is_empty(node))) {
+                self.dequeue(ix);
+                self.lease(ix, Gang::one(id));
+            } else {
+                return;
+            }
+        }
+    }
+}

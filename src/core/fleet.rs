@@ -1,0 +1,282 @@
+//! Workers and their nodes: what is occupied, what is free, and who has a node to himself.
+//!
+//! Arithmetic only: it decides nothing and emits nothing. A worker that was lost keeps its (empty) entry, since its
+//! number is never used again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Index, IndexMut};
+
+use rustc_hash::FxHashMap;
+
+use super::credit::PIPE_US;
+use super::task::{GroupIx, Need, NodeIx, PoolIx, Rank, TaskIx};
+use super::tree::Offer;
+use crate::model::WorkerId;
+
+/// One worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub alive: bool,
+    pub pool: PoolIx,
+    /// Its place in the tree of its pool.
+    pub place: usize,
+    pub node: NodeIx,
+    /// Units.
+    pub slots: u16,
+    /// Units occupied by tasks other than calls.
+    pub held: u16,
+    /// Calls sent.
+    pub calls: u32,
+    /// What those are charged (µs).
+    pub load: u32,
+    /// Its calls that wait in the pipe, as its pool has counted them.
+    pub counted: u32,
+    /// All attempts that hold something here, the oldest first.
+    pub tasks: VecDeque<TaskIx>,
+    /// Queued tasks that may run here only.
+    pub own: BTreeMap<Rank, TaskIx>,
+    /// Groups whose node this is.
+    pub groups: Vec<GroupIx>,
+}
+
+impl Worker {
+    fn unknown() -> Self {
+        Self {
+            alive: false,
+            pool: PoolIx(0),
+            place: 0,
+            node: NodeIx(0),
+            slots: 0,
+            held: 0,
+            calls: 0,
+            load: 0,
+            counted: 0,
+            tasks: VecDeque::new(),
+            own: BTreeMap::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// Units that calls may use.
+    fn for_calls(&self) -> u32 {
+        u32::from(self.slots - self.held)
+    }
+
+    /// Units nobody uses.
+    pub fn idle(&self) -> u16 {
+        self.for_calls().saturating_sub(self.calls) as u16
+    }
+
+    /// Calls beyond one per unit: waiting in the pipe.
+    pub fn surplus(&self) -> u32 {
+        self.calls.saturating_sub(self.for_calls())
+    }
+
+    /// Room left in the pipe (µs).
+    fn room(&self) -> u32 {
+        (self.for_calls() * PIPE_US).saturating_sub(self.load)
+    }
+
+    /// Could it take this now, were its node open?
+    pub fn fits(&self, need: Need, charge: u16) -> bool {
+        match need {
+            Need::Call => self.idle() > 0 || self.room() >= u32::from(charge),
+            Need::Cores(cores) => self.idle() >= cores,
+            Need::Whole { cores, .. } => self.tasks.is_empty() && self.slots >= cores,
+        }
+    }
+
+    /// An attempt takes its units.
+    pub fn hold(&mut self, ix: TaskIx, need: Need, charge: u16) {
+        self.tasks.push_back(ix);
+        match need {
+            Need::Call => {
+                self.calls += 1;
+                self.load += u32::from(charge);
+            }
+            Need::Cores(cores) => self.held += cores,
+            Need::Whole { .. } => self.held = self.slots,
+        }
+    }
+
+    /// And gives them back. Answers come about in the order of the starts, so the search is short.
+    pub fn release(&mut self, ix: TaskIx, need: Need, charge: u16) {
+        if let Some(at) = self.tasks.iter().position(|task| *task == ix) {
+            self.tasks.remove(at);
+        }
+        match need {
+            Need::Call => {
+                self.calls -= 1;
+                self.load -= u32::from(charge);
+            }
+            Need::Cores(cores) => self.held -= cores,
+            Need::Whole { .. } => self.held = 0,
+        }
+    }
+
+    /// How it competes for the next task: empty ones first, then by idle units, then by room in the pipe.
+    pub fn offer(&self, open: bool) -> Offer {
+        if !open {
+            return Offer::default();
+        }
+        let (empty, idle) = (u64::from(self.tasks.is_empty()), self.idle());
+        Offer { key: (empty << 48) | (u64::from(idle) << 32) | (u64::from(self.room()) << 1) | 1, idle }
+    }
+}
+
+/// A host and its workers, of whatever pools.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub host: String,
+    /// Those alive.
+    pub workers: Vec<WorkerId>,
+    pub lease: Lease,
+    /// What its workers were told last.
+    pub quiet: bool,
+    /// Exclusive tasks in a row.
+    pub streak: u8,
+    /// Queued tasks for this host, which has no worker yet.
+    pub parked: BTreeMap<Rank, TaskIx>,
+    /// It had a worker once.
+    pub seen: bool,
+}
+
+/// Who has a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lease {
+    /// Everybody.
+    Open,
+    /// It will be this task's; artefacts are brought while others still start.
+    Staging(TaskIx),
+    /// Nothing new starts until this task has.
+    Draining(TaskIx),
+    /// Nothing else of ours runs.
+    Quiet(TaskIx),
+}
+
+impl Lease {
+    /// May tasks without a lease start?
+    pub fn is_open(self) -> bool {
+        matches!(self, Lease::Open | Lease::Staging(_))
+    }
+
+    /// Whose it is or will be.
+    pub fn holder(self) -> Option<TaskIx> {
+        match self {
+            Lease::Open => None,
+            Lease::Staging(ix) | Lease::Draining(ix) | Lease::Quiet(ix) => Some(ix),
+        }
+    }
+}
+
+/// All workers and nodes.
+#[derive(Debug, Default)]
+pub(super) struct Fleet {
+    workers: Vec<Worker>,
+    nodes: Vec<Node>,
+    by_host: FxHashMap<String, NodeIx>,
+}
+
+impl Fleet {
+    /// Is it alive?
+    pub fn alive(&self, worker: WorkerId) -> bool {
+        self.workers.get(worker.0 as usize).is_some_and(|worker| worker.alive)
+    }
+
+    /// Has it been heard of?
+    pub fn knows(&self, worker: WorkerId) -> bool {
+        self.workers.get(worker.0 as usize).is_some_and(|worker| worker.slots > 0)
+    }
+
+    /// How many have been heard of.
+    #[cfg(debug_assertions)]
+    pub fn known(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The node of this name.
+    pub fn node(&mut self, host: &str) -> NodeIx {
+        if let Some(ix) = self.by_host.get(host) {
+            return *ix;
+        }
+        let ix = NodeIx(self.nodes.len() as u32);
+        self.nodes.push(Node {
+            host: host.to_owned(),
+            workers: Vec::new(),
+            lease: Lease::Open,
+            quiet: false,
+            streak: 0,
+            parked: BTreeMap::new(),
+            seen: false,
+        });
+        self.by_host.insert(host.to_owned(), ix);
+        ix
+    }
+
+    /// A worker has come.
+    pub fn add(&mut self, id: WorkerId, pool: PoolIx, place: usize, node: NodeIx, slots: u16) {
+        let at = id.0 as usize;
+        while self.workers.len() <= at {
+            self.workers.push(Worker::unknown());
+        }
+        self.workers[at] = Worker { alive: true, pool, place, node, slots, ..Worker::unknown() };
+        self[node].workers.push(id);
+        self[node].seen = true;
+    }
+
+    /// A worker is gone: what it had to do.
+    pub fn lose(&mut self, id: WorkerId) -> (VecDeque<TaskIx>, BTreeMap<Rank, TaskIx>, Vec<GroupIx>) {
+        let worker = &mut self[id];
+        worker.alive = false;
+        (worker.held, worker.calls, worker.load) = (0, 0, 0);
+        let left =
+            (std::mem::take(&mut worker.tasks), std::mem::take(&mut worker.own), std::mem::take(&mut worker.groups));
+        let node = worker.node;
+        self[node].workers.retain(|other| *other != id);
+        left
+    }
+
+    /// Does nothing of ours run on the node?
+    pub fn is_empty(&self, node: NodeIx) -> bool {
+        self[node].workers.iter().all(|worker| self[*worker].tasks.is_empty())
+    }
+
+    /// Everybody alive.
+    pub fn iter(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        let all = self.workers.iter().enumerate().map(|(at, worker)| (WorkerId(at as u32), worker));
+        all.filter(|(_, worker)| worker.alive)
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeIx, &Node)> {
+        self.nodes.iter().enumerate().map(|(at, node)| (NodeIx(at as u32), node))
+    }
+}
+
+impl Index<WorkerId> for Fleet {
+    type Output = Worker;
+
+    fn index(&self, id: WorkerId) -> &Worker {
+        &self.workers[id.0 as usize]
+    }
+}
+
+impl IndexMut<WorkerId> for Fleet {
+    fn index_mut(&mut self, id: WorkerId) -> &mut Worker {
+        &mut self.workers[id.0 as usize]
+    }
+}
+
+impl Index<NodeIx> for Fleet {
+    type Output = Node;
+
+    fn index(&self, ix: NodeIx) -> &Node {
+        &self.nodes[ix.at()]
+    }
+}
+
+impl IndexMut<NodeIx> for Fleet {
+    fn index_mut(&mut self, ix: NodeIx) -> &mut Node {
+        &mut self.nodes[ix.at()]
+    }
+}

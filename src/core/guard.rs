@@ -1,0 +1,138 @@
+//! What happens because time passes: answers that do not come, and calls that wait while units are idle.
+//!
+//! Keepers enforce timeouts; the core only guards that an answer comes at all. It never starts a task again while
+//! an attempt of it may still run.
+
+use super::Core;
+use super::api::{Action, End, Tick};
+use super::task::{Flight, NEVER, Need, Phase, PoolIx, State, TaskIx, Why};
+use crate::model::Attempt;
+
+/// After its timeout a task has so long to answer (µs).
+pub(super) const ANSWER_US: u64 = 30_000_000;
+/// After a kill a task has so long to answer (µs).
+pub(super) const GRACE_US: u64 = 10_000_000;
+/// A call that has waited so long in a pipe is asked back when units are idle (µs).
+const STALE_CALL_US: u64 = 5_000;
+
+/// Whom an alarm is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Alarm {
+    /// A task whose answer is overdue.
+    Answer(TaskIx),
+    /// A pool in which calls wait while units are idle.
+    Steal(PoolIx),
+}
+
+impl Core {
+    /// Lets all alarms ring that are due.
+    pub(super) fn ring(&mut self) {
+        if self.announced.is_some_and(|at| at <= self.now) {
+            self.announced = None;
+        }
+        while let Some((at, alarm)) = self.alarms.first().copied().filter(|(at, _)| *at <= self.now) {
+            match alarm {
+                Alarm::Answer(ix) => {
+                    self.clear_alarm(ix);
+                    self.overdue(ix);
+                }
+                Alarm::Steal(pool) => {
+                    self.alarms.remove(&(at, alarm));
+                    self.pools[pool.at()].steal = NEVER;
+                    self.steal(pool);
+                    self.mark_stale(pool);
+                }
+            }
+        }
+    }
+
+    /// Asks the driver to wake us in time.
+    pub(super) fn announce(&mut self) {
+        let Some((at, _)) = self.alarms.first().copied() else { return };
+        if self.announced.is_none_or(|announced| at < announced) {
+            self.announced = Some(at);
+            self.out.push(Action::WakeAt(at));
+        }
+    }
+
+    pub(super) fn set_alarm(&mut self, ix: TaskIx, at: Tick) {
+        self.clear_alarm(ix);
+        self.tasks[ix].alarm = at;
+        self.alarms.insert((at, Alarm::Answer(ix)));
+    }
+
+    pub(super) fn clear_alarm(&mut self, ix: TaskIx) {
+        let at = std::mem::replace(&mut self.tasks[ix].alarm, NEVER);
+        if at != NEVER {
+            self.alarms.remove(&(at, Alarm::Answer(ix)));
+        }
+    }
+
+    /// No answer came in time.
+    fn overdue(&mut self, ix: TaskIx) {
+        let task = &self.tasks[ix];
+        let State::Flying(Flight { gang, phase, .. }) = &task.state else { return };
+        let end = match phase {
+            Phase::Killed(Why::Cancelled) => End::Cancelled,
+            Phase::Killed(Why::Overdue) => End::Overdue,
+            Phase::Killed(Why::MemberLost) => End::LostWorker { attempts: task.lost + 1 },
+            _ => {
+                let attempt = Attempt(task.attempt);
+                self.out.push(Action::Kill { worker: gang.leader(), task: task.id, attempt });
+                self.set_phase(ix, Phase::Killed(Why::Overdue));
+                self.set_alarm(ix, self.now.plus(GRACE_US));
+                return;
+            }
+        };
+        let (gang, charge) = (gang.clone(), self.flight_charge(ix));
+        self.enter(ix, State::Flying(Flight { gang, charge, phase: Phase::Wedged }));
+        self.resolve(ix, end, None);
+    }
+
+    fn flight_charge(&self, ix: TaskIx) -> u16 {
+        if let State::Flying(flight) = &self.tasks[ix].state { flight.charge } else { 0 }
+    }
+
+    /// Units are idle, nothing is queued and calls wait in pipes: have a look in a moment.
+    pub(super) fn plan_steal(&mut self, ix: PoolIx) {
+        let pool = &mut self.pools[ix.at()];
+        let wanted = pool.surplus > 0 && pool.tree.top().idle > 0 && pool.head().is_none();
+        if wanted && pool.steal == NEVER {
+            pool.steal = self.now.plus(STALE_CALL_US);
+            self.alarms.insert((pool.steal, Alarm::Steal(ix)));
+        }
+    }
+
+    /// Asks for as many waiting calls as there are idle units, the last ones of each pipe first.
+    fn steal(&mut self, ix: PoolIx) {
+        let pool = &self.pools[ix.at()];
+        if pool.surplus == 0 || pool.head().is_some() {
+            return;
+        }
+        let workers: Vec<_> = pool.places.iter().copied().flatten().collect();
+        let recalling = |ix: &&TaskIx| matches!(&self.tasks[**ix].state, State::Flying(f) if f.phase == Phase::Recalling);
+        let mut idle = 0;
+        for worker in workers.iter().map(|worker| &self.fleet[*worker]) {
+            let under_way = if worker.counted > 0 { worker.tasks.iter().filter(recalling).count() } else { 0 };
+            let open = self.fleet[worker.node].lease.is_open();
+            idle += (if open { i64::from(worker.idle()) } else { 0 }) - under_way as i64;
+        }
+        for worker in workers {
+            let waiting = self.fleet[worker].counted as usize;
+            if idle <= 0 || waiting == 0 {
+                continue;
+            }
+            for call in self.fleet[worker].tasks.iter().rev().take(waiting).copied().collect::<Vec<_>>() {
+                if idle > 0 && self.waits_long(call) && self.recall(call) {
+                    idle -= 1;
+                }
+            }
+        }
+    }
+
+    fn waits_long(&self, ix: TaskIx) -> bool {
+        let task = &self.tasks[ix];
+        let State::Flying(Flight { phase: Phase::Sent { at }, .. }) = &task.state else { return false };
+        task.need == Need::Call && !task.is_bound() && at.plus(STALE_CALL_US) <= self.now
+    }
+}

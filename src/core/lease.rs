@@ -1,0 +1,188 @@
+//! Node leases: a node is drained for a task that needs it alone, or that needs more of it than is ever free.
+//!
+//! Open → Staging (the task's artefacts arrive while others still run and start) → Draining (nothing starts, unstarted calls are
+//! asked back) → Quiet (the task runs, nothing else of ours does, its workers are told) → Open. A task that does
+//! not need the node alone takes its units out of Draining and the node is open again at once. A gang takes all
+//! its nodes in one step or none, so two gangs never wait for each other.
+
+use super::Core;
+use super::api::{Action, Gang};
+use super::fleet::{Fleet, Lease};
+use super::task::{Flight, Need, NodeIx, Phase, State, TaskIx};
+use crate::model::{Attempt, WorkerId};
+
+/// So many exclusive tasks may follow each other on a node while older ones that share it wait: draining it for
+/// each would cost more than it is fair.
+const LONGEST_STREAK: u8 = 8;
+
+/// The nodes of a gang, each once.
+pub(super) fn nodes_of(fleet: &Fleet, gang: &Gang) -> Vec<NodeIx> {
+    let mut nodes: Vec<NodeIx> = gang.iter().map(|worker| fleet[*worker].node).collect();
+    nodes.dedup();
+    nodes
+}
+
+impl Core {
+    /// Begins to prepare the gang's nodes, all open, for a task that has left its queue.
+    pub(super) fn lease(&mut self, ix: TaskIx, gang: Gang) {
+        let task = &self.tasks[ix];
+        let whole = matches!(task.need, Need::Whole { .. });
+        self.bind(task.group(), gang.leader());
+        let nodes = nodes_of(&self.fleet, &gang);
+        let busy = nodes.iter().any(|node| !self.fleet.is_empty(*node));
+        let lacking = whole && self.lacks_any(ix, &gang);
+        self.enter(ix, State::Leasing(gang));
+        if lacking && busy {
+            nodes.iter().for_each(|node| self.fleet[*node].lease = Lease::Staging(ix));
+        } else {
+            self.drain_nodes(ix, &nodes);
+            self.advance(ix);
+        }
+    }
+
+    /// Takes the preparation as far as it goes.
+    pub(super) fn advance(&mut self, ix: TaskIx) {
+        let State::Leasing(gang) = &self.tasks[ix].state else { return };
+        let gang = gang.clone();
+        let nodes = nodes_of(&self.fleet, &gang);
+        let need = self.tasks[ix].need;
+        if !matches!(need, Need::Whole { .. }) {
+            let charge = self.charge(ix);
+            if self.fleet[gang.leader()].fits(need, charge) {
+                self.release(ix, &nodes);
+                self.put(ix, gang.leader());
+            }
+            return;
+        }
+        if self.lacks_any(ix, &gang) {
+            return;
+        }
+        if nodes.iter().any(|node| matches!(self.fleet[*node].lease, Lease::Staging(_))) {
+            self.drain_nodes(ix, &nodes);
+        }
+        if nodes.iter().all(|node| self.fleet.is_empty(*node)) {
+            self.begin(ix, gang, &nodes);
+        }
+    }
+
+    /// The nodes are empty: tells their workers, and starts.
+    fn begin(&mut self, ix: TaskIx, gang: Gang, nodes: &[NodeIx]) {
+        let need = self.tasks[ix].need;
+        for node in nodes {
+            let node = &mut self.fleet[*node];
+            node.lease = Lease::Quiet(ix);
+            node.streak += 1;
+            if !std::mem::replace(&mut node.quiet, true) {
+                self.out.extend(node.workers.iter().map(|worker| Action::Quiet { worker: *worker, on: true }));
+            }
+        }
+        for worker in gang.iter() {
+            self.fleet[*worker].hold(ix, need, 0);
+            self.refresh(*worker);
+        }
+        self.enter(ix, State::Flying(Flight { gang, charge: 0, phase: Phase::Staging }));
+        self.send(ix);
+    }
+
+    /// Nothing starts on these nodes any more, and what has not begun is asked back.
+    fn drain_nodes(&mut self, ix: TaskIx, nodes: &[NodeIx]) {
+        // A call waits for room behind calls of its own worker: asking those back would turn the order round.
+        let recall = self.tasks[ix].need != Need::Call;
+        for node in nodes {
+            self.fleet[*node].lease = Lease::Draining(ix);
+            for worker in self.fleet[*node].workers.clone() {
+                self.refresh(worker);
+                if recall {
+                    let unstarted = self.fleet[worker].tasks.clone();
+                    for call in unstarted {
+                        self.recall(call);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for a call back if it has not begun as far as we know. Did it?
+    pub(super) fn recall(&mut self, ix: TaskIx) -> bool {
+        let task = &mut self.tasks[ix];
+        match &mut task.state {
+            State::Flying(Flight { gang, phase: phase @ Phase::Sent { .. }, .. }) if task.need == Need::Call => {
+                *phase = Phase::Recalling;
+                let (worker, attempt) = (gang.leader(), Attempt(task.attempt));
+                self.out.push(Action::Recall { worker, task: task.id, attempt });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The task has no claim on these nodes any more.
+    pub(super) fn release(&mut self, ix: TaskIx, nodes: &[NodeIx]) {
+        for node in nodes {
+            if self.fleet[*node].lease.holder() != Some(ix) {
+                continue;
+            }
+            self.fleet[*node].lease = Lease::Open;
+            self.agenda.loud.push(*node);
+            for worker in self.fleet[*node].workers.clone() {
+                self.pools[self.fleet[worker].pool.at()].epoch += 1;
+                self.refresh(worker);
+                self.touch(worker);
+            }
+        }
+        let pool = &mut self.pools[self.tasks[ix].pool.at()];
+        if pool.reserved == Some(ix) {
+            pool.reserved = None;
+        }
+    }
+
+    /// After a measurement: its node's workers may move again, unless the next one has begun.
+    pub(super) fn tell_loud(&mut self, node: NodeIx) {
+        let node = &mut self.fleet[node];
+        if !matches!(node.lease, Lease::Quiet(_)) && std::mem::replace(&mut node.quiet, false) {
+            self.out.extend(node.workers.iter().map(|worker| Action::Quiet { worker: *worker, on: false }));
+        }
+    }
+
+    /// Starts the next exclusive task on a node that one has just left, before older tasks of the same priority
+    /// that share. Did it?
+    pub(super) fn follow_up(&mut self, id: WorkerId) -> bool {
+        let worker = &self.fleet[id];
+        let (node, pool) = (worker.node, &self.pools[worker.pool.at()]);
+        if self.fleet[node].streak >= LONGEST_STREAK || !self.fleet.is_empty(node) {
+            return false;
+        }
+        let alone = |need: Need| matches!(need, Need::Whole { nodes: 1, cores } if cores <= worker.slots);
+        let own = worker.own.first_key_value().map(|(rank, ix)| (*rank, *ix));
+        let shared = pool.first(|shape| alone(shape.need) && shape.not_on != Some(node));
+        let next = [own.filter(|(_, ix)| alone(self.tasks[*ix].need)), shared.map(|(_, rank, ix)| (rank, ix))];
+        let Some((rank, ix)) = next.into_iter().flatten().min_by_key(|(rank, _)| *rank) else { return false };
+        let before = pool.first(|shape| !alone(shape.need)).map(|(_, rank, ix)| (rank, ix));
+        let outranked = [before, own].into_iter().flatten().any(|(other, other_ix)| {
+            let gang = matches!(self.tasks[other_ix].need, Need::Whole { nodes, .. } if nodes > 1);
+            other.lateness() < rank.lateness() || (gang && other < rank)
+        });
+        if outranked {
+            return false;
+        }
+        self.dequeue(ix);
+        self.lease(ix, Gang::one(id));
+        true
+    }
+
+    /// Does a worker of the gang lack an artefact the task needs? Offers what is missing.
+    pub(super) fn lacks_any(&mut self, ix: TaskIx, gang: &[WorkerId]) -> bool {
+        let mut lacking = false;
+        for artefact in self.tasks[ix].inputs() {
+            for worker in gang {
+                if !self.artefacts.holds(*worker, artefact) {
+                    lacking = true;
+                    if self.artefacts.offer(*worker, *artefact) {
+                        self.out.push(Action::Offer { worker: *worker, artefact: *artefact });
+                    }
+                }
+            }
+        }
+        lacking
+    }
+}

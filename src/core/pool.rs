@@ -1,0 +1,163 @@
+//! A pool: its workers by load, and its queued tasks by shape.
+//!
+//! Tasks that ask for the same stand in one queue, so a dispatch looks at one head per shape, never at the
+//! whole queue. Tasks that may run on one worker only do not stand here but with that worker.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use super::Tick;
+use super::task::{NEVER, Need, NodeIx, Rank, TaskIx};
+use super::tree::{Offer, Tree};
+use crate::model::{PoolId, WorkerId};
+
+/// A pool.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub id: PoolId,
+    pub stage: Stage,
+    /// Open workers by what they can take.
+    pub tree: Tree,
+    /// The worker at each place of the tree.
+    pub places: Vec<Option<WorkerId>>,
+    vacant: Vec<usize>,
+    /// How many live workers have so many slots.
+    sizes: BTreeMap<u16, u32>,
+    /// How many live workers are on each node.
+    hosts: BTreeMap<NodeIx, u32>,
+    pub alive: u32,
+    pub shapes: Vec<Shape>,
+    by_shape: FxHashMap<(Need, Option<NodeIx>), u32>,
+    /// A task of several cores has reserved a worker.
+    pub reserved: Option<TaskIx>,
+    /// Grows when a node or a worker becomes available: what found no node before looks again.
+    pub epoch: u64,
+    /// Calls waiting in pipes of its workers.
+    pub surplus: u64,
+    /// When to ask for calls that wait behind others while units are idle.
+    pub steal: Tick,
+}
+
+/// Will more workers come?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Perhaps.
+    Growing,
+    /// No.
+    Settled,
+    /// Nothing may be submitted any more.
+    Closed,
+}
+
+/// Queued tasks that ask for the same.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub need: Need,
+    pub not_on: Option<NodeIx>,
+    pub queue: BTreeMap<Rank, TaskIx>,
+    /// Its head found nothing in this round.
+    pub stuck: bool,
+    /// There was no node for its head in this epoch.
+    pub hopeless: Option<u64>,
+}
+
+impl Pool {
+    pub fn new(id: PoolId) -> Self {
+        Self {
+            id,
+            stage: Stage::Growing,
+            tree: Tree::default(),
+            places: Vec::new(),
+            vacant: Vec::new(),
+            sizes: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            alive: 0,
+            shapes: Vec::new(),
+            by_shape: FxHashMap::default(),
+            reserved: None,
+            epoch: 0,
+            surplus: 0,
+            steal: NEVER,
+        }
+    }
+
+    /// It has no worker and none will come.
+    pub fn is_dead(&self) -> bool {
+        self.alive == 0 && self.stage != Stage::Growing
+    }
+
+    /// A worker has come; its place in the tree.
+    pub fn add(&mut self, worker: WorkerId, slots: u16, node: NodeIx) -> usize {
+        let place = self.vacant.pop().unwrap_or(self.places.len());
+        if place == self.places.len() {
+            self.places.push(None);
+        }
+        self.places[place] = Some(worker);
+        *self.sizes.entry(slots).or_default() += 1;
+        *self.hosts.entry(node).or_default() += 1;
+        self.alive += 1;
+        self.epoch += 1;
+        place
+    }
+
+    /// A worker is lost.
+    pub fn lose(&mut self, place: usize, slots: u16, node: NodeIx) {
+        self.places[place] = None;
+        self.vacant.push(place);
+        self.tree.set(place, Offer::default());
+        discount(&mut self.sizes, slots);
+        discount(&mut self.hosts, node);
+        self.alive -= 1;
+        self.epoch += 1;
+    }
+
+    /// Slots of its largest worker.
+    pub fn largest(&self) -> u16 {
+        self.sizes.last_key_value().map_or(0, |(slots, _)| *slots)
+    }
+
+    /// Workers with at least so many slots.
+    pub fn with_slots(&self, slots: u16) -> u32 {
+        self.sizes.range(slots..).map(|(_, count)| count).sum()
+    }
+
+    /// The nodes its workers are on.
+    pub fn hosts(&self) -> impl ExactSizeIterator<Item = NodeIx> {
+        self.hosts.keys().copied()
+    }
+
+    /// Is one of its workers on this node?
+    pub fn is_on(&self, node: NodeIx) -> bool {
+        self.hosts.contains_key(&node)
+    }
+
+    /// The queue for this shape.
+    pub fn shape(&mut self, need: Need, not_on: Option<NodeIx>) -> u32 {
+        *self.by_shape.entry((need, not_on)).or_insert_with(|| {
+            self.shapes.push(Shape { need, not_on, queue: BTreeMap::new(), stuck: false, hopeless: None });
+            self.shapes.len() as u32 - 1
+        })
+    }
+
+    /// The first task of all its queues.
+    pub fn head(&self) -> Option<Rank> {
+        self.shapes.iter().filter_map(|shape| shape.queue.first_key_value()).map(|(rank, _)| *rank).min()
+    }
+
+    /// The first task of the queues that `ask`s for.
+    pub fn first(&self, mut ask: impl FnMut(&Shape) -> bool) -> Option<(usize, Rank, TaskIx)> {
+        let heads = self.shapes.iter().enumerate().filter(|(_, shape)| ask(shape));
+        let heads = heads.filter_map(|(at, shape)| shape.queue.first_key_value().map(|(rank, ix)| (at, *rank, *ix)));
+        heads.min_by_key(|(_, rank, _)| *rank)
+    }
+}
+
+fn discount<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! From submission to a queue: dependencies, what can never run, and which queue; and the way out, `resolve`.
+
+use super::api::{Action, Dep, DepState, End, Request};
+use super::pool::Stage;
+use super::task::{GroupIx, Home, NEVER, Need, NodeIx, Phase, PoolIx, Rank, State, Task, TaskIx};
+use super::{Core, Group};
+use crate::model::{Exclusive, Hash, Kind, TaskId, WorkerId};
+
+impl Core {
+    pub(super) fn submitted(&mut self, mut request: Request) {
+        if self.tasks.find(request.task).is_some() {
+            return;
+        }
+        let Some(pool) = self.pool_ix.get(&request.pool).copied() else {
+            let reason = format!("pool {} is not open; submit to an open one", request.pool);
+            self.counts[request.kind as usize].done += 1;
+            self.out.push(Action::Resolve { task: request.task, end: End::Refused { reason } });
+            return;
+        };
+        let (deps, accept_failed) = (std::mem::take(&mut request.deps), request.accept_failed);
+        let ix = self.admit(request, pool);
+        match self.await_deps(ix, &deps, accept_failed) {
+            Err(end) => self.resolve(ix, end, None),
+            Ok(_) if self.draining => self.resolve(ix, End::Cancelled, None),
+            Ok(0) => self.make_ready(ix),
+            Ok(deps) => {
+                self.enter(ix, State::Waiting { deps });
+                if let Some(reason) = self.never(ix) {
+                    self.resolve(ix, End::Refused { reason }, None);
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, request: Request, pool: PoolIx) -> TaskIx {
+        let Request { task: id, kind, placement, timeout_us, retries, accept_failed, inputs, class, .. } = request;
+        let narrow = |wish: Option<u32>| wish.unwrap_or(1).clamp(1, u16::MAX.into()) as u16;
+        let (cores, nodes) = (narrow(placement.cores), narrow(placement.nodes));
+        let need = match (placement.exclusive, kind) {
+            (Some(Exclusive::Node), _) => Need::Whole { nodes, cores },
+            _ if nodes > 1 => Need::Whole { nodes, cores },
+            (_, Kind::Call) if cores == 1 => Need::Call,
+            _ => Need::Cores(cores),
+        };
+        self.submitted += 1;
+        self.counts[kind as usize].waiting += 1;
+        let mut task = Task {
+            id,
+            rank: Rank::new(placement.priority.unwrap_or(0), self.submitted),
+            class,
+            alarm: NEVER,
+            pool,
+            retries,
+            lost: 0,
+            attempt: 0,
+            need,
+            kind,
+            accept_failed,
+            rare: None,
+            state: State::Waiting { deps: 0 },
+        };
+        if let Some(host) = placement.host {
+            task.rare().host = Some(self.fleet.node(&host));
+        }
+        if let Some(host) = placement.not_on {
+            task.rare().not_on = Some(self.fleet.node(&host));
+        }
+        if let Some(name) = placement.group {
+            let groups = &mut self.groups;
+            let group = self.group_ix.entry((pool, name)).or_insert_with(|| {
+                groups.push(Group::default());
+                GroupIx(groups.len() as u32 - 1)
+            });
+            task.rare().group = Some(*group);
+        }
+        if timeout_us.is_some() {
+            task.rare().timeout_us = timeout_us;
+        }
+        if !inputs.is_empty() {
+            task.rare().inputs = inputs;
+        }
+        self.tasks.insert(task)
+    }
+
+    /// Registers with the dependencies that have not ended and counts them.
+    fn await_deps(&mut self, ix: TaskIx, deps: &[Dep], accept_failed: bool) -> Result<u32, End> {
+        let id = self.tasks[ix].id;
+        let mut pending = 0;
+        for dep in deps {
+            match dep.state {
+                DepState::Ok(Some(artefact)) => self.tasks[ix].rare().inputs.push(artefact),
+                DepState::Ok(None) => {}
+                DepState::Failed if accept_failed => {}
+                DepState::Failed => return Err(End::Skipped { cause: dep.task }),
+                DepState::Pending => match self.tasks.find(dep.task).filter(|dep| *dep != ix && !self.is_wedged(*dep)) {
+                    Some(dep) => {
+                        self.tasks[dep].rare().dependents.push(id);
+                        pending += 1;
+                    }
+                    None => {
+                        let reason = format!("it depends on task {}, which is not pending", dep.task);
+                        return Err(End::Refused { reason });
+                    }
+                },
+            }
+        }
+        Ok(pending)
+    }
+
+    fn is_wedged(&self, ix: TaskIx) -> bool {
+        matches!(&self.tasks[ix].state, State::Flying(flight) if flight.phase == Phase::Wedged)
+    }
+
+    /// Finds the queue for a task that could run.
+    pub(super) fn route(&mut self, ix: TaskIx) {
+        let task = &self.tasks[ix];
+        if task.state != State::Queued(Home::Ready) {
+            return; // it ended while it waited for this
+        }
+        let (need, lost, host, group) = (task.need, task.lost, task.host(), task.group());
+        let pool = &self.pools[task.pool.at()];
+        if self.draining || pool.stage == Stage::Closed {
+            self.resolve(ix, End::Cancelled, None);
+        } else if let Some(reason) = self.never(ix) {
+            self.resolve(ix, End::Refused { reason }, None);
+        } else if pool.is_dead() {
+            self.resolve(ix, End::LostWorker { attempts: lost }, None);
+        } else if let Some(node) = host {
+            self.route_to_host(ix, node, group);
+        } else if let Some(group) = group {
+            self.route_group(ix, group);
+        } else {
+            let not_on = task.not_on();
+            self.queue_in_shape(ix, need, not_on);
+        }
+    }
+
+    fn route_to_host(&mut self, ix: TaskIx, node: NodeIx, group: Option<GroupIx>) {
+        let task = &self.tasks[ix];
+        let fit = |id: &&WorkerId| {
+            let worker = &self.fleet[**id];
+            worker.pool == task.pool && worker.slots >= task.need.cores()
+        };
+        let home = group.and_then(|group| self.groups[group.at()].worker);
+        let workers = self.fleet[node].workers.iter().filter(fit).filter(|id| home.is_none_or(|home| home == **id));
+        let load = |id: &WorkerId| self.fleet[*id].tasks.len() + self.fleet[*id].own.len();
+        let chosen = workers.copied().min_by_key(load);
+        let pool = &self.pools[task.pool.at()];
+        match chosen {
+            Some(worker) => {
+                self.bind(group, worker);
+                self.queue_at_worker(ix, worker);
+            }
+            None if home.is_some() => self.refuse_group(ix, home),
+            None if pool.stage == Stage::Growing => {
+                let rank = task.rank;
+                self.enter(ix, State::Queued(Home::Parked(node)));
+                self.fleet[node].parked.insert(rank, ix);
+            }
+            None if self.fleet[node].workers.is_empty() && self.fleet[node].seen => {
+                let attempts = task.lost;
+                self.resolve(ix, End::LostWorker { attempts }, None);
+            }
+            None => {
+                let reason = self.no_such_host(ix, node);
+                self.resolve(ix, End::Refused { reason }, None);
+            }
+        }
+    }
+
+    fn route_group(&mut self, ix: TaskIx, group: GroupIx) {
+        let task = &self.tasks[ix];
+        let (rank, need, not_on) = (task.rank, task.need, task.not_on());
+        let Group { worker, leader, waiting } = &mut self.groups[group.at()];
+        match (*worker, *leader) {
+            (Some(worker), _) => {
+                let home = &self.fleet[worker];
+                if home.slots < need.cores() || Some(home.node) == not_on {
+                    self.refuse_group(ix, Some(worker));
+                } else {
+                    self.queue_at_worker(ix, worker);
+                }
+            }
+            (None, None) => {
+                *leader = Some(ix);
+                self.queue_in_shape(ix, need, not_on);
+            }
+            (None, Some(_)) => {
+                waiting.insert(rank, ix);
+                self.enter(ix, State::Queued(Home::Group(group)));
+            }
+        }
+    }
+
+    fn queue_in_shape(&mut self, ix: TaskIx, need: Need, not_on: Option<NodeIx>) {
+        let task = &self.tasks[ix];
+        let (rank, pool) = (task.rank, task.pool);
+        let shape = self.pools[pool.at()].shape(need, not_on);
+        self.pools[pool.at()].shapes[shape as usize].queue.insert(rank, ix);
+        self.enter(ix, State::Queued(Home::Shape(shape)));
+        self.mark_stale(pool);
+    }
+
+    fn queue_at_worker(&mut self, ix: TaskIx, worker: WorkerId) {
+        let rank = self.tasks[ix].rank;
+        self.fleet[worker].own.insert(rank, ix);
+        self.enter(ix, State::Queued(Home::Worker(worker)));
+        self.touch(worker);
+    }
+
+    /// Takes a queued task out of its queue; the caller gives it its next state.
+    pub(super) fn dequeue(&mut self, ix: TaskIx) {
+        let task = &self.tasks[ix];
+        let (rank, pool, group) = (task.rank, task.pool, task.group());
+        let State::Queued(home) = task.state else { return };
+        match home {
+            Home::Ready => {}
+            Home::Shape(shape) => {
+                self.pools[pool.at()].shapes[shape as usize].queue.remove(&rank);
+                if let Some(group) = group {
+                    self.groups[group.at()].leader = None;
+                    if let Some((_, next)) = self.groups[group.at()].waiting.pop_first() {
+                        self.make_ready(next);
+                    }
+                }
+            }
+            Home::Worker(worker) => {
+                self.fleet[worker].own.remove(&rank);
+            }
+            Home::Group(group) => {
+                self.groups[group.at()].waiting.remove(&rank);
+            }
+            Home::Parked(node) => {
+                self.fleet[node].parked.remove(&rank);
+            }
+        }
+        self.enter(ix, State::Queued(Home::Ready));
+    }
+
+    /// The group's tasks run on this worker from now on, unless they have a worker already.
+    pub(super) fn bind(&mut self, group: Option<GroupIx>, worker: WorkerId) {
+        let Some(group) = group else { return };
+        let entry = &mut self.groups[group.at()];
+        if entry.worker.is_some() {
+            return;
+        }
+        entry.worker = Some(worker);
+        let mut followers = std::mem::take(&mut entry.waiting);
+        let leader = entry.leader.take();
+        self.fleet[worker].groups.push(group);
+        if let Some(leader) = leader {
+            self.dequeue(leader); // it stands in the pool's queue, but its group has just found a node
+            followers.insert(self.tasks[leader].rank, leader);
+        }
+        followers.into_values().for_each(|ix| self.make_ready(ix));
+    }
+
+    /// The pool's workers changed for the worse: whoever can never run now ends.
+    pub(super) fn reconsider(&mut self, pool: PoolIx) {
+        let dead = self.pools[pool.at()].is_dead();
+        let mut again: Vec<TaskIx> = Vec::new();
+        for shape in &self.pools[pool.at()].shapes {
+            let Some(first) = shape.queue.values().next() else { continue };
+            if dead || self.never(*first).is_some() {
+                again.extend(shape.queue.values());
+            }
+        }
+        if self.pools[pool.at()].stage != Stage::Growing || dead {
+            let parked = self.fleet.nodes().flat_map(|(_, node)| node.parked.values().copied());
+            again.extend(parked.filter(|ix| self.tasks[*ix].pool == pool));
+        }
+        for ix in again {
+            self.dequeue(ix);
+            self.make_ready(ix);
+        }
+    }
+
+    /// Why the task cannot run in its pool, whatever else happens there.
+    pub(super) fn never(&self, ix: TaskIx) -> Option<String> {
+        let task = &self.tasks[ix];
+        let pool = &self.pools[task.pool.at()];
+        if pool.stage == Stage::Closed {
+            return Some(format!("pool {} is closed; submit to an open one", pool.id));
+        }
+        if let (Need::Whole { nodes, .. }, true) = (task.need, task.is_bound())
+            && nodes > 1
+        {
+            return Some(format!("it asks for {nodes} nodes and for one `host` or `group`; drop either"));
+        }
+        if pool.stage == Stage::Growing || pool.alive == 0 || (task.need == Need::Call && task.rare.is_none()) {
+            return None;
+        }
+        let (id, workers, largest) = (pool.id, pool.alive, pool.largest());
+        let cores = task.need.cores();
+        let nodes = if let Need::Whole { nodes, .. } = task.need { u32::from(nodes) } else { 1 };
+        if cores > largest {
+            return Some(format!(
+                "it asks for {cores} cores of one worker; pool {id} has {workers} workers with at most {largest} \
+                 slots: ask for fewer cores or spawn workers with more slots"
+            ));
+        }
+        let barred = task.not_on().filter(|node| pool.is_on(*node));
+        let hosts = pool.hosts().len() as u32 - u32::from(barred.is_some());
+        let spoilt = barred.map_or(0, |node| {
+            let there = self.fleet[node].workers.iter().map(|worker| &self.fleet[*worker]);
+            there.filter(|worker| worker.pool == task.pool && worker.slots >= cores).count() as u32
+        });
+        let fit = (pool.with_slots(cores) - spoilt).min(hosts);
+        if nodes > fit {
+            let but = barred.map_or(String::new(), |node| format!(" besides `{}`", self.fleet[node].host));
+            return Some(format!(
+                "it asks for {nodes} node(s) with {cores} core(s); pool {id} has {fit}{but} (of {workers} workers): \
+                 ask for fewer or spawn more workers"
+            ));
+        }
+        None
+    }
+
+    fn no_such_host(&self, ix: TaskIx, node: NodeIx) -> String {
+        let task = &self.tasks[ix];
+        let (pool, host) = (&self.pools[task.pool.at()], &self.fleet[node].host);
+        let cores = task.need.cores();
+        if pool.is_on(node) {
+            return format!("it asks for {cores} cores of `{host}`, where no worker of pool {} has as many slots", pool.id);
+        }
+        let names: Vec<&str> = pool.hosts().take(8).map(|node| self.fleet[node].host.as_str()).collect();
+        let more = if pool.hosts().len() > names.len() { ", …" } else { "" };
+        format!("pool {} has no worker on `{host}`; its hosts are {}{more}", pool.id, names.join(", "))
+    }
+
+    fn refuse_group(&mut self, ix: TaskIx, home: Option<WorkerId>) {
+        let home = home.map(|worker| &self.fleet[worker]);
+        let place = home.map_or(String::new(), |worker| {
+            format!(" on `{}`, a worker with {} slots", self.fleet[worker.node].host, worker.slots)
+        });
+        let reason = format!(
+            "its group is{place}, which its `host`, `not_on` or {} core(s) exclude: take another group",
+            self.tasks[ix].need.cores()
+        );
+        self.resolve(ix, End::Refused { reason }, None);
+    }
+
+    /// A dependency did not end well.
+    pub(super) fn skip(&mut self, task: TaskId, cause: TaskId) {
+        if let Some(ix) = self.tasks.find(task) {
+            self.resolve(ix, End::Skipped { cause }, None);
+        }
+    }
+
+    /// The task has ended, well if `good` (which may carry an artefact). It must hold nothing any more, or be wedged.
+    pub(super) fn resolve(&mut self, ix: TaskIx, end: End, good: Option<Option<Hash>>) {
+        let task = &mut self.tasks[ix];
+        let id = task.id;
+        let dependents = task.rare.as_mut().map(|rare| std::mem::take(&mut rare.dependents)).unwrap_or_default();
+        self.out.push(Action::Resolve { task: id, end });
+        if !self.is_wedged(ix) {
+            self.enter(ix, State::Vacant);
+            self.tasks.remove(ix);
+        }
+        for dependent in dependents {
+            let Some(dependent) = self.tasks.find(dependent) else { continue };
+            self.dep_ended(dependent, id, good);
+        }
+    }
+
+    fn dep_ended(&mut self, ix: TaskIx, dep: TaskId, good: Option<Option<Hash>>) {
+        let task = &mut self.tasks[ix];
+        let State::Waiting { deps } = &mut task.state else { return };
+        if good.is_none() && !task.accept_failed {
+            self.agenda.doomed.push_back((task.id, dep));
+            return;
+        }
+        *deps -= 1;
+        let last = *deps == 0;
+        if let Some(Some(artefact)) = good {
+            task.rare().inputs.push(artefact);
+        }
+        if last {
+            self.make_ready(ix);
+        }
+    }
+}

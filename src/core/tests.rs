@@ -1,0 +1,1 @@
+//! Each rule of the scheduler, one at a time.
