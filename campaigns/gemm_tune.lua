@@ -64,15 +64,16 @@ end
 assert(present[1], "no C compiler found: install gcc or clang")
 
 -- Everything is submitted at once; the scheduler builds in parallel and measures one at a time.
+local runs = {} -- by kernel: futures, the reference first
 for _, kernel in ipairs(kernels) do
   local params = { compiler = present[1], flags = "-O0" }
   local reference = build(kernel, params)
-  kernel.reference = time(kernel, params, reference)
-  kernel.variants = { kernel.reference }
+  local futures = { time(kernel, params, reference) }
+  runs[kernel.name] = futures
 
   local function try(variant)
     local program = build(kernel, variant)
-    kernel.variants[#kernel.variants + 1] = time(kernel, variant, program, reference)
+    futures[#futures + 1] = time(kernel, variant, program, reference)
   end
   for _, compiler in ipairs(present) do
     for _, flags in ipairs(flag_sets) do
@@ -105,31 +106,24 @@ end
 
 local row = "%-9s %-38s %9s %18s %3s %9s"
 print("\n" .. row:format("kernel", "variant", "median", "95 % CI", "n", "speed-up"))
+local winners = {}
 for _, kernel in ipairs(kernels) do
+  local base = await(runs[kernel.name][1]).stats -- nil if the reference failed
   local best
-  local base = await(kernel.reference)
-  for _, future in ipairs(kernel.variants) do
+  for _, future in ipairs(runs[kernel.name]) do
     local result = await(future)
     local name, stats = variant_name(result.params), result.stats
     if result.ok then
-      local speedup = base.ok and ("%.2fx"):format(stats.median / base.stats.median) or "-"
+      local speedup = base and ("%.2fx"):format(stats.median / base.median) or "-"
       print(row:format(kernel.name, name, ("%.2f"):format(stats.median), interval(stats), stats.n, speedup))
-      if not best or stats.median > best.stats.median then best = result end
+      if not best or stats.median > best.median then
+        best = { median = stats.median, text = ("%.2f %s %s, %s the reference, with %s"):format(
+          stats.median, kernel.rate.unit, interval(stats), speedup, name) }
+      end
     else
       print(("%-9s %-38s %s"):format(kernel.name, name, why(result)))
     end
   end
-  if best then
-    kernel.best = ("%s: %.2f %s %s with %s"):format(
-      kernel.name, best.stats.median, kernel.rate.unit, interval(best.stats), variant_name(best.params)
-    )
-    if base.ok then
-      kernel.best = ("%s, %.2f times the reference"):format(kernel.best, best.stats.median / base.stats.median)
-    end
-  end
+  winners[#winners + 1] = ("  %-9s %s"):format(kernel.name, best and best.text or "nothing could be measured")
 end
-
-print "\nBest of each:"
-for _, kernel in ipairs(kernels) do
-  print("  " .. (kernel.best or kernel.name .. ": nothing could be measured"))
-end
+print("\nBest of each:\n" .. table.concat(winners, "\n"))
