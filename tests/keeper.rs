@@ -172,7 +172,7 @@ impl Keeper {
                 return;
             }
             assert!(Instant::now() < until, "{what}: {living:?}");
-            std::thread::sleep(Duration::from_millis(5));
+            let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 5_000_000 }));
         }
     }
 

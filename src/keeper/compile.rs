@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use super::headers::outside;
+use super::headers::{file_time, outside};
 use super::job::{Learned, Step};
 use super::question::{content_key, include_dirs, question, tells_version};
 use super::run::{Ended, Finished, Keep, StartError};
@@ -185,7 +185,7 @@ impl Compile {
         }
         let command = Rc::new(command);
         let step = Step::Run(command.clone(), Keep { stdout: DIAGNOSTICS_LIMIT, stderr: DIAGNOSTICS_LIMIT });
-        self.stage = Stage::Build(Build { question, compiler, command, scratch, since: SystemTime::now() });
+        self.stage = Stage::Build(Build { question, compiler, command, scratch, since: file_time() });
         Ok(step)
     }
 

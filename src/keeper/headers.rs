@@ -14,20 +14,29 @@ use crate::model::Hash;
 /// A file changed so recently may change again without its time telling.
 const TOO_NEW: Duration = Duration::from_secs(2);
 
+/// The time in which file systems reckon: only ever compared with times of files.
+#[allow(clippy::disallowed_methods)]
+pub fn file_time() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Inode, size, seconds and nanoseconds of the last change: equal, and the content is taken to be.
+type Look = (u64, u64, i64, i64);
+
 /// Content of files, remembered while the file looks unchanged.
 #[derive(Default)]
-pub struct FileHashes(BTreeMap<PathBuf, ((u64, u64, i64, i64), Hash)>);
+pub struct FileHashes(BTreeMap<PathBuf, (Look, Hash)>);
 
 impl FileHashes {
     /// The hash of a file's content; none if it cannot be read.
     pub fn hash(&mut self, path: &Path) -> Option<Hash> {
         let data = fs::metadata(path).ok()?;
-        let seen = (data.ino(), data.len(), data.mtime(), data.mtime_nsec());
+        let seen: Look = (data.ino(), data.len(), data.mtime(), data.mtime_nsec());
         if let Some((_, hash)) = self.0.get(path).filter(|(known, _)| *known == seen) {
             return Some(*hash);
         }
         let hash = Hash::of(&fs::read(path).ok()?);
-        if !changed_since(&data, SystemTime::now() - TOO_NEW) {
+        if !changed_since(&data, file_time() - TOO_NEW) {
             self.0.insert(path.to_path_buf(), (seen, hash));
         }
         Some(hash)

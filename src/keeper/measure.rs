@@ -324,3 +324,135 @@ fn metric_in(output: &[u8], name: &str, spec: &MetricSpec, regex: &Regex) -> Res
         _ => Err(missing(format!("pattern '{}' gives '{text}', which is not a finite number", spec.pattern))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keeper::run::{Forced, StartError, fake};
+    use crate::model::{Sink, Stdin};
+    use crate::process::{Environment, Exit, SpawnError};
+
+    fn measure(spec: MeasureSpec, reference: Option<&str>) -> Measure {
+        let command = Command {
+            argv: vec![c"prog".to_owned()],
+            environment: Environment::default(),
+            cwd: "/".into(),
+            stdin: Stdin::Null,
+            stdout: Sink::Capture,
+            stderr: Sink::Capture,
+        };
+        Measure::with_command(spec, command, reference.map(Vec::from), None).unwrap()
+    }
+
+    /// Drives a measurement with runs that never happened: `run(i)` is the i-th after the null commands
+    /// (each takes 1 ms), the clock goes on by the wall time of each.
+    fn drive(mut measure: Measure, mut run: impl FnMut(usize) -> Finished) -> (Outcome, MeasureResult) {
+        let (mut now_s, mut last, mut i) = (0.0, None, 0);
+        let mut learned = Learned::default();
+        loop {
+            let step = measure.next(last.take(), now_s, &mut learned);
+            let mut finished = match step {
+                Step::Done(outcome) => {
+                    let Detail::Measure(result) = outcome.detail.clone() else { panic!("{outcome:?}") };
+                    return (*outcome, *result);
+                }
+                Step::Run(command, _) if command.argv[0].as_c_str() == c"true" => Ok(took(0.001)),
+                Step::Run(..) => {
+                    i += 1;
+                    run(i - 1)
+                }
+            };
+            if let Ok(ended) = &mut finished {
+                ended.t_start_s = now_s;
+                now_s += ended.usage.wall_s;
+            }
+            last = Some(finished);
+        }
+    }
+
+    fn took(wall_s: f64) -> Ended {
+        let mut ended = fake(Exit::Code(0), "");
+        ended.usage = Usage { wall_s, user_s: wall_s, ..ended.usage };
+        ended
+    }
+
+    #[test]
+    fn quiet_samples_stop_at_the_first_look_and_the_floor_is_told() {
+        let (outcome, result) = drive(measure(MeasureSpec::default(), None), |_| Ok(took(1.0)));
+        assert!(outcome.ok());
+        assert_eq!((result.stop_reason, result.samples.len()), (StopReason::Precise, 1 + 10));
+        assert_eq!(result.floor_s, Some(0.001));
+        assert_eq!(result.stats.unwrap().median, 1.0);
+        assert_eq!(result.samples[2].t_start_s, 2.0 + 20.0 * 0.001);
+    }
+
+    #[test]
+    fn noisy_samples_go_on_to_the_limits() {
+        let noisy = |i: usize| Ok(took(if i.is_multiple_of(2) { 1.0 } else { 2.0 }));
+        let spec = MeasureSpec { max_runs: 23, ..MeasureSpec::default() };
+        let (_, result) = drive(measure(spec, None), noisy);
+        assert_eq!((result.stop_reason, result.samples.len()), (StopReason::MaxRuns, 1 + 23));
+        let spec = MeasureSpec { max_time: 9.0, warmup: 0, ..MeasureSpec::default() };
+        let (_, result) = drive(measure(spec, None), noisy);
+        assert_eq!((result.stop_reason, result.samples.len()), (StopReason::MaxTime, 6));
+        let spec = MeasureSpec { max_time: 0.1, ..MeasureSpec::default() };
+        let (_, result) = drive(measure(spec, None), noisy);
+        assert_eq!((result.stop_reason, result.samples.len()), (StopReason::MaxTime, 1 + 3));
+    }
+
+    #[test]
+    fn the_first_run_is_verified_or_every_one() {
+        let output = |i: usize| Ok(fake(Exit::Code(0), if i == 2 { "sum 2" } else { "sum 1" }));
+        let mut spec = MeasureSpec { runs: Some(4), ..MeasureSpec::default() };
+        let (outcome, result) = drive(measure(spec.clone(), Some("sum 1")), output);
+        assert!(outcome.ok());
+        let hashed: Vec<bool> = result.samples.iter().map(|sample| sample.output_hash.is_some()).collect();
+        assert_eq!(hashed, [true, false, false, false, false]);
+        spec.verify.every = true;
+        let (outcome, result) = drive(measure(spec, Some("sum 1")), output);
+        assert_eq!(outcome.status, Status::VerifyFailed);
+        assert!(outcome.reason.unwrap().starts_with("sample 2: output differs in line 1"));
+        assert_eq!((result.samples.len(), result.verify.status.as_str()), (2, "failed"));
+    }
+
+    #[test]
+    fn a_metric_can_be_the_objective_and_must_be_a_number() {
+        let metric =
+            MetricSpec { regex: "t=(\\S+)".into(), pattern: "t=(%S+)".into(), ..MetricSpec::default() };
+        let spec = MeasureSpec {
+            metrics: BTreeMap::from([("t".into(), metric)]),
+            objective: "t".into(),
+            runs: Some(2),
+            warmup: 0,
+            ..MeasureSpec::default()
+        };
+        let (_, result) = drive(measure(spec.clone(), None), |i| Ok(fake(Exit::Code(0), &format!("t={i}"))));
+        assert_eq!(result.metrics["t"].value, [0.0, 1.0]);
+        assert_eq!(result.stats.unwrap().median, 0.5);
+        let (outcome, _) = drive(measure(spec, None), |_| Ok(fake(Exit::Code(0), "t=nan")));
+        assert_eq!(outcome.status, Status::MetricMissing);
+        assert!(outcome.reason.unwrap().contains("gives 'nan', which is not a finite number"));
+    }
+
+    #[test]
+    fn no_run_that_was_forced_or_never_began_is_a_number() {
+        let spec = MeasureSpec { runs: Some(3), ..MeasureSpec::default() };
+        let (outcome, result) = drive(measure(spec.clone(), None), |i| {
+            Ok(Ended { forced: (i == 3).then_some(Forced::Timeout(7.0)), ..took(1.0) })
+        });
+        assert_eq!(outcome.status, Status::Timeout);
+        assert_eq!((result.samples.len(), result.stats, result.stop_reason), (3, None, StopReason::Failed));
+        let none = || StartError::Spawn(SpawnError::NoSuchFile("prog".into()));
+        let (outcome, result) = drive(measure(spec, None), |_| Err(none()));
+        assert_eq!((outcome.status, result.samples.len()), (Status::SpawnFailed, 0));
+    }
+
+    #[test]
+    fn an_objective_nobody_knows_is_refused() {
+        let spec = MeasureSpec { objective: "speed".into(), ..MeasureSpec::default() };
+        let command = measure(MeasureSpec::default(), None).command;
+        let refused = Measure::with_command(spec, (*command).clone(), None, None).err().unwrap();
+        assert_eq!(refused.status, Status::Refused);
+        assert!(refused.reason.starts_with("objective `speed` is neither"), "{}", refused.reason);
+    }
+}

@@ -11,8 +11,12 @@ use super::job::{Job, Learned, Step};
 use super::run::{Ended, Finished, Forced, Part, Run, Surroundings};
 use super::site::{Failure, Site};
 use super::slots::Slots;
-use crate::model::{Attempt, FromKeeper, Outcome, Run as Order, SlotId, TaskId, ToKeeper};
+use crate::model::{Attempt, FromKeeper, Outcome, Run as Order, SlotId, TaskId, ToKeeper, Work};
 use crate::wire::{Stream, WireError};
+
+/// How long word of a program's start may wait for company: many programs end sooner, and one message
+/// for start and end wakes the worker once.
+const STARTED_MAY_WAIT: Duration = Duration::from_millis(1);
 
 type TaskKey = (TaskId, Attempt);
 
@@ -25,6 +29,8 @@ pub struct Keeper {
     slots: Slots,
     around: Surroundings,
     learned: Learned,
+    /// When what is queued must be sent, if it may wait.
+    send_at: Option<Instant>,
 }
 
 /// An attempt under way.
@@ -56,13 +62,14 @@ impl Keeper {
             slots: Slots::default(),
             around: Surroundings::new()?,
             learned: Learned::default(),
+            send_at: None,
         })
     }
 
     /// Serves until the worker's socket closes.
     pub fn serve(mut self) -> Result<(), WireError> {
         loop {
-            match self.worker.flush() {
+            match self.send() {
                 Err(WireError::Closed) => return Ok(()),
                 sent => sent?,
             }
@@ -88,8 +95,20 @@ impl Keeper {
         }
     }
 
+    fn send(&mut self) -> Result<(), WireError> {
+        if self.send_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        self.send_at = None;
+        self.worker.flush()
+    }
+
     fn wait(&self) -> Result<Vec<Ready>, WireError> {
-        let wants_write = if self.worker.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
+        let wants_write = if self.worker.wants_write() && self.send_at.is_none() {
+            PollFlags::OUT
+        } else {
+            PollFlags::empty()
+        };
         let mut fds = vec![PollFd::from_borrowed_fd(self.worker.as_fd(), PollFlags::IN | wants_write)];
         let mut who = vec![Ready::Worker];
         let mut watch = |fd, its| {
@@ -116,7 +135,8 @@ impl Keeper {
 
     fn next_timer(&self) -> Option<Instant> {
         let limits = self.tasks.values().filter_map(|task| Some(task.limit?.0));
-        limits.chain(self.runs().filter_map(|(_, run)| run.timer())).chain(self.slots.timer()).min()
+        let runs = self.runs().filter_map(|(_, run)| run.timer());
+        limits.chain(runs).chain(self.slots.timer()).chain(self.send_at).min()
     }
 
     fn timers(&mut self, now: Instant) {
@@ -168,6 +188,9 @@ impl Keeper {
         let key = (order.task, order.attempt);
         let begun = Instant::now();
         let mark = format!("{}.{}", order.task, order.attempt);
+        // Not for a measurement: the timer would wake us beside it.
+        let may_wait = matches!(order.work, Work::Exec(_)) && !self.worker.wants_write();
+        self.send_at = may_wait.then(|| begun + STARTED_MAY_WAIT);
         self.worker.queue(&FromKeeper::Started(order.task, order.attempt));
         let Some(site) = &self.site else {
             let failure = Failure::setup("the keeper was given work before it was set up");
@@ -226,6 +249,7 @@ impl Keeper {
     fn report(&mut self, (task, attempt): TaskKey, begun: Instant, outcome: Outcome) {
         let host = self.site.as_ref().map_or_else(crate::machine::hostname, |site| site.host.clone());
         let outcome = Outcome { host, elapsed_s: begun.elapsed().as_secs_f64(), ..outcome };
+        self.send_at = None;
         self.worker.queue(&FromKeeper::Done(task, attempt, Box::new(outcome)));
     }
 }

@@ -95,9 +95,14 @@ impl Family {
         children
     }
 
+    /// Its own, or of a program that is gone already: in the midst of an exec a process shows no
+    /// mark, and may have escaped the sweep that was meant for it.
     fn belongs(&self, orphan: Pid, leader: Pid, mark: &str) -> bool {
         let others_run = self.known.keys().any(|pid| *pid != leader);
-        !others_run || getsid(Some(orphan)) == Ok(leader) || mark_of(orphan).is_some_and(|its| its == mark)
+        let others_mark = |its: &String| self.known.iter().any(|(pid, mark)| *pid != leader && mark == its);
+        !others_run
+            || getsid(Some(orphan)) == Ok(leader)
+            || mark_of(orphan).is_some_and(|its| its == mark || !others_mark(&its))
     }
 }
 
@@ -213,7 +218,10 @@ fn parse_pids(text: &[u8], pids: &mut Vec<Pid>) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
+    use crate::process::{Environment, Exit, Launch, own, spawn, wait};
 
     #[test]
     fn pids_are_read_from_the_kernels_list() {
@@ -224,10 +232,19 @@ mod tests {
 
     #[test]
     fn a_process_and_its_mark_are_found_both_ways() {
-        let mut child =
-            std::process::Command::new("sleep").arg("60").env(MARK_VARIABLE, "7.0-test").spawn().unwrap();
-        let pid = Pid::from_child(&child);
-        // The child exists before its exec has put the new environment in place.
+        let mut environment = Environment::scrubbed(std::env::vars_os());
+        environment.set(MARK_VARIABLE.as_bytes(), b"7.0-test").unwrap();
+        let null = own::null_device().unwrap();
+        let launch = Launch {
+            program: None,
+            argv: &[c"sleep".to_owned(), c"60".to_owned()],
+            environment: &environment,
+            cwd: None,
+            stdio: [null.as_fd(), null.as_fd(), null.as_fd()],
+            fds: &[],
+        };
+        let pid = spawn(&launch).unwrap().pid;
+        // The start is over a moment before the new environment can be seen.
         while mark_of(pid).is_none() {
             std::thread::yield_now();
         }
@@ -235,8 +252,8 @@ mod tests {
         assert!(lives(pid));
         assert!(children_of(getpid()).contains(&pid));
         assert!(children_by_scan(getpid()).contains(&pid));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+        assert_eq!(wait(pid).unwrap().0, Exit::Signal(9));
         assert!(!lives(pid));
     }
 }
