@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::thread::JoinHandle;
 
 use harness::model::{
@@ -19,12 +22,20 @@ struct Slot {
     shipper: Shipper,
     stream: Stream,
     gate: Gate,
-    thread: JoinHandle<Result<(), SlotError>>,
+    thread: Option<JoinHandle<Result<(), SlotError>>>,
     calls: u64,
 }
 
 impl Slot {
+    /// A slot in a thread of this process.
     fn start() -> Self {
+        let (mut slot, socket, gate) = Self::unconnected();
+        slot.thread = Some(std::thread::spawn(move || serve(socket, gate)));
+        slot
+    }
+
+    /// The worker's side of a slot, with the socket and the gate for the slot.
+    fn unconnected() -> (Self, OwnedFd, OwnedFd) {
         let lua = new_state();
         lua.load("Future = {} function future(id) return setmetatable({ id = id }, Future) end")
             .exec()
@@ -37,7 +48,6 @@ impl Slot {
         shipper.set_future_metatable(&lua, &lua.globals().get("Future").unwrap()).unwrap();
         let (mine, its) = socket_pair().unwrap();
         let (gate, its_gate) = Gate::create().unwrap();
-        let thread = std::thread::spawn(move || serve(its, its_gate));
         let mut stream = Stream::new(mine).unwrap();
         stream.queue(&ToSlot::Init(SlotInit {
             worker: WorkerId(3),
@@ -47,7 +57,7 @@ impl Slot {
             store_dir: "/store".into(),
             seed: 42,
         }));
-        Self { lua, shipper, stream, gate, thread, calls: 0 }
+        (Self { lua, shipper, stream, gate, thread: None, calls: 0 }, its, its_gate)
     }
 
     /// Sends what `source` returns, a function and its arguments, as a call.
@@ -129,7 +139,7 @@ impl Slot {
 
     fn end(self) {
         drop(self.stream);
-        self.thread.join().unwrap().unwrap();
+        self.thread.unwrap().join().unwrap().unwrap();
     }
 }
 
@@ -409,4 +419,70 @@ fn a_worker_that_does_not_begin_with_init_is_refused() {
     stream.queue(&ToSlot::Module("x".into(), Err("y".into())));
     stream.flush().unwrap();
     assert!(matches!(serve(its, gate), Err(SlotError::NoInit)));
+}
+
+const GATE: &str = "HARNESS_TEST_GATE";
+
+/// Not a test but the slot process of the tests below: this executable, started again with the socket as
+/// its standard input.
+#[test]
+fn slot_process() {
+    let Some(gate) = std::env::var_os(GATE) else { return };
+    let gate = std::fs::File::options().read(true).write(true).open(gate).unwrap();
+    let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+    let code = harness::slot::main(socket, gate.into());
+    std::process::exit(if code == ExitCode::SUCCESS { 0 } else { 1 });
+}
+
+/// Runs one call in a slot process and lets it end; its outcome, if one came, and how the process ended.
+fn in_a_process(source: &str) -> (Option<Outcome>, Output) {
+    let (mut slot, socket, gate) = Slot::unconnected();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "slot_process", "--nocapture"])
+        .env(GATE, format!("/proc/{}/fd/{}", std::process::id(), gate.as_raw_fd()))
+        .stdin(socket)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    slot.submit(source);
+    let mut outcome = None;
+    while outcome.is_none() {
+        slot.stream.flush().unwrap();
+        rustix::event::poll(
+            &mut [rustix::event::PollFd::new(&slot.stream, rustix::event::PollFlags::IN)],
+            None,
+        )
+        .unwrap();
+        if slot.stream.fill().is_err() {
+            break; // it ended first
+        }
+        if let Some(FromSlot::Done(_, _, done)) = slot.stream.next().unwrap() {
+            outcome = Some(*done);
+        }
+    }
+    drop(slot);
+    (outcome, child.wait_with_output().unwrap())
+}
+
+#[test]
+fn what_a_task_prints_leaves_standard_output_alone() {
+    let (outcome, output) = in_a_process(
+        "return function() print('printed', 1) io.write('written\\n') io.stdout:write('stdout\\n') io.stdout:flush()
+           os.execute('echo shell') end",
+    );
+    assert_eq!(outcome.unwrap().status, Status::Ok);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    for text in ["printed\t1\n", "written\n", "stdout\n", "shell\n"] {
+        assert!(err.contains(text) && !out.contains(text), "{text}: {output:?}");
+    }
+}
+
+#[test]
+fn a_task_may_end_its_process_and_nothing_is_reported() {
+    let (outcome, output) = in_a_process("return function() os.exit(7) end");
+    assert_eq!((outcome, output.status.code()), (None, Some(7)));
+    let (outcome, output) = in_a_process("return function() os.execute('kill -ABRT $PPID') end");
+    assert_eq!((outcome, output.status.signal()), (None, Some(6)));
 }

@@ -99,6 +99,11 @@ impl Line {
         Ok(())
     }
 
+    /// Sends what the socket takes now.
+    pub fn flush(&self) -> Result<(), WireError> {
+        self.lock().stream.flush()
+    }
+
     /// Sends, until the line is closed, what has waited long enough. For a thread of its own.
     pub fn send_in_time(&self) {
         let mut state = self.lock();

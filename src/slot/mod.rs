@@ -18,6 +18,9 @@ use crate::script::task::{Require, TaskState};
 use crate::wire::WireError;
 use line::Line;
 
+/// After a call that took longer (s) sending at once costs little, and the next one may crash the process.
+const WORTH_SENDING_S: f64 = 100e-6;
+
 /// Why a slot cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum SlotError {
@@ -86,7 +89,11 @@ fn run_calls(line: &Arc<Line>, gate: &Gate) -> Result<(), SlotError> {
                 position = position.wrapping_add(1);
                 if mine {
                     let outcome = state.run(&call);
+                    let took = outcome.elapsed_s;
                     line.send(&FromSlot::Done(call.task, call.attempt, Box::new(outcome)))?;
+                    if took > WORTH_SENDING_S {
+                        line.flush()?;
+                    }
                 }
             }
             ToSlot::Code(hash, bytes) => {

@@ -86,7 +86,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
             Ok(values) if stack.reserve(values.saturating_add(16)) => {}
             _ => return Err(self.corrupt("more values than fit on the stack")),
         }
-        stack.push_table_raises(self.manifest.references as c_int, 0);
+        stack.push_table_raises(self.manifest.references.min(c_int::MAX as usize) as c_int, 0);
         for _ in 0..self.manifest.values {
             self.graph(stack)?;
         }

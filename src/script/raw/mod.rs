@@ -4,8 +4,8 @@
 //! the globals they read; the graph keeps cycles, sharing (variables too) and the difference between integer
 //! and float. Standard values and modules go by name. `_ENV` never travels: on the other side a message gets
 //! a table of globals of its own, through which the globals of that side are seen, so what a task writes to
-//! globals is gone when it ends. Not seen: globals looked up under a computed name, changes to the standard
-//! tables, weak references that die on the way.
+//! globals is gone when it ends. Not seen: globals under a computed name (`_G[name]`, `pairs(_G)`, `load`ed
+//! text) and what was added to the standard tables.
 //!
 //! | file | |
 //! |---|---|
