@@ -83,7 +83,8 @@ impl Core {
 
     /// Attempts that wait for artefacts on this worker.
     fn staging_on(&self, worker: WorkerId) -> Vec<TaskIx> {
-        let staging = |ix: &TaskIx| matches!(&self.tasks[*ix].state, State::Flying(f) if f.phase == Phase::Staging);
+        let staging =
+            |ix: &TaskIx| matches!(&self.tasks[*ix].state, State::Flying(f) if f.phase == Phase::Staging);
         self.fleet[worker].tasks.iter().copied().filter(staging).collect()
     }
 
@@ -138,7 +139,9 @@ impl Core {
         match phase {
             Phase::Staging => self.agenda.ready.push_back(ix),
             Phase::Sent { .. } | Phase::Recalling if !begun => self.agenda.ready.push_back(ix),
-            Phase::Sent { .. } | Phase::Recalling | Phase::Running | Phase::Killed(Why::MemberLost) => self.again(ix),
+            Phase::Sent { .. } | Phase::Recalling | Phase::Running | Phase::Killed(Why::MemberLost) => {
+                self.again(ix)
+            }
             Phase::Killed(Why::Cancelled) => self.resolve(ix, End::Cancelled, None),
             Phase::Killed(Why::Overdue) => self.resolve(ix, End::Overdue, None),
             Phase::Wedged => self.forget(ix),
@@ -181,7 +184,9 @@ impl Core {
                 self.resolve(ix, End::Cancelled, None);
             }
             State::Flying(Flight { phase: Phase::Wedged, .. }) => {}
-            State::Flying(Flight { phase: Phase::Killed(_), .. }) => self.set_phase(ix, Phase::Killed(Why::Cancelled)),
+            State::Flying(Flight { phase: Phase::Killed(_), .. }) => {
+                self.set_phase(ix, Phase::Killed(Why::Cancelled))
+            }
             State::Flying(flight) => {
                 let attempt = Attempt(task.attempt);
                 self.out.push(Action::Kill { worker: flight.gang.leader(), task: task.id, attempt });

@@ -8,8 +8,8 @@ use super::Core;
 use super::api::Counts;
 use super::bucket;
 use super::fleet::Lease;
-use super::task::{Flight, Home, NEVER, Need, Phase, Rank, State, TaskIx};
 use super::lease::nodes_of;
+use super::task::{Flight, Home, NEVER, Need, Phase, Rank, State, TaskIx};
 use crate::model::WorkerId;
 
 impl Core {
@@ -30,7 +30,12 @@ impl Core {
     pub fn check(&self) {
         let agenda = &self.agenda;
         assert!(agenda.ready.is_empty() && agenda.doomed.is_empty() && agenda.touched.is_empty());
-        assert!(agenda.stale.is_empty() && agenda.late.is_empty() && agenda.loud.is_empty() && self.out.is_empty());
+        assert!(
+            agenda.stale.is_empty()
+                && agenda.late.is_empty()
+                && agenda.loud.is_empty()
+                && self.out.is_empty()
+        );
         self.check_queues();
         self.check_units();
         self.check_leases();

@@ -108,9 +108,9 @@ impl Core {
         let idle = if let Need::Cores(cores) = need { cores } else { 0 };
         let place = match task.not_on() {
             None => books.tree.best(idle, |_, _| true),
-            Some(node) => books
-                .tree
-                .best(idle, |place, _| books.places[place].is_some_and(|worker| self.fleet[worker].node != node)),
+            Some(node) => books.tree.best(idle, |place, _| {
+                books.places[place].is_some_and(|worker| self.fleet[worker].node != node)
+            }),
         };
         let worker = books.places[place?]?;
         let fits = self.fleet[worker].fits(need, self.charge(ix));
@@ -120,7 +120,8 @@ impl Core {
     /// Another worker, just as idle as `best`, that has the first artefact the task needs; else `best`.
     fn prefer_holder(&self, pool: PoolIx, ix: TaskIx, best: WorkerId) -> WorkerId {
         let task = &self.tasks[ix];
-        let Some(artefact) = task.inputs().first().filter(|artefact| !self.artefacts.holds(best, artefact)) else {
+        let Some(artefact) = task.inputs().first().filter(|artefact| !self.artefacts.holds(best, artefact))
+        else {
             return best;
         };
         let likeness = |id: WorkerId| {
@@ -172,7 +173,11 @@ impl Core {
         let State::Flying(flight) = &mut task.state else { return };
         task.attempt += 1;
         flight.phase = Phase::Sent { at };
-        self.out.push(Action::Start { task: task.id, attempt: Attempt(task.attempt), gang: flight.gang.clone() });
+        self.out.push(Action::Start {
+            task: task.id,
+            attempt: Attempt(task.attempt),
+            gang: flight.gang.clone(),
+        });
         if task.kind != Kind::Call {
             self.guard_answer(ix); // it begins on arrival; a call may wait its turn
         }

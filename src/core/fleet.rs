@@ -229,8 +229,11 @@ impl Fleet {
         let worker = &mut self[id];
         worker.alive = false;
         (worker.held, worker.calls, worker.load) = (0, 0, 0);
-        let left =
-            (std::mem::take(&mut worker.tasks), std::mem::take(&mut worker.own), std::mem::take(&mut worker.groups));
+        let left = (
+            std::mem::take(&mut worker.tasks),
+            std::mem::take(&mut worker.own),
+            std::mem::take(&mut worker.groups),
+        );
         let node = worker.node;
         self[node].workers.retain(|other| *other != id);
         left

@@ -148,7 +148,8 @@ impl Pool {
     /// The first task of the queues that `ask`s for.
     pub fn first(&self, mut ask: impl FnMut(&Shape) -> bool) -> Option<(usize, Rank, TaskIx)> {
         let heads = self.shapes.iter().enumerate().filter(|(_, shape)| ask(shape));
-        let heads = heads.filter_map(|(at, shape)| shape.queue.first_key_value().map(|(rank, ix)| (at, *rank, *ix)));
+        let heads =
+            heads.filter_map(|(at, shape)| shape.queue.first_key_value().map(|(rank, ix)| (at, *rank, *ix)));
         heads.min_by_key(|(_, rank, _)| *rank)
     }
 }

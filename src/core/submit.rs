@@ -33,7 +33,8 @@ impl Core {
     }
 
     fn admit(&mut self, request: Request, pool: PoolIx) -> TaskIx {
-        let Request { task: id, kind, placement, timeout_us, retries, accept_failed, inputs, class, .. } = request;
+        let Request { task: id, kind, placement, timeout_us, retries, accept_failed, inputs, class, .. } =
+            request;
         let narrow = |wish: Option<u32>| wish.unwrap_or(1).clamp(1, u16::MAX.into()) as u16;
         let (cores, nodes) = (narrow(placement.cores), narrow(placement.nodes));
         let need = match (placement.exclusive, kind) {
@@ -92,16 +93,18 @@ impl Core {
                 DepState::Ok(None) => {}
                 DepState::Failed if accept_failed => {}
                 DepState::Failed => return Err(End::Skipped { cause: dep.task }),
-                DepState::Pending => match self.tasks.find(dep.task).filter(|dep| *dep != ix && !self.is_wedged(*dep)) {
-                    Some(dep) => {
-                        self.tasks[dep].rare().dependents.push(id);
-                        pending += 1;
+                DepState::Pending => {
+                    match self.tasks.find(dep.task).filter(|dep| *dep != ix && !self.is_wedged(*dep)) {
+                        Some(dep) => {
+                            self.tasks[dep].rare().dependents.push(id);
+                            pending += 1;
+                        }
+                        None => {
+                            let reason = format!("it depends on task {}, which is not pending", dep.task);
+                            return Err(End::Refused { reason });
+                        }
                     }
-                    None => {
-                        let reason = format!("it depends on task {}, which is not pending", dep.task);
-                        return Err(End::Refused { reason });
-                    }
-                },
+                }
             }
         }
         Ok(pending)
@@ -142,7 +145,8 @@ impl Core {
             worker.pool == task.pool && worker.slots >= task.need.cores()
         };
         let home = group.and_then(|group| self.groups[group.at()].worker);
-        let workers = self.fleet[node].workers.iter().filter(fit).filter(|id| home.is_none_or(|home| home == **id));
+        let workers =
+            self.fleet[node].workers.iter().filter(fit).filter(|id| home.is_none_or(|home| home == **id));
         let load = |id: &WorkerId| self.fleet[*id].tasks.len() + self.fleet[*id].own.len();
         let chosen = workers.copied().min_by_key(load);
         let pool = &self.pools[task.pool.at()];
@@ -287,7 +291,8 @@ impl Core {
         {
             return Some(format!("it asks for {nodes} nodes and for one `host` or `group`; drop either"));
         }
-        if pool.stage == Stage::Growing || pool.alive == 0 || (task.need == Need::Call && task.rare.is_none()) {
+        if pool.stage == Stage::Growing || pool.alive == 0 || (task.need == Need::Call && task.rare.is_none())
+        {
             return None;
         }
         let (id, workers, largest) = (pool.id, pool.alive, pool.largest());
@@ -321,7 +326,10 @@ impl Core {
         let (pool, host) = (&self.pools[task.pool.at()], &self.fleet[node].host);
         let cores = task.need.cores();
         if pool.is_on(node) {
-            return format!("it asks for {cores} cores of `{host}`, where no worker of pool {} has as many slots", pool.id);
+            return format!(
+                "it asks for {cores} cores of `{host}`, where no worker of pool {} has as many slots",
+                pool.id
+            );
         }
         let names: Vec<&str> = pool.hosts().take(8).map(|node| self.fleet[node].host.as_str()).collect();
         let more = if pool.hosts().len() > names.len() { ", …" } else { "" };
@@ -351,7 +359,8 @@ impl Core {
     pub(super) fn resolve(&mut self, ix: TaskIx, end: End, good: Option<Option<Hash>>) {
         let task = &mut self.tasks[ix];
         let id = task.id;
-        let dependents = task.rare.as_mut().map(|rare| std::mem::take(&mut rare.dependents)).unwrap_or_default();
+        let dependents =
+            task.rare.as_mut().map(|rare| std::mem::take(&mut rare.dependents)).unwrap_or_default();
         self.out.push(Action::Resolve { task: id, end });
         if !self.is_wedged(ix) {
             self.enter(ix, State::Vacant);

@@ -21,8 +21,8 @@ use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
 use crate::journal::JournalWriter;
 use crate::model::{
-    Arg, Attempt, CommandSpec, Detail, FromWorker, Hash, Kind, Outcome, Record, Status, TaskFacts, TaskId,
-    ToWorker, WorkerId, ulid,
+    Arg, Attempt, CommandSpec, Detail, Exclusive, FromWorker, Hash, Kind, Outcome, Record, Status, TaskFacts,
+    TaskId, ToWorker, WorkerId, ulid,
 };
 use crate::process::Signals;
 use crate::transport::wait::{earlier, wait};
@@ -311,8 +311,11 @@ impl Driver {
             Job::Call(call) => call.class,
             _ => 0,
         };
-        let options = submission.options.clone();
         let kind = submission.job.kind();
+        if kind == Kind::Measure {
+            submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
+        }
+        let options = submission.options.clone();
         self.progress.submitted();
         self.tasks.insert(submission, pool);
         let Some(live) = self.tasks.live(task) else { return };

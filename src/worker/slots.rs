@@ -177,7 +177,13 @@ impl Slots {
                 (process.pipe, None)
             }
         };
-        if let Some(running) = pipe.pop_front() {
+        // The last call that began is the one that ran. Those before it had ended, but their results went
+        // down with the process: they are done again.
+        let running = pipe.pop_back();
+        for lost in pipe {
+            root.queue(&FromWorker::Recalled(lost.task, lost.attempt));
+        }
+        if let Some(running) = running {
             let (status, reason) = why.unwrap_or_else(|| explain_end(code, signal));
             let mut outcome = Outcome::failed(status, reason);
             outcome.host = self.init.host.clone();
