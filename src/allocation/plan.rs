@@ -52,8 +52,6 @@ pub struct PoolRequest {
     pub workers: Option<u32>,
     /// Workers on each node; 1 if not said.
     pub per_node: Option<u32>,
-    /// Slots of each worker; its share of the node's cores if not said.
-    pub slots: Option<u16>,
     /// Only these hosts.
     pub hosts: Option<Vec<String>>,
     /// How.
@@ -76,8 +74,6 @@ pub struct PlannedWorker {
 pub struct Plan {
     /// In order of start.
     pub workers: Vec<PlannedWorker>,
-    /// Workers on the fullest node: what a node's cores are shared by.
-    pub per_node: u32,
 }
 
 /// Plans the workers of a pool. `Start::Static` is not planned here: mpirun has placed those already.
@@ -132,7 +128,7 @@ pub fn plan(allocation: &Allocation, request: &PoolRequest) -> Result<Plan, Allo
             start: if on_root(host) && request.start != Start::Spawn { Start::Local } else { Start::Spawn },
         })
         .collect();
-    Ok(Plan { workers, per_node })
+    Ok(Plan { workers })
 }
 
 fn refuse<T>(text: String) -> Result<T, AllocationError> {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use rustix::event::{PollFd, PollFlags};
@@ -14,16 +14,14 @@ use rustix::event::{PollFd, PollFlags};
 use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission};
 use super::progress::Progress;
-use super::tasks::{Live, Tasks};
+use super::record;
+use super::tasks::Tasks;
 use super::wake::Wake;
 use super::workers::{Stage, Worker};
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
 use crate::journal::JournalWriter;
-use crate::model::{
-    Arg, Attempt, CommandSpec, Detail, Exclusive, FromWorker, Hash, Kind, Outcome, Record, Status, TaskFacts,
-    TaskId, ToWorker, WorkerId, ulid,
-};
+use crate::model::{Attempt, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId};
 use crate::process::Signals;
 use crate::transport::wait::{earlier, wait};
 
@@ -65,11 +63,11 @@ pub(super) struct Driver {
     /// All bytecode issued, in order.
     pub(super) code: Vec<(Hash, Arc<[u8]>)>,
     issued: BTreeSet<Hash>,
-    modules: FxHashMap<String, Result<(String, serde_bytes::ByteBuf), String>>,
+    pub(super) modules: FxHashMap<String, Result<(String, serde_bytes::ByteBuf), String>>,
     /// Ended tasks whose record is not written yet.
     recording: FxHashMap<TaskId, Arc<Outcome>>,
     /// Artefacts that workers need and that are on their way to the root.
-    awaited: BTreeMap<Hash, BTreeSet<WorkerId>>,
+    pub(super) awaited: BTreeMap<Hash, BTreeSet<WorkerId>>,
     actions: Vec<Action>,
     epoch: Instant,
     wake_at: Option<Instant>,
@@ -180,7 +178,7 @@ impl Driver {
         }
     }
 
-    fn tell(&mut self, worker: WorkerId, message: &ToWorker) {
+    pub(super) fn tell(&mut self, worker: WorkerId, message: &ToWorker) {
         if let Some(entry) = self.workers.get_mut(&worker) {
             entry.peer.queue(message);
         }
@@ -216,7 +214,7 @@ impl Driver {
         self.progress.started();
     }
 
-    fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+    pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
         let Some(live) = self.tasks.live(task) else { return };
         let Some(outcome) = &live.outcome else { return };
         let artefact = match &outcome.detail {
@@ -267,7 +265,7 @@ impl Driver {
         }
         let Submission { job, options, .. } = &ended.submission;
         self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
-        match record(&self.campaign, &ended, &outcome) {
+        match record::of(&self.campaign, &ended, &outcome) {
             Some(record) => {
                 self.recording.insert(task, outcome);
                 self.journal.append(task.0, record);
@@ -341,115 +339,6 @@ impl Driver {
             inputs,
             class,
         }));
-    }
-
-    pub(super) fn read_workers(&mut self) {
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
-        for id in ids {
-            let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { continue };
-            let (messages, ended) = worker.read();
-            for message in messages {
-                self.hear(id, message);
-            }
-            if let Some(error) = ended {
-                self.link_ended(id, &error);
-            }
-        }
-    }
-
-    fn hear(&mut self, id: WorkerId, message: FromWorker) {
-        match message {
-            FromWorker::Hello(hello) => self.welcome(id, hello),
-            FromWorker::Ready => self.ready(id),
-            FromWorker::Started(task, attempt) => {
-                self.handle(Event::Started { worker: id, task, attempt });
-            }
-            FromWorker::Done(task, attempt, outcome) => {
-                let Some(live) = self.tasks.live(task) else { return };
-                if live.attempt == attempt && live.worker == Some(id) {
-                    self.bring_home(id, &outcome);
-                    if let Some(live) = self.tasks.live(task) {
-                        live.outcome = Some(outcome);
-                    }
-                    self.finished(id, task, attempt);
-                }
-            }
-            FromWorker::Recalled(task, attempt) => self.handle(Event::Recalled { worker: id, task, attempt }),
-            FromWorker::Have(artefact) => self.handle(Event::Have { worker: id, artefact }),
-            FromWorker::Want(hash) => {
-                if let Some(worker) = self.workers.get_mut(&id) {
-                    worker.send_artefact(hash);
-                }
-            }
-            FromWorker::Gone(hash, reason) => self.artefact_gone(id, hash, &reason),
-            FromWorker::Chunk(hash, offset, bytes, last) => self.chunk(id, hash, offset, &bytes, last),
-            FromWorker::NeedModule(name) => {
-                let sources = &self.sources;
-                let source = self.modules.entry(name.clone()).or_insert_with_key(|name| {
-                    sources(name).map(|(chunk, text)| (chunk, serde_bytes::ByteBuf::from(text)))
-                });
-                let answer = ToWorker::Module(name, source.clone());
-                self.tell(id, &answer);
-            }
-            FromWorker::Alive => {}
-            FromWorker::Dying(reason) => self.lose(id, &reason),
-            FromWorker::Bye => self.part(id),
-        }
-    }
-
-    /// An artefact was built on a node whose store is not ours: fetch it, others will need it.
-    fn bring_home(&mut self, id: WorkerId, outcome: &Outcome) {
-        if let Detail::Compile(result) = &outcome.detail
-            && let Some(hash) = result.artefact
-            && !self.store.contains(hash)
-            && let Some(worker) = self.workers.get_mut(&id)
-        {
-            match self.store.receive(hash) {
-                Ok(incoming) => worker.fetch(hash, incoming),
-                Err(error) => self.progress.note(&error.to_string()),
-            }
-        }
-    }
-
-    fn chunk(&mut self, id: WorkerId, hash: Hash, offset: u64, bytes: &[u8], last: bool) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        match worker.chunk(hash, offset, bytes, last) {
-            Ok(false) => {}
-            Ok(true) => {
-                for waiting in self.awaited.remove(&hash).unwrap_or_default() {
-                    self.offer(waiting, hash);
-                }
-            }
-            Err(reason) => {
-                self.progress.note(&format!("artefact {hash} did not reach the root: {reason}"));
-                self.give_up_artefact(hash);
-            }
-        }
-    }
-
-    fn offer(&mut self, id: WorkerId, hash: Hash) {
-        if self.store.contains(hash) {
-            self.tell(id, &ToWorker::Offer(hash));
-        } else {
-            self.awaited.entry(hash).or_default().insert(id);
-        }
-    }
-
-    fn artefact_gone(&mut self, id: WorkerId, hash: Hash, reason: &str) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        if worker.give_up_fetch(hash) {
-            let host = worker.host().to_string();
-            self.progress.note(&format!("{host} has lost artefact {hash}: {reason}"));
-            self.give_up_artefact(hash);
-        } else {
-            // It could not keep what we sent: nothing that needs artefacts can run there.
-            self.lose(id, reason);
-        }
-    }
-
-    fn give_up_artefact(&mut self, hash: Hash) {
-        self.awaited.remove(&hash);
-        self.handle(Event::Gone { artefact: hash });
     }
 
     fn read_journal(&mut self) {
@@ -562,64 +451,4 @@ impl Driver {
         }
         self.wake.clear();
     }
-}
-
-/// The journal's line for a task that ended; none for what is not kept.
-fn record(campaign: &str, ended: &Live, outcome: &Outcome) -> Option<Record> {
-    let Submission { task, options, job, key, .. } = &ended.submission;
-    let key = (*key)?;
-    let now = unix_seconds();
-    let (spec, artefact, content_key) = match (job, &outcome.detail) {
-        (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), None),
-        (Job::Exec(spec), _) => (None, program(&spec.command), None),
-        (_, Detail::Compile(result)) => (None, result.artefact, result.content_key),
-        _ => (None, None, None),
-    };
-    let started = ended.started.map(|at| now - at.elapsed().as_secs_f64());
-    let facts = TaskFacts {
-        id: new_id(now),
-        campaign: campaign.into(),
-        trial: task.0,
-        parent: None,
-        kind: job.kind(),
-        key,
-        content_key,
-        name: options.name.clone(),
-        params: options.params.clone(),
-        limit_s: options.timeout,
-        worker: ended.worker,
-        slot: None,
-        env: None,
-        artefact,
-        queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
-        started_unix_s: started,
-        ended_unix_s: Some(now),
-    };
-    Some(Record::of_task(facts, spec, outcome))
-}
-
-/// The artefact a command runs, if its program is one.
-fn program(command: &CommandSpec) -> Option<Hash> {
-    match command.argv.first() {
-        Some(Arg::Artefact(hash)) => Some(*hash),
-        _ => None,
-    }
-}
-
-/// Seconds since 1970.
-pub(super) fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// An id that sorts by time.
-pub(super) fn new_id(unix_s: f64) -> String {
-    ulid((unix_s * 1e3) as u64, entropy())
-}
-
-/// Random bytes from the kernel.
-pub(super) fn entropy<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    // Up to 256 bytes this neither fails nor is cut short once the machine has booted.
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    bytes
 }

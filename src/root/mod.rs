@@ -6,10 +6,12 @@
 
 mod driver;
 mod guard;
+mod hearing;
 mod pools;
 pub mod port;
 pub mod progress;
 mod recipe;
+mod record;
 mod settle;
 mod spawn;
 mod tasks;
@@ -256,7 +258,10 @@ impl Root {
         match self.script_end.recv() {
             Ok(ScriptEnd::Finished) => self.ended(exit::OK, None),
             Ok(ScriptEnd::Exit(code)) => self.ended(code, None),
-            Ok(ScriptEnd::Failed(text)) => self.ended(exit::SCRIPT, Some(text)),
+            Ok(ScriptEnd::Failed(text)) => {
+                let code = if self.driver.pools.none_came() { exit::ALLOCATION } else { exit::SCRIPT };
+                self.ended(code, Some(text))
+            }
             Ok(ScriptEnd::Stopped) => self.ended(exit::RUN_AGAIN, None),
             Err(_) => {
                 let text = "the script's thread ended in a panic: a defect of harness, please report it";
@@ -271,12 +276,12 @@ impl Root {
 }
 
 fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
-    let now = driver::unix_seconds();
+    let now = record::unix_seconds();
     Header {
         schema: JOURNAL_SCHEMA.into(),
         version: env!("CARGO_PKG_VERSION").into(),
         protocol: PROTOCOL,
-        campaign: driver::new_id(now),
+        campaign: record::new_id(now),
         script: script.display().to_string(),
         script_hash: Some(Hash::of(text)),
         seed: seed.unwrap_or_else(fresh_seed),
@@ -311,7 +316,7 @@ fn default_journal(script: &Path) -> PathBuf {
 
 fn fresh_seed() -> u64 {
     // Any number will do: it is written to the journal and kept from then on.
-    u64::from_le_bytes(driver::entropy())
+    u64::from_le_bytes(record::entropy())
 }
 
 /// Runs `finalize` (leaving MPI waits for other processes of the job); if that hangs, which it may when a

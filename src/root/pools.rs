@@ -36,7 +36,6 @@ enum Phase {
 struct Pool {
     workers: Vec<WorkerId>,
     spec: PoolSpec,
-    per_node: u32,
     phase: Phase,
 }
 
@@ -50,6 +49,8 @@ pub(super) struct Pools {
     pub(super) launcher: Launcher,
     campaign_dir: String,
     seed: u64,
+    /// A pool the script waits for, until the ranks of an earlier one are free.
+    postponed: Option<PoolSpec>,
     /// When workers that were told to retire are ended by force.
     retire_by: Option<Instant>,
 }
@@ -70,6 +71,7 @@ impl Pools {
             launcher,
             campaign_dir,
             seed,
+            postponed: None,
             retire_by: None,
         }
     }
@@ -86,6 +88,11 @@ impl Pools {
             Phase::Failed(reason) => Some(reason.clone()),
             _ => None,
         }
+    }
+
+    /// Were workers asked for, and never had?
+    pub(super) fn none_came(&self) -> bool {
+        !self.pools.is_empty() && self.pools.values().all(|pool| matches!(pool.phase, Phase::Failed(_)))
     }
 
     /// Closes a pool once its tasks are done.
@@ -113,6 +120,11 @@ impl Pools {
 impl Driver {
     /// `spawn{…}`: the script waits for the answer.
     pub(super) fn open_pool(&mut self, spec: PoolSpec) {
+        if self.ranks_are_closing() {
+            // They will be free in a moment.
+            self.pools.postponed = Some(spec);
+            return;
+        }
         let pool = self.begin_pool(spec, true);
         if let Some(reason) = self.pools.failure(pool) {
             self.port.spawned(Err(PoolError(reason)));
@@ -134,13 +146,11 @@ impl Driver {
         self.pools.next_pool += 1;
         self.handle(Event::PoolOpened { pool: id });
         let spec = spec.or(&self.pools.defaults);
-        let (workers, per_node, phase) = match self.start_workers(id, &spec) {
-            Ok((workers, per_node)) => {
-                (workers, per_node, Phase::Opening { until: Instant::now() + START_LIMIT, asked })
-            }
-            Err(reason) => (Vec::new(), 1, Phase::Failed(reason)),
+        let (workers, phase) = match self.start_workers(id, &spec) {
+            Ok(workers) => (workers, Phase::Opening { until: Instant::now() + START_LIMIT, asked }),
+            Err(reason) => (Vec::new(), Phase::Failed(reason)),
         };
-        self.pools.pools.insert(id, Pool { workers, spec, per_node, phase });
+        self.pools.pools.insert(id, Pool { workers, spec, phase });
         // Static workers have said hello long ago.
         let parked: Vec<(WorkerId, Hello)> = self
             .workers
@@ -157,7 +167,7 @@ impl Driver {
         id
     }
 
-    fn start_workers(&mut self, pool: PoolId, spec: &PoolSpec) -> Result<(Vec<WorkerId>, u32), String> {
+    fn start_workers(&mut self, pool: PoolId, spec: &PoolSpec) -> Result<Vec<WorkerId>, String> {
         let free =
             |worker: &&Worker| worker.start == Start::Static && worker.pool.is_none() && !worker.is_gone();
         let ranks: Vec<WorkerId> = self.workers.values().filter(free).map(|worker| worker.id).collect();
@@ -165,7 +175,7 @@ impl Driver {
         if start == Start::Static || start == Start::Auto && !ranks.is_empty() {
             return self.take_ranks(pool, spec, ranks);
         }
-        let Plan { workers: planned, per_node } = self.pools.launcher.plan(spec)?;
+        let Plan { workers: planned } = self.pools.launcher.plan(spec)?;
         let mut started = Vec::new();
         for place in planned {
             let id = self.pools.new_worker();
@@ -183,7 +193,17 @@ impl Driver {
                 }
             }
         }
-        Ok((started, per_node))
+        Ok(started)
+    }
+
+    /// Are static workers with a pool that closes?
+    fn ranks_are_closing(&self) -> bool {
+        let closing = |pool: &PoolId| {
+            self.pools.pools.get(pool).is_some_and(|pool| matches!(pool.phase, Phase::Emptying))
+        };
+        self.workers
+            .values()
+            .any(|worker| worker.start == Start::Static && worker.pool.as_ref().is_some_and(closing))
     }
 
     fn take_ranks(
@@ -191,11 +211,11 @@ impl Driver {
         pool: PoolId,
         spec: &PoolSpec,
         mut ranks: Vec<WorkerId>,
-    ) -> Result<(Vec<WorkerId>, u32), String> {
+    ) -> Result<Vec<WorkerId>, String> {
         let wanted = spec.workers.map_or(ranks.len(), |workers| workers as usize);
         if ranks.is_empty() || wanted > ranks.len() {
             return Err(format!(
-                "spawn: {wanted} static workers wanted, {} are free: start the campaign with \
+                "{wanted} static workers wanted, {} are free: start the campaign with \
                  `mpirun -n {} harness …` (rank 0 is the root, every further rank a worker)",
                 ranks.len(),
                 wanted.max(1) + 1
@@ -207,7 +227,7 @@ impl Driver {
                 worker.pool = Some(pool);
             }
         }
-        Ok((ranks, 1))
+        Ok(ranks)
     }
 
     /// A worker has said who it is.
@@ -240,18 +260,41 @@ impl Driver {
             worker.peer.queue(&ToWorker::Refused(reason.clone()));
             return self.lose(id, &reason);
         }
-        let share = (hello.cores / pool.per_node).max(1);
-        let slots = pool.spec.slots.unwrap_or(share).clamp(1, u32::from(u16::MAX)) as u16;
-        worker.slots = slots;
-        worker.peer.queue(&ToWorker::Welcome(Welcome {
-            worker: id,
-            slots,
-            campaign_dir: self.pools.campaign_dir.clone(),
-            heartbeat_s: HEARTBEAT_S,
-            seed: self.pools.seed,
-            env: pool.spec.env.clone().into_iter().collect(),
-        }));
-        worker.stage = Stage::Welcomed(hello);
+        worker.stage = Stage::Introduced(hello);
+        let pool = worker.pool;
+        if let Some(pool) = pool {
+            self.welcome_all(pool);
+        }
+    }
+
+    /// Once all workers of a pool have said where they are, each learns its share of its node.
+    fn welcome_all(&mut self, id: PoolId) {
+        let Some(pool) = self.pools.pools.get(&id) else { return };
+        let mut introduced: Vec<(WorkerId, Hello)> = Vec::with_capacity(pool.workers.len());
+        for worker in pool.workers.iter().filter_map(|id| self.workers.get(id)) {
+            let Stage::Introduced(hello) = &worker.stage else { return };
+            introduced.push((worker.id, hello.clone()));
+        }
+        let mut on_host: BTreeMap<String, u32> = BTreeMap::new();
+        for (_, hello) in &introduced {
+            *on_host.entry(hello.host.clone()).or_default() += 1;
+        }
+        for (worker, hello) in introduced {
+            let share = (hello.cores / on_host[&hello.host]).max(1);
+            let slots = pool.spec.slots.unwrap_or(share).clamp(1, u32::from(u16::MAX)) as u16;
+            let Some(worker) = self.workers.get_mut(&worker) else { continue };
+            worker.slots = slots;
+            worker.peer.queue(&ToWorker::Welcome(Welcome {
+                worker: worker.id,
+                slots,
+                campaign_dir: self.pools.campaign_dir.clone(),
+                heartbeat_s: HEARTBEAT_S,
+                seed: self.pools.seed,
+                env: pool.spec.env.clone().into_iter().collect(),
+            }));
+            worker.last_heard = Instant::now();
+            worker.stage = Stage::Welcomed(hello);
+        }
     }
 
     /// A worker takes work.
@@ -327,7 +370,7 @@ impl Driver {
         pool.phase = Phase::Failed(reason.to_string());
         let workers = pool.workers.clone();
         if asked {
-            self.port.spawned(Err(PoolError(format!("spawn: {reason}"))));
+            self.port.spawned(Err(PoolError(reason.to_string())));
         }
         self.handle(Event::PoolClosed { pool: id });
         for worker in workers {
@@ -364,6 +407,11 @@ impl Driver {
                 _ => {}
             }
         }
+        if !self.ranks_are_closing()
+            && let Some(spec) = self.pools.postponed.take()
+        {
+            self.open_pool(spec);
+        }
         if self.pools.retire_by.is_some_and(|by| by <= now) {
             self.pools.retire_by = None;
             self.end_retiring();
@@ -373,17 +421,24 @@ impl Driver {
     /// Tells a worker that its pool is over.
     fn retire(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
-        let message = if worker.start == Start::Static { ToWorker::Retire } else { ToWorker::Exit };
-        worker.peer.queue(&message);
         if worker.start == Start::Static {
-            // It says hello again when it is done, and is free for another pool.
-            worker.stage = Stage::Starting;
-            worker.pool = None;
-            worker.known_code = 0;
-        } else {
-            worker.stage = Stage::Retiring;
-            self.pools.retire_by = Some(Instant::now() + RETIRE_LIMIT);
+            return self.free_rank(id);
         }
+        worker.peer.queue(&ToWorker::Exit);
+        worker.stage = Stage::Retiring;
+        self.pools.retire_by = Some(Instant::now() + RETIRE_LIMIT);
+    }
+
+    /// A static worker says hello again when it is done with its pool. For the core it is a new one then.
+    fn free_rank(&mut self, id: WorkerId) {
+        let Some(mut worker) = self.workers.remove(&id) else { return };
+        worker.peer.queue(&ToWorker::Retire);
+        worker.id = self.pools.new_worker();
+        worker.stage = Stage::Starting;
+        worker.pool = None;
+        worker.quiet = false;
+        worker.known_code = 0;
+        self.workers.insert(worker.id, worker);
     }
 
     /// A retired worker has said goodbye (or closed its end): disconnect.

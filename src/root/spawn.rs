@@ -44,12 +44,11 @@ impl Launcher {
         let request = PoolRequest {
             workers: spec.workers,
             per_node: spec.per_node,
-            slots: None,
             hosts: (!spec.hosts.is_empty()).then(|| spec.hosts.clone()),
             start: spec.start.unwrap_or_default(),
             root_node: allocation::RootNode::default(),
         };
-        let plan = allocation::plan(&self.allocation, &request).map_err(|error| format!("spawn: {error}"))?;
+        let plan = allocation::plan(&self.allocation, &request).map_err(|error| error.to_string())?;
         let spawned = plan.workers.iter().filter(|worker| worker.start == Start::Spawn).count();
         if spawned > 0 && !matches!(self.mpi, Mpi::Ready(_)) {
             return Err(self.no_mpi(spawned));
@@ -61,11 +60,11 @@ impl Launcher {
         let script = &self.script;
         match self.mpi {
             Mpi::Absent => format!(
-                "spawn: {spawned} workers need MPI, and this harness was built without it: build with \
+                "{spawned} workers need MPI, and this harness was built without it: build with \
                  `cargo build --release` where an MPI is installed, or use start=\"local\""
             ),
             _ => format!(
-                "spawn: {spawned} workers need MPI, and harness was not started by mpirun: start it with \
+                "{spawned} workers need MPI, and harness was not started by mpirun: start it with \
                  `mpirun -n 1 harness {script}`, or use start=\"local\" for workers on this node alone"
             ),
         }
@@ -91,7 +90,7 @@ impl Launcher {
         let program = std::env::current_exe()
             .ok()
             .filter(|path| path.is_file())
-            .ok_or("spawn: the harness executable is gone from where it was started")?;
+            .ok_or("the harness executable is gone from where it was started")?;
         let program = program.display().to_string();
         let alone = self.allocation.nodes.len() == 1;
         // Without bind_to (Open MPI 4) or PMIX_BINDTO (5) a worker is bound to one core.
@@ -120,7 +119,7 @@ impl Launcher {
     fn explain_spawn(&self, host: &str, error: &str) -> String {
         let Mpi::Ready(library) = &self.mpi else { return error.to_string() };
         let script = &self.script;
-        let mut text = format!("spawn: {library} could not start a worker on {host}: {error}.");
+        let mut text = format!("{library} could not start a worker on {host}: {error}.");
         if library.contains("Open MPI") {
             text.push_str(&format!(
                 "\n  Most often its slots are used up: `mpirun -n 1 --oversubscribe harness {script}` lifts the \
@@ -144,8 +143,7 @@ impl Launcher {
 }
 
 fn start_local(id: WorkerId, host: &str) -> Result<Worker, String> {
-    let failed =
-        |error: &dyn std::fmt::Display| format!("spawn: cannot start a worker on this node: {error}");
+    let failed = |error: &dyn std::fmt::Display| format!("cannot start a worker on this node: {error}");
     let environment = process::Environment::scrubbed(std::env::vars_os());
     let (ours, workers) = socket_pair().map_err(|error| failed(&error))?;
     let child = process::start_self("__worker", vec![(workers, process::FIRST_FD)], &environment)

@@ -25,6 +25,8 @@ pub(super) enum Stage {
     Starting,
     /// A static rank that no pool wants now.
     Parked(Hello),
+    /// Has said where it is; the others of its pool may not have yet.
+    Introduced(Hello),
     /// Welcomed; its keeper is starting.
     Welcomed(Hello),
     /// Takes work.
@@ -86,7 +88,10 @@ impl Worker {
     /// What it said of itself, once it has.
     pub(super) fn hello(&self) -> Option<&Hello> {
         match &self.stage {
-            Stage::Parked(hello) | Stage::Welcomed(hello) | Stage::Ready(hello) => Some(hello),
+            Stage::Parked(hello)
+            | Stage::Introduced(hello)
+            | Stage::Welcomed(hello)
+            | Stage::Ready(hello) => Some(hello),
             _ => None,
         }
     }

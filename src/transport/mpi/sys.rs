@@ -34,7 +34,8 @@ fn error_text(code: c_int) -> String {
     unsafe { ffi::MPI_Error_string(code, buffer.as_mut_ptr().cast::<c_char>(), &mut length) };
     let length = usize::try_from(length).unwrap_or(0).min(buffer.len());
     let text = String::from_utf8_lossy(&buffer[..length]);
-    text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    // MPICH prints its whole stack, outermost call first; the last line says what is wrong.
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no reason given").to_string()
 }
 
 /// Initialises MPI for use by this thread alone.
@@ -68,7 +69,9 @@ pub fn library_version() -> String {
         let mut length = 0;
         ffi::MPI_Get_library_version(buffer.as_mut_ptr().cast::<c_char>(), &mut length);
         buffer.truncate(usize::try_from(length).unwrap_or(0));
-        String::from_utf8_lossy(&buffer).lines().next().unwrap_or_default().trim_end_matches('\0').to_string()
+        let text = String::from_utf8_lossy(&buffer);
+        let line = text.lines().next().unwrap_or_default().trim_end_matches('\0');
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
 
