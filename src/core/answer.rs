@@ -61,7 +61,7 @@ impl Core {
             return;
         }
         for ix in self.staging_on(worker) {
-            self.send_if_staged(ix);
+            self.send_if_staged(ix, worker);
         }
         self.touch(worker); // a lease may wait for it
     }
@@ -83,7 +83,8 @@ impl Core {
 
     /// Attempts that wait for artefacts on this worker.
     fn staging_on(&self, worker: WorkerId) -> Vec<TaskIx> {
-        let staging = |ix: &TaskIx| matches!(&self.tasks[*ix].state, State::Flying(f) if f.phase == Phase::Staging);
+        let staging =
+            |ix: &TaskIx| matches!(&self.tasks[*ix].state, State::Flying(f) if f.phase == Phase::Staging);
         self.fleet[worker].tasks.iter().copied().filter(staging).collect()
     }
 
@@ -138,7 +139,9 @@ impl Core {
         match phase {
             Phase::Staging => self.agenda.ready.push_back(ix),
             Phase::Sent { .. } | Phase::Recalling if !begun => self.agenda.ready.push_back(ix),
-            Phase::Sent { .. } | Phase::Recalling | Phase::Running | Phase::Killed(Why::MemberLost) => self.again(ix),
+            Phase::Sent { .. } | Phase::Recalling | Phase::Running | Phase::Killed(Why::MemberLost) => {
+                self.again(ix)
+            }
             Phase::Killed(Why::Cancelled) => self.resolve(ix, End::Cancelled, None),
             Phase::Killed(Why::Overdue) => self.resolve(ix, End::Overdue, None),
             Phase::Wedged => self.forget(ix),
@@ -181,7 +184,9 @@ impl Core {
                 self.resolve(ix, End::Cancelled, None);
             }
             State::Flying(Flight { phase: Phase::Wedged, .. }) => {}
-            State::Flying(Flight { phase: Phase::Killed(_), .. }) => self.set_phase(ix, Phase::Killed(Why::Cancelled)),
+            State::Flying(Flight { phase: Phase::Killed(_), .. }) => {
+                self.set_phase(ix, Phase::Killed(Why::Cancelled))
+            }
             State::Flying(flight) => {
                 let attempt = Attempt(task.attempt);
                 self.out.push(Action::Kill { worker: flight.gang.leader(), task: task.id, attempt });
@@ -223,7 +228,10 @@ impl Core {
         let need = self.tasks[ix].need;
         match self.enter(ix, State::Queued(Home::Ready)) {
             State::Leasing(gang) => self.release(ix, &nodes_of(&self.fleet, &gang)),
-            State::Flying(Flight { gang, charge, .. }) => {
+            State::Flying(Flight { gang, charge, phase }) => {
+                if phase == Phase::Staging && self.fleet.alive(gang.leader()) {
+                    self.count_staging(ix, gang.leader(), -1);
+                }
                 for worker in gang.iter().copied() {
                     if self.fleet.alive(worker) {
                         self.fleet[worker].release(ix, need, charge);

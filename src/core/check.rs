@@ -8,8 +8,8 @@ use super::Core;
 use super::api::Counts;
 use super::bucket;
 use super::fleet::Lease;
-use super::task::{Flight, Home, NEVER, Need, Phase, Rank, State, TaskIx};
 use super::lease::nodes_of;
+use super::task::{Flight, Home, NEVER, Need, Phase, Rank, State, TaskIx};
 use crate::model::WorkerId;
 
 impl Core {
@@ -30,7 +30,12 @@ impl Core {
     pub fn check(&self) {
         let agenda = &self.agenda;
         assert!(agenda.ready.is_empty() && agenda.doomed.is_empty() && agenda.touched.is_empty());
-        assert!(agenda.stale.is_empty() && agenda.late.is_empty() && agenda.loud.is_empty() && self.out.is_empty());
+        assert!(
+            agenda.stale.is_empty()
+                && agenda.late.is_empty()
+                && agenda.loud.is_empty()
+                && self.out.is_empty()
+        );
         self.check_queues();
         self.check_units();
         self.check_leases();
@@ -65,7 +70,7 @@ impl Core {
     }
 
     fn check_units(&self) {
-        let mut held: BTreeMap<WorkerId, (u32, u32, u32, usize)> = BTreeMap::new();
+        let mut held: BTreeMap<WorkerId, (u32, u32, u32, u16, usize)> = BTreeMap::new();
         let mut alarms = 0;
         for (ix, task) in self.tasks.iter() {
             alarms += usize::from(task.alarm != NEVER);
@@ -79,14 +84,16 @@ impl Core {
                     Need::Cores(cores) => books.0 += u32::from(cores),
                     Need::Whole { .. } => books.0 += u32::from(self.fleet[*id].slots),
                 }
-                books.3 += 1;
+                books.3 += u16::from(*phase == Phase::Staging && task.need != Need::Call);
+                books.4 += 1;
                 assert!(self.fleet[*id].tasks.contains(&ix));
             }
         }
         assert_eq!(alarms, self.alarms.len() - self.pools.iter().filter(|pool| pool.steal != NEVER).count());
         let mut surplus = vec![0; self.pools.len()];
         for (id, worker) in self.fleet.iter() {
-            let books = (u32::from(worker.held), worker.calls, worker.load, worker.tasks.len());
+            let books =
+                (u32::from(worker.held), worker.calls, worker.load, worker.staging, worker.tasks.len());
             assert_eq!(held.get(&id).copied().unwrap_or_default(), books, "units of worker {id}");
             assert!(worker.held <= worker.slots);
             assert_eq!(worker.counted, worker.surplus());

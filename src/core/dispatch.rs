@@ -108,9 +108,9 @@ impl Core {
         let idle = if let Need::Cores(cores) = need { cores } else { 0 };
         let place = match task.not_on() {
             None => books.tree.best(idle, |_, _| true),
-            Some(node) => books
-                .tree
-                .best(idle, |place, _| books.places[place].is_some_and(|worker| self.fleet[worker].node != node)),
+            Some(node) => books.tree.best(idle, |place, _| {
+                books.places[place].is_some_and(|worker| self.fleet[worker].node != node)
+            }),
         };
         let worker = books.places[place?]?;
         let fits = self.fleet[worker].fits(need, self.charge(ix));
@@ -120,7 +120,8 @@ impl Core {
     /// Another worker, just as idle as `best`, that has the first artefact the task needs; else `best`.
     fn prefer_holder(&self, pool: PoolIx, ix: TaskIx, best: WorkerId) -> WorkerId {
         let task = &self.tasks[ix];
-        let Some(artefact) = task.inputs().first().filter(|artefact| !self.artefacts.holds(best, artefact)) else {
+        let Some(artefact) = task.inputs().first().filter(|artefact| !self.artefacts.holds(best, artefact))
+        else {
             return best;
         };
         let likeness = |id: WorkerId| {
@@ -147,22 +148,31 @@ impl Core {
     pub(super) fn put(&mut self, ix: TaskIx, id: WorkerId) {
         let (need, charge, group) = (self.tasks[ix].need, self.charge(ix), self.tasks[ix].group());
         self.bind(group, id);
+        self.tell_loud(self.fleet[id].node); // before it hears of work beside which nothing is measured
         self.fleet[id].hold(ix, need, charge);
         self.refresh(id);
         self.enter(ix, State::Flying(Flight { gang: Gang::one(id), charge, phase: Phase::Staging }));
-        self.send_if_staged(ix);
+        if self.lacks_any(ix, &[id]) {
+            self.count_staging(ix, id, 1);
+        } else {
+            self.send(ix);
+        }
     }
 
-    /// Sends the attempt if its artefacts are all there; else sees to it that they come.
-    pub(super) fn send_if_staged(&mut self, ix: TaskIx) {
-        let State::Flying(flight) = &self.tasks[ix].state else { return };
-        if self.tasks[ix].rare.is_none() {
+    /// Sends an attempt that waited for artefacts, if they are all there.
+    pub(super) fn send_if_staged(&mut self, ix: TaskIx, id: WorkerId) {
+        if !self.lacks_any(ix, &[id]) {
+            self.count_staging(ix, id, -1);
             self.send(ix);
-            return;
         }
-        let gang = flight.gang.clone();
-        if !self.lacks_any(ix, &gang) {
-            self.send(ix);
+    }
+
+    /// An attempt begins or ceases to wait for artefacts while it holds units.
+    pub(super) fn count_staging(&mut self, ix: TaskIx, id: WorkerId, by: i16) {
+        if self.tasks[ix].need != Need::Call {
+            let staging = &mut self.fleet[id].staging;
+            *staging = staging.saturating_add_signed(by);
+            self.refresh(id);
         }
     }
 
@@ -172,7 +182,11 @@ impl Core {
         let State::Flying(flight) = &mut task.state else { return };
         task.attempt += 1;
         flight.phase = Phase::Sent { at };
-        self.out.push(Action::Start { task: task.id, attempt: Attempt(task.attempt), gang: flight.gang.clone() });
+        self.out.push(Action::Start {
+            task: task.id,
+            attempt: Attempt(task.attempt),
+            gang: flight.gang.clone(),
+        });
         if task.kind != Kind::Call {
             self.guard_answer(ix); // it begins on arrival; a call may wait its turn
         }

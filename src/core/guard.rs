@@ -110,10 +110,12 @@ impl Core {
             return;
         }
         let workers: Vec<_> = pool.places.iter().copied().flatten().collect();
-        let recalling = |ix: &&TaskIx| matches!(&self.tasks[**ix].state, State::Flying(f) if f.phase == Phase::Recalling);
+        let recalling =
+            |ix: &&TaskIx| matches!(&self.tasks[**ix].state, State::Flying(f) if f.phase == Phase::Recalling);
         let mut idle = 0;
         for worker in workers.iter().map(|worker| &self.fleet[*worker]) {
-            let under_way = if worker.counted > 0 { worker.tasks.iter().filter(recalling).count() } else { 0 };
+            let under_way =
+                if worker.counted > 0 { worker.tasks.iter().filter(recalling).count() } else { 0 };
             let open = self.fleet[worker.node].lease.is_open();
             idle += (if open { i64::from(worker.idle()) } else { 0 }) - under_way as i64;
         }

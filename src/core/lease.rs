@@ -73,7 +73,8 @@ impl Core {
             node.lease = Lease::Quiet(ix);
             node.streak += 1;
             if !std::mem::replace(&mut node.quiet, true) {
-                self.out.extend(node.workers.iter().map(|worker| Action::Quiet { worker: *worker, on: true }));
+                self.out
+                    .extend(node.workers.iter().map(|worker| Action::Quiet { worker: *worker, on: true }));
             }
         }
         for worker in gang.iter() {
@@ -106,7 +107,9 @@ impl Core {
     pub(super) fn recall(&mut self, ix: TaskIx) -> bool {
         let task = &mut self.tasks[ix];
         match &mut task.state {
-            State::Flying(Flight { gang, phase: phase @ Phase::Sent { .. }, .. }) if task.need == Need::Call => {
+            State::Flying(Flight { gang, phase: phase @ Phase::Sent { .. }, .. })
+                if task.need == Need::Call =>
+            {
                 *phase = Phase::Recalling;
                 let (worker, attempt) = (gang.leader(), Attempt(task.attempt));
                 self.out.push(Action::Recall { worker, task: task.id, attempt });
@@ -155,7 +158,8 @@ impl Core {
         let alone = |need: Need| matches!(need, Need::Whole { nodes: 1, cores } if cores <= worker.slots);
         let own = worker.own.first_key_value().map(|(rank, ix)| (*rank, *ix));
         let shared = pool.first(|shape| alone(shape.need) && shape.not_on != Some(node));
-        let next = [own.filter(|(_, ix)| alone(self.tasks[*ix].need)), shared.map(|(_, rank, ix)| (rank, ix))];
+        let next =
+            [own.filter(|(_, ix)| alone(self.tasks[*ix].need)), shared.map(|(_, rank, ix)| (rank, ix))];
         let Some((rank, ix)) = next.into_iter().flatten().min_by_key(|(rank, _)| *rank) else { return false };
         let before = pool.first(|shape| !alone(shape.need)).map(|(_, rank, ix)| (rank, ix));
         let outranked = [before, own].into_iter().flatten().any(|(other, other_ix)| {

@@ -117,11 +117,6 @@ impl Pool {
         self.sizes.last_key_value().map_or(0, |(slots, _)| *slots)
     }
 
-    /// Workers with at least so many slots.
-    pub fn with_slots(&self, slots: u16) -> u32 {
-        self.sizes.range(slots..).map(|(_, count)| count).sum()
-    }
-
     /// The nodes its workers are on.
     pub fn hosts(&self) -> impl ExactSizeIterator<Item = NodeIx> {
         self.hosts.keys().copied()
@@ -148,7 +143,8 @@ impl Pool {
     /// The first task of the queues that `ask`s for.
     pub fn first(&self, mut ask: impl FnMut(&Shape) -> bool) -> Option<(usize, Rank, TaskIx)> {
         let heads = self.shapes.iter().enumerate().filter(|(_, shape)| ask(shape));
-        let heads = heads.filter_map(|(at, shape)| shape.queue.first_key_value().map(|(rank, ix)| (at, *rank, *ix)));
+        let heads =
+            heads.filter_map(|(at, shape)| shape.queue.first_key_value().map(|(rank, ix)| (at, *rank, *ix)));
         heads.min_by_key(|(_, rank, _)| *rank)
     }
 }

@@ -33,7 +33,8 @@ impl Core {
     }
 
     fn admit(&mut self, request: Request, pool: PoolIx) -> TaskIx {
-        let Request { task: id, kind, placement, timeout_us, retries, accept_failed, inputs, class, .. } = request;
+        let Request { task: id, kind, placement, timeout_us, retries, accept_failed, inputs, class, .. } =
+            request;
         let narrow = |wish: Option<u32>| wish.unwrap_or(1).clamp(1, u16::MAX.into()) as u16;
         let (cores, nodes) = (narrow(placement.cores), narrow(placement.nodes));
         let need = match (placement.exclusive, kind) {
@@ -92,16 +93,18 @@ impl Core {
                 DepState::Ok(None) => {}
                 DepState::Failed if accept_failed => {}
                 DepState::Failed => return Err(End::Skipped { cause: dep.task }),
-                DepState::Pending => match self.tasks.find(dep.task).filter(|dep| *dep != ix && !self.is_wedged(*dep)) {
-                    Some(dep) => {
-                        self.tasks[dep].rare().dependents.push(id);
-                        pending += 1;
+                DepState::Pending => {
+                    match self.tasks.find(dep.task).filter(|dep| *dep != ix && !self.is_wedged(*dep)) {
+                        Some(dep) => {
+                            self.tasks[dep].rare().dependents.push(id);
+                            pending += 1;
+                        }
+                        None => {
+                            let reason = format!("it depends on task {}, which is not pending", dep.task);
+                            return Err(End::Refused { reason });
+                        }
                     }
-                    None => {
-                        let reason = format!("it depends on task {}, which is not pending", dep.task);
-                        return Err(End::Refused { reason });
-                    }
-                },
+                }
             }
         }
         Ok(pending)
@@ -119,12 +122,16 @@ impl Core {
         }
         let (need, lost, host, group) = (task.need, task.lost, task.host(), task.group());
         let pool = &self.pools[task.pool.at()];
-        if self.draining || pool.stage == Stage::Closed {
-            self.resolve(ix, End::Cancelled, None);
+        let end = if self.draining || pool.stage == Stage::Closed {
+            Some(End::Cancelled)
         } else if let Some(reason) = self.never(ix) {
-            self.resolve(ix, End::Refused { reason }, None);
-        } else if pool.is_dead() {
-            self.resolve(ix, End::LostWorker { attempts: lost }, None);
+            Some(End::Refused { reason })
+        } else {
+            pool.is_dead().then_some(End::LostWorker { attempts: lost })
+        };
+        if let Some(end) = end {
+            self.resolve(ix, end, None);
+            group.into_iter().for_each(|group| self.promote(group));
         } else if let Some(node) = host {
             self.route_to_host(ix, node, group);
         } else if let Some(group) = group {
@@ -142,7 +149,8 @@ impl Core {
             worker.pool == task.pool && worker.slots >= task.need.cores()
         };
         let home = group.and_then(|group| self.groups[group.at()].worker);
-        let workers = self.fleet[node].workers.iter().filter(fit).filter(|id| home.is_none_or(|home| home == **id));
+        let workers =
+            self.fleet[node].workers.iter().filter(fit).filter(|id| home.is_none_or(|home| home == **id));
         let load = |id: &WorkerId| self.fleet[*id].tasks.len() + self.fleet[*id].own.len();
         let chosen = workers.copied().min_by_key(load);
         let pool = &self.pools[task.pool.at()];
@@ -219,9 +227,7 @@ impl Core {
                 self.pools[pool.at()].shapes[shape as usize].queue.remove(&rank);
                 if let Some(group) = group {
                     self.groups[group.at()].leader = None;
-                    if let Some((_, next)) = self.groups[group.at()].waiting.pop_first() {
-                        self.make_ready(next);
-                    }
+                    self.promote(group);
                 }
             }
             Home::Worker(worker) => {
@@ -235,6 +241,17 @@ impl Core {
             }
         }
         self.enter(ix, State::Queued(Home::Ready));
+    }
+
+    /// If the group has neither a node nor a task that looks for one, its next task does.
+    fn promote(&mut self, group: GroupIx) {
+        let entry = &mut self.groups[group.at()];
+        if entry.worker.is_none()
+            && entry.leader.is_none()
+            && let Some((_, next)) = entry.waiting.pop_first()
+        {
+            self.make_ready(next);
+        }
     }
 
     /// The group's tasks run on this worker from now on, unless they have a worker already.
@@ -287,30 +304,39 @@ impl Core {
         {
             return Some(format!("it asks for {nodes} nodes and for one `host` or `group`; drop either"));
         }
-        if pool.stage == Stage::Growing || pool.alive == 0 || (task.need == Need::Call && task.rare.is_none()) {
+        if let Some(node) = task.host()
+            && task.not_on() == Some(node)
+        {
+            return Some(format!(
+                "its `host` and its `not_on` are both `{}`; drop either",
+                self.fleet[node].host
+            ));
+        }
+        if pool.stage == Stage::Growing || pool.alive == 0 || (task.need == Need::Call && task.rare.is_none())
+        {
             return None;
         }
         let (id, workers, largest) = (pool.id, pool.alive, pool.largest());
         let cores = task.need.cores();
-        let nodes = if let Need::Whole { nodes, .. } = task.need { u32::from(nodes) } else { 1 };
+        let nodes = if let Need::Whole { nodes, .. } = task.need { usize::from(nodes.max(1)) } else { 1 };
         if cores > largest {
             return Some(format!(
                 "it asks for {cores} cores of one worker; pool {id} has {workers} workers with at most {largest} \
                  slots: ask for fewer cores or spawn workers with more slots"
             ));
         }
-        let barred = task.not_on().filter(|node| pool.is_on(*node));
-        let hosts = pool.hosts().len() as u32 - u32::from(barred.is_some());
-        let spoilt = barred.map_or(0, |node| {
-            let there = self.fleet[node].workers.iter().map(|worker| &self.fleet[*worker]);
-            there.filter(|worker| worker.pool == task.pool && worker.slots >= cores).count() as u32
-        });
-        let fit = (pool.with_slots(cores) - spoilt).min(hosts);
-        if nodes > fit {
-            let but = barred.map_or(String::new(), |node| format!(" besides `{}`", self.fleet[node].host));
+        let barred = task.not_on();
+        let fits =
+            |worker: &WorkerId| self.fleet[*worker].pool == task.pool && self.fleet[*worker].slots >= cores;
+        let fit = || {
+            pool.hosts().filter(|node| Some(*node) != barred && self.fleet[*node].workers.iter().any(fits))
+        };
+        if fit().nth(nodes - 1).is_none() {
+            let (fit, but) = (fit().count(), barred.map_or("", |node| &self.fleet[node].host));
+            let but = if but.is_empty() { String::new() } else { format!(" besides `{but}`") };
             return Some(format!(
-                "it asks for {nodes} node(s) with {cores} core(s); pool {id} has {fit}{but} (of {workers} workers): \
-                 ask for fewer or spawn more workers"
+                "it asks for {nodes} node(s) with {cores} core(s) each; pool {id} has {fit}{but}, with {workers} \
+                 worker(s) in all: ask for fewer or spawn more workers"
             ));
         }
         None
@@ -321,7 +347,10 @@ impl Core {
         let (pool, host) = (&self.pools[task.pool.at()], &self.fleet[node].host);
         let cores = task.need.cores();
         if pool.is_on(node) {
-            return format!("it asks for {cores} cores of `{host}`, where no worker of pool {} has as many slots", pool.id);
+            return format!(
+                "it asks for {cores} cores of `{host}`, where no worker of pool {} has as many slots",
+                pool.id
+            );
         }
         let names: Vec<&str> = pool.hosts().take(8).map(|node| self.fleet[node].host.as_str()).collect();
         let more = if pool.hosts().len() > names.len() { ", …" } else { "" };
@@ -351,7 +380,8 @@ impl Core {
     pub(super) fn resolve(&mut self, ix: TaskIx, end: End, good: Option<Option<Hash>>) {
         let task = &mut self.tasks[ix];
         let id = task.id;
-        let dependents = task.rare.as_mut().map(|rare| std::mem::take(&mut rare.dependents)).unwrap_or_default();
+        let dependents =
+            task.rare.as_mut().map(|rare| std::mem::take(&mut rare.dependents)).unwrap_or_default();
         self.out.push(Action::Resolve { task: id, end });
         if !self.is_wedged(ix) {
             self.enter(ix, State::Vacant);

@@ -275,7 +275,8 @@ mod tests {
 
     #[test]
     fn ranks_order_by_priority_then_submission() {
-        let mut ranks = [Rank::new(0, 2), Rank::new(-5, 0), Rank::new(9, 7), Rank::new(0, 1), Rank::new(i32::MAX, 9)];
+        let mut ranks =
+            [Rank::new(0, 2), Rank::new(-5, 0), Rank::new(9, 7), Rank::new(0, 1), Rank::new(i32::MAX, 9)];
         ranks.sort();
         assert_eq!(ranks.map(|rank| rank.0 & 0xffff), [9, 7, 1, 2, 0]);
     }

@@ -119,8 +119,12 @@ mod tests {
             tree.set(place, plain[place]);
             let need = (x >> 50) as u16 % 5;
             let odd = |place: usize| place % 2 == 1;
-            let expect =
-                plain.iter().enumerate().filter(|(i, o)| o.key > 0 && o.idle >= need && odd(*i)).map(|(_, o)| o.key).max();
+            let expect = plain
+                .iter()
+                .enumerate()
+                .filter(|(i, o)| o.key > 0 && o.idle >= need && odd(*i))
+                .map(|(_, o)| o.key)
+                .max();
             let got = tree.best(need, |place, _| odd(place));
             assert_eq!(got.map(|place| plain[place].key), expect);
             assert_eq!(tree.top().key, plain.iter().map(|o| o.key).max().unwrap());
