@@ -61,7 +61,7 @@ impl Core {
             return;
         }
         for ix in self.staging_on(worker) {
-            self.send_if_staged(ix);
+            self.send_if_staged(ix, worker);
         }
         self.touch(worker); // a lease may wait for it
     }
@@ -228,7 +228,10 @@ impl Core {
         let need = self.tasks[ix].need;
         match self.enter(ix, State::Queued(Home::Ready)) {
             State::Leasing(gang) => self.release(ix, &nodes_of(&self.fleet, &gang)),
-            State::Flying(Flight { gang, charge, .. }) => {
+            State::Flying(Flight { gang, charge, phase }) => {
+                if phase == Phase::Staging && self.fleet.alive(gang.leader()) {
+                    self.count_staging(ix, gang.leader(), -1);
+                }
                 for worker in gang.iter().copied() {
                     if self.fleet.alive(worker) {
                         self.fleet[worker].release(ix, need, charge);

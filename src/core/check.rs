@@ -70,7 +70,7 @@ impl Core {
     }
 
     fn check_units(&self) {
-        let mut held: BTreeMap<WorkerId, (u32, u32, u32, usize)> = BTreeMap::new();
+        let mut held: BTreeMap<WorkerId, (u32, u32, u32, u16, usize)> = BTreeMap::new();
         let mut alarms = 0;
         for (ix, task) in self.tasks.iter() {
             alarms += usize::from(task.alarm != NEVER);
@@ -84,14 +84,16 @@ impl Core {
                     Need::Cores(cores) => books.0 += u32::from(cores),
                     Need::Whole { .. } => books.0 += u32::from(self.fleet[*id].slots),
                 }
-                books.3 += 1;
+                books.3 += u16::from(*phase == Phase::Staging && task.need != Need::Call);
+                books.4 += 1;
                 assert!(self.fleet[*id].tasks.contains(&ix));
             }
         }
         assert_eq!(alarms, self.alarms.len() - self.pools.iter().filter(|pool| pool.steal != NEVER).count());
         let mut surplus = vec![0; self.pools.len()];
         for (id, worker) in self.fleet.iter() {
-            let books = (u32::from(worker.held), worker.calls, worker.load, worker.tasks.len());
+            let books =
+                (u32::from(worker.held), worker.calls, worker.load, worker.staging, worker.tasks.len());
             assert_eq!(held.get(&id).copied().unwrap_or_default(), books, "units of worker {id}");
             assert!(worker.held <= worker.slots);
             assert_eq!(worker.counted, worker.surplus());

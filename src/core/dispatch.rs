@@ -148,22 +148,31 @@ impl Core {
     pub(super) fn put(&mut self, ix: TaskIx, id: WorkerId) {
         let (need, charge, group) = (self.tasks[ix].need, self.charge(ix), self.tasks[ix].group());
         self.bind(group, id);
+        self.tell_loud(self.fleet[id].node); // before it hears of work beside which nothing is measured
         self.fleet[id].hold(ix, need, charge);
         self.refresh(id);
         self.enter(ix, State::Flying(Flight { gang: Gang::one(id), charge, phase: Phase::Staging }));
-        self.send_if_staged(ix);
+        if self.lacks_any(ix, &[id]) {
+            self.count_staging(ix, id, 1);
+        } else {
+            self.send(ix);
+        }
     }
 
-    /// Sends the attempt if its artefacts are all there; else sees to it that they come.
-    pub(super) fn send_if_staged(&mut self, ix: TaskIx) {
-        let State::Flying(flight) = &self.tasks[ix].state else { return };
-        if self.tasks[ix].rare.is_none() {
+    /// Sends an attempt that waited for artefacts, if they are all there.
+    pub(super) fn send_if_staged(&mut self, ix: TaskIx, id: WorkerId) {
+        if !self.lacks_any(ix, &[id]) {
+            self.count_staging(ix, id, -1);
             self.send(ix);
-            return;
         }
-        let gang = flight.gang.clone();
-        if !self.lacks_any(ix, &gang) {
-            self.send(ix);
+    }
+
+    /// An attempt begins or ceases to wait for artefacts while it holds units.
+    pub(super) fn count_staging(&mut self, ix: TaskIx, id: WorkerId, by: i16) {
+        if self.tasks[ix].need != Need::Call {
+            let staging = &mut self.fleet[id].staging;
+            *staging = staging.saturating_add_signed(by);
+            self.refresh(id);
         }
     }
 

@@ -29,6 +29,9 @@ pub(super) struct Worker {
     pub calls: u32,
     /// What those are charged (µs).
     pub load: u32,
+    /// Tasks other than calls that hold units but wait for artefacts. The worker does not know of them yet and would
+    /// give their units to calls in its pipe: so there must be none in it.
+    pub staging: u16,
     /// Its calls that wait in the pipe, as its pool has counted them.
     pub counted: u32,
     /// All attempts that hold something here, the oldest first.
@@ -50,6 +53,7 @@ impl Worker {
             held: 0,
             calls: 0,
             load: 0,
+            staging: 0,
             counted: 0,
             tasks: VecDeque::new(),
             own: BTreeMap::new(),
@@ -74,6 +78,9 @@ impl Worker {
 
     /// Room left in the pipe (µs).
     fn room(&self) -> u32 {
+        if self.staging > 0 {
+            return 0;
+        }
         (self.for_calls() * PIPE_US).saturating_sub(self.load)
     }
 
@@ -228,7 +235,7 @@ impl Fleet {
     pub fn lose(&mut self, id: WorkerId) -> (VecDeque<TaskIx>, BTreeMap<Rank, TaskIx>, Vec<GroupIx>) {
         let worker = &mut self[id];
         worker.alive = false;
-        (worker.held, worker.calls, worker.load) = (0, 0, 0);
+        (worker.held, worker.calls, worker.load, worker.staging) = (0, 0, 0, 0);
         let left = (
             std::mem::take(&mut worker.tasks),
             std::mem::take(&mut worker.own),

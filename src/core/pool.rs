@@ -117,11 +117,6 @@ impl Pool {
         self.sizes.last_key_value().map_or(0, |(slots, _)| *slots)
     }
 
-    /// Workers with at least so many slots.
-    pub fn with_slots(&self, slots: u16) -> u32 {
-        self.sizes.range(slots..).map(|(_, count)| count).sum()
-    }
-
     /// The nodes its workers are on.
     pub fn hosts(&self) -> impl ExactSizeIterator<Item = NodeIx> {
         self.hosts.keys().copied()

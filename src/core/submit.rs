@@ -122,12 +122,16 @@ impl Core {
         }
         let (need, lost, host, group) = (task.need, task.lost, task.host(), task.group());
         let pool = &self.pools[task.pool.at()];
-        if self.draining || pool.stage == Stage::Closed {
-            self.resolve(ix, End::Cancelled, None);
+        let end = if self.draining || pool.stage == Stage::Closed {
+            Some(End::Cancelled)
         } else if let Some(reason) = self.never(ix) {
-            self.resolve(ix, End::Refused { reason }, None);
-        } else if pool.is_dead() {
-            self.resolve(ix, End::LostWorker { attempts: lost }, None);
+            Some(End::Refused { reason })
+        } else {
+            pool.is_dead().then_some(End::LostWorker { attempts: lost })
+        };
+        if let Some(end) = end {
+            self.resolve(ix, end, None);
+            group.into_iter().for_each(|group| self.promote(group));
         } else if let Some(node) = host {
             self.route_to_host(ix, node, group);
         } else if let Some(group) = group {
@@ -223,9 +227,7 @@ impl Core {
                 self.pools[pool.at()].shapes[shape as usize].queue.remove(&rank);
                 if let Some(group) = group {
                     self.groups[group.at()].leader = None;
-                    if let Some((_, next)) = self.groups[group.at()].waiting.pop_first() {
-                        self.make_ready(next);
-                    }
+                    self.promote(group);
                 }
             }
             Home::Worker(worker) => {
@@ -239,6 +241,17 @@ impl Core {
             }
         }
         self.enter(ix, State::Queued(Home::Ready));
+    }
+
+    /// If the group has neither a node nor a task that looks for one, its next task does.
+    fn promote(&mut self, group: GroupIx) {
+        let entry = &mut self.groups[group.at()];
+        if entry.worker.is_none()
+            && entry.leader.is_none()
+            && let Some((_, next)) = entry.waiting.pop_first()
+        {
+            self.make_ready(next);
+        }
     }
 
     /// The group's tasks run on this worker from now on, unless they have a worker already.
@@ -291,31 +304,39 @@ impl Core {
         {
             return Some(format!("it asks for {nodes} nodes and for one `host` or `group`; drop either"));
         }
+        if let Some(node) = task.host()
+            && task.not_on() == Some(node)
+        {
+            return Some(format!(
+                "its `host` and its `not_on` are both `{}`; drop either",
+                self.fleet[node].host
+            ));
+        }
         if pool.stage == Stage::Growing || pool.alive == 0 || (task.need == Need::Call && task.rare.is_none())
         {
             return None;
         }
         let (id, workers, largest) = (pool.id, pool.alive, pool.largest());
         let cores = task.need.cores();
-        let nodes = if let Need::Whole { nodes, .. } = task.need { u32::from(nodes) } else { 1 };
+        let nodes = if let Need::Whole { nodes, .. } = task.need { usize::from(nodes.max(1)) } else { 1 };
         if cores > largest {
             return Some(format!(
                 "it asks for {cores} cores of one worker; pool {id} has {workers} workers with at most {largest} \
                  slots: ask for fewer cores or spawn workers with more slots"
             ));
         }
-        let barred = task.not_on().filter(|node| pool.is_on(*node));
-        let hosts = pool.hosts().len() as u32 - u32::from(barred.is_some());
-        let spoilt = barred.map_or(0, |node| {
-            let there = self.fleet[node].workers.iter().map(|worker| &self.fleet[*worker]);
-            there.filter(|worker| worker.pool == task.pool && worker.slots >= cores).count() as u32
-        });
-        let fit = (pool.with_slots(cores) - spoilt).min(hosts);
-        if nodes > fit {
-            let but = barred.map_or(String::new(), |node| format!(" besides `{}`", self.fleet[node].host));
+        let barred = task.not_on();
+        let fits =
+            |worker: &WorkerId| self.fleet[*worker].pool == task.pool && self.fleet[*worker].slots >= cores;
+        let fit = || {
+            pool.hosts().filter(|node| Some(*node) != barred && self.fleet[*node].workers.iter().any(fits))
+        };
+        if fit().nth(nodes - 1).is_none() {
+            let (fit, but) = (fit().count(), barred.map_or("", |node| &self.fleet[node].host));
+            let but = if but.is_empty() { String::new() } else { format!(" besides `{but}`") };
             return Some(format!(
-                "it asks for {nodes} node(s) with {cores} core(s); pool {id} has {fit}{but} (of {workers} workers): \
-                 ask for fewer or spawn more workers"
+                "it asks for {nodes} node(s) with {cores} core(s) each; pool {id} has {fit}{but}, with {workers} \
+                 worker(s) in all: ask for fewer or spawn more workers"
             ));
         }
         None

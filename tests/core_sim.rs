@@ -1,0 +1,207 @@
+//! The scheduler against a simulated cluster (`core_sim/world.rs`): whatever the weather, every task ends once, nothing
+//! runs twice or beside a measurement, and the books agree after every event.
+
+#[path = "core_sim/world.rs"]
+mod world;
+
+use harness::core::{End, Event};
+use harness::model::{Exclusive, Hash, Kind, PoolId, TaskId};
+use world::{Rng, Weather, World};
+
+/// Says which seed failed.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("core_sim: seed {}", self.0);
+        }
+    }
+}
+
+const STORM: Weather =
+    Weather { repeats: 50, lost_starts: 30, mute: 4, crashes: 8, replaced: 800, failures: 60, gone: 100 };
+
+/// A random campaign: all kinds, wishes, dependencies and accidents.
+fn random_task(world: &mut World, rng: &mut Rng) -> TaskId {
+    let kind = [Kind::Call, Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure][rng.below(5) as usize];
+    let mut request = world.request(kind);
+    let known = world.tasks.len() as u64;
+    request.pool = PoolId(rng.below(2) as u32);
+    request.class = rng.below(4);
+    request.retries = rng.below(4) as u32;
+    request.accept_failed = rng.permille(200);
+    request.timeout_us = rng.permille(300).then(|| 1_000 + rng.below(3_000_000));
+    let wish = &mut request.placement;
+    wish.priority = rng.permille(200).then(|| rng.below(5) as i32 - 2);
+    wish.cores = rng.permille(150).then(|| 1 + rng.below(6) as u32);
+    wish.host = rng.permille(60).then(|| format!("n{}", rng.below(9)));
+    wish.not_on = rng.permille(60).then(|| format!("n{}", rng.below(6)));
+    wish.group = rng.permille(150).then(|| format!("g{}", rng.below(4)));
+    wish.nodes = rng.permille(60).then(|| 1 + rng.below(4) as u32);
+    if kind == Kind::Measure && rng.permille(800) || rng.permille(20) {
+        wish.exclusive = Some(Exclusive::Node);
+    }
+    if rng.permille(100) {
+        request.inputs = vec![Hash::of(&[rng.below(8) as u8])];
+    }
+    if known > 0 && rng.permille(350) {
+        let deps = 1 + rng.below(3);
+        request.deps = (0..deps).map(|_| world.dep(TaskId(known - 1 - rng.below(known.min(30))))).collect();
+    }
+    let duration = [30, 400, 9_000, 150_000][request.class as usize] + rng.below(300);
+    world.submit(request, duration)
+}
+
+fn campaign(seed: u64, weather: Weather) -> World {
+    let _seed = Seed(seed);
+    let mut rng = Rng::new(seed ^ 0xabcd);
+    let mut world = World::new(seed, weather);
+    world.open(0, 1 + rng.below(4), 1 + rng.below(4) as u16);
+    world.feed(Event::PoolOpened { pool: PoolId(1) });
+    for _ in 0..1 + rng.below(3) {
+        let slots = 1 + rng.below(6) as u16;
+        // Two workers on a host sometimes, and a host of both pools.
+        let host = format!("n{}", rng.below(7));
+        world.join_on(1, slots, host);
+    }
+    let settles = rng.below(60);
+    for step in 0..60 + rng.below(100) {
+        if step == settles {
+            world.feed(Event::PoolSettled { pool: PoolId(1) });
+        }
+        let task = random_task(&mut world, &mut rng);
+        if rng.permille(60) {
+            world.cancel(TaskId(rng.below(task.0 + 1)));
+        }
+        if rng.permille(400) {
+            let pause = rng.below(20_000);
+            world.run_until(world.now + pause);
+        }
+    }
+    world.feed(Event::PoolSettled { pool: PoolId(1) });
+    if rng.permille(150) {
+        world.run_until(world.now + 50_000);
+        world.drain();
+    }
+    world.finish();
+    world
+}
+
+#[test]
+fn every_task_ends_once_in_fair_weather() {
+    for seed in 0..1000 {
+        campaign(seed, Weather::default());
+    }
+}
+
+#[test]
+fn every_task_ends_once_in_a_storm() {
+    for seed in 1000..4000 {
+        campaign(seed, STORM);
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_runs() {
+    for seed in 0..20 {
+        let (one, two) = (campaign(seed, STORM), campaign(seed, STORM));
+        assert_eq!((one.digest, one.events), (two.digest, two.events), "seed {seed}");
+    }
+    assert_ne!(campaign(1, STORM).digest, campaign(2, STORM).digest);
+}
+
+#[test]
+fn equal_tasks_are_spread_evenly() {
+    for kind in [Kind::Call, Kind::Exec] {
+        let mut world = World::new(5, Weather::default());
+        world.open(0, 3, 64);
+        for _ in 0..64 {
+            world.submit(world.request(kind), 1_000_000);
+        }
+        world.run_until(10_000);
+        let loads = world.loads();
+        assert!(loads.iter().all(|load| (21..=22).contains(load)), "{loads:?}");
+        world.finish();
+    }
+}
+
+#[test]
+fn long_calls_do_not_wait_behind_long_calls() {
+    let mut world = World::new(5, Weather::default());
+    world.open(0, 2, 2);
+    for _ in 0..40 {
+        world.submit(world.request(Kind::Call), 1_000_000);
+    }
+    world.finish();
+    // Ten rounds of four; nothing is known of the first ones, so a call or two may have waited for a recall.
+    assert!(world.now < 11_500_000, "{} µs", world.now);
+}
+
+#[test]
+fn calls_stuck_behind_a_long_one_are_recalled() {
+    let mut world = World::new(5, Weather::default());
+    world.open(0, 2, 1);
+    for duration in [60_000_000, 1_000, 1_000, 1_000] {
+        world.submit(world.request(Kind::Call), duration);
+    }
+    world.run_until(2_000_000);
+    assert!(world.recalls > 0);
+    assert!(
+        world.tasks[1..].iter().all(|task| task.end == Some(End::Finished)),
+        "the short ones ended elsewhere"
+    );
+    world.finish();
+}
+
+#[test]
+fn exclusive_and_shared_tasks_both_advance() {
+    let mut world = World::new(5, Weather::default());
+    world.open(0, 1, 4);
+    for n in 0..400 {
+        let mut request = world.request(if n % 2 == 0 { Kind::Measure } else { Kind::Exec });
+        if n % 2 == 0 {
+            request.placement.exclusive = Some(Exclusive::Node);
+        }
+        world.submit(request, 10_000);
+    }
+    // After about half of the time, about half of each kind is done.
+    world.run_until(1_300_000);
+    for kind in [Kind::Measure, Kind::Exec] {
+        let done = world.core.counts(kind).done;
+        assert!((60..=160).contains(&done), "{kind:?}: {done} of 200");
+    }
+    world.finish();
+}
+
+#[test]
+fn ten_thousand_workers_and_a_million_tasks() {
+    let weather =
+        Weather { repeats: 5, lost_starts: 5, mute: 0, crashes: 1, replaced: 900, failures: 10, gone: 0 };
+    let _seed = Seed(42);
+    let mut rng = Rng::new(42);
+    let mut world = World::new(42, weather);
+    world.thorough = false;
+    world.open(0, 10_000, 4);
+    for n in 0..1_000_000u64 {
+        let kind = [Kind::Call, Kind::Exec, Kind::Call, Kind::Call][(n % 4) as usize];
+        let mut request = world.request(kind);
+        request.class = n % 3;
+        request.retries = 20;
+        request.placement.priority = (n % 1000 == 0).then_some(1);
+        if n % 5_000 == 7 {
+            request.placement.exclusive = Some(Exclusive::Node);
+        }
+        if n % 10 == 3 {
+            request.deps = vec![world.dep(TaskId(n - 1))];
+        }
+        let duration = [50, 2_000, 100_000][(n % 3) as usize] + rng.below(100);
+        world.submit(request, duration);
+        if n % 100 == 99 {
+            world.run_until(world.now + 100);
+        }
+    }
+    world.finish();
+    let ended = world.tasks.iter().filter(|task| task.end == Some(End::Finished)).count();
+    assert!(ended > 985_000, "{ended}");
+}

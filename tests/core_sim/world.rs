@@ -1,0 +1,590 @@
+//! A cluster in virtual time: workers with latencies that crash, fall mute and repeat themselves, driven by nothing
+//! but a seed. It carries the core's actions out, and asserts what must hold from the workers' side.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+
+use harness::core::{Action, Core, Dep, DepState, End, Event, Request, Tick};
+use harness::model::{Attempt, Exclusive, Hash, Kind, Placement, PoolId, TaskId, WorkerId};
+
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    /// True `n` times in 1000.
+    pub fn permille(&mut self, n: u64) -> bool {
+        self.below(1000) < n
+    }
+}
+
+/// How unfriendly the cluster is, in events of 1000.
+#[derive(Clone, Copy, Default)]
+pub struct Weather {
+    /// An answer is delivered again later.
+    pub repeats: u64,
+    /// A `Started` is lost.
+    pub lost_starts: u64,
+    /// The end of a task is never told; its worker is declared lost a minute later.
+    pub mute: u64,
+    /// A worker dies when a task begins on it.
+    pub crashes: u64,
+    /// A lost worker is replaced.
+    pub replaced: u64,
+    /// A task fails.
+    pub failures: u64,
+    /// The only copy of an artefact is lost.
+    pub gone: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Msg {
+    ToWorker(WorkerId, Action),
+    /// The attempt ends on the worker unless it was killed before.
+    Ends(WorkerId, TaskId, Attempt),
+    ToRoot(Event),
+    Wake,
+}
+
+struct Entry(u64, u64, Msg);
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+
+#[derive(Default)]
+struct Machine {
+    pool: u32,
+    host: String,
+    slots: u16,
+    alive: bool,
+    /// The core has been told of its loss.
+    told: bool,
+    /// Running attempts, with units, and whether a kill is ignored.
+    running: BTreeMap<TaskId, (Attempt, u16, bool)>,
+    pipe: VecDeque<(TaskId, Attempt)>,
+    store: BTreeSet<Hash>,
+    quiet: bool,
+    /// FIFO of the link, both ways.
+    down: u64,
+    up: u64,
+}
+
+/// What the world knows of a task.
+pub struct Track {
+    pub request: Request,
+    pub duration: u64,
+    pub end: Option<End>,
+    pub ok: bool,
+    pub cancelled: bool,
+    pub starts: u32,
+    /// Where its last attempt was sent.
+    pub placed: Option<WorkerId>,
+    running: bool,
+    artefact: Option<Hash>,
+}
+
+pub struct World {
+    pub core: Core,
+    pub rng: Rng,
+    pub now: u64,
+    pub tasks: Vec<Track>,
+    pub weather: Weather,
+    /// Check all books of the core after each event.
+    pub thorough: bool,
+    pub events: u64,
+    /// Sum over all actions: equal runs have equal ones.
+    pub digest: u64,
+    pub recalls: u64,
+    queue: BinaryHeap<Reverse<Entry>>,
+    posted: u64,
+    machines: Vec<Machine>,
+    /// Alive machines of each host.
+    hosts: BTreeMap<String, Vec<usize>>,
+    wake: Option<u64>,
+    groups: BTreeMap<(u32, String), WorkerId>,
+    root_store: BTreeSet<Hash>,
+    drained: bool,
+    actions: Vec<Action>,
+}
+
+impl World {
+    pub fn new(seed: u64, weather: Weather) -> Self {
+        Self {
+            core: Core::new(),
+            rng: Rng::new(seed),
+            now: 0,
+            tasks: Vec::new(),
+            weather,
+            thorough: true,
+            events: 0,
+            digest: 0,
+            recalls: 0,
+            queue: BinaryHeap::new(),
+            posted: 0,
+            machines: Vec::new(),
+            hosts: BTreeMap::new(),
+            wake: None,
+            groups: BTreeMap::new(),
+            root_store: BTreeSet::new(),
+            drained: false,
+            actions: Vec::new(),
+        }
+    }
+
+    pub fn open(&mut self, pool: u32, workers: u64, slots: u16) {
+        self.feed(Event::PoolOpened { pool: PoolId(pool) });
+        for _ in 0..workers {
+            self.join(pool, slots);
+        }
+        self.feed(Event::PoolSettled { pool: PoolId(pool) });
+    }
+
+    pub fn join(&mut self, pool: u32, slots: u16) -> WorkerId {
+        let at = self.machines.len();
+        self.join_on(pool, slots, format!("n{at}"))
+    }
+
+    pub fn join_on(&mut self, pool: u32, slots: u16, host: String) -> WorkerId {
+        let at = self.machines.len();
+        let id = WorkerId(at as u32);
+        self.machines.push(Machine { pool, host: host.clone(), slots, alive: true, ..Machine::default() });
+        self.hosts.entry(host.clone()).or_default().push(at);
+        self.feed(Event::WorkerReady { worker: id, pool: PoolId(pool), host, slots });
+        id
+    }
+
+    /// A plain task; adjust it and `submit`.
+    pub fn request(&self, kind: Kind) -> Request {
+        Request {
+            task: TaskId(self.tasks.len() as u64),
+            kind,
+            pool: PoolId(0),
+            placement: Placement::default(),
+            timeout_us: None,
+            retries: 2,
+            deps: Vec::new(),
+            accept_failed: false,
+            inputs: Vec::new(),
+            class: 0,
+        }
+    }
+
+    /// How a dependency on this task stands now.
+    pub fn dep(&self, task: TaskId) -> Dep {
+        let track = &self.tasks[task.0 as usize];
+        let state = match &track.end {
+            None => DepState::Pending,
+            Some(End::Finished) if track.ok => DepState::Ok(track.artefact),
+            Some(_) => DepState::Failed,
+        };
+        Dep { task, state }
+    }
+
+    pub fn submit(&mut self, request: Request, duration: u64) -> TaskId {
+        let task = request.task;
+        assert_eq!(task.0, self.tasks.len() as u64);
+        self.root_store.extend(&request.inputs);
+        self.tasks.push(Track {
+            request: request.clone(),
+            duration,
+            end: None,
+            ok: false,
+            cancelled: false,
+            starts: 0,
+            placed: None,
+            running: false,
+            artefact: None,
+        });
+        self.feed(Event::Submitted(request));
+        task
+    }
+
+    pub fn cancel(&mut self, task: TaskId) {
+        self.tasks[task.0 as usize].cancelled = true;
+        self.feed(Event::Cancel { task });
+    }
+
+    pub fn drain(&mut self) {
+        self.drained = true;
+        self.feed(Event::Drain);
+    }
+
+    /// Lets everything happen that will by itself until `until` (µs).
+    pub fn run_until(&mut self, until: u64) {
+        while self.queue.peek().is_some_and(|Reverse(entry)| entry.0 <= until) {
+            let Some(Reverse(Entry(at, _, msg))) = self.queue.pop() else { return };
+            self.now = at;
+            self.happen(msg);
+        }
+        self.now = self.now.max(until.min(u64::MAX / 2));
+    }
+
+    /// Runs to the end of all things and asserts that every task has ended.
+    pub fn finish(&mut self) {
+        let horizon = self.now + 100_000_000_000;
+        while let Some(Reverse(Entry(at, _, msg))) = self.queue.pop() {
+            self.now = at;
+            assert!(at < horizon, "the simulation does not come to an end");
+            self.happen(msg);
+        }
+        self.core.check();
+        for track in &self.tasks {
+            assert!(track.end.is_some(), "task {} never ended: {:?}", track.request.task, track.request);
+        }
+        assert_eq!(self.core.unresolved(), 0);
+    }
+
+    /// Running and piped attempts of each worker alive.
+    pub fn loads(&self) -> Vec<usize> {
+        self.machines.iter().filter(|m| m.alive).map(|m| m.running.len() + m.pipe.len()).collect()
+    }
+
+    pub fn crash(&mut self, worker: WorkerId) {
+        let machine = &mut self.machines[worker.0 as usize];
+        if !machine.alive {
+            return;
+        }
+        machine.alive = false;
+        let dead: Vec<TaskId> = machine.running.keys().copied().collect();
+        machine.running.clear();
+        machine.pipe.clear();
+        machine.store.clear();
+        let (host, up) = (machine.host.clone(), machine.up);
+        if let Some(list) = self.hosts.get_mut(&host) {
+            list.retain(|at| *at != worker.0 as usize);
+        }
+        dead.into_iter().for_each(|task| self.tasks[task.0 as usize].running = false);
+        let at = up.max(self.now + 1 + self.rng.below(2_000_000));
+        self.post(at, Msg::ToRoot(Event::WorkerLost { worker }));
+    }
+
+    fn post(&mut self, at: u64, msg: Msg) {
+        self.posted += 1;
+        self.queue.push(Reverse(Entry(at, self.posted, msg)));
+    }
+
+    fn happen(&mut self, msg: Msg) {
+        match msg {
+            Msg::Wake => {
+                if self.wake.is_some_and(|wake| wake <= self.now) {
+                    self.wake = None;
+                    self.feed(Event::Tick);
+                }
+            }
+            Msg::ToRoot(event) => self.hear(event),
+            Msg::ToWorker(worker, action) => {
+                if self.machines[worker.0 as usize].alive {
+                    self.obey(worker, action);
+                }
+            }
+            Msg::Ends(worker, task, attempt) => {
+                let running = self.machines[worker.0 as usize].running.get(&task);
+                if running.is_some_and(|(running, ..)| *running == attempt) {
+                    let ok = !self.rng.permille(self.weather.failures);
+                    self.end(worker, task, attempt, ok);
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        if let Event::WorkerLost { worker } = event {
+            self.machines[worker.0 as usize].told = true;
+            if self.machines[worker.0 as usize].alive {
+                self.crash(worker); // it was mute; the driver gave it up
+            }
+            self.feed(event);
+            if self.rng.permille(self.weather.replaced) {
+                let Machine { pool, slots, host, .. } = &self.machines[worker.0 as usize];
+                let (pool, slots, host) = (*pool, *slots, host.clone());
+                self.join_on(pool, slots, host);
+            }
+            return;
+        }
+        self.feed(event);
+    }
+
+    /// Hands an event to the core and carries its actions out.
+    pub fn feed(&mut self, event: Event) {
+        self.events += 1;
+        if let Event::Finished { worker, task, attempt, ok, artefact, .. } = &event {
+            let track = &mut self.tasks[task.0 as usize];
+            if track.placed == Some(*worker) && track.starts == attempt.0 && track.end.is_none() {
+                (track.ok, track.artefact) = (*ok, *artefact); // the driver keeps the outcome
+            }
+        }
+        if std::env::var("TRACE").is_ok() {
+            eprintln!("{} {event:?}", self.now);
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        self.core.handle(Tick(self.now), event, &mut actions);
+        if self.thorough {
+            self.core.check();
+        }
+        if std::env::var("TRACE").is_ok() {
+            actions.iter().for_each(|a| eprintln!("    {a:?}"));
+        }
+        for action in actions.drain(..) {
+            self.carry_out(action);
+        }
+        self.actions = actions;
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        let tag = match &action {
+            Action::Start { task, gang, .. } => task.0 * 31 + u64::from(gang.leader().0),
+            Action::Resolve { task, end } => task.0 * 7 + matches!(end, End::Finished) as u64,
+            Action::WakeAt(at) => at.0,
+            _ => 5,
+        };
+        self.digest = (self.digest ^ tag).wrapping_mul(0x0100_0000_01b3).rotate_left(9);
+        match action {
+            Action::WakeAt(at) => {
+                assert!(at.0 >= self.now);
+                self.wake = Some(at.0);
+                self.post(at.0, Msg::Wake);
+            }
+            Action::Resolve { task, end } => self.resolved(task, end),
+            Action::Start { task, ref gang, attempt } => {
+                let leader = gang.leader();
+                self.judge_start(task, attempt, gang);
+                self.send(leader, action);
+            }
+            Action::Recall { worker, .. } => {
+                self.recalls += 1;
+                self.send(worker, action);
+            }
+            Action::Kill { worker, .. } | Action::Offer { worker, .. } | Action::Quiet { worker, .. } => {
+                self.send(worker, action);
+            }
+        }
+    }
+
+    fn send(&mut self, worker: WorkerId, action: Action) {
+        let machine = &mut self.machines[worker.0 as usize];
+        assert!(!machine.told, "{action:?} for a lost worker");
+        machine.down = machine.down.max(self.now + 20 + self.rng.below(200));
+        let at = machine.down;
+        self.post(at, Msg::ToWorker(worker, action));
+    }
+
+    fn answer(&mut self, worker: WorkerId, event: Event) {
+        let machine = &mut self.machines[worker.0 as usize];
+        machine.up = machine.up.max(self.now + 20 + self.rng.below(200));
+        let at = machine.up;
+        if self.rng.permille(self.weather.repeats) {
+            let later = at + self.rng.below(3_000_000);
+            self.post(later, Msg::ToRoot(event.clone()));
+        }
+        self.post(at, Msg::ToRoot(event));
+    }
+
+    /// What the core promises about every start, judged when it decides.
+    fn judge_start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId]) {
+        let track = &mut self.tasks[task.0 as usize];
+        assert_eq!(track.end, None, "task {task} started after its end");
+        assert!(!self.drained, "task {task} started after the drain");
+        assert_eq!(attempt.0, track.starts + 1);
+        (track.starts, track.placed) = (attempt.0, Some(gang[0]));
+        let track = &self.tasks[task.0 as usize];
+        let request = &track.request;
+        assert_eq!(gang.len(), request.placement.nodes.unwrap_or(1) as usize);
+        let mut needed = request.inputs.clone();
+        for dep in &request.deps {
+            let dep = &self.tasks[dep.task.0 as usize];
+            assert!(
+                dep.end.is_some() && (dep.ok || request.accept_failed),
+                "{request:?} started before {:?}",
+                dep.request
+            );
+            needed.extend(dep.artefact.filter(|_| dep.ok && dep.end == Some(End::Finished)));
+        }
+        for worker in gang {
+            let machine = &self.machines[worker.0 as usize];
+            assert!(!machine.told && machine.pool == request.pool.0);
+            assert!(request.placement.host.as_ref().is_none_or(|host| *host == machine.host));
+            assert!(request.placement.not_on.as_ref().is_none_or(|host| *host != machine.host));
+            assert!(u32::from(machine.slots) >= request.placement.cores.unwrap_or(1));
+            if machine.alive {
+                assert!(
+                    needed.iter().all(|hash| machine.store.contains(hash)),
+                    "{request:?} lacks an artefact"
+                );
+            }
+        }
+        if let Some(group) = &request.placement.group {
+            let home = *self.groups.entry((request.pool.0, group.clone())).or_insert(gang[0]);
+            assert!(home == gang[0] || self.machines[home.0 as usize].told, "group `{group}` is split");
+            self.groups.insert((request.pool.0, group.clone()), gang[0]);
+        }
+    }
+
+    fn obey(&mut self, worker: WorkerId, action: Action) {
+        let at = worker.0 as usize;
+        match action {
+            Action::Start { task, attempt, .. } => {
+                let request = &self.tasks[task.0 as usize].request;
+                let plain_call = request.kind == Kind::Call
+                    && request.placement.cores.unwrap_or(1) == 1
+                    && request.placement.nodes.unwrap_or(1) == 1
+                    && request.placement.exclusive.is_none();
+                let busy: u16 = self.machines[at].running.values().map(|(_, units, _)| units).sum();
+                if plain_call && busy >= self.machines[at].slots {
+                    self.machines[at].pipe.push_back((task, attempt));
+                } else {
+                    self.begin(worker, task, attempt);
+                }
+            }
+            Action::Recall { task, attempt, .. } => {
+                if let Some(place) = self.machines[at].pipe.iter().position(|call| *call == (task, attempt)) {
+                    self.machines[at].pipe.remove(place);
+                    self.answer(worker, Event::Recalled { worker, task, attempt });
+                }
+            }
+            Action::Kill { task, attempt, .. } => {
+                if let Some(place) = self.machines[at].pipe.iter().position(|call| *call == (task, attempt)) {
+                    self.machines[at].pipe.remove(place);
+                    self.answer(worker, Event::Recalled { worker, task, attempt });
+                } else if let Some((running, _, stubborn)) = self.machines[at].running.get(&task)
+                    && *running == attempt
+                    && !stubborn
+                {
+                    self.end(worker, task, attempt, false);
+                }
+            }
+            Action::Offer { artefact, .. } => {
+                let held = self.machines.iter().any(|machine| machine.store.contains(&artefact));
+                let event = if held || self.root_store.contains(&artefact) {
+                    self.machines[at].store.insert(artefact);
+                    Event::Have { worker, artefact }
+                } else {
+                    Event::Gone { artefact }
+                };
+                self.answer(worker, event);
+            }
+            Action::Quiet { on, .. } => self.machines[at].quiet = on,
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        let at = worker.0 as usize;
+        if self.rng.permille(self.weather.crashes) {
+            return self.crash(worker);
+        }
+        let stubborn = self.rng.permille(self.weather.mute);
+        let track = &mut self.tasks[task.0 as usize];
+        assert!(!track.running, "task {task} runs twice at once");
+        track.running = true;
+        let placement = &track.request.placement;
+        let whole = placement.exclusive == Some(Exclusive::Node) || placement.nodes.unwrap_or(1) > 1;
+        let machine = &mut self.machines[at];
+        let units = if whole { machine.slots } else { placement.cores.unwrap_or(1) as u16 };
+        let busy: u16 = machine.running.values().map(|(_, units, _)| units).sum();
+        assert!(
+            busy + units <= machine.slots,
+            "worker {worker} is overcommitted by task {task}: {:?} in {} slots",
+            machine.running,
+            machine.slots
+        );
+        if whole {
+            assert!(machine.quiet, "an exclusive task on a worker that was not told");
+            let host = machine.host.clone();
+            for other in &self.hosts[&host] {
+                let other = &self.machines[*other];
+                assert!(
+                    other.running.is_empty() && other.pipe.is_empty(),
+                    "exclusive task {task} is not alone"
+                );
+            }
+        } else {
+            assert!(!machine.quiet, "task {task} begins beside a measurement");
+        }
+        self.machines[at].running.insert(task, (attempt, units, stubborn));
+        if !self.rng.permille(self.weather.lost_starts) {
+            self.answer(worker, Event::Started { worker, task, attempt });
+        }
+        let ends = self.now + self.tasks[task.0 as usize].duration.max(1);
+        if stubborn {
+            self.post(ends + 60_000_000, Msg::ToRoot(Event::WorkerLost { worker }));
+        } else {
+            self.post(ends, Msg::Ends(worker, task, attempt));
+        }
+    }
+
+    fn end(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, ok: bool) {
+        let at = worker.0 as usize;
+        self.machines[at].running.remove(&task);
+        let track = &mut self.tasks[task.0 as usize];
+        track.running = false;
+        let elapsed_us = track.duration;
+        let artefact = (ok && track.request.kind == Kind::Compile).then(|| Hash::of(&task.0.to_le_bytes()));
+        if let Some(artefact) = artefact {
+            self.machines[at].store.insert(artefact);
+            if !self.rng.permille(self.weather.gone) {
+                self.root_store.insert(artefact);
+            }
+        }
+        self.answer(worker, Event::Finished { worker, task, attempt, ok, artefact, elapsed_us });
+        while self.machines[at].running.values().map(|(_, units, _)| units).sum::<u16>()
+            < self.machines[at].slots
+        {
+            let Some((task, attempt)) = self.machines[at].pipe.pop_front() else { return };
+            self.begin(worker, task, attempt);
+        }
+    }
+
+    fn resolved(&mut self, task: TaskId, end: End) {
+        let track = &self.tasks[task.0 as usize];
+        assert_eq!(track.end, None, "task {task} resolved twice, now {end:?}");
+        let request = &track.request;
+        let wish = &request.placement;
+        match &end {
+            End::Finished => {}
+            End::Cancelled => assert!(track.cancelled || self.drained, "task {task} cancelled by nobody"),
+            End::Skipped { cause } => {
+                assert!(!request.accept_failed && request.deps.iter().any(|dep| dep.task == *cause));
+                let cause = &self.tasks[cause.0 as usize];
+                assert!(cause.end.is_some() && !(cause.ok && cause.end == Some(End::Finished)));
+            }
+            End::LostWorker { attempts } => {
+                let left = self.machines.iter().any(|m| m.pool == request.pool.0 && !m.told);
+                assert!(*attempts > request.retries || !left || wish.host.is_some(), "{request:?} given up");
+            }
+            End::Overdue => assert!(request.timeout_us.is_some()),
+            End::Refused { reason } => {
+                let plain = Placement { priority: wish.priority, ..Placement::default() };
+                let plain = *wish == plain && request.inputs.is_empty() && request.deps.is_empty();
+                assert!(!plain && !reason.is_empty(), "{request:?} refused: {reason}");
+            }
+        }
+        self.tasks[task.0 as usize].end = Some(end);
+    }
+}
