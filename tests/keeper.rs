@@ -309,7 +309,7 @@ fn a_folder_that_is_not_there() {
     let command = CommandSpec { cwd: Cwd::Path("none".into()), ..command(&["true"]) };
     let outcome = keeper.run(Work::Exec(ExecSpec { command, ..ExecSpec::default() }), None);
     assert_eq!(outcome.status, Status::SetupFailed);
-    assert!(reason(&outcome).contains("/campaign/none` is not there on "), "{}", reason(&outcome));
+    assert!(reason(&outcome).contains("/campaign/none` is not there on this node"), "{}", reason(&outcome));
 }
 
 #[test]

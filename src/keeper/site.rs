@@ -91,7 +91,7 @@ impl Site {
         Self {
             host: machine::hostname(),
             campaign_dir: PathBuf::from(&welcome.campaign_dir),
-            environment,
+            environment: environment.shared(),
             store,
             scratch: ScratchRoot::default(),
         }
@@ -155,11 +155,6 @@ impl Site {
             (_, Some(scratch)) => scratch.path().to_path_buf(),
             _ => self.campaign_dir.clone(),
         };
-        if !cwd.is_dir() {
-            let hint = "use cwd=\"scratch\", or a folder that all nodes share";
-            let reason = format!("working folder `{}` is not there on {}: {hint}", cwd.display(), self.host);
-            return Err(Failure::setup(reason));
-        }
         let command = Command {
             argv: self.argv(spec)?,
             environment: self.environment(&spec.env, mark)?,

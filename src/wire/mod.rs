@@ -41,6 +41,8 @@ pub enum WireError {
 pub struct Stream {
     socket: OwnedFd,
     incoming: Vec<u8>,
+    /// What one read fills, made once.
+    chunk: Box<[u8]>,
     /// Where the first unread byte of `incoming` is.
     read_at: usize,
     outgoing: Vec<u8>,
@@ -63,6 +65,7 @@ impl Stream {
         Ok(Self {
             socket,
             incoming: Vec::new(),
+            chunk: vec![0; READ_BYTES].into_boxed_slice(),
             read_at: 0,
             outgoing: Vec::new(),
             sent: 0,
@@ -145,12 +148,12 @@ impl Stream {
         let before = self.incoming.len();
         loop {
             let old = self.incoming.len();
-            self.incoming.resize(old + READ_BYTES, 0);
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
-            let mut bytes = [IoSliceMut::new(&mut self.incoming[old..])];
+            let mut bytes = [IoSliceMut::new(&mut self.chunk)];
             let got = recvmsg(&self.socket, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC);
-            self.incoming.truncate(old + got.as_ref().map_or(0, |message| message.bytes));
+            let length = got.as_ref().map_or(0, |message| message.bytes);
+            self.incoming.extend_from_slice(&self.chunk[..length]);
             for message in control.drain() {
                 if let RecvAncillaryMessage::ScmRights(fds) = message {
                     self.incoming_fds.extend(fds);
