@@ -440,6 +440,48 @@ fn many_programs_at_once_and_signals_of_a_batch_system_do_no_harm() {
 }
 
 #[test]
+fn work_waits_for_free_slots_and_can_be_taken_back() {
+    let mut keeper = Keeper::start(); // two slots
+    let long = [0, 1].map(|_| keeper.begin(exec(&["sleep", "600"]), None));
+    let order = |task| {
+        let work = exec(&["true"]);
+        ToKeeper::Run(Box::new(Run { task, attempt: Attempt(0), timeout: None, cores: 1, work }))
+    };
+    let (third, fourth) = (TaskId(3), TaskId(4));
+    keeper.send(&order(third));
+    keeper.send(&order(fourth));
+    keeper.kill(third);
+    let outcome = keeper.outcome(third);
+    assert_eq!((outcome.status, reason(&outcome)), (Status::Cancelled, "cancelled before it began"));
+    keeper.kill(long[0]);
+    // It begins with the end of the first, which may be told before or after.
+    let mut told = [keeper.receive(), keeper.receive(), keeper.receive()];
+    told.sort_by_key(|message| matches!(message, FromKeeper::Done(task, ..) if *task == long[0]));
+    let [started, done, _] = told;
+    assert_eq!(started, FromKeeper::Started(fourth, Attempt(0)));
+    assert!(matches!(done, FromKeeper::Done(task, _, outcome) if task == fourth && outcome.ok()));
+    keeper.kill(long[1]);
+    assert_eq!(keeper.outcome(long[1]).status, Status::Cancelled);
+}
+
+#[test]
+fn a_slot_is_started_with_its_descriptors_and_its_end_is_told() {
+    let mut keeper = Keeper::start();
+    let (socket, theirs) = socket_pair().unwrap();
+    let (gate, their_gate) = socket_pair().unwrap();
+    let worker = keeper.worker.as_mut().unwrap();
+    worker.queue_with_fds(&ToKeeper::StartSlot(SlotId(1)), vec![theirs, their_gate]);
+    worker.flush().unwrap();
+    // A slot ends when nobody is at the other end.
+    drop((socket, gate));
+    let FromKeeper::SlotEnded(slot, code, signal) = keeper.receive() else { panic!("not the end of a slot") };
+    assert_eq!((slot, code.is_some() != signal.is_some()), (SlotId(1), true));
+    // A slot that has ended cannot be killed, and nothing is said of it.
+    keeper.send(&ToKeeper::KillSlot(SlotId(1)));
+    assert!(keeper.exec(&["/bin/true"]).ok());
+}
+
+#[test]
 fn files_travel_by_content_into_a_fresh_folder_and_back() {
     let mut keeper = Keeper::start();
     let input = Input { path: "data/in.txt".into(), hash: keeper.store().put_bytes(b"7\n", false).unwrap() };

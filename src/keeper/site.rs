@@ -44,6 +44,8 @@ impl From<Failure> for Outcome {
 pub struct Site {
     /// `gethostname`.
     pub host: String,
+    /// Slots the worker offers.
+    pub slots: u32,
     campaign_dir: PathBuf,
     environment: Environment,
     store: Result<Store, String>,
@@ -90,6 +92,7 @@ impl Site {
         let store = Store::open(Store::default_folder()).map_err(|error| error.to_string());
         Self {
             host: machine::hostname(),
+            slots: welcome.slots.into(),
             campaign_dir: PathBuf::from(&welcome.campaign_dir),
             environment: environment.shared(),
             store,
