@@ -37,6 +37,11 @@ struct Keeper {
 
 impl Keeper {
     fn start() -> Self {
+        Self::start_in(None)
+    }
+
+    /// In this control group from its first moment on.
+    fn start_in(group: Option<&Path>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = tempfile::tempdir().unwrap();
@@ -54,9 +59,15 @@ impl Keeper {
         environment.set(TEST_MARK.as_bytes(), mark.as_bytes()).unwrap();
         let null = own::null_device().unwrap();
         let stderr = std::io::stderr();
+        let executable = CString::new(env!("CARGO_BIN_EXE_harness")).unwrap();
+        let enter = match group {
+            Some(group) => format!("echo $$ > {}/cgroup.procs && exec \"$0\" __keeper", group.display()),
+            None => "exec \"$0\" __keeper".into(),
+        };
+        let shell = [c"sh".to_owned(), c"-c".to_owned(), CString::new(enter).unwrap(), executable];
         let child = process::spawn(&Launch {
-            program: Some(&CString::new(env!("CARGO_BIN_EXE_harness")).unwrap()),
-            argv: &[c"harness".to_owned(), c"__keeper".to_owned()],
+            program: None,
+            argv: &shell,
             environment: &environment,
             cwd: None,
             stdio: [null.as_fd(), null.as_fd(), stderr.as_fd()],
@@ -278,6 +289,43 @@ fn signals_are_named_and_a_kill_is_not_taken_for_out_of_memory() {
     assert_eq!((ran(&outcome).exit_code, ran(&outcome).signal), (None, Some(11)));
     let outcome = keeper.sh("kill -KILL $$");
     assert_eq!((outcome.status, reason(&outcome)), (Status::Signal, "killed by signal 9 (SIGKILL)"));
+}
+
+/// A control group of 64 MiB, if we may make one; removed when dropped.
+struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    fn new() -> Option<Self> {
+        let name = format!("harness-test-{}", std::process::id());
+        let kinds = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+        kinds.iter().find_map(|(root, limit)| {
+            let group = Path::new(root).join(&name);
+            fs::create_dir(&group).ok()?;
+            let group = Self(group);
+            fs::write(group.0.join(limit), "67108864").ok().map(|()| group)
+        })
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn out_of_memory_is_told_when_the_kernel_says_so() {
+    let Some(group) = MemoryGroup::new() else {
+        println!("skipped: may not make a memory control group");
+        return;
+    };
+    let mut keeper = Keeper::start_in(Some(&group.0));
+    let outcome = keeper.exec(&["tail", "/dev/zero"]); // one endless line
+    assert_eq!(outcome.status, Status::Oom);
+    assert!(reason(&outcome).starts_with("the kernel killed it: out of memory"), "{}", reason(&outcome));
+    assert_eq!(ran(&outcome).signal, Some(9));
+    let outcome = keeper.sh("kill -KILL $$");
+    assert_eq!(outcome.status, Status::Signal);
 }
 
 #[test]
