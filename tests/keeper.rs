@@ -37,6 +37,11 @@ struct Keeper {
 
 impl Keeper {
     fn start() -> Self {
+        Self::start_in(None)
+    }
+
+    /// In this control group from its first moment on.
+    fn start_in(group: Option<&Path>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = tempfile::tempdir().unwrap();
@@ -54,9 +59,15 @@ impl Keeper {
         environment.set(TEST_MARK.as_bytes(), mark.as_bytes()).unwrap();
         let null = own::null_device().unwrap();
         let stderr = std::io::stderr();
+        let executable = CString::new(env!("CARGO_BIN_EXE_harness")).unwrap();
+        let enter = match group {
+            Some(group) => format!("echo $$ > {}/cgroup.procs && exec \"$0\" __keeper", group.display()),
+            None => "exec \"$0\" __keeper".into(),
+        };
+        let shell = [c"sh".to_owned(), c"-c".to_owned(), CString::new(enter).unwrap(), executable];
         let child = process::spawn(&Launch {
-            program: Some(&CString::new(env!("CARGO_BIN_EXE_harness")).unwrap()),
-            argv: &[c"harness".to_owned(), c"__keeper".to_owned()],
+            program: None,
+            argv: &shell,
             environment: &environment,
             cwd: None,
             stdio: [null.as_fd(), null.as_fd(), stderr.as_fd()],
@@ -280,6 +291,43 @@ fn signals_are_named_and_a_kill_is_not_taken_for_out_of_memory() {
     assert_eq!((outcome.status, reason(&outcome)), (Status::Signal, "killed by signal 9 (SIGKILL)"));
 }
 
+/// A control group of 64 MiB, if we may make one; removed when dropped.
+struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    fn new() -> Option<Self> {
+        let name = format!("harness-test-{}", std::process::id());
+        let kinds = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+        kinds.iter().find_map(|(root, limit)| {
+            let group = Path::new(root).join(&name);
+            fs::create_dir(&group).ok()?;
+            let group = Self(group);
+            fs::write(group.0.join(limit), "67108864").ok().map(|()| group)
+        })
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn out_of_memory_is_told_when_the_kernel_says_so() {
+    let Some(group) = MemoryGroup::new() else {
+        println!("skipped: may not make a memory control group");
+        return;
+    };
+    let mut keeper = Keeper::start_in(Some(&group.0));
+    let outcome = keeper.exec(&["tail", "/dev/zero"]); // one endless line
+    assert_eq!(outcome.status, Status::Oom);
+    assert!(reason(&outcome).starts_with("the kernel killed it: out of memory"), "{}", reason(&outcome));
+    assert_eq!(ran(&outcome).signal, Some(9));
+    let outcome = keeper.sh("kill -KILL $$");
+    assert_eq!(outcome.status, Status::Signal);
+}
+
 #[test]
 fn programs_that_cannot_be_started() {
     let mut keeper = Keeper::start();
@@ -309,7 +357,7 @@ fn a_folder_that_is_not_there() {
     let command = CommandSpec { cwd: Cwd::Path("none".into()), ..command(&["true"]) };
     let outcome = keeper.run(Work::Exec(ExecSpec { command, ..ExecSpec::default() }), None);
     assert_eq!(outcome.status, Status::SetupFailed);
-    assert!(reason(&outcome).contains("/campaign/none` is not there on "), "{}", reason(&outcome));
+    assert!(reason(&outcome).contains("/campaign/none` is not there on this node"), "{}", reason(&outcome));
 }
 
 #[test]
@@ -437,6 +485,48 @@ fn many_programs_at_once_and_signals_of_a_batch_system_do_no_harm() {
         }
     }
     assert!(outputs.iter().all(|(task, output)| *output == format!("{task}.0\n")), "{outputs:?}");
+}
+
+#[test]
+fn work_waits_for_free_slots_and_can_be_taken_back() {
+    let mut keeper = Keeper::start(); // two slots
+    let long = [0, 1].map(|_| keeper.begin(exec(&["sleep", "600"]), None));
+    let order = |task| {
+        let work = exec(&["true"]);
+        ToKeeper::Run(Box::new(Run { task, attempt: Attempt(0), timeout: None, cores: 1, work }))
+    };
+    let (third, fourth) = (TaskId(3), TaskId(4));
+    keeper.send(&order(third));
+    keeper.send(&order(fourth));
+    keeper.kill(third);
+    let outcome = keeper.outcome(third);
+    assert_eq!((outcome.status, reason(&outcome)), (Status::Cancelled, "cancelled before it began"));
+    keeper.kill(long[0]);
+    // It begins with the end of the first, which may be told before or after.
+    let mut told = [keeper.receive(), keeper.receive(), keeper.receive()];
+    told.sort_by_key(|message| matches!(message, FromKeeper::Done(task, ..) if *task == long[0]));
+    let [started, done, _] = told;
+    assert_eq!(started, FromKeeper::Started(fourth, Attempt(0)));
+    assert!(matches!(done, FromKeeper::Done(task, _, outcome) if task == fourth && outcome.ok()));
+    keeper.kill(long[1]);
+    assert_eq!(keeper.outcome(long[1]).status, Status::Cancelled);
+}
+
+#[test]
+fn a_slot_is_started_with_its_descriptors_and_its_end_is_told() {
+    let mut keeper = Keeper::start();
+    let (socket, theirs) = socket_pair().unwrap();
+    let (gate, their_gate) = socket_pair().unwrap();
+    let worker = keeper.worker.as_mut().unwrap();
+    worker.queue_with_fds(&ToKeeper::StartSlot(SlotId(1)), vec![theirs, their_gate]);
+    worker.flush().unwrap();
+    // A slot ends when nobody is at the other end.
+    drop((socket, gate));
+    let FromKeeper::SlotEnded(slot, code, signal) = keeper.receive() else { panic!("not the end of a slot") };
+    assert_eq!((slot, code.is_some() != signal.is_some()), (SlotId(1), true));
+    // A slot that has ended cannot be killed, and nothing is said of it.
+    keeper.send(&ToKeeper::KillSlot(SlotId(1)));
+    assert!(keeper.exec(&["/bin/true"]).ok());
 }
 
 #[test]

@@ -117,11 +117,9 @@ impl Compile {
             let content = learned.hashes.hash(&path).map_or("unreadable".into(), |hash| hash.to_string());
             return self.look_up(format!("{} ({content})", path.display()), site, learned);
         }
-        let (place, _) = site.command(&CommandSpec::default(), &self.mark).or_else(|_| {
-            // Any folder will do, but the campaign's may not be on this node.
-            let spec = CommandSpec { cwd: Cwd::Path("/".into()), ..CommandSpec::default() };
-            site.command(&spec, &self.mark)
-        })?;
+        // In any folder: the campaign's may not be on this node.
+        let anywhere = CommandSpec { cwd: Cwd::Path("/".into()), ..CommandSpec::default() };
+        let (place, _) = site.command(&anywhere, &self.mark)?;
         let ask = Command { environment, ..place }.with_argv(vec![program.clone(), c"--version".to_owned()]);
         self.stage = Stage::Identify { path, changed };
         Ok(Step::Run(Rc::new(ask), Keep { stdout: 4096, stderr: 4096 }))

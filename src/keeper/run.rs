@@ -22,7 +22,7 @@ use crate::process::{self, Exit, Family, Launch, SpawnError};
 /// Read at the most so much of a stream before others get their turn (B).
 const READ_BYTES: usize = 64 * 1024;
 /// What a pipe may still hold when its writers are dead, with a margin (B).
-const PIPE_BYTES: usize = 1 << 20;
+const PIPE_BYTES: u64 = 1 << 20;
 
 /// How much of the captured streams is kept (B); the rest is counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,9 +133,10 @@ pub struct Run {
     forced: Option<Forced>,
 }
 
-/// Our end of a captured stream; no descriptor once it has ended.
+/// A captured stream: the end we read, and one that writes. Ours stays open too: else the end of every
+/// program would wake us twice, for its streams and for itself.
 struct Pipe {
-    fd: Option<OwnedFd>,
+    fds: Option<(OwnedFd, OwnedFd)>,
     capture: Capture,
 }
 
@@ -159,7 +160,11 @@ impl Run {
             argv: &command.argv,
             environment: &command.environment,
             cwd: Some(&command.cwd),
-            stdio: [&input, &out, &err].map(|fd| fd.as_ref().unwrap_or(&around.null).as_fd()),
+            stdio: [
+                input.as_ref().unwrap_or(&around.null).as_fd(),
+                stdout.target(&out, &around.null),
+                stderr.target(&err, &around.null),
+            ],
             fds: &[],
         };
         let oom_before = around.oom.read();
@@ -174,7 +179,7 @@ impl Run {
         self.leader.watch(|fd| add(fd, Part::End));
         if self.leader.lives() {
             for (pipe, part) in [(&self.stdout, Part::Stdout), (&self.stderr, Part::Stderr)] {
-                pipe.fd.iter().for_each(|fd| add(fd.as_fd(), part));
+                pipe.fds.iter().for_each(|(ours, _)| add(ours.as_fd(), part));
             }
         }
     }
@@ -230,35 +235,47 @@ impl Run {
     }
 }
 
+/// What a program writes to.
+enum Target {
+    Null,
+    File(OwnedFd),
+    Pipe,
+}
+
 impl Pipe {
-    /// Our end and the program's; neither where nothing is captured or written.
-    fn open(sink: &Sink, keep: usize, command: &Command) -> Result<(Self, Option<OwnedFd>), StartError> {
-        let none = Self { fd: None, capture: Capture::new(0) };
+    fn open(sink: &Sink, keep: usize, command: &Command) -> Result<(Self, Target), StartError> {
+        let none = Self { fds: None, capture: Capture::new(0) };
         match sink {
-            Sink::Null => Ok((none, None)),
+            Sink::Null => Ok((none, Target::Null)),
             Sink::File(path) => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
                 let file = open(command.cwd.join(path), flags, Mode::from_raw_mode(0o666));
                 let file = file.map_err(|e| StartError::Redirect { path: path.clone(), source: e.into() })?;
-                Ok((none, Some(file)))
+                Ok((none, Target::File(file)))
             }
             Sink::Capture => {
                 let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
                 // Only our end: a program may not expect "try again" from its standard output.
                 rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
-                Ok((Self { fd: Some(ours), capture: Capture::new(keep) }, Some(theirs)))
+                Ok((Self { fds: Some((ours, theirs)), capture: Capture::new(keep) }, Target::Pipe))
             }
+        }
+    }
+
+    /// What the program gets.
+    fn target<'a>(&'a self, target: &'a Target, null: &'a OwnedFd) -> BorrowedFd<'a> {
+        match (target, &self.fds) {
+            (Target::File(file), _) => file.as_fd(),
+            (Target::Pipe, Some((_, theirs))) => theirs.as_fd(),
+            (Target::Null | Target::Pipe, _) => null.as_fd(),
         }
     }
 
     /// Reads once, so that no stream starves another.
     fn read(&mut self, buffer: &mut [u8]) {
-        let Some(fd) = &self.fd else { return };
-        match rustix::io::read(fd, &mut *buffer) {
-            Ok(0) => self.fd = None,
-            Ok(got) => self.capture.push(&buffer[..got]),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            Err(_) => self.fd = None,
+        let Some((ours, _)) = &self.fds else { return };
+        if let Ok(got) = rustix::io::read(ours, &mut *buffer) {
+            self.capture.push(&buffer[..got]);
         }
     }
 
@@ -268,12 +285,12 @@ impl Pipe {
         loop {
             let total = self.capture.total();
             self.read(buffer);
-            let done = self.capture.total() == total || self.capture.total() - before > PIPE_BYTES as u64;
-            if self.fd.is_none() || done {
+            let now = self.capture.total();
+            if now == total || now - before > PIPE_BYTES {
                 break;
             }
         }
-        self.fd = None;
+        self.fds = None;
         std::mem::replace(&mut self.capture, Capture::new(0)).finish()
     }
 }

@@ -1,6 +1,10 @@
 //! The keeper's loop: messages in, ends of programs in; runs started, outcomes out.
+//!
+//! Work begins when it comes, as long as the slots it occupies are free; more waits here in its order.
+//! Who sends one piece more than there are slots thus keeps the cores busy while word of an end travels
+//! to the root and back, which for a program of a millisecond is much of its time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -11,7 +15,7 @@ use super::job::{Job, Learned, Step};
 use super::run::{Ended, Finished, Forced, Part, Run, Surroundings};
 use super::site::{Failure, Site};
 use super::slots::Slots;
-use crate::model::{Attempt, FromKeeper, Outcome, Run as Order, SlotId, TaskId, ToKeeper, Work};
+use crate::model::{Attempt, FromKeeper, Outcome, Run as Order, SlotId, Status, TaskId, ToKeeper, Work};
 use crate::wire::{Stream, WireError};
 
 /// How long word of a program's start may wait for company: many programs end sooner, and one message
@@ -26,6 +30,8 @@ pub struct Keeper {
     /// None until the worker has described it.
     site: Option<Site>,
     tasks: BTreeMap<TaskKey, Task>,
+    /// Work that has not begun, because others have the cores.
+    waiting: VecDeque<Order>,
     slots: Slots,
     around: Surroundings,
     learned: Learned,
@@ -39,6 +45,8 @@ struct Task {
     /// None only between two runs.
     run: Option<Run>,
     mark: String,
+    /// Slots it occupies.
+    cores: u32,
     begun: Instant,
     /// When it is forced to end, and after how many seconds that is.
     limit: Option<(Instant, f64)>,
@@ -59,6 +67,7 @@ impl Keeper {
             worker: Stream::new(socket)?,
             site: None,
             tasks: BTreeMap::new(),
+            waiting: VecDeque::new(),
             slots: Slots::default(),
             around: Surroundings::new()?,
             learned: Learned::default(),
@@ -86,11 +95,13 @@ impl Keeper {
                 }
             }
             self.timers(now);
+            self.begin_waiting();
             if ready.iter().any(|who| matches!(who, Ready::Worker)) {
                 match self.hear() {
                     Err(WireError::Closed) => return Ok(()),
                     heard => heard?,
                 }
+                self.begin_waiting();
             }
         }
     }
@@ -169,8 +180,13 @@ impl Keeper {
                 self.site = Some(Site::new(&welcome));
                 self.worker.queue(&FromKeeper::Ready);
             }
-            ToKeeper::Run(order) => self.begin(*order),
+            ToKeeper::Run(order) => self.waiting.push_back(*order),
             ToKeeper::Kill(task, attempt) => {
+                if let Some(at) = self.waiting.iter().position(|o| (o.task, o.attempt) == (task, attempt)) {
+                    self.waiting.remove(at);
+                    let never = Outcome::failed(Status::Cancelled, "cancelled before it began");
+                    return self.report((task, attempt), now, never);
+                }
                 // Unknown: it ended by itself, and its outcome is on its way.
                 if let Some(run) = self.tasks.get_mut(&(task, attempt)).and_then(|task| task.run.as_mut()) {
                     run.stop(Forced::Cancelled, now, &self.around);
@@ -181,6 +197,19 @@ impl Keeper {
                 self.slots.start(slot, fds, self.site.as_ref(), &mut self.around.family, &mut self.worker);
             }
             ToKeeper::KillSlot(slot) => self.slots.kill(slot, now, &self.around.family),
+        }
+    }
+
+    fn begin_waiting(&mut self) {
+        let slots = self.site.as_ref().map_or(0, |site| site.slots);
+        while let Some(next) = self.waiting.front() {
+            let busy: u32 = self.tasks.values().map(|task| task.cores).sum();
+            if busy > 0 && busy + next.cores > slots {
+                return;
+            }
+            if let Some(order) = self.waiting.pop_front() {
+                self.begin(order);
+            }
         }
     }
 
@@ -203,7 +232,10 @@ impl Keeper {
         let limit = order.timeout.filter(|limit| limit.is_finite() && *limit >= 0.0);
         let limit = limit.and_then(|s| Some((begun.checked_add(Duration::try_from_secs_f64(s).ok()?)?, s)));
         match Job::new(order.work, &mark, site) {
-            Ok(job) => self.advance(key, Task { job, run: None, mark, begun, limit }, None),
+            Ok(job) => {
+                let task = Task { job, run: None, mark, cores: order.cores, begun, limit };
+                self.advance(key, task, None);
+            }
             Err(failure) => self.report(key, begun, failure.into()),
         }
     }

@@ -44,6 +44,8 @@ impl From<Failure> for Outcome {
 pub struct Site {
     /// `gethostname`.
     pub host: String,
+    /// Slots the worker offers.
+    pub slots: u32,
     campaign_dir: PathBuf,
     environment: Environment,
     store: Result<Store, String>,
@@ -90,8 +92,9 @@ impl Site {
         let store = Store::open(Store::default_folder()).map_err(|error| error.to_string());
         Self {
             host: machine::hostname(),
+            slots: welcome.slots.into(),
             campaign_dir: PathBuf::from(&welcome.campaign_dir),
-            environment,
+            environment: environment.shared(),
             store,
             scratch: ScratchRoot::default(),
         }
@@ -155,11 +158,6 @@ impl Site {
             (_, Some(scratch)) => scratch.path().to_path_buf(),
             _ => self.campaign_dir.clone(),
         };
-        if !cwd.is_dir() {
-            let hint = "use cwd=\"scratch\", or a folder that all nodes share";
-            let reason = format!("working folder `{}` is not there on {}: {hint}", cwd.display(), self.host);
-            return Err(Failure::setup(reason));
-        }
         let command = Command {
             argv: self.argv(spec)?,
             environment: self.environment(&spec.env, mark)?,

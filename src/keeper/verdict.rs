@@ -4,7 +4,7 @@ use super::capture::last_lines;
 use super::run::{Ended, Forced, StartError};
 use super::site::Failure;
 use crate::model::{RunResult, Status};
-use crate::process::Exit;
+use crate::process::{Exit, SpawnError};
 
 /// Lines of standard error that a reason quotes.
 const QUOTED_LINES: usize = 5;
@@ -36,6 +36,10 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
 /// A program that never ran.
 pub fn not_started(error: &StartError) -> Failure {
     let status = match error {
+        StartError::Spawn(SpawnError::NoFolder(folder)) => {
+            let hint = "use cwd=\"scratch\", or a folder that all nodes share";
+            return Failure::setup(format!("working folder `{folder}` is not there on this node: {hint}"));
+        }
         StartError::Spawn(_) => Status::SpawnFailed,
         StartError::Redirect { .. } | StartError::System(_) => Status::SetupFailed,
     };

@@ -51,19 +51,26 @@ fn candidates(groups: &str) -> Vec<String> {
 }
 
 fn count_in(file: &File) -> Option<u64> {
-    let mut buffer = vec![0; 16 * 1024];
+    // A control group answers in one short read; only the list of the whole node is longer.
+    let mut short = [0; 512];
+    let got = file.read_at(&mut short, 0).ok()?;
+    if let Some(count) = parse(std::str::from_utf8(&short[..got]).ok()?) {
+        return Some(count);
+    }
+    let mut text = vec![0; 64 * 1024];
     let mut length = 0;
-    while length < buffer.len() {
-        match file.read_at(&mut buffer[length..], length as u64).ok()? {
-            0 => break,
+    loop {
+        match file.read_at(&mut text[length..], length as u64).ok()? {
+            0 => return parse(std::str::from_utf8(&text[..length]).ok()?),
             got => length += got,
         }
     }
-    parse(std::str::from_utf8(&buffer[..length]).ok()?)
 }
 
 fn parse(text: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    // Whole lines only: the last one may have been cut.
+    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    lines.filter_map(|line| line.strip_prefix("oom_kill ")).find_map(|count| count.parse().ok())
 }
 
 #[cfg(test)]
@@ -75,6 +82,7 @@ mod tests {
         assert_eq!(parse("low 0\noom 1\noom_kill 3\n"), Some(3));
         assert_eq!(parse("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), Some(2));
         assert_eq!(parse("oom_kill_disable 0\n"), None);
+        assert_eq!(parse("oom_kill 1"), None, "cut from 12");
     }
 
     #[test]

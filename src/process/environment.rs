@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CString, NulError, OsString, c_char};
 use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
 
 /// A variable whose name begins so belongs to the launcher of this process, not to the user.
 const LAUNCHER_PREFIXES: &[&str] = &[
@@ -37,11 +38,15 @@ const LAUNCHER_PREFIXES: &[&str] = &[
     "PRTE_MCA_",
 ];
 
-/// An environment in the form `execve` takes.
+/// Name → `NAME=value`.
+type Variables = BTreeMap<Vec<u8>, CString>;
+
+/// An environment in the form `execve` takes. What many share is not copied for each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Environment {
-    /// Name → `NAME=value`.
-    variables: BTreeMap<Vec<u8>, CString>,
+    shared: Arc<Variables>,
+    /// On top of the shared ones.
+    own: Variables,
 }
 
 impl Environment {
@@ -61,29 +66,36 @@ impl Environment {
     /// Sets a variable. Neither part may contain a NUL byte.
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), NulError> {
         let line = CString::new([name, b"=", value].concat())?;
-        self.variables.insert(name.to_vec(), line);
+        self.own.insert(name.to_vec(), line);
         Ok(())
+    }
+
+    /// The same, cheap to clone from now on.
+    pub fn shared(mut self) -> Self {
+        Arc::make_mut(&mut self.shared).append(&mut self.own);
+        self
     }
 
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.variables.get(name.as_bytes()).map(|line| &line.as_bytes()[name.len() + 1..])
+        let line = self.own.get(name.as_bytes()).or_else(|| self.shared.get(name.as_bytes()))?;
+        Some(&line.as_bytes()[name.len() + 1..])
     }
 
-    /// Names and values, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.variables.iter().map(|(name, line)| (name.as_slice(), &line.as_bytes()[name.len() + 1..]))
+    /// The lines `NAME=value`, in no particular order.
+    fn lines(&self) -> impl Iterator<Item = &CString> {
+        let shared = self.shared.iter().filter(|(name, _)| !self.own.contains_key(*name));
+        shared.map(|(_, line)| line).chain(self.own.values())
     }
 
     /// Bytes it takes in a new process.
     pub(super) fn size(&self) -> usize {
-        self.variables.values().map(|line| line.as_bytes_with_nul().len() + size_of::<usize>()).sum()
+        self.lines().map(|line| line.as_bytes_with_nul().len() + size_of::<usize>()).sum()
     }
 
     /// A null-terminated `envp`, valid as long as `self`.
     pub(super) fn pointers(&self) -> Vec<*mut c_char> {
-        let lines = self.variables.values().map(|line| line.as_ptr().cast_mut());
-        lines.chain([std::ptr::null_mut()]).collect()
+        self.lines().map(|line| line.as_ptr().cast_mut()).chain([std::ptr::null_mut()]).collect()
     }
 }
 
@@ -94,7 +106,8 @@ mod tests {
     fn scrubbed(names: &[&str]) -> Vec<String> {
         let variables = names.iter().map(|name| (OsString::from(name), OsString::from("1")));
         let environment = Environment::scrubbed(variables);
-        environment.iter().map(|(name, _)| String::from_utf8(name.to_vec()).unwrap()).collect()
+        let lines = environment.lines().map(|line| line.to_str().unwrap().strip_suffix("=1").unwrap());
+        lines.map(String::from).collect()
     }
 
     #[test]
@@ -111,6 +124,14 @@ mod tests {
         environment.set(b"A", b"x=y").unwrap();
         assert_eq!(environment.get("A"), Some(&b"x=y"[..]));
         assert!(environment.set(b"B", b"\0").is_err());
-        assert_eq!(environment.pointers().len(), 2);
+        let base = environment.shared();
+        let mut top = base.clone();
+        top.set(b"A", b"2").unwrap();
+        top.set(b"B", b"3").unwrap();
+        assert_eq!(
+            (base.get("A"), top.get("A"), top.get("B")),
+            (Some(&b"x=y"[..]), Some(&b"2"[..]), Some(&b"3"[..]))
+        );
+        assert_eq!((base.pointers().len(), top.pointers().len()), (2, 3));
     }
 }

@@ -195,20 +195,19 @@ fn stat(pid: Pid) -> Option<(u8, i32)> {
     Some((*fields.next()?.as_bytes().first()?, fields.next()?.parse().ok()?))
 }
 
+/// The kernel fills at most a page at a time: what is much shorter is all there is.
 fn read_at_start(file: &File) -> std::io::Result<Vec<u8>> {
     let mut text = vec![0; 4096];
     let mut length = 0;
     loop {
-        match file.read_at(&mut text[length..], length as u64)? {
-            0 => break,
-            got => length += got,
+        let got = file.read_at(&mut text[length..], length as u64)?;
+        length += got;
+        if got < 2048 {
+            text.truncate(length);
+            return Ok(text);
         }
-        if length == text.len() {
-            text.resize(2 * length, 0);
-        }
+        text.resize(length + 4096, 0);
     }
-    text.truncate(length);
-    Ok(text)
 }
 
 fn parse_pids(text: &[u8], pids: &mut Vec<Pid>) {
