@@ -71,11 +71,12 @@ function M.future(id, kind, deps, is_quiet)
   return f
 end
 
---- A future that has ended already, with a record.
-function M.ended(kind, record)
-  setmetatable(record, failure.Record)
-  local f = setmetatable({ ended = true, ok = record.ok, value = record, waiter = false, rest = false }, Future)
+--- A future of a task that did not run: it has ended, with a record (a call: with an error).
+function M.ended(kind, value)
+  setmetatable(value, kind == "call" and failure.Error or failure.Record)
+  local f = setmetatable({ ended = true, ok = false, value = value, waiter = false, rest = false }, Future)
   f.kind = kind
+  if kind == "call" then unseen[f] = true end
   return f
 end
 
@@ -493,7 +494,9 @@ local function run_until(finished)
 end
 
 local function close_all()
-  for _, flow in ipairs(in_order()) do
+  local list = in_order()
+  for i = #list, 1, -1 do -- what was started last ends first
+    local flow = list[i]
     flows[flow] = nil
     local ok, e = close(flow.co)
     if not ok then host.stderr("harness: error in a <close> variable: " .. failure.describe(e)) end
@@ -535,7 +538,7 @@ function M.main(fn, ...)
   local texts = { problem }
   local forgotten = {}
   for f in pairs(unseen) do forgotten[#forgotten + 1] = f end
-  table.sort(forgotten, function(a, b) return (a.order or a.id) < (b.order or b.id) end)
+  table.sort(forgotten, function(a, b) return (a.order or a.id or 0) < (b.order or b.id or 0) end)
   for _, f in ipairs(forgotten) do
     if f.kind == "flow" then
       texts[#texts + 1] = "in a flow that nobody awaited: " .. report(f)

@@ -25,6 +25,8 @@ pub struct Bridge {
     pub options: Cell<Option<TaskOptions>>,
     /// The end taken last that is not the values of a call.
     pub outcome: RefCell<Option<Box<Outcome>>>,
+    /// What the call submitted last waits for.
+    pub deps: RefCell<Vec<TaskId>>,
     /// Why the last submit of a call failed.
     pub problem: RefCell<String>,
     /// Bytecode the driver has.
@@ -50,20 +52,21 @@ impl Bridge {
             began: Instant::now(),
             options: Cell::new(None),
             outcome: RefCell::new(None),
+            deps: RefCell::default(),
             problem: RefCell::default(),
             issued: RefCell::default(),
         }
     }
 
     /// Sends an encoded call on its way.
-    pub fn submit_call(&self, shipped: Shipped, pool: Option<PoolId>) -> TaskId {
+    pub fn submit_call(&self, shipped: Shipped, options: TaskOptions, pool: Option<PoolId>) -> TaskId {
         let Shipped { bytes, codes, deps, artefacts } = shipped;
         // The function is the first value, so its code is the first of the manifest.
         let class = codes.first().map_or(0, |hash| u64::from_le_bytes(first_half(hash)));
         let job = CallJob { payload: bytes, codes: self.not_issued(&codes), class, artefacts, known: Vec::new() };
         self.port.borrow_mut().submit(Order {
             pool,
-            options: self.options.take().unwrap_or_default(),
+            options,
             job: Job::Call(job),
             deps,
             known: Vec::new(),

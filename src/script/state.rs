@@ -15,8 +15,9 @@ use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 7] = [
+const LIBRARY: [(&str, &str); 8] = [
     ("failure", include_str!("../../lua/harness/failure.lua")),
+    ("load", include_str!("../../lua/harness/load.lua")),
     ("flow", include_str!("../../lua/harness/flow.lua")),
     ("options", include_str!("../../lua/harness/options.lua")),
     ("results", include_str!("../../lua/harness/results.lua")),

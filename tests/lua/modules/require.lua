@@ -1,0 +1,4 @@
+local helper = require "helper"
+assert(helper.twice(4) == 8 and require "helper" == helper)
+local ok, e = pcall(require, "no.such.module")
+assert(not ok and e:find("module 'no.such.module' not found", 1, true) and e:find("/no/such/module.lua'", 1, true), e)
