@@ -8,8 +8,8 @@ local failure = lib.failure
 
 local resume, yield, create = coroutine.resume, coroutine.yield, coroutine.create
 local status, close, running, isyieldable = coroutine.status, coroutine.close, coroutine.running, coroutine.isyieldable
-local setmetatable, getmetatable, error, type, pack, unpack = setmetatable, getmetatable, error, type, table.pack, table.unpack
-local pcall, xpcall = pcall, xpcall
+local setmetatable, getmetatable, error, type, select = setmetatable, getmetatable, error, type, select
+local pack, unpack, pcall, xpcall = table.pack, table.unpack, pcall, xpcall
 local take, result, now = host.take, host.result, host.now
 
 local M = {}
@@ -100,7 +100,7 @@ local function deliver_result(f)
   finish(f, value.ok or false, value)
 end
 
-local function deliver(id, ok, ...)
+local function deliver(id, ok, value, ...)
   if not id then return id end
   local f = by_id[id]
   if f then
@@ -110,7 +110,9 @@ local function deliver(id, ok, ...)
     quiet[id] = nil
   end
   if ok then
-    finish(f, true, ...)
+    f.ended, f.ok, f.value = true, true, value
+    if select("#", ...) > 0 then f.rest = pack(...) end
+    wake(f)
   else
     deliver_result(f)
   end
@@ -137,6 +139,13 @@ end
 
 -- Waits for the next thing to happen; false if nothing ever will.
 local function idle()
+  if #timers == 0 then
+    repeat
+      local got = pump(true)
+      if not got then return got ~= nil end
+    until head <= tail or next(by_id) == nil -- an end that woke nobody is nothing that happened
+    return true
+  end
   local first
   for _, timer in ipairs(timers) do
     if not first or timer.at < first then first = timer.at end

@@ -364,17 +364,23 @@ local function refused(why, o, pool, ...)
   return flow.ended("call", { kind = "skipped", message = message, cause = culprit.value })
 end
 
+local function sent(id, more, o, pool, ...)
+  if not id then return refused(more, o, pool, ...) end
+  return future(id, nil, more and host.dependencies())
+end
+
 function send(o, pool, ...)
   if o then host.prepare(o) end
   local id, more = submit_call(pool or lib.newest_pool, ...)
-  if not id then return refused(more, o, pool, ...) end
-  if more then return future(id, nil, host.dependencies()) end
-  return future(id)
+  return sent(id, more, o, pool, ...)
 end
 
 --- Sends a task, or a call of a function with these arguments; gives its future.
 function M.submit(what, ...)
-  return M.submit_to(false, what, ...)
+  if type(what) ~= "function" then return M.submit_to(false, what, ...) end
+  local id, more = submit_call(lib.newest_pool, what, ...)
+  if id and not more then return future(id) end -- every other way is rare
+  return sent(id, more, nil, false, what, ...)
 end
 
 function M.submit_to(pool, what, ...)

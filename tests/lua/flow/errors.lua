@@ -56,7 +56,7 @@ end)
 
 -- What cannot be shipped is an error at submit, at the author's line.
 local handle = io.tmpfile()
-says("errors.lua:64: ", function()
+says("errors.lua:60: ", function()
   submit(function() return handle end)
 end)
 says("cannot ship upvalue `handle`", submit, function() return handle end)
