@@ -1,10 +1,13 @@
+#![allow(clippy::unwrap_used, missing_docs)]
 //! What a call costs the root: `submit` and the end of it taken by `await`, with a driver that answers at
 //! once from another thread, and the port alone. Run with `cargo bench --bench submit`.
 
 use std::time::Instant;
 
 use harness::model::{CallReturn, Detail, Outcome, Status, TaskOptions};
-use harness::root::port::{self, CallJob, Campaign, DriverEnd, Index, Job, Order, Port, Request, Setup, Taken, Wait};
+use harness::root::port::{
+    self, CallJob, Campaign, DriverEnd, Index, Job, Order, Port, Request, Setup, Taken, Wait,
+};
 use harness::script::ScriptState;
 use harness::script::raw::{Shipper, new_state};
 

@@ -4,6 +4,8 @@
 //! `--! args --size=3`, `--! drain 2` (stop the campaign after two ends), `--! ends error|exit N|drained`,
 //! `--! says TEXT` (one line of the error each).
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/driver.rs"]
 mod driver;
 
@@ -99,7 +101,8 @@ fn check(script: &Path) -> Result<(), String> {
 fn scripts(folder: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lua").join(folder);
     let entries = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
-    let mut scripts: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "lua")).collect();
+    let mut scripts: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|e| e == "lua")).collect();
     scripts.sort();
     scripts
 }
@@ -126,3 +129,50 @@ macro_rules! folders {
 }
 
 folders! { args compile exec flow measure modules options pools results state }
+
+/// A second run is answered from the journal of the first, in the order recorded, and asks for nothing again.
+#[test]
+fn a_second_run_takes_the_same_decisions() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("search.lua");
+    let source = |tail: &str| {
+        format!(
+            "local function trial(x)
+           return submit(measure {{ cmd = {{ 'sh', '-c', 'sleep 0.0' .. (x * 7 % 4) .. '; echo v ' .. x }},
+             params = {{ x = x }}, runs = 1, warmup = 0, metrics = {{ v = 'v (%d+)' }}, objective = 'v' }})
+         end
+         local list, order = {{ trial(1), trial(2), trial(3) }}, {{}}
+         for _, m in as_completed(list) do
+           order[#order + 1] = m.params.x
+           if #list < 6 then list[#list + 1] = trial(m.params.x * 2 + #list) end
+         end
+         local out <close> = assert(io.open(arg[1], 'a'))
+         out:write(table.concat(order, ' '), '\\n')
+         {tail}"
+        )
+    };
+    std::fs::write(&script, source("")).unwrap();
+    let orders = dir.path().join("orders");
+    let header = Header { args: vec![orders.display().to_string()], ..Header::default() };
+    let first = run(&script, &header, &[]);
+    assert_eq!((first.ended.unwrap(), first.journal.len()), (Ended::Finished, 6));
+    // One more trial at the end: only that one runs.
+    std::fs::write(&script, source("assert(await(trial(100)).ok)")).unwrap();
+    let second = run(&script, &header, &first.journal);
+    assert_eq!((second.ended.unwrap(), second.journal.len()), (Ended::Finished, 1));
+    let text = std::fs::read_to_string(orders).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0], lines[1]);
+}
+
+#[test]
+fn a_missing_script_is_named() {
+    let header = Header::default();
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("nothing.lua");
+    let error = run(&script, &header, &[]).ended.unwrap_err();
+    let expected =
+        format!("cannot read the campaign `{}`: No such file or directory (os error 2)", script.display());
+    assert_eq!(error.to_string(), expected);
+}

@@ -422,7 +422,7 @@ function M.map(fn, items, given)
   end
   for _ = 1, in_flight do more() end
   local done = 0
-  for f, value, e in flow.as_completed(pending) do
+  for f, value, e in lib.futures.as_completed(pending) do
     if not f.ok then
       for _, other in ipairs(pending) do other:cancel() end
       error(e, 0)

@@ -54,9 +54,8 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     host.raw_set("prepare", lua.create_function(prepare)?)?;
 
     let shared = bridge.clone();
-    let dependencies = move |_: &Lua, ()| {
-        Ok(shared.deps.borrow().iter().map(|task| task.0).collect::<Vec<_>>())
-    };
+    let dependencies =
+        move |_: &Lua, ()| Ok(shared.deps.borrow().iter().map(|task| task.0).collect::<Vec<_>>());
     host.raw_set("dependencies", lua.create_function(dependencies)?)?;
 
     let shared = bridge.clone();

@@ -71,10 +71,7 @@ mod tests {
         std::fs::write(other.path().join("deep.lua"), "return 2").unwrap();
         std::fs::write(other.path().join("far.lua"), "return 3").unwrap();
         let path = SearchPath::new(dir.path(), &other.path().display().to_string(), "");
-        assert_eq!(
-            module_source(&path, "deep"),
-            Ok(("@lua/deep/init.lua".into(), b"return 1".to_vec()))
-        );
+        assert_eq!(module_source(&path, "deep"), Ok(("@lua/deep/init.lua".into(), b"return 1".to_vec())));
         let far = format!("@{}", other.path().join("far.lua").display());
         assert_eq!(module_source(&path, "far"), Ok((far, b"return 3".to_vec())));
     }

@@ -41,7 +41,9 @@ struct Translator<'a> {
 impl Translator<'_> {
     fn item(&mut self) -> Result<(), String> {
         match self.rest {
-            [b'(', b')', ..] => Err("a position capture `()` is not a number of the output; capture text".into()),
+            [b'(', b')', ..] => {
+                Err("a position capture `()` is not a number of the output; capture text".into())
+            }
             [b'(', rest @ ..] => {
                 self.groups += 1;
                 self.open += 1;

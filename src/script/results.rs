@@ -7,8 +7,8 @@ use std::fmt::Write;
 use mlua::{IntoLua, Lua, Table, Value};
 
 use crate::model::{
-    Better, CacheUse, CompileResult, Detail, Interval, Kind, MeasureResult, Outcome, Phase, RunResult, Sample,
-    Summary, Usage,
+    Better, CacheUse, CompileResult, Detail, Interval, Kind, MeasureResult, Outcome, Phase, RunResult,
+    Sample, Summary, Usage,
 };
 
 /// What the author called the task.
@@ -266,7 +266,8 @@ fn measurement(result: &MeasureResult, stats: &Summary) -> String {
             let _ = write!(text, ", {:.0} % CI [{}, {}]", ci.level * 100.0, figure(ci.lo), figure(ci.hi));
         }
         None => {
-            let _ = write!(text, ", min {}, max {}, n < 7: no interval", figure(stats.min), figure(stats.max));
+            let _ =
+                write!(text, ", min {}, max {}, n < 7: no interval", figure(stats.min), figure(stats.max));
         }
     }
     let _ = write!(text, ", n = {}, {}", stats.n, result.stop_reason.word());

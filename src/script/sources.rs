@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn names_in_the_scratch_folder_stay_inside_it() {
-        for (path, name) in [("a/b.c", "a/b.c"), ("./a.c", "a.c"), ("../c/x.c", "__/c/x.c"), ("/abs/x.c", "abs/x.c")]
+        for (path, name) in
+            [("a/b.c", "a/b.c"), ("./a.c", "a.c"), ("../c/x.c", "__/c/x.c"), ("/abs/x.c", "abs/x.c")]
         {
             assert_eq!(scratch_name(path), name);
         }

@@ -15,10 +15,11 @@ use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 8] = [
+const LIBRARY: [(&str, &str); 9] = [
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
     ("flow", include_str!("../../lua/harness/flow.lua")),
+    ("futures", include_str!("../../lua/harness/futures.lua")),
     ("options", include_str!("../../lua/harness/options.lua")),
     ("results", include_str!("../../lua/harness/results.lua")),
     ("pools", include_str!("../../lua/harness/pools.lua")),
@@ -117,7 +118,8 @@ impl ScriptState {
             let end = source.iter().position(|byte| *byte == b'\n').unwrap_or(source.len());
             source[..end].fill(b' ');
         }
-        let chunk = self.lua.load(source).set_name(chunk_name(dir, &file)).set_mode(mlua::chunk::ChunkMode::Text);
+        let chunk =
+            self.lua.load(source).set_name(chunk_name(dir, &file)).set_mode(mlua::chunk::ChunkMode::Text);
         chunk.into_function().map_err(|error| match error {
             mlua::Error::SyntaxError { message, .. } => ScriptError::Syntax(message),
             other => other.into(),
@@ -139,7 +141,8 @@ impl ScriptState {
         let searcher = move |lua: &Lua, name: String| match module_source(&path, &name) {
             Ok((chunk, source)) => {
                 // A syntax error stays text; `require` adds which module it was.
-                match lua.load(source).set_name(&chunk).set_mode(mlua::chunk::ChunkMode::Text).into_function() {
+                match lua.load(source).set_name(&chunk).set_mode(mlua::chunk::ChunkMode::Text).into_function()
+                {
                     Ok(loader) => Ok((Value::Function(loader), Some(chunk[1..].to_owned()))),
                     Err(mlua::Error::SyntaxError { message, .. }) => {
                         let fail = lua.load("local text = ... error(text, 0)").into_function()?;
@@ -179,3 +182,7 @@ fn load_library(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Table, Table)> 
     shipper.standard_changed(lua)?;
     Ok((library, public))
 }
+
+#[cfg(test)]
+#[path = "meta_tests.rs"]
+mod meta_tests;

@@ -24,13 +24,15 @@ pub struct Driver {
     waiting: Vec<Submission>,
     finished: HashMap<TaskId, Box<Outcome>>,
     running: HashMap<TaskId, mpsc::Sender<()>>,
-    ended: (mpsc::Sender<(TaskId, Outcome)>, mpsc::Receiver<(TaskId, Outcome)>),
+    ends: mpsc::Receiver<(TaskId, Outcome)>,
+    ended: mpsc::Sender<(TaskId, Outcome)>,
     pools: u32,
     over: bool,
 }
 
 impl Driver {
     pub fn new(end: DriverEnd, dir: &Path, store: &Path) -> Self {
+        let (ended, ends) = mpsc::channel();
         Self {
             end,
             dir: dir.to_owned(),
@@ -40,7 +42,8 @@ impl Driver {
             waiting: Vec::new(),
             finished: HashMap::new(),
             running: HashMap::new(),
-            ended: mpsc::channel(),
+            ends,
+            ended,
             pools: 0,
             over: false,
         }
@@ -56,7 +59,7 @@ impl Driver {
             }
             let ended = match self.ready.pop_front() {
                 Some(submission) => self.begin(submission),
-                None => self.ended.1.recv_timeout(Duration::from_millis(1)).ok(),
+                None => self.ends.recv_timeout(Duration::from_millis(1)).ok(),
             };
             if let Some((task, outcome)) = ended {
                 self.complete(task, outcome, &mut journal);
@@ -99,7 +102,7 @@ impl Driver {
                 self.running.remove(&task);
                 if self.ready.len() + self.waiting.len() < queued {
                     let outcome = Outcome::failed(Status::Cancelled, "cancelled by the script");
-                    self.ended.0.send((task, outcome)).unwrap();
+                    self.ended.send((task, outcome)).unwrap();
                 }
             }
             Request::Spawn(spec) => {
@@ -124,15 +127,15 @@ impl Driver {
     }
 
     fn refuse(&mut self, task: TaskId, unmet: Unmet) {
-        self.ended.0.send((task, unmet.outcome())).unwrap();
+        self.ended.send((task, unmet.outcome())).unwrap();
     }
 
     fn complete(&mut self, task: TaskId, outcome: Outcome, journal: &mut Vec<(Hash, Outcome)>) {
         self.running.remove(&task);
-        let (for_it, others) =
+        let (for_it, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|waiting| waiting.deps.contains(&task));
         self.waiting = others;
-        for mut submission in Vec::<Submission>::from(for_it) {
+        for mut submission in for_it {
             match settle(&mut submission, task, &outcome) {
                 Err(unmet) => self.refuse(submission.task, unmet),
                 Ok(()) if submission.deps.is_empty() => self.ready.push_back(submission),
@@ -160,7 +163,7 @@ impl Driver {
         };
         let (kill, killed) = mpsc::channel();
         self.running.insert(task, kill);
-        let (ended, dir, store) = (self.ended.0.clone(), self.dir.clone(), self.store.clone());
+        let (ended, dir, store) = (self.ended.clone(), self.dir.clone(), self.store.clone());
         let limit = submission.options.timeout;
         std::thread::spawn(move || {
             let node = Node { dir, store, killed, limit };
@@ -180,6 +183,7 @@ impl Driver {
 struct Slot {
     lua: Lua,
     shipper: Shipper,
+    store: PathBuf,
     keys: HashMap<TaskId, Hash>,
     pcall: Function,
 }
@@ -192,7 +196,7 @@ impl Slot {
         let pcall = "local function handler(e) return { e, debug.traceback('', 2) } end
             return function(f, ...) return xpcall(f, handler, ...) end";
         let pcall = lua.load(pcall).eval().unwrap();
-        Self { lua, shipper, keys: HashMap::new(), pcall }
+        Self { lua, shipper, store: store.to_owned(), keys: HashMap::new(), pcall }
     }
 
     fn call(&mut self, payload: &[u8], known: Vec<(TaskId, DepValue)>) -> Outcome {
@@ -201,10 +205,14 @@ impl Slot {
             let value = match value {
                 DepValue::Values(bytes) => {
                     let mut none = |_| Err("nested".to_string());
-                    self.shipper.decode(&self.lua, &bytes, &mut none).unwrap().pop_front().unwrap_or(Value::Nil)
+                    self.shipper
+                        .decode(&self.lua, &bytes, &mut none)
+                        .unwrap()
+                        .pop_front()
+                        .unwrap_or(Value::Nil)
                 }
                 DepValue::Artefact(hash) => {
-                    let path = format!("{}/{hash}", self.shipper_store());
+                    let path = self.store.join(hash.to_string()).display().to_string();
                     Value::String(self.lua.create_string(path).unwrap())
                 }
                 DepValue::Record(outcome) => {
@@ -242,14 +250,12 @@ impl Slot {
         let message = value.to_string().unwrap();
         let shipped = self.shipper.encode(&self.lua, MultiValue::from_iter([value])).ok();
         let value = shipped.map(|shipped| self.returned(shipped, None));
-        let lines: Vec<_> =
-            traceback.lines().filter(|l| !l.trim().is_empty() && !l.contains("[C]") && !l.contains("[string")).collect();
+        let lines: Vec<_> = traceback
+            .lines()
+            .filter(|l| !l.trim().is_empty() && !l.contains("[C]") && !l.contains("[string"))
+            .collect();
         let detail = CallError { message: message.clone(), traceback: lines.join("\n"), value };
         Outcome { status: Status::Error, reason: Some(message), ..ended(Detail::CallError(Box::new(detail))) }
-    }
-
-    fn shipper_store(&self) -> String {
-        std::env::var("HARNESS_TEST_STORE").unwrap_or_default()
     }
 
     fn returned(
@@ -257,8 +263,10 @@ impl Slot {
         shipped: harness::script::raw::Shipped,
         text: Option<serde_bytes::ByteBuf>,
     ) -> CallReturn {
-        let code = |hash: &Hash| (*hash, serde_bytes::ByteBuf::from(self.shipper.bytecode(*hash).unwrap().to_vec()));
-        let returned = CallReturn { values: shipped.bytes, codes: shipped.codes.iter().map(code).collect(), text };
+        let code =
+            |hash: &Hash| (*hash, serde_bytes::ByteBuf::from(self.shipper.bytecode(*hash).unwrap().to_vec()));
+        let returned =
+            CallReturn { values: shipped.bytes, codes: shipped.codes.iter().map(code).collect(), text };
         let mut again = Shipper::new(&new_state()).unwrap();
         learn(&mut again, &returned).unwrap();
         returned
@@ -280,7 +288,7 @@ struct Node {
 
 impl Node {
     /// Runs once; the folder is the campaign's unless one is given.
-    fn run(&self, command: &CommandSpec, folder: &Path) -> Result<(Option<Status>, RunResult), Outcome> {
+    fn run(&self, command: &CommandSpec, folder: &Path) -> Result<(Option<Status>, RunResult), Box<Outcome>> {
         let argv: Vec<String> = match &command.shell {
             Some(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
             None => command.argv.iter().map(|arg| self.text(arg)).collect(),
@@ -300,7 +308,7 @@ impl Node {
             .stderr(sink(&command.stderr))
             .spawn();
         let mut child = child.map_err(|error| {
-            Outcome::failed(Status::SpawnFailed, format!("cannot start `{}`: {error}", argv[0]))
+            Box::new(Outcome::failed(Status::SpawnFailed, format!("cannot start `{}`: {error}", argv[0])))
         })?;
         if let (Stdin::Bytes(bytes), Some(stdin)) = (&command.stdin, &mut child.stdin) {
             std::io::Write::write_all(stdin, bytes).unwrap();
@@ -370,7 +378,7 @@ impl Node {
             Cwd::Path(path) => self.dir.join(path),
         };
         match self.run(&spec.command, &folder) {
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
             Ok((forced, mut result)) => {
                 for path in &spec.outputs {
                     let hash = self.keep(&folder.join(path));
@@ -385,7 +393,7 @@ impl Node {
     fn compile(&self, spec: &CompileSpec) -> Outcome {
         let scratch = self.scratch(&spec.command);
         let (forced, result) = match self.run(&spec.command, scratch.path()) {
-            Err(outcome) => return outcome,
+            Err(outcome) => return *outcome,
             Ok(ended) => ended,
         };
         let artefact = self.keep(&scratch.path().join(&spec.output));
@@ -410,7 +418,7 @@ impl Node {
         let mut measured = Measured::new(spec);
         for i in 0..spec.warmup + runs {
             let (forced, result) = match self.run(&spec.command, &self.dir) {
-                Err(outcome) => return outcome,
+                Err(outcome) => return *outcome,
                 Ok(ended) => ended,
             };
             let phase = if i < spec.warmup { Phase::Warmup } else { Phase::Sample };
@@ -482,13 +490,17 @@ impl<'a> Measured<'a> {
             self.result.verify.method = method.into();
             self.result.verify.status = if good { "ok" } else { "failed" }.into();
             if !good {
-                return Err((Status::VerifyFailed, format!("the output is not what verify.{method} demands")));
+                return Err((
+                    Status::VerifyFailed,
+                    format!("the output is not what verify.{method} demands"),
+                ));
             }
         }
         let mut metrics = BTreeMap::new();
         for (name, metric) in &spec.metrics {
             let found = regex::bytes::Regex::new(&metric.regex).unwrap();
-            let number = found.captures(&run.stdout).and_then(|c| std::str::from_utf8(&c[1]).ok()?.parse().ok());
+            let number =
+                found.captures(&run.stdout).and_then(|c| std::str::from_utf8(&c[1]).ok()?.parse().ok());
             let Some(number) = number else {
                 return Err((Status::MetricMissing, format!("metric '{name}' is not in the output")));
             };

@@ -42,10 +42,10 @@ use crate::model::{Hash, TaskId};
 use decode::Decoder;
 use encode::Encoder;
 pub use format::Manifest;
-pub use submit::{learn, new_state, submit_functions};
 use format::{Reader, Truncated};
 use known::Known;
 use stack::{Stack, protected};
+pub use submit::{learn, new_state, submit_functions};
 
 /// Why values could not be shipped.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -93,6 +93,8 @@ pub enum ShipError {
 pub struct Shipped {
     /// For `decode` on the other end.
     pub bytes: Vec<u8>,
+    /// Where the values begin, after the manifest.
+    pub body: usize,
     /// Bytecode the other end must learn first.
     pub codes: Vec<Hash>,
     /// Tasks whose results it waits for.
@@ -207,8 +209,9 @@ impl Shipper {
         let mut bytes =
             Vec::with_capacity(out.body.len() + 24 + 16 * (manifest.codes.len() + manifest.deps.len()));
         manifest.write(&mut bytes);
+        let body = bytes.len();
         bytes.extend_from_slice(&out.body);
-        Shipped { bytes, codes: manifest.codes, deps: manifest.deps, artefacts: manifest.artefacts }
+        Shipped { bytes, body, codes: manifest.codes, deps: manifest.deps, artefacts: manifest.artefacts }
     }
 
     /// Bytecode by its hash, to send to who needs it.

@@ -62,11 +62,19 @@ unsafe extern "C-unwind" fn submit_call(state: *mut lua_State) -> c_int {
 unsafe fn submit(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Result<c_int, ()> {
     let options = bridge.options.take().unwrap_or_default();
     let pool = (stack.kind(1) == Kind::Integer).then(|| PoolId(stack.integer(1) as u32));
-    let problem = |text: String| *bridge.problem.borrow_mut() = text;
+    let failed = |text: String| {
+        *bridge.problem.borrow_mut() = text;
+        Err(())
+    };
     let shipped = match bridge.shipper.try_borrow_mut() {
         // SAFETY: the shipper was made for this state.
-        Ok(mut shipper) => unsafe { shipper.encode_stack(state, 2) }.map_err(|e| problem(e.to_string()))?,
-        Err(_) => return Err(problem("a module that a result needs cannot submit while it is loaded".into())),
+        Ok(mut shipper) => match unsafe { shipper.encode_stack(state, 2) } {
+            Ok(shipped) => shipped,
+            Err(error) => return failed(error.to_string()),
+        },
+        Err(_) => {
+            return failed("a module that a result needs cannot submit while it is loaded".into());
+        }
     };
     let waits = !shipped.deps.is_empty();
     if waits {
@@ -111,7 +119,8 @@ unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
 
 /// Pushes what a call returned. SAFETY: as `take`.
 unsafe fn unpack(bridge: &Bridge, state: *mut lua_State, returned: CallReturn) -> Result<c_int, String> {
-    let mut shipper = bridge.shipper.try_borrow_mut().map_err(|_| "it came while another result was unpacked")?;
+    let mut shipper =
+        bridge.shipper.try_borrow_mut().map_err(|_| "it came while another result was unpacked")?;
     learn(&mut shipper, &returned)?;
     // SAFETY: the shipper was made for this state.
     unsafe { shipper.decode_stack(state, &returned.values, 0) }.map_err(|error| error.to_string())
