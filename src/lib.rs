@@ -4,4 +4,5 @@ pub mod model;
 pub mod process;
 pub mod root;
 pub mod script;
+pub mod slot;
 pub mod wire;

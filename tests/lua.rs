@@ -72,7 +72,9 @@ fn run(script: &Path, header: &Header, journal: &[(Hash, Outcome)]) -> Run {
     let add_input = Box::new(move |path: &Path| {
         let content = std::fs::read(path).map_err(|error| error.to_string())?;
         let hash = Hash::of(&content);
-        std::fs::write(folder.join(hash.to_string()), content).map_err(|error| error.to_string())?;
+        let object = folder.join(hash.object_path());
+        std::fs::create_dir_all(object.parent().unwrap()).unwrap();
+        std::fs::write(object, content).map_err(|error| error.to_string())?;
         Ok(hash)
     });
     let ended = ScriptState::new(port, add_input).and_then(|state| state.run());

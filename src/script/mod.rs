@@ -1,4 +1,4 @@
-//! Lua: the only room that names mlua. [`ScriptState`] runs a campaign at the root.
+//! Lua: the only room that names mlua. [`ScriptState`] runs a campaign at the root, [`task`] calls on a slot.
 
 mod bridge;
 mod host;
@@ -9,5 +9,6 @@ pub mod raw;
 pub mod results;
 mod sources;
 mod state;
+pub mod task;
 
 pub use state::{AddInput, Ended, ScriptError, ScriptState};

@@ -1,5 +1,5 @@
 //! A stand-in for the driver at the port: it runs programs, builds and measurements on this machine, in the
-//! simplest way that keeps their contract, and calls in a second Lua state. It proves the script's side of
+//! simplest way that keeps their contract, and calls in the Lua state of a slot. It proves the script's side of
 //! the port; it says nothing about workers, limits or statistics.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 use harness::model::*;
 use harness::root::port::{DriverEnd, Job, PoolInfo, Request, Submission, WorkerInfo};
 use harness::root::{Unmet, settle};
-use harness::script::raw::{Shipper, learn, new_state};
-use mlua::{Function, Lua, MultiValue, Value};
+use harness::script::modules::{SearchPath, module_source};
+use harness::script::task::TaskState;
 
 pub struct Driver {
     end: DriverEnd,
     dir: PathBuf,
     store: PathBuf,
-    slot: Slot,
+    slot: TaskState,
+    keys: HashMap<TaskId, Hash>,
     ready: VecDeque<Submission>,
     waiting: Vec<Submission>,
     finished: HashMap<TaskId, Box<Outcome>>,
@@ -37,7 +38,8 @@ impl Driver {
             end,
             dir: dir.to_owned(),
             store: store.to_owned(),
-            slot: Slot::new(store),
+            slot: slot(dir, store),
+            keys: HashMap::new(),
             ready: VecDeque::new(),
             waiting: Vec::new(),
             finished: HashMap::new(),
@@ -79,7 +81,7 @@ impl Driver {
             Request::Submit(mut submission) => {
                 if let Job::Call(call) = &submission.job {
                     for (hash, code) in &call.codes {
-                        self.slot.shipper.learn(*hash, code.to_vec()).unwrap();
+                        self.slot.learn(*hash, code.to_vec()).unwrap();
                     }
                 }
                 for dep in submission.deps.clone() {
@@ -142,7 +144,7 @@ impl Driver {
                 Ok(()) => self.waiting.push(submission),
             }
         }
-        if let Some(key) = self.slot.keys.remove(&task) {
+        if let Some(key) = self.keys.remove(&task) {
             journal.push((key, outcome.clone()));
         }
         self.finished.insert(task, Box::new(outcome.clone()));
@@ -152,12 +154,21 @@ impl Driver {
     fn begin(&mut self, submission: Submission) -> Option<(TaskId, Outcome)> {
         let task = submission.task;
         if let Some(key) = submission.key {
-            self.slot.keys.insert(task, key);
+            self.keys.insert(task, key);
         }
         let job = match submission.job {
             Job::Call(call) => {
-                let outcome = self.slot.call(&call.payload, call.known);
-                return Some((task, outcome));
+                for (hash, code) in &call.codes {
+                    self.slot.learn(*hash, code.to_vec()).unwrap(); // also what came with a dependency
+                }
+                let payload = CallTask {
+                    task,
+                    attempt: Attempt(1),
+                    timeout: None,
+                    payload: call.payload,
+                    deps: call.known,
+                };
+                return Some((task, self.slot.run(&payload)));
             }
             job => job,
         };
@@ -179,98 +190,17 @@ impl Driver {
     }
 }
 
-/// A Lua state that runs calls.
-struct Slot {
-    lua: Lua,
-    shipper: Shipper,
-    store: PathBuf,
-    keys: HashMap<TaskId, Hash>,
-    pcall: Function,
-}
-
-impl Slot {
-    fn new(store: &Path) -> Self {
-        let lua = new_state();
-        let mut shipper = Shipper::new(&lua).unwrap();
-        shipper.set_store_dir(&store.display().to_string());
-        let pcall = "local function handler(e) return { e, debug.traceback('', 2) } end
-            return function(f, ...) return xpcall(f, handler, ...) end";
-        let pcall = lua.load(pcall).eval().unwrap();
-        Self { lua, shipper, store: store.to_owned(), keys: HashMap::new(), pcall }
-    }
-
-    fn call(&mut self, payload: &[u8], known: Vec<(TaskId, DepValue)>) -> Outcome {
-        let mut results = HashMap::new();
-        for (task, value) in known {
-            let value = match value {
-                DepValue::Values(bytes) => {
-                    let mut none = |_| Err("nested".to_string());
-                    self.shipper
-                        .decode(&self.lua, &bytes, &mut none)
-                        .unwrap()
-                        .pop_front()
-                        .unwrap_or(Value::Nil)
-                }
-                DepValue::Artefact(hash) => {
-                    let path = self.store.join(hash.to_string()).display().to_string();
-                    Value::String(self.lua.create_string(path).unwrap())
-                }
-                DepValue::Record(outcome) => {
-                    let record = harness::script::results::record(
-                        &self.lua,
-                        Kind::Exec,
-                        &Default::default(),
-                        &outcome,
-                    );
-                    Value::Table(record.unwrap())
-                }
-            };
-            results.insert(task, value);
-        }
-        let mut dep = |task: TaskId| results.get(&task).cloned().ok_or(format!("no result of {task}"));
-        let values = self.shipper.decode(&self.lua, payload, &mut dep).unwrap();
-        let mut returned: MultiValue = self.pcall.call(values).unwrap();
-        let ok = returned.pop_front() == Some(Value::Boolean(true));
-        if ok {
-            let text = match returned.front() {
-                Some(value @ (Value::String(_) | Value::Integer(_) | Value::Number(_))) => {
-                    Some(serde_bytes::ByteBuf::from(value.to_string().unwrap()))
-                }
-                _ => None,
-            };
-            return match self.shipper.encode(&self.lua, returned) {
-                Ok(shipped) => ended(Detail::Call(self.returned(shipped, text))),
-                Err(error) => Outcome::failed(Status::Error, error.to_string()),
-            };
-        }
-        let raised = returned.pop_front().unwrap();
-        let raised = raised.as_table().unwrap();
-        let value: Value = raised.get(1).unwrap();
-        let traceback: String = raised.get(2).unwrap();
-        let message = value.to_string().unwrap();
-        let shipped = self.shipper.encode(&self.lua, MultiValue::from_iter([value])).ok();
-        let value = shipped.map(|shipped| self.returned(shipped, None));
-        let lines: Vec<_> = traceback
-            .lines()
-            .filter(|l| !l.trim().is_empty() && !l.contains("[C]") && !l.contains("[string"))
-            .collect();
-        let detail = CallError { message: message.clone(), traceback: lines.join("\n"), value };
-        Outcome { status: Status::Error, reason: Some(message), ..ended(Detail::CallError(Box::new(detail))) }
-    }
-
-    fn returned(
-        &self,
-        shipped: harness::script::raw::Shipped,
-        text: Option<serde_bytes::ByteBuf>,
-    ) -> CallReturn {
-        let code =
-            |hash: &Hash| (*hash, serde_bytes::ByteBuf::from(self.shipper.bytecode(*hash).unwrap().to_vec()));
-        let returned =
-            CallReturn { values: shipped.bytes, codes: shipped.codes.iter().map(code).collect(), text };
-        let mut again = Shipper::new(&new_state()).unwrap();
-        learn(&mut again, &returned).unwrap();
-        returned
-    }
+fn slot(dir: &Path, store: &Path) -> TaskState {
+    let init = SlotInit {
+        worker: WorkerId(0),
+        slot: SlotId(0),
+        host: "node1".into(),
+        campaign_dir: dir.display().to_string(),
+        store_dir: store.display().to_string(),
+        seed: 7,
+    };
+    let path = SearchPath::of_campaign(dir);
+    TaskState::new(&init, Box::new(move |name| module_source(&path, name))).unwrap()
 }
 
 fn ended(detail: Detail) -> Outcome {
@@ -348,7 +278,7 @@ impl Node {
     fn text(&self, arg: &Arg) -> String {
         match arg {
             Arg::Text(bytes) => String::from_utf8(bytes.clone()).unwrap(),
-            Arg::Artefact(hash) => self.store.join(hash.to_string()).display().to_string(),
+            Arg::Artefact(hash) => self.store.join(hash.object_path()).display().to_string(),
             Arg::Task(task) => panic!("task {task} was not settled"),
         }
     }
@@ -358,7 +288,7 @@ impl Node {
         for input in &command.inputs {
             let path = scratch.path().join(&input.path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::copy(self.store.join(input.hash.to_string()), path).unwrap();
+            std::fs::copy(self.store.join(input.hash.object_path()), path).unwrap();
         }
         scratch
     }
@@ -366,7 +296,9 @@ impl Node {
     fn keep(&self, file: &Path) -> Option<Hash> {
         let content = std::fs::read(file).ok()?;
         let hash = Hash::of(&content);
-        std::fs::copy(file, self.store.join(hash.to_string())).unwrap();
+        let object = self.store.join(hash.object_path());
+        std::fs::create_dir_all(object.parent().unwrap()).unwrap();
+        std::fs::copy(file, object).unwrap();
         Some(hash)
     }
 

@@ -86,7 +86,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
             Ok(values) if stack.reserve(values.saturating_add(16)) => {}
             _ => return Err(self.corrupt("more values than fit on the stack")),
         }
-        stack.push_table_raises(self.manifest.references as c_int, 0);
+        stack.push_table_raises(self.manifest.references.min(c_int::MAX as usize) as c_int, 0);
         for _ in 0..self.manifest.values {
             self.graph(stack)?;
         }
@@ -347,7 +347,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
             return Err(self.corrupt("an artefact that is not in its list"));
         };
         self.work.path.clear();
-        let _ = write!(self.work.path, "{}/{hash}", self.known.store_dir);
+        let _ = write!(self.work.path, "{}/{}", self.known.store_dir, hash.object_path());
         stack.push_bytes_raises(self.work.path.as_bytes());
         Ok(())
     }

@@ -8,122 +8,26 @@
 
 use std::ffi::c_int;
 
-use rustc_hash::{FxHashMap, FxHashSet};
-
 use super::format::{self as tag, put_bytes, put_uint, zigzag};
+use super::frames::{Buffers, Frame, FunctionFrame, Root, Stage, TableFrame};
 use super::known::{Known, Name};
 use super::path;
 use super::stack::{Kind, REGISTRY, Stack};
 use super::standard::NAMES;
-use crate::model::{Hash, TaskId};
 
 /// Tables and closures nested deeper than this are refused.
 pub const MAX_DEPTH: usize = 10_000;
 /// Leading floats of a table travel packed from this many on.
 const MIN_PACKED: i64 = 8;
-/// A future may be the result of another, this many times.
-const MAX_FUTURE_HOPS: usize = 16;
-/// Buffers above this many entries are given back after a message.
-const KEPT_ENTRIES: usize = 1 << 14;
 
 /// Encoding failed; why is in `Encoder::failure`.
 #[derive(Debug)]
 pub struct Failed;
 
-/// Where a walk began.
-#[derive(Clone, Copy, Debug)]
-pub enum Root {
-    /// One of the values, from 1.
-    Value(usize),
-    /// A global that a function reads: numbers of its code and of the name.
-    Global { code: u32, name: u32 },
-}
-
-/// A table or function that is being written; it lies on the Lua stack at `at`.
-#[derive(Clone, Copy)]
-pub enum Frame {
-    Table(TableFrame),
-    Function(FunctionFrame),
-}
-
-#[derive(Clone, Copy)]
-pub struct TableFrame {
-    pub at: c_int,
-    /// Next element of the array part.
-    pub next: i64,
-    /// Elements 1..=length are the array part.
-    length: i64,
-    meta: bool,
-    pub stage: Stage,
-}
-
-/// What of a table is being written. From `Pairs` on, its current key lies above it.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Stage {
-    Array,
-    /// A value, or between pairs.
-    Pairs,
-    /// A key that is a table or function; its value lies above the key.
-    Key,
-    Meta,
-}
-
-#[derive(Clone, Copy)]
-pub struct FunctionFrame {
-    pub at: c_int,
-    pub code: u32,
-    /// Next upvalue, from 1.
-    pub next: c_int,
-}
-
-/// Buffers kept from message to message.
-#[derive(Default)]
-pub struct Buffers {
-    pub body: Vec<u8>,
-    pub codes: Vec<Hash>,
-    pub deps: Vec<TaskId>,
-    pub artefacts: Vec<Hash>,
-    pub references: u32,
-    frames: Vec<Frame>,
-    /// Address -> number of what was written.
-    seen: FxHashMap<usize, u32>,
-    /// Identity of an upvalue's variable -> number.
-    cells: FxHashMap<usize, u32>,
-    /// Address and number of each table of globals met.
-    environments: Vec<(usize, u32)>,
-    /// Code whose globals are still to be written, and the environment it reads them from.
-    pending: Vec<(u32, usize)>,
-    /// What was ever in `pending`.
-    queued: FxHashSet<(u32, usize)>,
-    /// Environment and name of globals that were written or skipped.
-    captured: FxHashSet<(usize, u32)>,
-}
-
-impl Buffers {
-    fn clear(&mut self) {
-        if self.seen.capacity() > KEPT_ENTRIES || self.body.capacity() > 64 * KEPT_ENTRIES {
-            *self = Self::default();
-            return;
-        }
-        self.body.clear();
-        self.codes.clear();
-        self.deps.clear();
-        self.artefacts.clear();
-        self.references = 0;
-        self.frames.clear();
-        self.seen.clear();
-        self.cells.clear();
-        self.environments.clear();
-        self.pending.clear();
-        self.queued.clear();
-        self.captured.clear();
-    }
-}
-
 /// One message in the making.
 pub struct Encoder<'s> {
-    known: &'s mut Known,
-    out: &'s mut Buffers,
+    pub(super) known: &'s mut Known,
+    pub(super) out: &'s mut Buffers,
     /// What the values are called in error messages.
     label: &'static str,
     root: Root,
@@ -211,7 +115,7 @@ impl<'s> Encoder<'s> {
     }
 
     /// Writes the value at the top: a leaf is written and popped, of others a frame is begun.
-    fn value(&mut self, stack: Stack) -> Result<(), Failed> {
+    pub(super) fn value(&mut self, stack: Stack) -> Result<(), Failed> {
         let at = stack.top();
         match stack.kind(at) {
             Kind::Table => return self.table(stack, at),
@@ -351,26 +255,30 @@ impl<'s> Encoder<'s> {
 
     /// Writes the number of leading floats that travel packed, and these.
     fn packed_floats(&mut self, stack: Stack, at: c_int, length: i64) -> i64 {
-        let is_float = |i| {
-            stack.raw_get_i(at, i);
-            let yes = stack.kind(-1) == Kind::Float;
-            stack.set_top(-2);
-            yes
-        };
+        let body = &mut self.out.body;
+        let start = body.len();
         let mut count = 0;
-        while count < length && is_float(count + 1) {
-            count += 1;
+        while count < length {
+            stack.raw_get_i(at, count + 1);
+            let is_float = stack.kind(-1) == Kind::Float;
+            if is_float {
+                body.extend_from_slice(&stack.float(-1).to_le_bytes());
+                count += 1;
+            }
+            stack.set_top(-2);
+            if !is_float {
+                break;
+            }
         }
         if count < MIN_PACKED {
             count = 0;
+            body.truncate(start);
         }
-        put_uint(&mut self.out.body, count as u64);
-        self.out.body.reserve(8 * count as usize);
-        for i in 1..=count {
-            stack.raw_get_i(at, i);
-            self.out.body.extend_from_slice(&stack.float(-1).to_le_bytes());
-            stack.set_top(-2);
-        }
+        // How many there are is known only now: the count goes in front.
+        let end = body.len();
+        put_uint(body, count as u64);
+        let digits = body.len() - end;
+        body[start..].rotate_right(digits);
         count
     }
 
@@ -514,94 +422,11 @@ impl<'s> Encoder<'s> {
         }
     }
 
-    /// Writes a future: its value if there is one, else a dependency. Pops it.
-    fn future(&mut self, stack: Stack, at: c_int) -> Result<(), Failed> {
-        let fields = self.known.fields;
-        let field = |known: &Known, table: c_int, name| {
-            known.push_name(stack, name);
-            stack.raw_get(table);
-        };
-        for _hop in 0..MAX_FUTURE_HOPS {
-            field(self.known, at, fields.done);
-            field(self.known, at, fields.ok);
-            let (done, ok) = (stack.boolean(at + 1), stack.boolean(at + 2));
-            stack.set_top(at);
-            if !done {
-                return self.pending_future(stack, at);
-            }
-            if !ok {
-                return Err(self.fail(stack, "failed task's future"));
-            }
-            field(self.known, at, fields.value);
-            if self.is_build(stack, at + 1) {
-                return self.artefact(stack, at);
-            }
-            stack.replace(at);
-            let is_future = stack.kind(at) == Kind::Table && stack.push_metatable(at) && {
-                let metatable = stack.pointer(-1);
-                stack.set_top(at);
-                metatable == self.known.future_meta
-            };
-            if !is_future {
-                return self.value(stack);
-            }
-        }
-        Err(self.fail(stack, "future of futures without end"))
-    }
-
-    fn pending_future(&mut self, stack: Stack, at: c_int) -> Result<(), Failed> {
-        self.known.push_name(stack, self.known.fields.id);
-        stack.raw_get(at);
-        if stack.kind(-1) != Kind::Integer {
-            return Err(self.fail(stack, "future that is no task's and has no value yet: await it first"));
-        }
-        let task = TaskId(stack.integer(-1) as u64);
-        let dep = position_or_push(&mut self.out.deps, task);
-        self.out.body.push(tag::FUTURE);
-        put_uint(&mut self.out.body, dep as u64);
-        stack.set_top(at - 1);
-        Ok(())
-    }
-
-    /// Is the value at `at` the record of a `compile`?
-    fn is_build(&self, stack: Stack, at: c_int) -> bool {
-        if stack.kind(at) != Kind::Table {
-            return false;
-        }
-        self.known.push_name(stack, self.known.fields.kind);
-        stack.raw_get(at);
-        let is_build = stack.kind(-1) == Kind::String && stack.bytes(-1) == b"compile";
-        stack.set_top(at);
-        is_build
-    }
-
-    /// Writes the artefact of the record above the future at `at`.
-    fn artefact(&mut self, stack: Stack, at: c_int) -> Result<(), Failed> {
-        self.known.push_name(stack, self.known.fields.artefact);
-        stack.raw_get(at + 1);
-        let text = if stack.kind(-1) == Kind::String { stack.bytes(-1) } else { &[] };
-        let Some(hash) = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) else {
-            return Err(self.fail(stack, "failed task's future"));
-        };
-        let artefact = position_or_push(&mut self.out.artefacts, hash);
-        self.out.body.push(tag::ARTEFACT);
-        put_uint(&mut self.out.body, artefact as u64);
-        stack.set_top(at - 1);
-        Ok(())
-    }
-
     #[cold]
-    fn fail(&mut self, stack: Stack, what: &str) -> Failed {
+    pub(super) fn fail(&mut self, stack: Stack, what: &str) -> Failed {
         // The path may need a slot or two; a full stack gives a message without one.
         let frames: &[Frame] = if stack.reserve(4) { &self.out.frames } else { &[] };
         self.failure = Some(path::explain(stack, self.known, self.label, self.root, frames, what));
         Failed
     }
-}
-
-fn position_or_push<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
-    list.iter().position(|known| *known == item).unwrap_or_else(|| {
-        list.push(item);
-        list.len() - 1
-    })
 }

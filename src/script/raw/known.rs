@@ -49,7 +49,7 @@ pub struct Code {
 #[derive(Clone, Copy, Default)]
 pub struct Fields {
     pub id: u32,
-    pub done: u32,
+    pub ended: u32,
     pub ok: u32,
     pub value: u32,
     pub kind: u32,
@@ -169,7 +169,7 @@ impl Known {
         }
         self.fields = Fields {
             id: self.add_name(stack, |_| b"id"),
-            done: self.add_name(stack, |_| b"ended"),
+            ended: self.add_name(stack, |_| b"ended"),
             ok: self.add_name(stack, |_| b"ok"),
             value: self.add_name(stack, |_| b"value"),
             kind: self.add_name(stack, |_| b"kind"),
@@ -186,7 +186,10 @@ impl Known {
         stack.raw_get_i(REGISTRY, self.kept.standard.into());
         for (number, name) in (0u32..).zip(NAMES) {
             if walk(stack, globals, name.as_bytes()) {
-                self.by_address.entry(stack.pointer(-1)).or_insert(Name::Standard(number));
+                if self.by_address.insert(stack.pointer(-1), Name::Standard(number)).is_none() {
+                    stack.push_copy(-1);
+                    stack.keep_raises(); // also after it is replaced: its address is remembered
+                }
                 stack.raw_set_i_raises(globals + 1, i64::from(number) + 1);
             }
         }

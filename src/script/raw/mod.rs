@@ -4,17 +4,19 @@
 //! the globals they read; the graph keeps cycles, sharing (variables too) and the difference between integer
 //! and float. Standard values and modules go by name. `_ENV` never travels: on the other side a message gets
 //! a table of globals of its own, through which the globals of that side are seen, so what a task writes to
-//! globals is gone when it ends. Not seen: globals looked up under a computed name, changes to the standard
-//! tables, weak references that die on the way.
+//! globals is gone when it ends. Not seen: globals under a computed name (`_G[name]`, `pairs(_G)`, `load`ed
+//! text) and what was added to the standard tables.
 //!
 //! | file | |
 //! |---|---|
 //! | `format` | the bytes, and the manifest that can be read without Lua |
-//! | `encode`, `decode` | the two walks |
+//! | `encode`, `frames`, `future` | from values to bytes |
+//! | `decode` | and back |
+//! | `call` | a shipped function called, from message to message |
 //! | `known` | what goes by name or number |
 //! | `luac` | reads bytecode: globals read, factory of closures |
 //! | `path` | where something lies, for errors |
-//! | `stack` | the raw Lua stack; the only file with `unsafe` calls into Lua |
+//! | `stack` | the raw Lua stack |
 //!
 //! Lua raises errors by long jumps, which skip destructors. So everything that may raise runs inside
 //! `stack::protected`, and what it owns belongs to the `Shipper`, outside of the jump. A crafted chunk can
@@ -22,9 +24,12 @@
 
 #![allow(unsafe_code)]
 
+mod call;
 mod decode;
 mod encode;
 mod format;
+mod frames;
+mod future;
 mod known;
 mod luac;
 mod path;
@@ -39,13 +44,22 @@ use mlua::ffi::lua_State;
 use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::model::{Hash, TaskId};
+pub use call::{Around, Called};
 use decode::Decoder;
 use encode::Encoder;
 pub use format::Manifest;
 use format::{Reader, Truncated};
 use known::Known;
 use stack::{Stack, protected};
-pub use submit::{learn, new_state, submit_functions};
+pub use submit::{learn, submit_functions};
+
+/// A state with all of Lua's libraries, C modules included. mlua's `catch_rust_panics` stays on: turning it
+/// off puts mlua's own `pcall` in the place of Lua's, and coroutines cannot yield through that one.
+pub fn new_state() -> Lua {
+    // SAFETY: this allows C modules and bytecode. The user's C code is the user's; `load` is to be replaced by
+    // one for text only, and the shipper knows where its bytecode comes from.
+    unsafe { Lua::unsafe_new() }
+}
 
 /// Why values could not be shipped.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -109,7 +123,7 @@ pub struct Shipped {
 /// coroutine of it). Decoding may `require` a module, and so run code: keep no other borrow meanwhile.
 pub struct Shipper {
     known: Known,
-    encoder: encode::Buffers,
+    encoder: frames::Buffers,
     decoder: decode::Buffers,
     label: &'static str,
 }
@@ -120,7 +134,7 @@ impl Shipper {
     pub fn new(lua: &Lua) -> mlua::Result<Self> {
         let mut shipper = Self {
             known: Known::new(),
-            encoder: encode::Buffers::default(),
+            encoder: frames::Buffers::default(),
             decoder: decode::Buffers::default(),
             label: "arg",
         };
@@ -133,7 +147,7 @@ impl Shipper {
         self.with_known(lua, |stack, known| known.read_standard(stack))
     }
 
-    /// Tables with this metatable are futures: `id, ended, ok, value`.
+    /// Tables with this metatable are futures, with fields `id, ended, ok, value`.
     pub fn set_future_metatable(&mut self, lua: &Lua, metatable: &Table) -> mlua::Result<()> {
         lua.set_named_registry_value("harness.future", metatable)?; // kept alive: its address is remembered
         self.known.future_meta = metatable.to_pointer() as usize;
@@ -288,6 +302,9 @@ impl Shipper {
         let mut reader = Reader::new(bytes);
         let manifest = Manifest::read(&mut reader)
             .map_err(|Truncated(what)| ShipError::Corrupt { at: reader.at, what })?;
+        if let (0, Some(task)) = (deps, manifest.deps.first()) {
+            return Err(ShipError::Dependency(format!("the result of task {task} did not come")));
+        }
         let mut decoder = Decoder::new(&mut self.known, &mut self.decoder, &manifest, reader)?;
         // SAFETY: the caller's promise; room is asked for before anything is pushed.
         let stack = unsafe { Stack::new(state) };

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::encode::{Frame, FunctionFrame, Root, Stage, TableFrame};
+use super::frames::{Frame, FunctionFrame, Root, Stage, TableFrame};
 use super::known::Known;
 use super::stack::{Kind, Stack};
 

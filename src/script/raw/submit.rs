@@ -13,12 +13,6 @@ use crate::model::{CallReturn, Outcome, PoolId, Status};
 use crate::root::port::Wait;
 use crate::script::bridge::{Bridge, Next};
 
-/// A state with all of Lua's libraries.
-pub fn new_state() -> Lua {
-    // SAFETY: a campaign is trusted as far as its user is: it may load C modules and look through `debug`.
-    unsafe { Lua::unsafe_new() }
-}
-
 /// `submit_call(pool or false, fn, ...)` -> id, does it wait for others (they lie in the bridge)? or nil, why not;
 /// `take(wait)` -> nil | false | id | id, true, values...
 ///

@@ -1,6 +1,6 @@
 //! Every shape of value from one state to another, every refusal with its text, and damaged messages.
 
-use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Value};
+use mlua::{Function, Lua, MultiValue, Value};
 
 use super::*;
 
@@ -15,8 +15,7 @@ struct Ends {
 const MODULE: &str = "package.preload.mymod = function() return { twice = function(x) return 2 * x end } end";
 
 fn state() -> (Lua, Shipper) {
-    // SAFETY: the tests load no C modules and no bytecode of their own.
-    let lua = unsafe { Lua::unsafe_new_with(StdLib::ALL, LuaOptions::new().catch_rust_panics(false)) };
+    let lua = new_state();
     lua.load(MODULE).exec().unwrap();
     let shipper = Shipper::new(&lua).unwrap();
     (lua, shipper)
@@ -339,7 +338,7 @@ fn futures_are_dependencies_or_their_values() {
     let check = "local waits, list, value, path = ...
         return waits() == 107 and list[1] == 107 and list[2] == 108 and value[2] == 2 and path";
     let path: String = ends.there.load(check).call(values).unwrap();
-    assert_eq!(path, format!("/store/{hash}"));
+    assert_eq!(path, format!("/store/{}", hash.object_path()));
 
     assert_eq!(
         ends.refusal("return { future { id = 1, ended = true, ok = false } }"),
