@@ -55,7 +55,7 @@ end
 function M.traceback(thread)
   local lines = {}
   for line in debug.traceback(thread):gmatch("[^\n]+") do
-    local ours = line:find("^%s*%[harness%]/") or line:find("^%s*%[C%]: ") or line == "stack traceback:"
+    local ours = line:find("^%s*%[harness%]/") or line:find("^%s*%[C%]: ") or line:find("^%s*%(%.%.%.tail") or line == "stack traceback:"
     if not ours then lines[#lines + 1] = line end
   end
   return #lines > 0 and "stack traceback:\n" .. table.concat(lines, "\n") or ""

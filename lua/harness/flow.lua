@@ -8,8 +8,8 @@ local failure = lib.failure
 
 local resume, yield, create = coroutine.resume, coroutine.yield, coroutine.create
 local status, close, running, isyieldable = coroutine.status, coroutine.close, coroutine.running, coroutine.isyieldable
-local setmetatable, getmetatable, error, type, pack, unpack = setmetatable, getmetatable, error, type, table.pack, table.unpack
-local pcall, xpcall = pcall, xpcall
+local setmetatable, getmetatable, error, type, select = setmetatable, getmetatable, error, type, select
+local pack, unpack, pcall, xpcall = table.pack, table.unpack, pcall, xpcall
 local take, result, now = host.take, host.result, host.now
 
 local M = {}
@@ -71,11 +71,12 @@ function M.future(id, kind, deps, is_quiet)
   return f
 end
 
---- A future that has ended already, with a record.
-function M.ended(kind, record)
-  setmetatable(record, failure.Record)
-  local f = setmetatable({ ended = true, ok = record.ok, value = record, waiter = false, rest = false }, Future)
+--- A future of a task that did not run: it has ended, with a record (a call: with an error).
+function M.ended(kind, value)
+  setmetatable(value, kind == "call" and failure.Error or failure.Record)
+  local f = setmetatable({ ended = true, ok = false, value = value, waiter = false, rest = false }, Future)
   f.kind = kind
+  if kind == "call" then unseen[f] = true end
   return f
 end
 
@@ -99,7 +100,7 @@ local function deliver_result(f)
   finish(f, value.ok or false, value)
 end
 
-local function deliver(id, ok, ...)
+local function deliver(id, ok, value, ...)
   if not id then return id end
   local f = by_id[id]
   if f then
@@ -109,7 +110,9 @@ local function deliver(id, ok, ...)
     quiet[id] = nil
   end
   if ok then
-    finish(f, true, ...)
+    f.ended, f.ok, f.value = true, true, value
+    if select("#", ...) > 0 then f.rest = pack(...) end
+    wake(f)
   else
     deliver_result(f)
   end
@@ -136,6 +139,13 @@ end
 
 -- Waits for the next thing to happen; false if nothing ever will.
 local function idle()
+  if #timers == 0 then
+    repeat
+      local got = pump(true)
+      if not got then return got ~= nil end
+    until head <= tail or next(by_id) == nil -- an end that woke nobody is nothing that happened
+    return true
+  end
   local first
   for _, timer in ipairs(timers) do
     if not first or timer.at < first then first = timer.at end
@@ -327,109 +337,6 @@ local function condition()
   return setmetatable({ ended = false, ok = true, value = false, waiter = false, rest = false, kind = "condition" }, Future)
 end
 
-local function expect_futures(who, list)
-  if type(list) ~= "table" or getmetatable(list) == Future then
-    failure.raise(("%s: expected a list of futures, got a %s"):format(who, type(list) == "table" and "future" or type(list)))
-  end
-  for i = 1, #list do
-    if getmetatable(list[i]) ~= Future then
-      failure.raise(("%s: expected a list of futures, got a %s at [%d]"):format(who, type(list[i]), i))
-    end
-  end
-end
-
---- Waits for some or all of a list; gives those that are done and those that are not, in the list's order.
-function M.wait(list, options)
-  expect_futures("wait", list)
-  options = lib.options.check("wait", options or {})
-  local count, timeout = options.count or "all", options.timeout
-  local want = count == "all" and #list or math.min(count, #list)
-  local have, enough = 0, condition()
-  local function one()
-    have = have + 1
-    if have == want and not enough.ended then finish(enough, true) end
-  end
-  for i = 1, #list do when_done(list[i], one) end
-  if want == 0 and not enough.ended then finish(enough, true) end
-  if not enough.ended then
-    local timer = timeout and after(timeout, function() if not enough.ended then finish(enough, true) end end)
-    if timer and not isyieldable() then
-      while not enough.ended and pump(timer.at) do end
-      enough.ended = true
-    end
-    await_slow(enough)
-    if timer then drop_timer(timer) end
-  end
-  local done, pending = {}, {}
-  for i = 1, #list do
-    local f = list[i]
-    if f.ended then done[#done + 1] = f else pending[#pending + 1] = f end
-  end
-  return done, pending
-end
-
---- Iterates over futures as they end: future, result, error. Futures appended meanwhile are included.
-function M.as_completed(list)
-  expect_futures("as_completed", list)
-  local arrived, first, last = {}, 1, 0
-  local seen, bell = 0, nil
-  local function one(f)
-    last = last + 1
-    arrived[last] = f
-    if bell then
-      local b = bell
-      bell = nil
-      finish(b, true)
-    end
-  end
-  return function()
-    while seen < #list do
-      seen = seen + 1
-      if getmetatable(list[seen]) ~= Future then expect_futures("as_completed", list) end
-      when_done(list[seen], one)
-    end
-    if first > last then
-      if first > seen then return nil end
-      bell = condition()
-      await_slow(bell)
-    end
-    local f = arrived[first]
-    arrived[first] = nil
-    first = first + 1
-    if f.ok or (f.kind ~= "call" and f.kind ~= "flow") then return f, f.value end
-    unseen[f] = nil
-    return f, nil, f.value
-  end
-end
-
---- Waits at most `timeout` seconds (for ever without); is it done?
-function Future:wait(timeout)
-  if timeout == nil then
-    if not self.ended then M.wait { self } end
-  else
-    M.wait({ self }, { timeout = timeout })
-  end
-  return self.ended
-end
-
---- Is it done? Looks at what has ended meanwhile, but lets no other flow run.
-function Future:done()
-  if not self.ended and not ending then pump(now()) end
-  return self.ended
-end
-
---- "pending", or how it ended in one word.
-function Future:status()
-  self:done()
-  if not self.ended then return "pending" end
-  if self.kind == "call" or self.kind == "flow" then
-    if self.ok then return "ok" end
-    unseen[self] = nil
-    return type(self.value) == "table" and self.value.kind or "error"
-  end
-  return self.value.status
-end
-
 --- Ends a task or a flow that is not done.
 function Future:cancel()
   if self.ended then return end
@@ -442,21 +349,18 @@ function Future:cancel()
   finish(self, false, e)
 end
 
---- Runs `fn(future)` in a flow of its own once the future is done.
-function Future:on_done(fn)
-  if not callable(fn) then failure.raise("on_done: expected a function, got a " .. type(fn)) end
-  when_done(self, function(f) start(fn, f) end)
-  return self
+--- Looks at what has ended meanwhile, without waiting.
+function M.poll()
+  if not ending then pump(now()) end
 end
 
-function Future.__tostring(f)
-  local what = f.kind == "flow" and "flow" or ("%s task %s"):format(f.kind, f.id or "(not run)")
-  local state = "pending"
-  if f.ended then
-    if f.ok then state = "ok" else state = type(f.value) == "table" and (f.value.status or f.value.kind) or "error" end
-  end
-  return ("future of %s (%s)"):format(what, state)
+--- Somebody asked how this ended: no need to report it.
+function M.asked(f)
+  unseen[f] = nil
 end
+
+-- For futures.lua.
+M.when_done, M.condition, M.finish, M.pump, M.after, M.drop_timer = when_done, condition, finish, pump, after, drop_timer
 
 local function in_order()
   local list = {}
@@ -493,7 +397,9 @@ local function run_until(finished)
 end
 
 local function close_all()
-  for _, flow in ipairs(in_order()) do
+  local list = in_order()
+  for i = #list, 1, -1 do -- what was started last ends first
+    local flow = list[i]
     flows[flow] = nil
     local ok, e = close(flow.co)
     if not ok then host.stderr("harness: error in a <close> variable: " .. failure.describe(e)) end
@@ -535,7 +441,7 @@ function M.main(fn, ...)
   local texts = { problem }
   local forgotten = {}
   for f in pairs(unseen) do forgotten[#forgotten + 1] = f end
-  table.sort(forgotten, function(a, b) return (a.order or a.id) < (b.order or b.id) end)
+  table.sort(forgotten, function(a, b) return (a.order or a.id or 0) < (b.order or b.id or 0) end)
   for _, f in ipairs(forgotten) do
     if f.kind == "flow" then
       texts[#texts + 1] = "in a flow that nobody awaited: " .. report(f)

@@ -92,9 +92,11 @@ local function inside(path, value, expected)
   return nil, { path = path, value = value, expected = expected }
 end
 
-local function join(key, problem)
-  if type(problem) == "table" then return key .. problem.path, problem.value, problem.expected end
-  return key, nil, problem
+-- The problem of the item at `step`, as one of the whole.
+local function below(step, item, problem)
+  if type(problem) ~= "table" then return inside(step, item, problem) end
+  problem.path = step .. problem.path
+  return nil, problem
 end
 
 local function list(of, what)
@@ -108,11 +110,7 @@ local function list(of, what)
     end
     for i = 1, n do
       local good, problem = of(value[i])
-      if good == nil then
-        local path, bad, expected = join(("[%d]"):format(i), problem)
-        if bad == nil then bad = value[i] end
-        return inside(path, bad, expected)
-      end
+      if good == nil then return below(("[%d]"):format(i), value[i], problem) end
       result[i] = good
     end
     return result
@@ -126,11 +124,7 @@ local function map(of, what)
     for key, item in pairs(value) do
       if type(key) ~= "string" then return inside(("[%s]"):format(shown(key)), item, "a name as its key") end
       local good, problem = of(item)
-      if good == nil then
-        local path, bad, expected = join("." .. key, problem)
-        if bad == nil then bad = item end
-        return inside(path, bad, expected)
-      end
+      if good == nil then return below("." .. key, item, problem) end
       result[key] = good
     end
     return result
@@ -160,11 +154,7 @@ local function plain(value, depth)
       end
       local step = type(key) == "string" and "." .. key or ("[%d]"):format(key)
       local good, problem = plain(item, (depth or 0) + 1)
-      if good == nil then
-        local path, bad, expected = join(step, problem)
-        if bad == nil then bad = item end
-        return inside(path, bad, expected)
-      end
+      if good == nil then return below(step, item, problem) end
       result[key] = good
     end
     return result
@@ -223,8 +213,11 @@ local better = one_of("less", "more")
 local check_table
 
 local function metric(value)
-  if type(value) == "string" then value = { value } end
-  if type(value) ~= "table" then return nil, "a Lua pattern or { pattern, unit =, better = }" end
+  if type(value) == "string" then
+    local good, problem = pattern(1)(value)
+    return good and { good }, problem
+  end
+  if type(value) ~= "table" or value[1] == nil then return nil, "a Lua pattern or { pattern, unit =, better = }" end
   return check_table("metric", value)
 end
 
@@ -334,10 +327,7 @@ function check_table(kind, given)
     end
     local good, problem = of(given[key])
     if good == nil then
-      local step = type(key) == "string" and "." .. key or ("[%s]"):format(key)
-      if type(problem) ~= "table" then problem = { path = "", value = given[key], expected = problem } end
-      problem.path = step .. problem.path
-      return nil, problem
+      return below(type(key) == "string" and "." .. key or ("[%s]"):format(key), given[key], problem)
     end
     result[key] = good
   end

@@ -15,10 +15,6 @@ local function refresh()
   lib.newest_pool = #open > 0 and open[#open].id or false
 end
 
-function M.newest()
-  return lib.newest_pool
-end
-
 --- Starts workers and waits until they are ready.
 function M.spawn(given)
   local o = options.check("spawn", given or {})

@@ -312,7 +312,7 @@ function M.submit_task(kind, o, pool, deferred)
   elseif refs.problem then
     f = flow.ended(kind, host.record(kind, "setup_failed", refs.problem, label))
   else
-    local id = host.submit(kind, common(kind, o), spec, refs, pool or lib.pools.newest(), deferred or false)
+    local id = host.submit(kind, common(kind, o), spec, refs, pool or lib.newest_pool, deferred or false)
     f = future(id, kind, refs.deps, deferred)
     f.label = label
   end
@@ -322,28 +322,76 @@ function M.submit_task(kind, o, pool, deferred)
   return f
 end
 
-local function queued(id, first, ...)
-  if not id then failure.raise("submit: " .. first) end
-  if first then return future(id, nil, { first, ... }) end
-  return future(id)
+-- The first failed future that a call would carry, where the encoder looks: in tables and upvalues.
+local function failed_among(value, seen)
+  if seen[value] then return nil end
+  if type(value) == "table" then
+    seen[value] = true
+    if getmetatable(value) == flow.Future then
+      if value.ended and not value.ok then return value end
+      return value.ended and failed_among(value.value, seen) or nil
+    end
+    for key, item in next, value do
+      local culprit = failed_among(key, seen) or failed_among(item, seen)
+      if culprit then return culprit end
+    end
+  elseif type(value) == "function" then
+    seen[value] = true
+    for i = 1, 255 do
+      local name, item = debug.getupvalue(value, i)
+      if not name then break end
+      local culprit = name ~= "_ENV" and failed_among(item, seen)
+      if culprit then return culprit end
+    end
+  end
+end
+
+local send
+
+-- The encoder refused: because of a failed future the call is skipped (or gets its record), else it is an
+-- error of the author.
+local function refused(why, o, pool, ...)
+  local culprit = why:find("failed task's future", 1, true) and failed_among({ ... }, {})
+  if not culprit or o and o.accept_failed and culprit.kind == "compile" then failure.raise("submit: " .. why) end
+  if o and o.accept_failed then
+    culprit.ok = true
+    local sent, f = pcall(send, o, pool, ...)
+    culprit.ok = false
+    if not sent then error(f, 0) end
+    return f
+  end
+  local message = "what it depends on ended " .. culprit:status()
+  return flow.ended("call", { kind = "skipped", message = message, cause = culprit.value })
+end
+
+local function sent(id, more, o, pool, ...)
+  if not id then return refused(more, o, pool, ...) end
+  return future(id, nil, more and host.dependencies())
+end
+
+function send(o, pool, ...)
+  if o then host.prepare(o) end
+  local id, more = submit_call(pool or lib.newest_pool, ...)
+  return sent(id, more, o, pool, ...)
 end
 
 --- Sends a task, or a call of a function with these arguments; gives its future.
 function M.submit(what, ...)
-  if type(what) == "function" then return queued(submit_call(false, lib.newest_pool, what, ...)) end
-  return M.submit_to(nil, what, ...)
+  if type(what) ~= "function" then return M.submit_to(false, what, ...) end
+  local id, more = submit_call(lib.newest_pool, what, ...)
+  if id and not more then return future(id) end -- every other way is rare
+  return sent(id, more, nil, false, what, ...)
 end
 
 function M.submit_to(pool, what, ...)
-  if type(what) == "function" then return queued(submit_call(false, pool or lib.newest_pool, what, ...)) end
+  if type(what) == "function" then return send(nil, pool, what, ...) end
   if getmetatable(what) ~= Task then
     local hint = type(what) == "table" and getmetatable(what) == nil and " (submit(exec{...}), submit(measure{...}), ...)" or ""
     failure.raise(("submit: expected a function or a task, got a %s%s"):format(type(what), hint))
   end
   if select("#", ...) > 0 then failure.raise("submit: a task takes no further arguments; only a function does") end
   if what.kind ~= "call" then return M.submit_task(what.kind, what.options, pool) end
-  host.prepare(common("call", what.options))
-  return queued(submit_call(true, pool or lib.newest_pool, unpack(what.values, 1, what.n)))
+  return send(common("call", what.options), pool, unpack(what.values, 1, what.n))
 end
 
 --- Calls `fn` for every item of a list or an iterator; gives the list of results.
@@ -374,7 +422,7 @@ function M.map(fn, items, given)
   end
   for _ = 1, in_flight do more() end
   local done = 0
-  for f, value, e in flow.as_completed(pending) do
+  for f, value, e in lib.futures.as_completed(pending) do
     if not f.ok then
       for _, other in ipairs(pending) do other:cancel() end
       error(e, 0)

@@ -8,6 +8,7 @@ mod driver;
 mod guard;
 mod hearing;
 mod pools;
+mod order;
 pub mod port;
 pub mod progress;
 mod recipe;

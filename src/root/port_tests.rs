@@ -2,7 +2,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{CallReturn, CommandSpec, CompileResult, RunResult};
+use crate::model::{CallReturn, CommandSpec, CompileResult, CompileSpec, ExecSpec, MeasureSpec, RunResult};
 
 struct Bench {
     port: Port,

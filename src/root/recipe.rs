@@ -28,7 +28,9 @@ pub(super) fn key(order: &Order, ordinal: u32, recipe_of: impl Fn(TaskId) -> Has
 
 fn job(job: &Job, recipe_of: impl Fn(TaskId) -> Hash + Copy) -> Value {
     match job {
-        Job::Call(call) => Value::String(Hash::of(&call.payload).to_string()),
+        Job::Call(call) => {
+            Value::String(call.identity.unwrap_or_else(|| Hash::of(&call.payload)).to_string())
+        }
         Job::Exec(spec) => {
             let mut spec = spec.clone();
             anonymise(&mut spec.command, recipe_of);

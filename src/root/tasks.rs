@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, CallTask, CommandSpec, Hash, Outcome, PoolId, Run, TaskId, ToWorker, Work, WorkerId,
+    Arg, Attempt, CallTask, CommandSpec, DepValue, Hash, Outcome, PoolId, Run, TaskId, ToWorker, Work, WorkerId,
 };
 
 /// A task that has not ended.
@@ -169,14 +169,13 @@ impl Live {
             built.chain(command.inputs.iter().map(|input| input.hash)).collect::<Vec<_>>()
         };
         match &self.submission.job {
-            Job::Call(call) => call
-                .known
-                .iter()
-                .filter_map(|(_, value)| match value {
-                    crate::model::DepValue::Artefact(hash) => Some(*hash),
+            Job::Call(call) => {
+                let known = call.known.iter().filter_map(|(_, value)| match value {
+                    DepValue::Artefact(hash) => Some(*hash),
                     _ => None,
-                })
-                .collect(),
+                });
+                call.artefacts.iter().copied().chain(known).collect()
+            }
             Job::Exec(spec) => of_command(&spec.command),
             Job::Compile(spec) => of_command(&spec.command),
             Job::Measure(spec) => of_command(&spec.command),

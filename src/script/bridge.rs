@@ -25,6 +25,8 @@ pub struct Bridge {
     pub options: Cell<Option<TaskOptions>>,
     /// The end taken last.
     pub outcome: RefCell<Option<Arc<Outcome>>>,
+    /// What the call submitted last waits for.
+    pub deps: RefCell<Vec<TaskId>>,
     /// Why the last submit of a call failed.
     pub problem: RefCell<String>,
     /// Bytecode the driver has.
@@ -50,21 +52,23 @@ impl Bridge {
             began: Instant::now(),
             options: Cell::new(None),
             outcome: RefCell::new(None),
+            deps: RefCell::default(),
             problem: RefCell::default(),
             issued: RefCell::default(),
         }
     }
 
     /// Sends an encoded call on its way.
-    pub fn submit_call(&self, shipped: Shipped, pool: Option<PoolId>) -> TaskId {
-        let Shipped { bytes, codes, deps, artefacts } = shipped;
+    pub fn submit_call(&self, shipped: Shipped, options: TaskOptions, pool: Option<PoolId>) -> TaskId {
         // The function is the first value, so its code is the first of the manifest.
-        let class = codes.first().map_or(0, |hash| u64::from_le_bytes(first_half(hash)));
-        let job =
-            CallJob { payload: bytes, codes: self.not_issued(&codes), class, artefacts, known: Vec::new() };
+        let class = shipped.codes.first().map_or(0, |hash| u64::from_le_bytes(first_half(hash)));
+        let identity = identity(&shipped);
+        let codes = self.not_issued(&shipped.codes);
+        let Shipped { bytes: payload, deps, artefacts, .. } = shipped;
+        let job = CallJob { payload, identity, codes, class, artefacts, known: Vec::new() };
         self.port.borrow_mut().submit(Order {
             pool,
-            options: self.options.take().unwrap_or_default(),
+            options,
             job: Job::Call(job),
             deps,
             known: Vec::new(),
@@ -113,6 +117,20 @@ impl Bridge {
             None => Wait::Forever,
         }
     }
+}
+
+/// What is called with which values, leaving out the numbers of the tasks it waits for: they differ between
+/// runs. Without such numbers the message itself says it.
+fn identity(shipped: &Shipped) -> Option<Hash> {
+    if shipped.deps.is_empty() {
+        return None;
+    }
+    let mut hasher = blake3::Hasher::new();
+    for hash in shipped.codes.iter().chain(&shipped.artefacts) {
+        hasher.update(&hash.0);
+    }
+    hasher.update(&shipped.bytes[shipped.body..]);
+    Some(Hash::finish(&hasher))
 }
 
 fn first_half(hash: &Hash) -> [u8; 8] {

@@ -54,6 +54,11 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     host.raw_set("prepare", lua.create_function(prepare)?)?;
 
     let shared = bridge.clone();
+    let dependencies =
+        move |_: &Lua, ()| Ok(shared.deps.borrow().iter().map(|task| task.0).collect::<Vec<_>>());
+    host.raw_set("dependencies", lua.create_function(dependencies)?)?;
+
+    let shared = bridge.clone();
     let cancel = move |_: &Lua, task: u64| {
         shared.port.borrow_mut().cancel(TaskId(task));
         Ok(())

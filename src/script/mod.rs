@@ -1,4 +1,4 @@
-//! Lua: the only room that names mlua. [`ScriptState`] runs a campaign at the root.
+//! Lua: the only room that names mlua. [`ScriptState`] runs a campaign at the root, [`task`] calls on a slot.
 
 mod bridge;
 mod host;

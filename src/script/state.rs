@@ -15,9 +15,11 @@ use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 7] = [
+const LIBRARY: [(&str, &str); 9] = [
     ("failure", include_str!("../../lua/harness/failure.lua")),
+    ("load", include_str!("../../lua/harness/load.lua")),
     ("flow", include_str!("../../lua/harness/flow.lua")),
+    ("futures", include_str!("../../lua/harness/futures.lua")),
     ("options", include_str!("../../lua/harness/options.lua")),
     ("results", include_str!("../../lua/harness/results.lua")),
     ("pools", include_str!("../../lua/harness/pools.lua")),
@@ -180,3 +182,7 @@ fn load_library(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Table, Table)> 
     shipper.standard_changed(lua)?;
     Ok((library, public))
 }
+
+#[cfg(test)]
+#[path = "meta_tests.rs"]
+mod meta_tests;

@@ -41,7 +41,7 @@ use std::ffi::c_int;
 use std::rc::Rc;
 
 use mlua::ffi::lua_State;
-use mlua::{Lua, LuaOptions, MultiValue, StdLib, Table, Value};
+use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::model::{Hash, TaskId};
 pub use call::{Around, Called};
@@ -53,12 +53,12 @@ use known::Known;
 use stack::{Stack, protected};
 pub use submit::{learn, submit_functions};
 
-/// A state with all of Lua's libraries, C modules included. mlua's own `pcall`, which catches Rust panics,
-/// is left out: it would not let coroutines yield.
+/// A state with all of Lua's libraries, C modules included. mlua's `catch_rust_panics` stays on: turning it
+/// off puts mlua's own `pcall` in the place of Lua's, and coroutines cannot yield through that one.
 pub fn new_state() -> Lua {
     // SAFETY: this allows C modules and bytecode. The user's C code is the user's; `load` is to be replaced by
     // one for text only, and the shipper knows where its bytecode comes from.
-    unsafe { Lua::unsafe_new_with(StdLib::ALL, LuaOptions::new().catch_rust_panics(false)) }
+    unsafe { Lua::unsafe_new() }
 }
 
 /// Why values could not be shipped.
@@ -107,6 +107,8 @@ pub enum ShipError {
 pub struct Shipped {
     /// For `decode` on the other end.
     pub bytes: Vec<u8>,
+    /// Where the values begin, after the manifest.
+    pub body: usize,
     /// Bytecode the other end must learn first.
     pub codes: Vec<Hash>,
     /// Tasks whose results it waits for.
@@ -221,8 +223,9 @@ impl Shipper {
         let mut bytes =
             Vec::with_capacity(out.body.len() + 24 + 16 * (manifest.codes.len() + manifest.deps.len()));
         manifest.write(&mut bytes);
+        let body = bytes.len();
         bytes.extend_from_slice(&out.body);
-        Shipped { bytes, codes: manifest.codes, deps: manifest.deps, artefacts: manifest.artefacts }
+        Shipped { bytes, body, codes: manifest.codes, deps: manifest.deps, artefacts: manifest.artefacts }
     }
 
     /// Bytecode by its hash, to send to who needs it.

@@ -14,7 +14,7 @@ use crate::model::{CallReturn, Detail, Outcome, PoolId, Status};
 use crate::root::port::Wait;
 use crate::script::bridge::{Bridge, Next};
 
-/// `submit_call(has_options, pool or false, fn, ...)` -> id, dependencies... or nil, why not;
+/// `submit_call(pool or false, fn, ...)` -> id, does it wait for others (they lie in the bridge)? or nil, why not;
 /// `take(wait)` -> nil | false | id | id, true, values...
 ///
 /// The bridge has to outlive the state; `ScriptState` sees to it.
@@ -55,28 +55,30 @@ unsafe extern "C-unwind" fn submit_call(state: *mut lua_State) -> c_int {
 
 /// SAFETY: as `submit_call`. Why it failed is left in the bridge.
 unsafe fn submit(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Result<c_int, ()> {
-    let pool = (stack.kind(2) == Kind::Integer).then(|| PoolId(stack.integer(2) as u32));
-    let problem = |text: String| *bridge.problem.borrow_mut() = text;
+    let options = bridge.options.take().unwrap_or_default();
+    let pool = (stack.kind(1) == Kind::Integer).then(|| PoolId(stack.integer(1) as u32));
+    let failed = |text: String| {
+        *bridge.problem.borrow_mut() = text;
+        Err(())
+    };
     let shipped = match bridge.shipper.try_borrow_mut() {
         // SAFETY: the shipper was made for this state.
-        Ok(mut shipper) => unsafe { shipper.encode_stack(state, 3) }.map_err(|e| problem(e.to_string()))?,
+        Ok(mut shipper) => match unsafe { shipper.encode_stack(state, 2) } {
+            Ok(shipped) => shipped,
+            Err(error) => return failed(error.to_string()),
+        },
         Err(_) => {
-            return Err(problem("a module that a result needs cannot submit while it is loaded".into()));
+            return failed("a module that a result needs cannot submit while it is loaded".into());
         }
     };
-    if shipped.deps.is_empty() {
-        let task = bridge.submit_call(shipped, pool);
-        stack.push_integer(task.0 as i64);
-        return Ok(1);
+    let waits = !shipped.deps.is_empty();
+    if waits {
+        bridge.deps.borrow_mut().clone_from(&shipped.deps);
     }
-    let deps = shipped.deps.clone();
-    if !stack.reserve(deps.len() as c_int + 1) {
-        return Err(problem("it waits for too many tasks at once".into()));
-    }
-    let task = bridge.submit_call(shipped, pool);
+    let task = bridge.submit_call(shipped, options, pool);
     stack.push_integer(task.0 as i64);
-    deps.iter().for_each(|dep| stack.push_integer(dep.0 as i64));
-    Ok(1 + deps.len() as c_int)
+    stack.push_boolean(waits);
+    Ok(2)
 }
 
 unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
