@@ -51,7 +51,7 @@ fn run(script: &Path, header: &Header, journal: &[(Hash, Outcome)]) -> Run {
     let store = tempfile::tempdir().unwrap();
     let dir = script.parent().unwrap().canonicalize().unwrap();
     let replay = |(seq, (key, outcome)): (usize, &(Hash, Outcome))| {
-        (*key, Replay { seq: seq as u64, outcome: Box::new(outcome.clone()) })
+        (*key, Replay { seq: seq as u64, outcome: Arc::new(outcome.clone()) })
     };
     let campaign = Campaign {
         script: script.to_owned(),

@@ -1,3 +1,6 @@
+//! Tests of the port: replays before live ends, recipes, dependencies known and unknown.
+
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -57,9 +60,9 @@ fn measure(build: TaskId) -> Order {
     Order { deps: vec![build], ..order(Job::Measure(Box::new(spec))) }
 }
 
-fn built(artefact: &[u8]) -> Box<Outcome> {
+fn built(artefact: &[u8]) -> Arc<Outcome> {
     let result = CompileResult { artefact: Some(Hash::of(artefact)), ..Default::default() };
-    Box::new(Outcome { status: Status::Ok, reason: None, ..ended(Detail::Compile(Box::new(result))) })
+    Arc::new(Outcome { status: Status::Ok, reason: None, ..ended(Detail::Compile(Box::new(result))) })
 }
 
 fn ended(detail: Detail) -> Outcome {
@@ -84,7 +87,7 @@ fn keys(names: &[&str]) -> Vec<Hash> {
     submissions(&mut bench.driver).into_iter().filter_map(|s| s.key).collect()
 }
 
-fn replay(seq: u64, outcome: Box<Outcome>) -> Replay {
+fn replay(seq: u64, outcome: Arc<Outcome>) -> Replay {
     Replay { seq, outcome }
 }
 
@@ -114,7 +117,7 @@ fn completions_come_in_the_drivers_order_and_then_nothing_is_on_its_way() {
     let (a, b) = (bench.port.submit(call(b"a")), bench.port.submit(call(b"b")));
     assert_eq!(taken(&mut bench.port, Wait::Until(Instant::now())), None);
     for task in [b, a] {
-        bench.driver.complete(task, Box::new(ended(Detail::None)));
+        bench.driver.complete(task, Arc::new(ended(Detail::None)));
     }
     bench.driver.flush();
     assert_eq!(taken(&mut bench.port, Wait::Forever), Some((b, false)));
@@ -131,7 +134,7 @@ fn a_waiting_script_is_woken_by_an_end_and_by_a_drain() {
         port.submit(call(b"b"));
         (first, matches!(port.take(Wait::Forever), Taken::Draining))
     });
-    driver.complete(task, Box::new(ended(Detail::None)));
+    driver.complete(task, Arc::new(ended(Detail::None)));
     driver.flush();
     while submissions(&mut driver).iter().all(|s| s.task == task) {
         std::thread::yield_now();
@@ -203,7 +206,7 @@ fn a_build_whose_artefact_is_gone_is_done_again() {
 #[test]
 fn a_dependent_of_a_failed_replay_is_skipped_right_after_it() {
     let keys = keys(&["a"]);
-    let failed = Box::new(Outcome::failed(Status::CompileFailed, "no such header"));
+    let failed = Arc::new(Outcome::failed(Status::CompileFailed, "no such header"));
     let mut bench = bench([(keys[0], replay(1, failed))].into_iter().collect());
     let build = bench.port.submit(compile("a"));
     let measured = bench.port.submit(measure(build));

@@ -23,7 +23,7 @@ pub struct Driver {
     keys: HashMap<TaskId, Hash>,
     ready: VecDeque<Submission>,
     waiting: Vec<Submission>,
-    finished: HashMap<TaskId, Box<Outcome>>,
+    finished: HashMap<TaskId, Arc<Outcome>>,
     running: HashMap<TaskId, mpsc::Sender<()>>,
     ends: mpsc::Receiver<(TaskId, Outcome)>,
     ended: mpsc::Sender<(TaskId, Outcome)>,
@@ -148,7 +148,7 @@ impl Driver {
             journal.push((key, outcome.clone()));
         }
         self.finished.insert(task, Box::new(outcome.clone()));
-        self.end.complete(task, Box::new(outcome));
+        self.end.complete(task, Arc::new(outcome));
     }
 
     fn begin(&mut self, submission: Submission) -> Option<(TaskId, Outcome)> {
@@ -218,7 +218,7 @@ struct Node {
 
 impl Node {
     /// Runs once; the folder is the campaign's unless one is given.
-    fn run(&self, command: &CommandSpec, folder: &Path) -> Result<(Option<Status>, RunResult), Box<Outcome>> {
+    fn run(&self, command: &CommandSpec, folder: &Path) -> Result<(Option<Status>, RunResult), Arc<Outcome>> {
         let argv: Vec<String> = match &command.shell {
             Some(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
             None => command.argv.iter().map(|arg| self.text(arg)).collect(),
