@@ -1,7 +1,7 @@
 //! The keeper: starts, limits, times and kills every process of ours on its node.
 //!
 //! One thread and one `poll` over the worker's socket, the ends of programs and what they print. Jobs
-//! ([`job`]) decide what to run next, runs ([`run`]) see it through, [`service`] joins them. While a
+//! (`job`) decide what to run next, runs (`run`) see it through, `service` joins them. While a
 //! program is measured nothing wakes the keeper but that program and the worker.
 //!
 //! It has a session of its own and is a child subreaper: what a program leaves behind becomes its child
