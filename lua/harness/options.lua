@@ -13,9 +13,16 @@ local function shown(value)
   return "a " .. type(value)
 end
 
-local function string(value)
+local function bytes(value)
   if type(value) == "string" then return value end
   return nil, "a string"
+end
+
+-- What is shown to people and kept in the journal has to be UTF-8; what a program reads may be any bytes.
+local function string(value)
+  if type(value) ~= "string" then return nil, "a string" end
+  if utf8.len(value) then return value end
+  return nil, "text in UTF-8"
 end
 
 local function boolean(value)
@@ -24,9 +31,8 @@ local function boolean(value)
 end
 
 local function name(value)
-  if type(value) == "string" then return value end
   if type(value) == "number" then return tostring(value) end
-  return nil, "a string"
+  return string(value)
 end
 
 local function whole(low)
@@ -138,19 +144,17 @@ end
 -- What JSON can keep: the search point goes into the journal.
 local function plain(value, depth)
   local kind = type(value)
-  if kind == "string" or kind == "boolean" then
-    if kind == "string" and not utf8.len(value) then return nil, "text in UTF-8" end
-    return value
-  end
+  if kind == "string" then return string(value) end
+  if kind == "boolean" then return value end
   if kind == "number" then
     if value == value and value ~= math.huge and value ~= -math.huge then return value end
     return nil, "a finite number"
   end
   if kind == "table" and (depth or 0) < 20 and not getmetatable(value) then
-    local result = {}
-    for key, item in pairs(value) do
-      if type(key) ~= "string" and math.type(key) ~= "integer" then
-        return inside(("[%s]"):format(shown(key)), item, "a string or a whole number as its key")
+    local result, n = {}, #value
+    for key, item in pairs(value) do -- a list without gaps, or names only
+      if n > 0 and (math.type(key) ~= "integer" or key < 1 or key > n) or n == 0 and type(key) ~= "string" then
+        return inside(("[%s]"):format(shown(key)), item, n > 0 and "a list without names and gaps" or "a name as its key")
       end
       local step = type(key) == "string" and "." .. key or ("[%d]"):format(key)
       local good, problem = plain(item, (depth or 0) + 1)
@@ -198,7 +202,7 @@ end
 -- { regex, pattern } from a Lua pattern; `captures` it must have at least.
 local function pattern(captures)
   return function(value)
-    if type(value) ~= "string" then return nil, "a Lua pattern" end
+    if not string(value) then return nil, "a Lua pattern, in UTF-8" end
     local regex, groups = host.pattern(value)
     if not regex then return nil, { path = "", value = value, note = groups } end
     if groups < captures then
@@ -252,7 +256,7 @@ local TASK = {
   accept_failed = boolean,
 }
 
-local COMMAND = { cmd = command, shell = string, env = environment, cwd = string, stdin = string }
+local COMMAND = { cmd = command, shell = string, env = environment, cwd = string, stdin = bytes }
 
 local function with(...)
   local all = {}
@@ -269,7 +273,7 @@ local SCHEMA = {
     stdout = sink, stderr = sink, inputs = strings, outputs = strings, ok_codes = list(integer, "whole numbers"),
   }),
   compile = with(TASK, {
-    sources = strings, cmd = command, compiler = string, flags = strings, defines = map(name, "a table of names and values"),
+    sources = strings, cmd = command, compiler = string, flags = list(bytes, "strings"), defines = map(name, "a table of names and values"),
     includes = strings, libs = strings, inputs = strings, output = string, outputs = strings, cache = boolean,
     env = environment,
   }),
@@ -280,7 +284,7 @@ local SCHEMA = {
   }),
   metric = { [1] = pattern(1), unit = string, better = better },
   verify = {
-    exit_code = integer, stdout = string, pattern = pattern(0), hash = hash, reference = reference,
+    exit_code = integer, stdout = bytes, pattern = pattern(0), hash = hash, reference = reference,
     rtol = number(0), atol = number(0), every = boolean,
   },
   spawn = {

@@ -3,7 +3,10 @@
 //! the port; it says nothing about workers, limits or statistics.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -23,7 +26,7 @@ pub struct Driver {
     keys: HashMap<TaskId, Hash>,
     ready: VecDeque<Submission>,
     waiting: Vec<Submission>,
-    finished: HashMap<TaskId, Arc<Outcome>>,
+    finished: HashMap<TaskId, Box<Outcome>>,
     running: HashMap<TaskId, mpsc::Sender<()>>,
     ends: mpsc::Receiver<(TaskId, Outcome)>,
     ended: mpsc::Sender<(TaskId, Outcome)>,
@@ -148,7 +151,7 @@ impl Driver {
             journal.push((key, outcome.clone()));
         }
         self.finished.insert(task, Box::new(outcome.clone()));
-        self.end.complete(task, Arc::new(outcome));
+        self.end.complete(task, Box::new(outcome));
     }
 
     fn begin(&mut self, submission: Submission) -> Option<(TaskId, Outcome)> {
@@ -178,12 +181,15 @@ impl Driver {
         let limit = submission.options.timeout;
         std::thread::spawn(move || {
             let node = Node { dir, store, killed, limit };
-            let outcome = match job {
+            let run = AssertUnwindSafe(|| match job {
                 Job::Exec(spec) => node.exec(&spec),
                 Job::Compile(spec) => node.compile(&spec),
                 Job::Measure(spec) => node.measure(&spec),
                 Job::Call(_) => unreachable!(),
-            };
+            });
+            // A script must not wait for ever for a stand-in that fell over.
+            let outcome = catch_unwind(run)
+                .unwrap_or_else(|_| Outcome::failed(Status::LostWorker, "the stand-in panicked"));
             let _ = ended.send((task, outcome));
         });
         None
@@ -218,9 +224,9 @@ struct Node {
 
 impl Node {
     /// Runs once; the folder is the campaign's unless one is given.
-    fn run(&self, command: &CommandSpec, folder: &Path) -> Result<(Option<Status>, RunResult), Arc<Outcome>> {
-        let argv: Vec<String> = match &command.shell {
-            Some(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+    fn run(&self, command: &CommandSpec, folder: &Path) -> Result<(Option<Status>, RunResult), Box<Outcome>> {
+        let argv: Vec<OsString> = match &command.shell {
+            Some(line) => vec!["/bin/sh".into(), "-c".into(), line.clone().into()],
             None => command.argv.iter().map(|arg| self.text(arg)).collect(),
         };
         let sink = |sink: &Sink| match sink {
@@ -238,7 +244,10 @@ impl Node {
             .stderr(sink(&command.stderr))
             .spawn();
         let mut child = child.map_err(|error| {
-            Box::new(Outcome::failed(Status::SpawnFailed, format!("cannot start `{}`: {error}", argv[0])))
+            Box::new(Outcome::failed(
+                Status::SpawnFailed,
+                format!("cannot start `{}`: {error}", argv[0].display()),
+            ))
         })?;
         if let (Stdin::Bytes(bytes), Some(stdin)) = (&command.stdin, &mut child.stdin) {
             std::io::Write::write_all(stdin, bytes).unwrap();
@@ -269,16 +278,16 @@ impl Node {
                 stdout: output.stdout,
                 stderr: output.stderr,
                 usage,
-                argv,
+                argv: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
                 ..Default::default()
             },
         ))
     }
 
-    fn text(&self, arg: &Arg) -> String {
+    fn text(&self, arg: &Arg) -> OsString {
         match arg {
-            Arg::Text(bytes) => String::from_utf8(bytes.clone()).unwrap(),
-            Arg::Artefact(hash) => self.store.join(hash.object_path()).display().to_string(),
+            Arg::Text(bytes) => OsString::from_vec(bytes.clone()),
+            Arg::Artefact(hash) => self.store.join(hash.object_path()).into_os_string(),
             Arg::Task(task) => panic!("task {task} was not settled"),
         }
     }

@@ -33,6 +33,9 @@ says("exec: option 'cores': expected a whole number from 1, got 0", exec, { cmd 
 says("exec: option 'cores': expected a whole number from 1, got 1.5", exec, { cmd = cmd, cores = 1.5 })
 says("exec: option 'exclusive': expected \"node\" or false, got 'socket'", exec, { cmd = cmd, exclusive = "socket" })
 says("exec: option 'params.x.y': expected a finite number, got inf", exec, { cmd = cmd, params = { x = { y = math.huge } } })
+says("exec: option 'params.x[16]': expected a name as its key, got 1", exec, { cmd = cmd, params = { x = { [16] = 1 } } })
+says("exec: option 'params.x['a']': expected a list without names and gaps, got 3", exec, { cmd = cmd, params = { x = { 1, a = 3 } } })
+says("exec: option 'name': expected text in UTF-8, got '\xff'", exec, { cmd = cmd, name = "\xff" })
 says("exec: option 'params.f': expected a string, a number, a boolean or a table of those, got a function", exec,
   { cmd = cmd, params = { f = print } })
 says("exec: option 'ok_codes[1]': expected a whole number, got 'x'", exec, { cmd = cmd, ok_codes = { "x" } })
@@ -66,5 +69,9 @@ says("call: expected call{ function, arguments... }, got a string first", call, 
 says("call: unknown option 'key_' (did you mean 'key'?)", call, { print, key_ = 1 })
 says("wait: option 'count': expected a whole number from 1 or \"all\", got 0", wait, {}, { count = 0 })
 says("results: unknown option 'nmae' (did you mean 'name'?)", require "harness".results, { nmae = "x" })
+
+-- What is unusual and right.
+local r = await(submit(exec { cmd = { "printf", "%s", "\xff\xfe" }, params = { list = { 1, 2.5, { a = true } }, empty = {} } }))
+assert(r.stdout == "\xff\xfe" and r.params.list[3].a == true)
 
 assert(#wrong == 0, "\n" .. table.concat(wrong, "\n"))
