@@ -233,6 +233,9 @@ impl Driver {
     /// A worker has said who it is.
     pub(super) fn welcome(&mut self, id: WorkerId, hello: Hello) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
+        if matches!(worker.stage, Stage::Retiring) {
+            return; // it was between two pools when it was told to end
+        }
         let Some(pool) = worker.pool.and_then(|pool| self.pools.pools.get(&pool)) else {
             worker.stage = Stage::Parked(hello);
             worker.peer.queue(&ToWorker::Parked);
