@@ -16,7 +16,7 @@ impl Core {
     /// Checks once the events since the last time outweigh what checking costs.
     #[cfg(debug_assertions)]
     pub(super) fn check_sometimes(&mut self) {
-        self.unchecked += 16;
+        self.unchecked += 4;
         if self.unchecked > self.tasks.places() + self.fleet.known() {
             self.unchecked = 0;
             self.check();

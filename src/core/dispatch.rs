@@ -3,7 +3,9 @@
 
 use super::Core;
 use super::api::{Action, Gang};
+use super::credit::CHEAPEST_CALL;
 use super::fleet::Lease;
+use super::fleet::room_of;
 use super::task::{Flight, Need, Phase, PoolIx, Rank, State, TaskIx};
 use crate::model::{Attempt, Kind, WorkerId};
 
@@ -17,6 +19,10 @@ impl Core {
         // Once a task finds nothing, no later one may drain a node: it would take what the first one waits for.
         let mut may_drain = true;
         while let Some((shape, _, ix)) = self.pools[pool.at()].first(|shape| !shape.stuck) {
+            let top = self.pools[pool.at()].tree.top();
+            if top.key == 0 || (!may_drain && top.idle == 0 && room_of(top) < CHEAPEST_CALL) {
+                return; // full: saves a look at each of many shapes
+            }
             if self.place(pool, shape, ix, may_drain) {
                 continue;
             }

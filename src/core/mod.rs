@@ -63,7 +63,8 @@ pub struct Core {
     draining: bool,
     agenda: Agenda,
     out: Vec<Action>,
-    /// Work done since everything was checked (debug builds).
+    /// Work done since everything was checked.
+    #[cfg(debug_assertions)]
     unchecked: usize,
 }
 
