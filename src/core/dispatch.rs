@@ -198,6 +198,17 @@ impl Core {
         }
     }
 
+    /// The pool's queues have moved on: some workers' own tasks may be before them now.
+    pub(super) fn serve_deferred(&mut self, pool: PoolIx) {
+        let head = self.pools[pool.at()].head();
+        while let Some(entry) = self.pools[pool.at()].deferred.first_entry()
+            && head.is_none_or(|head| *entry.key() < head)
+        {
+            let worker = entry.remove();
+            self.touch(worker);
+        }
+    }
+
     /// Something ended or arrived on the worker.
     pub(super) fn serve_worker(&mut self, id: WorkerId) {
         if !self.fleet.alive(id) {
@@ -228,6 +239,9 @@ impl Core {
         while let Some((rank, ix)) = self.fleet[id].own.first_key_value().map(|(rank, ix)| (*rank, *ix)) {
             let first = self.pools[pool.at()].head().is_none_or(|head: Rank| rank < head);
             let lease = self.fleet[node].lease;
+            if !first && !early {
+                self.pools[pool.at()].deferred.insert(rank, id);
+            }
             if !lease.is_open() || (early && !first) {
                 return;
             }

@@ -281,6 +281,7 @@ impl Core {
         let leader = entry.leader.take();
         self.fleet[worker].groups.push(group);
         if let Some(leader) = leader {
+            self.mark_stale(self.tasks[leader].pool);
             self.dequeue(leader); // it stands in the pool's queue, but its group has just found a node
             followers.insert(self.tasks[leader].rank, leader);
         }
@@ -301,6 +302,7 @@ impl Core {
             let parked = self.fleet.nodes().flat_map(|(_, node)| node.parked.values().copied());
             again.extend(parked.filter(|ix| self.tasks[*ix].pool == pool));
         }
+        self.mark_stale(pool);
         for ix in again {
             self.dequeue(ix);
             self.make_ready(ix);
