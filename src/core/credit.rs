@@ -10,6 +10,8 @@ use rustc_hash::FxHashMap;
 pub(super) const PIPE_US: u32 = 2048;
 /// Calls in the pipe of one unit at the most.
 const DEEPEST: u32 = 64;
+/// No call is charged less (µs).
+pub(super) const CHEAPEST_CALL: u32 = PIPE_US / DEEPEST;
 
 /// Mean durations (µs) per class of calls.
 #[derive(Debug, Default)]
@@ -21,7 +23,7 @@ impl Durations {
     /// What a call of this class is charged: between `PIPE_US / 64` and `PIPE_US`.
     pub fn charge(&self, class: u64) -> u16 {
         let us = self.mean_us.get(&class).map_or(PIPE_US as f32 / 2.0, |mean| *mean);
-        us.clamp((PIPE_US / DEEPEST) as f32, PIPE_US as f32) as u16
+        us.clamp(CHEAPEST_CALL as f32, PIPE_US as f32) as u16
     }
 
     /// A call of this class took so long. The mean forgets: an eighth of it is the latest.

@@ -3,7 +3,9 @@
 
 use super::Core;
 use super::api::{Action, Gang};
+use super::credit::CHEAPEST_CALL;
 use super::fleet::Lease;
+use super::fleet::room_of;
 use super::task::{Flight, Need, Phase, PoolIx, Rank, State, TaskIx};
 use crate::model::{Attempt, Kind, WorkerId};
 
@@ -17,6 +19,10 @@ impl Core {
         // Once a task finds nothing, no later one may drain a node: it would take what the first one waits for.
         let mut may_drain = true;
         while let Some((shape, _, ix)) = self.pools[pool.at()].first(|shape| !shape.stuck) {
+            let top = self.pools[pool.at()].tree.top();
+            if top.key == 0 || (!may_drain && top.idle == 0 && room_of(top) < CHEAPEST_CALL) {
+                return; // full: saves a look at each of many shapes
+            }
             if self.place(pool, shape, ix, may_drain) {
                 continue;
             }
@@ -192,6 +198,17 @@ impl Core {
         }
     }
 
+    /// The pool's queues have moved on: some workers' own tasks may be before them now.
+    pub(super) fn serve_deferred(&mut self, pool: PoolIx) {
+        let head = self.pools[pool.at()].head();
+        while let Some(entry) = self.pools[pool.at()].deferred.first_entry()
+            && head.is_none_or(|head| *entry.key() < head)
+        {
+            let worker = entry.remove();
+            self.touch(worker);
+        }
+    }
+
     /// Something ended or arrived on the worker.
     pub(super) fn serve_worker(&mut self, id: WorkerId) {
         if !self.fleet.alive(id) {
@@ -222,6 +239,9 @@ impl Core {
         while let Some((rank, ix)) = self.fleet[id].own.first_key_value().map(|(rank, ix)| (*rank, *ix)) {
             let first = self.pools[pool.at()].head().is_none_or(|head: Rank| rank < head);
             let lease = self.fleet[node].lease;
+            if !first && !early {
+                self.pools[pool.at()].deferred.insert(rank, id);
+            }
             if !lease.is_open() || (early && !first) {
                 return;
             }

@@ -131,6 +131,11 @@ impl Worker {
     }
 }
 
+/// The room in the pipe of a worker without idle units, from what it offers (µs).
+pub(super) fn room_of(offer: Offer) -> u32 {
+    (offer.key as u32) >> 1
+}
+
 /// A host and its workers, of whatever pools.
 #[derive(Debug)]
 pub(super) struct Node {

@@ -63,7 +63,8 @@ pub struct Core {
     draining: bool,
     agenda: Agenda,
     out: Vec<Action>,
-    /// Work done since everything was checked (debug builds).
+    /// Work done since everything was checked.
+    #[cfg(debug_assertions)]
     unchecked: usize,
 }
 
@@ -162,6 +163,7 @@ impl Core {
                 self.serve_worker(worker);
             } else if let Some(pool) = self.agenda.stale.pop_front() {
                 self.serve_pool(pool);
+                self.serve_deferred(pool);
                 self.plan_steal(pool);
             } else if let Some(worker) = self.agenda.late.pop_front() {
                 self.serve_own(worker, false);

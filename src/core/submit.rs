@@ -11,7 +11,8 @@ impl Core {
         if self.tasks.find(request.task).is_some() {
             return;
         }
-        let Some(pool) = self.pool_ix.get(&request.pool).copied() else {
+        let open = |pool: &PoolIx| self.pools[pool.at()].stage != Stage::Closed;
+        let Some(pool) = self.pool_ix.get(&request.pool).copied().filter(open) else {
             let reason = format!("pool {} is not open; submit to an open one", request.pool);
             self.counts[request.kind as usize].done += 1;
             self.out.push(Action::Resolve { task: request.task, end: End::Refused { reason } });
@@ -193,10 +194,24 @@ impl Core {
                 *leader = Some(ix);
                 self.queue_in_shape(ix, need, not_on);
             }
+            (None, Some(other)) if self.tasks[other].rank > rank => {
+                *leader = Some(ix);
+                waiting.insert(self.tasks[other].rank, other);
+                self.leave_shape(other);
+                self.enter(other, State::Queued(Home::Group(group)));
+                self.queue_in_shape(ix, need, not_on);
+            }
             (None, Some(_)) => {
                 waiting.insert(rank, ix);
                 self.enter(ix, State::Queued(Home::Group(group)));
             }
+        }
+    }
+
+    fn leave_shape(&mut self, ix: TaskIx) {
+        let task = &self.tasks[ix];
+        if let State::Queued(Home::Shape(shape)) = task.state {
+            self.pools[task.pool.at()].shapes[shape as usize].queue.remove(&task.rank);
         }
     }
 
@@ -219,12 +234,12 @@ impl Core {
     /// Takes a queued task out of its queue; the caller gives it its next state.
     pub(super) fn dequeue(&mut self, ix: TaskIx) {
         let task = &self.tasks[ix];
-        let (rank, pool, group) = (task.rank, task.pool, task.group());
+        let (rank, group) = (task.rank, task.group());
         let State::Queued(home) = task.state else { return };
         match home {
             Home::Ready => {}
-            Home::Shape(shape) => {
-                self.pools[pool.at()].shapes[shape as usize].queue.remove(&rank);
+            Home::Shape(_) => {
+                self.leave_shape(ix);
                 if let Some(group) = group {
                     self.groups[group.at()].leader = None;
                     self.promote(group);
@@ -266,6 +281,7 @@ impl Core {
         let leader = entry.leader.take();
         self.fleet[worker].groups.push(group);
         if let Some(leader) = leader {
+            self.mark_stale(self.tasks[leader].pool);
             self.dequeue(leader); // it stands in the pool's queue, but its group has just found a node
             followers.insert(self.tasks[leader].rank, leader);
         }
@@ -286,6 +302,7 @@ impl Core {
             let parked = self.fleet.nodes().flat_map(|(_, node)| node.parked.values().copied());
             again.extend(parked.filter(|ix| self.tasks[*ix].pool == pool));
         }
+        self.mark_stale(pool);
         for ix in again {
             self.dequeue(ix);
             self.make_ready(ix);
@@ -296,9 +313,6 @@ impl Core {
     pub(super) fn never(&self, ix: TaskIx) -> Option<String> {
         let task = &self.tasks[ix];
         let pool = &self.pools[task.pool.at()];
-        if pool.stage == Stage::Closed {
-            return Some(format!("pool {} is closed; submit to an open one", pool.id));
-        }
         if let (Need::Whole { nodes, .. }, true) = (task.need, task.is_bound())
             && nodes > 1
         {

@@ -340,16 +340,10 @@ impl World {
                 (track.ok, track.artefact) = (*ok, *artefact); // the driver keeps the outcome
             }
         }
-        if std::env::var("TRACE").is_ok() {
-            eprintln!("{} {event:?}", self.now);
-        }
         let mut actions = std::mem::take(&mut self.actions);
         self.core.handle(Tick(self.now), event, &mut actions);
         if self.thorough {
             self.core.check();
-        }
-        if std::env::var("TRACE").is_ok() {
-            actions.iter().for_each(|a| eprintln!("    {a:?}"));
         }
         for action in actions.drain(..) {
             self.carry_out(action);
