@@ -38,9 +38,10 @@ impl Core {
             Phase::Wedged => self.forget(ix),
             _ => {
                 let task = &self.tasks[ix];
-                if task.kind == Kind::Call {
+                if matches!(task.kind, Kind::Call | Kind::Exec) {
                     self.durations.learn(task.class, report.elapsed_us);
                 }
+                self.agenda.ahead.push_back(worker);
                 self.resolve(ix, End::Finished, report.ok.then_some(report.artefact));
             }
         }

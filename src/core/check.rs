@@ -93,9 +93,9 @@ impl Core {
         let mut surplus = vec![0; self.pools.len()];
         for (id, worker) in self.fleet.iter() {
             let books =
-                (u32::from(worker.held), worker.calls, worker.load, worker.staging, worker.tasks.len());
+                (u32::from(worker.held + worker.ahead), worker.calls, worker.load, worker.staging, worker.tasks.len());
             assert_eq!(held.get(&id).copied().unwrap_or_default(), books, "units of worker {id}");
-            assert!(worker.held <= worker.slots);
+            assert!(worker.held == worker.slots || worker.held < worker.slots && worker.ahead == 0);
             assert_eq!(worker.counted, worker.surplus());
             let pool = &self.pools[worker.pool.at()];
             assert_eq!(pool.places[worker.place], Some(id));

@@ -91,6 +91,8 @@ struct Agenda {
     stale: VecDeque<PoolIx>,
     /// Workers whose own tasks come after those of the pool.
     late: VecDeque<WorkerId>,
+    /// Workers on which a task ended: they may take short programs ahead.
+    ahead: VecDeque<WorkerId>,
     /// Nodes a measurement has left.
     loud: Vec<NodeIx>,
 }
@@ -167,6 +169,8 @@ impl Core {
                 self.plan_steal(pool);
             } else if let Some(worker) = self.agenda.late.pop_front() {
                 self.serve_own(worker, false);
+            } else if let Some(worker) = self.agenda.ahead.pop_front() {
+                self.send_ahead(worker);
             } else {
                 break;
             }

@@ -4,11 +4,12 @@
 //! decision is made here. An outcome reaches the script only after its record is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash as _, Hasher};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHasher};
 use rustix::event::{PollFd, PollFlags};
 
 use super::pools::Pools;
@@ -21,7 +22,7 @@ use super::workers::{Stage, Worker};
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
 use crate::journal::JournalWriter;
-use crate::model::{Attempt, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId};
+use crate::model::{Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId};
 use crate::process::Signals;
 use crate::transport::wait::{earlier, wait};
 
@@ -307,6 +308,7 @@ impl Driver {
         let task = submission.task;
         let class = match &submission.job {
             Job::Call(call) => call.class,
+            Job::Exec(spec) => program_class(&spec.command),
             _ => 0,
         };
         let kind = submission.job.kind();
@@ -451,4 +453,16 @@ impl Driver {
         }
         self.wake.clear();
     }
+}
+
+/// Runs of one program take similar time.
+fn program_class(command: &CommandSpec) -> u64 {
+    let mut hasher = FxHasher::default();
+    match command.argv.first() {
+        Some(Arg::Text(program)) => program.hash(&mut hasher),
+        Some(Arg::Artefact(artefact)) => artefact.hash(&mut hasher),
+        Some(Arg::Task(build)) => build.hash(&mut hasher),
+        None => command.shell.hash(&mut hasher),
+    }
+    hasher.finish()
 }

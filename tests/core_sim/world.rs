@@ -450,7 +450,12 @@ impl World {
                     && request.placement.nodes.unwrap_or(1) == 1
                     && request.placement.exclusive.is_none();
                 let busy: u16 = self.machines[at].running.values().map(|(_, units, _)| units).sum();
-                if plain_call && busy >= self.machines[at].slots {
+                // A keeper lets one-core programs wait for a free slot.
+                let program = request.kind == Kind::Exec
+                    && request.placement.cores.unwrap_or(1) == 1
+                    && request.placement.nodes.unwrap_or(1) == 1
+                    && request.placement.exclusive.is_none();
+                if (plain_call || program) && busy >= self.machines[at].slots {
                     self.machines[at].pipe.push_back((task, attempt));
                 } else {
                     self.begin(worker, task, attempt);
