@@ -5,4 +5,18 @@ fn main() {
     println!("cargo:rustc-link-arg-bins=-rdynamic");
     // cargo does not notice another MPI behind the same wrapper name; this is the part we can tell it.
     println!("cargo:rerun-if-env-changed=MPICC");
+    println!("cargo:rustc-env=HARNESS_MPI={}", mpi());
+}
+
+/// What the MPI compiler wrapper says it wraps, for `harness --version`.
+fn mpi() -> String {
+    let wrapper = std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into());
+    let ask = |flag: &str| {
+        let output = std::process::Command::new(&wrapper).arg(flag).output().ok()?;
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        text.lines().find(|line| line.contains("Open MPI") || line.contains("MPICH")).map(str::to_owned)
+    };
+    // `--showme:version` is Open MPI's, `-v` MPICH's ("mpicc for MPICH version 4.0.2").
+    ask("--showme:version").or_else(|| ask("-v")).unwrap_or_else(|| format!("the MPI of {wrapper}"))
 }

@@ -1,5 +1,19 @@
 //! An embedded Lua runtime for benchmark campaigns on clusters.
 
+pub mod allocation;
+pub mod artefact;
+pub mod cli;
 pub mod core;
+pub mod journal;
+pub mod keeper;
+pub mod machine;
 pub mod model;
+pub mod process;
+pub mod report;
+pub mod root;
+pub mod script;
+pub mod slot;
+pub mod stats;
+pub mod transport;
 pub mod wire;
+pub mod worker;

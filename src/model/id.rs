@@ -49,6 +49,12 @@ impl Hash {
         Self::finish(blake3::Hasher::new().update(bytes))
     }
 
+    /// Where the content lies below the folder of a store: `objects/01/23456789abcdef…`.
+    pub fn object_path(self) -> String {
+        let name = self.to_string();
+        format!("objects/{}/{}", &name[..2], &name[2..])
+    }
+
     /// The hash of what was fed to `hasher`.
     pub fn finish(hasher: &blake3::Hasher) -> Self {
         let mut short = [0; 16];

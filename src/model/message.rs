@@ -112,8 +112,8 @@ pub enum ToWorker {
     Recall(TaskId, Attempt),
     /// End this attempt now.
     Kill(TaskId, Attempt),
-    /// The next task needs this artefact (bytes): answer `Have` or `Want`.
-    Offer(Hash, u64),
+    /// A task will need this artefact: answer `Have` or `Want`.
+    Offer(Hash),
     /// Send me this artefact.
     Want(Hash),
     /// A piece of an artefact: content, offset, bytes, is it the last?
@@ -122,8 +122,14 @@ pub enum ToWorker {
     Module(String, Result<(String, serde_bytes::ByteBuf), String>),
     /// Poll rarely (true) while a measurement has the node.
     Quiet(bool),
-    /// Close down.
+    /// No pool wants you yet: wait.
+    Parked,
+    /// The pool is closed: end what was started for it.
     Retire,
+    /// End.
+    Exit,
+    /// You cannot join, and why.
+    Refused(String),
 }
 
 /// Worker to root.
@@ -143,7 +149,7 @@ pub enum FromWorker {
     Have(Hash),
     /// Send me this artefact.
     Want(Hash),
-    /// I do not have it, and why.
+    /// I do not have the artefact, or could not keep it, and why.
     Gone(Hash, String),
     /// A piece of an artefact.
     Chunk(Hash, u64, #[serde(with = "serde_bytes")] Vec<u8>, bool),
@@ -153,6 +159,8 @@ pub enum FromWorker {
     Alive,
     /// I cannot go on, and why.
     Dying(String),
+    /// Nothing of mine is left here; I disconnect now.
+    Bye,
 }
 
 /// Worker to keeper.

@@ -3,14 +3,20 @@
 //! Nothing here does I/O, knows a clock or imports another room. What crosses a process boundary or
 //! enters the journal is defined here and nowhere else.
 
+mod encoding;
+pub mod exit;
+pub mod human;
 mod id;
 mod key;
+mod measurement;
 mod message;
 mod outcome;
+mod record;
 mod task;
 
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use key::{Recipe, recipe_key};
+pub use measurement::{Columns, MEASUREMENT_SCHEMA, Measurement, MetricColumn, Objective, Reserved, Verify};
 pub use message::{
     CHUNK_BYTES, CallTask, DepValue, FromKeeper, FromSlot, FromWorker, Hello, PROTOCOL, Run, SlotInit,
     ToKeeper, ToSlot, ToWorker, Welcome, Work,
@@ -19,6 +25,7 @@ pub use outcome::{
     CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, MeasureResult, Metric, Outcome, Phase,
     RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
 };
+pub use record::{Artefact, Env, Header, JOURNAL_SCHEMA, Record, Session, TaskFacts, TaskRecord, ulid};
 pub use task::{
     Arg, Better, CommandSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, MeasureSpec, MetricSpec,
     Placement, Sink, Stdin, TaskOptions, VerifySpec,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Better, Hash};
+use super::{Better, Hash, encoding};
 
 /// How a task ended, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,11 +124,13 @@ pub enum Detail {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallReturn {
     /// The values, in the encoding of `script::raw`.
-    #[serde(with = "serde_bytes")]
+    #[serde(with = "encoding::bytes")]
     pub values: Vec<u8>,
     /// Code the values contain that the root did not issue: hash and bytecode.
+    #[serde(with = "encoding::codes")]
     pub codes: Vec<(Hash, serde_bytes::ByteBuf)>,
     /// The first value as text, when it is a string or a number (for use as a command's argument).
+    #[serde(with = "encoding::optional_bytes")]
     pub text: Option<serde_bytes::ByteBuf>,
 }
 
@@ -152,10 +154,10 @@ pub struct RunResult {
     /// Number of the signal that ended it, if one did.
     pub signal: Option<i32>,
     /// Standard output, cut in the middle when longer than the limit.
-    #[serde(with = "serde_bytes")]
+    #[serde(with = "encoding::bytes")]
     pub stdout: Vec<u8>,
     /// Standard error, likewise.
-    #[serde(with = "serde_bytes")]
+    #[serde(with = "encoding::bytes")]
     pub stderr: Vec<u8>,
     /// Bytes it wrote to standard output, kept or not.
     pub stdout_bytes: u64,
@@ -296,8 +298,10 @@ impl StopReason {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end, in the unit of the samples.
+    #[serde(deserialize_with = "encoding::number")]
     pub lo: f64,
     /// Upper end.
+    #[serde(deserialize_with = "encoding::number")]
     pub hi: f64,
     /// Level it is reported at (0.95).
     pub level: f64,
@@ -311,24 +315,34 @@ pub struct Summary {
     /// Samples.
     pub n: u32,
     /// Smallest.
+    #[serde(deserialize_with = "encoding::number")]
     pub min: f64,
     /// 5th percentile.
+    #[serde(deserialize_with = "encoding::number")]
     pub p05: f64,
     /// First quartile.
+    #[serde(deserialize_with = "encoding::number")]
     pub q1: f64,
     /// Median.
+    #[serde(deserialize_with = "encoding::number")]
     pub median: f64,
     /// Third quartile.
+    #[serde(deserialize_with = "encoding::number")]
     pub q3: f64,
     /// 95th percentile.
+    #[serde(deserialize_with = "encoding::number")]
     pub p95: f64,
     /// Largest.
+    #[serde(deserialize_with = "encoding::number")]
     pub max: f64,
     /// Arithmetic mean.
+    #[serde(deserialize_with = "encoding::number")]
     pub mean: f64,
     /// Standard deviation of the sample (n − 1).
+    #[serde(deserialize_with = "encoding::number")]
     pub sd: f64,
     /// Median absolute deviation from the median, unscaled.
+    #[serde(deserialize_with = "encoding::number")]
     pub mad: f64,
     /// Interval of the median; none below 7 samples.
     pub ci: Option<Interval>,

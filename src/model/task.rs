@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hash, TaskId};
+use super::{Hash, TaskId, encoding};
 
 /// The four kinds of task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ pub enum Exclusive {
 #[serde(rename_all = "snake_case")]
 pub enum Arg {
     /// As written.
-    Text(#[serde(with = "serde_bytes")] Vec<u8>),
+    Text(#[serde(with = "encoding::bytes")] Vec<u8>),
     /// What this task results in: a call's string or number, the path of a build's artefact. The root replaces it before dispatch.
     Task(TaskId),
     /// The path of this artefact in the node's store.
@@ -119,7 +119,7 @@ pub enum Stdin {
     #[default]
     Null,
     /// These bytes.
-    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+    Bytes(#[serde(with = "encoding::bytes")] Vec<u8>),
 }
 
 /// Where what a command writes goes.
@@ -226,6 +226,7 @@ pub struct VerifySpec {
     /// Required exit code; 0 unless said.
     pub exit_code: Option<i32>,
     /// The whole standard output.
+    #[serde(with = "encoding::optional_bytes")]
     pub stdout: Option<serde_bytes::ByteBuf>,
     /// A regular expression that must match the output.
     pub regex: Option<String>,

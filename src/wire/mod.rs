@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 
 /// A longer message is taken for garbage (B).
 const MESSAGE_LIMIT: usize = 1 << 30;
-/// Read at the most so much at a time (B).
-const READ_BYTES: usize = 256 * 1024;
+/// Room to read into at the least (B).
+const READ_BYTES: usize = 64 * 1024;
 /// Descriptors one message may carry.
 const MAX_FDS: usize = 4;
 
@@ -40,9 +40,7 @@ pub enum WireError {
 /// One end of a socket that carries messages.
 pub struct Stream {
     socket: OwnedFd,
-    incoming: Vec<u8>,
-    /// Where the first unread byte of `incoming` is.
-    read_at: usize,
+    inbox: Inbox,
     outgoing: Vec<u8>,
     /// Where the first unsent byte of `outgoing` is.
     sent: usize,
@@ -62,8 +60,7 @@ impl Stream {
         rustix::io::ioctl_fionbio(&socket, true)?;
         Ok(Self {
             socket,
-            incoming: Vec::new(),
-            read_at: 0,
+            inbox: Inbox::default(),
             outgoing: Vec::new(),
             sent: 0,
             outgoing_fds: VecDeque::new(),
@@ -79,13 +76,7 @@ impl Stream {
     /// Queues a message and descriptors that arrive with it, in this order.
     pub fn queue_with_fds<M: Serialize>(&mut self, message: &M, fds: Vec<OwnedFd>) {
         let start = self.outgoing.len();
-        self.outgoing.extend_from_slice(&[0; 4]);
-        let mut body = std::mem::take(&mut self.outgoing);
-        // Serialising plain data into memory cannot fail; a type that could is a programming error.
-        body = postcard::to_extend(message, body).expect("messages are plain data");
-        let length = (body.len() - start - 4) as u32;
-        body[start..start + 4].copy_from_slice(&length.to_le_bytes());
-        self.outgoing = body;
+        append(&mut self.outgoing, message);
         if !fds.is_empty() {
             self.outgoing_fds.push_back((start, fds));
         }
@@ -138,29 +129,29 @@ impl Stream {
 
     /// Reads what is there. `Closed` is said only once everything that came before has been read.
     pub fn fill(&mut self) -> Result<(), WireError> {
-        if self.read_at > 0 {
-            self.incoming.drain(..self.read_at);
-            self.read_at = 0;
-        }
-        let before = self.incoming.len();
+        let mut total = 0;
         loop {
-            let old = self.incoming.len();
-            self.incoming.resize(old + READ_BYTES, 0);
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
-            let mut bytes = [IoSliceMut::new(&mut self.incoming[old..])];
-            let got = recvmsg(&self.socket, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC);
-            self.incoming.truncate(old + got.as_ref().map_or(0, |message| message.bytes));
+            let free = self.inbox.space(READ_BYTES);
+            let room = free.len();
+            let got =
+                recvmsg(&self.socket, &mut [IoSliceMut::new(free)], &mut control, RecvFlags::CMSG_CLOEXEC);
             for message in control.drain() {
                 if let RecvAncillaryMessage::ScmRights(fds) = message {
                     self.incoming_fds.extend(fds);
                 }
             }
             match got {
-                Ok(message) if message.bytes == 0 && old > before => return Ok(()),
+                Ok(message) if message.bytes == 0 && total > 0 => return Ok(()),
                 Ok(message) if message.bytes == 0 => return Err(WireError::Closed),
-                Ok(message) if message.bytes < READ_BYTES => return Ok(()),
-                Ok(_) => {}
+                Ok(message) => {
+                    self.inbox.filled(message.bytes);
+                    total += message.bytes;
+                    if message.bytes < room {
+                        return Ok(());
+                    }
+                }
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(Errno::CONNRESET) => return Err(WireError::Closed),
@@ -171,16 +162,7 @@ impl Stream {
 
     /// The next whole message that was read, if there is one.
     pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
-        let rest = &self.incoming[self.read_at..];
-        let Some(prefix) = rest.first_chunk::<4>() else { return Ok(None) };
-        let length = u32::from_le_bytes(*prefix) as usize;
-        if length > MESSAGE_LIMIT {
-            return Err(WireError::Garbage(format!("a message of {length} bytes")));
-        }
-        let Some(body) = rest.get(4..4 + length) else { return Ok(None) };
-        let message = decode(body)?;
-        self.read_at += 4 + length;
-        Ok(Some(message))
+        self.inbox.next()
     }
 
     /// The next descriptor that came, if there is one.
@@ -192,6 +174,63 @@ impl Stream {
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// Appends one message, with its length in front, to a byte stream.
+pub fn append<M: Serialize>(stream: &mut Vec<u8>, message: &M) {
+    let start = stream.len();
+    stream.extend_from_slice(&[0; 4]);
+    // Serialising plain data into memory cannot fail; a type that could is a programming error.
+    *stream = postcard::to_extend(message, std::mem::take(stream)).expect("messages are plain data");
+    let length = (stream.len() - start - 4) as u32;
+    stream[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// What came of a byte stream of messages and was not taken yet.
+#[derive(Default)]
+pub struct Inbox {
+    /// Stays initialised to its end, so that no read has to clear memory first.
+    bytes: Vec<u8>,
+    /// Where the first byte not taken is.
+    start: usize,
+    /// Where what came ends.
+    end: usize,
+}
+
+impl Inbox {
+    /// Where to put what comes next: at least `least` bytes.
+    pub fn space(&mut self, least: usize) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.bytes.len() - self.end < least && self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.bytes.len() - self.end < least {
+            let double = (self.end + least).max(2 * self.bytes.len());
+            self.bytes.resize(double, 0);
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// So many bytes of the space were filled.
+    pub fn filled(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    /// The next whole message, if there is one.
+    pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
+        let rest = &self.bytes[self.start..self.end];
+        let Some(prefix) = rest.first_chunk::<4>() else { return Ok(None) };
+        let length = u32::from_le_bytes(*prefix) as usize;
+        if length > MESSAGE_LIMIT {
+            return Err(WireError::Garbage(format!("a message of {length} bytes")));
+        }
+        let Some(body) = rest.get(4..4 + length) else { return Ok(None) };
+        let message = decode(body)?;
+        self.start += 4 + length;
+        Ok(Some(message))
     }
 }
 

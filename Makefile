@@ -1,0 +1,37 @@
+# The few things one does here. MPI chooses the MPI (see tools/with-mpi): make test MPI=mpich
+MPI ?= default
+WITH := tools/with-mpi $(MPI)
+
+.PHONY: help demo test bench check setup
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## build harness and tune three small kernels with it, under mpirun
+	@tools/setup demo
+	@echo "demo: building (a few minutes the first time)"
+	@$(WITH) cargo build --release --quiet
+	@rm -f target/demo.journal
+	@$(WITH) sh -c '"$$HARNESS_MPIRUN" -n 1 "$$CARGO_TARGET_DIR/release/harness" --journal target/demo.journal campaigns/gemm_tune.lua'
+
+test: ## all tests, with the MPI on the search path
+	@tools/setup test
+	@$(WITH) cargo test --quiet --no-run
+	@$(WITH) cargo test
+
+bench: ## how fast it is here, beside what it could be at best
+	@tools/setup demo
+	@$(WITH) cargo bench
+
+check: ## formatting, lints, docs, the walls between the rooms, types of the Lua
+	cargo fmt --check
+	$(WITH) cargo clippy --quiet --all-targets -- -D warnings
+	tools/with-mpi none cargo clippy --quiet --all-targets --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(WITH) cargo doc --quiet --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" tools/with-mpi none cargo doc --quiet --no-deps --document-private-items --no-default-features
+	tools/with-mpi none cargo test --quiet --no-default-features --test layers
+	tools/lua-check
+
+setup: ## install what building and testing needs (root or sudo)
+	@tools/setup test

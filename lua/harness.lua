@@ -1,0 +1,31 @@
+-- What `require "harness"` gives, and the globals of every script.
+local host, lib = ...
+local flow, tasks, pools = lib.flow, lib.tasks, lib.pools
+
+local globals = {
+  spawn = pools.spawn,
+  submit = tasks.submit,
+  await = flow.await,
+  go = flow.go,
+  wait = lib.futures.wait,
+  as_completed = lib.futures.as_completed,
+  map = tasks.map,
+  call = tasks.call,
+  exec = tasks.exec,
+  compile = tasks.compile,
+  measure = tasks.measure,
+}
+
+local harness = {
+  args = lib.args,
+  now = host.now,
+  results = lib.results.results,
+  Error = lib.failure.Error,
+}
+for name, fn in pairs(globals) do
+  harness[name] = fn
+  _G[name] = fn
+end
+
+flow.install()
+return harness

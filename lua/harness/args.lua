@@ -1,0 +1,108 @@
+-- `harness.args`: the campaign's own command line, from a table of defaults.
+local host, lib = ...
+local failure = lib.failure
+
+local function kind_of(name, default)
+  local kind = math.type(default) or type(default)
+  if kind ~= "table" then
+    if kind == "integer" or kind == "float" or kind == "string" or kind == "boolean" then return kind end
+    failure.raise(("args: '%s': the default must be a string, a number, a boolean or a list, got a %s"):format(name, kind))
+  end
+  return "list", default[1] == nil and "string" or kind_of(name, default[1])
+end
+
+local EXPECTED = { integer = "a whole number", float = "a number", boolean = "true or false" }
+
+local function parse(name, text, kind)
+  local value
+  if kind == "string" then
+    value = text
+  elseif kind == "boolean" then
+    if text == "true" or text == "yes" then return true end
+    if text == "false" or text == "no" then return false end
+  elseif kind == "integer" then
+    value = math.tointeger(tonumber(text))
+  else
+    value = tonumber(text)
+    value = value and value + 0.0
+  end
+  if value == nil then failure.raise(("args: --%s: expected %s, got '%s'"):format(name, EXPECTED[kind], text)) end
+  return value
+end
+
+local function shown(value)
+  if type(value) ~= "table" then return tostring(value) end
+  local items = {}
+  for i, item in ipairs(value) do items[i] = tostring(item) end
+  return table.concat(items, ",")
+end
+
+local function usage(names, spec)
+  local lines = { ("usage: harness %s [OPTION]..."):format(host.campaign.script) }
+  local width = 6
+  for _, name in ipairs(names) do width = math.max(width, #name + 2) end
+  for _, name in ipairs(names) do
+    lines[#lines + 1] = ("  %-" .. width .. "s  %s (default: %s)"):format("--" .. name, spec[name].doc, shown(spec[name].default))
+  end
+  lines[#lines + 1] = ("  %-" .. width .. "s  show this"):format("--help")
+  return table.concat(lines, "\n")
+end
+
+local function read_spec(given)
+  if type(given) ~= "table" then failure.raise("args: expected a table { name = { default, \"doc\" } }") end
+  local spec, names = {}, {}
+  for name, entry in pairs(given) do
+    if type(name) ~= "string" then failure.raise("args: options have names: { name = { default, \"doc\" } }") end
+    if type(entry) ~= "table" or entry[1] == nil then entry = { entry } end
+    local kind, item = kind_of(name, entry[1])
+    spec[name] = { default = entry[1], doc = entry[2] or "", kind = kind, item = item }
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return spec, names
+end
+
+--- Reads the command line after the script's name. `given` maps names to { default, "what it is" }.
+return function(given)
+  local spec, names = read_spec(given)
+  local values = {}
+  for name, entry in pairs(spec) do values[name] = entry.default end
+  local list, i = host.campaign.args, 1
+  while i <= #list do
+    local word = list[i]
+    i = i + 1
+    local name, text = word:match("^%-%-([^=]+)=(.*)$")
+    name = (name or word:match("^%-%-(.+)$") or ""):gsub("%-", "_")
+    if name == "" then
+      values[#values + 1] = word
+    elseif name == "help" and not spec.help then
+      print(usage(names, spec))
+      lib.flow.exit(0)
+    else
+      local off = name:match("^no_(.+)$")
+      if off and not spec[name] and spec[off] and spec[off].kind == "boolean" then name, text = off, "false" end
+      local entry = spec[name]
+      if not entry then
+        local near = host.closest(name, names)
+        failure.raise(("args: unknown argument '%s'%s; --help lists them"):format(word:match("^[^=]+"),
+          near and (" (did you mean '--%s'?)"):format(near) or ""))
+      end
+      if not text and entry.kind == "boolean" then text = "true" end
+      if not text then
+        text = list[i]
+        i = i + 1
+      end
+      if not text then failure.raise(("args: --%s needs a value"):format(name)) end
+      if entry.kind == "list" then
+        local items = {}
+        for item in (text .. ","):gmatch("([^,]*),") do
+          if item ~= "" then items[#items + 1] = parse(name, item, entry.item) end
+        end
+        values[name] = items
+      else
+        values[name] = parse(name, text, entry.kind)
+      end
+    end
+  end
+  return values
+end

@@ -1,0 +1,373 @@
+-- All option tables of the library, in one place: which keys there are, what their values must be, and what
+-- is wrong with what was given, said at the author's line.
+--
+-- A type is a function: value -> normal form, or nil and what was expected.
+local host, lib = ...
+local failure = lib.failure
+
+local M = {}
+
+local function shown(value)
+  if type(value) == "string" then return ("'%s'"):format(value) end
+  if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
+  return "a " .. type(value)
+end
+
+local function bytes(value)
+  if type(value) == "string" then return value end
+  return nil, "a string"
+end
+
+-- What is shown to people and kept in the journal has to be UTF-8; what a program reads may be any bytes.
+local function string(value)
+  if type(value) ~= "string" then return nil, "a string" end
+  if utf8.len(value) then return value end
+  return nil, "text in UTF-8"
+end
+
+local function boolean(value)
+  if type(value) == "boolean" then return value end
+  return nil, "true or false"
+end
+
+local function name(value)
+  if type(value) == "number" then return tostring(value) end
+  return string(value)
+end
+
+local function whole(low)
+  return function(value)
+    local n = math.type(value) == "float" and math.tointeger(value) or value
+    if math.type(n) == "integer" and n >= low and n < 2 ^ 31 then return n end
+    return nil, "a whole number from " .. low
+  end
+end
+
+local function integer(value)
+  local n = math.tointeger(value)
+  if n and type(value) == "number" and n >= -2 ^ 31 and n < 2 ^ 31 then return n end
+  return nil, "a whole number"
+end
+
+local function number(low)
+  return function(value)
+    if type(value) == "number" and value >= low and value < math.huge then return value + 0.0 end
+    return nil, "a number from " .. low
+  end
+end
+
+local SECONDS = { us = 1e-6, ms = 1e-3, s = 1, sec = 1, min = 60, h = 3600, d = 86400 }
+local function duration(value)
+  if type(value) == "number" and value >= 0 and value < math.huge then return value + 0.0 end
+  if type(value) == "string" then
+    local figure, unit = value:match("^%s*([%d.]+)%s*(%a+)%s*$")
+    figure = tonumber(figure)
+    if figure and SECONDS[unit] then return figure * SECONDS[unit] end
+  end
+  return nil, "seconds or a duration like \"500 ms\", \"2 s\", \"1 min\", \"2 h\""
+end
+
+local function one_of(...)
+  local choices = { ... }
+  local quoted = {}
+  for i, choice in ipairs(choices) do
+    quoted[i] = type(choice) == "string" and ('"%s"'):format(choice) or tostring(choice)
+  end
+  local expected = table.concat(quoted, " or ")
+  return function(value)
+    for _, choice in ipairs(choices) do
+      if value == choice then return value end
+    end
+    return nil, expected
+  end
+end
+
+local function either(first, second)
+  return function(value)
+    local good, expected = first(value)
+    if good ~= nil then return good end
+    local also
+    good, also = second(value)
+    if good ~= nil then return good end
+    return nil, expected .. " or " .. also
+  end
+end
+
+-- A problem deeper inside: its path below the option and what was expected there.
+local function inside(path, value, expected)
+  return nil, { path = path, value = value, expected = expected }
+end
+
+-- The problem of the item at `step`, as one of the whole.
+local function below(step, item, problem)
+  if type(problem) ~= "table" then return inside(step, item, problem) end
+  problem.path = step .. problem.path
+  return nil, problem
+end
+
+local function list(of, what)
+  return function(value)
+    if type(value) ~= "table" or getmetatable(value) then return nil, "a list of " .. what end
+    local n, result = #value, {}
+    for key in pairs(value) do
+      if math.type(key) ~= "integer" or key < 1 or key > n then
+        return inside(("[%s]"):format(shown(key)), value[key], "a list of " .. what .. " without gaps and names")
+      end
+    end
+    for i = 1, n do
+      local good, problem = of(value[i])
+      if good == nil then return below(("[%d]"):format(i), value[i], problem) end
+      result[i] = good
+    end
+    return result
+  end
+end
+
+local function map(of, what)
+  return function(value)
+    if type(value) ~= "table" or getmetatable(value) then return nil, what end
+    local result = {}
+    for key, item in pairs(value) do
+      if type(key) ~= "string" then return inside(("[%s]"):format(shown(key)), item, "a name as its key") end
+      local good, problem = of(item)
+      if good == nil then return below("." .. key, item, problem) end
+      result[key] = good
+    end
+    return result
+  end
+end
+
+local function environment(value)
+  return map(name, "a table of names and values")(value)
+end
+
+-- What JSON can keep: the search point goes into the journal.
+local function plain(value, depth)
+  local kind = type(value)
+  if kind == "string" then return string(value) end
+  if kind == "boolean" then return value end
+  if kind == "number" then
+    if value == value and value ~= math.huge and value ~= -math.huge then return value end
+    return nil, "a finite number"
+  end
+  if kind == "table" and (depth or 0) < 20 and not getmetatable(value) then
+    local result, n = {}, #value
+    for key, item in pairs(value) do -- a list without gaps, or names only
+      if n > 0 and (math.type(key) ~= "integer" or key < 1 or key > n) or n == 0 and type(key) ~= "string" then
+        return inside(("[%s]"):format(shown(key)), item, n > 0 and "a list without names and gaps" or "a name as its key")
+      end
+      local step = type(key) == "string" and "." .. key or ("[%d]"):format(key)
+      local good, problem = plain(item, (depth or 0) + 1)
+      if good == nil then return below(step, item, problem) end
+      result[key] = good
+    end
+    return result
+  end
+  return nil, "a string, a number, a boolean or a table of those"
+end
+
+local function params(value)
+  if type(value) ~= "table" then return nil, "a table" end
+  return plain(value)
+end
+
+local function is_future(value)
+  return getmetatable(value) == lib.flow.Future
+end
+
+-- An argument of a command stays a future until the task is submitted.
+local function argument(value)
+  if type(value) == "string" then return value end
+  if math.type(value) == "integer" then return tostring(value) end
+  if math.type(value) == "float" then
+    for digits = 15, 17 do -- the shortest text that reads back as the same number
+      local text = ("%%.%dg"):format(digits):format(value)
+      if tonumber(text) == value then return text end
+    end
+    return tostring(value)
+  end
+  if is_future(value) then
+    if value.kind == "call" or value.kind == "compile" then return value end
+    return nil, "the future of a call or a compile (not of a " .. value.kind .. ")"
+  end
+  return nil, "a string, a number or a future"
+end
+
+local function command(value)
+  local good, problem = list(argument, "strings, numbers and futures")(value)
+  if good and #good == 0 then return nil, "a program and its arguments, not an empty list" end
+  return good, problem
+end
+
+-- { regex, pattern } from a Lua pattern; `captures` it must have at least.
+local function pattern(captures)
+  return function(value)
+    if not string(value) then return nil, "a Lua pattern, in UTF-8" end
+    local regex, groups = host.pattern(value)
+    if not regex then return nil, { path = "", value = value, note = groups } end
+    if groups < captures then
+      return nil, { path = "", value = value, note = "the pattern captures nothing: put parentheses around the number" }
+    end
+    return { regex = regex, pattern = value }
+  end
+end
+
+local better = one_of("less", "more")
+
+local check_table
+
+local function metric(value)
+  if type(value) == "string" then
+    local good, problem = pattern(1)(value)
+    return good and { good }, problem
+  end
+  if type(value) ~= "table" or value[1] == nil then return nil, "a Lua pattern or { pattern, unit =, better = }" end
+  return check_table("metric", value)
+end
+
+local function reference(value)
+  if type(value) == "string" then return value end
+  if is_future(value) then
+    if value.kind == "exec" or value.kind == "call" then return value end
+    return nil, "the future of an exec or a call (not of a " .. value.kind .. "); for a build give { build }"
+  end
+  if type(value) == "table" then return command(value) end
+  return nil, "a future, a command { program, ... } or the path of a file"
+end
+
+local function hash(value)
+  if type(value) == "string" and #value == 32 and not value:find("%X") then return value:lower() end
+  return nil, "32 hex digits"
+end
+
+local function nested(kind)
+  return function(value)
+    if type(value) ~= "table" then return nil, "a table" end
+    return check_table(kind, value)
+  end
+end
+
+local strings = list(string, "strings")
+local sink = string
+
+local TASK = {
+  name = name, params = params, key = name, cores = whole(1), host = string, not_on = string, group = name,
+  exclusive = one_of("node", false), priority = integer, timeout = duration, retries = whole(0),
+  accept_failed = boolean,
+}
+
+local COMMAND = { cmd = command, shell = string, env = environment, cwd = string, stdin = bytes }
+
+local function with(...)
+  local all = {}
+  for _, part in ipairs { ... } do
+    for key, kind in pairs(part) do all[key] = kind end
+  end
+  return all
+end
+
+M.TASK = TASK
+local SCHEMA = {
+  call = with(TASK),
+  exec = with(TASK, COMMAND, {
+    stdout = sink, stderr = sink, inputs = strings, outputs = strings, ok_codes = list(integer, "whole numbers"),
+  }),
+  compile = with(TASK, {
+    sources = strings, cmd = command, compiler = string, flags = list(bytes, "strings"), defines = map(name, "a table of names and values"),
+    includes = strings, libs = strings, inputs = strings, output = string, outputs = strings, cache = boolean,
+    env = environment,
+  }),
+  measure = with(TASK, COMMAND, {
+    runs = whole(1), precision = number(0), min_runs = whole(1), max_runs = whole(1), max_time = duration,
+    warmup = whole(0), metrics = map(metric, "a table of names and patterns"), objective = string, better = better,
+    verify = nested "verify", inputs = strings, ok_codes = list(integer, "whole numbers"),
+  }),
+  metric = { [1] = pattern(1), unit = string, better = better },
+  verify = {
+    exit_code = integer, stdout = bytes, pattern = pattern(0), hash = hash, reference = reference,
+    rtol = number(0), atol = number(0), every = boolean,
+  },
+  spawn = {
+    workers = either(whole(1), one_of "auto"), per_node = whole(1), slots = either(whole(1), one_of "cores"),
+    hosts = list(string, "host names"), start = one_of("auto", "local", "spawn", "static"), env = environment,
+  },
+  wait = { count = either(whole(1), one_of "all"), timeout = duration },
+  map = { in_flight = whole(1), ordered = boolean },
+  results = { name = name, status = string, where = function(value)
+    if lib.flow.callable(value) then return value end
+    return nil, "a function of a record"
+  end },
+  csv = { rows = one_of("measurements", "samples") },
+}
+
+local function known_keys(schema)
+  local keys = {}
+  for key in pairs(schema) do
+    if type(key) == "string" then keys[#keys + 1] = key end
+  end
+  table.sort(keys)
+  return keys
+end
+
+local function sorted_keys(given)
+  local keys = {}
+  for key in pairs(given) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b)
+    if type(a) == type(b) and (type(a) == "number" or type(a) == "string") then return a < b end
+    return type(a) < type(b)
+  end)
+  return keys
+end
+
+-- Normal form of a table, or nil and { path, value, expected | note }.
+function check_table(kind, given)
+  local schema, result = SCHEMA[kind], {}
+  for _, key in ipairs(sorted_keys(given)) do
+    local of = schema[key]
+    if not of then
+      local note = type(key) == "string" and failure.unknown("option", key, known_keys(schema))
+        or ("there is no option [%s]; options have names: { name = value }"):format(shown(key))
+      return nil, { path = "", unknown = true, note = note }
+    end
+    local good, problem = of(given[key])
+    if good == nil then
+      return below(type(key) == "string" and "." .. key or ("[%s]"):format(key), given[key], problem)
+    end
+    result[key] = good
+  end
+  return result
+end
+
+--- The options `given` to `who` in normal form; raises at the author's line.
+function M.check(who, given, skip_list)
+  if type(given) ~= "table" or is_future(given) or getmetatable(given) == lib.Task then
+    local what = is_future(given) and "a future" or "a " .. type(given)
+    failure.raise(("%s: expected a table of options, got %s"):format(who, what))
+  end
+  if skip_list then -- the function and its arguments of `call{ fn, ... }` are not options
+    local named = {}
+    for key, value in pairs(given) do
+      if math.type(key) ~= "integer" then named[key] = value end
+    end
+    given = named
+  end
+  local good, problem = check_table(who, given)
+  if good then return good end
+  local path = problem.path:gsub("^%.", "")
+  if problem.unknown then
+    failure.raise(path == "" and ("%s: %s"):format(who, problem.note) or ("%s: %s: %s"):format(who, path, problem.note))
+  end
+  if problem.note then failure.raise(("%s: option '%s': %s"):format(who, path, problem.note)) end
+  failure.raise(("%s: option '%s': expected %s, got %s"):format(who, path, problem.expected, shown(problem.value)))
+end
+
+--- The names of the options of a table, for tests and documentation.
+function M.names(who)
+  return known_keys(SCHEMA[who])
+end
+
+function M.kinds()
+  return known_keys(SCHEMA)
+end
+
+return M

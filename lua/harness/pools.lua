@@ -1,0 +1,64 @@
+-- Pools of workers as the author sees them.
+local host, lib = ...
+local failure, options = lib.failure, lib.options
+
+local M = {}
+local open = {} -- in the order they were opened
+
+local Pool = { __name = "pool" }
+Pool.__index = Pool
+
+-- Read by every submit: the number of the newest open pool, or false.
+lib.newest_pool = false
+
+local function refresh()
+  lib.newest_pool = #open > 0 and open[#open].id or false
+end
+
+--- Starts workers and waits until they are ready.
+function M.spawn(given)
+  local o = options.check("spawn", given or {})
+  if o.workers == "auto" then o.workers = nil end
+  if o.slots == "cores" then o.slots = nil end
+  local info, problem = host.spawn(o)
+  if not info then failure.raise("spawn: " .. problem) end
+  local pool = setmetatable(info, Pool)
+  open[#open + 1] = pool
+  refresh()
+  return pool
+end
+
+--- Like `submit`, on this pool.
+function Pool:submit(what, ...)
+  if self.closed then failure.raise("pool:submit: this pool is closed") end
+  return lib.tasks.submit_to(self.id, what, ...)
+end
+
+--- Retires the workers once the tasks of the pool are done.
+function Pool:close()
+  if self.closed then return end
+  self.closed = true
+  for i, pool in ipairs(open) do
+    if pool == self then table.remove(open, i) break end
+  end
+  refresh()
+  host.close(self.id)
+end
+Pool.__close = Pool.close
+
+function Pool:__tostring()
+  local hosts, seen, slots = {}, {}, 0
+  for _, worker in ipairs(self.workers) do
+    slots = slots + worker.slots
+    if not seen[worker.host] then
+      seen[worker.host] = true
+      hosts[#hosts + 1] = worker.host
+    end
+  end
+  local function count(n, word) return ("%d %s%s"):format(n, word, n == 1 and "" or "s") end
+  return ("pool %d: %s on %s (%s), %s%s"):format(self.id, count(#self.workers, "worker"), count(#hosts, "node"),
+    table.concat(hosts, ", "), count(slots, "slot"), self.closed and ", closed" or "")
+end
+
+M.Pool = Pool
+return M

@@ -1,0 +1,437 @@
+-- From option tables to tasks: `call`, `exec`, `compile`, `measure` check what is asked, `submit` sends it.
+local host, lib = ...
+local failure, flow, options, results = lib.failure, lib.flow, lib.options, lib.results
+
+local submit_call, future = host.submit_call, flow.future
+local getmetatable, type, unpack = getmetatable, type, table.unpack
+
+local M = {}
+
+local Task = { __name = "task" }
+Task.__index = Task
+function Task.__tostring(task)
+  return ("task %s (not submitted)"):format(task.options.name or task.kind)
+end
+lib.Task = Task
+
+local function task(kind, normal)
+  return setmetatable({ kind = kind, options = normal }, Task)
+end
+
+local function complain(who, text, ...)
+  failure.raise(who .. ": " .. text:format(...))
+end
+
+local function exactly_one(who, o, first, second)
+  if (o[first] == nil) == (o[second] == nil) then
+    complain(who, "give either '%s' or '%s'%s", first, second, o[first] and ", not both" or "")
+  end
+end
+
+local function check_command(who, o)
+  exactly_one(who, o, "cmd", "shell")
+  for _, key in ipairs { "inputs", "outputs" } do
+    if o[key] and o.cwd ~= "scratch" then
+      complain(who, "'%s' travel to and from a scratch folder: add cwd = \"scratch\"", key)
+    end
+  end
+end
+
+--- A call of a Lua function in a slot: call{ fn, arguments..., options }.
+function M.call(given)
+  local o = options.check("call", given, true)
+  if type(given[1]) ~= "function" then
+    complain("call", "expected call{ function, arguments... }, got a %s first", type(given[1]))
+  end
+  local n = 1
+  for key in pairs(given) do
+    if math.type(key) == "integer" and key > n then n = key end
+  end
+  local made = task("call", o)
+  made.values, made.n = given, n
+  return made
+end
+
+--- One run of a program.
+function M.exec(given)
+  local o = options.check("exec", given)
+  check_command("exec", o)
+  return task("exec", o)
+end
+
+--- A build whose result is an artefact.
+function M.compile(given)
+  local o = options.check("compile", given)
+  exactly_one("compile", o, "sources", "cmd")
+  if o.sources and #o.sources == 0 then complain("compile", "'sources' is empty") end
+  if o.output and o.outputs then complain("compile", "give either 'output' or 'outputs', not both") end
+  if o.outputs and #o.outputs ~= 1 then complain("compile", "'outputs': a build has one artefact, got %d", #o.outputs) end
+  o.output = o.output or o.outputs and o.outputs[1] or nil
+  if o.cmd then
+    if not o.output then complain("compile", "'output' is needed with 'cmd': the file the command leaves") end
+    for _, key in ipairs { "compiler", "flags", "defines", "includes", "libs" } do
+      if o[key] then complain("compile", "'%s' goes with 'sources'; put it into 'cmd'", key) end
+    end
+  end
+  return task("compile", o)
+end
+
+local OWN_FIGURES = { "wall_s", "user_s", "sys_s", "maxrss_bytes" }
+
+--- Timed runs of a program.
+function M.measure(given)
+  local o = options.check("measure", given)
+  check_command("measure", o)
+  if o.runs then
+    for _, key in ipairs { "precision", "min_runs", "max_runs" } do
+      if o[key] then complain("measure", "'runs' fixes the number of samples; '%s' would decide it", key) end
+    end
+  end
+  if (o.min_runs or 10) > (o.max_runs or 100) then
+    complain("measure", "'min_runs' (%d) is above 'max_runs' (%d)", o.min_runs or 10, o.max_runs or 100)
+  end
+  local objective, metrics = o.objective, o.metrics or {}
+  if objective and not metrics[objective] then
+    local known = { unpack(OWN_FIGURES) }
+    for name in pairs(metrics) do known[#known + 1] = name end
+    table.sort(known)
+    local found = false
+    for _, name in ipairs(known) do found = found or name == objective end
+    if not found then complain("measure", "%s", failure.unknown("objective", objective, known)) end
+  end
+  for _, name in ipairs(OWN_FIGURES) do
+    if metrics[name] then complain("measure", "'metrics.%s': every run has this figure; take another name", name) end
+  end
+  local verify = o.verify
+  if verify and (verify.rtol or verify.atol) and not verify.reference then
+    complain("measure", "'verify.%s' needs 'verify.reference'", verify.rtol and "rtol" or "atol")
+  end
+  return task("measure", o)
+end
+
+-- What a task refers to, gathered while its specification is built: `deps` (task numbers), `known` (results
+-- the script has already), and why it cannot run: `culprit` (a future that failed) or `problem` (text).
+local function references(o)
+  return { deps = {}, known = {}, accept_failed = o.accept_failed }
+end
+
+local function refer(refs, f, text_of)
+  if f.ended and not f.ok and not refs.accept_failed then
+    refs.culprit = refs.culprit or f
+  elseif f.ended then
+    local text, problem = text_of(f)
+    if problem then
+      refs.problem = refs.problem or problem
+    elseif text then
+      refs.known[#refs.known + 1] = { f.id, { text = text } }
+    end
+  end
+  if not f.id then return { text = "" } end
+  refs.deps[#refs.deps + 1] = f.id
+  return { task = f.id }
+end
+
+-- A build's artefact is known to the port; a call's value is known here.
+local function argument_text(f)
+  if f.kind == "compile" then
+    if not f.value.artefact then return nil, "there is no artefact: " .. (f.value.reason or f.value.status) end
+    return nil
+  end
+  if f.ok and (type(f.value) == "string" or type(f.value) == "number") then return tostring(f.value) end
+  return nil, "a call in 'cmd' returned neither a string nor a number"
+end
+
+local function output_text(f)
+  if f.kind ~= "exec" then return argument_text(f) end
+  if f.value.stdout_bytes > #f.value.stdout then
+    return nil, ("the reference wrote %d bytes, of which only %d were kept"):format(f.value.stdout_bytes, #f.value.stdout)
+  end
+  return f.value.stdout
+end
+
+local function argv_of(cmd, refs)
+  local argv = {}
+  for i, item in ipairs(cmd) do
+    argv[i] = type(item) == "string" and { text = item } or refer(refs, item, argument_text)
+  end
+  return argv
+end
+
+local function sink(given)
+  if given == nil or given == "capture" or given == "null" then return given end
+  return { file = given }
+end
+
+local function cwd(given)
+  if given == nil or given == "scratch" then return given end
+  return { path = given }
+end
+
+-- Puts files into the store; notes what is missing.
+local function inputs_of(paths, refs, what)
+  local list = {}
+  for i, path in ipairs(paths or {}) do
+    local hash, problem = host.add_input(path)
+    if not hash then
+      refs.problem = refs.problem or ("%s %s"):format(what, problem)
+    else
+      list[i] = { path = host.scratch_name(path), hash = hash }
+    end
+  end
+  return list
+end
+
+local function command_of(o, refs)
+  return {
+    argv = argv_of(o.cmd or {}, refs), shell = o.shell, env = o.env, cwd = cwd(o.cwd),
+    stdin = o.stdin and { bytes = o.stdin }, stdout = sink(o.stdout), stderr = sink(o.stderr),
+    inputs = inputs_of(o.inputs, refs, "input"),
+  }
+end
+
+local COMPILER = {
+  c = "cc", cc = "c++", cpp = "c++", cxx = "c++", C = "c++", f90 = "gfortran", f95 = "gfortran", f03 = "gfortran",
+  f08 = "gfortran", f = "gfortran", F90 = "gfortran", F = "gfortran",
+}
+-- Fortran and C++ need their own driver to link: they win over C.
+local RANK = { cc = 1, ["c++"] = 2, gfortran = 3 }
+
+local function compiler_of(sources)
+  local best
+  for _, source in ipairs(sources) do
+    local driver = COMPILER[source:match("%.(%w+)$") or ""]
+    if driver and (not best or RANK[driver] > RANK[best]) then best = driver end
+  end
+  return best or "cc"
+end
+
+local function sorted(keyed)
+  local keys = {}
+  for key in pairs(keyed or {}) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+local build = {}
+
+function build.exec(o, refs)
+  return { command = command_of(o, refs), ok_codes = o.ok_codes, outputs = o.outputs }
+end
+
+function build.compile(o, refs)
+  local spec = { output = o.output or "a.out", include_root = host.campaign.dir, cache = o.cache ~= false }
+  if o.cmd then
+    spec.command = { argv = argv_of(o.cmd, refs), env = o.env, cwd = "scratch", inputs = inputs_of(o.inputs, refs, "input") }
+    return spec
+  end
+  local argv = { o.compiler or compiler_of(o.sources) }
+  local function add(...) for _, text in ipairs { ... } do argv[#argv + 1] = text end end
+  add(unpack(o.flags or {}))
+  for _, key in ipairs(sorted(o.defines)) do add(("-D%s=%s"):format(key, o.defines[key])) end
+  for _, folder in ipairs(o.includes or {}) do add("-I" .. host.scratch_name(folder)) end
+  for _, source in ipairs(o.sources) do add(host.scratch_name(source)) end
+  add("-o", spec.output)
+  for _, lib in ipairs(o.libs or {}) do add("-l" .. lib) end
+  local files, problem = host.sources(o.sources, o.includes or {})
+  if not files then refs.problem = "source " .. problem end
+  local inputs = inputs_of(o.inputs, refs, "input")
+  for _, file in ipairs(files or {}) do inputs[#inputs + 1] = file end
+  spec.command = { argv = argv_of(argv, refs), env = o.env, cwd = "scratch", inputs = inputs }
+  spec.depfile = true
+  return spec
+end
+
+-- Runs of a reference that were asked for, by their command: each runs once.
+local asked = {}
+
+local function reference_future(o, cmd)
+  local parts = { o.cwd or "" }
+  for _, item in ipairs(cmd) do
+    local text = type(item) == "string" and item or "#" .. tostring(item.id)
+    parts[#parts + 1] = #text .. ":" .. text
+  end
+  for _, key in ipairs(sorted(o.env)) do parts[#parts + 1] = key .. "=" .. o.env[key] end
+  for _, path in ipairs(o.inputs or {}) do parts[#parts + 1] = "<" .. path end
+  local key = table.concat(parts, "\0")
+  if not asked[key] then
+    asked[key] = M.submit_task("exec", { cmd = cmd, cwd = o.cwd, env = o.env, inputs = o.inputs }, nil, true)
+  end
+  return asked[key]
+end
+
+local function verify_of(o, refs)
+  local v = o.verify
+  if not v then return nil end
+  local reference = v.reference
+  if type(reference) == "string" then
+    local hash, problem = host.add_input(reference)
+    reference = { artefact = hash }
+    if not hash then refs.problem = refs.problem or "reference " .. problem end
+  elseif reference then
+    if getmetatable(reference) ~= flow.Future then reference = reference_future(o, reference) end
+    reference = refer(refs, reference, output_text)
+  end
+  local p = v.pattern or {}
+  return {
+    exit_code = v.exit_code, stdout = v.stdout, regex = p.regex, pattern = p.pattern, hash = v.hash,
+    reference = reference, rtol = v.rtol or 0.0, atol = v.atol or 0.0, every = v.every or false,
+  }
+end
+
+function build.measure(o, refs)
+  local metrics = {}
+  for name, m in pairs(o.metrics or {}) do
+    metrics[name] = { regex = m[1].regex, pattern = m[1].pattern, unit = m.unit, better = m.better }
+  end
+  local objective = o.metrics and o.metrics[o.objective]
+  return {
+    command = command_of(o, refs), runs = o.runs, precision = o.precision, min_runs = o.min_runs,
+    max_runs = o.max_runs, max_time = o.max_time, warmup = o.warmup, metrics = metrics, objective = o.objective,
+    better = o.better or objective and objective.better or nil, verify = verify_of(o, refs), ok_codes = o.ok_codes,
+  }
+end
+
+-- The options every task takes, as the scheduler wants them.
+local function common(kind, o)
+  local c = {}
+  for key in pairs(options.TASK) do c[key] = o[key] end
+  if o.exclusive == false then c.exclusive = "no" elseif kind == "measure" then c.exclusive = "node" end
+  return c
+end
+
+--- Sends an exec, a compile or a measure whose options are in normal form.
+function M.submit_task(kind, o, pool, deferred)
+  local refs = references(o)
+  local spec = build[kind](o, refs)
+  local label = { name = o.name, params = o.params }
+  local f
+  if refs.culprit then
+    local reason = ("what it depends on ended %s"):format(refs.culprit:status())
+    f = flow.ended(kind, host.record(kind, "skipped", reason, label))
+    f.value.cause = refs.culprit.value
+  elseif refs.problem then
+    f = flow.ended(kind, host.record(kind, "setup_failed", refs.problem, label))
+  else
+    local id = host.submit(kind, common(kind, o), spec, refs, pool or lib.newest_pool, deferred or false)
+    f = future(id, kind, refs.deps, deferred)
+    f.label = label
+  end
+  if kind == "measure" then
+    if f.ended then results.add(f.value) else f.on_record = results.add end
+  end
+  return f
+end
+
+-- The first failed future that a call would carry, where the encoder looks: in tables and upvalues.
+local function failed_among(value, seen)
+  if seen[value] then return nil end
+  if type(value) == "table" then
+    seen[value] = true
+    if getmetatable(value) == flow.Future then
+      if value.ended and not value.ok then return value end
+      return value.ended and failed_among(value.value, seen) or nil
+    end
+    for key, item in next, value do
+      local culprit = failed_among(key, seen) or failed_among(item, seen)
+      if culprit then return culprit end
+    end
+  elseif type(value) == "function" then
+    seen[value] = true
+    for i = 1, 255 do
+      local name, item = debug.getupvalue(value, i)
+      if not name then break end
+      local culprit = name ~= "_ENV" and failed_among(item, seen)
+      if culprit then return culprit end
+    end
+  end
+end
+
+local send
+
+-- The encoder refused: because of a failed future the call is skipped (or gets its record), else it is an
+-- error of the author.
+local function refused(why, o, pool, ...)
+  local culprit = why:find("failed task's future", 1, true) and failed_among({ ... }, {})
+  if not culprit or o and o.accept_failed and culprit.kind == "compile" then failure.raise("submit: " .. why) end
+  if o and o.accept_failed then
+    culprit.ok = true
+    local sent, f = pcall(send, o, pool, ...)
+    culprit.ok = false
+    if not sent then error(f, 0) end
+    return f
+  end
+  local message = "what it depends on ended " .. culprit:status()
+  return flow.ended("call", { kind = "skipped", message = message, cause = culprit.value })
+end
+
+local function sent(id, more, o, pool, ...)
+  if not id then return refused(more, o, pool, ...) end
+  return future(id, nil, more and host.dependencies())
+end
+
+function send(o, pool, ...)
+  if o then host.prepare(o) end
+  local id, more = submit_call(pool or lib.newest_pool, ...)
+  return sent(id, more, o, pool, ...)
+end
+
+--- Sends a task, or a call of a function with these arguments; gives its future.
+function M.submit(what, ...)
+  if type(what) ~= "function" then return M.submit_to(false, what, ...) end
+  local id, more = submit_call(lib.newest_pool, what, ...)
+  if id and not more then return future(id) end -- every other way is rare
+  return sent(id, more, nil, false, what, ...)
+end
+
+function M.submit_to(pool, what, ...)
+  if type(what) == "function" then return send(nil, pool, what, ...) end
+  if getmetatable(what) ~= Task then
+    local hint = type(what) == "table" and getmetatable(what) == nil and " (submit(exec{...}), submit(measure{...}), ...)" or ""
+    failure.raise(("submit: expected a function or a task, got a %s%s"):format(type(what), hint))
+  end
+  if select("#", ...) > 0 then failure.raise("submit: a task takes no further arguments; only a function does") end
+  if what.kind ~= "call" then return M.submit_task(what.kind, what.options, pool) end
+  return send(common("call", what.options), pool, unpack(what.values, 1, what.n))
+end
+
+--- Calls `fn` for every item of a list or an iterator; gives the list of results.
+function M.map(fn, items, given)
+  if type(fn) ~= "function" then failure.raise("map: expected a function, got a " .. type(fn)) end
+  local o = options.check("map", given or {})
+  local next_item
+  if flow.callable(items) then
+    next_item = items
+  elseif type(items) == "table" then
+    local i = 0
+    next_item = function()
+      i = i + 1
+      return items[i]
+    end
+  else
+    failure.raise("map: expected a list or an iterator, got a " .. type(items))
+  end
+  local in_flight, pending, values, count = o.in_flight or 1000, {}, {}, 0
+  local place = {}
+  local function more()
+    local item = table.pack(next_item())
+    if item[1] == nil then return end
+    local f = M.submit(fn, unpack(item, 1, item.n))
+    count = count + 1
+    place[f] = count
+    pending[#pending + 1] = f
+  end
+  for _ = 1, in_flight do more() end
+  local done = 0
+  for f, value, e in lib.futures.as_completed(pending) do
+    if not f.ok then
+      for _, other in ipairs(pending) do other:cancel() end
+      error(e, 0)
+    end
+    done = done + 1
+    values[o.ordered == false and done or place[f]] = value
+    more()
+  end
+  return values, count
+end
+
+return M

@@ -1,0 +1,370 @@
+---@meta harness
+-- Types of what a campaign sees, for language servers and `emmylua_check`. A test compares names with the library.
+
+--- Seconds, or text such as "500 ms", "2 s", "1 min", "2 h".
+---@alias harness.Duration number|string
+
+--- How a task ended, in one word.
+---@alias harness.Status
+---| "ok" | "error" | "nonzero_exit" | "signal" | "timeout" | "oom" | "verify_failed" | "metric_missing"
+---| "spawn_failed" | "compile_failed" | "setup_failed" | "refused" | "pruned" | "lost_worker" | "cancelled" | "skipped"
+
+---@alias harness.Argument string|number|harness.Future
+
+--- Options every task takes.
+---@class harness.TaskOptions
+---@field name? string|number what the results are grouped and shown by
+---@field params? table<string, any> the search point; kept in the journal
+---@field key? string|number makes an exec or a call durable, or tells apart equal tasks
+---@field cores? integer cores it occupies; 1 unless said
+---@field host? string run on this host only
+---@field not_on? string never on this host
+---@field group? string|number tasks of one group run on one node
+---@field exclusive? "node"|false the node is drained for it (the default of measure)
+---@field priority? integer higher first; 0 unless said
+---@field timeout? harness.Duration from start to forced end
+---@field retries? integer how often an attempt lost to the infrastructure is tried again
+---@field accept_failed? boolean get the records of failed dependencies instead of being skipped
+
+---@class harness.CallOptions : harness.TaskOptions
+---@field [integer] any the function, then its arguments
+
+---@class harness.ExecOptions : harness.TaskOptions
+---@field cmd? harness.Argument[] program and arguments, no shell; futures of calls and compiles become their results
+---@field shell? string a line for /bin/sh -c, instead of cmd
+---@field env? table<string, string|number> set on top of the scrubbed environment
+---@field cwd? string a folder relative to the campaign's (the default), or "scratch" for a fresh one
+---@field stdin? string what the program reads
+---@field stdout? string "capture" (the default), "null" or a file
+---@field stderr? string "capture" (the default), "null" or a file
+---@field inputs? string[] files put into the scratch folder
+---@field outputs? string[] files brought back from the scratch folder
+---@field ok_codes? integer[] exit codes that count as success; { 0 } unless said
+
+---@class harness.CompileOptions : harness.TaskOptions
+---@field sources? string[] C, C++ or Fortran; headers of the campaign they include come along
+---@field cmd? harness.Argument[] any build command, instead of sources; run where its inputs are
+---@field compiler? string by the suffix of the sources unless said: cc, c++, gfortran
+---@field flags? string[] come before everything else
+---@field defines? table<string, string|number> -DNAME=VALUE, sorted
+---@field includes? string[] folders for -I
+---@field libs? string[] names for -l
+---@field inputs? string[] further files the build reads
+---@field output? string the file that is the artefact
+---@field outputs? string[] the same as a list of one
+---@field env? table<string, string|number> set on top of the scrubbed environment
+---@field cache? boolean look for an earlier build with the same content; true unless said
+
+---@class harness.MetricOptions
+---@field [1] string a Lua pattern whose first capture is the number
+---@field unit? string for people
+---@field better? "less"|"more" which direction is an improvement
+
+---@class harness.VerifyOptions
+---@field exit_code? integer required exit code; 0 unless said
+---@field stdout? string the whole standard output
+---@field pattern? string a Lua pattern that must match the output
+---@field hash? string BLAKE3 of the output, 32 hex digits
+---@field reference? harness.Future|harness.Argument[]|string standard output must equal this one: a future, a command (run once) or a file
+---@field rtol? number relative tolerance of numbers
+---@field atol? number absolute tolerance of numbers
+---@field every? boolean check every sample, not only the first run
+
+---@class harness.MeasureOptions : harness.TaskOptions
+---@field cmd? harness.Argument[] program and arguments, no shell
+---@field shell? string a line for /bin/sh -c, instead of cmd
+---@field env? table<string, string|number> set on top of the scrubbed environment
+---@field cwd? string a folder relative to the campaign's, or "scratch"
+---@field stdin? string what the program reads
+---@field inputs? string[] files put into the scratch folder
+---@field ok_codes? integer[] exit codes that count as success
+---@field runs? integer a fixed number of samples instead of the stop rule
+---@field precision? number half-width of the interval of the median at which to stop; 0.02 unless said
+---@field min_runs? integer samples before the rule is asked; 10 unless said
+---@field max_runs? integer samples at the most; 100 unless said
+---@field max_time? harness.Duration sampling at the most; 60 s unless said
+---@field warmup? integer runs before the first sample; 1 unless said
+---@field metrics? table<string, string|harness.MetricOptions> figures the program prints
+---@field objective? string the figure that counts; "wall_s" unless said
+---@field better? "less"|"more" which direction of it is an improvement
+---@field verify? harness.VerifyOptions what makes a run count
+
+---@class harness.SpawnOptions
+---@field workers? integer|"auto"
+---@field per_node? integer workers on each node
+---@field slots? integer|"cores" tasks at a time on each worker
+---@field hosts? string[] only these
+---@field start? "auto"|"local"|"spawn"|"static" how workers come
+---@field env? table<string, string|number> set for every task
+
+---@class harness.WaitOptions
+---@field count? integer|"all" how many must be done
+---@field timeout? harness.Duration
+
+---@class harness.MapOptions
+---@field in_flight? integer calls at a time; 1000 unless said
+---@field ordered? boolean results in the order of the items (true unless said) or as they come
+
+---@class harness.ResultsOptions
+---@field name? string|number
+---@field status? harness.Status
+---@field where? fun(record: harness.Measurement): boolean
+
+---@class harness.CsvOptions
+---@field rows? "measurements"|"samples"
+
+--- A task that was described and not yet submitted.
+---@class harness.Task
+
+--- A promise of what a task or a flow results in.
+---@class harness.Future
+---@field id? integer the task's number
+local Future = {}
+
+--- Waits at most `timeout` (for ever without one); is it done?
+---@param timeout? harness.Duration
+---@return boolean
+function Future:wait(timeout) end
+
+--- Is it done? Looks at what has ended meanwhile, but lets no other flow run.
+---@return boolean
+function Future:done() end
+
+--- "pending", or how it ended in one word.
+---@return string
+function Future:status() end
+
+--- Ends the task or the flow, if it is not done.
+function Future:cancel() end
+
+--- Runs `fn(future)` in a flow of its own once it is done.
+---@param fn fun(future: harness.Future)
+---@return harness.Future self
+function Future:on_done(fn) end
+
+--- What a function task that failed raises in `await`.
+---@class harness.Error
+---@field kind harness.Status
+---@field message string
+---@field traceback? string frames of the campaign on the slot
+---@field host? string
+---@field value? any the error value, if it could be shipped
+---@field cause? table of a skipped call: what failed before it
+
+---@class harness.Record
+---@field kind "exec"|"compile"|"measure"
+---@field ok boolean
+---@field status harness.Status
+---@field reason? string why, unless it is ok
+---@field cause? table of a skipped task: what failed before it
+---@field host? string where it ran
+---@field elapsed_s number seconds it occupied its slot
+---@field name? string
+---@field params? table<string, any>
+---@field summary string a line for people; tostring gives it too
+
+---@class harness.ExecRecord : harness.Record
+---@field exit_code? integer
+---@field signal? integer
+---@field stdout string
+---@field stderr string
+---@field stdout_bytes integer bytes it wrote, kept or not
+---@field stderr_bytes integer
+---@field wall_s? number
+---@field user_s? number
+---@field sys_s? number
+---@field maxrss_bytes? integer
+---@field outputs table<string, string> path to content hash
+---@field argv? string[]
+---@field leftovers? integer processes it left behind
+
+---@class harness.CompileRecord : harness.Record
+---@field artefact? string content hash
+---@field artefact_bytes? integer
+---@field diagnostics string
+---@field cache? "off"|"miss"|"hit"|"negative"
+---@field wall_s? number
+---@field argv? string[]
+---@field compiler? string
+---@field exit_code? integer
+---@field signal? integer
+
+---@class harness.Interval
+---@field lo number
+---@field hi number
+---@field level number
+---@field exact_level number
+
+---@class harness.Summary
+---@field n integer
+---@field min number
+---@field p05 number
+---@field q1 number
+---@field median number
+---@field q3 number
+---@field p95 number
+---@field max number
+---@field mean number
+---@field sd number
+---@field mad number
+---@field ci? harness.Interval none below 7 samples
+---@field rel_half_width? number
+
+---@class harness.Metric
+---@field unit? string
+---@field better "less"|"more"
+---@field value number[]
+---@field stats harness.Summary
+
+---@class harness.Measurement : harness.Record
+---@field objective? string
+---@field better? "less"|"more"
+---@field stats? harness.Summary of the objective; only where the status is ok
+---@field samples table<string, number[]> figures of the counted runs by name
+---@field warmup? table<string, number[]> figures of the runs before
+---@field metrics table<string, harness.Metric>
+---@field flags string[]
+---@field stop_reason? "precise"|"max_runs"|"max_time"|"fixed"|"failed"
+---@field verify? { status: string, method: string, max_abs_err: number? }
+---@field floor_s? number
+---@field maxrss_floor_bytes? integer
+---@field exit_code? integer
+---@field signal? integer
+---@field stderr_tail? string
+---@field argv? string[]
+
+---@class harness.Worker
+---@field id integer
+---@field host string
+---@field slots integer
+---@field cores integer
+---@field start "local"|"spawn"|"static"
+
+--- A set of workers. Closed by `close`, as a `<close>` variable, or at the end of the script.
+---@class harness.Pool
+---@field id integer
+---@field workers harness.Worker[]
+---@field closed? boolean
+local Pool = {}
+
+--- Like `submit`, on this pool.
+---@param what function|harness.Task
+---@param ... any
+---@return harness.Future
+function Pool:submit(what, ...) end
+
+--- Retires the workers once the tasks of the pool are done.
+function Pool:close() end
+
+--- Measurements of this run.
+---@class harness.Results
+---@field [integer] harness.Measurement
+local Results = {}
+
+--- The record whose median of a figure ("wall_s" unless said) is least, and that median.
+---@param figure? string
+---@return harness.Measurement?, number?
+function Results:min(figure) end
+
+--- The record whose median of a figure is largest, and that median.
+---@param figure? string
+---@return harness.Measurement?, number?
+function Results:max(figure) end
+
+--- The records by their value of a parameter.
+---@param param string
+---@return table<any, harness.Results>
+function Results:group(param) end
+
+--- A table for people.
+---@return string
+function Results:table() end
+
+--- Writes a CSV file; gives the number of rows.
+---@param path string
+---@param options? harness.CsvOptions
+---@return integer
+function Results:csv(path, options) end
+
+---@class harness
+---@field Error table class of the errors of function tasks
+local harness = {}
+
+--- Reads the campaign's command line: { name = { default, "what it is" } }. Gives --help.
+---@param spec table<string, any>
+---@return table<string, any>
+function harness.args(spec) end
+
+--- Seconds on a clock that only goes forward.
+---@return number
+function harness.now() end
+
+--- The measurements that ended so far.
+---@param options? harness.ResultsOptions
+---@return harness.Results
+function harness.results(options) end
+
+--- Starts workers and waits until they are ready.
+---@param options? harness.SpawnOptions
+---@return harness.Pool
+function harness.spawn(options) end
+
+--- Sends a task, or a call of a function with these arguments.
+---@param what function|harness.Task
+---@param ... any
+---@return harness.Future
+function harness.submit(what, ...) end
+
+--- Waits for a future and returns its result; raises the error of a call or a flow that failed.
+---@param future harness.Future
+---@return any ...
+function harness.await(future) end
+
+--- Starts a flow: `fn(...)` runs at once until it waits.
+---@param fn function
+---@param ... any
+---@return harness.Future
+function harness.go(fn, ...) end
+
+--- Waits for some or all; gives those that are done and those that are not.
+---@param list harness.Future[]
+---@param options? harness.WaitOptions
+---@return harness.Future[] done, harness.Future[] pending
+function harness.wait(list, options) end
+
+--- Iterates over futures as they end; futures appended to the list meanwhile are included.
+---@param list harness.Future[]
+---@return fun(): harness.Future?, any, any
+function harness.as_completed(list) end
+
+--- Calls `fn` on the workers for every item; gives the results.
+---@param fn function
+---@param items any[]|fun(): ...
+---@param options? harness.MapOptions
+---@return any[] results, integer count
+function harness.map(fn, items, options) end
+
+--- A call of a function with options.
+---@param options harness.CallOptions
+---@return harness.Task
+function harness.call(options) end
+
+--- One run of a program.
+---@param options harness.ExecOptions
+---@return harness.Task
+function harness.exec(options) end
+
+--- A build whose result is an artefact.
+---@param options harness.CompileOptions
+---@return harness.Task
+function harness.compile(options) end
+
+--- Timed runs of a program.
+---@param options harness.MeasureOptions
+---@return harness.Task
+function harness.measure(options) end
+
+spawn, submit, await, go, wait, as_completed, map = harness.spawn, harness.submit, harness.await, harness.go, harness.wait, harness.as_completed, harness.map
+call, exec, compile, measure = harness.call, harness.exec, harness.compile, harness.measure
+
+return harness

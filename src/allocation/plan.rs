@@ -1,0 +1,190 @@
+//! From an allocation and a wish to a list: which worker on which host, started how.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Allocation, AllocationError, same_host};
+
+/// How workers are started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// `local` on the root's node, `spawn` elsewhere; `static` where mpirun started several processes.
+    #[default]
+    Auto,
+    /// Children of the root.
+    Local,
+    /// MPI_Comm_spawn, on the root's node too.
+    Spawn,
+    /// The ranks mpirun started beside the root.
+    Static,
+}
+
+impl Start {
+    /// The word the script uses.
+    pub fn word(self) -> &'static str {
+        match self {
+            Start::Auto => "auto",
+            Start::Local => "local",
+            Start::Spawn => "spawn",
+            Start::Static => "static",
+        }
+    }
+}
+
+/// What the root's own node is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootNode {
+    /// Everything but measurements, unless it is the only node.
+    #[default]
+    Auto,
+    /// Measurements too.
+    Measure,
+    /// Nothing.
+    Spare,
+}
+
+/// What `spawn{…}` asks for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolRequest {
+    /// Workers in all; as the allocation has if not said.
+    pub workers: Option<u32>,
+    /// Workers on each node; 1 if not said.
+    pub per_node: Option<u32>,
+    /// Only these hosts.
+    pub hosts: Option<Vec<String>>,
+    /// How.
+    pub start: Start,
+    /// What the root's own node is for.
+    pub root_node: RootNode,
+}
+
+/// One worker to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedWorker {
+    /// Where.
+    pub host: String,
+    /// `Local` or `Spawn`.
+    pub start: Start,
+}
+
+/// Which worker goes where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// In order of start.
+    pub workers: Vec<PlannedWorker>,
+}
+
+/// Plans the workers of a pool. `Start::Static` is not planned here: mpirun has placed those already.
+pub fn plan(allocation: &Allocation, request: &PoolRequest) -> Result<Plan, AllocationError> {
+    let on_root = |host: &str| same_host(host, &allocation.root_host);
+    let mut hosts: Vec<&str> = allocation.nodes.iter().map(|node| node.host.as_str()).collect();
+    if let Some(wanted) = &request.hosts {
+        if let Some(unknown) = wanted.iter().find(|w| !hosts.iter().any(|host| same_host(host, w))) {
+            return refuse(format!(
+                "host `{unknown}` is not in the allocation, which has {}",
+                listing(&hosts)
+            ));
+        }
+        hosts.retain(|host| wanted.iter().any(|w| same_host(host, w)));
+    }
+    if request.root_node == RootNode::Spare {
+        hosts.retain(|host| !on_root(host));
+    }
+    if request.start == Start::Local {
+        hosts.retain(|host| on_root(host));
+    }
+    if hosts.is_empty() {
+        return refuse(match request.start {
+            Start::Local => format!(
+                "start=\"local\" puts workers on the root's node {}, which is not among the nodes asked for",
+                allocation.root_host
+            ),
+            _ => "no node is left for a worker: root_node=\"spare\" keeps the only one free".into(),
+        });
+    }
+    let per_node = match (request.per_node, request.workers) {
+        (Some(per_node), _) => per_node.max(1),
+        (None, Some(workers)) => workers.max(1).div_ceil(hosts.len() as u32),
+        (None, None) => 1,
+    };
+    let places = hosts.len() as u32 * per_node;
+    let count = request.workers.unwrap_or(places);
+    if count > places {
+        return refuse(format!(
+            "workers={count} with per_node={per_node} needs {} nodes, the allocation has {}: {}",
+            count.div_ceil(per_node),
+            hosts.len(),
+            listing(&hosts)
+        ));
+    }
+    // Round by round, so that fewer workers than places spread over all nodes.
+    let workers = (0..per_node)
+        .flat_map(|_| hosts.iter())
+        .take(count as usize)
+        .map(|host| PlannedWorker {
+            host: host.to_string(),
+            start: if on_root(host) && request.start != Start::Spawn { Start::Local } else { Start::Spawn },
+        })
+        .collect();
+    Ok(Plan { workers })
+}
+
+fn refuse<T>(text: String) -> Result<T, AllocationError> {
+    Err(AllocationError::Request(text))
+}
+
+fn listing(hosts: &[&str]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = hosts.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if hosts.len() > SHOWN {
+        text.push_str(&format!(" and {} more", hosts.len() - SHOWN));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocation::{Node, Scheduler};
+
+    fn three_nodes() -> Allocation {
+        let nodes = ["node1", "node2", "node3"].map(|host| Node { host: host.into(), cores: Some(4) });
+        Allocation { scheduler: Scheduler::Slurm, nodes: nodes.into(), root_host: "node1.cluster".into() }
+    }
+
+    fn shown(request: PoolRequest) -> Result<String, String> {
+        let plan = plan(&three_nodes(), &request).map_err(|error| error.to_string())?;
+        let words = plan.workers.iter().map(|w| format!("{}:{}", w.host, w.start.word()));
+        Ok(words.collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn the_root_s_node_is_local_and_the_others_are_spawned() {
+        assert_eq!(shown(PoolRequest::default()).unwrap(), "node1:local node2:spawn node3:spawn");
+        let all = PoolRequest { start: Start::Spawn, ..Default::default() };
+        assert_eq!(shown(all).unwrap(), "node1:spawn node2:spawn node3:spawn");
+        let spare = PoolRequest { root_node: RootNode::Spare, ..Default::default() };
+        assert_eq!(shown(spare).unwrap(), "node2:spawn node3:spawn");
+    }
+
+    #[test]
+    fn workers_spread_before_they_pile_up() {
+        let four = PoolRequest { workers: Some(4), ..Default::default() };
+        assert_eq!(shown(four).unwrap(), "node1:local node2:spawn node3:spawn node1:local");
+        let chosen = PoolRequest { hosts: Some(vec!["node3".into()]), ..Default::default() };
+        assert_eq!(shown(chosen).unwrap(), "node3:spawn");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_with_the_numbers() {
+        let too_many = PoolRequest { workers: Some(7), per_node: Some(2), ..Default::default() };
+        assert_eq!(
+            shown(too_many).unwrap_err(),
+            "workers=7 with per_node=2 needs 4 nodes, the allocation has 3: node1, node2, node3"
+        );
+        let unknown = PoolRequest { hosts: Some(vec!["node9".into()]), ..Default::default() };
+        assert!(shown(unknown).unwrap_err().contains("host `node9` is not in the allocation"));
+    }
+}

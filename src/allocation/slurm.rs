@@ -1,0 +1,148 @@
+//! What Slurm gave. Only job-level variables are read: those of a step (SLURM_NTASKS, SLURM_NNODES, …) say
+//! nothing inside mpirun.
+
+use super::{AllocationError, Node};
+
+/// The nodes of the job, in Slurm's order; `None` outside a job.
+pub fn nodes(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Vec<Node>>, AllocationError> {
+    let groups = match env("SLURM_HET_SIZE").and_then(|size| size.parse::<u32>().ok()) {
+        Some(size) => (0..size).map(|group| format!("_HET_GROUP_{group}")).collect(),
+        None => vec![String::new()],
+    };
+    let mut nodes = Vec::new();
+    for suffix in groups {
+        let name = format!("SLURM_JOB_NODELIST{suffix}");
+        let Some(list) = env(&name) else { continue };
+        let hosts =
+            expand(&list).map_err(|reason| AllocationError::Variable { name, value: list, reason })?;
+        let cores = match env(&format!("SLURM_JOB_CPUS_PER_NODE{suffix}")) {
+            Some(text) => repeat(&text).map_err(|reason| AllocationError::Variable {
+                name: format!("SLURM_JOB_CPUS_PER_NODE{suffix}"),
+                value: text,
+                reason,
+            })?,
+            None => Vec::new(),
+        };
+        nodes.extend(
+            hosts.into_iter().enumerate().map(|(i, host)| Node { host, cores: cores.get(i).copied() }),
+        );
+    }
+    Ok((!nodes.is_empty()).then_some(nodes))
+}
+
+/// `4(x3),2` → 4 4 4 2.
+fn repeat(text: &str) -> Result<Vec<u32>, String> {
+    let mut counts = Vec::new();
+    for part in text.split(',') {
+        let (count, times) = match part.split_once("(x") {
+            Some((count, times)) => (count, times.strip_suffix(')').ok_or("a `)` is missing")?),
+            None => (part, "1"),
+        };
+        let number = |text: &str| text.parse::<u32>().map_err(|_| format!("`{text}` is not a number"));
+        let (count, times) = (number(count)?, number(times)?);
+        counts.extend(std::iter::repeat_n(count, times as usize));
+    }
+    Ok(counts)
+}
+
+/// `node[1-3,07],login` → node1 node2 node3 node07 login; brackets may occur several times in a name.
+fn expand(list: &str) -> Result<Vec<String>, String> {
+    let mut hosts = Vec::new();
+    for name in split_outside_brackets(list)? {
+        hosts.extend(expand_name(name)?);
+    }
+    Ok(hosts)
+}
+
+fn split_outside_brackets(list: &str) -> Result<Vec<&str>, String> {
+    let (mut parts, mut start, mut inside) = (Vec::new(), 0, false);
+    for (at, character) in list.char_indices() {
+        match character {
+            '[' if inside => return Err("a `[` inside brackets".into()),
+            '[' => inside = true,
+            ']' if !inside => return Err("a `]` without `[`".into()),
+            ']' => inside = false,
+            ',' if !inside => {
+                parts.push(&list[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    if inside {
+        return Err("a `]` is missing".into());
+    }
+    parts.push(&list[start..]);
+    parts.retain(|part| !part.is_empty());
+    Ok(parts)
+}
+
+fn expand_name(name: &str) -> Result<Vec<String>, String> {
+    let Some((head, rest)) = name.split_once('[') else { return Ok(vec![name.to_string()]) };
+    let (ranges, tail) = rest.split_once(']').ok_or("a `]` is missing")?;
+    let tails = expand_name(tail)?;
+    let mut hosts = Vec::new();
+    for range in ranges.split(',') {
+        for number in expand_range(range)? {
+            hosts.extend(tails.iter().map(|tail| format!("{head}{number}{tail}")));
+        }
+    }
+    Ok(hosts)
+}
+
+/// `08-11` → 08 09 10 11: the width of the first number is kept.
+fn expand_range(range: &str) -> Result<Vec<String>, String> {
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is not a number"));
+    let (from, to, width) = (number(first)?, number(last)?, first.len());
+    if to < from || to - from >= 1_000_000 {
+        return Err(format!("`{range}` is not a range"));
+    }
+    Ok((from..=to).map(|n| format!("{n:0width$}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(variables: &[(&str, &str)]) -> Result<Option<Vec<Node>>, AllocationError> {
+        let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+        nodes(&get)
+    }
+
+    fn hosts(list: &str) -> String {
+        expand(list).unwrap().join(" ")
+    }
+
+    #[test]
+    fn node_lists_expand_in_order() {
+        assert_eq!(hosts("node[1-3,07],login"), "node1 node2 node3 node07 login");
+        assert_eq!(hosts("r[1-2]n[08-10]-ib"), "r1n08-ib r1n09-ib r1n10-ib r2n08-ib r2n09-ib r2n10-ib");
+        assert_eq!(hosts("single"), "single");
+        for bad in ["node[1-3", "node1]", "n[a-b]", "n[3-1]", "n[[1]]"] {
+            assert!(expand(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cores_follow_their_nodes_even_in_heterogeneous_jobs() {
+        let nodes = job(&[
+            ("SLURM_HET_SIZE", "2"),
+            ("SLURM_JOB_NODELIST", "a1"),
+            ("SLURM_JOB_NODELIST_HET_GROUP_0", "a1"),
+            ("SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0", "8"),
+            ("SLURM_JOB_NODELIST_HET_GROUP_1", "b[1-3]"),
+            ("SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1", "4(x2),2"),
+        ]);
+        let found: Vec<_> = nodes.unwrap().unwrap().into_iter().map(|n| (n.host, n.cores)).collect();
+        let expected = [("a1", 8), ("b1", 4), ("b2", 4), ("b3", 2)].map(|(h, c)| (h.to_string(), Some(c)));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn no_job_is_not_an_error_and_a_broken_variable_is_named() {
+        assert_eq!(job(&[]).unwrap(), None);
+        let text = job(&[("SLURM_JOB_NODELIST", "n[1-")]).unwrap_err().to_string();
+        assert!(text.contains("SLURM_JOB_NODELIST") && text.contains("n[1-"), "{text}");
+    }
+}

@@ -1,0 +1,305 @@
+//! Files named by the hash of their content, one store a node (or one shared by many).
+//!
+//! A file appears under its name whole or not at all (written aside, then renamed) and never changes, so
+//! readers need no lock, also on a network file system. Nothing is synced: what a crash loses is made
+//! again. The room knows bytes and hashes; it must never know who needs them.
+
+mod compiles;
+mod incoming;
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::model::{CHUNK_BYTES, Hash};
+
+pub use compiles::{CachedBuild, MAX_BUILDS};
+pub use incoming::Incoming;
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full.
+    #[error(
+        "no space left in the artefact store {folder}: free some, or set HARNESS_CACHE to another folder"
+    )]
+    Full {
+        /// The store.
+        folder: String,
+    },
+    /// The folder cannot be used.
+    #[error("cannot write to the artefact store {folder}: {source} (set HARNESS_CACHE to another folder)")]
+    Unwritable {
+        /// The store.
+        folder: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Somebody else's.
+    #[error(
+        "the artefact store {folder} belongs to another user (uid {uid}): set HARNESS_CACHE to another folder"
+    )]
+    NotOurs {
+        /// The store.
+        folder: String,
+        /// Its owner.
+        uid: u32,
+    },
+    /// What should go in cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is not there.
+    #[error("artefact {0} is not in this node's store")]
+    Missing(Hash),
+    /// A piece came out of order.
+    #[error("artefact {hash}: a piece at {got} where {expected} was due")]
+    OutOfOrder {
+        /// Which artefact.
+        hash: Hash,
+        /// Offset that was due, B.
+        expected: u64,
+        /// Offset that came, B.
+        got: u64,
+    },
+    /// What came is not what was announced.
+    #[error("artefact {expected} arrived damaged: its content hashes to {got}")]
+    Damaged {
+        /// What was announced.
+        expected: Hash,
+        /// What came.
+        got: Hash,
+    },
+}
+
+/// A content-addressed store in a folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Opens the store in `folder`, which is made if need be.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let store = Self { folder: folder.into() };
+        for part in ["objects", "incoming", "compiles"] {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(store.folder.join(part));
+            made.map_err(|e| store.failed(e))?;
+        }
+        // In /tmp anybody could have made it before us, and put any program under any name.
+        let uid = fs::metadata(&store.folder).map_err(|e| store.failed(e))?.uid();
+        if uid != rustix::process::geteuid().as_raw() {
+            return Err(StoreError::NotOurs { folder: store.folder.display().to_string(), uid });
+        }
+        Ok(store)
+    }
+
+    /// `$HARNESS_CACHE`, else `$XDG_CACHE_HOME/harness`, else `~/.cache/harness`, else `/tmp/harness-UID`.
+    pub fn default_folder() -> PathBuf {
+        let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        folder("HARNESS_CACHE")
+            .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("harness")))
+            .or_else(|| folder("HOME").filter(|home| home.is_dir()).map(|home| home.join(".cache/harness")))
+            .unwrap_or_else(|| format!("/tmp/harness-{}", rustix::process::geteuid().as_raw()).into())
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where this artefact is, or would be.
+    pub fn path(&self, hash: Hash) -> PathBuf {
+        let name = hash.to_string();
+        self.folder.join("objects").join(&name[..2]).join(&name[2..])
+    }
+
+    /// Is it there?
+    pub fn contains(&self, hash: Hash) -> bool {
+        self.path(hash).exists()
+    }
+
+    /// Its size, B; none if it is not there.
+    pub fn size(&self, hash: Hash) -> Option<u64> {
+        fs::metadata(self.path(hash)).ok().map(|data| data.len())
+    }
+
+    /// Copies a file into the store. Never a link: the original may be changed afterwards.
+    pub fn put_file(&self, path: &Path) -> Result<Hash, StoreError> {
+        let unreadable = |source| StoreError::Unreadable { path: path.display().to_string(), source };
+        let mut source = File::open(path).map_err(unreadable)?;
+        let data = source.metadata().map_err(unreadable)?;
+        if data.is_dir() {
+            return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+        }
+        let mut copy = self.aside()?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            let got = source.read(&mut buffer).map_err(unreadable)?;
+            if got == 0 {
+                break;
+            }
+            hasher.update(&buffer[..got]);
+            copy.write_all(&buffer[..got]).map_err(|e| self.failed(e))?;
+        }
+        let hash = Hash::finish(&hasher);
+        self.publish(copy, hash, data.permissions().mode() & 0o111 != 0)?;
+        Ok(hash)
+    }
+
+    /// Puts these bytes into the store.
+    pub fn put_bytes(&self, bytes: &[u8], executable: bool) -> Result<Hash, StoreError> {
+        let hash = Hash::of(bytes);
+        let mut copy = self.aside()?;
+        copy.write_all(bytes).map_err(|e| self.failed(e))?;
+        self.publish(copy, hash, executable)?;
+        Ok(hash)
+    }
+
+    /// Begins to receive an artefact in pieces.
+    pub fn receive(&self, hash: Hash) -> Result<Incoming, StoreError> {
+        Ok(Incoming::new(self.clone(), hash, self.aside()?))
+    }
+
+    /// A piece of an artefact from `offset`, at most `CHUNK_BYTES`, and whether it is the last.
+    pub fn read_chunk(&self, hash: Hash, offset: u64) -> Result<(Vec<u8>, bool), StoreError> {
+        let path = self.path(hash);
+        let file = File::open(&path).map_err(|_| StoreError::Missing(hash))?;
+        let unreadable = |source| StoreError::Unreadable { path: path.display().to_string(), source };
+        let size = file.metadata().map_err(unreadable)?.len();
+        let length = size.saturating_sub(offset).min(CHUNK_BYTES as u64);
+        let mut bytes = vec![0; length as usize];
+        file.read_exact_at(&mut bytes, offset).map_err(unreadable)?;
+        Ok((bytes, offset + length >= size))
+    }
+
+    /// Copies an artefact to `target`, where its user may change it.
+    pub fn copy_out(&self, hash: Hash, target: &Path) -> Result<(), StoreError> {
+        let path = self.path(hash);
+        let mode = match fs::metadata(&path) {
+            Ok(data) => data.permissions().mode() | 0o200,
+            Err(_) => return Err(StoreError::Missing(hash)),
+        };
+        let copied =
+            fs::copy(&path, target).and_then(|_| fs::set_permissions(target, Permissions::from_mode(mode)));
+        copied.map_err(|source| match source.kind() {
+            io::ErrorKind::StorageFull => StoreError::Full { folder: target.display().to_string() },
+            _ => StoreError::Unwritable { folder: target.display().to_string(), source },
+        })
+    }
+
+    /// A file beside the store, to be published when it is whole.
+    fn aside(&self) -> Result<NamedTempFile, StoreError> {
+        NamedTempFile::new_in(self.folder.join("incoming")).map_err(|e| self.failed(e))
+    }
+
+    fn publish(&self, file: NamedTempFile, hash: Hash, executable: bool) -> Result<(), StoreError> {
+        let path = self.path(hash);
+        if let Ok(present) = fs::metadata(&path) {
+            // The same content may come again as a program.
+            if executable && present.permissions().mode() & 0o111 == 0 {
+                fs::set_permissions(&path, Permissions::from_mode(0o555)).map_err(|e| self.failed(e))?;
+            }
+            return Ok(());
+        }
+        let mode = if executable { 0o555 } else { 0o444 };
+        let placed = fs::set_permissions(file.path(), Permissions::from_mode(mode))
+            .and_then(|()| path.parent().map_or(Ok(()), fs::create_dir_all))
+            // The descriptor is closed before the name exists: else running it is "text file busy".
+            .and_then(|()| file.into_temp_path().persist(&path).map_err(|e| e.error));
+        placed.map_err(|e| self.failed(e))
+    }
+
+    fn failed(&self, source: io::Error) -> StoreError {
+        let folder = self.folder.display().to_string();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { folder },
+            _ => StoreError::Unwritable { folder, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("store")).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_content_and_keeps_its_executable_bit() {
+        let (folder, store) = store();
+        let file = folder.path().join("a.out");
+        fs::write(&file, "program").unwrap();
+        let hash = store.put_file(&file).unwrap();
+        assert_eq!(hash, Hash::of(b"program"));
+        let mode = |hash| fs::metadata(store.path(hash)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(hash), 0o444);
+        assert_eq!(store.put_bytes(b"program", true).unwrap(), hash);
+        assert_eq!(mode(hash), 0o555);
+        assert!(store.contains(hash) && !store.contains(Hash::of(b"other")));
+        assert_eq!(fs::read_dir(store.folder().join("incoming")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn pieces_put_together_are_the_whole_and_damage_is_noticed() {
+        let (_folder, here) = store();
+        let (_other_folder, there) = store();
+        let content: Vec<u8> = (0..CHUNK_BYTES * 2 + 100).map(|i| (i % 251) as u8).collect();
+        let hash = here.put_bytes(&content, true).unwrap();
+        let mut incoming = there.receive(hash).unwrap();
+        let mut offset = 0;
+        loop {
+            let (bytes, last) = here.read_chunk(hash, offset).unwrap();
+            incoming.write(offset, &bytes).unwrap();
+            offset += bytes.len() as u64;
+            if last {
+                break;
+            }
+        }
+        assert!(matches!(incoming.write(7, b"x"), Err(StoreError::OutOfOrder { got: 7, .. })));
+        incoming.finish().unwrap();
+        assert_eq!(fs::read(there.path(hash)).unwrap(), content);
+
+        let mut incoming = there.receive(Hash::of(b"right")).unwrap();
+        incoming.write(0, b"wrong").unwrap();
+        assert!(matches!(incoming.finish(), Err(StoreError::Damaged { .. })));
+        assert!(!there.contains(Hash::of(b"right")) && !there.contains(Hash::of(b"wrong")));
+    }
+
+    #[test]
+    fn what_cannot_be_written_or_found_is_said_with_its_place() {
+        let blocked = tempfile::NamedTempFile::new().unwrap();
+        let error = Store::open(blocked.path().join("store")).unwrap_err().to_string();
+        assert!(error.contains("HARNESS_CACHE"), "{error}");
+        let (folder, store) = store();
+        assert!(matches!(store.read_chunk(Hash::of(b"x"), 0), Err(StoreError::Missing(_))));
+        let error = store.put_file(&folder.path().join("none")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read") && error.contains("none"), "{error}");
+        // Writing to /dev/full is the disk that is full.
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let error = store.failed((&full).write_all(b"x").unwrap_err());
+        assert!(matches!(error, StoreError::Full { .. }));
+    }
+
+    #[test]
+    fn a_copy_may_be_changed_by_its_user() {
+        let (folder, store) = store();
+        let hash = store.put_bytes(b"data", false).unwrap();
+        let copy = folder.path().join("copy");
+        store.copy_out(hash, &copy).unwrap();
+        fs::write(&copy, "changed").unwrap();
+        assert_eq!(fs::read(store.path(hash)).unwrap(), b"data");
+    }
+}

@@ -1,0 +1,97 @@
+//! The command line: one file per subcommand, each a thin call into a room below.
+
+pub mod roles;
+mod run;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::model::exit;
+use crate::root::port::Start;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 the script ended · 1 the script raised an error · 2 wrong usage, or no such script · 3 workers
+could not be started · 4 the journal cannot be used · 70 a defect of harness · 75 stopped in an orderly way, run
+the same command again to go on · 130 interrupted at once. `os.exit(n)` in a script ends with n.
+
+In a batch job:  mpirun -n 1 harness campaign.lua";
+
+/// Runs benchmark campaigns written in Lua on the nodes of an allocation.
+#[derive(Parser)]
+#[command(name = "harness", after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(disable_version_flag = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Print the version, the MPI harness was built for and the one it runs on.
+    #[arg(short = 'V', long)]
+    version: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a campaign (the default: `harness FILE.lua` is `harness run FILE.lua`).
+    #[command(after_help = AFTER_HELP)]
+    Run(RunArgs),
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The campaign script, and what it gets as `arg` and `harness.args`.
+    #[arg(value_name = "FILE.lua [ARGS]", trailing_var_arg = true, allow_hyphen_values = true)]
+    script: Vec<OsString>,
+    /// Workers, where the script does not say.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    workers: Option<u32>,
+    /// Slots of each worker, where the script does not say (default: its cores).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65535))]
+    slots: Option<u32>,
+    /// How workers come, where the script does not say.
+    #[arg(long, value_name = "auto|local|spawn|static", value_parser = start)]
+    start: Option<Start>,
+    /// The journal (default: FILE.lua.journal).
+    #[arg(long, value_name = "PATH")]
+    journal: Option<PathBuf>,
+    /// Set an old journal aside and begin anew.
+    #[arg(long)]
+    fresh: bool,
+    /// Seed of everything random (default: the journal's, or a new one).
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Say more on stderr.
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Say errors only on stderr.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Does what the command line says.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK });
+        }
+    };
+    if cli.version {
+        println!("{}", run::version());
+        return ExitCode::SUCCESS;
+    }
+    let arguments = match cli.command {
+        Some(Command::Run(arguments)) => arguments,
+        None => cli.run,
+    };
+    run::run(arguments)
+}
+
+fn start(word: &str) -> Result<Start, String> {
+    let all = [Start::Auto, Start::Local, Start::Spawn, Start::Static];
+    all.into_iter().find(|start| start.word() == word).ok_or_else(|| "auto, local, spawn or static".into())
+}

@@ -1,0 +1,66 @@
+//! What the executable is when harness starts it of itself. Not for people.
+
+use std::process::ExitCode;
+
+use crate::process::FIRST_FD;
+use crate::{keeper, process, slot, worker};
+
+/// A worker: started by the root's MPI_Comm_spawn, or as its child with a socket.
+pub fn worker(spawned: bool) -> ExitCode {
+    // All signals are the root's business: it tells workers what to do.
+    if let Err(error) = process::block_signals() {
+        eprintln!("harness worker: cannot block signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    process::stdout_to_stderr();
+    if spawned { mpi_worker() } else { with_fd("worker", worker::main) }
+}
+
+#[cfg(feature = "mpi")]
+fn mpi_worker() -> ExitCode {
+    use crate::transport::mpi::start::{Role, join};
+    use crate::transport::mpi::sys;
+    match join(&|name| std::env::var(name).ok(), true) {
+        Ok(Role::Worker(link)) => {
+            let code = worker::main_over(Box::new(link));
+            sys::finalize();
+            code
+        }
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("harness worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(not(feature = "mpi"))]
+fn mpi_worker() -> ExitCode {
+    eprintln!("harness worker: this harness was built without MPI");
+    ExitCode::FAILURE
+}
+
+/// A keeper.
+pub fn keeper() -> ExitCode {
+    with_fd("keeper", keeper::main)
+}
+
+/// A slot.
+pub fn slot() -> ExitCode {
+    match (process::take_fd(FIRST_FD), process::take_fd(FIRST_FD + 1)) {
+        (Ok(socket), Ok(gate)) => slot::main(socket, gate),
+        (Err(error), _) | (_, Err(error)) => not_for_people("slot", &error),
+    }
+}
+
+fn with_fd(role: &str, main: impl FnOnce(std::os::fd::OwnedFd) -> ExitCode) -> ExitCode {
+    match process::take_fd(FIRST_FD) {
+        Ok(socket) => main(socket),
+        Err(error) => not_for_people(role, &error),
+    }
+}
+
+fn not_for_people(role: &str, error: &std::io::Error) -> ExitCode {
+    eprintln!("harness __{role} is started by harness itself, with descriptors it needs: {error}");
+    ExitCode::from(crate::model::exit::USAGE)
+}

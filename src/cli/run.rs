@@ -1,0 +1,168 @@
+//! `harness run`: joins the root, the script and the last table.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::RunArgs;
+use crate::artefact::Store;
+use crate::model::exit;
+use crate::process::{self, Signals};
+use crate::report::{Row, summary};
+use crate::root::port::{PoolSpec, Port};
+use crate::root::progress::{Line, Verbosity};
+use crate::root::{self, Mpi, Options, ScriptEnd, Started};
+use crate::script::modules::{SearchPath, module_source};
+use crate::script::{Ended, ScriptState};
+
+/// What `--version` prints.
+pub(super) fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!("harness {version}\n{}", mpi_line())
+}
+
+#[cfg(feature = "mpi")]
+fn mpi_line() -> String {
+    let runs_on = crate::transport::mpi::sys::library_version();
+    format!("MPI: built for {}, running on {runs_on}", crate::transport::mpi::sys::built_for())
+}
+
+#[cfg(not(feature = "mpi"))]
+fn mpi_line() -> String {
+    "MPI: built without; workers run on this machine alone".into()
+}
+
+/// Runs a campaign; the exit code.
+pub(super) fn run(arguments: RunArgs) -> ExitCode {
+    match start(arguments) {
+        Ok(code) => code,
+        Err((code, text)) => {
+            eprintln!("harness: {text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
+    let mut words = arguments.script.iter();
+    let script = words.next().map(PathBuf::from);
+    let script =
+        script.ok_or((exit::USAGE, "which script? `harness FILE.lua`, or `harness --help`".into()))?;
+    std::fs::File::open(&script)
+        .map_err(|error| (exit::USAGE, format!("cannot read {}: {error}", script.display())))?;
+    let args = words.map(|word: &OsString| word.to_string_lossy().into_owned()).collect();
+    // Before MPI and before any thread: all of them inherit the mask.
+    let signals =
+        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
+    let started = match join_mpi().map_err(|reason| (exit::ALLOCATION, reason))? {
+        Joined::Root(started) => started,
+        Joined::Served(code) => return Ok(code),
+    };
+    let mpi = matches!(started.mpi, Mpi::Ready(_));
+    let verbosity = match (arguments.quiet, arguments.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let options = Options {
+        script: script.clone(),
+        args,
+        pool: PoolSpec {
+            workers: arguments.workers,
+            slots: arguments.slots,
+            start: arguments.start,
+            ..PoolSpec::default()
+        },
+        journal: arguments.journal,
+        fresh: arguments.fresh,
+        seed: arguments.seed,
+        verbosity,
+    };
+    let code = campaign(options, started, signals, &script);
+    leave_mpi(mpi, code);
+    Ok(ExitCode::from(code))
+}
+
+/// Runs the campaign and prints what is to be said last.
+fn campaign(options: Options, started: Started, signals: Signals, script: &Path) -> u8 {
+    let quiet = options.verbosity == Verbosity::Quiet;
+    let folder = script.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf));
+    let search = SearchPath::of_campaign(folder.as_deref().unwrap_or(Path::new(".")));
+    let sources = Box::new(move |name: &str| module_source(&search, name));
+    let ended = root::run(options, started, signals, sources, Box::new(run_script));
+    if !quiet && !ended.tally.ended.is_empty() {
+        let rows: Vec<Row<'_>> = ended.tally.lines.iter().map(row).collect();
+        eprint!("{}", summary(&ended.tally.ended, ended.tally.replays, &rows));
+    }
+    if let Some(message) = ended.message {
+        eprintln!("harness: {message}");
+    }
+    ended.code
+}
+
+fn row(line: &Line) -> Row<'_> {
+    Row { kind: line.kind, name: line.name.as_deref(), params: line.params.as_ref(), outcome: &line.outcome }
+}
+
+/// The script's thread.
+fn run_script(port: Port) -> ScriptEnd {
+    let add_input = |path: &Path| {
+        let store = Store::open(Store::default_folder()).map_err(|error| error.to_string())?;
+        store.put_file(path).map_err(|error| error.to_string())
+    };
+    match ScriptState::new(port, Box::new(add_input)).and_then(|state| state.run()) {
+        Ok(Ended::Finished) => ScriptEnd::Finished,
+        Ok(Ended::Exit(code)) => ScriptEnd::Exit(code),
+        Ok(Ended::Drained) => ScriptEnd::Stopped,
+        Err(error) => ScriptEnd::Failed(error.to_string()),
+    }
+}
+
+enum Joined {
+    /// This process is the root.
+    Root(Started),
+    /// It was a worker, and is done.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    Served(ExitCode),
+}
+
+#[cfg(feature = "mpi")]
+fn join_mpi() -> Result<Joined, String> {
+    use crate::transport::Link;
+    use crate::transport::mpi::start::{Role, join};
+    use crate::transport::mpi::sys;
+    Ok(match join(&|name| std::env::var(name).ok(), false).map_err(|error| error.to_string())? {
+        Role::Alone => Joined::Root(Started { mpi: Mpi::Idle, ranks: Vec::new() }),
+        Role::Root { library, ranks } => {
+            // mpirun binds what it starts (Open MPI: a lone process to one core). What it was given itself
+            // is what the batch system meant.
+            process::take_affinity_of_parent();
+            let ranks = ranks.into_iter().map(|link| Box::new(link) as Box<dyn Link>).collect();
+            Joined::Root(Started { mpi: Mpi::Ready(library), ranks })
+        }
+        Role::Worker(link) => {
+            process::take_affinity_of_parent();
+            process::stdout_to_stderr();
+            let code = crate::worker::main_static(Box::new(link));
+            sys::finalize();
+            Joined::Served(code)
+        }
+    })
+}
+
+#[cfg(not(feature = "mpi"))]
+fn join_mpi() -> Result<Joined, String> {
+    Ok(Joined::Root(Started { mpi: Mpi::Absent, ranks: Vec::new() }))
+}
+
+/// Leaves MPI in order. With work unfinished or a worker lost, finalize may wait for ever: then the process
+/// just ends, and mpirun reports its exit code.
+#[cfg(feature = "mpi")]
+fn leave_mpi(mpi: bool, code: u8) {
+    if mpi {
+        root::leave(code, crate::transport::mpi::sys::finalize);
+    }
+}
+
+#[cfg(not(feature = "mpi"))]
+fn leave_mpi(_mpi: bool, _code: u8) {}

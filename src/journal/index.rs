@@ -1,0 +1,69 @@
+//! What is there already: finished tasks by recipe key, in the order they were recorded.
+
+use rustc_hash::FxHashMap;
+
+use crate::model::{Hash, Outcome, Record, Status};
+
+/// The finished tasks of a journal.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    /// By recipe key: where the last record of that key stands in `records`.
+    by_key: FxHashMap<Hash, usize>,
+    records: Vec<Record>,
+}
+
+impl Index {
+    /// Of all records of a journal, in order. The last one of a key counts.
+    pub fn new(records: Vec<Record>) -> Self {
+        let keyed = records.iter().enumerate().filter_map(|(at, record)| Some((record.key()?, at)));
+        Self { by_key: keyed.collect(), records }
+    }
+
+    /// The finished task of this recipe: its sequence number (later recorded, larger) and its record.
+    pub fn get(&self, key: &Hash) -> Option<(u64, &Record)> {
+        let at = *self.by_key.get(key)?;
+        let record = &self.records[at];
+        record.status().is_some_and(replayed).then_some((at as u64, record))
+    }
+
+    /// The finished task of this recipe: its sequence number and its outcome, as it was recorded.
+    pub fn outcome(&self, key: &Hash) -> Option<(u64, Outcome)> {
+        let (sequence, record) = self.get(key)?;
+        Some((sequence, record.outcome()?))
+    }
+
+    /// All finished tasks, in recorded order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Record)> {
+        let finished = |(at, record): (usize, &Record)| {
+            record.key().is_some_and(|key| self.get(&key).is_some_and(|(last, _)| last == at as u64))
+        };
+        let records = self.records.iter().enumerate();
+        records.filter(move |&entry| finished(entry)).map(|(at, record)| (at as u64, record))
+    }
+
+    /// Every record, in order, of finished tasks or not.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+}
+
+/// Is a task that ended like this not run again? What the program did, it would do again; what the
+/// cluster, the user or the surroundings did, deserves another try.
+fn replayed(status: Status) -> bool {
+    match status {
+        Status::Ok
+        | Status::Error
+        | Status::NonzeroExit
+        | Status::Signal
+        | Status::Timeout
+        | Status::Oom
+        | Status::VerifyFailed
+        | Status::MetricMissing
+        | Status::SpawnFailed
+        | Status::CompileFailed
+        | Status::Pruned => true,
+        Status::SetupFailed | Status::Refused | Status::LostWorker | Status::Cancelled | Status::Skipped => {
+            false
+        }
+    }
+}

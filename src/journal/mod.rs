@@ -1,0 +1,103 @@
+//! The append-only file of a campaign: what was reported as recorded is in it, whatever is killed.
+//!
+//! One process writes (an exclusive lock says who), on a thread of its own, so that neither the driver nor a
+//! script waits for a disk. A line is reported as written only after its `write` returned, and is on the disk
+//! itself a second later. A torn last line is the normal trace of a kill and is cut off at the next start;
+//! damage elsewhere is never repaired silently. Knows records and files; nothing of schedulers and scripts.
+
+mod index;
+mod open;
+mod read;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use index::Index;
+pub use open::{Journal, Mode, Opened};
+pub use read::{Contents, read};
+pub use writer::{JournalWriter, Lost};
+
+use crate::model::JOURNAL_SCHEMA;
+
+/// Why a journal cannot be used. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another process writes it.
+    #[error(
+        "journal {}: {holder} is writing to it; wait until it ends, or name another file with --journal",
+        path.display()
+    )]
+    Held {
+        /// The file.
+        path: PathBuf,
+        /// Who, for people.
+        holder: String,
+    },
+    /// A folder, a device, a pipe.
+    #[error("journal {}: this is not a regular file; name another one with --journal", path.display())]
+    NotRegular {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of somebody else.
+    #[error(
+        "journal {}: this is no journal of harness (its first line is not a header) and was left as it is; \
+         name another file with --journal",
+        path.display()
+    )]
+    NotAJournal {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written in another format.
+    #[error(
+        "journal {}: its format is {found}, this harness (version {}) uses {JOURNAL_SCHEMA}; continue with the \
+         harness that wrote it, or begin anew with --fresh (the old journal is kept under another name)",
+        path.display(), env!("CARGO_PKG_VERSION")
+    )]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: String,
+    },
+    /// A line that is not the last is no record.
+    #[error(
+        "journal {}: line {line} is damaged ({reason}); remove or mend that line, or begin anew with --fresh \
+         (the old journal is kept under another name)",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system refused.
+    #[error("journal {}: cannot {doing}: {source}{}", path.display(), advice(source))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried, for people.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; create its folder, or name a file elsewhere with --journal",
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::NotADirectory => "; name a file in a folder you can write to with --journal",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "; free some space and run the script again (it goes on from what is recorded), \
+             or name a file elsewhere with --journal"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,186 @@
+//! Taking a journal into possession: lock, check, mend the torn tail, say who holds it now.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::ops::Deref;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+
+use super::read::scan;
+use super::{Index, JournalError, JournalWriter};
+use crate::model::{Header, Record, Session};
+
+/// The journal of a campaign.
+pub struct Journal;
+
+/// What to do with a journal that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Go on from it.
+    Resume,
+    /// Keep it under another name and begin anew.
+    Fresh,
+}
+
+/// A journal in our possession.
+pub struct Opened {
+    /// Appends to it.
+    pub writer: JournalWriter,
+    /// What was finished before.
+    pub index: Index,
+    /// Of the campaign as it was begun: the seed of an earlier run goes on.
+    pub header: Header,
+    /// What the user should hear, one line each.
+    pub notes: Vec<String>,
+}
+
+impl Journal {
+    /// Opens the journal at `path`, or begins one with `header`, and locks it for this process.
+    pub fn create_or_open(path: &Path, header: Header, mode: Mode) -> Result<Opened, JournalError> {
+        let mut notes = Vec::new();
+        let file = take(path, mode, &mut notes)?;
+        let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
+        let contents = scan(path, &file)?;
+        if contents.torn > 0 {
+            file.set_len(contents.length).map_err(failed("cut off its torn last line"))?;
+            notes.push(format!(
+                "journal {}: cut off {} bytes of a last line that was not written completely",
+                path.display(),
+                contents.torn
+            ));
+        }
+        let begun = contents.header.is_none();
+        let session = Record::Session(session(&header));
+        let header = contents.header.unwrap_or(header);
+        let first = if begun { vec![Record::Header(header.clone()), session] } else { vec![session] };
+        let length = append(&file, contents.length, &first).map_err(failed("write to it"))?;
+        if begun {
+            sync_folder(path).map_err(failed("write to its folder"))?;
+        }
+        let writer = JournalWriter::start(file, path, length).map_err(failed("start its writer"))?;
+        Ok(Opened { writer, index: Index::new(contents.records), header, notes })
+    }
+}
+
+/// A file that is locked as long as this lives.
+pub(super) struct Locked(pub(super) File);
+
+impl Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing is not enough: a process being started at this moment still shares the open file until its exec.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// The locked file at `path`: empty if it is new.
+fn take(path: &Path, mode: Mode, notes: &mut Vec<String>) -> Result<Locked, JournalError> {
+    let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
+    loop {
+        let file = Locked(open(path)?);
+        match flock(&*file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(JournalError::Held { path: path.to_owned(), holder: holder(path) });
+            }
+            Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => notes.push(format!(
+                "journal {}: this file system has no locks; make sure that no other harness writes to it",
+                path.display()
+            )),
+            Err(error) => return Err(failed("lock it")(error.into())),
+        }
+        // Somebody may have moved it aside between our opening and our locking it.
+        let ours = file.metadata().map_err(failed("look at it"))?;
+        match std::fs::metadata(path) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {}
+            _ => continue,
+        }
+        if mode == Mode::Resume || ours.len() == 0 {
+            return Ok(file);
+        }
+        let aside = free_name(path);
+        std::fs::rename(path, &aside).map_err(failed("move the old journal aside"))?;
+        notes.push(format!("journal {}: the old one is now {}", path.display(), aside.display()));
+    }
+}
+
+fn open(path: &Path) -> Result<File, JournalError> {
+    // Looked at first: opening a device or a pipe can have effects.
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(JournalError::NotRegular { path: path.to_owned() });
+    }
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new().read(true).append(true).create(true).custom_flags(flags).open(path);
+    file.map_err(|source| {
+        let doing = if path.exists() { "open it for writing" } else { "create it" };
+        JournalError::Io { path: path.to_owned(), doing, source }
+    })
+}
+
+/// Who wrote the last session line. The file is somebody else's: read what is there and judge nothing.
+fn holder(path: &Path) -> String {
+    let last = File::open(path).ok().and_then(|file| {
+        let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+        lines.filter(|line| line.starts_with(br#"{"type":"session""#)).last()
+    });
+    match last.and_then(|line| serde_json::from_slice(&line).ok()) {
+        Some(Record::Session(Session { pid, host, .. })) => format!("harness with pid {pid} on {host}"),
+        _ => "another harness".into(),
+    }
+}
+
+fn session(header: &Header) -> Session {
+    Session {
+        version: header.version.clone(),
+        protocol: header.protocol,
+        script_hash: header.script_hash,
+        started_unix_s: header.started_unix_s,
+        pid: std::process::id(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    }
+}
+
+/// Appends lines and waits until they are on the disk; the new length.
+fn append(file: &File, length: u64, records: &[Record]) -> io::Result<u64> {
+    let mut text = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut text, record)?;
+        text.push(b'\n');
+    }
+    let written = (&*file).write_all(&text).and_then(|()| file.sync_data());
+    if let Err(error) = written {
+        // Leave no half header behind; if even that fails, the next start cuts it off.
+        let _ = file.set_len(length);
+        return Err(error);
+    }
+    Ok(length + text.len() as u64)
+}
+
+/// The first of `NAME.1`, `NAME.2` … that is free.
+fn free_name(path: &Path) -> PathBuf {
+    let mut number = 1u64;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        if std::fs::symlink_metadata(&name).is_err() {
+            return name.into();
+        }
+        number += 1;
+    }
+}
+
+/// Without this a power cut can forget a new file's name.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}

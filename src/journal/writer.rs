@@ -1,0 +1,295 @@
+//! The one thread that writes. It gathers what has come, writes it at once, says what is written.
+//!
+//! What it says is true: a token is reported as written after `write` returned for the last byte of its line.
+//! When a write fails, whole lines that made it are kept, the partial one is cut off, the rest is reported as
+//! lost with the reason. The driver polls this (`AsFd`) and takes what is new with [`JournalWriter::written`].
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::JournalError;
+use super::open::Locked;
+use crate::model::Record;
+
+/// From a write to the `fdatasync` that follows: half of the second that is promised, for the disk takes time too.
+const SYNC_AFTER: Duration = Duration::from_millis(500);
+/// A batch is written once it has so many bytes.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Appends records to a journal.
+pub struct JournalWriter {
+    /// None once closed: the thread then finishes what it has.
+    to_thread: Option<Sender<(u64, Record)>>,
+    results: Receiver<Result<u64, Lost>>,
+    /// Reports of this side: the thread is gone.
+    own: Vec<Lost>,
+    news: OwnedFd,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Something that is not, or may not be, in the journal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Lost {
+    /// What was to be recorded; none if records reported as written may be lost in a power cut.
+    pub token: Option<u64>,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+impl JournalWriter {
+    /// Begins to append to `file`, which has `length` bytes and is open for appending.
+    pub(super) fn start(file: Locked, path: &Path, length: u64) -> io::Result<Self> {
+        let news = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let (to_thread, records) = mpsc::channel();
+        let (to_driver, results) = mpsc::channel();
+        let thread = Thread {
+            tail: Tail { file, path: path.to_owned(), length, unusable: None },
+            to_driver,
+            news: news.try_clone()?,
+        };
+        let builder = std::thread::Builder::new().name("journal".into());
+        let thread = Some(builder.spawn(move || thread.run(&records))?);
+        Ok(Self { to_thread: Some(to_thread), results, own: Vec::new(), news, thread })
+    }
+
+    /// Hands a record over; `token` comes back from [`written`](Self::written). Does not wait.
+    pub fn append(&mut self, token: u64, record: Record) {
+        let sent = self.to_thread.as_ref().is_some_and(|thread| thread.send((token, record)).is_ok());
+        if !sent {
+            let reason =
+                "the journal's writer has ended; this is a fault of harness, please report it".into();
+            self.own.push(Lost { token: Some(token), reason });
+            ring(&self.news);
+        }
+    }
+
+    /// What was written or lost since the last call, in order. Call it when the descriptor is readable.
+    pub fn written(&mut self) -> Vec<Result<u64, Lost>> {
+        // First the bell, then the news: what comes between rings again. An empty counter is no error.
+        let _ = rustix::io::read(&self.news, &mut [0u8; 8]);
+        let news = self.results.try_iter();
+        news.chain(self.own.drain(..).map(Err)).collect()
+    }
+
+    /// Writes what was handed over, waits until it is on the disk, and says what [`written`](Self::written) has not said yet.
+    pub fn close(&mut self) -> Vec<Result<u64, Lost>> {
+        self.finish();
+        self.written()
+    }
+
+    fn finish(&mut self) {
+        self.to_thread = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed; what it did not report stays unreported.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for JournalWriter {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl AsFd for JournalWriter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.news.as_fd()
+    }
+}
+
+struct Thread {
+    tail: Tail,
+    to_driver: Sender<Result<u64, Lost>>,
+    news: OwnedFd,
+}
+
+impl Thread {
+    fn run(mut self, records: &Receiver<(u64, Record)>) {
+        let mut unsynced: Option<Instant> = None;
+        let mut batch = Batch::default();
+        loop {
+            let next = match unsynced {
+                None => records.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(since) => records.recv_timeout(SYNC_AFTER.saturating_sub(since.elapsed())),
+            };
+            let over = matches!(next, Err(RecvTimeoutError::Disconnected));
+            if let Ok(first) = next {
+                batch.add(first);
+                while batch.text.len() < BATCH_BYTES
+                    && let Ok(record) = records.try_recv()
+                {
+                    batch.add(record);
+                }
+                if self.write(&mut batch) > 0 {
+                    unsynced = unsynced.or(Some(Instant::now()));
+                }
+            }
+            if unsynced.is_some_and(|since| over || since.elapsed() >= SYNC_AFTER) {
+                self.sync();
+                unsynced = None;
+            }
+            if over {
+                return;
+            }
+        }
+    }
+
+    /// Writes a batch and reports on it; the bytes written.
+    fn write(&mut self, batch: &mut Batch) -> usize {
+        let (written, error) = self.tail.append(&batch.text);
+        let reason = error.map(|source| self.tail.explain("write to it", source)).unwrap_or_default();
+        for (token, line) in batch.lines.drain(..) {
+            let result = match line {
+                Ok(end) if end <= written => Ok(token),
+                Ok(_) => Err(Lost { token: Some(token), reason: reason.clone() }),
+                Err(reason) => Err(Lost { token: Some(token), reason }),
+            };
+            // The driver may be gone; the records are written all the same.
+            let _ = self.to_driver.send(result);
+        }
+        batch.text.clear();
+        ring(&self.news);
+        written
+    }
+
+    fn sync(&mut self) {
+        if let Err(source) = self.tail.file.sync_data() {
+            let reason = self.tail.explain("bring it to the disk", source);
+            let _ = self.to_driver.send(Err(Lost { token: None, reason }));
+            ring(&self.news);
+        }
+    }
+}
+
+/// Lines to be written together.
+#[derive(Default)]
+struct Batch {
+    text: Vec<u8>,
+    /// Token, and where its line ends in `text` or why it has none.
+    lines: Vec<(u64, Result<usize, String>)>,
+}
+
+impl Batch {
+    fn add(&mut self, (token, record): (u64, Record)) {
+        let start = self.text.len();
+        let line = match serde_json::to_writer(&mut self.text, &record) {
+            Ok(()) => {
+                self.text.push(b'\n');
+                Ok(self.text.len())
+            }
+            Err(error) => {
+                self.text.truncate(start);
+                Err(format!("this record has no form in JSON: {error}"))
+            }
+        };
+        self.lines.push((token, line));
+    }
+}
+
+/// The end of the file. It always ends with a whole line, or takes nothing any more.
+struct Tail {
+    file: Locked,
+    path: PathBuf,
+    length: u64,
+    /// A partial line could not be cut off: why.
+    unusable: Option<io::ErrorKind>,
+}
+
+impl Tail {
+    /// Appends `text`; how much of it is in the file afterwards, a number of whole lines, and what went wrong.
+    fn append(&mut self, text: &[u8]) -> (usize, Option<io::Error>) {
+        if let Some(kind) = self.unusable {
+            return (0, Some(kind.into()));
+        }
+        let (mut written, mut error) = (0, None);
+        while written < text.len() && error.is_none() {
+            match (&*self.file).write(&text[written..]) {
+                Ok(0) => error = Some(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => written += bytes,
+                Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
+                Err(failure) => error = Some(failure),
+            }
+        }
+        let whole = text[..written].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        if whole < written
+            && let Err(failure) = self.file.set_len(self.length + whole as u64)
+        {
+            self.unusable = Some(failure.kind());
+        }
+        self.length += whole as u64;
+        (whole, error)
+    }
+
+    fn explain(&self, doing: &'static str, source: io::Error) -> String {
+        JournalError::Io { path: self.path.clone(), doing, source }.to_string()
+    }
+}
+
+fn ring(bell: &OwnedFd) {
+    // It fails only when the counter is full, and then it is readable already.
+    let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Artefact;
+    use crate::model::Hash;
+    use std::fs::File;
+
+    fn record(bytes: u64) -> Record {
+        Record::Artefact(Artefact { hash: Hash::of(b"a"), bytes, text_hash: None, build_id: None })
+    }
+
+    #[test]
+    fn nothing_is_reported_as_written_that_is_not() {
+        let full = File::options().append(true).open("/dev/full").unwrap();
+        let mut writer = JournalWriter::start(Locked(full), Path::new("full"), 0).unwrap();
+        writer.append(1, record(1));
+        writer.append(2, record(2));
+        let news = writer.close();
+        assert_eq!(
+            news.iter().map(|lost| lost.as_ref().unwrap_err().token).collect::<Vec<_>>(),
+            [Some(1), Some(2)]
+        );
+        let text = news[0].as_ref().unwrap_err().to_string();
+        assert!(text.starts_with("journal full: cannot write to it: No space left on device"), "{text}");
+        assert!(text.contains("free some space"), "{text}");
+    }
+
+    #[test]
+    fn the_bell_rings_when_there_is_news_and_is_silent_when_it_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let file = File::options().create(true).append(true).open(&path).unwrap();
+        let mut writer = JournalWriter::start(Locked(file), &path, 0).unwrap();
+        let rings = |writer: &JournalWriter, wait: bool| {
+            let mut fds = [rustix::event::PollFd::new(writer, rustix::event::PollFlags::IN)];
+            let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+            rustix::event::poll(&mut fds, (!wait).then_some(&at_once)).unwrap() == 1
+        };
+        assert!(!rings(&writer, false));
+        for token in 0..100 {
+            writer.append(token, record(token));
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 100 {
+            assert!(rings(&writer, true));
+            seen.extend(writer.written().into_iter().map(Result::unwrap));
+            let lines = std::fs::read(&path).unwrap().iter().filter(|&&byte| byte == b'\n').count();
+            assert!(lines >= seen.len(), "{} reported, {lines} there", seen.len());
+        }
+        assert_eq!(seen, (0..100).collect::<Vec<_>>());
+        // A last ring may still be on its way; reading it finds nothing new.
+        assert!(writer.written().is_empty());
+        assert!(writer.close().is_empty());
+    }
+}

@@ -1,0 +1,109 @@
+//! What is kept of a stream: its head and its tail, whatever its length. A program that writes 1 GiB
+//! costs no more memory than one that writes 1 MiB.
+
+use std::collections::VecDeque;
+
+/// Collects a stream that may be endless.
+#[derive(Debug)]
+pub struct Capture {
+    limit: usize,
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    total: u64,
+}
+
+/// What was kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Captured {
+    /// All of it, or head and tail with a line between that says how much is missing.
+    pub bytes: Vec<u8>,
+    /// Bytes there were.
+    pub total: u64,
+    /// Is `bytes` all of it?
+    pub whole: bool,
+}
+
+impl Capture {
+    /// Keeps `limit` bytes: half of them from the start, half from the end.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, head: Vec::new(), tail: VecDeque::new(), total: 0 }
+    }
+
+    /// The next bytes of the stream.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        self.total += bytes.len() as u64;
+        let room = (self.limit / 2 - self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..room]);
+        bytes = &bytes[room..];
+        let tail_limit = self.limit - self.limit / 2;
+        bytes = &bytes[bytes.len().saturating_sub(tail_limit)..];
+        let too_many = (self.tail.len() + bytes.len()).saturating_sub(tail_limit);
+        self.tail.drain(..too_many);
+        self.tail.extend(bytes);
+    }
+
+    /// Bytes there were so far.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The end of the stream.
+    pub fn finish(self) -> Captured {
+        let kept = (self.head.len() + self.tail.len()) as u64;
+        let cut = self.total - kept;
+        let mut bytes = self.head;
+        if cut > 0 && self.limit > 0 {
+            bytes.extend_from_slice(format!("\n[… {cut} bytes cut …]\n").as_bytes());
+        }
+        let (front, back) = self.tail.as_slices();
+        bytes.extend_from_slice(front);
+        bytes.extend_from_slice(back);
+        Captured { bytes, total: self.total, whole: cut == 0 }
+    }
+}
+
+/// The last lines of a text for a message, at most `limit` bytes; what is not UTF-8 is replaced.
+pub fn last_lines(bytes: &[u8], lines: usize, limit: usize) -> String {
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(limit)..]).into_owned();
+    let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(limit: usize, pieces: &[&[u8]]) -> Captured {
+        let mut capture = Capture::new(limit);
+        pieces.iter().for_each(|piece| capture.push(piece));
+        capture.finish()
+    }
+
+    #[test]
+    fn up_to_the_limit_every_byte_is_kept() {
+        let all = captured(10, &[b"0123", b"45", b"6789"]);
+        assert_eq!(all, Captured { bytes: b"0123456789".to_vec(), total: 10, whole: true });
+    }
+
+    #[test]
+    fn beyond_it_head_and_tail_remain_whatever_the_pieces() {
+        let expected =
+            Captured { bytes: "01234\n[… 16 bytes cut …]\nvwxyz".into(), total: 26, whole: false };
+        let text = b"01234fghijklmnopqrstuvwxyz";
+        for size in [1, 3, 7, 26] {
+            assert_eq!(captured(10, &text.chunks(size).collect::<Vec<_>>()), expected, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn with_no_room_bytes_are_only_counted() {
+        assert_eq!(captured(0, &[b"abc"]), Captured { bytes: Vec::new(), total: 3, whole: false });
+        assert!(captured(0, &[]).whole);
+    }
+
+    #[test]
+    fn the_last_lines_are_bounded_and_printable() {
+        assert_eq!(last_lines(b"a\nb\n\nc\xff\n", 2, 100), "b\nc\u{fffd}");
+        assert_eq!(last_lines(&[b'x'; 500], 3, 10), "xxxxxxxxxx");
+    }
+}

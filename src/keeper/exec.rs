@@ -1,0 +1,70 @@
+//! `exec`: one run; files it was asked for go into the store.
+
+use std::rc::Rc;
+
+use super::job::Step;
+use super::run::{Ended, Finished, Keep};
+use super::scratch::Scratch;
+use super::site::{Command, Failure, Site, inside};
+use super::verdict::{judge, not_started, run_result};
+use crate::model::{Detail, ExecSpec, Outcome, RunResult, Status};
+
+/// A program to run once.
+pub struct Exec {
+    command: Rc<Command>,
+    ok_codes: Vec<i32>,
+    outputs: Vec<String>,
+    /// Removed when the job is dropped.
+    _scratch: Option<Scratch>,
+}
+
+impl Exec {
+    /// Prepares folder, inputs and environment.
+    pub fn new(spec: ExecSpec, mark: &str, site: &Site) -> Result<Self, Failure> {
+        for output in &spec.outputs {
+            inside(output)?;
+        }
+        let (command, scratch) = site.command(&spec.command, mark)?;
+        let command = Rc::new(command);
+        Ok(Self { command, ok_codes: spec.ok_codes, outputs: spec.outputs, _scratch: scratch })
+    }
+
+    /// Run, then done.
+    pub fn next(&mut self, last: Option<Finished>, site: &Site) -> Step {
+        match last {
+            None => Step::Run(self.command.clone(), Keep::default()),
+            Some(Err(error)) => Step::failed(not_started(&error)),
+            Some(Ok(ended)) => Step::Done(Box::new(self.outcome(ended, site))),
+        }
+    }
+
+    fn outcome(&self, ended: Ended, site: &Site) -> Outcome {
+        let mut verdict = judge(&ended, &self.ok_codes);
+        let mut result = run_result(ended, self.command.argv_text());
+        if verdict.is_ok() {
+            verdict = self.fetch(&mut result, site);
+        }
+        let detail = Detail::Exec(Box::new(result));
+        match verdict {
+            Ok(()) => Outcome { detail, ..succeeded() },
+            Err(failure) => Outcome { detail, ..failure.into() },
+        }
+    }
+
+    fn fetch(&self, result: &mut RunResult, site: &Site) -> Result<(), Failure> {
+        for output in &self.outputs {
+            let path = self.command.cwd.join(output);
+            if !path.is_file() {
+                let reason = format!("it ended well but left no file `{output}`");
+                return Err(Failure { status: Status::VerifyFailed, reason });
+            }
+            result.outputs.insert(output.clone(), site.store()?.put_file(&path).map_err(Failure::setup)?);
+        }
+        Ok(())
+    }
+}
+
+/// An outcome that did what was asked; the loop adds host and time.
+pub fn succeeded() -> Outcome {
+    Outcome { status: Status::Ok, reason: None, host: String::new(), detail: Detail::None, elapsed_s: 0.0 }
+}

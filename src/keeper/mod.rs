@@ -1,0 +1,62 @@
+//! The keeper: starts, limits, times and kills every process of ours on its node.
+//!
+//! One thread and one `poll` over the worker's socket, the ends of programs and what they print. Jobs
+//! (`job`) decide what to run next, runs (`run`) see it through, `service` joins them. While a
+//! program is measured nothing wakes the keeper but that program and the worker.
+//!
+//! It has a session of its own and is a child subreaper: what a program leaves behind becomes its child
+//! and is killed. When the worker's socket closes, for whatever reason, it kills all its descendants and
+//! ends. If the keeper itself is killed, its orphans become children of the worker (a subreaper too),
+//! which calls [`crate::process::kill_descendants`]; slots die with their parent.
+//! It stays small, because a program's `ru_maxrss` includes the pages of who started it; it knows no
+//! Lua, no MPI and no other node.
+
+mod capture;
+mod compile;
+mod exec;
+mod headers;
+mod job;
+mod leader;
+mod measure;
+mod question;
+mod run;
+mod scratch;
+mod service;
+mod site;
+mod slots;
+mod verdict;
+mod verify;
+
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::process::{kill_descendants, own};
+use crate::wire::WireError;
+
+/// How long the end of all descendants is waited for; what the kernel cannot end by then it must keep.
+const LAST_PATIENCE: Duration = Duration::from_secs(8);
+
+/// The whole life of a keeper, with the worker's socket.
+pub fn main(socket: OwnedFd) -> ExitCode {
+    let ended = prepare().map_err(WireError::from).and_then(|()| service::Keeper::new(socket)?.serve());
+    let left = kill_descendants(&[], LAST_PATIENCE);
+    if left > 0 {
+        eprintln!("harness keeper: {left} processes do not end, not even after SIGKILL");
+    }
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("harness keeper: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare() -> std::io::Result<()> {
+    // A batch system signals every process of the job; when to end is the worker's to say.
+    own::block_signals()?;
+    own::adopt_orphans()?;
+    own::close_on_exec_from(3);
+    Ok(())
+}

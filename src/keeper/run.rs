@@ -1,0 +1,321 @@
+//! One run of a program: its input, its bounded output, its end.
+//!
+//! Output is read as it comes, so that no program waits for us, and only so much of it is kept. The run
+//! is over when nothing of the program is left ([`super::leader`]): the next run of a measurement has
+//! the node to itself.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::capture::{Capture, Captured};
+use super::leader::{Departed, Leader};
+use super::site::Command;
+use crate::machine::OomCounter;
+use crate::model::{Sink, Stdin, Usage};
+use crate::process::{self, Exit, Family, Launch, SpawnError};
+
+/// Read at the most so much of a stream before others get their turn (B).
+const READ_BYTES: usize = 64 * 1024;
+/// What a pipe may still hold when its writers are dead, with a margin (B).
+const PIPE_BYTES: u64 = 1 << 20;
+
+/// How much of the captured streams is kept (B); the rest is counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Keep {
+    /// Of standard output.
+    pub stdout: usize,
+    /// Of standard error.
+    pub stderr: usize,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { stdout: 1 << 20, stderr: 1 << 20 }
+    }
+}
+
+/// Why we ended it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Forced {
+    /// It ran so long (s).
+    Timeout(f64),
+    /// Somebody asked for it.
+    Cancelled,
+}
+
+/// A run that is over.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// How the program ended.
+    pub exit: Exit,
+    /// What it used.
+    pub usage: Usage,
+    /// When it was started, in seconds since its task began.
+    pub t_start_s: f64,
+    /// Its standard output, if captured.
+    pub stdout: Captured,
+    /// Its standard error, if captured.
+    pub stderr: Captured,
+    /// Set if we ended it.
+    pub forced: Option<Forced>,
+    /// Processes it had started that had to be killed.
+    pub killed: u32,
+    /// The kernel says that it killed for memory meanwhile.
+    pub oom: bool,
+}
+
+/// Why it never ran.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The program.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// A file its output should go to.
+    #[error("cannot write its output to `{path}`: {source}")]
+    Redirect {
+        /// As it was asked for.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Descriptors, memory.
+    #[error("cannot prepare its input and output: {0}")]
+    System(#[from] io::Error),
+}
+
+/// How a run ended, or why it never began.
+pub type Finished = Result<Ended, StartError>;
+
+/// What all runs of a keeper share.
+pub struct Surroundings {
+    /// All programs that run.
+    pub family: Family,
+    oom: OomCounter,
+    null: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            family: Family::default(),
+            oom: OomCounter::open(),
+            null: process::own::null_device()?,
+            buffer: vec![0; READ_BYTES],
+        })
+    }
+}
+
+/// What of a run is ready.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Part {
+    /// The program has ended, or something it left has.
+    End,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A program that runs.
+pub struct Run {
+    leader: Leader,
+    t_start_s: f64,
+    oom_before: Option<u64>,
+    stdout: Pipe,
+    stderr: Pipe,
+    forced: Option<Forced>,
+}
+
+/// A captured stream: the end we read, and one that writes. Ours stays open too: else the end of every
+/// program would wake us twice, for its streams and for itself.
+struct Pipe {
+    fds: Option<(OwnedFd, OwnedFd)>,
+    capture: Capture,
+}
+
+impl Run {
+    /// Starts it. `t_start_s` is what [`Ended`] will say.
+    pub fn start(
+        command: &Command,
+        keep: Keep,
+        mark: &str,
+        t_start_s: f64,
+        around: &mut Surroundings,
+    ) -> Result<Self, StartError> {
+        let input = match &command.stdin {
+            Stdin::Null => None,
+            Stdin::Bytes(bytes) => Some(memory_file(bytes)?),
+        };
+        let (stdout, out) = Pipe::open(&command.stdout, keep.stdout, command)?;
+        let (stderr, err) = Pipe::open(&command.stderr, keep.stderr, command)?;
+        let launch = Launch {
+            program: None,
+            argv: &command.argv,
+            environment: &command.environment,
+            cwd: Some(&command.cwd),
+            stdio: [
+                input.as_ref().unwrap_or(&around.null).as_fd(),
+                stdout.target(&out, &around.null),
+                stderr.target(&err, &around.null),
+            ],
+            fds: &[],
+        };
+        let oom_before = around.oom.read();
+        let begun = Instant::now();
+        let child = process::spawn(&launch)?;
+        let leader = Leader::new(child, mark, begun, &mut around.family);
+        Ok(Self { leader, t_start_s, oom_before, stdout, stderr, forced: None })
+    }
+
+    /// Names every descriptor to wait for.
+    pub fn watch<'a>(&'a self, mut add: impl FnMut(BorrowedFd<'a>, Part)) {
+        self.leader.watch(|fd| add(fd, Part::End));
+        if self.leader.lives() {
+            for (pipe, part) in [(&self.stdout, Part::Stdout), (&self.stderr, Part::Stderr)] {
+                pipe.fds.iter().for_each(|(ours, _)| add(ours.as_fd(), part));
+            }
+        }
+    }
+
+    /// When it wants to be called without a descriptor being ready.
+    pub fn timer(&self) -> Option<Instant> {
+        self.leader.timer()
+    }
+
+    /// A descriptor became ready at `now`. The outcome, if that was the end of it all.
+    pub fn ready(&mut self, part: Part, now: Instant, around: &mut Surroundings) -> Option<Ended> {
+        match part {
+            Part::Stdout => self.stdout.read(&mut around.buffer),
+            Part::Stderr => self.stderr.read(&mut around.buffer),
+            Part::End => {
+                let departed = self.leader.ready(now, &mut around.family)?;
+                return Some(self.finish(departed, around));
+            }
+        }
+        None
+    }
+
+    /// Its timer came.
+    pub fn tick(&mut self, now: Instant, around: &mut Surroundings) -> Option<Ended> {
+        let departed = self.leader.tick(now, &mut around.family)?;
+        Some(self.finish(departed, around))
+    }
+
+    /// Asks it to end, and makes it after a while. The first reason counts.
+    pub fn stop(&mut self, why: Forced, now: Instant, around: &Surroundings) {
+        if self.leader.undisturbed() {
+            self.forced = Some(why);
+            self.leader.terminate(now, &around.family);
+        }
+    }
+
+    fn finish(&mut self, departed: Departed, around: &mut Surroundings) -> Ended {
+        let Departed { exit, usage, killed } = departed;
+        let killed_by_kernel = || match (self.oom_before, around.oom.read()) {
+            (Some(before), Some(now)) => now > before,
+            _ => false,
+        };
+        Ended {
+            exit,
+            usage,
+            t_start_s: self.t_start_s,
+            forced: self.forced,
+            killed,
+            oom: exit == Exit::Signal(libc::SIGKILL) && self.forced.is_none() && killed_by_kernel(),
+            stdout: self.stdout.drain(&mut around.buffer),
+            stderr: self.stderr.drain(&mut around.buffer),
+        }
+    }
+}
+
+/// What a program writes to.
+enum Target {
+    Null,
+    File(OwnedFd),
+    Pipe,
+}
+
+impl Pipe {
+    fn open(sink: &Sink, keep: usize, command: &Command) -> Result<(Self, Target), StartError> {
+        let none = Self { fds: None, capture: Capture::new(0) };
+        match sink {
+            Sink::Null => Ok((none, Target::Null)),
+            Sink::File(path) => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+                let file = open(command.cwd.join(path), flags, Mode::from_raw_mode(0o666));
+                let file = file.map_err(|e| StartError::Redirect { path: path.clone(), source: e.into() })?;
+                Ok((none, Target::File(file)))
+            }
+            Sink::Capture => {
+                let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+                // Only our end: a program may not expect "try again" from its standard output.
+                rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
+                Ok((Self { fds: Some((ours, theirs)), capture: Capture::new(keep) }, Target::Pipe))
+            }
+        }
+    }
+
+    /// What the program gets.
+    fn target<'a>(&'a self, target: &'a Target, null: &'a OwnedFd) -> BorrowedFd<'a> {
+        match (target, &self.fds) {
+            (Target::File(file), _) => file.as_fd(),
+            (Target::Pipe, Some((_, theirs))) => theirs.as_fd(),
+            (Target::Null | Target::Pipe, _) => null.as_fd(),
+        }
+    }
+
+    /// Reads once, so that no stream starves another.
+    fn read(&mut self, buffer: &mut [u8]) {
+        let Some((ours, _)) = &self.fds else { return };
+        if let Ok(got) = rustix::io::read(ours, &mut *buffer) {
+            self.capture.push(&buffer[..got]);
+        }
+    }
+
+    /// Reads what is left; bounded, because a writer may have escaped us.
+    fn drain(&mut self, buffer: &mut [u8]) -> Captured {
+        let before = self.capture.total();
+        loop {
+            let total = self.capture.total();
+            self.read(buffer);
+            let now = self.capture.total();
+            if now == total || now - before > PIPE_BYTES {
+                break;
+            }
+        }
+        self.fds = None;
+        std::mem::replace(&mut self.capture, Capture::new(0)).finish()
+    }
+}
+
+/// Standard input from memory: nothing has to be fed to it while it runs.
+fn memory_file(bytes: &[u8]) -> io::Result<OwnedFd> {
+    use std::io::{Seek, SeekFrom};
+    let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file.into())
+}
+
+/// A run for tests of what decides about runs: it ended so and wrote this.
+#[cfg(test)]
+pub fn fake(exit: Exit, stdout: &str) -> Ended {
+    let captured = |text: &str| Captured { bytes: text.into(), total: text.len() as u64, whole: true };
+    Ended {
+        exit,
+        usage: Usage { wall_s: 1.0, user_s: 0.9, maxrss_bytes: 1 << 20, ..Usage::default() },
+        t_start_s: 0.0,
+        stdout: captured(stdout),
+        stderr: captured(""),
+        forced: None,
+        killed: 0,
+        oom: false,
+    }
+}

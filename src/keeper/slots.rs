@@ -1,0 +1,105 @@
+//! Slots: processes of ours that run calls. The keeper starts and ends them and passes their sockets on;
+//! what they do is between them and the worker.
+
+use std::collections::BTreeMap;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use super::leader::{Departed, Leader};
+use super::site::{Failure, Site};
+use crate::model::{FromKeeper, SlotId};
+use crate::process::{Family, own};
+use crate::wire::Stream;
+
+/// Where a slot finds its socket.
+pub const SOCKET_FD: i32 = 3;
+/// Where a slot finds its gate.
+pub const GATE_FD: i32 = 4;
+
+/// The slots that run.
+#[derive(Default)]
+pub struct Slots(BTreeMap<SlotId, Leader>);
+
+impl Slots {
+    /// Starts a slot with its socket and its gate. That it could not be is told as its end.
+    pub fn start(
+        &mut self,
+        slot: SlotId,
+        fds: (Option<OwnedFd>, Option<OwnedFd>),
+        site: Option<&Site>,
+        family: &mut Family,
+        worker: &mut Stream,
+    ) {
+        match self.try_start(slot, fds, site, family) {
+            Ok(leader) => drop(self.0.insert(slot, leader)),
+            Err(failure) => {
+                eprintln!("harness keeper: slot {slot} could not be started: {}", failure.reason);
+                worker.queue(&FromKeeper::SlotEnded(slot, None, None));
+            }
+        }
+    }
+
+    fn try_start(
+        &self,
+        slot: SlotId,
+        fds: (Option<OwnedFd>, Option<OwnedFd>),
+        site: Option<&Site>,
+        family: &mut Family,
+    ) -> Result<Leader, Failure> {
+        let (Some(socket), Some(gate)) = fds else {
+            return Err(Failure::setup("its socket and its gate did not come with the message"));
+        };
+        let site = site.ok_or_else(|| Failure::setup("the keeper was not set up"))?;
+        if self.0.contains_key(&slot) {
+            return Err(Failure::refused("it runs already"));
+        }
+        let mark = format!("slot-{slot}");
+        let environment = site.environment(None::<(&str, &str)>, &mark)?;
+        let begun = Instant::now();
+        let fds = vec![(socket, SOCKET_FD), (gate, GATE_FD)];
+        let child = own::start_self("__slot", fds, &environment).map_err(Failure::setup)?;
+        Ok(Leader::new(child, &mark, begun, family))
+    }
+
+    /// Names every descriptor that tells of the end of a slot.
+    pub fn watch<'a>(&'a self, mut add: impl FnMut(BorrowedFd<'a>, SlotId)) {
+        for (slot, leader) in &self.0 {
+            leader.watch(|fd| add(fd, *slot));
+        }
+    }
+
+    /// The earliest of their timers.
+    pub fn timer(&self) -> Option<Instant> {
+        self.0.values().filter_map(Leader::timer).min()
+    }
+
+    /// Their timers may have come.
+    pub fn tick(&mut self, now: Instant, family: &mut Family, worker: &mut Stream) {
+        self.0.retain(|slot, leader| match leader.tick(now, family) {
+            Some(departed) => told(*slot, departed, worker),
+            None => true,
+        });
+    }
+
+    /// A descriptor of this slot is ready.
+    pub fn ready(&mut self, slot: SlotId, now: Instant, family: &mut Family, worker: &mut Stream) {
+        let departed = self.0.get_mut(&slot).and_then(|leader| leader.ready(now, family));
+        if let Some(departed) = departed {
+            self.0.remove(&slot);
+            told(slot, departed, worker);
+        }
+    }
+
+    /// Ends a slot and all it started, now.
+    pub fn kill(&mut self, slot: SlotId, now: Instant, family: &Family) {
+        if let Some(leader) = self.0.get_mut(&slot) {
+            leader.kill(now, family);
+        }
+    }
+}
+
+/// Says that a slot is gone; nothing of it is kept.
+fn told(slot: SlotId, departed: Departed, worker: &mut Stream) -> bool {
+    worker.queue(&FromKeeper::SlotEnded(slot, departed.exit.code(), departed.exit.signal()));
+    false
+}

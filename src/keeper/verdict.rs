@@ -1,0 +1,123 @@
+//! What the end of a run means: the one place that turns exit codes and signals into a status.
+
+use super::capture::last_lines;
+use super::run::{Ended, Forced, StartError};
+use super::site::Failure;
+use crate::model::{RunResult, Status};
+use crate::process::{Exit, SpawnError};
+
+/// Lines of standard error that a reason quotes.
+const QUOTED_LINES: usize = 5;
+/// Bytes of standard error that a reason quotes.
+const QUOTED_BYTES: usize = 600;
+
+/// Did the run do what was asked? `ok_codes` empty means 0.
+pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
+    let (status, what) = match (&ended.forced, ended.exit) {
+        (Some(Forced::Timeout(limit)), _) => {
+            let reason = format!("ran into its timeout of {limit} s; {} killed", company(ended.killed));
+            return Err(Failure { status: Status::Timeout, reason });
+        }
+        (Some(Forced::Cancelled), _) => {
+            let reason = format!("cancelled while it ran; {} killed", company(ended.killed));
+            return Err(Failure { status: Status::Cancelled, reason });
+        }
+        (None, Exit::Code(code)) if accepted(code, ok_codes) => return Ok(()),
+        (None, Exit::Code(_)) => (Status::NonzeroExit, ended.exit.to_string()),
+        (None, Exit::Signal(_)) if ended.oom => (
+            Status::Oom,
+            "the kernel killed it: out of memory (its control group's count of such kills rose)".into(),
+        ),
+        (None, Exit::Signal(_)) => (Status::Signal, ended.exit.to_string()),
+    };
+    Err(Failure { status, reason: with_stderr(what, &ended.stderr.bytes) })
+}
+
+/// A program that never ran.
+pub fn not_started(error: &StartError) -> Failure {
+    let status = match error {
+        StartError::Spawn(SpawnError::NoFolder(folder)) => {
+            let hint = "use cwd=\"scratch\", or a folder that all nodes share";
+            return Failure::setup(format!("working folder `{folder}` is not there on this node: {hint}"));
+        }
+        StartError::Spawn(_) => Status::SpawnFailed,
+        StartError::Redirect { .. } | StartError::System(_) => Status::SetupFailed,
+    };
+    Failure { status, reason: error.to_string() }
+}
+
+/// What the journal keeps of a run; its outputs are added by who knows them.
+pub fn run_result(ended: Ended, argv: Vec<String>) -> RunResult {
+    RunResult {
+        exit_code: ended.exit.code(),
+        signal: ended.exit.signal(),
+        stdout: ended.stdout.bytes,
+        stderr: ended.stderr.bytes,
+        stdout_bytes: ended.stdout.total,
+        stderr_bytes: ended.stderr.total,
+        usage: ended.usage,
+        outputs: Default::default(),
+        argv,
+        leftovers: if ended.forced.is_none() { ended.killed } else { 0 },
+    }
+}
+
+fn accepted(code: i32, ok_codes: &[i32]) -> bool {
+    if ok_codes.is_empty() { code == 0 } else { ok_codes.contains(&code) }
+}
+
+fn company(others: u32) -> String {
+    match others {
+        0 => "it was".into(),
+        1 => "it and a process it started were".into(),
+        n => format!("it and {n} processes it started were"),
+    }
+}
+
+fn with_stderr(what: String, stderr: &[u8]) -> String {
+    match last_lines(stderr, QUOTED_LINES, QUOTED_BYTES) {
+        quoted if quoted.is_empty() => what,
+        quoted => format!("{what}; the end of its standard error:\n{quoted}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keeper::run::fake;
+
+    fn said(ended: &Ended) -> (Status, String) {
+        let failure = judge(ended, &[]).unwrap_err();
+        (failure.status, failure.reason)
+    }
+
+    #[test]
+    fn codes_and_signals_are_named_and_standard_error_is_quoted() {
+        let mut ended = fake(Exit::Code(3), "");
+        assert_eq!(said(&ended), (Status::NonzeroExit, "exit code 3".into()));
+        ended.stderr.bytes = b"one\n\ntwo\n".to_vec();
+        assert_eq!(said(&ended).1, "exit code 3; the end of its standard error:\none\ntwo");
+        assert_eq!(judge(&ended, &[0, 3]), Ok(()));
+        assert!(judge(&fake(Exit::Code(0), ""), &[3]).is_err());
+        let segfault = said(&fake(Exit::Signal(11), ""));
+        assert_eq!(segfault, (Status::Signal, "killed by signal 11 (SIGSEGV)".into()));
+    }
+
+    #[test]
+    fn a_kill_is_out_of_memory_only_with_the_kernels_evidence() {
+        let mut ended = fake(Exit::Signal(9), "");
+        assert_eq!(said(&ended).0, Status::Signal);
+        ended.oom = true;
+        assert_eq!(said(&ended).0, Status::Oom);
+    }
+
+    #[test]
+    fn a_forced_end_counts_whom_it_killed() {
+        let mut ended = fake(Exit::Signal(15), "");
+        ended.forced = Some(Forced::Timeout(2.0));
+        assert_eq!(said(&ended).1, "ran into its timeout of 2 s; it was killed");
+        ended.killed = 3;
+        let reason = "ran into its timeout of 2 s; it and 3 processes it started were killed";
+        assert_eq!(said(&ended), (Status::Timeout, reason.into()));
+    }
+}

@@ -1,0 +1,288 @@
+//! Is the output what was demanded? Text, pattern, hash, or a reference with tolerances for numbers.
+
+use regex::bytes::Regex;
+
+use super::capture::{Captured, last_lines};
+use super::site::Failure;
+use crate::model::{Hash, VerifyResult, VerifySpec};
+
+/// What is demanded of an output.
+pub struct Verify {
+    stdout: Option<Vec<u8>>,
+    pattern: Option<(Regex, String)>,
+    hash: Option<Hash>,
+    reference: Option<Vec<u8>>,
+    tolerance: Tolerance,
+    /// Lines with a metric differ from run to run: a reference is compared without them.
+    metrics: Vec<Regex>,
+    exit_code: Option<i32>,
+}
+
+/// Two numbers agree within `atol + rtol * |expected|`.
+#[derive(Clone, Copy, Debug)]
+struct Tolerance {
+    rtol: f64,
+    atol: f64,
+}
+
+/// What a check found.
+pub struct Found {
+    /// For the record.
+    pub result: VerifyResult,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// Of the whole output, if it was looked at.
+    pub output_hash: Option<Hash>,
+}
+
+impl Verify {
+    /// `reference` is what `spec.reference` became.
+    pub fn new(spec: &VerifySpec, reference: Option<Vec<u8>>, metrics: Vec<Regex>) -> Result<Self, Failure> {
+        let pattern = match &spec.regex {
+            Some(text) => {
+                let regex = Regex::new(text).map_err(|e| Failure::refused(format!("verify: {e}")))?;
+                Some((regex, spec.pattern.clone().unwrap_or_else(|| text.clone())))
+            }
+            None => None,
+        };
+        Ok(Self {
+            stdout: spec.stdout.as_ref().map(|bytes| bytes.to_vec()),
+            pattern,
+            hash: spec.hash,
+            reference,
+            tolerance: Tolerance { rtol: spec.rtol, atol: spec.atol },
+            metrics,
+            exit_code: spec.exit_code,
+        })
+    }
+
+    /// Must the output be kept?
+    pub fn reads_output(&self) -> bool {
+        self.stdout.is_some() || self.pattern.is_some() || self.hash.is_some() || self.reference.is_some()
+    }
+
+    /// What is compared, for the record.
+    pub fn method(&self) -> String {
+        let parts = [
+            ("exit_code", self.exit_code.is_some()),
+            ("stdout", self.stdout.is_some()),
+            ("pattern", self.pattern.is_some()),
+            ("hash", self.hash.is_some()),
+            ("reference", self.reference.is_some()),
+        ];
+        parts.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect::<Vec<_>>().join("+")
+    }
+
+    /// Checks an output.
+    pub fn check(&self, output: &Captured) -> Found {
+        let mut result = VerifyResult { status: "none".into(), method: self.method(), max_abs_err: None };
+        if result.method.is_empty() {
+            return Found { result, failure: None, output_hash: None };
+        }
+        let failure = self.failure(output, &mut result.max_abs_err);
+        result.status = if failure.is_some() { "failed" } else { "ok" }.into();
+        let looked_at = self.reads_output() && output.whole;
+        Found { result, failure, output_hash: looked_at.then(|| Hash::of(&output.bytes)) }
+    }
+
+    fn failure(&self, output: &Captured, max_abs_err: &mut Option<f64>) -> Option<String> {
+        if self.reads_output() && !output.whole {
+            return Some(format!("its output of {} B is too long to be verified", output.total));
+        }
+        let bytes = &output.bytes;
+        if let Some(expected) = self.stdout.as_ref().filter(|expected| *expected != bytes) {
+            return compare(expected, bytes, Tolerance { rtol: 0.0, atol: 0.0 })
+                .difference
+                .or_else(|| Some("the output differs from `verify.stdout` in its white space".into()));
+        }
+        if let Some((_, pattern)) = self.pattern.as_ref().filter(|(regex, _)| !regex.is_match(bytes)) {
+            let shown = last_lines(bytes, 5, 600);
+            return Some(format!("pattern '{pattern}' is not in the output, which ends with:\n{shown}"));
+        }
+        let hash = Hash::of(bytes);
+        if let Some(expected) = self.hash.filter(|expected| *expected != hash) {
+            return Some(format!("the hash of the output is {hash}, not {expected}"));
+        }
+        let reference = self.reference.as_ref()?;
+        let (expected, got) = (self.without_metrics(reference), self.without_metrics(bytes));
+        if expected.iter().all(u8::is_ascii_whitespace) {
+            return Some("the reference has no output to compare with, lines with metrics left out".into());
+        }
+        let compared = compare(&expected, &got, self.tolerance);
+        *max_abs_err = compared.max_abs_err;
+        compared.difference
+    }
+
+    /// Emptied, not removed: line numbers stay those of the output.
+    fn without_metrics(&self, output: &[u8]) -> Vec<u8> {
+        let lines = output.split(|byte| *byte == b'\n');
+        let kept =
+            lines.map(|line| if self.metrics.iter().any(|m| m.is_match(line)) { &b""[..] } else { line });
+        kept.collect::<Vec<_>>().join(&b'\n')
+    }
+}
+
+struct Compared {
+    /// The first difference.
+    difference: Option<String>,
+    /// Over all pairs of numbers.
+    max_abs_err: Option<f64>,
+}
+
+/// Line by line, word by word; numbers by value, everything else by its bytes.
+fn compare(expected: &[u8], got: &[u8], tolerance: Tolerance) -> Compared {
+    let mut compared = Compared { difference: None, max_abs_err: None };
+    let (mut left, mut right) = (lines(expected), lines(got));
+    let mut number = 0;
+    loop {
+        number += 1;
+        let pair = (left.next(), right.next());
+        let (a, b) = match pair {
+            (None, None) => return compared,
+            (a, b) => (a.unwrap_or_default(), b.unwrap_or_default()),
+        };
+        let same = same_line(a, b, tolerance, &mut compared.max_abs_err);
+        if !same && compared.difference.is_none() {
+            let shown = |line: &[u8], there: bool| match there {
+                true => format!("`{}`", last_lines(line, 1, 200)),
+                false => "no such line".into(),
+            };
+            let (a, b) = (shown(a, pair.0.is_some()), shown(b, pair.1.is_some()));
+            compared.difference = Some(format!("output differs in line {number}: expected {a}, got {b}"));
+        }
+    }
+}
+
+/// Without the empty ones at the end.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.trim_ascii_end().split(|byte| *byte == b'\n')
+}
+
+fn same_line(expected: &[u8], got: &[u8], tolerance: Tolerance, max_abs_err: &mut Option<f64>) -> bool {
+    let (left, right) = (tokens(expected), tokens(got));
+    let mut same = left.len() == right.len();
+    for (a, b) in left.iter().zip(&right) {
+        match (a, b) {
+            (Token::Number(a), Token::Number(b)) => {
+                let error = (a - b).abs();
+                // Equal infinities have no difference; NaN agrees with NaN only.
+                let agree = a == b || (a.is_nan() && b.is_nan());
+                same &= agree || error <= tolerance.atol + tolerance.rtol * a.abs();
+                if error.is_finite() {
+                    *max_abs_err = Some(max_abs_err.unwrap_or(0.0).max(error));
+                }
+            }
+            (a, b) => same &= a == b,
+        }
+    }
+    same
+}
+
+#[derive(Debug, PartialEq)]
+enum Token<'a> {
+    Number(f64),
+    Text(&'a [u8]),
+}
+
+/// Numbers, and what is between them without white space.
+fn tokens(line: &[u8]) -> Vec<Token<'_>> {
+    let separators = |byte: &u8| byte.is_ascii_whitespace() || b",;:=()[]{}|\"'".contains(byte);
+    let mut tokens = Vec::new();
+    let mut rest = line;
+    while let Some(first) = rest.first() {
+        let length = match separators(first) {
+            true => 1,
+            false => rest.iter().position(separators).unwrap_or(rest.len()),
+        };
+        let (word, after) = rest.split_at(length);
+        rest = after;
+        if word.trim_ascii().is_empty() {
+            continue;
+        }
+        let number = std::str::from_utf8(word).ok().and_then(|word| word.parse().ok());
+        tokens.push(number.map_or(Token::Text(word), Token::Number));
+    }
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(text: &str) -> Captured {
+        Captured { bytes: text.into(), total: text.len() as u64, whole: true }
+    }
+
+    fn verify(spec: VerifySpec, reference: Option<&str>, got: &str) -> Found {
+        let metrics = vec![Regex::new("GFLOPS: ([0-9.]+)").unwrap()];
+        Verify::new(&spec, reference.map(|text| text.into()), metrics).unwrap().check(&output(got))
+    }
+
+    #[test]
+    fn numbers_agree_within_the_tolerances_and_the_largest_error_is_told() {
+        let spec = VerifySpec { rtol: 1e-3, ..VerifySpec::default() };
+        let found = verify(spec.clone(), Some("sum=1000.0 (n=3)\n2 x\n"), "sum=1000.5  (n=3)\n2 x");
+        assert_eq!(found.failure, None);
+        assert_eq!(
+            found.result,
+            VerifyResult { status: "ok".into(), method: "reference".into(), max_abs_err: Some(0.5) }
+        );
+        let found = verify(spec, Some("a 1\nb 2\n"), "a 1\nb 2.5\n");
+        assert_eq!(found.failure.unwrap(), "output differs in line 2: expected `b 2`, got `b 2.5`");
+        assert_eq!(found.result.max_abs_err, Some(0.5));
+    }
+
+    #[test]
+    fn words_missing_lines_and_not_a_number_are_differences() {
+        let differs = |expected, got| verify(VerifySpec::default(), Some(expected), got).failure;
+        assert_eq!(differs("x 1", "x 1"), None);
+        assert!(differs("x 1", "y 1").is_some());
+        assert!(differs("x 1", "x nan").is_some());
+        assert_eq!(differs("x nan inf", "x NaN inf"), None);
+        let missing = differs("a\nb", "a").unwrap();
+        assert_eq!(missing, "output differs in line 2: expected `b`, got no such line");
+    }
+
+    #[test]
+    fn lines_with_metrics_are_not_compared_but_something_must_be() {
+        let found = |expected, got| verify(VerifySpec::default(), Some(expected), got).failure;
+        assert_eq!(found("sum 1\nGFLOPS: 2.5", "sum 1\nGFLOPS: 7.5"), None);
+        assert!(found("GFLOPS: 2.5", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
+    }
+
+    #[test]
+    fn text_pattern_and_hash() {
+        let stdout = |text: &str| VerifySpec {
+            stdout: Some(serde_bytes::ByteBuf::from(text)),
+            ..VerifySpec::default()
+        };
+        assert_eq!(verify(stdout("a\n"), None, "a\n").failure, None);
+        assert!(verify(stdout("a\n"), None, "a").failure.unwrap().contains("white space"));
+        assert!(verify(stdout("a\n"), None, "b\n").failure.unwrap().contains("expected `a`, got `b`"));
+        let pattern = |text: &str| VerifySpec {
+            regex: Some(text.into()),
+            pattern: Some("PATTERN".into()),
+            ..VerifySpec::default()
+        };
+        assert_eq!(verify(pattern("o+k"), None, "ook").failure, None);
+        assert!(verify(pattern("o+k"), None, "no").failure.unwrap().contains("'PATTERN'"));
+        let hash = |text: &[u8]| VerifySpec { hash: Some(Hash::of(text)), ..VerifySpec::default() };
+        let found = verify(hash(b"a"), None, "a");
+        assert_eq!((found.failure, found.output_hash), (None, Some(Hash::of(b"a"))));
+        assert!(verify(hash(b"b"), None, "a").failure.is_some());
+    }
+
+    #[test]
+    fn an_output_that_was_cut_cannot_be_verified() {
+        let spec = VerifySpec { regex: Some("a".into()), ..VerifySpec::default() };
+        let cut = Captured { bytes: b"a".to_vec(), total: 99, whole: false };
+        let found = Verify::new(&spec, None, Vec::new()).unwrap().check(&cut);
+        assert!(found.failure.unwrap().contains("too long"));
+    }
+
+    #[test]
+    fn where_nothing_is_demanded_nothing_is_claimed() {
+        let found = verify(VerifySpec::default(), None, "x");
+        assert_eq!((found.result.status.as_str(), found.output_hash), ("none", None));
+    }
+}

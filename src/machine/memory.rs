@@ -1,0 +1,96 @@
+//! Memory of the node, and the kernel's own count of what it killed for lack of it.
+//!
+//! SIGKILL alone says nothing: anybody can send it. Only this count makes it "out of memory".
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+
+/// Memory of the node, B; 0 if the kernel does not tell.
+pub fn memory_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// How many processes the kernel killed for memory: in our control group, or on the whole node where no
+/// group counts.
+#[derive(Debug)]
+pub struct OomCounter(Option<File>);
+
+impl OomCounter {
+    /// Finds the counter of this process's control group.
+    pub fn open() -> Self {
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        Self(candidates(&groups).iter().find_map(|path| {
+            let file = File::open(path).ok()?;
+            count_in(&file).map(|_| file)
+        }))
+    }
+
+    /// The count now; none if nothing counts here.
+    pub fn read(&self) -> Option<u64> {
+        count_in(self.0.as_ref()?)
+    }
+}
+
+fn candidates(groups: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (parts.next(), parts.next()) else { continue };
+        let group = group.trim_end_matches('/');
+        if controllers.is_empty() {
+            paths.push(format!("/sys/fs/cgroup{group}/memory.events"));
+            paths.push(format!("/sys/fs/cgroup/unified{group}/memory.events"));
+        } else if controllers.split(',').any(|controller| controller == "memory") {
+            paths.push(format!("/sys/fs/cgroup/memory{group}/memory.oom_control"));
+        }
+    }
+    paths.push("/proc/vmstat".into());
+    paths
+}
+
+fn count_in(file: &File) -> Option<u64> {
+    // A control group answers in one short read; only the list of the whole node is longer.
+    let mut short = [0; 512];
+    let got = file.read_at(&mut short, 0).ok()?;
+    if let Some(count) = parse(std::str::from_utf8(&short[..got]).ok()?) {
+        return Some(count);
+    }
+    let mut text = vec![0; 64 * 1024];
+    let mut length = 0;
+    loop {
+        match file.read_at(&mut text[length..], length as u64).ok()? {
+            0 => return parse(std::str::from_utf8(&text[..length]).ok()?),
+            got => length += got,
+        }
+    }
+}
+
+fn parse(text: &str) -> Option<u64> {
+    // Whole lines only: the last one may have been cut.
+    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    lines.filter_map(|line| line.strip_prefix("oom_kill ")).find_map(|count| count.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_is_found_in_both_kinds_of_control_group() {
+        assert_eq!(parse("low 0\noom 1\noom_kill 3\n"), Some(3));
+        assert_eq!(parse("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), Some(2));
+        assert_eq!(parse("oom_kill_disable 0\n"), None);
+        assert_eq!(parse("oom_kill 1"), None, "cut from 12");
+    }
+
+    #[test]
+    fn our_own_group_comes_before_the_whole_node() {
+        let paths = candidates("4:memory:/job/7\n0::/\n");
+        assert_eq!(paths[0], "/sys/fs/cgroup/memory/job/7/memory.oom_control");
+        assert_eq!(paths[1], "/sys/fs/cgroup/memory.events");
+        assert_eq!(paths.last().unwrap(), "/proc/vmstat");
+        assert_eq!(candidates("0::/user.slice\n")[0], "/sys/fs/cgroup/user.slice/memory.events");
+    }
+}

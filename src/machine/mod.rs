@@ -1,0 +1,79 @@
+//! What this node is: name, cores, memory, processor, and whether the kernel ran out of memory.
+//!
+//! Everything is asked from the kernel when called. The room judges nothing and knows no tasks.
+
+mod memory;
+
+use std::fs;
+
+use rustix::system::uname;
+use rustix::thread::sched_getaffinity;
+
+use crate::model::Hash;
+
+pub use memory::{OomCounter, memory_bytes};
+
+/// `gethostname`.
+pub fn hostname() -> String {
+    uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Cores this process may use: its affinity mask.
+pub fn cores() -> u32 {
+    let mask = sched_getaffinity(None).map(|mask| mask.count());
+    // More CPUs than the fixed-size mask holds: ask the standard library.
+    mask.unwrap_or_else(|_| std::thread::available_parallelism().map_or(1, |n| n.get() as u32))
+}
+
+/// Names this build of the executable: root and workers must run the same.
+pub fn build_id() -> String {
+    let size = fs::metadata("/proc/self/exe").map_or(0, |file| file.len());
+    format!("{}-{size}", env!("CARGO_PKG_VERSION"))
+}
+
+/// What `-march=native` means here: name, stepping and features of the processor. Equal on nodes that
+/// can run each other's binaries.
+pub fn cpu_model() -> String {
+    describe_cpu(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
+}
+
+fn describe_cpu(cpuinfo: &str) -> String {
+    // x86 | arm64 | POWER
+    let identity = ["vendor_id", "cpu family", "model", "model name", "stepping"];
+    let identity = identity.iter().chain(&["CPU implementer", "CPU part", "CPU variant", "cpu"]);
+    let first = cpuinfo.split("\n\n").next().unwrap_or_default();
+    let field = |name: &str| {
+        first.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            (key.trim() == name).then(|| value.trim())
+        })
+    };
+    let words: Vec<&str> = identity.filter_map(|name| field(name)).collect();
+    // Virtual machines hide features of the same model.
+    let features = field("flags").or(field("Features")).unwrap_or_default();
+    format!("{} {} {}", std::env::consts::ARCH, words.join(" "), Hash::of(features.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_model_with_other_features_is_another_processor() {
+        let cpu = |flags: &str| {
+            describe_cpu(&format!(
+                "vendor_id\t: X\nmodel name\t: Y 1\nflags\t\t: {flags}\n\nvendor_id\t: Z\n"
+            ))
+        };
+        assert!(cpu("avx avx2").contains("X Y 1"));
+        assert_eq!(cpu("avx avx2"), cpu("avx avx2"));
+        assert_ne!(cpu("avx avx2"), cpu("avx"));
+    }
+
+    #[test]
+    fn this_machine_has_a_name_cores_and_memory() {
+        assert!(!hostname().is_empty());
+        assert!(cores() >= 1);
+        assert!(memory_bytes() > 1 << 20);
+    }
+}

@@ -1,0 +1,137 @@
+//! How bytes and numbers look in JSON, which people read and which must give back exactly what went in.
+//!
+//! Bytes are a plain string where they are UTF-8 and `{"base64": "…"}` where they are not; a number JSON
+//! cannot hold (an infinity, NaN) is `null` and comes back as NaN. In messages between processes, where
+//! nobody reads, both keep their binary form. Used as `#[serde(with = "…")]`; knows nothing of the journal.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// For anything that is bytes and can be made from a `Vec<u8>`.
+pub mod bytes {
+    use super::*;
+
+    pub fn serialize<T: AsRef<[u8]>, S: Serializer>(bytes: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        Borrowed(bytes.as_ref()).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, T: From<Vec<u8>>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        Owned::deserialize(deserializer).map(|owned| owned.0.into())
+    }
+}
+
+/// For `Option<ByteBuf>`.
+pub mod optional_bytes {
+    use super::*;
+    use serde_bytes::ByteBuf;
+
+    pub fn serialize<S: Serializer>(bytes: &Option<ByteBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_deref().map(|bytes| Borrowed(bytes)).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ByteBuf>, D::Error> {
+        Ok(Option::<Owned>::deserialize(deserializer)?.map(|owned| owned.0.into()))
+    }
+}
+
+/// For named pieces of code.
+pub mod codes {
+    use super::*;
+    use crate::model::Hash;
+    use serde_bytes::ByteBuf;
+
+    pub fn serialize<S: Serializer>(codes: &[(Hash, ByteBuf)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(codes.iter().map(|(hash, code)| (hash, Borrowed(code))))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Hash, ByteBuf)>, D::Error> {
+        let codes = Vec::<(Hash, Owned)>::deserialize(deserializer)?;
+        Ok(codes.into_iter().map(|(hash, code)| (hash, code.0.into())).collect())
+    }
+}
+
+/// A number that may be missing in JSON (`deserialize_with`; serde_json already writes `null`).
+pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    if deserializer.is_human_readable() {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+    } else {
+        f64::deserialize(deserializer)
+    }
+}
+
+struct Borrowed<'a>(&'a [u8]);
+
+impl Serialize for Borrowed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return serializer.serialize_bytes(self.0);
+        }
+        match std::str::from_utf8(self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => serializer.collect_map([("base64", STANDARD.encode(self.0))]),
+        }
+    }
+}
+
+struct Owned(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Owned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, deny_unknown_fields)]
+        enum Readable {
+            Text(String),
+            Encoded { base64: String },
+        }
+
+        if !deserializer.is_human_readable() {
+            return serde_bytes::ByteBuf::deserialize(deserializer).map(|bytes| Self(bytes.into_vec()));
+        }
+        match Readable::deserialize(deserializer)? {
+            Readable::Text(text) => Ok(Self(text.into_bytes())),
+            Readable::Encoded { base64 } => {
+                STANDARD.decode(base64).map(Self).map_err(serde::de::Error::custom)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{CallReturn, Hash, RunResult, Summary};
+
+    #[test]
+    fn text_stays_readable_and_other_bytes_are_lossless() {
+        let run = RunResult { stdout: "ü\n".into(), stderr: vec![0xff, 0, 0xfe], ..RunResult::default() };
+        let json = serde_json::to_string(&run).unwrap();
+        assert!(json.contains(r#""stdout":"ü\n","stderr":{"base64":"/wD+"}"#), "{json}");
+        assert_eq!(serde_json::from_str::<RunResult>(&json).unwrap(), run);
+        let bad = json.replace("/wD+", "not base64!");
+        assert!(serde_json::from_str::<RunResult>(&bad).is_err());
+    }
+
+    #[test]
+    fn both_forms_give_back_what_went_in() {
+        let value = CallReturn {
+            values: vec![0x80, 1, 2],
+            codes: vec![(Hash::of(b"f"), vec![0x1b, b'L', 0xff].into()), (Hash::of(b"g"), vec![].into())],
+            text: Some(b"42".to_vec().into()),
+        };
+        let json = serde_json::to_string(&value).unwrap();
+        assert_eq!(serde_json::from_str::<CallReturn>(&json).unwrap(), value);
+        let binary = postcard::to_allocvec(&value).unwrap();
+        assert_eq!(postcard::from_bytes::<CallReturn>(&binary).unwrap(), value);
+        assert!(binary.len() < 60, "binary form has {} bytes", binary.len());
+    }
+
+    #[test]
+    fn a_number_json_cannot_hold_does_not_spoil_the_line() {
+        let odd = Summary { mean: f64::INFINITY, ..Summary::default() };
+        let json = serde_json::to_string(&odd).unwrap();
+        let back: Summary = serde_json::from_str(&json).unwrap();
+        assert!(back.mean.is_nan() && back.n == odd.n);
+        let binary = postcard::to_allocvec(&odd).unwrap();
+        assert_eq!(postcard::from_bytes::<Summary>(&binary).unwrap(), odd);
+    }
+}

@@ -1,0 +1,337 @@
+//! How figures and outcomes read: the one place that decides digits, units and words.
+//!
+//! The script's `tostring`, the final table and the reports all say the same. Pure text; it never decides
+//! what is good or bad.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::{Detail, MeasureResult, Outcome, Status, Summary};
+
+/// Fewer samples have no interval of the median.
+const MIN_FOR_INTERVAL: u32 = 7;
+/// Longer reasons are cut here (characters).
+const REASON_CHARS: usize = 200;
+
+/// One line on a measurement: `gemm tile=32: median 1.234 s, 95 % CI [1.221, 1.250], n = 15, precise`.
+/// What failed says its status and reason instead; flags come last, after a semicolon.
+pub fn measurement_line(name: &str, params: &Value, outcome: &Outcome) -> String {
+    let subject = subject(Some(name), Some(params));
+    match &outcome.detail {
+        Detail::Measure(result) if outcome.ok() => format!("{subject}: {}", result_text(result)),
+        _ => format!("{subject}: {}", status_text(outcome)),
+    }
+}
+
+/// What a task is called: its name and its search point.
+pub fn subject(name: Option<&str>, params: Option<&Value>) -> String {
+    let params = params.map(params_line).unwrap_or_default();
+    let words = [name.unwrap_or_default(), &params];
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// How a task ended, on one line: `timeout: ran into its limit of 60 s`.
+pub fn status_text(outcome: &Outcome) -> String {
+    let reason = outcome.reason.as_deref().unwrap_or_default();
+    let line = reason.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    let mut text = outcome.status.word().to_owned();
+    if !line.is_empty() {
+        let _ = write!(text, ": {}", line.chars().take(REASON_CHARS).collect::<String>());
+        if line.chars().nth(REASON_CHARS).is_some() {
+            text.push('…');
+        }
+    }
+    text
+}
+
+/// A search point: `tile=32 flags="-O3 -g"`. Anything but an object is shown as JSON, null as nothing.
+pub fn params_line(params: &Value) -> String {
+    let pair = |(name, value): (&String, &Value)| match value {
+        Value::String(text) if is_plain(text) => format!("{name}={text}"),
+        other => format!("{name}={other}"),
+    };
+    match params {
+        Value::Null => String::new(),
+        Value::Object(fields) => fields.iter().map(pair).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// Seconds as people say them, to four digits: `1.234 s`, `12.3 ms`, `4.56 µs`, `2 min 5 s`.
+pub fn duration(seconds: f64) -> String {
+    if seconds.is_finite() && seconds.abs() >= 120.0 {
+        let (sign, whole) = (if seconds < 0.0 { "-" } else { "" }, seconds.abs().round() as u64);
+        let (hours, minutes) = (whole / 3600, whole / 60 % 60);
+        return if hours > 0 {
+            format!("{sign}{hours} h {minutes} min")
+        } else {
+            format!("{sign}{minutes} min {} s", whole % 60)
+        };
+    }
+    let unit = time_unit(seconds);
+    format!("{} {}", trimmed(&unit.digits(seconds)), unit.name)
+}
+
+/// A size, to four digits: `512 B`, `64 MiB`, `1.5 GiB`.
+pub fn bytes(size: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut unit = 0;
+    let mut amount = size as f64;
+    // 1023.95 is the first that rounds to 1024.0.
+    while amount >= 1023.95 && unit < UNITS.len() - 1 {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    format!("{} {}", trimmed(&format!("{amount:.1}")), UNITS[unit])
+}
+
+/// `1 task`, `24 tasks`.
+pub fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// `20 ok, 3 compile_failed, 1 timeout`: in the order of [`Status`], nothing that did not occur.
+pub fn tally(counts: &BTreeMap<Status, usize>) -> String {
+    let words: Vec<_> = counts.iter().map(|(status, n)| format!("{n} {}", status.word())).collect();
+    words.join(", ")
+}
+
+fn result_text(result: &MeasureResult) -> String {
+    let mut text = match &result.stats {
+        Some(stats) => stats_text(stats, &unit_of(result, stats.median)),
+        None => "no figures".into(),
+    };
+    let _ = write!(text, ", {}", result.stop_reason.word());
+    if !result.flags.is_empty() {
+        let _ = write!(text, "; {}", result.flags.join(", "));
+    }
+    text
+}
+
+fn stats_text(stats: &Summary, unit: &Unit) -> String {
+    let of = if unit.name.is_empty() { String::new() } else { format!(" {}", unit.name) };
+    let mut text = format!("median {}{of}", unit.digits(stats.median));
+    let _ = match &stats.ci {
+        Some(ci) => write!(
+            text,
+            ", {} % CI [{}, {}], n = {}",
+            (ci.level * 100.0).round(),
+            unit.digits(ci.lo),
+            unit.digits(ci.hi),
+            stats.n
+        ),
+        None => write!(
+            text,
+            ", min {}, max {}, n = {} (n < {MIN_FOR_INTERVAL}, no interval)",
+            unit.digits(stats.min),
+            unit.digits(stats.max),
+            stats.n
+        ),
+    };
+    text
+}
+
+/// One unit and one number of decimals, for figures that stand side by side.
+struct Unit {
+    name: String,
+    scale: f64,
+    decimals: usize,
+}
+
+impl Unit {
+    /// Four digits for `figure`, and as many decimals for its neighbours.
+    fn new(name: &str, scale: f64, figure: f64) -> Self {
+        let magnitude = rounded(figure * scale).abs();
+        let before_point = if magnitude >= 1.0 { magnitude.log10().floor() as i32 + 1 } else { 1 };
+        Self { name: name.into(), scale, decimals: (4 - before_point).clamp(0, 4) as usize }
+    }
+
+    fn digits(&self, value: f64) -> String {
+        format!("{:.*}", self.decimals, value * self.scale)
+    }
+}
+
+fn time_unit(seconds: f64) -> Unit {
+    let magnitude = rounded(seconds).abs();
+    match magnitude {
+        0.0 => Unit { name: "s".into(), scale: 1.0, decimals: 0 },
+        x if x >= 1.0 || x.is_nan() => Unit::new("s", 1.0, seconds),
+        x if x >= 1e-3 => Unit::new("ms", 1e3, seconds),
+        x if x >= 1e-6 => Unit::new("µs", 1e6, seconds),
+        _ => Unit::new("ns", 1e9, seconds),
+    }
+}
+
+fn unit_of(result: &MeasureResult, figure: f64) -> Unit {
+    match result.metrics.get(&result.objective) {
+        Some(metric) => Unit::new(metric.unit.as_deref().unwrap_or_default(), 1.0, figure),
+        None if result.objective.ends_with("_s") => time_unit(figure),
+        None if result.objective.ends_with("_bytes") => byte_unit(figure),
+        None => Unit::new("", 1.0, figure),
+    }
+}
+
+fn byte_unit(figure: f64) -> Unit {
+    let size = bytes(figure.max(0.0) as u64);
+    let name = size.rsplit(' ').next().unwrap_or("B");
+    let power = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].iter().position(|unit| *unit == name);
+    Unit::new(name, 1024f64.powi(-(power.unwrap_or(0) as i32)), figure)
+}
+
+/// To four digits, so that 0.99999 s is 1 s and not 1000 ms.
+fn rounded(figure: f64) -> f64 {
+    format!("{figure:.3e}").parse().unwrap_or(figure)
+}
+
+fn trimmed(digits: &str) -> &str {
+    if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'=".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Better, Interval, Metric, StopReason, VerifyResult};
+    use serde_json::json;
+
+    fn measured(median: f64, lo: f64, hi: f64) -> MeasureResult {
+        let ci = Interval { lo, hi, level: 0.95, exact_level: 0.965 };
+        MeasureResult {
+            samples: Vec::new(),
+            stats: Some(Summary { n: 15, min: lo, median, max: hi, ci: Some(ci), ..Summary::default() }),
+            metrics: Default::default(),
+            objective: "wall_s".into(),
+            better: Better::Less,
+            stop_reason: StopReason::Precise,
+            flags: Vec::new(),
+            verify: VerifyResult::default(),
+            floor_s: None,
+            maxrss_floor_bytes: None,
+            exit_code: None,
+            signal: None,
+            stderr_tail: String::new(),
+            argv: Vec::new(),
+        }
+    }
+
+    fn line(result: MeasureResult) -> String {
+        let outcome = Outcome {
+            status: Status::Ok,
+            reason: None,
+            host: "n".into(),
+            detail: Detail::Measure(Box::new(result)),
+            elapsed_s: 20.0,
+        };
+        measurement_line("gemm", &json!({"tile": 32}), &outcome)
+    }
+
+    #[test]
+    fn a_measurement_reads_as_the_manual_says() {
+        assert_eq!(
+            line(measured(1.2341, 1.2214, 1.2496)),
+            "gemm tile=32: median 1.234 s, 95 % CI [1.221, 1.250], n = 15, precise"
+        );
+        assert_eq!(
+            line(measured(0.012_3, 0.012_25, 0.012_4)),
+            "gemm tile=32: median 12.30 ms, 95 % CI [12.25, 12.40], n = 15, precise"
+        );
+        let mut short = measured(1.0, 0.9, 1.1);
+        short.stats = short.stats.map(|stats| Summary { n: 3, ci: None, ..stats });
+        short.stop_reason = StopReason::Fixed;
+        short.flags = vec!["drift".into(), "near_floor".into()];
+        assert_eq!(
+            line(short),
+            "gemm tile=32: median 1.000 s, min 0.900, max 1.100, n = 3 (n < 7, no interval), fixed; drift, near_floor"
+        );
+    }
+
+    #[test]
+    fn objectives_have_their_own_units() {
+        let mut rate = measured(123.4, 120.0, 125.01);
+        let metric = Metric {
+            unit: Some("GFLOP/s".into()),
+            better: Better::More,
+            value: vec![],
+            stats: Summary::default(),
+        };
+        rate.objective = "gflops".into();
+        rate.metrics.insert("gflops".into(), metric);
+        assert_eq!(
+            line(rate.clone()),
+            "gemm tile=32: median 123.4 GFLOP/s, 95 % CI [120.0, 125.0], n = 15, precise"
+        );
+        rate.metrics.clear();
+        rate.objective = "misses".into();
+        assert_eq!(line(rate), "gemm tile=32: median 123.4, 95 % CI [120.0, 125.0], n = 15, precise");
+        let mut memory = measured(3.0 * 1048576.0, 2.5 * 1048576.0, 4.0 * 1048576.0);
+        memory.objective = "maxrss_bytes".into();
+        assert_eq!(line(memory), "gemm tile=32: median 3.000 MiB, 95 % CI [2.500, 4.000], n = 15, precise");
+    }
+
+    #[test]
+    fn a_failure_says_its_status_and_the_first_line_of_its_reason() {
+        let failed = Outcome::failed(Status::Timeout, "\nran into its limit of 60 s\nmore");
+        assert_eq!(
+            measurement_line("gemm", &Value::Null, &failed),
+            "gemm: timeout: ran into its limit of 60 s"
+        );
+        let long = Outcome::failed(Status::Error, "ü".repeat(300));
+        assert_eq!(status_text(&long), format!("error: {}…", "ü".repeat(200)));
+        assert_eq!(status_text(&Outcome::failed(Status::Cancelled, "")), "cancelled");
+    }
+
+    #[test]
+    fn durations() {
+        let cases = [
+            (1.234, "1.234 s"),
+            (0.0123, "12.3 ms"),
+            (4.56e-6, "4.56 µs"),
+            (0.0, "0 s"),
+            (60.0, "60 s"),
+            (119.5, "119.5 s"),
+            (125.0, "2 min 5 s"),
+            (3599.9, "1 h 0 min"),
+            (5400.0, "1 h 30 min"),
+            (0.999_99, "1 s"),
+            (0.001, "1 ms"),
+            (123.4e-9, "123.4 ns"),
+            (-0.5, "-500 ms"),
+            (1e-12, "0.001 ns"),
+            (f64::NAN, "NaN s"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let cases = [
+            (0, "0 B"),
+            (512, "512 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (64 << 20, "64 MiB"),
+            (3 << 29, "1.5 GiB"),
+            ((1 << 20) - 1, "1 MiB"),
+            (u64::MAX, "16 EiB"),
+        ];
+        for (size, text) in cases {
+            assert_eq!(bytes(size), text, "{size}");
+        }
+    }
+
+    #[test]
+    fn search_points() {
+        let params =
+            json!({"tile": 32, "opt": "O3", "flags": "-O3 -g", "f": 0.5, "list": [1, 2], "on": true});
+        assert_eq!(params_line(&params), r#"f=0.5 flags="-O3 -g" list=[1,2] on=true opt=O3 tile=32"#);
+        assert_eq!(params_line(&Value::Null), "");
+        assert_eq!(params_line(&json!({"s": ""})), r#"s="""#);
+    }
+}

@@ -1,0 +1,266 @@
+//! What the journal keeps: one record, one line of JSON.
+//!
+//! A journal begins with a [`Header`]; each run of the script adds a [`Session`], and everything below it was
+//! recorded by that run. Big repeated objects ([`Env`], [`Artefact`]) stand once, before their first use, and
+//! are referred to by hash. A task's record holds its outcome exactly, so that it can be replayed. Figures
+//! are SI units with the unit in the name; `null` means not available and is never written as 0.
+//! Nothing here reads a clock, makes an id or knows where the file is.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Hash, Kind, Measurement, Outcome, SlotId, Status, WorkerId};
+
+/// Version of the journal's format; a reader refuses any other.
+pub const JOURNAL_SCHEMA: &str = "harness.journal/1";
+
+/// One line of a journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Record {
+    /// First line.
+    Header(Header),
+    /// A run of the script began here.
+    Session(Session),
+    /// Surroundings of measurements.
+    Env(Box<Env>),
+    /// A built file.
+    Artefact(Artefact),
+    /// A `measure` ended.
+    Measurement(Box<Measurement>),
+    /// A `compile`, or a keyed `exec` or `call`, ended.
+    Task(Box<TaskRecord>),
+}
+
+impl Record {
+    /// The record of a task that ended; a `measure` becomes a [`Measurement`].
+    pub fn of_task(facts: TaskFacts, spec: Option<&super::MeasureSpec>, outcome: &Outcome) -> Self {
+        match (facts.kind, spec) {
+            (Kind::Measure, Some(spec)) => {
+                Record::Measurement(Box::new(Measurement::from(facts, spec, outcome)))
+            }
+            _ => Record::Task(Box::new(TaskRecord { facts, outcome: outcome.clone() })),
+        }
+    }
+
+    /// What the task is found by, if this is a task's record.
+    pub fn key(&self) -> Option<Hash> {
+        self.facts().map(|facts| facts.key)
+    }
+
+    /// What is known of the task beside its outcome, if this is a task's record.
+    pub fn facts(&self) -> Option<&TaskFacts> {
+        match self {
+            Record::Measurement(measurement) => Some(&measurement.facts),
+            Record::Task(task) => Some(&task.facts),
+            _ => None,
+        }
+    }
+
+    /// How the task ended, in one word, if this is a task's record.
+    pub fn status(&self) -> Option<Status> {
+        match self {
+            Record::Measurement(measurement) => Some(measurement.status),
+            Record::Task(task) => Some(task.outcome.status),
+            _ => None,
+        }
+    }
+
+    /// The outcome exactly as it was recorded; none for other records and for one that contradicts itself.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Record::Measurement(measurement) => measurement.outcome(),
+            Record::Task(task) => Some(task.outcome.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// The campaign.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`JOURNAL_SCHEMA`].
+    pub schema: String,
+    /// Version of harness that began it.
+    pub version: String,
+    /// `model::PROTOCOL` of that harness.
+    pub protocol: u32,
+    /// The campaign's id (see [`ulid`]).
+    pub campaign: String,
+    /// Path of the script.
+    pub script: String,
+    /// Its content.
+    pub script_hash: Option<Hash>,
+    /// Seed of everything random; a later run takes it from here.
+    pub seed: u64,
+    /// When it began, s since 1970.
+    pub started_unix_s: f64,
+}
+
+/// One run of the script; while it lasts it holds the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Version of harness.
+    pub version: String,
+    /// `model::PROTOCOL` of that harness.
+    pub protocol: u32,
+    /// Content of the script in this run.
+    pub script_hash: Option<Hash>,
+    /// When it began, s since 1970.
+    pub started_unix_s: f64,
+    /// Process of the root.
+    pub pid: u32,
+    /// Host of the root.
+    pub host: String,
+}
+
+/// Surroundings of a measurement: what of the node and the job can move a figure.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Env {
+    /// Hash of all below.
+    pub id: Option<Hash>,
+    /// The node.
+    pub host: Option<String>,
+    /// `model name` of /proc/cpuinfo.
+    pub cpu_model: Option<String>,
+    /// Version of the microcode.
+    pub microcode: Option<String>,
+    /// CPU packages.
+    pub sockets: Option<u32>,
+    /// Physical cores.
+    pub cores: Option<u32>,
+    /// `uname -r`.
+    pub kernel: Option<String>,
+    /// /proc/cmdline.
+    pub cmdline: Option<String>,
+    /// Name and version of the C library.
+    pub libc: Option<String>,
+    /// Frequency governor.
+    pub governor: Option<String>,
+    /// Is turbo on?
+    pub boost: Option<bool>,
+    /// Is simultaneous multithreading on?
+    pub smt: Option<bool>,
+    /// kernel.randomize_va_space.
+    pub aslr: Option<u32>,
+    /// Swap in use, B.
+    pub swap_used_bytes: Option<u64>,
+    /// Transparent huge pages.
+    pub thp: Option<String>,
+    /// kernel.numa_balancing.
+    pub numa_balancing: Option<u32>,
+    /// Load average over a minute.
+    pub load1: Option<f64>,
+    /// cpu.max of the cgroup.
+    pub cgroup_cpu_max: Option<String>,
+    /// Loaded environment modules.
+    pub modules: Option<Vec<String>>,
+    /// Hash of the environment variables.
+    pub loaded_env_hash: Option<Hash>,
+    /// Job, step and partition of Slurm.
+    pub slurm: Option<serde_json::Value>,
+    /// Accelerators and their driver.
+    pub gpu: Option<serde_json::Value>,
+    /// The MPI in use.
+    pub mpi: Option<String>,
+}
+
+impl Env {
+    /// These surroundings, named by their content.
+    pub fn named(self) -> Self {
+        let nameless = Self { id: None, ..self };
+        let text = serde_json::to_vec(&nameless).unwrap_or_default();
+        Self { id: Some(Hash::of(&text)), ..nameless }
+    }
+}
+
+/// A built file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Artefact {
+    /// Its content.
+    pub hash: Hash,
+    /// Its size, B.
+    pub bytes: u64,
+    /// Its code and data sections: equal where two builds differ in notes and paths only.
+    pub text_hash: Option<Hash>,
+    /// The linker's build id, hex.
+    pub build_id: Option<String>,
+}
+
+/// What the root knows of a task beside its outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskFacts {
+    /// The record's own id (see [`ulid`]).
+    pub id: String,
+    /// Id of the campaign.
+    pub campaign: String,
+    /// Number of the task in its session.
+    pub trial: u64,
+    /// The record this one repeats or belongs to.
+    pub parent: Option<String>,
+    /// Kind of task.
+    pub kind: Kind,
+    /// Recipe key: what was asked.
+    pub key: Hash,
+    /// What it was settled to at dispatch (architecture, Durability).
+    pub content_key: Option<Hash>,
+    /// `name` of the task.
+    pub name: Option<String>,
+    /// The search point.
+    pub params: Option<serde_json::Value>,
+    /// Time limit, s.
+    pub limit_s: Option<f64>,
+    /// The worker it ran on.
+    pub worker: Option<WorkerId>,
+    /// The slot it ran in.
+    pub slot: Option<SlotId>,
+    /// The [`Env`] line above.
+    pub env: Option<Hash>,
+    /// The [`Artefact`] line above of the program.
+    pub artefact: Option<Hash>,
+    /// Seconds from submission to start.
+    pub queue_s: Option<f64>,
+    /// When it started, s since 1970 by the root's clock.
+    pub started_unix_s: Option<f64>,
+    /// When it ended, likewise.
+    pub ended_unix_s: Option<f64>,
+}
+
+/// A `compile`, `exec` or `call` that ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// What it was.
+    #[serde(flatten)]
+    pub facts: TaskFacts,
+    /// How it ended, exactly.
+    pub outcome: Outcome,
+}
+
+/// An id that sorts by time: 48 bits of milliseconds since 1970 and 80 of `entropy`, in Crockford's base 32
+/// (the ULID specification).
+pub fn ulid(unix_ms: u64, entropy: [u8; 10]) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let random = entropy.iter().fold(0u128, |bits, &byte| bits << 8 | u128::from(byte));
+    let bits = u128::from(unix_ms & 0xffff_ffff_ffff) << 80 | random;
+    (0..26).rev().map(|digit| char::from(DIGITS[(bits >> (5 * digit)) as usize & 31])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time_and_keep_all_bits() {
+        assert_eq!(ulid(0, [0; 10]), "00000000000000000000000000");
+        assert_eq!(ulid(u64::MAX, [0xff; 10]), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
+        // The example of the specification.
+        assert!(ulid(1_469_918_176_385, [1; 10]).starts_with("01ARYZ6S41"));
+        assert!(ulid(1, [0xff; 10]) < ulid(2, [0; 10]));
+    }
+
+    #[test]
+    fn equal_surroundings_have_one_name() {
+        let env = Env { cpu_model: Some("x".into()), ..Env::default() };
+        assert_eq!(env.clone().named().id, env.clone().named().named().id);
+        assert_ne!(env.named().id, Env::default().named().id);
+    }
+}

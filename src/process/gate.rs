@@ -1,0 +1,171 @@
+//! Decides which calls in a slot's pipe may still be taken back: eight shared bytes between worker and slot.
+//!
+//! A worker puts several calls into a slot's pipe ahead of time. To take back those that have not begun it
+//! must not ask the slot, which is busy in the user's code. So both share one word: how far the slot has
+//! begun, and below which position calls are void. Each side changes it in one atomic step, so a call is
+//! either begun or taken back, never both. Knows nothing of what a call is.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// Bytes of the shared memory: one `AtomicU64` of `begun` (high half) and `void_below` (low half).
+const BYTES: usize = 8;
+
+/// One side's view of the shared word. Positions count the calls put into the pipe, from 0, and wrap.
+#[derive(Debug)]
+pub struct Gate {
+    word: NonNull<AtomicU64>,
+}
+
+// SAFETY: the memory is shared between processes to begin with and only touched atomically.
+unsafe impl Send for Gate {}
+
+impl Gate {
+    /// A new gate, and the descriptor to hand to the slot.
+    pub fn create() -> io::Result<(Self, OwnedFd)> {
+        let fd = memfd_create(c"harness-gate", MemfdFlags::CLOEXEC)?;
+        ftruncate(&fd, BYTES as u64)?;
+        Ok((Self::map(&fd)?, fd))
+    }
+
+    /// The other side's view.
+    pub fn open(fd: OwnedFd) -> io::Result<Self> {
+        if rustix::fs::fstat(&fd)?.st_size != BYTES as i64 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the descriptor is not a gate"));
+        }
+        Self::map(&fd)
+    }
+
+    fn map(fd: impl AsFd) -> io::Result<Self> {
+        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing of ours.
+        let start = unsafe {
+            mmap(std::ptr::null_mut(), BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)?
+        };
+        NonNull::new(start.cast()).map(|word| Self { word }).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+    }
+
+    fn word(&self) -> &AtomicU64 {
+        // SAFETY: mapped in `map`, page-aligned, unmapped only in `drop`; zero bytes are a valid value.
+        unsafe { self.word.as_ref() }
+    }
+
+    /// Slot: may the call at `position` begin? From then on it cannot be taken back.
+    pub fn begin(&self, position: u32) -> bool {
+        self.change(
+            |_, void_below| !before(position, void_below),
+            |_, void_below| (position.wrapping_add(1), void_below),
+        )
+        .is_ok()
+    }
+
+    /// Worker: takes back all calls before position `sent` that have not begun, and returns the first of
+    /// them: the calls at `returned..sent` will not run. Those taken back earlier are not named again.
+    pub fn recall(&self, sent: u32) -> u32 {
+        let (begun, void_below) = match self.change(|_, _| true, |begun, _| (begun, sent)) {
+            Ok(old) | Err(old) => old,
+        };
+        if before(begun, void_below) { void_below } else { begun }
+    }
+
+    /// How many calls have begun: one more than the position of the last one that did.
+    pub fn begun(&self) -> u32 {
+        unpack(self.word().load(Ordering::Acquire)).0
+    }
+
+    /// Replaces both numbers in one step if `allowed`; gives the old ones either way.
+    fn change(
+        &self,
+        allowed: impl Fn(u32, u32) -> bool,
+        new: impl Fn(u32, u32) -> (u32, u32),
+    ) -> Result<(u32, u32), (u32, u32)> {
+        self.word()
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                let (begun, void_below) = unpack(word);
+                allowed(begun, void_below).then(|| pack(new(begun, void_below)))
+            })
+            .map(unpack)
+            .map_err(unpack)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `map` with this length; `self` was the only way to it. A failure leaks a page.
+        let _ = unsafe { munmap(self.word.as_ptr().cast(), BYTES) };
+    }
+}
+
+/// Is `a` before `b`, when both wrap? Holds as long as fewer than 2^31 calls wait.
+fn before(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
+fn pack((begun, void_below): (u32, u32)) -> u64 {
+    u64::from(begun) << 32 | u64::from(void_below)
+}
+
+fn unpack(word: u64) -> (u32, u32) {
+    ((word >> 32) as u32, word as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_begun_stays_and_the_rest_is_taken_back() {
+        let (worker, fd) = Gate::create().unwrap();
+        let slot = Gate::open(fd).unwrap();
+        assert!(slot.begin(0) && slot.begin(1));
+        assert_eq!((worker.begun(), worker.recall(5)), (2, 2));
+        assert!(!slot.begin(2) && !slot.begin(4));
+        assert_eq!(worker.begun(), 2);
+        assert_eq!(worker.recall(7), 5, "2..5 were taken back before");
+        assert!(slot.begin(7));
+        assert_eq!(worker.begun(), 8);
+    }
+
+    #[test]
+    fn positions_wrap() {
+        let (gate, _fd) = Gate::create().unwrap();
+        let start = u32::MAX - 1;
+        gate.word().store(pack((start, start)), Ordering::Release);
+        assert!(gate.begin(start));
+        assert_eq!(gate.recall(start.wrapping_add(4)), u32::MAX);
+        assert!(!gate.begin(u32::MAX) && !gate.begin(1));
+        assert!(gate.begin(2));
+    }
+
+    #[test]
+    fn each_call_is_begun_or_taken_back_never_both() {
+        let (worker, fd) = Gate::create().unwrap();
+        let slot = Gate::open(fd).unwrap();
+        const CALLS: u32 = 20_000;
+        let ran = std::thread::spawn(move || (0..CALLS).filter(|&at| slot.begin(at)).collect::<Vec<_>>());
+        let mut void = vec![false; CALLS as usize];
+        for sent in 1..CALLS {
+            for position in worker.recall(sent)..sent {
+                assert!(!std::mem::replace(&mut void[position as usize], true), "{position} named twice");
+            }
+        }
+        for position in ran.join().unwrap() {
+            assert!(
+                !std::mem::replace(&mut void[position as usize], true),
+                "{position} ran and was taken back"
+            );
+        }
+        assert!(void.iter().all(|done| *done));
+    }
+
+    #[test]
+    fn a_descriptor_that_is_no_gate_is_refused() {
+        assert!(Gate::open(memfd_create(c"x", MemfdFlags::CLOEXEC).unwrap()).is_err());
+    }
+}

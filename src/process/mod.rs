@@ -1,0 +1,28 @@
+//! Starting processes and ending them, with everything they started.
+//!
+//! [`spawn`] starts a program in a session of its own, [`wait`] says how it ended and what it used, and
+//! [`Family`] finds and kills what it left behind: processes that forked away and changed their session
+//! become children of the nearest child subreaper, which the keeper is. [`own`] holds what every process
+//! of harness does when it starts.
+//!
+//! The room knows processes, signals and descriptors. It must never know tasks, messages or files of a
+//! campaign, and never waits for "any child": libraries in the same process may have children too.
+
+mod environment;
+mod gate;
+pub mod own;
+mod spawn;
+mod tree;
+mod wait;
+
+pub use environment::Environment;
+pub use gate::Gate;
+pub use own::{
+    FIRST_FD, Signals, adopt_orphans, block_signals, start_self, stdout_to_stderr, take_affinity_of_parent,
+    take_fd,
+};
+pub use spawn::{Child, Launch, SpawnError, find_program, spawn};
+pub use tree::{Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, mark_of};
+pub use wait::{Exit, signal_name, try_wait, wait};
+
+pub use rustix::process::Pid;

@@ -1,0 +1,209 @@
+#![allow(unsafe_code)]
+//! What every process of harness does when it starts, and how it starts another one of itself.
+//!
+//! Signals are blocked before any thread exists and read from a descriptor; programs get the default
+//! mask back ([`super::spawn`]). Descriptors that a launcher left open are not handed on.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+
+use rustix::fs::{OFlags, open};
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
+use rustix::process::{Pid, Signal, getppid, set_child_subreaper, set_parent_process_death_signal};
+
+use super::{Child, Environment, Launch, SpawnError, spawn};
+
+/// Signals a process of ours does not die from but is told of.
+pub const HANDLED: [i32; 7] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGPIPE];
+
+/// The number under which a process of ours finds its first descriptor.
+pub const FIRST_FD: RawFd = 3;
+
+/// Descriptors given to a new process of ours are moved up here first, out of the way of their targets.
+const STAGING_FD: RawFd = 64;
+
+/// Starts this executable again as `argv[0] = harness`, `argv[1] = role`, in a session of its own.
+///
+/// Each descriptor arrives under the number given with it (3 or more, below 64); standard input is
+/// `/dev/null`, standard output and error are ours.
+pub fn start_self(
+    role: &str,
+    fds: Vec<(OwnedFd, RawFd)>,
+    environment: &Environment,
+) -> Result<Child, SpawnError> {
+    let system = |source| SpawnError::System { program: format!("harness {role}"), source };
+    // The real path: `/proc/self/exe` would be the child's own, before its exec.
+    let executable = std::env::current_exe().map_err(system)?;
+    let executable = CString::new(executable.into_os_string().into_vec())?;
+    let moved: Vec<(OwnedFd, RawFd)> = fds
+        .into_iter()
+        .map(|(fd, number)| Ok((fcntl_dupfd_cloexec(&fd, STAGING_FD)?, number)))
+        .collect::<io::Result<_>>()
+        .map_err(system)?;
+    let null = null_device().map_err(system)?;
+    spawn(&Launch {
+        program: Some(&executable),
+        argv: &[c"harness".to_owned(), CString::new(role)?],
+        environment,
+        cwd: None,
+        stdio: [null.as_fd(), io::stdout().as_fd(), io::stderr().as_fd()],
+        fds: &moved.iter().map(|(fd, number)| (fd.as_fd(), *number)).collect::<Vec<_>>(),
+    })
+}
+
+/// Everything this process writes to standard output goes to standard error from now on: standard output
+/// belongs to the campaign's script.
+pub fn stdout_to_stderr() {
+    let _ = rustix::stdio::dup2_stdout(io::stderr());
+}
+
+/// Widens the cores this process may use to those of its parent: mpirun binds what it starts (Open MPI a
+/// lone process to one core), itself it runs where the batch system allows.
+pub fn take_affinity_of_parent() {
+    if let Ok(mask) = rustix::thread::sched_getaffinity(getppid()) {
+        let _ = rustix::thread::sched_setaffinity(None, &mask);
+    }
+}
+
+/// Takes over a descriptor that the parent put there with [`start_self`]; it is close-on-exec from now on.
+pub fn take_fd(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is only looked at here; an invalid number is reported as an error.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+    fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
+    // SAFETY: it is open, and by the contract of `start_self` nobody else owns this number.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// `/dev/null`, for reading and writing.
+pub fn null_device() -> io::Result<OwnedFd> {
+    Ok(open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, rustix::fs::Mode::empty())?)
+}
+
+/// Makes every open descriptor from `first` on close-on-exec: a launcher may have left some open.
+pub fn close_on_exec_from(first: RawFd) {
+    // SAFETY: numbers only. The flag changes nothing for the owners of the descriptors in this process.
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if done == 0 {
+        return;
+    }
+    // A kernel before 5.11.
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
+    for number in numbers.filter(|number| *number >= first) {
+        // SAFETY: the descriptor is used for these two calls only; a closed one is an error.
+        let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+        if let Ok(flags) = fcntl_getfd(fd) {
+            let _ = fcntl_setfd(fd, flags | FdFlags::CLOEXEC);
+        }
+    }
+}
+
+/// Blocks [`HANDLED`] in this thread and those it starts later.
+pub fn block_signals() -> io::Result<()> {
+    change_mask(libc::SIG_BLOCK, &HANDLED)
+}
+
+/// Undoes [`block_signals`]: for a process that wants the default fate.
+pub fn unblock_signals() -> io::Result<()> {
+    change_mask(libc::SIG_UNBLOCK, &HANDLED)
+}
+
+fn change_mask(how: i32, signals: &[i32]) -> io::Result<()> {
+    let set = signal_set(signals);
+    // SAFETY: the set is initialised; no old mask is asked for.
+    match unsafe { libc::pthread_sigmask(how, &set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Signals, one after another, from a descriptor that can be polled.
+#[derive(Debug)]
+pub struct Signals(File);
+
+impl Signals {
+    /// Blocks [`HANDLED`] and opens their descriptor. Call it before any thread is started.
+    pub fn open() -> io::Result<Self> {
+        block_signals()?;
+        let set = signal_set(&HANDLED);
+        // SAFETY: -1 asks for a new descriptor; the set is initialised.
+        let fd = unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: just opened, owned by nobody else.
+        Ok(Self(File::from(unsafe { OwnedFd::from_raw_fd(fd) })))
+    }
+
+    /// The next signal that came, if one did.
+    pub fn take(&mut self) -> Option<i32> {
+        use std::io::Read;
+        let mut record = [0; size_of::<libc::signalfd_siginfo>()];
+        self.0.read_exact(&mut record).ok()?;
+        // The number is the first field.
+        Some(i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+fn signal_set(signals: &[i32]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset fills the set before signals are added.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
+        }
+        set.assume_init()
+    }
+}
+
+/// Orphans among our descendants become our children instead of init's.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// Dies (SIGKILL) when the parent's thread that started us ends; an error if `parent` is gone already.
+pub fn die_with_parent(parent: Pid) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid() == Some(parent) {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("parent {parent} ended before this process was ready")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_of_a_launcher_are_not_handed_on() {
+        let fd = rustix::io::fcntl_dupfd_cloexec(null_device().unwrap(), 200).unwrap();
+        fcntl_setfd(&fd, FdFlags::empty()).unwrap();
+        close_on_exec_from(fd.as_raw_fd());
+        assert_eq!(fcntl_getfd(&fd).unwrap(), FdFlags::CLOEXEC);
+    }
+
+    #[test]
+    fn a_number_that_is_not_open_is_an_error() {
+        assert!(take_fd(9999).is_err());
+    }
+}

@@ -1,0 +1,248 @@
+#![allow(unsafe_code)]
+//! Starts a program with `posix_spawn`: own session, default signals, nothing inherited but what is given.
+//!
+//! `posix_spawn` shares our memory until the exec, so starting does not get slower as we grow, and what
+//! fails before the exec comes back as an error number. Descriptors of ours are all close-on-exec
+//! ([`super::own::close_on_exec_from`]), hence nothing has to be closed one by one here.
+
+use std::ffi::{CStr, CString, NulError};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::Environment;
+
+/// What to start.
+pub struct Launch<'a> {
+    /// The file to run, if it is not what `argv[0]` names.
+    pub program: Option<&'a CStr>,
+    /// Program and arguments. A program without `/` is looked up in the environment's `PATH`.
+    pub argv: &'a [CString],
+    /// The whole environment.
+    pub environment: &'a Environment,
+    /// Working folder, absolute; the present one if none.
+    pub cwd: Option<&'a Path>,
+    /// Standard input, output and error.
+    pub stdio: [BorrowedFd<'a>; 3],
+    /// Other descriptors and the numbers they get. A number must not be one of the descriptors given.
+    pub fds: &'a [(BorrowedFd<'a>, RawFd)],
+}
+
+/// A process that was started and not yet waited for.
+#[derive(Debug)]
+pub struct Child {
+    /// Its id, and that of its session and process group.
+    pub pid: Pid,
+    /// Becomes readable when it ends.
+    pub pidfd: OwnedFd,
+}
+
+/// Why a program could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// No folder of PATH has it.
+    #[error("program `{program}` not found in PATH ({path})")]
+    NotFound {
+        /// As it was asked for.
+        program: String,
+        /// What was searched.
+        path: String,
+    },
+    /// There is no such file.
+    #[error("program `{0}` does not exist")]
+    NoSuchFile(String),
+    /// It is there, but not its interpreter.
+    #[error("`{0}` is there, but the interpreter its first line names, or its loader, is not")]
+    NoInterpreter(String),
+    /// A folder cannot be run.
+    #[error("`{0}` is a folder, not a program")]
+    Folder(String),
+    /// No permission to run it.
+    #[error("`{0}` is not executable (try: chmod +x)")]
+    NotExecutable(String),
+    /// Neither a binary of this machine nor a script.
+    #[error(
+        "`{0}` is neither a program for this machine nor a script: the first line of a script is `#!` and its interpreter"
+    )]
+    NoFormat(String),
+    /// E2BIG.
+    #[error("arguments and environment of `{program}` are too long for the system ({bytes} B)")]
+    TooLong {
+        /// As it was asked for.
+        program: String,
+        /// What was too long, B.
+        bytes: usize,
+    },
+    /// The folder it should run in.
+    #[error("working folder `{0}` does not exist on this node")]
+    NoFolder(String),
+    /// An argument or variable holds a NUL byte.
+    #[error("an argument or variable contains a NUL byte: {0}")]
+    Nul(#[from] NulError),
+    /// No command at all.
+    #[error("the command is empty")]
+    Empty,
+    /// Anything else the system says.
+    #[error("could not start `{program}`: {source}")]
+    System {
+        /// As it was asked for.
+        program: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Starts a program as the leader of a new session.
+pub fn spawn(launch: &Launch<'_>) -> Result<Child, SpawnError> {
+    let program = launch.program.or(launch.argv.first().map(CString::as_c_str)).ok_or(SpawnError::Empty)?;
+    let path = locate(program, launch)?;
+    let system = |source| SpawnError::System { program: lossy(program), source };
+    let actions = Actions::new(launch).map_err(system)?;
+    let mut argv: Vec<_> = launch.argv.iter().map(|arg| arg.as_ptr().cast_mut()).collect();
+    argv.push(std::ptr::null_mut());
+    let envp = launch.environment.pointers();
+    let mut pid = 0;
+    // SAFETY: path, argv and envp are null-terminated and outlive the call; actions and attributes
+    // were initialised by their functions.
+    let error = unsafe {
+        libc::posix_spawn(&mut pid, path.as_ptr(), &actions.0, attributes(), argv.as_ptr(), envp.as_ptr())
+    };
+    if error != 0 {
+        return Err(explain(error, &path, launch));
+    }
+    let pid = Pid::from_raw(pid).ok_or_else(|| system(io::ErrorKind::Other.into()))?;
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Child { pid, pidfd }),
+        Err(source) => {
+            // Without the descriptor nobody would notice its end.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = super::wait(pid);
+            Err(system(source.into()))
+        }
+    }
+}
+
+/// The file that `execvp` would take in this search path, as seen from `cwd`.
+pub fn find_program(program: &str, search: &[u8], cwd: &Path) -> Result<PathBuf, SpawnError> {
+    let mut refused = None;
+    for folder in search.split(|byte| *byte == b':') {
+        // An empty entry is the working folder, for historical reasons.
+        let file = cwd.join(Path::new(std::ffi::OsStr::from_bytes(folder))).join(program);
+        if accessat(CWD, &file, Access::EXEC_OK, AtFlags::empty()).is_ok() && !file.is_dir() {
+            return Ok(file);
+        }
+        if refused.is_none() && file.is_file() {
+            refused = Some(SpawnError::NotExecutable(file.display().to_string()));
+        }
+    }
+    Err(refused.unwrap_or_else(|| SpawnError::NotFound {
+        program: program.into(),
+        path: String::from_utf8_lossy(search).into_owned(),
+    }))
+}
+
+fn locate(program: &CStr, launch: &Launch<'_>) -> Result<CString, SpawnError> {
+    if program.to_bytes().contains(&b'/') {
+        return Ok(program.to_owned()); // relative to the new working folder: exec resolves it
+    }
+    let search = launch.environment.get("PATH").unwrap_or(b"/bin:/usr/bin");
+    let file = find_program(&lossy(program), search, launch.cwd.unwrap_or(Path::new(".")))?;
+    Ok(CString::new(file.into_os_string().into_vec())?)
+}
+
+/// An error number says little; look at what is there.
+fn explain(error: i32, path: &CStr, launch: &Launch<'_>) -> SpawnError {
+    let program = lossy(path);
+    if let Some(cwd) = launch.cwd.filter(|cwd| !cwd.is_dir()) {
+        return SpawnError::NoFolder(cwd.display().to_string());
+    }
+    let relative = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
+    let file = launch.cwd.unwrap_or(Path::new(".")).join(relative);
+    match error {
+        libc::ENOENT | libc::ENOTDIR if file.exists() => SpawnError::NoInterpreter(program),
+        libc::ENOENT | libc::ENOTDIR => SpawnError::NoSuchFile(program),
+        libc::EACCES if file.is_dir() => SpawnError::Folder(program),
+        libc::EACCES => SpawnError::NotExecutable(program),
+        libc::ENOEXEC => SpawnError::NoFormat(program),
+        libc::E2BIG => {
+            let argv: usize =
+                launch.argv.iter().map(|a| a.as_bytes_with_nul().len() + size_of::<usize>()).sum();
+            SpawnError::TooLong { program, bytes: argv + launch.environment.size() }
+        }
+        _ => SpawnError::System { program, source: io::Error::from_raw_os_error(error) },
+    }
+}
+
+fn lossy(text: &CStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+/// What the child does between fork and exec.
+struct Actions(libc::posix_spawn_file_actions_t);
+
+impl Actions {
+    fn new(launch: &Launch<'_>) -> io::Result<Self> {
+        let check = |code| if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) };
+        let mut actions = MaybeUninit::uninit();
+        // SAFETY: init fills the structure.
+        let mut actions = unsafe {
+            check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
+            Self(actions.assume_init())
+        };
+        if let Some(cwd) = launch.cwd {
+            let cwd = CString::new(cwd.as_os_str().as_bytes())?;
+            // SAFETY: the path is null-terminated; glibc copies it.
+            check(unsafe { libc::posix_spawn_file_actions_addchdir_np(&mut actions.0, cwd.as_ptr()) })?;
+        }
+        let stdio = launch.stdio.iter().copied().zip(0..);
+        for (fd, number) in stdio.chain(launch.fds.iter().copied()) {
+            // SAFETY: numbers only.
+            check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut actions.0, fd.as_raw_fd(), number) })?;
+        }
+        Ok(actions)
+    }
+}
+
+impl Drop for Actions {
+    fn drop(&mut self) {
+        // SAFETY: initialised in `new`, destroyed once.
+        unsafe { libc::posix_spawn_file_actions_destroy(&mut self.0) };
+    }
+}
+
+/// Plain flags and signal sets, the same for every start.
+struct Attributes(libc::posix_spawnattr_t);
+
+// SAFETY: never written after its construction, and without pointers in glibc and musl.
+unsafe impl Send for Attributes {}
+// SAFETY: as above.
+unsafe impl Sync for Attributes {}
+
+/// New session, no blocked signals, default dispositions.
+fn attributes() -> *const libc::posix_spawnattr_t {
+    static ATTRIBUTES: OnceLock<Attributes> = OnceLock::new();
+    let attributes = ATTRIBUTES.get_or_init(|| {
+        let flags =
+            libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK | i32::from(libc::POSIX_SPAWN_SETSID);
+        // SAFETY: each structure is filled by its init function before it is used.
+        unsafe {
+            let mut attributes = MaybeUninit::uninit();
+            let mut none = MaybeUninit::uninit();
+            let mut all = MaybeUninit::uninit();
+            libc::posix_spawnattr_init(attributes.as_mut_ptr());
+            libc::sigemptyset(none.as_mut_ptr());
+            libc::sigfillset(all.as_mut_ptr());
+            libc::posix_spawnattr_setsigmask(attributes.as_mut_ptr(), none.as_ptr());
+            libc::posix_spawnattr_setsigdefault(attributes.as_mut_ptr(), all.as_ptr());
+            libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), flags as libc::c_short);
+            Attributes(attributes.assume_init())
+        }
+    });
+    &attributes.0
+}

@@ -1,0 +1,258 @@
+//! Everything a program started, found and killed.
+//!
+//! A process that forks away from its parent becomes a child of the nearest child subreaper. Hence the
+//! children of a subreaper that it did not start itself are what its programs left behind. Whose they
+//! are is told by their session or by [`MARK_VARIABLE`] in their environment; what tells neither is
+//! killed once nothing else runs. Nothing here waits without a limit.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, getsid, kill_process, kill_process_group, pidfd_open,
+};
+
+use super::try_wait;
+
+/// Names the attempt a process belongs to, in its environment.
+pub const MARK_VARIABLE: &str = "HARNESS_TASK_ID";
+
+/// The programs this process started and has not yet waited for, and what they leave behind.
+/// The process must be a child subreaper with one thread.
+#[derive(Debug)]
+pub struct Family {
+    /// `/proc/self/task/TID/children`, kept open: reading it again is one system call.
+    children: Option<File>,
+    /// What was started here, and its mark.
+    known: FxHashMap<Pid, String>,
+}
+
+impl Default for Family {
+    fn default() -> Self {
+        let pid = getpid();
+        Self {
+            children: File::open(format!("/proc/self/task/{pid}/children")).ok(),
+            known: FxHashMap::default(),
+        }
+    }
+}
+
+impl Family {
+    /// A program was started.
+    pub fn adopt(&mut self, pid: Pid, mark: String) {
+        self.known.insert(pid, mark);
+    }
+
+    /// A program was waited for.
+    pub fn forget(&mut self, pid: Pid) {
+        self.known.remove(&pid);
+    }
+
+    /// Kills what the program `leader` left behind, as far as it can be seen now; `killed` collects it.
+    /// Returns the children to wait for before calling again: none if nothing is left.
+    pub fn sweep(&self, leader: Pid, mark: &str, killed: &mut FxHashSet<Pid>) -> Vec<Pid> {
+        let mut left = self.orphans();
+        left.retain(|pid| matches!(try_wait(*pid), Ok(None)) && self.belongs(*pid, leader, mark));
+        for pid in &left {
+            killed.insert(*pid);
+            killed.extend(kill_tree(*pid));
+        }
+        left
+    }
+
+    /// The living processes `leader` started, itself not counted.
+    pub fn started_by(&self, leader: Pid, mark: &str) -> FxHashSet<Pid> {
+        let mut found: FxHashSet<Pid> = descendants_of(leader).into_iter().collect();
+        for orphan in self.orphans().into_iter().filter(|pid| self.belongs(*pid, leader, mark)) {
+            found.insert(orphan);
+            found.extend(descendants_of(orphan));
+        }
+        found.retain(|pid| lives(*pid));
+        found
+    }
+
+    /// Kills `leader` and all it started; its end is still to be waited for.
+    pub fn kill(&self, leader: Pid, mark: &str) -> FxHashSet<Pid> {
+        let started = self.started_by(leader, mark);
+        let _ = kill_process_group(leader, Signal::KILL);
+        for pid in &started {
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        started
+    }
+
+    /// Children that were not started here.
+    fn orphans(&self) -> Vec<Pid> {
+        let mut children = Vec::new();
+        match self.children.as_ref().map(read_at_start) {
+            Some(Ok(text)) => parse_pids(&text, &mut children),
+            _ => children = children_of(getpid()),
+        }
+        children.retain(|pid| !self.known.contains_key(pid));
+        children
+    }
+
+    /// Its own, or of a program that is gone already: in the midst of an exec a process shows no
+    /// mark, and may have escaped the sweep that was meant for it.
+    fn belongs(&self, orphan: Pid, leader: Pid, mark: &str) -> bool {
+        let others_run = self.known.keys().any(|pid| *pid != leader);
+        let others_mark = |its: &String| self.known.iter().any(|(pid, mark)| *pid != leader && mark == its);
+        !others_run
+            || getsid(Some(orphan)) == Ok(leader)
+            || mark_of(orphan).is_some_and(|its| its == mark || !others_mark(&its))
+    }
+}
+
+/// Kills all descendants of this process but those spared (and their descendants), and waits for their
+/// end. Returns how many processes are still there after `patience`: what the kernel cannot end just now.
+pub fn kill_descendants(spare: &[Pid], patience: Duration) -> usize {
+    let give_up = Instant::now() + patience;
+    loop {
+        let mut left: Vec<Pid> = children_of(getpid());
+        left.retain(|pid| !spare.contains(pid) && matches!(try_wait(*pid), Ok(None)));
+        for pid in &left {
+            kill_tree(*pid);
+        }
+        let now = Instant::now();
+        if left.is_empty() || now >= give_up {
+            return left.len();
+        }
+        // Any end is news; the limit covers a process that is gone before it can be watched.
+        let watched: Vec<_> =
+            left.iter().filter_map(|pid| pidfd_open(*pid, PidfdFlags::empty()).ok()).collect();
+        let mut fds: Vec<_> = watched.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        let limit = (give_up - now).min(Duration::from_millis(100));
+        let _ = poll(&mut fds, rustix::time::Timespec::try_from(limit).ok().as_ref());
+    }
+}
+
+/// Kills a process and its descendants; returns the descendants.
+fn kill_tree(pid: Pid) -> Vec<Pid> {
+    let descendants: Vec<Pid> = descendants_of(pid).into_iter().filter(|pid| lives(*pid)).collect();
+    for pid in descendants.iter().chain([&pid]) {
+        let _ = kill_process(*pid, Signal::KILL);
+    }
+    descendants
+}
+
+/// Children, their children, and so on. Those that end meanwhile may be missed, and their children with
+/// them; these turn up as orphans.
+pub fn descendants_of(pid: Pid) -> Vec<Pid> {
+    let mut found = children_of(pid);
+    let mut next = 0;
+    while let Some(pid) = found.get(next).copied() {
+        found.extend(children_of(pid));
+        next += 1;
+    }
+    found
+}
+
+/// The children of all threads of a process; none if it is gone.
+pub fn children_of(pid: Pid) -> Vec<Pid> {
+    let mut children = Vec::new();
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return children };
+    for thread in threads.flatten() {
+        match fs::read(thread.path().join("children")) {
+            Ok(text) => parse_pids(&text, &mut children),
+            // A kernel without CONFIG_PROC_CHILDREN, unless only this thread has ended.
+            Err(_) if thread.path().exists() => return children_by_scan(pid),
+            Err(_) => {}
+        }
+    }
+    children
+}
+
+fn children_by_scan(parent: Pid) -> Vec<Pid> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    pids.filter(|pid| stat(*pid).is_some_and(|(_, its_parent)| its_parent == parent.as_raw_nonzero().get()))
+        .collect()
+}
+
+/// The attempt a process says it belongs to; none if it does not say, or if we may not look.
+pub fn mark_of(pid: Pid) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mark = environment
+        .split(|byte| *byte == 0)
+        .find_map(|line| line.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
+    Some(String::from_utf8_lossy(mark).into_owned())
+}
+
+/// Is there such a process, and is it more than an exit code to be collected?
+fn lives(pid: Pid) -> bool {
+    stat(pid).is_some_and(|(state, _)| state != b'Z' && state != b'X')
+}
+
+/// State and parent. The command's name before them may itself contain `)`.
+fn stat(pid: Pid) -> Option<(u8, i32)> {
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end_of_name = text.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(text.get(end_of_name + 2..)?).ok()?;
+    let mut fields = rest.split(' ');
+    Some((*fields.next()?.as_bytes().first()?, fields.next()?.parse().ok()?))
+}
+
+/// The kernel fills at most a page at a time: what is much shorter is all there is.
+fn read_at_start(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut text = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        let got = file.read_at(&mut text[length..], length as u64)?;
+        length += got;
+        if got < 2048 {
+            text.truncate(length);
+            return Ok(text);
+        }
+        text.resize(length + 4096, 0);
+    }
+}
+
+fn parse_pids(text: &[u8], pids: &mut Vec<Pid>) {
+    let words = std::str::from_utf8(text).unwrap_or_default().split_ascii_whitespace();
+    pids.extend(words.filter_map(|word| Pid::from_raw(word.parse().ok()?)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::process::{Environment, Exit, Launch, own, spawn, wait};
+
+    #[test]
+    fn pids_are_read_from_the_kernels_list() {
+        let mut pids = Vec::new();
+        parse_pids(b"12 7 4194304 ", &mut pids);
+        assert_eq!(pids.iter().map(|pid| pid.as_raw_nonzero().get()).collect::<Vec<_>>(), [12, 7, 4194304]);
+    }
+
+    #[test]
+    fn a_process_and_its_mark_are_found_both_ways() {
+        let mut environment = Environment::scrubbed(std::env::vars_os());
+        environment.set(MARK_VARIABLE.as_bytes(), b"7.0-test").unwrap();
+        let null = own::null_device().unwrap();
+        let launch = Launch {
+            program: None,
+            argv: &[c"sleep".to_owned(), c"60".to_owned()],
+            environment: &environment,
+            cwd: None,
+            stdio: [null.as_fd(), null.as_fd(), null.as_fd()],
+            fds: &[],
+        };
+        let pid = spawn(&launch).unwrap().pid;
+        // The start is over a moment before the new environment can be seen.
+        while mark_of(pid).is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(mark_of(pid).unwrap(), "7.0-test");
+        assert!(lives(pid));
+        assert!(children_of(getpid()).contains(&pid));
+        assert!(children_by_scan(getpid()).contains(&pid));
+        kill_process(pid, Signal::KILL).unwrap();
+        assert_eq!(wait(pid).unwrap().0, Exit::Signal(9));
+        assert!(!lives(pid));
+    }
+}

@@ -1,0 +1,454 @@
+//! The driver: joins script, scheduler, workers and journal on the root's main thread.
+//!
+//! Everything that happens becomes an event for the core, every action of the core becomes a message; no
+//! decision is made here. An outcome reaches the script only after its record is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use rustix::event::{PollFd, PollFlags};
+
+use super::pools::Pools;
+use super::port::{DriverEnd, Job, Request, Submission};
+use super::progress::Progress;
+use super::record;
+use super::tasks::Tasks;
+use super::wake::Wake;
+use super::workers::{Stage, Worker};
+use crate::artefact::Store;
+use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
+use crate::journal::JournalWriter;
+use crate::model::{Attempt, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId};
+use crate::process::Signals;
+use crate::transport::wait::{earlier, wait};
+
+/// Finds the source of a module: its chunk name and text, or why there is none.
+pub(super) type Sources = Box<dyn Fn(&str) -> Result<(String, Vec<u8>), String>>;
+
+/// How long workers may take to answer when the campaign is being stopped.
+const DRAIN_LIMIT: Duration = Duration::from_millis(900);
+
+/// Why the driver ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The script is over and nothing is left to do.
+    Finished,
+    /// Stopped by a signal; the text says which.
+    Drained(String),
+    /// A second signal: at once.
+    Interrupted,
+    /// The journal cannot be written any more.
+    JournalFailed(String),
+}
+
+/// Everything the driver works with.
+pub(super) struct Driver {
+    pub(super) core: Core,
+    pub(super) tasks: Tasks,
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    pub(super) pools: Pools,
+    pub(super) port: DriverEnd,
+    pub(super) journal: JournalWriter,
+    /// The campaign's id, for records.
+    campaign: String,
+    pub(super) store: Store,
+    pub(super) progress: Progress,
+    pub(super) signals: Signals,
+    pub(super) wake: Arc<Wake>,
+    /// Finds modules for slots.
+    pub(super) sources: Sources,
+    /// All bytecode issued, in order.
+    pub(super) code: Vec<(Hash, Arc<[u8]>)>,
+    issued: BTreeSet<Hash>,
+    pub(super) modules: FxHashMap<String, Result<(String, serde_bytes::ByteBuf), String>>,
+    /// Ended tasks whose record is not written yet.
+    recording: FxHashMap<TaskId, Arc<Outcome>>,
+    /// Artefacts that workers need and that are on their way to the root.
+    pub(super) awaited: BTreeMap<Hash, BTreeSet<WorkerId>>,
+    actions: Vec<Action>,
+    epoch: Instant,
+    wake_at: Option<Instant>,
+    script_over: bool,
+    draining: Option<(Instant, String)>,
+    ending: Option<Ending>,
+}
+
+/// What the driver is made of.
+pub(super) struct Parts {
+    pub(super) pools: Pools,
+    pub(super) port: DriverEnd,
+    pub(super) journal: JournalWriter,
+    pub(super) campaign: String,
+    pub(super) store: Store,
+    pub(super) progress: Progress,
+    pub(super) signals: Signals,
+    pub(super) wake: Arc<Wake>,
+    pub(super) sources: Sources,
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+}
+
+impl Driver {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { pools, port, journal, campaign, store, progress, signals, wake, sources, workers } =
+            parts;
+        Self {
+            core: Core::new(),
+            tasks: Tasks::default(),
+            workers,
+            pools,
+            port,
+            journal,
+            campaign,
+            store,
+            progress,
+            signals,
+            wake,
+            sources,
+            code: Vec::new(),
+            issued: BTreeSet::new(),
+            modules: FxHashMap::default(),
+            recording: FxHashMap::default(),
+            awaited: BTreeMap::new(),
+            actions: Vec::new(),
+            epoch: Instant::now(),
+            wake_at: None,
+            script_over: false,
+            draining: None,
+            ending: None,
+        }
+    }
+
+    /// Works until the script is over and everything it asked for has ended, or the campaign is stopped.
+    pub(super) fn run(&mut self) -> Ending {
+        loop {
+            self.read_signals();
+            self.read_requests();
+            self.read_workers();
+            self.read_journal();
+            self.keep_time();
+            self.flush();
+            if let Some(ending) = self.ending() {
+                return ending;
+            }
+            self.sleep();
+        }
+    }
+
+    /// Tells the core, and does what it says.
+    pub(super) fn handle(&mut self, event: Event) {
+        let now = self.tick();
+        let mut actions = std::mem::take(&mut self.actions);
+        self.core.handle(now, event, &mut actions);
+        for action in actions.drain(..) {
+            self.act(action);
+        }
+        self.actions = actions;
+    }
+
+    fn tick(&self) -> Tick {
+        Tick(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Start { task, attempt, gang } => {
+                if let Some(leader) = gang.first() {
+                    self.start(task, attempt, *leader);
+                }
+            }
+            Action::Recall { worker, task, attempt } => self.tell(worker, &ToWorker::Recall(task, attempt)),
+            Action::Kill { worker, task, attempt } => self.tell(worker, &ToWorker::Kill(task, attempt)),
+            Action::Offer { worker, artefact } => self.offer(worker, artefact),
+            Action::Quiet { worker, on } => {
+                if let Some(entry) = self.workers.get_mut(&worker) {
+                    entry.quiet = on;
+                    entry.last_heard = Instant::now();
+                    entry.peer.queue(&ToWorker::Quiet(on));
+                    self.calm_links();
+                }
+            }
+            Action::Resolve { task, end } => self.resolve(task, end),
+            Action::WakeAt(tick) => {
+                let at = self.epoch + Duration::from_micros(tick.0);
+                self.wake_at = Some(self.wake_at.map_or(at, |old| old.min(at)));
+            }
+        }
+    }
+
+    pub(super) fn tell(&mut self, worker: WorkerId, message: &ToWorker) {
+        if let Some(entry) = self.workers.get_mut(&worker) {
+            entry.peer.queue(message);
+        }
+    }
+
+    /// While a measurement has the root's own node, the root looks at its MPI links rarely too.
+    fn calm_links(&mut self) {
+        let local = self.workers.values().any(|worker| worker.quiet && worker.child.is_some());
+        for worker in self.workers.values_mut() {
+            worker.peer.link().set_quiet(local);
+        }
+    }
+
+    fn start(&mut self, task: TaskId, attempt: Attempt, worker: WorkerId) {
+        let Some(live) = self.tasks.live(task) else { return };
+        live.attempt = attempt;
+        live.worker = Some(worker);
+        live.started = Some(Instant::now());
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        if let Some(unmet) = live.unmet.take() {
+            // It cannot run after all; the core learns it as an answer of the worker.
+            live.outcome = Some(Box::new(unmet.outcome()));
+            self.finished(worker, task, attempt);
+            return;
+        }
+        if live.submission.job.kind() == Kind::Call {
+            for (hash, bytes) in &self.code[entry.known_code..] {
+                entry.peer.queue(&ToWorker::Code(*hash, bytes.to_vec()));
+            }
+            entry.known_code = self.code.len();
+        }
+        entry.peer.queue(&live.message());
+        self.progress.started();
+    }
+
+    pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        let Some(live) = self.tasks.live(task) else { return };
+        let Some(outcome) = &live.outcome else { return };
+        let artefact = match &outcome.detail {
+            Detail::Compile(result) => result.artefact,
+            _ => None,
+        };
+        let elapsed_us = (outcome.elapsed_s * 1e6) as u64;
+        let ok = outcome.ok();
+        self.handle(Event::Finished { worker, task, attempt, ok, artefact, elapsed_us });
+    }
+
+    /// A task has ended for good: journal first, then the future.
+    fn resolve(&mut self, task: TaskId, end: End) {
+        let Some(live) = self.tasks.live(task) else { return };
+        let host = live.worker.and_then(|id| self.workers.get(&id)).map(|worker| worker.host().to_string());
+        let mut outcome = match end {
+            End::Finished => live.outcome.take().map(|outcome| *outcome),
+            End::Skipped { cause } => {
+                let unmet = live.unmet.take().map(|unmet| unmet.outcome());
+                unmet.or_else(|| {
+                    let reason = format!("task {cause}, which it depends on, failed");
+                    Some(Outcome::failed(Status::Skipped, reason))
+                })
+            }
+            End::Cancelled => Some(match self.pools.failure(live.pool) {
+                Some(reason) => Outcome::failed(Status::Refused, reason),
+                None => Outcome::failed(Status::Cancelled, "cancelled before it ended"),
+            }),
+            End::LostWorker { attempts } => {
+                let reason = format!("its worker was lost {attempts} times; see the messages above");
+                Some(Outcome::failed(Status::LostWorker, reason))
+            }
+            End::Overdue => Some(Outcome::failed(
+                Status::LostWorker,
+                "no answer long after its time limit: its worker does not respond",
+            )),
+            End::Refused { reason } => Some(Outcome::failed(Status::Refused, reason)),
+        }
+        .unwrap_or_else(|| Outcome::failed(Status::LostWorker, "its outcome never arrived"));
+        if outcome.host.is_empty() {
+            outcome.host = host.unwrap_or_default();
+        }
+        let outcome = Arc::new(outcome);
+        let Some(ended) = self.tasks.end(task, &outcome) else { return };
+        if self.draining.is_some() && outcome.status == Status::Cancelled {
+            // Not an end but a postponement: the script never hears of it, the next run does it.
+            return;
+        }
+        let Submission { job, options, .. } = &ended.submission;
+        self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
+        match record::of(&self.campaign, &ended, &outcome) {
+            Some(record) => {
+                self.recording.insert(task, outcome);
+                self.journal.append(task.0, record);
+            }
+            None => self.hand(task, outcome),
+        }
+    }
+
+    fn hand(&mut self, task: TaskId, outcome: Arc<Outcome>) {
+        self.port.complete(task, outcome);
+        self.tasks.handed(task, self.port.taken());
+    }
+
+    fn read_requests(&mut self) {
+        for request in self.port.requests() {
+            match request {
+                Request::Submit(submission) => self.submit(submission),
+                Request::Cancel(task) => self.handle(Event::Cancel { task }),
+                Request::Spawn(spec) => self.open_pool(spec),
+                Request::Close(pool) => self.pools.close_when_idle(pool),
+                Request::Replayed(kind, options, outcome) => self.progress.replayed(kind, &options, &outcome),
+                Request::End => self.script_over = true,
+            }
+        }
+    }
+
+    fn submit(&mut self, mut submission: Submission) {
+        if let Job::Call(call) = &mut submission.job {
+            for (hash, bytes) in call.codes.drain(..) {
+                if self.issued.insert(hash) {
+                    self.code.push((hash, bytes));
+                }
+            }
+        }
+        let pool = match submission.pool.or_else(|| self.pools.newest()) {
+            Some(pool) => pool,
+            None => self.open_default_pool(),
+        };
+        let task = submission.task;
+        let class = match &submission.job {
+            Job::Call(call) => call.class,
+            _ => 0,
+        };
+        let kind = submission.job.kind();
+        if kind == Kind::Measure {
+            submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
+        }
+        let options = submission.options.clone();
+        self.progress.submitted();
+        self.tasks.insert(submission, pool);
+        let Some(live) = self.tasks.live(task) else { return };
+        let skipped = live.unmet.is_some();
+        let inputs = live.artefacts();
+        let deps = live
+            .submission
+            .deps
+            .iter()
+            .map(|dep| Dep { task: *dep, state: DepState::Pending })
+            // A dependency that failed unseen by the script: the core skips the task, the reason is ours.
+            .chain(skipped.then_some(Dep { task, state: DepState::Failed }))
+            .collect();
+        self.handle(Event::Submitted(Ask {
+            task,
+            kind,
+            pool,
+            placement: options.placement,
+            timeout_us: options.timeout.map(|seconds| (seconds * 1e6) as u64),
+            retries: options.retries.unwrap_or(1),
+            deps,
+            accept_failed: options.accept_failed,
+            inputs,
+            class,
+        }));
+    }
+
+    fn read_journal(&mut self) {
+        for written in self.journal.written() {
+            match written {
+                Ok(token) => {
+                    let task = TaskId(token);
+                    if let Some(outcome) = self.recording.remove(&task) {
+                        self.hand(task, outcome);
+                    }
+                }
+                Err(error) => {
+                    self.ending.get_or_insert(Ending::JournalFailed(error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        if self.wake_at.is_some_and(|at| at <= now) {
+            self.wake_at = None;
+            self.handle(Event::Tick);
+        }
+        let silent: Vec<WorkerId> =
+            self.workers.values().filter(|worker| worker.silent(now)).map(|worker| worker.id).collect();
+        for id in silent {
+            self.lose(id, "it has not been heard of for 10 s (hung, stopped, or its node is lost)");
+        }
+        self.tend_pools(now);
+        self.progress.tick(now, self.workers.values().filter(|w| matches!(w.stage, Stage::Ready(_))).count());
+    }
+
+    fn read_signals(&mut self) {
+        while let Some(signal) = self.signals.take() {
+            match signal {
+                libc::SIGINT | libc::SIGTERM | libc::SIGHUP => self.stop(signal),
+                // Ambiguous (walltime near, or "a worker died" from Hydra) and harmless to ignore: lost
+                // workers are noticed by their links, and the end of the walltime comes as SIGTERM.
+                _ => {}
+            }
+        }
+    }
+
+    /// The first signal stops the campaign in an orderly way, the second at once.
+    fn stop(&mut self, signal: i32) {
+        let word = crate::process::signal_name(signal);
+        if self.draining.is_some() {
+            self.ending = Some(Ending::Interrupted);
+            return;
+        }
+        self.draining = Some((Instant::now(), word.to_string()));
+        self.port.drain();
+        self.handle(Event::Drain);
+    }
+
+    fn ending(&mut self) -> Option<Ending> {
+        if let Some(ending) = self.ending.take() {
+            return Some(ending);
+        }
+        let idle = self.tasks.live_count() == 0 && self.recording.is_empty();
+        match &self.draining {
+            Some((since, word)) if idle && self.script_over || since.elapsed() > DRAIN_LIMIT => {
+                Some(Ending::Drained(word.clone()))
+            }
+            Some(_) => None,
+            None => (self.script_over && idle).then_some(Ending::Finished),
+        }
+    }
+
+    pub(super) fn flush(&mut self) {
+        self.port.flush();
+        let mut failed = Vec::new();
+        let mut unreadable = Vec::new();
+        for worker in self.workers.values_mut().filter(|worker| !worker.is_gone()) {
+            unreadable.extend(worker.pump(&self.store).err());
+            if let Err(error) = worker.peer.flush() {
+                failed.push((worker.id, error));
+            }
+        }
+        for (hash, reason) in unreadable {
+            self.progress.note(&format!("cannot read artefact {hash}: {reason}"));
+            self.give_up_artefact(hash);
+        }
+        for (id, error) in failed {
+            self.link_ended(id, &error);
+        }
+    }
+
+    pub(super) fn sleep(&self) {
+        let now = Instant::now();
+        let mut deadline = earlier(self.wake_at, Some(self.progress.next(now)));
+        deadline = earlier(deadline, self.pools.next_deadline());
+        if let Some((since, _)) = &self.draining {
+            deadline = earlier(deadline, Some(*since + DRAIN_LIMIT));
+        }
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.journal.as_fd(), PollFlags::IN),
+        ];
+        for worker in self.workers.values().filter(|worker| !worker.is_gone()) {
+            let link = worker.peer.link_ref();
+            fds.extend(link.poll_fd().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
+            deadline = earlier(deadline, link.next_poll(now));
+        }
+        if wait(&mut fds, deadline).is_err() {
+            // poll fails only for lack of memory: go round, slowly.
+            std::thread::yield_now();
+        }
+        self.wake.clear();
+    }
+}

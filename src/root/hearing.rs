@@ -1,0 +1,116 @@
+//! What workers say: their messages become events for the core, and artefacts find their way.
+
+use super::driver::Driver;
+use crate::core::Event;
+use crate::model::{Detail, FromWorker, Hash, Outcome, ToWorker, WorkerId};
+
+impl Driver {
+    pub(super) fn read_workers(&mut self) {
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in ids {
+            let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { continue };
+            let (messages, ended) = worker.read();
+            for message in messages {
+                self.hear(id, message);
+            }
+            if let Some(error) = ended {
+                self.link_ended(id, &error);
+            }
+        }
+    }
+
+    fn hear(&mut self, id: WorkerId, message: FromWorker) {
+        match message {
+            FromWorker::Hello(hello) => self.welcome(id, hello),
+            FromWorker::Ready => self.ready(id),
+            FromWorker::Started(task, attempt) => {
+                self.handle(Event::Started { worker: id, task, attempt });
+            }
+            FromWorker::Done(task, attempt, outcome) => {
+                let Some(live) = self.tasks.live(task) else { return };
+                if live.attempt == attempt && live.worker == Some(id) {
+                    self.bring_home(id, &outcome);
+                    if let Some(live) = self.tasks.live(task) {
+                        live.outcome = Some(outcome);
+                    }
+                    self.finished(id, task, attempt);
+                }
+            }
+            FromWorker::Recalled(task, attempt) => self.handle(Event::Recalled { worker: id, task, attempt }),
+            FromWorker::Have(artefact) => self.handle(Event::Have { worker: id, artefact }),
+            FromWorker::Want(hash) => {
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.send_artefact(hash);
+                }
+            }
+            FromWorker::Gone(hash, reason) => self.artefact_gone(id, hash, &reason),
+            FromWorker::Chunk(hash, offset, bytes, last) => self.chunk(id, hash, offset, &bytes, last),
+            FromWorker::NeedModule(name) => {
+                let sources = &self.sources;
+                let source = self.modules.entry(name.clone()).or_insert_with_key(|name| {
+                    sources(name).map(|(chunk, text)| (chunk, serde_bytes::ByteBuf::from(text)))
+                });
+                let answer = ToWorker::Module(name, source.clone());
+                self.tell(id, &answer);
+            }
+            FromWorker::Alive => {}
+            FromWorker::Dying(reason) => self.lose(id, &reason),
+            FromWorker::Bye => self.part(id),
+        }
+    }
+
+    /// An artefact was built on a node whose store is not ours: fetch it, others will need it.
+    fn bring_home(&mut self, id: WorkerId, outcome: &Outcome) {
+        if let Detail::Compile(result) = &outcome.detail
+            && let Some(hash) = result.artefact
+            && !self.store.contains(hash)
+            && let Some(worker) = self.workers.get_mut(&id)
+        {
+            match self.store.receive(hash) {
+                Ok(incoming) => worker.fetch(hash, incoming),
+                Err(error) => self.progress.note(&error.to_string()),
+            }
+        }
+    }
+
+    fn chunk(&mut self, id: WorkerId, hash: Hash, offset: u64, bytes: &[u8], last: bool) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match worker.chunk(hash, offset, bytes, last) {
+            Ok(false) => {}
+            Ok(true) => {
+                for waiting in self.awaited.remove(&hash).unwrap_or_default() {
+                    self.offer(waiting, hash);
+                }
+            }
+            Err(reason) => {
+                self.progress.note(&format!("artefact {hash} did not reach the root: {reason}"));
+                self.give_up_artefact(hash);
+            }
+        }
+    }
+
+    pub(super) fn offer(&mut self, id: WorkerId, hash: Hash) {
+        if self.store.contains(hash) {
+            self.tell(id, &ToWorker::Offer(hash));
+        } else {
+            self.awaited.entry(hash).or_default().insert(id);
+        }
+    }
+
+    fn artefact_gone(&mut self, id: WorkerId, hash: Hash, reason: &str) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.give_up_fetch(hash) {
+            let host = worker.host().to_string();
+            self.progress.note(&format!("{host} has lost artefact {hash}: {reason}"));
+            self.give_up_artefact(hash);
+        } else {
+            // It could not keep what we sent: nothing that needs artefacts can run there.
+            self.lose(id, reason);
+        }
+    }
+
+    pub(super) fn give_up_artefact(&mut self, hash: Hash) {
+        self.awaited.remove(&hash);
+        self.handle(Event::Gone { artefact: hash });
+    }
+}

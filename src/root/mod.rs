@@ -1,0 +1,331 @@
+//! The root process: what joins the script, the scheduler, the workers and the journal.
+//!
+//! `run` owns the main thread: it sets everything up, lets the driver work, and takes everything down in an
+//! order in which nothing reported is lost. The script runs on a thread of its own behind `port`; this room
+//! does not know what language it is in.
+
+mod driver;
+mod guard;
+mod hearing;
+mod order;
+mod pools;
+pub mod port;
+pub mod progress;
+mod recipe;
+mod record;
+mod settle;
+mod spawn;
+mod tasks;
+mod wake;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use self::driver::{Driver, Ending, Parts, Sources};
+use self::guard::Guard;
+use self::pools::Pools;
+use self::port::{Campaign, Port, Setup};
+use self::progress::{Progress, Tally, Verbosity};
+use self::spawn::Launcher;
+use self::wake::Wake;
+use self::workers::Worker;
+use crate::allocation::{Allocation, Start};
+use crate::artefact::Store;
+use crate::journal::{Index, Journal, Mode, Opened};
+use crate::machine;
+use crate::model::{Hash, Header, JOURNAL_SCHEMA, PROTOCOL, WorkerId, exit};
+use crate::process::Signals;
+use crate::transport::{Link, Peer};
+
+pub use self::port::PoolSpec;
+pub use self::settle::{Unmet, settle};
+pub use self::spawn::Mpi;
+
+/// How long workers may take to end at the end of a campaign.
+const DISMISS_LIMIT: Duration = Duration::from_secs(12);
+/// How long they may take when the campaign is stopped: the batch system kills soon.
+const STOP_LIMIT: Duration = Duration::from_millis(1500);
+/// How long MPI_Finalize may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+/// How long the script may take to unwind when the campaign is stopped.
+const UNWIND_LIMIT: Duration = Duration::from_millis(300);
+
+/// What `harness run` was told.
+pub struct Options {
+    /// The script.
+    pub script: PathBuf,
+    /// What followed it.
+    pub args: Vec<String>,
+    /// What pools are where the script does not say.
+    pub pool: PoolSpec,
+    /// The journal; beside the script if not said.
+    pub journal: Option<PathBuf>,
+    /// Set an old journal aside and begin anew.
+    pub fresh: bool,
+    /// Seed of the campaign; the journal's, or a new one.
+    pub seed: Option<u64>,
+    /// How much is said on stderr.
+    pub verbosity: Verbosity,
+}
+
+/// MPI as this process found it.
+pub struct Started {
+    /// What it is.
+    pub mpi: Mpi,
+    /// Links to workers that mpirun started.
+    pub ranks: Vec<Box<dyn Link>>,
+}
+
+/// How a script ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScriptEnd {
+    /// Without an error.
+    Finished,
+    /// With an error; the text names file and line.
+    Failed(String),
+    /// By `os.exit`.
+    Exit(u8),
+    /// It was unwound because the campaign is being stopped.
+    Stopped,
+}
+
+/// Runs the script on a thread of its own.
+pub type ScriptMain = Box<dyn FnOnce(Port) -> ScriptEnd + Send>;
+
+/// Why a campaign could not begin.
+#[derive(Debug, thiserror::Error)]
+enum SetupError {
+    #[error("cannot read {0}: {1}")]
+    Script(String, io::Error),
+    #[error(transparent)]
+    Allocation(#[from] crate::allocation::AllocationError),
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
+    #[error(transparent)]
+    Store(#[from] crate::artefact::StoreError),
+    #[error("cannot set up the root process: {0}")]
+    System(#[from] io::Error),
+}
+
+impl SetupError {
+    fn code(&self) -> u8 {
+        match self {
+            SetupError::Script(..) => exit::USAGE,
+            SetupError::Allocation(_) => exit::ALLOCATION,
+            SetupError::Journal(_) | SetupError::Store(_) => exit::JOURNAL,
+            SetupError::System(_) => exit::INTERNAL,
+        }
+    }
+}
+
+/// How a campaign ended.
+pub struct Ended {
+    /// The exit code.
+    pub code: u8,
+    /// What is to be said last, if anything.
+    pub message: Option<String>,
+    /// What its tasks came to.
+    pub tally: Tally,
+}
+
+/// Runs a campaign to its end. `sources` finds modules for slots, `signals` were opened before any thread
+/// was started.
+pub fn run(
+    options: Options,
+    started: Started,
+    signals: Signals,
+    sources: Sources,
+    script: ScriptMain,
+) -> Ended {
+    match Root::set_up(options, started, signals, sources, script) {
+        Ok(root) => root.run(),
+        Err(error) => Ended { code: error.code(), message: Some(error.to_string()), tally: Tally::default() },
+    }
+}
+
+struct Root {
+    driver: Driver,
+    script_end: Receiver<ScriptEnd>,
+    journal: PathBuf,
+}
+
+impl Root {
+    fn set_up(
+        options: Options,
+        started: Started,
+        signals: Signals,
+        sources: Sources,
+        script: ScriptMain,
+    ) -> Result<Self, SetupError> {
+        let unreadable = |error| SetupError::Script(options.script.display().to_string(), error);
+        let text = std::fs::read(&options.script).map_err(unreadable)?;
+        let path = options.script.canonicalize().map_err(unreadable)?;
+        let dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let allocation = Allocation::detect(&|name| std::env::var(name).ok(), &machine::hostname())?;
+        let store = Store::open(Store::default_folder())?;
+        let journal = options.journal.unwrap_or_else(|| default_journal(&path));
+        let mode = if options.fresh { Mode::Fresh } else { Mode::Resume };
+        let header = header(&path, &text, options.seed);
+        let Opened { writer, index, header, notes } = Journal::create_or_open(&journal, header, mode)?;
+        let progress = Progress::new(options.verbosity);
+        for note in &notes {
+            progress.note(note);
+        }
+        let wake = Arc::new(Wake::new()?);
+        let waker = wake.clone();
+        let artefacts = store.clone();
+        let seed = options.seed.unwrap_or(header.seed);
+        let (port, driver_end) = port::port(Setup {
+            campaign: Campaign {
+                script: options.script.clone(),
+                dir: dir.clone(),
+                args: options.args,
+                seed,
+                verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
+                journal: journal.clone(),
+            },
+            index: replays(&index),
+            artefact_present: Box::new(move |hash| artefacts.contains(hash)),
+            wake: Box::new(move || waker.signal()),
+        });
+        let launcher = Launcher {
+            allocation,
+            mpi: started.mpi,
+            guard: Guard::start()?,
+            script: options.script.display().to_string(),
+        };
+        let workers = rank_workers(started.ranks);
+        let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
+        let parts = Parts {
+            pools,
+            port: driver_end,
+            journal: writer,
+            campaign: header.campaign,
+            store,
+            progress,
+            signals,
+            wake,
+            sources,
+            workers,
+        };
+        let (ended, script_end) = channel();
+        std::thread::Builder::new().name("script".into()).stack_size(16 << 20).spawn(move || {
+            // The receiver outlives the script unless the campaign is stopped: then nobody listens.
+            let _ = ended.send(script(port));
+        })?;
+        Ok(Self { driver: Driver::new(parts), script_end, journal })
+    }
+
+    fn run(mut self) -> Ended {
+        let ending = self.driver.run();
+        let journal = self.journal.display().to_string();
+        if ending == Ending::Interrupted {
+            // At once: the keepers notice that the root is gone and kill what they started.
+            return self
+                .ended(exit::INTERRUPTED, Some(format!("interrupted; what was reported is in {journal}")));
+        }
+        let limit = if ending == Ending::Finished { DISMISS_LIMIT } else { STOP_LIMIT };
+        let lost = self.driver.journal.close().into_iter().find_map(Result::err);
+        self.driver.dismiss(limit);
+        let failure = lost.map(|lost| lost.to_string());
+        match (ending, failure) {
+            (Ending::JournalFailed(reason), _) | (_, Some(reason)) => {
+                let message = format!(
+                    "stopped, because records cannot be written: {reason}\n  What was reported before is in \
+                     {journal}; mend that and run the same command again"
+                );
+                self.ended(exit::JOURNAL, Some(message))
+            }
+            (Ending::Drained(signal), None) => {
+                let _ = self.script_end.recv_timeout(UNWIND_LIMIT);
+                let message = format!(
+                    "stopped by {signal} with {} tasks unfinished. Nothing reported is lost: {journal} has it. \
+                     Run the same command again to go on.",
+                    self.driver.progress.unfinished()
+                );
+                self.ended(exit::RUN_AGAIN, Some(message))
+            }
+            _ => self.finished(),
+        }
+    }
+
+    fn finished(self) -> Ended {
+        // The script is over (the driver saw its end of the port go), so this does not wait long.
+        match self.script_end.recv() {
+            Ok(ScriptEnd::Finished) => self.ended(exit::OK, None),
+            Ok(ScriptEnd::Exit(code)) => self.ended(code, None),
+            Ok(ScriptEnd::Failed(text)) => {
+                let code = if self.driver.pools.none_came() { exit::ALLOCATION } else { exit::SCRIPT };
+                self.ended(code, Some(text))
+            }
+            Ok(ScriptEnd::Stopped) => self.ended(exit::RUN_AGAIN, None),
+            Err(_) => {
+                let text = "the script's thread ended in a panic: a defect of harness, please report it";
+                self.ended(exit::INTERNAL, Some(text.into()))
+            }
+        }
+    }
+
+    fn ended(self, code: u8, message: Option<String>) -> Ended {
+        Ended { code, message, tally: self.driver.progress.into_tally() }
+    }
+}
+
+fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
+    let now = record::unix_seconds();
+    Header {
+        schema: JOURNAL_SCHEMA.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        protocol: PROTOCOL,
+        campaign: record::new_id(now),
+        script: script.display().to_string(),
+        script_hash: Some(Hash::of(text)),
+        seed: seed.unwrap_or_else(fresh_seed),
+        started_unix_s: now,
+    }
+}
+
+/// What of the journal the port can answer from.
+fn replays(index: &Index) -> port::Index {
+    let finished = index.iter().filter_map(|(seq, record)| {
+        Some((record.key()?, port::Replay { seq, outcome: Arc::new(record.outcome()?) }))
+    });
+    finished.collect()
+}
+
+fn rank_workers(ranks: Vec<Box<dyn Link>>) -> BTreeMap<WorkerId, Worker> {
+    ranks
+        .into_iter()
+        .enumerate()
+        .map(|(i, link)| {
+            let id = WorkerId(i as u32);
+            (id, Worker::new(id, String::new(), Start::Static, Peer::new(link), None))
+        })
+        .collect()
+}
+
+fn default_journal(script: &Path) -> PathBuf {
+    let mut name = script.as_os_str().to_os_string();
+    name.push(".journal");
+    name.into()
+}
+
+fn fresh_seed() -> u64 {
+    // Any number will do: it is written to the journal and kept from then on.
+    u64::from_le_bytes(record::entropy())
+}
+
+/// Runs `finalize` (leaving MPI waits for other processes of the job); if that hangs, which it may when a
+/// worker was lost, the process just ends with `code`.
+pub fn leave(code: u8, finalize: impl FnOnce()) {
+    let reason = "leaving MPI takes too long (a worker was lost?); ending without it";
+    match Guard::start() {
+        Ok(guard) => guard.watch(LEAVE_LIMIT, i32::from(code), reason, finalize),
+        Err(_) => finalize(),
+    }
+}

@@ -1,0 +1,198 @@
+//! What passes through the port: tasks as the script asks for them, as the driver gets them, and pools.
+//!
+//! Plain data of this room; what crosses a process boundary is in `model`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+pub use crate::allocation::Start;
+
+use crate::model::{
+    Arg, CompileSpec, DepValue, ExecSpec, Hash, Kind, MeasureSpec, Outcome, PoolId, TaskId, TaskOptions,
+};
+
+/// What the script is told about its own run.
+#[derive(Clone, Debug, Default)]
+pub struct Campaign {
+    /// The script as named on the command line.
+    pub script: PathBuf,
+    /// Its folder, absolute.
+    pub dir: PathBuf,
+    /// What followed the script on the command line.
+    pub args: Vec<String>,
+    /// Seed of `math.random`.
+    pub seed: u64,
+    /// 0 unless `-v` (positive) or `-q` (negative) was given.
+    pub verbosity: i8,
+    /// Where the records go.
+    pub journal: PathBuf,
+}
+
+/// What the journal already holds, by recipe key.
+pub type Index = FxHashMap<Hash, Replay>;
+
+/// An outcome of an earlier run.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// Its place in the journal.
+    pub seq: u64,
+    /// How the task ended then.
+    pub outcome: Arc<Outcome>,
+}
+
+/// What a task is to do.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// Run a Lua function in a slot.
+    Call(CallJob),
+    /// Run a program once.
+    Exec(Box<ExecSpec>),
+    /// Build.
+    Compile(Box<CompileSpec>),
+    /// Time a program.
+    Measure(Box<MeasureSpec>),
+}
+
+impl Job {
+    /// Which of the four kinds it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Job::Call(_) => Kind::Call,
+            Job::Exec(_) => Kind::Exec,
+            Job::Compile(_) => Kind::Compile,
+            Job::Measure(_) => Kind::Measure,
+        }
+    }
+}
+
+/// A function and its arguments, encoded by `script::raw`.
+#[derive(Clone, Debug, Default)]
+pub struct CallJob {
+    /// Function and arguments.
+    pub payload: Vec<u8>,
+    /// What stands for the payload in the recipe, if the payload holds task numbers.
+    pub identity: Option<Hash>,
+    /// Bytecode no earlier submission carried. Workers need all code issued before a call, in any order.
+    pub codes: Vec<(Hash, Arc<[u8]>)>,
+    /// Calls of one function have one class: they take similar time.
+    pub class: u64,
+    /// Artefacts whose paths the payload holds: they must be on the node.
+    pub artefacts: Vec<Hash>,
+    /// Results its arguments refer to that are there already.
+    pub known: Vec<(TaskId, DepValue)>,
+}
+
+/// A task as the script asks for it.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Where to run; the driver's newest open pool if none (it opens a default one if need be).
+    pub pool: Option<PoolId>,
+    /// Options every task takes.
+    pub options: TaskOptions,
+    /// What to do.
+    pub job: Job,
+    /// Tasks whose results it refers to (`Arg::Task`, or the encoder's list).
+    pub deps: Vec<TaskId>,
+    /// Results among those that the script has already, as the argument they become.
+    pub known: Vec<(TaskId, Arg)>,
+    /// Do not run before a task that must run depends on it.
+    pub deferred: bool,
+}
+
+/// A task on its way to the driver.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Its number.
+    pub task: TaskId,
+    /// Where to run.
+    pub pool: Option<PoolId>,
+    /// Options every task takes.
+    pub options: TaskOptions,
+    /// What to do. What earlier tasks resulted in is filled in as far as the script had seen it.
+    pub job: Job,
+    /// The recipe key; there for what goes to the journal.
+    pub key: Option<Hash>,
+    /// Tasks it still waits for. One may have ended unseen by the script: then call [`settle`](super::settle()) at once.
+    pub deps: Vec<TaskId>,
+}
+
+/// What the driver is asked for, in order.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // nearly all requests are submissions: a box each would be the waste
+pub enum Request {
+    /// Run this.
+    Submit(Submission),
+    /// End this task.
+    Cancel(TaskId),
+    /// Start workers; answer with [`DriverEnd::spawned`](super::port::DriverEnd::spawned). The script waits for it.
+    Spawn(PoolSpec),
+    /// Retire the workers of this pool once its tasks are done.
+    Close(PoolId),
+    /// Nothing to do: the journal had this task's outcome.
+    Replayed(Kind, TaskOptions, Arc<Outcome>),
+    /// The script is over: nothing will follow.
+    End,
+}
+
+/// `spawn{…}`: what was asked; `None` leaves it to the command line and then to the driver.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolSpec {
+    /// Workers; as many as the allocation has if none.
+    pub workers: Option<u32>,
+    /// Workers on each node.
+    pub per_node: Option<u32>,
+    /// Slots of each worker; one for each core if none.
+    pub slots: Option<u32>,
+    /// Only these hosts; all if empty.
+    pub hosts: Vec<String>,
+    /// How workers come.
+    pub start: Option<Start>,
+    /// Set for every task, on top of the scrubbed environment.
+    pub env: BTreeMap<String, String>,
+}
+
+impl PoolSpec {
+    /// With `defaults` where it leaves something open.
+    pub fn or(self, defaults: &Self) -> Self {
+        Self {
+            workers: self.workers.or(defaults.workers),
+            per_node: self.per_node.or(defaults.per_node),
+            slots: self.slots.or(defaults.slots),
+            hosts: if self.hosts.is_empty() { defaults.hosts.clone() } else { self.hosts },
+            start: self.start.or(defaults.start),
+            env: self.env,
+        }
+    }
+}
+
+/// A pool whose workers are ready.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolInfo {
+    /// Its number.
+    pub id: PoolId,
+    /// Its workers.
+    pub workers: Vec<WorkerInfo>,
+}
+
+/// One worker of a pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerInfo {
+    /// Its number.
+    pub id: u32,
+    /// Where it runs.
+    pub host: String,
+    /// Slots it offers.
+    pub slots: u32,
+    /// Cores it may use.
+    pub cores: u32,
+    /// How it came: `local`, `spawn` or `static`.
+    pub start: String,
+}
+
+/// Why there is no pool: what, where and what to do instead.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct PoolError(pub String);

@@ -1,0 +1,489 @@
+//! Pools: from `spawn{…}` to workers that take work, and back to nothing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::driver::Driver;
+use super::port::{PoolError, PoolInfo, PoolSpec, WorkerInfo};
+use super::spawn::Launcher;
+use super::workers::{HEARTBEAT_S, Stage, Worker};
+use crate::allocation::{Plan, Start, same_host};
+use crate::core::Event;
+use crate::machine;
+use crate::model::{Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
+use crate::transport::LinkError;
+use crate::transport::wait::earlier;
+
+/// How long workers may take from their start to their first word.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long a worker told to retire may take to be gone.
+const RETIRE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How far a pool has come.
+enum Phase {
+    /// Its workers are starting; the script waits for it, or (`false`) tasks do.
+    Opening { until: Instant, asked: bool },
+    /// Takes tasks.
+    Open,
+    /// Takes tasks, and closes when it has none.
+    Emptying,
+    /// Its workers were told to retire.
+    Closed,
+    /// It never came to be, and why.
+    Failed(String),
+}
+
+struct Pool {
+    workers: Vec<WorkerId>,
+    spec: PoolSpec,
+    phase: Phase,
+}
+
+/// All pools of the campaign.
+pub(super) struct Pools {
+    pools: BTreeMap<PoolId, Pool>,
+    next_pool: u32,
+    next_worker: u32,
+    /// What the command line says where the script does not.
+    defaults: PoolSpec,
+    pub(super) launcher: Launcher,
+    campaign_dir: String,
+    seed: u64,
+    /// A pool the script waits for, until the ranks of an earlier one are free.
+    postponed: Option<PoolSpec>,
+    /// When workers that were told to retire are ended by force.
+    retire_by: Option<Instant>,
+}
+
+impl Pools {
+    pub(super) fn new(
+        launcher: Launcher,
+        defaults: PoolSpec,
+        campaign_dir: String,
+        seed: u64,
+        static_workers: usize,
+    ) -> Self {
+        Self {
+            pools: BTreeMap::new(),
+            next_pool: 0,
+            next_worker: static_workers as u32,
+            defaults,
+            launcher,
+            campaign_dir,
+            seed,
+            postponed: None,
+            retire_by: None,
+        }
+    }
+
+    /// The pool opened last, of those that take tasks.
+    pub(super) fn newest(&self) -> Option<PoolId> {
+        let takes_tasks = |pool: &Pool| matches!(pool.phase, Phase::Opening { .. } | Phase::Open);
+        self.pools.iter().rev().find(|(_, pool)| takes_tasks(pool)).map(|(id, _)| *id)
+    }
+
+    /// Why a pool never came to be, if it did not.
+    pub(super) fn failure(&self, pool: PoolId) -> Option<String> {
+        match &self.pools.get(&pool)?.phase {
+            Phase::Failed(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// Were workers asked for, and never had?
+    pub(super) fn none_came(&self) -> bool {
+        !self.pools.is_empty() && self.pools.values().all(|pool| matches!(pool.phase, Phase::Failed(_)))
+    }
+
+    /// Closes a pool once its tasks are done.
+    pub(super) fn close_when_idle(&mut self, id: PoolId) {
+        if let Some(pool) = self.pools.get_mut(&id)
+            && matches!(pool.phase, Phase::Open | Phase::Opening { .. })
+        {
+            pool.phase = Phase::Emptying;
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.pools.values().fold(self.retire_by, |deadline, pool| match pool.phase {
+            Phase::Opening { until, .. } => earlier(deadline, Some(until)),
+            _ => deadline,
+        })
+    }
+
+    fn new_worker(&mut self) -> WorkerId {
+        self.next_worker += 1;
+        WorkerId(self.next_worker - 1)
+    }
+}
+
+impl Driver {
+    /// `spawn{…}`: the script waits for the answer.
+    pub(super) fn open_pool(&mut self, spec: PoolSpec) {
+        if self.ranks_are_closing() {
+            // They will be free in a moment.
+            self.pools.postponed = Some(spec);
+            return;
+        }
+        let pool = self.begin_pool(spec, true);
+        if let Some(reason) = self.pools.failure(pool) {
+            self.port.spawned(Err(PoolError(reason)));
+        }
+    }
+
+    /// A task was submitted and there is no pool.
+    pub(super) fn open_default_pool(&mut self) -> PoolId {
+        let pool = self.begin_pool(PoolSpec::default(), false);
+        if let Some(reason) = self.pools.failure(pool) {
+            self.progress.note(&reason);
+            self.handle(Event::PoolClosed { pool });
+        }
+        pool
+    }
+
+    fn begin_pool(&mut self, spec: PoolSpec, asked: bool) -> PoolId {
+        let id = PoolId(self.pools.next_pool);
+        self.pools.next_pool += 1;
+        self.handle(Event::PoolOpened { pool: id });
+        let spec = spec.or(&self.pools.defaults);
+        let (workers, phase) = match self.start_workers(id, &spec) {
+            Ok(workers) => (workers, Phase::Opening { until: Instant::now() + START_LIMIT, asked }),
+            Err(reason) => (Vec::new(), Phase::Failed(reason)),
+        };
+        self.pools.pools.insert(id, Pool { workers, spec, phase });
+        // Static workers have said hello long ago.
+        let parked: Vec<(WorkerId, Hello)> = self
+            .workers
+            .values()
+            .filter(|worker| worker.pool == Some(id))
+            .filter_map(|worker| match &worker.stage {
+                Stage::Parked(hello) => Some((worker.id, hello.clone())),
+                _ => None,
+            })
+            .collect();
+        for (worker, hello) in parked {
+            self.welcome(worker, hello);
+        }
+        id
+    }
+
+    fn start_workers(&mut self, pool: PoolId, spec: &PoolSpec) -> Result<Vec<WorkerId>, String> {
+        let free =
+            |worker: &&Worker| worker.start == Start::Static && worker.pool.is_none() && !worker.is_gone();
+        let ranks: Vec<WorkerId> = self.workers.values().filter(free).map(|worker| worker.id).collect();
+        let start = spec.start.unwrap_or_default();
+        if start == Start::Static || start == Start::Auto && !ranks.is_empty() {
+            return self.take_ranks(pool, spec, ranks);
+        }
+        let Plan { workers: planned } = self.pools.launcher.plan(spec)?;
+        let mut started = Vec::new();
+        for place in planned {
+            let id = self.pools.new_worker();
+            match self.pools.launcher.start(id, &place) {
+                Ok(mut worker) => {
+                    worker.pool = Some(pool);
+                    self.workers.insert(id, worker);
+                    started.push(id);
+                }
+                Err(reason) => {
+                    for id in started {
+                        self.retire(id);
+                    }
+                    return Err(reason);
+                }
+            }
+        }
+        Ok(started)
+    }
+
+    /// Are static workers with a pool that closes?
+    fn ranks_are_closing(&self) -> bool {
+        let closing = |pool: &PoolId| {
+            self.pools.pools.get(pool).is_some_and(|pool| matches!(pool.phase, Phase::Emptying))
+        };
+        self.workers
+            .values()
+            .any(|worker| worker.start == Start::Static && worker.pool.as_ref().is_some_and(closing))
+    }
+
+    fn take_ranks(
+        &mut self,
+        pool: PoolId,
+        spec: &PoolSpec,
+        mut ranks: Vec<WorkerId>,
+    ) -> Result<Vec<WorkerId>, String> {
+        let wanted = spec.workers.map_or(ranks.len(), |workers| workers as usize);
+        if ranks.is_empty() || wanted > ranks.len() {
+            return Err(format!(
+                "{wanted} static workers wanted, {} are free: start the campaign with \
+                 `mpirun -n {} harness …` (rank 0 is the root, every further rank a worker)",
+                ranks.len(),
+                wanted.max(1) + 1
+            ));
+        }
+        ranks.truncate(wanted);
+        for id in &ranks {
+            if let Some(worker) = self.workers.get_mut(id) {
+                worker.pool = Some(pool);
+            }
+        }
+        Ok(ranks)
+    }
+
+    /// A worker has said who it is.
+    pub(super) fn welcome(&mut self, id: WorkerId, hello: Hello) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if matches!(worker.stage, Stage::Retiring) {
+            return; // it was between two pools when it was told to end
+        }
+        let Some(pool) = worker.pool.and_then(|pool| self.pools.pools.get(&pool)) else {
+            worker.stage = Stage::Parked(hello);
+            worker.peer.queue(&ToWorker::Parked);
+            return;
+        };
+        let planned = worker.planned_host.clone();
+        if hello.protocol != PROTOCOL || hello.build != machine::build_id() {
+            let reason = format!(
+                "the worker on {} runs another build of harness ({}) than the root ({}): install one build on \
+                 all nodes",
+                hello.host,
+                hello.build,
+                machine::build_id()
+            );
+            worker.peer.queue(&ToWorker::Refused(reason.clone()));
+            return self.lose(id, &reason);
+        }
+        if !planned.is_empty() && !same_host(&planned, &hello.host) {
+            let reason = format!(
+                "wrong placement: worker {id} was to start on {planned} and came up on {}: MPI did not honour \
+                 the host it was given; start the workers with `mpirun -n {} --map-by node harness …` instead",
+                hello.host,
+                pool.workers.len() + 1
+            );
+            worker.peer.queue(&ToWorker::Refused(reason.clone()));
+            return self.lose(id, &reason);
+        }
+        worker.stage = Stage::Introduced(hello);
+        let pool = worker.pool;
+        if let Some(pool) = pool {
+            self.welcome_all(pool);
+        }
+    }
+
+    /// Once all workers of a pool have said where they are, each learns its share of its node.
+    fn welcome_all(&mut self, id: PoolId) {
+        let Some(pool) = self.pools.pools.get(&id) else { return };
+        let mut introduced: Vec<(WorkerId, Hello)> = Vec::with_capacity(pool.workers.len());
+        for worker in pool.workers.iter().filter_map(|id| self.workers.get(id)) {
+            let Stage::Introduced(hello) = &worker.stage else { return };
+            introduced.push((worker.id, hello.clone()));
+        }
+        let mut on_host: BTreeMap<String, u32> = BTreeMap::new();
+        for (_, hello) in &introduced {
+            *on_host.entry(hello.host.clone()).or_default() += 1;
+        }
+        for (worker, hello) in introduced {
+            let share = (hello.cores / on_host[&hello.host]).max(1);
+            let slots = pool.spec.slots.unwrap_or(share).clamp(1, u32::from(u16::MAX)) as u16;
+            let Some(worker) = self.workers.get_mut(&worker) else { continue };
+            worker.slots = slots;
+            worker.peer.queue(&ToWorker::Welcome(Welcome {
+                worker: worker.id,
+                slots,
+                campaign_dir: self.pools.campaign_dir.clone(),
+                heartbeat_s: HEARTBEAT_S,
+                seed: self.pools.seed,
+                env: pool.spec.env.clone().into_iter().collect(),
+            }));
+            worker.last_heard = Instant::now();
+            worker.stage = Stage::Welcomed(hello);
+        }
+    }
+
+    /// A worker takes work.
+    pub(super) fn ready(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Stage::Welcomed(hello) = std::mem::replace(&mut worker.stage, Stage::Starting) else { return };
+        let (host, slots) = (hello.host.clone(), worker.slots);
+        worker.stage = Stage::Ready(hello);
+        let Some(pool) = worker.pool else { return };
+        self.handle(Event::WorkerReady { worker: id, pool, host, slots });
+        self.announce(pool);
+    }
+
+    /// Tells the script when the last worker of its pool is ready.
+    fn announce(&mut self, id: PoolId) {
+        let Some(pool) = self.pools.pools.get_mut(&id) else { return };
+        let Phase::Opening { asked, .. } = pool.phase else { return };
+        let mut infos = Vec::with_capacity(pool.workers.len());
+        for worker in pool.workers.iter().filter_map(|id| self.workers.get(id)) {
+            let Stage::Ready(hello) = &worker.stage else { return };
+            infos.push(WorkerInfo {
+                id: worker.id.0,
+                host: hello.host.clone(),
+                slots: u32::from(worker.slots),
+                cores: hello.cores,
+                start: worker.start.word().into(),
+            });
+        }
+        pool.phase = Phase::Open;
+        self.progress.pool_open(id, &infos);
+        if asked {
+            self.port.spawned(Ok(PoolInfo { id, workers: infos }));
+        }
+        self.handle(Event::PoolSettled { pool: id });
+    }
+
+    /// The link to a worker broke.
+    pub(super) fn link_ended(&mut self, id: WorkerId, error: &LinkError) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        if matches!(worker.stage, Stage::Retiring) {
+            return self.part(id);
+        }
+        let reason = match error {
+            LinkError::Closed => "its process ended".to_string(),
+            LinkError::Failed(reason) => reason.clone(),
+        };
+        self.lose(id, &reason);
+    }
+
+    /// A worker is lost, and why: its tasks go elsewhere or end as `lost_worker`.
+    pub(super) fn lose(&mut self, id: WorkerId, reason: &str) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
+        let text = format!("worker {id} on {} is lost: {reason}", worker.host());
+        let was_ready = matches!(worker.stage, Stage::Ready(_));
+        worker.stage = Stage::Gone;
+        if let Some(child) = worker.child.take() {
+            child.kill();
+        }
+        let pool = worker.pool;
+        self.progress.note(&text);
+        if was_ready {
+            self.handle(Event::WorkerLost { worker: id });
+        }
+        if let Some(pool) = pool {
+            self.fail_opening(pool, &text);
+        }
+    }
+
+    /// A pool that is opening cannot be: the script learns why.
+    fn fail_opening(&mut self, id: PoolId, reason: &str) {
+        let Some(pool) = self.pools.pools.get_mut(&id) else { return };
+        let Phase::Opening { asked, .. } = pool.phase else { return };
+        pool.phase = Phase::Failed(reason.to_string());
+        let workers = pool.workers.clone();
+        if asked {
+            self.port.spawned(Err(PoolError(reason.to_string())));
+        }
+        self.handle(Event::PoolClosed { pool: id });
+        for worker in workers {
+            self.retire(worker);
+        }
+    }
+
+    /// Closes what is to be closed, and gives up on what does not come.
+    pub(super) fn tend_pools(&mut self, now: Instant) {
+        let ids: Vec<PoolId> = self.pools.pools.keys().copied().collect();
+        for id in ids {
+            let Some(pool) = self.pools.pools.get_mut(&id) else { continue };
+            match pool.phase {
+                Phase::Opening { until, .. } if until <= now => {
+                    let missing: Vec<String> = pool
+                        .workers
+                        .iter()
+                        .filter_map(|id| self.workers.get(id))
+                        .filter(|worker| !matches!(worker.stage, Stage::Ready(_)))
+                        .map(|worker| format!("worker {} on {}", worker.id, worker.host()))
+                        .collect();
+                    let limit = START_LIMIT.as_secs();
+                    let reason = format!("no word within {limit} s from {}", missing.join(", "));
+                    self.fail_opening(id, &reason);
+                }
+                Phase::Emptying if self.tasks.live_in(id) == 0 => {
+                    pool.phase = Phase::Closed;
+                    let workers = pool.workers.clone();
+                    self.handle(Event::PoolClosed { pool: id });
+                    for worker in workers {
+                        self.retire(worker);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if !self.ranks_are_closing()
+            && let Some(spec) = self.pools.postponed.take()
+        {
+            self.open_pool(spec);
+        }
+        if self.pools.retire_by.is_some_and(|by| by <= now) {
+            self.pools.retire_by = None;
+            self.end_retiring();
+        }
+    }
+
+    /// Tells a worker that its pool is over.
+    fn retire(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
+        if worker.start == Start::Static {
+            return self.free_rank(id);
+        }
+        worker.peer.queue(&ToWorker::Exit);
+        worker.stage = Stage::Retiring;
+        self.pools.retire_by = Some(Instant::now() + RETIRE_LIMIT);
+    }
+
+    /// A static worker says hello again when it is done with its pool. For the core it is a new one then.
+    fn free_rank(&mut self, id: WorkerId) {
+        let Some(mut worker) = self.workers.remove(&id) else { return };
+        worker.peer.queue(&ToWorker::Retire);
+        worker.id = self.pools.new_worker();
+        worker.stage = Stage::Starting;
+        worker.pool = None;
+        worker.quiet = false;
+        worker.known_code = 0;
+        self.workers.insert(worker.id, worker);
+    }
+
+    /// A retired worker has said goodbye (or closed its end): disconnect.
+    pub(super) fn part(&mut self, id: WorkerId) {
+        let Some(mut worker) = self.workers.remove(&id) else { return };
+        if let Some(child) = worker.child.take() {
+            child.wait_or_kill(Duration::from_secs(1));
+        }
+        let host = worker.host().to_string();
+        self.pools.launcher.close(worker.peer.into_link(), &host);
+    }
+
+    fn end_retiring(&mut self) {
+        let late: Vec<WorkerId> = self
+            .workers
+            .values()
+            .filter(|worker| matches!(worker.stage, Stage::Retiring))
+            .map(|worker| worker.id)
+            .collect();
+        for id in late {
+            self.lose(id, "it did not end within 10 s of being told to");
+        }
+    }
+
+    /// Ends all workers; returns when they are gone or had their time.
+    pub(super) fn dismiss(&mut self, limit: Duration) {
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in &ids {
+            if let Some(worker) = self.workers.get_mut(id).filter(|worker| !worker.is_gone()) {
+                worker.peer.queue(&ToWorker::Exit);
+                worker.stage = Stage::Retiring;
+            }
+        }
+        let until = Instant::now() + limit;
+        self.pools.retire_by = Some(until);
+        while self.workers.values().any(|worker| matches!(worker.stage, Stage::Retiring))
+            && Instant::now() < until
+        {
+            self.flush();
+            self.sleep();
+            self.read_workers();
+        }
+        self.end_retiring();
+    }
+}

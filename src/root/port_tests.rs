@@ -1,0 +1,288 @@
+//! Tests of the port: replays before live ends, recipes, dependencies known and unknown.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use super::*;
+use crate::model::{CallReturn, CommandSpec, CompileResult, CompileSpec, ExecSpec, MeasureSpec, RunResult};
+
+struct Bench {
+    port: Port,
+    driver: DriverEnd,
+    woken: Arc<AtomicU32>,
+}
+
+fn bench(index: Index) -> Bench {
+    let woken = Arc::new(AtomicU32::new(0));
+    let count = woken.clone();
+    let (port, driver) = port(Setup {
+        campaign: Campaign::default(),
+        index,
+        artefact_present: Box::new(|hash| hash != Hash::of(b"swept")),
+        wake: Box::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        }),
+    });
+    Bench { port, driver, woken }
+}
+
+fn order(job: Job) -> Order {
+    Order {
+        pool: None,
+        options: TaskOptions::default(),
+        job,
+        deps: Vec::new(),
+        known: Vec::new(),
+        deferred: false,
+    }
+}
+
+fn command(argv: Vec<Arg>) -> CommandSpec {
+    CommandSpec { argv, ..Default::default() }
+}
+
+fn call(payload: &[u8]) -> Order {
+    order(Job::Call(CallJob { payload: payload.to_vec(), ..Default::default() }))
+}
+
+fn compile(name: &str) -> Order {
+    let argv = vec![Arg::Text(name.as_bytes().to_vec())];
+    order(Job::Compile(Box::new(CompileSpec { command: command(argv), ..Default::default() })))
+}
+
+fn exec(argv: Vec<Arg>) -> Order {
+    order(Job::Exec(Box::new(ExecSpec { command: command(argv), ..Default::default() })))
+}
+
+fn measure(build: TaskId) -> Order {
+    let spec = MeasureSpec { command: command(vec![Arg::Task(build)]), ..Default::default() };
+    Order { deps: vec![build], ..order(Job::Measure(Box::new(spec))) }
+}
+
+fn built(artefact: &[u8]) -> Arc<Outcome> {
+    let result = CompileResult { artefact: Some(Hash::of(artefact)), ..Default::default() };
+    Arc::new(Outcome { status: Status::Ok, reason: None, ..ended(Detail::Compile(Box::new(result))) })
+}
+
+fn ended(detail: Detail) -> Outcome {
+    Outcome { status: Status::Ok, reason: None, host: "n1".into(), detail, elapsed_s: 1.0 }
+}
+
+fn submissions(driver: &mut DriverEnd) -> Vec<Submission> {
+    let submit = |request| match request {
+        Request::Submit(submission) => Some(submission),
+        _ => None,
+    };
+    driver.requests().into_iter().filter_map(submit).collect()
+}
+
+/// The recipe keys of a script that builds `names` and measures each.
+fn keys(names: &[&str]) -> Vec<Hash> {
+    let mut bench = bench(Index::default());
+    for name in names {
+        let build = bench.port.submit(compile(name));
+        bench.port.submit(measure(build));
+    }
+    submissions(&mut bench.driver).into_iter().filter_map(|s| s.key).collect()
+}
+
+fn replay(seq: u64, outcome: Arc<Outcome>) -> Replay {
+    Replay { seq, outcome }
+}
+
+fn taken(port: &mut Port, wait: Wait) -> Option<(TaskId, bool)> {
+    match port.take(wait) {
+        Taken::Completion(completion) => Some((completion.task, completion.replayed)),
+        Taken::Nothing => None,
+        Taken::Draining => panic!("draining"),
+    }
+}
+
+#[test]
+fn the_driver_is_woken_once_for_a_burst() {
+    let mut bench = bench(Index::default());
+    for i in 0..100u8 {
+        bench.port.submit(call(&[i]));
+    }
+    assert_eq!(bench.woken.load(Ordering::Relaxed), 1);
+    assert_eq!(submissions(&mut bench.driver).len(), 100);
+    bench.port.submit(call(b"x"));
+    assert_eq!(bench.woken.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn completions_come_in_the_drivers_order_and_then_nothing_is_on_its_way() {
+    let mut bench = bench(Index::default());
+    let (a, b) = (bench.port.submit(call(b"a")), bench.port.submit(call(b"b")));
+    assert_eq!(taken(&mut bench.port, Wait::Until(Instant::now())), None);
+    for task in [b, a] {
+        bench.driver.complete(task, Arc::new(ended(Detail::None)));
+    }
+    bench.driver.flush();
+    assert_eq!(taken(&mut bench.port, Wait::Forever), Some((b, false)));
+    assert_eq!(taken(&mut bench.port, Wait::No), Some((a, false)));
+    assert_eq!(taken(&mut bench.port, Wait::Forever), None);
+}
+
+#[test]
+fn a_waiting_script_is_woken_by_an_end_and_by_a_drain() {
+    let Bench { mut port, mut driver, .. } = bench(Index::default());
+    let task = port.submit(call(b"a"));
+    let script = std::thread::spawn(move || {
+        let first = taken(&mut port, Wait::Forever);
+        port.submit(call(b"b"));
+        (first, matches!(port.take(Wait::Forever), Taken::Draining))
+    });
+    driver.complete(task, Arc::new(ended(Detail::None)));
+    driver.flush();
+    while submissions(&mut driver).iter().all(|s| s.task == task) {
+        std::thread::yield_now();
+    }
+    driver.drain();
+    assert_eq!(script.join().unwrap(), (Some((task, false)), true));
+}
+
+#[test]
+fn a_driver_that_is_gone_does_not_hang_the_script() {
+    let Bench { mut port, driver, .. } = bench(Index::default());
+    port.submit(call(b"a"));
+    drop(driver);
+    assert!(matches!(port.take(Wait::Forever), Taken::Draining));
+    assert!(port.spawn(PoolSpec::default()).is_err());
+}
+
+#[test]
+fn recipes_do_not_depend_on_task_numbers() {
+    let alone = keys(&["b"]);
+    assert_eq!(keys(&["a", "b"])[2..], alone[..]);
+    // The same thing asked twice is two things.
+    assert_ne!(keys(&["b", "b"])[2..], alone[..]);
+}
+
+#[test]
+fn the_journal_answers_in_recorded_order_before_live_ends_and_only_when_the_script_waits() {
+    let keys = keys(&["a", "b", "c"]);
+    let index = [(keys[0], replay(9, built(b"a"))), (keys[2], replay(4, built(b"b")))];
+    let mut bench = bench(index.into_iter().collect());
+    let live = bench.port.submit(compile("c2"));
+    let a = bench.port.submit(compile("a"));
+    let b = bench.port.submit(compile("b"));
+    bench.driver.complete(live, built(b"c2"));
+    assert_eq!(submissions(&mut bench.driver).len(), 1);
+    assert_eq!(taken(&mut bench.port, Wait::No), None);
+    assert_eq!(taken(&mut bench.port, Wait::Until(Instant::now())), Some((b, true)));
+    assert_eq!(taken(&mut bench.port, Wait::Forever), Some((a, true)));
+    assert_eq!(taken(&mut bench.port, Wait::No), Some((live, false)));
+}
+
+#[test]
+fn a_live_task_gets_the_artefact_of_a_replayed_build() {
+    let keys = keys(&["a"]);
+    let mut bench = bench([(keys[0], replay(1, built(b"a.out")))].into_iter().collect());
+    let build = bench.port.submit(compile("a"));
+    let before = bench.port.submit(measure(build));
+    assert_eq!(taken(&mut bench.port, Wait::Forever), Some((build, true)));
+    let after = bench.port.submit(measure(build));
+    let submissions = submissions(&mut bench.driver);
+    assert_eq!(submissions.iter().map(|s| s.task).collect::<Vec<_>>(), [before, after]);
+    for submission in &submissions {
+        let Job::Measure(spec) = &submission.job else { panic!("not a measure") };
+        assert_eq!(spec.command.argv, [Arg::Artefact(Hash::of(b"a.out"))]);
+        assert!(submission.deps.is_empty());
+    }
+    // Whether the build was still on its way does not change what was asked.
+    assert_eq!(submissions[0].key, Some(keys[1]));
+}
+
+#[test]
+fn a_build_whose_artefact_is_gone_is_done_again() {
+    let keys = keys(&["a"]);
+    let mut bench = bench([(keys[0], replay(1, built(b"swept")))].into_iter().collect());
+    bench.port.submit(compile("a"));
+    assert_eq!(submissions(&mut bench.driver).len(), 1);
+}
+
+#[test]
+fn a_dependent_of_a_failed_replay_is_skipped_right_after_it() {
+    let keys = keys(&["a"]);
+    let failed = Arc::new(Outcome::failed(Status::CompileFailed, "no such header"));
+    let mut bench = bench([(keys[0], replay(1, failed))].into_iter().collect());
+    let build = bench.port.submit(compile("a"));
+    let measured = bench.port.submit(measure(build));
+    assert_eq!(taken(&mut bench.port, Wait::Forever), Some((build, true)));
+    let Taken::Completion(skipped) = bench.port.take(Wait::Forever) else { panic!("no end") };
+    assert_eq!((skipped.task, skipped.outcome.status), (measured, Status::Skipped));
+    assert_eq!(
+        skipped.outcome.reason.as_deref(),
+        Some("task 0, which it depends on, ended compile_failed: no such header")
+    );
+    let late = bench.port.submit(measure(build));
+    assert_eq!(taken(&mut bench.port, Wait::Forever), Some((late, false)));
+    assert!(submissions(&mut bench.driver).is_empty());
+}
+
+#[test]
+fn a_time_out_is_asked_again_under_a_wider_limit() {
+    let mut timed_out = Outcome::failed(Status::Timeout, "ran into its limit of 5 s");
+    timed_out.elapsed_s = 5.1;
+    for (limit, answered) in [(Some(5.0), true), (Some(60.0), false), (None, false)] {
+        let options = TaskOptions { timeout: limit, ..Default::default() };
+        assert_eq!(answers(&timed_out, &options), answered, "{limit:?}");
+    }
+    assert!(!answers(&Outcome::failed(Status::LostWorker, ""), &TaskOptions::default()));
+}
+
+#[test]
+fn a_deferred_task_runs_when_a_live_task_needs_it() {
+    let mut bench = bench(Index::default());
+    let reference = bench.port.submit(Order { deferred: true, ..exec(vec![Arg::Text(b"ref".to_vec())]) });
+    assert!(submissions(&mut bench.driver).is_empty());
+    assert_eq!(taken(&mut bench.port, Wait::Forever), None);
+    let mut spec = MeasureSpec { command: command(vec![Arg::Text(b"x".to_vec())]), ..Default::default() };
+    spec.verify.reference = Some(Arg::Task(reference));
+    bench.port.submit(Order { deps: vec![reference], ..order(Job::Measure(Box::new(spec))) });
+    let mut submissions = submissions(&mut bench.driver);
+    assert_eq!(submissions.iter().map(|s| s.task.0).collect::<Vec<_>>(), [0, 1]);
+    let run = RunResult { stdout: b"42\n".to_vec(), stdout_bytes: 3, ..Default::default() };
+    settle(&mut submissions[1], reference, &ended(Detail::Exec(Box::new(run)))).unwrap();
+    let Job::Measure(spec) = &submissions[1].job else { panic!("not a measure") };
+    assert_eq!(spec.verify.reference, Some(Arg::Text(b"42\n".to_vec())));
+}
+
+#[test]
+fn a_result_that_is_no_text_cannot_be_an_argument() {
+    let mut bench = bench(Index::default());
+    let value = bench.port.submit(call(b"f"));
+    bench.port.submit(Order { deps: vec![value], ..exec(vec![Arg::Task(value)]) });
+    let mut submissions = submissions(&mut bench.driver);
+    let table = CallReturn { values: vec![], codes: vec![], text: None };
+    let unmet = settle(&mut submissions[1], value, &ended(Detail::Call(table))).unwrap_err();
+    assert_eq!(
+        unmet.to_string(),
+        "task 0 cannot be an argument of the command: it returned neither a string nor a number"
+    );
+    assert_eq!(unmet.outcome().status, Status::SetupFailed);
+}
+
+#[test]
+fn the_end_of_the_script_is_the_last_request() {
+    let Bench { mut port, mut driver, .. } = bench(Index::default());
+    port.submit(call(b"a"));
+    drop(port);
+    assert!(matches!(driver.requests()[..], [Request::Submit(_), Request::End]));
+}
+
+#[test]
+fn a_spawn_waits_for_the_drivers_answer() {
+    let Bench { mut port, mut driver, .. } = bench(Index::default());
+    let script = std::thread::spawn(move || port.spawn(PoolSpec::default()));
+    let answer = PoolInfo { id: PoolId(1), workers: vec![] };
+    loop {
+        if let [Request::Spawn(_)] = driver.requests()[..] {
+            break driver.spawned(Ok(answer.clone()));
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    assert_eq!(script.join().unwrap(), Ok(answer));
+}

@@ -1,0 +1,171 @@
+//! What the root says on stderr while a campaign runs, and what it remembers for the last table.
+//!
+//! The driver produces events; this is one of their consumers. Stdout belongs to the script.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::port::WorkerInfo;
+use crate::model::{Kind, Outcome, PoolId, Status, TaskOptions};
+
+/// Seconds between two lines while something runs.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// With nothing to say, look again so often.
+const REST: Duration = Duration::from_secs(3600);
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// Notes, progress, the last table.
+    Normal,
+    /// Pools and their workers too.
+    Verbose,
+}
+
+/// A task that ended, as far as the last table needs it.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Kind of task.
+    pub kind: Kind,
+    /// `name` of the task.
+    pub name: Option<String>,
+    /// `params` of the task.
+    pub params: Option<serde_json::Value>,
+    /// How it ended; calls that went well are only counted.
+    pub outcome: Arc<Outcome>,
+}
+
+/// What the last table needs.
+#[derive(Default)]
+pub struct Tally {
+    /// Ended tasks by status.
+    pub ended: BTreeMap<Status, usize>,
+    /// Of those, how many the journal answered.
+    pub replays: usize,
+    /// Measurements and failures, in the order they ended.
+    pub lines: Vec<Line>,
+}
+
+/// Counts and lines.
+pub struct Progress {
+    verbosity: Verbosity,
+    submitted: u64,
+    running: u64,
+    /// Of the ended ones, those the journal answered.
+    replays: usize,
+    /// Ended tasks by status.
+    ended: BTreeMap<Status, usize>,
+    lines: Vec<Line>,
+    next_line: Option<Instant>,
+}
+
+impl Progress {
+    /// Nothing has happened yet.
+    pub fn new(verbosity: Verbosity) -> Self {
+        Self {
+            verbosity,
+            submitted: 0,
+            running: 0,
+            replays: 0,
+            ended: BTreeMap::new(),
+            lines: Vec::new(),
+            next_line: None,
+        }
+    }
+
+    /// Something people should know.
+    pub fn note(&self, text: &str) {
+        say(&format!("harness: {text}"));
+    }
+
+    /// Something people may want to know (`-v`).
+    pub fn detail(&self, text: &str) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.note(text);
+        }
+    }
+
+    pub(super) fn pool_open(&self, id: PoolId, workers: &[WorkerInfo]) {
+        for worker in workers {
+            self.detail(&format!(
+                "pool {id}: worker {} on {} ({} slots, {} cores, {})",
+                worker.id, worker.host, worker.slots, worker.cores, worker.start
+            ));
+        }
+    }
+
+    pub(super) fn submitted(&mut self) {
+        self.submitted += 1;
+        if self.next_line.is_none() {
+            self.next_line = Some(Instant::now() + LINE_EVERY);
+        }
+    }
+
+    pub(super) fn started(&mut self) {
+        self.running += 1;
+    }
+
+    /// A task ended; `ran` if it had been started.
+    pub(super) fn ended(&mut self, kind: Kind, options: &TaskOptions, ran: bool, outcome: &Arc<Outcome>) {
+        if ran {
+            self.running = self.running.saturating_sub(1);
+        }
+        *self.ended.entry(outcome.status).or_default() += 1;
+        // A million calls that went well need no line each.
+        if kind == Kind::Measure || !outcome.ok() {
+            let TaskOptions { name, params, .. } = options.clone();
+            self.lines.push(Line { kind, name, params, outcome: outcome.clone() });
+        }
+    }
+
+    /// A task was answered from the journal.
+    pub(super) fn replayed(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
+        self.submitted += 1;
+        self.replays += 1;
+        self.ended(kind, options, false, outcome);
+    }
+
+    /// When `tick` has something to do.
+    pub(super) fn next(&self, now: Instant) -> Instant {
+        self.next_line.unwrap_or(now + REST)
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, workers: usize) {
+        if self.next_line.is_none_or(|at| at > now) {
+            return;
+        }
+        let done = self.done();
+        let failed = done - self.ended.get(&Status::Ok).copied().unwrap_or(0) as u64;
+        if self.verbosity >= Verbosity::Normal {
+            let waiting = self.submitted.saturating_sub(done + self.running);
+            let running = self.running;
+            self.note(&format!(
+                "{done} done ({failed} failed), {running} running, {waiting} waiting; {workers} workers"
+            ));
+        }
+        self.next_line = (done < self.submitted).then(|| now + LINE_EVERY);
+    }
+
+    fn done(&self) -> u64 {
+        self.ended.values().sum::<usize>() as u64
+    }
+
+    /// How many tasks had not ended.
+    pub fn unfinished(&self) -> u64 {
+        self.submitted.saturating_sub(self.done())
+    }
+
+    /// What the last table needs.
+    pub fn into_tally(self) -> Tally {
+        Tally { ended: self.ended, replays: self.replays, lines: self.lines }
+    }
+}
+
+/// One line on stderr; a closed stderr is nobody's business.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,92 @@
+//! The recipe of a task: what was asked, in a form that is the same in every run of the same script.
+//!
+//! Numbers of tasks differ between runs, so a dependency stands there as its own recipe key. Fields at their
+//! empty value are left out: a new optional field does not make old journals worthless.
+
+use serde_json::{Value, json};
+
+use super::port::{Job, Order};
+use crate::model::{Arg, CommandSpec, Hash, Recipe, TaskId, recipe_key};
+
+/// The recipe key of an order, the `ordinal`-th of its like.
+pub(super) fn key(order: &Order, ordinal: u32, recipe_of: impl Fn(TaskId) -> Hash + Copy) -> Hash {
+    let place = &order.options.placement;
+    let mut spec = json!({ "job": job(&order.job, recipe_of), "cores": place.cores, "nodes": place.nodes });
+    if matches!(order.job, Job::Call(_)) {
+        spec["deps"] = order.deps.iter().map(|dep| recipe_of(*dep).to_string()).collect();
+    }
+    prune(&mut spec);
+    recipe_key(&Recipe {
+        kind: order.job.kind(),
+        name: order.options.name.clone(),
+        params: order.options.params.clone(),
+        key: order.options.key.clone(),
+        spec,
+        ordinal,
+    })
+}
+
+fn job(job: &Job, recipe_of: impl Fn(TaskId) -> Hash + Copy) -> Value {
+    match job {
+        Job::Call(call) => {
+            Value::String(call.identity.unwrap_or_else(|| Hash::of(&call.payload)).to_string())
+        }
+        Job::Exec(spec) => {
+            let mut spec = spec.clone();
+            anonymise(&mut spec.command, recipe_of);
+            to_value(&spec)
+        }
+        Job::Compile(spec) => {
+            let mut spec = spec.clone();
+            anonymise(&mut spec.command, recipe_of);
+            // Where the campaign lies does not change what it asks for.
+            spec.include_root.clear();
+            to_value(&spec)
+        }
+        Job::Measure(spec) => {
+            let mut spec = spec.clone();
+            anonymise(&mut spec.command, recipe_of);
+            if let Some(Arg::Task(task)) = spec.verify.reference {
+                spec.verify.reference = Some(stand_in(recipe_of(task)));
+            }
+            to_value(&spec)
+        }
+    }
+}
+
+fn anonymise(command: &mut CommandSpec, recipe_of: impl Fn(TaskId) -> Hash) {
+    for arg in &mut command.argv {
+        if let Arg::Task(task) = *arg {
+            *arg = stand_in(recipe_of(task));
+        }
+    }
+}
+
+fn stand_in(recipe: Hash) -> Arg {
+    Arg::Text(format!("result of recipe {recipe}").into_bytes())
+}
+
+fn to_value(spec: &impl serde::Serialize) -> Value {
+    serde_json::to_value(spec).unwrap_or_default()
+}
+
+/// Drops what is null, false or empty, inside out.
+fn prune(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(prune);
+            fields.retain(|_, field| !is_empty(field));
+        }
+        Value::Array(items) => items.iter_mut().for_each(prune),
+        _ => {}
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,67 @@
+//! The journal's line for a task that ended, from what the root knows of it.
+
+use std::time::SystemTime;
+
+use super::port::{Job, Submission};
+use super::tasks::Live;
+use crate::model::{Arg, CommandSpec, Detail, Hash, Outcome, Record, TaskFacts, ulid};
+
+/// The line; none for what is not kept.
+pub(super) fn of(campaign: &str, ended: &Live, outcome: &Outcome) -> Option<Record> {
+    let Submission { task, options, job, key, .. } = &ended.submission;
+    let key = (*key)?;
+    let now = unix_seconds();
+    let (spec, artefact, content_key) = match (job, &outcome.detail) {
+        (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), None),
+        (Job::Exec(spec), _) => (None, program(&spec.command), None),
+        (_, Detail::Compile(result)) => (None, result.artefact, result.content_key),
+        _ => (None, None, None),
+    };
+    let started = ended.started.map(|at| now - at.elapsed().as_secs_f64());
+    let facts = TaskFacts {
+        id: new_id(now),
+        campaign: campaign.into(),
+        trial: task.0,
+        parent: None,
+        kind: job.kind(),
+        key,
+        content_key,
+        name: options.name.clone(),
+        params: options.params.clone(),
+        limit_s: options.timeout,
+        worker: ended.worker,
+        slot: None,
+        env: None,
+        artefact,
+        queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
+        started_unix_s: started,
+        ended_unix_s: Some(now),
+    };
+    Some(Record::of_task(facts, spec, outcome))
+}
+
+/// The artefact a command runs, if its program is one.
+fn program(command: &CommandSpec) -> Option<Hash> {
+    match command.argv.first() {
+        Some(Arg::Artefact(hash)) => Some(*hash),
+        _ => None,
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// An id that sorts by time.
+pub(super) fn new_id(unix_s: f64) -> String {
+    ulid((unix_s * 1e3) as u64, entropy())
+}
+
+/// Random bytes from the kernel.
+pub(super) fn entropy<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // Up to 256 bytes this neither fails nor is cut short once the machine has booted.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    bytes
+}

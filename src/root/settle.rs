@@ -1,0 +1,132 @@
+//! What the end of one task means for a task that waits for it: its result takes the place of its number,
+//! or the waiting task cannot run. Used by the port for what is known at submit, by the driver for the rest.
+
+use super::port::{Job, Submission};
+use crate::model::{Arg, CommandSpec, DepValue, Detail, Outcome, Status, TaskId};
+
+/// Why a task will not run.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Unmet {
+    /// A task it depends on did not end well.
+    #[error("{0}")]
+    Failed(String),
+    /// The result cannot stand where it was put.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl Unmet {
+    pub(super) fn failed(task: TaskId, status: Status, reason: Option<&str>) -> Self {
+        let word = status.word();
+        Unmet::Failed(match reason {
+            Some(reason) => format!("task {task}, which it depends on, ended {word}: {reason}"),
+            None => format!("task {task}, which it depends on, ended {word}"),
+        })
+    }
+
+    /// How the waiting task ends.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Unmet::Failed(reason) => Outcome::failed(Status::Skipped, reason),
+            Unmet::Unusable(reason) => Outcome::failed(Status::SetupFailed, reason),
+        }
+    }
+}
+
+/// `dep` ended so: puts its result into `waiting` and strikes it off the list of what that waits for.
+pub fn settle(waiting: &mut Submission, dep: TaskId, outcome: &Outcome) -> Result<(), Unmet> {
+    if !outcome.ok() && !waiting.options.accept_failed {
+        return Err(Unmet::failed(dep, outcome.status, outcome.reason.as_deref()));
+    }
+    match &mut waiting.job {
+        Job::Call(call) => {
+            if let Detail::Call(values) = &outcome.detail {
+                let codes = values.codes.iter().map(|(hash, code)| (*hash, code.as_slice().into()));
+                call.codes.extend(codes);
+            }
+            call.known.push((dep, dep_value(outcome)));
+            waiting.deps.retain(|waits_for| *waits_for != dep);
+        }
+        Job::Measure(spec) if spec.verify.reference == Some(Arg::Task(dep)) => {
+            let reference = reference(dep, outcome)?;
+            spec.verify.reference = Some(reference);
+            if command_mentions(&spec.command, dep) {
+                put(waiting, dep, &argument(dep, outcome)?);
+            } else {
+                waiting.deps.retain(|waits_for| *waits_for != dep);
+            }
+        }
+        _ => put(waiting, dep, &argument(dep, outcome)?),
+    }
+    Ok(())
+}
+
+/// Puts `value` where `dep` is referred to.
+pub(super) fn put(waiting: &mut Submission, dep: TaskId, value: &Arg) {
+    match &mut waiting.job {
+        Job::Call(call) => {
+            if let Arg::Artefact(hash) = value {
+                call.known.push((dep, DepValue::Artefact(*hash)));
+            }
+        }
+        Job::Exec(spec) => replace(&mut spec.command, dep, value),
+        Job::Compile(spec) => replace(&mut spec.command, dep, value),
+        Job::Measure(spec) => {
+            replace(&mut spec.command, dep, value);
+            if spec.verify.reference == Some(Arg::Task(dep)) {
+                spec.verify.reference = Some(value.clone());
+            }
+        }
+    }
+    waiting.deps.retain(|waits_for| *waits_for != dep);
+}
+
+fn replace(command: &mut CommandSpec, dep: TaskId, value: &Arg) {
+    for arg in command.argv.iter_mut().filter(|arg| **arg == Arg::Task(dep)) {
+        *arg = value.clone();
+    }
+}
+
+fn command_mentions(command: &CommandSpec, dep: TaskId) -> bool {
+    command.argv.contains(&Arg::Task(dep))
+}
+
+fn dep_value(outcome: &Outcome) -> DepValue {
+    match &outcome.detail {
+        Detail::Call(values) => DepValue::Values(values.values.clone()),
+        Detail::Compile(result) => match result.artefact {
+            Some(hash) => DepValue::Artefact(hash),
+            None => DepValue::Record(Box::new(outcome.clone())),
+        },
+        _ => DepValue::Record(Box::new(outcome.clone())),
+    }
+}
+
+/// What a result is on a command line.
+fn argument(dep: TaskId, outcome: &Outcome) -> Result<Arg, Unmet> {
+    let text = match &outcome.detail {
+        Detail::Compile(result) => result.artefact.map(Arg::Artefact),
+        Detail::Call(values) => values.text.as_ref().map(|text| Arg::Text(text.to_vec())),
+        _ => None,
+    };
+    text.ok_or_else(|| {
+        let why = match outcome.detail {
+            Detail::Call(_) => "returned neither a string nor a number".to_string(),
+            _ => format!("ended {}", outcome.status.word()),
+        };
+        Unmet::Unusable(format!("task {dep} cannot be an argument of the command: it {why}"))
+    })
+}
+
+/// What a result is to `verify`.
+fn reference(dep: TaskId, outcome: &Outcome) -> Result<Arg, Unmet> {
+    match &outcome.detail {
+        Detail::Exec(run) if run.stdout_bytes > run.stdout.len() as u64 => Err(Unmet::Unusable(format!(
+            "task {dep} cannot be the reference: of its {} bytes of output only {} were kept",
+            run.stdout_bytes,
+            run.stdout.len()
+        ))),
+        Detail::Exec(run) => Ok(Arg::Text(run.stdout.clone())),
+        _ => argument(dep, outcome),
+    }
+}

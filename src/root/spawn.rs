@@ -1,0 +1,153 @@
+//! Starting workers: children of the root on its own node, MPI_Comm_spawn elsewhere.
+
+use std::time::Duration;
+
+use super::guard::Guard;
+use super::port::PoolSpec;
+use super::workers::Worker;
+use crate::allocation::{self, Allocation, Plan, PlannedWorker, PoolRequest, Start};
+use crate::model::WorkerId;
+use crate::process;
+use crate::transport::local::LocalLink;
+use crate::transport::{Link, Peer};
+use crate::wire::socket_pair;
+
+/// How long one MPI_Comm_spawn may take.
+#[cfg(feature = "mpi")]
+const SPAWN_LIMIT: Duration = Duration::from_secs(20);
+/// How long a disconnect may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(15);
+
+/// What MPI is to this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mpi {
+    /// Built without it.
+    Absent,
+    /// Built with it, but not started by mpirun: not initialised.
+    Idle,
+    /// Initialised; the library's own name.
+    Ready(String),
+}
+
+/// Starts workers.
+pub(super) struct Launcher {
+    pub(super) allocation: Allocation,
+    pub(super) mpi: Mpi,
+    pub(super) guard: Guard,
+    /// How the campaign was started, for messages: `campaign.lua`.
+    pub(super) script: String,
+}
+
+impl Launcher {
+    /// Which worker goes where.
+    pub(super) fn plan(&self, spec: &PoolSpec) -> Result<Plan, String> {
+        let request = PoolRequest {
+            workers: spec.workers,
+            per_node: spec.per_node,
+            hosts: (!spec.hosts.is_empty()).then(|| spec.hosts.clone()),
+            start: spec.start.unwrap_or_default(),
+            root_node: allocation::RootNode::default(),
+        };
+        let plan = allocation::plan(&self.allocation, &request).map_err(|error| error.to_string())?;
+        let spawned = plan.workers.iter().filter(|worker| worker.start == Start::Spawn).count();
+        if spawned > 0 && !matches!(self.mpi, Mpi::Ready(_)) {
+            return Err(self.no_mpi(spawned));
+        }
+        Ok(plan)
+    }
+
+    fn no_mpi(&self, spawned: usize) -> String {
+        let script = &self.script;
+        match self.mpi {
+            Mpi::Absent => format!(
+                "{spawned} workers need MPI, and this harness was built without it: build with \
+                 `cargo build --release` where an MPI is installed, or use start=\"local\""
+            ),
+            _ => format!(
+                "{spawned} workers need MPI, and harness was not started by mpirun: start it with \
+                 `mpirun -n 1 harness {script}`, or use start=\"local\" for workers on this node alone"
+            ),
+        }
+    }
+
+    /// Starts one worker.
+    pub(super) fn start(&self, id: WorkerId, place: &PlannedWorker) -> Result<Worker, String> {
+        match place.start {
+            Start::Local => start_local(id, &place.host),
+            _ => self.start_spawned(id, &place.host),
+        }
+    }
+
+    #[cfg(not(feature = "mpi"))]
+    fn start_spawned(&self, _id: WorkerId, _host: &str) -> Result<Worker, String> {
+        Err(self.no_mpi(1))
+    }
+
+    #[cfg(feature = "mpi")]
+    fn start_spawned(&self, id: WorkerId, host: &str) -> Result<Worker, String> {
+        use crate::transport::mpi::{MpiLink, sys};
+        // Some MPIs hang when the program is not there: look first.
+        let program = std::env::current_exe()
+            .ok()
+            .filter(|path| path.is_file())
+            .ok_or("the harness executable is gone from where it was started")?;
+        let program = program.display().to_string();
+        let alone = self.allocation.nodes.len() == 1;
+        // Without bind_to (Open MPI 4) or PMIX_BINDTO (5) a worker is bound to one core.
+        let mut info = vec![("bind_to", "none"), ("PMIX_BINDTO", "none")];
+        if !alone {
+            info.push(("host", host));
+        }
+        let reason = format!(
+            "MPI_Comm_spawn of a worker on {host} has not returned for {} s: the launcher cannot start \
+             processes there (in a Slurm job: `SLURM_OVERLAP=1 mpirun -n 1 …`, or give every node a task with \
+             `#SBATCH --ntasks-per-node=1`). Or start the workers with mpirun: `mpirun -n N harness {}`",
+            SPAWN_LIMIT.as_secs(),
+            self.script
+        );
+        let comm = self
+            .guard
+            .watch(SPAWN_LIMIT, i32::from(crate::model::exit::ALLOCATION), reason, || {
+                sys::Comm::spawn(&program, &["__worker", "mpi"], &info)
+            })
+            .map_err(|error| self.explain_spawn(host, &error.to_string()))?;
+        let peer = Peer::new(Box::new(MpiLink::new(comm, 0, true)));
+        Ok(Worker::new(id, host.to_string(), Start::Spawn, peer, None))
+    }
+
+    #[cfg(feature = "mpi")]
+    fn explain_spawn(&self, host: &str, error: &str) -> String {
+        let Mpi::Ready(library) = &self.mpi else { return error.to_string() };
+        let script = &self.script;
+        let mut text = format!("{library} could not start a worker on {host}: {error}.");
+        if library.contains("Open MPI") {
+            text.push_str(&format!(
+                "\n  Most often its slots are used up: `mpirun -n 1 --oversubscribe harness {script}` lifts the \
+                 limit, `--host {host}:N` sets it."
+            ));
+        } else if library.contains("MPICH") {
+            text.push_str("\n  Some builds of MPICH cannot spawn at all (Debian's 4.0.2 is one).");
+        }
+        text.push_str(&format!(
+            "\n  These work everywhere:\n    mpirun -n 3 harness {script}    (rank 0 is the root, the others are \
+             workers)\n    harness --start local {script}    (workers on this node alone, no MPI)"
+        ));
+        text
+    }
+
+    /// Ends a connection; the other side has said goodbye, so this is short.
+    pub(super) fn close(&self, link: Box<dyn Link>, host: &str) {
+        let reason = format!("the worker on {host} did not disconnect within {} s", CLOSE_LIMIT.as_secs());
+        self.guard.watch(CLOSE_LIMIT, i32::from(crate::model::exit::INTERNAL), reason, || link.close());
+    }
+}
+
+fn start_local(id: WorkerId, host: &str) -> Result<Worker, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot start a worker on this node: {error}");
+    let environment = process::Environment::scrubbed(std::env::vars_os());
+    let (ours, workers) = socket_pair().map_err(|error| failed(&error))?;
+    let child = process::start_self("__worker", vec![(workers, process::FIRST_FD)], &environment)
+        .map_err(|error| failed(&error))?;
+    let link = LocalLink::new(ours).map_err(|error| failed(&error))?;
+    Ok(Worker::new(id, host.to_string(), Start::Local, Peer::new(Box::new(link)), Some(child)))
+}

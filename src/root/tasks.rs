@@ -1,0 +1,185 @@
+//! The root's table of tasks: what was asked, what it waits for, how it ended.
+//!
+//! An ended task stays until the script has taken its completion: a submission under way may still refer
+//! to it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+
+use super::port::{Job, Submission};
+use super::settle::{Unmet, settle};
+use crate::model::{
+    Arg, Attempt, CallTask, CommandSpec, DepValue, Hash, Outcome, PoolId, Run, TaskId, ToWorker, Work,
+    WorkerId,
+};
+
+/// A task that has not ended.
+pub(super) struct Live {
+    pub(super) submission: Submission,
+    pub(super) pool: PoolId,
+    /// The try under way, or the next.
+    pub(super) attempt: Attempt,
+    /// When the script asked for it.
+    pub(super) submitted: Instant,
+    /// When the try under way was sent off.
+    pub(super) started: Option<Instant>,
+    /// Where it runs, once it was started.
+    pub(super) worker: Option<WorkerId>,
+    /// How the try under way ended, until the core has said what follows.
+    pub(super) outcome: Option<Box<Outcome>>,
+    /// Why it cannot run although its dependencies ended.
+    pub(super) unmet: Option<Unmet>,
+    /// Tasks that wait for this one.
+    dependents: Vec<TaskId>,
+}
+
+enum Entry {
+    Live(Box<Live>),
+    Ended(Arc<Outcome>),
+}
+
+/// All tasks the script may still refer to.
+#[derive(Default)]
+pub(super) struct Tasks {
+    entries: FxHashMap<TaskId, Entry>,
+    /// Ended tasks in the order they were handed to the script.
+    handed: VecDeque<TaskId>,
+    /// How many of those were dropped again.
+    dropped: u64,
+    live: usize,
+}
+
+impl Tasks {
+    /// Takes in a task. What it depends on and has ended is put into it; the others are noted.
+    pub(super) fn insert(&mut self, mut submission: Submission, pool: PoolId) {
+        let task = submission.task;
+        let mut unmet = None;
+        for dep in submission.deps.clone() {
+            match self.entries.get_mut(&dep) {
+                Some(Entry::Live(live)) => live.dependents.push(task),
+                Some(Entry::Ended(outcome)) => {
+                    let outcome = outcome.clone();
+                    unmet = settle(&mut submission, dep, &outcome).err().or(unmet);
+                }
+                None => {
+                    let reason = format!("task {dep}, which it depends on, is not known any more");
+                    unmet = Some(Unmet::Unusable(reason));
+                }
+            }
+        }
+        self.live += 1;
+        let attempt = Attempt(0);
+        let live = Live {
+            submission,
+            pool,
+            attempt,
+            submitted: Instant::now(),
+            started: None,
+            worker: None,
+            outcome: None,
+            unmet,
+            dependents: Vec::new(),
+        };
+        self.entries.insert(task, Entry::Live(Box::new(live)));
+    }
+
+    /// A task that has not ended.
+    pub(super) fn live(&mut self, task: TaskId) -> Option<&mut Live> {
+        match self.entries.get_mut(&task) {
+            Some(Entry::Live(live)) => Some(live),
+            _ => None,
+        }
+    }
+
+    /// How many tasks have not ended.
+    pub(super) fn live_count(&self) -> usize {
+        self.live
+    }
+
+    /// Those of a pool that have not ended.
+    pub(super) fn live_in(&self, pool: PoolId) -> usize {
+        let here = |entry: &&Entry| matches!(entry, Entry::Live(live) if live.pool == pool);
+        self.entries.values().filter(here).count()
+    }
+
+    /// A task ended: its result goes into the tasks that wait for it.
+    pub(super) fn end(&mut self, task: TaskId, outcome: &Arc<Outcome>) -> Option<Box<Live>> {
+        let Some(Entry::Live(ended)) = self.entries.insert(task, Entry::Ended(outcome.clone())) else {
+            return None;
+        };
+        self.live -= 1;
+        for dependent in &ended.dependents {
+            if let Some(Entry::Live(live)) = self.entries.get_mut(dependent)
+                && let Err(unmet) = settle(&mut live.submission, task, outcome)
+            {
+                live.unmet = Some(unmet);
+            }
+        }
+        Some(ended)
+    }
+
+    /// The script was handed this completion; `taken` of all those were taken by it so far.
+    pub(super) fn handed(&mut self, task: TaskId, taken: u64) {
+        self.handed.push_back(task);
+        while self.dropped < taken
+            && let Some(old) = self.handed.pop_front()
+        {
+            self.entries.remove(&old);
+            self.dropped += 1;
+        }
+    }
+}
+
+impl Live {
+    /// The message that starts it.
+    pub(super) fn message(&self) -> ToWorker {
+        let Submission { task, options, job, .. } = &self.submission;
+        let work = match job {
+            Job::Call(call) => {
+                return ToWorker::Call(CallTask {
+                    task: *task,
+                    attempt: self.attempt,
+                    timeout: options.timeout,
+                    payload: call.payload.clone(),
+                    deps: call.known.clone(),
+                });
+            }
+            Job::Exec(spec) => Work::Exec((**spec).clone()),
+            Job::Compile(spec) => Work::Compile((**spec).clone()),
+            Job::Measure(spec) => Work::Measure((**spec).clone()),
+        };
+        ToWorker::Run(Box::new(Run {
+            task: *task,
+            attempt: self.attempt,
+            timeout: options.timeout,
+            cores: options.placement.cores.unwrap_or(1),
+            work,
+        }))
+    }
+
+    /// Artefacts its node must have.
+    pub(super) fn artefacts(&self) -> Vec<Hash> {
+        let of_command = |command: &CommandSpec| {
+            let built = command.argv.iter().filter_map(|arg| match arg {
+                Arg::Artefact(hash) => Some(*hash),
+                _ => None,
+            });
+            built.chain(command.inputs.iter().map(|input| input.hash)).collect::<Vec<_>>()
+        };
+        match &self.submission.job {
+            Job::Call(call) => {
+                let known = call.known.iter().filter_map(|(_, value)| match value {
+                    DepValue::Artefact(hash) => Some(*hash),
+                    _ => None,
+                });
+                call.artefacts.iter().copied().chain(known).collect()
+            }
+            Job::Exec(spec) => of_command(&spec.command),
+            Job::Compile(spec) => of_command(&spec.command),
+            Job::Measure(spec) => of_command(&spec.command),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The root's view of its workers: their links, how far each has come, and what it has been sent.
+//!
+//! It turns bytes into [`Notice`]s and keeps no opinion on scheduling: that is the core's.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::allocation::Start;
+use crate::artefact::{Incoming, Store};
+use crate::model::{CHUNK_BYTES, FromWorker, Hash, Hello, PoolId, ToWorker, WorkerId};
+use crate::process::Child;
+use crate::transport::{LinkError, Peer};
+
+/// No further piece of an artefact while so much waits to be sent (B): tasks go first.
+const BACKLOG_LIMIT: usize = 4 * CHUNK_BYTES;
+/// Seconds between a worker's signs of life.
+pub(super) const HEARTBEAT_S: f64 = 1.0;
+/// A worker that says nothing for so long is taken for lost.
+pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How far a worker has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Started; not heard of.
+    Starting,
+    /// A static rank that no pool wants now.
+    Parked(Hello),
+    /// Has said where it is; the others of its pool may not have yet.
+    Introduced(Hello),
+    /// Welcomed; its keeper is starting.
+    Welcomed(Hello),
+    /// Takes work.
+    Ready(Hello),
+    /// Told to end its pool's work.
+    Retiring,
+    /// Gone.
+    Gone,
+}
+
+/// One worker.
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    pub(super) pool: Option<PoolId>,
+    /// Where it was to be; empty for static ranks, which mpirun placed.
+    pub(super) planned_host: String,
+    pub(super) start: Start,
+    pub(super) stage: Stage,
+    pub(super) slots: u16,
+    pub(super) peer: Peer<ToWorker, FromWorker>,
+    /// The process, where it is our child.
+    pub(super) child: Option<Child>,
+    /// A measurement has its node: silence says nothing.
+    pub(super) quiet: bool,
+    pub(super) last_heard: Instant,
+    /// How much of all issued bytecode it was sent.
+    pub(super) known_code: usize,
+    /// Artefacts being sent to it, and how far.
+    sending: VecDeque<(Hash, u64)>,
+    /// Artefacts coming from it.
+    receiving: BTreeMap<Hash, Incoming>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        id: WorkerId,
+        planned_host: String,
+        start: Start,
+        peer: Peer<ToWorker, FromWorker>,
+        child: Option<Child>,
+    ) -> Self {
+        Self {
+            id,
+            pool: None,
+            planned_host,
+            start,
+            stage: Stage::Starting,
+            slots: 0,
+            peer,
+            child,
+            quiet: false,
+            last_heard: Instant::now(),
+            known_code: 0,
+            sending: VecDeque::new(),
+            receiving: BTreeMap::new(),
+        }
+    }
+
+    /// What it said of itself, once it has.
+    pub(super) fn hello(&self) -> Option<&Hello> {
+        match &self.stage {
+            Stage::Parked(hello)
+            | Stage::Introduced(hello)
+            | Stage::Welcomed(hello)
+            | Stage::Ready(hello) => Some(hello),
+            _ => None,
+        }
+    }
+
+    /// Its host as far as known.
+    pub(super) fn host(&self) -> &str {
+        self.hello().map_or(&self.planned_host, |hello| &hello.host)
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.stage, Stage::Gone)
+    }
+
+    /// Has it been silent for longer than it should?
+    pub(super) fn silent(&self, now: Instant) -> bool {
+        matches!(self.stage, Stage::Welcomed(_) | Stage::Ready(_))
+            && !self.quiet
+            && now.saturating_duration_since(self.last_heard) > SILENCE_LIMIT
+    }
+
+    /// Everything that came since the last time.
+    pub(super) fn read(&mut self) -> (Vec<FromWorker>, Option<LinkError>) {
+        let mut messages = Vec::new();
+        let mut ended = self.peer.progress().err();
+        loop {
+            match self.peer.next() {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break,
+                Err(error) => {
+                    ended = Some(error);
+                    break;
+                }
+            }
+        }
+        if !messages.is_empty() {
+            self.last_heard = Instant::now();
+        }
+        (messages, ended)
+    }
+
+    /// Begins to send an artefact it asked for.
+    pub(super) fn send_artefact(&mut self, hash: Hash) {
+        self.sending.push_back((hash, 0));
+    }
+
+    /// Sends pieces of artefacts while nothing more urgent waits. `Err` names the artefact and why it
+    /// cannot be read.
+    pub(super) fn pump(&mut self, store: &Store) -> Result<(), (Hash, String)> {
+        while self.peer.backlog() < BACKLOG_LIMIT
+            && let Some((hash, offset)) = self.sending.front().copied()
+        {
+            match store.read_chunk(hash, offset) {
+                Ok((bytes, last)) => {
+                    let next = offset + bytes.len() as u64;
+                    self.peer.queue(&ToWorker::Chunk(hash, offset, bytes, last));
+                    self.sending.pop_front();
+                    if !last {
+                        self.sending.push_front((hash, next));
+                    }
+                }
+                Err(error) => {
+                    self.sending.pop_front();
+                    return Err((hash, error.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for an artefact it made.
+    pub(super) fn fetch(&mut self, hash: Hash, incoming: Incoming) {
+        if self.receiving.insert(hash, incoming).is_none() {
+            self.peer.queue(&ToWorker::Want(hash));
+        }
+    }
+
+    /// A piece of an artefact it made; true once it is complete in the root's store.
+    pub(super) fn chunk(
+        &mut self,
+        hash: Hash,
+        offset: u64,
+        bytes: &[u8],
+        last: bool,
+    ) -> Result<bool, String> {
+        let Some(incoming) = self.receiving.get_mut(&hash) else { return Ok(false) };
+        if let Err(error) = incoming.write(offset, bytes) {
+            self.receiving.remove(&hash);
+            return Err(error.to_string());
+        }
+        if last && let Some(incoming) = self.receiving.remove(&hash) {
+            incoming.finish().map_err(|error| error.to_string())?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// It cannot deliver this artefact. Was it being fetched?
+    pub(super) fn give_up_fetch(&mut self, hash: Hash) -> bool {
+        self.receiving.remove(&hash).is_some()
+    }
+}

@@ -1,0 +1,237 @@
+//! The primitives of the script state: the table `host` that every file of the library is given. All that
+//! an author sees is Lua over these.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
+
+use super::bridge::Bridge;
+use super::raw::learn;
+use super::results::{self, Label};
+use super::{options, pattern, sources};
+use crate::model::{CallError, Detail, Kind, Outcome, PoolId, Status, TaskId};
+use crate::root::port::PoolInfo;
+
+/// Makes the table.
+pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua::Result<Table> {
+    let host = lua.create_table()?;
+    host.raw_set("submit_call", hot.0)?;
+    host.raw_set("take", hot.1)?;
+    tasks(lua, &host, bridge)?;
+    ends(lua, &host, bridge)?;
+    files(lua, &host, bridge)?;
+    words(lua, &host)?;
+    host.raw_set("campaign", campaign(lua, bridge)?)?;
+    let shared = bridge.clone();
+    host.raw_set("now", lua.create_function(move |_, ()| Ok(shared.now()))?)?;
+    Ok(host)
+}
+
+/// `nil, why` is how an expected failure is told to the library.
+fn or_why(lua: &Lua, result: Result<impl IntoLuaMulti, String>) -> mlua::Result<MultiValue> {
+    match result {
+        Ok(values) => values.into_lua_multi(lua),
+        Err(why) => (Value::Nil, why).into_lua_multi(lua),
+    }
+}
+
+fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
+    let shared = bridge.clone();
+    let submit = move |lua: &Lua, (kind, given, spec, refs, pool, deferred): Submit| {
+        let mut order = options::order(lua, kind_of(&kind)?, given, spec, &refs)?;
+        order.pool = pool_of(&pool);
+        order.deferred = deferred;
+        Ok(shared.port.borrow_mut().submit(order).0)
+    };
+    host.raw_set("submit", lua.create_function(submit)?)?;
+
+    let shared = bridge.clone();
+    let prepare = move |lua: &Lua, given: Value| {
+        shared.options.set(Some(options::task_options(lua, given)?));
+        Ok(())
+    };
+    host.raw_set("prepare", lua.create_function(prepare)?)?;
+
+    let shared = bridge.clone();
+    let dependencies =
+        move |_: &Lua, ()| Ok(shared.deps.borrow().iter().map(|task| task.0).collect::<Vec<_>>());
+    host.raw_set("dependencies", lua.create_function(dependencies)?)?;
+
+    let shared = bridge.clone();
+    let cancel = move |_: &Lua, task: u64| {
+        shared.port.borrow_mut().cancel(TaskId(task));
+        Ok(())
+    };
+    host.raw_set("cancel", lua.create_function(cancel)?)?;
+
+    let shared = bridge.clone();
+    let spawn = move |lua: &Lua, given: Table| {
+        let spec = options::pool_spec(lua, &given)?;
+        let answer = shared.port.borrow_mut().spawn(spec);
+        match answer {
+            Ok(info) => or_why(lua, Ok(pool(lua, &info)?)),
+            Err(error) => or_why(lua, Err::<Value, _>(error.to_string())),
+        }
+    };
+    host.raw_set("spawn", lua.create_function(spawn)?)?;
+
+    let shared = bridge.clone();
+    let close = move |_: &Lua, pool: u32| {
+        shared.port.borrow_mut().close(PoolId(pool));
+        Ok(())
+    };
+    host.raw_set("close", lua.create_function(close)?)
+}
+
+type Submit = (String, Value, Value, Table, Value, bool);
+
+fn kind_of(word: &str) -> mlua::Result<Kind> {
+    [Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure]
+        .into_iter()
+        .find(|kind| kind.word() == word)
+        .ok_or_else(|| mlua::Error::runtime(format!("no kind of task is called '{word}'")))
+}
+
+fn pool_of(value: &Value) -> Option<PoolId> {
+    value.as_integer().map(|pool| PoolId(pool as u32))
+}
+
+fn pool(lua: &Lua, info: &PoolInfo) -> mlua::Result<Table> {
+    let pool = lua.create_table()?;
+    pool.raw_set("id", info.id.0)?;
+    let workers = lua.create_table()?;
+    for worker in &info.workers {
+        let w = lua.create_table()?;
+        w.raw_set("id", worker.id)?;
+        w.raw_set("host", worker.host.as_str())?;
+        w.raw_set("slots", worker.slots)?;
+        w.raw_set("cores", worker.cores)?;
+        w.raw_set("start", worker.start.as_str())?;
+        workers.raw_push(w)?;
+    }
+    pool.raw_set("workers", workers)?;
+    Ok(pool)
+}
+
+/// `result(label)` turns what `take` left into a table; `record` makes one of a task that never ran.
+fn ends(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
+    let shared = bridge.clone();
+    let result = move |lua: &Lua, (kind, given): (String, Option<Table>)| {
+        let outcome = shared.outcome.borrow_mut().take();
+        let outcome = outcome.ok_or_else(|| mlua::Error::runtime("nothing was taken"))?;
+        match kind_of(&kind)? {
+            Kind::Call => failure(lua, &shared, &outcome),
+            kind => results::record(lua, kind, &label(given)?, &outcome),
+        }
+    };
+    host.raw_set("result", lua.create_function(result)?)?;
+
+    let record = |lua: &Lua, (kind, status, reason, given): (String, String, String, Option<Table>)| {
+        let status = if status == Status::Skipped.word() { Status::Skipped } else { Status::SetupFailed };
+        results::record(lua, kind_of(&kind)?, &label(given)?, &Outcome::failed(status, reason))
+    };
+    host.raw_set("record", lua.create_function(record)?)
+}
+
+fn label(given: Option<Table>) -> mlua::Result<Label> {
+    let Some(given) = given else { return Ok(Label::default()) };
+    Ok(Label { name: given.raw_get("name")?, params: given.raw_get("params")? })
+}
+
+/// What `await` raises for a call that failed.
+fn failure(lua: &Lua, bridge: &Bridge, outcome: &Outcome) -> mlua::Result<Table> {
+    let error = lua.create_table()?;
+    error.raw_set("kind", outcome.status.word())?;
+    error.raw_set("host", outcome.host.as_str())?;
+    let Detail::CallError(raised) = &outcome.detail else {
+        error.raw_set("message", outcome.reason.as_deref().unwrap_or(outcome.status.word()))?;
+        return Ok(error);
+    };
+    error.raw_set("message", raised.message.as_str())?;
+    error.raw_set("traceback", raised.traceback.as_str())?;
+    error.raw_set("value", error_value(lua, bridge, raised))?;
+    Ok(error)
+}
+
+fn error_value(lua: &Lua, bridge: &Bridge, raised: &CallError) -> Option<Value> {
+    let value = raised.value.as_ref()?;
+    let mut shipper = bridge.shipper.try_borrow_mut().ok()?;
+    learn(&mut shipper, value).ok()?;
+    let mut none = |task| Err(format!("an error value cannot wait for task {task}"));
+    shipper.decode(lua, &value.values, &mut none).ok()?.into_iter().next()
+}
+
+fn files(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
+    let shared = bridge.clone();
+    let add_input = move |lua: &Lua, path: String| or_why(lua, add(&shared, &path));
+    host.raw_set("add_input", lua.create_function(add_input)?)?;
+
+    let shared = bridge.clone();
+    let sources = move |lua: &Lua, (files, includes): (Vec<String>, Vec<String>)| {
+        let dir = shared.port.borrow().campaign().dir.clone();
+        let inputs = sources::closure(&dir, &files, &includes).and_then(|files| {
+            files.into_iter().map(|file| Ok((sources::scratch_name(&file), add(&shared, &file)?))).collect()
+        });
+        let inputs: Vec<(String, String)> = match inputs {
+            Ok(inputs) => inputs,
+            Err(why) => return or_why(lua, Err::<Value, _>(why)),
+        };
+        let list = lua.create_table()?;
+        for (path, hash) in inputs {
+            list.raw_push(lua.create_table_from([("path", path), ("hash", hash)])?)?;
+        }
+        or_why(lua, Ok(list))
+    };
+    host.raw_set("sources", lua.create_function(sources)?)?;
+    let scratch_name = lua.create_function(|_, path: String| Ok(sources::scratch_name(&path)))?;
+    host.raw_set("scratch_name", scratch_name)
+}
+
+/// Puts a file of the campaign into the store; its hash in hex.
+fn add(bridge: &Bridge, path: &str) -> Result<String, String> {
+    let dir = bridge.port.borrow().campaign().dir.clone();
+    let file = dir.join(Path::new(path));
+    if !file.is_file() {
+        return Err(sources::missing(&dir, path));
+    }
+    (bridge.add_input.borrow_mut())(&file).map(|hash| hash.to_string())
+}
+
+fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
+    let closest = |_: &Lua, (word, known): (String, Vec<String>)| Ok(closest(&word, known));
+    host.raw_set("closest", lua.create_function(closest)?)?;
+    let pattern = |lua: &Lua, text: mlua::LuaString| {
+        let translated = pattern::translate(&text.as_bytes());
+        or_why(lua, translated.map(|translated| (translated.regex, translated.groups)))
+    };
+    host.raw_set("pattern", lua.create_function(pattern)?)?;
+    let stderr = |_: &Lua, text: String| {
+        eprintln!("{text}");
+        Ok(())
+    };
+    host.raw_set("stderr", lua.create_function(stderr)?)
+}
+
+/// The known word that was probably meant, if one is near enough.
+fn closest(word: &str, known: Vec<String>) -> Option<String> {
+    let limit = (word.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, &candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+fn campaign(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {
+    let port = bridge.port.borrow();
+    let given = port.campaign();
+    let campaign = lua.create_table()?;
+    campaign.raw_set("script", given.script.display().to_string())?;
+    campaign.raw_set("dir", given.dir.display().to_string())?;
+    campaign.raw_set("args", given.args.as_slice())?;
+    campaign.raw_set("seed", given.seed as i64)?;
+    campaign.raw_set("verbosity", given.verbosity)?;
+    Ok(campaign)
+}

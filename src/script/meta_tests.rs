@@ -1,0 +1,101 @@
+//! What is registered is what lua/meta/harness.lua documents.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mlua::{ObjectLike, Table, Value};
+
+use super::ScriptState;
+use crate::root::port::{Campaign, Index, Setup, port};
+
+const META: &str = include_str!("../../lua/meta/harness.lua");
+
+type Names = BTreeSet<String>;
+
+/// The functions of each table, and the fields of each class, of the meta file.
+fn documented() -> (BTreeMap<String, Names>, BTreeMap<String, Names>) {
+    let (mut functions, mut fields) = (BTreeMap::<_, Names>::new(), BTreeMap::<_, Names>::new());
+    let (mut class, mut parents) = (String::new(), BTreeMap::new());
+    for line in META.lines() {
+        if let Some(rest) = line.strip_prefix("---@class ") {
+            let (name, parent) = rest.split_once(" : ").unwrap_or((rest, ""));
+            class = name.to_owned();
+            parents.insert(class.clone(), parent.to_owned());
+            fields.entry(class.clone()).or_default();
+        } else if let Some(rest) = line.strip_prefix("---@field ") {
+            let name = rest.split_whitespace().next().unwrap().trim_end_matches('?');
+            if !name.starts_with('[') {
+                fields.get_mut(&class).unwrap().insert(name.to_owned());
+            }
+        } else if let Some(rest) = line.strip_prefix("function ") {
+            let (table, name) = rest.split_once('(').unwrap().0.split_once(['.', ':']).unwrap();
+            functions.entry(table.to_owned()).or_default().insert(name.to_owned());
+        }
+    }
+    for (class, parent) in parents {
+        let inherited = fields.get(&parent).cloned().unwrap_or_default();
+        fields.get_mut(&class).unwrap().extend(inherited);
+    }
+    (functions, fields)
+}
+
+fn state() -> ScriptState {
+    let (port, _) = port(Setup {
+        campaign: Campaign::default(),
+        index: Index::default(),
+        artefact_present: Box::new(|_| true),
+        wake: Box::new(|| {}),
+    });
+    ScriptState::new(port, Box::new(|_| Err("no inputs".into()))).unwrap()
+}
+
+fn functions_of(table: &Table) -> Names {
+    let named = |(name, value): (String, Value)| value.is_function().then_some(name);
+    table
+        .pairs::<String, Value>()
+        .flatten()
+        .filter_map(named)
+        .filter(|name| !name.starts_with("__"))
+        .collect()
+}
+
+#[test]
+fn every_public_function_is_documented() {
+    let (documented, _) = documented();
+    let state = state();
+    let class = |file: &str, name: &str| {
+        functions_of(&state.library.get::<Table>(file).unwrap().get::<Table>(name).unwrap())
+    };
+    assert_eq!(functions_of(&state.public), documented["harness"]);
+    assert_eq!(class("flow", "Future"), documented["Future"]);
+    assert_eq!(class("pools", "Pool"), documented["Pool"]);
+    assert_eq!(class("results", "Results"), documented["Results"]);
+}
+
+#[test]
+fn every_option_is_documented() {
+    let (_, documented) = documented();
+    let state = state();
+    let options: Table = state.library.get("options").unwrap();
+    let kinds: Vec<String> = options.call_function("kinds", ()).unwrap();
+    assert_eq!(kinds.len(), 11);
+    for kind in kinds {
+        let names: Vec<String> = options.call_function("names", kind.as_str()).unwrap();
+        let class = format!("harness.{}{}Options", kind[..1].to_uppercase(), &kind[1..]);
+        assert_eq!(names.into_iter().collect::<Names>(), documented[&class], "{class}");
+    }
+}
+
+/// The globals of the meta file are those that are set.
+#[test]
+fn every_global_is_documented() {
+    let state = state();
+    let documented: Names = META
+        .lines()
+        .filter(|line| line.starts_with("spawn, ") || line.starts_with("call, "))
+        .flat_map(|line| line.split(" = ").next().unwrap().split(", ").map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let fresh = crate::script::raw::new_state();
+    let before = functions_of(&fresh.globals());
+    let set: Names = functions_of(&state.lua.globals()).difference(&before).cloned().collect();
+    assert_eq!(set, documented);
+}

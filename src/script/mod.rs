@@ -1,0 +1,14 @@
+//! Lua: the only room that names mlua. [`ScriptState`] runs a campaign at the root, [`task`] calls on a slot.
+
+mod bridge;
+mod host;
+pub mod modules;
+mod options;
+mod pattern;
+pub mod raw;
+pub mod results;
+mod sources;
+mod state;
+pub mod task;
+
+pub use state::{AddInput, Ended, ScriptError, ScriptState};

@@ -1,0 +1,139 @@
+//! A call from message to message: unpack the function, call it, pack what it returns.
+//!
+//! Done below mlua, which would turn an error that is a table into text on its way to Rust. Knows nothing
+//! of tasks; what an error looks like is the handler's affair.
+
+use mlua::ffi;
+use mlua::{Function, Lua, Value};
+
+use super::stack::{Kind, Stack, protected};
+use super::{ShipError, Shipped, Shipper, lua_error};
+
+/// How a call ended.
+#[derive(Debug)]
+pub enum Called {
+    /// It returned.
+    Returned {
+        /// Its values.
+        values: Shipped,
+        /// The first of them as text, if it is a string or a number.
+        text: Option<Vec<u8>>,
+    },
+    /// It raised an error.
+    Raised {
+        /// What the error says.
+        message: String,
+        /// Where it came from.
+        traceback: String,
+        /// The error itself, if it can be shipped.
+        value: Option<Shipped>,
+    },
+}
+
+/// What is called around a shipped function.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// Called with two integers before each call.
+    pub before: Function,
+    /// Makes `{ message, traceback, error }` of an error, on the stack where it was raised.
+    pub handler: Function,
+}
+
+impl Shipper {
+    /// Calls the function that is the first value of the message with the others. `deps` is a sequence of
+    /// the results it waits for, in the order of the manifest, or nil.
+    pub fn call(
+        &mut self,
+        lua: &Lua,
+        around: &Around,
+        before: (i64, i64),
+        bytes: &[u8],
+        deps: Value,
+    ) -> Result<Called, ShipError> {
+        let mut result = Err(ShipError::Lua("nothing was called".into()));
+        let values = (&around.handler, deps, &around.before, before.0, before.1);
+        // SAFETY: the closure raises nothing: all that may is called protected.
+        unsafe { lua.exec_raw::<()>(values, |state| result = self.call_stack(state, bytes)) }
+            .map_err(lua_error)?;
+        result
+    }
+
+    /// # Safety
+    /// On the stack of this state lie: handler, deps, `before` and its two arguments. It is left empty.
+    unsafe fn call_stack(&mut self, state: *mut ffi::lua_State, bytes: &[u8]) -> Result<Called, ShipError> {
+        const HANDLER: i32 = 1;
+        const DEPS: i32 = 2;
+        // SAFETY: the caller's promise.
+        let stack = unsafe { Stack::new(state) };
+        // SAFETY: a function and two arguments lie at the top.
+        if unsafe { ffi::lua_pcall(state, 2, 0, 0) } != ffi::LUA_OK {
+            stack.set_top(0);
+            return Err(ShipError::Lua("the preparation of a call failed".into()));
+        }
+        let deps = if stack.kind(DEPS) == Kind::Nil { 0 } else { DEPS };
+        // SAFETY: `state` is ours, `deps` lies on its stack.
+        let result = unsafe { self.decode_stack(state, bytes, deps) }.and_then(|values| {
+            if values == 0 {
+                return Err(ShipError::Corrupt { at: 0, what: "there is no function in it" });
+            }
+            // SAFETY: function and arguments were pushed above the handler.
+            let status = unsafe { ffi::lua_pcall(state, values - 1, ffi::LUA_MULTRET, HANDLER) };
+            if status != ffi::LUA_OK {
+                return Ok(self.raised(state, stack));
+            }
+            // SAFETY: as above.
+            let values = unsafe { self.encode_stack(state, DEPS + 1) }?;
+            Ok(Called::Returned { values, text: text(state, stack, DEPS + 1) })
+        });
+        stack.set_top(0);
+        result
+    }
+
+    /// What the handler made of an error; the bare error where it could not run (out of memory).
+    fn raised(&mut self, state: *mut ffi::lua_State, stack: Stack) -> Called {
+        let at = stack.top();
+        if stack.kind(at) != Kind::Table || !stack.reserve(8) {
+            let message = text(state, stack, at).unwrap_or_else(|| b"an error in the error handler".to_vec());
+            let message = String::from_utf8_lossy(&message).into_owned();
+            return Called::Raised { message, traceback: String::new(), value: None };
+        }
+        let field = |i| {
+            stack.raw_get_i(at, i);
+            let text = text(state, stack, at + 1).unwrap_or_default();
+            stack.set_top(at);
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let (message, traceback) = (field(1), field(2));
+        stack.raw_get_i(at, 3);
+        // SAFETY: the error lies at the top.
+        let value = unsafe { self.encode_stack(state, at + 1) }.ok();
+        Called::Raised { message, traceback, value }
+    }
+}
+
+/// A string, or a number as Lua writes it; nothing for other values.
+fn text(state: *mut ffi::lua_State, stack: Stack, index: i32) -> Option<Vec<u8>> {
+    if index > stack.top() || !stack.reserve(4) {
+        return None;
+    }
+    match stack.kind(index) {
+        Kind::String => Some(stack.bytes(index).to_vec()),
+        Kind::Integer => Some(stack.integer(index).to_string().into_bytes()),
+        Kind::Float => {
+            let mut text = Vec::new();
+            stack.push_copy(index);
+            // SAFETY: one value was pushed.
+            let ran = unsafe {
+                protected(state, 1, &mut text, |stack, text| {
+                    stack.to_string_raises(1);
+                    text.extend_from_slice(stack.bytes(1));
+                })
+            };
+            if let Ok(left) = ran {
+                stack.set_top(-left - 1);
+            }
+            Some(text)
+        }
+        _ => None,
+    }
+}

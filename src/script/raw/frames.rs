@@ -1,0 +1,104 @@
+//! Where an encoder is in the graph, and what it has met: the state behind `encode`.
+//!
+//! Kept from message to message, so that a small one needs no memory of its own; outside of every frame
+//! that a Lua error can jump over. Knows nothing of how values are written.
+
+use std::ffi::c_int;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::model::{Hash, TaskId};
+
+/// Buffers above this many entries are given back after a message.
+const KEPT_ENTRIES: usize = 1 << 14;
+
+/// Where a walk began.
+#[derive(Clone, Copy, Debug)]
+pub enum Root {
+    /// One of the values, from 1.
+    Value(usize),
+    /// A global that a function reads: numbers of its code and of the name.
+    Global { code: u32, name: u32 },
+}
+
+/// A table or function that is being written; it lies on the Lua stack at `at`.
+#[derive(Clone, Copy)]
+pub enum Frame {
+    Table(TableFrame),
+    Function(FunctionFrame),
+}
+
+#[derive(Clone, Copy)]
+pub struct TableFrame {
+    pub at: c_int,
+    /// Next element of the array part.
+    pub next: i64,
+    /// Elements 1..=length are the array part.
+    pub length: i64,
+    pub meta: bool,
+    pub stage: Stage,
+}
+
+/// What of a table is being written. From `Pairs` on, its current key lies above it.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Stage {
+    Array,
+    /// A value, or between pairs.
+    Pairs,
+    /// A key that is a table or function; its value lies above the key.
+    Key,
+    Meta,
+}
+
+#[derive(Clone, Copy)]
+pub struct FunctionFrame {
+    pub at: c_int,
+    pub code: u32,
+    /// Next upvalue, from 1.
+    pub next: c_int,
+}
+
+/// Buffers kept from message to message.
+#[derive(Default)]
+pub struct Buffers {
+    pub body: Vec<u8>,
+    pub codes: Vec<Hash>,
+    pub deps: Vec<TaskId>,
+    pub artefacts: Vec<Hash>,
+    pub references: u32,
+    pub frames: Vec<Frame>,
+    /// Address -> number of what was written.
+    pub seen: FxHashMap<usize, u32>,
+    /// Identity of an upvalue's variable -> number.
+    pub cells: FxHashMap<usize, u32>,
+    /// Address and number of each table of globals met.
+    pub environments: Vec<(usize, u32)>,
+    /// Code whose globals are still to be written, and the environment it reads them from.
+    pub pending: Vec<(u32, usize)>,
+    /// What was ever in `pending`.
+    pub queued: FxHashSet<(u32, usize)>,
+    /// Environment and name of globals that were written or skipped.
+    pub captured: FxHashSet<(usize, u32)>,
+}
+
+impl Buffers {
+    /// Ready for the next message.
+    pub fn clear(&mut self) {
+        if self.seen.capacity() > KEPT_ENTRIES || self.body.capacity() > 64 * KEPT_ENTRIES {
+            *self = Self::default();
+            return;
+        }
+        self.body.clear();
+        self.codes.clear();
+        self.deps.clear();
+        self.artefacts.clear();
+        self.references = 0;
+        self.frames.clear();
+        self.seen.clear();
+        self.cells.clear();
+        self.environments.clear();
+        self.pending.clear();
+        self.queued.clear();
+        self.captured.clear();
+    }
+}

@@ -1,0 +1,359 @@
+//! Values and closures between Lua states: [`Shipper`].
+//!
+//! Closures travel as bytecode named by its content hash, sent once per receiver, with their upvalues and
+//! the globals they read; the graph keeps cycles, sharing (variables too) and the difference between integer
+//! and float. Standard values and modules go by name. `_ENV` never travels: on the other side a message gets
+//! a table of globals of its own, through which the globals of that side are seen, so what a task writes to
+//! globals is gone when it ends. Not seen: globals under a computed name (`_G[name]`, `pairs(_G)`, `load`ed
+//! text) and what was added to the standard tables.
+//!
+//! | file | |
+//! |---|---|
+//! | `format` | the bytes, and the manifest that can be read without Lua |
+//! | `encode`, `frames`, `future` | from values to bytes |
+//! | `decode` | and back |
+//! | `call` | a shipped function called, from message to message |
+//! | `known` | what goes by name or number |
+//! | `luac` | reads bytecode: globals read, factory of closures |
+//! | `path` | where something lies, for errors |
+//! | `stack` | the raw Lua stack |
+//!
+//! Lua raises errors by long jumps, which skip destructors. So everything that may raise runs inside
+//! `stack::protected`, and what it owns belongs to the `Shipper`, outside of the jump. A crafted chunk can
+//! crash Lua: bytecode is loaded only if it was [learned](Shipper::learn) under its own hash.
+
+#![allow(unsafe_code)]
+
+mod call;
+mod decode;
+mod encode;
+mod format;
+mod frames;
+mod future;
+mod known;
+mod luac;
+mod path;
+mod stack;
+mod standard;
+mod submit;
+
+use std::ffi::c_int;
+use std::rc::Rc;
+
+use mlua::ffi::lua_State;
+use mlua::{Lua, MultiValue, Table, Value};
+
+use crate::model::{Hash, TaskId};
+pub use call::{Around, Called};
+use decode::Decoder;
+use encode::Encoder;
+pub use format::Manifest;
+use format::{Reader, Truncated};
+use known::Known;
+use stack::{Stack, protected};
+pub use submit::{learn, submit_functions};
+
+/// A state with all of Lua's libraries, C modules included. mlua's `catch_rust_panics` stays on: turning it
+/// off puts mlua's own `pcall` in the place of Lua's, and coroutines cannot yield through that one.
+pub fn new_state() -> Lua {
+    // SAFETY: this allows C modules and bytecode. The user's C code is the user's; `load` is to be replaced by
+    // one for text only, and the shipper knows where its bytecode comes from.
+    unsafe { Lua::unsafe_new() }
+}
+
+/// Why values could not be shipped.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum ShipError {
+    /// Something among them exists only in this process; names it and the path to it.
+    #[error("{0}")]
+    CannotShip(String),
+    /// The message was damaged.
+    #[error("the message is damaged at byte {at}: {what}")]
+    Corrupt {
+        /// Offset in the message.
+        at: usize,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// Bytecode has to be learned before the message that needs it.
+    #[error("bytecode {0} did not come before the message that needs it")]
+    UnknownCode(Hash),
+    /// What came is not the bytecode it is said to be.
+    #[error("bytecode {hash} is not usable: {why}")]
+    BadCode {
+        /// Its name.
+        hash: Hash,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The result of a task could not be put in.
+    #[error("{0}")]
+    Dependency(String),
+    /// A value refers to a module that is not there.
+    #[error("a shipped value refers to module '{name}': {why}")]
+    Module {
+        /// Name for `require`.
+        name: String,
+        /// Why it is not there.
+        why: String,
+    },
+    /// Lua itself failed, for example for lack of memory.
+    #[error("Lua: {0}")]
+    Lua(String),
+}
+
+/// A message.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shipped {
+    /// For `decode` on the other end.
+    pub bytes: Vec<u8>,
+    /// Where the values begin, after the manifest.
+    pub body: usize,
+    /// Bytecode the other end must learn first.
+    pub codes: Vec<Hash>,
+    /// Tasks whose results it waits for.
+    pub deps: Vec<TaskId>,
+    /// Artefacts that must be in the store of the other end.
+    pub artefacts: Vec<Hash>,
+}
+
+/// Ships values out of and into one Lua state.
+///
+/// A `Shipper` belongs to the state it was made for; the methods that take a state want that one (or a
+/// coroutine of it). Decoding may `require` a module, and so run code: keep no other borrow meanwhile.
+pub struct Shipper {
+    known: Known,
+    encoder: frames::Buffers,
+    decoder: decode::Buffers,
+    label: &'static str,
+}
+
+impl Shipper {
+    /// The table of standard values is fixed, so the ends agree whatever else their states hold. Make it
+    /// after replacing standard functions, or call [`Shipper::standard_changed`] then.
+    pub fn new(lua: &Lua) -> mlua::Result<Self> {
+        let mut shipper = Self {
+            known: Known::new(),
+            encoder: frames::Buffers::default(),
+            decoder: decode::Buffers::default(),
+            label: "arg",
+        };
+        shipper.with_known(lua, |stack, known| known.set_up(stack))?;
+        Ok(shipper)
+    }
+
+    /// Standard functions were replaced by the library: from now on the new ones go by their names too.
+    pub fn standard_changed(&mut self, lua: &Lua) -> mlua::Result<()> {
+        self.with_known(lua, |stack, known| known.read_standard(stack))
+    }
+
+    /// Tables with this metatable are futures, with fields `id, ended, ok, value`.
+    pub fn set_future_metatable(&mut self, lua: &Lua, metatable: &Table) -> mlua::Result<()> {
+        lua.set_named_registry_value("harness.future", metatable)?; // kept alive: its address is remembered
+        self.known.future_meta = metatable.to_pointer() as usize;
+        Ok(())
+    }
+
+    /// Folder of the artefacts of this node, for paths in decoded values.
+    pub fn set_store_dir(&mut self, folder: &str) {
+        self.known.store_dir = folder.into();
+    }
+
+    /// What the values are called in errors: "arg" unless said.
+    pub fn set_label(&mut self, label: &'static str) {
+        self.label = label;
+    }
+
+    /// Packs values.
+    pub fn encode(&mut self, lua: &Lua, values: MultiValue) -> Result<Shipped, ShipError> {
+        let mut result = Ok(Shipped::default());
+        // SAFETY: the closure works on this state and raises nothing: `encode_stack` protects itself.
+        unsafe {
+            lua.exec_raw::<()>(values, |state| {
+                result = self.encode_stack(state, 1);
+                Stack::new(state).set_top(0);
+            })
+        }
+        .map_err(lua_error)?;
+        result
+    }
+
+    /// Packs the values `first..=top` of a raw C function; the stack is as before.
+    ///
+    /// # Safety
+    /// `state` is the shipper's, or a coroutine of it.
+    pub unsafe fn encode_stack(&mut self, state: *mut lua_State, first: c_int) -> Result<Shipped, ShipError> {
+        // SAFETY: the caller's promise; room is asked for before anything is pushed.
+        let stack = unsafe { Stack::new(state) };
+        let top = stack.top();
+        let count = (top - first + 1).max(0);
+        if !stack.reserve(count + 4) {
+            return Err(ShipError::Lua("the stack is full".into()));
+        }
+        (first..=top).for_each(|i| stack.push_copy(i));
+        let mut encoder = Encoder::new(&mut self.known, &mut self.encoder, self.label);
+        // SAFETY: `count` values were pushed; the encoder owns its buffers through `self`.
+        let ran = unsafe {
+            protected(state, count, &mut encoder, |stack, encoder| {
+                let _ = encoder.run(stack); // why it failed is in the encoder
+            })
+        };
+        let failure = encoder.failure.take();
+        stack.set_top(top);
+        if std::mem::take(&mut self.known.collector_stopped) {
+            stack.start_collector();
+        }
+        ran.map_err(ShipError::Lua)?;
+        match failure {
+            Some(text) => Err(ShipError::CannotShip(text)),
+            None => Ok(self.message(count as usize)),
+        }
+    }
+
+    /// The message from what the encoder left in its buffers.
+    fn message(&mut self, values: usize) -> Shipped {
+        let out = &mut self.encoder;
+        let manifest = Manifest {
+            codes: std::mem::take(&mut out.codes),
+            deps: std::mem::take(&mut out.deps),
+            artefacts: std::mem::take(&mut out.artefacts),
+            references: out.references as usize,
+            values,
+        };
+        let mut bytes =
+            Vec::with_capacity(out.body.len() + 24 + 16 * (manifest.codes.len() + manifest.deps.len()));
+        manifest.write(&mut bytes);
+        let body = bytes.len();
+        bytes.extend_from_slice(&out.body);
+        Shipped { bytes, body, codes: manifest.codes, deps: manifest.deps, artefacts: manifest.artefacts }
+    }
+
+    /// Bytecode by its hash, to send to who needs it.
+    pub fn bytecode(&self, hash: Hash) -> Option<Rc<[u8]>> {
+        self.known.find_code(hash).map(|code| self.known.codes[code as usize].bytes.clone())
+    }
+
+    /// Did this bytecode come from the other end?
+    pub fn learned(&self, hash: Hash) -> bool {
+        self.known.find_code(hash).is_some_and(|code| self.known.codes[code as usize].learned)
+    }
+
+    /// Takes bytecode from the other end. It must be what its hash says, and read as a chunk.
+    pub fn learn(&mut self, hash: Hash, bytes: Vec<u8>) -> Result<(), ShipError> {
+        let bad = |why| ShipError::BadCode { hash, why };
+        if let Some(code) = self.known.find_code(hash) {
+            self.known.codes[code as usize].learned = true;
+            return Ok(());
+        }
+        if Hash::of(&bytes) != hash {
+            return Err(bad("its content has another hash"));
+        }
+        let chunk = luac::read(&bytes).map_err(bad)?;
+        let mut canonical = bytes.clone();
+        luac::canonicalise(&mut canonical).map_err(bad)?;
+        if canonical != bytes || chunk.upvalues > 255 {
+            return Err(bad("it is not in canonical form"));
+        }
+        self.known.add_code(hash, bytes.into(), chunk, true);
+        Ok(())
+    }
+
+    /// Unpacks values. `deps` gives the result of each task the message waits for.
+    pub fn decode(
+        &mut self,
+        lua: &Lua,
+        bytes: &[u8],
+        deps: &mut dyn FnMut(TaskId) -> Result<Value, String>,
+    ) -> Result<MultiValue, ShipError> {
+        let results = match Manifest::of(bytes)?.deps {
+            tasks if tasks.is_empty() => Value::Nil,
+            tasks => {
+                let results = lua.create_table().map_err(lua_error)?;
+                for (i, task) in (1..).zip(tasks) {
+                    let result = deps(task).map_err(ShipError::Dependency)?;
+                    results.raw_set(i, result).map_err(lua_error)?;
+                }
+                Value::Table(results)
+            }
+        };
+        let mut outcome = Ok(0);
+        // SAFETY: the closure works on this state and raises nothing: `decode_stack` protects itself.
+        let values = unsafe {
+            lua.exec_raw::<MultiValue>(results, |state| {
+                outcome = self.decode_stack(state, bytes, 1);
+                Stack::new(state).remove(1);
+            })
+        };
+        outcome?;
+        values.map_err(lua_error)
+    }
+
+    /// Unpacks values onto the stack and returns their number. At index `deps` lies a table: the results of
+    /// the tasks in the manifest, in its order; 0 if the message waits for none.
+    ///
+    /// # Safety
+    /// `state` is the shipper's, or a coroutine of it, and `deps` a valid index or 0.
+    pub unsafe fn decode_stack(
+        &mut self,
+        state: *mut lua_State,
+        bytes: &[u8],
+        deps: c_int,
+    ) -> Result<c_int, ShipError> {
+        let mut reader = Reader::new(bytes);
+        let manifest = Manifest::read(&mut reader)
+            .map_err(|Truncated(what)| ShipError::Corrupt { at: reader.at, what })?;
+        if let (0, Some(task)) = (deps, manifest.deps.first()) {
+            return Err(ShipError::Dependency(format!("the result of task {task} did not come")));
+        }
+        let mut decoder = Decoder::new(&mut self.known, &mut self.decoder, &manifest, reader)?;
+        // SAFETY: the caller's promise; room is asked for before anything is pushed.
+        let stack = unsafe { Stack::new(state) };
+        let top = stack.top();
+        if !stack.reserve(4) {
+            return Err(ShipError::Lua("the stack is full".into()));
+        }
+        if deps == 0 {
+            stack.push_nil()
+        } else {
+            stack.push_copy(deps)
+        }
+        // SAFETY: one value was pushed; the decoder owns its buffers through `self`.
+        let left = unsafe {
+            protected(state, 1, &mut decoder, |stack, decoder| {
+                let _ = decoder.run(stack); // why it failed is in the decoder
+            })
+        };
+        let failure = decoder.failure.take();
+        let left = left.map_err(ShipError::Lua)?;
+        if let Some(error) = failure {
+            stack.set_top(top);
+            return Err(error);
+        }
+        stack.remove(top + 1); // results of tasks
+        stack.remove(top + 1); // what was numbered
+        Ok(left - 2)
+    }
+
+    fn with_known(&mut self, lua: &Lua, work: fn(Stack, &mut Known)) -> mlua::Result<()> {
+        let mut ran = Ok(0);
+        // SAFETY: as in `encode`.
+        unsafe {
+            lua.exec_raw::<()>((), |state| {
+                let stack = Stack::new(state);
+                ran = protected(state, 0, &mut self.known, work);
+                if std::mem::take(&mut self.known.collector_stopped) {
+                    stack.start_collector();
+                }
+                stack.set_top(0);
+            })
+        }?;
+        ran.map(|_| ()).map_err(mlua::Error::runtime)
+    }
+}
+
+fn lua_error(error: mlua::Error) -> ShipError {
+    ShipError::Lua(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

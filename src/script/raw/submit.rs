@@ -1,0 +1,134 @@
+//! The two functions of the script state that run for every call: `submit_call` and `take`, as plain C
+//! functions. They raise nothing but "out of memory"; what went wrong is returned.
+
+use std::ffi::{c_int, c_void};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mlua::ffi::{self, lua_State};
+use mlua::{Function, Lua};
+
+use super::Shipper;
+use super::stack::{Kind, Stack};
+use crate::model::{CallReturn, Detail, Outcome, PoolId, Status};
+use crate::root::port::Wait;
+use crate::script::bridge::{Bridge, Next};
+
+/// `submit_call(pool or false, fn, ...)` -> id, does it wait for others (they lie in the bridge)? or nil, why not;
+/// `take(wait)` -> nil | false | id | id, true, values...
+///
+/// The bridge has to outlive the state; `ScriptState` sees to it.
+pub fn submit_functions(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Function, Function)> {
+    let shared = Rc::as_ptr(bridge).cast::<c_void>().cast_mut();
+    // SAFETY: two closures are pushed, with room for them asked for by `exec_raw`.
+    unsafe {
+        lua.exec_raw((), |state| {
+            for function in [submit_call as ffi::lua_CFunction, take] {
+                ffi::lua_pushlightuserdata(state, shared);
+                ffi::lua_pushcclosure(state, function, 1);
+            }
+        })
+    }
+}
+
+/// SAFETY: the first upvalue is the bridge, which outlives the state.
+unsafe fn bridge<'a>(state: *mut lua_State) -> &'a Bridge {
+    unsafe { &*ffi::lua_touserdata(state, ffi::lua_upvalueindex(1)).cast::<Bridge>() }
+}
+
+unsafe extern "C-unwind" fn submit_call(state: *mut lua_State) -> c_int {
+    // SAFETY: a C function is called with room for 20 values; nothing here raises but the last push.
+    unsafe {
+        let stack = Stack::new(state);
+        let bridge = bridge(state);
+        match submit(bridge, state, stack) {
+            Ok(pushed) => pushed,
+            Err(()) => {
+                stack.push_nil();
+                // The text belongs to the bridge: a raise here frees nothing of ours and leaks nothing.
+                stack.push_bytes_raises((*bridge.problem.as_ptr()).as_bytes());
+                2
+            }
+        }
+    }
+}
+
+/// SAFETY: as `submit_call`. Why it failed is left in the bridge.
+unsafe fn submit(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Result<c_int, ()> {
+    let options = bridge.options.take().unwrap_or_default();
+    let pool = (stack.kind(1) == Kind::Integer).then(|| PoolId(stack.integer(1) as u32));
+    let failed = |text: String| {
+        *bridge.problem.borrow_mut() = text;
+        Err(())
+    };
+    let shipped = match bridge.shipper.try_borrow_mut() {
+        // SAFETY: the shipper was made for this state.
+        Ok(mut shipper) => match unsafe { shipper.encode_stack(state, 2) } {
+            Ok(shipped) => shipped,
+            Err(error) => return failed(error.to_string()),
+        },
+        Err(_) => {
+            return failed("a module that a result needs cannot submit while it is loaded".into());
+        }
+    };
+    let waits = !shipped.deps.is_empty();
+    if waits {
+        bridge.deps.borrow_mut().clone_from(&shipped.deps);
+    }
+    let task = bridge.submit_call(shipped, options, pool);
+    stack.push_integer(task.0 as i64);
+    stack.push_boolean(waits);
+    Ok(2)
+}
+
+unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `submit_call`; nothing here raises.
+    unsafe {
+        let stack = Stack::new(state);
+        let bridge = bridge(state);
+        let wait = match stack.kind(1) {
+            Kind::Boolean if stack.boolean(1) => Wait::Forever,
+            Kind::Integer | Kind::Float => bridge.moment(stack.float(1)),
+            _ => Wait::No,
+        };
+        stack.set_top(0);
+        match bridge.take(wait) {
+            Next::Nothing => stack.push_nil(),
+            Next::Draining => stack.push_boolean(false),
+            Next::Outcome(task) => stack.push_integer(task.0 as i64),
+            Next::Values(task) => {
+                stack.push_integer(task.0 as i64);
+                stack.push_boolean(true);
+                match unpack(bridge, state) {
+                    Ok(values) => return 2 + values,
+                    Err(text) => {
+                        *bridge.outcome.borrow_mut() = Some(Arc::new(Outcome::failed(Status::Error, text)));
+                        stack.set_top(1);
+                    }
+                }
+            }
+        }
+        1
+    }
+}
+
+/// Pushes what a call returned. SAFETY: as `take`.
+unsafe fn unpack(bridge: &Bridge, state: *mut lua_State) -> Result<c_int, String> {
+    let outcome = bridge.outcome.borrow_mut().take();
+    let Some(Detail::Call(returned)) = outcome.as_deref().map(|outcome| &outcome.detail) else {
+        return Err("a call ended without values".into());
+    };
+    let mut shipper =
+        bridge.shipper.try_borrow_mut().map_err(|_| "it came while another result was unpacked")?;
+    learn(&mut shipper, returned)?;
+    // SAFETY: the shipper was made for this state.
+    unsafe { shipper.decode_stack(state, &returned.values, 0) }.map_err(|error| error.to_string())
+}
+
+/// Takes the bytecode that came with returned values.
+pub fn learn(shipper: &mut Shipper, returned: &CallReturn) -> Result<(), String> {
+    for (hash, code) in &returned.codes {
+        shipper.learn(*hash, code.to_vec()).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}

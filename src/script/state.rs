@@ -1,0 +1,188 @@
+//! The Lua state of a campaign: standard Lua 5.4, the library, and the script as its first flow.
+//!
+//! Knows the outside through the port alone.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use mlua::{Function, Lua, Table, Value};
+
+pub use super::bridge::AddInput;
+use super::bridge::Bridge;
+use super::host;
+use super::modules::{SearchPath, chunk_name, module_source};
+use super::raw::{self, Shipper};
+use crate::root::port::Port;
+
+/// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
+const LIBRARY: [(&str, &str); 9] = [
+    ("failure", include_str!("../../lua/harness/failure.lua")),
+    ("load", include_str!("../../lua/harness/load.lua")),
+    ("flow", include_str!("../../lua/harness/flow.lua")),
+    ("futures", include_str!("../../lua/harness/futures.lua")),
+    ("options", include_str!("../../lua/harness/options.lua")),
+    ("results", include_str!("../../lua/harness/results.lua")),
+    ("pools", include_str!("../../lua/harness/pools.lua")),
+    ("tasks", include_str!("../../lua/harness/tasks.lua")),
+    ("args", include_str!("../../lua/harness/args.lua")),
+];
+const PUBLIC: &str = include_str!("../../lua/harness.lua");
+
+/// How a script ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It ran to its end.
+    Finished,
+    /// It called `os.exit` with this code.
+    Exit(u8),
+    /// The campaign was stopped; run it again to go on.
+    Drained,
+}
+
+/// Why a script failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ScriptError {
+    /// It is not there or cannot be read.
+    #[error("cannot read the campaign `{}`: {why}", .script.display())]
+    Unreadable {
+        /// As named on the command line.
+        script: PathBuf,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// It is not Lua; the text begins with file and line.
+    #[error("{0}")]
+    Syntax(String),
+    /// It raised an error; message and traceback.
+    #[error("{0}")]
+    Raised(String),
+    /// The library failed: a fault of harness.
+    #[error("internal error in the script library (please report it): {0}")]
+    Internal(String),
+}
+
+impl From<mlua::Error> for ScriptError {
+    fn from(error: mlua::Error) -> Self {
+        ScriptError::Internal(error.to_string())
+    }
+}
+
+/// See the module.
+pub struct ScriptState {
+    // Before the bridge, which has to outlive it.
+    lua: Lua,
+    library: Table,
+    public: Table,
+    bridge: Rc<Bridge>,
+}
+
+impl ScriptState {
+    /// A state whose script has not begun. `add_input` puts a file into the root's store.
+    pub fn new(port: Port, add_input: AddInput) -> Result<Self, ScriptError> {
+        let lua = raw::new_state();
+        let shipper = Shipper::new(&lua)?;
+        let bridge = Rc::new(Bridge::new(port, shipper, add_input));
+        let (library, public) = load_library(&lua, &bridge)?;
+        let state = Self { lua, library, public, bridge };
+        state.set_up_modules()?;
+        state.set_up_random()?;
+        Ok(state)
+    }
+
+    /// Runs the script to its end.
+    pub fn run(&self) -> Result<Ended, ScriptError> {
+        let (script, dir, args) = {
+            let port = self.bridge.port.borrow();
+            let campaign = port.campaign();
+            (campaign.script.clone(), campaign.dir.clone(), campaign.args.clone())
+        };
+        let main = self.load(&script, &dir)?;
+        self.set_arg(&script, &args)?;
+        let run: Function = self.library.get::<Table>("flow")?.get("main")?;
+        let (how, detail): (String, Value) = run.call((main, mlua::Variadic::from_iter(args)))?;
+        match (how.as_str(), detail) {
+            ("finished", _) => Ok(Ended::Finished),
+            ("drain", _) => Ok(Ended::Drained),
+            ("exit", Value::Integer(code)) => Ok(Ended::Exit(code as u8)),
+            (_, Value::String(text)) => Err(ScriptError::Raised(text.to_string_lossy())),
+            (how, _) => Err(ScriptError::Internal(format!("the script ended as '{how}'"))),
+        }
+    }
+
+    fn load(&self, script: &Path, dir: &Path) -> Result<Function, ScriptError> {
+        let file = dir.join(script.file_name().unwrap_or_default());
+        let mut source =
+            std::fs::read(&file).map_err(|why| ScriptError::Unreadable { script: script.to_owned(), why })?;
+        if source.starts_with(b"#") {
+            // `#!` makes a script executable; to Lua it is a comment of the same length.
+            let end = source.iter().position(|byte| *byte == b'\n').unwrap_or(source.len());
+            source[..end].fill(b' ');
+        }
+        let chunk =
+            self.lua.load(source).set_name(chunk_name(dir, &file)).set_mode(mlua::chunk::ChunkMode::Text);
+        chunk.into_function().map_err(|error| match error {
+            mlua::Error::SyntaxError { message, .. } => ScriptError::Syntax(message),
+            other => other.into(),
+        })
+    }
+
+    /// `arg`, as Lua's own interpreter sets it.
+    fn set_arg(&self, script: &Path, args: &[String]) -> mlua::Result<()> {
+        let arg = self.lua.create_sequence_from(args.iter().map(String::as_str))?;
+        arg.raw_set(0, script.display().to_string())?;
+        self.lua.globals().raw_set("arg", arg)
+    }
+
+    /// `require`: the library, then the campaign's folders, then as Lua itself.
+    fn set_up_modules(&self) -> mlua::Result<()> {
+        let package: Table = self.lua.globals().get("package")?;
+        package.get::<Table>("loaded")?.raw_set("harness", &self.public)?;
+        let path = SearchPath::of_campaign(&self.bridge.port.borrow().campaign().dir);
+        let searcher = move |lua: &Lua, name: String| match module_source(&path, &name) {
+            Ok((chunk, source)) => {
+                // A syntax error stays text; `require` adds which module it was.
+                match lua.load(source).set_name(&chunk).set_mode(mlua::chunk::ChunkMode::Text).into_function()
+                {
+                    Ok(loader) => Ok((Value::Function(loader), Some(chunk[1..].to_owned()))),
+                    Err(mlua::Error::SyntaxError { message, .. }) => {
+                        let fail = lua.load("local text = ... error(text, 0)").into_function()?;
+                        let fail = fail.bind(message)?;
+                        Ok((Value::Function(fail), None))
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Err(tried) => Ok((Value::String(lua.create_string(tried)?), None)),
+        };
+        let searchers: Table = package.get("searchers")?;
+        searchers.raw_insert(2, self.lua.create_function(searcher)?)
+    }
+
+    fn set_up_random(&self) -> mlua::Result<()> {
+        let seed = self.bridge.port.borrow().campaign().seed;
+        let math: Table = self.lua.globals().get("math")?;
+        math.get::<Function>("randomseed")?.call((seed as i64, 0))
+    }
+}
+
+/// The table of internal files and what `require "harness"` gives.
+fn load_library(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Table, Table)> {
+    let hot = raw::submit_functions(lua, bridge)?;
+    let host = host::table(lua, bridge, hot)?;
+    let library = lua.create_table()?;
+    for (name, source) in LIBRARY {
+        let chunk = lua.load(source).set_name(format!("@[harness]/{name}.lua"));
+        let exported: Value = chunk.call((&host, &library))?;
+        library.raw_set(name, exported)?;
+    }
+    let public: Table = lua.load(PUBLIC).set_name("@[harness]/harness.lua").call((&host, &library))?;
+    let future: Table = library.get::<Table>("flow")?.get("Future")?;
+    let mut shipper = bridge.shipper.borrow_mut();
+    shipper.set_future_metatable(lua, &future)?;
+    shipper.standard_changed(lua)?;
+    Ok((library, public))
+}
+
+#[cfg(test)]
+#[path = "meta_tests.rs"]
+mod meta_tests;

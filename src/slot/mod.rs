@@ -1,0 +1,130 @@
+//! The slot process: runs the calls its worker sends, one at a time.
+//!
+//! A loop over one socket. Results are gathered while more calls wait, so that a burst of small calls costs
+//! few system calls; a second thread sees to it that none waits longer than about a millisecond while a long
+//! call runs. Before each call the gate is asked whether the worker has taken it back. When the socket
+//! closes the slot ends. Knows nothing of nodes, the scheduler or time limits: who runs too long is killed.
+
+mod line;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::model::{FromSlot, SlotInit, ToSlot};
+use crate::process::Gate;
+use crate::script::task::{Require, TaskState};
+use crate::wire::WireError;
+use line::Line;
+
+/// After a call that took longer (s) sending at once costs little, and the next one may crash the process.
+const WORTH_SENDING_S: f64 = 100e-6;
+
+/// Why a slot cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SlotError {
+    /// The connection to the worker failed.
+    #[error("connection to the worker: {0}")]
+    Wire(#[from] WireError),
+    /// The system refused something it needs.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Lua could not be started.
+    #[error("cannot start Lua: {0}")]
+    Lua(String),
+    /// The worker does not follow the protocol.
+    #[error("the worker's first message is not Init")]
+    NoInit,
+}
+
+/// The whole life of a slot process: its socket, and the [`Gate`] it shares with its worker. Signals are
+/// as the keeper left them, unblocked and with their default effect.
+pub fn main(socket: OwnedFd, gate: OwnedFd) -> ExitCode {
+    match become_slot().map_err(SlotError::from).and_then(|()| serve(socket, gate)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("harness slot: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What concerns the process as a whole.
+fn become_slot() -> io::Result<()> {
+    // The keeper kills us first; this is for the case that it cannot.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // Standard output belongs to the script on the root, whatever a task or a C library writes.
+    rustix::stdio::dup2_stdout(io::stderr())?;
+    Ok(())
+}
+
+/// Runs calls until the worker closes the socket.
+pub fn serve(socket: OwnedFd, gate: OwnedFd) -> Result<(), SlotError> {
+    let gate = Gate::open(gate)?;
+    let line = Arc::new(Line::new(socket)?);
+    let sender = std::thread::Builder::new().name("sender".into()).spawn({
+        let line = line.clone();
+        move || line.send_in_time()
+    })?;
+    let result = run_calls(&line, &gate);
+    line.close();
+    let _ = sender.join();
+    match result {
+        Err(SlotError::Wire(WireError::Closed)) => Ok(()),
+        result => result,
+    }
+}
+
+fn run_calls(line: &Arc<Line>, gate: &Gate) -> Result<(), SlotError> {
+    let ToSlot::Init(init) = line.receive()? else { return Err(SlotError::NoInit) };
+    enter_campaign(&init);
+    let mut state = TaskState::new(&init, modules_from(line.clone()))
+        .map_err(|error| SlotError::Lua(error.to_string()))?;
+    let mut position = 0u32;
+    loop {
+        match line.receive()? {
+            ToSlot::Call(call) => {
+                let mine = gate.begin(position);
+                position = position.wrapping_add(1);
+                if mine {
+                    let outcome = state.run(&call);
+                    let took = outcome.elapsed_s;
+                    line.send(&FromSlot::Done(call.task, call.attempt, Box::new(outcome)))?;
+                    if took > WORTH_SENDING_S {
+                        line.flush()?;
+                    }
+                }
+            }
+            ToSlot::Code(hash, bytes) => {
+                // A call that needs it will fail and say which bytecode is missing; this says why.
+                if let Err(error) = state.learn(hash, bytes) {
+                    eprintln!("harness slot: {error}");
+                }
+            }
+            // Nobody waits for a module here, and a second Init would change nothing.
+            ToSlot::Module(..) | ToSlot::Init(_) => {}
+        }
+    }
+}
+
+/// Relative paths in tasks mean the campaign's folder, where there is one on this node.
+fn enter_campaign(init: &SlotInit) {
+    if !init.campaign_dir.is_empty() {
+        let _ = std::env::set_current_dir(&init.campaign_dir);
+    }
+}
+
+/// Asks the worker, which asks the root.
+fn modules_from(line: Arc<Line>) -> Require {
+    Box::new(move |name| {
+        let gone = |error: WireError| format!("module '{name}' could not be asked for: {error}");
+        line.send(&FromSlot::NeedModule(name.to_owned())).map_err(gone)?;
+        let answer = line.receive_where(|message| matches!(message, ToSlot::Module(of, _) if of == name));
+        match answer.map_err(gone)? {
+            ToSlot::Module(_, Ok((chunk_name, source))) => Ok((chunk_name, source.into_vec())),
+            ToSlot::Module(_, Err(tried)) => Err(tried),
+            _ => Err(format!("module '{name}' was answered with something else")),
+        }
+    })
+}

@@ -1,0 +1,110 @@
+//! How root and workers reach each other: a [`Link`] is one end of a reliable byte stream, a [`Peer`] the
+//! messages on it.
+//!
+//! `local` is a socket to a child on this node; `mpi` is MPI between nodes. Nothing above this room can
+//! tell which one it talks through, and nothing here knows what the messages mean.
+
+pub mod local;
+#[cfg(feature = "mpi")]
+pub mod mpi;
+pub mod wait;
+
+use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use rustix::event::PollFlags;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::wire::{self, Inbox};
+
+/// Why a link cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The other end is gone.
+    #[error("the connection was closed by the other end")]
+    Closed,
+    /// The transport failed, and how.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// One end of a byte stream between root and worker. Nothing here blocks.
+pub trait Link {
+    /// Takes all of `bytes` for sending.
+    fn send(&mut self, bytes: &mut Vec<u8>) -> Result<(), LinkError>;
+
+    /// Sends on what could not leave at once, and puts what came into `inbox`.
+    fn progress(&mut self, inbox: &mut Inbox) -> Result<(), LinkError>;
+
+    /// Bytes taken for sending that have not left yet.
+    fn backlog(&self) -> usize;
+
+    /// What to wait for, where there is a descriptor.
+    fn poll_fd(&self) -> Option<(BorrowedFd<'_>, PollFlags)>;
+
+    /// When to look again, where there is none.
+    fn next_poll(&self, now: Instant) -> Option<Instant>;
+
+    /// Look rarely (a measurement has the node), or as usual.
+    fn set_quiet(&mut self, quiet: bool);
+
+    /// Ends the connection in an orderly way, if the transport has one. May block: call it under the guard.
+    fn close(self: Box<Self>) {}
+}
+
+/// Messages over a link: `Out` leave, `In` come.
+pub struct Peer<Out, In> {
+    link: Box<dyn Link>,
+    outgoing: Vec<u8>,
+    inbox: Inbox,
+    types: PhantomData<(Out, In)>,
+}
+
+impl<Out: Serialize, In: DeserializeOwned> Peer<Out, In> {
+    /// Messages over `link`.
+    pub fn new(link: Box<dyn Link>) -> Self {
+        Self { link, outgoing: Vec::new(), inbox: Inbox::default(), types: PhantomData }
+    }
+
+    /// Queues a message; what is queued between two flushes travels together.
+    pub fn queue(&mut self, message: &Out) {
+        wire::append(&mut self.outgoing, message);
+    }
+
+    /// Hands what is queued to the link.
+    pub fn flush(&mut self) -> Result<(), LinkError> {
+        if self.outgoing.is_empty() { Ok(()) } else { self.link.send(&mut self.outgoing) }
+    }
+
+    /// Lets the link work; afterwards `next` has what came.
+    pub fn progress(&mut self) -> Result<(), LinkError> {
+        self.link.progress(&mut self.inbox)
+    }
+
+    /// The next message that came, if there is one.
+    pub fn next(&mut self) -> Result<Option<In>, LinkError> {
+        self.inbox.next().map_err(|error| LinkError::Failed(error.to_string()))
+    }
+
+    /// Bytes not sent yet.
+    pub fn backlog(&self) -> usize {
+        self.outgoing.len() + self.link.backlog()
+    }
+
+    /// The link itself, for what has nothing to do with messages.
+    pub fn link(&mut self) -> &mut dyn Link {
+        &mut *self.link
+    }
+
+    /// The link itself, to look at.
+    pub fn link_ref(&self) -> &dyn Link {
+        &*self.link
+    }
+
+    /// The link itself, when the messages are over.
+    pub fn into_link(self) -> Box<dyn Link> {
+        self.link
+    }
+}

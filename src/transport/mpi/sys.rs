@@ -1,0 +1,258 @@
+//! The only raw MPI calls: each returns its error instead of aborting.
+//!
+//! rsmpi's safe layer discards return codes and cannot pass an `MPI_Info`, so this goes to `mpi::ffi`
+//! directly. Every communicator gets MPI_ERRORS_RETURN before it is used.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use mpi::ffi;
+
+use crate::wire::Inbox;
+
+/// One tag: a link is one stream.
+const TAG: c_int = 7;
+
+/// What an MPI call returned instead of success.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{call}: {text}")]
+pub struct MpiError {
+    call: &'static str,
+    text: String,
+}
+
+fn check(call: &'static str, code: c_int) -> Result<(), MpiError> {
+    if code == ffi::MPI_SUCCESS as c_int { Ok(()) } else { Err(MpiError { call, text: error_text(code) }) }
+}
+
+fn error_text(code: c_int) -> String {
+    let mut buffer = [0u8; 4096];
+    let mut length = 0;
+    // SAFETY: the buffer is larger than MPI_MAX_ERROR_STRING (at most 1024) of every MPI.
+    unsafe { ffi::MPI_Error_string(code, buffer.as_mut_ptr().cast::<c_char>(), &mut length) };
+    let length = usize::try_from(length).unwrap_or(0).min(buffer.len());
+    let text = String::from_utf8_lossy(&buffer[..length]);
+    // MPICH prints its whole stack, outermost call first; the last line says what is wrong.
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no reason given").to_string()
+}
+
+/// Initialises MPI for use by this thread alone.
+pub fn init() -> Result<(), MpiError> {
+    let mut provided = 0;
+    // SAFETY: called once, before any other MPI call; null arguments are allowed since MPI-2. The RSMPI_*
+    // statics are constants of the C shim.
+    unsafe {
+        check(
+            "MPI_Init_thread",
+            ffi::MPI_Init_thread(ptr::null_mut(), ptr::null_mut(), ffi::RSMPI_THREAD_FUNNELED, &mut provided),
+        )?;
+        for comm in [ffi::RSMPI_COMM_WORLD, ffi::RSMPI_COMM_SELF] {
+            check("MPI_Comm_set_errhandler", ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN))?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves MPI; waits for the other processes of the job.
+pub fn finalize() {
+    // SAFETY: MPI was initialised on this thread and no request is used after this.
+    unsafe { ffi::MPI_Finalize() };
+}
+
+/// What the library calls itself, first line: `Open MPI v4.1.4, …`, `MPICH Version: 5.0.2`.
+pub fn library_version() -> String {
+    // SAFETY: the buffer has the length the library asks for; the call is allowed before MPI_Init.
+    unsafe {
+        let mut buffer = vec![0u8; usize::try_from(ffi::RSMPI_MAX_LIBRARY_VERSION_STRING).unwrap_or(0) + 1];
+        let mut length = 0;
+        ffi::MPI_Get_library_version(buffer.as_mut_ptr().cast::<c_char>(), &mut length);
+        buffer.truncate(usize::try_from(length).unwrap_or(0));
+        let text = String::from_utf8_lossy(&buffer);
+        let line = text.lines().next().unwrap_or_default().trim_end_matches('\0');
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The MPI whose headers this executable was built with.
+pub fn built_for() -> &'static str {
+    env!("HARNESS_MPI")
+}
+
+/// A communicator; a copy names the same one.
+#[derive(Clone, Copy)]
+pub struct Comm(ffi::MPI_Comm);
+
+impl Comm {
+    /// All processes started together with this one.
+    pub fn world() -> Self {
+        // SAFETY: a constant of the C shim.
+        Self(unsafe { ffi::RSMPI_COMM_WORLD })
+    }
+
+    /// The process that spawned this one, if one did.
+    pub fn parent() -> Option<Self> {
+        // SAFETY: plain calls on communicators that exist.
+        unsafe {
+            let mut comm = ffi::RSMPI_COMM_NULL;
+            ffi::MPI_Comm_get_parent(&mut comm);
+            if comm == ffi::RSMPI_COMM_NULL {
+                return None;
+            }
+            ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN);
+            Some(Self(comm))
+        }
+    }
+
+    /// This process's number in the communicator.
+    pub fn rank(self) -> i32 {
+        let mut rank = -1;
+        // SAFETY: the communicator exists.
+        unsafe { ffi::MPI_Comm_rank(self.0, &mut rank) };
+        rank
+    }
+
+    /// How many processes the communicator has.
+    pub fn size(self) -> i32 {
+        let mut size = -1;
+        // SAFETY: the communicator exists.
+        unsafe { ffi::MPI_Comm_size(self.0, &mut size) };
+        size
+    }
+
+    /// Starts one process of `program` and connects to it. Blocks until it has called MPI_Init. The
+    /// caller has checked that `program` exists: some MPIs hang if it does not.
+    pub fn spawn(program: &str, arguments: &[&str], info: &[(&str, &str)]) -> Result<Self, MpiError> {
+        let text = |s: &str| {
+            CString::new(s).map_err(|_| MpiError { call: "MPI_Comm_spawn", text: format!("{s:?} has a NUL") })
+        };
+        let program = text(program)?;
+        let arguments = arguments.iter().map(|a| text(a)).collect::<Result<Vec<_>, _>>()?;
+        let mut argv: Vec<*mut c_char> =
+            arguments.iter().map(|a| a.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect();
+        let pairs =
+            info.iter().map(|(k, v)| Ok((text(k)?, text(v)?))).collect::<Result<Vec<_>, MpiError>>()?;
+        // SAFETY: all strings outlive the calls, argv ends with a null, and MPI writes one error code.
+        unsafe {
+            let mut info = ffi::RSMPI_INFO_NULL;
+            check("MPI_Info_create", ffi::MPI_Info_create(&mut info))?;
+            for (key, value) in &pairs {
+                check("MPI_Info_set", ffi::MPI_Info_set(info, key.as_ptr(), value.as_ptr()))?;
+            }
+            let mut comm = ffi::RSMPI_COMM_NULL;
+            let mut code: c_int = 0;
+            let result = ffi::MPI_Comm_spawn(
+                program.as_ptr(),
+                argv.as_mut_ptr(),
+                1,
+                info,
+                0,
+                ffi::RSMPI_COMM_SELF,
+                &mut comm,
+                &mut code,
+            );
+            ffi::MPI_Info_free(&mut info);
+            check("MPI_Comm_spawn", result)?;
+            check("MPI_Comm_spawn", code)?;
+            if comm == ffi::RSMPI_COMM_NULL {
+                return Err(MpiError { call: "MPI_Comm_spawn", text: "no process was started".into() });
+            }
+            check("MPI_Comm_set_errhandler", ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN))?;
+            Ok(Self(comm))
+        }
+    }
+
+    /// Gives bytes to MPI for sending.
+    pub fn send(self, rank: i32, bytes: Vec<u8>) -> Result<Sending, MpiError> {
+        // SAFETY: `Sending` keeps the bytes where they are until MPI has finished with them.
+        unsafe {
+            let mut request = ffi::RSMPI_REQUEST_NULL;
+            let count = c_int::try_from(bytes.len()).unwrap_or(c_int::MAX);
+            let code = ffi::MPI_Isend(
+                bytes.as_ptr().cast::<c_void>(),
+                count,
+                ffi::RSMPI_UINT8_T,
+                rank,
+                TAG,
+                self.0,
+                &mut request,
+            );
+            check("MPI_Isend", code)?;
+            Ok(Sending { request, bytes })
+        }
+    }
+
+    /// Puts the next message of `rank` into `inbox`, if one has come.
+    pub fn receive(self, rank: i32, inbox: &mut Inbox) -> Result<bool, MpiError> {
+        let mut found = 0;
+        let mut status = MaybeUninit::<ffi::MPI_Status>::uninit();
+        // SAFETY: the message handle and status are used only after MPI has set them; the space has the
+        // length MPI was told.
+        unsafe {
+            let mut message = ffi::RSMPI_MESSAGE_NULL;
+            let code = ffi::MPI_Improbe(rank, TAG, self.0, &mut found, &mut message, status.as_mut_ptr());
+            check("MPI_Improbe", code)?;
+            if found == 0 {
+                return Ok(false);
+            }
+            let mut count = 0;
+            check("MPI_Get_count", ffi::MPI_Get_count(status.as_ptr(), ffi::RSMPI_UINT8_T, &mut count))?;
+            let length = usize::try_from(count).unwrap_or(0);
+            let space = inbox.space(length);
+            let code = ffi::MPI_Mrecv(
+                space.as_mut_ptr().cast::<c_void>(),
+                count,
+                ffi::RSMPI_UINT8_T,
+                &mut message,
+                status.as_mut_ptr(),
+            );
+            check("MPI_Mrecv", code)?;
+            inbox.filled(length);
+        }
+        Ok(true)
+    }
+
+    /// Ends a connection made by `spawn`; waits for the other side.
+    pub fn disconnect(self) {
+        let mut comm = self.0;
+        // SAFETY: the communicator was made by spawn or for it, and is not used afterwards.
+        unsafe { ffi::MPI_Comm_disconnect(&mut comm) };
+    }
+}
+
+/// Bytes MPI is sending.
+pub struct Sending {
+    request: ffi::MPI_Request,
+    bytes: Vec<u8>,
+}
+
+impl Sending {
+    /// How many bytes.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Nothing to send?
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Has MPI finished with them?
+    pub fn finished(&mut self) -> Result<bool, MpiError> {
+        let mut flag = 0;
+        // SAFETY: the request is this one's own; a finished one is null, for which MPI_Test says true.
+        let code = unsafe { ffi::MPI_Test(&mut self.request, &mut flag, ffi::RSMPI_STATUS_IGNORE) };
+        check("MPI_Test", code)?;
+        Ok(flag != 0)
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        // A send that never finished (its receiver died) still owns the bytes: leave them to MPI.
+        if !matches!(self.finished(), Ok(true)) {
+            std::mem::forget(std::mem::take(&mut self.bytes));
+        }
+    }
+}

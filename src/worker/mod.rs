@@ -1,0 +1,346 @@
+//! The worker: one process per node that passes work from the root to the keeper and the slots, and
+//! results back. An event loop over one link and some sockets; it never runs user code and has one child,
+//! its keeper.
+//!
+//! It must never know what a task computes, nor decide where a task runs: that is the root's core.
+
+mod slots;
+mod transfers;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+
+use self::slots::Slots;
+use self::transfers::Transfers;
+use crate::artefact::{Store, StoreError};
+use crate::machine;
+use crate::model::{Attempt, FromKeeper, FromWorker, Hello, PROTOCOL, TaskId, ToKeeper, ToWorker, Welcome};
+use crate::process::{self, Environment, FIRST_FD, SpawnError};
+use crate::transport::local::LocalLink;
+use crate::transport::wait::{earlier, wait};
+use crate::transport::{Link, LinkError, Peer};
+use crate::wire::{Stream, WireError, socket_pair};
+
+/// How long the keeper may take to kill everything it started.
+const KEEPER_GRACE: Duration = Duration::from_secs(8);
+/// How long the last word to the root may take.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(5);
+/// How long the root may take to answer the first message.
+const WELCOME_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the root wants next of a worker process whose pool was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Another pool may follow.
+    Retired,
+    /// Nothing more: end.
+    Exit,
+}
+
+/// Why a worker cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The root is gone.
+    #[error("lost the root: {0}")]
+    Root(#[from] LinkError),
+    /// The keeper is gone.
+    #[error("the keeper of this node ended: {0}")]
+    Keeper(WireError),
+    /// The system refused.
+    #[error("{what}: {error}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The artefact store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no keeper.
+    #[error("cannot start the keeper: {0}")]
+    Start(#[from] SpawnError),
+    /// The root is another build.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+/// The worker on the root's own node: `socket` leads to the root.
+pub fn main(socket: OwnedFd) -> ExitCode {
+    match LocalLink::new(socket) {
+        Ok(link) => main_over(Box::new(link)),
+        Err(error) => complain(&WorkerError::System { what: "open the socket to the root", error }),
+    }
+}
+
+/// A worker that serves one pool and ends.
+pub fn main_over(link: Box<dyn Link>) -> ExitCode {
+    let mut root = Peer::new(link);
+    match serve(&mut root) {
+        Ok(_) => {
+            say_goodbye(root);
+            ExitCode::SUCCESS
+        }
+        // The root closed the socket without a word: it was killed, and all of ours here has been ended.
+        Err(WorkerError::Root(LinkError::Closed)) => ExitCode::FAILURE,
+        Err(error) => complain(&error),
+    }
+}
+
+/// A rank of `mpirun -n N`: serves one pool after another.
+pub fn main_static(link: Box<dyn Link>) -> ExitCode {
+    let mut root = Peer::new(link);
+    loop {
+        match serve(&mut root) {
+            Ok(Ended::Retired) => {}
+            Ok(Ended::Exit) => {
+                say_goodbye(root);
+                return ExitCode::SUCCESS;
+            }
+            Err(error) => return complain(&error),
+        }
+    }
+}
+
+fn complain(error: &WorkerError) -> ExitCode {
+    eprintln!("harness worker on {}: {error}", machine::hostname());
+    ExitCode::FAILURE
+}
+
+/// The last word, and the end of the connection.
+fn say_goodbye(mut root: Peer<FromWorker, ToWorker>) {
+    root.queue(&FromWorker::Bye);
+    let limit = Instant::now() + GOODBYE_LIMIT;
+    while root.flush().and_then(|()| root.progress()).is_ok() && root.backlog() > 0 && Instant::now() < limit
+    {
+        if wait_for(&root, Some(limit)).is_err() {
+            break;
+        }
+    }
+    root.into_link().close();
+}
+
+/// Serves one pool, until the root retires this worker. On return no process started on behalf of the pool
+/// is left on this node.
+fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
+    process::adopt_orphans().map_err(|error| WorkerError::System { what: "become a subreaper", error })?;
+    let Some(welcome) = introduce(root)? else { return Ok(Ended::Exit) };
+    let (ours, keepers) =
+        socket_pair().map_err(|error| WorkerError::System { what: "make a socket", error })?;
+    let environment = Environment::scrubbed(std::env::vars_os());
+    let child = process::start_self("__keeper", vec![(keepers, FIRST_FD)], &environment)?;
+    let keeper = Stream::new(ours).map_err(|error| WorkerError::System { what: "open a socket", error })?;
+    let mut worker = Worker::new(root, keeper, welcome)?;
+    let result = worker.run();
+    if let Err(error) = &result {
+        // Best effort: where the root still listens it learns why.
+        worker.root.queue(&FromWorker::Dying(error.to_string()));
+        let _ = worker.root.flush();
+    }
+    // Closes the sockets of keeper and slots: the keeper kills what it started and ends.
+    drop(worker);
+    child.wait_or_kill(KEEPER_GRACE);
+    process::kill_descendants(&[], KEEPER_GRACE);
+    result
+}
+
+/// Says hello and waits for the root's welcome; `None` if there is no pool for this worker any more.
+fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, WorkerError> {
+    root.queue(&FromWorker::Hello(Hello {
+        protocol: PROTOCOL,
+        build: machine::build_id(),
+        host: machine::hostname(),
+        pid: std::process::id(),
+        cores: machine::cores(),
+        memory_bytes: machine::memory_bytes(),
+    }));
+    // A static worker may idle for a whole campaign before its first pool, a started one may not.
+    let limit = Instant::now() + WELCOME_LIMIT;
+    loop {
+        root.flush()?;
+        root.progress()?;
+        match root.next()? {
+            Some(ToWorker::Welcome(welcome)) => return Ok(Some(welcome)),
+            Some(ToWorker::Exit) => return Ok(None),
+            Some(ToWorker::Refused(reason)) => return Err(WorkerError::Protocol(reason)),
+            Some(ToWorker::Parked) => loop {
+                // Nothing is wanted of us yet: wait without a limit.
+                wait_for(root, None)?;
+                root.progress()?;
+                match root.next()? {
+                    Some(ToWorker::Welcome(welcome)) => return Ok(Some(welcome)),
+                    Some(ToWorker::Exit) => return Ok(None),
+                    _ => {}
+                }
+            },
+            Some(_) => {}
+            None if Instant::now() > limit => {
+                let reason = format!("no answer to hello within {} s", WELCOME_LIMIT.as_secs());
+                return Err(WorkerError::Root(LinkError::Failed(reason)));
+            }
+            None => wait_for(root, Some(limit))?,
+        }
+    }
+}
+
+fn wait_for(root: &Peer<FromWorker, ToWorker>, limit: Option<Instant>) -> Result<(), WorkerError> {
+    let link = root.link_ref();
+    let mut fds: Vec<PollFd<'_>> =
+        link.poll_fd().into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).collect();
+    let deadline = earlier(link.next_poll(Instant::now()), limit);
+    wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for the root", error })
+}
+
+struct Worker<'a> {
+    root: &'a mut Peer<FromWorker, ToWorker>,
+    keeper: Stream,
+    slots: Slots,
+    transfers: Transfers,
+    /// Cores held by what runs in the keeper.
+    running: BTreeMap<(TaskId, Attempt), u32>,
+    heartbeat: Duration,
+    next_heartbeat: Instant,
+    quiet: bool,
+    /// The process that started this one; another parent means it is gone.
+    parent: Option<rustix::process::Pid>,
+    ended: Option<Ended>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(
+        root: &'a mut Peer<FromWorker, ToWorker>,
+        mut keeper: Stream,
+        welcome: Welcome,
+    ) -> Result<Self, WorkerError> {
+        let store = Store::open(Store::default_folder())?;
+        keeper.queue(&ToKeeper::Setup(welcome.clone()));
+        let heartbeat = Duration::from_secs_f64(welcome.heartbeat_s.clamp(0.01, 3600.0));
+        Ok(Self {
+            root,
+            keeper,
+            slots: Slots::new(&welcome, store.folder()),
+            transfers: Transfers::new(store),
+            running: BTreeMap::new(),
+            heartbeat,
+            next_heartbeat: Instant::now() + heartbeat,
+            quiet: false,
+            parent: rustix::process::getppid(),
+            ended: None,
+        })
+    }
+
+    fn run(&mut self) -> Result<Ended, WorkerError> {
+        loop {
+            self.read_root()?;
+            self.read_keeper()?;
+            self.slots.progress(self.root, &mut self.keeper);
+            self.transfers.pump(self.root);
+            self.sign_of_life()?;
+            if let Some(ended) = self.ended {
+                return Ok(ended);
+            }
+            self.root.flush()?;
+            self.keeper.flush().map_err(WorkerError::Keeper)?;
+            self.sleep()?;
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    fn sleep(&self) -> Result<(), WorkerError> {
+        let now = Instant::now();
+        let link = self.root.link_ref();
+        let mut deadline = earlier(link.next_poll(now), self.slots.next_deadline());
+        if !self.quiet {
+            deadline = earlier(deadline, Some(self.next_heartbeat));
+        }
+        let mut fds = Vec::with_capacity(2 + self.slots.len());
+        fds.extend(link.poll_fd().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
+        fds.push(poll_stream(&self.keeper));
+        fds.extend(self.slots.streams().map(poll_stream));
+        wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for events", error })
+    }
+
+    fn read_root(&mut self) -> Result<(), WorkerError> {
+        self.root.progress()?;
+        while let Some(message) = self.root.next()? {
+            self.handle(message);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, message: ToWorker) {
+        match message {
+            ToWorker::Run(run) => {
+                self.running.insert((run.task, run.attempt), run.cores);
+                self.slots.set_taken(self.running.values().sum());
+                self.keeper.queue(&ToKeeper::Run(run));
+            }
+            ToWorker::Call(call) => self.slots.call(call),
+            ToWorker::Code(hash, bytes) => self.slots.learn(hash, bytes),
+            ToWorker::Module(name, source) => self.slots.module(name, source),
+            ToWorker::Recall(task, attempt) => self.slots.recall(task, attempt, self.root),
+            ToWorker::Kill(task, attempt) => {
+                if self.running.contains_key(&(task, attempt)) {
+                    self.keeper.queue(&ToKeeper::Kill(task, attempt));
+                } else {
+                    self.slots.kill(task, attempt, self.root, &mut self.keeper);
+                }
+            }
+            ToWorker::Offer(hash) => self.transfers.offered(hash, self.root),
+            ToWorker::Want(hash) => self.transfers.wanted(hash),
+            ToWorker::Chunk(hash, offset, bytes, last) => {
+                self.transfers.chunk(hash, offset, &bytes, last, self.root);
+            }
+            ToWorker::Quiet(quiet) => {
+                self.quiet = quiet;
+                self.root.link().set_quiet(quiet);
+            }
+            ToWorker::Retire => self.ended = Some(Ended::Retired),
+            ToWorker::Exit => self.ended = Some(Ended::Exit),
+            ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::Parked => {}
+        }
+    }
+
+    fn read_keeper(&mut self) -> Result<(), WorkerError> {
+        self.keeper.fill().map_err(WorkerError::Keeper)?;
+        while let Some(message) = self.keeper.next().map_err(WorkerError::Keeper)? {
+            match message {
+                FromKeeper::Ready => self.root.queue(&FromWorker::Ready),
+                FromKeeper::Started(task, attempt) => self.root.queue(&FromWorker::Started(task, attempt)),
+                FromKeeper::Done(task, attempt, outcome) => {
+                    self.running.remove(&(task, attempt));
+                    self.slots.set_taken(self.running.values().sum());
+                    self.root.queue(&FromWorker::Done(task, attempt, outcome));
+                }
+                FromKeeper::SlotEnded(slot, code, signal) => {
+                    self.slots.ended(slot, code, signal, self.root);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the root that this worker lives, and notices when whoever started it does not.
+    fn sign_of_life(&mut self) -> Result<(), WorkerError> {
+        let now = Instant::now();
+        if self.quiet || now < self.next_heartbeat {
+            return Ok(());
+        }
+        self.next_heartbeat = now + self.heartbeat;
+        if rustix::process::getppid() != self.parent {
+            let reason = "the process that started this worker is gone (mpirun or the root was killed)";
+            return Err(WorkerError::Root(LinkError::Failed(reason.into())));
+        }
+        self.root.queue(&FromWorker::Alive);
+        Ok(())
+    }
+}
+
+fn poll_stream(stream: &Stream) -> PollFd<'_> {
+    let write = if stream.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
+    PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::IN | write)
+}

@@ -1,0 +1,387 @@
+//! The journal against what happens to files: kills at any moment, torn tails, strangers, a full disk.
+#![allow(clippy::unwrap_used)]
+
+#[path = "journal/draw.rs"]
+mod draw;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use draw::Random;
+use harness::journal::{Journal, JournalError, JournalWriter, Mode, Opened, read};
+use harness::model::{
+    Hash, Header, JOURNAL_SCHEMA, Kind, MeasureSpec, Outcome, Record, Session, Status, TaskFacts,
+};
+
+fn header() -> Header {
+    Header {
+        schema: JOURNAL_SCHEMA.into(),
+        version: "0.1.0".into(),
+        protocol: 1,
+        campaign: "01ARYZ6S400000000000000000".into(),
+        script: "tiles.lua".into(),
+        script_hash: None,
+        seed: u64::MAX,
+        started_unix_s: 1.7e9,
+    }
+}
+
+fn key(number: u64) -> Hash {
+    Hash::of(&number.to_le_bytes())
+}
+
+fn facts(number: u64, kind: Kind) -> TaskFacts {
+    TaskFacts {
+        id: number.to_string(),
+        campaign: header().campaign,
+        trial: number,
+        parent: None,
+        kind,
+        key: key(number),
+        content_key: None,
+        name: None,
+        params: None,
+        limit_s: None,
+        worker: None,
+        slot: None,
+        env: None,
+        artefact: None,
+        queue_s: None,
+        started_unix_s: None,
+        ended_unix_s: None,
+    }
+}
+
+fn record(number: u64, status: Status) -> Record {
+    Record::of_task(facts(number, Kind::Exec), None, &Outcome::failed(status, "because"))
+}
+
+fn open(path: &Path, mode: Mode) -> Result<Opened, JournalError> {
+    Journal::create_or_open(path, header(), mode)
+}
+
+/// Appends and closes; every token must have been reported.
+fn append(mut writer: JournalWriter, records: impl IntoIterator<Item = (u64, Record)>) {
+    let mut expected = Vec::new();
+    for (token, record) in records {
+        expected.push(token);
+        writer.append(token, record);
+    }
+    let written: Vec<u64> = writer.close().into_iter().map(Result::unwrap).collect();
+    assert_eq!(written, expected);
+}
+
+fn refused(path: &Path) -> String {
+    match open(path, Mode::Resume) {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => error.to_string().replace(&*path.to_string_lossy(), "PATH"),
+    }
+}
+
+#[test]
+fn every_outcome_comes_back_as_it_went_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let mut random = Random(7);
+    let outcomes: Vec<(Kind, Outcome)> = (0..500).map(|_| random.outcome()).collect();
+    let spec = MeasureSpec::default();
+    let records = outcomes.iter().zip(0..).map(|((kind, outcome), number)| {
+        (number, Record::of_task(facts(number, *kind), Some(&spec), outcome))
+    });
+    append(open(&path, Mode::Resume).unwrap().writer, records);
+    let opened = open(&path, Mode::Resume).unwrap();
+    assert_eq!((opened.header, opened.notes.len()), (header(), 0));
+    let mut last = 0;
+    for ((_, outcome), number) in outcomes.iter().zip(0..) {
+        let (sequence, replayed) = opened.index.outcome(&key(number)).unwrap();
+        assert_eq!(&replayed, outcome, "outcome {number}");
+        assert!(sequence > last, "in recorded order");
+        last = sequence;
+    }
+    assert_eq!(opened.index.iter().count(), 500);
+}
+
+#[test]
+fn only_finished_work_is_replayed_and_the_last_record_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let statuses = [
+        (Status::Ok, true),
+        (Status::NonzeroExit, true),
+        (Status::CompileFailed, true),
+        (Status::LostWorker, false),
+        (Status::Cancelled, false),
+        (Status::Skipped, false),
+        (Status::Refused, false),
+        (Status::SetupFailed, false),
+    ];
+    let mut records: Vec<_> =
+        statuses.iter().zip(0..).map(|((status, _), n)| (n, record(n, *status))).collect();
+    // Recorded again: 3 succeeded at last, 0 was run once more and timed out.
+    records.push((8, record(3, Status::Ok)));
+    records.push((9, record(0, Status::Timeout)));
+    append(open(&path, Mode::Resume).unwrap().writer, records);
+    let index = open(&path, Mode::Resume).unwrap().index;
+    for ((status, replayed), number) in statuses.into_iter().zip(0..) {
+        if number != 0 && number != 3 {
+            assert_eq!(index.get(&key(number)).is_some(), replayed, "{}", status.word());
+        }
+    }
+    assert_eq!(index.outcome(&key(0)).unwrap().1.status, Status::Timeout);
+    assert_eq!(index.outcome(&key(3)).unwrap().1.status, Status::Ok);
+    let order: Vec<u64> = index.iter().map(|(_, record)| record.facts().unwrap().trial).collect();
+    assert_eq!(order, [1, 2, 3, 0], "recorded order, of the records that count");
+}
+
+#[test]
+fn a_tail_torn_anywhere_is_cut_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whole");
+    append(open(&path, Mode::Resume).unwrap().writer, (0..2).map(|n| (n, record(n, Status::Ok))));
+    let whole = std::fs::read(&path).unwrap();
+    let ends: Vec<usize> = (0..whole.len()).filter(|&at| whole[at] == b'\n').map(|at| at + 1).collect();
+    assert_eq!(ends.len(), 4, "header, session, two tasks");
+    let torn = folder.path().join("torn");
+    for length in 0..=whole.len() {
+        std::fs::write(&torn, &whole[..length]).unwrap();
+        let kept = ends.iter().copied().rfind(|&end| end <= length).unwrap_or(0);
+        let live = read(&torn).unwrap();
+        assert_eq!((live.length, live.torn), (kept as u64, (length - kept) as u64), "at {length}");
+        let opened = open(&torn, Mode::Resume).unwrap();
+        assert_eq!(opened.notes.len(), usize::from(kept != length), "at {length}: {:?}", opened.notes);
+        if kept != length {
+            let note = format!("cut off {} bytes of a last line", length - kept);
+            assert!(opened.notes[0].contains(&note), "{}", opened.notes[0]);
+        }
+        let tasks = ends[2..].iter().filter(|&&end| end <= length).count();
+        assert_eq!(opened.index.iter().count(), tasks, "at {length}");
+        drop(opened);
+        let mended = std::fs::read(&torn).unwrap();
+        assert!(mended.starts_with(&whole[..kept]) && mended.ends_with(b"\n"), "at {length}");
+        assert_eq!(read(&torn).unwrap().torn, 0, "at {length}");
+    }
+}
+
+#[test]
+fn what_comes_after_a_cut_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    append(open(&path, Mode::Resume).unwrap().writer, [(0, record(0, Status::Ok))]);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.write_all_at(b"{\"type\":\"task\",\"id\":\"to", length).unwrap();
+    append(open(&path, Mode::Resume).unwrap().writer, [(1, record(1, Status::Ok))]);
+    let opened = open(&path, Mode::Resume).unwrap();
+    assert!(opened.notes.is_empty());
+    assert!(opened.index.get(&key(0)).is_some() && opened.index.get(&key(1)).is_some());
+}
+
+#[test]
+fn a_last_line_that_is_no_json_is_torn_and_one_before_it_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    append(open(&path, Mode::Resume).unwrap().writer, [(0, record(0, Status::Ok))]);
+    let whole = std::fs::read(&path).unwrap();
+    // What a power cut leaves on some file systems.
+    std::fs::write(&path, [&whole[..], &[0; 100], b"\n"].concat()).unwrap();
+    let opened = open(&path, Mode::Resume).unwrap();
+    assert!(opened.notes[0].contains("cut off 101 bytes"), "{:?}", opened.notes);
+    drop(opened);
+
+    std::fs::write(&path, [&whole[..], b"{\"type\":\n", &whole[whole.len() / 2..]].concat()).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let text = refused(&path);
+    assert!(text.starts_with("journal PATH: line 4 is damaged (EOF while parsing"), "{text}");
+    assert!(text.ends_with("begin anew with --fresh (the old journal is kept under another name)"), "{text}");
+    assert_eq!(std::fs::read(&path).unwrap(), before, "what is damaged is left alone");
+
+    // JSON that is no record is somebody's work, not a torn write, even at the end.
+    std::fs::write(&path, [&whole[..], b"{\"type\":\"note\"}\n"].concat()).unwrap();
+    assert!(refused(&path).contains("line 4 is damaged (unknown variant `note`"), "{}", refused(&path));
+}
+
+#[test]
+fn files_that_are_no_journal_of_this_version_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    for stranger in ["name,median\n", "a note without an end", "\n", "{\"type\":\"session\"}\n"] {
+        std::fs::write(&path, stranger).unwrap();
+        let text = refused(&path);
+        assert!(text.contains("is no journal of harness"), "{stranger:?}: {text}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), stranger);
+    }
+    std::fs::write(&path, "{\"type\":\"header\",\"schema\":\"harness.journal/2\",\"new\":1}\n").unwrap();
+    let text = refused(&path);
+    assert!(text.starts_with("journal PATH: its format is harness.journal/2, this harness"), "{text}");
+    assert!(text.contains("uses harness.journal/1") && text.contains("--fresh"), "{text}");
+
+    assert!(refused(folder.path()).contains("not a regular file"));
+    assert!(refused(Path::new("/dev/null")).contains("not a regular file"));
+    let text = refused(&folder.path().join("no/folder"));
+    assert_eq!(
+        text,
+        "journal PATH: cannot create it: No such file or directory (os error 2); \
+         create its folder, or name a file elsewhere with --journal"
+    );
+    let text = refused(&path.join("below-a-file"));
+    assert!(text.contains("Not a directory") && text.contains("--journal"), "{text}");
+}
+
+#[test]
+fn a_fresh_journal_keeps_the_old_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    for number in 0..3 {
+        let opened = open(&path, Mode::Fresh).unwrap();
+        assert_eq!(opened.index.iter().count(), 0);
+        assert_eq!(opened.notes.len(), usize::from(number > 0));
+        append(opened.writer, [(0, record(number, Status::Ok))]);
+    }
+    let trial = |name: &str| read(&folder.path().join(name)).unwrap().records[1].facts().unwrap().trial;
+    assert_eq!([trial("j.1"), trial("j.2"), trial("j")], [0, 1, 2]);
+
+    // Also the way out when the old one cannot be read.
+    std::fs::write(&path, "garbage\n").unwrap();
+    drop(open(&path, Mode::Fresh).unwrap());
+    assert_eq!(std::fs::read_to_string(folder.path().join("j.3")).unwrap(), "garbage\n");
+}
+
+#[test]
+fn a_second_writer_is_refused_and_told_who_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let first = open(&path, Mode::Resume).unwrap();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let expected = format!(
+        "journal PATH: harness with pid {} on {host} is writing to it; \
+         wait until it ends, or name another file with --journal",
+        std::process::id()
+    );
+    assert_eq!(refused(&path), expected);
+    assert!(matches!(open(&path, Mode::Fresh), Err(JournalError::Held { .. })), "moves nothing away either");
+    assert_eq!(read(&path).unwrap().records.len(), 1, "readers are welcome");
+    drop(first);
+    drop(open(&path, Mode::Resume).unwrap());
+    let sessions = read(&path).unwrap().records;
+    assert!(sessions.iter().all(|record| matches!(record, Record::Session(Session { .. }))));
+    assert_eq!(sessions.len(), 2);
+}
+
+#[test]
+fn a_full_disk_is_said_and_the_file_stays_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "harness-test"])
+        .arg(folder.path())
+        .stderr(Stdio::null())
+        .status();
+    if !mount.is_ok_and(|status| status.success()) {
+        println!("skipped: no permission to mount a small file system");
+        return;
+    }
+    let _unmount = Unmount(folder.path());
+    let path = folder.path().join("j");
+    let mut writer = open(&path, Mode::Resume).unwrap().writer;
+    for token in 0..500 {
+        writer.append(token, record(token, Status::Ok));
+    }
+    let news = writer.close();
+    let written: Vec<u64> = news.iter().filter_map(|news| news.as_ref().ok().copied()).collect();
+    let lost: Vec<_> = news.iter().filter_map(|news| news.as_ref().err()).collect();
+    assert!(!written.is_empty() && !lost.is_empty(), "{} written, {} lost", written.len(), lost.len());
+    assert_eq!(written.len() + lost.len(), 500);
+    assert!(lost[0].reason.contains("No space left on device"), "{}", lost[0]);
+    assert!(lost[0].reason.contains("free some space and run the script again"), "{}", lost[0]);
+
+    let contents = read(&path).unwrap();
+    assert_eq!(contents.torn, 0, "the partial line was cut off");
+    let there: Vec<u64> =
+        contents.records.iter().filter_map(Record::facts).map(|facts| facts.trial).collect();
+    assert_eq!(there, written, "reported is what is there, neither more nor less");
+
+    // A journal that cannot even be begun leaves nothing that looks like one.
+    let rest = std::fs::File::create(folder.path().join("rest")).unwrap();
+    while (&rest).write(&[0; 4096]).is_ok_and(|bytes| bytes > 0) {}
+    let second = folder.path().join("second");
+    let text = refused(&second);
+    assert!(text.contains("cannot write to it: No space left on device"), "{text}");
+    assert_eq!(std::fs::metadata(&second).unwrap().len(), 0);
+}
+
+struct Unmount<'a>(&'a Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+const CHILD: &str = "HARNESS_TEST_JOURNAL";
+
+/// The process the next test kills; does nothing by itself. Prints each token once it is reported as written.
+#[test]
+fn child_that_writes_until_it_is_killed() {
+    let Some(path) = std::env::var_os(CHILD) else { return };
+    let mut writer = open(Path::new(&path), Mode::Resume).unwrap().writer;
+    let stdout = std::io::stdout();
+    let mut tokens = 0u64..;
+    loop {
+        for token in tokens.by_ref().take(7) {
+            writer.append(token, record(u64::from(std::process::id()) << 32 | token, Status::Ok));
+        }
+        let mut fds = [rustix::event::PollFd::new(&writer, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut fds, None).unwrap();
+        for token in writer.written() {
+            // A closed pipe: the parent is gone, and so are we.
+            if writeln!(stdout.lock(), "token {}", token.unwrap()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kill_loses_nothing_that_was_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let mut random = Random(3);
+    let mut reported: Vec<u64> = Vec::new();
+    for _ in 0..25 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_writes_until_it_is_killed", "--nocapture"])
+            .env(CHILD, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let pid = u64::from(child.id());
+        let mut enough = 1 + random.below(400);
+        let mut line = String::new();
+        while enough > 0 {
+            line.clear();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "the child ended by itself");
+            enough -= u64::from(note(&line, pid, &mut reported));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it had printed before the kill counts too; a torn last line does not.
+        let mut rest = String::new();
+        lines.read_to_string(&mut rest).unwrap();
+        for line in rest.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+            note(line, pid, &mut reported);
+        }
+    }
+    let index = open(&path, Mode::Resume).unwrap().index;
+    for number in &reported {
+        assert!(index.get(&key(*number)).is_some(), "{number} was reported as written");
+    }
+    assert!(reported.len() > 25, "{} reported", reported.len());
+}
+
+fn note(line: &str, pid: u64, reported: &mut Vec<u64>) -> bool {
+    let token = line.strip_prefix("token ").and_then(|token| token.trim_end().parse::<u64>().ok());
+    reported.extend(token.map(|token| pid << 32 | token));
+    token.is_some()
+}

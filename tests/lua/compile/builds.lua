@@ -1,0 +1,29 @@
+local function run(options) return await(submit(compile(options))) end
+
+local build = submit(compile { sources = { "kernel/answer.c" }, flags = { "-O1" }, defines = { TILE = 8, A = "x" }, libs = { "m" } })
+-- As an argument it is the path of the artefact, pending or done.
+assert(await(submit(exec { cmd = { build } })).stdout == "42 8\n")
+local r = await(build)
+assert(r.ok and #r.artefact == 32 and r.cache == "miss" and r.diagnostics == "" and r.wall_s > 0)
+assert(table.concat(r.argv, " ") == "cc -O1 -DA=x -DTILE=8 kernel/answer.c -o a.out -lm", table.concat(r.argv, " "))
+assert(tostring(r):find("^compile: ok in .* %(cache: miss%)$"), tostring(r))
+assert(await(submit(exec { cmd = { build } })).stdout == "42 8\n")
+
+r = run { sources = { "kernel/answer.c", "x.c" } }
+assert(r.status == "setup_failed" and not r.ok)
+assert(r.reason:find("^source `x.c` not found in /.*/tests/lua/compile$"), r.reason)
+r = run { sources = { "kernel/broken.c" }, name = "broken" }
+assert(r.status == "compile_failed" and r.diagnostics:find("no_such_name", 1, true) and r.artefact == nil and r.exit_code == 1)
+assert(tostring(r):find("^broken: compile_failed: "), tostring(r))
+r = run { sources = { "kernel/answer.c" }, compiler = "no-such-compiler" }
+assert(r.status == "spawn_failed" and r.reason:find("no-such-compiler", 1, true))
+r = run { cmd = { "sh", "-c", "cp kernel/answer.c out" }, inputs = { "kernel/answer.c" }, output = "out" }
+assert(r.ok, tostring(r))
+
+-- What depends on a failed build is skipped, and says why.
+local broken = submit(compile { sources = { "kernel/broken.c" } })
+local m = await(submit(measure { cmd = { broken }, runs = 1 }))
+assert(m.status == "skipped" and m.cause.status == "compile_failed", tostring(m))
+m = await(submit(measure { cmd = { broken }, runs = 1 }))
+assert(m.status == "skipped" and m.cause.status == "compile_failed", tostring(m))
+assert(m.reason == "what it depends on ended compile_failed", m.reason)

@@ -1,0 +1,11 @@
+--! ends error
+--! says deadlock: nothing is running and everybody waits:
+--! says   the main script waits at deadlock.lua:11
+--! says   a flow waits at deadlock.lua:9
+local first
+local second = go(function()
+  await(submit(function() return 1 end)) -- so that `first` is there
+  local _ <close> = setmetatable({}, { __close = function() io.stderr:write("") end })
+  await(first)
+end)
+first = go(function() await(second) end) await(first)

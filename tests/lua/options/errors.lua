@@ -1,0 +1,77 @@
+-- Each wrong option table, with its text.
+local wrong = {}
+local function says(text, fn, ...)
+  local ok, e = pcall(fn, ...)
+  if ok then
+    wrong[#wrong + 1] = "no error: " .. text
+  elseif not tostring(e):find(text, 1, true) or not tostring(e):find("^errors%.lua:%d+: ") then
+    wrong[#wrong + 1] = ("expected `%s`, got `%s`"):format(text, tostring(e))
+  end
+end
+local cmd = { "true" }
+local function build() return submit(compile { cmd = { "cp", "a", "b" }, output = "b" }) end
+
+says("errors.lua:15: measure: unknown option 'warmpu' (did you mean 'warmup'?)", function()
+  measure { cmd = cmd, warmpu = 2 }
+end)
+says("measure: unknown option 'counters'", measure, { cmd = cmd, counters = { "cycles" } })
+says("exec: unknown option 'ranks'", exec, { cmd = cmd, ranks = 2 })
+says("exec: expected a table of options, got a string", exec, "true")
+says("exec: expected a table of options, got a nil", exec)
+says("exec: there is no option [1]; options have names: { name = value }", exec, { "true" })
+says("exec: give either 'cmd' or 'shell'", exec, {})
+says("exec: give either 'cmd' or 'shell', not both", exec, { cmd = cmd, shell = "true" })
+says("exec: option 'cmd': expected a list of strings, numbers and futures, got 'true'", exec, { cmd = "true" })
+says("exec: option 'cmd': expected a program and its arguments, not an empty list, got a table", exec, { cmd = {} })
+says("exec: option 'cmd[2]': expected a string, a number or a future, got true", exec, { cmd = { "echo", true } })
+says("exec: option 'cmd[2]': expected the future of a call or a compile (not of a exec), got a table", exec,
+  { cmd = { "echo", submit(exec { cmd = cmd }) } })
+says("exec: option 'env.A': expected a string, got a table", exec, { cmd = cmd, env = { A = {} } })
+says("exec: option 'timeout': expected seconds or a duration like \"500 ms\", \"2 s\", \"1 min\", \"2 h\", got '2 parsecs'",
+  exec, { cmd = cmd, timeout = "2 parsecs" })
+says("exec: option 'cores': expected a whole number from 1, got 0", exec, { cmd = cmd, cores = 0 })
+says("exec: option 'cores': expected a whole number from 1, got 1.5", exec, { cmd = cmd, cores = 1.5 })
+says("exec: option 'exclusive': expected \"node\" or false, got 'socket'", exec, { cmd = cmd, exclusive = "socket" })
+says("exec: option 'params.x.y': expected a finite number, got inf", exec, { cmd = cmd, params = { x = { y = math.huge } } })
+says("exec: option 'params.x[16]': expected a name as its key, got 1", exec, { cmd = cmd, params = { x = { [16] = 1 } } })
+says("exec: option 'params.x['a']': expected a list without names and gaps, got 3", exec, { cmd = cmd, params = { x = { 1, a = 3 } } })
+says("exec: option 'name': expected text in UTF-8, got '\xff'", exec, { cmd = cmd, name = "\xff" })
+says("exec: option 'params.f': expected a string, a number, a boolean or a table of those, got a function", exec,
+  { cmd = cmd, params = { f = print } })
+says("exec: option 'ok_codes[1]': expected a whole number, got 'x'", exec, { cmd = cmd, ok_codes = { "x" } })
+says("exec: 'outputs' travel to and from a scratch folder: add cwd = \"scratch\"", exec, { cmd = cmd, outputs = { "x" } })
+says("compile: give either 'sources' or 'cmd'", compile, {})
+says("compile: 'sources' is empty", compile, { sources = {} })
+says("compile: 'output' is needed with 'cmd': the file the command leaves", compile, { cmd = { "make" } })
+says("compile: 'flags' goes with 'sources'; put it into 'cmd'", compile, { cmd = { "make" }, output = "x", flags = {} })
+says("compile: 'outputs': a build has one artefact, got 2", compile, { cmd = { "make" }, outputs = { "x", "y" } })
+says("compile: option 'defines.N': expected a string, got true", compile, { sources = { "a.c" }, defines = { N = true } })
+says("measure: option 'metrics.x': the pattern captures nothing: put parentheses around the number", measure,
+  { cmd = cmd, metrics = { x = "%d+" } })
+says("measure: option 'metrics.x': `%b` (balanced text) is not possible here", measure, { cmd = cmd, metrics = { x = "%b()" } })
+says("measure: option 'metrics.x.better': expected \"less\" or \"more\", got 'higher'", measure,
+  { cmd = cmd, metrics = { x = { "(%d)", better = "higher" } } })
+says("measure: metrics.x: unknown option 'units' (did you mean 'unit'?)", measure,
+  { cmd = cmd, metrics = { x = { "(%d)", units = "s" } } })
+says("measure: 'metrics.wall_s': every run has this figure; take another name", measure, { cmd = cmd, metrics = { wall_s = "(%d)" } })
+says("measure: unknown objective 'gflop' (did you mean 'gflops'?)", measure,
+  { cmd = cmd, metrics = { gflops = "(%d)" }, objective = "gflop" })
+says("measure: 'runs' fixes the number of samples; 'precision' would decide it", measure, { cmd = cmd, runs = 3, precision = 0.1 })
+says("measure: 'min_runs' (200) is above 'max_runs' (100)", measure, { cmd = cmd, min_runs = 200 })
+says("measure: 'verify.rtol' needs 'verify.reference'", measure, { cmd = cmd, verify = { rtol = 1e-6 } })
+says("measure: option 'verify.reference': expected the future of an exec or a call (not of a compile); for a build give { build }",
+  measure, { cmd = cmd, verify = { reference = build() } })
+says("measure: verify: unknown option 'outptu'", measure, { cmd = cmd, verify = { outptu = "x" } })
+says("measure: option 'verify.hash': expected 32 hex digits, got 'abc'", measure, { cmd = cmd, verify = { hash = "abc" } })
+says("spawn: option 'start': expected \"auto\" or \"local\" or \"spawn\" or \"static\", got 'ssh'", spawn, { start = "ssh" })
+says("spawn: unknown option 'worker' (did you mean 'workers'?)", spawn, { worker = 2 })
+says("call: expected call{ function, arguments... }, got a string first", call, { "print" })
+says("call: unknown option 'key_' (did you mean 'key'?)", call, { print, key_ = 1 })
+says("wait: option 'count': expected a whole number from 1 or \"all\", got 0", wait, {}, { count = 0 })
+says("results: unknown option 'nmae' (did you mean 'name'?)", require "harness".results, { nmae = "x" })
+
+-- What is unusual and right.
+local r = await(submit(exec { cmd = { "printf", "%s", "\xff\xfe" }, params = { list = { 1, 2.5, { a = true } }, empty = {} } }))
+assert(r.stdout == "\xff\xfe" and r.params.list[3].a == true)
+
+assert(#wrong == 0, "\n" .. table.concat(wrong, "\n"))

@@ -1,0 +1,37 @@
+local harness = require "harness"
+local function figures(name, tile, value)
+  return submit(measure {
+    cmd = { "echo", "v", value }, name = name, params = { tile = tile }, runs = 3, warmup = 0, metrics = { v = "v (%d+)" }, objective = "v",
+  })
+end
+wait { figures("a", 8, 5), figures("a", 16, 3), figures("b", 8, 1) }
+await(submit(measure { cmd = { "false" }, name = "a", params = { tile = 99 }, runs = 1 }))
+
+local all = harness.results { name = "a" }
+assert(#all == 3 and #harness.results() == 4 and #harness.results { status = "ok" } == 3)
+local best, value = all:min "v"
+assert(best.params.tile == 16 and value == 3.0)
+assert(all:max("v").params.tile == 8 and all:min("nothing") == nil)
+assert(all:min("wall_s").ok)
+assert(#harness.results { where = function(r) return r.params.tile == 8 end } == 2)
+local groups = harness.results():group "tile"
+assert(#groups[8] == 2 and groups[99][1].status == "nonzero_exit" and #groups[8] == #groups[8]:group("tile")[8])
+
+local path = os.tmpname()
+assert(all:csv(path) == 3)
+local lines = {}
+for line in io.lines(path) do lines[#lines + 1] = line end
+assert(lines[1] == "name,tile,status,host,objective,n,min,q1,median,q3,max,mean,sd,mad,ci_lo,ci_hi,ci_level,stop_reason,reason", lines[1])
+local text = table.concat(lines, "\n")
+assert(text:find("a,16,ok,node1,v,3,3,0,3,0,3,3,0,0,,,,fixed,", 1, true), text)
+assert(all:csv(path, { rows = "samples" }) == 6)
+lines = {}
+for line in io.lines(path) do lines[#lines + 1] = line end
+assert(#lines == 7 and lines[1]:find("^name,tile,host,sample,") and lines[1]:find(",v,", 1, true), lines[1])
+os.remove(path)
+local ok, e = pcall(all.csv, all, "/no/such/folder/x.csv")
+assert(not ok and e:find("results.lua:%d+: csv: cannot write /no/such/folder/x.csv: No such file"), e)
+
+local shown = all:table()
+assert(shown:find("name  tile  status        median  ci low  ci high  n  stop\n", 1, true), shown)
+assert(tostring(all) == shown)

@@ -1,0 +1,2 @@
+--! ends exit 1
+os.exit(false)
