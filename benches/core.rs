@@ -131,7 +131,7 @@ fn main() {
     let grouped = |n: u64| Placement { group: Some(format!("g{}", n % 1000)), ..Placement::default() };
     queued("200 k execs in 1000 groups, 100 workers x 4", 100, 4, 200_000, Kind::Exec, grouped);
     let exclusive = |n: u64| Placement {
-        exclusive: (n % 4 == 0).then_some(Exclusive::Node),
+        exclusive: n.is_multiple_of(4).then_some(Exclusive::Node),
         not_on: Some(format!("n{}", n % 50)),
         ..Placement::default()
     };

@@ -77,7 +77,7 @@ pub enum Event {
         /// The pool.
         pool: PoolId,
     },
-    /// Everything in it is cancelled; later submissions are refused.
+    /// Everything in it is cancelled, and whatever is submitted to it later.
     PoolClosed {
         /// The pool.
         pool: PoolId,

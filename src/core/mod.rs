@@ -5,7 +5,7 @@
 //! It knows tasks by number and never sees what they do, nor their outcomes beyond "ok or not".
 //!
 //! Each event is applied first (`submit`, `answer`, `guard`); what may have become possible by it is put on an
-//! agenda, and [`Core::settle`] works that off: tasks to route, nodes being prepared (`lease`), workers and pools with
+//! agenda, and `settle` works that off: tasks to route, nodes being prepared (`lease`), workers and pools with
 //! room (`dispatch`). Nothing recurses, so a chain of a million tasks may fail at once.
 //!
 //! Lower ranks go first: priority, then submission. A task that finds no room holds later ones of its pool back, unless

@@ -48,7 +48,7 @@ pub(super) enum Stage {
     Growing,
     /// No.
     Settled,
-    /// Nothing may be submitted any more.
+    /// All its tasks are cancelled.
     Closed,
 }
 

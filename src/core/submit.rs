@@ -11,8 +11,7 @@ impl Core {
         if self.tasks.find(request.task).is_some() {
             return;
         }
-        let open = |pool: &PoolIx| self.pools[pool.at()].stage != Stage::Closed;
-        let Some(pool) = self.pool_ix.get(&request.pool).copied().filter(open) else {
+        let Some(pool) = self.pool_ix.get(&request.pool).copied() else {
             let reason = format!("pool {} is not open; submit to an open one", request.pool);
             self.counts[request.kind as usize].done += 1;
             self.out.push(Action::Resolve { task: request.task, end: End::Refused { reason } });
@@ -22,7 +21,9 @@ impl Core {
         let ix = self.admit(request, pool);
         match self.await_deps(ix, &deps, accept_failed) {
             Err(end) => self.resolve(ix, end, None),
-            Ok(_) if self.draining => self.resolve(ix, End::Cancelled, None),
+            Ok(_) if self.draining || self.pools[pool.at()].stage == Stage::Closed => {
+                self.resolve(ix, End::Cancelled, None)
+            }
             Ok(0) => self.make_ready(ix),
             Ok(deps) => {
                 self.enter(ix, State::Waiting { deps });
