@@ -230,6 +230,13 @@ impl Driver {
     /// A task has ended for good: journal first, then the future.
     fn resolve(&mut self, task: TaskId, end: End) {
         let Some(live) = self.tasks.live(task) else { return };
+        if end == End::Overdue
+            && let Some(worker) = live.worker
+        {
+            // Its cores stay occupied for the core until it is lost: nothing else could run there.
+            self.lose(worker, "a task did not end long after its time limit, although it was to be killed");
+        }
+        let Some(live) = self.tasks.live(task) else { return };
         let host = live.worker.and_then(|id| self.workers.get(&id)).map(|worker| worker.host().to_string());
         let mut outcome = match end {
             End::Finished => live.outcome.take().map(|outcome| *outcome),
