@@ -10,8 +10,10 @@ use rustc_hash::FxHashMap;
 pub(super) const PIPE_US: u32 = 2048;
 /// Calls in the pipe of one unit at the most.
 const DEEPEST: u32 = 64;
-/// A program that takes longer is not sent ahead (µs).
-const SHORT_PROGRAM_US: f32 = 5000.0;
+/// Programs that wait for one unit take at most about this (µs): some round trips between busy processes.
+const AHEAD_US: f32 = 5000.0;
+/// And are at most so many.
+const MOST_AHEAD: f32 = 8.0;
 /// No call is charged less (µs).
 pub(super) const CHEAPEST_CALL: u32 = PIPE_US / DEEPEST;
 
@@ -28,10 +30,11 @@ impl Durations {
         us.clamp(CHEAPEST_CALL as f32, PIPE_US as f32) as u16
     }
 
-    /// Is a program of this class known to be over in a moment? Then one is worth sending ahead, so that no core
-    /// idles while word of the end before travels.
-    pub fn is_short(&self, class: u64) -> bool {
-        self.mean_us.get(&class).is_some_and(|mean| *mean < SHORT_PROGRAM_US)
+    /// How many programs of this class may wait for each unit of a worker: [`AHEAD_US`] of them, none of a class
+    /// not seen yet. So no core idles while word of an end travels, and none waits long behind another.
+    pub fn ahead(&self, class: u64) -> u16 {
+        let mean = self.mean_us.get(&class).map_or(f32::INFINITY, |mean| mean.max(1.0));
+        (AHEAD_US / mean).min(MOST_AHEAD) as u16
     }
 
     /// A task of this class took so long. The mean forgets: an eighth of it is the latest.
@@ -54,11 +57,11 @@ mod tests {
         assert_eq!(credit(&durations), 64, "very short calls");
         durations.learn(7, 1_000_000);
         assert_eq!(credit(&durations), 1, "one long call among short ones closes the pipe");
-        assert!(!durations.is_short(8), "nothing is known of it");
+        assert_eq!(durations.ahead(8), 0, "nothing is known of it");
         durations.learn(8, 1000);
-        assert!(durations.is_short(8));
+        assert_eq!(durations.ahead(8), 5);
         durations.learn(8, 1_000_000);
-        assert!(!durations.is_short(8));
+        assert_eq!(durations.ahead(8), 0);
         (0..200).for_each(|_| durations.learn(7, 200));
         assert_eq!(credit(&durations), 10, "2 ms of calls of 0.2 ms");
     }

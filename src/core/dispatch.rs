@@ -201,7 +201,7 @@ impl Core {
     /// Sends short programs ahead to a worker whose units are all held by programs. Only what is next in the pool
     /// goes, and only where it could go anyway; the pool has been served before.
     pub(super) fn send_ahead(&mut self, id: WorkerId) {
-        if !self.fleet.alive(id) || !self.fleet[id].takes_ahead() {
+        if !self.fleet.alive(id) {
             return;
         }
         let (node, pool) = (self.fleet[id].node, self.fleet[id].pool);
@@ -210,8 +210,8 @@ impl Core {
         }
         let Some((_, _, ix)) = self.pools[pool.at()].first(|_| true) else { return };
         let task = &self.tasks[ix];
-        let short = task.kind == Kind::Exec && self.durations.is_short(task.class);
-        if short && task.need == Need::Cores(1) && task.rare.is_none() {
+        let most = if task.kind == Kind::Exec { self.durations.ahead(task.class) } else { 0 };
+        if self.fleet[id].takes_ahead(most) && task.need == Need::Cores(1) && task.rare.is_none() {
             self.dequeue(ix);
             self.put(ix, id);
             // The next in the pool may be of another kind: it is asked first.

@@ -97,9 +97,10 @@ impl Worker {
         }
     }
 
-    /// Could a short program wait here for the next unit?
-    pub fn takes_ahead(&self) -> bool {
-        self.held == self.slots && self.ahead < self.slots && self.staging == 0 && self.own.is_empty()
+    /// Could a short program wait here for the next unit, where `most` may wait for each?
+    pub fn takes_ahead(&self, most: u16) -> bool {
+        let room = self.ahead < self.slots.saturating_mul(most);
+        room && self.held == self.slots && self.staging == 0 && self.own.is_empty()
     }
 
     /// An attempt takes its units.
