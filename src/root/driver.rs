@@ -428,12 +428,17 @@ impl Driver {
                 failed.push((worker.id, error));
             }
         }
+        let news = !(unreadable.is_empty() && failed.is_empty());
         for (hash, reason) in unreadable {
             self.progress.note(&format!("cannot read artefact {hash}: {reason}"));
             self.give_up_artefact(hash);
         }
         for (id, error) in failed {
             self.link_ended(id, &error);
+        }
+        if news {
+            // What follows from it must not wait until something else happens.
+            self.flush();
         }
     }
 

@@ -477,10 +477,13 @@ impl Driver {
         }
         let until = Instant::now() + limit;
         self.pools.retire_by = Some(until);
-        while self.workers.values().any(|worker| matches!(worker.stage, Stage::Retiring))
-            && Instant::now() < until
-        {
+        loop {
+            // May find that the last of them has gone: then there is nothing to sleep for.
             self.flush();
+            let waits = self.workers.values().any(|worker| matches!(worker.stage, Stage::Retiring));
+            if !waits || Instant::now() >= until {
+                break;
+            }
             self.sleep();
             self.read_workers();
         }
