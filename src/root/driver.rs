@@ -372,8 +372,12 @@ impl Driver {
             self.wake_at = None;
             self.handle(Event::Tick);
         }
-        let silent: Vec<WorkerId> =
-            self.workers.values().filter(|worker| worker.silent(now)).map(|worker| worker.id).collect();
+        let silent: Vec<WorkerId> = self
+            .workers
+            .values()
+            .filter(|worker| worker.silent_at().is_some_and(|at| at <= now))
+            .map(|worker| worker.id)
+            .collect();
         for id in silent {
             self.lose(id, "it has not been heard of for 10 s (hung, stopped, or its node is lost)");
         }
@@ -458,6 +462,7 @@ impl Driver {
             let link = worker.peer.link_ref();
             fds.extend(link.poll_fd().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
             deadline = earlier(deadline, link.next_poll(now));
+            deadline = earlier(deadline, worker.silent_at());
         }
         if wait(&mut fds, deadline).is_err() {
             // poll fails only for lack of memory: go round, slowly.

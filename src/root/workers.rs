@@ -105,11 +105,10 @@ impl Worker {
         matches!(self.stage, Stage::Gone)
     }
 
-    /// Has it been silent for longer than it should?
-    pub(super) fn silent(&self, now: Instant) -> bool {
-        matches!(self.stage, Stage::Welcomed(_) | Stage::Ready(_))
-            && !self.quiet
-            && now.saturating_duration_since(self.last_heard) > SILENCE_LIMIT
+    /// When its silence means that it is lost, if it has to give signs of life now.
+    pub(super) fn silent_at(&self) -> Option<Instant> {
+        let watched = matches!(self.stage, Stage::Welcomed(_) | Stage::Ready(_)) && !self.quiet;
+        watched.then(|| self.last_heard + SILENCE_LIMIT)
     }
 
     /// Everything that came since the last time.
