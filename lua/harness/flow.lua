@@ -406,6 +406,13 @@ local function close_all()
   end
 end
 
+-- A script that failed or was left by os.exit wants nothing more: what still runs is ended.
+local function cancel_all()
+  for _, tasks in ipairs { by_id, quiet } do
+    for id in pairs(tasks) do host.cancel(id) end
+  end
+end
+
 local function report(flow)
   local text = failure.describe(flow.value)
   if flow.traceback and flow.traceback ~= "" then text = text .. "\n" .. flow.traceback end
@@ -436,6 +443,7 @@ function M.main(fn, ...)
     problem = run_until(function() return next(flows) == nil and next(by_id) == nil end)
   end
   close_all()
+  if problem or ending == "exit" then cancel_all() end
   if ending == "exit" then return "exit", exit_code end
   if ending then return "drain" end
   local texts = { problem }
