@@ -229,6 +229,10 @@ impl Driver {
 
     /// A task has ended for good: journal first, then the future.
     fn resolve(&mut self, task: TaskId, end: End) {
+        let lost = match end {
+            End::LostWorker { attempts } => self.why_lost(task, attempts),
+            _ => String::new(),
+        };
         let Some(live) = self.tasks.live(task) else { return };
         if end == End::Overdue
             && let Some(worker) = live.worker
@@ -251,10 +255,7 @@ impl Driver {
                 Some(reason) => Outcome::failed(Status::Refused, reason),
                 None => Outcome::failed(Status::Cancelled, "cancelled before it ended"),
             }),
-            End::LostWorker { attempts } => {
-                let reason = format!("its worker was lost {attempts} times; see the messages above");
-                Some(Outcome::failed(Status::LostWorker, reason))
-            }
+            End::LostWorker { .. } => Some(Outcome::failed(Status::LostWorker, lost)),
             End::Overdue => Some(Outcome::failed(
                 Status::LostWorker,
                 "no answer long after its time limit: its worker does not respond",
@@ -279,6 +280,26 @@ impl Driver {
                 self.journal.append(task.0, record);
             }
             None => self.hand(task, outcome),
+        }
+    }
+
+    /// Why a task is lost with its worker: the one it ran on, else the last of its pool.
+    fn why_lost(&mut self, task: TaskId, attempts: u32) -> String {
+        let Some((own, pool)) = self.tasks.live(task).map(|live| (live.worker, live.pool)) else {
+            return String::new();
+        };
+        let loss = |worker: &Worker| match &worker.stage {
+            Stage::Gone(text) => Some(text.clone()),
+            _ => None,
+        };
+        let of_pool =
+            || self.workers.values().rev().filter(|worker| worker.pool == Some(pool)).find_map(loss);
+        let own = own.and_then(|id| self.workers.get(&id)).and_then(loss);
+        let loss = own.or_else(of_pool).unwrap_or_else(|| "its pool was closed".into());
+        match attempts {
+            0 => format!("no worker is left that could run it: {loss}"),
+            1 => format!("its worker was lost while it ran: {loss}"),
+            n => format!("its worker was lost while it ran, {n} times; the last: {loss}"),
         }
     }
 

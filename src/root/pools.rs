@@ -352,7 +352,7 @@ impl Driver {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
         let text = format!("worker {id} on {} is lost: {reason}", worker.host());
         let was_ready = matches!(worker.stage, Stage::Ready(_));
-        worker.stage = Stage::Gone;
+        worker.stage = Stage::Gone(text.clone());
         if let Some(child) = worker.child.take() {
             child.kill();
         }

@@ -33,8 +33,8 @@ pub(super) enum Stage {
     Ready(Hello),
     /// Told to end its pool's work.
     Retiring,
-    /// Gone.
-    Gone,
+    /// Gone; for people: who, where and why.
+    Gone(String),
 }
 
 /// One worker.
@@ -102,7 +102,7 @@ impl Worker {
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self.stage, Stage::Gone)
+        matches!(self.stage, Stage::Gone(_))
     }
 
     /// When its silence means that it is lost, if it has to give signs of life now.
