@@ -316,6 +316,7 @@ impl Driver {
                 Request::Spawn(spec) => self.open_pool(spec),
                 Request::Close(pool) => self.pools.close_when_idle(pool),
                 Request::Replayed(kind, options, outcome) => self.progress.replayed(kind, &options, &outcome),
+                Request::Unrun(kind, options, outcome) => self.progress.unrun(kind, &options, &outcome),
                 Request::End => self.script_over = true,
             }
         }

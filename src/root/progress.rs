@@ -129,6 +129,12 @@ impl Progress {
         self.ended(kind, options, false, outcome);
     }
 
+    /// A task ended before any worker could be given it.
+    pub(super) fn unrun(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
+        self.submitted += 1;
+        self.ended(kind, options, false, outcome);
+    }
+
     /// When `tick` has something to do.
     pub(super) fn next(&self, now: Instant) -> Instant {
         self.next_line.unwrap_or(now + REST)
