@@ -330,7 +330,8 @@ impl Driver {
                 }
             }
         }
-        let pool = match submission.pool.or_else(|| self.pools.newest()) {
+        let opened = || self.pools.newest().or_else(|| self.pools.failed_default());
+        let pool = match submission.pool.or_else(opened) {
             Some(pool) => pool,
             None => self.open_default_pool(),
         };

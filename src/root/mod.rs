@@ -257,6 +257,10 @@ impl Root {
     fn finished(self) -> Ended {
         // The script is over (the driver saw its end of the port go), so this does not wait long.
         match self.script_end.recv() {
+            // Where no worker came for tasks of a script that did not ask for any, nothing was done.
+            Ok(ScriptEnd::Finished) if self.driver.pools.failed_default().is_some() => {
+                self.ended(exit::ALLOCATION, None)
+            }
             Ok(ScriptEnd::Finished) => self.ended(exit::OK, None),
             Ok(ScriptEnd::Exit(code)) => self.ended(code, None),
             Ok(ScriptEnd::Failed(text)) => {

@@ -30,7 +30,7 @@ enum Phase {
     /// Its workers were told to retire.
     Closed,
     /// It never came to be, and why.
-    Failed(String),
+    Failed { reason: String, asked: bool },
 }
 
 struct Pool {
@@ -85,14 +85,20 @@ impl Pools {
     /// Why a pool never came to be, if it did not.
     pub(super) fn failure(&self, pool: PoolId) -> Option<String> {
         match &self.pools.get(&pool)?.phase {
-            Phase::Failed(reason) => Some(reason.clone()),
+            Phase::Failed { reason, .. } => Some(reason.clone()),
             _ => None,
         }
     }
 
+    /// The pool for tasks of a script that opened none, if it could not be opened: another try would end alike.
+    pub(super) fn failed_default(&self) -> Option<PoolId> {
+        let failed = |pool: &Pool| matches!(pool.phase, Phase::Failed { asked: false, .. });
+        self.pools.iter().find(|(_, pool)| failed(pool)).map(|(id, _)| *id)
+    }
+
     /// Were workers asked for, and never had?
     pub(super) fn none_came(&self) -> bool {
-        !self.pools.is_empty() && self.pools.values().all(|pool| matches!(pool.phase, Phase::Failed(_)))
+        !self.pools.is_empty() && self.pools.values().all(|pool| matches!(pool.phase, Phase::Failed { .. }))
     }
 
     /// Closes a pool once its tasks are done.
@@ -148,7 +154,7 @@ impl Driver {
         let spec = spec.or(&self.pools.defaults);
         let (workers, phase) = match self.start_workers(id, &spec) {
             Ok(workers) => (workers, Phase::Opening { until: Instant::now() + START_LIMIT, asked }),
-            Err(reason) => (Vec::new(), Phase::Failed(reason)),
+            Err(reason) => (Vec::new(), Phase::Failed { reason, asked }),
         };
         self.pools.pools.insert(id, Pool { workers, spec, phase });
         // Static workers have said hello long ago.
@@ -370,7 +376,7 @@ impl Driver {
     fn fail_opening(&mut self, id: PoolId, reason: &str) {
         let Some(pool) = self.pools.pools.get_mut(&id) else { return };
         let Phase::Opening { asked, .. } = pool.phase else { return };
-        pool.phase = Phase::Failed(reason.to_string());
+        pool.phase = Phase::Failed { reason: reason.to_string(), asked };
         let workers = pool.workers.clone();
         if asked {
             self.port.spawned(Err(PoolError(reason.to_string())));
