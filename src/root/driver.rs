@@ -457,7 +457,7 @@ impl Driver {
         }
         let news = !(unreadable.is_empty() && failed.is_empty());
         for (hash, reason) in unreadable {
-            self.progress.note(&format!("cannot read artefact {hash}: {reason}"));
+            self.progress.problem(&format!("cannot read artefact {hash}: {reason}"));
             self.give_up_artefact(hash);
         }
         for (id, error) in failed {

@@ -141,7 +141,7 @@ impl Driver {
     pub(super) fn open_default_pool(&mut self) -> PoolId {
         let pool = self.begin_pool(PoolSpec::default(), false);
         if let Some(reason) = self.pools.failure(pool) {
-            self.progress.note(&reason);
+            self.progress.problem(&reason);
             self.handle(Event::PoolClosed { pool });
         }
         pool
@@ -363,7 +363,7 @@ impl Driver {
             child.kill();
         }
         let pool = worker.pool;
-        self.progress.note(&text);
+        self.progress.problem(&text);
         if was_ready {
             self.handle(Event::WorkerLost { worker: id });
         }

@@ -77,15 +77,22 @@ impl Progress {
         }
     }
 
-    /// Something people should know.
-    pub fn note(&self, text: &str) {
+    /// Something is wrong.
+    pub fn problem(&self, text: &str) {
         say(&format!("harness: {text}"));
+    }
+
+    /// Something people should know (not with `-q`).
+    pub fn note(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.problem(text);
+        }
     }
 
     /// Something people may want to know (`-v`).
     pub fn detail(&self, text: &str) {
         if self.verbosity >= Verbosity::Verbose {
-            self.note(text);
+            self.problem(text);
         }
     }
 
@@ -146,13 +153,10 @@ impl Progress {
         }
         let done = self.done();
         let failed = done - self.ended.get(&Status::Ok).copied().unwrap_or(0) as u64;
-        if self.verbosity >= Verbosity::Normal {
-            let waiting = self.submitted.saturating_sub(done + self.running);
-            let running = self.running;
-            self.note(&format!(
-                "{done} done ({failed} failed), {running} running, {waiting} waiting; {workers} workers"
-            ));
-        }
+        let waiting = self.submitted.saturating_sub(done + self.running);
+        let running = self.running;
+        let workers = count(workers, "worker");
+        self.note(&format!("{done} done ({failed} failed), {running} running, {waiting} waiting; {workers}"));
         self.next_line = (done < self.submitted).then(|| now + LINE_EVERY);
     }
 
