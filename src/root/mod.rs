@@ -176,6 +176,13 @@ impl Root {
         for note in &notes {
             progress.note(note);
         }
+        if let Some(seed) = options.seed.filter(|seed| *seed != header.seed) {
+            progress.note(&format!(
+                "seed {seed} is not that of the journal ({}): a script that draws numbers may ask for other tasks \
+                 than it recorded; leave --seed out to go on, or begin anew with --fresh",
+                header.seed
+            ));
+        }
         let wake = Arc::new(Wake::new()?);
         let waker = wake.clone();
         let artefacts = store.clone();
