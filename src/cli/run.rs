@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use super::RunArgs;
 use crate::artefact::Store;
 use crate::model::exit;
-use crate::process::{self, Signals};
+#[cfg(feature = "mpi")]
+use crate::process;
+use crate::process::Signals;
 use crate::report::{Row, summary};
 use crate::root::port::{PoolSpec, Port};
 use crate::root::progress::{Line, Verbosity};
@@ -184,6 +186,21 @@ fn join_mpi() -> Result<Joined, String> {
 
 #[cfg(not(feature = "mpi"))]
 fn join_mpi() -> Result<Joined, String> {
+    // Without MPI the ranks of a job cannot know each other: all but the first would be further roots.
+    for (rank, launcher) in [
+        ("OMPI_COMM_WORLD_RANK", "mpirun"),
+        ("PMI_RANK", "mpirun"),
+        ("PMIX_RANK", "mpirun"),
+        ("SLURM_PROCID", "srun"),
+    ] {
+        if let Some(number) = std::env::var(rank).ok().filter(|number| number != "0") {
+            return Err(format!(
+                "this is process {number} of those that {launcher} started, and each would be a root of its own \
+                 ({rank}={number}). This harness was built without MPI: start it once, as plain `harness …` in the \
+                 batch script"
+            ));
+        }
+    }
     Ok(Joined::Root(Started { mpi: Mpi::Absent, ranks: Vec::new() }))
 }
 
