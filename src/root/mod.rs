@@ -38,6 +38,7 @@ use crate::allocation::{Allocation, Start};
 use crate::artefact::Store;
 use crate::journal::{Index, Journal, Mode, Opened};
 use crate::machine;
+use crate::model::human::count;
 use crate::model::{Hash, Header, JOURNAL_SCHEMA, PROTOCOL, WorkerId, exit};
 use crate::process::Signals;
 use crate::transport::{Link, Peer};
@@ -244,16 +245,16 @@ impl Root {
             (Ending::JournalFailed(reason), _) | (_, Some(reason)) => {
                 let message = format!(
                     "stopped, because records cannot be written: {reason}\n  What was reported before is in \
-                     {journal}; mend that and run the same command again"
+                     {journal}; once that is mended, the same command goes on from there"
                 );
                 self.ended(exit::JOURNAL, Some(message))
             }
             (Ending::Drained(signal), None) => {
                 let _ = self.script_end.recv_timeout(UNWIND_LIMIT);
                 let message = format!(
-                    "stopped by {signal} with {} tasks unfinished. Nothing reported is lost: {journal} has it. \
-                     Run the same command again to go on.",
-                    self.driver.progress.unfinished()
+                    "stopped by {signal} with {} unfinished. Nothing reported is lost: {journal} has it. Run the \
+                     same command again to go on.",
+                    count(self.driver.progress.unfinished(), "task")
                 );
                 self.ended(exit::RUN_AGAIN, Some(message))
             }

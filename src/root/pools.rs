@@ -10,6 +10,7 @@ use super::workers::{HEARTBEAT_S, Stage, Worker};
 use crate::allocation::{Plan, Start, same_host};
 use crate::core::Event;
 use crate::machine;
+use crate::model::human::count;
 use crate::model::{Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
 use crate::transport::LinkError;
 use crate::transport::wait::earlier;
@@ -220,11 +221,17 @@ impl Driver {
     ) -> Result<Vec<WorkerId>, String> {
         let wanted = spec.workers.map_or(ranks.len(), |workers| workers as usize);
         if ranks.is_empty() || wanted > ranks.len() {
+            let free = match ranks.len() {
+                0 => "none is".into(),
+                1 => "1 is".into(),
+                n => format!("{n} are"),
+            };
             return Err(format!(
-                "{wanted} static workers wanted, {} are free: start the campaign with \
-                 `mpirun -n {} harness …` (rank 0 is the root, every further rank a worker)",
-                ranks.len(),
-                wanted.max(1) + 1
+                "{} wanted and {free} free: start the campaign with `mpirun -n {} harness {}` (rank 0 is \
+                 the root, every further rank a worker), or use start=\"local\" for workers on this node alone",
+                count(wanted.max(1), "static worker"),
+                wanted.max(1) + 1,
+                self.pools.launcher.script,
             ));
         }
         ranks.truncate(wanted);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::port::WorkerInfo;
+use crate::model::human::count;
 use crate::model::{Kind, Outcome, PoolId, Status, TaskOptions};
 
 /// Seconds between two lines while something runs.
@@ -99,8 +100,12 @@ impl Progress {
     pub(super) fn pool_open(&self, id: PoolId, workers: &[WorkerInfo]) {
         for worker in workers {
             self.detail(&format!(
-                "pool {id}: worker {} on {} ({} slots, {} cores, {})",
-                worker.id, worker.host, worker.slots, worker.cores, worker.start
+                "pool {id}: worker {} on {} ({}, {}, {})",
+                worker.id,
+                worker.host,
+                count(worker.slots as usize, "slot"),
+                count(worker.cores as usize, "core"),
+                worker.start
             ));
         }
     }
@@ -165,8 +170,8 @@ impl Progress {
     }
 
     /// How many tasks had not ended.
-    pub fn unfinished(&self) -> u64 {
-        self.submitted.saturating_sub(self.done())
+    pub fn unfinished(&self) -> usize {
+        self.submitted.saturating_sub(self.done()) as usize
     }
 
     /// What the last table needs.
