@@ -41,7 +41,7 @@ pub fn status_text(outcome: &Outcome) -> String {
     // raised in Lua may end in a colon too; there the first says the most.)
     if line.ends_with(':')
         && outcome.status != Status::Error
-        && let Some(last) = lines.last()
+        && let Some(last) = lines.next_back()
     {
         let _ = write!(line, " {last}");
     }
