@@ -22,7 +22,9 @@ use super::workers::{Stage, Worker};
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
 use crate::journal::JournalWriter;
-use crate::model::{Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId};
+use crate::model::{
+    Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId,
+};
 use crate::process::Signals;
 use crate::transport::wait::{earlier, wait};
 

@@ -142,7 +142,7 @@ impl Driver {
     pub(super) fn open_default_pool(&mut self) -> PoolId {
         let pool = self.begin_pool(PoolSpec::default(), false);
         if let Some(reason) = self.pools.failure(pool) {
-            self.progress.problem(&reason);
+            self.progress.problem(&format!("no workers: {reason}"));
             self.handle(Event::PoolClosed { pool });
         }
         pool
