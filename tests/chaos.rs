@@ -4,6 +4,8 @@
 //! Moments and victims are drawn from seeds, so a failure names one that shows it again:
 //! `HARNESS_CHAOS_ROUNDS=50 cargo test --test chaos` draws more of them.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

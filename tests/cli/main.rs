@@ -2,6 +2,8 @@
 //!
 //! Texts are compared whole: a changed word is a changed test, and somebody has read it.
 
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // tests mount and start things
+
 #[path = "../support/mod.rs"]
 mod support;
 

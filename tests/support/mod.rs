@@ -2,7 +2,8 @@
 //!
 //! Everything it starts carries a mark in its environment, so that a test finds its own processes, whoever
 //! their parent is by now, and never touches another's. Every wait has a limit and says what it waited for.
-#![allow(dead_code, clippy::disallowed_methods)] // each test target uses a part; tests start and time processes
+// Each test target uses a part; tests start and time processes, and may panic.
+#![allow(dead_code, clippy::disallowed_methods, clippy::unwrap_used)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
