@@ -198,7 +198,7 @@ fn a_pool_larger_than_mpirun_started_is_refused_with_the_line_that_works() {
     let Some(mpi) = Mpi::find() else { return };
     let output = mpi.run(2, &[], &Campaign::new("spawn { workers = 5 }"));
     let said = text(&output.stderr);
-    assert!(said.contains("5 static workers wanted, 1 are free"), "{said}");
+    assert!(said.contains("5 static workers wanted and 1 is free"), "{said}");
     assert!(said.contains("mpirun -n 6 harness"), "{said}");
 }
 

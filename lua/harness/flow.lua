@@ -309,7 +309,7 @@ end
 local function start(fn, ...)
   local flow = setmetatable({ ended = false, ok = false, value = false, waiter = false, rest = false }, Future)
   started = started + 1
-  flow.kind, flow.co, flow.order = "flow", create(fn), started
+  flow.kind, flow.co, flow.fn, flow.order = "flow", create(fn), fn, started
   flows[flow] = true
   settle(flow, resume(flow.co, ...))
   return flow
@@ -370,11 +370,18 @@ local function in_order()
   return list
 end
 
+-- `return await(f)` is a tail call, which leaves no line: then the function says where.
+local function waits_at(flow)
+  local line = failure.where(flow.co)
+  if line or type(flow.fn) ~= "function" then return line and "at " .. line or "at a place of its own" end
+  local info = debug.getinfo(flow.fn, "S")
+  return ("at the end of the function at %s:%d"):format(info.short_src, info.linedefined)
+end
+
 local function deadlock()
   local places = {}
   for _, flow in ipairs(in_order()) do
-    places[#places + 1] = ("  %s waits at %s"):format(flow.main and "the main script" or "a flow",
-      failure.where(flow.co) or "a place of its own")
+    places[#places + 1] = ("  %s waits %s"):format(flow.main and "the main script" or "a flow", waits_at(flow))
   end
   return "deadlock: nothing is running and everybody waits:\n" .. table.concat(places, "\n")
 end
@@ -404,6 +411,13 @@ local function close_all()
     flows[flow] = nil
     local ok, e = close(flow.co)
     if not ok then host.stderr("harness: error in a <close> variable: " .. failure.describe(e)) end
+  end
+end
+
+-- A script that failed or was left by os.exit wants nothing more: what still runs is ended.
+local function cancel_all()
+  for _, tasks in ipairs { by_id, quiet } do
+    for id in pairs(tasks) do host.cancel(id) end
   end
 end
 
@@ -437,6 +451,7 @@ function M.main(fn, ...)
     problem = run_until(function() return awaited == 0 and next(flows) == nil end)
   end
   close_all()
+  if problem or ending == "exit" then cancel_all() end
   if ending == "exit" then return "exit", exit_code end
   if ending then return "drain" end
   local texts = { problem }

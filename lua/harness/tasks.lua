@@ -307,10 +307,10 @@ function M.submit_task(kind, o, pool, deferred)
   local f
   if refs.culprit then
     local reason = ("what it depends on ended %s"):format(refs.culprit:status())
-    f = flow.ended(kind, host.record(kind, "skipped", reason, label))
+    f = flow.ended(kind, host.record(kind, "skipped", reason, label, common(kind, o)))
     f.value.cause = refs.culprit.value
   elseif refs.problem then
-    f = flow.ended(kind, host.record(kind, "setup_failed", refs.problem, label))
+    f = flow.ended(kind, host.record(kind, "setup_failed", refs.problem, label, common(kind, o)))
   else
     local id = host.submit(kind, common(kind, o), spec, refs, pool or lib.newest_pool, deferred or false)
     f = future(id, kind, refs.deps, deferred)

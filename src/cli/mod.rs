@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::model::exit;
 use crate::root::port::Start;
@@ -42,7 +42,7 @@ enum Command {
 
 #[derive(Args)]
 struct RunArgs {
-    /// The campaign script, and what it gets as `arg` and `harness.args`.
+    /// The campaign script, and what it gets as `arg` and `harness.args`; options of harness go before it.
     #[arg(value_name = "FILE.lua [ARGS]", trailing_var_arg = true, allow_hyphen_values = true)]
     script: Vec<OsString>,
     /// Workers, where the script does not say.
@@ -89,6 +89,18 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         None => cli.run,
     };
     run::run(arguments)
+}
+
+fn unknown_option(word: &str) -> String {
+    let name = word.split('=').next().unwrap_or(word);
+    let command = Cli::command();
+    let options = command.get_arguments().filter_map(|option| Some(format!("--{}", option.get_long()?)));
+    let distance = |option: &String| strsim::damerau_levenshtein(name, option);
+    let near = options.min_by_key(distance).filter(|option| distance(option) <= name.len() / 3);
+    let hint = near.map(|option| format!(" (did you mean '{option}'?)")).unwrap_or_default();
+    format!(
+        "unknown option '{name}'{hint}; `harness --help` lists them, and options of the script go after its name"
+    )
 }
 
 fn start(word: &str) -> Result<Start, String> {

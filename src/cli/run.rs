@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use super::RunArgs;
 use crate::artefact::Store;
 use crate::model::exit;
-use crate::process::{self, Signals};
+#[cfg(feature = "mpi")]
+use crate::process;
+use crate::process::Signals;
 use crate::report::{Row, summary};
 use crate::root::port::{PoolSpec, Port};
 use crate::root::progress::{Line, Verbosity};
@@ -44,13 +46,7 @@ pub(super) fn run(arguments: RunArgs) -> ExitCode {
 }
 
 fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
-    let mut words = arguments.script.iter();
-    let script = words.next().map(PathBuf::from);
-    let script =
-        script.ok_or((exit::USAGE, "which script? `harness FILE.lua`, or `harness --help`".into()))?;
-    std::fs::File::open(&script)
-        .map_err(|error| (exit::USAGE, format!("cannot read {}: {error}", script.display())))?;
-    let args = words.map(|word: &OsString| word.to_string_lossy().into_owned()).collect();
+    let (script, args) = script_and_args(&arguments.script).map_err(|text| (exit::USAGE, text))?;
     // Before MPI and before any thread: all of them inherit the mask.
     let signals =
         Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
@@ -81,6 +77,44 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     let code = campaign(options, started, signals, &script);
     leave_mpi(mpi, code);
     Ok(ExitCode::from(code))
+}
+
+/// The script, if there is one to run, and what it is given.
+fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>), String> {
+    let (script, args) =
+        words.split_first().ok_or("which script? `harness FILE.lua`, or `harness --help`")?;
+    // All that follows the script is the script's, options too. Hence an option harness does not know
+    // arrives here as if it were the script.
+    if let Some(option) = script.to_str().filter(|word| word.len() > 1 && word.starts_with('-')) {
+        return Err(super::unknown_option(option));
+    }
+    let args = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    Ok((readable(Path::new(script))?, args))
+}
+
+/// Can this be a script?
+fn readable(script: &Path) -> Result<PathBuf, String> {
+    let shown = script.display();
+    if script == Path::new("-") {
+        let text = "a campaign cannot come from stdin: its journal lies beside its file, and a second run goes on \
+                    from there; write it to a file, `harness FILE.lua`";
+        return Err(text.into());
+    }
+    if script.is_dir() {
+        return Err(format!(
+            "{shown} is a folder: name the script in it, `harness {}`",
+            script.join("FILE.lua").display()
+        ));
+    }
+    match std::fs::File::open(script) {
+        Ok(_) => Ok(script.to_path_buf()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let here = std::env::current_dir()
+                .map_or(String::new(), |dir| format!(" (looked in {})", dir.display()));
+            Err(format!("there is no script {shown}{}", if script.is_absolute() { "" } else { &here }))
+        }
+        Err(error) => Err(format!("cannot read the script {shown}: {error}")),
+    }
 }
 
 /// Runs the campaign and prints what is to be said last.
@@ -152,6 +186,21 @@ fn join_mpi() -> Result<Joined, String> {
 
 #[cfg(not(feature = "mpi"))]
 fn join_mpi() -> Result<Joined, String> {
+    // Without MPI the ranks of a job cannot know each other: all but the first would be further roots.
+    for (rank, launcher) in [
+        ("OMPI_COMM_WORLD_RANK", "mpirun"),
+        ("PMI_RANK", "mpirun"),
+        ("PMIX_RANK", "mpirun"),
+        ("SLURM_PROCID", "srun"),
+    ] {
+        if let Some(number) = std::env::var(rank).ok().filter(|number| number != "0") {
+            return Err(format!(
+                "this is process {number} of those that {launcher} started, and each would be a root of its own \
+                 ({rank}={number}). This harness was built without MPI: start it once, as plain `harness …` in the \
+                 batch script"
+            ));
+        }
+    }
     Ok(Joined::Root(Started { mpi: Mpi::Absent, ranks: Vec::new() }))
 }
 

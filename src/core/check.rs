@@ -92,8 +92,13 @@ impl Core {
         assert_eq!(alarms, self.alarms.len() - self.pools.iter().filter(|pool| pool.steal != NEVER).count());
         let mut surplus = vec![0; self.pools.len()];
         for (id, worker) in self.fleet.iter() {
-            let books =
-                (u32::from(worker.held + worker.ahead), worker.calls, worker.load, worker.staging, worker.tasks.len());
+            let books = (
+                u32::from(worker.held + worker.ahead),
+                worker.calls,
+                worker.load,
+                worker.staging,
+                worker.tasks.len(),
+            );
             assert_eq!(held.get(&id).copied().unwrap_or_default(), books, "units of worker {id}");
             assert!(worker.held == worker.slots || worker.held < worker.slots && worker.ahead == 0);
             assert_eq!(worker.counted, worker.surplus());

@@ -319,7 +319,11 @@ fn compiler_not_started(error: &StartError) -> Failure {
     let failure = not_started(error);
     match error {
         StartError::Spawn(SpawnError::NotFound { program, path }) => {
-            Failure { reason: format!("compiler `{program}` not found in PATH ({path})"), ..failure }
+            let reason = format!(
+                "compiler `{program}` not found: load its module before harness is started, or give its full \
+                 path (PATH is {path})"
+            );
+            Failure { reason, ..failure }
         }
         _ => failure,
     }

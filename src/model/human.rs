@@ -35,7 +35,16 @@ pub fn subject(name: Option<&str>, params: Option<&Value>) -> String {
 /// How a task ended, on one line: `timeout: ran into its limit of 60 s`.
 pub fn status_text(outcome: &Outcome) -> String {
     let reason = outcome.reason.as_deref().unwrap_or_default();
-    let line = reason.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    let mut lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut line = lines.next().unwrap_or_default().to_owned();
+    // The reason announces a program's output: its last line mostly says the most. (The first line of an error
+    // raised in Lua may end in a colon too; there the first says the most.)
+    if line.ends_with(':')
+        && outcome.status != Status::Error
+        && let Some(last) = lines.next_back()
+    {
+        let _ = write!(line, " {last}");
+    }
     let mut text = outcome.status.word().to_owned();
     if !line.is_empty() {
         let _ = write!(text, ": {}", line.chars().take(REASON_CHARS).collect::<String>());

@@ -47,7 +47,9 @@ pub struct Child {
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
     /// No folder of PATH has it.
-    #[error("program `{program}` not found in PATH ({path})")]
+    #[error(
+        "program `{program}` not found: load its module before harness is started, or give its full path (PATH is {path})"
+    )]
     NotFound {
         /// As it was asked for.
         program: String,

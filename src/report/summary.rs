@@ -11,6 +11,8 @@ use crate::model::{Detail, Kind, Outcome, Status};
 /// Longer lists say how many more there are.
 const MEASUREMENTS_SHOWN: usize = 40;
 const FAILURES_SHOWN: usize = 20;
+/// Longer commands are cut here (characters).
+const COMMAND_CHARS: usize = 60;
 
 /// One task of the campaign.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +56,10 @@ fn measured(row: &Row<'_>) -> Option<String> {
 
 fn failure(row: &Row<'_>) -> String {
     let mut line = row.kind.word().to_owned();
-    let subject = subject(row.name, row.params);
+    let mut subject = subject(row.name, row.params);
+    if subject.is_empty() {
+        subject = command(&row.outcome.detail);
+    }
     if !subject.is_empty() {
         let _ = write!(line, " {subject}");
     }
@@ -63,6 +68,22 @@ fn failure(row: &Row<'_>) -> String {
     }
     let _ = write!(line, ": {}", status_text(row.outcome));
     line
+}
+
+/// What was run: all there is to tell one task without a name from another.
+fn command(detail: &Detail) -> String {
+    let argv = match detail {
+        Detail::Exec(run) => &run.argv,
+        Detail::Compile(build) => &build.argv,
+        Detail::Measure(result) => &result.argv,
+        Detail::None | Detail::Call(_) | Detail::CallError(_) => return String::new(),
+    };
+    let words = argv.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.char_indices().nth(COMMAND_CHARS) {
+        Some((cut, _)) => format!("`{}…`", &words[..cut]),
+        None if words.is_empty() => words,
+        None => format!("`{words}`"),
+    }
 }
 
 fn is_consequence(status: Status) -> bool {

@@ -22,7 +22,9 @@ use super::workers::{Stage, Worker};
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
 use crate::journal::JournalWriter;
-use crate::model::{Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId};
+use crate::model::{
+    Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId,
+};
 use crate::process::Signals;
 use crate::transport::wait::{earlier, wait};
 
@@ -229,6 +231,10 @@ impl Driver {
 
     /// A task has ended for good: journal first, then the future.
     fn resolve(&mut self, task: TaskId, end: End) {
+        let lost = match end {
+            End::LostWorker { attempts } => self.why_lost(task, attempts),
+            _ => String::new(),
+        };
         let Some(live) = self.tasks.live(task) else { return };
         if end == End::Overdue
             && let Some(worker) = live.worker
@@ -251,10 +257,7 @@ impl Driver {
                 Some(reason) => Outcome::failed(Status::Refused, reason),
                 None => Outcome::failed(Status::Cancelled, "cancelled before it ended"),
             }),
-            End::LostWorker { attempts } => {
-                let reason = format!("its worker was lost {attempts} times; see the messages above");
-                Some(Outcome::failed(Status::LostWorker, reason))
-            }
+            End::LostWorker { .. } => Some(Outcome::failed(Status::LostWorker, lost)),
             End::Overdue => Some(Outcome::failed(
                 Status::LostWorker,
                 "no answer long after its time limit: its worker does not respond",
@@ -282,6 +285,26 @@ impl Driver {
         }
     }
 
+    /// Why a task is lost with its worker: the one it ran on, else the last of its pool.
+    fn why_lost(&mut self, task: TaskId, attempts: u32) -> String {
+        let Some((own, pool)) = self.tasks.live(task).map(|live| (live.worker, live.pool)) else {
+            return String::new();
+        };
+        let loss = |worker: &Worker| match &worker.stage {
+            Stage::Gone(text) => Some(text.clone()),
+            _ => None,
+        };
+        let of_pool =
+            || self.workers.values().rev().filter(|worker| worker.pool == Some(pool)).find_map(loss);
+        let own = own.and_then(|id| self.workers.get(&id)).and_then(loss);
+        let loss = own.or_else(of_pool).unwrap_or_else(|| "its pool was closed".into());
+        match attempts {
+            0 => format!("no worker is left that could run it: {loss}"),
+            1 => format!("its worker was lost while it ran: {loss}"),
+            n => format!("its worker was lost while it ran, {n} times; the last: {loss}"),
+        }
+    }
+
     fn hand(&mut self, task: TaskId, outcome: Arc<Outcome>) {
         self.port.complete(task, outcome);
         self.tasks.handed(task, self.port.taken());
@@ -295,6 +318,7 @@ impl Driver {
                 Request::Spawn(spec) => self.open_pool(spec),
                 Request::Close(pool) => self.pools.close_when_idle(pool),
                 Request::Replayed(kind, options, outcome) => self.progress.replayed(kind, &options, &outcome),
+                Request::Unrun(kind, options, outcome) => self.progress.unrun(kind, &options, &outcome),
                 Request::End => self.script_over = true,
             }
         }
@@ -308,7 +332,8 @@ impl Driver {
                 }
             }
         }
-        let pool = match submission.pool.or_else(|| self.pools.newest()) {
+        let opened = || self.pools.newest().or_else(|| self.pools.failed_default());
+        let pool = match submission.pool.or_else(opened) {
             Some(pool) => pool,
             None => self.open_default_pool(),
         };
@@ -372,8 +397,12 @@ impl Driver {
             self.wake_at = None;
             self.handle(Event::Tick);
         }
-        let silent: Vec<WorkerId> =
-            self.workers.values().filter(|worker| worker.silent(now)).map(|worker| worker.id).collect();
+        let silent: Vec<WorkerId> = self
+            .workers
+            .values()
+            .filter(|worker| worker.silent_at().is_some_and(|at| at <= now))
+            .map(|worker| worker.id)
+            .collect();
         for id in silent {
             self.lose(id, "it has not been heard of for 10 s (hung, stopped, or its node is lost)");
         }
@@ -428,12 +457,17 @@ impl Driver {
                 failed.push((worker.id, error));
             }
         }
+        let news = !(unreadable.is_empty() && failed.is_empty());
         for (hash, reason) in unreadable {
-            self.progress.note(&format!("cannot read artefact {hash}: {reason}"));
+            self.progress.problem(&format!("cannot read artefact {hash}: {reason}"));
             self.give_up_artefact(hash);
         }
         for (id, error) in failed {
             self.link_ended(id, &error);
+        }
+        if news {
+            // What follows from it must not wait until something else happens.
+            self.flush();
         }
     }
 
@@ -453,6 +487,7 @@ impl Driver {
             let link = worker.peer.link_ref();
             fds.extend(link.poll_fd().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
             deadline = earlier(deadline, link.next_poll(now));
+            deadline = earlier(deadline, worker.silent_at());
         }
         if wait(&mut fds, deadline).is_err() {
             // poll fails only for lack of memory: go round, slowly.

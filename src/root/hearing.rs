@@ -68,7 +68,7 @@ impl Driver {
         {
             match self.store.receive(hash) {
                 Ok(incoming) => worker.fetch(hash, incoming),
-                Err(error) => self.progress.note(&error.to_string()),
+                Err(error) => self.progress.problem(&error.to_string()),
             }
         }
     }
@@ -83,7 +83,7 @@ impl Driver {
                 }
             }
             Err(reason) => {
-                self.progress.note(&format!("artefact {hash} did not reach the root: {reason}"));
+                self.progress.problem(&format!("artefact {hash} did not reach the root: {reason}"));
                 self.give_up_artefact(hash);
             }
         }
@@ -101,7 +101,7 @@ impl Driver {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if worker.give_up_fetch(hash) {
             let host = worker.host().to_string();
-            self.progress.note(&format!("{host} has lost artefact {hash}: {reason}"));
+            self.progress.problem(&format!("{host} has lost artefact {hash}: {reason}"));
             self.give_up_artefact(hash);
         } else {
             // It could not keep what we sent: nothing that needs artefacts can run there.

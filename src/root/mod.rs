@@ -38,6 +38,7 @@ use crate::allocation::{Allocation, Start};
 use crate::artefact::Store;
 use crate::journal::{Index, Journal, Mode, Opened};
 use crate::machine;
+use crate::model::human::count;
 use crate::model::{Hash, Header, JOURNAL_SCHEMA, PROTOCOL, WorkerId, exit};
 use crate::process::Signals;
 use crate::transport::{Link, Peer};
@@ -176,6 +177,13 @@ impl Root {
         for note in &notes {
             progress.note(note);
         }
+        if let Some(seed) = options.seed.filter(|seed| *seed != header.seed) {
+            progress.note(&format!(
+                "seed {seed} is not that of the journal ({}): a script that draws numbers may ask for other tasks \
+                 than it recorded; leave --seed out to go on, or begin anew with --fresh",
+                header.seed
+            ));
+        }
         let wake = Arc::new(Wake::new()?);
         let waker = wake.clone();
         let artefacts = store.clone();
@@ -237,16 +245,16 @@ impl Root {
             (Ending::JournalFailed(reason), _) | (_, Some(reason)) => {
                 let message = format!(
                     "stopped, because records cannot be written: {reason}\n  What was reported before is in \
-                     {journal}; mend that and run the same command again"
+                     {journal}; once that is mended, the same command goes on from there"
                 );
                 self.ended(exit::JOURNAL, Some(message))
             }
             (Ending::Drained(signal), None) => {
                 let _ = self.script_end.recv_timeout(UNWIND_LIMIT);
                 let message = format!(
-                    "stopped by {signal} with {} tasks unfinished. Nothing reported is lost: {journal} has it. \
-                     Run the same command again to go on.",
-                    self.driver.progress.unfinished()
+                    "stopped by {signal} with {} unfinished. Nothing reported is lost: {journal} has it. Run the \
+                     same command again to go on.",
+                    count(self.driver.progress.unfinished(), "task")
                 );
                 self.ended(exit::RUN_AGAIN, Some(message))
             }
@@ -257,6 +265,10 @@ impl Root {
     fn finished(self) -> Ended {
         // The script is over (the driver saw its end of the port go), so this does not wait long.
         match self.script_end.recv() {
+            // Where no worker came for tasks of a script that did not ask for any, nothing was done.
+            Ok(ScriptEnd::Finished) if self.driver.pools.failed_default().is_some() => {
+                self.ended(exit::ALLOCATION, None)
+            }
             Ok(ScriptEnd::Finished) => self.ended(exit::OK, None),
             Ok(ScriptEnd::Exit(code)) => self.ended(code, None),
             Ok(ScriptEnd::Failed(text)) => {

@@ -133,6 +133,8 @@ pub enum Request {
     Close(PoolId),
     /// Nothing to do: the journal had this task's outcome.
     Replayed(Kind, TaskOptions, Arc<Outcome>),
+    /// Nothing to do: the script's end knew that this task cannot run.
+    Unrun(Kind, TaskOptions, Arc<Outcome>),
     /// The script is over: nothing will follow.
     End,
 }

@@ -10,6 +10,7 @@ use super::workers::{HEARTBEAT_S, Stage, Worker};
 use crate::allocation::{Plan, Start, same_host};
 use crate::core::Event;
 use crate::machine;
+use crate::model::human::count;
 use crate::model::{Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
 use crate::transport::LinkError;
 use crate::transport::wait::earlier;
@@ -30,7 +31,7 @@ enum Phase {
     /// Its workers were told to retire.
     Closed,
     /// It never came to be, and why.
-    Failed(String),
+    Failed { reason: String, asked: bool },
 }
 
 struct Pool {
@@ -85,14 +86,20 @@ impl Pools {
     /// Why a pool never came to be, if it did not.
     pub(super) fn failure(&self, pool: PoolId) -> Option<String> {
         match &self.pools.get(&pool)?.phase {
-            Phase::Failed(reason) => Some(reason.clone()),
+            Phase::Failed { reason, .. } => Some(reason.clone()),
             _ => None,
         }
     }
 
+    /// The pool for tasks of a script that opened none, if it could not be opened: another try would end alike.
+    pub(super) fn failed_default(&self) -> Option<PoolId> {
+        let failed = |pool: &Pool| matches!(pool.phase, Phase::Failed { asked: false, .. });
+        self.pools.iter().find(|(_, pool)| failed(pool)).map(|(id, _)| *id)
+    }
+
     /// Were workers asked for, and never had?
     pub(super) fn none_came(&self) -> bool {
-        !self.pools.is_empty() && self.pools.values().all(|pool| matches!(pool.phase, Phase::Failed(_)))
+        !self.pools.is_empty() && self.pools.values().all(|pool| matches!(pool.phase, Phase::Failed { .. }))
     }
 
     /// Closes a pool once its tasks are done.
@@ -135,7 +142,7 @@ impl Driver {
     pub(super) fn open_default_pool(&mut self) -> PoolId {
         let pool = self.begin_pool(PoolSpec::default(), false);
         if let Some(reason) = self.pools.failure(pool) {
-            self.progress.note(&reason);
+            self.progress.problem(&format!("no workers: {reason}"));
             self.handle(Event::PoolClosed { pool });
         }
         pool
@@ -148,7 +155,7 @@ impl Driver {
         let spec = spec.or(&self.pools.defaults);
         let (workers, phase) = match self.start_workers(id, &spec) {
             Ok(workers) => (workers, Phase::Opening { until: Instant::now() + START_LIMIT, asked }),
-            Err(reason) => (Vec::new(), Phase::Failed(reason)),
+            Err(reason) => (Vec::new(), Phase::Failed { reason, asked }),
         };
         self.pools.pools.insert(id, Pool { workers, spec, phase });
         // Static workers have said hello long ago.
@@ -214,11 +221,17 @@ impl Driver {
     ) -> Result<Vec<WorkerId>, String> {
         let wanted = spec.workers.map_or(ranks.len(), |workers| workers as usize);
         if ranks.is_empty() || wanted > ranks.len() {
+            let free = match ranks.len() {
+                0 => "none is".into(),
+                1 => "1 is".into(),
+                n => format!("{n} are"),
+            };
             return Err(format!(
-                "{wanted} static workers wanted, {} are free: start the campaign with \
-                 `mpirun -n {} harness …` (rank 0 is the root, every further rank a worker)",
-                ranks.len(),
-                wanted.max(1) + 1
+                "{} wanted and {free} free: start the campaign with `mpirun -n {} harness {}` (rank 0 is \
+                 the root, every further rank a worker), or use start=\"local\" for workers on this node alone",
+                count(wanted.max(1), "static worker"),
+                wanted.max(1) + 1,
+                self.pools.launcher.script,
             ));
         }
         ranks.truncate(wanted);
@@ -352,12 +365,12 @@ impl Driver {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
         let text = format!("worker {id} on {} is lost: {reason}", worker.host());
         let was_ready = matches!(worker.stage, Stage::Ready(_));
-        worker.stage = Stage::Gone;
+        worker.stage = Stage::Gone(text.clone());
         if let Some(child) = worker.child.take() {
             child.kill();
         }
         let pool = worker.pool;
-        self.progress.note(&text);
+        self.progress.problem(&text);
         if was_ready {
             self.handle(Event::WorkerLost { worker: id });
         }
@@ -370,7 +383,7 @@ impl Driver {
     fn fail_opening(&mut self, id: PoolId, reason: &str) {
         let Some(pool) = self.pools.pools.get_mut(&id) else { return };
         let Phase::Opening { asked, .. } = pool.phase else { return };
-        pool.phase = Phase::Failed(reason.to_string());
+        pool.phase = Phase::Failed { reason: reason.to_string(), asked };
         let workers = pool.workers.clone();
         if asked {
             self.port.spawned(Err(PoolError(reason.to_string())));
@@ -477,10 +490,13 @@ impl Driver {
         }
         let until = Instant::now() + limit;
         self.pools.retire_by = Some(until);
-        while self.workers.values().any(|worker| matches!(worker.stage, Stage::Retiring))
-            && Instant::now() < until
-        {
+        loop {
+            // May find that the last of them has gone: then there is nothing to sleep for.
             self.flush();
+            let waits = self.workers.values().any(|worker| matches!(worker.stage, Stage::Retiring));
+            if !waits || Instant::now() >= until {
+                break;
+            }
             self.sleep();
             self.read_workers();
         }

@@ -16,7 +16,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use super::recipe;
 use super::settle::{Unmet, settle};
-use crate::model::{Arg, Detail, Hash, Outcome, PoolId, Status, TaskId, TaskOptions};
+use crate::model::{Arg, Detail, Hash, Kind, Outcome, PoolId, Status, TaskId, TaskOptions};
 
 pub use super::order::{
     CallJob, Campaign, Index, Job, Order, PoolError, PoolInfo, PoolSpec, Replay, Request, Start, Submission,
@@ -170,9 +170,18 @@ impl Port {
         }
         match self.settle_known(&mut submission) {
             Ok(()) => self.dispatch(submission, deferred),
-            Err((unmet, after)) => self.end_early(task, unmet, after),
+            Err((unmet, after)) => {
+                let outcome = Arc::new(unmet.outcome());
+                self.unrun(submission.job.kind(), submission.options, outcome.clone());
+                self.end_early(task, outcome, after);
+            }
         }
         task
+    }
+
+    /// Tells the driver, which keeps the count of all tasks, of one that it will never see.
+    pub fn unrun(&self, kind: Kind, options: TaskOptions, outcome: Arc<Outcome>) {
+        self.request(Request::Unrun(kind, options, outcome));
     }
 
     /// The next end of a task.
@@ -321,8 +330,7 @@ impl Port {
         self.request(Request::Submit(submission));
     }
 
-    fn end_early(&mut self, task: TaskId, unmet: Unmet, after: Option<u64>) {
-        let outcome = Arc::new(unmet.outcome());
+    fn end_early(&mut self, task: TaskId, outcome: Arc<Outcome>, after: Option<u64>) {
         match after {
             Some(seq) => {
                 self.replaying.insert(task, seq);

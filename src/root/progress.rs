@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::port::WorkerInfo;
+use crate::model::human::count;
 use crate::model::{Kind, Outcome, PoolId, Status, TaskOptions};
 
 /// Seconds between two lines while something runs.
@@ -77,23 +78,34 @@ impl Progress {
         }
     }
 
-    /// Something people should know.
-    pub fn note(&self, text: &str) {
+    /// Something is wrong.
+    pub fn problem(&self, text: &str) {
         say(&format!("harness: {text}"));
+    }
+
+    /// Something people should know (not with `-q`).
+    pub fn note(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.problem(text);
+        }
     }
 
     /// Something people may want to know (`-v`).
     pub fn detail(&self, text: &str) {
         if self.verbosity >= Verbosity::Verbose {
-            self.note(text);
+            self.problem(text);
         }
     }
 
     pub(super) fn pool_open(&self, id: PoolId, workers: &[WorkerInfo]) {
         for worker in workers {
             self.detail(&format!(
-                "pool {id}: worker {} on {} ({} slots, {} cores, {})",
-                worker.id, worker.host, worker.slots, worker.cores, worker.start
+                "pool {id}: worker {} on {} ({}, {}, {})",
+                worker.id,
+                worker.host,
+                count(worker.slots as usize, "slot"),
+                count(worker.cores as usize, "core"),
+                worker.start
             ));
         }
     }
@@ -129,6 +141,12 @@ impl Progress {
         self.ended(kind, options, false, outcome);
     }
 
+    /// A task ended before any worker could be given it.
+    pub(super) fn unrun(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
+        self.submitted += 1;
+        self.ended(kind, options, false, outcome);
+    }
+
     /// When `tick` has something to do.
     pub(super) fn next(&self, now: Instant) -> Instant {
         self.next_line.unwrap_or(now + REST)
@@ -140,13 +158,10 @@ impl Progress {
         }
         let done = self.done();
         let failed = done - self.ended.get(&Status::Ok).copied().unwrap_or(0) as u64;
-        if self.verbosity >= Verbosity::Normal {
-            let waiting = self.submitted.saturating_sub(done + self.running);
-            let running = self.running;
-            self.note(&format!(
-                "{done} done ({failed} failed), {running} running, {waiting} waiting; {workers} workers"
-            ));
-        }
+        let waiting = self.submitted.saturating_sub(done + self.running);
+        let running = self.running;
+        let workers = count(workers, "worker");
+        self.note(&format!("{done} done ({failed} failed), {running} running, {waiting} waiting; {workers}"));
         self.next_line = (done < self.submitted).then(|| now + LINE_EVERY);
     }
 
@@ -155,8 +170,8 @@ impl Progress {
     }
 
     /// How many tasks had not ended.
-    pub fn unfinished(&self) -> u64 {
-        self.submitted.saturating_sub(self.done())
+    pub fn unfinished(&self) -> usize {
+        self.submitted.saturating_sub(self.done()) as usize
     }
 
     /// What the last table needs.

@@ -33,8 +33,8 @@ pub(super) enum Stage {
     Ready(Hello),
     /// Told to end its pool's work.
     Retiring,
-    /// Gone.
-    Gone,
+    /// Gone; for people: who, where and why.
+    Gone(String),
 }
 
 /// One worker.
@@ -102,14 +102,13 @@ impl Worker {
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self.stage, Stage::Gone)
+        matches!(self.stage, Stage::Gone(_))
     }
 
-    /// Has it been silent for longer than it should?
-    pub(super) fn silent(&self, now: Instant) -> bool {
-        matches!(self.stage, Stage::Welcomed(_) | Stage::Ready(_))
-            && !self.quiet
-            && now.saturating_duration_since(self.last_heard) > SILENCE_LIMIT
+    /// When its silence means that it is lost, if it has to give signs of life now.
+    pub(super) fn silent_at(&self) -> Option<Instant> {
+        let watched = matches!(self.stage, Stage::Welcomed(_) | Stage::Ready(_)) && !self.quiet;
+        watched.then(|| self.last_heard + SILENCE_LIMIT)
     }
 
     /// Everything that came since the last time.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
@@ -114,7 +115,7 @@ fn pool(lua: &Lua, info: &PoolInfo) -> mlua::Result<Table> {
     Ok(pool)
 }
 
-/// `result(label)` turns what `take` left into a table; `record` makes one of a task that never ran.
+/// `result(label)` turns what `take` left into a table; `record` ends a task that cannot run.
 fn ends(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     let shared = bridge.clone();
     let result = move |lua: &Lua, (kind, given): (String, Option<Table>)| {
@@ -127,12 +128,21 @@ fn ends(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     };
     host.raw_set("result", lua.create_function(result)?)?;
 
-    let record = |lua: &Lua, (kind, status, reason, given): (String, String, String, Option<Table>)| {
-        let status = if status == Status::Skipped.word() { Status::Skipped } else { Status::SetupFailed };
-        results::record(lua, kind_of(&kind)?, &label(given)?, &Outcome::failed(status, reason))
+    let shared = bridge.clone();
+    let record = move |lua: &Lua, (kind, status, reason, given, options): Unrun| {
+        let (kind, status) = (
+            kind_of(&kind)?,
+            if status == Status::Skipped.word() { Status::Skipped } else { Status::SetupFailed },
+        );
+        let outcome = Arc::new(Outcome::failed(status, reason));
+        shared.port.borrow().unrun(kind, options::task_options(lua, options)?, outcome.clone());
+        results::record(lua, kind, &label(given)?, &outcome)
     };
     host.raw_set("record", lua.create_function(record)?)
 }
+
+/// Kind, status, reason, label, options.
+type Unrun = (String, String, String, Option<Table>, Value);
 
 fn label(given: Option<Table>) -> mlua::Result<Label> {
     let Some(given) = given else { return Ok(Label::default()) };

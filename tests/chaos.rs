@@ -1,0 +1,347 @@
+//! SIGKILL, SIGSTOP and Ctrl-C for every process of a running campaign, and tasks that misbehave: what was
+//! reported stays reported, what failed says why, and nothing is left running.
+//!
+//! Moments and victims are drawn from seeds, so a failure names one that shows it again:
+//! `HARNESS_CHAOS_ROUNDS=50 cargo test --test chaos` draws more of them.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use support::{Folder, LIMIT, Ran, Role, await_that, signal};
+
+/// After anything was killed, nothing of ours may outlive this.
+const GONE: Duration = Duration::from_secs(10);
+
+/// Measurements alone on the node and not, keyed programs and calls. Each that runs leaves its name in `ran`;
+/// each that ended is printed: kind, name, status, reason.
+const CAMPAIGN: &str = "
+local pool <close> = spawn { workers = 1, slots = 2 }
+local function nap(name) return { 'sh', '-c', 'echo ' .. name .. ' >> ran; sleep 0.04' } end
+local tasks = {}
+local function add(kind, name, future) tasks[#tasks + 1] = future; tasks[future] = { kind, name } end
+for i = 1, 6 do
+  local exclusive = i % 3 == 0 and 'node' or false
+  add('call', 'c' .. i, submit(function() local t = os.clock() repeat until os.clock() - t > 0.04 end))
+  add('measure', 'm' .. i, submit(measure { name = 'm' .. i, cmd = nap('m' .. i), runs = 2, warmup = 0, exclusive = exclusive }))
+  add('exec', 'e' .. i, submit(exec { name = 'e' .. i, key = i, cmd = nap('e' .. i) }))
+end
+print 'begun'
+for future, result, e in as_completed(tasks) do
+  local kind, name = table.unpack(tasks[future])
+  local ended = e or type(result) == 'table' and result or { status = 'ok' }
+  print(kind, name, ended.status or ended.kind, (ended.reason or ended.message or ''):match '[^\\n]*')
+  io.stdout:flush()
+end
+print 'over'
+";
+const TASKS: usize = 18;
+
+/// How a task ended, as it was printed.
+#[derive(Clone, Debug, PartialEq)]
+struct End {
+    kind: String,
+    status: String,
+    reason: String,
+}
+
+/// All ends that were printed, by name; a line that was cut short is none.
+fn ends(stdout: &str) -> BTreeMap<String, End> {
+    let whole = stdout.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let fields = whole.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let end = |fields: Vec<&str>| match fields[..] {
+        [kind, name, status, reason] => {
+            Some((name.into(), End { kind: kind.into(), status: status.into(), reason: reason.into() }))
+        }
+        _ => None,
+    };
+    fields.filter_map(end).collect()
+}
+
+/// Small, and the same everywhere (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % below as u64) as usize
+    }
+}
+
+fn seeds() -> impl Iterator<Item = u64> {
+    let rounds = std::env::var("HARNESS_CHAOS_ROUNDS").ok().and_then(|text| text.parse().ok());
+    1..=rounds.unwrap_or(3)
+}
+
+/// Kills a process of `role` after some printed lines; what the campaign came to, and whether somebody was
+/// there to be killed.
+fn kill_one(folder: &Folder, role: Role, seed: u64) -> Ran {
+    let mut dice = Dice(seed);
+    let mut running = folder.start(&["c.lua"]);
+    running.await_lines(1 + dice.roll(TASKS - 6));
+    await_that(&format!("there is a {role:?}"), || {
+        !folder.of(role).is_empty() || folder.processes().is_empty()
+    });
+    let victims = folder.of(role);
+    // A program that just ended is no victim; the campaign then simply goes on.
+    if !victims.is_empty() {
+        signal(&victims[dice.roll(victims.len())], Signal::KILL);
+    }
+    let ran = running.end(LIMIT);
+    folder.assert_nothing_left(GONE);
+    ran
+}
+
+/// All that the first run printed as ended is in the journal, and the second run does none of it again.
+fn nothing_was_lost(folder: &Folder, first: &Ran) {
+    let printed = ends(&first.stdout);
+    let durable =
+        |end: &&End| end.kind != "call" && matches!(end.status.as_str(), "ok" | "signal" | "nonzero_exit");
+    let reported: BTreeSet<&str> =
+        printed.iter().filter(|(_, end)| durable(end)).map(|(name, _)| name.as_str()).collect();
+    // Parsed leniently: the line that a killed root was writing may be torn.
+    let journal = folder.read("c.lua.journal");
+    let recorded: BTreeSet<String> = journal
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|record| Some(record["name"].as_str()?.to_owned()))
+        .collect();
+    let lost: Vec<_> = reported.iter().filter(|name| !recorded.contains(**name)).collect();
+    assert!(lost.is_empty(), "printed and not recorded: {lost:?}\n{first:#?}");
+
+    let runs = |name: &str| folder.read("ran").lines().filter(|line| *line == name).count();
+    let before: BTreeMap<&str, usize> = reported.iter().map(|name| (*name, runs(name))).collect();
+    let second = folder.run(&["c.lua"]);
+    let again = ends(&second.stdout);
+    assert_eq!(
+        (second.code, again.len(), second.stdout.ends_with("over\n")),
+        (Some(0), TASKS, true),
+        "{second:#?}"
+    );
+    for (name, count) in before {
+        assert_eq!(again[name], printed[name], "{name} is answered from the journal");
+        assert_eq!(runs(name), count, "{name} ran again");
+    }
+    for (name, end) in again.iter().filter(|(name, _)| !reported.contains(name.as_str())) {
+        assert_eq!(end.status, "ok", "{name}: {end:?}");
+    }
+}
+
+/// Ends other than `ok`.
+fn failures(ran: &Ran) -> Vec<(String, End)> {
+    ends(&ran.stdout).into_iter().filter(|(_, end)| end.status != "ok").collect()
+}
+
+fn goes_on(folder: &Folder, ran: &Ran) {
+    assert_eq!((ran.code, ran.stdout.ends_with("over\n")), (Some(0), true), "{ran:#?}");
+    assert_eq!(ends(&ran.stdout).len(), TASKS, "{ran:#?}");
+    nothing_was_lost(folder, ran);
+}
+
+#[test]
+fn a_killed_program_is_one_failure_and_the_campaign_goes_on() {
+    for seed in seeds() {
+        let folder = Folder::with(CAMPAIGN);
+        let ran = kill_one(&folder, Role::Program, seed);
+        let failed = failures(&ran);
+        assert!(failed.len() <= 1, "seed {seed}: {failed:?}");
+        for (name, end) in &failed {
+            // `sh` reports the death of its `sleep` as exit code 137.
+            let (status, reason) = (end.status.as_str(), end.reason.as_str());
+            let expected = status == "signal" && reason.ends_with("killed by signal 9 (SIGKILL)")
+                || status == "nonzero_exit" && reason.contains("exit code 137");
+            assert!(expected, "seed {seed}: {name}: {end:?}");
+        }
+        goes_on(&folder, &ran);
+    }
+}
+
+#[test]
+fn a_killed_slot_is_one_failed_call_and_the_campaign_goes_on() {
+    for seed in seeds() {
+        let folder = Folder::with(CAMPAIGN);
+        let ran = kill_one(&folder, Role::Slot, seed);
+        let failed = failures(&ran);
+        assert!(failed.len() <= 1, "seed {seed}: {failed:?}");
+        for (name, end) in &failed {
+            assert_eq!((end.kind.as_str(), end.status.as_str()), ("call", "signal"), "seed {seed}: {name}");
+            assert_eq!(end.reason, "its slot was killed by signal 9 (SIGKILL) while it ran");
+        }
+        goes_on(&folder, &ran);
+    }
+}
+
+/// With its only worker a pool loses what it was to do: each task says so, and why.
+fn worker_is_lost(role: Role, why: &str) {
+    for seed in seeds() {
+        let folder = Folder::with(CAMPAIGN);
+        let ran = kill_one(&folder, role, seed);
+        assert!(ran.elapsed < Duration::from_secs(15), "seed {seed}: {ran:#?}");
+        let host = rustix::system::uname().nodename().to_str().unwrap().to_owned();
+        let loss = format!("worker 0 on {host} is lost: {why}");
+        assert!(ran.stderr.contains(&format!("harness: {loss}\n")), "seed {seed}: {ran:#?}");
+        let failed = failures(&ran);
+        assert!(!failed.is_empty(), "seed {seed}: {ran:#?}");
+        for (name, end) in failed {
+            assert_eq!(end.status, "lost_worker", "seed {seed}: {name}: {end:?}");
+            let beginnings = ["its worker was lost while it ran: ", "no worker is left that could run it: "];
+            let named = beginnings.iter().any(|beginning| end.reason == format!("{beginning}{loss}"));
+            assert!(named, "seed {seed}: {name}: {end:?}");
+        }
+        goes_on(&folder, &ran);
+    }
+}
+
+#[test]
+fn a_killed_worker_is_named_in_every_task_it_takes_along() {
+    worker_is_lost(Role::Worker, "its process ended");
+}
+
+#[test]
+fn a_killed_keeper_is_named_in_every_task_it_takes_along() {
+    worker_is_lost(Role::Keeper, "the keeper of this node ended: the other end closed the connection");
+}
+
+#[test]
+fn a_killed_root_leaves_nothing_running_and_loses_nothing() {
+    for seed in seeds() {
+        let folder = Folder::with(CAMPAIGN);
+        let ran = kill_one(&folder, Role::Root, seed);
+        assert_eq!(ran.signal, Some(9), "seed {seed}: {ran:#?}");
+        nothing_was_lost(&folder, &ran);
+    }
+}
+
+#[test]
+fn ctrl_c_at_any_moment_is_75_soon_and_the_next_run_completes() {
+    for seed in seeds() {
+        let mut dice = Dice(seed);
+        let folder = Folder::with(CAMPAIGN);
+        let mut running = folder.start(&["c.lua"]);
+        running.await_lines(1 + dice.roll(TASKS - 6));
+        let asked = Instant::now();
+        running.signal([Signal::INT, Signal::TERM][dice.roll(2)]);
+        let ran = running.end(LIMIT);
+        assert!(asked.elapsed() < Duration::from_secs(2), "seed {seed}: {:?}", asked.elapsed());
+        folder.assert_nothing_left(GONE);
+        assert_eq!(ran.code, Some(75), "seed {seed}: {ran:#?}");
+        assert_eq!(failures(&ran), [], "seed {seed}");
+        nothing_was_lost(&folder, &ran);
+    }
+}
+
+/// The slow one: silence is noticed after 10 s.
+#[test]
+fn a_stopped_worker_is_noticed_and_named() {
+    let folder = Folder::with(
+        "local f = submit(exec { shell = 'echo > up; sleep 1000' })\nlocal r = await(f)\nprint(r.status, r.reason)\n",
+    );
+    let mut running = folder.start(&["c.lua"]);
+    await_that("the program is up", || folder.path("up").exists());
+    let workers = folder.of(Role::Worker);
+    assert_eq!(workers.len(), 1, "{workers:?}");
+    signal(&workers[0], Signal::STOP);
+    let stopped = Instant::now();
+    running.await_stderr("is lost");
+    assert!(stopped.elapsed() < Duration::from_secs(15), "{:?}", stopped.elapsed());
+    let ran = running.end(LIMIT);
+    let loss =
+        "worker 0 on HOST is lost: it has not been heard of for TIME (hung, stopped, or its node is lost)";
+    let stdout = format!("lost_worker\tits worker was lost while it ran: {loss}\n");
+    assert_eq!((ran.code, folder.normal(&ran.stdout)), (Some(0), stdout));
+    assert!(folder.normal(&ran.stderr).contains(&format!("harness: {loss}\n")), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}
+
+/// Runs `tasks`, which print, then waits while the test looks at what is left, worker and all still there.
+fn leaves_no_program(tasks: &str, stdout: &str) {
+    let script = format!(
+        "local pool <close> = spawn {{ workers = 1, slots = 1 }}\n{tasks}\nprint 'look'\nio.stdout:flush()\nrepeat \
+         wait({{ submit(exec {{ cmd = {{ 'true' }} }}) }}) until io.open 'seen'\n"
+    );
+    let folder = Folder::with(&script);
+    let mut running = folder.start(&["-q", "c.lua"]);
+    running.await_line("look");
+    await_that("no program is left", || {
+        folder.of(Role::Program).iter().all(|program| !program.command.contains("sleep"))
+    });
+    assert_eq!(folder.of(Role::Worker).len(), 1);
+    folder.write("seen", "");
+    let ran = running.end(LIMIT);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), format!("{stdout}look\n").as_str()), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}
+
+#[test]
+fn a_program_that_ignores_sigterm_ends_by_its_timeout() {
+    leaves_no_program(
+        "local r = await(submit(exec { timeout = 0.2, shell = [[trap '' TERM; while :; do sleep 1000; done]] }))\n\
+         print(r.status)\n",
+        "timeout\n",
+    );
+}
+
+#[test]
+fn daemons_end_with_the_program_that_left_them() {
+    leaves_no_program(
+        "local r = await(submit(exec { shell = '(setsid sh -c \"sleep 1000 & sleep 1000\" >/dev/null 2>&1 &); exit 0' }))\n\
+         print(r.status, r.leftovers >= 1)\n",
+        "ok\ttrue\n",
+    );
+}
+
+#[test]
+fn a_storm_of_200_processes_ends_with_its_program() {
+    leaves_no_program(
+        "local r = await(submit(exec { shell = 'i=0; while [ $i -lt 200 ]; do setsid sleep 1000 >/dev/null 2>&1 & \
+         i=$((i+1)); done' }))\nprint(r.status, r.leftovers)\n",
+        "ok\t200\n",
+    );
+}
+
+/// A call's daemon may live as long as its slot: the state it leaves behind is the slot's. It goes with it.
+#[test]
+fn daemons_of_a_call_end_with_the_campaign() {
+    let folder = Folder::with(
+        "print(await(submit(function() return os.execute '(setsid sleep 1000 >/dev/null 2>&1 &)' end)))\n",
+    );
+    let ran = folder.run(&["c.lua"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "true\texit\t0\n"), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}
+
+#[test]
+fn a_call_that_never_ends_ends_by_its_timeout_and_the_next_runs() {
+    let folder = Folder::with(
+        "spawn { workers = 1, slots = 1 }\nlocal ok, e = pcall(await, submit(call { timeout = 0.2, function() while \
+         true do end end }))\nprint(ok, e.kind, e.message)\nprint(await(submit(function() return 'next' end)))\n",
+    );
+    let ran = folder.run(&["-q", "c.lua"]);
+    let stdout = "false\ttimeout\tran into its timeout of 0.2 s; its slot was killed\nnext\n";
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), stdout), "{ran:#?}");
+}
+
+/// The limit is of this campaign's processes alone, not of the machine. Whether the slot sees the error or
+/// aborts depends on where memory ends; both are typed, and the worker lives on.
+#[test]
+fn a_call_that_takes_all_memory_is_typed_and_the_next_runs() {
+    let folder = Folder::with(
+        "spawn { workers = 1, slots = 1 }\nlocal ok, e = pcall(await, submit(function() local t = {} while true do t[#t \
+         + 1] = ('x'):rep(1 << 20) .. #t end end))\nprint(ok, e.kind == 'error' or e.kind == 'signal', e.kind)\n\
+         print(await(submit(function() return 'next' end)))\n",
+    );
+    let ran = folder.finish(folder.harness_after("ulimit -v 500000", &["-q", "c.lua"]));
+    let mut lines = ran.stdout.lines();
+    let first = lines.next().unwrap_or_default();
+    assert!(first.starts_with("false\ttrue\t"), "{ran:#?}");
+    assert_eq!((ran.code, lines.next(), lines.next()), (Some(0), Some("next"), None), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}

@@ -1,0 +1,258 @@
+//! What can be wrong before the first task runs: the command line, the script, the journal, the workers.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use crate::support::Folder;
+use crate::{said, says};
+
+#[test]
+fn a_missing_script_is_named_with_the_folder() {
+    let folder = Folder::new();
+    says(&folder, &["gone.lua"], 2, "", "harness: there is no script gone.lua (looked in DIR)\n");
+    says(&folder, &["/nowhere/x.lua"], 2, "", "harness: there is no script /nowhere/x.lua\n");
+    says(&folder, &[], 2, "", "harness: which script? `harness FILE.lua`, or `harness --help`\n");
+    let text = "harness: /tmp is a folder: name the script in it, `harness /tmp/FILE.lua`\n";
+    says(&folder, &["/tmp"], 2, "", text);
+}
+
+#[test]
+fn a_script_from_stdin_is_refused_with_the_reason() {
+    let text = "harness: a campaign cannot come from stdin: its journal lies beside its file, and a second run goes \
+                on from there; write it to a file, `harness FILE.lua`\n";
+    says(&Folder::new(), &["-"], 2, "", text);
+}
+
+#[test]
+fn a_syntax_error_is_named_with_file_and_line_and_nothing_runs() {
+    let folder = Folder::with("print 'no'\nlocal x =\nprint('a'\n");
+    says(&folder, &["c.lua"], 1, "", "harness: c.lua:4: ')' expected (to close '(' at line 3) near <eof>\n");
+}
+
+#[test]
+fn an_unknown_option_is_not_taken_for_the_script() {
+    let folder = Folder::with("");
+    let rest = "; `harness --help` lists them, and options of the script go after its name\n";
+    for (word, hint) in
+        [("--sed", " (did you mean '--seed'?)"), ("--quite", " (did you mean '--quiet'?)"), ("-z", "")]
+    {
+        says(&folder, &[word, "c.lua"], 2, "", &format!("harness: unknown option '{word}'{hint}{rest}"));
+    }
+    let text = "error: invalid value 'somehow' for '--start <auto|local|spawn|static>': auto, local, spawn or \
+                static\n\nFor more information, try '--help'.\n";
+    says(&folder, &["--start", "somehow", "c.lua"], 2, "", text);
+    assert!(!folder.path("c.lua.journal").exists(), "nothing was begun");
+}
+
+#[test]
+fn an_unknown_option_of_the_script_is_named_with_the_nearest() {
+    let folder = Folder::with("local args = require 'harness'.args { size = { 512, 'matrix size' } }\n");
+    let text = "harness: c.lua:1: args: unknown argument '--sizes' (did you mean '--size'?); --help lists them\nstack \
+                traceback:\n\tc.lua:1: in main chunk\n";
+    says(&folder, &["c.lua", "--sizes=3"], 1, "", text);
+}
+
+#[test]
+fn an_unknown_option_of_a_task_is_named_at_its_line() {
+    let folder = Folder::with("\nsubmit(measure { cmd = { 'true' }, warmpu = 2 })\n");
+    let text = "harness: c.lua:2: measure: unknown option 'warmpu' (did you mean 'warmup'?)\nstack traceback:\n\t\
+                c.lua:2: in main chunk\n";
+    says(&folder, &["c.lua"], 1, "", text);
+}
+
+#[test]
+fn a_journal_that_cannot_be_made_says_where_and_what_else_to_try() {
+    let folder = Folder::with("print 'no'");
+    let text = "harness: journal DIR/none/j: cannot create it: No such file or directory (os error 2); create its \
+                folder, or name a file elsewhere with --journal\n";
+    says(&folder, &["--journal", folder.path("none/j").to_str().unwrap(), "c.lua"], 4, "", text);
+    let text = "harness: journal DIR: this is not a regular file; name another one with --journal\n";
+    says(
+        &folder,
+        &["--journal", folder.path(".").canonicalize().unwrap().to_str().unwrap(), "c.lua"],
+        4,
+        "",
+        text,
+    );
+}
+
+#[test]
+fn a_journal_without_the_right_to_write_it_says_so() {
+    let folder = Folder::with("print 'no'");
+    folder.write("ro/j", "");
+    fs::set_permissions(folder.path("ro/j"), fs::Permissions::from_mode(0o444)).unwrap();
+    if fs::OpenOptions::new().append(true).open(folder.path("ro/j")).is_ok() {
+        eprintln!("skipped: root may write everything");
+        return;
+    }
+    let text = "harness: journal ro/j: cannot open it for writing: Permission denied (os error 13); name a file in a \
+                folder you can write to with --journal\n";
+    says(&folder, &["--journal", "ro/j", "c.lua"], 4, "", text);
+}
+
+#[test]
+fn a_read_only_file_system_says_so() {
+    let folder = Folder::with("print 'no'");
+    let Some(_mount) = Mount::tmpfs(&folder, "ro", "ro") else { return };
+    let text = "harness: journal ro/j: cannot create it: Read-only file system (os error 30); name a file in a folder \
+                you can write to with --journal\n";
+    says(&folder, &["--journal", "ro/j", "c.lua"], 4, "", text);
+}
+
+#[test]
+fn a_full_disk_stops_the_campaign_with_what_is_recorded() {
+    let script = "for i = 1, 200 do\n  local r = await(submit(exec { key = i, shell = 'head -c 20000 /dev/zero | tr \
+                  \"\\\\0\" x' }))\n  print(i)\nend\n";
+    let folder = Folder::with(script);
+    let Some(_mount) = Mount::tmpfs(&folder, "small", "size=256k") else { return };
+    let ran = folder.run(&["--quiet", "--journal", "small/j", "c.lua"]);
+    let text = "harness: stopped, because records cannot be written: journal small/j: cannot write to it: No space \
+                left on device (os error 28); free some space and run the script again (it goes on from what is \
+                recorded), or name a file elsewhere with --journal\n  What was reported before is in small/j; once that is mended, the same command goes on from there\n";
+    assert_eq!((ran.code, folder.normal(&ran.stderr).as_str()), (Some(4), text));
+    let printed = ran.stdout.lines().count();
+    assert!(printed > 0, "{ran:?}");
+    let recorded = folder.journal("small/j").iter().filter(|record| record["type"] == "task").count();
+    assert!(recorded >= printed, "{printed} were reported, {recorded} are recorded");
+}
+
+#[test]
+fn a_journal_of_another_version_is_left_alone() {
+    let folder = Folder::with("print 'no'");
+    let theirs = "{\"type\":\"header\",\"schema\":\"harness.journal/99\",\"seed\":1}\n";
+    folder.write("j", theirs);
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!(
+        "harness: journal j: its format is harness.journal/99, this harness (version {version}) uses \
+         harness.journal/1; continue with the harness that wrote it, or begin anew with --fresh (the old journal is \
+         kept under another name)\n"
+    );
+    says(&folder, &["--journal", "j", "c.lua"], 4, "", &text);
+    assert_eq!(folder.read("j"), theirs);
+}
+
+#[test]
+fn a_file_that_is_no_journal_is_left_alone() {
+    let folder = Folder::with("print 'no'");
+    folder.write("notes", "buy milk\n");
+    let text = "harness: journal notes: this is no journal of harness (its first line is not a header) and was left \
+                as it is; name another file with --journal\n";
+    says(&folder, &["--journal", "notes", "c.lua"], 4, "", text);
+    assert_eq!(folder.read("notes"), "buy milk\n");
+}
+
+#[test]
+fn a_second_process_on_the_journal_is_told_who_has_it() {
+    let folder = Folder::with("print 'ready'\nawait(submit(exec { cmd = { 'sleep', '60' } }))\n");
+    let mut first = folder.start(&["c.lua"]);
+    first.await_line("ready");
+    let text = "harness: journal DIR/c.lua.journal: harness with pid N on HOST is writing to it; wait until it ends, \
+                or name another file with --journal\n";
+    let second = says(&folder, &["c.lua"], 4, "", text);
+    assert!(second.stderr.contains(&format!("pid {} ", first.pid.as_raw_nonzero())), "{}", second.stderr);
+}
+
+/// Only the first process of a job step may be a root. The text depends on whether harness knows MPI.
+#[test]
+fn a_second_root_in_a_job_step_ends_before_it_begins() {
+    let folder = Folder::with("print 'no'");
+    let mut command = folder.harness(&["c.lua"]);
+    command.env("SLURM_PROCID", "1").env("SLURM_STEP_NUM_TASKS", "4");
+    let text = if cfg!(feature = "mpi") {
+        "harness: this is one of 4 separate harness roots that srun started: they do not know each other. Start one: \
+         `mpirun -n 1 harness …`, or plain `harness …` in the batch script\n"
+    } else {
+        "harness: this is process 1 of those that srun started, and each would be a root of its own (SLURM_PROCID=1). \
+         This harness was built without MPI: start it once, as plain `harness …` in the batch script\n"
+    };
+    said(&folder, folder.finish(command), 3, "", text);
+    assert!(!folder.path("c.lua.journal").exists(), "nothing was begun");
+}
+
+#[test]
+fn static_workers_without_ranks_say_how_to_start() {
+    let folder = Folder::with("spawn {}\n");
+    let text = "harness: c.lua:1: spawn: 1 static worker wanted and none is free: start the campaign with `mpirun -n \
+                2 harness c.lua` (rank 0 is the root, every further rank a worker), or use start=\"local\" for \
+                workers on this node alone\nstack traceback:\n\tc.lua:1: in main chunk\n";
+    says(&folder, &["--start", "static", "c.lua"], 3, "", text);
+}
+
+const NO_MPIRUN: &str = if cfg!(feature = "mpi") {
+    "1 worker to be started by MPI, and harness was not started by mpirun: start it with `mpirun -n 1 harness \
+     c.lua`, or use start=\"local\" for workers on this node alone"
+} else {
+    "1 worker to be started by MPI, and this harness was built without it: build with `cargo build --release` \
+     where an MPI is installed, or use start=\"local\" for workers on this node alone"
+};
+
+#[test]
+fn spawned_workers_without_mpirun_say_how_to_start() {
+    let folder = Folder::with("spawn {}\n");
+    let text = format!("harness: c.lua:1: spawn: {NO_MPIRUN}\nstack traceback:\n\tc.lua:1: in main chunk\n");
+    says(&folder, &["--start", "spawn", "c.lua"], 3, "", &text);
+}
+
+/// A script without `spawn` gets its pool with its first task; that it cannot be had is said once.
+#[test]
+fn a_default_pool_that_cannot_be_had_is_reported_once_and_is_no_success() {
+    let script = "for i = 1, 3 do submit(exec { name = 'e' .. i, cmd = { 'true' } }) end\n";
+    let folder = Folder::with(script);
+    let ran = folder.run(&["--start", "spawn", "c.lua"]);
+    let mut lines = ran.stderr.lines();
+    assert_eq!(lines.next(), Some(format!("harness: no workers: {NO_MPIRUN}").as_str()));
+    assert_eq!(lines.next(), Some("harness: 3 tasks: 3 refused"));
+    // The table cuts long reasons.
+    for (task, line) in (1..).zip(lines) {
+        let start = format!("  exec e{task}: refused: {}", &NO_MPIRUN[..100]);
+        assert!(line.starts_with(&start) && task <= 3, "{line}");
+    }
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""));
+}
+
+#[test]
+fn more_workers_than_fit_name_the_nodes_there_are() {
+    let folder = Folder::with("spawn { workers = 3, per_node = 1 }\n");
+    let text = "harness: c.lua:1: spawn: workers=3 with per_node=1 needs 3 nodes, the allocation has 1: HOST\nstack \
+                traceback:\n\tc.lua:1: in main chunk\n";
+    says(&folder, &["c.lua"], 3, "", text);
+    folder.write("c.lua", "spawn { hosts = { 'n7' } }\n");
+    let text = "harness: c.lua:1: spawn: host `n7` is not in the allocation, which has HOST\nstack traceback:\n\t\
+                c.lua:1: in main chunk\n";
+    says(&folder, &["c.lua"], 3, "", text);
+}
+
+#[test]
+fn an_artefact_store_that_cannot_be_used_names_the_variable() {
+    let folder = Folder::with("print 'no'");
+    folder.write("file", "");
+    let mut command = folder.harness(&["c.lua"]);
+    command.env("HARNESS_CACHE", folder.path("file/cache"));
+    let text = "harness: cannot write to the artefact store DIR/file/cache: Not a directory (os error 20) (set \
+                HARNESS_CACHE to another folder)\n";
+    said(&folder, folder.finish(command), 4, "", text);
+}
+
+/// A small file system, for as long as this lives.
+struct Mount(std::path::PathBuf);
+
+impl Mount {
+    fn tmpfs(folder: &Folder, name: &str, options: &str) -> Option<Self> {
+        let path = folder.path(name);
+        fs::create_dir(&path).unwrap();
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&path).stderr(Stdio::null());
+        if !mount.status().is_ok_and(|status| status.success()) {
+            eprintln!("skipped: mounting a tmpfs needs root");
+            return None;
+        }
+        Some(Self(path))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}

@@ -1,0 +1,31 @@
+//! The real binary, as people meet it: what it says, where, and with which exit code.
+//!
+//! Texts are compared whole: a changed word is a changed test, and somebody has read it.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // tests mount and start things
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod again;
+mod bad_input;
+mod codes;
+mod outcomes;
+mod streams;
+
+use support::{Folder, Ran};
+
+/// Runs a campaign and compares its exit code and everything it says.
+fn says(folder: &Folder, args: &[&str], code: i32, stdout: &str, stderr: &str) -> Ran {
+    let ran = folder.run(args);
+    said(folder, ran, code, stdout, stderr)
+}
+
+#[track_caller]
+fn said(folder: &Folder, ran: Ran, code: i32, stdout: &str, stderr: &str) -> Ran {
+    let text = |text: &str| folder.normal(text);
+    assert_eq!(text(&ran.stderr), stderr, "stderr of {ran:#?}");
+    assert_eq!(text(&ran.stdout), stdout, "stdout of {ran:#?}");
+    assert_eq!(ran.code, Some(code), "{ran:#?}");
+    ran
+}

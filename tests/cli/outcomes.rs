@@ -1,0 +1,159 @@
+//! What a task that fails says: in the script's hands and in the last table.
+
+use crate::support::{Folder, no_compiler};
+use crate::{said, says};
+
+/// Runs one task, prints its record.
+fn one(task: &str) -> Folder {
+    Folder::with(&format!("print(await(submit({task})))\n"))
+}
+
+/// The table's line for a failure is mostly what the record says, after what was run and where.
+fn fails(task: &str, status: &str, subject: &str, reason: &str) {
+    let folder = one(task);
+    let kind = task.split_whitespace().next().unwrap();
+    let stdout = format!("{kind}: {status}: {reason}\n");
+    let line = reason.replace(":\n", ": ");
+    let stderr = format!("harness: 1 task: 1 {status}\n  {kind}{subject}: {status}: {line}\n");
+    says(&folder, &["c.lua"], 0, &stdout, &stderr);
+    folder.assert_nothing_left(std::time::Duration::from_secs(1));
+}
+
+#[test]
+fn a_program_that_is_not_there() {
+    let reason = "program `no-such-program` not found: load its module before harness is started, or give its full \
+                  path (PATH is /usr/local/bin:/usr/bin:/bin)";
+    fails("exec { cmd = { 'no-such-program' } }", "spawn_failed", " on HOST", reason);
+    fails("exec { cmd = { './gone' } }", "spawn_failed", " on HOST", "program `./gone` does not exist");
+}
+
+#[test]
+fn exit_code_3_quotes_the_end_of_standard_error() {
+    let task = "exec { cmd = { 'sh', '-c', 'echo no licence >&2; exit 3' } }";
+    let reason = "exit code 3; the end of its standard error:\nno licence";
+    fails(task, "nonzero_exit", " `sh -c echo no licence >&2; exit 3` on HOST", reason);
+}
+
+#[test]
+fn a_segmentation_fault_is_named() {
+    if no_compiler() {
+        return;
+    }
+    let folder = Folder::with(
+        "print(await(submit(exec { name = 'seg', cmd = { submit(compile { sources = { 'seg.c' } }) } })))",
+    );
+    folder.write("seg.c", "int main(void) { volatile int *nowhere = 0; *nowhere = 1; return 0; }\n");
+    let table =
+        "harness: 2 tasks: 1 ok, 1 signal\n  exec seg on HOST: signal: killed by signal 11 (SIGSEGV)\n";
+    says(&folder, &["c.lua"], 0, "seg: signal: killed by signal 11 (SIGSEGV)\n", table);
+}
+
+#[test]
+fn a_timeout_kills_the_grandchildren_too() {
+    let task = "exec { timeout = '0.3 s', name = 'deep', shell = 'sleep 1000 & setsid sleep 1000 & wait' }";
+    let folder = one(task);
+    let reason = "timeout: ran into its timeout of TIME; it and 2 processes it started were killed";
+    let ran = folder.run(&["c.lua"]);
+    folder.assert_nothing_left(std::time::Duration::from_secs(1));
+    let table = format!("harness: 1 task: 1 timeout\n  exec deep on HOST: {reason}\n");
+    said(&folder, ran, 0, &format!("deep: {reason}\n"), &table);
+}
+
+/// The whole process tree under a limit of address space that the output alone would break.
+#[test]
+fn output_of_1_gib_is_counted_and_not_kept() {
+    let folder = Folder::with(
+        "local r = await(submit(exec { shell = 'head -c 1073741824 /dev/zero; echo end' }))\n\
+         print(r.ok, r.stdout_bytes, #r.stdout < 2 << 20, r.stdout:sub(-4) == 'end\\n')\n",
+    );
+    let ran = folder.finish(folder.harness_after("ulimit -v 700000", &["c.lua"]));
+    said(&folder, ran, 0, "true\t1073741828\ttrue\ttrue\n", "harness: 1 task: 1 ok\n");
+}
+
+#[test]
+fn output_that_is_no_utf_8_reaches_the_script_unharmed() {
+    let folder = Folder::with(
+        "local r = await(submit(exec { key = 'k', shell = [[printf 'a\\377\\376b\\0c']] }))\nprint(r.ok, #r.stdout, \
+         r.stdout == 'a\\xff\\xfeb\\0c', utf8.len(r.stdout))\n",
+    );
+    let out = "true\t6\ttrue\tnil\t2\n";
+    says(&folder, &["c.lua"], 0, out, "harness: 1 task: 1 ok\n");
+    says(&folder, &["c.lua"], 0, out, "harness: 1 task (1 from the journal): 1 ok\n");
+}
+
+#[test]
+fn a_compiler_that_is_not_there() {
+    let folder = one("compile { sources = { 'a.c' }, compiler = 'no-such-cc' }");
+    folder.write("a.c", "int main(void) { return 0; }\n");
+    let reason = "spawn_failed: compiler `no-such-cc` not found: load its module before harness is started, or give \
+                  its full path (PATH is /usr/local/bin:/usr/bin:/bin)";
+    let table = format!("harness: 1 task: 1 spawn_failed\n  compile on HOST: {reason}\n");
+    says(&folder, &["c.lua"], 0, &format!("compile: {reason}\n"), &table);
+}
+
+#[test]
+fn a_source_that_is_missing_is_in_the_table_though_no_worker_was_asked() {
+    let folder = one("compile { name = 'gemm', sources = { 'kernels/gemm.c' } }");
+    let reason = "setup_failed: source `kernels/gemm.c` not found in DIR";
+    let table = format!("harness: 1 task: 1 setup_failed\n  compile gemm: {reason}\n");
+    says(&folder, &["c.lua"], 0, &format!("gemm: {reason}\n"), &table);
+}
+
+#[test]
+fn a_compile_error_is_quoted_and_what_needed_it_is_skipped() {
+    if no_compiler() {
+        return;
+    }
+    let folder = Folder::with(
+        "local build = submit(compile { name = 'bad', sources = { 'bad.c' } })\nlocal run = submit(measure { name = \
+         'run', cmd = { build } })\nprint(await(build))\nprint(await(run))\nprint(await(run).cause == await(build))\n\
+         print(await(submit(exec { name = 'late', cmd = { build } })))\n",
+    );
+    folder.write("bad.c", "int main(void) {\n#error no such kernel\n}\n");
+    let bad = "compile_failed: CC: exit code 1: bad.c:2:2: error: #error no such kernel";
+    let skipped = format!("skipped: task 0, which it depends on, ended {bad}");
+    let ran = folder.run(&["c.lua"]);
+    let stdout =
+        format!("bad: {bad}\nrun: {skipped}\ntrue\nlate: skipped: what it depends on ended compile_failed\n");
+    let stderr = format!(
+        "harness: 3 tasks: 1 compile_failed, 2 skipped\n  compile bad on HOST: {bad}\n  measure run: {skipped}\n  \
+         exec late: skipped: what it depends on ended compile_failed\n"
+    );
+    said(&folder, ran, 0, &stdout, &stderr);
+}
+
+#[test]
+fn a_metric_that_is_missing_shows_the_pattern_and_the_output() {
+    let task = "measure { cmd = { 'echo', 'hello' }, metrics = { rate = { 'GFLOPS: ([%d.]+)' } } }";
+    let reason = "warm-up run 1: metric `rate`: pattern 'GFLOPS: ([%d.]+)' is not in the output; its standard output \
+                  ends with:\nhello";
+    fails(task, "metric_missing", " `echo hello` on HOST", reason);
+}
+
+#[test]
+fn verify_says_what_was_expected_and_what_came() {
+    let reason = "warm-up run 1: output differs in line 1: expected `bye`, got `hello`";
+    let task = "measure { cmd = { 'echo', 'hello' }, verify = { stdout = 'bye\\n' } }";
+    fails(task, "verify_failed", " `echo hello` on HOST", reason);
+}
+
+/// A campaign goes on after each of these; a call's slot is what it may take with it.
+#[test]
+fn a_call_that_ends_its_slot_is_an_error_and_the_next_goes_on() {
+    let folder = Folder::with(
+        "spawn { slots = 1 }\nlocal function try(name, fn)\n  local ok, e = pcall(await, submit(call { name = name, fn }))\n  \
+         print(name, ok, ok or e.kind, ok or e.message)\nend\ntry('exit', function() os.exit(3) end)\ntry('kill', \
+         function() os.execute 'kill -KILL $PPID' end)\ntry('abort', function() os.execute 'kill -ABRT $PPID' end)\n\
+         try('error', function() error('boom', 0) end)\ntry('fine', function() return true end)\n",
+    );
+    let stdout = "exit\tfalse\tnonzero_exit\tits slot ended with exit code 3 while it ran (os.exit?)\n\
+                  kill\tfalse\tsignal\tits slot was killed by signal 9 (SIGKILL) while it ran\n\
+                  abort\tfalse\tsignal\tits slot was killed by signal 6 (SIGABRT) while it ran\n\
+                  error\tfalse\terror\tboom\nfine\ttrue\ttrue\ttrue\n";
+    let stderr = "harness: 5 tasks: 1 ok, 1 error, 1 nonzero_exit, 2 signal\n  \
+                  call exit on HOST: nonzero_exit: its slot ended with exit code 3 while it ran (os.exit?)\n  \
+                  call kill on HOST: signal: its slot was killed by signal 9 (SIGKILL) while it ran\n  \
+                  call abort on HOST: signal: its slot was killed by signal 6 (SIGABRT) while it ran\n  \
+                  call error on HOST: error: boom\n";
+    says(&folder, &["c.lua"], 0, stdout, stderr);
+}

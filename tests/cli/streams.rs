@@ -1,0 +1,72 @@
+//! Who writes where: stdout is the script's alone, the rest goes to stderr and can be turned down.
+
+use crate::says;
+use crate::support::Folder;
+
+const CAMPAIGN: &str = "local pool <close> = spawn { workers = 1, slots = 2 }\n\
+                        submit(function() print 'from a call' end)\n\
+                        print(await(submit(exec { shell = 'echo captured' })).stdout)\n";
+
+#[test]
+fn stdout_belongs_to_the_script() {
+    let folder = Folder::with(CAMPAIGN);
+    says(&folder, &["c.lua"], 0, "captured\n\n", "from a call\nharness: 2 tasks: 2 ok\n");
+}
+
+#[test]
+fn quiet_says_nothing_but_what_is_wrong() {
+    let folder = Folder::with(CAMPAIGN);
+    says(&folder, &["-q", "c.lua"], 0, "captured\n\n", "from a call\n");
+    says(&folder, &["-q", "--fresh", "c.lua"], 0, "captured\n\n", "from a call\n");
+    folder.write("c.lua", "submit(exec { cmd = { 'false' } }) error('wrong', 0)\n");
+    says(
+        &folder,
+        &["--quiet", "c.lua"],
+        1,
+        "",
+        "harness: wrong\nstack traceback:\n\tc.lua:1: in main chunk\n",
+    );
+}
+
+#[test]
+fn verbose_shows_pools() {
+    let folder = Folder::with(CAMPAIGN);
+    let ran = folder.run(&["-v", "c.lua"]);
+    let first = folder.normal(ran.stderr.lines().next().unwrap_or_default());
+    let (start, end) = ("harness: pool 0: worker 0 on HOST (2 slots, ", ", local)");
+    assert!(first.starts_with(start) && first.ends_with(end), "{ran:?}");
+    assert_eq!(ran.stdout, "captured\n\n");
+}
+
+#[test]
+fn what_follows_the_script_is_the_scripts() {
+    let folder = Folder::with("print(arg[0], table.concat(arg, '|'))\n");
+    says(&folder, &["run", "c.lua", "-q", "--seed", "a b"], 0, "c.lua\t-q|--seed|a b\n", "");
+}
+
+#[test]
+fn a_failed_call_nobody_awaited_is_shown_with_its_traceback() {
+    let folder = Folder::with("local function f() error 'boom' end\nsubmit(function() f() end)\n");
+    let stderr = "harness: a call failed and nobody asked: c.lua:1: boom\nstack traceback:\n\tc.lua:1: in upvalue \
+                  'f'\n\tc.lua:2: in function <c.lua:2>\nharness: 1 task: 1 error\n  call on HOST: error: c.lua:1: \
+                  boom\n";
+    says(&folder, &["c.lua"], 0, "", stderr);
+}
+
+#[test]
+fn what_was_submitted_and_never_awaited_is_done_all_the_same() {
+    let folder = Folder::with("for i = 1, 5 do submit(exec { shell = 'echo >> done' }) end\nprint 'over'\n");
+    says(&folder, &["c.lua"], 0, "over\n", "harness: 5 tasks: 5 ok\n");
+    assert_eq!(folder.lines("done"), 5);
+}
+
+#[test]
+fn a_deadlock_names_the_lines_that_wait() {
+    let folder = Folder::with(
+        "local a\nlocal b = go(function() await(submit(exec { cmd = { 'true' } })) return await(a) end)\na = go(function()\n  local x = await(b)\nend)\nawait(a)\n",
+    );
+    let stderr = "harness: deadlock: nothing is running and everybody waits:\n  the main script waits at c.lua:6\n  a \
+                  flow waits at the end of the function at c.lua:2\n  a flow waits at c.lua:4\n";
+    let stderr = format!("harness: 1 task: 1 ok\n{stderr}");
+    says(&folder, &["c.lua"], 1, "", &stderr);
+}
