@@ -212,13 +212,13 @@ impl Driver {
         spec: &PoolSpec,
         mut ranks: Vec<WorkerId>,
     ) -> Result<Vec<WorkerId>, String> {
-        let wanted = spec.workers.map_or(ranks.len(), |workers| workers as usize);
+        let wanted = spec.workers.map_or(ranks.len().max(1), |workers| workers as usize);
         if ranks.is_empty() || wanted > ranks.len() {
             return Err(format!(
-                "{wanted} static workers wanted, {} are free: start the campaign with \
+                "start=\"static\" takes workers that mpirun started: {wanted} wanted, {} free. Start the campaign with \
                  `mpirun -n {} harness …` (rank 0 is the root, every further rank a worker)",
                 ranks.len(),
-                wanted.max(1) + 1
+                wanted + 1
             ));
         }
         ranks.truncate(wanted);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::port::WorkerInfo;
+use crate::model::human::count;
 use crate::model::{Kind, Outcome, PoolId, Status, TaskOptions};
 
 /// Seconds between two lines while something runs.
@@ -144,7 +145,8 @@ impl Progress {
             let waiting = self.submitted.saturating_sub(done + self.running);
             let running = self.running;
             self.note(&format!(
-                "{done} done ({failed} failed), {running} running, {waiting} waiting; {workers} workers"
+                "{done} done ({failed} failed), {running} running, {waiting} waiting; {}",
+                count(workers, "worker")
             ));
         }
         self.next_line = (done < self.submitted).then(|| now + LINE_EVERY);

@@ -7,6 +7,7 @@ use super::port::PoolSpec;
 use super::workers::Worker;
 use crate::allocation::{self, Allocation, Plan, PlannedWorker, PoolRequest, Start};
 use crate::model::WorkerId;
+use crate::model::human::count;
 use crate::process;
 use crate::transport::local::LocalLink;
 use crate::transport::{Link, Peer};
@@ -60,12 +61,14 @@ impl Launcher {
         let script = &self.script;
         match self.mpi {
             Mpi::Absent => format!(
-                "{spawned} workers need MPI, and this harness was built without it: build with \
-                 `cargo build --release` where an MPI is installed, or use start=\"local\""
+                "{} cannot be started without MPI, and this harness was built without it: build with \
+                 `cargo build --release` where an MPI is installed, or use start=\"local\"",
+                count(spawned, "worker")
             ),
             _ => format!(
-                "{spawned} workers need MPI, and harness was not started by mpirun: start it with \
-                 `mpirun -n 1 harness {script}`, or use start=\"local\" for workers on this node alone"
+                "{} cannot be started without MPI, and harness was not started by mpirun: start it with \
+                 `mpirun -n 1 harness {script}`, or use start=\"local\" for workers on this node alone",
+                count(spawned, "worker")
             ),
         }
     }
