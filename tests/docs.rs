@@ -4,7 +4,7 @@
 //! A block marked `lua` runs to its end; `lua fragment` only has to be Lua. A table after `<!-- CLASS -->` names
 //! exactly the fields of that class in `lua/meta/harness.lua`, which another test compares with the library.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::collections::BTreeSet;
 use std::fs;

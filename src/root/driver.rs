@@ -21,6 +21,7 @@ use super::workers::{Stage, Worker};
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
 use crate::journal::JournalWriter;
+use crate::model::human::count;
 use crate::model::{Attempt, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId};
 use crate::process::Signals;
 use crate::transport::wait::{earlier, wait};
@@ -244,7 +245,13 @@ impl Driver {
                 None => Outcome::failed(Status::Cancelled, "cancelled before it ended"),
             }),
             End::LostWorker { attempts } => {
-                let reason = format!("its worker was lost {attempts} times; see the messages above");
+                let reason = match attempts {
+                    0 => "no worker of its pool is left; see the messages above".to_string(),
+                    _ => format!(
+                        "lost with its worker ({}); see the messages above",
+                        count(attempts as usize, "attempt")
+                    ),
+                };
                 Some(Outcome::failed(Status::LostWorker, reason))
             }
             End::Overdue => Some(Outcome::failed(
