@@ -24,6 +24,7 @@ Future.__index = Future
 M.Future = Future
 
 local by_id = {} -- tasks that have not ended
+local awaited = 0 -- how many (`next` on a table that was emptied looks at every place it ever had)
 local quiet = {} -- likewise, but nobody waits for them: references that run only if needed
 local flows = {} -- flows that have not ended, with the order they were started in
 local started = 0
@@ -67,7 +68,7 @@ function M.future(id, kind, deps, is_quiet)
   local f = setmetatable({ id = id, ended = false, ok = false, value = false, waiter = false, rest = false }, Future)
   if kind then f.kind = kind end
   if deps then f.deps = deps end
-  if is_quiet then quiet[id] = f else by_id[id] = f end
+  if is_quiet then quiet[id] = f else by_id[id], awaited = f, awaited + 1 end
   return f
 end
 
@@ -104,7 +105,7 @@ local function deliver(id, ok, value, ...)
   if not id then return id end
   local f = by_id[id]
   if f then
-    by_id[id] = nil
+    by_id[id], awaited = nil, awaited - 1
   else
     f = quiet[id]
     quiet[id] = nil
@@ -143,7 +144,7 @@ local function idle()
     repeat
       local got = pump(true)
       if not got then return got ~= nil end
-    until head <= tail or next(by_id) == nil -- an end that woke nobody is nothing that happened
+    until head <= tail or awaited == 0 -- an end that woke nobody is nothing that happened
     return true
   end
   local first
@@ -433,7 +434,7 @@ function M.main(fn, ...)
   unseen[main] = nil
   if not problem and not ending then
     -- What was started and not waited for is still done.
-    problem = run_until(function() return next(flows) == nil and next(by_id) == nil end)
+    problem = run_until(function() return awaited == 0 and next(flows) == nil end)
   end
   close_all()
   if ending == "exit" then return "exit", exit_code end

@@ -38,9 +38,10 @@ impl Core {
             Phase::Wedged => self.forget(ix),
             _ => {
                 let task = &self.tasks[ix];
-                if task.kind == Kind::Call {
+                if matches!(task.kind, Kind::Call | Kind::Exec) {
                     self.durations.learn(task.class, report.elapsed_us);
                 }
+                self.agenda.ahead.push_back(worker);
                 self.resolve(ix, End::Finished, report.ok.then_some(report.artefact));
             }
         }
@@ -172,6 +173,12 @@ impl Core {
             State::Vacant => {}
             State::Waiting { .. } => self.resolve(ix, End::Cancelled, None),
             State::Queued(_) => {
+                // Others may have waited behind it.
+                if let State::Queued(Home::Worker(worker)) = task.state {
+                    self.touch(worker);
+                } else {
+                    self.mark_stale(task.pool);
+                }
                 self.dequeue(ix);
                 self.resolve(ix, End::Cancelled, None);
             }
@@ -237,6 +244,7 @@ impl Core {
                         self.fleet[worker].release(ix, need, charge);
                         self.refresh(worker);
                         self.touch(worker);
+                        self.touch_neighbours(worker);
                     }
                 }
                 if matches!(need, Need::Whole { .. }) {
@@ -244,6 +252,15 @@ impl Core {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Other workers of the node may have waited for this one to become empty.
+    fn touch_neighbours(&mut self, worker: WorkerId) {
+        let node = self.fleet[worker].node;
+        if self.fleet[node].workers.len() > 1 && self.fleet[worker].tasks.is_empty() {
+            let others = self.fleet[node].workers.clone();
+            others.into_iter().filter(|other| *other != worker).for_each(|other| self.touch(other));
         }
     }
 

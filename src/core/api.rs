@@ -23,7 +23,7 @@ impl Tick {
 pub struct Request {
     /// Its name; never used twice.
     pub task: TaskId,
-    /// Calls may be pipelined, the others not.
+    /// Calls, and short programs, may be sent ahead; the others not.
     pub kind: Kind,
     /// Where it may run.
     pub pool: PoolId,
@@ -39,7 +39,7 @@ pub struct Request {
     pub accept_failed: bool,
     /// Artefacts it needs on its node, besides those its dependencies produce.
     pub inputs: Vec<Hash>,
-    /// Which function a call runs: durations are learnt per class.
+    /// Which function a call runs, which program an exec: durations are learnt per class.
     pub class: u64,
 }
 
@@ -77,7 +77,7 @@ pub enum Event {
         /// The pool.
         pool: PoolId,
     },
-    /// Everything in it is cancelled; later submissions are refused.
+    /// Everything in it is cancelled, and whatever is submitted to it later.
     PoolClosed {
         /// The pool.
         pool: PoolId,

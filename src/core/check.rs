@@ -16,7 +16,7 @@ impl Core {
     /// Checks once the events since the last time outweigh what checking costs.
     #[cfg(debug_assertions)]
     pub(super) fn check_sometimes(&mut self) {
-        self.unchecked += 16;
+        self.unchecked += 4;
         if self.unchecked > self.tasks.places() + self.fleet.known() {
             self.unchecked = 0;
             self.check();
@@ -93,9 +93,9 @@ impl Core {
         let mut surplus = vec![0; self.pools.len()];
         for (id, worker) in self.fleet.iter() {
             let books =
-                (u32::from(worker.held), worker.calls, worker.load, worker.staging, worker.tasks.len());
+                (u32::from(worker.held + worker.ahead), worker.calls, worker.load, worker.staging, worker.tasks.len());
             assert_eq!(held.get(&id).copied().unwrap_or_default(), books, "units of worker {id}");
-            assert!(worker.held <= worker.slots);
+            assert!(worker.held == worker.slots || worker.held < worker.slots && worker.ahead == 0);
             assert_eq!(worker.counted, worker.surplus());
             let pool = &self.pools[worker.pool.at()];
             assert_eq!(pool.places[worker.place], Some(id));
@@ -146,8 +146,16 @@ impl Core {
         }
     }
 
-    /// No plain task is queued while a worker could take it.
+    /// Nobody waits who could run, or prepare to: else he might wait for ever.
     fn check_room(&self) {
+        for (id, worker) in self.fleet.iter() {
+            let Some((rank, ix)) = worker.own.first_key_value() else { continue };
+            let pool = &self.pools[worker.pool.at()];
+            let first = pool.head().is_none_or(|head| *rank < head);
+            let open = self.fleet[worker.node].lease == Lease::Open;
+            let heeded = !first && pool.deferred.range(..=rank).any(|(_, waiting)| *waiting == id);
+            assert!(heeded || !open, "{:?} is forgotten on open worker {id}", self.tasks[*ix]);
+        }
         for pool in &self.pools {
             let plain = |need| matches!(need, Need::Call | Need::Cores(1));
             let Some((at, _, _)) = pool.first(|_| true) else { continue };
@@ -155,6 +163,19 @@ impl Core {
             if plain(shape.need) && shape.not_on.is_none() {
                 assert_eq!(pool.tree.top().idle, 0, "idle units and a queue in pool {}", pool.id);
             }
+            let drainable = |id: &WorkerId| {
+                let worker = &self.fleet[*id];
+                let node = worker.node;
+                worker.slots >= shape.need.cores()
+                    && self.fleet[node].lease == Lease::Open
+                    && shape.not_on != Some(node)
+            };
+            let alone = match shape.need {
+                Need::Whole { nodes, .. } => nodes == 1,
+                need => need.cores() > 1 && pool.reserved.is_none(),
+            };
+            let free = pool.places.iter().flatten().find(|id| alone && drainable(id));
+            assert_eq!(free, None, "{shape:?} is first and drains nothing");
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use super::Core;
 use super::api::{Action, Gang};
+use super::credit::CHEAPEST_CALL;
 use super::fleet::Lease;
+use super::fleet::room_of;
 use super::task::{Flight, Need, Phase, PoolIx, Rank, State, TaskIx};
 use crate::model::{Attempt, Kind, WorkerId};
 
@@ -17,6 +19,10 @@ impl Core {
         // Once a task finds nothing, no later one may drain a node: it would take what the first one waits for.
         let mut may_drain = true;
         while let Some((shape, _, ix)) = self.pools[pool.at()].first(|shape| !shape.stuck) {
+            let top = self.pools[pool.at()].tree.top();
+            if top.key == 0 || (!may_drain && top.idle == 0 && room_of(top) < CHEAPEST_CALL) {
+                return; // full: saves a look at each of many shapes
+            }
             if self.place(pool, shape, ix, may_drain) {
                 continue;
             }
@@ -192,6 +198,39 @@ impl Core {
         }
     }
 
+    /// Sends short programs ahead to a worker whose units are all held by programs. Only what is next in the pool
+    /// goes, and only where it could go anyway; the pool has been served before.
+    pub(super) fn send_ahead(&mut self, id: WorkerId) {
+        if !self.fleet.alive(id) || !self.fleet[id].takes_ahead() {
+            return;
+        }
+        let (node, pool) = (self.fleet[id].node, self.fleet[id].pool);
+        if self.fleet[node].lease != Lease::Open {
+            return;
+        }
+        let Some((_, _, ix)) = self.pools[pool.at()].first(|_| true) else { return };
+        let task = &self.tasks[ix];
+        let short = task.kind == Kind::Exec && self.durations.is_short(task.class);
+        if short && task.need == Need::Cores(1) && task.rare.is_none() {
+            self.dequeue(ix);
+            self.put(ix, id);
+            // The next in the pool may be of another kind: it is asked first.
+            self.mark_stale(pool);
+            self.agenda.ahead.push_back(id);
+        }
+    }
+
+    /// The pool's queues have moved on: some workers' own tasks may be before them now.
+    pub(super) fn serve_deferred(&mut self, pool: PoolIx) {
+        let head = self.pools[pool.at()].head();
+        while let Some(entry) = self.pools[pool.at()].deferred.first_entry()
+            && head.is_none_or(|head| *entry.key() < head)
+        {
+            let worker = entry.remove();
+            self.touch(worker);
+        }
+    }
+
     /// Something ended or arrived on the worker.
     pub(super) fn serve_worker(&mut self, id: WorkerId) {
         if !self.fleet.alive(id) {
@@ -222,6 +261,9 @@ impl Core {
         while let Some((rank, ix)) = self.fleet[id].own.first_key_value().map(|(rank, ix)| (*rank, *ix)) {
             let first = self.pools[pool.at()].head().is_none_or(|head: Rank| rank < head);
             let lease = self.fleet[node].lease;
+            if !first && !early {
+                self.pools[pool.at()].deferred.insert(rank, id);
+            }
             if !lease.is_open() || (early && !first) {
                 return;
             }

@@ -25,6 +25,9 @@ pub(super) struct Worker {
     pub slots: u16,
     /// Units occupied by tasks other than calls.
     pub held: u16,
+    /// Short programs sent ahead: each waits there for the next unit that comes free. While there are any, all
+    /// units are held.
+    pub ahead: u16,
     /// Calls sent.
     pub calls: u32,
     /// What those are charged (µs).
@@ -51,6 +54,7 @@ impl Worker {
             node: NodeIx(0),
             slots: 0,
             held: 0,
+            ahead: 0,
             calls: 0,
             load: 0,
             staging: 0,
@@ -93,6 +97,11 @@ impl Worker {
         }
     }
 
+    /// Could a short program wait here for the next unit?
+    pub fn takes_ahead(&self) -> bool {
+        self.held == self.slots && self.ahead < self.slots && self.staging == 0 && self.own.is_empty()
+    }
+
     /// An attempt takes its units.
     pub fn hold(&mut self, ix: TaskIx, need: Need, charge: u16) {
         self.tasks.push_back(ix);
@@ -101,6 +110,7 @@ impl Worker {
                 self.calls += 1;
                 self.load += u32::from(charge);
             }
+            Need::Cores(1) if self.idle() == 0 => self.ahead += 1,
             Need::Cores(cores) => self.held += cores,
             Need::Whole { .. } => self.held = self.slots,
         }
@@ -116,7 +126,12 @@ impl Worker {
                 self.calls -= 1;
                 self.load -= u32::from(charge);
             }
-            Need::Cores(cores) => self.held -= cores,
+            Need::Cores(cores) => {
+                // What waits there takes the units over.
+                let taken_over = self.ahead.min(cores);
+                self.ahead -= taken_over;
+                self.held -= cores - taken_over;
+            }
             Need::Whole { .. } => self.held = 0,
         }
     }
@@ -129,6 +144,11 @@ impl Worker {
         let (empty, idle) = (u64::from(self.tasks.is_empty()), self.idle());
         Offer { key: (empty << 48) | (u64::from(idle) << 32) | (u64::from(self.room()) << 1) | 1, idle }
     }
+}
+
+/// The room in the pipe of a worker without idle units, from what it offers (µs).
+pub(super) fn room_of(offer: Offer) -> u32 {
+    (offer.key as u32) >> 1
 }
 
 /// A host and its workers, of whatever pools.

@@ -5,7 +5,7 @@
 //! It knows tasks by number and never sees what they do, nor their outcomes beyond "ok or not".
 //!
 //! Each event is applied first (`submit`, `answer`, `guard`); what may have become possible by it is put on an
-//! agenda, and [`Core::settle`] works that off: tasks to route, nodes being prepared (`lease`), workers and pools with
+//! agenda, and `settle` works that off: tasks to route, nodes being prepared (`lease`), workers and pools with
 //! room (`dispatch`). Nothing recurses, so a chain of a million tasks may fail at once.
 //!
 //! Lower ranks go first: priority, then submission. A task that finds no room holds later ones of its pool back, unless
@@ -63,7 +63,8 @@ pub struct Core {
     draining: bool,
     agenda: Agenda,
     out: Vec<Action>,
-    /// Work done since everything was checked (debug builds).
+    /// Work done since everything was checked.
+    #[cfg(debug_assertions)]
     unchecked: usize,
 }
 
@@ -90,6 +91,8 @@ struct Agenda {
     stale: VecDeque<PoolIx>,
     /// Workers whose own tasks come after those of the pool.
     late: VecDeque<WorkerId>,
+    /// Workers on which a task ended: they may take short programs ahead.
+    ahead: VecDeque<WorkerId>,
     /// Nodes a measurement has left.
     loud: Vec<NodeIx>,
 }
@@ -162,9 +165,12 @@ impl Core {
                 self.serve_worker(worker);
             } else if let Some(pool) = self.agenda.stale.pop_front() {
                 self.serve_pool(pool);
+                self.serve_deferred(pool);
                 self.plan_steal(pool);
             } else if let Some(worker) = self.agenda.late.pop_front() {
                 self.serve_own(worker, false);
+            } else if let Some(worker) = self.agenda.ahead.pop_front() {
+                self.send_ahead(worker);
             } else {
                 break;
             }

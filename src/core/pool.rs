@@ -29,6 +29,8 @@ pub(super) struct Pool {
     pub alive: u32,
     pub shapes: Vec<Shape>,
     by_shape: FxHashMap<(Need, Option<NodeIx>), u32>,
+    /// Workers whose own first task, of this rank, waits because the pool's go before it; some may wait no more.
+    pub deferred: BTreeMap<Rank, WorkerId>,
     /// A task of several cores has reserved a worker.
     pub reserved: Option<TaskIx>,
     /// Grows when a node or a worker becomes available: what found no node before looks again.
@@ -46,7 +48,7 @@ pub(super) enum Stage {
     Growing,
     /// No.
     Settled,
-    /// Nothing may be submitted any more.
+    /// All its tasks are cancelled.
     Closed,
 }
 
@@ -75,6 +77,7 @@ impl Pool {
             alive: 0,
             shapes: Vec::new(),
             by_shape: FxHashMap::default(),
+            deferred: BTreeMap::new(),
             reserved: None,
             epoch: 0,
             surplus: 0,

@@ -21,7 +21,9 @@ impl Core {
         let ix = self.admit(request, pool);
         match self.await_deps(ix, &deps, accept_failed) {
             Err(end) => self.resolve(ix, end, None),
-            Ok(_) if self.draining => self.resolve(ix, End::Cancelled, None),
+            Ok(_) if self.draining || self.pools[pool.at()].stage == Stage::Closed => {
+                self.resolve(ix, End::Cancelled, None)
+            }
             Ok(0) => self.make_ready(ix),
             Ok(deps) => {
                 self.enter(ix, State::Waiting { deps });
@@ -193,10 +195,24 @@ impl Core {
                 *leader = Some(ix);
                 self.queue_in_shape(ix, need, not_on);
             }
+            (None, Some(other)) if self.tasks[other].rank > rank => {
+                *leader = Some(ix);
+                waiting.insert(self.tasks[other].rank, other);
+                self.leave_shape(other);
+                self.enter(other, State::Queued(Home::Group(group)));
+                self.queue_in_shape(ix, need, not_on);
+            }
             (None, Some(_)) => {
                 waiting.insert(rank, ix);
                 self.enter(ix, State::Queued(Home::Group(group)));
             }
+        }
+    }
+
+    fn leave_shape(&mut self, ix: TaskIx) {
+        let task = &self.tasks[ix];
+        if let State::Queued(Home::Shape(shape)) = task.state {
+            self.pools[task.pool.at()].shapes[shape as usize].queue.remove(&task.rank);
         }
     }
 
@@ -219,12 +235,12 @@ impl Core {
     /// Takes a queued task out of its queue; the caller gives it its next state.
     pub(super) fn dequeue(&mut self, ix: TaskIx) {
         let task = &self.tasks[ix];
-        let (rank, pool, group) = (task.rank, task.pool, task.group());
+        let (rank, group) = (task.rank, task.group());
         let State::Queued(home) = task.state else { return };
         match home {
             Home::Ready => {}
-            Home::Shape(shape) => {
-                self.pools[pool.at()].shapes[shape as usize].queue.remove(&rank);
+            Home::Shape(_) => {
+                self.leave_shape(ix);
                 if let Some(group) = group {
                     self.groups[group.at()].leader = None;
                     self.promote(group);
@@ -266,6 +282,7 @@ impl Core {
         let leader = entry.leader.take();
         self.fleet[worker].groups.push(group);
         if let Some(leader) = leader {
+            self.mark_stale(self.tasks[leader].pool);
             self.dequeue(leader); // it stands in the pool's queue, but its group has just found a node
             followers.insert(self.tasks[leader].rank, leader);
         }
@@ -286,6 +303,7 @@ impl Core {
             let parked = self.fleet.nodes().flat_map(|(_, node)| node.parked.values().copied());
             again.extend(parked.filter(|ix| self.tasks[*ix].pool == pool));
         }
+        self.mark_stale(pool);
         for ix in again {
             self.dequeue(ix);
             self.make_ready(ix);
@@ -296,9 +314,6 @@ impl Core {
     pub(super) fn never(&self, ix: TaskIx) -> Option<String> {
         let task = &self.tasks[ix];
         let pool = &self.pools[task.pool.at()];
-        if pool.stage == Stage::Closed {
-            return Some(format!("pool {} is closed; submit to an open one", pool.id));
-        }
         if let (Need::Whole { nodes, .. }, true) = (task.need, task.is_bound())
             && nodes > 1
         {

@@ -4,11 +4,12 @@
 //! decision is made here. An outcome reaches the script only after its record is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash as _, Hasher};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHasher};
 use rustix::event::{PollFd, PollFlags};
 
 use super::pools::Pools;
@@ -22,7 +23,9 @@ use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
 use crate::journal::JournalWriter;
 use crate::model::human::count;
-use crate::model::{Attempt, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId};
+use crate::model::{
+    Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId,
+};
 use crate::process::Signals;
 use crate::transport::wait::{earlier, wait};
 
@@ -230,6 +233,13 @@ impl Driver {
     /// A task has ended for good: journal first, then the future.
     fn resolve(&mut self, task: TaskId, end: End) {
         let Some(live) = self.tasks.live(task) else { return };
+        if end == End::Overdue
+            && let Some(worker) = live.worker
+        {
+            // Its cores stay occupied for the core until it is lost: nothing else could run there.
+            self.lose(worker, "a task did not end long after its time limit, although it was to be killed");
+        }
+        let Some(live) = self.tasks.live(task) else { return };
         let host = live.worker.and_then(|id| self.workers.get(&id)).map(|worker| worker.host().to_string());
         let mut outcome = match end {
             End::Finished => live.outcome.take().map(|outcome| *outcome),
@@ -314,6 +324,7 @@ impl Driver {
         let task = submission.task;
         let class = match &submission.job {
             Job::Call(call) => call.class,
+            Job::Exec(spec) => program_class(&spec.command),
             _ => 0,
         };
         let kind = submission.job.kind();
@@ -458,4 +469,16 @@ impl Driver {
         }
         self.wake.clear();
     }
+}
+
+/// Runs of one program take similar time.
+fn program_class(command: &CommandSpec) -> u64 {
+    let mut hasher = FxHasher::default();
+    match command.argv.first() {
+        Some(Arg::Text(program)) => program.hash(&mut hasher),
+        Some(Arg::Artefact(artefact)) => artefact.hash(&mut hasher),
+        Some(Arg::Task(build)) => build.hash(&mut hasher),
+        None => command.shell.hash(&mut hasher),
+    }
+    hasher.finish()
 }

@@ -7,8 +7,8 @@
 mod driver;
 mod guard;
 mod hearing;
-mod pools;
 mod order;
+mod pools;
 pub mod port;
 pub mod progress;
 mod recipe;

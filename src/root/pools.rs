@@ -10,6 +10,7 @@ use super::workers::{HEARTBEAT_S, Stage, Worker};
 use crate::allocation::{Plan, Start, same_host};
 use crate::core::Event;
 use crate::machine;
+use crate::model::human::count;
 use crate::model::{Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
 use crate::transport::LinkError;
 use crate::transport::wait::earlier;
@@ -215,8 +216,9 @@ impl Driver {
         let wanted = spec.workers.map_or(ranks.len().max(1), |workers| workers as usize);
         if ranks.is_empty() || wanted > ranks.len() {
             return Err(format!(
-                "start=\"static\" takes workers that mpirun started: {wanted} wanted, {} free. Start the campaign with \
+                "{} wanted, {} are free: start the campaign with \
                  `mpirun -n {} harness …` (rank 0 is the root, every further rank a worker)",
+                count(wanted, "static worker"),
                 ranks.len(),
                 wanted + 1
             ));
@@ -233,6 +235,9 @@ impl Driver {
     /// A worker has said who it is.
     pub(super) fn welcome(&mut self, id: WorkerId, hello: Hello) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
+        if matches!(worker.stage, Stage::Retiring) {
+            return; // it was between two pools when it was told to end
+        }
         let Some(pool) = worker.pool.and_then(|pool| self.pools.pools.get(&pool)) else {
             worker.stage = Stage::Parked(hello);
             worker.peer.queue(&ToWorker::Parked);

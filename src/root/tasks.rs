@@ -12,7 +12,8 @@ use rustc_hash::FxHashMap;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, CallTask, CommandSpec, DepValue, Hash, Outcome, PoolId, Run, TaskId, ToWorker, Work, WorkerId,
+    Arg, Attempt, CallTask, CommandSpec, DepValue, Hash, Outcome, PoolId, Run, TaskId, ToWorker, Work,
+    WorkerId,
 };
 
 /// A task that has not ended.

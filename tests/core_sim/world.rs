@@ -340,16 +340,10 @@ impl World {
                 (track.ok, track.artefact) = (*ok, *artefact); // the driver keeps the outcome
             }
         }
-        if std::env::var("TRACE").is_ok() {
-            eprintln!("{} {event:?}", self.now);
-        }
         let mut actions = std::mem::take(&mut self.actions);
         self.core.handle(Tick(self.now), event, &mut actions);
         if self.thorough {
             self.core.check();
-        }
-        if std::env::var("TRACE").is_ok() {
-            actions.iter().for_each(|a| eprintln!("    {a:?}"));
         }
         for action in actions.drain(..) {
             self.carry_out(action);
@@ -456,7 +450,12 @@ impl World {
                     && request.placement.nodes.unwrap_or(1) == 1
                     && request.placement.exclusive.is_none();
                 let busy: u16 = self.machines[at].running.values().map(|(_, units, _)| units).sum();
-                if plain_call && busy >= self.machines[at].slots {
+                // A keeper lets one-core programs wait for a free slot.
+                let program = request.kind == Kind::Exec
+                    && request.placement.cores.unwrap_or(1) == 1
+                    && request.placement.nodes.unwrap_or(1) == 1
+                    && request.placement.exclusive.is_none();
+                if (plain_call || program) && busy >= self.machines[at].slots {
                     self.machines[at].pipe.push_back((task, attempt));
                 } else {
                     self.begin(worker, task, attempt);

@@ -1,0 +1,134 @@
+//! What a user waits for, end to end, in the real binary with local workers: `cargo bench --bench campaign`.
+//!
+//! Rounds are interleaved and medians compared, because machines are noisy. The rate of programs stands beside
+//! a bare posix_spawn and wait loop on as many threads, in the same round.
+#![allow(clippy::disallowed_methods, unsafe_code)] // starts processes as bare as can be
+
+use std::ffi::CString;
+use std::process::Command;
+use std::ptr;
+use std::time::Instant;
+
+const ROUNDS: usize = 5;
+const PROGRAMS: u32 = 2000;
+const CALLS: u32 = 200_000;
+
+const EXEC: &str = r#"
+local harness = require "harness"
+await(submit(exec { cmd = { "/bin/true" } }))
+local began, futures = harness.now(), {}
+for i = 1, tonumber(arg[1]) do futures[i] = submit(exec { cmd = { "/bin/true" } }) end
+for _, f in ipairs(futures) do assert(await(f).ok) end
+print(#futures / (harness.now() - began))
+"#;
+
+const CALL: &str = r#"
+local harness = require "harness"
+local function nothing() end
+await(submit(nothing))
+local began, futures = harness.now(), {}
+for i = 1, tonumber(arg[1]) do futures[i] = submit(nothing) end
+for _, f in ipairs(futures) do await(f) end
+print(#futures / (harness.now() - began))
+"#;
+
+const AWAIT: &str = r#"
+local harness = require "harness"
+local function nothing() end
+local times = {}
+for i = 1, 2000 do
+  local began = harness.now()
+  await(submit(nothing))
+  times[i] = (harness.now() - began) * 1e6
+end
+table.sort(times)
+print(times[1000])
+print(times[1980])
+"#;
+
+const HELLO: &str = "print(await(submit(function() return 'hello' end)))";
+
+fn main() {
+    let slots = std::thread::available_parallelism().map_or(2, usize::from).min(2);
+    let mut table: Vec<(&str, &str, Vec<f64>)> = vec![
+        ("bare posix_spawn + wait", "/s", Vec::new()),
+        ("exec /bin/true", "/s", Vec::new()),
+        ("exec / bare", "", Vec::new()),
+        ("no-op calls", "/s", Vec::new()),
+        ("submit and await, median", "µs", Vec::new()),
+        ("submit and await, 99th percentile", "µs", Vec::new()),
+        ("hello, cold", "ms", Vec::new()),
+    ];
+    for _ in 0..ROUNDS {
+        let bare = bare(slots);
+        let exec = harness(EXEC, slots, PROGRAMS)[0];
+        let calls = harness(CALL, slots, CALLS)[0];
+        let latency = harness(AWAIT, slots, 0);
+        let began = Instant::now();
+        harness(HELLO, slots, 0);
+        let hello = began.elapsed().as_secs_f64() * 1e3;
+        let round = [bare, exec, exec / bare, calls, latency[0], latency[1], hello];
+        for ((_, _, values), value) in table.iter_mut().zip(round) {
+            values.push(value);
+        }
+    }
+    println!("median of {ROUNDS} interleaved rounds, {slots} slots (smallest to largest)");
+    for (what, unit, mut values) in table {
+        values.sort_by(f64::total_cmp);
+        let digits = if values[0] < 10.0 { 3 } else { 0 };
+        println!(
+            "{what:<36} {:>10.digits$} {unit:<3} ({:.digits$} to {:.digits$})",
+            values[ROUNDS / 2],
+            values[0],
+            values[ROUNDS - 1]
+        );
+    }
+}
+
+/// Runs a script; the numbers it prints.
+fn harness(script: &str, slots: usize, count: u32) -> Vec<f64> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("bench.lua");
+    std::fs::write(&path, script).expect("the script is written");
+    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["-q", "--start", "local", "--slots", &slots.to_string()])
+        .arg(&path)
+        .arg(count.to_string())
+        .output()
+        .expect("harness starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Programs per second that `threads` threads start and wait for, with nothing around it.
+fn bare(threads: usize) -> f64 {
+    let began = Instant::now();
+    let each = PROGRAMS as usize / threads;
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| (0..each).for_each(|_| spawn_and_wait()));
+        }
+    });
+    (each * threads) as f64 / began.elapsed().as_secs_f64()
+}
+
+fn spawn_and_wait() {
+    let program = CString::new("/bin/true").expect("no NUL");
+    let argv = [program.as_ptr().cast_mut(), ptr::null_mut()];
+    let environment = [ptr::null_mut()];
+    let mut pid = 0;
+    let mut status = 0;
+    // SAFETY: all pointers are to NUL-terminated data that outlives the calls; lists end with a null.
+    unsafe {
+        let failed = libc::posix_spawn(
+            &mut pid,
+            program.as_ptr(),
+            ptr::null(),
+            ptr::null(),
+            argv.as_ptr(),
+            environment.as_ptr(),
+        );
+        assert_eq!(failed, 0);
+        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+    }
+}

@@ -1,0 +1,328 @@
+//! The real binary under a real MPI: mpirun with one process and spawned workers, with several (static), and
+//! what is said where an MPI cannot. `tools/with-mpi FLAVOUR` names the MPI; without it the one on the search
+//! path is used, and where there is none the tests say `skipped`.
+#![cfg(feature = "mpi")]
+#![allow(clippy::disallowed_methods)] // starts mpirun, which is no task
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The MPI these tests run under.
+struct Mpi {
+    flavour: String,
+    mpirun: PathBuf,
+    /// Two cores are not enough for several jobs at once: one after another.
+    _turn: MutexGuard<'static, ()>,
+}
+
+static TURN: Mutex<()> = Mutex::new(());
+
+impl Mpi {
+    /// The MPI, or `None` and a word on why not.
+    fn find() -> Option<Self> {
+        let named = std::env::var("HARNESS_MPIRUN").map(PathBuf::from).ok();
+        let mpirun = named.unwrap_or_else(|| "mpirun".into());
+        let Ok(said) = Command::new(&mpirun).arg("--version").output() else {
+            println!("skipped: no mpirun");
+            return None;
+        };
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let flavour = std::env::var("HARNESS_MPI_FLAVOUR")
+            .unwrap_or_else(|_| if said.contains("Open MPI") { "openmpi".into() } else { "mpich".into() });
+        Some(Self { flavour, mpirun, _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner) })
+    }
+
+    fn can_spawn(&self) -> bool {
+        // Debian's MPICH 4.0.2 cannot, in C either.
+        self.flavour != "mpich"
+    }
+
+    /// `mpirun -n N program`, with the campaign's own cache.
+    fn start(&self, processes: u32, program: &Path, campaign: &Campaign) -> Command {
+        let mut command = Command::new(&self.mpirun);
+        if self.flavour == "openmpi" {
+            command.arg("--oversubscribe");
+            command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        }
+        command.args(["-n", &processes.to_string()]).arg(program);
+        command.env("HARNESS_CACHE", campaign.folder.path().join("cache"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn command(&self, processes: u32, campaign: &Campaign) -> Command {
+        self.start(processes, Path::new(env!("CARGO_BIN_EXE_harness")), campaign)
+    }
+
+    fn run(&self, processes: u32, options: &[&str], campaign: &Campaign) -> Output {
+        let mut command = self.command(processes, campaign);
+        let child = command.args(options).arg(&campaign.script).spawn().expect("mpirun starts");
+        finish(child)
+    }
+}
+
+/// A script in a folder of its own.
+struct Campaign {
+    folder: tempfile::TempDir,
+    script: PathBuf,
+}
+
+impl Campaign {
+    fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let script = folder.path().join("campaign.lua");
+        std::fs::write(&script, text).expect("the script is written");
+        Self { folder, script }
+    }
+}
+
+/// Waits for the end; a job that hangs is a failure with its output.
+fn finish(child: Child) -> Output {
+    let pid = child.id();
+    let (done, finished) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if finished.recv_timeout(Duration::from_secs(90)).is_err() {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    });
+    let output = child.wait_with_output().expect("mpirun is waited for");
+    let _ = done.send(());
+    let _ = watch.join();
+    output
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn succeeded(output: &Output) -> String {
+    assert!(output.status.success(), "{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Does one of everything and says how the workers came.
+const EVERYTHING: &str = r#"
+local pool <close> = spawn {}
+for _, worker in ipairs(pool.workers) do print("worker", worker.start, worker.slots > 0) end
+print("call", await(submit(function(a, b) return a + b end, 40, 2)))
+print("exec", await(submit(exec { cmd = { "echo", "hello" } })).stdout)
+local build = submit(compile { sources = { "answer.c" } })
+local m = await(submit(measure { cmd = { build, 42 }, runs = 7, metrics = { answer = "answer: (%d+)" } }))
+print("measure", m.status, m.metrics.answer.stats.median, #m.samples.wall_s)
+print("failed", await(submit(exec { cmd = { "sh", "-c", "kill -SEGV $$" } })).status)
+local big = string.rep("0123456789abcdef", 1 << 16)
+print("big", await(submit(function(s) return s .. s end, big)) == big .. big)
+"#;
+
+const ANSWER: &str = r#"
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv) { usleep(100000); printf("answer: %s\n", argv[1]); return argc - 2; }
+"#;
+
+fn everything() -> Campaign {
+    let campaign = Campaign::new(EVERYTHING);
+    std::fs::write(campaign.folder.path().join("answer.c"), ANSWER).expect("the source is written");
+    campaign
+}
+
+fn expected(workers: &[&str]) -> String {
+    let workers: String = workers.iter().map(|start| format!("worker\t{start}\ttrue\n")).collect();
+    workers + "call\t42\nexec\thello\n\nmeasure\tok\t42.0\t7\nfailed\tsignal\nbig\ttrue\n"
+}
+
+#[test]
+fn one_process_has_a_local_worker() {
+    let Some(mpi) = Mpi::find() else { return };
+    let output = mpi.run(1, &[], &everything());
+    assert_eq!(succeeded(&output), expected(&["local"]));
+}
+
+#[test]
+fn spawned_workers_do_everything() {
+    let Some(mpi) = Mpi::find() else { return };
+    if !mpi.can_spawn() {
+        return println!("skipped: this MPI cannot spawn, see the test of its error");
+    }
+    let output = mpi.run(1, &["--start", "spawn", "--workers", "2"], &everything());
+    assert_eq!(succeeded(&output), expected(&["spawn", "spawn"]));
+}
+
+#[test]
+fn an_mpi_that_cannot_spawn_says_so_and_what_works() {
+    let Some(mpi) = Mpi::find() else { return };
+    if mpi.can_spawn() {
+        return println!("skipped: this MPI can spawn");
+    }
+    let campaign = Campaign::new("spawn {}");
+    let output = mpi.run(1, &["--start", "spawn"], &campaign);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    let script = campaign.script.display();
+    for line in [
+        "harness: campaign.lua:1: spawn: MPICH Version: 4.0.2 could not start a worker on",
+        "Some builds of MPICH cannot spawn at all (Debian's 4.0.2 is one).",
+        &format!("mpirun -n 3 harness {script}    (rank 0 is the root, the others are workers)"),
+        &format!("harness --start local {script}    (workers on this node alone, no MPI)"),
+    ] {
+        assert!(said.contains(line), "`{line}` is not in:\n{said}");
+    }
+}
+
+#[test]
+fn ranks_of_mpirun_are_workers() {
+    let Some(mpi) = Mpi::find() else { return };
+    let output = mpi.run(3, &[], &everything());
+    assert_eq!(succeeded(&output), expected(&["static", "static"]));
+}
+
+#[test]
+fn ranks_serve_one_pool_after_another() {
+    let Some(mpi) = Mpi::find() else { return };
+    let campaign = Campaign::new(
+        r#"
+        for i = 1, 3 do
+          local pool <close> = spawn {}
+          print(i, #pool.workers, await(pool:submit(function() return 6 * i end)))
+        end"#,
+    );
+    let output = mpi.run(3, &[], &campaign);
+    assert_eq!(succeeded(&output), "1\t2\t6\n2\t2\t12\n3\t2\t18\n");
+}
+
+#[test]
+fn a_pool_larger_than_mpirun_started_is_refused_with_the_line_that_works() {
+    let Some(mpi) = Mpi::find() else { return };
+    let output = mpi.run(2, &[], &Campaign::new("spawn { workers = 5 }"));
+    let said = text(&output.stderr);
+    assert!(said.contains("5 static workers wanted, 1 are free"), "{said}");
+    assert!(said.contains("mpirun -n 6 harness"), "{said}");
+}
+
+#[test]
+fn an_artefact_travels_between_nodes_without_a_common_store() {
+    let Some(mpi) = Mpi::find() else { return };
+    // Each rank has a store of its own, as nodes without a shared file system do.
+    let campaign = everything();
+    let wrapper = campaign.folder.path().join("rank.sh");
+    let harness = env!("CARGO_BIN_EXE_harness");
+    let line = format!(
+        "#!/bin/sh\nexport HARNESS_CACHE=\"$HARNESS_CACHE.${{OMPI_COMM_WORLD_RANK:-$PMI_RANK}}\"\nexec {harness} \"$@\"\n"
+    );
+    std::fs::write(&wrapper, line).expect("the wrapper is written");
+    std::fs::write(
+        &campaign.script,
+        r#"
+        local pool = spawn { slots = 1 }
+        local build = submit(compile { sources = { "answer.c" } })
+        -- One slot each: two at once need both workers, of which one has the artefact.
+        local runs = {}
+        for i = 1, 2 do runs[i] = submit(exec { cmd = { build, i } }) end
+        local ok = 0
+        for _, run in as_completed(runs) do if run.ok then ok = ok + 1 else print(run) end end
+        print(build:status(), ok)"#,
+    )
+    .expect("the script is written");
+    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let child = mpi.start(3, &wrapper, &campaign).arg(&campaign.script).spawn().expect("mpirun starts");
+    let output = finish(child);
+    assert_eq!(succeeded(&output), "ok\t2\n");
+    let stores = (0..3).filter(|rank| {
+        let objects = campaign.folder.path().join(format!("cache.{rank}/objects"));
+        std::fs::read_dir(objects).is_ok_and(|objects| objects.count() > 0)
+    });
+    assert_eq!(stores.count(), 3, "root and both workers hold the artefact");
+}
+
+#[test]
+fn the_exit_code_says_run_me_again() {
+    let Some(mpi) = Mpi::find() else { return };
+    let campaign = Campaign::new("os.exit(75)");
+    assert_eq!(mpi.run(1, &[], &campaign).status.code(), Some(75));
+}
+
+/// Kills what `victim` finds and checks that nothing of the campaign is left 10 s later.
+fn nothing_is_left_after(kill: &str, victim: impl Fn(&Path) -> Option<u32>) {
+    let Some(mpi) = Mpi::find() else { return };
+    if !mpi.can_spawn() {
+        return println!("skipped: this MPI cannot spawn");
+    }
+    let campaign = Campaign::new(
+        r#"
+        local f = submit(exec { cmd = { "sh", "-c", "touch began; setsid sleep 600 & sleep 600" } })
+        await(f)"#,
+    );
+    let began = campaign.folder.path().join("began");
+    let mut child = mpi
+        .command(1, &campaign)
+        .args(["--start", "spawn"])
+        .arg(&campaign.script)
+        .spawn()
+        .expect("mpirun starts");
+    until("the task runs", || began.exists());
+    let pid = if kill == "mpirun" { Some(child.id()) } else { victim(campaign.folder.path()) };
+    let pid = pid.expect("there is something to kill");
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs").success());
+    until("nothing is left", || processes_of(campaign.folder.path()).is_empty());
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Waits for an event; one that does not come within 10 s is a failure.
+#[track_caller]
+fn until(what: &str, happened: impl Fn() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(10);
+    while !happened() {
+        assert!(Instant::now() < limit, "not within 10 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Processes (but mpirun and its daemons) that have the campaign's cache in their environment: all of ours
+/// inherit it, and so do tasks.
+fn processes_of(folder: &Path) -> Vec<(u32, String)> {
+    let mark = format!("HARNESS_CACHE={}", folder.join("cache").display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc is there").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if !environment.split(|byte| *byte == 0).any(|line| line == mark.as_bytes()) {
+            continue;
+        }
+        let command =
+            text(&std::fs::read(entry.path().join("cmdline")).unwrap_or_default()).replace('\0', " ");
+        let launcher = ["mpirun", "mpiexec", "orted", "hydra"].iter().any(|name| command.contains(name));
+        if !command.is_empty() && !launcher {
+            found.push((pid, command));
+        }
+    }
+    found
+}
+
+#[test]
+fn killing_mpirun_leaves_nothing_behind() {
+    nothing_is_left_after("mpirun", |_| None);
+}
+
+#[test]
+fn killing_a_spawned_worker_leaves_nothing_behind() {
+    nothing_is_left_after("worker", |folder| {
+        processes_of(folder)
+            .into_iter()
+            .find(|(_, command)| command.contains("__worker"))
+            .map(|found| found.0)
+    });
+}
+
+#[test]
+fn killing_the_root_leaves_nothing_behind() {
+    nothing_is_left_after("root", |folder| {
+        let root = |(_, command): &(u32, String)| command.contains("campaign.lua");
+        processes_of(folder).into_iter().find(root).map(|found| found.0)
+    });
+}
