@@ -1,0 +1,157 @@
+//! What the pages say is true: every block of Lua in them runs in the real binary, every link leads somewhere,
+//! and the tables of options and fields are those of the types file.
+//!
+//! A block marked `lua` runs to its end; `lua fragment` only has to be Lua. A table after `<!-- CLASS -->` names
+//! exactly the fields of that class in `lua/meta/harness.lua`, which another test compares with the library.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const META: &str = include_str!("../lua/meta/harness.lua");
+const FRAGMENT: &str = "lua fragment";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README, CHANGELOG and docs.
+fn pages() -> Vec<(PathBuf, String)> {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let own = ["README.md", "CHANGELOG.md"].map(|name| root().join(name));
+    let mut pages: Vec<PathBuf> =
+        own.into_iter().chain(docs.filter(|path| path.extension().is_some_and(|e| e == "md"))).collect();
+    pages.sort();
+    pages.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+struct Block<'a> {
+    /// Line of its fence, from 1.
+    line: usize,
+    language: &'a str,
+    text: String,
+}
+
+fn blocks(page: &str) -> Vec<Block<'_>> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block<'_>> = None;
+    for (number, line) in page.lines().enumerate() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(language), None) => {
+                open = Some(Block { line: number + 1, language: language.trim(), text: String::new() });
+            }
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some(block)) => block.text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a fence is not closed");
+    blocks
+}
+
+/// A folder as a campaign's: with the kernels beside the script.
+fn campaign_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let kernels = folder.path().join("kernels");
+    fs::create_dir(&kernels).unwrap();
+    for entry in fs::read_dir(root().join("campaigns/kernels")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, kernels.join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+fn run(folder: &Path, source: &str) -> Output {
+    fs::write(folder.join("block.lua"), source).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["--start", "local", "--slots", "2", "--seed", "1", "block.lua"])
+        .current_dir(folder)
+        .env("HARNESS_CACHE", folder.join("cache"))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn every_block_of_lua_runs() {
+    let mut problems = Vec::new();
+    let mut ran = 0;
+    for (path, text) in pages() {
+        for block in blocks(&text).iter().filter(|block| block.language.starts_with("lua")) {
+            let source = match block.language {
+                "lua" => block.text.clone(),
+                FRAGMENT => format!("if false then\n{}end\n", block.text),
+                other => panic!("{}:{}: ```{other}? lua or {FRAGMENT}", path.display(), block.line),
+            };
+            let folder = campaign_folder();
+            let output = run(folder.path(), &source);
+            ran += 1;
+            if !output.status.success() {
+                let said = String::from_utf8_lossy(&output.stderr);
+                problems.push(format!("{}:{}: {}\n{said}", path.display(), block.line, output.status));
+            }
+        }
+    }
+    assert!(ran > 10, "only {ran} blocks found: is this the project's folder?");
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// The names of a class's fields, without those it inherits.
+fn fields_of(class: &str) -> BTreeSet<String> {
+    let of_class = |line: &&str| {
+        let name = line.strip_prefix("---@class ").and_then(|rest| rest.split([' ', ':']).next());
+        name == Some(class)
+    };
+    let after = META.lines().skip_while(|line| !of_class(line)).skip(1);
+    let fields = after.map_while(|line| line.strip_prefix("---@field "));
+    let name = |field: &str| field.split([' ', '?']).next().unwrap_or_default().to_owned();
+    fields.map(name).filter(|name| !name.starts_with('[')).collect()
+}
+
+/// The names in the first cells of the table that begins at `line` or after an empty line.
+fn names_in_table<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let rows = lines.skip_while(|line| line.is_empty()).take_while(|line| line.starts_with('|')).skip(2);
+    let first = rows.filter_map(|row| row.split('|').nth(1));
+    let quoted = first.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    quoted.map(str::to_owned).collect()
+}
+
+#[test]
+fn tables_name_what_is_there() {
+    let mut compared = BTreeSet::new();
+    for (path, text) in pages() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let Some(class) = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) else {
+                continue;
+            };
+            let there = fields_of(class);
+            let said = names_in_table(lines[number + 1..].iter().copied());
+            assert!(!there.is_empty(), "{}:{}: no class {class}", path.display(), number + 1);
+            assert_eq!(said, there, "{}:{}: {class}", path.display(), number + 1);
+            compared.insert(class.to_owned());
+        }
+    }
+    let options = META.lines().filter_map(|line| line.strip_prefix("---@class "));
+    let options = options.filter_map(|rest| rest.split([' ', ':']).next());
+    for class in options.filter(|class| class.ends_with("Options") && *class != "harness.CallOptions") {
+        assert!(compared.contains(class), "no page has a table of {class}");
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut problems = Vec::new();
+    for (path, text) in pages() {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap_or_default();
+            let is_file = !target.contains("://") && !file.is_empty();
+            if is_file && !path.parent().unwrap().join(file).exists() {
+                problems.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
