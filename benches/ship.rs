@@ -94,7 +94,7 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
                 None,
             )?;
             stream.fill()?;
-            while let Some(FromSlot::Done(_, _, outcome)) = stream.next()? {
+            while let Some(FromSlot::Done(_, _, outcome)) = stream.take()? {
                 if !outcome.ok() {
                     return Err(format!("{outcome:?}").into());
                 }

@@ -109,7 +109,7 @@ impl Keeper {
         let worker = self.worker.as_mut().unwrap();
         let until = Instant::now() + PATIENCE;
         loop {
-            if let Some(message) = worker.next().unwrap() {
+            if let Some(message) = worker.take().unwrap() {
                 return message;
             }
             let left = Timespec::try_from(until - Instant::now()).unwrap();

@@ -1,6 +1,6 @@
 //! A slot from outside: a socket, a gate, and the calls a worker would send.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // starts itself anew, to be killed
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -87,7 +87,7 @@ impl Slot {
     fn message(&mut self) -> FromSlot {
         loop {
             self.stream.flush().unwrap();
-            if let Some(message) = self.stream.next().unwrap() {
+            if let Some(message) = self.stream.take().unwrap() {
                 return message;
             }
             rustix::event::poll(
@@ -457,7 +457,7 @@ fn in_a_process(source: &str) -> (Option<Outcome>, Output) {
         if slot.stream.fill().is_err() {
             break; // it ended first
         }
-        if let Some(FromSlot::Done(_, _, done)) = slot.stream.next().unwrap() {
+        if let Some(FromSlot::Done(_, _, done)) = slot.stream.take().unwrap() {
             outcome = Some(*done);
         }
     }

@@ -167,7 +167,7 @@ impl Keeper {
 
     fn hear(&mut self) -> Result<(), WireError> {
         let filled = self.worker.fill();
-        while let Some(message) = self.worker.next::<ToKeeper>()? {
+        while let Some(message) = self.worker.take::<ToKeeper>()? {
             self.obey(message);
         }
         filled

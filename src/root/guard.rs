@@ -5,6 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::process;
+
 /// Exit code when a start hangs (see `cli::exit`).
 type Code = i32;
 
@@ -52,9 +54,9 @@ fn listen(heard: &Receiver<Word>) {
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 eprintln!("harness: {reason}");
-                // The main thread is stuck inside MPI: no destructor can run. Our processes on all nodes
-                // notice that the root is gone and end.
-                std::process::exit(code);
+                // The main thread is stuck inside MPI, and MPI's exit handlers would be too. Our processes on
+                // all nodes notice that the root is gone and end.
+                process::exit_now(code);
             }
         }
     }

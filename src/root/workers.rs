@@ -116,7 +116,7 @@ impl Worker {
         let mut messages = Vec::new();
         let mut ended = self.peer.progress().err();
         loop {
-            match self.peer.next() {
+            match self.peer.take() {
                 Ok(Some(message)) => messages.push(message),
                 Ok(None) => break,
                 Err(error) => {

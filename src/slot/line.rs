@@ -63,7 +63,7 @@ impl Line {
 
     fn receive_new(&self) -> Result<ToSlot, WireError> {
         loop {
-            if let Some(message) = self.lock().stream.next()? {
+            if let Some(message) = self.lock().stream.take()? {
                 return Ok(message);
             }
             // Nothing more at once: this is the moment to send what was gathered.
@@ -115,6 +115,7 @@ impl Line {
                 return;
             }
             drop(state);
+            #[expect(clippy::disallowed_methods, reason = "a thread of its own, whose work is to wait")]
             std::thread::sleep(LONGEST_WAIT);
             let writable = self.ready(PollFlags::OUT, None);
             state = self.lock();

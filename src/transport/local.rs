@@ -116,7 +116,7 @@ mod tests {
         root.queue(&ToWorker::Want(Hash::of(b"a")));
         root.flush().unwrap();
         worker.progress().unwrap();
-        assert_eq!(worker.next().unwrap(), Some(ToWorker::Want(Hash::of(b"a"))));
+        assert_eq!(worker.take().unwrap(), Some(ToWorker::Want(Hash::of(b"a"))));
         worker.queue(&FromWorker::Dying("out of luck".into()));
         worker.flush().unwrap();
         drop(worker);
@@ -124,7 +124,7 @@ mod tests {
         // The write fails, yet the last words are read first.
         let _ = root.flush();
         root.progress().unwrap();
-        assert_eq!(root.next().unwrap(), Some(FromWorker::Dying("out of luck".into())));
+        assert_eq!(root.take().unwrap(), Some(FromWorker::Dying("out of luck".into())));
         assert!(matches!(root.progress(), Err(LinkError::Closed)));
     }
 }

@@ -78,14 +78,14 @@ impl<Out: Serialize, In: DeserializeOwned> Peer<Out, In> {
         if self.outgoing.is_empty() { Ok(()) } else { self.link.send(&mut self.outgoing) }
     }
 
-    /// Lets the link work; afterwards `next` has what came.
+    /// Lets the link work; afterwards `take` has what came.
     pub fn progress(&mut self) -> Result<(), LinkError> {
         self.link.progress(&mut self.inbox)
     }
 
     /// The next message that came, if there is one.
-    pub fn next(&mut self) -> Result<Option<In>, LinkError> {
-        self.inbox.next().map_err(|error| LinkError::Failed(error.to_string()))
+    pub fn take(&mut self) -> Result<Option<In>, LinkError> {
+        self.inbox.take().map_err(|error| LinkError::Failed(error.to_string()))
     }
 
     /// Bytes not sent yet.

@@ -161,8 +161,8 @@ impl Stream {
     }
 
     /// The next whole message that was read, if there is one.
-    pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
-        self.inbox.next()
+    pub fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
+        self.inbox.take()
     }
 
     /// The next descriptor that came, if there is one.
@@ -220,7 +220,7 @@ impl Inbox {
     }
 
     /// The next whole message, if there is one.
-    pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
+    pub fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
         let rest = &self.bytes[self.start..self.end];
         let Some(prefix) = rest.first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_le_bytes(*prefix) as usize;
@@ -261,7 +261,7 @@ mod tests {
         let mut seen = Vec::new();
         while seen.len() < 3 {
             b.fill().unwrap();
-            while let Some(message) = b.next::<FromWorker>().unwrap() {
+            while let Some(message) = b.take::<FromWorker>().unwrap() {
                 seen.push(message);
             }
         }
@@ -280,7 +280,7 @@ mod tests {
         let got = loop {
             a.flush().unwrap();
             b.fill().unwrap();
-            if let Some(message) = b.next::<ToWorker>().unwrap() {
+            if let Some(message) = b.take::<ToWorker>().unwrap() {
                 break message;
             }
         };

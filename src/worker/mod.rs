@@ -163,7 +163,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
     loop {
         root.flush()?;
         root.progress()?;
-        match root.next()? {
+        match root.take()? {
             Some(ToWorker::Welcome(welcome)) => return Ok(Some(welcome)),
             Some(ToWorker::Exit) => return Ok(None),
             Some(ToWorker::Refused(reason)) => return Err(WorkerError::Protocol(reason)),
@@ -171,7 +171,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
                 // Nothing is wanted of us yet: wait without a limit.
                 wait_for(root, None)?;
                 root.progress()?;
-                match root.next()? {
+                match root.take()? {
                     Some(ToWorker::Welcome(welcome)) => return Ok(Some(welcome)),
                     Some(ToWorker::Exit) => return Ok(None),
                     _ => {}
@@ -266,7 +266,7 @@ impl<'a> Worker<'a> {
 
     fn read_root(&mut self) -> Result<(), WorkerError> {
         self.root.progress()?;
-        while let Some(message) = self.root.next()? {
+        while let Some(message) = self.root.take()? {
             self.handle(message);
         }
         Ok(())
@@ -307,7 +307,7 @@ impl<'a> Worker<'a> {
 
     fn read_keeper(&mut self) -> Result<(), WorkerError> {
         self.keeper.fill().map_err(WorkerError::Keeper)?;
-        while let Some(message) = self.keeper.next().map_err(WorkerError::Keeper)? {
+        while let Some(message) = self.keeper.take().map_err(WorkerError::Keeper)? {
             match message {
                 FromKeeper::Ready => self.root.queue(&FromWorker::Ready),
                 FromKeeper::Started(task, attempt) => self.root.queue(&FromWorker::Started(task, attempt)),

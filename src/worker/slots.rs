@@ -374,7 +374,7 @@ impl Process {
     /// Passes results on; returns the modules it asks for.
     fn answers(&mut self, root: &mut Root) -> Vec<String> {
         let mut modules = Vec::new();
-        while let Ok(Some(message)) = self.stream.next() {
+        while let Ok(Some(message)) = self.stream.take() {
             match message {
                 FromSlot::Done(task, attempt, outcome) => {
                     self.pipe.retain(|piped| (piped.task, piped.attempt) != (task, attempt));
