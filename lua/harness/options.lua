@@ -175,17 +175,20 @@ local function is_future(value)
   return getmetatable(value) == lib.flow.Future
 end
 
+-- A number as a program gets it: the shortest text that reads back as the same number, 64.0 is `64`.
+function M.number_text(value)
+  if math.type(value) == "integer" then return tostring(value) end
+  for digits = 15, 17 do
+    local text = ("%%.%dg"):format(digits):format(value)
+    if tonumber(text) == value then return text end
+  end
+  return tostring(value)
+end
+
 -- An argument of a command stays a future until the task is submitted.
 local function argument(value)
   if type(value) == "string" then return value end
-  if math.type(value) == "integer" then return tostring(value) end
-  if math.type(value) == "float" then
-    for digits = 15, 17 do -- the shortest text that reads back as the same number
-      local text = ("%%.%dg"):format(digits):format(value)
-      if tonumber(text) == value then return text end
-    end
-    return tostring(value)
-  end
+  if type(value) == "number" then return M.number_text(value) end
   if is_future(value) then
     if value.kind == "call" or value.kind == "compile" then return value end
     return nil, "the future of a call or a compile (not of a " .. value.kind .. ")"

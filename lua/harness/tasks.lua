@@ -137,7 +137,8 @@ local function argument_text(f)
     if not f.value.artefact then return nil, "there is no artefact: " .. (f.value.reason or f.value.status) end
     return nil
   end
-  if f.ok and (type(f.value) == "string" or type(f.value) == "number") then return tostring(f.value) end
+  if f.ok and type(f.value) == "string" then return f.value end
+  if f.ok and type(f.value) == "number" then return options.number_text(f.value) end
   return nil, "a call in 'cmd' returned neither a string nor a number"
 end
 

@@ -5,7 +5,7 @@
 mod plan;
 mod slurm;
 
-pub use plan::{Plan, PlannedWorker, PoolRequest, RootNode, Start, plan};
+pub use plan::{Plan, PlannedWorker, PoolRequest, Start, plan};
 
 /// A node of the allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,19 +31,6 @@ impl Start {
     }
 }
 
-/// What the root's own node is used for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RootNode {
-    /// Everything but measurements, unless it is the only node.
-    #[default]
-    Auto,
-    /// Measurements too.
-    Measure,
-    /// Nothing.
-    Spare,
-}
-
 /// What `spawn{…}` asks for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -56,8 +43,6 @@ pub struct PoolRequest {
     pub hosts: Option<Vec<String>>,
     /// How.
     pub start: Start,
-    /// What the root's own node is for.
-    pub root_node: RootNode,
 }
 
 /// One worker to start.
@@ -89,20 +74,14 @@ pub fn plan(allocation: &Allocation, request: &PoolRequest) -> Result<Plan, Allo
         }
         hosts.retain(|host| wanted.iter().any(|w| same_host(host, w)));
     }
-    if request.root_node == RootNode::Spare {
-        hosts.retain(|host| !on_root(host));
-    }
     if request.start == Start::Local {
         hosts.retain(|host| on_root(host));
     }
     if hosts.is_empty() {
-        return refuse(match request.start {
-            Start::Local => format!(
-                "start=\"local\" puts workers on the root's node {}, which is not among the nodes asked for",
-                allocation.root_host
-            ),
-            _ => "no node is left for a worker: root_node=\"spare\" keeps the only one free".into(),
-        });
+        return refuse(format!(
+            "start=\"local\" puts workers on the root's node {}, which is not among the nodes asked for",
+            allocation.root_host
+        ));
     }
     let per_node = match (request.per_node, request.workers) {
         (Some(per_node), _) => per_node.max(1),
@@ -165,8 +144,6 @@ mod tests {
         assert_eq!(shown(PoolRequest::default()).unwrap(), "node1:local node2:spawn node3:spawn");
         let all = PoolRequest { start: Start::Spawn, ..Default::default() };
         assert_eq!(shown(all).unwrap(), "node1:spawn node2:spawn node3:spawn");
-        let spare = PoolRequest { root_node: RootNode::Spare, ..Default::default() };
-        assert_eq!(shown(spare).unwrap(), "node2:spawn node3:spawn");
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Index {
     pub fn get(&self, key: &Hash) -> Option<(u64, &Record)> {
         let at = *self.by_key.get(key)?;
         let record = &self.records[at];
-        record.status().is_some_and(replayed).then_some((at as u64, record))
+        record.status().is_some_and(Status::lasting).then_some((at as u64, record))
     }
 
     /// The finished task of this recipe: its sequence number and its outcome, as it was recorded.
@@ -44,26 +44,5 @@ impl Index {
     /// Every record, in order, of finished tasks or not.
     pub fn records(&self) -> &[Record] {
         &self.records
-    }
-}
-
-/// Is a task that ended like this not run again? What the program did, it would do again; what the
-/// cluster, the user or the surroundings did, deserves another try.
-fn replayed(status: Status) -> bool {
-    match status {
-        Status::Ok
-        | Status::Error
-        | Status::NonzeroExit
-        | Status::Signal
-        | Status::Timeout
-        | Status::Oom
-        | Status::VerifyFailed
-        | Status::MetricMissing
-        | Status::SpawnFailed
-        | Status::CompileFailed
-        | Status::Pruned => true,
-        Status::SetupFailed | Status::Refused | Status::LostWorker | Status::Cancelled | Status::Skipped => {
-            false
-        }
     }
 }

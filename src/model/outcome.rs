@@ -69,6 +69,31 @@ impl Status {
     }
 }
 
+impl Status {
+    /// Would it end like this again? What the program did, it would do again; what the cluster, the user or the
+    /// surroundings did, deserves another try.
+    pub fn lasting(self) -> bool {
+        match self {
+            Status::Ok
+            | Status::Error
+            | Status::NonzeroExit
+            | Status::Signal
+            | Status::Timeout
+            | Status::Oom
+            | Status::VerifyFailed
+            | Status::MetricMissing
+            | Status::CompileFailed
+            | Status::Pruned => true,
+            Status::SpawnFailed
+            | Status::SetupFailed
+            | Status::Refused
+            | Status::LostWorker
+            | Status::Cancelled
+            | Status::Skipped => false,
+        }
+    }
+}
+
 /// How one task ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {

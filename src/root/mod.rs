@@ -10,6 +10,7 @@ mod hearing;
 mod order;
 mod pools;
 pub mod port;
+mod programs;
 pub mod progress;
 mod recipe;
 mod record;

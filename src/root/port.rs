@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHasher};
 
+use super::programs::Programs;
 use super::recipe;
 use super::settle::{Unmet, settle};
 use crate::model::{Arg, Detail, Hash, Kind, Outcome, PoolId, Status, TaskId, TaskOptions};
@@ -82,6 +83,7 @@ pub fn port(setup: Setup) -> (Port, DriverEnd) {
         notes: FxHashMap::default(),
         prints: Vec::new(),
         ordinals: FxHashMap::default(),
+        programs: Programs::default(),
         in_flight: 0,
     };
     (port, DriverEnd { shared, outgoing: VecDeque::new() })
@@ -144,6 +146,7 @@ pub struct Port {
     /// Fingerprint of the payload of every call, by task number: all that a dependent's recipe needs.
     prints: Vec<u64>,
     ordinals: FxHashMap<Hash, u32>,
+    programs: Programs,
     /// Tasks the driver has and whose end was not taken.
     in_flight: u64,
 }
@@ -269,18 +272,21 @@ impl Port {
             Some(note) => note.recipe,
             None => Hash::of(&self.prints.get(dep.0 as usize).copied().unwrap_or_default().to_le_bytes()),
         };
-        let base = recipe::key(order, 0, recipe_of);
-        let ordinal = self.ordinals.entry(base).or_default();
-        let key = if *ordinal == 0 { base } else { recipe::key(order, *ordinal, recipe_of) };
-        *ordinal += 1;
-        self.notes.insert(task, Note { recipe: key, ended: None });
         let durable = match order.job {
             Job::Compile(_) | Job::Measure(_) => true,
             Job::Call(_) | Job::Exec(_) => order.options.key.is_some(),
         };
         if !durable {
+            let recipe = recipe::fingerprint(order).unwrap_or_else(|| recipe::key(order, 0, None, recipe_of));
+            self.notes.insert(task, Note { recipe, ended: None });
             return (None, None);
         }
+        let program = self.programs.of(&order.job, &self.setup.campaign.dir);
+        let base = recipe::key(order, 0, program, recipe_of);
+        let ordinal = self.ordinals.entry(base).or_default();
+        let key = if *ordinal == 0 { base } else { recipe::key(order, *ordinal, program, recipe_of) };
+        *ordinal += 1;
+        self.notes.insert(task, Note { recipe: key, ended: None });
         let answers = |replay: &Replay| {
             answers(&replay.outcome, &order.options)
                 && artefact_of(&replay.outcome).is_none_or(|hash| (self.setup.artefact_present)(hash))
@@ -487,22 +493,8 @@ fn artefact_of(outcome: &Outcome) -> Option<Hash> {
 /// is what ran into a tighter limit than the one it has now.
 fn answers(outcome: &Outcome, options: &TaskOptions) -> bool {
     match outcome.status {
-        Status::Ok
-        | Status::Error
-        | Status::NonzeroExit
-        | Status::Signal
-        | Status::Oom
-        | Status::VerifyFailed
-        | Status::MetricMissing
-        | Status::CompileFailed
-        | Status::Pruned => true,
         Status::Timeout => options.timeout.is_some_and(|limit| limit <= outcome.elapsed_s),
-        Status::SpawnFailed
-        | Status::SetupFailed
-        | Status::Refused
-        | Status::LostWorker
-        | Status::Cancelled
-        | Status::Skipped => false,
+        status => status.lasting(),
     }
 }
 

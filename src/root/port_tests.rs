@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
 
 use super::*;
 use crate::model::{CallReturn, CommandSpec, CompileResult, CompileSpec, ExecSpec, MeasureSpec, RunResult};

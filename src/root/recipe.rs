@@ -8,12 +8,21 @@ use serde_json::{Value, json};
 use super::port::{Job, Order};
 use crate::model::{Arg, CommandSpec, Hash, Recipe, TaskId, recipe_key};
 
-/// The recipe key of an order, the `ordinal`-th of its like.
-pub(super) fn key(order: &Order, ordinal: u32, recipe_of: impl Fn(TaskId) -> Hash + Copy) -> Hash {
+/// The recipe key of an order, the `ordinal`-th of its like; `program` is the content of what it runs, where
+/// that is known.
+pub(super) fn key(
+    order: &Order,
+    ordinal: u32,
+    program: Option<Hash>,
+    recipe_of: impl Fn(TaskId) -> Hash + Copy,
+) -> Hash {
     let place = &order.options.placement;
     let mut spec = json!({ "job": job(&order.job, recipe_of), "cores": place.cores, "nodes": place.nodes });
     if matches!(order.job, Job::Call(_)) {
         spec["deps"] = order.deps.iter().map(|dep| recipe_of(*dep).to_string()).collect();
+    }
+    if let Some(program) = program {
+        spec["program"] = program.to_string().into();
     }
     prune(&mut spec);
     recipe_key(&Recipe {
@@ -24,6 +33,15 @@ pub(super) fn key(order: &Order, ordinal: u32, recipe_of: impl Fn(TaskId) -> Has
         spec,
         ordinal,
     })
+}
+
+/// A stand-in for the recipe of what the journal does not keep and nothing needs in full: cheap, and the same in
+/// every run. None if it refers to other tasks.
+pub(super) fn fingerprint(order: &Order) -> Option<Hash> {
+    match &order.job {
+        Job::Exec(spec) if order.deps.is_empty() => Some(Hash::of(&postcard::to_allocvec(spec).ok()?)),
+        _ => None,
+    }
 }
 
 fn job(job: &Job, recipe_of: impl Fn(TaskId) -> Hash + Copy) -> Value {

@@ -47,7 +47,6 @@ impl Launcher {
             per_node: spec.per_node,
             hosts: (!spec.hosts.is_empty()).then(|| spec.hosts.clone()),
             start: spec.start.unwrap_or_default(),
-            root_node: allocation::RootNode::default(),
         };
         let plan = allocation::plan(&self.allocation, &request).map_err(|error| error.to_string())?;
         let spawned = plan.workers.iter().filter(|worker| worker.start == Start::Spawn).count();

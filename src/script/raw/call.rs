@@ -6,7 +6,7 @@
 use mlua::ffi;
 use mlua::{Function, Lua, Value};
 
-use super::stack::{Kind, Stack, protected};
+use super::stack::{Kind, Stack};
 use super::{ShipError, Shipped, Shipper, lua_error};
 
 /// How a call ended.
@@ -83,7 +83,7 @@ impl Shipper {
             }
             // SAFETY: as above.
             let values = unsafe { self.encode_stack(state, DEPS + 1) }?;
-            Ok(Called::Returned { values, text: text(state, stack, DEPS + 1) })
+            Ok(Called::Returned { values, text: text(stack, DEPS + 1) })
         });
         stack.set_top(0);
         result
@@ -93,13 +93,13 @@ impl Shipper {
     fn raised(&mut self, state: *mut ffi::lua_State, stack: Stack) -> Called {
         let at = stack.top();
         if stack.kind(at) != Kind::Table || !stack.reserve(8) {
-            let message = text(state, stack, at).unwrap_or_else(|| b"an error in the error handler".to_vec());
+            let message = text(stack, at).unwrap_or_else(|| b"an error in the error handler".to_vec());
             let message = String::from_utf8_lossy(&message).into_owned();
             return Called::Raised { message, traceback: String::new(), value: None };
         }
         let field = |i| {
             stack.raw_get_i(at, i);
-            let text = text(state, stack, at + 1).unwrap_or_default();
+            let text = text(stack, at + 1).unwrap_or_default();
             stack.set_top(at);
             String::from_utf8_lossy(&text).into_owned()
         };
@@ -111,29 +111,21 @@ impl Shipper {
     }
 }
 
-/// A string, or a number as Lua writes it; nothing for other values.
-fn text(state: *mut ffi::lua_State, stack: Stack, index: i32) -> Option<Vec<u8>> {
-    if index > stack.top() || !stack.reserve(4) {
+/// A string, or a number as a command gets it; nothing for other values.
+fn text(stack: Stack, index: i32) -> Option<Vec<u8>> {
+    if index > stack.top() {
         return None;
     }
     match stack.kind(index) {
         Kind::String => Some(stack.bytes(index).to_vec()),
         Kind::Integer => Some(stack.integer(index).to_string().into_bytes()),
-        Kind::Float => {
-            let mut text = Vec::new();
-            stack.push_copy(index);
-            // SAFETY: one value was pushed.
-            let ran = unsafe {
-                protected(state, 1, &mut text, |stack, text| {
-                    stack.to_string_raises(1);
-                    text.extend_from_slice(stack.bytes(1));
-                })
-            };
-            if let Ok(left) = ran {
-                stack.set_top(-left - 1);
-            }
-            Some(text)
-        }
+        Kind::Float => Some(number_text(stack.float(index)).into_bytes()),
         _ => None,
     }
+}
+
+/// The shortest text that reads back as the same number, as a literal in a command is written: 64.0 is `64`.
+fn number_text(number: f64) -> String {
+    let plain = number == 0.0 || (1e-4..1e15).contains(&number.abs());
+    if plain || !number.is_finite() { number.to_string().to_lowercase() } else { format!("{number:e}") }
 }

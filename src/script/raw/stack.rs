@@ -263,13 +263,6 @@ impl Stack {
         }
     }
 
-    /// Turns a number into a string, in place.
-    pub fn to_string_raises(self, index: c_int) {
-        unsafe {
-            ffi::lua_tolstring(self.0, index, std::ptr::null_mut());
-        }
-    }
-
     pub fn push_table_raises(self, array: c_int, pairs: c_int) {
         unsafe { ffi::lua_createtable(self.0, array, pairs) }
     }
