@@ -20,7 +20,11 @@ local harness = {
   args = lib.args,
   now = host.now,
   results = lib.results.results,
+  -- Classes: what is of one travels to a worker by the class's name, not with its methods.
   Error = lib.failure.Error,
+  Record = lib.failure.Record,
+  Results = lib.results.Results,
+  Pool = pools.Pool,
 }
 for name, fn in pairs(globals) do
   harness[name] = fn

@@ -1,39 +1,49 @@
-//! Every `tests/lua/<module>/<topic>.lua` runs as a campaign in the real script state.
+//! Every `tests/lua/<module>/<topic>.lua` runs as a campaign in the real binary, with local workers, a journal
+//! and a cache of its own.
 //!
 //! A script passes if it ends as its header says; without one it has to run to its end:
-//! `--! args --size=3`, `--! drain 2` (stop the campaign after two ends), `--! ends error|exit N|drained`,
-//! `--! says TEXT` (one line of the error each).
+//! `--! args --size=3`, `--! exit 75` (0 unless said), `--! says LINE` (a whole line on stderr) and
+//! `--! prints LINE` (on stdout), each as often as needed. The first line `interrupt me` that a script prints
+//! is answered with SIGINT. Modules for the scripts lie in `tests/lua/<module>/lua`.
+//!
+//! A script has ended when nobody holds its output any more: a process it left behind fails it too.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // starts the real binary
 
-#[path = "support/driver.rs"]
-mod driver;
-
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use driver::Driver;
-use harness::model::{Hash, Outcome};
-use harness::root::port::{self, Campaign, Index, Replay, Setup};
-use harness::script::{Ended, ScriptError, ScriptState};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Far longer than any of them takes, even on a busy machine.
+const LIMIT: Duration = Duration::from_secs(120);
+/// What no user should ever read, whatever the script did.
+const INTERNAL: [&str; 6] =
+    ["[harness]/", "panicked at", "deserialize", "untagged", "runtime error:", "mlua"];
 
 #[derive(Default)]
 struct Header {
     args: Vec<String>,
-    drain_after: Option<usize>,
-    ends: Option<String>,
+    exit: i32,
     says: Vec<String>,
+    prints: Vec<String>,
 }
 
 impl Header {
     fn read(script: &Path) -> Self {
         let mut header = Self::default();
-        let text = std::fs::read_to_string(script).unwrap_or_default();
+        let text = std::fs::read(script).unwrap();
+        let text = String::from_utf8_lossy(&text);
         for line in text.lines().filter_map(|line| line.strip_prefix("--! ")) {
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("args", rest) => header.args = rest.split_whitespace().map(str::to_owned).collect(),
-                ("drain", rest) => header.drain_after = Some(rest.parse().unwrap()),
-                ("ends", rest) => header.ends = Some(rest.to_owned()),
+                ("exit", rest) => header.exit = rest.parse().unwrap(),
                 ("says", rest) => header.says.push(rest.to_owned()),
+                ("prints", rest) => header.prints.push(rest.to_owned()),
                 (word, _) => panic!("{}: unknown header '{word}'", script.display()),
             }
         }
@@ -41,96 +51,137 @@ impl Header {
     }
 }
 
-struct Run {
-    ended: Result<Ended, ScriptError>,
-    journal: Vec<(Hash, Outcome)>,
+struct Ended {
+    /// None if a signal ended it.
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
 }
 
-/// Runs a script; `journal` is what an earlier run recorded.
-fn run(script: &Path, header: &Header, journal: &[(Hash, Outcome)]) -> Run {
-    let store = tempfile::tempdir().unwrap();
-    let dir = script.parent().unwrap().canonicalize().unwrap();
-    let replay = |(seq, (key, outcome)): (usize, &(Hash, Outcome))| {
-        (*key, Replay { seq: seq as u64, outcome: Arc::new(outcome.clone()) })
-    };
-    let campaign = Campaign {
-        script: script.to_owned(),
-        dir: dir.clone(),
-        args: header.args.clone(),
-        seed: 7,
-        ..Default::default()
-    };
-    let (port, end) = port::port(Setup {
-        campaign,
-        index: journal.iter().enumerate().map(replay).collect::<Index>(),
-        artefact_present: Box::new(|_| true),
-        wake: Box::new(|| {}),
+/// Runs a script to its end, or says that it found none.
+fn run(script: &Path, args: &[String], home: &Path) -> Result<Ended, String> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["--start", "local", "--slots", "2", "--seed", "7", "--journal"])
+        .arg(home.join("journal"))
+        .arg(script.file_name().unwrap())
+        .args(args)
+        .current_dir(script.parent().unwrap())
+        .env("HARNESS_CACHE", home.join("cache"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let root = Pid::from_child(&child);
+    let (out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let (told, ends) = channel();
+    let told_too = told.clone();
+    let stdout = thread::spawn(move || {
+        let (mut text, mut asked) = (String::new(), false);
+        for line in BufReader::new(out).split(b'\n').map_while(Result::ok) {
+            if line == b"interrupt me" && !std::mem::replace(&mut asked, true) {
+                kill_process(root, Signal::INT).unwrap();
+            }
+            text.push_str(&String::from_utf8_lossy(&line));
+            text.push('\n');
+        }
+        let _ = told.send(());
+        text
     });
-    let (folder, drain_after) = (store.path().to_owned(), header.drain_after);
-    let driver = std::thread::spawn(move || Driver::new(end, &dir, &folder).serve(drain_after));
-    let folder = store.path().to_owned();
-    let add_input = Box::new(move |path: &Path| {
-        let content = std::fs::read(path).map_err(|error| error.to_string())?;
-        let hash = Hash::of(&content);
-        let object = folder.join(hash.object_path());
-        std::fs::create_dir_all(object.parent().unwrap()).unwrap();
-        std::fs::write(object, content).map_err(|error| error.to_string())?;
-        Ok(hash)
+    let stderr = thread::spawn(move || {
+        let mut text = Vec::new();
+        err.read_to_end(&mut text).unwrap();
+        let _ = told_too.send(());
+        String::from_utf8_lossy(&text).into_owned()
     });
-    let ended = ScriptState::new(port, add_input).and_then(|state| state.run());
-    Run { ended, journal: driver.join().unwrap() }
+    let deadline = Instant::now() + LIMIT;
+    let late = (0..2).any(|_| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        ends.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
+    });
+    if late {
+        let ended_itself = child.try_wait().unwrap();
+        child.kill().unwrap(); // its keeper ends what is left
+        child.wait().unwrap();
+        return Err(match ended_itself {
+            Some(status) => format!("left a process behind that holds its output ({status})"),
+            None => {
+                format!(
+                    "did not end in {} s\n{}{}",
+                    LIMIT.as_secs(),
+                    stdout.join().unwrap(),
+                    stderr.join().unwrap()
+                )
+            }
+        });
+    }
+    let code = child.wait().unwrap().code();
+    Ok(Ended { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() })
 }
 
 fn check(script: &Path) -> Result<(), String> {
     let header = Header::read(script);
-    let Run { ended, .. } = run(script, &header, &[]);
-    let (how, text) = match &ended {
-        Ok(Ended::Finished) => ("finished".to_string(), String::new()),
-        Ok(Ended::Exit(code)) => (format!("exit {code}"), String::new()),
-        Ok(Ended::Drained) => ("drained".to_string(), String::new()),
-        Err(error) => ("error".to_string(), error.to_string()),
-    };
-    let expected = header.ends.as_deref().unwrap_or("finished");
-    if how != expected {
-        return Err(format!("ended as {how}, not {expected}: {text}"));
+    let home = tempfile::tempdir().unwrap();
+    let ended = run(script, &header.args, home.path())?;
+    let output = format!("--- stdout\n{}--- stderr\n{}", ended.stdout, ended.stderr);
+    if ended.code != Some(header.exit) {
+        return Err(format!("exit code {:?}, not {}\n{output}", ended.code, header.exit));
     }
-    match header.says.iter().find(|line| !text.lines().any(|said| said == line.as_str())) {
-        Some(line) => Err(format!("does not say `{line}` but:\n{text}")),
+    let has = |text: &str, line: &String| text.lines().any(|said| said == line);
+    if let Some(line) = header.says.iter().find(|line| !has(&ended.stderr, line)) {
+        return Err(format!("does not say `{line}`\n{output}"));
+    }
+    if let Some(line) = header.prints.iter().find(|line| !has(&ended.stdout, line)) {
+        return Err(format!("does not print `{line}`\n{output}"));
+    }
+    match INTERNAL.iter().find(|word| output.contains(*word)) {
+        Some(word) => Err(format!("shows `{word}`, which is ours\n{output}")),
         None => Ok(()),
     }
 }
 
 fn scripts(folder: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lua").join(folder);
-    let entries = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
-    let mut scripts: Vec<PathBuf> =
-        entries.filter(|path| path.extension().is_some_and(|e| e == "lua")).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lua").join(folder);
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_script = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lua");
+    let mut scripts: Vec<PathBuf> = entries.filter(is_script).collect();
     scripts.sort();
     scripts
 }
 
+/// The scripts of a folder run side by side: most of them wait most of the time.
 fn check_folder(folder: &str) {
-    let mut problems = Vec::new();
     let scripts = scripts(folder);
     assert!(!scripts.is_empty());
-    for script in scripts {
-        if let Err(problem) = check(&script) {
-            problems.push(format!("{}: {problem}", script.display()));
-        }
-    }
+    let problems: Vec<String> = thread::scope(|scope| {
+        let running: Vec<_> = scripts.iter().map(|script| (script, scope.spawn(|| check(script)))).collect();
+        let ended = running.into_iter().map(|(script, running)| (script, running.join().unwrap()));
+        ended.filter_map(|(script, ended)| Some(format!("{}: {}", script.display(), ended.err()?))).collect()
+    });
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
 macro_rules! folders {
-    ($($name:ident)*) => { $(
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                check_folder(stringify!($name));
+            }
+        )*
+
         #[test]
-        fn $name() {
-            check_folder(stringify!($name));
+        fn no_folder_is_forgotten() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lua");
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut found: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+            found.sort();
+            assert_eq!(found, [$(stringify!($name)),*]);
         }
-    )* };
+    };
 }
 
-folders! { args compile exec flow measure modules options pools results state }
+folders! { args calls compile exec flow measure modules options pools results state }
 
 /// A second run is answered from the journal of the first, in the order recorded, and asks for nothing again.
 #[test]
@@ -141,40 +192,26 @@ fn a_second_run_takes_the_same_decisions() {
         format!(
             "local function trial(x)
            return submit(measure {{ cmd = {{ 'sh', '-c', 'sleep 0.0' .. (x * 7 % 4) .. '; echo v ' .. x }},
-             params = {{ x = x }}, runs = 1, warmup = 0, metrics = {{ v = 'v (%d+)' }}, objective = 'v' }})
+             params = {{ x = x }}, runs = 1, warmup = 0, exclusive = false, metrics = {{ v = 'v (%d+)' }}, objective = 'v' }})
          end
          local list, order = {{ trial(1), trial(2), trial(3) }}, {{}}
          for _, m in as_completed(list) do
            order[#order + 1] = m.params.x
            if #list < 6 then list[#list + 1] = trial(m.params.x * 2 + #list) end
          end
-         local out <close> = assert(io.open(arg[1], 'a'))
-         out:write(table.concat(order, ' '), '\\n')
+         print(table.concat(order, ' '))
          {tail}"
         )
     };
     std::fs::write(&script, source("")).unwrap();
-    let orders = dir.path().join("orders");
-    let header = Header { args: vec![orders.display().to_string()], ..Header::default() };
-    let first = run(&script, &header, &[]);
-    assert_eq!((first.ended.unwrap(), first.journal.len()), (Ended::Finished, 6));
+    let first = run(&script, &[], dir.path()).unwrap();
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert!(first.stderr.starts_with("harness: 6 tasks: 6 ok\n"), "{}", first.stderr);
     // One more trial at the end: only that one runs.
     std::fs::write(&script, source("assert(await(trial(100)).ok)")).unwrap();
-    let second = run(&script, &header, &first.journal);
-    assert_eq!((second.ended.unwrap(), second.journal.len()), (Ended::Finished, 1));
-    let text = std::fs::read_to_string(orders).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 2);
-    assert_eq!(lines[0], lines[1]);
-}
-
-#[test]
-fn a_missing_script_is_named() {
-    let header = Header::default();
-    let dir = tempfile::tempdir().unwrap();
-    let script = dir.path().join("nothing.lua");
-    let error = run(&script, &header, &[]).ended.unwrap_err();
-    let expected =
-        format!("cannot read the campaign `{}`: No such file or directory (os error 2)", script.display());
-    assert_eq!(error.to_string(), expected);
+    let second = run(&script, &[], dir.path()).unwrap();
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+    let expected = "harness: 7 tasks (6 from the journal): 7 ok\n";
+    assert!(second.stderr.starts_with(expected), "{}", second.stderr);
+    assert_eq!(first.stdout, second.stdout);
 }

@@ -8,8 +8,8 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use std::thread::JoinHandle;
 
 use harness::model::{
-    Attempt, CallError, CallReturn, CallTask, DepValue, Detail, FromSlot, Hash, Outcome, RunResult, SlotId,
-    SlotInit, Status, TaskId, ToSlot, WorkerId,
+    Attempt, CallError, CallReturn, CallTask, DepLabel, DepRecord, DepValue, Detail, FromSlot, Hash, Kind,
+    Outcome, RunResult, SlotId, SlotInit, Status, TaskId, ToSlot, WorkerId,
 };
 use harness::process::Gate;
 use harness::script::raw::{Shipper, new_state};
@@ -324,17 +324,19 @@ fn results_of_other_tasks_are_put_in() {
         detail: Detail::Exec(Box::new(run)),
         ..Outcome::failed(Status::NonzeroExit, "exit code 3")
     };
+    let label = DepLabel { kind: Kind::Exec, name: Some("p".into()), params: Some(r#"{"x":[1,2]}"#.into()) };
     let program = Hash::of(b"program");
     slot.check_with(
-        "local build = future(12) return function(t, r) return t[2], build, r.status, r.stdout, r.reason end, future(10), future(11)",
+        "local build = future(12) return function(t, r) return t[2], build, r.status, r.stdout, r.reason, tostring(r), r.params.x[2] end, future(10), future(11)",
         vec![
             (TaskId(10), DepValue::Values(values)),
-            (TaskId(11), DepValue::Record(Box::new(record))),
+            (TaskId(11), DepValue::Record(Box::new(DepRecord { label, outcome: record }))),
             (TaskId(12), DepValue::Artefact(program)),
         ],
         &format!(
-            "local two, path, status, out, reason = ...
-             return two == 2 and path == '/store/{}' and status == 'nonzero_exit' and out == 'GFLOPS: 3' and reason == 'exit code 3'",
+            "local two, path, status, out, reason, text, x = ...
+             return two == 2 and path == '/store/{}' and status == 'nonzero_exit' and out == 'GFLOPS: 3' and reason == 'exit code 3' and x == 2
+               and text == 'p x=[1,2]: nonzero_exit: exit code 3'",
             program.object_path()
         ),
     );

@@ -45,10 +45,16 @@ function M.raise(message)
   error(where and where .. ": " .. message or message, 0)
 end
 
+--- Text of the author's as a message shows it: what is not text, and what would not be seen, as escapes.
+function M.quoted(text)
+  local unseen = utf8.len(text) and "[%c]" or "[^\x20-\x7e]"
+  return ("'%s'"):format(text:gsub(unseen, function(c) return ("\\x%02x"):format(c:byte()) end))
+end
+
 --- "unknown option 'warmpu' (did you mean 'warmup'?)"
 function M.unknown(what, word, known)
   local near = host.closest(tostring(word), known)
-  return ("unknown %s '%s'%s"):format(what, tostring(word), near and (" (did you mean '%s'?)"):format(near) or "")
+  return ("unknown %s %s%s"):format(what, M.quoted(tostring(word)), near and (" (did you mean '%s'?)"):format(near) or "")
 end
 
 --- The traceback of a coroutine that died, without the frames of this library and of C.

@@ -32,6 +32,7 @@ local ready, head, tail = {}, 1, 0 -- flows that can go on
 local timers = {} -- { at = seconds, wake = function }
 local unseen = {} -- function tasks that failed, before anybody asked
 local stuck = setmetatable({}, { __mode = "k" }) -- the author's coroutines suspended inside an await
+local needed = {} -- tasks that others were made to depend on: those tell how they ended
 local failed = setmetatable({}, { __mode = "v" }) -- futures of tasks that did not end well, for `cause`
 local ending -- set once the script is to end: "drain" or "exit"
 local exit_code
@@ -67,7 +68,10 @@ end
 function M.future(id, kind, deps, is_quiet)
   local f = setmetatable({ id = id, ended = false, ok = false, value = false, waiter = false, rest = false }, Future)
   if kind then f.kind = kind end
-  if deps then f.deps = deps end
+  if deps then
+    f.deps = deps
+    for _, dep in ipairs(deps) do needed[dep] = true end
+  end
   if is_quiet then quiet[id] = f else by_id[id], awaited = f, awaited + 1 end
   return f
 end
@@ -92,7 +96,10 @@ end
 local function deliver_result(f)
   local value = result(f.kind, f.label)
   setmetatable(value, f.kind == "call" and failure.Error or failure.Record)
-  if f.kind == "call" then unseen[f] = true end
+  if f.kind == "call" then
+    value.task = f.id
+    if not needed[f.id] then unseen[f] = true end
+  end
   if not value.ok then
     failed[f.id] = f
     if value.status == "skipped" or value.kind == "skipped" then value.cause = cause_of(f) end

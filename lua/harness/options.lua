@@ -8,7 +8,7 @@ local failure = lib.failure
 local M = {}
 
 local function shown(value)
-  if type(value) == "string" then return ("'%s'"):format(value) end
+  if type(value) == "string" then return failure.quoted(value) end
   if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
   return "a " .. type(value)
 end
@@ -23,6 +23,14 @@ local function string(value)
   if type(value) ~= "string" then return nil, "a string" end
   if utf8.len(value) then return value end
   return nil, "text in UTF-8"
+end
+
+-- What the system takes as a name, an argument or a path ends at the first zero byte.
+local function without_zero(of)
+  return function(value)
+    if type(value) == "string" and value:find("\0", 1, true) then return nil, "text without a zero byte" end
+    return of(value)
+  end
 end
 
 local function boolean(value)
@@ -129,6 +137,7 @@ local function map(of, what)
     local result = {}
     for key, item in pairs(value) do
       if type(key) ~= "string" then return inside(("[%s]"):format(shown(key)), item, "a name as its key") end
+      if not utf8.len(key) then return nil, { path = "", note = "a name is not text in UTF-8: " .. shown(key) } end
       local good, problem = of(item)
       if good == nil then return below("." .. key, item, problem) end
       result[key] = good
@@ -138,7 +147,13 @@ local function map(of, what)
 end
 
 local function environment(value)
-  return map(name, "a table of names and values")(value)
+  local good, problem = map(without_zero(name), "a table of names and values")(value)
+  for key in pairs(good or {}) do
+    if key == "" or key:find("[=%z]") then
+      return nil, { path = "", note = "a name cannot be empty or have '=' in it: " .. shown(key) }
+    end
+  end
+  return good, problem
 end
 
 -- What JSON can keep: the search point goes into the journal.
@@ -155,6 +170,9 @@ local function plain(value, depth)
     for key, item in pairs(value) do -- a list without gaps, or names only
       if n > 0 and (math.type(key) ~= "integer" or key < 1 or key > n) or n == 0 and type(key) ~= "string" then
         return inside(("[%s]"):format(shown(key)), item, n > 0 and "a list without names and gaps" or "a name as its key")
+      end
+      if type(key) == "string" and not utf8.len(key) then
+        return nil, { path = "", note = "a name is not text in UTF-8: " .. shown(key) }
       end
       local step = type(key) == "string" and "." .. key or ("[%d]"):format(key)
       local good, problem = plain(item, (depth or 0) + 1)
@@ -197,7 +215,7 @@ local function argument(value)
 end
 
 local function command(value)
-  local good, problem = list(argument, "strings, numbers and futures")(value)
+  local good, problem = list(without_zero(argument), "strings, numbers and futures")(value)
   if good and #good == 0 then return nil, "a program and its arguments, not an empty list" end
   return good, problem
 end
@@ -250,16 +268,17 @@ local function nested(kind)
   end
 end
 
-local strings = list(string, "strings")
-local sink = string
+local text = without_zero(string)
+local strings = list(text, "strings")
+local sink = text
 
 local TASK = {
-  name = name, params = params, key = name, cores = whole(1), host = string, not_on = string, group = name,
+  name = name, params = params, key = name, cores = whole(1), host = text, not_on = text, group = name,
   exclusive = one_of("node", false), priority = integer, timeout = duration, retries = whole(0),
   accept_failed = boolean,
 }
 
-local COMMAND = { cmd = command, shell = string, env = environment, cwd = string, stdin = bytes }
+local COMMAND = { cmd = command, shell = text, env = environment, cwd = text, stdin = bytes }
 
 local function with(...)
   local all = {}
@@ -276,8 +295,8 @@ local SCHEMA = {
     stdout = sink, stderr = sink, inputs = strings, outputs = strings, ok_codes = list(integer, "whole numbers"),
   }),
   compile = with(TASK, {
-    sources = strings, cmd = command, compiler = string, flags = list(bytes, "strings"), defines = map(name, "a table of names and values"),
-    includes = strings, libs = strings, inputs = strings, output = string, outputs = strings, cache = boolean,
+    sources = strings, cmd = command, compiler = text, flags = list(without_zero(bytes), "strings"), defines = map(name, "a table of names and values"),
+    includes = strings, libs = strings, inputs = strings, output = text, outputs = strings, cache = boolean,
     env = environment,
   }),
   measure = with(TASK, COMMAND, {
@@ -292,7 +311,7 @@ local SCHEMA = {
   },
   spawn = {
     workers = either(whole(1), one_of "auto"), per_node = whole(1), slots = either(whole(1), one_of "cores"),
-    hosts = list(string, "host names"), start = one_of("auto", "local", "spawn", "static"), env = environment,
+    hosts = list(text, "host names"), start = one_of("auto", "local", "spawn", "static"), env = environment,
   },
   wait = { count = either(whole(1), one_of "all"), timeout = duration },
   map = { in_flight = whole(1), ordered = boolean },

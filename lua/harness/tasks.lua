@@ -313,7 +313,8 @@ function M.submit_task(kind, o, pool, deferred)
   elseif refs.problem then
     f = flow.ended(kind, host.record(kind, "setup_failed", refs.problem, label, common(kind, o)))
   else
-    local id = host.submit(kind, common(kind, o), spec, refs, pool or lib.newest_pool, deferred or false)
+    local id, problem = host.submit(kind, common(kind, o), spec, refs, pool or lib.newest_pool, deferred or false)
+    if not id then complain(kind, "%s", problem) end
     f = future(id, kind, refs.deps, deferred)
     f.label = label
   end
@@ -354,6 +355,7 @@ local send
 local function refused(why, o, pool, ...)
   local culprit = why:find("failed task's future", 1, true) and failed_among({ ... }, {})
   if not culprit or o and o.accept_failed and culprit.kind == "compile" then failure.raise("submit: " .. why) end
+  flow.asked(culprit)
   if o and o.accept_failed then
     culprit.ok = true
     local sent, f = pcall(send, o, pool, ...)
@@ -371,7 +373,10 @@ local function sent(id, more, o, pool, ...)
 end
 
 function send(o, pool, ...)
-  if o then host.prepare(o) end
+  if o then
+    local good, problem = host.prepare(o)
+    if not good then complain("call", "%s", problem) end
+  end
   local id, more = submit_call(pool or lib.newest_pool, ...)
   return sent(id, more, o, pool, ...)
 end

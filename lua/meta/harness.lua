@@ -148,6 +148,7 @@ function Future:on_done(fn) end
 ---@field message string
 ---@field traceback? string frames of the campaign on the slot
 ---@field host? string
+---@field task? integer number of the task
 ---@field value? any the error value, if it could be shipped
 ---@field cause? table of a skipped call: what failed before it
 
@@ -240,6 +241,13 @@ function Future:on_done(fn) end
 ---@field cores integer
 ---@field start "local"|"spawn"|"static"
 
+--- Where a task runs.
+---@class harness.Here
+---@field id integer number of the worker
+---@field slot integer number of the slot in its worker
+---@field host string
+---@field state table what stays from one call of this slot to the next
+
 --- A set of workers. Closed by `close`, as a `<close>` variable, or at the end of the script.
 ---@class harness.Pool
 ---@field id integer
@@ -288,6 +296,10 @@ function Results:csv(path, options) end
 
 ---@class harness
 ---@field Error table class of the errors of function tasks
+---@field Record table class of the records of programs, builds and measurements
+---@field Results table class of what `harness.results` gives
+---@field Pool table class of pools
+---@field worker harness.Here in a task: the slot it runs in
 local harness = {}
 
 --- Reads the campaign's command line: { name = { default, "what it is" } }. Gives --help.

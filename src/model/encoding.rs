@@ -4,8 +4,11 @@
 //! cannot hold (an infinity, NaN) is `null` and comes back as NaN. In messages between processes, where
 //! nobody reads, both keep their binary form. Used as `#[serde(with = "…")]`; knows nothing of the journal.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// For anything that is bytes and can be made from a `Vec<u8>`.
@@ -78,23 +81,49 @@ struct Owned(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Owned {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, deny_unknown_fields)]
-        enum Readable {
-            Text(String),
-            Encoded { base64: String },
+        if deserializer.is_human_readable() {
+            return deserializer.deserialize_any(Readable);
         }
-
-        if !deserializer.is_human_readable() {
-            return serde_bytes::ByteBuf::deserialize(deserializer).map(|bytes| Self(bytes.into_vec()));
-        }
-        match Readable::deserialize(deserializer)? {
-            Readable::Text(text) => Ok(Self(text.into_bytes())),
-            Readable::Encoded { base64 } => {
-                STANDARD.decode(base64).map(Self).map_err(serde::de::Error::custom)
-            }
-        }
+        serde_bytes::ByteBuf::deserialize(deserializer).map(|bytes| Self(bytes.into_vec()))
     }
+}
+
+/// Reads both forms, and bytes as they are from those who have them (Lua).
+struct Readable;
+
+impl<'de> Visitor<'de> for Readable {
+    type Value = Owned;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or { \"base64\": \"…\" }")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Owned, E> {
+        Ok(Owned(text.into()))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Owned, E> {
+        Ok(Owned(text.into_bytes()))
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Owned, E> {
+        Ok(Owned(bytes.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Owned, A::Error> {
+        let (Some((Form::Base64, text)), None) =
+            (map.next_entry::<Form, String>()?, map.next_entry::<Form, String>()?)
+        else {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+        };
+        STANDARD.decode(text).map(Owned).map_err(de::Error::custom)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Form {
+    Base64,
 }
 
 #[cfg(test)]
@@ -107,8 +136,11 @@ mod tests {
         let json = serde_json::to_string(&run).unwrap();
         assert!(json.contains(r#""stdout":"ü\n","stderr":{"base64":"/wD+"}"#), "{json}");
         assert_eq!(serde_json::from_str::<RunResult>(&json).unwrap(), run);
-        let bad = json.replace("/wD+", "not base64!");
-        assert!(serde_json::from_str::<RunResult>(&bad).is_err());
+        for (good, bad) in
+            [("/wD+", "not base64!"), ("base64", "base63"), (r#""ü\n""#, "7"), (r#""ü\n""#, "{}")]
+        {
+            assert!(serde_json::from_str::<RunResult>(&json.replace(good, bad)).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -289,6 +289,8 @@ mod tests {
             measurement_line("gemm", &Value::Null, &failed),
             "gemm: timeout: ran into its limit of 60 s"
         );
+        let quoting = Outcome::failed(Status::NonzeroExit, "exit code 3; it said:\none\n two\n");
+        assert_eq!(status_text(&quoting), "nonzero_exit: exit code 3; it said: two");
         let long = Outcome::failed(Status::Error, "ü".repeat(300));
         assert_eq!(status_text(&long), format!("error: {}…", "ü".repeat(200)));
         assert_eq!(status_text(&Outcome::failed(Status::Cancelled, "")), "cancelled");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, CompileSpec, ExecSpec, Hash, MeasureSpec, Outcome, SlotId, TaskId, WorkerId};
+use super::{Attempt, CompileSpec, ExecSpec, Hash, Kind, MeasureSpec, Outcome, SlotId, TaskId, WorkerId};
 
 /// Raised with every change of a message: root and workers must agree.
 pub const PROTOCOL: u32 = 1;
@@ -78,7 +78,27 @@ pub enum DepValue {
     /// A build's artefact: becomes its path on the node.
     Artefact(Hash),
     /// Any other record (or any, with `accept_failed`).
-    Record(Box<Outcome>),
+    Record(Box<DepRecord>),
+}
+
+/// How a task ended, with what its record says besides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DepRecord {
+    /// What was asked for.
+    pub label: DepLabel,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What kind of task it is and what the author called it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DepLabel {
+    /// Kind of task.
+    pub kind: Kind,
+    /// `name` of the task.
+    pub name: Option<String>,
+    /// `params` of the task, as JSON text: messages cannot carry JSON itself.
+    pub params: Option<String>,
 }
 
 /// A call for a slot.

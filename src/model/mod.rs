@@ -18,8 +18,8 @@ pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use key::{Recipe, recipe_key};
 pub use measurement::{Columns, MEASUREMENT_SCHEMA, Measurement, MetricColumn, Objective, Reserved, Verify};
 pub use message::{
-    CHUNK_BYTES, CallTask, DepValue, FromKeeper, FromSlot, FromWorker, Hello, PROTOCOL, Run, SlotInit,
-    ToKeeper, ToSlot, ToWorker, Welcome, Work,
+    CHUNK_BYTES, CallTask, DepLabel, DepRecord, DepValue, FromKeeper, FromSlot, FromWorker, Hello, PROTOCOL,
+    Run, SlotInit, ToKeeper, ToSlot, ToWorker, Welcome, Work,
 };
 pub use outcome::{
     CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, MeasureResult, Metric, Outcome, Phase,

@@ -307,10 +307,12 @@ impl Driver {
 
     fn hand(&mut self, task: TaskId, outcome: Arc<Outcome>) {
         self.port.complete(task, outcome);
-        self.tasks.handed(task, self.port.taken());
+        self.tasks.handed(task);
     }
 
     fn read_requests(&mut self) {
+        // Asked first: what was submitted before a completion was taken may still refer to that task.
+        let taken = self.port.taken();
         for request in self.port.requests() {
             match request {
                 Request::Submit(submission) => self.submit(submission),
@@ -322,6 +324,7 @@ impl Driver {
                 Request::End => self.script_over = true,
             }
         }
+        self.tasks.forget(taken);
     }
 
     fn submit(&mut self, mut submission: Submission) {

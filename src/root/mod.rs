@@ -45,7 +45,6 @@ use crate::process::Signals;
 use crate::transport::{Link, Peer};
 
 pub use self::port::PoolSpec;
-pub use self::settle::{Unmet, settle};
 pub use self::spawn::Mpi;
 
 /// How long workers may take to end at the end of a campaign.

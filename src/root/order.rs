@@ -11,7 +11,8 @@ use rustc_hash::FxHashMap;
 pub use crate::allocation::Start;
 
 use crate::model::{
-    Arg, CompileSpec, DepValue, ExecSpec, Hash, Kind, MeasureSpec, Outcome, PoolId, TaskId, TaskOptions,
+    Arg, CompileSpec, DepLabel, DepValue, ExecSpec, Hash, Kind, MeasureSpec, Outcome, PoolId, TaskId,
+    TaskOptions,
 };
 
 /// What the script is told about its own run.
@@ -83,6 +84,8 @@ pub struct CallJob {
     pub artefacts: Vec<Hash>,
     /// Results its arguments refer to that are there already.
     pub known: Vec<(TaskId, DepValue)>,
+    /// What the programs, builds and measurements among those are called.
+    pub labels: Vec<(TaskId, DepLabel)>,
 }
 
 /// A task as the script asks for it.
@@ -115,7 +118,7 @@ pub struct Submission {
     pub job: Job,
     /// The recipe key; there for what goes to the journal.
     pub key: Option<Hash>,
-    /// Tasks it still waits for. One may have ended unseen by the script: then call [`settle`](super::settle()) at once.
+    /// Tasks it still waits for. One may have ended unseen by the script: the driver settles it at once.
     pub deps: Vec<TaskId>,
 }
 

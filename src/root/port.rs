@@ -17,7 +17,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use super::programs::Programs;
 use super::recipe;
 use super::settle::{Unmet, settle};
-use crate::model::{Arg, Detail, Hash, Kind, Outcome, PoolId, Status, TaskId, TaskOptions};
+use crate::model::{Arg, DepLabel, Detail, Hash, Kind, Outcome, PoolId, Status, TaskId, TaskOptions};
 
 pub use super::order::{
     CallJob, Campaign, Index, Job, Order, PoolError, PoolInfo, PoolSpec, Replay, Request, Start, Submission,
@@ -121,8 +121,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What later tasks may ask about an exec, a compile or a measure.
 struct Note {
     recipe: Hash,
+    kind: Kind,
+    /// `name` and `params` where it has any.
+    named: Option<Box<(Option<String>, Option<String>)>>,
     /// Set once the script has seen its end.
     ended: Option<Ended>,
+}
+
+impl Note {
+    fn new(recipe: Hash, order: &Order) -> Self {
+        let params = || order.options.params.as_ref().map(ToString::to_string);
+        let is_named = order.options.name.is_some() || order.options.params.is_some();
+        let named = is_named.then(|| Box::new((order.options.name.clone(), params())));
+        Self { recipe, kind: order.job.kind(), named, ended: None }
+    }
+
+    fn label(&self) -> DepLabel {
+        let (name, params) = self.named.as_deref().cloned().unwrap_or_default();
+        DepLabel { kind: self.kind, name, params }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -170,6 +187,10 @@ impl Port {
         if submission.deps.is_empty() {
             self.dispatch(submission, deferred);
             return task;
+        }
+        if let Job::Call(call) = &mut submission.job {
+            let label = |dep: &TaskId| Some((*dep, self.notes.get(dep)?.label()));
+            call.labels = submission.deps.iter().filter_map(label).collect();
         }
         match self.settle_known(&mut submission) {
             Ok(()) => self.dispatch(submission, deferred),
@@ -278,7 +299,7 @@ impl Port {
         };
         if !durable {
             let recipe = recipe::fingerprint(order).unwrap_or_else(|| recipe::key(order, 0, None, recipe_of));
-            self.notes.insert(task, Note { recipe, ended: None });
+            self.notes.insert(task, Note::new(recipe, order));
             return (None, None);
         }
         let program = self.programs.of(&order.job, &self.setup.campaign.dir);
@@ -286,7 +307,7 @@ impl Port {
         let ordinal = self.ordinals.entry(base).or_default();
         let key = if *ordinal == 0 { base } else { recipe::key(order, *ordinal, program, recipe_of) };
         *ordinal += 1;
-        self.notes.insert(task, Note { recipe: key, ended: None });
+        self.notes.insert(task, Note::new(key, order));
         let answers = |replay: &Replay| {
             answers(&replay.outcome, &order.options)
                 && artefact_of(&replay.outcome).is_none_or(|hash| (self.setup.artefact_present)(hash))

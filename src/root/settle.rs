@@ -1,12 +1,12 @@
 //! What the end of one task means for a task that waits for it: its result takes the place of its number,
 //! or the waiting task cannot run. Used by the port for what is known at submit, by the driver for the rest.
 
-use super::port::{Job, Submission};
-use crate::model::{Arg, CommandSpec, DepValue, Detail, Outcome, Status, TaskId};
+use super::port::{CallJob, Job, Submission};
+use crate::model::{Arg, CommandSpec, DepLabel, DepRecord, DepValue, Detail, Kind, Outcome, Status, TaskId};
 
 /// Why a task will not run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Unmet {
+pub(super) enum Unmet {
     /// A task it depends on did not end well.
     #[error("{0}")]
     Failed(String),
@@ -25,7 +25,7 @@ impl Unmet {
     }
 
     /// How the waiting task ends.
-    pub fn outcome(self) -> Outcome {
+    pub(super) fn outcome(self) -> Outcome {
         match self {
             Unmet::Failed(reason) => Outcome::failed(Status::Skipped, reason),
             Unmet::Unusable(reason) => Outcome::failed(Status::SetupFailed, reason),
@@ -34,7 +34,7 @@ impl Unmet {
 }
 
 /// `dep` ended so: puts its result into `waiting` and strikes it off the list of what that waits for.
-pub fn settle(waiting: &mut Submission, dep: TaskId, outcome: &Outcome) -> Result<(), Unmet> {
+pub(super) fn settle(waiting: &mut Submission, dep: TaskId, outcome: &Outcome) -> Result<(), Unmet> {
     if !outcome.ok() && !waiting.options.accept_failed {
         return Err(Unmet::failed(dep, outcome.status, outcome.reason.as_deref()));
     }
@@ -44,7 +44,8 @@ pub fn settle(waiting: &mut Submission, dep: TaskId, outcome: &Outcome) -> Resul
                 let codes = values.codes.iter().map(|(hash, code)| (*hash, code.as_slice().into()));
                 call.codes.extend(codes);
             }
-            call.known.push((dep, dep_value(outcome)));
+            let value = dep_value(call, dep, outcome);
+            call.known.push((dep, value));
             waiting.deps.retain(|waits_for| *waits_for != dep);
         }
         Job::Measure(spec) if spec.verify.reference == Some(Arg::Task(dep)) => {
@@ -91,15 +92,19 @@ fn command_mentions(command: &CommandSpec, dep: TaskId) -> bool {
     command.argv.contains(&Arg::Task(dep))
 }
 
-fn dep_value(outcome: &Outcome) -> DepValue {
+fn dep_value(call: &CallJob, dep: TaskId, outcome: &Outcome) -> DepValue {
     match &outcome.detail {
-        Detail::Call(values) => DepValue::Values(values.values.clone()),
-        Detail::Compile(result) => match result.artefact {
-            Some(hash) => DepValue::Artefact(hash),
-            None => DepValue::Record(Box::new(outcome.clone())),
-        },
-        _ => DepValue::Record(Box::new(outcome.clone())),
+        Detail::Call(values) => return DepValue::Values(values.values.clone()),
+        Detail::Compile(build) => {
+            if let Some(hash) = build.artefact {
+                return DepValue::Artefact(hash);
+            }
+        }
+        _ => {}
     }
+    let label = call.labels.iter().find(|(task, _)| *task == dep).map(|(_, label)| label.clone());
+    let label = label.unwrap_or(DepLabel { kind: Kind::Call, name: None, params: None });
+    DepValue::Record(Box::new(DepRecord { label, outcome: outcome.clone() }))
 }
 
 /// What a result is on a command line.

@@ -53,7 +53,8 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Takes in a task. What it depends on and has ended is put into it; the others are noted.
+    /// Takes in a task. What it depends on and has ended is put into it, or makes it `unmet`; the others
+    /// are noted and stay in its `deps`.
     pub(super) fn insert(&mut self, mut submission: Submission, pool: PoolId) {
         let task = submission.task;
         let mut unmet = None;
@@ -63,10 +64,12 @@ impl Tasks {
                 Some(Entry::Ended(outcome)) => {
                     let outcome = outcome.clone();
                     unmet = settle(&mut submission, dep, &outcome).err().or(unmet);
+                    submission.deps.retain(|waits_for| *waits_for != dep);
                 }
                 None => {
                     let reason = format!("task {dep}, which it depends on, is not known any more");
                     unmet = Some(Unmet::Unusable(reason));
+                    submission.deps.retain(|waits_for| *waits_for != dep);
                 }
             }
         }
@@ -121,9 +124,14 @@ impl Tasks {
         Some(ended)
     }
 
-    /// The script was handed this completion; `taken` of all those were taken by it so far.
-    pub(super) fn handed(&mut self, task: TaskId, taken: u64) {
+    /// The script was handed this completion.
+    pub(super) fn handed(&mut self, task: TaskId) {
         self.handed.push_back(task);
+    }
+
+    /// The script had taken so many completions before it made the requests that were read last: what it asks
+    /// for from now on does not refer to those tasks.
+    pub(super) fn forget(&mut self, taken: u64) {
         while self.dropped < taken
             && let Some(old) = self.handed.pop_front()
         {
@@ -180,6 +188,58 @@ impl Live {
             Job::Exec(spec) => of_command(&spec.command),
             Job::Compile(spec) => of_command(&spec.command),
             Job::Measure(spec) => of_command(&spec.command),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CallReturn, Detail, ExecSpec, Status, TaskOptions};
+
+    fn submission(task: u64, deps: &[u64]) -> Submission {
+        let deps: Vec<TaskId> = deps.iter().copied().map(TaskId).collect();
+        let argv = deps.iter().copied().map(Arg::Task).collect();
+        let command = CommandSpec { argv, ..CommandSpec::default() };
+        let job = Job::Exec(Box::new(ExecSpec { command, ..ExecSpec::default() }));
+        Submission { task: TaskId(task), pool: None, options: TaskOptions::default(), job, key: None, deps }
+    }
+
+    #[test]
+    fn a_task_waits_only_for_what_has_not_ended() {
+        let mut tasks = Tasks::default();
+        for task in 0..3 {
+            tasks.insert(submission(task, &[]), PoolId(0));
+        }
+        let text = |text| CallReturn { values: vec![], codes: vec![], text };
+        let ended = |text| {
+            let detail = Detail::Call(text);
+            Arc::new(Outcome { status: Status::Ok, reason: None, detail, ..Outcome::failed(Status::Ok, "") })
+        };
+        tasks.end(TaskId(0), &ended(text(Some(b"5".to_vec().into()))));
+        tasks.end(TaskId(1), &ended(text(None)));
+        tasks.insert(submission(3, &[0, 2]), PoolId(0));
+        let live = tasks.live(TaskId(3)).unwrap();
+        assert_eq!((live.submission.deps.as_slice(), &live.unmet), (&[TaskId(2)][..], &None));
+        // What it cannot use, or what is gone, is no reason to wait either.
+        tasks.insert(submission(4, &[0, 1, 99]), PoolId(0));
+        let live = tasks.live(TaskId(4)).unwrap();
+        assert!(live.submission.deps.is_empty() && matches!(live.unmet, Some(Unmet::Unusable(_))));
+    }
+
+    #[test]
+    fn what_the_script_has_taken_is_forgotten_when_its_requests_were_read() {
+        let mut tasks = Tasks::default();
+        for task in 0..2 {
+            tasks.insert(submission(task, &[]), PoolId(0));
+            tasks.end(TaskId(task), &Arc::new(Outcome::failed(Status::Cancelled, "")));
+            tasks.handed(TaskId(task));
+        }
+        tasks.forget(1);
+        for (task, reason) in [(0, "not known any more"), (1, "ended cancelled")] {
+            tasks.insert(submission(9, &[task]), PoolId(0));
+            let unmet = tasks.live(TaskId(9)).unwrap().unmet.take().unwrap().to_string();
+            assert!(unmet.contains(reason), "{unmet}");
         }
     }
 }

@@ -65,7 +65,7 @@ impl Bridge {
         let identity = identity(&shipped);
         let codes = self.not_issued(&shipped.codes);
         let Shipped { bytes: payload, deps, artefacts, .. } = shipped;
-        let job = CallJob { payload, identity, codes, class, artefacts, known: Vec::new() };
+        let job = CallJob { payload, identity, codes, class, artefacts, ..CallJob::default() };
         self.port.borrow_mut().submit(Order {
             pool,
             options,

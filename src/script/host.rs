@@ -8,10 +8,9 @@ use std::sync::Arc;
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use super::bridge::Bridge;
-use super::raw::learn;
 use super::results::{self, Label};
 use super::{options, pattern, sources};
-use crate::model::{CallError, Detail, Kind, Outcome, PoolId, Status, TaskId};
+use crate::model::{Kind, Outcome, PoolId, Status, TaskId};
 use crate::root::port::PoolInfo;
 
 /// Makes the table.
@@ -40,17 +39,20 @@ fn or_why(lua: &Lua, result: Result<impl IntoLuaMulti, String>) -> mlua::Result<
 fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     let shared = bridge.clone();
     let submit = move |lua: &Lua, (kind, given, spec, refs, pool, deferred): Submit| {
-        let mut order = options::order(lua, kind_of(&kind)?, given, spec, &refs)?;
+        let mut order = match options::order(lua, kind_of(&kind)?, &given, &spec, &refs) {
+            Ok(order) => order,
+            Err(why) => return or_why(lua, Err::<Value, _>(why)),
+        };
         order.pool = pool_of(&pool);
         order.deferred = deferred;
-        Ok(shared.port.borrow_mut().submit(order).0)
+        or_why(lua, Ok(shared.port.borrow_mut().submit(order).0))
     };
     host.raw_set("submit", lua.create_function(submit)?)?;
 
     let shared = bridge.clone();
     let prepare = move |lua: &Lua, given: Value| {
-        shared.options.set(Some(options::task_options(lua, given)?));
-        Ok(())
+        let options = options::task_options(lua, &given);
+        or_why(lua, options.map(|options| shared.options.set(Some(options))).map(|()| true))
     };
     host.raw_set("prepare", lua.create_function(prepare)?)?;
 
@@ -122,7 +124,11 @@ fn ends(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
         let outcome = shared.outcome.borrow_mut().take();
         let outcome = outcome.ok_or_else(|| mlua::Error::runtime("nothing was taken"))?;
         match kind_of(&kind)? {
-            Kind::Call => failure(lua, &shared, &outcome),
+            Kind::Call => {
+                let mut shipper = shared.shipper.try_borrow_mut().ok();
+                let value = shipper.as_mut().and_then(|s| results::error_value(lua, s, &outcome));
+                results::failure(lua, &outcome, value)
+            }
             kind => results::record(lua, kind, &label(given)?, &outcome),
         }
     };
@@ -135,7 +141,8 @@ fn ends(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
             if status == Status::Skipped.word() { Status::Skipped } else { Status::SetupFailed },
         );
         let outcome = Arc::new(Outcome::failed(status, reason));
-        shared.port.borrow().unrun(kind, options::task_options(lua, options)?, outcome.clone());
+        let options = options::task_options(lua, &options).map_err(mlua::Error::runtime)?;
+        shared.port.borrow().unrun(kind, options, outcome.clone());
         results::record(lua, kind, &label(given)?, &outcome)
     };
     host.raw_set("record", lua.create_function(record)?)
@@ -147,29 +154,6 @@ type Unrun = (String, String, String, Option<Table>, Value);
 fn label(given: Option<Table>) -> mlua::Result<Label> {
     let Some(given) = given else { return Ok(Label::default()) };
     Ok(Label { name: given.raw_get("name")?, params: given.raw_get("params")? })
-}
-
-/// What `await` raises for a call that failed.
-fn failure(lua: &Lua, bridge: &Bridge, outcome: &Outcome) -> mlua::Result<Table> {
-    let error = lua.create_table()?;
-    error.raw_set("kind", outcome.status.word())?;
-    error.raw_set("host", outcome.host.as_str())?;
-    let Detail::CallError(raised) = &outcome.detail else {
-        error.raw_set("message", outcome.reason.as_deref().unwrap_or(outcome.status.word()))?;
-        return Ok(error);
-    };
-    error.raw_set("message", raised.message.as_str())?;
-    error.raw_set("traceback", raised.traceback.as_str())?;
-    error.raw_set("value", error_value(lua, bridge, raised))?;
-    Ok(error)
-}
-
-fn error_value(lua: &Lua, bridge: &Bridge, raised: &CallError) -> Option<Value> {
-    let value = raised.value.as_ref()?;
-    let mut shipper = bridge.shipper.try_borrow_mut().ok()?;
-    learn(&mut shipper, value).ok()?;
-    let mut none = |task| Err(format!("an error value cannot wait for task {task}"));
-    shipper.decode(lua, &value.values, &mut none).ok()?.into_iter().next()
 }
 
 fn files(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
@@ -209,7 +193,8 @@ fn add(bridge: &Bridge, path: &str) -> Result<String, String> {
 }
 
 fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
-    let closest = |_: &Lua, (word, known): (String, Vec<String>)| Ok(closest(&word, known));
+    let closest =
+        |_: &Lua, (word, known): (mlua::LuaString, Vec<String>)| Ok(closest(&word.to_string_lossy(), known));
     host.raw_set("closest", lua.create_function(closest)?)?;
     let pattern = |lua: &Lua, text: mlua::LuaString| {
         let translated = pattern::translate(&text.as_bytes());

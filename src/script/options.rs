@@ -7,30 +7,30 @@ use crate::model::{Arg, Kind, TaskId, TaskOptions};
 use crate::root::port::{Job, Order, PoolSpec, Start};
 
 /// The job of an exec, a compile or a measure.
-pub fn job(lua: &Lua, kind: Kind, spec: Value) -> mlua::Result<Job> {
+pub fn job(lua: &Lua, kind: Kind, spec: &Value) -> Result<Job, String> {
     Ok(match kind {
         Kind::Exec => Job::Exec(Box::new(read(lua, spec)?)),
         Kind::Compile => Job::Compile(Box::new(read(lua, spec)?)),
         Kind::Measure => Job::Measure(Box::new(read(lua, spec)?)),
-        Kind::Call => return Err(mlua::Error::runtime("a call is encoded, not specified")),
+        Kind::Call => return Err("internal: a call is encoded, not specified".into()),
     })
 }
 
 /// The options every task takes.
-pub fn task_options(lua: &Lua, options: Value) -> mlua::Result<TaskOptions> {
+pub fn task_options(lua: &Lua, options: &Value) -> Result<TaskOptions, String> {
     read(lua, options)
 }
 
 /// A whole order. `references` is what `tasks.lua` gathered: `deps` and `known`.
-pub fn order(lua: &Lua, kind: Kind, options: Value, spec: Value, references: &Table) -> mlua::Result<Order> {
-    let deps: Vec<u64> = references.raw_get("deps")?;
-    let mut known = Vec::new();
-    for pair in references.raw_get::<Table>("known")?.sequence_values::<Table>() {
-        let pair = pair?;
-        let value: Arg = read(lua, pair.raw_get(2)?)?;
-        known.push((TaskId(pair.raw_get(1)?), value));
-    }
-    let mut deps: Vec<TaskId> = deps.into_iter().map(TaskId).collect();
+pub fn order(
+    lua: &Lua,
+    kind: Kind,
+    options: &Value,
+    spec: &Value,
+    references: &Table,
+) -> Result<Order, String> {
+    let internal = |error: mlua::Error| format!("internal: what a task refers to: {error}");
+    let (mut deps, known) = refers_to(lua, references).map_err(internal)?;
     deps.sort_unstable();
     deps.dedup();
     Ok(Order {
@@ -41,6 +41,19 @@ pub fn order(lua: &Lua, kind: Kind, options: Value, spec: Value, references: &Ta
         known,
         deferred: false,
     })
+}
+
+/// Tasks it waits for, and what is known of them.
+type Refers = (Vec<TaskId>, Vec<(TaskId, Arg)>);
+
+fn refers_to(lua: &Lua, references: &Table) -> mlua::Result<Refers> {
+    let deps: Vec<u64> = references.raw_get("deps")?;
+    let mut known = Vec::new();
+    for pair in references.raw_get::<Table>("known")?.sequence_values::<Table>() {
+        let pair = pair?;
+        known.push((TaskId(pair.raw_get(1)?), lua.from_value(pair.raw_get(2)?)?));
+    }
+    Ok((deps.into_iter().map(TaskId).collect(), known))
 }
 
 /// What `spawn` asks for.
@@ -60,11 +73,63 @@ pub fn pool_spec(lua: &Lua, given: &Table) -> mlua::Result<PoolSpec> {
         start,
         env: match given.raw_get::<Value>("env")? {
             Value::Nil => Default::default(),
-            env => read(lua, env)?,
+            env => read(lua, &env).map_err(mlua::Error::runtime)?,
         },
     })
 }
 
-fn read<T: DeserializeOwned>(lua: &Lua, value: Value) -> mlua::Result<T> {
-    lua.from_value(value)
+/// Everything was checked in Lua: what does not fit here is a defect of ours. It is told with the option's
+/// name, which is of use to the author, and without the words of the decoder, which are not.
+fn read<T: DeserializeOwned>(lua: &Lua, value: &Value) -> Result<T, String> {
+    let good = |value: &Value| lua.from_value::<T>(value.clone());
+    good(value).map_err(|_| match culprit(value, value, &|root| good(root).is_ok()) {
+        Some(path) => format!("internal: option '{path}' came out wrong; please report it with this line"),
+        None => "internal: the options came out wrong; please report it with this line".into(),
+    })
+}
+
+/// The innermost field without which the rest is good: `command.stdin`.
+fn culprit(root: &Value, within: &Value, good: &dyn Fn(&Value) -> bool) -> Option<String> {
+    let fields = within.as_table()?;
+    let names: Vec<String> = fields.pairs::<String, Value>().filter_map(|pair| Some(pair.ok()?.0)).collect();
+    names.into_iter().find_map(|name| {
+        let value: Value = fields.raw_get(name.as_str()).ok()?;
+        fields.raw_set(name.as_str(), Value::Nil).ok()?;
+        let is_it = good(root);
+        fields.raw_set(name.as_str(), &value).ok()?;
+        let deeper = || culprit(root, &value, good).map(|path| format!("{name}.{path}"));
+        is_it.then(|| deeper().unwrap_or_else(|| name.clone()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(kind: Kind, spec: &str) -> String {
+        let lua = Lua::new();
+        job(&lua, kind, &lua.load(spec).eval().unwrap()).unwrap_err()
+    }
+
+    #[test]
+    fn what_slips_through_is_named_without_the_decoders_words() {
+        let text =
+            |path: &str| format!("internal: option '{path}' came out wrong; please report it with this line");
+        assert_eq!(problem(Kind::Exec, "{ ok_codes = { 'x' }, outputs = {} }"), text("ok_codes"));
+        assert_eq!(
+            problem(Kind::Exec, "{ command = { shell = 'x', stdin = { bytes = 5 } } }"),
+            text("command.stdin")
+        );
+        assert_eq!(problem(Kind::Measure, "{ runs = -1, warmup = 2 }"), text("runs"));
+        let several = problem(Kind::Measure, "{ runs = -1, warmup = -2 }");
+        assert_eq!(several, "internal: the options came out wrong; please report it with this line");
+    }
+
+    #[test]
+    fn what_a_program_reads_may_be_any_bytes() {
+        let lua = Lua::new();
+        let spec = r#"{ command = { argv = { { text = "\xff" } }, stdin = { bytes = "\xfe" } } }"#;
+        let Ok(Job::Exec(spec)) = job(&lua, Kind::Exec, &lua.load(spec).eval().unwrap()) else { panic!() };
+        assert_eq!(spec.command.argv, [Arg::Text(vec![0xff])]);
+    }
 }

@@ -2,13 +2,12 @@
 //!
 //! Knows nothing of futures or of where an outcome came from.
 
-use std::fmt::Write;
+use mlua::{IntoLua, Lua, LuaSerdeExt, Table, Value};
 
-use mlua::{IntoLua, Lua, Table, Value};
-
+use super::raw::{Shipper, learn};
 use crate::model::{
     Better, CacheUse, CompileResult, Detail, Interval, Kind, MeasureResult, Outcome, Phase, RunResult,
-    Sample, Summary, Usage,
+    Sample, Summary, Usage, human,
 };
 
 /// What the author called the task.
@@ -18,22 +17,6 @@ pub struct Label {
     pub name: Option<String>,
     /// `params`, as they were given.
     pub params: Option<Table>,
-}
-
-impl Label {
-    /// `gemm tile=32`; the kind where there is no name.
-    fn text(&self, kind: Kind) -> String {
-        let mut text = self.name.clone().unwrap_or_else(|| kind.word().to_owned());
-        let mut params = Vec::new();
-        for (key, value) in self.params.iter().flat_map(|params| params.pairs::<Value, Value>()).flatten() {
-            if let (Ok(key), Ok(value)) = (key.to_string(), value.to_string()) {
-                params.push(format!(" {key}={value}"));
-            }
-        }
-        params.sort();
-        text.extend(params);
-        text
-    }
 }
 
 /// The record of an exec, a compile or a measure.
@@ -55,8 +38,34 @@ pub fn record(lua: &Lua, kind: Kind, label: &Label, outcome: &Outcome) -> mlua::
         Detail::Measure(result) => measure(lua, &t, result)?,
         Detail::None | Detail::Call(_) | Detail::CallError(_) => empty(lua, &t, kind)?,
     }
-    t.raw_set("summary", summary(kind, label, outcome))?;
+    t.raw_set("summary", summary(lua, kind, label, outcome))?;
     Ok(t)
+}
+
+/// What `await` raises for a call that failed; `value` is what the call raised, if it came along.
+pub fn failure(lua: &Lua, outcome: &Outcome, value: Option<Value>) -> mlua::Result<Table> {
+    let error = lua.create_table()?;
+    error.raw_set("kind", outcome.status.word())?;
+    if !outcome.host.is_empty() {
+        error.raw_set("host", outcome.host.as_str())?;
+    }
+    let Detail::CallError(raised) = &outcome.detail else {
+        error.raw_set("message", outcome.reason.as_deref().unwrap_or(outcome.status.word()))?;
+        return Ok(error);
+    };
+    error.raw_set("message", raised.message.as_str())?;
+    error.raw_set("traceback", raised.traceback.as_str())?;
+    error.raw_set("value", value)?;
+    Ok(error)
+}
+
+/// The value that a call raised; none if it could not travel.
+pub fn error_value(lua: &Lua, shipper: &mut Shipper, outcome: &Outcome) -> Option<Value> {
+    let Detail::CallError(raised) = &outcome.detail else { return None };
+    let value = raised.value.as_ref()?;
+    learn(shipper, value).ok()?;
+    let mut none = |task| Err(format!("an error value cannot wait for task {task}"));
+    shipper.decode(lua, &value.values, &mut none).ok()?.into_iter().next()
 }
 
 /// A record one can look into without asking first whether the task ever ran.
@@ -220,85 +229,22 @@ fn summary_table(lua: &Lua, s: &Summary) -> mlua::Result<Table> {
     Ok(t)
 }
 
-/// A line for people.
-fn summary(kind: Kind, label: &Label, outcome: &Outcome) -> String {
-    let mut line = label.text(kind);
-    line.push_str(": ");
+/// A line for people, as the final table has it.
+fn summary(lua: &Lua, kind: Kind, label: &Label, outcome: &Outcome) -> String {
+    let name = label.name.as_deref().unwrap_or(kind.word());
+    let params = label.params.as_ref().and_then(|params| lua.from_value(Value::Table(params.clone())).ok());
+    let params: serde_json::Value = params.unwrap_or_default();
+    let subject = human::subject(Some(name), Some(&params));
     match &outcome.detail {
-        Detail::Measure(result) if outcome.ok() => match &result.stats {
-            Some(stats) => line.push_str(&measurement(result, stats)),
-            None => line.push_str("ok, no sample"),
-        },
         Detail::Exec(run) if outcome.ok() => {
-            let _ = write!(line, "ok in {}", seconds(run.usage.wall_s));
+            format!("{subject}: ok in {}", human::duration(run.usage.wall_s))
         }
         Detail::Compile(build) if outcome.ok() => {
-            let _ = write!(line, "ok in {} (cache: {})", seconds(build.wall_s), cache_word(build.cache));
+            let cache = cache_word(build.cache);
+            format!("{subject}: ok in {} (cache: {cache})", human::duration(build.wall_s))
         }
-        _ => {
-            line.push_str(outcome.status.word());
-            if let Some(reason) = &outcome.reason {
-                let _ = write!(line, ": {reason}");
-            }
-        }
+        _ => human::measurement_line(name, &params, outcome),
     }
-    line
-}
-
-/// `median 1.234 s, 95 % CI [1.221, 1.250], n = 15, precise`
-fn measurement(result: &MeasureResult, stats: &Summary) -> String {
-    let unit = match result.metrics.get(&result.objective) {
-        Some(metric) => metric.unit.clone().unwrap_or_default(),
-        None if result.objective.ends_with("_s") => "s".into(),
-        None => "B".into(),
-    };
-    let (scale, unit) = match unit.as_str() {
-        "s" => scale_of(stats.median),
-        other => (1.0, other),
-    };
-    let figure = |value: f64| significant(value / scale);
-    let mut text = format!("median {}", figure(stats.median));
-    if !unit.is_empty() {
-        let _ = write!(text, " {unit}");
-    }
-    match &stats.ci {
-        Some(ci) => {
-            let _ = write!(text, ", {:.0} % CI [{}, {}]", ci.level * 100.0, figure(ci.lo), figure(ci.hi));
-        }
-        None => {
-            let _ =
-                write!(text, ", min {}, max {}, n < 7: no interval", figure(stats.min), figure(stats.max));
-        }
-    }
-    let _ = write!(text, ", n = {}, {}", stats.n, result.stop_reason.word());
-    if !result.flags.is_empty() {
-        let _ = write!(text, " [{}]", result.flags.join(", "));
-    }
-    text
-}
-
-fn seconds(value: f64) -> String {
-    let (scale, unit) = scale_of(value);
-    format!("{} {unit}", significant(value / scale))
-}
-
-fn scale_of(seconds: f64) -> (f64, &'static str) {
-    match seconds.abs() {
-        s if s >= 1.0 || s == 0.0 => (1.0, "s"),
-        s if s >= 1e-3 => (1e-3, "ms"),
-        s if s >= 1e-6 => (1e-6, "µs"),
-        _ => (1e-9, "ns"),
-    }
-}
-
-/// Four significant digits, without an exponent where that is readable.
-fn significant(value: f64) -> String {
-    let magnitude = value.abs();
-    if magnitude != 0.0 && !(1e-3..1e7).contains(&magnitude) {
-        return format!("{value:.3e}");
-    }
-    let whole_digits = if magnitude < 1.0 { 1 } else { magnitude.log10() as usize + 1 };
-    format!("{value:.*}", 4usize.saturating_sub(whole_digits))
 }
 
 fn cache_word(cache: CacheUse) -> &'static str {
@@ -314,26 +260,5 @@ fn better_word(better: Better) -> &'static str {
     match better {
         Better::Less => "less",
         Better::More => "more",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::significant;
-
-    #[test]
-    fn figures_keep_four_digits() {
-        for (value, text) in [
-            (1.23449, "1.234"),
-            (12.5, "12.50"),
-            (999.96, "1000.0"),
-            (1234.5, "1234"),
-            (0.5, "0.500"),
-            (0.0, "0.000"),
-            (1.5e-5, "1.500e-5"),
-            (2e9, "2.000e9"),
-        ] {
-            assert_eq!(significant(value), text);
-        }
     }
 }

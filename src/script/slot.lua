@@ -10,6 +10,8 @@ local stderr = io.stderr
 -- The script's functions are here by name, so that a function that mentions one still travels.
 local harness = {
   now = host.now,
+  Error = host.Error,
+  Record = host.Record,
   worker = { id = host.worker, slot = host.slot, host = host.host, state = {} },
 }
 for _, name in ipairs { "spawn", "submit", "await", "go", "wait", "as_completed", "map", "call", "exec", "compile", "measure", "compare" } do

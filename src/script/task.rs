@@ -5,13 +5,14 @@
 
 use std::time::Instant;
 
-use mlua::{Function, IntoLuaMulti, Lua, Value};
+use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, Table, Value};
 use rustc_hash::FxHashMap;
 
 use super::raw::{self, Around, Called, Manifest, ShipError, Shipped, Shipper};
 use super::results::{self, Label};
 use crate::model::{
-    CallError, CallReturn, CallTask, DepValue, Detail, Hash, Kind, Outcome, SlotInit, Status, TaskId,
+    CallError, CallReturn, CallTask, DepRecord, DepValue, Detail, Hash, Kind, Outcome, SlotInit, Status,
+    TaskId,
 };
 
 /// Chunk name and source of a module by its name, or what was tried.
@@ -22,6 +23,9 @@ pub struct TaskState {
     lua: Lua,
     shipper: Shipper,
     around: Around,
+    /// Metatables of errors and records.
+    error_class: Table,
+    record_class: Table,
     host: String,
     store_dir: String,
     seed: u64,
@@ -42,6 +46,13 @@ impl TaskState {
         host.raw_set("host", init.host.as_str())?;
         host.raw_set("find", find)?;
         host.raw_set("now", lua.create_function(move |_, ()| Ok(start.elapsed().as_secs_f64()))?)?;
+        let failure =
+            lua.load(include_str!("../../lua/harness/failure.lua")).set_name("@[harness]/failure.lua");
+        let failure: Table = failure.call(&host)?;
+        let (error_class, record_class): (Table, Table) =
+            (failure.raw_get("Error")?, failure.raw_get("Record")?);
+        host.raw_set("Error", &error_class)?;
+        host.raw_set("Record", &record_class)?;
         let library = lua.load(include_str!("slot.lua")).set_name("@[harness]/slot.lua");
         let (before, handler): (Function, Function) = library.call(host)?;
 
@@ -52,6 +63,8 @@ impl TaskState {
             lua,
             shipper,
             around: Around { before, handler },
+            error_class,
+            record_class,
             host: init.host.clone(),
             store_dir: init.store_dir.clone(),
             seed: init.seed,
@@ -109,16 +122,28 @@ impl TaskState {
                     let path = format!("{}/{}", self.store_dir, hash.object_path());
                     Value::String(self.lua.create_string(path).map_err(failed)?)
                 }
-                Some(DepValue::Record(outcome)) => {
-                    let kind = kind_of(&outcome.detail);
-                    let record = results::record(&self.lua, kind, &Label::default(), outcome);
-                    Value::Table(record.map_err(failed)?)
-                }
+                Some(DepValue::Record(record)) => Value::Table(self.record(record).map_err(failed)?),
                 None => return Err(ShipError::Dependency(format!("the result of task {task} did not come"))),
             };
             list.raw_set(i, value).map_err(failed)?;
         }
         Ok(Value::Table(list))
+    }
+
+    /// The record of a task, as the script would see it; of a call that failed, its error.
+    fn record(&mut self, DepRecord { label, outcome }: &DepRecord) -> mlua::Result<Table> {
+        let (record, class) = if label.kind == Kind::Call {
+            let value = results::error_value(&self.lua, &mut self.shipper, outcome);
+            (results::failure(&self.lua, outcome, value)?, &self.error_class)
+        } else {
+            let params = label.params.as_deref().and_then(|json| serde_json::from_str(json).ok());
+            let params = params.map(|params: serde_json::Value| self.lua.to_value(&params)).transpose()?;
+            let params = params.as_ref().and_then(Value::as_table).cloned();
+            let label = (label.kind, Label { name: label.name.clone(), params });
+            (results::record(&self.lua, label.0, &label.1, outcome)?, &self.record_class)
+        };
+        record.set_metatable(Some(class.clone()))?;
+        Ok(record)
     }
 
     /// Adds the bytecode that did not come from the root.
@@ -131,13 +156,4 @@ impl TaskState {
 
 fn no_result(task: TaskId) -> Result<Value, String> {
     Err(format!("a result refers to task {task}, which has none"))
-}
-
-fn kind_of(detail: &Detail) -> Kind {
-    match detail {
-        Detail::Exec(_) => Kind::Exec,
-        Detail::Compile(_) => Kind::Compile,
-        Detail::Measure(_) => Kind::Measure,
-        Detail::None | Detail::Call(_) | Detail::CallError(_) => Kind::Call,
-    }
 }

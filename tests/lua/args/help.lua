@@ -1,4 +1,4 @@
 --! args --help
---! ends exit 0
+--! exit 0
 require "harness".args { size = { 512, "matrix size" }, tiles = { { 8, 16 }, "tile sizes" } }
 error("not reached")

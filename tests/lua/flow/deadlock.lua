@@ -1,5 +1,5 @@
---! ends error
---! says deadlock: nothing is running and everybody waits:
+--! exit 1
+--! says harness: deadlock: nothing is running and everybody waits:
 --! says   the main script waits at deadlock.lua:11
 --! says   a flow waits at deadlock.lua:9
 local first

@@ -12,7 +12,7 @@ local function fails(x)
   return t.y.z
 end
 local e = says("errors.lua:12: attempt to index a nil value (field 'y')", await, submit(fails, 1))
-assert(getmetatable(e) == harness.Error and e.kind == "error" and e.host == "node1")
+assert(getmetatable(e) == harness.Error and e.kind == "error" and e.host == spawn {}.workers[1].host)
 assert(e.message == "errors.lua:12: attempt to index a nil value (field 'y')", e.message)
 assert(e.traceback:find("errors.lua:12", 1, true), e.traceback)
 assert(tostring(e):sub(1, #e.message) == e.message)

@@ -1,5 +1,5 @@
---! ends error
---! says in a flow that nobody awaited: forgotten_flow.lua:7: it broke
+--! exit 1
+--! says harness: in a flow that nobody awaited: forgotten_flow.lua:7: it broke
 --! says stack traceback:
 --! says 	forgotten_flow.lua:7: in upvalue 'inner'
 --! says 	forgotten_flow.lua:11: in function <forgotten_flow.lua:10>

@@ -1,21 +1,22 @@
+local here = spawn {}.workers[1].host
 local function run(options) return await(submit(measure(options))) end
 
 local m = run {
   cmd = { "echo", "GFLOPS: 12.5" }, name = "gemm", params = { tile = 32 }, runs = 8,
   metrics = { gflops = { "GFLOPS: ([%d.]+)", unit = "GFLOP/s", better = "more" } }, objective = "gflops",
 }
-assert(m.ok and m.kind == "measure" and m.name == "gemm" and m.params.tile == 32 and m.host == "node1")
+assert(m.ok and m.kind == "measure" and m.name == "gemm" and m.params.tile == 32 and m.host == here)
 assert(m.stats.n == 8 and m.stats.median == 12.5 and m.stats.ci.lo == 12.5 and m.stats.ci.level == 0.95)
 assert(#m.samples.wall_s == 8 and #m.samples.gflops == 8 and #m.warmup.wall_s == 1 and #m.metrics.gflops.value == 8)
 assert(m.metrics.gflops.unit == "GFLOP/s" and m.better == "more" and m.objective == "gflops" and m.stop_reason == "fixed")
-assert(m.verify.status == "none" and #m.flags == 0)
-assert(tostring(m) == "gemm tile=32: median 12.50 GFLOP/s, 95 % CI [12.50, 12.50], n = 8, fixed", tostring(m))
+assert(m.verify.status == "none" and type(m.flags) == "table")
+assert(tostring(m):find("^gemm tile=32: median 12.50 GFLOP/s, 95 %% CI %[12.50, 12.50%], n = 8, fixed"), tostring(m))
 m = run { cmd = { "true" }, runs = 3, warmup = 0 }
-assert(tostring(m):find("^measure: median %S+ %S+, min .*, max .*, n < 7: no interval, n = 3, fixed$"), tostring(m))
+assert(tostring(m):find("^measure: median %S+ %S+, min %S+, max %S+, n = 3 %(n < 7, no interval%), fixed"), tostring(m))
 
 m = run { cmd = { "echo", "nothing" }, runs = 3, metrics = { gflops = "GFLOPS: ([%d.]+)" } }
 assert(m.status == "metric_missing" and m.stats == nil and m.stop_reason == "failed")
-assert(tostring(m) == "measure: metric_missing: metric 'gflops' is not in the output", tostring(m))
+assert(tostring(m):find("measure: metric_missing: .*metric `gflops`: pattern 'GFLOPS: %(%[%%d.%]%+%)' is not in the output"), tostring(m))
 m = run { shell = "exit 3", runs = 3 }
 assert(m.status == "nonzero_exit" and m.exit_code == 3)
 assert(run({ shell = "exit 3", runs = 1, verify = { exit_code = 3 } }).ok)

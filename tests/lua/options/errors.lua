@@ -35,7 +35,7 @@ says("exec: option 'exclusive': expected \"node\" or false, got 'socket'", exec,
 says("exec: option 'params.x.y': expected a finite number, got inf", exec, { cmd = cmd, params = { x = { y = math.huge } } })
 says("exec: option 'params.x[16]': expected a name as its key, got 1", exec, { cmd = cmd, params = { x = { [16] = 1 } } })
 says("exec: option 'params.x['a']': expected a list without names and gaps, got 3", exec, { cmd = cmd, params = { x = { 1, a = 3 } } })
-says("exec: option 'name': expected text in UTF-8, got '\xff'", exec, { cmd = cmd, name = "\xff" })
+says("exec: option 'name': expected text in UTF-8, got '\\xff'", exec, { cmd = cmd, name = "\xff" })
 says("exec: option 'params.f': expected a string, a number, a boolean or a table of those, got a function", exec,
   { cmd = cmd, params = { f = print } })
 says("exec: option 'ok_codes[1]': expected a whole number, got 'x'", exec, { cmd = cmd, ok_codes = { "x" } })
@@ -62,6 +62,12 @@ says("measure: 'verify.rtol' needs 'verify.reference'", measure, { cmd = cmd, ve
 says("measure: option 'verify.reference': expected the future of an exec or a call (not of a compile); for a build give { build }",
   measure, { cmd = cmd, verify = { reference = build() } })
 says("measure: verify: unknown option 'outptu'", measure, { cmd = cmd, verify = { outptu = "x" } })
+says("measure: verify: unknown option 'fn'", measure, { cmd = cmd, verify = { fn = print } })
+says("measure: option 'verify': expected a table, got 'x'", measure, { cmd = cmd, verify = "x" })
+says("measure: option 'verify.reference[2]': expected a string, a number or a future, got a table", measure,
+  { cmd = cmd, verify = { reference = { "echo", {} } } })
+says("measure: option 'verify.reference[2]': expected the future of a call or a compile (not of a exec), got a table", measure,
+  { cmd = cmd, verify = { reference = { "cat", submit(exec { cmd = cmd }) } } })
 says("measure: option 'verify.hash': expected 32 hex digits, got 'abc'", measure, { cmd = cmd, verify = { hash = "abc" } })
 says("spawn: option 'start': expected \"auto\" or \"local\" or \"spawn\" or \"static\", got 'ssh'", spawn, { start = "ssh" })
 says("spawn: unknown option 'worker' (did you mean 'workers'?)", spawn, { worker = 2 })
@@ -69,6 +75,21 @@ says("call: expected call{ function, arguments... }, got a string first", call, 
 says("call: unknown option 'key_' (did you mean 'key'?)", call, { print, key_ = 1 })
 says("wait: option 'count': expected a whole number from 1 or \"all\", got 0", wait, {}, { count = 0 })
 says("results: unknown option 'nmae' (did you mean 'name'?)", require "harness".results, { nmae = "x" })
+
+-- Bytes that are not text, where there has to be text.
+says("exec: unknown option '\\xff'", exec, { cmd = cmd, ["\xff"] = 1 })
+says("exec: option 'env': a name is not text in UTF-8: '\\xff'", exec, { cmd = cmd, env = { ["\xff"] = "x" } })
+says("exec: option 'env.A': expected text in UTF-8, got '\\xff'", exec, { cmd = cmd, env = { A = "\xff" } })
+says("exec: option 'params': a name is not text in UTF-8: '\\xff'", exec, { cmd = cmd, params = { ["\xff"] = "x" } })
+says("exec: option 'params.x': a name is not text in UTF-8: '\\xff'", exec, { cmd = cmd, params = { x = { ["\xff"] = "x" } } })
+says("measure: option 'metrics': a name is not text in UTF-8: '\\xff'", measure, { cmd = cmd, metrics = { ["\xff"] = "(%d)" } })
+says("exec: option 'host': expected text in UTF-8, got '\\xff'", exec, { cmd = cmd, host = "\xff" })
+says("exec: option 'shell': expected text in UTF-8, got '\\xff'", exec, { shell = "\xff" })
+says("spawn: option 'hosts[1]': expected text in UTF-8, got '\\xff'", spawn, { hosts = { "\xff" } })
+-- What no program can be given.
+says("exec: option 'cmd[2]': expected text without a zero byte, got 'a\\x00b'", exec, { cmd = { "echo", "a\0b" } })
+says("exec: option 'env.A': expected text without a zero byte, got 'a\\x00b'", exec, { cmd = cmd, env = { A = "a\0b" } })
+says("exec: option 'env': a name cannot be empty or have '=' in it: 'A=B'", exec, { cmd = cmd, env = { ["A=B"] = "x" } })
 
 -- What is unusual and right.
 local r = await(submit(exec { cmd = { "printf", "%s", "\xff\xfe" }, params = { list = { 1, 2.5, { a = true } }, empty = {} } }))

@@ -1,7 +1,9 @@
+local function here() return require "harness".worker.host end
 local pool = spawn { workers = 2, slots = 1 }
-assert(tostring(pool) == "pool 1: 2 workers on 1 node (node1), 2 slots", tostring(pool))
 local worker = pool.workers[1]
-assert(#pool.workers == 2 and worker.host == "node1" and worker.slots == 1 and worker.start == "local")
+local host = worker.host
+assert(tostring(pool) == ("pool %d: 2 workers on 1 node (%s), 2 slots"):format(pool.id, host), tostring(pool))
+assert(#pool.workers == 2 and await(pool:submit(here)) == host and worker.slots == 1 and worker.start == "local")
 assert(await(pool:submit(function() return 5 end)) == 5)
 do
   local other <close> = spawn {}
@@ -13,4 +15,4 @@ assert(tostring(pool):find("closed", 1, true))
 local ok, e = pcall(pool.submit, pool, function() end)
 assert(not ok and e:find("pool:submit: this pool is closed", 1, true))
 ok, e = pcall(spawn, { hosts = { "node7" } })
-assert(not ok and e:find("spawn: host 'node7' is not in the allocation (node1)", 1, true), e)
+assert(not ok and e:find("spawn: host `node7` is not in the allocation, which has ", 1, true), e)

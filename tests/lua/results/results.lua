@@ -1,4 +1,5 @@
 local harness = require "harness"
+local here = spawn {}.workers[1].host
 local function figures(name, tile, value)
   return submit(measure {
     cmd = { "echo", "v", value }, name = name, params = { tile = tile }, runs = 3, warmup = 0, metrics = { v = "v (%d+)" }, objective = "v",
@@ -23,7 +24,7 @@ local lines = {}
 for line in io.lines(path) do lines[#lines + 1] = line end
 assert(lines[1] == "name,tile,status,host,objective,n,min,q1,median,q3,max,mean,sd,mad,ci_lo,ci_hi,ci_level,stop_reason,reason", lines[1])
 local text = table.concat(lines, "\n")
-assert(text:find("a,16,ok,node1,v,3,3,0,3,0,3,3,0,0,,,,fixed,", 1, true), text)
+assert(text:find("a,16,ok," .. here .. ",v,3,3,3,3,3,3,3,0,0,,,,fixed,", 1, true), text)
 assert(all:csv(path, { rows = "samples" }) == 6)
 lines = {}
 for line in io.lines(path) do lines[#lines + 1] = line end

@@ -1,4 +1,4 @@
---! ends exit 3
+--! exit 3
 -- os.exit ends at once (pcall does not stop it) and closes what is open, in every flow and coroutine.
 local closed = {}
 local function closer(name)

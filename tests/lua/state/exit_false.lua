@@ -1,2 +1,2 @@
---! ends exit 1
+--! exit 1
 os.exit(false)

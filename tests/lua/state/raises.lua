@@ -1,5 +1,5 @@
---! ends error
---! says raises.lua:6: no luck with 3
+--! exit 1
+--! says harness: raises.lua:6: no luck with 3
 --! says stack traceback:
 --! says 	raises.lua:6: in upvalue 'inner'
 local function inner(n)

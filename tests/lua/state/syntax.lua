@@ -1,3 +1,3 @@
---! ends error
---! says syntax.lua:3: <name> expected near '='
+--! exit 1
+--! says harness: syntax.lua:3: <name> expected near '='
 local = 5
