@@ -30,7 +30,7 @@ fn a_program_that_is_not_there() {
 #[test]
 fn exit_code_3_quotes_the_end_of_standard_error() {
     let task = "exec { cmd = { 'sh', '-c', 'echo no licence >&2; exit 3' } }";
-    let reason = "exit code 3; the end of its standard error:\nno licence";
+    let reason = "exit code 3; the end of its standard error: no licence";
     fails(task, "nonzero_exit", " `sh -c echo no licence >&2; exit 3` on HOST", reason);
 }
 
@@ -126,7 +126,7 @@ fn a_compile_error_is_quoted_and_what_needed_it_is_skipped() {
 fn a_metric_that_is_missing_shows_the_pattern_and_the_output() {
     let task = "measure { cmd = { 'echo', 'hello' }, metrics = { rate = { 'GFLOPS: ([%d.]+)' } } }";
     let reason = "warm-up run 1: metric `rate`: pattern 'GFLOPS: ([%d.]+)' is not in the output; its standard output \
-                  ends with:\nhello";
+                  ends with: hello";
     fails(task, "metric_missing", " `echo hello` on HOST", reason);
 }
 
