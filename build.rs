@@ -1,4 +1,3 @@
-#![allow(clippy::disallowed_methods)] // asks the MPI's wrapper
 //! C modules for Lua (lpeg, cjson) look up Lua's symbols in the executable: export them.
 
 #![allow(clippy::disallowed_methods)] // asks the MPI compiler, before there is anything of ours

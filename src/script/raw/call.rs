@@ -127,5 +127,10 @@ fn text(stack: Stack, index: i32) -> Option<Vec<u8>> {
 /// The shortest text that reads back as the same number, as a literal in a command is written: 64.0 is `64`.
 fn number_text(number: f64) -> String {
     let plain = number == 0.0 || (1e-4..1e15).contains(&number.abs());
-    if plain || !number.is_finite() { number.to_string().to_lowercase() } else { format!("{number:e}") }
+    if plain || !number.is_finite() {
+        return number.to_string().to_lowercase();
+    }
+    // As C writes it, with the sign of the exponent.
+    format!("{number:e}").replace('e', if number.abs() < 1.0 { "e" } else { "e+" })
+}
 }
