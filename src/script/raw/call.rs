@@ -133,4 +133,3 @@ fn number_text(number: f64) -> String {
     // As C writes it, with the sign of the exponent.
     format!("{number:e}").replace('e', if number.abs() < 1.0 { "e" } else { "e+" })
 }
-}
