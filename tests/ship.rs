@@ -163,7 +163,7 @@ fn the_first_value_is_also_text() {
     for (value, text) in [
         ("'a b'", Some("a b")),
         ("7", Some("7")),
-        ("2", Some("2.0")),
+        ("2.0", Some("2")),
         ("1e100", Some("1e+100")),
         ("{}", None),
         ("", None),

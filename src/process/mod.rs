@@ -1,6 +1,6 @@
 //! Starting processes and ending them, with everything they started.
 //!
-//! [`spawn`] starts a program in a session of its own, [`wait`] says how it ended and what it used, and
+//! [`spawn()`] starts a program in a session of its own, [`wait()`] says how it ended and what it used, and
 //! [`Family`] finds and kills what it left behind: processes that forked away and changed their session
 //! become children of the nearest child subreaper, which the keeper is. [`own`] holds what every process
 //! of harness does when it starts.

@@ -2,7 +2,7 @@
 //! What every process of harness does when it starts, and how it starts another one of itself.
 //!
 //! Signals are blocked before any thread exists and read from a descriptor; programs get the default
-//! mask back ([`super::spawn`]). Descriptors that a launcher left open are not handed on.
+//! mask back ([`super::spawn()`]). Descriptors that a launcher left open are not handed on.
 
 use std::ffi::CString;
 use std::fs::File;

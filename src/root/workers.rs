@@ -1,6 +1,6 @@
 //! The root's view of its workers: their links, how far each has come, and what it has been sent.
 //!
-//! It turns bytes into [`Notice`]s and keeps no opinion on scheduling: that is the core's.
+//! It turns bytes into messages and keeps no opinion on scheduling: that is the core's.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
