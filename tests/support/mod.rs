@@ -56,6 +56,8 @@ pub enum Role {
     Slot,
     /// Something a task runs.
     Program,
+    /// Not known yet.
+    Starting,
 }
 
 impl Folder {
@@ -142,12 +144,12 @@ impl Folder {
         let pids = fs::read_dir("/proc").unwrap().flatten();
         let pids = pids.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
         let mut processes: Vec<_> = pids.filter_map(|pid| process(pid, &mark)).collect();
-        // Between fork and exec a program still looks like who starts it.
+        // Between fork and exec a process still looks like who starts it, whatever it will be.
         let known: Vec<(i32, Role)> =
             processes.iter().map(|p| (p.pid.as_raw_nonzero().get(), p.role)).collect();
         for process in &mut processes {
             if known.contains(&(process.parent, process.role)) {
-                process.role = Role::Program;
+                process.role = Role::Starting;
             }
         }
         processes
