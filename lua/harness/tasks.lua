@@ -220,7 +220,9 @@ function build.exec(o, refs)
 end
 
 function build.compile(o, refs)
-  local spec = { output = o.output or "a.out", include_root = host.campaign.dir, cache = o.cache ~= false }
+  local spec = { output = o.output or "a.out", include_root = host.campaign.dir, cache = o.cache }
+  -- What a command of its own reads is not known, unless it says so by `inputs`: then its result is one to keep.
+  if spec.cache == nil then spec.cache = o.sources ~= nil or o.inputs ~= nil end
   if o.cmd then
     spec.command = { argv = argv_of(o.cmd, refs), env = o.env, cwd = "scratch", inputs = inputs_of(o.inputs, refs, "input") }
     return spec

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::model::exit;
 use crate::process::FIRST_FD;
 use crate::{keeper, process, slot, worker};
 
@@ -18,12 +19,13 @@ pub fn worker(spawned: bool) -> ExitCode {
 
 #[cfg(feature = "mpi")]
 fn mpi_worker() -> ExitCode {
+    use crate::root;
     use crate::transport::mpi::start::{Role, join};
     use crate::transport::mpi::sys;
     match join(&|name| std::env::var(name).ok(), true) {
         Ok(Role::Worker(link)) => {
             let code = worker::main_over(Box::new(link));
-            sys::finalize();
+            root::leave(exit::OK, sys::finalize);
             code
         }
         Ok(_) => ExitCode::FAILURE,
@@ -62,5 +64,5 @@ fn with_fd(role: &str, main: impl FnOnce(std::os::fd::OwnedFd) -> ExitCode) -> E
 
 fn not_for_people(role: &str, error: &std::io::Error) -> ExitCode {
     eprintln!("harness __{role} is started by harness itself, with descriptors it needs: {error}");
-    ExitCode::from(crate::model::exit::USAGE)
+    ExitCode::from(exit::USAGE)
 }

@@ -178,7 +178,7 @@ fn join_mpi() -> Result<Joined, String> {
             process::take_affinity_of_parent();
             process::stdout_to_stderr();
             let code = crate::worker::main_static(Box::new(link));
-            sys::finalize();
+            root::leave(exit::OK, sys::finalize);
             Joined::Served(code)
         }
     })

@@ -3,7 +3,7 @@
 //! Everything that happens becomes an event for the core, every action of the core becomes a message; no
 //! decision is made here. An outcome reaches the script only after its record is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ use crate::transport::wait::{earlier, wait};
 /// Finds the source of a module: its chunk name and text, or why there is none.
 pub(super) type Sources = Box<dyn Fn(&str) -> Result<(String, Vec<u8>), String>>;
 
+/// Signals that stop the campaign in an orderly way.
+pub(super) const STOPPING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 /// How long workers may take to answer when the campaign is being stopped.
 const DRAIN_LIMIT: Duration = Duration::from_millis(900);
 
@@ -71,6 +73,9 @@ pub(super) struct Driver {
     recording: FxHashMap<TaskId, Arc<Outcome>>,
     /// Artefacts that workers need and that are on their way to the root.
     pub(super) awaited: BTreeMap<Hash, BTreeSet<WorkerId>>,
+    /// Events the core has not seen, and whether it is at work on earlier ones.
+    events: VecDeque<Event>,
+    handling: bool,
     actions: Vec<Action>,
     epoch: Instant,
     wake_at: Option<Instant>,
@@ -115,6 +120,8 @@ impl Driver {
             modules: FxHashMap::default(),
             recording: FxHashMap::default(),
             awaited: BTreeMap::new(),
+            events: VecDeque::new(),
+            handling: false,
             actions: Vec::new(),
             epoch: Instant::now(),
             wake_at: None,
@@ -142,13 +149,20 @@ impl Driver {
 
     /// Tells the core, and does what it says.
     pub(super) fn handle(&mut self, event: Event) {
-        let now = self.tick();
+        self.events.push_back(event);
+        if std::mem::replace(&mut self.handling, true) {
+            return; // an action caused it: first the other actions of its event
+        }
         let mut actions = std::mem::take(&mut self.actions);
-        self.core.handle(now, event, &mut actions);
-        for action in actions.drain(..) {
-            self.act(action);
+        while let Some(event) = self.events.pop_front() {
+            let now = self.tick();
+            self.core.handle(now, event, &mut actions);
+            for action in actions.drain(..) {
+                self.act(action);
+            }
         }
         self.actions = actions;
+        self.handling = false;
     }
 
     fn tick(&self) -> Tick {
@@ -416,7 +430,7 @@ impl Driver {
     fn read_signals(&mut self) {
         while let Some(signal) = self.signals.take() {
             match signal {
-                libc::SIGINT | libc::SIGTERM | libc::SIGHUP => self.stop(signal),
+                signal if STOPPING.contains(&signal) => self.stop(signal),
                 // Ambiguous (walltime near, or "a worker died" from Hydra) and harmless to ignore: lost
                 // workers are noticed by their links, and the end of the walltime comes as SIGTERM.
                 _ => {}

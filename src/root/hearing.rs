@@ -1,6 +1,7 @@
 //! What workers say: their messages become events for the core, and artefacts find their way.
 
 use super::driver::Driver;
+use super::workers::Stage;
 use crate::core::Event;
 use crate::model::{Detail, FromWorker, Hash, Outcome, ToWorker, WorkerId};
 
@@ -20,6 +21,14 @@ impl Driver {
     }
 
     fn hear(&mut self, id: WorkerId, message: FromWorker) {
+        let ready = self.workers.get(&id).is_some_and(|worker| matches!(worker.stage, Stage::Ready(_)));
+        let of_task = !matches!(
+            message,
+            FromWorker::Hello(_) | FromWorker::Ready | FromWorker::Dying(_) | FromWorker::Bye
+        );
+        if of_task && !ready {
+            return; // about a pool it has left
+        }
         match message {
             FromWorker::Hello(hello) => self.welcome(id, hello),
             FromWorker::Ready => self.ready(id),
@@ -92,8 +101,10 @@ impl Driver {
     pub(super) fn offer(&mut self, id: WorkerId, hash: Hash) {
         if self.store.contains(hash) {
             self.tell(id, &ToWorker::Offer(hash));
-        } else {
+        } else if self.workers.values().any(|worker| worker.delivers(hash)) {
             self.awaited.entry(hash).or_default().insert(id);
+        } else {
+            self.give_up_artefact(hash);
         }
     }
 

@@ -25,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::driver::{Driver, Ending, Parts, Sources};
 use self::guard::Guard;
@@ -40,8 +40,10 @@ use crate::artefact::Store;
 use crate::journal::{Index, Journal, Mode, Opened};
 use crate::machine;
 use crate::model::human::count;
-use crate::model::{Hash, Header, JOURNAL_SCHEMA, PROTOCOL, WorkerId, exit};
+use crate::model::{FromWorker, Hash, Header, JOURNAL_SCHEMA, PROTOCOL, ToWorker, WorkerId, exit};
+use crate::process;
 use crate::process::Signals;
+use crate::transport::wait::wait;
 use crate::transport::{Link, Peer};
 
 pub use self::port::PoolSpec;
@@ -143,9 +145,19 @@ pub fn run(
     sources: Sources,
     script: ScriptMain,
 ) -> Ended {
-    match Root::set_up(options, started, signals, sources, script) {
+    let Started { mpi, ranks } = started;
+    let mut workers = rank_workers(ranks);
+    match Root::set_up(options, mpi, &mut workers, signals, sources, script) {
         Ok(root) => root.run(),
-        Err(error) => Ended { code: error.code(), message: Some(error.to_string()), tally: Tally::default() },
+        Err(error) => {
+            // Ranks wait for a word; nobody else will tell them.
+            for worker in workers.values_mut() {
+                worker.peer.queue(&ToWorker::Exit);
+                let _ = worker.peer.flush();
+            }
+            hear_out(&mut workers);
+            Ended { code: error.code(), message: Some(error.to_string()), tally: Tally::default() }
+        }
     }
 }
 
@@ -158,7 +170,8 @@ struct Root {
 impl Root {
     fn set_up(
         options: Options,
-        started: Started,
+        mpi: Mpi,
+        workers: &mut BTreeMap<WorkerId, Worker>,
         signals: Signals,
         sources: Sources,
         script: ScriptMain,
@@ -203,11 +216,10 @@ impl Root {
         });
         let launcher = Launcher {
             allocation,
-            mpi: started.mpi,
+            mpi,
             guard: Guard::start()?,
             script: options.script.display().to_string(),
         };
-        let workers = rank_workers(started.ranks);
         let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
         let parts = Parts {
             pools,
@@ -219,7 +231,7 @@ impl Root {
             signals,
             wake,
             sources,
-            workers,
+            workers: std::mem::take(workers),
         };
         let (ended, script_end) = channel();
         std::thread::Builder::new().name("script".into()).stack_size(16 << 20).spawn(move || {
@@ -233,9 +245,9 @@ impl Root {
         let ending = self.driver.run();
         let journal = self.journal.display().to_string();
         if ending == Ending::Interrupted {
-            // At once: the keepers notice that the root is gone and kill what they started.
-            return self
-                .ended(exit::INTERRUPTED, Some(format!("interrupted; what was reported is in {journal}")));
+            // At once, whatever disk or MPI do: the keepers notice that the root is gone and kill what they started.
+            eprintln!("harness: interrupted; what was reported is in {journal}");
+            process::exit_now(i32::from(exit::INTERRUPTED));
         }
         let limit = if ending == Ending::Finished { DISMISS_LIMIT } else { STOP_LIMIT };
         let lost = self.driver.journal.close().into_iter().find_map(Result::err);
@@ -308,6 +320,18 @@ fn replays(index: &Index) -> port::Index {
         Some((record.key()?, port::Replay { seq, outcome: Arc::new(record.outcome()?) }))
     });
     finished.collect()
+}
+
+/// Waits until each worker has said goodbye, or a second.
+fn hear_out(workers: &mut BTreeMap<WorkerId, Worker>) {
+    let until = Instant::now() + Duration::from_secs(1);
+    while !workers.is_empty() && Instant::now() < until {
+        workers.retain(|_, worker| {
+            let (messages, ended) = worker.read();
+            ended.is_none() && !messages.contains(&FromWorker::Bye)
+        });
+        let _ = wait(&mut [], Some(Instant::now() + Duration::from_millis(2)));
+    }
 }
 
 fn rank_workers(ranks: Vec<Box<dyn Link>>) -> BTreeMap<WorkerId, Worker> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::driver::Driver;
+use super::driver::{Driver, STOPPING};
 use super::port::{PoolError, PoolInfo, PoolSpec, WorkerInfo};
 use super::spawn::Launcher;
 use super::workers::{HEARTBEAT_S, Stage, Worker};
@@ -316,8 +316,8 @@ impl Driver {
     /// A worker takes work.
     pub(super) fn ready(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let Stage::Welcomed(hello) = std::mem::replace(&mut worker.stage, Stage::Starting) else { return };
-        let (host, slots) = (hello.host.clone(), worker.slots);
+        let Stage::Welcomed(hello) = &worker.stage else { return };
+        let (hello, host, slots) = (hello.clone(), hello.host.clone(), worker.slots);
         worker.stage = Stage::Ready(hello);
         let Some(pool) = worker.pool else { return };
         self.handle(Event::WorkerReady { worker: id, pool, host, slots });
@@ -365,7 +365,11 @@ impl Driver {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
         let text = format!("worker {id} on {} is lost: {reason}", worker.host());
         let was_ready = matches!(worker.stage, Stage::Ready(_));
+        // It may only have been silent: then it is to end, and not to run beside its successor.
+        worker.peer.queue(&ToWorker::Exit);
+        let _ = worker.peer.flush();
         worker.stage = Stage::Gone(text.clone());
+        let broken_off = worker.break_off();
         if let Some(child) = worker.child.take() {
             child.kill();
         }
@@ -373,6 +377,9 @@ impl Driver {
         self.progress.problem(&text);
         if was_ready {
             self.handle(Event::WorkerLost { worker: id });
+        }
+        for artefact in broken_off {
+            self.give_up_artefact(artefact);
         }
         if let Some(pool) = pool {
             self.fail_opening(pool, &text);
@@ -412,7 +419,13 @@ impl Driver {
                     let reason = format!("no word within {limit} s from {}", missing.join(", "));
                     self.fail_opening(id, &reason);
                 }
-                Phase::Emptying if self.tasks.live_in(id) == 0 => {
+                Phase::Emptying
+                    if self.tasks.live_in(id) == 0
+                        && !self
+                            .workers
+                            .values()
+                            .any(|worker| worker.pool == Some(id) && worker.delivers_any()) =>
+                {
                     pool.phase = Phase::Closed;
                     let workers = pool.workers.clone();
                     self.handle(Event::PoolClosed { pool: id });
@@ -454,12 +467,19 @@ impl Driver {
         worker.pool = None;
         worker.quiet = false;
         worker.known_code = 0;
+        let broken_off = worker.break_off();
         self.workers.insert(worker.id, worker);
+        for artefact in broken_off {
+            self.give_up_artefact(artefact);
+        }
     }
 
     /// A retired worker has said goodbye (or closed its end): disconnect.
     pub(super) fn part(&mut self, id: WorkerId) {
         let Some(mut worker) = self.workers.remove(&id) else { return };
+        for artefact in worker.break_off() {
+            self.give_up_artefact(artefact);
+        }
         if let Some(child) = worker.child.take() {
             child.wait_or_kill(Duration::from_secs(1));
         }
@@ -479,7 +499,7 @@ impl Driver {
         }
     }
 
-    /// Ends all workers; returns when they are gone or had their time.
+    /// Ends all workers; returns when they are gone or had their time, which a signal cuts short.
     pub(super) fn dismiss(&mut self, limit: Duration) {
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in &ids {
@@ -488,7 +508,7 @@ impl Driver {
                 worker.stage = Stage::Retiring;
             }
         }
-        let until = Instant::now() + limit;
+        let mut until = Instant::now() + limit;
         self.pools.retire_by = Some(until);
         loop {
             // May find that the last of them has gone: then there is nothing to sleep for.
@@ -498,6 +518,11 @@ impl Driver {
                 break;
             }
             self.sleep();
+            while let Some(signal) = self.signals.take() {
+                if STOPPING.contains(&signal) {
+                    until = Instant::now();
+                }
+            }
             self.read_workers();
         }
         self.end_retiring();

@@ -3,7 +3,7 @@
 //! An ended task stays until the script has taken its completion: a submission under way may still refer
 //! to it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,6 +50,8 @@ pub(super) struct Tasks {
     /// How many of those were dropped again.
     dropped: u64,
     live: usize,
+    /// The same for each pool.
+    live_in: BTreeMap<PoolId, usize>,
 }
 
 impl Tasks {
@@ -74,6 +76,7 @@ impl Tasks {
             }
         }
         self.live += 1;
+        *self.live_in.entry(pool).or_default() += 1;
         let attempt = Attempt(0);
         let live = Live {
             submission,
@@ -104,8 +107,7 @@ impl Tasks {
 
     /// Those of a pool that have not ended.
     pub(super) fn live_in(&self, pool: PoolId) -> usize {
-        let here = |entry: &&Entry| matches!(entry, Entry::Live(live) if live.pool == pool);
-        self.entries.values().filter(here).count()
+        self.live_in.get(&pool).copied().unwrap_or(0)
     }
 
     /// A task ended: its result goes into the tasks that wait for it.
@@ -114,6 +116,7 @@ impl Tasks {
             return None;
         };
         self.live -= 1;
+        self.live_in.entry(ended.pool).and_modify(|count| *count -= 1);
         for dependent in &ended.dependents {
             if let Some(Entry::Live(live)) = self.entries.get_mut(dependent)
                 && let Err(unmet) = settle(&mut live.submission, task, outcome)

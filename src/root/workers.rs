@@ -187,6 +187,22 @@ impl Worker {
         Ok(false)
     }
 
+    /// Is it sending this artefact?
+    pub(super) fn delivers(&self, hash: Hash) -> bool {
+        self.receiving.contains_key(&hash)
+    }
+
+    /// Is it sending any?
+    pub(super) fn delivers_any(&self) -> bool {
+        !self.receiving.is_empty()
+    }
+
+    /// All transfers are off; what it was sending will not come.
+    pub(super) fn break_off(&mut self) -> Vec<Hash> {
+        self.sending.clear();
+        std::mem::take(&mut self.receiving).into_keys().collect()
+    }
+
     /// It cannot deliver this artefact. Was it being fetched?
     pub(super) fn give_up_fetch(&mut self, hash: Hash) -> bool {
         self.receiving.remove(&hash).is_some()

@@ -158,8 +158,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
         cores: machine::cores(),
         memory_bytes: machine::memory_bytes(),
     }));
-    // A static worker may idle for a whole campaign before its first pool, a started one may not.
-    let limit = Instant::now() + WELCOME_LIMIT;
+    let mut limit = Some(Instant::now() + WELCOME_LIMIT);
     loop {
         root.flush()?;
         root.progress()?;
@@ -167,22 +166,14 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
             Some(ToWorker::Welcome(welcome)) => return Ok(Some(welcome)),
             Some(ToWorker::Exit) => return Ok(None),
             Some(ToWorker::Refused(reason)) => return Err(WorkerError::Protocol(reason)),
-            Some(ToWorker::Parked) => loop {
-                // Nothing is wanted of us yet: wait without a limit.
-                wait_for(root, None)?;
-                root.progress()?;
-                match root.take()? {
-                    Some(ToWorker::Welcome(welcome)) => return Ok(Some(welcome)),
-                    Some(ToWorker::Exit) => return Ok(None),
-                    _ => {}
-                }
-            },
+            // A static worker may idle for a whole campaign before its first pool.
+            Some(ToWorker::Parked) => limit = None,
             Some(_) => {}
-            None if Instant::now() > limit => {
+            None if limit.is_some_and(|limit| Instant::now() > limit) => {
                 let reason = format!("no answer to hello within {} s", WELCOME_LIMIT.as_secs());
                 return Err(WorkerError::Root(LinkError::Failed(reason)));
             }
-            None => wait_for(root, Some(limit))?,
+            None => wait_for(root, limit)?,
         }
     }
 }
@@ -327,7 +318,7 @@ impl<'a> Worker<'a> {
     /// Tells the root that this worker lives, and notices when whoever started it does not.
     fn sign_of_life(&mut self) -> Result<(), WorkerError> {
         let now = Instant::now();
-        if self.quiet || now < self.next_heartbeat {
+        if now < self.next_heartbeat {
             return Ok(());
         }
         self.next_heartbeat = now + self.heartbeat;
@@ -335,7 +326,9 @@ impl<'a> Worker<'a> {
             let reason = "the process that started this worker is gone (mpirun or the root was killed)";
             return Err(WorkerError::Root(LinkError::Failed(reason.into())));
         }
-        self.root.queue(&FromWorker::Alive);
+        if !self.quiet {
+            self.root.queue(&FromWorker::Alive);
+        }
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use crate::model::{
 use crate::process::{Gate, signal_name};
 use crate::transport::Peer;
 use crate::transport::wait::earlier;
-use crate::wire::{Stream, WireError, socket_pair};
+use crate::wire::{Stream, socket_pair};
 
 /// A call that runs longer than this is announced, and those behind it go back to the root.
 const LONG_CALL: Duration = Duration::from_millis(20);
@@ -235,7 +235,7 @@ impl Slots {
                 }
             }
         }
-        if matches!(read, Err(WireError::Closed | WireError::Io(_))) {
+        if read.is_err() {
             // The process ended or is about to: no more calls for it, the keeper tells how it ended.
             process.give_up(root);
             slot.state = State::Ending(std::mem::take(&mut process.pipe), None);
@@ -305,10 +305,13 @@ impl Slot {
     fn watch(&mut self, now: Instant, root: &mut Root, keeper: &mut Stream) {
         let State::Serving(process) = &mut self.state else { return };
         let Some(head) = process.pipe.front_mut() else { return };
-        if process.gate.begun() == head.position {
-            // The slot is still starting: the call's time has not begun, but the slot's is limited.
+        let begun = process.gate.begun();
+        // Positions wrap: those not begun are less than half the numbers ahead.
+        if head.position.wrapping_sub(begun) < u32::MAX / 2 {
+            // It has not begun, and so has its time not. A slot that never began anything is still starting, and
+            // that is limited.
             process.head_since = now;
-            if now.saturating_duration_since(process.started) > SLOT_START_LIMIT {
+            if begun == 0 && now.saturating_duration_since(process.started) > SLOT_START_LIMIT {
                 let reason = format!("its slot did not start within {} s", SLOT_START_LIMIT.as_secs());
                 self.kill((Status::SetupFailed, reason), root, keeper);
             }

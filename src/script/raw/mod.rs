@@ -61,12 +61,25 @@ pub fn new_state() -> Lua {
     unsafe { Lua::unsafe_new() }
 }
 
+/// No more is shipped at once (B): half of what a message may have.
+const MESSAGE_LIMIT: usize = 512 << 20;
+
 /// Why values could not be shipped.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum ShipError {
     /// Something among them exists only in this process; names it and the path to it.
     #[error("{0}")]
     CannotShip(String),
+    /// More than one message may hold.
+    #[error(
+        "{mib} MiB are too much to ship (the limit is {limit} MiB): write them to a file and pass its name"
+    )]
+    TooLarge {
+        /// Its size, MiB.
+        mib: usize,
+        /// The limit, MiB.
+        limit: usize,
+    },
     /// The message was damaged.
     #[error("the message is damaged at byte {at}: {what}")]
     Corrupt {
@@ -206,6 +219,11 @@ impl Shipper {
         ran.map_err(ShipError::Lua)?;
         match failure {
             Some(text) => Err(ShipError::CannotShip(text)),
+            None if self.encoder.body.len() > MESSAGE_LIMIT => {
+                let mib = self.encoder.body.len() >> 20;
+                self.encoder.body = Vec::new();
+                Err(ShipError::TooLarge { mib, limit: MESSAGE_LIMIT >> 20 })
+            }
             None => Ok(self.message(count as usize)),
         }
     }
