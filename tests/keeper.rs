@@ -254,7 +254,7 @@ fn its_surroundings() {
     let mut spec = command(&[
         "sh",
         "-c",
-        "pwd; cat; echo $HARNESS_TASK_ID $POOL_VARIABLE $OWN; env | grep -c ^OMPI_; ls /proc/self/fd | wc -l; ps -o sid= -p $$; echo $$",
+        "pwd; cat; echo $HARNESS_TASK_ID $POOL_VARIABLE $OWN; env | grep -c ^OMPI_COMM_WORLD; ls /proc/self/fd | wc -l; ps -o sid= -p $$; echo $$",
     ]);
     spec.stdin = Stdin::Bytes(b"input\n".to_vec());
     spec.env = BTreeMap::from([("OWN".into(), "own".into())]);

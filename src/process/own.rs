@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{OFlags, open};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
-use rustix::process::{Pid, Signal, getppid, set_child_subreaper, set_parent_process_death_signal};
+use rustix::process::{getppid, set_child_subreaper};
 
 use super::{Child, Environment, Launch, SpawnError, spawn};
 
@@ -115,11 +115,6 @@ pub fn block_signals() -> io::Result<()> {
     change_mask(libc::SIG_BLOCK, &HANDLED)
 }
 
-/// Undoes [`block_signals`]: for a process that wants the default fate.
-pub fn unblock_signals() -> io::Result<()> {
-    change_mask(libc::SIG_UNBLOCK, &HANDLED)
-}
-
 fn change_mask(how: i32, signals: &[i32]) -> io::Result<()> {
     let set = signal_set(signals);
     // SAFETY: the set is initialised; no old mask is asked for.
@@ -184,16 +179,6 @@ fn signal_set(signals: &[i32]) -> libc::sigset_t {
 /// Orphans among our descendants become our children instead of init's.
 pub fn adopt_orphans() -> io::Result<()> {
     Ok(set_child_subreaper(Some(rustix::process::getpid()))?)
-}
-
-/// Dies (SIGKILL) when the parent's thread that started us ends; an error if `parent` is gone already.
-pub fn die_with_parent(parent: Pid) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    if getppid() == Some(parent) {
-        Ok(())
-    } else {
-        Err(io::Error::other(format!("parent {parent} ended before this process was ready")))
-    }
 }
 
 #[cfg(test)]
