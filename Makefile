@@ -14,11 +14,12 @@ demo: ## build harness and tune three small kernels with it, under mpirun
 	@$(WITH) cargo build --release --quiet
 	@rm -f target/demo.journal
 	@$(WITH) sh -c '"$$HARNESS_MPIRUN" -n 1 "$$CARGO_TARGET_DIR/release/harness" --journal target/demo.journal campaigns/gemm_tune.lua'
+	@$(WITH) sh -c 'echo "demo: that was $$HARNESS_MPIRUN -n 1 $$CARGO_TARGET_DIR/release/harness campaigns/gemm_tune.lua; its records: target/demo.journal"'
 
 test: ## all tests, with the MPI on the search path
 	@tools/setup test
 	@$(WITH) cargo test --quiet --no-run
-	@$(WITH) cargo test
+	@$(WITH) cargo test --no-fail-fast
 
 bench: ## how fast it is here, beside what it could be at best
 	@tools/setup demo

@@ -468,7 +468,7 @@ function M.main(fn, ...)
   for _, f in ipairs(forgotten) do
     if f.kind == "flow" then
       texts[#texts + 1] = "in a flow that nobody awaited: " .. report(f)
-    else
+    elseif f.value.kind ~= "cancelled" then
       host.stderr("harness: a call failed and nobody asked: " .. failure.describe(f.value))
     end
   end

@@ -87,6 +87,9 @@ function M.measure(given)
       if o[key] then complain("measure", "'runs' fixes the number of samples; '%s' would decide it", key) end
     end
   end
+  if o.precision and not (o.precision > 0 and o.precision < 1) then
+    complain("measure", "'precision' is a part of the median between 0 and 1 (0.02 is 2 %%), got %s", tostring(o.precision))
+  end
   if (o.min_runs or 10) > (o.max_runs or 100) then
     complain("measure", "'min_runs' (%d) is above 'max_runs' (%d)", o.min_runs or 10, o.max_runs or 100)
   end

@@ -1,12 +1,14 @@
 //! `harness run`: joins the root, the script and the last table.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::RunArgs;
 use crate::artefact::Store;
-use crate::model::exit;
+use crate::model::human::count;
+use crate::model::{Status, exit};
 #[cfg(feature = "mpi")]
 use crate::process;
 use crate::process::Signals;
@@ -88,7 +90,14 @@ fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>), String>
     if let Some(option) = script.to_str().filter(|word| word.len() > 1 && word.starts_with('-')) {
         return Err(super::unknown_option(option));
     }
-    let args = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let args: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    // `--seed`, `--workers` and the like may well be the script's own; these hardly are.
+    if let Some(ours) = args.iter().find(|word| ["--fresh", "--journal"].contains(&word.as_str())) {
+        let script = Path::new(script).display();
+        eprintln!(
+            "harness: `{ours}` after the script is the script's; harness's own goes before it: `harness {ours} … {script}`"
+        );
+    }
     Ok((readable(Path::new(script))?, args))
 }
 
@@ -128,10 +137,20 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
         let rows: Vec<Row<'_>> = ended.tally.lines.iter().map(row).collect();
         eprint!("{}", summary(&ended.tally.ended, ended.tally.replays, &rows));
     }
+    if quiet && let Some(line) = failures(&ended.tally.ended) {
+        eprintln!("harness: {line}");
+    }
     if let Some(message) = ended.message {
         eprintln!("harness: {message}");
     }
     ended.code
+}
+
+/// With `-q`: one line if something failed.
+fn failures(ended: &BTreeMap<Status, usize>) -> Option<String> {
+    let failed: BTreeMap<_, _> = ended.iter().filter(|(status, _)| **status != Status::Ok).collect();
+    let tasks = count(failed.values().map(|number| **number).sum(), "task");
+    (!failed.is_empty()).then(|| format!("{tasks} of {} did not end well", ended.values().sum::<usize>()))
 }
 
 fn row(line: &Line) -> Row<'_> {

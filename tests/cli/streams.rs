@@ -24,7 +24,7 @@ fn quiet_says_nothing_but_what_is_wrong() {
         &["--quiet", "c.lua"],
         1,
         "",
-        "harness: wrong\nstack traceback:\n\tc.lua:1: in main chunk\n",
+        "harness: 1 task of 1 did not end well\nharness: wrong\nstack traceback:\n\tc.lua:1: in main chunk\n",
     );
 }
 
