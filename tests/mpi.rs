@@ -238,10 +238,25 @@ fn an_artefact_travels_between_nodes_without_a_common_store() {
 }
 
 #[test]
-fn the_exit_code_says_run_me_again() {
+fn a_stopped_campaign_says_run_me_again_and_goes_on() {
     let Some(mpi) = Mpi::find() else { return };
-    let campaign = Campaign::new("os.exit(75)");
-    assert_eq!(mpi.run(1, &[], &campaign).status.code(), Some(75));
+    let campaign = Campaign::new(
+        r#"
+        print(await(submit(measure { name = "one", cmd = { "true" }, runs = 3 })).status)
+        print(await(submit(exec { cmd = { "sh", "-c", "touch began; [ -e released ] || sleep 600" } })).status)"#,
+    );
+    let folder = campaign.folder.path();
+    let first = mpi.command(1, &campaign).arg(&campaign.script).spawn().expect("mpirun starts");
+    until("the second task runs", || folder.join("began").exists());
+    let root = processes_of(folder).into_iter().find(|(_, command)| command.contains("campaign.lua"));
+    let root = root.expect("there is a root").0;
+    assert!(Command::new("kill").args(["-TERM", &root.to_string()]).status().expect("kill runs").success());
+    let first = finish(first);
+    assert_eq!(first.status.code(), Some(75), "{}", text(&first.stderr));
+    std::fs::write(folder.join("released"), "").expect("the task is released");
+    let second = mpi.run(1, &[], &campaign);
+    assert_eq!(succeeded(&second), "ok\nok\n");
+    assert!(text(&second.stderr).contains("2 tasks (1 from the journal): 2 ok"), "{}", text(&second.stderr));
 }
 
 /// Kills what `victim` finds and checks that nothing of the campaign is left 10 s later.
