@@ -19,7 +19,7 @@ demo: ## build harness and tune three small kernels with it, under mpirun
 test: ## all tests, with the MPI on the search path
 	@tools/setup test
 	@$(WITH) cargo test --quiet --no-run
-	@$(WITH) cargo test --no-fail-fast
+	@$(WITH) cargo test --lib --bins --tests --no-fail-fast
 
 bench: ## how fast it is here, beside what it could be at best
 	@tools/setup demo
