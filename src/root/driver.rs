@@ -31,6 +31,8 @@ use crate::transport::wait::{earlier, wait};
 /// Finds the source of a module: its chunk name and text, or why there is none.
 pub(super) type Sources = Box<dyn Fn(&str) -> Result<(String, Vec<u8>), String>>;
 
+/// A longer time limit is none (µs): some 30 years.
+const LONGEST_US: f64 = 1e15;
 /// Signals that stop the campaign in an orderly way.
 pub(super) const STOPPING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 /// How long workers may take to answer when the campaign is being stopped.
@@ -383,7 +385,7 @@ impl Driver {
             kind,
             pool,
             placement: options.placement,
-            timeout_us: options.timeout.map(|seconds| (seconds * 1e6) as u64),
+            timeout_us: options.timeout.map(|seconds| (seconds * 1e6).min(LONGEST_US) as u64),
             retries: options.retries.unwrap_or(1),
             deps,
             accept_failed: options.accept_failed,

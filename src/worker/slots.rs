@@ -247,7 +247,7 @@ impl Slots {
         let usable = self.slots.len().saturating_sub(self.taken as usize).max(1);
         while let Some(call) = self.waiting.pop_front() {
             let free = self.slots.iter().enumerate().filter_map(|(i, slot)| Some((slot.load()?, i)));
-            let busy = free.clone().filter(|(load, _)| *load > 0).count();
+            let busy = self.slots.iter().filter(|slot| slot.load() != Some(0)).count();
             // Commands hold some cores: no idle slot joins in once as many are busy as may be.
             let best = free.filter(|(load, _)| *load > 0 || busy < usable).min();
             let Some((_, index)) = best else {
@@ -272,6 +272,8 @@ impl Slot {
     fn load(&self) -> Option<usize> {
         match &self.state {
             State::Absent => Some(0),
+            // Nothing waits behind a long call: it may be endless.
+            State::Serving(process) if process.pipe.front().is_some_and(|head| head.announced) => None,
             State::Serving(process) => Some(process.pipe.len()),
             State::Ending(..) => None,
         }
