@@ -73,10 +73,11 @@ function Results:group(param)
   return groups
 end
 
-local function param_names(list)
+-- The names that occur in one table of the records (`params`, `samples`), sorted.
+local function names_in(list, field)
   local names, seen = {}, {}
   for _, record in ipairs(list) do
-    for name in pairs(record.params or {}) do
+    for name in pairs(record[field] or {}) do
       name = tostring(name)
       if not seen[name] then
         seen[name] = true
@@ -96,7 +97,7 @@ end
 
 --- A table for people: a line for each record, figures of the objective.
 function Results:table()
-  local params = param_names(self)
+  local params = names_in(self, "params")
   local rows = { { "name", table.unpack(params) } }
   for _, title in ipairs { "status", "median", "ci low", "ci high", "n", "stop" } do table.insert(rows[1], title) end
   for _, r in ipairs(self) do
@@ -130,20 +131,6 @@ end
 
 local STATS = { "n", "min", "q1", "median", "q3", "max", "mean", "sd", "mad" }
 
-local function metric_names(list)
-  local names, seen = {}, {}
-  for _, record in ipairs(list) do
-    for name in pairs(record.samples or {}) do
-      if not seen[name] then
-        seen[name] = true
-        names[#names + 1] = name
-      end
-    end
-  end
-  table.sort(names)
-  return names
-end
-
 local function measurement_rows(list, params)
   local head = { "name", table.unpack(params) }
   for _, title in ipairs { "status", "host", "objective" } do head[#head + 1] = title end
@@ -167,7 +154,7 @@ local function measurement_rows(list, params)
 end
 
 local function sample_rows(list, params)
-  local metrics = metric_names(list)
+  local metrics = names_in(list, "samples")
   local head = { "name", table.unpack(params) }
   head[#head + 1] = "host"
   head[#head + 1] = "sample"
@@ -190,7 +177,7 @@ end
 function Results:csv(path, given)
   if type(path) ~= "string" then failure.raise("csv: expected the path of a file, got a " .. type(path)) end
   local o = lib.options.check("csv", given or {})
-  local params = param_names(self)
+  local params = names_in(self, "params")
   local rows = o.rows == "samples" and sample_rows(self, params) or measurement_rows(self, params)
   local file, problem = io.open(path, "w")
   if not file then failure.raise("csv: cannot write " .. problem) end
