@@ -503,7 +503,9 @@ impl Driver {
     pub(super) fn dismiss(&mut self, limit: Duration) {
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in &ids {
-            if let Some(worker) = self.workers.get_mut(id).filter(|worker| !worker.is_gone()) {
+            let Some(worker) = self.workers.get_mut(id).filter(|worker| !worker.is_gone()) else { continue };
+            // One who is told twice leaves MPI with a message it never read, and MPICH complains.
+            if !matches!(worker.stage, Stage::Retiring) {
                 worker.peer.queue(&ToWorker::Exit);
                 worker.stage = Stage::Retiring;
             }
