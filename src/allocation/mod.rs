@@ -2,6 +2,7 @@
 //!
 //! Pure functions over the environment and names: nothing here starts a process or asks a daemon.
 
+pub mod ladder;
 mod plan;
 mod slurm;
 
@@ -21,6 +22,8 @@ pub struct Node {
 pub enum Scheduler {
     /// A Slurm job.
     Slurm,
+    /// A list of hosts in a file.
+    HostFile,
     /// No batch system: this machine alone.
     None,
 }

@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand, each a thin call into a room below.
 
+#[cfg(feature = "mpi")]
+mod launch;
 pub mod roles;
 mod run;
 

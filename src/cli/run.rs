@@ -49,6 +49,8 @@ pub(super) fn run(arguments: RunArgs) -> ExitCode {
 
 fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     let (script, args) = script_and_args(&arguments.script).map_err(|text| (exit::USAGE, text))?;
+    #[cfg(feature = "mpi")]
+    super::launch::through_mpi(&arguments).map_err(|reason| (exit::ALLOCATION, reason))?;
     // Before MPI and before any thread: all of them inherit the mask.
     let signals =
         Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;

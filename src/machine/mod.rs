@@ -5,6 +5,7 @@
 mod memory;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use rustix::system::uname;
 use rustix::thread::sched_getaffinity;
@@ -23,6 +24,15 @@ pub fn cores() -> u32 {
     let mask = sched_getaffinity(None).map(|mask| mask.count());
     // More CPUs than the fixed-size mask holds: ask the standard library.
     mask.unwrap_or_else(|_| std::thread::available_parallelism().map_or(1, |n| n.get() as u32))
+}
+
+/// The file of a shared library this process has loaded, by how its name begins.
+pub fn loaded_library(prefix: &str) -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let files = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
+    let is_it =
+        |path: &&Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
+    files.filter(is_it).map(Path::to_path_buf).next()
 }
 
 /// Names this build of the executable: root and workers must run the same.

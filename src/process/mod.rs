@@ -18,10 +18,10 @@ mod wait;
 pub use environment::Environment;
 pub use gate::Gate;
 pub use own::{
-    FIRST_FD, Signals, adopt_orphans, block_signals, exit_now, start_self, stdout_to_stderr,
+    FIRST_FD, Signals, adopt_orphans, become_program, block_signals, exit_now, start_self, stdout_to_stderr,
     take_affinity_of_parent, take_fd,
 };
-pub use spawn::{Child, Launch, SpawnError, find_program, spawn};
+pub use spawn::{Child, Launch, SpawnError, find_program, is_program, spawn};
 pub use tree::{Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, mark_of};
 pub use wait::{Exit, signal_name, try_wait, wait};
 

@@ -4,7 +4,7 @@
 //! Signals are blocked before any thread exists and read from a descriptor; programs get the default
 //! mask back ([`super::spawn()`]). Descriptors that a launcher left open are not handed on.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
@@ -54,6 +54,18 @@ pub fn start_self(
         stdio: [null.as_fd(), io::stdout().as_fd(), io::stderr().as_fd()],
         fds: &moved.iter().map(|(fd, number)| (fd.as_fd(), *number)).collect::<Vec<_>>(),
     })
+}
+
+/// Becomes another program, in this process; returns only if that fails.
+pub fn become_program(
+    words: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> io::Error {
+    use std::os::unix::process::CommandExt;
+    let mut words = words.into_iter();
+    let Some(program) = words.next() else { return io::ErrorKind::InvalidInput.into() };
+    #[allow(clippy::disallowed_methods)] // no child: the one program this process starts by becoming it
+    std::process::Command::new(program).args(words).envs(variables).exec()
 }
 
 /// Everything this process writes to standard output goes to standard error from now on: standard output

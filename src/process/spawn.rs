@@ -130,13 +130,18 @@ pub fn spawn(launch: &Launch<'_>) -> Result<Child, SpawnError> {
     }
 }
 
+/// May this file be run by us?
+pub fn is_program(file: &Path) -> bool {
+    accessat(CWD, file, Access::EXEC_OK, AtFlags::empty()).is_ok() && !file.is_dir()
+}
+
 /// The file that `execvp` would take in this search path, as seen from `cwd`.
 pub fn find_program(program: &str, search: &[u8], cwd: &Path) -> Result<PathBuf, SpawnError> {
     let mut refused = None;
     for folder in search.split(|byte| *byte == b':') {
         // An empty entry is the working folder, for historical reasons.
         let file = cwd.join(Path::new(std::ffi::OsStr::from_bytes(folder))).join(program);
-        if accessat(CWD, &file, Access::EXEC_OK, AtFlags::empty()).is_ok() && !file.is_dir() {
+        if is_program(&file) {
             return Ok(file);
         }
         if refused.is_none() && file.is_file() {

@@ -54,7 +54,7 @@ const DISMISS_LIMIT: Duration = Duration::from_secs(12);
 /// How long they may take when the campaign is stopped: the batch system kills soon.
 const STOP_LIMIT: Duration = Duration::from_millis(1500);
 /// How long MPI_Finalize may take.
-const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 /// How long the script may take to unwind when the campaign is stopped.
 const UNWIND_LIMIT: Duration = Duration::from_millis(300);
 

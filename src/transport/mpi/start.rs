@@ -47,18 +47,34 @@ const LAUNCHERS: [(&str, &str); 3] = [
     ("PMIX_RANK", "a PMIx launcher"),
 ];
 
+/// Who started this process, by which variable, and how many of its kind.
+fn launched_by(env: &dyn Fn(&str) -> Option<String>) -> Option<(&'static str, &'static str, String)> {
+    LAUNCHERS.iter().find_map(|(name, what)| Some((*what, *name, env(name)?)))
+}
+
+/// Did an MPI launcher start this process?
+pub fn is_launched(env: &dyn Fn(&str) -> Option<String>) -> bool {
+    launched_by(env).is_some()
+}
+
+/// Is this the only process of its job step? Under `srun --pty` the others have no terminal and end at once.
+pub fn single(env: &dyn Fn(&str) -> Option<String>) -> Result<(), StartError> {
+    let first = env("SLURM_PROCID").is_none_or(|number| number == "0");
+    let count = env("SLURM_STEP_NUM_TASKS").unwrap_or("several".into());
+    let terminal = env("SLURM_PTY_PORT").is_some();
+    let several = env("SLURM_STEP_NUM_TASKS").is_some_and(|count| count != "1") && !terminal;
+    if first && !several { Ok(()) } else { Err(several_roots(count, "srun")) }
+}
+
 /// Initialises MPI if a launcher started this process, and finds out what it is. `spawned`: started by a
 /// root's MPI_Comm_spawn.
 pub fn join(env: &dyn Fn(&str) -> Option<String>, spawned: bool) -> Result<Role, StartError> {
-    let launcher = LAUNCHERS.iter().find_map(|(name, what)| Some((*what, *name, env(name)?)));
-    let Some((launcher, variable, value)) = launcher else {
+    let Some((launcher, variable, value)) = launched_by(env) else {
         if spawned {
             return Err(StartError::Orphan);
         }
-        return match env("SLURM_PROCID").as_deref() {
-            None | Some("0") => Ok(Role::Alone),
-            Some(_) => Err(several_roots(env("SLURM_STEP_NUM_TASKS").unwrap_or("several".into()), "srun")),
-        };
+        single(env)?;
+        return Ok(Role::Alone);
     };
     sys::init()?;
     if spawned {

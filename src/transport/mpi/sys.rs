@@ -61,17 +61,22 @@ pub fn finalize() {
     unsafe { ffi::MPI_Finalize() };
 }
 
-/// What the library calls itself, first line: `Open MPI v4.1.4, …`, `MPICH Version: 5.0.2`.
+/// What the library calls itself: `Open MPI v4.1.4, …`, `MPICH Version: 5.0.2`.
 pub fn library_version() -> String {
+    let text = library_description();
+    let line = text.lines().next().unwrap_or_default();
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// All it says of itself; MPICH names its device and how it was configured.
+pub fn library_description() -> String {
     // SAFETY: the buffer has the length the library asks for; the call is allowed before MPI_Init.
     unsafe {
         let mut buffer = vec![0u8; usize::try_from(ffi::RSMPI_MAX_LIBRARY_VERSION_STRING).unwrap_or(0) + 1];
         let mut length = 0;
         ffi::MPI_Get_library_version(buffer.as_mut_ptr().cast::<c_char>(), &mut length);
         buffer.truncate(usize::try_from(length).unwrap_or(0));
-        let text = String::from_utf8_lossy(&buffer);
-        let line = text.lines().next().unwrap_or_default().trim_end_matches('\0');
-        line.split_whitespace().collect::<Vec<_>>().join(" ")
+        String::from_utf8_lossy(&buffer).trim_end_matches('\0').to_string()
     }
 }
 
