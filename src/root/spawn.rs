@@ -16,6 +16,9 @@ use crate::wire::socket_pair;
 /// How long one MPI_Comm_spawn may take.
 #[cfg(feature = "mpi")]
 const SPAWN_LIMIT: Duration = Duration::from_secs(20);
+/// Slots Open MPI is told a node has for workers: never the limit.
+#[cfg(feature = "mpi")]
+const OPEN_MPI_SLOTS: u32 = 1024;
 /// How long a disconnect may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(15);
 
@@ -96,8 +99,13 @@ impl Launcher {
         let alone = self.allocation.nodes.len() == 1;
         // Without bind_to (Open MPI 4) or PMIX_BINDTO (5) a worker is bound to one core.
         let mut info = vec![("bind_to", "none"), ("PMIX_BINDTO", "none")];
+        // A name alone means one slot to Open MPI, and that of a worker just gone counts as taken for a while.
+        let place = match &self.mpi {
+            Mpi::Ready(library) if library.contains("Open MPI") => format!("{host}:{OPEN_MPI_SLOTS}"),
+            _ => host.to_string(),
+        };
         if !alone {
-            info.push(("host", host));
+            info.push(("host", &place));
         }
         let reason = format!(
             "MPI_Comm_spawn of a worker on {host} has not returned for {} s: the launcher cannot start \
