@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/cluster");
 /// What no job here should ever need.
 const LIMIT: Duration = Duration::from_secs(60);
+/// The last line of a job, before its exit code.
+const ENDED: &str = "job ended with";
+const HARNESS: &str = env!("CARGO_BIN_EXE_harness");
 const ALL: &str = "3 workers on 3 nodes (node1, node2, node3)";
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -60,7 +63,13 @@ impl Cluster {
     /// `cluster WORDS…`.
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(SCRIPT);
-        command.args(words).stdin(Stdio::null()).current_dir(self.folder.path());
+        command.args(words).stdin(Stdio::null());
+        self.set_up(&mut command);
+        command
+    }
+
+    fn set_up(&self, command: &mut Command) {
+        command.current_dir(self.folder.path());
         command.env("CLUSTER_STATE", self.path("state")).env("CLUSTER_USER", "root");
         command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         command.env("HARNESS_CACHE", self.path("cache"));
@@ -74,37 +83,53 @@ impl Cluster {
             Some(prefix) => command.env("FLAVOUR", prefix),
             None => command.env("FLAVOUR", &self.flavour),
         };
-        command
     }
 
     /// A job: `asked` is how it asks for nodes (`sbatch -N 3`, `salloc …`, `srun …`), `line` what it runs.
     fn job(&self, asked: &str, line: &str) -> String {
-        let script =
-            self.write("job.sh", &format!("#!/bin/bash\ncd {}\n{line}\n", self.folder.path().display()));
+        let folder = self.folder.path().display();
+        let script = self.write("job.sh", &format!("#!/bin/bash\ncd {folder}\n{line}\necho {ENDED} $?\n"));
         let script = script.display().to_string();
         let mut words: Vec<&str> = vec!["run"];
         words.extend(asked.split_whitespace());
         let output = self.path("output").display().to_string();
         let _ = fs::remove_file(&output);
         match words[1] {
-            "sbatch" => words.extend(["-W", "-o", &output, &script]),
+            "sbatch" => words.extend(["-o", &output, &script]),
             _ => words.push(&script),
         }
-        let mut command = self.command(&words);
-        if asked.contains("--pty") {
-            let line: Vec<_> = [SCRIPT].iter().chain(&words).map(|word| format!("'{word}'")).collect();
-            let mut terminal = self.command(&[]);
-            terminal = rebuilt(&terminal, "script", &["-qec", &line.join(" "), "/dev/null"]);
-            command = terminal;
+        let mut command = match asked.contains("--pty") {
+            true => self.in_a_terminal(&words),
+            false => self.command(&words),
+        };
+        let mut said = text(&finish(&mut command));
+        if words[1] == "sbatch" {
+            said += &self.await_end_of(Path::new(&output));
         }
-        let ended = finish(&mut command);
         let _ = finish(&mut self.command(&["run", "scancel", "-u", "root"]));
-        text(&ended) + &fs::read_to_string(&output).unwrap_or_default()
+        said
     }
 
-    /// `harness ARGS` of this build; the binary's folder need not be readable for a job.
-    fn harness(&self) -> String {
-        env!("CARGO_BIN_EXE_harness").to_string()
+    /// `cluster WORDS…` below a terminal of its own.
+    fn in_a_terminal(&self, words: &[&str]) -> Command {
+        let line: Vec<_> = [SCRIPT].iter().chain(words).map(|word| format!("'{word}'")).collect();
+        let mut command = Command::new("script");
+        command.args(["-qec", &line.join(" "), "/dev/null"]).stdin(Stdio::null());
+        self.set_up(&mut command);
+        command
+    }
+
+    /// What a batch job wrote, once it has ended. (`sbatch -W` looks every ten seconds.)
+    fn await_end_of(&self, output: &Path) -> String {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let said = fs::read_to_string(output).unwrap_or_default();
+            if said.contains(ENDED) {
+                return said;
+            }
+            assert!(Instant::now() < until, "no end within {LIMIT:?}: {said}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -112,16 +137,6 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = finish(&mut self.command(&["down"]));
     }
-}
-
-fn rebuilt(model: &Command, program: &str, words: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command.args(words).stdin(Stdio::null());
-    if let Some(folder) = model.get_current_dir() {
-        command.current_dir(folder);
-    }
-    command.envs(model.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command
 }
 
 /// What is needed and not here.
@@ -192,7 +207,7 @@ fn has(output: &str, expected: &str, what: &str) {
 fn plain_harness_comes_out_right_in_every_kind_of_job() {
     let Some(cluster) = Cluster::up("4") else { return };
     cluster.write("where.lua", &where_script());
-    let line = format!("{} --fresh where.lua", cluster.harness());
+    let line = format!("{} --fresh where.lua", HARNESS);
     let shells = ["srun -N 3 --pty", "srun -N 3 --exclusive --pty"];
     for asked in JOBS.iter().chain(&shells) {
         let began = Instant::now();
@@ -207,7 +222,7 @@ fn plain_harness_comes_out_right_in_every_kind_of_job() {
 fn mpirun_with_one_process_comes_out_right_in_every_kind_of_job() {
     let Some(cluster) = Cluster::up("4") else { return };
     cluster.write("where.lua", &where_script());
-    let line = format!("mpirun -n 1 {} --fresh where.lua", cluster.harness());
+    let line = format!("mpirun -n 1 {} --fresh where.lua", HARNESS);
     for asked in JOBS {
         let output = cluster.job(asked, &line);
         if cluster.flavour == "mpich" {
@@ -234,7 +249,7 @@ local all <close> = spawn {}
 print(all)
 "#,
     );
-    let output = cluster.job("sbatch -N 3 --exclusive", &format!("{} --fresh pools.lua", cluster.harness()));
+    let output = cluster.job("sbatch -N 3 --exclusive", &format!("{} --fresh pools.lua", HARNESS));
     if cluster.flavour == "mpich" {
         return; // ranks serve one pool after another, whole
     }
@@ -247,7 +262,7 @@ print(all)
 fn several_roots_in_one_step_are_explained() {
     let Some(cluster) = Cluster::up("4") else { return };
     cluster.write("where.lua", &where_script());
-    let plain = format!("{} --fresh where.lua", cluster.harness());
+    let plain = format!("{} --fresh where.lua", HARNESS);
     let output = cluster.job("srun -N 3 -n 3 --mpi=none", &plain);
     has(&output, "this is one of 3 separate harness roots that srun started", "srun -n 3");
     assert!(!output.contains("calls ran"), "{output}");
@@ -275,6 +290,6 @@ for _, n in pairs(count) do least, most = math.min(least, n), math.max(most, n) 
 print("spread", least, most)
 "#,
     );
-    let output = cluster.job("sbatch -N 3 --exclusive", &format!("{} --fresh spread.lua", cluster.harness()));
+    let output = cluster.job("sbatch -N 3 --exclusive", &format!("{} --fresh spread.lua", HARNESS));
     has(&output, "spread\t21\t22", "64 tasks on 3 nodes");
 }
