@@ -11,6 +11,7 @@ pub mod model;
 pub mod process;
 pub mod report;
 pub mod root;
+pub mod say;
 pub mod script;
 pub mod slot;
 pub mod stats;

@@ -2,12 +2,26 @@
 
 use std::process::ExitCode;
 
+use harness::cli::{self, panics, roles};
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     match arguments.get(1).and_then(|role| role.to_str()) {
-        Some("__worker") => harness::cli::roles::worker(arguments.get(2).is_some_and(|how| how == "mpi")),
-        Some("__keeper") => harness::cli::roles::keeper(),
-        Some("__slot") => harness::cli::roles::slot(),
-        _ => harness::cli::main(arguments),
+        Some("__worker") => {
+            panics::end_the_process("harness worker");
+            roles::worker(arguments.get(2).is_some_and(|how| how == "mpi"))
+        }
+        Some("__keeper") => {
+            panics::end_the_process("harness keeper");
+            roles::keeper()
+        }
+        Some("__slot") => {
+            panics::end_the_process("harness slot");
+            roles::slot()
+        }
+        _ => {
+            panics::end_the_process("harness");
+            cli::main(arguments)
+        }
     }
 }

@@ -261,6 +261,38 @@ fn a_stopped_worker_is_noticed_and_named() {
     folder.assert_nothing_left(GONE);
 }
 
+/// Whoever is left to notice ends what a stopped or killed one cannot: programs that ignore SIGTERM and have
+/// children elsewhere, and the keeper itself.
+#[test]
+fn a_stopped_or_killed_keeper_leaves_nothing_whatever_dies_next() {
+    for (how, then) in [
+        (Signal::STOP, Some(Role::Root)),
+        (Signal::STOP, Some(Role::Worker)),
+        (Signal::KILL, None),
+        (Signal::KILL, Some(Role::Root)),
+    ] {
+        let folder = Folder::with(
+            "submit(function() while true do end end)\nawait(submit(exec { timeout = 2, shell = [[trap '' TERM; setsid \
+             sh -c 'trap \"\" TERM; echo > up; while :; do sleep 1000; done' & while :; do sleep 1000; done]] }))\n",
+        );
+        let running = folder.start(&["-q", "c.lua"]);
+        await_that("the program is up", || folder.path("up").exists());
+        for (role, how) in [(Some(Role::Keeper), how), (then, Signal::KILL)] {
+            let Some(role) = role else { continue };
+            let found = folder.of(role);
+            assert!(found.len() == 1 || how == Signal::KILL, "{role:?}: {found:?}");
+            found.iter().for_each(|process| signal(process, how));
+        }
+        if then == Some(Role::Root) {
+            running.end(LIMIT);
+            folder.assert_nothing_left(GONE);
+        } else {
+            folder.assert_nothing_left(LIMIT);
+            assert!(running.end(LIMIT).code.is_some());
+        }
+    }
+}
+
 /// Runs `tasks`, which print, then waits while the test looks at what is left, worker and all still there.
 fn leaves_no_program(tasks: &str, stdout: &str) {
     let script = format!(

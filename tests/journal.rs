@@ -3,6 +3,7 @@
 
 #[path = "journal/draw.rs"]
 mod draw;
+mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -14,6 +15,7 @@ use harness::journal::{Journal, JournalError, JournalWriter, Mode, Opened, read}
 use harness::model::{
     Hash, Header, JOURNAL_SCHEMA, Kind, MeasureSpec, Outcome, Record, Session, Status, TaskFacts,
 };
+use support::skip;
 
 fn header() -> Header {
     Header {
@@ -278,8 +280,7 @@ fn a_full_disk_is_said_and_the_file_stays_readable() {
         .stderr(Stdio::null())
         .status();
     if !mount.is_ok_and(|status| status.success()) {
-        println!("skipped: no permission to mount a small file system");
-        return;
+        return skip("mounting a small file system needs root");
     }
     let _unmount = Unmount(folder.path());
     let path = folder.path().join("j");

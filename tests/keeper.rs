@@ -80,7 +80,7 @@ impl Keeper {
             worker: WorkerId(1),
             slots: 2,
             campaign_dir,
-            heartbeat_s: 1.0,
+            limits: Limits::default(),
             seed: 1,
             env: vec![("POOL_VARIABLE".into(), "pool".into())],
         }));
@@ -391,6 +391,56 @@ fn output_goes_where_it_was_sent() {
     let outcome = keeper.run(Work::Exec(ExecSpec { command, ..ExecSpec::default() }), None);
     assert!(outcome.ok() && ran(&outcome).stdout.is_empty() && ran(&outcome).stderr.is_empty());
     assert_eq!(fs::read(keeper.campaign().join("out.txt")).unwrap(), b"out\n");
+}
+
+/// Opening a named pipe waits for its reader: not in the keeper, which has others to look after.
+#[test]
+fn a_named_pipe_as_output_needs_its_reader_first() {
+    let mut keeper = Keeper::start();
+    let fifo = keeper.campaign().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    let to_fifo = |stderr: bool| {
+        let sink = Sink::File("fifo".into());
+        let mut command = command(&["sh", "-c", "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2"]);
+        *(if stderr { &mut command.stderr } else { &mut command.stdout }) = sink;
+        Work::Exec(ExecSpec { command, ..ExecSpec::default() })
+    };
+    for stderr in [false, true] {
+        let outcome = keeper.run(to_fifo(stderr), None);
+        assert_eq!(outcome.status, Status::SetupFailed);
+        let text = "cannot write its output to `fifo`: a named pipe that nobody on this node reads; start its reader first";
+        assert_eq!(reason(&outcome), text);
+        // More than a pipe holds: the program waits for its reader, as it would with any pipe.
+        let path = fifo.clone();
+        let reader = std::thread::spawn(move || fs::read(path).unwrap().len());
+        // The reader may not have opened its end yet.
+        let outcome = loop {
+            let outcome = keeper.run(to_fifo(stderr), None);
+            if outcome.status != Status::SetupFailed {
+                break outcome;
+            }
+        };
+        assert_eq!((outcome.status, reader.join().unwrap()), (Status::Ok, 1_000_000));
+    }
+}
+
+#[test]
+fn what_is_no_file_is_not_taken_for_an_output() {
+    let mut keeper = Keeper::start();
+    for (line, what) in [("mkfifo x", "a named pipe"), ("mkdir x", "a folder")] {
+        let command = CommandSpec { cwd: Cwd::Scratch, ..command(&["sh", "-c", line]) };
+        let spec = ExecSpec { command, outputs: vec!["x".into()], ..ExecSpec::default() };
+        let outcome = keeper.run(Work::Exec(spec), None);
+        assert_eq!(outcome.status, Status::VerifyFailed);
+        assert_eq!(reason(&outcome), format!("it ended well, but `x` is {what}, not a file"));
+    }
+}
+
+#[test]
+fn a_keeper_answers_that_it_lives() {
+    let mut keeper = Keeper::start();
+    keeper.send(&ToKeeper::Ping);
+    assert_eq!(keeper.receive(), FromKeeper::Alive);
 }
 
 #[test]

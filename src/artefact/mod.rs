@@ -7,9 +7,9 @@
 mod compiles;
 mod incoming;
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, FileType, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -55,6 +55,14 @@ pub enum StoreError {
         path: String,
         /// What the system says.
         source: io::Error,
+    },
+    /// A folder, a named pipe.
+    #[error("{path} is {what}, not a file")]
+    NotAFile {
+        /// What was to go in.
+        path: String,
+        /// What it is.
+        what: &'static str,
     },
     /// It is not there.
     #[error("artefact {0} is not in this node's store")]
@@ -134,11 +142,12 @@ impl Store {
     /// Copies a file into the store. Never a link: the original may be changed afterwards.
     pub fn put_file(&self, path: &Path) -> Result<Hash, StoreError> {
         let unreadable = |source| StoreError::Unreadable { path: path.display().to_string(), source };
-        let mut source = File::open(path).map_err(unreadable)?;
-        let data = source.metadata().map_err(unreadable)?;
-        if data.is_dir() {
-            return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+        // Looked at first: to open a named pipe may take for ever.
+        let data = fs::metadata(path).map_err(unreadable)?;
+        if let Some(what) = not_a_file(data.file_type()) {
+            return Err(StoreError::NotAFile { path: path.display().to_string(), what });
         }
+        let mut source = File::open(path).map_err(unreadable)?;
         let mut copy = self.aside()?;
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; CHUNK_BYTES];
@@ -224,6 +233,16 @@ impl Store {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { folder },
             _ => StoreError::Unwritable { folder, source },
         }
+    }
+}
+
+fn not_a_file(kind: FileType) -> Option<&'static str> {
+    match kind {
+        kind if kind.is_file() => None,
+        kind if kind.is_dir() => Some("a folder"),
+        kind if kind.is_fifo() => Some("a named pipe"),
+        kind if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
     }
 }
 

@@ -2,10 +2,12 @@
 
 #[cfg(feature = "mpi")]
 mod launch;
+pub mod panics;
 pub mod roles;
 mod run;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -83,8 +85,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         }
     };
     if cli.version {
-        println!("{}", run::version());
-        return ExitCode::SUCCESS;
+        let printed = writeln!(std::io::stdout(), "{}", run::version());
+        return if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let arguments = match cli.command {
         Some(Command::Run(arguments)) => arguments,

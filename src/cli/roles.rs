@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use crate::model::exit;
 use crate::process::FIRST_FD;
+use crate::say::say;
 use crate::{keeper, process, slot, worker};
 
 /// A worker: started by the root's MPI_Comm_spawn, or as its child with a socket.
 pub fn worker(spawned: bool) -> ExitCode {
     // All signals are the root's business: it tells workers what to do.
     if let Err(error) = process::block_signals() {
-        eprintln!("harness worker: cannot block signals: {error}");
+        say(format_args!("harness worker: cannot block signals: {error}"));
         return ExitCode::FAILURE;
     }
     process::stdout_to_stderr();
@@ -19,18 +20,19 @@ pub fn worker(spawned: bool) -> ExitCode {
 
 #[cfg(feature = "mpi")]
 fn mpi_worker() -> ExitCode {
+    use crate::model::Limits;
     use crate::root;
     use crate::transport::mpi::start::{Role, join};
     use crate::transport::mpi::sys;
     match join(&|name| std::env::var(name).ok(), true) {
         Ok(Role::Worker(link)) => {
             let code = worker::main_over(Box::new(link));
-            root::leave(exit::OK, sys::finalize);
+            root::leave(exit::OK, Limits::default().finalize, sys::finalize);
             code
         }
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("harness worker: {error}");
+            say(format_args!("harness worker: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -38,7 +40,7 @@ fn mpi_worker() -> ExitCode {
 
 #[cfg(not(feature = "mpi"))]
 fn mpi_worker() -> ExitCode {
-    eprintln!("harness worker: this harness was built without MPI");
+    say(format_args!("harness worker: this harness was built without MPI"));
     ExitCode::FAILURE
 }
 
@@ -63,6 +65,6 @@ fn with_fd(role: &str, main: impl FnOnce(std::os::fd::OwnedFd) -> ExitCode) -> E
 }
 
 fn not_for_people(role: &str, error: &std::io::Error) -> ExitCode {
-    eprintln!("harness __{role} is started by harness itself, with descriptors it needs: {error}");
+    say(format_args!("harness __{role} is started by harness itself, with descriptors it needs: {error}"));
     ExitCode::from(exit::USAGE)
 }

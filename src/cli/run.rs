@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::RunArgs;
 use crate::artefact::Store;
-use crate::model::human::count;
-use crate::model::{Status, exit};
+use crate::model::human::{bounded, count};
+use crate::model::{Limits, Status, exit, limits};
 #[cfg(feature = "mpi")]
 use crate::process;
 use crate::process::Signals;
@@ -16,6 +17,7 @@ use crate::report::{Row, summary};
 use crate::root::port::{PoolSpec, Port};
 use crate::root::progress::{Line, Verbosity};
 use crate::root::{self, Mpi, Options, ScriptEnd, Started};
+use crate::say::say;
 use crate::script::modules::{SearchPath, module_source};
 use crate::script::{Ended, ScriptState};
 
@@ -41,7 +43,7 @@ pub(super) fn run(arguments: RunArgs) -> ExitCode {
     match start(arguments) {
         Ok(code) => code,
         Err((code, text)) => {
-            eprintln!("harness: {text}");
+            say(format_args!("harness: {text}"));
             ExitCode::from(code)
         }
     }
@@ -51,6 +53,10 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     let (script, args) = script_and_args(&arguments.script).map_err(|text| (exit::USAGE, text))?;
     #[cfg(feature = "mpi")]
     super::launch::through_mpi(&arguments).map_err(|reason| (exit::ALLOCATION, reason))?;
+    let limits: Limits = match std::env::var(limits::VARIABLE) {
+        Ok(text) => text.parse().map_err(|text| (exit::USAGE, text))?,
+        Err(_) => Limits::default(),
+    };
     // Before MPI and before any thread: all of them inherit the mask.
     let signals =
         Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
@@ -77,9 +83,11 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         fresh: arguments.fresh,
         seed: arguments.seed,
         verbosity,
+        limits,
     };
+    let finalize = limits.finalize;
     let code = campaign(options, started, signals, &script);
-    leave_mpi(mpi, code);
+    leave_mpi(mpi, code, finalize);
     Ok(ExitCode::from(code))
 }
 
@@ -96,9 +104,9 @@ fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>), String>
     // `--seed`, `--workers` and the like may well be the script's own; these hardly are.
     if let Some(ours) = args.iter().find(|word| ["--fresh", "--journal"].contains(&word.as_str())) {
         let script = Path::new(script).display();
-        eprintln!(
+        say(format_args!(
             "harness: `{ours}` after the script is the script's; harness's own goes before it: `harness {ours} … {script}`"
-        );
+        ));
     }
     Ok((readable(Path::new(script))?, args))
 }
@@ -137,13 +145,13 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
     let ended = root::run(options, started, signals, sources, Box::new(run_script));
     if !quiet && !ended.tally.ended.is_empty() {
         let rows: Vec<Row<'_>> = ended.tally.lines.iter().map(row).collect();
-        eprint!("{}", summary(&ended.tally.ended, ended.tally.replays, &rows));
+        say(summary(&ended.tally.ended, ended.tally.replays, &rows).trim_end());
     }
     if quiet && let Some(line) = failures(&ended.tally.ended) {
-        eprintln!("harness: {line}");
+        say(format_args!("harness: {line}"));
     }
     if let Some(message) = ended.message {
-        eprintln!("harness: {message}");
+        say(format_args!("harness: {message}"));
     }
     ended.code
 }
@@ -169,7 +177,7 @@ fn run_script(port: Port) -> ScriptEnd {
         Ok(Ended::Finished) => ScriptEnd::Finished,
         Ok(Ended::Exit(code)) => ScriptEnd::Exit(code),
         Ok(Ended::Drained) => ScriptEnd::Stopped,
-        Err(error) => ScriptEnd::Failed(error.to_string()),
+        Err(error) => ScriptEnd::Failed(bounded(error.to_string())),
     }
 }
 
@@ -199,7 +207,7 @@ fn join_mpi() -> Result<Joined, String> {
             process::take_affinity_of_parent();
             process::stdout_to_stderr();
             let code = crate::worker::main_static(Box::new(link));
-            root::leave(exit::OK, sys::finalize);
+            root::leave(exit::OK, Limits::default().finalize, sys::finalize);
             Joined::Served(code)
         }
     })
@@ -228,11 +236,11 @@ fn join_mpi() -> Result<Joined, String> {
 /// Leaves MPI in order. With work unfinished or a worker lost, finalize may wait for ever: then the process
 /// just ends, and mpirun reports its exit code.
 #[cfg(feature = "mpi")]
-fn leave_mpi(mpi: bool, code: u8) {
+fn leave_mpi(mpi: bool, code: u8, limit: Duration) {
     if mpi {
-        root::leave(code, crate::transport::mpi::sys::finalize);
+        root::leave(code, limit, crate::transport::mpi::sys::finalize);
     }
 }
 
 #[cfg(not(feature = "mpi"))]
-fn leave_mpi(_mpi: bool, _code: u8) {}
+fn leave_mpi(_mpi: bool, _code: u8, _limit: Duration) {}

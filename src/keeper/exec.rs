@@ -7,6 +7,7 @@ use super::run::{Ended, Finished, Keep};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site, inside};
 use super::verdict::{judge, not_started, run_result};
+use crate::artefact::StoreError;
 use crate::model::{Detail, ExecSpec, Outcome, RunResult, Status};
 
 /// A program to run once.
@@ -54,11 +55,17 @@ impl Exec {
     fn fetch(&self, result: &mut RunResult, site: &Site) -> Result<(), Failure> {
         for output in &self.outputs {
             let path = self.command.cwd.join(output);
-            if !path.is_file() {
-                let reason = format!("it ended well but left no file `{output}`");
-                return Err(Failure { status: Status::VerifyFailed, reason });
+            let lacks = |reason| Failure { status: Status::VerifyFailed, reason };
+            if !path.exists() {
+                return Err(lacks(format!("it ended well but left no file `{output}`")));
             }
-            result.outputs.insert(output.clone(), site.store()?.put_file(&path).map_err(Failure::setup)?);
+            let hash = site.store()?.put_file(&path).map_err(|error| match error {
+                StoreError::NotAFile { what, .. } => {
+                    lacks(format!("it ended well, but `{output}` is {what}, not a file"))
+                }
+                other => Failure::setup(other),
+            })?;
+            result.outputs.insert(output.clone(), hash);
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::process::{kill_descendants, own};
+use crate::say::say;
 use crate::wire::WireError;
 
 /// How long the end of all descendants is waited for; what the kernel cannot end by then it must keep.
@@ -42,12 +43,12 @@ pub fn main(socket: OwnedFd) -> ExitCode {
     let ended = prepare().map_err(WireError::from).and_then(|()| service::Keeper::new(socket)?.serve());
     let left = kill_descendants(&[], LAST_PATIENCE);
     if left > 0 {
-        eprintln!("harness keeper: {left} processes do not end, not even after SIGKILL");
+        say(format_args!("harness keeper: {left} processes do not end, not even after SIGKILL"));
     }
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("harness keeper: {error}");
+            say(format_args!("harness keeper: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -7,9 +7,11 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::capture::{Capture, Captured};
@@ -85,7 +87,13 @@ pub enum StartError {
     },
     /// Descriptors, memory.
     #[error("cannot prepare its input and output: {0}")]
-    System(#[from] io::Error),
+    System(io::Error),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        StartError::System(process::with_advice(error))
+    }
 }
 
 /// How a run ended, or why it never began.
@@ -248,9 +256,8 @@ impl Pipe {
         match sink {
             Sink::Null => Ok((none, Target::Null)),
             Sink::File(path) => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-                let file = open(command.cwd.join(path), flags, Mode::from_raw_mode(0o666));
-                let file = file.map_err(|e| StartError::Redirect { path: path.clone(), source: e.into() })?;
+                let file = open_output(&command.cwd.join(path));
+                let file = file.map_err(|source| StartError::Redirect { path: path.clone(), source })?;
                 Ok((none, Target::File(file)))
             }
             Sink::Capture => {
@@ -293,6 +300,20 @@ impl Pipe {
         self.fds = None;
         std::mem::replace(&mut self.capture, Capture::new(0)).finish()
     }
+}
+
+/// A file to write to, made or emptied. A named pipe that nobody reads must not make the keeper wait.
+fn open_output(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = open(path, flags, Mode::from_raw_mode(0o666)).map_err(|error| match error {
+        Errno::NXIO => {
+            io::Error::other("a named pipe that nobody on this node reads; start its reader first")
+        }
+        other => process::with_advice(other.into()),
+    })?;
+    // That was for us alone: the program expects its output to wait.
+    rustix::io::ioctl_fionbio(&file, false)?;
+    Ok(file)
 }
 
 /// Standard input from memory: nothing has to be fed to it while it runs.

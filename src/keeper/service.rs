@@ -197,6 +197,7 @@ impl Keeper {
                 self.slots.start(slot, fds, self.site.as_ref(), &mut self.around.family, &mut self.worker);
             }
             ToKeeper::KillSlot(slot) => self.slots.kill(slot, now, &self.around.family),
+            ToKeeper::Ping => self.worker.queue(&FromKeeper::Alive),
         }
     }
 

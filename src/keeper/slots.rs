@@ -9,6 +9,7 @@ use super::leader::{Departed, Leader};
 use super::site::{Failure, Site};
 use crate::model::{FromKeeper, SlotId};
 use crate::process::{Family, own};
+use crate::say::say;
 use crate::wire::Stream;
 
 /// Where a slot finds its socket.
@@ -33,7 +34,7 @@ impl Slots {
         match self.try_start(slot, fds, site, family) {
             Ok(leader) => drop(self.0.insert(slot, leader)),
             Err(failure) => {
-                eprintln!("harness keeper: slot {slot} could not be started: {}", failure.reason);
+                say(format_args!("harness keeper: slot {slot} could not be started: {}", failure.reason));
                 worker.queue(&FromKeeper::SlotEnded(slot, None, None));
             }
         }

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use super::{Detail, MeasureResult, Outcome, Status, Summary};
 
+/// A longer message is cut (B).
+pub const MESSAGE_BYTES: usize = 8 << 10;
 /// Fewer samples have no interval of the median.
 const MIN_FOR_INTERVAL: u32 = 7;
 /// Longer reasons are cut here (characters).
@@ -32,6 +34,17 @@ pub fn subject(name: Option<&str>, params: Option<&Value>) -> String {
     words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
+/// A message, without its middle where it is longer than anybody reads or the journal should keep: what it is
+/// about stands at its beginning, where it came from at its end.
+pub fn bounded(message: String) -> String {
+    if message.len() <= MESSAGE_BYTES {
+        return message;
+    }
+    let head = message.floor_char_boundary(MESSAGE_BYTES / 4 * 3);
+    let tail = message.ceil_char_boundary(message.len() - MESSAGE_BYTES / 4);
+    format!("{}… ({} cut) …{}", &message[..head], bytes((tail - head) as u64), &message[tail..])
+}
+
 /// How a task ended, on one line: `timeout: ran into its limit of 60 s`.
 pub fn status_text(outcome: &Outcome) -> String {
     let reason = outcome.reason.as_deref().unwrap_or_default();
@@ -44,6 +57,10 @@ pub fn status_text(outcome: &Outcome) -> String {
         && let Some(last) = lines.next_back()
     {
         let _ = write!(line, " {last}");
+    }
+    // What a function raised may say the most anywhere.
+    if outcome.status == Status::Error {
+        lines.for_each(|more| line.extend([" ", more]));
     }
     let mut text = outcome.status.word().to_owned();
     if !line.is_empty() {
@@ -291,9 +308,19 @@ mod tests {
         );
         let quoting = Outcome::failed(Status::NonzeroExit, "exit code 3; it said:\none\n two\n");
         assert_eq!(status_text(&quoting), "nonzero_exit: exit code 3; it said: two");
+        let raised = Outcome::failed(Status::Error, "c.lua:1: bad shape:\n  3 x 4\nwanted 4 x 4");
+        assert_eq!(status_text(&raised), "error: c.lua:1: bad shape: 3 x 4 wanted 4 x 4");
         let long = Outcome::failed(Status::Error, "ü".repeat(300));
         assert_eq!(status_text(&long), format!("error: {}…", "ü".repeat(200)));
         assert_eq!(status_text(&Outcome::failed(Status::Cancelled, "")), "cancelled");
+    }
+
+    #[test]
+    fn a_long_message_keeps_its_ends_and_says_how_much_is_gone() {
+        assert_eq!(bounded("short".into()), "short");
+        let cut = bounded(format!("x{}traceback", "ü".repeat(MESSAGE_BYTES)));
+        assert!(cut.starts_with("xü") && cut.ends_with("ütraceback"), "{cut}");
+        assert!(cut.len() < MESSAGE_BYTES + 30 && cut.contains("ü… (8 KiB cut) …ü"), "{cut}");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, CompileSpec, ExecSpec, Hash, Kind, MeasureSpec, Outcome, SlotId, TaskId, WorkerId};
+use super::{
+    Attempt, CompileSpec, ExecSpec, Hash, Kind, Limits, MeasureSpec, Outcome, SlotId, TaskId, WorkerId,
+};
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -36,8 +38,8 @@ pub struct Welcome {
     pub slots: u16,
     /// Folder of the campaign script.
     pub campaign_dir: String,
-    /// Seconds between signs of life.
-    pub heartbeat_s: f64,
+    /// How long waits may take.
+    pub limits: Limits,
     /// Seed of the campaign.
     pub seed: u64,
     /// Set for every task, on top of the scrubbed environment.
@@ -196,6 +198,8 @@ pub enum ToKeeper {
     StartSlot(SlotId),
     /// Kill a slot process and all it started.
     KillSlot(SlotId),
+    /// Do you live? Answer `Alive`.
+    Ping,
 }
 
 /// Keeper to worker.
@@ -209,6 +213,8 @@ pub enum FromKeeper {
     Done(TaskId, Attempt, Box<Outcome>),
     /// A slot process ended: exit code or signal, and for people what happened.
     SlotEnded(SlotId, Option<i32>, Option<i32>),
+    /// Answer to a ping.
+    Alive,
 }
 
 /// What a slot must know.

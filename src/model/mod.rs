@@ -8,6 +8,7 @@ pub mod exit;
 pub mod human;
 mod id;
 mod key;
+pub mod limits;
 mod measurement;
 mod message;
 mod outcome;
@@ -16,6 +17,7 @@ mod task;
 
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use key::{Recipe, recipe_key};
+pub use limits::Limits;
 pub use measurement::{Columns, MEASUREMENT_SCHEMA, Measurement, MetricColumn, Objective, Reserved, Verify};
 pub use message::{
     CHUNK_BYTES, CallTask, DepLabel, DepRecord, DepValue, FromKeeper, FromSlot, FromWorker, Hello, PROTOCOL,

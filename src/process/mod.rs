@@ -18,11 +18,13 @@ mod wait;
 pub use environment::Environment;
 pub use gate::Gate;
 pub use own::{
-    FIRST_FD, Signals, adopt_orphans, become_program, block_signals, exit_now, start_self, stdout_to_stderr,
-    take_affinity_of_parent, take_fd,
+    FIRST_FD, Signals, adopt_orphans, become_program, block_signals, exit_now, start_executable, start_self,
+    stdout_to_stderr, take_affinity_of_parent, take_fd, this_executable,
 };
-pub use spawn::{Child, Launch, SpawnError, find_program, is_program, spawn};
-pub use tree::{Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, mark_of};
+pub use spawn::{Child, Launch, SpawnError, find_program, is_program, spawn, with_advice};
+pub use tree::{
+    Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, kill_from_below, mark_of,
+};
 pub use wait::{Exit, signal_name, try_wait, wait};
 
 pub use rustix::process::Pid;

@@ -10,12 +10,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, open};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 use rustix::process::{getppid, set_child_subreaper};
 
-use super::{Child, Environment, Launch, SpawnError, spawn};
+use super::{Child, Environment, Launch, SpawnError, spawn, with_advice};
 
 /// Signals a process of ours does not die from but is told of.
 pub const HANDLED: [i32; 7] =
@@ -36,9 +38,32 @@ pub fn start_self(
     fds: Vec<(OwnedFd, RawFd)>,
     environment: &Environment,
 ) -> Result<Child, SpawnError> {
-    let system = |source| SpawnError::System { program: format!("harness {role}"), source };
-    // The real path: `/proc/self/exe` would be the child's own, before its exec.
-    let executable = std::env::current_exe().map_err(system)?;
+    // Replaced by a rebuild it has no path any more, but the kernel still has it. (Before its exec the child
+    // shares our memory, and so this link.)
+    let executable = this_executable().unwrap_or_else(|| "/proc/self/exe".into());
+    start_executable(executable, role, fds, environment)
+}
+
+/// The path of the file this process runs, while that file is there.
+pub fn this_executable() -> Option<PathBuf> {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let path = std::env::current_exe().ok()?;
+    (identity(&path)? == identity(Path::new("/proc/self/exe"))?).then_some(path)
+}
+
+/// The same with another executable, which is to be the same build or to become it.
+pub fn start_executable(
+    executable: PathBuf,
+    role: &str,
+    fds: Vec<(OwnedFd, RawFd)>,
+    environment: &Environment,
+) -> Result<Child, SpawnError> {
+    let system = |error: io::Error| {
+        // What a low limit on descriptors does to the numbers we ask for.
+        let too_many = error.raw_os_error() == Some(libc::EINVAL);
+        let error = if too_many { io::Error::from_raw_os_error(libc::EMFILE) } else { error };
+        SpawnError::System { program: format!("harness {role}"), source: with_advice(error) }
+    };
     let executable = CString::new(executable.into_os_string().into_vec())?;
     let moved: Vec<(OwnedFd, RawFd)> = fds
         .into_iter()

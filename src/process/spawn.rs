@@ -100,11 +100,28 @@ pub enum SpawnError {
     },
 }
 
+impl Child {
+    /// A process somebody else started, to be watched and killed; who started it waits for it.
+    pub fn of_another(pid: Pid) -> io::Result<Self> {
+        Ok(Self { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
+    }
+}
+
+/// What the system says, with what to do where there is something to do.
+pub fn with_advice(error: io::Error) -> io::Error {
+    if error.raw_os_error() != Some(libc::EMFILE) {
+        return error;
+    }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.map_or_else(String::new, |limit| format!(" (this process may open {limit})"));
+    io::Error::other(format!("too many open files{limit}: raise the limit with `ulimit -n` and start again"))
+}
+
 /// Starts a program as the leader of a new session.
 pub fn spawn(launch: &Launch<'_>) -> Result<Child, SpawnError> {
     let program = launch.program.or(launch.argv.first().map(CString::as_c_str)).ok_or(SpawnError::Empty)?;
     let path = locate(program, launch)?;
-    let system = |source| SpawnError::System { program: lossy(program), source };
+    let system = |source| SpawnError::System { program: lossy(program), source: with_advice(source) };
     let actions = Actions::new(launch).map_err(system)?;
     let mut argv: Vec<_> = launch.argv.iter().map(|arg| arg.as_ptr().cast_mut()).collect();
     argv.push(std::ptr::null_mut());
@@ -182,7 +199,7 @@ fn explain(error: i32, path: &CStr, launch: &Launch<'_>) -> SpawnError {
                 launch.argv.iter().map(|a| a.as_bytes_with_nul().len() + size_of::<usize>()).sum();
             SpawnError::TooLong { program, bytes: argv + launch.environment.size() }
         }
-        _ => SpawnError::System { program, source: io::Error::from_raw_os_error(error) },
+        _ => SpawnError::System { program, source: with_advice(io::Error::from_raw_os_error(error)) },
     }
 }
 

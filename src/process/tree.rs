@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, getpid, getsid, kill_process, kill_process_group, pidfd_open,
+    Pid, PidfdFlags, Signal, getpid, getsid, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
 };
 
-use super::try_wait;
+use super::{Child, try_wait};
 
 /// Names the attempt a process belongs to, in its environment.
 pub const MARK_VARIABLE: &str = "HARNESS_TASK_ID";
@@ -116,17 +116,43 @@ pub fn kill_descendants(spare: &[Pid], patience: Duration) -> usize {
         for pid in &left {
             kill_tree(*pid);
         }
-        let now = Instant::now();
-        if left.is_empty() || now >= give_up {
+        if left.is_empty() || Instant::now() >= give_up {
             return left.len();
         }
-        // Any end is news; the limit covers a process that is gone before it can be watched.
-        let watched: Vec<_> =
-            left.iter().filter_map(|pid| pidfd_open(*pid, PidfdFlags::empty()).ok()).collect();
-        let mut fds: Vec<_> = watched.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        let limit = (give_up - now).min(Duration::from_millis(100));
-        let _ = poll(&mut fds, rustix::time::Timespec::try_from(limit).ok().as_ref());
+        await_one_of(&left, give_up);
     }
+}
+
+/// Waits for an end among `pids`: for a moment only, as one may be gone before it can be watched.
+fn await_one_of(pids: &[Pid], give_up: Instant) {
+    let watched: Vec<_> = pids.iter().filter_map(|pid| pidfd_open(*pid, PidfdFlags::empty()).ok()).collect();
+    let mut fds: Vec<_> = watched.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+    let limit = give_up.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));
+    let _ = poll(&mut fds, rustix::time::Timespec::try_from(limit).ok().as_ref());
+}
+
+/// Kills a process of ours and all below it, from below: what loses its parent there falls to the subreapers
+/// above, and so stays in sight. The last to go is `top`. It need not be a child of this process, and may be stopped.
+/// Returns how many processes are still there after `patience`.
+pub fn kill_from_below(top: &Child, patience: Duration) -> usize {
+    // Stopped it starts nothing new, and cannot end before we have looked below it.
+    if pidfd_send_signal(&top.pidfd, Signal::STOP).is_err() {
+        return 0; // it is gone, and its number may be another's
+    }
+    let give_up = Instant::now() + patience;
+    let left = loop {
+        let mut left = descendants_of(top.pid);
+        left.retain(|pid| lives(*pid));
+        for pid in &left {
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        if left.is_empty() || Instant::now() >= give_up {
+            break left.len();
+        }
+        await_one_of(&left, give_up);
+    };
+    top.kill();
+    left
 }
 
 /// Kills a process and its descendants; returns the descendants.
@@ -184,6 +210,11 @@ pub fn mark_of(pid: Pid) -> Option<String> {
 /// Is there such a process, and is it more than an exit code to be collected?
 fn lives(pid: Pid) -> bool {
     stat(pid).is_some_and(|(state, _)| state != b'Z' && state != b'X')
+}
+
+/// Was it stopped (SIGSTOP)? Then it does nothing, ending included, until somebody lets it go on.
+pub(super) fn is_stopped(pid: Pid) -> bool {
+    stat(pid).is_some_and(|(state, _)| state == b'T')
 }
 
 /// State and parent. The command's name before them may itself contain `)`.

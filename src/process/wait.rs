@@ -12,7 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
 
 use super::Child;
+use super::tree::is_stopped;
 use crate::model::Usage;
+
+/// After SIGKILL a process is gone in a moment, unless it hangs in the kernel.
+const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,20 +131,28 @@ pub fn signal_name(signal: i32) -> &'static str {
         _ => "no name",
     }
 }
+
 impl Child {
     /// Kills it (SIGKILL), and with it nothing else: our own processes end when their socket does.
     pub fn kill(&self) {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
     }
 
-    /// Waits until it has ended; kills it if that takes longer than `patience`.
-    pub fn wait_or_kill(&self, patience: Duration) {
-        let limit =
-            Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
-        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        if !matches!(poll(&mut fds, Some(&limit)), Ok(1)) {
+    /// Waits until it has ended; kills it if that takes longer than `patience`, or if it is stopped and could not
+    /// end by itself. False if it is still there: the kernel cannot end it now.
+    pub fn wait_or_kill(&self, patience: Duration) -> bool {
+        if is_stopped(self.pid) || !self.ends_within(patience) {
             self.kill();
         }
-        let _ = wait(self.pid);
+        let ended = self.ends_within(KILL_PATIENCE);
+        if ended {
+            let _ = try_wait(self.pid);
+        }
+        ended
+    }
+
+    fn ends_within(&self, patience: Duration) -> bool {
+        let limit = Timespec::try_from(patience).ok();
+        matches!(poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], limit.as_ref()), Ok(1))
     }
 }

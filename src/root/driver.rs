@@ -16,14 +16,16 @@ use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission};
 use super::progress::Progress;
 use super::record;
-use super::tasks::Tasks;
+use super::tasks::{Live, Tasks};
 use super::wake::Wake;
 use super::workers::{Stage, Worker};
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
-use crate::journal::JournalWriter;
+use crate::journal::{JournalWriter, Lost};
+use crate::model::human::duration;
 use crate::model::{
-    Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Outcome, Status, TaskId, ToWorker, WorkerId,
+    Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Limits, Outcome, Status, TaskId, ToWorker,
+    WorkerId, exit,
 };
 use crate::process::Signals;
 use crate::transport::wait::{earlier, wait};
@@ -35,8 +37,6 @@ pub(super) type Sources = Box<dyn Fn(&str) -> Result<(String, Vec<u8>), String>>
 const LONGEST_US: f64 = 1e15;
 /// Signals that stop the campaign in an orderly way.
 pub(super) const STOPPING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
-/// How long workers may take to answer when the campaign is being stopped.
-const DRAIN_LIMIT: Duration = Duration::from_millis(900);
 
 /// Why the driver ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub(super) struct Driver {
     issued: BTreeSet<Hash>,
     pub(super) modules: FxHashMap<String, Result<(String, serde_bytes::ByteBuf), String>>,
     /// Ended tasks whose record is not written yet.
-    recording: FxHashMap<TaskId, Arc<Outcome>>,
+    recording: FxHashMap<TaskId, (Box<Live>, Arc<Outcome>)>,
     /// Artefacts that workers need and that are on their way to the root.
     pub(super) awaited: BTreeMap<Hash, BTreeSet<WorkerId>>,
     /// Events the core has not seen, and whether it is at work on earlier ones.
@@ -165,6 +165,10 @@ impl Driver {
         }
         self.actions = actions;
         self.handling = false;
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.pools.launcher.limits
     }
 
     fn tick(&self) -> Tick {
@@ -290,14 +294,12 @@ impl Driver {
             // Not an end but a postponement: the script never hears of it, the next run does it.
             return;
         }
-        let Submission { job, options, .. } = &ended.submission;
-        self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
         match record::of(&self.campaign, &ended, &outcome) {
             Some(record) => {
-                self.recording.insert(task, outcome);
+                self.recording.insert(task, (ended, outcome));
                 self.journal.append(task.0, record);
             }
-            None => self.hand(task, outcome),
+            None => self.hand(&ended, outcome),
         }
     }
 
@@ -321,9 +323,12 @@ impl Driver {
         }
     }
 
-    fn hand(&mut self, task: TaskId, outcome: Arc<Outcome>) {
-        self.port.complete(task, outcome);
-        self.tasks.handed(task);
+    /// Counts an end and hands it to the script: what is to be recorded is by now.
+    fn hand(&mut self, ended: &Live, outcome: Arc<Outcome>) {
+        let Submission { task, job, options, .. } = &ended.submission;
+        self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
+        self.port.complete(*task, outcome);
+        self.tasks.handed(*task);
     }
 
     fn read_requests(&mut self) {
@@ -395,19 +400,41 @@ impl Driver {
     }
 
     fn read_journal(&mut self) {
-        for written in self.journal.written() {
+        let news = self.journal.written();
+        if let Some(reason) = self.recorded(news) {
+            self.ending.get_or_insert(Ending::JournalFailed(reason));
+        }
+    }
+
+    /// Brings the last records to the disk, or ends the process: a file system may never answer. Why records are
+    /// lost, if some are.
+    pub(super) fn close_journal(&mut self, path: &str) -> Option<String> {
+        let limit = self.limits().journal;
+        let reason = format!(
+            "the last records have not reached {path} for {} (its file system does not answer); what was reported \
+             before is there, run the same command again to go on",
+            duration(limit.as_secs_f64())
+        );
+        let journal = &mut self.journal;
+        let code = i32::from(exit::JOURNAL);
+        let news = self.pools.launcher.guard.watch(limit, code, reason, || journal.close());
+        self.recorded(news)
+    }
+
+    /// Hands on what is recorded; why the rest is not.
+    fn recorded(&mut self, news: Vec<Result<u64, Lost>>) -> Option<String> {
+        let mut reason = None;
+        for written in news {
             match written {
                 Ok(token) => {
-                    let task = TaskId(token);
-                    if let Some(outcome) = self.recording.remove(&task) {
-                        self.hand(task, outcome);
+                    if let Some((ended, outcome)) = self.recording.remove(&TaskId(token)) {
+                        self.hand(&ended, outcome);
                     }
                 }
-                Err(error) => {
-                    self.ending.get_or_insert(Ending::JournalFailed(error.to_string()));
-                }
+                Err(lost) => reason = reason.or(Some(lost.to_string())),
             }
         }
+        reason
     }
 
     fn keep_time(&mut self) {
@@ -416,14 +443,18 @@ impl Driver {
             self.wake_at = None;
             self.handle(Event::Tick);
         }
+        let silence = self.limits().worker_silence;
         let silent: Vec<WorkerId> = self
             .workers
             .values()
-            .filter(|worker| worker.silent_at().is_some_and(|at| at <= now))
+            .filter(|worker| worker.silent_at(silence).is_some_and(|at| at <= now))
             .map(|worker| worker.id)
             .collect();
         for id in silent {
-            self.lose(id, "it has not been heard of for 10 s (hung, stopped, or its node is lost)");
+            let silence = duration(silence.as_secs_f64());
+            let reason =
+                format!("it has not been heard of for {silence} (hung, stopped, or its node is lost)");
+            self.lose(id, &reason);
         }
         self.tend_pools(now);
         self.progress.tick(now, self.workers.values().filter(|w| matches!(w.stage, Stage::Ready(_))).count());
@@ -458,7 +489,7 @@ impl Driver {
         }
         let idle = self.tasks.live_count() == 0 && self.recording.is_empty();
         match &self.draining {
-            Some((since, word)) if idle && self.script_over || since.elapsed() > DRAIN_LIMIT => {
+            Some((since, word)) if idle && self.script_over || since.elapsed() > self.limits().drain => {
                 Some(Ending::Drained(word.clone()))
             }
             Some(_) => None,
@@ -492,10 +523,11 @@ impl Driver {
 
     pub(super) fn sleep(&self) {
         let now = Instant::now();
+        let silence = self.limits().worker_silence;
         let mut deadline = earlier(self.wake_at, Some(self.progress.next(now)));
         deadline = earlier(deadline, self.pools.next_deadline());
         if let Some((since, _)) = &self.draining {
-            deadline = earlier(deadline, Some(*since + DRAIN_LIMIT));
+            deadline = earlier(deadline, Some(*since + self.limits().drain));
         }
         let mut fds = vec![
             PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
@@ -506,7 +538,7 @@ impl Driver {
             let link = worker.peer.link_ref();
             fds.extend(link.poll_fd().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
             deadline = earlier(deadline, link.next_poll(now));
-            deadline = earlier(deadline, worker.silent_at());
+            deadline = earlier(deadline, worker.silent_at(silence));
         }
         if wait(&mut fds, deadline).is_err() {
             // poll fails only for lack of memory: go round, slowly.

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::process;
+use crate::say::say;
 
 /// Exit code when a start hangs (see `cli::exit`).
 type Code = i32;
@@ -53,11 +54,46 @@ fn listen(heard: &Receiver<Word>) {
             Ok(_) => {}
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
-                eprintln!("harness: {reason}");
+                say(format_args!("harness: {reason}"));
                 // The main thread is stuck inside MPI, and MPI's exit handlers would be too. Our processes on
                 // all nodes notice that the root is gone and end.
                 process::exit_now(code);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VICTIM: &str = "HARNESS_TEST_GUARDED";
+
+    /// Only when it is started by the test below: waits for ever under the guard, as one does for a dead file system.
+    #[test]
+    fn waits_for_ever() {
+        if std::env::var_os(VICTIM).is_none() {
+            return;
+        }
+        let guard = Guard::start().unwrap();
+        guard.watch(Duration::from_millis(50), 4, "the journal does not answer", || {
+            loop {
+                thread::park();
+            }
+        })
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "starts itself, to be ended by the guard")]
+    fn what_takes_too_long_ends_the_process_with_its_reason() {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "root::guard::tests::waits_for_ever", "--nocapture"]).env(VICTIM, "1");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(4));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("harness: the journal does not answer\n"), "{stderr}");
+        // Nobody to read the reason is no reason to go on waiting.
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        assert_eq!(command.stderr(full).output().unwrap().status.code(), Some(4));
     }
 }

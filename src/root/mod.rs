@@ -40,23 +40,18 @@ use crate::artefact::Store;
 use crate::journal::{Index, Journal, Mode, Opened};
 use crate::machine;
 use crate::model::human::count;
-use crate::model::{FromWorker, Hash, Header, JOURNAL_SCHEMA, PROTOCOL, ToWorker, WorkerId, exit};
+use crate::model::{FromWorker, Hash, Header, JOURNAL_SCHEMA, Limits, PROTOCOL, ToWorker, WorkerId, exit};
 use crate::process;
 use crate::process::Signals;
+use crate::say::say;
 use crate::transport::wait::wait;
 use crate::transport::{Link, Peer};
 
 pub use self::port::PoolSpec;
 pub use self::spawn::Mpi;
 
-/// How long workers may take to end at the end of a campaign.
-const DISMISS_LIMIT: Duration = Duration::from_secs(12);
-/// How long they may take when the campaign is stopped: the batch system kills soon.
-const STOP_LIMIT: Duration = Duration::from_millis(1500);
-/// How long MPI_Finalize may take.
-const LEAVE_LIMIT: Duration = Duration::from_secs(5);
-/// How long the script may take to unwind when the campaign is stopped.
-const UNWIND_LIMIT: Duration = Duration::from_millis(300);
+/// Names the executable that workers are started from, where it is another file than the root's.
+const WORKER_VARIABLE: &str = "HARNESS_WORKER";
 
 /// What `harness run` was told.
 pub struct Options {
@@ -74,6 +69,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// How much is said on stderr.
     pub verbosity: Verbosity,
+    /// How long waits may take.
+    pub limits: Limits,
 }
 
 /// MPI as this process found it.
@@ -218,6 +215,8 @@ impl Root {
             allocation,
             mpi,
             guard: Guard::start()?,
+            limits: options.limits,
+            program: std::env::var_os(WORKER_VARIABLE).map(PathBuf::from),
             script: options.script.display().to_string(),
         };
         let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
@@ -246,13 +245,12 @@ impl Root {
         let journal = self.journal.display().to_string();
         if ending == Ending::Interrupted {
             // At once, whatever disk or MPI do: the keepers notice that the root is gone and kill what they started.
-            eprintln!("harness: interrupted; what was reported is in {journal}");
+            say(format_args!("harness: interrupted; what was reported is in {journal}"));
             process::exit_now(i32::from(exit::INTERRUPTED));
         }
-        let limit = if ending == Ending::Finished { DISMISS_LIMIT } else { STOP_LIMIT };
-        let lost = self.driver.journal.close().into_iter().find_map(Result::err);
-        self.driver.dismiss(limit);
-        let failure = lost.map(|lost| lost.to_string());
+        let limits = self.driver.pools.launcher.limits;
+        let failure = self.driver.close_journal(&journal);
+        self.driver.dismiss(if ending == Ending::Finished { limits.dismiss } else { limits.stop });
         match (ending, failure) {
             (Ending::JournalFailed(reason), _) | (_, Some(reason)) => {
                 let message = format!(
@@ -262,7 +260,7 @@ impl Root {
                 self.ended(exit::JOURNAL, Some(message))
             }
             (Ending::Drained(signal), None) => {
-                let _ = self.script_end.recv_timeout(UNWIND_LIMIT);
+                let _ = self.script_end.recv_timeout(limits.unwind);
                 let message = format!(
                     "stopped by {signal} with {} unfinished. Nothing reported is lost: {journal} has it. Run the \
                      same command again to go on.",
@@ -356,12 +354,12 @@ fn fresh_seed() -> u64 {
     u64::from_le_bytes(record::entropy())
 }
 
-/// Runs `finalize` (leaving MPI waits for other processes of the job); if that hangs, which it may when a
-/// worker was lost, the process just ends with `code`.
-pub fn leave(code: u8, finalize: impl FnOnce()) {
+/// Runs `finalize` (leaving MPI waits for other processes of the job); if that takes longer than `limit`, which
+/// it may when a worker was lost, the process just ends with `code`.
+pub fn leave(code: u8, limit: Duration, finalize: impl FnOnce()) {
     let reason = "leaving MPI takes too long (a worker was lost?); ending without it";
     match Guard::start() {
-        Ok(guard) => guard.watch(LEAVE_LIMIT, i32::from(code), reason, finalize),
+        Ok(guard) => guard.watch(limit, i32::from(code), reason, finalize),
         Err(_) => finalize(),
     }
 }

@@ -6,19 +6,14 @@ use std::time::{Duration, Instant};
 use super::driver::{Driver, STOPPING};
 use super::port::{PoolError, PoolInfo, PoolSpec, WorkerInfo};
 use super::spawn::Launcher;
-use super::workers::{HEARTBEAT_S, Stage, Worker};
+use super::workers::{Stage, Worker};
 use crate::allocation::{Plan, Start, same_host};
 use crate::core::Event;
 use crate::machine;
-use crate::model::human::count;
+use crate::model::human::{count, duration};
 use crate::model::{Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
 use crate::transport::LinkError;
 use crate::transport::wait::earlier;
-
-/// How long workers may take from their start to their first word.
-const START_LIMIT: Duration = Duration::from_secs(30);
-/// How long a worker told to retire may take to be gone.
-const RETIRE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How far a pool has come.
 enum Phase {
@@ -154,7 +149,7 @@ impl Driver {
         self.handle(Event::PoolOpened { pool: id });
         let spec = spec.or(&self.pools.defaults);
         let (workers, phase) = match self.start_workers(id, &spec) {
-            Ok(workers) => (workers, Phase::Opening { until: Instant::now() + START_LIMIT, asked }),
+            Ok(workers) => (workers, Phase::Opening { until: Instant::now() + self.limits().start, asked }),
             Err(reason) => (Vec::new(), Phase::Failed { reason, asked }),
         };
         self.pools.pools.insert(id, Pool { workers, spec, phase });
@@ -246,7 +241,7 @@ impl Driver {
     /// A worker has said who it is.
     pub(super) fn welcome(&mut self, id: WorkerId, hello: Hello) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        if matches!(worker.stage, Stage::Retiring) {
+        if worker.is_retiring() {
             return; // it was between two pools when it was told to end
         }
         let Some(pool) = worker.pool.and_then(|pool| self.pools.pools.get(&pool)) else {
@@ -304,7 +299,7 @@ impl Driver {
                 worker: worker.id,
                 slots,
                 campaign_dir: self.pools.campaign_dir.clone(),
-                heartbeat_s: HEARTBEAT_S,
+                limits: self.pools.launcher.limits,
                 seed: self.pools.seed,
                 env: pool.spec.env.clone().into_iter().collect(),
             }));
@@ -319,6 +314,7 @@ impl Driver {
         let Stage::Welcomed(hello) = &worker.stage else { return };
         let (hello, host, slots) = (hello.clone(), hello.host.clone(), worker.slots);
         worker.stage = Stage::Ready(hello);
+        worker.keeper_is_up();
         let Some(pool) = worker.pool else { return };
         self.handle(Event::WorkerReady { worker: id, pool, host, slots });
         self.announce(pool);
@@ -350,7 +346,7 @@ impl Driver {
     /// The link to a worker broke.
     pub(super) fn link_ended(&mut self, id: WorkerId, error: &LinkError) {
         let Some(worker) = self.workers.get(&id) else { return };
-        if matches!(worker.stage, Stage::Retiring) {
+        if worker.is_retiring() {
             return self.part(id);
         }
         let reason = match error {
@@ -362,6 +358,7 @@ impl Driver {
 
     /// A worker is lost, and why: its tasks go elsewhere or end as `lost_worker`.
     pub(super) fn lose(&mut self, id: WorkerId, reason: &str) {
+        let patience = self.limits().sweep;
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
         let text = format!("worker {id} on {} is lost: {reason}", worker.host());
         let was_ready = matches!(worker.stage, Stage::Ready(_));
@@ -370,9 +367,7 @@ impl Driver {
         let _ = worker.peer.flush();
         worker.stage = Stage::Gone(text.clone());
         let broken_off = worker.break_off();
-        if let Some(child) = worker.child.take() {
-            child.kill();
-        }
+        worker.sweep(patience);
         let pool = worker.pool;
         self.progress.problem(&text);
         if was_ready {
@@ -415,8 +410,8 @@ impl Driver {
                         .filter(|worker| !matches!(worker.stage, Stage::Ready(_)))
                         .map(|worker| format!("worker {} on {}", worker.id, worker.host()))
                         .collect();
-                    let limit = START_LIMIT.as_secs();
-                    let reason = format!("no word within {limit} s from {}", missing.join(", "));
+                    let limit = duration(self.limits().start.as_secs_f64());
+                    let reason = format!("no word within {limit} from {}", missing.join(", "));
                     self.fail_opening(id, &reason);
                 }
                 Phase::Emptying
@@ -454,8 +449,9 @@ impl Driver {
             return self.free_rank(id);
         }
         worker.peer.queue(&ToWorker::Exit);
-        worker.stage = Stage::Retiring;
-        self.pools.retire_by = Some(Instant::now() + RETIRE_LIMIT);
+        let now = Instant::now();
+        worker.stage = Stage::Retiring { since: now };
+        self.pools.retire_by = Some(now + self.limits().retire);
     }
 
     /// A static worker says hello again when it is done with its pool. For the core it is a new one then.
@@ -480,22 +476,22 @@ impl Driver {
         for artefact in worker.break_off() {
             self.give_up_artefact(artefact);
         }
-        if let Some(child) = worker.child.take() {
+        if let Some(child) = &worker.child {
             child.wait_or_kill(Duration::from_secs(1));
         }
+        worker.sweep(self.limits().sweep);
         let host = worker.host().to_string();
         self.pools.launcher.close(worker.peer.into_link(), &host);
     }
 
     fn end_retiring(&mut self) {
-        let late: Vec<WorkerId> = self
-            .workers
-            .values()
-            .filter(|worker| matches!(worker.stage, Stage::Retiring))
-            .map(|worker| worker.id)
-            .collect();
-        for id in late {
-            self.lose(id, "it did not end within 10 s of being told to");
+        let late = self.workers.values().filter_map(|worker| match worker.stage {
+            Stage::Retiring { since } => Some((worker.id, since.elapsed())),
+            _ => None,
+        });
+        for (id, waited) in late.collect::<Vec<_>>() {
+            let reason = format!("it did not end within {:.1} s of being told to", waited.as_secs_f64());
+            self.lose(id, &reason);
         }
     }
 
@@ -507,7 +503,7 @@ impl Driver {
             // One who is told twice leaves MPI with a message it never read, and MPICH complains.
             if !matches!(worker.stage, Stage::Retiring) {
                 worker.peer.queue(&ToWorker::Exit);
-                worker.stage = Stage::Retiring;
+                worker.stage = Stage::Retiring { since: Instant::now() };
             }
         }
         let mut until = Instant::now() + limit;
@@ -515,7 +511,7 @@ impl Driver {
         loop {
             // May find that the last of them has gone: then there is nothing to sleep for.
             self.flush();
-            let waits = self.workers.values().any(|worker| matches!(worker.stage, Stage::Retiring));
+            let waits = self.workers.values().any(|worker| worker.is_retiring());
             if !waits || Instant::now() >= until {
                 break;
             }

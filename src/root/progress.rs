@@ -3,13 +3,13 @@
 //! The driver produces events; this is one of their consumers. Stdout belongs to the script.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::port::WorkerInfo;
 use crate::model::human::count;
 use crate::model::{Kind, Outcome, PoolId, Status, TaskOptions};
+use crate::say::say;
 
 /// Seconds between two lines while something runs.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -80,7 +80,7 @@ impl Progress {
 
     /// Something is wrong.
     pub fn problem(&self, text: &str) {
-        say(&format!("harness: {text}"));
+        say(format_args!("harness: {text}"));
     }
 
     /// Something people should know (not with `-q`).
@@ -178,9 +178,4 @@ impl Progress {
     pub fn into_tally(self) -> Tally {
         Tally { ended: self.ended, replays: self.replays, lines: self.lines }
     }
-}
-
-/// One line on stderr; a closed stderr is nobody's business.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

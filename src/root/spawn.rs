@@ -1,26 +1,21 @@
 //! Starting workers: children of the root on its own node, MPI_Comm_spawn elsewhere.
 
-use std::time::Duration;
+use std::path::PathBuf;
 
 use super::guard::Guard;
 use super::port::PoolSpec;
 use super::workers::Worker;
 use crate::allocation::{self, Allocation, Plan, PlannedWorker, PoolRequest, Start};
-use crate::model::WorkerId;
-use crate::model::human::count;
+use crate::model::human::{count, duration};
+use crate::model::{Limits, WorkerId};
 use crate::process;
 use crate::transport::local::LocalLink;
 use crate::transport::{Link, Peer};
 use crate::wire::socket_pair;
 
-/// How long one MPI_Comm_spawn may take.
-#[cfg(feature = "mpi")]
-const SPAWN_LIMIT: Duration = Duration::from_secs(20);
 /// Slots Open MPI is told a node has for workers: never the limit.
 #[cfg(feature = "mpi")]
 const OPEN_MPI_SLOTS: u32 = 1024;
-/// How long a disconnect may take.
-const CLOSE_LIMIT: Duration = Duration::from_secs(15);
 
 /// What MPI is to this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +33,9 @@ pub(super) struct Launcher {
     pub(super) allocation: Allocation,
     pub(super) mpi: Mpi,
     pub(super) guard: Guard,
+    pub(super) limits: Limits,
+    /// What workers are started from, if not from this executable.
+    pub(super) program: Option<PathBuf>,
     /// How the campaign was started, for messages: `campaign.lua`.
     pub(super) script: String,
 }
@@ -77,7 +75,7 @@ impl Launcher {
     /// Starts one worker.
     pub(super) fn start(&self, id: WorkerId, place: &PlannedWorker) -> Result<Worker, String> {
         match place.start {
-            Start::Local => start_local(id, &place.host),
+            Start::Local => self.start_local(id, &place.host),
             _ => self.start_spawned(id, &place.host),
         }
     }
@@ -91,10 +89,11 @@ impl Launcher {
     fn start_spawned(&self, id: WorkerId, host: &str) -> Result<Worker, String> {
         use crate::transport::mpi::{MpiLink, sys};
         // Some MPIs hang when the program is not there: look first.
-        let program = std::env::current_exe()
-            .ok()
-            .filter(|path| path.is_file())
-            .ok_or("the harness executable is gone from where it was started")?;
+        let program = self.program.clone().or_else(process::this_executable).filter(|path| path.is_file());
+        let program = program.ok_or(
+            "the harness executable was replaced or removed while the campaign runs (a rebuild?), and MPI starts \
+             workers by its path: run the same command again to go on",
+        )?;
         let program = program.display().to_string();
         let alone = self.allocation.nodes.len() == 1;
         // Without bind_to (Open MPI 4) or PMIX_BINDTO (5) a worker is bound to one core.
@@ -108,15 +107,15 @@ impl Launcher {
             info.push(("host", &place));
         }
         let reason = format!(
-            "MPI_Comm_spawn of a worker on {host} has not returned for {} s: the launcher cannot start \
+            "MPI_Comm_spawn of a worker on {host} has not returned for {}: the launcher cannot start \
              processes there (in a Slurm job: `SLURM_OVERLAP=1 mpirun -n 1 …`, or give every node a task with \
              `#SBATCH --ntasks-per-node=1`). Or start the workers with mpirun: `mpirun -n N harness {}`",
-            SPAWN_LIMIT.as_secs(),
+            duration(self.limits.spawn.as_secs_f64()),
             self.script
         );
         let comm = self
             .guard
-            .watch(SPAWN_LIMIT, i32::from(crate::model::exit::ALLOCATION), reason, || {
+            .watch(self.limits.spawn, i32::from(crate::model::exit::ALLOCATION), reason, || {
                 sys::Comm::spawn(&program, &["__worker", "mpi"], &info)
             })
             .map_err(|error| self.explain_spawn(host, &error.to_string()))?;
@@ -146,17 +145,23 @@ impl Launcher {
 
     /// Ends a connection; the other side has said goodbye, so this is short.
     pub(super) fn close(&self, link: Box<dyn Link>, host: &str) {
-        let reason = format!("the worker on {host} did not disconnect within {} s", CLOSE_LIMIT.as_secs());
-        self.guard.watch(CLOSE_LIMIT, i32::from(crate::model::exit::INTERNAL), reason, || link.close());
+        let limit = self.limits.disconnect;
+        let reason =
+            format!("the worker on {host} did not disconnect within {}", duration(limit.as_secs_f64()));
+        self.guard.watch(limit, i32::from(crate::model::exit::INTERNAL), reason, || link.close());
     }
-}
 
-fn start_local(id: WorkerId, host: &str) -> Result<Worker, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("cannot start a worker on this node: {error}");
-    let environment = process::Environment::scrubbed(std::env::vars_os());
-    let (ours, workers) = socket_pair().map_err(|error| failed(&error))?;
-    let child = process::start_self("__worker", vec![(workers, process::FIRST_FD)], &environment)
-        .map_err(|error| failed(&error))?;
-    let link = LocalLink::new(ours).map_err(|error| failed(&error))?;
-    Ok(Worker::new(id, host.to_string(), Start::Local, Peer::new(Box::new(link)), Some(child)))
+    fn start_local(&self, id: WorkerId, host: &str) -> Result<Worker, String> {
+        let failed = |error: &dyn std::fmt::Display| format!("cannot start a worker on this node: {error}");
+        let environment = process::Environment::scrubbed(std::env::vars_os());
+        let (ours, workers) = socket_pair().map_err(|error| failed(&process::with_advice(error)))?;
+        let fds = vec![(workers, process::FIRST_FD)];
+        let child = match &self.program {
+            Some(program) => process::start_executable(program.clone(), "__worker", fds, &environment),
+            None => process::start_self("__worker", fds, &environment),
+        };
+        let child = child.map_err(|error| failed(&error))?;
+        let link = LocalLink::new(ours).map_err(|error| failed(&error))?;
+        Ok(Worker::new(id, host.to_string(), Start::Local, Peer::new(Box::new(link)), Some(child)))
+    }
 }

@@ -8,15 +8,11 @@ use std::time::{Duration, Instant};
 use crate::allocation::Start;
 use crate::artefact::{Incoming, Store};
 use crate::model::{CHUNK_BYTES, FromWorker, Hash, Hello, PoolId, ToWorker, WorkerId};
-use crate::process::Child;
+use crate::process::{Child, children_of, kill_from_below};
 use crate::transport::{LinkError, Peer};
 
 /// No further piece of an artefact while so much waits to be sent (B): tasks go first.
 const BACKLOG_LIMIT: usize = 4 * CHUNK_BYTES;
-/// Seconds between a worker's signs of life.
-pub(super) const HEARTBEAT_S: f64 = 1.0;
-/// A worker that says nothing for so long is taken for lost.
-pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How far a worker has come.
 #[derive(Debug)]
@@ -32,7 +28,10 @@ pub(super) enum Stage {
     /// Takes work.
     Ready(Hello),
     /// Told to end its pool's work.
-    Retiring,
+    Retiring {
+        /// When.
+        since: Instant,
+    },
     /// Gone; for people: who, where and why.
     Gone(String),
 }
@@ -49,6 +48,8 @@ pub(super) struct Worker {
     pub(super) peer: Peer<ToWorker, FromWorker>,
     /// The process, where it is our child.
     pub(super) child: Option<Child>,
+    /// Its keeper, where it is on our node: whoever loses the worker ends that too.
+    keeper: Option<Child>,
     /// A measurement has its node: silence says nothing.
     pub(super) quiet: bool,
     pub(super) last_heard: Instant,
@@ -77,6 +78,7 @@ impl Worker {
             slots: 0,
             peer,
             child,
+            keeper: None,
             quiet: false,
             last_heard: Instant::now(),
             known_code: 0,
@@ -105,10 +107,31 @@ impl Worker {
         matches!(self.stage, Stage::Gone(_))
     }
 
-    /// When its silence means that it is lost, if it has to give signs of life now.
-    pub(super) fn silent_at(&self) -> Option<Instant> {
+    pub(super) fn is_retiring(&self) -> bool {
+        matches!(self.stage, Stage::Retiring { .. })
+    }
+
+    /// Its keeper is there: remembered, because once the worker is gone nobody can tell whose it was.
+    pub(super) fn keeper_is_up(&mut self) {
+        let keeper = self.child.as_ref().and_then(|child| children_of(child.pid).first().copied());
+        self.keeper = keeper.and_then(|pid| Child::of_another(pid).ok());
+    }
+
+    /// Ends its process, its keeper and all they started, where they are ours to end; `patience` for each.
+    pub(super) fn sweep(&mut self, patience: Duration) {
+        let child = self.child.take();
+        for process in child.iter().chain(self.keeper.take().as_ref()) {
+            kill_from_below(process, patience);
+        }
+        if let Some(child) = child {
+            child.wait_or_kill(Duration::ZERO);
+        }
+    }
+
+    /// When its silence, should it last for `limit`, means that it is lost, if it has to give signs of life now.
+    pub(super) fn silent_at(&self, limit: Duration) -> Option<Instant> {
         let watched = matches!(self.stage, Stage::Welcomed(_) | Stage::Ready(_)) && !self.quiet;
-        watched.then(|| self.last_heard + SILENCE_LIMIT)
+        watched.then(|| self.last_heard + limit)
     }
 
     /// Everything that came since the last time.

@@ -12,6 +12,7 @@ use super::results::{self, Label};
 use super::{options, pattern, sources};
 use crate::model::{Kind, Outcome, PoolId, Status, TaskId};
 use crate::root::port::PoolInfo;
+use crate::say::say;
 
 /// Makes the table.
 pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua::Result<Table> {
@@ -186,7 +187,7 @@ fn files(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
 fn add(bridge: &Bridge, path: &str) -> Result<String, String> {
     let dir = bridge.port.borrow().campaign().dir.clone();
     let file = dir.join(Path::new(path));
-    if !file.is_file() {
+    if !file.exists() {
         return Err(sources::missing(&dir, path));
     }
     (bridge.add_input.borrow_mut())(&file).map(|hash| hash.to_string())
@@ -202,7 +203,7 @@ fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
     };
     host.raw_set("pattern", lua.create_function(pattern)?)?;
     let stderr = |_: &Lua, text: String| {
-        eprintln!("{text}");
+        say(text);
         Ok(())
     };
     host.raw_set("stderr", lua.create_function(stderr)?)

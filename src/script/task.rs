@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::raw::{self, Around, Called, Manifest, ShipError, Shipped, Shipper};
 use super::results::{self, Label};
+use crate::model::human::{MESSAGE_BYTES, bounded};
 use crate::model::{
     CallError, CallReturn, CallTask, DepRecord, DepValue, Detail, Hash, Kind, Outcome, SlotInit, Status,
     TaskId,
@@ -86,12 +87,15 @@ impl TaskState {
                 (Status::Ok, None, Detail::Call(values))
             }
             Ok(Called::Raised { message, traceback, value }) => {
+                // A message too long to be kept is mostly the value itself.
+                let value = value.filter(|_| message.len() <= MESSAGE_BYTES);
                 let value = value.map(|value| self.with_code(value));
+                let (message, traceback) = (bounded(message), bounded(traceback));
                 let error = CallError { message: message.clone(), traceback, value };
                 (Status::Error, Some(message), Detail::CallError(Box::new(error)))
             }
             Err(error) => {
-                let message = error.to_string();
+                let message = bounded(error.to_string());
                 let error = CallError { message: message.clone(), ..CallError::default() };
                 (Status::Error, Some(message), Detail::CallError(Box::new(error)))
             }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::model::{FromSlot, SlotInit, ToSlot};
 use crate::process::Gate;
+use crate::say::say;
 use crate::script::task::{Require, TaskState};
 use crate::wire::WireError;
 use line::Line;
@@ -44,7 +45,7 @@ pub fn main(socket: OwnedFd, gate: OwnedFd) -> ExitCode {
     match become_slot().map_err(SlotError::from).and_then(|()| serve(socket, gate)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("harness slot: {error}");
+            say(format_args!("harness slot: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -99,7 +100,7 @@ fn run_calls(line: &Arc<Line>, gate: &Gate) -> Result<(), SlotError> {
             ToSlot::Code(hash, bytes) => {
                 // A call that needs it will fail and say which bytecode is missing; this says why.
                 if let Err(error) = state.learn(hash, bytes) {
-                    eprintln!("harness slot: {error}");
+                    say(format_args!("harness slot: {error}"));
                 }
             }
             // Nobody waits for a module here, and a second Init would change nothing.

@@ -6,8 +6,8 @@
 
 mod slots;
 mod transfers;
+mod watch;
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -16,21 +16,16 @@ use rustix::event::{PollFd, PollFlags};
 
 use self::slots::Slots;
 use self::transfers::Transfers;
+use self::watch::Watch;
 use crate::artefact::{Store, StoreError};
 use crate::machine;
-use crate::model::{Attempt, FromKeeper, FromWorker, Hello, PROTOCOL, TaskId, ToKeeper, ToWorker, Welcome};
+use crate::model::{FromKeeper, FromWorker, Hello, Limits, PROTOCOL, ToKeeper, ToWorker, Welcome, human};
 use crate::process::{self, Environment, FIRST_FD, SpawnError};
+use crate::say::say;
 use crate::transport::local::LocalLink;
 use crate::transport::wait::{earlier, wait};
 use crate::transport::{Link, LinkError, Peer};
 use crate::wire::{Stream, WireError, socket_pair};
-
-/// How long the keeper may take to kill everything it started.
-const KEEPER_GRACE: Duration = Duration::from_secs(8);
-/// How long the last word to the root may take.
-const GOODBYE_LIMIT: Duration = Duration::from_secs(5);
-/// How long the root may take to answer the first message.
-const WELCOME_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the root wants next of a worker process whose pool was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +45,9 @@ pub enum WorkerError {
     /// The keeper is gone.
     #[error("the keeper of this node ended: {0}")]
     Keeper(WireError),
+    /// The keeper is there, but does nothing.
+    #[error("the keeper of this node has not answered for {0} (hung or stopped)")]
+    KeeperSilent(String),
     /// The system refused.
     #[error("{what}: {error}")]
     System {
@@ -107,14 +105,14 @@ pub fn main_static(link: Box<dyn Link>) -> ExitCode {
 }
 
 fn complain(error: &WorkerError) -> ExitCode {
-    eprintln!("harness worker on {}: {error}", machine::hostname());
+    say(format_args!("harness worker on {}: {error}", machine::hostname()));
     ExitCode::FAILURE
 }
 
 /// The last word, and the end of the connection.
 fn say_goodbye(mut root: Peer<FromWorker, ToWorker>) {
     root.queue(&FromWorker::Bye);
-    let limit = Instant::now() + GOODBYE_LIMIT;
+    let limit = Instant::now() + Limits::default().goodbye;
     while root.flush().and_then(|()| root.progress()).is_ok() && root.backlog() > 0 && Instant::now() < limit
     {
         if wait_for(&root, Some(limit)).is_err() {
@@ -129,6 +127,7 @@ fn say_goodbye(mut root: Peer<FromWorker, ToWorker>) {
 fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
     process::adopt_orphans().map_err(|error| WorkerError::System { what: "become a subreaper", error })?;
     let Some(welcome) = introduce(root)? else { return Ok(Ended::Exit) };
+    let limits = welcome.limits;
     let (ours, keepers) =
         socket_pair().map_err(|error| WorkerError::System { what: "make a socket", error })?;
     let environment = Environment::scrubbed(std::env::vars_os());
@@ -141,10 +140,12 @@ fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
         worker.root.queue(&FromWorker::Dying(error.to_string()));
         let _ = worker.root.flush();
     }
+    let silent = matches!(result, Err(WorkerError::KeeperSilent(_)));
     // Closes the sockets of keeper and slots: the keeper kills what it started and ends.
     drop(worker);
-    child.wait_or_kill(KEEPER_GRACE);
-    process::kill_descendants(&[], KEEPER_GRACE);
+    child.wait_or_kill(if silent { Duration::ZERO } else { limits.keeper_end });
+    // What a killed keeper left is ours now, as we are the next subreaper.
+    process::kill_descendants(&[], limits.keeper_end);
     result
 }
 
@@ -158,7 +159,9 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
         cores: machine::cores(),
         memory_bytes: machine::memory_bytes(),
     }));
-    let mut limit = Some(Instant::now() + WELCOME_LIMIT);
+    // Its own limits come with the answer.
+    let patience = Limits::default().welcome;
+    let mut limit = Some(Instant::now() + patience);
     loop {
         root.flush()?;
         root.progress()?;
@@ -170,7 +173,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
             Some(ToWorker::Parked) => limit = None,
             Some(_) => {}
             None if limit.is_some_and(|limit| Instant::now() > limit) => {
-                let reason = format!("no answer to hello within {} s", WELCOME_LIMIT.as_secs());
+                let reason = format!("no answer to hello within {} s", patience.as_secs());
                 return Err(WorkerError::Root(LinkError::Failed(reason)));
             }
             None => wait_for(root, limit)?,
@@ -191,9 +194,8 @@ struct Worker<'a> {
     keeper: Stream,
     slots: Slots,
     transfers: Transfers,
-    /// Cores held by what runs in the keeper.
-    running: BTreeMap<(TaskId, Attempt), u32>,
-    heartbeat: Duration,
+    watch: Watch,
+    limits: Limits,
     next_heartbeat: Instant,
     quiet: bool,
     /// The process that started this one; another parent means it is gone.
@@ -209,15 +211,15 @@ impl<'a> Worker<'a> {
     ) -> Result<Self, WorkerError> {
         let store = Store::open(Store::default_folder())?;
         keeper.queue(&ToKeeper::Setup(welcome.clone()));
-        let heartbeat = Duration::from_secs_f64(welcome.heartbeat_s.clamp(0.01, 3600.0));
+        let limits = welcome.limits;
         Ok(Self {
             root,
             keeper,
             slots: Slots::new(&welcome, store.folder()),
             transfers: Transfers::new(store),
-            running: BTreeMap::new(),
-            heartbeat,
-            next_heartbeat: Instant::now() + heartbeat,
+            watch: Watch::default(),
+            limits,
+            next_heartbeat: Instant::now() + limits.heartbeat,
             quiet: false,
             parent: rustix::process::getppid(),
             ended: None,
@@ -245,9 +247,8 @@ impl<'a> Worker<'a> {
         let now = Instant::now();
         let link = self.root.link_ref();
         let mut deadline = earlier(link.next_poll(now), self.slots.next_deadline());
-        if !self.quiet {
-            deadline = earlier(deadline, Some(self.next_heartbeat));
-        }
+        let heartbeat = if self.quiet { self.watch.next_overdue() } else { Some(self.next_heartbeat) };
+        deadline = earlier(deadline, heartbeat.map(|at| at.max(self.next_heartbeat)));
         let mut fds = Vec::with_capacity(2 + self.slots.len());
         fds.extend(link.poll_fd().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         fds.push(poll_stream(&self.keeper));
@@ -266,8 +267,8 @@ impl<'a> Worker<'a> {
     fn handle(&mut self, message: ToWorker) {
         match message {
             ToWorker::Run(run) => {
-                self.running.insert((run.task, run.attempt), run.cores);
-                self.slots.set_taken(self.running.values().sum());
+                self.watch.sent(&run, Instant::now(), self.limits.overdue);
+                self.slots.set_taken(self.watch.cores());
                 self.keeper.queue(&ToKeeper::Run(run));
             }
             ToWorker::Call(call) => self.slots.call(call),
@@ -275,7 +276,7 @@ impl<'a> Worker<'a> {
             ToWorker::Module(name, source) => self.slots.module(name, source),
             ToWorker::Recall(task, attempt) => self.slots.recall(task, attempt, self.root),
             ToWorker::Kill(task, attempt) => {
-                if self.running.contains_key(&(task, attempt)) {
+                if self.watch.runs(task, attempt) {
                     self.keeper.queue(&ToKeeper::Kill(task, attempt));
                 } else {
                     self.slots.kill(task, attempt, self.root, &mut self.keeper);
@@ -299,12 +300,14 @@ impl<'a> Worker<'a> {
     fn read_keeper(&mut self) -> Result<(), WorkerError> {
         self.keeper.fill().map_err(WorkerError::Keeper)?;
         while let Some(message) = self.keeper.take().map_err(WorkerError::Keeper)? {
+            self.watch.heard();
             match message {
                 FromKeeper::Ready => self.root.queue(&FromWorker::Ready),
+                FromKeeper::Alive => {}
                 FromKeeper::Started(task, attempt) => self.root.queue(&FromWorker::Started(task, attempt)),
                 FromKeeper::Done(task, attempt, outcome) => {
-                    self.running.remove(&(task, attempt));
-                    self.slots.set_taken(self.running.values().sum());
+                    self.watch.ended(task, attempt);
+                    self.slots.set_taken(self.watch.cores());
                     self.root.queue(&FromWorker::Done(task, attempt, outcome));
                 }
                 FromKeeper::SlotEnded(slot, code, signal) => {
@@ -321,7 +324,7 @@ impl<'a> Worker<'a> {
         if now < self.next_heartbeat {
             return Ok(());
         }
-        self.next_heartbeat = now + self.heartbeat;
+        self.next_heartbeat = now + self.limits.heartbeat;
         if rustix::process::getppid() != self.parent {
             let reason = "the process that started this worker is gone (mpirun or the root was killed)";
             return Err(WorkerError::Root(LinkError::Failed(reason.into())));
@@ -329,7 +332,28 @@ impl<'a> Worker<'a> {
         if !self.quiet {
             self.root.queue(&FromWorker::Alive);
         }
-        Ok(())
+        self.watch_keeper(now)
+    }
+
+    /// Asks the keeper whether it lives while something depends on it. Beside a measurement nothing is asked
+    /// before a task is overdue.
+    fn watch_keeper(&mut self, now: Instant) -> Result<(), WorkerError> {
+        let depends = !self.quiet && (self.watch.waits() || self.slots.wait_for_keeper());
+        if !depends && self.watch.next_overdue().is_none_or(|at| at > now) {
+            self.watch.rest();
+            return Ok(());
+        }
+        let patience = self.limits.keeper_silence;
+        match self.watch.look(self.limits.heartbeat) {
+            silence if silence > patience => {
+                Err(WorkerError::KeeperSilent(human::duration(patience.as_secs_f64())))
+            }
+            Duration::ZERO => {
+                self.keeper.queue(&ToKeeper::Ping);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -14,9 +14,9 @@ use serde_bytes::ByteBuf;
 use crate::machine;
 use crate::model::{
     Attempt, CallTask, FromSlot, FromWorker, Hash, Outcome, SlotId, SlotInit, Status, TaskId, ToKeeper,
-    ToSlot, ToWorker, Welcome,
+    ToSlot, ToWorker, Welcome, human,
 };
-use crate::process::{Gate, signal_name};
+use crate::process::{Gate, signal_name, with_advice};
 use crate::transport::Peer;
 use crate::transport::wait::earlier;
 use crate::wire::{Stream, socket_pair};
@@ -24,14 +24,13 @@ use crate::wire::{Stream, socket_pair};
 /// A call that runs longer than this is announced, and those behind it go back to the root.
 const LONG_CALL: Duration = Duration::from_millis(20);
 
-/// How long a slot may take from its start to its first call.
-const SLOT_START_LIMIT: Duration = Duration::from_secs(60);
-
 type Root = Peer<FromWorker, ToWorker>;
 type Source = Result<(String, ByteBuf), String>;
 
 pub(super) struct Slots {
     init: SlotInit,
+    /// From the start of a slot to its first call.
+    start_limit: Duration,
     slots: Vec<Slot>,
     /// Calls for which no slot may be used now.
     waiting: VecDeque<CallTask>,
@@ -92,6 +91,7 @@ impl Slots {
         };
         Self {
             init,
+            start_limit: welcome.limits.slot_start,
             slots: (0..welcome.slots.max(1))
                 .map(|id| Slot { id: SlotId(id), state: State::Absent })
                 .collect(),
@@ -105,6 +105,15 @@ impl Slots {
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Is something due that only the keeper can bring about: the start of a slot, or the end of one?
+    pub(super) fn wait_for_keeper(&self) -> bool {
+        self.slots.iter().any(|slot| match &slot.state {
+            State::Absent => false,
+            State::Serving(process) => !process.pipe.is_empty(),
+            State::Ending(..) => true,
+        })
     }
 
     pub(super) fn streams(&self) -> impl Iterator<Item = &Stream> {
@@ -196,7 +205,7 @@ impl Slots {
         let now = Instant::now();
         for slot in 0..self.slots.len() {
             self.read(slot, root);
-            self.slots[slot].watch(now, root, keeper);
+            self.slots[slot].watch(now, self.start_limit, root, keeper);
         }
         self.place(now, root, keeper);
         for slot in &mut self.slots {
@@ -282,8 +291,8 @@ impl Slot {
     /// Its process, started if there is none.
     fn serve(&mut self, init: SlotInit, now: Instant, keeper: &mut Stream) -> std::io::Result<&mut Process> {
         if let State::Absent = self.state {
-            let (ours, slots) = socket_pair()?;
-            let (gate, gate_fd) = Gate::create()?;
+            let (ours, slots) = socket_pair().map_err(with_advice)?;
+            let (gate, gate_fd) = Gate::create().map_err(with_advice)?;
             let mut stream = Stream::new(ours)?;
             stream.queue(&ToSlot::Init(init));
             keeper.queue_with_fds(&ToKeeper::StartSlot(self.id), vec![slots, gate_fd]);
@@ -304,7 +313,7 @@ impl Slot {
     }
 
     /// Announces a long call, and ends one that ran into its limit.
-    fn watch(&mut self, now: Instant, root: &mut Root, keeper: &mut Stream) {
+    fn watch(&mut self, now: Instant, start_limit: Duration, root: &mut Root, keeper: &mut Stream) {
         let State::Serving(process) = &mut self.state else { return };
         let Some(head) = process.pipe.front_mut() else { return };
         let begun = process.gate.begun();
@@ -313,8 +322,9 @@ impl Slot {
             // It has not begun, and so has its time not. A slot that never began anything is still starting, and
             // that is limited.
             process.head_since = now;
-            if begun == 0 && now.saturating_duration_since(process.started) > SLOT_START_LIMIT {
-                let reason = format!("its slot did not start within {} s", SLOT_START_LIMIT.as_secs());
+            if begun == 0 && now.saturating_duration_since(process.started) > start_limit {
+                let limit = human::duration(start_limit.as_secs_f64());
+                let reason = format!("its slot did not start within {limit}");
                 self.kill((Status::SetupFailed, reason), root, keeper);
             }
             return;

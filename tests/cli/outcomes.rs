@@ -100,6 +100,23 @@ fn a_source_that_is_missing_is_in_the_table_though_no_worker_was_asked() {
 }
 
 #[test]
+fn what_is_no_file_is_no_input_and_nobody_waits_for_it() {
+    let task = "exec { cmd = { 'true' }, cwd = 'scratch', inputs = { 'x' } }";
+    let compile = "compile { sources = { 'x' } }";
+    for (task, kind, role, make, what) in [
+        (task, "exec", "input", "mkfifo", "a named pipe"),
+        (task, "exec", "input", "mkdir", "a folder"),
+        (compile, "compile", "source", "mkfifo", "a named pipe"),
+    ] {
+        let folder = one(task);
+        assert!(std::process::Command::new(make).arg(folder.path("x")).status().unwrap().success());
+        let reason = format!("setup_failed: {role} DIR/x is {what}, not a file");
+        let table = format!("harness: 1 task: 1 setup_failed\n  {kind}: {reason}\n");
+        says(&folder, &["c.lua"], 0, &format!("{kind}: {reason}\n"), &table);
+    }
+}
+
+#[test]
 fn a_compile_error_is_quoted_and_what_needed_it_is_skipped() {
     if no_compiler() {
         return;

@@ -38,6 +38,34 @@ fn verbose_shows_pools() {
     assert_eq!(ran.stdout, "captured\n\n");
 }
 
+/// What cannot be said is not said; the campaign is done all the same, and its exit code is the same.
+#[test]
+fn a_full_standard_error_changes_nothing() {
+    let folder = Folder::with(CAMPAIGN);
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = folder.harness(&["-v", "c.lua"]);
+    let output = command.stderr(full()).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"captured\n\n"[..]));
+    let mut command = folder.harness(&["gone.lua"]);
+    assert_eq!(command.stderr(full()).output().unwrap().status.code(), Some(2));
+    // Nobody can be shown the version: that is no success, and no panic either.
+    let mut command = folder.harness(&["--version"]);
+    assert_eq!(command.stdout(full()).output().unwrap().status.code(), Some(1));
+    folder.assert_nothing_left(std::time::Duration::from_secs(5));
+}
+
+#[test]
+fn a_huge_error_message_is_cut_and_says_by_how_much() {
+    let folder = Folder::with(
+        "local ok, e = pcall(await, submit(function() error(('x'):rep(10 << 20)) end))\nprint(ok, #e.message < 10000, \
+         e.message:match '%(.-cut%)')\nerror(('y'):rep(10 << 20))\n",
+    );
+    let ran = folder.run(&["-q", "c.lua"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "false\ttrue\t(10 MiB cut)\n"));
+    assert!(ran.stderr.len() < 10_000, "{} B", ran.stderr.len());
+    assert!(ran.stderr.contains("(10 MiB cut)") && ran.stderr.ends_with("c.lua:3: in main chunk\n"));
+}
+
 #[test]
 fn what_follows_the_script_is_the_scripts() {
     let folder = Folder::with("print(arg[0], table.concat(arg, '|'))\n");

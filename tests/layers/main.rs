@@ -35,6 +35,9 @@ const IMPURE: &[&str] = &[
     "time::SystemTime",
 ];
 
+/// Macros that panic where a stream cannot be written to.
+const LOUD: &[&str] = &["dbg", "eprint", "eprintln", "print", "println"];
+
 /// Said aloud above the first, refused above the second.
 const LONG_LINES: usize = 500;
 const TOO_MANY_LINES: usize = 600;
@@ -116,6 +119,10 @@ fn judge_code(walls: &Walls, inside: &str, text: &str) -> Vec<String> {
                 format!("`{room}` may not import `{}` (docs/architecture.md)", path[1..].join("::")),
             );
         }
+    }
+    for pair in code.windows(2).filter(|pair| pair[1].text == "!" && LOUD.contains(&pair[0].text.as_str())) {
+        let name = &pair[0].text;
+        complain(pair[0].line, format!("`{name}!` panics when its stream is full or closed: `say::say`"));
     }
     // Tests may import anything, but names that have one home have it in tests too.
     for (at, token) in tokens.iter().enumerate() {
@@ -299,6 +306,14 @@ mod the_judge {
         refuses("core/mod.rs", "use std::{fmt, collections::{BTreeMap, HashMap}};", "HashMap");
         accepts("core/mod.rs", "use std::time::Duration; use std::collections::BTreeMap;");
         accepts("root/driver.rs", "use std::time::Instant;");
+    }
+
+    #[test]
+    fn refuses_macros_that_panic_on_a_full_stream() {
+        refuses("root/driver.rs", "fn f() { eprintln!(\"x\") }", "`eprintln!` panics");
+        refuses("cli/mod.rs", "fn f() { std::print!(\"x\") }", "`print!` panics");
+        accepts("root/driver.rs", "fn f() { self.print(1); writeln!(out, \"x\") }");
+        accepts("root/driver.rs", "#[cfg(test)]\nmod tests { fn f() { println!() } }");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -118,7 +119,16 @@ impl Folder {
         command
     }
 
-    fn at_home(&self, command: &mut Command) {
+    /// `harness` with a worker executable of its own: a shell script, in which `$HARNESS` is the real one.
+    pub fn harness_with_worker(&self, script: &str, args: &[&str]) -> Command {
+        self.write("worker", format!("#!/bin/sh\nHARNESS='{}'\n{script}\n", env!("CARGO_BIN_EXE_harness")));
+        fs::set_permissions(self.path("worker"), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = self.harness(args);
+        command.env("HARNESS_WORKER", self.path("worker"));
+        command
+    }
+
+    pub fn at_home(&self, command: &mut Command) {
         command.env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C");
         command.env("HOME", self.dir.path()).env("HARNESS_CACHE", self.path("cache"));
@@ -360,11 +370,17 @@ fn read(stream: impl Read + Send + 'static, news: Sender<News>, make: fn(String)
     });
 }
 
+/// Says why a test cannot run here. Where everything must be there (`HARNESS_CI=1`), that is a failure.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("HARNESS_CI").is_none_or(|set| set != "1"), "cannot be tested here: {why}");
+    eprintln!("skipped: {why}");
+}
+
 /// Can this machine build C? Tests that need it say so when it cannot.
 pub fn no_compiler() -> bool {
     let missing = Command::new("cc").arg("--version").output().is_err();
     if missing {
-        eprintln!("skipped: no C compiler");
+        skip("no C compiler");
     }
     missing
 }

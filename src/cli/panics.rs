@@ -1,0 +1,63 @@
+//! What a panic does: it is a defect of harness, and whoever meets one is told where, with the documented exit code.
+//!
+//! The process ends at once. Going on after a defect could give wrong numbers, and nothing that was reported is
+//! lost: it is in the journal, and keepers kill what a root or worker that is gone had started.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
+
+use crate::model::exit;
+use crate::process;
+use crate::say::say;
+
+/// From now on a panic in any thread of this process, `role` for people, ends it with [`exit::INTERNAL`].
+pub fn end_the_process(role: &'static str) {
+    std::panic::set_hook(Box::new(move |panic| {
+        say(format_args!("{role}: {}", text(panic)));
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            say(backtrace);
+        }
+        process::exit_now(i32::from(exit::INTERNAL));
+    }));
+}
+
+fn text(panic: &PanicHookInfo<'_>) -> String {
+    let what = panic.payload_as_str().unwrap_or("no message");
+    let place = panic.location().map_or_else(|| "an unknown place".into(), ToString::to_string);
+    format!(
+        "a defect of harness, please report it: {what} (at {place}; RUST_BACKTRACE=1 shows more). What was reported \
+         is in the journal"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VICTIM: &str = "HARNESS_TEST_PANICS";
+
+    /// Only when it is started by the test below.
+    #[test]
+    fn panics_in_a_thread() {
+        if std::env::var_os(VICTIM).is_none() {
+            return;
+        }
+        end_the_process("harness");
+        let _ = std::thread::spawn(|| panic!("boom")).join();
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "starts itself, to end by a panic")]
+    fn a_panic_anywhere_is_70_and_says_where() {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "cli::panics::tests::panics_in_a_thread", "--nocapture"]).env(VICTIM, "1");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(70));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let beginning = "harness: a defect of harness, please report it: boom (at src/cli/panics.rs:";
+        assert!(stderr.contains(beginning), "{stderr}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        assert_eq!(command.stderr(full).output().unwrap().status.code(), Some(70));
+    }
+}

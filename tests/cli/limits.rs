@@ -1,0 +1,163 @@
+//! Limits of waits, reached: each says what it waited for, and leaves nothing behind. `HARNESS_LIMITS` makes them
+//! short, `HARNESS_WORKER` makes a worker that does what a broken one would.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::said;
+use crate::support::{Folder, LIMIT, Ran, Role, await_that, signal, skip};
+
+const GONE: Duration = Duration::from_secs(10);
+const AWAIT_SPAWN: &str = "print(pcall(spawn, { workers = 1 }))\n";
+
+/// A campaign that only asks for a worker, which is this shell script.
+fn worker_is(script: &str, limits: &str, code: i32, stdout: &str, stderr: &str) {
+    let folder = Folder::with(AWAIT_SPAWN);
+    let mut command = folder.harness_with_worker(script, &["c.lua"]);
+    command.env("HARNESS_LIMITS", limits);
+    said(&folder, folder.finish(command), code, stdout, stderr);
+    folder.assert_nothing_left(GONE);
+}
+
+#[test]
+fn a_worker_that_says_nothing_is_given_up() {
+    let stdout = "false\tc.lua:1: spawn: no word within TIME from worker 0 on HOST\n";
+    let stderr = "harness: worker 0 on HOST is lost: it did not end within TIME of being told to\n";
+    worker_is("exec sleep 1000", "start=0.3,dismiss=0.2", 0, stdout, stderr);
+}
+
+#[test]
+fn a_worker_that_ends_at_once_is_named() {
+    let loss = "worker 0 on HOST is lost: its process ended";
+    worker_is("exit 3", "", 0, &format!("false\tc.lua:1: spawn: {loss}\n"), &format!("harness: {loss}\n"));
+}
+
+#[test]
+fn a_worker_of_another_build_is_refused() {
+    let folder = Folder::with(AWAIT_SPAWN);
+    let mut bytes = fs::read(env!("CARGO_BIN_EXE_harness")).unwrap();
+    bytes.push(0);
+    folder.write("other", bytes);
+    fs::set_permissions(folder.path("other"), fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = folder.finish(folder.harness_with_worker("exec ./other \"$@\"", &["c.lua"]));
+    let (code, out) = (ran.code, folder.normal(&ran.stdout));
+    let beginning =
+        "false\tc.lua:1: spawn: worker 0 on HOST is lost: the worker on HOST runs another build of harness (";
+    assert!(code == Some(0) && out.starts_with(beginning), "{ran:#?}");
+    assert!(out.ends_with("): install one build on all nodes\n"), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}
+
+#[test]
+fn a_worker_in_the_wrong_place_is_refused() {
+    let folder = Folder::with(AWAIT_SPAWN);
+    // `unshare` execs, so the descriptors of the worker stay what they are.
+    let elsewhere = "exec unshare --uts sh -c 'hostname elsewhere && exec \"$0\" \"$@\"' \"$HARNESS\" \"$@\"";
+    let ran = folder.finish(folder.harness_with_worker(elsewhere, &["c.lua"]));
+    if ran.stderr.contains("unshare") {
+        return skip("another host name needs root and unshare");
+    }
+    let loss = "worker 0 on elsewhere is lost: wrong placement: worker 0 was to start on HOST and came up on elsewhere: \
+                MPI did not honour the host it was given; start the workers with `mpirun -n 2 --map-by node harness …` \
+                instead";
+    let loss = loss.replacen("on elsewhere is", "on HOST is", 1);
+    let stderr = format!("harness: {loss}\n");
+    let text = folder.normal(&ran.stderr);
+    assert!(text.starts_with(&stderr), "{text}");
+    said(
+        &folder,
+        Ran { stderr, ..ran },
+        0,
+        &format!("false\tc.lua:1: spawn: {loss}\n"),
+        &format!("harness: {loss}\n"),
+    );
+    folder.assert_nothing_left(GONE);
+}
+
+/// What the root fetches from a node whose store is another one comes whole or not at all.
+#[test]
+fn a_pool_closed_while_an_artefact_travels_still_delivers_it() {
+    let folder = Folder::with(
+        "local pool = spawn { workers = 1 }\nlocal build = submit(compile { cmd = { 'sh', '-c', 'head -c 50000000 \
+         /dev/zero > prog' }, output = 'prog', inputs = { 'c.lua' } })\nprint(await(build).status)\npool:close()\nspawn \
+         { workers = 1 }\nprint(await(submit(exec { cmd = { 'wc', '-c', build } })).stdout:match '%d+')\n",
+    );
+    let own_cache = "HARNESS_CACHE=\"$PWD/cache.$$\" exec \"$HARNESS\" \"$@\"";
+    let ran = folder.finish(folder.harness_with_worker(own_cache, &["c.lua"]));
+    said(&folder, ran, 0, "ok\n50000000\n", "harness: 2 tasks: 2 ok\n");
+    folder.assert_nothing_left(GONE);
+}
+
+#[test]
+fn a_limit_that_is_none_is_named() {
+    let folder = Folder::with("print 'no'");
+    let mut command = folder.harness(&["c.lua"]);
+    command.env("HARNESS_LIMITS", "start=soon");
+    let text = "harness: HARNESS_LIMITS: `start=soon`: that is no number of seconds\n";
+    said(&folder, folder.finish(command), 2, "", text);
+}
+
+/// A rebuild replaces the executable; the kernel keeps the old one for those who run it.
+#[test]
+fn a_replaced_executable_does_not_stop_a_campaign() {
+    let folder = Folder::with(
+        "print 'ready'\nio.stdout:flush()\nrepeat local there = io.open 'go' until there\nspawn { workers = 1, slots = 1 \
+         }\nprint(await(submit(exec { shell = 'echo program' })).stdout)\nprint(await(submit(function() return 'call' \
+         end)))\n",
+    );
+    fs::copy(env!("CARGO_BIN_EXE_harness"), folder.path("harness")).unwrap();
+    let mut command = std::process::Command::new(folder.path("harness"));
+    folder.at_home(command.arg("c.lua"));
+    let mut running = crate::support::Running::start(command);
+    running.await_line("ready");
+    fs::remove_file(folder.path("harness")).unwrap();
+    folder.write("harness", "another build");
+    folder.write("go", "");
+    said(&folder, running.end(LIMIT), 0, "ready\nprogram\n\ncall\n", "harness: 2 tasks: 2 ok\n");
+    folder.assert_nothing_left(GONE);
+}
+
+#[test]
+fn too_few_descriptors_are_named_with_the_remedy() {
+    let folder = Folder::with(AWAIT_SPAWN);
+    for limit in [30, 60] {
+        let ran = folder.finish(folder.harness_after(&format!("ulimit -n {limit}"), &["c.lua"]));
+        let text = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(text.contains("too many open files") && text.contains("ulimit -n"), "{limit}: {ran:#?}");
+        folder.assert_nothing_left(GONE);
+    }
+}
+
+/// A stopped keeper answers nothing and could end nothing: its worker notices, and ends all of it.
+#[test]
+fn a_stopped_keeper_is_noticed_and_its_tasks_are_lost() {
+    for quiet in [false, true] {
+        let task = if quiet {
+            "measure { cmd = { 'sh', '-c', LINE }, timeout = 0.2 }"
+        } else {
+            "exec { shell = LINE }"
+        };
+        let script = format!(
+            "local LINE = 'echo > up; trap \"\" TERM; while :; do sleep 1000; done'\nlocal pool = spawn {{ workers = 1, \
+             slots = 1 }}\nlocal r = await(pool:submit({task}))\nprint(r.status, r.reason)\n"
+        );
+        let folder = Folder::with(&script);
+        let mut command = folder.harness(&["-q", "c.lua"]);
+        command.env("HARNESS_LIMITS", "heartbeat=0.05,keeper_silence=0.3,overdue=0.3");
+        let running = crate::support::Running::start(command);
+        await_that("the program is up", || folder.path("up").exists());
+        let keepers = folder.of(Role::Keeper);
+        assert_eq!(keepers.len(), 1, "{keepers:?}");
+        signal(&keepers[0], Signal::STOP);
+        let ran = running.end(LIMIT);
+        let loss =
+            "worker 0 on HOST is lost: the keeper of this node has not answered for TIME (hung or stopped)";
+        let stdout = format!("lost_worker\tits worker was lost while it ran: {loss}\n");
+        assert_eq!((ran.code, folder.normal(&ran.stdout)), (Some(0), stdout), "{ran:#?}");
+        assert!(folder.normal(&ran.stderr).contains(&format!("harness: {loss}\n")), "{ran:#?}");
+        folder.assert_nothing_left(GONE);
+    }
+}
