@@ -4,6 +4,7 @@
 #![cfg(feature = "mpi")]
 #![allow(clippy::disallowed_methods)] // starts mpirun, which is no task
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -149,6 +150,29 @@ fn spawned_workers_do_everything() {
     }
     let output = mpi.run(1, &["--start", "spawn", "--workers", "2"], &everything());
     assert_eq!(succeeded(&output), expected(&["spawn", "spawn"]));
+}
+
+/// A worker that never calls MPI_Init keeps MPI_Comm_spawn waiting for ever.
+#[test]
+fn a_spawn_that_never_returns_ends_with_its_reason() {
+    let Some(mpi) = Mpi::find() else { return };
+    if !mpi.can_spawn() {
+        return println!("skipped: this MPI cannot spawn, see the test of its error");
+    }
+    let campaign = Campaign::new("spawn {}");
+    let worker = campaign.folder.path().join("worker");
+    std::fs::write(&worker, "#!/bin/sh\nexec sleep 80\n").expect("the worker is written");
+    std::fs::set_permissions(&worker, std::fs::Permissions::from_mode(0o755)).expect("it can be run");
+    let mut command = mpi.command(1, &campaign);
+    command.env("HARNESS_WORKER", &worker).env("HARNESS_LIMITS", "spawn=1.5");
+    let child = command.args(["--start", "spawn"]).arg(&campaign.script).spawn().expect("mpirun starts");
+    let began = Instant::now();
+    let output = finish(child);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}: the worker ended by itself", began.elapsed());
+    let reason = "has not returned for 1.5 s: the launcher cannot start processes there";
+    assert!(said.contains("harness: MPI_Comm_spawn of a worker on ") && said.contains(reason), "{said}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::allocation::ladder::{Family, LAUNCHED, find_launcher, start_line};
 use crate::allocation::{Allocation, Start};
 use crate::machine;
 use crate::process;
+use crate::say::say;
 use crate::transport::mpi::{start, sys};
 
 /// Returns if this process is to be the root itself: with or without MPI, or because there is no launcher.
@@ -40,7 +41,7 @@ pub(super) fn through_mpi(arguments: &RunArgs) -> Result<(), String> {
     let Some(line) = start_line(family, &library, &allocation, &launcher, &env) else { return Ok(()) };
     let program = std::env::current_exe().map_err(|error| format!("where is harness? {error}"))?;
     if arguments.verbose {
-        eprintln!("harness: starting through `{} harness …`", line.argv.join(" "));
+        say(format_args!("harness: starting through `{} harness …`", line.argv.join(" ")));
     }
     let words = line.argv.into_iter().map(OsString::from);
     let again = [PathBuf::into_os_string(program)].into_iter().chain(std::env::args_os().skip(1));

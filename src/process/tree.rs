@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, getpid, getsid, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
+    Pid, PidfdFlags, Signal, getpid, getsid, kill_process, kill_process_group, pidfd_open,
 };
 
 use super::{Child, try_wait};
@@ -112,11 +112,16 @@ pub fn kill_descendants(spare: &[Pid], patience: Duration) -> usize {
     let give_up = Instant::now() + patience;
     loop {
         let mut left: Vec<Pid> = children_of(getpid());
-        left.retain(|pid| !spare.contains(pid) && matches!(try_wait(*pid), Ok(None)));
+        left.retain(|pid| !spare.contains(pid));
+        if left.is_empty() {
+            return 0;
+        }
+        // Those that have ended go now; what they had is ours at the next look.
+        left.retain(|pid| matches!(try_wait(*pid), Ok(None)));
         for pid in &left {
             kill_tree(*pid);
         }
-        if left.is_empty() || Instant::now() >= give_up {
+        if Instant::now() >= give_up {
             return left.len();
         }
         await_one_of(&left, give_up);
@@ -125,6 +130,9 @@ pub fn kill_descendants(spare: &[Pid], patience: Duration) -> usize {
 
 /// Waits for an end among `pids`: for a moment only, as one may be gone before it can be watched.
 fn await_one_of(pids: &[Pid], give_up: Instant) {
+    if pids.is_empty() {
+        return;
+    }
     let watched: Vec<_> = pids.iter().filter_map(|pid| pidfd_open(*pid, PidfdFlags::empty()).ok()).collect();
     let mut fds: Vec<_> = watched.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
     let limit = give_up.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));
@@ -132,27 +140,29 @@ fn await_one_of(pids: &[Pid], give_up: Instant) {
 }
 
 /// Kills a process of ours and all below it, from below: what loses its parent there falls to the subreapers
-/// above, and so stays in sight. The last to go is `top`. It need not be a child of this process, and may be stopped.
-/// Returns how many processes are still there after `patience`.
-pub fn kill_from_below(top: &Child, patience: Duration) -> usize {
-    // Stopped it starts nothing new, and cannot end before we have looked below it.
-    if pidfd_send_signal(&top.pidfd, Signal::STOP).is_err() {
-        return 0; // it is gone, and its number may be another's
-    }
+/// above, and so stays in sight. The last to go is `top`, which need not be a child of this process and may be
+/// stopped. What is still there after `patience` the kernel cannot end just now.
+pub fn kill_from_below(top: &Child, patience: Duration) {
     let give_up = Instant::now() + patience;
-    let left = loop {
+    let mut seen_empty = false;
+    loop {
         let mut left = descendants_of(top.pid);
+        if top.ends_within(Duration::ZERO) {
+            return; // its number may be another's by now, and what it had is no longer below it
+        }
         left.retain(|pid| lives(*pid));
         for pid in &left {
             let _ = kill_process(*pid, Signal::KILL);
         }
-        if left.is_empty() || Instant::now() >= give_up {
-            break left.len();
+        // Who falls to another parent while we look is seen at the second look.
+        if left.is_empty() && seen_empty || Instant::now() >= give_up {
+            return top.kill();
         }
-        await_one_of(&left, give_up);
-    };
-    top.kill();
-    left
+        seen_empty = left.is_empty();
+        if !seen_empty {
+            await_one_of(&left, give_up);
+        }
+    }
 }
 
 /// Kills a process and its descendants; returns the descendants.

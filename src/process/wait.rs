@@ -151,7 +151,8 @@ impl Child {
         ended
     }
 
-    fn ends_within(&self, patience: Duration) -> bool {
+    /// Does it end in this time? Its exit code is still to be collected.
+    pub fn ends_within(&self, patience: Duration) -> bool {
         let limit = Timespec::try_from(patience).ok();
         matches!(poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], limit.as_ref()), Ok(1))
     }
