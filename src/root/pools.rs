@@ -501,7 +501,7 @@ impl Driver {
         for id in &ids {
             let Some(worker) = self.workers.get_mut(id).filter(|worker| !worker.is_gone()) else { continue };
             // One who is told twice leaves MPI with a message it never read, and MPICH complains.
-            if !matches!(worker.stage, Stage::Retiring) {
+            if !worker.is_retiring() {
                 worker.peer.queue(&ToWorker::Exit);
                 worker.stage = Stage::Retiring { since: Instant::now() };
             }

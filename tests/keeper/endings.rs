@@ -1,0 +1,224 @@
+//! How programs end when somebody else decides, who is killed with them, and what the keeper does meanwhile.
+
+use super::*;
+
+#[test]
+fn signals_are_named_and_a_kill_is_not_taken_for_out_of_memory() {
+    let mut keeper = Keeper::start();
+    let outcome = keeper.sh("kill -SEGV $$");
+    assert_eq!(outcome.status, Status::Signal);
+    assert_eq!(reason(&outcome), "killed by signal 11 (SIGSEGV)");
+    assert_eq!((ran(&outcome).exit_code, ran(&outcome).signal), (None, Some(11)));
+    let outcome = keeper.sh("kill -KILL $$");
+    assert_eq!((outcome.status, reason(&outcome)), (Status::Signal, "killed by signal 9 (SIGKILL)"));
+}
+
+/// A control group of 64 MiB, if we may make one; removed when dropped.
+struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    fn new() -> Option<Self> {
+        let name = format!("harness-test-{}", std::process::id());
+        let kinds = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+        kinds.iter().find_map(|(root, limit)| {
+            let group = Path::new(root).join(&name);
+            fs::create_dir(&group).ok()?;
+            let group = Self(group);
+            fs::write(group.0.join(limit), "67108864").ok().map(|()| group)
+        })
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn out_of_memory_is_told_when_the_kernel_says_so() {
+    let Some(group) = MemoryGroup::new() else {
+        println!("skipped: may not make a memory control group");
+        return;
+    };
+    let mut keeper = Keeper::start_in(Some(&group.0));
+    let outcome = keeper.exec(&["tail", "/dev/zero"]); // one endless line
+    assert_eq!(outcome.status, Status::Oom);
+    assert!(reason(&outcome).starts_with("the kernel killed it: out of memory"), "{}", reason(&outcome));
+    assert_eq!(ran(&outcome).signal, Some(9));
+    let outcome = keeper.sh("kill -KILL $$");
+    assert_eq!(outcome.status, Status::Signal);
+}
+
+#[test]
+fn a_keeper_answers_that_it_lives() {
+    let mut keeper = Keeper::start();
+    keeper.send(&ToKeeper::Ping);
+    assert_eq!(keeper.receive(), FromKeeper::Alive);
+}
+
+#[test]
+fn a_timeout_takes_grandchildren_along() {
+    let mut keeper = Keeper::start();
+    // Children of its group, of another session, and orphans of another session.
+    let line = "sleep 600 & setsid sleep 600 & (setsid sh -c 'sleep 600 & sleep 600 & wait' &) ; wait";
+    let outcome = keeper.run(exec(&["/bin/sh", "-c", line]), Some(1.0));
+    assert_eq!(outcome.status, Status::Timeout);
+    assert!(reason(&outcome).starts_with("ran into its timeout of 1 s; it "), "{}", reason(&outcome));
+    assert!(outcome.elapsed_s >= 1.0);
+    assert_eq!(keeper.living(), []);
+}
+
+#[test]
+fn a_program_that_ignores_sigterm_is_killed_and_all_are_counted() {
+    let mut keeper = Keeper::start();
+    let line = "trap '' TERM; sleep 600 & (setsid sleep 600 &) ; sleep 600; sleep 600";
+    let task = keeper.begin(exec(&["/bin/sh", "-c", line]), None);
+    keeper.until_sleeping(3);
+    keeper.kill(task);
+    let outcome = keeper.outcome(task);
+    assert_eq!(outcome.status, Status::Cancelled);
+    assert_eq!(reason(&outcome), "cancelled while it ran; it and 3 processes it started were killed");
+    assert_eq!(keeper.living(), []);
+}
+
+#[test]
+fn a_daemon_left_behind_is_killed_and_counted() {
+    let mut keeper = Keeper::start();
+    let outcome = keeper.sh("(setsid sleep 600 &) ; sleep 600 & exit 0");
+    assert!(outcome.ok());
+    assert_eq!(ran(&outcome).leftovers, 2);
+    assert_eq!(keeper.living(), []);
+    // It holds the pipe open, and hides what it is: still no reason to wait.
+    let outcome = keeper.sh("(env -i setsid sleep 601 &) ; echo said");
+    assert_eq!((ran(&outcome).leftovers, &*ran(&outcome).stdout), (1, &b"said\n"[..]));
+}
+
+#[test]
+fn a_daemon_of_another_task_is_left_alone() {
+    let mut keeper = Keeper::start();
+    let long =
+        keeper.begin(exec(&["/bin/sh", "-c", "mkfifo fifo; (setsid sleep 600 &) ; read line < fifo"]), None);
+    keeper.until_sleeping(1);
+    let short = keeper.sh("exit 0");
+    assert_eq!(ran(&short).leftovers, 0);
+    keeper.until_sleeping(1);
+    keeper.kill(long);
+    let outcome = keeper.outcome(long);
+    assert_eq!(outcome.status, Status::Cancelled);
+    assert_eq!(reason(&outcome), "cancelled while it ran; it and a process it started were killed");
+    assert_eq!(keeper.living(), []);
+}
+
+#[test]
+fn when_the_worker_is_gone_nothing_is_left() {
+    let mut keeper = Keeper::start();
+    let line =
+        "trap '' TERM HUP; (env -i PATH=$PATH setsid sleep 602 &) ; (setsid sleep 600 &) ; sleep 600 & wait";
+    keeper.begin(exec(&["/bin/sh", "-c", line]), None);
+    keeper.begin(exec(&["sleep", "600"]), None);
+    keeper.until_sleeping(3);
+    keeper.worker = None;
+    keeper.until_living("left behind", LEFT_LIMIT, |living| living.is_empty());
+    let (exit, _) = process::wait(keeper.child.pid).unwrap();
+    assert_eq!(exit, process::Exit::Code(0));
+}
+
+#[test]
+fn many_programs_at_once_and_signals_of_a_batch_system_do_no_harm() {
+    let mut keeper = Keeper::start();
+    for _ in 0..40 {
+        keeper.tasks += 1;
+        let run = Run {
+            task: TaskId(keeper.tasks),
+            attempt: Attempt(0),
+            timeout: None,
+            cores: 1,
+            work: exec(&["/bin/sh", "-c", "echo $HARNESS_TASK_ID"]),
+        };
+        keeper.send(&ToKeeper::Run(Box::new(run)));
+    }
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::USR1] {
+        kill_process(keeper.child.pid, signal).unwrap();
+    }
+    let mut outputs = BTreeMap::new();
+    while outputs.len() < 40 {
+        if let FromKeeper::Done(task, _, outcome) = keeper.receive() {
+            assert_eq!(ran(&outcome).leftovers, 0);
+            outputs.insert(task, String::from_utf8(ran(&outcome).stdout.clone()).unwrap());
+        }
+    }
+    assert!(outputs.iter().all(|(task, output)| *output == format!("{task}.0\n")), "{outputs:?}");
+}
+
+#[test]
+fn work_waits_for_free_slots_and_can_be_taken_back() {
+    let mut keeper = Keeper::start(); // two slots
+    let long = [0, 1].map(|_| keeper.begin(exec(&["sleep", "600"]), None));
+    let order = |task| {
+        let work = exec(&["true"]);
+        ToKeeper::Run(Box::new(Run { task, attempt: Attempt(0), timeout: None, cores: 1, work }))
+    };
+    let (third, fourth) = (TaskId(3), TaskId(4));
+    keeper.send(&order(third));
+    keeper.send(&order(fourth));
+    keeper.kill(third);
+    let outcome = keeper.outcome(third);
+    assert_eq!((outcome.status, reason(&outcome)), (Status::Cancelled, "cancelled before it began"));
+    keeper.kill(long[0]);
+    // It begins with the end of the first, which may be told before or after.
+    let mut told = [keeper.receive(), keeper.receive(), keeper.receive()];
+    told.sort_by_key(|message| matches!(message, FromKeeper::Done(task, ..) if *task == long[0]));
+    let [started, done, _] = told;
+    assert_eq!(started, FromKeeper::Started(fourth, Attempt(0)));
+    assert!(matches!(done, FromKeeper::Done(task, _, outcome) if task == fourth && outcome.ok()));
+    keeper.kill(long[1]);
+    assert_eq!(keeper.outcome(long[1]).status, Status::Cancelled);
+}
+
+#[test]
+fn a_slot_is_started_with_its_descriptors_and_its_end_is_told() {
+    let mut keeper = Keeper::start();
+    let (socket, theirs) = socket_pair().unwrap();
+    let (gate, their_gate) = socket_pair().unwrap();
+    let worker = keeper.worker.as_mut().unwrap();
+    worker.queue_with_fds(&ToKeeper::StartSlot(SlotId(1)), vec![theirs, their_gate]);
+    worker.flush().unwrap();
+    // A slot ends when nobody is at the other end.
+    drop((socket, gate));
+    let FromKeeper::SlotEnded(slot, code, signal) = keeper.receive() else { panic!("not the end of a slot") };
+    assert_eq!((slot, code.is_some() != signal.is_some()), (SlotId(1), true));
+    // A slot that has ended cannot be killed, and nothing is said of it.
+    keeper.send(&ToKeeper::KillSlot(SlotId(1)));
+    assert!(keeper.exec(&["/bin/true"]).ok());
+}
+
+#[test]
+fn work_before_the_set_up_is_refused_in_words() {
+    let (ours, theirs) = socket_pair().unwrap();
+    let theirs = fcntl_dupfd_cloexec(&theirs, 64).unwrap();
+    let null = own::null_device().unwrap();
+    let child = process::spawn(&Launch {
+        program: Some(&CString::new(env!("CARGO_BIN_EXE_harness")).unwrap()),
+        argv: &[c"harness".to_owned(), c"__keeper".to_owned()],
+        environment: &Environment::default(),
+        cwd: Some(Path::new("/")),
+        stdio: [null.as_fd(), null.as_fd(), null.as_fd()],
+        fds: &[(theirs.as_fd(), 3)],
+    })
+    .unwrap();
+    drop(theirs);
+    let worker = Stream::new(ours).unwrap();
+    let mut keeper = Keeper {
+        child,
+        worker: Some(worker),
+        mark: "none".into(),
+        folder: tempfile::tempdir().unwrap(),
+        tasks: 0,
+    };
+    fs::create_dir(keeper.folder.path().join("tmp")).unwrap();
+    let outcome = keeper.run(exec(&["true"]), None);
+    assert_eq!(outcome.status, Status::SetupFailed);
+    keeper.send(&ToKeeper::StartSlot(SlotId(0)));
+    assert_eq!(keeper.receive(), FromKeeper::SlotEnded(SlotId(0), None, None));
+}

@@ -1,0 +1,87 @@
+//! Measurements: their figures, and that a failure has none.
+
+use super::*;
+
+fn measured(outcome: &Outcome) -> &MeasureResult {
+    match &outcome.detail {
+        Detail::Measure(result) => result,
+        other => panic!("not a measurement: {other:?}"),
+    }
+}
+
+fn rate() -> BTreeMap<String, MetricSpec> {
+    let spec = MetricSpec {
+        regex: "rate: ([0-9.]+)".into(),
+        pattern: "rate: ([%d.]+)".into(),
+        ..MetricSpec::default()
+    };
+    BTreeMap::from([("rate".into(), spec)])
+}
+
+#[test]
+fn a_measurement_of_a_fixed_number_of_runs() {
+    let mut keeper = Keeper::start();
+    let spec = MeasureSpec {
+        command: command(&["sh", "-c", "echo x >> count; echo rate: $(wc -l < count)"]),
+        runs: Some(5),
+        metrics: rate(),
+        objective: "rate".into(),
+        better: Better::More,
+        ..MeasureSpec::default()
+    };
+    let outcome = keeper.run(Work::Measure(spec), None);
+    assert!(outcome.ok(), "{outcome:?}");
+    let result = measured(&outcome);
+    assert_eq!(result.stop_reason, StopReason::Fixed);
+    let phases: Vec<Phase> = result.samples.iter().map(|sample| sample.phase).collect();
+    assert_eq!(phases[..2], [Phase::Warmup, Phase::Sample]);
+    assert_eq!(result.metrics["rate"].value, [2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(result.stats.as_ref().map(|stats| (stats.n, stats.median)), Some((5, 4.0)));
+    assert!(result.floor_s.unwrap() > 0.0 && result.maxrss_floor_bytes.unwrap() > 0);
+    assert!(result.samples.windows(2).all(|pair| pair[0].t_start_s < pair[1].t_start_s));
+}
+
+#[test]
+fn a_measurement_that_fails_keeps_its_samples_and_has_no_figure() {
+    let mut keeper = Keeper::start();
+    let mut spec = MeasureSpec {
+        command: command(&[
+            "sh",
+            "-c",
+            "echo x >> count; n=$(wc -l < count); echo rate: $n; echo dying >&2; test $n -lt 3",
+        ]),
+        runs: Some(5),
+        ..MeasureSpec::default()
+    };
+    let outcome = keeper.run(Work::Measure(spec.clone()), None);
+    assert_eq!(outcome.status, Status::NonzeroExit);
+    assert_eq!(reason(&outcome), "sample 2: exit code 1; the end of its standard error:\ndying");
+    let result = measured(&outcome);
+    assert_eq!((result.samples.len(), result.stop_reason, &result.stats), (2, StopReason::Failed, &None));
+    assert_eq!((result.exit_code, result.stderr_tail.as_str()), (Some(1), "dying"));
+
+    spec.command = command(&["echo", "speed: 7"]);
+    spec.metrics = rate();
+    let outcome = keeper.run(Work::Measure(spec.clone()), None);
+    assert_eq!(outcome.status, Status::MetricMissing);
+    let expected = "warm-up run 1: metric `rate`: pattern 'rate: ([%d.]+)' is not in the output; its standard output ends with:\nspeed: 7";
+    assert_eq!(reason(&outcome), expected);
+
+    spec.metrics = BTreeMap::new();
+    spec.verify.reference = Some(Arg::Text(b"speed: 8\n".to_vec()));
+    let outcome = keeper.run(Work::Measure(spec.clone()), None);
+    assert_eq!(outcome.status, Status::VerifyFailed);
+    assert_eq!(
+        reason(&outcome),
+        "warm-up run 1: output differs in line 1: expected `speed: 8`, got `speed: 7`"
+    );
+    assert_eq!(measured(&outcome).verify.max_abs_err, Some(1.0));
+    spec.verify.atol = 1.0;
+    let outcome = keeper.run(Work::Measure(spec.clone()), None);
+    assert!(outcome.ok() && measured(&outcome).verify.status == "ok");
+
+    spec.command = command(&["sleep", "600"]);
+    let outcome = keeper.run(Work::Measure(spec), Some(0.5));
+    assert_eq!(outcome.status, Status::Timeout);
+    assert_eq!(reason(&outcome), "warm-up run 1: ran into its timeout of 0.5 s; it was killed");
+}
