@@ -6,6 +6,7 @@
 
 mod compiles;
 mod incoming;
+mod transfers;
 
 use std::fs::{self, File, FileType, Permissions};
 use std::io::{self, Read, Write};
@@ -18,6 +19,7 @@ use crate::model::{CHUNK_BYTES, Hash};
 
 pub use compiles::{CachedBuild, MAX_BUILDS};
 pub use incoming::Incoming;
+pub use transfers::{Piece, Transfers};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]

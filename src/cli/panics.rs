@@ -23,7 +23,9 @@ pub fn end_the_process(role: &'static str) {
 }
 
 fn text(panic: &PanicHookInfo<'_>) -> String {
-    let what = panic.payload_as_str().unwrap_or("no message");
+    let payload = panic.payload();
+    let formatted = payload.downcast_ref::<String>().map(String::as_str);
+    let what = formatted.or(payload.downcast_ref().copied()).unwrap_or("no message");
     let place = panic.location().map_or_else(|| "an unknown place".into(), ToString::to_string);
     format!(
         "a defect of harness, please report it: {what} (at {place}; RUST_BACKTRACE=1 shows more). What was reported \

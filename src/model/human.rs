@@ -40,8 +40,9 @@ pub fn bounded(message: String) -> String {
     if message.len() <= MESSAGE_BYTES {
         return message;
     }
-    let head = message.floor_char_boundary(MESSAGE_BYTES / 4 * 3);
-    let tail = message.ceil_char_boundary(message.len() - MESSAGE_BYTES / 4);
+    // A character has at most 4 bytes, so a boundary is never far.
+    let boundary = |near: usize| (near..near + 4).find(|at| message.is_char_boundary(*at)).unwrap_or(near);
+    let (head, tail) = (boundary(MESSAGE_BYTES / 4 * 3), boundary(message.len() - MESSAGE_BYTES / 4));
     format!("{}… ({} cut) …{}", &message[..head], bytes((tail - head) as u64), &message[tail..])
 }
 

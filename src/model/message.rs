@@ -39,7 +39,7 @@ pub struct Welcome {
     /// Folder of the campaign script.
     pub campaign_dir: String,
     /// How long waits may take.
-    pub limits: Limits,
+    pub limits: Box<Limits>,
     /// Seed of the campaign.
     pub seed: u64,
     /// Set for every task, on top of the scrubbed environment.

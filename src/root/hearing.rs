@@ -74,11 +74,9 @@ impl Driver {
             && let Some(hash) = result.artefact
             && !self.store.contains(hash)
             && let Some(worker) = self.workers.get_mut(&id)
+            && let Err(error) = worker.fetch(hash, &self.store)
         {
-            match self.store.receive(hash) {
-                Ok(incoming) => worker.fetch(hash, incoming),
-                Err(error) => self.progress.problem(&error.to_string()),
-            }
+            self.progress.problem(&error.to_string());
         }
     }
 

@@ -299,7 +299,7 @@ impl Driver {
                 worker: worker.id,
                 slots,
                 campaign_dir: self.pools.campaign_dir.clone(),
-                limits: self.pools.launcher.limits,
+                limits: Box::new(self.pools.launcher.limits),
                 seed: self.pools.seed,
                 env: pool.spec.env.clone().into_iter().collect(),
             }));

@@ -2,17 +2,13 @@
 //!
 //! It turns bytes into messages and keeps no opinion on scheduling: that is the core's.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::allocation::Start;
-use crate::artefact::{Incoming, Store};
-use crate::model::{CHUNK_BYTES, FromWorker, Hash, Hello, PoolId, ToWorker, WorkerId};
+use crate::artefact::{Piece, Store, StoreError, Transfers};
+use crate::model::{FromWorker, Hash, Hello, PoolId, ToWorker, WorkerId};
 use crate::process::{Child, children_of, kill_from_below};
 use crate::transport::{LinkError, Peer};
-
-/// No further piece of an artefact while so much waits to be sent (B): tasks go first.
-const BACKLOG_LIMIT: usize = 4 * CHUNK_BYTES;
 
 /// How far a worker has come.
 #[derive(Debug)]
@@ -55,10 +51,8 @@ pub(super) struct Worker {
     pub(super) last_heard: Instant,
     /// How much of all issued bytecode it was sent.
     pub(super) known_code: usize,
-    /// Artefacts being sent to it, and how far.
-    sending: VecDeque<(Hash, u64)>,
-    /// Artefacts coming from it.
-    receiving: BTreeMap<Hash, Incoming>,
+    /// Artefacts on their way to it and from it.
+    transfers: Transfers,
 }
 
 impl Worker {
@@ -82,8 +76,7 @@ impl Worker {
             quiet: false,
             last_heard: Instant::now(),
             known_code: 0,
-            sending: VecDeque::new(),
-            receiving: BTreeMap::new(),
+            transfers: Transfers::default(),
         }
     }
 
@@ -156,38 +149,25 @@ impl Worker {
 
     /// Begins to send an artefact it asked for.
     pub(super) fn send_artefact(&mut self, hash: Hash) {
-        self.sending.push_back((hash, 0));
+        self.transfers.send(hash);
     }
 
     /// Sends pieces of artefacts while nothing more urgent waits. `Err` names the artefact and why it
     /// cannot be read.
-    pub(super) fn pump(&mut self, store: &Store) -> Result<(), (Hash, String)> {
-        while self.peer.backlog() < BACKLOG_LIMIT
-            && let Some((hash, offset)) = self.sending.front().copied()
-        {
-            match store.read_chunk(hash, offset) {
-                Ok((bytes, last)) => {
-                    let next = offset + bytes.len() as u64;
-                    self.peer.queue(&ToWorker::Chunk(hash, offset, bytes, last));
-                    self.sending.pop_front();
-                    if !last {
-                        self.sending.push_front((hash, next));
-                    }
-                }
-                Err(error) => {
-                    self.sending.pop_front();
-                    return Err((hash, error.to_string()));
-                }
-            }
+    pub(super) fn pump(&mut self, store: &Store) -> Result<(), (Hash, StoreError)> {
+        while let Some(piece) = self.transfers.next_piece(store, self.peer.backlog()) {
+            let Piece { hash, offset, bytes, last } = piece?;
+            self.peer.queue(&ToWorker::Chunk(hash, offset, bytes, last));
         }
         Ok(())
     }
 
     /// Asks for an artefact it made.
-    pub(super) fn fetch(&mut self, hash: Hash, incoming: Incoming) {
-        if self.receiving.insert(hash, incoming).is_none() {
+    pub(super) fn fetch(&mut self, hash: Hash, store: &Store) -> Result<(), StoreError> {
+        if self.transfers.expect(hash, store)? {
             self.peer.queue(&ToWorker::Want(hash));
         }
+        Ok(())
     }
 
     /// A piece of an artefact it made; true once it is complete in the root's store.
@@ -197,37 +177,27 @@ impl Worker {
         offset: u64,
         bytes: &[u8],
         last: bool,
-    ) -> Result<bool, String> {
-        let Some(incoming) = self.receiving.get_mut(&hash) else { return Ok(false) };
-        if let Err(error) = incoming.write(offset, bytes) {
-            self.receiving.remove(&hash);
-            return Err(error.to_string());
-        }
-        if last && let Some(incoming) = self.receiving.remove(&hash) {
-            incoming.finish().map_err(|error| error.to_string())?;
-            return Ok(true);
-        }
-        Ok(false)
+    ) -> Result<bool, StoreError> {
+        self.transfers.take(hash, offset, bytes, last)
     }
 
     /// Is it sending this artefact?
     pub(super) fn delivers(&self, hash: Hash) -> bool {
-        self.receiving.contains_key(&hash)
+        self.transfers.expects(hash)
     }
 
     /// Is it sending any?
     pub(super) fn delivers_any(&self) -> bool {
-        !self.receiving.is_empty()
+        self.transfers.expects_any()
     }
 
     /// All transfers are off; what it was sending will not come.
     pub(super) fn break_off(&mut self) -> Vec<Hash> {
-        self.sending.clear();
-        std::mem::take(&mut self.receiving).into_keys().collect()
+        self.transfers.break_off()
     }
 
     /// It cannot deliver this artefact. Was it being fetched?
     pub(super) fn give_up_fetch(&mut self, hash: Hash) -> bool {
-        self.receiving.remove(&hash).is_some()
+        self.transfers.give_up(hash)
     }
 }

@@ -127,7 +127,7 @@ fn say_goodbye(mut root: Peer<FromWorker, ToWorker>) {
 fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
     process::adopt_orphans().map_err(|error| WorkerError::System { what: "become a subreaper", error })?;
     let Some(welcome) = introduce(root)? else { return Ok(Ended::Exit) };
-    let limits = welcome.limits;
+    let limits = *welcome.limits;
     let (ours, keepers) =
         socket_pair().map_err(|error| WorkerError::System { what: "make a socket", error })?;
     let environment = Environment::scrubbed(std::env::vars_os());
@@ -211,7 +211,7 @@ impl<'a> Worker<'a> {
     ) -> Result<Self, WorkerError> {
         let store = Store::open(Store::default_folder())?;
         keeper.queue(&ToKeeper::Setup(welcome.clone()));
-        let limits = welcome.limits;
+        let limits = *welcome.limits;
         Ok(Self {
             root,
             keeper,

@@ -1,38 +1,28 @@
-//! Artefacts on their way to and from the root, a piece at a time behind everything else.
+//! Artefacts between this node's store and the root: what is said about them.
 
-use std::collections::{BTreeMap, VecDeque};
-
-use crate::artefact::{Incoming, Store};
-use crate::model::{CHUNK_BYTES, FromWorker, Hash, ToWorker};
+use crate::artefact::{self, Piece, Store};
+use crate::model::{FromWorker, Hash, ToWorker};
 use crate::transport::Peer;
-
-/// No further piece while so much waits to be sent (B): results go first.
-const BACKLOG_LIMIT: usize = 4 * CHUNK_BYTES;
 
 pub(super) struct Transfers {
     store: Store,
-    incoming: BTreeMap<Hash, Incoming>,
-    /// What the root asked for, and how far we are.
-    outgoing: VecDeque<(Hash, u64)>,
+    under_way: artefact::Transfers,
 }
 
 impl Transfers {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, incoming: BTreeMap::new(), outgoing: VecDeque::new() }
+        Self { store, under_way: artefact::Transfers::default() }
     }
 
     /// The root has an artefact that a task here will need.
     pub(super) fn offered(&mut self, hash: Hash, root: &mut Peer<FromWorker, ToWorker>) {
         if self.store.contains(hash) {
-            root.queue(&FromWorker::Have(hash));
-        } else if !self.incoming.contains_key(&hash) {
-            match self.store.receive(hash) {
-                Ok(incoming) => {
-                    self.incoming.insert(hash, incoming);
-                    root.queue(&FromWorker::Want(hash));
-                }
-                Err(error) => root.queue(&FromWorker::Gone(hash, error.to_string())),
-            }
+            return root.queue(&FromWorker::Have(hash));
+        }
+        match self.under_way.expect(hash, &self.store) {
+            Ok(true) => root.queue(&FromWorker::Want(hash)),
+            Ok(false) => {}
+            Err(error) => root.queue(&FromWorker::Gone(hash, error.to_string())),
         }
     }
 
@@ -45,48 +35,25 @@ impl Transfers {
         last: bool,
         root: &mut Peer<FromWorker, ToWorker>,
     ) {
-        // A piece of a transfer that failed earlier: said already.
-        let Some(incoming) = self.incoming.get_mut(&hash) else { return };
-        match incoming.write(offset, bytes) {
-            Ok(()) if !last => {}
-            Ok(()) => {
-                let finished = self.incoming.remove(&hash).map(Incoming::finish);
-                root.queue(&match finished {
-                    Some(Err(error)) => FromWorker::Gone(hash, error.to_string()),
-                    _ => FromWorker::Have(hash),
-                });
-            }
-            Err(error) => {
-                self.incoming.remove(&hash);
-                root.queue(&FromWorker::Gone(hash, error.to_string()));
-            }
+        match self.under_way.take(hash, offset, bytes, last) {
+            Ok(true) => root.queue(&FromWorker::Have(hash)),
+            Ok(false) => {}
+            Err(error) => root.queue(&FromWorker::Gone(hash, error.to_string())),
         }
     }
 
     /// The root wants an artefact that was made here.
     pub(super) fn wanted(&mut self, hash: Hash) {
-        self.outgoing.push_back((hash, 0));
+        self.under_way.send(hash);
     }
 
     /// Sends pieces while nothing more urgent waits.
     pub(super) fn pump(&mut self, root: &mut Peer<FromWorker, ToWorker>) {
-        while root.backlog() < BACKLOG_LIMIT
-            && let Some((hash, offset)) = self.outgoing.front_mut()
-        {
-            match self.store.read_chunk(*hash, *offset) {
-                Ok((bytes, last)) => {
-                    let at = *offset;
-                    *offset += bytes.len() as u64;
-                    root.queue(&FromWorker::Chunk(*hash, at, bytes, last));
-                    if last {
-                        self.outgoing.pop_front();
-                    }
-                }
-                Err(error) => {
-                    root.queue(&FromWorker::Gone(*hash, error.to_string()));
-                    self.outgoing.pop_front();
-                }
-            }
+        while let Some(piece) = self.under_way.next_piece(&self.store, root.backlog()) {
+            root.queue(&match piece {
+                Ok(Piece { hash, offset, bytes, last }) => FromWorker::Chunk(hash, offset, bytes, last),
+                Err((hash, error)) => FromWorker::Gone(hash, error.to_string()),
+            });
         }
     }
 }

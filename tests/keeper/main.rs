@@ -85,7 +85,7 @@ impl Keeper {
             worker: WorkerId(1),
             slots: 2,
             campaign_dir,
-            limits: Limits::default(),
+            limits: Box::default(),
             seed: 1,
             env: vec![("POOL_VARIABLE".into(), "pool".into())],
         }));
