@@ -1,11 +1,12 @@
 //! What the three kinds of work have in common: each is asked for its next step until it is done.
 //!
-//! A job decides, the loop runs: jobs see how runs ended and never a process or a clock, so that tests
+//! A job decides, its lane runs: jobs see how runs ended and never a process or a clock, so that tests
 //! drive them with runs that never happened.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::compile::Compile;
@@ -63,11 +64,18 @@ impl Job {
     }
 
     /// The next step after `last`, `now_s` seconds after the job began.
-    pub fn next(&mut self, last: Option<Finished>, now_s: f64, site: &Site, learned: &mut Learned) -> Step {
+    pub fn next(
+        &mut self,
+        last: Option<Finished>,
+        now_s: f64,
+        site: &Site,
+        learned: &Mutex<Learned>,
+    ) -> Step {
+        let learned = || learned.lock().unwrap_or_else(PoisonError::into_inner);
         match self {
             Job::Exec(exec) => exec.next(last, site),
-            Job::Compile(compile) => compile.next(last, site, learned),
-            Job::Measure(measure) => measure.next(last, now_s, learned),
+            Job::Compile(compile) => compile.next(last, site, &mut learned()),
+            Job::Measure(measure) => measure.next(last, now_s, &mut learned()),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Running ──terminate──> Terminating ──grace over──> killed, again and again
 //!    └──── it ends ────────────┴──> Sweeping (what it left is killed) ──> Departed
 //! ```
-//! Nothing here waits: the keeper's loop says that a descriptor is ready or that a time has come.
+//! Nothing here waits: who looks after it says that a descriptor is ready or that a time has come.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -52,10 +52,18 @@ pub struct Departed {
 }
 
 impl Leader {
-    /// Takes over a process started at `begun`.
-    pub fn new(child: Child, mark: &str, begun: Instant, family: &mut Family) -> Self {
-        family.adopt(child.pid, mark.to_owned());
-        Self { child, mark: mark.into(), begun, killed: FxHashSet::default(), state: State::Running }
+    /// Starts a process.
+    pub fn start<E>(
+        mark: &str,
+        family: &Family,
+        spawn: impl FnOnce() -> Result<Child, E>,
+    ) -> Result<Self, E> {
+        let mut begun = Instant::now();
+        let child = family.start(mark, || {
+            begun = Instant::now();
+            spawn()
+        })?;
+        Ok(Self { child, mark: mark.into(), begun, killed: FxHashSet::default(), state: State::Running })
     }
 
     /// Has the process itself not yet ended?
@@ -103,7 +111,7 @@ impl Leader {
     }
 
     /// Its timer came.
-    pub fn tick(&mut self, now: Instant, family: &mut Family) -> Option<Departed> {
+    pub fn tick(&mut self, now: Instant, family: &Family) -> Option<Departed> {
         match self.state {
             State::Terminating { kill_at } if now >= kill_at => self.kill(now, family),
             State::Sweeping { exit, usage, give_up, .. } if now >= give_up => {
@@ -115,7 +123,7 @@ impl Leader {
     }
 
     /// A descriptor told of an end at `now`.
-    pub fn ready(&mut self, now: Instant, family: &mut Family) -> Option<Departed> {
+    pub fn ready(&mut self, now: Instant, family: &Family) -> Option<Departed> {
         let (exit, usage, give_up) = match &self.state {
             State::Sweeping { exit, usage, give_up, .. } => (*exit, *usage, *give_up),
             _ => {
@@ -138,7 +146,7 @@ impl Leader {
         None
     }
 
-    fn departed(&self, exit: Exit, usage: Usage, family: &mut Family) -> Departed {
+    fn departed(&self, exit: Exit, usage: Usage, family: &Family) -> Departed {
         family.forget(self.child.pid);
         Departed { exit, usage, killed: self.killed.len() as u32 }
     }

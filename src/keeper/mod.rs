@@ -1,8 +1,8 @@
 //! The keeper: starts, limits, times and kills every process of ours on its node.
 //!
-//! One thread and one `poll` over the worker's socket, the ends of programs and what they print. Jobs
-//! (`job`) decide what to run next, runs (`run`) see it through, `service` joins them. While a
-//! program is measured nothing wakes the keeper but that program and the worker.
+//! One thread listens to the worker (`service`), and one for each slot in use sees a task through (`lane`); they
+//! share a `desk`. Jobs (`job`) decide what to run next, runs (`run`) see it through. While a program is measured
+//! nothing wakes the keeper but that program and the worker.
 //!
 //! It has a session of its own and is a child subreaper: what a program leaves behind becomes its child
 //! and is killed. When the worker's socket closes, for whatever reason, it kills all its descendants and
@@ -13,9 +13,11 @@
 
 mod capture;
 mod compile;
+mod desk;
 mod exec;
 mod headers;
 mod job;
+mod lane;
 mod leader;
 mod measure;
 mod question;
@@ -40,17 +42,26 @@ const LAST_PATIENCE: Duration = Duration::from_secs(8);
 
 /// The whole life of a keeper, with the worker's socket.
 pub fn main(socket: OwnedFd) -> ExitCode {
-    let ended = prepare().map_err(WireError::from).and_then(|()| service::Keeper::new(socket)?.serve());
-    let left = kill_descendants(&[], LAST_PATIENCE);
-    if left > 0 {
-        say(format_args!("harness keeper: {left} processes do not end, not even after SIGKILL"));
-    }
+    let keeper = prepare().map_err(WireError::from).and_then(|()| service::Keeper::new(socket));
+    let ended = keeper.and_then(|mut keeper| {
+        let ended = keeper.serve();
+        end_all();
+        keeper.end();
+        ended
+    });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(format_args!("harness keeper: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn end_all() {
+    let left = kill_descendants(&[], LAST_PATIENCE);
+    if left > 0 {
+        say(format_args!("harness keeper: {left} processes do not end, not even after SIGKILL"));
     }
 }
 

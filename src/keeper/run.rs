@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
@@ -99,20 +100,20 @@ impl From<io::Error> for StartError {
 /// How a run ended, or why it never began.
 pub type Finished = Result<Ended, StartError>;
 
-/// What all runs of a keeper share.
+/// What all runs of a lane share.
 pub struct Surroundings {
-    /// All programs that run.
-    pub family: Family,
+    /// All programs that run, in this lane and others.
+    pub family: Arc<Family>,
     oom: OomCounter,
     null: OwnedFd,
     buffer: Vec<u8>,
 }
 
 impl Surroundings {
-    /// Those of this process.
-    pub fn new() -> io::Result<Self> {
+    /// Those of a new lane.
+    pub fn new(family: Arc<Family>) -> io::Result<Self> {
         Ok(Self {
-            family: Family::default(),
+            family,
             oom: OomCounter::open(),
             null: process::own::null_device()?,
             buffer: vec![0; READ_BYTES],
@@ -176,9 +177,7 @@ impl Run {
             fds: &[],
         };
         let oom_before = around.oom.read();
-        let begun = Instant::now();
-        let child = process::spawn(&launch)?;
-        let leader = Leader::new(child, mark, begun, &mut around.family);
+        let leader = Leader::start(mark, &around.family, || process::spawn(&launch))?;
         Ok(Self { leader, t_start_s, oom_before, stdout, stderr, forced: None })
     }
 
@@ -203,7 +202,7 @@ impl Run {
             Part::Stdout => self.stdout.read(&mut around.buffer),
             Part::Stderr => self.stderr.read(&mut around.buffer),
             Part::End => {
-                let departed = self.leader.ready(now, &mut around.family)?;
+                let departed = self.leader.ready(now, &around.family)?;
                 return Some(self.finish(departed, around));
             }
         }
@@ -212,7 +211,7 @@ impl Run {
 
     /// Its timer came.
     pub fn tick(&mut self, now: Instant, around: &mut Surroundings) -> Option<Ended> {
-        let departed = self.leader.tick(now, &mut around.family)?;
+        let departed = self.leader.tick(now, &around.family)?;
         Some(self.finish(departed, around))
     }
 

@@ -4,10 +4,10 @@
 //! drops the lock when the keeper dies however it dies, so the next one knows what is abandoned. (A
 //! process id would not do: containers that share /tmp do not share ids.)
 
-use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ const LOCK_NAME: &str = "lock";
 
 /// Where the scratch folders of this keeper stand: `$TMPDIR` or `/tmp`.
 #[derive(Default)]
-pub struct ScratchRoot(OnceCell<(TempDir, File)>);
+pub struct ScratchRoot(OnceLock<(TempDir, File)>);
 
 /// A folder that is removed with all that is in it.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl ScratchRoot {
             )
         };
         if self.0.get().is_none() {
-            // Only this thread uses the cell, and it was empty just now.
+            // Where two lanes come at once, the one that is late removes its own again.
             let _ = self.0.set(claim(&parent).map_err(said)?);
         }
         let (root, _) = self.0.get().ok_or_else(|| said(io::ErrorKind::NotFound.into()))?;

@@ -28,7 +28,7 @@ impl Slots {
         slot: SlotId,
         fds: (Option<OwnedFd>, Option<OwnedFd>),
         site: Option<&Site>,
-        family: &mut Family,
+        family: &Family,
         worker: &mut Stream,
     ) {
         match self.try_start(slot, fds, site, family) {
@@ -45,7 +45,7 @@ impl Slots {
         slot: SlotId,
         fds: (Option<OwnedFd>, Option<OwnedFd>),
         site: Option<&Site>,
-        family: &mut Family,
+        family: &Family,
     ) -> Result<Leader, Failure> {
         let (Some(socket), Some(gate)) = fds else {
             return Err(Failure::setup("its socket and its gate did not come with the message"));
@@ -56,10 +56,8 @@ impl Slots {
         }
         let mark = format!("slot-{slot}");
         let environment = site.environment(None::<(&str, &str)>, &mark)?;
-        let begun = Instant::now();
         let fds = vec![(socket, SOCKET_FD), (gate, GATE_FD)];
-        let child = own::start_self("__slot", fds, &environment).map_err(Failure::setup)?;
-        Ok(Leader::new(child, &mark, begun, family))
+        Leader::start(&mark, family, || own::start_self("__slot", fds, &environment)).map_err(Failure::setup)
     }
 
     /// Names every descriptor that tells of the end of a slot.
@@ -75,7 +73,7 @@ impl Slots {
     }
 
     /// Their timers may have come.
-    pub fn tick(&mut self, now: Instant, family: &mut Family, worker: &mut Stream) {
+    pub fn tick(&mut self, now: Instant, family: &Family, worker: &mut Stream) {
         self.0.retain(|slot, leader| match leader.tick(now, family) {
             Some(departed) => told(*slot, departed, worker),
             None => true,
@@ -83,7 +81,7 @@ impl Slots {
     }
 
     /// A descriptor of this slot is ready.
-    pub fn ready(&mut self, slot: SlotId, now: Instant, family: &mut Family, worker: &mut Stream) {
+    pub fn ready(&mut self, slot: SlotId, now: Instant, family: &Family, worker: &mut Stream) {
         let departed = self.0.get_mut(&slot).and_then(|leader| leader.ready(now, family));
         if let Some(departed) = departed {
             self.0.remove(&slot);

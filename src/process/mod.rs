@@ -14,6 +14,7 @@ pub mod own;
 mod spawn;
 mod tree;
 mod wait;
+mod wake;
 
 pub use environment::Environment;
 pub use gate::Gate;
@@ -26,5 +27,6 @@ pub use tree::{
     Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, kill_from_below, mark_of,
 };
 pub use wait::{Exit, signal_name, try_wait, wait};
+pub use wake::Wake;
 
 pub use rustix::process::Pid;

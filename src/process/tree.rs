@@ -8,12 +8,14 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, getpid, getsid, kill_process, kill_process_group, pidfd_open,
 };
+use rustix::thread::gettid;
 
 use super::{Child, try_wait};
 
@@ -21,34 +23,58 @@ use super::{Child, try_wait};
 pub const MARK_VARIABLE: &str = "HARNESS_TASK_ID";
 
 /// The programs this process started and has not yet waited for, and what they leave behind.
-/// The process must be a child subreaper with one thread.
+/// The process must be a child subreaper; any of its threads may start programs.
 #[derive(Debug)]
 pub struct Family {
-    /// `/proc/self/task/TID/children`, kept open: reading it again is one system call.
+    /// `/proc/self/task/TID/children` of the main thread, kept open: reading it again is one system call.
+    /// Orphans become children of that thread; what another one starts is not among them.
     children: Option<File>,
+    books: Mutex<Books>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
     /// What was started here, and its mark.
     known: FxHashMap<Pid, String>,
+    /// Marks of programs whose process id is not known yet.
+    starting: Vec<String>,
 }
 
 impl Default for Family {
     fn default() -> Self {
         let pid = getpid();
-        Self {
-            children: File::open(format!("/proc/self/task/{pid}/children")).ok(),
-            known: FxHashMap::default(),
-        }
+        Self { children: File::open(format!("/proc/self/task/{pid}/children")).ok(), books: Mutex::default() }
     }
 }
 
 impl Family {
-    /// A program was started.
-    pub fn adopt(&mut self, pid: Pid, mark: String) {
-        self.known.insert(pid, mark);
+    /// Starts a program: at no time does another thread take it for an orphan, or what it leaves behind for
+    /// nobody's.
+    pub fn start<E>(&self, mark: &str, spawn: impl FnOnce() -> Result<Child, E>) -> Result<Child, E> {
+        let mut books = self.books();
+        books.starting.push(mark.into());
+        // Threads start programs at the same time, as long as those cannot be seen in the list of orphans.
+        let apart = self.children.is_some() && gettid() != getpid();
+        let child = if apart {
+            drop(books);
+            let child = spawn();
+            books = self.books();
+            child
+        } else {
+            spawn()
+        };
+        if let Some(at) = books.starting.iter().position(|its| its == mark) {
+            books.starting.swap_remove(at);
+        }
+        if let Ok(child) = &child {
+            books.known.insert(child.pid, mark.into());
+        }
+        child
     }
 
     /// A program was waited for.
-    pub fn forget(&mut self, pid: Pid) {
-        self.known.remove(&pid);
+    pub fn forget(&self, pid: Pid) {
+        self.books().known.remove(&pid);
     }
 
     /// Kills what the program `leader` left behind, as far as it can be seen now; `killed` collects it.
@@ -86,23 +112,32 @@ impl Family {
 
     /// Children that were not started here.
     fn orphans(&self) -> Vec<Pid> {
+        let books = self.books();
         let mut children = Vec::new();
         match self.children.as_ref().map(read_at_start) {
             Some(Ok(text)) => parse_pids(&text, &mut children),
             _ => children = children_of(getpid()),
         }
-        children.retain(|pid| !self.known.contains_key(pid));
+        children.retain(|pid| !books.known.contains_key(pid));
         children
     }
 
     /// Its own, or of a program that is gone already: in the midst of an exec a process shows no
     /// mark, and may have escaped the sweep that was meant for it.
     fn belongs(&self, orphan: Pid, leader: Pid, mark: &str) -> bool {
-        let others_run = self.known.keys().any(|pid| *pid != leader);
-        let others_mark = |its: &String| self.known.iter().any(|(pid, mark)| *pid != leader && mark == its);
+        let books = self.books();
+        let others_run = !books.starting.is_empty() || books.known.keys().any(|pid| *pid != leader);
+        let others_mark = |its: &String| {
+            books.starting.contains(its)
+                || books.known.iter().any(|(pid, mark)| *pid != leader && mark == its)
+        };
         !others_run
             || getsid(Some(orphan)) == Ok(leader)
             || mark_of(orphan).is_some_and(|its| its == mark || !others_mark(&its))
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -17,7 +17,7 @@ use super::port::{DriverEnd, Job, Request, Submission};
 use super::progress::Progress;
 use super::record;
 use super::tasks::{Live, Tasks};
-use super::wake::Wake;
+
 use super::workers::{Stage, Worker};
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
@@ -27,7 +27,7 @@ use crate::model::{
     Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Limits, Outcome, Status, TaskId, ToWorker,
     WorkerId, exit,
 };
-use crate::process::Signals;
+use crate::process::{Signals, Wake};
 use crate::transport::wait::{earlier, wait};
 
 /// Finds the source of a module: its chunk name and text, or why there is none.

@@ -1,4 +1,4 @@
-//! How other threads wake the driver: a counter with a descriptor.
+//! How one thread wakes another that sleeps in `poll`: a counter with a descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{EventfdFlags, eventfd};
 
 /// An eventfd.
+#[derive(Debug)]
 pub struct Wake(OwnedFd);
 
 impl Wake {
@@ -14,9 +15,9 @@ impl Wake {
         Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }
 
-    /// Wakes the driver.
+    /// Wakes whoever polls it.
     pub fn signal(&self) {
-        // It fails only when the counter is full: then the driver is awake anyway.
+        // It fails only when the counter is full: then the other is awake anyway.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 

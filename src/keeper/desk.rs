@@ -1,0 +1,237 @@
+//! What the keeper's loop and its lanes share: work that waits, what runs, and word of both for the worker.
+//!
+//! The loop brings work and takes word away, a lane takes work and leaves word. Work begins in its order as soon as
+//! the slots it occupies are free: where one program ends the next one starts, and only then is anybody told. Who
+//! sends more than there are slots for thus keeps the cores busy while word travels to the root and back, which for
+//! a program of a millisecond is much of its time. The desk never knows what work is about.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use crate::model::{Attempt, FromKeeper, Outcome, Run as Order, TaskId, Work};
+use crate::process::Wake;
+
+/// How long word of a start or an end may wait for company while there is more work here: many programs end sooner,
+/// and one message for several wakes the worker, the root and the script once.
+pub const WORD_MAY_WAIT: Duration = Duration::from_millis(2);
+
+/// An attempt at a task.
+pub type TaskKey = (TaskId, Attempt);
+
+/// See the module.
+pub struct Desk {
+    books: Mutex<Books>,
+    /// Something changed that a lane may wait for, or who waits for the lanes.
+    changed: Condvar,
+    /// Wakes the loop when there is word.
+    word: Wake,
+    /// May programs be started? Held by lanes while they start one.
+    open: RwLock<bool>,
+}
+
+#[derive(Default)]
+struct Books {
+    slots: u32,
+    waiting: VecDeque<Order>,
+    running: BTreeMap<TaskKey, Running>,
+    lanes: u32,
+    word: Vec<FromKeeper>,
+    /// When the first of `word` came.
+    oldest: Option<Instant>,
+    /// Has the loop been woken for it?
+    rung: bool,
+    closed: bool,
+}
+
+struct Running {
+    cores: u32,
+    start_told: bool,
+    cancelled: bool,
+    /// Wakes its lane.
+    bell: Arc<Wake>,
+}
+
+impl Desk {
+    /// An empty one.
+    pub fn new() -> io::Result<Self> {
+        let word = Wake::new()?;
+        Ok(Self { books: Mutex::default(), changed: Condvar::new(), word, open: RwLock::new(true) })
+    }
+
+    /// So many slots may be occupied.
+    pub fn set_slots(&self, slots: u32) {
+        self.books().slots = slots.max(1);
+    }
+
+    /// Is this attempt here already?
+    pub fn has(&self, key: TaskKey) -> bool {
+        let books = self.books();
+        books.running.contains_key(&key) || books.position(key).is_some()
+    }
+
+    /// Takes work in. True: it needs one lane more, which is counted in already.
+    pub fn add(&self, order: Order) -> bool {
+        let mut books = self.books();
+        books.waiting.push_back(order);
+        let tasks = books.running.len() + books.waiting.len();
+        let more = books.lanes < books.slots && (books.lanes as usize) < tasks;
+        books.lanes += u32::from(more);
+        self.changed.notify_one();
+        more
+    }
+
+    /// The lane that `add` asked for could not be had. What must be given up if there is no lane at all.
+    pub fn lane_failed(&self) -> Option<Order> {
+        let mut books = self.books();
+        books.lanes -= 1;
+        if books.lanes == 0 { books.waiting.pop_back() } else { None }
+    }
+
+    /// Asks for the end of an attempt. True: it had not begun and will not.
+    pub fn cancel(&self, key: TaskKey) -> bool {
+        let mut books = self.books();
+        if let Some(at) = books.position(key) {
+            books.waiting.remove(at);
+            self.changed.notify_one();
+            return true;
+        }
+        // Unknown: it ended by itself, and word of it is on its way.
+        if let Some(running) = books.running.get_mut(&key) {
+            running.cancelled = true;
+            running.bell.signal();
+        }
+        false
+    }
+
+    /// Becomes readable when there is word.
+    pub fn bell(&self) -> &Wake {
+        &self.word
+    }
+
+    /// Takes all word there is.
+    pub fn take_word(&self) -> Vec<FromKeeper> {
+        let mut books = self.books();
+        books.rung = false;
+        books.oldest = None;
+        self.word.clear();
+        std::mem::take(&mut books.word)
+    }
+
+    /// From now on nothing begins; when this returns, nothing is just being started.
+    pub fn close(&self) {
+        let mut books = self.books();
+        books.closed = true;
+        books.waiting.clear();
+        drop(books);
+        self.changed.notify_all();
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    /// Waits for the end of all lanes of a closed desk, but not for ever.
+    pub fn await_lanes(&self, patience: Duration) {
+        let _ = self.changed.wait_timeout_while(self.books(), patience, |books| books.lanes > 0);
+    }
+
+    /// For a lane: how its last task ended, and the next one. Waits for it; none if the desk is closed.
+    pub fn next(&self, done: Option<(TaskKey, Outcome)>, bell: &Arc<Wake>) -> Option<Order> {
+        let mut books = self.books();
+        if let Some((key, outcome)) = done {
+            books.done(key, outcome);
+        }
+        loop {
+            if books.closed {
+                books.lanes -= 1;
+                self.changed.notify_all();
+                return None;
+            }
+            let next = books.begin(bell);
+            if !next.as_ref().is_some_and(is_short) || books.is_overdue() {
+                self.ring(&mut books);
+            }
+            if next.is_some() {
+                if books.fits() {
+                    self.changed.notify_one();
+                }
+                return next;
+            }
+            books = self.changed.wait(books).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// For a lane: the task runs long enough for its start to be told, with all that waits to be told.
+    pub fn tell_start(&self, key: TaskKey) {
+        let mut books = self.books();
+        books.start(key);
+        self.ring(&mut books);
+    }
+
+    /// For a lane whose bell rang: is this task to end?
+    pub fn is_cancelled(&self, key: TaskKey) -> bool {
+        self.books().running.get(&key).is_some_and(|running| running.cancelled)
+    }
+
+    /// For a lane: held while it starts a program. None if nothing may be started any more.
+    pub fn starting(&self) -> Option<RwLockReadGuard<'_, bool>> {
+        Some(self.open.read().unwrap_or_else(PoisonError::into_inner)).filter(|open| **open)
+    }
+
+    fn ring(&self, books: &mut Books) {
+        if !books.word.is_empty() && !std::mem::replace(&mut books.rung, true) {
+            self.word.signal();
+        }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    fn position(&self, (task, attempt): TaskKey) -> Option<usize> {
+        self.waiting.iter().position(|order| (order.task, order.attempt) == (task, attempt))
+    }
+
+    /// Are the slots free that the first of the waiting occupies? One that wants more than there are runs alone.
+    fn fits(&self) -> bool {
+        let busy: u32 = self.running.values().map(|running| running.cores).sum();
+        self.waiting.front().is_some_and(|next| busy == 0 || busy + next.cores <= self.slots)
+    }
+
+    fn begin(&mut self, bell: &Arc<Wake>) -> Option<Order> {
+        let order = if self.fits() { self.waiting.pop_front()? } else { return None };
+        let key = (order.task, order.attempt);
+        let running = Running { cores: order.cores, start_told: false, cancelled: false, bell: bell.clone() };
+        self.running.insert(key, running);
+        if !is_short(&order) {
+            self.start(key);
+        }
+        Some(order)
+    }
+
+    fn start(&mut self, key: TaskKey) {
+        if let Some(running) = self.running.get_mut(&key)
+            && !std::mem::replace(&mut running.start_told, true)
+        {
+            self.word.push(FromKeeper::Started(key.0, key.1));
+        }
+    }
+
+    fn done(&mut self, key: TaskKey, outcome: Outcome) {
+        self.start(key);
+        self.running.remove(&key);
+        self.word.push(FromKeeper::Done(key.0, key.1, Box::new(outcome)));
+        self.oldest.get_or_insert_with(Instant::now);
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.oldest.is_some_and(|since| since.elapsed() >= WORD_MAY_WAIT)
+    }
+}
+
+/// May it be over before anybody needs to know that it began? Not a measurement: nothing is to be told beside it.
+/// Nor what is long in the making.
+pub fn is_short(order: &Order) -> bool {
+    matches!(&order.work, Work::Exec(spec) if spec.command.inputs.is_empty())
+}

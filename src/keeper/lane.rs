@@ -1,0 +1,179 @@
+//! A lane: a thread that has the whole life of one task after another, from the start of its first program to the
+//! end of what its last one left behind.
+//!
+//! There is one for each slot in use. A program that starts keeps its lane and nobody else waiting, and where one
+//! ends the next one starts without a word between threads. While a program runs nothing wakes its lane but that
+//! program, a time limit and the bell: not even another task.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::desk::{Desk, TaskKey, WORD_MAY_WAIT, is_short};
+use super::job::{Job, Learned, Step};
+use super::run::{Ended, Finished, Forced, Keep, Part, Run, StartError, Surroundings};
+use super::site::{Command, Site};
+use crate::model::{Outcome, Run as Order};
+use crate::process::{Family, Wake, own};
+
+/// What all lanes have in common.
+pub struct Common {
+    /// Where work comes from.
+    pub desk: Desk,
+    /// All programs that run.
+    pub family: Arc<Family>,
+    /// What jobs found out.
+    pub learned: Mutex<Learned>,
+}
+
+struct Lane {
+    common: Arc<Common>,
+    site: Arc<Site>,
+    around: Surroundings,
+    bell: Arc<Wake>,
+}
+
+/// The task a lane is at.
+struct Task {
+    key: TaskKey,
+    mark: String,
+    begun: Instant,
+    /// When it is forced to end, and after how many seconds that is.
+    limit: Option<(Instant, f64)>,
+    /// When its start is to be told, if it was not yet.
+    tell_at: Option<Instant>,
+}
+
+/// Starts a lane that `Desk::add` asked for.
+pub fn start(common: &Arc<Common>, site: &Arc<Site>) -> io::Result<()> {
+    let around = Surroundings::new(common.family.clone())?;
+    let bell = Arc::new(Wake::new()?);
+    let lane = Lane { common: common.clone(), site: site.clone(), around, bell };
+    std::thread::Builder::new().name("lane".into()).spawn(move || {
+        let _guard = EndsTheKeeper;
+        lane.serve();
+    })?;
+    Ok(())
+}
+
+/// A lane that panics would leave its task for ever: the keeper ends instead, which the worker notices.
+struct EndsTheKeeper;
+
+impl Drop for EndsTheKeeper {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            own::exit_now(101);
+        }
+    }
+}
+
+impl Lane {
+    fn serve(mut self) {
+        let mut done = None;
+        let common = self.common.clone();
+        while let Some(order) = common.desk.next(done.take(), &self.bell) {
+            let key = (order.task, order.attempt);
+            done = Some((key, self.see_through(order)));
+        }
+    }
+
+    /// Asks the job what comes next and runs it, until it is over.
+    fn see_through(&mut self, order: Order) -> Outcome {
+        let begun = Instant::now();
+        let limit = order.timeout.filter(|limit| limit.is_finite() && *limit >= 0.0);
+        let limit = limit.and_then(|s| Some((begun.checked_add(Duration::try_from_secs_f64(s).ok()?)?, s)));
+        let mut task = Task {
+            key: (order.task, order.attempt),
+            mark: format!("{}.{}", order.task, order.attempt),
+            begun,
+            limit,
+            tell_at: is_short(&order).then(|| begun + WORD_MAY_WAIT),
+        };
+        let outcome = match Job::new(order.work, &task.mark, &self.site) {
+            Ok(job) => self.work(job, &mut task),
+            Err(failure) => failure.into(),
+        };
+        Outcome { host: self.site.host.clone(), elapsed_s: begun.elapsed().as_secs_f64(), ..outcome }
+    }
+
+    fn work(&mut self, mut job: Job, task: &mut Task) -> Outcome {
+        let mut last = None;
+        loop {
+            let now_s = task.begun.elapsed().as_secs_f64();
+            match job.next(last.take(), now_s, &self.site, &self.common.learned) {
+                Step::Done(outcome) => return *outcome, // with the job goes its scratch folder
+                Step::Run(command, keep) => last = Some(self.run(&command, keep, now_s, task)),
+            }
+        }
+    }
+
+    /// One program from start to end.
+    fn run(&mut self, command: &Command, keep: Keep, now_s: f64, task: &mut Task) -> Finished {
+        let mut run = {
+            let Some(_open) = self.common.desk.starting() else {
+                return Err(StartError::System(io::Error::other("the keeper ends")));
+            };
+            Run::start(command, keep, &task.mark, now_s, &mut self.around)?
+        };
+        loop {
+            let parts = self.wait(&run, task);
+            let now = Instant::now();
+            for part in parts {
+                if let Some(ended) = run.ready(part, now, &mut self.around) {
+                    return Ok(ended);
+                }
+            }
+            if let Some(ended) = self.timers(&mut run, task, now) {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Sleeps until something happens; what is ready of the run.
+    fn wait(&self, run: &Run, task: &Task) -> Vec<Part> {
+        let mut fds = vec![PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN)];
+        let mut parts = Vec::new();
+        run.watch(|fd, part| {
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            parts.push(part);
+        });
+        let limit = task.limit.map(|(at, _)| at);
+        let until = [limit, task.tell_at, run.timer()].into_iter().flatten().min();
+        if sleep(&mut fds, until).is_err() {
+            // poll fails only for lack of memory: go round, slowly.
+            std::thread::yield_now();
+            return Vec::new();
+        }
+        if !fds[0].revents().is_empty() {
+            self.bell.clear();
+        }
+        let ready = fds[1..].iter().zip(parts).filter(|(fd, _)| !fd.revents().is_empty());
+        ready.map(|(_, part)| part).collect()
+    }
+
+    fn timers(&mut self, run: &mut Run, task: &mut Task, now: Instant) -> Option<Ended> {
+        if task.tell_at.take_if(|at| now >= *at).is_some() {
+            self.common.desk.tell_start(task.key);
+        }
+        if let Some((_, limit)) = task.limit.take_if(|(at, _)| now >= *at) {
+            run.stop(Forced::Timeout(limit), now, &self.around);
+        }
+        if self.common.desk.is_cancelled(task.key) {
+            run.stop(Forced::Cancelled, now, &self.around);
+        }
+        run.tick(now, &mut self.around)
+    }
+}
+
+/// Waits for descriptors, until a time at the most. Never awake just before that time has come.
+pub fn sleep(fds: &mut [PollFd<'_>], until: Option<Instant>) -> Result<(), Errno> {
+    let timeout = until.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+    match poll(fds, timeout.and_then(|wait| Timespec::try_from(wait).ok()).as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
