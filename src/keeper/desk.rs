@@ -142,8 +142,6 @@ impl Desk {
         }
         loop {
             if books.closed {
-                books.lanes -= 1;
-                self.changed.notify_all();
                 return None;
             }
             let next = books.begin(bell);
@@ -158,6 +156,12 @@ impl Desk {
             }
             books = self.changed.wait(books).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// For a lane: it holds nothing any more.
+    pub fn leave(&self) {
+        self.books().lanes -= 1;
+        self.changed.notify_all();
     }
 
     /// For a lane: the task runs long enough for its start to be told, with all that waits to be told.
@@ -234,4 +238,99 @@ impl Books {
 /// Nor what is long in the making.
 pub fn is_short(order: &Order) -> bool {
     matches!(&order.work, Work::Exec(spec) if spec.command.inputs.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+    use crate::model::{ExecSpec, MeasureSpec, Status};
+
+    fn order(task: u64, cores: u32, work: Work) -> Order {
+        Order { task: TaskId(task), attempt: Attempt(0), timeout: None, cores, work }
+    }
+
+    fn exec(task: u64, cores: u32) -> Order {
+        order(task, cores, Work::Exec(ExecSpec::default()))
+    }
+
+    fn key(task: u64) -> TaskKey {
+        (TaskId(task), Attempt(0))
+    }
+
+    fn done(task: u64) -> Option<(TaskKey, Outcome)> {
+        Some((key(task), Outcome::failed(Status::Cancelled, "")))
+    }
+
+    fn rings(wake: &Wake) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(wake, PollFlags::IN)], Some(&now)).unwrap() > 0
+    }
+
+    fn desk(slots: u32) -> (Desk, Arc<Wake>) {
+        let desk = Desk::new().unwrap();
+        desk.set_slots(slots);
+        (desk, Arc::new(Wake::new().unwrap()))
+    }
+
+    #[test]
+    fn as_many_lanes_as_tasks_can_run_at_once() {
+        let (desk, _) = desk(2);
+        assert_eq!([1, 2, 3].map(|task| desk.add(exec(task, 1))), [true, true, false]);
+        desk.lane_failed();
+        let given_up = desk.lane_failed().unwrap();
+        assert_eq!(given_up.task, TaskId(3), "no lane is left for it");
+    }
+
+    #[test]
+    fn one_task_follows_another_and_all_is_told_when_nothing_follows() {
+        let (desk, bell) = desk(1);
+        desk.add(exec(1, 1));
+        desk.add(exec(2, 1));
+        let next = |last| desk.next(last, &bell).unwrap().task;
+        assert_eq!((next(None), next(done(1))), (TaskId(1), TaskId(2)));
+        desk.close();
+        assert!(desk.next(done(2), &bell).is_none() && desk.starting().is_none());
+        let told: Vec<bool> =
+            desk.take_word().iter().map(|word| matches!(word, FromKeeper::Started(..))).collect();
+        assert_eq!(told, [true, false, true, false]);
+    }
+
+    #[test]
+    fn a_measurement_begins_with_all_word_on_its_way() {
+        let (desk, bell) = desk(1);
+        desk.add(exec(1, 1));
+        desk.add(order(2, 1, Work::Measure(MeasureSpec::default())));
+        desk.next(None, &bell).unwrap();
+        assert!(!rings(desk.bell()), "its start can wait");
+        desk.next(done(1), &bell).unwrap();
+        assert!(rings(desk.bell()));
+        assert!(matches!(desk.take_word()[..], [_, FromKeeper::Done(..), FromKeeper::Started(TaskId(2), _)]));
+        assert!(!rings(desk.bell()));
+    }
+
+    #[test]
+    fn what_wants_several_slots_waits_for_them() {
+        let (desk, bell) = desk(2);
+        desk.add(exec(1, 1));
+        desk.add(exec(2, 3));
+        desk.next(None, &bell).unwrap();
+        assert!(!desk.books().fits());
+        assert_eq!(desk.next(done(1), &bell).unwrap().task, TaskId(2), "alone, it may run whatever it wants");
+        desk.add(exec(3, 1));
+        assert!(!desk.books().fits());
+    }
+
+    #[test]
+    fn work_that_waits_is_taken_back_and_work_that_runs_is_told_to_end() {
+        let (desk, bell) = desk(1);
+        desk.add(exec(1, 1));
+        desk.add(exec(2, 1));
+        desk.next(None, &bell).unwrap();
+        assert!(desk.cancel(key(2)) && !desk.has(key(2)));
+        assert!(!rings(&bell) && !desk.is_cancelled(key(1)));
+        assert!(!desk.cancel(key(1)) && !desk.cancel(key(9)));
+        assert!(rings(&bell) && desk.is_cancelled(key(1)));
+    }
 }

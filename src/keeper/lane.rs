@@ -48,14 +48,22 @@ struct Task {
     tell_at: Option<Instant>,
 }
 
+/// What woke a lane.
+struct Ready {
+    bell: bool,
+    parts: Vec<Part>,
+}
+
 /// Starts a lane that `Desk::add` asked for.
 pub fn start(common: &Arc<Common>, site: &Arc<Site>) -> io::Result<()> {
     let around = Surroundings::new(common.family.clone())?;
     let bell = Arc::new(Wake::new()?);
+    let common = common.clone();
     let lane = Lane { common: common.clone(), site: site.clone(), around, bell };
     std::thread::Builder::new().name("lane".into()).spawn(move || {
         let _guard = EndsTheKeeper;
-        lane.serve();
+        lane.serve(); // drops it, and with the last of them goes the folder of all scratch folders
+        common.desk.leave();
     })?;
     Ok(())
 }
@@ -120,12 +128,15 @@ impl Lane {
             Run::start(command, keep, &task.mark, now_s, &mut self.around)?
         };
         loop {
-            let parts = self.wait(&run, task);
+            let ready = self.wait(&run, task);
             let now = Instant::now();
-            for part in parts {
+            for part in ready.parts {
                 if let Some(ended) = run.ready(part, now, &mut self.around) {
                     return Ok(ended);
                 }
+            }
+            if ready.bell && self.common.desk.is_cancelled(task.key) {
+                run.stop(Forced::Cancelled, now, &self.around);
             }
             if let Some(ended) = self.timers(&mut run, task, now) {
                 return Ok(ended);
@@ -133,8 +144,8 @@ impl Lane {
         }
     }
 
-    /// Sleeps until something happens; what is ready of the run.
-    fn wait(&self, run: &Run, task: &Task) -> Vec<Part> {
+    /// Sleeps until something happens.
+    fn wait(&self, run: &Run, task: &Task) -> Ready {
         let mut fds = vec![PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN)];
         let mut parts = Vec::new();
         run.watch(|fd, part| {
@@ -146,13 +157,14 @@ impl Lane {
         if sleep(&mut fds, until).is_err() {
             // poll fails only for lack of memory: go round, slowly.
             std::thread::yield_now();
-            return Vec::new();
+            return Ready { bell: false, parts: Vec::new() };
         }
-        if !fds[0].revents().is_empty() {
+        let bell = !fds[0].revents().is_empty();
+        if bell {
             self.bell.clear();
         }
         let ready = fds[1..].iter().zip(parts).filter(|(fd, _)| !fd.revents().is_empty());
-        ready.map(|(_, part)| part).collect()
+        Ready { bell, parts: ready.map(|(_, part)| part).collect() }
     }
 
     fn timers(&mut self, run: &mut Run, task: &mut Task, now: Instant) -> Option<Ended> {
@@ -161,9 +173,6 @@ impl Lane {
         }
         if let Some((_, limit)) = task.limit.take_if(|(at, _)| now >= *at) {
             run.stop(Forced::Timeout(limit), now, &self.around);
-        }
-        if self.common.desk.is_cancelled(task.key) {
-            run.stop(Forced::Cancelled, now, &self.around);
         }
         run.tick(now, &mut self.around)
     }

@@ -125,7 +125,7 @@ impl Keeper {
             ToKeeper::Kill(task, attempt) => {
                 if self.common.desk.cancel((task, attempt)) {
                     let never = Outcome::failed(Status::Cancelled, "cancelled before it began");
-                    self.report((task, attempt), never);
+                    self.report((task, attempt), now, never);
                 }
             }
             ToKeeper::StartSlot(slot) => {
@@ -138,26 +138,32 @@ impl Keeper {
     }
 
     fn take_in(&mut self, order: Order) {
-        let key = (order.task, order.attempt);
+        let (key, begun) = ((order.task, order.attempt), Instant::now());
         let Some(site) = &self.site else {
             let failure = Failure::setup("the keeper was given work before it was set up");
-            return self.report(key, failure.into());
+            return self.refuse(key, begun, failure);
         };
         if self.common.desk.has(key) {
-            return self.report(key, Failure::refused("this attempt runs already").into());
+            return self.refuse(key, begun, Failure::refused("this attempt runs already"));
         }
         if self.common.desk.add(order)
             && let Err(error) = lane::start(&self.common, site)
             && let Some(order) = self.common.desk.lane_failed()
         {
             let failure = Failure::setup(format!("the keeper cannot start a thread for it: {error}"));
-            self.report((order.task, order.attempt), failure.into());
+            self.refuse((order.task, order.attempt), begun, failure);
         }
     }
 
+    fn refuse(&mut self, key: TaskKey, begun: Instant, failure: Failure) {
+        self.worker.queue(&FromKeeper::Started(key.0, key.1));
+        self.report(key, begun, failure.into());
+    }
+
     /// Tells the end of what never came to a lane.
-    fn report(&mut self, (task, attempt): TaskKey, outcome: Outcome) {
+    fn report(&mut self, (task, attempt): TaskKey, begun: Instant, outcome: Outcome) {
         let host = self.site.as_ref().map_or_else(crate::machine::hostname, |site| site.host.clone());
-        self.worker.queue(&FromKeeper::Done(task, attempt, Box::new(Outcome { host, ..outcome })));
+        let outcome = Outcome { host, elapsed_s: begun.elapsed().as_secs_f64(), ..outcome };
+        self.worker.queue(&FromKeeper::Done(task, attempt, Box::new(outcome)));
     }
 }
