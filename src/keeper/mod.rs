@@ -69,7 +69,6 @@ fn prepare() -> std::io::Result<()> {
     // A batch system signals every process of the job; when to end is the worker's to say.
     own::block_signals()?;
     own::adopt_orphans()?;
-    own::share_one_heap();
     own::close_on_exec_from(3);
     Ok(())
 }

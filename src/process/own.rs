@@ -213,16 +213,6 @@ fn signal_set(signals: &[i32]) -> libc::sigset_t {
     }
 }
 
-/// All threads allocate from one heap. Each would have its own, and the pages of this process count in the
-/// `ru_maxrss` of what it starts.
-pub fn share_one_heap() {
-    // SAFETY: a parameter of the allocator, set before there are other threads.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-    }
-}
-
 /// Orphans among our descendants become our children instead of init's.
 pub fn adopt_orphans() -> io::Result<()> {
     Ok(set_child_subreaper(Some(rustix::process::getpid()))?)
