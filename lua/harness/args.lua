@@ -6,7 +6,7 @@ local function kind_of(name, default)
   local kind = math.type(default) or type(default)
   if kind ~= "table" then
     if kind == "integer" or kind == "float" or kind == "string" or kind == "boolean" then return kind end
-    failure.raise(("args: '%s': the default must be a string, a number, a boolean or a list, got a %s"):format(name, kind))
+    failure.raise(string.format("args: '%s': the default must be a string, a number, a boolean or a list, got a %s", name, kind))
   end
   return "list", default[1] == nil and "string" or kind_of(name, default[1])
 end
@@ -26,7 +26,7 @@ local function parse(name, text, kind)
     value = tonumber(text)
     value = value and value + 0.0
   end
-  if value == nil then failure.raise(("args: --%s: expected %s, got '%s'"):format(name, EXPECTED[kind], text)) end
+  if value == nil then failure.raise(string.format("args: --%s: expected %s, got '%s'", name, EXPECTED[kind], text)) end
   return value
 end
 
@@ -38,13 +38,13 @@ local function shown(value)
 end
 
 local function usage(names, spec)
-  local lines = { ("usage: harness %s [OPTION]..."):format(host.campaign.script) }
+  local lines = { string.format("usage: harness %s [OPTION]...", host.campaign.script) }
   local width = 6
   for _, name in ipairs(names) do width = math.max(width, #name + 2) end
   for _, name in ipairs(names) do
-    lines[#lines + 1] = ("  %-" .. width .. "s  %s (default: %s)"):format("--" .. name, spec[name].doc, shown(spec[name].default))
+    lines[#lines + 1] = string.format("  %-" .. width .. "s  %s (default: %s)", "--" .. name, spec[name].doc, shown(spec[name].default))
   end
-  lines[#lines + 1] = ("  %-" .. width .. "s  show this"):format("--help")
+  lines[#lines + 1] = string.format("  %-" .. width .. "s  show this", "--help")
   return table.concat(lines, "\n")
 end
 
@@ -71,31 +71,31 @@ return function(given)
   while i <= #list do
     local word = list[i]
     i = i + 1
-    local name, text = word:match("^%-%-([^=]+)=(.*)$")
-    name = (name or word:match("^%-%-(.+)$") or ""):gsub("%-", "_")
+    local name, text = string.match(word, "^%-%-([^=]+)=(.*)$")
+    name = string.gsub(name or string.match(word, "^%-%-(.+)$") or "", "%-", "_")
     if name == "" then
       values[#values + 1] = word
     elseif name == "help" and not spec.help then
       print(usage(names, spec))
       lib.flow.exit(0)
     else
-      local off = name:match("^no_(.+)$")
+      local off = string.match(name, "^no_(.+)$")
       if off and not spec[name] and spec[off] and spec[off].kind == "boolean" then name, text = off, "false" end
       local entry = spec[name]
       if not entry then
         local near = host.closest(name, names)
-        failure.raise(("args: unknown argument '%s'%s; --help lists them"):format(word:match("^[^=]+"),
-          near and (" (did you mean '--%s'?)"):format(near) or ""))
+        failure.raise(string.format("args: unknown argument '%s'%s; --help lists them", string.match(word, "^[^=]+"),
+          near and string.format(" (did you mean '--%s'?)", near) or ""))
       end
       if not text and entry.kind == "boolean" then text = "true" end
       if not text then
         text = list[i]
         i = i + 1
       end
-      if not text then failure.raise(("args: --%s needs a value"):format(name)) end
+      if not text then failure.raise(string.format("args: --%s needs a value", name)) end
       if entry.kind == "list" then
         local items = {}
-        for item in (text .. ","):gmatch("([^,]*),") do
+        for item in string.gmatch(text .. ",", "([^,]*),") do
           if item ~= "" then items[#items + 1] = parse(name, item, entry.item) end
         end
         values[name] = items

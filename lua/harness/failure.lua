@@ -22,7 +22,7 @@ M.Record = {
 local getinfo = debug.getinfo
 
 local function is_ours(source)
-  return source:sub(1, 10) == "@[harness]"
+  return string.sub(source, 1, 10) == "@[harness]"
 end
 
 --- The first line of the campaign on a stack, as "campaign.lua:12". Without a thread: the current stack.
@@ -33,7 +33,7 @@ function M.where(thread)
     if thread then info = getinfo(thread, level, "Sl") else info = getinfo(level, "Sl") end
     if not info then return nil end
     if info.currentline > 0 and not is_ours(info.source) then
-      return ("%s:%d"):format(info.short_src, info.currentline)
+      return string.format("%s:%d", info.short_src, info.currentline)
     end
     level = level + 1
   end
@@ -48,20 +48,20 @@ end
 --- Text of the author's as a message shows it: what is not text, and what would not be seen, as escapes.
 function M.quoted(text)
   local unseen = utf8.len(text) and "[%c]" or "[^\x20-\x7e]"
-  return ("'%s'"):format(text:gsub(unseen, function(c) return ("\\x%02x"):format(c:byte()) end))
+  return string.format("'%s'", string.gsub(text, unseen, function(c) return string.format("\\x%02x", string.byte(c)) end))
 end
 
 --- "unknown option 'warmpu' (did you mean 'warmup'?)"
 function M.unknown(what, word, known)
   local near = host.closest(tostring(word), known)
-  return ("unknown %s %s%s"):format(what, M.quoted(tostring(word)), near and (" (did you mean '%s'?)"):format(near) or "")
+  return string.format("unknown %s %s%s", what, M.quoted(tostring(word)), near and string.format(" (did you mean '%s'?)", near) or "")
 end
 
 --- The traceback of a coroutine that died, without the frames of this library and of C.
 function M.traceback(thread)
   local lines = {}
-  for line in debug.traceback(thread):gmatch("[^\n]+") do
-    local ours = line:find("^%s*%[harness%]/") or line:find("^%s*%[C%]: ") or line:find("^%s*%(%.%.%.tail") or line == "stack traceback:"
+  for line in string.gmatch(debug.traceback(thread), "[^\n]+") do
+    local ours = string.find(line, "^%s*%[harness%]/") or string.find(line, "^%s*%[C%]: ") or string.find(line, "^%s*%(%.%.%.tail") or line == "stack traceback:"
     if not ours then lines[#lines + 1] = line end
   end
   return #lines > 0 and "stack traceback:\n" .. table.concat(lines, "\n") or ""
@@ -75,7 +75,7 @@ function M.describe(value)
     local ok, text = pcall(tostring, value)
     if ok then return text end
   end
-  return ("(error object is a %s value)"):format(type(value))
+  return string.format("(error object is a %s value)", type(value))
 end
 
 return M

@@ -194,7 +194,7 @@ local function culprit()
     local info = debug.getinfo(level, "nSf")
     if not info then break end
     if info.what == "C" and info.func ~= pcall and info.func ~= xpcall then
-      return ("'%s'"):format(c_names[info.func] or info.name or "a C function")
+      return string.format("'%s'", c_names[info.func] or info.name or "a C function")
     end
   end
   return "a C function"
@@ -203,7 +203,7 @@ end
 -- Where Lua cannot suspend (a sort comparator, a __gc): tasks go on, flows do not.
 local function block(f)
   if f.kind == "flow" then
-    failure.raise(("await: cannot wait for another flow inside %s, which cannot be suspended; await it before"):format(culprit()))
+    failure.raise(string.format("await: cannot wait for another flow inside %s, which cannot be suspended; await it before", culprit()))
   end
   while not f.ended do
     local got = pump(true)
@@ -382,13 +382,13 @@ local function waits_at(flow)
   local line = failure.where(flow.co)
   if line or type(flow.fn) ~= "function" then return line and "at " .. line or "at a place of its own" end
   local info = debug.getinfo(flow.fn, "S")
-  return ("at the end of the function at %s:%d"):format(info.short_src, info.linedefined)
+  return string.format("at the end of the function at %s:%d", info.short_src, info.linedefined)
 end
 
 local function deadlock()
   local places = {}
   for _, flow in ipairs(in_order()) do
-    places[#places + 1] = ("  %s waits %s"):format(flow.main and "the main script" or "a flow", waits_at(flow))
+    places[#places + 1] = string.format("  %s waits %s", flow.main and "the main script" or "a flow", waits_at(flow))
   end
   return "deadlock: nothing is running and everybody waits:\n" .. table.concat(places, "\n")
 end
@@ -478,8 +478,9 @@ end
 
 --- Puts the scheduler's versions in the place of Lua's own.
 function M.install()
-  coroutine.resume, coroutine.wrap = user_resume, user_wrap
-  os.exit = M.exit
+  local script = _G -- ours are copies
+  script.coroutine.resume, script.coroutine.wrap = user_resume, user_wrap
+  script.os.exit = M.exit
 end
 
 M.callable = callable

@@ -8,11 +8,11 @@ local Future = flow.Future
 
 local function expect_futures(who, list)
   if type(list) ~= "table" or getmetatable(list) == Future then
-    failure.raise(("%s: expected a list of futures, got a %s"):format(who, type(list) == "table" and "future" or type(list)))
+    failure.raise(string.format("%s: expected a list of futures, got a %s", who, type(list) == "table" and "future" or type(list)))
   end
   for i = 1, #list do
     if getmetatable(list[i]) ~= Future then
-      failure.raise(("%s: expected a list of futures, got a %s at [%d]"):format(who, type(list[i]), i))
+      failure.raise(string.format("%s: expected a list of futures, got a %s at [%d]", who, type(list[i]), i))
     end
   end
 end
@@ -117,12 +117,12 @@ function Future:on_done(fn)
 end
 
 function Future.__tostring(f)
-  local what = f.kind == "flow" and "flow" or ("%s task %s"):format(f.kind, f.id or "(not run)")
+  local what = f.kind == "flow" and "flow" or string.format("%s task %s", f.kind, f.id or "(not run)")
   local state = "pending"
   if f.ended then
     if f.ok then state = "ok" else state = type(f.value) == "table" and (f.value.status or f.value.kind) or "error" end
   end
-  return ("future of %s (%s)"):format(what, state)
+  return string.format("future of %s (%s)", what, state)
 end
 
 return M

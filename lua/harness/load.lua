@@ -7,27 +7,27 @@ local ESCAPE = "\27" -- the first byte of bytecode
 local REFUSED = "bytecode is not loaded, only text"
 
 local function text_mode(mode)
-  return mode == nil or mode:find("t", 1, true)
+  return mode == nil or string.find(mode, "t", 1, true)
 end
 
-function load(chunk, name, mode, ...)
-  if type(mode) == "string" and not text_mode(mode) or type(chunk) == "string" and chunk:sub(1, 1) == ESCAPE then
+function _G.load(chunk, name, mode, ...)
+  if type(mode) == "string" and not text_mode(mode) or type(chunk) == "string" and string.sub(chunk, 1, 1) == ESCAPE then
     return nil, "load: " .. REFUSED
   end
   return raw_load(chunk, name, "t", ...)
 end
 
-function loadfile(path, mode, ...)
+function _G.loadfile(path, mode, ...)
   if type(mode) == "string" and not text_mode(mode) then return nil, "loadfile: " .. REFUSED end
   local fn, problem = raw_loadfile(path, "t", ...)
-  if fn == nil and problem:find("attempt to load a binary chunk", 1, true) then
-    problem = ("loadfile: %s: %s"):format(path, REFUSED)
+  if fn == nil and string.find(problem, "attempt to load a binary chunk", 1, true) then
+    problem = string.format("loadfile: %s: %s", path, REFUSED)
   end
   return fn, problem
 end
 
-function dofile(path)
-  local fn, problem = loadfile(path)
+function _G.dofile(path)
+  local fn, problem = _G.loadfile(path)
   if not fn then error(problem, 2) end
   return fn()
 end

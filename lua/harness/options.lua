@@ -19,7 +19,7 @@ local function bytes(value)
 end
 
 -- What is shown to people and kept in the journal has to be UTF-8; what a program reads may be any bytes.
-local function string(value)
+local function unicode(value)
   if type(value) ~= "string" then return nil, "a string" end
   if utf8.len(value) then return value end
   return nil, "text in UTF-8"
@@ -28,7 +28,7 @@ end
 -- What the system takes as a name, an argument or a path ends at the first zero byte.
 local function without_zero(of)
   return function(value)
-    if type(value) == "string" and value:find("\0", 1, true) then return nil, "text without a zero byte" end
+    if type(value) == "string" and string.find(value, "\0", 1, true) then return nil, "text without a zero byte" end
     return of(value)
   end
 end
@@ -40,7 +40,7 @@ end
 
 local function name(value)
   if type(value) == "number" then return tostring(value) end
-  return string(value)
+  return unicode(value)
 end
 
 local function whole(low)
@@ -68,7 +68,7 @@ local SECONDS = { us = 1e-6, ms = 1e-3, s = 1, sec = 1, min = 60, h = 3600, d = 
 local function duration(value)
   if type(value) == "number" and value >= 0 and value < math.huge then return value + 0.0 end
   if type(value) == "string" then
-    local figure, unit = value:match("^%s*([%d.]+)%s*(%a+)%s*$")
+    local figure, unit = string.match(value, "^%s*([%d.]+)%s*(%a+)%s*$")
     figure = tonumber(figure)
     if figure and SECONDS[unit] then return figure * SECONDS[unit] end
   end
@@ -79,7 +79,7 @@ local function one_of(...)
   local choices = { ... }
   local quoted = {}
   for i, choice in ipairs(choices) do
-    quoted[i] = type(choice) == "string" and ('"%s"'):format(choice) or tostring(choice)
+    quoted[i] = type(choice) == "string" and string.format('"%s"', choice) or tostring(choice)
   end
   local expected = table.concat(quoted, " or ")
   return function(value)
@@ -119,12 +119,12 @@ local function list(of, what)
     local n, result = #value, {}
     for key in pairs(value) do
       if math.type(key) ~= "integer" or key < 1 or key > n then
-        return inside(("[%s]"):format(shown(key)), value[key], "a list of " .. what .. " without gaps and names")
+        return inside(string.format("[%s]", shown(key)), value[key], "a list of " .. what .. " without gaps and names")
       end
     end
     for i = 1, n do
       local good, problem = of(value[i])
-      if good == nil then return below(("[%d]"):format(i), value[i], problem) end
+      if good == nil then return below(string.format("[%d]", i), value[i], problem) end
       result[i] = good
     end
     return result
@@ -136,7 +136,7 @@ local function map(of, what)
     if type(value) ~= "table" or getmetatable(value) then return nil, what end
     local result = {}
     for key, item in pairs(value) do
-      if type(key) ~= "string" then return inside(("[%s]"):format(shown(key)), item, "a name as its key") end
+      if type(key) ~= "string" then return inside(string.format("[%s]", shown(key)), item, "a name as its key") end
       if not utf8.len(key) then return nil, { path = "", note = "a name is not text in UTF-8: " .. shown(key) } end
       local good, problem = of(item)
       if good == nil then return below("." .. key, item, problem) end
@@ -149,7 +149,7 @@ end
 local function environment(value)
   local good, problem = map(without_zero(name), "a table of names and values")(value)
   for key in pairs(good or {}) do
-    if key == "" or key:find("[=%z]") then
+    if key == "" or string.find(key, "[=%z]") then
       return nil, { path = "", note = "a name cannot be empty or have '=' in it: " .. shown(key) }
     end
   end
@@ -159,7 +159,7 @@ end
 -- What JSON can keep: the search point goes into the journal.
 local function plain(value, depth)
   local kind = type(value)
-  if kind == "string" then return string(value) end
+  if kind == "string" then return unicode(value) end
   if kind == "boolean" then return value end
   if kind == "number" then
     if value == value and value ~= math.huge and value ~= -math.huge then return value end
@@ -169,12 +169,12 @@ local function plain(value, depth)
     local result, n = {}, #value
     for key, item in pairs(value) do -- a list without gaps, or names only
       if n > 0 and (math.type(key) ~= "integer" or key < 1 or key > n) or n == 0 and type(key) ~= "string" then
-        return inside(("[%s]"):format(shown(key)), item, n > 0 and "a list without names and gaps" or "a name as its key")
+        return inside(string.format("[%s]", shown(key)), item, n > 0 and "a list without names and gaps" or "a name as its key")
       end
       if type(key) == "string" and not utf8.len(key) then
         return nil, { path = "", note = "a name is not text in UTF-8: " .. shown(key) }
       end
-      local step = type(key) == "string" and "." .. key or ("[%d]"):format(key)
+      local step = type(key) == "string" and "." .. key or string.format("[%d]", key)
       local good, problem = plain(item, (depth or 0) + 1)
       if good == nil then return below(step, item, problem) end
       result[key] = good
@@ -197,7 +197,7 @@ end
 function M.number_text(value)
   if math.type(value) == "integer" then return tostring(value) end
   for digits = 15, 17 do
-    local text = ("%%.%dg"):format(digits):format(value)
+    local text = string.format("%." .. digits .. "g", value)
     if tonumber(text) == value then return text end
   end
   return tostring(value)
@@ -223,7 +223,7 @@ end
 -- { regex, pattern } from a Lua pattern; `captures` it must have at least.
 local function pattern(captures)
   return function(value)
-    if not string(value) then return nil, "a Lua pattern, in UTF-8" end
+    if not unicode(value) then return nil, "a Lua pattern, in UTF-8" end
     local regex, groups = host.pattern(value)
     if not regex then return nil, { path = "", value = value, note = groups } end
     if groups < captures then
@@ -257,7 +257,7 @@ local function reference(value)
 end
 
 local function hash(value)
-  if type(value) == "string" and #value == 32 and not value:find("%X") then return value:lower() end
+  if type(value) == "string" and #value == 32 and not string.find(value, "%X") then return string.lower(value) end
   return nil, "32 hex digits"
 end
 
@@ -268,7 +268,7 @@ local function nested(kind)
   end
 end
 
-local text = without_zero(string)
+local text = without_zero(unicode)
 local strings = list(text, "strings")
 local sink = text
 
@@ -301,10 +301,10 @@ local SCHEMA = {
   }),
   measure = with(TASK, COMMAND, {
     runs = whole(1), precision = number(0), min_runs = whole(1), max_runs = whole(1), max_time = duration,
-    warmup = whole(0), metrics = map(metric, "a table of names and patterns"), objective = string, better = better,
+    warmup = whole(0), metrics = map(metric, "a table of names and patterns"), objective = unicode, better = better,
     verify = nested "verify", inputs = strings, ok_codes = list(integer, "whole numbers"),
   }),
-  metric = { [1] = pattern(1), unit = string, better = better },
+  metric = { [1] = pattern(1), unit = unicode, better = better },
   verify = {
     exit_code = integer, stdout = bytes, pattern = pattern(0), hash = hash, reference = reference,
     rtol = number(0), atol = number(0), every = boolean,
@@ -315,7 +315,7 @@ local SCHEMA = {
   },
   wait = { count = either(whole(1), one_of "all"), timeout = duration },
   map = { in_flight = whole(1), ordered = boolean },
-  results = { name = name, status = string, where = function(value)
+  results = { name = name, status = unicode, where = function(value)
     if lib.flow.callable(value) then return value end
     return nil, "a function of a record"
   end },
@@ -348,12 +348,12 @@ function check_table(kind, given)
     local of = schema[key]
     if not of then
       local note = type(key) == "string" and failure.unknown("option", key, known_keys(schema))
-        or ("there is no option [%s]; options have names: { name = value }"):format(shown(key))
+        or string.format("there is no option [%s]; options have names: { name = value }", shown(key))
       return nil, { path = "", unknown = true, note = note }
     end
     local good, problem = of(given[key])
     if good == nil then
-      return below(type(key) == "string" and "." .. key or ("[%s]"):format(key), given[key], problem)
+      return below(type(key) == "string" and "." .. key or string.format("[%s]", key), given[key], problem)
     end
     result[key] = good
   end
@@ -364,7 +364,7 @@ end
 function M.check(who, given, skip_list)
   if type(given) ~= "table" or is_future(given) or getmetatable(given) == lib.Task then
     local what = is_future(given) and "a future" or "a " .. type(given)
-    failure.raise(("%s: expected a table of options, got %s"):format(who, what))
+    failure.raise(string.format("%s: expected a table of options, got %s", who, what))
   end
   if skip_list then -- the function and its arguments of `call{ fn, ... }` are not options
     local named = {}
@@ -375,12 +375,12 @@ function M.check(who, given, skip_list)
   end
   local good, problem = check_table(who, given)
   if good then return good end
-  local path = problem.path:gsub("^%.", "")
+  local path = string.gsub(problem.path, "^%.", "")
   if problem.unknown then
-    failure.raise(path == "" and ("%s: %s"):format(who, problem.note) or ("%s: %s: %s"):format(who, path, problem.note))
+    failure.raise(path == "" and string.format("%s: %s", who, problem.note) or string.format("%s: %s: %s", who, path, problem.note))
   end
-  if problem.note then failure.raise(("%s: option '%s': %s"):format(who, path, problem.note)) end
-  failure.raise(("%s: option '%s': expected %s, got %s"):format(who, path, problem.expected, shown(problem.value)))
+  if problem.note then failure.raise(string.format("%s: option '%s': %s", who, path, problem.note)) end
+  failure.raise(string.format("%s: option '%s': expected %s, got %s", who, path, problem.expected, shown(problem.value)))
 end
 
 --- The names of the options of a table, for tests and documentation.

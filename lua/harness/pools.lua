@@ -55,8 +55,8 @@ function Pool:__tostring()
       hosts[#hosts + 1] = worker.host
     end
   end
-  local function count(n, word) return ("%d %s%s"):format(n, word, n == 1 and "" or "s") end
-  return ("pool %d: %s on %s (%s), %s%s"):format(self.id, count(#self.workers, "worker"), count(#hosts, "node"),
+  local function count(n, word) return string.format("%d %s%s", n, word, n == 1 and "" or "s") end
+  return string.format("pool %d: %s on %s (%s), %s%s", self.id, count(#self.workers, "worker"), count(#hosts, "node"),
     table.concat(hosts, ", "), count(slots, "slot"), self.closed and ", closed" or "")
 end
 

@@ -91,7 +91,7 @@ end
 
 local function text(value)
   if value == nil then return "" end
-  if math.type(value) == "float" then return ("%.6g"):format(value) end
+  if math.type(value) == "float" then return string.format("%.6g", value) end
   return tostring(value)
 end
 
@@ -116,16 +116,16 @@ function Results:table()
   local lines = {}
   for n, row in ipairs(rows) do
     local cells = {}
-    for i, cell in ipairs(row) do cells[i] = cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell)) end
-    lines[n] = (table.concat(cells, "  "):gsub("%s+$", ""))
+    for i, cell in ipairs(row) do cells[i] = cell .. string.rep(" ", widths[i] - (utf8.len(cell) or #cell)) end
+    lines[n] = (string.gsub(table.concat(cells, "  "), "%s+$", ""))
   end
   return table.concat(lines, "\n")
 end
 Results.__tostring = Results.table
 
 local function quoted(value)
-  local cell = value == nil and "" or math.type(value) == "float" and ("%.17g"):format(value) or tostring(value)
-  if cell:find('[",\n\r]') then return '"' .. cell:gsub('"', '""') .. '"' end
+  local cell = value == nil and "" or math.type(value) == "float" and string.format("%.17g", value) or tostring(value)
+  if string.find(cell, '[",\n\r]') then return '"' .. string.gsub(cell, '"', '""') .. '"' end
   return cell
 end
 

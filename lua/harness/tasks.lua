@@ -10,7 +10,7 @@ local M = {}
 local Task = { __name = "task" }
 Task.__index = Task
 function Task.__tostring(task)
-  return ("task %s (not submitted)"):format(task.options.name or task.kind)
+  return string.format("task %s (not submitted)", task.options.name or task.kind)
 end
 lib.Task = Task
 
@@ -19,7 +19,7 @@ local function task(kind, normal)
 end
 
 local function complain(who, text, ...)
-  failure.raise(who .. ": " .. text:format(...))
+  failure.raise(who .. ": " .. string.format(text, ...))
 end
 
 local function exactly_one(who, o, first, second)
@@ -148,7 +148,7 @@ end
 local function output_text(f)
   if f.kind ~= "exec" then return argument_text(f) end
   if f.value.stdout_bytes > #f.value.stdout then
-    return nil, ("the reference wrote %d bytes, of which only %d were kept"):format(f.value.stdout_bytes, #f.value.stdout)
+    return nil, string.format("the reference wrote %d bytes, of which only %d were kept", f.value.stdout_bytes, #f.value.stdout)
   end
   return f.value.stdout
 end
@@ -177,7 +177,7 @@ local function inputs_of(paths, refs, what)
   for i, path in ipairs(paths or {}) do
     local hash, problem = host.add_input(path)
     if not hash then
-      refs.problem = refs.problem or ("%s %s"):format(what, problem)
+      refs.problem = refs.problem or string.format("%s %s", what, problem)
     else
       list[i] = { path = host.scratch_name(path), hash = hash }
     end
@@ -203,7 +203,7 @@ local RANK = { cc = 1, ["c++"] = 2, gfortran = 3 }
 local function compiler_of(sources)
   local best
   for _, source in ipairs(sources) do
-    local driver = COMPILER[source:match("%.(%w+)$") or ""]
+    local driver = COMPILER[string.match(source, "%.(%w+)$") or ""]
     if driver and (not best or RANK[driver] > RANK[best]) then best = driver end
   end
   return best or "cc"
@@ -233,7 +233,7 @@ function build.compile(o, refs)
   local argv = { o.compiler or compiler_of(o.sources) }
   local function add(...) for _, text in ipairs { ... } do argv[#argv + 1] = text end end
   add(unpack(o.flags or {}))
-  for _, key in ipairs(sorted(o.defines)) do add(("-D%s=%s"):format(key, o.defines[key])) end
+  for _, key in ipairs(sorted(o.defines)) do add(string.format("-D%s=%s", key, o.defines[key])) end
   for _, folder in ipairs(o.includes or {}) do add("-I" .. host.scratch_name(folder)) end
   for _, source in ipairs(o.sources) do add(host.scratch_name(source)) end
   add("-o", spec.output)
@@ -312,7 +312,7 @@ function M.submit_task(kind, o, pool, deferred)
   local label = { name = o.name, params = o.params }
   local f
   if refs.culprit then
-    local reason = ("what it depends on ended %s"):format(refs.culprit:status())
+    local reason = string.format("what it depends on ended %s", refs.culprit:status())
     f = flow.ended(kind, host.record(kind, "skipped", reason, label, common(kind, o)))
     f.value.cause = refs.culprit.value
   elseif refs.problem then
@@ -358,7 +358,7 @@ local send
 -- The encoder refused: because of a failed future the call is skipped (or gets its record), else it is an
 -- error of the author.
 local function refused(why, o, pool, ...)
-  local culprit = why:find("failed task's future", 1, true) and failed_among({ ... }, {})
+  local culprit = string.find(why, "failed task's future", 1, true) and failed_among({ ... }, {})
   if not culprit or o and o.accept_failed and culprit.kind == "compile" then failure.raise("submit: " .. why) end
   flow.asked(culprit)
   if o and o.accept_failed then
@@ -398,7 +398,7 @@ function M.submit_to(pool, what, ...)
   if type(what) == "function" then return send(nil, pool, what, ...) end
   if getmetatable(what) ~= Task then
     local hint = type(what) == "table" and getmetatable(what) == nil and " (submit(exec{...}), submit(measure{...}), ...)" or ""
-    failure.raise(("submit: expected a function or a task, got a %s%s"):format(type(what), hint))
+    failure.raise(string.format("submit: expected a function or a task, got a %s%s", type(what), hint))
   end
   if select("#", ...) > 0 then failure.raise("submit: a task takes no further arguments; only a function does") end
   if what.kind ~= "call" then return M.submit_task(what.kind, what.options, pool) end

@@ -99,3 +99,14 @@ fn every_global_is_documented() {
     let set: Names = functions_of(&state.lua.globals()).difference(&before).cloned().collect();
     assert_eq!(set, documented);
 }
+
+/// `("x"):format()` finds what the script put into `string`; `string.format()` finds the library's own.
+#[test]
+fn the_library_calls_no_methods_of_strings() {
+    let fresh = crate::script::raw::new_state();
+    let methods = functions_of(&fresh.globals().get("string").unwrap());
+    for (file, source) in super::LIBRARY.into_iter().chain([("harness", super::PUBLIC)]) {
+        let used: Vec<_> = methods.iter().filter(|name| source.contains(&format!(":{name}("))).collect();
+        assert!(used.is_empty(), "{file}.lua: string.{used:?} as a method");
+    }
+}

@@ -170,17 +170,37 @@ fn load_library(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Table, Table)> 
     let hot = raw::submit_functions(lua, bridge)?;
     let host = host::table(lua, bridge, hot)?;
     let library = lua.create_table()?;
+    let globals = private_globals(lua)?;
     for (name, source) in LIBRARY {
-        let chunk = lua.load(source).set_name(format!("@[harness]/{name}.lua"));
+        let chunk =
+            lua.load(source).set_name(format!("@[harness]/{name}.lua")).set_environment(globals.clone());
         let exported: Value = chunk.call((&host, &library))?;
         library.raw_set(name, exported)?;
     }
-    let public: Table = lua.load(PUBLIC).set_name("@[harness]/harness.lua").call((&host, &library))?;
+    let public = lua.load(PUBLIC).set_name("@[harness]/harness.lua").set_environment(globals);
+    let public: Table = public.call((&host, &library))?;
     let future: Table = library.get::<Table>("flow")?.get("Future")?;
     let mut shipper = bridge.shipper.borrow_mut();
     shipper.set_future_metatable(lua, &future)?;
     shipper.standard_changed(lua)?;
     Ok((library, public))
+}
+
+/// What the library sees as its globals: the standard ones as they are now, tables copied, so that nothing a
+/// script does to its own can reach us. `_G` is still the script's.
+fn private_globals(lua: &Lua) -> mlua::Result<Table> {
+    let globals = lua.globals();
+    let copy = lua.create_table()?;
+    for pair in globals.pairs::<Value, Value>() {
+        match pair? {
+            (name, Value::Table(module)) if module != globals => {
+                let functions: Vec<(Value, Value)> = module.pairs().collect::<mlua::Result<_>>()?;
+                copy.raw_set(name, lua.create_table_from(functions)?)?;
+            }
+            (name, value) => copy.raw_set(name, value)?,
+        }
+    }
+    Ok(copy)
 }
 
 #[cfg(test)]
