@@ -113,14 +113,14 @@ function M.measure(given)
 end
 
 -- What a task refers to, gathered while its specification is built: `deps` (task numbers), `known` (results
--- the script has already), and why it cannot run: `culprit` (a future that failed) or `problem` (text).
+-- the script has already), and why it cannot run: `culprit` (a future that failed, `role`: as what) or `problem` (text).
 local function references(o)
   return { deps = {}, known = {}, accept_failed = o.accept_failed }
 end
 
-local function refer(refs, f, text_of)
+local function refer(refs, f, text_of, role)
   if f.ended and not f.ok and not refs.accept_failed then
-    refs.culprit = refs.culprit or f
+    refs.culprit, refs.role = refs.culprit or f, refs.role or role
   elseif f.ended then
     local text, problem = text_of(f)
     if problem then
@@ -247,11 +247,12 @@ function build.compile(o, refs)
   return spec
 end
 
--- Runs of a reference that were asked for, by their command: each runs once.
+-- Runs of references that were asked for, by all that tells them apart: each runs once, and not longer than
+-- somebody wants it. { future, wanted = measurements that have not ended }
 local asked = {}
 
-local function reference_future(o, cmd)
-  local parts = { o.cwd or "" }
+local function reference_run(o, cmd)
+  local parts = { o.cwd or "", tostring(o.timeout) }
   for _, item in ipairs(cmd) do
     local text = type(item) == "string" and item or "#" .. tostring(item.id)
     parts[#parts + 1] = #text .. ":" .. text
@@ -259,10 +260,22 @@ local function reference_future(o, cmd)
   for _, key in ipairs(sorted(o.env)) do parts[#parts + 1] = key .. "=" .. o.env[key] end
   for _, path in ipairs(o.inputs or {}) do parts[#parts + 1] = "<" .. path end
   local key = table.concat(parts, "\0")
-  if not asked[key] then
-    asked[key] = M.submit_task("exec", { cmd = cmd, cwd = o.cwd, env = o.env, inputs = o.inputs }, nil, true)
+  local run = asked[key]
+  if not run then
+    local options = { cmd = cmd, cwd = o.cwd, env = o.env, inputs = o.inputs, timeout = o.timeout }
+    run = { key = key, wanted = 0, future = M.submit_task("exec", options, nil, true) }
+    asked[key] = run
   end
-  return asked[key]
+  return run
+end
+
+-- A measurement that wanted this run has ended.
+local function let_go(run)
+  run.wanted = run.wanted - 1
+  if run.wanted == 0 and not run.future.ended then
+    asked[run.key] = nil
+    run.future:cancel()
+  end
 end
 
 local function verify_of(o, refs)
@@ -274,8 +287,11 @@ local function verify_of(o, refs)
     reference = { artefact = hash }
     if not hash then refs.problem = refs.problem or "reference " .. problem end
   elseif reference then
-    if getmetatable(reference) ~= flow.Future then reference = reference_future(o, reference) end
-    reference = refer(refs, reference, output_text)
+    if getmetatable(reference) ~= flow.Future then
+      refs.run = reference_run(o, reference)
+      reference = refs.run.future
+    end
+    reference = refer(refs, reference, output_text, "its reference")
   end
   local p = v.pattern or {}
   return {
@@ -305,6 +321,16 @@ local function common(kind, o)
   return c
 end
 
+-- The record of a measurement is kept, and its reference told that this one needs it no more.
+local function watch(f, run)
+  if run then run.wanted = run.wanted + 1 end
+  local function ended(record)
+    results.add(record)
+    if run then let_go(run) end
+  end
+  if f.ended then ended(f.value) else f.on_record = ended end
+end
+
 --- Sends an exec, a compile or a measure whose options are in normal form.
 function M.submit_task(kind, o, pool, deferred)
   local refs = references(o)
@@ -312,7 +338,7 @@ function M.submit_task(kind, o, pool, deferred)
   local label = { name = o.name, params = o.params }
   local f
   if refs.culprit then
-    local reason = string.format("what it depends on ended %s", refs.culprit:status())
+    local reason = string.format("%s ended %s", refs.role or "what it depends on", refs.culprit:status())
     f = flow.ended(kind, host.record(kind, "skipped", reason, label, common(kind, o)))
     f.value.cause = refs.culprit.value
   elseif refs.problem then
@@ -324,7 +350,7 @@ function M.submit_task(kind, o, pool, deferred)
     f.label = label
   end
   if kind == "measure" then
-    if f.ended then results.add(f.value) else f.on_record = results.add end
+    watch(f, refs.run)
   end
   return f
 end

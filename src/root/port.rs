@@ -335,7 +335,7 @@ impl Port {
                     super::settle::put(submission, dep, &Arg::Artefact(hash));
                 }
                 Some(Ended { status, .. }) if status != Status::Ok && !submission.options.accept_failed => {
-                    return Err((Unmet::failed(dep, status, None), None));
+                    return Err((Unmet::failed(submission, dep, status, None), None));
                 }
                 _ => {}
             }

@@ -16,12 +16,13 @@ pub(super) enum Unmet {
 }
 
 impl Unmet {
-    pub(super) fn failed(task: TaskId, status: Status, reason: Option<&str>) -> Self {
-        let word = status.word();
-        Unmet::Failed(match reason {
-            Some(reason) => format!("task {task}, which it depends on, ended {word}: {reason}"),
-            None => format!("task {task}, which it depends on, ended {word}"),
-        })
+    pub(super) fn failed(waiting: &Submission, dep: TaskId, status: Status, reason: Option<&str>) -> Self {
+        let what = match is_reference(&waiting.job, dep) {
+            true => format!("its reference, task {dep},"),
+            false => format!("task {dep}, which it depends on,"),
+        };
+        let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        Unmet::Failed(format!("{what} ended {}{why}", status.word()))
     }
 
     /// How the waiting task ends.
@@ -36,7 +37,7 @@ impl Unmet {
 /// `dep` ended so: puts its result into `waiting` and strikes it off the list of what that waits for.
 pub(super) fn settle(waiting: &mut Submission, dep: TaskId, outcome: &Outcome) -> Result<(), Unmet> {
     if !outcome.ok() && !waiting.options.accept_failed {
-        return Err(Unmet::failed(dep, outcome.status, outcome.reason.as_deref()));
+        return Err(Unmet::failed(waiting, dep, outcome.status, outcome.reason.as_deref()));
     }
     match &mut waiting.job {
         Job::Call(call) => {
@@ -86,6 +87,10 @@ fn replace(command: &mut CommandSpec, dep: TaskId, value: &Arg) {
     for arg in command.argv.iter_mut().filter(|arg| **arg == Arg::Task(dep)) {
         *arg = value.clone();
     }
+}
+
+fn is_reference(job: &Job, dep: TaskId) -> bool {
+    matches!(job, Job::Measure(spec) if spec.verify.reference == Some(Arg::Task(dep)))
 }
 
 fn command_mentions(command: &CommandSpec, dep: TaskId) -> bool {
