@@ -121,6 +121,12 @@ impl Core {
         self.counts[kind as usize]
     }
 
+    /// Tasks that run now, or for which a node is being prepared; calls that wait in a slot's pipe do not.
+    pub fn running(&self) -> u64 {
+        let on_workers: u64 = self.counts.iter().map(|counts| counts.running).sum();
+        on_workers.saturating_sub(self.pools.iter().map(|pool| pool.surplus).sum())
+    }
+
     /// Tasks that have not been resolved.
     pub fn unresolved(&self) -> u64 {
         self.counts.iter().map(|counts| counts.waiting + counts.queued + counts.running).sum()

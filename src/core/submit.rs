@@ -4,6 +4,7 @@ use super::api::{Action, Dep, DepState, End, Request};
 use super::pool::Stage;
 use super::task::{GroupIx, Home, NEVER, Need, NodeIx, Phase, PoolIx, Rank, State, Task, TaskIx};
 use super::{Core, Group};
+use crate::model::human::count;
 use crate::model::{Exclusive, Hash, Kind, TaskId, WorkerId};
 
 impl Core {
@@ -336,8 +337,11 @@ impl Core {
         let nodes = if let Need::Whole { nodes, .. } = task.need { usize::from(nodes.max(1)) } else { 1 };
         if cores > largest {
             return Some(format!(
-                "it asks for {cores} cores of one worker; pool {id} has {workers} workers with at most {largest} \
-                 slots: ask for fewer cores or spawn workers with more slots"
+                "it asks for {} of one worker; pool {id} has {} with at most {}: \
+                 ask for fewer cores or spawn workers with more slots",
+                count(cores as usize, "core"),
+                count(workers as usize, "worker"),
+                count(largest as usize, "slot"),
             ));
         }
         let barred = task.not_on();

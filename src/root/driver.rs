@@ -234,7 +234,6 @@ impl Driver {
             entry.known_code = self.code.len();
         }
         entry.peer.queue(&live.message());
-        self.progress.started();
     }
 
     pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
@@ -326,7 +325,7 @@ impl Driver {
     /// Counts an end and hands it to the script: what is to be recorded is by now.
     fn hand(&mut self, ended: &Live, outcome: Arc<Outcome>) {
         let Submission { task, job, options, .. } = &ended.submission;
-        self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
+        self.progress.ended(job.kind(), options, &outcome);
         self.port.complete(*task, outcome);
         self.tasks.handed(*task);
     }
@@ -457,7 +456,8 @@ impl Driver {
             self.lose(id, &reason);
         }
         self.tend_pools(now);
-        self.progress.tick(now, self.workers.values().filter(|w| matches!(w.stage, Stage::Ready(_))).count());
+        let ready = self.workers.values().filter(|w| matches!(w.stage, Stage::Ready(_))).count();
+        self.progress.tick(now, self.core.running(), ready);
     }
 
     fn read_signals(&mut self) {

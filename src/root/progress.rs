@@ -55,7 +55,6 @@ pub struct Tally {
 pub struct Progress {
     verbosity: Verbosity,
     submitted: u64,
-    running: u64,
     /// Of the ended ones, those the journal answered.
     replays: usize,
     /// Ended tasks by status.
@@ -70,7 +69,6 @@ impl Progress {
         Self {
             verbosity,
             submitted: 0,
-            running: 0,
             replays: 0,
             ended: BTreeMap::new(),
             lines: Vec::new(),
@@ -117,15 +115,8 @@ impl Progress {
         }
     }
 
-    pub(super) fn started(&mut self) {
-        self.running += 1;
-    }
-
-    /// A task ended; `ran` if it had been started.
-    pub(super) fn ended(&mut self, kind: Kind, options: &TaskOptions, ran: bool, outcome: &Arc<Outcome>) {
-        if ran {
-            self.running = self.running.saturating_sub(1);
-        }
+    /// A task ended.
+    pub(super) fn ended(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
         *self.ended.entry(outcome.status).or_default() += 1;
         // A million calls that went well need no line each.
         if kind == Kind::Measure || !outcome.ok() {
@@ -138,13 +129,13 @@ impl Progress {
     pub(super) fn replayed(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
         self.submitted += 1;
         self.replays += 1;
-        self.ended(kind, options, false, outcome);
+        self.ended(kind, options, outcome);
     }
 
     /// A task ended before any worker could be given it.
     pub(super) fn unrun(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
         self.submitted += 1;
-        self.ended(kind, options, false, outcome);
+        self.ended(kind, options, outcome);
     }
 
     /// When `tick` has something to do.
@@ -152,14 +143,14 @@ impl Progress {
         self.next_line.unwrap_or(now + REST)
     }
 
-    pub(super) fn tick(&mut self, now: Instant, workers: usize) {
+    /// `running` tasks on `workers` workers.
+    pub(super) fn tick(&mut self, now: Instant, running: u64, workers: usize) {
         if self.next_line.is_none_or(|at| at > now) {
             return;
         }
         let done = self.done();
         let failed = done - self.ended.get(&Status::Ok).copied().unwrap_or(0) as u64;
-        let waiting = self.submitted.saturating_sub(done + self.running);
-        let running = self.running;
+        let waiting = self.submitted.saturating_sub(done + running);
         let workers = count(workers, "worker");
         self.note(&format!("{done} done ({failed} failed), {running} running, {waiting} waiting; {workers}"));
         self.next_line = (done < self.submitted).then(|| now + LINE_EVERY);

@@ -136,6 +136,8 @@ fn what_can_never_run_is_refused_with_the_numbers() {
     let mut desk = Desk::new(&[2, 4]);
     let (_, actions) = desk.ask(Kind::Exec, |r| r.placement.cores = Some(5));
     assert!(refusal(&actions).contains("5 cores") && refusal(&actions).contains("at most 4 slots"));
+    let (_, actions) = Desk::new(&[1]).ask(Kind::Exec, |r| r.placement.cores = Some(2));
+    assert!(refusal(&actions).contains("pool 0 has 1 worker with at most 1 slot:"));
     let (_, actions) = desk.ask(Kind::Exec, |r| r.placement.nodes = Some(3));
     assert!(refusal(&actions).contains("3 node(s)") && refusal(&actions).contains("has 2"));
     let (_, actions) = desk.ask(Kind::Exec, |r| r.placement.host = Some("moon".into()));

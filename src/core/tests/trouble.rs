@@ -102,7 +102,9 @@ fn a_recalled_call_starts_under_a_new_number() {
     assert_eq!(actions, [Action::WakeAt(Tick(5_000))], "a unit is idle while a call waits");
     assert_eq!(desk.tick(5_000)[0], recall(stuck, 0));
     let back = Event::Recalled { worker: WorkerId(0), task: stuck, attempt: Attempt(1) };
+    assert_eq!(desk.core.running(), 1, "one waits behind the other");
     assert_eq!(desk.feed(back.clone()), [start(stuck, 2, 1)]);
+    assert_eq!(desk.core.running(), 2, "and is counted once, however often it is sent");
     assert!(desk.feed(back).is_empty(), "a repeated answer");
     assert_eq!(desk.report(1, stuck, 2, true, None), [finished(stuck)]);
 }
