@@ -67,15 +67,55 @@ function M.traceback(thread)
   return #lines > 0 and "stack traceback:\n" .. table.concat(lines, "\n") or ""
 end
 
+-- Keys in an order that is the same in every run.
+function M.sorted_keys(given)
+  local keys = {}
+  for key in next, given do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b)
+    if type(a) == type(b) and (type(a) == "number" or type(a) == "string") then return a < b end
+    return type(a) < type(b)
+  end)
+  return keys
+end
+
+local LONGEST = 200 -- of a table in one line, in bytes
+
+--- A value in one line: `{ 1, 2, size = 3, inner = { ... } }`; what is long or deep is left out.
+function M.compact(value, depth)
+  if type(value) == "string" then
+    return #value <= LONGEST and M.quoted(value) or M.quoted(string.sub(value, 1, LONGEST)) .. "..."
+  end
+  if type(value) ~= "table" then return tostring(value) end
+  if (depth or 0) >= 3 then return "{ ... }" end
+  local parts, length, n = {}, 0, #value
+  for _, key in ipairs(M.sorted_keys(value)) do
+    if length > LONGEST then
+      parts[#parts + 1] = "..."
+      break
+    end
+    local part = M.compact(rawget(value, key), (depth or 0) + 1)
+    if math.type(key) ~= "integer" or key < 1 or key > n then
+      local is_name = type(key) == "string" and string.find(key, "^[%a_][%w_]*$")
+      part = string.format(is_name and "%s = %s" or "[%s] = %s", is_name and key or M.compact(key, 3), part)
+    end
+    parts[#parts + 1], length = part, length + #part + 2
+  end
+  return #parts > 0 and "{ " .. table.concat(parts, ", ") .. " }" or "{}"
+end
+
 --- What people are shown of an error value.
 function M.describe(value)
   if type(value) == "string" or type(value) == "number" then return tostring(value) end
+  if value == nil then return "an error without a value (error() or error(nil))" end
   local meta = getmetatable(value)
   if type(value) == "userdata" or type(meta) == "table" and meta.__tostring then
     local ok, text = pcall(tostring, value)
     if ok then return text end
   end
-  return string.format("(error object is a %s value)", type(value))
+  if type(value) ~= "table" then return "error value " .. tostring(value) end
+  local message, kind = rawget(value, "message"), rawget(value, "kind")
+  if type(message) ~= "string" then return "error value " .. M.compact(value) end
+  return type(kind) == "string" and kind .. ": " .. message or message
 end
 
 return M

@@ -57,6 +57,13 @@ local function integer(value)
   return nil, "a whole number"
 end
 
+-- What a process can end with.
+local function exit_code(value)
+  local n = integer(value)
+  if n and n >= 0 and n <= 255 then return n end
+  return nil, "an exit code, 0 to 255"
+end
+
 local function number(low)
   return function(value)
     if type(value) == "number" and value >= low and value < math.huge then return value + 0.0 end
@@ -66,13 +73,20 @@ end
 
 local SECONDS = { us = 1e-6, ms = 1e-3, s = 1, sec = 1, min = 60, h = 3600, d = 86400 }
 local function duration(value)
-  if type(value) == "number" and value >= 0 and value < math.huge then return value + 0.0 end
+  local seconds = type(value) == "number" and value or nil
   if type(value) == "string" then
     local figure, unit = string.match(value, "^%s*([%d.]+)%s*(%a+)%s*$")
-    figure = tonumber(figure)
-    if figure and SECONDS[unit] then return figure * SECONDS[unit] end
+    seconds = SECONDS[unit] and tonumber(figure) and tonumber(figure) * SECONDS[unit]
   end
-  return nil, "seconds or a duration like \"500 ms\", \"2 s\", \"1 min\", \"2 h\""
+  if seconds and seconds >= 0 and seconds < math.huge then return seconds + 0.0 end
+  return nil, 'seconds or a duration like "500 ms", "2 s", "1 min", "2 h"'
+end
+
+-- How long something may take: no clock of ours tells less than a microsecond.
+local function time_limit(value)
+  local seconds, expected = duration(value)
+  if seconds and seconds >= 1e-6 then return seconds end
+  return nil, expected or "a time limit of at least 1 us"
 end
 
 local function one_of(...)
@@ -274,7 +288,7 @@ local sink = text
 
 local TASK = {
   name = name, params = params, key = name, cores = whole(1), host = text, not_on = text, group = name,
-  exclusive = one_of("node", false), priority = integer, timeout = duration, retries = whole(0),
+  exclusive = one_of("node", false), priority = integer, timeout = time_limit, retries = whole(0),
   accept_failed = boolean,
 }
 
@@ -292,7 +306,7 @@ M.TASK = TASK
 local SCHEMA = {
   call = with(TASK),
   exec = with(TASK, COMMAND, {
-    stdout = sink, stderr = sink, inputs = strings, outputs = strings, ok_codes = list(integer, "whole numbers"),
+    stdout = sink, stderr = sink, inputs = strings, outputs = strings, ok_codes = list(exit_code, "exit codes"),
   }),
   compile = with(TASK, {
     sources = strings, cmd = command, compiler = text, flags = list(without_zero(bytes), "strings"), defines = map(name, "a table of names and values"),
@@ -300,13 +314,13 @@ local SCHEMA = {
     env = environment,
   }),
   measure = with(TASK, COMMAND, {
-    runs = whole(1), precision = number(0), min_runs = whole(1), max_runs = whole(1), max_time = duration,
+    runs = whole(1), precision = number(0), min_runs = whole(1), max_runs = whole(1), max_time = time_limit,
     warmup = whole(0), metrics = map(metric, "a table of names and patterns"), objective = unicode, better = better,
-    verify = nested "verify", inputs = strings, ok_codes = list(integer, "whole numbers"),
+    verify = nested "verify", inputs = strings, ok_codes = list(exit_code, "exit codes"),
   }),
   metric = { [1] = pattern(1), unit = unicode, better = better },
   verify = {
-    exit_code = integer, stdout = bytes, pattern = pattern(0), hash = hash, reference = reference,
+    exit_code = exit_code, stdout = bytes, pattern = pattern(0), hash = hash, reference = reference,
     rtol = number(0), atol = number(0), every = boolean,
   },
   spawn = {
@@ -331,20 +345,10 @@ local function known_keys(schema)
   return keys
 end
 
-local function sorted_keys(given)
-  local keys = {}
-  for key in pairs(given) do keys[#keys + 1] = key end
-  table.sort(keys, function(a, b)
-    if type(a) == type(b) and (type(a) == "number" or type(a) == "string") then return a < b end
-    return type(a) < type(b)
-  end)
-  return keys
-end
-
 -- Normal form of a table, or nil and { path, value, expected | note }.
 function check_table(kind, given)
   local schema, result = SCHEMA[kind], {}
-  for _, key in ipairs(sorted_keys(given)) do
+  for _, key in ipairs(failure.sorted_keys(given)) do
     local of = schema[key]
     if not of then
       local note = type(key) == "string" and failure.unknown("option", key, known_keys(schema))

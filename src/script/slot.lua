@@ -2,7 +2,7 @@
 -- functions that suit a process whose standard output is not the script's.
 local host = ...
 
-local error, getmetatable, pcall, select, tostring, type = error, getmetatable, pcall, select, tostring, type
+local error, select, tostring = error, select, tostring
 local getinfo, getupvalue, traceback = debug.getinfo, debug.getupvalue, debug.traceback
 local concat, pack = table.concat, table.pack
 local stderr = io.stderr
@@ -78,18 +78,6 @@ function dofile(name)
   return chunk()
 end
 
-local function describe(value)
-  if type(value) == "string" then return value end
-  local meta = getmetatable(value)
-  if type(meta) == "table" and meta.__tostring then
-    local ok, text = pcall(tostring, value)
-    if ok then return text end
-  end
-  if type(value) == "table" and type(rawget(value, "message")) == "string" then return value.message end
-  if type(value) == "number" then return tostring(value) end
-  return ("(error object is a %s value)"):format(type(value))
-end
-
 -- Runs where the error was raised: the frames are still there.
 local function handler(value)
   local frames = {}
@@ -98,7 +86,7 @@ local function handler(value)
     if not ours then frames[#frames + 1] = line end
   end
   local trace = #frames > 0 and "stack traceback:\n" .. concat(frames, "\n") or ""
-  return { describe(value), trace, value }
+  return { host.describe(value), trace, value }
 end
 
 return math.randomseed, handler

@@ -54,6 +54,7 @@ impl TaskState {
             (failure.raw_get("Error")?, failure.raw_get("Record")?);
         host.raw_set("Error", &error_class)?;
         host.raw_set("Record", &record_class)?;
+        host.raw_set("describe", failure.raw_get::<Function>("describe")?)?;
         let library = lua.load(include_str!("slot.lua")).set_name("@[harness]/slot.lua");
         let (before, handler): (Function, Function) = library.call(host)?;
 

@@ -13,25 +13,44 @@ e = caught(function() error(setmetatable({ n = 3 }, { __tostring = function(t) r
 assert(e.message == "custom 3" and e.value.n == 3 and tostring(e.value) == "custom 3", e.message)
 e = caught(function() error({ message = "says so", code = 1 }) end)
 assert(e.message == "says so" and e.value.code == 1)
+e = caught(function() error({ kind = "convergence", message = "after 100 steps" }) end)
+assert(e.message == "convergence: after 100 steps" and e.value.kind == "convergence")
+e = caught(function() error({ code = 5, list = { 1, 2, { deep = { deeper = {} } } }, ["a b"] = "x\n" }) end)
+assert(e.message == "error value { ['a b'] = 'x\\x0a', code = 5, list = { 1, 2, { deep = { ... } } } }", e.message)
+e = caught(function()
+  local t = {}
+  for i = 1, 1000 do t[i] = i end
+  error(t)
+end)
+assert(#e.message < 300 and e.message:find(", ... }", 1, true) and #e.value == 1000, e.message)
 e = caught(function() error() end)
-assert(e.value == nil and e.message == "(error object is a nil value)", e.message)
+assert(e.value == nil and e.message == "an error without a value (error() or error(nil))", e.message)
 e = caught(function() error(nil) end)
-assert(e.value == nil and e.message == "(error object is a nil value)", e.message)
+assert(e.value == nil and e.message == "an error without a value (error() or error(nil))", e.message)
 e = caught(function() error(42) end)
 assert(e.value == 42 and e.message == "42")
 e = caught(function() error(false) end)
-assert(e.value == false and e.message == "(error object is a boolean value)", e.message)
+assert(e.value == false and e.message == "error value false", e.message)
 e = caught(function() error("plain", 0) end)
 assert(e.value == "plain" and e.message == "plain")
 e = caught(function() error("\xff\0\xfe", 0) end)
 assert(e.value == "\xff\0\xfe" and utf8.len(e.message))
 e = caught(function() error(function() return 7 end) end)
-assert(e.value() == 7 and e.message == "(error object is a function value)")
+assert(e.value() == 7 and e.message:find("^error value function: "))
 -- What cannot travel is left out; the text is there.
 e = caught(function() error({ handle = io.tmpfile(), message = "with a file" }) end)
 assert(e.value == nil and e.message == "with a file")
 e = caught(function() error(setmetatable({}, { __tostring = function() error "again" end })) end)
-assert(e.message == "(error object is a table value)")
+assert(e.message == "error value {}", e.message)
+
+-- An error in the handler of errors: Lua's own, and the slot lives on.
+e = caught(function() error(select(2, xpcall(error, function() error("again", 0) end, "first")), 0) end)
+assert(type(e.message) == "string", tostring(e.message))
+e = caught(function()
+  local function deep() return 1 + deep() end
+  error(select(2, xpcall(deep, function(m) return m .. m.nothing.here end)), 0)
+end)
+assert(#e.message > 0, e.message)
 
 -- Where it happened, on the slot: only the campaign's own lines.
 local function third(t) return t.missing.field end

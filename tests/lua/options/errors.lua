@@ -38,7 +38,20 @@ says("exec: option 'params.x['a']': expected a list without names and gaps, got 
 says("exec: option 'name': expected text in UTF-8, got '\\xff'", exec, { cmd = cmd, name = "\xff" })
 says("exec: option 'params.f': expected a string, a number, a boolean or a table of those, got a function", exec,
   { cmd = cmd, params = { f = print } })
-says("exec: option 'ok_codes[1]': expected a whole number, got 'x'", exec, { cmd = cmd, ok_codes = { "x" } })
+says("exec: option 'ok_codes[1]': expected an exit code, 0 to 255, got 'x'", exec, { cmd = cmd, ok_codes = { "x" } })
+for shown, code in pairs { ["256"] = 256, ["-1"] = -1, ["1.5"] = 1.5 } do
+  says("exec: option 'ok_codes[2]': expected an exit code, 0 to 255, got " .. shown, exec, { cmd = cmd, ok_codes = { 0, code } })
+  says("measure: option 'verify.exit_code': expected an exit code, 0 to 255, got " .. shown, measure, { cmd = cmd, verify = { exit_code = code } })
+end
+for shown, time in pairs { ["0"] = 0, ["0.0"] = 0.0, ["1e-300"] = 1e-300, ["'0 s'"] = "0 s", ["'0.5 us'"] = "0.5 us" } do
+  says("exec: option 'timeout': expected a time limit of at least 1 us, got " .. shown, exec, { cmd = cmd, timeout = time })
+end
+local long = ("9"):rep(400) .. " s"
+for _, time in ipairs { -1, math.huge, 0 / 0, "-1 s", "5", "1 parsec", "1 M", "1.2.3 s", "s", long, {} } do
+  says("exec: option 'timeout': expected seconds or a duration like \"500 ms\", \"2 s\", \"1 min\", \"2 h\", got ", exec,
+    { cmd = cmd, timeout = time })
+end
+says("measure: option 'max_time': expected a time limit of at least 1 us, got 0", measure, { cmd = cmd, max_time = 0 })
 says("exec: 'outputs' travel to and from a scratch folder: add cwd = \"scratch\"", exec, { cmd = cmd, outputs = { "x" } })
 says("compile: give either 'sources' or 'cmd'", compile, {})
 says("compile: 'sources' is empty", compile, { sources = {} })
