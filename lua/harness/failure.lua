@@ -17,6 +17,9 @@ M.Error = Error
 M.Record = {
   __name = "harness.record",
   __tostring = function(record) return record.summary end,
+  __newindex = function(_, key)
+    M.raise(string.format("records are read-only, '%s' cannot be set: keep your own figures in a table of your own", tostring(key)))
+  end,
 }
 
 local getinfo = debug.getinfo
@@ -49,6 +52,13 @@ end
 function M.quoted(text)
   local unseen = utf8.len(text) and "[%c]" or "[^\x20-\x7e]"
   return string.format("'%s'", string.gsub(text, unseen, function(c) return string.format("\\x%02x", string.byte(c)) end))
+end
+
+--- What was given instead of what was expected: short values as they are, of others the type.
+function M.a(value)
+  if type(value) == "string" then return M.quoted(value) end
+  if value == nil or type(value) == "number" or type(value) == "boolean" then return tostring(value) end
+  return "a " .. type(value)
 end
 
 --- "unknown option 'warmpu' (did you mean 'warmup'?)"

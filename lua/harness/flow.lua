@@ -102,7 +102,7 @@ local function deliver_result(f)
   end
   if not value.ok then
     failed[f.id] = f
-    if value.status == "skipped" or value.kind == "skipped" then value.cause = cause_of(f) end
+    if value.status == "skipped" or value.kind == "skipped" then rawset(value, "cause", cause_of(f)) end
   end
   if f.on_record then f.on_record(value) end
   finish(f, value.ok or false, value)

@@ -7,11 +7,7 @@ local failure = lib.failure
 
 local M = {}
 
-local function shown(value)
-  if type(value) == "string" then return failure.quoted(value) end
-  if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
-  return "a " .. type(value)
-end
+local shown = failure.a
 
 local function bytes(value)
   if type(value) == "string" then return value end
@@ -203,6 +199,17 @@ local function params(value)
   return plain(value)
 end
 
+-- How the records of programs, builds and measurements can end.
+local STATUSES = {
+  "cancelled", "compile_failed", "lost_worker", "metric_missing", "nonzero_exit", "ok", "oom", "pruned", "refused", "setup_failed",
+  "signal", "skipped", "spawn_failed", "timeout", "verify_failed",
+}
+local is_status = one_of(table.unpack(STATUSES))
+local function status(value)
+  if is_status(value) or type(value) ~= "string" then return is_status(value) end
+  return nil, { path = "", note = failure.unknown("status", value, STATUSES) .. "; there are " .. table.concat(STATUSES, ", ") }
+end
+
 local function is_future(value)
   return getmetatable(value) == lib.flow.Future
 end
@@ -329,7 +336,7 @@ local SCHEMA = {
   },
   wait = { count = either(whole(1), one_of "all"), timeout = duration },
   map = { in_flight = whole(1), ordered = boolean },
-  results = { name = name, status = unicode, where = function(value)
+  results = { name = name, status = status, where = function(value)
     if lib.flow.callable(value) then return value end
     return nil, "a function of a record"
   end },

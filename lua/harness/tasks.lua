@@ -322,7 +322,8 @@ local function common(kind, o)
 end
 
 -- The record of a measurement is kept, and its reference told that this one needs it no more.
-local function watch(f, run)
+local function watch(f, o, run)
+  results.asked(o)
   if run then run.wanted = run.wanted + 1 end
   local function ended(record)
     results.add(record)
@@ -340,7 +341,7 @@ function M.submit_task(kind, o, pool, deferred)
   if refs.culprit then
     local reason = string.format("%s ended %s", refs.role or "what it depends on", refs.culprit:status())
     f = flow.ended(kind, host.record(kind, "skipped", reason, label, common(kind, o)))
-    f.value.cause = refs.culprit.value
+    rawset(f.value, "cause", refs.culprit.value)
   elseif refs.problem then
     f = flow.ended(kind, host.record(kind, "setup_failed", refs.problem, label, common(kind, o)))
   else
@@ -350,7 +351,7 @@ function M.submit_task(kind, o, pool, deferred)
     f.label = label
   end
   if kind == "measure" then
-    watch(f, refs.run)
+    watch(f, o, refs.run)
   end
   return f
 end

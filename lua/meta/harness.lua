@@ -264,7 +264,7 @@ function Pool:submit(what, ...) end
 --- Retires the workers once the tasks of the pool are done.
 function Pool:close() end
 
---- Measurements of this run.
+--- Measurements of this run; read-only.
 ---@class harness.Results
 ---@field [integer] harness.Measurement
 local Results = {}
@@ -279,12 +279,12 @@ function Results:min(figure) end
 ---@return harness.Measurement?, number?
 function Results:max(figure) end
 
---- The records by their value of a parameter.
+--- The records by their value of a parameter that some measurement has.
 ---@param param string
 ---@return table<any, harness.Results>
 function Results:group(param) end
 
---- A table for people.
+--- A table for people: a line for each record, by name and parameters.
 ---@return string
 function Results:table() end
 

@@ -12,7 +12,7 @@ local all = harness.results { name = "a" }
 assert(#all == 3 and #harness.results() == 4 and #harness.results { status = "ok" } == 3)
 local best, value = all:min "v"
 assert(best.params.tile == 16 and value == 3.0)
-assert(all:max("v").params.tile == 8 and all:min("nothing") == nil)
+assert(all:max("v").params.tile == 8 )
 assert(all:min("wall_s").ok)
 assert(#harness.results { where = function(r) return r.params.tile == 8 end } == 2)
 local groups = harness.results():group "tile"
@@ -22,17 +22,22 @@ local path = os.tmpname()
 assert(all:csv(path) == 3)
 local lines = {}
 for line in io.lines(path) do lines[#lines + 1] = line end
-assert(lines[1] == "name,tile,status,host,objective,n,min,q1,median,q3,max,mean,sd,mad,ci_lo,ci_hi,ci_level,stop_reason,reason", lines[1])
+assert(lines[1] == "name,tile,status,host,objective,n,min,q1,median,q3,max,mean,sd,mad,ci_lo,ci_hi,ci_level,stop_reason,flags,reason,v",
+  lines[1])
 local text = table.concat(lines, "\n")
-assert(text:find("a,16,ok," .. here .. ",v,3,3,3,3,3,3,3,0,0,,,,fixed,", 1, true), text)
+assert(lines[2]:find("a,8,ok," .. here .. ",v,3,5,5,5,5,5,5,0,0,,,,fixed,near_floor", 1, true) and lines[2]:find(",5$"), text)
+assert(lines[3]:find("a,16,", 1, true) and lines[4]:find("a,99,nonzero_exit,", 1, true), text)
 assert(all:csv(path, { rows = "samples" }) == 6)
 lines = {}
 for line in io.lines(path) do lines[#lines + 1] = line end
 assert(#lines == 7 and lines[1]:find("^name,tile,host,sample,") and lines[1]:find(",v,", 1, true), lines[1])
 os.remove(path)
 local ok, e = pcall(all.csv, all, "/no/such/folder/x.csv")
-assert(not ok and e:find("results.lua:%d+: csv: cannot write /no/such/folder/x.csv: No such file"), e)
+assert(not ok and e:find("results.lua:%d+: results:csv: cannot write /no/such/folder/x.csv: No such file"), e)
 
 local shown = all:table()
-assert(shown:find("name  tile  status        median  ci low  ci high  n  stop\n", 1, true), shown)
+assert(shown:find([[
+name  tile  status        objective  median  ci low  ci high  n  stop    flags
+a        8  ok            v               5                   3  fixed   near_floor]], 1, true) == 1, shown)
+assert(shown:find("\na       99  nonzero_exit  wall_s                                 failed$"), shown)
 assert(tostring(all) == shown)
