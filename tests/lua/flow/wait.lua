@@ -38,8 +38,7 @@ local later = submit(id, 5):on_done(function(g)
 end)
 await(later)
 quick[1]:on_done(function() seen[#seen + 1] = "at once" end)
-await(submit(id, 0))
-await(submit(id, 0))
+while #seen < 2 do await(submit(id, 0)) end -- calls in two slots end in any order
 assert(seen[1] == "at once" and seen[2] == 6, table.concat(seen, " "))
 
 -- go: arguments, results, cancellation
