@@ -25,11 +25,19 @@ local harness = {
   Record = lib.failure.Record,
   Results = lib.results.Results,
   Pool = pools.Pool,
+  Worker = pools.Worker,
 }
 for name, fn in pairs(globals) do
   harness[name] = fn
   _G[name] = fn
 end
+
+setmetatable(harness, {
+  __index = function(_, name)
+    if name == "worker" then lib.failure.raise("harness.worker is for tasks: it is the slot that a call runs in") end
+    lib.failure.raise("harness: " .. lib.failure.unknown("name", name, lib.failure.sorted_keys(harness)))
+  end,
+})
 
 flow.install()
 return harness

@@ -15,7 +15,7 @@ M.Error = Error
 
 -- What exec, compile and measure end in.
 M.Record = {
-  __name = "harness.record",
+  __name = "record",
   __tostring = function(record) return record.summary end,
   __newindex = function(_, key)
     M.raise(string.format("records are read-only, '%s' cannot be set: keep your own figures in a table of your own", tostring(key)))
@@ -58,13 +58,17 @@ end
 function M.a(value)
   if type(value) == "string" then return M.quoted(value) end
   if value == nil or type(value) == "number" or type(value) == "boolean" then return tostring(value) end
-  return "a " .. type(value)
+  local meta = type(value) == "table" and getmetatable(value)
+  if not meta then return "a " .. type(value) end
+  if meta.__name == "future" then return "the future of " .. (value.kind == "exec" and "an exec" or "a " .. value.kind) end
+  return "a " .. (type(meta) == "table" and meta.__name or "table with a metatable")
 end
 
---- "unknown option 'warmpu' (did you mean 'warmup'?)"
-function M.unknown(what, word, known)
-  local near = host.closest(tostring(word), known)
-  return string.format("unknown %s %s%s", what, M.quoted(tostring(word)), near and string.format(" (did you mean '%s'?)", near) or "")
+--- "unknown option 'warmpu' (did you mean 'warmup'?)"; a `hint` is said instead of a guess.
+function M.unknown(what, word, known, hint)
+  local near = not hint and host.closest(tostring(word), known)
+  if near then hint = string.format(" (did you mean '%s'?)", near) end
+  return string.format("unknown %s %s%s", what, M.quoted(tostring(word)), hint or "")
 end
 
 --- The traceback of a coroutine that died, without the frames of this library and of C.

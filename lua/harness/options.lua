@@ -67,6 +67,7 @@ local function number(low)
   end
 end
 
+-- By unit.
 local SECONDS = { us = 1e-6, ms = 1e-3, s = 1, sec = 1, min = 60, h = 3600, d = 86400 }
 local function duration(value)
   local seconds = type(value) == "number" and value or nil
@@ -166,6 +167,8 @@ local function environment(value)
   return good, problem
 end
 
+local DEEPEST = 20
+
 -- What JSON can keep: the search point goes into the journal.
 local function plain(value, depth)
   local kind = type(value)
@@ -175,7 +178,8 @@ local function plain(value, depth)
     if value == value and value ~= math.huge and value ~= -math.huge then return value end
     return nil, "a finite number"
   end
-  if kind == "table" and (depth or 0) < 20 and not getmetatable(value) then
+  if kind == "table" and depth == DEEPEST then return nil, DEEPEST .. " levels of tables at the most (does it hold itself?)" end
+  if kind == "table" and not getmetatable(value) then
     local result, n = {}, #value
     for key, item in pairs(value) do -- a list without gaps, or names only
       if n > 0 and (math.type(key) ~= "integer" or key < 1 or key > n) or n == 0 and type(key) ~= "string" then
@@ -230,7 +234,7 @@ local function argument(value)
   if type(value) == "number" then return M.number_text(value) end
   if is_future(value) then
     if value.kind == "call" or value.kind == "compile" then return value end
-    return nil, "the future of a call or a compile (not of a " .. value.kind .. ")"
+    return nil, "the future of a call or a compile"
   end
   return nil, "a string, a number or a future"
 end
@@ -271,7 +275,7 @@ local function reference(value)
   if type(value) == "string" then return value end
   if is_future(value) then
     if value.kind == "exec" or value.kind == "call" then return value end
-    return nil, "the future of an exec or a call (not of a " .. value.kind .. "); for a build give { build }"
+    return nil, "the future of an exec or a call (for a build give { build })"
   end
   if type(value) == "table" then return command(value) end
   return nil, "a future, a command { program, ... } or the path of a file"
@@ -310,6 +314,7 @@ local function with(...)
 end
 
 M.TASK = TASK
+local TASKS = { call = true, exec = true, compile = true, measure = true }
 local SCHEMA = {
   call = with(TASK),
   exec = with(TASK, COMMAND, {
@@ -352,13 +357,23 @@ local function known_keys(schema)
   return keys
 end
 
+-- " (an option of measure)": what is unknown here, and known elsewhere.
+local function elsewhere(kind, key)
+  if not TASKS[kind] then return nil end
+  local kinds = {}
+  for _, other in ipairs(failure.sorted_keys(TASKS)) do
+    if SCHEMA[other][key] then kinds[#kinds + 1] = other end
+  end
+  return #kinds > 0 and " (an option of " .. table.concat(kinds, " and ") .. ")" or nil
+end
+
 -- Normal form of a table, or nil and { path, value, expected | note }.
 function check_table(kind, given)
   local schema, result = SCHEMA[kind], {}
   for _, key in ipairs(failure.sorted_keys(given)) do
     local of = schema[key]
     if not of then
-      local note = type(key) == "string" and failure.unknown("option", key, known_keys(schema))
+      local note = type(key) == "string" and failure.unknown("option", key, known_keys(schema), elsewhere(kind, key))
         or string.format("there is no option [%s]; options have names: { name = value }", shown(key))
       return nil, { path = "", unknown = true, note = note }
     end
@@ -374,8 +389,7 @@ end
 --- The options `given` to `who` in normal form; raises at the author's line.
 function M.check(who, given, skip_list)
   if type(given) ~= "table" or is_future(given) or getmetatable(given) == lib.Task then
-    local what = is_future(given) and "a future" or "a " .. type(given)
-    failure.raise(string.format("%s: expected a table of options, got %s", who, what))
+    failure.raise(string.format("%s: expected a table of options, got %s", who, failure.a(given)))
   end
   if skip_list then -- the function and its arguments of `call{ fn, ... }` are not options
     local named = {}

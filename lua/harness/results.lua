@@ -25,7 +25,7 @@ function M.add(record)
   all[#all + 1] = record
 end
 
-local Results = { __name = "results" }
+local Results = { __name = "list of results" }
 Results.__index = Results
 
 function Results.__newindex()
@@ -167,6 +167,7 @@ local TITLES = { "status", "objective", "median", "ci low", "ci high", "n", "sto
 
 --- A table for people: a line for each record, by name and parameters; figures of the objective.
 function Results:table()
+  if #self == 0 then return "no measurements" end
   local params = names_in(self, "params")
   local lines = { { "name" } }
   for _, list in ipairs { params, TITLES } do
@@ -177,7 +178,7 @@ function Results:table()
     local r = row.record
     local line = {}
     for at = 1, #params + 1 do
-      line[at] = text(row[at])
+      line[at] = text(at == 1 and (r.name or r.kind) or row[at])
       if at > 1 and row[at] ~= nil then numbers[at] = type(row[at]) == "number" and numbers[at] ~= false end
     end
     local stats, ci = r.stats or {}, r.stats and r.stats.ci or {}

@@ -10,7 +10,10 @@ local M = {}
 local Task = { __name = "task" }
 Task.__index = Task
 function Task.__tostring(task)
-  return string.format("task %s (not submitted)", task.options.name or task.kind)
+  local o = task.options
+  local what = o.name or o.shell or o.cmd and o.cmd[1] or o.sources and table.concat(o.sources, " ")
+  return string.format("%s task%s%s (not submitted)", task.kind, what and " " .. failure.quoted(tostring(what)) or "",
+    o.params and " " .. failure.compact(o.params) or "")
 end
 lib.Task = Task
 

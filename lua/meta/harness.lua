@@ -1,7 +1,7 @@
 ---@meta harness
 -- Types of what a campaign sees, for language servers and `emmylua_check`. A test compares names with the library.
 
---- Seconds, or text such as "500 ms", "2 s", "1 min", "2 h".
+--- Seconds, or text: "10 us", "500 ms", "2 s", "1 min", "2 h", "1 d".
 ---@alias harness.Duration number|string
 
 --- How a task ended, in one word.
@@ -299,6 +299,7 @@ function Results:csv(path, options) end
 ---@field Record table class of the records of programs, builds and measurements
 ---@field Results table class of what `harness.results` gives
 ---@field Pool table class of pools
+---@field Worker table class of the workers of a pool
 ---@field worker harness.Here in a task: the slot it runs in
 local harness = {}
 

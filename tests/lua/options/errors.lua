@@ -16,15 +16,15 @@ says("errors.lua:15: measure: unknown option 'warmpu' (did you mean 'warmup'?)",
 end)
 says("measure: unknown option 'counters'", measure, { cmd = cmd, counters = { "cycles" } })
 says("exec: unknown option 'ranks'", exec, { cmd = cmd, ranks = 2 })
-says("exec: expected a table of options, got a string", exec, "true")
-says("exec: expected a table of options, got a nil", exec)
+says("exec: expected a table of options, got 'true'", exec, "true")
+says("exec: expected a table of options, got nil", exec)
 says("exec: there is no option [1]; options have names: { name = value }", exec, { "true" })
 says("exec: give either 'cmd' or 'shell'", exec, {})
 says("exec: give either 'cmd' or 'shell', not both", exec, { cmd = cmd, shell = "true" })
 says("exec: option 'cmd': expected a list of strings, numbers and futures, got 'true'", exec, { cmd = "true" })
 says("exec: option 'cmd': expected a program and its arguments, not an empty list, got a table", exec, { cmd = {} })
 says("exec: option 'cmd[2]': expected a string, a number or a future, got true", exec, { cmd = { "echo", true } })
-says("exec: option 'cmd[2]': expected the future of a call or a compile (not of a exec), got a table", exec,
+says("exec: option 'cmd[2]': expected the future of a call or a compile, got the future of an exec", exec,
   { cmd = { "echo", submit(exec { cmd = cmd }) } })
 says("exec: option 'env.A': expected a string, got a table", exec, { cmd = cmd, env = { A = {} } })
 says("exec: option 'timeout': expected seconds or a duration like \"500 ms\", \"2 s\", \"1 min\", \"2 h\", got '2 parsecs'",
@@ -39,6 +39,18 @@ says("exec: option 'name': expected text in UTF-8, got '\\xff'", exec, { cmd = c
 says("exec: option 'params.f': expected a string, a number, a boolean or a table of those, got a function", exec,
   { cmd = cmd, params = { f = print } })
 says("exec: option 'ok_codes[1]': expected an exit code, 0 to 255, got 'x'", exec, { cmd = cmd, ok_codes = { "x" } })
+says("exec: unknown option 'metrics' (an option of measure)", exec, { cmd = cmd, metrics = {} })
+says("compile: unknown option 'cwd' (an option of exec and measure)", compile, { sources = { "a.c" }, cwd = "x" })
+local cycle = {}
+cycle.a = cycle
+says("exec: option 'params" .. (".a"):rep(20) .. "': expected 20 levels of tables at the most (does it hold itself?), got a table", exec,
+  { cmd = cmd, params = cycle })
+says("exec: option 'cmd': expected a list of strings, numbers and futures, got a table with a metatable", exec, { cmd = setmetatable({}, {}) })
+says("exec: option 'cmd': expected a list of strings, numbers and futures, got a list of results", exec, { cmd = require "harness".results() })
+says("exec: expected a table of options, got the future of a call", exec, submit(print))
+says("exec: expected a table of options, got a task", exec, exec { cmd = cmd })
+says("measure: option 'metrics.gflops.better': expected \"less\" or \"more\", got 5", measure,
+  { cmd = cmd, metrics = { gflops = { "(%d)", better = 5 } } })
 for shown, code in pairs { ["256"] = 256, ["-1"] = -1, ["1.5"] = 1.5 } do
   says("exec: option 'ok_codes[2]': expected an exit code, 0 to 255, got " .. shown, exec, { cmd = cmd, ok_codes = { 0, code } })
   says("measure: option 'verify.exit_code': expected an exit code, 0 to 255, got " .. shown, measure, { cmd = cmd, verify = { exit_code = code } })
@@ -72,14 +84,14 @@ says("measure: unknown objective 'gflop' (did you mean 'gflops'?)", measure,
 says("measure: 'runs' fixes the number of samples; 'precision' would decide it", measure, { cmd = cmd, runs = 3, precision = 0.1 })
 says("measure: 'min_runs' (200) is above 'max_runs' (100)", measure, { cmd = cmd, min_runs = 200 })
 says("measure: 'verify.rtol' needs 'verify.reference'", measure, { cmd = cmd, verify = { rtol = 1e-6 } })
-says("measure: option 'verify.reference': expected the future of an exec or a call (not of a compile); for a build give { build }",
+says("measure: option 'verify.reference': expected the future of an exec or a call (for a build give { build }), got the future of a compile",
   measure, { cmd = cmd, verify = { reference = build() } })
 says("measure: verify: unknown option 'outptu'", measure, { cmd = cmd, verify = { outptu = "x" } })
 says("measure: verify: unknown option 'fn'", measure, { cmd = cmd, verify = { fn = print } })
 says("measure: option 'verify': expected a table, got 'x'", measure, { cmd = cmd, verify = "x" })
 says("measure: option 'verify.reference[2]': expected a string, a number or a future, got a table", measure,
   { cmd = cmd, verify = { reference = { "echo", {} } } })
-says("measure: option 'verify.reference[2]': expected the future of a call or a compile (not of a exec), got a table", measure,
+says("measure: option 'verify.reference[2]': expected the future of a call or a compile, got the future of an exec", measure,
   { cmd = cmd, verify = { reference = { "cat", submit(exec { cmd = cmd }) } } })
 says("measure: option 'verify.hash': expected 32 hex digits, got 'abc'", measure, { cmd = cmd, verify = { hash = "abc" } })
 says("spawn: option 'start': expected \"auto\" or \"local\" or \"spawn\" or \"static\", got 'ssh'", spawn, { start = "ssh" })
