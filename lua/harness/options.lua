@@ -157,6 +157,12 @@ local function map(of, what)
   end
 end
 
+local function exit_codes(value)
+  local codes, problem = list(exit_code, "exit codes")(value)
+  if codes and #codes == 0 then return nil, { path = "", note = "with no code at all nothing could end well" } end
+  return codes, problem
+end
+
 local function environment(value)
   local good, problem = map(without_zero(name), "a table of names and values")(value)
   for key in pairs(good or {}) do
@@ -318,7 +324,7 @@ local TASKS = { call = true, exec = true, compile = true, measure = true }
 local SCHEMA = {
   call = with(TASK),
   exec = with(TASK, COMMAND, {
-    stdout = sink, stderr = sink, inputs = strings, outputs = strings, ok_codes = list(exit_code, "exit codes"),
+    stdout = sink, stderr = sink, inputs = strings, outputs = strings, ok_codes = exit_codes,
   }),
   compile = with(TASK, {
     sources = strings, cmd = command, compiler = text, flags = list(without_zero(bytes), "strings"), defines = map(name, "a table of names and values"),
@@ -328,7 +334,7 @@ local SCHEMA = {
   measure = with(TASK, COMMAND, {
     runs = whole(1), precision = number(0), min_runs = whole(1), max_runs = whole(1), max_time = time_limit,
     warmup = whole(0), metrics = map(metric, "a table of names and patterns"), objective = unicode, better = better,
-    verify = nested "verify", inputs = strings, ok_codes = list(exit_code, "exit codes"),
+    verify = nested "verify", inputs = strings, ok_codes = exit_codes,
   }),
   metric = { [1] = pattern(1), unit = unicode, better = better },
   verify = {

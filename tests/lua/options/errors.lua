@@ -51,6 +51,7 @@ says("exec: expected a table of options, got the future of a call", exec, submit
 says("exec: expected a table of options, got a task", exec, exec { cmd = cmd })
 says("measure: option 'metrics.gflops.better': expected \"less\" or \"more\", got 5", measure,
   { cmd = cmd, metrics = { gflops = { "(%d)", better = 5 } } })
+says("exec: option 'ok_codes': with no code at all nothing could end well", exec, { cmd = cmd, ok_codes = {} })
 for shown, code in pairs { ["256"] = 256, ["-1"] = -1, ["1.5"] = 1.5 } do
   says("exec: option 'ok_codes[2]': expected an exit code, 0 to 255, got " .. shown, exec, { cmd = cmd, ok_codes = { 0, code } })
   says("measure: option 'verify.exit_code': expected an exit code, 0 to 255, got " .. shown, measure, { cmd = cmd, verify = { exit_code = code } })
