@@ -201,6 +201,12 @@ pub enum Action {
         /// Be quiet?
         on: bool,
     },
+    /// All the worker could do is held by attempts that did not end when they were to be killed: declare it lost
+    /// (`WorkerLost`), so that its processes end and its tasks go elsewhere.
+    GiveUp {
+        /// The worker.
+        worker: WorkerId,
+    },
     /// The task has ended; exactly one for every task submitted.
     Resolve {
         /// The task.

@@ -6,7 +6,7 @@
 use super::Core;
 use super::api::{Action, End, Tick};
 use super::task::{Flight, NEVER, Need, Phase, PoolIx, State, TaskIx, Why};
-use crate::model::Attempt;
+use crate::model::{Attempt, WorkerId};
 
 /// After its timeout a task has so long to answer (µs).
 pub(super) const ANSWER_US: u64 = 30_000_000;
@@ -18,7 +18,7 @@ const STALE_CALL_US: u64 = 5_000;
 /// Whom an alarm is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Alarm {
-    /// A task whose answer is overdue.
+    /// A task whose answer is overdue, or one given up whose worker has not reported yet.
     Answer(TaskIx),
     /// A pool in which calls wait while units are idle.
     Steal(PoolIx),
@@ -72,7 +72,9 @@ impl Core {
     fn overdue(&mut self, ix: TaskIx) {
         let task = &self.tasks[ix];
         let State::Flying(Flight { gang, phase, .. }) = &task.state else { return };
+        let leader = gang.leader();
         let end = match phase {
+            Phase::Wedged => return self.give_up_if_stuck(ix, leader),
             Phase::Killed(Why::Cancelled) => End::Cancelled,
             Phase::Killed(Why::Overdue) => End::Overdue,
             Phase::Killed(Why::MemberLost) => End::LostWorker { attempts: task.lost + 1 },
@@ -87,6 +89,29 @@ impl Core {
         let (gang, charge) = (gang.clone(), self.flight_charge(ix));
         self.enter(ix, State::Flying(Flight { gang, charge, phase: Phase::Wedged }));
         self.resolve(ix, end, None);
+        self.give_up_if_stuck(ix, leader);
+    }
+
+    /// Units of a wedged attempt stay occupied: what runs there may run on. A worker that could do something
+    /// else meanwhile keeps doing it; one that never will again is given up, or its tasks would wait for ever.
+    fn give_up_if_stuck(&mut self, ix: TaskIx, worker: WorkerId) {
+        if self.is_stuck(worker) {
+            self.out.push(Action::GiveUp { worker });
+        }
+        self.set_alarm(ix, self.now.plus(GRACE_US)); // others may end, or come to wait
+    }
+
+    /// Nothing moves here but wedged attempts, and they leave no room or keep a lease waiting.
+    fn is_stuck(&self, id: WorkerId) -> bool {
+        let worker = &self.fleet[id];
+        let waits = |at: Tick| at.plus(GRACE_US) <= self.now;
+        let moves = |ix: &TaskIx| match &self.tasks[*ix].state {
+            State::Flying(Flight { phase: Phase::Wedged, .. }) => false,
+            State::Flying(Flight { phase: Phase::Sent { at }, .. }) => !waits(*at),
+            _ => true,
+        };
+        let full = worker.idle() == 0 || !self.fleet[worker.node].lease.is_open();
+        full && !worker.tasks.iter().any(moves)
     }
 
     fn flight_charge(&self, ix: TaskIx) -> u16 {

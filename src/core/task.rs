@@ -164,7 +164,7 @@ pub(super) enum Phase {
     Running,
     /// To be ended; the answer has not come.
     Killed(Why),
-    /// Resolved without an answer: its units are dead until its worker reports or is lost.
+    /// Resolved without an answer: its units are dead until its worker reports, is lost or is given up.
     Wedged,
 }
 

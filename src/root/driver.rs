@@ -193,6 +193,12 @@ impl Driver {
                     self.calm_links();
                 }
             }
+            Action::GiveUp { worker } => {
+                self.lose(
+                    worker,
+                    "a task that was to be killed has not ended for 10 s and nothing else can run there",
+                );
+            }
             Action::Resolve { task, end } => self.resolve(task, end),
             Action::WakeAt(tick) => {
                 let at = self.epoch + Duration::from_micros(tick.0);

@@ -36,7 +36,18 @@ impl Driver {
                 self.handle(Event::Started { worker: id, task, attempt });
             }
             FromWorker::Done(task, attempt, outcome) => {
-                let Some(live) = self.tasks.live(task) else { return };
+                let Some(live) = self.tasks.live(task) else {
+                    // It was given up long ago, and the core still keeps its cores for it.
+                    let late = Event::Finished {
+                        worker: id,
+                        task,
+                        attempt,
+                        ok: false,
+                        artefact: None,
+                        elapsed_us: 0,
+                    };
+                    return self.handle(late);
+                };
                 if live.attempt == attempt && live.worker == Some(id) {
                     self.bring_home(id, &outcome);
                     if let Some(live) = self.tasks.live(task) {

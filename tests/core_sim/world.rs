@@ -375,6 +375,7 @@ impl World {
                 self.recalls += 1;
                 self.send(worker, action);
             }
+            Action::GiveUp { worker } => self.crash(worker),
             Action::Kill { worker, .. } | Action::Offer { worker, .. } | Action::Quiet { worker, .. } => {
                 self.send(worker, action);
             }

@@ -140,10 +140,48 @@ fn cancelling_what_runs_waits_for_the_answer_or_the_grace() {
     assert_eq!(desk.feed(Event::Cancel { task: polite })[0], kill(polite, 1, 0));
     assert_eq!(desk.failed(0, polite), [resolve(polite, End::Cancelled), start(next, 1, 0)]);
     assert_eq!(desk.feed(Event::Cancel { task: stubborn })[0], kill(stubborn, 1, 1));
-    assert_eq!(desk.tick(10_000_000), [resolve(stubborn, End::Cancelled)]);
+    let given_up = Action::GiveUp { worker: WorkerId(1) };
+    let actions = [resolve(stubborn, End::Cancelled), given_up, Action::WakeAt(Tick(20_000_000))];
+    assert_eq!(desk.tick(10_000_000), actions);
     let (after, none) = desk.exec();
     assert!(none.is_empty(), "its unit is not free");
     assert_eq!(desk.done(1, stubborn), [start(after, 1, 1)], "now it is, and nothing is resolved twice");
+}
+
+#[test]
+fn a_task_that_does_not_die_holds_its_own_units_only() {
+    let mut desk = Desk::new(&[2]);
+    let give_up = Action::GiveUp { worker: WorkerId(0) };
+    let (stubborn, busy) = (desk.exec().0, desk.exec().0);
+    desk.started(0, busy, 1);
+    desk.feed(Event::Cancel { task: stubborn });
+    let actions = desk.tick(10_000_000);
+    assert_eq!(
+        actions,
+        [resolve(stubborn, End::Cancelled), Action::WakeAt(Tick(20_000_000))],
+        "one unit is left"
+    );
+    assert_eq!(desk.tick(10_000_000), [Action::WakeAt(Tick(30_000_000))], "and is used");
+    let (next, _) = desk.exec();
+    assert_eq!(desk.done(0, busy), [finished(busy), start(next, 1, 0)]);
+    desk.done(0, next);
+    // Who needs the whole node would wait for ever.
+    let (measure, none) = desk.measure();
+    assert!(none.is_empty());
+    assert_eq!(desk.tick(10_000_000)[0], give_up);
+    assert_eq!(desk.lose(0), [resolve(measure, End::LostWorker { attempts: 0 })]);
+}
+
+#[test]
+fn calls_behind_one_that_does_not_die_are_not_forgotten() {
+    let mut desk = Desk::new(&[1]);
+    let (stubborn, behind) = (desk.ask(Kind::Call, |_| {}).0, desk.ask(Kind::Call, |r| r.retries = 1).0);
+    desk.started(0, stubborn, 1);
+    desk.feed(Event::Cancel { task: stubborn });
+    let actions = desk.tick(10_000_000);
+    assert_eq!(actions[..2], [resolve(stubborn, End::Cancelled), Action::GiveUp { worker: WorkerId(0) }]);
+    desk.join(1, 1);
+    assert_eq!(desk.lose(0), [start(behind, 2, 1)]);
 }
 
 #[test]
@@ -153,7 +191,9 @@ fn an_answer_long_overdue_is_given_up() {
     assert_eq!(actions, [start(task, 1, 0), Action::WakeAt(Tick(31_000_000))]);
     assert!(desk.tick(30_999_999).is_empty());
     assert_eq!(desk.tick(1), [kill(task, 1, 0), Action::WakeAt(Tick(41_000_000))], "once");
-    assert_eq!(desk.tick(10_000_000), [resolve(task, End::Overdue)]);
+    let given_up = Action::GiveUp { worker: WorkerId(0) };
+    let actions = [resolve(task, End::Overdue), given_up, Action::WakeAt(Tick(51_000_000))];
+    assert_eq!(desk.tick(10_000_000), actions);
     let (next, none) = desk.exec();
     assert!(none.is_empty(), "nothing runs beside a wedged task");
     assert_eq!(desk.lose(0), [resolve(next, End::LostWorker { attempts: 0 })]);
