@@ -9,7 +9,7 @@ local globals = {
   go = flow.go,
   wait = lib.futures.wait,
   as_completed = lib.futures.as_completed,
-  map = tasks.map,
+  map = lib.futures.map,
   call = tasks.call,
   exec = tasks.exec,
   compile = tasks.compile,
@@ -40,4 +40,5 @@ setmetatable(harness, {
 })
 
 flow.install()
+lib.coroutines.install()
 return harness

@@ -28,18 +28,19 @@ local Guard = {
 
 local function pass(co, ok, tag, ...)
   if not (ok and tag == AWAIT) then return ok, tag, ... end
+  local problem
   local f = ...
   if can_suspend() then
     stuck[co] = true
     do
       local guard <close> = setmetatable({ co }, Guard)
-      yield(AWAIT, f)
+      problem = yield(AWAIT, f)
       stuck[co] = nil
     end
   else
-    block(f)
+    problem = block(f)
   end
-  return pass(co, resume(co))
+  return pass(co, resume(co, problem))
 end
 
 local function user_resume(co, ...)

@@ -4,12 +4,12 @@
 -- before the next is looked at. What a script decides is thus a function of the order of the ends alone,
 -- which is what makes a second run from the journal take the same decisions.
 local host, lib = ...
-local failure = lib.failure
+local failure, blame = lib.failure, lib.blame
 
 local resume, yield, create = coroutine.resume, coroutine.yield, coroutine.create
-local status, close, running, isyieldable = coroutine.status, coroutine.close, coroutine.running, coroutine.isyieldable
+local status, close, isyieldable = coroutine.status, coroutine.close, coroutine.isyieldable
 local setmetatable, getmetatable, error, type, select = setmetatable, getmetatable, error, type, select
-local pack, unpack, pcall, xpcall = table.pack, table.unpack, pcall, xpcall
+local pack, unpack, pcall = table.pack, table.unpack, pcall
 local take, result, now = host.take, host.result, host.now
 
 local M = {}
@@ -18,6 +18,8 @@ local M = {}
 local AWAIT = setmetatable({}, { __name = "await" })
 -- A future that is never done: who waits for it ends the script (os.exit).
 local EXIT = {}
+-- Awaits in a row that had nothing to wait for; after so many, others get their turn.
+local MOST_SPINS = 1000
 
 local Future = { __name = "future", kind = "call" }
 Future.__index = Future
@@ -28,12 +30,15 @@ local awaited = 0 -- how many (`next` on a table that was emptied looks at every
 local quiet = {} -- likewise, but nobody waits for them: references that run only if needed
 local flows = {} -- flows that have not ended, with the order they were started in
 local started = 0
+local flow_of = {} -- their coroutines
 local ready, head, tail = {}, 1, 0 -- flows that can go on
+local patient = {} -- flows that could go on and let others go first
+local spins = 0
+local closing = 0 -- inside so many `coroutine.close`: what these run cannot be suspended
 local timers = {} -- { at = seconds, wake = function }
 local unseen = {} -- function tasks that failed, before anybody asked
-local stuck = setmetatable({}, { __mode = "k" }) -- the author's coroutines suspended inside an await
-local needed = {} -- tasks that others were made to depend on: those tell how they ended
-local failed = setmetatable({}, { __mode = "v" }) -- futures of tasks that did not end well, for `cause`
+-- What pending tasks depend on: how many do, and how it ended if that was not well. They tell it as their cause.
+local needed, culprits = {}, {}
 local ending -- set once the script is to end: "drain" or "exit"
 local exit_code
 
@@ -68,9 +73,12 @@ end
 function M.future(id, kind, deps, is_quiet)
   local f = setmetatable({ id = id, ended = false, ok = false, value = false, waiter = false, rest = false }, Future)
   if kind then f.kind = kind end
-  if deps then
-    f.deps = deps
-    for _, dep in ipairs(deps) do needed[dep] = true end
+  for _, dep in ipairs(deps or {}) do
+    if by_id[dep] or quiet[dep] then
+      f.deps = f.deps or {}
+      f.deps[#f.deps + 1] = dep
+      needed[dep] = (needed[dep] or 0) + 1
+    end
   end
   if is_quiet then quiet[id] = f else by_id[id], awaited = f, awaited + 1 end
   return f
@@ -85,27 +93,32 @@ function M.ended(kind, value)
   return f
 end
 
-local function cause_of(f)
-  for _, dep in ipairs(f.deps or {}) do
-    local culprit = failed[dep]
-    if culprit then return culprit.value end
-  end
-end
-
 -- Kinds other than a call end in a record; a call that failed ends in an error.
 local function deliver_result(f)
   local value = result(f.kind, f.label)
   setmetatable(value, f.kind == "call" and failure.Error or failure.Record)
+  local dependents = needed[f.id]
   if f.kind == "call" then
     value.task = f.id
-    if not needed[f.id] then unseen[f] = true end
+    if not dependents then unseen[f] = true end
   end
   if not value.ok then
-    failed[f.id] = f
-    if value.status == "skipped" or value.kind == "skipped" then rawset(value, "cause", cause_of(f)) end
+    if dependents then culprits[f.id] = value end
+    if value.status == "skipped" or value.kind == "skipped" then
+      for _, dep in ipairs(f.deps or {}) do value.cause = value.cause or culprits[dep] end
+    end
   end
   if f.on_record then f.on_record(value) end
   finish(f, value.ok or false, value)
+end
+
+-- It has ended and depends on nothing any more.
+local function let_go(f)
+  for _, dep in ipairs(f.deps) do
+    local others = needed[dep] - 1
+    if others == 0 then needed[dep], culprits[dep] = nil, nil else needed[dep] = others end
+  end
+  f.deps = nil
 end
 
 local function deliver(id, ok, value, ...)
@@ -124,6 +137,7 @@ local function deliver(id, ok, value, ...)
   else
     deliver_result(f)
   end
+  if f.deps then let_go(f) end
   return id
 end
 
@@ -143,6 +157,13 @@ local function fire_timers()
   end
   timers = rest
   for _, timer in ipairs(due) do timer.wake() end
+end
+
+-- Looks at what has happened meanwhile, without waiting.
+local function look()
+  if ending then return end
+  pump(now())
+  if #timers > 0 then fire_timers() end
 end
 
 -- Waits for the next thing to happen; false if nothing ever will.
@@ -178,38 +199,34 @@ local function drop_timer(timer)
   end
 end
 
--- The name of the C function that makes it impossible to suspend, and the line it was called from.
-local c_names = {}
-for module, content in pairs(package.loaded) do
-  if type(content) == "table" then
-    for name, fn in pairs(content) do
-      if type(fn) == "function" and type(name) == "string" and not (module == "_G" and c_names[fn]) then
-        c_names[fn] = module == "_G" and name or module .. "." .. name
-      end
-    end
-  end
-end
-local function culprit()
-  for level = 3, 200 do
-    local info = debug.getinfo(level, "nSf")
-    if not info then break end
-    if info.what == "C" and info.func ~= pcall and info.func ~= xpcall then
-      return string.format("'%s'", c_names[info.func] or info.name or "a C function")
-    end
-  end
-  return "a C function"
+local function can_suspend()
+  return closing == 0 and isyieldable()
 end
 
--- Where Lua cannot suspend (a sort comparator, a __gc): tasks go on, flows do not.
+-- Where Lua cannot suspend (a sort comparator, a __gc): tasks go on, flows do not. Gives why it is in vain.
 local function block(f)
-  if f.kind == "flow" then
-    failure.raise(string.format("await: cannot wait for another flow inside %s, which cannot be suspended; await it before", culprit()))
+  if f == EXIT then
+    ending = "exit"
+    return "os.exit inside a function that cannot be suspended"
+  elseif f.kind == "flow" and not f.ended then
+    local where = blame.culprit(closing > 0)
+    return string.format("await: cannot wait for another flow inside %s, which cannot be suspended; await it before", where)
   end
   while not f.ended do
     local got = pump(true)
-    if got == false then failure.raise("await: the campaign is being stopped") end
-    if got == nil and not f.ended then failure.raise("await: nothing is running that could end this wait") end
+    if got == false then return "await: the campaign is being stopped" end
+    if got == nil and not f.ended then
+      local where = blame.culprit(closing > 0)
+      return string.format("await: nothing is running that could end this wait, and inside %s no other flow goes on", where)
+    end
   end
+end
+
+-- Until `f` has ended: suspends the flow, or blocks. Raises if it is in vain.
+local function pause(f)
+  local problem
+  if can_suspend() then problem = yield(AWAIT, f) else problem = block(f) end
+  if problem then failure.raise(problem) end
 end
 
 local function await_slow(f)
@@ -218,8 +235,9 @@ local function await_slow(f)
     if getmetatable(f) == lib.Task then what = "task that was not submitted: await(submit(...))" end
     failure.raise("await: expected a future, got a " .. what)
   end
-  if not f.ended then
-    if isyieldable() then yield(AWAIT, f) else block(f) end
+  if not f.ended or spins >= MOST_SPINS then
+    spins = 0
+    pause(f)
   end
   if f.ok then
     if f.rest then return f.value, unpack(f.rest, 1, f.rest.n) end
@@ -234,76 +252,51 @@ end
 
 --- Waits for a future and returns its result.
 function M.await(f)
-  if type(f) == "table" and f.ended and f.ok and f.rest == false then return f.value end
+  spins = spins + 1
+  if type(f) == "table" and f.ended and f.ok and f.rest == false and spins < MOST_SPINS then return f.value end
   return await_slow(f)
 end
 
--- The author's own coroutines: an await inside passes through them to the scheduler.
-local Guard = {
-  __close = function(guard)
-    local co = guard[1]
-    if stuck[co] then
-      stuck[co] = nil
-      close(co)
-    end
-  end,
-}
-local function pass(co, ok, tag, ...)
-  if not (ok and tag == AWAIT) then return ok, tag, ... end
-  local f = ...
-  if isyieldable() then
-    stuck[co] = true
-    do -- when the flow is closed while it waits here, the inner coroutine's <close> variables run too
-      local guard <close> = setmetatable({ co }, Guard)
-      yield(AWAIT, f)
-      stuck[co] = nil
-    end
-  else
-    block(f)
-  end
-  return pass(co, resume(co))
+-- Closes a coroutine; what its <close> variables run cannot be suspended.
+local function shut(co)
+  closing = closing + 1
+  local closed, ok, e = pcall(close, co)
+  closing = closing - 1
+  if not closed then failure.raise(ok) end -- it is running
+  return ok, e
 end
 
-local function user_resume(co, ...)
-  if stuck[co] then return false, "cannot resume a coroutine that is suspended in await" end
-  return pass(co, resume(co, ...))
-end
-
-local function wrapped(co, ok, ...)
-  if ok then return ... end
-  local e = ...
-  if status(co) == "dead" then pcall(close, co) end
-  error(e, 0)
-end
-
-local function user_wrap(fn)
-  local co = create(fn)
-  return function(...) return wrapped(co, user_resume(co, ...)) end
+local function forget(flow)
+  flows[flow] = nil
+  flow_of[flow.co] = nil
+  flow.co, flow.fn, flow.waits_for = nil, nil, nil
 end
 
 local function retire(flow, ok, ...)
-  flows[flow] = nil
-  local e = ...
-  if not ok then
-    flow.traceback = failure.traceback(flow.co)
-    close(flow.co)
-    unseen[flow] = true
+  if ok then
+    forget(flow)
+    return finish(flow, true, ...)
   end
-  finish(flow, ok, ...)
-  return e
+  flow.traceback = failure.traceback(flow.co)
+  local closed, e = shut(flow.co) -- runs its <close> variables, which may replace the error
+  if closed then e = ... end
+  unseen[flow] = true
+  forget(flow)
+  finish(flow, false, e)
 end
 
+-- What a flow did when it was resumed: it ended, or it waits.
 local function settle(flow, ok, tag, ...)
   if status(flow.co) == "dead" then return retire(flow, ok, tag, ...) end
-  local f = ...
-  if tag ~= AWAIT then
-    close(flow.co)
-    return retire(flow, false, "coroutine.yield outside a coroutine (in the main script or a flow started by go)")
+  if tag ~= AWAIT then -- a C module that yields by itself
+    return retire(flow, false, "attempt to yield from outside a coroutine")
   end
+  local f = ...
   flow.waits_for = f
-  if f == EXIT then return end
-  if f.ended then
-    push(flow)
+  if f == EXIT then
+    ending = "exit"
+  elseif f.ended then
+    patient[#patient + 1] = flow
   elseif not f.waiter and not f.waiters then
     f.waiter = flow
   else
@@ -317,8 +310,12 @@ local function start(fn, ...)
   local flow = setmetatable({ ended = false, ok = false, value = false, waiter = false, rest = false }, Future)
   started = started + 1
   flow.kind, flow.co, flow.fn, flow.order = "flow", create(fn), fn, started
-  flows[flow] = true
+  flows[flow], flow_of[flow.co] = true, flow
+  local outer = closing
+  closing = 0 -- it has a stack of its own
   settle(flow, resume(flow.co, ...))
+  closing = outer
+  if ending == "exit" and can_suspend() then yield(AWAIT, EXIT) end
   return flow
 end
 
@@ -341,25 +338,40 @@ local function when_done(f, fn)
   more[#more + 1] = fn
 end
 
-local function condition()
-  return setmetatable({ ended = false, ok = true, value = false, waiter = false, rest = false, kind = "condition" }, Future)
+-- A future that ends when somebody calls `finish`; `list` is what it stands for.
+local function condition(list)
+  local c = { ended = false, ok = true, value = false, waiter = false, rest = false, kind = "condition", list = list }
+  return setmetatable(c, Future)
 end
 
---- Ends a task or a flow that is not done.
+--- Ends a task or a flow that is not done. Of a task the end follows when it has come; a flow ends here.
 function Future:cancel()
   if self.ended then return end
   if self.kind ~= "flow" then return host.cancel(self.id) end
-  if self.co == running() then failure.raise("cancel: a flow cannot cancel itself; return instead") end
-  if status(self.co) ~= "suspended" then failure.raise("cancel: this flow waits for the one that cancels it") end
-  close(self.co)
-  flows[self] = nil
-  local e = setmetatable({ kind = "cancelled", message = "the flow was cancelled" }, failure.Error)
+  if status(self.co) ~= "suspended" then
+    failure.raise("cancel: a flow cannot cancel itself, nor one that is just starting it; return instead")
+  end
+  local ok, e = shut(self.co)
+  forget(self)
+  if ok then
+    e = setmetatable({ kind = "cancelled", message = "the flow was cancelled" }, failure.Error)
+  else
+    unseen[self] = true -- an error of its own, in a <close> variable
+  end
   finish(self, false, e)
 end
+Future.__close = Future.cancel
 
---- Looks at what has ended meanwhile, without waiting.
+--- Looks at what has ended meanwhile, without waiting. Who does only that lets others go on now and then.
 function M.poll()
-  if not ending then pump(now()) end
+  look()
+  spins = spins + 1
+  if spins >= MOST_SPINS and can_suspend() then
+    spins = 0
+    local nothing = condition()
+    finish(nothing, true)
+    pause(nothing)
+  end
 end
 
 --- Somebody asked how this ended: no need to report it.
@@ -367,30 +379,15 @@ function M.asked(f)
   unseen[f] = nil
 end
 
--- For futures.lua.
+-- For futures.lua and coroutines.lua.
 M.when_done, M.condition, M.finish, M.pump, M.after, M.drop_timer = when_done, condition, finish, pump, after, drop_timer
+M.AWAIT, M.flow_of, M.can_suspend, M.block, M.shut = AWAIT, flow_of, can_suspend, block, shut
 
 local function in_order()
   local list = {}
   for flow in pairs(flows) do list[#list + 1] = flow end
   table.sort(list, function(a, b) return a.order < b.order end)
   return list
-end
-
--- `return await(f)` is a tail call, which leaves no line: then the function says where.
-local function waits_at(flow)
-  local line = failure.where(flow.co)
-  if line or type(flow.fn) ~= "function" then return line and "at " .. line or "at a place of its own" end
-  local info = debug.getinfo(flow.fn, "S")
-  return string.format("at the end of the function at %s:%d", info.short_src, info.linedefined)
-end
-
-local function deadlock()
-  local places = {}
-  for _, flow in ipairs(in_order()) do
-    places[#places + 1] = string.format("  %s waits %s", flow.main and "the main script" or "a flow", waits_at(flow))
-  end
-  return "deadlock: nothing is running and everybody waits:\n" .. table.concat(places, "\n")
 end
 
 -- Runs what is ready until `finished()`; nil, or why it cannot come to that.
@@ -401,12 +398,16 @@ local function run_until(finished)
       ready[head] = nil
       head = head + 1
       if head > tail then head, tail = 1, 0 end
-      if not flow.ended then
-        settle(flow, resume(flow.co))
-        if flow.waits_for == EXIT and not flow.ended then ending = "exit" end
+      spins = 0
+      if not flow.ended then settle(flow, resume(flow.co)) end
+    elseif patient[1] then
+      look()
+      for i, flow in ipairs(patient) do
+        push(flow)
+        patient[i] = nil
       end
     elseif not idle() and not ending then
-      return deadlock()
+      return blame.deadlock(in_order())
     end
   end
 end
@@ -415,8 +416,8 @@ local function close_all()
   local list = in_order()
   for i = #list, 1, -1 do -- what was started last ends first
     local flow = list[i]
-    flows[flow] = nil
-    local ok, e = close(flow.co)
+    local ok, e = shut(flow.co)
+    forget(flow)
     if not ok then host.stderr("harness: error in a <close> variable: " .. failure.describe(e)) end
   end
 end
@@ -428,20 +429,12 @@ local function cancel_all()
   end
 end
 
-local function report(flow)
-  local text = failure.describe(flow.value)
-  if flow.traceback and flow.traceback ~= "" then text = text .. "\n" .. flow.traceback end
-  return text
-end
-
 --- Ends the script with this code, closing what is to be closed.
 function M.exit(code)
   if code == nil or code == true then code = 0 elseif code == false then code = 1 end
   if math.type(code) ~= "integer" then failure.raise("os.exit: expected an integer or a boolean, got a " .. type(code)) end
   exit_code = code & 0xff
-  if isyieldable() then yield(AWAIT, EXIT) end
-  ending = "exit"
-  error("os.exit inside a function that cannot be suspended", 0)
+  pause(EXIT)
 end
 
 --- Runs the main script. Gives how it ended ("finished", "exit", "drain" or "error") and the exit code or
@@ -449,9 +442,8 @@ end
 function M.main(fn, ...)
   local main = start(fn, ...)
   main.main = true
-  if main.waits_for == EXIT and not main.ended then ending = "exit" end
   local problem = run_until(function() return main.ended end)
-  if main.ended and not main.ok and not ending then problem = report(main) end
+  if main.ended and not main.ok and not ending then problem = blame.error_of(main) end
   unseen[main] = nil
   if not problem and not ending then
     -- What was started and not waited for is still done.
@@ -459,28 +451,22 @@ function M.main(fn, ...)
   end
   close_all()
   if problem or ending == "exit" then cancel_all() end
-  if ending == "exit" then return "exit", exit_code end
-  if ending then return "drain" end
-  local texts = { problem }
-  local forgotten = {}
-  for f in pairs(unseen) do forgotten[#forgotten + 1] = f end
-  table.sort(forgotten, function(a, b) return (a.order or a.id or 0) < (b.order or b.id or 0) end)
-  for _, f in ipairs(forgotten) do
-    if f.kind == "flow" then
-      texts[#texts + 1] = "in a flow that nobody awaited: " .. report(f)
-    elseif f.value.kind ~= "cancelled" then
-      host.stderr("harness: a call failed and nobody asked: " .. failure.describe(f.value))
-    end
+  local of_flows, of_calls = blame.forgotten(unseen)
+  if ending == "drain" then return "drain" end
+  if ending == "exit" then
+    blame.tell(of_flows)
+    return "exit", exit_code
   end
+  blame.tell(of_calls)
+  local texts = { problem }
+  for _, text in ipairs(of_flows) do texts[#texts + 1] = text end
   if #texts > 0 then return "error", table.concat(texts, "\n") end
   return "finished"
 end
 
---- Puts the scheduler's versions in the place of Lua's own.
+--- Puts `os.exit` in the place of Lua's own.
 function M.install()
-  local script = _G -- ours are copies
-  script.coroutine.resume, script.coroutine.wrap = user_resume, user_wrap
-  script.os.exit = M.exit
+  _G.os.exit = M.exit
 end
 
 M.callable = callable

@@ -1,4 +1,4 @@
--- What an author does with futures besides awaiting them: `wait`, `as_completed`, and their methods.
+-- What an author does with futures besides awaiting them: `wait`, `as_completed`, `map`, and their methods.
 local _, lib = ...
 local failure, flow = lib.failure, lib.flow
 local await, when_done, condition, finish, asked = flow.await, flow.when_done, flow.condition, flow.finish, flow.asked
@@ -23,7 +23,7 @@ function M.wait(list, options)
   options = lib.options.check("wait", options or {})
   local count, timeout = options.count or "all", options.timeout
   local want = count == "all" and #list or math.min(count, #list)
-  local have, enough = 0, condition()
+  local have, enough = 0, condition(list)
   local function one()
     have = have + 1
     if have == want and not enough.ended then finish(enough, true) end
@@ -32,8 +32,10 @@ function M.wait(list, options)
   if want == 0 and not enough.ended then finish(enough, true) end
   if not enough.ended then
     local timer = timeout and flow.after(timeout, function() if not enough.ended then finish(enough, true) end end)
-    if timer and not coroutine.isyieldable() then
-      while not enough.ended and flow.pump(timer.at) do end
+    if timer and not flow.can_suspend() then
+      local got
+      repeat got = flow.pump(timer.at) until enough.ended or not got
+      if got == false then failure.raise("wait: the campaign is being stopped") end
       enough.ended = true
     end
     await(enough)
@@ -47,37 +49,115 @@ function M.wait(list, options)
   return done, pending
 end
 
+-- What has arrived and was not taken yet, in order. Several flows may wait for more.
+local Queue = {}
+Queue.__index = Queue
+
+local function queue(list)
+  return setmetatable({ items = {}, first = 1, last = 0, bell = false, list = list }, Queue)
+end
+
+function Queue:put(item)
+  self.last = self.last + 1
+  self.items[self.last] = item
+  local bell = self.bell
+  if bell then
+    self.bell = false
+    finish(bell, true)
+  end
+end
+
+-- The first one, or nil.
+function Queue:take()
+  local item = self.items[self.first]
+  if item ~= nil then
+    self.items[self.first] = nil
+    self.first = self.first + 1
+  end
+  return item
+end
+
+function Queue:wait()
+  self.bell = self.bell or condition(self.list)
+  await(self.bell)
+end
+
 --- Iterates over futures as they end: future, result, error. Futures appended meanwhile are included.
 function M.as_completed(list)
   expect_futures("as_completed", list)
-  local arrived, first, last = {}, 1, 0
-  local seen, bell = 0, nil
-  local function one(f)
-    last = last + 1
-    arrived[last] = f
-    if bell then
-      local b = bell
-      bell = nil
-      finish(b, true)
-    end
-  end
+  local ended, seen = queue(list), 0
+  local function one(f) ended:put(f) end
   return function()
-    while seen < #list do
-      seen = seen + 1
-      if getmetatable(list[seen]) ~= Future then expect_futures("as_completed", list) end
-      when_done(list[seen], one)
-    end
-    if first > last then
-      if first > seen then return nil end
-      bell = condition()
-      await(bell)
-    end
-    local f = arrived[first]
-    arrived[first] = nil
-    first = first + 1
+    local f
+    repeat
+      while seen < #list do
+        seen = seen + 1
+        if getmetatable(list[seen]) ~= Future then expect_futures("as_completed", list) end
+        when_done(list[seen], one)
+      end
+      f = ended:take()
+      if not f then
+        if ended.first > seen then return nil end
+        ended:wait()
+      end
+    until f
     if f.ok or (f.kind ~= "call" and f.kind ~= "flow") then return f, f.value end
     asked(f)
     return f, nil, f.value
+  end
+end
+
+local function iterator(items)
+  if flow.callable(items) then return items end
+  if type(items) ~= "table" then failure.raise("map: expected a list or an iterator, got a " .. type(items)) end
+  local i = 0
+  return function()
+    i = i + 1
+    return items[i]
+  end
+end
+
+-- However `map` is left before its end, by an error or because its flow is cancelled: nobody wants the rest.
+local Running = {
+  __close = function(running)
+    for _, f in pairs(running) do f:cancel() end
+  end,
+}
+
+--- Calls `fn` on the workers for every item of a list or an iterator; gives the results and their number.
+function M.map(fn, items, given)
+  if type(fn) ~= "function" then failure.raise("map: expected a function, got a " .. type(fn)) end
+  local o = lib.options.check("map", given or {})
+  local next_item, submit = iterator(items), lib.tasks.submit
+  local most, ordered = o.in_flight or 1000, o.ordered ~= false
+  local running <close> = setmetatable({}, Running) -- by the place of the item
+  local ended, values, count, done, more = queue(), {}, 0, 0, true
+
+  local function send(item, ...)
+    if item == nil then return false end
+    count = count + 1
+    local place = count
+    running[place] = submit(fn, item, ...)
+    when_done(running[place], function() ended:put(place) end)
+    return true
+  end
+
+  while true do
+    while more and count - done < most do more = send(next_item()) end
+    if done == count then return values, count end
+    local place = ended:take()
+    while not place do
+      ended:wait()
+      place = ended:take()
+    end
+    local f = running[place]
+    running[place] = nil
+    if not f.ok then
+      asked(f)
+      error(f.value, 0)
+    end
+    done = done + 1
+    values[ordered and place or done] = f.value
   end
 end
 
@@ -91,7 +171,7 @@ function Future:wait(timeout)
   return self.ended
 end
 
---- Is it done? Looks at what has ended meanwhile, but lets no other flow run.
+--- Is it done? Looks at what has ended meanwhile. In a loop it lets other flows go on now and then.
 function Future:done()
   if not self.ended then flow.poll() end
   return self.ended

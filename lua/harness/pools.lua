@@ -39,7 +39,9 @@ end
 
 --- Like `submit`, on this pool.
 function Pool:submit(what, ...)
-  if self.closed then failure.raise("pool:submit: this pool is closed") end
+  if self.closed then
+    failure.raise(string.format("pool:submit: pool %d is closed; submit before close(), or to another pool", self.id))
+  end
   return lib.tasks.submit_to(self.id, what, ...)
 end
 

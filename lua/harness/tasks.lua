@@ -435,44 +435,4 @@ function M.submit_to(pool, what, ...)
   return send(common("call", what.options), pool, unpack(what.values, 1, what.n))
 end
 
---- Calls `fn` for every item of a list or an iterator; gives the list of results.
-function M.map(fn, items, given)
-  if type(fn) ~= "function" then failure.raise("map: expected a function, got a " .. type(fn)) end
-  local o = options.check("map", given or {})
-  local next_item
-  if flow.callable(items) then
-    next_item = items
-  elseif type(items) == "table" then
-    local i = 0
-    next_item = function()
-      i = i + 1
-      return items[i]
-    end
-  else
-    failure.raise("map: expected a list or an iterator, got a " .. type(items))
-  end
-  local in_flight, pending, values, count = o.in_flight or 1000, {}, {}, 0
-  local place = {}
-  local function more()
-    local item = table.pack(next_item())
-    if item[1] == nil then return end
-    local f = M.submit(fn, unpack(item, 1, item.n))
-    count = count + 1
-    place[f] = count
-    pending[#pending + 1] = f
-  end
-  for _ = 1, in_flight do more() end
-  local done = 0
-  for f, value, e in lib.futures.as_completed(pending) do
-    if not f.ok then
-      for _, other in ipairs(pending) do other:cancel() end
-      error(e, 0)
-    end
-    done = done + 1
-    values[o.ordered == false and done or place[f]] = value
-    more()
-  end
-  return values, count
-end
-
 return M

@@ -15,10 +15,12 @@ use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 9] = [
+const LIBRARY: [(&str, &str); 11] = [
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
+    ("blame", include_str!("../../lua/harness/blame.lua")),
     ("flow", include_str!("../../lua/harness/flow.lua")),
+    ("coroutines", include_str!("../../lua/harness/coroutines.lua")),
     ("futures", include_str!("../../lua/harness/futures.lua")),
     ("options", include_str!("../../lua/harness/options.lua")),
     ("results", include_str!("../../lua/harness/results.lua")),
