@@ -93,6 +93,49 @@ function M.ended(kind, value)
   return f
 end
 
+-- It has ended and depends on nothing any more.
+local function let_go(f)
+  for _, dep in ipairs(f.deps or {}) do
+    local others = needed[dep] - 1
+    if others == 0 then needed[dep], culprits[dep] = nil, nil else needed[dep] = others end
+  end
+  f.deps = nil
+end
+
+local function complete(f, value)
+  if f.on_record then f.on_record(value) end
+  finish(f, value.ok or false, value)
+  let_go(f)
+end
+
+-- Calls `fn` when `f` is done (at once if it is).
+local function when_done(f, fn)
+  if f.ended then return fn(f) end
+  local more = f.waiters or {}
+  f.waiters = more
+  more[#more + 1] = fn
+end
+
+-- That it is skipped may be known before the end of what it is skipped for, which is written to the journal first.
+local function complete_with_cause(f, value)
+  local left = 1
+  local function known(dep)
+    left = left - 1
+    if f.ended then return end
+    if dep and not dep.ok then value.cause = dep.value end
+    if value.cause or left == 0 then complete(f, value) end
+  end
+  for _, dep in ipairs(f.deps or {}) do
+    value.cause = value.cause or culprits[dep]
+    local pending = by_id[dep] or quiet[dep]
+    if pending then
+      left = left + 1
+      when_done(pending, known)
+    end
+  end
+  known()
+end
+
 -- Kinds other than a call end in a record; a call that failed ends in an error.
 local function deliver_result(f)
   local value = result(f.kind, f.label)
@@ -102,23 +145,9 @@ local function deliver_result(f)
     value.task = f.id
     if not dependents then unseen[f] = true end
   end
-  if not value.ok then
-    if dependents then culprits[f.id] = value end
-    if value.status == "skipped" or value.kind == "skipped" then
-      for _, dep in ipairs(f.deps or {}) do value.cause = value.cause or culprits[dep] end
-    end
-  end
-  if f.on_record then f.on_record(value) end
-  finish(f, value.ok or false, value)
-end
-
--- It has ended and depends on nothing any more.
-local function let_go(f)
-  for _, dep in ipairs(f.deps) do
-    local others = needed[dep] - 1
-    if others == 0 then needed[dep], culprits[dep] = nil, nil else needed[dep] = others end
-  end
-  f.deps = nil
+  if dependents and not value.ok then culprits[f.id] = value end
+  local skipped = value.status == "skipped" or value.kind == "skipped"
+  if skipped then complete_with_cause(f, value) else complete(f, value) end
 end
 
 local function deliver(id, ok, value, ...)
@@ -134,10 +163,10 @@ local function deliver(id, ok, value, ...)
     f.ended, f.ok, f.value = true, true, value
     if select("#", ...) > 0 then f.rest = pack(...) end
     wake(f)
+    if f.deps then let_go(f) end
   else
     deliver_result(f)
   end
-  if f.deps then let_go(f) end
   return id
 end
 
@@ -328,14 +357,6 @@ end
 function M.go(fn, ...)
   if not callable(fn) then failure.raise("go: expected a function, got a " .. type(fn)) end
   return start(fn, ...)
-end
-
--- Calls `fn` when `f` is done (at once if it is).
-local function when_done(f, fn)
-  if f.ended then return fn(f) end
-  local more = f.waiters or {}
-  f.waiters = more
-  more[#more + 1] = fn
 end
 
 -- A future that ends when somebody calls `finish`; `list` is what it stands for.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHasher};
 use rustix::event::{PollFd, PollFlags};
 
+use super::clock::Clock;
 use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission};
 use super::progress::Progress;
@@ -79,8 +80,8 @@ pub(super) struct Driver {
     events: VecDeque<Event>,
     handling: bool,
     actions: Vec<Action>,
-    epoch: Instant,
-    wake_at: Option<Instant>,
+    clock: Clock,
+    wake_at: Option<Tick>,
     script_over: bool,
     draining: Option<(Instant, String)>,
     ending: Option<Ending>,
@@ -125,7 +126,7 @@ impl Driver {
             events: VecDeque::new(),
             handling: false,
             actions: Vec::new(),
-            epoch: Instant::now(),
+            clock: Clock::new(),
             wake_at: None,
             script_over: false,
             draining: None,
@@ -157,8 +158,7 @@ impl Driver {
         }
         let mut actions = std::mem::take(&mut self.actions);
         while let Some(event) = self.events.pop_front() {
-            let now = self.tick();
-            self.core.handle(now, event, &mut actions);
+            self.core.handle(self.clock.now(), event, &mut actions);
             for action in actions.drain(..) {
                 self.act(action);
             }
@@ -169,10 +169,6 @@ impl Driver {
 
     pub(super) fn limits(&self) -> Limits {
         self.pools.launcher.limits
-    }
-
-    fn tick(&self) -> Tick {
-        Tick(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
     fn act(&mut self, action: Action) {
@@ -201,8 +197,7 @@ impl Driver {
             }
             Action::Resolve { task, end } => self.resolve(task, end),
             Action::WakeAt(tick) => {
-                let at = self.epoch + Duration::from_micros(tick.0);
-                self.wake_at = Some(self.wake_at.map_or(at, |old| old.min(at)));
+                self.wake_at = Some(self.wake_at.map_or(tick, |old| old.min(tick)));
             }
         }
     }
@@ -444,7 +439,7 @@ impl Driver {
 
     fn keep_time(&mut self) {
         let now = Instant::now();
-        if self.wake_at.is_some_and(|at| at <= now) {
+        if self.wake_at.is_some_and(|at| at <= self.clock.now()) {
             self.wake_at = None;
             self.handle(Event::Tick);
         }
@@ -527,10 +522,12 @@ impl Driver {
         }
     }
 
-    pub(super) fn sleep(&self) {
+    pub(super) fn sleep(&mut self) {
         let now = Instant::now();
         let silence = self.limits().worker_silence;
-        let mut deadline = earlier(self.wake_at, Some(self.progress.next(now)));
+        self.clock.worked(now);
+        let mut deadline =
+            earlier(self.wake_at.and_then(|at| self.clock.moment(at)), Some(self.progress.next(now)));
         deadline = earlier(deadline, self.pools.next_deadline());
         if let Some((since, _)) = &self.draining {
             deadline = earlier(deadline, Some(*since + self.limits().drain));
@@ -551,6 +548,7 @@ impl Driver {
             std::thread::yield_now();
         }
         self.wake.clear();
+        self.clock.waited(Instant::now());
     }
 }
 

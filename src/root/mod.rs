@@ -4,6 +4,7 @@
 //! order in which nothing reported is lost. The script runs on a thread of its own behind `port`; this room
 //! does not know what language it is in.
 
+mod clock;
 mod driver;
 mod guard;
 mod hearing;

@@ -1,0 +1,63 @@
+//! The scheduler's clock. It stands still while the root is busy for long, with a million requests or a
+//! launcher that blocks: what could not be sent or heard meanwhile is nobody's delay, and no worker is given up
+//! for it. Knows nothing of what is timed.
+
+use std::time::{Duration, Instant};
+
+use crate::core::Tick;
+
+/// A round of work counts as so long at the most; waiting counts in full.
+const MOST: Duration = Duration::from_millis(50);
+
+/// See the module.
+pub(super) struct Clock {
+    now: Duration,
+    since: Instant,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self { now: Duration::ZERO, since: Instant::now() }
+    }
+
+    /// The time of this round.
+    pub(super) fn now(&self) -> Tick {
+        Tick(u64::try_from(self.now.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// When the clock will show this, if all until then is waiting.
+    pub(super) fn moment(&self, tick: Tick) -> Option<Instant> {
+        self.since.checked_add(Duration::from_micros(tick.0).saturating_sub(self.now))
+    }
+
+    /// A round of work is over.
+    pub(super) fn worked(&mut self, until: Instant) {
+        self.now += until.saturating_duration_since(self.since).min(MOST);
+        self.since = until;
+    }
+
+    /// And so is the wait after it.
+    pub(super) fn waited(&mut self, until: Instant) {
+        self.now += until.saturating_duration_since(self.since);
+        self.since = until;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_work_is_no_time_and_waiting_is() {
+        let mut clock = Clock::new();
+        let start = clock.since;
+        let after = |seconds| start + Duration::from_secs(seconds);
+        clock.worked(after(15));
+        assert_eq!(clock.now(), Tick(50_000));
+        assert_eq!(clock.moment(Tick(1_050_000)), Some(after(16)));
+        clock.waited(after(16));
+        assert_eq!(clock.now(), Tick(1_050_000));
+        clock.worked(after(16) + Duration::from_millis(3));
+        assert_eq!(clock.now(), Tick(1_053_000));
+    }
+}

@@ -1,0 +1,122 @@
+//! The campaigns beside the kernels run, quickly, in the real binary; and searches by flows take the same way again.
+//!
+//! What they print of figures is not judged, only that they come to their end and say what they are there to show.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // starts the real binary
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(folder: &Path, script: &str, args: &[&str], home: &Path) -> Ended {
+    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["--start", "local", "--slots", "2", "--seed", "7", "--journal"])
+        .arg(home.join("journal"))
+        .arg(script)
+        .args(args)
+        .current_dir(folder)
+        .env("HARNESS_CACHE", home.join("cache"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+/// Runs it with `--help` and with these arguments; it has to print all of `expected`.
+fn campaign(script: &str, args: &[&str], expected: &[&str]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns");
+    let home = tempfile::tempdir().unwrap();
+    let help = run(&folder, script, &["--help"], home.path());
+    let usage = format!("usage: harness {script} [OPTION]...");
+    assert!(help.code == Some(0) && help.stdout.starts_with(&usage), "{}{}", help.stdout, help.stderr);
+    let ended = run(&folder, script, args, home.path());
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    for text in expected {
+        assert!(ended.stdout.contains(text), "no `{text}` in\n{}{}", ended.stdout, ended.stderr);
+    }
+}
+
+#[test]
+fn flags() {
+    let args = ["--size=64", "--compilers=gcc,no-such-compiler", "--near=1000", "--precision=0.5"];
+    let expected =
+        ["no-such-compiler is left out: compiler `no-such-compiler` not found", "<- best", "-Ofast"];
+    campaign("flags.lua", &args, &expected);
+}
+
+#[test]
+fn closures() {
+    let expected = ["recursion: ", "state: ", "module: ", "closures as results: "];
+    campaign("closures.lua", &["--limit=20000", "--panels=8", "--samples=20000"], &expected);
+}
+
+#[test]
+fn pipeline() {
+    let expected = [
+        "2 of 5 variants have a figure",
+        "does not compile   skipped: ",
+        "computes nonsense  verify_failed: ",
+        "is given nonsense  nonzero_exit: ",
+        "the first failure: ",
+    ];
+    campaign("pipeline.lua", &["--size=64", "--runs=1"], &expected);
+}
+
+#[test]
+fn scaling() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("scaling.csv");
+    let csv = format!("--csv={}", file.display());
+    let args = ["--threads=1,2", "--size=64", "--runs=2", "--repetitions=2", &csv];
+    campaign("scaling.lua", &args, &["strong         2", "weak           2", "16 rows in "]);
+    let rows = std::fs::read_to_string(file).unwrap();
+    assert_eq!(rows.lines().count(), 17, "{rows}");
+}
+
+#[test]
+fn flows_take_the_same_way_again() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns");
+    let home = tempfile::tempdir().unwrap();
+    campaign("flows.lua", &["--small", "--runs=1"], &["gemm      best tile", "measurements by 2 searches"]);
+    let args = ["--small", "--runs=2"];
+    let first = run(&folder, "flows.lua", &args, home.path());
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    let second = run(&folder, "flows.lua", &args, home.path());
+    assert_eq!(second.stdout, first.stdout, "{}", second.stderr);
+    assert!(!second.stderr.contains(" 0 from the journal") && second.stderr.contains("from the journal"));
+}
+
+/// Three flows whose tasks end in an order nobody knows before: the second run resumes them in that of the first.
+#[test]
+fn a_second_run_resumes_flows_in_the_same_order() {
+    const SCRIPT: &str = "
+        local order = {}
+        local function nap(name, n, ms)
+          return submit(measure { name = name, params = { n = n }, cmd = { 'sleep', ms / 1000 }, runs = 1,
+            warmup = 0, exclusive = false })
+        end
+        local function flow(name, factor)
+          for n = 1, 6 do
+            local a, b = nap(name, n, (n * factor) % 17), nap(name, -n, (n * factor * 5) % 13)
+            for _, record in as_completed { a, b } do order[#order + 1] = name .. record.params.n end
+          end
+        end
+        local flows = { go(flow, 'a', 7), go(flow, 'b', 11), go(flow, 'c', 3) }
+        for i, f in ipairs(flows) do f:on_done(function() order[#order + 1] = 'end of ' .. i end) end
+        wait(flows)
+        print(table.concat(order, ' '))";
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("order.lua"), SCRIPT).unwrap();
+    let first = run(home.path(), "order.lua", &[], home.path());
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert_eq!(first.stdout.split("end of").count(), 4, "{}", first.stdout);
+    let second = run(home.path(), "order.lua", &[], home.path());
+    assert_eq!(second.stdout, first.stdout);
+    assert!(second.stderr.contains("36 tasks (36 from the journal): 36 ok"), "{}", second.stderr);
+}
