@@ -177,7 +177,7 @@ function Future:done()
   return self.ended
 end
 
---- "pending", or how it ended in one word.
+--- "pending" until its end is known (also right after cancel), or how it ended in one word.
 function Future:status()
   self:done()
   if not self.ended then return "pending" end

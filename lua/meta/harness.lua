@@ -126,15 +126,15 @@ local Future = {}
 ---@return boolean
 function Future:wait(timeout) end
 
---- Is it done? Looks at what has ended meanwhile, but lets no other flow run.
+--- Is it done? Looks at what has ended meanwhile. In a loop it lets other flows go on now and then.
 ---@return boolean
 function Future:done() end
 
---- "pending", or how it ended in one word.
+--- "pending" until its end is known (also right after cancel), or how it ended in one word.
 ---@return string
 function Future:status() end
 
---- Ends the task or the flow, if it is not done.
+--- Ends the task or the flow, if it is not done. A future as a <close> variable is cancelled at the end of its block.
 function Future:cancel() end
 
 --- Runs `fn(future)` in a flow of its own once it is done.

@@ -60,3 +60,22 @@ says("errors.lua:60: ", function()
   submit(function() return handle end)
 end)
 says("cannot ship upvalue `handle`", submit, function() return handle end)
+
+-- What was skipped names its cause, although the record of that is written to the journal before it is told.
+for i = 1, 20 do
+  local missing = submit(compile { sources = { "missing.c" }, name = i })
+  local run = submit(measure { cmd = { missing }, runs = 1, exclusive = false })
+  local slow = submit(exec { cmd = { "true" } })
+  e = says("", await, submit(function(...) return ... end, slow, run))
+  assert(e.kind == "skipped" and e.cause.status == "skipped" and e.cause.cause.status == "setup_failed", tostring(e))
+end
+local wrong = {}
+for i = 1, 20 do
+  wrong[i] = submit(compile { cmd = { "sh", "-c", "exit 1" }, output = "x", params = { i = i } })
+  local run = submit(measure { cmd = { wrong[i] }, runs = 1, exclusive = false })
+  wrong[i] = submit(function(...) return ... end, run)
+end
+for _, f in ipairs(wrong) do
+  e = says("", await, f)
+  assert(e.kind == "skipped" and e.cause.status == "skipped" and e.cause.cause.status == "compile_failed", tostring(e))
+end
