@@ -96,12 +96,16 @@ end, chunks)) do total = moments.merge(total, part) end
 report("module: standard deviation of uniform numbers", moments.sd(total), 1 / math.sqrt(12), 20 / math.sqrt(args.samples) / 10)
 
 -- And functions come back: a worker makes the curve, the root evaluates it.
+---@type fun(x: number): number
 local curve = await(submit(function(n)
-  local coefficients = { 1.0 }
-  for k = 1, n do coefficients[k + 1] = coefficients[k] / k end
-  return function(x)
+  local c, coefficients = 1.0, { 1.0 } -- the highest power first
+  for k = 1, n do
+    c = c / k
+    table.insert(coefficients, 1, c)
+  end
+  return function(x) -- by Horner's rule
     local y = 0.0
-    for k = n + 1, 1, -1 do y = y * x + coefficients[k] end
+    for _, coefficient in ipairs(coefficients) do y = y * x + coefficient end
     return y
   end
 end, 20))

@@ -49,31 +49,31 @@ local function time(params, program, how)
   })
 end
 
-local entries, screening = {}, {}
+local candidates, screening = {}, {}
 for _, compiler in ipairs(present) do
   for _, flags in ipairs(flag_sets) do
     local params = { compiler = compiler, flags = table.concat(flags, " ") }
     local program = submit(compile { sources = { source }, compiler = compiler, flags = flags })
     local run = time(params, program, { name = "screening", runs = 3 })
-    entries[run] = { params = params, program = program }
+    candidates[#candidates + 1] = { params = params, program = program, run = run }
     screening[#screening + 1] = run
   end
 end
 
-local best
+local best = math.huge
 for _, record in as_completed(screening) do -- builds still go on while the first are timed
-  if record.ok then best = math.min(best or math.huge, record.stats.min) end
+  if record.ok then best = math.min(best, record.stats.min) end
 end
-assert(best, "nothing ran well")
+assert(best < math.huge, "nothing ran well")
 
 local final, out = {}, {}
-for _, run in ipairs(screening) do
-  local record, entry = await(run), entries[run]
+for _, candidate in ipairs(candidates) do
+  local record, params = await(candidate.run), candidate.params
   if record.ok and record.stats.min <= best * args.near then
-    final[#final + 1] = time(entry.params, entry.program, { name = "final", precision = args.precision })
+    final[#final + 1] = time(params, candidate.program, { name = "final", precision = args.precision })
   else
     local why = record.ok and ("%.2fx the best time"):format(record.stats.min / best) or (record.cause or record).reason
-    out[#out + 1] = ("  %-6s %-38s %s"):format(entry.params.compiler, entry.params.flags, why:match "[^\n]*")
+    out[#out + 1] = ("  %-6s %-38s %s"):format(params.compiler, params.flags, why:match "[^\n]*")
   end
 end
 print("not in the final:\n" .. table.concat(out, "\n"))
@@ -81,13 +81,15 @@ print("not in the final:\n" .. table.concat(out, "\n"))
 wait(final)
 local list = harness.results { name = args.kernel .. " final", status = "ok" }
 local winner = assert(list:min(), "no build of the final ran well")
+local least = assert(winner.stats).ci
 table.sort(list, function(a, b) return a.stats.median < b.stats.median end)
 print(("\n%-6s %-38s %10s %22s"):format("", "final", "median", "95 % CI"))
 for _, record in ipairs(list) do
-  local stats, ci = record.stats, record.stats.ci
+  local params, stats = assert(record.params), assert(record.stats)
+  local ci = stats.ci
   -- Two builds differ only if their intervals do not overlap.
-  local tied = ci and winner.stats.ci and ci.lo <= winner.stats.ci.hi and record ~= winner
-  print(("%-6s %-38s %8.2fms %22s%s"):format(record.params.compiler, record.params.flags, 1e3 * stats.median,
+  local tied = ci and least and ci.lo <= least.hi
+  print(("%-6s %-38s %8.2fms %22s%s"):format(params.compiler, params.flags, 1e3 * stats.median,
     ci and ("[%.2f, %.2f]ms"):format(1e3 * ci.lo, 1e3 * ci.hi) or "-",
     record == winner and "  <- best" or tied and "  no slower, as far as measured" or ""))
 end

@@ -67,13 +67,14 @@ for i, kernel in ipairs(kernels) do searches[i] = go(climb, kernel) end
 
 -- One that fails is reported, and the others go on.
 local failures = 0
-for i, search in ipairs(searches) do
-  local ok, best, path = pcall(await, search)
+for i, kernel in ipairs(kernels) do
+  ---@type boolean, any, any
+  local ok, best, path = pcall(await, searches[i])
   if ok then
-    print(("%-9s best tile %4d; GFLOP/s on the way: %s"):format(kernels[i].name, best, table.concat(path, " -> ")))
+    print(("%-9s best tile %4d; GFLOP/s on the way: %s"):format(kernel.name, best, table.concat(path, " -> ")))
   else
     failures = failures + 1
-    print(("%-9s no result: %s"):format(kernels[i].name, best))
+    print(("%-9s no result: %s"):format(kernel.name, best))
   end
 end
 print(("%d measurements by %d searches"):format(#harness.results(), #searches))

@@ -60,6 +60,7 @@ end
 
 -- A call that was skipped raises, as one that failed does: programs end in records, functions in errors. `cause` is
 -- what failed before it, which may have been skipped in its turn.
+---@type boolean, any
 local ok, problem = pcall(await, strict)
 assert(not ok and problem.kind == "skipped")
 local culprit = problem.cause

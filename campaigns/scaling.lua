@@ -16,7 +16,7 @@ local args = harness.args {
 local pool <close> = spawn { per_node = 1, slots = 1 } -- one task at a time; its threads have the cores
 
 -- As many cores as this job has on the node, which may be fewer than the node has.
-local cores = pool.workers[1].cores
+local cores = assert(pool.workers[1]).cores
 local counts = args.threads
 if counts[1] == 0 then
   counts = {}
@@ -66,20 +66,20 @@ end
 
 print(("%-7s %8s %8s %12s %9s %11s"):format("", "threads", "bodies", "time", "speed-up", "efficiency"))
 for _, kind in ipairs(kinds) do
-  local base
+  local base, least -- time and threads of the first that has a figure
   for _, threads in ipairs(counts) do
     local times = {}
     local function here(record) return record.params.threads == threads end
     for _, record in ipairs(harness.results { name = kind.name, status = "ok", where = here }) do
-      times[#times + 1] = record.stats.min
+      times[#times + 1] = assert(record.stats).min
     end
     if times[1] then
       local time = median(times)
-      base = base or { time = time, threads = threads }
+      base, least = base or time, least or threads
       -- Weak scaling is ideal if the time stays; strong, if it shrinks as the threads grow.
-      local speedup = kind.name == "strong" and base.time / time or base.time / time * threads / base.threads
+      local speedup = kind.name == "strong" and base / time or base / time * threads / least
       print(("%-7s %8d %8d %10.2fms %8.2fx %10.0f%%"):format(kind.name, threads, kind.bodies(threads), 1e3 * time,
-        speedup, 100 * speedup * base.threads / threads))
+        speedup, 100 * speedup * least / threads))
     else
       print(("%-7s %8d  no figure"):format(kind.name, threads))
     end

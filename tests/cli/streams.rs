@@ -93,8 +93,9 @@ fn a_deadlock_names_the_lines_that_wait() {
     let folder = Folder::with(
         "local a\nlocal b = go(function() await(submit(exec { cmd = { 'true' } })) return await(a) end)\na = go(function()\n  local x = await(b)\nend)\nawait(a)\n",
     );
-    let stderr = "harness: deadlock: nothing is running and everybody waits:\n  the main script waits at c.lua:6\n  a \
-                  flow waits at the end of the function at c.lua:2\n  a flow waits at c.lua:4\n";
+    let stderr = "harness: deadlock: nothing is running and everybody waits:\n  the main script waits at c.lua:6 \
+                  for the flow of c.lua:3\n  the flow of c.lua:2 waits at its end for the flow of c.lua:3\n  \
+                  the flow of c.lua:3 waits at c.lua:4 for the flow of c.lua:2\n";
     let stderr = format!("harness: 1 task: 1 ok\n{stderr}");
     says(&folder, &["c.lua"], 1, "", &stderr);
 }
