@@ -73,11 +73,13 @@ end
 function M.future(id, kind, deps, is_quiet)
   local f = setmetatable({ id = id, ended = false, ok = false, value = false, waiter = false, rest = false }, Future)
   if kind then f.kind = kind end
-  for _, dep in ipairs(deps or {}) do
-    if by_id[dep] or quiet[dep] then
-      f.deps = f.deps or {}
-      f.deps[#f.deps + 1] = dep
-      needed[dep] = (needed[dep] or 0) + 1
+  if deps then
+    f.deps = {}
+    for _, dep in ipairs(deps) do
+      if by_id[dep] or quiet[dep] then
+        f.deps[#f.deps + 1] = dep
+        needed[dep] = (needed[dep] or 0) + 1
+      end
     end
   end
   if is_quiet then quiet[id] = f else by_id[id], awaited = f, awaited + 1 end
@@ -95,7 +97,8 @@ end
 
 -- It has ended and depends on nothing any more.
 local function let_go(f)
-  for _, dep in ipairs(f.deps or {}) do
+  if not f.deps then return end
+  for _, dep in ipairs(f.deps) do
     local others = needed[dep] - 1
     if others == 0 then needed[dep], culprits[dep] = nil, nil else needed[dep] = others end
   end
@@ -163,7 +166,7 @@ local function deliver(id, ok, value, ...)
     f.ended, f.ok, f.value = true, true, value
     if select("#", ...) > 0 then f.rest = pack(...) end
     wake(f)
-    if f.deps then let_go(f) end
+    let_go(f)
   else
     deliver_result(f)
   end
