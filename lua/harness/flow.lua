@@ -121,15 +121,17 @@ end
 
 -- That it is skipped may be known before the end of what it is skipped for, which is written to the journal first.
 local function complete_with_cause(f, value)
-  local left = 1
+  local left, cause = 1, nil
   local function known(dep)
     left = left - 1
     if f.ended then return end
-    if dep and not dep.ok then value.cause = dep.value end
-    if value.cause or left == 0 then complete(f, value) end
+    if dep and not dep.ok then cause = dep.value end
+    if not cause and left > 0 then return end
+    rawset(value, "cause", cause) -- records are read-only to the author
+    complete(f, value)
   end
   for _, dep in ipairs(f.deps or {}) do
-    value.cause = value.cause or culprits[dep]
+    cause = cause or culprits[dep]
     local pending = by_id[dep] or quiet[dep]
     if pending then
       left = left + 1
