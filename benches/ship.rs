@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --no-default-features --bench ship`
 
+#![allow(unsafe_code)] // from stack to stack
+
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -9,7 +11,7 @@ use harness::model::{Attempt, CallTask, FromSlot, SlotId, SlotInit, TaskId, ToSl
 use harness::process::Gate;
 use harness::script::raw::{Shipped, Shipper, new_state};
 use harness::wire::{Stream, socket_pair};
-use mlua::MultiValue;
+use mlua::{Lua, MultiValue};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -25,8 +27,9 @@ fn main() -> Result<(), Error> {
         receiver.learn(*hash, sender.bytecode(*hash).ok_or("no code")?.to_vec())?;
     }
     println!("closure with 2 upvalues: {} bytes", shipped.bytes.len());
-    each("encode", 1_000_000, || Ok(sender.encode(&lua, closure.clone())?))?;
-    each("decode and instantiate", 1_000_000, || {
+    on_the_stack(&lua, &mut sender, &there, &mut receiver, closure.clone(), &shipped)?;
+    each("encode, from Rust", 1_000_000, || Ok(sender.encode(&lua, closure.clone())?))?;
+    each("decode and instantiate, to Rust", 1_000_000, || {
         let none = &mut |_| Err(String::new());
         Ok(receiver.decode(&there, &shipped.bytes, none)?)
     })?;
@@ -39,8 +42,48 @@ fn main() -> Result<(), Error> {
     })?;
     let floats: MultiValue = lua.load("local t = {} for i = 1, 1e6 do t[i] = i / 3 end return t").eval()?;
     each("encode 10^6 floats", 20, || Ok(sender.encode(&lua, floats.clone())?))?;
+    let packed = sender.encode(&lua, floats)?;
+    each("decode 10^6 floats", 20, || {
+        Ok(receiver.decode(&there, &packed.bytes, &mut |_| Err(String::new()))?)
+    })?;
     let noop = lua.load("return function() end, 1").set_name("@c.lua").eval()?;
     slot(&sender.encode(&lua, noop)?, &sender)
+}
+
+/// As the script's `submit` and the slot's calls do it: from one Lua stack to the other, nothing in between.
+fn on_the_stack(
+    lua: &Lua,
+    sender: &mut Shipper,
+    there: &Lua,
+    receiver: &mut Shipper,
+    closure: MultiValue,
+    shipped: &Shipped,
+) -> Result<(), Error> {
+    const TIMES: u32 = 1_000_000;
+    let (mut encode, mut decode) = (0.0, 0.0);
+    // SAFETY: each shipper works on its own state, and neither raises.
+    unsafe {
+        lua.exec_raw::<()>(closure, |state| {
+            let start = Instant::now();
+            for _ in 0..TIMES {
+                let _ = black_box(sender.encode_stack(state, 1));
+            }
+            encode = start.elapsed().as_secs_f64();
+            mlua::ffi::lua_settop(state, 0);
+        })?;
+        there.exec_raw::<()>((), |state| {
+            let start = Instant::now();
+            for _ in 0..TIMES {
+                let _ = black_box(receiver.decode_stack(state, &shipped.bytes, 0));
+                mlua::ffi::lua_settop(state, 0);
+            }
+            decode = start.elapsed().as_secs_f64();
+        })?;
+    }
+    for (what, seconds) in [("encode", encode), ("decode and instantiate", decode)] {
+        println!("{what}: {:.0} ns", seconds * 1e9 / f64::from(TIMES));
+    }
+    Ok(())
 }
 
 fn each<T>(what: &str, times: u32, mut work: impl FnMut() -> Result<T, Error>) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use harness::root::port::{
     self, CallJob, Campaign, DriverEnd, Index, Job, Order, Port, Request, Setup, Taken, Wait,
 };
 use harness::script::ScriptState;
+use harness::script::modules::Modules;
 use harness::script::raw::{Shipper, new_state};
 
 const CALLS: u32 = 1_000_000;
@@ -93,7 +94,8 @@ fn from_lua(what: &str, source: &str) {
     std::fs::write(&script, source).unwrap();
     let campaign = Campaign { script, dir: dir.path().to_owned(), ..Default::default() };
     let (port, end) = ends(campaign);
-    let state = ScriptState::new(port, Box::new(|_| Err("no inputs".into()))).unwrap();
+    let modules = Modules::new(dir.path(), "", false).into();
+    let state = ScriptState::new(port, Box::new(|_| Err("no inputs".into())), modules).unwrap();
     let driver = std::thread::spawn(move || answer(end, values));
     let began = cpu_seconds();
     state.run().unwrap();

@@ -20,6 +20,7 @@ local harness = {
   args = lib.args,
   now = host.now,
   results = lib.results.results,
+  share = lib.share.share,
   -- Classes: what is of one travels to a worker by the class's name, not with its methods.
   Error = lib.failure.Error,
   Record = lib.failure.Record,

@@ -5,13 +5,17 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Output, Stdio};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use harness::model::{
     Attempt, CallError, CallReturn, CallTask, DepLabel, DepRecord, DepValue, Detail, FromSlot, Hash, Kind,
-    Outcome, RunResult, SlotId, SlotInit, Status, TaskId, ToSlot, WorkerId,
+    Module, Outcome, RunResult, SlotId, SlotInit, Status, TaskId, ToSlot, WorkerId,
 };
 use harness::process::Gate;
+use harness::root::port::{Campaign, Index, Job, Request, Setup, port};
+use harness::script::ScriptState;
+use harness::script::modules::Modules;
 use harness::script::raw::{Shipper, new_state};
 use harness::slot::{SlotError, serve};
 use harness::wire::{Stream, socket_pair};
@@ -293,12 +297,12 @@ fn modules_come_from_the_worker_while_other_calls_wait_in_order() {
     let FromSlot::NeedModule(name) = slot.message() else { panic!("no question") };
     assert_eq!(name, "tool");
     let source = b"local M = {} function M.answer() return 42 end return M".to_vec();
-    slot.stream.queue(&ToSlot::Module(name, Ok(("@lua/tool.lua".into(), source.into()))));
+    slot.stream.queue(&ToSlot::Module(name, Module::Lua("@lua/tool.lua".into(), source.into())));
     let ends: Vec<_> =
         [slot.outcome(), slot.outcome()].into_iter().map(|(task, outcome)| (task, outcome.status)).collect();
     assert_eq!(ends, [(first, Status::Ok), (second, Status::Ok)]);
     let FromSlot::NeedModule(name) = slot.message() else { panic!("no question") };
-    slot.stream.queue(&ToSlot::Module(name, Err("\n\tno file './missing.lua'".into())));
+    slot.stream.queue(&ToSlot::Module(name, Module::Missing("no file './missing.lua'".into())));
     let (task, outcome) = slot.outcome();
     assert_eq!((task, outcome.status), (third, Status::Error));
     let reason = outcome.reason.unwrap();
@@ -308,7 +312,7 @@ fn modules_come_from_the_worker_while_other_calls_wait_in_order() {
     );
     slot.submit("return function() return require 'broken' end");
     let FromSlot::NeedModule(name) = slot.message() else { panic!("no question") };
-    slot.stream.queue(&ToSlot::Module(name, Ok(("@lua/broken.lua".into(), b"x =".to_vec().into()))));
+    slot.stream.queue(&ToSlot::Module(name, Module::Lua("@lua/broken.lua".into(), b"x =".to_vec().into())));
     let reason = slot.outcome().1.reason.unwrap();
     assert!(reason.contains("lua/broken.lua:1: unexpected symbol near <eof>"), "{reason}");
     slot.end();
@@ -359,6 +363,81 @@ fn a_call_whose_bytecode_did_not_come_is_an_error() {
     let reason = slot.outcome().1.reason.unwrap();
     assert!(reason.ends_with("did not come before the message that needs it"), "{reason}");
     slot.end();
+}
+
+#[test]
+fn a_module_in_c_that_is_not_on_this_node_is_named_with_host_and_path() {
+    let mut slot = Slot::start();
+    slot.submit("return function() return require 'far' end");
+    let FromSlot::NeedModule(name) = slot.message() else { panic!("no question") };
+    slot.stream.queue(&ToSlot::Module(name, Module::C("/nowhere/far.so".into())));
+    let reason = slot.outcome().1.reason.unwrap();
+    let text = "module 'far' not found:\n\tno field package.preload['far']\
+        \n\ton n17: cannot load '/nowhere/far.so', which is where the root has it: /nowhere/far.so: cannot open";
+    assert!(reason.contains(text), "{reason}");
+    assert!(reason.contains("on n17:\n\tno file '"), "its own paths, too: {reason}");
+    slot.end();
+}
+
+/// What the script hands to the driver, with a driver that answers every call at once.
+fn sent_by(script: &str) -> (usize, usize, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("c.lua"), script).unwrap();
+    let campaign = Campaign { script: "c.lua".into(), dir: dir.path().to_owned(), ..Campaign::default() };
+    let (port, mut driver) = port(Setup {
+        campaign,
+        index: Index::default(),
+        artefact_present: Box::new(|_| true),
+        wake: Box::new(|| {}),
+    });
+    let modules = Modules::new(dir.path(), "", false).into();
+    let script = std::thread::spawn(move || {
+        let state = ScriptState::new(port, Box::new(|_| Err("no inputs".into())), modules).unwrap();
+        state.run().map_err(|error| error.to_string())
+    });
+    let (mut calls, mut payload, mut code) = (0, 0, 0);
+    'script: loop {
+        std::thread::yield_now();
+        for request in driver.requests() {
+            match request {
+                Request::Submit(submission) => {
+                    let Job::Call(call) = submission.job else { panic!("not a call") };
+                    calls += 1;
+                    payload += call.payload.len();
+                    code += call.codes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+                    let cancelled = Outcome::failed(Status::Cancelled, "not run");
+                    driver.complete(submission.task, Arc::new(cancelled));
+                    driver.flush();
+                }
+                Request::End => break 'script,
+                _ => {}
+            }
+        }
+        if script.is_finished() {
+            break;
+        }
+    }
+    script.join().unwrap().unwrap();
+    (calls, payload, code)
+}
+
+#[test]
+fn code_leaves_the_script_once_and_each_call_is_a_few_bytes() {
+    let text = "x".repeat(10_000);
+    let script = |calls: u32| {
+        format!(
+            "local function work(i) return i .. '{text}' end
+             for i = 1, {calls} do
+               pcall(await, submit(work, i))
+               pcall(await, submit(function() return i, work end))
+             end"
+        )
+    };
+    let (calls, payload, code) = sent_by(&script(100));
+    assert_eq!(calls, 200);
+    assert!((10_000..12_000).contains(&code), "{code} bytes of code");
+    assert!(payload < 200 * 70, "{payload} bytes in {calls} calls");
+    assert_eq!(sent_by(&script(1)).2, code, "as much as for one call each");
 }
 
 /// A call that runs until the file is there.
@@ -418,7 +497,7 @@ fn a_worker_that_does_not_begin_with_init_is_refused() {
     let (mine, its) = socket_pair().unwrap();
     let (_gate, gate) = Gate::create().unwrap();
     let mut stream = Stream::new(mine).unwrap();
-    stream.queue(&ToSlot::Module("x".into(), Err("y".into())));
+    stream.queue(&ToSlot::Module("x".into(), Module::Missing("y".into())));
     stream.flush().unwrap();
     assert!(matches!(serve(its, gate), Err(SlotError::NoInit)));
 }

@@ -360,25 +360,31 @@ function M.submit_task(kind, o, pool, deferred)
 end
 
 -- The first failed future that a call would carry, where the encoder looks: in tables and upvalues.
-local function failed_among(value, seen)
-  if seen[value] then return nil end
-  if type(value) == "table" then
-    seen[value] = true
+local function failed_among(values)
+  local todo, seen = { values }, {}
+  local function look_at(value)
+    local kind = type(value)
+    if (kind == "table" or kind == "function") and not seen[value] then
+      seen[value] = true
+      todo[#todo + 1] = value
+    end
+  end
+  while #todo > 0 do
+    local value = table.remove(todo)
     if getmetatable(value) == flow.Future then
       if value.ended and not value.ok then return value end
-      return value.ended and failed_among(value.value, seen) or nil
-    end
-    for key, item in next, value do
-      local culprit = failed_among(key, seen) or failed_among(item, seen)
-      if culprit then return culprit end
-    end
-  elseif type(value) == "function" then
-    seen[value] = true
-    for i = 1, 255 do
-      local name, item = debug.getupvalue(value, i)
-      if not name then break end
-      local culprit = name ~= "_ENV" and failed_among(item, seen)
-      if culprit then return culprit end
+      if value.ended then look_at(value.value) end
+    elseif type(value) == "table" then
+      for key, item in next, value do
+        look_at(key)
+        look_at(item)
+      end
+    else
+      for i = 1, 255 do
+        local name, item = debug.getupvalue(value, i)
+        if not name then break end
+        if name ~= "_ENV" then look_at(item) end
+      end
     end
   end
 end
@@ -388,7 +394,7 @@ local send
 -- The encoder refused: because of a failed future the call is skipped (or gets its record), else it is an
 -- error of the author.
 local function refused(why, o, pool, ...)
-  local culprit = string.find(why, "failed task's future", 1, true) and failed_among({ ... }, {})
+  local culprit = string.find(why, "failed task's future", 1, true) and failed_among { ... }
   if not culprit or o and o.accept_failed and culprit.kind == "compile" then failure.raise("submit: " .. why) end
   flow.asked(culprit)
   if o and o.accept_failed then
@@ -418,9 +424,9 @@ end
 
 --- Sends a task, or a call of a function with these arguments; gives its future.
 function M.submit(what, ...)
-  if type(what) ~= "function" then return M.submit_to(false, what, ...) end
   local id, more = submit_call(lib.newest_pool, what, ...)
   if id and not more then return future(id) end -- every other way is rare
+  if id == false then return M.submit_to(false, what, ...) end
   return sent(id, more, nil, false, what, ...)
 end
 

@@ -317,6 +317,12 @@ function harness.now() end
 ---@return harness.Results
 function harness.results(options) end
 
+--- Packs a big value that many calls need: it is sent to each node once. In a call the handle is the value.
+---@generic T
+---@param value T
+---@return T handle
+function harness.share(value) end
+
 --- Starts workers and waits until they are ready.
 ---@param options? harness.SpawnOptions
 ---@return harness.Pool

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::RunArgs;
@@ -18,8 +19,8 @@ use crate::root::port::{PoolSpec, Port};
 use crate::root::progress::{Line, Verbosity};
 use crate::root::{self, Mpi, Options, ScriptEnd, Started};
 use crate::say::say;
-use crate::script::modules::{SearchPath, module_source};
-use crate::script::{Ended, ScriptState};
+use crate::script::modules::Modules;
+use crate::script::{Content, Ended, ScriptState};
 
 /// What `--version` prints.
 pub(super) fn version() -> String {
@@ -140,9 +141,11 @@ fn readable(script: &Path) -> Result<PathBuf, String> {
 fn campaign(options: Options, started: Started, signals: Signals, script: &Path) -> u8 {
     let quiet = options.verbosity == Verbosity::Quiet;
     let folder = script.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf));
-    let search = SearchPath::of_campaign(folder.as_deref().unwrap_or(Path::new(".")));
-    let sources = Box::new(move |name: &str| module_source(&search, name));
-    let ended = root::run(options, started, signals, sources, Box::new(run_script));
+    let modules = Arc::new(Modules::of_campaign(folder.as_deref().unwrap_or(Path::new(".")), !quiet));
+    let for_slots = modules.clone();
+    let sources = Box::new(move |name: &str| for_slots.find(name));
+    let script_main = Box::new(move |port| run_script(port, modules));
+    let ended = root::run(options, started, signals, sources, script_main);
     if !quiet && !ended.tally.ended.is_empty() {
         let rows: Vec<Row<'_>> = ended.tally.lines.iter().map(row).collect();
         say(summary(&ended.tally.ended, ended.tally.replays, &rows).trim_end());
@@ -168,12 +171,16 @@ fn row(line: &Line) -> Row<'_> {
 }
 
 /// The script's thread.
-fn run_script(port: Port) -> ScriptEnd {
-    let add_input = |path: &Path| {
+fn run_script(port: Port, modules: Arc<Modules>) -> ScriptEnd {
+    let add_input = |content: Content<'_>| {
         let store = Store::open(Store::default_folder()).map_err(|error| error.to_string())?;
-        store.put_file(path).map_err(|error| error.to_string())
+        let put = match content {
+            Content::File(path) => store.put_file(path),
+            Content::Bytes(bytes) => store.put_bytes(bytes, false),
+        };
+        put.map_err(|error| error.to_string())
     };
-    match ScriptState::new(port, Box::new(add_input)).and_then(|state| state.run()) {
+    match ScriptState::new(port, Box::new(add_input), modules).and_then(|state| state.run()) {
         Ok(Ended::Finished) => ScriptEnd::Finished,
         Ok(Ended::Exit(code)) => ScriptEnd::Exit(code),
         Ok(Ended::Drained) => ScriptEnd::Stopped,

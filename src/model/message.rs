@@ -119,6 +119,17 @@ pub struct CallTask {
     pub deps: Vec<(TaskId, DepValue)>,
 }
 
+/// What the root has of a module that a slot requires.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Module {
+    /// Lua: its chunk name and text.
+    Lua(String, serde_bytes::ByteBuf),
+    /// Written in C: its path on the root, to be tried on the node.
+    C(String),
+    /// Nothing: what was tried.
+    Missing(String),
+}
+
 /// Root to worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
@@ -140,8 +151,10 @@ pub enum ToWorker {
     Want(Hash),
     /// A piece of an artefact: content, offset, bytes, is it the last?
     Chunk(Hash, u64, #[serde(with = "serde_bytes")] Vec<u8>, bool),
-    /// Source of a module (chunk name and text), or why there is none.
-    Module(String, Result<(String, serde_bytes::ByteBuf), String>),
+    /// What there is of the module of this name.
+    Module(String, Module),
+    /// Slots need not keep this shared value.
+    Forget(Hash),
     /// Poll rarely (true) while a measurement has the node.
     Quiet(bool),
     /// No pool wants you yet: wait.
@@ -244,7 +257,9 @@ pub enum ToSlot {
     /// Bytecode, before the first call that needs it.
     Code(Hash, #[serde(with = "serde_bytes")] Vec<u8>),
     /// Answer to `NeedModule`.
-    Module(String, Result<(String, serde_bytes::ByteBuf), String>),
+    Module(String, Module),
+    /// This shared value need not be kept.
+    Forget(Hash),
 }
 
 /// Slot to worker.

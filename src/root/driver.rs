@@ -25,14 +25,14 @@ use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick}
 use crate::journal::{JournalWriter, Lost};
 use crate::model::human::duration;
 use crate::model::{
-    Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Limits, Outcome, Status, TaskId, ToWorker,
-    WorkerId, exit,
+    Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Limits, Module, Outcome, Status, TaskId,
+    ToWorker, WorkerId, exit,
 };
 use crate::process::{Signals, Wake};
 use crate::transport::wait::{earlier, wait};
 
-/// Finds the source of a module: its chunk name and text, or why there is none.
-pub(super) type Sources = Box<dyn Fn(&str) -> Result<(String, Vec<u8>), String>>;
+/// Finds a module by its name.
+pub(super) type Sources = Box<dyn Fn(&str) -> Module>;
 
 /// A longer time limit is none (µs): some 30 years.
 const LONGEST_US: f64 = 1e15;
@@ -71,7 +71,6 @@ pub(super) struct Driver {
     /// All bytecode issued, in order.
     pub(super) code: Vec<(Hash, Arc<[u8]>)>,
     issued: BTreeSet<Hash>,
-    pub(super) modules: FxHashMap<String, Result<(String, serde_bytes::ByteBuf), String>>,
     /// Ended tasks whose record is not written yet.
     recording: FxHashMap<TaskId, (Box<Live>, Arc<Outcome>)>,
     /// Artefacts that workers need and that are on their way to the root.
@@ -120,7 +119,6 @@ impl Driver {
             sources,
             code: Vec::new(),
             issued: BTreeSet::new(),
-            modules: FxHashMap::default(),
             recording: FxHashMap::default(),
             awaited: BTreeMap::new(),
             events: VecDeque::new(),
@@ -340,6 +338,11 @@ impl Driver {
                 Request::Cancel(task) => self.handle(Event::Cancel { task }),
                 Request::Spawn(spec) => self.open_pool(spec),
                 Request::Close(pool) => self.pools.close_when_idle(pool),
+                Request::Forget(share) => {
+                    for worker in self.workers.values_mut().filter(|w| matches!(w.stage, Stage::Ready(_))) {
+                        worker.peer.queue(&ToWorker::Forget(share));
+                    }
+                }
                 Request::Replayed(kind, options, outcome) => self.progress.replayed(kind, &options, &outcome),
                 Request::Unrun(kind, options, outcome) => self.progress.unrun(kind, &options, &outcome),
                 Request::End => self.script_over = true,

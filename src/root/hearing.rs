@@ -66,12 +66,8 @@ impl Driver {
             FromWorker::Gone(hash, reason) => self.artefact_gone(id, hash, &reason),
             FromWorker::Chunk(hash, offset, bytes, last) => self.chunk(id, hash, offset, &bytes, last),
             FromWorker::NeedModule(name) => {
-                let sources = &self.sources;
-                let source = self.modules.entry(name.clone()).or_insert_with_key(|name| {
-                    sources(name).map(|(chunk, text)| (chunk, serde_bytes::ByteBuf::from(text)))
-                });
-                let answer = ToWorker::Module(name, source.clone());
-                self.tell(id, &answer);
+                let module = (self.sources)(&name);
+                self.tell(id, &ToWorker::Module(name, module));
             }
             FromWorker::Alive => {}
             FromWorker::Dying(reason) => self.lose(id, &reason),

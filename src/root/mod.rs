@@ -39,7 +39,9 @@ use crate::artefact::Store;
 use crate::journal::{Index, Journal, Mode, Opened};
 use crate::machine;
 use crate::model::human::count;
-use crate::model::{FromWorker, Hash, Header, JOURNAL_SCHEMA, Limits, PROTOCOL, ToWorker, WorkerId, exit};
+use crate::model::{
+    Detail, FromWorker, Hash, Header, JOURNAL_SCHEMA, Limits, Outcome, PROTOCOL, ToWorker, WorkerId, exit,
+};
 use crate::process;
 use crate::process::{Signals, Wake};
 use crate::say::say;
@@ -314,9 +316,19 @@ fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
 /// What of the journal the port can answer from.
 fn replays(index: &Index) -> port::Index {
     let finished = index.iter().filter_map(|(seq, record)| {
-        Some((record.key()?, port::Replay { seq, outcome: Arc::new(record.outcome()?) }))
+        let outcome = record.outcome().filter(|outcome| !holds_bytecode(outcome))?;
+        Some((record.key()?, port::Replay { seq, outcome: Arc::new(outcome) }))
     });
     finished.collect()
+}
+
+/// Bytecode is loaded only if it was made in this run: a call that gave a function is called again.
+fn holds_bytecode(outcome: &Outcome) -> bool {
+    match &outcome.detail {
+        Detail::Call(values) => !values.codes.is_empty(),
+        Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
+        _ => false,
+    }
 }
 
 /// Waits until each worker has said goodbye, or a second.

@@ -134,6 +134,8 @@ pub enum Request {
     Spawn(PoolSpec),
     /// Retire the workers of this pool once its tasks are done.
     Close(PoolId),
+    /// Slots need not keep this shared value.
+    Forget(Hash),
     /// Nothing to do: the journal had this task's outcome.
     Replayed(Kind, TaskOptions, Arc<Outcome>),
     /// Nothing to do: the script's end knew that this task cannot run.

@@ -264,6 +264,11 @@ impl Port {
         self.request(Request::Close(pool));
     }
 
+    /// No handle is left of this shared value: slots need not keep it.
+    pub fn forget(&mut self, share: Hash) {
+        self.request(Request::Forget(share));
+    }
+
     /// What the script may know about its own run.
     pub fn campaign(&self) -> &Campaign {
         &self.setup.campaign

@@ -2,23 +2,37 @@
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashSet;
+use mlua::{Lua, MultiValue, Value};
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::raw::{Shipped, Shipper};
+use super::modules::Modules;
+use super::raw::{Heavy, Shipped, Shipper};
 use crate::model::{Detail, Hash, Outcome, PoolId, TaskId, TaskOptions};
 use crate::root::port::{CallJob, Job, Order, Port, Taken, Wait};
+use crate::say::say;
 
-/// Puts the content of a file into the root's store and names it; or says why not.
-pub type AddInput = Box<dyn FnMut(&Path) -> Result<Hash, String>>;
+/// What goes into the root's store.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// That of a file.
+    File(&'a Path),
+    /// These bytes.
+    Bytes(&'a [u8]),
+}
+
+/// Puts content into the root's store and names it; or says why not.
+pub type AddInput = Box<dyn FnMut(Content<'_>) -> Result<Hash, String>>;
 
 /// See the module.
 pub struct Bridge {
     pub port: RefCell<Port>,
     pub shipper: RefCell<Shipper>,
     pub add_input: RefCell<AddInput>,
+    pub modules: Arc<Modules>,
     /// When the clock of the script began.
     pub began: Instant,
     /// Options for the next call to be submitted.
@@ -31,6 +45,27 @@ pub struct Bridge {
     pub problem: RefCell<String>,
     /// Bytecode the driver has.
     issued: RefCell<FxHashSet<Hash>>,
+    /// How many handles there are of each shared value.
+    shares: RefCell<FxHashMap<Hash, usize>>,
+    /// Shared values whose handle the collector took.
+    dropped: Rc<RefCell<Vec<Hash>>>,
+    /// Variables that were told of because they are big.
+    heavy: RefCell<FxHashSet<String>>,
+}
+
+/// Lies in the handle of a shared value, to notice its end.
+pub struct ShareToken {
+    hash: Hash,
+    dropped: Rc<RefCell<Vec<Hash>>>,
+}
+
+impl Drop for ShareToken {
+    fn drop(&mut self) {
+        // The collector runs at any time: only note it.
+        if let Ok(mut dropped) = self.dropped.try_borrow_mut() {
+            dropped.push(self.hash);
+        }
+    }
 }
 
 /// What `take` found.
@@ -44,17 +79,21 @@ pub enum Next {
 }
 
 impl Bridge {
-    pub fn new(port: Port, shipper: Shipper, add_input: AddInput) -> Self {
+    pub fn new(port: Port, shipper: Shipper, add_input: AddInput, modules: Arc<Modules>) -> Self {
         Self {
             port: RefCell::new(port),
             shipper: RefCell::new(shipper),
             add_input: RefCell::new(add_input),
+            modules,
             began: Instant::now(),
             options: Cell::new(None),
             outcome: RefCell::new(None),
             deps: RefCell::default(),
             problem: RefCell::default(),
             issued: RefCell::default(),
+            shares: RefCell::default(),
+            dropped: Rc::default(),
+            heavy: RefCell::default(),
         }
     }
 
@@ -64,6 +103,12 @@ impl Bridge {
         let class = shipped.codes.first().map_or(0, |hash| u64::from_le_bytes(first_half(hash)));
         let identity = identity(&shipped);
         let codes = self.not_issued(&shipped.codes);
+        if !self.dropped.borrow().is_empty() {
+            self.release_shares();
+        }
+        if let Some(heavy) = &shipped.heavy {
+            self.warn_of(heavy);
+        }
         let Shipped { bytes: payload, deps, artefacts, .. } = shipped;
         let job = CallJob { payload, identity, codes, class, artefacts, ..CallJob::default() };
         self.port.borrow_mut().submit(Order {
@@ -74,6 +119,54 @@ impl Bridge {
             known: Vec::new(),
             deferred: false,
         })
+    }
+
+    /// Packs a value into the root's store; its name, size (B), and what notices that the handle is gone.
+    pub fn share(&self, lua: &Lua, value: Value) -> Result<(Hash, usize, ShareToken), String> {
+        self.release_shares();
+        let mut shipper =
+            self.shipper.try_borrow_mut().map_err(|_| "not while a value is packed or unpacked")?;
+        shipper.set_label("value");
+        let shipped = shipper.encode(lua, MultiValue::from_iter([value]));
+        shipper.set_label("arg");
+        let shipped = shipped.map_err(|error| error.to_string())?;
+        if !shipped.deps.is_empty() {
+            return Err("it holds a future that is not done: await it first".into());
+        }
+        let hash = (self.add_input.borrow_mut())(Content::Bytes(&shipped.bytes))?;
+        shipper.add_share(hash, &shipped);
+        *self.shares.borrow_mut().entry(hash).or_default() += 1;
+        Ok((hash, shipped.bytes.len(), ShareToken { hash, dropped: self.dropped.clone() }))
+    }
+
+    /// Slots need not keep what no handle is left of.
+    fn release_shares(&self) {
+        for hash in self.dropped.take() {
+            let mut shares = self.shares.borrow_mut();
+            let left = shares.get_mut(&hash).map_or(0, |count| {
+                *count -= 1;
+                *count
+            });
+            if left == 0 {
+                shares.remove(&hash);
+                self.port.borrow_mut().forget(hash);
+            }
+        }
+    }
+
+    /// Says once of each variable that it is big.
+    fn warn_of(&self, heavy: &Heavy) {
+        let quiet = self.port.borrow().campaign().verbosity < 0;
+        if quiet || !self.heavy.borrow_mut().insert(heavy.variable.clone()) {
+            return;
+        }
+        let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+        say(format_args!(
+            "harness: {} takes {:.1} MiB, and a call that captures it sends {:.1} MiB every time: harness.share sends a value once",
+            heavy.variable,
+            mib(heavy.bytes),
+            mib(heavy.captured)
+        ));
     }
 
     fn not_issued(&self, codes: &[Hash]) -> Vec<(Hash, Arc<[u8]>)> {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
-use super::bridge::Bridge;
+use super::bridge::{Bridge, Content};
 use super::results::{self, Label};
-use super::{options, pattern, sources};
+use super::task::found_module;
+use super::{options, pattern, raw, sources};
 use crate::model::{Kind, Outcome, PoolId, Status, TaskId};
 use crate::root::port::PoolInfo;
 use crate::say::say;
@@ -23,6 +24,7 @@ pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua:
     ends(lua, &host, bridge)?;
     files(lua, &host, bridge)?;
     words(lua, &host)?;
+    modules(lua, &host, bridge)?;
     host.raw_set("campaign", campaign(lua, bridge)?)?;
     let shared = bridge.clone();
     host.raw_set("now", lua.create_function(move |_, ()| Ok(shared.now()))?)?;
@@ -180,7 +182,16 @@ fn files(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     };
     host.raw_set("sources", lua.create_function(sources)?)?;
     let scratch_name = lua.create_function(|_, path: String| Ok(sources::scratch_name(&path)))?;
-    host.raw_set("scratch_name", scratch_name)
+    host.raw_set("scratch_name", scratch_name)?;
+
+    let shared = bridge.clone();
+    let share = move |lua: &Lua, value: Value| match shared.share(lua, value) {
+        Ok((hash, bytes, token)) => {
+            (hash.to_string(), bytes, lua.create_any_userdata(token)?).into_lua_multi(lua)
+        }
+        Err(why) => or_why(lua, Err::<Value, _>(why)),
+    };
+    host.raw_set("share", lua.create_function(share)?)
 }
 
 /// Puts a file of the campaign into the store; its hash in hex.
@@ -190,7 +201,21 @@ fn add(bridge: &Bridge, path: &str) -> Result<String, String> {
     if !file.exists() {
         return Err(sources::missing(&dir, path));
     }
-    (bridge.add_input.borrow_mut())(&file).map(|hash| hash.to_string())
+    (bridge.add_input.borrow_mut())(Content::File(&file)).map(|hash| hash.to_string())
+}
+
+/// `find` looks for modules where `package.path` and `package.cpath` say at that moment.
+fn modules(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
+    let package: Table = lua.globals().get("package")?;
+    let shared = bridge.clone();
+    let find = move |lua: &Lua, name: String| {
+        let text =
+            |field| Ok::<_, mlua::Error>(package.raw_get::<Option<String>>(field)?.unwrap_or_default());
+        shared.modules.set_paths(&text("path")?, &text("cpath")?);
+        found_module(lua, &shared.modules.find(&name))
+    };
+    host.raw_set("find", lua.create_function(find)?)?;
+    host.raw_set("loaded_from", raw::loaded_from(lua)?)
 }
 
 fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {

@@ -1,11 +1,13 @@
 //! What is registered is what lua/meta/harness.lua documents.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use mlua::{ObjectLike, Table, Value};
 
 use super::ScriptState;
 use crate::root::port::{Campaign, Index, Setup, port};
+use crate::script::modules::Modules;
 
 const META: &str = include_str!("../../lua/meta/harness.lua");
 
@@ -45,7 +47,8 @@ fn state() -> ScriptState {
         artefact_present: Box::new(|_| true),
         wake: Box::new(|| {}),
     });
-    ScriptState::new(port, Box::new(|_| Err("no inputs".into()))).unwrap()
+    let modules = Modules::new(Path::new("."), "", false).into();
+    ScriptState::new(port, Box::new(|_| Err("no inputs".into())), modules).unwrap()
 }
 
 fn functions_of(table: &Table) -> Names {

@@ -11,4 +11,4 @@ mod sources;
 mod state;
 pub mod task;
 
-pub use state::{AddInput, Ended, ScriptError, ScriptState};
+pub use state::{AddInput, Content, Ended, ScriptError, ScriptState};

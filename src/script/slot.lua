@@ -25,16 +25,7 @@ package.loaded.harness = setmetatable(harness, {
   end,
 })
 
--- Lua files come from the root; what is in `preload` or written in C comes as everywhere.
 local load_text = load
-package.searchers[2] = function(name)
-  local chunk_name, source = host.find(name)
-  if not chunk_name then return source end
-  local loader, problem = load_text(source, chunk_name, "t")
-  if not loader then error(("error loading module '%s':\n\t%s"):format(name, problem), 0) end
-  return loader, (chunk_name:gsub("^[@=]", ""))
-end
-
 function print(...)
   local words = pack(...)
   for i = 1, words.n do

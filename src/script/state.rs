@@ -4,24 +4,27 @@
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::{Function, Lua, Table, Value};
 
-pub use super::bridge::AddInput;
 use super::bridge::Bridge;
+pub use super::bridge::{AddInput, Content};
 use super::host;
-use super::modules::{SearchPath, chunk_name, module_source};
+use super::modules::{Modules, chunk_name};
 use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 11] = [
+const LIBRARY: [(&str, &str); 13] = [
+    ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
     ("blame", include_str!("../../lua/harness/blame.lua")),
     ("flow", include_str!("../../lua/harness/flow.lua")),
     ("coroutines", include_str!("../../lua/harness/coroutines.lua")),
     ("futures", include_str!("../../lua/harness/futures.lua")),
+    ("share", include_str!("../../lua/harness/share.lua")),
     ("options", include_str!("../../lua/harness/options.lua")),
     ("results", include_str!("../../lua/harness/results.lua")),
     ("pools", include_str!("../../lua/harness/pools.lua")),
@@ -79,14 +82,16 @@ pub struct ScriptState {
 }
 
 impl ScriptState {
-    /// A state whose script has not begun. `add_input` puts a file into the root's store.
-    pub fn new(port: Port, add_input: AddInput) -> Result<Self, ScriptError> {
+    /// A state whose script has not begun. `add_input` puts content into the root's store; `modules` are those
+    /// that slots get too.
+    pub fn new(port: Port, add_input: AddInput, modules: Arc<Modules>) -> Result<Self, ScriptError> {
         let lua = raw::new_state();
         let shipper = Shipper::new(&lua)?;
-        let bridge = Rc::new(Bridge::new(port, shipper, add_input));
+        let bridge = Rc::new(Bridge::new(port, shipper, add_input, modules));
         let (library, public) = load_library(&lua, &bridge)?;
         let state = Self { lua, library, public, bridge };
-        state.set_up_modules()?;
+        let package: Table = state.lua.globals().get("package")?;
+        package.get::<Table>("loaded")?.raw_set("harness", &state.public)?;
         state.set_up_random()?;
         Ok(state)
     }
@@ -135,31 +140,6 @@ impl ScriptState {
         self.lua.globals().raw_set("arg", arg)
     }
 
-    /// `require`: the library, then the campaign's folders, then as Lua itself.
-    fn set_up_modules(&self) -> mlua::Result<()> {
-        let package: Table = self.lua.globals().get("package")?;
-        package.get::<Table>("loaded")?.raw_set("harness", &self.public)?;
-        let path = SearchPath::of_campaign(&self.bridge.port.borrow().campaign().dir);
-        let searcher = move |lua: &Lua, name: String| match module_source(&path, &name) {
-            Ok((chunk, source)) => {
-                // A syntax error stays text; `require` adds which module it was.
-                match lua.load(source).set_name(&chunk).set_mode(mlua::chunk::ChunkMode::Text).into_function()
-                {
-                    Ok(loader) => Ok((Value::Function(loader), Some(chunk[1..].to_owned()))),
-                    Err(mlua::Error::SyntaxError { message, .. }) => {
-                        let fail = lua.load("local text = ... error(text, 0)").into_function()?;
-                        let fail = fail.bind(message)?;
-                        Ok((Value::Function(fail), None))
-                    }
-                    Err(error) => Err(error),
-                }
-            }
-            Err(tried) => Ok((Value::String(lua.create_string(tried)?), None)),
-        };
-        let searchers: Table = package.get("searchers")?;
-        searchers.raw_insert(2, self.lua.create_function(searcher)?)
-    }
-
     fn set_up_random(&self) -> mlua::Result<()> {
         let seed = self.bridge.port.borrow().campaign().seed;
         let math: Table = self.lua.globals().get("math")?;
@@ -184,6 +164,7 @@ fn load_library(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Table, Table)> 
     let future: Table = library.get::<Table>("flow")?.get("Future")?;
     let mut shipper = bridge.shipper.borrow_mut();
     shipper.set_future_metatable(lua, &future)?;
+    shipper.set_share_metatable(lua, &library.get::<Table>("share")?.get("Shared")?)?;
     shipper.standard_changed(lua)?;
     Ok((library, public))
 }

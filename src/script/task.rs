@@ -5,19 +5,19 @@
 
 use std::time::Instant;
 
-use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, Table, Value};
+use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 use rustc_hash::FxHashMap;
 
 use super::raw::{self, Around, Called, Manifest, ShipError, Shipped, Shipper};
 use super::results::{self, Label};
 use crate::model::human::{MESSAGE_BYTES, bounded};
 use crate::model::{
-    CallError, CallReturn, CallTask, DepRecord, DepValue, Detail, Hash, Kind, Outcome, SlotInit, Status,
-    TaskId,
+    CallError, CallReturn, CallTask, DepRecord, DepValue, Detail, Hash, Kind, Module, Outcome, SlotInit,
+    Status, TaskId,
 };
 
-/// Chunk name and source of a module by its name, or what was tried.
-pub type Require = Box<dyn FnMut(&str) -> Result<(String, Vec<u8>), String>>;
+/// Asks for a module by its name; or says why it could not ask.
+pub type Require = Box<dyn FnMut(&str) -> Result<Module, String>>;
 
 /// See the module.
 pub struct TaskState {
@@ -33,12 +33,11 @@ pub struct TaskState {
 }
 
 impl TaskState {
-    /// A fresh state. `require` is asked for modules that are neither loaded nor written in C.
+    /// A fresh state. `require` is asked for modules that are not loaded.
     pub fn new(init: &SlotInit, mut require: Require) -> mlua::Result<Self> {
         let lua = raw::new_state();
-        let find = lua.create_function_mut(move |lua, name: String| match require(&name) {
-            Ok((chunk_name, source)) => (chunk_name, lua.create_string(source)?).into_lua_multi(lua),
-            Err(tried) => (Value::Nil, tried).into_lua_multi(lua),
+        let find = lua.create_function_mut(move |lua, name: String| {
+            found_module(lua, &require(&name).unwrap_or_else(Module::Missing))
         })?;
         let start = Instant::now();
         let host = lua.create_table()?;
@@ -55,6 +54,9 @@ impl TaskState {
         host.raw_set("Error", &error_class)?;
         host.raw_set("Record", &record_class)?;
         host.raw_set("describe", failure.raw_get::<Function>("describe")?)?;
+        host.raw_set("loaded_from", raw::loaded_from(&lua)?)?;
+        let modules = lua.load(include_str!("../../lua/harness/modules.lua"));
+        modules.set_name("@[harness]/modules.lua").call::<()>(&host)?;
         let library = lua.load(include_str!("slot.lua")).set_name("@[harness]/slot.lua");
         let (before, handler): (Function, Function) = library.call(host)?;
 
@@ -76,6 +78,11 @@ impl TaskState {
     /// Takes bytecode that calls to come refer to.
     pub fn learn(&mut self, hash: Hash, bytes: Vec<u8>) -> Result<(), ShipError> {
         self.shipper.learn(hash, bytes)
+    }
+
+    /// This shared value need not be kept.
+    pub fn forget(&mut self, share: Hash) {
+        self.shipper.forget_share(&self.lua, share);
     }
 
     /// Runs a call to its end.
@@ -156,6 +163,15 @@ impl TaskState {
         let own = shipped.codes.iter().filter(|hash| !self.shipper.learned(**hash));
         let codes = own.filter_map(|hash| Some((*hash, self.shipper.bytecode(*hash)?.to_vec().into())));
         CallReturn { codes: codes.collect(), values: shipped.bytes, text: None }
+    }
+}
+
+/// What `host.find` gives: `"lua"`, chunk name and text; `"c"` and a path; or nil and what was tried.
+pub(super) fn found_module(lua: &Lua, module: &Module) -> mlua::Result<MultiValue> {
+    match module {
+        Module::Lua(chunk, source) => ("lua", chunk.as_str(), lua.create_string(source)?).into_lua_multi(lua),
+        Module::C(path) => ("c", path.as_str()).into_lua_multi(lua),
+        Module::Missing(tried) => (Value::Nil, tried.as_str()).into_lua_multi(lua),
     }
 }
 

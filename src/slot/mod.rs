@@ -103,6 +103,7 @@ fn run_calls(line: &Arc<Line>, gate: &Gate) -> Result<(), SlotError> {
                     say(format_args!("harness slot: {error}"));
                 }
             }
+            ToSlot::Forget(share) => state.forget(share),
             // Nobody waits for a module here, and a second Init would change nothing.
             ToSlot::Module(..) | ToSlot::Init(_) => {}
         }
@@ -123,8 +124,7 @@ fn modules_from(line: Arc<Line>) -> Require {
         line.send(&FromSlot::NeedModule(name.to_owned())).map_err(gone)?;
         let answer = line.receive_where(|message| matches!(message, ToSlot::Module(of, _) if of == name));
         match answer.map_err(gone)? {
-            ToSlot::Module(_, Ok((chunk_name, source))) => Ok((chunk_name, source.into_vec())),
-            ToSlot::Module(_, Err(tried)) => Err(tried),
+            ToSlot::Module(_, module) => Ok(module),
             _ => Err(format!("module '{name}' was answered with something else")),
         }
     })

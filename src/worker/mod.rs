@@ -273,6 +273,7 @@ impl<'a> Worker<'a> {
             }
             ToWorker::Call(call) => self.slots.call(call),
             ToWorker::Code(hash, bytes) => self.slots.learn(hash, bytes),
+            ToWorker::Forget(share) => self.slots.forget(share),
             ToWorker::Module(name, source) => self.slots.module(name, source),
             ToWorker::Recall(task, attempt) => self.slots.recall(task, attempt, self.root),
             ToWorker::Kill(task, attempt) => {

@@ -9,12 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_bytes::ByteBuf;
-
 use crate::machine;
 use crate::model::{
-    Attempt, CallTask, FromSlot, FromWorker, Hash, Outcome, SlotId, SlotInit, Status, TaskId, ToKeeper,
-    ToSlot, ToWorker, Welcome, human,
+    Attempt, CallTask, FromSlot, FromWorker, Hash, Module, Outcome, SlotId, SlotInit, Status, TaskId,
+    ToKeeper, ToSlot, ToWorker, Welcome, human,
 };
 use crate::process::{Gate, signal_name, with_advice};
 use crate::transport::Peer;
@@ -25,7 +23,6 @@ use crate::wire::{Stream, socket_pair};
 const LONG_CALL: Duration = Duration::from_millis(20);
 
 type Root = Peer<FromWorker, ToWorker>;
-type Source = Result<(String, ByteBuf), String>;
 
 pub(super) struct Slots {
     init: SlotInit,
@@ -38,7 +35,7 @@ pub(super) struct Slots {
     taken: u32,
     /// Bytecode in the order it came.
     codes: Vec<(Hash, Vec<u8>)>,
-    modules: BTreeMap<String, Source>,
+    modules: BTreeMap<String, Module>,
     /// Modules asked for, and by which slots.
     wanted_modules: BTreeMap<String, BTreeSet<SlotId>>,
 }
@@ -138,8 +135,17 @@ impl Slots {
         self.waiting.push_back(call);
     }
 
+    /// Slots need not keep this shared value.
+    pub(super) fn forget(&mut self, share: Hash) {
+        for slot in &mut self.slots {
+            if let State::Serving(process) = &mut slot.state {
+                process.stream.queue(&ToSlot::Forget(share));
+            }
+        }
+    }
+
     /// The root's answer about a module.
-    pub(super) fn module(&mut self, name: String, source: Source) {
+    pub(super) fn module(&mut self, name: String, source: Module) {
         for id in self.wanted_modules.remove(&name).unwrap_or_default() {
             if let State::Serving(process) = &mut self.slots[usize::from(id.0)].state {
                 process.stream.queue(&ToSlot::Module(name.clone(), source.clone()));

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use super::ShipError;
 use super::encode::{Failed, MAX_DEPTH};
 use super::format::{self as tag, Manifest, Reader, Truncated, unzigzag};
-use super::known::{Known, walk};
+use super::known::{Known, is_library, walk};
 use super::luac;
 use super::stack::{Kind, REGISTRY, Stack};
 use super::standard::NAMES;
@@ -20,14 +20,15 @@ const DEPS: c_int = 1;
 const NUMBERED: c_int = 2;
 
 #[derive(Clone, Copy)]
-enum Frame {
+pub(super) enum Frame {
     Table { at: c_int, next: i64, left: usize, meta: bool, stage: Stage },
     Function { at: c_int, number: u32, next: c_int, upvalues: c_int },
+    Rebuilt { at: c_int, left: usize },
 }
 
 /// What of a table comes next.
 #[derive(Clone, Copy, PartialEq)]
-enum Stage {
+pub(super) enum Stage {
     Array,
     Key,
     Value,
@@ -49,14 +50,16 @@ pub struct Buffers {
 
 /// One message being read.
 pub struct Decoder<'s, 'b> {
-    known: &'s mut Known,
+    pub(super) known: &'s mut Known,
     work: &'s mut Buffers,
-    manifest: &'s Manifest,
-    reader: Reader<'b>,
+    pub(super) manifest: &'s Manifest,
+    pub(super) reader: Reader<'b>,
     /// How many things were numbered so far.
     numbered: u32,
     /// Elements for which room may still be made in advance.
     room: usize,
+    /// Values being made anew whose globals are being read.
+    pub(super) nesting: usize,
     /// Why decoding failed.
     pub failure: Option<ShipError>,
 }
@@ -76,7 +79,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
             work.codes.push(known.find_code(*hash).ok_or(ShipError::UnknownCode(*hash))?);
         }
         let room = reader.left();
-        Ok(Self { known, work, manifest, reader, numbered: 0, room, failure: None })
+        Ok(Self { known, work, manifest, reader, numbered: 0, room, nesting: 0, failure: None })
     }
 
     /// Pushes the values. Runs in a protected call that has the results of tasks on its stack.
@@ -90,6 +93,15 @@ impl<'s, 'b> Decoder<'s, 'b> {
         for _ in 0..self.manifest.values {
             self.graph(stack)?;
         }
+        self.globals(stack)?;
+        if !self.reader.accept(tag::END) || self.reader.left() > 0 {
+            return Err(self.corrupt("it does not end where it should"));
+        }
+        Ok(())
+    }
+
+    /// Reads globals into their environments.
+    pub(super) fn globals(&mut self, stack: Stack) -> Result<(), Failed> {
         while self.reader.accept(tag::GLOBAL) {
             let base = stack.top();
             let environment = self.uint()?;
@@ -103,24 +115,26 @@ impl<'s, 'b> Decoder<'s, 'b> {
             stack.raw_set_raises(base + 1);
             stack.set_top(base);
         }
-        if !self.reader.accept(tag::END) || self.reader.left() > 0 {
-            return Err(self.corrupt("it does not end where it should"));
-        }
         Ok(())
     }
 
     /// Reads one value and all that hangs on it; pushes it.
     fn graph(&mut self, stack: Stack) -> Result<(), Failed> {
+        let base = self.work.frames.len();
         loop {
-            let whole = self.value(stack)?;
-            if whole {
-                self.deliver(stack)?;
-            }
-            while !self.wants_value(stack)? {
-                if self.work.frames.pop().is_none() {
+            let mut whole = self.value(stack)?; // it lies at the top
+            loop {
+                if self.work.frames.len() == base {
                     return Ok(());
                 }
-                self.deliver(stack)?; // a finished table or function lies at the top
+                if whole {
+                    self.deliver(stack)?;
+                }
+                if self.wants_value(stack)? {
+                    break;
+                }
+                self.work.frames.pop();
+                whole = true;
             }
         }
     }
@@ -133,6 +147,10 @@ impl<'s, 'b> Decoder<'s, 'b> {
             Some(Frame::Function { at, next, .. }) => {
                 stack.set_upvalue(*at, *next);
                 *next += 1;
+                None
+            }
+            Some(Frame::Rebuilt { left, .. }) => {
+                *left -= 1;
                 None
             }
             Some(Frame::Table { at, next, left, stage, .. }) => match stage {
@@ -181,6 +199,11 @@ impl<'s, 'b> Decoder<'s, 'b> {
                 Ok(*stage != Stage::Done)
             }
             Some(Frame::Function { .. }) => self.wants_upvalue(stack),
+            Some(Frame::Rebuilt { at, left: 0 }) => {
+                let at = *at;
+                self.rebuild(stack, at).map(|()| false)
+            }
+            Some(Frame::Rebuilt { .. }) => Ok(true),
         }
     }
 
@@ -249,13 +272,15 @@ impl<'s, 'b> Decoder<'s, 'b> {
             tag::TABLE => return self.table(stack, false).map(|()| false),
             tag::TABLE_META => return self.table(stack, true).map(|()| false),
             tag::FUNCTION => return self.function(stack).map(|()| false),
+            tag::REBUILT => return self.rebuilt(stack).map(|()| false),
+            tag::SHARED => self.shared(stack)?,
             _ => return Err(self.corrupt("a value of unknown kind")),
         }
         Ok(true)
     }
 
     /// Gives the value at the top the next number.
-    fn number(&mut self, stack: Stack) -> Result<u32, Failed> {
+    pub(super) fn number(&mut self, stack: Stack) -> Result<u32, Failed> {
         let number = self.numbered;
         if number as usize >= self.manifest.references {
             return Err(self.corrupt("more references than announced"));
@@ -289,7 +314,8 @@ impl<'s, 'b> Decoder<'s, 'b> {
     fn named(&mut self, stack: Stack) -> Result<(), Failed> {
         let (module, path) = (self.string()?, self.string()?);
         let base = stack.top();
-        let as_metatable = matches!(self.work.frames.last(), Some(Frame::Table { stage: Stage::Meta, .. }));
+        let is_metatable = matches!(self.work.frames.last(), Some(Frame::Table { stage: Stage::Meta, .. }));
+        let may_be_missing = is_metatable && is_library(module);
         stack.raw_get_i(REGISTRY, self.known.kept.loaded.into());
         stack.push_bytes_raises(module);
         stack.raw_get(base + 1);
@@ -299,7 +325,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
             if !stack.call_protected(1) {
                 let why =
                     if stack.kind(-1) == Kind::String { stack.bytes(-1) } else { b"it raised an error" };
-                if !as_metatable {
+                if !may_be_missing {
                     self.failure = Some(ShipError::Module {
                         name: String::from_utf8_lossy(module).into_owned(),
                         why: String::from_utf8_lossy(why).into_owned(),
@@ -313,7 +339,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
         if !path.is_empty() {
             let module_at = stack.top();
             if !walk(stack, module_at, path) {
-                if !as_metatable {
+                if !may_be_missing {
                     self.failure = Some(ShipError::Module {
                         name: String::from_utf8_lossy(module).into_owned(),
                         why: format!("it has no member '{}' here", String::from_utf8_lossy(path)),
@@ -352,7 +378,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
         Ok(())
     }
 
-    fn begin(&mut self, stack: Stack, frame: Frame) -> Result<(), Failed> {
+    pub(super) fn begin(&mut self, stack: Stack, frame: Frame) -> Result<(), Failed> {
         if self.work.frames.len() >= MAX_DEPTH || !stack.reserve(10) {
             return Err(self.corrupt("values nested too deeply"));
         }
@@ -412,7 +438,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
         self.reader.byte().map_err(|Truncated(what)| self.corrupt(what))
     }
 
-    fn uint(&mut self) -> Result<u64, Failed> {
+    pub(super) fn uint(&mut self) -> Result<u64, Failed> {
         self.reader.uint().map_err(|Truncated(what)| self.corrupt(what))
     }
 
@@ -420,7 +446,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
         self.reader.take(count).map_err(|Truncated(what)| self.corrupt(what))
     }
 
-    fn count(&mut self, item_bytes: usize) -> Result<usize, Failed> {
+    pub(super) fn count(&mut self, item_bytes: usize) -> Result<usize, Failed> {
         self.reader.count(item_bytes).map_err(|Truncated(what)| self.corrupt(what))
     }
 
@@ -429,7 +455,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
     }
 
     #[cold]
-    fn corrupt(&mut self, what: &'static str) -> Failed {
+    pub(super) fn corrupt(&mut self, what: &'static str) -> Failed {
         self.failure = Some(ShipError::Corrupt { at: self.reader.at, what });
         Failed
     }

@@ -9,14 +9,15 @@
 use std::ffi::c_int;
 
 use super::format::{self as tag, put_bytes, put_uint, zigzag};
-use super::frames::{Buffers, Frame, FunctionFrame, Root, Stage, TableFrame};
+use super::frames::{Buffers, Frame, FunctionFrame, Root, Stage, TableFrame, Variable};
 use super::known::{Known, Name};
 use super::path;
 use super::stack::{Kind, REGISTRY, Stack};
 use super::standard::NAMES;
 
-/// Tables and closures nested deeper than this are refused.
-pub const MAX_DEPTH: usize = 10_000;
+/// Tables and closures nested deeper than this are refused: each level takes up to three of the million
+/// places that a Lua stack has.
+pub const MAX_DEPTH: usize = 200_000;
 /// Leading floats of a table travel packed from this many on.
 const MIN_PACKED: i64 = 8;
 
@@ -31,6 +32,8 @@ pub struct Encoder<'s> {
     /// What the values are called in error messages.
     label: &'static str,
     root: Root,
+    /// Frames below this one belong to the value whose hook needs what is being written.
+    base: usize,
     /// Why encoding failed.
     pub failure: Option<String>,
 }
@@ -39,7 +42,7 @@ impl<'s> Encoder<'s> {
     pub fn new(known: &'s mut Known, out: &'s mut Buffers, label: &'static str) -> Self {
         out.clear();
         known.message += 1;
-        Self { known, out, label, root: Root::Value(1), failure: None }
+        Self { known, out, label, root: Root::Value(1), base: 0, failure: None }
     }
 
     /// Writes everything on the stack, and what it needs, into the buffers. Runs in a protected call.
@@ -53,16 +56,24 @@ impl<'s> Encoder<'s> {
             stack.push_copy(i);
             self.graph(stack)?;
         }
+        self.globals(stack)?;
+        self.out.body.push(tag::END);
+        if !self.out.environments.is_empty() {
+            stack.raw_get_i(REGISTRY, self.known.kept.environments.into());
+            for i in 1..=self.out.environments.len() as i64 {
+                stack.push_nil();
+                stack.raw_set_i_raises(count + 1, i);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the globals that are read by what was written.
+    pub(super) fn globals(&mut self, stack: Stack) -> Result<(), Failed> {
         while let Some((code, environment)) = self.out.pending.pop() {
             for i in 0..self.known.codes[code as usize].globals.len() {
                 self.global(stack, code, i, environment)?;
             }
-        }
-        self.out.body.push(tag::END);
-        stack.raw_get_i(REGISTRY, self.known.kept.environments.into());
-        for i in 1..=self.out.environments.len() as i64 {
-            stack.push_nil();
-            stack.raw_set_i_raises(count + 1, i);
         }
         Ok(())
     }
@@ -91,12 +102,17 @@ impl<'s> Encoder<'s> {
             _ => text == b"_G" && self.out.environments.iter().any(|(known, _)| *known == address),
         };
         if stack.kind(-1) != Kind::Nil && !same_there {
-            self.root = Root::Global { code, name };
+            let root = std::mem::replace(&mut self.root, Root::Global { code, name });
+            let begin = self.out.body.len();
             self.out.body.push(tag::GLOBAL);
             put_uint(&mut self.out.body, self.out.environments[environment].1.into());
             put_bytes(&mut self.out.body, text);
             stack.push_copy(stack.top());
             self.graph(stack)?;
+            self.root = root;
+            if self.out.rebuilding.is_empty() {
+                self.weigh(begin, Variable::Global { code, name });
+            }
         }
         stack.set_top(base);
         Ok(())
@@ -104,13 +120,18 @@ impl<'s> Encoder<'s> {
 
     /// Writes the value at the top and all that hangs on it; pops it.
     fn graph(&mut self, stack: Stack) -> Result<(), Failed> {
+        let base = std::mem::replace(&mut self.base, self.out.frames.len());
         self.value(stack)?;
-        while let Some(frame) = self.out.frames.last() {
+        while self.out.frames.len() > self.base
+            && let Some(frame) = self.out.frames.last()
+        {
             match *frame {
                 Frame::Table(table) => self.table_step(stack, table)?,
                 Frame::Function(function) => self.function_step(stack, function)?,
+                Frame::Rebuilt(rebuilt) => self.rebuilt_step(stack, rebuilt)?,
             }
         }
+        self.base = base;
         Ok(())
     }
 
@@ -120,6 +141,11 @@ impl<'s> Encoder<'s> {
         match stack.kind(at) {
             Kind::Table => return self.table(stack, at),
             Kind::Function => return self.function(stack, at),
+            Kind::Userdata if self.has_hook(stack, at) => {
+                if !self.mentioned(stack.pointer(at)) {
+                    return self.rebuilt(stack, at);
+                }
+            }
             kind => self.leaf(stack, at, kind)?,
         }
         stack.set_top(at - 1);
@@ -182,37 +208,29 @@ impl<'s> Encoder<'s> {
         true
     }
 
-    /// Writes a mention of the user's module at this address, if it is one.
+    /// Writes a mention of the value at this address, if it belongs to a module that was loaded meanwhile.
     fn mentioned_module(&mut self, stack: Stack, address: usize) -> bool {
         self.known.read_modules(stack);
-        if self.known.name(address).is_some() {
-            return self.mentioned(address); // a module of the library that was loaded meanwhile
-        }
-        let Some(module) = self.known.module(address) else { return false };
-        self.out.body.push(tag::NAMED);
-        put_bytes(&mut self.out.body, module);
-        put_bytes(&mut self.out.body, &[]);
-        self.number(address);
-        true
+        self.known.name(address).is_some() && self.mentioned(address)
     }
 
     /// Gives the value at this address the next number.
-    fn number(&mut self, address: usize) -> u32 {
+    pub(super) fn number(&mut self, address: usize) -> u32 {
         let number = self.out.references;
         self.out.seen.insert(address, number);
         self.out.references += 1;
         number
     }
 
-    fn begin(&mut self, stack: Stack, frame: Frame) -> Result<(), Failed> {
+    pub(super) fn begin(&mut self, stack: Stack, frame: Frame) -> Result<(), Failed> {
         if self.out.frames.len() >= MAX_DEPTH || !stack.reserve(10) {
-            return Err(self.fail(stack, "value nested deeper than 10000 levels"));
+            return Err(self.fail(stack, &format!("value nested deeper than {MAX_DEPTH} levels")));
         }
         self.out.frames.push(frame);
         Ok(())
     }
 
-    fn end(&mut self, stack: Stack, at: c_int) {
+    pub(super) fn end(&mut self, stack: Stack, at: c_int) {
         self.out.frames.pop();
         stack.set_top(at - 1);
     }
@@ -228,6 +246,9 @@ impl<'s> Encoder<'s> {
         if metatable != 0 && metatable == self.known.future_meta {
             return self.future(stack, at);
         }
+        if metatable != 0 && metatable == self.known.share_meta {
+            return self.shared(stack, at);
+        }
         if self.mentioned(address) {
             stack.set_top(at - 1);
             return Ok(());
@@ -239,6 +260,9 @@ impl<'s> Encoder<'s> {
         if self.mentioned_module(stack, address) {
             stack.set_top(at - 1);
             return Ok(());
+        }
+        if metatable != 0 && self.has_hook(stack, at) {
+            return self.rebuilt(stack, at);
         }
         let length = stack.raw_len(at);
         let frame = TableFrame { at, next: 1, length, meta: metatable != 0, stage: Stage::Array };
@@ -386,6 +410,12 @@ impl<'s> Encoder<'s> {
         let upvalues = self.known.codes[code as usize].chunk.upvalues;
         while self.out.frames.len() == frame + 1 {
             let i = function.next;
+            if frame == 0 {
+                if i > 1 {
+                    self.weigh(self.out.mark, Variable::Upvalue { code, upvalue: i - 1 });
+                }
+                self.out.mark = self.out.body.len();
+            }
             if i as usize > upvalues {
                 self.end(stack, at);
                 return Ok(());
@@ -411,6 +441,16 @@ impl<'s> Encoder<'s> {
         Ok(())
     }
 
+    /// What was written since `begin` is what this variable holds.
+    fn weigh(&mut self, begin: usize, variable: Variable) {
+        let bytes = self.out.body.len() - begin;
+        let heavy = &mut self.out.heavy;
+        heavy.captured += bytes;
+        if bytes > heavy.bytes {
+            (heavy.bytes, heavy.variable) = (bytes, Some(variable));
+        }
+    }
+
     /// The globals that a code reads from this environment are to be written too.
     fn queue_globals(&mut self, code: u32, address: usize) {
         let environment = self.out.environments.iter().position(|(known, _)| *known == address);
@@ -425,7 +465,7 @@ impl<'s> Encoder<'s> {
     #[cold]
     pub(super) fn fail(&mut self, stack: Stack, what: &str) -> Failed {
         // The path may need a slot or two; a full stack gives a message without one.
-        let frames: &[Frame] = if stack.reserve(4) { &self.out.frames } else { &[] };
+        let frames: &[Frame] = if stack.reserve(4) { &self.out.frames[self.base..] } else { &[] };
         self.failure = Some(path::explain(stack, self.known, self.label, self.root, frames, what));
         Failed
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! message  := manifest value* (GLOBAL environment:ref name value)* END
-//! manifest := codes{hash} deps{task id} artefacts{hash} references:uint values:uint
+//! manifest := codes{hash} deps{task id} artefacts{hash} shares{hash} references:uint values:uint
 //! ```
 //! Integers are LEB128. Strings, tables, functions and environments are numbered in the order they are met;
 //! a later mention is `REF number`, so sharing and cycles survive. Knows nothing of Lua states.
@@ -45,6 +45,10 @@ pub const CELL: u8 = 17;
 /// Upvalue: a new variable, its value follows.
 pub const NEW: u8 = 18;
 pub const GLOBAL: u8 = 19;
+/// Count; a function and its arguments, then globals, END: the value is what the function returns; numbered.
+pub const REBUILT: u8 = 20;
+/// Index among the manifest's shares.
+pub const SHARED: u8 = 21;
 
 pub fn put_uint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -76,6 +80,8 @@ pub struct Manifest {
     pub deps: Vec<TaskId>,
     /// Artefacts whose paths it holds.
     pub artefacts: Vec<Hash>,
+    /// Shared values it refers to: artefacts that are messages themselves.
+    pub shares: Vec<Hash>,
     /// How many things are numbered.
     pub(super) references: usize,
     /// How many values.
@@ -93,9 +99,10 @@ impl Manifest {
         let count = reader.count(1)?;
         let deps = (0..count).map(|_| reader.uint().map(TaskId)).collect::<Result<_, _>>()?;
         let artefacts = reader.hashes()?;
+        let shares = reader.hashes()?;
         let references = reader.count(1)?;
         let values = reader.count(1)?;
-        Ok(Self { codes, deps, artefacts, references, values })
+        Ok(Self { codes, deps, artefacts, shares, references, values })
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
@@ -103,6 +110,7 @@ impl Manifest {
         put_uint(out, self.deps.len() as u64);
         self.deps.iter().for_each(|task| put_uint(out, task.0));
         put_hashes(out, &self.artefacts);
+        put_hashes(out, &self.shares);
         put_uint(out, self.references as u64);
         put_uint(out, self.values as u64);
     }

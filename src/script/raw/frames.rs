@@ -26,6 +26,7 @@ pub enum Root {
 pub enum Frame {
     Table(TableFrame),
     Function(FunctionFrame),
+    Rebuilt(RebuiltFrame),
 }
 
 #[derive(Clone, Copy)]
@@ -58,6 +59,34 @@ pub struct FunctionFrame {
     pub next: c_int,
 }
 
+/// A value with a `__ship` hook; what the hook returned lies above it.
+#[derive(Clone, Copy)]
+pub struct RebuiltFrame {
+    pub at: c_int,
+    pub address: usize,
+    /// Next of what it returned, from 1.
+    pub next: c_int,
+    pub count: c_int,
+}
+
+/// Which variable of a function holds most of a message.
+#[derive(Clone, Copy, Default)]
+pub struct Heavy {
+    /// Bytes of all variables of functions that are shipped themselves.
+    pub captured: usize,
+    /// Bytes of the heaviest one.
+    pub bytes: usize,
+    pub variable: Option<Variable>,
+}
+
+#[derive(Clone, Copy)]
+pub enum Variable {
+    /// Numbers of the code and of its upvalue.
+    Upvalue { code: u32, upvalue: c_int },
+    /// Numbers of the code that reads it and of its name.
+    Global { code: u32, name: u32 },
+}
+
 /// Buffers kept from message to message.
 #[derive(Default)]
 pub struct Buffers {
@@ -65,7 +94,15 @@ pub struct Buffers {
     pub codes: Vec<Hash>,
     pub deps: Vec<TaskId>,
     pub artefacts: Vec<Hash>,
+    pub shares: Vec<Hash>,
+    /// Artefacts that shared values need.
+    pub needed: Vec<Hash>,
     pub references: u32,
+    pub heavy: Heavy,
+    /// Where in the body the variable begins that is being written.
+    pub mark: usize,
+    /// Addresses of values whose hooks are under way.
+    pub rebuilding: Vec<usize>,
     pub frames: Vec<Frame>,
     /// Address -> number of what was written.
     pub seen: FxHashMap<usize, u32>,
@@ -92,7 +129,11 @@ impl Buffers {
         self.codes.clear();
         self.deps.clear();
         self.artefacts.clear();
+        self.shares.clear();
+        self.needed.clear();
         self.references = 0;
+        self.heavy = Heavy::default();
+        self.rebuilding.clear();
         self.frames.clear();
         self.seen.clear();
         self.cells.clear();

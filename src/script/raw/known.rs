@@ -7,12 +7,15 @@
 use std::ffi::c_int;
 use std::rc::Rc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::luac::{self, Chunk, ChunkError};
 use super::stack::{Kind, REGISTRY, Stack};
 use super::standard::NAMES;
 use crate::model::Hash;
+
+/// Name in the registry of the table of where modules were loaded from.
+pub const LOADED_FROM: &str = "harness.loaded_from";
 
 /// How a value is called on both ends.
 #[derive(Clone, Copy)]
@@ -23,11 +26,24 @@ pub enum Name {
     Member(u32),
 }
 
-/// A value of a module of the library.
+/// Members of modules below this many tables are not looked for.
+const MAX_MEMBER_DEPTH: usize = 6;
+
+/// A value that a module holds.
 pub struct Member {
     pub module: Box<[u8]>,
-    /// `Future` or `Future.wait`; empty for the module itself.
+    /// `Point` or `Point.area`; empty for the module itself.
     pub path: Box<[u8]>,
+}
+
+/// A value that travels by the hash of its encoding.
+#[derive(Default)]
+pub struct Share {
+    /// What the other end needs to unpack it: numbers of codes, artefacts.
+    pub codes: Vec<u32>,
+    pub artefacts: Vec<Hash>,
+    /// Registry number of the value, where it was unpacked.
+    pub value: Option<c_int>,
 }
 
 /// Bytecode of one function.
@@ -54,6 +70,9 @@ pub struct Fields {
     pub value: u32,
     pub kind: u32,
     pub artefact: u32,
+    pub hash: u32,
+    pub ship: u32,
+    pub index: u32,
 }
 
 /// See the module.
@@ -62,16 +81,22 @@ pub struct Known {
     by_hash: FxHashMap<Hash, u32>,
     pub members: Vec<Member>,
     by_address: FxHashMap<usize, Name>,
-    /// User modules: name and the message in which they were seen last.
-    modules: FxHashMap<usize, (Box<[u8]>, u64)>,
     /// Names of globals and fields, each also kept as a Lua string.
     pub names: Vec<Box<[u8]>>,
     name_numbers: FxHashMap<Box<[u8]>, u32>,
     pub fields: Fields,
     /// Number of the current message; 0 before the first.
     pub message: u64,
-    /// The message for which `modules` is up to date.
+    /// The message for which the modules are up to date.
     modules_read: u64,
+    /// Where the member is that is being named.
+    member_path: Vec<u8>,
+    /// Addresses of what was looked at below one module.
+    visited: FxHashSet<usize>,
+    /// What was shared here (without a value) or came from the other end.
+    pub shares: FxHashMap<Hash, Share>,
+    /// Address of the metatable of shared values; 0 if there are none.
+    pub share_meta: usize,
     /// Stopped on a rare path; whoever called us starts it again.
     pub collector_stopped: bool,
     dump: Vec<u8>,
@@ -103,6 +128,8 @@ pub struct Kept {
     pub loaded: c_int,
     /// `require`.
     pub require: c_int,
+    /// Module name -> chunk name or path it was loaded from.
+    pub loaded_from: c_int,
 }
 
 impl Known {
@@ -112,12 +139,15 @@ impl Known {
             by_hash: FxHashMap::default(),
             members: Vec::new(),
             by_address: FxHashMap::default(),
-            modules: FxHashMap::default(),
             names: Vec::new(),
             name_numbers: FxHashMap::default(),
             fields: Fields::default(),
             message: 0,
             modules_read: 0,
+            member_path: Vec::new(),
+            visited: FxHashSet::default(),
+            shares: FxHashMap::default(),
+            share_meta: 0,
             collector_stopped: false,
             dump: Vec::new(),
             globals: 0,
@@ -167,6 +197,9 @@ impl Known {
         if walk(stack, globals, b"require") {
             self.kept.require = stack.keep_raises();
         }
+        stack.push_bytes_raises(LOADED_FROM.as_bytes());
+        stack.raw_get(REGISTRY);
+        self.kept.loaded_from = stack.keep_raises();
         self.fields = Fields {
             id: self.add_name(stack, |_| b"id"),
             ended: self.add_name(stack, |_| b"ended"),
@@ -174,6 +207,9 @@ impl Known {
             value: self.add_name(stack, |_| b"value"),
             kind: self.add_name(stack, |_| b"kind"),
             artefact: self.add_name(stack, |_| b"artefact"),
+            hash: self.add_name(stack, |_| b"hash"),
+            ship: self.add_name(stack, |_| b"__ship"),
+            index: self.add_name(stack, |_| b"__index"),
         };
         self.read_standard(stack);
         stack.set_top(globals - 1);
@@ -201,87 +237,104 @@ impl Known {
         self.by_address.get(&address).copied()
     }
 
-    /// The name of the module at this address. Call `read_modules` first.
-    pub fn module(&self, address: usize) -> Option<&[u8]> {
-        let (name, message) = self.modules.get(&address)?;
-        (*message == self.message).then_some(name)
-    }
-
     /// Is the value at this address, with this metatable, a table of globals?
     pub fn is_environment(&self, address: usize, metatable: usize) -> bool {
         address == self.globals || metatable == self.environment_meta
     }
 
-    /// Reads `package.loaded`, at most once a message. Runs in a protected call.
+    /// Names the modules that were loaded meanwhile and what they hold, at most once a message. Runs in a
+    /// protected call.
+    ///
+    /// The functions of a module go by name, and the tables that hold functions: classes, namespaces. Tables
+    /// without are data, which the script may have changed: they go by value. So does what others put into
+    /// a module's tables: the other side does not have it. Modules that did not come from a file are not there.
     pub fn read_modules(&mut self, stack: Stack) {
         if std::mem::replace(&mut self.modules_read, self.message) == self.message {
             return;
         }
         stack.raw_get_i(REGISTRY, self.kept.loaded.into());
         let loaded = stack.top();
+        stack.raw_get_i(REGISTRY, self.kept.loaded_from.into());
         stack.push_nil();
         while stack.next(loaded) {
             let address = stack.pointer(-1);
-            let shippable = matches!(stack.kind(-1), Kind::Table | Kind::Function);
-            if shippable
-                && stack.kind(-2) == Kind::String
+            let is_new = matches!(stack.kind(-1), Kind::Table | Kind::Function | Kind::CFunction)
                 && address != self.globals
-                && self.name(address).is_none()
-            {
-                let name = stack.bytes(-2);
-                if name == b"harness" || name.starts_with(b"harness.") {
-                    self.read_library_module(stack, name);
-                } else {
-                    match self.modules.get_mut(&address) {
-                        Some((known, message)) if **known == *name => *message = self.message,
-                        _ => _ = self.modules.insert(address, (name.into(), self.message)),
-                    }
+                && self.name(address).is_none();
+            if is_new && stack.kind(loaded + 2) == Kind::String {
+                let name = stack.bytes(loaded + 2);
+                stack.push_copy(loaded + 2);
+                stack.raw_get(loaded + 1);
+                let file = (stack.kind(-1) == Kind::String).then(|| stack.bytes(-1));
+                if file.is_some() || is_library(name) {
+                    stack.push_copy(loaded + 3);
+                    self.member_path.clear();
+                    self.visited.clear();
+                    self.read_member(stack, name, file, 0);
                 }
             }
-            stack.set_top(loaded + 1);
+            stack.set_top(loaded + 2);
         }
         stack.set_top(loaded - 1);
     }
 
-    /// Names the module at the top, its members, and the functions of its classes.
-    fn read_library_module(&mut self, stack: Stack, module: &[u8]) {
+    /// Names the value at the top, unless it is data, and what it holds; pops it. `file` is the chunk name of
+    /// the functions that are the module's own; none for the library, all of whose functions are.
+    fn read_member(&mut self, stack: Stack, module: &[u8], file: Option<&[u8]>, depth: usize) {
         let at = stack.top();
-        stack.push_copy(at);
-        self.add_member(stack, module, &[], &[]);
-        if stack.kind(at) != Kind::Table || !stack.reserve(8) {
-            return;
+        let address = stack.pointer(at);
+        let is_table = stack.kind(at) == Kind::Table;
+        if !self.by_address.contains_key(&address) && self.visited.insert(address) {
+            if depth == 0 || !is_table || self.holds_functions(stack, file) {
+                let number = self.members.len() as u32;
+                self.members.push(Member { module: module.into(), path: self.member_path.as_slice().into() });
+                self.by_address.insert(address, Name::Member(number));
+                stack.push_copy(at);
+                stack.keep_raises(); // its address is remembered
+            }
+            if is_table && depth < MAX_MEMBER_DEPTH && stack.reserve(8) {
+                self.read_fields(stack, module, file, depth);
+            }
         }
+        stack.set_top(at - 1);
+    }
+
+    fn read_fields(&mut self, stack: Stack, module: &[u8], file: Option<&[u8]>, depth: usize) {
+        let at = stack.top();
         stack.push_nil();
         while stack.next(at) {
-            if stack.kind(at + 1) == Kind::String {
-                let field = stack.bytes(at + 1);
-                if stack.kind(at + 2) == Kind::Table {
-                    stack.push_nil();
-                    while stack.next(at + 2) {
-                        let function = matches!(stack.kind(-1), Kind::Function | Kind::CFunction);
-                        if function && stack.kind(at + 3) == Kind::String {
-                            self.add_member(stack, module, field, stack.bytes(at + 3));
-                        }
-                        stack.set_top(at + 3);
-                    }
+            let nameable = stack.kind(at + 1) == Kind::String && !stack.bytes(at + 1).contains(&b'.');
+            if nameable && (stack.kind(at + 2) == Kind::Table || is_own_function(stack, file)) {
+                let length = self.member_path.len();
+                if length > 0 {
+                    self.member_path.push(b'.');
                 }
-                if matches!(stack.kind(at + 2), Kind::Table | Kind::Function | Kind::CFunction) {
-                    self.add_member(stack, module, field, &[]);
-                }
+                self.member_path.extend_from_slice(stack.bytes(at + 1));
+                stack.push_copy(at + 2);
+                self.read_member(stack, module, file, depth + 1);
+                self.member_path.truncate(length);
             }
             stack.set_top(at + 1);
         }
     }
 
-    /// Names and keeps the value at the top, which is popped.
-    fn add_member(&mut self, stack: Stack, module: &[u8], field: &[u8], inner: &[u8]) {
-        let address = stack.pointer(-1);
-        stack.keep_raises();
-        self.by_address.entry(address).or_insert_with(|| {
-            let path = if inner.is_empty() { field.into() } else { [field, b".", inner].concat().into() };
-            self.members.push(Member { module: module.into(), path });
-            Name::Member(self.members.len() as u32 - 1)
-        });
+    /// Has the table at the top functions of its module, or is it a class?
+    fn holds_functions(&self, stack: Stack, file: Option<&[u8]>) -> bool {
+        let at = stack.top();
+        if !stack.reserve(8) {
+            return false;
+        }
+        self.push_name(stack, self.fields.index);
+        stack.raw_get(at);
+        let mut found = stack.kind(-1) != Kind::Nil;
+        stack.set_top(at);
+        stack.push_nil();
+        while !found && stack.next(at) {
+            found = is_own_function(stack, file);
+            stack.set_top(at + 1);
+        }
+        stack.set_top(at);
+        found
     }
 
     /// The code of the function at `index`, if this very closure was met before.
@@ -350,11 +403,16 @@ impl Known {
         }
     }
 
-    /// Numbers a name. The collector rests until the message is written, for it may be under way.
-    pub fn add_name(&mut self, stack: Stack, name: impl Fn(&Self) -> &[u8]) -> u32 {
+    /// Stops the collector until the message is written.
+    pub fn rest_collector(&mut self, stack: Stack) {
         if !self.collector_stopped {
             self.collector_stopped = stack.stop_collector();
         }
+    }
+
+    /// Numbers a name. The collector rests until the message is written, for it may be under way.
+    pub fn add_name(&mut self, stack: Stack, name: impl Fn(&Self) -> &[u8]) -> u32 {
+        self.rest_collector(stack);
         let number = self.names.len() as u32;
         stack.raw_get_i(REGISTRY, self.kept.names.into());
         stack.push_bytes_raises(name(self));
@@ -371,6 +429,20 @@ impl Known {
         stack.raw_get_i(REGISTRY, self.kept.names.into());
         stack.raw_get_i(stack.top(), i64::from(number) + 1);
         stack.remove(-2);
+    }
+}
+
+/// Is this a module that harness brings along on both sides?
+pub fn is_library(module: &[u8]) -> bool {
+    module == b"harness" || module.starts_with(b"harness.")
+}
+
+/// Is the value at the top a function written in this file? Of those in C it cannot be told.
+fn is_own_function(stack: Stack, file: Option<&[u8]>) -> bool {
+    match (stack.kind(-1), file) {
+        (Kind::CFunction, _) | (Kind::Function, None) => true,
+        (Kind::Function, Some(file)) => stack.source_of_function() == file,
+        _ => false,
     }
 }
 

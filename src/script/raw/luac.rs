@@ -56,6 +56,13 @@ pub fn read(bytes: &[u8]) -> Result<Chunk, ChunkError> {
     Ok(Chunk { globals, env, upvalues, location: location(function.source, function.line) })
 }
 
+/// The name of one of a dumped function's upvalues (from 0), if its names are in it.
+pub fn upvalue_name(bytes: &[u8], upvalue: usize) -> Option<String> {
+    let function = Reader::after_header(bytes).and_then(|mut reader| reader.function(0)).ok()?;
+    let name = function.names.get(upvalue).copied().flatten()?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
 /// Brings a dump into the form that does not depend on the function it was defined in: upvalue `i` is local
 /// `i` of the enclosing function. Equal functions then have equal bytes on both ends, and [`factory`] needs
 /// only to enclose them.

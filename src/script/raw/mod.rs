@@ -12,6 +12,7 @@
 //! | `format` | the bytes, and the manifest that can be read without Lua |
 //! | `encode`, `frames`, `future` | from values to bytes |
 //! | `decode` | and back |
+//! | `hooks` | values that are made anew, and shared ones |
 //! | `call` | a shipped function called, from message to message |
 //! | `known` | what goes by name or number |
 //! | `luac` | reads bytecode: globals read, factory of closures |
@@ -30,6 +31,7 @@ mod encode;
 mod format;
 mod frames;
 mod future;
+mod hooks;
 mod known;
 mod luac;
 mod path;
@@ -49,7 +51,8 @@ use decode::Decoder;
 use encode::Encoder;
 pub use format::Manifest;
 use format::{Reader, Truncated};
-use known::Known;
+use frames::Variable;
+use known::{Known, LOADED_FROM, Share};
 use stack::{Stack, protected};
 pub use submit::{learn, submit_functions};
 
@@ -61,8 +64,23 @@ pub fn new_state() -> Lua {
     unsafe { Lua::unsafe_new() }
 }
 
+/// Functions whose variables take more are told of (B): it is sent with every call.
+const HEAVY: usize = 1 << 20;
 /// No more is shipped at once (B): half of what a message may have.
 const MESSAGE_LIMIT: usize = 512 << 20;
+
+/// The table of where each module of this state was loaded from, by its name: what came from a file goes by
+/// name to the other side.
+pub fn loaded_from(lua: &Lua) -> mlua::Result<Table> {
+    match lua.named_registry_value(LOADED_FROM)? {
+        Value::Table(table) => Ok(table),
+        _ => {
+            let table = lua.create_table()?;
+            lua.set_named_registry_value(LOADED_FROM, &table)?;
+            Ok(table)
+        }
+    }
+}
 
 /// Why values could not be shipped.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -102,6 +120,19 @@ pub enum ShipError {
     /// The result of a task could not be put in.
     #[error("{0}")]
     Dependency(String),
+    /// The function of a `__ship` hook failed on this side.
+    #[error("cannot make a shipped value anew (the function its `__ship` gave): {0}")]
+    Rebuild(String),
+    /// A shared value is not to be had.
+    #[error(
+        "the shared value {hash} is not in this node's store ({why}): was the folder $HARNESS_CACHE emptied?"
+    )]
+    Share {
+        /// Its name.
+        hash: Hash,
+        /// What is wrong.
+        why: String,
+    },
     /// A value refers to a module that is not there.
     #[error("a shipped value refers to module '{name}': {why}")]
     Module {
@@ -126,8 +157,21 @@ pub struct Shipped {
     pub codes: Vec<Hash>,
     /// Tasks whose results it waits for.
     pub deps: Vec<TaskId>,
-    /// Artefacts that must be in the store of the other end.
+    /// Artefacts that must be in the store of the other end, those of shared values among them.
     pub artefacts: Vec<Hash>,
+    /// What makes it big, if the variables of its functions do.
+    pub heavy: Option<Box<Heavy>>,
+}
+
+/// The variable that makes a message big.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heavy {
+    /// Which one, of which function.
+    pub variable: String,
+    /// What it takes (B).
+    pub bytes: usize,
+    /// What all variables take (B).
+    pub captured: usize,
 }
 
 /// Ships values out of and into one Lua state.
@@ -145,6 +189,7 @@ impl Shipper {
     /// The table of standard values is fixed, so the ends agree whatever else their states hold. Make it
     /// after replacing standard functions, or call [`Shipper::standard_changed`] then.
     pub fn new(lua: &Lua) -> mlua::Result<Self> {
+        loaded_from(lua)?;
         let mut shipper = Self {
             known: Known::new(),
             encoder: frames::Buffers::default(),
@@ -165,6 +210,28 @@ impl Shipper {
         lua.set_named_registry_value("harness.future", metatable)?; // kept alive: its address is remembered
         self.known.future_meta = metatable.to_pointer() as usize;
         Ok(())
+    }
+
+    /// Tables with this metatable are handles of shared values, with the field `hash`.
+    pub fn set_share_metatable(&mut self, lua: &Lua, metatable: &Table) -> mlua::Result<()> {
+        lua.set_named_registry_value("harness.share", metatable)?; // kept alive: its address is remembered
+        self.known.share_meta = metatable.to_pointer() as usize;
+        Ok(())
+    }
+
+    /// A message in the store of artefacts, which from now on travels by its hash.
+    pub fn add_share(&mut self, hash: Hash, message: &Shipped) {
+        let codes = message.codes.iter().filter_map(|code| self.known.find_code(*code)).collect();
+        let share = Share { codes, artefacts: message.artefacts.clone(), value: None };
+        self.known.shares.entry(hash).or_insert(share);
+    }
+
+    /// A shared value is not needed any more. Should it be after all, it is unpacked again.
+    pub fn forget_share(&mut self, lua: &Lua, hash: Hash) {
+        if let Some(value) = self.known.shares.remove(&hash).and_then(|share| share.value) {
+            // SAFETY: gives a registry number back; raises nothing and needs no memory.
+            let _ = unsafe { lua.exec_raw::<()>((), |state| Stack::new(state).release(value)) };
+        }
     }
 
     /// Folder of the artefacts of this node, for paths in decoded values.
@@ -230,11 +297,13 @@ impl Shipper {
 
     /// The message from what the encoder left in its buffers.
     fn message(&mut self, values: usize) -> Shipped {
+        let heavy = (self.encoder.heavy.captured > HEAVY).then(|| self.heavy()).flatten();
         let out = &mut self.encoder;
         let manifest = Manifest {
             codes: std::mem::take(&mut out.codes),
             deps: std::mem::take(&mut out.deps),
             artefacts: std::mem::take(&mut out.artefacts),
+            shares: std::mem::take(&mut out.shares),
             references: out.references as usize,
             values,
         };
@@ -243,7 +312,28 @@ impl Shipper {
         manifest.write(&mut bytes);
         let body = bytes.len();
         bytes.extend_from_slice(&out.body);
-        Shipped { bytes, body, codes: manifest.codes, deps: manifest.deps, artefacts: manifest.artefacts }
+        let mut artefacts = manifest.artefacts;
+        artefacts.extend(manifest.shares);
+        artefacts.append(&mut out.needed);
+        Shipped { bytes, body, codes: manifest.codes, deps: manifest.deps, artefacts, heavy }
+    }
+
+    /// Which variable made the message in the buffers big.
+    fn heavy(&self) -> Option<Box<Heavy>> {
+        let heavy = self.encoder.heavy;
+        let (code, variable) = match heavy.variable? {
+            Variable::Upvalue { code, upvalue } => {
+                let name = luac::upvalue_name(&self.known.codes[code as usize].bytes, upvalue as usize - 1);
+                (code, format!("upvalue `{}` of", name?))
+            }
+            Variable::Global { code, name } => {
+                let name = String::from_utf8_lossy(&self.known.names[name as usize]);
+                (code, format!("global `{name}` read by"))
+            }
+        };
+        let location = &self.known.codes[code as usize].chunk.location;
+        let variable = format!("{variable} function at {location}");
+        Some(Box::new(Heavy { variable, bytes: heavy.bytes, captured: heavy.captured }))
     }
 
     /// Bytecode by its hash, to send to who needs it.
@@ -323,6 +413,13 @@ impl Shipper {
         if let (0, Some(task)) = (deps, manifest.deps.first()) {
             return Err(ShipError::Dependency(format!("the result of task {task} did not come")));
         }
+        if manifest.values == 0 && reader.left() == 1 && reader.accept(format::END) {
+            return Ok(0); // what most calls return that are made for their effect
+        }
+        for hash in &manifest.shares {
+            // SAFETY: the caller's promise.
+            unsafe { self.unpack_share(state, *hash) }?;
+        }
         let mut decoder = Decoder::new(&mut self.known, &mut self.decoder, &manifest, reader)?;
         // SAFETY: the caller's promise; room is asked for before anything is pushed.
         let stack = unsafe { Stack::new(state) };
@@ -350,6 +447,33 @@ impl Shipper {
         stack.remove(top + 1); // results of tasks
         stack.remove(top + 1); // what was numbered
         Ok(left - 2)
+    }
+
+    /// Unpacks a shared value, unless it lies here already, and keeps it.
+    ///
+    /// # Safety
+    /// As `decode_stack`.
+    unsafe fn unpack_share(&mut self, state: *mut lua_State, hash: Hash) -> Result<(), ShipError> {
+        if self.known.shares.get(&hash).is_some_and(|share| share.value.is_some()) {
+            return Ok(());
+        }
+        let bad = |why: String| ShipError::Share { hash, why };
+        let path = format!("{}/{}", self.known.store_dir, hash.object_path());
+        let bytes = std::fs::read(&path).map_err(|error| bad(format!("{path}: {error}")))?;
+        if Hash::of(&bytes) != hash {
+            return Err(bad(format!("{path} is damaged")));
+        }
+        // SAFETY: the caller's promise.
+        let values = unsafe { self.decode_stack(state, &bytes, 0) }?;
+        if values != 1 {
+            return Err(bad(format!("{path} is not one value")));
+        }
+        let mut kept = 0;
+        // SAFETY: the value lies at the top; the number belongs to this frame, which outlives the call.
+        unsafe { protected(state, 1, &mut kept, |stack, kept| *kept = stack.keep_raises()) }
+            .map_err(ShipError::Lua)?;
+        self.known.shares.entry(hash).or_default().value = Some(kept);
+        Ok(())
     }
 
     fn with_known(&mut self, lua: &Lua, work: fn(Stack, &mut Known)) -> mlua::Result<()> {

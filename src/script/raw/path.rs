@@ -28,6 +28,13 @@ pub fn explain(stack: Stack, known: &Known, label: &str, root: Root, frames: &[F
     }
     for frame in frames {
         match frame {
+            Frame::Rebuilt(rebuilt) => {
+                let what = match rebuilt.next {
+                    2 => "function of its `__ship`".into(),
+                    next => format!("argument {} of its `__ship`", next - 2),
+                };
+                parts.push(format!(" -> {what}"));
+            }
             Frame::Table(table) => parts.push(table_part(stack, table)),
             Frame::Function(FunctionFrame { at, code, next, .. }) => {
                 let name = stack.push_upvalue(*at, next - 1).to_string_lossy().into_owned();

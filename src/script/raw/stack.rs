@@ -235,6 +235,19 @@ impl Stack {
         }
     }
 
+    /// The chunk name of the Lua function at the top. Pushes and pops a copy.
+    pub fn source_of_function<'a>(self) -> &'a [u8] {
+        unsafe {
+            let mut info: ffi::lua_Debug = std::mem::zeroed();
+            ffi::lua_pushvalue(self.0, -1);
+            // With `>` the copy is popped; asking for the source needs no memory.
+            if ffi::lua_getinfo(self.0, c">S".as_ptr(), &raw mut info) == 0 || info.source.is_null() {
+                return &[];
+            }
+            std::slice::from_raw_parts(info.source.cast(), info.srclen)
+        }
+    }
+
     /// Pops a metatable and gives it to the table at `index`.
     pub fn set_metatable(self, index: c_int) {
         unsafe {
@@ -282,6 +295,11 @@ impl Stack {
         unsafe { ffi::luaL_ref(self.0, REGISTRY) }
     }
 
+    /// Lets go of what is kept in the registry under this number.
+    pub fn release(self, number: c_int) {
+        unsafe { ffi::luaL_unref(self.0, REGISTRY, number) }
+    }
+
     /// Loads bytecode and pushes its main function; false leaves a message instead.
     pub fn load_bytecode_raises(self, bytes: &[u8]) -> bool {
         unsafe extern "C-unwind" fn read(
@@ -306,6 +324,19 @@ impl Stack {
     /// Calls the function below `arguments` values; its one result, or its error if false, takes their place.
     pub fn call_protected(self, arguments: c_int) -> bool {
         unsafe { ffi::lua_pcall(self.0, arguments, 1, 0) == ffi::LUA_OK }
+    }
+
+    /// As `call_protected`, with all results.
+    pub fn call_protected_all(self, arguments: c_int) -> bool {
+        unsafe { ffi::lua_pcall(self.0, arguments, ffi::LUA_MULTRET, 0) == ffi::LUA_OK }
+    }
+
+    /// What an error says, if it is text.
+    pub fn error_text(self, index: c_int) -> String {
+        match self.kind(index) {
+            Kind::String => String::from_utf8_lossy(self.bytes(index)).into_owned(),
+            kind => format!("it raised a {}", kind.name()),
+        }
     }
 
     /// Calls the function at the top, which runs only our own instructions; pushes one result.

@@ -15,6 +15,7 @@ use crate::root::port::Wait;
 use crate::script::bridge::{Bridge, Next};
 
 /// `submit_call(pool or false, fn, ...)` -> id, does it wait for others (they lie in the bridge)? or nil, why not;
+/// false if `fn` is no function.
 /// `take(wait)` -> nil | false | id | id, true, values...
 ///
 /// The bridge has to outlive the state; `ScriptState` sees to it.
@@ -40,6 +41,10 @@ unsafe extern "C-unwind" fn submit_call(state: *mut lua_State) -> c_int {
     // SAFETY: a C function is called with room for 20 values; nothing here raises but the last push.
     unsafe {
         let stack = Stack::new(state);
+        if !matches!(stack.kind(2), Kind::Function | Kind::CFunction) {
+            stack.push_boolean(false);
+            return 1;
+        }
         let bridge = bridge(state);
         match submit(bridge, state, stack) {
             Ok(pushed) => pushed,
@@ -68,7 +73,11 @@ unsafe fn submit(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Result
             Err(error) => return failed(error.to_string()),
         },
         Err(_) => {
-            return failed("a module that a result needs cannot submit while it is loaded".into());
+            return failed(
+                "nothing can be submitted while a value is packed or unpacked: \
+                not in a __ship hook, nor while a module is loaded that a result needs"
+                    .into(),
+            );
         }
     };
     let waits = !shipped.deps.is_empty();
@@ -86,6 +95,14 @@ unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
     unsafe {
         let stack = Stack::new(state);
         let bridge = bridge(state);
+        if bridge.shipper.try_borrow_mut().is_err() {
+            // Nobody could unpack what comes.
+            stack.push_bytes_raises(
+                b"nothing can be awaited while a value is packed or unpacked: \
+                not in a __ship hook, nor while a module is loaded that a result needs",
+            );
+            ffi::lua_error(state);
+        }
         let wait = match stack.kind(1) {
             Kind::Boolean if stack.boolean(1) => Wait::Forever,
             Kind::Integer | Kind::Float => bridge.moment(stack.float(1)),

@@ -76,12 +76,12 @@ result = get(same, knot)
 assert(result.me == result and result.list[1] == result)
 local too_deep = {}
 inner = too_deep
-for _ = 1, 20000 do
+for _ = 1, 300000 do
   inner.next = {}
   inner = inner.next
 end
 local ok, e = pcall(submit, same, too_deep)
-assert(not ok and e:find("cannot ship a value nested deeper than 10000 levels; path: arg 2.next.next", 1, true), e)
+assert(not ok and e:find("cannot ship a value nested deeper than 200000 levels; path: arg 2.next.next", 1, true), e)
 
 -- What cannot come back is an error of the call that names it.
 ok, e = pcall(await, submit(function() return { handle = io.tmpfile() } end))

@@ -1,0 +1,66 @@
+-- `require`, the same on the root and in slots: files and the paths of C modules come from `host.find`. Notes in
+-- `host.loaded_from` where each module came from: by that the shipper knows what is the same on the other side.
+local host = ...
+
+local concat, error, load, loadlib, setmetatable, type = table.concat, error, load, package.loadlib, setmetatable, type
+local string = { format = string.format, gsub = string.gsub }
+local searchers, loaded_from = package.searchers, host.loaded_from
+
+-- Names of the modules that are being loaded, outermost first.
+local loading = {}
+local over = setmetatable({}, {
+  __close = function() loading[#loading] = nil end,
+})
+
+local function refuse_cycle(name)
+  for i = 1, #loading do
+    if loading[i] == name then
+      error(string.format("module '%s' requires itself: %s -> %s (require it inside the function that needs it)",
+        name, concat(loading, " -> ", i), name), 0)
+    end
+  end
+end
+
+local function lua_loader(name, chunk_name, source)
+  local chunk, problem = load(source, chunk_name, "t")
+  if not chunk then error(string.format("error loading module '%s':\n\t%s", name, problem), 0) end
+  loaded_from[name] = chunk_name
+  local function loader(...)
+    loading[#loading + 1] = name
+    local _ <close> = over
+    return (chunk(...))
+  end
+  return loader, (string.gsub(chunk_name, "^[@=]", ""))
+end
+
+-- Written in C: it lies on this node where it lies on the root, or where this node's LUA_CPATH says.
+local function c_loader(name, path)
+  local opener = "luaopen_" .. string.gsub(string.gsub(name, "^[^-]*%-", ""), "%.", "_")
+  local loader, problem = loadlib(path, opener)
+  if not loader then
+    return string.format("on %s: cannot load '%s', which is where the root has it: %s", host.host or "the root", path, problem)
+  end
+  loaded_from[name] = path
+  return loader, path
+end
+
+searchers[2] = function(name)
+  refuse_cycle(name)
+  local kind, where, source = host.find(name)
+  if kind == "lua" then return lua_loader(name, where, source) end
+  if kind == "c" then return c_loader(name, where) end
+  return host.host and "on the root, where Lua files come from:\n\t" .. where or where
+end
+
+for i = 3, 4 do
+  local search = searchers[i]
+  searchers[i] = function(name)
+    local loader, path = search(name)
+    if type(loader) == "function" then
+      loaded_from[name] = path
+    elseif loader and host.host then
+      loader = string.format("on %s:\n\t%s", host.host, loader)
+    end
+    return loader, path
+  end
+end
