@@ -108,6 +108,8 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
         campaign_dir: String::new(),
         store_dir: String::new(),
         seed: 1,
+        setup: Default::default(),
+        node_memory: 1 << 30,
     }));
     for hash in &shipped.codes {
         stream.queue(&ToSlot::Code(*hash, sender.bytecode(*hash).ok_or("no code")?.to_vec()));
@@ -125,6 +127,7 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
                         task,
                         attempt,
                         timeout: None,
+                        fresh: false,
                         payload,
                         deps: Vec::new(),
                     }));
@@ -137,7 +140,8 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
                 None,
             )?;
             stream.fill()?;
-            while let Some(FromSlot::Done(_, _, outcome)) = stream.take()? {
+            while let Some(message) = stream.take()? {
+                let FromSlot::Done(_, _, outcome) = message else { continue };
                 if !outcome.ok() {
                     return Err(format!("{outcome:?}").into());
                 }

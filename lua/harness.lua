@@ -19,6 +19,9 @@ local globals = {
 local harness = {
   args = lib.args,
   now = host.now,
+  session = function()
+    lib.failure.raise "harness.session: a session lives in a slot: call it in a task or in the `init` of `spawn`"
+  end,
   results = lib.results.results,
   share = lib.share.share,
   -- Classes: what is of one travels to a worker by the class's name, not with its methods.

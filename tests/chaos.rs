@@ -357,7 +357,7 @@ fn a_call_that_never_ends_ends_by_its_timeout_and_the_next_runs() {
          true do end end }))\nprint(ok, e.kind, e.message)\nprint(await(submit(function() return 'next' end)))\n",
     );
     let ran = folder.run(&["-q", "c.lua"]);
-    let stdout = "false\ttimeout\tran into its timeout of 0.2 s; its slot was killed\nnext\n";
+    let stdout = "false\ttimeout\tran into its timeout of 0.2 s at c.lua:2\nnext\n";
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), stdout), "{ran:#?}");
 }
 

@@ -60,6 +60,8 @@ impl Slot {
             campaign_dir: String::new(),
             store_dir: "/store".into(),
             seed: 42,
+            setup: Default::default(),
+            node_memory: 1 << 30,
         }));
         (Self { lua, shipper, stream, gate, thread: None, calls: 0 }, its, its_gate)
     }
@@ -82,6 +84,7 @@ impl Slot {
             task,
             attempt: Attempt(0),
             timeout: None,
+            fresh: false,
             payload,
             deps,
         }));
@@ -91,8 +94,10 @@ impl Slot {
     fn message(&mut self) -> FromSlot {
         loop {
             self.stream.flush().unwrap();
-            if let Some(message) = self.stream.take().unwrap() {
-                return message;
+            match self.stream.take().unwrap() {
+                Some(FromSlot::Ready) => continue,
+                Some(message) => return message,
+                None => {}
             }
             rustix::event::poll(
                 &mut [rustix::event::PollFd::new(&self.stream, rustix::event::PollFlags::IN)],
@@ -357,6 +362,7 @@ fn a_call_whose_bytecode_did_not_come_is_an_error() {
         task: TaskId(0),
         attempt: Attempt(0),
         timeout: None,
+        fresh: false,
         payload,
         deps: Vec::new(),
     }));
@@ -538,8 +544,10 @@ fn in_a_process(source: &str) -> (Option<Outcome>, Output) {
         if slot.stream.fill().is_err() {
             break; // it ended first
         }
-        if let Some(FromSlot::Done(_, _, done)) = slot.stream.take().unwrap() {
-            outcome = Some(*done);
+        while let Some(message) = slot.stream.take().unwrap() {
+            if let FromSlot::Done(_, _, done) = message {
+                outcome = Some(*done);
+            }
         }
     }
     drop(slot);

@@ -86,6 +86,21 @@ local function time_limit(value)
   return nil, expected or "a time limit of at least 1 us"
 end
 
+local BYTES = { B = 1, KiB = 2 ^ 10, MiB = 2 ^ 20, GiB = 2 ^ 30, TiB = 2 ^ 40 }
+local function size(low)
+  local expected = string.format("bytes or a size like \"64 MiB\", \"2 GiB\", from %d MiB", low // 2 ^ 20)
+  return function(value)
+    local bytes = type(value) == "number" and value or nil
+    if type(value) == "string" then
+      local figure, unit = string.match(value, "^%s*([%d.]+)%s*(%a+)%s*$")
+      bytes = tonumber(figure) and BYTES[unit] and tonumber(figure) * BYTES[unit]
+    end
+    bytes = bytes and bytes < 2 ^ 62 and math.tointeger(bytes // 1)
+    if bytes and bytes >= low then return bytes end
+    return nil, expected
+  end
+end
+
 local function one_of(...)
   local choices = { ... }
   local quoted = {}
@@ -292,6 +307,11 @@ local function hash(value)
   return nil, "32 hex digits"
 end
 
+local function shippable(value)
+  if type(value) == "function" then return value end
+  return nil, "a function of the worker"
+end
+
 local function nested(kind)
   return function(value)
     if type(value) ~= "table" then return nil, "a table" end
@@ -322,7 +342,7 @@ end
 M.TASK = TASK
 local TASKS = { call = true, exec = true, compile = true, measure = true }
 local SCHEMA = {
-  call = with(TASK),
+  call = with(TASK, { fresh = boolean }),
   exec = with(TASK, COMMAND, {
     stdout = sink, stderr = sink, inputs = strings, outputs = strings, ok_codes = exit_codes,
   }),
@@ -344,6 +364,10 @@ local SCHEMA = {
   spawn = {
     workers = either(whole(1), one_of "auto"), per_node = whole(1), slots = either(whole(1), one_of "cores"),
     hosts = list(text, "host names"), start = one_of("auto", "local", "spawn", "static"), env = environment,
+    init = shippable, init_timeout = duration, memory = size(2 ^ 20),
+  },
+  session = {
+    cmd = list(without_zero(name), "strings and numbers"), env = environment, cwd = text, timeout = duration,
   },
   wait = { count = either(whole(1), one_of "all"), timeout = duration },
   map = { in_flight = whole(1), ordered = boolean },
@@ -413,6 +437,8 @@ function M.check(who, given, skip_list)
   if problem.note then failure.raise(string.format("%s: option '%s': %s", who, path, problem.note)) end
   failure.raise(string.format("%s: option '%s': expected %s, got %s", who, path, problem.expected, shown(problem.value)))
 end
+
+M.duration, M.plain = duration, plain
 
 --- The names of the options of a table, for tests and documentation.
 function M.names(who)

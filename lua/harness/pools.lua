@@ -28,6 +28,7 @@ function M.spawn(given)
   local o = options.check("spawn", given or {})
   if o.workers == "auto" then o.workers = nil end
   if o.slots == "cores" then o.slots = nil end
+  if o.init_timeout and not o.init then failure.raise "spawn: 'init_timeout' is the limit of 'init', which is not given" end
   local info, problem = host.spawn(o)
   if not info then failure.raise("spawn: " .. problem) end
   local pool = setmetatable(info, Pool)

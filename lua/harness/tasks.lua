@@ -320,6 +320,7 @@ end
 local function common(kind, o)
   local c = {}
   for key in pairs(options.TASK) do c[key] = o[key] end
+  c.fresh = o.fresh
   if o.exclusive == false then c.exclusive = "no" elseif kind == "measure" then c.exclusive = "node" end
   return c
 end

@@ -4,6 +4,9 @@
 --- Seconds, or text: "10 us", "500 ms", "2 s", "1 min", "2 h", "1 d".
 ---@alias harness.Duration number|string
 
+--- Bytes, or text such as "64 MiB", "2 GiB".
+---@alias harness.Size number|string
+
 --- How a task ended, in one word.
 ---@alias harness.Status
 ---| "ok" | "error" | "nonzero_exit" | "signal" | "timeout" | "oom" | "verify_failed" | "metric_missing"
@@ -28,6 +31,7 @@
 
 ---@class harness.CallOptions : harness.TaskOptions
 ---@field [integer] any the function, then its arguments
+---@field fresh? boolean in a slot process that has run nothing before it; false unless said
 
 ---@class harness.ExecOptions : harness.TaskOptions
 ---@field cmd? harness.Argument[] program and arguments, no shell; futures of calls and compiles become their results
@@ -96,6 +100,15 @@
 ---@field hosts? string[] only these
 ---@field start? "auto"|"local"|"spawn"|"static" how workers come
 ---@field env? table<string, string|number> set for every task
+---@field init? fun(worker: harness.Here) runs in each slot before its first call
+---@field init_timeout? harness.Duration from the start of a slot to the end of its init; 60 s unless said
+---@field memory? harness.Size most that the Lua values of a slot may take
+
+---@class harness.SessionOptions
+---@field cmd (string|number)[] program and arguments, no shell
+---@field env? table<string, string|number> set on top of the slot's environment
+---@field cwd? string a folder relative to the campaign's (the default)
+---@field timeout? harness.Duration that an answer may take; 60 s unless said
 
 ---@class harness.WaitOptions
 ---@field count? integer|"all" how many must be done
@@ -248,6 +261,19 @@ function Future:on_done(fn) end
 ---@field host string
 ---@field state table what stays from one call of this slot to the next
 
+--- A helper process of a slot.
+---@class harness.Session
+local Session = {}
+
+--- Sends a table and waits for the table it answers; raises if none comes in time.
+---@param question table
+---@param timeout? harness.Duration
+---@return table
+function Session:request(question, timeout) end
+
+--- Ends the process.
+function Session:close() end
+
 --- A set of workers. Closed by `close`, as a `<close>` variable, or at the end of the script.
 ---@class harness.Pool
 ---@field id integer
@@ -311,6 +337,11 @@ function harness.args(spec) end
 --- Seconds on a clock that only goes forward.
 ---@return number
 function harness.now() end
+
+--- In a task or in `init`: starts a helper process that reads and writes JSON Lines.
+---@param options harness.SessionOptions
+---@return harness.Session
+function harness.session(options) end
 
 --- The measurements that ended so far.
 ---@param options? harness.ResultsOptions

@@ -102,6 +102,11 @@ impl Leader {
         }
     }
 
+    /// Tells the process itself, if it listens, that what it does is to stop.
+    pub fn tell_to_stop(&self) {
+        process::tell_to_stop(&self.child.pidfd);
+    }
+
     /// Makes it end.
     pub fn kill(&mut self, now: Instant, family: &Family) {
         if self.lives() {

@@ -132,6 +132,7 @@ impl Keeper {
                 let fds = (self.worker.take_fd(), self.worker.take_fd());
                 self.slots.start(slot, fds, self.site.as_deref(), &self.common.family, &mut self.worker);
             }
+            ToKeeper::StopSlot(slot) => self.slots.stop(slot),
             ToKeeper::KillSlot(slot) => self.slots.kill(slot, now, &self.common.family),
             ToKeeper::Ping => self.worker.queue(&FromKeeper::Alive),
         }

@@ -89,6 +89,13 @@ impl Slots {
         }
     }
 
+    /// Tells a slot to look whether what it runs is to stop.
+    pub fn stop(&self, slot: SlotId) {
+        if let Some(leader) = self.0.get(&slot) {
+            leader.tell_to_stop();
+        }
+    }
+
     /// Ends a slot and all it started, now.
     pub fn kill(&mut self, slot: SlotId, now: Instant, family: &Family) {
         if let Some(leader) = self.0.get_mut(&slot) {

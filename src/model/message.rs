@@ -44,6 +44,29 @@ pub struct Welcome {
     pub seed: u64,
     /// Set for every task, on top of the scrubbed environment.
     pub env: Vec<(String, String)>,
+    /// How its slots begin.
+    pub setup: SlotSetup,
+}
+
+/// How the slots of a pool begin, and what they may take.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SlotSetup {
+    /// The script's `init`: runs in each slot before its first call.
+    pub init: Option<InitCall>,
+    /// Most that a slot's Lua values may take, B. C code gets a bound derived from it.
+    pub memory: Option<u64>,
+}
+
+/// A function of the script that makes a slot ready. It brings its own bytecode: slots start at any time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InitCall {
+    /// The function, in the encoding of `script::raw`.
+    #[serde(with = "serde_bytes")]
+    pub payload: Vec<u8>,
+    /// The bytecode it needs: hash and content.
+    pub codes: Vec<(Hash, serde_bytes::ByteBuf)>,
+    /// Seconds to its forced end.
+    pub timeout: f64,
 }
 
 /// Work for the keeper.
@@ -112,6 +135,8 @@ pub struct CallTask {
     pub attempt: Attempt,
     /// Seconds to its forced end.
     pub timeout: Option<f64>,
+    /// In a slot process that has run nothing before it.
+    pub fresh: bool,
     /// Function and arguments, in the encoding of `script::raw`.
     #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,
@@ -209,6 +234,8 @@ pub enum ToKeeper {
     Kill(TaskId, Attempt),
     /// Start a slot process; its socket and its gate come with this message, in this order.
     StartSlot(SlotId),
+    /// Tell a slot process to look at its gate: what it runs is to stop.
+    StopSlot(SlotId),
     /// Kill a slot process and all it started.
     KillSlot(SlotId),
     /// Do you live? Answer `Alive`.
@@ -245,6 +272,10 @@ pub struct SlotInit {
     pub store_dir: String,
     /// Seed of the campaign.
     pub seed: u64,
+    /// How it begins.
+    pub setup: SlotSetup,
+    /// Memory of the node, B: more is not asked of the system.
+    pub node_memory: u64,
 }
 
 /// Worker to slot.
@@ -265,6 +296,10 @@ pub enum ToSlot {
 /// Slot to worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromSlot {
+    /// The script's `init`, if there is one, has run: calls can begin.
+    Ready,
+    /// It has failed; the process ends.
+    InitFailed(Box<Outcome>),
     /// The call ended.
     Done(TaskId, Attempt, Box<Outcome>),
     /// `require` of a module that is not here yet.

@@ -20,8 +20,8 @@ pub use key::{Recipe, recipe_key};
 pub use limits::Limits;
 pub use measurement::{Columns, MEASUREMENT_SCHEMA, Measurement, MetricColumn, Objective, Reserved, Verify};
 pub use message::{
-    CHUNK_BYTES, CallTask, DepLabel, DepRecord, DepValue, FromKeeper, FromSlot, FromWorker, Hello, Module,
-    PROTOCOL, Run, SlotInit, ToKeeper, ToSlot, ToWorker, Welcome, Work,
+    CHUNK_BYTES, CallTask, DepLabel, DepRecord, DepValue, FromKeeper, FromSlot, FromWorker, Hello, InitCall,
+    Module, PROTOCOL, Run, SlotInit, SlotSetup, ToKeeper, ToSlot, ToWorker, Welcome, Work,
 };
 pub use outcome::{
     CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, MeasureResult, Metric, Outcome, Phase,

@@ -21,7 +21,7 @@ pub enum Status {
     Signal,
     /// It ran into its time limit and was killed.
     Timeout,
-    /// The kernel killed it for memory, with the kernel's evidence.
+    /// Memory ran out: the kernel killed it for that (with the kernel's evidence), or Lua met its slot's limit.
     Oom,
     /// The output was not what `verify` demands.
     VerifyFailed,

@@ -54,6 +54,8 @@ pub struct TaskOptions {
     pub retries: Option<u32>,
     /// Pass failed dependencies' records instead of ending as `skipped`.
     pub accept_failed: bool,
+    /// A call: in a slot process that has run nothing before it.
+    pub fresh: bool,
 }
 
 /// What the scheduler looks at.

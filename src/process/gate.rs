@@ -1,9 +1,11 @@
-//! Decides which calls in a slot's pipe may still be taken back: eight shared bytes between worker and slot.
+//! Decides which calls in a slot's pipe may still be taken back, and which is to stop: two shared words between
+//! worker and slot.
 //!
 //! A worker puts several calls into a slot's pipe ahead of time. To take back those that have not begun it
 //! must not ask the slot, which is busy in the user's code. So both share one word: how far the slot has
 //! begun, and below which position calls are void. Each side changes it in one atomic step, so a call is
-//! either begun or taken back, never both. Knows nothing of what a call is.
+//! either begun or taken back, never both. The other word names what is to stop: a signal only makes the slot
+//! look there, so one that comes late cannot hit the next call. Knows nothing of what a call is.
 
 #![allow(unsafe_code)]
 
@@ -15,17 +17,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Bytes of the shared memory: one `AtomicU64` of `begun` (high half) and `void_below` (low half).
-const BYTES: usize = 8;
+/// Bytes of the shared memory: `begun` (high half) and `void_below` (low half); what is to stop.
+const BYTES: usize = 16;
+/// In the second word: the call whose position is the low half is to stop.
+const STOP_CALL: u64 = 1 << 32;
+/// In the second word: what comes before the first call is to stop.
+const STOP_START: u64 = 2 << 32;
 
-/// One side's view of the shared word. Positions count the calls put into the pipe, from 0, and wrap.
+/// One side's view of the shared words. Positions count the calls put into the pipe, from 0, and wrap.
 #[derive(Debug)]
 pub struct Gate {
-    word: NonNull<AtomicU64>,
+    words: NonNull<[AtomicU64; 2]>,
 }
 
 // SAFETY: the memory is shared between processes to begin with and only touched atomically.
 unsafe impl Send for Gate {}
+// SAFETY: as above.
+unsafe impl Sync for Gate {}
 
 impl Gate {
     /// A new gate, and the descriptor to hand to the slot.
@@ -48,12 +56,28 @@ impl Gate {
         let start = unsafe {
             mmap(std::ptr::null_mut(), BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)?
         };
-        NonNull::new(start.cast()).map(|word| Self { word }).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+        NonNull::new(start.cast())
+            .map(|words| Self { words })
+            .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+    }
+
+    fn words(&self) -> &[AtomicU64; 2] {
+        // SAFETY: mapped in `map`, page-aligned, unmapped only in `drop`; zero bytes are a valid value.
+        unsafe { self.words.as_ref() }
     }
 
     fn word(&self) -> &AtomicU64 {
-        // SAFETY: mapped in `map`, page-aligned, unmapped only in `drop`; zero bytes are a valid value.
-        unsafe { self.word.as_ref() }
+        &self.words()[0]
+    }
+
+    /// Worker: the call at this position is to stop, or with `None` what the slot does before its first call.
+    pub fn stop(&self, position: Option<u32>) {
+        self.words()[1].store(stop_word(position), Ordering::Release);
+    }
+
+    /// Slot: is it to stop?
+    pub fn to_stop(&self, position: Option<u32>) -> bool {
+        self.words()[1].load(Ordering::Acquire) == stop_word(position)
     }
 
     /// Slot: may the call at `position` begin? From then on it cannot be taken back.
@@ -98,13 +122,17 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         // SAFETY: mapped in `map` with this length; `self` was the only way to it. A failure leaks a page.
-        let _ = unsafe { munmap(self.word.as_ptr().cast(), BYTES) };
+        let _ = unsafe { munmap(self.words.as_ptr().cast(), BYTES) };
     }
 }
 
 /// Is `a` before `b`, when both wrap? Holds as long as fewer than 2^31 calls wait.
 fn before(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
+}
+
+fn stop_word(position: Option<u32>) -> u64 {
+    position.map_or(STOP_START, |position| STOP_CALL | u64::from(position))
 }
 
 fn pack((begun, void_below): (u32, u32)) -> u64 {
@@ -162,6 +190,17 @@ mod tests {
             );
         }
         assert!(void.iter().all(|done| *done));
+    }
+
+    #[test]
+    fn only_what_is_named_is_to_stop() {
+        let (worker, fd) = Gate::create().unwrap();
+        let slot = Gate::open(fd).unwrap();
+        assert!(!slot.to_stop(None) && !slot.to_stop(Some(0)));
+        worker.stop(None);
+        assert!(slot.to_stop(None) && !slot.to_stop(Some(0)));
+        worker.stop(Some(0));
+        assert!(slot.to_stop(Some(0)) && !slot.to_stop(Some(1)) && !slot.to_stop(None));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod environment;
 mod gate;
 pub mod own;
 mod spawn;
+mod stop;
 mod tree;
 mod wait;
 mod wake;
@@ -23,6 +24,7 @@ pub use own::{
     stdout_to_stderr, take_affinity_of_parent, take_fd, this_executable,
 };
 pub use spawn::{Child, Launch, SpawnError, find_program, is_program, spawn, with_advice};
+pub use stop::{listen_for_stop, tell_to_stop};
 pub use tree::{
     Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, kill_from_below, mark_of,
 };

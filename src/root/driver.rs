@@ -379,7 +379,10 @@ impl Driver {
         self.tasks.insert(submission, pool);
         let Some(live) = self.tasks.live(task) else { return };
         let skipped = live.unmet.is_some();
-        let inputs = live.artefacts();
+        let mut inputs = live.artefacts();
+        if kind == Kind::Call {
+            inputs.extend(self.pools.artefacts(pool)); // a slot begins with its first call
+        }
         let deps = live
             .submission
             .deps

@@ -11,8 +11,8 @@ use rustc_hash::FxHashMap;
 pub use crate::allocation::Start;
 
 use crate::model::{
-    Arg, CompileSpec, DepLabel, DepValue, ExecSpec, Hash, Kind, MeasureSpec, Outcome, PoolId, TaskId,
-    TaskOptions,
+    Arg, CompileSpec, DepLabel, DepValue, ExecSpec, Hash, Kind, MeasureSpec, Outcome, PoolId, SlotSetup,
+    TaskId, TaskOptions,
 };
 
 /// What the script is told about its own run.
@@ -159,6 +159,10 @@ pub struct PoolSpec {
     pub start: Option<Start>,
     /// Set for every task, on top of the scrubbed environment.
     pub env: BTreeMap<String, String>,
+    /// How its slots begin.
+    pub setup: SlotSetup,
+    /// Artefacts whose paths `init` holds: they must be on a node before its first call.
+    pub artefacts: Vec<Hash>,
 }
 
 impl PoolSpec {
@@ -171,6 +175,8 @@ impl PoolSpec {
             hosts: if self.hosts.is_empty() { defaults.hosts.clone() } else { self.hosts },
             start: self.start.or(defaults.start),
             env: self.env,
+            setup: self.setup,
+            artefacts: self.artefacts,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::allocation::{Plan, Start, same_host};
 use crate::core::Event;
 use crate::machine;
 use crate::model::human::{count, duration};
-use crate::model::{Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
+use crate::model::{Hash, Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
 use crate::transport::LinkError;
 use crate::transport::wait::earlier;
 
@@ -95,6 +95,11 @@ impl Pools {
     /// Were workers asked for, and never had?
     pub(super) fn none_came(&self) -> bool {
         !self.pools.is_empty() && self.pools.values().all(|pool| matches!(pool.phase, Phase::Failed { .. }))
+    }
+
+    /// What its slots need on their node before they begin.
+    pub(super) fn artefacts(&self, pool: PoolId) -> &[Hash] {
+        self.pools.get(&pool).map_or(&[], |pool| &pool.spec.artefacts)
     }
 
     /// Closes a pool once its tasks are done.
@@ -302,6 +307,7 @@ impl Driver {
                 limits: Box::new(self.pools.launcher.limits),
                 seed: self.pools.seed,
                 env: pool.spec.env.clone().into_iter().collect(),
+                setup: pool.spec.setup.clone(),
             }));
             worker.last_heard = Instant::now();
             worker.stage = Stage::Welcomed(hello);

@@ -154,6 +154,7 @@ impl Live {
                     task: *task,
                     attempt: self.attempt,
                     timeout: options.timeout,
+                    fresh: options.fresh,
                     payload: call.payload.clone(),
                     deps: call.known.clone(),
                 });

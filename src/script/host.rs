@@ -11,8 +11,8 @@ use super::bridge::{Bridge, Content};
 use super::results::{self, Label};
 use super::task::found_module;
 use super::{options, pattern, raw, sources};
-use crate::model::{Kind, Outcome, PoolId, Status, TaskId};
-use crate::root::port::PoolInfo;
+use crate::model::{Hash, InitCall, Kind, Outcome, PoolId, Status, TaskId};
+use crate::root::port::{PoolInfo, PoolSpec};
 use crate::say::say;
 
 /// Makes the table.
@@ -73,7 +73,10 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
 
     let shared = bridge.clone();
     let spawn = move |lua: &Lua, given: Table| {
-        let spec = options::pool_spec(lua, &given)?;
+        let mut spec = options::pool_spec(lua, &given)?;
+        if let Err(why) = add_init(lua, &shared, &given, &mut spec) {
+            return or_why(lua, Err::<Value, _>(why));
+        }
         let answer = shared.port.borrow_mut().spawn(spec);
         match answer {
             Ok(info) => or_why(lua, Ok(pool(lua, &info)?)),
@@ -88,6 +91,32 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
         Ok(())
     };
     host.raw_set("close", lua.create_function(close)?)
+}
+
+/// How long `init` may take unless the script says (s).
+const INIT_TIMEOUT_S: f64 = 60.0;
+
+/// Puts the script's `init`, if there is one, into what every slot begins with.
+fn add_init(lua: &Lua, bridge: &Bridge, given: &Table, spec: &mut PoolSpec) -> Result<(), String> {
+    let get = |name| given.raw_get::<Value>(name).map_err(|error| error.to_string());
+    let init @ Value::Function(_) = get("init")? else { return Ok(()) };
+    let mut shipper =
+        bridge.shipper.try_borrow_mut().map_err(|_| "a module that is being loaded cannot spawn")?;
+    let shipped =
+        shipper.encode(lua, MultiValue::from_iter([init])).map_err(|error| format!("init: {error}"))?;
+    if let Some(task) = shipped.deps.first() {
+        return Err(format!(
+            "init: it needs the result of task {task}, which has not ended: await it before `spawn`"
+        ));
+    }
+    let code = |hash: &Hash| Some((*hash, shipper.bytecode(*hash)?.to_vec().into()));
+    spec.setup.init = Some(InitCall {
+        payload: shipped.bytes,
+        codes: shipped.codes.iter().filter_map(code).collect(),
+        timeout: get("init_timeout")?.as_f64().unwrap_or(INIT_TIMEOUT_S),
+    });
+    spec.artefacts = shipped.artefacts;
+    Ok(())
 }
 
 type Submit = (String, Value, Value, Table, Value, bool);
@@ -219,8 +248,6 @@ fn modules(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
 }
 
 fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
-    let closest =
-        |_: &Lua, (word, known): (mlua::LuaString, Vec<String>)| Ok(closest(&word.to_string_lossy(), known));
     host.raw_set("closest", lua.create_function(closest)?)?;
     let pattern = |lua: &Lua, text: mlua::LuaString| {
         let translated = pattern::translate(&text.as_bytes());
@@ -235,14 +262,15 @@ fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
 }
 
 /// The known word that was probably meant, if one is near enough.
-fn closest(word: &str, known: Vec<String>) -> Option<String> {
+pub fn closest(_: &Lua, (word, known): (mlua::LuaString, Vec<String>)) -> mlua::Result<Option<String>> {
+    let word = word.to_string_lossy();
     let limit = (word.chars().count() / 3).max(1);
-    known
+    let nearest = known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, &candidate), candidate))
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .min_by_key(|(distance, _)| *distance);
+    Ok(nearest.map(|(_, candidate)| candidate))
 }
 
 fn campaign(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {

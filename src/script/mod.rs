@@ -7,6 +7,7 @@ mod options;
 mod pattern;
 pub mod raw;
 pub mod results;
+pub mod session;
 mod sources;
 mod state;
 pub mod task;

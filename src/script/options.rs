@@ -3,7 +3,7 @@
 use mlua::{Lua, LuaSerdeExt, Table, Value};
 use serde::de::DeserializeOwned;
 
-use crate::model::{Arg, Kind, TaskId, TaskOptions};
+use crate::model::{Arg, Kind, SlotSetup, TaskId, TaskOptions};
 use crate::root::port::{Job, Order, PoolSpec, Start};
 
 /// The job of an exec, a compile or a measure.
@@ -75,6 +75,8 @@ pub fn pool_spec(lua: &Lua, given: &Table) -> mlua::Result<PoolSpec> {
             Value::Nil => Default::default(),
             env => read(lua, &env).map_err(mlua::Error::runtime)?,
         },
+        setup: SlotSetup { init: None, memory: given.raw_get("memory")? },
+        artefacts: Vec::new(),
     })
 }
 

@@ -14,6 +14,12 @@ local harness = {
   Record = host.Record,
   worker = { id = host.worker, slot = host.slot, host = host.host, state = {} },
 }
+host.here = harness.worker
+local session
+function harness.session(given)
+  session = session or host.session()
+  return session(given)
+end
 for _, name in ipairs { "spawn", "submit", "await", "go", "wait", "as_completed", "map", "call", "exec", "compile", "measure", "compare" } do
   local function refuse() error("tasks cannot submit tasks: return a value and submit from the script", 2) end
   harness[name] = refuse
@@ -69,15 +75,58 @@ function dofile(name)
   return chunk()
 end
 
--- Runs where the error was raised: the frames are still there.
-local function handler(value)
+-- The campaign's own frames above the function that asks.
+local function frames_above()
   local frames = {}
-  for line in traceback("", 2):gmatch("[^\n]+") do
+  for line in traceback("", 3):gmatch("[^\n]+") do
     local ours = line == "stack traceback:" or line:find("^%s*%[C%]: ") or line:find("^%s*%[harness%]/")
     if not ours then frames[#frames + 1] = line end
   end
-  local trace = #frames > 0 and "stack traceback:\n" .. concat(frames, "\n") or ""
-  return { host.describe(value), trace, value }
+  return #frames > 0 and "stack traceback:\n" .. concat(frames, "\n") or ""
 end
 
-return math.randomseed, handler
+-- Runs where the error was raised: the frames are still there.
+local function handler(value)
+  return { host.describe(value), frames_above(), value }
+end
+
+-- Runs where a call was stopped.
+local function where_stopped()
+  return { host.where() or "", frames_above() }
+end
+
+-- A task may leave these changed for the whole process; what it did is undone after it. Which it was is noted, so
+-- that other tasks pay nothing.
+local undo = {
+  setlocale = function(setlocale) setlocale "C" end,
+  collectgarbage = function(collectgarbage)
+    collectgarbage "restart"
+    collectgarbage("incremental", 200, 100, 13)
+  end,
+  output = function(output) output(stderr) end,
+  input = function(input) input(io.stdin) end,
+}
+local changed = {}
+local function note(of, name, changes)
+  local original = of[name]
+  of[name] = function(...)
+    if changes(...) then
+      changed[name] = original
+      host.changed(true)
+    end
+    return original(...)
+  end
+end
+local HARMLESS = { collect = true, count = true, step = true, isrunning = true }
+note(os, "setlocale", function(locale) return locale ~= nil end)
+note(_G, "collectgarbage", function(option) return option ~= nil and not HARMLESS[option] end)
+note(io, "output", function(file) return file ~= nil end)
+note(io, "input", function(file) return file ~= nil end)
+local function undo_changes()
+  for name, original in pairs(changed) do
+    changed[name] = nil
+    pcall(undo[name], original)
+  end
+end
+
+return { before = math.randomseed, handler = handler, where_stopped = where_stopped, undo = undo_changes }

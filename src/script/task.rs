@@ -1,23 +1,38 @@
 //! The Lua state of a slot: runs calls, one after another, each with globals of its own.
 //!
-//! What stays from call to call is what is meant to stay: loaded modules and `harness.worker.state`. Knows
-//! nothing of sockets: modules come from the function it is given, outcomes are returned.
+//! What stays from call to call is what is meant to stay: loaded modules and `harness.worker.state`. The
+//! script's `init` is a call too, the first, with `harness.worker` as its argument. Knows nothing of sockets and
+//! clocks: modules, and whether to stop, come from the functions it is given, outcomes are returned.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Instant;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 use rustc_hash::FxHashMap;
 
-use super::raw::{self, Around, Called, Manifest, ShipError, Shipped, Shipper};
+use super::host;
+use super::raw::{self, Around, Called, Manifest, ShipError, Shipped, Shipper, Stopper, ToStop};
 use super::results::{self, Label};
+use super::session::{self, StartSession};
 use crate::model::human::{MESSAGE_BYTES, bounded};
 use crate::model::{
-    CallError, CallReturn, CallTask, DepRecord, DepValue, Detail, Hash, Kind, Module, Outcome, SlotInit,
-    Status, TaskId,
+    Attempt, CallError, CallReturn, CallTask, DepRecord, DepValue, Detail, Hash, InitCall, Kind, Module,
+    Outcome, SlotInit, Status, TaskId, human,
 };
 
 /// Asks for a module by its name; or says why it could not ask.
 pub type Require = Box<dyn FnMut(&str) -> Result<Module, String>>;
+
+/// What a state needs of the process around it.
+pub struct Outside {
+    /// Asked for modules that are neither loaded nor written in C.
+    pub require: Require,
+    /// Is the call under way to stop? Asked when a signal says that it may have to.
+    pub to_stop: ToStop,
+    /// Starts a helper process.
+    pub start_session: StartSession,
+}
 
 /// See the module.
 pub struct TaskState {
@@ -30,22 +45,22 @@ pub struct TaskState {
     host: String,
     store_dir: String,
     seed: u64,
+    /// How much memory Lua may take, for people.
+    memory: String,
+    /// `harness.worker`.
+    here: Table,
+    /// The call under way changed what belongs to the process, and what undoes it.
+    changed: Rc<Cell<bool>>,
+    undo: Function,
 }
 
 impl TaskState {
-    /// A fresh state. `require` is asked for modules that are not loaded.
-    pub fn new(init: &SlotInit, mut require: Require) -> mlua::Result<Self> {
+    /// A fresh state.
+    pub fn new(init: &SlotInit, outside: Outside) -> mlua::Result<Self> {
+        let Outside { require, to_stop, start_session } = outside;
         let lua = raw::new_state();
-        let find = lua.create_function_mut(move |lua, name: String| {
-            found_module(lua, &require(&name).unwrap_or_else(Module::Missing))
-        })?;
-        let start = Instant::now();
-        let host = lua.create_table()?;
-        host.raw_set("worker", init.worker.0)?;
-        host.raw_set("slot", init.slot.0)?;
-        host.raw_set("host", init.host.as_str())?;
-        host.raw_set("find", find)?;
-        host.raw_set("now", lua.create_function(move |_, ()| Ok(start.elapsed().as_secs_f64()))?)?;
+        let changed = Rc::new(Cell::new(false));
+        let host = surroundings(&lua, init, require, changed.clone())?;
         let failure =
             lua.load(include_str!("../../lua/harness/failure.lua")).set_name("@[harness]/failure.lua");
         let failure: Table = failure.call(&host)?;
@@ -57,21 +72,38 @@ impl TaskState {
         host.raw_set("loaded_from", raw::loaded_from(&lua)?)?;
         let modules = lua.load(include_str!("../../lua/harness/modules.lua"));
         modules.set_name("@[harness]/modules.lua").call::<()>(&host)?;
+        host.raw_set("where", failure.raw_get::<Function>("where")?)?;
+        host.raw_set("session", session(&lua, &host, &failure, start_session)?)?;
         let library = lua.load(include_str!("slot.lua")).set_name("@[harness]/slot.lua");
-        let (before, handler): (Function, Function) = library.call(host)?;
+        let library: Table = library.call(&host)?;
+        let stopper = Stopper::new(&lua, &library.raw_get("where_stopped")?, to_stop)?;
 
         let mut shipper = Shipper::new(&lua)?;
         shipper.set_store_dir(&init.store_dir);
         shipper.set_label("result");
+        // Always: what the system refuses ends the process, what Lua refuses ends the call.
+        let limit = init.setup.memory.unwrap_or(init.node_memory);
+        lua.set_memory_limit(usize::try_from(limit).unwrap_or(usize::MAX))?;
         Ok(Self {
-            lua,
             shipper,
-            around: Around { before, handler },
+            around: Around {
+                stopper,
+                before: library.raw_get("before")?,
+                handler: library.raw_get("handler")?,
+            },
             error_class,
             record_class,
             host: init.host.clone(),
             store_dir: init.store_dir.clone(),
             seed: init.seed,
+            memory: match init.setup.memory {
+                Some(limit) => format!("its slot may take {} (spawn{{ memory = … }})", human::bytes(limit)),
+                None => format!("the node has {}", human::bytes(limit)),
+            },
+            here: host.raw_get("here")?,
+            changed,
+            undo: library.raw_get("undo")?,
+            lua,
         })
     }
 
@@ -87,35 +119,98 @@ impl TaskState {
 
     /// Runs a call to its end.
     pub fn run(&mut self, call: &CallTask) -> Outcome {
+        self.run_with(call, Value::Nil)
+    }
+
+    fn run_with(&mut self, call: &CallTask, argument: Value) -> Outcome {
         let start = Instant::now();
-        let (status, reason, detail) = match self.call(call) {
+        let called = self.call(call, argument);
+        let (status, reason, detail) = self.told(called, call.timeout);
+        if self.changed.take() {
+            // What fails here failed for the task too, which asked for it.
+            let _ = self.undo.call::<()>(());
+        }
+        Outcome { status, reason, host: self.host.clone(), detail, elapsed_s: start.elapsed().as_secs_f64() }
+    }
+
+    /// Runs the script's `init`, before all calls. What it returns is dropped.
+    pub fn init(&mut self, init: &InitCall, slot: &SlotInit) -> Result<(), Box<Outcome>> {
+        let failed = |error: ShipError| {
+            Box::new(Outcome::failed(Status::SetupFailed, format!("init of its slot: {error}")))
+        };
+        for (hash, bytes) in &init.codes {
+            self.learn(*hash, bytes.to_vec()).map_err(failed)?;
+        }
+        // Random numbers of its own for each slot: it may name a file with them.
+        let place = u64::from(slot.worker.0) << 16 | u64::from(slot.slot.0);
+        let here = Value::Table(self.here.clone());
+        let call = CallTask {
+            task: TaskId(u64::MAX - place),
+            attempt: Attempt(0),
+            timeout: Some(init.timeout),
+            fresh: false,
+            payload: init.payload.clone(),
+            deps: Vec::new(),
+        };
+        let outcome = self.run_with(&call, here);
+        if outcome.ok() {
+            return Ok(());
+        }
+        let mut outcome = Outcome { status: Status::SetupFailed, ..outcome };
+        let told = |text: &str| format!("init of its slot: {text}");
+        outcome.reason = outcome.reason.as_deref().map(told);
+        if let Detail::CallError(error) = &mut outcome.detail {
+            error.message = told(&error.message);
+        }
+        Err(Box::new(outcome))
+    }
+
+    /// Status, reason and detail of how a call ended.
+    fn told(
+        &self,
+        called: Result<Called, ShipError>,
+        limit: Option<f64>,
+    ) -> (Status, Option<String>, Detail) {
+        let (status, error) = match called {
             Ok(Called::Returned { values, text }) => {
                 let mut values = self.with_code(values);
                 values.text = text.map(Into::into);
-                (Status::Ok, None, Detail::Call(values))
+                return (Status::Ok, None, Detail::Call(values));
             }
             Ok(Called::Raised { message, traceback, value }) => {
                 // A message too long to be kept is mostly the value itself.
                 let value = value.filter(|_| message.len() <= MESSAGE_BYTES);
                 let value = value.map(|value| self.with_code(value));
-                let (message, traceback) = (bounded(message), bounded(traceback));
-                let error = CallError { message: message.clone(), traceback, value };
-                (Status::Error, Some(message), Detail::CallError(Box::new(error)))
+                (Status::Error, CallError { message: bounded(message), traceback: bounded(traceback), value })
             }
+            Ok(Called::Stopped { at, traceback }) => {
+                let limit = limit.map_or_else(String::new, |limit| format!(" of {limit} s"));
+                let at = if at.is_empty() { at } else { format!(" at {at}") };
+                let message = format!("ran into its timeout{limit}{at}");
+                (Status::Timeout, CallError { message, traceback, value: None })
+            }
+            Ok(Called::OutOfMemory) => (Status::Oom, self.out_of_memory()),
+            Err(ShipError::Lua(text)) if text == "not enough memory" => (Status::Oom, self.out_of_memory()),
             Err(error) => {
-                let message = bounded(error.to_string());
-                let error = CallError { message: message.clone(), ..CallError::default() };
-                (Status::Error, Some(message), Detail::CallError(Box::new(error)))
+                (Status::Error, CallError { message: bounded(error.to_string()), ..CallError::default() })
             }
         };
-        Outcome { status, reason, host: self.host.clone(), detail, elapsed_s: start.elapsed().as_secs_f64() }
+        (status, Some(error.message.clone()), Detail::CallError(Box::new(error)))
     }
 
-    fn call(&mut self, call: &CallTask) -> Result<Called, ShipError> {
+    fn out_of_memory(&self) -> CallError {
+        // What the call left behind is not to burden the next one.
+        let _ = self.lua.gc_collect();
+        let used = human::bytes(self.lua.used_memory() as u64);
+        let message = format!("Lua ran out of memory: {}; {used} stay in use", self.memory);
+        CallError { message, ..CallError::default() }
+    }
+
+    fn call(&mut self, call: &CallTask, argument: Value) -> Result<Called, ShipError> {
         let deps = if call.deps.is_empty() { Value::Nil } else { self.results(call)? };
         // The same numbers in every run, whichever slot the task lands on.
         let seeds = (self.seed as i64, call.task.0 as i64);
-        self.shipper.call(&self.lua, &self.around, seeds, &call.payload, deps)
+        self.shipper.call(&self.lua, &self.around, seeds, &call.payload, (deps, argument))
     }
 
     /// The results a call waits for, in the order of its manifest.
@@ -173,6 +268,50 @@ pub(super) fn found_module(lua: &Lua, module: &Module) -> mlua::Result<MultiValu
         Module::C(path) => ("c", path.as_str()).into_lua_multi(lua),
         Module::Missing(tried) => (Value::Nil, tried.as_str()).into_lua_multi(lua),
     }
+}
+
+/// `harness.session`. What it is made of is loaded when it is used first: most slots never do.
+fn session(lua: &Lua, host: &Table, failure: &Table, start: StartSession) -> mlua::Result<Function> {
+    host.raw_set("start_session", session::start_function(lua, start)?)?;
+    host.raw_set("closest", lua.create_function(host::closest)?)?;
+    let (host, failure) = (host.clone(), failure.clone());
+    let load = move |lua: &Lua, ()| {
+        let library = lua.create_table_from([("failure", &failure)])?;
+        // Neither futures nor tasks are here, but the checks ask for their classes.
+        library.raw_set("flow", lua.create_table_from([("Future", lua.create_table()?)])?)?;
+        library.raw_set("Task", lua.create_table()?)?;
+        let options =
+            lua.load(include_str!("../../lua/harness/options.lua")).set_name("@[harness]/options.lua");
+        let options: Table = options.call((&host, library))?;
+        let session = lua.load(include_str!("session.lua")).set_name("@[harness]/session.lua");
+        session.call::<Function>((&host, &failure, options))
+    };
+    lua.create_function(load)
+}
+
+/// What `slot.lua` and `failure.lua` are given.
+fn surroundings(
+    lua: &Lua,
+    init: &SlotInit,
+    mut require: Require,
+    changed: Rc<Cell<bool>>,
+) -> mlua::Result<Table> {
+    let find = lua.create_function_mut(move |lua, name: String| {
+        found_module(lua, &require(&name).unwrap_or_else(Module::Missing))
+    })?;
+    let start = Instant::now();
+    let host = lua.create_table()?;
+    host.raw_set("worker", init.worker.0)?;
+    host.raw_set("slot", init.slot.0)?;
+    host.raw_set("host", init.host.as_str())?;
+    host.raw_set("find", find)?;
+    host.raw_set("now", lua.create_function(move |_, ()| Ok(start.elapsed().as_secs_f64()))?)?;
+    let note = lua.create_function(move |_, is: bool| {
+        changed.set(is);
+        Ok(())
+    })?;
+    host.raw_set("changed", note)?;
+    Ok(host)
 }
 
 fn no_result(task: TaskId) -> Result<Value, String> {

@@ -2,21 +2,30 @@
 //!
 //! A loop over one socket. Results are gathered while more calls wait, so that a burst of small calls costs
 //! few system calls; a second thread sees to it that none waits longer than about a millisecond while a long
-//! call runs. Before each call the gate is asked whether the worker has taken it back. When the socket
-//! closes the slot ends. Knows nothing of nodes, the scheduler or time limits: who runs too long is killed.
+//! call runs. Before the first call the script's `init` runs, if there is one; before each the gate is asked
+//! whether the worker has taken it back, and when a signal comes whether what runs is to stop. When the socket
+//! closes the slot ends. Knows nothing of nodes, the scheduler or clocks: when to stop is the worker's to say.
 
+mod helper;
 mod line;
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit};
+
 use crate::model::{FromSlot, SlotInit, ToSlot};
-use crate::process::Gate;
+use crate::process::{Gate, listen_for_stop};
 use crate::say::say;
-use crate::script::task::{Require, TaskState};
+use crate::script::raw::look_whether_to_stop;
+use crate::script::session::{Ask, SessionSpec};
+use crate::script::task::{Outside, Require, TaskState};
 use crate::wire::WireError;
+use helper::Helper;
 use line::Line;
 
 /// After a call that took longer (s) sending at once costs little, and the next one may crash the process.
@@ -57,12 +66,12 @@ fn become_slot() -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     // Standard output belongs to the script on the root, whatever a task or a C library writes.
     rustix::stdio::dup2_stdout(io::stderr())?;
-    Ok(())
+    listen_for_stop(look_whether_to_stop)
 }
 
 /// Runs calls until the worker closes the socket.
 pub fn serve(socket: OwnedFd, gate: OwnedFd) -> Result<(), SlotError> {
-    let gate = Gate::open(gate)?;
+    let gate = Rc::new(Gate::open(gate)?);
     let line = Arc::new(Line::new(socket)?);
     let sender = std::thread::Builder::new().name("sender".into()).spawn({
         let line = line.clone();
@@ -77,16 +86,32 @@ pub fn serve(socket: OwnedFd, gate: OwnedFd) -> Result<(), SlotError> {
     }
 }
 
-fn run_calls(line: &Arc<Line>, gate: &Gate) -> Result<(), SlotError> {
+fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
     let ToSlot::Init(init) = line.receive()? else { return Err(SlotError::NoInit) };
     enter_campaign(&init);
-    let mut state = TaskState::new(&init, modules_from(line.clone()))
-        .map_err(|error| SlotError::Lua(error.to_string()))?;
+    limit_memory(&init)?;
+    // The position of the call under way; none before the first.
+    let current = Rc::new(Cell::new(None));
+    let (stop, stops) = (gate.clone(), current.clone());
+    let outside = Outside {
+        require: modules_from(line.clone()),
+        to_stop: Box::new(move || stop.to_stop(stops.get())),
+        start_session: Box::new(start_session),
+    };
+    let mut state = TaskState::new(&init, outside).map_err(|error| SlotError::Lua(error.to_string()))?;
+    if let Some(call) = &init.setup.init
+        && let Err(outcome) = state.init(call, &init)
+    {
+        line.send(&FromSlot::InitFailed(outcome))?;
+        return Ok(line.flush()?);
+    }
+    line.send(&FromSlot::Ready)?;
     let mut position = 0u32;
     loop {
         match line.receive()? {
             ToSlot::Call(call) => {
                 let mine = gate.begin(position);
+                current.set(Some(position));
                 position = position.wrapping_add(1);
                 if mine {
                     let outcome = state.run(&call);
@@ -115,6 +140,24 @@ fn enter_campaign(init: &SlotInit) {
     if !init.campaign_dir.is_empty() {
         let _ = std::env::set_current_dir(&init.campaign_dir);
     }
+}
+
+fn start_session(spec: &SessionSpec) -> Result<Ask, String> {
+    let mut helper = Helper::start(spec)?;
+    Ok(Box::new(move |line, limit| helper.ask(line, limit)))
+}
+
+/// What C code may take beyond Lua's own limit (B), and what messages under way need.
+const BESIDES_LUA: u64 = 256 << 20;
+
+/// A bound for C code, and for programs that a task starts, each by itself: memory it writes to, whether or not
+/// it has been touched. What Lua takes is counted by Lua, which can say so in an orderly way.
+fn limit_memory(init: &SlotInit) -> io::Result<()> {
+    let Some(bytes) = init.setup.memory else { return Ok(()) };
+    let old = rustix::process::getrlimit(Resource::Data);
+    let wanted = bytes.saturating_add(BESIDES_LUA);
+    let current = Some(old.maximum.map_or(wanted, |maximum| wanted.min(maximum)));
+    Ok(rustix::process::setrlimit(Resource::Data, Rlimit { current, ..old })?)
 }
 
 /// Asks the worker, which asks the root.

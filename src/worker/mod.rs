@@ -4,6 +4,7 @@
 //!
 //! It must never know what a task computes, nor decide where a task runs: that is the root's core.
 
+mod pipe;
 mod slots;
 mod transfers;
 mod watch;
@@ -19,7 +20,9 @@ use self::transfers::Transfers;
 use self::watch::Watch;
 use crate::artefact::{Store, StoreError};
 use crate::machine;
-use crate::model::{FromKeeper, FromWorker, Hello, Limits, PROTOCOL, ToKeeper, ToWorker, Welcome, human};
+use crate::model::{
+    FromKeeper, FromWorker, Hello, Limits, PROTOCOL, SlotSetup, ToKeeper, ToWorker, Welcome, human,
+};
 use crate::process::{self, Environment, FIRST_FD, SpawnError};
 use crate::say::say;
 use crate::transport::local::LocalLink;
@@ -210,7 +213,8 @@ impl<'a> Worker<'a> {
         welcome: Welcome,
     ) -> Result<Self, WorkerError> {
         let store = Store::open(Store::default_folder())?;
-        keeper.queue(&ToKeeper::Setup(welcome.clone()));
+        // How slots begin is no business of the keeper.
+        keeper.queue(&ToKeeper::Setup(Welcome { setup: SlotSetup::default(), ..welcome.clone() }));
         let limits = *welcome.limits;
         Ok(Self {
             root,

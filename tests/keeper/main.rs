@@ -88,6 +88,7 @@ impl Keeper {
             limits: Box::default(),
             seed: 1,
             env: vec![("POOL_VARIABLE".into(), "pool".into())],
+            setup: Default::default(),
         }));
         assert_eq!(keeper.receive(), FromKeeper::Ready);
         keeper

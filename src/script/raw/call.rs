@@ -7,6 +7,7 @@ use mlua::ffi;
 use mlua::{Function, Lua, Value};
 
 use super::stack::{Kind, Stack};
+use super::stop::Stopper;
 use super::{ShipError, Shipped, Shipper, lua_error};
 
 /// How a call ended.
@@ -28,11 +29,21 @@ pub enum Called {
         /// The error itself, if it can be shipped.
         value: Option<Shipped>,
     },
+    /// It was told to stop, and did.
+    Stopped {
+        /// File and line; empty if it was in no function of the campaign.
+        at: String,
+        /// How it came there.
+        traceback: String,
+    },
+    /// Lua had no memory left.
+    OutOfMemory,
 }
 
 /// What is called around a shipped function.
-#[derive(Clone, Debug)]
 pub struct Around {
+    /// Lets it be stopped.
+    pub stopper: Box<Stopper>,
     /// Called with two integers before each call.
     pub before: Function,
     /// Makes `{ message, traceback, error }` of an error, on the stack where it was raised.
@@ -40,29 +51,56 @@ pub struct Around {
 }
 
 impl Shipper {
-    /// Calls the function that is the first value of the message with the others. `deps` is a sequence of
-    /// the results it waits for, in the order of the manifest, or nil.
+    /// Calls the function that is the first value of the message with the others, and with `argument` after them
+    /// unless it is nil; what it returns is dropped then. `deps` is a sequence of the results it waits for, in the order of the manifest, or nil.
     pub fn call(
         &mut self,
         lua: &Lua,
         around: &Around,
         before: (i64, i64),
         bytes: &[u8],
-        deps: Value,
+        (deps, argument): (Value, Value),
     ) -> Result<Called, ShipError> {
         let mut result = Err(ShipError::Lua("nothing was called".into()));
-        let values = (&around.handler, deps, &around.before, before.0, before.1);
+        let values = (&around.handler, deps, argument, &around.before, before.0, before.1);
         // SAFETY: the closure raises nothing: all that may is called protected.
-        unsafe { lua.exec_raw::<()>(values, |state| result = self.call_stack(state, bytes)) }
-            .map_err(lua_error)?;
+        unsafe {
+            lua.exec_raw::<()>(values, |state| result = self.call_watched(state, &around.stopper, bytes))
+        }
+        .map_err(lua_error)?;
         result
     }
 
     /// # Safety
-    /// On the stack of this state lie: handler, deps, `before` and its two arguments. It is left empty.
+    /// As `call_stack`.
+    unsafe fn call_watched(
+        &mut self,
+        state: *mut ffi::lua_State,
+        stopper: &Stopper,
+        bytes: &[u8],
+    ) -> Result<Called, ShipError> {
+        // SAFETY: the caller's promise; what may raise is called protected.
+        let (result, stopped) = unsafe { stopper.watch(state, || self.call_stack(state, bytes)) };
+        if !stopped {
+            return result;
+        }
+        // SAFETY: the caller's promise; the stack is empty now.
+        let stack = unsafe { Stack::new(state) };
+        stopper.push_description(state);
+        let (at, traceback) = match stack.kind(1) {
+            Kind::Table => (field(stack, 1, 1), field(stack, 1, 2)),
+            _ => Default::default(), // there was no memory to describe it
+        };
+        stack.set_top(0);
+        Ok(Called::Stopped { at, traceback })
+    }
+
+    /// # Safety
+    /// On the stack of this state lie: handler, deps, argument, `before` and its two arguments. It is left empty.
     unsafe fn call_stack(&mut self, state: *mut ffi::lua_State, bytes: &[u8]) -> Result<Called, ShipError> {
         const HANDLER: i32 = 1;
         const DEPS: i32 = 2;
+        const ARGUMENT: i32 = 3;
         // SAFETY: the caller's promise.
         let stack = unsafe { Stack::new(state) };
         // SAFETY: a function and two arguments lie at the top.
@@ -76,14 +114,21 @@ impl Shipper {
             if values == 0 {
                 return Err(ShipError::Corrupt { at: 0, what: "there is no function in it" });
             }
+            let more = stack.kind(ARGUMENT) != Kind::Nil && stack.reserve(1);
+            if more {
+                stack.push_copy(ARGUMENT);
+            }
+            let results = if more { 0 } else { ffi::LUA_MULTRET };
             // SAFETY: function and arguments were pushed above the handler.
-            let status = unsafe { ffi::lua_pcall(state, values - 1, ffi::LUA_MULTRET, HANDLER) };
-            if status != ffi::LUA_OK {
-                return Ok(self.raised(state, stack));
+            let status = unsafe { ffi::lua_pcall(state, values - 1 + i32::from(more), results, HANDLER) };
+            match status {
+                ffi::LUA_OK => {}
+                ffi::LUA_ERRMEM => return Ok(Called::OutOfMemory),
+                _ => return Ok(self.raised(state, stack)),
             }
             // SAFETY: as above.
-            let values = unsafe { self.encode_stack(state, DEPS + 1) }?;
-            Ok(Called::Returned { values, text: text(stack, DEPS + 1) })
+            let values = unsafe { self.encode_stack(state, ARGUMENT + 1) }?;
+            Ok(Called::Returned { values, text: text(stack, ARGUMENT + 1) })
         });
         stack.set_top(0);
         result
@@ -97,18 +142,20 @@ impl Shipper {
             let message = String::from_utf8_lossy(&message).into_owned();
             return Called::Raised { message, traceback: String::new(), value: None };
         }
-        let field = |i| {
-            stack.raw_get_i(at, i);
-            let text = text(stack, at + 1).unwrap_or_default();
-            stack.set_top(at);
-            String::from_utf8_lossy(&text).into_owned()
-        };
-        let (message, traceback) = (field(1), field(2));
+        let (message, traceback) = (field(stack, at, 1), field(stack, at, 2));
         stack.raw_get_i(at, 3);
         // SAFETY: the error lies at the top.
         let value = unsafe { self.encode_stack(state, at + 1) }.ok();
         Called::Raised { message, traceback, value }
     }
+}
+
+/// Text in a sequence.
+fn field(stack: Stack, table: i32, i: i64) -> String {
+    stack.raw_get_i(table, i);
+    let text = text(stack, stack.top()).unwrap_or_default();
+    stack.set_top(-2);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// A string, or a number as a command gets it; nothing for other values.

@@ -14,6 +14,7 @@
 //! | `decode` | and back |
 //! | `hooks` | values that are made anew, and shared ones |
 //! | `call` | a shipped function called, from message to message |
+//! | `stop` | and stopped from outside |
 //! | `known` | what goes by name or number |
 //! | `luac` | reads bytecode: globals read, factory of closures |
 //! | `path` | where something lies, for errors |
@@ -37,6 +38,7 @@ mod luac;
 mod path;
 mod stack;
 mod standard;
+mod stop;
 mod submit;
 
 use std::ffi::c_int;
@@ -54,6 +56,7 @@ use format::{Reader, Truncated};
 use frames::Variable;
 use known::{Known, LOADED_FROM, Share};
 use stack::{Stack, protected};
+pub use stop::{Stopper, ToStop, look as look_whether_to_stop};
 pub use submit::{learn, submit_functions};
 
 /// A state with all of Lua's libraries, C modules included. mlua's `catch_rust_panics` stays on: turning it

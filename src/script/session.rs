@@ -1,0 +1,76 @@
+//! `harness.session` in a slot: a helper process that is asked in tables and answers in tables, as JSON Lines.
+//!
+//! Turns tables into lines and back. Knows nothing of processes: it is given a function that starts one.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mlua::serde::ser::Options as SerializeOptions;
+use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Value};
+use serde::Deserialize;
+
+/// What to start.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SessionSpec {
+    /// Program and arguments.
+    pub cmd: Vec<String>,
+    /// Set on top of the slot's environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// A folder relative to the campaign's.
+    pub cwd: Option<String>,
+}
+
+/// Sends a line and waits at most so long for one; or why there is none. Dropped, it ends the process.
+pub type Ask = Box<dyn FnMut(&[u8], Duration) -> Result<Vec<u8>, String>>;
+
+/// Starts a process, or says why it cannot.
+pub type StartSession = Box<dyn FnMut(&SessionSpec) -> Result<Ask, String>>;
+
+/// `start(spec)` -> `ask, close`, or nil and why; `ask(table, seconds)` -> a table, or nil and why.
+pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Function> {
+    lua.create_function_mut(move |lua, spec: Value| {
+        let ask = match start(&lua.from_value::<SessionSpec>(spec)?) {
+            Ok(ask) => Rc::new(RefCell::new(Some(ask))),
+            Err(why) => return (Value::Nil, why).into_lua_multi(lua),
+        };
+        let asked = ask.clone();
+        let request = lua.create_function(move |lua, (question, seconds): (Value, f64)| {
+            let answer = match asked.borrow_mut().as_mut() {
+                Some(ask) => request(lua, ask, &question, seconds),
+                None => Err("it is closed; start another one".into()),
+            };
+            match answer {
+                Ok(answer) => answer.into_lua_multi(lua),
+                Err(why) => (Value::Nil, why).into_lua_multi(lua),
+            }
+        })?;
+        let close = lua.create_function(move |_, ()| {
+            drop(ask.borrow_mut().take());
+            Ok(MultiValue::new())
+        })?;
+        (request, close).into_lua_multi(lua)
+    })
+}
+
+fn request(lua: &Lua, ask: &mut Ask, question: &Value, seconds: f64) -> Result<Value, String> {
+    // It was checked in Lua.
+    let question: serde_json::Value = lua.from_value(question.clone()).map_err(|error| error.to_string())?;
+    let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    let line = ask(question.to_string().as_bytes(), limit)?;
+    match serde_json::from_slice::<serde_json::Value>(&line) {
+        Ok(answer @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => {
+            let plain = SerializeOptions::new()
+                .set_array_metatable(false)
+                .serialize_none_to_null(false)
+                .serialize_unit_to_null(false);
+            lua.to_value_with(&answer, plain).map_err(|error| error.to_string())
+        }
+        _ => {
+            let text: String = String::from_utf8_lossy(&line).chars().take(200).collect();
+            Err(format!("its answer is not a JSON object or array in one line: {text}"))
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A helper process of a task: a line to it, a line back, for as long as the slot lives.
+//!
+//! It is a child of the slot, so the keeper ends it with the slot, whatever happens; dropped before, it is
+//! killed with its session. Each question has a time limit. Knows nothing of what the lines say.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, ioctl_fionbio, read, write};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, kill_process_group};
+
+use crate::process::{self, Child, Environment, Exit, Launch, signal_name};
+use crate::script::session::SessionSpec;
+
+/// A longer answer is taken for a mistake (B).
+const LONGEST_LINE: usize = 64 << 20;
+/// So much of the end of its standard error is kept for messages (B).
+const TAIL: usize = 2048;
+/// How long it may take to end once it has closed its standard output.
+const END_GRACE: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct Helper {
+    child: Child,
+    stdin: OwnedFd,
+    stdout: OwnedFd,
+    /// Until it is closed.
+    stderr: Option<OwnedFd>,
+    /// Read and not yet asked for.
+    unread: Vec<u8>,
+    /// The end of its standard error.
+    tail: Vec<u8>,
+    /// Why it takes no more questions; it has been waited for.
+    over: Option<String>,
+}
+
+impl Helper {
+    /// Starts it.
+    pub fn start(spec: &SessionSpec) -> Result<Self, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let argv: Vec<CString> = spec
+            .cmd
+            .iter()
+            .map(|arg| CString::new(arg.as_str()))
+            .collect::<Result<_, _>>()
+            .map_err(|error| text(&error))?;
+        let mut environment = Environment::scrubbed(std::env::vars_os());
+        for (name, value) in &spec.env {
+            environment.set(name.as_bytes(), value.as_bytes()).map_err(|error| text(&error))?;
+        }
+        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| text(&error));
+        let ((its_in, stdin), (stdout, its_out), (stderr, its_err)) = (pipe()?, pipe()?, pipe()?);
+        for end in [&stdin, &stdout, &stderr] {
+            ioctl_fionbio(end, true).map_err(|error| text(&error))?;
+        }
+        let here = std::env::current_dir().map_err(|error| text(&error))?;
+        let cwd: Option<PathBuf> = spec.cwd.as_ref().map(|cwd| here.join(cwd));
+        let child = process::spawn(&Launch {
+            program: None,
+            argv: &argv,
+            environment: &environment,
+            cwd: cwd.as_deref(),
+            stdio: [its_in.as_fd(), its_out.as_fd(), its_err.as_fd()],
+            fds: &[],
+        })
+        .map_err(|error| text(&error))?;
+        Ok(Self {
+            child,
+            stdin,
+            stdout,
+            stderr: Some(stderr),
+            unread: Vec::new(),
+            tail: Vec::new(),
+            over: None,
+        })
+    }
+
+    /// Sends a line and waits for one. After a failure it is gone: what it would answer next is anyone's guess.
+    pub fn ask(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
+        if let Some(why) = &self.over {
+            return Err(format!("{why}; start another one"));
+        }
+        let asked = self.exchange(line, limit);
+        if let Err(why) = &asked {
+            self.finish(why.clone());
+        }
+        asked
+    }
+
+    fn exchange(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
+        let until = Instant::now().checked_add(limit);
+        let question = [line, b"\n"].concat();
+        let mut left = question.as_slice();
+        let mut searched = 0;
+        loop {
+            if let Some(end) = self.unread[searched..].iter().position(|byte| *byte == b'\n') {
+                let rest = self.unread.split_off(searched + end + 1);
+                let mut answer = std::mem::replace(&mut self.unread, rest);
+                answer.pop();
+                return Ok(answer);
+            }
+            searched = self.unread.len();
+            if searched > LONGEST_LINE {
+                return Err(format!("its answer has no end after {} MiB; it was ended", LONGEST_LINE >> 20));
+            }
+            let mut fds = vec![PollFd::new(&self.stdout, PollFlags::IN)];
+            fds.extend(self.stderr.as_ref().map(|stderr| PollFd::new(stderr, PollFlags::IN)));
+            if !left.is_empty() {
+                fds.push(PollFd::new(&self.stdin, PollFlags::OUT));
+            }
+            match ready(&mut fds, until) {
+                Ok(0) => return Err(format!("no answer within {} s; it was ended", limit.as_secs_f64())),
+                Ok(_) => {}
+                // Perhaps the task is to stop: Lua decides, and this exchange is broken off either way.
+                Err(Errno::INTR) => return Err("interrupted; it was ended".into()),
+                Err(error) => return Err(io::Error::from(error).to_string()),
+            }
+            self.read_tail();
+            if !left.is_empty() {
+                left = match write(&self.stdin, left) {
+                    Ok(sent) => &left[sent..],
+                    Err(Errno::AGAIN | Errno::INTR) => left,
+                    Err(_) => &[], // it reads no more: its answer or its end comes
+                };
+            }
+            if !self.read_answer() {
+                return Err(self.how_it_ended());
+            }
+        }
+    }
+
+    /// Reads what is there; false at the end of it.
+    fn read_answer(&mut self) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        match read(&self.stdout, &mut buffer) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.unread.extend_from_slice(&buffer[..count]);
+                true
+            }
+            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
+        }
+    }
+
+    fn read_tail(&mut self) {
+        let Some(stderr) = &self.stderr else { return };
+        let mut buffer = [0; 4096];
+        match read(stderr, &mut buffer) {
+            Ok(0) => self.stderr = None,
+            Ok(count) => {
+                self.tail.extend_from_slice(&buffer[..count]);
+                let surplus = self.tail.len().saturating_sub(TAIL);
+                self.tail.drain(..surplus);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// It closed its standard output: waits a little for its end and says what it was.
+    fn how_it_ended(&mut self) -> String {
+        let until = Instant::now() + END_GRACE;
+        let ended = ready(&mut [PollFd::new(&self.child.pidfd, PollFlags::IN)], Some(until));
+        if !matches!(ended, Ok(count) if count > 0) {
+            return format!("it closed its standard output and was ended{}", self.said());
+        }
+        let how = match process::wait(self.child.pid) {
+            Ok((Exit::Signal(signal), _)) => {
+                format!("it was killed by signal {signal} ({})", signal_name(signal))
+            }
+            Ok((exit, _)) => format!("it ended with exit code {}", exit.code().unwrap_or_default()),
+            Err(error) => error.to_string(),
+        };
+        self.read_tail();
+        let how = format!("{how}{}", self.said());
+        self.over = Some(how.clone());
+        how
+    }
+
+    fn said(&self) -> String {
+        let text = String::from_utf8_lossy(&self.tail);
+        let text = text.trim();
+        if text.is_empty() { String::new() } else { format!("; the end of its standard error: {text}") }
+    }
+
+    /// Kills it unless it has ended.
+    fn finish(&mut self, why: String) {
+        if self.over.is_none() {
+            let _ = kill_process_group(self.child.pid, Signal::KILL);
+            let _ = process::wait(self.child.pid);
+            self.over = Some(why);
+        }
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.finish("closed".into());
+    }
+}
+
+/// Waits until one of them is ready, how many are; 0 when the time is over.
+fn ready(fds: &mut [PollFd<'_>], until: Option<Instant>) -> Result<usize, Errno> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let left = left.and_then(|left| Timespec::try_from(left + Duration::from_millis(1)).ok());
+    poll(fds, left.as_ref())
+}

@@ -1,0 +1,41 @@
+-- A slot's Lua values have a limit; who meets it ends as `oom`, and the slot lives on.
+local harness = require "harness"
+local pool <close> = spawn { workers = 1, slots = 1, memory = "16 MiB", init = function(worker) worker.state.calls = 0 end }
+local function calls()
+  harness.worker.state.calls = harness.worker.state.calls + 1
+  return harness.worker.state.calls
+end
+local function oom(fn)
+  local ok, e = pcall(await, submit(fn))
+  assert(not ok and e.kind == "oom", tostring(e))
+  return e.message
+end
+local message = oom(function()
+  local list = {}
+  while true do list[#list + 1] = ("x"):rep(1000) .. #list end
+end)
+assert(message:find "^Lua ran out of memory: its slot may take 16 MiB %(spawn{ memory = … }%); [%d.]+ KiB stay in use$", message)
+oom(function() return ("x"):rep(1 << 30) end)
+-- In a coroutine it is an error like others there, and the task's own affair.
+assert(await(submit(function() return (pcall(coroutine.wrap(function() return #("x"):rep(1 << 30) end))) end)) == false)
+-- A result that is too large to be sent is nobody's crash either.
+assert(await(submit(calls)) == 1)
+-- What the state holds stays and counts.
+await(submit(function() harness.worker.state.kept = ("x"):rep(6 << 20) end))
+assert(oom(function() return #("y"):rep(8 << 20) end):find "6%.%d+ MiB stay in use$")
+assert(await(submit(calls)) == 2)
+
+-- Programs and C code have a limit of their own, somewhat above.
+local function allocate(mib)
+  local program = ("import sys\ntry:\n  b = bytearray(%d << 20)\nexcept MemoryError: sys.exit(7)"):format(mib)
+  return select(3, os.execute("python3 -c '" .. program .. "'"))
+end
+if os.execute "command -v python3 > /dev/null" then
+  assert(await(submit(allocate, 100)) == 0 and await(submit(allocate, 1000)) == 7)
+else
+  print "python3 is not here: what programs may take is not tested"
+end
+
+-- Without a limit what nobody has is refused all the same.
+local free <close> = spawn { workers = 1, slots = 1 }
+assert(oom(function() return io.open("/dev/zero"):read(1 << 45) end):find "^Lua ran out of memory: the node has ")
