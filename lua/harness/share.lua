@@ -4,6 +4,7 @@ local host, lib = ...
 local failure = lib.failure
 
 local setmetatable, tostring, type = setmetatable, tostring, type
+local format, sub = string.format, string.sub
 
 local M = {}
 
@@ -12,7 +13,7 @@ local Shared = { __name = "shared value" }
 M.Shared = Shared
 
 function Shared.__index(_, key)
-  failure.raise(("a shared value is itself in calls only; here it is a handle without a field '%s'"):format(tostring(key)))
+  failure.raise(format("a shared value is itself in calls only; here it is a handle without a field '%s'", tostring(key)))
 end
 
 function Shared.__newindex()
@@ -20,13 +21,13 @@ function Shared.__newindex()
 end
 
 function Shared.__tostring(shared)
-  return ("shared value %s (%.1f MiB)"):format(shared.hash:sub(1, 8), shared.bytes / (1 << 20))
+  return format("shared value %s (%.1f MiB)", sub(shared.hash, 1, 8), shared.bytes / (1 << 20))
 end
 
 --- Packs a value; it is sent to each node that needs it, once.
 function M.share(value)
   if value == nil or type(value) == "boolean" or type(value) == "number" then
-    failure.raise(("share: a %s is sent with the call at no cost; share what is big"):format(type(value)))
+    failure.raise(format("share: a %s is sent with the call at no cost; share what is big", type(value)))
   end
   local hash, bytes, token = host.share(value)
   if not hash then failure.raise("share: " .. bytes) end

@@ -66,7 +66,8 @@ fn a_worker_in_the_wrong_place_is_refused() {
     let loss = loss.replacen("on elsewhere is", "on HOST is", 1);
     let stderr = format!("harness: {loss}\n");
     let text = folder.normal(&ran.stderr);
-    assert!(text.starts_with(&stderr), "{text}");
+    // The worker says it too, sooner or later than the root.
+    assert!(text.contains(&stderr), "{text}");
     said(
         &folder,
         Ran { stderr, ..ran },
