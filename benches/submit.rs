@@ -18,6 +18,8 @@ fn ends(campaign: Campaign) -> (Port, DriverEnd) {
     port::port(Setup {
         campaign,
         index: Index::default(),
+        notices: Default::default(),
+        kept: Default::default(),
         artefact_present: Box::new(|_| true),
         wake: Box::new(|| {}),
     })

@@ -22,6 +22,9 @@ local harness = {
   session = function()
     lib.failure.raise "harness.session: a session lives in a slot: call it in a task or in the `init` of `spawn`"
   end,
+  state = lib.state,
+  budget = lib.budget.budget,
+  walltime_left = host.walltime_left,
   results = lib.results.results,
   share = lib.share.share,
   -- Classes: what is of one travels to a worker by the class's name, not with its methods.

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/random.rs"]
+mod random;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use random::Random;
 use support::{Folder, LIMIT, Ran, Role, await_that, signal};
 
 /// After anything was killed, nothing of ours may outlive this.
@@ -63,19 +66,6 @@ fn ends(stdout: &str) -> BTreeMap<String, End> {
     fields.filter_map(end).collect()
 }
 
-/// Small, and the same everywhere (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % below as u64) as usize
-    }
-}
-
 fn seeds() -> impl Iterator<Item = u64> {
     let rounds = std::env::var("HARNESS_CHAOS_ROUNDS").ok().and_then(|text| text.parse().ok());
     1..=rounds.unwrap_or(3)
@@ -84,16 +74,16 @@ fn seeds() -> impl Iterator<Item = u64> {
 /// Kills a process of `role` after some printed lines; what the campaign came to, and whether somebody was
 /// there to be killed.
 fn kill_one(folder: &Folder, role: Role, seed: u64) -> Ran {
-    let mut dice = Dice(seed);
+    let mut dice = Random(seed);
     let mut running = folder.start(&["c.lua"]);
-    running.await_lines(1 + dice.roll(TASKS - 6));
+    running.await_lines(1 + dice.index(TASKS - 6));
     await_that(&format!("there is a {role:?}"), || {
         !folder.of(role).is_empty() || folder.processes().is_empty()
     });
     let victims = folder.of(role);
     // A program that just ended is no victim; the campaign then simply goes on.
     if !victims.is_empty() {
-        signal(&victims[dice.roll(victims.len())], Signal::KILL);
+        signal(&victims[dice.index(victims.len())], Signal::KILL);
     }
     let ran = running.end(LIMIT);
     folder.assert_nothing_left(GONE);
@@ -223,12 +213,12 @@ fn a_killed_root_leaves_nothing_running_and_loses_nothing() {
 #[test]
 fn ctrl_c_at_any_moment_is_75_soon_and_the_next_run_completes() {
     for seed in seeds() {
-        let mut dice = Dice(seed);
+        let mut dice = Random(seed);
         let folder = Folder::with(CAMPAIGN);
         let mut running = folder.start(&["c.lua"]);
-        running.await_lines(1 + dice.roll(TASKS - 6));
+        running.await_lines(1 + dice.index(TASKS - 6));
         let asked = Instant::now();
-        running.signal([Signal::INT, Signal::TERM][dice.roll(2)]);
+        running.signal([Signal::INT, Signal::TERM][dice.index(2)]);
         let ran = running.end(LIMIT);
         assert!(asked.elapsed() < Duration::from_secs(2), "seed {seed}: {:?}", asked.elapsed());
         folder.assert_nothing_left(GONE);

@@ -1,12 +1,15 @@
 //! The scheduler against a simulated cluster (`core_sim/world.rs`): whatever the weather, every task ends once, nothing
 //! runs twice or beside a measurement, and the books agree after every event.
 
+#[path = "support/random.rs"]
+mod random;
 #[path = "core_sim/world.rs"]
 mod world;
 
 use harness::core::{End, Event};
 use harness::model::{Exclusive, Hash, Kind, PoolId, TaskId};
-use world::{Rng, Weather, World};
+use random::Random;
+use world::{Weather, World};
 
 /// Says which seed failed.
 struct Seed(u64);
@@ -28,7 +31,7 @@ fn seeds(usual: u64) -> u64 {
 }
 
 /// A random campaign: all kinds, wishes, dependencies and accidents.
-fn random_task(world: &mut World, rng: &mut Rng) -> TaskId {
+fn random_task(world: &mut World, rng: &mut Random) -> TaskId {
     let kind = [Kind::Call, Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure][rng.below(5) as usize];
     let mut request = world.request(kind);
     let known = world.tasks.len() as u64;
@@ -60,7 +63,7 @@ fn random_task(world: &mut World, rng: &mut Rng) -> TaskId {
 
 fn campaign(seed: u64, weather: Weather) -> World {
     let _seed = Seed(seed);
-    let mut rng = Rng::new(seed ^ 0xabcd);
+    let mut rng = Random(seed ^ 0xabcd);
     let mut world = World::new(seed, weather);
     world.open(0, 1 + rng.below(4), 1 + rng.below(4) as u16);
     world.feed(Event::PoolOpened { pool: PoolId(1) });
@@ -184,7 +187,7 @@ fn ten_thousand_workers_and_a_million_tasks() {
     let weather =
         Weather { repeats: 5, lost_starts: 5, mute: 0, crashes: 1, replaced: 900, failures: 10, gone: 0 };
     let _seed = Seed(42);
-    let mut rng = Rng::new(42);
+    let mut rng = Random(42);
     let mut world = World::new(42, weather);
     world.thorough = false;
     world.open(0, 10_000, 4);

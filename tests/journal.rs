@@ -3,6 +3,8 @@
 
 #[path = "journal/draw.rs"]
 mod draw;
+#[path = "support/random.rs"]
+mod random;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -42,6 +44,7 @@ fn facts(number: u64, kind: Kind) -> TaskFacts {
         parent: None,
         kind,
         key: key(number),
+        parts: None,
         content_key: None,
         name: None,
         params: None,

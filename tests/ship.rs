@@ -393,6 +393,8 @@ fn sent_by(script: &str) -> (usize, usize, usize) {
     let (port, mut driver) = port(Setup {
         campaign,
         index: Index::default(),
+        notices: Default::default(),
+        kept: Default::default(),
         artefact_present: Box::new(|_| true),
         wake: Box::new(|| {}),
     });

@@ -175,6 +175,10 @@ local function deliver(id, ok, value, ...)
   return id
 end
 
+--- Called when a task is submitted that may be recorded, whenever the script lets others work, and at its end:
+-- what the script keeps is in the journal before what follows from it. Returns what cannot be kept: an error.
+function M.keep_states() end
+
 -- Takes one end. `until_when`: false not waiting, true for ever, or seconds on the clock of `now`.
 -- nil: nothing came (or nothing is on its way), false: the campaign is being stopped.
 local function pump(until_when)
@@ -239,6 +243,8 @@ end
 
 -- Where Lua cannot suspend (a sort comparator, a __gc): tasks go on, flows do not. Gives why it is in vain.
 local function block(f)
+  local problem = M.keep_states()
+  if problem then return problem end
   if f == EXIT then
     ending = "exit"
     return "os.exit inside a function that cannot be suspended"
@@ -432,8 +438,10 @@ local function run_until(finished)
         push(flow)
         patient[i] = nil
       end
-    elseif not idle() and not ending then
-      return blame.deadlock(in_order())
+    else
+      local problem = M.keep_states()
+      if problem then return problem end
+      if not idle() and not ending then return blame.deadlock(in_order()) end
     end
   end
 end
@@ -476,6 +484,8 @@ function M.main(fn, ...)
     problem = run_until(function() return awaited == 0 and next(flows) == nil end)
   end
   close_all()
+  local unkept = M.keep_states()
+  problem = problem or unkept
   if problem or ending == "exit" then cancel_all() end
   local of_flows, of_calls = blame.forgotten(unseen)
   if ending == "drain" then return "drain" end

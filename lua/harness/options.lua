@@ -371,6 +371,7 @@ local SCHEMA = {
   },
   wait = { count = either(whole(1), one_of "all"), timeout = duration },
   map = { in_flight = whole(1), ordered = boolean },
+  budget = { trials = whole(0), seconds = duration, node_hours = number(0) },
   results = { name = name, status = status, where = function(value)
     if lib.flow.callable(value) then return value end
     return nil, "a function of a record"

@@ -316,6 +316,12 @@ function build.measure(o, refs)
   }
 end
 
+-- The record of a task comes after what the script kept when it submitted it.
+local function keep_states()
+  local problem = flow.keep_states()
+  if problem then failure.raise(problem) end
+end
+
 -- The options every task takes, as the scheduler wants them.
 local function common(kind, o)
   local c = {}
@@ -338,6 +344,7 @@ end
 
 --- Sends an exec, a compile or a measure whose options are in normal form.
 function M.submit_task(kind, o, pool, deferred)
+  keep_states()
   local refs = references(o)
   local spec = build[kind](o, refs)
   local label = { name = o.name, params = o.params }
@@ -416,6 +423,7 @@ end
 
 function send(o, pool, ...)
   if o then
+    if o.key then keep_states() end
     local good, problem = host.prepare(o)
     if not good then complain("call", "%s", problem) end
   end

@@ -118,6 +118,11 @@
 ---@field in_flight? integer calls at a time; 1000 unless said
 ---@field ordered? boolean results in the order of the items (true unless said) or as they come
 
+---@class harness.BudgetOptions
+---@field trials? integer tasks that ended for reasons of their own; builds and runs of references do not count
+---@field seconds? harness.Duration time of tasks in their slots, summed
+---@field node_hours? number the same in hours, times the nodes of each
+
 ---@class harness.ResultsOptions
 ---@field name? string|number
 ---@field status? harness.Status
@@ -290,6 +295,28 @@ function Pool:submit(what, ...) end
 --- Retires the workers once the tasks of the pool are done.
 function Pool:close() end
 
+--- Limits of one kind each; only those that were given.
+---@class harness.Spent
+---@field trials? integer
+---@field seconds? number
+---@field node_hours? number
+
+--- What a search may still spend. Ends that the journal answers count like those of this run.
+---@class harness.Budget
+local Budget = {}
+
+--- What is left of each limit; never below zero.
+---@return harness.Spent
+function Budget:left() end
+
+--- What was spent since the budget was made, all three figures.
+---@return harness.Spent
+function Budget:spent() end
+
+--- Is one of the limits reached?
+---@return boolean
+function Budget:done() end
+
 --- Measurements of this run; read-only.
 ---@class harness.Results
 ---@field [integer] harness.Measurement
@@ -342,6 +369,22 @@ function harness.now() end
 ---@param options harness.SessionOptions
 ---@return harness.Session
 function harness.session(options) end
+
+--- A table that the journal keeps: as the last run of this script left it, or `default`. What was changed in it is
+--- in the journal before the record of a task submitted after, and at the end. Strings, numbers, booleans and tables of those; 64 KiB.
+---@param name string|number
+---@param default? table
+---@return table
+function harness.state(name, default) end
+
+--- A budget for a search; the first limit that is reached ends it.
+---@param limits harness.BudgetOptions
+---@return harness.Budget
+function harness.budget(limits) end
+
+--- Seconds until the batch system, or --deadline, ends the campaign; nil if that is not known.
+---@return number?
+function harness.walltime_left() end
 
 --- The measurements that ended so far.
 ---@param options? harness.ResultsOptions

@@ -1,12 +1,14 @@
-//! What the batch system gave us, and which worker goes where.
+//! What the batch system gave us, until when, and which worker goes where.
 //!
 //! Pure functions over the environment and names: nothing here starts a process or asks a daemon.
 
 pub mod ladder;
 mod plan;
 mod slurm;
+mod walltime;
 
 pub use plan::{Plan, PlannedWorker, PoolRequest, Start, plan};
+pub use walltime::{Question, Walltime, walltime};
 
 /// A node of the allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::model::exit;
+use crate::model::human::seconds;
 use crate::root::port::Start;
 
 const AFTER_HELP: &str = "\
@@ -64,6 +65,12 @@ struct RunArgs {
     /// Set an old journal aside and begin anew.
     #[arg(long)]
     fresh: bool,
+    /// When it has to be over: "90 min" from now, "17:30", or what `date -d` reads (default: the end of the batch job).
+    #[arg(long, value_name = "DURATION|TIME")]
+    deadline: Option<String>,
+    /// How long before that it stops, to be run again (default: 30 s, or a tenth of its time).
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    margin: Option<f64>,
     /// Seed of everything random (default: the journal's, or a new one).
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -105,6 +112,10 @@ fn unknown_option(word: &str) -> String {
     format!(
         "unknown option '{name}'{hint}; `harness --help` lists them, and options of the script go after its name"
     )
+}
+
+fn duration(word: &str) -> Result<f64, String> {
+    seconds(word).ok_or_else(|| "a duration such as \"90 s\" or \"5 min\"".into())
 }
 
 fn start(word: &str) -> Result<Start, String> {

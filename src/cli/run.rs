@@ -17,7 +17,7 @@ use crate::process::Signals;
 use crate::report::{Row, summary};
 use crate::root::port::{PoolSpec, Port};
 use crate::root::progress::{Line, Verbosity};
-use crate::root::{self, Mpi, Options, ScriptEnd, Started};
+use crate::root::{self, Mpi, Options, ScriptEnd, Started, Timing};
 use crate::say::say;
 use crate::script::modules::Modules;
 use crate::script::{Content, Ended, ScriptState};
@@ -82,6 +82,7 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         },
         journal: arguments.journal,
         fresh: arguments.fresh,
+        timing: Timing { deadline: arguments.deadline, margin: arguments.margin },
         seed: arguments.seed,
         verbosity,
         limits,

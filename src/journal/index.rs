@@ -1,8 +1,10 @@
 //! What is there already: finished tasks by recipe key, in the order they were recorded.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 
-use crate::model::{Hash, Outcome, Record, Status};
+use crate::model::{Env, Hash, Outcome, Record, Status, TaskFacts};
 
 /// The finished tasks of a journal.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +41,36 @@ impl Index {
         };
         let records = self.records.iter().enumerate();
         records.filter(move |&entry| finished(entry)).map(|(at, record)| (at as u64, record))
+    }
+
+    /// The surroundings that records refer to.
+    pub fn envs(&self) -> BTreeMap<Hash, Env> {
+        let env = |record: &Record| match record {
+            Record::Env(env) => Some((env.id?, (**env).clone())),
+            _ => None,
+        };
+        self.records.iter().filter_map(env).collect()
+    }
+
+    /// What the script kept last, by name.
+    pub fn states(&self) -> BTreeMap<String, serde_json::Value> {
+        let state = |record: &Record| match record {
+            Record::State(state) => Some((state.name.clone(), state.value.clone())),
+            _ => None,
+        };
+        self.records.iter().filter_map(state).collect()
+    }
+
+    /// All finished tasks, in recorded order, and nothing else of the records.
+    pub fn into_finished(self) -> impl Iterator<Item = (u64, TaskFacts, Outcome)> {
+        let last = self.by_key;
+        let entries = self.records.into_iter().zip(0u64..);
+        entries.filter_map(move |(record, at)| {
+            let counts = record.key().is_some_and(|key| last.get(&key) == Some(&(at as usize)))
+                && record.status().is_some_and(Status::lasting);
+            let (facts, outcome) = counts.then(|| record.into_task())??;
+            Some((at, facts, outcome))
+        })
     }
 
     /// Every record, in order, of finished tasks or not.

@@ -41,6 +41,13 @@ pub fn build_id() -> String {
     format!("{}-{size}", env!("CARGO_PKG_VERSION"))
 }
 
+/// `model name` of the processor, for people and records; none where the kernel does not say it.
+pub fn cpu_name() -> Option<String> {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
 /// What `-march=native` means here: name, stepping and features of the processor. Equal on nodes that
 /// can run each other's binaries.
 pub fn cpu_model() -> String {

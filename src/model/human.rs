@@ -101,6 +101,23 @@ pub fn duration(seconds: f64) -> String {
     format!("{} {}", trimmed(&unit.digits(seconds)), unit.name)
 }
 
+/// Reads what people write for a duration: `2 s`, `90min`, `1.5 h`; a number alone is seconds. None for anything
+/// else, and for what is not above zero.
+pub fn seconds(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (figure, unit) = text.split_at(digits);
+    let scale = match unit.trim() {
+        "ms" => 1e-3,
+        "" | "s" | "sec" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return None,
+    };
+    figure.parse::<f64>().ok().map(|figure| figure * scale).filter(|seconds| *seconds > 0.0)
+}
+
 /// A size, to four digits: `512 B`, `64 MiB`, `1.5 GiB`.
 pub fn bytes(size: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -223,27 +240,13 @@ fn is_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Better, Interval, Metric, StopReason, VerifyResult};
+    use crate::model::{Better, Interval, Metric, StopReason};
     use serde_json::json;
 
     fn measured(median: f64, lo: f64, hi: f64) -> MeasureResult {
         let ci = Interval { lo, hi, level: 0.95, exact_level: 0.965 };
-        MeasureResult {
-            samples: Vec::new(),
-            stats: Some(Summary { n: 15, min: lo, median, max: hi, ci: Some(ci), ..Summary::default() }),
-            metrics: Default::default(),
-            objective: "wall_s".into(),
-            better: Better::Less,
-            stop_reason: StopReason::Precise,
-            flags: Vec::new(),
-            verify: VerifyResult::default(),
-            floor_s: None,
-            maxrss_floor_bytes: None,
-            exit_code: None,
-            signal: None,
-            stderr_tail: String::new(),
-            argv: Vec::new(),
-        }
+        let stats = Summary { n: 15, min: lo, median, max: hi, ci: Some(ci), ..Summary::default() };
+        MeasureResult::sample(stats, StopReason::Precise)
     }
 
     fn line(result: MeasureResult) -> String {
@@ -345,6 +348,17 @@ mod tests {
         ];
         for (seconds, text) in cases {
             assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read() {
+        let cases = [("2 s", 2.0), ("90min", 5400.0), (" 1.5 h ", 5400.0), ("1 d", 86400.0), ("7", 7.0)];
+        for (text, read) in cases {
+            assert_eq!(seconds(text), Some(read), "{text}");
+        }
+        for bad in ["", "s", "2 x", "-1 s", "0", "17:30", "1e3", "1.2.3 s"] {
+            assert_eq!(seconds(bad), None, "{bad}");
         }
     }
 

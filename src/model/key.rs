@@ -21,6 +21,45 @@ pub struct Recipe {
     pub ordinal: u32,
 }
 
+/// Fingerprints of the parts of a recipe: where two recipes of one name differ, they say in what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecipeParts {
+    /// Program, arguments, folder, standard input and output; of a call the function and its arguments.
+    pub command: u32,
+    /// `env`.
+    pub env: u32,
+    /// Content of sources and inputs.
+    pub inputs: u32,
+    /// Content of the program, where it is named by path.
+    pub program: u32,
+    /// What it depends on.
+    pub depends: u32,
+    /// How it is measured.
+    pub protocol: u32,
+    /// What is verified.
+    pub verify: u32,
+    /// Cores and nodes.
+    pub place: u32,
+}
+
+impl RecipeParts {
+    /// What differs, for people.
+    pub fn differences(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        let pairs = [
+            ("command", self.command, other.command),
+            ("env", self.env, other.env),
+            ("source or input files", self.inputs, other.inputs),
+            ("the program file", self.program, other.program),
+            ("what it depends on", self.depends, other.depends),
+            ("how it is measured", self.protocol, other.protocol),
+            ("verify", self.verify, other.verify),
+            ("cores or nodes", self.place, other.place),
+        ];
+        pairs.into_iter().filter(|(_, ours, theirs)| ours != theirs).map(|(name, ..)| name)
+    }
+}
+
 /// The hash of a recipe. serde_json sorts the keys of objects, so equal recipes give equal text.
 pub fn recipe_key(recipe: &Recipe) -> Hash {
     let text = serde_json::to_vec(recipe).unwrap_or_default();

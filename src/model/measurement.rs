@@ -136,6 +136,10 @@ macro_rules! columns {
                 $(self.$field.push(sample.usage.$field);)*
             }
 
+            fn are_of(&self, runs: usize) -> bool {
+                self.t_start_s.len() == runs $(&& self.$field.len() == runs)*
+            }
+
             fn usage(&self, run: usize) -> Option<Usage> {
                 Some(Usage { $($field: *self.$field.get(run)?,)* })
             }
@@ -251,6 +255,15 @@ impl Measurement {
         })
     }
 
+    /// Do the columns fit each other?
+    pub fn is_sound(&self) -> bool {
+        let runs = self.runs.phase.len();
+        self.stop_reason.is_none()
+            || self.runs.are_of(runs)
+                && self.verify.output_hash.len() == runs
+                && self.metrics.values().all(|metric| metric.value.len() == runs)
+    }
+
     fn fill(&mut self, result: &MeasureResult) {
         for sample in &result.samples {
             self.runs.push(sample);
@@ -356,6 +369,7 @@ mod tests {
             parent: None,
             kind: Kind::Measure,
             key: Hash::of(b"gemm"),
+            parts: None,
             content_key: None,
             name: Some("gemm".into()),
             params: Some(serde_json::json!({"tile": 32})),

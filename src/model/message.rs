@@ -23,6 +23,8 @@ pub struct Hello {
     pub host: String,
     /// Its process.
     pub pid: u32,
+    /// Its processor's name.
+    pub cpu_model: Option<String>,
     /// Cores it may use (its affinity mask).
     pub cores: u32,
     /// Memory of the node, B.

@@ -16,7 +16,7 @@ mod record;
 mod task;
 
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
-pub use key::{Recipe, recipe_key};
+pub use key::{Recipe, RecipeParts, recipe_key};
 pub use limits::Limits;
 pub use measurement::{Columns, MEASUREMENT_SCHEMA, Measurement, MetricColumn, Objective, Reserved, Verify};
 pub use message::{
@@ -27,7 +27,9 @@ pub use outcome::{
     CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, MeasureResult, Metric, Outcome, Phase,
     RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
 };
-pub use record::{Artefact, Env, Header, JOURNAL_SCHEMA, Record, Session, TaskFacts, TaskRecord, ulid};
+pub use record::{
+    Artefact, Env, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord, ulid,
+};
 pub use task::{
     Arg, Better, CommandSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, MeasureSpec, MetricSpec,
     Placement, Sink, Stdin, TaskOptions, VerifySpec,

@@ -432,3 +432,26 @@ pub struct MeasureResult {
     /// What was run.
     pub argv: Vec<String>,
 }
+
+#[cfg(test)]
+impl MeasureResult {
+    /// What a test needs of a measurement: a summary, and nothing that went wrong.
+    pub(crate) fn sample(stats: Summary, stop_reason: StopReason) -> Self {
+        Self {
+            samples: Vec::new(),
+            stats: Some(stats),
+            metrics: Default::default(),
+            objective: "wall_s".into(),
+            better: Better::Less,
+            stop_reason,
+            flags: Vec::new(),
+            verify: VerifyResult::default(),
+            floor_s: None,
+            maxrss_floor_bytes: None,
+            exit_code: None,
+            signal: None,
+            stderr_tail: String::new(),
+            argv: Vec::new(),
+        }
+    }
+}

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hash, Kind, Measurement, Outcome, SlotId, Status, WorkerId};
+use super::{Hash, Kind, Measurement, Outcome, RecipeParts, SlotId, Status, WorkerId};
 
 /// Version of the journal's format; a reader refuses any other.
 pub const JOURNAL_SCHEMA: &str = "harness.journal/1";
@@ -25,6 +25,8 @@ pub enum Record {
     Env(Box<Env>),
     /// A built file.
     Artefact(Artefact),
+    /// What the script keeps for its next run.
+    State(State),
     /// A `measure` ended.
     Measurement(Box<Measurement>),
     /// A `compile`, or a keyed `exec` or `call`, ended.
@@ -62,6 +64,26 @@ impl Record {
             Record::Measurement(measurement) => Some(measurement.status),
             Record::Task(task) => Some(task.outcome.status),
             _ => None,
+        }
+    }
+
+    /// The same with what is known of the task beside it.
+    pub fn into_task(self) -> Option<(TaskFacts, Outcome)> {
+        match self {
+            Record::Measurement(measurement) => {
+                let outcome = measurement.outcome()?;
+                Some((measurement.facts, outcome))
+            }
+            Record::Task(task) => Some((task.facts, task.outcome)),
+            _ => None,
+        }
+    }
+
+    /// Does it contradict itself?
+    pub fn is_sound(&self) -> bool {
+        match self {
+            Record::Measurement(measurement) => measurement.is_sound(),
+            _ => true,
         }
     }
 
@@ -186,6 +208,17 @@ pub struct Artefact {
     pub build_id: Option<String>,
 }
 
+/// A named table of the script (`harness.state`); the last line of a name counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Its name.
+    pub name: String,
+    /// The table.
+    pub value: serde_json::Value,
+    /// When it was saved, s since 1970.
+    pub saved_unix_s: f64,
+}
+
 /// What the root knows of a task beside its outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskFacts {
@@ -201,6 +234,9 @@ pub struct TaskFacts {
     pub kind: Kind,
     /// Recipe key: what was asked.
     pub key: Hash,
+    /// Of what the recipe consists; none in records of earlier versions.
+    #[serde(default)]
+    pub parts: Option<RecipeParts>,
     /// What it was settled to at dispatch (architecture, Durability).
     pub content_key: Option<Hash>,
     /// `name` of the task.

@@ -8,6 +8,7 @@
 //! The room knows processes, signals and descriptors. It must never know tasks, messages or files of a
 //! campaign, and never waits for "any child": libraries in the same process may have children too.
 
+mod ask;
 mod environment;
 mod gate;
 pub mod own;
@@ -17,6 +18,7 @@ mod tree;
 mod wait;
 mod wake;
 
+pub use ask::{NoAnswer, ask};
 pub use environment::Environment;
 pub use gate::Gate;
 pub use own::{

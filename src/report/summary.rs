@@ -102,7 +102,7 @@ fn list(text: &mut String, lines: &[String], shown: usize, thing: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Better, MeasureResult, StopReason, Summary, VerifyResult};
+    use crate::model::{MeasureResult, StopReason, Summary};
     use serde_json::json;
 
     fn ended(status: Status, reason: &str, detail: Detail) -> Outcome {
@@ -111,22 +111,8 @@ mod tests {
     }
 
     fn measured(median: f64) -> Outcome {
-        let result = MeasureResult {
-            samples: Vec::new(),
-            stats: Some(Summary { n: 3, min: median, median, max: median, ..Summary::default() }),
-            metrics: Default::default(),
-            objective: "wall_s".into(),
-            better: Better::Less,
-            stop_reason: StopReason::Fixed,
-            flags: Vec::new(),
-            verify: VerifyResult::default(),
-            floor_s: None,
-            maxrss_floor_bytes: None,
-            exit_code: None,
-            signal: None,
-            stderr_tail: String::new(),
-            argv: Vec::new(),
-        };
+        let stats = Summary { n: 3, min: median, median, max: median, ..Summary::default() };
+        let result = MeasureResult::sample(stats, StopReason::Fixed);
         ended(Status::Ok, "", Detail::Measure(Box::new(result)))
     }
 

@@ -13,20 +13,21 @@ use rustc_hash::{FxHashMap, FxHasher};
 use rustix::event::{PollFd, PollFlags};
 
 use super::clock::Clock;
+use super::deadline::Deadline;
 use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission};
 use super::progress::Progress;
-use super::record;
+use super::states::States;
+use super::stop::Ending;
+use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
-
 use super::workers::{Stage, Worker};
 use crate::artefact::Store;
-use crate::core::{Action, Core, Dep, DepState, End, Event, Request as Ask, Tick};
-use crate::journal::{JournalWriter, Lost};
+use crate::core::{Action, Core, Dep, DepState, Event, Request as Ask, Tick};
+use crate::journal::JournalWriter;
 use crate::model::human::duration;
 use crate::model::{
-    Arg, Attempt, CommandSpec, Detail, Exclusive, Hash, Kind, Limits, Module, Outcome, Status, TaskId,
-    ToWorker, WorkerId, exit,
+    Arg, Attempt, CommandSpec, Exclusive, Hash, Kind, Limits, Module, Outcome, TaskId, ToWorker, WorkerId,
 };
 use crate::process::{Signals, Wake};
 use crate::transport::wait::{earlier, wait};
@@ -36,21 +37,6 @@ pub(super) type Sources = Box<dyn Fn(&str) -> Module>;
 
 /// A longer time limit is none (µs): some 30 years.
 const LONGEST_US: f64 = 1e15;
-/// Signals that stop the campaign in an orderly way.
-pub(super) const STOPPING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
-
-/// Why the driver ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// The script is over and nothing is left to do.
-    Finished,
-    /// Stopped by a signal; the text says which.
-    Drained(String),
-    /// A second signal: at once.
-    Interrupted,
-    /// The journal cannot be written any more.
-    JournalFailed(String),
-}
 
 /// Everything the driver works with.
 pub(super) struct Driver {
@@ -61,7 +47,7 @@ pub(super) struct Driver {
     pub(super) port: DriverEnd,
     pub(super) journal: JournalWriter,
     /// The campaign's id, for records.
-    campaign: String,
+    pub(super) campaign: String,
     pub(super) store: Store,
     pub(super) progress: Progress,
     pub(super) signals: Signals,
@@ -72,7 +58,7 @@ pub(super) struct Driver {
     pub(super) code: Vec<(Hash, Arc<[u8]>)>,
     issued: BTreeSet<Hash>,
     /// Ended tasks whose record is not written yet.
-    recording: FxHashMap<TaskId, (Box<Live>, Arc<Outcome>)>,
+    pub(super) recording: FxHashMap<TaskId, (Box<Live>, Arc<Outcome>)>,
     /// Artefacts that workers need and that are on their way to the root.
     pub(super) awaited: BTreeMap<Hash, BTreeSet<WorkerId>>,
     /// Events the core has not seen, and whether it is at work on earlier ones.
@@ -81,9 +67,14 @@ pub(super) struct Driver {
     actions: Vec<Action>,
     clock: Clock,
     wake_at: Option<Tick>,
-    script_over: bool,
-    draining: Option<(Instant, String)>,
-    ending: Option<Ending>,
+    pub(super) script_over: bool,
+    pub(super) surroundings: Surroundings,
+    /// What the script keeps for its next run.
+    pub(super) states: States,
+    /// When its time is over.
+    pub(super) deadline: Option<Deadline>,
+    pub(super) draining: Option<(Instant, String)>,
+    pub(super) ending: Option<Ending>,
 }
 
 /// What the driver is made of.
@@ -97,13 +88,27 @@ pub(super) struct Parts {
     pub(super) signals: Signals,
     pub(super) wake: Arc<Wake>,
     pub(super) sources: Sources,
+    pub(super) deadline: Option<Deadline>,
+    pub(super) surroundings: Surroundings,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
 }
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { pools, port, journal, campaign, store, progress, signals, wake, sources, workers } =
-            parts;
+        let Parts {
+            pools,
+            port,
+            journal,
+            campaign,
+            store,
+            progress,
+            signals,
+            wake,
+            sources,
+            deadline,
+            surroundings,
+            workers,
+        } = parts;
         Self {
             core: Core::new(),
             tasks: Tasks::default(),
@@ -127,6 +132,9 @@ impl Driver {
             clock: Clock::new(),
             wake_at: None,
             script_over: false,
+            surroundings,
+            states: States::default(),
+            deadline,
             draining: None,
             ending: None,
         }
@@ -235,100 +243,6 @@ impl Driver {
         entry.peer.queue(&live.message());
     }
 
-    pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
-        let Some(live) = self.tasks.live(task) else { return };
-        let Some(outcome) = &live.outcome else { return };
-        let artefact = match &outcome.detail {
-            Detail::Compile(result) => result.artefact,
-            _ => None,
-        };
-        let elapsed_us = (outcome.elapsed_s * 1e6) as u64;
-        let ok = outcome.ok();
-        self.handle(Event::Finished { worker, task, attempt, ok, artefact, elapsed_us });
-    }
-
-    /// A task has ended for good: journal first, then the future.
-    fn resolve(&mut self, task: TaskId, end: End) {
-        let lost = match end {
-            End::LostWorker { attempts } => self.why_lost(task, attempts),
-            _ => String::new(),
-        };
-        let Some(live) = self.tasks.live(task) else { return };
-        if end == End::Overdue
-            && let Some(worker) = live.worker
-        {
-            // Its cores stay occupied for the core until it is lost: nothing else could run there.
-            self.lose(worker, "a task did not end long after its time limit, although it was to be killed");
-        }
-        let Some(live) = self.tasks.live(task) else { return };
-        let host = live.worker.and_then(|id| self.workers.get(&id)).map(|worker| worker.host().to_string());
-        let mut outcome = match end {
-            End::Finished => live.outcome.take().map(|outcome| *outcome),
-            End::Skipped { cause } => {
-                let unmet = live.unmet.take().map(|unmet| unmet.outcome());
-                unmet.or_else(|| {
-                    let reason = format!("task {cause}, which it depends on, failed");
-                    Some(Outcome::failed(Status::Skipped, reason))
-                })
-            }
-            End::Cancelled => Some(match self.pools.failure(live.pool) {
-                Some(reason) => Outcome::failed(Status::Refused, reason),
-                None => Outcome::failed(Status::Cancelled, "cancelled before it ended"),
-            }),
-            End::LostWorker { .. } => Some(Outcome::failed(Status::LostWorker, lost)),
-            End::Overdue => Some(Outcome::failed(
-                Status::LostWorker,
-                "no answer long after its time limit: its worker does not respond",
-            )),
-            End::Refused { reason } => Some(Outcome::failed(Status::Refused, reason)),
-        }
-        .unwrap_or_else(|| Outcome::failed(Status::LostWorker, "its outcome never arrived"));
-        if outcome.host.is_empty() {
-            outcome.host = host.unwrap_or_default();
-        }
-        let outcome = Arc::new(outcome);
-        let Some(ended) = self.tasks.end(task, &outcome) else { return };
-        if self.draining.is_some() && outcome.status == Status::Cancelled {
-            // Not an end but a postponement: the script never hears of it, the next run does it.
-            return;
-        }
-        match record::of(&self.campaign, &ended, &outcome) {
-            Some(record) => {
-                self.recording.insert(task, (ended, outcome));
-                self.journal.append(task.0, record);
-            }
-            None => self.hand(&ended, outcome),
-        }
-    }
-
-    /// Why a task is lost with its worker: the one it ran on, else the last of its pool.
-    fn why_lost(&mut self, task: TaskId, attempts: u32) -> String {
-        let Some((own, pool)) = self.tasks.live(task).map(|live| (live.worker, live.pool)) else {
-            return String::new();
-        };
-        let loss = |worker: &Worker| match &worker.stage {
-            Stage::Gone(text) => Some(text.clone()),
-            _ => None,
-        };
-        let of_pool =
-            || self.workers.values().rev().filter(|worker| worker.pool == Some(pool)).find_map(loss);
-        let own = own.and_then(|id| self.workers.get(&id)).and_then(loss);
-        let loss = own.or_else(of_pool).unwrap_or_else(|| "its pool was closed".into());
-        match attempts {
-            0 => format!("no worker is left that could run it: {loss}"),
-            1 => format!("its worker was lost while it ran: {loss}"),
-            n => format!("its worker was lost while it ran, {n} times; the last: {loss}"),
-        }
-    }
-
-    /// Counts an end and hands it to the script: what is to be recorded is by now.
-    fn hand(&mut self, ended: &Live, outcome: Arc<Outcome>) {
-        let Submission { task, job, options, .. } = &ended.submission;
-        self.progress.ended(job.kind(), options, &outcome);
-        self.port.complete(*task, outcome);
-        self.tasks.handed(*task);
-    }
-
     fn read_requests(&mut self) {
         // Asked first: what was submitted before a completion was taken may still refer to that task.
         let taken = self.port.taken();
@@ -345,7 +259,12 @@ impl Driver {
                 }
                 Request::Replayed(kind, options, outcome) => self.progress.replayed(kind, &options, &outcome),
                 Request::Unrun(kind, options, outcome) => self.progress.unrun(kind, &options, &outcome),
-                Request::End => self.script_over = true,
+                Request::Notice(text) => self.progress.note(&text),
+                Request::Keep(name, value) => self.states.keep(name, value, Instant::now()),
+                Request::End => {
+                    self.script_over = true;
+                    self.save_states();
+                }
             }
         }
         self.tasks.forget(taken);
@@ -405,46 +324,12 @@ impl Driver {
         }));
     }
 
-    fn read_journal(&mut self) {
-        let news = self.journal.written();
-        if let Some(reason) = self.recorded(news) {
-            self.ending.get_or_insert(Ending::JournalFailed(reason));
-        }
-    }
-
-    /// Brings the last records to the disk, or ends the process: a file system may never answer. Why records are
-    /// lost, if some are.
-    pub(super) fn close_journal(&mut self, path: &str) -> Option<String> {
-        let limit = self.limits().journal;
-        let reason = format!(
-            "the last records have not reached {path} for {} (its file system does not answer); what was reported \
-             before is there, run the same command again to go on",
-            duration(limit.as_secs_f64())
-        );
-        let journal = &mut self.journal;
-        let code = i32::from(exit::JOURNAL);
-        let news = self.pools.launcher.guard.watch(limit, code, reason, || journal.close());
-        self.recorded(news)
-    }
-
-    /// Hands on what is recorded; why the rest is not.
-    fn recorded(&mut self, news: Vec<Result<u64, Lost>>) -> Option<String> {
-        let mut reason = None;
-        for written in news {
-            match written {
-                Ok(token) => {
-                    if let Some((ended, outcome)) = self.recording.remove(&TaskId(token)) {
-                        self.hand(&ended, outcome);
-                    }
-                }
-                Err(lost) => reason = reason.or(Some(lost.to_string())),
-            }
-        }
-        reason
-    }
-
     fn keep_time(&mut self) {
         let now = Instant::now();
+        self.watch_deadline(now);
+        if self.states.due().is_some_and(|at| at <= now) {
+            self.save_states();
+        }
         if self.wake_at.is_some_and(|at| at <= self.clock.now()) {
             self.wake_at = None;
             self.handle(Event::Tick);
@@ -465,43 +350,6 @@ impl Driver {
         self.tend_pools(now);
         let ready = self.workers.values().filter(|w| matches!(w.stage, Stage::Ready(_))).count();
         self.progress.tick(now, self.core.running(), ready);
-    }
-
-    fn read_signals(&mut self) {
-        while let Some(signal) = self.signals.take() {
-            match signal {
-                signal if STOPPING.contains(&signal) => self.stop(signal),
-                // Ambiguous (walltime near, or "a worker died" from Hydra) and harmless to ignore: lost
-                // workers are noticed by their links, and the end of the walltime comes as SIGTERM.
-                _ => {}
-            }
-        }
-    }
-
-    /// The first signal stops the campaign in an orderly way, the second at once.
-    fn stop(&mut self, signal: i32) {
-        let word = crate::process::signal_name(signal);
-        if self.draining.is_some() {
-            self.ending = Some(Ending::Interrupted);
-            return;
-        }
-        self.draining = Some((Instant::now(), word.to_string()));
-        self.port.drain();
-        self.handle(Event::Drain);
-    }
-
-    fn ending(&mut self) -> Option<Ending> {
-        if let Some(ending) = self.ending.take() {
-            return Some(ending);
-        }
-        let idle = self.tasks.live_count() == 0 && self.recording.is_empty();
-        match &self.draining {
-            Some((since, word)) if idle && self.script_over || since.elapsed() > self.limits().drain => {
-                Some(Ending::Drained(word.clone()))
-            }
-            Some(_) => None,
-            None => (self.script_over && idle).then_some(Ending::Finished),
-        }
     }
 
     pub(super) fn flush(&mut self) {
@@ -535,6 +383,8 @@ impl Driver {
         let mut deadline =
             earlier(self.wake_at.and_then(|at| self.clock.moment(at)), Some(self.progress.next(now)));
         deadline = earlier(deadline, self.pools.next_deadline());
+        deadline = earlier(deadline, self.next_drain());
+        deadline = earlier(deadline, self.states.due());
         if let Some((since, _)) = &self.draining {
             deadline = earlier(deadline, Some(*since + self.limits().drain));
         }

@@ -5,9 +5,14 @@
 //! does not know what language it is in.
 
 mod clock;
+mod deadline;
+mod departures;
 mod driver;
+mod ends;
 mod guard;
 mod hearing;
+mod ledger;
+mod notices;
 mod order;
 mod pools;
 pub mod port;
@@ -17,6 +22,9 @@ mod recipe;
 mod record;
 mod settle;
 mod spawn;
+mod states;
+mod stop;
+mod surroundings;
 mod tasks;
 mod workers;
 
@@ -27,12 +35,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use self::driver::{Driver, Ending, Parts, Sources};
+use self::deadline::{Deadline, DeadlineError, Outside};
+use self::driver::{Driver, Parts, Sources};
 use self::guard::Guard;
+use self::notices::{Here, Notices};
 use self::pools::Pools;
 use self::port::{Campaign, Port, Setup};
 use self::progress::{Progress, Tally, Verbosity};
 use self::spawn::Launcher;
+use self::stop::Ending;
+use self::surroundings::Surroundings;
 use self::workers::Worker;
 use crate::allocation::{Allocation, Start};
 use crate::artefact::Store;
@@ -48,9 +60,12 @@ use crate::say::say;
 use crate::transport::wait::wait;
 use crate::transport::{Link, Peer};
 
+pub use self::deadline::Timing;
 pub use self::port::PoolSpec;
 pub use self::spawn::Mpi;
 
+/// How long the batch system may take to say when the job ends.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// Names the executable that workers are started from, where it is another file than the root's.
 const WORKER_VARIABLE: &str = "HARNESS_WORKER";
 
@@ -66,6 +81,8 @@ pub struct Options {
     pub journal: Option<PathBuf>,
     /// Set an old journal aside and begin anew.
     pub fresh: bool,
+    /// When it has to be over.
+    pub timing: Timing,
     /// Seed of the campaign; the journal's, or a new one.
     pub seed: Option<u64>,
     /// How much is said on stderr.
@@ -106,6 +123,8 @@ enum SetupError {
     #[error(transparent)]
     Allocation(#[from] crate::allocation::AllocationError),
     #[error(transparent)]
+    Deadline(#[from] DeadlineError),
+    #[error(transparent)]
     Journal(#[from] crate::journal::JournalError),
     #[error(transparent)]
     Store(#[from] crate::artefact::StoreError),
@@ -116,7 +135,7 @@ enum SetupError {
 impl SetupError {
     fn code(&self) -> u8 {
         match self {
-            SetupError::Script(..) => exit::USAGE,
+            SetupError::Script(..) | SetupError::Deadline(_) => exit::USAGE,
             SetupError::Allocation(_) => exit::ALLOCATION,
             SetupError::Journal(_) | SetupError::Store(_) => exit::JOURNAL,
             SetupError::System(_) => exit::INTERNAL,
@@ -174,31 +193,20 @@ impl Root {
         sources: Sources,
         script: ScriptMain,
     ) -> Result<Self, SetupError> {
-        let unreadable = |error| SetupError::Script(options.script.display().to_string(), error);
-        let text = std::fs::read(&options.script).map_err(unreadable)?;
-        let path = options.script.canonicalize().map_err(unreadable)?;
+        let (path, text) = read_script(&options.script)?;
         let dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
         let allocation = Allocation::detect(&|name| std::env::var(name).ok(), &machine::hostname())?;
-        let store = Store::open(Store::default_folder())?;
-        let journal = options.journal.unwrap_or_else(|| default_journal(&path));
-        let mode = if options.fresh { Mode::Fresh } else { Mode::Resume };
-        let header = header(&path, &text, options.seed);
-        let Opened { writer, index, header, notes } = Journal::create_or_open(&journal, header, mode)?;
         let progress = Progress::new(options.verbosity);
-        for note in &notes {
-            progress.note(note);
-        }
-        if let Some(seed) = options.seed.filter(|seed| *seed != header.seed) {
-            progress.note(&format!(
-                "seed {seed} is not that of the journal ({}): a script that draws numbers may ask for other tasks \
-                 than it recorded; leave --seed out to go on, or begin anew with --fresh",
-                header.seed
-            ));
-        }
+        let deadline = find_deadline(&options.timing, &progress)?;
+        let store = Store::open(Store::default_folder())?;
+        let journal = options.journal.clone().unwrap_or_else(|| default_journal(&path));
+        let opened = open_journal(&journal, header(&path, &text, options.seed), &options, &progress)?;
+        let (kept, envs) = (opened.index.states(), opened.index.envs());
+        let (index, notices) = recall(opened.index, &allocation);
         let wake = Arc::new(Wake::new()?);
         let waker = wake.clone();
         let artefacts = store.clone();
-        let seed = options.seed.unwrap_or(header.seed);
+        let seed = options.seed.unwrap_or(opened.header.seed);
         let (port, driver_end) = port::port(Setup {
             campaign: Campaign {
                 script: options.script.clone(),
@@ -207,8 +215,11 @@ impl Root {
                 seed,
                 verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
                 journal: journal.clone(),
+                ends: deadline.as_ref().map(|deadline| deadline.ends),
             },
-            index: replays(&index),
+            index,
+            notices,
+            kept,
             artefact_present: Box::new(move |hash| artefacts.contains(hash)),
             wake: Box::new(move || waker.signal()),
         });
@@ -224,21 +235,18 @@ impl Root {
         let parts = Parts {
             pools,
             port: driver_end,
-            journal: writer,
-            campaign: header.campaign,
+            journal: opened.writer,
+            campaign: opened.header.campaign,
             store,
             progress,
             signals,
             wake,
             sources,
+            deadline,
+            surroundings: Surroundings::new(envs.into_keys().collect()),
             workers: std::mem::take(workers),
         };
-        let (ended, script_end) = channel();
-        std::thread::Builder::new().name("script".into()).stack_size(16 << 20).spawn(move || {
-            // The receiver outlives the script unless the campaign is stopped: then nobody listens.
-            let _ = ended.send(script(port));
-        })?;
-        Ok(Self { driver: Driver::new(parts), script_end, journal })
+        Ok(Self { driver: Driver::new(parts), script_end: start_script(script, port)?, journal })
     }
 
     fn run(mut self) -> Ended {
@@ -249,6 +257,7 @@ impl Root {
             say(format_args!("harness: interrupted; what was reported is in {journal}"));
             process::exit_now(i32::from(exit::INTERRUPTED));
         }
+        self.driver.save_states();
         let limits = self.driver.pools.launcher.limits;
         let failure = self.driver.close_journal(&journal);
         self.driver.dismiss(if ending == Ending::Finished { limits.dismiss } else { limits.stop });
@@ -260,10 +269,10 @@ impl Root {
                 );
                 self.ended(exit::JOURNAL, Some(message))
             }
-            (Ending::Drained(signal), None) => {
+            (Ending::Drained(why), None) => {
                 let _ = self.script_end.recv_timeout(limits.unwind);
                 let message = format!(
-                    "stopped by {signal} with {} unfinished. Nothing reported is lost: {journal} has it. Run the \
+                    "stopped {why} with {} unfinished. Nothing reported is lost: {journal} has it. Run the \
                      same command again to go on.",
                     count(self.driver.progress.unfinished(), "task")
                 );
@@ -299,6 +308,59 @@ impl Root {
     }
 }
 
+/// Looks when the campaign has to be over.
+fn find_deadline(timing: &Timing, progress: &Progress) -> Result<Option<Deadline>, DeadlineError> {
+    let outside = Outside {
+        env: &|name| std::env::var(name).ok(),
+        ask: &|argv| process::ask(argv, ASK_LIMIT).map_err(|error| error.to_string()),
+        now: (Instant::now(), record::unix_seconds()),
+    };
+    let (deadline, note) = deadline::find(timing, &outside)?;
+    if let Some(note) = note {
+        progress.detail(&note);
+    }
+    Ok(deadline)
+}
+
+/// Where the script really is, and its text.
+fn read_script(script: &Path) -> Result<(PathBuf, Vec<u8>), SetupError> {
+    let unreadable = |error| SetupError::Script(script.display().to_string(), error);
+    let text = std::fs::read(script).map_err(unreadable)?;
+    Ok((script.canonicalize().map_err(unreadable)?, text))
+}
+
+/// Runs the script on its thread; what comes is how it ended.
+fn start_script(script: ScriptMain, port: Port) -> io::Result<Receiver<ScriptEnd>> {
+    let (ended, script_end) = channel();
+    std::thread::Builder::new().name("script".into()).stack_size(16 << 20).spawn(move || {
+        // The receiver outlives the script unless the campaign is stopped: then nobody listens.
+        let _ = ended.send(script(port));
+    })?;
+    Ok(script_end)
+}
+
+/// Opens the journal and says what is to be said of it.
+fn open_journal(
+    path: &Path,
+    header: Header,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Opened, crate::journal::JournalError> {
+    let mode = if options.fresh { Mode::Fresh } else { Mode::Resume };
+    let opened = Journal::create_or_open(path, header, mode)?;
+    for note in &opened.notes {
+        progress.note(note);
+    }
+    if let Some(seed) = options.seed.filter(|seed| *seed != opened.header.seed) {
+        progress.note(&format!(
+            "seed {seed} is not that of the journal ({}): a script that draws numbers may ask for other tasks \
+             than it recorded; leave --seed out to go on, or begin anew with --fresh",
+            opened.header.seed
+        ));
+    }
+    Ok(opened)
+}
+
 fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
     let now = record::unix_seconds();
     Header {
@@ -313,13 +375,17 @@ fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
     }
 }
 
-/// What of the journal the port can answer from.
-fn replays(index: &Index) -> port::Index {
-    let finished = index.iter().filter_map(|(seq, record)| {
-        let outcome = record.outcome().filter(|outcome| !holds_bytecode(outcome))?;
-        Some((record.key()?, port::Replay { seq, outcome: Arc::new(outcome) }))
+/// What the journal knows, as the script's end wants it: answers, and what is to be noticed of them.
+fn recall(index: Index, allocation: &Allocation) -> (port::Index, Notices) {
+    let hosts = allocation.nodes.iter().map(|node| node.host.clone()).collect();
+    let here = Here { hosts, cpu_model: machine::cpu_name() };
+    let mut notices = Notices::new(here, index.envs());
+    let finished = index.into_finished().filter(|(_, _, outcome)| !holds_bytecode(outcome));
+    let finished = finished.map(|(seq, facts, outcome)| {
+        notices.recorded(&facts);
+        (facts.key, port::Replay { seq, env: facts.env, outcome: Arc::new(outcome) })
     });
-    finished.collect()
+    (finished.collect(), notices)
 }
 
 /// Bytecode is loaded only if it was made in this run: a call that gave a function is called again.

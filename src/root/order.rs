@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
 pub use crate::allocation::Start;
 
 use crate::model::{
-    Arg, CompileSpec, DepLabel, DepValue, ExecSpec, Hash, Kind, MeasureSpec, Outcome, PoolId, SlotSetup,
-    TaskId, TaskOptions,
+    Arg, CompileSpec, DepLabel, DepValue, ExecSpec, Hash, Kind, MeasureSpec, Outcome, PoolId, RecipeParts,
+    SlotSetup, TaskId, TaskOptions,
 };
 
 /// What the script is told about its own run.
@@ -30,6 +31,8 @@ pub struct Campaign {
     pub verbosity: i8,
     /// Where the records go.
     pub journal: PathBuf,
+    /// When the batch system, or `--deadline`, ends it; none if that is not known.
+    pub ends: Option<Instant>,
 }
 
 /// What the journal already holds, by recipe key.
@@ -40,6 +43,8 @@ pub type Index = FxHashMap<Hash, Replay>;
 pub struct Replay {
     /// Its place in the journal.
     pub seq: u64,
+    /// The surroundings it was recorded in, if they were.
+    pub env: Option<Hash>,
     /// How the task ended then.
     pub outcome: Arc<Outcome>,
 }
@@ -105,6 +110,15 @@ pub struct Order {
     pub deferred: bool,
 }
 
+/// What a task is found by in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecipeId {
+    /// The recipe key.
+    pub key: Hash,
+    /// Of what it consists.
+    pub parts: RecipeParts,
+}
+
 /// A task on its way to the driver.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -116,8 +130,8 @@ pub struct Submission {
     pub options: TaskOptions,
     /// What to do. What earlier tasks resulted in is filled in as far as the script had seen it.
     pub job: Job,
-    /// The recipe key; there for what goes to the journal.
-    pub key: Option<Hash>,
+    /// What it is found by; there for what goes to the journal.
+    pub recipe: Option<RecipeId>,
     /// Tasks it still waits for. One may have ended unseen by the script: the driver settles it at once.
     pub deps: Vec<TaskId>,
 }
@@ -140,6 +154,10 @@ pub enum Request {
     Replayed(Kind, TaskOptions, Arc<Outcome>),
     /// Nothing to do: the script's end knew that this task cannot run.
     Unrun(Kind, TaskOptions, Arc<Outcome>),
+    /// People should know this.
+    Notice(String),
+    /// The state of this name is now so.
+    Keep(String, serde_json::Value),
     /// The script is over: nothing will follow.
     End,
 }

@@ -1,9 +1,10 @@
-//! Pools: from `spawn{…}` to workers that take work, and back to nothing.
+//! Pools: from `spawn{…}` to workers that take work, and when a pool is to close. How workers go is in
+//! `departures`.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::driver::{Driver, STOPPING};
+use super::driver::Driver;
 use super::port::{PoolError, PoolInfo, PoolSpec, WorkerInfo};
 use super::spawn::Launcher;
 use super::workers::{Stage, Worker};
@@ -12,11 +13,10 @@ use crate::core::Event;
 use crate::machine;
 use crate::model::human::{count, duration};
 use crate::model::{Hash, Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
-use crate::transport::LinkError;
 use crate::transport::wait::earlier;
 
 /// How far a pool has come.
-enum Phase {
+pub(super) enum Phase {
     /// Its workers are starting; the script waits for it, or (`false`) tasks do.
     Opening { until: Instant, asked: bool },
     /// Takes tasks.
@@ -29,15 +29,15 @@ enum Phase {
     Failed { reason: String, asked: bool },
 }
 
-struct Pool {
-    workers: Vec<WorkerId>,
+pub(super) struct Pool {
+    pub(super) workers: Vec<WorkerId>,
     spec: PoolSpec,
-    phase: Phase,
+    pub(super) phase: Phase,
 }
 
 /// All pools of the campaign.
 pub(super) struct Pools {
-    pools: BTreeMap<PoolId, Pool>,
+    pub(super) pools: BTreeMap<PoolId, Pool>,
     next_pool: u32,
     next_worker: u32,
     /// What the command line says where the script does not.
@@ -48,7 +48,7 @@ pub(super) struct Pools {
     /// A pool the script waits for, until the ranks of an earlier one are free.
     postponed: Option<PoolSpec>,
     /// When workers that were told to retire are ended by force.
-    retire_by: Option<Instant>,
+    pub(super) retire_by: Option<Instant>,
 }
 
 impl Pools {
@@ -118,7 +118,7 @@ impl Pools {
         })
     }
 
-    fn new_worker(&mut self) -> WorkerId {
+    pub(super) fn new_worker(&mut self) -> WorkerId {
         self.next_worker += 1;
         WorkerId(self.next_worker - 1)
     }
@@ -349,59 +349,6 @@ impl Driver {
         self.handle(Event::PoolSettled { pool: id });
     }
 
-    /// The link to a worker broke.
-    pub(super) fn link_ended(&mut self, id: WorkerId, error: &LinkError) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        if worker.is_retiring() {
-            return self.part(id);
-        }
-        let reason = match error {
-            LinkError::Closed => "its process ended".to_string(),
-            LinkError::Failed(reason) => reason.clone(),
-        };
-        self.lose(id, &reason);
-    }
-
-    /// A worker is lost, and why: its tasks go elsewhere or end as `lost_worker`.
-    pub(super) fn lose(&mut self, id: WorkerId, reason: &str) {
-        let patience = self.limits().sweep;
-        let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
-        let text = format!("worker {id} on {} is lost: {reason}", worker.host());
-        let was_ready = matches!(worker.stage, Stage::Ready(_));
-        // It may only have been silent: then it is to end, and not to run beside its successor.
-        worker.peer.queue(&ToWorker::Exit);
-        let _ = worker.peer.flush();
-        worker.stage = Stage::Gone(text.clone());
-        let broken_off = worker.break_off();
-        worker.sweep(patience);
-        let pool = worker.pool;
-        self.progress.problem(&text);
-        if was_ready {
-            self.handle(Event::WorkerLost { worker: id });
-        }
-        for artefact in broken_off {
-            self.give_up_artefact(artefact);
-        }
-        if let Some(pool) = pool {
-            self.fail_opening(pool, &text);
-        }
-    }
-
-    /// A pool that is opening cannot be: the script learns why.
-    fn fail_opening(&mut self, id: PoolId, reason: &str) {
-        let Some(pool) = self.pools.pools.get_mut(&id) else { return };
-        let Phase::Opening { asked, .. } = pool.phase else { return };
-        pool.phase = Phase::Failed { reason: reason.to_string(), asked };
-        let workers = pool.workers.clone();
-        if asked {
-            self.port.spawned(Err(PoolError(reason.to_string())));
-        }
-        self.handle(Event::PoolClosed { pool: id });
-        for worker in workers {
-            self.retire(worker);
-        }
-    }
-
     /// Closes what is to be closed, and gives up on what does not come.
     pub(super) fn tend_pools(&mut self, now: Instant) {
         let ids: Vec<PoolId> = self.pools.pools.keys().copied().collect();
@@ -446,89 +393,5 @@ impl Driver {
             self.pools.retire_by = None;
             self.end_retiring();
         }
-    }
-
-    /// Tells a worker that its pool is over.
-    fn retire(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
-        if worker.start == Start::Static {
-            return self.free_rank(id);
-        }
-        worker.peer.queue(&ToWorker::Exit);
-        let now = Instant::now();
-        worker.stage = Stage::Retiring { since: now };
-        self.pools.retire_by = Some(now + self.limits().retire);
-    }
-
-    /// A static worker says hello again when it is done with its pool. For the core it is a new one then.
-    fn free_rank(&mut self, id: WorkerId) {
-        let Some(mut worker) = self.workers.remove(&id) else { return };
-        worker.peer.queue(&ToWorker::Retire);
-        worker.id = self.pools.new_worker();
-        worker.stage = Stage::Starting;
-        worker.pool = None;
-        worker.quiet = false;
-        worker.known_code = 0;
-        let broken_off = worker.break_off();
-        self.workers.insert(worker.id, worker);
-        for artefact in broken_off {
-            self.give_up_artefact(artefact);
-        }
-    }
-
-    /// A retired worker has said goodbye (or closed its end): disconnect.
-    pub(super) fn part(&mut self, id: WorkerId) {
-        let Some(mut worker) = self.workers.remove(&id) else { return };
-        for artefact in worker.break_off() {
-            self.give_up_artefact(artefact);
-        }
-        if let Some(child) = &worker.child {
-            child.wait_or_kill(Duration::from_secs(1));
-        }
-        worker.sweep(self.limits().sweep);
-        let host = worker.host().to_string();
-        self.pools.launcher.close(worker.peer.into_link(), &host);
-    }
-
-    fn end_retiring(&mut self) {
-        let late = self.workers.values().filter_map(|worker| match worker.stage {
-            Stage::Retiring { since } => Some((worker.id, since.elapsed())),
-            _ => None,
-        });
-        for (id, waited) in late.collect::<Vec<_>>() {
-            let reason = format!("it did not end within {:.1} s of being told to", waited.as_secs_f64());
-            self.lose(id, &reason);
-        }
-    }
-
-    /// Ends all workers; returns when they are gone or had their time, which a signal cuts short.
-    pub(super) fn dismiss(&mut self, limit: Duration) {
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
-        for id in &ids {
-            let Some(worker) = self.workers.get_mut(id).filter(|worker| !worker.is_gone()) else { continue };
-            // One who is told twice leaves MPI with a message it never read, and MPICH complains.
-            if !worker.is_retiring() {
-                worker.peer.queue(&ToWorker::Exit);
-                worker.stage = Stage::Retiring { since: Instant::now() };
-            }
-        }
-        let mut until = Instant::now() + limit;
-        self.pools.retire_by = Some(until);
-        loop {
-            // May find that the last of them has gone: then there is nothing to sleep for.
-            self.flush();
-            let waits = self.workers.values().any(|worker| worker.is_retiring());
-            if !waits || Instant::now() >= until {
-                break;
-            }
-            self.sleep();
-            while let Some(signal) = self.signals.take() {
-                if STOPPING.contains(&signal) {
-                    until = Instant::now();
-                }
-            }
-            self.read_workers();
-        }
-        self.end_retiring();
     }
 }

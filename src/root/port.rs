@@ -7,22 +7,26 @@
 //! Knows nothing of Lua, of scheduling or of how a journal is read.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::Hasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHashMap;
 
-use super::programs::Programs;
-use super::recipe;
+pub use super::ledger::Spent;
+use super::ledger::{Ended, Ledger};
+use super::notices::Notices;
 use super::settle::{Unmet, settle};
-use crate::model::{Arg, DepLabel, Detail, Hash, Kind, Outcome, PoolId, Status, TaskId, TaskOptions};
+use crate::model::human::bytes;
+use crate::model::{Arg, Hash, Kind, Outcome, PoolId, Status, TaskId, TaskOptions};
 
 pub use super::order::{
-    CallJob, Campaign, Index, Job, Order, PoolError, PoolInfo, PoolSpec, Replay, Request, Start, Submission,
-    WorkerInfo,
+    CallJob, Campaign, Index, Job, Order, PoolError, PoolInfo, PoolSpec, RecipeId, Replay, Request, Start,
+    Submission, WorkerInfo,
 };
+
+/// A state may have so many bytes as JSON.
+const STATE_LIMIT: usize = 64 << 10;
 
 /// How long [`Port::take`] waits.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +67,10 @@ pub struct Setup {
     pub campaign: Campaign,
     /// What the journal holds.
     pub index: Index,
+    /// What is to be noticed of its answers.
+    pub notices: Notices,
+    /// What earlier runs kept, by name.
+    pub kept: BTreeMap<String, serde_json::Value>,
     /// Is this artefact still in the store? A build whose artefact is gone is done again.
     pub artefact_present: Box<dyn Fn(Hash) -> bool + Send>,
     /// Wakes the driver; called only when it may be asleep.
@@ -71,19 +79,20 @@ pub struct Setup {
 
 /// Makes the door: one end for the script's thread, one for the driver's.
 pub fn port(setup: Setup) -> (Port, DriverEnd) {
+    let Setup { campaign, index, notices, kept, artefact_present, wake } = setup;
     let shared = Arc::new(Shared::default());
+    let ledger = Ledger::new(index, notices, campaign.dir.clone(), artefact_present);
     let port = Port {
         shared: shared.clone(),
-        setup,
+        campaign,
+        wake,
         arrived: VecDeque::new(),
         own: VecDeque::new(),
         replays: BTreeMap::new(),
         replaying: FxHashMap::default(),
         held: FxHashMap::default(),
-        notes: FxHashMap::default(),
-        prints: Vec::new(),
-        ordinals: FxHashMap::default(),
-        programs: Programs::default(),
+        ledger,
+        kept,
         in_flight: 0,
     };
     (port, DriverEnd { shared, outgoing: VecDeque::new() })
@@ -118,40 +127,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What later tasks may ask about an exec, a compile or a measure.
-struct Note {
-    recipe: Hash,
-    kind: Kind,
-    /// `name` and `params` where it has any.
-    named: Option<Box<(Option<String>, Option<String>)>>,
-    /// Set once the script has seen its end.
-    ended: Option<Ended>,
-}
-
-impl Note {
-    fn new(recipe: Hash, order: &Order) -> Self {
-        let params = || order.options.params.as_ref().map(ToString::to_string);
-        let is_named = order.options.name.is_some() || order.options.params.is_some();
-        let named = is_named.then(|| Box::new((order.options.name.clone(), params())));
-        Self { recipe, kind: order.job.kind(), named, ended: None }
-    }
-
-    fn label(&self) -> DepLabel {
-        let (name, params) = self.named.as_deref().cloned().unwrap_or_default();
-        DepLabel { kind: self.kind, name, params }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Ended {
-    status: Status,
-    artefact: Option<Hash>,
-}
-
 /// The script's end.
 pub struct Port {
     shared: Arc<Shared>,
-    setup: Setup,
+    campaign: Campaign,
+    wake: Box<dyn Fn() + Send>,
     arrived: VecDeque<Completion>,
     /// Ends of tasks the driver never had.
     own: VecDeque<Completion>,
@@ -159,11 +139,8 @@ pub struct Port {
     replays: BTreeMap<(u64, TaskId), Arc<Outcome>>,
     replaying: FxHashMap<TaskId, u64>,
     held: FxHashMap<TaskId, Submission>,
-    notes: FxHashMap<TaskId, Note>,
-    /// Fingerprint of the payload of every call, by task number: all that a dependent's recipe needs.
-    prints: Vec<u64>,
-    ordinals: FxHashMap<Hash, u32>,
-    programs: Programs,
+    ledger: Ledger,
+    kept: BTreeMap<String, serde_json::Value>,
     /// Tasks the driver has and whose end was not taken.
     in_flight: u64,
 }
@@ -171,16 +148,15 @@ pub struct Port {
 impl Port {
     /// Numbers a task and sends it on its way. Never blocks.
     pub fn submit(&mut self, order: Order) -> TaskId {
-        let task = TaskId(self.prints.len() as u64);
-        let (key, replay) = self.identify(task, &order);
+        let (task, recipe, replay) = self.ledger.enter(&order);
         let Order { pool, options, job, deps, known, deferred } = order;
-        if let Some(Replay { seq, outcome }) = replay {
+        if let Some(Replay { seq, outcome, .. }) = replay {
             self.request(Request::Replayed(job.kind(), options, outcome.clone()));
             self.replaying.insert(task, seq);
             self.replays.insert((seq, task), outcome);
             return task;
         }
-        let mut submission = Submission { task, pool, options, job, key, deps };
+        let mut submission = Submission { task, pool, options, job, recipe, deps };
         for (dep, value) in known {
             super::settle::put(&mut submission, dep, &value);
         }
@@ -189,7 +165,7 @@ impl Port {
             return task;
         }
         if let Job::Call(call) = &mut submission.job {
-            let label = |dep: &TaskId| Some((*dep, self.notes.get(dep)?.label()));
+            let label = |dep: &TaskId| Some((*dep, self.ledger.label(*dep)?));
             call.labels = submission.deps.iter().filter_map(label).collect();
         }
         match self.settle_known(&mut submission) {
@@ -229,7 +205,7 @@ impl Port {
                 completion
             }
         };
-        self.note_end(completion.task, &completion.outcome);
+        self.ledger.ended(completion.task, &completion.outcome);
         Taken::Completion(completion)
     }
 
@@ -271,58 +247,42 @@ impl Port {
 
     /// What the script may know about its own run.
     pub fn campaign(&self) -> &Campaign {
-        &self.setup.campaign
+        &self.campaign
+    }
+
+    /// What is kept under this name.
+    pub fn kept(&self, name: &str) -> Option<&serde_json::Value> {
+        self.kept.get(name)
+    }
+
+    /// Keeps `value` under this name: it is in the journal before what is submitted from now on. Says why not if
+    /// it is too large.
+    pub fn keep(&mut self, name: &str, value: serde_json::Value) -> Result<(), String> {
+        if self.kept.get(name) == Some(&value) {
+            return Ok(());
+        }
+        let size = value.to_string().len();
+        if size > STATE_LIMIT {
+            return Err(format!(
+                "it takes {} as JSON, and {} is the most: it is written whole whenever it changes; keep large data \
+                 in a file",
+                bytes(size as u64),
+                bytes(STATE_LIMIT as u64)
+            ));
+        }
+        self.kept.insert(name.into(), value.clone());
+        self.request(Request::Keep(name.into(), value));
+        Ok(())
+    }
+
+    /// What the tasks whose ends were taken came to.
+    pub fn spent(&self) -> Spent {
+        self.ledger.spent()
     }
 
     /// Is the campaign being stopped?
     pub fn draining(&self) -> bool {
         self.shared.draining.load(Ordering::Acquire)
-    }
-
-    /// The recipe key of a keyed task, and the journal's answer to it.
-    fn identify(&mut self, task: TaskId, order: &Order) -> (Option<Hash>, Option<Replay>) {
-        if let Job::Call(call) = &order.job {
-            let mut print = FxHasher::default();
-            match &call.identity {
-                Some(identity) => print.write(&identity.0),
-                None => print.write(&call.payload),
-            }
-            self.prints.push(print.finish());
-            if order.options.key.is_none() {
-                return (None, None);
-            }
-        } else {
-            self.prints.push(0);
-        }
-        let recipe_of = |dep: TaskId| match self.notes.get(&dep) {
-            Some(note) => note.recipe,
-            None => Hash::of(&self.prints.get(dep.0 as usize).copied().unwrap_or_default().to_le_bytes()),
-        };
-        let durable = match order.job {
-            Job::Compile(_) | Job::Measure(_) => true,
-            Job::Call(_) | Job::Exec(_) => order.options.key.is_some(),
-        };
-        if !durable {
-            let recipe = recipe::fingerprint(order).unwrap_or_else(|| recipe::key(order, 0, None, recipe_of));
-            self.notes.insert(task, Note::new(recipe, order));
-            return (None, None);
-        }
-        let program = self.programs.of(&order.job, &self.setup.campaign.dir);
-        let base = recipe::key(order, 0, program, recipe_of);
-        let ordinal = self.ordinals.entry(base).or_default();
-        let key = if *ordinal == 0 { base } else { recipe::key(order, *ordinal, program, recipe_of) };
-        *ordinal += 1;
-        self.notes.insert(task, Note::new(key, order));
-        let answers = |replay: &Replay| {
-            answers(&replay.outcome, &order.options)
-                && artefact_of(&replay.outcome).is_none_or(|hash| (self.setup.artefact_present)(hash))
-        };
-        let replay = if self.setup.index.get(&key).is_some_and(answers) {
-            self.setup.index.remove(&key)
-        } else {
-            None
-        };
-        (Some(key), replay)
     }
 
     /// Puts in what is known of its dependencies; `Err` names why it cannot run, and after which answer
@@ -335,7 +295,7 @@ impl Port {
                 }
                 continue;
             }
-            match self.notes.get(&dep).and_then(|note| note.ended) {
+            match self.ledger.end_of(dep) {
                 Some(Ended { artefact: Some(hash), .. }) => {
                     super::settle::put(submission, dep, &Arg::Artefact(hash));
                 }
@@ -379,21 +339,16 @@ impl Port {
     fn take_replay(&mut self) -> Taken {
         let Some(((_, task), outcome)) = self.replays.pop_first() else { return Taken::Nothing };
         self.replaying.remove(&task);
-        self.note_end(task, &outcome);
+        self.ledger.ended(task, &outcome);
         Taken::Completion(Completion { task, outcome, replayed: true })
-    }
-
-    fn note_end(&mut self, task: TaskId, outcome: &Outcome) {
-        if matches!(outcome.detail, Detail::Call(_)) {
-            return;
-        }
-        if let Some(note) = self.notes.get_mut(&task) {
-            note.ended = Some(Ended { status: outcome.status, artefact: artefact_of(outcome) });
-        }
     }
 
     /// Fetches what the driver queued; false if there is nothing (in time).
     fn receive(&mut self, wait: Wait) -> bool {
+        if wait != Wait::No {
+            // All that the script asks for before it needs something new has been asked for.
+            self.tell_notices(false);
+        }
         let mut inbox = lock(&self.shared.to_script);
         loop {
             if !inbox.completions.is_empty() {
@@ -422,6 +377,12 @@ impl Port {
         }
     }
 
+    fn tell_notices(&mut self, over: bool) {
+        for line in self.ledger.notices(over) {
+            self.request(Request::Notice(line));
+        }
+    }
+
     fn request(&self, request: Request) {
         let asleep = {
             let mut outbox = lock(&self.shared.to_driver);
@@ -429,13 +390,16 @@ impl Port {
             !std::mem::replace(&mut outbox.told, true)
         };
         if asleep {
-            (self.setup.wake)();
+            (self.wake)();
         }
     }
 }
 
 impl Drop for Port {
     fn drop(&mut self) {
+        if !self.draining() {
+            self.tell_notices(true);
+        }
         self.request(Request::End);
     }
 }
@@ -505,22 +469,6 @@ impl Drop for DriverEnd {
     fn drop(&mut self) {
         self.flush();
         self.drain();
-    }
-}
-
-fn artefact_of(outcome: &Outcome) -> Option<Hash> {
-    match &outcome.detail {
-        Detail::Compile(result) => result.artefact,
-        _ => None,
-    }
-}
-
-/// Does this record answer the request? What failed for reasons outside the program is asked again, and so
-/// is what ran into a tighter limit than the one it has now.
-fn answers(outcome: &Outcome, options: &TaskOptions) -> bool {
-    match outcome.status {
-        Status::Timeout => options.timeout.is_some_and(|limit| limit <= outcome.elapsed_s),
-        status => status.lasting(),
     }
 }
 

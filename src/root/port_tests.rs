@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use super::*;
-use crate::model::{CallReturn, CommandSpec, CompileResult, CompileSpec, ExecSpec, MeasureSpec, RunResult};
+use crate::model::{
+    CallReturn, CommandSpec, CompileResult, CompileSpec, Detail, ExecSpec, MeasureSpec, RunResult,
+};
+use crate::root::ledger::answers;
 
 struct Bench {
     port: Port,
@@ -18,6 +21,8 @@ fn bench(index: Index) -> Bench {
     let (port, driver) = port(Setup {
         campaign: Campaign::default(),
         index,
+        notices: Notices::default(),
+        kept: Default::default(),
         artefact_present: Box::new(|hash| hash != Hash::of(b"swept")),
         wake: Box::new(move || {
             count.fetch_add(1, Ordering::Relaxed);
@@ -83,11 +88,11 @@ fn keys(names: &[&str]) -> Vec<Hash> {
         let build = bench.port.submit(compile(name));
         bench.port.submit(measure(build));
     }
-    submissions(&mut bench.driver).into_iter().filter_map(|s| s.key).collect()
+    submissions(&mut bench.driver).into_iter().filter_map(|s| Some(s.recipe?.key)).collect()
 }
 
 fn replay(seq: u64, outcome: Arc<Outcome>) -> Replay {
-    Replay { seq, outcome }
+    Replay { seq, env: None, outcome }
 }
 
 fn taken(port: &mut Port, wait: Wait) -> Option<(TaskId, bool)> {
@@ -191,7 +196,7 @@ fn a_live_task_gets_the_artefact_of_a_replayed_build() {
         assert!(submission.deps.is_empty());
     }
     // Whether the build was still on its way does not change what was asked.
-    assert_eq!(submissions[0].key, Some(keys[1]));
+    assert_eq!(submissions[0].recipe.map(|recipe| recipe.key), Some(keys[1]));
 }
 
 #[test]

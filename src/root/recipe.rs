@@ -6,16 +6,15 @@
 use serde_json::{Value, json};
 
 use super::port::{Job, Order};
-use crate::model::{Arg, CommandSpec, Hash, Recipe, TaskId, recipe_key};
+use crate::model::{Arg, CommandSpec, Hash, Recipe, RecipeParts, TaskId};
 
-/// The recipe key of an order, the `ordinal`-th of its like; `program` is the content of what it runs, where
+/// The recipe of an order, the first of its like, and its parts; `program` is the content of what it runs, where
 /// that is known.
-pub(super) fn key(
+pub(super) fn of(
     order: &Order,
-    ordinal: u32,
     program: Option<Hash>,
     recipe_of: impl Fn(TaskId) -> Hash + Copy,
-) -> Hash {
+) -> (Recipe, RecipeParts) {
     let place = &order.options.placement;
     let mut spec = json!({ "job": job(&order.job, recipe_of), "cores": place.cores, "nodes": place.nodes });
     if matches!(order.job, Job::Call(_)) {
@@ -25,14 +24,55 @@ pub(super) fn key(
         spec["program"] = program.to_string().into();
     }
     prune(&mut spec);
-    recipe_key(&Recipe {
+    let depends: Vec<String> = order.deps.iter().map(|dep| recipe_of(*dep).to_string()).collect();
+    let parts = parts(&spec, &depends);
+    let recipe = Recipe {
         kind: order.job.kind(),
         name: order.options.name.clone(),
         params: order.options.params.clone(),
         key: order.options.key.clone(),
         spec,
-        ordinal,
-    })
+        ordinal: 0,
+    };
+    (recipe, parts)
+}
+
+/// Fields of a measurement that say how, not what.
+const PROTOCOL: [&str; 9] =
+    ["runs", "precision", "min_runs", "max_runs", "max_time", "warmup", "metrics", "objective", "better"];
+
+/// Fingerprints of what an author changes at a time, from the recipe's specification.
+fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
+    let mut rest = spec.clone();
+    let mut print = |pointer: &str, names: &[&str]| {
+        let fields = rest.pointer_mut(pointer).and_then(Value::as_object_mut);
+        let taken: Vec<Value> = fields.map_or(Vec::new(), |fields| {
+            names.iter().filter_map(|name| Some(json!([name, fields.remove(*name)?]))).collect()
+        });
+        if taken.is_empty() { 0 } else { short(&Value::Array(taken)) }
+    };
+    let mut parts = RecipeParts {
+        env: print("/job/command", &["env"]),
+        inputs: print("/job/command", &["inputs"]),
+        program: print("", &["program"]),
+        protocol: print("/job", &PROTOCOL),
+        verify: print("/job", &["verify"]),
+        place: print("", &["cores", "nodes"]),
+        depends: if depends.is_empty() { 0 } else { short(&json!(depends)) },
+        command: 0,
+    };
+    print("", &["deps"]);
+    // What another build would change here is in `depends`.
+    if let Some(argv) = rest.pointer_mut("/job/command/argv").and_then(Value::as_array_mut) {
+        argv.retain(|arg| arg["text"].as_str().is_none_or(|text| !text.starts_with(STAND_IN)));
+    }
+    parts.command = short(&rest);
+    parts
+}
+
+fn short(value: &Value) -> u32 {
+    let Hash(bytes) = Hash::of(value.to_string().as_bytes());
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
 /// A stand-in for the recipe of what the journal does not keep and nothing needs in full: cheap, and the same in
@@ -80,8 +120,10 @@ fn anonymise(command: &mut CommandSpec, recipe_of: impl Fn(TaskId) -> Hash) {
     }
 }
 
+const STAND_IN: &str = "result of recipe ";
+
 fn stand_in(recipe: Hash) -> Arg {
-    Arg::Text(format!("result of recipe {recipe}").into_bytes())
+    Arg::Text(format!("{STAND_IN}{recipe}").into_bytes())
 }
 
 fn to_value(spec: &impl serde::Serialize) -> Value {

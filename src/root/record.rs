@@ -2,14 +2,17 @@
 
 use std::time::SystemTime;
 
-use super::port::{Job, Submission};
+use super::port::{Job, RecipeId, Submission};
 use super::tasks::Live;
 use crate::model::{Arg, CommandSpec, Detail, Hash, Outcome, Record, TaskFacts, ulid};
 
+/// Stands for the task in the journal's answer to a line that is no task's.
+pub(super) const NO_TASK: u64 = u64::MAX;
+
 /// The line; none for what is not kept.
-pub(super) fn of(campaign: &str, ended: &Live, outcome: &Outcome) -> Option<Record> {
-    let Submission { task, options, job, key, .. } = &ended.submission;
-    let key = (*key)?;
+pub(super) fn of(campaign: &str, ended: &Live, env: Option<Hash>, outcome: &Outcome) -> Option<Record> {
+    let Submission { task, options, job, recipe, .. } = &ended.submission;
+    let RecipeId { key, parts } = (*recipe)?;
     let now = unix_seconds();
     let (spec, artefact, content_key) = match (job, &outcome.detail) {
         (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), None),
@@ -25,13 +28,14 @@ pub(super) fn of(campaign: &str, ended: &Live, outcome: &Outcome) -> Option<Reco
         parent: None,
         kind: job.kind(),
         key,
+        parts: Some(parts),
         content_key,
         name: options.name.clone(),
         params: options.params.clone(),
         limit_s: options.timeout,
         worker: ended.worker,
         slot: None,
-        env: None,
+        env,
         artefact,
         queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
         started_unix_s: started,

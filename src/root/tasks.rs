@@ -206,7 +206,14 @@ mod tests {
         let argv = deps.iter().copied().map(Arg::Task).collect();
         let command = CommandSpec { argv, ..CommandSpec::default() };
         let job = Job::Exec(Box::new(ExecSpec { command, ..ExecSpec::default() }));
-        Submission { task: TaskId(task), pool: None, options: TaskOptions::default(), job, key: None, deps }
+        Submission {
+            task: TaskId(task),
+            pool: None,
+            options: TaskOptions::default(),
+            job,
+            recipe: None,
+            deps,
+        }
     }
 
     #[test]

@@ -4,13 +4,14 @@
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use super::bridge::{Bridge, Content};
 use super::results::{self, Label};
 use super::task::found_module;
-use super::{options, pattern, raw, sources};
+use super::{data, options, pattern, raw, sources};
 use crate::model::{Hash, InitCall, Kind, Outcome, PoolId, Status, TaskId};
 use crate::root::port::{PoolInfo, PoolSpec};
 use crate::say::say;
@@ -25,6 +26,7 @@ pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua:
     files(lua, &host, bridge)?;
     words(lua, &host)?;
     modules(lua, &host, bridge)?;
+    running_again(lua, &host, bridge)?;
     host.raw_set("campaign", campaign(lua, bridge)?)?;
     let shared = bridge.clone();
     host.raw_set("now", lua.create_function(move |_, ()| Ok(shared.now()))?)?;
@@ -245,6 +247,39 @@ fn modules(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     };
     host.raw_set("find", lua.create_function(find)?)?;
     host.raw_set("loaded_from", raw::loaded_from(lua)?)
+}
+
+/// What a run hands to the next one, and what it may still spend.
+fn running_again(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
+    let shared = bridge.clone();
+    let kept = move |lua: &Lua, name: String| match shared.port.borrow().kept(&name) {
+        Some(value) => data::from_json(lua, value),
+        None => Ok(Value::Nil),
+    };
+    host.raw_set("kept", lua.create_function(kept)?)?;
+
+    let shared = bridge.clone();
+    let keep = move |lua: &Lua, (name, value): (String, Value)| {
+        let kept = data::to_json(&value).map_err(|error| {
+            let data::NoData { path, what } = error;
+            let what = if path.is_empty() { format!("it {what}") } else { format!("{path} {what}") };
+            format!("{what}; only strings, numbers, booleans and tables of those can be kept")
+        });
+        or_why(lua, kept.and_then(|kept| shared.port.borrow_mut().keep(&name, kept)).map(|()| true))
+    };
+    host.raw_set("keep", lua.create_function(keep)?)?;
+
+    let shared = bridge.clone();
+    let spent = move |_: &Lua, ()| {
+        let spent = shared.port.borrow().spent();
+        Ok((spent.trials, spent.seconds, spent.node_seconds))
+    };
+    host.raw_set("spent", lua.create_function(spent)?)?;
+
+    let ends = bridge.port.borrow().campaign().ends;
+    let left =
+        move |_: &Lua, ()| Ok(ends.map(|ends| ends.saturating_duration_since(Instant::now()).as_secs_f64()));
+    host.raw_set("walltime_left", lua.create_function(left)?)
 }
 
 fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {

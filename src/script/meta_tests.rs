@@ -44,6 +44,8 @@ fn state() -> ScriptState {
     let (port, _) = port(Setup {
         campaign: Campaign::default(),
         index: Index::default(),
+        notices: Default::default(),
+        kept: Default::default(),
         artefact_present: Box::new(|_| true),
         wake: Box::new(|| {}),
     });
@@ -72,6 +74,7 @@ fn every_public_function_is_documented() {
     assert_eq!(class("flow", "Future"), documented["Future"]);
     assert_eq!(class("pools", "Pool"), documented["Pool"]);
     assert_eq!(class("results", "Results"), documented["Results"]);
+    assert_eq!(class("budget", "Budget"), documented["Budget"]);
 }
 
 #[test]

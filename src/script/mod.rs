@@ -1,6 +1,7 @@
 //! Lua: the only room that names mlua. [`ScriptState`] runs a campaign at the root, [`task`] calls on a slot.
 
 mod bridge;
+mod data;
 mod host;
 pub mod modules;
 mod options;

@@ -16,7 +16,7 @@ use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 13] = [
+const LIBRARY: [(&str, &str); 15] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -29,6 +29,8 @@ const LIBRARY: [(&str, &str); 13] = [
     ("results", include_str!("../../lua/harness/results.lua")),
     ("pools", include_str!("../../lua/harness/pools.lua")),
     ("tasks", include_str!("../../lua/harness/tasks.lua")),
+    ("state", include_str!("../../lua/harness/state.lua")),
+    ("budget", include_str!("../../lua/harness/budget.lua")),
     ("args", include_str!("../../lua/harness/args.lua")),
 ];
 const PUBLIC: &str = include_str!("../../lua/harness.lua");

@@ -159,6 +159,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
         build: machine::build_id(),
         host: machine::hostname(),
         pid: std::process::id(),
+        cpu_model: machine::cpu_name(),
         cores: machine::cores(),
         memory_bytes: machine::memory_bytes(),
     }));

@@ -12,6 +12,7 @@ mod bad_input;
 mod codes;
 mod limits;
 mod outcomes;
+mod resume;
 mod streams;
 
 use support::{Folder, Ran};

@@ -1,35 +1,16 @@
 //! A cluster in virtual time: workers with latencies that crash, fall mute and repeat themselves, driven by nothing
 //! but a seed. It carries the core's actions out, and asserts what must hold from the workers' side.
 
+mod judge;
+mod machines;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use harness::core::{Action, Core, Dep, DepState, End, Event, Request, Tick};
-use harness::model::{Attempt, Exclusive, Hash, Kind, Placement, PoolId, TaskId, WorkerId};
+use harness::model::{Attempt, Hash, Kind, Placement, PoolId, TaskId, WorkerId};
 
-pub struct Rng(pub u64);
-
-impl Rng {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    /// True `n` times in 1000.
-    pub fn permille(&mut self, n: u64) -> bool {
-        self.below(1000) < n
-    }
-}
+use crate::random::Random;
 
 /// How unfriendly the cluster is, in events of 1000.
 #[derive(Clone, Copy, Default)]
@@ -112,7 +93,7 @@ pub struct Track {
 
 pub struct World {
     pub core: Core,
-    pub rng: Rng,
+    pub rng: Random,
     pub now: u64,
     pub tasks: Vec<Track>,
     pub weather: Weather,
@@ -138,7 +119,7 @@ impl World {
     pub fn new(seed: u64, weather: Weather) -> Self {
         Self {
             core: Core::new(),
-            rng: Rng::new(seed),
+            rng: Random(seed),
             now: 0,
             tasks: Vec::new(),
             weather,
@@ -399,192 +380,5 @@ impl World {
             self.post(later, Msg::ToRoot(event.clone()));
         }
         self.post(at, Msg::ToRoot(event));
-    }
-
-    /// What the core promises about every start, judged when it decides.
-    fn judge_start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId]) {
-        let track = &mut self.tasks[task.0 as usize];
-        assert_eq!(track.end, None, "task {task} started after its end");
-        assert!(!self.drained, "task {task} started after the drain");
-        assert_eq!(attempt.0, track.starts + 1);
-        (track.starts, track.placed) = (attempt.0, Some(gang[0]));
-        let track = &self.tasks[task.0 as usize];
-        let request = &track.request;
-        assert_eq!(gang.len(), request.placement.nodes.unwrap_or(1) as usize);
-        let mut needed = request.inputs.clone();
-        for dep in &request.deps {
-            let dep = &self.tasks[dep.task.0 as usize];
-            assert!(
-                dep.end.is_some() && (dep.ok || request.accept_failed),
-                "{request:?} started before {:?}",
-                dep.request
-            );
-            needed.extend(dep.artefact.filter(|_| dep.ok && dep.end == Some(End::Finished)));
-        }
-        for worker in gang {
-            let machine = &self.machines[worker.0 as usize];
-            assert!(!machine.told && machine.pool == request.pool.0);
-            assert!(request.placement.host.as_ref().is_none_or(|host| *host == machine.host));
-            assert!(request.placement.not_on.as_ref().is_none_or(|host| *host != machine.host));
-            assert!(u32::from(machine.slots) >= request.placement.cores.unwrap_or(1));
-            if machine.alive {
-                assert!(
-                    needed.iter().all(|hash| machine.store.contains(hash)),
-                    "{request:?} lacks an artefact"
-                );
-            }
-        }
-        if let Some(group) = &request.placement.group {
-            let home = *self.groups.entry((request.pool.0, group.clone())).or_insert(gang[0]);
-            assert!(home == gang[0] || self.machines[home.0 as usize].told, "group `{group}` is split");
-            self.groups.insert((request.pool.0, group.clone()), gang[0]);
-        }
-    }
-
-    fn obey(&mut self, worker: WorkerId, action: Action) {
-        let at = worker.0 as usize;
-        match action {
-            Action::Start { task, attempt, .. } => {
-                let request = &self.tasks[task.0 as usize].request;
-                let plain_call = request.kind == Kind::Call
-                    && request.placement.cores.unwrap_or(1) == 1
-                    && request.placement.nodes.unwrap_or(1) == 1
-                    && request.placement.exclusive.is_none();
-                let busy: u16 = self.machines[at].running.values().map(|(_, units, _)| units).sum();
-                // A keeper lets one-core programs wait for a free slot.
-                let program = request.kind == Kind::Exec
-                    && request.placement.cores.unwrap_or(1) == 1
-                    && request.placement.nodes.unwrap_or(1) == 1
-                    && request.placement.exclusive.is_none();
-                if (plain_call || program) && busy >= self.machines[at].slots {
-                    self.machines[at].pipe.push_back((task, attempt));
-                } else {
-                    self.begin(worker, task, attempt);
-                }
-            }
-            Action::Recall { task, attempt, .. } => {
-                if let Some(place) = self.machines[at].pipe.iter().position(|call| *call == (task, attempt)) {
-                    self.machines[at].pipe.remove(place);
-                    self.answer(worker, Event::Recalled { worker, task, attempt });
-                }
-            }
-            Action::Kill { task, attempt, .. } => {
-                if let Some(place) = self.machines[at].pipe.iter().position(|call| *call == (task, attempt)) {
-                    self.machines[at].pipe.remove(place);
-                    self.answer(worker, Event::Recalled { worker, task, attempt });
-                } else if let Some((running, _, stubborn)) = self.machines[at].running.get(&task)
-                    && *running == attempt
-                    && !stubborn
-                {
-                    self.end(worker, task, attempt, false);
-                }
-            }
-            Action::Offer { artefact, .. } => {
-                let held = self.machines.iter().any(|machine| machine.store.contains(&artefact));
-                let event = if held || self.root_store.contains(&artefact) {
-                    self.machines[at].store.insert(artefact);
-                    Event::Have { worker, artefact }
-                } else {
-                    Event::Gone { artefact }
-                };
-                self.answer(worker, event);
-            }
-            Action::Quiet { on, .. } => self.machines[at].quiet = on,
-            _ => {}
-        }
-    }
-
-    fn begin(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
-        let at = worker.0 as usize;
-        if self.rng.permille(self.weather.crashes) {
-            return self.crash(worker);
-        }
-        let stubborn = self.rng.permille(self.weather.mute);
-        let track = &mut self.tasks[task.0 as usize];
-        assert!(!track.running, "task {task} runs twice at once");
-        track.running = true;
-        let placement = &track.request.placement;
-        let whole = placement.exclusive == Some(Exclusive::Node) || placement.nodes.unwrap_or(1) > 1;
-        let machine = &mut self.machines[at];
-        let units = if whole { machine.slots } else { placement.cores.unwrap_or(1) as u16 };
-        let busy: u16 = machine.running.values().map(|(_, units, _)| units).sum();
-        assert!(
-            busy + units <= machine.slots,
-            "worker {worker} is overcommitted by task {task}: {:?} in {} slots",
-            machine.running,
-            machine.slots
-        );
-        if whole {
-            assert!(machine.quiet, "an exclusive task on a worker that was not told");
-            let host = machine.host.clone();
-            for other in &self.hosts[&host] {
-                let other = &self.machines[*other];
-                assert!(
-                    other.running.is_empty() && other.pipe.is_empty(),
-                    "exclusive task {task} is not alone"
-                );
-            }
-        } else {
-            assert!(!machine.quiet, "task {task} begins beside a measurement");
-        }
-        self.machines[at].running.insert(task, (attempt, units, stubborn));
-        if !self.rng.permille(self.weather.lost_starts) {
-            self.answer(worker, Event::Started { worker, task, attempt });
-        }
-        let ends = self.now + self.tasks[task.0 as usize].duration.max(1);
-        if stubborn {
-            self.post(ends + 60_000_000, Msg::ToRoot(Event::WorkerLost { worker }));
-        } else {
-            self.post(ends, Msg::Ends(worker, task, attempt));
-        }
-    }
-
-    fn end(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, ok: bool) {
-        let at = worker.0 as usize;
-        self.machines[at].running.remove(&task);
-        let track = &mut self.tasks[task.0 as usize];
-        track.running = false;
-        let elapsed_us = track.duration;
-        let artefact = (ok && track.request.kind == Kind::Compile).then(|| Hash::of(&task.0.to_le_bytes()));
-        if let Some(artefact) = artefact {
-            self.machines[at].store.insert(artefact);
-            if !self.rng.permille(self.weather.gone) {
-                self.root_store.insert(artefact);
-            }
-        }
-        self.answer(worker, Event::Finished { worker, task, attempt, ok, artefact, elapsed_us });
-        while self.machines[at].running.values().map(|(_, units, _)| units).sum::<u16>()
-            < self.machines[at].slots
-        {
-            let Some((task, attempt)) = self.machines[at].pipe.pop_front() else { return };
-            self.begin(worker, task, attempt);
-        }
-    }
-
-    fn resolved(&mut self, task: TaskId, end: End) {
-        let track = &self.tasks[task.0 as usize];
-        assert_eq!(track.end, None, "task {task} resolved twice, now {end:?}");
-        let request = &track.request;
-        let wish = &request.placement;
-        match &end {
-            End::Finished => {}
-            End::Cancelled => assert!(track.cancelled || self.drained, "task {task} cancelled by nobody"),
-            End::Skipped { cause } => {
-                assert!(!request.accept_failed && request.deps.iter().any(|dep| dep.task == *cause));
-                let cause = &self.tasks[cause.0 as usize];
-                assert!(cause.end.is_some() && !(cause.ok && cause.end == Some(End::Finished)));
-            }
-            End::LostWorker { attempts } => {
-                let left = self.machines.iter().any(|m| m.pool == request.pool.0 && !m.told);
-                assert!(*attempts > request.retries || !left || wish.host.is_some(), "{request:?} given up");
-            }
-            End::Overdue => assert!(request.timeout_us.is_some()),
-            End::Refused { reason } => {
-                let plain = Placement { priority: wish.priority, ..Placement::default() };
-                let plain = *wish == plain && request.inputs.is_empty() && request.deps.is_empty();
-                assert!(!plain && !reason.is_empty(), "{request:?} refused: {reason}");
-            }
-        }
-        self.tasks[task.0 as usize].end = Some(end);
     }
 }

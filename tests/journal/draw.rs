@@ -7,8 +7,7 @@ use harness::model::{
     Metric, Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
 };
 
-/// SplitMix64.
-pub struct Random(pub u64);
+pub use crate::random::Random;
 
 impl Random {
     pub fn outcome(&mut self) -> (Kind, Outcome) {
@@ -28,18 +27,6 @@ impl Random {
             elapsed_s: self.number(),
         };
         (kind, outcome)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.bits() % limit
-    }
-
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 
     fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {

@@ -1,0 +1,152 @@
+//! How tasks end: from what a worker or the core says to the line in the journal, and only then to the script.
+//!
+//! Decides nothing about scheduling; it finds the words for an end, and keeps the order of fact and news.
+
+use std::sync::Arc;
+
+use super::driver::Driver;
+use super::port::Submission;
+use super::record;
+use super::stop::Ending;
+use super::tasks::Live;
+use super::workers::{Stage, Worker};
+use crate::core::{End, Event};
+use crate::journal::Lost;
+use crate::model::human::duration;
+use crate::model::{Attempt, Detail, Outcome, Status, TaskId, WorkerId, exit};
+
+impl Driver {
+    pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        let Some(live) = self.tasks.live(task) else { return };
+        let Some(outcome) = &live.outcome else { return };
+        let artefact = match &outcome.detail {
+            Detail::Compile(result) => result.artefact,
+            _ => None,
+        };
+        let elapsed_us = (outcome.elapsed_s * 1e6) as u64;
+        let ok = outcome.ok();
+        self.handle(Event::Finished { worker, task, attempt, ok, artefact, elapsed_us });
+    }
+
+    /// A task has ended for good: journal first, then the future.
+    pub(super) fn resolve(&mut self, task: TaskId, end: End) {
+        let lost = match end {
+            End::LostWorker { attempts } => self.why_lost(task, attempts),
+            _ => String::new(),
+        };
+        let Some(live) = self.tasks.live(task) else { return };
+        if end == End::Overdue
+            && let Some(worker) = live.worker
+        {
+            // Its cores stay occupied for the core until it is lost: nothing else could run there.
+            self.lose(worker, "a task did not end long after its time limit, although it was to be killed");
+        }
+        let Some(live) = self.tasks.live(task) else { return };
+        let host = live.worker.and_then(|id| self.workers.get(&id)).map(|worker| worker.host().to_string());
+        let mut outcome = match end {
+            End::Finished => live.outcome.take().map(|outcome| *outcome),
+            End::Skipped { cause } => {
+                let unmet = live.unmet.take().map(|unmet| unmet.outcome());
+                unmet.or_else(|| {
+                    let reason = format!("task {cause}, which it depends on, failed");
+                    Some(Outcome::failed(Status::Skipped, reason))
+                })
+            }
+            End::Cancelled => Some(match self.pools.failure(live.pool) {
+                Some(reason) => Outcome::failed(Status::Refused, reason),
+                None => Outcome::failed(Status::Cancelled, "cancelled before it ended"),
+            }),
+            End::LostWorker { .. } => Some(Outcome::failed(Status::LostWorker, lost)),
+            End::Overdue => Some(Outcome::failed(
+                Status::LostWorker,
+                "no answer long after its time limit: its worker does not respond",
+            )),
+            End::Refused { reason } => Some(Outcome::failed(Status::Refused, reason)),
+        }
+        .unwrap_or_else(|| Outcome::failed(Status::LostWorker, "its outcome never arrived"));
+        if outcome.host.is_empty() {
+            outcome.host = host.unwrap_or_default();
+        }
+        let outcome = Arc::new(outcome);
+        let Some(ended) = self.tasks.end(task, &outcome) else { return };
+        if self.draining.is_some() && outcome.status == Status::Cancelled {
+            // Not an end but a postponement: the script never hears of it, the next run does it.
+            return;
+        }
+        let env = ended.submission.recipe.and(ended.worker).and_then(|worker| self.surroundings_of(worker));
+        match record::of(&self.campaign, &ended, env, &outcome) {
+            Some(record) => {
+                self.save_states();
+                self.recording.insert(task, (ended, outcome));
+                self.journal.append(task.0, record);
+            }
+            None => self.hand(&ended, outcome),
+        }
+    }
+
+    /// Why a task is lost with its worker: the one it ran on, else the last of its pool.
+    fn why_lost(&mut self, task: TaskId, attempts: u32) -> String {
+        let Some((own, pool)) = self.tasks.live(task).map(|live| (live.worker, live.pool)) else {
+            return String::new();
+        };
+        let loss = |worker: &Worker| match &worker.stage {
+            Stage::Gone(text) => Some(text.clone()),
+            _ => None,
+        };
+        let of_pool =
+            || self.workers.values().rev().filter(|worker| worker.pool == Some(pool)).find_map(loss);
+        let own = own.and_then(|id| self.workers.get(&id)).and_then(loss);
+        let loss = own.or_else(of_pool).unwrap_or_else(|| "its pool was closed".into());
+        match attempts {
+            0 => format!("no worker is left that could run it: {loss}"),
+            1 => format!("its worker was lost while it ran: {loss}"),
+            n => format!("its worker was lost while it ran, {n} times; the last: {loss}"),
+        }
+    }
+
+    /// Counts an end and hands it to the script: what is to be recorded is by now.
+    fn hand(&mut self, ended: &Live, outcome: Arc<Outcome>) {
+        let Submission { task, job, options, .. } = &ended.submission;
+        self.progress.ended(job.kind(), options, &outcome);
+        self.port.complete(*task, outcome);
+        self.tasks.handed(*task);
+    }
+
+    pub(super) fn read_journal(&mut self) {
+        let news = self.journal.written();
+        if let Some(reason) = self.recorded(news) {
+            self.ending.get_or_insert(Ending::JournalFailed(reason));
+        }
+    }
+
+    /// Brings the last records to the disk, or ends the process: a file system may never answer. Why records are
+    /// lost, if some are.
+    pub(super) fn close_journal(&mut self, path: &str) -> Option<String> {
+        let limit = self.limits().journal;
+        let reason = format!(
+            "the last records have not reached {path} for {} (its file system does not answer); what was reported \
+             before is there, run the same command again to go on",
+            duration(limit.as_secs_f64())
+        );
+        let journal = &mut self.journal;
+        let code = i32::from(exit::JOURNAL);
+        let news = self.pools.launcher.guard.watch(limit, code, reason, || journal.close());
+        self.recorded(news)
+    }
+
+    /// Hands on what is recorded; why the rest is not.
+    fn recorded(&mut self, news: Vec<Result<u64, Lost>>) -> Option<String> {
+        let mut reason = None;
+        for written in news {
+            match written {
+                Ok(token) => {
+                    if let Some((ended, outcome)) = self.recording.remove(&TaskId(token)) {
+                        self.hand(&ended, outcome);
+                    }
+                }
+                Err(lost) => reason = reason.or(Some(lost.to_string())),
+            }
+        }
+        reason
+    }
+}

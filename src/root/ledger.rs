@@ -1,0 +1,217 @@
+//! What the script's end remembers of the tasks it numbered: what each was asked to do, how it ended, and
+//! whether the journal has the answer already.
+//!
+//! A task that the journal holds is answered from it once; a second one like it is its own task. Knows
+//! recipes and outcomes; nothing of mailboxes, threads and scheduling.
+
+use std::hash::Hasher;
+use std::path::PathBuf;
+
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
+
+use super::notices::Notices;
+use super::port::{Index, Job, Order, RecipeId, Replay};
+use super::programs::Programs;
+use super::recipe;
+use crate::model::{DepLabel, Detail, Hash, Kind, Outcome, Status, TaskId, TaskOptions, recipe_key};
+
+/// Is this artefact still in the store?
+pub(super) type ArtefactPresent = Box<dyn Fn(Hash) -> bool + Send>;
+
+/// What tasks came to, for budgets.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// Tasks that ended for reasons of their own, without builds and runs of references.
+    pub trials: u64,
+    /// Seconds tasks occupied their slots.
+    pub seconds: f64,
+    /// The same, times the nodes of each.
+    pub node_seconds: f64,
+}
+
+/// See the module.
+pub(super) struct Ledger {
+    index: Index,
+    /// The campaign's folder.
+    dir: PathBuf,
+    artefact_present: ArtefactPresent,
+    notes: FxHashMap<TaskId, Note>,
+    /// Fingerprint of the payload of every call, by task number: all that a dependent's recipe needs.
+    prints: Vec<u64>,
+    ordinals: FxHashMap<Hash, u32>,
+    programs: Programs,
+    notices: Notices,
+    spent: Spent,
+    /// Runs the author did not ask for: no trials.
+    auxiliary: FxHashSet<TaskId>,
+    /// Tasks that have several nodes.
+    nodes: FxHashMap<TaskId, u32>,
+}
+
+impl Ledger {
+    pub(super) fn new(
+        index: Index,
+        notices: Notices,
+        dir: PathBuf,
+        artefact_present: ArtefactPresent,
+    ) -> Self {
+        Self {
+            index,
+            dir,
+            artefact_present,
+            notes: FxHashMap::default(),
+            prints: Vec::new(),
+            ordinals: FxHashMap::default(),
+            programs: Programs::default(),
+            notices,
+            spent: Spent::default(),
+            auxiliary: FxHashSet::default(),
+            nodes: FxHashMap::default(),
+        }
+    }
+
+    /// Numbers a task. What goes to the journal has a recipe key, and perhaps an answer there.
+    pub(super) fn enter(&mut self, order: &Order) -> (TaskId, Option<RecipeId>, Option<Replay>) {
+        let task = TaskId(self.prints.len() as u64);
+        if order.deferred {
+            self.auxiliary.insert(task);
+        }
+        if let Some(nodes) = order.options.placement.nodes.filter(|nodes| *nodes > 1) {
+            self.nodes.insert(task, nodes);
+        }
+        let (recipe, replay) = self.identify(task, order);
+        (task, recipe, replay)
+    }
+
+    /// The recipe key of a keyed task, and the journal's answer to it.
+    fn identify(&mut self, task: TaskId, order: &Order) -> (Option<RecipeId>, Option<Replay>) {
+        if let Job::Call(call) = &order.job {
+            let mut print = FxHasher::default();
+            match &call.identity {
+                Some(identity) => print.write(&identity.0),
+                None => print.write(&call.payload),
+            }
+            self.prints.push(print.finish());
+            if order.options.key.is_none() {
+                return (None, None);
+            }
+        } else {
+            self.prints.push(0);
+        }
+        let recipe_of = |dep: TaskId| match self.notes.get(&dep) {
+            Some(note) => note.recipe,
+            None => Hash::of(&self.prints.get(dep.0 as usize).copied().unwrap_or_default().to_le_bytes()),
+        };
+        let durable = match order.job {
+            Job::Compile(_) | Job::Measure(_) => true,
+            Job::Call(_) | Job::Exec(_) => order.options.key.is_some(),
+        };
+        if !durable {
+            let recipe = recipe::fingerprint(order)
+                .unwrap_or_else(|| recipe_key(&recipe::of(order, None, recipe_of).0));
+            self.notes.insert(task, Note::new(recipe, order));
+            return (None, None);
+        }
+        let program = self.programs.of(&order.job, &self.dir);
+        let (mut recipe, parts) = recipe::of(order, program, recipe_of);
+        let mut key = recipe_key(&recipe);
+        let like_it = self.ordinals.entry(key).or_default();
+        recipe.ordinal = *like_it;
+        *like_it += 1;
+        if recipe.ordinal > 0 {
+            key = recipe_key(&recipe);
+        }
+        self.notes.insert(task, Note::new(key, order));
+        let answers = |replay: &Replay| {
+            answers(&replay.outcome, &order.options)
+                && artefact_of(&replay.outcome).is_none_or(|hash| (self.artefact_present)(hash))
+        };
+        let replay = if self.index.get(&key).is_some_and(answers) { self.index.remove(&key) } else { None };
+        match &replay {
+            Some(replay) => self.notices.answered(key, replay),
+            None => self.notices.missed(key, &recipe, &parts),
+        }
+        (Some(RecipeId { key, parts }), replay)
+    }
+
+    /// What the script's author should hear of the journal's answers, each once; `over`: nothing more will be asked for.
+    pub(super) fn notices(&mut self, over: bool) -> Vec<String> {
+        self.notices.lines(over)
+    }
+
+    /// The script has seen this end.
+    pub(super) fn ended(&mut self, task: TaskId, outcome: &Outcome) {
+        let nodes = self.nodes.remove(&task).unwrap_or(1);
+        self.spent.seconds += outcome.elapsed_s;
+        self.spent.node_seconds += outcome.elapsed_s * f64::from(nodes);
+        let is_trial = outcome.status.lasting() && !matches!(outcome.detail, Detail::Compile(_));
+        self.spent.trials += u64::from(is_trial && !self.auxiliary.remove(&task));
+        if matches!(outcome.detail, Detail::Call(_)) {
+            return;
+        }
+        if let Some(note) = self.notes.get_mut(&task) {
+            note.ended = Some(Ended { status: outcome.status, artefact: artefact_of(outcome) });
+        }
+    }
+
+    /// How an exec, a compile or a measure ended, if the script has seen it.
+    pub(super) fn end_of(&self, task: TaskId) -> Option<Ended> {
+        self.notes.get(&task)?.ended
+    }
+
+    pub(super) fn spent(&self) -> Spent {
+        self.spent
+    }
+
+    /// What an exec, a compile or a measure is called.
+    pub(super) fn label(&self, task: TaskId) -> Option<DepLabel> {
+        Some(self.notes.get(&task)?.label())
+    }
+}
+
+/// What later tasks may ask about an exec, a compile or a measure.
+struct Note {
+    recipe: Hash,
+    kind: Kind,
+    /// `name` and `params` where it has any.
+    named: Option<Box<(Option<String>, Option<String>)>>,
+    /// Set once the script has seen its end.
+    ended: Option<Ended>,
+}
+
+impl Note {
+    fn new(recipe: Hash, order: &Order) -> Self {
+        let params = || order.options.params.as_ref().map(ToString::to_string);
+        let is_named = order.options.name.is_some() || order.options.params.is_some();
+        let named = is_named.then(|| Box::new((order.options.name.clone(), params())));
+        Self { recipe, kind: order.job.kind(), named, ended: None }
+    }
+
+    fn label(&self) -> DepLabel {
+        let (name, params) = self.named.as_deref().cloned().unwrap_or_default();
+        DepLabel { kind: self.kind, name, params }
+    }
+}
+
+/// How a task ended, in short.
+#[derive(Clone, Copy)]
+pub(super) struct Ended {
+    pub(super) status: Status,
+    pub(super) artefact: Option<Hash>,
+}
+
+fn artefact_of(outcome: &Outcome) -> Option<Hash> {
+    match &outcome.detail {
+        Detail::Compile(result) => result.artefact,
+        _ => None,
+    }
+}
+
+/// Does this record answer the request? What failed for reasons outside the program is asked again, and so
+/// is what ran into a tighter limit than the one it has now.
+pub(super) fn answers(outcome: &Outcome, options: &TaskOptions) -> bool {
+    match outcome.status {
+        Status::Timeout => options.timeout.is_some_and(|limit| limit <= outcome.elapsed_s),
+        status => status.lasting(),
+    }
+}

@@ -1,0 +1,292 @@
+//! Stopped by anything, run again: the script takes the same decisions, keeps what it kept, and hears of records
+//! that do not mean the same any more.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::process::Signal;
+
+use crate::says;
+use crate::support::{Folder, LIMIT, Ran};
+
+/// Draws, decides by what ended and in which order, stops by its budget. Every trial leaves a line in `ran`.
+const SEARCH: &str = "
+local harness = require 'harness'
+local budget = harness.budget { trials = 24 }
+local function trial(x)
+  return submit(measure { name = 'f', params = { x = x }, runs = 1, warmup = 0, exclusive = false,
+    cmd = { 'sh', '-c', 'echo >> ran; sleep 0.0' .. (x * 7 % 5) .. '; echo v ' .. (x - 37) * (x - 37) },
+    metrics = { v = 'v (%d+)' }, objective = 'v' })
+end
+local list, best = {}, nil
+for i = 1, 3 do list[i] = trial(math.random(0, 100)) end
+for _, m in as_completed(list) do
+  if not best or m.stats.median < best.stats.median then best = m end
+  print('step', m.params.x, best.params.x, budget:left().trials, math.random(1 << 30))
+  io.stdout:flush()
+  if budget:left().trials >= 3 then list[#list + 1] = trial(best.params.x + math.random(-10, 10)) end
+end
+print('best', best.params.x)
+";
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn ended_well(ran: Ran) -> Ran {
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    ran
+}
+
+#[test]
+fn a_seeded_search_decides_the_same_when_run_again() {
+    let folder = Folder::with(SEARCH);
+    let first = ended_well(folder.run(&["--seed", "7", "c.lua"]));
+    assert_eq!((first.stdout.lines().count(), folder.lines("ran")), (25, 24), "{first:?}");
+    let again = ended_well(folder.run(&["c.lua"]));
+    assert_eq!(again.stdout, first.stdout);
+    assert!(again.stderr.starts_with("harness: 24 tasks (24 from the journal): 24 ok\n"), "{again:?}");
+    assert_eq!(folder.lines("ran"), 24);
+}
+
+/// What it printed before the kill it prints again, whatever ended in which order then.
+#[test]
+fn a_seeded_search_goes_on_from_a_kill_with_the_same_decisions() {
+    for (seed, steps, signal) in [("1", 4, Signal::KILL), ("2", 11, Signal::KILL), ("3", 7, Signal::TERM)] {
+        let folder = Folder::with(SEARCH);
+        let mut running = folder.start(&["--seed", seed, "c.lua"]);
+        running.await_lines(steps);
+        running.signal(signal);
+        let killed = running.end(LIMIT);
+        let (whole, _) = killed.stdout.rsplit_once('\n').unwrap();
+        let resumed = ended_well(folder.run(&["c.lua"]));
+        assert!(resumed.stdout.starts_with(whole), "before:\n{whole}\nafter:\n{}", resumed.stdout);
+        assert_eq!(resumed.stdout.lines().count(), 25);
+        let replays = resumed.stderr.split_once(" from the journal").expect("something was recorded").0;
+        assert!(replays.rsplit_once('(').unwrap().1.parse::<usize>().unwrap() >= steps, "{resumed:?}");
+        assert_eq!(ended_well(folder.run(&["c.lua"])).stdout, resumed.stdout);
+    }
+}
+
+/// Results alone decide a search that waits for each: then the seed fixes it from the first run on.
+#[test]
+fn a_search_that_waits_for_each_trial_depends_on_the_seed_alone() {
+    let script = SEARCH.replace("for i = 1, 3 do", "for i = 1, 1 do").replace(">= 3", ">= 1");
+    let folder = Folder::with(&script);
+    let run =
+        |seed: &str, journal: &str| ended_well(folder.run(&["--seed", seed, "--journal", journal, "c.lua"]));
+    let first = run("7", "a");
+    assert_eq!(run("7", "b").stdout, first.stdout);
+    assert_ne!(run("8", "c").stdout, first.stdout);
+}
+
+/// Every run counts itself. Before it is killed, a recorded task has followed the count.
+#[test]
+fn a_state_survives_every_way_to_end() {
+    let folder = Folder::with(
+        "local state = require 'harness'.state('s', { runs = 0, odd = { [7] = math.huge } })
+         assert(state.odd[7] == math.huge)
+         state.runs = state.runs + 1
+         await(submit(exec { key = state.runs, shell = 'true' }))
+         print('run', state.runs, state.last)
+         io.stdout:flush()
+         state.last = arg[1]
+         if arg[1] == 'fails' then error 'as it should' end
+         if arg[1] == 'exits' then os.exit(9) end
+         local at_close <close> = setmetatable({}, { __close = function() state.last = 'closed' end })
+         if arg[1] == 'hangs' then await(submit(exec { shell = 'sleep 1000' })) end",
+    );
+    let hold = |signal: Signal, line: &str| {
+        let mut running = folder.start(&["c.lua", "hangs"]);
+        running.await_line(line);
+        running.signal(signal);
+        let ran = running.end(LIMIT);
+        folder.assert_nothing_left(LIMIT);
+        ran
+    };
+    hold(Signal::KILL, "run\t1");
+    let second = folder.run(&["-q", "c.lua", "fails"]);
+    assert!(second.stdout.starts_with("run\t2\t") && second.code == Some(1), "{second:?}");
+    let third = folder.run(&["-q", "c.lua", "exits"]);
+    assert_eq!((third.stdout.as_str(), third.code), ("run\t3\tfails\n", Some(9)));
+    assert_eq!(hold(Signal::TERM, "run\t4\texits").code, Some(75));
+    says(&folder, &["-q", "c.lua"], 0, "run\t5\tclosed\n", "");
+}
+
+/// A line for each change that something recorded followed, not for each change.
+#[test]
+fn changes_of_a_state_are_gathered() {
+    let folder = Folder::with(
+        "local state = require 'harness'.state 's'
+         for i = 1, 5 do
+           for j = 1, 50 do
+             state.n = i * 100 + j
+             wait({}, { timeout = 0 })
+           end
+           await(submit(exec { key = i, shell = 'true' }))
+         end",
+    );
+    ended_well(folder.run(&["c.lua"]));
+    let journal = folder.journal("c.lua.journal");
+    let mut states = journal.iter().filter(|record| record["type"] == "state").peekable();
+    for i in 1..=5 {
+        let last = journal.iter().position(|record| record["trial"] == i - 1).unwrap();
+        let before = journal[..last].iter().rev().find(|record| record["type"] == "state").unwrap();
+        assert_eq!(before["value"]["n"], i * 100 + 50);
+    }
+    assert!(states.peek().is_some() && states.count() < 250, "changes are gathered");
+}
+
+#[test]
+fn a_deadline_stops_in_order_and_the_next_run_completes() {
+    let script = "local left = require 'harness'.walltime_left()\nprint(left and left <= 20)\n\
+                  print(await(submit(exec { key = 1, shell = 'test -e go || sleep 1000' })).ok)\n";
+    for (args, env, why) in [
+        (&["--deadline", "3 s", "--margin", "1 s", "c.lua"][..], false, "1 s before --deadline 3 s"),
+        (&["--margin", "2 s", "c.lua"], true, "2 s before the end of Slurm job 17"),
+    ] {
+        let folder = Folder::with(script);
+        let mut command = folder.harness(args);
+        if env {
+            let ends = (seconds_since_1970() + 5).to_string();
+            command.env("SLURM_JOB_ID", "17").env("SLURM_JOB_END_TIME", ends);
+        }
+        let ran = folder.finish(command);
+        let text = format!(
+            "harness: stopped {why} with 1 task unfinished. Nothing reported is lost: DIR/c.lua.journal has it. Run the \
+             same command again to go on.\n"
+        );
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(75), "true\n"), "{ran:?}");
+        let dir = folder.path("").canonicalize().unwrap();
+        assert_eq!(ran.stderr, text.replace("DIR", dir.to_str().unwrap()));
+        folder.write("go", "");
+        says(&folder, &["-q", "c.lua"], 0, "nil\ntrue\n", "");
+    }
+}
+
+#[test]
+fn a_deadline_that_cannot_be_is_said() {
+    let folder = Folder::with("");
+    let refused = |args: &[&str]| {
+        let ran = folder.run(args);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        ran.stderr
+    };
+    assert!(
+        refused(&["--deadline", "soonish", "c.lua"]).starts_with("harness: --deadline 'soonish' is neither")
+    );
+    assert_eq!(refused(&["--deadline", "2001-01-01", "c.lua"]), "harness: --deadline '2001-01-01' is past\n");
+    let text = refused(&["--deadline", "5 s", "--margin", "1 min", "c.lua"]);
+    assert!(
+        text.starts_with("harness: --deadline 5 s is in 5 s, and --margin is 60 s: nothing would be run"),
+        "{text}"
+    );
+    assert!(refused(&["--margin", "much", "c.lua"]).contains("a duration such as"));
+}
+
+/// The batch system is asked by its own command; one that does not answer is no error.
+#[test]
+fn the_walltime_of_a_batch_job_is_asked_for() {
+    let folder = Folder::with("print(require 'harness'.walltime_left())\n");
+    folder.write("qstat", "#!/bin/sh\necho \"    Resource_List.walltime = 10:00:00\"\n");
+    rustix::fs::chmod(folder.path("qstat"), rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path("").display(), std::env::var("PATH").unwrap());
+    let ask = |job: &str| {
+        let mut command = folder.harness(&["-v", "c.lua"]);
+        command.env(job, "17").env("PATH", &path);
+        ended_well(folder.finish(command))
+    };
+    let known = ask("PBS_JOBID");
+    let left: f64 = known.stdout.trim().parse().unwrap();
+    assert!(left > 30_000.0 && left <= 36_000.0, "{left}");
+    assert!(
+        known.stderr.contains("the end of PBS job 17 is in 10 h 0 min; tasks are stopped 30 s before"),
+        "{known:?}"
+    );
+    let unknown = ask("LSB_JOBID");
+    assert_eq!(unknown.stdout, "nil\n");
+    assert!(
+        unknown.stderr.contains("when LSF job 17 ends is not known (program `bjobs` not found"),
+        "{unknown:?}"
+    );
+}
+
+const THREE: &str = "
+for i = 1, 3 do
+  submit(measure { name = 'm', params = { i = i }, runs = 1, warmup = 0, exclusive = false, cmd = { 'echo', 'WORD', i } })
+end
+";
+
+#[test]
+fn one_line_says_that_the_script_changed_what_a_name_means() {
+    let folder = Folder::with(THREE);
+    ended_well(folder.run(&["c.lua"]));
+    let notes = |script: String| {
+        folder.write("c.lua", script);
+        let ran = ended_well(folder.run(&["c.lua"]));
+        let lines = ran.stderr.lines().take_while(|line| !line.starts_with("harness: 3 tasks"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let text = |what: &str| {
+        format!(
+            "harness: 3 records of 'm' in the journal no longer answer: the script now asks for something else under \
+             the same name and params (changed: {what}). Asked anew; undo the change and the old ones count again"
+        )
+    };
+    let nothing: [&str; 0] = [];
+    assert_eq!(notes(THREE.into()), nothing);
+    assert_eq!(notes(THREE.replace("WORD", "other")), [text("command")]);
+    assert_eq!(notes(THREE.into()), nothing, "it was changed back");
+    let longer = THREE.replace("runs = 1", "runs = 2, env = { A = 1 }");
+    let both = notes(longer);
+    // Both earlier meanings are out of use now.
+    assert_eq!(both.len(), 1, "{both:?}");
+    assert!(both[0].starts_with("harness: 6 records of 'm'"), "{both:?}");
+    assert!(both[0].contains("(changed: command, env, how it is measured)"), "{both:?}");
+    assert_eq!(notes(THREE.replace("{ i = i }", "{ i = i + 10 }")), nothing, "another search point");
+}
+
+#[test]
+fn what_was_cut_short_is_not_taken_for_a_change() {
+    let folder = Folder::with(&THREE.replace("{ i = i }", "{}").replace("1, 3", "1, 2"));
+    ended_well(folder.run(&["c.lua"]));
+    folder.write("c.lua", THREE.replace("{ i = i }", "{}"));
+    let ran = ended_well(folder.run(&["c.lua"]));
+    assert!(ran.stderr.starts_with("harness: 3 tasks (2 from the journal): 3 ok\n"), "{ran:?}");
+    // One name for several things, waited for one by one: what comes first now does not replace the others.
+    let one_by_one = "await(submit(measure { name = 'm', params = {}, runs = 1, warmup = 0, exclusive = false, cmd = \
+                      { 'echo', 'WORD', 0 } }))\n";
+    folder.write("c.lua", one_by_one.to_owned() + &THREE.replace("{ i = i }", "{}"));
+    let ran = ended_well(folder.run(&["c.lua"]));
+    assert!(ran.stderr.starts_with("harness: 4 tasks (3 from the journal): 4 ok\n"), "{ran:?}");
+}
+
+#[test]
+fn one_line_says_that_figures_are_of_another_machine() {
+    let folder = Folder::with(THREE);
+    ended_well(folder.run(&["c.lua"]));
+    let moved: Vec<String> = folder
+        .journal("c.lua.journal")
+        .into_iter()
+        .map(|mut record| {
+            if record["type"] == "env" {
+                record["cpu_model"] = "Z80".into();
+            }
+            if record["type"] == "measurement" {
+                record["host"] = "node7".into();
+            }
+            format!("{record}\n")
+        })
+        .collect();
+    // A header is known by its first bytes, so it stays as it was.
+    let header = folder.read("c.lua.journal").lines().next().unwrap().to_owned() + "\n";
+    folder.write("c.lua.journal", header + &moved[1..].concat());
+    let ran = ended_well(folder.run(&["c.lua"]));
+    let first = ran.stderr.lines().next().unwrap();
+    let text = "harness: 3 measurements answered from the journal were taken on another machine: node7 (Z80); here is ";
+    assert!(first.starts_with(text), "{ran:?}");
+    assert!(first.ends_with(". Compare with care; --fresh measures everything anew"), "{ran:?}");
+    assert!(
+        ran.stderr.lines().nth(1).unwrap().starts_with("harness: 3 tasks (3 from the journal)"),
+        "{ran:?}"
+    );
+}

@@ -1,0 +1,75 @@
+//! What the core promises about every start and every end, judged when it decides.
+
+use harness::core::End;
+use harness::model::{Attempt, Placement, TaskId, WorkerId};
+
+use super::World;
+
+impl World {
+    /// What the core promises about every start, judged when it decides.
+    pub(super) fn judge_start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId]) {
+        let track = &mut self.tasks[task.0 as usize];
+        assert_eq!(track.end, None, "task {task} started after its end");
+        assert!(!self.drained, "task {task} started after the drain");
+        assert_eq!(attempt.0, track.starts + 1);
+        (track.starts, track.placed) = (attempt.0, Some(gang[0]));
+        let track = &self.tasks[task.0 as usize];
+        let request = &track.request;
+        assert_eq!(gang.len(), request.placement.nodes.unwrap_or(1) as usize);
+        let mut needed = request.inputs.clone();
+        for dep in &request.deps {
+            let dep = &self.tasks[dep.task.0 as usize];
+            assert!(
+                dep.end.is_some() && (dep.ok || request.accept_failed),
+                "{request:?} started before {:?}",
+                dep.request
+            );
+            needed.extend(dep.artefact.filter(|_| dep.ok && dep.end == Some(End::Finished)));
+        }
+        for worker in gang {
+            let machine = &self.machines[worker.0 as usize];
+            assert!(!machine.told && machine.pool == request.pool.0);
+            assert!(request.placement.host.as_ref().is_none_or(|host| *host == machine.host));
+            assert!(request.placement.not_on.as_ref().is_none_or(|host| *host != machine.host));
+            assert!(u32::from(machine.slots) >= request.placement.cores.unwrap_or(1));
+            if machine.alive {
+                assert!(
+                    needed.iter().all(|hash| machine.store.contains(hash)),
+                    "{request:?} lacks an artefact"
+                );
+            }
+        }
+        if let Some(group) = &request.placement.group {
+            let home = *self.groups.entry((request.pool.0, group.clone())).or_insert(gang[0]);
+            assert!(home == gang[0] || self.machines[home.0 as usize].told, "group `{group}` is split");
+            self.groups.insert((request.pool.0, group.clone()), gang[0]);
+        }
+    }
+
+    pub(super) fn resolved(&mut self, task: TaskId, end: End) {
+        let track = &self.tasks[task.0 as usize];
+        assert_eq!(track.end, None, "task {task} resolved twice, now {end:?}");
+        let request = &track.request;
+        let wish = &request.placement;
+        match &end {
+            End::Finished => {}
+            End::Cancelled => assert!(track.cancelled || self.drained, "task {task} cancelled by nobody"),
+            End::Skipped { cause } => {
+                assert!(!request.accept_failed && request.deps.iter().any(|dep| dep.task == *cause));
+                let cause = &self.tasks[cause.0 as usize];
+                assert!(cause.end.is_some() && !(cause.ok && cause.end == Some(End::Finished)));
+            }
+            End::LostWorker { attempts } => {
+                let left = self.machines.iter().any(|m| m.pool == request.pool.0 && !m.told);
+                assert!(*attempts > request.retries || !left || wish.host.is_some(), "{request:?} given up");
+            }
+            End::Overdue => assert!(request.timeout_us.is_some()),
+            End::Refused { reason } => {
+                let plain = Placement { priority: wish.priority, ..Placement::default() };
+                let plain = *wish == plain && request.inputs.is_empty() && request.deps.is_empty();
+                assert!(!plain && !reason.is_empty(), "{request:?} refused: {reason}");
+            }
+        }
+        self.tasks[task.0 as usize].end = Some(end);
+    }
+}
