@@ -2,11 +2,11 @@
 MPI ?= default
 WITH := tools/with-mpi $(MPI)
 
-.PHONY: help demo test bench check setup
+.PHONY: help demo test bench check format api performance setup
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## build harness and tune three small kernels with it, under mpirun
 	@tools/setup demo
@@ -25,7 +25,7 @@ bench: ## how fast it is here, beside what it could be at best
 	@tools/setup demo
 	@$(WITH) cargo bench
 
-check: ## formatting, lints, docs, the walls between the rooms, types of the Lua
+check: ## formatting, lints, docs, the walls between the rooms, types and formatting of the Lua
 	cargo fmt --check
 	$(WITH) cargo clippy --quiet --all-targets -- -D warnings
 	tools/with-mpi none cargo clippy --quiet --all-targets --no-default-features -- -D warnings
@@ -33,6 +33,17 @@ check: ## formatting, lints, docs, the walls between the rooms, types of the Lua
 	RUSTDOCFLAGS="-D warnings" tools/with-mpi none cargo doc --quiet --no-deps --document-private-items --no-default-features
 	tools/with-mpi none cargo test --quiet --no-default-features --test layers
 	tools/lua-check
+	tools/lua-format --check
+
+format: ## format the Rust and the Lua
+	cargo fmt
+	tools/lua-format
+
+api: ## write docs/api.md from lua/meta/harness.lua
+	@HARNESS_WRITE_PAGES=1 tools/with-mpi none cargo test --quiet --no-default-features --test docs -- api >/dev/null
+
+performance: ## run the benches and put the figures into docs/performance.md
+	@benches/page
 
 setup: ## install what building and testing needs (root or sudo)
 	@tools/setup test

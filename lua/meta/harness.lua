@@ -193,6 +193,12 @@ function Future:on_done(fn) end
 ---@field user_s? number
 ---@field sys_s? number
 ---@field maxrss_bytes? integer
+---@field minflt? integer page faults without I/O
+---@field majflt? integer page faults with I/O
+---@field nvcsw? integer voluntary context switches
+---@field nivcsw? integer involuntary context switches
+---@field inblock? integer blocks of 512 B read
+---@field oublock? integer blocks of 512 B written
 ---@field outputs table<string, string> path to content hash
 ---@field argv? string[]
 ---@field leftovers? integer processes it left behind
@@ -457,7 +463,8 @@ function harness.compile(options) end
 ---@return harness.Task
 function harness.measure(options) end
 
-spawn, submit, await, go, wait, as_completed, map = harness.spawn, harness.submit, harness.await, harness.go, harness.wait, harness.as_completed, harness.map
+spawn, submit, await, go = harness.spawn, harness.submit, harness.await, harness.go
+wait, as_completed, map = harness.wait, harness.as_completed, harness.map
 call, exec, compile, measure = harness.call, harness.exec, harness.compile, harness.measure
 
 return harness

@@ -1,14 +1,18 @@
 //! The command line: one file per subcommand, each a thin call into a room below.
 
+mod bars;
 #[cfg(feature = "mpi")]
 mod launch;
 pub mod panics;
+mod progress;
+mod relay;
 pub mod roles;
 mod run;
+mod types;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -16,6 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::model::exit;
 use crate::model::human::seconds;
 use crate::root::port::Start;
+use crate::say::say;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 the script ended · 1 the script raised an error · 2 wrong usage, or no such script · 3 workers
@@ -43,6 +48,12 @@ enum Command {
     /// Run a campaign (the default: `harness FILE.lua` is `harness run FILE.lua`).
     #[command(after_help = AFTER_HELP)]
     Run(RunArgs),
+    /// Write the types of all functions and options where an editor's language server finds them.
+    Types {
+        /// The folder of your campaigns.
+        #[arg(value_name = "FOLDER", default_value = ".")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -97,9 +108,24 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     }
     let arguments = match cli.command {
         Some(Command::Run(arguments)) => arguments,
+        Some(Command::Types { folder }) => return types(&folder),
         None => cli.run,
     };
     run::run(arguments)
+}
+
+fn types(folder: &Path) -> ExitCode {
+    match types::write(folder) {
+        Ok(done) => {
+            // Whoever asked may have closed the pipe: the files are there all the same.
+            let _ = writeln!(std::io::stdout(), "{}", done.join("\n"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(format_args!("harness: {error}"));
+            ExitCode::from(exit::USAGE)
+        }
+    }
 }
 
 fn unknown_option(word: &str) -> String {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::RunArgs;
+use super::progress::display;
 use crate::artefact::Store;
 use crate::model::human::{bounded, count};
 use crate::model::{Limits, Status, exit, limits};
@@ -86,6 +87,7 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         seed: arguments.seed,
         verbosity,
         limits,
+        display: display(verbosity),
     };
     let finalize = limits.finalize;
     let code = campaign(options, started, signals, &script);
@@ -146,7 +148,11 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
     let for_slots = modules.clone();
     let sources = Box::new(move |name: &str| for_slots.find(name));
     let script_main = Box::new(move |port| run_script(port, modules));
+    let display = options.display.clone();
     let ended = root::run(options, started, signals, sources, script_main);
+    if let Some(display) = display {
+        display.close();
+    }
     if !quiet && !ended.tally.ended.is_empty() {
         let rows: Vec<Row<'_>> = ended.tally.lines.iter().map(row).collect();
         say(summary(&ended.tally.ended, ended.tally.replays, &rows).trim_end());

@@ -121,10 +121,21 @@ impl Core {
         self.counts[kind as usize]
     }
 
-    /// Tasks that run now, or for which a node is being prepared; calls that wait in a slot's pipe do not.
+    /// Tasks that run now, or for which a node is being prepared, by kind; what waits in a slot's pipe does not run.
+    pub fn running_by_kind(&self) -> [(Kind, u64); 4] {
+        let mut in_pipes: u64 = self.pools.iter().map(|pool| pool.surplus).sum();
+        // Only calls and short programs are sent ahead, calls most of all.
+        [Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure].map(|kind| {
+            let on_workers = self.counts(kind).running;
+            let ahead = on_workers.min(in_pipes);
+            in_pipes -= ahead;
+            (kind, on_workers - ahead)
+        })
+    }
+
+    /// The same, all kinds together.
     pub fn running(&self) -> u64 {
-        let on_workers: u64 = self.counts.iter().map(|counts| counts.running).sum();
-        on_workers.saturating_sub(self.pools.iter().map(|pool| pool.surplus).sum())
+        self.running_by_kind().iter().map(|(_, number)| number).sum()
     }
 
     /// Tasks that have not been resolved.

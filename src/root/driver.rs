@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::deadline::Deadline;
 use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission};
-use super::progress::Progress;
+use super::progress::{Present, Progress};
 use super::states::States;
 use super::stop::Ending;
 use super::surroundings::Surroundings;
@@ -214,19 +214,22 @@ impl Driver {
         }
     }
 
-    /// While a measurement has the root's own node, the root looks at its MPI links rarely too.
+    /// While a measurement has the root's own node, the root looks at its MPI links rarely too, and draws nothing.
     fn calm_links(&mut self) {
         let local = self.workers.values().any(|worker| worker.quiet && worker.child.is_some());
         for worker in self.workers.values_mut() {
             worker.peer.link().set_quiet(local);
         }
+        self.progress.quiet(local);
     }
 
     fn start(&mut self, task: TaskId, attempt: Attempt, worker: WorkerId) {
         let Some(live) = self.tasks.live(task) else { return };
         live.attempt = attempt;
         live.worker = Some(worker);
-        live.started = Some(Instant::now());
+        let now = Instant::now();
+        live.started = Some(now);
+        let kind = live.submission.job.kind();
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         if let Some(unmet) = live.unmet.take() {
             // It cannot run after all; the core learns it as an answer of the worker.
@@ -234,13 +237,14 @@ impl Driver {
             self.finished(worker, task, attempt);
             return;
         }
-        if live.submission.job.kind() == Kind::Call {
+        if kind == Kind::Call {
             for (hash, bytes) in &self.code[entry.known_code..] {
                 entry.peer.queue(&ToWorker::Code(*hash, bytes.to_vec()));
             }
             entry.known_code = self.code.len();
         }
         entry.peer.queue(&live.message());
+        self.progress.started(now);
     }
 
     fn read_requests(&mut self) {
@@ -294,7 +298,7 @@ impl Driver {
             submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
         }
         let options = submission.options.clone();
-        self.progress.submitted();
+        self.progress.submitted(kind, Instant::now());
         self.tasks.insert(submission, pool);
         let Some(live) = self.tasks.live(task) else { return };
         let skipped = live.unmet.is_some();
@@ -348,8 +352,11 @@ impl Driver {
             self.lose(id, &reason);
         }
         self.tend_pools(now);
-        let ready = self.workers.values().filter(|w| matches!(w.stage, Stage::Ready(_))).count();
-        self.progress.tick(now, self.core.running(), ready);
+        let ready = |worker: &&Worker| matches!(worker.stage, Stage::Ready(_));
+        self.progress.tick(now, || Present {
+            running: self.core.running_by_kind(),
+            workers: self.workers.values().filter(ready).count(),
+        });
     }
 
     pub(super) fn flush(&mut self) {

@@ -13,7 +13,7 @@ use super::workers::{Stage, Worker};
 use crate::core::{End, Event};
 use crate::journal::Lost;
 use crate::model::human::duration;
-use crate::model::{Attempt, Detail, Outcome, Status, TaskId, WorkerId, exit};
+use crate::model::{Attempt, Detail, Kind, Outcome, Status, TaskId, WorkerId, exit};
 
 impl Driver {
     pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
@@ -73,6 +73,11 @@ impl Driver {
             // Not an end but a postponement: the script never hears of it, the next run does it.
             return;
         }
+        let ran_on = ended.worker.and_then(|id| self.workers.get(&id));
+        if ended.submission.job.kind() == Kind::Measure && ran_on.is_some_and(|worker| worker.child.is_some())
+        {
+            self.progress.gap();
+        }
         let env = ended.submission.recipe.and(ended.worker).and_then(|worker| self.surroundings_of(worker));
         match record::of(&self.campaign, &ended, env, &outcome) {
             Some(record) => {
@@ -107,7 +112,7 @@ impl Driver {
     /// Counts an end and hands it to the script: what is to be recorded is by now.
     fn hand(&mut self, ended: &Live, outcome: Arc<Outcome>) {
         let Submission { task, job, options, .. } = &ended.submission;
-        self.progress.ended(job.kind(), options, &outcome);
+        self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
         self.port.complete(*task, outcome);
         self.tasks.handed(*task);
     }

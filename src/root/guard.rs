@@ -1,10 +1,12 @@
 //! A thread that watches the few calls that may block for ever (MPI's spawn, disconnect and finalize): when
 //! one takes too long it prints the reason and ends the process.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::progress::Display;
 use crate::process;
 use crate::say::say;
 
@@ -22,10 +24,12 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts the thread.
-    pub fn start() -> std::io::Result<Self> {
+    /// Starts the thread. `display` is closed before the last words, which would be lost behind it.
+    pub fn start(display: Option<Arc<dyn Display>>) -> std::io::Result<Self> {
         let (words, heard) = channel();
-        thread::Builder::new().name("guard".into()).stack_size(64 * 1024).spawn(move || listen(&heard))?;
+        thread::Builder::new().name("guard".into()).stack_size(256 * 1024).spawn(move || {
+            listen(&heard, display.as_deref());
+        })?;
         Ok(Self { words })
     }
 
@@ -46,7 +50,7 @@ impl Guard {
     }
 }
 
-fn listen(heard: &Receiver<Word>) {
+fn listen(heard: &Receiver<Word>, display: Option<&dyn Display>) {
     while let Ok(word) = heard.recv() {
         let Word::Watch { until, reason, code } = word else { continue };
         let left = until.saturating_duration_since(Instant::now());
@@ -54,6 +58,9 @@ fn listen(heard: &Receiver<Word>) {
             Ok(_) => {}
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
+                if let Some(display) = display {
+                    display.close();
+                }
                 say(format_args!("harness: {reason}"));
                 // The main thread is stuck inside MPI, and MPI's exit handlers would be too. Our processes on
                 // all nodes notice that the root is gone and end.
@@ -75,7 +82,7 @@ mod tests {
         if std::env::var_os(VICTIM).is_none() {
             return;
         }
-        let guard = Guard::start().unwrap();
+        let guard = Guard::start(None).unwrap();
         guard.watch(Duration::from_millis(50), 4, "the journal does not answer", || {
             loop {
                 thread::park();

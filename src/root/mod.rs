@@ -41,7 +41,7 @@ use self::guard::Guard;
 use self::notices::{Here, Notices};
 use self::pools::Pools;
 use self::port::{Campaign, Port, Setup};
-use self::progress::{Progress, Tally, Verbosity};
+use self::progress::{Display, Progress, Tally, Verbosity};
 use self::spawn::Launcher;
 use self::stop::Ending;
 use self::surroundings::Surroundings;
@@ -89,6 +89,8 @@ pub struct Options {
     pub verbosity: Verbosity,
     /// How long waits may take.
     pub limits: Limits,
+    /// Shows how far the campaign is; none: nobody wants to know.
+    pub display: Option<Arc<dyn Display>>,
 }
 
 /// MPI as this process found it.
@@ -182,6 +184,7 @@ struct Root {
     driver: Driver,
     script_end: Receiver<ScriptEnd>,
     journal: PathBuf,
+    display: Option<Arc<dyn Display>>,
 }
 
 impl Root {
@@ -196,7 +199,8 @@ impl Root {
         let (path, text) = read_script(&options.script)?;
         let dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
         let allocation = Allocation::detect(&|name| std::env::var(name).ok(), &machine::hostname())?;
-        let progress = Progress::new(options.verbosity);
+        let display = options.display.clone();
+        let progress = Progress::new(options.verbosity, options.display.clone());
         let deadline = find_deadline(&options.timing, &progress)?;
         let store = Store::open(Store::default_folder())?;
         let journal = options.journal.clone().unwrap_or_else(|| default_journal(&path));
@@ -226,7 +230,7 @@ impl Root {
         let launcher = Launcher {
             allocation,
             mpi,
-            guard: Guard::start()?,
+            guard: Guard::start(display.clone())?,
             limits: options.limits,
             program: std::env::var_os(WORKER_VARIABLE).map(PathBuf::from),
             script: options.script.display().to_string(),
@@ -246,7 +250,7 @@ impl Root {
             surroundings: Surroundings::new(envs.into_keys().collect()),
             workers: std::mem::take(workers),
         };
-        Ok(Self { driver: Driver::new(parts), script_end: start_script(script, port)?, journal })
+        Ok(Self { driver: Driver::new(parts), script_end: start_script(script, port)?, journal, display })
     }
 
     fn run(mut self) -> Ended {
@@ -254,6 +258,9 @@ impl Root {
         let journal = self.journal.display().to_string();
         if ending == Ending::Interrupted {
             // At once, whatever disk or MPI do: the keepers notice that the root is gone and kill what they started.
+            if let Some(display) = &self.display {
+                display.close();
+            }
             say(format_args!("harness: interrupted; what was reported is in {journal}"));
             process::exit_now(i32::from(exit::INTERRUPTED));
         }
@@ -435,7 +442,7 @@ fn fresh_seed() -> u64 {
 /// it may when a worker was lost, the process just ends with `code`.
 pub fn leave(code: u8, limit: Duration, finalize: impl FnOnce()) {
     let reason = "leaving MPI takes too long (a worker was lost?); ending without it";
-    match Guard::start() {
+    match Guard::start(None) {
         Ok(guard) => guard.watch(limit, i32::from(code), reason, finalize),
         Err(_) => finalize(),
     }

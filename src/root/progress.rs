@@ -1,6 +1,8 @@
 //! What the root says on stderr while a campaign runs, and what it remembers for the last table.
 //!
-//! The driver produces events; this is one of their consumers. Stdout belongs to the script.
+//! The driver produces events; this is one of their consumers: it counts, and it says when the counts are to be
+//! shown. How they are drawn is a [`Display`]'s affair. While a measurement has the root's own node nothing is
+//! shown, except between two of them. Stdout belongs to the script.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +13,6 @@ use crate::model::human::count;
 use crate::model::{Kind, Outcome, PoolId, Status, TaskOptions};
 use crate::say::say;
 
-/// Seconds between two lines while something runs.
-const LINE_EVERY: Duration = Duration::from_secs(10);
 /// With nothing to say, look again so often.
 const REST: Duration = Duration::from_secs(3600);
 
@@ -25,6 +25,59 @@ pub enum Verbosity {
     Normal,
     /// Pools and their workers too.
     Verbose,
+}
+
+/// Shows people how far the campaign is.
+pub trait Display: Send + Sync {
+    /// How long a picture stays.
+    fn every(&self) -> Duration;
+    /// Shows the counts in the place of the last ones.
+    fn show(&self, standing: &Standing);
+    /// Leaves the terminal as it was found; what is written from now on is not disturbed.
+    fn close(&self);
+}
+
+/// How far the campaign is.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// The kinds that occurred.
+    pub kinds: BTreeMap<Kind, Count>,
+    /// Workers at hand.
+    pub workers: usize,
+    /// How long the rest will take; none until every kind that is left has been seen to end.
+    pub left: Option<Duration>,
+}
+
+/// Tasks of one kind, or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// All there are.
+    pub submitted: usize,
+    /// On a worker, and not in a queue there.
+    pub running: usize,
+    /// Ended, in whatever way.
+    pub done: usize,
+    /// Of those, the ones that did not end well.
+    pub failed: usize,
+}
+
+impl Standing {
+    /// All kinds together.
+    pub fn total(&self) -> Count {
+        self.kinds.values().fold(Count::default(), |sum, of| Count {
+            submitted: sum.submitted + of.submitted,
+            running: sum.running + of.running,
+            done: sum.done + of.done,
+            failed: sum.failed + of.failed,
+        })
+    }
+}
+
+impl Count {
+    /// Neither ended nor sent off.
+    pub fn waiting(&self) -> usize {
+        self.submitted.saturating_sub(self.done + self.running)
+    }
 }
 
 /// A task that ended, as far as the last table needs it.
@@ -51,28 +104,70 @@ pub struct Tally {
     pub lines: Vec<Line>,
 }
 
+/// What is so at this moment, and counted elsewhere.
+pub(super) struct Present {
+    /// Tasks that run now, by kind.
+    pub(super) running: [(Kind, u64); 4],
+    /// Workers at hand.
+    pub(super) workers: usize,
+}
+
 /// Counts and lines.
 pub struct Progress {
     verbosity: Verbosity,
-    submitted: u64,
+    /// None with `-q`.
+    display: Option<Arc<dyn Display>>,
+    kinds: BTreeMap<Kind, Count>,
+    learned: Learned,
     /// Of the ended ones, those the journal answered.
     replays: usize,
     /// Ended tasks by status.
     ended: BTreeMap<Status, usize>,
     lines: Vec<Line>,
-    next_line: Option<Instant>,
+    next_show: Option<Instant>,
+    /// A measurement has the root's own node.
+    quiet: bool,
+    /// One has just ended there, and what follows was not sent off yet.
+    gap: bool,
+}
+
+/// What tasks that ran took: the rest will take as long.
+#[derive(Default)]
+struct Learned {
+    /// When the first was sent off.
+    since: Option<Instant>,
+    /// Tasks that ended, and seconds they occupied a slot, by kind.
+    spent: BTreeMap<Kind, (usize, f64)>,
+}
+
+impl Learned {
+    /// Work is done at the pace it was done so far, whatever runs side by side.
+    fn left(&self, kinds: &BTreeMap<Kind, Count>, now: Instant) -> Option<Duration> {
+        let wall = now.saturating_duration_since(self.since?).as_secs_f64();
+        let pace = self.spent.values().map(|(_, seconds)| seconds).sum::<f64>() / wall;
+        let mut work = 0.0;
+        for (kind, count) in kinds.iter().filter(|(_, count)| count.done < count.submitted) {
+            let (ended, seconds) = self.spent.get(kind)?;
+            work += seconds / *ended as f64 * (count.submitted - count.done) as f64;
+        }
+        Duration::try_from_secs_f64(work / pace).ok()
+    }
 }
 
 impl Progress {
     /// Nothing has happened yet.
-    pub fn new(verbosity: Verbosity) -> Self {
+    pub fn new(verbosity: Verbosity, display: Option<Arc<dyn Display>>) -> Self {
         Self {
             verbosity,
-            submitted: 0,
+            display,
+            kinds: BTreeMap::new(),
+            learned: Learned::default(),
             replays: 0,
             ended: BTreeMap::new(),
             lines: Vec::new(),
-            next_line: None,
+            next_show: None,
+            quiet: false,
+            gap: false,
         }
     }
 
@@ -108,15 +203,28 @@ impl Progress {
         }
     }
 
-    pub(super) fn submitted(&mut self) {
-        self.submitted += 1;
-        if self.next_line.is_none() {
-            self.next_line = Some(Instant::now() + LINE_EVERY);
+    pub(super) fn submitted(&mut self, kind: Kind, now: Instant) {
+        self.kinds.entry(kind).or_default().submitted += 1;
+        if self.next_show.is_none() {
+            self.next_show = self.display.as_ref().map(|display| now + display.every());
         }
     }
 
-    /// A task ended.
-    pub(super) fn ended(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
+    /// A task was sent off.
+    pub(super) fn started(&mut self, now: Instant) {
+        self.learned.since.get_or_insert(now);
+    }
+
+    /// A task ended; `ran` if it was sent off.
+    pub(super) fn ended(&mut self, kind: Kind, options: &TaskOptions, ran: bool, outcome: &Arc<Outcome>) {
+        let of_kind = self.kinds.entry(kind).or_default();
+        of_kind.done += 1;
+        of_kind.failed += usize::from(!outcome.ok());
+        if ran {
+            let (tasks, seconds) = self.learned.spent.entry(kind).or_default();
+            *tasks += 1;
+            *seconds += outcome.elapsed_s;
+        }
         *self.ended.entry(outcome.status).or_default() += 1;
         // A million calls that went well need no line each.
         if kind == Kind::Measure || !outcome.ok() {
@@ -125,48 +233,165 @@ impl Progress {
         }
     }
 
+    /// Does a measurement have the root's own node? Then nothing of ours stirs there.
+    pub(super) fn quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
+    /// A measurement on the root's own node is over; if another follows, it was not sent off yet.
+    pub(super) fn gap(&mut self) {
+        self.gap = true;
+    }
+
     /// A task was answered from the journal.
     pub(super) fn replayed(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
-        self.submitted += 1;
+        self.kinds.entry(kind).or_default().submitted += 1;
         self.replays += 1;
-        self.ended(kind, options, outcome);
+        self.ended(kind, options, false, outcome);
     }
 
     /// A task ended before any worker could be given it.
     pub(super) fn unrun(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
-        self.submitted += 1;
-        self.ended(kind, options, outcome);
+        self.kinds.entry(kind).or_default().submitted += 1;
+        self.ended(kind, options, false, outcome);
     }
 
     /// When `tick` has something to do.
     pub(super) fn next(&self, now: Instant) -> Instant {
-        self.next_line.unwrap_or(now + REST)
+        self.next_show.filter(|_| !self.quiet).unwrap_or(now + REST)
     }
 
-    /// `running` tasks on `workers` workers.
-    pub(super) fn tick(&mut self, now: Instant, running: u64, workers: usize) {
-        if self.next_line.is_none_or(|at| at > now) {
+    /// Shows how far the campaign is, if it is time.
+    pub(super) fn tick(&mut self, now: Instant, look: impl FnOnce() -> Present) {
+        let gap = std::mem::take(&mut self.gap);
+        if self.next_show.is_none_or(|at| at > now) || self.quiet && !gap {
             return;
         }
-        let done = self.done();
-        let failed = done - self.ended.get(&Status::Ok).copied().unwrap_or(0) as u64;
-        let waiting = self.submitted.saturating_sub(done + running);
-        let workers = count(workers, "worker");
-        self.note(&format!("{done} done ({failed} failed), {running} running, {waiting} waiting; {workers}"));
-        self.next_line = (done < self.submitted).then(|| now + LINE_EVERY);
-    }
-
-    fn done(&self) -> u64 {
-        self.ended.values().sum::<usize>() as u64
+        let Some(display) = &self.display else { return };
+        let left = self.learned.left(&self.kinds, now);
+        let Present { running, workers } = look();
+        let mut kinds = self.kinds.clone();
+        for (kind, number) in running {
+            if let Some(count) = kinds.get_mut(&kind) {
+                count.running = number as usize;
+            }
+        }
+        display.show(&Standing { kinds, workers, left });
+        self.next_show = (self.unfinished() > 0).then(|| now + display.every());
     }
 
     /// How many tasks had not ended.
     pub fn unfinished(&self) -> usize {
-        self.submitted.saturating_sub(self.done()) as usize
+        self.kinds.values().map(|count| count.submitted.saturating_sub(count.done)).sum()
     }
 
     /// What the last table needs.
     pub fn into_tally(self) -> Tally {
         Tally { ended: self.ended, replays: self.replays, lines: self.lines }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// Keeps what it is shown.
+    #[derive(Default)]
+    struct Album(Mutex<Vec<Standing>>);
+
+    impl Display for Album {
+        fn every(&self) -> Duration {
+            Duration::from_secs(10)
+        }
+        fn show(&self, standing: &Standing) {
+            self.0.lock().unwrap().push(standing.clone());
+        }
+        fn close(&self) {}
+    }
+
+    impl Album {
+        fn pictures(&self) -> usize {
+            self.0.lock().unwrap().len()
+        }
+    }
+
+    fn present(running: u64, workers: usize) -> Present {
+        Present {
+            running: [Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure].map(|kind| (kind, running)),
+            workers,
+        }
+    }
+
+    fn at(began: Instant, seconds: u64) -> Instant {
+        began + Duration::from_secs(seconds)
+    }
+
+    fn end(progress: &mut Progress, kind: Kind, status: Status, seconds: f64) {
+        let outcome = Outcome { elapsed_s: seconds, ..Outcome::failed(status, "") };
+        progress.ended(kind, &TaskOptions::default(), true, &Arc::new(outcome));
+    }
+
+    #[test]
+    fn a_picture_every_ten_seconds_with_what_is_left() {
+        let (album, t0) = (Arc::new(Album::default()), Instant::now());
+        let mut progress = Progress::new(Verbosity::Normal, Some(album.clone()));
+        assert!(progress.next(t0) > at(t0, 60), "nothing is asked for: nobody wakes the driver");
+        for _ in 0..4 {
+            progress.submitted(Kind::Exec, t0);
+        }
+        for _ in 0..2 {
+            progress.started(t0);
+        }
+        assert_eq!(progress.next(t0), at(t0, 10));
+        progress.tick(at(t0, 9), || present(0, 1));
+        assert_eq!(album.pictures(), 0);
+        progress.tick(at(t0, 10), || present(0, 1));
+        assert_eq!(album.0.lock().unwrap()[0].left, None, "nothing has ended that one could learn from");
+        end(&mut progress, Kind::Exec, Status::Ok, 20.0);
+        end(&mut progress, Kind::Exec, Status::Timeout, 20.0);
+        progress.tick(at(t0, 20), || present(1, 3));
+        let second = album.0.lock().unwrap()[1].clone();
+        let count = Count { submitted: 4, running: 1, done: 2, failed: 1 };
+        assert_eq!((second.total(), second.total().waiting(), second.workers), (count, 1, 3));
+        // Two at a time, 20 s each: the other two take as long as these did.
+        assert_eq!(second.left, Some(Duration::from_secs(20)));
+        end(&mut progress, Kind::Exec, Status::Ok, 20.0);
+        end(&mut progress, Kind::Exec, Status::Ok, 20.0);
+        progress.tick(at(t0, 40), || present(0, 3));
+        assert_eq!(album.pictures(), 3);
+        assert!(progress.next(at(t0, 40)) > at(t0, 60), "all is done: nothing more to show");
+    }
+
+    #[test]
+    fn nothing_stirs_while_a_measurement_has_the_node() {
+        let (album, t0) = (Arc::new(Album::default()), Instant::now());
+        let mut progress = Progress::new(Verbosity::Normal, Some(album.clone()));
+        progress.submitted(Kind::Measure, t0);
+        progress.submitted(Kind::Measure, t0);
+        progress.started(t0);
+        progress.quiet(true);
+        assert!(progress.next(t0) > at(t0, 60), "the driver is not woken for it");
+        progress.tick(at(t0, 30), || present(0, 1));
+        assert_eq!(album.pictures(), 0);
+        // Between two measurements there is time, although the node stays quiet for the next.
+        end(&mut progress, Kind::Measure, Status::Ok, 30.0);
+        progress.gap();
+        progress.tick(at(t0, 31), || present(0, 1));
+        assert_eq!(album.pictures(), 1);
+        progress.tick(at(t0, 60), || present(0, 1));
+        assert_eq!(album.pictures(), 1);
+        progress.quiet(false);
+        progress.tick(at(t0, 61), || present(0, 1));
+        assert_eq!(album.pictures(), 2);
+    }
+
+    #[test]
+    fn without_a_display_nobody_is_woken() {
+        let t0 = Instant::now();
+        let mut progress = Progress::new(Verbosity::Quiet, None);
+        progress.submitted(Kind::Call, t0);
+        assert!(progress.next(t0) > at(t0, 60));
+        assert_eq!(progress.unfinished(), 1);
     }
 }

@@ -97,7 +97,7 @@ fn every_global_is_documented() {
     let state = state();
     let documented: Names = META
         .lines()
-        .filter(|line| line.starts_with("spawn, ") || line.starts_with("call, "))
+        .filter(|line| line.contains(" = harness."))
         .flat_map(|line| line.split(" = ").next().unwrap().split(", ").map(str::to_owned).collect::<Vec<_>>())
         .collect();
     let fresh = crate::script::raw::new_state();
@@ -115,4 +115,15 @@ fn the_library_calls_no_methods_of_strings() {
         let used: Vec<_> = methods.iter().filter(|name| source.contains(&format!(":{name}("))).collect();
         assert!(used.is_empty(), "{file}.lua: string.{used:?} as a method");
     }
+}
+
+/// So are the classes that `require "harness"` gives; `worker` is there in tasks only.
+#[test]
+fn every_public_field_is_documented() {
+    let (_, mut fields) = documented();
+    let documented = fields.remove("harness").unwrap();
+    let state = state();
+    let (functions, all) = (functions_of(&state.public), state.public.pairs::<String, Value>().flatten());
+    let there: Names = all.map(|(name, _)| name).filter(|name| !functions.contains(name)).collect();
+    assert_eq!(there, documented.into_iter().filter(|name| name != "worker").collect::<Names>());
 }

@@ -12,8 +12,10 @@ mod bad_input;
 mod codes;
 mod limits;
 mod outcomes;
+mod progress;
 mod resume;
 mod streams;
+mod types;
 
 use support::{Folder, Ran};
 

@@ -1,17 +1,23 @@
-//! What the pages say is true: every block of Lua in them runs in the real binary, every link leads somewhere,
-//! and the tables of options and fields are those of the types file.
+//! What the pages say is true: every block of Lua in them runs in the real binary, every `harness …` line of a
+//! shell is one that it takes, every link leads somewhere, the tables of options and fields are those of the types
+//! file, the reference is made from it (`api`), and the texts in troubleshooting.md are ours (`texts`).
 //!
 //! A block marked `lua` runs to its end; `lua fragment` only has to be Lua. A table after `<!-- CLASS -->` names
 //! exactly the fields of that class in `lua/meta/harness.lua`, which another test compares with the library.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod api;
+mod commands;
+mod texts;
+mod types;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const META: &str = include_str!("../lua/meta/harness.lua");
+const META: &str = include_str!("../../lua/meta/harness.lua");
 const FRAGMENT: &str = "lua fragment";
 
 fn root() -> &'static Path {

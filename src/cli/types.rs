@@ -1,0 +1,60 @@
+//! `harness types`: what an editor needs to complete and check campaigns, put where language servers look.
+//!
+//! The types travel inside the executable, so they are those of this very version.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const TYPES: &str = include_str!("../../lua/meta/harness.lua");
+/// Below the folder of the campaigns.
+const TYPES_PATH: &str = ".harness/types/harness.lua";
+/// What each language server reads: the Lua Language Server and EmmyLua.
+const SETTINGS: [(&str, &str); 2] = [
+    (
+        ".luarc.json",
+        "{\n  \"runtime.version\": \"Lua 5.4\",\n  \"workspace.library\": [\".harness/types\"]\n}\n",
+    ),
+    (
+        ".emmyrc.json",
+        "{\n  \"runtime\": { \"version\": \"Lua5.4\" },\n  \"workspace\": { \"library\": [\".harness/types\"] }\n}\n",
+    ),
+];
+
+/// Why the files could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("types: cannot write {}: {why}; name a folder that you may write to: `harness types FOLDER`", .path.display())]
+pub(super) struct TypesError {
+    path: PathBuf,
+    why: io::Error,
+}
+
+/// Writes them below `folder`; what was done, a line for each file. Settings that are there are the author's: they
+/// stay as they are.
+pub(super) fn write(folder: &Path) -> Result<Vec<String>, TypesError> {
+    let types = folder.join(TYPES_PATH);
+    put(&types, TYPES)?;
+    let mut done = vec![format!("wrote {}", types.display())];
+    for (name, text) in SETTINGS {
+        let path = folder.join(name);
+        if !path.exists() {
+            put(&path, text)?;
+            done.push(format!("wrote {}", path.display()));
+        } else if fs::read_to_string(&path).is_ok_and(|there| there.contains(".harness/types")) {
+            done.push(format!("kept {}", path.display()));
+        } else {
+            done.push(format!(
+                "kept {}: add \".harness/types\" to the workspace's \"library\" in it",
+                path.display()
+            ));
+        }
+    }
+    Ok(done)
+}
+
+fn put(path: &Path, text: &str) -> Result<(), TypesError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|why| TypesError { path: path.to_owned(), why })
+}
