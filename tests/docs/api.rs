@@ -77,7 +77,9 @@ fn parse(meta: &str) -> Reference<'_> {
             class.expect(&odd).functions.push(function);
         } else if let Some(rest) = line.strip_prefix("--- ") {
             text.push(rest);
-        } else if line.starts_with("---@") && !line.starts_with("---@meta") {
+        } else if line.starts_with("---@")
+            && !["---@meta", "---@generic "].iter().any(|known| line.starts_with(known))
+        {
             panic!("{odd}");
         }
     }
