@@ -161,7 +161,13 @@ mod tests {
 
     fn allocation(root: &str) -> Allocation {
         let nodes = ["node1", "node2", "node3"].map(|host| Node { host: host.into(), cores: Some(4) });
-        Allocation { scheduler: Scheduler::Slurm, nodes: nodes.into(), root_host: root.into() }
+        Allocation {
+            scheduler: Scheduler::Slurm,
+            job: None,
+            restarts: 0,
+            nodes: nodes.into(),
+            root_host: root.into(),
+        }
     }
 
     fn words(family: Family, library: &str, allocation: &Allocation) -> String {

@@ -130,7 +130,13 @@ mod tests {
 
     fn three_nodes() -> Allocation {
         let nodes = ["node1", "node2", "node3"].map(|host| Node { host: host.into(), cores: Some(4) });
-        Allocation { scheduler: Scheduler::Slurm, nodes: nodes.into(), root_host: "node1.cluster".into() }
+        Allocation {
+            scheduler: Scheduler::Slurm,
+            job: None,
+            restarts: 0,
+            nodes: nodes.into(),
+            root_host: "node1.cluster".into(),
+        }
     }
 
     fn shown(request: PoolRequest) -> Result<String, String> {

@@ -1,5 +1,5 @@
 //! What Slurm gave. Only job-level variables are read: those of a step (SLURM_NTASKS, SLURM_NNODES, …) say
-//! nothing inside mpirun.
+//! nothing inside mpirun. Its notation of lists of hosts serves others too.
 
 use super::{AllocationError, Node};
 
@@ -46,7 +46,7 @@ fn repeat(text: &str) -> Result<Vec<u32>, String> {
 }
 
 /// `node[1-3,07],login` → node1 node2 node3 node07 login; brackets may occur several times in a name.
-fn expand(list: &str) -> Result<Vec<String>, String> {
+pub(super) fn expand(list: &str) -> Result<Vec<String>, String> {
     let mut hosts = Vec::new();
     for name in split_outside_brackets(list)? {
         hosts.extend(expand_name(name)?);

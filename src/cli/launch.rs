@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::RunArgs;
+use crate::allocation::Start;
 use crate::allocation::ladder::{Family, LAUNCHED, find_launcher, start_line};
-use crate::allocation::{Allocation, Start};
 use crate::machine;
 use crate::process;
+use crate::root::find_allocation;
 use crate::say::say;
 use crate::transport::mpi::{start, sys};
 
@@ -32,7 +33,7 @@ pub(super) fn through_mpi(arguments: &RunArgs) -> Result<(), String> {
     let library = sys::library_description();
     let Some(family) = Family::of(&library) else { return Ok(()) };
     // What is wrong with the allocation is said where the root reads it.
-    let Ok(allocation) = Allocation::detect(&env, &machine::hostname()) else { return Ok(()) };
+    let Ok(allocation) = find_allocation(arguments.hostfile.as_deref()) else { return Ok(()) };
     let search = env("PATH").unwrap_or_default();
     let loaded = machine::loaded_library("libmpi");
     let Some(launcher) = find_launcher(family, loaded.as_deref(), &search, &process::is_program) else {

@@ -70,6 +70,9 @@ struct RunArgs {
     /// How workers come, where the script does not say.
     #[arg(long, value_name = "auto|local|spawn|static", value_parser = start)]
     start: Option<Start>,
+    /// The nodes to use, a host to a line as for mpirun (default: those of the batch job).
+    #[arg(long, value_name = "FILE")]
+    hostfile: Option<PathBuf>,
     /// The journal (default: FILE.lua.journal).
     #[arg(long, value_name = "PATH")]
     journal: Option<PathBuf>,

@@ -83,6 +83,7 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         },
         journal: arguments.journal,
         fresh: arguments.fresh,
+        host_file: arguments.hostfile,
         timing: Timing { deadline: arguments.deadline, margin: arguments.margin },
         seed: arguments.seed,
         verbosity,

@@ -46,7 +46,7 @@ use self::spawn::Launcher;
 use self::stop::Ending;
 use self::surroundings::Surroundings;
 use self::workers::Worker;
-use crate::allocation::{Allocation, Start};
+use crate::allocation::{self, Allocation, AllocationError, Start};
 use crate::artefact::Store;
 use crate::journal::{Index, Journal, Mode, Opened};
 use crate::machine;
@@ -83,6 +83,8 @@ pub struct Options {
     pub fresh: bool,
     /// When it has to be over.
     pub timing: Timing,
+    /// The nodes to use, instead of those the batch system names.
+    pub host_file: Option<PathBuf>,
     /// Seed of the campaign; the journal's, or a new one.
     pub seed: Option<u64>,
     /// How much is said on stderr.
@@ -123,7 +125,7 @@ enum SetupError {
     #[error("cannot read {0}: {1}")]
     Script(String, io::Error),
     #[error(transparent)]
-    Allocation(#[from] crate::allocation::AllocationError),
+    Allocation(#[from] AllocationError),
     #[error(transparent)]
     Deadline(#[from] DeadlineError),
     #[error(transparent)]
@@ -198,7 +200,7 @@ impl Root {
     ) -> Result<Self, SetupError> {
         let (path, text) = read_script(&options.script)?;
         let dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
-        let allocation = Allocation::detect(&|name| std::env::var(name).ok(), &machine::hostname())?;
+        let allocation = find_allocation(options.host_file.as_deref())?;
         let display = options.display.clone();
         let progress = Progress::new(options.verbosity, options.display.clone());
         let deadline = find_deadline(&options.timing, &progress)?;
@@ -316,6 +318,21 @@ impl Root {
 }
 
 /// Looks when the campaign has to be over.
+/// The nodes there are: those of `host_file` if one is named, else the batch system's, else this machine.
+pub fn find_allocation(host_file: Option<&Path>) -> Result<Allocation, AllocationError> {
+    let ask = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+        process::ask(&words, ASK_LIMIT).ok()
+    };
+    let around = allocation::Surroundings {
+        env: &|name| std::env::var(name).ok(),
+        read: &|file| std::fs::read_to_string(file),
+        ask: &ask,
+    };
+    let host_file = host_file.map(|file| file.display().to_string());
+    Allocation::detect(&around, host_file.as_deref(), &machine::hostname())
+}
+
 fn find_deadline(timing: &Timing, progress: &Progress) -> Result<Option<Deadline>, DeadlineError> {
     let outside = Outside {
         env: &|name| std::env::var(name).ok(),

@@ -1,0 +1,134 @@
+//! Lists of hosts as batch systems write them: a host to a line with or without counts, words in pairs, host files
+//! of Open MPI and Hydra. Pure; what cannot be read is an error that names the line.
+
+use super::Node;
+use super::slurm::expand;
+
+/// A host to a line, once for each slot (PBS, Torque, Cobalt, PJM, LSF's host file).
+pub(super) fn lines(text: &str) -> Result<Vec<Node>, String> {
+    let mut nodes = Vec::new();
+    for line in meaningful(text) {
+        add(&mut nodes, line, Some(1));
+    }
+    Ok(nodes)
+}
+
+/// `HOST SLOTS QUEUE PROCESSORS` to a line (SGE).
+pub(super) fn columns(text: &str) -> Result<Vec<Node>, String> {
+    let mut nodes = Vec::new();
+    for line in meaningful(text) {
+        let mut words = line.split_whitespace();
+        let (Some(host), Some(slots)) = (words.next(), words.next()) else {
+            return Err(format!("`{line}` is not `HOST SLOTS …`"));
+        };
+        add(&mut nodes, host, Some(number(slots)?));
+    }
+    Ok(nodes)
+}
+
+/// `HOST SLOTS HOST SLOTS …` (LSF).
+pub(super) fn pairs(text: &str) -> Result<Vec<Node>, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut nodes = Vec::new();
+    for pair in words.chunks(2) {
+        let [host, slots] = pair else { return Err(format!("`{}` has no number", pair[0])) };
+        add(&mut nodes, host, Some(number(slots)?));
+    }
+    Ok(nodes)
+}
+
+/// What people write for `mpirun --hostfile`: `node1 slots=4` (Open MPI), `node1:4` (Hydra), `node1`, comments.
+pub(super) fn host_file(text: &str) -> Result<Vec<Node>, String> {
+    let mut nodes = Vec::new();
+    for line in meaningful(text) {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        let (name, mut slots) = match first.rsplit_once(':') {
+            Some((name, slots)) => (name, Some(number(slots)?)),
+            None => (first, None),
+        };
+        for word in words {
+            match word.split_once('=') {
+                Some(("slots", value)) => slots = Some(number(value)?),
+                // Limits and interfaces that say nothing of where workers go.
+                Some(_) => {}
+                None => return Err(format!("`{word}` in `{line}` is not KEY=VALUE: a host to a line")),
+            }
+        }
+        for host in expand(name)? {
+            add(&mut nodes, &host, slots);
+        }
+    }
+    Ok(nodes)
+}
+
+/// Hosts with commas or blanks between them, brackets allowed (Flux).
+pub(super) fn words(text: &str) -> Result<Vec<Node>, String> {
+    let mut nodes = Vec::new();
+    for word in text.split_whitespace() {
+        for host in expand(word)? {
+            add(&mut nodes, &host, None);
+        }
+    }
+    Ok(nodes)
+}
+
+/// One entry to a host, its slots summed up.
+fn add(nodes: &mut Vec<Node>, host: &str, slots: Option<u32>) {
+    match nodes.iter_mut().find(|node| node.host == host) {
+        Some(node) => {
+            node.cores = node.cores.zip(slots).map(|(had, more)| had.saturating_add(more)).or(slots)
+        }
+        None => nodes.push(Node { host: host.to_string(), cores: slots }),
+    }
+}
+
+fn meaningful(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).filter(|line| !line.is_empty())
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(nodes: Result<Vec<Node>, String>) -> String {
+        let show = |node: &Node| match node.cores {
+            Some(cores) => format!("{}:{cores}", node.host),
+            None => node.host.clone(),
+        };
+        nodes.map_or_else(|error| error, |nodes| nodes.iter().map(show).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn slots_of_one_host_add_up_wherever_they_stand() {
+        assert_eq!(shown(lines("n1\nn2\nn1\n\nn1\n")), "n1:3 n2:1");
+        assert_eq!(shown(pairs("h1 16 h2 16 h1 2")), "h1:18 h2:16");
+        assert_eq!(
+            shown(columns("c1.x.org 8 all.q@c1 UNDEFINED\nc2.x.org 4 all.q@c2 <NULL>")),
+            "c1.x.org:8 c2.x.org:4"
+        );
+    }
+
+    #[test]
+    fn host_files_of_both_dialects() {
+        let open_mpi = "# two nodes\nnode1 slots=4 max_slots=8\nnode2   slots=2 # spare\nnode3";
+        assert_eq!(shown(host_file(open_mpi)), "node1:4 node2:2 node3");
+        assert_eq!(shown(host_file("node1:4 binding=user\nnode2:2\n")), "node1:4 node2:2");
+        assert_eq!(shown(host_file("node[1-3,07]")), "node1 node2 node3 node07");
+    }
+
+    #[test]
+    fn what_is_no_list_is_named() {
+        assert_eq!(
+            shown(host_file("node1 node2")),
+            "`node2` in `node1 node2` is not KEY=VALUE: a host to a line"
+        );
+        assert_eq!(shown(host_file("node1:x")), "`x` is not a number");
+        assert_eq!(shown(pairs("h1 16 h2")), "`h2` has no number");
+        assert_eq!(shown(columns("h1")), "`h1` is not `HOST SLOTS …`");
+    }
+}
