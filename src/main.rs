@@ -19,6 +19,10 @@ fn main() -> ExitCode {
             panics::end_the_process("harness slot");
             roles::slot()
         }
+        Some("__probe") => {
+            panics::end_the_process("harness probe");
+            roles::probe(arguments.get(2))
+        }
         _ => {
             panics::end_the_process("harness");
             cli::main(arguments)

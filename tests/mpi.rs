@@ -136,6 +136,25 @@ fn expected(workers: &[&str]) -> String {
 }
 
 #[test]
+fn doctor_says_what_this_mpi_is_and_that_all_is_well() {
+    let Some(mpi) = Mpi::find() else { return };
+    let campaign = Campaign::new("");
+    let mut command = mpi.command(1, &campaign);
+    let child = command.args(["doctor", "--json"]).current_dir(campaign.folder.path()).spawn().unwrap();
+    let output = finish(child);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{report:#}");
+    let facts = &report["surroundings"]["mpi"];
+    assert!(facts["library"].as_str().is_some_and(|name| name.contains("MPI")), "{report:#}");
+    assert_eq!(facts["thread_level"], "funneled", "{report:#}");
+    assert_eq!(facts["can_spawn"] == false, !mpi.can_spawn(), "{report:#}");
+    assert!(
+        report["surroundings"]["launcher"].as_str().is_some_and(|path| path.contains("mpirun")),
+        "{report:#}"
+    );
+}
+
+#[test]
 fn one_process_has_a_local_worker() {
     let Some(mpi) = Mpi::find() else { return };
     let output = mpi.run(1, &[], &everything());

@@ -6,6 +6,8 @@
 pub mod ladder;
 mod lists;
 mod plan;
+pub mod queue;
+pub mod script;
 mod slurm;
 mod walltime;
 

@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand, each a thin call into a room below.
 
 mod bars;
+mod batch;
+mod doctor;
 #[cfg(feature = "mpi")]
 mod launch;
 pub mod panics;
@@ -27,7 +29,7 @@ Exit codes: 0 the script ended · 1 the script raised an error · 2 wrong usage,
 could not be started · 4 the journal cannot be used · 70 a defect of harness · 75 stopped in an orderly way, run
 the same command again to go on · 130 interrupted at once. `os.exit(n)` in a script ends with n.
 
-In a batch job:  mpirun -n 1 harness campaign.lua";
+In a batch job:  harness campaign.lua      To get one:  harness batch campaign.lua --nodes 4 --time 2:00:00";
 
 /// Runs benchmark campaigns written in Lua on the nodes of an allocation.
 #[derive(Parser)]
@@ -48,6 +50,10 @@ enum Command {
     /// Run a campaign (the default: `harness FILE.lua` is `harness run FILE.lua`).
     #[command(after_help = AFTER_HELP)]
     Run(RunArgs),
+    /// Write the batch script of a campaign and submit it, or print it.
+    Batch(batch::BatchArgs),
+    /// Look at this job and its nodes: what `spawn {}` would do, then does it and measures; says what is wrong.
+    Doctor(doctor::DoctorArgs),
     /// Write the types of all functions and options where an editor's language server finds them.
     Types {
         /// The folder of your campaigns.
@@ -111,6 +117,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     }
     let arguments = match cli.command {
         Some(Command::Run(arguments)) => arguments,
+        Some(Command::Batch(arguments)) => return batch::batch(&arguments),
+        Some(Command::Doctor(arguments)) => return doctor::doctor(&arguments),
         Some(Command::Types { folder }) => return types(&folder),
         None => cli.run,
     };

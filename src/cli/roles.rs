@@ -44,6 +44,9 @@ fn mpi_worker() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Says what the doctor wants to know of this node.
+pub use super::doctor::probe::main as probe;
+
 /// A keeper.
 pub fn keeper() -> ExitCode {
     with_fd("keeper", keeper::main)

@@ -18,7 +18,7 @@ use crate::process::Signals;
 use crate::report::{Row, summary};
 use crate::root::port::{PoolSpec, Port};
 use crate::root::progress::{Line, Verbosity};
-use crate::root::{self, Mpi, Options, ScriptEnd, Started, Timing};
+use crate::root::{self, Ended as RootEnded, Mpi, Options, ScriptEnd, Started, Timing};
 use crate::say::say;
 use crate::script::modules::Modules;
 use crate::script::{Content, Ended, ScriptState};
@@ -54,11 +54,9 @@ pub(super) fn run(arguments: RunArgs) -> ExitCode {
 fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     let (script, args) = script_and_args(&arguments.script).map_err(|text| (exit::USAGE, text))?;
     #[cfg(feature = "mpi")]
-    super::launch::through_mpi(&arguments).map_err(|reason| (exit::ALLOCATION, reason))?;
-    let limits: Limits = match std::env::var(limits::VARIABLE) {
-        Ok(text) => text.parse().map_err(|text| (exit::USAGE, text))?,
-        Err(_) => Limits::default(),
-    };
+    super::launch::through_mpi(arguments.start, arguments.hostfile.as_deref(), arguments.verbose)
+        .map_err(|reason| (exit::ALLOCATION, reason))?;
+    let limits = limits().map_err(|text| (exit::USAGE, text))?;
     // Before MPI and before any thread: all of them inherit the mask.
     let signals =
         Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
@@ -96,6 +94,11 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     Ok(ExitCode::from(code))
 }
 
+/// How long waits may take.
+pub(super) fn limits() -> Result<Limits, String> {
+    std::env::var(limits::VARIABLE).map_or(Ok(Limits::default()), |text| text.parse())
+}
+
 /// The script, if there is one to run, and what it is given.
 fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>), String> {
     let (script, args) =
@@ -117,7 +120,7 @@ fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>), String>
 }
 
 /// Can this be a script?
-fn readable(script: &Path) -> Result<PathBuf, String> {
+pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
     let shown = script.display();
     if script == Path::new("-") {
         let text = "a campaign cannot come from stdin: its journal lies beside its file, and a second run goes on \
@@ -144,13 +147,8 @@ fn readable(script: &Path) -> Result<PathBuf, String> {
 /// Runs the campaign and prints what is to be said last.
 fn campaign(options: Options, started: Started, signals: Signals, script: &Path) -> u8 {
     let quiet = options.verbosity == Verbosity::Quiet;
-    let folder = script.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf));
-    let modules = Arc::new(Modules::of_campaign(folder.as_deref().unwrap_or(Path::new(".")), !quiet));
-    let for_slots = modules.clone();
-    let sources = Box::new(move |name: &str| for_slots.find(name));
-    let script_main = Box::new(move |port| run_script(port, modules));
     let display = options.display.clone();
-    let ended = root::run(options, started, signals, sources, script_main);
+    let ended = play(options, started, signals, script);
     if let Some(display) = display {
         display.close();
     }
@@ -165,6 +163,17 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
         say(format_args!("harness: {message}"));
     }
     ended.code
+}
+
+/// Runs the script in a root.
+pub(super) fn play(options: Options, started: Started, signals: Signals, script: &Path) -> RootEnded {
+    let quiet = options.verbosity == Verbosity::Quiet;
+    let folder = script.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf));
+    let modules = Arc::new(Modules::of_campaign(folder.as_deref().unwrap_or(Path::new(".")), !quiet));
+    let for_slots = modules.clone();
+    let sources = Box::new(move |name: &str| for_slots.find(name));
+    let script_main = Box::new(move |port| run_script(port, modules));
+    root::run(options, started, signals, sources, script_main)
 }
 
 /// With `-q`: one line if something failed.
@@ -196,7 +205,7 @@ fn run_script(port: Port, modules: Arc<Modules>) -> ScriptEnd {
     }
 }
 
-enum Joined {
+pub(super) enum Joined {
     /// This process is the root.
     Root(Started),
     /// It was a worker, and is done.
@@ -205,7 +214,7 @@ enum Joined {
 }
 
 #[cfg(feature = "mpi")]
-fn join_mpi() -> Result<Joined, String> {
+pub(super) fn join_mpi() -> Result<Joined, String> {
     use crate::transport::Link;
     use crate::transport::mpi::start::{Role, join};
     use crate::transport::mpi::sys;
@@ -229,7 +238,7 @@ fn join_mpi() -> Result<Joined, String> {
 }
 
 #[cfg(not(feature = "mpi"))]
-fn join_mpi() -> Result<Joined, String> {
+pub(super) fn join_mpi() -> Result<Joined, String> {
     // Without MPI the ranks of a job cannot know each other: all but the first would be further roots.
     for (rank, launcher) in [
         ("OMPI_COMM_WORLD_RANK", "mpirun"),
@@ -251,11 +260,11 @@ fn join_mpi() -> Result<Joined, String> {
 /// Leaves MPI in order. With work unfinished or a worker lost, finalize may wait for ever: then the process
 /// just ends, and mpirun reports its exit code.
 #[cfg(feature = "mpi")]
-fn leave_mpi(mpi: bool, code: u8, limit: Duration) {
+pub(super) fn leave_mpi(mpi: bool, code: u8, limit: Duration) {
     if mpi {
         root::leave(code, limit, crate::transport::mpi::sys::finalize);
     }
 }
 
 #[cfg(not(feature = "mpi"))]
-fn leave_mpi(_mpi: bool, _code: u8, _limit: Duration) {}
+pub(super) fn leave_mpi(_mpi: bool, _code: u8, _limit: Duration) {}

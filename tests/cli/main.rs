@@ -9,7 +9,9 @@ mod support;
 
 mod again;
 mod bad_input;
+mod batch;
 mod codes;
+mod doctor;
 mod limits;
 mod outcomes;
 mod progress;

@@ -5,6 +5,9 @@
 #![cfg(feature = "mpi")]
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // starts the cluster and its jobs, which are no tasks
 
+mod batch;
+mod doctor;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

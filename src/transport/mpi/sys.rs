@@ -55,6 +55,21 @@ pub fn init() -> Result<(), MpiError> {
     Ok(())
 }
 
+/// From how many threads MPI may be called; only after [`init`].
+pub fn thread_level() -> &'static str {
+    let mut level = 0;
+    // SAFETY: MPI is initialised; the constants are those of the C shim.
+    unsafe {
+        ffi::MPI_Query_thread(&mut level);
+        let names = [
+            (ffi::RSMPI_THREAD_SINGLE, "single"),
+            (ffi::RSMPI_THREAD_FUNNELED, "funneled"),
+            (ffi::RSMPI_THREAD_SERIALIZED, "serialized"),
+        ];
+        names.into_iter().find(|(known, _)| *known == level).map_or("multiple", |(_, name)| name)
+    }
+}
+
 /// Leaves MPI; waits for the other processes of the job.
 pub fn finalize() {
     // SAFETY: MPI was initialised on this thread and no request is used after this.

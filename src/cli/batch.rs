@@ -1,0 +1,243 @@
+//! `harness batch`: writes the batch script of a campaign, prints it or submits it, and follows the job.
+//!
+//! What is in the script and how a batch system is talked to is `allocation`'s; here are files and commands.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::allocation::queue::{State, find_batch};
+use crate::allocation::script::{ALL, Batch, Chain, Job, WRITTEN_BY, batch_script, job_name, job_time};
+use crate::model::exit;
+use crate::model::human::count;
+use crate::process;
+use crate::say::say;
+use crate::transport::wait::wait;
+
+/// How long a batch system may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the output is looked at, and the queue is asked.
+const LOOK: Duration = Duration::from_secs(1);
+const ASK: Duration = Duration::from_secs(5);
+/// A job that the queue does not know so often in turn has ended.
+const UNKNOWN: u32 = 3;
+
+#[derive(Args)]
+pub(super) struct BatchArgs {
+    /// The campaign script.
+    #[arg(value_name = "FILE.lua")]
+    script: PathBuf,
+    /// What the script gets.
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<String>,
+    /// Whole nodes (default: 1).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    nodes: Option<u32>,
+    /// How long: 2:00:00, 1-12:00:00 or "90 min" (default: the batch system's).
+    #[arg(long, value_name = "H:MM:SS", value_parser = time)]
+    time: Option<u64>,
+    /// Partition, queue or resource group.
+    #[arg(long, visible_alias = "partition", value_name = "NAME")]
+    queue: Option<String>,
+    /// Who pays.
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// A line for the batch system, in the place of ours for the same option: '#SBATCH --constraint=rome'.
+    #[arg(long, value_name = "LINE", allow_hyphen_values = true)]
+    directive: Vec<String>,
+    /// A shell script that is sourced first (module load …); its environment reaches workers and tasks.
+    #[arg(long, value_name = "FILE")]
+    prologue: Option<PathBuf>,
+    /// Which batch system (default: the one whose commands are here).
+    #[arg(long, value_name = "slurm|pbs|sge|lsf|pjm", value_parser = scheduler)]
+    scheduler: Option<Batch>,
+    /// Submit another job when the time was too short, up to so many in all.
+    #[arg(long, value_name = "JOBS", num_args = 0..=1, default_missing_value = "10", require_equals = true)]
+    chain: Option<u32>,
+    /// Print the batch script and submit nothing.
+    #[arg(long, conflicts_with = "follow")]
+    dry_run: bool,
+    /// Show the job's state and output until it ends; Ctrl-C ends the showing, not the job.
+    #[arg(long)]
+    follow: bool,
+}
+
+/// Does it; the exit code.
+pub(super) fn batch(arguments: &BatchArgs) -> ExitCode {
+    match write_and_submit(arguments) {
+        Ok(code) => code,
+        Err((code, text)) => {
+            say(format_args!("harness: {text}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn write_and_submit(arguments: &BatchArgs) -> Result<ExitCode, (u8, String)> {
+    let usage = |text: String| (exit::USAGE, text);
+    let refused = |text: String| (exit::ALLOCATION, text);
+    let batch = which(arguments).map_err(usage)?;
+    let script = super::run::readable(&arguments.script).map_err(usage)?;
+    let mut file = script.canonicalize().map_err(|error| usage(error.to_string()))?.into_os_string();
+    file.push(".job");
+    let file = PathBuf::from(file);
+    let job = job(arguments, &script, &file).map_err(usage)?;
+    let text = batch_script(batch, &job).map_err(|error| usage(error.to_string()))?;
+    if arguments.dry_run {
+        print(&text);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !has(batch.submit_program()) {
+        return Err(refused(format!(
+            "there is no `{}` on the PATH, so nothing was submitted: do it where the batch system's commands are, or \
+             print the script with --dry-run",
+            batch.submit_program()
+        )));
+    }
+    write(&file, &text).map_err(refused)?;
+    let id = submit(batch, &file).map_err(refused)?;
+    let output = Path::new(&job.folder).join(batch.output(&job.name, &id));
+    print(&format!(
+        "job {id} submitted: {} on {}\nscript: {}\noutput: {}\nlook:   {}\nstop:   {}\n",
+        script.display(),
+        count(job.nodes.unwrap_or(1) as usize, "node"),
+        file.display(),
+        output.display(),
+        batch.look(&id).join(" "),
+        batch.stop(&id).join(" "),
+    ));
+    Ok(if arguments.follow { follow(batch, &id, &output) } else { ExitCode::SUCCESS })
+}
+
+fn which(arguments: &BatchArgs) -> Result<Batch, String> {
+    arguments.scheduler.or_else(|| find_batch(&has)).ok_or_else(|| {
+        "which batch system? None of sbatch, pjsub, bsub and qsub is on the PATH: name it, `--scheduler \
+         slurm|pbs|sge|lsf|pjm`"
+            .into()
+    })
+}
+
+fn job(arguments: &BatchArgs, script: &Path, file: &Path) -> Result<Job, String> {
+    let here = std::env::current_dir().map_err(|error| format!("which folder is this? {error}"))?;
+    let program = std::env::current_exe().map_err(|error| format!("where is harness? {error}"))?;
+    let prologue = match &arguments.prologue {
+        Some(path) => {
+            Some(path.canonicalize().map_err(|error| format!("--prologue {}: {error}", path.display()))?)
+        }
+        None => None,
+    };
+    let stem = script.file_stem().unwrap_or_default().to_string_lossy();
+    let words = [script.display().to_string()].into_iter().chain(arguments.args.iter().cloned());
+    Ok(Job {
+        name: job_name(&stem),
+        nodes: arguments.nodes,
+        time_s: arguments.time,
+        queue: arguments.queue.clone(),
+        account: arguments.account.clone(),
+        directives: arguments.directive.clone(),
+        prologue: prologue.map(|path| path.display().to_string()),
+        folder: here.display().to_string(),
+        harness: program.display().to_string(),
+        arguments: words.collect(),
+        chain: arguments.chain.map(|links| Chain { links, script: file.display().to_string() }),
+    })
+}
+
+/// Writes the script, but over nothing that is not of ours.
+fn write(file: &Path, text: &str) -> Result<(), String> {
+    let old = fs::read_to_string(file);
+    if old.is_ok_and(|old| !old.contains(WRITTEN_BY)) {
+        return Err(format!(
+            "{} is there and not of harness, so it was not overwritten: move it away, or print the script with --dry-run",
+            file.display()
+        ));
+    }
+    fs::write(file, text).map_err(|error| format!("cannot write {}: {error}", file.display()))
+}
+
+/// Submits; the job's id.
+fn submit(batch: Batch, file: &Path) -> Result<String, String> {
+    let words = batch.submit(&file.display().to_string());
+    let line = words.join(" ");
+    // In the user's own environment, and what it says against it is the user's to read.
+    #[allow(clippy::disallowed_methods)]
+    let output = std::process::Command::new(&words[0]).args(&words[1..]).output();
+    let output = output.map_err(|error| format!("cannot start `{line}`: {error}"))?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("`{line}` refused the job:\n{}", format!("{printed}{reason}").trim_end()));
+    }
+    batch.job_id(&printed).ok_or_else(|| format!("`{line}` printed no job id: {}", printed.trim_end()))
+}
+
+/// Shows what becomes of the job, until it ends.
+fn follow(batch: Batch, id: &str, output: &Path) -> ExitCode {
+    let (mut shown, mut told, mut unknown) = (0, None, 0);
+    let mut ask_at = Instant::now();
+    loop {
+        if Instant::now() >= ask_at {
+            let answer = process::ask(&batch.ask_state(id), PATIENCE).unwrap_or_default();
+            let state = batch.state(id, &answer);
+            unknown = if state.is_none() { unknown + 1 } else { 0 };
+            if let Some(state) = state.filter(|state| told.as_ref() != Some(state)) {
+                // Before the state: it was written before.
+                show(output, &mut shown);
+                say(format_args!("harness: {}", line(id, &state)));
+                told = Some(state);
+            }
+            ask_at = Instant::now() + ASK;
+        }
+        show(output, &mut shown);
+        match &told {
+            Some(state) if state.over => {
+                return if state.good { ExitCode::SUCCESS } else { ExitCode::from(exit::SCRIPT) };
+            }
+            _ if unknown >= UNKNOWN => {
+                say(format_args!("harness: job {id} is no longer in the queue"));
+                return ExitCode::SUCCESS;
+            }
+            _ => {}
+        }
+        let _ = wait(&mut [], Some(Instant::now() + LOOK));
+    }
+}
+
+fn line(id: &str, state: &State) -> String {
+    let why = state.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    format!("job {id}: {}{why}", state.text)
+}
+
+/// Copies what is new in the output to ours.
+fn show(output: &Path, shown: &mut u64) {
+    let copied = File::open(output).and_then(|mut file| {
+        file.seek(SeekFrom::Start(*shown))?;
+        io::copy(&mut file.take(u64::MAX), &mut io::stdout().lock())
+    });
+    *shown += copied.unwrap_or(0);
+}
+
+/// A stdout that is closed has nobody to tell.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
+pub(super) fn has(program: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':').any(|folder| process::is_program(&Path::new(folder).join(program)))
+}
+
+fn time(word: &str) -> Result<u64, String> {
+    job_time(word).ok_or_else(|| {
+        "hours, minutes and seconds, 2:00:00, 1-12:00:00 or \"90 min\"; what is shorter, batch systems read differently"
+            .into()
+    })
+}
+
+fn scheduler(word: &str) -> Result<Batch, String> {
+    ALL.into_iter().find(|batch| batch.word() == word).ok_or_else(|| "slurm, pbs, sge, lsf or pjm".into())
+}

@@ -1,0 +1,265 @@
+//! `harness doctor`: what this job is, what `spawn {}` would do in it, what comes of doing so, and what is wrong.
+//!
+//! It starts as a campaign does, through MPI's launcher where that is needed, and looks at the nodes with a
+//! campaign of its own (`doctor.lua`), so that what works here works there.
+
+pub mod probe;
+mod report;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+
+use self::report::{Mpi, Place, Planned, Report, Surroundings, Worker};
+use super::run;
+use crate::allocation::queue::find_batch;
+use crate::allocation::{self, PoolRequest, Scheduler, Walltime, walltime};
+use crate::machine;
+use crate::model::{Limits, exit};
+use crate::process::{self, Signals};
+use crate::root::port::PoolSpec;
+use crate::root::progress::Verbosity;
+use crate::root::{self, Options, Started, Timing};
+use crate::say::say;
+
+const CAMPAIGN: &str = include_str!("doctor.lua");
+/// How long the batch system may take to say when the job ends.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Args)]
+pub(super) struct DoctorArgs {
+    /// The nodes, in a file such as MPI's launchers read (default: those of the batch system).
+    #[arg(long, value_name = "FILE")]
+    hostfile: Option<PathBuf>,
+    /// Start no workers: only say what is known without.
+    #[arg(long)]
+    no_spawn: bool,
+    /// One object of JSON on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does it; the exit code.
+pub(super) fn doctor(arguments: &DoctorArgs) -> ExitCode {
+    match examine(arguments) {
+        Ok(code) => code,
+        Err(text) => {
+            say(format_args!("harness doctor: {text}"));
+            ExitCode::from(exit::ALLOCATION)
+        }
+    }
+}
+
+fn examine(arguments: &DoctorArgs) -> Result<ExitCode, String> {
+    let limits = run::limits()?;
+    if arguments.no_spawn {
+        let surroundings = look(arguments, None, 0);
+        return Ok(finish(arguments, Report { surroundings, ..Report::default() }, true));
+    }
+    #[cfg(feature = "mpi")]
+    super::launch::through_mpi(None, arguments.hostfile.as_deref(), true)?;
+    let signals = Signals::open().map_err(|error| format!("cannot receive signals: {error}"))?;
+    let started = match run::join_mpi()? {
+        run::Joined::Root(started) => started,
+        run::Joined::Served(code) => return Ok(code),
+    };
+    let mpi = matches!(started.mpi, root::Mpi::Ready(_));
+    let mut surroundings = look(arguments, Some(&started.mpi), started.ranks.len());
+    if !arguments.json {
+        // Before anything is started: should that hang, this is on the screen.
+        print(&format!("harness {}\n{surroundings}", env!("CARGO_PKG_VERSION")));
+    }
+    let (workers, failure) = try_out(arguments, started, signals, limits);
+    if workers.iter().any(|worker| worker.start == "spawn") {
+        surroundings.mpi.can_spawn = Some(true);
+    }
+    let report = Report { surroundings, workers, failure, ..Report::default() };
+    let code = finish(arguments, report, false);
+    run::leave_mpi(mpi, if code == ExitCode::SUCCESS { exit::OK } else { exit::ALLOCATION }, limits.finalize);
+    Ok(code)
+}
+
+/// Judges, and says what is not on the screen yet.
+fn finish(arguments: &DoctorArgs, report: Report, whole: bool) -> ExitCode {
+    let folder = std::env::current_dir().unwrap_or_default();
+    let report =
+        Report { version: env!("CARGO_PKG_VERSION"), ..report }.judged(&folder.display().to_string());
+    if arguments.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default()));
+    } else if whole {
+        print(&format!("harness {}\n{}{report}", report.version, report.surroundings));
+    } else {
+        print(&report.to_string());
+    }
+    if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(exit::ALLOCATION) }
+}
+
+/// What is known without starting anything.
+fn look(arguments: &DoctorArgs, mpi: Option<&root::Mpi>, ranks: usize) -> Surroundings {
+    let env = |name: &str| std::env::var(name).ok();
+    let host = machine::hostname();
+    let mut found = Surroundings { host: host.clone(), ..Surroundings::default() };
+    let (of_mpi, launcher) = mpi_facts(mpi, ranks);
+    (found.mpi, found.launcher) = (of_mpi, launcher);
+    (found.job, found.left_s) = job(&env);
+    let allocation = match root::find_allocation(arguments.hostfile.as_deref()) {
+        Ok(allocation) => allocation,
+        Err(error) => {
+            found.problems.push(error.to_string());
+            return found;
+        }
+    };
+    found.scheduler = allocation.scheduler.to_string();
+    let place = |node: &allocation::Node| Place { host: node.host.clone(), cores: node.cores };
+    found.nodes = allocation.nodes.iter().map(place).collect();
+    if allocation.scheduler == Scheduler::None
+        && let Some(batch) = find_batch(&super::batch::has)
+    {
+        found.notes.push(format!(
+            "{} is here, and this is no job of it: `harness batch FILE.lua --nodes N` asks for nodes",
+            batch.submit_program()
+        ));
+    }
+    match allocation::plan(&allocation, &PoolRequest::default()) {
+        Ok(plan) => {
+            let how =
+                |worker: &allocation::PlannedWorker| if ranks > 0 { "static" } else { worker.start.word() };
+            found.plan =
+                plan.workers.iter().map(|w| Planned { host: w.host.clone(), start: how(w) }).collect();
+        }
+        Err(error) => found.problems.push(error.to_string()),
+    }
+    found
+}
+
+/// Whose job this is, and the seconds left.
+fn job(env: &dyn Fn(&str) -> Option<String>) -> (Option<String>, Option<f64>) {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
+    match walltime(env) {
+        Walltime::Ends { unix_s, job } => (Some(job), Some(unix_s - now)),
+        Walltime::Ask(question) => {
+            let left = process::ask(&question.argv, PATIENCE).ok().and_then(|answer| question.left(&answer));
+            (Some(question.job), left)
+        }
+        Walltime::Unknown => (None, None),
+    }
+}
+
+#[cfg(feature = "mpi")]
+fn mpi_facts(mpi: Option<&root::Mpi>, ranks: usize) -> (Mpi, Option<String>) {
+    use crate::allocation::ladder::{Family, cannot_spawn};
+    use crate::transport::mpi::sys;
+    let library = sys::library_description();
+    let launcher = Family::of(&library).and_then(super::launch::launcher_of);
+    let initialised = matches!(mpi, Some(root::Mpi::Ready(_)));
+    let facts = Mpi {
+        library: Some(sys::library_version()),
+        built_for: Some(sys::built_for()),
+        thread_level: initialised.then(sys::thread_level),
+        universe: std::env::var("OMPI_UNIVERSE_SIZE").ok().and_then(|size| size.parse().ok()),
+        can_spawn: cannot_spawn(&library).then_some(false),
+        ranks,
+    };
+    (facts, launcher.map(|path| path.display().to_string()))
+}
+
+#[cfg(not(feature = "mpi"))]
+fn mpi_facts(_mpi: Option<&root::Mpi>, _ranks: usize) -> (Mpi, Option<String>) {
+    (Mpi::default(), None)
+}
+
+/// Starts workers and looks at their nodes; what was seen, and what went wrong.
+fn try_out(
+    arguments: &DoctorArgs,
+    started: Started,
+    signals: Signals,
+    limits: Limits,
+) -> (Vec<Worker>, Option<String>) {
+    match prepare() {
+        Ok(place) => place.run(arguments.hostfile.clone(), started, signals, limits),
+        Err(error) => (Vec::new(), Some(error)),
+    }
+}
+
+/// The campaign in a folder of its own, and a token in the folder doctor was started in.
+struct Site {
+    folder: tempfile::TempDir,
+    token: tempfile::NamedTempFile,
+    /// What is in the token's file.
+    word: String,
+}
+
+fn prepare() -> Result<Site, String> {
+    let failed = |what: &str, error: std::io::Error| format!("cannot write to {what}: {error}");
+    let here = std::env::current_dir().map_err(|error| format!("which folder is this? {error}"))?;
+    let folder = tempfile::Builder::new().prefix("harness-doctor-").tempdir();
+    let folder = folder.map_err(|error| failed("the folder for temporary files (TMPDIR)", error))?;
+    fs::write(folder.path().join("doctor.lua"), CAMPAIGN).map_err(|error| failed("it", error))?;
+    let mut token = tempfile::Builder::new()
+        .prefix(".harness-doctor-")
+        .tempfile_in(&here)
+        .map_err(|error| failed(&format!("{}, where journals would be", here.display()), error))?;
+    let word = token.path().display().to_string();
+    token
+        .write_all(word.as_bytes())
+        .and_then(|()| token.as_file().sync_all())
+        .map_err(|error| failed("it", error))?;
+    Ok(Site { folder, token, word })
+}
+
+impl Site {
+    fn run(
+        self,
+        host_file: Option<PathBuf>,
+        started: Started,
+        signals: Signals,
+        limits: Limits,
+    ) -> (Vec<Worker>, Option<String>) {
+        let path = |name: &str| self.folder.path().join(name);
+        let words = |path: &Path| path.display().to_string();
+        let Some(program) = process::this_executable() else {
+            return (Vec::new(), Some("where is harness? Its file has gone".into()));
+        };
+        let options = Options {
+            script: path("doctor.lua"),
+            args: vec![words(&path("found")), words(&program), words(self.token.path())],
+            pool: PoolSpec::default(),
+            host_file,
+            display: None,
+            journal: Some(path("journal")),
+            fresh: true,
+            timing: Timing::default(),
+            seed: None,
+            verbosity: Verbosity::Quiet,
+            limits,
+        };
+        let ended = run::play(options, started, signals, &path("doctor.lua"));
+        let lines = fs::read_to_string(path("found")).unwrap_or_default();
+        let (workers, failures) = Worker::all(&lines, &self.word);
+        let failure = match ended.message {
+            Some(message) => Some(for_people(&message, &words(&path("doctor.lua")))),
+            None if !failures.is_empty() => Some(failures.join("; ")),
+            None if !lines.ends_with("end\n") => {
+                Some(format!("the look at the nodes ended early, with {}", ended.code))
+            }
+            None => None,
+        };
+        (workers, failure)
+    }
+}
+
+/// Why the campaign failed, as if it were the user's: it has no lines that anybody could mend.
+fn for_people(message: &str, script: &str) -> String {
+    let text = message.split("\nstack traceback:").next().unwrap_or_default();
+    let place = text.strip_prefix("doctor.lua:").and_then(|rest| rest.split_once(": "));
+    place.map_or(text, |(_, reason)| reason).replace(script, "FILE.lua")
+}
+
+/// A stdout that is closed has nobody to tell.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
+}
