@@ -317,7 +317,6 @@ impl Root {
     }
 }
 
-/// Looks when the campaign has to be over.
 /// The nodes there are: those of `host_file` if one is named, else the batch system's, else this machine.
 pub fn find_allocation(host_file: Option<&Path>) -> Result<Allocation, AllocationError> {
     let ask = |words: &[&str]| {
@@ -333,6 +332,7 @@ pub fn find_allocation(host_file: Option<&Path>) -> Result<Allocation, Allocatio
     Allocation::detect(&around, host_file.as_deref(), &machine::hostname())
 }
 
+/// Looks when the campaign has to be over.
 fn find_deadline(timing: &Timing, progress: &Progress) -> Result<Option<Deadline>, DeadlineError> {
     let outside = Outside {
         env: &|name| std::env::var(name).ok(),
