@@ -6,6 +6,7 @@ pub mod cli;
 pub mod core;
 pub mod journal;
 pub mod keeper;
+pub mod launch;
 pub mod machine;
 pub mod model;
 pub mod process;

@@ -320,6 +320,34 @@ local function nested(kind)
 end
 
 local text = without_zero(unicode)
+
+local LAUNCHERS = { "aprun", "auto", "jsrun", "mpiexec", "none", "srun" }
+local PLACEHOLDERS = { "gpus_per_rank", "hostfile", "hosts", "nodes", "ranks", "ranks_per_node" }
+
+-- One of the launchers by name, or the words of another one: { template = { ... } }.
+local function launcher(value)
+  local line, expected = text(value)
+  if not line then return nil, expected end
+  for _, known in ipairs(LAUNCHERS) do
+    if line == known then return known end
+  end
+  if not string.find(line, "{", 1, true) then
+    local known = table.concat(LAUNCHERS, ", ")
+    return nil, { path = "", note = failure.unknown("launcher", line, LAUNCHERS) .. "; there are " .. known
+      .. ', and lines of your own: "mpirun -np {ranks} -hostfile {hostfile}"' }
+  end
+  for name in string.gmatch(line, "{([^}]*)}") do
+    local note = failure.unknown("placeholder", name, PLACEHOLDERS)
+    local is_known = false
+    for _, known in ipairs(PLACEHOLDERS) do is_known = is_known or name == known end
+    if not is_known then
+      return nil, { path = "", note = note .. "; there are {" .. table.concat(PLACEHOLDERS, "}, {") .. "}" }
+    end
+  end
+  local words = {}
+  for word in string.gmatch(line, "%S+") do words[#words + 1] = word end
+  return { template = words }
+end
 local strings = list(text, "strings")
 local sink = text
 
@@ -327,6 +355,12 @@ local TASK = {
   name = name, params = params, key = name, cores = whole(1), host = text, not_on = text, group = name,
   exclusive = one_of("node", false), priority = integer, timeout = time_limit, retries = whole(0),
   accept_failed = boolean,
+}
+
+-- MPI applications: exec and measure.
+local LAUNCH = {
+  nodes = whole(1), ranks = whole(1), ranks_per_node = whole(1), gpus_per_rank = whole(1), launcher = launcher,
+  launcher_args = list(text, "strings"),
 }
 
 local COMMAND = { cmd = command, shell = text, env = environment, cwd = text, stdin = bytes }
@@ -339,11 +373,11 @@ local function with(...)
   return all
 end
 
-M.TASK = TASK
+M.TASK, M.LAUNCH = TASK, LAUNCH
 local TASKS = { call = true, exec = true, compile = true, measure = true }
 local SCHEMA = {
   call = with(TASK, { fresh = boolean }),
-  exec = with(TASK, COMMAND, {
+  exec = with(TASK, COMMAND, LAUNCH, {
     stdout = sink, stderr = sink, inputs = strings, outputs = strings, ok_codes = exit_codes,
   }),
   compile = with(TASK, {
@@ -351,7 +385,7 @@ local SCHEMA = {
     includes = strings, libs = strings, inputs = strings, output = text, outputs = strings, cache = boolean,
     env = environment,
   }),
-  measure = with(TASK, COMMAND, {
+  measure = with(TASK, COMMAND, LAUNCH, {
     runs = whole(1), precision = number(0), min_runs = whole(1), max_runs = whole(1), max_time = time_limit,
     warmup = whole(0), metrics = map(metric, "a table of names and patterns"), objective = unicode, better = better,
     verify = nested "verify", inputs = strings, ok_codes = exit_codes,

@@ -40,6 +40,44 @@ local function check_command(who, o)
   end
 end
 
+-- Ranks and nodes of an MPI application, completed: `o.launch`. Any two of three figures decide the third.
+local function check_launch(who, o)
+  local asked = false
+  for key in pairs(options.LAUNCH) do asked = asked or o[key] ~= nil end
+  if not asked then return end
+  local nodes, ranks, per_node = o.nodes, o.ranks, o.ranks_per_node
+  if ranks and per_node and not nodes then
+    if ranks % per_node ~= 0 then
+      complain(who, "%d ranks do not divide into nodes with ranks_per_node = %d: ask for %d or %d ranks", ranks, per_node,
+        ranks - ranks % per_node, ranks - ranks % per_node + per_node)
+    end
+    nodes = ranks // per_node
+  end
+  nodes = nodes or 1
+  if ranks and not per_node then
+    if ranks % nodes ~= 0 then
+      local less = ranks - ranks % nodes
+      complain(who, "%d ranks do not spread evenly over %d nodes: ask for %s%d ranks", ranks, nodes,
+        less > 0 and less .. " or " or "", less + nodes)
+    end
+    per_node = ranks // nodes
+  end
+  per_node = per_node or 1
+  if ranks and ranks ~= nodes * per_node then
+    complain(who, "nodes = %d times ranks_per_node = %d is %d ranks, and ranks = %d; leave one of the three out", nodes, per_node,
+      nodes * per_node, ranks)
+  end
+  if nodes > 1 and o.cwd == "scratch" then
+    complain(who, 'cwd = "scratch" is a folder of one node, and the ranks are on %d: use a folder that all nodes share', nodes)
+  end
+  o.launch = {
+    launcher = o.launcher, args = o.launcher_args, ranks = nodes * per_node, ranks_per_node = per_node,
+    cores_per_rank = o.cores, gpus_per_rank = o.gpus_per_rank,
+  }
+  -- What the scheduler counts: nodes, and cores of each. A launcher of one's own may want any number.
+  o.nodes, o.cores = nodes, per_node * (o.cores or 1)
+end
+
 --- A call of a Lua function in a slot: call{ fn, arguments..., options }.
 function M.call(given)
   local o = options.check("call", given, true)
@@ -59,6 +97,7 @@ end
 function M.exec(given)
   local o = options.check("exec", given)
   check_command("exec", o)
+  check_launch("exec", o)
   return task("exec", o)
 end
 
@@ -85,6 +124,8 @@ local OWN_FIGURES = { "wall_s", "user_s", "sys_s", "maxrss_bytes" }
 function M.measure(given)
   local o = options.check("measure", given)
   check_command("measure", o)
+  check_launch("measure", o)
+  if o.launch and o.runs and not o.warmup then o.warmup = 0 end
   if o.runs then
     for _, key in ipairs { "precision", "min_runs", "max_runs" } do
       if o[key] then complain("measure", "'runs' fixes the number of samples; '%s' would decide it", key) end
@@ -104,6 +145,9 @@ function M.measure(given)
     local found = false
     for _, name in ipairs(known) do found = found or name == objective end
     if not found then complain("measure", "%s", failure.unknown("objective", objective, known)) end
+  end
+  if o.launch and not metrics[objective] and (objective or "wall_s") ~= "wall_s" then
+    complain("measure", "'objective': of an MPI application '%s' is not known, what the kernel counts is the launcher's; take 'wall_s' or a metric", objective)
   end
   for _, name in ipairs(OWN_FIGURES) do
     if metrics[name] then complain("measure", "'metrics.%s': every run has this figure; take another name", name) end
@@ -192,7 +236,7 @@ local function command_of(o, refs)
   return {
     argv = argv_of(o.cmd or {}, refs), shell = o.shell, env = o.env, cwd = cwd(o.cwd),
     stdin = o.stdin and { bytes = o.stdin }, stdout = sink(o.stdout), stderr = sink(o.stderr),
-    inputs = inputs_of(o.inputs, refs, "input"),
+    inputs = inputs_of(o.inputs, refs, "input"), launch = o.launch,
   }
 end
 
@@ -327,6 +371,7 @@ local function common(kind, o)
   local c = {}
   for key in pairs(options.TASK) do c[key] = o[key] end
   c.fresh = o.fresh
+  c.nodes = o.nodes
   if o.exclusive == false then c.exclusive = "no" elseif kind == "measure" then c.exclusive = "node" end
   return c
 end

@@ -19,7 +19,7 @@
 ---@field name? string|number what the results are grouped and shown by
 ---@field params? table<string, any> the search point; kept in the journal
 ---@field key? string|number makes an exec or a call durable, or tells apart equal tasks
----@field cores? integer cores it occupies; 1 unless said
+---@field cores? integer cores it occupies, of an MPI application those of each rank; 1 unless said
 ---@field host? string run on this host only
 ---@field not_on? string never on this host
 ---@field group? string|number tasks of one group run on one node
@@ -44,6 +44,12 @@
 ---@field inputs? string[] files put into the scratch folder
 ---@field outputs? string[] files brought back from the scratch folder
 ---@field ok_codes? integer[] exit codes that count as success; { 0 } unless said
+---@field nodes? integer an MPI application: nodes it has; 1 unless said
+---@field ranks? integer all ranks; one on each node unless said
+---@field ranks_per_node? integer instead of ranks or nodes
+---@field gpus_per_rank? integer with srun and jsrun
+---@field launcher? string "auto" (the default), "mpiexec", "srun", "aprun", "jsrun", "none", or a line with {ranks} {nodes} {ranks_per_node} {gpus_per_rank} {hosts} {hostfile}
+---@field launcher_args? string[] come after the launcher's own arguments
 
 ---@class harness.CompileOptions : harness.TaskOptions
 ---@field sources? string[] C, C++ or Fortran; headers of the campaign they include come along
@@ -82,6 +88,12 @@
 ---@field stdin? string what the program reads
 ---@field inputs? string[] files put into the scratch folder
 ---@field ok_codes? integer[] exit codes that count as success
+---@field nodes? integer an MPI application: nodes it has; 1 unless said
+---@field ranks? integer all ranks; one on each node unless said
+---@field ranks_per_node? integer instead of ranks or nodes
+---@field gpus_per_rank? integer with srun and jsrun
+---@field launcher? string "auto" (the default), "mpiexec", "srun", "aprun", "jsrun", "none", or a line with {ranks} {nodes} {ranks_per_node} {gpus_per_rank} {hosts} {hostfile}
+---@field launcher_args? string[] come after the launcher's own arguments
 ---@field runs? integer a fixed number of samples instead of the stop rule
 ---@field precision? number half-width of the interval of the median at which to stop; 0.02 unless said
 ---@field min_runs? integer samples before the rule is asked; 10 unless said
@@ -202,6 +214,9 @@ function Future:on_done(fn) end
 ---@field outputs table<string, string> path to content hash
 ---@field argv? string[]
 ---@field leftovers? integer processes it left behind
+---@field hosts? string[] nodes of an MPI application, the launcher's own first
+---@field ranks? integer
+---@field launcher_argv? string[] the launcher's part of argv
 
 ---@class harness.CompileRecord : harness.Record
 ---@field artefact? string content hash
@@ -257,6 +272,9 @@ function Future:on_done(fn) end
 ---@field signal? integer
 ---@field stderr_tail? string
 ---@field argv? string[]
+---@field hosts? string[] nodes of an MPI application, the launcher's own first
+---@field ranks? integer
+---@field launcher_argv? string[] the launcher's part of argv
 
 ---@class harness.Worker
 ---@field id integer

@@ -248,7 +248,7 @@ mod tests {
     use crate::model::{ExecSpec, MeasureSpec, Status};
 
     fn order(task: u64, cores: u32, work: Work) -> Order {
-        Order { task: TaskId(task), attempt: Attempt(0), timeout: None, cores, work }
+        Order { task: TaskId(task), attempt: Attempt(0), timeout: None, cores, gang: None, work }
     }
 
     fn exec(task: u64, cores: u32) -> Order {

@@ -3,31 +3,34 @@
 use std::rc::Rc;
 
 use super::job::Step;
+use super::launching::Prefixed;
 use super::run::{Ended, Finished, Keep};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site, inside};
 use super::verdict::{judge, not_started, run_result};
 use crate::artefact::StoreError;
-use crate::model::{Detail, ExecSpec, Outcome, RunResult, Status};
+use crate::model::{Detail, ExecSpec, Launched, Outcome, RunResult, Status};
 
 /// A program to run once.
 pub struct Exec {
     command: Rc<Command>,
     ok_codes: Vec<i32>,
     outputs: Vec<String>,
+    launched: Option<Launched>,
     /// Removed when the job is dropped.
     _scratch: Option<Scratch>,
 }
 
 impl Exec {
     /// Prepares folder, inputs and environment.
-    pub fn new(spec: ExecSpec, mark: &str, site: &Site) -> Result<Self, Failure> {
+    pub fn new(spec: ExecSpec, mark: &str, site: &Site, prefixed: Option<Prefixed>) -> Result<Self, Failure> {
         for output in &spec.outputs {
             inside(output)?;
         }
-        let (command, scratch) = site.command(&spec.command, mark)?;
+        let (mut command, scratch) = site.command(&spec.command, mark)?;
+        let launched = prefixed.map(|prefixed| command.launch(prefixed)).transpose()?;
         let command = Rc::new(command);
-        Ok(Self { command, ok_codes: spec.ok_codes, outputs: spec.outputs, _scratch: scratch })
+        Ok(Self { command, ok_codes: spec.ok_codes, outputs: spec.outputs, launched, _scratch: scratch })
     }
 
     /// Run, then done.
@@ -42,6 +45,7 @@ impl Exec {
     fn outcome(&self, ended: Ended, site: &Site) -> Outcome {
         let mut verdict = judge(&ended, &self.ok_codes);
         let mut result = run_result(ended, self.command.argv_text());
+        result.launched = self.launched.clone();
         if verdict.is_ok() {
             verdict = self.fetch(&mut result, site);
         }

@@ -4,6 +4,7 @@
 //! drive them with runs that never happened.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -12,10 +13,11 @@ use std::time::SystemTime;
 use super::compile::Compile;
 use super::exec::Exec;
 use super::headers::FileHashes;
+use super::launching::{Launchers, Launching};
 use super::measure::{Floor, Measure};
 use super::run::{Finished, Keep};
 use super::site::{Command, Failure, Site};
-use crate::model::{Outcome, Work};
+use crate::model::{Gang, Outcome, Work};
 
 /// What a job wants next.
 pub enum Step {
@@ -35,8 +37,10 @@ impl Step {
 /// What jobs of one keeper learn for each other.
 #[derive(Default)]
 pub struct Learned {
-    /// Cost of a null command here.
-    pub floor: Option<Floor>,
+    /// Costs of null commands here, by their arguments: a launcher is part of them.
+    pub floors: BTreeMap<Vec<CString>, Floor>,
+    /// Whose the launchers are.
+    pub launchers: Launchers,
     /// Version line of a compiler, by its path and time of change.
     pub compilers: BTreeMap<(PathBuf, Option<SystemTime>), String>,
     /// Content of headers.
@@ -51,15 +55,25 @@ pub enum Job {
     Compile(Box<Compile>),
     /// Time repeatedly.
     Measure(Box<Measure>),
+    /// One of them, with a launcher before its command.
+    Launching(Launching),
 }
 
 impl Job {
-    /// Prepares it. `mark` goes into the environment of all it runs.
-    pub fn new(work: Work, mark: &str, site: &Site) -> Result<Self, Failure> {
+    /// Prepares it. `mark` goes into the environment of all it runs; `gang` has the nodes of an MPI application.
+    pub fn new(work: Work, gang: Option<Gang>, mark: &str, site: &Site) -> Result<Self, Failure> {
+        let launch = match &work {
+            Work::Exec(spec) => spec.command.launch.clone(),
+            Work::Measure(spec) => spec.command.launch.clone(),
+            Work::Compile(_) => None,
+        };
+        if let (Some(launch), Some(gang)) = (launch, gang) {
+            return Ok(Job::Launching(Launching::new(work, launch, gang, mark)));
+        }
         Ok(match work {
-            Work::Exec(spec) => Job::Exec(Exec::new(spec, mark, site)?),
+            Work::Exec(spec) => Job::Exec(Exec::new(spec, mark, site, None)?),
             Work::Compile(spec) => Job::Compile(Box::new(Compile::new(spec, mark))),
-            Work::Measure(spec) => Job::Measure(Box::new(Measure::new(spec, mark, site)?)),
+            Work::Measure(spec) => Job::Measure(Box::new(Measure::new(spec, mark, site, None)?)),
         })
     }
 
@@ -71,11 +85,25 @@ impl Job {
         site: &Site,
         learned: &Mutex<Learned>,
     ) -> Step {
-        let learned = || learned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Job::Exec(exec) = self {
+            return exec.next(last, site);
+        }
+        self.next_known(last, now_s, site, &mut learned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same for who holds what was learned.
+    pub fn next_known(
+        &mut self,
+        last: Option<Finished>,
+        now_s: f64,
+        site: &Site,
+        learned: &mut Learned,
+    ) -> Step {
         match self {
             Job::Exec(exec) => exec.next(last, site),
-            Job::Compile(compile) => compile.next(last, site, &mut learned()),
-            Job::Measure(measure) => measure.next(last, now_s, &mut learned()),
+            Job::Compile(compile) => compile.next(last, site, learned),
+            Job::Measure(measure) => measure.next(last, now_s, learned),
+            Job::Launching(launching) => launching.next(last, now_s, site, learned),
         }
     }
 }

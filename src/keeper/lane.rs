@@ -101,7 +101,7 @@ impl Lane {
             limit,
             tell_at: is_short(&order).then(|| begun + WORD_MAY_WAIT),
         };
-        let outcome = match Job::new(order.work, &task.mark, &self.site) {
+        let outcome = match Job::new(order.work, order.gang, &task.mark, &self.site) {
             Ok(job) => self.work(job, &mut task),
             Err(failure) => failure.into(),
         };

@@ -10,19 +10,22 @@ use regex::bytes::Regex;
 
 use super::capture::last_lines;
 use super::job::{Learned, Step};
+use super::launching::Prefixed;
 use super::run::{Ended, Finished, Keep};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site};
 use super::verdict::{judge, not_started};
 use super::verify::Verify;
 use crate::model::{
-    Detail, MeasureResult, MeasureSpec, Metric, MetricSpec, Outcome, Phase, Sample, Status, StopReason,
-    Usage, VerifyResult,
+    Detail, Launched, MeasureResult, MeasureSpec, Metric, MetricSpec, Outcome, Phase, Sample, Status,
+    StopReason, Usage, VerifyResult,
 };
 use crate::stats;
 
 /// Null commands that make the floor.
 const FLOOR_RUNS: usize = 20;
+/// The same for null commands that a launcher starts: each may take a second.
+const LAUNCHED_FLOOR_RUNS: usize = 3;
 /// Samples between two looks at the stop rule.
 const STOP_STEP: u32 = 5;
 /// `max_time` does not end a measurement with fewer.
@@ -54,6 +57,8 @@ pub struct Measure {
     /// When the first counted sample began, s.
     sampling_since: Option<f64>,
     verified: VerifyResult,
+    /// A launcher starts it: what the kernel accounts is the launcher's.
+    launched: Option<Launched>,
     /// Removed when the job is dropped.
     _scratch: Option<Scratch>,
 }
@@ -65,18 +70,25 @@ enum Stage {
 
 impl Measure {
     /// Checks what was asked for and prepares folder, inputs and environment.
-    pub fn new(spec: MeasureSpec, mark: &str, site: &Site) -> Result<Self, Failure> {
-        let (command, scratch) = site.command(&spec.command, mark)?;
+    pub fn new(
+        spec: MeasureSpec,
+        mark: &str,
+        site: &Site,
+        prefixed: Option<Prefixed>,
+    ) -> Result<Self, Failure> {
+        let (mut command, scratch) = site.command(&spec.command, mark)?;
+        let launched = prefixed.map(|prefixed| command.launch(prefixed)).transpose()?;
         let reference = match &spec.verify.reference {
             Some(arg) => Some(site.content_of(arg)?),
             None => None,
         };
-        Self::with_command(spec, command, reference, scratch)
+        Self::with_command(spec, command, launched, reference, scratch)
     }
 
     fn with_command(
         spec: MeasureSpec,
         command: Command,
+        launched: Option<Launched>,
         reference: Option<Vec<u8>>,
         scratch: Option<Scratch>,
     ) -> Result<Self, Failure> {
@@ -92,7 +104,9 @@ impl Measure {
             return Err(Failure::refused(reason));
         }
         let verify = Verify::new(&spec.verify, reference, metrics.values().cloned().collect())?;
-        let null_command = Rc::new(command.with_argv(vec![c"true".to_owned()]));
+        let prefix = launched.as_ref().map_or(0, |launched| launched.argv.len());
+        let null_argv = [&command.argv[..prefix], &[c"true".to_owned()]].concat();
+        let null_command = Rc::new(command.with_argv(null_argv));
         Ok(Self {
             verified: VerifyResult { status: "none".into(), method: verify.method(), max_abs_err: None },
             spec,
@@ -104,6 +118,7 @@ impl Measure {
             floor: None,
             samples: Vec::new(),
             sampling_since: None,
+            launched,
             _scratch: scratch,
         })
     }
@@ -114,19 +129,27 @@ impl Measure {
             let found = match last {
                 // Told to end meanwhile.
                 Some(Ok(ended)) if ended.forced.is_some() => return self.fail_run(&ended),
+                // A launcher that fails will say why when it starts the command.
+                Some(Ok(ended)) if self.launched.is_some() && judge(&ended, &[]).is_err() => {
+                    usages.clear();
+                    true
+                }
                 Some(Ok(ended)) => {
                     usages.push(ended.usage);
-                    usages.len() >= FLOOR_RUNS
+                    let enough = if self.launched.is_some() { LAUNCHED_FLOOR_RUNS } else { FLOOR_RUNS };
+                    usages.len() >= enough
                 }
                 // A system without `true`: measured all the same, without a floor.
                 Some(Err(_)) => true,
-                None => learned.floor.is_some(),
+                None => learned.floors.contains_key(&self.null_command.argv),
             };
             if !found {
                 return Step::Run(self.null_command.clone(), Keep { stdout: 0, stderr: 0 });
             }
-            learned.floor = learned.floor.or_else(|| floor_of(usages));
-            self.floor = learned.floor;
+            if let Some(floor) = floor_of(usages) {
+                learned.floors.entry(self.null_command.argv.clone()).or_insert(floor);
+            }
+            self.floor = learned.floors.get(&self.null_command.argv).copied();
             self.stage = Stage::Runs;
             return self.run(now_s);
         }
@@ -184,7 +207,10 @@ impl Measure {
         Ok(Sample {
             phase: self.phase(),
             t_start_s: ended.t_start_s,
-            usage: ended.usage,
+            usage: match self.launched {
+                Some(_) => Usage { wall_s: ended.usage.wall_s, ..Usage::default() },
+                None => ended.usage,
+            },
             metrics: metrics.collect::<Result<_, Failure>>()?,
             output_hash,
         })
@@ -221,7 +247,10 @@ impl Measure {
         let mut result = self.result(reason);
         let objective = self.objective();
         let wall_s: Vec<f64> = self.counted().map(|sample| sample.usage.wall_s).collect();
-        let cpu_s: Vec<f64> = self.counted().map(|s| s.usage.user_s + s.usage.sys_s).collect();
+        let cpu_s = match self.launched {
+            Some(_) => Vec::new(),
+            None => self.counted().map(|s| s.usage.user_s + s.usage.sys_s).collect(),
+        };
         result.stats = Some(stats::summary(&objective));
         result.flags = stats::flags(&stats::Series {
             objective: &objective,
@@ -276,11 +305,15 @@ impl Measure {
             flags: Vec::new(),
             verify: self.verified.clone(),
             floor_s: self.floor.map(|floor| floor.wall_s),
-            maxrss_floor_bytes: self.floor.map(|floor| floor.maxrss_bytes),
+            maxrss_floor_bytes: self
+                .floor
+                .filter(|_| self.launched.is_none())
+                .map(|floor| floor.maxrss_bytes),
             exit_code: None,
             signal: None,
             stderr_tail: String::new(),
             argv: self.command.argv_text(),
+            launched: self.launched.clone(),
         }
     }
 }
@@ -341,7 +374,7 @@ mod tests {
             stdout: Sink::Capture,
             stderr: Sink::Capture,
         };
-        Measure::with_command(spec, command, reference.map(Vec::from), None).unwrap()
+        Measure::with_command(spec, command, None, reference.map(Vec::from), None).unwrap()
     }
 
     /// Drives a measurement with runs that never happened: `run(i)` is the i-th after the null commands
@@ -451,7 +484,7 @@ mod tests {
     fn an_objective_nobody_knows_is_refused() {
         let spec = MeasureSpec { objective: "speed".into(), ..MeasureSpec::default() };
         let command = measure(MeasureSpec::default(), None).command;
-        let refused = Measure::with_command(spec, (*command).clone(), None, None).err().unwrap();
+        let refused = Measure::with_command(spec, (*command).clone(), None, None, None).err().unwrap();
         assert_eq!(refused.status, Status::Refused);
         assert!(refused.reason.starts_with("objective `speed` is neither"), "{}", refused.reason);
     }

@@ -18,6 +18,7 @@ mod exec;
 mod headers;
 mod job;
 mod lane;
+mod launching;
 mod leader;
 mod measure;
 mod question;

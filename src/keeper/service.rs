@@ -14,10 +14,13 @@ use super::job::Learned;
 use super::lane::{self, Common, sleep};
 use super::site::{Failure, Site};
 use super::slots::Slots;
+use crate::launch::GANG_VARIABLE;
 use crate::model::{FromKeeper, Outcome, Run as Order, SlotId, Status, ToKeeper};
-use crate::process::Family;
+use crate::process::{Family, kill_marked};
 use crate::wire::{Stream, WireError};
 
+/// How long the end of a gang's last processes on this node is waited for.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long lanes may take to end when nothing runs any more.
 const LANES_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -127,6 +130,10 @@ impl Keeper {
                     let never = Outcome::failed(Status::Cancelled, "cancelled before it began");
                     self.report((task, attempt), now, never);
                 }
+            }
+            ToKeeper::Sweep(task, attempt, mark) => {
+                kill_marked(GANG_VARIABLE, &mark, SWEEP_PATIENCE);
+                self.worker.queue(&FromKeeper::Swept(task, attempt));
             }
             ToKeeper::StartSlot(slot) => {
                 let fds = (self.worker.take_fd(), self.worker.take_fd());

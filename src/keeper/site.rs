@@ -7,10 +7,11 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
+use super::launching::Prefixed;
 use super::scratch::{Scratch, ScratchRoot};
 use crate::artefact::Store;
 use crate::machine;
-use crate::model::{Arg, CommandSpec, Cwd, Input, Outcome, Sink, Status, Stdin, Welcome};
+use crate::model::{Arg, CommandSpec, Cwd, Input, Launched, Outcome, Sink, Status, Stdin, Welcome};
 use crate::process::{Environment, MARK_VARIABLE};
 
 /// Why a task cannot go on.
@@ -48,6 +49,7 @@ pub struct Site {
     pub slots: u32,
     campaign_dir: PathBuf,
     environment: Environment,
+    pool_variables: Vec<String>,
     store: Result<Store, String>,
     scratch: ScratchRoot,
 }
@@ -75,6 +77,18 @@ impl Command {
         self.argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
     }
 
+    /// Puts a launcher before it.
+    pub fn launch(&mut self, prefixed: Prefixed) -> Result<Launched, Failure> {
+        let Prefixed { line, launched } = prefixed;
+        let words = line.argv.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
+        self.argv.splice(0..0, words.map_err(Failure::refused)?);
+        self.environment.retain(|name| line.slurm.keeps(name));
+        for (name, value) in line.set {
+            self.environment.set(name.as_bytes(), value.as_bytes()).map_err(Failure::refused)?;
+        }
+        Ok(launched)
+    }
+
     /// The same place, other arguments, output captured.
     pub fn with_argv(&self, argv: Vec<CString>) -> Self {
         Self { argv, stdin: Stdin::Null, stdout: Sink::Capture, stderr: Sink::Capture, ..self.clone() }
@@ -95,9 +109,15 @@ impl Site {
             slots: welcome.slots.into(),
             campaign_dir: PathBuf::from(&welcome.campaign_dir),
             environment: environment.shared(),
+            pool_variables: welcome.env.iter().map(|(name, _)| name.clone()).collect(),
             store,
             scratch: ScratchRoot::default(),
         }
+    }
+
+    /// Names of the variables the pool sets.
+    pub fn pool_variables(&self) -> &[String] {
+        &self.pool_variables
     }
 
     /// The artefacts of the node.

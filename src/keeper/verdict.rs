@@ -59,6 +59,7 @@ pub fn run_result(ended: Ended, argv: Vec<String>) -> RunResult {
         outputs: Default::default(),
         argv,
         leftovers: if ended.forced.is_none() { ended.killed } else { 0 },
+        launched: None,
     }
 }
 

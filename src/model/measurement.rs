@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Better, Cwd, Detail, Hash, MeasureResult, MeasureSpec, Metric, Outcome, Phase, Sample, Status, Stdin,
-    StopReason, Summary, TaskFacts, Usage, VerifyResult,
+    Better, Cwd, Detail, Hash, Launched, MeasureResult, MeasureSpec, Metric, Outcome, Phase, Sample, Status,
+    Stdin, StopReason, Summary, TaskFacts, Usage, VerifyResult,
 };
 
 /// Version of the record's format.
@@ -71,6 +71,14 @@ pub struct Measurement {
     pub floor_s: Option<f64>,
     /// Largest resident set of a null command, B.
     pub maxrss_floor_bytes: Option<u64>,
+    /// Nodes of an MPI application; its runs have no column but `wall_s`, as the launcher's own would mislead.
+    pub nodes: Option<u32>,
+    /// Its ranks.
+    pub ranks: Option<u32>,
+    /// Its nodes by name, the launcher's own first.
+    pub hosts: Option<Vec<String>>,
+    /// The launcher and its arguments, with which `argv` begins.
+    pub launcher_argv: Option<Vec<String>>,
     /// Not measured yet.
     #[serde(flatten)]
     pub reserved: Reserved,
@@ -181,7 +189,7 @@ macro_rules! reserved {
 
 reserved! {
     compile mem_peak_cgroup_bytes freq_hz temp_c throttle_count psi_cpu_some_s psi_mem_some_s psi_io_some_s
-    energy_pkg_j energy_dram_j counters rounds order_seed block nodes ranks hosts launcher_argv placement
+    energy_pkg_j energy_dram_j counters rounds order_seed block placement
     code harness cost clock_offset_s
 }
 
@@ -232,6 +240,10 @@ impl Measurement {
             flags: Vec::new(),
             floor_s: None,
             maxrss_floor_bytes: None,
+            nodes: None,
+            ranks: None,
+            hosts: None,
+            launcher_argv: None,
             reserved: Reserved::default(),
         };
         if let Detail::Measure(result) = &outcome.detail {
@@ -289,6 +301,16 @@ impl Measurement {
         self.flags.clone_from(&result.flags);
         self.floor_s = result.floor_s;
         self.maxrss_floor_bytes = result.maxrss_floor_bytes;
+        if let Some(Launched { hosts, ranks, argv }) = &result.launched {
+            let wall_s = std::mem::take(&mut self.runs.wall_s);
+            let (phase, t_start_s) =
+                (std::mem::take(&mut self.runs.phase), std::mem::take(&mut self.runs.t_start_s));
+            self.runs = Columns { phase, t_start_s, wall_s, ..Columns::default() };
+            self.nodes = Some(hosts.len() as u32);
+            self.ranks = Some(*ranks);
+            self.hosts = Some(hosts.clone());
+            self.launcher_argv = Some(argv.clone());
+        }
     }
 
     fn result(&self, stop_reason: StopReason) -> Option<MeasureResult> {
@@ -321,7 +343,23 @@ impl Measurement {
             signal: self.signal,
             stderr_tail: self.stderr_tail.clone(),
             argv: self.argv.clone(),
+            launched: self.launched(),
         })
+    }
+
+    fn launched(&self) -> Option<Launched> {
+        Some(Launched {
+            hosts: self.hosts.clone()?,
+            ranks: self.ranks?,
+            argv: self.launcher_argv.clone().unwrap_or_default(),
+        })
+    }
+
+    fn usage(&self, run: usize) -> Option<Usage> {
+        if self.hosts.is_none() {
+            return self.runs.usage(run);
+        }
+        Some(Usage { wall_s: *self.runs.wall_s.get(run)?, ..Usage::default() })
     }
 
     fn sample(&self, run: usize) -> Option<Sample> {
@@ -334,7 +372,7 @@ impl Measurement {
         Some(Sample {
             phase: *self.runs.phase.get(run)?,
             t_start_s: *self.runs.t_start_s.get(run)?,
-            usage: self.runs.usage(run)?,
+            usage: self.usage(run)?,
             metrics,
             output_hash: *self.verify.output_hash.get(run)?,
         })
@@ -421,15 +459,41 @@ mod tests {
                 signal: None,
                 stderr_tail: String::new(),
                 argv: vec!["./gemm".into(), "512".into()],
+                launched: None,
             })),
             elapsed_s: 1.25,
         }
     }
 
+    /// The same as an MPI application.
+    fn launched() -> Outcome {
+        let mut outcome = measured();
+        let Detail::Measure(result) = &mut outcome.detail else { unreachable!() };
+        for sample in &mut result.samples {
+            sample.usage = Usage { wall_s: sample.usage.wall_s, ..Usage::default() };
+        }
+        let hosts = vec!["node1".to_owned(), "node2".to_owned()];
+        result.launched = Some(Launched { hosts, ranks: 4, argv: vec!["mpiexec".into()] });
+        outcome
+    }
+
+    #[test]
+    fn of_an_mpi_application_only_the_wall_time_is_recorded() {
+        let record = Record::of_task(facts(), Some(&MeasureSpec::default()), &launched());
+        let line = serde_json::to_value(&record).unwrap();
+        assert_eq!((&line["nodes"], &line["ranks"]), (&2.into(), &4.into()));
+        assert_eq!(line["hosts"], serde_json::json!(["node1", "node2"]));
+        assert_eq!(line["launcher_argv"], serde_json::json!(["mpiexec"]));
+        assert_eq!(
+            (line["wall_s"].as_array().map(Vec::len), &line["user_s"]),
+            (Some(3), &serde_json::json!([]))
+        );
+    }
+
     #[test]
     fn a_replayed_outcome_is_the_recorded_one() {
         let failed = Outcome::failed(Status::SetupFailed, "no such folder");
-        for outcome in [measured(), failed] {
+        for outcome in [measured(), launched(), failed] {
             let record = Record::of_task(facts(), Some(&MeasureSpec::default()), &outcome);
             let line = serde_json::to_string(&record).unwrap();
             let back: Record = serde_json::from_str(&line).unwrap();

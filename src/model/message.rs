@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Attempt, CompileSpec, ExecSpec, Hash, Kind, Limits, MeasureSpec, Outcome, SlotId, TaskId, WorkerId,
+    Attempt, CompileSpec, ExecSpec, Hash, Kind, Limits, MeasureSpec, Outcome, PoolId, SlotId, TaskId,
+    WorkerId,
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -82,6 +83,19 @@ pub enum Work {
     Measure(MeasureSpec),
 }
 
+/// The nodes an attempt has together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gang {
+    /// The names the batch system knows them by, that of the leader first.
+    pub hosts: Vec<String>,
+    /// Their pool.
+    pub pool: PoolId,
+    /// In the environment of every process of the attempt, on every node, and of no other in the world.
+    pub mark: String,
+    /// Nothing else of ours runs on them.
+    pub whole: bool,
+}
+
 /// An attempt at a task of the keeper.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -93,6 +107,8 @@ pub struct Run {
     pub timeout: Option<f64>,
     /// Cores it was given.
     pub cores: u32,
+    /// The nodes of an MPI application.
+    pub gang: Option<Gang>,
     /// What to do.
     pub work: Work,
 }
@@ -172,6 +188,8 @@ pub enum ToWorker {
     Recall(TaskId, Attempt),
     /// End this attempt now.
     Kill(TaskId, Attempt),
+    /// An attempt with this [`Gang::mark`] is over: end what it left on this node, and answer `Swept`.
+    Sweep(TaskId, Attempt, String),
     /// A task will need this artefact: answer `Have` or `Want`.
     Offer(Hash),
     /// Send me this artefact.
@@ -207,6 +225,8 @@ pub enum FromWorker {
     Done(TaskId, Attempt, Box<Outcome>),
     /// The call had not begun and will not.
     Recalled(TaskId, Attempt),
+    /// Nothing of the attempt is left on this node.
+    Swept(TaskId, Attempt),
     /// The artefact is in my store.
     Have(Hash),
     /// Send me this artefact.
@@ -234,6 +254,8 @@ pub enum ToKeeper {
     Run(Box<Run>),
     /// End this attempt now.
     Kill(TaskId, Attempt),
+    /// An attempt of a gang is over: end what carries this mark, and answer `Swept`.
+    Sweep(TaskId, Attempt, String),
     /// Start a slot process; its socket and its gate come with this message, in this order.
     StartSlot(SlotId),
     /// Tell a slot process to look at its gate: what it runs is to stop.
@@ -253,6 +275,8 @@ pub enum FromKeeper {
     Started(TaskId, Attempt),
     /// The attempt has ended.
     Done(TaskId, Attempt, Box<Outcome>),
+    /// Nothing of the attempt is left on this node.
+    Swept(TaskId, Attempt),
     /// A slot process ended: exit code or signal, and for people what happened.
     SlotEnded(SlotId, Option<i32>, Option<i32>),
     /// Answer to a ping.

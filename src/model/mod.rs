@@ -20,17 +20,17 @@ pub use key::{Recipe, RecipeParts, recipe_key};
 pub use limits::Limits;
 pub use measurement::{Columns, MEASUREMENT_SCHEMA, Measurement, MetricColumn, Objective, Reserved, Verify};
 pub use message::{
-    CHUNK_BYTES, CallTask, DepLabel, DepRecord, DepValue, FromKeeper, FromSlot, FromWorker, Hello, InitCall,
-    Module, PROTOCOL, Run, SlotInit, SlotSetup, ToKeeper, ToSlot, ToWorker, Welcome, Work,
+    CHUNK_BYTES, CallTask, DepLabel, DepRecord, DepValue, FromKeeper, FromSlot, FromWorker, Gang, Hello,
+    InitCall, Module, PROTOCOL, Run, SlotInit, SlotSetup, ToKeeper, ToSlot, ToWorker, Welcome, Work,
 };
 pub use outcome::{
-    CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, MeasureResult, Metric, Outcome, Phase,
-    RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
+    CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, Launched, MeasureResult, Metric,
+    Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
 };
 pub use record::{
     Artefact, Env, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord, ulid,
 };
 pub use task::{
-    Arg, Better, CommandSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, MeasureSpec, MetricSpec,
-    Placement, Sink, Stdin, TaskOptions, VerifySpec,
+    Arg, Better, CommandSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, LaunchSpec, Launcher,
+    MeasureSpec, MetricSpec, Placement, Sink, Stdin, TaskOptions, VerifySpec,
 };

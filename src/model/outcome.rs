@@ -196,6 +196,19 @@ pub struct RunResult {
     pub argv: Vec<String>,
     /// Processes it left behind and that were killed.
     pub leftovers: u32,
+    /// It was started by a launcher: `usage` is the launcher's, and only its wall time says something.
+    pub launched: Option<Launched>,
+}
+
+/// How the ranks of an MPI application were started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Launched {
+    /// The nodes, the launcher's own first.
+    pub hosts: Vec<String>,
+    /// All ranks.
+    pub ranks: u32,
+    /// The launcher and its arguments, which stand before the command; empty if the command launched itself.
+    pub argv: Vec<String>,
 }
 
 /// What the kernel accounts to one run (`wait4` of that child alone).
@@ -431,6 +444,8 @@ pub struct MeasureResult {
     pub stderr_tail: String,
     /// What was run.
     pub argv: Vec<String>,
+    /// It was started by a launcher: of the samples' usage only the wall time says something.
+    pub launched: Option<Launched>,
 }
 
 #[cfg(test)]
@@ -452,6 +467,7 @@ impl MeasureResult {
             signal: None,
             stderr_tail: String::new(),
             argv: Vec::new(),
+            launched: None,
         }
     }
 }

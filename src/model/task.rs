@@ -166,6 +166,60 @@ pub struct CommandSpec {
     pub stderr: Sink,
     /// Files put into the scratch folder first.
     pub inputs: Vec<Input>,
+    /// It is an MPI application: how its ranks are started on the nodes of its gang.
+    pub launch: Option<LaunchSpec>,
+}
+
+/// What starts the ranks of an MPI application.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Launcher {
+    /// `mpiexec` or `mpirun` if the task's search path has one, else what the batch system brings.
+    #[default]
+    Auto,
+    /// `mpiexec` or `mpirun`, of MPICH or Open MPI.
+    Mpiexec,
+    /// Slurm's.
+    Srun,
+    /// Cray's (ALPS).
+    Aprun,
+    /// IBM's (LSF).
+    Jsrun,
+    /// The command starts its ranks itself, with what `HARNESS_*` tells it.
+    None,
+    /// These words before the command, with `{ranks}` and other names to be filled in.
+    Template(Vec<String>),
+}
+
+/// The ranks of an MPI application; its nodes are those of its placement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LaunchSpec {
+    /// What starts them.
+    pub launcher: Launcher,
+    /// Words after the launcher's own, before the command.
+    pub args: Vec<String>,
+    /// All ranks: the same number on each node.
+    pub ranks: u32,
+    /// Those of one node.
+    pub ranks_per_node: u32,
+    /// Cores each rank is given, if that was said.
+    pub cores_per_rank: Option<u32>,
+    /// GPUs each rank is given.
+    pub gpus_per_rank: Option<u32>,
+}
+
+impl Default for LaunchSpec {
+    fn default() -> Self {
+        Self {
+            launcher: Launcher::Auto,
+            args: Vec::new(),
+            ranks: 1,
+            ranks_per_node: 1,
+            cores_per_rank: None,
+            gpus_per_rank: None,
+        }
+    }
 }
 
 /// `exec{…}`.

@@ -70,6 +70,14 @@ impl Environment {
         Ok(())
     }
 
+    /// Drops variables by their names.
+    pub fn retain(&mut self, keep: impl Fn(&[u8]) -> bool) {
+        self.own.retain(|name, _| keep(name));
+        if !self.shared.keys().all(|name| keep(name)) {
+            Arc::make_mut(&mut self.shared).retain(|name, _| keep(name));
+        }
+    }
+
     /// The same, cheap to clone from now on.
     pub fn shared(mut self) -> Self {
         Arc::make_mut(&mut self.shared).append(&mut self.own);

@@ -28,7 +28,8 @@ pub use own::{
 pub use spawn::{Child, Launch, SpawnError, find_program, is_program, spawn, with_advice};
 pub use stop::{listen_for_stop, tell_to_stop};
 pub use tree::{
-    Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, kill_from_below, mark_of,
+    Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, kill_from_below, kill_marked,
+    mark_of,
 };
 pub use wait::{Exit, signal_name, try_wait, wait};
 pub use wake::Wake;

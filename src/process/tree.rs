@@ -237,19 +237,45 @@ pub fn children_of(pid: Pid) -> Vec<Pid> {
 }
 
 fn children_by_scan(parent: Pid) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
-    pids.filter(|pid| stat(*pid).is_some_and(|(_, its_parent)| its_parent == parent.as_raw_nonzero().get()))
+    processes()
+        .filter(|pid| stat(*pid).is_some_and(|(_, its_parent)| its_parent == parent.as_raw_nonzero().get()))
         .collect()
 }
 
 /// The attempt a process says it belongs to; none if it does not say, or if we may not look.
 pub fn mark_of(pid: Pid) -> Option<String> {
+    variable_of(pid, MARK_VARIABLE)
+}
+
+/// A variable of the environment a process was started with.
+fn variable_of(pid: Pid, name: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let mark = environment
-        .split(|byte| *byte == 0)
-        .find_map(|line| line.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
-    Some(String::from_utf8_lossy(mark).into_owned())
+    let mut lines = environment.split(|byte| *byte == 0);
+    let value = lines.find_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// Kills every process of this node that was started with this variable, whoever started it, and waits for their
+/// end: a launcher's ranks are children of the batch system's daemon. Returns how many are still there after
+/// `patience`.
+pub fn kill_marked(name: &str, value: &str, patience: Duration) -> usize {
+    let give_up = Instant::now() + patience;
+    loop {
+        let marked = |pid: &Pid| variable_of(*pid, name).is_some_and(|its| its == value) && lives(*pid);
+        let left: Vec<Pid> = processes().filter(|pid| *pid != getpid()).filter(marked).collect();
+        for pid in &left {
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        if left.is_empty() || Instant::now() >= give_up {
+            return left.len();
+        }
+        await_one_of(&left, give_up);
+    }
+}
+
+fn processes() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
 }
 
 /// Is there such a process, and is it more than an exit code to be collected?

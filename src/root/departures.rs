@@ -43,6 +43,7 @@ impl Driver {
         let pool = worker.pool;
         self.progress.problem(&text);
         if was_ready {
+            self.forsake_gangs(id);
             self.handle(Event::WorkerLost { worker: id });
         }
         for artefact in broken_off {

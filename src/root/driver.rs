@@ -180,9 +180,7 @@ impl Driver {
     fn act(&mut self, action: Action) {
         match action {
             Action::Start { task, attempt, gang } => {
-                if let Some(leader) = gang.first() {
-                    self.start(task, attempt, *leader);
-                }
+                self.start(task, attempt, &gang);
             }
             Action::Recall { worker, task, attempt } => self.tell(worker, &ToWorker::Recall(task, attempt)),
             Action::Kill { worker, task, attempt } => self.tell(worker, &ToWorker::Kill(task, attempt)),
@@ -223,13 +221,17 @@ impl Driver {
         self.progress.quiet(local);
     }
 
-    fn start(&mut self, task: TaskId, attempt: Attempt, worker: WorkerId) {
+    fn start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId]) {
         let Some(live) = self.tasks.live(task) else { return };
+        let Some(worker) = gang.first().copied() else { return };
         live.attempt = attempt;
         live.worker = Some(worker);
         let now = Instant::now();
         live.started = Some(now);
         let kind = live.submission.job.kind();
+        if live.is_of_gang() {
+            live.assemble(&self.campaign, gang, &self.workers);
+        }
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         if let Some(unmet) = live.unmet.take() {
             // It cannot run after all; the core learns it as an answer of the worker.

@@ -53,9 +53,12 @@ impl Driver {
                     if let Some(live) = self.tasks.live(task) {
                         live.outcome = Some(outcome);
                     }
-                    self.finished(id, task, attempt);
+                    if !self.sweep_gang(task) {
+                        self.finished(id, task, attempt);
+                    }
                 }
             }
+            FromWorker::Swept(task, attempt) => self.swept(id, task, attempt),
             FromWorker::Recalled(task, attempt) => self.handle(Event::Recalled { worker: id, task, attempt }),
             FromWorker::Have(artefact) => self.handle(Event::Have { worker: id, artefact }),
             FromWorker::Want(hash) => {

@@ -9,6 +9,7 @@ mod deadline;
 mod departures;
 mod driver;
 mod ends;
+mod gangs;
 mod guard;
 mod hearing;
 mod ledger;

@@ -3,7 +3,7 @@
 //! An ended task stays until the script has taken its completion: a submission under way may still refer
 //! to it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, CallTask, CommandSpec, DepValue, Hash, Outcome, PoolId, Run, TaskId, ToWorker, Work,
+    Arg, Attempt, CallTask, CommandSpec, DepValue, Gang, Hash, Outcome, PoolId, Run, TaskId, ToWorker, Work,
     WorkerId,
 };
 
@@ -28,6 +28,12 @@ pub(super) struct Live {
     pub(super) started: Option<Instant>,
     /// Where it runs, once it was started.
     pub(super) worker: Option<WorkerId>,
+    /// The nodes of the try under way, the leader's first, where it is to know them.
+    pub(super) gang: Option<Gang>,
+    /// All workers of the try under way.
+    pub(super) members: Vec<WorkerId>,
+    /// Those that still end what the try left on their nodes.
+    pub(super) sweeping: BTreeSet<WorkerId>,
     /// How the try under way ended, until the core has said what follows.
     pub(super) outcome: Option<Box<Outcome>>,
     /// Why it cannot run although its dependencies ended.
@@ -85,6 +91,9 @@ impl Tasks {
             submitted: Instant::now(),
             started: None,
             worker: None,
+            gang: None,
+            members: Vec::new(),
+            sweeping: BTreeSet::new(),
             outcome: None,
             unmet,
             dependents: Vec::new(),
@@ -98,6 +107,15 @@ impl Tasks {
             Some(Entry::Live(live)) => Some(live),
             _ => None,
         }
+    }
+
+    /// Those that run on this worker, or left something there.
+    pub(super) fn of_gangs_with(&self, worker: WorkerId) -> Vec<TaskId> {
+        let live = self.entries.iter().filter_map(|(task, entry)| match entry {
+            Entry::Live(live) if live.gang.is_some() && live.members.contains(&worker) => Some(*task),
+            _ => None,
+        });
+        live.collect()
     }
 
     /// How many tasks have not ended.
@@ -168,8 +186,19 @@ impl Live {
             attempt: self.attempt,
             timeout: options.timeout,
             cores: options.placement.cores.unwrap_or(1),
+            gang: self.gang.clone(),
             work,
         }))
+    }
+
+    /// Is it started by a launcher, or has it several nodes?
+    pub(super) fn is_of_gang(&self) -> bool {
+        let launch = match &self.submission.job {
+            Job::Exec(spec) => &spec.command.launch,
+            Job::Measure(spec) => &spec.command.launch,
+            Job::Call(_) | Job::Compile(_) => &None,
+        };
+        launch.is_some() || self.submission.options.placement.nodes.is_some_and(|nodes| nodes > 1)
     }
 
     /// Artefacts its node must have.

@@ -2,12 +2,15 @@
 //!
 //! Knows nothing of futures or of where an outcome came from.
 
+use std::array::IntoIter;
+use std::iter::Take;
+
 use mlua::{IntoLua, Lua, LuaSerdeExt, Table, Value};
 
 use super::raw::{Shipper, learn};
 use crate::model::{
-    Better, CacheUse, CompileResult, Detail, Interval, Kind, MeasureResult, Outcome, Phase, RunResult,
-    Sample, Summary, Usage, human,
+    Better, CacheUse, CompileResult, Detail, Interval, Kind, Launched, MeasureResult, Outcome, Phase,
+    RunResult, Sample, Summary, Usage, human,
 };
 
 /// What the author called the task.
@@ -96,9 +99,10 @@ fn exec(lua: &Lua, t: &Table, run: &RunResult) -> mlua::Result<()> {
     t.raw_set("stderr", lua.create_string(&run.stderr)?)?;
     t.raw_set("stdout_bytes", run.stdout_bytes)?;
     t.raw_set("stderr_bytes", run.stderr_bytes)?;
-    for (name, value) in figures(&run.usage) {
+    for (name, value) in known_figures(&run.usage, run.launched.is_some()) {
         t.raw_set(name, value)?;
     }
+    launched(t, run.launched.as_ref())?;
     let outputs = run.outputs.iter().map(|(path, hash)| (path.as_str(), hash.to_string()));
     t.raw_set("outputs", lua.create_table_from(outputs)?)?;
     t.raw_set("argv", run.argv.as_slice())?;
@@ -145,7 +149,16 @@ fn measure(lua: &Lua, t: &Table, result: &MeasureResult) -> mlua::Result<()> {
     t.raw_set("exit_code", result.exit_code)?;
     t.raw_set("signal", result.signal)?;
     t.raw_set("stderr_tail", result.stderr_tail.as_str())?;
+    launched(t, result.launched.as_ref())?;
     t.raw_set("argv", result.argv.as_slice())
+}
+
+/// How an MPI application was started.
+fn launched(t: &Table, launched: Option<&Launched>) -> mlua::Result<()> {
+    let Some(Launched { hosts, ranks, argv }) = launched else { return Ok(()) };
+    t.raw_set("hosts", hosts.as_slice())?;
+    t.raw_set("ranks", *ranks)?;
+    t.raw_set("launcher_argv", argv.as_slice())
 }
 
 /// The figures of the runs of a phase, as lists by name.
@@ -153,7 +166,8 @@ fn samples(lua: &Lua, result: &MeasureResult, phase: Phase) -> mlua::Result<Tabl
     let of_phase: Vec<&Sample> = result.samples.iter().filter(|sample| sample.phase == phase).collect();
     let t = lua.create_table()?;
     for (i, sample) in of_phase.iter().enumerate() {
-        let own = figures(&sample.usage).into_iter().chain([("t_start_s", Figure::Float(sample.t_start_s))]);
+        let figures = known_figures(&sample.usage, result.launched.is_some());
+        let own = figures.chain([("t_start_s", Figure::Float(sample.t_start_s))]);
         let printed = sample.metrics.iter().map(|(name, value)| (name.as_str(), Figure::Float(*value)));
         for (name, value) in own.chain(printed) {
             let list = match t.raw_get::<Option<Table>>(name)? {
@@ -186,6 +200,12 @@ impl IntoLua for Figure {
     }
 }
 
+/// Of a launcher only the wall time says something.
+fn known_figures(usage: &Usage, launched: bool) -> Take<IntoIter<(&'static str, Figure), 10>> {
+    figures(usage).into_iter().take(if launched { 1 } else { usize::MAX })
+}
+
+/// The wall time first.
 fn figures(usage: &Usage) -> [(&'static str, Figure); 10] {
     [
         ("wall_s", Figure::Float(usage.wall_s)),

@@ -288,6 +288,9 @@ impl<'a> Worker<'a> {
                     self.slots.kill(task, attempt, self.root, &mut self.keeper);
                 }
             }
+            ToWorker::Sweep(task, attempt, mark) => {
+                self.keeper.queue(&ToKeeper::Sweep(task, attempt, mark));
+            }
             ToWorker::Offer(hash) => self.transfers.offered(hash, self.root),
             ToWorker::Want(hash) => self.transfers.wanted(hash),
             ToWorker::Chunk(hash, offset, bytes, last) => {
@@ -316,6 +319,7 @@ impl<'a> Worker<'a> {
                     self.slots.set_taken(self.watch.cores());
                     self.root.queue(&FromWorker::Done(task, attempt, outcome));
                 }
+                FromKeeper::Swept(task, attempt) => self.root.queue(&FromWorker::Swept(task, attempt)),
                 FromKeeper::SlotEnded(slot, code, signal) => {
                     self.slots.ended(slot, code, signal, self.root);
                 }

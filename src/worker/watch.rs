@@ -104,6 +104,7 @@ mod tests {
             attempt: Attempt(0),
             timeout,
             cores: 2,
+            gang: None,
             work: Work::Exec(ExecSpec::default()),
         };
         for (task, timeout) in [(1, None), (2, Some(f64::INFINITY)), (3, Some(5.0)), (4, Some(9.0))] {

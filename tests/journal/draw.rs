@@ -155,6 +155,7 @@ impl Random {
             signal: self.maybe(|r| r.bits() as i32),
             stderr_tail: self.text(),
             argv: vec![self.text(), self.text()],
+            launched: None,
         }
     }
 }
