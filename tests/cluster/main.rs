@@ -5,6 +5,7 @@
 #![cfg(feature = "mpi")]
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // starts the cluster and its jobs, which are no tasks
 
+mod applications;
 mod batch;
 mod doctor;
 
@@ -35,8 +36,12 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster with so many CPUs on its nodes, or a word on why there is none.
+    /// The cluster with so many CPUs on its three nodes, or a word on why there is none.
     fn up(cpus: &str) -> Option<Self> {
+        Self::up_with(3, cpus)
+    }
+
+    fn up_with(nodes: u32, cpus: &str) -> Option<Self> {
         if let Some(missing) = missing() {
             assert!(std::env::var_os("HARNESS_CI").is_none(), "CI must be able to: {missing}");
             println!("skipped: {missing}");
@@ -47,7 +52,7 @@ impl Cluster {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let flavour = std::env::var("HARNESS_MPI_FLAVOUR").unwrap_or("openmpi".into());
         let cluster = Self { folder, flavour, _turn: turn };
-        let output = finish(cluster.command(&["up", "3"]).env("CLUSTER_CPUS", cpus));
+        let output = finish(cluster.command(&["up", &nodes.to_string()]).env("CLUSTER_CPUS", cpus));
         assert!(output.status.success(), "{}", text(&output));
         Some(cluster)
     }
