@@ -1,3 +1,5 @@
+//! Every line as text, and what is said where there is none.
+
 use super::*;
 use crate::model::PoolId;
 

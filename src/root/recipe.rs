@@ -150,3 +150,30 @@ fn is_empty(value: &Value) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LaunchSpec, MeasureSpec, TaskOptions};
+
+    fn key_of(launch: Option<LaunchSpec>, nodes: Option<u32>) -> Hash {
+        let command = CommandSpec { launch, ..CommandSpec::default() };
+        let job = Job::Measure(Box::new(MeasureSpec { command, ..MeasureSpec::default() }));
+        let mut options = TaskOptions::default();
+        options.placement.nodes = nodes;
+        let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
+        key(&order, 0, None, |_| Hash::of(b""))
+    }
+
+    #[test]
+    fn one_program_with_other_ranks_is_another_measurement() {
+        let ranks = |ranks, ranks_per_node, nodes| {
+            key_of(Some(LaunchSpec { ranks, ranks_per_node, ..LaunchSpec::default() }), Some(nodes))
+        };
+        let keys = [key_of(None, None), ranks(2, 2, 1), ranks(2, 1, 2), ranks(4, 2, 2), ranks(8, 4, 2)];
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(key), "{at}");
+        }
+        assert_eq!(ranks(4, 2, 2), ranks(4, 2, 2));
+    }
+}

@@ -15,7 +15,22 @@ says("errors.lua:15: measure: unknown option 'warmpu' (did you mean 'warmup'?)",
   measure { cmd = cmd, warmpu = 2 }
 end)
 says("measure: unknown option 'counters'", measure, { cmd = cmd, counters = { "cycles" } })
-says("exec: unknown option 'ranks'", exec, { cmd = cmd, ranks = 2 })
+says("compile: unknown option 'ranks' (an option of exec and measure)", compile, { sources = { "a.c" }, ranks = 2 })
+for text, o in pairs {
+  ["5 ranks do not spread evenly over 2 nodes: ask for 4 or 6"] = { nodes = 2, ranks = 5 },
+  ["1 ranks do not spread evenly over 4 nodes: ask for 4"] = { nodes = 4, ranks = 1 },
+  ["6 ranks do not divide into nodes with ranks_per_node = 4: ask for 4 or 8 ranks"] = { ranks = 6, ranks_per_node = 4 },
+  ["nodes = 2 times ranks_per_node = 2 is 4 ranks, and ranks = 8; leave one"] = { nodes = 2, ranks_per_node = 2, ranks = 8 },
+  ['cwd = "scratch" is a folder of one node, and the ranks are on 2'] = { nodes = 2, cwd = "scratch" },
+  ["option 'launcher': unknown launcher 'mpiexce' (did you mean 'mpiexec'?); there are aprun, auto, "] = { launcher = "mpiexce" },
+  ["option 'launcher': unknown placeholder 'rank' (did you mean 'ranks'?); there are {gpus_per_rank}, "] = { launcher = "run {rank}" },
+  ["option 'nodes': expected a whole number from 1, got 0"] = { nodes = 0 },
+} do
+  o.cmd = cmd
+  says("exec: " .. text, exec, o)
+  says("measure: " .. text, measure, o)
+end
+says("measure: 'objective': of an MPI application 'user_s' is not known", measure, { cmd = cmd, ranks = 2, objective = "user_s" })
 says("exec: expected a table of options, got 'true'", exec, "true")
 says("exec: expected a table of options, got nil", exec)
 says("exec: there is no option [1]; options have names: { name = value }", exec, { "true" })
