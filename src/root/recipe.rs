@@ -154,7 +154,7 @@ fn is_empty(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{LaunchSpec, MeasureSpec, TaskOptions};
+    use crate::model::{LaunchSpec, MeasureSpec, TaskOptions, recipe_key};
 
     fn key_of(launch: Option<LaunchSpec>, nodes: Option<u32>) -> Hash {
         let command = CommandSpec { launch, ..CommandSpec::default() };
@@ -162,7 +162,7 @@ mod tests {
         let mut options = TaskOptions::default();
         options.placement.nodes = nodes;
         let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
-        key(&order, 0, None, |_| Hash::of(b""))
+        recipe_key(&of(&order, None, |_| Hash::of(b"")).0)
     }
 
     #[test]

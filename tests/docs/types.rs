@@ -31,6 +31,8 @@ show("harness.Error", raised(call { print, bad }))
 local killed = "kill -9 $$"
 show("harness.ExecRecord", ran(exec { cmd = { "true" }, name = "n", params = { p = 1 } }))
 show("harness.ExecRecord", ran(exec { shell = killed }))
+show("harness.ExecRecord", ran(exec { cmd = { "true" }, launcher = "env R={ranks}" }))
+show("harness.Measurement", ran(measure { cmd = { "true" }, runs = 1, launcher = "env R={ranks}" }))
 local no_build = submit(compile { cmd = { "sh", "-c", killed }, output = "none" })
 show("harness.CompileRecord", await(no_build))
 show("harness.CompileRecord", ran(compile { sources = { "kernels/triad.c" }, name = "n", params = { p = 1 } }))
