@@ -114,5 +114,6 @@ fn measured(number: u64) -> MeasureResult {
         signal: None,
         stderr_tail: String::new(),
         argv: vec!["./gemm".into(), "1024".into()],
+        launched: None,
     }
 }

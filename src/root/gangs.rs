@@ -24,11 +24,15 @@ impl Live {
             let planned = &worker.planned_host;
             if planned.is_empty() { worker.host().to_string() } else { planned.clone() }
         });
+        let hosts: Vec<String> = hosts.collect();
         self.gang = Some(Gang {
-            hosts: hosts.collect(),
+            whole: match self.submission.options.placement.exclusive {
+                Some(exclusive) => exclusive == Exclusive::Node,
+                None => hosts.len() > 1,
+            },
+            hosts,
             pool: self.pool,
             mark: format!("{campaign}.{}.{}", self.submission.task, self.attempt),
-            whole: self.submission.options.placement.exclusive == Some(Exclusive::Node),
         });
         self.members = members.to_vec();
         self.sweeping.clear();
