@@ -8,8 +8,12 @@ local function nothing() end
 local pool <close> = spawn { workers = 1, slots = 2, start = "local" }
 pool:submit(nothing):wait()
 local began, futures = harness.now(), {}
-for i = 1, many do futures[i] = submit(nothing) end
-for _, future in ipairs(futures) do await(future) end
+for i = 1, many do
+  futures[i] = submit(nothing)
+end
+for _, future in ipairs(futures) do
+  await(future)
+end
 print(many / (harness.now() - began))
 local times = {}
 for i = 1, few do

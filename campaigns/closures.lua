@@ -20,9 +20,13 @@ end
 
 -- Upvalues and recursion. `integrand` and `options` are locals of this script; `adaptive` calls itself.
 local options = { tolerance = 1e-12, deepest = 40 }
-local function integrand(x) return math.sqrt(1 - x * x) end -- steep at 1: some panels are much more work
+local function integrand(x)
+  return math.sqrt(1 - x * x)
+end -- steep at 1: some panels are much more work
 
-local function simpson(a, b) return (b - a) / 6 * (integrand(a) + 4 * integrand((a + b) / 2) + integrand(b)) end
+local function simpson(a, b)
+  return (b - a) / 6 * (integrand(a) + 4 * integrand((a + b) / 2) + integrand(b))
+end
 local function adaptive(a, b, whole, depth)
   local middle = (a + b) / 2
   local left, right = simpson(a, middle), simpson(middle, b)
@@ -32,13 +36,17 @@ local function adaptive(a, b, whole, depth)
 end
 
 local edges = {}
-for i = 1, args.panels do edges[i] = (i - 1) / args.panels end
+for i = 1, args.panels do
+  edges[i] = (i - 1) / args.panels
+end
 local parts = map(function(a) -- in the order of the panels, so the sum is the same in every run
   local b = a + 1 / args.panels
   return adaptive(a, b, simpson(a, b), 0)
 end, edges)
 local sum = 0
-for _, part in ipairs(parts) do sum = sum + part end
+for _, part in ipairs(parts) do
+  sum = sum + part
+end
 report("recursion: a quarter of pi by adaptive quadrature", sum, math.pi / 4, 1e-8)
 
 -- State that stays in the slot: the small primes are sieved once in each, by whichever call is first there.
@@ -49,7 +57,9 @@ local function primes_between(low, high)
     for n = 2, math.floor(math.sqrt(args.limit)) + 1 do
       if not composite[n] then
         small[#small + 1] = n
-        for m = n * n, math.floor(math.sqrt(args.limit)) + 1, n do composite[m] = true end
+        for m = n * n, math.floor(math.sqrt(args.limit)) + 1, n do
+          composite[m] = true
+        end
       end
     end
     here.small, here.sieved = small, (here.sieved or 0) + 1
@@ -70,7 +80,9 @@ local function primes_between(low, high)
 end
 
 local calls, step = {}, args.limit // 50
-for low = 0, args.limit - 1, step do calls[#calls + 1] = submit(primes_between, low, math.min(low + step, args.limit)) end
+for low = 0, args.limit - 1, step do
+  calls[#calls + 1] = submit(primes_between, low, math.min(low + step, args.limit))
+end
 local primes, slots, used = 0, {}, 0
 for _, call in ipairs(calls) do
   local count, slot, sieved = await(call)
@@ -84,15 +96,23 @@ report(("state: primes below %d, the sieve kept in %d slot(s)"):format(args.limi
 -- A module of the campaign's, campaigns/lua/moments.lua: the worker gets its source from the root.
 local moments = require "moments"
 local chunks = {}
-for i = 1, 20 do chunks[i] = i end
+for i = 1, 20 do
+  chunks[i] = i
+end
 local total = moments.new()
-for _, part in ipairs(map(function(chunk)
-  -- A task's random numbers are its own: a seed from the argument makes them the same wherever it runs.
-  math.randomseed(chunk)
-  local sums = moments.new()
-  for _ = 1, args.samples // 20 do moments.add(sums, math.random()) end
-  return sums
-end, chunks)) do total = moments.merge(total, part) end
+for _, part in
+  ipairs(map(function(chunk)
+    -- A task's random numbers are its own: a seed from the argument makes them the same wherever it runs.
+    math.randomseed(chunk)
+    local sums = moments.new()
+    for _ = 1, args.samples // 20 do
+      moments.add(sums, math.random())
+    end
+    return sums
+  end, chunks))
+do
+  total = moments.merge(total, part)
+end
 report("module: standard deviation of uniform numbers", moments.sd(total), 1 / math.sqrt(12), 20 / math.sqrt(args.samples) / 10)
 
 -- And functions come back: a worker makes the curve, the root evaluates it.
@@ -105,7 +125,9 @@ local curve = await(submit(function(n)
   end
   return function(x) -- by Horner's rule
     local y = 0.0
-    for _, coefficient in ipairs(coefficients) do y = y * x + coefficient end
+    for _, coefficient in ipairs(coefficients) do
+      y = y * x + coefficient
+    end
     return y
   end
 end, 20))

@@ -14,7 +14,11 @@ local args = harness.args {
   precision = { 0.02, "of the final: half-width of the interval, as a part of the median" },
 }
 local flag_sets = {
-  { "-O1" }, { "-O2" }, { "-O3" }, { "-O3", "-march=native" }, { "-O3", "-march=native", "-funroll-loops" },
+  { "-O1" },
+  { "-O2" },
+  { "-O3" },
+  { "-O3", "-march=native" },
+  { "-O3", "-march=native", "-funroll-loops" },
   { "-Ofast", "-march=native" },
 }
 -- The line of a kernel's output that differs from run to run; all other lines have to be those of the reference.
@@ -45,7 +49,9 @@ local function time(params, program, how)
     group = "flags", -- all on one node: figures of two nodes cannot be compared
     verify = { reference = { reference, args.size }, rtol = 1e-9 },
     metrics = { rate = { rate, better = "more" } },
-    runs = how.runs, precision = how.precision, max_time = "5 s",
+    runs = how.runs,
+    precision = how.precision,
+    max_time = "5 s",
   })
 end
 
@@ -82,14 +88,22 @@ wait(final)
 local list = harness.results { name = args.kernel .. " final", status = "ok" }
 local winner = assert(list:min(), "no build of the final ran well")
 local least = assert(winner.stats).ci
-table.sort(list, function(a, b) return a.stats.median < b.stats.median end)
+table.sort(list, function(a, b)
+  return a.stats.median < b.stats.median
+end)
 print(("\n%-6s %-38s %10s %22s"):format("", "final", "median", "95 % CI"))
 for _, record in ipairs(list) do
   local params, stats = assert(record.params), assert(record.stats)
   local ci = stats.ci
   -- Two builds differ only if their intervals do not overlap.
   local tied = ci and least and ci.lo <= least.hi
-  print(("%-6s %-38s %8.2fms %22s%s"):format(params.compiler, params.flags, 1e3 * stats.median,
-    ci and ("[%.2f, %.2f]ms"):format(1e3 * ci.lo, 1e3 * ci.hi) or "-",
-    record == winner and "  <- best" or tied and "  no slower, as far as measured" or ""))
+  print(
+    ("%-6s %-38s %8.2fms %22s%s"):format(
+      params.compiler,
+      params.flags,
+      1e3 * stats.median,
+      ci and ("[%.2f, %.2f]ms"):format(1e3 * ci.lo, 1e3 * ci.hi) or "-",
+      record == winner and "  <- best" or tied and "  no slower, as far as measured" or ""
+    )
+  )
 end

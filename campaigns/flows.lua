@@ -34,11 +34,15 @@ local function climb(kernel)
     for _, tile in ipairs(tiles) do
       if seen[tile] == nil then
         runs[#runs + 1] = submit(measure {
-          name = kernel.name, params = { tile = tile }, group = kernel.name,
+          name = kernel.name,
+          params = { tile = tile },
+          group = kernel.name,
           cmd = { build(kernel, { "-O3", "-march=native" }, tile), table.unpack(kernel.cmd) },
-          metrics = { gflops = { "GFLOPS: ([%d.]+)", unit = "GFLOP/s", better = "more" } }, objective = "gflops",
+          metrics = { gflops = { "GFLOPS: ([%d.]+)", unit = "GFLOP/s", better = "more" } },
+          objective = "gflops",
           verify = { reference = { reference, table.unpack(kernel.cmd) }, rtol = 1e-9 },
-          runs = args.runs, max_time = "5 s",
+          runs = args.runs,
+          max_time = "5 s",
         })
       end
     end
@@ -63,7 +67,9 @@ local function climb(kernel)
 end
 
 local searches = {}
-for i, kernel in ipairs(kernels) do searches[i] = go(climb, kernel) end
+for i, kernel in ipairs(kernels) do
+  searches[i] = go(climb, kernel)
+end
 
 -- One that fails is reported, and the others go on.
 local failures = 0

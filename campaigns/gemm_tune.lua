@@ -22,7 +22,9 @@ print(pool)
 
 local function words(text)
   local list = {}
-  for word in text:gmatch "%S+" do list[#list + 1] = word end
+  for word in text:gmatch "%S+" do
+    list[#list + 1] = word
+  end
   return list
 end
 
@@ -117,8 +119,10 @@ for _, kernel in ipairs(kernels) do
       local speedup = base and ("%.2fx"):format(stats.median / base.median) or "-"
       print(row:format(kernel.name, name, ("%.2f"):format(stats.median), interval(stats), stats.n, speedup))
       if not best or stats.median > best.median then
-        best = { median = stats.median, text = ("%.2f %s %s, %s the reference, with %s"):format(
-          stats.median, kernel.rate.unit, interval(stats), speedup, name) }
+        best = {
+          median = stats.median,
+          text = ("%.2f %s %s, %s the reference, with %s"):format(stats.median, kernel.rate.unit, interval(stats), speedup, name),
+        }
       end
     else
       print(("%-9s %-38s %s"):format(kernel.name, name, why(result)))

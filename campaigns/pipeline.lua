@@ -22,35 +22,49 @@ local function build(flags, defines)
 end
 
 -- The size comes from a call: any task's result can be an argument of the next.
-local size = submit(function(rows) return rows // 16 * 16 end, args.size)
+local size = submit(function(rows)
+  return rows // 16 * 16
+end, args.size)
 local reference = submit(exec { name = "reference", cmd = { build({ "-O0" }), size } })
 
 local runs = {}
 for i, variant in ipairs(variants) do
   runs[i] = submit(measure {
-    name = "gemm", params = { variant = variant.name },
+    name = "gemm",
+    params = { variant = variant.name },
     cmd = { build({ "-O3" }, variant.defines), variant.size or size },
-    metrics = { gflops = { "GFLOPS: ([%d.]+)", unit = "GFLOP/s", better = "more" } }, objective = "gflops",
+    metrics = { gflops = { "GFLOPS: ([%d.]+)", unit = "GFLOP/s", better = "more" } },
+    objective = "gflops",
     verify = { reference = reference, rtol = 1e-9 },
     runs = args.runs,
   })
 end
 
 -- By default a task whose dependency failed is skipped ...
-local strict = submit(function(...) return select("#", ...) end, table.unpack(runs))
+local strict = submit(function(...)
+  return select("#", ...)
+end, table.unpack(runs))
 -- ... and with accept_failed it is handed their records: a report wants those, too. It runs on a worker as
 -- soon as the last of them has ended, and its result is what the records come to.
-local evaluation = submit(call { accept_failed = true, function(...)
-  local good, bad = {}, {}
-  for _, record in ipairs { ... } do
-    local list = record.ok and good or bad
-    list[#list + 1] = record
-  end
-  table.sort(good, function(a, b) return a.stats.median > b.stats.median end)
-  return good, bad
-end, table.unpack(runs) })
+local evaluation = submit(call {
+  accept_failed = true,
+  function(...)
+    local good, bad = {}, {}
+    for _, record in ipairs { ... } do
+      local list = record.ok and good or bad
+      list[#list + 1] = record
+    end
+    table.sort(good, function(a, b)
+      return a.stats.median > b.stats.median
+    end)
+    return good, bad
+  end,
+  table.unpack(runs),
+})
 
-for _, record in as_completed(runs) do print(record) end -- in the order they end
+for _, record in as_completed(runs) do
+  print(record)
+end -- in the order they end
 
 local good, bad = await(evaluation)
 print(("\n%d of %d variants have a figure; the best is '%s'"):format(#good, #runs, good[1].params.variant))
@@ -64,6 +78,8 @@ end
 local ok, problem = pcall(await, strict)
 assert(not ok and problem.kind == "skipped")
 local culprit = problem.cause
-while culprit.cause do culprit = culprit.cause end
+while culprit.cause do
+  culprit = culprit.cause
+end
 print(("\nwithout accept_failed the evaluation is skipped; the first failure: %s %s"):format(culprit.kind, culprit.status))
 assert(#good == 2 and #bad == 3)

@@ -28,15 +28,26 @@ if counts[1] == 0 then
   counts[#counts + 1] = cores
 end
 
-local program = submit(compile { sources = { "kernels/nbody.c" }, compiler = "gcc", flags = { "-O3", "-fopenmp" }, libs = { "m" } })
+local program =
+  submit(compile { sources = { "kernels/nbody.c" }, compiler = "gcc", flags = { "-O3", "-fopenmp" }, libs = { "m" } })
 local built = await(program)
 if not built.ok then error("a C compiler with OpenMP is needed: " .. built.reason, 0) end
 
 -- Strong scaling: the same work for more threads. Weak: the same work for each; the pairs grow as the square of
 -- the bodies, so the bodies grow as the root of the threads.
 local kinds = {
-  { name = "strong", bodies = function() return args.size end },
-  { name = "weak", bodies = function(threads) return math.floor(args.size * math.sqrt(threads) + 0.5) end },
+  {
+    name = "strong",
+    bodies = function()
+      return args.size
+    end,
+  },
+  {
+    name = "weak",
+    bodies = function(threads)
+      return math.floor(args.size * math.sqrt(threads) + 0.5)
+    end,
+  },
 }
 local runs = {}
 for round = 1, args.repetitions do
@@ -44,13 +55,15 @@ for round = 1, args.repetitions do
     for _, threads in ipairs(counts) do
       local bodies = kind.bodies(threads)
       runs[#runs + 1] = submit(measure {
-        name = kind.name, params = { threads = threads, bodies = bodies, round = round },
+        name = kind.name,
+        params = { threads = threads, bodies = bodies, round = round },
         cmd = { program, bodies },
         env = { OMP_NUM_THREADS = threads, OMP_PROC_BIND = "close", OMP_PLACES = "cores" },
         metrics = { gflops = { "GFLOPS: ([%d.]+)", unit = "GFLOP/s", better = "more" } },
         -- It has to have had the threads it was to have; a job with fewer cores gives fewer, in silence.
         verify = { pattern = ("threads: %d\n"):format(threads) },
-        runs = args.runs, warmup = round == 1 and 1 or 0,
+        runs = args.runs,
+        warmup = round == 1 and 1 or 0,
       })
     end
   end
@@ -69,7 +82,9 @@ for _, kind in ipairs(kinds) do
   local base, least -- time and threads of the first that has a figure
   for _, threads in ipairs(counts) do
     local times = {}
-    local function here(record) return record.params.threads == threads end
+    local function here(record)
+      return record.params.threads == threads
+    end
     for _, record in ipairs(harness.results { name = kind.name, status = "ok", where = here }) do
       times[#times + 1] = assert(record.stats).min
     end
@@ -78,8 +93,16 @@ for _, kind in ipairs(kinds) do
       base, least = base or time, least or threads
       -- Weak scaling is ideal if the time stays; strong, if it shrinks as the threads grow.
       local speedup = kind.name == "strong" and base / time or base / time * threads / least
-      print(("%-7s %8d %8d %10.2fms %8.2fx %10.0f%%"):format(kind.name, threads, kind.bodies(threads), 1e3 * time,
-        speedup, 100 * speedup * least / threads))
+      print(
+        ("%-7s %8d %8d %10.2fms %8.2fx %10.0f%%"):format(
+          kind.name,
+          threads,
+          kind.bodies(threads),
+          1e3 * time,
+          speedup,
+          100 * speedup * least / threads
+        )
+      )
     else
       print(("%-7s %8d  no figure"):format(kind.name, threads))
     end

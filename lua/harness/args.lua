@@ -33,26 +33,31 @@ end
 local function shown(value)
   if type(value) ~= "table" then return tostring(value) end
   local items = {}
-  for i, item in ipairs(value) do items[i] = tostring(item) end
+  for i, item in ipairs(value) do
+    items[i] = tostring(item)
+  end
   return table.concat(items, ",")
 end
 
 local function usage(names, spec)
   local lines = { string.format("usage: harness %s [OPTION]...", host.campaign.script) }
   local width = 6
-  for _, name in ipairs(names) do width = math.max(width, #name + 2) end
   for _, name in ipairs(names) do
-    lines[#lines + 1] = string.format("  %-" .. width .. "s  %s (default: %s)", "--" .. name, spec[name].doc, shown(spec[name].default))
+    width = math.max(width, #name + 2)
+  end
+  for _, name in ipairs(names) do
+    lines[#lines + 1] =
+      string.format("  %-" .. width .. "s  %s (default: %s)", "--" .. name, spec[name].doc, shown(spec[name].default))
   end
   lines[#lines + 1] = string.format("  %-" .. width .. "s  show this", "--help")
   return table.concat(lines, "\n")
 end
 
 local function read_spec(given)
-  if type(given) ~= "table" then failure.raise("args: expected a table { name = { default, \"doc\" } }") end
+  if type(given) ~= "table" then failure.raise('args: expected a table { name = { default, "doc" } }') end
   local spec, names = {}, {}
   for name, entry in pairs(given) do
-    if type(name) ~= "string" then failure.raise("args: options have names: { name = { default, \"doc\" } }") end
+    if type(name) ~= "string" then failure.raise('args: options have names: { name = { default, "doc" } }') end
     if type(entry) ~= "table" or entry[1] == nil then entry = { entry } end
     local kind, item = kind_of(name, entry[1])
     spec[name] = { default = entry[1], doc = entry[2] or "", kind = kind, item = item }
@@ -66,7 +71,9 @@ end
 return function(given)
   local spec, names = read_spec(given)
   local values = {}
-  for name, entry in pairs(spec) do values[name] = entry.default end
+  for name, entry in pairs(spec) do
+    values[name] = entry.default
+  end
   local list, i = host.campaign.args, 1
   while i <= #list do
     local word = list[i]
@@ -80,12 +87,19 @@ return function(given)
       lib.flow.exit(0)
     else
       local off = string.match(name, "^no_(.+)$")
-      if off and not spec[name] and spec[off] and spec[off].kind == "boolean" then name, text = off, "false" end
+      if off and not spec[name] and spec[off] and spec[off].kind == "boolean" then
+        name, text = off, "false"
+      end
       local entry = spec[name]
       if not entry then
         local near = host.closest(name, names)
-        failure.raise(string.format("args: unknown argument '%s'%s; --help lists them", string.match(word, "^[^=]+"),
-          near and string.format(" (did you mean '--%s'?)", near) or ""))
+        failure.raise(
+          string.format(
+            "args: unknown argument '%s'%s; --help lists them",
+            string.match(word, "^[^=]+"),
+            near and string.format(" (did you mean '--%s'?)", near) or ""
+          )
+        )
       end
       if not text and entry.kind == "boolean" then text = "true" end
       if not text then

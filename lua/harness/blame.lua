@@ -83,8 +83,12 @@ end
 --- What went wrong and nobody asked for: texts of flows, which make the script fail, and of calls.
 function M.forgotten(unseen)
   local list, of_flows, of_calls = {}, {}, {}
-  for f in pairs(unseen) do list[#list + 1] = f end
-  table.sort(list, function(a, b) return (a.order or a.id or 0) < (b.order or b.id or 0) end)
+  for f in pairs(unseen) do
+    list[#list + 1] = f
+  end
+  table.sort(list, function(a, b)
+    return (a.order or a.id or 0) < (b.order or b.id or 0)
+  end)
   for _, f in ipairs(list) do
     if f.kind == "flow" then
       of_flows[#of_flows + 1] = "in a flow that nobody awaited: " .. M.error_of(f)
@@ -97,7 +101,9 @@ end
 
 --- Says it on stderr.
 function M.tell(texts)
-  for i = 1, math.min(#texts, MOST) do host.stderr("harness: " .. texts[i]) end
+  for i = 1, math.min(#texts, MOST) do
+    host.stderr("harness: " .. texts[i])
+  end
   if #texts > MOST then host.stderr(string.format("harness: and %d more like these", #texts - MOST)) end
 end
 

@@ -16,14 +16,18 @@ end
 --- What was spent since the budget was made: trials, seconds and node_hours.
 function Budget:spent()
   local now, spent = total(), {}
-  for _, key in ipairs(KEYS) do spent[key] = now[key] - self.start[key] end
+  for _, key in ipairs(KEYS) do
+    spent[key] = now[key] - self.start[key]
+  end
   return spent
 end
 
 --- What is left of each limit; never below zero.
 function Budget:left()
   local spent, left = self:spent(), {}
-  for key, limit in pairs(self.limits) do left[key] = math.max(limit - spent[key], 0) end
+  for key, limit in pairs(self.limits) do
+    left[key] = math.max(limit - spent[key], 0)
+  end
   return left
 end
 

@@ -16,9 +16,13 @@ M.Error = Error
 -- What exec, compile and measure end in.
 M.Record = {
   __name = "record",
-  __tostring = function(record) return record.summary end,
+  __tostring = function(record)
+    return record.summary
+  end,
   __newindex = function(_, key)
-    M.raise(string.format("records are read-only, '%s' cannot be set: keep your own figures in a table of your own", tostring(key)))
+    M.raise(
+      string.format("records are read-only, '%s' cannot be set: keep your own figures in a table of your own", tostring(key))
+    )
   end,
 }
 
@@ -33,11 +37,13 @@ function M.where(thread)
   local level = thread and 0 or 2
   while true do
     local info
-    if thread then info = getinfo(thread, level, "Sl") else info = getinfo(level, "Sl") end
-    if not info then return nil end
-    if info.currentline > 0 and not is_ours(info.source) then
-      return string.format("%s:%d", info.short_src, info.currentline)
+    if thread then
+      info = getinfo(thread, level, "Sl")
+    else
+      info = getinfo(level, "Sl")
     end
+    if not info then return nil end
+    if info.currentline > 0 and not is_ours(info.source) then return string.format("%s:%d", info.short_src, info.currentline) end
     level = level + 1
   end
 end
@@ -51,7 +57,12 @@ end
 --- Text of the author's as a message shows it: what is not text, and what would not be seen, as escapes.
 function M.quoted(text)
   local unseen = utf8.len(text) and "[%c]" or "[^\x20-\x7e]"
-  return string.format("'%s'", string.gsub(text, unseen, function(c) return string.format("\\x%02x", string.byte(c)) end))
+  return string.format(
+    "'%s'",
+    string.gsub(text, unseen, function(c)
+      return string.format("\\x%02x", string.byte(c))
+    end)
+  )
 end
 
 --- What was given instead of what was expected: short values as they are, of others the type.
@@ -75,7 +86,10 @@ end
 function M.traceback(thread)
   local lines = {}
   for line in string.gmatch(debug.traceback(thread), "[^\n]+") do
-    local ours = string.find(line, "^%s*%[harness%]/") or string.find(line, "^%s*%[C%]: ") or string.find(line, "^%s*%(%.%.%.tail") or line == "stack traceback:"
+    local ours = string.find(line, "^%s*%[harness%]/")
+      or string.find(line, "^%s*%[C%]: ")
+      or string.find(line, "^%s*%(%.%.%.tail")
+      or line == "stack traceback:"
     if not ours then lines[#lines + 1] = line end
   end
   return #lines > 0 and "stack traceback:\n" .. table.concat(lines, "\n") or ""
@@ -84,7 +98,9 @@ end
 -- Keys in an order that is the same in every run.
 function M.sorted_keys(given)
   local keys = {}
-  for key in next, given do keys[#keys + 1] = key end
+  for key in next, given do
+    keys[#keys + 1] = key
+  end
   table.sort(keys, function(a, b)
     if type(a) == type(b) and (type(a) == "number" or type(a) == "string") then return a < b end
     return type(a) < type(b)

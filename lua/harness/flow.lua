@@ -58,7 +58,11 @@ local function wake(f)
     f.waiters = nil
     for i = 1, #more do
       local w = more[i]
-      if type(w) == "function" then w(f) else push(w) end
+      if type(w) == "function" then
+        w(f)
+      else
+        push(w)
+      end
     end
   end
 end
@@ -82,7 +86,11 @@ function M.future(id, kind, deps, is_quiet)
       end
     end
   end
-  if is_quiet then quiet[id] = f else by_id[id], awaited = f, awaited + 1 end
+  if is_quiet then
+    quiet[id] = f
+  else
+    by_id[id], awaited = f, awaited + 1
+  end
   return f
 end
 
@@ -100,7 +108,11 @@ local function let_go(f)
   if not f.deps then return end
   for _, dep in ipairs(f.deps) do
     local others = needed[dep] - 1
-    if others == 0 then needed[dep], culprits[dep] = nil, nil else needed[dep] = others end
+    if others == 0 then
+      needed[dep], culprits[dep] = nil, nil
+    else
+      needed[dep] = others
+    end
   end
   f.deps = nil
 end
@@ -152,7 +164,11 @@ local function deliver_result(f)
   end
   if dependents and not value.ok then culprits[f.id] = value end
   local skipped = value.status == "skipped" or value.kind == "skipped"
-  if skipped then complete_with_cause(f, value) else complete(f, value) end
+  if skipped then
+    complete_with_cause(f, value)
+  else
+    complete(f, value)
+  end
 end
 
 local function deliver(id, ok, value, ...)
@@ -191,10 +207,16 @@ local function fire_timers()
   local time, rest = now(), {}
   local due = {}
   for _, timer in ipairs(timers) do
-    if timer.at <= time then due[#due + 1] = timer else rest[#rest + 1] = timer end
+    if timer.at <= time then
+      due[#due + 1] = timer
+    else
+      rest[#rest + 1] = timer
+    end
   end
   timers = rest
-  for _, timer in ipairs(due) do timer.wake() end
+  for _, timer in ipairs(due) do
+    timer.wake()
+  end
 end
 
 -- Looks at what has happened meanwhile, without waiting.
@@ -265,7 +287,11 @@ end
 -- Until `f` has ended: suspends the flow, or blocks. Raises if it is in vain.
 local function pause(f)
   local problem
-  if can_suspend() then problem = yield(AWAIT, f) else problem = block(f) end
+  if can_suspend() then
+    problem = yield(AWAIT, f)
+  else
+    problem = block(f)
+  end
   if problem then failure.raise(problem) end
 end
 
@@ -417,8 +443,12 @@ M.AWAIT, M.flow_of, M.can_suspend, M.block, M.shut = AWAIT, flow_of, can_suspend
 
 local function in_order()
   local list = {}
-  for flow in pairs(flows) do list[#list + 1] = flow end
-  table.sort(list, function(a, b) return a.order < b.order end)
+  for flow in pairs(flows) do
+    list[#list + 1] = flow
+  end
+  table.sort(list, function(a, b)
+    return a.order < b.order
+  end)
   return list
 end
 
@@ -429,7 +459,9 @@ local function run_until(finished)
       local flow = ready[head]
       ready[head] = nil
       head = head + 1
-      if head > tail then head, tail = 1, 0 end
+      if head > tail then
+        head, tail = 1, 0
+      end
       spins = 0
       if not flow.ended then settle(flow, resume(flow.co)) end
     elseif patient[1] then
@@ -459,13 +491,19 @@ end
 -- A script that failed or was left by os.exit wants nothing more: what still runs is ended.
 local function cancel_all()
   for _, tasks in ipairs { by_id, quiet } do
-    for id in pairs(tasks) do host.cancel(id) end
+    for id in pairs(tasks) do
+      host.cancel(id)
+    end
   end
 end
 
 --- Ends the script with this code, closing what is to be closed.
 function M.exit(code)
-  if code == nil or code == true then code = 0 elseif code == false then code = 1 end
+  if code == nil or code == true then
+    code = 0
+  elseif code == false then
+    code = 1
+  end
   if math.type(code) ~= "integer" then failure.raise("os.exit: expected an integer or a boolean, got a " .. type(code)) end
   exit_code = code & 0xff
   pause(EXIT)
@@ -476,12 +514,16 @@ end
 function M.main(fn, ...)
   local main = start(fn, ...)
   main.main = true
-  local problem = run_until(function() return main.ended end)
+  local problem = run_until(function()
+    return main.ended
+  end)
   if main.ended and not main.ok and not ending then problem = blame.error_of(main) end
   unseen[main] = nil
   if not problem and not ending then
     -- What was started and not waited for is still done.
-    problem = run_until(function() return awaited == 0 and next(flows) == nil end)
+    problem = run_until(function()
+      return awaited == 0 and next(flows) == nil
+    end)
   end
   close_all()
   local unkept = M.keep_states()
@@ -495,7 +537,9 @@ function M.main(fn, ...)
   end
   blame.tell(of_calls)
   local texts = { problem }
-  for _, text in ipairs(of_flows) do texts[#texts + 1] = text end
+  for _, text in ipairs(of_flows) do
+    texts[#texts + 1] = text
+  end
   if #texts > 0 then return "error", table.concat(texts, "\n") end
   return "finished"
 end

@@ -8,7 +8,9 @@ local Future = flow.Future
 
 local function expect_futures(who, list)
   if type(list) ~= "table" or getmetatable(list) == Future then
-    failure.raise(string.format("%s: expected a list of futures, got a %s", who, type(list) == "table" and "future" or type(list)))
+    failure.raise(
+      string.format("%s: expected a list of futures, got a %s", who, type(list) == "table" and "future" or type(list))
+    )
   end
   for i = 1, #list do
     if getmetatable(list[i]) ~= Future then
@@ -28,13 +30,19 @@ function M.wait(list, options)
     have = have + 1
     if have == want and not enough.ended then finish(enough, true) end
   end
-  for i = 1, #list do when_done(list[i], one) end
+  for i = 1, #list do
+    when_done(list[i], one)
+  end
   if want == 0 and not enough.ended then finish(enough, true) end
   if not enough.ended then
-    local timer = timeout and flow.after(timeout, function() if not enough.ended then finish(enough, true) end end)
+    local timer = timeout and flow.after(timeout, function()
+      if not enough.ended then finish(enough, true) end
+    end)
     if timer and not flow.can_suspend() then
       local got
-      repeat got = flow.pump(timer.at) until enough.ended or not got
+      repeat
+        got = flow.pump(timer.at)
+      until enough.ended or not got
       if got == false then failure.raise("wait: the campaign is being stopped") end
       enough.ended = true
     end
@@ -44,7 +52,11 @@ function M.wait(list, options)
   local done, pending = {}, {}
   for i = 1, #list do
     local f = list[i]
-    if f.ended then done[#done + 1] = f else pending[#pending + 1] = f end
+    if f.ended then
+      done[#done + 1] = f
+    else
+      pending[#pending + 1] = f
+    end
   end
   return done, pending
 end
@@ -86,7 +98,9 @@ end
 function M.as_completed(list)
   expect_futures("as_completed", list)
   local ended, seen = queue(list), 0
-  local function one(f) ended:put(f) end
+  local function one(f)
+    ended:put(f)
+  end
   return function()
     local f
     repeat
@@ -120,7 +134,9 @@ end
 -- However `map` is left before its end, by an error or because its flow is cancelled: nobody wants the rest.
 local Running = {
   __close = function(running)
-    for _, f in pairs(running) do f:cancel() end
+    for _, f in pairs(running) do
+      f:cancel()
+    end
   end,
 }
 
@@ -138,12 +154,16 @@ function M.map(fn, items, given)
     count = count + 1
     local place = count
     running[place] = submit(fn, item, ...)
-    when_done(running[place], function() ended:put(place) end)
+    when_done(running[place], function()
+      ended:put(place)
+    end)
     return true
   end
 
   while true do
-    while more and count - done < most do more = send(next_item()) end
+    while more and count - done < most do
+      more = send(next_item())
+    end
     if done == count then return values, count end
     local place = ended:take()
     while not place do
@@ -192,7 +212,9 @@ end
 --- Runs `fn(future)` in a flow of its own once the future is done.
 function Future:on_done(fn)
   if not flow.callable(fn) then failure.raise("on_done: expected a function, got a " .. type(fn)) end
-  when_done(self, function(f) flow.go(fn, f) end)
+  when_done(self, function(f)
+    flow.go(fn, f)
+  end)
   return self
 end
 
@@ -200,7 +222,11 @@ function Future.__tostring(f)
   local what = f.kind == "flow" and "flow" or string.format("%s task %s", f.kind, f.id or "(not run)")
   local state = "pending"
   if f.ended then
-    if f.ok then state = "ok" else state = type(f.value) == "table" and (f.value.status or f.value.kind) or "error" end
+    if f.ok then
+      state = "ok"
+    else
+      state = type(f.value) == "table" and (f.value.status or f.value.kind) or "error"
+    end
   end
   return string.format("future of %s (%s)", what, state)
 end

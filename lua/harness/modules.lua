@@ -9,14 +9,23 @@ local searchers, loaded_from = package.searchers, host.loaded_from
 -- Names of the modules that are being loaded, outermost first.
 local loading = {}
 local over = setmetatable({}, {
-  __close = function() loading[#loading] = nil end,
+  __close = function()
+    loading[#loading] = nil
+  end,
 })
 
 local function refuse_cycle(name)
   for i = 1, #loading do
     if loading[i] == name then
-      error(string.format("module '%s' requires itself: %s -> %s (require it inside the function that needs it)",
-        name, concat(loading, " -> ", i), name), 0)
+      error(
+        string.format(
+          "module '%s' requires itself: %s -> %s (require it inside the function that needs it)",
+          name,
+          concat(loading, " -> ", i),
+          name
+        ),
+        0
+      )
     end
   end
 end

@@ -88,7 +88,7 @@ end
 
 local BYTES = { B = 1, KiB = 2 ^ 10, MiB = 2 ^ 20, GiB = 2 ^ 30, TiB = 2 ^ 40 }
 local function size(low)
-  local expected = string.format("bytes or a size like \"64 MiB\", \"2 GiB\", from %d MiB", low // 2 ^ 20)
+  local expected = string.format('bytes or a size like "64 MiB", "2 GiB", from %d MiB', low // 2 ^ 20)
   return function(value)
     local bytes = type(value) == "number" and value or nil
     if type(value) == "string" then
@@ -226,8 +226,21 @@ end
 
 -- How the records of programs, builds and measurements can end.
 local STATUSES = {
-  "cancelled", "compile_failed", "lost_worker", "metric_missing", "nonzero_exit", "ok", "oom", "pruned", "refused", "setup_failed",
-  "signal", "skipped", "spawn_failed", "timeout", "verify_failed",
+  "cancelled",
+  "compile_failed",
+  "lost_worker",
+  "metric_missing",
+  "nonzero_exit",
+  "ok",
+  "oom",
+  "pruned",
+  "refused",
+  "setup_failed",
+  "signal",
+  "skipped",
+  "spawn_failed",
+  "timeout",
+  "verify_failed",
 }
 local is_status = one_of(table.unpack(STATUSES))
 local function status(value)
@@ -333,33 +346,56 @@ local function launcher(value)
   end
   if not string.find(line, "{", 1, true) then
     local known = table.concat(LAUNCHERS, ", ")
-    return nil, { path = "", note = failure.unknown("launcher", line, LAUNCHERS) .. "; there are " .. known
-      .. ', and lines of your own: "mpirun -np {ranks} -hostfile {hostfile}"' }
+    return nil,
+      {
+        path = "",
+        note = failure.unknown("launcher", line, LAUNCHERS)
+          .. "; there are "
+          .. known
+          .. ', and lines of your own: "mpirun -np {ranks} -hostfile {hostfile}"',
+      }
   end
   for name in string.gmatch(line, "{([^}]*)}") do
     local note = failure.unknown("placeholder", name, PLACEHOLDERS)
     local is_known = false
-    for _, known in ipairs(PLACEHOLDERS) do is_known = is_known or name == known end
+    for _, known in ipairs(PLACEHOLDERS) do
+      is_known = is_known or name == known
+    end
     if not is_known then
       return nil, { path = "", note = note .. "; there are {" .. table.concat(PLACEHOLDERS, "}, {") .. "}" }
     end
   end
   local words = {}
-  for word in string.gmatch(line, "%S+") do words[#words + 1] = word end
+  for word in string.gmatch(line, "%S+") do
+    words[#words + 1] = word
+  end
   return { template = words }
 end
 local strings = list(text, "strings")
 local sink = text
 
 local TASK = {
-  name = name, params = params, key = name, cores = whole(1), host = text, not_on = text, group = name,
-  exclusive = one_of("node", false), priority = integer, timeout = time_limit, retries = whole(0),
+  name = name,
+  params = params,
+  key = name,
+  cores = whole(1),
+  host = text,
+  not_on = text,
+  group = name,
+  exclusive = one_of("node", false),
+  priority = integer,
+  timeout = time_limit,
+  retries = whole(0),
   accept_failed = boolean,
 }
 
 -- MPI applications: exec and measure.
 local LAUNCH = {
-  nodes = whole(1), ranks = whole(1), ranks_per_node = whole(1), gpus_per_rank = whole(1), launcher = launcher,
+  nodes = whole(1),
+  ranks = whole(1),
+  ranks_per_node = whole(1),
+  gpus_per_rank = whole(1),
+  launcher = launcher,
   launcher_args = list(text, "strings"),
 }
 
@@ -368,7 +404,9 @@ local COMMAND = { cmd = command, shell = text, env = environment, cwd = text, st
 local function with(...)
   local all = {}
   for _, part in ipairs { ... } do
-    for key, kind in pairs(part) do all[key] = kind end
+    for key, kind in pairs(part) do
+      all[key] = kind
+    end
   end
   return all
 end
@@ -378,38 +416,79 @@ local TASKS = { call = true, exec = true, compile = true, measure = true }
 local SCHEMA = {
   call = with(TASK, { fresh = boolean }),
   exec = with(TASK, COMMAND, LAUNCH, {
-    stdout = sink, stderr = sink, inputs = strings, outputs = strings, ok_codes = exit_codes,
+    stdout = sink,
+    stderr = sink,
+    inputs = strings,
+    outputs = strings,
+    ok_codes = exit_codes,
   }),
   compile = with(TASK, {
-    sources = strings, cmd = command, compiler = text, flags = list(without_zero(bytes), "strings"), defines = map(name, "a table of names and values"),
-    includes = strings, libs = strings, inputs = strings, output = text, outputs = strings, cache = boolean,
+    sources = strings,
+    cmd = command,
+    compiler = text,
+    flags = list(without_zero(bytes), "strings"),
+    defines = map(name, "a table of names and values"),
+    includes = strings,
+    libs = strings,
+    inputs = strings,
+    output = text,
+    outputs = strings,
+    cache = boolean,
     env = environment,
   }),
   measure = with(TASK, COMMAND, LAUNCH, {
-    runs = whole(1), precision = number(0), min_runs = whole(1), max_runs = whole(1), max_time = time_limit,
-    warmup = whole(0), metrics = map(metric, "a table of names and patterns"), objective = unicode, better = better,
-    verify = nested "verify", inputs = strings, ok_codes = exit_codes,
+    runs = whole(1),
+    precision = number(0),
+    min_runs = whole(1),
+    max_runs = whole(1),
+    max_time = time_limit,
+    warmup = whole(0),
+    metrics = map(metric, "a table of names and patterns"),
+    objective = unicode,
+    better = better,
+    verify = nested "verify",
+    inputs = strings,
+    ok_codes = exit_codes,
   }),
   metric = { [1] = pattern(1), unit = unicode, better = better },
   verify = {
-    exit_code = exit_code, stdout = bytes, pattern = pattern(0), hash = hash, reference = reference,
-    rtol = number(0), atol = number(0), every = boolean,
+    exit_code = exit_code,
+    stdout = bytes,
+    pattern = pattern(0),
+    hash = hash,
+    reference = reference,
+    rtol = number(0),
+    atol = number(0),
+    every = boolean,
   },
   spawn = {
-    workers = either(whole(1), one_of "auto"), per_node = whole(1), slots = either(whole(1), one_of "cores"),
-    hosts = list(text, "host names"), start = one_of("auto", "local", "spawn", "static"), env = environment,
-    init = shippable, init_timeout = duration, memory = size(2 ^ 20),
+    workers = either(whole(1), one_of "auto"),
+    per_node = whole(1),
+    slots = either(whole(1), one_of "cores"),
+    hosts = list(text, "host names"),
+    start = one_of("auto", "local", "spawn", "static"),
+    env = environment,
+    init = shippable,
+    init_timeout = duration,
+    memory = size(2 ^ 20),
   },
   session = {
-    cmd = list(without_zero(name), "strings and numbers"), env = environment, cwd = text, timeout = duration,
+    cmd = list(without_zero(name), "strings and numbers"),
+    env = environment,
+    cwd = text,
+    timeout = duration,
   },
   wait = { count = either(whole(1), one_of "all"), timeout = duration },
   map = { in_flight = whole(1), ordered = boolean },
   budget = { trials = whole(0), seconds = duration, node_hours = number(0) },
-  results = { name = name, status = status, where = function(value)
-    if lib.flow.callable(value) then return value end
-    return nil, "a function of a record"
-  end },
+  results = {
+    name = name,
+    status = status,
+    where = function(value)
+      if lib.flow.callable(value) then return value end
+      return nil, "a function of a record"
+    end,
+  },
   csv = { rows = one_of("measurements", "samples") },
 }
 
@@ -443,9 +522,7 @@ function check_table(kind, given)
       return nil, { path = "", unknown = true, note = note }
     end
     local good, problem = of(given[key])
-    if good == nil then
-      return below(type(key) == "string" and "." .. key or string.format("[%s]", key), given[key], problem)
-    end
+    if good == nil then return below(type(key) == "string" and "." .. key or string.format("[%s]", key), given[key], problem) end
     result[key] = good
   end
   return result
@@ -467,7 +544,9 @@ function M.check(who, given, skip_list)
   if good then return good end
   local path = string.gsub(problem.path, "^%.", "")
   if problem.unknown then
-    failure.raise(path == "" and string.format("%s: %s", who, problem.note) or string.format("%s: %s: %s", who, path, problem.note))
+    failure.raise(
+      path == "" and string.format("%s: %s", who, problem.note) or string.format("%s: %s: %s", who, path, problem.note)
+    )
   end
   if problem.note then failure.raise(string.format("%s: option '%s': %s", who, path, problem.note)) end
   failure.raise(string.format("%s: option '%s': expected %s, got %s", who, path, problem.expected, shown(problem.value)))

@@ -8,12 +8,21 @@ local open = {} -- in the order they were opened
 local Pool = { __name = "pool" }
 Pool.__index = Pool
 
-local function count(n, word) return string.format("%d %s%s", n, word, n == 1 and "" or "s") end
+local function count(n, word)
+  return string.format("%d %s%s", n, word, n == 1 and "" or "s")
+end
 
 -- A worker of a pool: what it is, for looking at.
 local Worker = { __name = "worker" }
 function Worker:__tostring()
-  return string.format("worker %d on %s: %s, %s, %s", self.id, self.host, count(self.slots, "slot"), count(self.cores, "core"), self.start)
+  return string.format(
+    "worker %d on %s: %s, %s, %s",
+    self.id,
+    self.host,
+    count(self.slots, "slot"),
+    count(self.cores, "core"),
+    self.start
+  )
 end
 
 -- Read by every submit: the number of the newest open pool, or false.
@@ -32,7 +41,9 @@ function M.spawn(given)
   local info, problem = host.spawn(o)
   if not info then failure.raise("spawn: " .. problem) end
   local pool = setmetatable(info, Pool)
-  for _, worker in ipairs(pool.workers) do setmetatable(worker, Worker) end
+  for _, worker in ipairs(pool.workers) do
+    setmetatable(worker, Worker)
+  end
   open[#open + 1] = pool
   refresh()
   return pool
@@ -51,7 +62,10 @@ function Pool:close()
   if self.closed then return end
   self.closed = true
   for i, pool in ipairs(open) do
-    if pool == self then table.remove(open, i) break end
+    if pool == self then
+      table.remove(open, i)
+      break
+    end
   end
   refresh()
   host.close(self.id)
@@ -67,8 +81,15 @@ function Pool:__tostring()
       hosts[#hosts + 1] = worker.host
     end
   end
-  return string.format("pool %d: %s on %s (%s), %s%s", self.id, count(#self.workers, "worker"), count(#hosts, "node"),
-    table.concat(hosts, ", "), count(slots, "slot"), self.closed and ", closed" or "")
+  return string.format(
+    "pool %d: %s on %s (%s), %s%s",
+    self.id,
+    count(#self.workers, "worker"),
+    count(#hosts, "node"),
+    table.concat(hosts, ", "),
+    count(slots, "slot"),
+    self.closed and ", closed" or ""
+  )
 end
 
 M.Pool, M.Worker = Pool, Worker

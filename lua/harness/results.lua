@@ -9,15 +9,29 @@ local all = {}
 -- names of parameters. What is in neither was misspelt.
 local figures, params_asked = {}, {}
 for _, name in ipairs {
-  "wall_s", "user_s", "sys_s", "maxrss_bytes", "minflt", "majflt", "nvcsw", "nivcsw", "inblock", "oublock", "t_start_s",
+  "wall_s",
+  "user_s",
+  "sys_s",
+  "maxrss_bytes",
+  "minflt",
+  "majflt",
+  "nvcsw",
+  "nivcsw",
+  "inblock",
+  "oublock",
+  "t_start_s",
 } do
   figures[name] = true
 end
 
 --- A measurement with these options was asked for.
 function M.asked(o)
-  for name in pairs(o.metrics or {}) do figures[name] = true end
-  for name in pairs(o.params or {}) do params_asked[name] = true end
+  for name in pairs(o.metrics or {}) do
+    figures[name] = true
+  end
+  for name in pairs(o.params or {}) do
+    params_asked[name] = true
+  end
 end
 
 --- A measurement ended.
@@ -80,7 +94,9 @@ local function extreme(list, name, better)
   local best, best_value
   for _, record in ipairs(list) do
     local value = figure(record, name)
-    if value and (not best or better(value, best_value)) then best, best_value = record, value end
+    if value and (not best or better(value, best_value)) then
+      best, best_value = record, value
+    end
   end
   return best, best_value
 end
@@ -88,13 +104,17 @@ end
 --- The record whose median of `name` is least, and that median; nil if no valid record has it.
 function Results:min(name)
   name = known("min", "figure", name or "wall_s", figures)
-  return extreme(self, name, function(a, b) return a < b end)
+  return extreme(self, name, function(a, b)
+    return a < b
+  end)
 end
 
 --- The record whose median of `name` is largest, and that median.
 function Results:max(name)
   name = known("max", "figure", name or "wall_s", figures)
-  return extreme(self, name, function(a, b) return a > b end)
+  return extreme(self, name, function(a, b)
+    return a > b
+  end)
 end
 
 --- The records by their value of a parameter: { [value] = results }.
@@ -116,7 +136,9 @@ end
 local function names_in(list, field)
   local names = {}
   for _, record in ipairs(list) do
-    for name in pairs(record[field] or {}) do names[name] = true end
+    for name in pairs(record[field] or {}) do
+      names[name] = true
+    end
   end
   return failure.sorted_keys(names)
 end
@@ -132,7 +154,9 @@ local RANK = { number = 1, string = 2, ["nil"] = 4 }
 local function before(a, b)
   local rank_a, rank_b = RANK[type(a)] or 3, RANK[type(b)] or 3
   if rank_a ~= rank_b then return rank_a < rank_b end
-  if rank_a == 3 then a, b = text(a), text(b) end
+  if rank_a == 3 then
+    a, b = text(a), text(b)
+  end
   return a ~= nil and a < b
 end
 
@@ -141,7 +165,9 @@ local function in_order(list, params)
   local rows = {}
   for i, r in ipairs(list) do
     local row = { r.name, record = r, n = i }
-    for at, name in ipairs(params) do row[at + 1] = r.params and r.params[name] end
+    for at, name in ipairs(params) do
+      row[at + 1] = r.params and r.params[name]
+    end
     rows[i] = row
   end
   table.sort(rows, function(a, b)
@@ -171,7 +197,9 @@ function Results:table()
   local params = names_in(self, "params")
   local lines = { { "name" } }
   for _, list in ipairs { params, TITLES } do
-    for _, title in ipairs(list) do table.insert(lines[1], tostring(title)) end
+    for _, title in ipairs(list) do
+      table.insert(lines[1], tostring(title))
+    end
   end
   local numbers = {} -- columns in which everything is a number are aligned to the right
   for _, row in ipairs(in_order(self, params)) do
@@ -183,14 +211,22 @@ function Results:table()
     end
     local stats, ci = r.stats or {}, r.stats and r.stats.ci or {}
     for _, cell in ipairs {
-      r.status, objective(r), shortened(stats.median), shortened(ci.lo), shortened(ci.hi), text(stats.n), text(r.stop_reason),
+      r.status,
+      objective(r),
+      shortened(stats.median),
+      shortened(ci.lo),
+      shortened(ci.hi),
+      text(stats.n),
+      text(r.stop_reason),
       table.concat(r.flags, " "),
     } do
       line[#line + 1] = cell
     end
     lines[#lines + 1] = line
   end
-  for at = #params + 4, #params + 7 do numbers[at] = true end
+  for at = #params + 4, #params + 7 do
+    numbers[at] = true
+  end
   return M.aligned(lines, numbers)
 end
 Results.__tostring = Results.table
@@ -199,7 +235,9 @@ Results.__tostring = Results.table
 function M.aligned(lines, numbers)
   local widths = {}
   for _, line in ipairs(lines) do
-    for at, cell in ipairs(line) do widths[at] = math.max(widths[at] or 0, utf8.len(cell) or #cell) end
+    for at, cell in ipairs(line) do
+      widths[at] = math.max(widths[at] or 0, utf8.len(cell) or #cell)
+    end
   end
   local out = {}
   for n, line in ipairs(lines) do
@@ -218,8 +256,15 @@ local STATS = { "n", "min", "q1", "median", "q3", "max", "mean", "sd", "mad" }
 -- Columns of a CSV file: { title, function(row, i) -> value }. A title that is there already gets its origin in
 -- front: a parameter called `host` is the column `param.host`.
 local function columns_of(params, own, metrics, of_metric)
-  local taken, columns = { name = true }, { { "name", function(row) return row[1] end } }
-  for _, column in ipairs(own) do taken[column[1]] = true end
+  local taken, columns = { name = true }, { {
+    "name",
+    function(row)
+      return row[1]
+    end,
+  } }
+  for _, column in ipairs(own) do
+    taken[column[1]] = true
+  end
   local function title(origin, name)
     local given = tostring(name)
     if taken[given] then given = origin .. "." .. given end
@@ -227,38 +272,73 @@ local function columns_of(params, own, metrics, of_metric)
     return given
   end
   for at, name in ipairs(params) do
-    columns[#columns + 1] = { title("param", name), function(row) return row[at + 1] end }
+    columns[#columns + 1] = {
+      title("param", name),
+      function(row)
+        return row[at + 1]
+      end,
+    }
   end
-  for _, column in ipairs(own) do columns[#columns + 1] = column end
+  for _, column in ipairs(own) do
+    columns[#columns + 1] = column
+  end
   for _, name in ipairs(metrics) do
-    columns[#columns + 1] = { title("metric", name), function(row, i) return of_metric(row.record, name, i) end }
+    columns[#columns + 1] = {
+      title("metric", name),
+      function(row, i)
+        return of_metric(row.record, name, i)
+      end,
+    }
   end
   return columns
 end
 
 local function field(name)
-  return { name, function(row) return row.record[name] end }
+  return {
+    name,
+    function(row)
+      return row.record[name]
+    end,
+  }
 end
 
 local function measurement_columns(list, params)
   local own = { field "status", field "host", field "objective" }
   for _, name in ipairs(STATS) do
-    own[#own + 1] = { name, function(row) return row.record.stats and row.record.stats[name] end }
+    own[#own + 1] = {
+      name,
+      function(row)
+        return row.record.stats and row.record.stats[name]
+      end,
+    }
   end
   for _, name in ipairs { "lo", "hi", "level" } do
-    own[#own + 1] = { "ci_" .. name, function(row)
-      local stats = row.record.stats
-      return stats and stats.ci and stats.ci[name]
-    end }
+    own[#own + 1] = {
+      "ci_" .. name,
+      function(row)
+        local stats = row.record.stats
+        return stats and stats.ci and stats.ci[name]
+      end,
+    }
   end
   own[#own + 1] = field "stop_reason"
-  own[#own + 1] = { "flags", function(row) return table.concat(row.record.flags, " ") end }
+  own[#own + 1] = {
+    "flags",
+    function(row)
+      return table.concat(row.record.flags, " ")
+    end,
+  }
   own[#own + 1] = field "reason"
   return columns_of(params, own, names_in(list, "metrics"), figure)
 end
 
 local function sample_columns(list, params)
-  local own = { field "host", { "sample", function(_, i) return i end } }
+  local own = { field "host", {
+    "sample",
+    function(_, i)
+      return i
+    end,
+  } }
   return columns_of(params, own, names_in(list, "samples"), function(record, name, i)
     return record.samples[name] and record.samples[name][i]
   end)
@@ -278,11 +358,15 @@ function Results:csv(path, given)
   local samples = o.rows == "samples"
   local columns = samples and sample_columns(self, params) or measurement_columns(self, params)
   local head, lines = {}, {}
-  for at, column in ipairs(columns) do head[at] = quoted(column[1]) end
+  for at, column in ipairs(columns) do
+    head[at] = quoted(column[1])
+  end
   for _, row in ipairs(in_order(self, params)) do
     for i = 1, samples and #(row.record.samples.wall_s or {}) or 1 do
       local cells = {}
-      for at, column in ipairs(columns) do cells[at] = quoted(column[2](row, i)) end
+      for at, column in ipairs(columns) do
+        cells[at] = quoted(column[2](row, i))
+      end
       lines[#lines + 1] = table.concat(cells, ",")
     end
   end

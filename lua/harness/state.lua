@@ -24,12 +24,19 @@ end
 return function(name, default)
   if type(name) == "number" then name = tostring(name) end
   if type(name) ~= "string" or name == "" or not utf8.len(name) then
-    failure.raise("state: expected a name first, such as harness.state(\"search\", {}), got " ..
-      (type(name) == "string" and failure.quoted(name) or "a " .. type(name)))
+    failure.raise(
+      'state: expected a name first, such as harness.state("search", {}), got '
+        .. (type(name) == "string" and failure.quoted(name) or "a " .. type(name))
+    )
   end
   if default ~= nil and type(default) ~= "table" then
-    failure.raise(string.format("state %s: expected a table as its default, got a %s; put it into one: { value = ... }",
-      failure.quoted(name), type(default)))
+    failure.raise(
+      string.format(
+        "state %s: expected a table as its default, got a %s; put it into one: { value = ... }",
+        failure.quoted(name),
+        type(default)
+      )
+    )
   end
   local kept = by_name[name]
   if kept then return kept.value end

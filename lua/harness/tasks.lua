@@ -12,8 +12,12 @@ Task.__index = Task
 function Task.__tostring(task)
   local o = task.options
   local what = o.name or o.shell or o.cmd and o.cmd[1] or o.sources and table.concat(o.sources, " ")
-  return string.format("%s task%s%s (not submitted)", task.kind, what and " " .. failure.quoted(tostring(what)) or "",
-    o.params and " " .. failure.compact(o.params) or "")
+  return string.format(
+    "%s task%s%s (not submitted)",
+    task.kind,
+    what and " " .. failure.quoted(tostring(what)) or "",
+    o.params and " " .. failure.compact(o.params) or ""
+  )
 end
 lib.Task = Task
 
@@ -43,13 +47,21 @@ end
 -- Ranks and nodes of an MPI application, completed: `o.launch`. Any two of three figures decide the third.
 local function check_launch(who, o)
   local asked = false
-  for key in pairs(options.LAUNCH) do asked = asked or o[key] ~= nil end
+  for key in pairs(options.LAUNCH) do
+    asked = asked or o[key] ~= nil
+  end
   if not asked then return end
   local nodes, ranks, per_node = o.nodes, o.ranks, o.ranks_per_node
   if ranks and per_node and not nodes then
     if ranks % per_node ~= 0 then
-      complain(who, "%d ranks do not divide into nodes with ranks_per_node = %d: ask for %d or %d ranks", ranks, per_node,
-        ranks - ranks % per_node, ranks - ranks % per_node + per_node)
+      complain(
+        who,
+        "%d ranks do not divide into nodes with ranks_per_node = %d: ask for %d or %d ranks",
+        ranks,
+        per_node,
+        ranks - ranks % per_node,
+        ranks - ranks % per_node + per_node
+      )
     end
     nodes = ranks // per_node
   end
@@ -57,22 +69,38 @@ local function check_launch(who, o)
   if ranks and not per_node then
     if ranks % nodes ~= 0 then
       local less = ranks - ranks % nodes
-      complain(who, "%d ranks do not spread evenly over %d nodes: ask for %s%d ranks", ranks, nodes,
-        less > 0 and less .. " or " or "", less + nodes)
+      complain(
+        who,
+        "%d ranks do not spread evenly over %d nodes: ask for %s%d ranks",
+        ranks,
+        nodes,
+        less > 0 and less .. " or " or "",
+        less + nodes
+      )
     end
     per_node = ranks // nodes
   end
   per_node = per_node or 1
   if ranks and ranks ~= nodes * per_node then
-    complain(who, "nodes = %d times ranks_per_node = %d is %d ranks, and ranks = %d; leave one of the three out", nodes, per_node,
-      nodes * per_node, ranks)
+    complain(
+      who,
+      "nodes = %d times ranks_per_node = %d is %d ranks, and ranks = %d; leave one of the three out",
+      nodes,
+      per_node,
+      nodes * per_node,
+      ranks
+    )
   end
   if nodes > 1 and o.cwd == "scratch" then
     complain(who, 'cwd = "scratch" is a folder of one node, and the ranks are on %d: use a folder that all nodes share', nodes)
   end
   o.launch = {
-    launcher = o.launcher, args = o.launcher_args, ranks = nodes * per_node, ranks_per_node = per_node,
-    cores_per_rank = o.cores, gpus_per_rank = o.gpus_per_rank,
+    launcher = o.launcher,
+    args = o.launcher_args,
+    ranks = nodes * per_node,
+    ranks_per_node = per_node,
+    cores_per_rank = o.cores,
+    gpus_per_rank = o.gpus_per_rank,
   }
   -- What the scheduler counts: nodes, and cores of each. A launcher of one's own may want any number.
   o.nodes, o.cores = nodes, per_node * (o.cores or 1)
@@ -140,14 +168,22 @@ function M.measure(given)
   local objective, metrics = o.objective, o.metrics or {}
   if objective and not metrics[objective] then
     local known = { unpack(OWN_FIGURES) }
-    for name in pairs(metrics) do known[#known + 1] = name end
+    for name in pairs(metrics) do
+      known[#known + 1] = name
+    end
     table.sort(known)
     local found = false
-    for _, name in ipairs(known) do found = found or name == objective end
+    for _, name in ipairs(known) do
+      found = found or name == objective
+    end
     if not found then complain("measure", "%s", failure.unknown("objective", objective, known)) end
   end
   if o.launch and not metrics[objective] and (objective or "wall_s") ~= "wall_s" then
-    complain("measure", "'objective': of an MPI application '%s' is not known, what the kernel counts is the launcher's; take 'wall_s' or a metric", objective)
+    complain(
+      "measure",
+      "'objective': of an MPI application '%s' is not known, what the kernel counts is the launcher's; take 'wall_s' or a metric",
+      objective
+    )
   end
   for _, name in ipairs(OWN_FIGURES) do
     if metrics[name] then complain("measure", "'metrics.%s': every run has this figure; take another name", name) end
@@ -234,15 +270,31 @@ end
 
 local function command_of(o, refs)
   return {
-    argv = argv_of(o.cmd or {}, refs), shell = o.shell, env = o.env, cwd = cwd(o.cwd),
-    stdin = o.stdin and { bytes = o.stdin }, stdout = sink(o.stdout), stderr = sink(o.stderr),
-    inputs = inputs_of(o.inputs, refs, "input"), launch = o.launch,
+    argv = argv_of(o.cmd or {}, refs),
+    shell = o.shell,
+    env = o.env,
+    cwd = cwd(o.cwd),
+    stdin = o.stdin and { bytes = o.stdin },
+    stdout = sink(o.stdout),
+    stderr = sink(o.stderr),
+    inputs = inputs_of(o.inputs, refs, "input"),
+    launch = o.launch,
   }
 end
 
 local COMPILER = {
-  c = "cc", cc = "c++", cpp = "c++", cxx = "c++", C = "c++", f90 = "gfortran", f95 = "gfortran", f03 = "gfortran",
-  f08 = "gfortran", f = "gfortran", F90 = "gfortran", F = "gfortran",
+  c = "cc",
+  cc = "c++",
+  cpp = "c++",
+  cxx = "c++",
+  C = "c++",
+  f90 = "gfortran",
+  f95 = "gfortran",
+  f03 = "gfortran",
+  f08 = "gfortran",
+  f = "gfortran",
+  F90 = "gfortran",
+  F = "gfortran",
 }
 -- Fortran and C++ need their own driver to link: they win over C.
 local RANK = { cc = 1, ["c++"] = 2, gfortran = 3 }
@@ -258,7 +310,9 @@ end
 
 local function sorted(keyed)
   local keys = {}
-  for key in pairs(keyed or {}) do keys[#keys + 1] = key end
+  for key in pairs(keyed or {}) do
+    keys[#keys + 1] = key
+  end
   table.sort(keys)
   return keys
 end
@@ -278,17 +332,31 @@ function build.compile(o, refs)
     return spec
   end
   local argv = { o.compiler or compiler_of(o.sources) }
-  local function add(...) for _, text in ipairs { ... } do argv[#argv + 1] = text end end
+  local function add(...)
+    for _, text in ipairs { ... } do
+      argv[#argv + 1] = text
+    end
+  end
   add(unpack(o.flags or {}))
-  for _, key in ipairs(sorted(o.defines)) do add(string.format("-D%s=%s", key, o.defines[key])) end
-  for _, folder in ipairs(o.includes or {}) do add("-I" .. host.scratch_name(folder)) end
-  for _, source in ipairs(o.sources) do add(host.scratch_name(source)) end
+  for _, key in ipairs(sorted(o.defines)) do
+    add(string.format("-D%s=%s", key, o.defines[key]))
+  end
+  for _, folder in ipairs(o.includes or {}) do
+    add("-I" .. host.scratch_name(folder))
+  end
+  for _, source in ipairs(o.sources) do
+    add(host.scratch_name(source))
+  end
   add("-o", spec.output)
-  for _, lib in ipairs(o.libs or {}) do add("-l" .. lib) end
+  for _, lib in ipairs(o.libs or {}) do
+    add("-l" .. lib)
+  end
   local files, problem = host.sources(o.sources, o.includes or {})
   if not files then refs.problem = "source " .. problem end
   local inputs = inputs_of(o.inputs, refs, "input")
-  for _, file in ipairs(files or {}) do inputs[#inputs + 1] = file end
+  for _, file in ipairs(files or {}) do
+    inputs[#inputs + 1] = file
+  end
   spec.command = { argv = argv_of(argv, refs), env = o.env, cwd = "scratch", inputs = inputs }
   spec.depfile = true
   return spec
@@ -304,8 +372,12 @@ local function reference_run(o, cmd)
     local text = type(item) == "string" and item or "#" .. tostring(item.id)
     parts[#parts + 1] = #text .. ":" .. text
   end
-  for _, key in ipairs(sorted(o.env)) do parts[#parts + 1] = key .. "=" .. o.env[key] end
-  for _, path in ipairs(o.inputs or {}) do parts[#parts + 1] = "<" .. path end
+  for _, key in ipairs(sorted(o.env)) do
+    parts[#parts + 1] = key .. "=" .. o.env[key]
+  end
+  for _, path in ipairs(o.inputs or {}) do
+    parts[#parts + 1] = "<" .. path
+  end
   local key = table.concat(parts, "\0")
   local run = asked[key]
   if not run then
@@ -342,8 +414,15 @@ local function verify_of(o, refs)
   end
   local p = v.pattern or {}
   return {
-    exit_code = v.exit_code, stdout = v.stdout, regex = p.regex, pattern = p.pattern, hash = v.hash,
-    reference = reference, rtol = v.rtol or 0.0, atol = v.atol or 0.0, every = v.every or false,
+    exit_code = v.exit_code,
+    stdout = v.stdout,
+    regex = p.regex,
+    pattern = p.pattern,
+    hash = v.hash,
+    reference = reference,
+    rtol = v.rtol or 0.0,
+    atol = v.atol or 0.0,
+    every = v.every or false,
   }
 end
 
@@ -354,9 +433,18 @@ function build.measure(o, refs)
   end
   local objective = o.metrics and o.metrics[o.objective]
   return {
-    command = command_of(o, refs), runs = o.runs, precision = o.precision, min_runs = o.min_runs,
-    max_runs = o.max_runs, max_time = o.max_time, warmup = o.warmup, metrics = metrics, objective = o.objective,
-    better = o.better or objective and objective.better or nil, verify = verify_of(o, refs), ok_codes = o.ok_codes,
+    command = command_of(o, refs),
+    runs = o.runs,
+    precision = o.precision,
+    min_runs = o.min_runs,
+    max_runs = o.max_runs,
+    max_time = o.max_time,
+    warmup = o.warmup,
+    metrics = metrics,
+    objective = o.objective,
+    better = o.better or objective and objective.better or nil,
+    verify = verify_of(o, refs),
+    ok_codes = o.ok_codes,
   }
 end
 
@@ -369,10 +457,16 @@ end
 -- The options every task takes, as the scheduler wants them.
 local function common(kind, o)
   local c = {}
-  for key in pairs(options.TASK) do c[key] = o[key] end
+  for key in pairs(options.TASK) do
+    c[key] = o[key]
+  end
   c.fresh = o.fresh
   c.nodes = o.nodes
-  if o.exclusive == false then c.exclusive = "no" elseif kind == "measure" then c.exclusive = "node" end
+  if o.exclusive == false then
+    c.exclusive = "no"
+  elseif kind == "measure" then
+    c.exclusive = "node"
+  end
   return c
 end
 
@@ -384,7 +478,11 @@ local function watch(f, o, run)
     results.add(record)
     if run then let_go(run) end
   end
-  if f.ended then ended(f.value) else f.on_record = ended end
+  if f.ended then
+    ended(f.value)
+  else
+    f.on_record = ended
+  end
 end
 
 --- Sends an exec, a compile or a measure whose options are in normal form.
@@ -406,9 +504,7 @@ function M.submit_task(kind, o, pool, deferred)
     f = future(id, kind, refs.deps, deferred)
     f.label = label
   end
-  if kind == "measure" then
-    watch(f, o, refs.run)
-  end
+  if kind == "measure" then watch(f, o, refs.run) end
   return f
 end
 
