@@ -263,6 +263,7 @@ impl Driver {
                         worker.peer.queue(&ToWorker::Forget(share));
                     }
                 }
+                Request::Code(codes) => self.issue(codes),
                 Request::Replayed(kind, options, outcome) => self.progress.replayed(kind, &options, &outcome),
                 Request::Unrun(kind, options, outcome) => self.progress.unrun(kind, &options, &outcome),
                 Request::Notice(text) => self.progress.note(&text),
@@ -276,13 +277,19 @@ impl Driver {
         self.tasks.forget(taken);
     }
 
+    /// Keeps bytecode for the workers, each once.
+    fn issue(&mut self, codes: Vec<(Hash, Arc<[u8]>)>) {
+        for (hash, bytes) in codes {
+            if self.issued.insert(hash) {
+                self.code.push((hash, bytes));
+            }
+        }
+    }
+
     fn submit(&mut self, mut submission: Submission) {
         if let Job::Call(call) = &mut submission.job {
-            for (hash, bytes) in call.codes.drain(..) {
-                if self.issued.insert(hash) {
-                    self.code.push((hash, bytes));
-                }
-            }
+            let codes = std::mem::take(&mut call.codes);
+            self.issue(codes);
         }
         let opened = || self.pools.newest().or_else(|| self.pools.failed_default());
         let pool = match submission.pool.or_else(opened) {

@@ -150,6 +150,8 @@ pub enum Request {
     Close(PoolId),
     /// Slots need not keep this shared value.
     Forget(Hash),
+    /// Bytecode that came with a call which needs no worker: a later one may need it there.
+    Code(Vec<(Hash, Arc<[u8]>)>),
     /// Nothing to do: the journal had this task's outcome.
     Replayed(Kind, TaskOptions, Arc<Outcome>),
     /// Nothing to do: the script's end knew that this task cannot run.

@@ -149,8 +149,9 @@ impl Port {
     /// Numbers a task and sends it on its way. Never blocks.
     pub fn submit(&mut self, order: Order) -> TaskId {
         let (task, recipe, replay) = self.ledger.enter(&order);
-        let Order { pool, options, job, deps, known, deferred } = order;
+        let Order { pool, options, mut job, deps, known, deferred } = order;
         if let Some(Replay { seq, outcome, .. }) = replay {
+            self.issue_code(&mut job);
             self.request(Request::Replayed(job.kind(), options, outcome.clone()));
             self.replaying.insert(task, seq);
             self.replays.insert((seq, task), outcome);
@@ -172,11 +173,21 @@ impl Port {
             Ok(()) => self.dispatch(submission, deferred),
             Err((unmet, after)) => {
                 let outcome = Arc::new(unmet.outcome());
+                self.issue_code(&mut submission.job);
                 self.unrun(submission.job.kind(), submission.options, outcome.clone());
                 self.end_early(task, outcome, after);
             }
         }
         task
+    }
+
+    /// The script gives each bytecode once, with the first call that has it: it must not end with that call.
+    fn issue_code(&self, job: &mut Job) {
+        if let Job::Call(call) = job
+            && !call.codes.is_empty()
+        {
+            self.request(Request::Code(std::mem::take(&mut call.codes)));
+        }
     }
 
     /// Tells the driver, which keeps the count of all tasks, of one that it will never see.

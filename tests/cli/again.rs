@@ -158,3 +158,20 @@ fn a_compile_error_is_not_tried_again_until_something_changes() {
     folder.write("a.c", "int main(void) { return 0; }\n");
     says(&folder, &["c.lua"], 0, "ok\n", "harness: 1 task: 1 ok\n");
 }
+
+/// The code of a function travels with the first call that has it. When that one is answered from the journal, or
+/// never runs, the next one still has it.
+#[test]
+fn code_of_an_answered_call_is_there_for_later_ones() {
+    let folder = Folder::with(
+        "local function f(x) return x * 2 end
+         local function g(x) return x + 1 end
+         for i = 1, tonumber(arg[1]) do print(await(submit(call { f, i, key = 'k' .. i }))) end
+         local never = submit(exec { cmd = { 'false' } })
+         print((pcall(await, submit(g, never))), await(submit(g, 1)))",
+    );
+    for (calls, out) in [("1", "2\nfalse\t2\n"), ("2", "2\n4\nfalse\t2\n"), ("2", "2\n4\nfalse\t2\n")] {
+        let ran = folder.run(&["-q", "--start", "local", "c.lua", calls]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), out), "{ran:?}");
+    }
+}
