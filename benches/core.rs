@@ -25,7 +25,13 @@ impl Bench {
         let pool = PoolId(0);
         bench.feed(Event::PoolOpened { pool });
         for n in 0..workers {
-            bench.feed(Event::WorkerReady { worker: WorkerId(n), pool, host: format!("n{n}"), slots });
+            bench.feed(Event::WorkerReady {
+                worker: WorkerId(n),
+                pool,
+                host: format!("n{n}"),
+                slots,
+                gpus: 0,
+            });
         }
         bench.feed(Event::PoolSettled { pool });
         bench
@@ -35,7 +41,7 @@ impl Bench {
         self.events += 1;
         self.core.handle(Tick(self.events), event, &mut self.actions);
         for action in self.actions.drain(..) {
-            if let Action::Start { task, attempt, gang } = action {
+            if let Action::Start { task, attempt, gang, .. } = action {
                 self.flying.push_back((gang.leader(), task, attempt));
             }
         }

@@ -1,6 +1,8 @@
 //! The scheduler against a simulated cluster (`core_sim/world.rs`): whatever the weather, every task ends once, nothing
 //! runs twice or beside a measurement, and the books agree after every event.
 
+#[path = "core_sim/gangs.rs"]
+mod gangs;
 #[path = "support/random.rs"]
 mod random;
 #[path = "core_sim/world.rs"]
@@ -49,6 +51,12 @@ fn random_task(world: &mut World, rng: &mut Random) -> TaskId {
     wish.nodes = rng.permille(60).then(|| 1 + rng.below(4) as u32);
     if kind == Kind::Measure && rng.permille(800) || rng.permille(20) {
         wish.exclusive = Some(Exclusive::Node);
+    } else if rng.permille(500) {
+        wish.exclusive = Some(Exclusive::No);
+    }
+    wish.gpus = rng.permille(60).then(|| 1 + rng.below(3) as u32);
+    if rng.permille(60) {
+        wish.needs.insert("license".into(), 1 + rng.below(4) as u32);
     }
     if rng.permille(100) {
         request.inputs = vec![Hash::of(&[rng.below(8) as u8])];
@@ -67,11 +75,13 @@ fn campaign(seed: u64, weather: Weather) -> World {
     let mut world = World::new(seed, weather);
     world.open(0, 1 + rng.below(4), 1 + rng.below(4) as u16);
     world.feed(Event::PoolOpened { pool: PoolId(1) });
+    world.counter(0, "license", 2);
+    world.counter(1, "license", 3);
     for _ in 0..1 + rng.below(3) {
         let slots = 1 + rng.below(6) as u16;
         // Two workers on a host sometimes, and a host of both pools.
         let host = format!("n{}", rng.below(7));
-        world.join_on(1, slots, host);
+        world.join_on(1, slots, 2, host);
     }
     let settles = rng.below(60);
     for step in 0..60 + rng.below(100) {

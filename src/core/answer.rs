@@ -62,7 +62,7 @@ impl Core {
             return;
         }
         for ix in self.staging_on(worker) {
-            self.send_if_staged(ix, worker);
+            self.send_if_staged(ix);
         }
         self.touch(worker); // a lease may wait for it
     }
@@ -103,7 +103,11 @@ impl Core {
         let (flying, own, groups) = self.fleet.lose(id);
         self.artefacts.lose(id);
         for group in groups {
-            self.groups[group.at()].worker = None;
+            let home = &mut self.groups[group.at()].home;
+            if home.as_ref().is_some_and(|home| home.contains(&id)) {
+                *home = None;
+                self.reroute_gangs(pool, group);
+            }
         }
         own.into_values().for_each(|ix| self.make_ready(ix));
         let leasing = self.fleet[node].lease.holder();
@@ -114,10 +118,14 @@ impl Core {
             self.land(ix);
             self.agenda.ready.push_back(ix);
         }
+        if self.pools[pool.at()].reservation.as_ref().is_some_and(|kept| kept.workers.contains(&id)) {
+            self.drop_reservation(pool);
+        }
         flying.into_iter().for_each(|ix| self.lost_flight(ix, id));
         // Others on the node may wait for what it ran.
         let others = self.fleet[node].workers.clone();
         others.into_iter().for_each(|worker| self.touch(worker));
+        self.stir(node);
         self.reconsider(pool);
     }
 
@@ -125,6 +133,11 @@ impl Core {
         let task = &self.tasks[ix];
         let State::Flying(flight) = &task.state else { return };
         let (phase, leader, attempt) = (flight.phase, flight.gang.leader(), task.attempt);
+        if phase == Phase::Staging {
+            self.land(ix);
+            self.agenda.ready.push_back(ix);
+            return;
+        }
         if leader != worker && !matches!(phase, Phase::Killed(_) | Phase::Wedged) {
             // It may run on without that node: it is tried again only when its leader has said that it ended.
             self.out.push(Action::Kill { worker: leader, task: task.id, attempt: Attempt(attempt) });
@@ -138,11 +151,14 @@ impl Core {
         let begun = task.kind != Kind::Call;
         self.land(ix);
         match phase {
-            Phase::Staging => self.agenda.ready.push_back(ix),
-            Phase::Sent { .. } | Phase::Recalling if !begun => self.agenda.ready.push_back(ix),
-            Phase::Sent { .. } | Phase::Recalling | Phase::Running | Phase::Killed(Why::MemberLost) => {
-                self.again(ix)
+            Phase::Staging | Phase::Sent { .. } | Phase::Recalling if !begun => {
+                self.agenda.ready.push_back(ix)
             }
+            Phase::Staging
+            | Phase::Sent { .. }
+            | Phase::Recalling
+            | Phase::Running
+            | Phase::Killed(Why::MemberLost) => self.again(ix),
             Phase::Killed(Why::Cancelled) => self.resolve(ix, End::Cancelled, None),
             Phase::Killed(Why::Overdue) => self.resolve(ix, End::Overdue, None),
             Phase::Wedged => self.forget(ix),
@@ -234,20 +250,28 @@ impl Core {
         self.clear_alarm(ix);
         let need = self.tasks[ix].need;
         match self.enter(ix, State::Queued(Home::Ready)) {
-            State::Leasing(gang) => self.release(ix, &nodes_of(&self.fleet, &gang)),
+            State::Leasing(gang) => {
+                self.give_back(ix, &gang);
+                self.release(ix, &nodes_of(&self.fleet, &gang));
+            }
             State::Flying(Flight { gang, charge, phase }) => {
                 if phase == Phase::Staging && self.fleet.alive(gang.leader()) {
-                    self.count_staging(ix, gang.leader(), -1);
+                    self.count_unseen(ix, gang.leader(), -1);
                 }
+                self.give_back(ix, &gang);
                 for worker in gang.iter().copied() {
                     if self.fleet.alive(worker) {
                         self.fleet[worker].release(ix, need, charge);
+                        if matches!(need, Need::Share { .. }) && worker != gang.leader() {
+                            self.count_unseen(ix, worker, -1);
+                        }
                         self.refresh(worker);
+                        self.tell_gangs(worker);
                         self.touch(worker);
                         self.touch_neighbours(worker);
                     }
                 }
-                if matches!(need, Need::Whole { .. }) {
+                if need.is_whole() {
                     self.release(ix, &nodes_of(&self.fleet, &gang));
                 }
             }

@@ -3,6 +3,7 @@
 //! The driver translates messages of workers and wishes of the script into events, and carries the actions
 //! out. Nothing here holds bytes of a task: the driver keeps specifications and outcomes by [`TaskId`].
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use crate::model::{Attempt, Hash, Kind, Placement, PoolId, TaskId, WorkerId};
@@ -77,6 +78,14 @@ pub enum Event {
         /// The pool.
         pool: PoolId,
     },
+    /// What tasks of the pool may share out by name (`license` = 2). Names not mentioned stay as they are. Give them
+    /// before the first task: a task that needs more than there is, or a name not heard of, is refused.
+    PoolCounters {
+        /// The pool.
+        pool: PoolId,
+        /// How much there is of each.
+        capacities: BTreeMap<String, u32>,
+    },
     /// Everything in it is cancelled, and whatever is submitted to it later.
     PoolClosed {
         /// The pool.
@@ -92,6 +101,8 @@ pub enum Event {
         host: String,
         /// Units of capacity, at least 1.
         slots: u16,
+        /// GPUs of its node, numbered from 0; workers of one node share them. 64 are used at the most.
+        gpus: u16,
     },
     /// It will not answer any more.
     WorkerLost {
@@ -168,6 +179,9 @@ pub enum Action {
         attempt: Attempt,
         /// Its workers, the leader first.
         gang: Gang,
+        /// The GPUs it may use on each of them, in the same order; empty if it asked for none. The numbers are the same
+        /// on all nodes where that is possible.
+        gpus: Box<[GpuSet]>,
     },
     /// Ask for an unstarted call back.
     Recall {
@@ -273,6 +287,49 @@ impl Deref for Gang {
             Gang::One(one) => one,
             Gang::Many(many) => many,
         }
+    }
+}
+
+/// Some of a node's GPUs, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GpuSet(u64);
+
+impl GpuSet {
+    /// The first `count`, 64 at the most.
+    pub fn first(count: u16) -> Self {
+        Self(if count >= 64 { u64::MAX } else { (1 << count) - 1 })
+    }
+
+    /// How many.
+    pub fn len(self) -> u16 {
+        self.0.count_ones() as u16
+    }
+
+    /// None?
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Their numbers, lowest first.
+    pub fn iter(self) -> impl Iterator<Item = u16> {
+        (0..64).filter(move |gpu| self.0 >> gpu & 1 == 1)
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(super) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(super) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The lowest `count` of them.
+    pub(super) fn lowest(self, count: u16) -> Self {
+        self.iter().take(count.into()).fold(Self::default(), |set, gpu| Self(set.0 | 1 << gpu))
     }
 }
 

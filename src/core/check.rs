@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 
 use super::Core;
-use super::api::Counts;
+use super::api::{Counts, Gang, GpuSet};
 use super::bucket;
 use super::fleet::Lease;
+use super::gang::Demand;
 use super::lease::nodes_of;
-use super::task::{Flight, Home, NEVER, Need, Phase, Rank, State, TaskIx};
+use super::pool::Reservation;
+use super::task::{Flight, Home, NEVER, Need, NodeIx, Phase, Rank, State, TaskIx};
 use crate::model::WorkerId;
 
 impl Core {
@@ -39,6 +41,7 @@ impl Core {
         self.check_queues();
         self.check_units();
         self.check_leases();
+        self.check_gangs();
         self.check_counts();
         self.check_room();
     }
@@ -56,14 +59,16 @@ impl Core {
             for (at, shape) in pool.shapes.iter().enumerate() {
                 agree(Home::Shape(at as u32), &shape.queue);
             }
+            agree(Home::Gangs, &pool.gangs);
         }
         self.fleet.iter().for_each(|(id, worker)| agree(Home::Worker(id), &worker.own));
         self.fleet.nodes().for_each(|(ix, node)| agree(Home::Parked(ix), &node.parked));
         for (at, group) in self.groups.iter().enumerate() {
             agree(Home::Group(super::GroupIx(at as u32)), &group.waiting);
             assert!(group.waiting.is_empty() || group.leader.is_some(), "a group without a leader waits");
-            assert!(group.worker.is_none() || group.leader.is_none(), "a group with a node waits");
-            assert!(group.worker.is_none_or(|worker| self.fleet.alive(worker)), "a group on a lost worker");
+            assert!(group.home.is_none() || group.leader.is_none(), "a group with a node waits");
+            let alive = |home: &Gang| home.iter().all(|worker| self.fleet.alive(*worker));
+            assert!(group.home.as_ref().is_none_or(alive), "a group on a lost worker");
         }
         let queued = self.tasks.iter().filter(|(_, task)| matches!(task.state, State::Queued(_))).count();
         assert_eq!(queued, entries, "each queued task stands in one queue");
@@ -76,15 +81,15 @@ impl Core {
             alarms += usize::from(task.alarm != NEVER);
             let State::Flying(Flight { gang, charge, phase }) = &task.state else { continue };
             assert!(self.fleet.alive(gang.leader()), "{task:?} on a lost worker");
-            assert!(*phase != Phase::Staging || gang.len() == 1);
             for id in gang.iter().filter(|id| self.fleet.alive(**id)) {
                 let books = held.entry(*id).or_default();
                 match task.need {
                     Need::Call => (books.1, books.2) = (books.1 + 1, books.2 + u32::from(*charge)),
-                    Need::Cores(cores) => books.0 += u32::from(cores),
-                    Need::Whole { .. } => books.0 += u32::from(self.fleet[*id].slots),
+                    need => books.0 += u32::from(need.units(self.fleet[*id].slots)),
                 }
-                books.3 += u16::from(*phase == Phase::Staging && task.need != Need::Call);
+                let leads = *id == gang.leader();
+                let unseen = if leads { *phase == Phase::Staging } else { !task.need.is_whole() };
+                books.3 += u16::from(unseen && task.need != Need::Call);
                 books.4 += 1;
                 assert!(self.fleet[*id].tasks.contains(&ix));
             }
@@ -96,7 +101,7 @@ impl Core {
                 u32::from(worker.held + worker.ahead),
                 worker.calls,
                 worker.load,
-                worker.staging,
+                worker.unseen,
                 worker.tasks.len(),
             );
             assert_eq!(held.get(&id).copied().unwrap_or_default(), books, "units of worker {id}");
@@ -104,7 +109,7 @@ impl Core {
             assert_eq!(worker.counted, worker.surplus());
             let pool = &self.pools[worker.pool.at()];
             assert_eq!(pool.places[worker.place], Some(id));
-            assert_eq!(pool.tree.get(worker.place), worker.offer(self.fleet[worker.node].lease.is_open()));
+            assert_eq!(pool.tree.get(worker.place), worker.offer(self.fleet[worker.node].is_open()));
             surplus[worker.pool.at()] += u64::from(worker.counted);
         }
         assert!(self.pools.iter().map(|pool| pool.surplus).eq(surplus));
@@ -130,13 +135,60 @@ impl Core {
         for (ix, task) in self.tasks.iter() {
             let gang = match &task.state {
                 State::Leasing(gang) => gang,
-                State::Flying(flight) if matches!(task.need, Need::Whole { .. }) => &flight.gang,
+                State::Flying(flight) if task.need.is_whole() => &flight.gang,
                 _ => continue,
             };
             for node in nodes_of(&self.fleet, gang) {
                 assert_eq!(self.fleet[node].lease.holder(), Some(ix), "{task:?} without its lease");
             }
         }
+    }
+
+    /// GPUs and counters add up; what is kept is kept for who waits for it.
+    fn check_gangs(&self) {
+        let mut gpus: BTreeMap<NodeIx, GpuSet> = BTreeMap::new();
+        let mut used: BTreeMap<(usize, usize), u32> = BTreeMap::new();
+        for (_, task) in self.tasks.iter() {
+            let granted = task.rare.as_ref().map_or(&[][..], |rare| &rare.granted);
+            let gang = match &task.state {
+                State::Leasing(gang) | State::Flying(Flight { gang, .. }) => gang,
+                _ => {
+                    assert!(granted.is_empty(), "{task:?} has GPUs and does not run");
+                    continue;
+                }
+            };
+            assert_eq!(granted.len(), if task.gpus() > 0 { gang.len() } else { 0 });
+            for (id, set) in gang.iter().zip(granted) {
+                let all = gpus.entry(self.fleet[*id].node).or_default();
+                assert!(set.len() == task.gpus() && all.and(*set).is_empty(), "{task:?}: GPUs {set:?}");
+                *all = all.with(*set);
+            }
+            for need in task.needs() {
+                *used.entry((task.pool.at(), need.counter)).or_default() += need.amount;
+            }
+        }
+        for (ix, node) in self.fleet.nodes() {
+            assert_eq!(gpus.get(&ix).copied().unwrap_or_default(), node.gpus_used, "GPUs of `{}`", node.host);
+        }
+        let mut kept = 0;
+        for (at, pool) in self.pools.iter().enumerate() {
+            for (n, counter) in pool.counters.iter().enumerate() {
+                assert_eq!(used.get(&(at, n)).copied().unwrap_or(0), counter.used, "{counter:?}");
+            }
+            let sharing = pool.gangs.values().filter(|ix| !self.tasks[**ix].need.is_whole());
+            assert_eq!(sharing.count(), pool.sharing);
+            let Some(Reservation { ix, workers, .. }) = &pool.reservation else { continue };
+            let task = &self.tasks[*ix];
+            assert_eq!((task.pool.at(), &task.state), (at, &State::Queued(Home::Gangs)));
+            let demand = Demand::of(task);
+            assert_eq!(workers.len(), usize::from(demand.nodes));
+            let kept_for = |id: &WorkerId| self.fleet[self.fleet[*id].node].reserved;
+            assert!(workers.iter().all(|id| self.fleet.alive(*id) && kept_for(id) == Some(*ix)));
+            assert!(!workers.iter().all(|id| self.has_room(demand, *id)), "{task:?} has room and waits");
+            kept += workers.len();
+        }
+        let marked = self.fleet.nodes().filter(|(_, node)| node.reserved.is_some()).count();
+        assert_eq!(kept, marked, "a node is kept for nobody");
     }
 
     fn check_counts(&self) {
@@ -157,7 +209,7 @@ impl Core {
             let Some((rank, ix)) = worker.own.first_key_value() else { continue };
             let pool = &self.pools[worker.pool.at()];
             let first = pool.head().is_none_or(|head| *rank < head);
-            let open = self.fleet[worker.node].lease == Lease::Open;
+            let open = self.fleet[worker.node].lease == Lease::Open && self.outranks(*ix, worker.node);
             let heeded = !first && pool.deferred.range(..=rank).any(|(_, waiting)| *waiting == id);
             assert!(heeded || !open, "{:?} is forgotten on open worker {id}", self.tasks[*ix]);
         }
@@ -173,10 +225,11 @@ impl Core {
                 let node = worker.node;
                 worker.slots >= shape.need.cores()
                     && self.fleet[node].lease == Lease::Open
+                    && self.fleet[node].reserved.is_none()
                     && shape.not_on != Some(node)
             };
             let alone = match shape.need {
-                Need::Whole { nodes, .. } => nodes == 1,
+                Need::Whole { .. } => true,
                 need => need.cores() > 1 && pool.reserved.is_none(),
             };
             let free = pool.places.iter().flatten().find(|id| alone && drainable(id));

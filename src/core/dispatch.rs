@@ -6,6 +6,7 @@ use super::api::{Action, Gang};
 use super::credit::CHEAPEST_CALL;
 use super::fleet::Lease;
 use super::fleet::room_of;
+use super::gang::Walk;
 use super::task::{Flight, Need, Phase, PoolIx, Rank, State, TaskIx};
 use crate::model::{Attempt, Kind, WorkerId};
 
@@ -18,32 +19,52 @@ impl Core {
         self.pools[pool.at()].shapes.iter_mut().for_each(|shape| shape.stuck = false);
         // Once a task finds nothing, no later one may drain a node: it would take what the first one waits for.
         let mut may_drain = true;
-        while let Some((shape, _, ix)) = self.pools[pool.at()].first(|shape| !shape.stuck) {
-            let top = self.pools[pool.at()].tree.top();
-            if top.key == 0 || (!may_drain && top.idle == 0 && room_of(top) < CHEAPEST_CALL) {
-                return; // full: saves a look at each of many shapes
+        let mut walk = Walk::default();
+        let mut full = false;
+        while let Some((shape, rank, ix)) = self.pools[pool.at()].first(|shape| !shape.stuck) {
+            if !self.pools[pool.at()].gangs.is_empty() {
+                self.serve_gangs(pool, Some(rank), &mut walk, may_drain);
             }
-            if self.place(pool, shape, ix, may_drain) {
+            let top = self.pools[pool.at()].tree.top();
+            full |= top.key == 0 || (!may_drain && top.idle == 0 && room_of(top) < CHEAPEST_CALL);
+            if !full && self.place(pool, shape, ix, may_drain) {
                 continue;
+            }
+            if self.give_way(pool, rank) {
+                full = false;
+                continue;
+            }
+            if self.fill_in(pool, shape) {
+                continue;
+            }
+            may_drain = false;
+            let fills = self.pools[pool.at()].reservation.as_ref().is_some_and(|kept| kept.until.is_some());
+            if full && !fills {
+                break; // saves a look at each of many shapes
             }
             let shape = &mut self.pools[pool.at()].shapes[shape];
             shape.stuck = true;
-            may_drain = false;
             if matches!(shape.need, Need::Call | Need::Cores(1)) && shape.not_on.is_none() {
-                return; // one unit anywhere would do for it: whatever comes free is its
+                full = true; // one unit anywhere would do for it: whatever comes free is its
+                if !fills {
+                    break;
+                }
             }
+        }
+        if !self.pools[pool.at()].gangs.is_empty() {
+            self.serve_gangs(pool, None, &mut walk, may_drain);
         }
     }
 
     /// Finds room for the head of a shape. False: there is none now.
     fn place(&mut self, pool: PoolIx, shape: usize, ix: TaskIx, may_drain: bool) -> bool {
         let need = self.tasks[ix].need;
-        if let Need::Whole { nodes, cores } = need {
-            return self.place_whole(pool, shape, ix, nodes, cores, may_drain);
+        if need.is_whole() {
+            return self.place_whole(pool, shape, ix, may_drain);
         }
         if let Some(worker) = self.pick(pool, ix, need) {
             self.dequeue(ix);
-            self.put(ix, worker);
+            self.put(ix, Gang::one(worker));
             return true;
         }
         let reserved = self.pools[pool.at()].reserved.is_some();
@@ -51,41 +72,26 @@ impl Core {
             return false;
         }
         // Several units are never free at once where single ones are taken as soon as they are: reserve a worker.
-        let Some(worker) = self.drainable(pool, shape, need.cores(), &[]) else { return false };
+        let Some(worker) = self.drainable(pool, shape, need.cores()) else { return false };
         self.pools[pool.at()].reserved = Some(ix);
         self.dequeue(ix);
         self.lease(ix, Gang::one(worker));
         true
     }
 
-    fn place_whole(
-        &mut self,
-        pool: PoolIx,
-        shape: usize,
-        ix: TaskIx,
-        nodes: u16,
-        cores: u16,
-        may_drain: bool,
-    ) -> bool {
-        let mut gang: Vec<WorkerId> = Vec::with_capacity(nodes.into());
-        while gang.len() < usize::from(nodes) {
-            let Some(worker) = self.drainable(pool, shape, cores, &gang) else { return false };
-            gang.push(worker);
-        }
-        if let [worker] = &mut gang[..] {
-            *worker = self.prefer_holder(pool, ix, *worker);
-        }
-        if !may_drain && gang.iter().any(|worker| !self.fleet.is_empty(self.fleet[*worker].node)) {
+    fn place_whole(&mut self, pool: PoolIx, shape: usize, ix: TaskIx, may_drain: bool) -> bool {
+        let Some(worker) = self.drainable(pool, shape, self.tasks[ix].need.cores()) else { return false };
+        let worker = self.prefer_holder(pool, ix, worker);
+        if !may_drain && !self.fleet.is_empty(self.fleet[worker].node) {
             return false;
         }
         self.dequeue(ix);
-        let gang = if let [worker] = gang[..] { Gang::one(worker) } else { Gang::Many(gang.into()) };
-        self.lease(ix, gang);
+        self.lease(ix, Gang::one(worker));
         true
     }
 
-    /// The least loaded worker whose node could be leased for the head of this shape, on none of the nodes of `taken`.
-    fn drainable(&mut self, pool: PoolIx, shape: usize, cores: u16, taken: &[WorkerId]) -> Option<WorkerId> {
+    /// The least loaded worker whose node could be leased for the head of this shape.
+    fn drainable(&mut self, pool: PoolIx, shape: usize, cores: u16) -> Option<WorkerId> {
         let books = &self.pools[pool.at()];
         if books.shapes[shape].hopeless == Some(books.epoch) {
             return None;
@@ -97,7 +103,6 @@ impl Core {
                 worker.slots >= cores
                     && self.fleet[worker.node].lease == Lease::Open
                     && Some(worker.node) != not_on
-                    && taken.iter().all(|other| self.fleet[*other].node != worker.node)
             })
         });
         let books = &mut self.pools[pool.at()];
@@ -132,7 +137,8 @@ impl Core {
         };
         let likeness = |id: WorkerId| {
             let worker = &self.fleet[id];
-            (worker.slots, worker.idle(), self.fleet[worker.node].lease, self.fleet.is_empty(worker.node))
+            let node = &self.fleet[worker.node];
+            (worker.slots, worker.idle(), node.lease, node.reserved, self.fleet.is_empty(worker.node))
         };
         let equal = |id: &WorkerId| {
             let worker = &self.fleet[*id];
@@ -150,34 +156,42 @@ impl Core {
         if task.need == Need::Call { self.durations.charge(task.class) } else { 0 }
     }
 
-    /// Gives the worker's units to a task that shares and has left its queue.
-    pub(super) fn put(&mut self, ix: TaskIx, id: WorkerId) {
+    /// Gives the workers' units to a task that shares and has left its queue.
+    pub(super) fn put(&mut self, ix: TaskIx, gang: Gang) {
         let (need, charge, group) = (self.tasks[ix].need, self.charge(ix), self.tasks[ix].group());
-        self.bind(group, id);
-        self.tell_loud(self.fleet[id].node); // before it hears of work beside which nothing is measured
-        self.fleet[id].hold(ix, need, charge);
-        self.refresh(id);
-        self.enter(ix, State::Flying(Flight { gang: Gang::one(id), charge, phase: Phase::Staging }));
-        if self.lacks_any(ix, &[id]) {
-            self.count_staging(ix, id, 1);
+        self.bind(group, &gang);
+        self.take_over(&gang, ix);
+        for id in gang.iter().copied() {
+            self.tell_loud(self.fleet[id].node); // before it hears of work beside which nothing is measured
+            self.fleet[id].hold(ix, need, charge);
+            self.refresh(id);
+        }
+        gang[1..].iter().for_each(|id| self.count_unseen(ix, *id, 1));
+        let lacking = self.lacks_any(ix, &gang);
+        let leader = gang.leader();
+        self.enter(ix, State::Flying(Flight { gang, charge, phase: Phase::Staging }));
+        if lacking {
+            self.count_unseen(ix, leader, 1);
         } else {
             self.send(ix);
         }
     }
 
     /// Sends an attempt that waited for artefacts, if they are all there.
-    pub(super) fn send_if_staged(&mut self, ix: TaskIx, id: WorkerId) {
-        if !self.lacks_any(ix, &[id]) {
-            self.count_staging(ix, id, -1);
+    pub(super) fn send_if_staged(&mut self, ix: TaskIx) {
+        let State::Flying(Flight { gang, .. }) = &self.tasks[ix].state else { return };
+        let gang = gang.clone();
+        if !self.lacks_any(ix, &gang) {
+            self.count_unseen(ix, gang.leader(), -1);
             self.send(ix);
         }
     }
 
-    /// An attempt begins or ceases to wait for artefacts while it holds units.
-    pub(super) fn count_staging(&mut self, ix: TaskIx, id: WorkerId, by: i16) {
+    /// The attempt begins or ceases to hold units of which the worker does not know.
+    pub(super) fn count_unseen(&mut self, ix: TaskIx, id: WorkerId, by: i16) {
         if self.tasks[ix].need != Need::Call {
-            let staging = &mut self.fleet[id].staging;
-            *staging = staging.saturating_add_signed(by);
+            let unseen = &mut self.fleet[id].unseen;
+            *unseen = unseen.saturating_add_signed(by);
             self.refresh(id);
         }
     }
@@ -192,6 +206,7 @@ impl Core {
             task: task.id,
             attempt: Attempt(task.attempt),
             gang: flight.gang.clone(),
+            gpus: task.rare.as_ref().map(|rare| rare.granted.clone()).unwrap_or_default(),
         });
         if task.kind != Kind::Call {
             self.guard_answer(ix); // it begins on arrival; a call may wait its turn
@@ -205,7 +220,7 @@ impl Core {
             return;
         }
         let (node, pool) = (self.fleet[id].node, self.fleet[id].pool);
-        if self.fleet[node].lease != Lease::Open {
+        if self.fleet[node].lease != Lease::Open || self.fleet[node].reserved.is_some() {
             return;
         }
         let Some((_, _, ix)) = self.pools[pool.at()].first(|_| true) else { return };
@@ -213,7 +228,7 @@ impl Core {
         let most = if task.kind == Kind::Exec { self.durations.ahead(task.class) } else { 0 };
         if self.fleet[id].takes_ahead(most) && task.need == Need::Cores(1) && task.rare.is_none() {
             self.dequeue(ix);
-            self.put(ix, id);
+            self.put(ix, Gang::one(id));
             // The next in the pool may be of another kind: it is asked first.
             self.mark_stale(pool);
             self.agenda.ahead.push_back(id);
@@ -264,15 +279,25 @@ impl Core {
             if !first && !early {
                 self.pools[pool.at()].deferred.insert(rank, id);
             }
-            if !lease.is_open() || (early && !first) {
+            if !lease.is_open() || (early && !first) || !self.admits(node, ix) {
                 return;
             }
             let need = self.tasks[ix].need;
-            let whole = matches!(need, Need::Whole { .. });
             let fits = self.fleet[id].fits(need, self.charge(ix));
-            if fits && !whole {
+            if self.borrows(node, ix) {
+                // It must be gone in time: it waits for nothing any more.
+                let begins = if need.is_whole() {
+                    self.fleet.is_empty(node)
+                } else {
+                    self.fleet[id].idle() >= need.cores()
+                };
+                if !begins || lease != Lease::Open || self.lacks_any(ix, &[id]) {
+                    return;
+                }
+            }
+            if fits && !need.is_whole() {
                 self.dequeue(ix);
-                self.put(ix, id);
+                self.put(ix, Gang::one(id));
             } else if lease == Lease::Open && (first || (fits && self.fleet.is_empty(node))) {
                 self.dequeue(ix);
                 self.lease(ix, Gang::one(id));

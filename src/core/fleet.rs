@@ -8,6 +8,7 @@ use std::ops::{Index, IndexMut};
 
 use rustc_hash::FxHashMap;
 
+use super::api::GpuSet;
 use super::credit::PIPE_US;
 use super::task::{GroupIx, Need, NodeIx, PoolIx, Rank, TaskIx};
 use super::tree::Offer;
@@ -32,9 +33,11 @@ pub(super) struct Worker {
     pub calls: u32,
     /// What those are charged (µs).
     pub load: u32,
-    /// Tasks other than calls that hold units but wait for artefacts. The worker does not know of them yet and would
-    /// give their units to calls in its pipe: so there must be none in it.
-    pub staging: u16,
+    /// GPUs of its node, as it says.
+    pub gpus: u16,
+    /// Tasks other than calls that hold units the worker does not know of: they wait for artefacts, or are led from
+    /// another node. It would give those units to calls in its pipe: so there must be none in it.
+    pub unseen: u16,
     /// Its calls that wait in the pipe, as its pool has counted them.
     pub counted: u32,
     /// All attempts that hold something here, the oldest first.
@@ -46,6 +49,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    /// One that has come.
+    pub fn new(pool: PoolIx, place: usize, node: NodeIx, slots: u16, gpus: u16) -> Self {
+        Self { alive: true, pool, place, node, slots, gpus, ..Self::unknown() }
+    }
+
     fn unknown() -> Self {
         Self {
             alive: false,
@@ -57,7 +65,8 @@ impl Worker {
             ahead: 0,
             calls: 0,
             load: 0,
-            staging: 0,
+            gpus: 0,
+            unseen: 0,
             counted: 0,
             tasks: VecDeque::new(),
             own: BTreeMap::new(),
@@ -82,7 +91,7 @@ impl Worker {
 
     /// Room left in the pipe (µs).
     fn room(&self) -> u32 {
-        if self.staging > 0 {
+        if self.unseen > 0 {
             return 0;
         }
         (self.for_calls() * PIPE_US).saturating_sub(self.load)
@@ -92,7 +101,7 @@ impl Worker {
     pub fn fits(&self, need: Need, charge: u16) -> bool {
         match need {
             Need::Call => self.idle() > 0 || self.room() >= u32::from(charge),
-            Need::Cores(cores) => self.idle() >= cores,
+            Need::Cores(cores) | Need::Share { cores, .. } => self.idle() >= cores,
             Need::Whole { cores, .. } => self.tasks.is_empty() && self.slots >= cores,
         }
     }
@@ -100,7 +109,7 @@ impl Worker {
     /// Could a short program wait here for the next unit, where `most` may wait for each?
     pub fn takes_ahead(&self, most: u16) -> bool {
         let room = self.ahead < self.slots.saturating_mul(most);
-        room && self.held == self.slots && self.staging == 0 && self.own.is_empty()
+        room && self.held == self.slots && self.unseen == 0 && self.own.is_empty()
     }
 
     /// An attempt takes its units.
@@ -112,7 +121,7 @@ impl Worker {
                 self.load += u32::from(charge);
             }
             Need::Cores(1) if self.idle() == 0 => self.ahead += 1,
-            Need::Cores(cores) => self.held += cores,
+            Need::Cores(cores) | Need::Share { cores, .. } => self.held += cores,
             Need::Whole { .. } => self.held = self.slots,
         }
     }
@@ -127,7 +136,7 @@ impl Worker {
                 self.calls -= 1;
                 self.load -= u32::from(charge);
             }
-            Need::Cores(cores) => {
+            Need::Cores(cores) | Need::Share { cores, .. } => {
                 // What waits there takes the units over.
                 let taken_over = self.ahead.min(cores);
                 self.ahead -= taken_over;
@@ -159,6 +168,10 @@ pub(super) struct Node {
     /// Those alive.
     pub workers: Vec<WorkerId>,
     pub lease: Lease,
+    /// The gang it is kept for. Others that come later start here only if they end before that begins.
+    pub reserved: Option<TaskIx>,
+    /// GPUs in use.
+    pub gpus_used: GpuSet,
     /// What its workers were told last.
     pub quiet: bool,
     /// Exclusive tasks in a row.
@@ -167,6 +180,13 @@ pub(super) struct Node {
     pub parked: BTreeMap<Rank, TaskIx>,
     /// It had a worker once.
     pub seen: bool,
+}
+
+impl Node {
+    /// May tasks start here that have no claim on it?
+    pub fn is_open(&self) -> bool {
+        self.lease.is_open() && self.reserved.is_none()
+    }
 }
 
 /// Who has a node.
@@ -232,6 +252,8 @@ impl Fleet {
             host: host.to_owned(),
             workers: Vec::new(),
             lease: Lease::Open,
+            reserved: None,
+            gpus_used: GpuSet::default(),
             quiet: false,
             streak: 0,
             parked: BTreeMap::new(),
@@ -242,12 +264,13 @@ impl Fleet {
     }
 
     /// A worker has come.
-    pub fn add(&mut self, id: WorkerId, pool: PoolIx, place: usize, node: NodeIx, slots: u16) {
+    pub fn add(&mut self, id: WorkerId, worker: Worker) {
         let at = id.0 as usize;
         while self.workers.len() <= at {
             self.workers.push(Worker::unknown());
         }
-        self.workers[at] = Worker { alive: true, pool, place, node, slots, ..Worker::unknown() };
+        let node = worker.node;
+        self.workers[at] = worker;
         self[node].workers.push(id);
         self[node].seen = true;
     }
@@ -256,7 +279,7 @@ impl Fleet {
     pub fn lose(&mut self, id: WorkerId) -> (VecDeque<TaskIx>, BTreeMap<Rank, TaskIx>, Vec<GroupIx>) {
         let worker = &mut self[id];
         worker.alive = false;
-        (worker.held, worker.calls, worker.load, worker.staging) = (0, 0, 0, 0);
+        (worker.held, worker.calls, worker.load, worker.unseen) = (0, 0, 0, 0);
         let left = (
             std::mem::take(&mut worker.tasks),
             std::mem::take(&mut worker.own),
@@ -270,6 +293,17 @@ impl Fleet {
     /// Does nothing of ours run on the node?
     pub fn is_empty(&self, node: NodeIx) -> bool {
         self[node].workers.iter().all(|worker| self[*worker].tasks.is_empty())
+    }
+
+    /// The GPUs of the node.
+    pub fn gpus(&self, node: NodeIx) -> GpuSet {
+        let offered = self[node].workers.iter().map(|worker| self[*worker].gpus);
+        GpuSet::first(offered.max().unwrap_or(0))
+    }
+
+    /// Those nobody uses.
+    pub fn free_gpus(&self, node: NodeIx) -> GpuSet {
+        self.gpus(node).without(self[node].gpus_used)
     }
 
     /// Everybody alive.

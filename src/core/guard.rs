@@ -5,6 +5,7 @@
 
 use super::Core;
 use super::api::{Action, End, Tick};
+use super::gang::Demand;
 use super::task::{Flight, NEVER, Need, Phase, PoolIx, State, TaskIx, Why};
 use crate::model::{Attempt, WorkerId};
 
@@ -95,7 +96,9 @@ impl Core {
     /// Units of a wedged attempt stay occupied: what runs there may run on. A worker that could do something
     /// else meanwhile keeps doing it; one that never will again is given up, or its tasks would wait for ever.
     fn give_up_if_stuck(&mut self, ix: TaskIx, worker: WorkerId) {
-        if self.is_stuck(worker) {
+        // What it holds on other nodes is free only when its leader is lost.
+        let State::Flying(Flight { gang, .. }) = &self.tasks[ix].state else { return };
+        if gang.iter().any(|member| self.fleet.alive(*member) && self.is_stuck(*member)) {
             self.out.push(Action::GiveUp { worker });
         }
         self.set_alarm(ix, self.now.plus(GRACE_US)); // others may end, or come to wait
@@ -110,7 +113,9 @@ impl Core {
             State::Flying(Flight { phase: Phase::Sent { at }, .. }) => !waits(*at),
             _ => true,
         };
-        let full = worker.idle() == 0 || !self.fleet[worker.node].lease.is_open();
+        let node = &self.fleet[worker.node];
+        let awaited = |gang| !self.has_room(Demand::of(&self.tasks[gang]), id);
+        let full = worker.idle() == 0 || !node.lease.is_open() || node.reserved.is_some_and(awaited);
         full && !worker.tasks.iter().any(moves)
     }
 
@@ -141,7 +146,7 @@ impl Core {
         for worker in workers.iter().map(|worker| &self.fleet[*worker]) {
             let under_way =
                 if worker.counted > 0 { worker.tasks.iter().filter(recalling).count() } else { 0 };
-            let open = self.fleet[worker.node].lease.is_open();
+            let open = self.fleet[worker.node].is_open();
             idle += (if open { i64::from(worker.idle()) } else { 0 }) - under_way as i64;
         }
         for worker in workers {

@@ -26,8 +26,9 @@ impl Core {
     /// Begins to prepare the gang's nodes, all open, for a task that has left its queue.
     pub(super) fn lease(&mut self, ix: TaskIx, gang: Gang) {
         let task = &self.tasks[ix];
-        let whole = matches!(task.need, Need::Whole { .. });
-        self.bind(task.group(), gang.leader());
+        let whole = task.need.is_whole();
+        self.bind(task.group(), &gang);
+        self.take_over(&gang, ix);
         let nodes = nodes_of(&self.fleet, &gang);
         let busy = nodes.iter().any(|node| !self.fleet.is_empty(*node));
         let lacking = whole && self.lacks_any(ix, &gang);
@@ -46,11 +47,11 @@ impl Core {
         let gang = gang.clone();
         let nodes = nodes_of(&self.fleet, &gang);
         let need = self.tasks[ix].need;
-        if !matches!(need, Need::Whole { .. }) {
+        if !need.is_whole() {
             let charge = self.charge(ix);
             if self.fleet[gang.leader()].fits(need, charge) {
                 self.release(ix, &nodes);
-                self.put(ix, gang.leader());
+                self.put(ix, gang);
             }
             return;
         }
@@ -128,7 +129,7 @@ impl Core {
             self.fleet[*node].lease = Lease::Open;
             self.agenda.loud.push(*node);
             for worker in self.fleet[*node].workers.clone() {
-                self.pools[self.fleet[worker].pool.at()].epoch += 1;
+                self.pools[self.fleet[worker].pool.at()].changed();
                 self.refresh(worker);
                 self.touch(worker);
             }
@@ -152,7 +153,8 @@ impl Core {
     pub(super) fn follow_up(&mut self, id: WorkerId) -> bool {
         let worker = &self.fleet[id];
         let (node, pool) = (worker.node, &self.pools[worker.pool.at()]);
-        if self.fleet[node].streak >= LONGEST_STREAK || !self.fleet.is_empty(node) {
+        let kept = self.fleet[node].reserved.is_some();
+        if kept || self.fleet[node].streak >= LONGEST_STREAK || !self.fleet.is_empty(node) {
             return false;
         }
         let alone = |need: Need| matches!(need, Need::Whole { nodes: 1, cores } if cores <= worker.slots);
@@ -162,11 +164,10 @@ impl Core {
             [own.filter(|(_, ix)| alone(self.tasks[*ix].need)), shared.map(|(_, rank, ix)| (rank, ix))];
         let Some((rank, ix)) = next.into_iter().flatten().min_by_key(|(rank, _)| *rank) else { return false };
         let before = pool.first(|shape| !alone(shape.need)).map(|(_, rank, ix)| (rank, ix));
-        let outranked = [before, own].into_iter().flatten().any(|(other, other_ix)| {
-            let gang = matches!(self.tasks[other_ix].need, Need::Whole { nodes, .. } if nodes > 1);
-            other.lateness() < rank.lateness() || (gang && other < rank)
-        });
-        if outranked {
+        let mut others = [before, own].into_iter().flatten();
+        let outranked = others.any(|(other, _)| other.lateness() < rank.lateness());
+        let gang = pool.gangs.first_key_value().is_some_and(|(gang, _)| *gang < rank);
+        if outranked || (gang && pool.reservation.is_none()) {
             return false;
         }
         self.dequeue(ix);

@@ -6,11 +6,12 @@
 //!
 //! Each event is applied first (`submit`, `answer`, `guard`); what may have become possible by it is put on an
 //! agenda, and `settle` works that off: tasks to route, nodes being prepared (`lease`), workers and pools with
-//! room (`dispatch`). Nothing recurses, so a chain of a million tasks may fail at once.
+//! room (`dispatch`, `gang`). Nothing recurses, so a chain of a million tasks may fail at once.
 //!
 //! Lower ranks go first: priority, then submission. A task that finds no room holds later ones of its pool back, unless
-//! they use what it cannot; one that needs several cores or whole nodes takes a *lease* on nodes, which
-//! then drain. That, and a bound on exclusive tasks in a row, is why nobody starves.
+//! they use what it cannot; one that needs several cores or a whole node takes a *lease* on a node, which
+//! then drains. One that needs several nodes, GPUs or counters (`gang`) gets a *reservation* of nodes and a time (`reserve`).
+//! That, and a bound on exclusive tasks in a row, is why nobody starves. `explain` says why a task is not running.
 
 mod answer;
 mod api;
@@ -18,10 +19,13 @@ mod artefacts;
 mod check;
 mod credit;
 mod dispatch;
+mod explain;
 mod fleet;
+mod gang;
 mod guard;
 mod lease;
 mod pool;
+mod reserve;
 mod submit;
 mod task;
 #[cfg(test)]
@@ -32,14 +36,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
-pub use api::{Action, Counts, Dep, DepState, End, Event, Gang, Request, Tick};
+pub use api::{Action, Counts, Dep, DepState, End, Event, Gang, GpuSet, Request, Tick};
+pub use explain::{Explanation, Place, Reserved, Want};
 
 use crate::model::{Kind, PoolId, TaskId, WorkerId};
 use artefacts::Artefacts;
 use credit::Durations;
-use fleet::Fleet;
+use fleet::{Fleet, Worker};
 use guard::Alarm;
-use pool::{Pool, Stage};
+use pool::{Counter, Pool, Stage};
 use task::{Flight, GroupIx, NodeIx, Phase, PoolIx, Rank, State, Table, TaskIx};
 
 /// The scheduler.
@@ -51,7 +56,7 @@ pub struct Core {
     pools: Vec<Pool>,
     pool_ix: BTreeMap<PoolId, PoolIx>,
     groups: Vec<Group>,
-    group_ix: FxHashMap<(PoolIx, String), GroupIx>,
+    group_ix: FxHashMap<(PoolIx, String, u16), GroupIx>,
     artefacts: Artefacts,
     durations: Durations,
     alarms: BTreeSet<(Tick, Alarm)>,
@@ -68,11 +73,11 @@ pub struct Core {
     unchecked: usize,
 }
 
-/// Tasks that run on one node.
+/// Tasks that run on the same nodes: those of one name that ask for as many.
 #[derive(Debug, Default)]
 struct Group {
     /// Where, once the first of them has a worker.
-    worker: Option<WorkerId>,
+    home: Option<Gang>,
     /// The one that stands in the pool's queue for all of them.
     leader: Option<TaskIx>,
     waiting: BTreeMap<Rank, TaskIx>,
@@ -148,7 +153,10 @@ impl Core {
             Event::PoolOpened { pool } => self.pool_opened(pool),
             Event::PoolSettled { pool } => self.pool_settled(pool),
             Event::PoolClosed { pool } => self.pool_closed(pool),
-            Event::WorkerReady { worker, pool, host, slots } => self.worker_ready(worker, pool, &host, slots),
+            Event::PoolCounters { pool, capacities } => self.pool_counters(pool, capacities),
+            Event::WorkerReady { worker, pool, host, slots, gpus } => {
+                self.worker_ready(worker, pool, &host, slots, gpus);
+            }
             Event::WorkerLost { worker } => self.worker_lost(worker),
             Event::Submitted(request) => self.submitted(request),
             Event::Started { worker, task, attempt } => self.started(worker, task, attempt),
@@ -233,7 +241,7 @@ impl Core {
         if !worker.alive {
             return;
         }
-        let open = self.fleet[worker.node].lease.is_open();
+        let open = self.fleet[worker.node].is_open();
         let pool = &mut self.pools[worker.pool.at()];
         pool.tree.set(worker.place, worker.offer(open));
         let surplus = worker.surplus();
@@ -267,7 +275,20 @@ impl Core {
         self.cancel_all(|task| task.pool == ix);
     }
 
-    fn worker_ready(&mut self, id: WorkerId, pool: PoolId, host: &str, slots: u16) {
+    fn pool_counters(&mut self, id: PoolId, capacities: BTreeMap<String, u32>) {
+        let Some(ix) = self.pool_ix.get(&id).copied() else { return };
+        let pool = &mut self.pools[ix.at()];
+        for (name, capacity) in capacities {
+            match pool.counters.iter_mut().find(|counter| counter.name == name) {
+                Some(counter) => counter.capacity = capacity,
+                None => pool.counters.push(Counter { name, capacity, used: 0 }),
+            }
+        }
+        pool.look = true;
+        self.reconsider(ix);
+    }
+
+    fn worker_ready(&mut self, id: WorkerId, pool: PoolId, host: &str, slots: u16, gpus: u16) {
         let Some(pool) = self.pool_ix.get(&pool).copied() else { return };
         if self.fleet.knows(id) {
             return;
@@ -275,7 +296,7 @@ impl Core {
         let node = self.fleet.node(host);
         let slots = slots.max(1);
         let place = self.pools[pool.at()].add(id, slots, node);
-        self.fleet.add(id, pool, place, node, slots);
+        self.fleet.add(id, Worker::new(pool, place, node, slots, gpus));
         if self.fleet[node].quiet {
             self.out.push(Action::Quiet { worker: id, on: true });
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use super::Tick;
+use super::api::Tick;
 use super::task::{NEVER, Need, NodeIx, Rank, TaskIx};
 use super::tree::{Offer, Tree};
 use crate::model::{PoolId, WorkerId};
@@ -29,6 +29,15 @@ pub(super) struct Pool {
     pub alive: u32,
     pub shapes: Vec<Shape>,
     by_shape: FxHashMap<(Need, Option<NodeIx>), u32>,
+    /// Queued tasks that need several things at once.
+    pub gangs: BTreeMap<Rank, TaskIx>,
+    /// How many of those share their nodes.
+    pub sharing: usize,
+    /// Something changed that a gang may wait for.
+    pub look: bool,
+    /// What the first gang that waits has been promised.
+    pub reservation: Option<Reservation>,
+    pub counters: Vec<Counter>,
     /// Workers whose own first task, of this rank, waits because the pool's go before it; some may wait no more.
     pub deferred: BTreeMap<Rank, WorkerId>,
     /// A task of several cores has reserved a worker.
@@ -39,6 +48,30 @@ pub(super) struct Pool {
     pub surplus: u64,
     /// When to ask for calls that wait behind others while units are idle.
     pub steal: Tick,
+}
+
+/// Nodes kept for a gang.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    pub ix: TaskIx,
+    /// One worker on each node.
+    pub workers: Vec<WorkerId>,
+    /// When it starts at the latest, as it was first told; not known if something without a timeout runs there.
+    pub until: Option<Tick>,
+}
+
+/// Something tasks use up by name while they run.
+#[derive(Debug)]
+pub(super) struct Counter {
+    pub name: String,
+    pub capacity: u32,
+    pub used: u32,
+}
+
+impl Counter {
+    pub fn free(&self) -> u32 {
+        self.capacity.saturating_sub(self.used)
+    }
 }
 
 /// Will more workers come?
@@ -77,6 +110,11 @@ impl Pool {
             alive: 0,
             shapes: Vec::new(),
             by_shape: FxHashMap::default(),
+            gangs: BTreeMap::new(),
+            sharing: 0,
+            look: false,
+            reservation: None,
+            counters: Vec::new(),
             deferred: BTreeMap::new(),
             reserved: None,
             epoch: 0,
@@ -100,7 +138,7 @@ impl Pool {
         *self.sizes.entry(slots).or_default() += 1;
         *self.hosts.entry(node).or_default() += 1;
         self.alive += 1;
-        self.epoch += 1;
+        self.changed();
         place
     }
 
@@ -112,7 +150,13 @@ impl Pool {
         discount(&mut self.sizes, slots);
         discount(&mut self.hosts, node);
         self.alive -= 1;
+        self.changed();
+    }
+
+    /// A node or a worker became available, or went.
+    pub fn changed(&mut self) {
         self.epoch += 1;
+        self.look = true;
     }
 
     /// Slots of its largest worker.

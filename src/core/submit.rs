@@ -1,8 +1,9 @@
 //! From submission to a queue: dependencies, what can never run, and which queue; and the way out, `resolve`.
 
-use super::api::{Action, Dep, DepState, End, Request};
+use super::api::{Action, Dep, DepState, End, Gang, Request};
+use super::gang::Demand;
 use super::pool::Stage;
-use super::task::{GroupIx, Home, NEVER, Need, NodeIx, Phase, PoolIx, Rank, State, Task, TaskIx};
+use super::task::{Claim, GroupIx, Home, NEVER, Need, NodeIx, Phase, PoolIx, Rank, State, Task, TaskIx};
 use super::{Core, Group};
 use crate::model::human::count;
 use crate::model::{Exclusive, Hash, Kind, TaskId, WorkerId};
@@ -19,7 +20,15 @@ impl Core {
             return;
         };
         let (deps, accept_failed) = (std::mem::take(&mut request.deps), request.accept_failed);
-        let ix = self.admit(request, pool);
+        let needs = match self.claims(pool, &request.placement.needs) {
+            Ok(needs) => needs,
+            Err(reason) => {
+                self.counts[request.kind as usize].done += 1;
+                self.out.push(Action::Resolve { task: request.task, end: End::Refused { reason } });
+                return;
+            }
+        };
+        let ix = self.admit(request, pool, needs);
         match self.await_deps(ix, &deps, accept_failed) {
             Err(end) => self.resolve(ix, end, None),
             Ok(_) if self.draining || self.pools[pool.at()].stage == Stage::Closed => {
@@ -35,15 +44,17 @@ impl Core {
         }
     }
 
-    fn admit(&mut self, request: Request, pool: PoolIx) -> TaskIx {
+    fn admit(&mut self, request: Request, pool: PoolIx, needs: Vec<Claim>) -> TaskIx {
         let Request { task: id, kind, placement, timeout_us, retries, accept_failed, inputs, class, .. } =
             request;
         let narrow = |wish: Option<u32>| wish.unwrap_or(1).clamp(1, u16::MAX.into()) as u16;
         let (cores, nodes) = (narrow(placement.cores), narrow(placement.nodes));
+        let gpus = placement.gpus.unwrap_or(0).min(u16::MAX.into()) as u16;
         let need = match (placement.exclusive, kind) {
             (Some(Exclusive::Node), _) => Need::Whole { nodes, cores },
+            (Some(Exclusive::No), _) if nodes > 1 => Need::Share { nodes, cores },
             _ if nodes > 1 => Need::Whole { nodes, cores },
-            (_, Kind::Call) if cores == 1 => Need::Call,
+            (_, Kind::Call) if cores == 1 && gpus == 0 && placement.needs.is_empty() => Need::Call,
             _ => Need::Cores(cores),
         };
         self.submitted += 1;
@@ -71,11 +82,17 @@ impl Core {
         }
         if let Some(name) = placement.group {
             let groups = &mut self.groups;
-            let group = self.group_ix.entry((pool, name)).or_insert_with(|| {
+            let group = self.group_ix.entry((pool, name, nodes)).or_insert_with(|| {
                 groups.push(Group::default());
                 GroupIx(groups.len() as u32 - 1)
             });
             task.rare().group = Some(*group);
+        }
+        if gpus > 0 {
+            task.rare().gpus = gpus;
+        }
+        if !needs.is_empty() {
+            task.rare().needs = needs;
         }
         if timeout_us.is_some() {
             task.rare().timeout_us = timeout_us;
@@ -123,7 +140,7 @@ impl Core {
         if task.state != State::Queued(Home::Ready) {
             return; // it ended while it waited for this
         }
-        let (need, lost, host, group) = (task.need, task.lost, task.host(), task.group());
+        let (lost, host, group, gang) = (task.lost, task.host(), task.group(), task.is_gang());
         let pool = &self.pools[task.pool.at()];
         let end = if self.draining || pool.stage == Stage::Closed {
             Some(End::Cancelled)
@@ -135,13 +152,18 @@ impl Core {
         if let Some(end) = end {
             self.resolve(ix, end, None);
             group.into_iter().for_each(|group| self.promote(group));
-        } else if let Some(node) = host {
+        } else if let Some(node) = host
+            && !gang
+        {
             self.route_to_host(ix, node, group);
+        } else if let Some(node) = host
+            && !self.fleet[node].workers.iter().any(|id| self.suits(ix, Demand::of(task), *id))
+        {
+            self.host_missing(ix, node);
         } else if let Some(group) = group {
             self.route_group(ix, group);
         } else {
-            let not_on = task.not_on();
-            self.queue_in_shape(ix, need, not_on);
+            self.queue_in_pool(ix);
         }
     }
 
@@ -151,75 +173,89 @@ impl Core {
             let worker = &self.fleet[**id];
             worker.pool == task.pool && worker.slots >= task.need.cores()
         };
-        let home = group.and_then(|group| self.groups[group.at()].worker);
+        let home = group.and_then(|group| self.groups[group.at()].home.as_ref()).map(Gang::leader);
         let workers =
             self.fleet[node].workers.iter().filter(fit).filter(|id| home.is_none_or(|home| home == **id));
         let load = |id: &WorkerId| self.fleet[*id].tasks.len() + self.fleet[*id].own.len();
         let chosen = workers.copied().min_by_key(load);
-        let pool = &self.pools[task.pool.at()];
         match chosen {
             Some(worker) => {
-                self.bind(group, worker);
+                self.bind(group, &Gang::one(worker));
                 self.queue_at_worker(ix, worker);
             }
             None if home.is_some() => self.refuse_group(ix, home),
-            None if pool.stage == Stage::Growing => {
-                let rank = task.rank;
-                self.enter(ix, State::Queued(Home::Parked(node)));
-                self.fleet[node].parked.insert(rank, ix);
-            }
-            None if self.fleet[node].workers.is_empty() && self.fleet[node].seen => {
-                let attempts = task.lost;
-                self.resolve(ix, End::LostWorker { attempts }, None);
-            }
-            None => {
-                let reason = self.no_such_host(ix, node);
-                self.resolve(ix, End::Refused { reason }, None);
-            }
+            None => self.host_missing(ix, node),
+        }
+    }
+
+    /// No worker on its host could take it.
+    fn host_missing(&mut self, ix: TaskIx, node: NodeIx) {
+        let task = &self.tasks[ix];
+        let (rank, attempts) = (task.rank, task.lost);
+        if self.pools[task.pool.at()].stage == Stage::Growing {
+            self.enter(ix, State::Queued(Home::Parked(node)));
+            self.fleet[node].parked.insert(rank, ix);
+        } else if self.fleet[node].workers.is_empty() && self.fleet[node].seen {
+            self.resolve(ix, End::LostWorker { attempts }, None);
+        } else {
+            let reason = self.no_such_host(ix, node);
+            self.resolve(ix, End::Refused { reason }, None);
         }
     }
 
     fn route_group(&mut self, ix: TaskIx, group: GroupIx) {
         let task = &self.tasks[ix];
-        let (rank, need, not_on) = (task.rank, task.need, task.not_on());
-        let Group { worker, leader, waiting } = &mut self.groups[group.at()];
-        match (*worker, *leader) {
-            (Some(worker), _) => {
-                let home = &self.fleet[worker];
-                if home.slots < need.cores() || Some(home.node) == not_on {
-                    self.refuse_group(ix, Some(worker));
-                } else {
-                    self.queue_at_worker(ix, worker);
-                }
+        let (rank, demand, gang) = (task.rank, Demand::of(task), task.is_gang());
+        if let Some(home) = &self.groups[group.at()].home {
+            let worker = home.leader();
+            let suitable = home.iter().filter(|id| self.suits(ix, demand, **id)).copied();
+            if self.distinct(ix, demand, suitable).is_none() {
+                self.refuse_group(ix, Some(worker));
+            } else if gang {
+                self.queue_with_gangs(ix);
+            } else {
+                self.queue_at_worker(ix, worker);
             }
-            (None, None) => {
+            return;
+        }
+        let Group { leader, waiting, .. } = &mut self.groups[group.at()];
+        match *leader {
+            None => {
                 *leader = Some(ix);
-                self.queue_in_shape(ix, need, not_on);
+                self.queue_in_pool(ix);
             }
-            (None, Some(other)) if self.tasks[other].rank > rank => {
+            Some(other) if self.tasks[other].rank > rank => {
                 *leader = Some(ix);
                 waiting.insert(self.tasks[other].rank, other);
-                self.leave_shape(other);
+                self.leave_pool(other);
                 self.enter(other, State::Queued(Home::Group(group)));
-                self.queue_in_shape(ix, need, not_on);
+                self.queue_in_pool(ix);
             }
-            (None, Some(_)) => {
+            Some(_) => {
                 waiting.insert(rank, ix);
                 self.enter(ix, State::Queued(Home::Group(group)));
             }
         }
     }
 
-    fn leave_shape(&mut self, ix: TaskIx) {
+    /// Takes it out of its pool's queue.
+    fn leave_pool(&mut self, ix: TaskIx) {
         let task = &self.tasks[ix];
-        if let State::Queued(Home::Shape(shape)) = task.state {
-            self.pools[task.pool.at()].shapes[shape as usize].queue.remove(&task.rank);
+        match task.state {
+            State::Queued(Home::Shape(shape)) => {
+                self.pools[task.pool.at()].shapes[shape as usize].queue.remove(&task.rank);
+            }
+            State::Queued(Home::Gangs) => self.leave_gangs(ix),
+            _ => {}
         }
     }
 
-    fn queue_in_shape(&mut self, ix: TaskIx, need: Need, not_on: Option<NodeIx>) {
+    fn queue_in_pool(&mut self, ix: TaskIx) {
         let task = &self.tasks[ix];
-        let (rank, pool) = (task.rank, task.pool);
+        if task.is_gang() {
+            return self.queue_with_gangs(ix);
+        }
+        let (rank, pool, need, not_on) = (task.rank, task.pool, task.need, task.not_on());
         let shape = self.pools[pool.at()].shape(need, not_on);
         self.pools[pool.at()].shapes[shape as usize].queue.insert(rank, ix);
         self.enter(ix, State::Queued(Home::Shape(shape)));
@@ -240,10 +276,12 @@ impl Core {
         let State::Queued(home) = task.state else { return };
         match home {
             Home::Ready => {}
-            Home::Shape(_) => {
-                self.leave_shape(ix);
+            Home::Shape(_) | Home::Gangs => {
+                self.leave_pool(ix);
                 if let Some(group) = group {
-                    self.groups[group.at()].leader = None;
+                    if self.groups[group.at()].leader == Some(ix) {
+                        self.groups[group.at()].leader = None;
+                    }
                     self.promote(group);
                 }
             }
@@ -263,7 +301,7 @@ impl Core {
     /// If the group has neither a node nor a task that looks for one, its next task does.
     fn promote(&mut self, group: GroupIx) {
         let entry = &mut self.groups[group.at()];
-        if entry.worker.is_none()
+        if entry.home.is_none()
             && entry.leader.is_none()
             && let Some((_, next)) = entry.waiting.pop_first()
         {
@@ -271,23 +309,33 @@ impl Core {
         }
     }
 
-    /// The group's tasks run on this worker from now on, unless they have a worker already.
-    pub(super) fn bind(&mut self, group: Option<GroupIx>, worker: WorkerId) {
+    /// The group's tasks run on these workers from now on, unless they have a home already.
+    pub(super) fn bind(&mut self, group: Option<GroupIx>, gang: &Gang) {
         let Some(group) = group else { return };
         let entry = &mut self.groups[group.at()];
-        if entry.worker.is_some() {
+        if entry.home.is_some() {
             return;
         }
-        entry.worker = Some(worker);
+        entry.home = Some(gang.clone());
         let mut followers = std::mem::take(&mut entry.waiting);
         let leader = entry.leader.take();
-        self.fleet[worker].groups.push(group);
+        gang.iter().for_each(|worker| self.fleet[*worker].groups.push(group));
         if let Some(leader) = leader {
             self.mark_stale(self.tasks[leader].pool);
             self.dequeue(leader); // it stands in the pool's queue, but its group has just found a node
             followers.insert(self.tasks[leader].rank, leader);
         }
         followers.into_values().for_each(|ix| self.make_ready(ix));
+    }
+
+    /// The group has lost its home: those of its tasks that wait for just that look for one again.
+    pub(super) fn reroute_gangs(&mut self, pool: PoolIx, group: GroupIx) {
+        let gangs = self.pools[pool.at()].gangs.values().copied();
+        let again: Vec<TaskIx> = gangs.filter(|ix| self.tasks[*ix].group() == Some(group)).collect();
+        for ix in again {
+            self.dequeue(ix);
+            self.make_ready(ix);
+        }
     }
 
     /// The pool's workers changed for the worse: whoever can never run now ends.
@@ -300,6 +348,9 @@ impl Core {
                 again.extend(shape.queue.values());
             }
         }
+        let gangs = self.pools[pool.at()].gangs.values().copied();
+        again
+            .extend(gangs.filter(|ix| dead || self.tasks[*ix].host().is_some() || self.never(*ix).is_some()));
         if self.pools[pool.at()].stage != Stage::Growing || dead {
             let parked = self.fleet.nodes().flat_map(|(_, node)| node.parked.values().copied());
             again.extend(parked.filter(|ix| self.tasks[*ix].pool == pool));
@@ -315,11 +366,6 @@ impl Core {
     pub(super) fn never(&self, ix: TaskIx) -> Option<String> {
         let task = &self.tasks[ix];
         let pool = &self.pools[task.pool.at()];
-        if let (Need::Whole { nodes, .. }, true) = (task.need, task.is_bound())
-            && nodes > 1
-        {
-            return Some(format!("it asks for {nodes} nodes and for one `host` or `group`; drop either"));
-        }
         if let Some(node) = task.host()
             && task.not_on() == Some(node)
         {
@@ -328,13 +374,20 @@ impl Core {
                 self.fleet[node].host
             ));
         }
+        let short = task.needs().iter().find(|need| pool.counters[need.counter].capacity < need.amount);
+        if let Some(need) = short {
+            let counter = &pool.counters[need.counter];
+            return Some(format!(
+                "it needs {} = {}, pool {} has {} now: ask for less, or give the pool more",
+                counter.name, need.amount, pool.id, counter.capacity
+            ));
+        }
         if pool.stage == Stage::Growing || pool.alive == 0 || (task.need == Need::Call && task.rare.is_none())
         {
             return None;
         }
         let (id, workers, largest) = (pool.id, pool.alive, pool.largest());
-        let cores = task.need.cores();
-        let nodes = if let Need::Whole { nodes, .. } = task.need { usize::from(nodes.max(1)) } else { 1 };
+        let Demand { nodes, cores, gpus, .. } = Demand::of(task);
         if cores > largest {
             return Some(format!(
                 "it asks for {} of one worker; pool {id} has {} with at most {}: \
@@ -345,20 +398,26 @@ impl Core {
             ));
         }
         let barred = task.not_on();
-        let fits =
-            |worker: &WorkerId| self.fleet[*worker].pool == task.pool && self.fleet[*worker].slots >= cores;
+        let fits = |id: &WorkerId| {
+            let worker = &self.fleet[*id];
+            worker.pool == task.pool && worker.slots >= cores && self.fleet.gpus(worker.node).len() >= gpus
+        };
         let fit = || {
             pool.hosts().filter(|node| Some(*node) != barred && self.fleet[*node].workers.iter().any(fits))
         };
-        if fit().nth(nodes - 1).is_none() {
-            let (fit, but) = (fit().count(), barred.map_or("", |node| &self.fleet[node].host));
-            let but = if but.is_empty() { String::new() } else { format!(" besides `{but}`") };
-            return Some(format!(
-                "it asks for {nodes} node(s) with {cores} core(s) each; pool {id} has {fit}{but}, with {workers} \
-                 worker(s) in all: ask for fewer or spawn more workers"
-            ));
+        let nodes = usize::from(nodes.max(1));
+        if fit().nth(nodes - 1).is_some() {
+            return None;
         }
-        None
+        let but = barred.map_or(String::new(), |node| format!(" besides `{}`", self.fleet[node].host));
+        let gpus = if gpus > 0 { format!(" and {}", count(gpus.into(), "GPU")) } else { String::new() };
+        Some(format!(
+            "it asks for nodes = {nodes} with {}{gpus} on each; pool {id} has {} of that kind{but}, and {} in all: \
+             ask for fewer or spawn more workers",
+            count(cores.into(), "core"),
+            fit().count(),
+            count(workers as usize, "worker"),
+        ))
     }
 
     fn no_such_host(&self, ix: TaskIx, node: NodeIx) -> String {

@@ -8,7 +8,7 @@ use std::ops::{Index, IndexMut};
 use rustc_hash::FxHashMap;
 
 use super::Tick;
-use super::api::Gang;
+use super::api::{Gang, GpuSet};
 use crate::model::{Hash, Kind, TaskId};
 
 macro_rules! ix {
@@ -66,6 +66,8 @@ pub(super) enum Need {
     Cores(u16),
     /// So many nodes, each for itself alone, with at least so many cores.
     Whole { nodes: u16, cores: u16 },
+    /// So many units on each of several nodes, which it shares.
+    Share { nodes: u16, cores: u16 },
 }
 
 impl Need {
@@ -73,8 +75,25 @@ impl Need {
     pub fn cores(self) -> u16 {
         match self {
             Need::Call => 1,
-            Need::Cores(cores) | Need::Whole { cores, .. } => cores,
+            Need::Cores(cores) | Need::Whole { cores, .. } | Need::Share { cores, .. } => cores,
         }
+    }
+
+    /// Nodes it takes.
+    pub fn nodes(self) -> u16 {
+        match self {
+            Need::Call | Need::Cores(_) => 1,
+            Need::Whole { nodes, .. } | Need::Share { nodes, .. } => nodes,
+        }
+    }
+
+    pub fn is_whole(self) -> bool {
+        matches!(self, Need::Whole { .. })
+    }
+
+    /// Units it occupies of a worker with so many.
+    pub fn units(self, slots: u16) -> u16 {
+        if self.is_whole() { slots } else { self.cores() }
     }
 }
 
@@ -106,10 +125,24 @@ pub(super) struct Rare {
     pub not_on: Option<NodeIx>,
     pub group: Option<GroupIx>,
     pub timeout_us: Option<u64>,
+    /// GPUs it needs on each node.
+    pub gpus: u16,
+    /// What it needs of its pool's counters.
+    pub needs: Vec<Claim>,
+    /// The GPUs it has on each node of its gang.
+    pub granted: Box<[GpuSet]>,
     /// Artefacts that must be on its node.
     pub inputs: Vec<Hash>,
     /// Who waits for it; some may have ended.
     pub dependents: Vec<TaskId>,
+}
+
+/// So much of a counter of the pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    /// Where the counter is in its pool.
+    pub counter: usize,
+    pub amount: u32,
 }
 
 /// Where a task stands.
@@ -134,6 +167,8 @@ pub(super) enum Home {
     Ready,
     /// Its pool's queue of tasks of this shape.
     Shape(u32),
+    /// Its pool's queue of gangs.
+    Gangs,
     /// The queue of one worker: it may run nowhere else.
     Worker(crate::model::WorkerId),
     /// Behind the first task of its group, which has no node yet.
@@ -202,6 +237,24 @@ impl Task {
     /// May run on one worker only.
     pub fn is_bound(&self) -> bool {
         self.host().is_some() || self.group().is_some()
+    }
+
+    pub fn timeout_us(&self) -> Option<u64> {
+        self.rare.as_ref()?.timeout_us
+    }
+
+    /// GPUs it needs on each node.
+    pub fn gpus(&self) -> u16 {
+        self.rare.as_ref().map_or(0, |rare| rare.gpus)
+    }
+
+    pub fn needs(&self) -> &[Claim] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.needs)
+    }
+
+    /// It needs several things at once (nodes, GPUs, counters), so it is scheduled as a gang, if only of one node.
+    pub fn is_gang(&self) -> bool {
+        self.need.nodes() > 1 || self.gpus() > 0 || !self.needs().is_empty()
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::{Attempt, Exclusive, Hash, Placement};
 
+mod gangs;
 mod placement;
 mod trouble;
 
@@ -11,12 +12,19 @@ struct Desk {
     core: Core,
     now: u64,
     next: u64,
+    /// Of workers that join.
+    gpus: u16,
 }
 
 impl Desk {
     /// A settled pool 0 with workers on hosts `n0`, `n1`, … of so many slots.
     fn new(slots: &[u16]) -> Self {
-        let mut desk = Self { core: Core::new(), now: 0, next: 0 };
+        Self::with_gpus(slots, 0)
+    }
+
+    /// The same, with so many GPUs on each host.
+    fn with_gpus(slots: &[u16], gpus: u16) -> Self {
+        let mut desk = Self { core: Core::new(), now: 0, next: 0, gpus };
         desk.feed(Event::PoolOpened { pool: PoolId(0) });
         for (at, slots) in slots.iter().enumerate() {
             desk.join(at as u32, *slots);
@@ -26,8 +34,8 @@ impl Desk {
     }
 
     fn join(&mut self, worker: u32, slots: u16) -> Vec<Action> {
-        let host = format!("n{worker}");
-        self.feed(Event::WorkerReady { worker: WorkerId(worker), pool: PoolId(0), host, slots })
+        let (host, gpus) = (format!("n{worker}"), self.gpus);
+        self.feed(Event::WorkerReady { worker: WorkerId(worker), pool: PoolId(0), host, slots, gpus })
     }
 
     fn feed(&mut self, event: Event) -> Vec<Action> {
@@ -100,7 +108,7 @@ impl Desk {
 }
 
 fn start(task: TaskId, attempt: u32, worker: u32) -> Action {
-    Action::Start { task, attempt: Attempt(attempt), gang: Gang::one(WorkerId(worker)) }
+    Action::Start { task, attempt: Attempt(attempt), gang: Gang::one(WorkerId(worker)), gpus: Box::default() }
 }
 
 fn resolve(task: TaskId, end: End) -> Action {

@@ -74,8 +74,13 @@ pub struct Placement {
     pub exclusive: Option<Exclusive>,
     /// Higher first; 0 unless said.
     pub priority: Option<i32>,
-    /// Nodes of its gang; 1 unless said.
+    /// Nodes of its gang; 1 unless said. Several nodes are whole ones, unless `exclusive` is [`Exclusive::No`]: then
+    /// `cores` are occupied on each.
     pub nodes: Option<u32>,
+    /// GPUs it needs on each of its nodes; none unless said.
+    pub gpus: Option<u32>,
+    /// So much of each named counter of its pool while it runs.
+    pub needs: BTreeMap<String, u32>,
 }
 
 /// How much of a node a task has to itself.

@@ -179,7 +179,7 @@ impl Driver {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Start { task, attempt, gang } => {
+            Action::Start { task, attempt, gang, gpus: _ } => {
                 self.start(task, attempt, &gang);
             }
             Action::Recall { worker, task, attempt } => self.tell(worker, &ToWorker::Recall(task, attempt)),

@@ -322,7 +322,7 @@ impl Driver {
         worker.stage = Stage::Ready(hello);
         worker.keeper_is_up();
         let Some(pool) = worker.pool else { return };
-        self.handle(Event::WorkerReady { worker: id, pool, host, slots });
+        self.handle(Event::WorkerReady { worker: id, pool, host, slots, gpus: 0 });
         self.announce(pool);
     }
 

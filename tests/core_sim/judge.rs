@@ -1,18 +1,25 @@
 //! What the core promises about every start and every end, judged when it decides.
 
-use harness::core::End;
+use std::collections::BTreeSet;
+
+use harness::core::{End, GpuSet};
 use harness::model::{Attempt, Placement, TaskId, WorkerId};
 
 use super::World;
 
 impl World {
     /// What the core promises about every start, judged when it decides.
-    pub(super) fn judge_start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId]) {
+    pub(super) fn judge_start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId], gpus: &[GpuSet]) {
         let track = &mut self.tasks[task.0 as usize];
         assert_eq!(track.end, None, "task {task} started after its end");
         assert!(!self.drained, "task {task} started after the drain");
         assert_eq!(attempt.0, track.starts + 1);
         (track.starts, track.placed) = (attempt.0, Some(gang[0]));
+        (track.gang, track.gpus, track.started_at) = (gang.to_vec(), gpus.into(), Some(self.now));
+        if let Some(promise) = self.promises.get(&task) {
+            // Word of a start and of an end travels a little.
+            assert!(self.now <= promise + 2_000, "task {task}: promised {promise}, started {}", self.now);
+        }
         let track = &self.tasks[task.0 as usize];
         let request = &track.request;
         assert_eq!(gang.len(), request.placement.nodes.unwrap_or(1) as usize);
@@ -26,10 +33,20 @@ impl World {
             );
             needed.extend(dep.artefact.filter(|_| dep.ok && dep.end == Some(End::Finished)));
         }
+        let wanted = request.placement.gpus.unwrap_or(0);
+        assert_eq!(gpus.len(), if wanted > 0 { gang.len() } else { 0 });
+        let hosts: BTreeSet<&str> = gang.iter().map(|id| &*self.machines[id.0 as usize].host).collect();
+        assert_eq!(hosts.len(), gang.len(), "a gang has each node once");
+        assert!(
+            request
+                .placement
+                .host
+                .as_ref()
+                .is_none_or(|host| *host == self.machines[gang[0].0 as usize].host)
+        );
         for worker in gang {
             let machine = &self.machines[worker.0 as usize];
             assert!(!machine.told && machine.pool == request.pool.0);
-            assert!(request.placement.host.as_ref().is_none_or(|host| *host == machine.host));
             assert!(request.placement.not_on.as_ref().is_none_or(|host| *host != machine.host));
             assert!(u32::from(machine.slots) >= request.placement.cores.unwrap_or(1));
             if machine.alive {
@@ -40,9 +57,13 @@ impl World {
             }
         }
         if let Some(group) = &request.placement.group {
-            let home = *self.groups.entry((request.pool.0, group.clone())).or_insert(gang[0]);
-            assert!(home == gang[0] || self.machines[home.0 as usize].told, "group `{group}` is split");
-            self.groups.insert((request.pool.0, group.clone()), gang[0]);
+            let key = (request.pool.0, group.clone(), request.placement.nodes.unwrap_or(1));
+            let mut sorted = gang.to_vec();
+            sorted.sort_unstable();
+            let home = self.groups.entry(key).or_insert(sorted.clone());
+            let lost = home.iter().any(|id| self.machines[id.0 as usize].told);
+            assert!(*home == sorted || lost, "group `{group}` is split");
+            *home = sorted;
         }
     }
 

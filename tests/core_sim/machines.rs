@@ -12,17 +12,16 @@ impl World {
         match action {
             Action::Start { task, attempt, .. } => {
                 let request = &self.tasks[task.0 as usize].request;
-                let plain_call = request.kind == Kind::Call
-                    && request.placement.cores.unwrap_or(1) == 1
-                    && request.placement.nodes.unwrap_or(1) == 1
-                    && request.placement.exclusive.is_none();
+                let wish = &request.placement;
+                // Calls wait in the pipe; a keeper lets one-core programs wait for a free slot.
+                let may_wait = matches!(request.kind, Kind::Call | Kind::Exec)
+                    && wish.cores.unwrap_or(1) == 1
+                    && wish.nodes.unwrap_or(1) == 1
+                    && wish.exclusive != Some(Exclusive::Node)
+                    && wish.gpus.is_none()
+                    && wish.needs.is_empty();
                 let busy: u16 = self.machines[at].running.values().map(|(_, units, _)| units).sum();
-                // A keeper lets one-core programs wait for a free slot.
-                let program = request.kind == Kind::Exec
-                    && request.placement.cores.unwrap_or(1) == 1
-                    && request.placement.nodes.unwrap_or(1) == 1
-                    && request.placement.exclusive.is_none();
-                if (plain_call || program) && busy >= self.machines[at].slots {
+                if may_wait && busy >= self.machines[at].slots {
                     self.machines[at].pipe.push_back((task, attempt));
                 } else {
                     self.begin(worker, task, attempt);
@@ -70,10 +69,13 @@ impl World {
         assert!(!track.running, "task {task} runs twice at once");
         track.running = true;
         let placement = &track.request.placement;
-        let whole = placement.exclusive == Some(Exclusive::Node) || placement.nodes.unwrap_or(1) > 1;
+        let shares = placement.exclusive == Some(Exclusive::No);
+        let whole =
+            placement.exclusive == Some(Exclusive::Node) || (placement.nodes.unwrap_or(1) > 1 && !shares);
         let machine = &mut self.machines[at];
         let units = if whole { machine.slots } else { placement.cores.unwrap_or(1) as u16 };
-        let busy: u16 = machine.running.values().map(|(_, units, _)| units).sum();
+        let guests: u16 = machine.guests.values().sum();
+        let busy: u16 = guests + machine.running.values().map(|(_, units, _)| units).sum::<u16>();
         assert!(
             busy + units <= machine.slots,
             "worker {worker} is overcommitted by task {task}: {:?} in {} slots",
@@ -86,7 +88,7 @@ impl World {
             for other in &self.hosts[&host] {
                 let other = &self.machines[*other];
                 assert!(
-                    other.running.is_empty() && other.pipe.is_empty(),
+                    other.running.is_empty() && other.pipe.is_empty() && other.guests.is_empty(),
                     "exclusive task {task} is not alone"
                 );
             }
@@ -94,6 +96,7 @@ impl World {
             assert!(!machine.quiet, "task {task} begins beside a measurement");
         }
         self.machines[at].running.insert(task, (attempt, units, stubborn));
+        self.occupy(task, if whole { None } else { Some(units) });
         if !self.rng.permille(self.weather.lost_starts) {
             self.answer(worker, Event::Started { worker, task, attempt });
         }
@@ -105,11 +108,53 @@ impl World {
         }
     }
 
+    pub(super) fn leave(&mut self, task: TaskId) {
+        let track = &mut self.tasks[task.0 as usize];
+        track.running = false;
+        for id in &track.gang {
+            self.machines[id.0 as usize].guests.remove(&task);
+        }
+        if !track.gpus.is_empty() {
+            self.gpus.retain(|_, user| *user != task);
+        }
+        for (name, amount) in &track.request.placement.needs {
+            if let Some((_, used)) = self.counters.get_mut(&(track.request.pool.0, name.clone())) {
+                *used -= amount;
+            }
+        }
+    }
+
+    /// The other machines of its gang, its GPUs and counters are in use from now on.
+    fn occupy(&mut self, task: TaskId, units: Option<u16>) {
+        let track = &self.tasks[task.0 as usize];
+        for (at, id) in track.gang.iter().enumerate() {
+            let machine = &mut self.machines[id.0 as usize];
+            if at > 0 && machine.alive {
+                let busy: u16 = machine.running.values().map(|(_, units, _)| units).sum();
+                let busy = busy + machine.guests.values().sum::<u16>();
+                let units = units.unwrap_or(machine.slots);
+                assert!(busy + units <= machine.slots, "gang {task} overcommits {id}");
+                machine.guests.insert(task, units);
+            }
+            for gpu in track.gpus.get(at).iter().flat_map(|gpus| gpus.iter()) {
+                assert!(gpu < self.machines[id.0 as usize].gpus);
+                let host = self.machines[id.0 as usize].host.clone();
+                assert_eq!(self.gpus.insert((host, gpu), task), None, "GPU {gpu} twice");
+            }
+        }
+        for (name, amount) in track.request.placement.needs.clone() {
+            let key = (track.request.pool.0, name);
+            let Some((capacity, used)) = self.counters.get_mut(&key) else { panic!("no counter {key:?}") };
+            *used += amount;
+            assert!(used <= capacity, "{key:?} is overdrawn");
+        }
+    }
+
     pub(super) fn end(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, ok: bool) {
         let at = worker.0 as usize;
         self.machines[at].running.remove(&task);
+        self.leave(task);
         let track = &mut self.tasks[task.0 as usize];
-        track.running = false;
         let elapsed_us = track.duration;
         let artefact = (ok && track.request.kind == Kind::Compile).then(|| Hash::of(&task.0.to_le_bytes()));
         if let Some(artefact) = artefact {

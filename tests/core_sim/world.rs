@@ -7,7 +7,7 @@ mod machines;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use harness::core::{Action, Core, Dep, DepState, End, Event, Request, Tick};
+use harness::core::{Action, Core, Dep, DepState, End, Event, GpuSet, Request, Tick};
 use harness::model::{Attempt, Hash, Kind, Placement, PoolId, TaskId, WorkerId};
 
 use crate::random::Random;
@@ -64,12 +64,15 @@ struct Machine {
     pool: u32,
     host: String,
     slots: u16,
+    gpus: u16,
     alive: bool,
     /// The core has been told of its loss.
     told: bool,
     /// Running attempts, with units, and whether a kill is ignored.
     running: BTreeMap<TaskId, (Attempt, u16, bool)>,
     pipe: VecDeque<(TaskId, Attempt)>,
+    /// Units of gangs that are led from another machine.
+    guests: BTreeMap<TaskId, u16>,
     store: BTreeSet<Hash>,
     quiet: bool,
     /// FIFO of the link, both ways.
@@ -87,6 +90,10 @@ pub struct Track {
     pub starts: u32,
     /// Where its last attempt was sent.
     pub placed: Option<WorkerId>,
+    /// The gang of that attempt, and its GPUs.
+    gang: Vec<WorkerId>,
+    gpus: Box<[GpuSet]>,
+    pub started_at: Option<u64>,
     running: bool,
     artefact: Option<Hash>,
 }
@@ -109,7 +116,14 @@ pub struct World {
     /// Alive machines of each host.
     hosts: BTreeMap<String, Vec<usize>>,
     wake: Option<u64>,
-    groups: BTreeMap<(u32, String), WorkerId>,
+    /// GPUs in use, by host and number.
+    gpus: BTreeMap<(String, u16), TaskId>,
+    /// Capacity and use of the counters of each pool.
+    counters: BTreeMap<(u32, String), (u32, u32)>,
+    /// When gangs start at the latest, as the core promised; judged if `punctual`.
+    pub promises: BTreeMap<TaskId, u64>,
+    pub punctual: bool,
+    groups: BTreeMap<(u32, String, u32), Vec<WorkerId>>,
     root_store: BTreeSet<Hash>,
     drained: bool,
     actions: Vec<Action>,
@@ -132,6 +146,10 @@ impl World {
             machines: Vec::new(),
             hosts: BTreeMap::new(),
             wake: None,
+            gpus: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            promises: BTreeMap::new(),
+            punctual: false,
             groups: BTreeMap::new(),
             root_store: BTreeSet::new(),
             drained: false,
@@ -149,16 +167,30 @@ impl World {
 
     pub fn join(&mut self, pool: u32, slots: u16) -> WorkerId {
         let at = self.machines.len();
-        self.join_on(pool, slots, format!("n{at}"))
+        self.join_on(pool, slots, 2, format!("n{at}"))
     }
 
-    pub fn join_on(&mut self, pool: u32, slots: u16, host: String) -> WorkerId {
+    pub fn join_on(&mut self, pool: u32, slots: u16, gpus: u16, host: String) -> WorkerId {
         let at = self.machines.len();
         let id = WorkerId(at as u32);
-        self.machines.push(Machine { pool, host: host.clone(), slots, alive: true, ..Machine::default() });
+        self.machines.push(Machine {
+            pool,
+            host: host.clone(),
+            slots,
+            gpus,
+            alive: true,
+            ..Machine::default()
+        });
         self.hosts.entry(host.clone()).or_default().push(at);
-        self.feed(Event::WorkerReady { worker: id, pool: PoolId(pool), host, slots });
+        self.feed(Event::WorkerReady { worker: id, pool: PoolId(pool), host, slots, gpus });
         id
+    }
+
+    /// So much of a counter for the tasks of a pool.
+    pub fn counter(&mut self, pool: u32, name: &str, capacity: u32) {
+        self.counters.insert((pool, name.to_owned()), (capacity, 0));
+        let capacities = BTreeMap::from([(name.to_owned(), capacity)]);
+        self.feed(Event::PoolCounters { pool: PoolId(pool), capacities });
     }
 
     /// A plain task; adjust it and `submit`.
@@ -200,6 +232,9 @@ impl World {
             cancelled: false,
             starts: 0,
             placed: None,
+            gang: Vec::new(),
+            gpus: Box::default(),
+            started_at: None,
             running: false,
             artefact: None,
         });
@@ -256,12 +291,13 @@ impl World {
         let dead: Vec<TaskId> = machine.running.keys().copied().collect();
         machine.running.clear();
         machine.pipe.clear();
+        machine.guests.clear();
         machine.store.clear();
         let (host, up) = (machine.host.clone(), machine.up);
         if let Some(list) = self.hosts.get_mut(&host) {
             list.retain(|at| *at != worker.0 as usize);
         }
-        dead.into_iter().for_each(|task| self.tasks[task.0 as usize].running = false);
+        dead.into_iter().for_each(|task| self.leave(task));
         let at = up.max(self.now + 1 + self.rng.below(2_000_000));
         self.post(at, Msg::ToRoot(Event::WorkerLost { worker }));
     }
@@ -303,9 +339,9 @@ impl World {
             }
             self.feed(event);
             if self.rng.permille(self.weather.replaced) {
-                let Machine { pool, slots, host, .. } = &self.machines[worker.0 as usize];
-                let (pool, slots, host) = (*pool, *slots, host.clone());
-                self.join_on(pool, slots, host);
+                let Machine { pool, slots, gpus, host, .. } = &self.machines[worker.0 as usize];
+                let (pool, slots, gpus, host) = (*pool, *slots, *gpus, host.clone());
+                self.join_on(pool, slots, gpus, host);
             }
             return;
         }
@@ -325,6 +361,14 @@ impl World {
         self.core.handle(Tick(self.now), event, &mut actions);
         if self.thorough {
             self.core.check();
+        }
+        if self.punctual {
+            for kept in self.core.reservations() {
+                if let Some(Tick(until)) = kept.until {
+                    let promise = self.promises.entry(kept.task).or_insert(until);
+                    *promise = until.min(*promise);
+                }
+            }
         }
         for action in actions.drain(..) {
             self.carry_out(action);
@@ -347,9 +391,9 @@ impl World {
                 self.post(at.0, Msg::Wake);
             }
             Action::Resolve { task, end } => self.resolved(task, end),
-            Action::Start { task, ref gang, attempt } => {
+            Action::Start { task, ref gang, attempt, ref gpus } => {
                 let leader = gang.leader();
-                self.judge_start(task, attempt, gang);
+                self.judge_start(task, attempt, gang, gpus);
                 self.send(leader, action);
             }
             Action::Recall { worker, .. } => {

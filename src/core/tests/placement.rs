@@ -139,7 +139,7 @@ fn what_can_never_run_is_refused_with_the_numbers() {
     let (_, actions) = Desk::new(&[1]).ask(Kind::Exec, |r| r.placement.cores = Some(2));
     assert!(refusal(&actions).contains("pool 0 has 1 worker with at most 1 slot:"));
     let (_, actions) = desk.ask(Kind::Exec, |r| r.placement.nodes = Some(3));
-    assert!(refusal(&actions).contains("3 node(s)") && refusal(&actions).contains("has 2"));
+    assert!(refusal(&actions).contains("nodes = 3 with 1 core") && refusal(&actions).contains("has 2"));
     let (_, actions) = desk.ask(Kind::Exec, |r| r.placement.host = Some("moon".into()));
     assert_eq!(refusal(&actions), "pool 0 has no worker on `moon`; its hosts are n0, n1");
     let (_, actions) = desk.ask(Kind::Exec, |r| {
@@ -233,7 +233,7 @@ fn measurements_use_all_nodes_and_workers_of_a_host_are_one_node() {
     let mut desk = Desk::new(&[1, 1]);
     desk.feed(Event::PoolOpened { pool: PoolId(1) });
     let host = "n0".to_owned();
-    desk.feed(Event::WorkerReady { worker: WorkerId(2), pool: PoolId(1), host, slots: 1 });
+    desk.feed(Event::WorkerReady { worker: WorkerId(2), pool: PoolId(1), host, slots: 1, gpus: 0 });
     let (a, actions) = desk.measure();
     assert_eq!(actions, [quiet(0, true), quiet(2, true), start(a, 1, 0)]);
     let (b, actions) = desk.measure();

@@ -1,0 +1,342 @@
+//! Why a task is not running: the scheduler's books, read for a person. Changes nothing.
+//!
+//! It names what is wanted, what there is, who holds the rest and who goes first, by task and host; the driver knows
+//! their names. It looks at everything there is and is meant to be asked now and then, not for each event.
+
+use std::fmt;
+
+use super::Core;
+use super::api::{Gang, Tick};
+use super::fleet::Lease;
+use super::gang::Demand;
+use super::task::{Flight, Home, NodeIx, Phase, State, Task, TaskIx};
+use crate::model::{TaskId, WorkerId};
+
+/// So many others are named.
+const MOST_NAMED: usize = 8;
+
+/// Where a task stands, and what it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Explanation {
+    /// It has ended, or was never submitted.
+    Unknown,
+    /// It was sent to these hosts, the leader's first.
+    Running {
+        /// Where.
+        hosts: Vec<String>,
+    },
+    /// It has its place; files it needs are on their way there.
+    Files {
+        /// Where.
+        hosts: Vec<String>,
+    },
+    /// Its nodes are being drained; these still run there.
+    Draining {
+        /// Where.
+        hosts: Vec<String>,
+        /// Who is waited for; some of them.
+        running: Vec<TaskId>,
+    },
+    /// These must end first; some of them.
+    Dependencies {
+        /// Which.
+        tasks: Vec<TaskId>,
+        /// How many they are in all.
+        count: u32,
+    },
+    /// The first of its group has no node yet; the others follow it.
+    Group {
+        /// The first.
+        leader: Option<TaskId>,
+    },
+    /// Its host has no worker that could take it.
+    NoWorker {
+        /// The host.
+        host: String,
+    },
+    /// The pool has no worker yet.
+    EmptyPool,
+    /// A counter is used up, or an earlier task waits for it.
+    Counter {
+        /// Its name.
+        name: String,
+        /// How much it needs.
+        wanted: u32,
+        /// How much nobody uses.
+        free: u32,
+        /// How much there is.
+        capacity: u32,
+        /// Who uses it, and earlier tasks that wait for it; some of them.
+        holders: Vec<TaskId>,
+    },
+    /// There is no room.
+    Room(Place),
+}
+
+/// Room a task does not find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What it asks for.
+    pub wanted: Want,
+    /// Nodes that would do if they were empty.
+    pub suitable: usize,
+    /// Those of them that have the room now, kept or not.
+    pub free: usize,
+    /// Who holds the others; some of them.
+    pub holders: Vec<TaskId>,
+    /// Nodes given to, or being drained for, one task alone: host and task; some of them.
+    pub drained: Vec<(String, TaskId)>,
+    /// What is kept for it, or for somebody before it.
+    pub reserved: Option<Reserved>,
+    /// Of the same pool, the first that goes before it.
+    pub behind: Option<TaskId>,
+}
+
+/// What a task asks of the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// How many.
+    pub nodes: u16,
+    /// Units on each.
+    pub cores: u16,
+    /// GPUs on each.
+    pub gpus: u16,
+    /// Nothing else may run there.
+    pub whole: bool,
+}
+
+/// Nodes kept for a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// For whom.
+    pub task: TaskId,
+    /// How many.
+    pub nodes: usize,
+    /// When it starts at the latest; not known if something without a timeout runs there.
+    pub until: Option<Tick>,
+}
+
+impl Core {
+    /// Why the task is not running.
+    pub fn explain(&self, task: TaskId) -> Explanation {
+        let Some(ix) = self.tasks.find(task) else { return Explanation::Unknown };
+        let entry = &self.tasks[ix];
+        match &entry.state {
+            State::Vacant | State::Flying(Flight { phase: Phase::Wedged, .. }) => Explanation::Unknown,
+            State::Waiting { deps } => Explanation::Dependencies { tasks: self.awaited(task), count: *deps },
+            State::Queued(home) => self.explain_queued(ix, entry, *home),
+            State::Leasing(gang) => self.explain_leasing(ix, gang),
+            State::Flying(Flight { gang, phase: Phase::Staging, .. }) => {
+                Explanation::Files { hosts: self.hosts(gang) }
+            }
+            State::Flying(Flight { gang, .. }) => Explanation::Running { hosts: self.hosts(gang) },
+        }
+    }
+
+    fn explain_leasing(&self, ix: TaskIx, gang: &Gang) -> Explanation {
+        let hosts = self.hosts(gang);
+        let lacks = |id: &WorkerId| {
+            self.tasks[ix].inputs().iter().any(|artefact| !self.artefacts.holds(*id, artefact))
+        };
+        if gang.iter().any(lacks) {
+            return Explanation::Files { hosts };
+        }
+        let nodes = gang.iter().map(|id| self.fleet[*id].node);
+        Explanation::Draining { hosts, running: self.named(nodes.flat_map(|node| self.on_node(node))) }
+    }
+
+    fn explain_queued(&self, ix: TaskIx, task: &Task, home: Home) -> Explanation {
+        let pool = &self.pools[task.pool.at()];
+        match home {
+            Home::Parked(node) => Explanation::NoWorker { host: self.fleet[node].host.clone() },
+            Home::Group(group) => {
+                let leader = self.groups[group.at()].leader;
+                Explanation::Group { leader: leader.map(|leader| self.tasks[leader].id) }
+            }
+            _ if pool.alive == 0 => Explanation::EmptyPool,
+            Home::Worker(id) => Explanation::Room(self.explain_room(ix, vec![id])),
+            Home::Ready | Home::Shape(_) | Home::Gangs => {
+                if let Some(counter) = self.explain_counter(task) {
+                    return counter;
+                }
+                let demand = Demand::of(task);
+                let all = pool.places.iter().flatten().copied();
+                Explanation::Room(
+                    self.explain_room(ix, all.filter(|id| self.suits(ix, demand, *id)).collect()),
+                )
+            }
+        }
+    }
+
+    fn explain_counter(&self, task: &Task) -> Option<Explanation> {
+        let pool = &self.pools[task.pool.at()];
+        for need in task.needs() {
+            let counter = &pool.counters[need.counter];
+            let uses = |other: &Task| other.needs().iter().any(|other| other.counter == need.counter);
+            let earlier: Vec<TaskId> = pool
+                .gangs
+                .range(..task.rank)
+                .map(|(_, ix)| &self.tasks[*ix])
+                .filter(|other| uses(other))
+                .map(|other| other.id)
+                .collect();
+            if counter.free() >= need.amount && earlier.is_empty() {
+                continue;
+            }
+            let holds = |other: &Task| matches!(other.state, State::Flying(_) | State::Leasing(_));
+            let holders = self.tasks.iter().map(|(_, other)| other);
+            let holders = holders.filter(|other| other.pool == task.pool && holds(other) && uses(other));
+            return Some(Explanation::Counter {
+                name: counter.name.clone(),
+                wanted: need.amount,
+                free: counter.free(),
+                capacity: counter.capacity,
+                holders: holders.map(|other| other.id).chain(earlier).take(MOST_NAMED).collect(),
+            });
+        }
+        None
+    }
+
+    /// `workers` are those that would do.
+    fn explain_room(&self, ix: TaskIx, workers: Vec<WorkerId>) -> Place {
+        let task = &self.tasks[ix];
+        let pool = &self.pools[task.pool.at()];
+        let demand = Demand::of(task);
+        let mut nodes: Vec<NodeIx> = workers.iter().map(|id| self.fleet[*id].node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let (with_room, full): (Vec<WorkerId>, Vec<WorkerId>) =
+            workers.iter().partition(|id| self.has_room(demand, **id));
+        let mut free: Vec<NodeIx> = with_room.iter().map(|id| self.fleet[*id].node).collect();
+        free.sort_unstable();
+        free.dedup();
+        let drained = nodes.iter().filter_map(|node| match self.fleet[*node].lease {
+            Lease::Draining(holder) | Lease::Quiet(holder) => {
+                Some((self.fleet[*node].host.clone(), self.tasks[holder].id))
+            }
+            Lease::Open | Lease::Staging(_) => None,
+        });
+        let kept = nodes.iter().filter_map(|node| self.fleet[*node].reserved);
+        let kept = kept.min_by_key(|holder| (*holder != ix, self.tasks[*holder].rank));
+        let reserved = kept.and_then(|holder| {
+            let books = self.pools[self.tasks[holder].pool.at()].reservation.as_ref()?;
+            Some(self.reserved(books))
+        });
+        let shapes = pool.shapes.iter().filter_map(|shape| shape.queue.first_key_value());
+        let first = shapes.chain(pool.gangs.first_key_value()).min().filter(|(rank, _)| **rank < task.rank);
+        let busy = full.iter().flat_map(|id| self.on_node(self.fleet[*id].node));
+        Place {
+            wanted: Want { nodes: demand.nodes, cores: demand.cores, gpus: demand.gpus, whole: demand.whole },
+            suitable: nodes.len(),
+            free: free.len(),
+            holders: self.named(busy),
+            drained: drained.take(MOST_NAMED).collect(),
+            reserved,
+            behind: first.map(|(_, ix)| self.tasks[*ix].id),
+        }
+    }
+
+    /// Tasks without which this one does not start, in the order of their entries.
+    fn awaited(&self, task: TaskId) -> Vec<TaskId> {
+        let before = self
+            .tasks
+            .iter()
+            .filter(|(_, other)| other.rare.as_ref().is_some_and(|rare| rare.dependents.contains(&task)));
+        before.map(|(_, other)| other.id).take(MOST_NAMED).collect()
+    }
+
+    fn on_node(&self, node: NodeIx) -> impl Iterator<Item = TaskIx> {
+        self.fleet[node].workers.iter().flat_map(|id| self.fleet[*id].tasks.iter().copied())
+    }
+
+    /// Each once, a few of them.
+    fn named(&self, tasks: impl Iterator<Item = TaskIx>) -> Vec<TaskId> {
+        let mut named = Vec::new();
+        for id in tasks.map(|ix| self.tasks[ix].id) {
+            if named.len() == MOST_NAMED {
+                break;
+            }
+            if !named.contains(&id) {
+                named.push(id);
+            }
+        }
+        named
+    }
+
+    fn hosts(&self, gang: &Gang) -> Vec<String> {
+        gang.iter().map(|id| self.fleet[self.fleet[*id].node].host.clone()).collect()
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => write!(f, "it has ended, or there is no such task"),
+            Self::Running { hosts } => write!(f, "it was sent to {}", hosts.join(", ")),
+            Self::Files { hosts } => write!(f, "files it needs are on their way to {}", hosts.join(", ")),
+            Self::Draining { hosts, running } => {
+                write!(f, "{} drained for it; there run tasks {}", are(hosts), list(running))
+            }
+            Self::Dependencies { tasks, count } => {
+                write!(f, "it depends on {count} that have not ended: tasks {}", list(tasks))
+            }
+            Self::Group { leader: Some(leader) } => {
+                write!(f, "its group goes where task {leader} does, which waits for room")
+            }
+            Self::Group { leader: None } => write!(f, "its group is looking for a node"),
+            Self::NoWorker { host } => write!(f, "`{host}` has no worker that could take it yet"),
+            Self::EmptyPool => write!(f, "its pool has no worker yet"),
+            Self::Counter { name, wanted, free, capacity, holders } => write!(
+                f,
+                "it needs {name} = {wanted}, of {capacity} {free} free; used or waited for by tasks {}",
+                list(holders)
+            ),
+            Self::Room(place) => place.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it needs {}; {} would do, {} free now", self.wanted, self.suitable, self.free)?;
+        if !self.holders.is_empty() {
+            write!(f, "; on the others run tasks {}", list(&self.holders))?;
+        }
+        for (host, task) in &self.drained {
+            write!(f, "; `{host}` is for task {task} alone")?;
+        }
+        if let Some(reserved) = &self.reserved {
+            write!(f, "; {reserved}")?;
+        }
+        self.behind.map_or(Ok(()), |task| write!(f, "; task {task} goes first"))
+    }
+}
+
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nodes, cores, gpus, whole } = self;
+        write!(f, "{nodes} {}node(s) with {cores} core(s)", if *whole { "whole " } else { "" })?;
+        if *gpus > 0 { write!(f, " and {gpus} GPU(s)") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Reserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} node(s) are kept for task {}", self.nodes, self.task)?;
+        match self.until {
+            Some(at) => {
+                write!(f, ", which starts {} s after the begin at the latest", at.0.div_ceil(1_000_000))
+            }
+            None => write!(f, ", until what runs there has ended (it has no timeout)"),
+        }
+    }
+}
+
+fn list(tasks: &[TaskId]) -> String {
+    let names: Vec<String> = tasks.iter().map(TaskId::to_string).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+fn are(hosts: &[String]) -> String {
+    format!("{} {} being", hosts.join(", "), if hosts.len() == 1 { "is" } else { "are" })
+}

@@ -1,0 +1,315 @@
+//! Tasks that need several things at once: nodes, GPUs, counters of their pool. All of them or none.
+//!
+//! They stand in one queue of their pool and are walked through in the order of their ranks. The first that does not
+//! find its nodes is promised some (`reserve`); those behind it start where they do not delay it. Counters are handed out in
+//! order: while a task waits for one, later tasks do not get it. Which nodes: those with the least to spare, so that
+//! others stay whole. It never waits for a node that is not promised to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Core;
+use super::api::{Gang, GpuSet};
+use super::fleet::Lease;
+use super::task::{Claim, NodeIx, PoolIx, Rank, State, Task, TaskIx};
+use crate::model::WorkerId;
+
+/// So many that wait are looked at for some that could start before their turn.
+const MOST_LOOKED_AT: usize = 1000;
+/// So many failures are remembered in a walk, to spare a search for those that ask for no less.
+const MOST_FAILED: usize = 8;
+
+/// What a gang needs of the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Demand {
+    pub nodes: u16,
+    pub cores: u16,
+    pub gpus: u16,
+    pub whole: bool,
+}
+
+impl Demand {
+    pub fn of(task: &Task) -> Self {
+        let need = task.need;
+        Self { nodes: need.nodes(), cores: need.cores(), gpus: task.gpus(), whole: need.is_whole() }
+    }
+
+    /// Where this fits the other does.
+    fn covers(self, other: Self) -> bool {
+        self.nodes >= other.nodes
+            && self.cores >= other.cores
+            && self.gpus >= other.gpus
+            && self.whole >= other.whole
+    }
+}
+
+/// One walk through the gangs of a pool.
+#[derive(Default)]
+pub(super) struct Walk {
+    begun: bool,
+    last: Option<Rank>,
+    looked_at: usize,
+    /// Workers that had something free when the walk began.
+    free: Vec<WorkerId>,
+    /// Counters for which an earlier one waits.
+    wanted: BTreeSet<usize>,
+    /// What found no nodes, of those that may run anywhere and have no timeout or find no reservation.
+    failed: Vec<(Demand, u64)>,
+    /// One waits for nodes already.
+    promised: bool,
+}
+
+impl Core {
+    /// Starts the gangs that go before `before`. While `first`, nobody waits who goes before them.
+    pub(super) fn serve_gangs(&mut self, pool: PoolIx, before: Option<Rank>, walk: &mut Walk, first: bool) {
+        if !walk.begun {
+            walk.begun = true;
+            if std::mem::take(&mut self.pools[pool.at()].look) {
+                walk.free = self.with_room(pool);
+            } else {
+                walk.looked_at = MOST_LOOKED_AT; // nothing has changed for them
+            }
+        }
+        while walk.looked_at < MOST_LOOKED_AT {
+            let from = walk.last.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+            let to = before.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+            let Some((rank, ix)) =
+                self.pools[pool.at()].gangs.range((from, to)).next().map(|(rank, ix)| (*rank, *ix))
+            else {
+                return;
+            };
+            walk.last = Some(rank);
+            walk.looked_at += 1;
+            self.serve_gang(pool, ix, walk, first);
+        }
+    }
+
+    fn serve_gang(&mut self, pool: PoolIx, ix: TaskIx, walk: &mut Walk, first: bool) {
+        let counters = &self.pools[pool.at()].counters;
+        let needs = self.tasks[ix].needs().to_vec();
+        let lacking = needs
+            .iter()
+            .any(|need| walk.wanted.contains(&need.counter) || counters[need.counter].free() < need.amount);
+        if !lacking && let Some(gang) = self.find_gang(ix, walk) {
+            return self.start_gang(ix, gang);
+        }
+        walk.wanted.extend(needs.iter().map(|need| need.counter));
+        if lacking {
+            self.cease_reserving(ix); // nodes do not wait for a counter
+        } else if !std::mem::replace(&mut walk.promised, true) {
+            if first {
+                self.reserve(pool, ix);
+            } else {
+                self.pools[pool.at()].look = true; // as soon as it is the first that waits
+            }
+        }
+    }
+
+    /// Workers of the pool on open nodes with idle units.
+    fn with_room(&self, pool: PoolIx) -> Vec<WorkerId> {
+        let free = |id: &WorkerId| {
+            let worker = &self.fleet[*id];
+            worker.idle() > 0 && self.fleet[worker.node].lease == Lease::Open
+        };
+        self.pools[pool.at()].places.iter().flatten().copied().filter(free).collect()
+    }
+
+    /// The nodes on which it could start now.
+    fn find_gang(&mut self, ix: TaskIx, walk: &mut Walk) -> Option<Gang> {
+        let task = &self.tasks[ix];
+        let (demand, anywhere) = (Demand::of(task), !task.is_bound() && task.not_on().is_none());
+        let patience = task.timeout_us().unwrap_or(u64::MAX);
+        let hopeless = |(other, than): &(Demand, u64)| demand.covers(*other) && patience >= *than;
+        if walk.free.len() < usize::from(demand.nodes) || walk.failed.iter().any(hopeless) {
+            return None;
+        }
+        let mut found: Vec<(bool, u16, u16, WorkerId)> = Vec::new();
+        for id in &walk.free {
+            if self.suits(ix, demand, *id)
+                && self.has_room(demand, *id)
+                && self.admits(self.fleet[*id].node, ix)
+            {
+                let worker = &self.fleet[*id];
+                let spare = self.fleet.free_gpus(worker.node).len();
+                found.push((self.fleet[worker.node].reserved.is_some(), spare, worker.idle(), *id));
+            }
+        }
+        found.sort_unstable();
+        let chosen = self.distinct(ix, demand, found.into_iter().map(|(.., id)| id));
+        if chosen.is_none() && anywhere && walk.failed.len() < MOST_FAILED {
+            walk.failed.push((demand, patience));
+        }
+        let gang = chosen?;
+        // On somebody else's nodes it must be gone in time: it does not wait there for artefacts.
+        let borrows = gang.iter().any(|id| self.borrows(self.fleet[*id].node, ix));
+        let gang = if let [one] = gang[..] { Gang::one(one) } else { Gang::Many(gang.into()) };
+        (!borrows || !self.lacks_any(ix, &gang)).then_some(gang)
+    }
+
+    /// Could it be a member, whoever is there now?
+    pub(super) fn suits(&self, ix: TaskIx, demand: Demand, id: WorkerId) -> bool {
+        let (task, worker) = (&self.tasks[ix], &self.fleet[id]);
+        let home = task.group().and_then(|group| self.groups[group.at()].home.as_ref());
+        worker.pool == task.pool
+            && worker.slots >= demand.cores
+            && self.fleet.gpus(worker.node).len() >= demand.gpus
+            && task.not_on() != Some(worker.node)
+            && (demand.nodes > 1 || task.host().is_none_or(|host| host == worker.node))
+            && home.is_none_or(|home| home.contains(&id))
+    }
+
+    /// Is there room for it now?
+    pub(super) fn has_room(&self, demand: Demand, id: WorkerId) -> bool {
+        let worker = &self.fleet[id];
+        let node = worker.node;
+        let units = if demand.whole { self.fleet.is_empty(node) } else { worker.idle() >= demand.cores };
+        units
+            && self.fleet[node].lease == Lease::Open
+            && (demand.gpus == 0 || self.fleet.free_gpus(node).len() >= demand.gpus)
+    }
+
+    /// As many of these, the first ones, as the gang has nodes, each on a node of its own. The leader, on its `host` if
+    /// it has one, comes first, the others in the order of their numbers.
+    pub(super) fn distinct(
+        &self,
+        ix: TaskIx,
+        demand: Demand,
+        candidates: impl Iterator<Item = WorkerId> + Clone,
+    ) -> Option<Vec<WorkerId>> {
+        let mut nodes: BTreeSet<NodeIx> = BTreeSet::new();
+        let mut gang = Vec::new();
+        let host = self.tasks[ix].host();
+        if let Some(host) = host {
+            gang.push(candidates.clone().find(|id| self.fleet[*id].node == host)?);
+            nodes.insert(host);
+        }
+        for id in candidates {
+            if gang.len() == usize::from(demand.nodes) {
+                break;
+            }
+            if nodes.insert(self.fleet[id].node) {
+                gang.push(id);
+            }
+        }
+        gang[usize::from(host.is_some())..].sort_unstable();
+        (gang.len() == usize::from(demand.nodes)).then_some(gang)
+    }
+
+    /// Gives it everything and lets it start.
+    fn start_gang(&mut self, ix: TaskIx, gang: Gang) {
+        self.dequeue(ix);
+        let pool = self.tasks[ix].pool.at();
+        for need in self.tasks[ix].needs() {
+            self.pools[pool].counters[need.counter].used += need.amount;
+        }
+        self.grant_gpus(ix, &gang);
+        if self.tasks[ix].need.is_whole() { self.lease(ix, gang) } else { self.put(ix, gang) }
+    }
+
+    /// The same numbers on all nodes if they can be had: a launcher sets one environment for all ranks.
+    fn grant_gpus(&mut self, ix: TaskIx, gang: &[WorkerId]) {
+        let wanted = self.tasks[ix].gpus();
+        if wanted == 0 {
+            return;
+        }
+        let free = |id: &WorkerId| self.fleet.free_gpus(self.fleet[*id].node);
+        let common = gang.iter().map(free).reduce(GpuSet::and).unwrap_or_default();
+        let choose = |id| if common.len() >= wanted { common } else { free(id) }.lowest(wanted);
+        let granted: Box<[GpuSet]> = gang.iter().map(choose).collect();
+        for (id, gpus) in gang.iter().zip(&granted) {
+            let node = self.fleet[*id].node;
+            self.fleet[node].gpus_used = self.fleet[node].gpus_used.with(*gpus);
+        }
+        self.tasks[ix].rare().granted = granted;
+    }
+
+    /// Its attempt is over: GPUs and counters are free again.
+    pub(super) fn give_back(&mut self, ix: TaskIx, gang: &[WorkerId]) {
+        let task = &mut self.tasks[ix];
+        let at = task.pool;
+        let Some(rare) = &mut task.rare else { return };
+        let granted = std::mem::take(&mut rare.granted);
+        if !rare.needs.is_empty() {
+            let pool = &mut self.pools[at.at()];
+            rare.needs.iter().for_each(|need| pool.counters[need.counter].used -= need.amount);
+            pool.look = true;
+            self.mark_stale(at);
+        }
+        for (id, gpus) in gang.iter().zip(granted) {
+            let node = self.fleet[*id].node;
+            self.fleet[node].gpus_used = self.fleet[node].gpus_used.without(gpus);
+            self.stir(node);
+        }
+    }
+
+    /// The counters it needs, which the pool must have.
+    pub(super) fn claims(&self, pool: PoolIx, needs: &BTreeMap<String, u32>) -> Result<Vec<Claim>, String> {
+        let pool = &self.pools[pool.at()];
+        let claim = |(name, amount): (&String, &u32)| {
+            let found = pool.counters.iter().position(|counter| counter.name == *name);
+            let capacity = found.map(|at| pool.counters[at].capacity);
+            match (found, capacity) {
+                (Some(counter), Some(capacity)) if *amount <= capacity => {
+                    Ok(Claim { counter, amount: *amount })
+                }
+                (_, Some(capacity)) => Err(format!(
+                    "it needs {name} = {amount}, pool {} has {capacity}: ask for less, or give the pool more",
+                    pool.id
+                )),
+                _ => {
+                    let names: Vec<&str> = pool.counters.iter().map(|counter| &*counter.name).collect();
+                    let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                    Err(format!(
+                        "it needs {name} = {amount}, which pool {} does not have (it has {there}): \
+                         say how much there is when the pool is opened",
+                        pool.id
+                    ))
+                }
+            }
+        };
+        needs.iter().filter(|(_, amount)| **amount > 0).map(claim).collect()
+    }
+
+    /// Queues it with the other gangs of its pool.
+    pub(super) fn queue_with_gangs(&mut self, ix: TaskIx) {
+        let task = &self.tasks[ix];
+        let (rank, at) = (task.rank, task.pool);
+        let pool = &mut self.pools[at.at()];
+        pool.gangs.insert(rank, ix);
+        pool.sharing += usize::from(!task.need.is_whole());
+        pool.look = true;
+        self.enter(ix, State::Queued(super::task::Home::Gangs));
+        self.mark_stale(at);
+    }
+
+    /// Takes it out again.
+    pub(super) fn leave_gangs(&mut self, ix: TaskIx) {
+        self.cease_reserving(ix);
+        let task = &self.tasks[ix];
+        let pool = &mut self.pools[task.pool.at()];
+        pool.gangs.remove(&task.rank);
+        pool.sharing -= usize::from(!task.need.is_whole());
+        pool.look = true;
+    }
+
+    /// Something ended on the worker: may a gang wait for it?
+    pub(super) fn tell_gangs(&mut self, id: WorkerId) {
+        let worker = &self.fleet[id];
+        let node = &self.fleet[worker.node];
+        let (kept, empty) = (node.reserved.is_some(), worker.tasks.is_empty());
+        for other in &node.workers {
+            let pool = &self.pools[self.fleet[*other].pool.at()];
+            if !pool.gangs.is_empty() && (kept || pool.sharing > 0 || empty) {
+                return self.stir(worker.node);
+            }
+        }
+    }
+
+    /// Gangs of all pools on this node look again.
+    pub(super) fn stir(&mut self, node: NodeIx) {
+        for at in 0..self.fleet[node].workers.len() {
+            let pool = self.fleet[self.fleet[node].workers[at]].pool;
+            self.pools[pool.at()].look = true;
+            self.mark_stale(pool);
+        }
+    }
+}

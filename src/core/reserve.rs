@@ -1,0 +1,248 @@
+//! Reservations: the first gang that waits is promised nodes and a time, and others may pass it only if they keep it.
+//!
+//! The nodes are those that are free the earliest, given the timeouts of what runs there; the time is when the last of
+//! them is. A later task may use one of them only if its own timeout ends before that. Something without a timeout may
+//! run for ever: on such a node the time is not known, and nobody passes. A promised time never moves back for the sake of a later
+//! task; an earlier one, or a node that is lost, makes a new promise. One reservation per pool is enough: every gang is
+//! the first at last.
+
+use super::Core;
+use super::api::{Gang, Tick};
+use super::explain::Reserved;
+use super::fleet::Lease;
+use super::gang::Demand;
+use super::guard::ANSWER_US;
+use super::pool::Reservation;
+use super::task::{Flight, NEVER, NodeIx, Phase, PoolIx, Rank, State, TaskIx};
+use crate::model::WorkerId;
+
+/// So many tasks of a queue are asked whether they end in time.
+const MOST_ASKED: usize = 32;
+
+impl Core {
+    /// Which nodes are kept for whom at present, in the order of the pools.
+    pub fn reservations(&self) -> impl Iterator<Item = Reserved> {
+        self.pools.iter().filter_map(|pool| pool.reservation.as_ref()).map(|kept| self.reserved(kept))
+    }
+
+    pub(super) fn reserved(&self, kept: &Reservation) -> Reserved {
+        Reserved { task: self.tasks[kept.ix].id, nodes: kept.workers.len(), until: kept.until }
+    }
+
+    /// Keeps nodes for the first gang that waits: those that are free the earliest.
+    pub(super) fn reserve(&mut self, pool: PoolIx, ix: TaskIx) {
+        let old = self.pools[pool.at()].reservation.take();
+        let mine = |node: NodeIx| self.fleet[node].reserved == Some(ix);
+        let demand = Demand::of(&self.tasks[ix]);
+        let mut candidates: Vec<(Tick, bool, usize, WorkerId)> = Vec::new();
+        for id in self.pools[pool.at()].places.iter().flatten() {
+            let node = self.fleet[*id].node;
+            if self.suits(ix, demand, *id) && (mine(node) || self.outranks(ix, node)) {
+                candidates.push((self.frees_at(demand, *id), !mine(node), self.fleet[*id].tasks.len(), *id));
+            }
+        }
+        candidates.sort_unstable();
+        let chosen = self.distinct(ix, demand, candidates.iter().map(|(.., id)| *id));
+        let frees = |workers: &[WorkerId]| workers.iter().map(|id| self.frees_at(demand, *id)).max();
+        let at = chosen.as_deref().and_then(frees).unwrap_or(NEVER);
+        let before = old.as_ref().filter(|old| old.ix == ix).and_then(|old| old.until);
+        if before.is_some_and(|before| self.now < before && before < at) {
+            self.pools[pool.at()].reservation = old; // what it has is better than it looks now
+            return;
+        }
+        if let Some(old) = old {
+            self.pools[pool.at()].reservation = Some(old);
+            let kept = chosen.as_deref().unwrap_or_default();
+            self.unreserve(pool, ix, kept);
+        }
+        let Some(workers) = chosen else { return };
+        let until = (at != NEVER).then_some(at);
+        let until = before.map_or(until, |before| Some(until.map_or(before, |at| at.min(before))));
+        self.take_over(&workers, ix);
+        for id in &workers {
+            self.keep(self.fleet[*id].node, ix);
+        }
+        let _ = self.lacks_any(ix, &workers); // they come while it waits
+        self.pools[pool.at()].reservation = Some(Reservation { ix, workers, until });
+    }
+
+    /// Nothing starts there any more without its leave.
+    fn keep(&mut self, node: NodeIx, ix: TaskIx) {
+        if self.fleet[node].reserved.replace(ix) == Some(ix) {
+            return;
+        }
+        for worker in self.fleet[node].workers.clone() {
+            self.refresh(worker);
+            for call in self.fleet[worker].tasks.clone() {
+                // Those that go before it would only come back.
+                if self.tasks[call].rank > self.tasks[ix].rank {
+                    self.recall(call);
+                }
+            }
+        }
+    }
+
+    /// The pool's reservation ends, but for the nodes of those workers that `ix` is to have next.
+    fn unreserve(&mut self, pool: PoolIx, ix: TaskIx, kept: &[WorkerId]) {
+        let Some(old) = self.pools[pool.at()].reservation.take() else { return };
+        for id in old.workers {
+            let node = self.fleet[id].node;
+            if old.ix == ix && kept.contains(&id) || self.fleet[node].reserved != Some(old.ix) {
+                continue;
+            }
+            self.fleet[node].reserved = None;
+            for worker in self.fleet[node].workers.clone() {
+                self.pools[self.fleet[worker].pool.at()].changed();
+                self.refresh(worker);
+                self.touch(worker);
+            }
+        }
+    }
+
+    /// Gives up what is kept in this pool.
+    pub(super) fn drop_reservation(&mut self, pool: PoolIx) {
+        if let Some(ix) = self.pools[pool.at()].reservation.as_ref().map(|old| old.ix) {
+            self.unreserve(pool, ix, &[]);
+        }
+    }
+
+    /// The task needs no nodes kept for it.
+    pub(super) fn cease_reserving(&mut self, ix: TaskIx) {
+        let pool = self.tasks[ix].pool;
+        if self.pools[pool.at()].reservation.as_ref().is_some_and(|old| old.ix == ix) {
+            self.drop_reservation(pool);
+        }
+    }
+
+    /// The task is about to use these: what was promised there to others that come later is void.
+    pub(super) fn take_over(&mut self, workers: &[WorkerId], ix: TaskIx) {
+        for id in workers {
+            let node = self.fleet[*id].node;
+            if let Some(holder) = self.fleet[node].reserved
+                && holder != ix
+                && self.tasks[ix].rank < self.tasks[holder].rank
+            {
+                self.drop_reservation(self.tasks[holder].pool);
+            }
+        }
+    }
+
+    /// A task of this rank finds no room, and nodes are kept for a later one: it comes first. Was it so?
+    pub(super) fn give_way(&mut self, pool: PoolIx, rank: Rank) -> bool {
+        let later = |old: &Reservation| self.tasks[old.ix].rank > rank;
+        let yields = self.pools[pool.at()].reservation.as_ref().is_some_and(later);
+        if yields {
+            self.drop_reservation(pool);
+        }
+        yields
+    }
+
+    /// Is the node kept for nobody who goes before the task?
+    pub(super) fn outranks(&self, ix: TaskIx, node: NodeIx) -> bool {
+        self.fleet[node].reserved.is_none_or(|holder| self.tasks[ix].rank <= self.tasks[holder].rank)
+    }
+
+    /// Does it use a node that is kept for somebody before it?
+    pub(super) fn borrows(&self, node: NodeIx, ix: TaskIx) -> bool {
+        !self.outranks(ix, node)
+    }
+
+    /// May it start on this node now, as far as reservations go?
+    pub(super) fn admits(&self, node: NodeIx, ix: TaskIx) -> bool {
+        self.outranks(ix, node)
+            || self.fleet[node].reserved.is_some_and(|holder| {
+                let until = self.promise(holder);
+                until.is_some_and(|until| self.ends_by(ix, until))
+            })
+    }
+
+    /// When the gang starts at the latest, if that is known.
+    fn promise(&self, holder: TaskIx) -> Option<Tick> {
+        self.pools[self.tasks[holder].pool.at()].reservation.as_ref().filter(|kept| kept.ix == holder)?.until
+    }
+
+    fn ends_by(&self, ix: TaskIx, until: Tick) -> bool {
+        self.tasks[ix].timeout_us().is_some_and(|timeout| self.now.plus(timeout) <= until)
+    }
+
+    /// Starts one of the first tasks of this shape on a node kept for a gang, if it ends in time. Did it?
+    pub(super) fn fill_in(&mut self, pool: PoolIx, shape: usize) -> bool {
+        let books = &self.pools[pool.at()];
+        let Some(kept) = &books.reservation else { return false };
+        let Some(until) = kept.until else { return false };
+        let mut first = books.shapes[shape].queue.values().take(MOST_ASKED);
+        let Some(ix) = first.find(|ix| self.ends_by(**ix, until)).copied() else { return false };
+        let demand = Demand::of(&self.tasks[ix]);
+        let fits = |id: &&WorkerId| self.suits(ix, demand, **id) && self.has_room(demand, **id);
+        let Some(id) = kept.workers.iter().find(fits).copied() else { return false };
+        if self.lacks_any(ix, &[id]) {
+            return false;
+        }
+        self.dequeue(ix);
+        if demand.whole {
+            self.lease(ix, Gang::one(id))
+        } else {
+            self.put(ix, Gang::one(id))
+        }
+        true
+    }
+
+    /// When the worker's node has room for this, if everything there takes as long as it may; [`NEVER`]: not known.
+    fn frees_at(&self, demand: Demand, id: WorkerId) -> Tick {
+        if self.has_room(demand, id) {
+            return self.now;
+        }
+        let worker = &self.fleet[id];
+        let node = &self.fleet[worker.node];
+        if matches!(node.lease, Lease::Staging(_) | Lease::Draining(_)) {
+            return NEVER; // somebody goes before us who has not begun
+        }
+        let everybody = || node.workers.iter().flat_map(|other| &self.fleet[*other].tasks);
+        if demand.whole {
+            return everybody().map(|task| self.ends_at(*task)).max().unwrap_or(self.now);
+        }
+        let of_gpus = |ix: TaskIx| {
+            let task = &self.tasks[ix];
+            let State::Flying(flight) = &task.state else { return 0 };
+            let here = flight.gang.iter().position(|member| self.fleet[*member].node == worker.node);
+            let granted = task.rare.as_ref().zip(here).and_then(|(rare, at)| rare.granted.get(at));
+            granted.map_or(0, |gpus| gpus.len())
+        };
+        let mut ends: Vec<(Tick, u16, u16)> = Vec::new();
+        for ix in everybody() {
+            let here = worker.tasks.contains(ix);
+            let units = if here { self.tasks[*ix].need.units(worker.slots) } else { 0 };
+            ends.push((self.ends_at(*ix), units, of_gpus(*ix)));
+        }
+        ends.sort_unstable();
+        let mut units: u32 = ends.iter().map(|(_, units, _)| u32::from(*units)).sum();
+        let mut gpus = self.fleet.free_gpus(worker.node).len();
+        for (at, released, returned) in ends {
+            units -= u32::from(released);
+            gpus += returned;
+            if units + u32::from(demand.cores) <= u32::from(worker.slots) && gpus >= demand.gpus {
+                return at;
+            }
+        }
+        NEVER
+    }
+
+    /// When a task that runs has ended at the latest; [`NEVER`]: not known.
+    pub(super) fn ends_at(&self, ix: TaskIx) -> Tick {
+        let task = &self.tasks[ix];
+        match &task.state {
+            State::Flying(Flight { phase: Phase::Staging | Phase::Wedged, .. }) => NEVER,
+            State::Flying(Flight { phase: Phase::Killed(_), .. }) => task.alarm,
+            State::Flying(_) if task.alarm != NEVER => {
+                Tick(task.alarm.0.saturating_sub(ANSWER_US)).max(self.now)
+            }
+            // A call on its way to a worker where none waits in a pipe.
+            State::Flying(Flight { phase: Phase::Sent { at }, gang, .. })
+                if self.fleet[gang.leader()].surplus() == 0 =>
+            {
+                task.timeout_us().map_or(NEVER, |timeout| at.plus(timeout).max(self.now))
+            }
+            _ => NEVER,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Reservations, GPUs, counters, and what is said about who waits.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+const SECOND: u64 = 1_000_000;
+
+fn gang(nodes: u32) -> impl FnOnce(&mut Request) {
+    move |request| request.placement.nodes = Some(nodes)
+}
+
+/// The workers and GPUs of the start in these actions.
+fn begun(actions: &[Action]) -> (Vec<u32>, Vec<Vec<u16>>) {
+    let start = actions.iter().find_map(|action| match action {
+        Action::Start { gang, gpus, .. } => Some((gang, gpus)),
+        _ => None,
+    });
+    let Some((gang, gpus)) = start else { panic!("no start: {actions:?}") };
+    (gang.iter().map(|id| id.0).collect(), gpus.iter().map(|set| set.iter().collect()).collect())
+}
+
+fn license(desk: &mut Desk, capacity: u32) -> Vec<Action> {
+    let capacities = BTreeMap::from([("license".to_owned(), capacity)]);
+    desk.feed(Event::PoolCounters { pool: PoolId(0), capacities })
+}
+
+fn licensed(amount: u32) -> impl FnOnce(&mut Request) {
+    move |request| request.placement.needs.extend([("license".to_owned(), amount)])
+}
+
+#[test]
+fn later_tasks_pass_a_gang_only_if_they_end_in_time() {
+    let mut desk = Desk::new(&[1, 1]);
+    let (running, _) = desk.ask(Kind::Exec, |r| r.timeout_us = Some(100 * SECOND));
+    let (wide, none) = desk.ask(Kind::Exec, gang(2));
+    assert!(none.is_empty());
+    assert!(desk.exec().1.is_empty(), "it has no timeout: it never passes");
+    let (_, none) = desk.ask(Kind::Measure, |r| r.timeout_us = Some(101 * SECOND));
+    assert!(none.is_empty(), "it would be too late");
+    let (short, actions) = desk.ask(Kind::Compile, |r| {
+        (r.timeout_us, r.placement.exclusive) = (Some(99 * SECOND), Some(Exclusive::Node));
+    });
+    assert_eq!(actions[..2], [quiet(1, true), start(short, 1, 1)]);
+    let Explanation::Room(place) = desk.core.explain(wide) else { panic!("{:?}", desk.core.explain(wide)) };
+    assert_eq!(
+        place.reserved,
+        Some(Reserved { task: wide, nodes: 2, until: Some(Tick(100 * SECOND)) }),
+        "the promise holds"
+    );
+    desk.done(1, short);
+    let actions = desk.done(0, running);
+    assert_eq!(begun(&actions[1..]).0, [0, 1]);
+}
+
+#[test]
+fn gangs_that_share_stand_beside_each_other() {
+    let mut desk = Desk::new(&[4, 4]);
+    let shared = |r: &mut Request| {
+        (r.placement.nodes, r.placement.cores) = (Some(2), Some(2));
+        r.placement.exclusive = Some(Exclusive::No);
+    };
+    let (first, actions) = desk.ask(Kind::Exec, shared);
+    assert_eq!(begun(&actions).0, [0, 1]);
+    assert_eq!(begun(&desk.ask(Kind::Exec, shared).1).0, [0, 1], "two units of four are left");
+    let (third, none) = desk.ask(Kind::Exec, shared);
+    assert!(none.is_empty());
+    assert_eq!(begun(&desk.done(0, first)).0, [0, 1], "task {third}");
+}
+
+#[test]
+fn an_earlier_task_takes_what_is_kept_for_a_later_gang() {
+    let mut desk = Desk::new(&[1, 1]);
+    let (running, _) = desk.exec();
+    let (wide, none) = desk.ask(Kind::Exec, gang(2));
+    assert!(none.is_empty());
+    let (urgent, actions) = desk.ask(Kind::Exec, |r| r.placement.priority = Some(1));
+    assert_eq!(actions, [start(urgent, 1, 1)]);
+    desk.done(1, urgent);
+    assert_eq!(begun(&desk.done(0, running)).0, [0, 1], "task {wide}");
+}
+
+#[test]
+fn a_group_of_gangs_keeps_its_nodes() {
+    let mut desk = Desk::new(&[1, 1, 1, 1]);
+    let member = |r: &mut Request| {
+        (r.placement.nodes, r.placement.group, r.retries) = (Some(2), Some("g".into()), 1);
+    };
+    let (first, actions) = desk.ask(Kind::Exec, member);
+    assert_eq!(begun(&actions).0, [0, 1]);
+    let (second, none) = desk.ask(Kind::Exec, member);
+    assert!(none.is_empty(), "two nodes are free, but the group is elsewhere");
+    assert_eq!(begun(&desk.done(0, first)).0, [0, 1]);
+    desk.lose(1);
+    assert_eq!(begun(&desk.report(0, second, 1, false, None)).0.len(), 2, "it moves as a whole");
+}
+
+#[test]
+fn the_host_of_a_gang_is_its_leaders() {
+    let mut desk = Desk::new(&[1, 1, 1]);
+    let (_, actions) = desk.ask(Kind::Exec, |r| {
+        (r.placement.nodes, r.placement.host) = (Some(2), Some("n2".into()));
+        r.placement.not_on = Some("n0".into());
+    });
+    assert_eq!(begun(&actions).0, [2, 1]);
+}
+
+#[test]
+fn gpus_are_given_by_number() {
+    let mut desk = Desk::with_gpus(&[4, 4], 4);
+    let wants = |gpus| move |r: &mut Request| r.placement.gpus = Some(gpus);
+    let (a, actions) = desk.ask(Kind::Exec, wants(3));
+    assert_eq!(begun(&actions), (vec![0], vec![vec![0, 1, 2]]));
+    assert_eq!(begun(&desk.ask(Kind::Exec, wants(1)).1), (vec![0], vec![vec![3]]), "others stay whole");
+    let (_, actions) = desk.ask(Kind::Exec, |r| {
+        (r.placement.gpus, r.placement.cores) = (Some(3), Some(1));
+    });
+    assert_eq!(begun(&actions), (vec![1], vec![vec![0, 1, 2]]));
+    let (waits, none) = desk.ask(Kind::Exec, wants(2));
+    assert!(none.is_empty());
+    let said = desk.core.explain(waits).to_string();
+    assert!(
+        said.starts_with("it needs 1 node(s) with 1 core(s) and 2 GPU(s); 2 would do, 0 free now"),
+        "{said}"
+    );
+    assert_eq!(begun(&desk.done(0, a)), (vec![0], vec![vec![0, 1]]));
+    let (_, actions) = desk.ask(Kind::Exec, |r| (r.placement.nodes, r.placement.gpus) = (Some(3), Some(1)));
+    assert!(
+        refusal(&actions).starts_with("it asks for nodes = 3 with 1 core and 1 GPU on each; pool 0 has 2")
+    );
+}
+
+#[test]
+fn a_gang_gets_the_same_gpus_on_all_nodes_if_it_can() {
+    let mut desk = Desk::with_gpus(&[4, 4], 2);
+    let (_, actions) =
+        desk.ask(Kind::Exec, |r| (r.placement.gpus, r.placement.host) = (Some(1), Some("n1".into())));
+    assert_eq!(begun(&actions), (vec![1], vec![vec![0]]));
+    let (_, actions) = desk.ask(Kind::Exec, |r| {
+        (r.placement.nodes, r.placement.gpus, r.placement.exclusive) =
+            (Some(2), Some(1), Some(Exclusive::No));
+    });
+    assert_eq!(begun(&actions), (vec![0, 1], vec![vec![1], vec![1]]));
+}
+
+#[test]
+fn counters_are_handed_out_in_order() {
+    let mut desk = Desk::new(&[4]);
+    let (_, actions) = desk.ask(Kind::Exec, licensed(1));
+    assert!(refusal(&actions).contains("license = 1, which pool 0 does not have (it has none)"));
+    license(&mut desk, 2);
+    let (_, actions) = desk.ask(Kind::Exec, licensed(3));
+    assert!(refusal(&actions).contains("license = 3, pool 0 has 2"));
+    let (one, actions) = desk.ask(Kind::Call, licensed(1));
+    assert_eq!(actions, [start(one, 1, 0)]);
+    let (both, none) = desk.ask(Kind::Exec, licensed(2));
+    assert!(none.is_empty());
+    let (late, none) = desk.ask(Kind::Exec, licensed(1));
+    assert!(none.is_empty(), "one is left, but it would overtake");
+    assert_eq!(desk.exec().1.len(), 1, "who needs none goes on");
+    assert_eq!(
+        desk.core.explain(late),
+        Explanation::Counter {
+            name: "license".into(),
+            wanted: 1,
+            free: 1,
+            capacity: 2,
+            holders: vec![one, both]
+        }
+    );
+    assert_eq!(desk.done(0, one), [finished(one), start(both, 1, 0)]);
+    assert_eq!(desk.done(0, both), [finished(both), start(late, 1, 0)]);
+}
+
+#[test]
+fn explanations_name_what_is_waited_for() {
+    let mut desk = Desk::new(&[2]);
+    let (running, _) = desk.exec();
+    let (measure, _) = desk.measure();
+    let (after, _) = desk.ask(Kind::Exec, |r| r.deps = vec![pending(TaskId(1))]);
+    let (behind, _) = desk.exec();
+    assert_eq!(desk.core.explain(running), Explanation::Running { hosts: vec!["n0".into()] });
+    assert_eq!(
+        desk.core.explain(measure).to_string(),
+        format!("n0 is being drained for it; there run tasks {running}")
+    );
+    assert_eq!(desk.core.explain(after), Explanation::Dependencies { tasks: vec![measure], count: 1 });
+    let Explanation::Room(place) = desk.core.explain(behind) else { panic!() };
+    assert_eq!((place.free, place.drained), (0, vec![("n0".to_owned(), measure)]));
+    desk.feed(Event::PoolOpened { pool: PoolId(0) });
+    let (there, _) = desk.ask(Kind::Exec, |r| r.placement.host = Some("n7".into()));
+    assert_eq!(desk.core.explain(there), Explanation::NoWorker { host: "n7".into() });
+    assert_eq!(desk.core.explain(TaskId(99)), Explanation::Unknown);
+}
