@@ -301,6 +301,11 @@ impl Fleet {
         GpuSet::first(offered.max().unwrap_or(0))
     }
 
+    /// Does the node have so many?
+    pub fn offers_gpus(&self, node: NodeIx, wanted: u16) -> bool {
+        wanted == 0 || self.gpus(node).len() >= wanted
+    }
+
     /// Those nobody uses.
     pub fn free_gpus(&self, node: NodeIx) -> GpuSet {
         self.gpus(node).without(self[node].gpus_used)

@@ -151,7 +151,7 @@ impl Core {
         let home = task.group().and_then(|group| self.groups[group.at()].home.as_ref());
         worker.pool == task.pool
             && worker.slots >= demand.cores
-            && self.fleet.gpus(worker.node).len() >= demand.gpus
+            && self.fleet.offers_gpus(worker.node, demand.gpus)
             && task.not_on() != Some(worker.node)
             && (demand.nodes > 1 || task.host().is_none_or(|host| host == worker.node))
             && home.is_none_or(|home| home.contains(&id))

@@ -400,7 +400,7 @@ impl Core {
         let barred = task.not_on();
         let fits = |id: &WorkerId| {
             let worker = &self.fleet[*id];
-            worker.pool == task.pool && worker.slots >= cores && self.fleet.gpus(worker.node).len() >= gpus
+            worker.pool == task.pool && worker.slots >= cores && self.fleet.offers_gpus(worker.node, gpus)
         };
         let fit = || {
             pool.hosts().filter(|node| Some(*node) != barred && self.fleet[*node].workers.iter().any(fits))
