@@ -68,7 +68,7 @@ struct RunArgs {
     #[arg(value_name = "FILE.lua [ARGS]", trailing_var_arg = true, allow_hyphen_values = true)]
     script: Vec<OsString>,
     /// Workers, where the script does not say.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = workers)]
     workers: Option<u32>,
     /// Slots of each worker, where the script does not say (default: its cores).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65535))]
@@ -153,6 +153,10 @@ fn unknown_option(word: &str) -> String {
 
 fn duration(word: &str) -> Result<f64, String> {
     seconds(word).ok_or_else(|| "a duration such as \"90 s\" or \"5 min\"".into())
+}
+
+fn workers(word: &str) -> Result<u32, String> {
+    word.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a whole number, at least 1".into())
 }
 
 fn start(word: &str) -> Result<Start, String> {

@@ -23,15 +23,22 @@ const SETTINGS: [(&str, &str); 2] = [
 
 /// Why the files could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("types: cannot write {}: {why}; name a folder that you may write to: `harness types FOLDER`", .path.display())]
-pub(super) struct TypesError {
-    path: PathBuf,
-    why: io::Error,
+pub(super) enum TypesError {
+    /// There is nothing to put them into.
+    #[error("types: there is no folder {}: name the one your campaigns are in, `harness types FOLDER`", .0.display())]
+    NoFolder(PathBuf),
+    /// The file system does not let us.
+    #[error("types: cannot write {}: {why}; name a folder that you may write to: `harness types FOLDER`", .path.display())]
+    Write { path: PathBuf, why: io::Error },
 }
 
 /// Writes them below `folder`; what was done, a line for each file. Settings that are there are the author's: they
 /// stay as they are.
 pub(super) fn write(folder: &Path) -> Result<Vec<String>, TypesError> {
+    // A mistyped folder is not made: nothing would be found there.
+    if !folder.exists() {
+        return Err(TypesError::NoFolder(folder.to_owned()));
+    }
     let types = folder.join(TYPES_PATH);
     put(&types, TYPES)?;
     let mut done = vec![format!("wrote {}", types.display())];
@@ -56,5 +63,5 @@ fn put(path: &Path, text: &str) -> Result<(), TypesError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(path, text))
-        .map_err(|why| TypesError { path: path.to_owned(), why })
+        .map_err(|why| TypesError::Write { path: path.to_owned(), why })
 }

@@ -45,6 +45,9 @@ fn an_unknown_option_is_not_taken_for_the_script() {
     let text = "error: invalid value 'somehow' for '--start <auto|local|spawn|static>': auto, local, spawn or \
                 static\n\nFor more information, try '--help'.\n";
     says(&folder, &["--start", "somehow", "c.lua"], 2, "", text);
+    let text = "error: invalid value '0' for '--workers <N>': a whole number, at least 1\n\nFor more information, try \
+                '--help'.\n";
+    says(&folder, &["--workers", "0", "c.lua"], 2, "", text);
     assert!(!folder.path("c.lua.journal").exists(), "nothing was begun");
 }
 

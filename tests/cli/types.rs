@@ -40,3 +40,12 @@ fn a_folder_that_cannot_be_written_is_named() {
     let begins = "harness: types: cannot write file/.harness/types/harness.lua: ";
     assert!(ran.stderr.starts_with(begins) && ran.stderr.contains("`harness types FOLDER`"), "{ran:?}");
 }
+
+#[test]
+fn a_folder_that_is_not_there_is_not_made() {
+    let folder = Folder::new();
+    let ran = folder.run(&["types", "none/x"]);
+    let text = "harness: types: there is no folder none/x: name the one your campaigns are in, `harness types FOLDER`\n";
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(2), "", text));
+    assert!(!folder.path("none").exists());
+}
