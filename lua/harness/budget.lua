@@ -6,14 +6,14 @@ local failure, options = lib.failure, lib.options
 local Budget = { __name = "budget" }
 Budget.__index = Budget
 
-local KEYS = { "trials", "seconds", "node_hours" }
+local KEYS = { "trials", "measurements", "seconds", "node_hours" }
 
 local function total()
-  local trials, seconds, node_seconds = host.spent()
-  return { trials = trials, seconds = seconds, node_hours = node_seconds / 3600 }
+  local trials, measurements, seconds, node_seconds = host.spent()
+  return { trials = trials, measurements = measurements, seconds = seconds, node_hours = node_seconds / 3600 }
 end
 
---- What was spent since the budget was made: trials, seconds and node_hours.
+--- What was spent since the budget was made, each figure of KEYS.
 function Budget:spent()
   local now, spent = total(), {}
   for _, key in ipairs(KEYS) do
@@ -48,10 +48,12 @@ function Budget:__tostring()
   return "budget: " .. table.concat(parts, ", ")
 end
 
---- A budget of trials, seconds or node hours: the first of them that is spent ends it.
+--- A budget of trials, measurements, seconds or node hours: the first of them that is spent ends it.
 local function budget(given)
   local limits = options.check("budget", given)
-  if next(limits) == nil then failure.raise("budget: give at least one of 'trials', 'seconds', 'node_hours'") end
+  if next(limits) == nil then
+    failure.raise("budget: give at least one of '" .. table.concat(KEYS, "', '") .. "'")
+  end
   return setmetatable({ limits = limits, start = total() }, Budget)
 end
 

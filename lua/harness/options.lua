@@ -480,7 +480,7 @@ local SCHEMA = {
   },
   wait = { count = either(whole(1), one_of "all"), timeout = duration },
   map = { in_flight = whole(1), ordered = boolean },
-  budget = { trials = whole(0), seconds = duration, node_hours = number(0) },
+  budget = { trials = whole(0), measurements = whole(0), seconds = duration, node_hours = number(0) },
   results = {
     name = name,
     status = status,

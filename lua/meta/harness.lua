@@ -132,6 +132,7 @@
 
 ---@class harness.BudgetOptions
 ---@field trials? integer tasks that ended for reasons of their own; builds and runs of references do not count
+---@field measurements? integer those of them that are measurements
 ---@field seconds? harness.Duration time of tasks in their slots, summed
 ---@field node_hours? number the same in hours, times the nodes of each
 
@@ -322,6 +323,7 @@ function Pool:close() end
 --- Limits of one kind each; only those that were given.
 ---@class harness.Spent
 ---@field trials? integer
+---@field measurements? integer
 ---@field seconds? number
 ---@field node_hours? number
 
@@ -333,7 +335,7 @@ local Budget = {}
 ---@return harness.Spent
 function Budget:left() end
 
---- What was spent since the budget was made, all three figures.
+--- What was spent since the budget was made, all four figures.
 ---@return harness.Spent
 function Budget:spent() end
 

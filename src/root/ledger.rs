@@ -23,6 +23,8 @@ pub(super) type ArtefactPresent = Box<dyn Fn(Hash) -> bool + Send>;
 pub struct Spent {
     /// Tasks that ended for reasons of their own, without builds and runs of references.
     pub trials: u64,
+    /// Those among them that are measurements.
+    pub measurements: u64,
     /// Seconds tasks occupied their slots.
     pub seconds: f64,
     /// The same, times the nodes of each.
@@ -145,7 +147,9 @@ impl Ledger {
         self.spent.seconds += outcome.elapsed_s;
         self.spent.node_seconds += outcome.elapsed_s * f64::from(nodes);
         let is_trial = outcome.status.lasting() && !matches!(outcome.detail, Detail::Compile(_));
-        self.spent.trials += u64::from(is_trial && !self.auxiliary.remove(&task));
+        let is_trial = is_trial && !self.auxiliary.remove(&task);
+        self.spent.trials += u64::from(is_trial);
+        self.spent.measurements += u64::from(is_trial && matches!(outcome.detail, Detail::Measure(_)));
         if matches!(outcome.detail, Detail::Call(_)) {
             return;
         }

@@ -272,7 +272,7 @@ fn running_again(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<(
     let shared = bridge.clone();
     let spent = move |_: &Lua, ()| {
         let spent = shared.port.borrow().spent();
-        Ok((spent.trials, spent.seconds, spent.node_seconds))
+        Ok((spent.trials, spent.measurements, spent.seconds, spent.node_seconds))
     };
     host.raw_set("spent", lua.create_function(spent)?)?;
 
