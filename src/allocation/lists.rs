@@ -44,8 +44,9 @@ pub(super) fn host_file(text: &str) -> Result<Vec<Node>, String> {
         let mut words = line.split_whitespace();
         let first = words.next().unwrap_or_default();
         let (name, mut slots) = match first.rsplit_once(':') {
-            Some((name, slots)) => (name, Some(number(slots)?)),
-            None => (first, None),
+            // An address of IPv6 has no slots behind it.
+            Some((name, slots)) if !name.contains(':') => (name, Some(number(slots)?)),
+            _ => (first, None),
         };
         for word in words {
             match word.split_once('=') {
@@ -74,7 +75,7 @@ pub(super) fn words(text: &str) -> Result<Vec<Node>, String> {
 }
 
 /// One entry to a host, its slots summed up.
-fn add(nodes: &mut Vec<Node>, host: &str, slots: Option<u32>) {
+pub(super) fn add(nodes: &mut Vec<Node>, host: &str, slots: Option<u32>) {
     match nodes.iter_mut().find(|node| node.host == host) {
         Some(node) => {
             node.cores = node.cores.zip(slots).map(|(had, more)| had.saturating_add(more)).or(slots)

@@ -120,6 +120,8 @@ pub struct Surroundings<'a> {
     pub read: &'a dyn Fn(&str) -> io::Result<String>,
     /// What a command prints; none if it cannot be run.
     pub ask: &'a dyn Fn(&[&str]) -> Option<String>,
+    /// Is this a name or an address that every machine has for itself, or an address of this one?
+    pub is_here: &'a dyn Fn(&str) -> bool,
 }
 
 impl Surroundings<'_> {
@@ -186,8 +188,13 @@ impl Allocation {
         root_host: &str,
     ) -> Result<Self, AllocationError> {
         let restarts = around.number("SLURM_RESTART_COUNT").unwrap_or(0);
-        let made =
-            |scheduler, job, nodes| Self { scheduler, job, restarts, nodes, root_host: root_host.into() };
+        let made = |scheduler, job, nodes| Self {
+            scheduler,
+            job,
+            restarts,
+            nodes: named(around, nodes, root_host),
+            root_host: root_host.into(),
+        };
         if let Some(file) = host_file {
             let nodes = around.file(file.to_string(), None, lists::host_file)?;
             return Ok(made(Scheduler::HostFile, None, nodes));
@@ -199,6 +206,16 @@ impl Allocation {
         }
         Ok(made(Scheduler::None, None, vec![Node { host: root_host.into(), cores: None }]))
     }
+}
+
+/// With this node under its own name, by which its worker will report.
+fn named(around: &Surroundings<'_>, nodes: Vec<Node>, root_host: &str) -> Vec<Node> {
+    let mut named: Vec<Node> = Vec::with_capacity(nodes.len());
+    for Node { host, cores } in nodes {
+        let host = if (around.is_here)(&host) { root_host.to_string() } else { host };
+        lists::add(&mut named, &host, cores);
+    }
+    named
 }
 
 /// Its variable of a job is not set in a batch script, the address of its broker is.
@@ -264,6 +281,7 @@ mod tests {
             env: &|name| find(variables, name),
             read: &|name| find(files, name).ok_or_else(|| io::ErrorKind::NotFound.into()),
             ask: &|words| find(files, &words.join(" ")),
+            is_here: &|host| ["localhost", "10.0.0.9", "::1"].contains(&host),
         };
         match Allocation::detect(&around, host_file, "here") {
             Err(error) => error.to_string(),
@@ -333,6 +351,10 @@ mod tests {
             detected(&[], &[("hosts", "# none\n")], Some("hosts")),
             "cannot take the hosts from hosts: there is no host in it"
         );
+        // This node, whatever it is called there.
+        let by_any_name = [("hosts", "localhost slots=2\nb\n10.0.0.9 slots=1\nhere slots=3\n")];
+        assert_eq!(detected(&[], &by_any_name, Some("hosts")), "host file -: here:6 b");
+        assert_eq!(detected(&[], &[("hosts", "::1\n")], Some("hosts")), "host file -: here");
         assert_eq!(
             detected(&[("PBS_NODEFILE", "/gone")], &[], None),
             "cannot take the hosts from /gone (named by PBS_NODEFILE): entity not found"

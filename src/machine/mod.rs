@@ -5,6 +5,7 @@
 mod memory;
 
 use std::fs;
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use rustix::system::uname;
@@ -17,6 +18,18 @@ pub use memory::{OomCounter, memory_bytes};
 /// `gethostname`.
 pub fn hostname() -> String {
     uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Is this what every machine calls itself (`localhost`, 127.0.0.1), or an address of this one? Asks no name server.
+pub fn is_here(host: &str) -> bool {
+    if ["localhost", "localhost.localdomain"].iter().any(|name| host.eq_ignore_ascii_case(name)) {
+        return true;
+    }
+    let Ok(address) = host.parse::<IpAddr>() else { return false };
+    // The kernel binds to its own addresses only.
+    let is_own =
+        || !address.is_unspecified() && !address.is_multicast() && UdpSocket::bind((address, 0)).is_ok();
+    address.is_loopback() || is_own()
 }
 
 /// Cores this process may use: its affinity mask.
@@ -74,6 +87,17 @@ fn describe_cpu(cpuinfo: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_every_machine_calls_itself_is_here_and_others_are_not() {
+        for here in ["localhost", "LocalHost", "127.0.0.1", "127.0.1.1", "::1"] {
+            assert!(is_here(here), "{here}");
+        }
+        // Addresses kept for documentation, which nobody has; names are nobody's business here.
+        for elsewhere in ["203.0.113.77", "2001:db8::77", "0.0.0.0", "::", "224.0.0.1", "node7", ""] {
+            assert!(!is_here(elsewhere), "{elsewhere}");
+        }
+    }
 
     #[test]
     fn the_same_model_with_other_features_is_another_processor() {

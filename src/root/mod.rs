@@ -328,6 +328,7 @@ pub fn find_allocation(host_file: Option<&Path>) -> Result<Allocation, Allocatio
         env: &|name| std::env::var(name).ok(),
         read: &|file| std::fs::read_to_string(file),
         ask: &ask,
+        is_here: &machine::is_here,
     };
     let host_file = host_file.map(|file| file.display().to_string());
     Allocation::detect(&around, host_file.as_deref(), &machine::hostname())

@@ -2,6 +2,7 @@
 //! `departures`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::driver::Driver;
@@ -268,9 +269,15 @@ impl Driver {
         }
         if !planned.is_empty() && !same_host(&planned, &hello.host) {
             let reason = format!(
-                "wrong placement: worker {id} was to start on {planned} and came up on {}: MPI did not honour \
+                "wrong placement: worker {id} was to start on {planned} and came up on {}: {}MPI did not honour \
                  the host it was given; start the workers with `mpirun -n {} --map-by node harness …` instead",
                 hello.host,
+                // An address may be another name of the host it came up on.
+                match planned.parse::<IpAddr>() {
+                    Ok(_) =>
+                        format!("if they are one host, write the host's own name ({}); else ", hello.host),
+                    Err(_) => String::new(),
+                },
                 pool.workers.len() + 1
             );
             worker.peer.queue(&ToWorker::Refused(reason.clone()));

@@ -230,6 +230,14 @@ fn a_default_pool_that_cannot_be_had_is_reported_once_and_is_no_success() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""));
 }
 
+/// Nothing is bad in it: it is what people write first.
+#[test]
+fn localhost_in_a_host_file_is_this_node() {
+    let folder = Folder::with("print(await(submit(function() return 'ran' end)))\n");
+    folder.write("hosts", "localhost\n127.0.0.1\n");
+    says(&folder, &["--hostfile", "hosts", "c.lua"], 0, "ran\n", "harness: 1 task: 1 ok\n");
+}
+
 #[test]
 fn more_workers_than_fit_name_the_nodes_there_are() {
     let folder = Folder::with("spawn { workers = 3, per_node = 1 }\n");
