@@ -9,6 +9,7 @@ use crate::allocation::ladder::{Family, LAUNCHED, find_launcher, start_line};
 use crate::machine;
 use crate::process;
 use crate::root::find_allocation;
+use crate::root::progress::Verbosity;
 use crate::say::say;
 use crate::transport::mpi::{start, sys};
 
@@ -16,7 +17,7 @@ use crate::transport::mpi::{start, sys};
 pub(super) fn through_mpi(
     wish: Option<Start>,
     host_file: Option<&Path>,
-    verbose: bool,
+    verbosity: Verbosity,
 ) -> Result<(), String> {
     let env = |name: &str| std::env::var(name).ok();
     if wish == Some(Start::Local) {
@@ -40,8 +41,20 @@ pub(super) fn through_mpi(
     let Some(launcher) = launcher_of(family) else { return Ok(()) };
     let Some(line) = start_line(family, &library, &allocation, &launcher, &env) else { return Ok(()) };
     let program = std::env::current_exe().map_err(|error| format!("where is harness? {error}"))?;
-    if verbose {
-        say(format_args!("harness: starting through `{} harness …`", line.argv.join(" ")));
+    if let Some(refusal) = refuses_root(family, rustix::process::geteuid().is_root(), &env) {
+        return Err(refusal);
+    }
+    // Whatever the launcher says from here on, it says of a line that the user did not type.
+    match verbosity {
+        Verbosity::Quiet => {}
+        Verbosity::Normal => say(format_args!(
+            "harness: started through {} for the other nodes (--start local for this node alone)",
+            line.argv[0]
+        )),
+        Verbosity::Verbose => say(format_args!(
+            "harness: started through `{} harness …` (--start local for this node alone)",
+            line.argv.join(" ")
+        )),
     }
     let words = line.argv.into_iter().map(OsString::from);
     let again = [PathBuf::into_os_string(program)].into_iter().chain(std::env::args_os().skip(1));
@@ -49,9 +62,41 @@ pub(super) fn through_mpi(
     Err(format!("cannot start {}: {error}", Path::new(&launcher).display()))
 }
 
+/// Open MPI's launcher does not run for root unless its environment says that this is meant.
+fn refuses_root(family: Family, is_root: bool, env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    // The second name is PRRTE's, of Open MPI 5.
+    let allows = |name: &str| env(name).is_some() && env(&format!("{name}_CONFIRM")).is_some();
+    let allowed = ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"].into_iter().any(allows);
+    (family == Family::OpenMpi && is_root && !allowed).then(|| {
+        "Open MPI's mpirun, which starts harness for the other nodes, does not run as root: `export \
+         OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1` first, or `harness --start local FILE.lua` for this \
+         node alone"
+            .into()
+    })
+}
+
 /// The launcher that belongs to the MPI library this process has loaded.
 pub(super) fn launcher_of(family: Family) -> Option<PathBuf> {
     let search = std::env::var("PATH").unwrap_or_default();
     let loaded = machine::loaded_library("libmpi");
     find_launcher(family, loaded.as_deref(), &search, &process::is_program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_told_what_open_mpi_wants_before_it_refuses() {
+        let names = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
+        let with = |set: usize| move |name: &str| names[..set].contains(&name).then(|| "1".to_string());
+        let refusal = refuses_root(Family::OpenMpi, true, &with(1)).unwrap_or_default();
+        assert!(
+            refusal.contains("`export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1`"),
+            "{refusal}"
+        );
+        assert_eq!(refuses_root(Family::OpenMpi, true, &with(2)), None);
+        assert_eq!(refuses_root(Family::OpenMpi, false, &with(0)), None);
+        assert_eq!(refuses_root(Family::Mpich, true, &with(0)), None);
+    }
 }

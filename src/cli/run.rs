@@ -53,8 +53,13 @@ pub(super) fn run(arguments: RunArgs) -> ExitCode {
 
 fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     let (script, args) = script_and_args(&arguments.script).map_err(|text| (exit::USAGE, text))?;
+    let verbosity = match (arguments.quiet, arguments.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
     #[cfg(feature = "mpi")]
-    super::launch::through_mpi(arguments.start, arguments.hostfile.as_deref(), arguments.verbose)
+    super::launch::through_mpi(arguments.start, arguments.hostfile.as_deref(), verbosity)
         .map_err(|reason| (exit::ALLOCATION, reason))?;
     let limits = limits().map_err(|text| (exit::USAGE, text))?;
     // Before MPI and before any thread: all of them inherit the mask.
@@ -65,11 +70,6 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         Joined::Served(code) => return Ok(code),
     };
     let mpi = matches!(started.mpi, Mpi::Ready(_));
-    let verbosity = match (arguments.quiet, arguments.verbose) {
-        (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
-    };
     let options = Options {
         script: script.clone(),
         args,

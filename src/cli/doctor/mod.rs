@@ -61,7 +61,7 @@ fn examine(arguments: &DoctorArgs) -> Result<ExitCode, String> {
         return Ok(finish(arguments, Report { surroundings, ..Report::default() }, true));
     }
     #[cfg(feature = "mpi")]
-    super::launch::through_mpi(None, arguments.hostfile.as_deref(), true)?;
+    super::launch::through_mpi(None, arguments.hostfile.as_deref(), Verbosity::Verbose)?;
     let signals = Signals::open().map_err(|error| format!("cannot receive signals: {error}"))?;
     let started = match run::join_mpi()? {
         run::Joined::Root(started) => started,
