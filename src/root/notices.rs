@@ -2,7 +2,8 @@
 //! changed what their name means, and figures that were measured on another machine.
 //!
 //! Judged when the script waits for something new, or at its end where one name stands for several things: until
-//! then a record that nobody asked for may yet be. One line for each matter, however many tasks it is about.
+//! then a record that nobody asked for may yet be. One line for each matter, however many tasks it is about; a name
+//! is in one such line, and more of its records are counted at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
@@ -37,6 +38,8 @@ pub struct Notices {
     by_name: FxHashMap<u64, Vec<usize>>,
     /// Tasks the journal does not have, under names it knows.
     missed: Vec<(u64, RecipeParts)>,
+    /// Names the author has heard of, and how many of their records have followed.
+    told: BTreeMap<String, usize>,
     /// Measurements by host and processor.
     elsewhere: BTreeMap<(String, Option<String>), usize>,
 }
@@ -92,7 +95,9 @@ impl Notices {
 
     /// What there is to say that was not said; `over`: nothing more will be asked for.
     pub(super) fn lines(&mut self, over: bool) -> Vec<String> {
-        [self.stale(over), self.far()].into_iter().flatten().collect()
+        let stale = self.stale(over);
+        let more = if over { self.more() } else { None };
+        [stale, more, self.far()].into_iter().flatten().collect()
     }
 
     fn settle(&mut self, key: &Hash) -> bool {
@@ -121,6 +126,13 @@ impl Notices {
                 *names.entry(record.name.clone()).or_default() += 1;
             }
         }
+        names.retain(|name, records| match self.told.get_mut(name) {
+            Some(followed) => {
+                *followed += *records;
+                false
+            }
+            None => self.told.insert(name.clone(), 0).is_none(),
+        });
         let total: usize = names.values().sum();
         let mut what: Vec<&str> = changes.into_iter().collect();
         if unknown {
@@ -129,11 +141,26 @@ impl Notices {
         (total > 0).then(|| {
             let listed = listing(names.keys().map(|name| format!("'{name}'")));
             format!(
-                "{} of {listed} in the journal no longer answer{}: the script now asks for something else under the \
-                 same name and params (changed: {}). Asked anew; undo the change and the old ones count again",
+                "{} of {listed} in the journal no longer answer{}, asked anew (changed: {}); undo the change and the \
+                 old count again",
                 count(total, "record"),
                 if total == 1 { "s" } else { "" },
                 what.join(", ")
+            )
+        })
+    }
+
+    /// What followed after a name was told.
+    fn more(&mut self) -> Option<String> {
+        let told = std::mem::take(&mut self.told);
+        let followed: BTreeMap<String, usize> =
+            told.into_iter().filter(|(_, records)| *records > 0).collect();
+        let total: usize = followed.values().sum();
+        (total > 0).then(|| {
+            format!(
+                "{} of {} in the journal no longer answered either",
+                count(total, "more record"),
+                listing(followed.keys().map(|name| format!("'{name}'")))
             )
         })
     }

@@ -55,9 +55,8 @@ fn a_changed_source_is_built_and_measured_anew() {
     assert_eq!(folder.run(&["-q", "c.lua"]).code, Some(0));
     folder.write("src.sh", format!("{PROGRAM}# changed\n"));
     let ran = folder.run(&["c.lua"]);
-    let note = "harness: 3 records of 'm' in the journal no longer answer: the script now asks for something else under \
-                the same name and params (changed: what it depends on). Asked anew; undo the change and the old ones count \
-                again\nharness: 4 tasks: 4 ok\n";
+    let note = "harness: 3 records of 'm' in the journal no longer answer, asked anew (changed: what it depends on); undo \
+                the change and the old count again\nharness: 4 tasks: 4 ok\n";
     assert!(ran.stderr.starts_with(note), "{ran:?}");
     assert_eq!(counts(&folder), (2, 12));
     folder.write("src.sh", PROGRAM);

@@ -228,8 +228,8 @@ fn one_line_says_that_the_script_changed_what_a_name_means() {
     };
     let text = |what: &str| {
         format!(
-            "harness: 3 records of 'm' in the journal no longer answer: the script now asks for something else under \
-             the same name and params (changed: {what}). Asked anew; undo the change and the old ones count again"
+            "harness: 3 records of 'm' in the journal no longer answer, asked anew (changed: {what}); undo the change \
+             and the old count again"
         )
     };
     let nothing: [&str; 0] = [];
@@ -243,6 +243,20 @@ fn one_line_says_that_the_script_changed_what_a_name_means() {
     assert!(both[0].starts_with("harness: 6 records of 'm'"), "{both:?}");
     assert!(both[0].contains("(changed: command, env, how it is measured)"), "{both:?}");
     assert_eq!(notes(THREE.replace("{ i = i }", "{ i = i + 10 }")), nothing, "another search point");
+}
+
+/// Waited for one by one, each record is found out of use after the last was told.
+#[test]
+fn a_name_that_changed_is_told_once_and_counted_at_the_end() {
+    let one_by_one = THREE.replace("submit(measure", "await(submit(measure").replace("})\n", "}))\n");
+    let folder = Folder::with(&one_by_one);
+    ended_well(folder.run(&["c.lua"]));
+    folder.write("c.lua", one_by_one.replace("WORD", "other"));
+    let ran = ended_well(folder.run(&["c.lua"]));
+    let told = "harness: 1 record of 'm' in the journal no longer answers, asked anew (changed: command); undo the change \
+                and the old count again\nharness: 2 more records of 'm' in the journal no longer answered either\n\
+                harness: 3 tasks: 3 ok\n";
+    assert!(ran.stderr.starts_with(told), "{ran:?}");
 }
 
 #[test]
