@@ -76,8 +76,11 @@ end
 --- The error a flow ended with, and where it came from.
 function M.error_of(flow)
   local text = failure.describe(flow.value)
-  if flow.traceback and flow.traceback ~= "" then text = text .. "\n" .. flow.traceback end
-  return text
+  local traceback = flow.traceback
+  if not traceback or traceback == "" then return text end
+  local cause = flow.value
+  local is_call = getmetatable(cause) == failure.Error and cause.traceback and cause.traceback ~= ""
+  return text .. "\n" .. (is_call and failure.of_place(traceback, "in the script") or traceback)
 end
 
 --- What went wrong and nobody asked for: texts of flows, which make the script fail, and of calls.

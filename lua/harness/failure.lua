@@ -8,10 +8,19 @@ local Error = { __name = "harness.Error" }
 Error.__index = Error
 function Error.__tostring(e)
   local text = e.message
-  if e.traceback and e.traceback ~= "" then text = text .. "\n" .. e.traceback end
+  if e.traceback and e.traceback ~= "" then
+    text = text .. "\n" .. M.of_place(e.traceback, e.host and "on the worker, " .. e.host or "on the worker")
+  end
   return text
 end
 M.Error = Error
+
+--- A traceback that says whose it is.
+function M.of_place(traceback, place)
+  return (string.gsub(traceback, "^stack traceback:", function()
+    return "stack traceback " .. place .. ":"
+  end))
+end
 
 -- What exec, compile and measure end in.
 M.Record = {

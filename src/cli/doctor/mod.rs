@@ -254,7 +254,7 @@ impl Site {
 
 /// Why the campaign failed, as if it were the user's: it has no lines that anybody could mend.
 fn for_people(message: &str, script: &str) -> String {
-    let text = message.split("\nstack traceback:").next().unwrap_or_default();
+    let text = message.split("\nstack traceback").next().unwrap_or_default();
     let place = text.strip_prefix("doctor.lua:").and_then(|rest| rest.split_once(": "));
     place.map_or(text, |(_, reason)| reason).replace(script, "FILE.lua")
 }

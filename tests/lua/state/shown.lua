@@ -31,7 +31,7 @@ is(harness.results(), "^name     status  objective.-\nmeasure  ok      wall_s")
 is(harness.results { name = "none" }, "^no measurements$")
 
 local ok, e = pcall(await, submit(function() error("broken") end))
-is(e, "^shown.lua:33: broken\nstack traceback:\n\tshown.lua:33: in ")
+is(e, "^shown.lua:33: broken\nstack traceback on the worker, .-:\n\tshown.lua:33: in ")
 
 local function says(text, fn)
   local good, why = pcall(fn)
