@@ -11,7 +11,7 @@ use super::RunArgs;
 use super::progress::display;
 use crate::artefact::Store;
 use crate::model::human::{bounded, count};
-use crate::model::{Limits, Status, exit, limits};
+use crate::model::{Limits, Outcome, Status, exit, limits};
 #[cfg(feature = "mpi")]
 use crate::process;
 use crate::process::Signals;
@@ -153,7 +153,15 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
         display.close();
     }
     if !quiet && !ended.tally.ended.is_empty() {
-        let rows: Vec<Row<'_>> = ended.tally.lines.iter().map(row).collect();
+        // Why there are no workers was said when it was found, and the script's own error may say it again: enough.
+        let is_said = |outcome: &Outcome| {
+            outcome.status == Status::Refused
+                && outcome.reason.as_ref().is_some_and(|reason| {
+                    ended.message.iter().any(|message| message.contains(reason.as_str()))
+                })
+        };
+        let lines = ended.tally.lines.iter().filter(|line| !is_said(&line.outcome));
+        let rows: Vec<Row<'_>> = lines.map(row).collect();
         say(summary(&ended.tally.ended, ended.tally.replays, &rows).trim_end());
     }
     if quiet && let Some(line) = failures(&ended.tally.ended) {

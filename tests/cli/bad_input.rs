@@ -238,6 +238,17 @@ fn localhost_in_a_host_file_is_this_node() {
     says(&folder, &["--hostfile", "hosts", "c.lua"], 0, "ran\n", "harness: 1 task: 1 ok\n");
 }
 
+/// When it is found, and where the script fails of it.
+#[test]
+fn why_there_are_no_workers_is_said_no_third_time() {
+    let folder = Folder::with("await(submit(function() end))\n");
+    let text = format!(
+        "harness: no workers: {NO_MPIRUN}\nharness: 1 task: 1 refused\nharness: {NO_MPIRUN}\nstack traceback:\n\t\
+         c.lua:1: in main chunk\n"
+    );
+    says(&folder, &["--start", "spawn", "c.lua"], 3, "", &text);
+}
+
 #[test]
 fn more_workers_than_fit_name_the_nodes_there_are() {
     let folder = Folder::with("spawn { workers = 3, per_node = 1 }\n");
