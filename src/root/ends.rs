@@ -111,8 +111,12 @@ impl Driver {
 
     /// Counts an end and hands it to the script: what is to be recorded is by now.
     fn hand(&mut self, ended: &Live, outcome: Arc<Outcome>) {
-        let Submission { task, job, options, .. } = &ended.submission;
-        self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
+        let Submission { task, job, options, auxiliary, .. } = &ended.submission;
+        if *auxiliary && outcome.status == Status::Cancelled {
+            self.progress.withdrawn(job.kind());
+        } else {
+            self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
+        }
         self.port.complete(*task, outcome);
         self.tasks.handed(*task);
     }

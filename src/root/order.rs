@@ -132,6 +132,8 @@ pub struct Submission {
     pub job: Job,
     /// What it is found by; there for what goes to the journal.
     pub recipe: Option<RecipeId>,
+    /// Nobody asked for it as such: cancelled, it was never a task to the author.
+    pub auxiliary: bool,
     /// Tasks it still waits for. One may have ended unseen by the script: the driver settles it at once.
     pub deps: Vec<TaskId>,
 }

@@ -157,7 +157,7 @@ impl Port {
             self.replays.insert((seq, task), outcome);
             return task;
         }
-        let mut submission = Submission { task, pool, options, job, recipe, deps };
+        let mut submission = Submission { task, pool, options, job, recipe, auxiliary: deferred, deps };
         for (dep, value) in known {
             super::settle::put(&mut submission, dep, &value);
         }

@@ -210,6 +210,12 @@ impl Progress {
         }
     }
 
+    /// A task that nobody asked for as such is not wanted any more: as if it had never been.
+    pub(super) fn withdrawn(&mut self, kind: Kind) {
+        let of_kind = self.kinds.entry(kind).or_default();
+        of_kind.submitted = of_kind.submitted.saturating_sub(1);
+    }
+
     /// A task was sent off.
     pub(super) fn started(&mut self, now: Instant) {
         self.learned.since.get_or_insert(now);

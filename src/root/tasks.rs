@@ -241,6 +241,7 @@ mod tests {
             options: TaskOptions::default(),
             job,
             recipe: None,
+            auxiliary: false,
             deps,
         }
     }

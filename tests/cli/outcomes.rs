@@ -1,6 +1,6 @@
 //! What a task that fails says: in the script's hands and in the last table.
 
-use crate::support::{Folder, no_compiler};
+use crate::support::{Folder, LIMIT, no_compiler};
 use crate::{said, says};
 
 /// Runs one task, prints its record.
@@ -173,4 +173,17 @@ fn a_call_that_ends_its_slot_is_an_error_and_the_next_goes_on() {
                   call abort on HOST: signal: its slot was killed by signal 6 (SIGABRT) while it ran\n  \
                   call error on HOST: error: boom\n";
     says(&folder, &["c.lua"], 0, stdout, stderr);
+}
+
+/// A run of a reference is started as soon as a measurement may need it. What it was for is skipped meanwhile.
+#[test]
+fn a_reference_that_nobody_needs_after_all_is_no_task_of_the_table() {
+    let folder = Folder::with(
+        "local program = submit(compile { name = 'p', cmd = { 'sh', '-c', 'exit 1' }, output = 'p', inputs = { 'c.lua' } })
+         submit(measure { name = 'm', runs = 1, cmd = { program }, verify = { reference = { 'sleep', '1000' } } })",
+    );
+    let ran = folder.run(&["c.lua"]);
+    folder.assert_nothing_left(LIMIT);
+    assert!(ran.stderr.starts_with("harness: 2 tasks: 1 compile_failed, 1 skipped\n"), "{ran:?}");
+    assert!(!ran.stderr.contains("cancelled"), "{ran:?}");
 }
