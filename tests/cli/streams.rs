@@ -75,7 +75,7 @@ fn what_follows_the_script_is_the_scripts() {
 #[test]
 fn a_failed_call_nobody_awaited_is_shown_with_its_traceback() {
     let folder = Folder::with("local function f() error 'boom' end\nsubmit(function() f() end)\n");
-    let stderr = "harness: a call failed and nobody asked: c.lua:1: boom\nstack traceback:\n\tc.lua:1: in upvalue \
+    let stderr = "harness: a call failed and nobody asked: c.lua:1: boom\nstack traceback on the worker, HOST:\n\tc.lua:1: in upvalue \
                   'f'\n\tc.lua:2: in function <c.lua:2>\nharness: 1 task: 1 error\n  call on HOST: error: c.lua:1: \
                   boom\n";
     says(&folder, &["c.lua"], 0, "", stderr);
