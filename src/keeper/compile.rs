@@ -75,7 +75,7 @@ impl Compile {
     }
 
     /// The next run, or the answer.
-    pub fn next(&mut self, last: Option<Finished>, site: &Site, learned: &mut Learned) -> Step {
+    pub fn next(&mut self, last: Option<Finished>, site: &Site, learned: &Learned) -> Step {
         let step = match (std::mem::replace(&mut self.stage, Stage::Over), last) {
             (Stage::Start, _) => self.identify(site, learned),
             (Stage::Identify { path, changed }, Some(finished)) => {
@@ -93,7 +93,7 @@ impl Compile {
         step.unwrap_or_else(Step::failed)
     }
 
-    fn identify(&mut self, site: &Site, learned: &mut Learned) -> Result<Step, Failure> {
+    fn identify(&mut self, site: &Site, learned: &Learned) -> Result<Step, Failure> {
         inside(&self.spec.output)?;
         let environment = site.environment(&self.spec.command.env, &self.mark)?;
         let argv = site.argv(&self.spec.command)?;
@@ -131,7 +131,7 @@ impl Compile {
         changed: Option<SystemTime>,
         finished: Finished,
         site: &Site,
-        learned: &mut Learned,
+        learned: &Learned,
     ) -> Result<Step, Failure> {
         let ended = finished.map_err(|error| compiler_not_started(&error))?;
         if ended.forced.is_some() {
@@ -148,7 +148,7 @@ impl Compile {
         self.look_up(compiler, site, learned)
     }
 
-    fn look_up(&mut self, compiler: String, site: &Site, learned: &mut Learned) -> Result<Step, Failure> {
+    fn look_up(&mut self, compiler: String, site: &Site, learned: &Learned) -> Result<Step, Failure> {
         let environment = site.environment(&self.spec.command.env, &self.mark)?;
         let question = question(&self.spec, &compiler, &environment, &self.include_dirs)?;
         if self.spec.cache {
@@ -196,13 +196,7 @@ impl Compile {
         Ok(flags)
     }
 
-    fn built(
-        &mut self,
-        build: Build,
-        ended: Ended,
-        site: &Site,
-        learned: &mut Learned,
-    ) -> Result<Step, Failure> {
+    fn built(&mut self, build: Build, ended: Ended, site: &Site, learned: &Learned) -> Result<Step, Failure> {
         let mut result = CompileResult {
             diagnostics: diagnostics(&ended),
             cache: if self.spec.cache { CacheUse::Miss } else { CacheUse::Off },
@@ -288,7 +282,7 @@ impl Compile {
         mut done: CachedBuild,
         rules: Option<String>,
         site: &Site,
-        learned: &mut Learned,
+        learned: &Learned,
     ) -> Result<Step, Failure> {
         let paths = rules.map(|rules| outside(&rules, build.scratch.path()));
         let headers = paths.and_then(|paths| learned.hashes.snapshot(paths, build.since));

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::model::{Attempt, FromKeeper, Outcome, Run as Order, TaskId, Work};
@@ -27,8 +27,6 @@ pub struct Desk {
     changed: Condvar,
     /// Wakes the loop when there is word.
     word: Wake,
-    /// May programs be started? Held by lanes while they start one.
-    open: RwLock<bool>,
 }
 
 #[derive(Default)]
@@ -37,6 +35,8 @@ struct Books {
     waiting: VecDeque<Order>,
     running: BTreeMap<TaskKey, Running>,
     lanes: u32,
+    /// Lanes that are just starting a program.
+    starting: u32,
     word: Vec<FromKeeper>,
     /// When the first of `word` came.
     oldest: Option<Instant>,
@@ -57,7 +57,7 @@ impl Desk {
     /// An empty one.
     pub fn new() -> io::Result<Self> {
         let word = Wake::new()?;
-        Ok(Self { books: Mutex::default(), changed: Condvar::new(), word, open: RwLock::new(true) })
+        Ok(Self { books: Mutex::default(), changed: Condvar::new(), word })
     }
 
     /// So many slots may be occupied.
@@ -119,14 +119,14 @@ impl Desk {
         std::mem::take(&mut books.word)
     }
 
-    /// From now on nothing begins; when this returns, nothing is just being started.
-    pub fn close(&self) {
+    /// From now on nothing begins. When this returns nothing is just being started either, or is stuck in that.
+    pub fn close(&self, patience: Duration) {
         let mut books = self.books();
         books.closed = true;
         books.waiting.clear();
         drop(books);
         self.changed.notify_all();
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = false;
+        let _ = self.changed.wait_timeout_while(self.books(), patience, |books| books.starting > 0);
     }
 
     /// Waits for the end of all lanes of a closed desk, but not for ever.
@@ -177,8 +177,13 @@ impl Desk {
     }
 
     /// For a lane: held while it starts a program. None if nothing may be started any more.
-    pub fn starting(&self) -> Option<RwLockReadGuard<'_, bool>> {
-        Some(self.open.read().unwrap_or_else(PoisonError::into_inner)).filter(|open| **open)
+    pub fn starting(&self) -> Option<Starting<'_>> {
+        let mut books = self.books();
+        if books.closed {
+            return None;
+        }
+        books.starting += 1;
+        Some(Starting(self))
     }
 
     fn ring(&self, books: &mut Books) {
@@ -189,6 +194,19 @@ impl Desk {
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lane is just starting a program.
+pub struct Starting<'a>(&'a Desk);
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        let mut books = self.0.books();
+        books.starting -= 1;
+        if books.closed {
+            self.0.changed.notify_all();
+        }
     }
 }
 
@@ -290,11 +308,28 @@ mod tests {
         desk.add(exec(2, 1));
         let next = |last| desk.next(last, &bell).unwrap().task;
         assert_eq!((next(None), next(done(1))), (TaskId(1), TaskId(2)));
-        desk.close();
+        desk.close(Duration::ZERO);
         assert!(desk.next(done(2), &bell).is_none() && desk.starting().is_none());
         let told: Vec<bool> =
             desk.take_word().iter().map(|word| matches!(word, FromKeeper::Started(..))).collect();
         assert_eq!(told, [true, false, true, false]);
+    }
+
+    #[test]
+    fn a_lane_stuck_in_a_start_does_not_keep_the_desk_open() {
+        let (desk, bell) = desk(1);
+        desk.add(exec(1, 1));
+        desk.next(None, &bell).unwrap();
+        let stuck = desk.starting();
+        assert!(stuck.is_some());
+        desk.close(Duration::from_millis(1));
+        assert!(desk.starting().is_none());
+        // One that comes through is waited for.
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(stuck));
+            desk.close(Duration::from_secs(3600));
+        });
+        assert_eq!(desk.books().starting, 0);
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! The compiler tells the names in the syntax of make (`-MD`, `-M`). A file that would be found earlier
 //! on the include path if it existed is not among them: no compiler tells that.
 
-use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::job::Table;
 use crate::model::Hash;
 
 /// A file changed so recently may change again without its time telling.
@@ -25,15 +25,15 @@ type Look = (u64, u64, i64, i64);
 
 /// Content of files, remembered while the file looks unchanged.
 #[derive(Default)]
-pub struct FileHashes(BTreeMap<PathBuf, (Look, Hash)>);
+pub struct FileHashes(Table<PathBuf, (Look, Hash)>);
 
 impl FileHashes {
     /// The hash of a file's content; none if it cannot be read.
-    pub fn hash(&mut self, path: &Path) -> Option<Hash> {
+    pub fn hash(&self, path: &Path) -> Option<Hash> {
         let data = fs::metadata(path).ok()?;
         let seen: Look = (data.ino(), data.len(), data.mtime(), data.mtime_nsec());
         if let Some((_, hash)) = self.0.get(path).filter(|(known, _)| *known == seen) {
-            return Some(*hash);
+            return Some(hash);
         }
         let hash = Hash::of(&fs::read(path).ok()?);
         if !changed_since(&data, file_time() - TOO_NEW) {
@@ -44,7 +44,7 @@ impl FileHashes {
 
     /// Names and contents, sorted. None if one cannot be read or changed after `since`: then nobody
     /// knows what the compiler saw.
-    pub fn snapshot(&mut self, paths: Vec<PathBuf>, since: SystemTime) -> Option<Vec<(String, Hash)>> {
+    pub fn snapshot(&self, paths: Vec<PathBuf>, since: SystemTime) -> Option<Vec<(String, Hash)>> {
         let mut snapshot = Vec::new();
         for path in paths {
             if changed_since(&fs::metadata(&path).ok()?, since) {
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_header_that_changed_during_the_build_makes_the_snapshot_useless() {
         let header = tempfile::NamedTempFile::new().unwrap();
-        let mut hashes = FileHashes::default();
+        let hashes = FileHashes::default();
         let paths = || vec![header.path().to_path_buf()];
         let modified = fs::metadata(header.path()).unwrap().modified().unwrap();
         let tick = Duration::from_nanos(1);

@@ -3,6 +3,7 @@
 //! A job decides, its lane runs: jobs see how runs ended and never a process or a clock, so that tests
 //! drive them with runs that never happened.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -38,13 +39,37 @@ impl Step {
 #[derive(Default)]
 pub struct Learned {
     /// Costs of null commands here, by their arguments: a launcher is part of them.
-    pub floors: BTreeMap<Vec<CString>, Floor>,
+    pub floors: Table<Vec<CString>, Floor>,
     /// Whose the launchers are.
     pub launchers: Launchers,
     /// Version line of a compiler, by its path and time of change.
-    pub compilers: BTreeMap<(PathBuf, Option<SystemTime>), String>,
+    pub compilers: Table<(PathBuf, Option<SystemTime>), String>,
     /// Content of headers.
     pub hashes: FileHashes,
+}
+
+/// What lanes look up and add to. None waits for another's work: it is locked for a look and an insertion alone.
+pub struct Table<K, V>(Mutex<BTreeMap<K, V>>);
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Ord, V: Clone> Table<K, V> {
+    /// What is known.
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// From now on it is known; what came last counts.
+    pub fn insert(&self, key: K, value: V) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, value);
+    }
 }
 
 /// One piece of work.
@@ -78,27 +103,7 @@ impl Job {
     }
 
     /// The next step after `last`, `now_s` seconds after the job began.
-    pub fn next(
-        &mut self,
-        last: Option<Finished>,
-        now_s: f64,
-        site: &Site,
-        learned: &Mutex<Learned>,
-    ) -> Step {
-        if let Job::Exec(exec) = self {
-            return exec.next(last, site);
-        }
-        self.next_known(last, now_s, site, &mut learned.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The same for who holds what was learned.
-    pub fn next_known(
-        &mut self,
-        last: Option<Finished>,
-        now_s: f64,
-        site: &Site,
-        learned: &mut Learned,
-    ) -> Step {
+    pub fn next(&mut self, last: Option<Finished>, now_s: f64, site: &Site, learned: &Learned) -> Step {
         match self {
             Job::Exec(exec) => exec.next(last, site),
             Job::Compile(compile) => compile.next(last, site, learned),

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -27,7 +27,7 @@ pub struct Common {
     /// All programs that run.
     pub family: Arc<Family>,
     /// What jobs found out.
-    pub learned: Mutex<Learned>,
+    pub learned: Learned,
 }
 
 struct Lane {
@@ -114,9 +114,22 @@ impl Lane {
             let now_s = task.begun.elapsed().as_secs_f64();
             match job.next(last.take(), now_s, &self.site, &self.common.learned) {
                 Step::Done(outcome) => return *outcome, // with the job goes its scratch folder
-                Step::Run(command, keep) => last = Some(self.run(&command, keep, now_s, task)),
+                Step::Run(command, keep) => {
+                    last = Some(match self.to_end(task) {
+                        Some(why) => Err(StartError::Forced(why)),
+                        None => self.run(&command, keep, now_s, task),
+                    });
+                }
             }
         }
+    }
+
+    /// Must the task end? Between two runs nothing else tells, and while one sweeps it cannot be told.
+    fn to_end(&self, task: &Task) -> Option<Forced> {
+        if self.common.desk.is_cancelled(task.key) {
+            return Some(Forced::Cancelled);
+        }
+        task.limit.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| Forced::Timeout(limit))
     }
 
     /// One program from start to end.
@@ -152,7 +165,8 @@ impl Lane {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
             parts.push(part);
         });
-        let limit = task.limit.map(|(at, _)| at);
+        // What was told to end, or has ended, is not told again.
+        let limit = task.limit.map(|(at, _)| at).filter(|_| run.undisturbed());
         let until = [limit, task.tell_at, run.timer()].into_iter().flatten().min();
         if sleep(&mut fds, until).is_err() {
             // poll fails only for lack of memory: go round, slowly.
@@ -171,7 +185,7 @@ impl Lane {
         if task.tell_at.take_if(|at| now >= *at).is_some() {
             self.common.desk.tell_start(task.key);
         }
-        if let Some((_, limit)) = task.limit.take_if(|(at, _)| now >= *at) {
+        if let Some((_, limit)) = task.limit.filter(|(at, _)| now >= *at) {
             run.stop(Forced::Timeout(limit), now, &self.around);
         }
         run.tick(now, &mut self.around)

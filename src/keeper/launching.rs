@@ -3,7 +3,6 @@
 //!
 //! What the line is, `launch` knows; what becomes of the runs, `exec` and `measure`. Sees no processes.
 
-use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,12 +10,12 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::exec::Exec;
-use super::job::{Job, Learned, Step};
+use super::job::{Job, Learned, Step, Table};
 use super::measure::Measure;
-use super::run::{Finished, Keep};
+use super::run::{Finished, Keep, StartError};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site};
-use super::verdict::judge;
+use super::verdict::{judge, not_started};
 use crate::launch::{
     Around, Family, LaunchError, Line, Mpiexec, hostfile, line, wants_family, wants_hostfile,
 };
@@ -27,7 +26,7 @@ use crate::process::{Environment, MARK_VARIABLE, find_program};
 const VERSION_BYTES: usize = 4096;
 
 /// Launchers this keeper has asked, by path and time of change.
-pub type Launchers = BTreeMap<(PathBuf, Option<SystemTime>), Option<Family>>;
+pub type Launchers = Table<(PathBuf, Option<SystemTime>), Option<Family>>;
 
 /// A command with the launcher before it.
 #[derive(Clone, Debug)]
@@ -62,9 +61,9 @@ impl Launching {
     }
 
     /// The question, then whatever the job wants.
-    pub fn next(&mut self, last: Option<Finished>, now_s: f64, site: &Site, learned: &mut Learned) -> Step {
+    pub fn next(&mut self, last: Option<Finished>, now_s: f64, site: &Site, learned: &Learned) -> Step {
         let step = match &mut self.stage {
-            Stage::Runs(job) => return job.next_known(last, now_s, site, learned),
+            Stage::Runs(job) => return job.next(last, now_s, site, learned),
             Stage::Begun(_) => self.begin(site, learned),
             Stage::Asked(..) => self.answered(last, site, learned),
         };
@@ -76,7 +75,7 @@ impl Launching {
     }
 
     /// A question, if there is one.
-    fn begin(&mut self, site: &Site, learned: &mut Learned) -> Result<Option<Step>, Failure> {
+    fn begin(&mut self, site: &Site, learned: &Learned) -> Result<Option<Step>, Failure> {
         let Stage::Begun(order) = &self.stage else { return Ok(None) };
         let environment = site.environment(&command_of(&order.0).env, &self.mark)?;
         let found = wants_family(&order.1.launcher).then(|| mpiexec_of(&environment)).flatten();
@@ -84,7 +83,7 @@ impl Launching {
         let changed = fs::metadata(&path).and_then(|data| data.modified()).ok();
         let asked = (path, changed);
         if let Some(family) = learned.launchers.get(&asked) {
-            let mpiexec = Mpiexec { path: asked.0.display().to_string(), family: *family };
+            let mpiexec = Mpiexec { path: asked.0.display().to_string(), family };
             return self.compose(Some(mpiexec), site).map(|()| None);
         }
         // In any folder: the campaign's may not be on this node. What it says of Slurm's variables is of no interest.
@@ -100,7 +99,7 @@ impl Launching {
         &mut self,
         last: Option<Finished>,
         site: &Site,
-        learned: &mut Learned,
+        learned: &Learned,
     ) -> Result<Option<Step>, Failure> {
         let Stage::Asked(_, asked) = &self.stage else { return Ok(None) };
         let family = match last {
@@ -111,6 +110,7 @@ impl Launching {
                 let said = [ended.stdout.bytes, ended.stderr.bytes].concat();
                 Family::of(&String::from_utf8_lossy(&said))
             }
+            Some(Err(error @ StartError::Forced(_))) => return Err(not_started(&error)),
             _ => None,
         };
         learned.launchers.insert(asked.clone(), family);

@@ -11,7 +11,7 @@ use regex::bytes::Regex;
 use super::capture::last_lines;
 use super::job::{Learned, Step};
 use super::launching::Prefixed;
-use super::run::{Ended, Finished, Keep};
+use super::run::{Ended, Finished, Keep, StartError};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site};
 use super::verdict::{judge, not_started};
@@ -124,7 +124,7 @@ impl Measure {
     }
 
     /// The next run, or the end.
-    pub fn next(&mut self, last: Option<Finished>, now_s: f64, learned: &mut Learned) -> Step {
+    pub fn next(&mut self, last: Option<Finished>, now_s: f64, learned: &Learned) -> Step {
         if let Stage::Floor(usages) = &mut self.stage {
             let found = match last {
                 // Told to end meanwhile.
@@ -139,17 +139,20 @@ impl Measure {
                     let enough = if self.launched.is_some() { LAUNCHED_FLOOR_RUNS } else { FLOOR_RUNS };
                     usages.len() >= enough
                 }
+                Some(Err(StartError::Forced(why))) => {
+                    return self.fail(not_started(&StartError::Forced(why)), None);
+                }
                 // A system without `true`: measured all the same, without a floor.
                 Some(Err(_)) => true,
-                None => learned.floors.contains_key(&self.null_command.argv),
+                None => learned.floors.get(&self.null_command.argv).is_some(),
             };
             if !found {
                 return Step::Run(self.null_command.clone(), Keep { stdout: 0, stderr: 0 });
             }
             if let Some(floor) = floor_of(usages) {
-                learned.floors.entry(self.null_command.argv.clone()).or_insert(floor);
+                learned.floors.insert(self.null_command.argv.clone(), floor);
             }
-            self.floor = learned.floors.get(&self.null_command.argv).copied();
+            self.floor = learned.floors.get(&self.null_command.argv);
             self.stage = Stage::Runs;
             return self.run(now_s);
         }
@@ -361,7 +364,7 @@ fn metric_in(output: &[u8], name: &str, spec: &MetricSpec, regex: &Regex) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keeper::run::{Forced, StartError, fake};
+    use crate::keeper::run::{Forced, fake};
     use crate::model::{Sink, Stdin};
     use crate::process::{Environment, Exit, SpawnError};
 
@@ -381,9 +384,9 @@ mod tests {
     /// (each takes 1 ms), the clock goes on by the wall time of each.
     fn drive(mut measure: Measure, mut run: impl FnMut(usize) -> Finished) -> (Outcome, MeasureResult) {
         let (mut now_s, mut last, mut i) = (0.0, None, 0);
-        let mut learned = Learned::default();
+        let learned = Learned::default();
         loop {
-            let step = measure.next(last.take(), now_s, &mut learned);
+            let step = measure.next(last.take(), now_s, &learned);
             let mut finished = match step {
                 Step::Done(outcome) => {
                     let Detail::Measure(result) = outcome.detail.clone() else { panic!("{outcome:?}") };

@@ -89,6 +89,9 @@ pub enum StartError {
     /// Descriptors, memory.
     #[error("cannot prepare its input and output: {0}")]
     System(io::Error),
+    /// Its task was to end by then.
+    #[error("its task was to end before it began")]
+    Forced(Forced),
 }
 
 impl From<io::Error> for StartError {
@@ -215,7 +218,12 @@ impl Run {
         Some(self.finish(departed, around))
     }
 
-    /// Asks it to end, and makes it after a while. The first reason counts.
+    /// Has it neither ended nor been told to?
+    pub fn undisturbed(&self) -> bool {
+        self.leader.undisturbed()
+    }
+
+    /// Asks it to end, and makes it after a while. The first reason counts; what has ended needs none.
     pub fn stop(&mut self, why: Forced, now: Instant, around: &Surroundings) {
         if self.leader.undisturbed() {
             self.forced = Some(why);

@@ -4,7 +4,7 @@
 //! another one is being started; this loop waits for nothing but messages, word and slots.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -21,6 +21,8 @@ use crate::wire::{Stream, WireError};
 
 /// How long the end of a gang's last processes on this node is waited for.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a program that is just being started may take: on a file system that does not answer, for ever.
+const STARTS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long lanes may take to end when nothing runs any more.
 const LANES_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -44,7 +46,7 @@ enum Ready {
 impl Keeper {
     /// A keeper that has heard nothing yet.
     pub fn new(socket: OwnedFd) -> Result<Self, WireError> {
-        let (family, learned) = (Arc::new(Family::default()), Mutex::new(Learned::default()));
+        let (family, learned) = (Arc::new(Family::default()), Learned::default());
         Ok(Self {
             worker: Stream::new(socket)?,
             site: None,
@@ -56,7 +58,7 @@ impl Keeper {
     /// Serves until the worker's socket closes. From then on nothing is started.
     pub fn serve(&mut self) -> Result<(), WireError> {
         let ended = self.listen();
-        self.common.desk.close();
+        self.common.desk.close(STARTS_PATIENCE);
         match ended {
             Err(WireError::Closed) => Ok(()),
             other => other,

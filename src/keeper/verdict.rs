@@ -41,6 +41,14 @@ pub fn not_started(error: &StartError) -> Failure {
             return Failure::setup(format!("working folder `{folder}` is not there on this node: {hint}"));
         }
         StartError::Spawn(_) => Status::SpawnFailed,
+        StartError::Forced(Forced::Timeout(limit)) => {
+            let reason = format!("ran into its timeout of {limit} s; nothing of it ran just then");
+            return Failure { status: Status::Timeout, reason };
+        }
+        StartError::Forced(Forced::Cancelled) => {
+            let reason = "cancelled; nothing of it ran just then".into();
+            return Failure { status: Status::Cancelled, reason };
+        }
         StartError::Redirect { .. } | StartError::System(_) => Status::SetupFailed,
     };
     Failure { status, reason: error.to_string() }

@@ -43,8 +43,8 @@ limits! {
     heartbeat: 1_000 ms,
     /// A worker that says nothing for so long is lost.
     worker_silence: 10_000 ms,
-    /// A keeper that answers nothing for so long is lost. It may be copying a large file.
-    keeper_silence: 120_000 ms,
+    /// A keeper that answers nothing for so long is lost. It may be starting a slot from a slow file system.
+    keeper_silence: 30_000 ms,
     /// A task that is so far beyond its time limit makes its worker ask the keeper, measurement or not.
     overdue: 10_000 ms,
     /// Workers, from their start to their first word.
@@ -53,6 +53,8 @@ limits! {
     welcome: 60_000 ms,
     /// A slot, from its start to its first call.
     slot_start: 60_000 ms,
+    /// A slot that has calls and begins none: it is replaced.
+    slot_silence: 60_000 ms,
     /// One MPI_Comm_spawn.
     spawn: 20_000 ms,
     /// One disconnect of MPI.

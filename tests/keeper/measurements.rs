@@ -41,6 +41,28 @@ fn a_measurement_of_a_fixed_number_of_runs() {
     assert!(result.samples.windows(2).all(|pair| pair[0].t_start_s < pair[1].t_start_s));
 }
 
+/// Most of these arrive while a run has ended or none has begun; each must be heard all the same.
+#[test]
+fn a_measurement_of_short_runs_is_cancelled_whenever_it_is() {
+    let mut keeper = Keeper::start();
+    let endless = MeasureSpec {
+        command: command(&["true"]),
+        runs: Some(u32::MAX),
+        max_runs: u32::MAX,
+        ..MeasureSpec::default()
+    };
+    for _ in 0..20 {
+        let task = keeper.begin(Work::Measure(endless.clone()), None);
+        keeper.kill(task);
+        let outcome = keeper.outcome(task);
+        assert_eq!(outcome.status, Status::Cancelled, "{outcome:?}");
+    }
+    for n in 1..=20 {
+        let outcome = keeper.run(Work::Measure(endless.clone()), Some(f64::from(n) * 0.003));
+        assert_eq!(outcome.status, Status::Timeout, "{outcome:?}");
+    }
+}
+
 #[test]
 fn a_measurement_that_fails_keeps_its_samples_and_has_no_figure() {
     let mut keeper = Keeper::start();
