@@ -367,3 +367,55 @@ fn a_call_that_takes_all_memory_is_typed_and_the_next_runs() {
     assert_eq!((ran.code, lines.next(), lines.next()), (Some(0), Some("next"), None), "{ran:#?}");
     folder.assert_nothing_left(GONE);
 }
+
+/// The signal to stop may come when the call it was for has ended, and the next one waits for its session.
+#[test]
+fn a_late_signal_to_stop_leaves_the_next_calls_session_alone() {
+    let folder = Folder::with(
+        "spawn { workers = 1, slots = 1 }\nprint(await(submit(function()\n  local helper = harness.session { cmd = { 'sh', \
+         '-c', 'read l; echo > up; until [ -e go ]; do sleep 0.01; done; echo [7]; read l' } }\n  return \
+         helper:request({ 1 })[1]\nend)))\n",
+    );
+    let running = folder.start(&["-q", "c.lua"]);
+    await_that("the helper was asked", || folder.path("up").exists());
+    let slots = folder.of(Role::Slot);
+    assert_eq!(slots.len(), 1, "{slots:?}");
+    signal(&slots[0], Signal::URG);
+    folder.write("go", "");
+    let ran = running.end(LIMIT);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "7\n"), "{ran:#?}");
+}
+
+#[test]
+fn a_stopped_idle_slot_is_replaced_and_its_call_runs() {
+    let folder = Folder::with(
+        "spawn { workers = 1, slots = 1 }\nprint(await(submit(function() return 'first' end)))\nio.stdout:flush()\n\
+         repeat await(submit(exec { cmd = { 'sleep', '0.01' } })) until io.open 'go'\n\
+         print(await(submit(function() return 'next' end)))\n",
+    );
+    let mut command = folder.harness(&["-q", "c.lua"]);
+    command.env("HARNESS_LIMITS", "slot_silence=0.3");
+    let mut running = crate::support::Running::start(command);
+    running.await_line("first");
+    let slots = folder.of(Role::Slot);
+    assert_eq!(slots.len(), 1, "{slots:?}");
+    signal(&slots[0], Signal::STOP);
+    folder.write("go", "");
+    let ran = running.end(LIMIT);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "first\nnext\n"), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}
+
+/// One that ends with its slot counts by its time too: with none it would be asked again.
+#[test]
+fn a_call_that_timed_out_in_c_answers_from_the_journal() {
+    let folder = Folder::with(
+        "spawn { workers = 1, slots = 1 }\nlocal ok, e = pcall(await, submit(call { key = 'k', timeout = 0.2, function() \
+         os.execute 'echo >> ran; exec sleep 1000' end }))\nprint(ok, e.kind)\n",
+    );
+    for _ in 0..2 {
+        let ran = folder.run(&["-q", "c.lua"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "false\ttimeout\n"), "{ran:#?}");
+        assert_eq!(folder.lines("ran"), 1);
+    }
+}

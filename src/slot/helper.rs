@@ -80,19 +80,30 @@ impl Helper {
         })
     }
 
-    /// Sends a line and waits for one. After a failure it is gone: what it would answer next is anyone's guess.
-    pub fn ask(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
+    /// Sends a line and waits for one, unless after a signal the task is `to_stop`. After a failure it is gone: what
+    /// it would answer next is anyone's guess.
+    pub fn ask(
+        &mut self,
+        line: &[u8],
+        limit: Duration,
+        to_stop: impl Fn() -> bool,
+    ) -> Result<Vec<u8>, String> {
         if let Some(why) = &self.over {
             return Err(format!("{why}; start another one"));
         }
-        let asked = self.exchange(line, limit);
+        let asked = self.exchange(line, limit, to_stop);
         if let Err(why) = &asked {
             self.finish(why.clone());
         }
         asked
     }
 
-    fn exchange(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
+    fn exchange(
+        &mut self,
+        line: &[u8],
+        limit: Duration,
+        to_stop: impl Fn() -> bool,
+    ) -> Result<Vec<u8>, String> {
         let until = Instant::now().checked_add(limit);
         let question = [line, b"\n"].concat();
         let mut left = question.as_slice();
@@ -116,8 +127,9 @@ impl Helper {
             match ready(&mut fds, until) {
                 Ok(0) => return Err(format!("no answer within {} s; it was ended", limit.as_secs_f64())),
                 Ok(_) => {}
-                // Perhaps the task is to stop: Lua decides, and this exchange is broken off either way.
-                Err(Errno::INTR) => return Err("interrupted; it was ended".into()),
+                Err(Errno::INTR) if to_stop() => return Err("interrupted; it was ended".into()),
+                // The signal was for a call that had just ended.
+                Err(Errno::INTR) => continue,
                 Err(error) => return Err(io::Error::from(error).to_string()),
             }
             self.read_tail();

@@ -93,10 +93,14 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
     // The position of the call under way; none before the first.
     let current = Rc::new(Cell::new(None));
     let (stop, stops) = (gate.clone(), current.clone());
+    let to_stop = Rc::new(move || stop.to_stop(stops.get()));
     let outside = Outside {
         require: modules_from(line.clone()),
-        to_stop: Box::new(move || stop.to_stop(stops.get())),
-        start_session: Box::new(start_session),
+        to_stop: Box::new({
+            let to_stop = to_stop.clone();
+            move || to_stop()
+        }),
+        start_session: Box::new(move |spec| start_session(spec, to_stop.clone())),
     };
     let mut state = TaskState::new(&init, outside).map_err(|error| SlotError::Lua(error.to_string()))?;
     if let Some(call) = &init.setup.init
@@ -142,9 +146,9 @@ fn enter_campaign(init: &SlotInit) {
     }
 }
 
-fn start_session(spec: &SessionSpec) -> Result<Ask, String> {
+fn start_session(spec: &SessionSpec, to_stop: Rc<impl Fn() -> bool + 'static>) -> Result<Ask, String> {
     let mut helper = Helper::start(spec)?;
-    Ok(Box::new(move |line, limit| helper.ask(line, limit)))
+    Ok(Box::new(move |line, limit| helper.ask(line, limit, || to_stop())))
 }
 
 /// What C code may take beyond Lua's own limit (B), and what messages under way need.

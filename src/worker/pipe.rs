@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use super::slots::Root;
 use crate::model::{
-    Attempt, CallTask, FromSlot, FromWorker, Hash, Outcome, SlotInit, Status, TaskId, ToSlot,
+    Attempt, CallTask, FromSlot, FromWorker, Hash, Limits, Outcome, SlotInit, Status, TaskId, ToSlot,
 };
 use crate::process::{Gate, signal_name};
 use crate::transport::wait::earlier;
-use crate::wire::Stream;
+use crate::wire::{Stream, WireError};
 
 /// A call that runs longer than this is announced, and those behind it go back to the root.
 const LONG_CALL: Duration = Duration::from_millis(20);
+
+/// The longest wait that is counted at once.
+const LONGEST_STEP: Duration = Duration::from_secs(1);
 
 /// How long what was told to stop may take to do so before its process is killed: time for Lua to be given the
 /// processor and to unwind.
@@ -32,8 +35,14 @@ pub(super) struct Process {
     stage: Stage,
     /// Since when the first of them runs, as far as known.
     head_since: Instant,
-    /// Until when what runs now may take to stop, and why it was told to.
-    stopping: Option<(Instant, (Status, String))>,
+    /// What was told to stop.
+    stopping: Option<Stopping>,
+    /// Calls taken back from it since it last answered: many, and it may be stopped or stuck.
+    taken_back: u32,
+    /// How long its first call waited to begin, in all, since it last began or answered one.
+    waited: Duration,
+    /// So long it may.
+    patience: Duration,
     /// How much of the bytecode it was sent.
     known: usize,
 }
@@ -44,6 +53,16 @@ enum Stage {
     Starting { since: Instant, limit: Duration },
     /// It runs calls.
     Ready,
+}
+
+/// Something was told to stop.
+struct Stopping {
+    /// The call; what comes before the first one if there is none.
+    call: Option<(TaskId, Attempt)>,
+    /// It may take until then.
+    until: Instant,
+    /// What it is told for.
+    why: (Status, String),
 }
 
 pub(super) struct Piped {
@@ -61,7 +80,7 @@ pub(super) struct Said {
     pub(super) modules: Vec<String>,
     /// It takes calls from now on.
     pub(super) ready: bool,
-    /// Its `init` failed, and how.
+    /// It cannot go on, and why: its `init` failed, or what it says makes no sense.
     pub(super) failed: Option<Outcome>,
 }
 
@@ -72,13 +91,15 @@ pub(super) enum Due {
     Stop,
     /// It did not: end it. Why, for what it ran.
     Kill((Status, String)),
+    /// It runs nothing and begins nothing: end it, its calls go back.
+    Replace,
 }
 
 impl Process {
-    /// A process started now. Without an `init`, which has a limit of its own, it may take `limit` to be ready.
-    pub(super) fn new(mut stream: Stream, gate: Gate, init: SlotInit, limit: Duration, now: Instant) -> Self {
+    /// A process started now. Without an `init`, which has a limit of its own, it may take `slot_start` to be ready.
+    pub(super) fn new(mut stream: Stream, gate: Gate, init: SlotInit, limits: &Limits, now: Instant) -> Self {
         let of_init = init.setup.init.as_ref().map(|init| Duration::try_from_secs_f64(init.timeout));
-        let limit = of_init.map_or(limit, |limit| limit.unwrap_or(Duration::MAX));
+        let limit = of_init.map_or(limits.slot_start, |limit| limit.unwrap_or(Duration::MAX));
         stream.queue(&ToSlot::Init(init));
         Self {
             stream,
@@ -88,6 +109,9 @@ impl Process {
             stage: Stage::Starting { since: now, limit },
             head_since: now,
             stopping: None,
+            taken_back: 0,
+            waited: Duration::ZERO,
+            patience: limits.slot_silence,
             known: 0,
         }
     }
@@ -102,8 +126,18 @@ impl Process {
         self.sent == 0
     }
 
+    /// How many calls were taken back from it since it last answered.
+    pub(super) fn taken_back(&self) -> u32 {
+        self.taken_back
+    }
+
+    /// How long what runs now has been running, as far as known (s).
+    pub(super) fn ran_s(&self) -> f64 {
+        self.head_since.elapsed().as_secs_f64()
+    }
+
     pub(super) fn holds(&self, task: TaskId, attempt: Attempt) -> bool {
-        self.pipe.iter().any(|piped| (piped.task, piped.attempt) == (task, attempt))
+        self.pipe.iter().any(|piped| piped.key() == (task, attempt))
     }
 
     pub(super) fn put(&mut self, call: &CallTask, codes: &[(Hash, Vec<u8>)], now: Instant) {
@@ -128,35 +162,46 @@ impl Process {
     /// Passes results on; what else it said.
     pub(super) fn answers(&mut self, root: &mut Root) -> Said {
         let mut said = Said::default();
-        while let Ok(Some(message)) = self.stream.take() {
-            match message {
-                FromSlot::Ready => {
+        loop {
+            match self.stream.take() {
+                Ok(Some(FromSlot::Ready)) => {
                     self.stage = Stage::Ready;
                     self.stopping = None;
                     self.head_since = Instant::now();
                     said.ready = true;
                 }
-                FromSlot::InitFailed(outcome) => said.failed = Some(*outcome),
-                FromSlot::Done(task, attempt, mut outcome) => {
-                    self.pipe.retain(|piped| (piped.task, piped.attempt) != (task, attempt));
-                    self.head_since = Instant::now();
-                    if let Some((_, (status, reason))) = self.stopping.take()
-                        && status == Status::Cancelled
-                        && outcome.status == Status::Timeout
-                    {
-                        (outcome.status, outcome.reason) = (status, Some(reason));
-                    }
-                    root.queue(&FromWorker::Done(task, attempt, outcome));
+                Ok(Some(FromSlot::InitFailed(outcome))) => said.failed = Some(*outcome),
+                Ok(Some(FromSlot::Done(task, attempt, outcome))) => {
+                    self.answered((task, attempt), outcome, root);
                 }
-                FromSlot::NeedModule(name) => said.modules.push(name),
+                Ok(Some(FromSlot::NeedModule(name))) => said.modules.push(name),
+                Ok(None) => return said,
+                Err(error) => {
+                    said.failed = Some(garbage(&error));
+                    return said;
+                }
             }
         }
-        said
+    }
+
+    fn answered(&mut self, call: (TaskId, Attempt), mut outcome: Box<Outcome>, root: &mut Root) {
+        self.pipe.retain(|piped| piped.key() != call);
+        self.head_since = Instant::now();
+        (self.taken_back, self.waited) = (0, Duration::ZERO);
+        // What was told to stop may be another one, which began before this answer was read.
+        if let Some(Stopping { why: (status, reason), .. }) =
+            self.stopping.take_if(|stopping| stopping.call == Some(call))
+            && status == Status::Cancelled
+            && outcome.status == Status::Timeout
+        {
+            (outcome.status, outcome.reason) = (status, Some(reason));
+        }
+        root.queue(&FromWorker::Done(call.0, call.1, outcome));
     }
 
     /// Announces a long call, and says what its time limits demand.
     pub(super) fn watch(&mut self, now: Instant, root: &mut Root) -> Due {
-        if let Some((until, why)) = &self.stopping {
+        if let Some(Stopping { until, why, .. }) = &self.stopping {
             return if now >= *until { Due::Kill(why.clone()) } else { Due::Nothing };
         }
         if let Stage::Starting { since, limit } = self.stage {
@@ -169,12 +214,10 @@ impl Process {
             );
             return self.stop(None, (Status::Timeout, reason), now);
         }
-        let Some(head) = self.pipe.front_mut() else { return Due::Nothing };
-        // Positions wrap: those not begun are less than half the numbers ahead.
-        if head.position.wrapping_sub(self.gate.begun()) < u32::MAX / 2 {
-            self.head_since = now; // it has not begun, and so has its time not
-            return Due::Nothing;
+        if self.head_waits(now) {
+            return if self.waited >= self.patience { Due::Replace } else { Due::Nothing };
         }
+        let Some(head) = self.pipe.front_mut() else { return Due::Nothing };
         let ran = now.saturating_duration_since(self.head_since);
         let announce = ran >= LONG_CALL && !head.announced;
         if announce {
@@ -182,7 +225,7 @@ impl Process {
             root.queue(&FromWorker::Started(head.task, head.attempt));
         }
         let over = head.timeout.filter(|limit| ran.as_secs_f64() >= *limit);
-        let position = head.position;
+        let call = (head.key(), head.position);
         if announce {
             self.take_back(root);
         }
@@ -190,26 +233,50 @@ impl Process {
         let reason = format!(
             "ran into its timeout of {limit} s in code that is not Lua, which cannot be stopped; its slot was killed"
         );
-        self.stop(Some(position), (Status::Timeout, reason), now)
+        self.stop(Some(call), (Status::Timeout, reason), now)
     }
 
-    /// What runs now is to stop: Lua does at its next instruction, other code is killed after a while.
-    pub(super) fn stop_head(&mut self, why: (Status, String), now: Instant) -> Due {
-        match self.pipe.front() {
-            Some(head) if self.stopping.is_none() => self.stop(Some(head.position), why, now),
+    /// Has its first call not begun? Its time has not either, then; what it waits is counted. In short steps only:
+    /// a job that is suspended as a whole does not wait.
+    fn head_waits(&mut self, now: Instant) -> bool {
+        // Positions wrap: those not begun are less than half the numbers ahead.
+        let waits = |head: &Piped| head.position.wrapping_sub(self.gate.begun()) < u32::MAX / 2;
+        match self.pipe.front().map(waits) {
+            Some(true) => {
+                self.waited += now.saturating_duration_since(self.head_since).min(LONGEST_STEP);
+                self.head_since = now;
+                true
+            }
+            Some(false) => {
+                self.waited = Duration::ZERO;
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// This call, which has begun, is to stop: Lua does at its next instruction, other code is killed after a while.
+    pub(super) fn stop_call(&mut self, call: (TaskId, Attempt), why: (Status, String), now: Instant) -> Due {
+        let position = self.pipe.iter().find(|piped| piped.key() == call).map(|piped| piped.position);
+        let stops = self.stopping.as_ref().is_some_and(|stopping| stopping.call == Some(call));
+        match position {
+            // Of those that have begun only the last one runs. The others' answers are on their way.
+            Some(position) if !stops && position.wrapping_add(1) == self.gate.begun() => {
+                self.stop(Some((call, position)), why, now)
+            }
             _ => Due::Nothing,
         }
     }
 
-    fn stop(&mut self, position: Option<u32>, why: (Status, String), now: Instant) -> Due {
-        self.gate.stop(position);
-        self.stopping = Some((now + STOP_GRACE, why));
+    fn stop(&mut self, call: Option<((TaskId, Attempt), u32)>, why: (Status, String), now: Instant) -> Due {
+        self.gate.stop(call.map(|(_, position)| position));
+        self.stopping = Some(Stopping { call: call.map(|(call, _)| call), until: now + STOP_GRACE, why });
         Due::Stop
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        if let Some((until, _)) = &self.stopping {
-            return Some(*until);
+        if let Some(stopping) = &self.stopping {
+            return Some(stopping.until);
         }
         if let Stage::Starting { since, limit } = self.stage {
             return since.checked_add(limit);
@@ -223,6 +290,8 @@ impl Process {
 
     /// Takes back the calls that have not begun and returns them to the root.
     pub(super) fn take_back(&mut self, root: &mut Root) {
+        self.head_waits(Instant::now());
+        let held = self.pipe.len();
         let begun = self.gate.recall(self.sent);
         let sent = self.sent;
         // Positions wrap: compare distances to the end of the pipe.
@@ -234,7 +303,22 @@ impl Process {
             }
             begun
         });
+        self.taken_back = self.taken_back.saturating_add((held - self.pipe.len()) as u32);
     }
+}
+
+impl Piped {
+    fn key(&self) -> (TaskId, Attempt) {
+        (self.task, self.attempt)
+    }
+}
+
+fn garbage(error: &WireError) -> Outcome {
+    let reason = format!(
+        "its slot was killed, for what it said made no sense ({error}): does C code write to descriptor 3, or to \
+         memory that is not its own?"
+    );
+    Outcome::failed(Status::Signal, reason)
 }
 
 /// How a slot process ended while it ran a call, or (not `ready`) before its first.
@@ -251,4 +335,142 @@ pub(super) fn explain_end(code: Option<i32>, signal: Option<i32>, ready: bool) -
         (None, None) => (Status::SetupFailed, "its slot could not be started".into()),
     };
     Outcome::failed(status, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+    use crate::transport::Peer;
+    use crate::transport::local::LocalLink;
+    use crate::wire::socket_pair;
+
+    /// A process, and what its worker and its slot would hold.
+    struct Bench {
+        process: Process,
+        root: Root,
+        slot: Stream,
+        gate: Gate,
+        now: Instant,
+        _far: OwnedFd,
+    }
+
+    fn call(task: u64) -> CallTask {
+        CallTask {
+            task: TaskId(task),
+            attempt: Attempt(0),
+            timeout: None,
+            fresh: false,
+            payload: Vec::new(),
+            deps: Vec::new(),
+        }
+    }
+
+    fn key(task: u64) -> (TaskId, Attempt) {
+        (TaskId(task), Attempt(0))
+    }
+
+    fn cancelled() -> (Status, String) {
+        (Status::Cancelled, "cancelled".into())
+    }
+
+    /// A slot that is ready, with calls 0, 1, … in its pipe.
+    fn bench(calls: u64) -> Bench {
+        let ((ours, slot), (near, far)) = (socket_pair().unwrap(), socket_pair().unwrap());
+        let (gate, fd) = Gate::create().unwrap();
+        let init = SlotInit {
+            worker: crate::model::WorkerId(0),
+            slot: crate::model::SlotId(0),
+            host: String::new(),
+            campaign_dir: String::new(),
+            store_dir: String::new(),
+            seed: 0,
+            setup: Default::default(),
+            node_memory: 0,
+        };
+        let now = Instant::now();
+        let process = Process::new(Stream::new(ours).unwrap(), gate, init, &Limits::default(), now);
+        let root = Peer::new(Box::new(LocalLink::new(near).unwrap()));
+        let (slot, gate) = (Stream::new(slot).unwrap(), Gate::open(fd).unwrap());
+        let mut bench = Bench { process, root, slot, gate, now, _far: far };
+        bench.says(&FromSlot::Ready);
+        (0..calls).for_each(|task| bench.process.put(&call(task), &[], now));
+        bench
+    }
+
+    impl Bench {
+        fn says(&mut self, message: &FromSlot) -> Said {
+            self.slot.queue(message);
+            self.hears()
+        }
+
+        fn hears(&mut self) -> Said {
+            self.slot.flush().unwrap();
+            self.process.stream.fill().unwrap();
+            self.process.answers(&mut self.root)
+        }
+
+        fn ends(&mut self, task: u64, status: Status) {
+            let outcome = Box::new(Outcome::failed(status, ""));
+            self.says(&FromSlot::Done(TaskId(task), Attempt(0), outcome));
+        }
+
+        fn stops(&mut self, task: u64) -> bool {
+            matches!(self.process.stop_call(key(task), cancelled(), self.now), Due::Stop)
+        }
+    }
+
+    #[test]
+    fn a_cancel_is_for_the_call_it_names_whatever_answers_are_unread() {
+        let mut bench = bench(3);
+        assert!(bench.gate.begin(0) && bench.stops(0) && bench.gate.to_stop(Some(0)));
+        assert!(!bench.stops(0), "it was told already");
+        // It ends, the next one begins, and nobody has read that yet.
+        assert!(bench.gate.begin(1) && !bench.stops(0) && bench.gate.to_stop(Some(0)));
+        assert!(bench.stops(1) && bench.gate.to_stop(Some(1)) && !bench.stops(0));
+        bench.ends(0, Status::Ok);
+        let late = bench.now + 2 * STOP_GRACE;
+        assert!(matches!(bench.process.watch(late, &mut bench.root), Due::Kill((Status::Cancelled, _))));
+        bench.ends(1, Status::Timeout);
+        assert!(bench.gate.begin(2));
+        assert!(matches!(bench.process.watch(late, &mut bench.root), Due::Nothing));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_a_reason_to_end_it() {
+        let mut bench = bench(1);
+        assert!(bench.says(&FromSlot::NeedModule("m".into())).failed.is_none());
+        rustix::io::write(&bench.slot, &[0xff; 64]).unwrap();
+        let failed = bench.hears().failed.unwrap();
+        let reason = failed.reason.unwrap();
+        assert!(
+            failed.status == Status::Signal && reason.contains("a message of 4294967295 bytes"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn a_process_that_begins_nothing_is_replaced_in_time() {
+        let mut bench = bench(2);
+        let steps = (Limits::default().slot_silence.as_secs_f64() / LONGEST_STEP.as_secs_f64()) as u32;
+        let due = |bench: &mut Bench| {
+            bench.now += LONGEST_STEP;
+            bench.process.watch(bench.now, &mut bench.root)
+        };
+        bench.now += Duration::from_secs(3600); // suspended as a whole
+        for step in 1..steps {
+            assert!(matches!(due(&mut bench), Due::Nothing), "{step}");
+        }
+        // That its calls are taken back and others come changes nothing.
+        bench.process.take_back(&mut bench.root);
+        assert_eq!(bench.process.taken_back(), 2);
+        bench.process.put(&call(2), &[], bench.now);
+        assert!(matches!(due(&mut bench), Due::Replace));
+        assert!(bench.gate.begin(2));
+        bench.ends(2, Status::Ok);
+        bench.process.put(&call(3), &[], bench.now);
+        assert!(matches!(due(&mut bench), Due::Nothing));
+        assert_eq!(bench.process.taken_back(), 0);
+    }
 }

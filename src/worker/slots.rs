@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::pipe::{Due, Piped, Process, explain_end};
 use crate::machine;
 use crate::model::{
-    Attempt, CallTask, FromWorker, Hash, Module, Outcome, SlotId, SlotInit, Status, TaskId, ToKeeper, ToSlot,
-    ToWorker, Welcome, human,
+    Attempt, CallTask, FromWorker, Hash, Limits, Module, Outcome, SlotId, SlotInit, Status, TaskId, ToKeeper,
+    ToSlot, ToWorker, Welcome, human,
 };
 use crate::process::{Gate, with_advice};
 use crate::transport::Peer;
@@ -26,8 +26,7 @@ pub(super) type Root = Peer<FromWorker, ToWorker>;
 
 pub(super) struct Slots {
     init: SlotInit,
-    /// From the start of a slot to its first call, where there is no `init`.
-    start_limit: Duration,
+    limits: Limits,
     slots: Vec<Slot>,
     /// Calls for which no slot may be used now.
     waiting: VecDeque<CallTask>,
@@ -74,6 +73,8 @@ struct Ending {
     pipe: VecDeque<Piped>,
     /// Had it come as far as to run calls?
     ready: bool,
+    /// How long that call ran (s).
+    ran_s: f64,
     /// Why it ends, if the reason is ours or it gave one.
     why: Option<Outcome>,
 }
@@ -92,7 +93,7 @@ impl Slots {
         };
         Self {
             init,
-            start_limit: welcome.limits.slot_start,
+            limits: *welcome.limits,
             slots: (0..welcome.slots.max(1))
                 .map(|id| Slot { id: SlotId(id), state: State::Absent, failed: 0 })
                 .collect(),
@@ -172,14 +173,17 @@ impl Slots {
     /// Ends a call: takes it back if it has not begun, else stops it.
     pub(super) fn kill(&mut self, task: TaskId, attempt: Attempt, root: &mut Root, keeper: &mut Stream) {
         self.recall(task, attempt, root);
+        let holds =
+            |slot: &Slot| matches!(&slot.state, State::Serving(process) if process.holds(task, attempt));
+        let Some(index) = self.slots.iter().position(holds) else { return };
+        // It may have ended: what comes after it is not to stop in its stead.
+        self.read(index, root, keeper);
         let why = (Status::Cancelled, "cancelled while it ran".to_owned());
-        for slot in &mut self.slots {
-            if let State::Serving(process) = &mut slot.state
-                && process.holds(task, attempt)
-                && let Due::Stop = process.stop_head(why.clone(), Instant::now())
-            {
-                keeper.queue(&ToKeeper::StopSlot(slot.id));
-            }
+        let slot = &mut self.slots[index];
+        if let State::Serving(process) = &mut slot.state
+            && let Due::Stop = process.stop_call((task, attempt), why, Instant::now())
+        {
+            keeper.queue(&ToKeeper::StopSlot(slot.id));
         }
     }
 
@@ -194,7 +198,7 @@ impl Slots {
             self.end_process(index, why, root);
         }
         let state = std::mem::replace(&mut self.slots[index].state, State::Absent);
-        let State::Ending(Ending { mut pipe, ready, why }) = state else { return };
+        let State::Ending(Ending { mut pipe, ready, ran_s, why }) = state else { return };
         let outcome = why.unwrap_or_else(|| {
             let mut outcome = explain_end(code, signal, ready);
             if let (Some(memory), Some(_), Some(reason)) =
@@ -211,6 +215,7 @@ impl Slots {
             root.queue(&FromWorker::Recalled(lost.task, lost.attempt));
         }
         if let Some(running) = running {
+            let outcome = Outcome { elapsed_s: ran_s, ..outcome };
             self.report(running.task, running.attempt, outcome, root);
         } else if !ready {
             self.slots[index].failed += 1;
@@ -266,7 +271,7 @@ impl Slots {
         }
     }
 
-    /// Answers what a slot said; how its `init` failed, if it did.
+    /// Answers what a slot said; why it cannot go on, if so.
     fn hear(&mut self, index: usize, root: &mut Root) -> Option<Outcome> {
         let slot = &mut self.slots[index];
         let State::Serving(process) = &mut slot.state else { return None };
@@ -295,9 +300,10 @@ impl Slots {
     fn end_process(&mut self, index: usize, why: Option<Outcome>, root: &mut Root) {
         let slot = &mut self.slots[index];
         let State::Serving(process) = &mut slot.state else { return };
+        let ran_s = process.ran_s();
         process.take_back(root);
         let (pipe, ready) = (std::mem::take(&mut process.pipe), process.is_ready());
-        slot.state = State::Ending(Ending { pipe, ready, why });
+        slot.state = State::Ending(Ending { pipe, ready, ran_s, why });
     }
 
     fn kill_process(&mut self, index: usize, why: Option<Outcome>, root: &mut Root, keeper: &mut Stream) {
@@ -315,6 +321,7 @@ impl Slots {
             Due::Kill((status, reason)) => {
                 self.kill_process(index, Some(Outcome::failed(status, reason)), root, keeper);
             }
+            Due::Replace => self.kill_process(index, None, root, keeper),
         }
     }
 
@@ -342,10 +349,12 @@ impl Slots {
         while let Some(call) = self.waiting.pop_front() {
             let whole = self.slots.iter().filter(|slot| !self.is_broken(slot));
             let busy = whole.clone().filter(|slot| slot.load() != Some(0)).count();
-            let free = whole.filter_map(|slot| Some((slot.load()?, call.fresh && slot.is_used(), slot.id)));
+            let free = whole.filter_map(|slot| {
+                Some((slot.load()?, slot.taken_back(), call.fresh && slot.is_used(), slot.id))
+            });
             // Commands hold some cores: no idle slot joins in once as many are busy as may be.
             let may = |load: usize| if load == 0 { busy < usable } else { !call.fresh };
-            let Some((_, used, id)) = free.filter(|(load, ..)| may(*load)).min() else {
+            let Some((.., used, id)) = free.filter(|(load, ..)| may(*load)).min() else {
                 self.waiting.push_front(call);
                 return;
             };
@@ -356,7 +365,7 @@ impl Slots {
                 return self.kill_process(index, None, root, keeper);
             }
             let init = SlotInit { slot: id, ..self.init.clone() };
-            match self.slots[index].serve(init, self.start_limit, now, keeper) {
+            match self.slots[index].serve(init, &self.limits, now, keeper) {
                 Ok(process) => process.put(&call, &self.codes, now),
                 Err(error) => {
                     let reason = format!("cannot start a slot on {}: {error}", self.init.host);
@@ -380,6 +389,14 @@ impl Slot {
         }
     }
 
+    /// Of equally loaded ones the one that gave back least is likeliest to begin a call.
+    fn taken_back(&self) -> u32 {
+        match &self.state {
+            State::Serving(process) => process.taken_back(),
+            _ => 0,
+        }
+    }
+
     /// May an earlier call have left something in it?
     fn is_used(&self) -> bool {
         matches!(&self.state, State::Serving(process) if !process.is_unused())
@@ -389,7 +406,7 @@ impl Slot {
     fn serve(
         &mut self,
         init: SlotInit,
-        limit: Duration,
+        limits: &Limits,
         now: Instant,
         keeper: &mut Stream,
     ) -> std::io::Result<&mut Process> {
@@ -397,7 +414,7 @@ impl Slot {
             let (ours, slots) = socket_pair().map_err(with_advice)?;
             let (gate, gate_fd) = Gate::create().map_err(with_advice)?;
             keeper.queue_with_fds(&ToKeeper::StartSlot(self.id), vec![slots, gate_fd]);
-            self.state = State::Serving(Box::new(Process::new(Stream::new(ours)?, gate, init, limit, now)));
+            self.state = State::Serving(Box::new(Process::new(Stream::new(ours)?, gate, init, limits, now)));
         }
         match &mut self.state {
             State::Serving(process) => Ok(process),
