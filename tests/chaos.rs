@@ -372,9 +372,9 @@ fn a_call_that_takes_all_memory_is_typed_and_the_next_runs() {
 #[test]
 fn a_late_signal_to_stop_leaves_the_next_calls_session_alone() {
     let folder = Folder::with(
-        "local harness = require 'harness'\nspawn { workers = 1, slots = 1 }\nprint(await(submit(function()\n  local helper = harness.session { cmd = { 'sh', \
-         '-c', 'read l; echo > up; until [ -e go ]; do sleep 0.01; done; echo [7]; read l' } }\n  return \
-         helper:request({ 1 })[1]\nend)))\n",
+        "local harness = require 'harness'\nspawn { workers = 1, slots = 1 }\nprint(await(submit(function()\n  local \
+         helper = harness.session { cmd = { 'sh', '-c', 'read l; echo > up; until [ -e go ]; do sleep 0.01; done; echo \
+         [7]; read l' } }\n  return helper:request({ 1 })[1]\nend)))\n",
     );
     let running = folder.start(&["-q", "c.lua"]);
     await_that("the helper was asked", || folder.path("up").exists());
