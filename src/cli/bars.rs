@@ -15,10 +15,11 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::progress::left;
-use super::relay::Relay;
+use super::relay::{Event, Relay};
 use crate::model::Kind;
 use crate::model::human::count;
 use crate::root::progress::{Count, Display, Standing};
+use crate::say::flush;
 
 /// No picture is replaced sooner.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
@@ -26,9 +27,13 @@ const DRAW_EVERY: Duration = Duration::from_secs(1);
 const UNKNOWN_WIDTH: u16 = 80;
 const BAR: &str = "{prefix:>8} [{bar:30}] {pos}/{len}{msg}";
 
-/// See the module.
+/// So long a terminal that shows nothing (stopped, or nobody reads) may hold up the end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// See the module. Only the relay's thread writes to the terminal: whoever shows something never waits for it.
 pub(super) struct Bars {
-    screen: Arc<Mutex<Screen<File>>>,
+    /// What is to be shown next.
+    next: Arc<Mutex<Option<Standing>>>,
     relay: Mutex<Option<Relay>>,
 }
 
@@ -36,10 +41,22 @@ impl Bars {
     /// Takes over standard error, and standard output where it is the same terminal.
     pub(super) fn open() -> io::Result<Self> {
         let terminal = File::from(rustix::io::fcntl_dupfd_cloexec(io::stderr(), 3)?);
-        let screen = Arc::new(Mutex::new(Screen::new(terminal)));
-        let (text, pause) = (screen.clone(), screen.clone());
-        let relay = Relay::start(move |bytes| lock(&text).write(bytes), move || lock(&pause).draw_again())?;
-        Ok(Self { screen, relay: Mutex::new(Some(relay)) })
+        let last_words = terminal.try_clone()?;
+        let next = Arc::<Mutex<Option<Standing>>>::default();
+        let shown = next.clone();
+        let mut screen = Screen::new(terminal);
+        let relay = Relay::start(move |event| match event {
+            Event::Text(bytes) => screen.write(bytes),
+            Event::Pause => screen.draw_again(),
+            Event::Rung => {
+                let next = lock(&shown).take();
+                next.into_iter().for_each(|standing| screen.show(standing));
+            }
+            Event::Over => screen.close(),
+        })?;
+        // What a panic says would be lost behind the bars.
+        super::panics::end_the_process_at("harness", last_words);
+        Ok(Self { next, relay: Mutex::new(Some(relay)) })
     }
 }
 
@@ -49,14 +66,18 @@ impl Display for Bars {
     }
 
     fn show(&self, standing: &Standing) {
-        lock(&self.screen).show(standing);
+        *lock(&self.next) = Some(standing.clone());
+        if let Some(relay) = &*lock(&self.relay) {
+            relay.ring();
+        }
     }
 
     fn close(&self) {
-        // First what was written so far, then nothing of ours.
-        if let Some(relay) = lock(&self.relay).take() {
-            relay.stop();
-            lock(&self.screen).close();
+        let relay = lock(&self.relay).take();
+        if let Some(relay) = relay {
+            // First what was written so far, then nothing of ours.
+            flush(PATIENCE);
+            relay.stop(PATIENCE);
         }
     }
 }
@@ -97,8 +118,8 @@ impl<T: Write + AsFd> Screen<T> {
         Self { terminal, canvas, group, bars, foot, standing: None, drawn: false, in_line: false }
     }
 
-    fn show(&mut self, standing: &Standing) {
-        self.standing = Some(standing.clone());
+    fn show(&mut self, standing: Standing) {
+        self.standing = Some(standing);
         self.draw();
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::bars::Bars;
 use crate::model::human::{count, duration};
 use crate::root::progress::{Display, Standing, Verbosity};
-use crate::say::say;
+use crate::say::post;
 
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ impl Display for Lines {
     }
 
     fn show(&self, standing: &Standing) {
-        say(format_args!("harness: {}", line(standing)));
+        post(format_args!("harness: {}", line(standing)));
     }
 
     fn close(&self) {}

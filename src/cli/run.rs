@@ -19,9 +19,12 @@ use crate::report::{Row, summary};
 use crate::root::port::{PoolSpec, Port};
 use crate::root::progress::{Line, Verbosity};
 use crate::root::{self, Ended as RootEnded, Mpi, Options, ScriptEnd, Started, Timing};
-use crate::say::say;
+use crate::say::{flush, post, say};
 use crate::script::modules::Modules;
 use crate::script::{Content, Ended, ScriptState};
+
+/// So long nothing may be read on standard error before the last words are given up.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What `--version` prints.
 pub(super) fn version() -> String {
@@ -162,14 +165,15 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
         };
         let lines = ended.tally.lines.iter().filter(|line| !is_said(&line.outcome));
         let rows: Vec<Row<'_>> = lines.map(row).collect();
-        say(summary(&ended.tally.ended, ended.tally.replays, &rows).trim_end());
+        post(summary(&ended.tally.ended, ended.tally.replays, &rows).trim_end());
     }
     if quiet && let Some(line) = failures(&ended.tally.ended) {
-        say(format_args!("harness: {line}"));
+        post(format_args!("harness: {line}"));
     }
     if let Some(message) = ended.message {
-        say(format_args!("harness: {message}"));
+        post(format_args!("harness: {message}"));
     }
+    flush(LAST_WORDS);
     ended.code
 }
 
@@ -181,7 +185,9 @@ pub(super) fn play(options: Options, started: Started, signals: Signals, script:
     let for_slots = modules.clone();
     let sources = Box::new(move |name: &str| for_slots.find(name));
     let script_main = Box::new(move |port| run_script(port, modules));
-    root::run(options, started, signals, sources, script_main)
+    let ended = root::run(options, started, signals, sources, script_main);
+    flush(LAST_WORDS);
+    ended
 }
 
 /// With `-q`: one line if something failed.

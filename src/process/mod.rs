@@ -22,8 +22,8 @@ pub use ask::{NoAnswer, ask};
 pub use environment::Environment;
 pub use gate::Gate;
 pub use own::{
-    FIRST_FD, Signals, adopt_orphans, become_program, block_signals, exit_now, start_executable, start_self,
-    stdout_to_stderr, take_affinity_of_parent, take_fd, this_executable,
+    FIRST_FD, Signals, adopt_orphans, become_program, block_signals, exit_now, exit_within, start_executable,
+    start_self, stdout_to_stderr, take_affinity_of_parent, take_fd, this_executable,
 };
 pub use spawn::{Child, Launch, SpawnError, find_program, is_program, spawn, with_advice};
 pub use stop::{listen_for_stop, tell_to_stop};

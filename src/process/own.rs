@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, open};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
@@ -111,6 +112,22 @@ pub fn take_affinity_of_parent() {
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: it does nothing but end the process.
     unsafe { libc::_exit(code) }
+}
+
+/// Ends this process with `code` in `limit`, whatever its threads wait for then: call it before a last word that
+/// somebody may not let us write.
+pub fn exit_within(limit: Duration, code: i32) {
+    let until = Instant::now() + limit;
+    let end = move || {
+        // A thread may be woken for no reason.
+        while Instant::now() < until {
+            std::thread::park_timeout(until.saturating_duration_since(Instant::now()));
+        }
+        exit_now(code)
+    };
+    if std::thread::Builder::new().name("end".into()).stack_size(64 * 1024).spawn(end).is_err() {
+        exit_now(code);
+    }
 }
 
 /// Takes over a descriptor that the parent put there with [`start_self`]; it is close-on-exec from now on.

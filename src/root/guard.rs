@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::progress::Display;
 use crate::process;
-use crate::say::say;
+use crate::say;
 
 /// Exit code when a start hangs (see `cli::exit`).
 type Code = i32;
+
+/// So long a reader of standard error may take; then the process ends unheard.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 enum Word {
     Watch { until: Instant, reason: String, code: Code },
@@ -58,16 +61,23 @@ fn listen(heard: &Receiver<Word>, display: Option<&dyn Display>) {
             Ok(_) => {}
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
-                if let Some(display) = display {
-                    display.close();
-                }
-                say(format_args!("harness: {reason}"));
-                // The main thread is stuck inside MPI, and MPI's exit handlers would be too. Our processes on
-                // all nodes notice that the root is gone and end.
-                process::exit_now(code);
+                // The main thread is stuck inside MPI, and MPI's exit handlers would be too.
+                end_at_once(code, &reason, display);
             }
         }
     }
+}
+
+/// Says why and ends the process with `code`: at once, whatever disk, MPI or the reader of standard error do. Our
+/// processes on all nodes notice that the root is gone, and end with all they started.
+pub(super) fn end_at_once(code: Code, reason: &str, display: Option<&dyn Display>) -> ! {
+    process::exit_within(LAST_WORDS, code);
+    if let Some(display) = display {
+        display.close();
+    }
+    say::post(format_args!("harness: {reason}"));
+    say::flush(LAST_WORDS);
+    process::exit_now(code)
 }
 
 #[cfg(test)]

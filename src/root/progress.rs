@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::port::WorkerInfo;
 use crate::model::human::count;
 use crate::model::{Kind, Outcome, PoolId, Status, TaskOptions};
-use crate::say::say;
+use crate::say::post;
 
 /// With nothing to say, look again so often.
 const REST: Duration = Duration::from_secs(3600);
@@ -173,7 +173,7 @@ impl Progress {
 
     /// Something is wrong.
     pub fn problem(&self, text: &str) {
-        say(format_args!("harness: {text}"));
+        post(format_args!("harness: {text}"));
     }
 
     /// Something people should know (not with `-q`).

@@ -1,5 +1,7 @@
 //! Exit codes: each with a campaign that ends so.
 
+use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -92,10 +94,7 @@ fn ctrl_c_is_75_within_two_seconds_and_a_second_run_completes() {
         );
         let mut running = folder.start(&["c.lua"]);
         running.await_line("first\ttrue");
-        let programs = || folder.of(crate::support::Role::Program);
-        crate::support::await_that("the second program runs", || {
-            programs().iter().any(|p| p.command.contains("sleep"))
-        });
+        crate::support::await_that("the second program runs", || folder.lines("b") == 1);
         let began = std::time::Instant::now();
         running.signal(signal);
         let ran = running.end(LIMIT);
@@ -146,5 +145,25 @@ fn a_second_ctrl_c_is_130_at_once_and_leaves_nothing() {
     let ran = running.end(LIMIT);
     let text = "harness: interrupted; what was reported is in DIR/c.lua.journal\n";
     assert_eq!((ran.code, folder.normal(&ran.stderr).as_str()), (Some(130), text));
+    folder.assert_nothing_left(Duration::from_secs(10));
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_holds_nothing_up() {
+    let folder = Folder::with(
+        "submit(exec { shell = 'trap \"\" TERM INT; echo > up; while :; do sleep 1; done' })\nawait(submit(exec { shell \
+         = 'sleep 1000' }))\n",
+    );
+    let (_unread, mut full) = std::io::pipe().unwrap();
+    let size = rustix::pipe::fcntl_setpipe_size(&full, 4096).unwrap();
+    full.write_all(&vec![b'x'; size]).unwrap();
+    let mut command = folder.harness(&["-v", "--slots", "2", "c.lua"]);
+    let mut child = command.stdout(Stdio::null()).stderr(full).spawn().unwrap();
+    crate::support::await_that("the program is up", || folder.path("up").exists());
+    for signal in [Signal::INT, Signal::TERM] {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+    }
+    crate::support::await_that("its end", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
     folder.assert_nothing_left(Duration::from_secs(10));
 }

@@ -160,3 +160,18 @@ fn quiet_draws_nothing() {
     assert!(!terminal.screen.screen().contents().contains('['));
     assert_eq!(terminal.end(), (vec!["over".to_owned()], Some(0)));
 }
+
+#[test]
+fn a_terminal_that_nobody_reads_does_not_keep_the_campaign() {
+    let folder = Folder::with(
+        "submit(exec { shell = 'trap \"\" TERM INT; echo > up; while :; do sleep 1; done' })\nawait(submit(exec { shell = \
+         'until [ -e up ]; do sleep 0.01; done' }))\nwhile true do print 'more and more' end\n",
+    );
+    let mut terminal = Terminal::start(&folder, &["--slots", "2", "c.lua"]);
+    crate::support::await_that("the program is up", || folder.path("up").exists());
+    let root = rustix::process::Pid::from_child(&terminal.child);
+    rustix::process::kill_process(root, rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process(root, rustix::process::Signal::TERM).unwrap();
+    crate::support::await_that("its end", || terminal.child.try_wait().unwrap().is_some());
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
+}

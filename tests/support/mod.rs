@@ -387,7 +387,7 @@ pub fn no_compiler() -> bool {
 
 /// Waits until `is_so`. For what sends no event: a file that appears, a process that starts.
 #[track_caller]
-pub fn await_that(what: &str, is_so: impl Fn() -> bool) {
+pub fn await_that(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + LIMIT;
     while !is_so() {
         assert!(Instant::now() < until, "waited in vain: {what}");
