@@ -12,7 +12,7 @@ use crate::model::{Attempt, WorkerId};
 /// After its timeout a task has so long to answer (µs).
 pub(super) const ANSWER_US: u64 = 30_000_000;
 /// After a kill a task has so long to answer (µs).
-pub(super) const GRACE_US: u64 = 10_000_000;
+pub const GRACE_US: u64 = 10_000_000;
 /// A call that has waited so long in a pipe is asked back when units are idle (µs).
 const STALE_CALL_US: u64 = 5_000;
 

@@ -38,6 +38,7 @@ use rustc_hash::FxHashMap;
 
 pub use api::{Action, Counts, Dep, DepState, End, Event, Gang, GpuSet, Request, Tick};
 pub use explain::{Explanation, Place, Reserved, Want};
+pub use guard::GRACE_US;
 
 use crate::model::{Kind, PoolId, TaskId, WorkerId};
 use artefacts::Artefacts;
@@ -128,14 +129,11 @@ impl Core {
 
     /// Tasks that run now, or for which a node is being prepared, by kind; what waits in a slot's pipe does not run.
     pub fn running_by_kind(&self) -> [(Kind, u64); 4] {
-        let mut in_pipes: u64 = self.pools.iter().map(|pool| pool.surplus).sum();
-        // Only calls and short programs are sent ahead, calls most of all.
-        [Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure].map(|kind| {
-            let on_workers = self.counts(kind).running;
-            let ahead = on_workers.min(in_pipes);
-            in_pipes -= ahead;
-            (kind, on_workers - ahead)
-        })
+        let calls: u64 = self.pools.iter().map(|pool| pool.surplus).sum();
+        let programs: u64 = self.fleet.iter().map(|(_, worker)| u64::from(worker.ahead)).sum();
+        // Nothing else is sent ahead.
+        [(Kind::Call, calls), (Kind::Exec, programs), (Kind::Compile, 0), (Kind::Measure, 0)]
+            .map(|(kind, ahead)| (kind, self.counts(kind).running.saturating_sub(ahead)))
     }
 
     /// The same, all kinds together.

@@ -38,6 +38,27 @@ fn the_least_loaded_worker_is_first() {
 }
 
 #[test]
+fn a_program_that_was_sent_ahead_does_not_run_yet() {
+    let mut desk = Desk::new(&[2]);
+    for _ in 0..10 {
+        desk.exec();
+    }
+    let (worker, attempt) = (WorkerId(0), Attempt(1));
+    desk.feed(Event::Finished {
+        worker,
+        task: TaskId(0),
+        attempt,
+        ok: true,
+        artefact: None,
+        elapsed_us: 100,
+    });
+    let sent = desk.core.counts(Kind::Exec).running;
+    assert!(sent > 2, "only {sent} sent: none waits for a unit");
+    assert_eq!(desk.core.running_by_kind()[1], (Kind::Exec, 2));
+    assert_eq!(desk.core.running(), 2);
+}
+
+#[test]
 fn calls_are_pipelined_by_what_their_class_takes() {
     let mut desk = Desk::new(&[2]);
     let begun = |desk: &mut Desk, class| {
