@@ -142,7 +142,8 @@ impl Driver {
             if !waits || Instant::now() >= until {
                 break;
             }
-            self.sleep();
+            // What else has its time now is served by nobody any more.
+            self.wait_until(Some(until), None);
             while let Some(signal) = self.signals.take() {
                 if STOPPING.contains(&signal) {
                     until = Instant::now();

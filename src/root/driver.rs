@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,23 +17,21 @@ use super::deadline::Deadline;
 use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission};
 use super::progress::{Present, Progress};
+use super::sources::Reader;
 use super::states::States;
 use super::stop::Ending;
 use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
 use super::workers::{Stage, Worker};
 use crate::artefact::Store;
-use crate::core::{Action, Core, Dep, DepState, Event, Request as Ask, Tick};
+use crate::core::{Action, Core, Dep, DepState, Event, GRACE_US, Request as Ask, Tick};
 use crate::journal::JournalWriter;
 use crate::model::human::duration;
 use crate::model::{
-    Arg, Attempt, CommandSpec, Exclusive, Hash, Kind, Limits, Module, Outcome, TaskId, ToWorker, WorkerId,
+    Arg, Attempt, CommandSpec, Exclusive, Hash, Kind, Limits, Outcome, TaskId, ToWorker, WorkerId,
 };
 use crate::process::{Signals, Wake};
 use crate::transport::wait::{earlier, wait};
-
-/// Finds a module by its name.
-pub(super) type Sources = Box<dyn Fn(&str) -> Module>;
 
 /// A longer time limit is none (µs): some 30 years.
 const LONGEST_US: f64 = 1e15;
@@ -53,7 +51,7 @@ pub(super) struct Driver {
     pub(super) signals: Signals,
     pub(super) wake: Arc<Wake>,
     /// Finds modules for slots.
-    pub(super) sources: Sources,
+    pub(super) modules: Reader,
     /// All bytecode issued, in order.
     pub(super) code: Vec<(Hash, Arc<[u8]>)>,
     issued: BTreeSet<Hash>,
@@ -87,7 +85,7 @@ pub(super) struct Parts {
     pub(super) progress: Progress,
     pub(super) signals: Signals,
     pub(super) wake: Arc<Wake>,
-    pub(super) sources: Sources,
+    pub(super) modules: Reader,
     pub(super) deadline: Option<Deadline>,
     pub(super) surroundings: Surroundings,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
@@ -104,7 +102,7 @@ impl Driver {
             progress,
             signals,
             wake,
-            sources,
+            modules,
             deadline,
             surroundings,
             workers,
@@ -121,7 +119,7 @@ impl Driver {
             progress,
             signals,
             wake,
-            sources,
+            modules,
             code: Vec::new(),
             issued: BTreeSet::new(),
             recording: FxHashMap::default(),
@@ -146,6 +144,7 @@ impl Driver {
             self.read_signals();
             self.read_requests();
             self.read_workers();
+            self.pass_modules();
             self.read_journal();
             self.keep_time();
             self.flush();
@@ -194,9 +193,12 @@ impl Driver {
                 }
             }
             Action::GiveUp { worker } => {
+                let grace = duration(GRACE_US as f64 / 1e6);
                 self.lose(
                     worker,
-                    "a task that was to be killed has not ended for 10 s and nothing else can run there",
+                    &format!(
+                        "a task that was to be killed has not ended for {grace} and nothing else can run there"
+                    ),
                 );
             }
             Action::Resolve { task, end } => self.resolve(task, end),
@@ -394,7 +396,6 @@ impl Driver {
 
     pub(super) fn sleep(&mut self) {
         let now = Instant::now();
-        let silence = self.limits().worker_silence;
         self.clock.worked(now);
         let mut deadline =
             earlier(self.wake_at.and_then(|at| self.clock.moment(at)), Some(self.progress.next(now)));
@@ -404,23 +405,34 @@ impl Driver {
         if let Some((since, _)) = &self.draining {
             deadline = earlier(deadline, Some(*since + self.limits().drain));
         }
-        let mut fds = vec![
-            PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.journal.as_fd(), PollFlags::IN),
-        ];
+        let deadline = deadline.into_iter().chain(self.silences()).min();
+        self.wait_until(deadline, Some(self.journal.as_fd()));
+        self.clock.waited(Instant::now());
+    }
+
+    /// When workers have been silent for too long.
+    fn silences(&self) -> impl Iterator<Item = Instant> {
+        let silence = self.limits().worker_silence;
+        let heeded = self.workers.values().filter(|worker| !worker.is_gone());
+        heeded.filter_map(move |worker| worker.silent_at(silence))
+    }
+
+    /// Sleeps until a worker, the script or a signal wants something, `journal` has news, or `deadline` has come.
+    pub(super) fn wait_until(&self, mut deadline: Option<Instant>, journal: Option<BorrowedFd<'_>>) {
+        let now = Instant::now();
+        let sources = [Some(self.wake.as_fd()), Some(self.signals.as_fd()), journal];
+        let mut fds: Vec<PollFd<'_>> =
+            sources.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         for worker in self.workers.values().filter(|worker| !worker.is_gone()) {
             let link = worker.peer.link_ref();
             fds.extend(link.poll_fd().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
             deadline = earlier(deadline, link.next_poll(now));
-            deadline = earlier(deadline, worker.silent_at(silence));
         }
         if wait(&mut fds, deadline).is_err() {
             // poll fails only for lack of memory: go round, slowly.
             std::thread::yield_now();
         }
         self.wake.clear();
-        self.clock.waited(Instant::now());
     }
 }
 

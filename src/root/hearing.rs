@@ -68,13 +68,17 @@ impl Driver {
             }
             FromWorker::Gone(hash, reason) => self.artefact_gone(id, hash, &reason),
             FromWorker::Chunk(hash, offset, bytes, last) => self.chunk(id, hash, offset, &bytes, last),
-            FromWorker::NeedModule(name) => {
-                let module = (self.sources)(&name);
-                self.tell(id, &ToWorker::Module(name, module));
-            }
+            FromWorker::NeedModule(name) => self.modules.want(id, name),
             FromWorker::Alive => {}
             FromWorker::Dying(reason) => self.lose(id, &reason),
             FromWorker::Bye => self.part(id),
+        }
+    }
+
+    /// Hands on the modules that were read.
+    pub(super) fn pass_modules(&mut self) {
+        while let Some(found) = self.modules.found() {
+            self.tell(found.worker, &ToWorker::Module(found.name, found.module));
         }
     }
 

@@ -22,6 +22,7 @@ pub mod progress;
 mod recipe;
 mod record;
 mod settle;
+mod sources;
 mod spawn;
 mod states;
 mod stop;
@@ -37,12 +38,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use self::deadline::{Deadline, DeadlineError, Outside};
-use self::driver::{Driver, Parts, Sources};
+use self::driver::{Driver, Parts};
 use self::guard::Guard;
 use self::notices::{Here, Notices};
 use self::pools::Pools;
 use self::port::{Campaign, Port, Setup};
 use self::progress::{Display, Progress, Tally, Verbosity};
+use self::sources::{Reader, Sources};
 use self::spawn::Launcher;
 use self::stop::Ending;
 use self::surroundings::Surroundings;
@@ -57,7 +59,6 @@ use crate::model::{
 };
 use crate::process;
 use crate::process::{Signals, Wake};
-use crate::say::say;
 use crate::transport::wait::wait;
 use crate::transport::{Link, Peer};
 
@@ -247,8 +248,8 @@ impl Root {
             store,
             progress,
             signals,
+            modules: Reader::start(sources, wake.clone())?,
             wake,
-            sources,
             deadline,
             surroundings: Surroundings::new(envs.into_keys().collect()),
             workers: std::mem::take(workers),
@@ -260,12 +261,8 @@ impl Root {
         let ending = self.driver.run();
         let journal = self.journal.display().to_string();
         if ending == Ending::Interrupted {
-            // At once, whatever disk or MPI do: the keepers notice that the root is gone and kill what they started.
-            if let Some(display) = &self.display {
-                display.close();
-            }
-            say(format_args!("harness: interrupted; what was reported is in {journal}"));
-            process::exit_now(i32::from(exit::INTERRUPTED));
+            let reason = format!("interrupted; what was reported is in {journal}");
+            guard::end_at_once(i32::from(exit::INTERRUPTED), &reason, self.display.as_deref());
         }
         self.driver.save_states();
         let limits = self.driver.pools.launcher.limits;
