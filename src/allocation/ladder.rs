@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Allocation, Scheduler, same_host};
+use super::{Allocation, Node, Scheduler, same_host};
+use crate::model::PATH_BEFORE;
 
 /// Set for what the ladder started, so that it never climbs twice.
 pub const LAUNCHED: &str = "HARNESS_LAUNCHED_BY";
@@ -85,6 +86,7 @@ pub fn start_line(
     nodes.sort_by_key(|node| elsewhere(&node.host));
     let mut line = StartLine { argv: vec![launcher.display().to_string()], env: Vec::new() };
     line.env.push((LAUNCHED.into(), launcher.display().to_string()));
+    line.env.extend(env("PATH").map(|path| (PATH_BEFORE.into(), path)));
     if allocation.scheduler == Scheduler::Slurm {
         slurm_variables(&mut line, env);
     }
@@ -92,13 +94,24 @@ pub fn start_line(
         // Over UCX, any program that spawns ends with a warning of a request that MPICH itself left behind.
         line.env.push(("UCX_LOG_LEVEL".into(), "error".into()));
     }
+    launcher_arguments(&mut line, family, library, allocation.scheduler, &nodes);
+    Some(line)
+}
+
+/// Where the launcher is to start what.
+fn launcher_arguments(
+    line: &mut StartLine,
+    family: Family,
+    library: &str,
+    scheduler: Scheduler,
+    nodes: &[&Node],
+) {
     let mut say = |words: &[&str]| line.argv.extend(words.iter().map(|word| word.to_string()));
     match family {
         // Ranks instead: the root, and a worker on each node. srun starts them as well as Hydra does, and this
         // MPICH (Debian's) hangs in MPI_Finalize below Hydra when it spans nodes.
-        Family::Mpich if cannot_spawn(library) && allocation.scheduler == Scheduler::Slurm => {
-            let hosts: Vec<&str> =
-                nodes.iter().take(1).chain(&nodes).map(|node| node.host.as_str()).collect();
+        Family::Mpich if cannot_spawn(library) && scheduler == Scheduler::Slurm => {
+            let hosts: Vec<&str> = nodes.iter().take(1).chain(nodes).map(|node| node.host.as_str()).collect();
             line.argv = ["srun", "--overlap", "--overcommit", "--mpi=pmi2", "-m", "arbitrary"]
                 .map(String::from)
                 .into();
@@ -119,7 +132,7 @@ pub fn start_line(
         Family::OpenMpi => {
             say(&["-n", "1"]);
             // Slurm is asked by mpirun itself; a list would only be a filter. Elsewhere not every build can ask.
-            if allocation.scheduler != Scheduler::Slurm {
+            if scheduler != Scheduler::Slurm {
                 let hosts: Vec<String> = nodes
                     .iter()
                     .map(|node| format!("{}:{}", node.host, node.cores.unwrap_or(1) + 1))
@@ -128,7 +141,6 @@ pub fn start_line(
             }
         }
     }
-    Some(line)
 }
 
 /// MPICH 4.0 over UCX answers every spawn with an error.
@@ -157,7 +169,6 @@ fn slurm_variables(line: &mut StartLine, env: &dyn Fn(&str) -> Option<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::allocation::Node;
 
     fn allocation(root: &str) -> Allocation {
         let nodes = ["node1", "node2", "node3"].map(|host| Node { host: host.into(), cores: Some(4) });
@@ -212,13 +223,18 @@ mod tests {
 
     #[test]
     fn the_job_s_own_variables_replace_those_of_a_step() {
-        let job = |name: &str| (name == "SLURM_JOB_CPUS_PER_NODE").then(|| "4(x3)".to_string());
+        let job = |name: &str| match name {
+            "SLURM_JOB_CPUS_PER_NODE" => Some("4(x3)".to_string()),
+            "PATH" => Some("/mine:/usr/bin".to_string()),
+            _ => None,
+        };
         let line =
             start_line(Family::OpenMpi, "Open MPI v4.1.4", &allocation("node1"), Path::new("/m"), &job)
                 .unwrap();
         let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
         assert!(line.env.contains(&pair("SLURM_TASKS_PER_NODE", "4(x3)")), "{:?}", line.env);
         assert!(line.env.contains(&pair("SLURM_OVERLAP", "1")));
+        assert!(line.env.contains(&pair("HARNESS_PATH_BEFORE", "/mine:/usr/bin")));
         assert!(!line.env.iter().any(|(name, _)| name == "SLURM_NODELIST"));
     }
 

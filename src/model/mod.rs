@@ -15,6 +15,9 @@ mod outcome;
 mod record;
 mod task;
 
+/// Set where harness starts itself through a launcher: PATH as it was before, which the launcher may change.
+pub const PATH_BEFORE: &str = "HARNESS_PATH_BEFORE";
+
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use key::{Recipe, RecipeParts, recipe_key};
 pub use limits::Limits;

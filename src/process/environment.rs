@@ -2,15 +2,20 @@
 //!
 //! A program that finds the launcher's variables believes it is a rank of *our* job: a nested `mpiexec`
 //! fails, and some versions hang the outer job. `SLURM_*` stays, because nested launchers need it; so
-//! does what users set for compiler wrappers (`OMPI_CC`, `MPICH_CC`).
+//! does what users set for compiler wrappers (`OMPI_CC`, `MPICH_CC`). PATH is the user's again: Open MPI puts its
+//! own folder before it, and a program would find Open MPI's `mpiexec` instead of its own MPI's.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, NulError, OsString, c_char};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
+use crate::model::PATH_BEFORE;
+
 /// A variable whose name begins so belongs to the launcher of this process, not to the user.
 const LAUNCHER_PREFIXES: &[&str] = &[
+    "HARNESS_LAUNCHED_BY",
+    "HARNESS_PATH_BEFORE",
     "HYDI_",
     "HYD_",
     "IPATH_",
@@ -53,12 +58,22 @@ impl Environment {
     /// These variables, without the launcher's.
     pub fn scrubbed(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
+        let (mut before, mut open_mpi) = (None, false);
         for (name, value) in variables {
             let name = name.into_vec();
+            open_mpi |= name == b"OMPI_COMM_WORLD_SIZE";
+            if name == PATH_BEFORE.as_bytes() {
+                before = Some(value.into_vec());
+                continue;
+            }
             if !LAUNCHER_PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes())) {
                 // What the system handed to us holds no NUL.
                 let _ = environment.set(&name, &value.into_vec());
             }
+        }
+        let path = before.or_else(|| open_mpi.then(|| without_launcher(environment.get("PATH")?)).flatten());
+        if let Some(path) = path {
+            let _ = environment.set(b"PATH", &path);
         }
         environment
     }
@@ -107,9 +122,38 @@ impl Environment {
     }
 }
 
+/// A search path without the folder that Open MPI has put before it, once or twice. Stays if it is there only
+/// so: the user may have named the launcher by its path, and needs the rest of that folder.
+fn without_launcher(path: &[u8]) -> Option<Vec<u8>> {
+    let folders: Vec<&[u8]> = path.split(|byte| *byte == b':').collect();
+    let first = *folders.first()?;
+    let put = folders.iter().take(2).take_while(|folder| **folder == first).count();
+    let user = &folders[put..];
+    user.contains(&first).then(|| user.join(&b':'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn path_of(variables: &[(&str, &str)]) -> String {
+        let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let environment = Environment::scrubbed(variables);
+        assert_eq!(environment.get(PATH_BEFORE), None);
+        String::from_utf8(environment.get("PATH").unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_path_is_the_users_again() {
+        let rank = ("OMPI_COMM_WORLD_SIZE", "1");
+        let theirs = ("PATH", "/usr/bin:/usr/bin:/mine:/usr/bin:/bin");
+        assert_eq!(path_of(&[theirs]), theirs.1, "no launcher has touched it");
+        assert_eq!(path_of(&[rank, theirs]), "/mine:/usr/bin:/bin");
+        assert_eq!(path_of(&[rank, ("PATH", "/usr/bin:/mine:/usr/bin")]), "/mine:/usr/bin");
+        let by_its_path = "/opt/mpi/bin:/opt/mpi/bin:/mine:/bin";
+        assert_eq!(path_of(&[rank, ("PATH", by_its_path)]), by_its_path);
+        assert_eq!(path_of(&[rank, theirs, (PATH_BEFORE, "/as:/it:/was")]), "/as:/it:/was");
+    }
 
     fn scrubbed(names: &[&str]) -> Vec<String> {
         let variables = names.iter().map(|name| (OsString::from(name), OsString::from("1")));
