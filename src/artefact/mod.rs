@@ -12,6 +12,7 @@ use std::fs::{self, File, FileType, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
@@ -89,6 +90,9 @@ pub enum StoreError {
     },
 }
 
+/// What has not changed for so long in `incoming` nobody is writing.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
 /// A content-addressed store in a folder.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -108,7 +112,20 @@ impl Store {
         if uid != rustix::process::geteuid().as_raw() {
             return Err(StoreError::NotOurs { folder: store.folder.display().to_string(), uid });
         }
+        store.sweep();
         Ok(store)
+    }
+
+    /// Removes what processes that were killed left half written. What is being written changes all the time.
+    fn sweep(&self) {
+        let Ok(files) = fs::read_dir(self.folder.join("incoming")) else { return };
+        for file in files.flatten() {
+            let changed = file.metadata().and_then(|data| data.modified());
+            // A clock that was set back makes it younger: then the next one removes it.
+            if changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED)) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
     }
 
     /// `$HARNESS_CACHE`, else `$XDG_CACHE_HOME/harness`, else `~/.cache/harness`, else `/tmp/harness-UID`.
@@ -251,6 +268,19 @@ fn not_a_file(kind: FileType) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn what_a_kill_left_half_written_goes_a_day_later() {
+        let (_folder, store) = store();
+        let incoming = |name: &str| store.folder().join("incoming").join(name);
+        for (name, age) in [("old", ABANDONED + Duration::from_secs(60)), ("new", Duration::ZERO)] {
+            let file = fs::File::create(incoming(name)).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+        }
+        Store::open(store.folder()).unwrap();
+        assert_eq!((incoming("old").exists(), incoming("new").exists()), (false, true));
+    }
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();

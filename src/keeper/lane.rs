@@ -18,7 +18,7 @@ use super::job::{Job, Learned, Step};
 use super::run::{Ended, Finished, Forced, Keep, Part, Run, StartError, Surroundings};
 use super::site::{Command, Site};
 use crate::model::{Outcome, Run as Order};
-use crate::process::{Family, Wake, own};
+use crate::process::{Family, Wake};
 
 /// What all lanes have in common.
 pub struct Common {
@@ -61,22 +61,10 @@ pub fn start(common: &Arc<Common>, site: &Arc<Site>) -> io::Result<()> {
     let common = common.clone();
     let lane = Lane { common: common.clone(), site: site.clone(), around, bell };
     std::thread::Builder::new().name("lane".into()).spawn(move || {
-        let _guard = EndsTheKeeper;
         lane.serve(); // drops it, and with the last of them goes the folder of all scratch folders
         common.desk.leave();
     })?;
     Ok(())
-}
-
-/// A lane that panics would leave its task for ever: the keeper ends instead, which the worker notices.
-struct EndsTheKeeper;
-
-impl Drop for EndsTheKeeper {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            own::exit_now(101);
-        }
-    }
 }
 
 impl Lane {

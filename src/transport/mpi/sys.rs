@@ -157,8 +157,12 @@ impl Comm {
         unsafe {
             let mut info = ffi::RSMPI_INFO_NULL;
             check("MPI_Info_create", ffi::MPI_Info_create(&mut info))?;
-            for (key, value) in &pairs {
-                check("MPI_Info_set", ffi::MPI_Info_set(info, key.as_ptr(), value.as_ptr()))?;
+            let set = pairs.iter().try_for_each(|(key, value)| {
+                check("MPI_Info_set", ffi::MPI_Info_set(info, key.as_ptr(), value.as_ptr()))
+            });
+            if let Err(error) = set {
+                ffi::MPI_Info_free(&mut info);
+                return Err(error);
             }
             let mut comm = ffi::RSMPI_COMM_NULL;
             let mut code: c_int = 0;
