@@ -20,13 +20,9 @@ end
 
 -- Upvalues and recursion. `integrand` and `options` are locals of this script; `adaptive` calls itself.
 local options = { tolerance = 1e-12, deepest = 40 }
-local function integrand(x)
-  return math.sqrt(1 - x * x)
-end -- steep at 1: some panels are much more work
+local function integrand(x) return math.sqrt(1 - x * x) end -- steep at 1: some panels are much more work
 
-local function simpson(a, b)
-  return (b - a) / 6 * (integrand(a) + 4 * integrand((a + b) / 2) + integrand(b))
-end
+local function simpson(a, b) return (b - a) / 6 * (integrand(a) + 4 * integrand((a + b) / 2) + integrand(b)) end
 local function adaptive(a, b, whole, depth)
   local middle = (a + b) / 2
   local left, right = simpson(a, middle), simpson(middle, b)

@@ -88,9 +88,7 @@ wait(final)
 local list = harness.results { name = args.kernel .. " final", status = "ok" }
 local winner = assert(list:min(), "no build of the final ran well")
 local least = assert(winner.stats).ci
-table.sort(list, function(a, b)
-  return a.stats.median < b.stats.median
-end)
+table.sort(list, function(a, b) return a.stats.median < b.stats.median end)
 print(("\n%-6s %-38s %10s %22s"):format("", "final", "median", "95 % CI"))
 for _, record in ipairs(list) do
   local params, stats = assert(record.params), assert(record.stats)

@@ -102,9 +102,7 @@ local function why(result)
   return ("%s: %s"):format(culprit.status, (culprit.reason or ""):match "[^\n]*")
 end
 
-local function interval(stats)
-  return stats.ci and ("[%.2f, %.2f]"):format(stats.ci.lo, stats.ci.hi) or "-"
-end
+local function interval(stats) return stats.ci and ("[%.2f, %.2f]"):format(stats.ci.lo, stats.ci.hi) or "-" end
 
 local row = "%-9s %-38s %9s %18s %3s %9s"
 print("\n" .. row:format("kernel", "variant", "median", "95 % CI", "n", "speed-up"))

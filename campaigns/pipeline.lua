@@ -17,14 +17,10 @@ local variants = {
   { name = "is given nonsense", defines = { TILE = 16 }, size = "many" },
 }
 
-local function build(flags, defines)
-  return submit(compile { sources = { "kernels/gemm.c" }, flags = flags, defines = defines })
-end
+local function build(flags, defines) return submit(compile { sources = { "kernels/gemm.c" }, flags = flags, defines = defines }) end
 
 -- The size comes from a call: any task's result can be an argument of the next.
-local size = submit(function(rows)
-  return rows // 16 * 16
-end, args.size)
+local size = submit(function(rows) return rows // 16 * 16 end, args.size)
 local reference = submit(exec { name = "reference", cmd = { build({ "-O0" }), size } })
 
 local runs = {}
@@ -41,9 +37,7 @@ for i, variant in ipairs(variants) do
 end
 
 -- By default a task whose dependency failed is skipped ...
-local strict = submit(function(...)
-  return select("#", ...)
-end, table.unpack(runs))
+local strict = submit(function(...) return select("#", ...) end, table.unpack(runs))
 -- ... and with accept_failed it is handed their records: a report wants those, too. It runs on a worker as
 -- soon as the last of them has ended, and its result is what the records come to.
 local evaluation = submit(call {
@@ -54,9 +48,7 @@ local evaluation = submit(call {
       local list = record.ok and good or bad
       list[#list + 1] = record
     end
-    table.sort(good, function(a, b)
-      return a.stats.median > b.stats.median
-    end)
+    table.sort(good, function(a, b) return a.stats.median > b.stats.median end)
     return good, bad
   end,
   table.unpack(runs),

@@ -28,8 +28,7 @@ if counts[1] == 0 then
   counts[#counts + 1] = cores
 end
 
-local program =
-  submit(compile { sources = { "kernels/nbody.c" }, compiler = "gcc", flags = { "-O3", "-fopenmp" }, libs = { "m" } })
+local program = submit(compile { sources = { "kernels/nbody.c" }, compiler = "gcc", flags = { "-O3", "-fopenmp" }, libs = { "m" } })
 local built = await(program)
 if not built.ok then error("a C compiler with OpenMP is needed: " .. built.reason, 0) end
 
@@ -38,15 +37,11 @@ if not built.ok then error("a C compiler with OpenMP is needed: " .. built.reaso
 local kinds = {
   {
     name = "strong",
-    bodies = function()
-      return args.size
-    end,
+    bodies = function() return args.size end,
   },
   {
     name = "weak",
-    bodies = function(threads)
-      return math.floor(args.size * math.sqrt(threads) + 0.5)
-    end,
+    bodies = function(threads) return math.floor(args.size * math.sqrt(threads) + 0.5) end,
   },
 }
 local runs = {}
@@ -82,9 +77,7 @@ for _, kind in ipairs(kinds) do
   local base, least -- time and threads of the first that has a figure
   for _, threads in ipairs(counts) do
     local times = {}
-    local function here(record)
-      return record.params.threads == threads
-    end
+    local function here(record) return record.params.threads == threads end
     for _, record in ipairs(harness.results { name = kind.name, status = "ok", where = here }) do
       times[#times + 1] = assert(record.stats).min
     end

@@ -19,9 +19,7 @@ local globals = {
 local harness = {
   args = lib.args,
   now = host.now,
-  session = function()
-    lib.failure.raise "harness.session: a session lives in a slot: call it in a task or in the `init` of `spawn`"
-  end,
+  session = function() lib.failure.raise "harness.session: a session lives in a slot: call it in a task or in the `init` of `spawn`" end,
   state = lib.state,
   budget = lib.budget.budget,
   walltime_left = host.walltime_left,

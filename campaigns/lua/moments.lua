@@ -2,9 +2,7 @@
 -- can be merged on the root in any order.
 local M = {}
 
-function M.new()
-  return { n = 0, mean = 0.0, m2 = 0.0 }
-end
+function M.new() return { n = 0, mean = 0.0, m2 = 0.0 } end
 
 function M.add(a, x)
   a.n = a.n + 1
@@ -20,8 +18,6 @@ function M.merge(a, b)
   return { n = n, mean = a.mean + d * b.n / n, m2 = a.m2 + b.m2 + d * d * a.n * b.n / n }
 end
 
-function M.sd(a)
-  return math.sqrt(a.m2 / (a.n - 1))
-end
+function M.sd(a) return math.sqrt(a.m2 / (a.n - 1)) end
 
 return M

@@ -46,8 +46,7 @@ local function usage(names, spec)
     width = math.max(width, #name + 2)
   end
   for _, name in ipairs(names) do
-    lines[#lines + 1] =
-      string.format("  %-" .. width .. "s  %s (default: %s)", "--" .. name, spec[name].doc, shown(spec[name].default))
+    lines[#lines + 1] = string.format("  %-" .. width .. "s  %s (default: %s)", "--" .. name, spec[name].doc, shown(spec[name].default))
   end
   lines[#lines + 1] = string.format("  %-" .. width .. "s  show this", "--help")
   return table.concat(lines, "\n")

@@ -89,9 +89,7 @@ function M.forgotten(unseen)
   for f in pairs(unseen) do
     list[#list + 1] = f
   end
-  table.sort(list, function(a, b)
-    return (a.order or a.id or 0) < (b.order or b.id or 0)
-  end)
+  table.sort(list, function(a, b) return (a.order or a.id or 0) < (b.order or b.id or 0) end)
   for _, f in ipairs(list) do
     if f.kind == "flow" then
       of_flows[#of_flows + 1] = "in a flow that nobody awaited: " .. M.error_of(f)

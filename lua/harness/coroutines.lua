@@ -61,9 +61,7 @@ end
 
 local function user_wrap(fn)
   local co = create(fn)
-  return function(...)
-    return wrapped(co, user_resume(co, ...))
-  end
+  return function(...) return wrapped(co, user_resume(co, ...)) end
 end
 
 local function user_yield(...)

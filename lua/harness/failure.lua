@@ -25,21 +25,15 @@ end
 -- What exec, compile and measure end in.
 M.Record = {
   __name = "record",
-  __tostring = function(record)
-    return record.summary
-  end,
+  __tostring = function(record) return record.summary end,
   __newindex = function(_, key)
-    M.raise(
-      string.format("records are read-only, '%s' cannot be set: keep your own figures in a table of your own", tostring(key))
-    )
+    M.raise(string.format("records are read-only, '%s' cannot be set: keep your own figures in a table of your own", tostring(key)))
   end,
 }
 
 local getinfo = debug.getinfo
 
-local function is_ours(source)
-  return string.sub(source, 1, 10) == "@[harness]"
-end
+local function is_ours(source) return string.sub(source, 1, 10) == "@[harness]" end
 
 --- The first line of the campaign on a stack, as "campaign.lua:12". Without a thread: the current stack.
 function M.where(thread)
@@ -66,12 +60,7 @@ end
 --- Text of the author's as a message shows it: what is not text, and what would not be seen, as escapes.
 function M.quoted(text)
   local unseen = utf8.len(text) and "[%c]" or "[^\x20-\x7e]"
-  return string.format(
-    "'%s'",
-    string.gsub(text, unseen, function(c)
-      return string.format("\\x%02x", string.byte(c))
-    end)
-  )
+  return string.format("'%s'", string.gsub(text, unseen, function(c) return string.format("\\x%02x", string.byte(c)) end))
 end
 
 --- What was given instead of what was expected: short values as they are, of others the type.
@@ -121,9 +110,7 @@ local LONGEST = 200 -- of a table in one line, in bytes
 
 --- A value in one line: `{ 1, 2, size = 3, inner = { ... } }`; what is long or deep is left out.
 function M.compact(value, depth)
-  if type(value) == "string" then
-    return #value <= LONGEST and M.quoted(value) or M.quoted(string.sub(value, 1, LONGEST)) .. "..."
-  end
+  if type(value) == "string" then return #value <= LONGEST and M.quoted(value) or M.quoted(string.sub(value, 1, LONGEST)) .. "..." end
   if type(value) ~= "table" then return tostring(value) end
   if (depth or 0) >= 3 then return "{ ... }" end
   local parts, length, n = {}, 0, #value

@@ -259,9 +259,7 @@ local function drop_timer(timer)
   end
 end
 
-local function can_suspend()
-  return closing == 0 and isyieldable()
-end
+local function can_suspend() return closing == 0 and isyieldable() end
 
 -- Where Lua cannot suspend (a sort comparator, a __gc): tasks go on, flows do not. Gives why it is in vain.
 local function block(f)
@@ -433,9 +431,7 @@ function M.poll()
 end
 
 --- Somebody asked how this ended: no need to report it.
-function M.asked(f)
-  unseen[f] = nil
-end
+function M.asked(f) unseen[f] = nil end
 
 -- For futures.lua and coroutines.lua.
 M.when_done, M.condition, M.finish, M.pump, M.after, M.drop_timer = when_done, condition, finish, pump, after, drop_timer
@@ -446,9 +442,7 @@ local function in_order()
   for flow in pairs(flows) do
     list[#list + 1] = flow
   end
-  table.sort(list, function(a, b)
-    return a.order < b.order
-  end)
+  table.sort(list, function(a, b) return a.order < b.order end)
   return list
 end
 
@@ -514,16 +508,12 @@ end
 function M.main(fn, ...)
   local main = start(fn, ...)
   main.main = true
-  local problem = run_until(function()
-    return main.ended
-  end)
+  local problem = run_until(function() return main.ended end)
   if main.ended and not main.ok and not ending then problem = blame.error_of(main) end
   unseen[main] = nil
   if not problem and not ending then
     -- What was started and not waited for is still done.
-    problem = run_until(function()
-      return awaited == 0 and next(flows) == nil
-    end)
+    problem = run_until(function() return awaited == 0 and next(flows) == nil end)
   end
   close_all()
   local unkept = M.keep_states()
@@ -545,9 +535,7 @@ function M.main(fn, ...)
 end
 
 --- Puts `os.exit` in the place of Lua's own.
-function M.install()
-  _G.os.exit = M.exit
-end
+function M.install() _G.os.exit = M.exit end
 
 M.callable = callable
 return M

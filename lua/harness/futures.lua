@@ -8,9 +8,7 @@ local Future = flow.Future
 
 local function expect_futures(who, list)
   if type(list) ~= "table" or getmetatable(list) == Future then
-    failure.raise(
-      string.format("%s: expected a list of futures, got a %s", who, type(list) == "table" and "future" or type(list))
-    )
+    failure.raise(string.format("%s: expected a list of futures, got a %s", who, type(list) == "table" and "future" or type(list)))
   end
   for i = 1, #list do
     if getmetatable(list[i]) ~= Future then
@@ -65,9 +63,7 @@ end
 local Queue = {}
 Queue.__index = Queue
 
-local function queue(list)
-  return setmetatable({ items = {}, first = 1, last = 0, bell = false, list = list }, Queue)
-end
+local function queue(list) return setmetatable({ items = {}, first = 1, last = 0, bell = false, list = list }, Queue) end
 
 function Queue:put(item)
   self.last = self.last + 1
@@ -98,9 +94,7 @@ end
 function M.as_completed(list)
   expect_futures("as_completed", list)
   local ended, seen = queue(list), 0
-  local function one(f)
-    ended:put(f)
-  end
+  local function one(f) ended:put(f) end
   return function()
     local f
     repeat
@@ -154,9 +148,7 @@ function M.map(fn, items, given)
     count = count + 1
     local place = count
     running[place] = submit(fn, item, ...)
-    when_done(running[place], function()
-      ended:put(place)
-    end)
+    when_done(running[place], function() ended:put(place) end)
     return true
   end
 
@@ -212,9 +204,7 @@ end
 --- Runs `fn(future)` in a flow of its own once the future is done.
 function Future:on_done(fn)
   if not flow.callable(fn) then failure.raise("on_done: expected a function, got a " .. type(fn)) end
-  when_done(self, function(f)
-    flow.go(fn, f)
-  end)
+  when_done(self, function(f) flow.go(fn, f) end)
   return self
 end
 

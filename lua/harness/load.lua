@@ -6,9 +6,7 @@ local raw_load, raw_loadfile = load, loadfile
 local ESCAPE = "\27" -- the first byte of bytecode
 local REFUSED = "bytecode is not loaded, only text"
 
-local function text_mode(mode)
-  return mode == nil or string.find(mode, "t", 1, true)
-end
+local function text_mode(mode) return mode == nil or string.find(mode, "t", 1, true) end
 
 function _G.load(chunk, name, mode, ...)
   if type(mode) == "string" and not text_mode(mode) or type(chunk) == "string" and string.sub(chunk, 1, 1) == ESCAPE then

@@ -9,9 +9,7 @@ local searchers, loaded_from = package.searchers, host.loaded_from
 -- Names of the modules that are being loaded, outermost first.
 local loading = {}
 local over = setmetatable({}, {
-  __close = function()
-    loading[#loading] = nil
-  end,
+  __close = function() loading[#loading] = nil end,
 })
 
 local function refuse_cycle(name)

@@ -1,405 +1,40 @@
--- All option tables of the library, in one place: which keys there are, what their values must be, and what
--- is wrong with what was given, said at the author's line.
---
--- A type is a function: value -> normal form, or nil and what was expected.
-local host, lib = ...
-local failure = lib.failure
+-- All option tables of the library, in one place: which keys there are, what their values must be (types.lua), and
+-- what is wrong with what was given, said at the author's line.
+local _, lib = ...
+local failure, t = lib.failure, lib.types
 
 local M = {}
 
 local shown = failure.a
-
-local function bytes(value)
-  if type(value) == "string" then return value end
-  return nil, "a string"
-end
-
--- What is shown to people and kept in the journal has to be UTF-8; what a program reads may be any bytes.
-local function unicode(value)
-  if type(value) ~= "string" then return nil, "a string" end
-  if utf8.len(value) then return value end
-  return nil, "text in UTF-8"
-end
-
--- What the system takes as a name, an argument or a path ends at the first zero byte.
-local function without_zero(of)
-  return function(value)
-    if type(value) == "string" and string.find(value, "\0", 1, true) then return nil, "text without a zero byte" end
-    return of(value)
-  end
-end
-
-local function boolean(value)
-  if type(value) == "boolean" then return value end
-  return nil, "true or false"
-end
-
-local function name(value)
-  if type(value) == "number" then return tostring(value) end
-  return unicode(value)
-end
-
-local function whole(low)
-  return function(value)
-    local n = math.type(value) == "float" and math.tointeger(value) or value
-    if math.type(n) == "integer" and n >= low and n < 2 ^ 31 then return n end
-    return nil, "a whole number from " .. low
-  end
-end
-
-local function integer(value)
-  local n = math.tointeger(value)
-  if n and type(value) == "number" and n >= -2 ^ 31 and n < 2 ^ 31 then return n end
-  return nil, "a whole number"
-end
-
--- What a process can end with.
-local function exit_code(value)
-  local n = integer(value)
-  if n and n >= 0 and n <= 255 then return n end
-  return nil, "an exit code, 0 to 255"
-end
-
-local function number(low)
-  return function(value)
-    if type(value) == "number" and value >= low and value < math.huge then return value + 0.0 end
-    return nil, "a number from " .. low
-  end
-end
-
--- By unit.
-local SECONDS = { us = 1e-6, ms = 1e-3, s = 1, sec = 1, min = 60, h = 3600, d = 86400 }
-local function duration(value)
-  local seconds = type(value) == "number" and value or nil
-  if type(value) == "string" then
-    local figure, unit = string.match(value, "^%s*([%d.]+)%s*(%a+)%s*$")
-    seconds = SECONDS[unit] and tonumber(figure) and tonumber(figure) * SECONDS[unit]
-  end
-  if seconds and seconds >= 0 and seconds < math.huge then return seconds + 0.0 end
-  return nil, 'seconds or a duration like "500 ms", "2 s", "1 min", "2 h"'
-end
-
--- How long something may take: no clock of ours tells less than a microsecond.
-local function time_limit(value)
-  local seconds, expected = duration(value)
-  if seconds and seconds >= 1e-6 then return seconds end
-  return nil, expected or "a time limit of at least 1 us"
-end
-
-local BYTES = { B = 1, KiB = 2 ^ 10, MiB = 2 ^ 20, GiB = 2 ^ 30, TiB = 2 ^ 40 }
-local function size(low)
-  local expected = string.format('bytes or a size like "64 MiB", "2 GiB", from %d MiB', low // 2 ^ 20)
-  return function(value)
-    local bytes = type(value) == "number" and value or nil
-    if type(value) == "string" then
-      local figure, unit = string.match(value, "^%s*([%d.]+)%s*(%a+)%s*$")
-      bytes = tonumber(figure) and BYTES[unit] and tonumber(figure) * BYTES[unit]
-    end
-    bytes = bytes and bytes < 2 ^ 62 and math.tointeger(bytes // 1)
-    if bytes and bytes >= low then return bytes end
-    return nil, expected
-  end
-end
-
-local function one_of(...)
-  local choices = { ... }
-  local quoted = {}
-  for i, choice in ipairs(choices) do
-    quoted[i] = type(choice) == "string" and string.format('"%s"', choice) or tostring(choice)
-  end
-  local expected = table.concat(quoted, " or ")
-  return function(value)
-    for _, choice in ipairs(choices) do
-      if value == choice then return value end
-    end
-    return nil, expected
-  end
-end
-
-local function either(first, second)
-  return function(value)
-    local good, expected = first(value)
-    if good ~= nil then return good end
-    local also
-    good, also = second(value)
-    if good ~= nil then return good end
-    return nil, expected .. " or " .. also
-  end
-end
-
--- A problem deeper inside: its path below the option and what was expected there.
-local function inside(path, value, expected)
-  return nil, { path = path, value = value, expected = expected }
-end
-
--- The problem of the item at `step`, as one of the whole.
-local function below(step, item, problem)
-  if type(problem) ~= "table" then return inside(step, item, problem) end
-  problem.path = step .. problem.path
-  return nil, problem
-end
-
-local function list(of, what)
-  return function(value)
-    if type(value) ~= "table" or getmetatable(value) then return nil, "a list of " .. what end
-    local n, result = #value, {}
-    for key in pairs(value) do
-      if math.type(key) ~= "integer" or key < 1 or key > n then
-        return inside(string.format("[%s]", shown(key)), value[key], "a list of " .. what .. " without gaps and names")
-      end
-    end
-    for i = 1, n do
-      local good, problem = of(value[i])
-      if good == nil then return below(string.format("[%d]", i), value[i], problem) end
-      result[i] = good
-    end
-    return result
-  end
-end
-
-local function map(of, what)
-  return function(value)
-    if type(value) ~= "table" or getmetatable(value) then return nil, what end
-    local result = {}
-    for key, item in pairs(value) do
-      if type(key) ~= "string" then return inside(string.format("[%s]", shown(key)), item, "a name as its key") end
-      if not utf8.len(key) then return nil, { path = "", note = "a name is not text in UTF-8: " .. shown(key) } end
-      local good, problem = of(item)
-      if good == nil then return below("." .. key, item, problem) end
-      result[key] = good
-    end
-    return result
-  end
-end
-
-local function exit_codes(value)
-  local codes, problem = list(exit_code, "exit codes")(value)
-  if codes and #codes == 0 then return nil, { path = "", note = "with no code at all nothing could end well" } end
-  return codes, problem
-end
-
-local function environment(value)
-  local good, problem = map(without_zero(name), "a table of names and values")(value)
-  for key in pairs(good or {}) do
-    if key == "" or string.find(key, "[=%z]") then
-      return nil, { path = "", note = "a name cannot be empty or have '=' in it: " .. shown(key) }
-    end
-  end
-  return good, problem
-end
-
-local DEEPEST = 20
-
--- What JSON can keep: the search point goes into the journal.
-local function plain(value, depth)
-  local kind = type(value)
-  if kind == "string" then return unicode(value) end
-  if kind == "boolean" then return value end
-  if kind == "number" then
-    if value == value and value ~= math.huge and value ~= -math.huge then return value end
-    return nil, "a finite number"
-  end
-  if kind == "table" and depth == DEEPEST then return nil, DEEPEST .. " levels of tables at the most (does it hold itself?)" end
-  if kind == "table" and not getmetatable(value) then
-    local result, n = {}, #value
-    for key, item in pairs(value) do -- a list without gaps, or names only
-      if n > 0 and (math.type(key) ~= "integer" or key < 1 or key > n) or n == 0 and type(key) ~= "string" then
-        return inside(string.format("[%s]", shown(key)), item, n > 0 and "a list without names and gaps" or "a name as its key")
-      end
-      if type(key) == "string" and not utf8.len(key) then
-        return nil, { path = "", note = "a name is not text in UTF-8: " .. shown(key) }
-      end
-      local step = type(key) == "string" and "." .. key or string.format("[%d]", key)
-      local good, problem = plain(item, (depth or 0) + 1)
-      if good == nil then return below(step, item, problem) end
-      result[key] = good
-    end
-    return result
-  end
-  return nil, "a string, a number, a boolean or a table of those"
-end
-
-local function params(value)
-  if type(value) ~= "table" then return nil, "a table" end
-  return plain(value)
-end
-
--- How the records of programs, builds and measurements can end.
-local STATUSES = {
-  "cancelled",
-  "compile_failed",
-  "lost_worker",
-  "metric_missing",
-  "nonzero_exit",
-  "ok",
-  "oom",
-  "pruned",
-  "refused",
-  "setup_failed",
-  "signal",
-  "skipped",
-  "spawn_failed",
-  "timeout",
-  "verify_failed",
-}
-local is_status = one_of(table.unpack(STATUSES))
-local function status(value)
-  if is_status(value) or type(value) ~= "string" then return is_status(value) end
-  return nil, { path = "", note = failure.unknown("status", value, STATUSES) .. "; there are " .. table.concat(STATUSES, ", ") }
-end
-
-local function is_future(value)
-  return getmetatable(value) == lib.flow.Future
-end
-
--- A number as a program gets it: the shortest text that reads back as the same number, 64.0 is `64`.
-function M.number_text(value)
-  if math.type(value) == "integer" then return tostring(value) end
-  for digits = 15, 17 do
-    local text = string.format("%." .. digits .. "g", value)
-    if tonumber(text) == value then return text end
-  end
-  return tostring(value)
-end
-
--- An argument of a command stays a future until the task is submitted.
-local function argument(value)
-  if type(value) == "string" then return value end
-  if type(value) == "number" then return M.number_text(value) end
-  if is_future(value) then
-    if value.kind == "call" or value.kind == "compile" then return value end
-    return nil, "the future of a call or a compile"
-  end
-  return nil, "a string, a number or a future"
-end
-
-local function command(value)
-  local good, problem = list(without_zero(argument), "strings, numbers and futures")(value)
-  if good and #good == 0 then return nil, "a program and its arguments, not an empty list" end
-  return good, problem
-end
-
--- { regex, pattern } from a Lua pattern; `captures` it must have at least.
-local function pattern(captures)
-  return function(value)
-    if not unicode(value) then return nil, "a Lua pattern, in UTF-8" end
-    local regex, groups = host.pattern(value)
-    if not regex then return nil, { path = "", value = value, note = groups } end
-    if groups < captures then
-      return nil, { path = "", value = value, note = "the pattern captures nothing: put parentheses around the number" }
-    end
-    return { regex = regex, pattern = value }
-  end
-end
-
-local better = one_of("less", "more")
-
-local check_table
-
-local function metric(value)
-  if type(value) == "string" then
-    local good, problem = pattern(1)(value)
-    return good and { good }, problem
-  end
-  if type(value) ~= "table" or value[1] == nil then return nil, "a Lua pattern or { pattern, unit =, better = }" end
-  return check_table("metric", value)
-end
-
-local function reference(value)
-  if type(value) == "string" then return value end
-  if is_future(value) then
-    if value.kind == "exec" or value.kind == "call" then return value end
-    return nil, "the future of an exec or a call (for a build give { build })"
-  end
-  if type(value) == "table" then return command(value) end
-  return nil, "a future, a command { program, ... } or the path of a file"
-end
-
-local function hash(value)
-  if type(value) == "string" and #value == 32 and not string.find(value, "%X") then return string.lower(value) end
-  return nil, "32 hex digits"
-end
-
-local function shippable(value)
-  if type(value) == "function" then return value end
-  return nil, "a function of the worker"
-end
-
-local function nested(kind)
-  return function(value)
-    if type(value) ~= "table" then return nil, "a table" end
-    return check_table(kind, value)
-  end
-end
-
-local text = without_zero(unicode)
-
-local LAUNCHERS = { "aprun", "auto", "jsrun", "mpiexec", "none", "srun" }
-local PLACEHOLDERS = { "gpus_per_rank", "hostfile", "hosts", "nodes", "ranks", "ranks_per_node" }
-
--- One of the launchers by name, or the words of another one: { template = { ... } }.
-local function launcher(value)
-  local line, expected = text(value)
-  if not line then return nil, expected end
-  for _, known in ipairs(LAUNCHERS) do
-    if line == known then return known end
-  end
-  if not string.find(line, "{", 1, true) then
-    local known = table.concat(LAUNCHERS, ", ")
-    return nil,
-      {
-        path = "",
-        note = failure.unknown("launcher", line, LAUNCHERS)
-          .. "; there are "
-          .. known
-          .. ', and lines of your own: "mpirun -np {ranks} -hostfile {hostfile}"',
-      }
-  end
-  for name in string.gmatch(line, "{([^}]*)}") do
-    local note = failure.unknown("placeholder", name, PLACEHOLDERS)
-    local is_known = false
-    for _, known in ipairs(PLACEHOLDERS) do
-      is_known = is_known or name == known
-    end
-    if not is_known then
-      return nil, { path = "", note = note .. "; there are {" .. table.concat(PLACEHOLDERS, "}, {") .. "}" }
-    end
-  end
-  local words = {}
-  for word in string.gmatch(line, "%S+") do
-    words[#words + 1] = word
-  end
-  return { template = words }
-end
-local strings = list(text, "strings")
-local sink = text
+local is_future = t.is_future
+local strings = t.list(t.text, "strings")
 
 local TASK = {
-  name = name,
-  params = params,
-  key = name,
-  cores = whole(1),
-  host = text,
-  not_on = text,
-  group = name,
-  exclusive = one_of("node", false),
-  priority = integer,
-  timeout = time_limit,
-  retries = whole(0),
-  accept_failed = boolean,
+  name = t.name,
+  params = t.params,
+  key = t.name,
+  cores = t.whole(1),
+  host = t.text,
+  not_on = t.text,
+  group = t.name,
+  exclusive = t.one_of("node", false),
+  priority = t.integer,
+  timeout = t.time_limit,
+  retries = t.whole(0),
+  accept_failed = t.boolean,
 }
 
 -- MPI applications: exec and measure.
 local LAUNCH = {
-  nodes = whole(1),
-  ranks = whole(1),
-  ranks_per_node = whole(1),
-  gpus_per_rank = whole(1),
-  launcher = launcher,
-  launcher_args = list(text, "strings"),
+  nodes = t.whole(1),
+  ranks = t.whole(1),
+  ranks_per_node = t.whole(1),
+  gpus_per_rank = t.whole(1),
+  launcher = t.launcher,
+  launcher_args = t.list(t.text, "strings"),
 }
 
-local COMMAND = { cmd = command, shell = text, env = environment, cwd = text, stdin = bytes }
+local COMMAND = { cmd = t.command, shell = t.text, env = t.environment, cwd = t.text, stdin = t.bytes }
 
 local function with(...)
   local all = {}
@@ -414,82 +49,82 @@ end
 M.TASK, M.LAUNCH = TASK, LAUNCH
 local TASKS = { call = true, exec = true, compile = true, measure = true }
 local SCHEMA = {
-  call = with(TASK, { fresh = boolean }),
+  call = with(TASK, { fresh = t.boolean }),
   exec = with(TASK, COMMAND, LAUNCH, {
-    stdout = sink,
-    stderr = sink,
+    stdout = t.text,
+    stderr = t.text,
     inputs = strings,
     outputs = strings,
-    ok_codes = exit_codes,
+    ok_codes = t.exit_codes,
   }),
   compile = with(TASK, {
     sources = strings,
-    cmd = command,
-    compiler = text,
-    flags = list(without_zero(bytes), "strings"),
-    defines = map(name, "a table of names and values"),
+    cmd = t.command,
+    compiler = t.text,
+    flags = t.list(t.without_zero(t.bytes), "strings"),
+    defines = t.map(t.name, "a table of names and values"),
     includes = strings,
     libs = strings,
     inputs = strings,
-    output = text,
+    output = t.text,
     outputs = strings,
-    cache = boolean,
-    env = environment,
+    cache = t.boolean,
+    env = t.environment,
   }),
   measure = with(TASK, COMMAND, LAUNCH, {
-    runs = whole(1),
-    precision = number(0),
-    min_runs = whole(1),
-    max_runs = whole(1),
-    max_time = time_limit,
-    warmup = whole(0),
-    metrics = map(metric, "a table of names and patterns"),
-    objective = unicode,
-    better = better,
-    verify = nested "verify",
+    runs = t.whole(1),
+    precision = t.number(0),
+    min_runs = t.whole(1),
+    max_runs = t.whole(1),
+    max_time = t.time_limit,
+    warmup = t.whole(0),
+    metrics = t.map(t.metric, "a table of names and patterns"),
+    objective = t.unicode,
+    better = t.better,
+    verify = t.nested "verify",
     inputs = strings,
-    ok_codes = exit_codes,
+    ok_codes = t.exit_codes,
   }),
-  metric = { [1] = pattern(1), unit = unicode, better = better },
+  metric = { [1] = t.pattern(1), unit = t.unicode, better = t.better },
   verify = {
-    exit_code = exit_code,
-    stdout = bytes,
-    pattern = pattern(0),
-    hash = hash,
-    reference = reference,
-    rtol = number(0),
-    atol = number(0),
-    every = boolean,
+    exit_code = t.exit_code,
+    stdout = t.bytes,
+    pattern = t.pattern(0),
+    hash = t.hash,
+    reference = t.reference,
+    rtol = t.number(0),
+    atol = t.number(0),
+    every = t.boolean,
   },
   spawn = {
-    workers = either(whole(1), one_of "auto"),
-    per_node = whole(1),
-    slots = either(whole(1), one_of "cores"),
-    hosts = list(text, "host names"),
-    start = one_of("auto", "local", "spawn", "static"),
-    env = environment,
-    init = shippable,
-    init_timeout = duration,
-    memory = size(2 ^ 20),
+    workers = t.either(t.whole(1), t.one_of "auto"),
+    per_node = t.whole(1),
+    slots = t.either(t.whole(1), t.one_of "cores"),
+    hosts = t.list(t.text, "host names"),
+    start = t.one_of("auto", "local", "spawn", "static"),
+    env = t.environment,
+    init = t.shippable,
+    init_timeout = t.duration,
+    memory = t.size(2 ^ 20),
   },
   session = {
-    cmd = list(without_zero(name), "strings and numbers"),
-    env = environment,
-    cwd = text,
-    timeout = duration,
+    cmd = t.list(t.without_zero(t.name), "strings and numbers"),
+    env = t.environment,
+    cwd = t.text,
+    timeout = t.duration,
   },
-  wait = { count = either(whole(1), one_of "all"), timeout = duration },
-  map = { in_flight = whole(1), ordered = boolean },
-  budget = { trials = whole(0), measurements = whole(0), seconds = duration, node_hours = number(0) },
+  wait = { count = t.either(t.whole(1), t.one_of "all"), timeout = t.duration },
+  map = { in_flight = t.whole(1), ordered = t.boolean },
+  budget = { trials = t.whole(0), measurements = t.whole(0), seconds = t.duration, node_hours = t.number(0) },
   results = {
-    name = name,
-    status = status,
+    name = t.name,
+    status = t.status,
     where = function(value)
       if lib.flow.callable(value) then return value end
       return nil, "a function of a record"
     end,
   },
-  csv = { rows = one_of("measurements", "samples") },
+  csv = { rows = t.one_of("measurements", "samples") },
 }
 
 local function known_keys(schema)
@@ -512,7 +147,7 @@ local function elsewhere(kind, key)
 end
 
 -- Normal form of a table, or nil and { path, value, expected | note }.
-function check_table(kind, given)
+local function check_table(kind, given)
   local schema, result = SCHEMA[kind], {}
   for _, key in ipairs(failure.sorted_keys(given)) do
     local of = schema[key]
@@ -522,7 +157,7 @@ function check_table(kind, given)
       return nil, { path = "", unknown = true, note = note }
     end
     local good, problem = of(given[key])
-    if good == nil then return below(type(key) == "string" and "." .. key or string.format("[%s]", key), given[key], problem) end
+    if good == nil then return t.below(type(key) == "string" and "." .. key or string.format("[%s]", key), given[key], problem) end
     result[key] = good
   end
   return result
@@ -544,23 +179,18 @@ function M.check(who, given, skip_list)
   if good then return good end
   local path = string.gsub(problem.path, "^%.", "")
   if problem.unknown then
-    failure.raise(
-      path == "" and string.format("%s: %s", who, problem.note) or string.format("%s: %s: %s", who, path, problem.note)
-    )
+    failure.raise(path == "" and string.format("%s: %s", who, problem.note) or string.format("%s: %s: %s", who, path, problem.note))
   end
   if problem.note then failure.raise(string.format("%s: option '%s': %s", who, path, problem.note)) end
   failure.raise(string.format("%s: option '%s': expected %s, got %s", who, path, problem.expected, shown(problem.value)))
 end
 
-M.duration, M.plain = duration, plain
+t.check_table = check_table
+M.duration, M.plain, M.number_text = t.duration, t.plain, t.number_text
 
 --- The names of the options of a table, for tests and documentation.
-function M.names(who)
-  return known_keys(SCHEMA[who])
-end
+function M.names(who) return known_keys(SCHEMA[who]) end
 
-function M.kinds()
-  return known_keys(SCHEMA)
-end
+function M.kinds() return known_keys(SCHEMA) end
 
 return M

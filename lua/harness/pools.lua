@@ -8,29 +8,18 @@ local open = {} -- in the order they were opened
 local Pool = { __name = "pool" }
 Pool.__index = Pool
 
-local function count(n, word)
-  return string.format("%d %s%s", n, word, n == 1 and "" or "s")
-end
+local function count(n, word) return string.format("%d %s%s", n, word, n == 1 and "" or "s") end
 
 -- A worker of a pool: what it is, for looking at.
 local Worker = { __name = "worker" }
 function Worker:__tostring()
-  return string.format(
-    "worker %d on %s: %s, %s, %s",
-    self.id,
-    self.host,
-    count(self.slots, "slot"),
-    count(self.cores, "core"),
-    self.start
-  )
+  return string.format("worker %d on %s: %s, %s, %s", self.id, self.host, count(self.slots, "slot"), count(self.cores, "core"), self.start)
 end
 
 -- Read by every submit: the number of the newest open pool, or false.
 lib.newest_pool = false
 
-local function refresh()
-  lib.newest_pool = #open > 0 and open[#open].id or false
-end
+local function refresh() lib.newest_pool = #open > 0 and open[#open].id or false end
 
 --- Starts workers and waits until they are ready.
 function M.spawn(given)
@@ -51,9 +40,7 @@ end
 
 --- Like `submit`, on this pool.
 function Pool:submit(what, ...)
-  if self.closed then
-    failure.raise(string.format("pool:submit: pool %d is closed; submit before close(), or to another pool", self.id))
-  end
+  if self.closed then failure.raise(string.format("pool:submit: pool %d is closed; submit before close(), or to another pool", self.id)) end
   return lib.tasks.submit_to(self.id, what, ...)
 end
 

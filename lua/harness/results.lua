@@ -35,20 +35,14 @@ function M.asked(o)
 end
 
 --- A measurement ended.
-function M.add(record)
-  all[#all + 1] = record
-end
+function M.add(record) all[#all + 1] = record end
 
 local Results = { __name = "list of results" }
 Results.__index = Results
 
-function Results.__newindex()
-  failure.raise("results are read-only: collect what you choose in a table of your own")
-end
+function Results.__newindex() failure.raise("results are read-only: collect what you choose in a table of your own") end
 
-local function of_records(list)
-  return setmetatable(list, Results)
-end
+local function of_records(list) return setmetatable(list, Results) end
 
 --- The measurements that ended so far: { name =, status =, where = function(record) }.
 function M.results(given)
@@ -104,17 +98,13 @@ end
 --- The record whose median of `name` is least, and that median; nil if no valid record has it.
 function Results:min(name)
   name = known("min", "figure", name or "wall_s", figures)
-  return extreme(self, name, function(a, b)
-    return a < b
-  end)
+  return extreme(self, name, function(a, b) return a < b end)
 end
 
 --- The record whose median of `name` is largest, and that median.
 function Results:max(name)
   name = known("max", "figure", name or "wall_s", figures)
-  return extreme(self, name, function(a, b)
-    return a > b
-  end)
+  return extreme(self, name, function(a, b) return a > b end)
 end
 
 --- The records by their value of a parameter: { [value] = results }.
@@ -180,9 +170,7 @@ local function in_order(list, params)
   return rows
 end
 
-local function shortened(value)
-  return value and string.format("%.6g", value) or ""
-end
+local function shortened(value) return value and string.format("%.6g", value) or "" end
 
 local function objective(r)
   local unit = r.metrics[r.objective] and r.metrics[r.objective].unit
@@ -258,9 +246,7 @@ local STATS = { "n", "min", "q1", "median", "q3", "max", "mean", "sd", "mad" }
 local function columns_of(params, own, metrics, of_metric)
   local taken, columns = { name = true }, { {
     "name",
-    function(row)
-      return row[1]
-    end,
+    function(row) return row[1] end,
   } }
   for _, column in ipairs(own) do
     taken[column[1]] = true
@@ -274,9 +260,7 @@ local function columns_of(params, own, metrics, of_metric)
   for at, name in ipairs(params) do
     columns[#columns + 1] = {
       title("param", name),
-      function(row)
-        return row[at + 1]
-      end,
+      function(row) return row[at + 1] end,
     }
   end
   for _, column in ipairs(own) do
@@ -285,9 +269,7 @@ local function columns_of(params, own, metrics, of_metric)
   for _, name in ipairs(metrics) do
     columns[#columns + 1] = {
       title("metric", name),
-      function(row, i)
-        return of_metric(row.record, name, i)
-      end,
+      function(row, i) return of_metric(row.record, name, i) end,
     }
   end
   return columns
@@ -296,9 +278,7 @@ end
 local function field(name)
   return {
     name,
-    function(row)
-      return row.record[name]
-    end,
+    function(row) return row.record[name] end,
   }
 end
 
@@ -307,9 +287,7 @@ local function measurement_columns(list, params)
   for _, name in ipairs(STATS) do
     own[#own + 1] = {
       name,
-      function(row)
-        return row.record.stats and row.record.stats[name]
-      end,
+      function(row) return row.record.stats and row.record.stats[name] end,
     }
   end
   for _, name in ipairs { "lo", "hi", "level" } do
@@ -324,9 +302,7 @@ local function measurement_columns(list, params)
   own[#own + 1] = field "stop_reason"
   own[#own + 1] = {
     "flags",
-    function(row)
-      return table.concat(row.record.flags, " ")
-    end,
+    function(row) return table.concat(row.record.flags, " ") end,
   }
   own[#own + 1] = field "reason"
   return columns_of(params, own, names_in(list, "metrics"), figure)
@@ -335,13 +311,14 @@ end
 local function sample_columns(list, params)
   local own = { field "host", {
     "sample",
-    function(_, i)
-      return i
-    end,
+    function(_, i) return i end,
   } }
-  return columns_of(params, own, names_in(list, "samples"), function(record, name, i)
-    return record.samples[name] and record.samples[name][i]
-  end)
+  return columns_of(
+    params,
+    own,
+    names_in(list, "samples"),
+    function(record, name, i) return record.samples[name] and record.samples[name][i] end
+  )
 end
 
 local function quoted(value)

@@ -16,13 +16,9 @@ function Shared.__index(_, key)
   failure.raise(format("a shared value is itself in calls only; here it is a handle without a field '%s'", tostring(key)))
 end
 
-function Shared.__newindex()
-  failure.raise "a shared value cannot be changed: share another one"
-end
+function Shared.__newindex() failure.raise "a shared value cannot be changed: share another one" end
 
-function Shared.__tostring(shared)
-  return format("shared value %s (%.1f MiB)", sub(shared.hash, 1, 8), shared.bytes / (1 << 20))
-end
+function Shared.__tostring(shared) return format("shared value %s (%.1f MiB)", sub(shared.hash, 1, 8), shared.bytes / (1 << 20)) end
 
 --- Packs a value; it is sent to each node that needs it, once.
 function M.share(value)

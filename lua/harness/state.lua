@@ -7,9 +7,7 @@ local failure, flow = lib.failure, lib.flow
 
 local by_name, list = {}, {}
 
-local function problem_of(kept, why)
-  return string.format("state %s, of %s: %s", failure.quoted(kept.name), kept.where or "the script", why)
-end
+local function problem_of(kept, why) return string.format("state %s, of %s: %s", failure.quoted(kept.name), kept.where or "the script", why) end
 
 -- Hands what changed to the journal; nil, or what cannot be kept.
 flow.keep_states = function()

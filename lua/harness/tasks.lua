@@ -1,6 +1,6 @@
 -- From option tables to tasks: `call`, `exec`, `compile`, `measure` check what is asked, `submit` sends it.
 local host, lib = ...
-local failure, flow, options, results = lib.failure, lib.flow, lib.options, lib.results
+local failure, flow, options, results, specs = lib.failure, lib.flow, lib.options, lib.results, lib.specs
 
 local submit_call, future = host.submit_call, flow.future
 local getmetatable, type, unpack = getmetatable, type, table.unpack
@@ -21,13 +21,9 @@ function Task.__tostring(task)
 end
 lib.Task = Task
 
-local function task(kind, normal)
-  return setmetatable({ kind = kind, options = normal }, Task)
-end
+local function task(kind, normal) return setmetatable({ kind = kind, options = normal }, Task) end
 
-local function complain(who, text, ...)
-  failure.raise(who .. ": " .. string.format(text, ...))
-end
+local function complain(who, text, ...) failure.raise(who .. ": " .. string.format(text, ...)) end
 
 local function exactly_one(who, o, first, second)
   if (o[first] == nil) == (o[second] == nil) then
@@ -38,9 +34,7 @@ end
 local function check_command(who, o)
   exactly_one(who, o, "cmd", "shell")
   for _, key in ipairs { "inputs", "outputs" } do
-    if o[key] and o.cwd ~= "scratch" then
-      complain(who, "'%s' travel to and from a scratch folder: add cwd = \"scratch\"", key)
-    end
+    if o[key] and o.cwd ~= "scratch" then complain(who, "'%s' travel to and from a scratch folder: add cwd = \"scratch\"", key) end
   end
 end
 
@@ -109,9 +103,7 @@ end
 --- A call of a Lua function in a slot: call{ fn, arguments..., options }.
 function M.call(given)
   local o = options.check("call", given, true)
-  if type(given[1]) ~= "function" then
-    complain("call", "expected call{ function, arguments... }, got a %s first", type(given[1]))
-  end
+  if type(given[1]) ~= "function" then complain("call", "expected call{ function, arguments... }, got a %s first", type(given[1])) end
   local n = 1
   for key in pairs(given) do
     if math.type(key) == "integer" and key > n then n = key end
@@ -195,259 +187,6 @@ function M.measure(given)
   return task("measure", o)
 end
 
--- What a task refers to, gathered while its specification is built: `deps` (task numbers), `known` (results
--- the script has already), and why it cannot run: `culprit` (a future that failed, `role`: as what) or `problem` (text).
-local function references(o)
-  return { deps = {}, known = {}, accept_failed = o.accept_failed }
-end
-
-local function refer(refs, f, text_of, role)
-  if f.ended and not f.ok and not refs.accept_failed then
-    refs.culprit, refs.role = refs.culprit or f, refs.role or role
-  elseif f.ended then
-    local text, problem = text_of(f)
-    if problem then
-      refs.problem = refs.problem or problem
-    elseif text then
-      refs.known[#refs.known + 1] = { f.id, { text = text } }
-    end
-  end
-  if not f.id then return { text = "" } end
-  refs.deps[#refs.deps + 1] = f.id
-  return { task = f.id }
-end
-
--- A build's artefact is known to the port; a call's value is known here.
-local function argument_text(f)
-  if f.kind == "compile" then
-    if not f.value.artefact then return nil, "there is no artefact: " .. (f.value.reason or f.value.status) end
-    return nil
-  end
-  if f.ok and type(f.value) == "string" then return f.value end
-  if f.ok and type(f.value) == "number" then return options.number_text(f.value) end
-  return nil, "a call in 'cmd' returned neither a string nor a number"
-end
-
-local function output_text(f)
-  if f.kind ~= "exec" then return argument_text(f) end
-  if f.value.stdout_bytes > #f.value.stdout then
-    return nil, string.format("the reference wrote %d bytes, of which only %d were kept", f.value.stdout_bytes, #f.value.stdout)
-  end
-  return f.value.stdout
-end
-
-local function argv_of(cmd, refs)
-  local argv = {}
-  for i, item in ipairs(cmd) do
-    argv[i] = type(item) == "string" and { text = item } or refer(refs, item, argument_text)
-  end
-  return argv
-end
-
-local function sink(given)
-  if given == nil or given == "capture" or given == "null" then return given end
-  return { file = given }
-end
-
-local function cwd(given)
-  if given == nil or given == "scratch" then return given end
-  return { path = given }
-end
-
--- Puts files into the store; notes what is missing.
-local function inputs_of(paths, refs, what)
-  local list = {}
-  for i, path in ipairs(paths or {}) do
-    local hash, problem = host.add_input(path)
-    if not hash then
-      refs.problem = refs.problem or string.format("%s %s", what, problem)
-    else
-      list[i] = { path = host.scratch_name(path), hash = hash }
-    end
-  end
-  return list
-end
-
-local function command_of(o, refs)
-  return {
-    argv = argv_of(o.cmd or {}, refs),
-    shell = o.shell,
-    env = o.env,
-    cwd = cwd(o.cwd),
-    stdin = o.stdin and { bytes = o.stdin },
-    stdout = sink(o.stdout),
-    stderr = sink(o.stderr),
-    inputs = inputs_of(o.inputs, refs, "input"),
-    launch = o.launch,
-  }
-end
-
-local COMPILER = {
-  c = "cc",
-  cc = "c++",
-  cpp = "c++",
-  cxx = "c++",
-  C = "c++",
-  f90 = "gfortran",
-  f95 = "gfortran",
-  f03 = "gfortran",
-  f08 = "gfortran",
-  f = "gfortran",
-  F90 = "gfortran",
-  F = "gfortran",
-}
--- Fortran and C++ need their own driver to link: they win over C.
-local RANK = { cc = 1, ["c++"] = 2, gfortran = 3 }
-
-local function compiler_of(sources)
-  local best
-  for _, source in ipairs(sources) do
-    local driver = COMPILER[string.match(source, "%.(%w+)$") or ""]
-    if driver and (not best or RANK[driver] > RANK[best]) then best = driver end
-  end
-  return best or "cc"
-end
-
-local function sorted(keyed)
-  local keys = {}
-  for key in pairs(keyed or {}) do
-    keys[#keys + 1] = key
-  end
-  table.sort(keys)
-  return keys
-end
-
-local build = {}
-
-function build.exec(o, refs)
-  return { command = command_of(o, refs), ok_codes = o.ok_codes, outputs = o.outputs }
-end
-
-function build.compile(o, refs)
-  local spec = { output = o.output or "a.out", include_root = host.campaign.dir, cache = o.cache }
-  -- What a command of its own reads is not known, unless it says so by `inputs`: then its result is one to keep.
-  if spec.cache == nil then spec.cache = o.sources ~= nil or o.inputs ~= nil end
-  if o.cmd then
-    spec.command = { argv = argv_of(o.cmd, refs), env = o.env, cwd = "scratch", inputs = inputs_of(o.inputs, refs, "input") }
-    return spec
-  end
-  local argv = { o.compiler or compiler_of(o.sources) }
-  local function add(...)
-    for _, text in ipairs { ... } do
-      argv[#argv + 1] = text
-    end
-  end
-  add(unpack(o.flags or {}))
-  for _, key in ipairs(sorted(o.defines)) do
-    add(string.format("-D%s=%s", key, o.defines[key]))
-  end
-  for _, folder in ipairs(o.includes or {}) do
-    add("-I" .. host.scratch_name(folder))
-  end
-  for _, source in ipairs(o.sources) do
-    add(host.scratch_name(source))
-  end
-  add("-o", spec.output)
-  for _, lib in ipairs(o.libs or {}) do
-    add("-l" .. lib)
-  end
-  local files, problem = host.sources(o.sources, o.includes or {})
-  if not files then refs.problem = "source " .. problem end
-  local inputs = inputs_of(o.inputs, refs, "input")
-  for _, file in ipairs(files or {}) do
-    inputs[#inputs + 1] = file
-  end
-  spec.command = { argv = argv_of(argv, refs), env = o.env, cwd = "scratch", inputs = inputs }
-  spec.depfile = true
-  return spec
-end
-
--- Runs of references that were asked for, by all that tells them apart: each runs once, and not longer than
--- somebody wants it. { future, wanted = measurements that have not ended }
-local asked = {}
-
-local function reference_run(o, cmd)
-  local parts = { o.cwd or "", tostring(o.timeout) }
-  for _, item in ipairs(cmd) do
-    local text = type(item) == "string" and item or "#" .. tostring(item.id)
-    parts[#parts + 1] = #text .. ":" .. text
-  end
-  for _, key in ipairs(sorted(o.env)) do
-    parts[#parts + 1] = key .. "=" .. o.env[key]
-  end
-  for _, path in ipairs(o.inputs or {}) do
-    parts[#parts + 1] = "<" .. path
-  end
-  local key = table.concat(parts, "\0")
-  local run = asked[key]
-  if not run then
-    local options = { cmd = cmd, cwd = o.cwd, env = o.env, inputs = o.inputs, timeout = o.timeout }
-    run = { key = key, wanted = 0, future = M.submit_task("exec", options, nil, true) }
-    asked[key] = run
-  end
-  return run
-end
-
--- A measurement that wanted this run has ended.
-local function let_go(run)
-  run.wanted = run.wanted - 1
-  if run.wanted == 0 and not run.future.ended then
-    asked[run.key] = nil
-    run.future:cancel()
-  end
-end
-
-local function verify_of(o, refs)
-  local v = o.verify
-  if not v then return nil end
-  local reference = v.reference
-  if type(reference) == "string" then
-    local hash, problem = host.add_input(reference)
-    reference = { artefact = hash }
-    if not hash then refs.problem = refs.problem or "reference " .. problem end
-  elseif reference then
-    if getmetatable(reference) ~= flow.Future then
-      refs.run = reference_run(o, reference)
-      reference = refs.run.future
-    end
-    reference = refer(refs, reference, output_text, "its reference")
-  end
-  local p = v.pattern or {}
-  return {
-    exit_code = v.exit_code,
-    stdout = v.stdout,
-    regex = p.regex,
-    pattern = p.pattern,
-    hash = v.hash,
-    reference = reference,
-    rtol = v.rtol or 0.0,
-    atol = v.atol or 0.0,
-    every = v.every or false,
-  }
-end
-
-function build.measure(o, refs)
-  local metrics = {}
-  for name, m in pairs(o.metrics or {}) do
-    metrics[name] = { regex = m[1].regex, pattern = m[1].pattern, unit = m.unit, better = m.better }
-  end
-  local objective = o.metrics and o.metrics[o.objective]
-  return {
-    command = command_of(o, refs),
-    runs = o.runs,
-    precision = o.precision,
-    min_runs = o.min_runs,
-    max_runs = o.max_runs,
-    max_time = o.max_time,
-    warmup = o.warmup,
-    metrics = metrics,
-    objective = o.objective,
-    better = o.better or objective and objective.better or nil,
-    verify = verify_of(o, refs),
-    ok_codes = o.ok_codes,
-  }
-end
-
 -- The record of a task comes after what the script kept when it submitted it.
 local function keep_states()
   local problem = flow.keep_states()
@@ -476,7 +215,7 @@ local function watch(f, o, run)
   if run then run.wanted = run.wanted + 1 end
   local function ended(record)
     results.add(record)
-    if run then let_go(run) end
+    if run then specs.let_go(run) end
   end
   if f.ended then
     ended(f.value)
@@ -488,8 +227,8 @@ end
 --- Sends an exec, a compile or a measure whose options are in normal form.
 function M.submit_task(kind, o, pool, deferred)
   keep_states()
-  local refs = references(o)
-  local spec = build[kind](o, refs)
+  local refs = specs.references(o)
+  local spec = specs.build[kind](o, refs)
   local label = { name = o.name, params = o.params }
   local f
   if refs.culprit then

@@ -16,7 +16,7 @@ use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 15] = [
+const LIBRARY: [(&str, &str); 17] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -25,9 +25,11 @@ const LIBRARY: [(&str, &str); 15] = [
     ("coroutines", include_str!("../../lua/harness/coroutines.lua")),
     ("futures", include_str!("../../lua/harness/futures.lua")),
     ("share", include_str!("../../lua/harness/share.lua")),
+    ("types", include_str!("../../lua/harness/types.lua")),
     ("options", include_str!("../../lua/harness/options.lua")),
     ("results", include_str!("../../lua/harness/results.lua")),
     ("pools", include_str!("../../lua/harness/pools.lua")),
+    ("specs", include_str!("../../lua/harness/specs.lua")),
     ("tasks", include_str!("../../lua/harness/tasks.lua")),
     ("state", include_str!("../../lua/harness/state.lua")),
     ("budget", include_str!("../../lua/harness/budget.lua")),

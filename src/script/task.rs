@@ -280,6 +280,8 @@ fn session(lua: &Lua, host: &Table, failure: &Table, start: StartSession) -> mlu
         // Neither futures nor tasks are here, but the checks ask for their classes.
         library.raw_set("flow", lua.create_table_from([("Future", lua.create_table()?)])?)?;
         library.raw_set("Task", lua.create_table()?)?;
+        let types = lua.load(include_str!("../../lua/harness/types.lua")).set_name("@[harness]/types.lua");
+        library.raw_set("types", types.call::<Table>((&host, &library))?)?;
         let options =
             lua.load(include_str!("../../lua/harness/options.lua")).set_name("@[harness]/options.lua");
         let options: Table = options.call((&host, library))?;

@@ -1,6 +1,6 @@
 -- The doctor's campaign: a pool as `spawn {}` makes it, then to each of its nodes small calls, large ones, and a
 -- look at the node itself. One line of tab-separated words for each node; the verdict is not made here.
-local out, program, token = arg[1], arg[2], arg[3]
+local out, program, token = assert(arg[1], "a file to write to"), arg[2], arg[3]
 local LARGE = 16 * 1024 * 1024
 
 local harness = require "harness"
@@ -37,7 +37,7 @@ for _, worker in ipairs(pool.workers) do
     local there = fastest(3, function() run(function(s) return #s end, text) end)
     local back = fastest(3, function() run(function(n) return ("harness "):rep(n // 8) end, LARGE) end)
     -- The clock is read somewhere between the two moments; the shortest of several says it best.
-    local between, probe, middle = math.huge, nil, 0
+    local between, probe, middle = math.huge, nil, 0.0
     for _ = 1, 5 do
       local began = now()
       local record = await(pool:submit(exec { cmd = { program, "__probe", token }, cwd = "/", host = host, timeout = "60 s" }))
