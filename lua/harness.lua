@@ -25,6 +25,9 @@ local harness = {
   walltime_left = host.walltime_left,
   results = lib.results.results,
   share = lib.share.share,
+  random = lib.random.random,
+  json = lib.json,
+  fs = lib.fs,
   -- Classes: what is of one travels to a worker by the class's name, not with its methods.
   Error = lib.failure.Error,
   Record = lib.failure.Record,

@@ -105,3 +105,23 @@ print(ok, e.value.retry())
         assert!(stderr.starts_with(&expected), "{stderr}");
     }
 }
+
+/// As `eval $(luarocks path)` sets them: trees by version of Lua, `share/lua` and `lib/lua`, the standard places last.
+#[test]
+fn a_tree_of_luarocks_is_searched() {
+    let folder = Folder::with(
+        "local function show() return require('rock').from, require('rock.part').from end\n\
+         print(show())\nprint(await(submit(function() package.loaded.rock, package.loaded['rock.part'] = nil return show() end)))\n\
+         print(package.cpath:find('/tree/lib/lua/5.4/?.so', 1, true) ~= nil)\n",
+    );
+    let tree = folder.path("tree");
+    let share = tree.join("share/lua/5.4");
+    std::fs::create_dir_all(share.join("rock")).unwrap();
+    std::fs::write(share.join("rock/init.lua"), "return { from = 'init' }").unwrap();
+    std::fs::write(share.join("rock/part.lua"), "return { from = 'part' }").unwrap();
+    let (share, tree) = (share.display(), tree.display());
+    let path = format!("/usr/share/lua/5.4/?.lua;./?.lua;{share}/?.lua;{share}/?/init.lua");
+    let cpath = format!("/usr/lib/lua/5.4/?.so;./?.so;{tree}/lib/lua/5.4/?.so");
+    let (printed, _) = run(&folder, &[], &[("LUA_PATH", path), ("LUA_CPATH", cpath)]);
+    assert_eq!(printed, "init\tpart\ninit\tpart\ntrue\n");
+}

@@ -4,6 +4,9 @@
 #![cfg(feature = "mpi")]
 #![allow(clippy::disallowed_methods)] // starts mpirun, which is no task
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -26,7 +29,7 @@ impl Mpi {
         let named = std::env::var("HARNESS_MPIRUN").map(PathBuf::from).ok();
         let mpirun = named.unwrap_or_else(|| "mpirun".into());
         let Ok(said) = Command::new(&mpirun).arg("--version").output() else {
-            println!("skipped: no mpirun");
+            support::skip("no mpirun");
             return None;
         };
         let said = String::from_utf8_lossy(&said.stdout).into_owned();

@@ -85,7 +85,7 @@ local SCHEMA = {
     inputs = strings,
     ok_codes = t.exit_codes,
   }),
-  metric = { [1] = t.pattern(1), unit = t.unicode, better = t.better },
+  metric = { [1] = t.pattern(1), json = t.text, csv = t.text, unit = t.unicode, better = t.better },
   verify = {
     exit_code = t.exit_code,
     stdout = t.bytes,
@@ -103,6 +103,7 @@ local SCHEMA = {
     hosts = t.list(t.text, "host names"),
     start = t.one_of("auto", "local", "spawn", "static"),
     env = t.environment,
+    cwd = t.text,
     init = t.shippable,
     init_timeout = t.duration,
     memory = t.size(2 ^ 20),

@@ -5,6 +5,9 @@ local failure, options = lib.failure, lib.options
 local M = {}
 local open = {} -- in the order they were opened
 
+--- By number of the pool: the folder its tasks run in, if it is not the campaign's.
+M.cwd = {}
+
 local Pool = { __name = "pool" }
 Pool.__index = Pool
 
@@ -30,6 +33,7 @@ function M.spawn(given)
   local info, problem = host.spawn(o)
   if not info then failure.raise("spawn: " .. problem) end
   local pool = setmetatable(info, Pool)
+  M.cwd[pool.id] = o.cwd
   for _, worker in ipairs(pool.workers) do
     setmetatable(worker, Worker)
   end

@@ -240,7 +240,7 @@ end
 function build.measure(o, refs)
   local metrics = {}
   for name, m in pairs(o.metrics or {}) do
-    metrics[name] = { regex = m[1].regex, pattern = m[1].pattern, unit = m.unit, better = m.better }
+    metrics[name] = m
   end
   local objective = o.metrics and o.metrics[o.objective]
   return {

@@ -224,9 +224,22 @@ local function watch(f, o, run)
   end
 end
 
+-- The options with the pool's folder, where it has one and the task names none. Builds are always in scratch.
+local function in_folder_of(pool, kind, o)
+  local cwd = lib.pools.cwd[pool]
+  if not cwd or o.cwd or kind == "compile" then return o end
+  local copy = { cwd = cwd }
+  for key, value in pairs(o) do
+    copy[key] = value
+  end
+  return copy
+end
+
 --- Sends an exec, a compile or a measure whose options are in normal form.
 function M.submit_task(kind, o, pool, deferred)
   keep_states()
+  pool = pool or lib.newest_pool
+  o = in_folder_of(pool, kind, o)
   local refs = specs.references(o)
   local spec = specs.build[kind](o, refs)
   local label = { name = o.name, params = o.params }
@@ -238,7 +251,7 @@ function M.submit_task(kind, o, pool, deferred)
   elseif refs.problem then
     f = flow.ended(kind, host.record(kind, "setup_failed", refs.problem, label, common(kind, o)))
   else
-    local id, problem = host.submit(kind, common(kind, o), spec, refs, pool or lib.newest_pool, deferred or false)
+    local id, problem = host.submit(kind, common(kind, o), spec, refs, pool, deferred or false)
     if not id then complain(kind, "%s", problem) end
     f = future(id, kind, refs.deps, deferred)
     f.label = label

@@ -288,13 +288,25 @@ end
 
 local better = one_of("less", "more")
 
+-- Where it stands in the output (pattern, place in JSON or column of CSV), in the form of the keeper, as `source`.
 local function metric(value)
-  if type(value) == "string" then
-    local good, problem = pattern(1)(value)
-    return good and { good }, problem
+  local given = type(value) == "string" and { value } or value
+  if type(given) ~= "table" or getmetatable(given) then return nil, "a Lua pattern or { pattern, unit =, better = }" end
+  local good, problem = M.check_table("metric", given)
+  if not good then
+    if given ~= value then problem.path = "" end -- nobody wrote the table
+    return nil, problem
   end
-  if type(value) ~= "table" or value[1] == nil then return nil, "a Lua pattern or { pattern, unit =, better = }" end
-  return M.check_table("metric", value)
+  local found = good[1] and { pattern = good[1] } or good.json and { json = good.json } or good.csv and { csv = good.csv }
+  local how_many = (good[1] and 1 or 0) + (good.json and 1 or 0) + (good.csv and 1 or 0)
+  if how_many ~= 1 then
+    return nil,
+      { path = "", note = 'give one of a Lua pattern, json = "a.b" and csv = "column"' .. (how_many > 1 and ", not several" or "") }
+  end
+  if good.json and string.find("." .. good.json .. ".", "..", 1, true) then
+    return nil, { path = ".json", value = good.json, expected = 'names with dots between, such as "timing.total"' }
+  end
+  return { source = found, unit = good.unit, better = good.better }
 end
 
 local function reference(value)

@@ -66,7 +66,9 @@
 ---@field cache? boolean look for an earlier build with the same content; true unless said
 
 ---@class harness.MetricOptions
----@field [1] string a Lua pattern whose first capture is the number
+---@field [1]? string a Lua pattern whose first capture is the number
+---@field json? string instead: its place in JSON that is printed, "timing.total"; items of lists are numbered from 1
+---@field csv? string instead: its column in CSV that is printed; the last row counts
 ---@field unit? string for people
 ---@field better? "less"|"more" which direction is an improvement
 
@@ -112,6 +114,7 @@
 ---@field hosts? string[] only these
 ---@field start? "auto"|"local"|"spawn"|"static" how workers come
 ---@field env? table<string, string|number> set for every task
+---@field cwd? string folder of every task, relative to the campaign's (the default)
 ---@field init? fun(worker: harness.Here) runs in each slot before its first call
 ---@field init_timeout? harness.Duration from the start of a slot to the end of its init; 60 s unless said
 ---@field memory? harness.Size most that the Lua values of a slot may take
@@ -373,7 +376,108 @@ function Results:table() end
 ---@return integer
 function Results:csv(path, options) end
 
+---@class harness.Random
+local Random = {}
+
+--- A float from `low` (0) up to, but not including, `high` (1).
+---@param low? number
+---@param high? number
+---@return number
+function Random:float(low, high) end
+
+--- A whole number from `low` to `high`.
+---@param low integer
+---@param high integer
+---@return integer
+function Random:integer(low, high) end
+
+--- A float of the normal distribution.
+---@param mean? number 0 unless said
+---@param sd? number 1 unless said
+---@return number
+function Random:normal(mean, sd) end
+
+--- One item of a list.
+---@generic T
+---@param list T[]
+---@return T
+function Random:pick(list) end
+
+--- A copy of a list, in random order.
+---@generic T
+---@param list T[]
+---@return T[]
+function Random:shuffle(list) end
+
+--- `require "harness.json"`, in scripts and tasks.
+---@class harness.Json
+---@field null table JSON's null
+---@field Null table its class
+---@field List table class of what `json.list` marks
+local json = {}
+
+--- JSON in one line, or indented. Names come in alphabetical order. Raises for what JSON cannot say: NaN, bytes,
+--- functions, tables with names and a list. An empty table is `{}`.
+---@param value any
+---@param indent? boolean
+---@return string
+function json.encode(value, indent) end
+
+--- The value of a JSON text; nil and why if it is none.
+---@param text string
+---@return any value
+---@return string? why
+function json.decode(text) end
+
+--- Marks a list, so that it is `[]` even when it is empty; gives it back.
+---@generic T
+---@param list T[]
+---@return T[]
+function json.list(list) end
+
+--- `require "harness.fs"`, in scripts and tasks. What the system refuses is nil and why. Paths are relative to the
+--- campaign's folder.
+---@class harness.Fs
+local fs = {}
+
+--- The whole file.
+---@param path string
+---@return string? text
+---@return string? why
+function fs.read(path) end
+
+--- The whole file at once: nobody ever sees half of it.
+---@param path string
+---@param text string
+---@return true? written
+---@return string? why
+function fs.write(path, text) end
+
+--- Is there a file or a folder?
+---@param path string
+---@return boolean
+function fs.exists(path) end
+
+--- A folder and those above it; well if it is there.
+---@param path string
+---@return true? made
+---@return string? why
+function fs.mkdir(path) end
+
+--- Names in a folder, in alphabetical order.
+---@param path string
+---@return string[]? names
+---@return string? why
+function fs.list(path) end
+
+--- A new folder for what is needed for a while; it goes with the script (in a task: with its slot).
+---@return string? path
+---@return string? why
+function fs.tempdir() end
+
 ---@class harness
+---@field json harness.Json also `require "harness.json"`
+---@field fs harness.Fs also `require "harness.fs"`
 ---@field Error table class of the errors of function tasks
 ---@field Record table class of the records of programs, builds and measurements
 ---@field Results table class of what `harness.results` gives
@@ -402,6 +506,11 @@ function harness.session(options) end
 ---@param default? table
 ---@return table
 function harness.state(name, default) end
+
+--- Random numbers of this name: a sequence of its own, the same in every run with the same --seed.
+---@param name? string
+---@return harness.Random
+function harness.random(name) end
 
 --- A budget for a search; the first limit that is reached ends it.
 ---@param limits harness.BudgetOptions

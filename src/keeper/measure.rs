@@ -6,19 +6,18 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use regex::bytes::Regex;
-
 use super::capture::last_lines;
 use super::job::{Learned, Step};
 use super::launching::Prefixed;
+use super::metric::Reader;
 use super::run::{Ended, Finished, Keep, StartError};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site};
 use super::verdict::{judge, not_started};
 use super::verify::Verify;
 use crate::model::{
-    Detail, Launched, MeasureResult, MeasureSpec, Metric, MetricSpec, Outcome, Phase, Sample, Status,
-    StopReason, Usage, VerifyResult,
+    Detail, Launched, MeasureResult, MeasureSpec, Metric, Outcome, Phase, Sample, Status, StopReason, Usage,
+    VerifyResult,
 };
 use crate::stats;
 
@@ -49,7 +48,7 @@ pub struct Measure {
     spec: MeasureSpec,
     command: Rc<Command>,
     null_command: Rc<Command>,
-    metrics: BTreeMap<String, Regex>,
+    metrics: BTreeMap<String, Reader>,
     verify: Verify,
     stage: Stage,
     floor: Option<Floor>,
@@ -92,12 +91,9 @@ impl Measure {
         reference: Option<Vec<u8>>,
         scratch: Option<Scratch>,
     ) -> Result<Self, Failure> {
-        let metrics = spec.metrics.iter().map(|(name, metric)| {
-            let regex = Regex::new(&metric.regex);
-            let regex = regex.map_err(|e| Failure::refused(format!("metric `{name}`: {e}")))?;
-            Ok((name.clone(), regex))
-        });
-        let metrics: BTreeMap<String, Regex> = metrics.collect::<Result<_, Failure>>()?;
+        let readers =
+            spec.metrics.iter().map(|(name, metric)| Ok((name.clone(), Reader::new(name, metric)?)));
+        let metrics: BTreeMap<String, Reader> = readers.collect::<Result<_, Failure>>()?;
         if value_of(&spec.objective, &Usage::default()).is_none() && !metrics.contains_key(&spec.objective) {
             let names = "wall_s, user_s, sys_s, maxrss_bytes";
             let reason = format!("objective `{}` is neither one of {names} nor a metric", spec.objective);
@@ -203,10 +199,10 @@ impl Measure {
                 return Err(Failure { status: Status::VerifyFailed, reason });
             }
         }
-        let metrics = self.metrics.iter().map(|(name, regex)| {
-            let spec = self.spec.metrics.get(name).cloned().unwrap_or_default();
-            Ok((name.clone(), metric_in(&ended.stdout.bytes, name, &spec, regex)?))
-        });
+        let metrics = self
+            .metrics
+            .iter()
+            .map(|(name, reader)| Ok((name.clone(), metric_in(&ended.stdout.bytes, name, reader)?)));
         Ok(Sample {
             phase: self.phase(),
             t_start_s: ended.t_start_s,
@@ -342,30 +338,21 @@ fn value_of(objective: &str, usage: &Usage) -> Option<f64> {
     }
 }
 
-fn metric_in(output: &[u8], name: &str, spec: &MetricSpec, regex: &Regex) -> Result<f64, Failure> {
-    let missing = |what: String| {
+fn metric_in(output: &[u8], name: &str, reader: &Reader) -> Result<f64, Failure> {
+    reader.figure(output).map_err(|what| {
         let shown = match last_lines(output, 5, 600) {
             lines if lines.is_empty() => "its standard output is empty".into(),
             lines => format!("its standard output ends with:\n{lines}"),
         };
         Failure { status: Status::MetricMissing, reason: format!("metric `{name}`: {what}; {shown}") }
-    };
-    let Some(found) = regex.captures(output) else {
-        return Err(missing(format!("pattern '{}' is not in the output", spec.pattern)));
-    };
-    let text = found.get(1).or(found.get(0)).map_or(&b""[..], |group| group.as_bytes());
-    let text = String::from_utf8_lossy(text);
-    match text.trim().parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        _ => Err(missing(format!("pattern '{}' gives '{text}', which is not a finite number", spec.pattern))),
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::keeper::run::{Forced, fake};
-    use crate::model::{Sink, Stdin};
+    use crate::model::{MetricSource, MetricSpec, Sink, Stdin};
     use crate::process::{Environment, Exit, SpawnError};
 
     fn measure(spec: MeasureSpec, reference: Option<&str>) -> Measure {
@@ -453,8 +440,8 @@ mod tests {
 
     #[test]
     fn a_metric_can_be_the_objective_and_must_be_a_number() {
-        let metric =
-            MetricSpec { regex: "t=(\\S+)".into(), pattern: "t=(%S+)".into(), ..MetricSpec::default() };
+        let metric = MetricSource::Pattern { regex: "t=(\\S+)".into(), pattern: "t=(%S+)".into() };
+        let metric = MetricSpec { source: metric, ..MetricSpec::default() };
         let spec = MeasureSpec {
             metrics: BTreeMap::from([("t".into(), metric)]),
             objective: "t".into(),

@@ -21,6 +21,7 @@ mod lane;
 mod launching;
 mod leader;
 mod measure;
+mod metric;
 mod question;
 mod run;
 mod scratch;

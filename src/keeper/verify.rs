@@ -3,6 +3,7 @@
 use regex::bytes::Regex;
 
 use super::capture::{Captured, last_lines};
+use super::metric::Reader;
 use super::site::Failure;
 use crate::model::{Hash, VerifyResult, VerifySpec};
 
@@ -14,7 +15,7 @@ pub struct Verify {
     reference: Option<Vec<u8>>,
     tolerance: Tolerance,
     /// Lines with a metric differ from run to run: a reference is compared without them.
-    metrics: Vec<Regex>,
+    metrics: Vec<Reader>,
     exit_code: Option<i32>,
 }
 
@@ -37,7 +38,7 @@ pub struct Found {
 
 impl Verify {
     /// `reference` is what `spec.reference` became.
-    pub fn new(spec: &VerifySpec, reference: Option<Vec<u8>>, metrics: Vec<Regex>) -> Result<Self, Failure> {
+    pub fn new(spec: &VerifySpec, reference: Option<Vec<u8>>, metrics: Vec<Reader>) -> Result<Self, Failure> {
         let pattern = match &spec.regex {
             Some(text) => {
                 let regex = Regex::new(text).map_err(|e| Failure::refused(format!("verify: {e}")))?;
@@ -115,10 +116,9 @@ impl Verify {
 
     /// Emptied, not removed: line numbers stay those of the output.
     fn without_metrics(&self, output: &[u8]) -> Vec<u8> {
-        let lines = output.split(|byte| *byte == b'\n');
-        let kept =
-            lines.map(|line| if self.metrics.iter().any(|m| m.is_match(line)) { &b""[..] } else { line });
-        kept.collect::<Vec<_>>().join(&b'\n')
+        let mut lines: Vec<&[u8]> = output.split(|byte| *byte == b'\n').collect();
+        self.metrics.iter().for_each(|metric| metric.hide(&mut lines));
+        lines.join(&b'\n')
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn verify(spec: VerifySpec, reference: Option<&str>, got: &str) -> Found {
-        let metrics = vec![Regex::new("GFLOPS: ([0-9.]+)").unwrap()];
+        let metrics = vec![Reader::Pattern(Regex::new("GFLOPS: ([0-9.]+)").unwrap(), String::new())];
         Verify::new(&spec, reference.map(|text| text.into()), metrics).unwrap().check(&output(got))
     }
 

@@ -56,6 +56,8 @@ pub struct Welcome {
 pub struct SlotSetup {
     /// The script's `init`: runs in each slot before its first call.
     pub init: Option<InitCall>,
+    /// Where calls run, instead of the campaign's folder (relative to it).
+    pub cwd: Option<String>,
     /// Most that a slot's Lua values may take, B. C code gets a bound derived from it.
     pub memory: Option<u64>,
 }

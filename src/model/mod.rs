@@ -35,5 +35,5 @@ pub use record::{
 };
 pub use task::{
     Arg, Better, CommandSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, LaunchSpec, Launcher,
-    MeasureSpec, MetricSpec, Placement, Sink, Stdin, TaskOptions, VerifySpec,
+    MeasureSpec, MetricSource, MetricSpec, Placement, Sink, Stdin, TaskOptions, VerifySpec,
 };

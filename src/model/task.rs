@@ -266,14 +266,35 @@ pub enum Better {
     More,
 }
 
+/// Where a figure stands in what the program prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricSource {
+    /// Where a pattern matches.
+    Pattern {
+        /// A regular expression (already translated from the Lua pattern) whose first group is the number.
+        regex: String,
+        /// The pattern as the author wrote it, for messages.
+        pattern: String,
+    },
+    /// At this place in JSON: names and, of lists, numbers from 1, with dots between.
+    Json(String),
+    /// In the column of this name, the last row.
+    Csv(String),
+}
+
+impl Default for MetricSource {
+    fn default() -> Self {
+        MetricSource::Pattern { regex: String::new(), pattern: String::new() }
+    }
+}
+
 /// A figure the program prints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MetricSpec {
-    /// A regular expression (already translated from the Lua pattern) whose first group is the number.
-    pub regex: String,
-    /// The pattern as the author wrote it, for messages.
-    pub pattern: String,
+    /// Where in its standard output.
+    pub source: MetricSource,
     /// Unit, for people.
     pub unit: Option<String>,
     /// Which direction is an improvement.

@@ -11,7 +11,7 @@ use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 use super::bridge::{Bridge, Content};
 use super::results::{self, Label};
 use super::task::found_module;
-use super::{data, options, pattern, raw, sources};
+use super::{data, files as fs, json, options, pattern, raw, sources};
 use crate::model::{Hash, InitCall, Kind, Outcome, PoolId, Status, TaskId};
 use crate::root::port::{PoolInfo, PoolSpec};
 use crate::say::say;
@@ -27,6 +27,9 @@ pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua:
     words(lua, &host)?;
     modules(lua, &host, bridge)?;
     running_again(lua, &host, bridge)?;
+    json::register(lua, &host)?;
+    let dir = bridge.port.borrow().campaign().dir.clone();
+    fs::register(lua, &host, dir)?;
     host.raw_set("campaign", campaign(lua, bridge)?)?;
     let shared = bridge.clone();
     host.raw_set("now", lua.create_function(move |_, ()| Ok(shared.now()))?)?;

@@ -75,6 +75,9 @@ fn every_public_function_is_documented() {
     assert_eq!(class("pools", "Pool"), documented["Pool"]);
     assert_eq!(class("results", "Results"), documented["Results"]);
     assert_eq!(class("budget", "Budget"), documented["Budget"]);
+    assert_eq!(class("random", "Random"), documented["Random"]);
+    assert_eq!(functions_of(&state.public.get("json").unwrap()), documented["json"]);
+    assert_eq!(functions_of(&state.public.get("fs").unwrap()), documented["fs"]);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 mod bridge;
 mod data;
+mod files;
 mod host;
+mod json;
 pub mod modules;
 mod options;
 mod pattern;

@@ -75,7 +75,7 @@ pub fn pool_spec(lua: &Lua, given: &Table) -> mlua::Result<PoolSpec> {
             Value::Nil => Default::default(),
             env => read(lua, &env).map_err(mlua::Error::runtime)?,
         },
-        setup: SlotSetup { init: None, memory: given.raw_get("memory")? },
+        setup: SlotSetup { init: None, cwd: given.raw_get("cwd")?, memory: given.raw_get("memory")? },
         artefacts: Vec::new(),
     })
 }

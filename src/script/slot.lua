@@ -12,6 +12,8 @@ local harness = {
   now = host.now,
   Error = host.Error,
   Record = host.Record,
+  json = host.json,
+  fs = host.fs,
   worker = { id = host.worker, slot = host.slot, host = host.host, state = {} },
 }
 host.here = harness.worker

@@ -5,16 +5,17 @@
 //! clocks: modules, and whether to stop, come from the functions it is given, outcomes are returned.
 
 use std::cell::Cell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 use rustc_hash::FxHashMap;
 
-use super::host;
 use super::raw::{self, Around, Called, Manifest, ShipError, Shipped, Shipper, Stopper, ToStop};
 use super::results::{self, Label};
 use super::session::{self, StartSession};
+use super::{files, host, json};
 use crate::model::human::{MESSAGE_BYTES, bounded};
 use crate::model::{
     Attempt, CallError, CallReturn, CallTask, DepRecord, DepValue, Detail, Hash, InitCall, Kind, Module,
@@ -23,6 +24,10 @@ use crate::model::{
 
 /// Asks for a module by its name; or says why it could not ask.
 pub type Require = Box<dyn FnMut(&str) -> Result<Module, String>>;
+
+/// Modules of the library that tasks have too.
+const COMMON: [(&str, &str); 2] =
+    [("json", include_str!("../../lua/harness/json.lua")), ("fs", include_str!("../../lua/harness/fs.lua"))];
 
 /// What a state needs of the process around it.
 pub struct Outside {
@@ -74,6 +79,14 @@ impl TaskState {
         modules.set_name("@[harness]/modules.lua").call::<()>(&host)?;
         host.raw_set("where", failure.raw_get::<Function>("where")?)?;
         host.raw_set("session", session(&lua, &host, &failure, start_session)?)?;
+        json::register(&lua, &host)?;
+        // Relative paths begin where the slot is.
+        files::register(&lua, &host, PathBuf::new())?;
+        let common = lua.create_table_from([("failure", &failure)])?;
+        for (name, source) in COMMON {
+            let module = lua.load(source).set_name(format!("@[harness]/{name}.lua"));
+            host.raw_set(name, module.call::<Table>((&host, &common))?)?;
+        }
         let library = lua.load(include_str!("slot.lua")).set_name("@[harness]/slot.lua");
         let library: Table = library.call(&host)?;
         let stopper = Stopper::new(&lua, &library.raw_get("where_stopped")?, to_stop)?;

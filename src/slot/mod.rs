@@ -12,13 +12,14 @@ mod line;
 use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit};
 
-use crate::model::{FromSlot, SlotInit, ToSlot};
+use crate::model::{FromSlot, Outcome, SlotInit, Status, ToSlot};
 use crate::process::{Gate, listen_for_stop};
 use crate::say::say;
 use crate::script::raw::look_whether_to_stop;
@@ -88,7 +89,10 @@ pub fn serve(socket: OwnedFd, gate: OwnedFd) -> Result<(), SlotError> {
 
 fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
     let ToSlot::Init(init) = line.receive()? else { return Err(SlotError::NoInit) };
-    enter_campaign(&init);
+    if let Err(why) = enter_folder(&init) {
+        line.send(&FromSlot::InitFailed(Box::new(Outcome::failed(Status::SetupFailed, why))))?;
+        return Ok(line.flush()?);
+    }
     limit_memory(&init)?;
     // The position of the call under way; none before the first.
     let current = Rc::new(Cell::new(None));
@@ -139,11 +143,21 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
     }
 }
 
-/// Relative paths in tasks mean the campaign's folder, where there is one on this node.
-fn enter_campaign(init: &SlotInit) {
-    if !init.campaign_dir.is_empty() {
-        let _ = std::env::set_current_dir(&init.campaign_dir);
+/// Relative paths in tasks mean the campaign's folder, where there is one on this node, or the pool's, which
+/// has to be there.
+fn enter_folder(init: &SlotInit) -> Result<(), String> {
+    let campaign = Path::new(&init.campaign_dir);
+    if let Some(cwd) = &init.setup.cwd {
+        let folder = campaign.join(cwd);
+        let told = |why| {
+            format!("spawn: cannot enter the folder 'cwd', {} on {}: {why}", folder.display(), init.host)
+        };
+        return std::env::set_current_dir(&folder).map_err(told);
     }
+    if !init.campaign_dir.is_empty() {
+        let _ = std::env::set_current_dir(campaign);
+    }
+    Ok(())
 }
 
 fn start_session(spec: &SessionSpec, to_stop: Rc<impl Fn() -> bool + 'static>) -> Result<Ask, String> {

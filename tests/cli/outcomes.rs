@@ -187,3 +187,23 @@ fn a_reference_that_nobody_needs_after_all_is_no_task_of_the_table() {
     assert!(ran.stderr.starts_with("harness: 2 tasks: 1 compile_failed, 1 skipped\n"), "{ran:?}");
     assert!(!ran.stderr.contains("cancelled"), "{ran:?}");
 }
+
+#[test]
+fn fortran_is_built_by_its_own_compiler() {
+    if std::process::Command::new("gfortran").arg("--version").output().is_err() {
+        return crate::support::skip("no gfortran");
+    }
+    let folder = Folder::with(
+        "local build = await(submit(compile { sources = { 'add.f90', 'twice.c' } }))\n\
+         assert(build.ok and build.argv[1] == 'gfortran', tostring(build))\n\
+         print(await(submit(exec { cmd = { submit(compile { sources = { 'add.f90', 'twice.c' } }) } })).stdout)\n",
+    );
+    folder.write(
+        "add.f90",
+        "program add\n  use iso_c_binding\n  interface\n    integer(c_int) function twice(n) bind(c)\n      import\n      \
+         integer(c_int), value :: n\n    end function\n  end interface\n  print '(I0)', twice(21_c_int)\nend program\n",
+    );
+    folder.write("twice.c", "int twice(int n) { return 2 * n; }\n");
+    let ran = folder.run(&["-q", "c.lua"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "42\n\n"), "{ran:#?}");
+}

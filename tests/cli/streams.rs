@@ -99,3 +99,16 @@ fn a_deadlock_names_the_lines_that_wait() {
     let stderr = format!("harness: 1 task: 1 ok\n{stderr}");
     says(&folder, &["c.lua"], 1, "", &stderr);
 }
+
+/// What a script writes arrives byte by byte, whatever it is.
+#[test]
+fn a_script_may_print_any_bytes() {
+    let folder = Folder::with(
+        "local all = {}\nfor byte = 0, 255 do all[#all + 1] = string.char(byte) end\n\
+         all = table.concat(all)\nio.write(all)\nprint(await(submit(function(s) return s end, all)))\n",
+    );
+    let output = folder.harness(&["-q", "c.lua"]).output().unwrap();
+    let all: Vec<u8> = (0..=255).collect();
+    assert_eq!(output.stdout, [&all[..], &all, b"\n"].concat());
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}

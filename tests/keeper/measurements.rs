@@ -10,11 +10,8 @@ fn measured(outcome: &Outcome) -> &MeasureResult {
 }
 
 fn rate() -> BTreeMap<String, MetricSpec> {
-    let spec = MetricSpec {
-        regex: "rate: ([0-9.]+)".into(),
-        pattern: "rate: ([%d.]+)".into(),
-        ..MetricSpec::default()
-    };
+    let source = MetricSource::Pattern { regex: "rate: ([0-9.]+)".into(), pattern: "rate: ([%d.]+)".into() };
+    let spec = MetricSpec { source, ..MetricSpec::default() };
     BTreeMap::from([("rate".into(), spec)])
 }
 

@@ -1,0 +1,37 @@
+-- harness.json: strictly what JSON can say, here and in tasks.
+local json = require "harness.json"
+assert(json == require("harness").json)
+
+assert(json.encode { b = 1, a = { 1, 2.0, "x", true, json.null } } == '{"a":[1,2.0,"x",true,null],"b":1}')
+assert(json.encode {} == "{}" and json.encode(json.list {}) == "[]" and json.encode(json.list { 1 }) == "[1]")
+assert(json.encode({ a = { 1 } }, true) == '{\n  "a": [\n    1\n  ]\n}')
+
+local read = assert(json.decode ' { "a": [1, 2.5, null, "\\u00e9"], "big": 9007199254740993, "none": null } ')
+assert(math.type(read.a[1]) == "integer" and read.a[2] == 2.5 and read.a[3] == json.null and #read.a == 4)
+assert(read.a[4] == "\u{e9}" and read.big == 9007199254740993 and read.none == json.null)
+assert(json.decode "null" == json.null and json.decode "false" == false)
+
+for _, bad in ipairs { "", "{", "[1,]", "{'a':1}", "nan", "1 2", '"\xff"', ("["):rep(1000) } do
+  local value, why = json.decode(bad)
+  assert(value == nil and type(why) == "string", bad)
+end
+
+local function refuses(expected, value)
+  local ok, why = pcall(json.encode, value)
+  assert(not ok and why:find("json.lua:%d+: json.encode: ") and why:find(expected, 1, true), why)
+end
+refuses("the value is nil; json.null is JSON's null", nil)
+refuses(".best[2] is inf, which JSON has no form for", { best = { 1, math.huge } })
+refuses(".f is a function", { f = print })
+refuses("the value is not text in UTF-8", "\xff")
+refuses("the value has names or gaps beside its list", { 1, n = 2 })
+refuses("the value has a key that is not text", { [1.5] = 1 })
+refuses("has a metatable", setmetatable({}, {}))
+local loop = {}
+loop.loop = loop
+refuses("contains itself", loop)
+assert(not pcall(json.decode, 5))
+
+-- The module and its null travel to tasks by name.
+local text, is_null = await(submit(function(t) return json.encode(t), json.decode("null") == json.null and t[1] == json.null end, { json.null }))
+assert(text == "[null]" and is_null)

@@ -1,0 +1,123 @@
+//! Damaged messages between our processes: an error or a value, never a panic, and never a value larger than the
+//! bytes that came. The values of calls have a test of their own, in `script::raw`.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/random.rs"]
+mod random;
+
+use std::fmt::Debug;
+
+use harness::model::{
+    Attempt, CallTask, FromKeeper, FromSlot, FromWorker, Hash, Module, Outcome, SlotId, Status, TaskId,
+    ToKeeper, ToSlot, ToWorker,
+};
+use random::Random;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const ROUNDS: usize = 20_000;
+
+/// Random bytes behind each tag, and these messages with some bytes changed, cut or added.
+fn survives<T: Serialize + DeserializeOwned + Debug + PartialEq>(seed: u64, samples: &[T]) {
+    let mut random = Random(seed);
+    let whole: Vec<Vec<u8>> = samples.iter().map(|message| postcard::to_stdvec(message).unwrap()).collect();
+    for (bytes, message) in whole.iter().zip(samples) {
+        assert_eq!(&postcard::from_bytes::<T>(bytes).unwrap(), message);
+    }
+    let (mut good, mut bad) = (0, 0);
+    for round in 0..ROUNDS {
+        let mut bytes = if round % 2 == 0 {
+            let length = 1 + random.index(64);
+            let mut bytes: Vec<u8> = (0..length).map(|_| random.bits() as u8).collect();
+            bytes[0] = random.below(24) as u8;
+            bytes
+        } else {
+            whole[random.index(whole.len())].clone()
+        };
+        for _ in 0..random.index(4) {
+            let at = random.index(bytes.len());
+            match random.below(4) {
+                0 => bytes.truncate(at + 1),
+                // A length of many gigabytes.
+                1 => drop(bytes.splice(at..at, [0xff, 0xff, 0xff, 0xff, 0xff, 0x7f])),
+                _ => bytes[at] = random.bits() as u8,
+            }
+        }
+        match postcard::from_bytes::<T>(&bytes) {
+            Ok(message) => {
+                let again = postcard::to_stdvec(&message).unwrap();
+                assert!(again.len() <= bytes.len(), "round {round}: {bytes:?} became {} B", again.len());
+                good += 1;
+            }
+            Err(_) => bad += 1,
+        }
+    }
+    assert!(good > ROUNDS / 20 && bad > ROUNDS / 20, "one-sided: {good} good, {bad} bad");
+}
+
+fn call() -> CallTask {
+    CallTask {
+        task: TaskId(7),
+        attempt: Attempt(1),
+        timeout: Some(2.5),
+        fresh: false,
+        payload: b"payload of a call".to_vec(),
+        deps: Vec::new(),
+    }
+}
+
+fn failed() -> Box<Outcome> {
+    Box::new(Outcome::failed(Status::SpawnFailed, "no such file"))
+}
+
+#[test]
+fn between_root_and_worker() {
+    let hash = Hash::of(b"x");
+    let to = [
+        ToWorker::Call(call()),
+        ToWorker::Code(hash, vec![1; 40]),
+        ToWorker::Sweep(TaskId(1), Attempt(0), "mark".into()),
+        ToWorker::Chunk(hash, 1 << 20, vec![7; 60], true),
+        ToWorker::Module("m".into(), Module::Lua("@m.lua".into(), "return 1".into())),
+        ToWorker::Quiet(true),
+    ];
+    survives(1, &to);
+    let from = [
+        FromWorker::Done(TaskId(3), Attempt(2), failed()),
+        FromWorker::Gone(hash, "gone".into()),
+        FromWorker::Chunk(hash, 0, vec![9; 50], false),
+        FromWorker::NeedModule("a.b".into()),
+        FromWorker::Alive,
+    ];
+    survives(2, &from);
+}
+
+#[test]
+fn between_worker_and_keeper() {
+    let to = [
+        ToKeeper::Sweep(TaskId(1), Attempt(0), "mark".into()),
+        ToKeeper::StartSlot(SlotId(3)),
+        ToKeeper::Ping,
+    ];
+    survives(3, &to);
+    let from = [
+        FromKeeper::Done(TaskId(3), Attempt(2), failed()),
+        FromKeeper::SlotEnded(SlotId(1), None, Some(9)),
+        FromKeeper::Alive,
+    ];
+    survives(4, &from);
+}
+
+#[test]
+fn between_worker_and_slot() {
+    let to = [
+        ToSlot::Call(call()),
+        ToSlot::Code(Hash::of(b"y"), vec![2; 30]),
+        ToSlot::Module("m".into(), Module::Missing("tried".into())),
+    ];
+    survives(5, &to);
+    let from =
+        [FromSlot::Done(TaskId(3), Attempt(2), failed()), FromSlot::InitFailed(failed()), FromSlot::Ready];
+    survives(6, &from);
+}
