@@ -79,7 +79,7 @@ fn between_root_and_worker() {
         ToWorker::Code(hash, vec![1; 40]),
         ToWorker::Sweep(TaskId(1), Attempt(0), "mark".into()),
         ToWorker::Chunk(hash, 1 << 20, vec![7; 60], true),
-        ToWorker::Module("m".into(), Module::Lua("@m.lua".into(), "return 1".into())),
+        ToWorker::Module("m".into(), Module::Lua("@m.lua".into(), serde_bytes::ByteBuf::from("return 1"))),
         ToWorker::Quiet(true),
     ];
     survives(1, &to);

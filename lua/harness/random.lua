@@ -9,20 +9,23 @@ local Random = { __name = "random" }
 Random.__index = Random
 M.Random = Random
 
+local function mix(z, shift, factor) return (z ~ (z >> shift)) * factor end
+
 -- SplitMix64: one integer of state, passes BigCrush.
 local function draw(self)
   local z = self.state + 0x9E3779B97F4A7C15
   self.state = z
-  z = (z ~ (z >> 30)) * 0xBF58476D1CE4E5B9
-  z = (z ~ (z >> 27)) * 0x94D049BB133111EB
+  z = mix(mix(z, 30, 0xBF58476D1CE4E5B9), 27, 0x94D049BB133111EB)
   return z ~ (z >> 31)
 end
+
+local function absorb(hash, byte) return (hash ~ byte) * 0x100000001B3 end
 
 -- FNV-1a of the name, begun with the seed.
 local function seed_of(name)
   local hash = 0xCBF29CE484222325 ~ host.campaign.seed
   for i = 1, #name do
-    hash = (hash ~ string.byte(name, i)) * 0x100000001B3
+    hash = absorb(hash, string.byte(name, i))
   end
   return hash
 end
