@@ -169,7 +169,7 @@ function build.compile(o, refs)
     inputs[#inputs + 1] = file
   end
   spec.command = { argv = argv_of(argv, refs), env = o.env, cwd = "scratch", inputs = inputs }
-  spec.depfile = true
+  spec.depfile = compiler_of(o.sources) ~= "gfortran" -- Fortran takes -MD for a wish to preprocess, and refuses
   return spec
 end
 
