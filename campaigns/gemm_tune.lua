@@ -5,9 +5,12 @@
 -- A variant counts only if it computes what the -O0 build computes. Two are wrong on purpose: tile 0 does not
 -- compile and BROKEN leaves out a part of the product. The table says so where a figure would stand.
 
-local compilers = { "gcc", "clang" }
-local flag_sets = { "-O2", "-O3 -march=native" }
-local tiles = { 16, 64 }
+local args = require("harness").args {
+  compilers = { { "gcc", "clang" }, "those that are present are tried" },
+  flags = { { "-O2", "-O3 -march=native" }, "sets of flags" },
+  tiles = { { 16, 64 }, "tile sizes" },
+}
+local compilers, flag_sets, tiles = args.compilers, args.flags, args.tiles
 
 local gflops = { "GFLOPS: ([%d.]+)", unit = "GFLOP/s", better = "more" }
 local gbytes = { "GB/s: ([%d.]+)", unit = "GB/s", better = "more" }

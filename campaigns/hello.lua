@@ -2,6 +2,7 @@
 --
 --   mpirun -n 1 harness campaigns/hello.lua
 local harness = require "harness"
+local args = harness.args { tasks = { 100, "calls to send" } }
 
 local pool <close> = spawn { per_node = 1 }
 print(pool)
@@ -12,7 +13,7 @@ local function here() -- runs in a slot; `harness.worker` is that slot's own tab
 end
 
 local tasks = {}
-for i = 1, 100 do
+for i = 1, args.tasks do
   tasks[i] = pool:submit(here)
 end
 

@@ -117,5 +117,5 @@ return function(given)
       end
     end
   end
-  return values
+  return failure.strict(values, "harness.args")
 end

@@ -51,9 +51,7 @@ end
 --- A budget of trials, measurements, seconds or node hours: the first of them that is spent ends it.
 local function budget(given)
   local limits = options.check("budget", given)
-  if next(limits) == nil then
-    failure.raise("budget: give at least one of '" .. table.concat(KEYS, "', '") .. "'")
-  end
+  if next(limits) == nil then failure.raise("budget: give at least one of '" .. table.concat(KEYS, "', '") .. "'") end
   return setmetatable({ limits = limits, start = total() }, Budget)
 end
 

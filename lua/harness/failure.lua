@@ -17,19 +17,51 @@ M.Error = Error
 
 --- A traceback that says whose it is.
 function M.of_place(traceback, place)
-  return (string.gsub(traceback, "^stack traceback:", function()
-    return "stack traceback " .. place .. ":"
-  end))
+  return (string.gsub(traceback, "^stack traceback:", function() return "stack traceback " .. place .. ":" end))
+end
+
+-- What a record may have, of whatever kind; which of them it has is its kind's and its end's.
+M.FIELDS = {}
+for name in
+  string.gmatch(
+    [[
+    kind ok status reason cause host elapsed_s name params summary exit_code signal argv hosts ranks launcher_argv
+    stdout stderr stdout_bytes stderr_bytes outputs leftovers wall_s user_s sys_s maxrss_bytes minflt majflt nvcsw
+    nivcsw inblock oublock artefact artefact_bytes diagnostics cache compiler objective better stats samples warmup
+    metrics flags stop_reason verify floor_s maxrss_floor_bytes stderr_tail]],
+    "%S+"
+  )
+do
+  M.FIELDS[name] = true
 end
 
 -- What exec, compile and measure end in.
 M.Record = {
   __name = "record",
+  -- What a record of its kind has none of is nil; what none has was misspelt.
+  __index = function(record, key)
+    if type(key) ~= "string" or M.FIELDS[key] then return nil end
+    M.raise(M.unknown("field", key, M.sorted_keys(M.FIELDS)) .. " of " .. M.a(record))
+  end,
   __tostring = function(record) return record.summary end,
   __newindex = function(_, key)
     M.raise(string.format("records are read-only, '%s' cannot be set: keep your own figures in a table of your own", tostring(key)))
   end,
 }
+
+--- Futures know what they have: a field of a record is asked of the record. What the library looks for and may not
+-- find is false; `id` and `value` may be nil.
+function M.future_class(Future)
+  for name in string.gmatch("waiters deps label on_record waits_for traceback main fn co order list", "%S+") do
+    Future[name] = false
+  end
+  setmetatable(Future, {
+    __index = function(_, key)
+      if type(key) ~= "string" or key == "id" or key == "value" or string.sub(key, 1, 2) == "__" then return nil end
+      M.raise(string.format("unknown field %s of a future: await it first", M.quoted(key)))
+    end,
+  })
+end
 
 local getinfo = debug.getinfo
 
@@ -106,6 +138,52 @@ function M.sorted_keys(given)
   return keys
 end
 
+local function same(fields) return fields end
+
+local function plain_copy(fields)
+  local copy = {}
+  for key, value in next, fields do
+    copy[key] = value
+  end
+  return copy
+end
+
+--- Makes a table of fields strict: reading one that is neither there nor in `optional` raises. It still travels, and is
+-- kept, as the plain table it is.
+function M.strict(fields, of_what, optional)
+  return setmetatable(fields, {
+    __name = of_what,
+    __plain = true,
+    __index = function(_, key)
+      if type(key) ~= "string" or optional and optional[key] then return nil end
+      M.raise(M.unknown("field", key, M.sorted_keys(fields)) .. " of " .. of_what)
+    end,
+    __ship = function() return same, plain_copy(fields) end,
+  })
+end
+
+--- Raises unless a method was called with a colon.
+function M.own(self, class, method)
+  if getmetatable(self) ~= class then M.raise(string.format("%s: call it with a colon: %s:%s(...)", method, class.__name, method)) end
+end
+
+--- Has it behaviour of its own (a metatable), so that it is more than its fields?
+function M.is_object(value)
+  local meta = getmetatable(value)
+  return meta ~= nil and not (type(meta) == "table" and rawget(meta, "__plain"))
+end
+
+local MAY_BE_ABSENT = { ci = true, rel_half_width = true }
+
+--- The statistics of a record raise where a field is misspelt.
+function M.strict_stats(record)
+  local stats, metrics = rawget(record, "stats"), rawget(record, "metrics")
+  if stats then M.strict(stats, "stats", MAY_BE_ABSENT) end
+  for _, metric in next, metrics or {} do
+    M.strict(metric.stats, "stats", MAY_BE_ABSENT)
+  end
+end
+
 local LONGEST = 200 -- of a table in one line, in bytes
 
 --- A value in one line: `{ 1, 2, size = 3, inner = { ... } }`; what is long or deep is left out.
@@ -142,6 +220,46 @@ function M.describe(value)
   local message, kind = rawget(value, "message"), rawget(value, "kind")
   if type(message) ~= "string" then return "error value " .. M.compact(value) end
   return type(kind) == "string" and kind .. ": " .. message or message
+end
+
+-- Tasks that were described and not submitted yet, counted by the line that did it.
+local described = {}
+
+--- A task is described here: gives the line.
+function M.described()
+  local where = M.where() or "?"
+  described[where] = (described[where] or 0) + 1
+  return where
+end
+
+--- It is submitted, if it was not before.
+function M.is_submitted(made)
+  local where = made.where
+  if not where then return end
+  described[where] = described[where] > 1 and described[where] - 1 or nil
+  made.where = nil
+end
+
+--- What was described and never submitted, as a line for the end; nil if there is nothing.
+function M.forgotten()
+  local places, count = M.sorted_keys(described), 0
+  if not places[1] then return nil end
+  for _, n in pairs(described) do
+    count = count + n
+  end
+  return string.format(
+    "%s described and never submitted (%s%s): submit(measure{...})",
+    count == 1 and "1 task was" or count .. " tasks were",
+    table.concat(places, ", ", 1, math.min(#places, 3)),
+    #places > 3 and ", ..." or ""
+  )
+end
+
+--- What to do about a value that cannot be shipped.
+function M.remedy(why)
+  if not string.find(why, "^cannot ship") then return "" end
+  return "; pass the values it needs as arguments, or make it in the task itself"
+    .. " (an object of your own can say how by `__ship` in its metatable)"
 end
 
 return M

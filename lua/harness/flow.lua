@@ -23,6 +23,7 @@ local MOST_SPINS = 1000
 
 local Future = { __name = "future", kind = "call" }
 Future.__index = Future
+failure.future_class(Future)
 M.Future = Future
 
 local by_id = {} -- tasks that have not ended
@@ -155,7 +156,8 @@ end
 
 -- Kinds other than a call end in a record; a call that failed ends in an error.
 local function deliver_result(f)
-  local value = result(f.kind, f.label)
+  local value = result(f.kind, f.label or nil)
+  if f.kind == "measure" then failure.strict_stats(value) end
   setmetatable(value, f.kind == "call" and failure.Error or failure.Record)
   local dependents = needed[f.id]
   if f.kind == "call" then
@@ -402,6 +404,7 @@ end
 
 --- Ends a task or a flow that is not done. Of a task the end follows when it has come; a flow ends here.
 function Future:cancel()
+  failure.own(self, Future, "cancel")
   if self.ended then return end
   if self.kind ~= "flow" then return host.cancel(self.id) end
   if status(self.co) ~= "suspended" then
@@ -531,6 +534,7 @@ function M.main(fn, ...)
     texts[#texts + 1] = text
   end
   if #texts > 0 then return "error", table.concat(texts, "\n") end
+  blame.tell { failure.forgotten() }
   return "finished"
 end
 

@@ -90,12 +90,17 @@ function Queue:wait()
   await(self.bell)
 end
 
+-- What `as_completed` gives: called by `for`, and not a list.
+local function not_a_list() failure.raise("as_completed gives an iterator, not a list: for future, result in as_completed(list) do ... end") end
+local Iterator = { __name = "iterator", __index = not_a_list, __pairs = not_a_list, __len = not_a_list }
+function Iterator.__call(iterator) return iterator.next() end
+
 --- Iterates over futures as they end: future, result, error. Futures appended meanwhile are included.
 function M.as_completed(list)
   expect_futures("as_completed", list)
   local ended, seen = queue(list), 0
   local function one(f) ended:put(f) end
-  return function()
+  local function next_one()
     local f
     repeat
       while seen < #list do
@@ -113,6 +118,7 @@ function M.as_completed(list)
     asked(f)
     return f, nil, f.value
   end
+  return setmetatable({ next = next_one }, Iterator)
 end
 
 local function iterator(items)
@@ -175,6 +181,7 @@ end
 
 --- Waits at most `timeout` seconds (for ever without); is it done?
 function Future:wait(timeout)
+  failure.own(self, Future, "wait")
   if timeout == nil then
     if not self.ended then M.wait { self } end
   else
@@ -185,12 +192,14 @@ end
 
 --- Is it done? Looks at what has ended meanwhile. In a loop it lets other flows go on now and then.
 function Future:done()
+  failure.own(self, Future, "done")
   if not self.ended then flow.poll() end
   return self.ended
 end
 
 --- "pending" until its end is known (also right after cancel), or how it ended in one word.
 function Future:status()
+  failure.own(self, Future, "status")
   self:done()
   if not self.ended then return "pending" end
   if self.kind == "call" or self.kind == "flow" then
@@ -203,6 +212,7 @@ end
 
 --- Runs `fn(future)` in a flow of its own once the future is done.
 function Future:on_done(fn)
+  failure.own(self, Future, "on_done")
   if not flow.callable(fn) then failure.raise("on_done: expected a function, got a " .. type(fn)) end
   when_done(self, function(f) flow.go(fn, f) end)
   return self

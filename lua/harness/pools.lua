@@ -44,12 +44,14 @@ end
 
 --- Like `submit`, on this pool.
 function Pool:submit(what, ...)
+  failure.own(self, Pool, "submit")
   if self.closed then failure.raise(string.format("pool:submit: pool %d is closed; submit before close(), or to another pool", self.id)) end
   return lib.tasks.submit_to(self.id, what, ...)
 end
 
 --- Retires the workers once the tasks of the pool are done.
 function Pool:close()
+  failure.own(self, Pool, "close")
   if self.closed then return end
   self.closed = true
   for i, pool in ipairs(open) do

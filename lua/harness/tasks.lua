@@ -21,7 +21,7 @@ function Task.__tostring(task)
 end
 lib.Task = Task
 
-local function task(kind, normal) return setmetatable({ kind = kind, options = normal }, Task) end
+local function task(kind, normal) return setmetatable({ kind = kind, options = normal, where = failure.described() }, Task) end
 
 local function complain(who, text, ...) failure.raise(who .. ": " .. string.format(text, ...)) end
 
@@ -168,7 +168,17 @@ function M.measure(given)
     for _, name in ipairs(known) do
       found = found or name == objective
     end
-    if not found then complain("measure", "%s", failure.unknown("objective", objective, known)) end
+    if not found then
+      local text = "%s; there are %s, and what 'metrics' declares: metrics = { %s = \"pattern (with the number)\" }"
+      local is_name = string.find(objective, "^[%a_][%w_]*$")
+      complain(
+        "measure",
+        text,
+        failure.unknown("objective", objective, known),
+        table.concat(known, ", "),
+        is_name and objective or "[" .. failure.quoted(objective) .. "]"
+      )
+    end
   end
   if o.launch and not metrics[objective] and (objective or "wall_s") ~= "wall_s" then
     complain(
@@ -296,7 +306,7 @@ local send
 -- error of the author.
 local function refused(why, o, pool, ...)
   local culprit = string.find(why, "failed task's future", 1, true) and failed_among { ... }
-  if not culprit or o and o.accept_failed and culprit.kind == "compile" then failure.raise("submit: " .. why) end
+  if not culprit or o and o.accept_failed and culprit.kind == "compile" then failure.raise("submit: " .. why .. failure.remedy(why)) end
   flow.asked(culprit)
   if o and o.accept_failed then
     culprit.ok = true
@@ -338,6 +348,7 @@ function M.submit_to(pool, what, ...)
     local hint = type(what) == "table" and getmetatable(what) == nil and " (submit(exec{...}), submit(measure{...}), ...)" or ""
     failure.raise(string.format("submit: expected a function or a task, got a %s%s", type(what), hint))
   end
+  failure.is_submitted(what)
   if select("#", ...) > 0 then failure.raise("submit: a task takes no further arguments; only a function does") end
   if what.kind ~= "call" then return M.submit_task(what.kind, what.options, pool) end
   return send(common("call", what.options), pool, unpack(what.values, 1, what.n))

@@ -137,7 +137,7 @@ end
 
 local function list(of, what)
   return function(value)
-    if type(value) ~= "table" or getmetatable(value) then return nil, "a list of " .. what end
+    if type(value) ~= "table" or failure.is_object(value) then return nil, "a list of " .. what end
     local n, result = #value, {}
     for key in pairs(value) do
       if math.type(key) ~= "integer" or key < 1 or key > n then
@@ -155,7 +155,7 @@ end
 
 local function map(of, what)
   return function(value)
-    if type(value) ~= "table" or getmetatable(value) then return nil, what end
+    if type(value) ~= "table" or failure.is_object(value) then return nil, what end
     local result = {}
     for key, item in pairs(value) do
       if type(key) ~= "string" then return inside(string.format("[%s]", shown(key)), item, "a name as its key") end
@@ -196,7 +196,7 @@ local function plain(value, depth)
     return nil, "a finite number"
   end
   if kind == "table" and depth == DEEPEST then return nil, DEEPEST .. " levels of tables at the most (does it hold itself?)" end
-  if kind == "table" and not getmetatable(value) then
+  if kind == "table" and not failure.is_object(value) then
     local result, n = {}, #value
     for key, item in pairs(value) do -- a list without gaps, or names only
       if n > 0 and (math.type(key) ~= "integer" or key < 1 or key > n) or n == 0 and type(key) ~= "string" then
@@ -263,6 +263,9 @@ local function argument(value)
   if is_future(value) then
     if value.kind == "call" or value.kind == "compile" then return value end
     return nil, "the future of a call or a compile"
+  end
+  if getmetatable(value) == failure.Record then
+    return nil, { path = "", note = "pass the future itself, not its record: without await" }
   end
   return nil, "a string, a number or a future"
 end

@@ -312,11 +312,8 @@ fn answer(build: CachedBuild, cache: CacheUse) -> Step {
 fn compiler_not_started(error: &StartError) -> Failure {
     let failure = not_started(error);
     match error {
-        StartError::Spawn(SpawnError::NotFound { program, path }) => {
-            let reason = format!(
-                "compiler `{program}` not found: load its module before harness is started, or give its full \
-                 path (PATH is {path})"
-            );
+        StartError::Spawn(SpawnError::NotFound { program, advice, path }) => {
+            let reason = format!("compiler `{program}` not found: {advice} (PATH is {path})");
             Failure { reason, ..failure }
         }
         _ => failure,

@@ -47,12 +47,12 @@ pub struct Child {
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
     /// No folder of PATH has it.
-    #[error(
-        "program `{program}` not found: load its module before harness is started, or give its full path (PATH is {path})"
-    )]
+    #[error("program `{program}` not found: {advice} (PATH is {path})")]
     NotFound {
         /// As it was asked for.
         program: String,
+        /// What to do about it.
+        advice: &'static str,
         /// What was searched.
         path: String,
     },
@@ -167,8 +167,20 @@ pub fn find_program(program: &str, search: &[u8], cwd: &Path) -> Result<PathBuf,
     }
     Err(refused.unwrap_or_else(|| SpawnError::NotFound {
         program: program.into(),
+        advice: advice(program, cwd),
         path: String::from_utf8_lossy(search).into_owned(),
     }))
+}
+
+/// What those who see the name of a program mostly forgot.
+fn advice(program: &str, cwd: &Path) -> &'static str {
+    if cwd.join(program).is_file() {
+        "a file of this name is in the working folder: write ./ before it"
+    } else if program.contains(char::is_whitespace) {
+        "a program name with a blank: give arguments one by one, or use shell="
+    } else {
+        "load its module before harness is started, or give its full path"
+    }
 }
 
 fn locate(program: &CStr, launch: &Launch<'_>) -> Result<CString, SpawnError> {

@@ -43,12 +43,17 @@ fn encode(value: &Value, depth: usize) -> Result<Json, NoData> {
         Value::Table(_) if depth >= DEEPEST => {
             return Err(no_data(&format!("contains itself, or is deeper than {DEEPEST} tables")));
         }
-        Value::Table(table) if table.metatable().is_some() => {
+        Value::Table(table) if is_object(table) => {
             return Err(no_data("has a metatable, which cannot be kept: copy the fields you need"));
         }
         Value::Table(table) => encode_table(table, depth)?,
         other => return Err(no_data(&format!("is a {}", other.type_name()))),
     })
+}
+
+/// Fields that are merely watched (`failure.strict`) are as good as plain ones.
+fn is_object(table: &Table) -> bool {
+    table.metatable().is_some_and(|class| !class.raw_get::<bool>("__plain").unwrap_or(false))
 }
 
 fn encode_table(table: &Table, depth: usize) -> Result<Json, NoData> {

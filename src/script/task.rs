@@ -66,6 +66,7 @@ impl TaskState {
         let lua = raw::new_state();
         let changed = Rc::new(Cell::new(false));
         let host = surroundings(&lua, init, require, changed.clone())?;
+        host.raw_set("closest", lua.create_function(host::closest)?)?;
         let failure =
             lua.load(include_str!("../../lua/harness/failure.lua")).set_name("@[harness]/failure.lua");
         let failure: Table = failure.call(&host)?;
@@ -286,7 +287,6 @@ pub(super) fn found_module(lua: &Lua, module: &Module) -> mlua::Result<MultiValu
 /// `harness.session`. What it is made of is loaded when it is used first: most slots never do.
 fn session(lua: &Lua, host: &Table, failure: &Table, start: StartSession) -> mlua::Result<Function> {
     host.raw_set("start_session", session::start_function(lua, start)?)?;
-    host.raw_set("closest", lua.create_function(host::closest)?)?;
     let (host, failure) = (host.clone(), failure.clone());
     let load = move |lua: &Lua, ()| {
         let library = lua.create_table_from([("failure", &failure)])?;
