@@ -130,6 +130,7 @@ impl Worker {
     /// Everything that came since the last time.
     pub(super) fn read(&mut self) -> (Vec<FromWorker>, Option<LinkError>) {
         let mut messages = Vec::new();
+        let before = self.peer.received();
         let mut ended = self.peer.progress().err();
         loop {
             match self.peer.take() {
@@ -141,7 +142,8 @@ impl Worker {
                 }
             }
         }
-        if !messages.is_empty() {
+        // A piece of a large message is as good a sign of life as a whole one.
+        if self.peer.received() > before {
             self.last_heard = Instant::now();
         }
         (messages, ended)

@@ -88,6 +88,11 @@ impl<Out: Serialize, In: DeserializeOwned> Peer<Out, In> {
         self.inbox.take().map_err(|error| LinkError::Failed(error.to_string()))
     }
 
+    /// All bytes that ever came: while they grow the other end lives.
+    pub fn received(&self) -> u64 {
+        self.inbox.received()
+    }
+
     /// Bytes not sent yet.
     pub fn backlog(&self) -> usize {
         self.outgoing.len() + self.link.backlog()

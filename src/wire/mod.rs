@@ -8,6 +8,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use postcard::ser_flavors::Flavor;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -20,6 +21,8 @@ use serde::de::DeserializeOwned;
 const MESSAGE_LIMIT: usize = 1 << 30;
 /// Room to read into at the least (B).
 const READ_BYTES: usize = 64 * 1024;
+/// A larger inbox is given back once it is empty (B).
+const KEPT_BYTES: usize = 1 << 20;
 /// Descriptors one message may carry.
 const MAX_FDS: usize = 4;
 
@@ -182,9 +185,30 @@ pub fn append<M: Serialize>(stream: &mut Vec<u8>, message: &M) {
     let start = stream.len();
     stream.extend_from_slice(&[0; 4]);
     // Serialising plain data into memory cannot fail; a type that could is a programming error.
-    *stream = postcard::to_extend(message, std::mem::take(stream)).expect("messages are plain data");
+    postcard::serialize_with_flavor(message, Appended(stream)).expect("messages are plain data");
     let length = (stream.len() - start - 4) as u32;
     stream[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Puts what is serialised at the end of a byte stream: bytes by the slice, for a message may be large.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Appended<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// What came of a byte stream of messages and was not taken yet.
@@ -196,6 +220,8 @@ pub struct Inbox {
     start: usize,
     /// Where what came ends.
     end: usize,
+    /// All that ever came (B).
+    received: u64,
 }
 
 impl Inbox {
@@ -203,31 +229,59 @@ impl Inbox {
     pub fn space(&mut self, least: usize) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-        } else if self.bytes.len() - self.end < least && self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
+            if self.bytes.len() > KEPT_BYTES {
+                self.bytes = Vec::new();
+            }
         }
         if self.bytes.len() - self.end < least {
-            let double = (self.end + least).max(2 * self.bytes.len());
-            self.bytes.resize(double, 0);
+            self.make_room(least);
         }
         &mut self.bytes[self.end..]
+    }
+
+    /// Moves what is there to the front, and where that is not enough makes room for all of the message that has
+    /// begun: a large one is moved once, not each time the room has doubled.
+    fn make_room(&mut self, least: usize) {
+        let there = self.end - self.start;
+        let rest_of_it = self.coming().ok().flatten().map_or(0, |length| (4 + length).saturating_sub(there));
+        // Of many small ones nobody knows how many: twice as much each time.
+        let wanted = there + least + if rest_of_it > 0 { rest_of_it } else { there };
+        if there + least.max(rest_of_it) <= self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+        } else {
+            // Fresh memory comes cleared from the system; what exists would have to be.
+            let mut larger = vec![0; wanted];
+            larger[..there].copy_from_slice(&self.bytes[self.start..self.end]);
+            self.bytes = larger;
+        }
+        (self.start, self.end) = (0, there);
     }
 
     /// So many bytes of the space were filled.
     pub fn filled(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());
+        self.received += count as u64;
     }
 
-    /// The next whole message, if there is one.
-    pub fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
-        let rest = &self.bytes[self.start..self.end];
-        let Some(prefix) = rest.first_chunk::<4>() else { return Ok(None) };
+    /// All that ever came (B): while it grows the other end lives, however large its message.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Length of the message that comes next, once its prefix is there.
+    fn coming(&self) -> Result<Option<usize>, WireError> {
+        let Some(prefix) = self.bytes[self.start..self.end].first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_le_bytes(*prefix) as usize;
         if length > MESSAGE_LIMIT {
             return Err(WireError::Garbage(format!("a message of {length} bytes")));
         }
-        let Some(body) = rest.get(4..4 + length) else { return Ok(None) };
+        Ok(Some(length))
+    }
+
+    /// The next whole message, if there is one.
+    pub fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
+        let Some(length) = self.coming()? else { return Ok(None) };
+        let Some(body) = self.bytes[self.start..self.end].get(4..4 + length) else { return Ok(None) };
         let message = decode(body)?;
         self.start += 4 + length;
         Ok(Some(message))
@@ -286,6 +340,28 @@ mod tests {
         };
         assert_eq!(got, sent);
         assert!(!a.wants_write());
+    }
+
+    #[test]
+    fn an_inbox_makes_room_for_a_large_message_once_and_gives_it_back() {
+        let mut stream = Vec::new();
+        append(&mut stream, &FromWorker::Alive);
+        append(&mut stream, &ToWorker::Code(Hash::of(b""), vec![7; 8 << 20]));
+        let (mut inbox, mut sizes) = (Inbox::default(), Vec::new());
+        for piece in stream.chunks(1000) {
+            inbox.space(READ_BYTES)[..piece.len()].copy_from_slice(piece);
+            inbox.filled(piece.len());
+            if sizes.is_empty() {
+                assert_eq!(inbox.take::<FromWorker>().unwrap(), Some(FromWorker::Alive));
+            }
+            sizes.push(inbox.bytes.len());
+        }
+        sizes.dedup();
+        assert!(sizes.len() <= 2, "{sizes:?}");
+        assert_eq!(inbox.received(), stream.len() as u64);
+        let Some(ToWorker::Code(_, bytes)) = inbox.take().unwrap() else { panic!("another message") };
+        assert_eq!(bytes.len(), 8 << 20);
+        assert!(inbox.space(READ_BYTES).len() < KEPT_BYTES);
     }
 
     #[test]
