@@ -164,8 +164,13 @@ pub fn close_on_exec_from(first: RawFd) {
     }
 }
 
-/// Blocks [`HANDLED`] in this thread and those it starts later.
+/// Blocks [`HANDLED`] in this thread and those it starts later. A file that would grow beyond `ulimit -f` is an
+/// error of its write and not the end of the process; programs get the default back ([`super::spawn()`]).
 pub fn block_signals() -> io::Result<()> {
+    // SAFETY: it changes a disposition; no handler of ours is involved.
+    if unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
     change_mask(libc::SIG_BLOCK, &HANDLED)
 }
 
