@@ -45,6 +45,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(8);
 /// The whole life of a keeper, with the worker's socket.
 pub fn main(socket: OwnedFd) -> ExitCode {
     let keeper = prepare().map_err(WireError::from).and_then(|()| service::Keeper::new(socket));
+    scratch::sweep();
     let ended = keeper.and_then(|mut keeper| {
         let ended = keeper.serve();
         end_all();

@@ -48,13 +48,24 @@ impl ScratchRoot {
     }
 }
 
-/// Makes this keeper's folder in `parent` and removes those that nobody holds.
-fn claim(parent: &Path) -> io::Result<(TempDir, File)> {
-    let prefix = format!("harness-scratch-{}-", rustix::process::geteuid().as_raw());
-    for abandoned in unlocked(parent, &prefix) {
+/// Removes the folders of keepers that are gone.
+pub fn sweep() {
+    sweep_in(&std::env::temp_dir());
+}
+
+fn sweep_in(parent: &Path) {
+    for abandoned in unlocked(parent, &prefix()) {
         let _ = fs::remove_dir_all(abandoned);
     }
-    let root = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent)?;
+}
+
+fn prefix() -> String {
+    format!("harness-scratch-{}-", rustix::process::geteuid().as_raw())
+}
+
+/// Makes this keeper's folder in `parent`.
+fn claim(parent: &Path) -> io::Result<(TempDir, File)> {
+    let root = tempfile::Builder::new().prefix(&prefix()).tempdir_in(parent)?;
     // Locked before it has its name: nobody finds it unlocked.
     let aside = root.path().join("lock.new");
     let lock = File::create(&aside)?;
@@ -86,7 +97,7 @@ mod tests {
         let killed = killed.keep();
         fs::create_dir(killed.join("task-1")).unwrap();
         drop(lock);
-        let _next = claim(parent.path()).unwrap();
+        sweep_in(parent.path());
         assert!(living.path().exists());
         assert!(!killed.exists());
     }
