@@ -315,6 +315,21 @@ impl Root {
     }
 }
 
+/// Most a list of hosts may have (B).
+const HOSTS_BYTES: u64 = 1 << 20;
+
+/// The text of a list of hosts. A device or a pipe may have no end, or never begin.
+fn read_hosts(file: &str) -> std::io::Result<String> {
+    let there = std::fs::metadata(file)?;
+    if !there.is_file() {
+        return Err(std::io::Error::other("this is not a regular file"));
+    }
+    if there.len() > HOSTS_BYTES {
+        return Err(std::io::Error::other("this is no list of hosts: it has more than 1 MiB"));
+    }
+    std::fs::read_to_string(file)
+}
+
 /// The nodes there are: those of `host_file` if one is named, else the batch system's, else this machine.
 pub fn find_allocation(host_file: Option<&Path>) -> Result<Allocation, AllocationError> {
     let ask = |words: &[&str]| {
@@ -323,7 +338,7 @@ pub fn find_allocation(host_file: Option<&Path>) -> Result<Allocation, Allocatio
     };
     let around = allocation::Surroundings {
         env: &|name| std::env::var(name).ok(),
-        read: &|file| std::fs::read_to_string(file),
+        read: &read_hosts,
         ask: &ask,
         is_here: &machine::is_here,
     };
