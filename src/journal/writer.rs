@@ -4,8 +4,10 @@
 //! When a write fails, whole lines that made it are kept, the partial one is cut off, the rest is reported as
 //! lost with the reason. The driver polls this (`AsFd`) and takes what is new with [`JournalWriter::written`].
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -50,7 +52,7 @@ impl JournalWriter {
         let (to_thread, records) = mpsc::channel();
         let (to_driver, results) = mpsc::channel();
         let thread = Thread {
-            tail: Tail { file, path: path.to_owned(), length, unusable: None },
+            tail: Tail { file, path: path.to_owned(), length, unusable: None, reported_gone: false },
             to_driver,
             news: news.try_clone()?,
         };
@@ -137,6 +139,7 @@ impl Thread {
                 unsynced = None;
             }
             if over {
+                self.look();
                 return;
             }
         }
@@ -160,7 +163,17 @@ impl Thread {
         written
     }
 
+    /// Says so if the path does not lead to the file any more.
+    fn look(&mut self) {
+        if let Some(reason) = self.tail.gone() {
+            let _ = self.to_driver.send(Err(Lost { token: None, reason }));
+            ring(&self.news);
+        }
+    }
+
+    /// Brings what is written to the disk, and looks whether the path still leads to it.
     fn sync(&mut self) {
+        self.look();
         if let Err(source) = self.tail.file.sync_data() {
             let reason = self.tail.explain("bring it to the disk", source);
             let _ = self.to_driver.send(Err(Lost { token: None, reason }));
@@ -201,6 +214,8 @@ struct Tail {
     length: u64,
     /// A partial line could not be cut off: why.
     unusable: Option<io::ErrorKind>,
+    /// That the path leads elsewhere was said.
+    reported_gone: bool,
 }
 
 impl Tail {
@@ -228,6 +243,53 @@ impl Tail {
         (whole, error)
     }
 
+    /// What has become of the file, where its path leads to it no more. What it holds is written back to the path
+    /// if nothing is there; what somebody else put there is left alone.
+    fn gone(&mut self) -> Option<String> {
+        let ours = self.file.metadata().ok().filter(|ours| ours.is_file())?;
+        let path = self.path.display();
+        match std::fs::metadata(&self.path) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return None,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A file system that does not answer now may do so later.
+            Err(_) => return None,
+        }
+        if std::mem::replace(&mut self.reported_gone, true) {
+            return None;
+        }
+        // What came later would be in a file without a name.
+        self.unusable = Some(io::ErrorKind::NotFound);
+        Some(match self.write_back() {
+            Ok(()) => format!(
+                "journal {path}: it was removed or moved while harness wrote to it; all it holds was written back \
+                 there, run the same command again to go on"
+            ),
+            Err(error) => format!(
+                "journal {path}: it was removed, moved or replaced while harness wrote to it, and what it holds \
+                 could not be written back ({error}); if it was moved, move it back and run the same command again"
+            ),
+        })
+    }
+
+    fn write_back(&self) -> io::Result<()> {
+        let mut copy = File::options().write(true).create_new(true).open(&self.path)?;
+        // Read by offset: the descriptor's own place is the end.
+        let mut piece = vec![0; BATCH_BYTES];
+        let mut at = 0;
+        while at < self.length {
+            let most = piece.len().min(usize::try_from(self.length - at).unwrap_or(usize::MAX));
+            match self.file.read_at(&mut piece[..most], at)? {
+                0 => break,
+                count => {
+                    copy.write_all(&piece[..count])?;
+                    at += count as u64;
+                }
+            }
+        }
+        copy.sync_all()
+    }
+
     fn explain(&self, doing: &'static str, source: io::Error) -> String {
         JournalError::Io { path: self.path.clone(), doing, source }.to_string()
     }
@@ -243,7 +305,6 @@ mod tests {
     use super::*;
     use crate::model::Artefact;
     use crate::model::Hash;
-    use std::fs::File;
 
     fn record(bytes: u64) -> Record {
         Record::Artefact(Artefact { hash: Hash::of(b"a"), bytes, text_hash: None, build_id: None })
@@ -263,6 +324,33 @@ mod tests {
         let text = news[0].as_ref().unwrap_err().to_string();
         assert!(text.starts_with("journal full: cannot write to it: No space left on device"), "{text}");
         assert!(text.contains("free some space"), "{text}");
+    }
+
+    #[test]
+    fn a_journal_that_is_removed_is_written_back_and_another_in_its_place_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        for replaced in [false, true] {
+            let path = folder.path().join("journal");
+            let _ = std::fs::remove_file(&path);
+            let file = File::options().create(true).read(true).append(true).open(&path).unwrap();
+            let mut writer = JournalWriter::start(Locked(file), &path, 0).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            if replaced {
+                std::fs::write(&path, "other").unwrap();
+            }
+            writer.append(1, record(1));
+            let news = writer.close();
+            assert_eq!(news[0], Ok(1));
+            let text = news[1].as_ref().unwrap_err().to_string();
+            let there = std::fs::read_to_string(&path).unwrap();
+            if replaced {
+                assert!(text.contains("could not be written back"), "{text}");
+                assert_eq!(there, "other");
+            } else {
+                assert!(text.contains("was written back there"), "{text}");
+                assert!(there.contains("artefact") && there.ends_with('\n'), "{there}");
+            }
+        }
     }
 
     #[test]
