@@ -26,6 +26,12 @@ struct Tolerance {
     atol: f64,
 }
 
+impl Tolerance {
+    fn of(self, expected: f64) -> f64 {
+        self.atol + self.rtol * expected.abs()
+    }
+}
+
 /// What a check found.
 pub struct Found {
     /// For the record.
@@ -164,10 +170,9 @@ fn same_line(expected: &[u8], got: &[u8], tolerance: Tolerance, max_abs_err: &mu
     for (a, b) in left.iter().zip(&right) {
         match (a, b) {
             (Token::Number(a), Token::Number(b)) => {
-                let error = (a - b).abs();
-                // Equal infinities have no difference; NaN agrees with NaN only.
-                let agree = a == b || (a.is_nan() && b.is_nan());
-                same &= agree || error <= tolerance.atol + tolerance.rtol * a.abs();
+                let error = a.difference(b);
+                // An infinite tolerance (of an infinite value) allows nothing.
+                same &= error == 0.0 || error.is_finite() && error <= tolerance.of(a.value);
                 if error.is_finite() {
                     *max_abs_err = Some(max_abs_err.unwrap_or(0.0).max(error));
                 }
@@ -180,8 +185,64 @@ fn same_line(expected: &[u8], got: &[u8], tolerance: Tolerance, max_abs_err: &mu
 
 #[derive(Debug, PartialEq)]
 enum Token<'a> {
-    Number(f64),
+    Number(Number<'a>),
     Text(&'a [u8]),
+}
+
+/// A number as it was written: its nearest f64 alone would make different numbers equal.
+#[derive(Debug, PartialEq)]
+struct Number<'a> {
+    text: &'a str,
+    value: f64,
+}
+
+impl<'a> Number<'a> {
+    fn read(word: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(word).ok()?;
+        Some(Self { text, value: text.parse().ok()? })
+    }
+
+    /// 0 for equal numbers only; of integers exact. Infinite where one of them is not finite.
+    fn difference(&self, other: &Self) -> f64 {
+        if self.text == other.text {
+            return 0.0;
+        }
+        if let (Ok(a), Ok(b)) = (self.text.parse::<i128>(), other.text.parse::<i128>()) {
+            return a.abs_diff(b) as f64;
+        }
+        match (decimal(self.text), decimal(other.text)) {
+            (Some(a), Some(b)) if a == b => 0.0,
+            // Rounded to the same f64, they differ by less than its distance to the next.
+            (Some(_), Some(_)) if self.value == other.value && self.value.is_finite() => {
+                (self.value.abs() * f64::EPSILON).max(f64::MIN_POSITIVE)
+            }
+            (Some(_), Some(_)) if self.value.is_finite() && other.value.is_finite() => {
+                (self.value - other.value).abs()
+            }
+            (None, None) if self.value == other.value || self.value.is_nan() && other.value.is_nan() => 0.0,
+            _ => f64::INFINITY,
+        }
+    }
+}
+
+/// Sign, digits without zeros at either end, and the power of ten of the last: equal for equal numbers.
+/// None for what is not finite.
+fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let negative = whole.starts_with('-');
+    let digits = format!("{}{fraction}", whole.trim_start_matches(['+', '-']));
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let kept = digits.trim_end_matches('0');
+    let zeros = digits.len() - kept.len();
+    let kept = kept.trim_start_matches('0');
+    if kept.is_empty() {
+        return Some((false, String::new(), 0));
+    }
+    let last = exponent.parse::<i64>().ok()?.checked_sub(fraction.len() as i64)?.checked_add(zeros as i64)?;
+    Some((negative, kept.into(), last))
 }
 
 /// Numbers, and what is between them without white space.
@@ -199,8 +260,7 @@ fn tokens(line: &[u8]) -> Vec<Token<'_>> {
         if word.trim_ascii().is_empty() {
             continue;
         }
-        let number = std::str::from_utf8(word).ok().and_then(|word| word.parse().ok());
-        tokens.push(number.map_or(Token::Text(word), Token::Number));
+        tokens.push(Number::read(word).map_or(Token::Text(word), Token::Number));
     }
     tokens
 }
@@ -241,6 +301,32 @@ mod tests {
         assert_eq!(differs("x nan inf", "x NaN inf"), None);
         let missing = differs("a\nb", "a").unwrap();
         assert_eq!(missing, "output differs in line 2: expected `b`, got no such line");
+    }
+
+    #[test]
+    fn different_numbers_are_not_equal_because_a_double_holds_both_alike() {
+        let agree = |rtol, atol, expected: &str, got: &str| {
+            let spec = VerifySpec { rtol, atol, ..VerifySpec::default() };
+            verify(spec, Some(expected), got).failure.is_none()
+        };
+        assert!(!agree(0.0, 0.0, "9007199254740993", "9007199254740992"));
+        assert!(agree(0.0, 1.0, "9007199254740993", "9007199254740994"));
+        assert!(!agree(0.0, 0.0, &format!("1{:050}", 1), &format!("1{:050}", 2)));
+        assert!(agree(1e-9, 0.0, &format!("1{:050}", 1), &format!("1{:050}", 2)));
+        assert!(!agree(0.0, 0.0, "0.1", "0.10000000000000000000001"));
+        assert!(!agree(0.5, 0.0, "1e-400", "1e-500"));
+        for same in
+            ["1e400 1.0E+400", "-1e400 -10e399", "1.50 15e-1", "0 -0.0", "+7 7", "inf Infinity", "nan NaN"]
+        {
+            let (a, b) = same.split_once(' ').unwrap();
+            assert!(agree(0.0, 0.0, a, b), "{same}");
+        }
+        for other in
+            ["1e400 1e500", "1e400 inf", "inf 5", "1e400 5", "5 inf", "inf -inf", "1e400 -1e400", "nan inf"]
+        {
+            let (a, b) = other.split_once(' ').unwrap();
+            assert!(!agree(0.5, 1.0, a, b), "{other}");
+        }
     }
 
     #[test]
