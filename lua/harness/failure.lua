@@ -1,6 +1,18 @@
 -- Errors the author sees: `harness.Error`, messages at the author's line, tracebacks without our frames.
 local host = ...
 
+-- A task may replace or empty the standard library, the metatable of strings too: errors are still told.
+local function own(library)
+  local copy = {}
+  for name, fn in next, library do
+    copy[name] = fn
+  end
+  return copy
+end
+local string, table, utf8, debug, math = own(string), own(table), own(utf8), own(debug), own(math)
+local error, getmetatable, ipairs, next, pcall, rawget, tostring, type =
+  error, getmetatable, ipairs, next, pcall, rawget, tostring, type
+
 local M = {}
 
 -- Pure Lua, so that an error can travel to a worker as a value.
@@ -66,6 +78,12 @@ end
 local getinfo = debug.getinfo
 
 local function is_ours(source) return string.sub(source, 1, 10) == "@[harness]" end
+
+--- Is it a Lua function of the campaign?
+function M.is_authors(fn)
+  local info = type(fn) == "function" and getinfo(fn, "S")
+  return info and info.what ~= "C" and not is_ours(info.source)
+end
 
 --- The first line of the campaign on a stack, as "campaign.lua:12". Without a thread: the current stack.
 function M.where(thread)

@@ -5,7 +5,9 @@ local host = ...
 local error, select, tostring = error, select, tostring
 local getinfo, getupvalue, traceback = debug.getinfo, debug.getupvalue, debug.traceback
 local concat, pack = table.concat, table.pack
-local stderr = io.stderr
+local find, format, gmatch = string.find, string.format, string.gmatch
+local pairs, pcall = pairs, pcall
+local stderr, stdin = io.stderr, io.stdin
 
 -- The script's functions are here by name, so that a function that mentions one still travels.
 local harness = {
@@ -29,7 +31,7 @@ for _, name in ipairs { "spawn", "submit", "await", "go", "wait", "as_completed"
 end
 package.loaded.harness = setmetatable(harness, {
   __index = function(_, name)
-    error(("harness.%s is for the script, a task cannot use it"):format(tostring(name)), 2)
+    error(format("harness.%s is for the script, a task cannot use it", tostring(name)), 2)
   end,
 })
 
@@ -80,16 +82,18 @@ end
 -- The campaign's own frames above the function that asks.
 local function frames_above()
   local frames = {}
-  for line in traceback("", 3):gmatch("[^\n]+") do
-    local ours = line == "stack traceback:" or line:find("^%s*%[C%]: ") or line:find("^%s*%[harness%]/")
+  for line in gmatch(traceback("", 3), "[^\n]+") do
+    local ours = line == "stack traceback:" or find(line, "^%s*%[C%]: ") or find(line, "^%s*%[harness%]/")
     if not ours then frames[#frames + 1] = line end
   end
   return #frames > 0 and "stack traceback:\n" .. concat(frames, "\n") or ""
 end
 
--- Runs where the error was raised: the frames are still there.
+-- Runs where the error was raised: the frames are still there. Tasks may spoil the standard library: it uses
+-- references of its own and no methods of strings.
+local describe = host.describe
 local function handler(value)
-  return { host.describe(value), frames_above(), value }
+  return { describe(value), frames_above(), value }
 end
 
 -- Runs where a call was stopped.
@@ -106,7 +110,7 @@ local undo = {
     collectgarbage("incremental", 200, 100, 13)
   end,
   output = function(output) output(stderr) end,
-  input = function(input) input(io.stdin) end,
+  input = function(input) input(stdin) end,
 }
 local changed = {}
 local function note(of, name, changes)
