@@ -24,6 +24,7 @@ end
 -- The flows among what it waits for: only those can be the cause.
 local function waits_for(flow)
   local f, names = flow.waits_for, {}
+  if not f then return "" end
   if f == flow then return " for itself" end
   for _, other in ipairs(f.list or { f }) do
     if other.kind == "flow" and not other.ended then names[#names + 1] = name_of(other) end

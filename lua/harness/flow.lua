@@ -9,7 +9,7 @@ local failure, blame = lib.failure, lib.blame
 local resume, yield, create = coroutine.resume, coroutine.yield, coroutine.create
 local status, close, isyieldable = coroutine.status, coroutine.close, coroutine.isyieldable
 local setmetatable, getmetatable, error, type, select = setmetatable, getmetatable, error, type, select
-local pack, unpack, pcall = table.pack, table.unpack, pcall
+local pack, unpack, pcall, rawequal = table.pack, table.unpack, pcall, rawequal
 local take, result, now = host.take, host.result, host.now
 
 local M = {}
@@ -264,7 +264,9 @@ end
 local function can_suspend() return closing == 0 and isyieldable() end
 
 -- Where Lua cannot suspend (a sort comparator, a __gc): tasks go on, flows do not. Gives why it is in vain.
+local settle_here
 local function block(f)
+  if f.given then return settle_here(f) end
   local problem = M.keep_states()
   if problem then return problem end
   if f == EXIT then
@@ -338,26 +340,35 @@ local function forget(flow)
   flow.co, flow.fn, flow.waits_for = nil, nil, nil
 end
 
+-- Errors that Lua gives no line: go(string.rep, ...) has none but its starter's, an overflow in C none at all.
+local function with_line(flow, e)
+  local line = failure.where(flow.co)
+  if e ~= "C stack overflow" and (line or type(e) ~= "string" or failure.is_authors(flow.fn)) then return e end
+  if not line and flow.starter then line = failure.where(flow.starter.co) end
+  return line and string.format("%s: %s", line, e) or e
+end
+
+local function wind_up(flow, e)
+  flow.traceback = failure.traceback(flow.co)
+  local told = with_line(flow, e)
+  local closed, instead = shut(flow.co) -- runs its <close> variables, which may replace the error
+  if not closed and not rawequal(instead, e) then return instead end
+  return told
+end
+
 local function retire(flow, ok, ...)
   if ok then
     forget(flow)
     return finish(flow, true, ...)
   end
-  flow.traceback = failure.traceback(flow.co)
-  local closed, e = shut(flow.co) -- runs its <close> variables, which may replace the error
-  if closed then e = ... end
+  local wound_up, e = pcall(wind_up, flow, ...)
+  if not wound_up then e = with_line(flow, ...) end -- the C stack is full
   unseen[flow] = true
   forget(flow)
   finish(flow, false, e)
 end
 
--- What a flow did when it was resumed: it ended, or it waits.
-local function settle(flow, ok, tag, ...)
-  if status(flow.co) == "dead" then return retire(flow, ok, tag, ...) end
-  if tag ~= AWAIT then -- a C module that yields by itself
-    return retire(flow, false, "attempt to yield from outside a coroutine")
-  end
-  local f = ...
+local function park(flow, f)
   flow.waits_for = f
   if f == EXIT then
     ending = "exit"
@@ -372,16 +383,58 @@ local function settle(flow, ok, tag, ...)
   end
 end
 
+local function enter(flow)
+  local given = flow.given
+  flow.given = nil
+  return resume(flow.co, unpack(given, 1, given.n))
+end
+
+-- What a flow did when it was resumed: it ended, it waits, or it starts another. That one then runs from here
+-- and not on top of its starter, so that flows may start one another however deep.
+local function settle(flow, ok, tag, ...)
+  if status(flow.co) == "dead" then
+    retire(flow, ok, tag, ...)
+  elseif not ok then -- it was not even entered: the C stack is full
+    flow.refused = tag
+    forget(flow)
+  elseif tag ~= AWAIT then -- a C module that yields by itself
+    retire(flow, false, "attempt to yield from outside a coroutine")
+  else
+    local f = ...
+    if f.given then
+      f.starter, flow.starts = flow, true
+      return settle(f, enter(f))
+    end
+    park(flow, f)
+  end
+  local starter = flow.starter
+  if starter and ending ~= "exit" then
+    flow.starter, starter.starts = nil, nil
+    return settle(starter, resume(starter.co))
+  end
+end
+
+-- On top of whoever runs: for the main script, and where the starter cannot be suspended.
+function settle_here(flow)
+  local outer = closing
+  closing = 0 -- it has a stack of its own
+  settle(flow, enter(flow))
+  closing = outer
+end
+
 local function start(fn, ...)
   local flow = setmetatable({ ended = false, ok = false, value = false, waiter = false, rest = false }, Future)
   started = started + 1
-  flow.kind, flow.co, flow.fn, flow.order = "flow", create(fn), fn, started
+  flow.kind, flow.co, flow.fn, flow.order, flow.given = "flow", create(fn), fn, started, pack(...)
   flows[flow], flow_of[flow.co] = true, flow
-  local outer = closing
-  closing = 0 -- it has a stack of its own
-  settle(flow, resume(flow.co, ...))
-  closing = outer
-  if ending == "exit" and can_suspend() then yield(AWAIT, EXIT) end
+  if can_suspend() then
+    yield(AWAIT, flow)
+  else
+    settle_here(flow)
+  end
+  if flow.refused then
+    failure.raise(string.format("go: the flow cannot be started here, inside too many C functions: %s", flow.refused))
+  end
   return flow
 end
 
@@ -407,7 +460,7 @@ function Future:cancel()
   failure.own(self, Future, "cancel")
   if self.ended then return end
   if self.kind ~= "flow" then return host.cancel(self.id) end
-  if status(self.co) ~= "suspended" then
+  if status(self.co) ~= "suspended" or self.starts then
     failure.raise("cancel: a flow cannot cancel itself, nor one that is just starting it; return instead")
   end
   local ok, e = shut(self.co)
