@@ -18,6 +18,8 @@ local M = {}
 local AWAIT = setmetatable({}, { __name = "await" })
 -- A future that is never done: who waits for it ends the script (os.exit).
 local EXIT = {}
+-- "Broken pipe" (Linux).
+local EPIPE = 32
 -- Awaits in a row that had nothing to wait for; after so many, others get their turn.
 local MOST_SPINS = 1000
 
@@ -502,6 +504,22 @@ local function in_order()
   return list
 end
 
+-- What cannot be kept is an error of the await of a flow that waits, which may catch it. False: nobody waits.
+local function complain(problem)
+  local flow = in_order()[1]
+  if not flow then return false end
+  local f = flow.waits_for
+  if f.waiter == flow then f.waiter = false end
+  for i, waiter in ipairs(f.waiters or {}) do
+    if waiter == flow then
+      table.remove(f.waiters, i)
+      break
+    end
+  end
+  settle(flow, resume(flow.co, problem))
+  return true
+end
+
 -- Runs what is ready until `finished()`; nil, or why it cannot come to that.
 local function run_until(finished)
   while not finished() and not ending do
@@ -522,8 +540,11 @@ local function run_until(finished)
       end
     else
       local problem = M.keep_states()
-      if problem then return problem end
-      if not idle() and not ending then return blame.deadlock(in_order()) end
+      if problem then
+        if not complain(problem) then return problem end
+      elseif not idle() and not ending then
+        return blame.deadlock(in_order())
+      end
     end
   end
 end
@@ -559,9 +580,7 @@ function M.exit(code)
   pause(EXIT)
 end
 
---- Runs the main script. Gives how it ended ("finished", "exit", "drain" or "error") and the exit code or
---- the text of the error.
-function M.main(fn, ...)
+local function play(fn, ...)
   local main = start(fn, ...)
   main.main = true
   local problem = run_until(function() return main.ended end)
@@ -589,6 +608,26 @@ function M.main(fn, ...)
   if #texts > 0 then return "error", table.concat(texts, "\n") end
   blame.tell { failure.forgotten() }
   return "finished"
+end
+
+-- What the script printed is in a buffer of C's: nil, or why it cannot be written. Who closed the pipe knows.
+local function unwritten()
+  if io.type(io.stdout) ~= "file" then return nil end
+  local ok, why, code = io.stdout:flush()
+  if ok or code == EPIPE then return nil end
+  return string.format("what the script printed is not all written: standard output: %s", why)
+end
+
+--- Runs the main script. Gives how it ended ("finished", "exit", "drain" or "error") and the exit code or
+--- the text of the error.
+function M.main(fn, ...)
+  local how, detail = play(fn, ...)
+  local problem = unwritten()
+  if not problem then return how, detail end
+  if how == "finished" then return "error", problem end
+  host.stderr("harness: " .. problem)
+  if how == "exit" and detail == 0 then detail = 1 end
+  return how, detail
 end
 
 --- Puts `os.exit` in the place of Lua's own.

@@ -9,13 +9,21 @@ local by_name, list = {}, {}
 
 local function problem_of(kept, why) return string.format("state %s, of %s: %s", failure.quoted(kept.name), kept.where or "the script", why) end
 
--- Hands what changed to the journal; nil, or what cannot be kept.
+-- Hands what changed to the journal; nil, or what cannot be kept, which is told once: until then the journal has
+-- what it was before.
 flow.keep_states = function()
+  local problem
   for i = 1, #list do
     local kept = list[i]
     local ok, why = host.keep(kept.name, kept.value)
-    if not ok then return problem_of(kept, why) end
+    if ok then
+      kept.told = nil
+    elseif why ~= kept.told and not problem then
+      kept.told = why
+      problem = problem_of(kept, why)
+    end
   end
+  return problem
 end
 
 --- The table of this name as the last run left it, or `default` (an empty table unless given).

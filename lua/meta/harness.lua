@@ -41,7 +41,7 @@
 ---@field stdin? string what the program reads
 ---@field stdout? string "capture" (the default), "null" or a file
 ---@field stderr? string "capture" (the default), "null" or a file
----@field inputs? string[] files put into the scratch folder
+---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
 ---@field outputs? string[] files brought back from the scratch folder
 ---@field ok_codes? integer[] exit codes that count as success; { 0 } unless said
 ---@field nodes? integer an MPI application: nodes it has; 1 unless said
@@ -88,7 +88,7 @@
 ---@field env? table<string, string|number> set on top of the scrubbed environment
 ---@field cwd? string a folder relative to the campaign's, or "scratch"
 ---@field stdin? string what the program reads
----@field inputs? string[] files put into the scratch folder
+---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
 ---@field ok_codes? integer[] exit codes that count as success
 ---@field nodes? integer an MPI application: nodes it has; 1 unless said
 ---@field ranks? integer all ranks; one on each node unless said

@@ -54,6 +54,24 @@ fn a_full_standard_error_changes_nothing() {
     folder.assert_nothing_left(std::time::Duration::from_secs(5));
 }
 
+/// What the script printed and nobody has: an error of the campaign, said in one line.
+#[test]
+fn a_full_standard_output_is_an_error() {
+    let folder = Folder::with("print 'lost'\n");
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let lost = "harness: what the script printed is not all written: standard output: No space left on device\n";
+    for (script, code) in [("print 'lost'", 1), ("print 'lost' os.exit(0)", 1), ("print 'lost' os.exit(7)", 7)] {
+        folder.write("c.lua", script);
+        let output = folder.harness(&["c.lua"]).stdout(full()).output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(code), lost));
+    }
+    // Who closed it wants no more.
+    for script in ["io.stdout:close()", "print 'lost' io.stdout:close()"] {
+        folder.write("c.lua", script);
+        assert_eq!(folder.run(&["c.lua"]).code, Some(0));
+    }
+}
+
 #[test]
 fn a_huge_error_message_is_cut_and_says_by_how_much() {
     let folder = Folder::with(
