@@ -610,11 +610,33 @@ local function play(fn, ...)
   return "finished"
 end
 
+local stdout = io.stdout
+local unprinted -- why the first line that was lost was
+
+-- Lua's own tells nobody what could not be written.
+local function print(...)
+  local words = pack(...)
+  for i = 1, words.n do
+    words[i] = tostring(words[i])
+  end
+  if io.type(stdout) ~= "file" then return end
+  local ok, why, code = stdout:write(table.concat(words, "\t", 1, words.n), "\n")
+  if ok then
+    ok, why, code = stdout:flush()
+  end
+  if not ok then unprinted = unprinted or { why = why, code = code } end
+end
+
 -- What the script printed is in a buffer of C's: nil, or why it cannot be written. Who closed the pipe knows.
 local function unwritten()
-  if io.type(io.stdout) ~= "file" then return nil end
-  local ok, why, code = io.stdout:flush()
-  if ok or code == EPIPE then return nil end
+  if io.type(stdout) ~= "file" then return nil end
+  local ok, why, code = stdout:flush()
+  if unprinted then
+    why, code = unprinted.why, unprinted.code
+  elseif ok then
+    return nil
+  end
+  if code == EPIPE then return nil end
   return string.format("what the script printed is not all written: standard output: %s", why)
 end
 
@@ -630,8 +652,11 @@ function M.main(fn, ...)
   return how, detail
 end
 
---- Puts `os.exit` in the place of Lua's own.
-function M.install() _G.os.exit = M.exit end
+--- Puts `os.exit` and `print` in the place of Lua's own.
+function M.install()
+  _G.print = print
+  _G.os.exit = M.exit
+end
 
 M.callable = callable
 return M

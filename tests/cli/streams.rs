@@ -59,11 +59,17 @@ fn a_full_standard_error_changes_nothing() {
 fn a_full_standard_output_is_an_error() {
     let folder = Folder::with("print 'lost'\n");
     let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let lost = "harness: what the script printed is not all written: standard output: No space left on device\n";
-    for (script, code) in [("print 'lost'", 1), ("print 'lost' os.exit(0)", 1), ("print 'lost' os.exit(7)", 7)] {
+    let lost =
+        "harness: what the script printed is not all written: standard output: No space left on device\n";
+    for (script, code) in
+        [("print 'lost'", 1), ("print 'lost' os.exit(0)", 1), ("print 'lost' os.exit(7)", 7)]
+    {
         folder.write("c.lua", script);
         let output = folder.harness(&["c.lua"]).stdout(full()).output().unwrap();
-        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(code), lost));
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(code), lost)
+        );
     }
     // Who closed it wants no more.
     for script in ["io.stdout:close()", "print 'lost' io.stdout:close()"] {
