@@ -101,6 +101,14 @@ function M.forgotten(unseen)
   return of_flows, of_calls
 end
 
+--- Errors that Lua gives no line: go(string.rep, ...) has none but its starter's, an overflow in C none at all.
+function M.with_line(flow, e)
+  local line = failure.where(flow.co)
+  if e ~= "C stack overflow" and (line or type(e) ~= "string" or failure.is_authors(flow.fn)) then return e end
+  if not line and flow.starter then line = failure.where(flow.starter.co) end
+  return line and string.format("%s: %s", line, e) or e
+end
+
 --- Says it on stderr.
 function M.tell(texts)
   for i = 1, math.min(#texts, MOST) do

@@ -18,8 +18,6 @@ local M = {}
 local AWAIT = setmetatable({}, { __name = "await" })
 -- A future that is never done: who waits for it ends the script (os.exit).
 local EXIT = {}
--- "Broken pipe" (Linux).
-local EPIPE = 32
 -- Awaits in a row that had nothing to wait for; after so many, others get their turn.
 local MOST_SPINS = 1000
 
@@ -342,17 +340,9 @@ local function forget(flow)
   flow.co, flow.fn, flow.waits_for = nil, nil, nil
 end
 
--- Errors that Lua gives no line: go(string.rep, ...) has none but its starter's, an overflow in C none at all.
-local function with_line(flow, e)
-  local line = failure.where(flow.co)
-  if e ~= "C stack overflow" and (line or type(e) ~= "string" or failure.is_authors(flow.fn)) then return e end
-  if not line and flow.starter then line = failure.where(flow.starter.co) end
-  return line and string.format("%s: %s", line, e) or e
-end
-
 local function wind_up(flow, e)
   flow.traceback = failure.traceback(flow.co)
-  local told = with_line(flow, e)
+  local told = blame.with_line(flow, e)
   local closed, instead = shut(flow.co) -- runs its <close> variables, which may replace the error
   if not closed and not rawequal(instead, e) then return instead end
   return told
@@ -364,7 +354,7 @@ local function retire(flow, ok, ...)
     return finish(flow, true, ...)
   end
   local wound_up, e = pcall(wind_up, flow, ...)
-  if not wound_up then e = with_line(flow, ...) end -- the C stack is full
+  if not wound_up then e = blame.with_line(flow, ...) end -- the C stack is full
   unseen[flow] = true
   forget(flow)
   finish(flow, false, e)
@@ -610,41 +600,11 @@ local function play(fn, ...)
   return "finished"
 end
 
-local stdout = io.stdout
-local unprinted -- why the first line that was lost was
-
--- Lua's own tells nobody what could not be written.
-local function print(...)
-  local words = pack(...)
-  for i = 1, words.n do
-    words[i] = tostring(words[i])
-  end
-  if io.type(stdout) ~= "file" then return end
-  local ok, why, code = stdout:write(table.concat(words, "\t", 1, words.n), "\n")
-  if ok then
-    ok, why, code = stdout:flush()
-  end
-  if not ok then unprinted = unprinted or { why = why, code = code } end
-end
-
--- What the script printed is in a buffer of C's: nil, or why it cannot be written. Who closed the pipe knows.
-local function unwritten()
-  if io.type(stdout) ~= "file" then return nil end
-  local ok, why, code = stdout:flush()
-  if unprinted then
-    why, code = unprinted.why, unprinted.code
-  elseif ok then
-    return nil
-  end
-  if code == EPIPE then return nil end
-  return string.format("what the script printed is not all written: standard output: %s", why)
-end
-
 --- Runs the main script. Gives how it ended ("finished", "exit", "drain" or "error") and the exit code or
 --- the text of the error.
 function M.main(fn, ...)
   local how, detail = play(fn, ...)
-  local problem = unwritten()
+  local problem = lib.printed.unwritten()
   if not problem then return how, detail end
   if how == "finished" then return "error", problem end
   host.stderr("harness: " .. problem)
@@ -652,9 +612,8 @@ function M.main(fn, ...)
   return how, detail
 end
 
---- Puts `os.exit` and `print` in the place of Lua's own.
+--- Puts `os.exit` in the place of Lua's own.
 function M.install()
-  _G.print = print
   _G.os.exit = M.exit
 end
 
