@@ -10,8 +10,7 @@ local function own(library)
   return copy
 end
 local string, table, utf8, debug, math = own(string), own(table), own(utf8), own(debug), own(math)
-local error, getmetatable, ipairs, next, pcall, rawget, tostring, type =
-  error, getmetatable, ipairs, next, pcall, rawget, tostring, type
+local error, getmetatable, ipairs, next, pcall, rawget, tostring, type = error, getmetatable, ipairs, next, pcall, rawget, tostring, type
 
 local M = {}
 

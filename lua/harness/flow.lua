@@ -613,9 +613,7 @@ function M.main(fn, ...)
 end
 
 --- Puts `os.exit` in the place of Lua's own.
-function M.install()
-  _G.os.exit = M.exit
-end
+function M.install() _G.os.exit = M.exit end
 
 M.callable = callable
 return M

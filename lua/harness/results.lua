@@ -211,9 +211,7 @@ function Results:table()
       line[#line + 1] = cell
     end
     for at, cell in ipairs(line) do -- a newline in a name or a value is not a line of the table
-      line[at] = string.gsub(cell, "%c", function(c)
-        return string.format("\\x%02x", string.byte(c))
-      end)
+      line[at] = string.gsub(cell, "%c", function(c) return string.format("\\x%02x", string.byte(c)) end)
     end
     lines[#lines + 1] = line
   end
