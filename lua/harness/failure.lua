@@ -63,7 +63,8 @@ M.Record = {
 --- Futures know what they have: a field of a record is asked of the record. What the library looks for and may not
 -- find is false; `id` and `value` may be nil.
 function M.future_class(Future)
-  for name in string.gmatch("waiters deps label on_record waits_for traceback main fn co order list", "%S+") do
+  local names = "waiters deps label on_record waits_for traceback main fn co order list given starter starts refused"
+  for name in string.gmatch(names, "%S+") do
     Future[name] = false
   end
   setmetatable(Future, {
