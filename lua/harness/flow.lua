@@ -4,7 +4,7 @@
 -- before the next is looked at. What a script decides is thus a function of the order of the ends alone,
 -- which is what makes a second run from the journal take the same decisions.
 local host, lib = ...
-local failure, blame = lib.failure, lib.blame
+local failure, blame, timers = lib.failure, lib.blame, lib.timers
 
 local resume, yield, create = coroutine.resume, coroutine.yield, coroutine.create
 local status, close, isyieldable = coroutine.status, coroutine.close, coroutine.isyieldable
@@ -36,7 +36,6 @@ local ready, head, tail = {}, 1, 0 -- flows that can go on
 local patient = {} -- flows that could go on and let others go first
 local spins = 0
 local closing = 0 -- inside so many `coroutine.close`: what these run cannot be suspended
-local timers = {} -- { at = seconds, wake = function }
 local unseen = {} -- function tasks that failed, before anybody asked
 -- What pending tasks depend on: how many do, and how it ended if that was not well. They tell it as their cause.
 local needed, culprits = {}, {}
@@ -205,60 +204,29 @@ local function pump(until_when)
   return got
 end
 
-local function fire_timers()
-  local time, rest = now(), {}
-  local due = {}
-  for _, timer in ipairs(timers) do
-    if timer.at <= time then
-      due[#due + 1] = timer
-    else
-      rest[#rest + 1] = timer
-    end
-  end
-  timers = rest
-  for _, timer in ipairs(due) do
-    timer.wake()
-  end
-end
-
 -- Looks at what has happened meanwhile, without waiting.
 local function look()
   if ending then return end
   pump(now())
-  if #timers > 0 then fire_timers() end
+  timers.fire()
 end
 
 -- Waits for the next thing to happen; false if nothing ever will.
 local function idle()
-  if #timers == 0 then
+  local first = timers.first()
+  if not first then
     repeat
       local got = pump(true)
       if not got then return got ~= nil end
     until head <= tail or awaited == 0 -- an end that woke nobody is nothing that happened
     return true
   end
-  local first
-  for _, timer in ipairs(timers) do
-    if not first or timer.at < first then first = timer.at end
-  end
-  local got = pump(first or true)
-  if got == nil and first then
-    fire_timers()
+  local got = pump(first)
+  if got == nil then
+    timers.fire()
     return true
   end
   return got ~= nil
-end
-
-local function after(seconds, fn)
-  local timer = { at = now() + seconds, wake = fn }
-  timers[#timers + 1] = timer
-  return timer
-end
-
-local function drop_timer(timer)
-  for i, t in ipairs(timers) do
-    if t == timer then return table.remove(timers, i) end
-  end
 end
 
 local function can_suspend() return closing == 0 and isyieldable() end
@@ -482,7 +450,7 @@ end
 function M.asked(f) unseen[f] = nil end
 
 -- For futures.lua and coroutines.lua.
-M.when_done, M.condition, M.finish, M.pump, M.after, M.drop_timer = when_done, condition, finish, pump, after, drop_timer
+M.when_done, M.condition, M.finish, M.pump, M.after, M.drop_timer = when_done, condition, finish, pump, timers.after, timers.drop
 M.AWAIT, M.flow_of, M.can_suspend, M.block, M.shut = AWAIT, flow_of, can_suspend, block, shut
 
 local function in_order()

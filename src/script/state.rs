@@ -16,12 +16,13 @@ use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 21] = [
+const LIBRARY: [(&str, &str); 22] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
     ("blame", include_str!("../../lua/harness/blame.lua")),
     ("printed", include_str!("../../lua/harness/printed.lua")),
+    ("timers", include_str!("../../lua/harness/timers.lua")),
     ("flow", include_str!("../../lua/harness/flow.lua")),
     ("coroutines", include_str!("../../lua/harness/coroutines.lua")),
     ("futures", include_str!("../../lua/harness/futures.lua")),
