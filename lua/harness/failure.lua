@@ -31,7 +31,8 @@ function M.of_place(traceback, place)
   return (string.gsub(traceback, "^stack traceback:", function() return "stack traceback " .. place .. ":" end))
 end
 
--- What a record may have, of whatever kind; which of them it has is its kind's and its end's.
+-- What a record may have, of whatever kind; which of them it has is its kind's and its end's. An error's fields are
+-- among them: scripts that take either ask for them.
 M.FIELDS = {}
 for name in
   string.gmatch(
@@ -39,7 +40,7 @@ for name in
     kind ok status reason cause host elapsed_s name params summary exit_code signal argv hosts ranks launcher_argv
     stdout stderr stdout_bytes stderr_bytes outputs leftovers wall_s user_s sys_s maxrss_bytes minflt majflt nvcsw
     nivcsw inblock oublock artefact artefact_bytes diagnostics cache compiler objective better stats samples warmup
-    metrics flags stop_reason verify floor_s maxrss_floor_bytes stderr_tail]],
+    metrics flags stop_reason verify floor_s maxrss_floor_bytes stderr_tail message traceback task value]],
     "%S+"
   )
 do

@@ -100,7 +100,7 @@ print(r.status, r.reason)
     }
     assert_eq!(output.matches("size\t4").count(), 8, "one world each: {output}");
     has(&output, "by itself\tok\t3", "a command that launches itself");
-    has(&output, "refused\tit asks for 9 node", "too many nodes");
+    has(&output, "refused\tit asks for nodes = 9", "too many nodes");
 }
 
 #[test]
