@@ -276,8 +276,8 @@ local function await_slow(f)
     pause(f)
   end
   if f.ok then
-    if f.rest then return f.value, unpack(f.rest, 1, f.rest.n) end
-    return f.value
+    if f.rest then return rawget(f, "value"), unpack(f.rest, 1, f.rest.n) end
+    return rawget(f, "value")
   end
   if f.kind == "call" or f.kind == "flow" then
     unseen[f] = nil
@@ -286,10 +286,10 @@ local function await_slow(f)
   return f.value -- a record: its status says what the program did
 end
 
---- Waits for a future and returns its result.
+--- Waits for a future and returns its result, which may be nil: the class would take that for a misspelt field.
 function M.await(f)
   spins = spins + 1
-  if type(f) == "table" and f.ended and f.ok and f.rest == false and spins < MOST_SPINS then return f.value end
+  if type(f) == "table" and f.ended and f.ok and f.rest == false and spins < MOST_SPINS then return rawget(f, "value") end
   return await_slow(f)
 end
 
