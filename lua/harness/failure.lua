@@ -64,7 +64,7 @@ M.Record = {
 --- Futures know what they have: a field of a record is asked of the record. What the library looks for and may not
 -- find is false; `id` and `value` may be nil.
 function M.future_class(Future)
-  local names = "waiters deps label on_record waits_for traceback main fn co order list given starter starts refused"
+  local names = "waiters label on_record waits_for traceback main fn co order list given starter starts refused"
   for name in string.gmatch(names, "%S+") do
     Future[name] = false
   end

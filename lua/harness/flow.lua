@@ -26,6 +26,7 @@ Future.__index = Future
 failure.future_class(Future)
 M.Future = Future
 
+-- Of a future: `ended`; `ok`, which is false, true or what a call returned after its first value; `value`.
 local by_id = {} -- tasks that have not ended
 local awaited = 0 -- how many (`next` on a table that was emptied looks at every place it ever had)
 local quiet = {} -- likewise, but nobody waits for them: references that run only if needed
@@ -35,10 +36,13 @@ local flow_of = {} -- their coroutines
 local ready, head, tail = {}, 1, 0 -- flows that can go on
 local patient = {} -- flows that could go on and let others go first
 local spins = 0
+local starting = 0 -- flows that have not waited yet, so that who started them does
+local listeners = 0 -- functions of `on_done` that are still to be called
 local closing = 0 -- inside so many `coroutine.close`: what these run cannot be suspended
 local unseen = {} -- function tasks that failed, before anybody asked
--- What pending tasks depend on: how many do, and how it ended if that was not well. They tell it as their cause.
-local needed, culprits = {}, {}
+-- What pending tasks depend on, by task; how many depend on one, and how it ended if that was not well: they tell it as
+-- their cause.
+local deps_of, needed, culprits = {}, {}, {}
 local ending -- set once the script is to end: "drain" or "exit"
 local exit_code
 
@@ -47,44 +51,50 @@ local function push(flow)
   ready[tail] = flow
 end
 
+-- Whoever waits for `f` goes on, in the order they came.
 local function wake(f)
-  local waiter = f.waiter
-  if waiter then
-    f.waiter = false
-    push(waiter)
-  end
-  local more = f.waiters
-  if more then
-    f.waiters = nil
-    for i = 1, #more do
-      local w = more[i]
-      if type(w) == "function" then
-        w(f)
-      else
-        push(w)
-      end
+  local waiters = f.waiters
+  if not waiters then return end
+  f.waiters = nil
+  for i = 1, #waiters do
+    local waiter = waiters[i]
+    if type(waiter) == "function" then
+      waiter(f)
+    else
+      push(waiter)
     end
+  end
+end
+
+-- Calls a function, or lets a flow go on, when `f` has ended.
+local function enlist(f, waiter)
+  local waiters = f.waiters
+  if waiters then
+    waiters[#waiters + 1] = waiter
+  else
+    f.waiters = { waiter }
   end
 end
 
 local function finish(f, ok, value, ...)
   f.ended, f.ok, f.value = true, ok, value
-  if select("#", ...) > 0 then f.rest = pack(...) end
+  if select("#", ...) > 0 then f.ok = pack(...) end
   wake(f)
 end
 
 --- A pending future of a task that was submitted.
 function M.future(id, kind, deps, is_quiet)
-  local f = setmetatable({ id = id, ended = false, ok = false, value = false, waiter = false, rest = false }, Future)
+  local f = setmetatable({ id = id, ended = false, ok = false, value = false }, Future)
   if kind then f.kind = kind end
   if deps then
-    f.deps = {}
+    local pending = {}
     for _, dep in ipairs(deps) do
       if by_id[dep] or quiet[dep] then
-        f.deps[#f.deps + 1] = dep
+        pending[#pending + 1] = dep
         needed[dep] = (needed[dep] or 0) + 1
       end
     end
+    deps_of[id] = pending
   end
   if is_quiet then
     quiet[id] = f
@@ -97,16 +107,18 @@ end
 --- A future of a task that did not run: it has ended, with a record (a call: with an error).
 function M.ended(kind, value)
   setmetatable(value, kind == "call" and failure.Error or failure.Record)
-  local f = setmetatable({ ended = true, ok = false, value = value, waiter = false, rest = false }, Future)
+  local f = setmetatable({ ended = true, ok = false, value = value }, Future)
   f.kind = kind
   if kind == "call" then unseen[f] = true end
   return f
 end
 
--- It has ended and depends on nothing any more.
-local function let_go(f)
-  if not f.deps then return end
-  for _, dep in ipairs(f.deps) do
+-- A task has ended and depends on nothing any more.
+local function let_go(id)
+  local deps = deps_of[id]
+  if not deps then return end
+  deps_of[id] = nil
+  for _, dep in ipairs(deps) do
     local others = needed[dep] - 1
     if others == 0 then
       needed[dep], culprits[dep] = nil, nil
@@ -114,21 +126,18 @@ local function let_go(f)
       needed[dep] = others
     end
   end
-  f.deps = nil
 end
 
 local function complete(f, value)
   if f.on_record then f.on_record(value) end
   finish(f, value.ok or false, value)
-  let_go(f)
+  let_go(f.id)
 end
 
 -- Calls `fn` when `f` is done (at once if it is).
 local function when_done(f, fn)
   if f.ended then return fn(f) end
-  local more = f.waiters or {}
-  f.waiters = more
-  more[#more + 1] = fn
+  enlist(f, fn)
 end
 
 -- That it is skipped may be known before the end of what it is skipped for, which is written to the journal first.
@@ -142,7 +151,7 @@ local function complete_with_cause(f, value)
     rawset(value, "cause", cause) -- records are read-only to the author
     complete(f, value)
   end
-  for _, dep in ipairs(f.deps or {}) do
+  for _, dep in ipairs(deps_of[f.id] or {}) do
     cause = cause or culprits[dep]
     local pending = by_id[dep] or quiet[dep]
     if pending then
@@ -172,7 +181,8 @@ local function deliver_result(f)
   end
 end
 
-local function deliver(id, ok, value, ...)
+-- `count` is the number of values a call returned; nothing for all other ends.
+local function deliver(id, count, value, ...)
   if not id then return id end
   local f = by_id[id]
   if f then
@@ -181,11 +191,10 @@ local function deliver(id, ok, value, ...)
     f = quiet[id]
     quiet[id] = nil
   end
-  if ok then
-    f.ended, f.ok, f.value = true, true, value
-    if select("#", ...) > 0 then f.rest = pack(...) end
+  if count then
+    f.ended, f.ok, f.value = true, count < 2 or pack(...), value
     wake(f)
-    let_go(f)
+    if deps_of[id] then let_go(id) end
   else
     deliver_result(f)
   end
@@ -265,6 +274,18 @@ local function pause(f)
   if problem then failure.raise(problem) end
 end
 
+-- Waits without a switch to the scheduler and back, as long as nobody else could go on meanwhile: no flow that is
+-- ready or that started this one, no timer, no function of `on_done`. Has `f` ended?
+local function stay(f)
+  if head <= tail or starting > 0 or listeners > 0 or patient[1] or f.waiters or timers.first() or not can_suspend() then return false end
+  local problem = M.keep_states()
+  if problem then failure.raise(problem) end
+  repeat
+    if not pump(true) then return false end
+  until f.ended or head <= tail
+  return f.ended
+end
+
 local function await_slow(f)
   if getmetatable(f) ~= Future then
     local what = type(f)
@@ -273,10 +294,10 @@ local function await_slow(f)
   end
   if not f.ended or spins >= MOST_SPINS then
     spins = 0
-    pause(f)
+    if f.ended or not stay(f) then pause(f) end
   end
   if f.ok then
-    if f.rest then return rawget(f, "value"), unpack(f.rest, 1, f.rest.n) end
+    if f.ok ~= true then return rawget(f, "value"), unpack(f.ok, 1, f.ok.n) end
     return rawget(f, "value")
   end
   if f.kind == "call" or f.kind == "flow" then
@@ -289,7 +310,7 @@ end
 --- Waits for a future and returns its result, which may be nil: the class would take that for a misspelt field.
 function M.await(f)
   spins = spins + 1
-  if type(f) == "table" and f.ended and f.ok and f.rest == false and spins < MOST_SPINS then return rawget(f, "value") end
+  if type(f) == "table" and f.ended and f.ok == true and spins < MOST_SPINS then return rawget(f, "value") end
   return await_slow(f)
 end
 
@@ -334,12 +355,8 @@ local function park(flow, f)
     ending = "exit"
   elseif f.ended then
     patient[#patient + 1] = flow
-  elseif not f.waiter and not f.waiters then
-    f.waiter = flow
   else
-    local more = f.waiters or {}
-    f.waiters = more
-    more[#more + 1] = flow
+    enlist(f, flow)
   end
 end
 
@@ -363,6 +380,7 @@ local function settle(flow, ok, tag, ...)
     local f = ...
     if f.given then
       f.starter, flow.starts = flow, true
+      starting = starting + 1
       return settle(f, enter(f))
     end
     park(flow, f)
@@ -370,6 +388,7 @@ local function settle(flow, ok, tag, ...)
   local starter = flow.starter
   if starter and ending ~= "exit" then
     flow.starter, starter.starts = nil, nil
+    starting = starting - 1
     return settle(starter, resume(starter.co))
   end
 end
@@ -378,12 +397,14 @@ end
 function settle_here(flow)
   local outer = closing
   closing = 0 -- it has a stack of its own
+  starting = starting + 1
   settle(flow, enter(flow))
+  starting = starting - 1
   closing = outer
 end
 
 local function start(fn, ...)
-  local flow = setmetatable({ ended = false, ok = false, value = false, waiter = false, rest = false }, Future)
+  local flow = setmetatable({ ended = false, ok = false, value = false }, Future)
   started = started + 1
   flow.kind, flow.co, flow.fn, flow.order, flow.given = "flow", create(fn), fn, started, pack(...)
   flows[flow], flow_of[flow.co] = true, flow
@@ -409,9 +430,18 @@ function M.go(fn, ...)
   return start(fn, ...)
 end
 
+--- Runs `fn(f)` in a flow of its own when `f` is done.
+function M.on_done(f, fn)
+  listeners = listeners + 1
+  when_done(f, function()
+    listeners = listeners - 1
+    start(fn, f)
+  end)
+end
+
 -- A future that ends when somebody calls `finish`; `list` is what it stands for.
 local function condition(list)
-  local c = { ended = false, ok = true, value = false, waiter = false, rest = false, kind = "condition", list = list }
+  local c = { ended = false, ok = true, value = false, kind = "condition", list = list }
   return setmetatable(c, Future)
 end
 
@@ -467,7 +497,6 @@ local function complain(problem)
   local flow = in_order()[1]
   if not flow then return false end
   local f = flow.waits_for
-  if f.waiter == flow then f.waiter = false end
   for i, waiter in ipairs(f.waiters or {}) do
     if waiter == flow then
       table.remove(f.waiters, i)

@@ -214,7 +214,7 @@ end
 function Future:on_done(fn)
   failure.own(self, Future, "on_done")
   if not flow.callable(fn) then failure.raise("on_done: expected a function, got a " .. type(fn)) end
-  when_done(self, function(f) flow.go(fn, f) end)
+  flow.on_done(self, fn)
   return self
 end
 

@@ -22,6 +22,7 @@ end
 
 --- When the first is due; nil without any.
 function M.first()
+  if #timers == 0 then return nil end
   local first
   for _, timer in ipairs(timers) do
     if not first or timer.at < first then first = timer.at end

@@ -16,7 +16,7 @@ use crate::script::bridge::{Bridge, Next};
 
 /// `submit_call(pool or false, fn, ...)` -> id, does it wait for others (they lie in the bridge)? or nil, why not;
 /// false if `fn` is no function.
-/// `take(wait)` -> nil | false | id | id, true, values...
+/// `take(wait)` -> nil | false | id | id, how many, values...
 ///
 /// The bridge has to outlive the state; `ScriptState` sees to it.
 pub fn submit_functions(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Function, Function)> {
@@ -115,9 +115,13 @@ unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
             Next::Outcome(task) => stack.push_integer(task.0 as i64),
             Next::Values(task) => {
                 stack.push_integer(task.0 as i64);
-                stack.push_boolean(true);
+                stack.push_nil(); // the place of their number
                 match unpack(bridge, state) {
-                    Ok(values) => return 2 + values,
+                    Ok(values) => {
+                        stack.push_integer(values.into()); // decoding needed more room than it left in use
+                        stack.replace(2);
+                        return 2 + values;
+                    }
                     Err(text) => {
                         *bridge.outcome.borrow_mut() = Some(Arc::new(Outcome::failed(Status::Error, text)));
                         stack.set_top(1);

@@ -41,6 +41,23 @@ quick[1]:on_done(function() seen[#seen + 1] = "at once" end)
 while #seen < 2 do await(submit(id, 0)) end -- calls in two slots end in any order
 assert(seen[1] == "at once" and seen[2] == 6, table.concat(seen, " "))
 
+-- It may cancel whoever waits meanwhile, and what waits is cancelled where it waits.
+local hanging = submit(function() os.execute "exec sleep 1000" end)
+local reached
+local waiting = go(function()
+  await(submit(id, 1)) -- from here on the scheduler has resumed it
+  reached = true
+  await(hanging)
+  reached = "too far"
+end)
+while not reached do await(submit(id, 0)) end
+submit(id, 0):on_done(function()
+  waiting:cancel()
+  hanging:cancel()
+end)
+assert(not pcall(await, waiting) and waiting:status() == "cancelled" and reached == true)
+assert(not pcall(await, hanging))
+
 -- go: arguments, results, cancellation
 local flow = go(function(x, y) return x + await(submit(id, y)), "second" end, 1, 2)
 local sum, second = await(flow)
