@@ -4,13 +4,15 @@
 -- before the next is looked at. What a script decides is thus a function of the order of the ends alone,
 -- which is what makes a second run from the journal take the same decisions.
 local host, lib = ...
-local failure, blame, timers = lib.failure, lib.blame, lib.timers
+local failure, blame, timers, ends = lib.failure, lib.blame, lib.timers, lib.ends
 
 local resume, yield, create = coroutine.resume, coroutine.yield, coroutine.create
 local status, close, isyieldable = coroutine.status, coroutine.close, coroutine.isyieldable
-local setmetatable, getmetatable, error, type, select = setmetatable, getmetatable, error, type, select
+local setmetatable, getmetatable, error, type = setmetatable, getmetatable, error, type
 local pack, unpack, pcall, rawequal = table.pack, table.unpack, pcall, rawequal
-local take, result, now = host.take, host.result, host.now
+local take, now = host.take, host.now
+local Future, ready, unseen, deliver = ends.Future, ends.ready, ends.unseen, ends.deliver
+local push, finish, enlist, when_done, condition = ends.push, ends.finish, ends.enlist, ends.when_done, ends.condition
 
 local M = {}
 
@@ -21,185 +23,16 @@ local EXIT = {}
 -- Awaits in a row that had nothing to wait for; after so many, others get their turn.
 local MOST_SPINS = 1000
 
-local Future = { __name = "future", kind = "call" }
-Future.__index = Future
-failure.future_class(Future)
-M.Future = Future
-
--- Of a future: `ended`; `ok`, which is false, true or what a call returned after its first value; `value`.
-local by_id = {} -- tasks that have not ended
-local awaited = 0 -- how many (`next` on a table that was emptied looks at every place it ever had)
-local quiet = {} -- likewise, but nobody waits for them: references that run only if needed
 local flows = {} -- flows that have not ended, with the order they were started in
 local started = 0
 local flow_of = {} -- their coroutines
-local ready, head, tail = {}, 1, 0 -- flows that can go on
 local patient = {} -- flows that could go on and let others go first
 local spins = 0
 local starting = 0 -- flows that have not waited yet, so that who started them does
 local listeners = 0 -- functions of `on_done` that are still to be called
 local closing = 0 -- inside so many `coroutine.close`: what these run cannot be suspended
-local unseen = {} -- function tasks that failed, before anybody asked
--- What pending tasks depend on, by task; how many depend on one, and how it ended if that was not well: they tell it as
--- their cause.
-local deps_of, needed, culprits = {}, {}, {}
 local ending -- set once the script is to end: "drain" or "exit"
 local exit_code
-
-local function push(flow)
-  tail = tail + 1
-  ready[tail] = flow
-end
-
--- Whoever waits for `f` goes on, in the order they came.
-local function wake(f)
-  local waiters = f.waiters
-  if not waiters then return end
-  f.waiters = nil
-  for i = 1, #waiters do
-    local waiter = waiters[i]
-    if type(waiter) == "function" then
-      waiter(f)
-    else
-      push(waiter)
-    end
-  end
-end
-
--- Calls a function, or lets a flow go on, when `f` has ended.
-local function enlist(f, waiter)
-  local waiters = f.waiters
-  if waiters then
-    waiters[#waiters + 1] = waiter
-  else
-    f.waiters = { waiter }
-  end
-end
-
-local function finish(f, ok, value, ...)
-  f.ended, f.ok, f.value = true, ok, value
-  if select("#", ...) > 0 then f.ok = pack(...) end
-  wake(f)
-end
-
---- A pending future of a task that was submitted.
-function M.future(id, kind, deps, is_quiet)
-  local f = setmetatable({ id = id, ended = false, ok = false, value = false }, Future)
-  if kind then f.kind = kind end
-  if deps then
-    local pending = {}
-    for _, dep in ipairs(deps) do
-      if by_id[dep] or quiet[dep] then
-        pending[#pending + 1] = dep
-        needed[dep] = (needed[dep] or 0) + 1
-      end
-    end
-    deps_of[id] = pending
-  end
-  if is_quiet then
-    quiet[id] = f
-  else
-    by_id[id], awaited = f, awaited + 1
-  end
-  return f
-end
-
---- A future of a task that did not run: it has ended, with a record (a call: with an error).
-function M.ended(kind, value)
-  setmetatable(value, kind == "call" and failure.Error or failure.Record)
-  local f = setmetatable({ ended = true, ok = false, value = value }, Future)
-  f.kind = kind
-  if kind == "call" then unseen[f] = true end
-  return f
-end
-
--- A task has ended and depends on nothing any more.
-local function let_go(id)
-  local deps = deps_of[id]
-  if not deps then return end
-  deps_of[id] = nil
-  for _, dep in ipairs(deps) do
-    local others = needed[dep] - 1
-    if others == 0 then
-      needed[dep], culprits[dep] = nil, nil
-    else
-      needed[dep] = others
-    end
-  end
-end
-
-local function complete(f, value)
-  if f.on_record then f.on_record(value) end
-  finish(f, value.ok or false, value)
-  let_go(f.id)
-end
-
--- Calls `fn` when `f` is done (at once if it is).
-local function when_done(f, fn)
-  if f.ended then return fn(f) end
-  enlist(f, fn)
-end
-
--- That it is skipped may be known before the end of what it is skipped for, which is written to the journal first.
-local function complete_with_cause(f, value)
-  local left, cause = 1, nil
-  local function known(dep)
-    left = left - 1
-    if f.ended then return end
-    if dep and not dep.ok then cause = dep.value end
-    if not cause and left > 0 then return end
-    rawset(value, "cause", cause) -- records are read-only to the author
-    complete(f, value)
-  end
-  for _, dep in ipairs(deps_of[f.id] or {}) do
-    cause = cause or culprits[dep]
-    local pending = by_id[dep] or quiet[dep]
-    if pending then
-      left = left + 1
-      when_done(pending, known)
-    end
-  end
-  known()
-end
-
--- Kinds other than a call end in a record; a call that failed ends in an error.
-local function deliver_result(f)
-  local value = result(f.kind, f.label or nil)
-  if f.kind == "measure" then failure.strict_stats(value) end
-  setmetatable(value, f.kind == "call" and failure.Error or failure.Record)
-  local dependents = needed[f.id]
-  if f.kind == "call" then
-    value.task = f.id
-    if not dependents then unseen[f] = true end
-  end
-  if dependents and not value.ok then culprits[f.id] = value end
-  local skipped = value.status == "skipped" or value.kind == "skipped"
-  if skipped then
-    complete_with_cause(f, value)
-  else
-    complete(f, value)
-  end
-end
-
--- `count` is the number of values a call returned; nothing for all other ends.
-local function deliver(id, count, value, ...)
-  if not id then return id end
-  local f = by_id[id]
-  if f then
-    by_id[id], awaited = nil, awaited - 1
-  else
-    f = quiet[id]
-    quiet[id] = nil
-  end
-  if count then
-    f.ended, f.ok, f.value = true, count < 2 or pack(...), value
-    wake(f)
-    if deps_of[id] then let_go(id) end
-  else
-    deliver_result(f)
-  end
-  return id
-end
 
 --- Called when a task is submitted that may be recorded, whenever the script lets others work, and at its end:
 -- what the script keeps is in the journal before what follows from it. Returns what cannot be kept: an error.
@@ -227,7 +60,7 @@ local function idle()
     repeat
       local got = pump(true)
       if not got then return got ~= nil end
-    until head <= tail or awaited == 0 -- an end that woke nobody is nothing that happened
+    until ready.first <= ready.last or ends.pending == 0 -- an end that woke nobody is nothing that happened
     return true
   end
   local got = pump(first)
@@ -277,12 +110,14 @@ end
 -- Waits without a switch to the scheduler and back, as long as nobody else could go on meanwhile: no flow that is
 -- ready or that started this one, no timer, no function of `on_done`. Has `f` ended?
 local function stay(f)
-  if head <= tail or starting > 0 or listeners > 0 or patient[1] or f.waiters or timers.first() or not can_suspend() then return false end
+  if ready.first <= ready.last or starting > 0 or listeners > 0 or patient[1] or f.waiters or timers.first() or not can_suspend() then
+    return false
+  end
   local problem = M.keep_states()
   if problem then failure.raise(problem) end
   repeat
     if not pump(true) then return false end
-  until f.ended or head <= tail
+  until f.ended or ready.first <= ready.last
   return f.ended
 end
 
@@ -439,12 +274,6 @@ function M.on_done(f, fn)
   end)
 end
 
--- A future that ends when somebody calls `finish`; `list` is what it stands for.
-local function condition(list)
-  local c = { ended = false, ok = true, value = false, kind = "condition", list = list }
-  return setmetatable(c, Future)
-end
-
 --- Ends a task or a flow that is not done. Of a task the end follows when it has come; a flow ends here.
 function Future:cancel()
   failure.own(self, Future, "cancel")
@@ -476,11 +305,8 @@ function M.poll()
   end
 end
 
---- Somebody asked how this ended: no need to report it.
-function M.asked(f) unseen[f] = nil end
-
 -- For futures.lua and coroutines.lua.
-M.when_done, M.condition, M.finish, M.pump, M.after, M.drop_timer = when_done, condition, finish, pump, timers.after, timers.drop
+M.pump, M.after, M.drop_timer = pump, timers.after, timers.drop
 M.AWAIT, M.flow_of, M.can_suspend, M.block, M.shut = AWAIT, flow_of, can_suspend, block, shut
 
 local function in_order()
@@ -510,13 +336,8 @@ end
 -- Runs what is ready until `finished()`; nil, or why it cannot come to that.
 local function run_until(finished)
   while not finished() and not ending do
-    if head <= tail then
-      local flow = ready[head]
-      ready[head] = nil
-      head = head + 1
-      if head > tail then
-        head, tail = 1, 0
-      end
+    local flow = ends.pop()
+    if flow then
       spins = 0
       if not flow.ended then settle(flow, resume(flow.co)) end
     elseif patient[1] then
@@ -546,15 +367,6 @@ local function close_all()
   end
 end
 
--- A script that failed or was left by os.exit wants nothing more: what still runs is ended.
-local function cancel_all()
-  for _, tasks in ipairs { by_id, quiet } do
-    for id in pairs(tasks) do
-      host.cancel(id)
-    end
-  end
-end
-
 --- Ends the script with this code, closing what is to be closed.
 function M.exit(code)
   if code == nil or code == true then
@@ -575,12 +387,12 @@ local function play(fn, ...)
   unseen[main] = nil
   if not problem and not ending then
     -- What was started and not waited for is still done.
-    problem = run_until(function() return awaited == 0 and next(flows) == nil end)
+    problem = run_until(function() return ends.pending == 0 and next(flows) == nil end)
   end
   close_all()
   local unkept = M.keep_states()
   problem = problem or unkept
-  if problem or ending == "exit" then cancel_all() end
+  if problem or ending == "exit" then ends.cancel_all() end
   local of_flows, of_calls = blame.forgotten(unseen)
   if ending == "drain" then return "drain" end
   if ending == "exit" then

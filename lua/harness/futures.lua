@@ -1,10 +1,11 @@
 -- What an author does with futures besides awaiting them: `wait`, `as_completed`, `map`, and their methods.
 local _, lib = ...
 local failure, flow = lib.failure, lib.flow
-local await, when_done, condition, finish, asked = flow.await, flow.when_done, flow.condition, flow.finish, flow.asked
+local ends = lib.ends
+local await, when_done, condition, finish, asked = flow.await, ends.when_done, ends.condition, ends.finish, ends.asked
 
 local M = {}
-local Future = flow.Future
+local Future = ends.Future
 
 local function expect_futures(who, list)
   if type(list) ~= "table" or getmetatable(list) == Future then

@@ -1,7 +1,7 @@
 -- What a checked option table becomes: the specification of its task, with what it refers to (futures, files,
 -- references of `verify`).
 local host, lib = ...
-local failure, flow, options = lib.failure, lib.flow, lib.options
+local failure, ends, options = lib.failure, lib.ends, lib.options
 
 local getmetatable, type, unpack = getmetatable, type, table.unpack
 
@@ -217,7 +217,7 @@ local function verify_of(o, refs)
     reference = { artefact = hash }
     if not hash then refs.problem = refs.problem or "reference " .. problem end
   elseif reference then
-    if getmetatable(reference) ~= flow.Future then
+    if getmetatable(reference) ~= ends.Future then
       refs.run = reference_run(o, reference)
       reference = refs.run.future
     end

@@ -1,8 +1,8 @@
 -- From option tables to tasks: `call`, `exec`, `compile`, `measure` check what is asked, `submit` sends it.
 local host, lib = ...
-local failure, flow, options, results, specs = lib.failure, lib.flow, lib.options, lib.results, lib.specs
+local failure, ends, flow, options, results, specs = lib.failure, lib.ends, lib.flow, lib.options, lib.results, lib.specs
 
-local submit_call, future = host.submit_call, flow.future
+local submit_call, future = host.submit_call, ends.future
 local getmetatable, type, unpack = getmetatable, type, table.unpack
 
 local M = {}
@@ -256,10 +256,10 @@ function M.submit_task(kind, o, pool, deferred)
   local f
   if refs.culprit then
     local reason = string.format("%s ended %s", refs.role or "what it depends on", refs.culprit:status())
-    f = flow.ended(kind, host.record(kind, "skipped", reason, label, common(kind, o)))
+    f = ends.ended(kind, host.record(kind, "skipped", reason, label, common(kind, o)))
     rawset(f.value, "cause", refs.culprit.value)
   elseif refs.problem then
-    f = flow.ended(kind, host.record(kind, "setup_failed", refs.problem, label, common(kind, o)))
+    f = ends.ended(kind, host.record(kind, "setup_failed", refs.problem, label, common(kind, o)))
   else
     local id, problem = host.submit(kind, common(kind, o), spec, refs, pool, deferred or false)
     if not id then complain(kind, "%s", problem) end
@@ -282,7 +282,7 @@ local function failed_among(values)
   end
   while #todo > 0 do
     local value = table.remove(todo)
-    if getmetatable(value) == flow.Future then
+    if getmetatable(value) == ends.Future then
       if value.ended and not value.ok then return value end
       if value.ended then look_at(value.value) end
     elseif type(value) == "table" then
@@ -307,7 +307,7 @@ local send
 local function refused(why, o, pool, ...)
   local culprit = string.find(why, "failed task's future", 1, true) and failed_among { ... }
   if not culprit or o and o.accept_failed and culprit.kind == "compile" then failure.raise("submit: " .. why .. failure.remedy(why)) end
-  flow.asked(culprit)
+  ends.asked(culprit)
   if o and o.accept_failed then
     culprit.ok = true
     local sent, f = pcall(send, o, pool, ...)
@@ -316,7 +316,7 @@ local function refused(why, o, pool, ...)
     return f
   end
   local message = "what it depends on ended " .. culprit:status()
-  return flow.ended("call", { kind = "skipped", message = message, cause = culprit.value })
+  return ends.ended("call", { kind = "skipped", message = message, cause = culprit.value })
 end
 
 local function sent(id, more, o, pool, ...)

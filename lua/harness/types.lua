@@ -244,7 +244,7 @@ local function status(value)
   return nil, { path = "", note = failure.unknown("status", value, STATUSES) .. "; there are " .. table.concat(STATUSES, ", ") }
 end
 
-local function is_future(value) return getmetatable(value) == lib.flow.Future end
+local function is_future(value) return getmetatable(value) == lib.ends.Future end
 
 -- A number as a program gets it: the shortest text that reads back as the same number, 64.0 is `64`.
 function M.number_text(value)

@@ -71,7 +71,7 @@ fn every_public_function_is_documented() {
         functions_of(&state.library.get::<Table>(file).unwrap().get::<Table>(name).unwrap())
     };
     assert_eq!(functions_of(&state.public), documented["harness"]);
-    assert_eq!(class("flow", "Future"), documented["Future"]);
+    assert_eq!(class("ends", "Future"), documented["Future"]);
     assert_eq!(class("pools", "Pool"), documented["Pool"]);
     assert_eq!(class("results", "Results"), documented["Results"]);
     assert_eq!(class("budget", "Budget"), documented["Budget"]);

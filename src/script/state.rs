@@ -16,13 +16,14 @@ use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 22] = [
+const LIBRARY: [(&str, &str); 23] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
     ("blame", include_str!("../../lua/harness/blame.lua")),
     ("printed", include_str!("../../lua/harness/printed.lua")),
     ("timers", include_str!("../../lua/harness/timers.lua")),
+    ("ends", include_str!("../../lua/harness/ends.lua")),
     ("flow", include_str!("../../lua/harness/flow.lua")),
     ("coroutines", include_str!("../../lua/harness/coroutines.lua")),
     ("futures", include_str!("../../lua/harness/futures.lua")),
@@ -170,7 +171,7 @@ fn load_library(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Table, Table)> 
     }
     let public = lua.load(PUBLIC).set_name("@[harness]/harness.lua").set_environment(globals);
     let public: Table = public.call((&host, &library))?;
-    let future: Table = library.get::<Table>("flow")?.get("Future")?;
+    let future: Table = library.get::<Table>("ends")?.get("Future")?;
     let mut shipper = bridge.shipper.borrow_mut();
     shipper.set_future_metatable(lua, &future)?;
     shipper.set_share_metatable(lua, &library.get::<Table>("share")?.get("Shared")?)?;

@@ -291,7 +291,7 @@ fn session(lua: &Lua, host: &Table, failure: &Table, start: StartSession) -> mlu
     let load = move |lua: &Lua, ()| {
         let library = lua.create_table_from([("failure", &failure)])?;
         // Neither futures nor tasks are here, but the checks ask for their classes.
-        library.raw_set("flow", lua.create_table_from([("Future", lua.create_table()?)])?)?;
+        library.raw_set("ends", lua.create_table_from([("Future", lua.create_table()?)])?)?;
         library.raw_set("Task", lua.create_table()?)?;
         let types = lua.load(include_str!("../../lua/harness/types.lua")).set_name("@[harness]/types.lua");
         library.raw_set("types", types.call::<Table>((&host, &library))?)?;

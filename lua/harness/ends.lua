@@ -1,0 +1,222 @@
+-- Futures, and how they end: what tasks wait for one another, and who goes on when one has ended.
+--
+-- Knows tasks by their numbers and flows as what is put into the queue of those that can go on; runs none (flow.lua).
+local host, lib = ...
+local failure = lib.failure
+
+local setmetatable, select, type, ipairs, pairs, rawset = setmetatable, select, type, ipairs, pairs, rawset
+local pack, result = table.pack, host.result
+
+local M = {}
+
+local Future = { __name = "future", kind = "call" }
+Future.__index = Future
+failure.future_class(Future)
+M.Future = Future
+
+-- Of a future: `ended`; `ok`, which is false, true or what a call returned after its first value; `value`.
+local by_id = {} -- tasks that have not ended
+--- How many those are (`next` on a table that was emptied looks at every place it ever had).
+M.pending = 0
+local quiet = {} -- likewise, but nobody waits for them: references that run only if needed
+-- What pending tasks depend on, by task; how many depend on one, and how it ended if that was not well: they tell it as
+-- their cause.
+local deps_of, needed, culprits = {}, {}, {}
+
+--- Function tasks and flows that failed, before anybody asked.
+local unseen = {}
+M.unseen = unseen
+
+--- Flows that can go on, in order.
+local ready = { first = 1, last = 0 }
+M.ready = ready
+
+local function push(flow)
+  local last = ready.last + 1
+  ready.last, ready[last] = last, flow
+end
+
+--- The next of them, or nil.
+function M.pop()
+  local first = ready.first
+  if first > ready.last then return nil end
+  local flow = ready[first]
+  ready[first] = nil
+  if first == ready.last then
+    ready.first, ready.last = 1, 0
+  else
+    ready.first = first + 1
+  end
+  return flow
+end
+
+-- Whoever waits for `f` goes on, in the order they came.
+local function wake(f)
+  local waiters = f.waiters
+  if not waiters then return end
+  f.waiters = nil
+  for i = 1, #waiters do
+    local waiter = waiters[i]
+    if type(waiter) == "function" then
+      waiter(f)
+    else
+      push(waiter)
+    end
+  end
+end
+
+-- Calls a function, or lets a flow go on, when `f` has ended.
+local function enlist(f, waiter)
+  local waiters = f.waiters
+  if waiters then
+    waiters[#waiters + 1] = waiter
+  else
+    f.waiters = { waiter }
+  end
+end
+
+local function finish(f, ok, value, ...)
+  f.ended, f.ok, f.value = true, ok, value
+  if select("#", ...) > 0 then f.ok = pack(...) end
+  wake(f)
+end
+
+--- A pending future of a task that was submitted.
+function M.future(id, kind, deps, is_quiet)
+  local f = setmetatable({ id = id, ended = false, ok = false, value = false }, Future)
+  if kind then f.kind = kind end
+  if deps then
+    local pending = {}
+    for _, dep in ipairs(deps) do
+      if by_id[dep] or quiet[dep] then
+        pending[#pending + 1] = dep
+        needed[dep] = (needed[dep] or 0) + 1
+      end
+    end
+    deps_of[id] = pending
+  end
+  if is_quiet then
+    quiet[id] = f
+  else
+    by_id[id], M.pending = f, M.pending + 1
+  end
+  return f
+end
+
+--- A future of a task that did not run: it has ended, with a record (a call: with an error).
+function M.ended(kind, value)
+  setmetatable(value, kind == "call" and failure.Error or failure.Record)
+  local f = setmetatable({ ended = true, ok = false, value = value }, Future)
+  f.kind = kind
+  if kind == "call" then unseen[f] = true end
+  return f
+end
+
+-- A task has ended and depends on nothing any more.
+local function let_go(id)
+  local deps = deps_of[id]
+  if not deps then return end
+  deps_of[id] = nil
+  for _, dep in ipairs(deps) do
+    local others = needed[dep] - 1
+    if others == 0 then
+      needed[dep], culprits[dep] = nil, nil
+    else
+      needed[dep] = others
+    end
+  end
+end
+
+local function complete(f, value)
+  if f.on_record then f.on_record(value) end
+  finish(f, value.ok or false, value)
+  let_go(f.id)
+end
+
+-- Calls `fn` when `f` is done (at once if it is).
+local function when_done(f, fn)
+  if f.ended then return fn(f) end
+  enlist(f, fn)
+end
+
+-- That it is skipped may be known before the end of what it is skipped for, which is written to the journal first.
+local function complete_with_cause(f, value)
+  local left, cause = 1, nil
+  local function known(dep)
+    left = left - 1
+    if f.ended then return end
+    if dep and not dep.ok then cause = dep.value end
+    if not cause and left > 0 then return end
+    rawset(value, "cause", cause) -- records are read-only to the author
+    complete(f, value)
+  end
+  for _, dep in ipairs(deps_of[f.id] or {}) do
+    cause = cause or culprits[dep]
+    local pending = by_id[dep] or quiet[dep]
+    if pending then
+      left = left + 1
+      when_done(pending, known)
+    end
+  end
+  known()
+end
+
+-- Kinds other than a call end in a record; a call that failed ends in an error.
+local function deliver_result(f)
+  local value = result(f.kind, f.label or nil)
+  if f.kind == "measure" then failure.strict_stats(value) end
+  setmetatable(value, f.kind == "call" and failure.Error or failure.Record)
+  local dependents = needed[f.id]
+  if f.kind == "call" then
+    value.task = f.id
+    if not dependents then unseen[f] = true end
+  end
+  if dependents and not value.ok then culprits[f.id] = value end
+  local skipped = value.status == "skipped" or value.kind == "skipped"
+  if skipped then
+    complete_with_cause(f, value)
+  else
+    complete(f, value)
+  end
+end
+
+--- An end as `host.take` gives it: `count` is the number of values a call returned; nothing for all other ends.
+function M.deliver(id, count, value, ...)
+  if not id then return id end
+  local f = by_id[id]
+  if f then
+    by_id[id], M.pending = nil, M.pending - 1
+  else
+    f = quiet[id]
+    quiet[id] = nil
+  end
+  if count then
+    f.ended, f.ok, f.value = true, count < 2 or pack(...), value
+    wake(f)
+    if deps_of[id] then let_go(id) end
+  else
+    deliver_result(f)
+  end
+  return id
+end
+
+--- A future that ends when somebody calls `finish`; `list` is what it stands for.
+function M.condition(list)
+  local c = { ended = false, ok = true, value = false, kind = "condition", list = list }
+  return setmetatable(c, Future)
+end
+
+--- Somebody asked how this ended: no need to report it.
+function M.asked(f) unseen[f] = nil end
+
+--- A script that failed or was left by os.exit wants nothing more: what still runs is ended.
+function M.cancel_all()
+  for _, tasks in ipairs { by_id, quiet } do
+    for id in pairs(tasks) do
+      host.cancel(id)
+    end
+  end
+end
+
+M.push, M.enlist, M.finish, M.when_done = push, enlist, finish, when_done
+return M
