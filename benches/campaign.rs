@@ -46,6 +46,21 @@ print(times[1000])
 print(times[1980])
 "#;
 
+/// What an idle slot occupies, and beside it the keeper: the same program without Lua. MiB, shared pages in parts (PSS).
+const MEMORY: &str = r#"
+local function here()
+  local file <close> = io.open("/proc/self/stat")
+  return string.match(file:read "a", "^(%d+) %b() %a (%d+)")
+end
+local function mib(pid)
+  local file <close> = io.open("/proc/" .. pid .. "/smaps_rollup")
+  return string.match(file:read "a", "Pss:%s+(%d+)") / 1024
+end
+local slot, keeper = await(submit(here))
+print(mib(slot))
+print(mib(keeper))
+"#;
+
 const HELLO: &str = "print(await(submit(function() return 'hello' end)))";
 
 fn main() {
@@ -58,6 +73,8 @@ fn main() {
         ("submit and await, median", "µs", Vec::new()),
         ("submit and await, 99th percentile", "µs", Vec::new()),
         ("hello, cold", "ms", Vec::new()),
+        ("idle slot", "MiB", Vec::new()),
+        ("keeper: a process without Lua", "MiB", Vec::new()),
     ];
     for _ in 0..ROUNDS {
         let bare = bare(slots);
@@ -67,7 +84,8 @@ fn main() {
         let began = Instant::now();
         harness(HELLO, slots, 0);
         let hello = began.elapsed().as_secs_f64() * 1e3;
-        let round = [bare, exec, exec / bare, calls, latency[0], latency[1], hello];
+        let memory = harness(MEMORY, slots, 0);
+        let round = [bare, exec, exec / bare, calls, latency[0], latency[1], hello, memory[0], memory[1]];
         for ((_, _, values), value) in table.iter_mut().zip(round) {
             values.push(value);
         }
