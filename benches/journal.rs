@@ -73,6 +73,7 @@ fn record(number: u64, kind: Kind) -> Record {
         slot: None,
         env: None,
         artefact: None,
+        placement: None,
         queue_s: Some(0.001),
         started_unix_s: Some(1.7e9),
         ended_unix_s: Some(1.7e9),

@@ -128,6 +128,7 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
                         attempt,
                         timeout: None,
                         fresh: false,
+                        gpus: None,
                         payload,
                         deps: Vec::new(),
                     }));

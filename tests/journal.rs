@@ -53,6 +53,7 @@ fn facts(number: u64, kind: Kind) -> TaskFacts {
         slot: None,
         env: None,
         artefact: None,
+        placement: None,
         queue_s: None,
         started_unix_s: None,
         ended_unix_s: None,

@@ -62,6 +62,7 @@ fn call() -> CallTask {
         attempt: Attempt(1),
         timeout: Some(2.5),
         fresh: false,
+        gpus: None,
         payload: b"payload of a call".to_vec(),
         deps: Vec::new(),
     }

@@ -85,6 +85,7 @@ impl Slot {
             attempt: Attempt(0),
             timeout: None,
             fresh: false,
+            gpus: None,
             payload,
             deps,
         }));
@@ -363,6 +364,7 @@ fn a_call_whose_bytecode_did_not_come_is_an_error() {
         attempt: Attempt(0),
         timeout: None,
         fresh: false,
+        gpus: None,
         payload,
         deps: Vec::new(),
     }));

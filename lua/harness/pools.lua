@@ -8,6 +8,32 @@ local open = {} -- in the order they were opened
 --- By number of the pool: the folder its tasks run in, if it is not the campaign's.
 M.cwd = {}
 
+-- By number of the pool: what its tasks share out by name.
+local resources = {}
+
+--- A task may need what its pool has, and not more than there is. Raises at the author's line.
+function M.check_needs(who, o, pool)
+  if not o.needs or not next(o.needs) then return end
+  local there = resources[pool] or {}
+  local names = failure.sorted_keys(there)
+  for i, name in ipairs(names) do
+    names[i] = string.format("%s = %d", name, there[name])
+  end
+  local of_pool = pool and "pool " .. pool or "the pool"
+  for _, name in ipairs(failure.sorted_keys(o.needs)) do
+    local amount = o.needs[name]
+    if not there[name] then
+      local unknown = failure.unknown("resource", name, failure.sorted_keys(there))
+      local has = #names > 0 and "has " .. table.concat(names, ", ")
+        or string.format("has none: give it some, spawn{ resources = { %s = %d } }", name, amount)
+      failure.raise(string.format("%s: option 'needs': %s; %s %s", who, unknown, of_pool, has))
+    elseif amount > there[name] then
+      local text = "%s: option 'needs': it needs %s = %d, and %s has %d: ask for less, or give the pool more"
+      failure.raise(string.format(text, who, name, amount, of_pool, there[name]))
+    end
+  end
+end
+
 local Pool = { __name = "pool" }
 Pool.__index = Pool
 
@@ -16,7 +42,16 @@ local function count(n, word) return string.format("%d %s%s", n, word, n == 1 an
 -- A worker of a pool: what it is, for looking at.
 local Worker = { __name = "worker" }
 function Worker:__tostring()
-  return string.format("worker %d on %s: %s, %s, %s", self.id, self.host, count(self.slots, "slot"), count(self.cores, "core"), self.start)
+  local gpus = self.gpus > 0 and count(self.gpus, "GPU") .. ", " or ""
+  return string.format(
+    "worker %d on %s: %s, %s, %s%s",
+    self.id,
+    self.host,
+    count(self.slots, "slot"),
+    count(self.cores, "core"),
+    gpus,
+    self.start
+  )
 end
 
 -- Read by every submit: the number of the newest open pool, or false.
@@ -33,7 +68,7 @@ function M.spawn(given)
   local info, problem = host.spawn(o)
   if not info then failure.raise("spawn: " .. problem) end
   local pool = setmetatable(info, Pool)
-  M.cwd[pool.id] = o.cwd
+  M.cwd[pool.id], resources[pool.id] = o.cwd, o.resources
   for _, worker in ipairs(pool.workers) do
     setmetatable(worker, Worker)
   end

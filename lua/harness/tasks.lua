@@ -96,6 +96,20 @@ local function check_launch(who, o)
     cores_per_rank = o.cores,
     gpus_per_rank = o.gpus_per_rank,
   }
+  if o.gpus_per_rank then
+    local gpus = per_node * o.gpus_per_rank
+    if o.gpus and o.gpus ~= gpus then
+      complain(
+        who,
+        "ranks_per_node = %d times gpus_per_rank = %d is %d GPUs on each node, and gpus = %d; leave one of the two out",
+        per_node,
+        o.gpus_per_rank,
+        gpus,
+        o.gpus
+      )
+    end
+    o.gpus = gpus
+  end
   -- What the scheduler counts: nodes, and cores of each. A launcher of one's own may want any number.
   o.nodes, o.cores = nodes, per_node * (o.cores or 1)
 end
@@ -209,6 +223,7 @@ local function common(kind, o)
   for key in pairs(options.TASK) do
     c[key] = o[key]
   end
+  if o.gpus == 0 then c.gpus = nil end
   c.fresh = o.fresh
   c.nodes = o.nodes
   if o.exclusive == false then
@@ -250,6 +265,7 @@ function M.submit_task(kind, o, pool, deferred)
   keep_states()
   pool = pool or lib.newest_pool
   o = in_folder_of(pool, kind, o)
+  lib.pools.check_needs(kind, o, pool)
   local refs = specs.references(o)
   local spec = specs.build[kind](o, refs)
   local label = { name = o.name, params = o.params }
@@ -326,6 +342,7 @@ end
 
 function send(o, pool, ...)
   if o then
+    lib.pools.check_needs("call", o, pool or lib.newest_pool)
     if o.key then keep_states() end
     local good, problem = host.prepare(o)
     if not good then complain("call", "%s", problem) end

@@ -397,6 +397,18 @@ impl Core {
                 count(largest as usize, "slot"),
             ));
         }
+        let most = pool.hosts().map(|node| self.fleet.gpus(node).len()).max().unwrap_or(0);
+        if gpus > most {
+            return Some(format!(
+                "it asks for {} of one node, and no node of pool {id} has more than {most}: {}",
+                count(gpus.into(), "GPU"),
+                if most > 0 {
+                    "ask for fewer"
+                } else {
+                    "where they cannot be seen, spawn{ gpus = N } says how many each node has"
+                },
+            ));
+        }
         let barred = task.not_on();
         let fits = |id: &WorkerId| {
             let worker = &self.fleet[*id];

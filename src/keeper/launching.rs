@@ -77,7 +77,7 @@ impl Launching {
     /// A question, if there is one.
     fn begin(&mut self, site: &Site, learned: &Learned) -> Result<Option<Step>, Failure> {
         let Stage::Begun(order) = &self.stage else { return Ok(None) };
-        let environment = site.environment(&command_of(&order.0).env, &self.mark)?;
+        let environment = site.environment(&order.0.command().env, &self.mark)?;
         let found = wants_family(&order.1.launcher).then(|| mpiexec_of(&environment)).flatten();
         let Some(path) = found else { return self.compose(None, site).map(|()| None) };
         let changed = fs::metadata(&path).and_then(|data| data.modified()).ok();
@@ -127,7 +127,7 @@ impl Launching {
             fs::write(folder.path().join("hosts"), hostfile(launch, gang)).map_err(Failure::setup)?;
             self.hostfile = Some(folder);
         }
-        let own = &command_of(work).env;
+        let own = &work.command().env;
         let environment = site.environment(own, &self.mark)?;
         let path = self.hostfile.as_ref().map(|folder| folder.path().join("hosts")).unwrap_or_default();
         let forward: Vec<String> =
@@ -154,18 +154,10 @@ impl Launching {
 
 fn cannot(error: LaunchError) -> Failure {
     let status = match error {
-        LaunchError::NoGpus(_) | LaunchError::NoJob => Status::Refused,
+        LaunchError::NoJob => Status::Refused,
         LaunchError::Nothing | LaunchError::Absent(_) | LaunchError::Unknown(_) => Status::SpawnFailed,
     };
     Failure { status, reason: error.to_string() }
-}
-
-fn command_of(work: &Work) -> &CommandSpec {
-    match work {
-        Work::Exec(spec) => &spec.command,
-        Work::Compile(spec) => &spec.command,
-        Work::Measure(spec) => &spec.command,
-    }
 }
 
 fn mpiexec_of(environment: &Environment) -> Option<PathBuf> {

@@ -108,12 +108,6 @@ pub enum LaunchError {
          arguments yourself, launcher = \"{0} -n {{ranks}} … {{hosts}}\""
     )]
     Unknown(String),
-    /// `gpus_per_rank` with a launcher that knows none.
-    #[error(
-        "gpus_per_rank: {0} cannot give GPUs to ranks; take launcher = \"srun\", or let each rank choose by its number \
-         on the node (OMPI_COMM_WORLD_LOCAL_RANK, MPI_LOCALRANKID)"
-    )]
-    NoGpus(&'static str),
 }
 
 /// The line that starts the ranks of `spec` on exactly the nodes of `gang`.
@@ -193,9 +187,6 @@ impl Job<'_> {
     }
 
     fn mpiexec(&self) -> Result<Line, LaunchError> {
-        if self.spec.gpus_per_rank.is_some() {
-            return Err(LaunchError::NoGpus("mpiexec"));
-        }
         // On one node nothing is to be asked of Slurm, and a step of its own would only cost time.
         if self.alone() { self.mpiexec_on("localhost", true) } else { self.mpiexec_on_all() }
     }
@@ -266,9 +257,6 @@ impl Job<'_> {
     }
 
     fn aprun(&self) -> Result<Line, LaunchError> {
-        if self.spec.gpus_per_rank.is_some() {
-            return Err(LaunchError::NoGpus("aprun"));
-        }
         if !(self.around.has)("aprun") {
             return Err(LaunchError::Absent("aprun"));
         }

@@ -154,8 +154,6 @@ fn what_cannot_be_launched_says_what_to_do() {
     assert!(said(&four(Launcher::Srun, 2), None).contains("launcher = \"srun\": there is no such program"));
     let no_job = composed(&four(Launcher::Srun, 2), &two, None, &[], &["srun"]).unwrap_err();
     assert_eq!(no_job, LaunchError::NoJob);
-    let gpus = LaunchSpec { gpus_per_rank: Some(1), ..four(Launcher::Auto, 2) };
-    assert!(said(&gpus, Some(Family::Hydra)).contains("mpiexec cannot give GPUs to ranks"));
     let odd = Mpiexec { path: "/x/mpiexec".into(), family: None };
     let around = Around {
         mpiexec: Some(&odd),

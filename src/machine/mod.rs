@@ -1,7 +1,8 @@
-//! What this node is: name, cores, memory, processor, and whether the kernel ran out of memory.
+//! What this node is: name, cores, memory, processor, GPUs, and whether the kernel ran out of memory.
 //!
 //! Everything is asked from the kernel when called. The room judges nothing and knows no tasks.
 
+mod gpus;
 mod memory;
 
 use std::fs;
@@ -13,6 +14,7 @@ use rustix::thread::sched_getaffinity;
 
 use crate::model::Hash;
 
+pub use gpus::gpus;
 pub use memory::{OomCounter, memory_bytes};
 
 /// `gethostname`.

@@ -189,7 +189,7 @@ macro_rules! reserved {
 
 reserved! {
     compile mem_peak_cgroup_bytes freq_hz temp_c throttle_count psi_cpu_some_s psi_mem_some_s psi_io_some_s
-    energy_pkg_j energy_dram_j counters rounds order_seed block placement
+    energy_pkg_j energy_dram_j counters rounds order_seed block
     code harness cost clock_offset_s
 }
 
@@ -416,6 +416,7 @@ mod tests {
             slot: None,
             env: None,
             artefact: None,
+            placement: None,
             queue_s: None,
             started_unix_s: None,
             ended_unix_s: None,

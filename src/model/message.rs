@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Attempt, CompileSpec, ExecSpec, Hash, Kind, Limits, MeasureSpec, Outcome, PoolId, SlotId, TaskId,
-    WorkerId,
+    Attempt, CommandSpec, CompileSpec, ExecSpec, Gpus, Hash, Kind, Limits, MeasureSpec, Outcome, PoolId,
+    SlotId, TaskId, WorkerId,
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -30,6 +30,8 @@ pub struct Hello {
     pub cores: u32,
     /// Memory of the node, B.
     pub memory_bytes: u64,
+    /// GPUs of the node it may use.
+    pub gpus: Gpus,
 }
 
 /// What the root answers.
@@ -83,6 +85,26 @@ pub enum Work {
     Compile(CompileSpec),
     /// Time repeatedly.
     Measure(MeasureSpec),
+}
+
+impl Work {
+    /// What it runs.
+    pub fn command(&self) -> &CommandSpec {
+        match self {
+            Work::Exec(spec) => &spec.command,
+            Work::Compile(spec) => &spec.command,
+            Work::Measure(spec) => &spec.command,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn command_mut(&mut self) -> &mut CommandSpec {
+        match self {
+            Work::Exec(spec) => &mut spec.command,
+            Work::Compile(spec) => &mut spec.command,
+            Work::Measure(spec) => &mut spec.command,
+        }
+    }
 }
 
 /// The nodes an attempt has together.
@@ -157,6 +179,8 @@ pub struct CallTask {
     pub timeout: Option<f64>,
     /// In a slot process that has run nothing before it.
     pub fresh: bool,
+    /// GPUs it was given, if it asked for some.
+    pub gpus: Option<Gpus>,
     /// Function and arguments, in the encoding of `script::raw`.
     #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,

@@ -5,6 +5,7 @@
 
 mod encoding;
 pub mod exit;
+mod gpus;
 pub mod human;
 mod id;
 mod key;
@@ -18,6 +19,7 @@ mod task;
 /// Set where harness starts itself through a launcher: PATH as it was before, which the launcher may change.
 pub const PATH_BEFORE: &str = "HARNESS_PATH_BEFORE";
 
+pub use gpus::{Gpus, MOST_GPUS, Vendor};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use key::{Recipe, RecipeParts, recipe_key};
 pub use limits::Limits;
@@ -31,7 +33,7 @@ pub use outcome::{
     Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
 };
 pub use record::{
-    Artefact, Env, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord, ulid,
+    Artefact, Env, Granted, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord, ulid,
 };
 pub use task::{
     Arg, Better, CommandSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, LaunchSpec, Launcher,

@@ -6,6 +6,8 @@
 //! are SI units with the unit in the name; `null` means not available and is never written as 0.
 //! Nothing here reads a clock, makes an id or knows where the file is.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Hash, Kind, Measurement, Outcome, RecipeParts, SlotId, Status, WorkerId};
@@ -253,12 +255,22 @@ pub struct TaskFacts {
     pub env: Option<Hash>,
     /// The [`Artefact`] line above of the program.
     pub artefact: Option<Hash>,
+    /// What it was given besides workers.
+    #[serde(default)]
+    pub placement: Option<Granted>,
     /// Seconds from submission to start.
     pub queue_s: Option<f64>,
     /// When it started, s since 1970 by the root's clock.
     pub started_unix_s: Option<f64>,
     /// When it ended, likewise.
     pub ended_unix_s: Option<f64>,
+}
+
+/// What a task was given of its nodes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Granted {
+    /// The GPUs it saw, by node, as `CUDA_VISIBLE_DEVICES` or `ROCR_VISIBLE_DEVICES` name them.
+    pub gpus: BTreeMap<String, Vec<String>>,
 }
 
 /// A `compile`, `exec` or `call` that ended.

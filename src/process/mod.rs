@@ -15,6 +15,7 @@ pub mod own;
 mod spawn;
 mod stop;
 mod tree;
+mod variables;
 mod wait;
 mod wake;
 
@@ -31,6 +32,7 @@ pub use tree::{
     Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, kill_from_below, kill_marked,
     mark_of,
 };
+pub use variables::Variables;
 pub use wait::{Exit, signal_name, try_wait, wait};
 pub use wake::Wake;
 

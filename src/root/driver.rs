@@ -24,7 +24,7 @@ use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
 use super::workers::{Stage, Worker};
 use crate::artefact::Store;
-use crate::core::{Action, Core, Dep, DepState, Event, GRACE_US, Request as Ask, Tick};
+use crate::core::{Action, Core, Dep, DepState, Event, GRACE_US, GpuSet, Request as Ask, Tick};
 use crate::journal::JournalWriter;
 use crate::model::human::duration;
 use crate::model::{
@@ -178,9 +178,7 @@ impl Driver {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Start { task, attempt, gang, gpus: _ } => {
-                self.start(task, attempt, &gang);
-            }
+            Action::Start { task, attempt, gang, gpus } => self.start(task, attempt, &gang, &gpus),
             Action::Recall { worker, task, attempt } => self.tell(worker, &ToWorker::Recall(task, attempt)),
             Action::Kill { worker, task, attempt } => self.tell(worker, &ToWorker::Kill(task, attempt)),
             Action::Offer { worker, artefact } => self.offer(worker, artefact),
@@ -223,7 +221,7 @@ impl Driver {
         self.progress.quiet(local);
     }
 
-    fn start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId]) {
+    fn start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId], gpus: &[GpuSet]) {
         let Some(live) = self.tasks.live(task) else { return };
         let Some(worker) = gang.first().copied() else { return };
         live.attempt = attempt;
@@ -234,6 +232,7 @@ impl Driver {
         if live.is_of_gang() {
             live.assemble(&self.campaign, gang, &self.workers);
         }
+        live.grant(gang, gpus, &self.workers);
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         if let Some(unmet) = live.unmet.take() {
             // It cannot run after all; the core learns it as an answer of the worker.

@@ -10,6 +10,7 @@ mod departures;
 mod driver;
 mod ends;
 mod gangs;
+mod gpus;
 mod guard;
 mod hearing;
 mod ledger;

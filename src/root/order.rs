@@ -175,6 +175,10 @@ pub struct PoolSpec {
     pub per_node: Option<u32>,
     /// Slots of each worker; one for each core if none.
     pub slots: Option<u32>,
+    /// GPUs of each node, where they cannot be seen or not all are to be used; those that are seen if none.
+    pub gpus: Option<u32>,
+    /// What its tasks share out by name, and how much there is.
+    pub resources: BTreeMap<String, u32>,
     /// Only these hosts; all if empty.
     pub hosts: Vec<String>,
     /// How workers come.
@@ -194,6 +198,8 @@ impl PoolSpec {
             workers: self.workers.or(defaults.workers),
             per_node: self.per_node.or(defaults.per_node),
             slots: self.slots.or(defaults.slots),
+            gpus: self.gpus.or(defaults.gpus),
+            resources: self.resources,
             hosts: if self.hosts.is_empty() { defaults.hosts.clone() } else { self.hosts },
             start: self.start.or(defaults.start),
             env: self.env,
@@ -223,6 +229,8 @@ pub struct WorkerInfo {
     pub slots: u32,
     /// Cores it may use.
     pub cores: u32,
+    /// GPUs of its node.
+    pub gpus: u32,
     /// How it came: `local`, `spawn` or `static`.
     pub start: String,
 }

@@ -154,6 +154,9 @@ impl Driver {
         self.pools.next_pool += 1;
         self.handle(Event::PoolOpened { pool: id });
         let spec = spec.or(&self.pools.defaults);
+        if !spec.resources.is_empty() {
+            self.handle(Event::PoolCounters { pool: id, capacities: spec.resources.clone() });
+        }
         let (workers, phase) = match self.start_workers(id, &spec) {
             Ok(workers) => (workers, Phase::Opening { until: Instant::now() + self.limits().start, asked }),
             Err(reason) => (Vec::new(), Phase::Failed { reason, asked }),
@@ -307,6 +310,10 @@ impl Driver {
             let slots = pool.spec.slots.unwrap_or(share).clamp(1, u32::from(u16::MAX)) as u16;
             let Some(worker) = self.workers.get_mut(&worker) else { continue };
             worker.slots = slots;
+            worker.gpus = match pool.spec.gpus {
+                Some(told) => hello.gpus.first(told as usize),
+                None => hello.gpus.clone(),
+            };
             worker.peer.queue(&ToWorker::Welcome(Welcome {
                 worker: worker.id,
                 slots,
@@ -326,10 +333,11 @@ impl Driver {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Stage::Welcomed(hello) = &worker.stage else { return };
         let (hello, host, slots) = (hello.clone(), hello.host.clone(), worker.slots);
+        let gpus = worker.gpus.ids.len() as u16;
         worker.stage = Stage::Ready(hello);
         worker.keeper_is_up();
         let Some(pool) = worker.pool else { return };
-        self.handle(Event::WorkerReady { worker: id, pool, host, slots, gpus: 0 });
+        self.handle(Event::WorkerReady { worker: id, pool, host, slots, gpus });
         self.announce(pool);
     }
 
@@ -345,6 +353,7 @@ impl Driver {
                 host: hello.host.clone(),
                 slots: u32::from(worker.slots),
                 cores: hello.cores,
+                gpus: worker.gpus.ids.len() as u32,
                 start: worker.start.word().into(),
             });
         }

@@ -16,7 +16,8 @@ pub(super) fn of(
     recipe_of: impl Fn(TaskId) -> Hash + Copy,
 ) -> (Recipe, RecipeParts) {
     let place = &order.options.placement;
-    let mut spec = json!({ "job": job(&order.job, recipe_of), "cores": place.cores, "nodes": place.nodes });
+    let mut spec = json!({ "job": job(&order.job, recipe_of), "cores": place.cores, "nodes": place.nodes,
+        "gpus": place.gpus });
     if matches!(order.job, Job::Call(_)) {
         spec["deps"] = order.deps.iter().map(|dep| recipe_of(*dep).to_string()).collect();
     }
@@ -57,7 +58,7 @@ fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
         program: print("", &["program"]),
         protocol: print("/job", &PROTOCOL),
         verify: print("/job", &["verify"]),
-        place: print("", &["cores", "nodes"]),
+        place: print("", &["cores", "nodes", "gpus"]),
         depends: if depends.is_empty() { 0 } else { short(&json!(depends)) },
         command: 0,
     };

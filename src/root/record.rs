@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::port::{Job, RecipeId, Submission};
 use super::tasks::Live;
-use crate::model::{Arg, CommandSpec, Detail, Hash, Outcome, Record, TaskFacts, ulid};
+use crate::model::{Arg, CommandSpec, Detail, Gpus, Granted, Hash, Outcome, Record, TaskFacts, ulid};
 
 /// Stands for the task in the journal's answer to a line that is no task's.
 pub(super) const NO_TASK: u64 = u64::MAX;
@@ -37,11 +37,18 @@ pub(super) fn of(campaign: &str, ended: &Live, env: Option<Hash>, outcome: &Outc
         slot: None,
         env,
         artefact,
+        placement: granted(&ended.gpus),
         queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
         started_unix_s: started,
         ended_unix_s: Some(now),
     };
     Some(Record::of_task(facts, spec, outcome))
+}
+
+/// By node; none if it asked for nothing.
+fn granted(gpus: &[(String, Gpus)]) -> Option<Granted> {
+    let by_node = gpus.iter().map(|(host, gpus)| (host.clone(), gpus.ids.clone()));
+    (!gpus.is_empty()).then(|| Granted { gpus: by_node.collect() })
 }
 
 /// The artefact a command runs, if its program is one.

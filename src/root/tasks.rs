@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
+use super::gpus;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, CallTask, CommandSpec, DepValue, Gang, Hash, Outcome, PoolId, Run, TaskId, ToWorker, Work,
-    WorkerId,
+    Arg, Attempt, CallTask, CommandSpec, DepValue, Gang, Gpus, Hash, Outcome, PoolId, Run, TaskId, ToWorker,
+    Work, WorkerId,
 };
 
 /// A task that has not ended.
@@ -32,6 +33,8 @@ pub(super) struct Live {
     pub(super) gang: Option<Gang>,
     /// All workers of the try under way.
     pub(super) members: Vec<WorkerId>,
+    /// The GPUs of the try under way: by node, what its programs are to see.
+    pub(super) gpus: Vec<(String, Gpus)>,
     /// Those that still end what the try left on their nodes.
     pub(super) sweeping: BTreeSet<WorkerId>,
     /// How the try under way ended, until the core has said what follows.
@@ -93,6 +96,7 @@ impl Tasks {
             worker: None,
             gang: None,
             members: Vec::new(),
+            gpus: Vec::new(),
             sweeping: BTreeSet::new(),
             outcome: None,
             unmet,
@@ -166,13 +170,14 @@ impl Live {
     /// The message that starts it.
     pub(super) fn message(&self) -> ToWorker {
         let Submission { task, options, job, .. } = &self.submission;
-        let work = match job {
+        let mut work = match job {
             Job::Call(call) => {
                 return ToWorker::Call(CallTask {
                     task: *task,
                     attempt: self.attempt,
                     timeout: options.timeout,
                     fresh: options.fresh,
+                    gpus: self.gpus.first().map(|(_, gpus)| gpus.clone()),
                     payload: call.payload.clone(),
                     deps: call.known.clone(),
                 });
@@ -181,6 +186,7 @@ impl Live {
             Job::Compile(spec) => Work::Compile((**spec).clone()),
             Job::Measure(spec) => Work::Measure((**spec).clone()),
         };
+        gpus::show(&self.gpus, work.command_mut());
         ToWorker::Run(Box::new(Run {
             task: *task,
             attempt: self.attempt,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::allocation::Start;
 use crate::artefact::{Piece, Store, StoreError, Transfers};
-use crate::model::{FromWorker, Hash, Hello, PoolId, ToWorker, WorkerId};
+use crate::model::{FromWorker, Gpus, Hash, Hello, PoolId, ToWorker, WorkerId};
 use crate::process::{Child, children_of, kill_from_below};
 use crate::transport::{LinkError, Peer};
 
@@ -41,6 +41,8 @@ pub(super) struct Worker {
     pub(super) start: Start,
     pub(super) stage: Stage,
     pub(super) slots: u16,
+    /// GPUs of its node, as many as its pool counts.
+    pub(super) gpus: Gpus,
     pub(super) peer: Peer<ToWorker, FromWorker>,
     /// The process, where it is our child.
     pub(super) child: Option<Child>,
@@ -70,6 +72,7 @@ impl Worker {
             start,
             stage: Stage::Starting,
             slots: 0,
+            gpus: Gpus::default(),
             peer,
             child,
             keeper: None,

@@ -147,6 +147,7 @@ fn pool(lua: &Lua, info: &PoolInfo) -> mlua::Result<Table> {
         w.raw_set("host", worker.host.as_str())?;
         w.raw_set("slots", worker.slots)?;
         w.raw_set("cores", worker.cores)?;
+        w.raw_set("gpus", worker.gpus)?;
         w.raw_set("start", worker.start.as_str())?;
         workers.raw_push(w)?;
     }

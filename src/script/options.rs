@@ -69,6 +69,8 @@ pub fn pool_spec(lua: &Lua, given: &Table) -> mlua::Result<PoolSpec> {
         workers: given.raw_get("workers")?,
         per_node: given.raw_get("per_node")?,
         slots: given.raw_get("slots")?,
+        gpus: given.raw_get("gpus")?,
+        resources: given.raw_get::<Option<_>>("resources")?.unwrap_or_default(),
         hosts: given.raw_get::<Option<_>>("hosts")?.unwrap_or_default(),
         start,
         env: match given.raw_get::<Value>("env")? {

@@ -16,7 +16,7 @@ local harness = {
   Record = host.Record,
   json = host.json,
   fs = host.fs,
-  worker = { id = host.worker, slot = host.slot, host = host.host, state = {} },
+  worker = { id = host.worker, slot = host.slot, host = host.host, gpus = {}, state = {} },
 }
 host.here = harness.worker
 local session

@@ -138,7 +138,7 @@ impl TaskState {
 
     fn run_with(&mut self, call: &CallTask, argument: Value) -> Outcome {
         let start = Instant::now();
-        let called = self.call(call, argument);
+        let called = self.with_gpus(call, argument);
         let (status, reason, detail) = self.told(called, call.timeout);
         if self.changed.take() {
             // What fails here failed for the task too, which asked for it.
@@ -163,6 +163,7 @@ impl TaskState {
             attempt: Attempt(0),
             timeout: Some(init.timeout),
             fresh: false,
+            gpus: None,
             payload: init.payload.clone(),
             deps: Vec::new(),
         };
@@ -218,6 +219,16 @@ impl TaskState {
         let used = human::bytes(self.lua.used_memory() as u64);
         let message = format!("Lua ran out of memory: {}; {used} stay in use", self.memory);
         CallError { message, ..CallError::default() }
+    }
+
+    /// The call, with `harness.worker.gpus` naming those it was given.
+    fn with_gpus(&mut self, call: &CallTask, argument: Value) -> Result<Called, ShipError> {
+        let Some(gpus) = &call.gpus else { return self.call(call, argument) };
+        let failed = |error: mlua::Error| ShipError::Lua(error.to_string());
+        self.here.raw_set("gpus", gpus.ids.as_slice()).map_err(failed)?;
+        let called = self.call(call, argument);
+        self.here.raw_set("gpus", self.lua.create_table().map_err(failed)?).map_err(failed)?;
+        called
     }
 
     fn call(&mut self, call: &CallTask, argument: Value) -> Result<Called, ShipError> {

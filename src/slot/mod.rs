@@ -20,7 +20,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, Rlimit};
 
 use crate::model::{FromSlot, Outcome, SlotInit, Status, ToSlot};
-use crate::process::{Gate, listen_for_stop};
+use crate::process::{Gate, Variables, listen_for_stop};
 use crate::say::say;
 use crate::script::raw::look_whether_to_stop;
 use crate::script::session::{Ask, SessionSpec};
@@ -122,7 +122,9 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
                 current.set(Some(position));
                 position = position.wrapping_add(1);
                 if mine {
+                    let seen = call.gpus.as_ref().map(|gpus| Variables::set(gpus.variables()));
                     let outcome = state.run(&call);
+                    drop(seen);
                     let took = outcome.elapsed_s;
                     line.send(&FromSlot::Done(call.task, call.attempt, Box::new(outcome)))?;
                     if took > WORTH_SENDING_S {

@@ -162,6 +162,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
         cpu_model: machine::cpu_name(),
         cores: machine::cores(),
         memory_bytes: machine::memory_bytes(),
+        gpus: machine::gpus(),
     }));
     // Its own limits come with the answer.
     let patience = Limits::default().welcome;

@@ -362,6 +362,7 @@ mod tests {
             attempt: Attempt(0),
             timeout: None,
             fresh: false,
+            gpus: None,
             payload: Vec::new(),
             deps: Vec::new(),
         }

@@ -1,0 +1,105 @@
+//! The GPUs of an attempt: from the numbers the core hands out to what its programs see.
+//!
+//! The names of a node's GPUs are its worker's word; they stand in variables which the batch system sets too, and which
+//! a task may set itself. Decides nothing about who gets which.
+
+use std::collections::BTreeMap;
+
+use super::tasks::Live;
+use super::workers::Worker;
+use crate::core::GpuSet;
+use crate::model::{Arg, CommandSpec, Gpus, WorkerId};
+
+impl Live {
+    /// Notes the GPUs of the try that begins.
+    pub(super) fn grant(
+        &mut self,
+        members: &[WorkerId],
+        granted: &[GpuSet],
+        workers: &BTreeMap<WorkerId, Worker>,
+    ) {
+        let of = |(id, set): (&WorkerId, &GpuSet)| {
+            let worker = workers.get(id)?;
+            Some((worker.host().to_string(), worker.gpus.at(set.iter())))
+        };
+        self.gpus = members.iter().zip(granted).filter_map(of).collect();
+    }
+}
+
+/// Lets a command see its GPUs. Variables that the author has set stay his.
+pub(super) fn show(granted: &[(String, Gpus)], command: &mut CommandSpec) {
+    let Some((_, own)) = granted.first() else { return };
+    if command.launch.is_some() && granted.iter().any(|(_, gpus)| gpus != own) {
+        return show_by_node(granted, command);
+    }
+    for (name, value) in own.variables() {
+        command.env.entry(name.into()).or_insert(value);
+    }
+}
+
+/// The environment of a launcher is the same for all nodes. Where their GPUs have different names each rank looks up
+/// those of its node, before it becomes the program.
+fn show_by_node(granted: &[(String, Gpus)], command: &mut CommandSpec) {
+    let mut line = String::from("case \"$(uname -n)\" in ");
+    for (host, gpus) in granted {
+        let variables = gpus.variables().into_iter().filter(|(name, _)| !command.env.contains_key(*name));
+        let words: Vec<String> = variables.map(|(name, value)| format!("{name}='{value}'")).collect();
+        line.push_str(&format!("'{host}') export {};; ", words.join(" ")));
+    }
+    line.push_str("esac; exec \"$@\"");
+    let mut words = vec!["/bin/sh", "-c", &line, "harness"];
+    let shell = command.shell.take();
+    if let Some(shell) = &shell {
+        words.extend(["/bin/sh", "-c", shell]);
+    }
+    command.argv.splice(0..0, words.into_iter().map(|word| Arg::Text(word.into())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LaunchSpec, Vendor};
+
+    fn on(host: &str, ids: &[&str]) -> (String, Gpus) {
+        let ids = ids.iter().map(|id| id.to_string()).collect();
+        (host.into(), Gpus { vendor: Some(Vendor::Nvidia), ids })
+    }
+
+    #[test]
+    fn a_program_sees_its_own_unless_it_was_told_otherwise() {
+        let mut command = CommandSpec::default();
+        show(&[], &mut command);
+        assert_eq!(command, CommandSpec::default());
+        show(&[on("a", &["1", "2"])], &mut command);
+        assert_eq!(command.env["CUDA_VISIBLE_DEVICES"], "1,2");
+        show(&[on("a", &["3"])], &mut command);
+        assert_eq!(command.env["CUDA_VISIBLE_DEVICES"], "1,2");
+    }
+
+    #[test]
+    fn ranks_see_those_of_their_node() {
+        let launched = || CommandSpec {
+            argv: vec![Arg::Text(b"prog".into()), Arg::Text(b"x".into())],
+            launch: Some(LaunchSpec::default()),
+            ..CommandSpec::default()
+        };
+        let mut same = launched();
+        show(&[on("a", &["1"]), on("b", &["1"])], &mut same);
+        assert_eq!((same.argv.len(), same.env["CUDA_VISIBLE_DEVICES"].as_str()), (2, "1"));
+
+        let mut differ = launched();
+        show(&[on("a", &["0"]), on(&crate::machine::hostname(), &["1", "3"])], &mut differ);
+        assert!(differ.env.is_empty());
+        let words: Vec<String> = differ
+            .argv
+            .iter()
+            .map(|arg| match arg {
+                Arg::Text(text) => String::from_utf8_lossy(text).replace("prog", "printenv"),
+                other => panic!("{other:?}"),
+            })
+            .map(|word| if word == "x" { "CUDA_VISIBLE_DEVICES".into() } else { word })
+            .collect();
+        let ran = std::process::Command::new(&words[0]).args(&words[1..]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), "1,3\n", "{ran:?}");
+    }
+}
