@@ -25,6 +25,7 @@ local harness = {
   walltime_left = host.walltime_left,
   results = lib.results.results,
   share = lib.share.share,
+  explain = lib.futures.explain,
   random = lib.random.random,
   json = lib.json,
   fs = lib.fs,

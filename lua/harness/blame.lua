@@ -34,6 +34,19 @@ local function waits_for(flow)
   return " for " .. table.concat(names, ", ", 1, math.min(#names, 3)) .. more
 end
 
+--- What a flow waits for; `explain` says it of one future.
+function M.waits(flow, explain)
+  local f = flow.waits_for
+  if not f then return name_of(flow) .. " is not waiting: it runs" end
+  local text = string.format("%s waits %s%s", name_of(flow), waits_at(flow), waits_for(flow))
+  local pending = {}
+  for _, other in ipairs(f.list or { f }) do
+    if not other.ended and other.kind ~= "condition" then pending[#pending + 1] = other end
+  end
+  if #pending == 1 and pending[1] ~= flow then return text .. ": " .. explain(pending[1]) end
+  return #pending > 1 and string.format("%s: %d that have not ended", text, #pending) or text
+end
+
 --- These flows wait and nothing is running.
 function M.deadlock(flows)
   local lines = { "deadlock: nothing is running and everybody waits:" }

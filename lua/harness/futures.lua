@@ -1,11 +1,34 @@
 -- What an author does with futures besides awaiting them: `wait`, `as_completed`, `map`, and their methods.
-local _, lib = ...
+local host, lib = ...
 local failure, flow = lib.failure, lib.flow
 local ends = lib.ends
 local await, when_done, condition, finish, asked = flow.await, ends.when_done, ends.condition, ends.finish, ends.asked
 
 local M = {}
 local Future = ends.Future
+
+-- "pending", or how it ended in one word. Does not count as asking for it.
+local function state_of(f)
+  if not f.ended then return "pending" end
+  if f.ok then return "ok" end
+  return type(f.value) == "table" and (f.value.status or f.value.kind) or "error"
+end
+
+-- `seen`: flows that are explained already, which may wait for one another.
+local function explain(f, seen)
+  if f.ended then return "it has ended: " .. state_of(f) end
+  if f.kind ~= "flow" then return host.explain(f.id) end
+  if seen[f] then return "see before" end
+  seen[f] = true
+  return lib.blame.waits(f, function(other) return explain(other, seen) end)
+end
+
+--- Why a future has not ended: a sentence for people.
+function M.explain(f)
+  if getmetatable(f) ~= Future then failure.raise("harness.explain: expected a future, got " .. failure.a(f)) end
+  if not f.ended then flow.poll() end
+  return explain(f, {})
+end
 
 local function expect_futures(who, list)
   if type(list) ~= "table" or getmetatable(list) == Future then
@@ -221,15 +244,7 @@ end
 
 function Future.__tostring(f)
   local what = f.kind == "flow" and "flow" or string.format("%s task %s", f.kind, f.id or "(not run)")
-  local state = "pending"
-  if f.ended then
-    if f.ok then
-      state = "ok"
-    else
-      state = type(f.value) == "table" and (f.value.status or f.value.kind) or "error"
-    end
-  end
-  return string.format("future of %s (%s)", what, state)
+  return string.format("future of %s (%s)", what, state_of(f))
 end
 
 return M

@@ -1,15 +1,15 @@
 //! Why a task is not running: the scheduler's books, read for a person. Changes nothing.
 //!
-//! It names what is wanted, what there is, who holds the rest and who goes first, by task and host; the driver knows
-//! their names. It looks at everything there is and is meant to be asked now and then, not for each event.
+//! It names what is wanted, what there is, who holds the rest and who goes first, by task and host; `told` makes words
+//! of it, with the names the driver knows. It looks at everything there is and is meant to be asked now and then, not for each event.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
 use super::Core;
 use super::api::{Gang, Tick};
 use super::fleet::Lease;
 use super::gang::Demand;
-use super::task::{Flight, Home, NodeIx, Phase, State, Task, TaskIx};
+use super::task::{Flight, Home, NodeIx, Phase, Rank, State, Task, TaskIx};
 use crate::model::{TaskId, WorkerId};
 
 /// So many others are named.
@@ -116,7 +116,69 @@ pub struct Reserved {
     pub until: Option<Tick>,
 }
 
+/// Tasks that wait for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The first of them to go; some of them.
+    pub first: Vec<TaskId>,
+    /// How many they are in all.
+    pub count: usize,
+    /// Why the very first waits; the others wait for the like.
+    pub why: Explanation,
+}
+
 impl Core {
+    /// All that wait, by reason; the reason of most of them first.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        let mut groups: BTreeMap<_, Vec<(Rank, TaskId)>> = BTreeMap::new();
+        for (_, task) in self.tasks.iter() {
+            if let Some(like) = self.waits_like(task) {
+                groups.entry((task.pool, like)).or_default().push((task.rank, task.id));
+            }
+        }
+        let explained = groups.into_values().map(|mut tasks| {
+            tasks.sort_unstable();
+            let first: Vec<TaskId> = tasks.iter().map(|(_, id)| *id).take(MOST_NAMED).collect();
+            Waiting { count: tasks.len(), why: self.explain(first[0]), first }
+        });
+        let mut all: Vec<Waiting> = explained.collect();
+        all.sort_by_key(|group| std::cmp::Reverse(group.count));
+        all
+    }
+
+    /// Tasks the worker has, each with whether it has said that it began.
+    pub fn tasks_of(&self, worker: WorkerId) -> Vec<(TaskId, bool)> {
+        if !self.fleet.alive(worker) {
+            return Vec::new();
+        }
+        let tasks = self.fleet[worker].tasks.iter().map(|ix| &self.tasks[*ix]);
+        let begun = |task: &Task| {
+            matches!(&task.state, State::Flying(Flight { phase: Phase::Running | Phase::Killed(_), .. }))
+        };
+        tasks.map(|task| (task.id, begun(task))).collect()
+    }
+
+    /// Waiting tasks that are alike in this wait for the same; none for one that does not wait.
+    fn waits_like(&self, task: &Task) -> Option<(u8, u64)> {
+        Some(match &task.state {
+            State::Vacant => return None,
+            State::Flying(Flight { phase: Phase::Staging, .. }) => (1, 0),
+            State::Flying(_) => return None,
+            State::Waiting { .. } => (0, 0),
+            State::Leasing(_) => (2, 0),
+            State::Queued(Home::Ready) => (3, 0),
+            State::Queued(Home::Shape(shape)) => (4, u64::from(*shape)),
+            State::Queued(Home::Worker(worker)) => (5, u64::from(worker.0)),
+            State::Queued(Home::Parked(node)) => (6, u64::from(node.0)),
+            State::Queued(Home::Group(_)) => (7, 0),
+            State::Queued(Home::Gangs) => {
+                let Demand { nodes, cores, gpus, .. } = Demand::of(task);
+                let counter = task.needs().first().map_or(0, |need| need.counter as u64 + 1);
+                (8, counter << 48 | u64::from(nodes) << 32 | u64::from(gpus) << 16 | u64::from(cores))
+            }
+        })
+    }
+
     /// Why the task is not running.
     pub fn explain(&self, task: TaskId) -> Explanation {
         let Some(ix) = self.tasks.find(task) else { return Explanation::Unknown };
@@ -266,77 +328,4 @@ impl Core {
     fn hosts(&self, gang: &Gang) -> Vec<String> {
         gang.iter().map(|id| self.fleet[self.fleet[*id].node].host.clone()).collect()
     }
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => write!(f, "it has ended, or there is no such task"),
-            Self::Running { hosts } => write!(f, "it was sent to {}", hosts.join(", ")),
-            Self::Files { hosts } => write!(f, "files it needs are on their way to {}", hosts.join(", ")),
-            Self::Draining { hosts, running } => {
-                write!(f, "{} drained for it; there run tasks {}", are(hosts), list(running))
-            }
-            Self::Dependencies { tasks, count } => {
-                write!(f, "it depends on {count} that have not ended: tasks {}", list(tasks))
-            }
-            Self::Group { leader: Some(leader) } => {
-                write!(f, "its group goes where task {leader} does, which waits for room")
-            }
-            Self::Group { leader: None } => write!(f, "its group is looking for a node"),
-            Self::NoWorker { host } => write!(f, "`{host}` has no worker that could take it yet"),
-            Self::EmptyPool => write!(f, "its pool has no worker yet"),
-            Self::Counter { name, wanted, free, capacity, holders } => write!(
-                f,
-                "it needs {name} = {wanted}, of {capacity} {free} free; used or waited for by tasks {}",
-                list(holders)
-            ),
-            Self::Room(place) => place.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it needs {}; {} would do, {} free now", self.wanted, self.suitable, self.free)?;
-        if !self.holders.is_empty() {
-            write!(f, "; on the others run tasks {}", list(&self.holders))?;
-        }
-        for (host, task) in &self.drained {
-            write!(f, "; `{host}` is for task {task} alone")?;
-        }
-        if let Some(reserved) = &self.reserved {
-            write!(f, "; {reserved}")?;
-        }
-        self.behind.map_or(Ok(()), |task| write!(f, "; task {task} goes first"))
-    }
-}
-
-impl fmt::Display for Want {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, cores, gpus, whole } = self;
-        write!(f, "{nodes} {}node(s) with {cores} core(s)", if *whole { "whole " } else { "" })?;
-        if *gpus > 0 { write!(f, " and {gpus} GPU(s)") } else { Ok(()) }
-    }
-}
-
-impl fmt::Display for Reserved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} node(s) are kept for task {}", self.nodes, self.task)?;
-        match self.until {
-            Some(at) => {
-                write!(f, ", which starts {} s after the begin at the latest", at.0.div_ceil(1_000_000))
-            }
-            None => write!(f, ", until what runs there has ended (it has no timeout)"),
-        }
-    }
-}
-
-fn list(tasks: &[TaskId]) -> String {
-    let names: Vec<String> = tasks.iter().map(TaskId::to_string).collect();
-    if names.is_empty() { "none".into() } else { names.join(", ") }
-}
-
-fn are(hosts: &[String]) -> String {
-    format!("{} {} being", hosts.join(", "), if hosts.len() == 1 { "is" } else { "are" })
 }

@@ -30,6 +30,7 @@ mod submit;
 mod task;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -37,8 +38,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rustc_hash::FxHashMap;
 
 pub use api::{Action, Counts, Dep, DepState, End, Event, Gang, GpuSet, Request, Tick};
-pub use explain::{Explanation, Place, Reserved, Want};
+pub use explain::{Explanation, Place, Reserved, Waiting, Want};
 pub use guard::GRACE_US;
+pub use told::Names;
 
 use crate::model::{Kind, PoolId, TaskId, WorkerId};
 use artefacts::Artefacts;

@@ -63,7 +63,7 @@ pub(super) struct Driver {
     events: VecDeque<Event>,
     handling: bool,
     actions: Vec<Action>,
-    clock: Clock,
+    pub(super) clock: Clock,
     wake_at: Option<Tick>,
     pub(super) script_over: bool,
     pub(super) surroundings: Surroundings,
@@ -258,6 +258,10 @@ impl Driver {
                 Request::Submit(submission) => self.submit(submission),
                 Request::Cancel(task) => self.handle(Event::Cancel { task }),
                 Request::Spawn(spec) => self.open_pool(spec),
+                Request::Explain(task) => {
+                    let why = self.explain(task);
+                    self.port.explained(why);
+                }
                 Request::Close(pool) => self.pools.close_when_idle(pool),
                 Request::Forget(share) => {
                     for worker in self.workers.values_mut().filter(|w| matches!(w.stage, Stage::Ready(_))) {

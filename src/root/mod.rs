@@ -9,6 +9,7 @@ mod deadline;
 mod departures;
 mod driver;
 mod ends;
+mod explain;
 mod gangs;
 mod gpus;
 mod guard;

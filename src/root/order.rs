@@ -148,6 +148,9 @@ pub enum Request {
     Cancel(TaskId),
     /// Start workers; answer with [`DriverEnd::spawned`](super::port::DriverEnd::spawned). The script waits for it.
     Spawn(PoolSpec),
+    /// Say why this task is not running; answer with [`DriverEnd::explained`](super::port::DriverEnd::explained). The
+    /// script waits for it.
+    Explain(TaskId),
     /// Retire the workers of this pool once its tasks are done.
     Close(PoolId),
     /// Slots need not keep this shared value.

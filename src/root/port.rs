@@ -28,6 +28,9 @@ pub use super::order::{
 /// A state may have so many bytes as JSON.
 const STATE_LIMIT: usize = 64 << 10;
 
+/// Of a task whose end the script has not taken yet.
+pub(super) const ENDED: &str = "it has ended; its outcome comes when the script waits";
+
 /// How long [`Port::take`] waits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Wait {
@@ -119,6 +122,7 @@ struct ToDriver {
 struct ToScript {
     completions: VecDeque<Completion>,
     spawned: Option<Result<PoolInfo, PoolError>>,
+    explained: Option<String>,
     waiting: bool,
 }
 
@@ -233,13 +237,34 @@ impl Port {
     /// Starts workers and waits until they are ready.
     pub fn spawn(&mut self, spec: PoolSpec) -> Result<PoolInfo, PoolError> {
         self.request(Request::Spawn(spec));
+        let stopped = || Err(PoolError("spawn: the campaign is being stopped".into()));
+        self.answer(|inbox| inbox.spawned.take()).unwrap_or_else(stopped)
+    }
+
+    /// Why a task is not running, or what became of it.
+    pub fn explain(&mut self, task: TaskId) -> String {
+        let is_it = |completion: &Completion| completion.task == task;
+        if self.replaying.contains_key(&task) {
+            return "the journal has its outcome, which comes when the script waits".into();
+        } else if self.held.contains_key(&task) {
+            return "nothing that is to run needs it yet".into();
+        } else if self.own.iter().chain(&self.arrived).any(is_it) {
+            return ENDED.into();
+        }
+        self.request(Request::Explain(task));
+        self.answer(|inbox| inbox.explained.take())
+            .unwrap_or_else(|| "the campaign is being stopped: nothing starts any more".into())
+    }
+
+    /// Waits for an answer of the driver; none if the campaign is being stopped.
+    fn answer<T>(&self, take: impl Fn(&mut ToScript) -> Option<T>) -> Option<T> {
         let mut inbox = lock(&self.shared.to_script);
         loop {
-            if let Some(answer) = inbox.spawned.take() {
-                return answer;
+            if let Some(answer) = take(&mut inbox) {
+                return Some(answer);
             }
             if self.shared.draining.load(Ordering::Acquire) {
-                return Err(PoolError("spawn: the campaign is being stopped".into()));
+                return None;
             }
             inbox.waiting = true;
             inbox = self.shared.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
@@ -456,6 +481,13 @@ impl DriverEnd {
     pub fn spawned(&mut self, answer: Result<PoolInfo, PoolError>) {
         let mut inbox = lock(&self.shared.to_script);
         inbox.spawned = Some(answer);
+        self.wake(inbox);
+    }
+
+    /// The answer to [`Request::Explain`].
+    pub fn explained(&mut self, answer: String) {
+        let mut inbox = lock(&self.shared.to_script);
+        inbox.explained = Some(answer);
         self.wake(inbox);
     }
 

@@ -113,6 +113,14 @@ impl Tasks {
         }
     }
 
+    /// The same, to be looked at.
+    pub(super) fn look(&self, task: TaskId) -> Option<&Live> {
+        match self.entries.get(&task) {
+            Some(Entry::Live(live)) => Some(live),
+            _ => None,
+        }
+    }
+
     /// Those that run on this worker, or left something there.
     pub(super) fn of_gangs_with(&self, worker: WorkerId) -> Vec<TaskId> {
         let live = self.entries.iter().filter_map(|(task, entry)| match entry {

@@ -77,6 +77,10 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     host.raw_set("cancel", lua.create_function(cancel)?)?;
 
     let shared = bridge.clone();
+    let explain = move |_: &Lua, task: u64| Ok(shared.port.borrow_mut().explain(TaskId(task)));
+    host.raw_set("explain", lua.create_function(explain)?)?;
+
+    let shared = bridge.clone();
     let spawn = move |lua: &Lua, given: Table| {
         let mut spec = options::pool_spec(lua, &given)?;
         if let Err(why) = add_init(lua, &shared, &given, &mut spec) {

@@ -118,11 +118,9 @@ fn gpus_are_given_by_number() {
     assert_eq!(begun(&actions), (vec![1], vec![vec![0, 1, 2]]));
     let (waits, none) = desk.ask(Kind::Exec, wants(2));
     assert!(none.is_empty());
-    let said = desk.core.explain(waits).to_string();
-    assert!(
-        said.starts_with("it needs 1 node(s) with 1 core(s) and 2 GPU(s); 2 would do, 0 free now"),
-        "{said}"
-    );
+    let said = told(&desk, waits);
+    let begin = "it needs a node with 1 core and 2 GPUs; 2 nodes would do, and 0 of them have the room now; on the others run";
+    assert!(said.starts_with(begin), "{said}");
     assert_eq!(begun(&desk.done(0, a)), (vec![0], vec![vec![0, 1]]));
     let (_, actions) = desk.ask(Kind::Exec, |r| (r.placement.nodes, r.placement.gpus) = (Some(3), Some(1)));
     assert!(
@@ -172,6 +170,31 @@ fn counters_are_handed_out_in_order() {
     assert_eq!(desk.done(0, both), [finished(both), start(late, 1, 0)]);
 }
 
+fn told(desk: &Desk, task: TaskId) -> String {
+    let names = Names { of: &|task| format!("task {task}"), now: Tick(desk.now) };
+    desk.core.explain(task).told(&names)
+}
+
+#[test]
+fn tasks_that_wait_for_the_like_are_told_of_together() {
+    let mut desk = Desk::new(&[1]);
+    let (running, _) = desk.exec();
+    assert_eq!(desk.core.waiting(), []);
+    license(&mut desk, 1);
+    let (holder, _) = desk.ask(Kind::Exec, licensed(1));
+    let queued: Vec<TaskId> = (0..20).map(|_| desk.exec().0).collect();
+    let urgent = desk.ask(Kind::Exec, |r| r.placement.priority = Some(1)).0;
+    let after = desk.ask(Kind::Exec, |r| r.deps = vec![pending(running)]).0;
+    let groups = desk.core.waiting();
+    let shape: Vec<(usize, &str)> = groups.iter().map(|group| (group.count, group.why.word())).collect();
+    assert_eq!(shape, [(21, "room"), (1, "dependencies"), (1, "room")]);
+    assert_eq!(groups[0].first[..2], [urgent, queued[0]], "in the order in which they go");
+    assert_eq!((&groups[1].first, &groups[2].first), (&vec![after], &vec![holder]));
+    assert_eq!(desk.core.tasks_of(WorkerId(0)), [(running, false)]);
+    desk.started(0, running, 1);
+    assert_eq!(desk.core.tasks_of(WorkerId(0)), [(running, true)]);
+}
+
 #[test]
 fn explanations_name_what_is_waited_for() {
     let mut desk = Desk::new(&[2]);
@@ -181,8 +204,8 @@ fn explanations_name_what_is_waited_for() {
     let (behind, _) = desk.exec();
     assert_eq!(desk.core.explain(running), Explanation::Running { hosts: vec!["n0".into()] });
     assert_eq!(
-        desk.core.explain(measure).to_string(),
-        format!("n0 is being drained for it; there run tasks {running}")
+        told(&desk, measure),
+        format!("n0 is being cleared for it; there runs task {running}")
     );
     assert_eq!(desk.core.explain(after), Explanation::Dependencies { tasks: vec![measure], count: 1 });
     let Explanation::Room(place) = desk.core.explain(behind) else { panic!() };

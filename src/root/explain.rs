@@ -1,0 +1,76 @@
+//! Why a task is not running, in words for its author: what the core knows, with the names the author gave.
+//!
+//! Decides nothing, and is asked by people only.
+
+use super::driver::Driver;
+use super::port::{ENDED, Job, Submission};
+use crate::core::{Explanation, Names};
+use crate::model::human::{duration, subject};
+use crate::model::{Arg, CommandSpec, Kind, TaskId};
+
+/// Most of a command that is shown in place of a name.
+const COMMAND_CHARS: usize = 40;
+
+impl Driver {
+    /// A sentence about one task.
+    pub(super) fn explain(&self, task: TaskId) -> String {
+        let Some(live) = self.tasks.look(task) else { return ENDED.into() };
+        let why = self.core.explain(task);
+        let about = self.called(task);
+        match (&why, live.started) {
+            (Explanation::Running { hosts }, Some(started)) => {
+                let since = duration(started.elapsed().as_secs_f64());
+                let ahead = match live.submission.job.kind() {
+                    Kind::Call => "; calls may wait there for others to end",
+                    _ => "",
+                };
+                format!("{about}: it was sent to {} {since} ago{ahead}", hosts.join(", "))
+            }
+            _ => format!("{about}: {}", self.told(&why)),
+        }
+    }
+
+    /// What the core explains, in words.
+    pub(super) fn told(&self, why: &Explanation) -> String {
+        why.told(&Names { of: &|task| self.called(task), now: self.clock.now() })
+    }
+
+    /// What people know a task by.
+    pub(super) fn called(&self, task: TaskId) -> String {
+        match self.tasks.look(task) {
+            Some(live) => format!("{} (task {task})", called(&live.submission)),
+            None => format!("task {task}"),
+        }
+    }
+}
+
+/// Its name and search point, else what it runs.
+pub(super) fn called(submission: &Submission) -> String {
+    let Submission { options, job, .. } = submission;
+    let name = subject(options.name.as_deref(), options.params.as_ref());
+    if !name.is_empty() {
+        return name;
+    }
+    let command = match job {
+        Job::Call(_) => return "call".into(),
+        Job::Exec(spec) => &spec.command,
+        Job::Compile(spec) => &spec.command,
+        Job::Measure(spec) => &spec.command,
+    };
+    format!("{} `{}`", job.kind().word(), line(command))
+}
+
+/// The beginning of a command.
+fn line(command: &CommandSpec) -> String {
+    let word = |arg: &Arg| match arg {
+        Arg::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        Arg::Task(_) | Arg::Artefact(_) => "(a build)".into(),
+    };
+    let words = || command.argv.iter().map(word).collect::<Vec<_>>().join(" ");
+    let text = command.shell.clone().unwrap_or_else(words);
+    let first = text.lines().next().unwrap_or_default();
+    if first.chars().count() <= COMMAND_CHARS && first.len() == text.len() {
+        return text;
+    }
+    first.chars().take(COMMAND_CHARS).chain(['…']).collect()
+}
