@@ -53,7 +53,7 @@ fn open(path: &std::path::Path) -> Opened {
         seed: 7,
         started_unix_s: 1.7e9,
     };
-    Journal::create_or_open(path, header, Mode::Resume).unwrap()
+    Journal::create_or_open(path, header, None, Mode::Resume).unwrap()
 }
 
 fn record(number: u64, kind: Kind) -> Record {

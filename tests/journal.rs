@@ -65,7 +65,7 @@ fn record(number: u64, status: Status) -> Record {
 }
 
 fn open(path: &Path, mode: Mode) -> Result<Opened, JournalError> {
-    Journal::create_or_open(path, header(), mode)
+    Journal::create_or_open(path, header(), None, mode)
 }
 
 /// Appends and closes; every token must have been reported.

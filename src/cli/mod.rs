@@ -10,6 +10,7 @@ mod progress;
 mod relay;
 pub mod roles;
 mod run;
+mod status;
 mod types;
 
 use std::ffi::OsString;
@@ -54,6 +55,8 @@ enum Command {
     Batch(batch::BatchArgs),
     /// Look at this job and its nodes: what `spawn {}` would do, then does it and measures; says what is wrong.
     Doctor(doctor::DoctorArgs),
+    /// Say how far a campaign is, and why the rest of it is not running; from another shell, too, while it runs.
+    Status(status::StatusArgs),
     /// Write the types of all functions and options where an editor's language server finds them.
     Types {
         /// The folder of your campaigns.
@@ -119,6 +122,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Run(arguments)) => arguments,
         Some(Command::Batch(arguments)) => return batch::batch(&arguments),
         Some(Command::Doctor(arguments)) => return doctor::doctor(&arguments),
+        Some(Command::Status(arguments)) => return status::status(&arguments),
         Some(Command::Types { folder }) => return types(&folder),
         None => cli.run,
     };

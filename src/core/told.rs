@@ -49,7 +49,10 @@ impl Explanation {
                 format!("it waits for what it depends on: {}{more}", names.list(tasks))
             }
             Self::Group { leader: Some(leader) } => {
-                format!("it goes where the first of its group does, {}, which waits for room", names.one(*leader))
+                format!(
+                    "it goes where the first of its group does, {}, which waits for room",
+                    names.one(*leader)
+                )
             }
             Self::Group { leader: None } => "its group is looking for a node".into(),
             Self::NoWorker { host } => format!("`{host}` has no worker yet that could take it"),

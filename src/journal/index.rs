@@ -34,6 +34,14 @@ impl Index {
         Some((sequence, record.outcome()?))
     }
 
+    /// Of each recipe the last record, however it ended, in recorded order.
+    pub fn last_of_each(&self) -> impl Iterator<Item = &Record> {
+        let records = self.records.iter().enumerate();
+        let last =
+            records.filter(|(at, record)| record.key().is_some_and(|key| self.by_key.get(&key) == Some(at)));
+        last.map(|(_, record)| record)
+    }
+
     /// All finished tasks, in recorded order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Record)> {
         let finished = |(at, record): (usize, &Record)| {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::read::scan;
 use super::{Index, JournalError, JournalWriter};
-use crate::model::{Header, Record, Session};
+use crate::model::{BatchJob, Header, Record, Session};
 
 /// The journal of a campaign.
 pub struct Journal;
@@ -38,8 +38,13 @@ pub struct Opened {
 }
 
 impl Journal {
-    /// Opens the journal at `path`, or begins one with `header`, and locks it for this process.
-    pub fn create_or_open(path: &Path, header: Header, mode: Mode) -> Result<Opened, JournalError> {
+    /// Opens the journal at `path`, or begins one with `header`, and locks it for this process, which runs in `job`.
+    pub fn create_or_open(
+        path: &Path,
+        header: Header,
+        job: Option<BatchJob>,
+        mode: Mode,
+    ) -> Result<Opened, JournalError> {
         let mut notes = Vec::new();
         let file = take(path, mode, &mut notes)?;
         let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
@@ -53,7 +58,7 @@ impl Journal {
             ));
         }
         let begun = contents.header.is_none();
-        let session = Record::Session(session(&header));
+        let session = Record::Session(session(&header, job));
         let header = contents.header.unwrap_or(header);
         let first = if begun { vec![Record::Header(header.clone()), session] } else { vec![session] };
         let length = append(&file, contents.length, &first).map_err(failed("write to it"))?;
@@ -127,19 +132,30 @@ fn open(path: &Path) -> Result<File, JournalError> {
     })
 }
 
-/// Who wrote the last session line. The file is somebody else's: read what is there and judge nothing.
 fn holder(path: &Path) -> String {
-    let last = File::open(path).ok().and_then(|file| {
-        let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
-        lines.filter(|line| line.starts_with(br#"{"type":"session""#)).last()
-    });
-    match last.and_then(|line| serde_json::from_slice(&line).ok()) {
-        Some(Record::Session(Session { pid, host, .. })) => format!("harness with pid {pid} on {host}"),
-        _ => "another harness".into(),
+    match last_session(path) {
+        Some(Session { pid, host, .. }) => format!("harness with pid {pid} on {host}"),
+        None => "another harness".into(),
     }
 }
 
-fn session(header: &Header) -> Session {
+/// Who wrote the last session line. The file is somebody else's: read what is there and judge nothing.
+pub fn last_session(path: &Path) -> Option<Session> {
+    let lines = BufReader::new(File::open(path).ok()?).split(b'\n').map_while(Result::ok);
+    let last = lines.filter(|line| line.starts_with(br#"{"type":"session""#)).last()?;
+    match serde_json::from_slice(&last).ok()? {
+        Record::Session(session) => Some(session),
+        _ => None,
+    }
+}
+
+/// Does somebody write to the journal at this moment? Asked by a lock that is given back at once.
+pub fn is_held(path: &Path) -> io::Result<bool> {
+    let file = Locked(File::open(path)?);
+    Ok(flock(&*file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
+}
+
+fn session(header: &Header, job: Option<BatchJob>) -> Session {
     Session {
         version: header.version.clone(),
         protocol: header.protocol,
@@ -147,6 +163,7 @@ fn session(header: &Header) -> Session {
         started_unix_s: header.started_unix_s,
         pid: std::process::id(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        job,
     }
 }
 

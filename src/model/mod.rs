@@ -14,6 +14,7 @@ mod measurement;
 mod message;
 mod outcome;
 mod record;
+mod status;
 mod task;
 
 /// Set where harness starts itself through a launcher: PATH as it was before, which the launcher may change.
@@ -33,8 +34,10 @@ pub use outcome::{
     Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
 };
 pub use record::{
-    Artefact, Env, Granted, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord, ulid,
+    Artefact, BatchJob, Env, Granted, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord,
+    ulid,
 };
+pub use status::{CampaignStatus, KindStatus, RunningStatus, STATUS_SCHEMA, WaitingStatus, WorkerStatus};
 pub use task::{
     Arg, Better, CommandSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, LaunchSpec, Launcher,
     MeasureSpec, MetricSource, MetricSpec, Placement, Sink, Stdin, TaskOptions, VerifySpec,

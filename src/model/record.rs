@@ -135,6 +135,18 @@ pub struct Session {
     pub pid: u32,
     /// Host of the root.
     pub host: String,
+    /// The batch job it ran in; none in records of earlier versions.
+    #[serde(default)]
+    pub job: Option<BatchJob>,
+}
+
+/// A job of a batch system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchJob {
+    /// The batch system, for people.
+    pub scheduler: String,
+    /// The job's id there.
+    pub id: String,
 }
 
 /// Surroundings of a measurement: what of the node and the job can move a figure.

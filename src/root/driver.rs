@@ -16,9 +16,10 @@ use super::clock::Clock;
 use super::deadline::Deadline;
 use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission};
-use super::progress::{Present, Progress};
+use super::progress::Progress;
 use super::sources::Reader;
 use super::states::States;
+use super::status::{Counter, present};
 use super::stop::Ending;
 use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
@@ -73,6 +74,8 @@ pub(super) struct Driver {
     pub(super) deadline: Option<Deadline>,
     pub(super) draining: Option<(Instant, String)>,
     pub(super) ending: Option<Ending>,
+    /// Where others ask how far the campaign is.
+    pub(super) counter: Counter,
 }
 
 /// What the driver is made of.
@@ -89,6 +92,7 @@ pub(super) struct Parts {
     pub(super) deadline: Option<Deadline>,
     pub(super) surroundings: Surroundings,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
+    pub(super) counter: Counter,
 }
 
 impl Driver {
@@ -106,6 +110,7 @@ impl Driver {
             deadline,
             surroundings,
             workers,
+            counter,
         } = parts;
         Self {
             core: Core::new(),
@@ -135,6 +140,7 @@ impl Driver {
             deadline,
             draining: None,
             ending: None,
+            counter,
         }
     }
 
@@ -219,6 +225,7 @@ impl Driver {
             worker.peer.link().set_quiet(local);
         }
         self.progress.quiet(local);
+        self.counter.quiet(local);
     }
 
     fn start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId], gpus: &[GpuSet]) {
@@ -366,11 +373,8 @@ impl Driver {
             self.lose(id, &reason);
         }
         self.tend_pools(now);
-        let ready = |worker: &&Worker| matches!(worker.stage, Stage::Ready(_));
-        self.progress.tick(now, || Present {
-            running: self.core.running_by_kind(),
-            workers: self.workers.values().filter(ready).count(),
-        });
+        self.answer_questions();
+        self.progress.tick(now, || present(&self.core, &self.workers));
     }
 
     pub(super) fn flush(&mut self) {

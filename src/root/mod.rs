@@ -27,6 +27,7 @@ mod settle;
 mod sources;
 mod spawn;
 mod states;
+pub mod status;
 mod stop;
 mod surroundings;
 mod tasks;
@@ -48,6 +49,7 @@ use self::port::{Campaign, Port, Setup};
 use self::progress::{Display, Progress, Tally, Verbosity};
 use self::sources::{Reader, Sources};
 use self::spawn::Launcher;
+use self::status::{About, Counter};
 use self::stop::Ending;
 use self::surroundings::Surroundings;
 use self::workers::Worker;
@@ -57,7 +59,8 @@ use crate::journal::{Index, Journal, Mode, Opened};
 use crate::machine;
 use crate::model::human::count;
 use crate::model::{
-    Detail, FromWorker, Hash, Header, JOURNAL_SCHEMA, Limits, Outcome, PROTOCOL, ToWorker, WorkerId, exit,
+    BatchJob, Detail, FromWorker, Hash, Header, JOURNAL_SCHEMA, Limits, Outcome, PROTOCOL, ToWorker,
+    WorkerId, exit,
 };
 use crate::process;
 use crate::process::{Signals, Wake};
@@ -210,10 +213,22 @@ impl Root {
         let deadline = find_deadline(&options.timing, &progress)?;
         let store = Store::open(Store::default_folder())?;
         let journal = options.journal.clone().unwrap_or_else(|| default_journal(&path));
-        let opened = open_journal(&journal, header(&path, &text, options.seed), &options, &progress)?;
+        let job =
+            allocation.job.clone().map(|id| BatchJob { scheduler: allocation.scheduler.to_string(), id });
+        let header = header(&path, &text, options.seed);
+        let opened = open_journal(&journal, header, job.clone(), &options, &progress)?;
         let (kept, envs) = (opened.index.states(), opened.index.envs());
         let (index, notices) = recall(opened.index, &allocation);
         let wake = Arc::new(Wake::new()?);
+        let about = About {
+            script: options.script.display().to_string(),
+            journal: journal.display().to_string(),
+            job,
+        };
+        let (counter, listening) = Counter::open(about, &journal, wake.clone());
+        if let Err(error) = listening {
+            progress.detail(&format!("`harness status` will find nobody here: {error}"));
+        }
         let waker = wake.clone();
         let artefacts = store.clone();
         let seed = options.seed.unwrap_or(opened.header.seed);
@@ -255,6 +270,7 @@ impl Root {
             deadline,
             surroundings: Surroundings::new(envs.into_keys().collect()),
             workers: std::mem::take(workers),
+            counter,
         };
         Ok(Self { driver: Driver::new(parts), script_end: start_script(script, port)?, journal, display })
     }
@@ -383,11 +399,12 @@ fn start_script(script: ScriptMain, port: Port) -> io::Result<Receiver<ScriptEnd
 fn open_journal(
     path: &Path,
     header: Header,
+    job: Option<BatchJob>,
     options: &Options,
     progress: &Progress,
 ) -> Result<Opened, crate::journal::JournalError> {
     let mode = if options.fresh { Mode::Fresh } else { Mode::Resume };
-    let opened = Journal::create_or_open(path, header, mode)?;
+    let opened = Journal::create_or_open(path, header, job, mode)?;
     for note in &opened.notes {
         progress.note(note);
     }
@@ -460,7 +477,8 @@ fn rank_workers(ranks: Vec<Box<dyn Link>>) -> BTreeMap<WorkerId, Worker> {
         .collect()
 }
 
-fn default_journal(script: &Path) -> PathBuf {
+/// The journal of a script that names no other.
+pub fn default_journal(script: &Path) -> PathBuf {
     let mut name = script.as_os_str().to_os_string();
     name.push(".journal");
     name.into()

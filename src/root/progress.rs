@@ -267,6 +267,28 @@ impl Progress {
         self.next_show.filter(|_| !self.quiet).unwrap_or(now + REST)
     }
 
+    /// May something of ours run on the root's node at this moment?
+    pub(super) fn may_stir(&self) -> bool {
+        !self.quiet || self.gap
+    }
+
+    /// Ended tasks by status, and how many of them the journal answered.
+    pub(super) fn ends(&self) -> (&BTreeMap<Status, usize>, usize) {
+        (&self.ended, self.replays)
+    }
+
+    /// How far the campaign is.
+    pub(super) fn standing(&self, now: Instant, present: Present) -> Standing {
+        let left = self.learned.left(&self.kinds, now);
+        let mut kinds = self.kinds.clone();
+        for (kind, number) in present.running {
+            if let Some(count) = kinds.get_mut(&kind) {
+                count.running = number as usize;
+            }
+        }
+        Standing { kinds, workers: present.workers, left }
+    }
+
     /// Shows how far the campaign is, if it is time.
     pub(super) fn tick(&mut self, now: Instant, look: impl FnOnce() -> Present) {
         let gap = std::mem::take(&mut self.gap);
@@ -274,15 +296,7 @@ impl Progress {
             return;
         }
         let Some(display) = &self.display else { return };
-        let left = self.learned.left(&self.kinds, now);
-        let Present { running, workers } = look();
-        let mut kinds = self.kinds.clone();
-        for (kind, number) in running {
-            if let Some(count) = kinds.get_mut(&kind) {
-                count.running = number as usize;
-            }
-        }
-        display.show(&Standing { kinds, workers, left });
+        display.show(&self.standing(now, look()));
         self.next_show = (self.unfinished() > 0).then(|| now + display.every());
     }
 

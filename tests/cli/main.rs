@@ -16,6 +16,7 @@ mod limits;
 mod outcomes;
 mod progress;
 mod resume;
+mod status;
 mod streams;
 mod types;
 

@@ -203,10 +203,7 @@ fn explanations_name_what_is_waited_for() {
     let (after, _) = desk.ask(Kind::Exec, |r| r.deps = vec![pending(TaskId(1))]);
     let (behind, _) = desk.exec();
     assert_eq!(desk.core.explain(running), Explanation::Running { hosts: vec!["n0".into()] });
-    assert_eq!(
-        told(&desk, measure),
-        format!("n0 is being cleared for it; there runs task {running}")
-    );
+    assert_eq!(told(&desk, measure), format!("n0 is being cleared for it; there runs task {running}"));
     assert_eq!(desk.core.explain(after), Explanation::Dependencies { tasks: vec![measure], count: 1 });
     let Explanation::Room(place) = desk.core.explain(behind) else { panic!() };
     assert_eq!((place.free, place.drained), (0, vec![("n0".to_owned(), measure)]));

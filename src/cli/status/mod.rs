@@ -1,0 +1,225 @@
+//! `harness status`: how far a campaign is, and why the rest of it is not running.
+//!
+//! Asks the campaign itself where it runs on this host; says how to ask it where it runs on another; and reads the
+//! journal where nothing runs.
+
+mod text;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use self::text::{of_campaign, of_journal};
+use crate::journal::{self, JournalError};
+use crate::machine;
+use crate::model::{CampaignStatus, Kind, STATUS_SCHEMA, Session, Status, exit};
+use crate::root::default_journal;
+use crate::root::status::{ASK, ASK_NOW, WAIT, address, is_own};
+use crate::say::say;
+
+#[derive(Args)]
+pub(super) struct StatusArgs {
+    /// The campaign, by its script or its journal (default: the journal in this folder).
+    #[arg(value_name = "FILE.lua|JOURNAL")]
+    campaign: Option<PathBuf>,
+    /// Answer at once, also beside a measurement on the root's node, whose figures that may disturb.
+    #[arg(long)]
+    now: bool,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+enum StatusError {
+    #[error("status: there is no campaign in {0}: name one, `harness status campaign.lua`")]
+    None(String),
+    #[error("status: which campaign? `harness status {0}`")]
+    Several(String),
+    #[error("status: there is no {0}; a campaign has a journal once it was started")]
+    NoJournal(String),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("status: {} on {} does not answer; it may just be starting or ending, or be in a container: {}", .0.whose, .0.host, .0.advice)]
+    Silent(Silent),
+    #[error("status: the campaign's answer cannot be read ({0}): it runs another version of harness")]
+    Strange(String),
+}
+
+/// Somebody writes to the journal and cannot be asked from here.
+#[derive(Debug)]
+struct Silent {
+    whose: String,
+    host: String,
+    advice: String,
+}
+
+/// What a journal says, where nothing runs.
+#[derive(Debug, Serialize)]
+struct Recorded {
+    schema: &'static str,
+    state: &'static str,
+    journal: String,
+    script: String,
+    /// Runs of the script.
+    sessions: usize,
+    last_session: Option<Session>,
+    written_unix_s: f64,
+    kinds: BTreeMap<Kind, usize>,
+    ended: BTreeMap<Status, usize>,
+}
+
+/// Answers; the exit code.
+pub(super) fn status(arguments: &StatusArgs) -> ExitCode {
+    match answer(arguments) {
+        Ok(text) => {
+            // Whoever asked may have closed the pipe.
+            let _ = writeln!(io::stdout(), "{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(format_args!("harness: {error}"));
+            ExitCode::from(match error {
+                StatusError::Journal(_) => exit::JOURNAL,
+                StatusError::Silent(_) | StatusError::Strange(_) => exit::SCRIPT,
+                _ => exit::USAGE,
+            })
+        }
+    }
+}
+
+fn answer(arguments: &StatusArgs) -> Result<String, StatusError> {
+    let path = journal_of(arguments.campaign.as_deref())?;
+    if let Some(stream) = connect(&path) {
+        let line = ask(&stream, arguments.now).map_err(|error| StatusError::Strange(error.to_string()))?;
+        if let Some(line) = line {
+            let read = serde_json::from_str::<CampaignStatus>(&line);
+            let status = read.map_err(|error| StatusError::Strange(error.to_string()))?;
+            return Ok(if arguments.json { line } else { of_campaign(&status) });
+        }
+        // It ended meanwhile: the journal has the last word.
+    }
+    // Whether somebody holds it cannot be told where files have no locks: then it is read as it is.
+    if journal::is_held(&path).unwrap_or(false) {
+        return Err(StatusError::Silent(silent(&path)));
+    }
+    let recorded = recorded(&path)?;
+    Ok(if arguments.json {
+        serde_json::to_string(&recorded).unwrap_or_default()
+    } else {
+        of_journal(&recorded)
+    })
+}
+
+/// The journal that is meant.
+fn journal_of(campaign: Option<&Path>) -> Result<PathBuf, StatusError> {
+    let Some(path) = campaign else { return only_journal() };
+    let journal = match path.extension() {
+        Some(extension) if extension == "journal" => path.to_path_buf(),
+        // A journal may be called anything; a script is text that is no journal.
+        _ if journal::last_session(path).is_some() => path.to_path_buf(),
+        _ => default_journal(&path.canonicalize().unwrap_or_else(|_| path.to_path_buf())),
+    };
+    if journal.is_file() { Ok(journal) } else { Err(StatusError::NoJournal(journal.display().to_string())) }
+}
+
+fn only_journal() -> Result<PathBuf, StatusError> {
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let entries = fs::read_dir(&here).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut journals: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "journal")).collect();
+    journals.sort();
+    match journals.len() {
+        0 => Err(StatusError::None(here.display().to_string())),
+        1 => Ok(journals.swap_remove(0)),
+        _ => {
+            let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let names: Vec<String> = journals.iter().map(name).collect();
+            Err(StatusError::Several(names.join("`, `harness status ")))
+        }
+    }
+}
+
+/// The campaign that writes this journal, if it runs here and is this user's.
+fn connect(journal: &Path) -> Option<UnixStream> {
+    let stream = UnixStream::connect_addr(&address(journal).ok()?).ok()?;
+    is_own(&stream).then_some(stream)
+}
+
+/// Its answer; none if it ends before it answers.
+fn ask(stream: &UnixStream, now: bool) -> io::Result<Option<String>> {
+    let mut writer = stream;
+    if writer.write_all(if now { ASK_NOW } else { ASK }.as_bytes()).is_err() {
+        return Ok(None);
+    }
+    for line in BufReader::new(stream).lines() {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if line != WAIT {
+            return Ok(Some(line));
+        }
+        say(
+            "harness: a measurement has this node, and nothing of ours runs beside it: the answer comes when it ends \
+             (--now asks all the same)",
+        );
+    }
+    Ok(None)
+}
+
+/// Who writes to the journal, and how to reach him.
+fn silent(journal: &Path) -> Silent {
+    let path = journal.canonicalize().unwrap_or_else(|_| journal.to_path_buf());
+    let again = format!("harness status {}", path.display());
+    let Some(Session { pid, host, job, .. }) = journal::last_session(journal) else {
+        return Silent { whose: "who writes to it".into(), host: "an unknown host".into(), advice: again };
+    };
+    let advice = match job {
+        Some(job) if job.scheduler == "Slurm" => {
+            format!("`srun --overlap --jobid={} -N1 -n1 -w {host} {again}`", job.id)
+        }
+        _ if host == machine::hostname() => format!("`{again}` once more"),
+        _ => format!("`ssh {host} {again}`"),
+    };
+    Silent { whose: format!("harness with pid {pid}"), host, advice }
+}
+
+fn recorded(path: &Path) -> Result<Recorded, StatusError> {
+    let contents = journal::read(path)?;
+    let written = fs::metadata(path).and_then(|data| data.modified()).ok();
+    let written = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let sessions = contents.records.iter().filter_map(|record| match record {
+        crate::model::Record::Session(session) => Some(session.clone()),
+        _ => None,
+    });
+    let sessions: Vec<Session> = sessions.collect();
+    let script = contents.header.as_ref().map(|header| header.script.clone()).unwrap_or_default();
+    let (mut kinds, mut ended) = (BTreeMap::new(), BTreeMap::new());
+    // What was tried again counts once, as it ended last.
+    for record in journal::Index::new(contents.records).last_of_each() {
+        if let (Some(facts), Some(status)) = (record.facts(), record.status()) {
+            *kinds.entry(facts.kind).or_default() += 1;
+            *ended.entry(status).or_default() += 1;
+        }
+    }
+    Ok(Recorded {
+        schema: STATUS_SCHEMA,
+        state: "not_running",
+        journal: path.display().to_string(),
+        script,
+        sessions: sessions.len(),
+        last_session: sessions.last().cloned(),
+        written_unix_s: written.map_or(0.0, |since| since.as_secs_f64()),
+        kinds,
+        ended,
+    })
+}

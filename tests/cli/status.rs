@@ -1,0 +1,153 @@
+//! `harness status`, beside a campaign and after it.
+
+use std::fs::File;
+use std::io::Write;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::support::{Folder, LIMIT, Running, await_that};
+use crate::{said, says};
+
+/// What runs ends when the file `go` is there.
+const HOLD: &str = "touch began; while [ ! -e go ]; do sleep 0.01; done";
+
+fn begun(script: &str) -> (Folder, Running) {
+    let folder = Folder::with(&script.replace("HOLD", HOLD));
+    let running = folder.start(&["-q", "--start", "local", "c.lua"]);
+    await_that("the first task runs", || folder.path("began").exists());
+    (folder, running)
+}
+
+/// Word of a start may come a little later than the start.
+fn await_told(folder: &Folder, text: &str) {
+    await_that(text, || folder.run(&["status", "--now", "c.lua"]).stdout.contains(text));
+}
+
+#[test]
+fn a_campaign_at_work_says_what_runs_and_why_the_rest_waits() {
+    let (folder, mut running) = begun(
+        "local pool <close> = spawn { slots = 2, gpus = 1, resources = { license = 1 } }
+        local a = submit(exec { name = 'blocker', params = { n = 1 }, shell = 'HOLD', timeout = 60, needs = { license = 1 } })
+        repeat until io.open 'began'
+        local m = {}
+        for tile = 1, 6 do m[tile] = submit(measure { name = 'gemm', params = { tile = tile }, cmd = { 'true' }, runs = 1 }) end
+        local b = submit(exec { cmd = { 'true' }, needs = { license = 1 } })
+        local c = submit(call { function(x) return x end, m[1], name = 'late', accept_failed = true })
+        print 'all is submitted'
+        io.stdout:flush()
+        wait { a, b, c, table.unpack(m) }",
+    );
+    running.await_line("all is submitted");
+    await_told(&folder, "  blocker n=1 (task 0), for ");
+    let status = "\
+c.lua: running for TIME on HOST (pid N)
+  call: 1 submitted, 0 done (0 failed), 0 running, 1 waiting
+  exec: 2 submitted, 0 done (0 failed), 1 running, 1 waiting
+  measure: 6 submitted, 0 done (0 failed), 1 running, 5 waiting
+worker 0 on HOST (2 slots, 1 GPU): 1 run
+  blocker n=1 (task 0), for TIME
+5 tasks waiting for room: gemm tile=2 (task 2), gemm tile=3 (task 3), gemm tile=4 (task 4), gemm tile=5 (task 5) and 1 more
+  the first: it needs a whole node with 1 core; 1 node would do, and 0 of them have the room now; on the others run \
+blocker n=1 (task 0); HOST is for gemm tile=1 (task 1) alone
+1 task waiting for what they depend on: late (task 8)
+  it waits for what it depends on: gemm tile=1 (task 1)
+1 task waiting for their node to be cleared: gemm tile=1 (task 1)
+  HOST is being cleared for it; there runs blocker n=1 (task 0)
+1 task waiting for resources: exec `true` (task 7)
+  it needs license = 1, and 0 of 1 are free; used, or waited for before it, by blocker n=1 (task 0)
+";
+    says(&folder, &["status", "c.lua"], 0, status, "");
+    // By the journal, and without a name where there is one only.
+    for args in [&["status", "c.lua.journal"][..], &["status"]] {
+        assert_eq!(folder.run(args).stdout.lines().count(), 14, "{args:?}");
+    }
+    let json = folder.run(&["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json["schema"], &json["state"]), (&"harness.status/1".into(), &"running".into()));
+    assert_eq!(json["kinds"]["measure"]["submitted"], 6);
+    assert_eq!(json["workers"][0]["tasks"][0]["name"], "blocker n=1 (task 0)");
+    assert_eq!((&json["waiting"][0]["reason"], &json["waiting"][0]["count"]), (&"room".into(), &5.into()));
+
+    folder.write("go", "");
+    assert_eq!(running.end(LIMIT).code, Some(0));
+    let after = "\
+DIR/c.lua: not running; 1 run in DIR/c.lua.journal
+  recorded: 6 ok (6 measures)
+  last written TIME ago, by pid N on HOST
+  `harness FILE.lua` goes on from there; why tasks of it wait can be said while it runs
+";
+    says(&folder, &["status", "c.lua"], 0, after, "");
+    let json: serde_json::Value =
+        serde_json::from_str(&folder.run(&["status", "--json", "c.lua"]).stdout).unwrap();
+    assert_eq!((&json["state"], &json["ended"]["ok"]), (&"not_running".into(), &6.into()));
+}
+
+#[test]
+fn beside_a_measurement_the_answer_waits_unless_somebody_insists() {
+    let (folder, mut running) = begun(
+        "local m = submit(measure { name = 'm', shell = 'HOLD', runs = 1, warmup = 0 })
+        await(m)
+        print 'measured'
+        io.stdout:flush()
+        await(submit(exec { shell = 'while [ ! -e end ]; do sleep 0.01; done', timeout = 60 }))",
+    );
+    let mut patient = folder.start(&["status", "c.lua"]);
+    patient.await_stderr(
+        "harness: a measurement has this node, and nothing of ours runs beside it: the answer comes",
+    );
+    await_told(&folder, "  m (task 0), for ");
+    let now = folder.run(&["status", "--now", "c.lua"]);
+    let worker = "worker 0 on HOST (TIME): a measurement has the node\n  m (task 0), for TIME\n";
+    let slots = regex::Regex::new(r"\(\d+ slots?\)").unwrap();
+    let text = folder.normal(&now.stdout);
+    assert!(slots.replace(&text, "(TIME)").ends_with(worker), "{text}");
+    assert!(!patient.is_over());
+
+    folder.write("go", "");
+    running.await_line("measured");
+    let patient = patient.end(LIMIT);
+    assert!(patient.stdout.contains("measure: 1 submitted, "), "{patient:?}");
+    folder.write("end", "");
+    assert_eq!(running.end(LIMIT).code, Some(0));
+}
+
+#[test]
+fn one_that_runs_elsewhere_is_asked_there() {
+    let folder = Folder::with("await(submit(measure { cmd = { 'true' }, runs = 1 }))");
+    assert_eq!(folder.run(&["-q", "c.lua"]).code, Some(0));
+    let mut journal = File::options().append(true).open(folder.path("c.lua.journal")).unwrap();
+    let mut session = |host: &str, job: &str| {
+        let line = format!(
+            r#"{{"type":"session","version":"0","protocol":1,"script_hash":null,"started_unix_s":1.0,"pid":7,"host":"{host}","job":{job}}}"#
+        );
+        writeln!(journal, "{line}").unwrap();
+    };
+    session("node7", r#"{"scheduler":"Slurm","id":"17"}"#);
+    let locked = File::open(folder.path("c.lua.journal")).unwrap();
+    flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let text = |advice: &str| {
+        format!(
+            "harness: status: harness with pid N on node7 does not answer; it may just be starting or ending, or be in a \
+             container: {advice}\n"
+        )
+    };
+    let srun = text("`srun --overlap --jobid=17 -N1 -n1 -w node7 harness status DIR/c.lua.journal`");
+    said(&folder, folder.run(&["status", "c.lua"]), 1, "", &srun);
+    session("node7", "null");
+    let ssh = text("`ssh node7 harness status DIR/c.lua.journal`");
+    said(&folder, folder.run(&["status", "c.lua"]), 1, "", &ssh);
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let folder = Folder::with("");
+    let none = "harness: status: there is no campaign in DIR: name one, `harness status campaign.lua`\n";
+    says(&folder, &["status"], 2, "", none);
+    let no_journal =
+        "harness: status: there is no DIR/c.lua.journal; a campaign has a journal once it was started\n";
+    says(&folder, &["status", "c.lua"], 2, "", no_journal);
+    folder.write("a.journal", "");
+    folder.write("b.journal", "");
+    let several = "harness: status: which campaign? `harness status a.journal`, `harness status b.journal`\n";
+    says(&folder, &["status"], 2, "", several);
+}
