@@ -20,6 +20,8 @@
 ---@field params? table<string, any> the search point; kept in the journal
 ---@field key? string|number makes an exec or a call durable, or tells apart equal tasks
 ---@field cores? integer cores it occupies, of an MPI application those of each rank; 1 unless said
+---@field gpus? integer GPUs of each of its nodes; none unless said
+---@field needs? table<string, integer> what it takes of the pool's resources while it runs: { license = 1 }
 ---@field host? string run on this host only
 ---@field not_on? string never on this host
 ---@field group? string|number tasks of one group run on one node
@@ -47,7 +49,7 @@
 ---@field nodes? integer an MPI application: nodes it has; 1 unless said
 ---@field ranks? integer all ranks; one on each node unless said
 ---@field ranks_per_node? integer instead of ranks or nodes
----@field gpus_per_rank? integer with srun and jsrun
+---@field gpus_per_rank? integer GPUs of each rank; on each node ranks_per_node times as many are reserved
 ---@field launcher? string "auto" (the default), "mpiexec", "srun", "aprun", "jsrun", "none", or a line with {ranks} {nodes} {ranks_per_node} {gpus_per_rank} {hosts} {hostfile}
 ---@field launcher_args? string[] come after the launcher's own arguments
 
@@ -93,7 +95,7 @@
 ---@field nodes? integer an MPI application: nodes it has; 1 unless said
 ---@field ranks? integer all ranks; one on each node unless said
 ---@field ranks_per_node? integer instead of ranks or nodes
----@field gpus_per_rank? integer with srun and jsrun
+---@field gpus_per_rank? integer GPUs of each rank; on each node ranks_per_node times as many are reserved
 ---@field launcher? string "auto" (the default), "mpiexec", "srun", "aprun", "jsrun", "none", or a line with {ranks} {nodes} {ranks_per_node} {gpus_per_rank} {hosts} {hostfile}
 ---@field launcher_args? string[] come after the launcher's own arguments
 ---@field runs? integer a fixed number of samples instead of the stop rule
@@ -111,6 +113,8 @@
 ---@field workers? integer|"auto"
 ---@field per_node? integer workers on each node
 ---@field slots? integer|"cores" tasks at a time on each worker
+---@field gpus? integer GPUs of each node, where they cannot be seen or not all are to be used; those that are seen unless said
+---@field resources? table<string, integer> what tasks of the pool share out by name, and how much there is: { license = 2 }
 ---@field hosts? string[] only these
 ---@field start? "auto"|"local"|"spawn"|"static" how workers come
 ---@field env? table<string, string|number> set for every task
@@ -285,6 +289,7 @@ function Future:on_done(fn) end
 ---@field host string
 ---@field slots integer
 ---@field cores integer
+---@field gpus integer of its node
 ---@field start "local"|"spawn"|"static"
 
 --- Where a task runs.
@@ -292,6 +297,7 @@ function Future:on_done(fn) end
 ---@field id integer number of the worker
 ---@field slot integer number of the slot in its worker
 ---@field host string
+---@field gpus string[] GPUs that the call under way was given, as CUDA_VISIBLE_DEVICES names them
 ---@field state table what stays from one call of this slot to the next
 
 --- A helper process of a slot.
@@ -525,6 +531,11 @@ function harness.walltime_left() end
 ---@param options? harness.ResultsOptions
 ---@return harness.Results
 function harness.results(options) end
+
+--- Why a future has not ended: a sentence for people.
+---@param future harness.Future
+---@return string
+function harness.explain(future) end
 
 --- Packs a big value that many calls need: it is sent to each node once. In a call the handle is the value.
 ---@generic T

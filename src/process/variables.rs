@@ -1,42 +1,41 @@
 #![allow(unsafe_code)]
-//! Variables of this very process, for as long as a call runs in it.
+//! Variables of this process itself, for a while: what a call in a slot and the programs it starts are to find.
 //!
-//! C libraries look devices up there (`CUDA_VISIBLE_DEVICES`) when they are used first. Every other program of ours gets
-//! its environment when it is started; only a slot has to change its own.
+//! Knows nothing of what they mean.
 
 use std::ffi::OsString;
 
-/// Variables that are set until this is dropped; then they are what they were.
+/// Puts back what was there when it is dropped.
 #[derive(Debug)]
 pub struct Variables {
     before: Vec<(String, Option<OsString>)>,
 }
 
 impl Variables {
-    /// Sets them. To be called by a slot's thread of calls alone, while no call runs.
-    pub fn set(variables: impl IntoIterator<Item = (impl Into<String>, String)>) -> Self {
-        let before = variables.into_iter().map(|(name, value)| {
-            let name = name.into();
-            let old = std::env::var_os(&name);
-            change(&name, Some(value.into()));
-            (name, old)
-        });
-        Self { before: before.collect() }
+    /// Sets those with a value and takes the others away. For the thread that runs what reads them: others of this
+    /// process must not look at the environment at that moment.
+    pub fn put(changes: Vec<(String, Option<String>)>) -> Self {
+        let mut before = Vec::with_capacity(changes.len());
+        for (name, value) in changes {
+            before.push((name.clone(), std::env::var_os(&name)));
+            change(&name, value.map(OsString::from));
+        }
+        Self { before }
     }
 }
 
 impl Drop for Variables {
     fn drop(&mut self) {
-        for (name, old) in self.before.drain(..).rev() {
-            change(&name, old);
+        // The last change first: a name may be there twice.
+        for (name, value) in self.before.drain(..).rev() {
+            change(&name, value);
         }
     }
 }
 
 fn change(name: &str, value: Option<OsString>) {
-    // SAFETY: the other thread of a slot (its sender) reads no environment, and between two calls no code of the user
-    // runs on this one. Threads that a task's C library left running might read it: what they may read is what
-    // `setenv` of a task would do to them as well.
+    // SAFETY: a slot's other thread sends messages and reads no variables; threads of a library that a call has loaded
+    // are the author's, as they would be with setenv in C.
     unsafe {
         match value {
             Some(value) => std::env::set_var(name, value),
@@ -50,16 +49,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_there_comes_back() {
-        let names = ["HARNESS_TEST_THERE", "HARNESS_TEST_NEW"];
-        let look = || names.map(|name| std::env::var(name).ok());
-        let there = Variables::set([(names[0], "old".into())]);
-        {
-            let _inner = Variables::set(names.map(|name| (name, "new".into())));
-            assert_eq!(look(), [Some("new".into()), Some("new".into())]);
-        }
-        assert_eq!(look(), [Some("old".into()), None]);
-        drop(there);
-        assert_eq!(look(), [None, None]);
+    fn what_was_there_is_there_again() {
+        let (one, two) = ("HARNESS_TEST_ONE", "HARNESS_TEST_TWO");
+        let outer = Variables::put(vec![(one.into(), Some("1".into()))]);
+        let change = |value: Option<&str>| value.map(str::to_owned);
+        let inner = Variables::put(vec![
+            (one.into(), change(None)),
+            (two.into(), change(Some("2"))),
+            (two.into(), change(Some("3"))),
+        ]);
+        assert_eq!((std::env::var(one).ok(), std::env::var(two).ok()), (None, change(Some("3"))));
+        drop(inner);
+        assert_eq!((std::env::var(one).ok(), std::env::var(two).ok()), (change(Some("1")), None));
+        drop(outer);
+        assert_eq!(std::env::var(one).ok(), None);
     }
 }

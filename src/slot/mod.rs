@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit};
 
-use crate::model::{FromSlot, Outcome, SlotInit, Status, ToSlot};
+use crate::model::{FromSlot, Gpus, Outcome, SlotInit, Status, ToSlot};
 use crate::process::{Gate, Variables, listen_for_stop};
 use crate::say::say;
 use crate::script::raw::look_whether_to_stop;
@@ -122,7 +122,7 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
                 current.set(Some(position));
                 position = position.wrapping_add(1);
                 if mine {
-                    let seen = call.gpus.as_ref().map(|gpus| Variables::set(gpus.variables()));
+                    let seen = call.gpus.as_ref().map(show);
                     let outcome = state.run(&call);
                     drop(seen);
                     let took = outcome.elapsed_s;
@@ -143,6 +143,12 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
             ToSlot::Module(..) | ToSlot::Init(_) => {}
         }
     }
+}
+
+/// As long as it is held, programs and libraries see these GPUs and no others.
+fn show(gpus: &Gpus) -> Variables {
+    let shown = gpus.variables().into_iter().map(|(name, value)| (name.to_string(), Some(value)));
+    Variables::put(shown.collect())
 }
 
 /// Relative paths in tasks mean the campaign's folder, where there is one on this node, or the pool's, which

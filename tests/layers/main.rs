@@ -40,6 +40,8 @@ const LOUD: &[&str] = &["dbg", "eprint", "eprintln", "print", "println"];
 /// Said aloud above the first, refused above the second.
 const LONG_LINES: usize = 500;
 const TOO_MANY_LINES: usize = 600;
+/// The types of all that a script sees are one list in one file, which editors are given: no length is too long.
+const LIST_OF_TYPES: &str = "lua/meta/harness.lua";
 
 #[test]
 fn the_house_is_in_order() {
@@ -70,11 +72,11 @@ fn the_house_is_in_order() {
 fn judge_text(name: &str, text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     let lines = text.lines().count();
-    if lines > TOO_MANY_LINES {
+    if lines > TOO_MANY_LINES && name != LIST_OF_TYPES {
         complaints.push(format!(
             "{name}: {lines} lines, at most {TOO_MANY_LINES}: does it have one responsibility?"
         ));
-    } else if lines > LONG_LINES {
+    } else if lines > LONG_LINES && name != LIST_OF_TYPES {
         eprintln!("warning: {name}: {lines} lines, aim at {LONG_LINES}");
     }
     let header = if name.ends_with(".rs") { "//!" } else { "--" };
