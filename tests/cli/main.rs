@@ -12,6 +12,7 @@ mod bad_input;
 mod batch;
 mod codes;
 mod doctor;
+mod gpus;
 mod limits;
 mod outcomes;
 mod progress;

@@ -125,10 +125,9 @@ fn one_that_runs_elsewhere_is_asked_there() {
     session("node7", r#"{"scheduler":"Slurm","id":"17"}"#);
     let locked = File::open(folder.path("c.lua.journal")).unwrap();
     flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
-    let text = |advice: &str| {
+    let text = |line: &str| {
         format!(
-            "harness: status: harness with pid N on node7 does not answer; it may just be starting or ending, or be in a \
-             container: {advice}\n"
+            "harness: status: harness with pid N on node7 runs the campaign, and answers on its own host only: {line}\n"
         )
     };
     let srun = text("`srun --overlap --jobid=17 -N1 -n1 -w node7 harness status DIR/c.lua.journal`");
@@ -136,6 +135,10 @@ fn one_that_runs_elsewhere_is_asked_there() {
     session("node7", "null");
     let ssh = text("`ssh node7 harness status DIR/c.lua.journal`");
     said(&folder, folder.run(&["status", "c.lua"]), 1, "", &ssh);
+    session(rustix::system::uname().nodename().to_str().unwrap(), "null");
+    let silent = "harness: status: harness with pid N on HOST runs the campaign and does not answer: it may just be starting \
+                  or ending, or be in a container; try again\n";
+    said(&folder, folder.run(&["status", "c.lua"]), 1, "", silent);
 }
 
 #[test]

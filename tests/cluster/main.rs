@@ -8,6 +8,7 @@
 mod applications;
 mod batch;
 mod doctor;
+mod resources;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

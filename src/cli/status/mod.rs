@@ -47,18 +47,14 @@ enum StatusError {
     NoJournal(String),
     #[error(transparent)]
     Journal(#[from] JournalError),
-    #[error("status: {} on {} does not answer; it may just be starting or ending, or be in a container: {}", .0.whose, .0.host, .0.advice)]
-    Silent(Silent),
+    #[error(
+        "status: {0} runs the campaign and does not answer: it may just be starting or ending, or be in a container; try again"
+    )]
+    Silent(String),
+    #[error("status: {who} runs the campaign, and answers on its own host only: `{line}`")]
+    Elsewhere { who: String, line: String },
     #[error("status: the campaign's answer cannot be read ({0}): it runs another version of harness")]
     Strange(String),
-}
-
-/// Somebody writes to the journal and cannot be asked from here.
-#[derive(Debug)]
-struct Silent {
-    whose: String,
-    host: String,
-    advice: String,
 }
 
 /// What a journal says, where nothing runs.
@@ -88,7 +84,9 @@ pub(super) fn status(arguments: &StatusArgs) -> ExitCode {
             say(format_args!("harness: {error}"));
             ExitCode::from(match error {
                 StatusError::Journal(_) => exit::JOURNAL,
-                StatusError::Silent(_) | StatusError::Strange(_) => exit::SCRIPT,
+                StatusError::Silent(_) | StatusError::Elsewhere { .. } | StatusError::Strange(_) => {
+                    exit::SCRIPT
+                }
                 _ => exit::USAGE,
             })
         }
@@ -108,7 +106,7 @@ fn answer(arguments: &StatusArgs) -> Result<String, StatusError> {
     }
     // Whether somebody holds it cannot be told where files have no locks: then it is read as it is.
     if journal::is_held(&path).unwrap_or(false) {
-        return Err(StatusError::Silent(silent(&path)));
+        return Err(out_of_reach(&path));
     }
     let recorded = recorded(&path)?;
     Ok(if arguments.json {
@@ -176,21 +174,24 @@ fn ask(stream: &UnixStream, now: bool) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// Who writes to the journal, and how to reach him.
-fn silent(journal: &Path) -> Silent {
-    let path = journal.canonicalize().unwrap_or_else(|_| journal.to_path_buf());
-    let again = format!("harness status {}", path.display());
+/// Somebody writes to the journal and cannot be asked from here: who, and where he can be.
+fn out_of_reach(journal: &Path) -> StatusError {
     let Some(Session { pid, host, job, .. }) = journal::last_session(journal) else {
-        return Silent { whose: "who writes to it".into(), host: "an unknown host".into(), advice: again };
+        return StatusError::Silent("another harness".into());
     };
-    let advice = match job {
+    let who = format!("harness with pid {pid} on {host}");
+    if host == machine::hostname() {
+        return StatusError::Silent(who);
+    }
+    let path = journal.canonicalize().unwrap_or_else(|_| journal.to_path_buf());
+    let there = format!("harness status {}", path.display());
+    let line = match job {
         Some(job) if job.scheduler == "Slurm" => {
-            format!("`srun --overlap --jobid={} -N1 -n1 -w {host} {again}`", job.id)
+            format!("srun --overlap --jobid={} -N1 -n1 -w {host} {there}", job.id)
         }
-        _ if host == machine::hostname() => format!("`{again}` once more"),
-        _ => format!("`ssh {host} {again}`"),
+        _ => format!("ssh {host} {there}"),
     };
-    Silent { whose: format!("harness with pid {pid}"), host, advice }
+    StatusError::Elsewhere { who, line }
 }
 
 fn recorded(path: &Path) -> Result<Recorded, StatusError> {
