@@ -9,8 +9,8 @@ mod random;
 use std::fmt::Debug;
 
 use harness::model::{
-    Attempt, CallTask, FromKeeper, FromSlot, FromWorker, Hash, Module, Outcome, SlotId, Status, TaskId,
-    ToKeeper, ToSlot, ToWorker,
+    Attempt, CallTask, FromKeeper, FromSlot, FromWorker, Gpus, Hash, Module, Outcome, SlotId, Status, TaskId,
+    ToKeeper, ToSlot, ToWorker, Vendor,
 };
 use random::Random;
 use serde::Serialize;
@@ -62,7 +62,7 @@ fn call() -> CallTask {
         attempt: Attempt(1),
         timeout: Some(2.5),
         fresh: false,
-        gpus: None,
+        gpus: Some(Gpus { vendor: Some(Vendor::Amd), ids: vec!["0".into(), "1".into()] }),
         payload: b"payload of a call".to_vec(),
         deps: Vec::new(),
     }

@@ -290,3 +290,29 @@ fn a_spawn_waits_for_the_drivers_answer() {
     }
     assert_eq!(script.join().unwrap(), Ok(answer));
 }
+
+#[test]
+fn what_the_driver_never_had_is_explained_without_it() {
+    let all = keys(&["a"]);
+    let mut bench = bench(Index::from_iter([(all[0], replay(0, built(b"a")))]));
+    let recorded = bench.port.submit(compile("a"));
+    assert!(bench.port.explain(recorded).contains("the journal has its outcome"));
+    let held = bench.port.submit(Order { deferred: true, ..exec(vec![]) });
+    assert!(bench.port.explain(held).contains("needs it yet"));
+    bench.port.cancel(held);
+    assert_eq!(bench.port.explain(held), ENDED);
+    assert!(bench.driver.requests().iter().all(|request| !matches!(request, Request::Explain(_))));
+
+    let sent = bench.port.submit(call(b"x"));
+    bench.driver.explained("it runs".into());
+    assert_eq!(bench.port.explain(sent), "it runs");
+    assert!(
+        bench
+            .driver
+            .requests()
+            .iter()
+            .any(|request| matches!(request, Request::Explain(task) if *task == sent))
+    );
+    bench.driver.drain();
+    assert!(bench.port.explain(sent).contains("being stopped"));
+}

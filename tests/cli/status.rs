@@ -1,8 +1,10 @@
 //! `harness status`, beside a campaign and after it.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 
+use harness::root::status::{ASK, address};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::support::{Folder, LIMIT, Running, await_that};
@@ -109,6 +111,23 @@ fn beside_a_measurement_the_answer_waits_unless_somebody_insists() {
     assert!(patient.stdout.contains("measure: 1 submitted, "), "{patient:?}");
     folder.write("end", "");
     assert_eq!(running.end(LIMIT).code, Some(0));
+}
+
+#[test]
+fn who_asks_and_does_not_read_holds_nobody_up() {
+    let (folder, running) = begun("await(submit(exec { shell = 'HOLD', timeout = 60 }))");
+    let address = address(&folder.path("c.lua.journal")).unwrap();
+    let connect = || UnixStream::connect_addr(&address).unwrap();
+    let silent = connect();
+    let deaf = connect();
+    (&deaf).write_all(ASK.as_bytes()).unwrap();
+    let mut wrong = connect();
+    wrong.write_all(b"hello\n").unwrap();
+    assert_eq!(wrong.read(&mut [0; 9]).unwrap(), 0, "no answer to what is no question");
+    assert!(folder.run(&["status", "c.lua"]).stdout.contains("c.lua: running for "));
+    folder.write("go", "");
+    assert_eq!(running.end(LIMIT).code, Some(0));
+    drop((silent, deaf));
 }
 
 #[test]
