@@ -33,6 +33,10 @@ impl Drop for Variables {
     }
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "what is started would get an environment; a call reads that of its own process"
+)]
 fn change(name: &str, value: Option<OsString>) {
     // SAFETY: a slot's other thread sends messages and reads no variables; threads of a library that a call has loaded
     // are the author's, as they would be with setenv in C.
