@@ -192,8 +192,10 @@ impl Progress {
 
     pub(super) fn pool_open(&self, id: PoolId, workers: &[WorkerInfo]) {
         for worker in workers {
+            let gpus = worker.gpus as usize;
+            let gpus = if gpus > 0 { count(gpus, "GPU") + ", " } else { String::new() };
             self.detail(&format!(
-                "pool {id}: worker {} on {} ({}, {}, {})",
+                "pool {id}: worker {} on {} ({}, {}, {gpus}{})",
                 worker.id,
                 worker.host,
                 count(worker.slots as usize, "slot"),

@@ -50,7 +50,7 @@ for _, worker in ipairs(pool.workers) do
       if took < between then between, probe, middle = took, record.stdout, began + took / 2 end
     end
     if probe then
-      local words = { "worker", host, worker.start, worker.slots, worker.cores, latency, LARGE / there, LARGE / back, middle, between }
+      local words = { "worker", host, worker.start, worker.slots, worker.cores, worker.gpus, latency, LARGE / there, LARGE / back, middle, between }
       file:write(table.concat(words, "\t"), "\t", (probe:gsub("\n", "")), "\n")
     end
   end

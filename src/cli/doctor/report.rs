@@ -85,6 +85,7 @@ pub(super) struct Worker {
     pub(super) start: String,
     pub(super) slots: u32,
     pub(super) cores: u32,
+    pub(super) gpus: u32,
     /// Of a call that does nothing, there and back, s.
     pub(super) latency_s: f64,
     /// Of a call with 16 MiB of text.
@@ -125,7 +126,7 @@ impl Worker {
 
     /// One line; and what its clock showed when the root's watch stood at 0.
     fn of(words: &[&str], token: &str) -> Option<(Self, f64)> {
-        let [host, start, slots, cores, latency, there, back, middle, between, node] = words else {
+        let [host, start, slots, cores, gpus, latency, there, back, middle, between, node] = words else {
             return None;
         };
         let node: Node = serde_json::from_str(node).ok()?;
@@ -135,6 +136,7 @@ impl Worker {
             start: start.to_string(),
             slots: slots.parse().ok()?,
             cores: cores.parse().ok()?,
+            gpus: gpus.parse().ok()?,
             latency_s: latency.parse().ok()?,
             there_bytes_per_s: there.parse().ok()?,
             back_bytes_per_s: back.parse().ok()?,
@@ -271,10 +273,11 @@ impl Display for Report {
         if !self.workers.is_empty() {
             writeln!(
                 out,
-                "\n{:<16} {:<7} {:>5} {:>10} {:>12} {:>12} {:>12} {:>11} {:>10} {:>10}",
+                "\n{:<16} {:<7} {:>5} {:>4} {:>10} {:>12} {:>12} {:>12} {:>11} {:>10} {:>10}",
                 "worker on",
                 "start",
                 "slots",
+                "GPUs",
                 "a call",
                 "16 MiB to",
                 "and from",
@@ -295,10 +298,11 @@ impl Display for Report {
             };
             writeln!(
                 out,
-                "{:<16} {:<7} {:>5} {:>10} {:>12} {:>12} {:>12} {:>11} {:>10} {:>10}",
+                "{:<16} {:<7} {:>5} {:>4} {:>10} {:>12} {:>12} {:>12} {:>11} {:>10} {:>10}",
                 worker.host,
                 worker.start,
                 worker.slots,
+                worker.gpus,
                 duration(worker.latency_s),
                 rate(worker.there_bytes_per_s),
                 rate(worker.back_bytes_per_s),
@@ -334,7 +338,7 @@ mod tests {
             leftovers: Vec::new(),
         };
         let node = serde_json::to_string(&node).unwrap();
-        format!("worker\t{host}\tspawn\t4\t4\t0.0001\t1e9\t5e8\t10\t0.002\t{node}\n")
+        format!("worker\t{host}\tspawn\t4\t4\t2\t0.0001\t1e9\t5e8\t10\t0.002\t{node}\n")
     }
 
     fn judged(lines: &str) -> Report {
@@ -349,7 +353,13 @@ mod tests {
         let clocks: Vec<f64> = report.workers.iter().map(|worker| worker.clock_offset_s).collect();
         assert_eq!(clocks, [0.0, 0.5]);
         let text = report.to_string();
-        assert!(text.ends_with("\nok\n") && text.contains("reference") && text.contains("+500 ms"), "{text}");
+        assert!(
+            text.ends_with("\nok\n")
+                && text.contains(" 4    2 ")
+                && text.contains("reference")
+                && text.contains("+500 ms"),
+            "{text}"
+        );
     }
 
     #[test]
