@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::site::Failure;
 use crate::machine;
-use crate::model::{Arg, CompileSpec, Hash};
+use crate::model::{Arg, CompileSpec, GPU_VARIABLES, Hash};
 use crate::process::Environment;
 
 /// Variables that change what a compiler does.
@@ -96,7 +96,7 @@ struct Question<'a> {
     stdin: &'a crate::model::Stdin,
     output: &'a str,
     inputs: BTreeMap<&'a str, Hash>,
-    own_env: &'a BTreeMap<String, String>,
+    own_env: BTreeMap<&'a str, &'a str>,
     env: Vec<(&'a str, String)>,
     include_dirs: &'a [PathBuf],
     processor: Option<String>,
@@ -113,6 +113,7 @@ pub fn question(
     let variables = VARIABLES
         .iter()
         .filter_map(|name| Some((*name, String::from_utf8_lossy(environment.get(name)?).into_owned())));
+    let own = command.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let question = Question {
         compiler,
         argv: &command.argv,
@@ -120,7 +121,8 @@ pub fn question(
         stdin: &command.stdin,
         output: &spec.output,
         inputs: command.inputs.iter().map(|input| (input.path.as_str(), input.hash)).collect(),
-        own_env: &command.env,
+        // Which GPUs it was given does not change what is built.
+        own_env: own.filter(|(name, _)| !GPU_VARIABLES.contains(name)).collect(),
         env: variables.collect(),
         include_dirs,
         processor: asks_for_this_processor(spec).then(machine::cpu_model),
@@ -197,6 +199,11 @@ mod tests {
         let mut home = Environment::default();
         home.set(b"HOME", b"/root").unwrap();
         assert_eq!(question(&base, "cc 1", &home, &[]).unwrap(), key(&base, "cc 1"));
+        let mut given = base.clone();
+        given.command.env.insert("CUDA_VISIBLE_DEVICES".into(), "1".into());
+        assert_eq!(key(&given, "cc 1"), key(&base, "cc 1"));
+        given.command.env.insert("CFLAGS".into(), "-g".into());
+        assert_ne!(key(&given, "cc 1"), key(&base, "cc 1"));
     }
 
     #[test]

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// So many of a node are used at the most.
 pub const MOST_GPUS: usize = 64;
 
+/// What programs and libraries look for their GPUs in.
+pub const GPU_VARIABLES: [&str; 4] =
+    ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"];
+
 /// Whose they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,17 +53,14 @@ impl Gpus {
         let names = self.ids.join(",");
         let counted: Vec<String> = (0..self.ids.len()).map(|number| number.to_string()).collect();
         let counted = counted.join(",");
-        let cuda = [("CUDA_VISIBLE_DEVICES", names.clone())];
-        let rocm = [
-            ("ROCR_VISIBLE_DEVICES", names),
-            ("HIP_VISIBLE_DEVICES", counted.clone()),
-            ("GPU_DEVICE_ORDINAL", counted.clone()),
-        ];
+        let [cuda, rocr, hip, ordinal] = GPU_VARIABLES;
         match self.vendor {
-            Some(Vendor::Nvidia) => cuda.into(),
+            Some(Vendor::Nvidia) => vec![(cuda, names)],
             // Frameworks that know CUDA's name only read it there too.
-            Some(Vendor::Amd) => rocm.into_iter().chain([("CUDA_VISIBLE_DEVICES", counted)]).collect(),
-            None => cuda.into_iter().chain(rocm).collect(),
+            Some(Vendor::Amd) => {
+                vec![(cuda, counted.clone()), (rocr, names), (hip, counted.clone()), (ordinal, counted)]
+            }
+            None => vec![(cuda, names.clone()), (rocr, names), (hip, counted.clone()), (ordinal, counted)],
         }
     }
 }
@@ -85,7 +86,7 @@ mod tests {
         let amd = of(Some(Vendor::Amd), &["2", "3"]);
         assert_eq!(
             shown(&amd),
-            "ROCR_VISIBLE_DEVICES=2,3 HIP_VISIBLE_DEVICES=0,1 GPU_DEVICE_ORDINAL=0,1 CUDA_VISIBLE_DEVICES=0,1"
+            "CUDA_VISIBLE_DEVICES=0,1 ROCR_VISIBLE_DEVICES=2,3 HIP_VISIBLE_DEVICES=0,1 GPU_DEVICE_ORDINAL=0,1"
         );
         let unseen = of(None, &[]).first(3).at([2].into_iter());
         assert_eq!(

@@ -20,7 +20,7 @@ mod task;
 /// Set where harness starts itself through a launcher: PATH as it was before, which the launcher may change.
 pub const PATH_BEFORE: &str = "HARNESS_PATH_BEFORE";
 
-pub use gpus::{Gpus, MOST_GPUS, Vendor};
+pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use key::{Recipe, RecipeParts, recipe_key};
 pub use limits::Limits;
