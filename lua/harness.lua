@@ -14,6 +14,7 @@ local globals = {
   exec = tasks.exec,
   compile = tasks.compile,
   measure = tasks.measure,
+  compare = tasks.compare,
 }
 
 local harness = {

@@ -40,7 +40,8 @@ for name in
     kind ok status reason cause host elapsed_s name params summary exit_code signal argv hosts ranks launcher_argv
     stdout stderr stdout_bytes stderr_bytes outputs leftovers wall_s user_s sys_s maxrss_bytes minflt majflt nvcsw
     nivcsw inblock oublock artefact artefact_bytes diagnostics cache compiler objective better stats samples warmup
-    metrics flags stop_reason verify floor_s maxrss_floor_bytes stderr_tail message traceback task value]],
+    metrics flags stop_reason verify floor_s maxrss_floor_bytes stderr_tail verdicts variants
+    rounds order_seed min_effect message traceback task value]],
     "%S+"
   )
 do
@@ -224,6 +225,18 @@ function M.compact(value, depth)
     parts[#parts + 1], length = part, length + #part + 2
   end
   return #parts > 0 and "{ " .. table.concat(parts, ", ") .. " }" or "{}"
+end
+
+local MAY_BE_UNKNOWN = { ratio = true, lo = true, hi = true, reason = true }
+
+--- The same for a comparison: its variants are known by name.
+function M.strict_verdicts(record)
+  for _, verdict in next, M.strict(record.verdicts, "verdicts") do
+    M.strict(verdict, "a verdict", MAY_BE_UNKNOWN)
+  end
+  for _, variant in next, M.strict(record.variants, "variants") do
+    M.strict_stats(variant)
+  end
 end
 
 --- What people are shown of an error value.

@@ -48,8 +48,17 @@ local function with(...)
   return all
 end
 
-M.TASK, M.LAUNCH = TASK, LAUNCH
-local TASKS = { call = true, exec = true, compile = true, measure = true }
+-- What is run and what makes a run count: of a measurement, and of each variant of a comparison.
+local TIMED = with(COMMAND, {
+  warmup = t.whole(0),
+  metrics = t.map(t.metric, "a table of names and patterns"),
+  verify = t.nested "verify",
+  inputs = strings,
+  ok_codes = t.exit_codes,
+})
+
+M.TASK, M.LAUNCH, M.TIMED = TASK, LAUNCH, TIMED
+local TASKS = { call = true, exec = true, compile = true, measure = true, compare = true }
 local SCHEMA = {
   call = with(TASK, { fresh = t.boolean }),
   exec = with(TASK, COMMAND, LAUNCH, {
@@ -73,20 +82,24 @@ local SCHEMA = {
     cache = t.boolean,
     env = t.environment,
   }),
-  measure = with(TASK, COMMAND, LAUNCH, {
+  measure = with(TASK, TIMED, LAUNCH, {
     runs = t.whole(1),
     precision = t.number(0),
     min_runs = t.whole(1),
     max_runs = t.whole(1),
     max_time = t.time_limit,
-    warmup = t.whole(0),
-    metrics = t.map(t.metric, "a table of names and patterns"),
     objective = t.unicode,
     better = t.better,
-    verify = t.nested "verify",
-    inputs = strings,
-    ok_codes = t.exit_codes,
   }),
+  compare = with(TASK, TIMED, {
+    base = t.nested "variant",
+    max_rounds = t.whole(1),
+    max_time = t.time_limit,
+    min_effect = t.number(0),
+    objective = t.unicode,
+    better = t.better,
+  }),
+  variant = TIMED,
   metric = { [1] = t.pattern(1), json = t.text, csv = t.text, unit = t.unicode, better = t.better },
   verify = {
     exit_code = t.exit_code,
@@ -148,7 +161,9 @@ local function elsewhere(kind, key)
   for _, other in ipairs(failure.sorted_keys(TASKS)) do
     if SCHEMA[other][key] then kinds[#kinds + 1] = other end
   end
-  return #kinds > 0 and " (an option of " .. table.concat(kinds, " and ") .. ")" or nil
+  if #kinds == 0 then return nil end
+  local last = table.remove(kinds)
+  return string.format(" (an option of %s%s)", #kinds > 0 and table.concat(kinds, ", ") .. " and " or "", last)
 end
 
 -- Normal form of a table, or nil and { path, value, expected | note }.
@@ -168,8 +183,8 @@ local function check_table(kind, given)
   return result
 end
 
---- The options `given` to `who` in normal form; raises at the author's line.
-function M.check(who, given, skip_list)
+--- The options `given` to `who` in normal form, which are those of `kind` (the same unless said); raises at the author's line.
+function M.check(who, given, skip_list, kind)
   if type(given) ~= "table" or is_future(given) or getmetatable(given) == lib.Task then
     failure.raise(string.format("%s: expected a table of options, got %s", who, failure.a(given)))
   end
@@ -180,7 +195,7 @@ function M.check(who, given, skip_list)
     end
     given = named
   end
-  local good, problem = check_table(who, given)
+  local good, problem = check_table(kind or who, given)
   if good then return good end
   local path = string.gsub(problem.path, "^%.", "")
   if problem.unknown then
@@ -192,6 +207,9 @@ end
 
 t.check_table = check_table
 M.duration, M.plain, M.number_text = t.duration, t.plain, t.number_text
+
+--- Is there an option of this name?
+function M.has(who, key) return SCHEMA[who][key] ~= nil end
 
 --- The names of the options of a table, for tests and documentation.
 function M.names(who) return known_keys(SCHEMA[who]) end

@@ -10,7 +10,7 @@ local M = {}
 -- What a task refers to, gathered while its specification is built: `deps` (task numbers), `known` (results
 -- the script has already), and why it cannot run: `culprit` (a future that failed, `role`: as what) or `problem` (text).
 --- What a task with these options refers to: nothing yet.
-function M.references(o) return { deps = {}, known = {}, accept_failed = o.accept_failed } end
+function M.references(o) return { deps = {}, known = {}, runs = {}, accept_failed = o.accept_failed } end
 
 local function refer(refs, f, text_of, role)
   if f.ended and not f.ok and not refs.accept_failed then
@@ -218,8 +218,9 @@ local function verify_of(o, refs)
     if not hash then refs.problem = refs.problem or "reference " .. problem end
   elseif reference then
     if getmetatable(reference) ~= ends.Future then
-      refs.run = reference_run(o, reference)
-      reference = refs.run.future
+      local run = reference_run(o, reference)
+      refs.runs[#refs.runs + 1] = run
+      reference = run.future
     end
     reference = refer(refs, reference, output_text, "its reference")
   end
@@ -238,10 +239,6 @@ local function verify_of(o, refs)
 end
 
 function build.measure(o, refs)
-  local metrics = {}
-  for name, m in pairs(o.metrics or {}) do
-    metrics[name] = m
-  end
   local objective = o.metrics and o.metrics[o.objective]
   return {
     command = command_of(o, refs),
@@ -251,11 +248,25 @@ function build.measure(o, refs)
     max_runs = o.max_runs,
     max_time = o.max_time,
     warmup = o.warmup,
-    metrics = metrics,
+    metrics = o.metrics,
     objective = o.objective,
     better = o.better or objective and objective.better or nil,
     verify = verify_of(o, refs),
     ok_codes = o.ok_codes,
+  }
+end
+
+function build.compare(o, refs)
+  local variants = {}
+  for i, variant in ipairs(o.variants) do
+    variants[i] = { name = variant.name, spec = build.measure(variant.options, refs) }
+  end
+  return {
+    variants = variants,
+    max_rounds = o.max_rounds,
+    max_time = o.max_time,
+    min_effect = o.min_effect,
+    seed = host.campaign.seed & 0x1fffffffffffff, -- any reader of JSON can tell it
   }
 end
 

@@ -1,4 +1,4 @@
--- From option tables to tasks: `call`, `exec`, `compile`, `measure` check what is asked, `submit` sends it.
+-- From option tables to tasks: `call`, `exec`, `compile`, `measure`, `compare` check what is asked, `submit` sends it.
 local host, lib = ...
 local failure, ends, flow, options, results, specs = lib.failure, lib.ends, lib.flow, lib.options, lib.results, lib.specs
 
@@ -11,7 +11,8 @@ local Task = { __name = "task" }
 Task.__index = Task
 function Task.__tostring(task)
   local o = task.options
-  local what = o.name or o.shell or o.cmd and o.cmd[1] or o.sources and table.concat(o.sources, " ")
+  local base = o.variants and o.variants[1].options or o
+  local what = o.name or base.shell or base.cmd and base.cmd[1] or o.sources and table.concat(o.sources, " ")
   return string.format(
     "%s task%s%s (not submitted)",
     task.kind,
@@ -154,23 +155,9 @@ end
 
 local OWN_FIGURES = { "wall_s", "user_s", "sys_s", "maxrss_bytes" }
 
---- Timed runs of a program.
-function M.measure(given)
-  local o = options.check("measure", given)
-  check_command("measure", o)
-  check_launch("measure", o)
-  if o.launch and o.runs and not o.warmup then o.warmup = 0 end
-  if o.runs then
-    for _, key in ipairs { "precision", "min_runs", "max_runs" } do
-      if o[key] then complain("measure", "'runs' fixes the number of samples; '%s' would decide it", key) end
-    end
-  end
-  if o.precision and not (o.precision > 0 and o.precision < 1) then
-    complain("measure", "'precision' is a part of the median between 0 and 1 (0.02 is 2 %%), got %s", tostring(o.precision))
-  end
-  if (o.min_runs or 10) > (o.max_runs or 100) then
-    complain("measure", "'min_runs' (%d) is above 'max_runs' (%d)", o.min_runs or 10, o.max_runs or 100)
-  end
+-- What is timed must have the figure that counts, and what is verified something to compare with.
+local function check_timed(who, o)
+  check_command(who, o)
   local objective, metrics = o.objective, o.metrics or {}
   if objective and not metrics[objective] then
     local known = { unpack(OWN_FIGURES) }
@@ -186,7 +173,7 @@ function M.measure(given)
       local text = "%s; there are %s, and what 'metrics' declares: metrics = { %s = \"pattern (with the number)\" }"
       local is_name = string.find(objective, "^[%a_][%w_]*$")
       complain(
-        "measure",
+        who,
         text,
         failure.unknown("objective", objective, known),
         table.concat(known, ", "),
@@ -194,6 +181,33 @@ function M.measure(given)
       )
     end
   end
+  for _, name in ipairs(OWN_FIGURES) do
+    if metrics[name] then complain(who, "'metrics.%s': every run has this figure; take another name", name) end
+  end
+  local verify = o.verify
+  if verify and (verify.rtol or verify.atol) and not verify.reference then
+    complain(who, "'verify.%s' needs 'verify.reference'", verify.rtol and "rtol" or "atol")
+  end
+end
+
+--- Timed runs of a program.
+function M.measure(given)
+  local o = options.check("measure", given)
+  check_timed("measure", o)
+  check_launch("measure", o)
+  if o.launch and o.runs and not o.warmup then o.warmup = 0 end
+  if o.runs then
+    for _, key in ipairs { "precision", "min_runs", "max_runs" } do
+      if o[key] then complain("measure", "'runs' fixes the number of samples; '%s' would decide it", key) end
+    end
+  end
+  if o.precision and not (o.precision > 0 and o.precision < 1) then
+    complain("measure", "'precision' is a part of the median between 0 and 1 (0.02 is 2 %%), got %s", tostring(o.precision))
+  end
+  if (o.min_runs or 10) > (o.max_runs or 100) then
+    complain("measure", "'min_runs' (%d) is above 'max_runs' (%d)", o.min_runs or 10, o.max_runs or 100)
+  end
+  local objective, metrics = o.objective, o.metrics or {}
   if o.launch and not metrics[objective] and (objective or "wall_s") ~= "wall_s" then
     complain(
       "measure",
@@ -201,14 +215,49 @@ function M.measure(given)
       objective
     )
   end
-  for _, name in ipairs(OWN_FIGURES) do
-    if metrics[name] then complain("measure", "'metrics.%s': every run has this figure; take another name", name) end
-  end
-  local verify = o.verify
-  if verify and (verify.rtol or verify.atol) and not verify.reference then
-    complain("measure", "'verify.%s' needs 'verify.reference'", verify.rtol and "rtol" or "atol")
-  end
   return task("measure", o)
+end
+
+-- The options of a comparison and its variants: every table under a name that is no option is one.
+local function variants_of(given)
+  local common, variants, names = {}, {}, {}
+  for key, value in pairs(given) do
+    local is_plain = type(value) == "table" and getmetatable(value) == nil
+    if type(key) == "string" and is_plain and (key == "base" or not options.has("compare", key)) then
+      variants[key] = value
+      if key ~= "base" then names[#names + 1] = key end
+    else
+      common[key] = value
+    end
+  end
+  table.sort(names)
+  return common, variants, names
+end
+
+--- Programs in turns on one node: compare{ base = { cmd = ... }, NAME = { cmd = ... }, options... }.
+function M.compare(given)
+  if type(given) ~= "table" or getmetatable(given) then complain("compare", "expected a table of options, got %s", failure.a(given)) end
+  local common, variants, names = variants_of(given)
+  local o = options.check("compare", common)
+  if not variants.base then complain("compare", "'base' is missing: what the others are compared with, base = { cmd = { ... } }") end
+  if #names == 0 then complain("compare", "give what is compared with 'base' under a name of its own: faster = { cmd = { ... } }") end
+  if o.min_effect and o.min_effect == 0 then
+    complain("compare", "'min_effect' is the least difference that matters (0.01 is 1 %%), and 0 never is")
+  end
+  table.insert(names, 1, "base")
+  o.variants = {}
+  for i, name in ipairs(names) do
+    local who = "compare: " .. name
+    local own = options.check(who, variants[name], false, "variant")
+    for key in pairs(options.TIMED) do
+      local is_command = key == "cmd" or key == "shell"
+      if own[key] == nil and not (is_command and (own.cmd or own.shell)) then own[key] = o[key] end
+    end
+    own.objective, own.better = o.objective, o.better
+    check_timed(who, own)
+    o.variants[i] = { name = name, options = own }
+  end
+  return task("compare", o)
 end
 
 -- The record of a task comes after what the script kept when it submitted it.
@@ -228,19 +277,23 @@ local function common(kind, o)
   c.nodes = o.nodes
   if o.exclusive == false then
     c.exclusive = "no"
-  elseif kind == "measure" then
+  elseif kind == "measure" or kind == "compare" then
     c.exclusive = "node"
   end
   return c
 end
 
--- The record of a measurement is kept, and its reference told that this one needs it no more.
-local function watch(f, o, run)
-  results.asked(o)
-  if run then run.wanted = run.wanted + 1 end
+-- The record of a measurement is kept, and its references are told that this one needs them no more.
+local function watch(f, kind, o, runs)
+  if kind == "measure" then results.asked(o) end
+  for _, run in ipairs(runs) do
+    run.wanted = run.wanted + 1
+  end
   local function ended(record)
-    results.add(record)
-    if run then specs.let_go(run) end
+    if kind == "measure" then results.add(record) end
+    for _, run in ipairs(runs) do
+      specs.let_go(run)
+    end
   end
   if f.ended then
     ended(f.value)
@@ -250,17 +303,22 @@ local function watch(f, o, run)
 end
 
 -- The options with the pool's folder, where it has one and the task names none. Builds are always in scratch.
-local function in_folder_of(pool, kind, o)
+local in_folder_of
+function in_folder_of(pool, kind, o)
   local cwd = lib.pools.cwd[pool]
   if not cwd or o.cwd or kind == "compile" then return o end
   local copy = { cwd = cwd }
   for key, value in pairs(o) do
     copy[key] = value
   end
+  for i, variant in ipairs(o.variants or {}) do
+    copy.variants = i == 1 and {} or copy.variants
+    copy.variants[i] = { name = variant.name, options = in_folder_of(pool, kind, variant.options) }
+  end
   return copy
 end
 
---- Sends an exec, a compile or a measure whose options are in normal form.
+--- Sends an exec, a compile, a measure or a compare whose options are in normal form.
 function M.submit_task(kind, o, pool, deferred)
   keep_states()
   pool = pool or lib.newest_pool
@@ -282,7 +340,7 @@ function M.submit_task(kind, o, pool, deferred)
     f = future(id, kind, refs.deps, deferred)
     f.label = label
   end
-  if kind == "measure" then watch(f, o, refs.run) end
+  if kind == "measure" or kind == "compare" then watch(f, kind, o, refs.runs) end
   return f
 end
 

@@ -109,6 +109,38 @@
 ---@field better? "less"|"more" which direction of it is an improvement
 ---@field verify? harness.VerifyOptions what makes a run count
 
+---@class harness.VariantOptions
+---@field cmd? harness.Argument[] program and arguments, no shell
+---@field shell? string a line for /bin/sh -c, instead of cmd
+---@field env? table<string, string|number> set on top of the scrubbed environment
+---@field cwd? string a folder relative to the campaign's, or "scratch"
+---@field stdin? string what the program reads
+---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
+---@field ok_codes? integer[] exit codes that count as success
+---@field warmup? integer runs before the first round; 1 unless said
+---@field metrics? table<string, string|harness.MetricOptions> figures the program prints
+---@field verify? harness.VerifyOptions what makes a run count
+
+--- What is said here counts for every variant that does not say it itself.
+---@class harness.CompareOptions : harness.TaskOptions
+---@field base harness.VariantOptions what the others are compared with
+---@field [string] harness.VariantOptions|any a variant, under a name of its own
+---@field cmd? harness.Argument[] program and arguments, no shell
+---@field shell? string a line for /bin/sh -c, instead of cmd
+---@field env? table<string, string|number> set on top of the scrubbed environment
+---@field cwd? string a folder relative to the campaign's, or "scratch"
+---@field stdin? string what the program reads
+---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
+---@field ok_codes? integer[] exit codes that count as success
+---@field warmup? integer runs before the first round; 1 unless said
+---@field metrics? table<string, string|harness.MetricOptions> figures the program prints
+---@field verify? harness.VerifyOptions what makes a run count
+---@field objective? string the figure that counts; "wall_s" unless said
+---@field better? "less"|"more" which direction of it is an improvement
+---@field max_rounds? integer rounds at the most, each variant runs once in each; 60 unless said
+---@field max_time? harness.Duration rounds at the most; no limit unless said
+---@field min_effect? number the least relative difference that matters; 0.01 unless said
+
 ---@class harness.SpawnOptions
 ---@field workers? integer|"auto"
 ---@field per_node? integer workers on each node
@@ -283,6 +315,22 @@ function Future:on_done(fn) end
 ---@field hosts? string[] nodes of an MPI application, the launcher's own first
 ---@field ranks? integer
 ---@field launcher_argv? string[] the launcher's part of argv
+
+---@class harness.Verdict
+---@field verdict "faster"|"slower"|"equivalent"|"different_but_small"|"unresolved"|string or how its runs ended, if not well
+---@field ratio? number median over the rounds; above 1 it is better than the base
+---@field lo? number
+---@field hi? number
+---@field rounds integer
+---@field reason? string why there is no verdict
+
+---@class harness.Comparison : harness.Record
+---@field verdicts table<string, harness.Verdict> by the name of the variant
+---@field variants table<string, harness.Measurement> the runs of each, the base's too
+---@field rounds? integer
+---@field stop_reason? "settled"|"max_rounds"|"max_time"|"failed"
+---@field min_effect? number
+---@field order_seed? integer
 
 ---@class harness.Worker
 ---@field id integer
@@ -603,8 +651,14 @@ function harness.compile(options) end
 ---@return harness.Task
 function harness.measure(options) end
 
+--- Programs in turns on one node, until it is known which are better than the base.
+---@param options harness.CompareOptions
+---@return harness.Task
+function harness.compare(options) end
+
 spawn, submit, await, go = harness.spawn, harness.submit, harness.await, harness.go
 wait, as_completed, map = harness.wait, harness.as_completed, harness.map
-call, exec, compile, measure = harness.call, harness.exec, harness.compile, harness.measure
+call, exec, compile = harness.call, harness.exec, harness.compile
+measure, compare = harness.measure, harness.compare
 
 return harness

@@ -192,7 +192,7 @@ impl Core {
     }
 
     fn check_counts(&self) {
-        let mut counts = [Counts::default(); 4];
+        let mut counts = [Counts::default(); 5];
         for (_, task) in self.tasks.iter() {
             *bucket(&mut counts[task.kind as usize], &task.state) += 1;
         }

@@ -65,7 +65,7 @@ pub struct Core {
     alarms: BTreeSet<(Tick, Alarm)>,
     /// The driver will wake us then.
     announced: Option<Tick>,
-    counts: [Counts; 4],
+    counts: [Counts; 5],
     /// Tasks submitted so far.
     submitted: u64,
     draining: bool,
@@ -130,12 +130,18 @@ impl Core {
     }
 
     /// Tasks that run now, or for which a node is being prepared, by kind; what waits in a slot's pipe does not run.
-    pub fn running_by_kind(&self) -> [(Kind, u64); 4] {
+    pub fn running_by_kind(&self) -> [(Kind, u64); 5] {
         let calls: u64 = self.pools.iter().map(|pool| pool.surplus).sum();
         let programs: u64 = self.fleet.iter().map(|(_, worker)| u64::from(worker.ahead)).sum();
         // Nothing else is sent ahead.
-        [(Kind::Call, calls), (Kind::Exec, programs), (Kind::Compile, 0), (Kind::Measure, 0)]
-            .map(|(kind, ahead)| (kind, self.counts(kind).running.saturating_sub(ahead)))
+        [
+            (Kind::Call, calls),
+            (Kind::Exec, programs),
+            (Kind::Compile, 0),
+            (Kind::Measure, 0),
+            (Kind::Compare, 0),
+        ]
+        .map(|(kind, ahead)| (kind, self.counts(kind).running.saturating_sub(ahead)))
     }
 
     /// The same, all kinds together.

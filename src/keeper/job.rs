@@ -1,4 +1,4 @@
-//! What the three kinds of work have in common: each is asked for its next step until it is done.
+//! What the four kinds of work have in common: each is asked for its next step until it is done.
 //!
 //! A job decides, its lane runs: jobs see how runs ended and never a process or a clock, so that tests
 //! drive them with runs that never happened.
@@ -11,11 +11,13 @@ use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use super::compare::Compare;
 use super::compile::Compile;
 use super::exec::Exec;
+use super::floor::Floor;
 use super::headers::FileHashes;
 use super::launching::{Launchers, Launching};
-use super::measure::{Floor, Measure};
+use super::measure::Measure;
 use super::run::{Finished, Keep};
 use super::site::{Command, Failure, Site};
 use crate::model::{Gang, Outcome, Work};
@@ -80,6 +82,8 @@ pub enum Job {
     Compile(Box<Compile>),
     /// Time repeatedly.
     Measure(Box<Measure>),
+    /// Time in turns.
+    Compare(Box<Compare>),
     /// One of them, with a launcher before its command.
     Launching(Launching),
 }
@@ -90,7 +94,7 @@ impl Job {
         let launch = match &work {
             Work::Exec(spec) => spec.command.launch.clone(),
             Work::Measure(spec) => spec.command.launch.clone(),
-            Work::Compile(_) => None,
+            Work::Compile(_) | Work::Compare(_) => None,
         };
         if let (Some(launch), Some(gang)) = (launch, gang) {
             return Ok(Job::Launching(Launching::new(work, launch, gang, mark)));
@@ -99,6 +103,7 @@ impl Job {
             Work::Exec(spec) => Job::Exec(Exec::new(spec, mark, site, None)?),
             Work::Compile(spec) => Job::Compile(Box::new(Compile::new(spec, mark))),
             Work::Measure(spec) => Job::Measure(Box::new(Measure::new(spec, mark, site, None)?)),
+            Work::Compare(spec) => Job::Compare(Box::new(Compare::new(spec, mark, site)?)),
         })
     }
 
@@ -108,6 +113,7 @@ impl Job {
             Job::Exec(exec) => exec.next(last, site),
             Job::Compile(compile) => compile.next(last, site, learned),
             Job::Measure(measure) => measure.next(last, now_s, learned),
+            Job::Compare(compare) => compare.next(last, now_s, learned),
             Job::Launching(launching) => launching.next(last, now_s, site, learned),
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! What the line is, `launch` knows; what becomes of the runs, `exec` and `measure`. Sees no processes.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ impl Launching {
     /// A question, if there is one.
     fn begin(&mut self, site: &Site, learned: &Learned) -> Result<Option<Step>, Failure> {
         let Stage::Begun(order) = &self.stage else { return Ok(None) };
-        let environment = site.environment(&order.0.command().env, &self.mark)?;
+        let environment = site.environment(&variables_of(&order.0), &self.mark)?;
         let found = wants_family(&order.1.launcher).then(|| mpiexec_of(&environment)).flatten();
         let Some(path) = found else { return self.compose(None, site).map(|()| None) };
         let changed = fs::metadata(&path).and_then(|data| data.modified()).ok();
@@ -127,7 +128,7 @@ impl Launching {
             fs::write(folder.path().join("hosts"), hostfile(launch, gang)).map_err(Failure::setup)?;
             self.hostfile = Some(folder);
         }
-        let own = &work.command().env;
+        let own = &variables_of(work);
         let environment = site.environment(own, &self.mark)?;
         let path = self.hostfile.as_ref().map(|folder| folder.path().join("hosts")).unwrap_or_default();
         let forward: Vec<String> =
@@ -146,6 +147,7 @@ impl Launching {
             Work::Exec(spec) => Job::Exec(Exec::new(spec, &self.mark, site, prefixed)?),
             Work::Measure(spec) => Job::Measure(Box::new(Measure::new(spec, &self.mark, site, prefixed)?)),
             Work::Compile(_) => return Err(Failure::refused("a build is not started by a launcher")),
+            Work::Compare(_) => return Err(Failure::refused("a comparison is not started by a launcher")),
         };
         self.stage = Stage::Runs(Box::new(job));
         Ok(())
@@ -158,6 +160,10 @@ fn cannot(error: LaunchError) -> Failure {
         LaunchError::Nothing | LaunchError::Absent(_) | LaunchError::Unknown(_) => Status::SpawnFailed,
     };
     Failure { status, reason: error.to_string() }
+}
+
+fn variables_of(work: &Work) -> BTreeMap<String, String> {
+    work.commands().into_iter().flat_map(|command| command.env.clone()).collect()
 }
 
 fn mpiexec_of(environment: &Environment) -> Option<PathBuf> {

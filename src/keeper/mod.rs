@@ -12,9 +12,11 @@
 //! Lua, no MPI and no other node.
 
 mod capture;
+mod compare;
 mod compile;
 mod desk;
 mod exec;
+mod floor;
 mod headers;
 mod job;
 mod lane;
@@ -28,6 +30,7 @@ mod scratch;
 mod service;
 mod site;
 mod slots;
+mod subject;
 mod verdict;
 mod verify;
 

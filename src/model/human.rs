@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::{Detail, MeasureResult, Outcome, Status, Summary};
+use super::{CompareResult, Compared, Detail, MeasureResult, Outcome, Status, Summary};
 
 /// A longer message is cut (B).
 pub const MESSAGE_BYTES: usize = 8 << 10;
@@ -25,6 +25,34 @@ pub fn measurement_line(name: &str, params: &Value, outcome: &Outcome) -> String
         Detail::Measure(result) if outcome.ok() => format!("{subject}: {}", result_text(result)),
         _ => format!("{subject}: {}", status_text(outcome)),
     }
+}
+
+/// A comparison, a line for each variant, the base first:
+/// `gemm tiled: faster, 1.25x the base, 95 % CI [1.24, 1.26], 24 rounds`.
+pub fn comparison_lines(subject: &str, result: &CompareResult) -> Vec<String> {
+    let line = |variant: &Compared| {
+        let name = [subject, &variant.name].into_iter().filter(|word| !word.is_empty());
+        format!("{}: {}", name.collect::<Vec<_>>().join(" "), compared_text(variant))
+    };
+    result.variants.iter().map(line).collect()
+}
+
+fn compared_text(variant: &Compared) -> String {
+    if variant.status != Status::Ok {
+        return status_text(&Outcome::failed(variant.status, variant.reason.clone().unwrap_or_default()));
+    }
+    let Some(found) = &variant.comparison else { return result_text(&variant.result) };
+    let interval = match &found.ci {
+        Some(ci) => format!("{} % CI [{:.3}, {:.3}]", (ci.level * 100.0).round(), ci.lo, ci.hi),
+        None => "too few rounds for an interval".into(),
+    };
+    format!(
+        "{}, {:.3}x the base, {interval}, {}{}",
+        found.verdict.word(),
+        found.ratio,
+        count(found.rounds as usize, "round"),
+        flags_text(&variant.result)
+    )
 }
 
 /// What a task is called: its name and its search point.
@@ -147,11 +175,12 @@ fn result_text(result: &MeasureResult) -> String {
         Some(stats) => stats_text(stats, &unit_of(result, stats.median)),
         None => "no figures".into(),
     };
-    let _ = write!(text, ", {}", result.stop_reason.word());
-    if !result.flags.is_empty() {
-        let _ = write!(text, "; {}", result.flags.join(", "));
-    }
+    let _ = write!(text, ", {}{}", result.stop_reason.word(), flags_text(result));
     text
+}
+
+fn flags_text(result: &MeasureResult) -> String {
+    if result.flags.is_empty() { String::new() } else { format!("; {}", result.flags.join(", ")) }
 }
 
 fn stats_text(stats: &Summary, unit: &Unit) -> String {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Attempt, CommandSpec, CompileSpec, ExecSpec, Gpus, Hash, Kind, Limits, MeasureSpec, Outcome, PoolId,
-    SlotId, TaskId, WorkerId,
+    Attempt, CommandSpec, CompareSpec, CompileSpec, ExecSpec, Gpus, Hash, Kind, Limits, MeasureSpec, Outcome,
+    PoolId, SlotId, TaskId, WorkerId,
 };
 
 /// Raised with every change of a message: root and workers must agree.
@@ -85,24 +85,30 @@ pub enum Work {
     Compile(CompileSpec),
     /// Time repeatedly.
     Measure(MeasureSpec),
+    /// Time in turns.
+    Compare(CompareSpec),
 }
 
 impl Work {
-    /// What it runs.
-    pub fn command(&self) -> &CommandSpec {
+    /// The commands it is made of.
+    pub fn commands(&self) -> Vec<&CommandSpec> {
         match self {
-            Work::Exec(spec) => &spec.command,
-            Work::Compile(spec) => &spec.command,
-            Work::Measure(spec) => &spec.command,
+            Work::Exec(spec) => vec![&spec.command],
+            Work::Compile(spec) => vec![&spec.command],
+            Work::Measure(spec) => vec![&spec.command],
+            Work::Compare(spec) => spec.variants.iter().map(|variant| &variant.spec.command).collect(),
         }
     }
 
     /// The same, to be changed.
-    pub fn command_mut(&mut self) -> &mut CommandSpec {
+    pub fn commands_mut(&mut self) -> Vec<&mut CommandSpec> {
         match self {
-            Work::Exec(spec) => &mut spec.command,
-            Work::Compile(spec) => &mut spec.command,
-            Work::Measure(spec) => &mut spec.command,
+            Work::Exec(spec) => vec![&mut spec.command],
+            Work::Compile(spec) => vec![&mut spec.command],
+            Work::Measure(spec) => vec![&mut spec.command],
+            Work::Compare(spec) => {
+                spec.variants.iter_mut().map(|variant| &mut variant.spec.command).collect()
+            }
         }
     }
 }

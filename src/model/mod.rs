@@ -30,8 +30,9 @@ pub use message::{
     InitCall, Module, PROTOCOL, Run, SlotInit, SlotSetup, ToKeeper, ToSlot, ToWorker, Welcome, Work,
 };
 pub use outcome::{
-    CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, Launched, MeasureResult, Metric,
-    Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
+    CacheUse, CallError, CallReturn, CompareResult, Compared, Comparison, CompileResult, Detail, Interval,
+    Launched, MeasureResult, Metric, Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, Usage,
+    Verdict, VerifyResult,
 };
 pub use record::{
     Artefact, BatchJob, Env, Granted, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord,
@@ -39,6 +40,7 @@ pub use record::{
 };
 pub use status::{CampaignStatus, KindStatus, RunningStatus, STATUS_SCHEMA, WaitingStatus, WorkerStatus};
 pub use task::{
-    Arg, Better, CommandSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, LaunchSpec, Launcher,
-    MeasureSpec, MetricSource, MetricSpec, Placement, Sink, Stdin, TaskOptions, VerifySpec,
+    Arg, Better, CommandSpec, CompareSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, LaunchSpec,
+    Launcher, MeasureSpec, MetricSource, MetricSpec, Placement, Sink, Stdin, TaskOptions, Variant,
+    VerifySpec,
 };

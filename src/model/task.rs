@@ -1,4 +1,4 @@
-//! What can be asked for: the specifications behind `call`, `exec`, `compile` and `measure`.
+//! What can be asked for: the specifications behind `call`, `exec`, `compile`, `measure` and `compare`.
 //!
 //! Durations are seconds (`f64`), sizes bytes. Strings a program sees are bytes: an argument need not
 //! be UTF-8.
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hash, TaskId, encoding};
 
-/// The four kinds of task.
+/// The five kinds of task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -21,6 +21,8 @@ pub enum Kind {
     Compile,
     /// A program, timed repeatedly.
     Measure,
+    /// Several programs, timed in turns.
+    Compare,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Kind::Exec => "exec",
             Kind::Compile => "compile",
             Kind::Measure => "measure",
+            Kind::Compare => "compare",
         }
     }
 }
@@ -373,4 +376,36 @@ impl Default for MeasureSpec {
             ok_codes: Vec::new(),
         }
     }
+}
+
+/// `compare{…}`: the variants run in turns on one node, so that what changes there changes for all alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CompareSpec {
+    /// What is compared, the base first. Of a specification everything counts but what says when to stop.
+    pub variants: Vec<Variant>,
+    /// Rounds at the most; each variant runs once in each.
+    pub max_rounds: u32,
+    /// Seconds of rounds at the most; no limit unless said.
+    pub max_time: Option<f64>,
+    /// The least relative difference that matters.
+    pub min_effect: f64,
+    /// The orders within the rounds are drawn from it.
+    pub seed: u64,
+}
+
+impl Default for CompareSpec {
+    fn default() -> Self {
+        Self { variants: Vec::new(), max_rounds: 60, max_time: None, min_effect: 0.01, seed: 0 }
+    }
+}
+
+/// One side of a comparison.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Variant {
+    /// Its name.
+    pub name: String,
+    /// What to run, and what makes a run count.
+    pub spec: MeasureSpec,
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::model::human::{count, measurement_line, status_text, subject, tally};
+use crate::model::human::{comparison_lines, count, measurement_line, status_text, subject, tally};
 use crate::model::{Detail, Kind, Outcome, Status};
 
 /// Longer lists say how many more there are.
@@ -37,7 +37,7 @@ pub fn summary(ended: &BTreeMap<Status, usize>, replays: usize, rows: &[Row<'_>]
     let tasks = count(ended.values().sum(), "task");
     let replayed = if replays > 0 { format!(" ({replays} from the journal)") } else { String::new() };
     let mut text = format!("harness: {tasks}{replayed}: {}\n", tally(ended));
-    let measured: Vec<String> = rows.iter().filter_map(measured).collect();
+    let measured: Vec<String> = rows.iter().flat_map(measured).collect();
     list(&mut text, &measured, MEASUREMENTS_SHOWN, "measurement");
     let failed = |consequence: bool| {
         let rows = rows.iter().filter(move |row| is_consequence(row.outcome.status) == consequence);
@@ -48,10 +48,16 @@ pub fn summary(ended: &BTreeMap<Status, usize>, replays: usize, rows: &[Row<'_>]
     text
 }
 
-fn measured(row: &Row<'_>) -> Option<String> {
-    let is_measured = row.outcome.ok() && matches!(row.outcome.detail, Detail::Measure(_));
+fn measured(row: &Row<'_>) -> Vec<String> {
     let name = row.name.unwrap_or(row.kind.word());
-    is_measured.then(|| measurement_line(name, row.params.unwrap_or(&Value::Null), row.outcome))
+    match &row.outcome.detail {
+        _ if !row.outcome.ok() => Vec::new(),
+        Detail::Measure(_) => {
+            vec![measurement_line(name, row.params.unwrap_or(&Value::Null), row.outcome)]
+        }
+        Detail::Compare(result) => comparison_lines(&subject(Some(name), row.params), result),
+        _ => Vec::new(),
+    }
 }
 
 fn failure(row: &Row<'_>) -> String {
@@ -76,6 +82,10 @@ fn command(detail: &Detail) -> String {
         Detail::Exec(run) => &run.argv,
         Detail::Compile(build) => &build.argv,
         Detail::Measure(result) => &result.argv,
+        Detail::Compare(result) => match result.variants.first() {
+            Some(base) => &base.result.argv,
+            None => return String::new(),
+        },
         Detail::None | Detail::Call(_) | Detail::CallError(_) => return String::new(),
     };
     let words = argv.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");

@@ -315,7 +315,7 @@ impl Driver {
             _ => 0,
         };
         let kind = submission.job.kind();
-        if kind == Kind::Measure {
+        if matches!(kind, Kind::Measure | Kind::Compare) {
             submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
         }
         let options = submission.options.clone();

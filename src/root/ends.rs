@@ -74,8 +74,8 @@ impl Driver {
             return;
         }
         let ran_on = ended.worker.and_then(|id| self.workers.get(&id));
-        if ended.submission.job.kind() == Kind::Measure && ran_on.is_some_and(|worker| worker.child.is_some())
-        {
+        let was_timed = matches!(ended.submission.job.kind(), Kind::Measure | Kind::Compare);
+        if was_timed && ran_on.is_some_and(|worker| worker.child.is_some()) {
             self.progress.gap();
         }
         let env = ended.submission.recipe.and(ended.worker).and_then(|worker| self.surroundings_of(worker));

@@ -3,7 +3,7 @@
 //! Decides nothing, and is asked by people only.
 
 use super::driver::Driver;
-use super::port::{ENDED, Job, Submission};
+use super::port::{ENDED, Submission};
 use crate::core::{Explanation, Names};
 use crate::model::human::{duration, subject};
 use crate::model::{Arg, CommandSpec, Kind, TaskId};
@@ -51,13 +51,10 @@ pub(super) fn called(submission: &Submission) -> String {
     if !name.is_empty() {
         return name;
     }
-    let command = match job {
-        Job::Call(_) => return "call".into(),
-        Job::Exec(spec) => &spec.command,
-        Job::Compile(spec) => &spec.command,
-        Job::Measure(spec) => &spec.command,
-    };
-    format!("{} `{}`", job.kind().word(), line(command))
+    match job.commands().first() {
+        None => job.kind().word().into(),
+        Some(command) => format!("{} `{}`", job.kind().word(), line(command)),
+    }
 }
 
 /// The beginning of a command.

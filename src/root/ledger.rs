@@ -105,7 +105,7 @@ impl Ledger {
             None => Hash::of(&self.prints.get(dep.0 as usize).copied().unwrap_or_default().to_le_bytes()),
         };
         let durable = match order.job {
-            Job::Compile(_) | Job::Measure(_) => true,
+            Job::Compile(_) | Job::Measure(_) | Job::Compare(_) => true,
             Job::Call(_) | Job::Exec(_) => order.options.key.is_some(),
         };
         if !durable {
@@ -149,7 +149,8 @@ impl Ledger {
         let is_trial = outcome.status.lasting() && !matches!(outcome.detail, Detail::Compile(_));
         let is_trial = is_trial && !self.auxiliary.remove(&task);
         self.spent.trials += u64::from(is_trial);
-        self.spent.measurements += u64::from(is_trial && matches!(outcome.detail, Detail::Measure(_)));
+        let is_measured = matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_));
+        self.spent.measurements += u64::from(is_trial && is_measured);
         if matches!(outcome.detail, Detail::Call(_)) {
             return;
         }

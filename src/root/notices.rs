@@ -71,7 +71,7 @@ impl Notices {
     pub(super) fn answered(&mut self, key: Hash, replay: &Replay) {
         self.settle(&key);
         let outcome = &replay.outcome;
-        if !matches!(outcome.detail, Detail::Measure(_)) || outcome.host.is_empty() {
+        if !matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_)) || outcome.host.is_empty() {
             return;
         }
         let cpu = replay.env.and_then(|env| self.envs.get(&env)?.cpu_model.clone());

@@ -12,8 +12,8 @@ use rustc_hash::FxHashMap;
 pub use crate::allocation::Start;
 
 use crate::model::{
-    Arg, CompileSpec, DepLabel, DepValue, ExecSpec, Hash, Kind, MeasureSpec, Outcome, PoolId, RecipeParts,
-    SlotSetup, TaskId, TaskOptions,
+    Arg, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Hash, Kind, MeasureSpec,
+    Outcome, PoolId, RecipeParts, SlotSetup, TaskId, TaskOptions,
 };
 
 /// What the script is told about its own run.
@@ -60,16 +60,59 @@ pub enum Job {
     Compile(Box<CompileSpec>),
     /// Time a program.
     Measure(Box<MeasureSpec>),
+    /// Time programs in turns.
+    Compare(Box<CompareSpec>),
 }
 
 impl Job {
-    /// Which of the four kinds it is.
+    /// Which of the five kinds it is.
     pub fn kind(&self) -> Kind {
         match self {
             Job::Call(_) => Kind::Call,
             Job::Exec(_) => Kind::Exec,
             Job::Compile(_) => Kind::Compile,
             Job::Measure(_) => Kind::Measure,
+            Job::Compare(_) => Kind::Compare,
+        }
+    }
+
+    /// The commands it is made of; a call has none.
+    pub fn commands(&self) -> Vec<&CommandSpec> {
+        match self {
+            Job::Call(_) => Vec::new(),
+            Job::Exec(spec) => vec![&spec.command],
+            Job::Compile(spec) => vec![&spec.command],
+            Job::Measure(_) | Job::Compare(_) => self.timed().into_iter().map(|spec| &spec.command).collect(),
+        }
+    }
+
+    /// The same, to be filled in.
+    pub(super) fn commands_mut(&mut self) -> Vec<&mut CommandSpec> {
+        match self {
+            Job::Call(_) => Vec::new(),
+            Job::Exec(spec) => vec![&mut spec.command],
+            Job::Compile(spec) => vec![&mut spec.command],
+            Job::Measure(_) | Job::Compare(_) => {
+                self.timed_mut().into_iter().map(|spec| &mut spec.command).collect()
+            }
+        }
+    }
+
+    /// What it times.
+    pub(super) fn timed(&self) -> Vec<&MeasureSpec> {
+        match self {
+            Job::Measure(spec) => vec![spec],
+            Job::Compare(spec) => spec.variants.iter().map(|variant| &variant.spec).collect(),
+            Job::Call(_) | Job::Exec(_) | Job::Compile(_) => Vec::new(),
+        }
+    }
+
+    /// The same, to be filled in.
+    pub(super) fn timed_mut(&mut self) -> Vec<&mut MeasureSpec> {
+        match self {
+            Job::Measure(spec) => vec![spec],
+            Job::Compare(spec) => spec.variants.iter_mut().map(|variant| &mut variant.spec).collect(),
+            Job::Call(_) | Job::Exec(_) | Job::Compile(_) => Vec::new(),
         }
     }
 }

@@ -18,14 +18,19 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// The content of the job's program, if its command names one by a path that leads to a file here.
+    /// The content of the job's program, if its command names one by a path that leads to a file here; of several, all
+    /// of them.
     pub(super) fn of(&mut self, job: &Job, campaign: &Path) -> Option<Hash> {
-        let command = match job {
-            Job::Exec(spec) => &spec.command,
-            Job::Measure(spec) => &spec.command,
-            Job::Call(_) | Job::Compile(_) => return None,
-        };
-        self.content(&path_of(command, campaign)?)
+        if let Job::Call(_) | Job::Compile(_) = job {
+            return None;
+        }
+        let of_command = |command: &CommandSpec| self.content(&path_of(command, campaign)?);
+        let found: Vec<Hash> = job.commands().into_iter().filter_map(of_command).collect();
+        match found.as_slice() {
+            [] => None,
+            [one] => Some(*one),
+            many => Some(Hash::of(&many.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>())),
+        }
     }
 
     fn content(&mut self, path: &Path) -> Option<Hash> {

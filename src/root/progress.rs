@@ -107,7 +107,7 @@ pub struct Tally {
 /// What is so at this moment, and counted elsewhere.
 pub(super) struct Present {
     /// Tasks that run now, by kind.
-    pub(super) running: [(Kind, u64); 4],
+    pub(super) running: [(Kind, u64); 5],
     /// Workers at hand.
     pub(super) workers: usize,
 }
@@ -235,7 +235,7 @@ impl Progress {
         }
         *self.ended.entry(outcome.status).or_default() += 1;
         // A million calls that went well need no line each.
-        if kind == Kind::Measure || !outcome.ok() {
+        if matches!(kind, Kind::Measure | Kind::Compare) || !outcome.ok() {
             let TaskOptions { name, params, .. } = options.clone();
             self.lines.push(Line { kind, name, params, outcome: outcome.clone() });
         }
@@ -340,7 +340,8 @@ mod tests {
 
     fn present(running: u64, workers: usize) -> Present {
         Present {
-            running: [Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure].map(|kind| (kind, running)),
+            running: [Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure, Kind::Compare]
+                .map(|kind| (kind, running)),
             workers,
         }
     }

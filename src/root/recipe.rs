@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::port::{Job, Order};
-use crate::model::{Arg, CommandSpec, Hash, Recipe, RecipeParts, TaskId};
+use crate::model::{Arg, CommandSpec, Hash, MeasureSpec, Recipe, RecipeParts, TaskId};
 
 /// The recipe of an order, the first of its like, and its parts; `program` is the content of what it runs, where
 /// that is known.
@@ -104,10 +104,14 @@ fn job(job: &Job, recipe_of: impl Fn(TaskId) -> Hash + Copy) -> Value {
         }
         Job::Measure(spec) => {
             let mut spec = spec.clone();
-            anonymise(&mut spec.command, recipe_of);
-            if let Some(Arg::Task(task)) = spec.verify.reference {
-                spec.verify.reference = Some(stand_in(recipe_of(task)));
-            }
+            anonymise_timed(&mut spec, recipe_of);
+            to_value(&spec)
+        }
+        Job::Compare(spec) => {
+            let mut spec = spec.clone();
+            spec.variants.iter_mut().for_each(|variant| anonymise_timed(&mut variant.spec, recipe_of));
+            // It says in which order, not what.
+            spec.seed = 0;
             to_value(&spec)
         }
     }
@@ -118,6 +122,13 @@ fn anonymise(command: &mut CommandSpec, recipe_of: impl Fn(TaskId) -> Hash) {
         if let Arg::Task(task) = *arg {
             *arg = stand_in(recipe_of(task));
         }
+    }
+}
+
+fn anonymise_timed(spec: &mut MeasureSpec, recipe_of: impl Fn(TaskId) -> Hash + Copy) {
+    anonymise(&mut spec.command, recipe_of);
+    if let Some(Arg::Task(task)) = spec.verify.reference {
+        spec.verify.reference = Some(stand_in(recipe_of(task)));
     }
 }
 
@@ -155,7 +166,7 @@ fn is_empty(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{LaunchSpec, MeasureSpec, TaskOptions, recipe_key};
+    use crate::model::{LaunchSpec, TaskOptions, recipe_key};
 
     fn key_of(launch: Option<LaunchSpec>, nodes: Option<u32>) -> Hash {
         let command = CommandSpec { launch, ..CommandSpec::default() };

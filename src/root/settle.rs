@@ -49,16 +49,17 @@ pub(super) fn settle(waiting: &mut Submission, dep: TaskId, outcome: &Outcome) -
             call.known.push((dep, value));
             waiting.deps.retain(|waits_for| *waits_for != dep);
         }
-        Job::Measure(spec) if spec.verify.reference == Some(Arg::Task(dep)) => {
-            let reference = reference(dep, outcome)?;
-            spec.verify.reference = Some(reference);
-            if command_mentions(&spec.command, dep) {
+        job => {
+            if is_reference(job, dep) {
+                refer(job, dep, &reference(dep, outcome)?);
+            }
+            let mentioned = job.commands().iter().any(|command| command.argv.contains(&Arg::Task(dep)));
+            if mentioned {
                 put(waiting, dep, &argument(dep, outcome)?);
             } else {
                 waiting.deps.retain(|waits_for| *waits_for != dep);
             }
         }
-        _ => put(waiting, dep, &argument(dep, outcome)?),
     }
     Ok(())
 }
@@ -71,13 +72,9 @@ pub(super) fn put(waiting: &mut Submission, dep: TaskId, value: &Arg) {
                 call.known.push((dep, DepValue::Artefact(*hash)));
             }
         }
-        Job::Exec(spec) => replace(&mut spec.command, dep, value),
-        Job::Compile(spec) => replace(&mut spec.command, dep, value),
-        Job::Measure(spec) => {
-            replace(&mut spec.command, dep, value);
-            if spec.verify.reference == Some(Arg::Task(dep)) {
-                spec.verify.reference = Some(value.clone());
-            }
+        job => {
+            job.commands_mut().into_iter().for_each(|command| replace(command, dep, value));
+            refer(job, dep, value);
         }
     }
     waiting.deps.retain(|waits_for| *waits_for != dep);
@@ -89,12 +86,17 @@ fn replace(command: &mut CommandSpec, dep: TaskId, value: &Arg) {
     }
 }
 
-fn is_reference(job: &Job, dep: TaskId) -> bool {
-    matches!(job, Job::Measure(spec) if spec.verify.reference == Some(Arg::Task(dep)))
+/// Outputs are compared with `value` from now on, where it was with what `dep` results in.
+fn refer(job: &mut Job, dep: TaskId, value: &Arg) {
+    for spec in job.timed_mut() {
+        if spec.verify.reference == Some(Arg::Task(dep)) {
+            spec.verify.reference = Some(value.clone());
+        }
+    }
 }
 
-fn command_mentions(command: &CommandSpec, dep: TaskId) -> bool {
-    command.argv.contains(&Arg::Task(dep))
+fn is_reference(job: &Job, dep: TaskId) -> bool {
+    job.timed().iter().any(|spec| spec.verify.reference == Some(Arg::Task(dep)))
 }
 
 fn dep_value(call: &CallJob, dep: TaskId, outcome: &Outcome) -> DepValue {

@@ -193,8 +193,11 @@ impl Live {
             Job::Exec(spec) => Work::Exec((**spec).clone()),
             Job::Compile(spec) => Work::Compile((**spec).clone()),
             Job::Measure(spec) => Work::Measure((**spec).clone()),
+            Job::Compare(spec) => Work::Compare((**spec).clone()),
         };
-        gpus::show(&self.gpus, work.command_mut());
+        for command in work.commands_mut() {
+            gpus::show(&self.gpus, command);
+        }
         ToWorker::Run(Box::new(Run {
             task: *task,
             attempt: self.attempt,
@@ -207,12 +210,9 @@ impl Live {
 
     /// Is it started by a launcher, or has it several nodes?
     pub(super) fn is_of_gang(&self) -> bool {
-        let launch = match &self.submission.job {
-            Job::Exec(spec) => &spec.command.launch,
-            Job::Measure(spec) => &spec.command.launch,
-            Job::Call(_) | Job::Compile(_) => &None,
-        };
-        launch.is_some() || self.submission.options.placement.nodes.is_some_and(|nodes| nodes > 1)
+        let is_launched = |command: &&CommandSpec| command.launch.is_some();
+        self.submission.job.commands().iter().any(is_launched)
+            || self.submission.options.placement.nodes.is_some_and(|nodes| nodes > 1)
     }
 
     /// Artefacts its node must have.
@@ -232,9 +232,7 @@ impl Live {
                 });
                 call.artefacts.iter().copied().chain(known).collect()
             }
-            Job::Exec(spec) => of_command(&spec.command),
-            Job::Compile(spec) => of_command(&spec.command),
-            Job::Measure(spec) => of_command(&spec.command),
+            job => job.commands().into_iter().flat_map(of_command).collect(),
         }
     }
 }

@@ -131,7 +131,7 @@ fn add_init(lua: &Lua, bridge: &Bridge, given: &Table, spec: &mut PoolSpec) -> R
 type Submit = (String, Value, Value, Table, Value, bool);
 
 fn kind_of(word: &str) -> mlua::Result<Kind> {
-    [Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure]
+    [Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure, Kind::Compare]
         .into_iter()
         .find(|kind| kind.word() == word)
         .ok_or_else(|| mlua::Error::runtime(format!("no kind of task is called '{word}'")))

@@ -6,12 +6,13 @@ use serde::de::DeserializeOwned;
 use crate::model::{Arg, Kind, SlotSetup, TaskId, TaskOptions};
 use crate::root::port::{Job, Order, PoolSpec, Start};
 
-/// The job of an exec, a compile or a measure.
+/// The job of an exec, a compile, a measure or a compare.
 pub fn job(lua: &Lua, kind: Kind, spec: &Value) -> Result<Job, String> {
     Ok(match kind {
         Kind::Exec => Job::Exec(Box::new(read(lua, spec)?)),
         Kind::Compile => Job::Compile(Box::new(read(lua, spec)?)),
         Kind::Measure => Job::Measure(Box::new(read(lua, spec)?)),
+        Kind::Compare => Job::Compare(Box::new(read(lua, spec)?)),
         Kind::Call => return Err("internal: a call is encoded, not specified".into()),
     })
 }

@@ -9,8 +9,8 @@ use mlua::{IntoLua, Lua, LuaSerdeExt, Table, Value};
 
 use super::raw::{Shipper, learn};
 use crate::model::{
-    Better, CacheUse, CompileResult, Detail, Interval, Kind, Launched, MeasureResult, Outcome, Phase,
-    RunResult, Sample, Summary, Usage, human,
+    Better, CacheUse, CompareResult, Compared, CompileResult, Detail, Interval, Kind, Launched,
+    MeasureResult, Outcome, Phase, RunResult, Sample, Status, Summary, Usage, Verdict, human,
 };
 
 /// What the author called the task.
@@ -39,6 +39,7 @@ pub fn record(lua: &Lua, kind: Kind, label: &Label, outcome: &Outcome) -> mlua::
         Detail::Exec(run) => exec(lua, &t, run)?,
         Detail::Compile(build) => compile(lua, &t, build)?,
         Detail::Measure(result) => measure(lua, &t, result)?,
+        Detail::Compare(result) => compare(lua, &t, result)?,
         Detail::None | Detail::Call(_) | Detail::CallError(_) => empty(lua, &t, kind)?,
     }
     t.raw_set("summary", summary(lua, kind, label, outcome))?;
@@ -84,6 +85,12 @@ fn empty(lua: &Lua, t: &Table, kind: Kind) -> mlua::Result<()> {
         Kind::Compile => t.raw_set("diagnostics", ""),
         Kind::Measure => {
             for field in ["samples", "metrics", "flags"] {
+                t.raw_set(field, lua.create_table()?)?;
+            }
+            Ok(())
+        }
+        Kind::Compare => {
+            for field in ["verdicts", "variants"] {
                 t.raw_set(field, lua.create_table()?)?;
             }
             Ok(())
@@ -151,6 +158,46 @@ fn measure(lua: &Lua, t: &Table, result: &MeasureResult) -> mlua::Result<()> {
     t.raw_set("stderr_tail", result.stderr_tail.as_str())?;
     launched(t, result.launched.as_ref())?;
     t.raw_set("argv", result.argv.as_slice())
+}
+
+fn compare(lua: &Lua, t: &Table, result: &CompareResult) -> mlua::Result<()> {
+    let (verdicts, variants) = (lua.create_table()?, lua.create_table()?);
+    for (at, variant) in result.variants.iter().enumerate() {
+        let runs = lua.create_table()?;
+        runs.raw_set("ok", variant.status == Status::Ok)?;
+        runs.raw_set("status", variant.status.word())?;
+        runs.raw_set("reason", variant.reason.as_deref())?;
+        measure(lua, &runs, &variant.result)?;
+        variants.raw_set(variant.name.as_str(), runs)?;
+        if at > 0 {
+            verdicts.raw_set(variant.name.as_str(), verdict(lua, variant)?)?;
+        }
+    }
+    t.raw_set("verdicts", verdicts)?;
+    t.raw_set("variants", variants)?;
+    t.raw_set("rounds", result.rounds)?;
+    t.raw_set("order_seed", result.order_seed)?;
+    t.raw_set("min_effect", result.min_effect)?;
+    t.raw_set("stop_reason", result.stop_reason.word())
+}
+
+/// What may be said of a variant: where there is no verdict its status stands there, and the reason.
+fn verdict(lua: &Lua, variant: &Compared) -> mlua::Result<Table> {
+    let t = lua.create_table()?;
+    let Some(found) = &variant.comparison else {
+        let without_rounds = variant.status == Status::Ok;
+        let word = if without_rounds { Verdict::Unresolved.word() } else { variant.status.word() };
+        t.raw_set("verdict", word)?;
+        t.raw_set("reason", variant.reason.as_deref())?;
+        t.raw_set("rounds", 0)?;
+        return Ok(t);
+    };
+    t.raw_set("verdict", found.verdict.word())?;
+    t.raw_set("ratio", found.ratio)?;
+    t.raw_set("lo", found.ci.map(|ci| ci.lo))?;
+    t.raw_set("hi", found.ci.map(|ci| ci.hi))?;
+    t.raw_set("rounds", found.rounds)?;
+    Ok(t)
 }
 
 /// How an MPI application was started.
@@ -263,6 +310,7 @@ fn summary(lua: &Lua, kind: Kind, label: &Label, outcome: &Outcome) -> String {
             let cache = cache_word(build.cache);
             format!("{subject}: ok in {} (cache: {cache})", human::duration(build.wall_s))
         }
+        Detail::Compare(result) if outcome.ok() => human::comparison_lines(&subject, result).join("\n"),
         _ => human::measurement_line(name, &params, outcome),
     }
 }

@@ -8,9 +8,11 @@
 //! * \[CR65\] Chow & Robbins, *On the asymptotic theory of fixed-width sequential confidence intervals*, 1965
 //! * \[HF96\] Hyndman & Fan, *Sample Quantiles in Statistical Packages*, The American Statistician 50, 1996
 
+mod compare;
 mod flags;
 mod summary;
 
+pub use compare::{compare, look_due, order, settled};
 pub use flags::{Series, flags};
 pub use summary::{LEVEL, RANK_LEVEL, median_interval, precise_enough, quantile, ranks, summary};
 

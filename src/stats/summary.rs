@@ -94,7 +94,8 @@ fn relative_half_width(ci: &Interval, median: f64) -> Option<f64> {
     (median != 0.0).then(|| half / median.abs())
 }
 
-fn sorted(values: &[f64]) -> Vec<f64> {
+/// Ascending.
+pub(super) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted

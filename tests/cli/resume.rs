@@ -48,6 +48,24 @@ fn a_seeded_search_decides_the_same_when_run_again() {
     assert_eq!(folder.lines("ran"), 24);
 }
 
+/// A comparison is one record, and the second run has all of it from there.
+#[test]
+fn a_comparison_is_answered_from_the_journal() {
+    let folder = Folder::with(
+        "local function run(t) return { cmd = { 'sh', '-c', 'echo >> ran; echo t ' .. t }, warmup = 0 } end
+        local c = await(submit(compare { base = run(2), a = run(1), broken = { cmd = { 'false' } },
+          metrics = { t = 't (%d+)' }, objective = 't' }))
+        print(c.status, c.verdicts.a.verdict, c.verdicts.a.hi, c.verdicts.broken.verdict, #c.variants.a.samples.t)
+        print(c)",
+    );
+    let first = ended_well(folder.run(&["c.lua"]));
+    assert!(first.stdout.starts_with("ok\tfaster\t2.0\tnonzero_exit\t12\n"), "{first:?}");
+    assert_eq!(folder.lines("ran"), 24);
+    let again = ended_well(folder.run(&["c.lua"]));
+    assert_eq!((again.stdout, folder.lines("ran")), (first.stdout, 24));
+    assert!(again.stderr.starts_with("harness: 1 task (1 from the journal): 1 ok\n"), "{}", again.stderr);
+}
+
 /// What it printed before the kill it prints again, whatever ended in which order then.
 #[test]
 fn a_seeded_search_goes_on_from_a_kill_with_the_same_decisions() {

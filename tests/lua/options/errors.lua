@@ -54,8 +54,8 @@ says("exec: option 'name': expected text in UTF-8, got '\\xff'", exec, { cmd = c
 says("exec: option 'params.f': expected a string, a number, a boolean or a table of those, got a function", exec,
   { cmd = cmd, params = { f = print } })
 says("exec: option 'ok_codes[1]': expected an exit code, 0 to 255, got 'x'", exec, { cmd = cmd, ok_codes = { "x" } })
-says("exec: unknown option 'metrics' (an option of measure)", exec, { cmd = cmd, metrics = {} })
-says("compile: unknown option 'cwd' (an option of exec and measure)", compile, { sources = { "a.c" }, cwd = "x" })
+says("exec: unknown option 'metrics' (an option of compare and measure)", exec, { cmd = cmd, metrics = {} })
+says("compile: unknown option 'cwd' (an option of compare, exec and measure)", compile, { sources = { "a.c" }, cwd = "x" })
 local cycle = {}
 cycle.a = cycle
 says("exec: option 'params" .. (".a"):rep(20) .. "': expected 20 levels of tables at the most (does it hold itself?), got a table", exec,

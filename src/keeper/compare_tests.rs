@@ -1,0 +1,127 @@
+//! Comparisons of runs that never happened; all that `compare` may decide by is told to it. Knows no processes.
+
+use super::*;
+use crate::keeper::run::fake;
+use crate::keeper::site::Command;
+use crate::model::{MeasureSpec, Sink, Stdin, Usage, Verdict};
+use crate::process::{Environment, Exit};
+
+fn side(name: &str) -> Side {
+    let command = Command {
+        argv: vec![std::ffi::CString::new(name).unwrap()],
+        environment: Environment::default(),
+        cwd: "/".into(),
+        stdin: Stdin::Null,
+        stdout: Sink::Capture,
+        stderr: Sink::Capture,
+    };
+    let subject = Subject::with_command(MeasureSpec::default(), command, None, None, None).unwrap();
+    Side { name: name.into(), subject, failed: None }
+}
+
+fn compare(names: &[&str], max_rounds: usize) -> Compare {
+    Compare::of(names.iter().map(|name| side(name)).collect(), max_rounds, Some(60.0), 0.01, 5).unwrap()
+}
+
+fn took(wall_s: f64) -> Finished {
+    let mut ended = fake(Exit::Code(0), "");
+    ended.usage = Usage { wall_s, user_s: wall_s, ..ended.usage };
+    Ok(ended)
+}
+
+/// Drives a comparison with runs that never happened: `run(name, i)` is the i-th run of that variant. Gives also who ran.
+fn drive(
+    mut compare: Compare,
+    mut run: impl FnMut(&str, usize) -> Finished,
+) -> (Outcome, CompareResult, Vec<String>) {
+    let (mut now_s, mut last, mut ran) = (0.0, None, Vec::<String>::new());
+    let learned = Learned::default();
+    loop {
+        let finished = match compare.next(last.take(), now_s, &learned) {
+            Step::Done(outcome) => {
+                let Detail::Compare(result) = outcome.detail.clone() else { panic!("{outcome:?}") };
+                return (*outcome, *result, ran);
+            }
+            Step::Run(command, _) if command.argv[0].as_c_str() == c"true" => took(0.001),
+            Step::Run(command, _) => {
+                let name = command.argv[0].to_str().unwrap().to_owned();
+                let before = ran.iter().filter(|other| **other == name).count();
+                let finished = run(&name, before);
+                ran.push(name);
+                finished
+            }
+        };
+        if let Ok(ended) = &finished {
+            now_s += ended.usage.wall_s;
+        }
+        last = Some(finished);
+    }
+}
+
+fn verdict(result: &CompareResult, at: usize) -> Option<Verdict> {
+    result.variants[at].comparison.map(|found| found.verdict)
+}
+
+#[test]
+fn rounds_go_on_until_the_verdicts_are_out() {
+    // The machine gets slower all the time, for all alike.
+    let (outcome, result, ran) = drive(compare(&["base", "quick", "same"], 60), |name, i| {
+        took((1.0 + 0.03 * i as f64) * if name == "quick" { 0.8 } else { 1.0 })
+    });
+    assert!(outcome.ok());
+    assert_eq!(
+        (verdict(&result, 1), verdict(&result, 2)),
+        (Some(Verdict::Faster), Some(Verdict::Equivalent))
+    );
+    assert_eq!((result.stop_reason, result.rounds), (StopReason::Settled, 12));
+    let quick = result.variants[1].comparison.unwrap();
+    assert!((quick.ratio - 1.25).abs() < 1e-9 && quick.rounds == 12, "{quick:?}");
+    assert_eq!(&ran[..3], ["base", "quick", "same"], "each warms up");
+    for round in ran[3..].chunks(3) {
+        let mut names = round.to_vec();
+        names.sort();
+        assert_eq!(names, ["base", "quick", "same"], "each runs once in a round");
+    }
+}
+
+#[test]
+fn what_fails_leaves_and_the_others_go_on() {
+    let (outcome, result, ran) = drive(compare(&["base", "broken", "slow"], 10), |name, i| match name {
+        "broken" if i == 3 => Ok(fake(Exit::Signal(11), "")),
+        "slow" => took(2.0),
+        _ => took(1.0),
+    });
+    assert!(outcome.ok());
+    let broken = &result.variants[1];
+    assert_eq!((broken.status, broken.comparison), (Status::Signal, None));
+    assert!(broken.reason.as_deref().unwrap().starts_with("sample 3: killed by signal 11"));
+    assert_eq!((verdict(&result, 2), result.rounds), (Some(Verdict::Slower), 10));
+    assert_eq!(ran.iter().filter(|name| *name == "broken").count(), 4);
+}
+
+#[test]
+fn without_the_base_or_anybody_beside_it_there_is_no_comparison() {
+    let crash = |who: &'static str| {
+        move |name: &str, _: usize| if name == who { Ok(fake(Exit::Code(3), "")) } else { took(1.0) }
+    };
+    let (outcome, result, _) = drive(compare(&["base", "other"], 10), crash("base"));
+    assert_eq!((outcome.status, result.stop_reason), (Status::NonzeroExit, StopReason::Failed));
+    assert_eq!(outcome.reason.as_deref(), Some("base: warm-up run 1: exit code 3"));
+    let (outcome, _, _) = drive(compare(&["base", "other"], 10), crash("other"));
+    assert_eq!(outcome.reason.as_deref(), Some("other: warm-up run 1: exit code 3"));
+    assert_eq!(Compare::of(vec![side("base")], 9, None, 0.01, 0).err().unwrap().status, Status::Refused);
+}
+
+#[test]
+fn a_forced_end_is_that_of_all_and_limits_hold() {
+    let (outcome, result, _) = drive(compare(&["base", "other"], 10), |name, i| {
+        let mut ended = took(1.0)?;
+        ended.forced = (name == "other" && i == 4).then_some(Forced::Timeout(9.0));
+        Ok(ended)
+    });
+    assert_eq!((outcome.status, result.rounds), (Status::Timeout, 3));
+    let noisy = |_: &str, i: usize| took(if i.is_multiple_of(3) { 9.0 } else { 1.0 });
+    let (outcome, result, _) = drive(compare(&["base", "other"], 100), noisy);
+    assert!(outcome.ok());
+    assert_eq!((result.stop_reason, result.rounds < 20), (StopReason::MaxTime, true));
+}
