@@ -31,6 +31,7 @@ impl Bench {
                 host: format!("n{n}"),
                 slots,
                 gpus: 0,
+                measures: true,
             });
         }
         bench.feed(Event::PoolSettled { pool });

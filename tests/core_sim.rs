@@ -74,6 +74,9 @@ fn campaign(seed: u64, weather: Weather) -> World {
     let mut rng = Random(seed ^ 0xabcd);
     let mut world = World::new(seed, weather);
     world.open(0, 1 + rng.below(4), 1 + rng.below(4) as u16);
+    if rng.permille(500) {
+        world.join_on(0, 1 + rng.below(6) as u16, 2, false, "n0".into());
+    }
     world.feed(Event::PoolOpened { pool: PoolId(1) });
     world.counter(0, "license", 2);
     world.counter(1, "license", 3);
@@ -81,7 +84,8 @@ fn campaign(seed: u64, weather: Weather) -> World {
         let slots = 1 + rng.below(6) as u16;
         // Two workers on a host sometimes, and a host of both pools.
         let host = format!("n{}", rng.below(7));
-        world.join_on(1, slots, 2, host);
+        let measures = rng.permille(600);
+        world.join_on(1, slots, 2, measures, host);
     }
     let settles = rng.below(60);
     for step in 0..60 + rng.below(100) {

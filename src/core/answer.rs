@@ -100,6 +100,7 @@ impl Core {
         let books = &mut self.pools[pool.at()];
         books.surplus -= u64::from(self.fleet[id].counted);
         books.lose(place, slots, node);
+        books.reluctant -= u32::from(!self.fleet[id].measures);
         let (flying, own, groups) = self.fleet.lose(id);
         self.artefacts.lose(id);
         for group in groups {

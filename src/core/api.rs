@@ -103,6 +103,9 @@ pub enum Event {
         slots: u16,
         /// GPUs of its node, numbered from 0; workers of one node share them. 64 are used at the most.
         gpus: u16,
+        /// May measurements run there, although others would do? If not, they do where no others can take them: it
+        /// shares its node with the root.
+        measures: bool,
     },
     /// It will not answer any more.
     WorkerLost {

@@ -8,7 +8,6 @@ use super::Core;
 use super::api::{Counts, Gang, GpuSet};
 use super::bucket;
 use super::fleet::Lease;
-use super::gang::Demand;
 use super::lease::nodes_of;
 use super::pool::Reservation;
 use super::task::{Flight, Home, NEVER, Need, NodeIx, Phase, Rank, State, TaskIx};
@@ -180,7 +179,7 @@ impl Core {
             let Some(Reservation { ix, workers, .. }) = &pool.reservation else { continue };
             let task = &self.tasks[*ix];
             assert_eq!((task.pool.at(), &task.state), (at, &State::Queued(Home::Gangs)));
-            let demand = Demand::of(task);
+            let demand = self.demand(*ix);
             assert_eq!(workers.len(), usize::from(demand.nodes));
             let kept_for = |id: &WorkerId| self.fleet[self.fleet[*id].node].reserved;
             assert!(workers.iter().all(|id| self.fleet.alive(*id) && kept_for(id) == Some(*ix)));
@@ -215,22 +214,24 @@ impl Core {
         }
         for pool in &self.pools {
             let plain = |need| matches!(need, Need::Call | Need::Cores(1));
-            let Some((at, _, _)) = pool.first(|_| true) else { continue };
+            let Some((at, _, ix)) = pool.first(|_| true) else { continue };
             let shape = &pool.shapes[at];
-            if plain(shape.need) && shape.not_on.is_none() {
+            let restricted = self.is_restricted(ix);
+            if plain(shape.need) && !restricted {
                 assert_eq!(pool.tree.top().idle, 0, "idle units and a queue in pool {}", pool.id);
             }
             let drainable = |id: &WorkerId| {
                 let worker = &self.fleet[*id];
                 let node = worker.node;
                 worker.slots >= shape.need.cores()
+                    && (worker.measures || !self.avoids(ix))
                     && self.fleet[node].lease == Lease::Open
                     && self.fleet[node].reserved.is_none()
                     && shape.not_on != Some(node)
             };
             let alone = match shape.need {
                 Need::Whole { .. } => true,
-                need => need.cores() > 1 && pool.reserved.is_none(),
+                need => (need.cores() > 1 || restricted && need != Need::Call) && pool.reserved.is_none(),
             };
             let free = pool.places.iter().flatten().find(|id| alone && drainable(id));
             assert_eq!(free, None, "{shape:?} is first and drains nothing");

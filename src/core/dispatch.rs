@@ -42,9 +42,10 @@ impl Core {
             if full && !fills {
                 break; // saves a look at each of many shapes
             }
+            let restricted = self.is_restricted(ix);
             let shape = &mut self.pools[pool.at()].shapes[shape];
             shape.stuck = true;
-            if matches!(shape.need, Need::Call | Need::Cores(1)) && shape.not_on.is_none() {
+            if matches!(shape.need, Need::Call | Need::Cores(1)) && !restricted {
                 full = true; // one unit anywhere would do for it: whatever comes free is its
                 if !fills {
                     break;
@@ -68,11 +69,13 @@ impl Core {
             return true;
         }
         let reserved = self.pools[pool.at()].reserved.is_some();
-        if need.cores() == 1 || reserved || !may_drain {
+        let patient = need == Need::Call || (need.cores() == 1 && !self.is_restricted(ix));
+        if patient || reserved || !may_drain {
             return false;
         }
-        // Several units are never free at once where single ones are taken as soon as they are: reserve a worker.
-        let Some(worker) = self.drainable(pool, shape, need.cores()) else { return false };
+        // Several units are never free at once where single ones are taken as soon as they are, nor is one where it is
+        // only to be here and calls may wait for it too: reserve a worker.
+        let Some(worker) = self.drainable(pool, shape, ix) else { return false };
         self.pools[pool.at()].reserved = Some(ix);
         self.dequeue(ix);
         self.lease(ix, Gang::one(worker));
@@ -80,7 +83,7 @@ impl Core {
     }
 
     fn place_whole(&mut self, pool: PoolIx, shape: usize, ix: TaskIx, may_drain: bool) -> bool {
-        let Some(worker) = self.drainable(pool, shape, self.tasks[ix].need.cores()) else { return false };
+        let Some(worker) = self.drainable(pool, shape, ix) else { return false };
         let worker = self.prefer_holder(pool, ix, worker);
         if !may_drain && !self.fleet.is_empty(self.fleet[worker].node) {
             return false;
@@ -90,19 +93,25 @@ impl Core {
         true
     }
 
+    /// Is it not for every worker of its pool?
+    pub(super) fn is_restricted(&self, ix: TaskIx) -> bool {
+        self.tasks[ix].not_on().is_some() || self.avoids(ix)
+    }
+
     /// The least loaded worker whose node could be leased for the head of this shape.
-    fn drainable(&mut self, pool: PoolIx, shape: usize, cores: u16) -> Option<WorkerId> {
+    fn drainable(&mut self, pool: PoolIx, shape: usize, ix: TaskIx) -> Option<WorkerId> {
         let books = &self.pools[pool.at()];
         if books.shapes[shape].hopeless == Some(books.epoch) {
             return None;
         }
-        let not_on = books.shapes[shape].not_on;
+        let (cores, not_on, avoids) = (self.tasks[ix].need.cores(), self.tasks[ix].not_on(), self.avoids(ix));
         let found = books.tree.best(0, |place, _| {
             books.places[place].is_some_and(|id| {
                 let worker = &self.fleet[id];
                 worker.slots >= cores
                     && self.fleet[worker.node].lease == Lease::Open
                     && Some(worker.node) != not_on
+                    && (worker.measures || !avoids)
             })
         });
         let books = &mut self.pools[pool.at()];
@@ -117,11 +126,13 @@ impl Core {
         let books = &self.pools[pool.at()];
         let task = &self.tasks[ix];
         let idle = if let Need::Cores(cores) = need { cores } else { 0 };
-        let place = match task.not_on() {
-            None => books.tree.best(idle, |_, _| true),
-            Some(node) => books.tree.best(idle, |place, _| {
-                books.places[place].is_some_and(|worker| self.fleet[worker].node != node)
-            }),
+        let (not_on, avoids) = (task.not_on(), self.avoids(ix));
+        let allowed = |id: WorkerId| {
+            Some(self.fleet[id].node) != not_on && (self.fleet[id].measures || !avoids)
+        };
+        let place = match not_on.is_some() || avoids {
+            false => books.tree.best(idle, |_, _| true),
+            true => books.tree.best(idle, |place, _| books.places[place].is_some_and(allowed)),
         };
         let worker = books.places[place?]?;
         let fits = self.fleet[worker].fits(need, self.charge(ix));
@@ -138,7 +149,7 @@ impl Core {
         let likeness = |id: WorkerId| {
             let worker = &self.fleet[id];
             let node = &self.fleet[worker.node];
-            (worker.slots, worker.idle(), node.lease, node.reserved, self.fleet.is_empty(worker.node))
+            (worker.measures, worker.slots, worker.idle(), node.lease, node.reserved, self.fleet.is_empty(worker.node))
         };
         let equal = |id: &WorkerId| {
             let worker = &self.fleet[*id];

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use super::Core;
 use super::api::{Gang, Tick};
 use super::fleet::Lease;
-use super::gang::Demand;
 use super::task::{Flight, Home, NodeIx, Phase, Rank, State, Task, TaskIx};
 use crate::model::{TaskId, WorkerId};
 
@@ -221,7 +220,7 @@ impl Core {
                 if let Some(counter) = self.explain_counter(task) {
                     return counter;
                 }
-                let demand = Demand::of(task);
+                let demand = self.demand(ix);
                 let all = pool.places.iter().flatten().copied();
                 Explanation::Room(
                     self.explain_room(ix, all.filter(|id| self.suits(ix, demand, *id)).collect()),
@@ -263,7 +262,7 @@ impl Core {
     fn explain_room(&self, ix: TaskIx, workers: Vec<WorkerId>) -> Place {
         let task = &self.tasks[ix];
         let pool = &self.pools[task.pool.at()];
-        let demand = Demand::of(task);
+        let demand = self.demand(ix);
         let mut nodes: Vec<NodeIx> = workers.iter().map(|id| self.fleet[*id].node).collect();
         nodes.sort_unstable();
         nodes.dedup();

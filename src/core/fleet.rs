@@ -35,6 +35,8 @@ pub(super) struct Worker {
     pub load: u32,
     /// GPUs of its node, as it says.
     pub gpus: u16,
+    /// Measurements may run here although others would do.
+    pub measures: bool,
     /// Tasks other than calls that hold units the worker does not know of: they wait for artefacts, or are led from
     /// another node. It would give those units to calls in its pipe: so there must be none in it.
     pub unseen: u16,
@@ -66,6 +68,7 @@ impl Worker {
             calls: 0,
             load: 0,
             gpus: 0,
+            measures: true,
             unseen: 0,
             counted: 0,
             tasks: VecDeque::new(),

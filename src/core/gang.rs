@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Core;
 use super::api::{Gang, GpuSet};
 use super::fleet::Lease;
-use super::task::{Claim, NodeIx, PoolIx, Rank, State, Task, TaskIx};
+use super::task::{Claim, NodeIx, PoolIx, Rank, State, TaskIx};
 use crate::model::WorkerId;
 
 /// So many that wait are looked at for some that could start before their turn.
@@ -25,13 +25,11 @@ pub(super) struct Demand {
     pub cores: u16,
     pub gpus: u16,
     pub whole: bool,
+    /// Not on reluctant workers.
+    pub avoids: bool,
 }
 
 impl Demand {
-    pub fn of(task: &Task) -> Self {
-        let need = task.need;
-        Self { nodes: need.nodes(), cores: need.cores(), gpus: task.gpus(), whole: need.is_whole() }
-    }
 
     /// Where this fits the other does.
     fn covers(self, other: Self) -> bool {
@@ -39,6 +37,7 @@ impl Demand {
             && self.cores >= other.cores
             && self.gpus >= other.gpus
             && self.whole >= other.whole
+            && self.avoids >= other.avoids
     }
 }
 
@@ -59,6 +58,14 @@ pub(super) struct Walk {
 }
 
 impl Core {
+    /// What it needs now.
+    pub(super) fn demand(&self, ix: TaskIx) -> Demand {
+        let task = &self.tasks[ix];
+        let (need, gpus) = (task.need, task.gpus());
+        let (nodes, cores, whole) = (need.nodes(), need.cores(), need.is_whole());
+        Demand { nodes, cores, gpus, whole, avoids: self.avoids(ix) }
+    }
+
     /// Starts the gangs that go before `before`. While `first`, nobody waits who goes before them.
     pub(super) fn serve_gangs(&mut self, pool: PoolIx, before: Option<Rank>, walk: &mut Walk, first: bool) {
         if !walk.begun {
@@ -116,13 +123,13 @@ impl Core {
     /// The nodes on which it could start now.
     fn find_gang(&mut self, ix: TaskIx, walk: &mut Walk) -> Option<Gang> {
         let task = &self.tasks[ix];
-        let (demand, anywhere) = (Demand::of(task), !task.is_bound() && task.not_on().is_none());
+        let (demand, anywhere) = (self.demand(ix), !task.is_bound() && task.not_on().is_none());
         let patience = task.timeout_us().unwrap_or(u64::MAX);
         let hopeless = |(other, than): &(Demand, u64)| demand.covers(*other) && patience >= *than;
         if walk.free.len() < usize::from(demand.nodes) || walk.failed.iter().any(hopeless) {
             return None;
         }
-        let mut found: Vec<(bool, u16, u16, WorkerId)> = Vec::new();
+        let mut found: Vec<(bool, bool, u16, u16, WorkerId)> = Vec::new();
         for id in &walk.free {
             if self.suits(ix, demand, *id)
                 && self.has_room(demand, *id)
@@ -130,7 +137,9 @@ impl Core {
             {
                 let worker = &self.fleet[*id];
                 let spare = self.fleet.free_gpus(worker.node).len();
-                found.push((self.fleet[worker.node].reserved.is_some(), spare, worker.idle(), *id));
+                let (shunned, kept) =
+                    (task.is_choosy() && !worker.measures, self.fleet[worker.node].reserved.is_some());
+                found.push((shunned, kept, spare, worker.idle(), *id));
             }
         }
         found.sort_unstable();
@@ -151,6 +160,7 @@ impl Core {
         let home = task.group().and_then(|group| self.groups[group.at()].home.as_ref());
         worker.pool == task.pool
             && worker.slots >= demand.cores
+            && (worker.measures || !demand.avoids)
             && self.fleet.offers_gpus(worker.node, demand.gpus)
             && task.not_on() != Some(worker.node)
             && (demand.nodes > 1 || task.host().is_none_or(|host| host == worker.node))

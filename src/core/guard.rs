@@ -5,7 +5,6 @@
 
 use super::Core;
 use super::api::{Action, End, Tick};
-use super::gang::Demand;
 use super::task::{Flight, NEVER, Need, Phase, PoolIx, State, TaskIx, Why};
 use crate::model::{Attempt, WorkerId};
 
@@ -114,7 +113,7 @@ impl Core {
             _ => true,
         };
         let node = &self.fleet[worker.node];
-        let awaited = |gang| !self.has_room(Demand::of(&self.tasks[gang]), id);
+        let awaited = |gang| !self.has_room(self.demand(gang), id);
         let full = worker.idle() == 0 || !node.lease.is_open() || node.reserved.is_some_and(awaited);
         full && !worker.tasks.iter().any(moves)
     }

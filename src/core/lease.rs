@@ -8,6 +8,7 @@
 use super::Core;
 use super::api::{Action, Gang};
 use super::fleet::{Fleet, Lease};
+use super::pool::Shape;
 use super::task::{Flight, Need, NodeIx, Phase, State, TaskIx};
 use crate::model::{Attempt, WorkerId};
 
@@ -159,7 +160,11 @@ impl Core {
         }
         let alone = |need: Need| matches!(need, Need::Whole { nodes: 1, cores } if cores <= worker.slots);
         let own = worker.own.first_key_value().map(|(rank, ix)| (*rank, *ix));
-        let shared = pool.first(|shape| alone(shape.need) && shape.not_on != Some(node));
+        let shuns = |shape: &Shape| {
+            shape.choosy && !worker.measures && shape.queue.values().next().is_some_and(|ix| self.avoids(*ix))
+        };
+        let shared =
+            pool.first(|shape| alone(shape.need) && shape.not_on != Some(node) && !shuns(shape));
         let next =
             [own.filter(|(_, ix)| alone(self.tasks[*ix].need)), shared.map(|(_, rank, ix)| (rank, ix))];
         let Some((rank, ix)) = next.into_iter().flatten().min_by_key(|(rank, _)| *rank) else { return false };

@@ -25,6 +25,7 @@ mod gang;
 mod guard;
 mod lease;
 mod pool;
+mod reluctant;
 mod reserve;
 mod submit;
 mod task;
@@ -160,8 +161,8 @@ impl Core {
             Event::PoolSettled { pool } => self.pool_settled(pool),
             Event::PoolClosed { pool } => self.pool_closed(pool),
             Event::PoolCounters { pool, capacities } => self.pool_counters(pool, capacities),
-            Event::WorkerReady { worker, pool, host, slots, gpus } => {
-                self.worker_ready(worker, pool, &host, slots, gpus);
+            Event::WorkerReady { worker, pool, host, slots, gpus, measures } => {
+                self.worker_ready(worker, pool, &host, (slots, gpus, measures));
             }
             Event::WorkerLost { worker } => self.worker_lost(worker),
             Event::Submitted(request) => self.submitted(request),
@@ -271,6 +272,7 @@ impl Core {
         let Some(ix) = self.pool_ix.get(&id).copied() else { return };
         if self.pools[ix.at()].stage == Stage::Growing {
             self.pools[ix.at()].stage = Stage::Settled;
+            self.pools[ix.at()].changed(); // nobody waits any more for one that measures
             self.reconsider(ix);
         }
     }
@@ -294,7 +296,13 @@ impl Core {
         self.reconsider(ix);
     }
 
-    fn worker_ready(&mut self, id: WorkerId, pool: PoolId, host: &str, slots: u16, gpus: u16) {
+    fn worker_ready(
+        &mut self,
+        id: WorkerId,
+        pool: PoolId,
+        host: &str,
+        (slots, gpus, measures): (u16, u16, bool),
+    ) {
         let Some(pool) = self.pool_ix.get(&pool).copied() else { return };
         if self.fleet.knows(id) {
             return;
@@ -302,7 +310,8 @@ impl Core {
         let node = self.fleet.node(host);
         let slots = slots.max(1);
         let place = self.pools[pool.at()].add(id, slots, node);
-        self.fleet.add(id, Worker::new(pool, place, node, slots, gpus));
+        self.pools[pool.at()].reluctant += u32::from(!measures);
+        self.fleet.add(id, Worker { measures, ..Worker::new(pool, place, node, slots, gpus) });
         if self.fleet[node].quiet {
             self.out.push(Action::Quiet { worker: id, on: true });
         }

@@ -27,8 +27,10 @@ pub(super) struct Pool {
     /// How many live workers are on each node.
     hosts: BTreeMap<NodeIx, u32>,
     pub alive: u32,
+    /// Those of them that measure only where no others can.
+    pub reluctant: u32,
     pub shapes: Vec<Shape>,
-    by_shape: FxHashMap<(Need, Option<NodeIx>), u32>,
+    by_shape: FxHashMap<(Need, Option<NodeIx>, bool), u32>,
     /// Queued tasks that need several things at once.
     pub gangs: BTreeMap<Rank, TaskIx>,
     /// How many of those share their nodes.
@@ -90,6 +92,8 @@ pub(super) enum Stage {
 pub(super) struct Shape {
     pub need: Need,
     pub not_on: Option<NodeIx>,
+    /// Do they keep off reluctant workers where others would do?
+    pub choosy: bool,
     pub queue: BTreeMap<Rank, TaskIx>,
     /// Its head found nothing in this round.
     pub stuck: bool,
@@ -108,6 +112,7 @@ impl Pool {
             sizes: BTreeMap::new(),
             hosts: BTreeMap::new(),
             alive: 0,
+            reluctant: 0,
             shapes: Vec::new(),
             by_shape: FxHashMap::default(),
             gangs: BTreeMap::new(),
@@ -175,9 +180,10 @@ impl Pool {
     }
 
     /// The queue for this shape.
-    pub fn shape(&mut self, need: Need, not_on: Option<NodeIx>) -> u32 {
-        *self.by_shape.entry((need, not_on)).or_insert_with(|| {
-            self.shapes.push(Shape { need, not_on, queue: BTreeMap::new(), stuck: false, hopeless: None });
+    pub fn shape(&mut self, need: Need, not_on: Option<NodeIx>, choosy: bool) -> u32 {
+        *self.by_shape.entry((need, not_on, choosy)).or_insert_with(|| {
+            let queue = BTreeMap::new();
+            self.shapes.push(Shape { need, not_on, choosy, queue, stuck: false, hopeless: None });
             self.shapes.len() as u32 - 1
         })
     }

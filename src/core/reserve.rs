@@ -33,7 +33,7 @@ impl Core {
     pub(super) fn reserve(&mut self, pool: PoolIx, ix: TaskIx) {
         let old = self.pools[pool.at()].reservation.take();
         let mine = |node: NodeIx| self.fleet[node].reserved == Some(ix);
-        let demand = Demand::of(&self.tasks[ix]);
+        let demand = self.demand(ix);
         let mut candidates: Vec<(Tick, bool, usize, WorkerId)> = Vec::new();
         for id in self.pools[pool.at()].places.iter().flatten() {
             let node = self.fleet[*id].node;
@@ -172,7 +172,7 @@ impl Core {
         let Some(until) = kept.until else { return false };
         let mut first = books.shapes[shape].queue.values().take(MOST_ASKED);
         let Some(ix) = first.find(|ix| self.ends_by(**ix, until)).copied() else { return false };
-        let demand = Demand::of(&self.tasks[ix]);
+        let demand = self.demand(ix);
         let fits = |id: &&WorkerId| self.suits(ix, demand, **id) && self.has_room(demand, **id);
         let Some(id) = kept.workers.iter().find(fits).copied() else { return false };
         if self.lacks_any(ix, &[id]) {

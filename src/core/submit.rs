@@ -157,7 +157,7 @@ impl Core {
         {
             self.route_to_host(ix, node, group);
         } else if let Some(node) = host
-            && !self.fleet[node].workers.iter().any(|id| self.suits(ix, Demand::of(task), *id))
+            && !self.fleet[node].workers.iter().any(|id| self.suits(ix, self.demand(ix), *id))
         {
             self.host_missing(ix, node);
         } else if let Some(group) = group {
@@ -205,7 +205,7 @@ impl Core {
 
     fn route_group(&mut self, ix: TaskIx, group: GroupIx) {
         let task = &self.tasks[ix];
-        let (rank, demand, gang) = (task.rank, Demand::of(task), task.is_gang());
+        let (rank, demand, gang) = (task.rank, self.demand(ix), task.is_gang());
         if let Some(home) = &self.groups[group.at()].home {
             let worker = home.leader();
             let suitable = home.iter().filter(|id| self.suits(ix, demand, **id)).copied();
@@ -256,7 +256,8 @@ impl Core {
             return self.queue_with_gangs(ix);
         }
         let (rank, pool, need, not_on) = (task.rank, task.pool, task.need, task.not_on());
-        let shape = self.pools[pool.at()].shape(need, not_on);
+        let choosy = task.is_choosy();
+        let shape = self.pools[pool.at()].shape(need, not_on, choosy);
         self.pools[pool.at()].shapes[shape as usize].queue.insert(rank, ix);
         self.enter(ix, State::Queued(Home::Shape(shape)));
         self.mark_stale(pool);
@@ -387,7 +388,7 @@ impl Core {
             return None;
         }
         let (id, workers, largest) = (pool.id, pool.alive, pool.largest());
-        let Demand { nodes, cores, gpus, .. } = Demand::of(task);
+        let Demand { nodes, cores, gpus, .. } = self.demand(ix);
         if cores > largest {
             return Some(format!(
                 "it asks for {} of one worker; pool {id} has {} with at most {}: \

@@ -239,6 +239,11 @@ impl Task {
         self.host().is_some() || self.group().is_some()
     }
 
+    /// Measures, or decides where others of its group do.
+    pub fn is_choosy(&self) -> bool {
+        self.kind == Kind::Measure || self.group().is_some()
+    }
+
     pub fn timeout_us(&self) -> Option<u64> {
         self.rare.as_ref()?.timeout_us
     }

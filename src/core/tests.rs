@@ -34,8 +34,13 @@ impl Desk {
     }
 
     fn join(&mut self, worker: u32, slots: u16) -> Vec<Action> {
+        self.join_as(worker, slots, true)
+    }
+
+    fn join_as(&mut self, worker: u32, slots: u16, measures: bool) -> Vec<Action> {
         let (host, gpus) = (format!("n{worker}"), self.gpus);
-        self.feed(Event::WorkerReady { worker: WorkerId(worker), pool: PoolId(0), host, slots, gpus })
+        let (worker, pool) = (WorkerId(worker), PoolId(0));
+        self.feed(Event::WorkerReady { worker, pool, host, slots, gpus, measures })
     }
 
     fn feed(&mut self, event: Event) -> Vec<Action> {

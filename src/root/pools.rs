@@ -337,7 +337,7 @@ impl Driver {
         worker.stage = Stage::Ready(hello);
         worker.keeper_is_up();
         let Some(pool) = worker.pool else { return };
-        self.handle(Event::WorkerReady { worker: id, pool, host, slots, gpus });
+        self.handle(Event::WorkerReady { worker: id, pool, host, slots, gpus, measures: true });
         self.announce(pool);
     }
 

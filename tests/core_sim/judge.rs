@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use harness::core::{End, GpuSet};
-use harness::model::{Attempt, Placement, TaskId, WorkerId};
+use harness::model::{Attempt, Kind, Placement, TaskId, WorkerId};
 
-use super::World;
+use super::{Machine, World};
 
 impl World {
     /// What the core promises about every start, judged when it decides.
@@ -56,6 +56,8 @@ impl World {
                 );
             }
         }
+        self.judge_reluctance(task, gang);
+        let request = &self.tasks[task.0 as usize].request;
         if let Some(group) = &request.placement.group {
             let key = (request.pool.0, group.clone(), request.placement.nodes.unwrap_or(1));
             let mut sorted = gang.to_vec();
@@ -65,6 +67,30 @@ impl World {
             assert!(*home == sorted || lost, "group `{group}` is split");
             *home = sorted;
         }
+    }
+
+    /// A measurement is on a reluctant worker only if it named its host, or the others were not enough.
+    fn judge_reluctance(&self, task: TaskId, gang: &[WorkerId]) {
+        let request = &self.tasks[task.0 as usize].request;
+        let wish = &request.placement;
+        let reluctant = gang.iter().any(|id| !self.machines[id.0 as usize].measures);
+        let free = request.kind == Kind::Measure && wish.host.is_none() && wish.group.is_none();
+        if !reluctant || !free {
+            return;
+        }
+        // Those that were there all the time: one may have come while a node was prepared.
+        let would_do = |machine: &&Machine| {
+            !machine.told
+                && machine.measures
+                && machine.pool == request.pool.0
+                && u32::from(machine.slots) >= wish.cores.unwrap_or(1)
+                && u32::from(machine.gpus) >= wish.gpus.unwrap_or(0)
+                && wish.not_on.as_ref() != Some(&machine.host)
+                && machine.since <= task.0
+        };
+        let hosts: BTreeSet<&str> =
+            self.machines.iter().filter(would_do).map(|machine| &*machine.host).collect();
+        assert!(hosts.len() < gang.len(), "{request:?} on a reluctant worker, and {hosts:?} would do");
     }
 
     pub(super) fn resolved(&mut self, task: TaskId, end: End) {

@@ -65,6 +65,9 @@ struct Machine {
     host: String,
     slots: u16,
     gpus: u16,
+    measures: bool,
+    /// So many tasks had been submitted when it came.
+    since: u64,
     alive: bool,
     /// The core has been told of its loss.
     told: bool,
@@ -167,10 +170,17 @@ impl World {
 
     pub fn join(&mut self, pool: u32, slots: u16) -> WorkerId {
         let at = self.machines.len();
-        self.join_on(pool, slots, 2, format!("n{at}"))
+        self.join_on(pool, slots, 2, true, format!("n{at}"))
     }
 
-    pub fn join_on(&mut self, pool: u32, slots: u16, gpus: u16, host: String) -> WorkerId {
+    pub fn join_on(
+        &mut self,
+        pool: u32,
+        slots: u16,
+        gpus: u16,
+        measures: bool,
+        host: String,
+    ) -> WorkerId {
         let at = self.machines.len();
         let id = WorkerId(at as u32);
         self.machines.push(Machine {
@@ -178,11 +188,13 @@ impl World {
             host: host.clone(),
             slots,
             gpus,
+            measures,
+            since: self.tasks.len() as u64,
             alive: true,
             ..Machine::default()
         });
         self.hosts.entry(host.clone()).or_default().push(at);
-        self.feed(Event::WorkerReady { worker: id, pool: PoolId(pool), host, slots, gpus });
+        self.feed(Event::WorkerReady { worker: id, pool: PoolId(pool), host, slots, gpus, measures });
         id
     }
 
@@ -339,9 +351,9 @@ impl World {
             }
             self.feed(event);
             if self.rng.permille(self.weather.replaced) {
-                let Machine { pool, slots, gpus, host, .. } = &self.machines[worker.0 as usize];
-                let (pool, slots, gpus, host) = (*pool, *slots, *gpus, host.clone());
-                self.join_on(pool, slots, gpus, host);
+                let Machine { pool, slots, gpus, measures, host, .. } = &self.machines[worker.0 as usize];
+                let (pool, slots, gpus, measures, host) = (*pool, *slots, *gpus, *measures, host.clone());
+                self.join_on(pool, slots, gpus, measures, host);
             }
             return;
         }

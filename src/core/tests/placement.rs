@@ -254,7 +254,14 @@ fn measurements_use_all_nodes_and_workers_of_a_host_are_one_node() {
     let mut desk = Desk::new(&[1, 1]);
     desk.feed(Event::PoolOpened { pool: PoolId(1) });
     let host = "n0".to_owned();
-    desk.feed(Event::WorkerReady { worker: WorkerId(2), pool: PoolId(1), host, slots: 1, gpus: 0 });
+    desk.feed(Event::WorkerReady {
+        worker: WorkerId(2),
+        pool: PoolId(1),
+        host,
+        slots: 1,
+        gpus: 0,
+        measures: true,
+    });
     let (a, actions) = desk.measure();
     assert_eq!(actions, [quiet(0, true), quiet(2, true), start(a, 1, 0)]);
     let (b, actions) = desk.measure();
@@ -324,4 +331,106 @@ fn a_file_nobody_has_refuses_who_waits_for_it() {
     let actions = desk.feed(Event::Gone { artefact: file });
     assert!(refusal(&actions[..1]).contains(&file.to_string()));
     assert_eq!(actions[1..], [start(next, 1, 0)]);
+}
+
+/// A settled pool of a worker that shares its node with the root, and others that do not.
+fn with_root(others: &[u16]) -> Desk {
+    let mut desk = Desk::new(&[]);
+    desk.feed(Event::PoolOpened { pool: PoolId(0) });
+    desk.join_as(0, 4, false);
+    for (at, slots) in others.iter().enumerate() {
+        desk.join(at as u32 + 1, *slots);
+    }
+    desk.feed(Event::PoolSettled { pool: PoolId(0) });
+    desk
+}
+
+fn starts(actions: &[Action]) -> Vec<(TaskId, u32)> {
+    let started = actions.iter().filter_map(|action| match action {
+        Action::Start { task, gang, .. } => Some((*task, gang.leader().0)),
+        _ => None,
+    });
+    started.collect()
+}
+
+#[test]
+fn nothing_is_measured_beside_the_root_while_others_would_do() {
+    let mut desk = with_root(&[1]);
+    let (first, actions) = desk.measure();
+    assert_eq!(starts(&actions), [(first, 1)]);
+    let (second, none) = desk.measure();
+    assert_eq!(starts(&none), [], "it waits for the other node");
+    let (call, actions) = desk.ask(Kind::Call, |_| {});
+    assert_eq!(starts(&actions), [(call, 0)], "other work does not");
+    assert_eq!(starts(&desk.done(1, first)), [(second, 1)]);
+    // What the others have no room for, and what asks for it.
+    desk.done(0, call);
+    let (large, actions) = desk.ask(Kind::Measure, |r| {
+        r.placement.exclusive = Some(Exclusive::Node);
+        r.placement.cores = Some(3);
+    });
+    assert_eq!(starts(&actions), [(large, 0)]);
+    desk.done(0, large);
+    let (here, actions) = desk.ask(Kind::Measure, |r| r.placement.host = Some("n0".into()));
+    assert_eq!(starts(&actions), [(here, 0)]);
+    // Nor does the group of a measurement settle there.
+    let (_, actions) = desk.ask(Kind::Exec, |r| r.placement.group = Some("g".into()));
+    assert_eq!(starts(&actions), [], "the other node is taken");
+}
+
+#[test]
+fn the_root_s_node_measures_where_it_is_the_only_one_left() {
+    let mut desk = with_root(&[1]);
+    let (first, _) = desk.measure();
+    let (second, _) = desk.measure();
+    let actions = desk.lose(1);
+    assert_eq!(starts(&actions), [(second, 0)]);
+    assert!(actions.contains(&resolve(first, End::LostWorker { attempts: 1 })));
+    // As long as more may come it waits for them.
+    let mut desk = Desk::new(&[]);
+    desk.feed(Event::PoolOpened { pool: PoolId(0) });
+    desk.join_as(0, 4, false);
+    let (early, actions) = desk.measure();
+    assert_eq!(starts(&actions), []);
+    assert_eq!(starts(&desk.feed(Event::PoolSettled { pool: PoolId(0) })), [(early, 0)]);
+}
+
+#[test]
+fn a_measured_gang_has_the_root_s_node_only_if_it_must() {
+    let mut desk = with_root(&[4, 4]);
+    let gang = |desk: &mut Desk, nodes| {
+        desk.ask(Kind::Measure, |r| {
+            (r.placement.nodes, r.placement.exclusive) = (Some(nodes), Some(Exclusive::Node))
+        })
+    };
+    let (busy, _) = desk.ask(Kind::Exec, |r| r.placement.host = Some("n1".into()));
+    let (two, actions) = gang(&mut desk, 2);
+    assert_eq!(starts(&actions), [], "one of the other two is busy");
+    assert_eq!(starts(&desk.done(1, busy)), [(two, 1)]);
+    desk.done(1, two);
+    let (all, actions) = gang(&mut desk, 3);
+    assert_eq!(starts(&actions), [(all, 0)]);
+}
+
+#[test]
+fn one_that_may_run_on_one_node_only_is_not_passed_for_ever() {
+    let mut desk = Desk::new(&[1, 1]);
+    for _ in 0..8 {
+        desk.ask(Kind::Call, |_| {});
+    }
+    let (picky, _) = desk.ask(Kind::Exec, |r| r.placement.not_on = Some("n0".into()));
+    for _ in 0..4 {
+        desk.ask(Kind::Call, |_| {});
+    }
+    let mut begun = Vec::new();
+    // Calls end one by one, and another comes for each.
+    for _ in 0..16 {
+        let next = desk.core.tasks.iter().find(|(_, task)| {
+            matches!(&task.state, State::Flying(flight) if flight.gang.leader().0 == 1)
+        });
+        let Some((task, attempt)) = next.map(|(_, task)| (task.id, task.attempt)) else { break };
+        begun.extend(starts(&desk.report(1, task, attempt, true, None)));
+        begun.extend(starts(&desk.ask(Kind::Call, |_| {}).1));
+    }
+    assert!(begun.contains(&(picky, 1)), "{begun:?}");
 }
