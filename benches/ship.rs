@@ -129,6 +129,7 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
                         timeout: None,
                         fresh: false,
                         gpus: None,
+                        gang: None,
                         payload,
                         deps: Vec::new(),
                     }));

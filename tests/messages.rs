@@ -63,6 +63,7 @@ fn call() -> CallTask {
         timeout: Some(2.5),
         fresh: false,
         gpus: Some(Gpus { vendor: Some(Vendor::Amd), ids: vec!["0".into(), "1".into()] }),
+        gang: None,
         payload: b"payload of a call".to_vec(),
         deps: Vec::new(),
     }

@@ -86,6 +86,7 @@ impl Slot {
             timeout: None,
             fresh: false,
             gpus: None,
+            gang: None,
             payload,
             deps,
         }));
@@ -365,6 +366,7 @@ fn a_call_whose_bytecode_did_not_come_is_an_error() {
         timeout: None,
         fresh: false,
         gpus: None,
+        gang: None,
         payload,
         deps: Vec::new(),
     }));

@@ -60,7 +60,7 @@ local TIMED = with(COMMAND, {
 M.TASK, M.LAUNCH, M.TIMED = TASK, LAUNCH, TIMED
 local TASKS = { call = true, exec = true, compile = true, measure = true, compare = true }
 local SCHEMA = {
-  call = with(TASK, { fresh = t.boolean }),
+  call = with(TASK, { fresh = t.boolean, nodes = t.whole(1) }),
   exec = with(TASK, COMMAND, LAUNCH, {
     stdout = t.text,
     stderr = t.text,
@@ -119,12 +119,15 @@ local SCHEMA = {
     resources = t.map(t.whole(0), "a table of names and amounts: { license = 2 }"),
     hosts = t.list(t.text, "host names"),
     start = t.one_of("auto", "local", "spawn", "static"),
+    root_node = t.one_of("auto", "measure", "spare"),
+    placement = t.one_of("strict", "warn"),
     env = t.environment,
     cwd = t.text,
     init = t.shippable,
     init_timeout = t.duration,
     memory = t.size(2 ^ 20),
   },
+  grow = { workers = t.whole(1), per_node = t.whole(1), hosts = t.list(t.text, "host names") },
   session = {
     cmd = t.list(t.without_zero(t.name), "strings and numbers"),
     env = t.environment,

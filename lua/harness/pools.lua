@@ -43,14 +43,16 @@ local function count(n, word) return string.format("%d %s%s", n, word, n == 1 an
 local Worker = { __name = "worker" }
 function Worker:__tostring()
   local gpus = self.gpus > 0 and count(self.gpus, "GPU") .. ", " or ""
+  local spared = self.measures and "" or ", measures only what others cannot"
   return string.format(
-    "worker %d on %s: %s, %s, %s%s",
+    "worker %d on %s: %s, %s, %s%s%s",
     self.id,
     self.host,
     count(self.slots, "slot"),
     count(self.cores, "core"),
     gpus,
-    self.start
+    self.start,
+    spared
   )
 end
 
@@ -82,6 +84,30 @@ function Pool:submit(what, ...)
   failure.own(self, Pool, "submit")
   if self.closed then failure.raise(string.format("pool:submit: pool %d is closed; submit before close(), or to another pool", self.id)) end
   return lib.tasks.submit_to(self.id, what, ...)
+end
+
+--- Starts further workers and waits until they are ready; gives them. `workers` has all that are there then.
+function Pool:grow(given)
+  failure.own(self, Pool, "grow")
+  local o = options.check("grow", given or {})
+  if self.closed then failure.raise(string.format("pool:grow: pool %d is closed; open another one with spawn", self.id)) end
+  local info, problem = host.grow(self.id, o)
+  if not info then failure.raise("pool:grow: " .. problem) end
+  local known, new = {}, {}
+  for _, worker in ipairs(self.workers) do
+    known[worker.id] = worker
+  end
+  for i, worker in ipairs(info.workers) do
+    local old = known[worker.id]
+    if old then
+      old.measures = worker.measures
+      info.workers[i] = old
+    else
+      new[#new + 1] = setmetatable(worker, Worker)
+    end
+  end
+  self.workers = info.workers
+  return new
 end
 
 --- Retires the workers once the tasks of the pool are done.

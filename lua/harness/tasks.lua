@@ -277,7 +277,7 @@ local function common(kind, o)
   c.nodes = o.nodes
   if o.exclusive == false then
     c.exclusive = "no"
-  elseif kind == "measure" or kind == "compare" then
+  elseif kind == "measure" or kind == "compare" or kind == "call" and o.nodes then
     c.exclusive = "node"
   end
   return c

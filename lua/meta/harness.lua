@@ -34,6 +34,7 @@
 ---@class harness.CallOptions : harness.TaskOptions
 ---@field [integer] any the function, then its arguments
 ---@field fresh? boolean in a slot process that has run nothing before it; false unless said
+---@field nodes? integer has so many nodes to itself, and runs on the first of them
 
 ---@class harness.ExecOptions : harness.TaskOptions
 ---@field cmd? harness.Argument[] program and arguments, no shell; futures of calls and compiles become their results
@@ -149,11 +150,18 @@
 ---@field resources? table<string, integer> what tasks of the pool share out by name, and how much there is: { license = 2 }
 ---@field hosts? string[] only these
 ---@field start? "auto"|"local"|"spawn"|"static" how workers come
+---@field root_node? "auto"|"measure"|"spare" the root's own node: no measurements while others would do ("auto"), any, or no worker
+---@field placement? "strict"|"warn" a worker on another node than planned is an error ("strict"), or told and used
 ---@field env? table<string, string|number> set for every task
 ---@field cwd? string folder of every task, relative to the campaign's (the default)
 ---@field init? fun(worker: harness.Here) runs in each slot before its first call
 ---@field init_timeout? harness.Duration from the start of a slot to the end of its init; 60 s unless said
 ---@field memory? harness.Size most that the Lua values of a slot may take
+
+---@class harness.GrowOptions
+---@field workers? integer how many more
+---@field per_node? integer how many more on each node
+---@field hosts? string[] only on these
 
 ---@class harness.SessionOptions
 ---@field cmd (string|number)[] program and arguments, no shell
@@ -339,6 +347,7 @@ function Future:on_done(fn) end
 ---@field cores integer
 ---@field gpus integer of its node
 ---@field start "local"|"spawn"|"static"
+---@field measures boolean false on the root's own node, while the pool has others
 
 --- Where a task runs.
 ---@class harness.Here
@@ -373,6 +382,12 @@ local Pool = {}
 ---@param ... any
 ---@return harness.Future
 function Pool:submit(what, ...) end
+
+--- Starts further workers and waits until they are ready; gives them. On nodes that have none if neither
+--- a number nor hosts are given.
+---@param options? harness.GrowOptions
+---@return harness.Worker[]
+function Pool:grow(options) end
 
 --- Retires the workers once the tasks of the pool are done.
 function Pool:close() end

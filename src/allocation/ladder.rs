@@ -108,29 +108,17 @@ fn launcher_arguments(
 ) {
     let mut say = |words: &[&str]| line.argv.extend(words.iter().map(|word| word.to_string()));
     match family {
-        // Ranks instead: the root, and a worker on each node. srun starts them as well as Hydra does, and this
-        // MPICH (Debian's) hangs in MPI_Finalize below Hydra when it spans nodes.
-        Family::Mpich if cannot_spawn(library) && scheduler == Scheduler::Slurm => {
-            let hosts: Vec<&str> = nodes.iter().take(1).chain(nodes).map(|node| node.host.as_str()).collect();
-            line.argv = ["srun", "--overlap", "--overcommit", "--mpi=pmi2", "-m", "arbitrary"]
-                .map(String::from)
-                .into();
-            line.argv.extend(["-n".into(), hosts.len().to_string(), "-w".into(), hosts.join(",")]);
-        }
         Family::Mpich if cannot_spawn(library) => {
-            let hosts: Vec<String> = nodes
-                .iter()
-                .enumerate()
-                .map(|(at, node)| format!("{}:{}", node.host, if at == 0 { 2 } else { 1 }))
-                .collect();
-            say(&["-n", &(nodes.len() + 1).to_string(), "-hosts", &hosts.join(",")]);
+            let hosts: Vec<&str> = nodes.iter().map(|node| node.host.as_str()).collect();
+            line.argv = ranks(family, scheduler, &hosts, &line.argv[0]);
         }
+        // Neither ends the job for a worker that was killed.
         Family::Mpich => {
             let hosts: Vec<&str> = nodes.iter().map(|node| node.host.as_str()).collect();
-            say(&["-n", "1", "-hosts", &hosts.join(",")]);
+            say(&["-disable-auto-cleanup", "-n", "1", "-hosts", &hosts.join(",")]);
         }
         Family::OpenMpi => {
-            say(&["-n", "1"]);
+            say(&["--enable-recovery", "-n", "1"]);
             // Slurm is asked by mpirun itself; a list would only be a filter. Elsewhere not every build can ask.
             if scheduler != Scheduler::Slurm {
                 let hosts: Vec<String> = nodes
@@ -140,6 +128,25 @@ fn launcher_arguments(
                 say(&["--host", &hosts.join(",")]);
             }
         }
+    }
+}
+
+/// Ranks instead of spawned workers, up to the program: the root on the first of `hosts`, and a worker on each.
+pub fn ranks(family: Family, scheduler: Scheduler, hosts: &[&str], launcher: &str) -> Vec<String> {
+    let count = (hosts.len() + 1).to_string();
+    let slots = hosts.iter().enumerate().map(|(at, host)| format!("{host}:{}", if at == 0 { 2 } else { 1 }));
+    let slots = slots.collect::<Vec<_>>().join(",");
+    let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect();
+    match (family, scheduler) {
+        // srun starts them as well as Hydra does, and Debian's MPICH hangs in MPI_Finalize below Hydra when it spans
+        // nodes.
+        (Family::Mpich, Scheduler::Slurm) => {
+            let each: Vec<&str> = hosts.iter().take(1).chain(hosts).copied().collect();
+            let srun = ["srun", "--overlap", "--overcommit", "--mpi=pmi2", "-m", "arbitrary"];
+            words(&[&srun[..], &["-n", &count, "-w", &each.join(",")]].concat())
+        }
+        (Family::Mpich, _) => words(&[launcher, "-n", &count, "-hosts", &slots]),
+        (Family::OpenMpi, _) => words(&[launcher, "--oversubscribe", "-n", &count, "--host", &slots]),
     }
 }
 
@@ -190,13 +197,24 @@ mod tests {
     fn the_root_s_node_comes_first() {
         assert_eq!(
             words(Family::Mpich, "MPICH Version: 5.0.2", &allocation("node2.cluster")),
-            "/x/mpirun -n 1 -hosts node2,node1,node3"
+            "/x/mpirun -disable-auto-cleanup -n 1 -hosts node2,node1,node3"
         );
-        assert_eq!(words(Family::OpenMpi, "Open MPI v4.1.4", &allocation("node1")), "/x/mpirun -n 1");
+        assert_eq!(
+            words(Family::OpenMpi, "Open MPI v4.1.4", &allocation("node1")),
+            "/x/mpirun --enable-recovery -n 1"
+        );
         let mut pbs = allocation("node1");
         pbs.nodes.truncate(2);
         pbs.scheduler = Scheduler::HostFile;
-        assert_eq!(words(Family::OpenMpi, "Open MPI v4.1.4", &pbs), "/x/mpirun -n 1 --host node1:5,node2:5");
+        assert_eq!(
+            words(Family::OpenMpi, "Open MPI v4.1.4", &pbs),
+            "/x/mpirun --enable-recovery -n 1 --host node1:5,node2:5"
+        );
+        let hosts = ["node1", "node2"];
+        assert_eq!(
+            ranks(Family::OpenMpi, Scheduler::Slurm, &hosts, "mpirun").join(" "),
+            "mpirun --oversubscribe -n 3 --host node1:2,node2:1"
+        );
     }
 
     #[test]
@@ -218,7 +236,7 @@ mod tests {
         assert_eq!(words(Family::OpenMpi, "Open MPI v4.1.4", &alone), "nothing");
         // A login node in front of a job of one node does.
         alone.root_host = "login".into();
-        assert_eq!(words(Family::OpenMpi, "Open MPI v4.1.4", &alone), "/x/mpirun -n 1");
+        assert_eq!(words(Family::OpenMpi, "Open MPI v4.1.4", &alone), "/x/mpirun --enable-recovery -n 1");
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod walltime;
 use std::fmt;
 use std::io;
 
-pub use plan::{Plan, PlannedWorker, PoolRequest, Start, plan};
+pub use plan::{Plan, PlannedWorker, PoolRequest, RootNode, Start, more, plan};
 pub use walltime::{Question, Walltime, walltime};
 
 /// A node of the allocation.

@@ -1,5 +1,7 @@
 //! From an allocation and a wish to a list: which worker on which host, started how.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Allocation, AllocationError, same_host};
@@ -31,6 +33,19 @@ impl Start {
     }
 }
 
+/// What the root's own node does, which has the root to run besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootNode {
+    /// A worker like any other, but measurements only where other nodes are not enough.
+    #[default]
+    Auto,
+    /// A worker like any other.
+    Measure,
+    /// No worker.
+    Spare,
+}
+
 /// What `spawn{…}` asks for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -43,6 +58,8 @@ pub struct PoolRequest {
     pub hosts: Option<Vec<String>>,
     /// How.
     pub start: Start,
+    /// What becomes of the root's own node.
+    pub root_node: RootNode,
 }
 
 /// One worker to start.
@@ -63,6 +80,65 @@ pub struct Plan {
 
 /// Plans the workers of a pool. `Start::Static` is not planned here: mpirun has placed those already.
 pub fn plan(allocation: &Allocation, request: &PoolRequest) -> Result<Plan, AllocationError> {
+    more(allocation, request, &[])
+}
+
+/// Plans further workers for a pool that has some on the hosts `there`, each named once for each: first where there are
+/// the fewest. What does not say how many, nor where, is about the nodes that have none.
+pub fn more(
+    allocation: &Allocation,
+    request: &PoolRequest,
+    there: &[String],
+) -> Result<Plan, AllocationError> {
+    let mut hosts = hosts_for(allocation, request)?;
+    let on = |host: &str| there.iter().filter(|other| same_host(other, host)).count() as u32;
+    if request.workers.is_none() && request.per_node.is_none() && request.hosts.is_none() {
+        let all = listing(&hosts);
+        hosts.retain(|host| on(host) == 0);
+        if hosts.is_empty() {
+            return refuse(format!(
+                "every node has a worker already ({all}): say how many more, `workers = N` or `per_node = N`"
+            ));
+        }
+    }
+    let per_node = match (request.per_node, request.workers) {
+        (Some(per_node), _) => per_node.max(1),
+        (None, Some(workers)) if there.is_empty() => workers.max(1).div_ceil(hosts.len() as u32),
+        (None, Some(workers)) => workers.max(1),
+        (None, None) => 1,
+    };
+    let places = (hosts.len() as u32).saturating_mul(per_node);
+    let count = request.workers.unwrap_or(places);
+    if count > places {
+        return refuse(format!(
+            "workers={count} with per_node={per_node} needs {} nodes, the allocation has {}: {}",
+            count.div_ceil(per_node),
+            hosts.len(),
+            listing(&hosts)
+        ));
+    }
+    // Round by round, so that fewer workers than places spread over all nodes.
+    let mut next: BTreeSet<(u32, usize, u32)> =
+        hosts.iter().enumerate().map(|(at, host)| (on(host), at, 0)).collect();
+    let mut workers = Vec::with_capacity(count as usize);
+    while workers.len() < count as usize
+        && let Some((load, at, added)) = next.pop_first()
+    {
+        let local = same_host(hosts[at], &allocation.root_host) && request.start != Start::Spawn;
+        let start = if local { Start::Local } else { Start::Spawn };
+        workers.push(PlannedWorker { host: hosts[at].to_string(), start });
+        if added + 1 < per_node {
+            next.insert((load + 1, at, added + 1));
+        }
+    }
+    Ok(Plan { workers })
+}
+
+/// The nodes a pool may have workers on.
+fn hosts_for<'a>(
+    allocation: &'a Allocation,
+    request: &PoolRequest,
+) -> Result<Vec<&'a str>, AllocationError> {
     let on_root = |host: &str| same_host(host, &allocation.root_host);
     let mut hosts: Vec<&str> = allocation.nodes.iter().map(|node| node.host.as_str()).collect();
     if let Some(wanted) = &request.hosts {
@@ -74,6 +150,16 @@ pub fn plan(allocation: &Allocation, request: &PoolRequest) -> Result<Plan, Allo
         }
         hosts.retain(|host| wanted.iter().any(|w| same_host(host, w)));
     }
+    if request.root_node == RootNode::Spare {
+        hosts.retain(|host| !on_root(host));
+        if hosts.is_empty() {
+            return refuse(format!(
+                "root_node=\"spare\" keeps workers off the root's own node {}, and there is no other node to have \
+                 them: ask for more nodes, or leave it out",
+                allocation.root_host
+            ));
+        }
+    }
     if request.start == Start::Local {
         hosts.retain(|host| on_root(host));
     }
@@ -83,31 +169,7 @@ pub fn plan(allocation: &Allocation, request: &PoolRequest) -> Result<Plan, Allo
             allocation.root_host
         ));
     }
-    let per_node = match (request.per_node, request.workers) {
-        (Some(per_node), _) => per_node.max(1),
-        (None, Some(workers)) => workers.max(1).div_ceil(hosts.len() as u32),
-        (None, None) => 1,
-    };
-    let places = hosts.len() as u32 * per_node;
-    let count = request.workers.unwrap_or(places);
-    if count > places {
-        return refuse(format!(
-            "workers={count} with per_node={per_node} needs {} nodes, the allocation has {}: {}",
-            count.div_ceil(per_node),
-            hosts.len(),
-            listing(&hosts)
-        ));
-    }
-    // Round by round, so that fewer workers than places spread over all nodes.
-    let workers = (0..per_node)
-        .flat_map(|_| hosts.iter())
-        .take(count as usize)
-        .map(|host| PlannedWorker {
-            host: host.to_string(),
-            start: if on_root(host) && request.start != Start::Spawn { Start::Local } else { Start::Spawn },
-        })
-        .collect();
-    Ok(Plan { workers })
+    Ok(hosts)
 }
 
 fn refuse<T>(text: String) -> Result<T, AllocationError> {
@@ -158,6 +220,44 @@ mod tests {
         assert_eq!(shown(four).unwrap(), "node1:local node2:spawn node3:spawn node1:local");
         let chosen = PoolRequest { hosts: Some(vec!["node3".into()]), ..Default::default() };
         assert_eq!(shown(chosen).unwrap(), "node3:spawn");
+    }
+
+    #[test]
+    fn the_root_s_node_is_spared_where_there_are_others() {
+        let spare = PoolRequest { root_node: RootNode::Spare, ..Default::default() };
+        assert_eq!(shown(spare.clone()).unwrap(), "node2:spawn node3:spawn");
+        let here = PoolRequest { hosts: Some(vec!["node1".into()]), ..spare.clone() };
+        assert_eq!(
+            shown(here).unwrap_err(),
+            "root_node=\"spare\" keeps workers off the root's own node node1.cluster, and there is no other node to \
+             have them: ask for more nodes, or leave it out"
+        );
+        let local = PoolRequest { start: Start::Local, ..spare };
+        assert!(shown(local).unwrap_err().contains("start=\"local\""));
+    }
+
+    #[test]
+    fn a_pool_grows_where_it_has_the_fewest_workers() {
+        let grown = |request: PoolRequest, there: &[&str]| {
+            let there: Vec<String> = there.iter().map(|host| host.to_string()).collect();
+            let plan = more(&three_nodes(), &request, &there).map_err(|error| error.to_string())?;
+            let words = plan.workers.iter().map(|w| format!("{}:{}", w.host, w.start.word()));
+            Ok::<_, String>(words.collect::<Vec<_>>().join(" "))
+        };
+        let any = PoolRequest::default;
+        assert_eq!(grown(any(), &["node1.cluster", "node3"]).unwrap(), "node2:spawn");
+        assert_eq!(grown(any(), &[]).unwrap(), "node1:local node2:spawn node3:spawn");
+        assert_eq!(
+            grown(any(), &["node1", "node2", "node3"]).unwrap_err(),
+            "every node has a worker already (node1, node2, node3): say how many more, `workers = N` or \
+             `per_node = N`"
+        );
+        let two = PoolRequest { workers: Some(3), ..any() };
+        assert_eq!(grown(two, &["node1", "node1", "node3"]).unwrap(), "node2:spawn node2:spawn node3:spawn");
+        let each = PoolRequest { per_node: Some(1), ..any() };
+        assert_eq!(grown(each, &["node1"]).unwrap(), "node2:spawn node3:spawn node1:local");
+        let there = PoolRequest { hosts: Some(vec!["node3".into()]), ..any() };
+        assert_eq!(grown(there, &["node3"]).unwrap(), "node3:spawn");
     }
 
     #[test]

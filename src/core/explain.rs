@@ -171,7 +171,7 @@ impl Core {
             State::Queued(Home::Parked(node)) => (6, u64::from(node.0)),
             State::Queued(Home::Group(_)) => (7, 0),
             State::Queued(Home::Gangs) => {
-                let Demand { nodes, cores, gpus, .. } = Demand::of(task);
+                let (nodes, cores, gpus) = (task.need.nodes(), task.need.cores(), task.gpus());
                 let counter = task.needs().first().map_or(0, |need| need.counter as u64 + 1);
                 (8, counter << 48 | u64::from(nodes) << 32 | u64::from(gpus) << 16 | u64::from(cores))
             }

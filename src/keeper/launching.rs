@@ -132,7 +132,7 @@ impl Launching {
         let environment = site.environment(own, &self.mark)?;
         let path = self.hostfile.as_ref().map(|folder| folder.path().join("hosts")).unwrap_or_default();
         let forward: Vec<String> =
-            own.keys().chain(site.pool_variables()).cloned().chain([MARK_VARIABLE.into()]).collect();
+            own.keys().chain(&gang.variables).cloned().chain([MARK_VARIABLE.into()]).collect();
         let around = Around {
             mpiexec: mpiexec.as_ref(),
             has: &|name| program_of(&environment, name).is_some(),

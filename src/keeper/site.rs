@@ -49,7 +49,6 @@ pub struct Site {
     pub slots: u32,
     campaign_dir: PathBuf,
     environment: Environment,
-    pool_variables: Vec<String>,
     store: Result<Store, String>,
     scratch: ScratchRoot,
 }
@@ -109,15 +108,9 @@ impl Site {
             slots: welcome.slots.into(),
             campaign_dir: PathBuf::from(&welcome.campaign_dir),
             environment: environment.shared(),
-            pool_variables: welcome.env.iter().map(|(name, _)| name.clone()).collect(),
             store,
             scratch: ScratchRoot::default(),
         }
-    }
-
-    /// Names of the variables the pool sets.
-    pub fn pool_variables(&self) -> &[String] {
-        &self.pool_variables
     }
 
     /// The artefacts of the node.

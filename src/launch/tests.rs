@@ -5,7 +5,7 @@ use crate::model::PoolId;
 
 fn gang(hosts: &[&str], whole: bool) -> Gang {
     let hosts = hosts.iter().map(|host| host.to_string()).collect();
-    Gang { hosts, pool: PoolId(2), mark: "C.7.1".into(), whole }
+    Gang { hosts, pool: PoolId(2), mark: "C.7.1".into(), whole, variables: Vec::new() }
 }
 
 fn four(launcher: Launcher, per_node: u32) -> LaunchSpec {

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -124,6 +124,8 @@ pub struct Gang {
     pub mark: String,
     /// Nothing else of ours runs on them.
     pub whole: bool,
+    /// Names of the variables their pool sets: ranks on other nodes are to see them.
+    pub variables: Vec<String>,
 }
 
 /// An attempt at a task of the keeper.
@@ -187,6 +189,8 @@ pub struct CallTask {
     pub fresh: bool,
     /// GPUs it was given, if it asked for some.
     pub gpus: Option<Gpus>,
+    /// Its nodes, if it asked for any.
+    pub gang: Option<Box<Gang>>,
     /// Function and arguments, in the encoding of `script::raw`.
     #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,

@@ -49,22 +49,38 @@ impl Driver {
         for artefact in broken_off {
             self.give_up_artefact(artefact);
         }
-        if let Some(pool) = pool {
+        let awaited = |pool: &PoolId| self.pools.pools.get(pool).is_some_and(|p| p.arriving().contains(&id));
+        if let Some(pool) = pool.filter(awaited) {
             self.fail_opening(pool, &text);
         }
     }
 
-    /// A pool that is opening cannot be: the script learns why.
+    /// What somebody waits for will not come: a pool cannot be, or not grow. The script learns why.
     pub(super) fn fail_opening(&mut self, id: PoolId, reason: &str) {
         let Some(pool) = self.pools.pools.get_mut(&id) else { return };
-        let Phase::Opening { asked, .. } = pool.phase else { return };
-        pool.phase = Phase::Failed { reason: reason.to_string(), asked };
-        let workers = pool.workers.clone();
+        let arriving = pool.arriving().to_vec();
+        let (event, asked) = match pool.phase {
+            Phase::Opening { asked, .. } => {
+                pool.phase = Phase::Failed { reason: reason.to_string(), asked };
+                (Event::PoolClosed { pool: id }, asked)
+            }
+            Phase::Growing { .. } => {
+                pool.phase = Phase::Open;
+                pool.workers.retain(|worker| !arriving.contains(worker));
+                // Those that were ready may have work by now.
+                for worker in &arriving {
+                    self.forsake_gangs(*worker);
+                    self.handle(Event::WorkerLost { worker: *worker });
+                }
+                (Event::PoolSettled { pool: id }, true)
+            }
+            Phase::Open | Phase::Emptying | Phase::Closed | Phase::Failed { .. } => return,
+        };
         if asked {
             self.port.spawned(Err(PoolError(reason.to_string())));
         }
-        self.handle(Event::PoolClosed { pool: id });
-        for worker in workers {
+        self.handle(event);
+        for worker in arriving {
             self.retire(worker);
         }
     }

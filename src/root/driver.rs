@@ -237,7 +237,8 @@ impl Driver {
         live.started = Some(now);
         let kind = live.submission.job.kind();
         if live.is_of_gang() {
-            live.assemble(&self.campaign, gang, &self.workers);
+            let variables = self.pools.variables(live.pool);
+            live.assemble(&self.campaign, gang, &self.workers, variables);
         }
         live.grant(gang, gpus, &self.workers);
         let Some(entry) = self.workers.get_mut(&worker) else { return };
@@ -269,6 +270,7 @@ impl Driver {
                     let why = self.explain(task);
                     self.port.explained(why);
                 }
+                Request::Grow(pool, growth) => self.grow_pool(pool, growth),
                 Request::Close(pool) => self.pools.close_when_idle(pool),
                 Request::Forget(share) => {
                     for worker in self.workers.values_mut().filter(|w| matches!(w.stage, Stage::Ready(_))) {

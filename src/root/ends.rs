@@ -67,6 +67,7 @@ impl Driver {
         if outcome.host.is_empty() {
             outcome.host = host.unwrap_or_default();
         }
+        self.flag_shared_root(task, &mut outcome);
         let outcome = Arc::new(outcome);
         let Some(ended) = self.tasks.end(task, &outcome) else { return };
         if self.draining.is_some() && outcome.status == Status::Cancelled {
@@ -86,6 +87,20 @@ impl Driver {
                 self.journal.append(task.0, record);
             }
             None => self.hand(&ended, outcome),
+        }
+    }
+
+    /// A measurement beside the root, where the pool has other nodes, says so.
+    fn flag_shared_root(&mut self, task: TaskId, outcome: &mut Outcome) {
+        let Detail::Measure(result) = &mut outcome.detail else { return };
+        let Some((pool, worker, members)) =
+            self.tasks.live(task).map(|live| (live.pool, live.worker, live.members.clone()))
+        else {
+            return;
+        };
+        let ran_on = if members.is_empty() { worker.into_iter().collect() } else { members };
+        if self.shares_root(pool, &ran_on) {
+            result.flags.push("shares_root".into());
         }
     }
 

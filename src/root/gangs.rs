@@ -18,6 +18,7 @@ impl Live {
         campaign: &str,
         members: &[WorkerId],
         workers: &BTreeMap<WorkerId, Worker>,
+        variables: Vec<String>,
     ) {
         let hosts = members.iter().filter_map(|id| workers.get(id)).map(|worker| {
             // The batch system's name of a node, where it was placed by that, need not be what the node calls itself.
@@ -33,6 +34,7 @@ impl Live {
             hosts,
             pool: self.pool,
             mark: format!("{campaign}.{}.{}", self.submission.task, self.attempt),
+            variables,
         });
         self.members = members.to_vec();
         self.sweeping.clear();

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-pub use crate::allocation::Start;
+pub use crate::allocation::{RootNode, Start};
 
 use crate::model::{
     Arg, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Hash, Kind, MeasureSpec,
@@ -194,6 +194,8 @@ pub enum Request {
     /// Say why this task is not running; answer with [`DriverEnd::explained`](super::port::DriverEnd::explained). The
     /// script waits for it.
     Explain(TaskId),
+    /// Start further workers for this pool; answered as `Spawn` is.
+    Grow(PoolId, Growth),
     /// Retire the workers of this pool once its tasks are done.
     Close(PoolId),
     /// Slots need not keep this shared value.
@@ -229,6 +231,10 @@ pub struct PoolSpec {
     pub hosts: Vec<String>,
     /// How workers come.
     pub start: Option<Start>,
+    /// What becomes of the root's own node.
+    pub root_node: RootNode,
+    /// What becomes of a worker on another node than planned.
+    pub misplaced: Misplaced,
     /// Set for every task, on top of the scrubbed environment.
     pub env: BTreeMap<String, String>,
     /// How its slots begin.
@@ -248,11 +254,34 @@ impl PoolSpec {
             resources: self.resources,
             hosts: if self.hosts.is_empty() { defaults.hosts.clone() } else { self.hosts },
             start: self.start.or(defaults.start),
+            root_node: self.root_node,
+            misplaced: self.misplaced,
             env: self.env,
             setup: self.setup,
             artefacts: self.artefacts,
         }
     }
+}
+
+/// What becomes of a worker on another node than planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Misplaced {
+    /// The pool cannot be.
+    #[default]
+    Refused,
+    /// It is told on stderr, and works where it is.
+    Told,
+}
+
+/// `pool:grow{…}`: what was asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Growth {
+    /// Workers more.
+    pub workers: Option<u32>,
+    /// Workers more on each node.
+    pub per_node: Option<u32>,
+    /// On these hosts; on those of the pool if empty.
+    pub hosts: Vec<String>,
 }
 
 /// A pool whose workers are ready.
@@ -279,6 +308,8 @@ pub struct WorkerInfo {
     pub gpus: u32,
     /// How it came: `local`, `spawn` or `static`.
     pub start: String,
+    /// Does it take any measurement, or (it shares its node with the root) only what others cannot?
+    pub measures: bool,
 }
 
 /// Why there is no pool: what, where and what to do instead.

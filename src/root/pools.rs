@@ -2,17 +2,16 @@
 //! `departures`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Instant;
 
 use super::driver::Driver;
-use super::port::{PoolError, PoolInfo, PoolSpec, WorkerInfo};
+use super::port::{Misplaced, PoolError, PoolInfo, PoolSpec, RootNode, WorkerInfo};
 use super::spawn::Launcher;
 use super::workers::{Stage, Worker};
 use crate::allocation::{Plan, Start, same_host};
 use crate::core::Event;
 use crate::machine;
-use crate::model::human::{count, duration};
+use crate::model::human::duration;
 use crate::model::{Hash, Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
 use crate::transport::wait::earlier;
 
@@ -20,6 +19,8 @@ use crate::transport::wait::earlier;
 pub(super) enum Phase {
     /// Its workers are starting; the script waits for it, or (`false`) tasks do.
     Opening { until: Instant, asked: bool },
+    /// Takes tasks; the script waits for these further workers.
+    Growing { until: Instant, new: Vec<WorkerId> },
     /// Takes tasks.
     Open,
     /// Takes tasks, and closes when it has none.
@@ -32,7 +33,7 @@ pub(super) enum Phase {
 
 pub(super) struct Pool {
     pub(super) workers: Vec<WorkerId>,
-    spec: PoolSpec,
+    pub(super) spec: PoolSpec,
     pub(super) phase: Phase,
 }
 
@@ -46,10 +47,21 @@ pub(super) struct Pools {
     pub(super) launcher: Launcher,
     campaign_dir: String,
     seed: u64,
-    /// A pool the script waits for, until the ranks of an earlier one are free.
-    postponed: Option<PoolSpec>,
+    /// A pool the script waits for, until ranks are free and have said where they are, but not longer than that.
+    postponed: Option<(PoolSpec, Instant)>,
     /// When workers that were told to retire are ended by force.
     pub(super) retire_by: Option<Instant>,
+}
+
+impl Pool {
+    /// Those that somebody waits for.
+    pub(super) fn arriving(&self) -> &[WorkerId] {
+        match &self.phase {
+            Phase::Opening { .. } => &self.workers,
+            Phase::Growing { new, .. } => new,
+            Phase::Open | Phase::Emptying | Phase::Closed | Phase::Failed { .. } => &[],
+        }
+    }
 }
 
 impl Pools {
@@ -75,7 +87,8 @@ impl Pools {
 
     /// The pool opened last, of those that take tasks.
     pub(super) fn newest(&self) -> Option<PoolId> {
-        let takes_tasks = |pool: &Pool| matches!(pool.phase, Phase::Opening { .. } | Phase::Open);
+        let takes_tasks =
+            |pool: &Pool| matches!(pool.phase, Phase::Opening { .. } | Phase::Open | Phase::Growing { .. });
         self.pools.iter().rev().find(|(_, pool)| takes_tasks(pool)).map(|(id, _)| *id)
     }
 
@@ -103,6 +116,11 @@ impl Pools {
         self.pools.get(&pool).map_or(&[], |pool| &pool.spec.artefacts)
     }
 
+    /// Names of the variables its tasks get.
+    pub(super) fn variables(&self, pool: PoolId) -> Vec<String> {
+        self.pools.get(&pool).map(|pool| pool.spec.env.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// Closes a pool once its tasks are done.
     pub(super) fn close_when_idle(&mut self, id: PoolId) {
         if let Some(pool) = self.pools.get_mut(&id)
@@ -113,8 +131,9 @@ impl Pools {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.pools.values().fold(self.retire_by, |deadline, pool| match pool.phase {
-            Phase::Opening { until, .. } => earlier(deadline, Some(until)),
+        let postponed = self.postponed.as_ref().map(|(_, until)| *until);
+        self.pools.values().fold(earlier(self.retire_by, postponed), |deadline, pool| match pool.phase {
+            Phase::Opening { until, .. } | Phase::Growing { until, .. } => earlier(deadline, Some(until)),
             _ => deadline,
         })
     }
@@ -128,11 +147,14 @@ impl Pools {
 impl Driver {
     /// `spawn{…}`: the script waits for the answer.
     pub(super) fn open_pool(&mut self, spec: PoolSpec) {
-        if self.ranks_are_closing() {
-            // They will be free in a moment.
-            self.pools.postponed = Some(spec);
+        if self.ranks_are_closing() || self.ranks_are_silent(&spec) {
+            self.pools.postponed = Some((spec, Instant::now() + self.limits().start));
             return;
         }
+        self.open_pool_now(spec);
+    }
+
+    fn open_pool_now(&mut self, spec: PoolSpec) {
         let pool = self.begin_pool(spec, true);
         if let Some(reason) = self.pools.failure(pool) {
             self.port.spawned(Err(PoolError(reason)));
@@ -157,12 +179,17 @@ impl Driver {
         if !spec.resources.is_empty() {
             self.handle(Event::PoolCounters { pool: id, capacities: spec.resources.clone() });
         }
-        let (workers, phase) = match self.start_workers(id, &spec) {
+        let (workers, phase) = match self.start_workers(id, &spec, &[]) {
             Ok(workers) => (workers, Phase::Opening { until: Instant::now() + self.limits().start, asked }),
             Err(reason) => (Vec::new(), Phase::Failed { reason, asked }),
         };
         self.pools.pools.insert(id, Pool { workers, spec, phase });
-        // Static workers have said hello long ago.
+        self.welcome_parked(id);
+        id
+    }
+
+    /// Static workers have said hello long ago.
+    pub(super) fn welcome_parked(&mut self, id: PoolId) {
         let parked: Vec<(WorkerId, Hello)> = self
             .workers
             .values()
@@ -175,18 +202,22 @@ impl Driver {
         for (worker, hello) in parked {
             self.welcome(worker, hello);
         }
-        id
     }
 
-    fn start_workers(&mut self, pool: PoolId, spec: &PoolSpec) -> Result<Vec<WorkerId>, String> {
-        let free =
-            |worker: &&Worker| worker.start == Start::Static && worker.pool.is_none() && !worker.is_gone();
-        let ranks: Vec<WorkerId> = self.workers.values().filter(free).map(|worker| worker.id).collect();
+    /// Starts workers for a pool that has those already.
+    pub(super) fn start_workers(
+        &mut self,
+        pool: PoolId,
+        spec: &PoolSpec,
+        there: &[WorkerId],
+    ) -> Result<Vec<WorkerId>, String> {
+        let ranks = self.free_ranks();
         let start = spec.start.unwrap_or_default();
         if start == Start::Static || start == Start::Auto && !ranks.is_empty() {
             return self.take_ranks(pool, spec, ranks);
         }
-        let Plan { workers: planned } = self.pools.launcher.plan(spec)?;
+        let there: Vec<String> = there.iter().map(|id| self.workers[id].host().to_string()).collect();
+        let Plan { workers: planned } = self.pools.launcher.plan(spec, &there)?;
         let mut started = Vec::new();
         for place in planned {
             let id = self.pools.new_worker();
@@ -205,46 +236,6 @@ impl Driver {
             }
         }
         Ok(started)
-    }
-
-    /// Are static workers with a pool that closes?
-    fn ranks_are_closing(&self) -> bool {
-        let closing = |pool: &PoolId| {
-            self.pools.pools.get(pool).is_some_and(|pool| matches!(pool.phase, Phase::Emptying))
-        };
-        self.workers
-            .values()
-            .any(|worker| worker.start == Start::Static && worker.pool.as_ref().is_some_and(closing))
-    }
-
-    fn take_ranks(
-        &mut self,
-        pool: PoolId,
-        spec: &PoolSpec,
-        mut ranks: Vec<WorkerId>,
-    ) -> Result<Vec<WorkerId>, String> {
-        let wanted = spec.workers.map_or(ranks.len(), |workers| workers as usize);
-        if ranks.is_empty() || wanted > ranks.len() {
-            let free = match ranks.len() {
-                0 => "none is".into(),
-                1 => "1 is".into(),
-                n => format!("{n} are"),
-            };
-            return Err(format!(
-                "{} wanted and {free} free: start the campaign with `mpirun -n {} harness {}` (rank 0 is \
-                 the root, every further rank a worker), or use start=\"local\" for workers on this node alone",
-                count(wanted.max(1), "static worker"),
-                wanted.max(1) + 1,
-                self.pools.launcher.script,
-            ));
-        }
-        ranks.truncate(wanted);
-        for id in &ranks {
-            if let Some(worker) = self.workers.get_mut(id) {
-                worker.pool = Some(pool);
-            }
-        }
-        Ok(ranks)
     }
 
     /// A worker has said who it is.
@@ -271,20 +262,14 @@ impl Driver {
             return self.lose(id, &reason);
         }
         if !planned.is_empty() && !same_host(&planned, &hello.host) {
-            let reason = format!(
-                "wrong placement: worker {id} was to start on {planned} and came up on {}: {}MPI did not honour \
-                 the host it was given; start the workers with `mpirun -n {} --map-by node harness …` instead",
-                hello.host,
-                // An address may be another name of the host it came up on.
-                match planned.parse::<IpAddr>() {
-                    Ok(_) =>
-                        format!("if they are one host, write the host's own name ({}); else ", hello.host),
-                    Err(_) => String::new(),
-                },
-                pool.workers.len() + 1
-            );
-            worker.peer.queue(&ToWorker::Refused(reason.clone()));
-            return self.lose(id, &reason);
+            let reason = self.pools.launcher.wrong_placement(worker, &hello.host);
+            if pool.spec.misplaced == Misplaced::Refused {
+                worker.peer.queue(&ToWorker::Refused(reason.clone()));
+                return self.lose(id, &reason);
+            }
+            // Launchers are to find it, too.
+            worker.planned_host.clone_from(&hello.host);
+            self.progress.problem(&reason);
         }
         worker.stage = Stage::Introduced(hello);
         let pool = worker.pool;
@@ -296,13 +281,14 @@ impl Driver {
     /// Once all workers of a pool have said where they are, each learns its share of its node.
     fn welcome_all(&mut self, id: PoolId) {
         let Some(pool) = self.pools.pools.get(&id) else { return };
-        let mut introduced: Vec<(WorkerId, Hello)> = Vec::with_capacity(pool.workers.len());
-        for worker in pool.workers.iter().filter_map(|id| self.workers.get(id)) {
+        let mut introduced: Vec<(WorkerId, Hello)> = Vec::with_capacity(pool.arriving().len());
+        for worker in pool.arriving().iter().filter_map(|id| self.workers.get(id)) {
             let Stage::Introduced(hello) = &worker.stage else { return };
             introduced.push((worker.id, hello.clone()));
         }
+        // Those that have work already keep their slots.
         let mut on_host: BTreeMap<String, u32> = BTreeMap::new();
-        for (_, hello) in &introduced {
+        for hello in pool.workers.iter().filter_map(|id| self.workers.get(id)?.hello()) {
             *on_host.entry(hello.host.clone()).or_default() += 1;
         }
         for (worker, hello) in introduced {
@@ -337,32 +323,69 @@ impl Driver {
         worker.stage = Stage::Ready(hello);
         worker.keeper_is_up();
         let Some(pool) = worker.pool else { return };
-        self.handle(Event::WorkerReady { worker: id, pool, host, slots, gpus, measures: true });
+        let measures = self.measures(pool, &host);
+        self.handle(Event::WorkerReady { worker: id, pool, host, slots, gpus, measures });
         self.announce(pool);
     }
 
-    /// Tells the script when the last worker of its pool is ready.
+    /// Does a worker there measure although others would do?
+    fn measures(&self, pool: PoolId, host: &str) -> bool {
+        let spared = self.pools.pools.get(&pool).is_some_and(|pool| pool.spec.root_node == RootNode::Auto);
+        !(spared && same_host(host, &self.pools.launcher.allocation.root_host))
+    }
+
+    /// Tells the script when the last worker that it waits for is ready.
     fn announce(&mut self, id: PoolId) {
-        let Some(pool) = self.pools.pools.get_mut(&id) else { return };
-        let Phase::Opening { asked, .. } = pool.phase else { return };
-        let mut infos = Vec::with_capacity(pool.workers.len());
-        for worker in pool.workers.iter().filter_map(|id| self.workers.get(id)) {
-            let Stage::Ready(hello) = &worker.stage else { return };
-            infos.push(WorkerInfo {
-                id: worker.id.0,
-                host: hello.host.clone(),
-                slots: u32::from(worker.slots),
-                cores: hello.cores,
-                gpus: worker.gpus.ids.len() as u32,
-                start: worker.start.word().into(),
-            });
+        let Some(pool) = self.pools.pools.get(&id) else { return };
+        let ready =
+            |id: &WorkerId| self.workers.get(id).is_some_and(|worker| matches!(worker.stage, Stage::Ready(_)));
+        if pool.arriving().is_empty() || !pool.arriving().iter().all(ready) {
+            return;
         }
-        pool.phase = Phase::Open;
-        self.progress.pool_open(id, &infos);
+        let workers = self.info(id, pool);
+        let new: Vec<&WorkerInfo> =
+            workers.iter().filter(|info| pool.arriving().contains(&WorkerId(info.id))).collect();
+        self.progress.pool_open(id, &new);
+        let asked = !matches!(pool.phase, Phase::Opening { asked: false, .. });
+        if let Some(pool) = self.pools.pools.get_mut(&id) {
+            pool.phase = Phase::Open;
+        }
         if asked {
-            self.port.spawned(Ok(PoolInfo { id, workers: infos }));
+            self.port.spawned(Ok(PoolInfo { id, workers }));
         }
         self.handle(Event::PoolSettled { pool: id });
+    }
+
+    /// The workers of a pool that are ready, for people.
+    fn info(&self, id: PoolId, pool: &Pool) -> Vec<WorkerInfo> {
+        let ready = |worker: &WorkerId| match self.workers.get(worker).map(|worker| (worker, &worker.stage)) {
+            Some((worker, Stage::Ready(hello))) => Some((worker, hello)),
+            _ => None,
+        };
+        let ready: Vec<(&Worker, &Hello)> = pool.workers.iter().filter_map(ready).collect();
+        let several = ready.iter().any(|(_, hello)| !same_host(&hello.host, &ready[0].1.host));
+        let info = |(worker, hello): &(&Worker, &Hello)| WorkerInfo {
+            id: worker.id.0,
+            host: hello.host.clone(),
+            slots: u32::from(worker.slots),
+            cores: hello.cores,
+            gpus: worker.gpus.ids.len() as u32,
+            start: worker.start.word().into(),
+            measures: !several || self.measures(id, &hello.host),
+        };
+        ready.iter().map(info).collect()
+    }
+
+    /// Did a measurement run beside the root although the pool has other nodes?
+    pub(super) fn shares_root(&self, pool: PoolId, ran_on: &[WorkerId]) -> bool {
+        let root = &self.pools.launcher.allocation.root_host;
+        let here = |id: &WorkerId| self.workers.get(id).is_some_and(|worker| same_host(worker.host(), root));
+        let elsewhere = |worker: &Worker| {
+            worker.pool == Some(pool)
+                && matches!(worker.stage, Stage::Ready(_))
+                && !same_host(worker.host(), root)
+        };
+        ran_on.iter().any(here) && self.workers.values().any(elsewhere)
     }
 
     /// Closes what is to be closed, and gives up on what does not come.
@@ -371,9 +394,9 @@ impl Driver {
         for id in ids {
             let Some(pool) = self.pools.pools.get_mut(&id) else { continue };
             match pool.phase {
-                Phase::Opening { until, .. } if until <= now => {
+                Phase::Opening { until, .. } | Phase::Growing { until, .. } if until <= now => {
                     let missing: Vec<String> = pool
-                        .workers
+                        .arriving()
                         .iter()
                         .filter_map(|id| self.workers.get(id))
                         .filter(|worker| !matches!(worker.stage, Stage::Ready(_)))
@@ -400,10 +423,14 @@ impl Driver {
                 _ => {}
             }
         }
-        if !self.ranks_are_closing()
-            && let Some(spec) = self.pools.postponed.take()
-        {
-            self.open_pool(spec);
+        if let Some((spec, until)) = self.pools.postponed.take() {
+            if self.ranks_are_closing() {
+                self.pools.postponed = Some((spec, now + self.limits().start));
+            } else if until > now && self.ranks_are_silent(&spec) {
+                self.pools.postponed = Some((spec, until));
+            } else {
+                self.open_pool_now(spec);
+            }
         }
         if self.pools.retire_by.is_some_and(|by| by <= now) {
             self.pools.retire_by = None;

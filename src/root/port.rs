@@ -21,8 +21,8 @@ use crate::model::human::bytes;
 use crate::model::{Arg, Hash, Kind, Outcome, PoolId, Status, TaskId, TaskOptions};
 
 pub use super::order::{
-    CallJob, Campaign, Index, Job, Order, PoolError, PoolInfo, PoolSpec, RecipeId, Replay, Request, Start,
-    Submission, WorkerInfo,
+    CallJob, Campaign, Growth, Index, Job, Misplaced, Order, PoolError, PoolInfo, PoolSpec, RecipeId, Replay,
+    Request, RootNode, Start, Submission, WorkerInfo,
 };
 
 /// A state may have so many bytes as JSON.
@@ -237,7 +237,17 @@ impl Port {
     /// Starts workers and waits until they are ready.
     pub fn spawn(&mut self, spec: PoolSpec) -> Result<PoolInfo, PoolError> {
         self.request(Request::Spawn(spec));
-        let stopped = || Err(PoolError("spawn: the campaign is being stopped".into()));
+        self.await_workers("spawn")
+    }
+
+    /// Starts further workers for a pool and waits until they are ready; the pool as it is then.
+    pub fn grow(&mut self, pool: PoolId, growth: Growth) -> Result<PoolInfo, PoolError> {
+        self.request(Request::Grow(pool, growth));
+        self.await_workers("pool:grow")
+    }
+
+    fn await_workers(&self, who: &str) -> Result<PoolInfo, PoolError> {
+        let stopped = || Err(PoolError(format!("{who}: the campaign is being stopped")));
         self.answer(|inbox| inbox.spawned.take()).unwrap_or_else(stopped)
     }
 
@@ -477,7 +487,7 @@ impl DriverEnd {
         self.wake(inbox);
     }
 
-    /// The answer to [`Request::Spawn`].
+    /// The answer to [`Request::Spawn`] and [`Request::Grow`].
     pub fn spawned(&mut self, answer: Result<PoolInfo, PoolError>) {
         let mut inbox = lock(&self.shared.to_script);
         inbox.spawned = Some(answer);

@@ -190,17 +190,18 @@ impl Progress {
         }
     }
 
-    pub(super) fn pool_open(&self, id: PoolId, workers: &[WorkerInfo]) {
+    pub(super) fn pool_open(&self, id: PoolId, workers: &[&WorkerInfo]) {
         for worker in workers {
             let gpus = worker.gpus as usize;
             let gpus = if gpus > 0 { count(gpus, "GPU") + ", " } else { String::new() };
             self.detail(&format!(
-                "pool {id}: worker {} on {} ({}, {}, {gpus}{})",
+                "pool {id}: worker {} on {} ({}, {}, {gpus}{}{})",
                 worker.id,
                 worker.host,
                 count(worker.slots as usize, "slot"),
                 count(worker.cores as usize, "core"),
-                worker.start
+                worker.start,
+                if worker.measures { "" } else { ", measures only what others cannot" }
             ));
         }
     }

@@ -42,14 +42,16 @@ pub(super) struct Launcher {
 
 impl Launcher {
     /// Which worker goes where.
-    pub(super) fn plan(&self, spec: &PoolSpec) -> Result<Plan, String> {
+    /// For a pool that grows: it has workers on the hosts `there`.
+    pub(super) fn plan(&self, spec: &PoolSpec, there: &[String]) -> Result<Plan, String> {
         let request = PoolRequest {
             workers: spec.workers,
             per_node: spec.per_node,
             hosts: (!spec.hosts.is_empty()).then(|| spec.hosts.clone()),
             start: spec.start.unwrap_or_default(),
+            root_node: spec.root_node,
         };
-        let plan = allocation::plan(&self.allocation, &request).map_err(|error| error.to_string())?;
+        let plan = allocation::more(&self.allocation, &request, there).map_err(|error| error.to_string())?;
         let spawned = plan.workers.iter().filter(|worker| worker.start == Start::Spawn).count();
         if spawned > 0 && !matches!(self.mpi, Mpi::Ready(_)) {
             return Err(self.no_mpi(spawned));

@@ -186,6 +186,7 @@ impl Live {
                     timeout: options.timeout,
                     fresh: options.fresh,
                     gpus: self.gpus.first().map(|(_, gpus)| gpus.clone()),
+                    gang: self.gang.clone().map(Box::new),
                     payload: call.payload.clone(),
                     deps: call.known.clone(),
                 });
@@ -208,11 +209,13 @@ impl Live {
         }))
     }
 
-    /// Is it started by a launcher, or has it several nodes?
+    /// Is it started by a launcher, or has it several nodes, or is it to know its one?
     pub(super) fn is_of_gang(&self) -> bool {
+        let nodes = self.submission.options.placement.nodes;
+        let job = &self.submission.job;
         let is_launched = |command: &&CommandSpec| command.launch.is_some();
-        self.submission.job.commands().iter().any(is_launched)
-            || self.submission.options.placement.nodes.is_some_and(|nodes| nodes > 1)
+        let least = if job.kind() == Kind::Call { 1 } else { 2 };
+        nodes.is_some_and(|nodes| nodes >= least) || job.commands().iter().any(is_launched)
     }
 
     /// Artefacts its node must have.

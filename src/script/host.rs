@@ -95,6 +95,17 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     host.raw_set("spawn", lua.create_function(spawn)?)?;
 
     let shared = bridge.clone();
+    let grow = move |lua: &Lua, (id, given): (u32, Table)| {
+        let growth = options::growth(&given)?;
+        let answer = shared.port.borrow_mut().grow(PoolId(id), growth);
+        match answer {
+            Ok(info) => or_why(lua, Ok(pool(lua, &info)?)),
+            Err(error) => or_why(lua, Err::<Value, _>(error.to_string())),
+        }
+    };
+    host.raw_set("grow", lua.create_function(grow)?)?;
+
+    let shared = bridge.clone();
     let close = move |_: &Lua, pool: u32| {
         shared.port.borrow_mut().close(PoolId(pool));
         Ok(())
@@ -153,6 +164,7 @@ fn pool(lua: &Lua, info: &PoolInfo) -> mlua::Result<Table> {
         w.raw_set("cores", worker.cores)?;
         w.raw_set("gpus", worker.gpus)?;
         w.raw_set("start", worker.start.as_str())?;
+        w.raw_set("measures", worker.measures)?;
         workers.raw_push(w)?;
     }
     pool.raw_set("workers", workers)?;

@@ -4,7 +4,7 @@ use mlua::{Lua, LuaSerdeExt, Table, Value};
 use serde::de::DeserializeOwned;
 
 use crate::model::{Arg, Kind, SlotSetup, TaskId, TaskOptions};
-use crate::root::port::{Job, Order, PoolSpec, Start};
+use crate::root::port::{Growth, Job, Misplaced, Order, PoolSpec, RootNode, Start};
 
 /// The job of an exec, a compile, a measure or a compare.
 pub fn job(lua: &Lua, kind: Kind, spec: &Value) -> Result<Job, String> {
@@ -74,12 +74,30 @@ pub fn pool_spec(lua: &Lua, given: &Table) -> mlua::Result<PoolSpec> {
         resources: given.raw_get::<Option<_>>("resources")?.unwrap_or_default(),
         hosts: given.raw_get::<Option<_>>("hosts")?.unwrap_or_default(),
         start,
+        root_node: match given.raw_get::<Option<String>>("root_node")?.as_deref() {
+            Some("measure") => RootNode::Measure,
+            Some("spare") => RootNode::Spare,
+            _ => RootNode::Auto,
+        },
+        misplaced: match given.raw_get::<Option<String>>("placement")?.as_deref() {
+            Some("warn") => Misplaced::Told,
+            _ => Misplaced::Refused,
+        },
         env: match given.raw_get::<Value>("env")? {
             Value::Nil => Default::default(),
             env => read(lua, &env).map_err(mlua::Error::runtime)?,
         },
         setup: SlotSetup { init: None, cwd: given.raw_get("cwd")?, memory: given.raw_get("memory")? },
         artefacts: Vec::new(),
+    })
+}
+
+/// What `pool:grow` asks for.
+pub fn growth(given: &Table) -> mlua::Result<Growth> {
+    Ok(Growth {
+        workers: given.raw_get("workers")?,
+        per_node: given.raw_get("per_node")?,
+        hosts: given.raw_get::<Option<_>>("hosts")?.unwrap_or_default(),
     })
 }
 

@@ -164,6 +164,7 @@ impl TaskState {
             timeout: Some(init.timeout),
             fresh: false,
             gpus: None,
+            gang: None,
             payload: init.payload.clone(),
             deps: Vec::new(),
         };

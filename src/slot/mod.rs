@@ -6,6 +6,7 @@
 //! whether the worker has taken it back, and when a signal comes whether what runs is to stop. When the socket
 //! closes the slot ends. Knows nothing of nodes, the scheduler or clocks: when to stop is the worker's to say.
 
+mod gang;
 mod helper;
 mod line;
 
@@ -26,6 +27,7 @@ use crate::script::raw::look_whether_to_stop;
 use crate::script::session::{Ask, SessionSpec};
 use crate::script::task::{Outside, Require, TaskState};
 use crate::wire::WireError;
+use gang::Launchers;
 use helper::Helper;
 use line::Line;
 
@@ -115,6 +117,7 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
     }
     line.send(&FromSlot::Ready)?;
     let mut position = 0u32;
+    let mut launchers = Launchers::default();
     loop {
         match line.receive()? {
             ToSlot::Call(call) => {
@@ -122,9 +125,13 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
                 current.set(Some(position));
                 position = position.wrapping_add(1);
                 if mine {
-                    let seen = call.gpus.as_ref().map(show);
-                    let outcome = state.run(&call);
-                    drop(seen);
+                    let outcome = {
+                        let _seen = call.gpus.as_ref().map(show);
+                        match call.gang.as_ref().map(|gang| launchers.tell(&call, gang)).transpose() {
+                            Ok(_told) => state.run(&call),
+                            Err(outcome) => *outcome,
+                        }
+                    };
                     let took = outcome.elapsed_s;
                     line.send(&FromSlot::Done(call.task, call.attempt, Box::new(outcome)))?;
                     if took > WORTH_SENDING_S {

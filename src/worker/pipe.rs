@@ -363,6 +363,7 @@ mod tests {
             timeout: None,
             fresh: false,
             gpus: None,
+            gang: None,
             payload: Vec::new(),
             deps: Vec::new(),
         }
