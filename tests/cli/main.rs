@@ -15,6 +15,7 @@ mod doctor;
 mod gpus;
 mod limits;
 mod outcomes;
+mod places;
 mod progress;
 mod resume;
 mod status;

@@ -8,6 +8,7 @@
 mod applications;
 mod batch;
 mod doctor;
+mod loss;
 mod resources;
 
 use std::fs;

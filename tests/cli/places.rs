@@ -1,0 +1,162 @@
+//! Several nodes without several machines: workers that call themselves by other host names. Who measures beside the
+//! root, what becomes of a worker in the wrong place, gangs of calls, pools that lose workers and grow.
+
+use std::time::Duration;
+
+use crate::said;
+use crate::support::{Folder, Ran, skip};
+
+const GONE: Duration = Duration::from_secs(10);
+
+/// `unshare` execs, so the descriptors of the worker stay what they are.
+const ELSEWHERE: &str =
+    "exec unshare --uts sh -c 'hostname elsewhere && exec \"$0\" \"$@\"' \"$HARNESS\" \"$@\"";
+
+/// The root's node has two workers; the one that starts first is called by its name, all others are elsewhere.
+fn on_two_nodes(script: &str) -> Option<(Folder, Ran)> {
+    let folder = Folder::with(&format!(
+        "pool = spawn {{ workers = 2, slots = 2, placement = 'warn' }}\n\
+         for _, w in ipairs(pool.workers) do if w.host == 'elsewhere' then there = w else here = w end end\n{script}"
+    ));
+    let worker = format!("mkdir first 2>/dev/null && exec \"$HARNESS\" \"$@\"\n{ELSEWHERE}");
+    let ran = folder.finish(folder.harness_with_worker(&worker, &["-v", "c.lua"]));
+    if ran.stderr.contains("unshare: ") {
+        skip("another host name needs root and unshare");
+        return None;
+    }
+    folder.assert_nothing_left(GONE);
+    Some((folder, ran))
+}
+
+#[track_caller]
+fn printed(folder: &Folder, ran: &Ran, stdout: &str) {
+    assert_eq!((folder.normal(&ran.stdout).as_str(), ran.code), (stdout, Some(0)), "{ran:#?}");
+}
+
+const CHILD: &str = "It is a child of the root: the host name of this node has changed since the root started. Start the \
+                     campaign again";
+
+#[test]
+fn a_worker_in_the_wrong_place_is_refused() {
+    let folder = Folder::with("print(pcall(spawn, { workers = 1 }))\n");
+    let ran = folder.finish(folder.harness_with_worker(ELSEWHERE, &["c.lua"]));
+    if ran.stderr.contains("unshare: ") {
+        return skip("another host name needs root and unshare");
+    }
+    let loss = format!(
+        "worker 0 on HOST is lost: wrong placement: worker 0 was to start on HOST and came up on elsewhere. {CHILD}"
+    );
+    let stderr = format!("harness: {loss}\n");
+    let text = folder.normal(&ran.stderr);
+    // The worker says it too, sooner or later than the root.
+    assert!(text.contains(&stderr), "{text}");
+    said(&folder, Ran { stderr: stderr.clone(), ..ran }, 0, &format!("false\tc.lua:1: spawn: {loss}\n"), &stderr);
+    folder.assert_nothing_left(GONE);
+}
+
+#[test]
+fn a_worker_in_the_wrong_place_works_where_that_is_only_told() {
+    let Some((folder, ran)) = on_two_nodes(
+        "print(#pool.workers, there.host)\nprint(await(submit(call { function() return require('harness').worker.host end, host = \
+         'elsewhere' })))\n",
+    ) else {
+        return;
+    };
+    printed(&folder, &ran, "2\telsewhere\nelsewhere\n");
+    let said = folder.normal(&ran.stderr);
+    let warning = format!("was to start on HOST and came up on elsewhere. {CHILD}\n");
+    assert!(said.contains("harness: wrong placement: worker ") && said.contains(&warning), "{said}");
+}
+
+#[test]
+fn measurements_keep_off_the_root_s_node_and_say_so_where_they_do_not() {
+    let Some((folder, ran)) = on_two_nodes(
+        "local function look(options)\n\
+         options.runs, options.cmd, options.timeout = 1, { 'true' }, '60 s'\n\
+         local m = await(submit(measure(options)))\n\
+         print(m.host, m.status, (table.concat(m.flags, ' '):match 'shares_root'))\n\
+         end\n\
+         print(here.measures, there.measures)\n\
+         print((tostring(here):gsub('%d+', 'N')))\n\
+         for i = 1, 3 do look { key = i } end\n\
+         look { host = here.host }\n\
+         look { nodes = 1, launcher = 'none', key = 4 }\n\
+         print(await(submit(exec { cmd = { 'true' }, not_on = 'elsewhere' })).host)\n\
+         pool:close()\n\
+         pool = spawn { workers = 2, slots = 2, placement = 'warn', root_node = 'measure' }\n\
+         print(pool.workers[1].measures, pool.workers[2].measures)\n",
+    ) else {
+        return;
+    };
+    let first = "elsewhere\tok\tnil\n".repeat(3);
+    printed(
+        &folder,
+        &ran,
+        &format!(
+            "false\ttrue\nworker N on HOST: N slots, N cores, local, measures only what others cannot\n{first}HOST\tok\t\
+             shares_root\nelsewhere\tok\tnil\nHOST\ntrue\ttrue\n"
+        ),
+    );
+    let said = folder.normal(&ran.stderr);
+    assert!(said.contains(" on HOST (2 slots, ") && said.contains(", local, measures only what others cannot)"), "{said}");
+}
+
+#[test]
+fn a_call_has_several_nodes_and_nothing_of_it_is_left_on_any() {
+    let Some((folder, ran)) = on_two_nodes(
+        "local nodes, ranks, hosts = await(submit(call { function()\n\
+         local list = io.popen 'sort $HARNESS_HOSTFILE'\n\
+         return os.getenv 'HARNESS_NODELIST', os.getenv 'HARNESS_NUM_RANKS', list:read 'a'\n\
+         end, nodes = 2, timeout = '60 s' }))\n\
+         print(#nodes == #here.host + #', elsewhere' - 1, ranks)\n\
+         io.write(hosts)\n\
+         local m = await(submit(measure { shell = 'true', nodes = 2, launcher = 'none', runs = 1, timeout = '60 s' }))\n\
+         print(m.status, #m.hosts, (table.concat(m.flags, ' '):match 'shares_root'))\n",
+    ) else {
+        return;
+    };
+    let mut stdout: Vec<String> = folder.normal(&ran.stdout).lines().map(str::to_owned).collect();
+    stdout[1..3].sort();
+    assert_eq!(stdout, ["true\t2", "HOST", "elsewhere", "ok\t2\tshares_root"], "{ran:#?}");
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+}
+
+#[test]
+fn a_pool_that_lost_a_worker_grows_again() {
+    let Some((folder, ran)) = on_two_nodes(
+        "local kill = 'kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $$)); sleep 60'\n\
+         print(await(submit(exec { shell = kill, host = 'elsewhere', retries = 0 })).status)\n\
+         local m = await(submit(measure { cmd = { 'true' }, runs = 1, key = 1 }))\n\
+         print(m.host, (table.concat(m.flags, ' '):match 'shares_root'))\n\
+         print(pcall(pool.grow, pool))\n\
+         local new = pool:grow { workers = 1 }\n\
+         print(#new, new[1].host, new[1].slots, new[1].measures, here.measures, #pool.workers, pool.workers[1] == here)\n\
+         m = await(submit(measure { cmd = { 'true' }, runs = 1, key = 2 }))\n\
+         print(m.host)\n\
+         for w = 1, 2 do print(await(submit(call { function() return require('harness').worker.host end, host = pool.workers[w].host }))) end\n",
+    ) else {
+        return;
+    };
+    printed(
+        &folder,
+        &ran,
+        "lost_worker\nHOST\tnil\nfalse\tc.lua:7: pool:grow: every node has a worker already (HOST): say how many more, \
+         `workers = N` or `per_node = N`\n1\telsewhere\t2\ttrue\tfalse\t2\ttrue\nelsewhere\nHOST\nelsewhere\n",
+    );
+}
+
+/// The pool keeps what it has when what was to come does not.
+#[test]
+fn a_growth_that_fails_leaves_the_pool_as_it_was() {
+    let folder = Folder::with(
+        "local pool = spawn { workers = 1 }\nprint(pcall(pool.grow, pool, { workers = 1 }))\nprint(#pool.workers, \
+         await(submit(function() return 'goes on' end)))\n",
+    );
+    let ran = folder.finish(
+        folder.harness_with_worker("mkdir first 2>/dev/null || exit 3\nexec \"$HARNESS\" \"$@\"", &["c.lua"]),
+    );
+    let loss = "worker 1 on HOST is lost: its process ended";
+    let stdout = format!("false\tc.lua:2: pool:grow: {loss}\n1\tgoes on\n");
+    said(&folder, ran, 0, &stdout, &format!("harness: {loss}\nharness: 1 task: 1 ok\n"));
+    folder.assert_nothing_left(GONE);
+}
