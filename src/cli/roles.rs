@@ -15,7 +15,23 @@ pub fn worker(spawned: bool) -> ExitCode {
         return ExitCode::FAILURE;
     }
     process::stdout_to_stderr();
-    if spawned { mpi_worker() } else { with_fd("worker", worker::main) }
+    if !spawned {
+        return with_fd("worker", worker::main);
+    }
+    match process::stand_in() {
+        Ok(None) => mpi_worker(),
+        Ok(Some(exit)) => for_the_launcher(exit),
+        Err(error) => {
+            say(format_args!("harness worker: cannot start a process: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Another exit code than 0 would make mpirun end the whole job, for which the loss of a worker is no reason. Only one
+/// that never got as far as to be one is, for its spawn would never return.
+fn for_the_launcher(exit: process::Exit) -> ExitCode {
+    if exit == process::Exit::Code(1) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 #[cfg(feature = "mpi")]
@@ -26,8 +42,7 @@ fn mpi_worker() -> ExitCode {
     use crate::transport::mpi::sys;
     match join(&|name| std::env::var(name).ok(), true) {
         Ok(Role::Worker(link)) => {
-            // It has said why it cannot go on. Another exit code would make mpirun end the whole job, for which
-            // the loss of a node is no reason to stop.
+            // It has said why it cannot go on.
             let _ = worker::main_over(Box::new(link));
             root::leave(exit::OK, Limits::default().finalize, sys::finalize);
             ExitCode::SUCCESS

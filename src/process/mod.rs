@@ -13,6 +13,7 @@ mod environment;
 mod gate;
 pub mod own;
 mod spawn;
+mod stand_in;
 mod stop;
 mod tree;
 mod variables;
@@ -27,6 +28,7 @@ pub use own::{
     start_self, stdout_to_stderr, take_affinity_of_parent, take_fd, this_executable,
 };
 pub use spawn::{Child, Launch, SpawnError, find_program, is_program, spawn, with_advice};
+pub use stand_in::stand_in;
 pub use stop::{listen_for_stop, tell_to_stop};
 pub use tree::{
     Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, kill_from_below, kill_marked,

@@ -262,14 +262,15 @@ impl Driver {
             return self.lose(id, &reason);
         }
         if !planned.is_empty() && !same_host(&planned, &hello.host) {
-            let reason = self.pools.launcher.wrong_placement(worker, &hello.host);
+            let wrong = self.pools.launcher.wrong_place(worker, &hello.host);
             if pool.spec.misplaced == Misplaced::Refused {
-                worker.peer.queue(&ToWorker::Refused(reason.clone()));
+                let reason = wrong.to_string();
+                worker.peer.queue(&ToWorker::Refused(wrong.fact));
                 return self.lose(id, &reason);
             }
             // Launchers are to find it, too.
             worker.planned_host.clone_from(&hello.host);
-            self.progress.problem(&reason);
+            self.progress.problem(&wrong.to_string());
         }
         worker.stage = Stage::Introduced(hello);
         let pool = worker.pool;

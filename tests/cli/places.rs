@@ -33,8 +33,8 @@ fn printed(folder: &Folder, ran: &Ran, stdout: &str) {
     assert_eq!((folder.normal(&ran.stdout).as_str(), ran.code), (stdout, Some(0)), "{ran:#?}");
 }
 
-const CHILD: &str = "It is a child of the root: the host name of this node has changed since the root started. Start the \
-                     campaign again";
+const CHILD: &str = "It is a child of the root: the name of this host has changed since the root started. Run the same \
+                     command again";
 
 #[test]
 fn a_worker_in_the_wrong_place_is_refused() {
@@ -44,7 +44,7 @@ fn a_worker_in_the_wrong_place_is_refused() {
         return skip("another host name needs root and unshare");
     }
     let loss = format!(
-        "worker 0 on HOST is lost: wrong placement: worker 0 was to start on HOST and came up on elsewhere. {CHILD}"
+        "worker 0 on HOST is lost: wrong placement: worker 0 was to start on HOST and came up on elsewhere\n  {CHILD}"
     );
     let stderr = format!("harness: {loss}\n");
     let text = folder.normal(&ran.stderr);
@@ -64,7 +64,7 @@ fn a_worker_in_the_wrong_place_works_where_that_is_only_told() {
     };
     printed(&folder, &ran, "2\telsewhere\nelsewhere\n");
     let said = folder.normal(&ran.stderr);
-    let warning = format!("was to start on HOST and came up on elsewhere. {CHILD}\n");
+    let warning = format!("was to start on HOST and came up on elsewhere\n  {CHILD}\n");
     assert!(said.contains("harness: wrong placement: worker ") && said.contains(&warning), "{said}");
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::{Cluster, HARNESS, has};
 
 /// Says where each rank is; `together FILE FILE` waits until both are there, having made the first.
-const PLACES: &str = r#"
+pub(crate) const PLACES: &str = r#"
 #include <mpi.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -47,7 +47,7 @@ int main(int argc, char **argv) {
 "#;
 
 impl Cluster {
-    fn compile(&self, name: &str, source: &str) {
+    pub(crate) fn compile(&self, name: &str, source: &str) {
         let file = self.write(&format!("{name}.c"), source);
         let mpicc = std::env::var("MPICC").unwrap_or("mpicc".into());
         let status = Command::new(mpicc).arg("-o").arg(self.path(name)).arg(file).status().unwrap();
@@ -55,7 +55,7 @@ impl Cluster {
     }
 
     /// Debian's MPICH mostly ends, and sometimes hangs, in MPI_Finalize of ranks on several nodes: nothing to test by.
-    fn finalizes(&self) -> bool {
+    pub(crate) fn finalizes(&self) -> bool {
         if self.flavour == "mpich" {
             println!("skipped: Debian's MPICH may hang in MPI_Finalize");
         }

@@ -18,6 +18,7 @@ print("new", #new, #pool.workers)
 for _, worker in ipairs(pool.workers) do
   print("again", await(pool:submit(call { function() return require("harness").worker.host end, host = worker.host })))
 end
+os.exit(7)
 "#;
 
 #[test]
@@ -35,5 +36,5 @@ fn a_campaign_outlives_workers_that_are_killed() {
     for node in ["node1", "node2", "node3"] {
         has(&output, &format!("again\t{node}"), "calls on all nodes");
     }
-    has(&output, "job ended with 0", "the exit code");
+    has(&output, "job ended with 7", "the script's exit code");
 }

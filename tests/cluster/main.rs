@@ -10,6 +10,7 @@ mod batch;
 mod doctor;
 mod loss;
 mod resources;
+mod ssh;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -254,18 +255,41 @@ do
   local one <close> = spawn { hosts = { "node2" } }
   local two <close> = spawn { hosts = { "node1", "node3" } }
   print(one) print(two)
+  -- The first of them ends only when the second has begun, and the other way round.
+  local function meet(pool, mine, theirs)
+    return pool:submit(exec { shell = ("touch %s; until [ -e %s ]; do sleep 0.05; done"):format(mine, theirs), timeout = "30 s" })
+  end
+  local first, second = meet(one, "one.here", "two.here"), meet(two, "two.here", "one.here")
+  print("side by side", await(first).status, await(second).status)
+end
+do
+  local others <close> = spawn { root_node = "spare" }
+  print("spare: " .. tostring(others))
 end
 local all <close> = spawn {}
 print(all)
+for _, worker in ipairs(all.workers) do print(worker.host, "measures", worker.measures) end
+for i = 1, 4 do
+  local m = await(submit(measure { cmd = { "true" }, runs = 1, key = i }))
+  print("measured", m.status, m.host ~= "node1", (table.concat(m.flags, " "):match "shares_root"))
+end
+local m = await(submit(measure { shell = "true", nodes = 3, launcher = "none", runs = 1, timeout = "30 s" }))
+print("gang", m.status, #m.hosts, (table.concat(m.flags, " "):match "shares_root"))
+local nodes, ranks = await(submit(call {
+  function() return os.getenv "HARNESS_NODELIST", io.popen("sort $HARNESS_HOSTFILE"):read "a" end, nodes = 2, host = "node2", timeout = "30 s" }))
+print("call", nodes:sub(1, 6), #nodes, #ranks)
 "#,
     );
     let output = cluster.job("sbatch -N 3 --exclusive", &format!("{} --fresh pools.lua", HARNESS));
-    if cluster.flavour == "mpich" {
-        return; // ranks serve one pool after another, whole
-    }
     for expected in ["1 worker on 1 node (node2)", "2 workers on 2 nodes (node1, node3)", ALL] {
         has(&output, expected, "pools");
     }
+    has(&output, "side by side\tok\tok", "two pools at a time");
+    has(&output, "spare: pool 2: 2 workers on 2 nodes (node2, node3)", "no worker beside the root");
+    has(&output, "node1\tmeasures\tfalse", "the root's own node");
+    assert_eq!(output.matches("measured\tok\ttrue\tnil").count(), 4, "not beside the root: {output}");
+    has(&output, "gang\tok\t3\tshares_root", "a gang of all nodes");
+    has(&output, "call\tnode2,\t11\t12", "a call with two nodes");
 }
 
 #[test]
