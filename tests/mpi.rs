@@ -370,14 +370,60 @@ fn killing_mpirun_leaves_nothing_behind() {
     nothing_is_left_after("mpirun", |_| None);
 }
 
+/// The worker, and before it the process that stands in for it towards the launcher.
+fn worker_of(folder: &Path, at: usize) -> Option<u32> {
+    let mut workers: Vec<u32> =
+        processes_of(folder).into_iter().filter(|(_, command)| command.contains("__worker")).map(|w| w.0).collect();
+    workers.sort_unstable();
+    workers.get(at).copied()
+}
+
 #[test]
 fn killing_a_spawned_worker_leaves_nothing_behind() {
-    nothing_is_left_after("worker", |folder| {
-        processes_of(folder)
-            .into_iter()
-            .find(|(_, command)| command.contains("__worker"))
-            .map(|found| found.0)
-    });
+    nothing_is_left_after("worker", |folder| worker_of(folder, 1));
+}
+
+#[test]
+fn killing_what_stands_in_for_a_spawned_worker_leaves_nothing_behind() {
+    nothing_is_left_after("stand-in", |folder| worker_of(folder, 0));
+}
+
+/// Its task ends what the line kills; then another one runs, and mpirun ends as the script does.
+fn goes_on_after(line: &str, options: &[&str]) {
+    let Some(mpi) = Mpi::find() else { return };
+    if !mpi.can_spawn() {
+        return println!("skipped: this MPI cannot spawn");
+    }
+    let campaign = Campaign::new(&format!(
+        "local pool <close> = spawn {{ workers = 2, start = 'spawn' }}\nprint(await(submit(exec {{ shell = '{line}; \
+         sleep 60', retries = 0 }})).status)\nprint(await(submit(exec {{ cmd = {{ 'true' }} }})).status)\nos.exit(7)\n"
+    ));
+    let mut command = Command::new(&mpi.mpirun);
+    command.args(options);
+    let plain = mpi.command(1, &campaign);
+    command.args(plain.get_args()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = finish(command.arg("--fresh").arg(&campaign.script).spawn().expect("mpirun starts"));
+    let said = text(&output.stderr);
+    assert_eq!(text(&output.stdout), "lost_worker\nok\n", "{said}");
+    assert_eq!(output.status.code(), Some(7), "{said}");
+}
+
+/// A worker without a keeper cannot go on, and says so; for mpirun it has ended well.
+#[test]
+fn a_worker_that_gives_up_does_not_end_the_job() {
+    goes_on_after("kill -9 $PPID", &[]);
+}
+
+#[test]
+fn a_killed_worker_does_not_end_a_job_that_was_started_as_plain_harness_starts_it() {
+    let Some(mpi) = Mpi::find() else { return };
+    let options = match mpi.flavour.as_str() {
+        "openmpi" => &["--mca", "orte_allowed_exit_without_sync", "1"][..],
+        _ => &["-disable-auto-cleanup"],
+    };
+    drop(mpi);
+    goes_on_after("kill -9 $(ps -o ppid= -p $PPID)", options);
 }
 
 #[test]
