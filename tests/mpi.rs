@@ -372,8 +372,11 @@ fn killing_mpirun_leaves_nothing_behind() {
 
 /// The worker, and before it the process that stands in for it towards the launcher.
 fn worker_of(folder: &Path, at: usize) -> Option<u32> {
-    let mut workers: Vec<u32> =
-        processes_of(folder).into_iter().filter(|(_, command)| command.contains("__worker")).map(|w| w.0).collect();
+    let mut workers: Vec<u32> = processes_of(folder)
+        .into_iter()
+        .filter(|(_, command)| command.contains("__worker"))
+        .map(|w| w.0)
+        .collect();
     workers.sort_unstable();
     workers.get(at).copied()
 }

@@ -237,7 +237,10 @@ mod tests {
         assert_eq!(words(Family::OpenMpi, "Open MPI v4.1.4", &alone), "nothing");
         // A login node in front of a job of one node does.
         alone.root_host = "login".into();
-        assert_eq!(words(Family::OpenMpi, "Open MPI v4.1.4", &alone), "/x/mpirun --mca orte_allowed_exit_without_sync 1 -n 1");
+        assert_eq!(
+            words(Family::OpenMpi, "Open MPI v4.1.4", &alone),
+            "/x/mpirun --mca orte_allowed_exit_without_sync 1 -n 1"
+        );
     }
 
     #[test]

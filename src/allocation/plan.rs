@@ -135,10 +135,7 @@ pub fn more(
 }
 
 /// The nodes a pool may have workers on.
-fn hosts_for<'a>(
-    allocation: &'a Allocation,
-    request: &PoolRequest,
-) -> Result<Vec<&'a str>, AllocationError> {
+fn hosts_for<'a>(allocation: &'a Allocation, request: &PoolRequest) -> Result<Vec<&'a str>, AllocationError> {
     let on_root = |host: &str| same_host(host, &allocation.root_host);
     let mut hosts: Vec<&str> = allocation.nodes.iter().map(|node| node.host.as_str()).collect();
     if let Some(wanted) = &request.hosts {

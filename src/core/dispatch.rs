@@ -127,9 +127,8 @@ impl Core {
         let task = &self.tasks[ix];
         let idle = if let Need::Cores(cores) = need { cores } else { 0 };
         let (not_on, avoids) = (task.not_on(), self.avoids(ix));
-        let allowed = |id: WorkerId| {
-            Some(self.fleet[id].node) != not_on && (self.fleet[id].measures || !avoids)
-        };
+        let allowed =
+            |id: WorkerId| Some(self.fleet[id].node) != not_on && (self.fleet[id].measures || !avoids);
         let place = match not_on.is_some() || avoids {
             false => books.tree.best(idle, |_, _| true),
             true => books.tree.best(idle, |place, _| books.places[place].is_some_and(allowed)),
@@ -149,7 +148,14 @@ impl Core {
         let likeness = |id: WorkerId| {
             let worker = &self.fleet[id];
             let node = &self.fleet[worker.node];
-            (worker.measures, worker.slots, worker.idle(), node.lease, node.reserved, self.fleet.is_empty(worker.node))
+            (
+                worker.measures,
+                worker.slots,
+                worker.idle(),
+                node.lease,
+                node.reserved,
+                self.fleet.is_empty(worker.node),
+            )
         };
         let equal = |id: &WorkerId| {
             let worker = &self.fleet[*id];

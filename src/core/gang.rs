@@ -30,7 +30,6 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-
     /// Where this fits the other does.
     fn covers(self, other: Self) -> bool {
         self.nodes >= other.nodes

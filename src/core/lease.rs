@@ -163,8 +163,7 @@ impl Core {
         let shuns = |shape: &Shape| {
             shape.choosy && !worker.measures && shape.queue.values().next().is_some_and(|ix| self.avoids(*ix))
         };
-        let shared =
-            pool.first(|shape| alone(shape.need) && shape.not_on != Some(node) && !shuns(shape));
+        let shared = pool.first(|shape| alone(shape.need) && shape.not_on != Some(node) && !shuns(shape));
         let next =
             [own.filter(|(_, ix)| alone(self.tasks[*ix].need)), shared.map(|(_, rank, ix)| (rank, ix))];
         let Some((rank, ix)) = next.into_iter().flatten().min_by_key(|(rank, _)| *rank) else { return false };

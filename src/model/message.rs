@@ -47,7 +47,7 @@ pub struct Welcome {
     pub limits: Box<Limits>,
     /// Seed of the campaign.
     pub seed: u64,
-    /// Set for every task, on top of the scrubbed environment.
+    /// Set for every task, on top of the scrubbed environment, in this order.
     pub env: Vec<(String, String)>,
     /// How its slots begin.
     pub setup: SlotSetup,

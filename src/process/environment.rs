@@ -105,6 +105,14 @@ impl Environment {
         Some(&line.as_bytes()[name.len() + 1..])
     }
 
+    /// Names and values that are text, in no particular order.
+    pub fn variables(&self) -> impl Iterator<Item = (String, String)> {
+        self.lines().filter_map(|line| {
+            let (name, value) = line.to_str().ok()?.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        })
+    }
+
     /// The lines `NAME=value`, in no particular order.
     fn lines(&self) -> impl Iterator<Item = &CString> {
         let shared = self.shared.iter().filter(|(name, _)| !self.own.contains_key(*name));

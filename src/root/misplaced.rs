@@ -46,7 +46,8 @@ impl Launcher {
             Some(path) => format!("{path}, through which harness started itself"),
             None => "the mpirun that harness was started with".into(),
         };
-        let why = format!("{library} was given that node's name, and did not go by it (launcher: {launcher}).");
+        let why =
+            format!("{library} was given that node's name, and did not go by it (launcher: {launcher}).");
         let anyhow = "To go on with workers wherever they are: spawn { placement = \"warn\" }";
         let advice = [Some(why), self.other_name(planned, came), Some(self.instead(family, launched_by))];
         WrongPlace { fact, advice: advice.into_iter().flatten().chain([anyhow.into()]).collect() }
@@ -55,14 +56,17 @@ impl Launcher {
     /// An address, or what somebody wrote into a list of hosts, may be another name of the node it came up on.
     fn other_name(&self, planned: &str, came: &str) -> Option<String> {
         let written = self.allocation.scheduler == Scheduler::HostFile || planned.parse::<IpAddr>().is_ok();
-        written.then(|| format!("If the two are one host, write its own name, {came}, into the list of hosts."))
+        written
+            .then(|| format!("If the two are one host, write its own name, {came}, into the list of hosts."))
     }
 
     /// Ranks, whose nodes the launcher is told itself.
     fn instead(&self, family: Option<Family>, launched_by: Option<&str>) -> String {
         let script = &self.script;
         let plain = match launched_by.is_none() && self.allocation.scheduler != Scheduler::None {
-            true => format!("Leave mpirun out, plain `harness {script}` tells it all nodes by name; or start"),
+            true => {
+                format!("Leave mpirun out, plain `harness {script}` tells it all nodes by name; or start")
+            }
             false => "Start".into(),
         };
         let here = |host: &&str| same_host(host, &self.allocation.root_host);

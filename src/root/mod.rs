@@ -14,6 +14,7 @@ mod gangs;
 mod gpus;
 mod growth;
 mod guard;
+mod handed_on;
 mod hearing;
 mod ledger;
 mod misplaced;

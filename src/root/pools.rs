@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::driver::Driver;
+use super::handed_on::handed_on;
 use super::port::{Misplaced, PoolError, PoolInfo, PoolSpec, RootNode, WorkerInfo};
 use super::spawn::Launcher;
 use super::workers::{Stage, Worker};
@@ -13,6 +14,7 @@ use crate::core::Event;
 use crate::machine;
 use crate::model::human::duration;
 use crate::model::{Hash, Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
+use crate::process::Environment;
 use crate::transport::wait::earlier;
 
 /// How far a pool has come.
@@ -47,6 +49,8 @@ pub(super) struct Pools {
     pub(super) launcher: Launcher,
     campaign_dir: String,
     seed: u64,
+    /// What workers on other nodes are given of our environment.
+    handed_on: Vec<(String, String)>,
     /// A pool the script waits for, until ranks are free and have said where they are, but not longer than that.
     postponed: Option<(PoolSpec, Instant)>,
     /// When workers that were told to retire are ended by force.
@@ -80,6 +84,7 @@ impl Pools {
             launcher,
             campaign_dir,
             seed,
+            handed_on: handed_on(&Environment::scrubbed(std::env::vars_os())),
             postponed: None,
             retire_by: None,
         }
@@ -301,13 +306,15 @@ impl Driver {
                 Some(told) => hello.gpus.first(told as usize),
                 None => hello.gpus.clone(),
             };
+            let handed_on = if worker.start == Start::Local { &[][..] } else { &self.pools.handed_on };
+            let own = pool.spec.env.iter().map(|(name, value)| (name.clone(), value.clone()));
             worker.peer.queue(&ToWorker::Welcome(Welcome {
                 worker: worker.id,
                 slots,
                 campaign_dir: self.pools.campaign_dir.clone(),
                 limits: Box::new(self.pools.launcher.limits),
                 seed: self.pools.seed,
-                env: pool.spec.env.clone().into_iter().collect(),
+                env: handed_on.iter().cloned().chain(own).collect(),
                 setup: pool.spec.setup.clone(),
             }));
             worker.last_heard = Instant::now();
@@ -338,8 +345,9 @@ impl Driver {
     /// Tells the script when the last worker that it waits for is ready.
     fn announce(&mut self, id: PoolId) {
         let Some(pool) = self.pools.pools.get(&id) else { return };
-        let ready =
-            |id: &WorkerId| self.workers.get(id).is_some_and(|worker| matches!(worker.stage, Stage::Ready(_)));
+        let ready = |id: &WorkerId| {
+            self.workers.get(id).is_some_and(|worker| matches!(worker.stage, Stage::Ready(_)))
+        };
         if pool.arriving().is_empty() || !pool.arriving().iter().all(ready) {
             return;
         }

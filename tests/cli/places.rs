@@ -50,7 +50,13 @@ fn a_worker_in_the_wrong_place_is_refused() {
     let text = folder.normal(&ran.stderr);
     // The worker says it too, sooner or later than the root.
     assert!(text.contains(&stderr), "{text}");
-    said(&folder, Ran { stderr: stderr.clone(), ..ran }, 0, &format!("false\tc.lua:1: spawn: {loss}\n"), &stderr);
+    said(
+        &folder,
+        Ran { stderr: stderr.clone(), ..ran },
+        0,
+        &format!("false\tc.lua:1: spawn: {loss}\n"),
+        &stderr,
+    );
     folder.assert_nothing_left(GONE);
 }
 
@@ -98,7 +104,10 @@ fn measurements_keep_off_the_root_s_node_and_say_so_where_they_do_not() {
         ),
     );
     let said = folder.normal(&ran.stderr);
-    assert!(said.contains(" on HOST (2 slots, ") && said.contains(", local, measures only what others cannot)"), "{said}");
+    assert!(
+        said.contains(" on HOST (2 slots, ") && said.contains(", local, measures only what others cannot)"),
+        "{said}"
+    );
 }
 
 #[test]

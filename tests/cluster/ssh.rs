@@ -8,15 +8,18 @@ use crate::{Cluster, HARNESS, finish, has, text};
 
 impl Cluster {
     /// Starts sshd on all nodes, and gives the folder with the `ssh` that may enter them.
-    /// Open MPI starts workers with the environment of a login there: what tasks need of it.
     fn with_sshd(&self) -> Option<PathBuf> {
-        if !["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"].iter().all(|path| Path::new(path).exists()) {
+        if !["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"]
+            .iter()
+            .all(|path| Path::new(path).exists())
+        {
             assert!(std::env::var_os("HARNESS_CI").is_none(), "CI must have sshd (tools/setup ci)");
             println!("skipped: no sshd (tools/setup ci)");
             return None;
         }
         let key = self.path("key");
-        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+        let made =
+            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
         assert!(made.unwrap().success());
         std::fs::create_dir_all("/run/sshd").unwrap(); // where sshd locks itself in
         let (key, folder) = (key.display(), self.folder.path().display());
@@ -24,8 +27,7 @@ impl Cluster {
             "sshd_config",
             &format!(
                 "HostKey {key}\nAuthorizedKeysFile {key}.pub\nStrictModes no\nPermitRootLogin prohibit-password\n\
-                 UsePAM no\nPidFile none\nMaxStartups 100\n\
-                 SetEnv OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PATH={folder}/bin:/usr/bin:/bin\n"
+                 UsePAM no\nPidFile none\nMaxStartups 100\n"
             ),
         );
         self.write(
@@ -34,7 +36,8 @@ impl Cluster {
                 "Host *\nIdentityFile {key}\nUserKnownHostsFile /dev/null\nStrictHostKeyChecking no\nLogLevel ERROR\n"
             ),
         );
-        std::fs::set_permissions(self.path("key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(self.path("key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
         std::fs::create_dir(self.path("bin")).unwrap();
         self.write("bin/ssh", &format!("#!/bin/sh\nexec /usr/bin/ssh -F {folder}/ssh_config \"$@\"\n"));
         for node in ["node1", "node2", "node3"] {
@@ -48,7 +51,10 @@ impl Cluster {
     /// Runs a line on node1, outside of any job.
     fn on_node1(&self, bin: &Path, line: &str) -> String {
         let (bin, folder) = (bin.display(), self.folder.path().display());
-        let script = format!("cd {folder} && PATH={bin}:$PATH {line}; echo job ended with $?");
+        let mpirun = PathBuf::from(std::env::var_os("HARNESS_MPIRUN").unwrap_or("mpirun".into()));
+        let mpi = mpirun.parent().unwrap_or(Path::new("")).display();
+        let script =
+            format!("cd {folder} && PATH={bin}:{mpi}:$PATH EXPORTED=yes {line}; echo job ended with $?");
         text(&finish(&mut self.command(&["exec", "node1", "bash", "-c", &script])))
     }
 }
@@ -57,7 +63,7 @@ const SCRIPT: &str = r#"
 local pool <close> = spawn {}
 print(pool)
 for _, worker in ipairs(pool.workers) do
-  local r = await(submit(exec { cmd = { "hostname" }, host = worker.host }))
+  local r = await(submit(exec { shell = "echo $(hostname) $EXPORTED", host = worker.host }))
   print("ran on", r.stdout)
 end
 local r = await(submit(exec { cmd = { "./places" }, nodes = 2, ranks = 4, host = "node2", timeout = "40 s" }))
@@ -75,7 +81,7 @@ fn a_list_of_hosts_and_ssh_are_enough() {
     let output = cluster.on_node1(&bin, &format!("{HARNESS} --fresh --hostfile hosts ssh.lua"));
     has(&output, "3 workers on 3 nodes (node1, node2, node3)", "workers");
     for node in ["node1", "node2", "node3"] {
-        has(&output, &format!("ran on\t{node}"), "a program on each");
+        has(&output, &format!("ran on\t{node} yes"), "a program on each, with the environment of the first");
     }
     if cluster.finalizes() {
         has(&output, "gang\tok\tnil", "an MPI application");
@@ -112,6 +118,10 @@ fn another_name_of_a_host_is_explained_or_told() {
     cluster.write("warn.lua", "local pool <close> = spawn { placement = 'warn' }\nprint(pool)\n");
     let output = run("warn.lua");
     has(&output, "2 workers on 2 nodes (node1, node2)", "told");
-    has(&output, "harness: wrong placement: worker 1 was to start on 10.99.0.12 and came up on node2\n", "told");
+    has(
+        &output,
+        "harness: wrong placement: worker 1 was to start on 10.99.0.12 and came up on node2\n",
+        "told",
+    );
     has(&output, "job ended with 0", "told");
 }

@@ -173,14 +173,7 @@ impl World {
         self.join_on(pool, slots, 2, true, format!("n{at}"))
     }
 
-    pub fn join_on(
-        &mut self,
-        pool: u32,
-        slots: u16,
-        gpus: u16,
-        measures: bool,
-        host: String,
-    ) -> WorkerId {
+    pub fn join_on(&mut self, pool: u32, slots: u16, gpus: u16, measures: bool, host: String) -> WorkerId {
         let at = self.machines.len();
         let id = WorkerId(at as u32);
         self.machines.push(Machine {

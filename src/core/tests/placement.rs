@@ -425,9 +425,10 @@ fn one_that_may_run_on_one_node_only_is_not_passed_for_ever() {
     let mut begun = Vec::new();
     // Calls end one by one, and another comes for each.
     for _ in 0..16 {
-        let next = desk.core.tasks.iter().find(|(_, task)| {
-            matches!(&task.state, State::Flying(flight) if flight.gang.leader().0 == 1)
-        });
+        let next =
+            desk.core.tasks.iter().find(
+                |(_, task)| matches!(&task.state, State::Flying(flight) if flight.gang.leader().0 == 1),
+            );
         let Some((task, attempt)) = next.map(|(_, task)| (task.id, task.attempt)) else { break };
         begun.extend(starts(&desk.report(1, task, attempt, true, None)));
         begun.extend(starts(&desk.ask(Kind::Call, |_| {}).1));
