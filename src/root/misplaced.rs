@@ -36,7 +36,11 @@ impl Launcher {
             return WrongPlace { fact, advice: vec![why.into()] };
         }
         let launched_by = std::env::var(LAUNCHED).ok();
-        let launched_by = launched_by.as_deref();
+        WrongPlace { fact, advice: self.advice(planned, came, launched_by.as_deref()) }
+    }
+
+    /// `launched_by`: the launcher through which harness started itself.
+    fn advice(&self, planned: &str, came: &str, launched_by: Option<&str>) -> Vec<String> {
         let (library, family) = match &self.mpi {
             Mpi::Ready(library) => (library.as_str(), Family::of(library)),
             Mpi::Absent | Mpi::Idle => ("MPI", None),
@@ -49,8 +53,8 @@ impl Launcher {
         let why =
             format!("{library} was given that node's name, and did not go by it (launcher: {launcher}).");
         let anyhow = "To go on with workers wherever they are: spawn { placement = \"warn\" }";
-        let advice = [Some(why), self.other_name(planned, came), Some(self.instead(family, launched_by))];
-        WrongPlace { fact, advice: advice.into_iter().flatten().chain([anyhow.into()]).collect() }
+        let lines = [Some(why), self.other_name(planned, came), Some(self.instead(family, launched_by))];
+        lines.into_iter().flatten().chain([anyhow.into()]).collect()
     }
 
     /// An address, or what somebody wrote into a list of hosts, may be another name of the node it came up on.
@@ -79,5 +83,52 @@ impl Launcher {
             None => format!("mpirun -n {}", hosts.len() + 1),
         };
         format!("{plain} the workers as ranks, each on its node: `{line} harness {script}`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocation::{Allocation, Node};
+    use crate::model::Limits;
+    use crate::root::guard::Guard;
+
+    fn advice(scheduler: Scheduler, mpi: &str, launched_by: Option<&str>) -> String {
+        let nodes = ["node1", "node2"].map(|host| Node { host: host.into(), cores: Some(4) });
+        let root_host = "node2".into();
+        let launcher = Launcher {
+            allocation: Allocation { scheduler, job: None, restarts: 0, nodes: nodes.into(), root_host },
+            mpi: Mpi::Ready(mpi.into()),
+            guard: Guard::start(None).unwrap(),
+            limits: Limits::default(),
+            program: None,
+            script: "c.lua".into(),
+        };
+        launcher.advice("node1", "node2", launched_by).join("\n")
+    }
+
+    #[test]
+    fn it_says_what_to_type_for_the_way_harness_was_started() {
+        let plain = advice(Scheduler::Slurm, "MPICH Version: 5.0.2", Some("/x/mpirun"));
+        assert_eq!(
+            plain,
+            "MPICH Version: 5.0.2 was given that node's name, and did not go by it (launcher: /x/mpirun, through which \
+             harness started itself).\n\
+             Start the workers as ranks, each on its node: `srun --overlap --overcommit --mpi=pmi2 -m arbitrary -n 3 -w \
+             node2,node2,node1 harness c.lua`\n\
+             To go on with workers wherever they are: spawn { placement = \"warn\" }"
+        );
+        let by_hand = advice(Scheduler::Slurm, "Open MPI v4.1.4, package: Debian", None);
+        assert!(by_hand.starts_with("Open MPI v4.1.4 was given that node's name, and did not go by it (launcher: the mpirun that harness was started with).\n"), "{by_hand}");
+        let line = "Leave mpirun out, plain `harness c.lua` tells it all nodes by name; or start the workers as ranks, each \
+                    on its node: `mpirun --oversubscribe -n 3 --host node2:2,node1:1 harness c.lua`\n";
+        assert!(by_hand.contains(line), "{by_hand}");
+        let listed = advice(Scheduler::HostFile, "MPICH Version: 5.0.2", Some("/x/mpirun"));
+        assert!(
+            listed
+                .contains("\nIf the two are one host, write its own name, node2, into the list of hosts.\n"),
+            "{listed}"
+        );
+        assert!(listed.contains("`/x/mpirun -n 3 -hosts node2:2,node1:1 harness c.lua`"), "{listed}");
     }
 }

@@ -179,8 +179,8 @@ fn a_second_root_in_a_job_step_ends_before_it_begins() {
     let mut command = folder.harness(&["c.lua"]);
     command.env("SLURM_PROCID", "1").env("SLURM_STEP_NUM_TASKS", "4");
     let text = if cfg!(feature = "mpi") {
-        "harness: this is one of 4 separate harness roots that srun started: they do not know each other. Start one in \
-         the batch script: `mpirun -n 1 harness …`, on a single node also plain `harness …`\n"
+        "harness: this is one of 4 separate harness roots that srun started: they do not know each other. Start one, \
+         without srun: plain `harness …` in the batch script\n"
     } else {
         "harness: this is process 1 of those that srun started, and each would be a root of its own (SLURM_PROCID=1). \
          This harness was built without MPI: start it once, as plain `harness …` in the batch script\n"

@@ -95,8 +95,7 @@ pub fn join(env: &dyn Fn(&str) -> Option<String>, spawned: bool) -> Result<Role,
 
 fn several_roots(count: String, launcher: &'static str) -> StartError {
     let advice = if launcher == "srun" {
-        "Start one in the batch script: `mpirun -n 1 harness …`, on a single node also plain `harness …`"
-            .to_string()
+        "Start one, without srun: plain `harness …` in the batch script".to_string()
     } else {
         format!(
             "Its mpirun belongs to another MPI than the one harness was built for ({}): use that one's, or \
