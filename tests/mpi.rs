@@ -249,6 +249,34 @@ fn a_pool_larger_than_mpirun_started_is_refused_with_the_line_that_works() {
 }
 
 #[test]
+fn a_pool_grows_by_ranks_as_long_as_there_are_some() {
+    let Some(mpi) = Mpi::find() else { return };
+    let campaign = Campaign::new(
+        r#"
+        local pool <close> = spawn { workers = 1 }
+        local host = pool.workers[1].host
+        print(#pool:grow { workers = 1, hosts = { host } }, #pool:grow(), #pool.workers)
+        print(pcall(pool.grow, pool))
+        print(pcall(spawn, { hosts = { "elsewhere" } }))
+        for _, worker in ipairs(pool.workers) do print(worker.start) end
+        print(await(pool:submit(function() return 6 end)))"#,
+    );
+    let output = mpi.run(4, &[], &campaign);
+    let said = succeeded(&output);
+    let script = campaign.script.display();
+    for line in [
+        "1\t1\t3\n".to_string(),
+        format!(
+            "pool:grow: 1 static worker wanted and none is free: start the campaign with `mpirun -n 5 harness {script}` \
+             (rank 0 is the root, every further rank a worker)"
+        ),
+        "static\nstatic\nstatic\n6\n".into(),
+    ] {
+        assert!(said.contains(&line), "`{line}` is not in:\n{said}");
+    }
+}
+
+#[test]
 fn an_artefact_travels_between_nodes_without_a_common_store() {
     let Some(mpi) = Mpi::find() else { return };
     // Each rank has a store of its own, as nodes without a shared file system do.
