@@ -113,6 +113,7 @@ fn gangs_run_side_by_side_on_disjoint_nodes() {
     // Each ends only when the other one runs.
     let output = cluster.campaign(
         r#"
+local pool <close> = spawn { root_node = "measure" } -- else they would take turns on the three others
 local function gang(mine, other)
   return submit(measure { name = mine, cmd = { "./places", mine, other }, nodes = 2, ranks_per_node = 2, runs = 1,
     timeout = "50 s", metrics = { size = "of (%d+)" } })
@@ -194,6 +195,7 @@ fn hpcc_is_measured_on_two_nodes_twice_at_a_time() {
     cluster.write("hpccinf.txt", HPCC_INPUT);
     let output = cluster.campaign(
         r#"
+local pool <close> = spawn { root_node = "measure" }
 local runs = {}
 for _, name in ipairs { "one", "two" } do
   -- It reads a file of a fixed name and appends to another one.
