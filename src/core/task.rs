@@ -241,7 +241,7 @@ impl Task {
 
     /// Measures, or decides where others of its group do.
     pub fn is_choosy(&self) -> bool {
-        self.kind == Kind::Measure || self.group().is_some()
+        matches!(self.kind, Kind::Measure | Kind::Compare) || self.group().is_some()
     }
 
     pub fn timeout_us(&self) -> Option<u64> {

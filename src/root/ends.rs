@@ -13,7 +13,7 @@ use super::workers::{Stage, Worker};
 use crate::core::{End, Event};
 use crate::journal::Lost;
 use crate::model::human::duration;
-use crate::model::{Attempt, Detail, Kind, Outcome, Status, TaskId, WorkerId, exit};
+use crate::model::{Attempt, Detail, Kind, MeasureResult, Outcome, Status, TaskId, WorkerId, exit};
 
 impl Driver {
     pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
@@ -92,7 +92,13 @@ impl Driver {
 
     /// A measurement beside the root, where the pool has other nodes, says so.
     fn flag_shared_root(&mut self, task: TaskId, outcome: &mut Outcome) {
-        let Detail::Measure(result) = &mut outcome.detail else { return };
+        let timed: Vec<&mut MeasureResult> = match &mut outcome.detail {
+            Detail::Measure(result) => vec![result],
+            Detail::Compare(result) => {
+                result.variants.iter_mut().map(|variant| &mut variant.result).collect()
+            }
+            _ => return,
+        };
         let Some((pool, worker, members)) =
             self.tasks.live(task).map(|live| (live.pool, live.worker, live.members.clone()))
         else {
@@ -100,7 +106,7 @@ impl Driver {
         };
         let ran_on = if members.is_empty() { worker.into_iter().collect() } else { members };
         if self.shares_root(pool, &ran_on) {
-            result.flags.push("shares_root".into());
+            timed.into_iter().for_each(|result| result.flags.push("shares_root".into()));
         }
     }
 

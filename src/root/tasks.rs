@@ -13,8 +13,8 @@ use super::gpus;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, CallTask, CommandSpec, DepValue, Gang, Gpus, Hash, Outcome, PoolId, Run, TaskId, ToWorker,
-    Work, WorkerId,
+    Arg, Attempt, CallTask, CommandSpec, DepValue, Gang, Gpus, Hash, Kind, Outcome, PoolId, Run, TaskId,
+    ToWorker, Work, WorkerId,
 };
 
 /// A task that has not ended.
