@@ -23,23 +23,29 @@ pub struct SessionSpec {
     pub cwd: Option<String>,
 }
 
-/// Sends a line and waits at most so long for one; or why there is none. Dropped, it ends the process.
-pub type Ask = Box<dyn FnMut(&[u8], Duration) -> Result<Vec<u8>, String>>;
+/// A helper process. Dropped, it is ended.
+pub trait Helper {
+    /// Sends a line and waits at most so long for one. Or why there is none: then it has been ended.
+    fn ask(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, String>;
+
+    /// Ends it for this reason; gives the reason with what it said last.
+    fn end(&mut self, why: &str) -> String;
+}
 
 /// Starts a process, or says why it cannot.
-pub type StartSession = Box<dyn FnMut(&SessionSpec) -> Result<Ask, String>>;
+pub type StartSession = Box<dyn FnMut(&SessionSpec) -> Result<Box<dyn Helper>, String>>;
 
 /// `start(spec)` -> `ask, close`, or nil and why; `ask(table, seconds)` -> a table, or nil and why.
 pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Function> {
     lua.create_function_mut(move |lua, spec: Value| {
-        let ask = match start(&lua.from_value::<SessionSpec>(spec)?) {
-            Ok(ask) => Rc::new(RefCell::new(Some(ask))),
+        let helper = match start(&lua.from_value::<SessionSpec>(spec)?) {
+            Ok(helper) => Rc::new(RefCell::new(Some(helper))),
             Err(why) => return (Value::Nil, why).into_lua_multi(lua),
         };
-        let asked = ask.clone();
+        let asked = helper.clone();
         let request = lua.create_function(move |lua, (question, seconds): (Value, f64)| {
             let answer = match asked.borrow_mut().as_mut() {
-                Some(ask) => request(lua, ask, &question, seconds),
+                Some(helper) => request(lua, helper.as_mut(), &question, seconds),
                 None => Err("it is closed; start another one".into()),
             };
             match answer {
@@ -48,18 +54,18 @@ pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Functi
             }
         })?;
         let close = lua.create_function(move |_, ()| {
-            drop(ask.borrow_mut().take());
+            drop(helper.borrow_mut().take());
             Ok(MultiValue::new())
         })?;
         (request, close).into_lua_multi(lua)
     })
 }
 
-fn request(lua: &Lua, ask: &mut Ask, question: &Value, seconds: f64) -> Result<Value, String> {
+fn request(lua: &Lua, helper: &mut dyn Helper, question: &Value, seconds: f64) -> Result<Value, String> {
     // It was checked in Lua.
     let question: serde_json::Value = lua.from_value(question.clone()).map_err(|error| error.to_string())?;
     let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    let line = ask(question.to_string().as_bytes(), limit)?;
+    let line = helper.ask(question.to_string().as_bytes(), limit)?;
     match serde_json::from_slice::<serde_json::Value>(&line) {
         Ok(answer @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => {
             let plain = SerializeOptions::new()
@@ -70,7 +76,8 @@ fn request(lua: &Lua, ask: &mut Ask, question: &Value, seconds: f64) -> Result<V
         }
         _ => {
             let text: String = String::from_utf8_lossy(&line).chars().take(200).collect();
-            Err(format!("its answer is not a JSON object or array in one line: {text}"))
+            Err(helper
+                .end(&format!("its answer is not a JSON object or array in one line: {text}; it was ended")))
         }
     }
 }

@@ -7,6 +7,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,12 +16,16 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, kill_process_group};
 
 use crate::process::{self, Child, Environment, Exit, Launch, signal_name};
-use crate::script::session::SessionSpec;
+use crate::script::session::{self, SessionSpec};
 
 /// A longer answer is taken for a mistake (B).
 const LONGEST_LINE: usize = 64 << 20;
 /// So much of the end of its standard error is kept for messages (B).
 const TAIL: usize = 2048;
+/// A pipe holds no more than so many reads.
+const TAIL_READS: usize = 32;
+/// So much of what nobody asked for is shown (characters).
+const SHOWN_CHARS: usize = 200;
 /// How long it may take to end once it has closed its standard output.
 const END_GRACE: Duration = Duration::from_secs(1);
 
@@ -35,13 +40,17 @@ pub struct Helper {
     unread: Vec<u8>,
     /// The end of its standard error.
     tail: Vec<u8>,
-    /// Why it takes no more questions; it has been waited for.
+    /// After a signal: is the task to stop?
+    to_stop: Rc<dyn Fn() -> bool>,
+    /// It has ended and has been waited for.
+    waited: bool,
+    /// Why it takes no more questions.
     over: Option<String>,
 }
 
 impl Helper {
-    /// Starts it.
-    pub fn start(spec: &SessionSpec) -> Result<Self, String> {
+    /// Starts it. After a signal `to_stop` says whether the task that waits is to stop.
+    pub fn start(spec: &SessionSpec, to_stop: Rc<dyn Fn() -> bool>) -> Result<Self, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let argv: Vec<CString> = spec
             .cmd
@@ -76,34 +85,28 @@ impl Helper {
             stderr: Some(stderr),
             unread: Vec::new(),
             tail: Vec::new(),
+            to_stop,
+            waited: false,
             over: None,
         })
     }
 
-    /// Sends a line and waits for one, unless after a signal the task is `to_stop`. After a failure it is gone: what
-    /// it would answer next is anyone's guess.
-    pub fn ask(
-        &mut self,
-        line: &[u8],
-        limit: Duration,
-        to_stop: impl Fn() -> bool,
-    ) -> Result<Vec<u8>, String> {
-        if let Some(why) = &self.over {
-            return Err(format!("{why}; start another one"));
+    /// A line that nobody asked for would be taken for the answer to the next question.
+    fn look(&mut self) -> Result<(), String> {
+        if !self.read_answer() {
+            return Err(self.how_it_ended());
         }
-        let asked = self.exchange(line, limit, to_stop);
-        if let Err(why) = &asked {
-            self.finish(why.clone());
+        if self.unread.is_empty() {
+            return Ok(());
         }
-        asked
+        let said = String::from_utf8_lossy(&self.unread);
+        let said: String = said.trim().chars().take(SHOWN_CHARS).collect();
+        Err(format!(
+            "it printed what nobody asked for and was ended (one line for each question, nothing else): {said}"
+        ))
     }
 
-    fn exchange(
-        &mut self,
-        line: &[u8],
-        limit: Duration,
-        to_stop: impl Fn() -> bool,
-    ) -> Result<Vec<u8>, String> {
+    fn exchange(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
         let until = Instant::now().checked_add(limit);
         let question = [line, b"\n"].concat();
         let mut left = question.as_slice();
@@ -127,7 +130,7 @@ impl Helper {
             match ready(&mut fds, until) {
                 Ok(0) => return Err(format!("no answer within {} s; it was ended", limit.as_secs_f64())),
                 Ok(_) => {}
-                Err(Errno::INTR) if to_stop() => return Err("interrupted; it was ended".into()),
+                Err(Errno::INTR) if (self.to_stop)() => return Err("interrupted; it was ended".into()),
                 // The signal was for a call that had just ended.
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(io::Error::from(error).to_string()),
@@ -159,17 +162,18 @@ impl Helper {
         }
     }
 
+    /// Reads what it has said on standard error; one that floods it is not followed for ever.
     fn read_tail(&mut self) {
-        let Some(stderr) = &self.stderr else { return };
         let mut buffer = [0; 4096];
-        match read(stderr, &mut buffer) {
-            Ok(0) => self.stderr = None,
-            Ok(count) => {
-                self.tail.extend_from_slice(&buffer[..count]);
-                let surplus = self.tail.len().saturating_sub(TAIL);
-                self.tail.drain(..surplus);
+        for _ in 0..TAIL_READS {
+            let Some(stderr) = &self.stderr else { return };
+            match read(stderr, &mut buffer) {
+                Ok(0) => self.stderr = None,
+                Ok(count) => self.tail.extend_from_slice(&buffer[..count]),
+                Err(_) => return,
             }
-            Err(_) => {}
+            let surplus = self.tail.len().saturating_sub(TAIL);
+            self.tail.drain(..surplus);
         }
     }
 
@@ -178,7 +182,7 @@ impl Helper {
         let until = Instant::now() + END_GRACE;
         let ended = ready(&mut [PollFd::new(&self.child.pidfd, PollFlags::IN)], Some(until));
         if !matches!(ended, Ok(count) if count > 0) {
-            return format!("it closed its standard output and was ended{}", self.said());
+            return "it closed its standard output and was ended".into();
         }
         let how = match process::wait(self.child.pid) {
             Ok((Exit::Signal(signal), _)) => {
@@ -187,31 +191,50 @@ impl Helper {
             Ok((exit, _)) => format!("it ended with exit code {}", exit.code().unwrap_or_default()),
             Err(error) => error.to_string(),
         };
-        self.read_tail();
-        let how = format!("{how}{}", self.said());
-        self.over = Some(how.clone());
+        self.waited = true;
         how
     }
 
-    fn said(&self) -> String {
-        let text = String::from_utf8_lossy(&self.tail);
-        let text = text.trim();
-        if text.is_empty() { String::new() } else { format!("; the end of its standard error: {text}") }
-    }
-
     /// Kills it unless it has ended.
-    fn finish(&mut self, why: String) {
-        if self.over.is_none() {
+    fn kill(&mut self) {
+        if !std::mem::replace(&mut self.waited, true) {
             let _ = kill_process_group(self.child.pid, Signal::KILL);
             let _ = process::wait(self.child.pid);
-            self.over = Some(why);
         }
+    }
+
+    /// The last whole lines of its standard error.
+    fn said(&self) -> String {
+        let text = String::from_utf8_lossy(&self.tail);
+        let whole = match text.split_once('\n') {
+            Some((_, rest)) if self.tail.len() == TAIL && !rest.trim().is_empty() => rest,
+            _ => &text,
+        };
+        let text = whole.trim();
+        if text.is_empty() { String::new() } else { format!("; the end of its standard error: {text}") }
+    }
+}
+
+impl session::Helper for Helper {
+    fn ask(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
+        if let Some(why) = &self.over {
+            return Err(format!("{why}; start another one"));
+        }
+        let asked = self.look().and_then(|()| self.exchange(line, limit));
+        // What it would answer next is anyone's guess.
+        asked.map_err(|why| self.end(&why))
+    }
+
+    fn end(&mut self, why: &str) -> String {
+        self.kill();
+        self.read_tail();
+        self.over.insert(format!("{why}{}", self.said())).clone()
     }
 }
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        self.finish("closed".into());
+        self.kill();
     }
 }
 

@@ -24,7 +24,6 @@ use crate::model::{FromSlot, Gpus, Outcome, SlotInit, Status, ToSlot};
 use crate::process::{Gate, Variables, listen_for_stop};
 use crate::say::say;
 use crate::script::raw::look_whether_to_stop;
-use crate::script::session::{Ask, SessionSpec};
 use crate::script::task::{Outside, Require, TaskState};
 use crate::wire::WireError;
 use gang::Launchers;
@@ -106,7 +105,7 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
             let to_stop = to_stop.clone();
             move || to_stop()
         }),
-        start_session: Box::new(move |spec| start_session(spec, to_stop.clone())),
+        start_session: Box::new(move |spec| Ok(Box::new(Helper::start(spec, to_stop.clone())?))),
     };
     let mut state = TaskState::new(&init, outside).map_err(|error| SlotError::Lua(error.to_string()))?;
     if let Some(call) = &init.setup.init
@@ -173,11 +172,6 @@ fn enter_folder(init: &SlotInit) -> Result<(), String> {
         let _ = std::env::set_current_dir(campaign);
     }
     Ok(())
-}
-
-fn start_session(spec: &SessionSpec, to_stop: Rc<impl Fn() -> bool + 'static>) -> Result<Ask, String> {
-    let mut helper = Helper::start(spec)?;
-    Ok(Box::new(move |line, limit| helper.ask(line, limit, || to_stop())))
 }
 
 /// What C code may take beyond Lua's own limit (B), and what messages under way need.

@@ -8,7 +8,10 @@ while read -r line; do
   case "$line" in
     *die*) echo "no such luck" >&2; exit 3;;
     *hang*) sleep 1000;;
-    *text*) echo "not JSON";;
+    *text*) echo "Traceback: no module" >&2; echo "not JSON"; sleep 1000;;
+    *worn*) echo "worn out" >&2; echo '{"last":true}'; exit 4;;
+    *twice*) printf '{"n":1}\n{"n":2}\n';;
+    *chatty*) i=0; while [ $i -lt 2000 ]; do echo "warning $i" >&2; i=$((i+1)); done; exit 5;;
     *killed*) kill -SEGV $$;;
     *closes*) exec >&-; sleep 1000;;
     *) echo "{\"n\":$n,\"got\":$line,\"greeting\":\"$GREETING\",\"none\":null,\"list\":[1,2.5,\"x\"]}";;
@@ -40,12 +43,24 @@ local function fails(question, text, timeout)
     local helper <close> = harness.session { cmd = { "sh", "-c", script } }
     return helper:request(...)
   end, question, timeout)
-  assert(message:find("session `sh -c", 1, true) and message:find(text, 1, true), message)
+  assert(message:find "^session%.lua:%d+: session `sh %-c" and message:find(text, 1, true), message)
 end
 fails({ "die" }, "it ended with exit code 3; the end of its standard error: no such luck")
 fails({ "killed" }, "it was killed by signal 11 (SIGSEGV)")
 fails({ "closes" }, "it closed its standard output and was ended")
-fails({ "text" }, "its answer is not a JSON object or array in one line: not JSON")
+fails({ "text" }, "in one line: not JSON; it was ended; the end of its standard error: Traceback: no module")
+-- The end of what it said, in whole lines, however much that was.
+fails({ "chatty" }, "exit code 5; the end of its standard error: warning 18")
+assert(caught(ask, { "chatty" }):find "warning 1998\nwarning 1999$")
+await(submit(function() start(harness.worker) end))
+-- Between two questions.
+assert(await(submit(ask, { "worn" })).last)
+assert(caught(ask, {}):find "it ended with exit code 4; the end of its standard error: worn out")
+await(submit(function() start(harness.worker) end))
+assert(await(submit(ask, { "twice" })).n == 1)
+assert(caught(ask, {}):find 'printed what nobody asked for and was ended %(one line for each question, nothing else%): {"n":2}')
+assert(caught(ask, {}):find "nobody asked for.*start another one")
+await(submit(function() start(harness.worker) end))
 fails({ "hang" }, "no answer within 0.2 s; it was ended", "200 ms")
 assert(caught(ask, { a = { b = { 1, f = 2 } } }):find "session:request: question%.a%.b%[.f.%]: expected a list without names and gaps")
 assert(caught(ask, { a = { 1, 0 / 0 } }):find "session:request: question%.a%[2%]: expected a finite number")
