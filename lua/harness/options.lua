@@ -9,6 +9,12 @@ local shown = failure.a
 local is_future = t.is_future
 local strings = t.list(t.text, "strings")
 
+-- More on one node is a slip of the keyboard: of workers (allocation/plan.rs says so too, where they follow from
+-- `workers`) and of slots of each.
+local MOST_PER_NODE, MOST_SLOTS = 1024, 4096
+-- Calls of `map` at a time.
+local MOST_IN_FLIGHT = 1000000
+
 local TASK = {
   name = t.name,
   params = t.params,
@@ -113,8 +119,8 @@ local SCHEMA = {
   },
   spawn = {
     workers = t.either(t.whole(1), t.one_of "auto"),
-    per_node = t.whole(1),
-    slots = t.either(t.whole(1), t.one_of "cores"),
+    per_node = t.whole(1, MOST_PER_NODE),
+    slots = t.either(t.whole(1, MOST_SLOTS), t.one_of "cores"),
     gpus = t.whole(0),
     resources = t.map(t.whole(0), "a table of names and amounts: { license = 2 }"),
     hosts = t.list(t.text, "host names"),
@@ -135,7 +141,7 @@ local SCHEMA = {
     timeout = t.duration,
   },
   wait = { count = t.either(t.whole(1), t.one_of "all"), timeout = t.duration },
-  map = { in_flight = t.whole(1), ordered = t.boolean },
+  map = { in_flight = t.whole(1, MOST_IN_FLIGHT), ordered = t.boolean },
   budget = { trials = t.whole(0), measurements = t.whole(0), seconds = t.duration, node_hours = t.number(0) },
   results = {
     name = t.name,

@@ -37,11 +37,14 @@ local function name(value)
   return unicode(value)
 end
 
-local function whole(low)
+-- Numbers beyond `high` are mistakes that would better not be tried.
+local function whole(low, high)
+  high = high or 2 ^ 31 - 1
   return function(value)
     local n = math.type(value) == "float" and math.tointeger(value) or value
-    if math.type(n) == "integer" and n >= low and n < 2 ^ 31 then return n end
-    return nil, "a whole number from " .. low
+    if math.type(n) == "integer" and n >= low and n <= high then return n end
+    local too_large = type(value) == "number" and value > high
+    return nil, string.format(too_large and "a whole number from %d to %d" or "a whole number from %d", low, high)
   end
 end
 

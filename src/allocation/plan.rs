@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Allocation, AllocationError, same_host};
+use crate::model::human::count;
+
+/// More workers on one node are a slip of the keyboard.
+const MOST_PER_NODE: u32 = 1024;
 
 /// How workers are started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +105,7 @@ pub fn more(
             ));
         }
     }
+    refuse_absurd(request, hosts.len())?;
     let per_node = match (request.per_node, request.workers) {
         (Some(per_node), _) => per_node.max(1),
         (None, Some(workers)) if there.is_empty() => workers.max(1).div_ceil(hosts.len() as u32),
@@ -108,11 +113,11 @@ pub fn more(
         (None, None) => 1,
     };
     let places = (hosts.len() as u32).saturating_mul(per_node);
-    let count = request.workers.unwrap_or(places);
-    if count > places {
+    let wanted = request.workers.unwrap_or(places);
+    if wanted > places {
         return refuse(format!(
-            "workers={count} with per_node={per_node} needs {} nodes, the allocation has {}: {}",
-            count.div_ceil(per_node),
+            "workers={wanted} with per_node={per_node} needs {} nodes, the allocation has {}: {}",
+            wanted.div_ceil(per_node),
             hosts.len(),
             listing(&hosts)
         ));
@@ -120,8 +125,8 @@ pub fn more(
     // Round by round, so that fewer workers than places spread over all nodes.
     let mut next: BTreeSet<(u32, usize, u32)> =
         hosts.iter().enumerate().map(|(at, host)| (on(host), at, 0)).collect();
-    let mut workers = Vec::with_capacity(count as usize);
-    while workers.len() < count as usize
+    let mut workers = Vec::with_capacity(wanted as usize);
+    while workers.len() < wanted as usize
         && let Some((load, at, added)) = next.pop_first()
     {
         let local = same_host(hosts[at], &allocation.root_host) && request.start != Start::Spawn;
@@ -167,6 +172,22 @@ fn hosts_for<'a>(allocation: &'a Allocation, request: &PoolRequest) -> Result<Ve
         ));
     }
     Ok(hosts)
+}
+
+/// Many more workers on a node than it can have are not tried.
+fn refuse_absurd(request: &PoolRequest, hosts: usize) -> Result<(), AllocationError> {
+    let (each, asked) = match (request.per_node, request.workers) {
+        (Some(per_node), _) => (per_node, format!("per_node={per_node} is too many")),
+        (None, Some(workers)) => {
+            let each = workers.div_ceil(hosts as u32);
+            (each, format!("workers={workers} on {} is {each} on a node", count(hosts, "node")))
+        }
+        (None, None) => return Ok(()),
+    };
+    if each <= MOST_PER_NODE {
+        return Ok(());
+    }
+    refuse(format!("{asked}, and {MOST_PER_NODE} is the most: a worker has slots, one for each core"))
 }
 
 fn refuse<T>(text: String) -> Result<T, AllocationError> {
@@ -266,5 +287,13 @@ mod tests {
         );
         let unknown = PoolRequest { hosts: Some(vec!["node9".into()]), ..Default::default() };
         assert!(shown(unknown).unwrap_err().contains("host `node9` is not in the allocation"));
+        let absurd =
+            |workers, per_node| shown(PoolRequest { workers, per_node, ..Default::default() }).unwrap_err();
+        let rest = "and 1024 is the most: a worker has slots, one for each core";
+        assert_eq!(
+            absurd(Some(1_000_000), None),
+            format!("workers=1000000 on 3 nodes is 333334 on a node, {rest}")
+        );
+        assert_eq!(absurd(None, Some(u32::MAX)), format!("per_node={} is too many, {rest}", u32::MAX));
     }
 }

@@ -74,7 +74,7 @@ struct RunArgs {
     #[arg(long, value_name = "N", value_parser = workers)]
     workers: Option<u32>,
     /// Slots of each worker, where the script does not say (default: its cores).
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65535))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: Option<u32>,
     /// How workers come, where the script does not say.
     #[arg(long, value_name = "auto|local|spawn|static", value_parser = start)]

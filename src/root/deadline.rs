@@ -94,6 +94,10 @@ fn until(text: &str, outside: &Outside<'_>) -> Result<f64, DeadlineError> {
         let printed = (outside.ask)(&["date", "-d", text, "+%s"].map(String::from)).ok()?;
         Some(printed.trim().parse::<f64>().ok()? - outside.now.1)
     };
+    // No time at all; `date` would read it as midnight.
+    if !text.is_empty() && text.bytes().all(|byte| byte == b'0') {
+        return Err(DeadlineError::Past(text.into()));
+    }
     let is_clock = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
     match left(text) {
         None => Err(DeadlineError::Unreadable(text.into())),

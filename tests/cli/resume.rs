@@ -193,6 +193,12 @@ fn a_deadline_that_cannot_be_is_said() {
         refused(&["--deadline", "soonish", "c.lua"]).starts_with("harness: --deadline 'soonish' is neither")
     );
     assert_eq!(refused(&["--deadline", "2001-01-01", "c.lua"]), "harness: --deadline '2001-01-01' is past\n");
+    for none in ["0", "0 s", "00"] {
+        assert_eq!(
+            refused(&["--deadline", none, "c.lua"]),
+            format!("harness: --deadline '{none}' is past\n")
+        );
+    }
     let text = refused(&["--deadline", "5 s", "--margin", "1 min", "c.lua"]);
     assert!(
         text.starts_with("harness: --deadline 5 s is in 5 s, and --margin is 60 s: nothing would be run"),
