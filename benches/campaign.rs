@@ -12,6 +12,10 @@ use std::time::Instant;
 const ROUNDS: usize = 5;
 const PROGRAMS: u32 = 2000;
 const CALLS: u32 = 200_000;
+/// Futures pending at once.
+const FUTURES: u32 = 1_000_000;
+/// What each of those may take of the root (B): some five times what it does.
+const FUTURE_BYTES: f64 = 4096.0;
 
 const EXEC: &str = r#"
 local harness = require "harness"
@@ -61,6 +65,27 @@ print(mib(slot))
 print(mib(keeper))
 "#;
 
+/// Prints the calls a second, and the memory (B) the root had taken for each while all of them were pending.
+const PENDING: &str = r#"
+local harness = require "harness"
+local function resident()
+  for line in io.lines "/proc/self/status" do
+    local kib = line:match "^VmRSS:%s+(%d+)"
+    if kib then return tonumber(kib) * 1024 end
+  end
+end
+local function same(x) return x end
+await(submit(same))
+local n = tonumber(arg[1])
+local before, began, futures, sum = resident(), harness.now(), {}, 0
+for i = 1, n do futures[i] = submit(same, i) end
+local grown = resident() - before
+for _, f in ipairs(futures) do sum = sum + await(f) end
+assert(sum == n * (n + 1) // 2)
+print(n / (harness.now() - began))
+print(grown / n)
+"#;
+
 const HELLO: &str = "print(await(submit(function() return 'hello' end)))";
 
 fn main() {
@@ -101,6 +126,9 @@ fn main() {
             values[ROUNDS - 1]
         );
     }
+    let pending = harness(PENDING, slots, FUTURES);
+    println!("{FUTURES} pending calls: {:.0} /s, {:.0} B of the root for each", pending[0], pending[1]);
+    assert!(pending[1] < FUTURE_BYTES, "a pending future takes {} B", pending[1]);
 }
 
 /// Runs a script; the numbers it prints.

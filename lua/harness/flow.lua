@@ -167,6 +167,7 @@ end
 local function wind_up(flow, e)
   flow.traceback = failure.traceback(flow.co)
   local told = blame.with_line(flow, e)
+  if flow.order == 1 then host.leave(failure.where(flow.co)) end -- the script itself
   local closed, instead = shut(flow.co) -- runs its <close> variables, which may replace the error
   if not closed and not rawequal(instead, e) then return instead end
   return told
@@ -361,6 +362,7 @@ local function close_all()
   local list = in_order()
   for i = #list, 1, -1 do -- what was started last ends first
     local flow = list[i]
+    host.leave(failure.where(flow.co))
     local ok, e = shut(flow.co)
     forget(flow)
     if not ok then host.stderr("harness: error in a <close> variable: " .. failure.describe(e)) end

@@ -198,7 +198,13 @@ fn failures(ended: &BTreeMap<Status, usize>) -> Option<String> {
 }
 
 fn row(line: &Line) -> Row<'_> {
-    Row { kind: line.kind, name: line.name.as_deref(), params: line.params.as_ref(), outcome: &line.outcome }
+    Row {
+        kind: line.kind,
+        name: line.name.as_deref(),
+        params: line.params.as_ref(),
+        what: line.what.as_deref(),
+        outcome: &line.outcome,
+    }
 }
 
 /// The script's thread.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use crate::model::{Env, Hash, Outcome, Record, Status, TaskFacts};
+use crate::model::{Env, Hash, Outcome, Record, Status};
 
 /// The finished tasks of a journal.
 #[derive(Clone, Debug, Default)]
@@ -69,15 +69,13 @@ impl Index {
         self.records.iter().filter_map(state).collect()
     }
 
-    /// All finished tasks, in recorded order, and nothing else of the records.
-    pub fn into_finished(self) -> impl Iterator<Item = (u64, TaskFacts, Outcome)> {
+    /// The same, and nothing else is kept.
+    pub fn into_finished(self) -> impl Iterator<Item = (u64, Record)> {
         let last = self.by_key;
-        let entries = self.records.into_iter().zip(0u64..);
-        entries.filter_map(move |(record, at)| {
-            let counts = record.key().is_some_and(|key| last.get(&key) == Some(&(at as usize)))
-                && record.status().is_some_and(Status::lasting);
-            let (facts, outcome) = counts.then(|| record.into_task())??;
-            Some((at, facts, outcome))
+        let entries = (0u64..).zip(self.records);
+        entries.filter(move |(at, record)| {
+            record.key().is_some_and(|key| last.get(&key) == Some(&(*at as usize)))
+                && record.status().is_some_and(Status::lasting)
         })
     }
 

@@ -143,7 +143,7 @@ fn holder(path: &Path) -> String {
 pub fn last_session(path: &Path) -> Option<Session> {
     let lines = BufReader::new(File::open(path).ok()?).split(b'\n').map_while(Result::ok);
     let last = lines.filter(|line| line.starts_with(br#"{"type":"session""#)).last()?;
-    match serde_json::from_slice(&last).ok()? {
+    match Record::parse(&last).ok()? {
         Record::Session(session) => Some(session),
         _ => None,
     }
@@ -184,7 +184,7 @@ fn append(file: &File, length: u64, records: &[Record]) -> io::Result<u64> {
 }
 
 /// The first of `NAME.1`, `NAME.2` … that is free.
-fn free_name(path: &Path) -> PathBuf {
+pub(super) fn free_name(path: &Path) -> PathBuf {
     let mut number = 1u64;
     loop {
         let mut name = path.as_os_str().to_owned();

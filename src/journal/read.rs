@@ -126,7 +126,7 @@ fn parse_all(blocks: &[Vec<u8>]) -> Vec<Vec<(u64, Result<Record, Unfit>)>> {
 
 fn parse_line(line: &[u8]) -> Result<Record, Unfit> {
     let Some(text) = line.strip_suffix(b"\n") else { return Err(Unfit::NoJson("it has no end".into())) };
-    match serde_json::from_slice::<Record>(text) {
+    match Record::parse(text) {
         Ok(record) if record.is_sound() => Ok(record),
         Ok(_) => Err(Unfit::NoRecord("its columns differ in length".into())),
         Err(error) if error.is_data() => Err(Unfit::NoRecord(error.to_string())),
@@ -151,7 +151,7 @@ fn first_line(path: &Path, line: &[u8]) -> Result<Option<Header>, JournalError> 
     if schema != JOURNAL_SCHEMA {
         return Err(JournalError::OtherVersion { path: path.to_owned(), found: schema });
     }
-    match serde_json::from_slice(text) {
+    match Record::parse(text) {
         Ok(Record::Header(header)) => Ok(Some(header)),
         Ok(_) => Err(stranger()),
         Err(error) => {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::JournalError;
-use super::open::Locked;
+use super::open::{Locked, free_name};
 use crate::model::Record;
 
 /// From a write to the `fdatasync` that follows: half of the second that is promised, for the disk takes time too.
@@ -31,6 +31,7 @@ pub struct JournalWriter {
     results: Receiver<Result<u64, Lost>>,
     /// Reports of this side: the thread is gone.
     own: Vec<Lost>,
+    path: PathBuf,
     news: OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
@@ -43,6 +44,8 @@ pub struct Lost {
     pub token: Option<u64>,
     /// Why, and what to do.
     pub reason: String,
+    /// The file that has what was written before; none if it has no name any more.
+    pub place: Option<PathBuf>,
 }
 
 impl JournalWriter {
@@ -52,13 +55,20 @@ impl JournalWriter {
         let (to_thread, records) = mpsc::channel();
         let (to_driver, results) = mpsc::channel();
         let thread = Thread {
-            tail: Tail { file, path: path.to_owned(), length, unusable: None, reported_gone: false },
+            tail: Tail {
+                file,
+                path: path.to_owned(),
+                is_gone: false,
+                place: Some(path.to_owned()),
+                length,
+                unusable: None,
+            },
             to_driver,
             news: news.try_clone()?,
         };
         let builder = std::thread::Builder::new().name("journal".into());
         let thread = Some(builder.spawn(move || thread.run(&records))?);
-        Ok(Self { to_thread: Some(to_thread), results, own: Vec::new(), news, thread })
+        Ok(Self { to_thread: Some(to_thread), results, own: Vec::new(), path: path.to_owned(), news, thread })
     }
 
     /// Hands a record over; `token` comes back from [`written`](Self::written). Does not wait.
@@ -67,7 +77,7 @@ impl JournalWriter {
         if !sent {
             let reason =
                 "the journal's writer has ended; this is a fault of harness, please report it".into();
-            self.own.push(Lost { token: Some(token), reason });
+            self.own.push(Lost { token: Some(token), reason, place: Some(self.path.clone()) });
             ring(&self.news);
         }
     }
@@ -152,8 +162,8 @@ impl Thread {
         for (token, line) in batch.lines.drain(..) {
             let result = match line {
                 Ok(end) if end <= written => Ok(token),
-                Ok(_) => Err(Lost { token: Some(token), reason: reason.clone() }),
-                Err(reason) => Err(Lost { token: Some(token), reason }),
+                Ok(_) => Err(self.tail.lost(Some(token), reason.clone())),
+                Err(reason) => Err(self.tail.lost(Some(token), reason)),
             };
             // The driver may be gone; the records are written all the same.
             let _ = self.to_driver.send(result);
@@ -166,7 +176,7 @@ impl Thread {
     /// Says so if the path does not lead to the file any more.
     fn look(&mut self) {
         if let Some(reason) = self.tail.gone() {
-            let _ = self.to_driver.send(Err(Lost { token: None, reason }));
+            let _ = self.to_driver.send(Err(self.tail.lost(None, reason)));
             ring(&self.news);
         }
     }
@@ -176,7 +186,7 @@ impl Thread {
         self.look();
         if let Err(source) = self.tail.file.sync_data() {
             let reason = self.tail.explain("bring it to the disk", source);
-            let _ = self.to_driver.send(Err(Lost { token: None, reason }));
+            let _ = self.to_driver.send(Err(self.tail.lost(None, reason)));
             ring(&self.news);
         }
     }
@@ -211,11 +221,13 @@ impl Batch {
 struct Tail {
     file: Locked,
     path: PathBuf,
+    /// The path leads elsewhere.
+    is_gone: bool,
+    /// What has the lines now.
+    place: Option<PathBuf>,
     length: u64,
-    /// A partial line could not be cut off: why.
+    /// It takes nothing any more: why.
     unusable: Option<io::ErrorKind>,
-    /// That the path leads elsewhere was said.
-    reported_gone: bool,
 }
 
 impl Tail {
@@ -243,37 +255,50 @@ impl Tail {
         (whole, error)
     }
 
-    /// What has become of the file, where its path leads to it no more. What it holds is written back to the path
-    /// if nothing is there; what somebody else put there is left alone.
+    fn lost(&self, token: Option<u64>, reason: String) -> Lost {
+        Lost { token, reason, place: self.place.clone() }
+    }
+
+    /// What has become of the file, if its path leads to it no more; once. What it holds is written back to the path,
+    /// or beside it where somebody else put something there, which is left alone.
     fn gone(&mut self) -> Option<String> {
-        let ours = self.file.metadata().ok().filter(|ours| ours.is_file())?;
-        let path = self.path.display();
-        match std::fs::metadata(&self.path) {
-            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return None,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // A file system that does not answer now may do so later.
-            Err(_) => return None,
-        }
-        if std::mem::replace(&mut self.reported_gone, true) {
+        if self.is_gone {
             return None;
         }
+        let ours = self.file.metadata().ok().filter(|ours| ours.is_file())?;
+        let replaced = match std::fs::metadata(&self.path) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return None,
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            // A file system that does not answer now may do so later.
+            Err(_) => return None,
+        };
+        self.is_gone = true;
         // What came later would be in a file without a name.
         self.unusable = Some(io::ErrorKind::NotFound);
-        Some(match self.write_back() {
+        let aside = if replaced { free_name(&self.path) } else { self.path.clone() };
+        let written = self.write_back(&aside);
+        self.place = written.is_ok().then(|| aside.clone());
+        let path = self.path.display();
+        Some(match written {
+            Ok(()) if replaced => format!(
+                "journal {path}: something else was put in its place while harness wrote to it; that was left alone, \
+                 and all the journal holds was written to {}",
+                aside.display()
+            ),
             Ok(()) => format!(
-                "journal {path}: it was removed or moved while harness wrote to it; all it holds was written back \
-                 there, run the same command again to go on"
+                "journal {path}: it was removed or moved while harness wrote to it; all it holds was written back there"
             ),
             Err(error) => format!(
                 "journal {path}: it was removed, moved or replaced while harness wrote to it, and what it holds \
-                 could not be written back ({error}); if it was moved, move it back and run the same command again"
+                 could not be written to {} ({error})",
+                aside.display()
             ),
         })
     }
 
-    fn write_back(&self) -> io::Result<()> {
-        let mut copy = File::options().write(true).create_new(true).open(&self.path)?;
+    fn write_back(&self, to: &Path) -> io::Result<()> {
+        let mut copy = File::options().write(true).create_new(true).open(to)?;
         // Read by offset: the descriptor's own place is the end.
         let mut piece = vec![0; BATCH_BYTES];
         let mut at = 0;
@@ -326,31 +351,55 @@ mod tests {
         assert!(text.contains("free some space"), "{text}");
     }
 
-    #[test]
-    fn a_journal_that_is_removed_is_written_back_and_another_in_its_place_is_left() {
+    /// A journal whose path leads elsewhere after `mishap`, and what is said of it.
+    fn after(mishap: impl Fn(&Path)) -> (tempfile::TempDir, PathBuf, Lost) {
         let folder = tempfile::tempdir().unwrap();
-        for replaced in [false, true] {
-            let path = folder.path().join("journal");
-            let _ = std::fs::remove_file(&path);
-            let file = File::options().create(true).read(true).append(true).open(&path).unwrap();
-            let mut writer = JournalWriter::start(Locked(file), &path, 0).unwrap();
-            std::fs::remove_file(&path).unwrap();
-            if replaced {
-                std::fs::write(&path, "other").unwrap();
-            }
-            writer.append(1, record(1));
-            let news = writer.close();
-            assert_eq!(news[0], Ok(1));
-            let text = news[1].as_ref().unwrap_err().to_string();
-            let there = std::fs::read_to_string(&path).unwrap();
-            if replaced {
-                assert!(text.contains("could not be written back"), "{text}");
-                assert_eq!(there, "other");
-            } else {
-                assert!(text.contains("was written back there"), "{text}");
-                assert!(there.contains("artefact") && there.ends_with('\n'), "{there}");
-            }
-        }
+        let path = folder.path().join("below/journal");
+        std::fs::create_dir(folder.path().join("below")).unwrap();
+        let file = File::options().create(true).read(true).append(true).open(&path).unwrap();
+        let mut writer = JournalWriter::start(Locked(file), &path, 0).unwrap();
+        mishap(&path);
+        writer.append(1, record(1));
+        let mut news = writer.close();
+        assert_eq!(news.remove(0), Ok(1));
+        let lost = news.remove(0).unwrap_err();
+        assert!(news.is_empty(), "said once: {news:?}");
+        (folder, path, lost)
+    }
+
+    #[test]
+    fn a_journal_that_is_removed_is_written_back() {
+        let (_folder, path, lost) = after(|path| std::fs::remove_file(path).unwrap());
+        assert!(lost.reason.ends_with("all it holds was written back there"), "{lost}");
+        assert_eq!(lost.place.as_ref(), Some(&path));
+        let there = std::fs::read_to_string(&path).unwrap();
+        assert!(there.contains("artefact") && there.ends_with('\n'), "{there}");
+    }
+
+    #[test]
+    fn what_was_put_in_the_place_of_a_journal_is_left_and_the_records_are_beside_it() {
+        let (_folder, path, lost) = after(|path| {
+            std::fs::remove_file(path).unwrap();
+            std::fs::write(path, "other").unwrap();
+        });
+        let aside = path.with_file_name("journal.1");
+        assert!(
+            lost.reason.ends_with(&format!("all the journal holds was written to {}", aside.display())),
+            "{lost}"
+        );
+        assert_eq!(lost.place.as_ref(), Some(&aside));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "other");
+        assert!(std::fs::read_to_string(&aside).unwrap().contains("artefact"));
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_written_back_is_nowhere() {
+        let (_folder, _, lost) = after(|path| std::fs::remove_dir_all(path.parent().unwrap()).unwrap());
+        assert!(
+            lost.reason.contains("could not be written to") && lost.reason.contains("No such file"),
+            "{lost}"
+        );
+        assert_eq!(lost.place, None);
     }
 
     #[test]

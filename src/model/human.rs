@@ -55,11 +55,34 @@ fn compared_text(variant: &Compared) -> String {
     )
 }
 
-/// What a task is called: its name and its search point.
+/// What a task is called, on one line: its name and its search point.
 pub fn subject(name: Option<&str>, params: Option<&Value>) -> String {
     let params = params.map(params_line).unwrap_or_default();
     let words = [name.unwrap_or_default(), &params];
-    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    visible(&words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
+}
+
+/// The same text on one line: what would not be seen, or would move the cursor, as escapes.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => shown.push(' '),
+            c if c.is_control() => {
+                let _ = write!(shown, "\\x{:02x}", u32::from(c));
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Not more than so many characters of it.
+pub fn shortened(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.into(),
+    }
 }
 
 /// A message, without its middle where it is longer than anybody reads or the journal should keep: what it is
@@ -74,31 +97,33 @@ pub fn bounded(message: String) -> String {
     format!("{}… ({} cut) …{}", &message[..head], bytes((tail - head) as u64), &message[tail..])
 }
 
-/// How a task ended, on one line: `timeout: ran into its limit of 60 s`.
+/// How a task ended, on one line: `timeout: ran into its limit of 60 s`. What a function raised may say the most
+/// anywhere: all of its lines are in it.
 pub fn status_text(outcome: &Outcome) -> String {
+    status_line(outcome, if outcome.status == Status::Error { usize::MAX } else { 1 })
+}
+
+/// The same from the first line of the reason alone.
+pub fn status_in_short(outcome: &Outcome) -> String {
+    status_line(outcome, 1)
+}
+
+fn status_line(outcome: &Outcome, most: usize) -> String {
     let reason = outcome.reason.as_deref().unwrap_or_default();
     let mut lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
-    let mut line = lines.next().unwrap_or_default().to_owned();
-    // The reason announces a program's output: its last line mostly says the most. (The first line of an error
-    // raised in Lua may end in a colon too; there the first says the most.)
+    let mut line = lines.by_ref().take(most).collect::<Vec<_>>().join(" ");
+    // It announces what follows: an error raised in Lua goes on with it, the output of a program mostly says the
+    // most in its last line.
     if line.ends_with(':')
-        && outcome.status != Status::Error
-        && let Some(last) = lines.next_back()
+        && let Some(more) = if outcome.status == Status::Error { lines.next() } else { lines.next_back() }
     {
-        let _ = write!(line, " {last}");
+        line.extend([" ", more]);
     }
-    // What a function raised may say the most anywhere.
-    if outcome.status == Status::Error {
-        lines.for_each(|more| line.extend([" ", more]));
+    let word = outcome.status.word();
+    if line.is_empty() {
+        return word.into();
     }
-    let mut text = outcome.status.word().to_owned();
-    if !line.is_empty() {
-        let _ = write!(text, ": {}", line.chars().take(REASON_CHARS).collect::<String>());
-        if line.chars().nth(REASON_CHARS).is_some() {
-            text.push('…');
-        }
-    }
-    text
+    format!("{word}: {}", shortened(&visible(&line), REASON_CHARS))
 }
 
 /// A search point: `tile=32 flags="-O3 -g"`. Anything but an object is shown as JSON, null as nothing.
@@ -343,6 +368,11 @@ mod tests {
         assert_eq!(status_text(&quoting), "nonzero_exit: exit code 3; it said: two");
         let raised = Outcome::failed(Status::Error, "c.lua:1: bad shape:\n  3 x 4\nwanted 4 x 4");
         assert_eq!(status_text(&raised), "error: c.lua:1: bad shape: 3 x 4 wanted 4 x 4");
+        assert_eq!(status_in_short(&raised), "error: c.lua:1: bad shape: 3 x 4");
+        let plain = Outcome::failed(Status::Error, "c.lua:1: no\nstack traceback:\n\tc.lua:1: in f");
+        assert_eq!(status_in_short(&plain), "error: c.lua:1: no");
+        let colourful = Outcome::failed(Status::Signal, "it said: \x1b[2J\ra\tb\u{85}.");
+        assert_eq!(status_text(&colourful), "signal: it said: \\x1b[2J\\x0da b\\x85.");
         let long = Outcome::failed(Status::Error, "ü".repeat(300));
         assert_eq!(status_text(&long), format!("error: {}…", "ü".repeat(200)));
         assert_eq!(status_text(&Outcome::failed(Status::Cancelled, "")), "cancelled");
@@ -415,5 +445,6 @@ mod tests {
         assert_eq!(params_line(&params), r#"f=0.5 flags="-O3 -g" list=[1,2] on=true opt=O3 tile=32"#);
         assert_eq!(params_line(&Value::Null), "");
         assert_eq!(params_line(&json!({"s": ""})), r#"s="""#);
+        assert_eq!(subject(Some("a\nb"), Some(&json!({"k\n": "v\n"}))), r#"a\x0ab k\x0a="v\n""#);
     }
 }

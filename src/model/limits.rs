@@ -71,6 +71,8 @@ limits! {
     drain: 900 ms,
     /// The script's end when the campaign is stopped.
     unwind: 300 ms,
+    /// The script's end otherwise (`<close>` variables, `__gc`): then people are told what is waited for.
+    leave: 10_000 ms,
     /// The last records on their way to the disk.
     journal: 60_000 ms,
     /// A keeper that kills everything it started.

@@ -16,13 +16,13 @@ use super::{
 /// Version of the record's format.
 pub const MEASUREMENT_SCHEMA: &str = "harness.measurement/1";
 
-/// One measurement.
+/// One measurement. A line of it is read by [`Measurement::parse`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// [`MEASUREMENT_SCHEMA`].
     pub schema: String,
     /// What was measured, when and where.
-    #[serde(flatten)]
+    #[serde(flatten, skip_deserializing)]
     pub facts: TaskFacts,
     /// How it ended.
     pub status: Status,
@@ -53,7 +53,7 @@ pub struct Measurement {
     /// The end of its standard error, at most 4 KiB.
     pub stderr_tail: String,
     /// The runs, in order.
-    #[serde(flatten)]
+    #[serde(flatten, skip_deserializing)]
     pub runs: Columns,
     /// Figures the program printed, by name.
     pub metrics: BTreeMap<String, MetricColumn>,
@@ -80,7 +80,7 @@ pub struct Measurement {
     /// The launcher and its arguments, with which `argv` begins.
     pub launcher_argv: Option<Vec<String>>,
     /// Not measured yet.
-    #[serde(flatten)]
+    #[serde(flatten, skip_deserializing)]
     pub reserved: Reserved,
 }
 
@@ -194,6 +194,17 @@ reserved! {
 }
 
 impl Measurement {
+    /// Reads a line of a journal. Each part picks its own fields out of it: serde would copy the whole line before it
+    /// gives parts of it to others (`flatten`), which takes several times as long.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        Ok(Self {
+            facts: serde_json::from_slice(line)?,
+            runs: serde_json::from_slice(line)?,
+            reserved: serde_json::from_slice(line)?,
+            ..serde_json::from_slice(line)?
+        })
+    }
+
     /// The record of a measurement that ended with `outcome`.
     pub fn from(facts: TaskFacts, spec: &MeasureSpec, outcome: &Outcome) -> Self {
         let command = &spec.command;
@@ -497,7 +508,7 @@ mod tests {
         for outcome in [measured(), launched(), failed] {
             let record = Record::of_task(facts(), Some(&MeasureSpec::default()), &outcome);
             let line = serde_json::to_string(&record).unwrap();
-            let back: Record = serde_json::from_str(&line).unwrap();
+            let back = Record::parse(line.as_bytes()).unwrap();
             assert_eq!(back, record);
             assert_eq!(back.outcome(), Some(outcome));
         }

@@ -16,7 +16,7 @@ use super::{Hash, Kind, Measurement, Outcome, RecipeParts, SlotId, Status, Worke
 pub const JOURNAL_SCHEMA: &str = "harness.journal/1";
 
 /// One line of a journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Record {
     /// First line.
@@ -36,6 +36,43 @@ pub enum Record {
 }
 
 impl Record {
+    /// Reads a line of a journal.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Type {
+            Header,
+            Session,
+            Env,
+            Artefact,
+            State,
+            Measurement,
+            Task,
+        }
+        #[derive(Deserialize)]
+        struct Typed {
+            r#type: Type,
+        }
+        #[derive(Deserialize)]
+        struct Ended {
+            outcome: Outcome,
+        }
+        // The whole line is looked at: that one is torn counts more than what is in it.
+        let Typed { r#type } = serde_json::from_slice(line)?;
+        Ok(match r#type {
+            Type::Header => Record::Header(serde_json::from_slice(line)?),
+            Type::Session => Record::Session(serde_json::from_slice(line)?),
+            Type::Env => Record::Env(serde_json::from_slice(line)?),
+            Type::Artefact => Record::Artefact(serde_json::from_slice(line)?),
+            Type::State => Record::State(serde_json::from_slice(line)?),
+            Type::Measurement => Record::Measurement(Box::new(Measurement::parse(line)?)),
+            Type::Task => {
+                let Ended { outcome } = serde_json::from_slice(line)?;
+                Record::Task(Box::new(TaskRecord { facts: serde_json::from_slice(line)?, outcome }))
+            }
+        })
+    }
+
     /// The record of a task that ended; a `measure` becomes a [`Measurement`].
     pub fn of_task(facts: TaskFacts, spec: Option<&super::MeasureSpec>, outcome: &Outcome) -> Self {
         match (facts.kind, spec) {
@@ -234,7 +271,7 @@ pub struct State {
 }
 
 /// What the root knows of a task beside its outcome.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskFacts {
     /// The record's own id (see [`ulid`]).
     pub id: String,
@@ -286,7 +323,7 @@ pub struct Granted {
 }
 
 /// A `compile`, `exec` or `call` that ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TaskRecord {
     /// What it was.
     #[serde(flatten)]

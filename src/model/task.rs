@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::{Hash, TaskId, encoding};
 
 /// The five kinds of task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A Lua function, run in a slot.
+    #[default]
     Call,
     /// A program, run once.
     Exec,

@@ -5,14 +5,18 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::model::human::{comparison_lines, count, measurement_line, status_text, subject, tally};
+use crate::model::human::{
+    comparison_lines, count, measurement_line, shortened, status_in_short, subject, tally, visible,
+};
 use crate::model::{Detail, Kind, Outcome, Status};
 
 /// Longer lists say how many more there are.
 const MEASUREMENTS_SHOWN: usize = 40;
 const FAILURES_SHOWN: usize = 20;
-/// Longer commands are cut here (characters).
-const COMMAND_CHARS: usize = 60;
+/// Longer commands and names are cut here (characters).
+const SUBJECT_CHARS: usize = 60;
+/// So many of those that failed alike are named.
+const NAMED: usize = 3;
 
 /// One task of the campaign.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +27,15 @@ pub struct Row<'a> {
     pub name: Option<&'a str>,
     /// The search point.
     pub params: Option<&'a Value>,
+    /// What it ran, where it has neither name nor search point and that is known.
+    pub what: Option<&'a str>,
     /// How it ended.
     pub outcome: &'a Outcome,
 }
 
 /// The table, lines ended by newlines: `ended` counts all tasks, `replays` those that the journal answered, `rows` are those to list (measurements and
-/// failures, in the order they ended). What followed from another failure (`skipped`, `cancelled`) is listed
-/// after what failed by itself.
+/// failures, in the order they ended). What failed for one reason is one line. What followed from another failure
+/// (`skipped`, `cancelled`) is listed after what failed by itself.
 pub fn summary(ended: &BTreeMap<Status, usize>, replays: usize, rows: &[Row<'_>]) -> String {
     if ended.is_empty() {
         return "harness: no tasks\n".into();
@@ -37,13 +43,13 @@ pub fn summary(ended: &BTreeMap<Status, usize>, replays: usize, rows: &[Row<'_>]
     let tasks = count(ended.values().sum(), "task");
     let replayed = if replays > 0 { format!(" ({replays} from the journal)") } else { String::new() };
     let mut text = format!("harness: {tasks}{replayed}: {}\n", tally(ended));
-    let measured: Vec<String> = rows.iter().flat_map(measured).collect();
+    let measured: Vec<(String, usize)> = rows.iter().flat_map(measured).map(|line| (line, 1)).collect();
     list(&mut text, &measured, MEASUREMENTS_SHOWN, "measurement");
-    let failed = |consequence: bool| {
-        let rows = rows.iter().filter(move |row| is_consequence(row.outcome.status) == consequence);
-        rows.filter(|row| !row.outcome.ok()).map(failure)
-    };
-    let failures: Vec<String> = failed(false).chain(failed(true)).collect();
+    let failed = rows.iter().filter(|row| !row.outcome.ok());
+    let (consequences, failed): (Vec<&Row<'_>>, Vec<_>) =
+        failed.partition(|row| matches!(row.outcome.status, Status::Skipped | Status::Cancelled));
+    let mut failures = grouped(&failed);
+    failures.extend(grouped(&consequences));
     list(&mut text, &failures, FAILURES_SHOWN, "failure");
     text
 }
@@ -60,52 +66,89 @@ fn measured(row: &Row<'_>) -> Vec<String> {
     }
 }
 
-fn failure(row: &Row<'_>) -> String {
-    let mut line = row.kind.word().to_owned();
-    let mut subject = subject(row.name, row.params);
-    if subject.is_empty() {
-        subject = command(&row.outcome.detail);
+/// One line for each way to fail, in the order they occurred, and how many tasks it stands for.
+fn grouped(failed: &[&Row<'_>]) -> Vec<(String, usize)> {
+    let mut ways: Vec<(String, Vec<&Row<'_>>)> = Vec::new();
+    let mut known: BTreeMap<(Kind, String), usize> = BTreeMap::new();
+    for row in failed {
+        let status = status_in_short(row.outcome);
+        let way = *known.entry((row.kind, status.clone())).or_insert(ways.len());
+        if way == ways.len() {
+            ways.push((status, Vec::new()));
+        }
+        ways[way].1.push(row);
     }
-    if !subject.is_empty() {
-        let _ = write!(line, " {subject}");
+    ways.into_iter().map(|(status, rows)| (failure(&status, &rows), rows.len())).collect()
+}
+
+/// `3 x compile gemm tile=8, gemm tile=16, gemm tile=32 on node1: compile_failed: gemm.c:3: …`.
+fn failure(status: &str, alike: &[&Row<'_>]) -> String {
+    let mut line = if alike.len() > 1 { format!("{} x ", alike.len()) } else { String::new() };
+    line.push_str(alike.first().map_or("", |row| row.kind.word()));
+    let subjects = distinct(alike.iter().map(|row| called(row)));
+    if !subjects.is_empty() {
+        let _ = write!(line, " {subjects}");
     }
-    if !row.outcome.host.is_empty() {
-        let _ = write!(line, " on {}", row.outcome.host);
+    let hosts = distinct(alike.iter().map(|row| visible(&row.outcome.host)));
+    if !hosts.is_empty() {
+        let _ = write!(line, " on {hosts}");
     }
-    let _ = write!(line, ": {}", status_text(row.outcome));
+    let _ = write!(line, ": {status}");
     line
 }
 
-/// What was run: all there is to tell one task without a name from another.
+/// The first few of them, each once.
+fn distinct(words: impl Iterator<Item = String>) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    for word in words.filter(|word| !word.is_empty()) {
+        if seen.contains(&word) {
+            continue;
+        }
+        if seen.len() == NAMED {
+            seen.push("…".into());
+            break;
+        }
+        seen.push(word);
+    }
+    seen.join(", ")
+}
+
+/// What tells the task from others.
+fn called(row: &Row<'_>) -> String {
+    let subject = subject(row.name, row.params);
+    if !subject.is_empty() {
+        return shortened(&subject, SUBJECT_CHARS);
+    }
+    let ran = command(&row.outcome.detail);
+    if ran.is_empty() { row.what.map(code).unwrap_or_default() } else { ran }
+}
+
+/// What was run.
 fn command(detail: &Detail) -> String {
-    let argv = match detail {
-        Detail::Exec(run) => &run.argv,
-        Detail::Compile(build) => &build.argv,
-        Detail::Measure(result) => &result.argv,
-        Detail::Compare(result) => match result.variants.first() {
-            Some(base) => &base.result.argv,
-            None => return String::new(),
-        },
-        Detail::None | Detail::Call(_) | Detail::CallError(_) => return String::new(),
-    };
-    let words = argv.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
-    match words.char_indices().nth(COMMAND_CHARS) {
-        Some((cut, _)) => format!("`{}…`", &words[..cut]),
-        None if words.is_empty() => words,
-        None => format!("`{words}`"),
+    match detail {
+        Detail::Exec(run) => code(&run.argv.join(" ")),
+        Detail::Compile(build) => code(&build.argv.join(" ")),
+        Detail::Measure(result) => code(&result.argv.join(" ")),
+        Detail::Compare(result) => {
+            result.variants.first().map(|base| code(&base.result.argv.join(" "))).unwrap_or_default()
+        }
+        Detail::None | Detail::Call(_) | Detail::CallError(_) => String::new(),
     }
 }
 
-fn is_consequence(status: Status) -> bool {
-    matches!(status, Status::Skipped | Status::Cancelled)
+fn code(text: &str) -> String {
+    let words = visible(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    if words.is_empty() { words } else { format!("`{}`", shortened(&words, SUBJECT_CHARS)) }
 }
 
-fn list(text: &mut String, lines: &[String], shown: usize, thing: &str) {
-    for line in lines.iter().take(shown) {
+/// Lines, and for how many tasks each stands.
+fn list(text: &mut String, lines: &[(String, usize)], shown: usize, thing: &str) {
+    for (line, _) in lines.iter().take(shown) {
         let _ = writeln!(text, "  {line}");
     }
-    if lines.len() > shown {
-        let _ = writeln!(text, "  … and {}", count(lines.len() - shown, &format!("more {thing}")));
+    let more = lines.iter().skip(shown).map(|(_, tasks)| tasks).sum();
+    if more > 0 {
+        let _ = writeln!(text, "  … and {}", count(more, &format!("more {thing}")));
     }
 }
 
@@ -146,11 +189,12 @@ mod tests {
         let skipped = Outcome::failed(Status::Skipped, "its build failed");
         let slow = ended(Status::Timeout, "ran into its limit of 60 s", Detail::None);
         let good = measured(0.5);
-        let row = |kind, outcome| Row { kind, name: Some("gemm"), params: Some(&params), outcome };
+        let row =
+            |kind, outcome| Row { kind, name: Some("gemm"), params: Some(&params), what: None, outcome };
         let rows = [
-            Row { kind: Kind::Compile, name: None, params: None, outcome: &build },
+            Row { kind: Kind::Compile, name: None, params: None, what: None, outcome: &build },
             row(Kind::Measure, &skipped),
-            Row { kind: Kind::Compile, name: None, params: None, outcome: &broken },
+            Row { kind: Kind::Compile, name: None, params: None, what: None, outcome: &broken },
             row(Kind::Measure, &good),
             row(Kind::Measure, &slow),
         ];
@@ -167,17 +211,62 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_alike_is_one_line() {
+        let broken = ended(Status::CompileFailed, "gemm.c:3: no `flaot`\nmore", Detail::None);
+        let elsewhere = Outcome { host: "node2".into(), ..broken.clone() };
+        let skipped = Outcome::failed(Status::Skipped, "task 3, which it depends on, ended compile_failed");
+        let other = Outcome::failed(Status::Skipped, "task 4, which it depends on, ended compile_failed");
+        let points: Vec<Value> = [8, 16, 32, 64].map(|tile| json!({ "tile": tile })).into();
+        let row =
+            |kind, at: usize, outcome| Row { kind, name: None, params: points.get(at), what: None, outcome };
+        let mut rows: Vec<Row<'_>> = (0..4).map(|at| row(Kind::Measure, at, &skipped)).collect();
+        rows.extend((0..2).map(|at| row(Kind::Compile, at, &broken)));
+        rows.extend([row(Kind::Compile, 0, &elsewhere), row(Kind::Measure, 1, &other)]);
+        let lost = Outcome::failed(Status::LostWorker, "lost\nwith all");
+        rows.extend([Row { what: Some("c.lua:3"), ..row(Kind::Call, 9, &lost) }; 2]);
+        assert_eq!(
+            table(&rows),
+            "harness: 10 tasks: 3 compile_failed, 2 lost_worker, 5 skipped\n  \
+             3 x compile tile=8, tile=16 on node1, node2: compile_failed: gemm.c:3: no `flaot`\n  \
+             2 x call `c.lua:3`: lost_worker: lost\n  \
+             4 x measure tile=8, tile=16, tile=32, …: skipped: task 3, which it depends on, ended compile_failed\n  \
+             measure tile=16: skipped: task 4, which it depends on, ended compile_failed\n"
+        );
+    }
+
+    #[test]
+    fn one_task_is_one_line() {
+        let params = json!({ "a\nb": "c\nd" });
+        let failed =
+            Outcome { host: "n\x1b1".into(), ..Outcome::failed(Status::Error, "c.lua:1: a\rb\nmore") };
+        let name = format!("x\ny{}", "z".repeat(99));
+        let named = Row { kind: Kind::Call, name: Some(&name), params: None, what: None, outcome: &failed };
+        let text = table(&[named]);
+        let cut = format!("x\\x0ay{}…", "z".repeat(SUBJECT_CHARS - 6));
+        let line = format!("  call {cut} on n\\x1b1: error: c.lua:1: a\\x0db");
+        assert_eq!(text.lines().nth(1), Some(line.as_str()));
+        let text = table(&[Row { name: None, params: Some(&params), ..named }]);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        let good = measured(1.0);
+        let text = table(&[Row { kind: Kind::Measure, name: Some("a\nb"), outcome: &good, ..named }]);
+        assert!(text.contains("\n  a\\x0ab: median") && text.lines().count() == 2, "{text}");
+    }
+
+    #[test]
     fn long_lists_say_how_many_more() {
-        let failed = ended(Status::NonzeroExit, "exit code 3", Detail::None);
-        let row = Row { kind: Kind::Exec, name: Some("x"), params: None, outcome: &failed };
-        let text = table(&[row; 22]);
+        let way = |code| ended(Status::NonzeroExit, &format!("exit code {code}"), Detail::None);
+        let ways: Vec<Outcome> = (0..22).map(way).collect();
+        let row = |outcome| Row { kind: Kind::Exec, name: Some("x"), params: None, what: None, outcome };
+        let mut rows: Vec<Row<'_>> = ways.iter().map(row).collect();
+        rows.push(row(&ways[21]));
+        let text = table(&rows);
         assert_eq!(text.lines().count(), 1 + FAILURES_SHOWN + 1);
         assert!(
-            text.ends_with("  exec x on node1: nonzero_exit: exit code 3\n  … and 2 more failures\n"),
+            text.ends_with("  exec x on node1: nonzero_exit: exit code 19\n  … and 3 more failures\n"),
             "{text}"
         );
         let good = measured(1.0);
-        let row = Row { kind: Kind::Measure, name: None, params: None, outcome: &good };
+        let row = Row { kind: Kind::Measure, name: None, params: None, what: None, outcome: &good };
         assert!(table(&[row; 41]).ends_with("  … and 1 more measurement\n"));
     }
 }

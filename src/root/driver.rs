@@ -15,12 +15,12 @@ use rustix::event::{PollFd, PollFlags};
 use super::clock::Clock;
 use super::deadline::Deadline;
 use super::pools::Pools;
-use super::port::{DriverEnd, Job, Request, Submission};
+use super::port::{DriverEnd, Job, Request, Submission, What};
 use super::progress::Progress;
 use super::sources::Reader;
 use super::states::States;
 use super::status::{Counter, present};
-use super::stop::Ending;
+use super::stop::{Ending, Leaving};
 use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
 use super::workers::{Stage, Worker};
@@ -56,6 +56,8 @@ pub(super) struct Driver {
     /// All bytecode issued, in order.
     pub(super) code: Vec<(Hash, Arc<[u8]>)>,
     issued: BTreeSet<Hash>,
+    /// Where the functions of a class were written.
+    pub(super) places: FxHashMap<u64, String>,
     /// Ended tasks whose record is not written yet.
     pub(super) recording: FxHashMap<TaskId, (Box<Live>, Arc<Outcome>)>,
     /// Artefacts that workers need and that are on their way to the root.
@@ -66,6 +68,8 @@ pub(super) struct Driver {
     actions: Vec<Action>,
     pub(super) clock: Clock,
     wake_at: Option<Tick>,
+    /// What keeps the script from being over although it has ended.
+    pub(super) leaving: Option<Leaving>,
     pub(super) script_over: bool,
     pub(super) surroundings: Surroundings,
     /// What the script keeps for its next run.
@@ -127,6 +131,7 @@ impl Driver {
             modules,
             code: Vec::new(),
             issued: BTreeSet::new(),
+            places: FxHashMap::default(),
             recording: FxHashMap::default(),
             awaited: BTreeMap::new(),
             events: VecDeque::new(),
@@ -134,6 +139,7 @@ impl Driver {
             actions: Vec::new(),
             clock: Clock::new(),
             wake_at: None,
+            leaving: None,
             script_over: false,
             surroundings,
             states: States::default(),
@@ -279,10 +285,18 @@ impl Driver {
                 }
                 Request::Code(codes) => self.issue(codes),
                 Request::Replayed(kind, options, outcome) => self.progress.replayed(kind, &options, &outcome),
-                Request::Unrun(kind, options, outcome) => self.progress.unrun(kind, &options, &outcome),
+                Request::Unrun(kind, options, what, outcome) => {
+                    let what = what.and_then(|what| told(&self.places, what));
+                    self.progress.unrun(kind, &options, what, &outcome);
+                }
+                Request::Place(class, place) => {
+                    self.places.insert(class, place);
+                }
                 Request::Notice(text) => self.progress.note(&text),
                 Request::Keep(name, value) => self.states.keep(name, value, Instant::now()),
+                Request::Leave(what) => self.leaving = Some(Leaving::new(what)),
                 Request::End => {
+                    self.leaving = None;
                     self.script_over = true;
                     self.save_states();
                 }
@@ -354,6 +368,7 @@ impl Driver {
     fn keep_time(&mut self) {
         let now = Instant::now();
         self.watch_deadline(now);
+        self.watch_end(now);
         if self.states.due().is_some_and(|at| at <= now) {
             self.save_states();
         }
@@ -411,9 +426,7 @@ impl Driver {
         deadline = earlier(deadline, self.pools.next_deadline());
         deadline = earlier(deadline, self.next_drain());
         deadline = earlier(deadline, self.states.due());
-        if let Some((since, _)) = &self.draining {
-            deadline = earlier(deadline, Some(*since + self.limits().drain));
-        }
+        deadline = earlier(deadline, self.next_end());
         let deadline = deadline.into_iter().chain(self.silences()).min();
         self.wait_until(deadline, Some(self.journal.as_fd()));
         self.clock.waited(Instant::now());
@@ -442,6 +455,14 @@ impl Driver {
             std::thread::yield_now();
         }
         self.wake.clear();
+    }
+}
+
+/// What a task does, if anybody knows.
+pub(super) fn told(places: &FxHashMap<u64, String>, what: What) -> Option<String> {
+    match what {
+        What::Function(class) => places.get(&class).cloned(),
+        What::Command(line) => Some(line),
     }
 }
 

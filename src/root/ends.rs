@@ -2,9 +2,11 @@
 //!
 //! Decides nothing about scheduling; it finds the words for an end, and keeps the order of fact and news.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::driver::Driver;
+use super::driver::{Driver, told};
 use super::port::Submission;
 use super::record;
 use super::stop::Ending;
@@ -136,7 +138,8 @@ impl Driver {
         if *auxiliary && outcome.status == Status::Cancelled {
             self.progress.withdrawn(job.kind());
         } else {
-            self.progress.ended(job.kind(), options, ended.worker.is_some(), &outcome);
+            let what = || told(&self.places, job.what());
+            self.progress.ended(job.kind(), options, ended.worker.is_some(), what, &outcome);
         }
         self.port.complete(*task, outcome);
         self.tasks.handed(*task);
@@ -144,29 +147,33 @@ impl Driver {
 
     pub(super) fn read_journal(&mut self) {
         let news = self.journal.written();
-        if let Some(reason) = self.recorded(news) {
-            self.ending.get_or_insert(Ending::JournalFailed(reason));
+        if let Some(lost) = self.recorded(news) {
+            self.ending.get_or_insert(Ending::JournalFailed(lost));
         }
     }
 
-    /// Brings the last records to the disk, or ends the process: a file system may never answer. Why records are
-    /// lost, if some are.
-    pub(super) fn close_journal(&mut self, path: &str) -> Option<String> {
+    /// Brings the last records to the disk, or ends the process: a file system may never answer. What is lost, if
+    /// something is.
+    pub(super) fn close_journal(&mut self, path: &str) -> Option<Lost> {
         let limit = self.limits().journal;
         let reason = format!(
             "the last records have not reached {path} for {} (its file system does not answer); what was reported \
              before is there, run the same command again to go on",
             duration(limit.as_secs_f64())
         );
+        self.close_journal_within(limit, exit::JOURNAL, reason)
+    }
+
+    /// The same within another limit, at which the process says this and ends with this code.
+    pub(super) fn close_journal_within(&mut self, limit: Duration, code: u8, reason: String) -> Option<Lost> {
         let journal = &mut self.journal;
-        let code = i32::from(exit::JOURNAL);
-        let news = self.pools.launcher.guard.watch(limit, code, reason, || journal.close());
+        let news = self.pools.launcher.guard.watch(limit, i32::from(code), reason, || journal.close());
         self.recorded(news)
     }
 
     /// Hands on what is recorded; why the rest is not.
-    fn recorded(&mut self, news: Vec<Result<u64, Lost>>) -> Option<String> {
-        let mut reason = None;
+    fn recorded(&mut self, news: Vec<Result<u64, Lost>>) -> Option<Lost> {
+        let mut first: Option<Lost> = None;
         for written in news {
             match written {
                 Ok(token) => {
@@ -174,9 +181,31 @@ impl Driver {
                         self.hand(&ended, outcome);
                     }
                 }
-                Err(lost) => reason = reason.or(Some(lost.to_string())),
+                Err(lost) => match &mut first {
+                    Some(first) => first.place = lost.place, // where the records are now
+                    None => first = Some(lost),
+                },
             }
         }
-        reason
+        first
     }
+}
+
+/// Why the campaign cannot go on, where what it recorded is, and how to go on from there.
+pub(super) fn not_recorded(lost: &Lost, journal: &Path) -> String {
+    let (shown, reason) = (journal.display(), &lost.reason);
+    let rest = match &lost.place {
+        Some(place) if place == journal => format!(
+            "What was reported before is in {shown}; once that is mended, the same command goes on from there"
+        ),
+        Some(place) => format!(
+            "What was reported before is in {}; move it back to {shown}, and the same command goes on from there",
+            place.display()
+        ),
+        None => format!(
+            "What was reported before is in no file that harness could find; if it was moved, move it back to \
+             {shown}, and the same command goes on from there"
+        ),
+    };
+    format!("stopped, because records cannot be written: {reason}\n  {rest}")
 }

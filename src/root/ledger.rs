@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 use super::notices::Notices;
-use super::port::{Index, Job, Order, RecipeId, Replay};
+use super::port::{Index, Job, Kept, Order, RecipeId, Replay};
 use super::programs::Programs;
 use super::recipe;
 use crate::model::{DepLabel, Detail, Hash, Kind, Outcome, Status, TaskId, TaskOptions, recipe_key};
@@ -128,7 +128,8 @@ impl Ledger {
             answers(&replay.outcome, &order.options)
                 && artefact_of(&replay.outcome).is_none_or(|hash| (self.artefact_present)(hash))
         };
-        let replay = if self.index.get(&key).is_some_and(answers) { self.index.remove(&key) } else { None };
+        // Each is asked for once: another task like it has a key of its own.
+        let replay = self.index.remove(&key).and_then(Kept::replay).filter(answers);
         match &replay {
             Some(replay) => self.notices.answered(key, replay),
             None => self.notices.missed(key, &recipe, &parts),

@@ -46,6 +46,7 @@ use std::time::{Duration, Instant};
 
 use self::deadline::{Deadline, DeadlineError, Outside};
 use self::driver::{Driver, Parts};
+use self::ends::not_recorded;
 use self::guard::Guard;
 use self::notices::{Here, Notices};
 use self::pools::Pools;
@@ -59,12 +60,12 @@ use self::surroundings::Surroundings;
 use self::workers::Worker;
 use crate::allocation::{self, Allocation, AllocationError, Start};
 use crate::artefact::Store;
-use crate::journal::{Index, Journal, Mode, Opened};
+use crate::journal::{Index, Journal, Lost, Mode, Opened};
 use crate::machine;
 use crate::model::human::count;
 use crate::model::{
-    BatchJob, Detail, FromWorker, Hash, Header, JOURNAL_SCHEMA, Limits, Outcome, PROTOCOL, ToWorker,
-    WorkerId, exit,
+    BatchJob, Detail, FromWorker, Hash, Header, JOURNAL_SCHEMA, Limits, PROTOCOL, Record, ToWorker, WorkerId,
+    exit,
 };
 use crate::process;
 use crate::process::{Signals, Wake};
@@ -283,32 +284,47 @@ impl Root {
         let ending = self.driver.run();
         let journal = self.journal.display().to_string();
         if ending == Ending::Interrupted {
-            let reason = format!("interrupted; what was reported is in {journal}");
-            guard::end_at_once(i32::from(exit::INTERRUPTED), &reason, self.display.as_deref());
+            self.end_at_once(&journal);
         }
         self.driver.save_states();
         let limits = self.driver.pools.launcher.limits;
         let failure = self.driver.close_journal(&journal);
         self.driver.dismiss(if ending == Ending::Finished { limits.dismiss } else { limits.stop });
         match (ending, failure) {
-            (Ending::JournalFailed(reason), _) | (_, Some(reason)) => {
-                let message = format!(
-                    "stopped, because records cannot be written: {reason}\n  What was reported before is in \
-                     {journal}; once that is mended, the same command goes on from there"
-                );
+            (Ending::JournalFailed(first), last) => {
+                let place = last.map_or(first.place, |last| last.place);
+                let message = not_recorded(&Lost { place, ..first }, &self.journal);
+                self.ended(exit::JOURNAL, Some(message))
+            }
+            (_, Some(lost)) => {
+                let message = not_recorded(&lost, &self.journal);
                 self.ended(exit::JOURNAL, Some(message))
             }
             (Ending::Drained(why), None) => {
-                let _ = self.script_end.recv_timeout(limits.unwind);
+                let cut_off = match self.script_end.recv_timeout(limits.unwind) {
+                    Ok(_) => "",
+                    Err(_) => " The script itself was still busy and was cut off.",
+                };
                 let message = format!(
                     "stopped {why} with {} unfinished. Nothing reported is lost: {journal} has it. Run the \
-                     same command again to go on.",
+                     same command again to go on.{cut_off}",
                     count(self.driver.progress.unfinished(), "task")
                 );
                 self.ended(exit::RUN_AGAIN, Some(message))
             }
             _ => self.finished(),
         }
+    }
+
+    /// At a second signal: but where the records are is looked at, as far as the disk answers.
+    fn end_at_once(&mut self, journal: &str) -> ! {
+        let said = format!("interrupted; what was reported is in {journal}");
+        let limit = self.driver.limits().unwind;
+        let reason = match self.driver.close_journal_within(limit, exit::INTERRUPTED, said.clone()) {
+            Some(lost) => format!("interrupted; {}", not_recorded(&lost, &self.journal)),
+            None => said,
+        };
+        guard::end_at_once(i32::from(exit::INTERRUPTED), &reason, self.display.as_deref())
     }
 
     fn finished(self) -> Ended {
@@ -441,17 +457,19 @@ fn recall(index: Index, allocation: &Allocation) -> (port::Index, Notices) {
     let hosts = allocation.nodes.iter().map(|node| node.host.clone()).collect();
     let here = Here { hosts, cpu_model: machine::cpu_name() };
     let mut notices = Notices::new(here, index.envs());
-    let finished = index.into_finished().filter(|(_, _, outcome)| !holds_bytecode(outcome));
-    let finished = finished.map(|(seq, facts, outcome)| {
-        notices.recorded(&facts);
-        (facts.key, port::Replay { seq, env: facts.env, outcome: Arc::new(outcome) })
+    let finished = index.into_finished().filter(|(_, record)| !holds_bytecode(record));
+    let finished = finished.filter_map(|(seq, record)| {
+        let facts = record.facts()?;
+        notices.recorded(facts);
+        Some((facts.key, port::Kept { seq, record }))
     });
     (finished.collect(), notices)
 }
 
 /// Bytecode is loaded only if it was made in this run: a call that gave a function is called again.
-fn holds_bytecode(outcome: &Outcome) -> bool {
-    match &outcome.detail {
+fn holds_bytecode(record: &Record) -> bool {
+    let Record::Task(task) = record else { return false };
+    match &task.outcome.detail {
         Detail::Call(values) => !values.codes.is_empty(),
         Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
         _ => false,

@@ -13,7 +13,7 @@ pub use crate::allocation::{RootNode, Start};
 
 use crate::model::{
     Arg, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Hash, Kind, MeasureSpec,
-    Outcome, PoolId, RecipeParts, SlotSetup, TaskId, TaskOptions,
+    Outcome, PoolId, RecipeParts, Record, SlotSetup, TaskId, TaskOptions,
 };
 
 /// What the script is told about its own run.
@@ -36,7 +36,24 @@ pub struct Campaign {
 }
 
 /// What the journal already holds, by recipe key.
-pub type Index = FxHashMap<Hash, Replay>;
+pub type Index = FxHashMap<Hash, Kept>;
+
+/// A record of an earlier run, as it was read: most of it is looked at only when somebody asks.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its place in the journal.
+    pub seq: u64,
+    /// What was read.
+    pub record: Record,
+}
+
+impl Kept {
+    /// What it says; none if it is no record of a task.
+    pub(super) fn replay(self) -> Option<Replay> {
+        let (facts, outcome) = self.record.into_task()?;
+        Some(Replay { seq: self.seq, env: facts.env, outcome: Arc::new(outcome) })
+    }
+}
 
 /// An outcome of an earlier run.
 #[derive(Clone, Debug)]
@@ -115,6 +132,32 @@ impl Job {
             Job::Call(_) | Job::Exec(_) | Job::Compile(_) => Vec::new(),
         }
     }
+
+    /// What tells it from others if it has no name.
+    pub(super) fn what(&self) -> What {
+        match self {
+            Job::Call(call) => What::Function(call.class),
+            _ => What::Command(self.commands().first().map(|command| command_line(command)).unwrap_or_default()),
+        }
+    }
+}
+
+/// What a task does, for people.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// The function of this class.
+    Function(u64),
+    /// This command, as far as it is known.
+    Command(String),
+}
+
+fn command_line(command: &CommandSpec) -> String {
+    let word = |arg: &Arg| match arg {
+        Arg::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        Arg::Task(_) | Arg::Artefact(_) => "…".into(),
+    };
+    let words = command.argv.iter().map(word).chain(command.shell.clone());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A function and its arguments, encoded by `script::raw`.
@@ -205,11 +248,15 @@ pub enum Request {
     /// Nothing to do: the journal had this task's outcome.
     Replayed(Kind, TaskOptions, Arc<Outcome>),
     /// Nothing to do: the script's end knew that this task cannot run.
-    Unrun(Kind, TaskOptions, Arc<Outcome>),
+    Unrun(Kind, TaskOptions, Option<What>, Arc<Outcome>),
+    /// The functions of this class were written there: `campaign.lua:3`.
+    Place(u64, String),
     /// People should know this.
     Notice(String),
     /// The state of this name is now so.
     Keep(String, serde_json::Value),
+    /// The script has ended and this runs: a `<close>` variable, a `__gc`.
+    Leave(String),
     /// The script is over: nothing will follow.
     End,
 }

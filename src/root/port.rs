@@ -21,8 +21,8 @@ use crate::model::human::bytes;
 use crate::model::{Arg, Hash, Kind, Outcome, PoolId, Status, TaskId, TaskOptions};
 
 pub use super::order::{
-    CallJob, Campaign, Growth, Index, Job, Misplaced, Order, PoolError, PoolInfo, PoolSpec, RecipeId, Replay,
-    Request, RootNode, Start, Submission, WorkerInfo,
+    CallJob, Campaign, Growth, Index, Job, Kept, Misplaced, Order, PoolError, PoolInfo, PoolSpec, RecipeId,
+    Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
 };
 
 /// A state may have so many bytes as JSON.
@@ -178,7 +178,13 @@ impl Port {
             Err((unmet, after)) => {
                 let outcome = Arc::new(unmet.outcome());
                 self.issue_code(&mut submission.job);
-                self.unrun(submission.job.kind(), submission.options, outcome.clone());
+                let what = Some(submission.job.what());
+                self.request(Request::Unrun(
+                    submission.job.kind(),
+                    submission.options,
+                    what,
+                    outcome.clone(),
+                ));
                 self.end_early(task, outcome, after);
             }
         }
@@ -196,7 +202,17 @@ impl Port {
 
     /// Tells the driver, which keeps the count of all tasks, of one that it will never see.
     pub fn unrun(&self, kind: Kind, options: TaskOptions, outcome: Arc<Outcome>) {
-        self.request(Request::Unrun(kind, options, outcome));
+        self.request(Request::Unrun(kind, options, None, outcome));
+    }
+
+    /// The script has ended, and now `what` runs, which may take its time.
+    pub fn leave(&self, what: impl Into<String>) {
+        self.request(Request::Leave(what.into()));
+    }
+
+    /// Says where the functions of a class were written, once for each.
+    pub fn place(&self, class: u64, place: String) {
+        self.request(Request::Place(class, place));
     }
 
     /// The next end of a task.

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicU32;
 
 use super::*;
 use crate::model::{
-    CallReturn, CommandSpec, CompileResult, CompileSpec, Detail, ExecSpec, MeasureSpec, RunResult,
+    CallReturn, CommandSpec, CompileResult, CompileSpec, Detail, ExecSpec, MeasureSpec, Record, RunResult,
+    TaskFacts, TaskRecord,
 };
 use crate::root::ledger::answers;
 
@@ -91,8 +92,9 @@ fn keys(names: &[&str]) -> Vec<Hash> {
     submissions(&mut bench.driver).into_iter().filter_map(|s| Some(s.recipe?.key)).collect()
 }
 
-fn replay(seq: u64, outcome: Arc<Outcome>) -> Replay {
-    Replay { seq, env: None, outcome }
+fn kept(seq: u64, outcome: &Outcome) -> Kept {
+    let task = TaskRecord { facts: TaskFacts::default(), outcome: outcome.clone() };
+    Kept { seq, record: Record::Task(Box::new(task)) }
 }
 
 fn taken(port: &mut Port, wait: Wait) -> Option<(TaskId, bool)> {
@@ -167,7 +169,7 @@ fn recipes_do_not_depend_on_task_numbers() {
 #[test]
 fn the_journal_answers_in_recorded_order_before_live_ends_and_only_when_the_script_waits() {
     let keys = keys(&["a", "b", "c"]);
-    let index = [(keys[0], replay(9, built(b"a"))), (keys[2], replay(4, built(b"b")))];
+    let index = [(keys[0], kept(9, &built(b"a"))), (keys[2], kept(4, &built(b"b")))];
     let mut bench = bench(index.into_iter().collect());
     let live = bench.port.submit(compile("c2"));
     let a = bench.port.submit(compile("a"));
@@ -183,7 +185,7 @@ fn the_journal_answers_in_recorded_order_before_live_ends_and_only_when_the_scri
 #[test]
 fn a_live_task_gets_the_artefact_of_a_replayed_build() {
     let keys = keys(&["a"]);
-    let mut bench = bench([(keys[0], replay(1, built(b"a.out")))].into_iter().collect());
+    let mut bench = bench([(keys[0], kept(1, &built(b"a.out")))].into_iter().collect());
     let build = bench.port.submit(compile("a"));
     let before = bench.port.submit(measure(build));
     assert_eq!(taken(&mut bench.port, Wait::Forever), Some((build, true)));
@@ -202,7 +204,7 @@ fn a_live_task_gets_the_artefact_of_a_replayed_build() {
 #[test]
 fn a_build_whose_artefact_is_gone_is_done_again() {
     let keys = keys(&["a"]);
-    let mut bench = bench([(keys[0], replay(1, built(b"swept")))].into_iter().collect());
+    let mut bench = bench([(keys[0], kept(1, &built(b"swept")))].into_iter().collect());
     bench.port.submit(compile("a"));
     assert_eq!(submissions(&mut bench.driver).len(), 1);
 }
@@ -211,7 +213,7 @@ fn a_build_whose_artefact_is_gone_is_done_again() {
 fn a_dependent_of_a_failed_replay_is_skipped_right_after_it() {
     let keys = keys(&["a"]);
     let failed = Arc::new(Outcome::failed(Status::CompileFailed, "no such header"));
-    let mut bench = bench([(keys[0], replay(1, failed))].into_iter().collect());
+    let mut bench = bench([(keys[0], kept(1, &failed))].into_iter().collect());
     let build = bench.port.submit(compile("a"));
     let measured = bench.port.submit(measure(build));
     assert_eq!(taken(&mut bench.port, Wait::Forever), Some((build, true)));

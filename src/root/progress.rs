@@ -89,6 +89,8 @@ pub struct Line {
     pub name: Option<String>,
     /// `params` of the task.
     pub params: Option<serde_json::Value>,
+    /// What it did, if it has neither and that is known.
+    pub what: Option<String>,
     /// How it ended; calls that went well are only counted.
     pub outcome: Arc<Outcome>,
 }
@@ -225,7 +227,14 @@ impl Progress {
     }
 
     /// A task ended; `ran` if it was sent off.
-    pub(super) fn ended(&mut self, kind: Kind, options: &TaskOptions, ran: bool, outcome: &Arc<Outcome>) {
+    pub(super) fn ended(
+        &mut self,
+        kind: Kind,
+        options: &TaskOptions,
+        ran: bool,
+        what: impl FnOnce() -> Option<String>,
+        outcome: &Arc<Outcome>,
+    ) {
         let of_kind = self.kinds.entry(kind).or_default();
         of_kind.done += 1;
         of_kind.failed += usize::from(!outcome.ok());
@@ -238,7 +247,8 @@ impl Progress {
         // A million calls that went well need no line each.
         if matches!(kind, Kind::Measure | Kind::Compare) || !outcome.ok() {
             let TaskOptions { name, params, .. } = options.clone();
-            self.lines.push(Line { kind, name, params, outcome: outcome.clone() });
+            let what = if name.is_none() && params.is_none() { what() } else { None };
+            self.lines.push(Line { kind, name, params, what, outcome: outcome.clone() });
         }
     }
 
@@ -256,13 +266,19 @@ impl Progress {
     pub(super) fn replayed(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
         self.kinds.entry(kind).or_default().submitted += 1;
         self.replays += 1;
-        self.ended(kind, options, false, outcome);
+        self.ended(kind, options, false, || None, outcome);
     }
 
     /// A task ended before any worker could be given it.
-    pub(super) fn unrun(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
+    pub(super) fn unrun(
+        &mut self,
+        kind: Kind,
+        options: &TaskOptions,
+        what: Option<String>,
+        outcome: &Arc<Outcome>,
+    ) {
         self.kinds.entry(kind).or_default().submitted += 1;
-        self.ended(kind, options, false, outcome);
+        self.ended(kind, options, false, || what, outcome);
     }
 
     /// When `tick` has something to do.
@@ -353,7 +369,7 @@ mod tests {
 
     fn end(progress: &mut Progress, kind: Kind, status: Status, seconds: f64) {
         let outcome = Outcome { elapsed_s: seconds, ..Outcome::failed(status, "") };
-        progress.ended(kind, &TaskOptions::default(), true, &Arc::new(outcome));
+        progress.ended(kind, &TaskOptions::default(), true, || None, &Arc::new(outcome));
     }
 
     #[test]

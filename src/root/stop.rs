@@ -5,6 +5,9 @@ use std::time::Instant;
 
 use super::driver::Driver;
 use crate::core::Event;
+use crate::journal::Lost;
+use crate::model::human::duration;
+use crate::transport::wait::earlier;
 
 /// Signals that stop the campaign in an orderly way.
 pub(super) const STOPPING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
@@ -19,7 +22,20 @@ pub(super) enum Ending {
     /// A second signal: at once.
     Interrupted,
     /// The journal cannot be written any more.
-    JournalFailed(String),
+    JournalFailed(Lost),
+}
+
+/// What runs after the end of the script.
+pub(super) struct Leaving {
+    what: String,
+    since: Instant,
+    told: bool,
+}
+
+impl Leaving {
+    pub(super) fn new(what: String) -> Self {
+        Self { what, since: Instant::now(), told: false }
+    }
 }
 
 impl Driver {
@@ -63,17 +79,52 @@ impl Driver {
         self.deadline.as_ref().map(|deadline| deadline.drains)
     }
 
+    /// Says what keeps the script from being over, if that takes long.
+    pub(super) fn watch_end(&mut self, now: Instant) {
+        let patience = self.limits().leave;
+        let Some(leaving) = &mut self.leaving else { return };
+        if !leaving.told && now >= leaving.since + patience {
+            leaving.told = true;
+            let (what, time) = (&leaving.what, duration(patience.as_secs_f64()));
+            self.progress.problem(&format!(
+                "the script has ended, but {what} has been running for {time}; Ctrl-C ends it"
+            ));
+        }
+    }
+
+    /// When [`watch_end`](Self::watch_end) or [`ending`](Self::ending) has something to do.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        let limits = self.limits();
+        let Some((since, _)) = &self.draining else {
+            return self
+                .leaving
+                .as_ref()
+                .filter(|leaving| !leaving.told)
+                .map(|leaving| leaving.since + limits.leave);
+        };
+        earlier(self.cut_off(*since), Some(*since + limits.drain))
+    }
+
+    /// When the end of the script is waited for no longer, once nothing else is.
+    fn cut_off(&self, draining_since: Instant) -> Option<Instant> {
+        let leaving = self.leaving.as_ref().filter(|_| self.is_idle())?;
+        Some(draining_since.max(leaving.since) + self.limits().unwind)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.tasks.live_count() == 0 && self.recording.is_empty()
+    }
+
     pub(super) fn ending(&mut self) -> Option<Ending> {
         if let Some(ending) = self.ending.take() {
             return Some(ending);
         }
-        let idle = self.tasks.live_count() == 0 && self.recording.is_empty();
-        match &self.draining {
-            Some((since, word)) if idle && self.script_over || since.elapsed() > self.limits().drain => {
-                Some(Ending::Drained(word.clone()))
-            }
-            Some(_) => None,
-            None => (self.script_over && idle).then_some(Ending::Finished),
-        }
+        let Some((since, why)) = &self.draining else {
+            return (self.script_over && self.is_idle()).then_some(Ending::Finished);
+        };
+        let over = self.script_over && self.is_idle()
+            || since.elapsed() > self.limits().drain
+            || self.cut_off(*since).is_some_and(|at| at <= Instant::now());
+        over.then(|| Ending::Drained(why.clone()))
     }
 }

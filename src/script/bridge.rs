@@ -103,6 +103,11 @@ impl Bridge {
         let class = shipped.codes.first().map_or(0, |hash| u64::from_le_bytes(first_half(hash)));
         let identity = identity(&shipped);
         let codes = self.not_issued(&shipped.codes);
+        for (hash, _) in &codes {
+            if let Some(place) = self.shipper.borrow().location(*hash) {
+                self.port.borrow().place(u64::from_le_bytes(first_half(hash)), place.into());
+            }
+        }
         if !self.dropped.borrow().is_empty() {
             self.release_shares();
         }

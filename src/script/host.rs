@@ -110,7 +110,15 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
         shared.port.borrow_mut().close(PoolId(pool));
         Ok(())
     };
-    host.raw_set("close", lua.create_function(close)?)
+    host.raw_set("close", lua.create_function(close)?)?;
+
+    let shared = bridge.clone();
+    let leave = move |_: &Lua, place: Option<String>| {
+        let place = place.map(|place| format!(" of the flow at {place}")).unwrap_or_default();
+        shared.port.borrow().leave(format!("a <close> variable{place}"));
+        Ok(())
+    };
+    host.raw_set("leave", lua.create_function(leave)?)
 }
 
 /// How long `init` may take unless the script says (s).

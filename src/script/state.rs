@@ -91,6 +91,13 @@ pub struct ScriptState {
     bridge: Rc<Bridge>,
 }
 
+/// What is left of the script now goes away, and may have something to say about it.
+impl Drop for ScriptState {
+    fn drop(&mut self) {
+        self.bridge.port.borrow().leave("a `__gc` metamethod");
+    }
+}
+
 impl ScriptState {
     /// A state whose script has not begun. `add_input` puts content into the root's store; `modules` are those
     /// that slots get too.

@@ -1,5 +1,6 @@
 //! Exit codes: each with a campaign that ends so.
 
+use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::says;
-use crate::support::{Folder, LIMIT};
+use crate::support::{Folder, LIMIT, Running};
 
 #[test]
 fn an_empty_script_is_a_campaign_that_did_what_it_should() {
@@ -129,6 +130,81 @@ fn ctrl_c_ends_a_script_that_never_waits() {
     let ran = running.end(LIMIT);
     assert_eq!(ran.code, Some(75), "{ran:?}");
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+/// What is left when a script has ended may take for ever: what it is comes on the screen, and Ctrl-C ends it.
+#[test]
+fn a_script_that_never_gets_done_with_its_end_says_what_it_waits_for() {
+    let never =
+        "setmetatable({}, { FIELD = function() print 'looping' io.stdout:flush() while true do end end })";
+    let (close, collect) = (never.replace("FIELD", "__close"), never.replace("FIELD", "__gc"));
+    let flow = format!(
+        "go(function()\n  local x <close> = {close}\n  await(submit(exec {{ cmd = {{ 'sleep', '1000' }} }}))\nend)\n"
+    );
+    let place = "a <close> variable of the flow at c.lua:3";
+    for (script, what) in [
+        (format!("{flow}os.exit(3)\n"), place),
+        (format!("{flow}error 'no'\n"), place),
+        (format!("local x <close> = {close}\nerror 'no'\n"), "a <close> variable of the flow at c.lua:2"),
+        (format!("x = {collect}\n"), "a `__gc` metamethod"),
+    ] {
+        let folder = Folder::with(&script);
+        let mut command = folder.harness(&["c.lua"]);
+        command.env("HARNESS_LIMITS", "leave=0.2");
+        let mut running = Running::start(command);
+        running.await_line("looping");
+        running.await_stderr("Ctrl-C ends it\n");
+        running.signal(Signal::INT);
+        let ran = running.end(LIMIT);
+        let said =
+            format!("harness: the script has ended, but {what} has been running for TIME; Ctrl-C ends it\n");
+        let text = folder.normal(&ran.stderr);
+        assert!(text.contains(&said), "{what}: {text}");
+        assert!(text.ends_with("The script itself was still busy and was cut off.\n"), "{what}: {text}");
+        assert_eq!(ran.code, Some(75));
+        folder.assert_nothing_left(Duration::from_secs(10));
+    }
+}
+
+/// What harness says last of its journal is true whatever became of the file meanwhile.
+#[test]
+fn a_journal_that_is_removed_or_replaced_is_where_the_last_line_says() {
+    let script = "print(await(submit(exec { key = 'a', cmd = { 'true' } })).ok)\nio.stdout:flush()\nawait(submit(exec { \
+                  cmd = { 'sleep', '1000' } }))\n";
+    let recorded = |folder: &Folder, name: &str| {
+        folder.journal(name).iter().filter(|record| record["type"] == "task").count()
+    };
+    for twice in [false, true] {
+        let folder = Folder::with(script);
+        let mut running = folder.start(&["c.lua"]);
+        running.await_line("true");
+        fs::rename(folder.path("c.lua.journal"), folder.path("old")).unwrap();
+        folder.write("c.lua.journal", "other");
+        running.signal(Signal::INT);
+        if twice {
+            running.signal(Signal::TERM);
+        }
+        let ran = running.end(LIMIT);
+        let text = "stopped, because records cannot be written: journal DIR/c.lua.journal: something else was put in its \
+                    place while harness wrote to it; that was left alone, and all the journal holds was written to \
+                    DIR/c.lua.journal.1\n  What was reported before is in DIR/c.lua.journal.1; move it back to \
+                    DIR/c.lua.journal, and the same command goes on from there\n";
+        assert!(folder.normal(&ran.stderr).ends_with(text), "{twice}: {ran:#?}");
+        assert_eq!(
+            (folder.read("c.lua.journal").as_str(), recorded(&folder, "c.lua.journal.1")),
+            ("other", 1)
+        );
+    }
+    let folder = Folder::with(script);
+    let mut running = folder.start(&["c.lua"]);
+    running.await_line("true");
+    fs::remove_file(folder.path("c.lua.journal")).unwrap();
+    let ran = running.end(LIMIT);
+    let text = "harness: stopped, because records cannot be written: journal DIR/c.lua.journal: it was removed or moved \
+                while harness wrote to it; all it holds was written back there\n  What was reported before is in \
+                DIR/c.lua.journal; once that is mended, the same command goes on from there\n";
+    assert!(folder.normal(&ran.stderr).ends_with(text), "{ran:#?}");
+    assert_eq!((ran.code, recorded(&folder, "c.lua.journal")), (Some(4), 1));
 }
 
 /// A slot that ignores everything holds up the orderly end for its moment of grace: time for a second signal.

@@ -23,8 +23,13 @@ fn fails(task: &str, status: &str, subject: &str, reason: &str) {
 fn a_program_that_is_not_there() {
     let reason = "program `no-such-program` not found: load its module before harness is started, or give its full \
                   path (PATH is /usr/local/bin:/usr/bin:/bin)";
-    fails("exec { cmd = { 'no-such-program' } }", "spawn_failed", " on HOST", reason);
-    fails("exec { cmd = { './gone' } }", "spawn_failed", " on HOST", "program `./gone` does not exist");
+    fails("exec { cmd = { 'no-such-program' } }", "spawn_failed", " `no-such-program` on HOST", reason);
+    fails(
+        "exec { cmd = { './gone' } }",
+        "spawn_failed",
+        " `./gone` on HOST",
+        "program `./gone` does not exist",
+    );
 }
 
 #[test]
@@ -87,7 +92,8 @@ fn a_compiler_that_is_not_there() {
     folder.write("a.c", "int main(void) { return 0; }\n");
     let reason = "spawn_failed: compiler `no-such-cc` not found: load its module before harness is started, or give \
                   its full path (PATH is /usr/local/bin:/usr/bin:/bin)";
-    let table = format!("harness: 1 task: 1 spawn_failed\n  compile on HOST: {reason}\n");
+    let table =
+        format!("harness: 1 task: 1 spawn_failed\n  compile `no-such-cc a.c -o a.out` on HOST: {reason}\n");
     says(&folder, &["c.lua"], 0, &format!("compile: {reason}\n"), &table);
 }
 

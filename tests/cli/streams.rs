@@ -100,7 +100,7 @@ fn what_follows_the_script_is_the_scripts() {
 fn a_failed_call_nobody_awaited_is_shown_with_its_traceback() {
     let folder = Folder::with("local function f() error 'boom' end\nsubmit(function() f() end)\n");
     let stderr = "harness: a call failed and nobody asked: c.lua:1: boom\nstack traceback on the worker, HOST:\n\tc.lua:1: in upvalue \
-                  'f'\n\tc.lua:2: in function <c.lua:2>\nharness: 1 task: 1 error\n  call on HOST: error: c.lua:1: \
+                  'f'\n\tc.lua:2: in function <c.lua:2>\nharness: 1 task: 1 error\n  call `c.lua:2` on HOST: error: c.lua:1: \
                   boom\n";
     says(&folder, &["c.lua"], 0, "", stderr);
 }
@@ -110,6 +110,20 @@ fn what_was_submitted_and_never_awaited_is_done_all_the_same() {
     let folder = Folder::with("for i = 1, 5 do submit(exec { shell = 'echo >> done' }) end\nprint 'over'\n");
     says(&folder, &["c.lua"], 0, "over\n", "harness: 5 tasks: 5 ok\n");
     assert_eq!(folder.lines("done"), 5);
+}
+
+/// Stdout is the script's: what it prints comes out byte for byte, and what is between does not disturb it.
+#[test]
+fn a_script_that_prints_binary_prints_it() {
+    let folder = Folder::with(
+        "local all = {}\nfor byte = 0, 255 do all[#all + 1] = string.char(byte) end\nlocal text = \
+         table.concat(all)\nio.write(text)\nprint(await(submit(exec { cmd = { 'cat' }, stdin = text })).stdout)\n",
+    );
+    let output = folder.harness(&["c.lua"]).output().unwrap();
+    let all: Vec<u8> = (0..=255).collect();
+    assert_eq!(output.stdout, [&all[..], &all[..], b"\n"].concat());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "harness: 1 task: 1 ok\n");
+    assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]

@@ -344,6 +344,11 @@ impl Shipper {
         self.known.find_code(hash).map(|code| self.known.codes[code as usize].bytes.clone())
     }
 
+    /// Where a function was written, as people read it: `campaign.lua:3`.
+    pub fn location(&self, hash: Hash) -> Option<&str> {
+        self.known.find_code(hash).map(|code| self.known.codes[code as usize].chunk.location.as_str())
+    }
+
     /// Did this bytecode come from the other end?
     pub fn learned(&self, hash: Hash) -> bool {
         self.known.find_code(hash).is_some_and(|code| self.known.codes[code as usize].learned)

@@ -14,6 +14,10 @@ const SHOWN_ENDS: usize = 8;
 
 /// The message for a value that cannot be shipped: what it is, whose it is, and the path to it.
 pub fn explain(stack: Stack, known: &Known, label: &str, root: Root, frames: &[Frame], what: &str) -> String {
+    let (frames, what) = match of_the_author(known, frames) {
+        Some(frames) => (frames, "value of harness's own"),
+        None => (frames, what),
+    };
     let mut parts = Vec::with_capacity(frames.len() + 1);
     // The nearest variable that leads to the value, and how many parts come before it.
     let mut owner = None;
@@ -65,6 +69,20 @@ pub fn explain(stack: Stack, known: &Known, label: &str, root: Root, frames: &[F
         text.push_str(&shorten(&parts));
     }
     text
+}
+
+/// What leads into the library, as far as the author knows it: to one of our objects or functions, not what those
+/// consist of. None if nothing does.
+fn of_the_author<'a>(known: &Known, frames: &'a [Frame]) -> Option<&'a [Frame]> {
+    let is_ours = |frame: &Frame| match frame {
+        Frame::Function(FunctionFrame { code, .. }) => {
+            known.codes[*code as usize].chunk.location.starts_with("[harness]/")
+        }
+        _ => false,
+    };
+    let is_meta = |frame: &Frame| matches!(frame, Frame::Table(table) if table.stage == Stage::Meta);
+    let before = &frames[..frames.iter().position(is_ours)?];
+    Some(&before[..before.iter().rposition(is_meta).unwrap_or(before.len())])
 }
 
 fn shorten(parts: &[String]) -> String {
