@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::line::Line;
 use super::{
     Better, Cwd, Detail, Hash, Launched, MeasureResult, MeasureSpec, Metric, Outcome, Phase, Sample, Status,
     Stdin, StopReason, Summary, TaskFacts, Usage, VerifyResult,
@@ -16,7 +17,7 @@ use super::{
 /// Version of the record's format.
 pub const MEASUREMENT_SCHEMA: &str = "harness.measurement/1";
 
-/// One measurement. A line of it is read by [`Measurement::parse`].
+/// One measurement. What is flattened is read by itself ([`Record::parse`](super::Record::parse)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// [`MEASUREMENT_SCHEMA`].
@@ -194,15 +195,9 @@ reserved! {
 }
 
 impl Measurement {
-    /// Reads a line of a journal. Each part picks its own fields out of it: serde would copy the whole line before it
-    /// gives parts of it to others (`flatten`), which takes several times as long.
-    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
-        Ok(Self {
-            facts: serde_json::from_slice(line)?,
-            runs: serde_json::from_slice(line)?,
-            reserved: serde_json::from_slice(line)?,
-            ..serde_json::from_slice(line)?
-        })
+    /// Puts the parts of a line together.
+    pub(super) fn read(line: &Line<'_>) -> serde_json::Result<Self> {
+        Ok(Self { facts: line.part()?, runs: line.part()?, reserved: line.part()?, ..line.part()? })
     }
 
     /// The record of a measurement that ended with `outcome`.

@@ -10,6 +10,7 @@ pub mod human;
 mod id;
 mod key;
 pub mod limits;
+mod line;
 mod measurement;
 mod message;
 mod outcome;

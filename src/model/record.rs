@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::line::Line;
 use super::{Hash, Kind, Measurement, Outcome, RecipeParts, SlotId, Status, WorkerId};
 
 /// Version of the journal's format; a reader refuses any other.
@@ -37,7 +38,7 @@ pub enum Record {
 
 impl Record {
     /// Reads a line of a journal.
-    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+    pub fn parse(text: &[u8]) -> serde_json::Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "snake_case")]
         enum Type {
@@ -57,18 +58,18 @@ impl Record {
         struct Ended {
             outcome: Outcome,
         }
-        // The whole line is looked at: that one is torn counts more than what is in it.
-        let Typed { r#type } = serde_json::from_slice(line)?;
+        let line = Line::read(text)?;
+        let Typed { r#type } = line.part()?;
         Ok(match r#type {
-            Type::Header => Record::Header(serde_json::from_slice(line)?),
-            Type::Session => Record::Session(serde_json::from_slice(line)?),
-            Type::Env => Record::Env(serde_json::from_slice(line)?),
-            Type::Artefact => Record::Artefact(serde_json::from_slice(line)?),
-            Type::State => Record::State(serde_json::from_slice(line)?),
-            Type::Measurement => Record::Measurement(Box::new(Measurement::parse(line)?)),
+            Type::Header => Record::Header(line.part()?),
+            Type::Session => Record::Session(line.part()?),
+            Type::Env => Record::Env(line.part()?),
+            Type::Artefact => Record::Artefact(line.part()?),
+            Type::State => Record::State(line.part()?),
+            Type::Measurement => Record::Measurement(Box::new(Measurement::read(&line)?)),
             Type::Task => {
-                let Ended { outcome } = serde_json::from_slice(line)?;
-                Record::Task(Box::new(TaskRecord { facts: serde_json::from_slice(line)?, outcome }))
+                let Ended { outcome } = line.part()?;
+                Record::Task(Box::new(TaskRecord { facts: line.part()?, outcome }))
             }
         })
     }
