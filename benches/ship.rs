@@ -126,6 +126,7 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
                     stream.queue(&ToSlot::Call(CallTask {
                         task,
                         attempt,
+                        seed: 0,
                         timeout: None,
                         fresh: false,
                         gpus: None,

@@ -60,6 +60,7 @@ fn call() -> CallTask {
     CallTask {
         task: TaskId(7),
         attempt: Attempt(1),
+        seed: 0,
         timeout: Some(2.5),
         fresh: false,
         gpus: Some(Gpus { vendor: Some(Vendor::Amd), ids: vec!["0".into(), "1".into()] }),

@@ -83,6 +83,7 @@ impl Slot {
         self.stream.queue(&ToSlot::Call(CallTask {
             task,
             attempt: Attempt(0),
+            seed: 0,
             timeout: None,
             fresh: false,
             gpus: None,
@@ -363,6 +364,7 @@ fn a_call_whose_bytecode_did_not_come_is_an_error() {
     slot.stream.queue(&ToSlot::Call(CallTask {
         task: TaskId(0),
         attempt: Attempt(0),
+        seed: 0,
         timeout: None,
         fresh: false,
         gpus: None,

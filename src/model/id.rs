@@ -44,6 +44,13 @@ id!(
 pub struct Hash(pub [u8; 16]);
 
 impl Hash {
+    /// Half of it, as a number.
+    pub fn first_half(&self) -> u64 {
+        let mut half = [0; 8];
+        half.copy_from_slice(&self.0[..8]);
+        u64::from_le_bytes(half)
+    }
+
     /// The hash of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self::finish(blake3::Hasher::new().update(bytes))

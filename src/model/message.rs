@@ -183,6 +183,8 @@ pub struct CallTask {
     pub task: TaskId,
     /// Which try.
     pub attempt: Attempt,
+    /// What its random numbers follow from beside the campaign's seed: the same in every run.
+    pub seed: u64,
     /// Seconds to its forced end.
     pub timeout: Option<f64>,
     /// In a slot process that has run nothing before it.

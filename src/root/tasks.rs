@@ -177,12 +177,14 @@ impl Tasks {
 impl Live {
     /// The message that starts it.
     pub(super) fn message(&self) -> ToWorker {
-        let Submission { task, options, job, .. } = &self.submission;
+        let Submission { task, options, job, recipe, .. } = &self.submission;
         let mut work = match job {
             Job::Call(call) => {
                 return ToWorker::Call(CallTask {
                     task: *task,
                     attempt: self.attempt,
+                    // What is recorded draws what it drew, whatever was submitted before it.
+                    seed: recipe.map_or(task.0, |recipe| recipe.key.first_half()),
                     timeout: options.timeout,
                     fresh: options.fresh,
                     gpus: self.gpus.first().map(|(_, gpus)| gpus.clone()),

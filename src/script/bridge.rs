@@ -100,12 +100,12 @@ impl Bridge {
     /// Sends an encoded call on its way.
     pub fn submit_call(&self, shipped: Shipped, options: TaskOptions, pool: Option<PoolId>) -> TaskId {
         // The function is the first value, so its code is the first of the manifest.
-        let class = shipped.codes.first().map_or(0, |hash| u64::from_le_bytes(first_half(hash)));
+        let class = shipped.codes.first().map_or(0, |hash| hash.first_half());
         let identity = identity(&shipped);
         let codes = self.not_issued(&shipped.codes);
         for (hash, _) in &codes {
             if let Some(place) = self.shipper.borrow().location(*hash) {
-                self.port.borrow().place(u64::from_le_bytes(first_half(hash)), place.into());
+                self.port.borrow().place(hash.first_half(), place.into());
             }
         }
         if !self.dropped.borrow().is_empty() {
@@ -229,10 +229,4 @@ fn identity(shipped: &Shipped) -> Option<Hash> {
     }
     hasher.update(&shipped.bytes[shipped.body..]);
     Some(Hash::finish(&hasher))
-}
-
-fn first_half(hash: &Hash) -> [u8; 8] {
-    let mut half = [0; 8];
-    half.copy_from_slice(&hash.0[..8]);
-    half
 }

@@ -161,6 +161,7 @@ impl TaskState {
         let call = CallTask {
             task: TaskId(u64::MAX - place),
             attempt: Attempt(0),
+            seed: 0,
             timeout: Some(init.timeout),
             fresh: false,
             gpus: None,
@@ -235,7 +236,7 @@ impl TaskState {
     fn call(&mut self, call: &CallTask, argument: Value) -> Result<Called, ShipError> {
         let deps = if call.deps.is_empty() { Value::Nil } else { self.results(call)? };
         // The same numbers in every run, whichever slot the task lands on.
-        let seeds = (self.seed as i64, call.task.0 as i64);
+        let seeds = (self.seed as i64, call.seed as i64);
         self.shipper.call(&self.lua, &self.around, seeds, &call.payload, (deps, argument))
     }
 

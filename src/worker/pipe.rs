@@ -360,6 +360,7 @@ mod tests {
         CallTask {
             task: TaskId(task),
             attempt: Attempt(0),
+            seed: 0,
             timeout: None,
             fresh: false,
             gpus: None,

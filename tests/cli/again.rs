@@ -174,3 +174,16 @@ fn code_of_an_answered_call_is_there_for_later_ones() {
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), out), "{ran:?}");
     }
 }
+
+/// What a recorded call draws is its own: not that of its place among the tasks of this run.
+#[test]
+fn a_call_with_a_key_draws_the_same_numbers_whatever_comes_before_it() {
+    let script = "print(await(submit(call { function() return math.random(1 << 40) end, key = 'x' })))\n";
+    let folder = Folder::with(script);
+    let first = folder.run(&["-q", "--seed", "7", "c.lua"]);
+    folder.write("c.lua", format!("await(submit(function() end)) {script}"));
+    let second = folder.run(&["-q", "--seed", "7", "--fresh", "c.lua"]);
+    assert_eq!((first.code, &first.stdout), (Some(0), &second.stdout));
+    let other = folder.run(&["-q", "--seed", "8", "--fresh", "c.lua"]);
+    assert_ne!(first.stdout, other.stdout);
+}

@@ -29,3 +29,9 @@ assert(math.random(1000) == a and math.random(1000) == b)
 local harness = require "harness"
 assert(harness.await == await and harness.submit == submit)
 assert(await(submit(function(x) return string.rep("ab", x), coroutine.wrap end, 2)) == "abab")
+
+-- The order of `pairs` is the same in every run, for the seed of Lua's hashes is fixed (.cargo/config.toml).
+local set, order = {}, {}
+for letter in ("abcdefghijklmnopqrstuvwxyz"):gmatch "." do set[letter] = true end
+for letter in pairs(set) do order[#order + 1] = letter end
+assert(table.concat(order) == "qrstmnopijklefghabcdyzuvwx", table.concat(order))
