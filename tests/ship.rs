@@ -83,7 +83,7 @@ impl Slot {
         self.stream.queue(&ToSlot::Call(CallTask {
             task,
             attempt: Attempt(0),
-            seed: 0,
+            seed: task.0,
             timeout: None,
             fresh: false,
             gpus: None,

@@ -15,17 +15,17 @@ local object = setmetatable({}, { __index = function() return handle end })
 local function inner() return handle end
 shared = { handle }
 
-says("upvalue `handle` (userdata) of function at unshippable.lua:19; path: arg 1", function() return handle end)
-says("upvalue `thread` (coroutine) of function at unshippable.lua:20; path: arg 1", function() return thread end)
-says("upvalue `iterator` (C function) of function at unshippable.lua:21; path: arg 1", function() return iterator end)
-says('a userdata inside upvalue `deep` of function at unshippable.lua:22; path: arg 1 -> upvalue `deep`["a b"][3].handle', function()
+says("upvalue `handle` (userdata) of function at unshippable.lua:18; path: arg 1", function() return handle end)
+says("upvalue `thread` (coroutine) of function at unshippable.lua:19; path: arg 1", function() return thread end)
+says("upvalue `iterator` (C function) of function at unshippable.lua:20; path: arg 1", function() return iterator end)
+says('a userdata inside upvalue `deep` of function at unshippable.lua:21; path: arg 1 -> upvalue `deep`["a b"][3].handle', function()
   return deep
 end)
 says("upvalue `handle` (userdata) of function at unshippable.lua:14; path: arg 1 -> upvalue `object` -> metatable.__index", function()
   return object
 end)
 says("upvalue `handle` (userdata) of function at unshippable.lua:15; path: arg 1 -> upvalue `inner`", function() return inner() end)
-says("a userdata inside global `shared` read by function at unshippable.lua:29; path: global `shared`[1]", function() return shared end)
+says("a userdata inside global `shared` read by function at unshippable.lua:28; path: global `shared`[1]", function() return shared end)
 says('a userdata; path: arg 3["a b"][3].handle', print, 1, deep)
 says("a coroutine; path: arg 2 (as a key)", print, { [thread] = 1 })
 
@@ -35,10 +35,10 @@ local wrapped = coroutine.wrap(print)
 local random = harness.random "x"
 local tasks = { exec { cmd = { "true" } } }
 submit(tasks[1])
-says("upvalue `budget` (value of harness's own) of function at unshippable.lua:39; path: arg 1", function() return budget end)
-says("upvalue `wrapped` (value of harness's own) of function at unshippable.lua:40; path: arg 1", function() return wrapped end)
-says("upvalue `random` (value of harness's own) of function at unshippable.lua:41; path: arg 1", function() return random end)
-says("a value of harness's own inside upvalue `tasks` of function at unshippable.lua:42; path: arg 1 -> upvalue `tasks`[1]", function()
+says("upvalue `budget` (value of harness's own) of function at unshippable.lua:38; path: arg 1", function() return budget end)
+says("upvalue `wrapped` (value of harness's own) of function at unshippable.lua:39; path: arg 1", function() return wrapped end)
+says("upvalue `random` (value of harness's own) of function at unshippable.lua:40; path: arg 1", function() return random end)
+says("a value of harness's own inside upvalue `tasks` of function at unshippable.lua:41; path: arg 1 -> upvalue `tasks`[1]", function()
   return tasks
 end)
 says("a value of harness's own; path: arg 2", print, budget)
