@@ -296,7 +296,7 @@ fn a_spawn_waits_for_the_drivers_answer() {
 #[test]
 fn what_the_driver_never_had_is_explained_without_it() {
     let all = keys(&["a"]);
-    let mut bench = bench(Index::from_iter([(all[0], replay(0, built(b"a")))]));
+    let mut bench = bench(Index::from_iter([(all[0], kept(0, &built(b"a")))]));
     let recorded = bench.port.submit(compile("a"));
     assert!(bench.port.explain(recorded).contains("the journal has its outcome"));
     let held = bench.port.submit(Order { deferred: true, ..exec(vec![]) });
