@@ -137,7 +137,9 @@ impl Job {
     pub(super) fn what(&self) -> What {
         match self {
             Job::Call(call) => What::Function(call.class),
-            _ => What::Command(self.commands().first().map(|command| command_line(command)).unwrap_or_default()),
+            _ => What::Command(
+                self.commands().first().map(|command| command_line(command)).unwrap_or_default(),
+            ),
         }
     }
 }
