@@ -133,7 +133,7 @@ local SCHEMA = {
     init_timeout = t.duration,
     memory = t.size(2 ^ 20),
   },
-  grow = { workers = t.whole(1), per_node = t.whole(1), hosts = t.list(t.text, "host names") },
+  grow = { workers = t.whole(1), per_node = t.whole(1, MOST_PER_NODE), hosts = t.list(t.text, "host names") },
   session = {
     cmd = t.list(t.without_zero(t.name), "strings and numbers"),
     env = t.environment,
