@@ -79,6 +79,19 @@ fn scaling() {
     assert_eq!(rows.lines().count(), 17, "{rows}");
 }
 
+/// The same over the ranks of an MPI application, with the MPI of this build.
+#[cfg(feature = "mpi")]
+#[test]
+fn scaling_over_ranks() {
+    let (Ok(mpicc), Ok(mpirun)) = (std::env::var("MPICC"), std::env::var("HARNESS_MPIRUN")) else {
+        assert!(std::env::var_os("HARNESS_CI").is_none(), "tools/with-mpi names the MPI");
+        return println!("skipped: MPICC and HARNESS_MPIRUN are not set");
+    };
+    let (mpicc, launcher) = (format!("--mpicc={mpicc}"), format!("--launcher={mpirun} -n {{ranks}}"));
+    let args = ["--ranks=1,2", "--size=64", "--runs=2", "--repetitions=1", &mpicc, &launcher];
+    campaign("scaling.lua", &args, &["ranks", "strong         2", "weak           2"]);
+}
+
 #[test]
 fn flows_take_the_same_way_again() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns");

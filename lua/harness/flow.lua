@@ -24,11 +24,10 @@ local EXIT = {}
 local MOST_SPINS = 1000
 
 local flows = {} -- flows that have not ended, with the order they were started in
-local started = 0
+local started, living = 0, 0
 local flow_of = {} -- their coroutines
 local patient = {} -- flows that could go on and let others go first
 local spins = 0
-local starting = 0 -- flows that have not waited yet, so that who started them does
 local listeners = 0 -- functions of `on_done` that are still to be called
 local closing = 0 -- inside so many `coroutine.close`: what these run cannot be suspended
 local ending -- set once the script is to end: "drain" or "exit"
@@ -107,18 +106,16 @@ local function pause(f)
   if problem then failure.raise(problem) end
 end
 
--- Waits without a switch to the scheduler and back, as long as nobody else could go on meanwhile: no flow that is
--- ready or that started this one, no timer, no function of `on_done`. Has `f` ended?
+-- Waits without a switch to the scheduler and back where this is the only flow, so that there is no order to keep: no
+-- other one, no function of `on_done` that would start one. Has `f` ended?
 local function stay(f)
-  if ready.first <= ready.last or starting > 0 or listeners > 0 or patient[1] or f.waiters or timers.first() or not can_suspend() then
-    return false
-  end
+  if living > 1 or listeners > 0 or timers.first() or not can_suspend() then return false end
   local problem = M.keep_states()
   if problem then failure.raise(problem) end
   repeat
     if not pump(true) then return false end
-  until f.ended or ready.first <= ready.last
-  return f.ended
+  until f.ended
+  return true
 end
 
 local function await_slow(f)
@@ -159,6 +156,7 @@ local function shut(co)
 end
 
 local function forget(flow)
+  living = living - 1
   flows[flow] = nil
   flow_of[flow.co] = nil
   flow.co, flow.fn, flow.waits_for = nil, nil, nil
@@ -216,7 +214,6 @@ local function settle(flow, ok, tag, ...)
     local f = ...
     if f.given then
       f.starter, flow.starts = flow, true
-      starting = starting + 1
       return settle(f, enter(f))
     end
     park(flow, f)
@@ -224,7 +221,6 @@ local function settle(flow, ok, tag, ...)
   local starter = flow.starter
   if starter and ending ~= "exit" then
     flow.starter, starter.starts = nil, nil
-    starting = starting - 1
     return settle(starter, resume(starter.co))
   end
 end
@@ -233,15 +229,13 @@ end
 function settle_here(flow)
   local outer = closing
   closing = 0 -- it has a stack of its own
-  starting = starting + 1
   settle(flow, enter(flow))
-  starting = starting - 1
   closing = outer
 end
 
 local function start(fn, ...)
   local flow = setmetatable({ ended = false, ok = false, value = false }, Future)
-  started = started + 1
+  started, living = started + 1, living + 1
   flow.kind, flow.co, flow.fn, flow.order, flow.given = "flow", create(fn), fn, started, pack(...)
   flows[flow], flow_of[flow.co] = true, flow
   if can_suspend() then

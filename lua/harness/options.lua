@@ -1,6 +1,6 @@
 -- All option tables of the library, in one place: which keys there are, what their values must be (types.lua), and
 -- what is wrong with what was given, said at the author's line.
-local _, lib = ...
+local host, lib = ...
 local failure, t = lib.failure, lib.types
 
 local M = {}
@@ -219,6 +219,9 @@ M.duration, M.plain, M.number_text = t.duration, t.plain, t.number_text
 
 --- Is there an option of this name?
 function M.has(who, key) return SCHEMA[who][key] ~= nil end
+
+--- Was one of them meant by this name?
+function M.near(who, key) return host.closest(key, known_keys(SCHEMA[who])) ~= nil end
 
 --- The names of the options of a table, for tests and documentation.
 function M.names(who) return known_keys(SCHEMA[who]) end

@@ -223,7 +223,10 @@ local function variants_of(given)
   local common, variants, names = {}, {}, {}
   for key, value in pairs(given) do
     local is_plain = type(value) == "table" and getmetatable(value) == nil
-    if type(key) == "string" and is_plain and (key == "base" or not options.has("compare", key)) then
+    local has_command = is_plain and (value.cmd or value.shell) ~= nil
+    local is_option = key ~= "base" and options.has("compare", key)
+    if is_option and has_command then complain("compare", "'%s' is an option: give the variant another name", key) end
+    if type(key) == "string" and is_plain and not is_option and (has_command or key == "base" or not options.near("compare", key)) then
       variants[key] = value
       if key ~= "base" then names[#names + 1] = key end
     else
@@ -241,8 +244,9 @@ function M.compare(given)
   local o = options.check("compare", common)
   if not variants.base then complain("compare", "'base' is missing: what the others are compared with, base = { cmd = { ... } }") end
   if #names == 0 then complain("compare", "give what is compared with 'base' under a name of its own: faster = { cmd = { ... } }") end
-  if o.min_effect and o.min_effect == 0 then
-    complain("compare", "'min_effect' is the least difference that matters (0.01 is 1 %%), and 0 never is")
+  if o.min_effect and not (o.min_effect > 0 and o.min_effect < 1) then
+    local text = "'min_effect' is the least difference that matters, a part between 0 and 1 (0.01 is 1 %%), got %s"
+    complain("compare", text, tostring(o.min_effect))
   end
   table.insert(names, 1, "base")
   o.variants = {}

@@ -12,9 +12,9 @@ use super::site::{Failure, Site};
 use super::subject::Subject;
 use super::verdict::not_started;
 use crate::model::{
-    CompareResult, CompareSpec, Compared, Comparison, Detail, Outcome, Phase, Status, StopReason,
+    CompareResult, CompareSpec, Compared, Detail, Outcome, Phase, Status, StopReason, Verdict,
 };
-use crate::stats;
+use crate::stats::{self, Chances, Found};
 
 /// `max_time` does not end the rounds before so many.
 const LEAST_ROUNDS: usize = 3;
@@ -78,7 +78,9 @@ impl Compare {
         let stage = Stage::Floor(FloorRuns::of(&base.subject));
         let warmups = |(at, side): (usize, &Side)| vec![at; side.subject.spec().warmup as usize];
         let turns = sides.iter().enumerate().flat_map(warmups).collect();
-        let max_rounds = max_rounds.max(1);
+        // Whole blocks, so that everybody had every place as often.
+        let whole = max_rounds - max_rounds % sides.len();
+        let max_rounds = if whole > 0 { whole } else { max_rounds.max(1) };
         Ok(Self {
             max_rounds,
             max_time,
@@ -155,7 +157,7 @@ impl Compare {
     fn stop_reason(&self, now_s: f64) -> Option<StopReason> {
         let elapsed = now_s - self.since.unwrap_or(now_s);
         let due = stats::look_due(self.rounds, self.sides.len());
-        if due && self.others().all(|(_, found)| stats::settled(&found, self.min_effect)) {
+        if due && self.is_settled() {
             Some(StopReason::Settled)
         } else if self.rounds >= self.max_rounds {
             Some(StopReason::MaxRounds)
@@ -166,16 +168,20 @@ impl Compare {
         }
     }
 
-    /// What the rounds say so far of those that still run, by place.
-    fn others(&self) -> impl Iterator<Item = (usize, Comparison)> {
-        let running = self.sides.iter().enumerate().skip(1).filter(|(_, side)| side.failed.is_none());
-        running.filter_map(|(at, _)| Some((at, self.compared(at)?)))
+    /// Are the verdicts out on all that still run?
+    fn is_settled(&self) -> bool {
+        let running = (1..self.sides.len()).filter(|at| self.sides[*at].failed.is_none());
+        running.map(|at| self.found(at)).all(|found| match found {
+            Found::Ratio(comparison) => comparison.verdict != Verdict::Unresolved,
+            Found::NoRatio => true,
+            Found::NoRounds => false,
+        })
     }
 
-    fn compared(&self, at: usize) -> Option<Comparison> {
+    fn found(&self, at: usize) -> Found {
         let (base, side) = (&self.sides[0].subject, &self.sides[at].subject);
-        let better = base.spec().better;
-        stats::compare(&base.objective(), &side.objective(), better, self.sides.len() - 1, self.min_effect)
+        let chances = Chances::of(self.sides.len(), self.max_rounds);
+        stats::compare(&base.objective(), &side.objective(), base.spec().better, chances, self.min_effect)
     }
 
     fn end(&mut self, fatal: Option<Failure>, stop_reason: StopReason) -> Step {
@@ -203,30 +209,32 @@ impl Compare {
     }
 
     fn verdict_on(&self, at: usize, floor: Option<Floor>, stop_reason: StopReason) -> Compared {
-        let side = &self.sides[at];
-        let name = side.name.clone();
-        if let Some((Failure { status, reason }, ended)) = &side.failed {
-            let result = side.subject.failed(ended.as_deref(), floor);
-            return Compared {
-                name,
-                status: *status,
-                reason: Some(reason.clone()),
-                result,
-                comparison: None,
-            };
-        }
-        let result = side.subject.summarised(stop_reason, floor);
-        let comparison = if at == 0 { None } else { self.compared(at) };
-        let lacks_ratio = at > 0 && comparison.is_none() && side.subject.counted() > 0;
-        let (status, reason) = match lacks_ratio {
-            true => {
-                let objective = &side.subject.spec().objective;
-                let text = format!("figures of `{objective}` are not above 0: there is no ratio");
-                (Status::Refused, Some(text))
-            }
-            false => (Status::Ok, None),
+        let Side { name, subject, failed } = &self.sides[at];
+        let without = |status, reason: String, ended: Option<&Ended>| Compared {
+            name: name.clone(),
+            status,
+            reason: Some(reason),
+            result: subject.failed(ended, floor),
+            comparison: None,
         };
-        Compared { name, status, reason, result, comparison }
+        if let Some((Failure { status, reason }, ended)) = failed {
+            return without(*status, reason.clone(), ended.as_deref());
+        }
+        if let Some((base, _)) = &self.sides[0].failed {
+            return without(Status::Skipped, format!("base ended {}", base.status.word()), None);
+        }
+        let found = self.found(at);
+        if at > 0 && found == Found::NoRatio {
+            let objective = &subject.spec().objective;
+            let reason = format!("figures of `{objective}` are not above 0: there is no ratio");
+            return without(Status::Refused, reason, None);
+        }
+        let comparison = match found {
+            Found::Ratio(comparison) if at > 0 => Some(comparison),
+            _ => None,
+        };
+        let result = subject.summarised(stop_reason, floor);
+        Compared { name: name.clone(), status: Status::Ok, reason: None, result, comparison }
     }
 }
 

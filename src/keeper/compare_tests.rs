@@ -95,7 +95,7 @@ fn what_fails_leaves_and_the_others_go_on() {
     let broken = &result.variants[1];
     assert_eq!((broken.status, broken.comparison), (Status::Signal, None));
     assert!(broken.reason.as_deref().unwrap().starts_with("sample 3: killed by signal 11"));
-    assert_eq!((verdict(&result, 2), result.rounds), (Some(Verdict::Slower), 10));
+    assert_eq!((verdict(&result, 2), result.rounds), (Some(Verdict::Slower), 9), "whole blocks of three");
     assert_eq!(ran.iter().filter(|name| *name == "broken").count(), 4);
 }
 
@@ -107,6 +107,15 @@ fn without_the_base_or_anybody_beside_it_there_is_no_comparison() {
     let (outcome, result, _) = drive(compare(&["base", "other"], 10), crash("base"));
     assert_eq!((outcome.status, result.stop_reason), (Status::NonzeroExit, StopReason::Failed));
     assert_eq!(outcome.reason.as_deref(), Some("base: warm-up run 1: exit code 3"));
+    // What never ran, or ran beside nothing, is no figure.
+    let other = &result.variants[1];
+    assert_eq!((other.status, &other.result.stats, other.comparison), (Status::Skipped, &None, None));
+    assert_eq!(other.reason.as_deref(), Some("base ended nonzero_exit"));
+    let late = |name: &str, i: usize| {
+        if name == "base" && i == 1 { Ok(fake(Exit::Code(3), "")) } else { took(1.0) }
+    };
+    let (_, result, _) = drive(compare(&["base", "other"], 10), late);
+    assert_eq!((result.variants[1].status, &result.variants[1].result.stats), (Status::Skipped, &None));
     let (outcome, _, _) = drive(compare(&["base", "other"], 10), crash("other"));
     assert_eq!(outcome.reason.as_deref(), Some("other: warm-up run 1: exit code 3"));
     assert_eq!(Compare::of(vec![side("base")], 9, None, 0.01, 0).err().unwrap().status, Status::Refused);

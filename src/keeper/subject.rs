@@ -180,7 +180,7 @@ impl Subject {
             Some(_) => Vec::new(),
             None => self.samples().map(|s| s.usage.user_s + s.usage.sys_s).collect(),
         };
-        result.stats = Some(stats::summary(&objective));
+        result.stats = (!objective.is_empty()).then(|| stats::summary(&objective));
         result.flags = stats::flags(&stats::Series {
             objective: &objective,
             wall_s: &wall_s,

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows a clock or imports another room. What crosses a process boundary or
 //! enters the journal is defined here and nowhere else.
 
+mod comparison;
 mod encoding;
 pub mod exit;
 mod gpus;
@@ -21,6 +22,7 @@ mod task;
 /// Set where harness starts itself through a launcher: PATH as it was before, which the launcher may change.
 pub const PATH_BEFORE: &str = "HARNESS_PATH_BEFORE";
 
+pub use comparison::{CompareResult, Compared, Comparison, Verdict};
 pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use key::{Recipe, RecipeParts, recipe_key};
@@ -31,9 +33,8 @@ pub use message::{
     InitCall, Module, PROTOCOL, Run, SlotInit, SlotSetup, ToKeeper, ToSlot, ToWorker, Welcome, Work,
 };
 pub use outcome::{
-    CacheUse, CallError, CallReturn, CompareResult, Compared, Comparison, CompileResult, Detail, Interval,
-    Launched, MeasureResult, Metric, Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, Usage,
-    Verdict, VerifyResult,
+    CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, Launched, MeasureResult, Metric,
+    Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
 };
 pub use record::{
     Artefact, BatchJob, Env, Granted, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Better, Hash, encoding};
+use super::{Better, CompareResult, Hash, encoding};
 
 /// How a task ended, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -454,78 +454,6 @@ pub struct MeasureResult {
     pub argv: Vec<String>,
     /// It was started by a launcher: of the samples' usage only the wall time says something.
     pub launched: Option<Launched>,
-}
-
-/// A comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CompareResult {
-    /// What was compared, the base first.
-    pub variants: Vec<Compared>,
-    /// Whole rounds.
-    pub rounds: u32,
-    /// The orders within the rounds were drawn from it.
-    pub order_seed: u64,
-    /// The least relative difference that matters.
-    pub min_effect: f64,
-    /// Why the rounds ended.
-    pub stop_reason: StopReason,
-}
-
-/// One side of a comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Compared {
-    /// Its name.
-    pub name: String,
-    /// How its runs ended.
-    pub status: Status,
-    /// Why; always there unless the status is `ok`.
-    pub reason: Option<String>,
-    /// Its runs; sample number i is of round i.
-    pub result: MeasureResult,
-    /// What may be said of it and the base; none of the base itself, and of what failed.
-    pub comparison: Option<Comparison>,
-}
-
-/// What the rounds say of a variant and the base.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// In one word.
-    pub verdict: Verdict,
-    /// Median over the rounds of base / variant where less is better, else of variant / base: above 1 it is better.
-    pub ratio: f64,
-    /// The interval of that median, at 95 % for all variants together; none with too few rounds.
-    pub ci: Option<Interval>,
-    /// Rounds it is based on.
-    pub rounds: u32,
-}
-
-/// What may be said of a variant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Better than the base by more than the least effect that matters.
-    Faster,
-    /// Worse by more than that.
-    Slower,
-    /// If there is a difference it does not matter.
-    Equivalent,
-    /// There is a difference, and no sign that it matters.
-    DifferentButSmall,
-    /// The rounds do not tell.
-    Unresolved,
-}
-
-impl Verdict {
-    /// The word the script and the journal use.
-    pub fn word(self) -> &'static str {
-        match self {
-            Verdict::Faster => "faster",
-            Verdict::Slower => "slower",
-            Verdict::Equivalent => "equivalent",
-            Verdict::DifferentButSmall => "different_but_small",
-            Verdict::Unresolved => "unresolved",
-        }
-    }
 }
 
 #[cfg(test)]

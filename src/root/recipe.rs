@@ -39,33 +39,53 @@ pub(super) fn of(
 }
 
 /// Fields of a measurement that say how, not what.
-const PROTOCOL: [&str; 9] =
-    ["runs", "precision", "min_runs", "max_runs", "max_time", "warmup", "metrics", "objective", "better"];
+const PROTOCOL: [&str; 11] = [
+    "runs",
+    "precision",
+    "min_runs",
+    "max_runs",
+    "max_time",
+    "warmup",
+    "metrics",
+    "objective",
+    "better",
+    "max_rounds",
+    "min_effect",
+];
 
 /// Fingerprints of what an author changes at a time, from the recipe's specification.
 fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
     let mut rest = spec.clone();
-    let mut print = |pointer: &str, names: &[&str]| {
-        let fields = rest.pointer_mut(pointer).and_then(Value::as_object_mut);
-        let taken: Vec<Value> = fields.map_or(Vec::new(), |fields| {
-            names.iter().filter_map(|name| Some(json!([name, fields.remove(*name)?]))).collect()
-        });
+    // Of a comparison, those of all variants.
+    let variants = spec.pointer("/job/variants").and_then(Value::as_array).map_or(0, Vec::len);
+    let mut jobs = vec!["/job".to_owned()];
+    jobs.extend((0..variants).map(|at| format!("/job/variants/{at}/spec")));
+    let commands: Vec<String> = jobs.iter().map(|job| format!("{job}/command")).collect();
+    let here = [String::new()];
+    let mut print = |pointers: &[String], names: &[&str]| {
+        let mut taken = Vec::new();
+        for pointer in pointers {
+            let Some(fields) = rest.pointer_mut(pointer).and_then(Value::as_object_mut) else { continue };
+            taken.extend(names.iter().filter_map(|name| Some(json!([name, fields.remove(*name)?]))));
+        }
         if taken.is_empty() { 0 } else { short(&Value::Array(taken)) }
     };
     let mut parts = RecipeParts {
-        env: print("/job/command", &["env"]),
-        inputs: print("/job/command", &["inputs"]),
-        program: print("", &["program"]),
-        protocol: print("/job", &PROTOCOL),
-        verify: print("/job", &["verify"]),
-        place: print("", &["cores", "nodes", "gpus"]),
+        env: print(&commands, &["env"]),
+        inputs: print(&commands, &["inputs"]),
+        program: print(&here, &["program"]),
+        protocol: print(&jobs, &PROTOCOL),
+        verify: print(&jobs, &["verify"]),
+        place: print(&here, &["cores", "nodes", "gpus"]),
         depends: if depends.is_empty() { 0 } else { short(&json!(depends)) },
         command: 0,
     };
-    print("", &["deps"]);
+    print(&here, &["deps"]);
     // What another build would change here is in `depends`.
-    if let Some(argv) = rest.pointer_mut("/job/command/argv").and_then(Value::as_array_mut) {
-        argv.retain(|arg| arg["text"].as_str().is_none_or(|text| !text.starts_with(STAND_IN)));
+    for command in &commands {
+        if let Some(argv) = rest.pointer_mut(&format!("{command}/argv")).and_then(Value::as_array_mut) {
+            argv.retain(|arg| arg["text"].as_str().is_none_or(|text| !text.starts_with(STAND_IN)));
+        }
     }
     parts.command = short(&rest);
     parts
@@ -166,7 +186,7 @@ fn is_empty(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{LaunchSpec, TaskOptions, recipe_key};
+    use crate::model::{CompareSpec, LaunchSpec, TaskOptions, Variant, recipe_key};
 
     fn key_of(launch: Option<LaunchSpec>, nodes: Option<u32>) -> Hash {
         let command = CommandSpec { launch, ..CommandSpec::default() };
@@ -175,6 +195,32 @@ mod tests {
         options.placement.nodes = nodes;
         let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
         recipe_key(&of(&order, None, |_| Hash::of(b"")).0)
+    }
+
+    #[test]
+    fn what_changed_in_a_comparison_is_told_apart() {
+        let parts_of = |env: &str, argument: &str, max_rounds: u32| {
+            let command = CommandSpec {
+                argv: vec![Arg::Text(argument.into())],
+                env: [("A".into(), env.into())].into(),
+                ..CommandSpec::default()
+            };
+            let spec = MeasureSpec { command, ..MeasureSpec::default() };
+            let variant = Variant { name: "base".into(), spec };
+            let spec = CompareSpec { variants: vec![variant], max_rounds, ..CompareSpec::default() };
+            let (options, job) = (TaskOptions::default(), Job::Compare(Box::new(spec)));
+            let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
+            of(&order, None, |_| Hash::of(b"")).1
+        };
+        let before = parts_of("1", "x", 60);
+        let env = parts_of("2", "x", 60);
+        assert!(env.env != before.env && RecipeParts { env: before.env, ..env } == before);
+        let command = parts_of("1", "y", 60);
+        assert!(command.command != before.command);
+        assert_eq!(RecipeParts { command: before.command, ..command }, before);
+        let protocol = parts_of("1", "x", 30);
+        assert!(protocol.protocol != before.protocol);
+        assert_eq!(RecipeParts { protocol: before.protocol, ..protocol }, before);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod compare;
 mod flags;
 mod summary;
 
-pub use compare::{compare, look_due, order, settled};
+pub use compare::{Chances, Found, compare, look_due, order};
 pub use flags::{Series, flags};
 pub use summary::{LEVEL, RANK_LEVEL, median_interval, precise_enough, quantile, ranks, summary};
 

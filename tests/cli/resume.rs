@@ -48,6 +48,33 @@ fn a_seeded_search_decides_the_same_when_run_again() {
     assert_eq!(folder.lines("ran"), 24);
 }
 
+/// A limit that passed in one run and not in the other decides nothing else.
+#[test]
+fn a_mere_timeout_changes_no_order_of_flows() {
+    let folder = Folder::with(
+        "local log = {}
+        local slow = submit(exec { shell = 'sleep 0.9', key = 's' })
+        go(function()
+          if not slow:wait(0.2) then io.stderr:write('still waiting\\n') end
+          await(slow)
+        end)
+        await(submit(exec { shell = 'sleep 0.4', key = 'w' }))
+        local y = submit(exec { shell = 'sleep 0.1', key = 'y' })
+        local function follow(who)
+          log[#log + 1] = who
+          submit(exec { shell = 'true', key = 'next', params = { who = who, n = #log } })
+        end
+        go(function() await(y); follow 'B' end)
+        for _ in as_completed { y } do follow 'main' end
+        await(slow)
+        print(table.concat(log, ' '))",
+    );
+    let first = ended_well(folder.run(&["--slots", "4", "c.lua"]));
+    let again = ended_well(folder.run(&["--slots", "4", "c.lua"]));
+    assert_eq!((first.stdout.as_str(), again.stdout.as_str()), ("B main\n", "B main\n"));
+    assert!(again.stderr.starts_with("harness: 5 tasks (5 from the journal): 5 ok\n"), "{}", again.stderr);
+}
+
 /// A comparison is one record, and the second run has all of it from there.
 #[test]
 fn a_comparison_is_answered_from_the_journal() {

@@ -71,7 +71,8 @@ assert(#c.variants.base.warmup.wall_s == 2 and c.variants.other.warmup.wall_s ==
 -- Without the base, or with nobody left beside it, there is nothing.
 c = await(submit(compare { base = { cmd = { "false" } }, other = { cmd = { "true" } } }))
 assert(not c.ok and c.status == "nonzero_exit" and c.reason == "base: warm-up run 1: exit code 1", c.reason)
-assert(c.verdicts.other.verdict == "unresolved" and c.verdicts.other.rounds == 0)
+assert(c.verdicts.other.verdict == "skipped" and c.verdicts.other.rounds == 0 and c.variants.other.stats == nil)
+assert(c.verdicts.other.reason == "base ended nonzero_exit")
 c = await(submit(compare { base = { cmd = { "echo", "a" } }, other = { cmd = { "echo", "b" } }, verify = { stdout = "a\n" } }))
 assert(c.status == "verify_failed" and c.reason:find("^other: warm%-up run 1: "), c.reason)
 
@@ -79,13 +80,17 @@ local function refuses(expected, options)
   local ok, why = pcall(compare, options)
   assert(not ok and why:find(expected, 1, true), why)
 end
-refuses("verdicts.lua:79: compare: 'base' is missing", { quick = prints(1) })
+refuses("verdicts.lua:80: compare: 'base' is missing", { quick = prints(1) })
 refuses("compare: give what is compared with 'base' under a name of its own", { base = prints(1) })
 refuses("compare: unknown option 'max_round' (did you mean 'max_rounds'?)", { base = prints(1), a = prints(2), max_round = 5 })
 refuses("compare: a: unknown option 'cmdd' (did you mean 'cmd'?)", { base = prints(1), a = { cmdd = {} } })
 refuses("compare: a: give either 'cmd' or 'shell'", { base = prints(1), a = {} })
 refuses("compare: a: unknown option 'runs'", { base = prints(1), a = { cmd = { "true" }, runs = 5 } })
 refuses("compare: base: unknown objective 'rat'", { base = prints(1), a = prints(2), objective = "rat" })
-refuses("compare: 'min_effect' is the least difference that matters", { base = prints(1), a = prints(2), min_effect = 0 })
+for _, effect in ipairs { 0, 1, 5 } do
+  refuses("compare: 'min_effect' is the least difference that matters, a part between 0 and 1", { base = prints(1), a = prints(2), min_effect = effect })
+end
+refuses("compare: unknown option 'envv' (did you mean 'env'?)", { base = prints(1), a = prints(2), envv = {} })
+refuses("compare: 'env' is an option: give the variant another name", { base = prints(1), env = prints(2) })
 refuses("compare: expected a table of options, got nil")
 assert(tostring(compare { base = prints(1), a = prints(2) }) == "compare task 'echo' (not submitted)")
