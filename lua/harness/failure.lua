@@ -200,7 +200,7 @@ function M.strict_stats(record)
   local stats, metrics = rawget(record, "stats"), rawget(record, "metrics")
   if stats then M.strict(stats, "stats", MAY_BE_ABSENT) end
   for _, metric in next, metrics or {} do
-    M.strict(metric.stats, "stats", MAY_BE_ABSENT)
+    if metric.stats then M.strict(metric.stats, "stats", MAY_BE_ABSENT) end
   end
 end
 

@@ -302,7 +302,7 @@ function Future:on_done(fn) end
 ---@field unit? string
 ---@field better "less"|"more"
 ---@field value number[]
----@field stats harness.Summary
+---@field stats harness.Summary only where the status is ok
 
 ---@class harness.Measurement : harness.Record
 ---@field objective? string

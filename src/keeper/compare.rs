@@ -226,7 +226,8 @@ impl Compare {
         let found = self.found(at);
         if at > 0 && found == Found::NoRatio {
             let objective = &subject.spec().objective;
-            let reason = format!("figures of `{objective}` are not above 0: there is no ratio");
+            let reason =
+                format!("figures of `{objective}` are not above 0, or too far apart: there is no ratio");
             return without(Status::Refused, reason, None);
         }
         let comparison = match found {

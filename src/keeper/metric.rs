@@ -8,6 +8,9 @@ use serde_json::Value as Json;
 use super::site::Failure;
 use crate::model::{MetricSource, MetricSpec};
 
+/// A larger figure could not be squared and summed.
+const LARGEST: f64 = 1e150;
+
 /// Finds one figure.
 #[derive(Clone, Debug)]
 pub enum Reader {
@@ -47,7 +50,8 @@ impl Reader {
                     format!("neither the output nor one of its lines is JSON with '{path}' in it")
                 })?;
                 match value.as_f64() {
-                    Some(figure) => Ok(figure),
+                    Some(figure) if figure.abs() <= LARGEST => Ok(figure),
+                    Some(figure) => Err(format!("'{path}' in its JSON is {figure:e}, beyond ±{LARGEST:e}")),
                     None => Err(format!("'{path}' in its JSON is {value}, which is not a number")),
                 }
             }
@@ -88,8 +92,11 @@ impl Reader {
 
 fn number(text: &[u8]) -> Result<f64, String> {
     let text = String::from_utf8_lossy(text);
-    let parsed = text.trim().parse::<f64>().ok().filter(|figure| figure.is_finite());
-    parsed.ok_or_else(|| format!("'{text}', which is not a finite number"))
+    match text.trim().parse::<f64>() {
+        Ok(figure) if figure.abs() <= LARGEST => Ok(figure),
+        Ok(figure) if figure.is_finite() => Err(format!("'{text}', beyond ±{LARGEST:e}")),
+        _ => Err(format!("'{text}', which is not a finite number")),
+    }
 }
 
 fn document(output: &[u8], path: &str) -> Option<Json> {
@@ -197,6 +204,9 @@ mod tests {
         let odd = "column 'a' has 'x', which is not a finite number in its last row";
         assert_eq!(csv("a", "a,b\nx,2\n"), Err(odd.into()));
         assert!(csv("a", "a,b\ninf,2\n").is_err());
+        let far = "column 'a' has '-1e308', beyond ±1e150 in its last row";
+        assert_eq!(csv("a", "a,b\n-1e308,2\n"), Err(far.into()));
+        assert_eq!(json("t", r#"{"t": 2e200}"#), Err("'t' in its JSON is 2e200, beyond ±1e150".into()));
     }
 
     #[test]

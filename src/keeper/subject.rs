@@ -180,7 +180,11 @@ impl Subject {
             Some(_) => Vec::new(),
             None => self.samples().map(|s| s.usage.user_s + s.usage.sys_s).collect(),
         };
-        result.stats = (!objective.is_empty()).then(|| stats::summary(&objective));
+        let summary = |values: &[f64]| (!values.is_empty()).then(|| stats::summary(values));
+        result.stats = summary(&objective);
+        for metric in result.metrics.values_mut() {
+            metric.stats = summary(&metric.value);
+        }
         result.flags = stats::flags(&stats::Series {
             objective: &objective,
             wall_s: &wall_s,
@@ -207,8 +211,7 @@ impl Subject {
     fn result(&self, stop_reason: StopReason, floor: Option<Floor>) -> MeasureResult {
         let metrics = self.spec.metrics.iter().map(|(name, spec)| {
             let value: Vec<f64> = self.samples().filter_map(|s| s.metrics.get(name).copied()).collect();
-            let stats = stats::summary(&value);
-            (name.clone(), Metric { unit: spec.unit.clone(), better: spec.better, value, stats })
+            (name.clone(), Metric { unit: spec.unit.clone(), better: spec.better, value, stats: None })
         });
         MeasureResult {
             metrics: metrics.collect(),

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interval, MeasureResult, Status, StopReason};
+use super::{Interval, MeasureResult, Status, StopReason, encoding};
 
 /// A comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,7 @@ pub struct Comparison {
     /// In one word.
     pub verdict: Verdict,
     /// Median over the rounds of base / variant where less is better, else of variant / base: above 1 it is better.
+    #[serde(deserialize_with = "encoding::number")]
     pub ratio: f64,
     /// The interval of that median: at least 95 % for all variants and all looks together; none with too few rounds.
     pub ci: Option<Interval>,

@@ -341,7 +341,7 @@ mod tests {
             unit: Some("GFLOP/s".into()),
             better: Better::More,
             value: vec![],
-            stats: Summary::default(),
+            stats: Some(Summary::default()),
         };
         rate.objective = "gflops".into();
         rate.metrics.insert("gflops".into(), metric);

@@ -326,7 +326,7 @@ impl Measurement {
                 unit: column.unit.clone(),
                 better: column.better,
                 value: self.counted(&column.value),
-                stats: column.stats.clone()?,
+                stats: column.stats.clone(),
             };
             Some((name.clone(), metric))
         };
@@ -396,7 +396,7 @@ fn metric_column(name: &str, result: &MeasureResult) -> MetricColumn {
         unit: summarised.and_then(|metric| metric.unit.clone()),
         better: summarised.map_or_else(Better::default, |metric| metric.better),
         value: result.samples.iter().map(|sample| sample.metrics.get(name).copied()).collect(),
-        stats: summarised.map(|metric| metric.stats.clone()),
+        stats: summarised.and_then(|metric| metric.stats.clone()),
     }
 }
 
@@ -441,7 +441,7 @@ mod tests {
             unit: Some("GFLOP/s".into()),
             better: Better::More,
             value: vec![0.1 + 0.2, 7.0],
-            stats: Summary { n: 2, mean: 3.65, ..Summary::default() },
+            stats: Some(Summary { n: 2, mean: 3.65, ..Summary::default() }),
         };
         Outcome {
             status: Status::Ok,

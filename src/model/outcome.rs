@@ -405,8 +405,8 @@ pub struct Metric {
     pub better: Better,
     /// One value a counted sample.
     pub value: Vec<f64>,
-    /// Their summary.
-    pub stats: Summary,
+    /// Their summary; none unless the status is `ok`.
+    pub stats: Option<Summary>,
 }
 
 /// What `verify` found.

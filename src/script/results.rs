@@ -140,7 +140,7 @@ fn measure(lua: &Lua, t: &Table, result: &MeasureResult) -> mlua::Result<()> {
         m.raw_set("unit", metric.unit.as_deref())?;
         m.raw_set("better", better_word(metric.better))?;
         m.raw_set("value", metric.value.as_slice())?;
-        m.raw_set("stats", summary_table(lua, &metric.stats)?)?;
+        m.raw_set("stats", metric.stats.as_ref().map(|stats| summary_table(lua, stats)).transpose()?)?;
         metrics.raw_set(name.as_str(), m)?;
     }
     t.raw_set("metrics", metrics)?;

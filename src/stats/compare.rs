@@ -48,7 +48,7 @@ impl Chances {
 pub enum Found {
     /// There were none.
     NoRounds,
-    /// A figure is not above 0: a ratio would mean nothing.
+    /// A figure is not above 0, or two are so far apart that no number is their ratio.
     NoRatio,
     /// This.
     Ratio(Comparison),
@@ -69,10 +69,13 @@ pub fn compare(base: &[f64], variant: &[f64], better: Better, chances: Chances, 
         return Found::NoRatio;
     }
     let gain = |(base, variant): (&f64, &f64)| match better {
-        Better::Less => (base / variant).ln(),
-        Better::More => (variant / base).ln(),
+        Better::Less => base.ln() - variant.ln(),
+        Better::More => variant.ln() - base.ln(),
     };
     let logs = sorted(&base.iter().zip(variant).map(gain).collect::<Vec<_>>());
+    if logs.iter().any(|log| !log.exp().is_normal()) {
+        return Found::NoRatio;
+    }
     let level = 1.0 - (1.0 - LEVEL) / (chances.variants * chances.looks) as f64;
     let interval = ranks(rounds, level).map(|(low, high, exact_level)| Interval {
         lo: logs[low - 1].exp(),
@@ -208,6 +211,8 @@ mod tests {
         assert!(found.ci.is_none());
         assert_eq!(compare(&[], &[1.0], Better::Less, ONE, 0.01), Found::NoRounds);
         assert_eq!(compare(&[0.0; 9], &[1.0; 9], Better::Less, ONE, 0.01), Found::NoRatio);
+        assert_eq!(compare(&[1.0; 9], &[1e-320; 9], Better::Less, ONE, 0.01), Found::NoRatio);
+        assert_eq!(compare(&[1.0; 9], &[1e-320; 9], Better::More, ONE, 0.01), Found::NoRatio);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 -- compare: verdicts by a figure that the programs print, what fails among the variants, and what is not one.
---! says harness: 6 tasks: 4 ok, 1 nonzero_exit, 1 verify_failed
+--! says harness: 8 tasks: 5 ok, 2 nonzero_exit, 1 verify_failed
 --! says   figures crash: signal: warm-up run 1: killed by signal 11 (SIGSEGV)
 local rate = { metrics = { rate = { "rate=([%d.]+)", unit = "GB/s", better = "more" } }, objective = "rate", better = "more" }
 local function prints(figure) return { cmd = { "echo", "rate=" .. figure } } end
@@ -76,11 +76,18 @@ assert(c.verdicts.other.reason == "base ended nonzero_exit")
 c = await(submit(compare { base = { cmd = { "echo", "a" } }, other = { cmd = { "echo", "b" } }, verify = { stdout = "a\n" } }))
 assert(c.status == "verify_failed" and c.reason:find("^other: warm%-up run 1: "), c.reason)
 
+-- Figures without a ratio, and runs without figures.
+c = await(submit(compare(with { base = prints(1), zero = prints(0), far = prints("0." .. ("0"):rep(320) .. "1"), fine = prints(2) })))
+assert(c.verdicts.zero.verdict == "refused" and c.verdicts.zero.reason:find("are not above 0, or too far apart", 1, true))
+assert(c.verdicts.far.verdict == "refused" and c.verdicts.fine.verdict == "faster")
+local m = await(submit(measure(with { shell = "echo rate=1; exit 3", runs = 2 })))
+assert(m.status == "nonzero_exit" and m.stats == nil and m.metrics.rate.stats == nil and #m.metrics.rate.value == 0)
+
 local function refuses(expected, options)
   local ok, why = pcall(compare, options)
   assert(not ok and why:find(expected, 1, true), why)
 end
-refuses("verdicts.lua:80: compare: 'base' is missing", { quick = prints(1) })
+refuses("verdicts.lua:87: compare: 'base' is missing", { quick = prints(1) })
 refuses("compare: give what is compared with 'base' under a name of its own", { base = prints(1) })
 refuses("compare: unknown option 'max_round' (did you mean 'max_rounds'?)", { base = prints(1), a = prints(2), max_round = 5 })
 refuses("compare: a: unknown option 'cmdd' (did you mean 'cmd'?)", { base = prints(1), a = { cmdd = {} } })
