@@ -17,10 +17,17 @@ local globals = {
   compare = tasks.compare,
 }
 
+-- What lives in a slot: no code of others runs in the script's process.
+local function in_slots(name, what)
+  return function() lib.failure.raise(name .. ": " .. what .. " lives in a slot: call it in a task or in the `init` of `spawn`") end
+end
+local dl = { open = in_slots("harness.dl.open", "a library"), buffer = in_slots("harness.dl.buffer", "memory for a library") }
+package.loaded["harness.dl"] = dl
+
 local harness = {
   args = lib.args,
   now = host.now,
-  session = function() lib.failure.raise "harness.session: a session lives in a slot: call it in a task or in the `init` of `spawn`" end,
+  session = in_slots("harness.session", "a session"),
   state = lib.state,
   budget = lib.budget.budget,
   walltime_left = host.walltime_left,
@@ -30,6 +37,7 @@ local harness = {
   random = lib.random.random,
   json = lib.json,
   fs = lib.fs,
+  dl = dl,
   -- Classes: what is of one travels to a worker by the class's name, not with its methods.
   Error = lib.failure.Error,
   Record = lib.failure.Record,

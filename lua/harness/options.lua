@@ -139,7 +139,13 @@ local SCHEMA = {
     env = t.environment,
     cwd = t.text,
     timeout = t.duration,
+    init = function(value)
+      if type(value) == "function" then return value end
+      return nil, "a function of the session"
+    end,
   },
+  request = { timeout = t.duration },
+  time = { min_time = t.time_limit, samples = t.whole(1) },
   wait = { count = t.either(t.whole(1), t.one_of "all"), timeout = t.duration },
   map = { in_flight = t.whole(1, MOST_IN_FLIGHT), ordered = t.boolean },
   budget = { trials = t.whole(0), measurements = t.whole(0), seconds = t.duration, node_hours = t.number(0) },

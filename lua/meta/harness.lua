@@ -168,6 +168,16 @@
 ---@field env? table<string, string|number> set on top of the slot's environment
 ---@field cwd? string a folder relative to the campaign's (the default)
 ---@field timeout? harness.Duration that an answer may take; 60 s unless said
+---@field init? fun(session: harness.Session) makes its state, at each start; with it a process that is gone is started again by the next question
+
+---@class harness.RequestOptions
+---@field [integer] any the name of a function, then its arguments
+---@field timeout? harness.Duration that the answer may take
+
+---@class harness.TimeOptions
+---@field [integer] any the arguments of the call
+---@field min_time? harness.Duration that a sample takes; 10 ms unless said
+---@field samples? integer how many; 15 unless said
 
 ---@class harness.WaitOptions
 ---@field count? integer|"all" how many must be done
@@ -359,13 +369,25 @@ function Future:on_done(fn) end
 
 --- A helper process of a slot.
 ---@class harness.Session
+---@field starts integer how often its process was started
 local Session = {}
 
---- Sends a table and waits for the table it answers; raises if none comes in time.
+--- Sends a table and waits for the table it answers. Without one it raises a `harness.Error`, whose `kind` says what
+--- happened: `timeout`, `signal`, `nonzero_exit`, `cancelled` or `error`.
 ---@param question table
 ---@param timeout? harness.Duration
 ---@return table
 function Session:request(question, timeout) end
+
+--- Calls a function that the process serves: { "name", arguments ..., timeout = "5 s" }. What the function raises is a
+--- `harness.Error` with its traceback, and the process goes on.
+---@param call harness.RequestOptions
+---@return any
+function Session:call(call) end
+
+--- The end of what the process wrote to its standard error, 64 KiB at the most.
+---@return string
+function Session:stderr() end
 
 --- Ends the process.
 function Session:close() end
@@ -544,9 +566,74 @@ function fs.list(path) end
 ---@return string? why
 function fs.tempdir() end
 
+--- `require "harness.dl"`, in tasks: calls into shared libraries.
+---@class harness.Dl
+---@field null? lightuserdata C's NULL
+local dl = {}
+
+--- Loads a shared library, which stays loaded as long as the slot: a path, or the name of one that the system finds. A
+--- build that a task is given is its path.
+---@param path string
+---@return harness.Library
+function dl.open(path) end
+
+--- Memory for a library: so many numbers of a C type, all zero, or those of a list.
+---@param of string
+---@param what integer|number[]
+---@return harness.Buffer
+function dl.buffer(of, what) end
+
+---@class harness.Library
+---@field path string
+local Library = {}
+
+--- A function of the library, by its declaration in C. Calls take numbers, strings, buffers and pointers.
+---@param declaration string
+---@return harness.Function
+function Library:fn(declaration) end
+
+--- A function in C.
+---@class harness.Function
+---@field declaration string
+---@overload fun(...: any): any
+local Function = {}
+
+--- Calls it in loops and says how long a call takes. Loops and clock are native.
+---@param given harness.TimeOptions
+---@return harness.TimedCalls
+function Function:time(given) end
+
+--- How long the calls of a function took, in one process: one sample of whatever varies between processes.
+---@class harness.TimedCalls
+---@field mean_s number of the samples, seconds for a call
+---@field min_s number
+---@field samples_s number[] each the mean of `calls` calls
+---@field calls integer in each sample
+---@field floor_s number what calling a function that does nothing takes, with the same arguments; it is in the others
+
+--- Numbers of one C type, from 1: `b[i]`, `b[i] = x`, `#b`.
+---@class harness.Buffer
+---@field type string
+---@field length integer
+---@field [integer] number|boolean
+local Buffer = {}
+
+--- Sets all elements.
+---@param value number|boolean
+function Buffer:fill(value) end
+
+--- A table of all elements, which can travel.
+---@return (number|boolean)[]
+function Buffer:table() end
+
+--- The text in a buffer of char, up to its first zero byte.
+---@return string
+function Buffer:text() end
+
 ---@class harness
 ---@field json harness.Json also `require "harness.json"`
 ---@field fs harness.Fs also `require "harness.fs"`
+---@field dl harness.Dl also `require "harness.dl"`
 ---@field Error table class of the errors of function tasks
 ---@field Record table class of the records of programs, builds and measurements
 ---@field Results table class of what `harness.results` gives

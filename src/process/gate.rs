@@ -1,11 +1,12 @@
 //! Decides which calls in a slot's pipe may still be taken back, and which is to stop: two shared words between
-//! worker and slot.
+//! worker and slot; and a few more that outlive the slot, which say in which foreign code it is.
 //!
 //! A worker puts several calls into a slot's pipe ahead of time. To take back those that have not begun it
 //! must not ask the slot, which is busy in the user's code. So both share one word: how far the slot has
 //! begun, and below which position calls are void. Each side changes it in one atomic step, so a call is
 //! either begun or taken back, never both. The other word names what is to stop: a signal only makes the slot
-//! look there, so one that comes late cannot hit the next call. Knows nothing of what a call is.
+//! look there, so one that comes late cannot hit the next call. The note is for the case that foreign code ends the
+//! process. Knows nothing of what a call is.
 
 #![allow(unsafe_code)]
 
@@ -17,8 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Bytes of the shared memory: `begun` (high half) and `void_below` (low half); what is to stop.
-const BYTES: usize = 16;
+/// Words of the shared memory: `begun` (high half) and `void_below` (low half); what is to stop; the note.
+const WORDS: usize = 18;
+/// The note: text, filled up with zero bytes.
+const NOTE: std::ops::Range<usize> = 2..WORDS;
+/// Bytes of the shared memory.
+const BYTES: usize = WORDS * 8;
 /// In the second word: the call whose position is the low half is to stop.
 const STOP_CALL: u64 = 1 << 32;
 /// In the second word: what comes before the first call is to stop.
@@ -27,7 +32,7 @@ const STOP_START: u64 = 2 << 32;
 /// One side's view of the shared words. Positions count the calls put into the pipe, from 0, and wrap.
 #[derive(Debug)]
 pub struct Gate {
-    words: NonNull<[AtomicU64; 2]>,
+    words: NonNull<[AtomicU64; WORDS]>,
 }
 
 // SAFETY: the memory is shared between processes to begin with and only touched atomically.
@@ -61,7 +66,7 @@ impl Gate {
             .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
     }
 
-    fn words(&self) -> &[AtomicU64; 2] {
+    fn words(&self) -> &[AtomicU64; WORDS] {
         // SAFETY: mapped in `map`, page-aligned, unmapped only in `drop`; zero bytes are a valid value.
         unsafe { self.words.as_ref() }
     }
@@ -78,6 +83,25 @@ impl Gate {
     /// Slot: is it to stop?
     pub fn to_stop(&self, position: Option<u32>) -> bool {
         self.words()[1].load(Ordering::Acquire) == stop_word(position)
+    }
+
+    /// Slot: it is in this foreign code now, or in none. What is too long is cut.
+    pub fn set_note(&self, text: Option<&str>) {
+        let mut bytes = text.unwrap_or_default().bytes();
+        for word in &self.words()[NOTE] {
+            let next = std::array::from_fn(|_| bytes.next().unwrap_or_default());
+            word.store(u64::from_ne_bytes(next), Ordering::Release);
+            if next == [0; 8] {
+                break;
+            }
+        }
+    }
+
+    /// Worker: which foreign code the slot is in, or was in at its end.
+    pub fn note(&self) -> Option<String> {
+        let words = self.words()[NOTE].iter().flat_map(|word| word.load(Ordering::Acquire).to_ne_bytes());
+        let bytes: Vec<u8> = words.take_while(|byte| *byte != 0).collect();
+        (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Slot: may the call at `position` begin? From then on it cannot be taken back.
@@ -201,6 +225,22 @@ mod tests {
         assert!(slot.to_stop(None) && !slot.to_stop(Some(0)));
         worker.stop(Some(0));
         assert!(slot.to_stop(Some(0)) && !slot.to_stop(Some(1)) && !slot.to_stop(None));
+    }
+
+    #[test]
+    fn the_note_is_what_was_said_last() {
+        let (worker, fd) = Gate::create().unwrap();
+        let slot = Gate::open(fd).unwrap();
+        assert_eq!(worker.note(), None);
+        let long = "x".repeat(1000);
+        for text in ["dot of libx.so", "f", "eight of", &long[..(WORDS - 2) * 8]] {
+            slot.set_note(Some(text));
+            assert_eq!(worker.note().as_deref(), Some(text));
+        }
+        slot.set_note(Some(&long));
+        assert_eq!(worker.note().unwrap().len(), (WORDS - 2) * 8);
+        slot.set_note(None);
+        assert_eq!(worker.note(), None);
     }
 
     #[test]

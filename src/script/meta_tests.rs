@@ -78,6 +78,7 @@ fn every_public_function_is_documented() {
     assert_eq!(class("random", "Random"), documented["Random"]);
     assert_eq!(functions_of(&state.public.get("json").unwrap()), documented["json"]);
     assert_eq!(functions_of(&state.public.get("fs").unwrap()), documented["fs"]);
+    assert_eq!(functions_of(&state.public.get("dl").unwrap()), documented["dl"]);
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn every_option_is_documented() {
     let state = state();
     let options: Table = state.library.get("options").unwrap();
     let kinds: Vec<String> = options.call_function("kinds", ()).unwrap();
-    assert_eq!(kinds.len(), 16);
+    assert_eq!(kinds.len(), 18);
     for kind in kinds {
         let names: Vec<String> = options.call_function("names", kind.as_str()).unwrap();
         let class = format!("harness.{}{}Options", kind[..1].to_uppercase(), &kind[1..]);

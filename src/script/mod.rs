@@ -5,6 +5,7 @@ mod data;
 mod files;
 mod host;
 mod json;
+mod library;
 pub mod modules;
 mod options;
 mod pattern;

@@ -1,5 +1,11 @@
--- `harness.session`: a helper process in any language, kept alive in the slot; tables both ways.
-local host, failure, options = ...
+-- `harness.session`: a helper process in any language, kept alive in the slot; tables both ways. Where it has an `init`,
+-- one that is gone is started again with the next question.
+local host, failure = ...
+local options = host.options()
+
+local error, ipairs, pcall, setmetatable, type = error, ipairs, pcall, setmetatable, type
+local concat, remove = table.concat, table.remove
+local format, gsub, sub = string.format, string.gsub, string.sub
 
 -- Seconds an answer may take unless the task says.
 local PATIENCE = 60
@@ -7,36 +13,90 @@ local PATIENCE = 60
 local Session = { __name = "session" }
 Session.__index = Session
 
+-- An error that says in one word what happened.
+local function raise(kind, message, traceback)
+  local where = failure.where()
+  message = where and where .. ": " .. message or message
+  error(setmetatable({ kind = kind, message = message, traceback = traceback }, failure.Error), 0)
+end
+
+-- A process, after its `init`.
+local function start(self)
+  local ask, stop, stderr = host.start_session(self.spec)
+  if not ask then failure.raise("session: " .. stop) end
+  self.ask, self.stop, self.read_stderr = ask, stop, stderr
+  self.starts, self.is_gone = self.starts + 1, false
+  if not self.init then return end
+  self.is_starting = true
+  local ok, problem = pcall(self.init, self)
+  self.is_starting = false
+  if not ok then
+    stop()
+    self.is_gone = true
+    error(problem, 0)
+  end
+end
+
 --- Asks and waits for the answer.
 function Session:request(question, timeout)
+  failure.own(self, Session, "request")
   if type(question) ~= "table" then failure.raise("session:request: expected a table, got a " .. type(question)) end
   local good, problem = options.plain(question)
   if good == nil then
     local place, what = "", problem
     if type(problem) == "table" then place, what = problem.path, problem.note or "expected " .. problem.expected end
-    failure.raise(("session:request: question%s: %s"):format(place, what))
+    failure.raise(format("session:request: question%s: %s", place, what))
   end
   local limit, expected = self.timeout, nil
   if timeout ~= nil then limit, expected = options.duration(timeout) end
   if not limit then failure.raise("session:request: timeout: expected " .. expected) end
-  local answer
-  answer, problem = self.ask(good, limit)
-  if not answer then failure.raise(("session `%s`: %s"):format(self.name, problem)) end
-  return answer
+  if self.is_gone and self.init and not self.is_starting then start(self) end
+  local answer, why, kind = self.ask(good, limit)
+  if answer then return answer end
+  self.is_gone = not self.is_closed
+  raise(kind, format("session `%s`: %s", self.name, why))
+end
+
+--- Calls a function of a helper that serves them: `session:call { "name", arguments ..., timeout = "5 s" }`.
+function Session:call(given)
+  failure.own(self, Session, "call")
+  local o = options.check("session:call", given, true, "request")
+  local name, args = given[1], {}
+  if type(name) ~= "string" then failure.raise("session:call: expected the name of a function first, got " .. failure.a(name)) end
+  for i, value in ipairs(given) do
+    args[i] = value
+  end
+  remove(args, 1)
+  local answer = self:request({ call = name, args = args }, o.timeout)
+  local problem = answer.error
+  if not problem then return answer.value end
+  local text = type(problem) == "table" and format("%s: %s", problem.type, problem.message) or failure.compact(problem)
+  raise("error", format("session `%s`: %s: %s", self.name, name, text), type(problem) == "table" and problem.traceback or nil)
+end
+
+--- The end of what the process wrote to its standard error.
+function Session:stderr()
+  failure.own(self, Session, "stderr")
+  return self.read_stderr()
 end
 
 --- Ends the process.
-function Session:close() self.stop() end
+function Session:close()
+  self.is_closed, self.is_gone = true, false
+  self.stop()
+end
 Session.__close = Session.close
 
-function Session:__tostring() return ("session `%s`"):format(self.name) end
+function Session:__tostring() return format("session `%s`", self.name) end
 
 return function(given)
   local o = options.check("session", given)
   if not o.cmd or #o.cmd == 0 then failure.raise "session: 'cmd' is needed: the program and its arguments" end
-  local ask, stop = host.start_session(o)
-  if not ask then failure.raise("session: " .. stop) end
-  local name = table.concat(o.cmd, " "):gsub("%s+", " ")
-  if #name > 60 then name = name:sub(1, 57) .. "..." end
-  return setmetatable({ name = name, timeout = o.timeout or PATIENCE, ask = ask, stop = stop }, Session)
+  local name = gsub(concat(o.cmd, " "), "%s+", " ")
+  if #name > 60 then name = sub(name, 1, 57) .. "..." end
+  local init = o.init
+  o.init = nil
+  local self = { name = name, timeout = o.timeout or PATIENCE, spec = o, init = init, starts = 0 }
+  start(setmetatable(self, Session))
+  return self
 end

@@ -11,6 +11,8 @@ use mlua::serde::ser::Options as SerializeOptions;
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Value};
 use serde::Deserialize;
 
+use crate::model::Status;
+
 /// What to start.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SessionSpec {
@@ -26,16 +28,36 @@ pub struct SessionSpec {
 /// A helper process. Dropped, it is ended.
 pub trait Helper {
     /// Sends a line and waits at most so long for one. Or why there is none: then it has been ended.
-    fn ask(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, String>;
+    fn ask(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, NoAnswer>;
 
     /// Ends it for this reason; gives the reason with what it said last.
-    fn end(&mut self, why: &str) -> String;
+    fn end(&mut self, why: NoAnswer) -> NoAnswer;
+
+    /// The end of what it wrote to its standard error.
+    fn stderr(&mut self) -> Vec<u8>;
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub struct NoAnswer {
+    /// In one word.
+    pub status: Status,
+    /// For people.
+    pub why: String,
+}
+
+impl NoAnswer {
+    /// With this status.
+    pub fn new(status: Status, why: impl ToString) -> Self {
+        Self { status, why: why.to_string() }
+    }
 }
 
 /// Starts a process, or says why it cannot.
 pub type StartSession = Box<dyn FnMut(&SessionSpec) -> Result<Box<dyn Helper>, String>>;
 
-/// `start(spec)` -> `ask, close`, or nil and why; `ask(table, seconds)` -> a table, or nil and why.
+/// `start(spec)` -> `ask, close, stderr`, or nil and why; `ask(table, seconds)` -> a table, or nil, why and the status
+/// in one word.
 pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Function> {
     lua.create_function_mut(move |lua, spec: Value| {
         let helper = match start(&lua.from_value::<SessionSpec>(spec)?) {
@@ -46,24 +68,35 @@ pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Functi
         let request = lua.create_function(move |lua, (question, seconds): (Value, f64)| {
             let answer = match asked.borrow_mut().as_mut() {
                 Some(helper) => request(lua, helper.as_mut(), &question, seconds),
-                None => Err("it is closed; start another one".into()),
+                None => Err(NoAnswer::new(Status::Error, "it is closed; start another one")),
             };
             match answer {
                 Ok(answer) => answer.into_lua_multi(lua),
-                Err(why) => (Value::Nil, why).into_lua_multi(lua),
+                Err(no) => (Value::Nil, no.why, no.status.word()).into_lua_multi(lua),
             }
+        })?;
+        let said = helper.clone();
+        let stderr = lua.create_function(move |lua, ()| {
+            let text = said.borrow_mut().as_mut().map(|helper| helper.stderr());
+            lua.create_string(text.unwrap_or_default())
         })?;
         let close = lua.create_function(move |_, ()| {
             drop(helper.borrow_mut().take());
             Ok(MultiValue::new())
         })?;
-        (request, close).into_lua_multi(lua)
+        (request, close, stderr).into_lua_multi(lua)
     })
 }
 
-fn request(lua: &Lua, helper: &mut dyn Helper, question: &Value, seconds: f64) -> Result<Value, String> {
+fn request(
+    lua: &Lua,
+    helper: &mut dyn Helper,
+    question: &Value,
+    seconds: f64,
+) -> Result<Value, NoAnswer> {
+    let failed = |error: mlua::Error| NoAnswer::new(Status::Error, error);
     // It was checked in Lua.
-    let question: serde_json::Value = lua.from_value(question.clone()).map_err(|error| error.to_string())?;
+    let question: serde_json::Value = lua.from_value(question.clone()).map_err(failed)?;
     let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     let line = helper.ask(question.to_string().as_bytes(), limit)?;
     match serde_json::from_slice::<serde_json::Value>(&line) {
@@ -72,12 +105,12 @@ fn request(lua: &Lua, helper: &mut dyn Helper, question: &Value, seconds: f64) -
                 .set_array_metatable(false)
                 .serialize_none_to_null(false)
                 .serialize_unit_to_null(false);
-            lua.to_value_with(&answer, plain).map_err(|error| error.to_string())
+            lua.to_value_with(&answer, plain).map_err(failed)
         }
         _ => {
             let text: String = String::from_utf8_lossy(&line).chars().take(200).collect();
-            Err(helper
-                .end(&format!("its answer is not a JSON object or array in one line: {text}; it was ended")))
+            let why = format_args!("its answer is not a JSON object or array in one line: {text}; it was ended");
+            Err(helper.end(NoAnswer::new(Status::Error, why)))
         }
     }
 }

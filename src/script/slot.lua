@@ -16,6 +16,7 @@ local harness = {
   Record = host.Record,
   json = host.json,
   fs = host.fs,
+  dl = host.dl,
   worker = { id = host.worker, slot = host.slot, host = host.host, gpus = {}, state = {} },
 }
 host.here = harness.worker

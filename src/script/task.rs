@@ -4,7 +4,7 @@
 //! script's `init` is a call too, the first, with `harness.worker` as its argument. Knows nothing of sockets and
 //! clocks: modules, and whether to stop, come from the functions it is given, outcomes are returned.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
@@ -12,10 +12,11 @@ use std::time::Instant;
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 use rustc_hash::FxHashMap;
 
+use super::library::Note;
 use super::raw::{self, Around, Called, Manifest, ShipError, Shipped, Shipper, Stopper, ToStop};
 use super::results::{self, Label};
 use super::session::{self, StartSession};
-use super::{files, host, json};
+use super::{files, host, json, library};
 use crate::model::human::{MESSAGE_BYTES, bounded};
 use crate::model::{
     Attempt, CallError, CallReturn, CallTask, DepRecord, DepValue, Detail, Hash, InitCall, Kind, Module,
@@ -25,9 +26,12 @@ use crate::model::{
 /// Asks for a module by its name; or says why it could not ask.
 pub type Require = Box<dyn FnMut(&str) -> Result<Module, String>>;
 
-/// Modules of the library that tasks have too.
-const COMMON: [(&str, &str); 2] =
-    [("json", include_str!("../../lua/harness/json.lua")), ("fs", include_str!("../../lua/harness/fs.lua"))];
+/// Modules of the library that tasks have too, and one that they alone have.
+const MODULES: [(&str, &str); 3] = [
+    ("json", include_str!("../../lua/harness/json.lua")),
+    ("fs", include_str!("../../lua/harness/fs.lua")),
+    ("dl", include_str!("dl.lua")),
+];
 
 /// What a state needs of the process around it.
 pub struct Outside {
@@ -37,6 +41,8 @@ pub struct Outside {
     pub to_stop: ToStop,
     /// Starts a helper process.
     pub start_session: StartSession,
+    /// Told which function of a library is called.
+    pub note: Note,
 }
 
 /// See the module.
@@ -62,7 +68,7 @@ pub struct TaskState {
 impl TaskState {
     /// A fresh state.
     pub fn new(init: &SlotInit, outside: Outside) -> mlua::Result<Self> {
-        let Outside { require, to_stop, start_session } = outside;
+        let Outside { require, to_stop, start_session, note } = outside;
         let lua = raw::new_state();
         let changed = Rc::new(Cell::new(false));
         let host = surroundings(&lua, init, require, changed.clone())?;
@@ -79,12 +85,15 @@ impl TaskState {
         let modules = lua.load(include_str!("../../lua/harness/modules.lua"));
         modules.set_name("@[harness]/modules.lua").call::<()>(&host)?;
         host.raw_set("where", failure.raw_get::<Function>("where")?)?;
-        host.raw_set("session", session(&lua, &host, &failure, start_session)?)?;
+        host.raw_set("start_session", session::start_function(&lua, start_session)?)?;
+        host.raw_set("options", options(&lua, &host, &failure)?)?;
+        host.raw_set("session", session(&lua, &host, &failure)?)?;
+        library::register(&lua, &host, note)?;
         json::register(&lua, &host)?;
         // Relative paths begin where the slot is.
         files::register(&lua, &host, PathBuf::new())?;
         let common = lua.create_table_from([("failure", &failure)])?;
-        for (name, source) in COMMON {
+        for (name, source) in MODULES {
             let module = lua.load(source).set_name(format!("@[harness]/{name}.lua"));
             host.raw_set(name, module.call::<Table>((&host, &common))?)?;
         }
@@ -297,11 +306,14 @@ pub(super) fn found_module(lua: &Lua, module: &Module) -> mlua::Result<MultiValu
     }
 }
 
-/// `harness.session`. What it is made of is loaded when it is used first: most slots never do.
-fn session(lua: &Lua, host: &Table, failure: &Table, start: StartSession) -> mlua::Result<Function> {
-    host.raw_set("start_session", session::start_function(lua, start)?)?;
+/// The checks of tables of options, loaded when they are used first: most slots never do.
+fn options(lua: &Lua, host: &Table, failure: &Table) -> mlua::Result<Function> {
     let (host, failure) = (host.clone(), failure.clone());
-    let load = move |lua: &Lua, ()| {
+    let loaded: RefCell<Option<Table>> = RefCell::default();
+    lua.create_function(move |lua, ()| {
+        if let Some(options) = &*loaded.borrow() {
+            return Ok(options.clone());
+        }
         let library = lua.create_table_from([("failure", &failure)])?;
         // Neither futures nor tasks are here, but the checks ask for their classes.
         library.raw_set("ends", lua.create_table_from([("Future", lua.create_table()?)])?)?;
@@ -311,10 +323,18 @@ fn session(lua: &Lua, host: &Table, failure: &Table, start: StartSession) -> mlu
         let options =
             lua.load(include_str!("../../lua/harness/options.lua")).set_name("@[harness]/options.lua");
         let options: Table = options.call((&host, library))?;
+        *loaded.borrow_mut() = Some(options.clone());
+        Ok(options)
+    })
+}
+
+/// `harness.session`, likewise.
+fn session(lua: &Lua, host: &Table, failure: &Table) -> mlua::Result<Function> {
+    let (host, failure) = (host.clone(), failure.clone());
+    lua.create_function(move |lua, ()| {
         let session = lua.load(include_str!("session.lua")).set_name("@[harness]/session.lua");
-        session.call::<Function>((&host, &failure, options))
-    };
-    lua.create_function(load)
+        session.call::<Function>((&host, &failure))
+    })
 }
 
 /// What `slot.lua` and `failure.lua` are given.

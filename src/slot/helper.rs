@@ -1,12 +1,13 @@
 //! A helper process of a task: a line to it, a line back, for as long as the slot lives.
 //!
 //! It is a child of the slot, so the keeper ends it with the slot, whatever happens; dropped before, it is
-//! killed with its session. Each question has a time limit. Knows nothing of what the lines say.
+//! killed with its session. Each question has a time limit; the end of what it wrote to its standard error is kept.
+//! Knows nothing of what the lines say.
 
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,16 @@ use rustix::io::{Errno, ioctl_fionbio, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, kill_process_group};
 
+use super::adaptors;
+use crate::model::Status;
 use crate::process::{self, Child, Environment, Exit, Launch, signal_name};
-use crate::script::session::{self, SessionSpec};
+use crate::script::session::{self, NoAnswer, SessionSpec};
 
 /// A longer answer is taken for a mistake (B).
 const LONGEST_LINE: usize = 64 << 20;
-/// So much of the end of its standard error is kept for messages (B).
+/// So much of the end of its standard error is kept (B).
+const KEPT: usize = 64 * 1024;
+/// So much of that is in messages (B).
 const TAIL: usize = 2048;
 /// A pipe holds no more than so many reads.
 const TAIL_READS: usize = 32;
@@ -45,12 +50,13 @@ pub struct Helper {
     /// It has ended and has been waited for.
     waited: bool,
     /// Why it takes no more questions.
-    over: Option<String>,
+    over: Option<NoAnswer>,
 }
 
 impl Helper {
-    /// Starts it. After a signal `to_stop` says whether the task that waits is to stop.
-    pub fn start(spec: &SessionSpec, to_stop: Rc<dyn Fn() -> bool>) -> Result<Self, String> {
+    /// Starts it; what it may import is put into the `cache`. After a signal `to_stop` says whether the task that waits
+    /// is to stop.
+    pub fn start(spec: &SessionSpec, cache: &Path, to_stop: Rc<dyn Fn() -> bool>) -> Result<Self, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let argv: Vec<CString> = spec
             .cmd
@@ -62,6 +68,7 @@ impl Helper {
         for (name, value) in &spec.env {
             environment.set(name.as_bytes(), value.as_bytes()).map_err(|error| text(&error))?;
         }
+        adaptors::add_python(&mut environment, cache)?;
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| text(&error));
         let ((its_in, stdin), (stdout, its_out), (stderr, its_err)) = (pipe()?, pipe()?, pipe()?);
         for end in [&stdin, &stdout, &stderr] {
@@ -92,7 +99,7 @@ impl Helper {
     }
 
     /// A line that nobody asked for would be taken for the answer to the next question.
-    fn look(&mut self) -> Result<(), String> {
+    fn look(&mut self) -> Result<(), NoAnswer> {
         if !self.read_answer() {
             return Err(self.how_it_ended());
         }
@@ -101,12 +108,12 @@ impl Helper {
         }
         let said = String::from_utf8_lossy(&self.unread);
         let said: String = said.trim().chars().take(SHOWN_CHARS).collect();
-        Err(format!(
+        Err(mistake(format_args!(
             "it printed what nobody asked for and was ended (one line for each question, nothing else): {said}"
-        ))
+        )))
     }
 
-    fn exchange(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
+    fn exchange(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, NoAnswer> {
         let until = Instant::now().checked_add(limit);
         let question = [line, b"\n"].concat();
         let mut left = question.as_slice();
@@ -120,7 +127,8 @@ impl Helper {
             }
             searched = self.unread.len();
             if searched > LONGEST_LINE {
-                return Err(format!("its answer has no end after {} MiB; it was ended", LONGEST_LINE >> 20));
+                let mib = LONGEST_LINE >> 20;
+                return Err(mistake(format_args!("its answer has no end after {mib} MiB; it was ended")));
             }
             let mut fds = vec![PollFd::new(&self.stdout, PollFlags::IN)];
             fds.extend(self.stderr.as_ref().map(|stderr| PollFd::new(stderr, PollFlags::IN)));
@@ -128,12 +136,17 @@ impl Helper {
                 fds.push(PollFd::new(&self.stdin, PollFlags::OUT));
             }
             match ready(&mut fds, until) {
-                Ok(0) => return Err(format!("no answer within {} s; it was ended", limit.as_secs_f64())),
+                Ok(0) => {
+                    let why = format_args!("no answer within {} s; it was ended", limit.as_secs_f64());
+                    return Err(NoAnswer::new(Status::Timeout, why));
+                }
                 Ok(_) => {}
-                Err(Errno::INTR) if (self.to_stop)() => return Err("interrupted; it was ended".into()),
+                Err(Errno::INTR) if (self.to_stop)() => {
+                    return Err(NoAnswer::new(Status::Cancelled, "interrupted; it was ended"));
+                }
                 // The signal was for a call that had just ended.
                 Err(Errno::INTR) => continue,
-                Err(error) => return Err(io::Error::from(error).to_string()),
+                Err(error) => return Err(mistake(io::Error::from(error))),
             }
             self.read_tail();
             if !left.is_empty() {
@@ -172,27 +185,30 @@ impl Helper {
                 Ok(count) => self.tail.extend_from_slice(&buffer[..count]),
                 Err(_) => return,
             }
-            let surplus = self.tail.len().saturating_sub(TAIL);
+            let surplus = self.tail.len().saturating_sub(KEPT);
             self.tail.drain(..surplus);
         }
     }
 
     /// It closed its standard output: waits a little for its end and says what it was.
-    fn how_it_ended(&mut self) -> String {
+    fn how_it_ended(&mut self) -> NoAnswer {
         let until = Instant::now() + END_GRACE;
         let ended = ready(&mut [PollFd::new(&self.child.pidfd, PollFlags::IN)], Some(until));
         if !matches!(ended, Ok(count) if count > 0) {
-            return "it closed its standard output and was ended".into();
+            return mistake("it closed its standard output and was ended");
         }
-        let how = match process::wait(self.child.pid) {
-            Ok((Exit::Signal(signal), _)) => {
-                format!("it was killed by signal {signal} ({})", signal_name(signal))
-            }
-            Ok((exit, _)) => format!("it ended with exit code {}", exit.code().unwrap_or_default()),
-            Err(error) => error.to_string(),
-        };
         self.waited = true;
-        how
+        match process::wait(self.child.pid) {
+            Ok((Exit::Signal(signal), _)) => {
+                let name = signal_name(signal);
+                NoAnswer::new(Status::Signal, format_args!("it was killed by signal {signal} ({name})"))
+            }
+            Ok((exit, _)) => {
+                let code = exit.code().unwrap_or_default();
+                NoAnswer::new(Status::NonzeroExit, format_args!("it ended with exit code {code}"))
+            }
+            Err(error) => mistake(error),
+        }
     }
 
     /// Kills it unless it has ended.
@@ -203,11 +219,11 @@ impl Helper {
         }
     }
 
-    /// The last whole lines of its standard error.
+    /// The last whole lines of its standard error, for messages.
     fn said(&self) -> String {
-        let text = String::from_utf8_lossy(&self.tail);
+        let text = String::from_utf8_lossy(&self.tail[self.tail.len().saturating_sub(TAIL)..]);
         let whole = match text.split_once('\n') {
-            Some((_, rest)) if self.tail.len() == TAIL && !rest.trim().is_empty() => rest,
+            Some((_, rest)) if self.tail.len() >= TAIL && !rest.trim().is_empty() => rest,
             _ => &text,
         };
         let text = whole.trim();
@@ -216,20 +232,31 @@ impl Helper {
 }
 
 impl session::Helper for Helper {
-    fn ask(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
-        if let Some(why) = &self.over {
-            return Err(format!("{why}; start another one"));
+    fn ask(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, NoAnswer> {
+        if let Some(over) = &self.over {
+            return Err(NoAnswer::new(over.status, format_args!("{}; start another one", over.why)));
         }
         let asked = self.look().and_then(|()| self.exchange(line, limit));
         // What it would answer next is anyone's guess.
-        asked.map_err(|why| self.end(&why))
+        asked.map_err(|no| self.end(no))
     }
 
-    fn end(&mut self, why: &str) -> String {
+    fn end(&mut self, mut why: NoAnswer) -> NoAnswer {
         self.kill();
         self.read_tail();
-        self.over.insert(format!("{why}{}", self.said())).clone()
+        why.why += &self.said();
+        self.over.insert(why).clone()
     }
+
+    fn stderr(&mut self) -> Vec<u8> {
+        self.read_tail();
+        self.tail.clone()
+    }
+}
+
+/// It did not do what a helper has to.
+fn mistake(why: impl ToString) -> NoAnswer {
+    NoAnswer::new(Status::Error, why)
 }
 
 impl Drop for Helper {

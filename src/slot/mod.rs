@@ -7,13 +7,14 @@
 //! closes the slot ends. Knows nothing of nodes, the scheduler or clocks: when to stop is the worker's to say.
 
 mod gang;
+mod adaptors;
 mod helper;
 mod line;
 
 use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -105,7 +106,14 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
             let to_stop = to_stop.clone();
             move || to_stop()
         }),
-        start_session: Box::new(move |spec| Ok(Box::new(Helper::start(spec, to_stop.clone())?))),
+        start_session: Box::new({
+            let cache = PathBuf::from(&init.store_dir);
+            move |spec| Ok(Box::new(Helper::start(spec, &cache, to_stop.clone())?))
+        }),
+        note: Box::new({
+            let gate = gate.clone();
+            move |foreign| gate.set_note(foreign)
+        }),
     };
     let mut state = TaskState::new(&init, outside).map_err(|error| SlotError::Lua(error.to_string()))?;
     if let Some(call) = &init.setup.init

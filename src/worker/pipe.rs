@@ -121,6 +121,11 @@ impl Process {
         matches!(self.stage, Stage::Ready) || self.gate.begun() > 0
     }
 
+    /// In which call of a library it is, if it is in one.
+    pub(super) fn foreign(&self) -> Option<String> {
+        self.gate.note()
+    }
+
     /// Was it never given a call?
     pub(super) fn is_unused(&self) -> bool {
         self.sent == 0

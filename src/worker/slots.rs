@@ -75,6 +75,8 @@ struct Ending {
     ready: bool,
     /// How long that call ran (s).
     ran_s: f64,
+    /// In which call of a library it was.
+    foreign: Option<String>,
     /// Why it ends, if the reason is ours or it gave one.
     why: Option<Outcome>,
 }
@@ -198,8 +200,8 @@ impl Slots {
             self.end_process(index, why, root);
         }
         let state = std::mem::replace(&mut self.slots[index].state, State::Absent);
-        let State::Ending(Ending { mut pipe, ready, ran_s, why }) = state else { return };
-        let outcome = why.unwrap_or_else(|| {
+        let State::Ending(Ending { mut pipe, ready, ran_s, foreign, why }) = state else { return };
+        let mut outcome = why.unwrap_or_else(|| {
             let mut outcome = explain_end(code, signal, ready);
             if let (Some(memory), Some(_), Some(reason)) =
                 (self.init.setup.memory, signal, &mut outcome.reason)
@@ -208,6 +210,9 @@ impl Slots {
             }
             outcome
         });
+        if let (Some(foreign), Some(reason)) = (foreign, &mut outcome.reason) {
+            *reason += &format!("; it was in {foreign}, called by harness.dl");
+        }
         // The last call that began is the one that ran. Those before it had ended, but their results went
         // down with the process: they are done again.
         let running = pipe.pop_back();
@@ -303,7 +308,8 @@ impl Slots {
         let ran_s = process.ran_s();
         process.take_back(root);
         let (pipe, ready) = (std::mem::take(&mut process.pipe), process.is_ready());
-        slot.state = State::Ending(Ending { pipe, ready, ran_s, why });
+        let foreign = process.foreign();
+        slot.state = State::Ending(Ending { pipe, ready, ran_s, foreign, why });
     }
 
     fn kill_process(&mut self, index: usize, why: Option<Outcome>, root: &mut Root, keeper: &mut Stream) {

@@ -1,0 +1,41 @@
+-- The ready Python side: functions by name, errors with their tracebacks, and an output that nothing spoils.
+local harness = require "harness"
+local pool <close> = spawn { workers = 1, slots = 1, init = function(worker)
+  worker.state.py = harness.session { cmd = { "python3", "server.py" }, env = { PYTHONPATH = "/mine" }, timeout = "60 s", init = function(s) s:call { "add", "first" } end }
+end }
+local function py(given) return harness.worker.state.py:call(given) end
+local function fails(given)
+  local ok, e = pcall(await, submit(py, given))
+  assert(not ok)
+  return e
+end
+local items = await(submit(py, { "add", 2, { x = 3.5, list = { 1, 2 } } }))
+assert(#items == 3 and items[1] == "first" and items[2] == 2 and items[3].x == 3.5 and items[3].list[2] == 2)
+assert(await(submit(py, { "noise" })) == "")
+assert(await(submit(py, { "echo" })) == nil and await(submit(py, { "echo", false })) == false)
+assert(await(submit(py, { "echo", "ü\n\"x\"" })) == "ü\n\"x\"" and await(submit(py, { "echo", 1 << 40 })) == 1 << 40)
+local said = await(submit(function() return harness.worker.state.py:stderr() end))
+for _, text in ipairs { "added ('first',)\n", "raw bytes on standard output\n", "from C\n", "from a shell\n" } do
+  assert(said:find(text, 1, true), said)
+end
+-- What a function raises is an error with Python's traceback, and the process goes on with its state.
+local e = fails { "divide", 1, 0 }
+assert(e.kind == "error" and e.value.kind == "error" and e.message:find("session `python3 server.py`: divide: ZeroDivisionError: division by zero", 1, true), e.message)
+assert(e.value.traceback:find("server.py\", line %d+, in divide"), e.value.traceback)
+assert(fails({ "divide", 1 }).message:find "divide: TypeError: .*missing 1 required positional argument")
+assert(fails({ "not_json" }).message:find "not_json: TypeError: Object of type set is not JSON serializable")
+assert(fails({ "infinite" }).message:find "infinite: ValueError")
+assert(fails({ "_private" }).message:find "LookupError: there is no function '_private'; there are: add, crash, ")
+assert(#await(submit(py, { "add" })) == 3)
+-- What ends the process is told as such; the next call begins in a new one, after `init`.
+e = fails { "leave" }
+assert(e.value.kind == "nonzero_exit" and e.message:find "it ended with exit code 4")
+assert(#await(submit(py, { "add" })) == 1)
+e = fails { "crash" }
+assert(e.value.kind == "signal" and e.message:find "it was killed by signal 11 %(SIGSEGV%)")
+assert(#await(submit(py, { "add" })) == 1)
+-- Mistakes in the call.
+assert(fails({ 1 }).message:find "session:call: expected the name of a function first, got 1")
+assert(fails({ "echo", timeoutt = 1 }).message:find "session:call: unknown option 'timeoutt' %(did you mean 'timeout'%?%)")
+assert(fails({ "echo", timeout = "soon" }).message:find "session:call: option 'timeout': expected seconds or a duration")
+assert(fails({ "echo", { 1, 0 / 0 } }).message:find "question%.args%[1%]%[2%]: expected a finite number")
