@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // starts the real binary
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -66,6 +69,34 @@ fn pipeline() {
         "the first failure: ",
     ];
     campaign("pipeline.lua", &["--size=64", "--runs=1"], &expected);
+}
+
+/// State in somebody's shared library, and what goes wrong there, by its name.
+#[test]
+fn tadashi() {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/tadashi");
+    let asked = Command::new(fetched).arg("--there").stderr(Stdio::inherit()).output().unwrap();
+    if !asked.status.success() {
+        return support::skip("there is no TADASHI: tools/tadashi fetches it");
+    }
+    let python = format!("--python={}", String::from_utf8(asked.stdout).unwrap().trim());
+    let args = [&python, "--variants=3", "--size=96", "--runs=2"];
+    let expected = [
+        "original   ok ",
+        "3 of 3 walks have a figure; the best is walk ",
+        "swapped    illegal        ",
+        "generate: ValueError: The App is not in a legal state",
+        "forced     verify_failed  warm-up run 1: output differs in line 1: expected `checksum ",
+        "crashing   signal         warm-up run 1: killed by signal 11 (SIGSEGV)",
+        "hanging    timeout        warm-up run 1: ran into its timeout of 1 s",
+        "session    signal         ",
+        "killed by signal 11 (SIGSEGV); after it 7 transformations are available",
+        "session    timeout        ",
+        "no answer within 0.5 s; it was ended; after it 7 transformations are available",
+        "session    error          ",
+        "ValueError: Not valid args=(0, 0), for tr_name='tile_2d'; after it 7 transformations are available",
+    ];
+    campaign("tadashi/search.lua", &args, &expected);
 }
 
 #[test]

@@ -592,7 +592,7 @@ local Library = {}
 ---@return harness.Function
 function Library:fn(declaration) end
 
---- A function in C.
+--- A function in C: `f(...)` calls it.
 ---@class harness.Function
 ---@field declaration string
 ---@overload fun(...: any): any

@@ -147,6 +147,7 @@ function Function:time(given)
   local o = host.options().check("time", given, true)
   local min_time, samples = o.min_time or 0.01, o.samples or 15
   -- Positions only: what is given has names too, and maybe a nil.
+  ---@type any
   local count = 0
   for key in next, given do
     if type(key) == "number" then count = max(count, key) end

@@ -20,21 +20,21 @@ local function raise(kind, message, traceback)
   error(setmetatable({ kind = kind, message = message, traceback = traceback }, failure.Error), 0)
 end
 
--- A process, after its `init`.
+-- A process, after its `init`, which sees a session that is not started again: so neither can the process it is for.
+-- The call may be stopped anywhere in here: the session has a process only when all is done.
 local function start(self)
+  self.starts = self.starts + 1
   local ask, stop, stderr = host.start_session(self.spec)
   if not ask then failure.raise("session: " .. stop) end
-  self.ask, self.stop, self.read_stderr = ask, stop, stderr
-  self.starts, self.is_gone = self.starts + 1, false
-  if not self.init then return end
-  self.is_starting = true
-  local ok, problem = pcall(self.init, self)
-  self.is_starting = false
-  if not ok then
-    stop()
-    self.is_gone = true
-    error(problem, 0)
+  if self.init then
+    local inner = { name = self.name, timeout = self.timeout, starts = self.starts, ask = ask, stop = stop, read_stderr = stderr }
+    local ok, problem = pcall(self.init, setmetatable(inner, Session))
+    if not ok then
+      stop()
+      error(problem, 0)
+    end
   end
+  self.ask, self.stop, self.read_stderr, self.is_gone = ask, stop, stderr, false
 end
 
 --- Asks and waits for the answer.
@@ -50,10 +50,13 @@ function Session:request(question, timeout)
   local limit, expected = self.timeout, nil
   if timeout ~= nil then limit, expected = options.duration(timeout) end
   if not limit then failure.raise("session:request: timeout: expected " .. expected) end
-  if self.is_gone and self.init and not self.is_starting then start(self) end
+  if self.is_gone and self.init and not self.is_closed then start(self) end
+  self.is_gone = true -- unless there is an answer: the call may be stopped meanwhile
   local answer, why, kind = self.ask(good, limit)
-  if answer then return answer end
-  self.is_gone = not self.is_closed
+  if answer then
+    self.is_gone = false
+    return answer
+  end
   raise(kind, format("session `%s`: %s", self.name, why))
 end
 
@@ -82,7 +85,7 @@ end
 
 --- Ends the process.
 function Session:close()
-  self.is_closed, self.is_gone = true, false
+  self.is_closed = true
   self.stop()
 end
 Session.__close = Session.close
@@ -96,7 +99,7 @@ return function(given)
   if #name > 60 then name = sub(name, 1, 57) .. "..." end
   local init = o.init
   o.init = nil
-  local self = { name = name, timeout = o.timeout or PATIENCE, spec = o, init = init, starts = 0 }
+  local self = { name = name, timeout = o.timeout or PATIENCE, spec = o, init = init, starts = 0, is_gone = true }
   start(setmetatable(self, Session))
   return self
 end

@@ -78,7 +78,7 @@ fn parse(meta: &str) -> Reference<'_> {
         } else if let Some(rest) = line.strip_prefix("--- ") {
             text.push(rest);
         } else if line.starts_with("---@")
-            && !["---@meta", "---@generic "].iter().any(|known| line.starts_with(known))
+            && !["---@meta", "---@generic ", "---@overload "].iter().any(|known| line.starts_with(known))
         {
             panic!("{odd}");
         }

@@ -11,7 +11,9 @@ use std::cell::RefCell;
 use std::ffi::{CString, c_void};
 use std::rc::Rc;
 
-use mlua::{AnyUserData, IntoLua, IntoLuaMulti, LightUserData, Lua, MultiValue, Table, UserData, Value, Variadic};
+use mlua::{
+    AnyUserData, IntoLua, IntoLuaMulti, LightUserData, Lua, MultiValue, Table, UserData, Value, Variadic,
+};
 
 use memory::{Memory, Number};
 use native::{Callee, Library, Word};
@@ -213,7 +215,9 @@ fn word(of: Type, value: &Value, texts: &mut Vec<CString>) -> Result<Word, Strin
             texts.push(text);
             Ok(address)
         }
-        (_, Value::LightUserData(LightUserData(pointer))) if matches!(of, Type::Pointer) || pointer.is_null() => {
+        (_, Value::LightUserData(LightUserData(pointer)))
+            if matches!(of, Type::Pointer) || pointer.is_null() =>
+        {
             Ok(*pointer as usize as Word)
         }
         (_, Value::UserData(data)) => {
@@ -231,9 +235,10 @@ fn word(of: Type, value: &Value, texts: &mut Vec<CString>) -> Result<Word, Strin
             if fits { Ok(memory.address()) } else { Err(expected()) }
         }
         (Type::Text, _) => Err("expected a string".into()),
-        (Type::Buffer(Scalar::Int(1)), Value::String(_)) => {
-            Err("expected a buffer, which the function may write into (of text that it only reads: const char *)".into())
-        }
+        (Type::Buffer(Scalar::Int(1)), Value::String(_)) => Err(
+            "expected a buffer, which the function may write into (of text that it only reads: const char *)"
+                .into(),
+        ),
         _ => Err("expected a buffer or dl.null".into()),
     }
 }

@@ -113,7 +113,8 @@ impl Signature {
             return Err(shape());
         }
         let name = tokens[open - 1].to_owned();
-        let (result, _) = of(&tokens[..open - 1], true).map_err(|why| format!("{name}: its result: {why}"))?;
+        let (result, _) =
+            of(&tokens[..open - 1], true).map_err(|why| format!("{name}: its result: {why}"))?;
         let inside = &tokens[open + 1..tokens.len() - 1];
         if inside.contains(&"(") {
             return Err(format!("{name}: pointers to functions cannot be passed"));
@@ -181,7 +182,9 @@ fn unknown(word: &str) -> String {
     let known = NAMES.iter().map(|(name, _)| *name).chain(INTEGER_WORDS).chain(["void", "struct"]);
     let near = known.map(|name| (strsim::damerau_levenshtein(name, word), name)).min();
     let hint = match near {
-        Some((distance, name)) if distance <= 2 => format!(" (did you mean '{name}'?)"),
+        Some((distance, name)) if distance <= 2 && distance * 2 < word.len() => {
+            format!(" (did you mean '{name}'?)")
+        }
         _ => ": what is behind a pointer of the library's own is a void *".into(),
     };
     format!("unknown type '{word}'{hint}")
@@ -218,7 +221,12 @@ fn of(tokens: &[&str], is_result: bool) -> Result<(Type, String), String> {
     if let Some(token) = rest.first() {
         return Err(format!("unexpected '{token}' in its type"));
     }
-    let written = format!("{}{}{}", if is_const { "const " } else { "" }, words[..read.min(words.len())].join(" "), " *".repeat(stars.min(1)));
+    let written = format!(
+        "{}{}{}",
+        if is_const { "const " } else { "" },
+        words[..read.min(words.len())].join(" "),
+        " *".repeat(stars.min(1))
+    );
     let of = match (base, stars) {
         (_, 2..) => return Err("a pointer to a pointer is not supported: declare it as void *".into()),
         (Base::Void, 0) if is_result => Type::Void,
@@ -255,10 +263,22 @@ mod tests {
         assert_eq!(parse("double dot(int n, const double *restrict x, float y[n]);"), expected);
         assert_eq!(parse("double dot(int, double*, float *)"), expected);
         assert_eq!(parse("void f(void)"), "f Void []");
-        assert_eq!(parse("f_t f()"), "f: its result: unknown type 'f_t': what is behind a pointer of the library's own is a void *");
-        assert_eq!(parse("const char *name(const char *, char *out, size_t n)"), "name Text [Text, Buffer(Int(1)), Scalar(Uint(8))]");
-        assert_eq!(parse("struct state *make(uint8_t, unsigned long long int x, unsigned char *)"), "make Pointer [Scalar(Uint(1)), Scalar(Uint(8)), Buffer(Uint(1))]");
-        assert_eq!(parse("bool has(void *state, struct key const *key)"), "has Scalar(Bool) [Pointer, Pointer]");
+        assert_eq!(
+            parse("f_t f()"),
+            "f: its result: unknown type 'f_t': what is behind a pointer of the library's own is a void *"
+        );
+        assert_eq!(
+            parse("const char *name(const char *, char *out, size_t n)"),
+            "name Text [Text, Buffer(Int(1)), Scalar(Uint(8))]"
+        );
+        assert_eq!(
+            parse("struct state *make(uint8_t, unsigned long long int x, unsigned char *)"),
+            "make Pointer [Scalar(Uint(1)), Scalar(Uint(8)), Buffer(Uint(1))]"
+        );
+        assert_eq!(
+            parse("bool has(void *state, struct key const *key)"),
+            "has Scalar(Bool) [Pointer, Pointer]"
+        );
     }
 
     #[test]
