@@ -88,12 +88,7 @@ pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Functi
     })
 }
 
-fn request(
-    lua: &Lua,
-    helper: &mut dyn Helper,
-    question: &Value,
-    seconds: f64,
-) -> Result<Value, NoAnswer> {
+fn request(lua: &Lua, helper: &mut dyn Helper, question: &Value, seconds: f64) -> Result<Value, NoAnswer> {
     let failed = |error: mlua::Error| NoAnswer::new(Status::Error, error);
     // It was checked in Lua.
     let question: serde_json::Value = lua.from_value(question.clone()).map_err(failed)?;
@@ -109,7 +104,8 @@ fn request(
         }
         _ => {
             let text: String = String::from_utf8_lossy(&line).chars().take(200).collect();
-            let why = format_args!("its answer is not a JSON object or array in one line: {text}; it was ended");
+            let why =
+                format_args!("its answer is not a JSON object or array in one line: {text}; it was ended");
             Err(helper.end(NoAnswer::new(Status::Error, why)))
         }
     }

@@ -6,8 +6,8 @@
 //! whether the worker has taken it back, and when a signal comes whether what runs is to stop. When the socket
 //! closes the slot ends. Knows nothing of nodes, the scheduler or clocks: when to stop is the worker's to say.
 
-mod gang;
 mod adaptors;
+mod gang;
 mod helper;
 mod line;
 

@@ -11,6 +11,7 @@ mod doctor;
 mod loss;
 mod resources;
 mod ssh;
+mod tadashi;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
