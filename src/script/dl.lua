@@ -49,11 +49,7 @@ end
 --- A table of all elements, which can travel.
 function Buffer.table(self)
   failure.own(self, Buffer, "table")
-  local memory, get, copy = rawget(self, "memory"), primitive.get, {}
-  for i = 1, #self do
-    copy[i] = get(memory, i - 1)
-  end
-  return copy
+  return primitive.all(rawget(self, "memory"))
 end
 
 --- The text in a buffer of char, up to its first zero byte.

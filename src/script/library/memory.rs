@@ -46,12 +46,17 @@ impl Memory {
         self.of
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
     /// Where it begins, for the library.
     pub fn address(&mut self) -> Word {
         self.lines.as_mut_ptr() as usize as Word
     }
 
-    /// The element at this place, which is below its length.
+    /// The element at this place, which is below `len`.
     pub fn get(&self, at: usize) -> Number {
         let (line, within) = self.place(at);
         let mut word = [0; 8];

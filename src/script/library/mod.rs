@@ -128,6 +128,15 @@ fn memory_functions(lua: &Lua, library: &Table) -> mlua::Result<()> {
         })?,
     )?;
     library.raw_set(
+        "all",
+        lua.create_function(|lua, memory: AnyUserData| {
+            let memory = memory.borrow::<Buffer>()?;
+            let memory = memory.0.borrow();
+            let numbers = (0..memory.len()).map(|at| into_lua(lua, memory.get(at)));
+            lua.create_sequence_from(numbers.collect::<mlua::Result<Vec<Value>>>()?)
+        })?,
+    )?;
+    library.raw_set(
         "fill",
         lua.create_function(|lua, (memory, value): (AnyUserData, Value)| {
             let memory = memory.borrow::<Buffer>()?;
