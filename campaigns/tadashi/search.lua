@@ -26,14 +26,10 @@ local pool <close> = spawn {
   slots = 2,
   init_timeout = "2 min",
   init = function(worker)
-    local folder = assert(harness.fs.tempdir())
-    assert(harness.fs.write(folder .. "/kernel.c", kernel))
-    assert(harness.fs.write(folder .. "/server.py", server))
     worker.state.kernel = harness.session {
-      cmd = { python, "server.py" },
-      cwd = folder,
+      cmd = { python, "-c", server },
       timeout = "30 s",
-      init = function(session) session:call { "open", "kernel.c", { define } } end,
+      init = function(session) session:call { "open", kernel, { define } } end,
     }
   end,
 }

@@ -4,8 +4,10 @@ The state lives in TADASHI's shared library and cannot be sent anywhere; questio
 tree is named by the number of its static control part and its own number there.
 """
 
+import contextlib
 import ctypes
-import os
+import pathlib
+import tempfile
 import time
 
 from harness.session import serve
@@ -17,10 +19,20 @@ TRANSFORMATIONS = [TrEnum.INTERCHANGE, TrEnum.TILE_2D, TrEnum.TILE_3D]
 
 
 class Kernel:
-    def open(self, source, options):
-        """Parses a file; how many static control parts it has."""
-        self.app = Simple(source, compiler_options=options)
+    def open(self, text, options):
+        """Parses a program in C; how many static control parts it has."""
+        self.text = text
+        with self._file() as source:
+            self.app = Simple(source, compiler_options=options)
         return len(self.app.scops)
+
+    @contextlib.contextmanager
+    def _file(self):
+        """The program in a file, which is there no longer than TADASHI needs it."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder, "kernel.c")
+            source.write_text(self.text)
+            yield source
 
     def reset(self):
         """Back to the loops as they were written."""
@@ -44,10 +56,10 @@ class Kernel:
 
     def generate(self, even_if_illegal=False):
         """The program with the loops as they are now."""
-        made = self.app.generate_code(ephemeral=False, ensure_legality=not even_if_illegal)
-        text = made.source.read_text()
-        os.remove(made.source)
-        return text
+        with self._file() as source:
+            self.app.source = source
+            made = self.app.generate_code(ephemeral=False, ensure_legality=not even_if_illegal)
+            return made.source.read_text()
 
     def crash(self):
         """As a fault in the library would."""

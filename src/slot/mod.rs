@@ -98,23 +98,7 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
     limit_memory(&init)?;
     // The position of the call under way; none before the first.
     let current = Rc::new(Cell::new(None));
-    let (stop, stops) = (gate.clone(), current.clone());
-    let to_stop = Rc::new(move || stop.to_stop(stops.get()));
-    let outside = Outside {
-        require: modules_from(line.clone()),
-        to_stop: Box::new({
-            let to_stop = to_stop.clone();
-            move || to_stop()
-        }),
-        start_session: Box::new({
-            let cache = PathBuf::from(&init.store_dir);
-            move |spec| Ok(Box::new(Helper::start(spec, &cache, to_stop.clone())?))
-        }),
-        note: Box::new({
-            let gate = gate.clone();
-            move |foreign| gate.set_note(foreign)
-        }),
-    };
+    let outside = outside(line, gate, current.clone(), &init);
     let mut state = TaskState::new(&init, outside).map_err(|error| SlotError::Lua(error.to_string()))?;
     if let Some(call) = &init.setup.init
         && let Err(outcome) = state.init(call, &init)
@@ -156,6 +140,24 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
             // Nobody waits for a module here, and a second Init would change nothing.
             ToSlot::Module(..) | ToSlot::Init(_) => {}
         }
+    }
+}
+
+/// What its Lua state needs of the process; `current` is the position of the call under way.
+fn outside(line: &Arc<Line>, gate: &Rc<Gate>, current: Rc<Cell<Option<u32>>>, init: &SlotInit) -> Outside {
+    let (stop, cache) = (gate.clone(), PathBuf::from(&init.store_dir));
+    let to_stop = Rc::new(move || stop.to_stop(current.get()));
+    Outside {
+        require: modules_from(line.clone()),
+        to_stop: Box::new({
+            let to_stop = to_stop.clone();
+            move || to_stop()
+        }),
+        start_session: Box::new(move |spec| Ok(Box::new(Helper::start(spec, &cache, to_stop.clone())?))),
+        note: Box::new({
+            let gate = gate.clone();
+            move |foreign| gate.set_note(foreign)
+        }),
     }
 }
 
