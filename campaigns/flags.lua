@@ -56,14 +56,11 @@ local function time(params, program, how)
 end
 
 local candidates, screening = {}, {}
-for _, compiler in ipairs(present) do
-  for _, flags in ipairs(flag_sets) do
-    local params = { compiler = compiler, flags = table.concat(flags, " ") }
-    local program = submit(compile { sources = { source }, compiler = compiler, flags = flags })
-    local run = time(params, program, { name = "screening", runs = 3 })
-    candidates[#candidates + 1] = { params = params, program = program, run = run }
-    screening[#screening + 1] = run
-  end
+for i, build in ipairs(harness.sweep.cross { compiler = present, flags = flag_sets }) do
+  local params = { compiler = build.compiler, flags = table.concat(build.flags, " ") }
+  local program = submit(compile { sources = { source }, compiler = build.compiler, flags = build.flags })
+  screening[i] = time(params, program, { name = "screening", runs = 3 })
+  candidates[i] = { params = params, program = program, run = screening[i] }
 end
 
 local best = math.huge

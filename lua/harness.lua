@@ -38,6 +38,7 @@ local harness = {
   json = lib.json,
   fs = lib.fs,
   dl = dl,
+  sweep = lib.sweep,
   -- Classes: what is of one travels to a worker by the class's name, not with its methods.
   Error = lib.failure.Error,
   Record = lib.failure.Record,

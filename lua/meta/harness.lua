@@ -500,6 +500,50 @@ function Random:pick(list) end
 ---@return T[]
 function Random:shuffle(list) end
 
+--- A list of points of `harness.sweep`: plain tables of parameters. Also an ordinary list.
+---@class harness.Sweep
+---@field [integer] table<string, any>
+local Sweep = {}
+
+--- The points for which `fn(point)` is true.
+---@param fn fun(point: table<string, any>): any
+---@return harness.Sweep
+function Sweep:where(fn) end
+
+--- `n` of the points (all, if there are no more), each as likely as any other, in their order.
+---@param n integer
+---@param random? harness.Random harness.random "sweep" unless said
+---@return harness.Sweep
+function Sweep:sample(n, random) end
+
+--- `require "harness.sweep"`, in scripts.
+---@class harness.Sweeps
+local sweep = {}
+
+--- Every combination of the values; the last parameter, by name, changes from point to point. Items of the list are
+--- sweeps, whose points are combined as they are.
+---@param lists table<string|integer, any[]>
+---@return harness.Sweep
+function sweep.cross(lists) end
+
+--- The first values together, then the second ones, and so on.
+---@param lists table<string|integer, any[]>
+---@return harness.Sweep
+function sweep.zip(lists) end
+
+--- The points of a list for which `fn(point)` is true.
+---@param list table<string, any>[]
+---@param fn fun(point: table<string, any>): any
+---@return harness.Sweep
+function sweep.where(list, fn) end
+
+--- `n` of the points of a list (all, if there are no more), each as likely as any other, in their order.
+---@param list table<string, any>[]
+---@param n integer
+---@param random? harness.Random harness.random "sweep" unless said
+---@return harness.Sweep
+function sweep.sample(list, n, random) end
+
 --- `require "harness.json"`, in scripts and tasks.
 ---@class harness.Json
 ---@field null table JSON's null
@@ -634,6 +678,7 @@ function Buffer:text() end
 ---@field json harness.Json also `require "harness.json"`
 ---@field fs harness.Fs also `require "harness.fs"`
 ---@field dl harness.Dl also `require "harness.dl"`
+---@field sweep harness.Sweeps also `require "harness.sweep"`
 ---@field Error table class of the errors of function tasks
 ---@field Record table class of the records of programs, builds and measurements
 ---@field Results table class of what `harness.results` gives

@@ -79,6 +79,8 @@ fn every_public_function_is_documented() {
     assert_eq!(functions_of(&state.public.get("json").unwrap()), documented["json"]);
     assert_eq!(functions_of(&state.public.get("fs").unwrap()), documented["fs"]);
     assert_eq!(functions_of(&state.public.get("dl").unwrap()), documented["dl"]);
+    assert_eq!(functions_of(&state.public.get("sweep").unwrap()), documented["sweep"]);
+    assert_eq!(class("sweep", "Sweep"), documented["Sweep"]);
 }
 
 #[test]

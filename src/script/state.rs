@@ -16,7 +16,7 @@ use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 23] = [
+const LIBRARY: [(&str, &str); 24] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -39,6 +39,7 @@ const LIBRARY: [(&str, &str); 23] = [
     ("json", include_str!("../../lua/harness/json.lua")),
     ("fs", include_str!("../../lua/harness/fs.lua")),
     ("random", include_str!("../../lua/harness/random.lua")),
+    ("sweep", include_str!("../../lua/harness/sweep.lua")),
     ("args", include_str!("../../lua/harness/args.lua")),
 ];
 const PUBLIC: &str = include_str!("../../lua/harness.lua");
