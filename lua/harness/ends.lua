@@ -165,6 +165,7 @@ end
 local function deliver_result(f)
   local value = result(f.kind, f.label or nil)
   if f.kind == "measure" then failure.strict_stats(value) end
+  if f.kind == "compile" then failure.strict_messages(value) end
   if f.kind == "compare" then failure.strict_verdicts(value) end
   setmetatable(value, f.kind == "call" and failure.Error or failure.Record)
   local dependents = needed[f.id]

@@ -39,7 +39,7 @@ for name in
     [[
     kind ok status reason cause host elapsed_s name params summary exit_code signal argv hosts ranks launcher_argv
     stdout stderr stdout_bytes stderr_bytes outputs leftovers wall_s user_s sys_s maxrss_bytes minflt majflt nvcsw
-    nivcsw inblock oublock artefact artefact_bytes diagnostics cache compiler objective better stats samples warmup
+    nivcsw inblock oublock artefact artefact_bytes diagnostics messages cache compiler objective better stats samples warmup
     metrics flags stop_reason verify floor_s maxrss_floor_bytes stderr_tail verdicts variants
     rounds order_seed min_effect message traceback task value]],
     "%S+"
@@ -236,6 +236,15 @@ function M.strict_verdicts(record)
   end
   for _, variant in next, M.strict(record.variants, "variants") do
     M.strict_stats(variant)
+  end
+end
+
+local MAY_BE_UNPLACED = { file = true, line = true, column = true }
+
+--- The same for what a compiler said.
+function M.strict_messages(record)
+  for _, message in next, record.messages do
+    M.strict(message, "a message", MAY_BE_UNPLACED)
   end
 end
 

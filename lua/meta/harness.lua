@@ -276,10 +276,19 @@ function Future:on_done(fn) end
 ---@field ranks? integer
 ---@field launcher_argv? string[] the launcher's part of argv
 
+--- What a compiler said, of gcc's, clang's, gfortran's or nvcc's forms.
+---@class harness.Message
+---@field severity "error"|"warning"|"note"
+---@field text string its first line
+---@field file? string none if it is about no file
+---@field line? integer
+---@field column? integer
+
 ---@class harness.CompileRecord : harness.Record
 ---@field artefact? string content hash
 ---@field artefact_bytes? integer
----@field diagnostics string
+---@field diagnostics string all that was said
+---@field messages harness.Message[] the same, parsed
 ---@field cache? "off"|"miss"|"hit"|"negative"
 ---@field wall_s? number
 ---@field argv? string[]

@@ -4,6 +4,7 @@
 //! enters the journal is defined here and nowhere else.
 
 mod comparison;
+pub mod diagnostics;
 mod encoding;
 pub mod exit;
 mod gpus;

@@ -10,7 +10,7 @@ use mlua::{IntoLua, Lua, LuaSerdeExt, Table, Value};
 use super::raw::{Shipper, learn};
 use crate::model::{
     Better, CacheUse, CompareResult, Compared, CompileResult, Detail, Interval, Kind, Launched,
-    MeasureResult, Outcome, Phase, RunResult, Sample, Status, Summary, Usage, Verdict, human,
+    MeasureResult, Outcome, Phase, RunResult, Sample, Status, Summary, Usage, Verdict, diagnostics, human,
 };
 
 /// What the author called the task.
@@ -82,7 +82,10 @@ fn empty(lua: &Lua, t: &Table, kind: Kind) -> mlua::Result<()> {
             t.raw_set("stderr_bytes", 0)?;
             t.raw_set("outputs", lua.create_table()?)
         }
-        Kind::Compile => t.raw_set("diagnostics", ""),
+        Kind::Compile => {
+            t.raw_set("diagnostics", "")?;
+            t.raw_set("messages", lua.create_table()?)
+        }
         Kind::Measure => {
             for field in ["samples", "metrics", "flags"] {
                 t.raw_set(field, lua.create_table()?)?;
@@ -116,16 +119,32 @@ fn exec(lua: &Lua, t: &Table, run: &RunResult) -> mlua::Result<()> {
     t.raw_set("leftovers", run.leftovers)
 }
 
-fn compile(_lua: &Lua, t: &Table, build: &CompileResult) -> mlua::Result<()> {
+fn compile(lua: &Lua, t: &Table, build: &CompileResult) -> mlua::Result<()> {
     t.raw_set("artefact", build.artefact.map(|hash| hash.to_string()))?;
     t.raw_set("artefact_bytes", build.artefact.map(|_| build.artefact_bytes))?;
     t.raw_set("diagnostics", build.diagnostics.as_str())?;
+    t.raw_set("messages", messages(lua, build)?)?;
     t.raw_set("cache", cache_word(build.cache))?;
     t.raw_set("wall_s", build.wall_s)?;
     t.raw_set("argv", build.argv.as_slice())?;
     t.raw_set("compiler", build.compiler.as_str())?;
     t.raw_set("exit_code", build.exit_code)?;
     t.raw_set("signal", build.signal)
+}
+
+/// What the compiler said, as a list.
+fn messages(lua: &Lua, build: &CompileResult) -> mlua::Result<Table> {
+    let list = lua.create_table()?;
+    for message in diagnostics::messages(&build.diagnostics) {
+        let t = lua.create_table()?;
+        t.raw_set("file", message.file)?;
+        t.raw_set("line", message.line)?;
+        t.raw_set("column", message.column)?;
+        t.raw_set("severity", message.severity.word())?;
+        t.raw_set("text", message.text)?;
+        list.raw_push(t)?;
+    }
+    Ok(list)
 }
 
 fn measure(lua: &Lua, t: &Table, result: &MeasureResult) -> mlua::Result<()> {
@@ -308,11 +327,19 @@ fn summary(lua: &Lua, kind: Kind, label: &Label, outcome: &Outcome) -> String {
         }
         Detail::Compile(build) if outcome.ok() => {
             let cache = cache_word(build.cache);
-            format!("{subject}: ok in {} (cache: {cache})", human::duration(build.wall_s))
+            let said = said(build, ", ");
+            format!("{subject}: ok in {} (cache: {cache}){said}", human::duration(build.wall_s))
         }
+        Detail::Compile(build) => human::measurement_line(name, &params, outcome) + &said(build, "; "),
         Detail::Compare(result) if outcome.ok() => human::comparison_lines(&subject, result).join("\n"),
         _ => human::measurement_line(name, &params, outcome),
     }
+}
+
+/// How many errors and warnings there were, after `separator`.
+fn said(build: &CompileResult, separator: &str) -> String {
+    let counts = diagnostics::counts(&diagnostics::messages(&build.diagnostics));
+    if counts.is_empty() { counts } else { format!("{separator}{counts}") }
 }
 
 fn cache_word(cache: CacheUse) -> &'static str {
