@@ -287,6 +287,7 @@ function Future:on_done(fn) end
 ---@class harness.CompileRecord : harness.Record
 ---@field artefact? string content hash
 ---@field artefact_bytes? integer
+---@field text_hash? string of its code and data alone: the same for builds that differ in nothing that is run
 ---@field diagnostics string all that was said
 ---@field messages harness.Message[] the same, parsed
 ---@field cache? "off"|"miss"|"hit"|"negative"
@@ -342,6 +343,7 @@ function Future:on_done(fn) end
 ---@field hosts? string[] nodes of an MPI application, the launcher's own first
 ---@field ranks? integer
 ---@field launcher_argv? string[] the launcher's part of argv
+---@field same_as? { id: string, what: string } the measurement of the same program whose figures these are
 
 ---@class harness.Verdict
 ---@field verdict "faster"|"slower"|"equivalent"|"different_but_small"|"unresolved"|string or how its runs ended, if not well

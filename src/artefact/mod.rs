@@ -4,6 +4,7 @@
 //! readers need no lock, also on a network file system. Nothing is synced: what a crash loses is made
 //! again. The room knows bytes and hashes; it must never know who needs them.
 
+mod code;
 mod compiles;
 mod incoming;
 mod transfers;
@@ -18,6 +19,7 @@ use tempfile::NamedTempFile;
 
 use crate::model::{CHUNK_BYTES, Hash};
 
+pub use code::text_hash;
 pub use compiles::{CachedBuild, MAX_BUILDS};
 pub use incoming::Incoming;
 pub use transfers::{Piece, Transfers};

@@ -22,7 +22,7 @@ use super::run::{Ended, Finished, Keep, StartError};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site, inside, path_of};
 use super::verdict::{judge, not_started};
-use crate::artefact::CachedBuild;
+use crate::artefact::{CachedBuild, text_hash};
 use crate::model::{
     CacheUse, CommandSpec, CompileResult, CompileSpec, Cwd, Detail, Hash, Outcome, Sink, Status,
 };
@@ -273,6 +273,7 @@ impl Compile {
         let hash = site.store()?.put_file(&output).map_err(Failure::setup)?;
         result.artefact = Some(hash);
         result.artefact_bytes = site.store()?.size(hash).unwrap_or(0);
+        result.text_hash = fs::File::open(&output).ok().and_then(|file| text_hash(&file));
         Ok(None)
     }
 

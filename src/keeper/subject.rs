@@ -229,6 +229,7 @@ impl Subject {
             stderr_tail: String::new(),
             argv: self.command.argv_text(),
             launched: self.launched.clone(),
+            same_as: None,
         }
     }
 }

@@ -196,7 +196,11 @@ pub fn tally(counts: &BTreeMap<Status, usize>) -> String {
 }
 
 fn result_text(result: &MeasureResult) -> String {
-    let mut text = match &result.stats {
+    let mut text = match &result.same_as {
+        Some(same_as) => format!("same program as {}: ", same_as.what),
+        None => String::new(),
+    };
+    text += &match &result.stats {
         Some(stats) => stats_text(stats, &unit_of(result, stats.median)),
         None => "no figures".into(),
     };
@@ -323,6 +327,12 @@ mod tests {
         assert_eq!(
             line(measured(0.012_3, 0.012_25, 0.012_4)),
             "gemm tile=32: median 12.30 ms, 95 % CI [12.25, 12.40], n = 15, precise"
+        );
+        let mut shared = measured(1.2341, 1.2214, 1.2496);
+        shared.same_as = Some(crate::model::SameAs { id: String::new(), what: "gemm tile=16".into() });
+        assert_eq!(
+            line(shared),
+            "gemm tile=32: same program as gemm tile=16: median 1.234 s, 95 % CI [1.221, 1.250], n = 15, precise"
         );
         let mut short = measured(1.0, 0.9, 1.1);
         short.stats = short.stats.map(|stats| Summary { n: 3, ci: None, ..stats });

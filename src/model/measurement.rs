@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::line::Line;
 use super::{
-    Better, Cwd, Detail, Hash, Launched, MeasureResult, MeasureSpec, Metric, Outcome, Phase, Sample, Status,
-    Stdin, StopReason, Summary, TaskFacts, Usage, VerifyResult,
+    Better, Cwd, Detail, Hash, Launched, MeasureResult, MeasureSpec, Metric, Outcome, Phase, SameAs, Sample,
+    Status, Stdin, StopReason, Summary, TaskFacts, Usage, VerifyResult,
 };
 
 /// Version of the record's format.
@@ -80,6 +80,9 @@ pub struct Measurement {
     pub hosts: Option<Vec<String>>,
     /// The launcher and its arguments, with which `argv` begins.
     pub launcher_argv: Option<Vec<String>>,
+    /// Nothing was run for it: these are the figures of another record.
+    #[serde(default)]
+    pub same_as: Option<SameAs>,
     /// Not measured yet.
     #[serde(flatten, skip_deserializing)]
     pub reserved: Reserved,
@@ -250,6 +253,7 @@ impl Measurement {
             ranks: None,
             hosts: None,
             launcher_argv: None,
+            same_as: None,
             reserved: Reserved::default(),
         };
         if let Detail::Measure(result) = &outcome.detail {
@@ -307,6 +311,7 @@ impl Measurement {
         self.flags.clone_from(&result.flags);
         self.floor_s = result.floor_s;
         self.maxrss_floor_bytes = result.maxrss_floor_bytes;
+        self.same_as.clone_from(&result.same_as);
         if let Some(Launched { hosts, ranks, argv }) = &result.launched {
             let wall_s = std::mem::take(&mut self.runs.wall_s);
             let (phase, t_start_s) =
@@ -350,6 +355,7 @@ impl Measurement {
             stderr_tail: self.stderr_tail.clone(),
             argv: self.argv.clone(),
             launched: self.launched(),
+            same_as: self.same_as.clone(),
         })
     }
 
@@ -467,6 +473,10 @@ mod tests {
                 stderr_tail: String::new(),
                 argv: vec!["./gemm".into(), "512".into()],
                 launched: None,
+                same_as: Some(SameAs {
+                    id: "01ARYZ6S410000000000000001".into(),
+                    what: "gemm tile=16".into(),
+                }),
             })),
             elapsed_s: 1.25,
         }

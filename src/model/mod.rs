@@ -35,7 +35,7 @@ pub use message::{
 };
 pub use outcome::{
     CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, Launched, MeasureResult, Metric,
-    Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
+    Outcome, Phase, RunResult, SameAs, Sample, Status, StopReason, Summary, Usage, VerifyResult,
 };
 pub use record::{
     Artefact, BatchJob, Env, Granted, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord,

@@ -262,6 +262,8 @@ pub struct CompileResult {
     pub artefact: Option<Hash>,
     /// Its size, B.
     pub artefact_bytes: u64,
+    /// Its code and data alone; none if it is no program.
+    pub text_hash: Option<Hash>,
     /// What the compiler said.
     pub diagnostics: String,
     /// Where it came from.
@@ -454,6 +456,17 @@ pub struct MeasureResult {
     pub argv: Vec<String>,
     /// It was started by a launcher: of the samples' usage only the wall time says something.
     pub launched: Option<Launched>,
+    /// Nothing was run for it: these are the figures of another measurement, of the same program.
+    pub same_as: Option<SameAs>,
+}
+
+/// The measurement whose figures another one shares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SameAs {
+    /// Its record.
+    pub id: String,
+    /// Its name and search point, for people.
+    pub what: String,
 }
 
 #[cfg(test)]
@@ -476,6 +489,7 @@ impl MeasureResult {
             stderr_tail: String::new(),
             argv: Vec::new(),
             launched: None,
+            same_as: None,
         }
     }
 }

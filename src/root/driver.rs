@@ -23,6 +23,7 @@ use super::status::{Counter, present};
 use super::stop::{Ending, Leaving};
 use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
+use super::twins::Twins;
 use super::workers::{Stage, Worker};
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, Event, GRACE_US, GpuSet, Request as Ask, Tick};
@@ -72,6 +73,8 @@ pub(super) struct Driver {
     pub(super) leaving: Option<Leaving>,
     pub(super) script_over: bool,
     pub(super) surroundings: Surroundings,
+    /// Measurements of one program under several names.
+    pub(super) twins: Twins,
     /// What the script keeps for its next run.
     pub(super) states: States,
     /// When its time is over.
@@ -142,6 +145,7 @@ impl Driver {
             leaving: None,
             script_over: false,
             surroundings,
+            twins: Twins::default(),
             states: States::default(),
             deadline,
             draining: None,
@@ -248,9 +252,11 @@ impl Driver {
         }
         live.grant(gang, gpus, &self.workers);
         let Some(entry) = self.workers.get_mut(&worker) else { return };
-        if let Some(unmet) = live.unmet.take() {
-            // It cannot run after all; the core learns it as an answer of the worker.
-            live.outcome = Some(Box::new(unmet.outcome()));
+        // It cannot run after all, or need not; the core learns it as an answer of the worker.
+        let unmet = live.unmet.take().map(|unmet| unmet.outcome());
+        if let Some(outcome) = unmet.or_else(|| self.twins.answer(&live.submission, live.pool, entry.host()))
+        {
+            live.outcome = Some(Box::new(outcome));
             self.finished(worker, task, attempt);
             return;
         }
@@ -284,7 +290,10 @@ impl Driver {
                     }
                 }
                 Request::Code(codes) => self.issue(codes),
-                Request::Replayed(kind, options, outcome) => self.progress.replayed(kind, &options, &outcome),
+                Request::Replayed(kind, options, outcome) => {
+                    self.twins.built(&outcome);
+                    self.progress.replayed(kind, &options, &outcome);
+                }
                 Request::Unrun(kind, options, what, outcome) => {
                     let what = what.and_then(|what| told(&self.places, what));
                     self.progress.unrun(kind, &options, what, &outcome);

@@ -82,8 +82,13 @@ impl Driver {
             self.progress.gap();
         }
         let env = ended.submission.recipe.and(ended.worker).and_then(|worker| self.surroundings_of(worker));
-        match record::of(&self.campaign, &ended, env, &outcome) {
+        self.twins.built(&outcome);
+        let content_key = self.twins.content_key(&ended.submission, ended.pool);
+        match record::of(&self.campaign, &ended, env, content_key, &outcome) {
             Some(record) => {
+                if let (Some(key), Some(facts)) = (content_key, record.facts()) {
+                    self.twins.measured(key, &facts.id, &ended.submission, &outcome);
+                }
                 self.save_states();
                 self.recording.insert(task, (ended, outcome));
                 self.journal.append(task.0, record);

@@ -35,6 +35,7 @@ pub mod status;
 mod stop;
 mod surroundings;
 mod tasks;
+mod twins;
 mod workers;
 
 use std::collections::BTreeMap;

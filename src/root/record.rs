@@ -9,13 +9,19 @@ use crate::model::{Arg, CommandSpec, Detail, Gpus, Granted, Hash, Outcome, Recor
 /// Stands for the task in the journal's answer to a line that is no task's.
 pub(super) const NO_TASK: u64 = u64::MAX;
 
-/// The line; none for what is not kept.
-pub(super) fn of(campaign: &str, ended: &Live, env: Option<Hash>, outcome: &Outcome) -> Option<Record> {
+/// The line; none for what is not kept. `content_key`: what a measurement came to.
+pub(super) fn of(
+    campaign: &str,
+    ended: &Live,
+    env: Option<Hash>,
+    content_key: Option<Hash>,
+    outcome: &Outcome,
+) -> Option<Record> {
     let Submission { task, options, job, recipe, .. } = &ended.submission;
     let RecipeId { key, parts } = (*recipe)?;
     let now = unix_seconds();
     let (spec, artefact, content_key) = match (job, &outcome.detail) {
-        (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), None),
+        (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), content_key),
         (Job::Exec(spec), _) => (None, program(&spec.command), None),
         (_, Detail::Compile(result)) => (None, result.artefact, result.content_key),
         _ => (None, None, None),

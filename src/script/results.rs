@@ -10,7 +10,8 @@ use mlua::{IntoLua, Lua, LuaSerdeExt, Table, Value};
 use super::raw::{Shipper, learn};
 use crate::model::{
     Better, CacheUse, CompareResult, Compared, CompileResult, Detail, Interval, Kind, Launched,
-    MeasureResult, Outcome, Phase, RunResult, Sample, Status, Summary, Usage, Verdict, diagnostics, human,
+    MeasureResult, Outcome, Phase, RunResult, SameAs, Sample, Status, Summary, Usage, Verdict, diagnostics,
+    human,
 };
 
 /// What the author called the task.
@@ -123,6 +124,7 @@ fn compile(lua: &Lua, t: &Table, build: &CompileResult) -> mlua::Result<()> {
     t.raw_set("artefact", build.artefact.map(|hash| hash.to_string()))?;
     t.raw_set("artefact_bytes", build.artefact.map(|_| build.artefact_bytes))?;
     t.raw_set("diagnostics", build.diagnostics.as_str())?;
+    t.raw_set("text_hash", build.text_hash.map(|hash| hash.to_string()))?;
     t.raw_set("messages", messages(lua, build)?)?;
     t.raw_set("cache", cache_word(build.cache))?;
     t.raw_set("wall_s", build.wall_s)?;
@@ -176,6 +178,9 @@ fn measure(lua: &Lua, t: &Table, result: &MeasureResult) -> mlua::Result<()> {
     t.raw_set("signal", result.signal)?;
     t.raw_set("stderr_tail", result.stderr_tail.as_str())?;
     launched(t, result.launched.as_ref())?;
+    if let Some(SameAs { id, what }) = &result.same_as {
+        t.raw_set("same_as", lua.create_table_from([("id", id.as_str()), ("what", what)])?)?;
+    }
     t.raw_set("argv", result.argv.as_slice())
 }
 
@@ -336,10 +341,12 @@ fn summary(lua: &Lua, kind: Kind, label: &Label, outcome: &Outcome) -> String {
     }
 }
 
-/// How many errors and warnings there were, after `separator`.
+/// How many errors and warnings there were, after `separator`; nothing where the line has quoted the only one.
 fn said(build: &CompileResult, separator: &str) -> String {
-    let counts = diagnostics::counts(&diagnostics::messages(&build.diagnostics));
-    if counts.is_empty() { counts } else { format!("{separator}{counts}") }
+    let messages = diagnostics::messages(&build.diagnostics);
+    let counts = diagnostics::counts(&messages);
+    let is_quoted = build.artefact.is_none() && counts == "1 error";
+    if counts.is_empty() || is_quoted { String::new() } else { format!("{separator}{counts}") }
 }
 
 fn cache_word(cache: CacheUse) -> &'static str {

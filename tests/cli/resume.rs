@@ -75,6 +75,28 @@ fn a_mere_timeout_changes_no_order_of_flows() {
     assert!(again.stderr.starts_with("harness: 5 tasks (5 from the journal): 5 ok\n"), "{}", again.stderr);
 }
 
+/// What two builds of one program share is in the record of each.
+#[test]
+fn a_shared_measurement_is_answered_from_the_journal() {
+    let folder = Folder::with(
+        "local function flags(flag)
+          local build = submit(compile { sources = { 'a.c' }, flags = { '-O1', flag } })
+          return submit(measure { params = { flag = flag }, cmd = { build }, runs = 2 })
+        end
+        local a, b = flags '-w', flags '-g'
+        print(await(a).same_as, await(b).same_as.id, await(b).same_as.what, await(b))",
+    );
+    folder.write("a.c", "int main(void) { return 0; }");
+    let first = ended_well(folder.run(&["c.lua"]));
+    assert!(
+        first.stdout.contains("\tmeasure flag=-w\tmeasure flag=-g: same program as measure flag=-w: "),
+        "{first:?}"
+    );
+    let again = ended_well(folder.run(&["c.lua"]));
+    assert_eq!(again.stdout, first.stdout);
+    assert!(again.stderr.starts_with("harness: 4 tasks (4 from the journal): 4 ok\n"), "{again:?}");
+}
+
 /// A comparison is one record, and the second run has all of it from there.
 #[test]
 fn a_comparison_is_answered_from_the_journal() {

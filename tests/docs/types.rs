@@ -47,6 +47,11 @@ show("harness.Interval", m.stats.ci)
 show("harness.Measurement", ran(measure { shell = killed }))
 show("harness.Measurement", ran(measure { cmd = { "false" } }))
 show("harness.Measurement", ran(measure { cmd = { no_build } }))
+local function twin(flags)
+  return submit(measure { cmd = { submit(compile { sources = { "kernels/triad.c" }, flags = flags }), 10, 1 }, runs = 1 })
+end
+twin {}
+show("harness.Measurement", await(twin { "-DUNUSED" }))
 pool:close()
 show("harness.Pool", pool)
 "#;

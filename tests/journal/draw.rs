@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use harness::model::{
     Better, CacheUse, CallError, CallReturn, CompileResult, Detail, Hash, Interval, Kind, MeasureResult,
-    Metric, Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, Usage, VerifyResult,
+    Metric, Outcome, Phase, RunResult, SameAs, Sample, Status, StopReason, Summary, Usage, VerifyResult,
 };
 
 pub use crate::random::Random;
@@ -84,6 +84,7 @@ impl Random {
     fn compile(&mut self) -> CompileResult {
         CompileResult {
             artefact: self.maybe(Self::hash),
+            text_hash: self.maybe(Self::hash),
             diagnostics: self.text(),
             cache: CacheUse::Negative,
             wall_s: self.number(),
@@ -156,6 +157,7 @@ impl Random {
             stderr_tail: self.text(),
             argv: vec![self.text(), self.text()],
             launched: None,
+            same_as: self.maybe(|r| SameAs { id: r.text(), what: r.text() }),
         }
     }
 }

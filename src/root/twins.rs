@@ -1,0 +1,205 @@
+//! Measurements of one program under several names: builds whose flags made no difference are measured once.
+//!
+//! Judged when a measurement is about to begin, on the node it would run on: has the same program (by its code and
+//! data, `artefact::text_hash`) been measured there in this run, in exactly the same way, for another build? Then its
+//! figures are the answer, and say so. Whoever measures one build twice gets two measurements: each serves another
+//! build once. A measurement with a `key` of its own is never shared, and neither is a failure. Knows nothing of
+//! scheduling and of the journal.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::port::{Job, Submission};
+use crate::model::human::subject;
+use crate::model::{Arg, Detail, Hash, Outcome, PoolId, SameAs};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Twins {
+    /// The code and data of artefacts that have such.
+    code: FxHashMap<Hash, Hash>,
+    /// By content key.
+    measured: FxHashMap<Hash, Vec<Measured>>,
+}
+
+/// A measurement that others may share.
+struct Measured {
+    same_as: SameAs,
+    host: String,
+    /// Stands for the builds it was asked for with, and those it was given to.
+    depends: u32,
+    given: BTreeSet<u32>,
+    outcome: Arc<Outcome>,
+}
+
+impl Twins {
+    /// A task ended: if it is a build, what it made is known from now on.
+    pub(super) fn built(&mut self, outcome: &Outcome) {
+        if let Detail::Compile(build) = &outcome.detail
+            && let (Some(artefact), Some(code)) = (build.artefact, build.text_hash)
+        {
+            self.code.insert(artefact, code);
+        }
+    }
+
+    /// What a measurement comes to: program, arguments, environment and protocol by content. None if it is not of a
+    /// build, or if more than that decides (other nodes, GPUs).
+    pub(super) fn content_key(&self, submission: &Submission, pool: PoolId) -> Option<Hash> {
+        let Job::Measure(spec) = &submission.job else { return None };
+        let Some(Arg::Artefact(program)) = spec.command.argv.first() else { return None };
+        let place = &submission.options.placement;
+        if place.gpus.is_some() || place.nodes.is_some() || spec.command.launch.is_some() {
+            return None;
+        }
+        let code = self.code.get(program).unwrap_or(program);
+        let mut spec = spec.clone();
+        spec.command.argv[0] = Arg::Text(code.0.to_vec());
+        let how = (pool, submission.options.timeout, place.cores, place.exclusive);
+        Some(Hash::of(&postcard::to_allocvec(&(spec, how)).ok()?))
+    }
+
+    /// The end of a measurement that is about to begin on `host`, if one of the same program has it already.
+    pub(super) fn answer(&mut self, submission: &Submission, pool: PoolId, host: &str) -> Option<Outcome> {
+        let depends = submission.recipe?.parts.depends;
+        if submission.options.key.is_some() {
+            return None;
+        }
+        let key = self.content_key(submission, pool)?;
+        let usable = |measured: &&mut Measured| {
+            measured.host == host && measured.depends != depends && !measured.given.contains(&depends)
+        };
+        let twin = self.measured.get_mut(&key)?.iter_mut().find(usable)?;
+        let Detail::Measure(result) = &twin.outcome.detail else { return None };
+        twin.given.insert(depends);
+        let mut result = result.clone();
+        result.same_as = Some(twin.same_as.clone());
+        Some(Outcome { detail: Detail::Measure(result), elapsed_s: 0.0, ..(*twin.outcome).clone() })
+    }
+
+    /// A measurement with this content key ended, and its record is `id`.
+    pub(super) fn measured(&mut self, key: Hash, id: &str, submission: &Submission, outcome: &Arc<Outcome>) {
+        let Detail::Measure(result) = &outcome.detail else { return };
+        let Some(recipe) = submission.recipe.filter(|_| outcome.ok() && result.same_as.is_none()) else {
+            return;
+        };
+        if submission.options.key.is_some() {
+            return;
+        }
+        let options = &submission.options;
+        let what = subject(Some(options.name.as_deref().unwrap_or("measure")), options.params.as_ref());
+        self.measured.entry(key).or_default().push(Measured {
+            same_as: SameAs { id: id.into(), what },
+            host: outcome.host.clone(),
+            depends: recipe.parts.depends,
+            given: BTreeSet::new(),
+            outcome: outcome.clone(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        CommandSpec, CompileResult, MeasureResult, MeasureSpec, RecipeParts, Status, StopReason, Summary,
+        TaskId, TaskOptions,
+    };
+    use crate::root::port::RecipeId;
+
+    const POOL: PoolId = PoolId(0);
+
+    fn asked(program: &[u8], depends: u32) -> Submission {
+        let argv = vec![Arg::Artefact(Hash::of(program)), Arg::Text(b"64".to_vec())];
+        let command = CommandSpec { argv, ..CommandSpec::default() };
+        let parts = RecipeParts { depends, ..RecipeParts::default() };
+        Submission {
+            task: TaskId(0),
+            pool: None,
+            options: TaskOptions { name: Some("gemm".into()), ..TaskOptions::default() },
+            job: Job::Measure(Box::new(MeasureSpec { command, ..MeasureSpec::default() })),
+            recipe: Some(RecipeId { key: Hash::of(&depends.to_le_bytes()), parts }),
+            auxiliary: false,
+            deps: vec![],
+        }
+    }
+
+    fn took(median: f64, status: Status) -> Arc<Outcome> {
+        let stats = Summary { median, ..Summary::default() };
+        let detail = Detail::Measure(Box::new(MeasureResult::sample(stats, StopReason::Fixed)));
+        Arc::new(Outcome { status, reason: None, host: "node1".into(), detail, elapsed_s: 1.0 })
+    }
+
+    /// Two builds of the same code; what was measured of the first, `id` being its record.
+    fn twins(outcomes: &[(&str, Submission, Arc<Outcome>)]) -> Twins {
+        let mut twins = Twins::default();
+        for artefact in [b"one".as_slice(), b"two"] {
+            let (artefact, text_hash) = (Some(Hash::of(artefact)), Some(Hash::of(b"code")));
+            let build = CompileResult { artefact, text_hash, ..CompileResult::default() };
+            twins.built(&Outcome {
+                detail: Detail::Compile(Box::new(build)),
+                ..Outcome::failed(Status::Ok, "")
+            });
+        }
+        for (id, submission, outcome) in outcomes {
+            let key = twins.content_key(submission, POOL).unwrap();
+            twins.measured(key, id, submission, outcome);
+        }
+        twins
+    }
+
+    fn same_as(outcome: Option<Outcome>) -> Option<String> {
+        let Detail::Measure(result) = outcome?.detail else { return None };
+        Some(result.same_as.unwrap().id)
+    }
+
+    #[test]
+    fn another_build_of_the_same_code_shares_the_figures_on_the_same_node() {
+        let mut twins = twins(&[("a", asked(b"one", 1), took(0.5, Status::Ok))]);
+        assert_eq!(twins.answer(&asked(b"two", 2), POOL, "node2"), None);
+        assert_eq!(twins.answer(&asked(b"three", 2), POOL, "node1"), None);
+        let answer = twins.answer(&asked(b"two", 2), POOL, "node1").unwrap();
+        assert_eq!((answer.elapsed_s, answer.ok()), (0.0, true));
+        assert_eq!(same_as(Some(answer)), Some("a".into()));
+    }
+
+    #[test]
+    fn what_is_measured_in_another_way_is_another_measurement() {
+        let mut twins = twins(&[("a", asked(b"one", 1), took(0.5, Status::Ok))]);
+        let changes: [fn(&mut Submission); 6] = [
+            |asked| asked.options.key = Some("again".into()),
+            |asked| asked.options.timeout = Some(9.0),
+            |asked| asked.options.placement.cores = Some(2),
+            |asked| asked.options.placement.gpus = Some(1),
+            |asked| asked.job.timed_mut()[0].runs = Some(3),
+            |asked| asked.job.commands_mut()[0].argv[1] = Arg::Text(b"65".to_vec()),
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let mut changed = asked(b"two", 2);
+            change(&mut changed);
+            assert_eq!(twins.answer(&changed, POOL, "node1"), None, "{at}");
+        }
+        assert_eq!(twins.answer(&asked(b"two", 2), PoolId(1), "node1"), None);
+    }
+
+    #[test]
+    fn a_build_never_gets_the_same_figures_twice() {
+        let one = |id| (id, asked(b"one", 1), took(0.5, Status::Ok));
+        let mut twins = twins(&[one("a"), one("b")]);
+        assert_eq!(twins.answer(&asked(b"one", 1), POOL, "node1"), None);
+        let mut next = || same_as(twins.answer(&asked(b"two", 2), POOL, "node1"));
+        assert_eq!([next(), next(), next()], [Some("a".into()), Some("b".into()), None]);
+    }
+
+    #[test]
+    fn a_failure_is_nobodys_figure_and_what_was_shared_is_not_shared_again() {
+        let mut twins = twins(&[("a", asked(b"one", 1), took(0.5, Status::VerifyFailed))]);
+        assert_eq!(twins.answer(&asked(b"two", 2), POOL, "node1"), None);
+        let key = twins.content_key(&asked(b"one", 1), POOL).unwrap();
+        twins.measured(key, "b", &asked(b"one", 1), &took(0.5, Status::Ok));
+        let shared = Arc::new(twins.answer(&asked(b"two", 2), POOL, "node1").unwrap());
+        twins.measured(key, "c", &asked(b"two", 2), &shared);
+        assert_eq!(twins.answer(&asked(b"one", 1), POOL, "node1"), None);
+    }
+}
