@@ -116,5 +116,6 @@ fn measured(number: u64) -> MeasureResult {
         stderr_tail: String::new(),
         argv: vec!["./gemm".into(), "1024".into()],
         launched: None,
+        same_as: None,
     }
 }

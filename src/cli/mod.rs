@@ -2,6 +2,7 @@
 
 mod bars;
 mod batch;
+mod bench;
 mod doctor;
 #[cfg(feature = "mpi")]
 mod launch;
@@ -53,6 +54,8 @@ enum Command {
     Run(RunArgs),
     /// Write the batch script of a campaign and submit it, or print it.
     Batch(batch::BatchArgs),
+    /// Measure commands without a script: one of them, or several in turns, compared with the first.
+    Bench(bench::BenchArgs),
     /// Look at this job and its nodes: what `spawn {}` would do, then does it and measures; says what is wrong.
     Doctor(doctor::DoctorArgs),
     /// Say how far a campaign is, and why the rest of it is not running; from another shell, too, while it runs.
@@ -121,6 +124,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let arguments = match cli.command {
         Some(Command::Run(arguments)) => arguments,
         Some(Command::Batch(arguments)) => return batch::batch(&arguments),
+        Some(Command::Bench(arguments)) => return bench::bench(&arguments),
         Some(Command::Doctor(arguments)) => return doctor::doctor(&arguments),
         Some(Command::Status(arguments)) => return status::status(&arguments),
         Some(Command::Types { folder }) => return types(&folder),
@@ -153,6 +157,13 @@ fn unknown_option(word: &str) -> String {
     format!(
         "unknown option '{name}'{hint}; `harness --help` lists them, and options of the script go after its name"
     )
+}
+
+/// Why a campaign of ours failed, as if it were the user's: it has no lines that anybody could mend.
+fn for_people(message: &str, script: &str) -> String {
+    let text = message.split("\nstack traceback").next().unwrap_or_default();
+    let place = text.strip_prefix(script).and_then(|rest| rest.strip_prefix(':')?.split_once(": "));
+    place.map_or(text, |(_, reason)| reason).into()
 }
 
 fn duration(word: &str) -> Result<f64, String> {

@@ -10,6 +10,7 @@ mod support;
 mod again;
 mod bad_input;
 mod batch;
+mod bench;
 mod codes;
 mod doctor;
 mod gpus;

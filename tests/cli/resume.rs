@@ -81,10 +81,10 @@ fn a_shared_measurement_is_answered_from_the_journal() {
     let folder = Folder::with(
         "local function flags(flag)
           local build = submit(compile { sources = { 'a.c' }, flags = { '-O1', flag } })
-          return submit(measure { params = { flag = flag }, cmd = { build }, runs = 2 })
+          return await(submit(measure { params = { flag = flag }, cmd = { build }, runs = 2 }))
         end
         local a, b = flags '-w', flags '-g'
-        print(await(a).same_as, await(b).same_as.id, await(b).same_as.what, await(b))",
+        print(a.same_as, b.same_as.id, b.same_as.what, b)",
     );
     folder.write("a.c", "int main(void) { return 0; }");
     let first = ended_well(folder.run(&["c.lua"]));

@@ -50,7 +50,7 @@ show("harness.Measurement", ran(measure { cmd = { no_build } }))
 local function twin(flags)
   return submit(measure { cmd = { submit(compile { sources = { "kernels/triad.c" }, flags = flags }), 10, 1 }, runs = 1 })
 end
-twin {}
+await(twin {})
 show("harness.Measurement", await(twin { "-DUNUSED" }))
 pool:close()
 show("harness.Pool", pool)

@@ -241,7 +241,10 @@ impl Site {
         let lines = fs::read_to_string(path("found")).unwrap_or_default();
         let (workers, failures) = Worker::all(&lines, &self.word);
         let failure = match ended.message {
-            Some(message) => Some(for_people(&message, &words(&path("doctor.lua")))),
+            Some(message) => {
+                let text = super::for_people(&message, "doctor.lua");
+                Some(text.replace(&words(&path("doctor.lua")), "FILE.lua"))
+            }
             None if !failures.is_empty() => Some(failures.join("; ")),
             None if !lines.ends_with("end\n") => {
                 Some(format!("the look at the nodes ended early, with {}", ended.code))
@@ -250,13 +253,6 @@ impl Site {
         };
         (workers, failure)
     }
-}
-
-/// Why the campaign failed, as if it were the user's: it has no lines that anybody could mend.
-fn for_people(message: &str, script: &str) -> String {
-    let text = message.split("\nstack traceback").next().unwrap_or_default();
-    let place = text.strip_prefix("doctor.lua:").and_then(|rest| rest.split_once(": "));
-    place.map_or(text, |(_, reason)| reason).replace(script, "FILE.lua")
 }
 
 /// A stdout that is closed has nobody to tell.

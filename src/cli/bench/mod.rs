@@ -1,0 +1,270 @@
+//! `harness bench`: measures commands without a script.
+//!
+//! A thin front: what is asked for on the command line becomes a plan for a small campaign (`bench.lua`), which runs on
+//! this machine and says and exports what came of it. Names of options, and the exported files, are hyperfine's where
+//! they mean the same. No journal is left unless one is asked for.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::run;
+use crate::model::exit;
+use crate::process::Signals;
+use crate::root::port::{PoolSpec, Start};
+use crate::root::progress::Verbosity;
+use crate::root::{Mpi, Options, Started, Timing};
+use crate::say::say;
+
+const CAMPAIGN: &str = include_str!("bench.lua");
+/// More commands than this are more than anybody compares: a mistyped list.
+const MOST: usize = 1000;
+
+#[derive(Args)]
+pub(super) struct BenchArgs {
+    /// The commands, each one word of the shell: 'gzip -k file'. Several are run in turns and compared with the first.
+    #[arg(value_name = "COMMAND", required = true)]
+    commands: Vec<String>,
+    /// Runs before those that count, of each command.
+    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    warmup: u32,
+    /// Exactly so many runs; of several commands at most so many rounds (default: until it is precise, or known).
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "max_runs")]
+    runs: Option<u32>,
+    /// At most so many runs, or rounds.
+    #[arg(short = 'M', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_runs: Option<u32>,
+    /// At most so long (of one command "60 s" unless said).
+    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    max_time: Option<f64>,
+    /// Replaces {VAR} in commands and names by each of the values; several lists are combined.
+    #[arg(short = 'L', long, value_names = ["VAR", "VALUES"], num_args = 2, action = clap::ArgAction::Append)]
+    parameter_list: Vec<String>,
+    /// What a command is called, in their order.
+    #[arg(short = 'n', long, value_name = "NAME")]
+    command_name: Vec<String>,
+    /// Run the commands by a shell (/bin/sh unless named); `none` is the default.
+    #[arg(short = 'S', long, value_name = "SHELL", num_args = 0..=1, require_equals = true, default_missing_value = "/bin/sh")]
+    shell: Option<String>,
+    /// As without it: no shell.
+    #[arg(short = 'N', conflicts_with = "shell")]
+    no_shell: bool,
+    /// Any exit code will do.
+    #[arg(short, long)]
+    ignore_failure: bool,
+    /// Write the figures as hyperfine does.
+    #[arg(long, value_name = "FILE")]
+    export_json: Option<PathBuf>,
+    /// Likewise, a line for each command.
+    #[arg(long, value_name = "FILE")]
+    export_csv: Option<PathBuf>,
+    /// Keep the records here (an earlier file is set aside).
+    #[arg(long, value_name = "PATH")]
+    journal: Option<PathBuf>,
+}
+
+/// What the campaign is to do.
+#[derive(Serialize)]
+struct Plan {
+    /// Where the commands run.
+    cwd: String,
+    commands: Vec<Command>,
+    warmup: u32,
+    runs: Option<u32>,
+    max_runs: Option<u32>,
+    max_time: Option<f64>,
+    ignore_failure: bool,
+    export_json: Option<String>,
+    export_csv: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Command {
+    /// As it was typed, with the values of its parameters.
+    text: String,
+    /// What is shown.
+    name: String,
+    argv: Vec<String>,
+    /// In the order of the lists.
+    parameters: Vec<(String, String)>,
+}
+
+/// Does it; the exit code.
+pub(super) fn bench(arguments: &BenchArgs) -> ExitCode {
+    let ended = plan(arguments).map_err(|text| (exit::USAGE, text)).and_then(|plan| play(arguments, &plan));
+    ended.unwrap_or_else(|(code, text)| {
+        say(format_args!("harness bench: {text}"));
+        ExitCode::from(code)
+    })
+}
+
+fn play(arguments: &BenchArgs, plan: &Plan) -> Result<ExitCode, (u8, String)> {
+    let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
+    let signals =
+        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
+    let failed = |error: std::io::Error| {
+        (exit::JOURNAL, format!("cannot write to the folder for temporary files (TMPDIR): {error}"))
+    };
+    let folder = tempfile::Builder::new().prefix("harness-bench-").tempdir().map_err(failed)?;
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("bench.lua"), CAMPAIGN).map_err(failed)?;
+    fs::write(path("plan"), serde_json::to_vec(plan).unwrap_or_default()).map_err(failed)?;
+    let options = Options {
+        script: path("bench.lua"),
+        args: vec![path("plan").display().to_string()],
+        pool: PoolSpec { workers: Some(1), slots: Some(1), start: Some(Start::Local), ..PoolSpec::default() },
+        host_file: None,
+        display: None,
+        journal: Some(arguments.journal.clone().unwrap_or_else(|| path("journal"))),
+        fresh: true,
+        timing: Timing::default(),
+        seed: None,
+        verbosity: Verbosity::Quiet,
+        limits,
+    };
+    let started = Started { mpi: Mpi::Idle, ranks: Vec::new() };
+    let ended = run::play(options, started, signals, &path("bench.lua"));
+    if let Some(message) = ended.message {
+        say(format_args!("harness bench: {}", super::for_people(&message, "bench.lua")));
+    }
+    Ok(ExitCode::from(ended.code))
+}
+
+fn plan(arguments: &BenchArgs) -> Result<Plan, String> {
+    let here = std::env::current_dir().map_err(|error| format!("which folder is this? {error}"))?;
+    let file = |path: &Option<PathBuf>| path.as_ref().map(|path| here.join(path).display().to_string());
+    Ok(Plan {
+        commands: commands(arguments)?,
+        warmup: arguments.warmup,
+        runs: arguments.runs,
+        max_runs: arguments.max_runs,
+        max_time: arguments.max_time,
+        ignore_failure: arguments.ignore_failure,
+        export_json: file(&arguments.export_json),
+        export_csv: file(&arguments.export_csv),
+        cwd: here.display().to_string(),
+    })
+}
+
+/// Each command with each combination of the values, the last list changing fastest.
+fn commands(arguments: &BenchArgs) -> Result<Vec<Command>, String> {
+    let points = points(&arguments.parameter_list)?;
+    let all = arguments.commands.len() * points.len();
+    if all > MOST {
+        return Err(format!(
+            "{all} commands, which is more than {MOST}: write a campaign, `harness FILE.lua`"
+        ));
+    }
+    if arguments.command_name.len() > all {
+        return Err(format!("{} names for {all} commands", arguments.command_name.len()));
+    }
+    let mut list: Vec<Command> = Vec::new();
+    for (nth, given) in arguments.commands.iter().enumerate() {
+        for point in &points {
+            let text = filled_in(given, point);
+            // A name for each command as typed, or for each as run.
+            let names = &arguments.command_name;
+            let by_typed = names.len() <= arguments.commands.len();
+            let name = names.get(if by_typed { nth } else { list.len() });
+            let name = name.map_or_else(|| text.clone(), |name| filled_in(name, point));
+            let argv = words(&text, arguments.shell.as_deref())?;
+            list.push(Command { text, name, argv, parameters: point.clone() });
+        }
+    }
+    Ok(list)
+}
+
+/// The combinations of parameters; one empty one if there are no lists.
+fn points(lists: &[String]) -> Result<Vec<Vec<(String, String)>>, String> {
+    let mut points = vec![Vec::new()];
+    for pair in lists.chunks_exact(2) {
+        let (variable, values) = (&pair[0], pair[1].split(','));
+        if points.iter().any(|point: &Vec<(String, String)>| point.iter().any(|(name, _)| name == variable)) {
+            return Err(format!("there are two lists for {{{variable}}}"));
+        }
+        let with = |point: &Vec<_>, value: &str| {
+            [point.as_slice(), &[(variable.clone(), value.to_owned())]].concat()
+        };
+        points = points
+            .iter()
+            .flat_map(|point| values.clone().map(|value| with(point, value)).collect::<Vec<_>>())
+            .collect();
+    }
+    Ok(points)
+}
+
+fn filled_in(text: &str, point: &[(String, String)]) -> String {
+    point.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}
+
+fn words(text: &str, shell: Option<&str>) -> Result<Vec<String>, String> {
+    if let Some(shell) = shell.filter(|shell| *shell != "none") {
+        let shell =
+            shell_words::split(shell).map_err(|_| format!("--shell: a quote is not closed in `{shell}`"))?;
+        return Ok([shell, vec!["-c".into(), text.into()]].concat());
+    }
+    let words = shell_words::split(text).map_err(|_| format!("a quote is not closed in `{text}`"))?;
+    match words.iter().find(|word| ["|", "||", "&&", ">", ">>", "<", ";", "2>&1"].contains(&word.as_str())) {
+        _ if words.is_empty() => Err("a command is empty".into()),
+        Some(word) => {
+            Err(format!("`{text}`: `{word}` is the shell's, and none is started; ask for one with --shell"))
+        }
+        None => Ok(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        bench: BenchArgs,
+    }
+
+    fn planned(line: &[&str]) -> Result<Vec<(String, String, Vec<String>)>, String> {
+        let line = Line::try_parse_from([&["bench"], line].concat()).map_err(|error| error.to_string())?;
+        let commands = commands(&line.bench)?;
+        Ok(commands.into_iter().map(|command| (command.text, command.name, command.argv)).collect())
+    }
+
+    fn names(line: &[&str]) -> Vec<String> {
+        planned(line).unwrap().into_iter().map(|(_, name, _)| name).collect()
+    }
+
+    #[test]
+    fn words_are_split_as_a_shell_does_and_a_shell_is_started_only_if_asked() {
+        let argv = |line: &[&str]| planned(line).unwrap()[0].2.clone();
+        assert_eq!(argv(&["grep -c 'a b' file"]), ["grep", "-c", "a b", "file"]);
+        assert_eq!(argv(&["-N", "true"]), ["true"]);
+        assert_eq!(argv(&["--shell", "a | b"]), ["/bin/sh", "-c", "a | b"]);
+        assert_eq!(argv(&["--shell=bash -e", "a | b"]), ["bash", "-e", "-c", "a | b"]);
+        assert_eq!(argv(&["--shell=none", "a"]), ["a"]);
+        for (line, says) in [
+            ("a | b", "`a | b`: `|` is the shell's, and none is started; ask for one with --shell"),
+            ("a 'b", "a quote is not closed in `a 'b`"),
+            ("", "a command is empty"),
+        ] {
+            assert_eq!(planned(&[line]).unwrap_err(), says);
+        }
+    }
+
+    #[test]
+    fn lists_of_parameters_are_combined() {
+        let line = ["-L", "n", "1,2", "-L", "t", "a,b", "run {n} {t}"];
+        assert_eq!(names(&line), ["run 1 a", "run 1 b", "run 2 a", "run 2 b"]);
+        assert_eq!(names(&["-L", "n", "1,2", "-n", "size {n}", "run {n}"]), ["size 1", "size 2"]);
+        assert_eq!(names(&["-n", "first", "a", "b"]), ["first", "b"]);
+        assert_eq!(names(&["-n", "x", "-n", "y", "-L", "n", "1,2", "run {n}"]), ["x", "y"]);
+        assert!(planned(&["-n", "x", "-n", "y", "a"]).unwrap_err().starts_with("2 names for 1 commands"));
+        assert!(planned(&["-L", "n", "1", "-L", "n", "2", "a"]).unwrap_err().contains("two lists for {n}"));
+        let many: Vec<String> = (0..1001).map(|n| n.to_string()).collect();
+        assert!(planned(&["-L", "n", &many.join(","), "a {n}"]).unwrap_err().starts_with("1001 commands"));
+    }
+}
