@@ -6,11 +6,13 @@ mod bench;
 mod doctor;
 #[cfg(feature = "mpi")]
 mod launch;
+mod own;
 pub mod panics;
 mod progress;
 mod relay;
 pub mod roles;
 mod run;
+mod selftest;
 mod status;
 mod types;
 
@@ -58,6 +60,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Look at this job and its nodes: what `spawn {}` would do, then does it and measures; says what is wrong.
     Doctor(doctor::DoctorArgs),
+    /// Compare a program with itself on each node: how small an effect can be seen there, here and now.
+    Selftest(selftest::SelftestArgs),
     /// Say how far a campaign is, and why the rest of it is not running; from another shell, too, while it runs.
     Status(status::StatusArgs),
     /// Write the types of all functions and options where an editor's language server finds them.
@@ -126,6 +130,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Batch(arguments)) => return batch::batch(&arguments),
         Some(Command::Bench(arguments)) => return bench::bench(&arguments),
         Some(Command::Doctor(arguments)) => return doctor::doctor(&arguments),
+        Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),
         Some(Command::Status(arguments)) => return status::status(&arguments),
         Some(Command::Types { folder }) => return types(&folder),
         None => cli.run,
@@ -157,13 +162,6 @@ fn unknown_option(word: &str) -> String {
     format!(
         "unknown option '{name}'{hint}; `harness --help` lists them, and options of the script go after its name"
     )
-}
-
-/// Why a campaign of ours failed, as if it were the user's: it has no lines that anybody could mend.
-fn for_people(message: &str, script: &str) -> String {
-    let text = message.split("\nstack traceback").next().unwrap_or_default();
-    let place = text.strip_prefix(script).and_then(|rest| rest.strip_prefix(':')?.split_once(": "));
-    place.map_or(text, |(_, reason)| reason).into()
 }
 
 fn duration(word: &str) -> Result<f64, String> {

@@ -19,6 +19,7 @@ mod outcomes;
 mod places;
 mod progress;
 mod resume;
+mod selftest;
 mod status;
 mod streams;
 mod types;

@@ -11,15 +11,14 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::own::{self, Own};
 use super::run;
 use crate::model::exit;
 use crate::process::Signals;
 use crate::root::port::{PoolSpec, Start};
-use crate::root::progress::Verbosity;
-use crate::root::{Mpi, Options, Started, Timing};
+use crate::root::{Mpi, Started};
 use crate::say::say;
 
-const CAMPAIGN: &str = include_str!("bench.lua");
 /// More commands than this are more than anybody compares: a mistyped list.
 const MOST: usize = 1000;
 
@@ -105,32 +104,23 @@ fn play(arguments: &BenchArgs, plan: &Plan) -> Result<ExitCode, (u8, String)> {
     let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
     let signals =
         Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
-    let failed = |error: std::io::Error| {
-        (exit::JOURNAL, format!("cannot write to the folder for temporary files (TMPDIR): {error}"))
-    };
-    let folder = tempfile::Builder::new().prefix("harness-bench-").tempdir().map_err(failed)?;
-    let path = |name: &str| folder.path().join(name);
-    fs::write(path("bench.lua"), CAMPAIGN).map_err(failed)?;
-    fs::write(path("plan"), serde_json::to_vec(plan).unwrap_or_default()).map_err(failed)?;
-    let options = Options {
-        script: path("bench.lua"),
-        args: vec![path("plan").display().to_string()],
+    let folder = own::folder("bench").map_err(|text| (exit::JOURNAL, text))?;
+    let file = folder.path().join("plan");
+    fs::write(&file, serde_json::to_vec(plan).unwrap_or_default())
+        .map_err(|error| (exit::JOURNAL, format!("cannot write {}: {error}", file.display())))?;
+    let campaign = Own {
+        name: "bench.lua",
+        text: include_str!("bench.lua"),
+        args: vec![file.display().to_string()],
         pool: PoolSpec { workers: Some(1), slots: Some(1), start: Some(Start::Local), ..PoolSpec::default() },
         host_file: None,
-        display: None,
-        journal: Some(arguments.journal.clone().unwrap_or_else(|| path("journal"))),
-        fresh: true,
-        timing: Timing::default(),
-        seed: None,
-        verbosity: Verbosity::Quiet,
-        limits,
+        journal: arguments.journal.clone(),
     };
     let started = Started { mpi: Mpi::Idle, ranks: Vec::new() };
-    let ended = run::play(options, started, signals, &path("bench.lua"));
-    if let Some(message) = ended.message {
-        say(format_args!("harness bench: {}", super::for_people(&message, "bench.lua")));
+    match campaign.play(folder.path(), started, signals, limits) {
+        (code, Some(text)) => Err((code, text)),
+        (code, None) => Ok(ExitCode::from(code)),
     }
-    Ok(ExitCode::from(ended.code))
 }
 
 fn plan(arguments: &BenchArgs) -> Result<Plan, String> {

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use self::report::{Mpi, Place, Planned, Report, Surroundings, Worker};
+use super::own::{self, Own};
 use super::run;
 use crate::allocation::queue::find_batch;
 use crate::allocation::{self, PoolRequest, Scheduler, Walltime, walltime};
@@ -22,8 +23,9 @@ use crate::machine;
 use crate::model::{Limits, exit};
 use crate::process::{self, Signals};
 use crate::root::port::PoolSpec;
+#[cfg(feature = "mpi")]
 use crate::root::progress::Verbosity;
-use crate::root::{self, Options, Started, Timing};
+use crate::root::{self, Started};
 use crate::say::say;
 
 const CAMPAIGN: &str = include_str!("doctor.lua");
@@ -196,9 +198,7 @@ struct Site {
 fn prepare() -> Result<Site, String> {
     let failed = |what: &str, error: std::io::Error| format!("cannot write to {what}: {error}");
     let here = std::env::current_dir().map_err(|error| format!("which folder is this? {error}"))?;
-    let folder = tempfile::Builder::new().prefix("harness-doctor-").tempdir();
-    let folder = folder.map_err(|error| failed("the folder for temporary files (TMPDIR)", error))?;
-    fs::write(folder.path().join("doctor.lua"), CAMPAIGN).map_err(|error| failed("it", error))?;
+    let folder = own::folder("doctor")?;
     let mut token = tempfile::Builder::new()
         .prefix(".harness-doctor-")
         .tempfile_in(&here)
@@ -224,30 +224,22 @@ impl Site {
         let Some(program) = process::this_executable() else {
             return (Vec::new(), Some("where is harness? Its file has gone".into()));
         };
-        let options = Options {
-            script: path("doctor.lua"),
+        let campaign = Own {
+            name: "doctor.lua",
+            text: CAMPAIGN,
             args: vec![words(&path("found")), words(&program), words(self.token.path())],
             pool: PoolSpec::default(),
             host_file,
-            display: None,
-            journal: Some(path("journal")),
-            fresh: true,
-            timing: Timing::default(),
-            seed: None,
-            verbosity: Verbosity::Quiet,
-            limits,
+            journal: None,
         };
-        let ended = run::play(options, started, signals, &path("doctor.lua"));
+        let (code, message) = campaign.play(self.folder.path(), started, signals, limits);
         let lines = fs::read_to_string(path("found")).unwrap_or_default();
         let (workers, failures) = Worker::all(&lines, &self.word);
-        let failure = match ended.message {
-            Some(message) => {
-                let text = super::for_people(&message, "doctor.lua");
-                Some(text.replace(&words(&path("doctor.lua")), "FILE.lua"))
-            }
+        let failure = match message {
+            Some(text) => Some(text.replace(&words(&path("doctor.lua")), "FILE.lua")),
             None if !failures.is_empty() => Some(failures.join("; ")),
             None if !lines.ends_with("end\n") => {
-                Some(format!("the look at the nodes ended early, with {}", ended.code))
+                Some(format!("the look at the nodes ended early, with {code}"))
             }
             None => None,
         };

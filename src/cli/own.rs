@@ -1,0 +1,71 @@
+//! Campaigns of harness's own, behind subcommands: a script that is part of the executable, in a folder for a while.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::run;
+use crate::model::{Limits, exit};
+use crate::process::Signals;
+use crate::root::port::PoolSpec;
+use crate::root::progress::Verbosity;
+use crate::root::{Options, Started, Timing};
+
+/// One of them.
+pub(super) struct Own<'a> {
+    /// Name of its file.
+    pub(super) name: &'a str,
+    /// Its text.
+    pub(super) text: &'a str,
+    pub(super) args: Vec<String>,
+    pub(super) pool: PoolSpec,
+    pub(super) host_file: Option<PathBuf>,
+    /// Where its records stay; in the folder, unless somebody wants them.
+    pub(super) journal: Option<PathBuf>,
+}
+
+impl Own<'_> {
+    /// Runs it in `folder`; the exit code, and what went wrong.
+    pub(super) fn play(
+        self,
+        folder: &Path,
+        started: Started,
+        signals: Signals,
+        limits: Limits,
+    ) -> (u8, Option<String>) {
+        let script = folder.join(self.name);
+        if let Err(error) = fs::write(&script, self.text) {
+            return (
+                exit::JOURNAL,
+                Some(format!("cannot write to the folder for temporary files (TMPDIR): {error}")),
+            );
+        }
+        let options = Options {
+            script: script.clone(),
+            args: self.args,
+            pool: self.pool,
+            host_file: self.host_file,
+            display: None,
+            journal: Some(self.journal.unwrap_or_else(|| folder.join("journal"))),
+            fresh: true,
+            timing: Timing::default(),
+            seed: None,
+            verbosity: Verbosity::Quiet,
+            limits,
+        };
+        let ended = run::play(options, started, signals, &script);
+        (ended.code, ended.message.map(|message| for_people(&message, self.name)))
+    }
+}
+
+/// Why it failed, as if it were the user's own: it has no lines that anybody could mend.
+fn for_people(message: &str, script: &str) -> String {
+    let text = message.split("\nstack traceback").next().unwrap_or_default();
+    let place = text.strip_prefix(script).and_then(|rest| rest.strip_prefix(':')?.split_once(": "));
+    place.map_or(text, |(_, reason)| reason).into()
+}
+
+/// A folder for one.
+pub(super) fn folder(what: &str) -> Result<tempfile::TempDir, String> {
+    let folder = tempfile::Builder::new().prefix(&format!("harness-{what}-")).tempdir();
+    folder.map_err(|error| format!("cannot write to the folder for temporary files (TMPDIR): {error}"))
+}

@@ -1,0 +1,104 @@
+//! `harness selftest`: how small a difference can be seen on these nodes, here and now.
+//!
+//! On each node one program is compared with itself by the comparison that scripts use, again and again, until the time
+//! is over (`selftest.lua`). What the figures say is found in `report`.
+
+mod report;
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use self::report::{Found, Report};
+use super::own::{self, Own};
+use super::run;
+use crate::model::exit;
+use crate::process::Signals;
+use crate::root::port::PoolSpec;
+#[cfg(feature = "mpi")]
+use crate::root::progress::Verbosity;
+use crate::root::{self, Started};
+use crate::say::say;
+
+#[derive(Args)]
+pub(super) struct SelftestArgs {
+    /// How long, on all nodes at the same time.
+    #[arg(long, value_name = "DURATION", default_value = "30 s", value_parser = super::duration)]
+    time: f64,
+    /// The nodes, in a file such as MPI's launchers read (default: those of the batch system).
+    #[arg(long, value_name = "FILE")]
+    hostfile: Option<PathBuf>,
+    /// One object of JSON on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does it; the exit code.
+pub(super) fn selftest(arguments: &SelftestArgs) -> ExitCode {
+    match examine(arguments) {
+        Ok(code) => code,
+        Err((code, text)) => {
+            say(format_args!("harness selftest: {text}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn examine(arguments: &SelftestArgs) -> Result<ExitCode, (u8, String)> {
+    let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
+    #[cfg(feature = "mpi")]
+    super::launch::through_mpi(None, arguments.hostfile.as_deref(), Verbosity::Normal)
+        .map_err(|text| (exit::ALLOCATION, text))?;
+    let signals =
+        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
+    let started = match run::join_mpi().map_err(|text| (exit::ALLOCATION, text))? {
+        run::Joined::Root(started) => started,
+        run::Joined::Served(code) => return Ok(code),
+    };
+    let mpi = matches!(started.mpi, root::Mpi::Ready(_));
+    let report = look(arguments, started, signals, limits);
+    let code = match &report {
+        Ok(_) => exit::OK,
+        Err((code, _)) => *code,
+    };
+    if let Ok(report) = &report {
+        let text = match arguments.json {
+            true => serde_json::to_string_pretty(report).unwrap_or_default() + "\n",
+            false => report.to_string(),
+        };
+        // A stdout that is closed has nobody to tell.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+    run::leave_mpi(mpi, code, limits.finalize);
+    report.map(|_| ExitCode::SUCCESS)
+}
+
+fn look(
+    arguments: &SelftestArgs,
+    started: Started,
+    signals: Signals,
+    limits: crate::model::Limits,
+) -> Result<Report, (u8, String)> {
+    let folder = own::folder("selftest").map_err(|text| (exit::JOURNAL, text))?;
+    let found = folder.path().join("found");
+    let campaign = Own {
+        name: "selftest.lua",
+        text: include_str!("selftest.lua"),
+        args: vec![found.display().to_string(), arguments.time.to_string()],
+        pool: PoolSpec::default(),
+        host_file: arguments.hostfile.clone(),
+        journal: None,
+    };
+    let (code, message) = campaign.play(folder.path(), started, signals, limits);
+    let text = fs::read(&found).unwrap_or_default();
+    match (message, serde_json::from_slice::<Found>(&text)) {
+        (None, Ok(found)) => Ok(Report::of(found, arguments.time)),
+        (message, _) => {
+            let text = message.unwrap_or_else(|| "it ended before it had found anything".into());
+            Err((if code == exit::OK { exit::INTERNAL } else { code }, text))
+        }
+    }
+}
