@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use self::report::{Found, Report};
+use self::report::{Figures, Report};
 use super::own::{self, Own};
 use super::run;
 use crate::model::exit;
@@ -94,7 +94,7 @@ fn look(
     };
     let (code, message) = campaign.play(folder.path(), started, signals, limits);
     let text = fs::read(&found).unwrap_or_default();
-    match (message, serde_json::from_slice::<Found>(&text)) {
+    match (message, serde_json::from_slice::<Figures>(&text)) {
         (None, Ok(found)) => Ok(Report::of(found, arguments.time)),
         (message, _) => {
             let text = message.unwrap_or_else(|| "it ended before it had found anything".into());

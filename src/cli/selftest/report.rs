@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Better;
 use crate::model::human::{bytes, count, duration};
-use crate::stats;
+use crate::model::{Better, Comparison as Ratio};
+use crate::stats::{self, Chances, Found};
 
 /// Times people ask about, s.
 const WINDOWS: [f64; 2] = [10.0, 30.0];
@@ -20,7 +20,7 @@ const WELL_FLOOR_S: f64 = 0.005;
 
 /// What the campaign found.
 #[derive(Deserialize)]
-pub(super) struct Found {
+pub(super) struct Figures {
     nodes: Vec<Node>,
 }
 
@@ -74,7 +74,7 @@ struct Resolved {
 }
 
 impl Report {
-    pub(super) fn of(found: Found, seconds: f64) -> Self {
+    pub(super) fn of(found: Figures, seconds: f64) -> Self {
         let nodes = found.nodes.into_iter().map(|node| judge(node, seconds)).collect();
         Self { version: env!("CARGO_PKG_VERSION"), seconds, nodes }
     }
@@ -121,8 +121,11 @@ fn effect(comparisons: &[Comparison], seconds: f64) -> Option<f64> {
         let is_last = at + 1 == comparisons.len() && effects.is_empty();
         if elapsed >= seconds || is_last {
             let rounds = base.len().min(same.len());
-            let found = stats::compare(&base[..rounds], &same[..rounds], Better::Less, 1, MIN_EFFECT);
-            effects.extend(found.and_then(|found| found.ci).map(|ci| (ci.hi / ci.lo).sqrt() - 1.0));
+            let chances = Chances::of(2, rounds);
+            let found = stats::compare(&base[..rounds], &same[..rounds], Better::Less, chances, MIN_EFFECT);
+            if let Found::Ratio(Ratio { ci: Some(ci), .. }) = found {
+                effects.push((ci.hi / ci.lo).sqrt() - 1.0);
+            }
             (base, same, elapsed) = (Vec::new(), Vec::new(), 0.0);
         }
     }
@@ -226,7 +229,7 @@ mod tests {
     #[test]
     fn a_node_that_is_well_needs_no_advice() {
         let report =
-            Report::of(Found { nodes: vec![node(vec![comparison("equivalent", 15, 0.004); 4])] }, 30.0);
+            Report::of(Figures { nodes: vec![node(vec![comparison("equivalent", 15, 0.004); 4])] }, 30.0);
         let text = report.to_string();
         assert!(text.starts_with("node1 (2 cores)\n  in 10 s effects from 0."), "{text}");
         assert!(text.ends_with("  false positives: 0 of 4 comparisons\n  floor: 700 µs, 3 MiB\n"), "{text}");
