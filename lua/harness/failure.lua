@@ -40,7 +40,7 @@ for name in
     kind ok status reason cause host elapsed_s name params summary exit_code signal argv hosts ranks launcher_argv
     stdout stderr stdout_bytes stderr_bytes outputs leftovers wall_s user_s sys_s maxrss_bytes minflt majflt nvcsw
     nivcsw inblock oublock artefact artefact_bytes text_hash same_as diagnostics messages cache compiler objective better stats samples warmup
-    metrics flags stop_reason verify floor_s maxrss_floor_bytes stderr_tail verdicts variants
+    metrics flags stop_reason verify counters conditions floor_s maxrss_floor_bytes stderr_tail verdicts variants
     rounds order_seed min_effect message traceback task value]],
     "%S+"
   )

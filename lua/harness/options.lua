@@ -32,6 +32,9 @@ local TASK = {
   accept_failed = t.boolean,
 }
 
+-- Which cores a program is kept on.
+local PINNED = { numa = t.one_of "local", smt = t.boolean }
+
 -- MPI applications: exec and measure.
 local LAUNCH = {
   nodes = t.whole(1),
@@ -67,7 +70,7 @@ M.TASK, M.LAUNCH, M.TIMED = TASK, LAUNCH, TIMED
 local TASKS = { call = true, exec = true, compile = true, measure = true, compare = true }
 local SCHEMA = {
   call = with(TASK, { fresh = t.boolean, nodes = t.whole(1) }),
-  exec = with(TASK, COMMAND, LAUNCH, {
+  exec = with(TASK, COMMAND, PINNED, LAUNCH, {
     stdout = t.text,
     stderr = t.text,
     inputs = strings,
@@ -88,7 +91,10 @@ local SCHEMA = {
     cache = t.boolean,
     env = t.environment,
   }),
-  measure = with(TASK, TIMED, LAUNCH, {
+  measure = with(TASK, TIMED, PINNED, LAUNCH, {
+    strict = t.boolean,
+    counters = t.events,
+    energy = t.boolean,
     runs = t.whole(1),
     precision = t.number(0),
     min_runs = t.whole(1),
@@ -97,7 +103,8 @@ local SCHEMA = {
     objective = t.unicode,
     better = t.better,
   }),
-  compare = with(TASK, TIMED, {
+  compare = with(TASK, TIMED, PINNED, {
+    strict = t.boolean,
     base = t.nested "variant",
     max_rounds = t.whole(1),
     max_time = t.time_limit,

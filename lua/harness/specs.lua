@@ -253,6 +253,9 @@ function build.measure(o, refs)
     better = o.better or objective and objective.better or nil,
     verify = verify_of(o, refs),
     ok_codes = o.ok_codes,
+    strict = o.strict,
+    counters = o.counters,
+    energy = o.energy,
   }
 end
 
@@ -274,6 +277,7 @@ function build.compare(o, refs)
     max_rounds = o.max_rounds,
     max_time = o.max_time,
     min_effect = o.min_effect,
+    strict = o.strict,
     seed = order_seed(),
   }
 end

@@ -46,6 +46,14 @@ local function check_launch(who, o)
     asked = asked or o[key] ~= nil
   end
   if not asked then return end
+  for _, key in ipairs { "numa", "smt" } do
+    if o[key] ~= nil then
+      complain(who, "'%s': the ranks of an MPI application are placed by their launcher: say it by launcher_args", key)
+    end
+  end
+  for _, key in ipairs { "counters", "energy" } do
+    if o[key] then complain(who, "'%s': of an MPI application harness sees the launcher alone", key) end
+  end
   local nodes, ranks, per_node = o.nodes, o.ranks, o.ranks_per_node
   if ranks and per_node and not nodes then
     if ranks % per_node ~= 0 then
@@ -279,6 +287,7 @@ local function common(kind, o)
   if o.gpus == 0 then c.gpus = nil end
   c.fresh = o.fresh
   c.nodes = o.nodes
+  c.numa_local, c.smt = o.numa == "local", o.smt
   if o.exclusive == false then
     c.exclusive = "no"
   elseif kind == "measure" or kind == "compare" or kind == "call" and o.nodes then

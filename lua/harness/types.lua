@@ -292,6 +292,15 @@ local function pattern(captures)
   end
 end
 
+-- In a slot there are none: its sessions count nothing.
+local EVENTS = host.events or {}
+local is_event = one_of(table.unpack(EVENTS))
+local function event(value)
+  if is_event(value) or type(value) ~= "string" then return is_event(value) end
+  return nil, { path = "", note = failure.unknown("event", value, EVENTS) .. "; there are " .. table.concat(EVENTS, ", ") }
+end
+local events = list(event, "names of events")
+
 local better = one_of("less", "more")
 
 -- Where it stands in the output (pattern, place in JSON or column of CSV), in the form of the keeper, as `source`.
@@ -387,6 +396,6 @@ M.duration, M.time_limit, M.size = duration, time_limit, size
 M.one_of, M.either, M.list, M.map, M.nested = one_of, either, list, map, nested
 M.environment, M.plain, M.params, M.status, M.hash = environment, plain, params, status, hash
 M.command, M.launcher, M.reference, M.shippable = command, launcher, reference, shippable
-M.pattern, M.metric, M.better = pattern, metric, better
+M.pattern, M.metric, M.better, M.events = pattern, metric, better, events
 
 return M

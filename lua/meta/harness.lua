@@ -47,6 +47,8 @@
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
 ---@field outputs? string[] files brought back from the scratch folder
 ---@field ok_codes? integer[] exit codes that count as success; { 0 } unless said
+---@field numa? "local" its cores and its memory are of one NUMA node
+---@field smt? boolean false: one thread of each of its cores; true: all; as many as it takes unless said
 ---@field nodes? integer an MPI application: nodes it has; 1 unless said
 ---@field ranks? integer all ranks; one on each node unless said
 ---@field ranks_per_node? integer instead of ranks or nodes
@@ -108,6 +110,11 @@
 ---@field metrics? table<string, string|harness.MetricOptions> figures the program prints
 ---@field objective? string the figure that counts; "wall_s" unless said
 ---@field better? "less"|"more" which direction of it is an improvement
+---@field numa? "local" its cores and its memory are of one NUMA node
+---@field smt? boolean false: one thread of each of its cores; true: all; as many as it takes unless said
+---@field counters? string[] events to count, by perf's names, in runs after the samples: "instructions", "page-faults", ...
+---@field energy? boolean what each sample consumes; only on a node of its own
+---@field strict? boolean refuse a node that is noisy, with the reasons; false unless said
 ---@field verify? harness.VerifyOptions what makes a run count
 
 ---@class harness.VariantOptions
@@ -138,6 +145,9 @@
 ---@field verify? harness.VerifyOptions what makes a run count
 ---@field objective? string the figure that counts; "wall_s" unless said
 ---@field better? "less"|"more" which direction of it is an improvement
+---@field numa? "local" its cores and its memory are of one NUMA node
+---@field smt? boolean false: one thread of each of its cores; true: all; as many as it takes unless said
+---@field strict? boolean refuse a node that is noisy, with the reasons; false unless said
 ---@field max_rounds? integer rounds at the most, each variant runs once in each; 60 unless said
 ---@field max_time? harness.Duration rounds at the most; no limit unless said
 ---@field min_effect? number the least relative difference that matters; 0.01 unless said
@@ -272,6 +282,7 @@ function Future:on_done(fn) end
 ---@field outputs table<string, string> path to content hash
 ---@field argv? string[]
 ---@field leftovers? integer processes it left behind
+---@field conditions? harness.Conditions where it was kept, if it asked for cores
 ---@field hosts? string[] nodes of an MPI application, the launcher's own first
 ---@field ranks? integer
 ---@field launcher_argv? string[] the launcher's part of argv
@@ -324,6 +335,27 @@ function Future:on_done(fn) end
 ---@field value number[]
 ---@field stats harness.Summary only where the status is ok
 
+--- What the node was like meanwhile: pairs are before and after. What cannot be had is nil.
+---@class harness.Conditions
+---@field cpus? string where it was kept, "0-3,8"
+---@field mems? string the NUMA node its memory comes from
+---@field smt? "one-per-core"|"all"
+---@field freq_hz? number[] mean of the CPUs
+---@field temp_c? number[] the hottest sensor
+---@field load1? number[]
+---@field throttle_count? integer times it was throttled meanwhile
+---@field psi_cpu_some_s? number seconds in which something waited for a CPU
+---@field psi_mem_some_s? number
+---@field psi_io_some_s? number
+---@field others_cpu_s? number CPU time of processes that are not of this worker
+---@field steal_s? number CPU time the hypervisor gave to others
+---@field energy_note? string why there is no energy, if it was asked for
+
+---@class harness.Counter
+---@field value number[] scaled to the whole run; an entry for each run that has one
+---@field pcnt_running number[] part of the run in which it was counted, %
+---@field note? string why it could not be counted, or what is not in it
+
 ---@class harness.Measurement : harness.Record
 ---@field objective? string
 ---@field better? "less"|"more"
@@ -334,6 +366,8 @@ function Future:on_done(fn) end
 ---@field flags string[]
 ---@field stop_reason? "precise"|"max_runs"|"max_time"|"fixed"|"failed"
 ---@field verify? { status: string, method: string, max_abs_err: number? }
+---@field counters? table<string, harness.Counter> by event
+---@field conditions? harness.Conditions
 ---@field floor_s? number
 ---@field maxrss_floor_bytes? integer
 ---@field exit_code? integer
@@ -356,6 +390,7 @@ function Future:on_done(fn) end
 ---@class harness.Comparison : harness.Record
 ---@field verdicts table<string, harness.Verdict> by the name of the variant
 ---@field variants table<string, harness.Measurement> the runs of each, the base's too
+---@field conditions? harness.Conditions
 ---@field rounds? integer
 ---@field stop_reason? "settled"|"max_rounds"|"max_time"|"failed"
 ---@field min_effect? number

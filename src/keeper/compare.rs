@@ -53,7 +53,7 @@ enum Stage {
 impl Compare {
     /// Checks what was asked for and prepares folders, inputs and environments.
     pub fn new(spec: CompareSpec, mark: &str, site: &Site) -> Result<Self, Failure> {
-        let CompareSpec { variants, max_rounds, max_time, min_effect, seed } = spec;
+        let CompareSpec { variants, max_rounds, max_time, min_effect, seed, .. } = spec;
         let side = |variant: crate::model::Variant| {
             let subject = Subject::new(variant.spec, mark, site, None).map_err(|failure| Failure {
                 reason: format!("{}: {}", variant.name, failure.reason),

@@ -5,12 +5,13 @@
 //! sends more than there are slots for thus keeps the cores busy while word travels to the root and back, which for
 //! a program of a millisecond is much of its time. The desk never knows what work is about.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::model::{Attempt, FromKeeper, Outcome, Run as Order, TaskId, Work};
+use crate::machine::{Cores, Topology};
+use crate::model::{Attempt, FromKeeper, Outcome, Pin, Run as Order, TaskId, Work};
 use crate::process::Wake;
 
 /// How long word of a start or an end may wait for company while there is more work here: many programs end sooner,
@@ -32,6 +33,10 @@ pub struct Desk {
 #[derive(Default)]
 struct Books {
     slots: u32,
+    /// The node's cores, once something asks for some.
+    topology: Option<Topology>,
+    /// CPUs that were given to somebody.
+    taken: BTreeSet<u32>,
     waiting: VecDeque<Order>,
     running: BTreeMap<TaskKey, Running>,
     lanes: u32,
@@ -47,6 +52,8 @@ struct Books {
 
 struct Running {
     cores: u32,
+    /// The cores it is kept on, or why it cannot be.
+    given: Option<Result<Cores, String>>,
     start_told: bool,
     cancelled: bool,
     /// Wakes its lane.
@@ -63,6 +70,16 @@ impl Desk {
     /// So many slots may be occupied.
     pub fn set_slots(&self, slots: u32) {
         self.books().slots = slots.max(1);
+    }
+
+    /// From now on cores can be given to who asks for them.
+    pub fn learn_cores(&self, read: impl FnOnce() -> Topology) {
+        self.books().topology.get_or_insert_with(read);
+    }
+
+    /// For a lane: the cores that a task is kept on, or why it cannot be; none if it did not ask.
+    pub fn cores_of(&self, key: TaskKey) -> Option<Result<Cores, String>> {
+        self.books().running.get(&key)?.given.clone()
     }
 
     /// Is this attempt here already?
@@ -218,13 +235,29 @@ impl Books {
     /// Are the slots free that the first of the waiting occupies? One that wants more than there are runs alone.
     fn fits(&self) -> bool {
         let busy: u32 = self.running.values().map(|running| running.cores).sum();
-        self.waiting.front().is_some_and(|next| busy == 0 || busy + next.cores <= self.slots)
+        let Some(next) = self.waiting.front() else { return false };
+        busy == 0 || busy + next.cores <= self.slots && self.has_cores(next)
+    }
+
+    /// Are its cores free, or such that no waiting will make them?
+    fn has_cores(&self, next: &Order) -> bool {
+        let Some((pin, topology)) = next.pin.zip(self.topology.as_ref()) else { return true };
+        topology.take(pin, &self.taken).is_some() || topology.take(pin, &BTreeSet::new()).is_none()
+    }
+
+    fn give_cores(&mut self, pin: Pin) -> Option<Result<Cores, String>> {
+        let topology = self.topology.as_ref()?;
+        let Some(cores) = topology.take(pin, &self.taken) else { return Some(Err(topology.lacks(pin))) };
+        self.taken.extend(&cores.taken);
+        Some(Ok(cores))
     }
 
     fn begin(&mut self, bell: &Arc<Wake>) -> Option<Order> {
         let order = if self.fits() { self.waiting.pop_front()? } else { return None };
         let key = (order.task, order.attempt);
-        let running = Running { cores: order.cores, start_told: false, cancelled: false, bell: bell.clone() };
+        let given = order.pin.and_then(|pin| self.give_cores(pin));
+        let (cores, bell) = (order.cores, bell.clone());
+        let running = Running { cores, given, start_told: false, cancelled: false, bell };
         self.running.insert(key, running);
         if !is_short(&order) {
             self.start(key);
@@ -242,7 +275,9 @@ impl Books {
 
     fn done(&mut self, key: TaskKey, outcome: Outcome) {
         self.start(key);
-        self.running.remove(&key);
+        if let Some(Running { given: Some(Ok(cores)), .. }) = self.running.remove(&key) {
+            self.taken.retain(|cpu| !cores.taken.contains(cpu));
+        }
         self.word.push(FromKeeper::Done(key.0, key.1, Box::new(outcome)));
         self.oldest.get_or_insert_with(Instant::now);
     }
@@ -266,7 +301,16 @@ mod tests {
     use crate::model::{ExecSpec, MeasureSpec, Status};
 
     fn order(task: u64, cores: u32, work: Work) -> Order {
-        Order { task: TaskId(task), attempt: Attempt(0), timeout: None, cores, gang: None, work }
+        Order {
+            task: TaskId(task),
+            attempt: Attempt(0),
+            timeout: None,
+            cores,
+            pin: None,
+            alone: false,
+            gang: None,
+            work,
+        }
     }
 
     fn exec(task: u64, cores: u32) -> Order {

@@ -77,5 +77,12 @@ impl Exec {
 
 /// An outcome that did what was asked; the loop adds host and time.
 pub fn succeeded() -> Outcome {
-    Outcome { status: Status::Ok, reason: None, host: String::new(), detail: Detail::None, elapsed_s: 0.0 }
+    Outcome {
+        status: Status::Ok,
+        reason: None,
+        host: String::new(),
+        detail: Detail::None,
+        elapsed_s: 0.0,
+        conditions: None,
+    }
 }

@@ -26,6 +26,8 @@ use crate::model::{Gang, Outcome, Work};
 pub enum Step {
     /// Run this and tell how it ended.
     Run(Rc<Command>, Keep),
+    /// The same, and count these events.
+    Count(Rc<Command>, Keep, Rc<[String]>),
     /// It is over.
     Done(Box<Outcome>),
 }

@@ -7,17 +7,24 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::around::{self, Watch};
 use super::desk::{Desk, TaskKey, WORD_MAY_WAIT, is_short};
 use super::job::{Job, Learned, Step};
+use super::place::Place;
 use super::run::{Ended, Finished, Forced, Keep, Part, Run, StartError, Surroundings};
-use super::site::{Command, Site};
-use crate::model::{Outcome, Run as Order};
+use super::site::{Command, Failure, Site};
+use crate::machine::busy::{self, Busy};
+use crate::machine::counters::Counting;
+use crate::machine::energy::Rapl;
+use crate::machine::environment::{self, Sensors};
+use crate::machine::{self, Kernel};
+use crate::model::{Conditions, Outcome, Run as Order};
 use crate::process::{Family, Wake};
 
 /// What all lanes have in common.
@@ -28,6 +35,8 @@ pub struct Common {
     pub family: Arc<Family>,
     /// What jobs found out.
     pub learned: Learned,
+    /// What of the node moves, once something is measured.
+    pub sensors: OnceLock<Sensors>,
 }
 
 struct Lane {
@@ -44,6 +53,10 @@ struct Task {
     begun: Instant,
     /// When it is forced to end, and after how many seconds that is.
     limit: Option<(Instant, f64)>,
+    /// The cores it is kept on.
+    place: Option<Place>,
+    /// What tells what each of its runs consumes.
+    energy: Option<Rapl>,
     /// When its start is to be told, if it was not yet.
     tell_at: Option<Instant>,
 }
@@ -87,13 +100,76 @@ impl Lane {
             mark: format!("{}.{}", order.task, order.attempt),
             begun,
             limit,
+            place: None,
+            energy: None,
             tell_at: is_short(&order).then(|| begun + WORD_MAY_WAIT),
         };
-        let outcome = match Job::new(order.work, order.gang, &task.mark, &self.site) {
-            Ok(job) => self.work(job, &mut task),
+        let outcome = match self.place(&order) {
+            Ok(place) => {
+                task.place = place;
+                self.watched(order, &mut task)
+            }
             Err(failure) => failure.into(),
         };
         Outcome { host: self.site.host.clone(), elapsed_s: begun.elapsed().as_secs_f64(), ..outcome }
+    }
+
+    /// Its cores. What only says how many takes what there is where a worker has more slots than cores.
+    fn place(&self, order: &Order) -> Result<Option<Place>, Failure> {
+        let demands = order.pin.is_some_and(|pin| pin.local || pin.smt.is_some());
+        match self.common.desk.cores_of((order.task, order.attempt)) {
+            Some(Ok(cores)) => Ok(Some(Place::new(cores, order.alone))),
+            Some(Err(lacks)) if demands => Err(Failure::refused(lacks)),
+            Some(Err(_)) | None => Ok(None),
+        }
+    }
+
+    /// Does it, and looks at the node before and after if something is timed.
+    fn watched(&mut self, order: Order, task: &mut Task) -> Outcome {
+        let placed = task.place.as_ref().map(Place::placed);
+        let common = self.common.clone();
+        let kernel = Kernel::here();
+        if !around::is_timed(&order.work) {
+            let outcome = self.job(order, task);
+            return Outcome { conditions: Conditions { placed, ..Conditions::default() }.told(), ..outcome };
+        }
+        let noise = environment::noise(&kernel);
+        if around::is_strict(&order.work)
+            && let Err(failure) = around::admit(&noise, &self.busy(&kernel))
+        {
+            return failure.into();
+        }
+        let mut energy_note = None;
+        if around::wants_energy(&order.work) {
+            if let Err(failure) = around::may_count_energy(&kernel, &machine::affinity(), order.alone) {
+                return failure.into();
+            }
+            match Rapl::find(kernel.clone()) {
+                Ok(rapl) => task.energy = Some(rapl),
+                Err(why) => energy_note = Some(why),
+            }
+        }
+        let sensors = common.sensors.get_or_init(|| Sensors::find(kernel));
+        let watch = Watch::new(sensors.read(), noise, energy_note);
+        let outcome = self.job(order, task);
+        watch.ended(outcome, &sensors.read(), placed)
+    }
+
+    /// Who else computes here.
+    fn busy(&self, kernel: &Kernel) -> Vec<Busy> {
+        let (own, begun) = (std::process::id(), Instant::now());
+        let first = busy::look(kernel, own);
+        let mut bell = [PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN)];
+        let _ = sleep(&mut bell, Some(begun + busy::BETWEEN));
+        let second = busy::look(kernel, own);
+        busy::between(kernel, &first, &second, begun.elapsed().as_secs_f64())
+    }
+
+    fn job(&mut self, order: Order, task: &mut Task) -> Outcome {
+        match Job::new(order.work, order.gang, &task.mark, &self.site) {
+            Ok(job) => self.work(job, task),
+            Err(failure) => failure.into(),
+        }
     }
 
     fn work(&mut self, mut job: Job, task: &mut Task) -> Outcome {
@@ -102,11 +178,12 @@ impl Lane {
             let now_s = task.begun.elapsed().as_secs_f64();
             match job.next(last.take(), now_s, &self.site, &self.common.learned) {
                 Step::Done(outcome) => return *outcome, // with the job goes its scratch folder
-                Step::Run(command, keep) => {
-                    last = Some(match self.to_end(task) {
-                        Some(why) => Err(StartError::Forced(why)),
-                        None => self.run(&command, keep, now_s, task),
-                    });
+                Step::Run(command, keep) => last = Some(self.run(&command, keep, now_s, task)),
+                Step::Count(command, keep, events) => {
+                    let counting = Counting::begin(&events);
+                    let ended = self.run(&command, keep, now_s, task);
+                    let counts = counting.end();
+                    last = Some(ended.map(|ended| Ended { counts, ..ended }));
                 }
             }
         }
@@ -120,13 +197,26 @@ impl Lane {
         task.limit.filter(|(at, _)| Instant::now() >= *at).map(|(_, limit)| Forced::Timeout(limit))
     }
 
-    /// One program from start to end.
+    /// One program, with what it consumes if that was asked for.
     fn run(&mut self, command: &Command, keep: Keep, now_s: f64, task: &mut Task) -> Finished {
+        if let Some(why) = self.to_end(task) {
+            return Err(StartError::Forced(why));
+        }
+        let Some(rapl) = task.energy.take() else { return self.one(command, keep, now_s, task) };
+        let (before, begun) = (rapl.read(), Instant::now());
+        let ended = self.one(command, keep, now_s, task);
+        let energy = rapl.between(&before, &rapl.read(), begun.elapsed().as_secs_f64());
+        task.energy = Some(rapl);
+        ended.map(|ended| Ended { energy, ..ended })
+    }
+
+    /// One program from start to end.
+    fn one(&mut self, command: &Command, keep: Keep, now_s: f64, task: &mut Task) -> Finished {
         let mut run = {
             let Some(_open) = self.common.desk.starting() else {
                 return Err(StartError::System(io::Error::other("the keeper ends")));
             };
-            Run::start(command, keep, &task.mark, now_s, &mut self.around)?
+            Run::start(command, keep, task.place.as_ref(), &task.mark, now_s, &mut self.around)?
         };
         loop {
             let ready = self.wait(&run, task);

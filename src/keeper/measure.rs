@@ -3,6 +3,8 @@
 //! A failing run ends the measurement with its status, and the samples before it stay. Pure: sees how runs ended,
 //! decides what comes next; statistics are `stats`'.
 
+use std::collections::BTreeMap;
+
 use super::floor::{Floor, FloorRuns, Next};
 use super::job::{Learned, Step};
 use super::launching::Prefixed;
@@ -10,13 +12,16 @@ use super::run::{Ended, Finished};
 use super::site::{Failure, Site};
 use super::subject::Subject;
 use super::verdict::not_started;
-use crate::model::{Detail, MeasureResult, MeasureSpec, Outcome, Phase, StopReason};
+use crate::machine::counters::Count;
+use crate::model::{CounterValues, Counters, Detail, MeasureResult, MeasureSpec, Outcome, Phase, StopReason};
 use crate::stats;
 
 /// Samples between two looks at the stop rule.
 const STOP_STEP: u32 = 5;
 /// `max_time` does not end a measurement with fewer.
 const LEAST_SAMPLES: u32 = 3;
+/// Runs in which events are counted, if there were as many samples: one would not show how much they vary.
+const COUNTED_RUNS: usize = 3;
 
 /// A measurement under way.
 pub struct Measure {
@@ -24,6 +29,15 @@ pub struct Measure {
     stage: Stage,
     /// When the first counted sample began, s.
     sampling_since: Option<f64>,
+    /// The runs after the last sample, in which events are counted.
+    counting: Option<Counting>,
+}
+
+/// Counting would slow samples down, or at least nobody could say that it does not.
+struct Counting {
+    /// Why sampling ended.
+    stop_reason: StopReason,
+    runs: Vec<Vec<(String, Count)>>,
 }
 
 enum Stage {
@@ -43,7 +57,8 @@ impl Measure {
     }
 
     fn of(subject: Subject) -> Self {
-        Self { stage: Stage::Floor(FloorRuns::of(&subject)), subject, sampling_since: None }
+        let stage = Stage::Floor(FloorRuns::of(&subject));
+        Self { stage, subject, sampling_since: None, counting: None }
     }
 
     /// The next run, or the end.
@@ -55,6 +70,9 @@ impl Measure {
                 Next::Known(floor) => self.stage = Stage::Runs(floor),
             }
         }
+        if let Some(counting) = self.counting.take() {
+            return self.count(counting, last);
+        }
         match last {
             Some(Ok(ended)) => {
                 if let Err(failure) = self.subject.take(&ended) {
@@ -65,6 +83,9 @@ impl Measure {
             None => {}
         }
         match self.stop_reason(now_s) {
+            Some(reason) if !self.subject.spec().counters.is_empty() => {
+                self.count(Counting { stop_reason: reason, runs: Vec::new() }, None)
+            }
             Some(reason) => done(self.subject.summarised(reason, self.floor())),
             None => {
                 if self.subject.phase() == Phase::Sample {
@@ -73,6 +94,35 @@ impl Measure {
                 self.subject.run()
             }
         }
+    }
+
+    /// The next run in which events are counted, or the end.
+    fn count(&mut self, mut counting: Counting, last: Option<Finished>) -> Step {
+        match last {
+            Some(Ok(ended)) => {
+                if let Err(failure) = self.subject.judge(&ended) {
+                    return self.fail_counting(failure, Some(&ended), counting.runs.len());
+                }
+                counting.runs.push(ended.counts);
+            }
+            Some(Err(error)) => return self.fail_counting(not_started(&error), None, counting.runs.len()),
+            None => {}
+        }
+        if counting.runs.len() < COUNTED_RUNS.min(self.subject.counted()) {
+            let step = self.subject.count();
+            self.counting = Some(counting);
+            return step;
+        }
+        let mut result = self.subject.summarised(counting.stop_reason, self.floor());
+        result.counters = Some(columns(counting.runs));
+        done(result)
+    }
+
+    fn fail_counting(&self, failure: Failure, ended: Option<&Ended>, run: usize) -> Step {
+        let result = self.subject.failed(ended, self.floor());
+        let detail = Detail::Measure(Box::new(result));
+        let reason = format!("run {} for counters: {}", run + 1, failure.reason);
+        Step::Done(Box::new(Outcome { detail, ..Failure { reason, ..failure }.into() }))
     }
 
     fn floor(&self) -> Option<Floor> {
@@ -107,6 +157,18 @@ impl Measure {
     }
 }
 
+/// From a list of runs to a column for each event.
+fn columns(runs: Vec<Vec<(String, Count)>>) -> Counters {
+    let mut events: BTreeMap<String, CounterValues> = BTreeMap::new();
+    for (name, count) in runs.into_iter().flatten() {
+        let column = events.entry(name).or_default();
+        column.value.push(count.value);
+        column.pcnt_running.push(count.pcnt_running);
+        column.note = column.note.take().or(count.note);
+    }
+    Counters { pass: "separate".into(), events }
+}
+
 fn done(result: MeasureResult) -> Step {
     let detail = Detail::Measure(Box::new(result));
     Step::Done(Box::new(Outcome { detail, ..super::exec::succeeded() }))
@@ -115,7 +177,6 @@ fn done(result: MeasureResult) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     use crate::keeper::run::{Forced, StartError, fake};
     use crate::keeper::site::Command;
@@ -148,7 +209,7 @@ mod tests {
                     return (*outcome, *result);
                 }
                 Step::Run(command, _) if command.argv[0].as_c_str() == c"true" => Ok(took(0.001)),
-                Step::Run(..) => {
+                Step::Run(..) | Step::Count(..) => {
                     i += 1;
                     run(i - 1)
                 }
@@ -175,6 +236,28 @@ mod tests {
         assert_eq!(result.floor_s, Some(0.001));
         assert_eq!(result.stats.unwrap().median, 1.0);
         assert_eq!(result.samples[2].t_start_s, 2.0 + 20.0 * 0.001);
+    }
+
+    #[test]
+    fn events_are_counted_in_runs_that_are_no_samples() {
+        let counters = vec!["cycles".to_owned()];
+        let spec = MeasureSpec { runs: Some(5), counters, ..MeasureSpec::default() };
+        let count = |i: usize| Count { value: (i != 7).then_some(i as f64), ..Count::default() };
+        let run = |i: usize| {
+            let counts = if i > 5 { vec![("cycles".to_owned(), count(i))] } else { Vec::new() };
+            Ok(Ended { counts, ..took(if i > 5 { 9.0 } else { 1.0 }) })
+        };
+        let (outcome, result) = drive(measure(spec.clone(), None), run);
+        assert!(outcome.ok());
+        assert_eq!((result.samples.len(), result.stats.unwrap().max), (1 + 5, 1.0));
+        assert_eq!(result.stop_reason, StopReason::Fixed);
+        let counters = result.counters.unwrap();
+        assert_eq!(counters.pass, "separate");
+        assert_eq!(counters.events["cycles"].value, [Some(6.0), None, Some(8.0)]);
+        let (outcome, result) =
+            drive(measure(spec, None), |i| Ok(if i == 7 { fake(Exit::Code(3), "") } else { took(1.0) }));
+        assert_eq!((outcome.status, result.stats), (Status::NonzeroExit, None));
+        assert!(outcome.reason.unwrap().starts_with("run 2 for counters: "));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! It stays small, because a program's `ru_maxrss` includes the pages of who started it; it knows no
 //! Lua, no MPI and no other node.
 
+mod around;
 mod capture;
 mod compare;
 mod compile;
@@ -24,6 +25,7 @@ mod launching;
 mod leader;
 mod measure;
 mod metric;
+mod place;
 mod question;
 mod run;
 mod scratch;

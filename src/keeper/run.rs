@@ -17,9 +17,11 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::capture::{Capture, Captured};
 use super::leader::{Departed, Leader};
+use super::place::Place;
 use super::site::Command;
 use crate::machine::OomCounter;
-use crate::model::{Sink, Stdin, Usage};
+use crate::machine::counters::Count;
+use crate::model::{Energy, Sink, Stdin, Usage};
 use crate::process::{self, Exit, Family, Launch, SpawnError};
 
 /// Read at the most so much of a stream before others get their turn (B).
@@ -58,6 +60,10 @@ pub struct Ended {
     pub exit: Exit,
     /// What it used.
     pub usage: Usage,
+    /// What the node consumed meanwhile, if that was asked for.
+    pub energy: Energy,
+    /// Events that were to be counted.
+    pub counts: Vec<(String, Count)>,
     /// When it was started, in seconds since its task began.
     pub t_start_s: f64,
     /// Its standard output, if captured.
@@ -153,10 +159,11 @@ struct Pipe {
 }
 
 impl Run {
-    /// Starts it. `t_start_s` is what [`Ended`] will say.
+    /// Starts it, on cores of its own if it has some. `t_start_s` is what [`Ended`] will say.
     pub fn start(
         command: &Command,
         keep: Keep,
+        place: Option<&Place>,
         mark: &str,
         t_start_s: f64,
         around: &mut Surroundings,
@@ -180,7 +187,11 @@ impl Run {
             fds: &[],
         };
         let oom_before = around.oom.read();
-        let leader = Leader::start(mark, &around.family, || process::spawn(&launch))?;
+        let start = || Ok(Leader::start(mark, &around.family, || process::spawn(&launch))?);
+        let leader = match place {
+            Some(place) => place.start(start),
+            None => start(),
+        }?;
         Ok(Self { leader, t_start_s, oom_before, stdout, stderr, forced: None })
     }
 
@@ -240,6 +251,8 @@ impl Run {
         Ended {
             exit,
             usage,
+            energy: Energy::default(),
+            counts: Vec::new(),
             t_start_s: self.t_start_s,
             forced: self.forced,
             killed,
@@ -339,6 +352,8 @@ pub fn fake(exit: Exit, stdout: &str) -> Ended {
     Ended {
         exit,
         usage: Usage { wall_s: 1.0, user_s: 0.9, maxrss_bytes: 1 << 20, ..Usage::default() },
+        energy: Energy::default(),
+        counts: Vec::new(),
         t_start_s: 0.0,
         stdout: captured(stdout),
         stderr: captured(""),

@@ -4,7 +4,7 @@
 //! another one is being started; this loop waits for nothing but messages, word and slots.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -15,6 +15,7 @@ use super::lane::{self, Common, sleep};
 use super::site::{Failure, Site};
 use super::slots::Slots;
 use crate::launch::GANG_VARIABLE;
+use crate::machine::{self, Kernel, Topology};
 use crate::model::{FromKeeper, Outcome, Run as Order, SlotId, Status, ToKeeper};
 use crate::process::{Family, kill_marked};
 use crate::wire::{Stream, WireError};
@@ -50,7 +51,7 @@ impl Keeper {
         Ok(Self {
             worker: Stream::new(socket)?,
             site: None,
-            common: Arc::new(Common { desk: Desk::new()?, family, learned }),
+            common: Arc::new(Common { desk: Desk::new()?, family, learned, sensors: OnceLock::new() }),
             slots: Slots::default(),
         })
     }
@@ -155,6 +156,9 @@ impl Keeper {
         };
         if self.common.desk.has(key) {
             return self.refuse(key, begun, Failure::refused("this attempt runs already"));
+        }
+        if order.pin.is_some() {
+            self.common.desk.learn_cores(|| Topology::read(&Kernel::here(), &machine::affinity()));
         }
         if self.common.desk.add(order)
             && let Err(error) = lane::start(&self.common, site)

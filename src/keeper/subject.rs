@@ -108,6 +108,21 @@ impl Subject {
         Step::Run(self.command.clone(), Keep { stdout, stderr: STDERR_LIMIT })
     }
 
+    /// A run in which events are counted; what it prints says nothing new.
+    pub fn count(&self) -> Step {
+        let keep = Keep { stdout: 0, stderr: STDERR_LIMIT };
+        Step::Count(self.command.clone(), keep, self.spec.counters.as_slice().into())
+    }
+
+    /// Did it end as it should?
+    pub fn judge(&self, ended: &Ended) -> Result<(), Failure> {
+        let ok_codes = match self.spec.verify.exit_code {
+            Some(code) => &[code][..],
+            None => &self.spec.ok_codes,
+        };
+        judge(ended, ok_codes)
+    }
+
     /// Of the run that comes next, or has just ended.
     pub fn phase(&self) -> Phase {
         if self.samples.len() < self.spec.warmup as usize { Phase::Warmup } else { Phase::Sample }
@@ -115,11 +130,7 @@ impl Subject {
 
     /// A run becomes a sample only if all that is demanded of it holds.
     pub fn take(&mut self, ended: &Ended) -> Result<(), Failure> {
-        let ok_codes = match self.spec.verify.exit_code {
-            Some(code) => &[code][..],
-            None => &self.spec.ok_codes,
-        };
-        judge(ended, ok_codes)?;
+        self.judge(ended)?;
         let mut output_hash = None;
         if self.samples.is_empty() || self.spec.verify.every {
             let found = self.verify.check(&ended.stdout);
@@ -143,6 +154,7 @@ impl Subject {
             },
             metrics,
             output_hash,
+            energy: ended.energy,
         });
         Ok(())
     }
@@ -221,6 +233,7 @@ impl Subject {
             better: self.spec.better,
             stop_reason,
             flags: Vec::new(),
+            counters: None,
             verify: self.verified.clone(),
             floor_s: floor.map(|floor| floor.wall_s),
             maxrss_floor_bytes: floor.filter(|_| self.launched.is_none()).map(|floor| floor.maxrss_bytes),

@@ -1,10 +1,18 @@
-//! What this node is: name, cores, memory, processor, GPUs, and whether the kernel ran out of memory.
+//! What this node is: name, cores, memory, processor, GPUs, what of it moves figures, and whether the kernel ran out
+//! of memory.
 //!
 //! Everything is asked from the kernel when called. The room judges nothing and knows no tasks.
 
+pub mod busy;
+pub mod counters;
+pub mod energy;
+pub mod environment;
 mod gpus;
+mod kernel;
 mod memory;
+mod topology;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -12,10 +20,12 @@ use std::path::{Path, PathBuf};
 use rustix::system::uname;
 use rustix::thread::sched_getaffinity;
 
-use crate::model::Hash;
+use crate::model::{Env, Hash};
 
 pub use gpus::gpus;
+pub use kernel::{Kernel, show_list};
 pub use memory::{OomCounter, memory_bytes};
+pub use topology::{Cores, Topology};
 
 /// `gethostname`.
 pub fn hostname() -> String {
@@ -32,6 +42,19 @@ pub fn is_here(host: &str) -> bool {
     let is_own =
         || !address.is_unspecified() && !address.is_multicast() && UdpSocket::bind((address, 0)).is_ok();
     address.is_loopback() || is_own()
+}
+
+/// What of this node and of this process's surroundings stays as it is.
+pub fn environment() -> Env {
+    let mpi = loaded_library("libmpi").map(|path| path.display().to_string());
+    let described = environment::describe(&Kernel::here(), |name| std::env::var(name).ok());
+    Env { host: Some(hostname()), mpi, ..described }
+}
+
+/// The CPUs this thread may use.
+pub fn affinity() -> BTreeSet<u32> {
+    let status = Kernel::here().text("proc/thread-self/status").unwrap_or_default();
+    kernel::field(&status, "Cpus_allowed_list").and_then(kernel::parse_list).unwrap_or_default()
 }
 
 /// Cores this process may use: its affinity mask.

@@ -314,6 +314,7 @@ mod tests {
             host: "n".into(),
             detail: Detail::Measure(Box::new(result)),
             elapsed_s: 20.0,
+            conditions: None,
         };
         measurement_line("gemm", &json!({"tile": 32}), &outcome)
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Attempt, CommandSpec, CompareSpec, CompileSpec, ExecSpec, Gpus, Hash, Kind, Limits, MeasureSpec, Outcome,
-    PoolId, SlotId, TaskId, WorkerId,
+    Attempt, CommandSpec, CompareSpec, CompileSpec, Env, ExecSpec, Gpus, Hash, Kind, Limits, MeasureSpec,
+    Outcome, Pin, PoolId, SlotId, TaskId, WorkerId,
 };
 
 /// Raised with every change of a message: root and workers must agree.
@@ -24,8 +24,8 @@ pub struct Hello {
     pub host: String,
     /// Its process.
     pub pid: u32,
-    /// Its processor's name.
-    pub cpu_model: Option<String>,
+    /// What of the node moves figures.
+    pub env: Box<Env>,
     /// Cores it may use (its affinity mask).
     pub cores: u32,
     /// Memory of the node, B.
@@ -84,7 +84,7 @@ pub enum Work {
     /// Build.
     Compile(CompileSpec),
     /// Time repeatedly.
-    Measure(MeasureSpec),
+    Measure(Box<MeasureSpec>),
     /// Time in turns.
     Compare(CompareSpec),
 }
@@ -139,6 +139,10 @@ pub struct Run {
     pub timeout: Option<f64>,
     /// Cores it was given.
     pub cores: u32,
+    /// Which of them it is to be kept on.
+    pub pin: Option<Pin>,
+    /// Nothing else of ours runs on the node meanwhile.
+    pub alone: bool,
     /// The nodes of an MPI application.
     pub gang: Option<Gang>,
     /// What to do.

@@ -4,6 +4,7 @@
 //! enters the journal is defined here and nowhere else.
 
 mod comparison;
+mod conditions;
 pub mod diagnostics;
 mod encoding;
 pub mod exit;
@@ -24,6 +25,7 @@ mod task;
 pub const PATH_BEFORE: &str = "HARNESS_PATH_BEFORE";
 
 pub use comparison::{CompareResult, Compared, Comparison, Verdict};
+pub use conditions::{Conditions, CounterValues, Counters, EVENTS, Moving, PerfEvent, Pin, Placed};
 pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use key::{Recipe, RecipeParts, recipe_key};
@@ -34,8 +36,8 @@ pub use message::{
     InitCall, Module, PROTOCOL, Run, SlotInit, SlotSetup, ToKeeper, ToSlot, ToWorker, Welcome, Work,
 };
 pub use outcome::{
-    CacheUse, CallError, CallReturn, CompileResult, Detail, Interval, Launched, MeasureResult, Metric,
-    Outcome, Phase, RunResult, SameAs, Sample, Status, StopReason, Summary, Usage, VerifyResult,
+    CacheUse, CallError, CallReturn, CompileResult, Detail, Energy, Interval, Launched, MeasureResult,
+    Metric, Outcome, Phase, RunResult, SameAs, Sample, Status, StopReason, Summary, Usage, VerifyResult,
 };
 pub use record::{
     Artefact, BatchJob, Env, Granted, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Better, CompareResult, Hash, encoding};
+use super::{Better, CompareResult, Conditions, Counters, Hash, encoding};
 
 /// How a task ended, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,6 +107,9 @@ pub struct Outcome {
     pub detail: Detail,
     /// Seconds it occupied its slot.
     pub elapsed_s: f64,
+    /// Under which conditions its programs ran, where that was looked at.
+    #[serde(default)]
+    pub conditions: Option<Box<Conditions>>,
 }
 
 impl Outcome {
@@ -118,6 +121,7 @@ impl Outcome {
             host: String::new(),
             detail: Detail::None,
             elapsed_s: 0.0,
+            conditions: None,
         }
     }
 
@@ -305,6 +309,17 @@ pub struct Sample {
     pub metrics: BTreeMap<String, f64>,
     /// The content of its standard output, where it was verified.
     pub output_hash: Option<Hash>,
+    /// What it consumed, if that was asked for.
+    pub energy: Energy,
+}
+
+/// What the packages of a node consumed in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Energy {
+    /// Processors, J.
+    pub pkg_j: Option<f64>,
+    /// Memory, J.
+    pub dram_j: Option<f64>,
 }
 
 /// Why sampling ended.
@@ -440,6 +455,8 @@ pub struct MeasureResult {
     pub stop_reason: StopReason,
     /// What to know before believing the figure.
     pub flags: Vec<String>,
+    /// What was counted in runs of their own, if that was asked for.
+    pub counters: Option<Counters>,
     /// What `verify` found.
     pub verify: VerifyResult,
     /// Median wall time of a null command on this node, s.
@@ -481,6 +498,7 @@ impl MeasureResult {
             better: Better::Less,
             stop_reason,
             flags: Vec::new(),
+            counters: None,
             verify: VerifyResult::default(),
             floor_s: None,
             maxrss_floor_bytes: None,

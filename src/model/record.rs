@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::line::Line;
-use super::{Hash, Kind, Measurement, Outcome, RecipeParts, SlotId, Status, WorkerId};
+use super::{Hash, Kind, Measurement, Outcome, Placed, RecipeParts, SlotId, Status, WorkerId};
 
 /// Version of the journal's format; a reader refuses any other.
 pub const JOURNAL_SCHEMA: &str = "harness.journal/1";
@@ -190,7 +190,7 @@ pub struct BatchJob {
 /// Surroundings of a measurement: what of the node and the job can move a figure.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Env {
-    /// Hash of all below.
+    /// Hash of all below that does not move by itself.
     pub id: Option<Hash>,
     /// The node.
     pub host: Option<String>,
@@ -216,13 +216,13 @@ pub struct Env {
     pub smt: Option<bool>,
     /// kernel.randomize_va_space.
     pub aslr: Option<u32>,
-    /// Swap in use, B.
+    /// Swap in use when the worker began, B.
     pub swap_used_bytes: Option<u64>,
     /// Transparent huge pages.
     pub thp: Option<String>,
     /// kernel.numa_balancing.
     pub numa_balancing: Option<u32>,
-    /// Load average over a minute.
+    /// Load average over a minute when the worker began.
     pub load1: Option<f64>,
     /// cpu.max of the cgroup.
     pub cgroup_cpu_max: Option<String>,
@@ -231,19 +231,19 @@ pub struct Env {
     /// Hash of the environment variables.
     pub loaded_env_hash: Option<Hash>,
     /// Job, step and partition of Slurm.
-    pub slurm: Option<serde_json::Value>,
-    /// Accelerators and their driver.
-    pub gpu: Option<serde_json::Value>,
+    pub slurm: Option<BTreeMap<String, String>>,
+    /// The driver of accelerators.
+    pub gpu: Option<BTreeMap<String, String>>,
     /// The MPI in use.
     pub mpi: Option<String>,
 }
 
 impl Env {
-    /// These surroundings, named by their content.
+    /// These surroundings, named by what of them stays as it is.
     pub fn named(self) -> Self {
-        let nameless = Self { id: None, ..self };
-        let text = serde_json::to_vec(&nameless).unwrap_or_default();
-        Self { id: Some(Hash::of(&text)), ..nameless }
+        let lasting = Self { id: None, swap_used_bytes: None, load1: None, ..self.clone() };
+        let text = serde_json::to_vec(&lasting).unwrap_or_default();
+        Self { id: Some(Hash::of(&text)), ..self }
     }
 }
 
@@ -321,6 +321,12 @@ pub struct TaskFacts {
 pub struct Granted {
     /// The GPUs it saw, by node, as `CUDA_VISIBLE_DEVICES` or `ROCR_VISIBLE_DEVICES` name them.
     pub gpus: BTreeMap<String, Vec<String>>,
+    /// The cores it was kept on.
+    #[serde(flatten)]
+    pub placed: Option<Placed>,
+    /// Nothing else of ours ran on the node.
+    #[serde(default)]
+    pub exclusive: bool,
 }
 
 /// A `compile`, `exec` or `call` that ended.
@@ -359,6 +365,7 @@ mod tests {
     fn equal_surroundings_have_one_name() {
         let env = Env { cpu_model: Some("x".into()), ..Env::default() };
         assert_eq!(env.clone().named().id, env.clone().named().named().id);
+        assert_eq!(Env { load1: Some(9.0), ..env.clone() }.named().id, env.clone().named().id);
         assert_ne!(env.named().id, Env::default().named().id);
     }
 }

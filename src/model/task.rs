@@ -83,6 +83,10 @@ pub struct Placement {
     pub nodes: Option<u32>,
     /// GPUs it needs on each of its nodes; none unless said.
     pub gpus: Option<u32>,
+    /// Its cores and its memory are to be of one NUMA node.
+    pub numa_local: bool,
+    /// May it use both threads of a core? If not said: where cores do not suffice.
+    pub smt: Option<bool>,
     /// So much of each named counter of its pool while it runs.
     pub needs: BTreeMap<String, u32>,
 }
@@ -358,6 +362,12 @@ pub struct MeasureSpec {
     pub verify: VerifySpec,
     /// Exit codes that count as success; `{0}` if empty.
     pub ok_codes: Vec<i32>,
+    /// Not on a node that is noisy.
+    pub strict: bool,
+    /// Events to count, in runs that are no samples.
+    pub counters: Vec<String>,
+    /// What each run consumes.
+    pub energy: bool,
 }
 
 impl Default for MeasureSpec {
@@ -375,6 +385,9 @@ impl Default for MeasureSpec {
             better: Better::Less,
             verify: VerifySpec::default(),
             ok_codes: Vec::new(),
+            strict: false,
+            counters: Vec::new(),
+            energy: false,
         }
     }
 }
@@ -393,11 +406,20 @@ pub struct CompareSpec {
     pub min_effect: f64,
     /// The orders within the rounds are drawn from it.
     pub seed: u64,
+    /// Not on a node that is noisy.
+    pub strict: bool,
 }
 
 impl Default for CompareSpec {
     fn default() -> Self {
-        Self { variants: Vec::new(), max_rounds: 60, max_time: None, min_effect: 0.01, seed: 0 }
+        Self {
+            variants: Vec::new(),
+            max_rounds: 60,
+            max_time: None,
+            min_effect: 0.01,
+            seed: 0,
+            strict: false,
+        }
     }
 }
 

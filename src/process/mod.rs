@@ -12,6 +12,7 @@ mod ask;
 mod environment;
 mod gate;
 pub mod own;
+mod pin;
 mod spawn;
 mod stand_in;
 mod stop;
@@ -24,9 +25,11 @@ pub use ask::{NoAnswer, ask};
 pub use environment::Environment;
 pub use gate::Gate;
 pub use own::{
-    FIRST_FD, Signals, adopt_orphans, become_program, block_signals, exit_now, exit_within, start_executable,
-    start_self, stdout_to_stderr, take_affinity_of_parent, take_fd, this_executable,
+    FIRST_FD, Signals, adopt_orphans, become_program, block_signals, exit_now, exit_within, own_pid,
+    parent_pid, start_executable, start_self, stdout_to_stderr, take_affinity_of_parent, take_fd,
+    this_executable,
 };
+pub use pin::{run_on, take_memory_of};
 pub use spawn::{Child, Launch, SpawnError, find_program, is_program, spawn, with_advice};
 pub use stand_in::stand_in;
 pub use stop::{listen_for_stop, tell_to_stop};

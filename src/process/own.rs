@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, open};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
-use rustix::process::{getppid, set_child_subreaper};
+use rustix::process::{Pid, getppid, set_child_subreaper};
 
 use super::{Child, Environment, Launch, SpawnError, spawn, with_advice};
 
@@ -106,6 +106,16 @@ pub fn take_affinity_of_parent() {
     if let Ok(mask) = rustix::thread::sched_getaffinity(getppid()) {
         let _ = rustix::thread::sched_setaffinity(None, &mask);
     }
+}
+
+/// This process.
+pub fn own_pid() -> Pid {
+    rustix::process::getpid()
+}
+
+/// Who started it, or looks after it since.
+pub fn parent_pid() -> Option<Pid> {
+    getppid()
 }
 
 /// Ends this process at once, without destructors and exit handlers.

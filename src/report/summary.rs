@@ -160,7 +160,7 @@ mod tests {
 
     fn ended(status: Status, reason: &str, detail: Detail) -> Outcome {
         let reason = (!reason.is_empty()).then(|| reason.into());
-        Outcome { status, reason, host: "node1".into(), detail, elapsed_s: 1.0 }
+        Outcome { status, reason, host: "node1".into(), detail, elapsed_s: 1.0, conditions: None }
     }
 
     fn measured(median: f64) -> Outcome {

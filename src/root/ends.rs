@@ -85,7 +85,8 @@ impl Driver {
         self.twins.built(&outcome);
         let content_key = self.twins.content_key(&ended.submission, ended.pool);
         match record::of(&self.campaign, &ended, env, content_key, &outcome) {
-            Some(record) => {
+            Some(mut record) => {
+                self.surroundings.provenance.stamp(&mut record);
                 if let (Some(key), Some(facts)) = (content_key, record.facts()) {
                     self.twins.measured(key, &facts.id, &ended.submission, &outcome);
                 }

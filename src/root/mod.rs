@@ -24,6 +24,7 @@ mod pools;
 pub mod port;
 mod programs;
 pub mod progress;
+mod provenance;
 mod ranks;
 mod recipe;
 mod record;
@@ -53,6 +54,7 @@ use self::notices::{Here, Notices};
 use self::pools::Pools;
 use self::port::{Campaign, Port, Setup};
 use self::progress::{Display, Progress, Tally, Verbosity};
+use self::provenance::Provenance;
 use self::sources::{Reader, Sources};
 use self::spawn::Launcher;
 use self::status::{About, Counter};
@@ -274,7 +276,7 @@ impl Root {
             modules: Reader::start(sources, wake.clone())?,
             wake,
             deadline,
-            surroundings: Surroundings::new(envs.into_keys().collect()),
+            surroundings: Surroundings::new(envs.into_keys().collect(), Provenance::of(&dir, &text, seed)),
             workers: std::mem::take(workers),
             counter,
         };

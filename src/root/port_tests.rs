@@ -71,7 +71,7 @@ fn built(artefact: &[u8]) -> Arc<Outcome> {
 }
 
 fn ended(detail: Detail) -> Outcome {
-    Outcome { status: Status::Ok, reason: None, host: "n1".into(), detail, elapsed_s: 1.0 }
+    Outcome { status: Status::Ok, reason: None, host: "n1".into(), detail, elapsed_s: 1.0, conditions: None }
 }
 
 fn submissions(driver: &mut DriverEnd) -> Vec<Submission> {

@@ -17,7 +17,7 @@ pub(super) fn of(
 ) -> (Recipe, RecipeParts) {
     let place = &order.options.placement;
     let mut spec = json!({ "job": job(&order.job, recipe_of), "cores": place.cores, "nodes": place.nodes,
-        "gpus": place.gpus });
+        "gpus": place.gpus, "numa_local": place.numa_local, "smt": place.smt.map(|smt| if smt { "all" } else { "one" }) });
     if matches!(order.job, Job::Call(_)) {
         spec["deps"] = order.deps.iter().map(|dep| recipe_of(*dep).to_string()).collect();
     }
@@ -39,7 +39,7 @@ pub(super) fn of(
 }
 
 /// Fields of a measurement that say how, not what.
-const PROTOCOL: [&str; 11] = [
+const PROTOCOL: [&str; 14] = [
     "runs",
     "precision",
     "min_runs",
@@ -51,6 +51,9 @@ const PROTOCOL: [&str; 11] = [
     "better",
     "max_rounds",
     "min_effect",
+    "strict",
+    "counters",
+    "energy",
 ];
 
 /// Fingerprints of what an author changes at a time, from the recipe's specification.
@@ -76,7 +79,7 @@ fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
         program: print(&here, &["program"]),
         protocol: print(&jobs, &PROTOCOL),
         verify: print(&jobs, &["verify"]),
-        place: print(&here, &["cores", "nodes", "gpus"]),
+        place: print(&here, &["cores", "nodes", "gpus", "numa_local", "smt"]),
         depends: if depends.is_empty() { 0 } else { short(&json!(depends)) },
         command: 0,
     };

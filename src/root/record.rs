@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use super::port::{Job, RecipeId, Submission};
 use super::tasks::Live;
-use crate::model::{Arg, CommandSpec, Detail, Gpus, Granted, Hash, Outcome, Record, TaskFacts, ulid};
+use crate::model::{
+    Arg, CommandSpec, Detail, Exclusive, Gpus, Granted, Hash, Outcome, Record, TaskFacts, TaskOptions, ulid,
+};
 
 /// Stands for the task in the journal's answer to a line that is no task's.
 pub(super) const NO_TASK: u64 = u64::MAX;
@@ -43,7 +45,7 @@ pub(super) fn of(
         slot: None,
         env,
         artefact,
-        placement: granted(&ended.gpus),
+        placement: granted(&ended.gpus, options, outcome),
         queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
         started_unix_s: started,
         ended_unix_s: Some(now),
@@ -51,10 +53,14 @@ pub(super) fn of(
     Some(Record::of_task(facts, spec, outcome))
 }
 
-/// By node; none if it asked for nothing.
-fn granted(gpus: &[(String, Gpus)]) -> Option<Granted> {
-    let by_node = gpus.iter().map(|(host, gpus)| (host.clone(), gpus.ids.clone()));
-    (!gpus.is_empty()).then(|| Granted { gpus: by_node.collect() })
+/// None if it asked for nothing.
+fn granted(gpus: &[(String, Gpus)], options: &TaskOptions, outcome: &Outcome) -> Option<Granted> {
+    let placed = outcome.conditions.as_ref().and_then(|conditions| conditions.placed.clone());
+    if gpus.is_empty() && placed.is_none() {
+        return None;
+    }
+    let gpus = gpus.iter().map(|(host, gpus)| (host.clone(), gpus.ids.clone())).collect();
+    Some(Granted { gpus, placed, exclusive: options.placement.exclusive == Some(Exclusive::Node) })
 }
 
 /// The artefact a command runs, if its program is one.

@@ -3,20 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::driver::Driver;
+use super::provenance::Provenance;
 use super::record;
-use crate::model::{Env, Hash, Record, WorkerId};
+use crate::model::{Hash, Record, WorkerId};
 
 /// The surroundings that the journal knows.
-#[derive(Default)]
 pub(super) struct Surroundings {
+    pub(super) provenance: Provenance,
     written: BTreeSet<Hash>,
     of_worker: BTreeMap<WorkerId, Hash>,
 }
 
 impl Surroundings {
     /// Those that earlier runs wrote.
-    pub(super) fn new(written: BTreeSet<Hash>) -> Self {
-        Self { written, of_worker: BTreeMap::new() }
+    pub(super) fn new(written: BTreeSet<Hash>, provenance: Provenance) -> Self {
+        Self { provenance, written, of_worker: BTreeMap::new() }
     }
 }
 
@@ -27,9 +28,7 @@ impl Driver {
             return Some(*known);
         }
         let hello = self.workers.get(&worker)?.hello()?;
-        let env =
-            Env { host: Some(hello.host.clone()), cpu_model: hello.cpu_model.clone(), ..Env::default() }
-                .named();
+        let env = (*hello.env).clone().named();
         let id = env.id?;
         if self.surroundings.written.insert(id) {
             self.journal.append(record::NO_TASK, Record::Env(Box::new(env)));

@@ -13,8 +13,8 @@ use super::gpus;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, CallTask, CommandSpec, DepValue, Gang, Gpus, Hash, Kind, Outcome, PoolId, Run, TaskId,
-    ToWorker, Work, WorkerId,
+    Arg, Attempt, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome, Pin,
+    Placement, PoolId, Run, TaskId, ToWorker, Work, WorkerId,
 };
 
 /// A task that has not ended.
@@ -206,9 +206,21 @@ impl Live {
             attempt: self.attempt,
             timeout: options.timeout,
             cores: options.placement.cores.unwrap_or(1),
+            pin: self.pin(),
+            alone: options.placement.exclusive == Some(Exclusive::Node),
             gang: self.gang.clone(),
             work,
         }))
+    }
+
+    /// Which cores it is to be kept on: a measurement that says how many cores it has, and whatever asks for cores of a
+    /// kind. The ranks of an MPI application are its launcher's business.
+    fn pin(&self) -> Option<Pin> {
+        let &Placement { cores, numa_local, smt, .. } = &self.submission.options.placement;
+        let is_timed = matches!(self.submission.job, Job::Measure(_) | Job::Compare(_));
+        let asked = numa_local || smt.is_some() || is_timed && cores.is_some();
+        let pin = Pin { cores: cores.unwrap_or(1), local: numa_local, smt };
+        (asked && !self.is_of_gang()).then_some(pin)
     }
 
     /// Is it started by a launcher, or has it several nodes, or is it to know its one?

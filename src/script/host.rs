@@ -12,7 +12,7 @@ use super::bridge::{Bridge, Content};
 use super::results::{self, Label};
 use super::task::found_module;
 use super::{data, files as fs, json, options, pattern, raw, sources};
-use crate::model::{Hash, InitCall, Kind, Outcome, PoolId, Status, TaskId};
+use crate::model::{EVENTS, Hash, InitCall, Kind, Outcome, PoolId, Status, TaskId};
 use crate::root::port::{PoolInfo, PoolSpec};
 use crate::say::say;
 
@@ -312,6 +312,7 @@ fn running_again(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<(
 
 fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("closest", lua.create_function(closest)?)?;
+    host.raw_set("events", EVENTS.map(|event| event.name))?;
     let pattern = |lua: &Lua, text: mlua::LuaString| {
         let translated = pattern::translate(&text.as_bytes());
         or_why(lua, translated.map(|translated| (translated.regex, translated.groups)))

@@ -9,9 +9,9 @@ use mlua::{IntoLua, Lua, LuaSerdeExt, Table, Value};
 
 use super::raw::{Shipper, learn};
 use crate::model::{
-    Better, CacheUse, CompareResult, Compared, CompileResult, Detail, Interval, Kind, Launched,
-    MeasureResult, Outcome, Phase, RunResult, SameAs, Sample, Status, Summary, Usage, Verdict, diagnostics,
-    human,
+    Better, CacheUse, CompareResult, Compared, CompileResult, Conditions, CounterValues, Counters, Detail,
+    Interval, Kind, Launched, MeasureResult, Outcome, Phase, Placed, RunResult, SameAs, Sample, Status,
+    Summary, Usage, Verdict, diagnostics, human,
 };
 
 /// What the author called the task.
@@ -43,6 +43,7 @@ pub fn record(lua: &Lua, kind: Kind, label: &Label, outcome: &Outcome) -> mlua::
         Detail::Compare(result) => compare(lua, &t, result)?,
         Detail::None | Detail::Call(_) | Detail::CallError(_) => empty(lua, &t, kind)?,
     }
+    t.raw_set("conditions", outcome.conditions.as_deref().map(|c| conditions(lua, c)).transpose()?)?;
     t.raw_set("summary", summary(lua, kind, label, outcome))?;
     Ok(t)
 }
@@ -165,6 +166,7 @@ fn measure(lua: &Lua, t: &Table, result: &MeasureResult) -> mlua::Result<()> {
         metrics.raw_set(name.as_str(), m)?;
     }
     t.raw_set("metrics", metrics)?;
+    t.raw_set("counters", result.counters.as_ref().map(|found| counters(lua, found)).transpose()?)?;
     t.raw_set("flags", result.flags.as_slice())?;
     t.raw_set("stop_reason", result.stop_reason.word())?;
     let verify = lua.create_table()?;
@@ -224,6 +226,45 @@ fn verdict(lua: &Lua, variant: &Compared) -> mlua::Result<Table> {
     Ok(t)
 }
 
+/// What was counted, by event: lists with an entry for each run that has one.
+fn counters(lua: &Lua, found: &Counters) -> mlua::Result<Table> {
+    let t = lua.create_table()?;
+    for (name, CounterValues { value, pcnt_running, note }) in &found.events {
+        let event = lua.create_table()?;
+        let known = |column: &[Option<f64>]| column.iter().copied().flatten().collect::<Vec<f64>>();
+        event.raw_set("value", known(value))?;
+        event.raw_set("pcnt_running", known(pcnt_running))?;
+        event.raw_set("note", note.as_deref())?;
+        t.raw_set(name.as_str(), event)?;
+    }
+    Ok(t)
+}
+
+/// What the node was like.
+fn conditions(lua: &Lua, Conditions { moving, placed }: &Conditions) -> mlua::Result<Table> {
+    let t = lua.create_table()?;
+    if let Some(Placed { cpus, mems, smt }) = placed {
+        t.raw_set("cpus", cpus.as_str())?;
+        t.raw_set("mems", mems.as_deref())?;
+        t.raw_set("smt", smt.as_str())?;
+    }
+    for (name, pair) in [("freq_hz", moving.freq_hz), ("temp_c", moving.temp_c), ("load1", moving.load1)] {
+        t.raw_set(name, pair)?;
+    }
+    t.raw_set("energy_note", moving.energy_note.as_deref())?;
+    t.raw_set("throttle_count", moving.throttle_count)?;
+    for (name, value) in [
+        ("psi_cpu_some_s", moving.psi_cpu_some_s),
+        ("psi_mem_some_s", moving.psi_mem_some_s),
+        ("psi_io_some_s", moving.psi_io_some_s),
+        ("others_cpu_s", moving.others_cpu_s),
+        ("steal_s", moving.steal_s),
+    ] {
+        t.raw_set(name, value)?;
+    }
+    Ok(t)
+}
+
 /// How an MPI application was started.
 fn launched(t: &Table, launched: Option<&Launched>) -> mlua::Result<()> {
     let Some(Launched { hosts, ranks, argv }) = launched else { return Ok(()) };
@@ -239,6 +280,8 @@ fn samples(lua: &Lua, result: &MeasureResult, phase: Phase) -> mlua::Result<Tabl
     for (i, sample) in of_phase.iter().enumerate() {
         let figures = known_figures(&sample.usage, result.launched.is_some());
         let own = figures.chain([("t_start_s", Figure::Float(sample.t_start_s))]);
+        let consumed = [("energy_pkg_j", sample.energy.pkg_j), ("energy_dram_j", sample.energy.dram_j)];
+        let own = own.chain(consumed.into_iter().filter_map(|(name, j)| Some((name, Figure::Float(j?)))));
         let printed = sample.metrics.iter().map(|(name, value)| (name.as_str(), Figure::Float(*value)));
         for (name, value) in own.chain(printed) {
             let list = match t.raw_get::<Option<Table>>(name)? {

@@ -153,7 +153,14 @@ impl TaskState {
             // What fails here failed for the task too, which asked for it.
             let _ = self.undo.call::<()>(());
         }
-        Outcome { status, reason, host: self.host.clone(), detail, elapsed_s: start.elapsed().as_secs_f64() }
+        Outcome {
+            status,
+            reason,
+            host: self.host.clone(),
+            detail,
+            elapsed_s: start.elapsed().as_secs_f64(),
+            conditions: None,
+        }
     }
 
     /// Runs the script's `init`, before all calls. What it returns is dropped.

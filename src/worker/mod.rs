@@ -159,7 +159,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
         build: machine::build_id(),
         host: machine::hostname(),
         pid: std::process::id(),
-        cpu_model: machine::cpu_name(),
+        env: Box::new(machine::environment()),
         cores: machine::cores(),
         memory_bytes: machine::memory_bytes(),
         gpus: machine::gpus(),

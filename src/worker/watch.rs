@@ -104,6 +104,8 @@ mod tests {
             attempt: Attempt(0),
             timeout,
             cores: 2,
+            pin: None,
+            alone: false,
             gang: None,
             work: Work::Exec(ExecSpec::default()),
         };

@@ -213,3 +213,29 @@ fn fortran_is_built_by_its_own_compiler() {
     let ran = folder.run(&["-q", "c.lua"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "42\n\n"), "{ran:#?}");
 }
+
+#[test]
+fn the_journal_says_what_the_node_was_like_and_of_what_version_all_is() {
+    let folder = Folder::with(
+        "local harness = require 'harness'\n\
+         for i = 1, 2 do assert(await(submit(measure { name = 'm', params = { i = i }, cmd = { 'true' }, runs = 2, cores = 1 })).ok) end\n",
+    );
+    let ran = folder.run(&["c.lua"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    let journal = folder.journal("c.lua.journal");
+    let of_type = |kind: &str| journal.iter().filter(|record| record["type"] == kind).collect::<Vec<_>>();
+    let (envs, measured) = (of_type("env"), of_type("measurement"));
+    assert_eq!((envs.len(), measured.len()), (1, 2), "one node, one line");
+    for name in ["kernel", "cmdline", "libc", "cores", "sockets", "load1"] {
+        assert!(!envs[0][name].is_null(), "{name} of {}", envs[0]);
+    }
+    for record in measured {
+        assert_eq!(record["env"], envs[0]["id"]);
+        assert_eq!(record["load1"].as_array().map(Vec::len), Some(2), "{record}");
+        assert!(record["others_cpu_s"].is_number() && record["harness"]["seed"].is_u64());
+        assert_eq!(record["code"]["script_hash"].as_str().map(str::len), Some(32));
+        assert!(record["code"]["git_commit"].is_null(), "a folder without git");
+        assert_eq!(record["placement"]["smt"], "one-per-core");
+        assert_eq!(record["placement"]["exclusive"], true);
+    }
+}

@@ -31,6 +31,7 @@ show("harness.Error", raised(call { print, bad }))
 local killed = "kill -9 $$"
 show("harness.ExecRecord", ran(exec { cmd = { "true" }, name = "n", params = { p = 1 } }))
 show("harness.ExecRecord", ran(exec { shell = killed }))
+show("harness.ExecRecord", ran(exec { cmd = { "true" }, smt = false }))
 show("harness.ExecRecord", ran(exec { cmd = { "true" }, launcher = "env R={ranks}" }))
 show("harness.Measurement", ran(measure { cmd = { "true" }, runs = 1, launcher = "env R={ranks}" }))
 local no_build = submit(compile { cmd = { "sh", "-c", killed }, output = "none" })
@@ -39,7 +40,7 @@ show("harness.CompileRecord", ran(compile { sources = { "kernels/triad.c" }, nam
 show("harness.ExecRecord", ran(exec { cmd = { no_build } }))
 show("harness.CompileRecord", ran(compile { cmd = { "cc", no_build }, output = "none" }))
 local m = ran(measure { cmd = { "echo", "1" }, runs = 8, name = "n", params = { p = 1 },
-  metrics = { x = { "(%d)", unit = "m" } } })
+  metrics = { x = { "(%d)", unit = "m" } }, counters = { "task-clock" } })
 show("harness.Measurement", m)
 show("harness.Metric", m.metrics.x)
 show("harness.Summary", m.stats)

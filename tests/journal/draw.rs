@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use harness::model::{
-    Better, CacheUse, CallError, CallReturn, CompileResult, Detail, Hash, Interval, Kind, MeasureResult,
-    Metric, Outcome, Phase, RunResult, SameAs, Sample, Status, StopReason, Summary, Usage, VerifyResult,
+    Better, CacheUse, CallError, CallReturn, CompileResult, Conditions, Detail, Energy, Hash, Interval, Kind,
+    MeasureResult, Metric, Moving, Outcome, Phase, RunResult, SameAs, Sample, Status, StopReason, Summary,
+    Usage, VerifyResult,
 };
 
 pub use crate::random::Random;
@@ -25,8 +26,21 @@ impl Random {
             host: self.text(),
             detail,
             elapsed_s: self.number(),
+            conditions: self
+                .maybe(Self::moving)
+                .map(|moving| Conditions { moving, placed: None })
+                .and_then(Conditions::told),
         };
         (kind, outcome)
+    }
+
+    fn moving(&mut self) -> Moving {
+        Moving {
+            freq_hz: self.maybe(|r| [r.number(), r.number()]),
+            throttle_count: self.maybe(Self::bits),
+            psi_io_some_s: self.maybe(Self::number),
+            ..Moving::default()
+        }
     }
 
     fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
@@ -127,6 +141,7 @@ impl Random {
             usage: self.usage(),
             metrics: [(self.text(), self.number()), ("a".to_owned(), self.number())].into(),
             output_hash: self.maybe(Self::hash),
+            energy: Energy { pkg_j: self.maybe(Self::number), dram_j: None },
         }
     }
 
@@ -146,6 +161,7 @@ impl Random {
             better: Better::Less,
             stop_reason: StopReason::Precise,
             flags: vec![self.text()],
+            counters: None,
             verify: VerifyResult {
                 status: self.text(),
                 method: self.text(),

@@ -134,6 +134,8 @@ fn many_programs_at_once_and_signals_of_a_batch_system_do_no_harm() {
             attempt: Attempt(0),
             timeout: None,
             cores: 1,
+            pin: None,
+            alone: false,
             gang: None,
             work: exec(&["/bin/sh", "-c", "echo $HARNESS_TASK_ID"]),
         };
@@ -158,7 +160,16 @@ fn work_waits_for_free_slots_and_can_be_taken_back() {
     let long = [0, 1].map(|_| keeper.begin(exec(&["sleep", "600"]), None));
     let order = |task| {
         let work = exec(&["true"]);
-        ToKeeper::Run(Box::new(Run { task, attempt: Attempt(0), timeout: None, cores: 1, gang: None, work }))
+        ToKeeper::Run(Box::new(Run {
+            task,
+            attempt: Attempt(0),
+            timeout: None,
+            cores: 1,
+            pin: None,
+            alone: false,
+            gang: None,
+            work,
+        }))
     };
     let (third, fourth) = (TaskId(3), TaskId(4));
     keeper.send(&order(third));

@@ -132,7 +132,8 @@ impl Keeper {
     fn begin(&mut self, work: Work, timeout: Option<f64>) -> TaskId {
         self.tasks += 1;
         let task = TaskId(self.tasks);
-        let run = Run { task, attempt: Attempt(0), timeout, cores: 1, gang: None, work };
+        let run =
+            Run { task, attempt: Attempt(0), timeout, cores: 1, pin: None, alone: false, gang: None, work };
         self.send(&ToKeeper::Run(Box::new(run)));
         assert_eq!(self.receive(), FromKeeper::Started(task, Attempt(0)));
         task

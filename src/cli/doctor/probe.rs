@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::artefact::Store;
-use crate::machine;
+use crate::machine::{self, Kernel, environment};
 use crate::say::say;
 
 /// What a node says of itself.
@@ -30,6 +30,8 @@ pub(super) struct Node {
     pub(super) scratch: Space,
     /// Processes of harness that lost who they belong to.
     pub(super) leftovers: Vec<u32>,
+    /// What of it moves figures, and what mends that.
+    pub(super) noise: Vec<String>,
 }
 
 /// A folder, and what is free there.
@@ -64,6 +66,7 @@ pub(super) fn look(token: &Path) -> Node {
         store: space(Store::default_folder()),
         scratch: space(std::env::temp_dir()),
         leftovers: leftovers(),
+        noise: environment::noise(&Kernel::here()).into_iter().map(|noise| noise.text).collect(),
     }
 }
 

@@ -313,6 +313,9 @@ impl Display for Report {
             )?;
         }
         writeln!(out)?;
+        for Worker { host, node, .. } in &self.workers {
+            node.noise.iter().try_for_each(|noise| writeln!(out, "figures of {host} move: {noise}"))?;
+        }
         if self.problems.is_empty() {
             return writeln!(out, "ok");
         }
@@ -336,6 +339,7 @@ mod tests {
             store: space(2 << 30),
             scratch: space(1 << 30),
             leftovers: Vec::new(),
+            noise: vec!["the governor".into()],
         };
         let node = serde_json::to_string(&node).unwrap();
         format!("worker\t{host}\tspawn\t4\t4\t2\t0.0001\t1e9\t5e8\t10\t0.002\t{node}\n")

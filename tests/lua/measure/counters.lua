@@ -1,0 +1,42 @@
+-- Events of a program and all it starts, from its exec on; what cannot be counted is absent and says why.
+local events = { "page-faults", "task-clock", "context-switches", "instructions" }
+local function counted(loops)
+  local shell = "i=0; while [ $i -lt " .. loops .. " ]; do /bin/true; i=$((i + 1)); done"
+  local m = await(submit(measure { shell = shell, runs = 3, warmup = 0, counters = events }))
+  assert(m.ok and #m.samples.wall_s == 3, m.reason)
+  return m
+end
+local few, many = counted(1), counted(20)
+for _, event in ipairs(events) do
+  local c = many.counters[event]
+  assert(#c.value == 3 or type(c.note) == "string", event)
+  if c.note then print(event, c.note) end
+end
+local a, b = few.counters["page-faults"], many.counters["page-faults"]
+if #b.value == 3 then
+  -- Each /bin/true has tens of faults: those of what the shell started are in it, and ours are not.
+  assert(b.value[1] > a.value[1] + 19 * 20, a.value[1] .. " " .. b.value[1])
+  assert(b.value[1] < many.samples.minflt[1] * 2 + 200, b.value[1] .. " " .. many.samples.minflt[1])
+  assert(b.pcnt_running[1] == 100)
+  assert(many.counters["task-clock"].value[1] > 1e5)
+end
+
+-- A run for counters that fails is seen as such.
+local m = await(submit(measure { shell = 'echo x >> n; [ "$(wc -l < n)" -lt 4 ]', cwd = "scratch", runs = 3, warmup = 0, counters = { "page-faults" } }))
+assert(m.status == "nonzero_exit" and m.reason:find("^run 1 for counters: ") and m.stats == nil, m.reason)
+
+local ok, why = pcall(measure, { cmd = { "true" }, counters = { "instrutions" } })
+assert(not ok and why:find("unknown event 'instrutions' (did you mean 'instructions'?)", 1, true), why)
+ok, why = pcall(measure, { cmd = { "true" }, ranks = 2, counters = { "cycles" } })
+assert(not ok and why:find("'counters': of an MPI application harness sees the launcher alone", 1, true), why)
+
+-- Energy needs the packages alone.
+m = await(submit(measure { cmd = { "true" }, runs = 2, energy = true, exclusive = false }))
+assert(m.status == "refused" and m.reason:find("this measurement shares its node", 1, true), m.reason)
+m = await(submit(measure { cmd = { "true" }, runs = 2, energy = true }))
+if m.ok then
+  local note, joules = m.conditions.energy_note, m.samples.energy_pkg_j
+  assert((note == nil) == (joules ~= nil) and (not joules or #joules == 2))
+else
+  assert(m.status == "refused" and m.reason:find("for whole nodes", 1, true), m.reason)
+end
