@@ -227,11 +227,7 @@ mod tests {
 
     #[test]
     fn energy_is_only_for_who_has_the_packages_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let cpus = folder.path().join("sys/devices/system/cpu");
-        std::fs::create_dir_all(&cpus).unwrap();
-        std::fs::write(cpus.join("online"), "0-3\n").unwrap();
-        let kernel = Kernel::at(folder.path());
+        let (_folder, kernel) = crate::machine::recorded(&[("sys/devices/system/cpu/online", "0-3\n")]);
         assert_eq!(may_count_energy(&kernel, &(0..4).collect(), true), Ok(()));
         let shared = may_count_energy(&kernel, &(0..4).collect(), false).unwrap_err();
         assert!(shared.reason.contains("leave out `exclusive = false`"));

@@ -402,6 +402,29 @@ mod tests {
     }
 
     #[test]
+    fn cores_are_given_to_one_task_at_a_time_and_come_back() {
+        let (desk, bell) = desk(8);
+        let (_folder, bare) = crate::machine::recorded(&[("proc/x", "")]);
+        desk.learn_cores(|| Topology::read(&bare, &(0..3).collect()));
+        let pinned =
+            |task, cores| Order { pin: Some(Pin { cores, local: false, smt: Some(false) }), ..exec(task, 1) };
+        for order in [pinned(1, 2), exec(2, 1), pinned(3, 2), pinned(4, 9)] {
+            desk.add(order);
+        }
+        let next = |last| desk.next(last, &bell).unwrap().task;
+        let cpus = |task| desk.cores_of(key(task)).map(|given| given.map(|cores| cores.placed().cpus));
+        assert_eq!((next(None), next(None)), (TaskId(1), TaskId(2)));
+        assert_eq!((cpus(1), cpus(2)), (Some(Ok("0-1".into())), None));
+        assert!(!desk.books().fits(), "one core is left, and it wants two");
+        assert_eq!(next(done(1)), TaskId(3));
+        assert_eq!(cpus(3), Some(Ok("0-1".into())));
+        // What can never be had does not wait for it.
+        assert_eq!(next(None), TaskId(4));
+        let lacks = cpus(4).unwrap().unwrap_err();
+        assert_eq!(lacks, "it asks for 9 cores, and its worker may use 3 cores with 3 threads");
+    }
+
+    #[test]
     fn work_that_waits_is_taken_back_and_work_that_runs_is_told_to_end() {
         let (desk, bell) = desk(1);
         desk.add(exec(1, 1));

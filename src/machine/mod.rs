@@ -23,6 +23,8 @@ use rustix::thread::sched_getaffinity;
 use crate::model::{Env, Hash};
 
 pub use gpus::gpus;
+#[cfg(test)]
+pub use kernel::recorded;
 pub use kernel::{Kernel, show_list};
 pub use memory::{OomCounter, memory_bytes};
 pub use topology::{Cores, Topology};
