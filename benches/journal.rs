@@ -82,7 +82,14 @@ fn record(number: u64, kind: Kind) -> Record {
         Kind::Measure => Detail::Measure(Box::new(measured(number))),
         _ => Detail::Exec(Box::new(RunResult { stdout: b"GFLOPS: 12.5\n".to_vec(), ..Default::default() })),
     };
-    let outcome = Outcome { status: Status::Ok, reason: None, host: "node1".into(), detail, elapsed_s: 1.25 };
+    let outcome = Outcome {
+        status: Status::Ok,
+        reason: None,
+        host: "node1".into(),
+        detail,
+        elapsed_s: 1.25,
+        conditions: None,
+    };
     Record::of_task(facts, Some(&MeasureSpec::default()), &outcome)
 }
 
@@ -99,6 +106,7 @@ fn measured(number: u64) -> MeasureResult {
         },
         metrics: [("gflops".to_owned(), 12.5 + run as f64 * 0.01)].into(),
         output_hash: None,
+        energy: Default::default(),
     };
     MeasureResult {
         samples: (0..RUNS).map(sample).collect(),
@@ -108,6 +116,7 @@ fn measured(number: u64) -> MeasureResult {
         better: Default::default(),
         stop_reason: StopReason::Precise,
         flags: Vec::new(),
+        counters: None,
         verify: Default::default(),
         floor_s: Some(0.001),
         maxrss_floor_bytes: Some(1 << 20),

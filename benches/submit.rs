@@ -44,7 +44,14 @@ fn answer(mut end: DriverEnd, values: Vec<u8>) {
 
 fn returned(values: &[u8]) -> Box<Outcome> {
     let detail = Detail::Call(CallReturn { values: values.to_vec(), codes: Vec::new(), text: None });
-    Box::new(Outcome { status: Status::Ok, reason: None, host: String::new(), detail, elapsed_s: 0.0 })
+    Box::new(Outcome {
+        status: Status::Ok,
+        reason: None,
+        host: String::new(),
+        detail,
+        elapsed_s: 0.0,
+        conditions: None,
+    })
 }
 
 /// CPU time of this thread: what the driver and the wait for it take does not count.

@@ -298,7 +298,7 @@ mod tests {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     use super::*;
-    use crate::model::{ExecSpec, MeasureSpec, Status};
+    use crate::model::{ExecSpec, Status};
 
     fn order(task: u64, cores: u32, work: Work) -> Order {
         Order {
@@ -380,7 +380,7 @@ mod tests {
     fn a_measurement_begins_with_all_word_on_its_way() {
         let (desk, bell) = desk(1);
         desk.add(exec(1, 1));
-        desk.add(order(2, 1, Work::Measure(MeasureSpec::default())));
+        desk.add(order(2, 1, Work::Measure(Box::default())));
         desk.next(None, &bell).unwrap();
         assert!(!rings(desk.bell()), "its start can wait");
         desk.next(done(1), &bell).unwrap();

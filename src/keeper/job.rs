@@ -104,7 +104,7 @@ impl Job {
         Ok(match work {
             Work::Exec(spec) => Job::Exec(Exec::new(spec, mark, site, None)?),
             Work::Compile(spec) => Job::Compile(Box::new(Compile::new(spec, mark))),
-            Work::Measure(spec) => Job::Measure(Box::new(Measure::new(spec, mark, site, None)?)),
+            Work::Measure(spec) => Job::Measure(Box::new(Measure::new(*spec, mark, site, None)?)),
             Work::Compare(spec) => Job::Compare(Box::new(Compare::new(spec, mark, site)?)),
         })
     }

@@ -145,7 +145,7 @@ impl Launching {
         let prefixed = Some(Prefixed { line, launched });
         let job = match work.clone() {
             Work::Exec(spec) => Job::Exec(Exec::new(spec, &self.mark, site, prefixed)?),
-            Work::Measure(spec) => Job::Measure(Box::new(Measure::new(spec, &self.mark, site, prefixed)?)),
+            Work::Measure(spec) => Job::Measure(Box::new(Measure::new(*spec, &self.mark, site, prefixed)?)),
             Work::Compile(_) => return Err(Failure::refused("a build is not started by a launcher")),
             Work::Compare(_) => return Err(Failure::refused("a comparison is not started by a launcher")),
         };

@@ -195,7 +195,7 @@ impl Live {
             }
             Job::Exec(spec) => Work::Exec((**spec).clone()),
             Job::Compile(spec) => Work::Compile((**spec).clone()),
-            Job::Measure(spec) => Work::Measure((**spec).clone()),
+            Job::Measure(spec) => Work::Measure(spec.clone()),
             Job::Compare(spec) => Work::Compare((**spec).clone()),
         };
         for command in work.commands_mut() {

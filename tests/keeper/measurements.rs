@@ -26,7 +26,7 @@ fn a_measurement_of_a_fixed_number_of_runs() {
         better: Better::More,
         ..MeasureSpec::default()
     };
-    let outcome = keeper.run(Work::Measure(spec), None);
+    let outcome = keeper.run(Work::Measure(Box::new(spec)), None);
     assert!(outcome.ok(), "{outcome:?}");
     let result = measured(&outcome);
     assert_eq!(result.stop_reason, StopReason::Fixed);
@@ -49,13 +49,13 @@ fn a_measurement_of_short_runs_is_cancelled_whenever_it_is() {
         ..MeasureSpec::default()
     };
     for _ in 0..20 {
-        let task = keeper.begin(Work::Measure(endless.clone()), None);
+        let task = keeper.begin(Work::Measure(Box::new(endless.clone())), None);
         keeper.kill(task);
         let outcome = keeper.outcome(task);
         assert_eq!(outcome.status, Status::Cancelled, "{outcome:?}");
     }
     for n in 1..=20 {
-        let outcome = keeper.run(Work::Measure(endless.clone()), Some(f64::from(n) * 0.003));
+        let outcome = keeper.run(Work::Measure(Box::new(endless.clone())), Some(f64::from(n) * 0.003));
         assert_eq!(outcome.status, Status::Timeout, "{outcome:?}");
     }
 }
@@ -72,7 +72,7 @@ fn a_measurement_that_fails_keeps_its_samples_and_has_no_figure() {
         runs: Some(5),
         ..MeasureSpec::default()
     };
-    let outcome = keeper.run(Work::Measure(spec.clone()), None);
+    let outcome = keeper.run(Work::Measure(Box::new(spec.clone())), None);
     assert_eq!(outcome.status, Status::NonzeroExit);
     assert_eq!(reason(&outcome), "sample 2: exit code 1; the end of its standard error:\ndying");
     let result = measured(&outcome);
@@ -81,14 +81,14 @@ fn a_measurement_that_fails_keeps_its_samples_and_has_no_figure() {
 
     spec.command = command(&["echo", "speed: 7"]);
     spec.metrics = rate();
-    let outcome = keeper.run(Work::Measure(spec.clone()), None);
+    let outcome = keeper.run(Work::Measure(Box::new(spec.clone())), None);
     assert_eq!(outcome.status, Status::MetricMissing);
     let expected = "warm-up run 1: metric `rate`: pattern 'rate: ([%d.]+)' is not in the output; its standard output ends with:\nspeed: 7";
     assert_eq!(reason(&outcome), expected);
 
     spec.metrics = BTreeMap::new();
     spec.verify.reference = Some(Arg::Text(b"speed: 8\n".to_vec()));
-    let outcome = keeper.run(Work::Measure(spec.clone()), None);
+    let outcome = keeper.run(Work::Measure(Box::new(spec.clone())), None);
     assert_eq!(outcome.status, Status::VerifyFailed);
     assert_eq!(
         reason(&outcome),
@@ -96,11 +96,11 @@ fn a_measurement_that_fails_keeps_its_samples_and_has_no_figure() {
     );
     assert_eq!(measured(&outcome).verify.max_abs_err, Some(1.0));
     spec.verify.atol = 1.0;
-    let outcome = keeper.run(Work::Measure(spec.clone()), None);
+    let outcome = keeper.run(Work::Measure(Box::new(spec.clone())), None);
     assert!(outcome.ok() && measured(&outcome).verify.status == "ok");
 
     spec.command = command(&["sleep", "600"]);
-    let outcome = keeper.run(Work::Measure(spec), Some(0.5));
+    let outcome = keeper.run(Work::Measure(Box::new(spec)), Some(0.5));
     assert_eq!(outcome.status, Status::Timeout);
     assert_eq!(reason(&outcome), "warm-up run 1: ran into its timeout of 0.5 s; it was killed");
 }
