@@ -70,6 +70,7 @@ fn measured() -> Outcome {
             stderr_tail: String::new(),
             argv: vec!["./gemm".into(), "512".into()],
             launched: None,
+            same_as: None,
         })),
         elapsed_s: 1.25,
         conditions: Conditions {

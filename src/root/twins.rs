@@ -128,7 +128,14 @@ mod tests {
     fn took(median: f64, status: Status) -> Arc<Outcome> {
         let stats = Summary { median, ..Summary::default() };
         let detail = Detail::Measure(Box::new(MeasureResult::sample(stats, StopReason::Fixed)));
-        Arc::new(Outcome { status, reason: None, host: "node1".into(), detail, elapsed_s: 1.0 })
+        Arc::new(Outcome {
+            status,
+            reason: None,
+            host: "node1".into(),
+            detail,
+            elapsed_s: 1.0,
+            conditions: None,
+        })
     }
 
     /// Two builds of the same code; what was measured of the first, `id` being its record.
