@@ -31,7 +31,7 @@ impl Bench {
                 host: format!("n{n}"),
                 slots,
                 gpus: 0,
-                measures: true,
+                measures: n > 0, // the first is beside the root
             });
         }
         bench.feed(Event::PoolSettled { pool });
@@ -143,6 +143,12 @@ fn main() {
         ..Placement::default()
     };
     queued("100 k, 50 shapes of not_on, 1/4 exclusive", 1000, 4, 100_000, Kind::Measure, exclusive);
+    let applications = |n: u64| Placement {
+        nodes: Some(1 + (n * 37 % 64) as u32),
+        exclusive: Some(Exclusive::Node),
+        ..Placement::default()
+    };
+    queued("2 k measured gangs of 1-64, 1000 workers x 4", 1000, 4, 2000, Kind::Measure, applications);
     windowed("calls, 128 in flight, 2 workers x 2", 2, 2, 2_000_000, 128);
     windowed("calls, 20 000 in flight, 10 000 workers x 4", 10_000, 4, 2_000_000, 20_000);
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Core;
 use super::api::{Gang, GpuSet};
 use super::fleet::Lease;
+use super::reluctant::Counted;
 use super::task::{Claim, NodeIx, PoolIx, Rank, State, TaskIx};
 use crate::model::WorkerId;
 
@@ -52,6 +53,7 @@ pub(super) struct Walk {
     wanted: BTreeSet<usize>,
     /// What found no nodes, of those that may run anywhere and have no timeout or find no reservation.
     failed: Vec<(Demand, u64)>,
+    counted: Counted,
     /// One waits for nodes already.
     promised: bool,
 }
@@ -59,10 +61,14 @@ pub(super) struct Walk {
 impl Core {
     /// What it needs now.
     pub(super) fn demand(&self, ix: TaskIx) -> Demand {
+        self.demand_of(ix, self.avoids(ix))
+    }
+
+    fn demand_of(&self, ix: TaskIx, avoids: bool) -> Demand {
         let task = &self.tasks[ix];
         let (need, gpus) = (task.need, task.gpus());
         let (nodes, cores, whole) = (need.nodes(), need.cores(), need.is_whole());
-        Demand { nodes, cores, gpus, whole, avoids: self.avoids(ix) }
+        Demand { nodes, cores, gpus, whole, avoids }
     }
 
     /// Starts the gangs that go before `before`. While `first`, nobody waits who goes before them.
@@ -122,10 +128,14 @@ impl Core {
     /// The nodes on which it could start now.
     fn find_gang(&mut self, ix: TaskIx, walk: &mut Walk) -> Option<Gang> {
         let task = &self.tasks[ix];
-        let (demand, anywhere) = (self.demand(ix), !task.is_bound() && task.not_on().is_none());
+        if walk.free.len() < usize::from(task.need.nodes()) {
+            return None;
+        }
+        let demand = self.demand_of(ix, self.avoids_by_count(ix, &mut walk.counted));
+        let anywhere = !task.is_bound() && task.not_on().is_none();
         let patience = task.timeout_us().unwrap_or(u64::MAX);
         let hopeless = |(other, than): &(Demand, u64)| demand.covers(*other) && patience >= *than;
-        if walk.free.len() < usize::from(demand.nodes) || walk.failed.iter().any(hopeless) {
+        if walk.failed.iter().any(hopeless) {
             return None;
         }
         let mut found: Vec<(bool, bool, u16, u16, WorkerId)> = Vec::new();

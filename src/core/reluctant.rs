@@ -3,41 +3,58 @@
 //! Measurements keep off them as long as the pool has others that would do, and so do tasks of a group, whose
 //! measurements would follow them. While a pool grows, others may still come. A task that names its host goes there.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::Core;
 use super::pool::Stage;
 use super::task::{NodeIx, TaskIx};
+use crate::model::WorkerId;
+
+/// How many nodes measure, for tasks that want so many cores and GPUs and keep off one of them. True until a worker
+/// comes or goes.
+pub(super) type Counted = BTreeMap<(u16, u16, Option<NodeIx>), usize>;
 
 impl Core {
     /// Must it keep off reluctant workers now? The same for all tasks of a shape.
     pub(super) fn avoids(&self, ix: TaskIx) -> bool {
-        let task = &self.tasks[ix];
-        let pool = &self.pools[task.pool.at()];
-        if pool.reluctant == 0 || !task.is_choosy() || task.host().is_some() {
-            return false;
-        }
-        let settled = task.group().is_some_and(|group| self.groups[group.at()].home.is_some());
-        !settled && (pool.stage == Stage::Growing || self.others_do(ix))
+        let nodes = usize::from(self.tasks[ix].need.nodes());
+        self.may_avoid(ix) && (self.is_growing(ix) || self.measuring(ix).take(nodes).count() == nodes)
     }
 
-    /// Would the workers that measure be enough, if they were idle?
-    fn others_do(&self, ix: TaskIx) -> bool {
+    /// The same where many ask in a row, between whom no worker comes or goes.
+    pub(super) fn avoids_by_count(&self, ix: TaskIx, counted: &mut Counted) -> bool {
         let task = &self.tasks[ix];
-        let mut nodes: BTreeSet<NodeIx> = BTreeSet::new();
-        for id in self.pools[task.pool.at()].places.iter().flatten() {
-            let worker = &self.fleet[*id];
-            let node = worker.node;
-            if worker.measures
-                && worker.slots >= task.need.cores()
-                && task.not_on() != Some(node)
-                && self.fleet.offers_gpus(node, task.gpus())
-                && nodes.insert(node)
-                && nodes.len() >= usize::from(task.need.nodes())
-            {
-                return true;
-            }
-        }
-        false
+        let kind = (task.need.cores(), task.gpus(), task.not_on());
+        self.may_avoid(ix)
+            && (self.is_growing(ix)
+                || *counted.entry(kind).or_insert_with(|| self.measuring(ix).count())
+                    >= usize::from(task.need.nodes()))
+    }
+
+    /// Has it a choice, and are there any?
+    fn may_avoid(&self, ix: TaskIx) -> bool {
+        let task = &self.tasks[ix];
+        let settled = || task.group().is_some_and(|group| self.groups[group.at()].home.is_some());
+        self.pools[task.pool.at()].reluctant > 0 && task.is_choosy() && task.host().is_none() && !settled()
+    }
+
+    fn is_growing(&self, ix: TaskIx) -> bool {
+        self.pools[self.tasks[ix].pool.at()].stage == Stage::Growing
+    }
+
+    /// The nodes with a worker that measures and, if it were idle, would do.
+    fn measuring(&self, ix: TaskIx) -> impl Iterator<Item = NodeIx> {
+        let task = &self.tasks[ix];
+        let (cores, gpus, not_on) = (task.need.cores(), task.gpus(), task.not_on());
+        let would_do = move |node: &NodeIx| {
+            let measures = |id: WorkerId| {
+                let worker = &self.fleet[id];
+                worker.pool == task.pool && worker.measures && worker.slots >= cores
+            };
+            not_on != Some(*node)
+                && self.fleet.offers_gpus(*node, gpus)
+                && self.fleet[*node].workers.iter().any(|id| measures(*id))
+        };
+        self.pools[task.pool.at()].hosts().filter(would_do)
     }
 }
