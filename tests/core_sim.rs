@@ -34,7 +34,8 @@ fn seeds(usual: u64) -> u64 {
 
 /// A random campaign: all kinds, wishes, dependencies and accidents.
 fn random_task(world: &mut World, rng: &mut Random) -> TaskId {
-    let kind = [Kind::Call, Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure][rng.below(5) as usize];
+    let kinds = [Kind::Call, Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure, Kind::Compare];
+    let kind = kinds[rng.below(6) as usize];
     let mut request = world.request(kind);
     let known = world.tasks.len() as u64;
     request.pool = PoolId(rng.below(2) as u32);
@@ -49,7 +50,7 @@ fn random_task(world: &mut World, rng: &mut Random) -> TaskId {
     wish.not_on = rng.permille(60).then(|| format!("n{}", rng.below(6)));
     wish.group = rng.permille(150).then(|| format!("g{}", rng.below(4)));
     wish.nodes = rng.permille(60).then(|| 1 + rng.below(4) as u32);
-    if kind == Kind::Measure && rng.permille(800) || rng.permille(20) {
+    if matches!(kind, Kind::Measure | Kind::Compare) && rng.permille(800) || rng.permille(20) {
         wish.exclusive = Some(Exclusive::Node);
     } else if rng.permille(500) {
         wish.exclusive = Some(Exclusive::No);

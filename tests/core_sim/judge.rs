@@ -74,7 +74,8 @@ impl World {
         let request = &self.tasks[task.0 as usize].request;
         let wish = &request.placement;
         let reluctant = gang.iter().any(|id| !self.machines[id.0 as usize].measures);
-        let free = request.kind == Kind::Measure && wish.host.is_none() && wish.group.is_none();
+        let measures = matches!(request.kind, Kind::Measure | Kind::Compare);
+        let free = measures && wish.host.is_none() && wish.group.is_none();
         if !reluctant || !free {
             return;
         }
