@@ -13,10 +13,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use draw::Random;
-use harness::journal::{Journal, JournalError, JournalWriter, Mode, Opened, read};
+use harness::journal::{Journal, JournalError, JournalWriter, Mode, Opened, is_held, read};
 use harness::model::{
     Hash, Header, JOURNAL_SCHEMA, Kind, MeasureSpec, Outcome, Record, Session, Status, TaskFacts,
 };
+use rustix::fs::{FlockOperation, flock};
 use support::skip;
 
 fn header() -> Header {
@@ -273,6 +274,26 @@ fn a_second_writer_is_refused_and_told_who_writes() {
     let sessions = read(&path).unwrap().records;
     assert!(sessions.iter().all(|record| matches!(record, Record::Session(Session { .. }))));
     assert_eq!(sessions.len(), 2);
+}
+
+/// `harness status` looks by a lock of its own, which is no reason to refuse who begins in that moment.
+#[test]
+fn who_only_looks_whether_it_is_written_to_refuses_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    drop(open(&path, Mode::Resume).unwrap());
+    assert!(!is_held(&path).unwrap());
+    let looker = std::fs::File::open(&path).unwrap();
+    flock(&looker, FlockOperation::NonBlockingLockShared).unwrap();
+    let writer = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| open(&path, Mode::Resume).map(|opened| opened.writer));
+        std::thread::sleep(std::time::Duration::from_millis(50)); // it has tried by then, mostly
+        drop(looker);
+        writer.join().unwrap()
+    });
+    assert!(is_held(&path).unwrap());
+    drop(writer.unwrap());
+    assert!(!is_held(&path).unwrap());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use index::Index;
-pub use open::{Journal, Mode, Opened, is_held, last_session};
+pub use open::{Journal, Mode, Opened, holder, is_held, last_session};
 pub use read::{Contents, read};
 pub use writer::{JournalWriter, Lost};
 

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
@@ -12,6 +13,10 @@ use rustix::io::Errno;
 use super::read::scan;
 use super::{Index, JournalError, JournalWriter};
 use crate::model::{BatchJob, Header, Record, Session};
+
+/// How long somebody looks whether a journal is written to (`harness status`), and how long all who do are waited for.
+const LOOK: Duration = Duration::from_millis(5);
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The journal of a campaign.
 pub struct Journal;
@@ -91,10 +96,15 @@ impl Drop for Locked {
 /// The locked file at `path`: empty if it is new.
 fn take(path: &Path, mode: Mode, notes: &mut Vec<String>) -> Result<Locked, JournalError> {
     let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
+    let until = Instant::now() + LOOK_PATIENCE;
     loop {
         let file = Locked(open(path)?);
         match flock(&*file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
+            Err(Errno::WOULDBLOCK) if Instant::now() < until && is_looked_at(&file) => {
+                std::thread::sleep(LOOK);
+                continue;
+            }
             Err(Errno::WOULDBLOCK) => {
                 return Err(JournalError::Held { path: path.to_owned(), holder: holder(path) });
             }
@@ -132,7 +142,8 @@ fn open(path: &Path) -> Result<File, JournalError> {
     })
 }
 
-fn holder(path: &Path) -> String {
+/// Who wrote to it last, for people.
+pub fn holder(path: &Path) -> String {
     match last_session(path) {
         Some(Session { pid, host, .. }) => format!("harness with pid {pid} on {host}"),
         None => "another harness".into(),
@@ -149,10 +160,16 @@ pub fn last_session(path: &Path) -> Option<Session> {
     }
 }
 
-/// Does somebody write to the journal at this moment? Asked by a lock that is given back at once.
+/// Does somebody write to the journal at this moment? Asked by a lock that others can have too and that is given back
+/// at once: who begins to write meanwhile waits for it.
 pub fn is_held(path: &Path) -> io::Result<bool> {
     let file = Locked(File::open(path)?);
     Ok(flock(&*file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
+}
+
+/// Does nobody write to it, of those who have it locked?
+fn is_looked_at(file: &File) -> bool {
+    flock(file, FlockOperation::NonBlockingLockShared).is_ok()
 }
 
 fn session(header: &Header, job: Option<BatchJob>) -> Session {
