@@ -38,7 +38,7 @@ pub(super) fn show(granted: &[(String, Gpus)], command: &mut CommandSpec) {
 }
 
 /// The environment of a launcher is the same for all nodes. Where their GPUs have different names each rank looks up
-/// those of its node, before it becomes the program.
+/// those of its node, before it becomes the program. On a node that is none of them it would see all GPUs.
 fn show_by_node(granted: &[(String, Gpus)], command: &mut CommandSpec) {
     let mut line = String::from("case \"$(uname -n)\" in ");
     for (host, gpus) in granted {
@@ -46,7 +46,13 @@ fn show_by_node(granted: &[(String, Gpus)], command: &mut CommandSpec) {
         let words: Vec<String> = variables.map(|(name, value)| format!("{name}='{value}'")).collect();
         line.push_str(&format!("'{host}') export {};; ", words.join(" ")));
     }
-    line.push_str("esac; exec \"$@\"");
+    let hosts: Vec<&str> = granted.iter().map(|(host, _)| host.as_str()).collect();
+    line.push_str(&format!(
+        "*) echo \"harness: this rank runs on $(uname -n), which is none of the nodes whose GPUs it was given ({}): does \
+         the launcher obey the nodes it was told, and does a container give it another host name?\" >&2; exit 1;; \
+         esac; exec \"$@\"",
+        hosts.join(", ")
+    ));
     let mut words = vec!["/bin/sh", "-c", &line, "harness"];
     let shell = command.shell.take();
     if let Some(shell) = &shell {
@@ -74,6 +80,27 @@ mod tests {
         assert_eq!(command.env["CUDA_VISIBLE_DEVICES"], "1,2");
         show(&[on("a", &["3"])], &mut command);
         assert_eq!(command.env["CUDA_VISIBLE_DEVICES"], "1,2");
+    }
+
+    #[test]
+    fn a_rank_on_a_node_it_was_not_given_does_not_begin() {
+        let mut command = CommandSpec {
+            argv: vec![Arg::Text(b"true".into())],
+            launch: Some(LaunchSpec::default()),
+            ..CommandSpec::default()
+        };
+        show(&[on("a", &["0"]), on("b", &["1"])], &mut command);
+        let Some(Arg::Text(line)) = command.argv.get(2) else { panic!("{command:?}") };
+        let line = String::from_utf8_lossy(line);
+        let ended =
+            std::process::Command::new("/bin/sh").args(["-c", &line, "harness", "true"]).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        let host = crate::machine::hostname();
+        let text = format!(
+            "harness: this rank runs on {host}, which is none of the nodes whose GPUs it was given (a, b): "
+        );
+        assert!(said.starts_with(&text), "{said}");
     }
 
     #[test]
