@@ -6,18 +6,23 @@
 
 use std::io;
 
-use rustix::process::{Pid, Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 
 use super::{Exit, wait};
 
 /// Returns twice: `None` in the child, which goes on, and in the process itself how that ended. To be called before there
 /// is any thread.
 pub fn stand_in() -> io::Result<Option<Exit>> {
+    let parent = getpid();
     // SAFETY: there is one thread, so the child has all there was, locks included.
     let child = match unsafe { libc::fork() } {
         -1 => return Err(io::Error::last_os_error()),
         0 => {
             set_parent_process_death_signal(Some(Signal::KILL))?;
+            // It may have been killed before that.
+            if getppid() != Some(parent) {
+                return Err(io::Error::other("the process it was to stand for is gone"));
+            }
             return Ok(None);
         }
         pid => pid,
