@@ -67,11 +67,7 @@ impl Driver {
             Phase::Growing { .. } => {
                 pool.phase = Phase::Open;
                 pool.workers.retain(|worker| !arriving.contains(worker));
-                // Those that were ready may have work by now.
-                for worker in &arriving {
-                    self.forsake_gangs(*worker);
-                    self.handle(Event::WorkerLost { worker: *worker });
-                }
+                // None of them has work yet.
                 (Event::PoolSettled { pool: id }, true)
             }
             Phase::Open | Phase::Emptying | Phase::Closed | Phase::Failed { .. } => return,

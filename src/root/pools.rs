@@ -322,18 +322,26 @@ impl Driver {
         }
     }
 
-    /// A worker takes work.
+    /// A worker could take work. Those by which a pool grows begin together: if one of them does not come, none of the
+    /// others is to have any.
     pub(super) fn ready(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Stage::Welcomed(hello) = &worker.stage else { return };
-        let (hello, host, slots) = (hello.clone(), hello.host.clone(), worker.slots);
-        let gpus = worker.gpus.ids.len() as u16;
-        worker.stage = Stage::Ready(hello);
+        worker.stage = Stage::Ready(hello.clone());
         worker.keeper_is_up();
         let Some(pool) = worker.pool else { return };
+        let phase = self.pools.pools.get(&pool).map(|pool| &pool.phase);
+        if !matches!(phase, Some(Phase::Growing { .. })) {
+            self.put_to_work(id, pool);
+        }
+        self.announce(pool);
+    }
+
+    fn put_to_work(&mut self, id: WorkerId, pool: PoolId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let (host, slots, gpus) = (worker.host().to_string(), worker.slots, worker.gpus.ids.len() as u16);
         let measures = self.measures(pool, &host);
         self.handle(Event::WorkerReady { worker: id, pool, host, slots, gpus, measures });
-        self.announce(pool);
     }
 
     /// Does a worker there measure although others would do?
@@ -356,8 +364,12 @@ impl Driver {
             workers.iter().filter(|info| pool.arriving().contains(&WorkerId(info.id))).collect();
         self.progress.pool_open(id, &new);
         let asked = !matches!(pool.phase, Phase::Opening { asked: false, .. });
-        if let Some(pool) = self.pools.pools.get_mut(&id) {
-            pool.phase = Phase::Open;
+        let grown = match self.pools.pools.get_mut(&id) {
+            Some(pool) => std::mem::replace(&mut pool.phase, Phase::Open),
+            None => return,
+        };
+        if let Phase::Growing { new, .. } = grown {
+            new.into_iter().for_each(|worker| self.put_to_work(worker, id));
         }
         if asked {
             self.port.spawned(Ok(PoolInfo { id, workers }));
