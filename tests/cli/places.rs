@@ -1,7 +1,13 @@
 //! Several nodes without several machines: workers that call themselves by other host names. Who measures beside the
 //! root, what becomes of a worker in the wrong place, gangs of calls, pools that lose workers and grow.
 
-use std::time::Duration;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use harness::machine;
+use harness::model::{FromWorker, Gpus, Hello, PROTOCOL};
+use harness::wire::Stream;
 
 use crate::said;
 use crate::support::{Folder, Ran, skip};
@@ -115,8 +121,10 @@ fn a_call_has_several_nodes_and_nothing_of_it_is_left_on_any() {
     let Some((folder, ran)) = on_two_nodes(
         "local nodes, ranks, hosts = await(submit(call { function()\n\
          local list = io.popen 'sort $HARNESS_HOSTFILE'\n\
+         os.execute \"setsid sh -c 'echo $$ >left; exec sleep 600' & until [ -s left ]; do sleep 0.01; done\"\n\
          return os.getenv 'HARNESS_NODELIST', os.getenv 'HARNESS_NUM_RANKS', list:read 'a'\n\
          end, nodes = 2, timeout = '60 s' }))\n\
+         print(io.open 'left':read 'n' > 1, os.execute '! grep -q \"^State:.[^Z]\" /proc/$(cat left)/status 2>/dev/null')\n\
          print(#nodes == #here.host + #', elsewhere' - 1, ranks)\n\
          io.write(hosts)\n\
          local m = await(submit(measure { shell = 'true', nodes = 2, launcher = 'none', runs = 1, timeout = '60 s' }))\n\
@@ -125,8 +133,12 @@ fn a_call_has_several_nodes_and_nothing_of_it_is_left_on_any() {
         return;
     };
     let mut stdout: Vec<String> = folder.normal(&ran.stdout).lines().map(str::to_owned).collect();
-    stdout[1..3].sort();
-    assert_eq!(stdout, ["true\t2", "HOST", "elsewhere", "ok\t2\tshares_root"], "{ran:#?}");
+    stdout[2..4].sort();
+    assert_eq!(
+        stdout,
+        ["true\ttrue\texit\t0", "true\t2", "HOST", "elsewhere", "ok\t2\tshares_root"],
+        "{ran:#?}"
+    );
     assert_eq!(ran.code, Some(0), "{ran:#?}");
 }
 
@@ -152,6 +164,60 @@ fn a_pool_that_lost_a_worker_grows_again() {
         "lost_worker\nHOST\tnil\nfalse\tc.lua:7: pool:grow: every node has a worker already (HOST): say how many more, \
          `workers = N` or `per_node = N`\n1\telsewhere\t2\ttrue\tfalse\t2\ttrue\nelsewhere\nHOST\nelsewhere\n",
     );
+}
+
+/// Set where the next function is to be a worker: the file whose appearance, or absence, it waits for.
+const FAKE: &str = "HARNESS_TEST_WORKER";
+
+/// Not a test but a worker: it says who it is, to its standard input, and goes when another one has a task.
+#[test]
+fn a_worker_that_says_hello_and_is_gone() {
+    let Some(taken) = std::env::var_os(FAKE) else { return };
+    let size = std::fs::metadata(env!("CARGO_BIN_EXE_harness")).unwrap().len();
+    let mut root = Stream::new(std::io::stdin().as_fd().try_clone_to_owned().unwrap()).unwrap();
+    root.queue(&FromWorker::Hello(Hello {
+        protocol: PROTOCOL,
+        build: format!("{}-{size}", env!("CARGO_PKG_VERSION")),
+        host: machine::hostname(),
+        pid: std::process::id(),
+        cpu_model: None,
+        cores: 2,
+        memory_bytes: 1 << 30,
+        gpus: Gpus::default(),
+    }));
+    root.flush().unwrap();
+    let until = Instant::now() + Duration::from_secs(2);
+    while !Path::new(&taken).exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// One that came has no task that would be lost when another one does not come.
+#[test]
+fn a_growth_that_fails_loses_no_task() {
+    let folder = Folder::with(
+        "local pool = spawn { workers = 1, slots = 1 }\n\
+         local hold = 'while [ ! -e go ]; do sleep 0.01; done'\n\
+         local first = submit(exec { shell = hold, retries = 0 })\n\
+         local second = submit(exec { shell = '[ -e go ] || touch taken; ' .. hold, retries = 0 })\n\
+         print(pcall(pool.grow, pool, { workers = 2 }))\n\
+         io.open('go', 'w'):close()\n\
+         print(await(first).status, await(second).status, #pool.workers)\n",
+    );
+    let fake = std::env::current_exe().unwrap();
+    let worker = format!(
+        "mkdir first 2>/dev/null || mkdir second 2>/dev/null || {FAKE}=taken exec '{}' --exact \
+         places::a_worker_that_says_hello_and_is_gone <&3 3<&- >/dev/null\nexec \"$HARNESS\" \"$@\"",
+        fake.display()
+    );
+    let ran = folder.finish(folder.harness_with_worker(&worker, &["-q", "c.lua"]));
+    // Either of the two may be the one.
+    let (stdout, stderr) =
+        (ran.stdout.replace("worker 1", "worker 2"), ran.stderr.replace("worker 1", "worker 2"));
+    let loss = "worker 2 on HOST is lost: its process ended";
+    let expected = format!("false\tc.lua:5: pool:grow: {loss}\nok\tok\t1\n");
+    said(&folder, Ran { stdout, stderr, ..ran }, 0, &expected, &format!("harness: {loss}\n"));
+    folder.assert_nothing_left(GONE);
 }
 
 /// The pool keeps what it has when what was to come does not.
