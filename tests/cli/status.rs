@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use harness::root::status::{ASK, address};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::Signal;
 
 use crate::support::{Folder, LIMIT, Running, await_that};
 use crate::{said, says};
@@ -128,6 +129,19 @@ fn who_asks_and_does_not_read_holds_nobody_up() {
     folder.write("go", "");
     assert_eq!(running.end(LIMIT).code, Some(0));
     drop((silent, deaf));
+}
+
+#[test]
+fn one_that_is_stopped_is_not_waited_for() {
+    let (folder, running) = begun("await(submit(exec { shell = 'HOLD', timeout = 60 }))");
+    running.signal(Signal::STOP);
+    let mute = "harness: status: harness with pid N on HOST runs the campaign and has said nothing for TIME: is it stopped \
+                (`kill -CONT PID` lets it go on), or its node too busy?\n";
+    said(&folder, folder.run(&["status", "c.lua"]), 1, "", mute);
+    running.signal(Signal::CONT);
+    await_told(&folder, "c.lua: running for ");
+    folder.write("go", "");
+    assert_eq!(running.end(LIMIT).code, Some(0));
 }
 
 #[test]

@@ -11,17 +11,21 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
 use self::text::{of_campaign, of_journal};
-use crate::journal::{self, JournalError};
+use crate::journal::{self, JournalError, holder};
 use crate::machine;
 use crate::model::{CampaignStatus, Kind, STATUS_SCHEMA, Session, Status, exit};
 use crate::root::default_journal;
 use crate::root::status::{ASK, ASK_NOW, WAIT, address, is_own};
 use crate::say::say;
+
+/// A campaign that runs answers at once, or says that it cannot for the moment.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub(super) struct StatusArgs {
@@ -51,6 +55,11 @@ enum StatusError {
         "status: {0} runs the campaign and does not answer: it may just be starting or ending, or be in a container; try again"
     )]
     Silent(String),
+    #[error(
+        "status: {0} runs the campaign and has said nothing for {seconds} s: is it stopped (`kill -CONT PID` lets it go on), or its node too busy?",
+        seconds = PATIENCE.as_secs()
+    )]
+    Mute(String),
     #[error("status: {who} runs the campaign, and answers on its own host only: `{line}`")]
     Elsewhere { who: String, line: String },
     #[error("status: the campaign's answer cannot be read ({0}): it runs another version of harness")]
@@ -84,9 +93,10 @@ pub(super) fn status(arguments: &StatusArgs) -> ExitCode {
             say(format_args!("harness: {error}"));
             ExitCode::from(match error {
                 StatusError::Journal(_) => exit::JOURNAL,
-                StatusError::Silent(_) | StatusError::Elsewhere { .. } | StatusError::Strange(_) => {
-                    exit::SCRIPT
-                }
+                StatusError::Silent(_)
+                | StatusError::Mute(_)
+                | StatusError::Elsewhere { .. }
+                | StatusError::Strange(_) => exit::SCRIPT,
                 _ => exit::USAGE,
             })
         }
@@ -96,7 +106,10 @@ pub(super) fn status(arguments: &StatusArgs) -> ExitCode {
 fn answer(arguments: &StatusArgs) -> Result<String, StatusError> {
     let path = journal_of(arguments.campaign.as_deref())?;
     if let Some(stream) = connect(&path) {
-        let line = ask(&stream, arguments.now).map_err(|error| StatusError::Strange(error.to_string()))?;
+        let line = ask(&stream, arguments.now).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => StatusError::Mute(holder(&path)),
+            _ => StatusError::Strange(error.to_string()),
+        })?;
         if let Some(line) = line {
             let read = serde_json::from_str::<CampaignStatus>(&line);
             let status = read.map_err(|error| StatusError::Strange(error.to_string()))?;
@@ -153,6 +166,7 @@ fn connect(journal: &Path) -> Option<UnixStream> {
 
 /// Its answer; none if it ends before it answers.
 fn ask(stream: &UnixStream, now: bool) -> io::Result<Option<String>> {
+    stream.set_read_timeout(Some(PATIENCE))?;
     let mut writer = stream;
     if writer.write_all(if now { ASK_NOW } else { ASK }.as_bytes()).is_err() {
         return Ok(None);
@@ -166,6 +180,7 @@ fn ask(stream: &UnixStream, now: bool) -> io::Result<Option<String>> {
         if line != WAIT {
             return Ok(Some(line));
         }
+        stream.set_read_timeout(None)?; // as long as the measurement takes, which a signal cuts short
         say(
             "harness: a measurement has this node, and nothing of ours runs beside it: the answer comes when it ends \
              (--now asks all the same)",
@@ -176,10 +191,10 @@ fn ask(stream: &UnixStream, now: bool) -> io::Result<Option<String>> {
 
 /// Somebody writes to the journal and cannot be asked from here: who, and where he can be.
 fn out_of_reach(journal: &Path) -> StatusError {
-    let Some(Session { pid, host, job, .. }) = journal::last_session(journal) else {
-        return StatusError::Silent("another harness".into());
+    let who = holder(journal);
+    let Some(Session { host, job, .. }) = journal::last_session(journal) else {
+        return StatusError::Silent(who);
     };
-    let who = format!("harness with pid {pid} on {host}");
     if host == machine::hostname() {
         return StatusError::Silent(who);
     }
