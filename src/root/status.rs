@@ -41,6 +41,12 @@ pub const WAIT: &str = "wait";
 const QUESTION_BYTES: u64 = 64;
 /// How long a question, or room for an answer, is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// An answer that no measurement forbids is there after this; the driver may take ten times as long.
+const SOON: Duration = Duration::from_secs(1);
+/// So many who ask are served at the same time; others are sent away.
+const MOST_SERVED: usize = 32;
+/// How long nobody is let in where that has failed.
+const RESPITE: Duration = Duration::from_millis(100);
 
 /// What the driver has of it.
 pub(super) struct Counter {
@@ -87,20 +93,33 @@ impl Counter {
         let quiet = Arc::new(AtomicBool::new(false));
         let calm = quiet.clone();
         let listen = move |listener: UnixListener| {
-            for stream in listener.incoming().flatten() {
+            let served = Arc::new(());
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else {
+                    thread::sleep(RESPITE); // no descriptor is free, most likely
+                    continue;
+                };
+                if Arc::strong_count(&served) > MOST_SERVED {
+                    continue;
+                }
+                let served = served.clone();
                 let (sender, calm, wake) = (sender.clone(), calm.clone(), wake.clone());
                 let ask = move |now| {
                     let (answer, answered) = sync_channel(1);
                     sender.send(Question { now, answer }).ok()?;
                     // Looked at after the question is there: else the gap might pass between the two.
-                    let waits = !now && calm.load(Ordering::SeqCst);
-                    if !waits {
+                    let waits = move || !now && calm.load(Ordering::SeqCst);
+                    if !waits() {
                         wake.signal();
                     }
                     Some((waits, answered))
                 };
+                let serve = move || {
+                    serve(&stream, ask);
+                    drop(served);
+                };
                 // Without a thread for it the stream is closed: who asks learns that there is no answer.
-                let _ = thread::Builder::new().name("status".into()).spawn(move || serve(stream, ask));
+                let _ = thread::Builder::new().name("status".into()).spawn(serve);
             }
         };
         let listening = address(journal).and_then(|address| UnixListener::bind_addr(&address));
@@ -117,24 +136,33 @@ impl Counter {
 }
 
 /// One who asks. What goes wrong here is his affair alone.
-fn serve(stream: UnixStream, ask: impl FnOnce(bool) -> Option<(bool, Receiver<String>)>) -> Option<()> {
-    if !is_own(&stream) {
+fn serve<W: Fn() -> bool>(
+    stream: &UnixStream,
+    ask: impl FnOnce(bool) -> Option<(W, Receiver<String>)>,
+) -> Option<()> {
+    if !is_own(stream) {
         return None;
     }
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.set_write_timeout(Some(PATIENCE)).ok()?;
     let mut question = String::new();
-    BufReader::new((&stream).take(QUESTION_BYTES)).read_line(&mut question).ok()?;
+    BufReader::new(stream.take(QUESTION_BYTES)).read_line(&mut question).ok()?;
     if ![ASK, ASK_NOW].contains(&question.as_str()) {
         return None;
     }
     let (waits, answered) = ask(question == ASK_NOW)?;
-    if waits {
-        (&stream).write_all(format!("{WAIT}\n").as_bytes()).ok()?;
-    }
-    // Ends with the campaign at the latest.
-    let answer = answered.recv().ok()?;
-    (&stream).write_all(answer.as_bytes()).and_then(|()| (&stream).write_all(b"\n")).ok()
+    let mut writer = stream;
+    // A measurement may begin while the answer is waited for.
+    let soon = (0..10).find_map(|_| if waits() { None } else { answered.recv_timeout(SOON).ok() });
+    let answer = match soon {
+        Some(answer) => answer,
+        None if waits() => {
+            writer.write_all(format!("{WAIT}\n").as_bytes()).ok()?;
+            answered.recv().ok()? // with the end of the campaign at the latest
+        }
+        None => return None,
+    };
+    writer.write_all(answer.as_bytes()).and_then(|()| writer.write_all(b"\n")).ok()
 }
 
 /// What is so at this moment.
