@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Allocation, Node, Scheduler, same_host};
-use crate::model::PATH_BEFORE;
+use crate::model::{LAUNCHED_WITH, PATH_BEFORE};
 
 /// Set for what the ladder started, so that it never climbs twice.
 pub const LAUNCHED: &str = "HARNESS_LAUNCHED_BY";
@@ -90,12 +90,30 @@ pub fn start_line(
     if allocation.scheduler == Scheduler::Slurm {
         slurm_variables(&mut line, env);
     }
-    if family == Family::Mpich && env("UCX_LOG_LEVEL").is_none() {
-        // Over UCX, any program that spawns ends with a warning of a request that MPICH itself left behind.
-        line.env.push(("UCX_LOG_LEVEL".into(), "error".into()));
+    if family == Family::Mpich {
+        for_mpich(&mut line, library, env);
     }
     launcher_arguments(&mut line, family, library, allocation.scheduler, &nodes);
     Some(line)
+}
+
+/// What MPICH does better with, unless the user has said otherwise. Only for what harness itself does with it.
+fn for_mpich(line: &mut StartLine, library: &str, env: &dyn Fn(&str) -> Option<String>) {
+    // Over UCX, any program that spawns ends with a warning of a request that MPICH itself left behind, and crashes
+    // when a process that it has spawned on another node is killed.
+    let quiet = Some(("UCX_LOG_LEVEL", "error"));
+    let off_ucx = has_both(library).then_some(("MPIR_CVAR_CH4_NETMOD", "ofi"));
+    let ours = [quiet, off_ucx].into_iter().flatten().filter(|(name, _)| env(name).is_none());
+    let ours: Vec<(&str, &str)> = ours.collect();
+    let names: Vec<&str> = ours.iter().map(|(name, _)| *name).collect();
+    line.env.push((LAUNCHED_WITH.into(), names.join(" ")));
+    line.env.extend(ours.into_iter().map(|(name, value)| (name.into(), value.into())));
+}
+
+/// Was this MPICH built for UCX and for libfabric?
+fn has_both(library: &str) -> bool {
+    let device = library.lines().find_map(|line| line.strip_prefix("MPICH Device:")).unwrap_or_default();
+    device.contains("ucx") && device.contains("ofi")
 }
 
 /// Where the launcher is to start what.
@@ -228,6 +246,23 @@ mod tests {
         );
         nodes.scheduler = Scheduler::HostFile;
         assert_eq!(words(Family::Mpich, library, &nodes), "/x/mpirun -n 4 -hosts node1:2,node2:1,node3:1");
+    }
+
+    #[test]
+    fn mpich_is_kept_off_ucx_where_it_has_something_else_and_nobody_said_otherwise() {
+        let set = |library: &str, theirs: &'static str| {
+            let env = |name: &str| (name == theirs).then(|| "theirs".to_string());
+            let line =
+                start_line(Family::Mpich, library, &allocation("node1"), Path::new("/m"), &env).unwrap();
+            let wanted = ["HARNESS_LAUNCHED_WITH", "MPIR_CVAR_CH4_NETMOD", "UCX_LOG_LEVEL"];
+            let of = |name| line.env.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
+            wanted.map(|name| of(name).unwrap_or_default()).join(",")
+        };
+        let both = "MPICH Version:      5.0.2\nMPICH Device:       ch4:ofi,ucx\n";
+        assert_eq!(set(both, ""), "UCX_LOG_LEVEL MPIR_CVAR_CH4_NETMOD,ofi,error");
+        assert_eq!(set(both, "MPIR_CVAR_CH4_NETMOD"), "UCX_LOG_LEVEL,,error");
+        assert_eq!(set(both, "UCX_LOG_LEVEL"), "MPIR_CVAR_CH4_NETMOD,ofi,");
+        assert_eq!(set("MPICH Version: 5.0.2\nMPICH Device: ch4:ucx\n", ""), "UCX_LOG_LEVEL,,error");
     }
 
     #[test]

@@ -23,6 +23,8 @@ mod task;
 
 /// Set where harness starts itself through a launcher: PATH as it was before, which the launcher may change.
 pub const PATH_BEFORE: &str = "HARNESS_PATH_BEFORE";
+/// Variables that harness set for its own MPI when it started itself, by their names: no user's program is to find them.
+pub const LAUNCHED_WITH: &str = "HARNESS_LAUNCHED_WITH";
 
 pub use comparison::{CompareResult, Compared, Comparison, Verdict};
 pub use conditions::{Conditions, CounterValues, Counters, EVENTS, Moving, PerfEvent, Pin, Placed};

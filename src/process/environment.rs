@@ -10,7 +10,7 @@ use std::ffi::{CString, NulError, OsString, c_char};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
-use crate::model::PATH_BEFORE;
+use crate::model::{LAUNCHED_WITH, PATH_BEFORE};
 
 /// A variable whose name begins so belongs to the launcher of this process, not to the user.
 const LAUNCHER_PREFIXES: &[&str] = &[
@@ -58,7 +58,7 @@ impl Environment {
     /// These variables, without the launcher's.
     pub fn scrubbed(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
-        let (mut before, mut open_mpi) = (None, false);
+        let (mut before, mut open_mpi, mut ours) = (None, false, Vec::new());
         for (name, value) in variables {
             let name = name.into_vec();
             open_mpi |= name == b"OMPI_COMM_WORLD_SIZE";
@@ -66,11 +66,16 @@ impl Environment {
                 before = Some(value.into_vec());
                 continue;
             }
+            if name == LAUNCHED_WITH.as_bytes() {
+                ours = value.into_vec();
+                continue;
+            }
             if !LAUNCHER_PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes())) {
                 // What the system handed to us holds no NUL.
                 let _ = environment.set(&name, &value.into_vec());
             }
         }
+        ours.split(|byte| *byte == b' ').for_each(|name| drop(environment.own.remove(name)));
         let path = before.or_else(|| open_mpi.then(|| without_launcher(environment.get("PATH")?)).flatten());
         if let Some(path) = path {
             let _ = environment.set(b"PATH", &path);
@@ -143,6 +148,20 @@ fn without_launcher(path: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_harness_set_for_its_own_mpi_is_not_for_programs() {
+        let line = |names: &str| {
+            let set = [("A", "1"), (LAUNCHED_WITH, names), ("NETMOD", "ofi"), ("LEVEL", "error")];
+            let environment = Environment::scrubbed(set.map(|(name, value)| (name.into(), value.into())));
+            let mut names: Vec<String> = environment.variables().map(|(name, _)| name).collect();
+            names.sort();
+            names.join(" ")
+        };
+        assert_eq!(line("LEVEL NETMOD"), "A");
+        assert_eq!(line("LEVEL"), "A NETMOD", "this one is the user's");
+        assert_eq!(line(""), "A LEVEL NETMOD");
+    }
 
     fn path_of(variables: &[(&str, &str)]) -> String {
         let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
