@@ -24,6 +24,7 @@ mod fleet;
 mod gang;
 mod guard;
 mod lease;
+mod never;
 mod pool;
 mod reluctant;
 mod reserve;
@@ -31,8 +32,9 @@ mod submit;
 mod task;
 #[cfg(test)]
 mod tests;
-mod told;
+
 mod tree;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -41,7 +43,7 @@ use rustc_hash::FxHashMap;
 pub use api::{Action, Counts, Dep, DepState, End, Event, Gang, GpuSet, Request, Tick};
 pub use explain::{Explanation, Place, Reserved, Waiting, Want};
 pub use guard::GRACE_US;
-pub use told::Names;
+pub use words::Names;
 
 use crate::model::{Kind, PoolId, TaskId, WorkerId};
 use artefacts::Artefacts;

@@ -1,11 +1,9 @@
 //! From submission to a queue: dependencies, what can never run, and which queue; and the way out, `resolve`.
 
 use super::api::{Action, Dep, DepState, End, Gang, Request};
-use super::gang::Demand;
 use super::pool::Stage;
 use super::task::{Claim, GroupIx, Home, NEVER, Need, NodeIx, Phase, PoolIx, Rank, State, Task, TaskIx};
 use super::{Core, Group};
-use crate::model::human::count;
 use crate::model::{Exclusive, Hash, Kind, TaskId, WorkerId};
 
 impl Core {
@@ -361,91 +359,6 @@ impl Core {
             self.dequeue(ix);
             self.make_ready(ix);
         }
-    }
-
-    /// Why the task cannot run in its pool, whatever else happens there.
-    pub(super) fn never(&self, ix: TaskIx) -> Option<String> {
-        let task = &self.tasks[ix];
-        let pool = &self.pools[task.pool.at()];
-        if let Some(node) = task.host()
-            && task.not_on() == Some(node)
-        {
-            return Some(format!(
-                "its `host` and its `not_on` are both `{}`; drop either",
-                self.fleet[node].host
-            ));
-        }
-        let short = task.needs().iter().find(|need| pool.counters[need.counter].capacity < need.amount);
-        if let Some(need) = short {
-            let counter = &pool.counters[need.counter];
-            return Some(format!(
-                "it needs {} = {}, pool {} has {} now: ask for less, or give the pool more",
-                counter.name, need.amount, pool.id, counter.capacity
-            ));
-        }
-        if pool.stage == Stage::Growing || pool.alive == 0 || (task.need == Need::Call && task.rare.is_none())
-        {
-            return None;
-        }
-        let (id, workers, largest) = (pool.id, pool.alive, pool.largest());
-        let Demand { nodes, cores, gpus, .. } = self.demand(ix);
-        if cores > largest {
-            return Some(format!(
-                "it asks for {} of one worker; pool {id} has {} with at most {}: \
-                 ask for fewer cores or spawn workers with more slots",
-                count(cores as usize, "core"),
-                count(workers as usize, "worker"),
-                count(largest as usize, "slot"),
-            ));
-        }
-        let most = pool.hosts().map(|node| self.fleet.gpus(node).len()).max().unwrap_or(0);
-        if gpus > most {
-            return Some(format!(
-                "it asks for {} of one node, and no node of pool {id} has more than {most}: {}",
-                count(gpus.into(), "GPU"),
-                if most > 0 {
-                    "ask for fewer"
-                } else {
-                    "where they cannot be seen, spawn{ gpus = N } says how many each node has"
-                },
-            ));
-        }
-        let barred = task.not_on();
-        let fits = |id: &WorkerId| {
-            let worker = &self.fleet[*id];
-            worker.pool == task.pool && worker.slots >= cores && self.fleet.offers_gpus(worker.node, gpus)
-        };
-        let fit = || {
-            pool.hosts().filter(|node| Some(*node) != barred && self.fleet[*node].workers.iter().any(fits))
-        };
-        let nodes = usize::from(nodes.max(1));
-        if fit().nth(nodes - 1).is_some() {
-            return None;
-        }
-        let but = barred.map_or(String::new(), |node| format!(" besides `{}`", self.fleet[node].host));
-        let gpus = if gpus > 0 { format!(" and {}", count(gpus.into(), "GPU")) } else { String::new() };
-        Some(format!(
-            "it asks for nodes = {nodes} with {}{gpus} on each; pool {id} has {} of that kind{but}, and {} in all: \
-             ask for fewer or spawn more workers",
-            count(cores.into(), "core"),
-            fit().count(),
-            count(workers as usize, "worker"),
-        ))
-    }
-
-    fn no_such_host(&self, ix: TaskIx, node: NodeIx) -> String {
-        let task = &self.tasks[ix];
-        let (pool, host) = (&self.pools[task.pool.at()], &self.fleet[node].host);
-        let cores = task.need.cores();
-        if pool.is_on(node) {
-            return format!(
-                "it asks for {cores} cores of `{host}`, where no worker of pool {} has as many slots",
-                pool.id
-            );
-        }
-        let names: Vec<&str> = pool.hosts().take(8).map(|node| self.fleet[node].host.as_str()).collect();
-        let more = if pool.hosts().len() > names.len() { ", …" } else { "" };
-        format!("pool {} has no worker on `{host}`; its hosts are {}{more}", pool.id, names.join(", "))
     }
 
     fn refuse_group(&mut self, ix: TaskIx, home: Option<WorkerId>) {

@@ -55,14 +55,7 @@ impl JournalWriter {
         let (to_thread, records) = mpsc::channel();
         let (to_driver, results) = mpsc::channel();
         let thread = Thread {
-            tail: Tail {
-                file,
-                path: path.to_owned(),
-                is_gone: false,
-                place: Some(path.to_owned()),
-                length,
-                unusable: None,
-            },
+            tail: Tail { file, path: path.to_owned(), length, state: Standing::Takes },
             to_driver,
             news: news.try_clone()?,
         };
@@ -221,20 +214,28 @@ impl Batch {
 struct Tail {
     file: Locked,
     path: PathBuf,
-    /// The path leads elsewhere.
-    is_gone: bool,
-    /// What has the lines now.
-    place: Option<PathBuf>,
     length: u64,
-    /// It takes nothing any more: why.
-    unusable: Option<io::ErrorKind>,
+    state: Standing,
+}
+
+/// What has become of the file.
+enum Standing {
+    /// It takes lines.
+    Takes,
+    /// It ends with a piece of a line that could not be cut off, and takes nothing any more: why.
+    Torn(io::ErrorKind),
+    /// Its path leads elsewhere, and it takes nothing any more: what came would be in a file without a name. What it
+    /// held is there, if that could be written.
+    Gone(Option<PathBuf>),
 }
 
 impl Tail {
     /// Appends `text`; how much of it is in the file afterwards, a number of whole lines, and what went wrong.
     fn append(&mut self, text: &[u8]) -> (usize, Option<io::Error>) {
-        if let Some(kind) = self.unusable {
-            return (0, Some(kind.into()));
+        match self.state {
+            Standing::Takes => {}
+            Standing::Torn(kind) => return (0, Some(kind.into())),
+            Standing::Gone(_) => return (0, Some(io::ErrorKind::NotFound.into())),
         }
         let (mut written, mut error) = (0, None);
         while written < text.len() && error.is_none() {
@@ -249,20 +250,24 @@ impl Tail {
         if whole < written
             && let Err(failure) = self.file.set_len(self.length + whole as u64)
         {
-            self.unusable = Some(failure.kind());
+            self.state = Standing::Torn(failure.kind());
         }
         self.length += whole as u64;
         (whole, error)
     }
 
     fn lost(&self, token: Option<u64>, reason: String) -> Lost {
-        Lost { token, reason, place: self.place.clone() }
+        let place = match &self.state {
+            Standing::Takes | Standing::Torn(_) => Some(self.path.clone()),
+            Standing::Gone(place) => place.clone(),
+        };
+        Lost { token, reason, place }
     }
 
     /// What has become of the file, if its path leads to it no more; once. What it holds is written back to the path,
     /// or beside it where somebody else put something there, which is left alone.
     fn gone(&mut self) -> Option<String> {
-        if self.is_gone {
+        if matches!(self.state, Standing::Gone(_)) {
             return None;
         }
         let ours = self.file.metadata().ok().filter(|ours| ours.is_file())?;
@@ -273,12 +278,9 @@ impl Tail {
             // A file system that does not answer now may do so later.
             Err(_) => return None,
         };
-        self.is_gone = true;
-        // What came later would be in a file without a name.
-        self.unusable = Some(io::ErrorKind::NotFound);
         let aside = if replaced { free_name(&self.path) } else { self.path.clone() };
         let written = self.write_back(&aside);
-        self.place = written.is_ok().then(|| aside.clone());
+        self.state = Standing::Gone(written.is_ok().then(|| aside.clone()));
         let path = self.path.display();
         Some(match written {
             Ok(()) if replaced => format!(

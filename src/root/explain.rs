@@ -3,10 +3,11 @@
 //! Decides nothing, and is asked by people only.
 
 use super::driver::Driver;
+use super::order::command_line;
 use super::port::{ENDED, Submission};
 use crate::core::{Explanation, Names};
 use crate::model::human::{duration, subject};
-use crate::model::{Arg, CommandSpec, Kind, TaskId};
+use crate::model::{CommandSpec, Kind, TaskId};
 
 /// Most of a command that is shown in place of a name.
 const COMMAND_CHARS: usize = 40;
@@ -26,13 +27,13 @@ impl Driver {
                 };
                 format!("{about}: it was sent to {} {since} ago{ahead}", hosts.join(", "))
             }
-            _ => format!("{about}: {}", self.told(&why)),
+            _ => format!("{about}: {}", self.in_words(&why)),
         }
     }
 
     /// What the core explains, in words.
-    pub(super) fn told(&self, why: &Explanation) -> String {
-        why.told(&Names { of: &|task| self.called(task), now: self.clock.now() })
+    pub(super) fn in_words(&self, why: &Explanation) -> String {
+        why.in_words(&Names { of: &|task| self.called(task), now: self.clock.now() })
     }
 
     /// What people know a task by.
@@ -59,12 +60,7 @@ pub(super) fn called(submission: &Submission) -> String {
 
 /// The beginning of a command.
 fn line(command: &CommandSpec) -> String {
-    let word = |arg: &Arg| match arg {
-        Arg::Text(text) => String::from_utf8_lossy(text).into_owned(),
-        Arg::Task(_) | Arg::Artefact(_) => "(a build)".into(),
-    };
-    let words = || command.argv.iter().map(word).collect::<Vec<_>>().join(" ");
-    let text = command.shell.clone().unwrap_or_else(words);
+    let text = command_line(command);
     let first = text.lines().next().unwrap_or_default();
     if first.chars().count() <= COMMAND_CHARS && first.len() == text.len() {
         return text;

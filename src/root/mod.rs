@@ -19,6 +19,7 @@ mod hearing;
 mod ledger;
 mod misplaced;
 mod notices;
+mod opening;
 mod order;
 mod pools;
 pub mod port;
@@ -50,7 +51,7 @@ use self::deadline::{Deadline, DeadlineError, Outside};
 use self::driver::{Driver, Parts};
 use self::ends::not_recorded;
 use self::guard::Guard;
-use self::notices::{Here, Notices};
+use self::opening::{header, open_journal, recall};
 use self::pools::Pools;
 use self::port::{Campaign, Port, Setup};
 use self::progress::{Display, Progress, Tally, Verbosity};
@@ -63,19 +64,17 @@ use self::surroundings::Surroundings;
 use self::workers::Worker;
 use crate::allocation::{self, Allocation, AllocationError, Start};
 use crate::artefact::Store;
-use crate::journal::{Index, Journal, Lost, Mode, Opened};
+use crate::journal::Lost;
 use crate::machine;
 use crate::model::human::count;
-use crate::model::{
-    BatchJob, Detail, FromWorker, Hash, Header, JOURNAL_SCHEMA, Limits, PROTOCOL, Record, ToWorker, WorkerId,
-    exit,
-};
+use crate::model::{BatchJob, FromWorker, Limits, ToWorker, WorkerId, exit};
 use crate::process;
 use crate::process::{Signals, Wake};
 use crate::transport::wait::wait;
 use crate::transport::{Link, Peer};
 
 pub use self::deadline::Timing;
+pub use self::opening::default_journal;
 pub use self::port::PoolSpec;
 pub use self::spawn::Mpi;
 
@@ -216,7 +215,6 @@ impl Root {
         let (path, text) = read_script(&options.script)?;
         let dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
         let allocation = find_allocation(options.host_file.as_deref())?;
-        let display = options.display.clone();
         let progress = Progress::new(options.verbosity, options.display.clone());
         let deadline = find_deadline(&options.timing, &progress)?;
         let store = Store::open(Store::default_folder())?;
@@ -228,42 +226,19 @@ impl Root {
         let (kept, envs) = (opened.index.states(), opened.index.envs());
         let (index, notices) = recall(opened.index, &allocation);
         let wake = Arc::new(Wake::new()?);
-        let about = About {
-            script: options.script.display().to_string(),
-            journal: journal.display().to_string(),
-            job,
-        };
-        let (counter, listening) = Counter::open(about, &journal, wake.clone());
-        if let Err(error) = listening {
-            progress.detail(&format!("`harness status` will find nobody here: {error}"));
-        }
+        let counter = counter(&options, &journal, job, wake.clone(), &progress);
         let waker = wake.clone();
         let artefacts = store.clone();
         let seed = options.seed.unwrap_or(opened.header.seed);
         let (port, driver_end) = port::port(Setup {
-            campaign: Campaign {
-                script: options.script.clone(),
-                dir: dir.clone(),
-                args: options.args,
-                seed,
-                verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
-                journal: journal.clone(),
-                ends: deadline.as_ref().map(|deadline| deadline.ends),
-            },
+            campaign: campaign(&options, &dir, seed, &journal, deadline.as_ref()),
             index,
             notices,
             kept,
             artefact_present: Box::new(move |hash| artefacts.contains(hash)),
             wake: Box::new(move || waker.signal()),
         });
-        let launcher = Launcher {
-            allocation,
-            mpi,
-            guard: Guard::start(display.clone())?,
-            limits: options.limits,
-            program: std::env::var_os(WORKER_VARIABLE).map(PathBuf::from),
-            script: options.script.display().to_string(),
-        };
+        let launcher = launcher(&options, allocation, mpi)?;
         let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
         let parts = Parts {
             pools,
@@ -280,7 +255,12 @@ impl Root {
             workers: std::mem::take(workers),
             counter,
         };
-        Ok(Self { driver: Driver::new(parts), script_end: start_script(script, port)?, journal, display })
+        Ok(Self {
+            driver: Driver::new(parts),
+            script_end: start_script(script, port)?,
+            journal,
+            display: options.display,
+        })
     }
 
     fn run(mut self) -> Ended {
@@ -356,6 +336,53 @@ impl Root {
     }
 }
 
+/// Listens for those who ask how far the campaign is.
+fn counter(
+    options: &Options,
+    journal: &Path,
+    job: Option<BatchJob>,
+    wake: Arc<Wake>,
+    progress: &Progress,
+) -> Counter {
+    let script = options.script.display().to_string();
+    let about = About { script, journal: journal.display().to_string(), job };
+    let (counter, listening) = Counter::open(about, journal, wake);
+    if let Err(error) = listening {
+        progress.detail(&format!("`harness status` will find nobody here: {error}"));
+    }
+    counter
+}
+
+/// What the script may know of its campaign.
+fn campaign(
+    options: &Options,
+    dir: &Path,
+    seed: u64,
+    journal: &Path,
+    deadline: Option<&Deadline>,
+) -> Campaign {
+    Campaign {
+        script: options.script.clone(),
+        dir: dir.to_path_buf(),
+        args: options.args.clone(),
+        seed,
+        verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
+        journal: journal.to_path_buf(),
+        ends: deadline.map(|deadline| deadline.ends),
+    }
+}
+
+fn launcher(options: &Options, allocation: Allocation, mpi: Mpi) -> io::Result<Launcher> {
+    Ok(Launcher {
+        allocation,
+        mpi,
+        guard: Guard::start(options.display.clone())?,
+        limits: options.limits,
+        program: std::env::var_os(WORKER_VARIABLE).map(PathBuf::from),
+        script: options.script.display().to_string(),
+    })
+}
+
 /// Most a list of hosts may have (B).
 const HOSTS_BYTES: u64 = 1 << 20;
 
@@ -418,67 +445,6 @@ fn start_script(script: ScriptMain, port: Port) -> io::Result<Receiver<ScriptEnd
     Ok(script_end)
 }
 
-/// Opens the journal and says what is to be said of it.
-fn open_journal(
-    path: &Path,
-    header: Header,
-    job: Option<BatchJob>,
-    options: &Options,
-    progress: &Progress,
-) -> Result<Opened, crate::journal::JournalError> {
-    let mode = if options.fresh { Mode::Fresh } else { Mode::Resume };
-    let opened = Journal::create_or_open(path, header, job, mode)?;
-    for note in &opened.notes {
-        progress.note(note);
-    }
-    if let Some(seed) = options.seed.filter(|seed| *seed != opened.header.seed) {
-        progress.note(&format!(
-            "seed {seed} is not that of the journal ({}): a script that draws numbers may ask for other tasks \
-             than it recorded; leave --seed out to go on, or begin anew with --fresh",
-            opened.header.seed
-        ));
-    }
-    Ok(opened)
-}
-
-fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
-    let now = record::unix_seconds();
-    Header {
-        schema: JOURNAL_SCHEMA.into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        protocol: PROTOCOL,
-        campaign: record::new_id(now),
-        script: script.display().to_string(),
-        script_hash: Some(Hash::of(text)),
-        seed: seed.unwrap_or_else(fresh_seed),
-        started_unix_s: now,
-    }
-}
-
-/// What the journal knows, as the script's end wants it: answers, and what is to be noticed of them.
-fn recall(index: Index, allocation: &Allocation) -> (port::Index, Notices) {
-    let hosts = allocation.nodes.iter().map(|node| node.host.clone()).collect();
-    let here = Here { hosts, cpu_model: machine::cpu_name() };
-    let mut notices = Notices::new(here, index.envs());
-    let finished = index.into_finished().filter(|(_, record)| !holds_bytecode(record));
-    let finished = finished.filter_map(|(seq, record)| {
-        let facts = record.facts()?;
-        notices.recorded(facts);
-        Some((facts.key, port::Kept { seq, record }))
-    });
-    (finished.collect(), notices)
-}
-
-/// Bytecode is loaded only if it was made in this run: a call that gave a function is called again.
-fn holds_bytecode(record: &Record) -> bool {
-    let Record::Task(task) = record else { return false };
-    match &task.outcome.detail {
-        Detail::Call(values) => !values.codes.is_empty(),
-        Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
-        _ => false,
-    }
-}
-
 /// Waits until each worker has said goodbye, or a second.
 fn hear_out(workers: &mut BTreeMap<WorkerId, Worker>) {
     let until = Instant::now() + Duration::from_secs(1);
@@ -500,18 +466,6 @@ fn rank_workers(ranks: Vec<Box<dyn Link>>) -> BTreeMap<WorkerId, Worker> {
             (id, Worker::new(id, String::new(), Start::Static, Peer::new(link), None))
         })
         .collect()
-}
-
-/// The journal of a script that names no other.
-pub fn default_journal(script: &Path) -> PathBuf {
-    let mut name = script.as_os_str().to_os_string();
-    name.push(".journal");
-    name.into()
-}
-
-fn fresh_seed() -> u64 {
-    // Any number will do: it is written to the journal and kept from then on.
-    u64::from_le_bytes(record::entropy())
 }
 
 /// Runs `finalize` (leaving MPI waits for other processes of the job); if that takes longer than `limit`, which

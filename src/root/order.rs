@@ -153,10 +153,11 @@ pub enum What {
     Command(String),
 }
 
-fn command_line(command: &CommandSpec) -> String {
+/// A command as its author wrote it, as far as it is known.
+pub(super) fn command_line(command: &CommandSpec) -> String {
     let word = |arg: &Arg| match arg {
         Arg::Text(text) => String::from_utf8_lossy(text).into_owned(),
-        Arg::Task(_) | Arg::Artefact(_) => "…".into(),
+        Arg::Task(_) | Arg::Artefact(_) => "(a build)".into(),
     };
     let words = command.argv.iter().map(word).chain(command.shell.clone());
     words.collect::<Vec<_>>().join(" ")

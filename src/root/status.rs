@@ -255,7 +255,7 @@ impl Driver {
         let group = groups.map(|group| WaitingStatus {
             reason: group.why.word().into(),
             count: group.count,
-            why: self.told(&group.why),
+            why: self.in_words(&group.why),
             first: group.first.iter().map(|task| self.called(*task)).collect(),
         });
         group.collect()

@@ -22,6 +22,7 @@ pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua:
     host.raw_set("submit_call", hot.0)?;
     host.raw_set("take", hot.1)?;
     tasks(lua, &host, bridge)?;
+    pools(lua, &host, bridge)?;
     ends(lua, &host, bridge)?;
     files(lua, &host, bridge)?;
     words(lua, &host)?;
@@ -81,6 +82,16 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     host.raw_set("explain", lua.create_function(explain)?)?;
 
     let shared = bridge.clone();
+    let leave = move |_: &Lua, place: Option<String>| {
+        let place = place.map(|place| format!(" of the flow at {place}")).unwrap_or_default();
+        shared.port.borrow().leave(format!("a <close> variable{place}"));
+        Ok(())
+    };
+    host.raw_set("leave", lua.create_function(leave)?)
+}
+
+fn pools(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
+    let shared = bridge.clone();
     let spawn = move |lua: &Lua, given: Table| {
         let mut spec = options::pool_spec(lua, &given)?;
         if let Err(why) = add_init(lua, &shared, &given, &mut spec) {
@@ -110,15 +121,7 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
         shared.port.borrow_mut().close(PoolId(pool));
         Ok(())
     };
-    host.raw_set("close", lua.create_function(close)?)?;
-
-    let shared = bridge.clone();
-    let leave = move |_: &Lua, place: Option<String>| {
-        let place = place.map(|place| format!(" of the flow at {place}")).unwrap_or_default();
-        shared.port.borrow().leave(format!("a <close> variable{place}"));
-        Ok(())
-    };
-    host.raw_set("leave", lua.create_function(leave)?)
+    host.raw_set("close", lua.create_function(close)?)
 }
 
 /// How long `init` may take unless the script says (s).

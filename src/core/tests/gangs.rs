@@ -172,7 +172,7 @@ fn counters_are_handed_out_in_order() {
 
 fn told(desk: &Desk, task: TaskId) -> String {
     let names = Names { of: &|task| format!("task {task}"), now: Tick(desk.now) };
-    desk.core.explain(task).told(&names)
+    desk.core.explain(task).in_words(&names)
 }
 
 #[test]

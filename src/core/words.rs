@@ -34,7 +34,7 @@ impl Explanation {
     }
 
     /// In a sentence about "it".
-    pub fn told(&self, names: &Names<'_>) -> String {
+    pub fn in_words(&self, names: &Names<'_>) -> String {
         match self {
             Self::Unknown => "it has ended".into(),
             Self::Running { hosts } => format!("it was sent to {}", hosts.join(", ")),

@@ -1,0 +1,113 @@
+//! What can never run, and why not, in words that say what to change.
+//!
+//! Judged by what a pool has, not by what is free. While it grows, and before it has any worker, nothing is said.
+
+use super::Core;
+use super::gang::Demand;
+use super::pool::{Pool, Stage};
+use super::task::{Need, NodeIx, TaskIx};
+use crate::model::WorkerId;
+use crate::model::human::count;
+
+impl Core {
+    /// Why the task cannot run in its pool, whatever else happens there.
+    pub(super) fn never(&self, ix: TaskIx) -> Option<String> {
+        let task = &self.tasks[ix];
+        let pool = &self.pools[task.pool.at()];
+        self.contradicts_itself(ix).or_else(|| self.lacks_counter(ix)).or_else(|| {
+            let early = pool.stage == Stage::Growing || pool.alive == 0;
+            if early || (task.need == Need::Call && task.rare.is_none()) {
+                return None;
+            }
+            let demand = self.demand(ix);
+            self.too_large(pool, demand).or_else(|| self.too_many(ix, demand))
+        })
+    }
+
+    fn contradicts_itself(&self, ix: TaskIx) -> Option<String> {
+        let task = &self.tasks[ix];
+        let node = task.host().filter(|node| task.not_on() == Some(*node))?;
+        Some(format!("its `host` and its `not_on` are both `{}`; drop either", self.fleet[node].host))
+    }
+
+    fn lacks_counter(&self, ix: TaskIx) -> Option<String> {
+        let task = &self.tasks[ix];
+        let pool = &self.pools[task.pool.at()];
+        let need = task.needs().iter().find(|need| pool.counters[need.counter].capacity < need.amount)?;
+        let counter = &pool.counters[need.counter];
+        Some(format!(
+            "it needs {} = {}, pool {} has {} now: ask for less, or give the pool more",
+            counter.name, need.amount, pool.id, counter.capacity
+        ))
+    }
+
+    /// More than any one node has.
+    fn too_large(&self, pool: &Pool, Demand { cores, gpus, .. }: Demand) -> Option<String> {
+        let (id, largest) = (pool.id, pool.largest());
+        if cores > largest {
+            return Some(format!(
+                "it asks for {} of one worker; pool {id} has {} with at most {}: \
+                 ask for fewer cores or spawn workers with more slots",
+                count(cores as usize, "core"),
+                count(pool.alive as usize, "worker"),
+                count(largest as usize, "slot"),
+            ));
+        }
+        let most = pool.hosts().map(|node| self.fleet.gpus(node).len()).max().unwrap_or(0);
+        let instead = if most > 0 {
+            "ask for fewer"
+        } else {
+            "where they cannot be seen, spawn{ gpus = N } says how many each node has"
+        };
+        (gpus > most).then(|| {
+            format!(
+                "it asks for {} of one node, and no node of pool {id} has more than {most}: {instead}",
+                count(gpus.into(), "GPU")
+            )
+        })
+    }
+
+    /// More nodes than there are of the kind.
+    fn too_many(&self, ix: TaskIx, Demand { nodes, cores, gpus, .. }: Demand) -> Option<String> {
+        let task = &self.tasks[ix];
+        let pool = &self.pools[task.pool.at()];
+        let barred = task.not_on();
+        let fits = |id: &WorkerId| {
+            let worker = &self.fleet[*id];
+            worker.pool == task.pool && worker.slots >= cores && self.fleet.offers_gpus(worker.node, gpus)
+        };
+        let fit = || {
+            pool.hosts().filter(|node| Some(*node) != barred && self.fleet[*node].workers.iter().any(fits))
+        };
+        let nodes = usize::from(nodes.max(1));
+        if fit().nth(nodes - 1).is_some() {
+            return None;
+        }
+        let but = barred.map_or(String::new(), |node| format!(" besides `{}`", self.fleet[node].host));
+        let gpus = if gpus > 0 { format!(" and {}", count(gpus.into(), "GPU")) } else { String::new() };
+        Some(format!(
+            "it asks for nodes = {nodes} with {}{gpus} on each; pool {} has {} of that kind{but}, and {} in all: \
+             ask for fewer or spawn more workers",
+            count(cores.into(), "core"),
+            pool.id,
+            fit().count(),
+            count(pool.alive as usize, "worker"),
+        ))
+    }
+
+    /// The host it names has no worker that would do.
+    pub(super) fn no_such_host(&self, ix: TaskIx, node: NodeIx) -> String {
+        let task = &self.tasks[ix];
+        let (pool, host) = (&self.pools[task.pool.at()], &self.fleet[node].host);
+        let cores = task.need.cores();
+        if pool.is_on(node) {
+            return format!(
+                "it asks for {cores} cores of `{host}`, where no worker of pool {} has as many slots",
+                pool.id
+            );
+        }
+        let names: Vec<&str> = pool.hosts().take(8).map(|node| self.fleet[node].host.as_str()).collect();
+        let more = if pool.hosts().len() > names.len() { ", …" } else { "" };
+        format!("pool {} has no worker on `{host}`; its hosts are {}{more}", pool.id, names.join(", "))
+    }
+}

@@ -1,0 +1,86 @@
+//! The journal a campaign begins with: its header if it is new, what it already answers, and what is to be noticed of that.
+//!
+//! Knows neither workers nor tasks that run.
+
+use std::path::{Path, PathBuf};
+
+use super::notices::{Here, Notices};
+use super::progress::Progress;
+use super::{Options, port, record};
+use crate::allocation::Allocation;
+use crate::journal::{Index, Journal, JournalError, Mode, Opened};
+use crate::machine;
+use crate::model::{BatchJob, Detail, Hash, Header, JOURNAL_SCHEMA, PROTOCOL, Record};
+
+/// Opens the journal and says what is to be said of it.
+pub(super) fn open_journal(
+    path: &Path,
+    header: Header,
+    job: Option<BatchJob>,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Opened, JournalError> {
+    let mode = if options.fresh { Mode::Fresh } else { Mode::Resume };
+    let opened = Journal::create_or_open(path, header, job, mode)?;
+    for note in &opened.notes {
+        progress.note(note);
+    }
+    if let Some(seed) = options.seed.filter(|seed| *seed != opened.header.seed) {
+        progress.note(&format!(
+            "seed {seed} is not that of the journal ({}): a script that draws numbers may ask for other tasks \
+             than it recorded; leave --seed out to go on, or begin anew with --fresh",
+            opened.header.seed
+        ));
+    }
+    Ok(opened)
+}
+
+pub(super) fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
+    let now = record::unix_seconds();
+    Header {
+        schema: JOURNAL_SCHEMA.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        protocol: PROTOCOL,
+        campaign: record::new_id(now),
+        script: script.display().to_string(),
+        script_hash: Some(Hash::of(text)),
+        seed: seed.unwrap_or_else(fresh_seed),
+        started_unix_s: now,
+    }
+}
+
+/// What the journal knows, as the script's end wants it: answers, and what is to be noticed of them.
+pub(super) fn recall(index: Index, allocation: &Allocation) -> (port::Index, Notices) {
+    let hosts = allocation.nodes.iter().map(|node| node.host.clone()).collect();
+    let here = Here { hosts, cpu_model: machine::cpu_name() };
+    let mut notices = Notices::new(here, index.envs());
+    let finished = index.into_finished().filter(|(_, record)| !holds_bytecode(record));
+    let finished = finished.filter_map(|(seq, record)| {
+        let facts = record.facts()?;
+        notices.recorded(facts);
+        Some((facts.key, port::Kept { seq, record }))
+    });
+    (finished.collect(), notices)
+}
+
+/// Bytecode is loaded only if it was made in this run: a call that gave a function is called again.
+fn holds_bytecode(record: &Record) -> bool {
+    let Record::Task(task) = record else { return false };
+    match &task.outcome.detail {
+        Detail::Call(values) => !values.codes.is_empty(),
+        Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
+        _ => false,
+    }
+}
+
+/// The journal of a script that names no other.
+pub fn default_journal(script: &Path) -> PathBuf {
+    let mut name = script.as_os_str().to_os_string();
+    name.push(".journal");
+    name.into()
+}
+
+fn fresh_seed() -> u64 {
+    // Any number will do: it is written to the journal and kept from then on.
+    u64::from_le_bytes(record::entropy())
+}
