@@ -149,8 +149,7 @@ impl Random {
         let samples: Vec<Sample> = (0..self.below(9)).map(|_| self.sample()).collect();
         let counted = samples.iter().filter(|sample| sample.phase == Phase::Sample);
         let value: Vec<f64> = counted.map(|sample| sample.metrics["a"]).collect();
-        let metric =
-            Metric { unit: Some(self.text()), better: Better::More, value, stats: Some(self.summary()) };
+        let metric = Metric { unit: Some(self.text()), better: Better::More, value, stats: Some(self.summary()) };
         // Only a measurement that went well summarises what its runs printed.
         let metrics = self.maybe(|_| ("a".to_owned(), metric));
         MeasureResult {
