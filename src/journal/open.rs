@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
@@ -15,7 +16,7 @@ use super::{Index, JournalError, JournalWriter};
 use crate::model::{BatchJob, Header, Record, Session};
 
 /// How long somebody looks whether a journal is written to (`harness status`), and how long all who do are waited for.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The journal of a campaign.
@@ -102,7 +103,7 @@ fn take(path: &Path, mode: Mode, notes: &mut Vec<String>) -> Result<Locked, Jour
         match flock(&*file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) if Instant::now() < until && is_looked_at(&file) => {
-                std::thread::sleep(LOOK);
+                poll(&mut [], Some(&LOOK)).map_err(|error| failed("wait for it")(error.into()))?;
                 continue;
             }
             Err(Errno::WOULDBLOCK) => {

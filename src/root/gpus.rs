@@ -83,6 +83,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // what it says on stderr is asked
     fn a_rank_on_a_node_it_was_not_given_does_not_begin() {
         let mut command = CommandSpec {
             argv: vec![Arg::Text(b"true".into())],

@@ -30,6 +30,7 @@ use crate::model::{
     WorkerId, WorkerStatus,
 };
 use crate::process::Wake;
+use crate::transport::wait::wait;
 
 /// Who asks sends this.
 pub const ASK: &str = "status\n";
@@ -96,7 +97,8 @@ impl Counter {
             let served = Arc::new(());
             for stream in listener.incoming() {
                 let Ok(stream) = stream else {
-                    thread::sleep(RESPITE); // no descriptor is free, most likely
+                    // No descriptor is free, most likely.
+                    let _ = wait(&mut [], Some(Instant::now() + RESPITE));
                     continue;
                 };
                 if Arc::strong_count(&served) > MOST_SERVED {

@@ -147,15 +147,23 @@ impl Random {
 
     fn measure(&mut self) -> MeasureResult {
         let samples: Vec<Sample> = (0..self.below(9)).map(|_| self.sample()).collect();
-        let counted = samples.iter().filter(|sample| sample.phase == Phase::Sample);
-        let value: Vec<f64> = counted.map(|sample| sample.metrics["a"]).collect();
-        let metric = Metric { unit: Some(self.text()), better: Better::More, value, stats: Some(self.summary()) };
-        // Only a measurement that went well summarises what its runs printed.
-        let metrics = self.maybe(|_| ("a".to_owned(), metric));
+        // All that the runs printed; a figure that was asked for has more than that.
+        let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
+        for sample in &samples {
+            for (name, value) in &sample.metrics {
+                let empty = Metric { unit: None, better: Better::Less, value: Vec::new(), stats: None };
+                let metric = metrics.entry(name.clone()).or_insert(empty);
+                metric.value.extend((sample.phase == Phase::Sample).then_some(*value));
+            }
+        }
+        if let Some(metric) = metrics.get_mut("a") {
+            (metric.unit, metric.better) = (Some(self.text()), Better::More);
+            metric.stats = self.maybe(Self::summary);
+        }
         MeasureResult {
             samples,
             stats: self.maybe(Self::summary),
-            metrics: metrics.into_iter().collect::<BTreeMap<_, _>>(),
+            metrics,
             objective: self.text(),
             better: Better::Less,
             stop_reason: StopReason::Precise,
