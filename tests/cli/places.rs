@@ -180,7 +180,7 @@ fn a_worker_that_says_hello_and_is_gone() {
         build: format!("{}-{size}", env!("CARGO_PKG_VERSION")),
         host: machine::hostname(),
         pid: std::process::id(),
-        cpu_model: None,
+        env: Default::default(),
         cores: 2,
         memory_bytes: 1 << 30,
         gpus: Gpus::default(),
