@@ -4,7 +4,7 @@
 //! Identify (`cc --version`, once) ─> question ─┬─ known, headers unchanged ─> its answer
 //!                                              └─> Build ─> headers ─> remembered ─> the answer
 //! ```
-//! Refusals are remembered like artefacts. The headers come from `-MD -MF` of the build itself; where
+//! Refusals are remembered like artefacts, failures of the machine are not. The headers come from `-MD -MF` of the build itself; where
 //! that cannot tell (several sources overwrite each other's list, a failed build may leave none) the
 //! preprocessor is asked once more (`-M`), and if it fails too nothing is remembered.
 
@@ -17,6 +17,7 @@ use std::time::SystemTime;
 
 use super::headers::{file_time, outside};
 use super::job::{Learned, Step};
+use super::machine_fault::machine_fault;
 use super::question::{content_key, include_dirs, question, tells_version};
 use super::run::{Ended, Finished, Keep, StartError};
 use super::scratch::Scratch;
@@ -32,14 +33,6 @@ use crate::process::{SpawnError, find_program};
 const DIAGNOSTICS_LIMIT: usize = 64 * 1024;
 /// Where the compiler lists what it read.
 const DEPFILE: &str = ".harness.d";
-/// A failure that says so is one of the machine, not of the source: it is not remembered.
-const TRANSIENT: &[&str] = &[
-    "Killed signal",
-    "No space left",
-    "Cannot allocate memory",
-    "out of memory",
-    "virtual memory exhausted",
-];
 
 /// A build under way.
 pub struct Compile {
@@ -154,6 +147,9 @@ impl Compile {
         if self.spec.cache {
             let store = site.store()?;
             let usable = store.builds(question).into_iter().find(|build| {
+                if build.failure.is_some() && machine_fault(&build.result.diagnostics).is_some() {
+                    return false; // remembered by an earlier harness
+                }
                 let there = build.result.artefact.is_none_or(|hash| store.contains(hash));
                 there
                     && build
@@ -210,6 +206,14 @@ impl Compile {
         let failure = match judge(&ended, &[]) {
             Ok(()) => self.fetch(&build, &mut result, site)?,
             Err(failure) if failure.status == Status::NonzeroExit => {
+                if let Some(line) = machine_fault(&result.diagnostics) {
+                    let failure = Failure::setup(format!(
+                        "{}: the machine failed it, not the source: {line}",
+                        build.compiler
+                    ));
+                    let detail = Detail::Compile(Box::new(result));
+                    return Ok(Step::Done(Box::new(Outcome { detail, ..failure.into() })));
+                }
                 Some(format!("{}: {}", build.compiler, first_error(&failure.reason, &result.diagnostics)))
             }
             // Ended from outside: says nothing about the source.
@@ -291,9 +295,7 @@ impl Compile {
         if let Some(headers) = headers {
             done.result.content_key = Some(content_key(build.question, &headers));
             done.headers = headers;
-            let transient = done.failure.is_some()
-                && TRANSIENT.iter().any(|words| done.result.diagnostics.contains(words));
-            if self.spec.cache && !transient {
+            if self.spec.cache {
                 site.store()?.remember_build(build.question, done.clone()).map_err(Failure::setup)?;
             }
         }

@@ -23,6 +23,7 @@ mod job;
 mod lane;
 mod launching;
 mod leader;
+mod machine_fault;
 mod measure;
 mod metric;
 mod place;

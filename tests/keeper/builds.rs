@@ -103,6 +103,26 @@ fn a_refusal_is_remembered_until_the_header_that_caused_it_changes() {
     }
 }
 
+/// A full disk, no process, a killed linker: the next try may succeed.
+#[test]
+fn what_the_machine_failed_is_a_failure_of_the_setup_and_asked_again() {
+    let mut keeper = Keeper::start();
+    for text in [
+        "cc: fatal error: cannot execute 'cc1': vfork: Resource temporarily unavailable",
+        "No space left on device",
+    ] {
+        let shell = format!("echo \"{text}\" >&2; exit 1");
+        let command = CommandSpec { shell: Some(shell.into()), ..CommandSpec::default() };
+        let spec = CompileSpec { command, output: "prog".into(), cache: true, ..CompileSpec::default() };
+        for _ in 0..2 {
+            let outcome = keeper.run(Work::Compile(spec.clone()), None);
+            assert_eq!((outcome.status, built(&outcome).cache), (Status::SetupFailed, CacheUse::Miss));
+            assert!(reason(&outcome).ends_with(&format!("the machine failed it, not the source: {text}")));
+            assert!(built(&outcome).diagnostics.contains(text));
+        }
+    }
+}
+
 #[test]
 fn headers_of_every_source_count() {
     let mut keeper = Keeper::start();
