@@ -6,8 +6,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use super::leader::{Departed, Leader};
+use super::scratch::Scratch;
 use super::site::{Failure, Site};
-use crate::model::{FromKeeper, SlotId};
+use crate::model::{FromKeeper, SLOT_SCRATCH, SlotId};
 use crate::process::{Family, own};
 use crate::say::say;
 use crate::wire::Stream;
@@ -19,7 +20,13 @@ pub const GATE_FD: i32 = 4;
 
 /// The slots that run.
 #[derive(Default)]
-pub struct Slots(BTreeMap<SlotId, Leader>);
+pub struct Slots(BTreeMap<SlotId, Slot>);
+
+struct Slot {
+    leader: Leader,
+    /// Where `fs.tempdir` makes folders in it: nobody else removes them, for slots are killed.
+    _scratch: Option<Scratch>,
+}
 
 impl Slots {
     /// Starts a slot with its socket and its gate. That it could not be is told as its end.
@@ -32,7 +39,7 @@ impl Slots {
         worker: &mut Stream,
     ) {
         match self.try_start(slot, fds, site, family) {
-            Ok(leader) => drop(self.0.insert(slot, leader)),
+            Ok(started) => drop(self.0.insert(slot, started)),
             Err(failure) => {
                 say(format_args!("harness keeper: slot {slot} could not be started: {}", failure.reason));
                 worker.queue(&FromKeeper::SlotEnded(slot, None, None));
@@ -46,7 +53,7 @@ impl Slots {
         fds: (Option<OwnedFd>, Option<OwnedFd>),
         site: Option<&Site>,
         family: &Family,
-    ) -> Result<Leader, Failure> {
+    ) -> Result<Slot, Failure> {
         let (Some(socket), Some(gate)) = fds else {
             return Err(Failure::setup("its socket and its gate did not come with the message"));
         };
@@ -55,26 +62,30 @@ impl Slots {
             return Err(Failure::refused("it runs already"));
         }
         let mark = format!("slot-{slot}");
-        let environment = site.environment(None::<(&str, &str)>, &mark)?;
+        // Without room for folders calls go on.
+        let scratch = site.scratch(&[]).ok();
+        let place = scratch.as_ref().map(|folder| (SLOT_SCRATCH, folder.path().to_string_lossy()));
+        let environment = site.environment(place, &mark)?;
         let fds = vec![(socket, SOCKET_FD), (gate, GATE_FD)];
-        Leader::start(&mark, family, || own::start_self("__slot", fds, &environment)).map_err(Failure::setup)
+        let started = Leader::start(&mark, family, || own::start_self("__slot", fds, &environment));
+        Ok(Slot { leader: started.map_err(Failure::setup)?, _scratch: scratch })
     }
 
     /// Names every descriptor that tells of the end of a slot.
     pub fn watch<'a>(&'a self, mut add: impl FnMut(BorrowedFd<'a>, SlotId)) {
-        for (slot, leader) in &self.0 {
+        for (slot, Slot { leader, .. }) in &self.0 {
             leader.watch(|fd| add(fd, *slot));
         }
     }
 
     /// The earliest of their timers.
     pub fn timer(&self) -> Option<Instant> {
-        self.0.values().filter_map(Leader::timer).min()
+        self.0.values().filter_map(|slot| slot.leader.timer()).min()
     }
 
     /// Their timers may have come.
     pub fn tick(&mut self, now: Instant, family: &Family, worker: &mut Stream) {
-        self.0.retain(|slot, leader| match leader.tick(now, family) {
+        self.0.retain(|slot, running| match running.leader.tick(now, family) {
             Some(departed) => told(*slot, departed, worker),
             None => true,
         });
@@ -82,7 +93,7 @@ impl Slots {
 
     /// A descriptor of this slot is ready.
     pub fn ready(&mut self, slot: SlotId, now: Instant, family: &Family, worker: &mut Stream) {
-        let departed = self.0.get_mut(&slot).and_then(|leader| leader.ready(now, family));
+        let departed = self.0.get_mut(&slot).and_then(|slot| slot.leader.ready(now, family));
         if let Some(departed) = departed {
             self.0.remove(&slot);
             told(slot, departed, worker);
@@ -91,14 +102,14 @@ impl Slots {
 
     /// Tells a slot to look whether what it runs is to stop.
     pub fn stop(&self, slot: SlotId) {
-        if let Some(leader) = self.0.get(&slot) {
+        if let Some(Slot { leader, .. }) = self.0.get(&slot) {
             leader.tell_to_stop();
         }
     }
 
     /// Ends a slot and all it started, now.
     pub fn kill(&mut self, slot: SlotId, now: Instant, family: &Family) {
-        if let Some(leader) = self.0.get_mut(&slot) {
+        if let Some(Slot { leader, .. }) = self.0.get_mut(&slot) {
             leader.kill(now, family);
         }
     }

@@ -21,6 +21,9 @@ mod record;
 mod status;
 mod task;
 
+/// The folder for what a slot needs for a while: it goes with the slot, however that ends.
+pub const SLOT_SCRATCH: &str = "HARNESS_SCRATCH";
+
 /// Set where harness starts itself through a launcher: PATH as it was before, which the launcher may change.
 pub const PATH_BEFORE: &str = "HARNESS_PATH_BEFORE";
 /// Variables that harness set for its own MPI when it started itself, by their names: no user's program is to find them.

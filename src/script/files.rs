@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value};
 use tempfile::TempDir;
 
-/// `fs`: relative paths begin at `base`. What `tempdir` made goes with the state.
+use crate::model::SLOT_SCRATCH;
+
+/// `fs`: relative paths begin at `base`. What `tempdir` made goes with the state, or with the folder of the slot.
 pub fn register(lua: &Lua, host: &Table, base: PathBuf) -> mlua::Result<()> {
     let fs = lua.create_table()?;
     let at = move |path: &LuaString| base.join(Path::new(std::ffi::OsStr::from_bytes(&path.as_bytes())));
@@ -46,14 +48,15 @@ pub fn register(lua: &Lua, host: &Table, base: PathBuf) -> mlua::Result<()> {
     };
     fs.raw_set("list", lua.create_function(list)?)?;
     let made = RefCell::new(Vec::<TempDir>::new());
+    let parent = std::env::var_os(SLOT_SCRATCH).map_or_else(std::env::temp_dir, PathBuf::from);
     let tempdir = move |lua: &Lua, ()| {
-        let folder = tempfile::Builder::new().prefix("harness-").tempdir();
+        let folder = tempfile::Builder::new().prefix("harness-").tempdir_in(&parent);
         let path = folder.map(|folder| {
             let path = folder.path().display().to_string();
             made.borrow_mut().push(folder);
             path
         });
-        answer(lua, "make a folder in", &std::env::temp_dir(), path)
+        answer(lua, "make a folder in", &parent, path)
     };
     fs.raw_set("tempdir", lua.create_function(tempdir)?)?;
     host.raw_set("fs", fs)
