@@ -264,15 +264,17 @@ impl Tail {
         Lost { token, reason, place }
     }
 
-    /// What has become of the file, if its path leads to it no more; once. What it holds is written back to the path,
-    /// or beside it where somebody else put something there, which is left alone.
+    /// What has become of the file, if its path leads to it no more or it has lost some of what it held; once. What it
+    /// holds is written back to the path, or beside it where somebody else put something there, which is left alone.
     fn gone(&mut self) -> Option<String> {
         if matches!(self.state, Standing::Gone(_)) {
             return None;
         }
         let ours = self.file.metadata().ok().filter(|ours| ours.is_file())?;
         let replaced = match std::fs::metadata(&self.path) {
-            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return None,
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
+                return self.cut(ours.len());
+            }
             Ok(_) => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             // A file system that does not answer now may do so later.
@@ -297,6 +299,20 @@ impl Tail {
                 aside.display()
             ),
         })
+    }
+
+    /// What was cut off of it in its place, which nobody can bring back.
+    fn cut(&mut self, length: u64) -> Option<String> {
+        if length >= self.length {
+            return None;
+        }
+        self.state = Standing::Gone(None);
+        Some(format!(
+            "journal {}: something else cut it down while harness wrote to it ({length} of {} bytes are there), and what \
+             was cut off is lost; move it away to begin anew",
+            self.path.display(),
+            self.length
+        ))
     }
 
     fn write_back(&self, to: &Path) -> io::Result<()> {
@@ -392,6 +408,27 @@ mod tests {
         assert_eq!(lost.place.as_ref(), Some(&aside));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "other");
         assert!(std::fs::read_to_string(&aside).unwrap().contains("artefact"));
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_down_in_its_place_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let file = File::options().create(true).read(true).append(true).open(&path).unwrap();
+        let mut writer = JournalWriter::start(Locked(file), &path, 0).unwrap();
+        for token in 0..3 {
+            writer.append(token, record(token));
+        }
+        let mut seen = 0;
+        while seen < 3 {
+            seen += writer.written().into_iter().map(Result::unwrap).count();
+            std::thread::yield_now();
+        }
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        let news = writer.close();
+        let lost = news[0].as_ref().unwrap_err();
+        assert_eq!((news.len(), lost.token, lost.place.as_ref()), (1, None, None));
+        assert!(lost.reason.contains("cut it down") && lost.reason.contains("(0 of "), "{lost}");
     }
 
     #[test]
