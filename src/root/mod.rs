@@ -47,6 +47,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use self::deadline::{Deadline, DeadlineError, Outside};
 use self::driver::{Driver, Parts};
 use self::ends::not_recorded;
@@ -146,15 +148,30 @@ enum SetupError {
     Journal(#[from] crate::journal::JournalError),
     #[error(transparent)]
     Store(#[from] crate::artefact::StoreError),
+    #[error(
+        "cannot set up the root process: {0}: a limit of this shell or machine is too low; look at `ulimit -u` (processes and \
+         threads), `ulimit -v` and `ulimit -d` (memory) and `ulimit -n` (open files)"
+    )]
+    Exhausted(io::Error),
     #[error("cannot set up the root process: {0}")]
-    System(#[from] io::Error),
+    System(io::Error),
+}
+
+impl From<io::Error> for SetupError {
+    fn from(error: io::Error) -> Self {
+        const LIMITS: [Errno; 4] = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
+        match Errno::from_io_error(&error) {
+            Some(errno) if LIMITS.contains(&errno) => SetupError::Exhausted(error),
+            _ => SetupError::System(error),
+        }
+    }
 }
 
 impl SetupError {
     fn code(&self) -> u8 {
         match self {
             SetupError::Script(..) | SetupError::Deadline(_) => exit::USAGE,
-            SetupError::Allocation(_) => exit::ALLOCATION,
+            SetupError::Allocation(_) | SetupError::Exhausted(_) => exit::ALLOCATION,
             SetupError::Journal(_) | SetupError::Store(_) => exit::JOURNAL,
             SetupError::System(_) => exit::INTERNAL,
         }

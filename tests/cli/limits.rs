@@ -105,6 +105,24 @@ fn too_few_descriptors_are_named_with_the_remedy() {
     }
 }
 
+/// Root may start as many processes as it likes: memory is short for everybody.
+#[test]
+fn too_little_memory_to_begin_is_named_with_the_remedy() {
+    let folder = Folder::with("print 'begun'");
+    let mut refused = 0;
+    for kib in (2..40).map(|step| step * 1024) {
+        let ran = folder.finish(folder.harness_after(&format!("ulimit -d {kib}"), &["--fresh", "c.lua"]));
+        if ran.stderr.contains("cannot set up the root process") {
+            refused += 1;
+            assert_eq!(ran.code, Some(3), "{ran:#?}");
+            assert!(ran.stderr.contains("ulimit -u") && ran.stderr.contains("ulimit -d"), "{ran:#?}");
+        } else if ran.stdout.contains("begun") {
+            break;
+        }
+    }
+    assert!(refused > 0, "no such limit was met");
+}
+
 /// A stopped keeper answers nothing and could end nothing: its worker notices, and ends all of it.
 #[test]
 fn a_stopped_keeper_is_noticed_and_its_tasks_are_lost() {
