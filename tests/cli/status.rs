@@ -175,6 +175,19 @@ fn one_that_runs_elsewhere_is_asked_there() {
 }
 
 #[test]
+fn a_journal_that_names_no_script_has_its_own_name() {
+    let folder = Folder::with("");
+    for torn in ["", "{\"type\":\"head"] {
+        folder.write("c.lua.journal", torn);
+        let ran = folder.run(&["status", "c.lua"]);
+        assert!(
+            folder.normal(&ran.stdout).starts_with("DIR/c.lua.journal: not running; 0 runs in "),
+            "{ran:#?}"
+        );
+    }
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let folder = Folder::with("");
     let none = "harness: status: there is no campaign in DIR: name one, `harness status campaign.lua`\n";

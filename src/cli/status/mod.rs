@@ -218,7 +218,7 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
         _ => None,
     });
     let sessions: Vec<Session> = sessions.collect();
-    let script = contents.header.as_ref().map(|header| header.script.clone()).unwrap_or_default();
+    let script = contents.header.as_ref().map(|header| header.script.clone());
     let (mut kinds, mut ended) = (BTreeMap::new(), BTreeMap::new());
     // What was tried again counts once, as it ended last.
     for record in journal::Index::new(contents.records).last_of_each() {
@@ -231,7 +231,8 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
         schema: STATUS_SCHEMA,
         state: "not_running",
         journal: path.display().to_string(),
-        script,
+        // A journal that was only begun does not name its script.
+        script: script.unwrap_or_else(|| path.display().to_string()),
         sessions: sessions.len(),
         last_session: sessions.last().cloned(),
         written_unix_s: written.map_or(0.0, |since| since.as_secs_f64()),
