@@ -89,7 +89,10 @@ impl Driver {
     }
 
     fn too_few_ranks(&self, spec: &PoolSpec, wanted: usize, free: usize) -> String {
-        let ranks = self.workers.values().filter(|w| w.start == Start::Static && !w.is_gone()).count();
+        let ranks = || self.workers.values().filter(|worker| worker.start == Start::Static);
+        // They are started again with the others, and may be lost again.
+        let lost = ranks().filter(|worker| worker.is_gone()).count();
+        let lost = if lost > 0 { format!(" ({} lost)", count(lost, "rank")) } else { String::new() };
         let free_ones = match free {
             0 => "none is".into(),
             1 => "1 is".into(),
@@ -97,10 +100,10 @@ impl Driver {
         };
         let there = if chooses(spec) { " on its nodes" } else { "" };
         format!(
-            "{} wanted and {free_ones} free{there}: start the campaign with `mpirun -n {} harness {}` (rank 0 is the \
+            "{} wanted and {free_ones} free{there}{lost}: start the campaign with `mpirun -n {} harness {}` (rank 0 is the \
              root, every further rank a worker), or use start=\"local\" for workers on this node alone",
             count(wanted, "static worker"),
-            ranks + 1 + wanted - free,
+            ranks().count() + 1 + wanted - free,
             self.pools.launcher.script,
         )
     }
