@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use harness::core::{Action, Core, Event, Request, Tick};
+use harness::core::{Action, Core, Event, GpuSet, Request, Tick};
 use harness::model::{Attempt, Exclusive, Kind, Placement, PoolId, TaskId, WorkerId};
 
 /// A core, and workers that finish in the order of their starts.
@@ -30,7 +30,7 @@ impl Bench {
                 pool,
                 host: format!("n{n}"),
                 slots,
-                gpus: 0,
+                gpus: GpuSet::default(),
                 measures: n > 0, // the first is beside the root
             });
         }

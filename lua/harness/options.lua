@@ -12,6 +12,8 @@ local strings = t.list(t.text, "strings")
 -- More on one node is a slip of the keyboard: of workers (allocation/plan.rs says so too, where they follow from
 -- `workers`) and of slots of each.
 local MOST_PER_NODE, MOST_SLOTS = 1024, 4096
+-- GPUs of a node, as in src/model/gpus.rs.
+local MOST_GPUS = 64
 -- Calls of `map` at a time.
 local MOST_IN_FLIGHT = 1000000
 
@@ -128,7 +130,7 @@ local SCHEMA = {
     workers = t.either(t.whole(1), t.one_of "auto"),
     per_node = t.whole(1, MOST_PER_NODE),
     slots = t.either(t.whole(1, MOST_SLOTS), t.one_of "cores"),
-    gpus = t.whole(0),
+    gpus = t.whole(0, MOST_GPUS),
     resources = t.map(t.whole(0), "a table of names and amounts: { license = 2 }"),
     hosts = t.list(t.text, "host names"),
     start = t.one_of("auto", "local", "spawn", "static"),

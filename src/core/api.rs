@@ -101,8 +101,8 @@ pub enum Event {
         host: String,
         /// Units of capacity, at least 1.
         slots: u16,
-        /// GPUs of its node, numbered from 0; workers of one node share them. 64 are used at the most.
-        gpus: u16,
+        /// GPUs it may use. A number means the same one to all workers of a node, which share them.
+        gpus: GpuSet,
         /// May measurements run there, although others would do? If not, they do where no others can take them: it
         /// shares its node with the root.
         measures: bool,
@@ -298,11 +298,6 @@ impl Deref for Gang {
 pub struct GpuSet(u64);
 
 impl GpuSet {
-    /// The first `count`, 64 at the most.
-    pub fn first(count: u16) -> Self {
-        Self(if count >= 64 { u64::MAX } else { (1 << count) - 1 })
-    }
-
     /// How many.
     pub fn len(self) -> u16 {
         self.0.count_ones() as u16
@@ -332,7 +327,14 @@ impl GpuSet {
 
     /// The lowest `count` of them.
     pub(super) fn lowest(self, count: u16) -> Self {
-        self.iter().take(count.into()).fold(Self::default(), |set, gpu| Self(set.0 | 1 << gpu))
+        self.iter().take(count.into()).collect()
+    }
+}
+
+/// Those of these numbers, all below 64.
+impl FromIterator<u16> for GpuSet {
+    fn from_iter<I: IntoIterator<Item = u16>>(numbers: I) -> Self {
+        numbers.into_iter().fold(Self::default(), |set, gpu| Self(set.0 | 1 << gpu))
     }
 }
 

@@ -33,8 +33,8 @@ pub(super) struct Worker {
     pub calls: u32,
     /// What those are charged (µs).
     pub load: u32,
-    /// GPUs of its node, as it says.
-    pub gpus: u16,
+    /// GPUs of its node that it may use.
+    pub gpus: GpuSet,
     /// Measurements may run here although others would do.
     pub measures: bool,
     /// Tasks other than calls that hold units the worker does not know of: they wait for artefacts, or are led from
@@ -52,7 +52,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// One that has come.
-    pub fn new(pool: PoolIx, place: usize, node: NodeIx, slots: u16, gpus: u16) -> Self {
+    pub fn new(pool: PoolIx, place: usize, node: NodeIx, slots: u16, gpus: GpuSet) -> Self {
         Self { alive: true, pool, place, node, slots, gpus, ..Self::unknown() }
     }
 
@@ -67,7 +67,7 @@ impl Worker {
             ahead: 0,
             calls: 0,
             load: 0,
-            gpus: 0,
+            gpus: GpuSet::default(),
             measures: true,
             unseen: 0,
             counted: 0,
@@ -298,20 +298,10 @@ impl Fleet {
         self[node].workers.iter().all(|worker| self[*worker].tasks.is_empty())
     }
 
-    /// The GPUs of the node.
-    pub fn gpus(&self, node: NodeIx) -> GpuSet {
-        let offered = self[node].workers.iter().map(|worker| self[*worker].gpus);
-        GpuSet::first(offered.max().unwrap_or(0))
-    }
-
-    /// Does the node have so many?
-    pub fn offers_gpus(&self, node: NodeIx, wanted: u16) -> bool {
-        wanted == 0 || self.gpus(node).len() >= wanted
-    }
-
-    /// Those nobody uses.
-    pub fn free_gpus(&self, node: NodeIx) -> GpuSet {
-        self.gpus(node).without(self[node].gpus_used)
+    /// Those of the worker that nobody on its node uses.
+    pub fn free_gpus(&self, id: WorkerId) -> GpuSet {
+        let worker = &self[id];
+        worker.gpus.without(self[worker.node].gpus_used)
     }
 
     /// Everybody alive.

@@ -145,7 +145,7 @@ impl Core {
                 && self.admits(self.fleet[*id].node, ix)
             {
                 let worker = &self.fleet[*id];
-                let spare = self.fleet.free_gpus(worker.node).len();
+                let spare = self.fleet.free_gpus(*id).len();
                 let (shunned, kept) =
                     (task.is_choosy() && !worker.measures, self.fleet[worker.node].reserved.is_some());
                 found.push((shunned, kept, spare, worker.idle(), *id));
@@ -170,7 +170,7 @@ impl Core {
         worker.pool == task.pool
             && worker.slots >= demand.cores
             && (worker.measures || !demand.avoids)
-            && self.fleet.offers_gpus(worker.node, demand.gpus)
+            && worker.gpus.len() >= demand.gpus
             && task.not_on() != Some(worker.node)
             && (demand.nodes > 1 || task.host().is_none_or(|host| host == worker.node))
             && home.is_none_or(|home| home.contains(&id))
@@ -183,7 +183,7 @@ impl Core {
         let units = if demand.whole { self.fleet.is_empty(node) } else { worker.idle() >= demand.cores };
         units
             && self.fleet[node].lease == Lease::Open
-            && (demand.gpus == 0 || self.fleet.free_gpus(node).len() >= demand.gpus)
+            && (demand.gpus == 0 || self.fleet.free_gpus(id).len() >= demand.gpus)
     }
 
     /// As many of these, the first ones, as the gang has nodes, each on a node of its own. The leader, on its `host` if
@@ -230,11 +230,12 @@ impl Core {
         if wanted == 0 {
             return;
         }
-        let free = |id: &WorkerId| self.fleet.free_gpus(self.fleet[*id].node);
+        let free = |id: &WorkerId| self.fleet.free_gpus(*id);
         let common = gang.iter().map(free).reduce(GpuSet::and).unwrap_or_default();
         let choose = |id| if common.len() >= wanted { common } else { free(id) }.lowest(wanted);
         let granted: Box<[GpuSet]> = gang.iter().map(choose).collect();
         for (id, gpus) in gang.iter().zip(&granted) {
+            assert_eq!(gpus.len(), wanted, "{id} has fewer GPUs free than were found there");
             let node = self.fleet[*id].node;
             self.fleet[node].gpus_used = self.fleet[node].gpus_used.with(*gpus);
         }

@@ -303,7 +303,7 @@ impl Core {
         id: WorkerId,
         pool: PoolId,
         host: &str,
-        (slots, gpus, measures): (u16, u16, bool),
+        (slots, gpus, measures): (u16, GpuSet, bool),
     ) {
         let Some(pool) = self.pool_ix.get(&pool).copied() else { return };
         if self.fleet.knows(id) {

@@ -53,7 +53,7 @@ impl Core {
                 count(largest as usize, "slot"),
             ));
         }
-        let most = pool.hosts().map(|node| self.fleet.gpus(node).len()).max().unwrap_or(0);
+        let most = pool.places.iter().flatten().map(|id| self.fleet[*id].gpus.len()).max().unwrap_or(0);
         let instead = if most > 0 {
             "ask for fewer"
         } else {
@@ -74,7 +74,7 @@ impl Core {
         let barred = task.not_on();
         let fits = |id: &WorkerId| {
             let worker = &self.fleet[*id];
-            worker.pool == task.pool && worker.slots >= cores && self.fleet.offers_gpus(worker.node, gpus)
+            worker.pool == task.pool && worker.slots >= cores && worker.gpus.len() >= gpus
         };
         let fit = || {
             pool.hosts().filter(|node| Some(*node) != barred && self.fleet[*node].workers.iter().any(fits))

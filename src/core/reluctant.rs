@@ -49,11 +49,10 @@ impl Core {
         let would_do = move |node: &NodeIx| {
             let measures = |id: WorkerId| {
                 let worker = &self.fleet[id];
-                worker.pool == task.pool && worker.measures && worker.slots >= cores
+                let is_able = worker.slots >= cores && worker.gpus.len() >= gpus;
+                worker.pool == task.pool && worker.measures && is_able
             };
-            not_on != Some(*node)
-                && self.fleet.offers_gpus(*node, gpus)
-                && self.fleet[*node].workers.iter().any(|id| measures(*id))
+            not_on != Some(*node) && self.fleet[*node].workers.iter().any(|id| measures(*id))
         };
         self.pools[task.pool.at()].hosts().filter(would_do)
     }

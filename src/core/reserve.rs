@@ -206,7 +206,7 @@ impl Core {
             let State::Flying(flight) = &task.state else { return 0 };
             let here = flight.gang.iter().position(|member| self.fleet[*member].node == worker.node);
             let granted = task.rare.as_ref().zip(here).and_then(|(rare, at)| rare.granted.get(at));
-            granted.map_or(0, |gpus| gpus.len())
+            granted.map_or(0, |gpus| gpus.and(worker.gpus).len())
         };
         let mut ends: Vec<(Tick, u16, u16)> = Vec::new();
         for ix in everybody() {
@@ -216,7 +216,7 @@ impl Core {
         }
         ends.sort_unstable();
         let mut units: u32 = ends.iter().map(|(_, units, _)| u32::from(*units)).sum();
-        let mut gpus = self.fleet.free_gpus(worker.node).len();
+        let mut gpus = self.fleet.free_gpus(id).len();
         for (at, released, returned) in ends {
             units -= u32::from(released);
             gpus += returned;

@@ -4,7 +4,7 @@ use super::api::{Action, Dep, DepState, End, Gang, Request};
 use super::pool::Stage;
 use super::task::{Claim, GroupIx, Home, NEVER, Need, NodeIx, Phase, PoolIx, Rank, State, Task, TaskIx};
 use super::{Core, Group};
-use crate::model::{Exclusive, Hash, Kind, TaskId, WorkerId};
+use crate::model::{Exclusive, Hash, Kind, Placement, TaskId, WorkerId};
 
 impl Core {
     pub(super) fn submitted(&mut self, mut request: Request) {
@@ -18,14 +18,15 @@ impl Core {
             return;
         };
         let (deps, accept_failed) = (std::mem::take(&mut request.deps), request.accept_failed);
-        let needs = match self.claims(pool, &request.placement.needs) {
-            Ok(needs) => needs,
-            Err(reason) => {
-                self.counts[request.kind as usize].done += 1;
-                self.out.push(Action::Resolve { task: request.task, end: End::Refused { reason } });
-                return;
-            }
-        };
+        let needs =
+            match countable(&request.placement).and_then(|()| self.claims(pool, &request.placement.needs)) {
+                Ok(needs) => needs,
+                Err(reason) => {
+                    self.counts[request.kind as usize].done += 1;
+                    self.out.push(Action::Resolve { task: request.task, end: End::Refused { reason } });
+                    return;
+                }
+            };
         let ix = self.admit(request, pool, needs);
         match self.await_deps(ix, &deps, accept_failed) {
             Err(end) => self.resolve(ix, end, None),
@@ -45,9 +46,10 @@ impl Core {
     fn admit(&mut self, request: Request, pool: PoolIx, needs: Vec<Claim>) -> TaskIx {
         let Request { task: id, kind, placement, timeout_us, retries, accept_failed, inputs, class, .. } =
             request;
-        let narrow = |wish: Option<u32>| wish.unwrap_or(1).clamp(1, u16::MAX.into()) as u16;
-        let (cores, nodes) = (narrow(placement.cores), narrow(placement.nodes));
-        let gpus = placement.gpus.unwrap_or(0).min(u16::MAX.into()) as u16;
+        // `countable`.
+        let (cores, nodes) =
+            (placement.cores.unwrap_or(1).max(1) as u16, placement.nodes.unwrap_or(1).max(1) as u16);
+        let gpus = placement.gpus.unwrap_or(0) as u16;
         let need = match (placement.exclusive, kind) {
             (Some(Exclusive::Node), _) => Need::Whole { nodes, cores },
             (Some(Exclusive::No), _) if nodes > 1 => Need::Share { nodes, cores },
@@ -412,5 +414,17 @@ impl Core {
         if last {
             self.make_ready(ix);
         }
+    }
+}
+
+/// More than the books can hold is more than there can be.
+fn countable(placement: &Placement) -> Result<(), String> {
+    let wishes = [("nodes", placement.nodes), ("cores", placement.cores), ("gpus", placement.gpus)];
+    let most = u32::from(u16::MAX);
+    match wishes.into_iter().find_map(|(name, wish)| Some((name, wish.filter(|wish| *wish > most)?))) {
+        Some((name, wish)) => {
+            Err(format!("it asks for {name} = {wish}, and no pool has more than {most}: ask for fewer"))
+        }
+        None => Ok(()),
     }
 }

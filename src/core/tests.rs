@@ -38,7 +38,7 @@ impl Desk {
     }
 
     fn join_as(&mut self, worker: u32, slots: u16, measures: bool) -> Vec<Action> {
-        let (host, gpus) = (format!("n{worker}"), self.gpus);
+        let (host, gpus) = (format!("n{worker}"), (0..self.gpus).collect());
         let (worker, pool) = (WorkerId(worker), PoolId(0));
         self.feed(Event::WorkerReady { worker, pool, host, slots, gpus, measures })
     }

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::model::{Gpus, MOST_GPUS, Vendor};
+use crate::model::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 
 /// Where lists of devices stand, in the order in which they count.
 const NVIDIA_LISTS: [&str; 2] = ["CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"];
@@ -15,26 +15,29 @@ const AMD_LISTS: [&str; 4] =
 /// Slurm's own lists: of the whole node, so they say nothing where devices are hidden and counted anew.
 const SLURM_LISTS: [&str; 2] = ["SLURM_STEP_GPUS", "SLURM_JOB_GPUS"];
 
-/// Those of this node.
-pub fn gpus() -> Gpus {
+/// Those of this node; `None` if neither a device nor a list of devices tells of any.
+pub fn gpus() -> Option<Gpus> {
     seen(Path::new("/"), &|name| std::env::var(name).ok())
 }
 
 /// Those below `root`, as far as the environment gives them.
-fn seen(root: &Path, env: &dyn Fn(&str) -> Option<String>) -> Gpus {
+fn seen(root: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Gpus> {
+    let list = |names: &[&str]| names.iter().find_map(|name| env(name)).map(|list| named(&list));
     let (vendor, count, lists) = match (nvidia(root), amd(root)) {
-        (0, 0) => return Gpus::default(),
+        (0, 0) => {
+            let ids = list(&GPU_VARIABLES).or_else(|| list(&SLURM_LISTS))?;
+            return Some(Gpus { vendor: None, ids });
+        }
         (0, count) => (Vendor::Amd, count, &AMD_LISTS[..]),
         (count, _) => (Vendor::Nvidia, count, &NVIDIA_LISTS[..]),
     };
     let all: Vec<String> = (0..count).map(|number| number.to_string()).collect();
-    let given = lists.iter().find_map(|name| env(name)).map(|list| named(&list)).or_else(|| {
-        let of_slurm = SLURM_LISTS.iter().find_map(|name| env(name)).map(|list| named(&list));
-        of_slurm.filter(|ids| !ids.is_empty() && ids.iter().all(|id| all.contains(id)))
+    let given = list(lists).or_else(|| {
+        list(&SLURM_LISTS).filter(|ids| !ids.is_empty() && ids.iter().all(|id| all.contains(id)))
     });
     let mut ids = given.unwrap_or(all);
     ids.truncate(MOST_GPUS);
-    Gpus { vendor: Some(vendor), ids }
+    Some(Gpus { vendor: Some(vendor), ids })
 }
 
 /// The devices of a list. It ends, as for the drivers, at the first word that means none.
@@ -110,7 +113,7 @@ mod tests {
         fn sees(&self, env: &[(&str, &str)]) -> (Option<Vendor>, String) {
             let of =
                 |name: &str| env.iter().find(|(other, _)| *other == name).map(|(_, value)| value.to_string());
-            let Gpus { vendor, ids } = seen(&self.0, &of);
+            let Gpus { vendor, ids } = seen(&self.0, &of).unwrap_or_default();
             (vendor, ids.join(" "))
         }
     }
@@ -170,6 +173,12 @@ mod tests {
     #[test]
     fn other_nodes_have_none() {
         let node = Node::with("none", &[("dev/null", ""), ("dev/dri/renderD128", "")]);
-        assert_eq!(node.sees(&[("CUDA_VISIBLE_DEVICES", "0,1")]), (None, String::new()));
+        assert_eq!(seen(&node.0, &|_| None), None);
+        assert_eq!(
+            node.sees(&[("CUDA_VISIBLE_DEVICES", "2,3")]),
+            (None, "2 3".into()),
+            "nobody has seen them"
+        );
+        assert!(seen(&node.0, &|_| Some("-1".into())).is_some_and(|gpus| gpus.ids.is_empty()));
     }
 }

@@ -31,18 +31,22 @@ pub struct Gpus {
 }
 
 impl Gpus {
-    /// The first `count` of them; what is not there is believed to be, under the names 0, 1, …
-    pub fn first(&self, count: usize) -> Self {
-        let count = count.min(MOST_GPUS);
-        let numbered = || (0..count).map(|number| number.to_string()).collect();
-        let ids = self.ids.get(..count).map_or_else(numbered, <[String]>::to_vec);
-        Self { vendor: self.vendor, ids }
-    }
-
-    /// Those at these places.
-    pub fn at(&self, places: impl Iterator<Item = u16>) -> Self {
-        let ids = places.filter_map(|place| self.ids.get(usize::from(place)).cloned());
-        Self { vendor: self.vendor, ids: ids.collect() }
+    /// Those of a pool: of what its worker finds, and how many it was told to use. Those are the first ones; only where
+    /// nothing was found, neither devices nor a list of them, they are believed to be there, under the names 0, 1, …
+    /// A list alone may be left over from elsewhere: it counts where somebody says that there are GPUs.
+    pub fn of_pool(found: Option<&Self>, told: Option<u32>) -> Self {
+        let told = told.map(|count| MOST_GPUS.min(count as usize));
+        match (found, told) {
+            (None, told) => {
+                let ids = (0..told.unwrap_or(0)).map(|number| number.to_string());
+                Self { vendor: None, ids: ids.collect() }
+            }
+            (Some(Self { vendor: None, .. }), None) => Self::default(),
+            (Some(found), told) => {
+                let ids = found.ids.iter().take(told.unwrap_or(MOST_GPUS)).cloned();
+                Self { vendor: found.vendor, ids: ids.collect() }
+            }
+        }
     }
 
     /// The variables with which a program sees these and no others.
@@ -81,14 +85,14 @@ mod tests {
 
     #[test]
     fn each_vendor_has_its_variables() {
-        let nvidia = of(Some(Vendor::Nvidia), &["GPU-a", "GPU-b", "GPU-c"]).at([0, 2].into_iter());
+        let nvidia = of(Some(Vendor::Nvidia), &["GPU-a", "GPU-c"]);
         assert_eq!(shown(&nvidia), "CUDA_VISIBLE_DEVICES=GPU-a,GPU-c");
         let amd = of(Some(Vendor::Amd), &["2", "3"]);
         assert_eq!(
             shown(&amd),
             "CUDA_VISIBLE_DEVICES=0,1 ROCR_VISIBLE_DEVICES=2,3 HIP_VISIBLE_DEVICES=0,1 GPU_DEVICE_ORDINAL=0,1"
         );
-        let unseen = of(None, &[]).first(3).at([2].into_iter());
+        let unseen = of(None, &["2"]);
         assert_eq!(
             shown(&unseen),
             "CUDA_VISIBLE_DEVICES=2 ROCR_VISIBLE_DEVICES=2 HIP_VISIBLE_DEVICES=0 GPU_DEVICE_ORDINAL=0"
@@ -96,10 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_was_told_takes_names_that_are_known() {
+    fn a_number_that_was_told_takes_of_what_is_there_and_no_more() {
+        let ids = |found: Option<&Gpus>, told| Gpus::of_pool(found, told).ids.join(" ");
         let seen = of(Some(Vendor::Nvidia), &["4", "7"]);
-        assert_eq!(seen.first(1).ids, ["4"]);
-        assert_eq!(seen.first(3).ids, ["0", "1", "2"]);
-        assert_eq!(seen.first(1000).ids.len(), MOST_GPUS);
+        assert_eq!(ids(Some(&seen), None), "4 7");
+        assert_eq!(ids(Some(&seen), Some(1)), "4");
+        assert_eq!(ids(Some(&seen), Some(3)), "4 7", "the job was given no others");
+        let listed = of(None, &["2", "3"]);
+        assert_eq!(ids(Some(&listed), None), "");
+        assert_eq!(ids(Some(&listed), Some(1)), "2");
+        assert_eq!(ids(Some(&of(None, &[])), Some(2)), "", "the list says that there is none");
+        assert_eq!((ids(None, None), ids(None, Some(3))), (String::new(), "0 1 2".into()));
     }
 }

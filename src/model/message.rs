@@ -30,8 +30,8 @@ pub struct Hello {
     pub cores: u32,
     /// Memory of the node, B.
     pub memory_bytes: u64,
-    /// GPUs of the node it may use.
-    pub gpus: Gpus,
+    /// GPUs of the node it may use; none if there is nothing that tells of GPUs.
+    pub gpus: Option<Gpus>,
 }
 
 /// What the root answers.

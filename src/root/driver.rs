@@ -250,7 +250,7 @@ impl Driver {
             let variables = self.pools.variables(live.pool);
             live.assemble(&self.campaign, gang, &self.workers, variables);
         }
-        live.grant(gang, gpus, &self.workers);
+        live.grant(gang, gpus, &self.workers, &self.pools.gpu_names);
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         // It cannot run after all, or need not; the core learns it as an answer of the worker.
         let unmet = live.unmet.take().map(|unmet| unmet.outcome());

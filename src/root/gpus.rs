@@ -3,12 +3,43 @@
 //! The names of a node's GPUs are its worker's word; they stand in variables which the batch system sets too, and which
 //! a task may set itself. Decides nothing about who gets which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::tasks::Live;
 use super::workers::Worker;
 use crate::core::GpuSet;
-use crate::model::{Arg, CommandSpec, Gpus, WorkerId};
+use crate::model::{Arg, CommandSpec, Gpus, MOST_GPUS, WorkerId};
+
+/// The GPUs of each node by name: the place of a name is its number, the same for all workers of the node, of
+/// whatever pools and times.
+#[derive(Debug, Default)]
+pub(super) struct GpuNames(BTreeMap<String, Vec<String>>);
+
+impl GpuNames {
+    /// The numbers of a worker's GPUs. Those that find no number any more, and those named twice, it does not have.
+    pub(super) fn number(&mut self, host: &str, gpus: &mut Gpus) -> GpuSet {
+        let names = self.0.entry(host.to_owned()).or_default();
+        let mut numbers = BTreeSet::new();
+        gpus.ids.retain(|id| {
+            let known = names.iter().position(|name| name == id);
+            let number = known.unwrap_or(names.len());
+            if number == names.len() && number < MOST_GPUS {
+                names.push(id.clone());
+            }
+            number < MOST_GPUS && numbers.insert(number as u16)
+        });
+        numbers.into_iter().collect()
+    }
+
+    /// Those that were granted on a worker's node.
+    fn named(&self, worker: &Worker, granted: GpuSet) -> Gpus {
+        let names = self.0.get(worker.host()).map_or(&[][..], Vec::as_slice);
+        let ids: Vec<String> =
+            granted.iter().filter_map(|number| names.get(usize::from(number)).cloned()).collect();
+        assert_eq!(ids.len(), usize::from(granted.len()), "a GPU of {} has no name", worker.host());
+        Gpus { vendor: worker.gpus.vendor, ids }
+    }
+}
 
 impl Live {
     /// Notes the GPUs of the try that begins.
@@ -17,10 +48,11 @@ impl Live {
         members: &[WorkerId],
         granted: &[GpuSet],
         workers: &BTreeMap<WorkerId, Worker>,
+        names: &GpuNames,
     ) {
         let of = |(id, set): (&WorkerId, &GpuSet)| {
             let worker = workers.get(id)?;
-            Some((worker.host().to_string(), worker.gpus.at(set.iter())))
+            Some((worker.host().to_string(), names.named(worker, *set)))
         };
         self.gpus = members.iter().zip(granted).filter_map(of).collect();
     }
@@ -69,6 +101,24 @@ mod tests {
     fn on(host: &str, ids: &[&str]) -> (String, Gpus) {
         let ids = ids.iter().map(|id| id.to_string()).collect();
         (host.into(), Gpus { vendor: Some(Vendor::Nvidia), ids })
+    }
+
+    #[test]
+    fn a_number_is_the_same_gpu_to_all_workers_of_a_node() {
+        let mut names = GpuNames::default();
+        let mut number = |host: &str, ids: &[&str]| {
+            let (_, mut gpus) = on(host, ids);
+            let numbers: Vec<u16> = names.number(host, &mut gpus).iter().collect();
+            assert_eq!(numbers.len(), gpus.ids.len());
+            numbers
+        };
+        assert_eq!(number("a", &["2", "3"]), [0, 1]);
+        assert_eq!(number("a", &["3"]), [1]);
+        assert_eq!(number("b", &["3"]), [0]);
+        assert_eq!(number("a", &["0", "3", "0"]), [1, 2]);
+        let many: Vec<String> = (0..100).map(|id| format!("GPU-{id}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(number("a", &many).len(), MOST_GPUS - 3);
     }
 
     #[test]

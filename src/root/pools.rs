@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::driver::Driver;
+use super::gpus::GpuNames;
 use super::handed_on::handed_on;
 use super::port::{Misplaced, PoolError, PoolInfo, PoolSpec, RootNode, WorkerInfo};
 use super::spawn::Launcher;
@@ -13,7 +14,7 @@ use crate::allocation::{Plan, Start, same_host};
 use crate::core::Event;
 use crate::machine;
 use crate::model::human::duration;
-use crate::model::{Hash, Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
+use crate::model::{Gpus, Hash, Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
 use crate::process::Environment;
 use crate::transport::wait::earlier;
 
@@ -49,6 +50,8 @@ pub(super) struct Pools {
     pub(super) launcher: Launcher,
     campaign_dir: String,
     seed: u64,
+    /// GPUs of the nodes.
+    pub(super) gpu_names: GpuNames,
     /// What workers on other nodes are given of our environment.
     handed_on: Vec<(String, String)>,
     /// A pool the script waits for, until ranks are free and have said where they are, but not longer than that.
@@ -84,6 +87,7 @@ impl Pools {
             launcher,
             campaign_dir,
             seed,
+            gpu_names: GpuNames::default(),
             handed_on: handed_on(&Environment::scrubbed(std::env::vars_os())),
             postponed: None,
             retire_by: None,
@@ -302,10 +306,8 @@ impl Driver {
             let slots = pool.spec.slots.unwrap_or(share).clamp(1, u32::from(u16::MAX)) as u16;
             let Some(worker) = self.workers.get_mut(&worker) else { continue };
             worker.slots = slots;
-            worker.gpus = match pool.spec.gpus {
-                Some(told) => hello.gpus.first(told as usize),
-                None => hello.gpus.clone(),
-            };
+            worker.gpus = Gpus::of_pool(hello.gpus.as_ref(), pool.spec.gpus);
+            worker.gpu_set = self.pools.gpu_names.number(&hello.host, &mut worker.gpus);
             let handed_on = if worker.start == Start::Local { &[][..] } else { &self.pools.handed_on };
             let own = pool.spec.env.iter().map(|(name, value)| (name.clone(), value.clone()));
             worker.peer.queue(&ToWorker::Welcome(Welcome {
@@ -339,7 +341,7 @@ impl Driver {
 
     fn put_to_work(&mut self, id: WorkerId, pool: PoolId) {
         let Some(worker) = self.workers.get(&id) else { return };
-        let (host, slots, gpus) = (worker.host().to_string(), worker.slots, worker.gpus.ids.len() as u16);
+        let (host, slots, gpus) = (worker.host().to_string(), worker.slots, worker.gpu_set);
         let measures = self.measures(pool, &host);
         self.handle(Event::WorkerReady { worker: id, pool, host, slots, gpus, measures });
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::allocation::Start;
 use crate::artefact::{Piece, Store, StoreError, Transfers};
+use crate::core::GpuSet;
 use crate::model::{FromWorker, Gpus, Hash, Hello, PoolId, ToWorker, WorkerId};
 use crate::process::{Child, children_of, kill_from_below};
 use crate::transport::{LinkError, Peer};
@@ -41,8 +42,10 @@ pub(super) struct Worker {
     pub(super) start: Start,
     pub(super) stage: Stage,
     pub(super) slots: u16,
-    /// GPUs of its node, as many as its pool counts.
+    /// GPUs of its node that its pool uses.
     pub(super) gpus: Gpus,
+    /// Their numbers.
+    pub(super) gpu_set: GpuSet,
     pub(super) peer: Peer<ToWorker, FromWorker>,
     /// The process, where it is our child.
     pub(super) child: Option<Child>,
@@ -73,6 +76,7 @@ impl Worker {
             stage: Stage::Starting,
             slots: 0,
             gpus: Gpus::default(),
+            gpu_set: GpuSet::default(),
             peer,
             child,
             keeper: None,

@@ -187,6 +187,7 @@ impl World {
             ..Machine::default()
         });
         self.hosts.entry(host.clone()).or_default().push(at);
+        let gpus = (0..gpus).collect();
         self.feed(Event::WorkerReady { worker: id, pool: PoolId(pool), host, slots, gpus, measures });
         id
     }

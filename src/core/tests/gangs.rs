@@ -129,6 +129,38 @@ fn gpus_are_given_by_number() {
 }
 
 #[test]
+fn workers_of_a_node_share_its_gpus_and_have_each_their_own() {
+    let mut desk = Desk::new(&[4]);
+    let host = || "n0".to_owned();
+    for (pool, numbers) in [(1, &[0, 1, 2, 3][..]), (2, &[1])] {
+        let pool = PoolId(pool);
+        desk.feed(Event::PoolOpened { pool });
+        let (worker, gpus) = (WorkerId(pool.0), numbers.iter().copied().collect());
+        desk.feed(Event::WorkerReady { worker, pool, host: host(), slots: 8, gpus, measures: true });
+        desk.feed(Event::PoolSettled { pool });
+    }
+    let of = |pool, gpus| move |r: &mut Request| (r.pool, r.placement.gpus) = (PoolId(pool), Some(gpus));
+    let (_, actions) = desk.ask(Kind::Exec, of(0, 1));
+    assert!(refusal(&actions).contains("no node of pool 0 has more than 0"), "{actions:?}");
+    let (_, actions) = desk.ask(Kind::Exec, of(2, 2));
+    assert!(refusal(&actions).contains("no node of pool 2 has more than 1: ask for fewer"), "{actions:?}");
+    let (of_small, actions) = desk.ask(Kind::Exec, of(2, 1));
+    assert_eq!(begun(&actions), (vec![2], vec![vec![1]]));
+    assert_eq!(begun(&desk.ask(Kind::Exec, of(1, 2)).1), (vec![1], vec![vec![0, 2]]));
+    assert!(desk.ask(Kind::Exec, of(2, 1)).1.is_empty(), "it has one only");
+    assert_eq!(begun(&desk.done(2, of_small)), (vec![2], vec![vec![1]]));
+}
+
+#[test]
+fn what_cannot_be_counted_is_refused_with_the_number_asked() {
+    let mut desk = Desk::with_gpus(&[4], 1);
+    let (_, actions) = desk.ask(Kind::Exec, |r| r.placement.gpus = Some(65537));
+    assert!(refusal(&actions).starts_with("it asks for gpus = 65537, and no pool has more"), "{actions:?}");
+    let (_, actions) = desk.ask(Kind::Exec, |r| r.placement.nodes = Some(100_000));
+    assert!(refusal(&actions).starts_with("it asks for nodes = 100000, and no pool"), "{actions:?}");
+}
+
+#[test]
 fn a_gang_gets_the_same_gpus_on_all_nodes_if_it_can() {
     let mut desk = Desk::with_gpus(&[4, 4], 2);
     let (_, actions) =

@@ -7,10 +7,23 @@ assert(r.status == "refused", r.status)
 assert(r.reason:find("it asks for 1 GPU of one node, and no node of pool 0 has more than 0: where they cannot be seen, spawn{ gpus", 1, true), r.reason)
 none:close()
 
+-- What another pool of the node has, or had, is not its own.
+do
+  local big <close> = spawn { start = "local", gpus = 4 }
+  local small <close> = spawn { start = "local", slots = 4, gpus = 1 }
+  local r = await(small:submit(exec { cmd = { "true" }, gpus = 2 }))
+  assert(r.status == "refused" and r.reason:find("no node of pool 2 has more than 1", 1, true), r.reason)
+  local all = {}
+  for i = 1, 4 do all[i] = small:submit(exec { shell = "echo [$CUDA_VISIBLE_DEVICES]", gpus = 1, params = { i = i } }) end
+  for i = 1, 4 do assert(await(all[i]).stdout == "[0]\n", await(all[i]).stdout) end
+end
+local refused, why = pcall(spawn, { gpus = 65 })
+assert(not refused and tostring(why):find("a whole number from 0 to 64", 1, true), tostring(why))
+
 local pool <close> = spawn { slots = 4, gpus = 2 }
 assert(pool.workers[1].gpus == 2 and tostring(pool.workers[1]):find("2 GPUs, local", 1, true), tostring(pool.workers[1]))
 r = await(submit(exec { cmd = { "true" }, gpus = 3 }))
-assert(r.reason:find("it asks for 3 GPUs of one node, and no node of pool 1 has more than 2: ask for fewer", 1, true), r.reason)
+assert(r.reason:find("it asks for 3 GPUs of one node, and no node of pool 3 has more than 2: ask for fewer", 1, true), r.reason)
 local ok, e = pcall(await, submit(call { function() end, gpus = 3 }))
 assert(not ok and e.kind == "refused")
 
