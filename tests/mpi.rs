@@ -277,6 +277,30 @@ fn a_pool_grows_by_ranks_as_long_as_there_are_some() {
 }
 
 #[test]
+fn a_pool_that_lost_a_rank_asks_for_one_more_than_there_were() {
+    let Some(mpi) = Mpi::find() else { return };
+    let campaign = Campaign::new(
+        r#"
+        local pool <close> = spawn {}
+        print(#pool.workers, await(submit(exec { shell = "kill -9 $PPID; sleep 60", retries = 0 })).status)
+        print(pcall(pool.grow, pool))"#,
+    );
+    let options: &[&str] = match mpi.flavour.as_str() {
+        "openmpi" => &["--mca", "orte_allowed_exit_without_sync", "1"],
+        _ => &["-disable-auto-cleanup"],
+    };
+    let mut command = Command::new(&mpi.mpirun);
+    command.args(options);
+    let plain = mpi.command(4, &campaign);
+    command.args(plain.get_args()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = finish(command.arg("--fresh").arg(&campaign.script).spawn().expect("mpirun starts"));
+    let said = text(&output.stdout);
+    assert!(said.starts_with("3\tlost_worker\nfalse\t"), "{said}{}", text(&output.stderr));
+    assert!(said.contains("(1 rank lost): start the campaign with `mpirun -n 5 harness"), "{said}");
+}
+
+#[test]
 fn an_artefact_travels_between_nodes_without_a_common_store() {
     let Some(mpi) = Mpi::find() else { return };
     // Each rank has a store of its own, as nodes without a shared file system do.
