@@ -59,7 +59,11 @@ function M.fire()
   local time, due = now(), {}
   while size > 0 and heap[1].at <= time do
     local timer = pop()
-    if timer.wake then due[#due + 1] = timer.wake else dropped = dropped - 1 end
+    if timer.wake then
+      due[#due + 1] = timer.wake
+    else
+      dropped = dropped - 1
+    end
   end
   for _, wake in ipairs(due) do
     wake()

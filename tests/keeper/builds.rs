@@ -112,7 +112,7 @@ fn what_the_machine_failed_is_a_failure_of_the_setup_and_asked_again() {
         "No space left on device",
     ] {
         let shell = format!("echo \"{text}\" >&2; exit 1");
-        let command = CommandSpec { shell: Some(shell.into()), ..CommandSpec::default() };
+        let command = CommandSpec { shell: Some(shell), ..CommandSpec::default() };
         let spec = CompileSpec { command, output: "prog".into(), cache: true, ..CompileSpec::default() };
         for _ in 0..2 {
             let outcome = keeper.run(Work::Compile(spec.clone()), None);
