@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use harness::machine;
-use harness::model::{FromWorker, Gpus, Hello, PROTOCOL};
+use harness::model::{FromWorker, Hello, PROTOCOL};
 use harness::wire::Stream;
 
 use crate::said;
@@ -183,7 +183,7 @@ fn a_worker_that_says_hello_and_is_gone() {
         env: Default::default(),
         cores: 2,
         memory_bytes: 1 << 30,
-        gpus: Gpus::default(),
+        gpus: None,
     }));
     root.flush().unwrap();
     let until = Instant::now() + Duration::from_secs(2);
