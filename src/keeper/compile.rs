@@ -34,6 +34,9 @@ const DIAGNOSTICS_LIMIT: usize = 64 * 1024;
 /// Where the compiler lists what it read.
 const DEPFILE: &str = ".harness.d";
 
+/// So linkers begin what is missing, or there twice.
+const OF_LINKER: &[&str] = &["undefined reference to ", "cannot find -l", "multiple definition of "];
+
 /// A build under way.
 pub struct Compile {
     spec: CompileSpec,
@@ -328,10 +331,15 @@ fn diagnostics(ended: &Ended) -> String {
     parts.concat()
 }
 
-/// The first line that looks like an error says more than the last ones.
+/// The first line that looks like an error says more than the last ones. Of a linker's it is the part that says what is
+/// missing: before it stand folders that are gone, and after it that there was an error.
 fn first_error(reason: &str, diagnostics: &str) -> String {
     let exit = reason.split(';').next().unwrap_or(reason);
-    let says = diagnostics.lines().find(|line| line.to_lowercase().contains("error"));
+    let says =
+        diagnostics.lines().find_map(|line| match OF_LINKER.iter().find_map(|words| line.find(words)) {
+            Some(at) => Some(&line[at..]),
+            None => Some(line).filter(|line| line.to_lowercase().contains("error")),
+        });
     match says.or_else(|| diagnostics.lines().find(|line| !line.trim().is_empty())) {
         Some(line) => format!("{exit}: {}", line.trim()),
         None => exit.into(),

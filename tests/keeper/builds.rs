@@ -123,6 +123,22 @@ fn what_the_machine_failed_is_a_failure_of_the_setup_and_asked_again() {
     }
 }
 
+/// The last words of a linker, and the only ones with "error" in them, are that there was one.
+#[test]
+fn what_a_linker_misses_is_in_the_reason() {
+    let mut keeper = Keeper::start();
+    let sources = Sources::new(&keeper, "void dgemm_(void);\nint main(void) { dgemm_(); }\n");
+    for (library, missing) in
+        [(None, "undefined reference to `dgemm_'"), (Some("-lopenblas77"), "cannot find -lopenblas77")]
+    {
+        let argv: Vec<&str> = CC.iter().copied().chain(library).collect();
+        let outcome = keeper.run(sources.build(&argv), None);
+        assert_eq!(outcome.status, Status::CompileFailed);
+        let says = reason(&outcome).split_once("exit code 1: ").unwrap().1;
+        assert!(says.starts_with(missing), "{}", reason(&outcome));
+    }
+}
+
 #[test]
 fn headers_of_every_source_count() {
     let mut keeper = Keeper::start();
