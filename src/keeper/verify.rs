@@ -32,6 +32,12 @@ impl Tolerance {
     }
 }
 
+/// Any two numbers agree.
+const ANY: Tolerance = Tolerance { rtol: 0.0, atol: f64::MAX };
+
+/// A figure that differs from run to run is no wrong result.
+const NO_METRIC: &str = "; is it a figure? lines with a metric are left out: declare it in `metrics`";
+
 /// What a check found.
 pub struct Found {
     /// For the record.
@@ -117,7 +123,8 @@ impl Verify {
         }
         let compared = compare(&expected, &got, self.tolerance);
         *max_abs_err = compared.max_abs_err;
-        compared.difference
+        let hint = if self.metrics.is_empty() && compared.only_numbers { NO_METRIC } else { "" };
+        compared.difference.map(|difference| difference + hint)
     }
 
     /// Emptied, not removed: line numbers stay those of the output.
@@ -131,13 +138,15 @@ impl Verify {
 struct Compared {
     /// The first difference.
     difference: Option<String>,
+    /// There only numbers differ.
+    only_numbers: bool,
     /// Over all pairs of numbers.
     max_abs_err: Option<f64>,
 }
 
 /// Line by line, word by word; numbers by value, everything else by its bytes.
 fn compare(expected: &[u8], got: &[u8], tolerance: Tolerance) -> Compared {
-    let mut compared = Compared { difference: None, max_abs_err: None };
+    let mut compared = Compared { difference: None, only_numbers: false, max_abs_err: None };
     let (mut left, mut right) = (lines(expected), lines(got));
     let mut number = 0;
     loop {
@@ -153,6 +162,7 @@ fn compare(expected: &[u8], got: &[u8], tolerance: Tolerance) -> Compared {
                 true => format!("`{}`", last_lines(line, 1, 200)),
                 false => "no such line".into(),
             };
+            compared.only_numbers = same_line(a, b, ANY, &mut None);
             let (a, b) = (shown(a, pair.0.is_some()), shown(b, pair.1.is_some()));
             compared.difference = Some(format!("output differs in line {number}: expected {a}, got {b}"));
         }
