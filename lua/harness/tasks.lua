@@ -331,6 +331,14 @@ function in_folder_of(pool, kind, o)
   return copy
 end
 
+-- Why what depends on it cannot run, in the words of what was submitted before it ended.
+local function unmet(culprit, role)
+  local what, value = role or "what it depends on", culprit.value
+  if culprit.id then what = string.format(role and "its reference, task %d," or "task %d, which it depends on,", culprit.id) end
+  local why = type(value) == "table" and (rawget(value, "reason") or rawget(value, "message"))
+  return string.format("%s ended %s%s", what, culprit:status(), type(why) == "string" and ": " .. why or "")
+end
+
 --- Sends an exec, a compile, a measure or a compare whose options are in normal form.
 function M.submit_task(kind, o, pool, deferred)
   keep_states()
@@ -342,8 +350,7 @@ function M.submit_task(kind, o, pool, deferred)
   local label = { name = o.name, params = o.params }
   local f
   if refs.culprit then
-    local reason = string.format("%s ended %s", refs.role or "what it depends on", refs.culprit:status())
-    f = ends.ended(kind, host.record(kind, "skipped", reason, label, common(kind, o)))
+    f = ends.ended(kind, host.record(kind, "skipped", unmet(refs.culprit, refs.role), label, common(kind, o)))
     rawset(f.value, "cause", refs.culprit.value)
   elseif refs.problem then
     f = ends.ended(kind, host.record(kind, "setup_failed", refs.problem, label, common(kind, o)))
@@ -402,8 +409,7 @@ local function refused(why, o, pool, ...)
     if not sent then error(f, 0) end
     return f
   end
-  local message = "what it depends on ended " .. culprit:status()
-  return ends.ended("call", { kind = "skipped", message = message, cause = culprit.value })
+  return ends.ended("call", { kind = "skipped", message = unmet(culprit), cause = culprit.value })
 end
 
 local function sent(id, more, o, pool, ...)

@@ -71,14 +71,34 @@ fn grouped(failed: &[&Row<'_>]) -> Vec<(String, usize)> {
     let mut ways: Vec<(String, Vec<&Row<'_>>)> = Vec::new();
     let mut known: BTreeMap<(Kind, String), usize> = BTreeMap::new();
     for row in failed {
-        let status = status_in_short(row.outcome);
-        let way = *known.entry((row.kind, status.clone())).or_insert(ways.len());
+        let (status, alike) = (status_in_short(row.outcome), alike(row.outcome));
+        let way = *known.entry((row.kind, alike.clone())).or_insert(ways.len());
         if way == ways.len() {
             ways.push((status, Vec::new()));
+        } else if ways[way].0 != status {
+            ways[way].0 = alike;
         }
         ways[way].1.push(row);
     }
     ways.into_iter().map(|(status, rows)| (failure(&status, &rows), rows.len())).collect()
+}
+
+/// What is said of all that failed so: those skipped over tasks that ended for one reason are alike, whichever the
+/// task was.
+fn alike(outcome: &Outcome) -> String {
+    if outcome.status != Status::Skipped {
+        return status_in_short(outcome);
+    }
+    let reason = outcome.reason.as_deref().unwrap_or_default();
+    let mut parts = reason.split("task ");
+    let mut general = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_numbered = rest.len() < part.len() && rest.starts_with(',');
+        general.push_str(if is_numbered { "a task" } else { "task " });
+        general.push_str(if is_numbered { rest } else { part });
+    }
+    status_in_short(&Outcome::failed(Status::Skipped, general))
 }
 
 /// `3 x compile gemm tile=8, gemm tile=16, gemm tile=32 on node1: compile_failed: gemm.c:3: …`.
@@ -222,6 +242,9 @@ mod tests {
         let mut rows: Vec<Row<'_>> = (0..4).map(|at| row(Kind::Measure, at, &skipped)).collect();
         rows.extend((0..2).map(|at| row(Kind::Compile, at, &broken)));
         rows.extend([row(Kind::Compile, 0, &elsewhere), row(Kind::Measure, 1, &other)]);
+        assert!(
+            table(&rows[..4]).ends_with(": skipped: task 3, which it depends on, ended compile_failed\n")
+        );
         let lost = Outcome::failed(Status::LostWorker, "lost\nwith all");
         rows.extend([Row { what: Some("c.lua:3"), ..row(Kind::Call, 9, &lost) }; 2]);
         assert_eq!(
@@ -229,8 +252,7 @@ mod tests {
             "harness: 10 tasks: 3 compile_failed, 2 lost_worker, 5 skipped\n  \
              3 x compile tile=8, tile=16 on node1, node2: compile_failed: gemm.c:3: no `flaot`\n  \
              2 x call `c.lua:3`: lost_worker: lost\n  \
-             4 x measure tile=8, tile=16, tile=32, …: skipped: task 3, which it depends on, ended compile_failed\n  \
-             measure tile=16: skipped: task 4, which it depends on, ended compile_failed\n"
+             5 x measure tile=8, tile=16, tile=32, …: skipped: a task, which it depends on, ended compile_failed\n"
         );
     }
 

@@ -136,13 +136,44 @@ fn a_compile_error_is_quoted_and_what_needed_it_is_skipped() {
     let bad = "compile_failed: CC: exit code 1: bad.c:2:2: error: #error no such kernel";
     let skipped = format!("skipped: task 0, which it depends on, ended {bad}");
     let ran = folder.run(&["c.lua"]);
-    let stdout =
-        format!("bad: {bad}\nrun: {skipped}\ntrue\nlate: skipped: what it depends on ended compile_failed\n");
+    let stdout = format!("bad: {bad}\nrun: {skipped}\ntrue\nlate: {skipped}\n");
     let stderr = format!(
         "harness: 3 tasks: 1 compile_failed, 2 skipped\n  compile bad on HOST: {bad}\n  measure run: {skipped}\n  \
-         exec late: skipped: what it depends on ended compile_failed\n"
+         exec late: {skipped}\n"
     );
     said(&folder, ran, 0, &stdout, &stderr);
+}
+
+/// A line for each build that failed would hide why; what the tasks' numbers are is no difference.
+#[test]
+fn what_failed_builds_take_along_is_one_line() {
+    if no_compiler() {
+        return;
+    }
+    let folder = Folder::with(
+        "local runs = {}\nfor i = 1, 12 do\n  local build = submit(compile { sources = { 'bad.c' }, defines = { N = i }          })\n  runs[i] = submit(measure { name = 'run', cmd = { build } })\nend\nwait(runs)\n",
+    );
+    folder.write("bad.c", "int main(void) {\n#error no such kernel\n}\n");
+    let bad = "ended compile_failed: CC: exit code 1: bad.c:2:2: error: #error no such kernel";
+    let ran = folder.run(&["c.lua"]);
+    let text = folder.normal(&ran.stderr);
+    let last = format!("  12 x measure run: skipped: a task, which it depends on, {bad}");
+    assert_eq!((text.lines().count(), text.lines().last()), (3, Some(last.as_str())), "{text}");
+}
+
+/// What differs may be a figure that nobody declared: the time it took.
+#[test]
+fn figures_that_differ_from_the_reference_may_be_metrics() {
+    let folder = Folder::with(
+        "local function run(text, metrics)\n  print(await(submit(measure { shell = 'echo ' .. text, runs = 1, metrics =          metrics, verify = { reference = { 'echo', 'sum 1 took 2 s' } } })).reason)\nend\nrun 'sum 1 took 3 s'\nrun          'error'\nrun('sum 1 took 3 s', { s = 'sum (%d)' })\n",
+    );
+    let ran = folder.run(&["c.lua"]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(
+        lines[0].ends_with("; is it a figure? lines with a metric are left out: declare it in `metrics`")
+    );
+    assert!(lines[1].ends_with("got `error`"), "{ran:#?}");
+    assert!(lines[2].ends_with("lines with metrics left out"), "{ran:#?}");
 }
 
 #[test]
