@@ -6,7 +6,8 @@ pub const OK: u8 = 0;
 pub const SCRIPT: u8 = 1;
 /// Wrong use of the command line, or the script cannot be read.
 pub const USAGE: u8 = 2;
-/// Workers could not be started, or not where they belong, or a limit of the machine does not let the root begin.
+/// Workers could not be started, or not where they belong, or none was left for some tasks; or a limit of the machine
+/// does not let the root begin.
 pub const ALLOCATION: u8 = 3;
 /// The journal cannot be used.
 pub const JOURNAL: u8 = 4;

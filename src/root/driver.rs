@@ -20,7 +20,7 @@ use super::progress::Progress;
 use super::sources::Reader;
 use super::states::States;
 use super::status::{Counter, present};
-use super::stop::{Ending, Leaving};
+use super::stop::{CutShort, Ending, Leaving};
 use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
 use super::twins::Twins;
@@ -80,6 +80,10 @@ pub(super) struct Driver {
     /// When its time is over.
     pub(super) deadline: Option<Deadline>,
     pub(super) draining: Option<(Instant, String)>,
+    /// What ran then.
+    pub(super) cut_short: Vec<CutShort>,
+    /// Tasks that no worker was left for, since one came last.
+    pub(super) forsaken: usize,
     pub(super) ending: Option<Ending>,
     /// Where others ask how far the campaign is.
     pub(super) counter: Counter,
@@ -149,6 +153,8 @@ impl Driver {
             states: States::default(),
             deadline,
             draining: None,
+            cut_short: Vec::new(),
+            forsaken: 0,
             ending: None,
             counter,
         }

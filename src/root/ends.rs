@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::driver::{Driver, told};
 use super::port::Submission;
 use super::record;
-use super::stop::Ending;
+use super::stop::{CutShort, Ending};
 use super::tasks::Live;
 use super::workers::{Stage, Worker};
 use crate::core::{End, Event};
@@ -74,6 +74,7 @@ impl Driver {
         let Some(ended) = self.tasks.end(task, &outcome) else { return };
         if self.draining.is_some() && outcome.status == Status::Cancelled {
             // Not an end but a postponement: the script never hears of it, the next run does it.
+            self.cut_short.extend(CutShort::of(&ended));
             return;
         }
         let ran_on = ended.worker.and_then(|id| self.workers.get(&id));
@@ -130,9 +131,17 @@ impl Driver {
         let of_pool =
             || self.workers.values().rev().filter(|worker| worker.pool == Some(pool)).find_map(loss);
         let own = own.and_then(|id| self.workers.get(&id)).and_then(loss);
-        let loss = own.or_else(of_pool).unwrap_or_else(|| "its pool was closed".into());
+        let Some(loss) = own.or_else(of_pool) else {
+            return "no worker is left that could run it: its pool was closed".into();
+        };
+        let lives = |worker: &Worker| worker.pool == Some(pool) && matches!(worker.stage, Stage::Ready(_));
+        if !self.workers.values().any(lives) {
+            self.forsaken += 1;
+        }
         match attempts {
-            0 => format!("no worker is left that could run it: {loss}"),
+            0 => format!(
+                "no worker is left that could run it (`pool:grow()` or `spawn{{}}` starts new ones): {loss}"
+            ),
             1 => format!("its worker was lost while it ran: {loss}"),
             n => format!("its worker was lost while it ran, {n} times; the last: {loss}"),
         }

@@ -58,6 +58,13 @@ pub(super) fn called(submission: &Submission) -> String {
     }
 }
 
+/// The same, and of which kind it is.
+pub(super) fn called_in_full(submission: &Submission) -> String {
+    let (name, kind) = (called(submission), submission.job.kind().word());
+    let has_name = submission.options.name.is_some() || submission.options.params.is_some();
+    if has_name { format!("{kind} {name}") } else { name }
+}
+
 /// The beginning of a command.
 fn line(command: &CommandSpec) -> String {
     let text = command_line(command);

@@ -306,9 +306,9 @@ impl Root {
                     Err(_) => " The script itself was still busy and was cut off.",
                 };
                 let message = format!(
-                    "stopped {why} with {} unfinished. Nothing reported is lost: {journal} has it. Run the \
-                     same command again to go on.{cut_off}",
-                    count(self.driver.progress.unfinished(), "task")
+                    "stopped {why} with {}. Nothing reported is lost: {journal} has it. Run the same command \
+                     again to go on.{cut_off}",
+                    self.driver.unfinished()
                 );
                 self.ended(exit::RUN_AGAIN, Some(message))
             }
@@ -334,7 +334,17 @@ impl Root {
             Ok(ScriptEnd::Finished) if self.driver.pools.failed_default().is_some() => {
                 self.ended(exit::ALLOCATION, None)
             }
-            Ok(ScriptEnd::Finished) => self.ended(exit::OK, None),
+            Ok(ScriptEnd::Finished) => match self.driver.forsaken {
+                0 => self.ended(exit::OK, None),
+                forsaken => {
+                    let message = format!(
+                        "{} had no worker left to run on, and none came again (`pool:grow()` or `spawn{{}}` starts \
+                         some). Run the same command again to go on.",
+                        count(forsaken, "task")
+                    );
+                    self.ended(exit::ALLOCATION, Some(message))
+                }
+            },
             Ok(ScriptEnd::Exit(code)) => self.ended(code, None),
             Ok(ScriptEnd::Failed(text)) => {
                 let code = if self.driver.pools.none_came() { exit::ALLOCATION } else { exit::SCRIPT };

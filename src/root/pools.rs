@@ -331,6 +331,7 @@ impl Driver {
         let Stage::Welcomed(hello) = &worker.stage else { return };
         worker.stage = Stage::Ready(hello.clone());
         worker.keeper_is_up();
+        self.forsaken = 0;
         let Some(pool) = worker.pool else { return };
         let phase = self.pools.pools.get(&pool).map(|pool| &pool.phase);
         if !matches!(phase, Some(Phase::Growing { .. })) {

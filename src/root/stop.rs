@@ -4,13 +4,19 @@
 use std::time::Instant;
 
 use super::driver::Driver;
+use super::explain::called_in_full;
+use super::port::Submission;
+use super::tasks::Live;
 use crate::core::Event;
 use crate::journal::Lost;
-use crate::model::human::duration;
+use crate::model::human::{count, duration};
 use crate::transport::wait::earlier;
 
 /// Signals that stop the campaign in an orderly way.
 pub(super) const STOPPING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// So many of the tasks that were running are named.
+const NAMED: usize = 3;
 
 /// Why the driver ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +29,25 @@ pub(super) enum Ending {
     Interrupted,
     /// The journal cannot be written any more.
     JournalFailed(Lost),
+}
+
+/// A task that was running when the campaign was stopped.
+pub(super) struct CutShort {
+    since: Instant,
+    what: String,
+}
+
+impl CutShort {
+    /// None for what its worker had not begun.
+    pub(super) fn of(ended: &Live) -> Option<Self> {
+        ended.outcome.as_ref()?;
+        let Submission { options, .. } = &ended.submission;
+        let bound = if options.timeout.is_none() { " without a `timeout`" } else { "" };
+        let since = ended.started?;
+        let ran = duration(since.elapsed().as_secs_f64());
+        let what = format!("{}, running for {ran}{bound}", called_in_full(&ended.submission));
+        Some(Self { since, what })
+    }
 }
 
 /// What runs after the end of the script.
@@ -109,6 +134,21 @@ impl Driver {
     fn cut_off(&self, draining_since: Instant) -> Option<Instant> {
         let leaving = self.leaving.as_ref().filter(|_| self.is_idle())?;
         Some(draining_since.max(leaving.since) + self.limits().unwind)
+    }
+
+    /// What a stop left undone: those that ran longest by name, the others counted.
+    pub(super) fn unfinished(&mut self) -> String {
+        let all = self.progress.unfinished();
+        self.cut_short.sort_by_key(|task| task.since);
+        let mut words: Vec<&str> = self.cut_short.iter().take(NAMED).map(|task| task.what.as_str()).collect();
+        let more = format!("{} more", all.saturating_sub(words.len()));
+        if words.is_empty() {
+            return format!("{} unfinished", count(all, "task"));
+        }
+        if all > words.len() {
+            words.push(&more);
+        }
+        format!("{} unfinished: {}", count(all, "task"), words.join("; "))
     }
 
     fn is_idle(&self) -> bool {

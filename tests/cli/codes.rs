@@ -103,8 +103,9 @@ fn ctrl_c_is_75_within_two_seconds_and_a_second_run_completes() {
         folder.assert_nothing_left(Duration::from_secs(2));
         let name = if signal == Signal::INT { "SIGINT" } else { "SIGTERM" };
         let text = format!(
-            "harness: 1 task: 1 ok\nharness: stopped by {name} with 1 task unfinished. Nothing reported is lost: \
-             DIR/c.lua.journal has it. Run the same command again to go on.\n"
+            "harness: 1 task: 1 ok\nharness: stopped by {name} with 1 task unfinished: exec `echo >> b; test -e go \
+             || sleep 1000`, running for TIME without a `timeout`. Nothing reported is lost: DIR/c.lua.journal has it. \
+             Run the same command again to go on.\n"
         );
         assert_eq!((ran.code, folder.normal(&ran.stderr)), (Some(75), text));
         assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
@@ -118,6 +119,44 @@ fn ctrl_c_is_75_within_two_seconds_and_a_second_run_completes() {
         );
         assert_eq!((folder.lines("a"), folder.lines("b")), (1, 2));
     }
+}
+
+/// Those that ran longest by name, the rest counted: one of them may never end.
+#[test]
+fn what_ran_when_it_was_stopped_is_named() {
+    let folder = Folder::with(
+        "submit(measure { name = 'hanger', params = { n = 3 }, shell = 'echo >> up; sleep 1000', timeout = '1 h' })\n         for i = 1, 5 do submit(measure { name = 'next', params = { n = i }, cmd = { 'true' } }) end\n",
+    );
+    let mut running = folder.start(&["c.lua"]);
+    crate::support::await_that("the first program runs", || folder.lines("up") == 1);
+    running.signal(Signal::INT);
+    let ran = running.end(LIMIT);
+    let text = folder.normal(&ran.stderr);
+    let said = "harness: stopped by SIGINT with 6 tasks unfinished: measure hanger n=3, running for TIME; 5 more. Nothing";
+    assert!(text.starts_with(said), "{text}");
+}
+
+/// Tasks without a worker are no results: the script may be content, its caller is told.
+#[test]
+fn a_campaign_without_a_worker_at_its_end_is_3() {
+    let lost = "local pool = spawn {}\nawait(submit(exec { shell = 'kill -9 $PPID', retries = 0 }))\n                print(await(submit(exec { cmd = { 'true' } })).reason)\n";
+    let folder = Folder::with(lost);
+    let ran = folder.run(&["c.lua"]);
+    let text = folder.normal(&ran.stderr);
+    let last = "harness: 2 tasks had no worker left to run on, and none came again (`pool:grow()` or `spawn{}` starts \
+                some). Run the same command again to go on.\n";
+    assert!(text.ends_with(last), "{text}");
+    let reason =
+        "no worker is left that could run it (`pool:grow()` or `spawn{}` starts new ones): worker 0 on ";
+    assert!(ran.stdout.starts_with(reason), "{ran:#?}");
+    assert_eq!(ran.code, Some(3));
+    folder.write(
+        "c.lua",
+        format!(
+            "{lost}pool:grow {{ workers = 1 }}\nassert(await(submit(exec {{ cmd = {{ 'true' }} }})).ok)\n"
+        ),
+    );
+    assert_eq!(folder.run(&["c.lua"]).code, Some(0));
 }
 
 #[test]
