@@ -48,7 +48,7 @@ do
   M.FIELDS[name] = true
 end
 
--- What exec, compile and measure end in.
+-- What exec, compile, measure and compare end in.
 M.Record = {
   __name = "record",
   -- What a record of its kind has none of is nil; what none has was misspelt.

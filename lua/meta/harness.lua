@@ -251,7 +251,7 @@ function Future:on_done(fn) end
 ---@field cause? table of a skipped call: what failed before it
 
 ---@class harness.Record
----@field kind "exec"|"compile"|"measure"
+---@field kind "exec"|"compile"|"measure"|"compare"
 ---@field ok boolean
 ---@field status harness.Status
 ---@field reason? string why, unless it is ok
@@ -726,7 +726,7 @@ function Buffer:text() end
 ---@field dl harness.Dl also `require "harness.dl"`
 ---@field sweep harness.Sweeps also `require "harness.sweep"`
 ---@field Error table class of the errors of function tasks
----@field Record table class of the records of programs, builds and measurements
+---@field Record table class of the records of programs, builds, measurements and comparisons
 ---@field Results table class of what `harness.results` gives
 ---@field Pool table class of pools
 ---@field Worker table class of the workers of a pool
@@ -768,7 +768,7 @@ function harness.budget(limits) end
 ---@return number?
 function harness.walltime_left() end
 
---- The measurements that ended so far.
+--- The measurements that ended so far; comparisons are not among them.
 ---@param options? harness.ResultsOptions
 ---@return harness.Results
 function harness.results(options) end

@@ -32,7 +32,7 @@ pub enum Record {
     State(State),
     /// A `measure` ended.
     Measurement(Box<Measurement>),
-    /// A `compile`, or a keyed `exec` or `call`, ended.
+    /// A `compile` or a `compare`, or a keyed `exec` or `call`, ended.
     Task(Box<TaskRecord>),
 }
 
@@ -329,7 +329,7 @@ pub struct Granted {
     pub exclusive: bool,
 }
 
-/// A `compile`, `exec` or `call` that ended.
+/// A `compile`, `compare`, `exec` or `call` that ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TaskRecord {
     /// What it was.

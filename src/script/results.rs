@@ -1,4 +1,4 @@
-//! Outcomes as the tables a script sees: exec, compile and measure records, and errors of calls.
+//! Outcomes as the tables a script sees: exec, compile, measure and compare records, and errors of calls.
 //!
 //! Knows nothing of futures or of where an outcome came from.
 

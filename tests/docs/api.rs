@@ -149,7 +149,7 @@ fn page() -> String {
         "# API reference\n\nMade from `lua/meta/harness.lua` by `make api`; a test compares that file with what is there. \
          The guide with examples is [campaigns.md](campaigns.md).\n\n`?` after a name or a type: may be left out, or nil. \
          The functions of `harness` that a script needs most are globals too: `spawn submit await go wait as_completed \
-         map call exec compile measure`. Everything else is in `require \"harness\"`.\n",
+         map call exec compile measure compare`. Everything else is in `require \"harness\"`.\n",
     );
     let (module, classes): (Vec<&Class<'_>>, Vec<_>) =
         reference.classes.iter().partition(|class| class.name == "harness");
