@@ -2,16 +2,17 @@
 --
 --   mpirun -n 1 harness campaigns/flags.lua --kernel=jacobi2d
 --
--- A screening and a final. Every build is timed a few times; only those near the best are then measured until
--- their interval is narrow. So the time goes where the decision is. What computes something else than -O0
--- does is out, however fast: -ffast-math has to earn its place.
+-- A screening and a final. Every build is timed a few times; those near the best are then compared with it in turns,
+-- until it is known which are faster. So the time goes where the decision is. What computes something else than
+-- -O0 does is out, however fast: -ffast-math has to earn its place.
 local harness = require "harness"
 local args = harness.args {
   kernel = { "jacobi2d", "one of campaigns/kernels: gemm, jacobi2d, triad" },
   size = { 1024, "its first argument" },
   compilers = { { "gcc", "clang", "icx", "nvc" }, "those that are not there are left out" },
   near = { 1.3, "up to how many times the best time a build is in the final" },
-  precision = { 0.02, "of the final: half-width of the interval, as a part of the median" },
+  effect = { 0.01, "the least difference that matters, as a part" },
+  rounds = { 40, "of the final, at the most" },
 }
 local flag_sets = {
   { "-O1" },
@@ -40,65 +41,76 @@ end
 assert(present[1], "none of the compilers can build " .. source)
 local reference = submit(compile { sources = { source }, compiler = present[1], flags = { "-O0" } }) -- from the cache
 
--- One round: `how` is what decides when a measurement stops.
-local function time(params, program, how)
-  return submit(measure {
-    name = args.kernel .. " " .. how.name,
-    params = params,
-    cmd = { program, args.size },
-    group = "flags", -- all on one node: figures of two nodes cannot be compared
-    verify = { reference = { reference, args.size }, rtol = 1e-9 },
-    metrics = { rate = { rate, better = "more" } },
-    runs = how.runs,
-    precision = how.precision,
-    max_time = "5 s",
-  })
-end
+-- What both rounds demand of a build.
+local verify = { reference = { reference, args.size }, rtol = 1e-9 }
+local metrics = { rate = { rate, better = "more" } }
 
 local candidates, screening = {}, {}
 for i, build in ipairs(harness.sweep.cross { compiler = present, flags = flag_sets }) do
   local params = { compiler = build.compiler, flags = table.concat(build.flags, " ") }
   local program = submit(compile { sources = { source }, compiler = build.compiler, flags = build.flags })
-  screening[i] = time(params, program, { name = "screening", runs = 3 })
-  candidates[i] = { params = params, program = program, run = screening[i] }
+  screening[i] = submit(measure {
+    name = args.kernel .. " screening",
+    params = params,
+    cmd = { program, args.size },
+    group = "flags", -- all on one node: figures of two nodes cannot be compared
+    verify = verify,
+    metrics = metrics,
+    runs = 3,
+    timeout = "1 min",
+  })
+  local name = ("%s %s"):format(params.compiler, params.flags)
+  candidates[i] = { name = name, cmd = { program, args.size }, run = screening[i] }
 end
 
-local best = math.huge
-for _, record in as_completed(screening) do -- builds still go on while the first are timed
-  if record.ok then best = math.min(best, record.stats.min) end
-end
-assert(best < math.huge, "nothing ran well")
+wait(screening) -- builds still go on while the first are timed
+local first = assert(harness.results({ name = args.kernel .. " screening" }):min(), "nothing ran well")
+local least = assert(first.stats).min
 
-local final, out = {}, {}
+-- The best of the screening is the base, which all others near it take turns with.
+local final = { name = args.kernel .. " final", verify = verify, metrics = metrics, min_effect = args.effect, max_rounds = args.rounds }
+local rivals, out = 0, {}
+local base
 for _, candidate in ipairs(candidates) do
-  local record, params = await(candidate.run), candidate.params
-  if record.ok and record.stats.min <= best * args.near then
-    final[#final + 1] = time(params, candidate.program, { name = "final", precision = args.precision })
+  local record = await(candidate.run)
+  if record == first then
+    base, final.base = candidate.name, { cmd = candidate.cmd }
+  elseif record.ok and record.stats.min <= least * args.near then
+    rivals, final[candidate.name] = rivals + 1, { cmd = candidate.cmd }
   else
-    local why = record.ok and ("%.2fx the best time"):format(record.stats.min / best) or (record.cause or record).reason
-    out[#out + 1] = ("  %-6s %-38s %s"):format(params.compiler, params.flags, why:match "[^\n]*")
+    local why = record.ok and ("%.2fx the best time"):format(record.stats.min / least) or (record.cause or record).reason
+    out[#out + 1] = ("  %-42s %s"):format(candidate.name, why:match "[^\n]*")
   end
 end
 print("not in the final:\n" .. table.concat(out, "\n"))
+if rivals == 0 then
+  print(("\n%s  <- best: nothing else came near"):format(base))
+  return
+end
 
-wait(final)
-local list = harness.results { name = args.kernel .. " final", status = "ok" }
-local winner = assert(list:min(), "no build of the final ran well")
-local least = assert(winner.stats).ci
-table.sort(list, function(a, b) return a.stats.median < b.stats.median end)
-print(("\n%-6s %-38s %10s %22s"):format("", "final", "median", "95 % CI"))
-for _, record in ipairs(list) do
-  local params, stats = assert(record.params), assert(record.stats)
-  local ci = stats.ci
-  -- Two builds differ only if their intervals do not overlap.
-  local tied = ci and least and ci.lo <= least.hi
-  print(
-    ("%-6s %-38s %8.2fms %22s%s"):format(
-      params.compiler,
-      params.flags,
-      1e3 * stats.median,
-      ci and ("[%.2f, %.2f]ms"):format(1e3 * ci.lo, 1e3 * ci.hi) or "-",
-      record == winner and "  <- best" or tied and "  no slower, as far as measured" or ""
-    )
-  )
+local c = await(submit(compare(final)))
+assert(c.ok, c.reason)
+local best, names = "base", {}
+for name, verdict in pairs(c.verdicts) do
+  names[#names + 1] = name
+  local faster = verdict.verdict == "faster"
+  if faster and (best == "base" or verdict.ratio > c.verdicts[best].ratio) then best = name end
+end
+local function ratio(name) return c.verdicts[name].ratio or 0 end
+table.sort(names, function(a, b)
+  if ratio(a) ~= ratio(b) then return ratio(a) > ratio(b) end
+  return a < b
+end)
+
+-- What to know before believing it stands behind the best.
+local function mark(name)
+  if name ~= best then return "" end
+  local flags = c.variants[name].flags
+  return "  <- best" .. (#flags > 0 and "  ! " .. table.concat(flags, ", ") or "")
+end
+print(("\nfinal, %d rounds; above 1 is faster than %s%s"):format(c.rounds, base, mark "base"))
+for _, name in ipairs(names) do
+  local v = c.verdicts[name]
+  local interval = v.lo and ("%.3f [%.3f, %.3f]"):format(v.ratio, v.lo, v.hi) or "-"
+  print(("%-42s %-22s %s%s"):format(name, interval, v.verdict, mark(name)))
 end

@@ -105,6 +105,9 @@ local function why(result)
   return ("%s: %s"):format(culprit.status, (culprit.reason or ""):match "[^\n]*")
 end
 
+-- What to know before believing a figure.
+local function doubts(flags) return #flags > 0 and "  ! " .. table.concat(flags, ", ") or "" end
+
 local function interval(stats) return stats.ci and ("[%.2f, %.2f]"):format(stats.ci.lo, stats.ci.hi) or "-" end
 
 local row = "%-9s %-38s %9s %18s %3s %9s"
@@ -122,7 +125,14 @@ for _, kernel in ipairs(kernels) do
       if not best or stats.median > best.median then
         best = {
           median = stats.median,
-          text = ("%.2f %s %s, %s the reference, with %s"):format(stats.median, kernel.rate.unit, interval(stats), speedup, name),
+          text = ("%.2f %s %s, %s the reference, with %s%s"):format(
+            stats.median,
+            kernel.rate.unit,
+            interval(stats),
+            speedup,
+            name,
+            doubts(result.flags)
+          ),
         }
       end
     else

@@ -47,9 +47,13 @@ fn campaign(script: &str, args: &[&str], expected: &[&str]) {
 
 #[test]
 fn flags() {
-    let args = ["--size=64", "--compilers=gcc,no-such-compiler", "--near=1000", "--precision=0.5"];
-    let expected =
-        ["no-such-compiler is left out: compiler `no-such-compiler` not found", "<- best", "-Ofast"];
+    let args = ["--size=64", "--compilers=gcc,no-such-compiler", "--near=1000", "--rounds=8"];
+    let expected = [
+        "no-such-compiler is left out: compiler `no-such-compiler` not found",
+        "<- best",
+        "-Ofast",
+        "final, ",
+    ];
     campaign("flags.lua", &args, &expected);
 }
 
