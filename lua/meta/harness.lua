@@ -441,7 +441,7 @@ function Session:close() end
 --- A set of workers. Closed by `close`, as a `<close>` variable, or at the end of the script.
 ---@class harness.Pool
 ---@field id integer
----@field workers harness.Worker[]
+---@field workers harness.Worker[] those there were when it was opened or grown last; one that was lost since is among them
 ---@field closed? boolean
 local Pool = {}
 
