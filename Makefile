@@ -9,9 +9,11 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## build harness and tune three small kernels with it, under mpirun
+	@echo "demo: 1 of 3: looking for compilers and an MPI"
 	@tools/setup demo
-	@echo "demo: building (a few minutes the first time)"
+	@echo "demo: 2 of 3: building harness (a few minutes the first time)"
 	@$(WITH) cargo build --release --quiet
+	@echo "demo: 3 of 3: tuning three kernels (half a minute)"
 	@rm -f target/demo.journal
 	@$(WITH) sh -c '"$$HARNESS_MPIRUN" -n 1 "$$CARGO_TARGET_DIR/release/harness" --journal target/demo.journal campaigns/gemm_tune.lua'
 	@$(WITH) sh -c 'echo "demo: that was $$HARNESS_MPIRUN -n 1 $$CARGO_TARGET_DIR/release/harness campaigns/gemm_tune.lua; its records: target/demo.journal"'
