@@ -91,7 +91,7 @@ fn write_and_submit(arguments: &BatchArgs) -> Result<ExitCode, (u8, String)> {
         print(&text);
         return Ok(ExitCode::SUCCESS);
     }
-    if !has(batch.submit_program()) {
+    if !process::is_on_path(batch.submit_program()) {
         return Err(refused(format!(
             "there is no `{}` on the PATH, so nothing was submitted: do it where the batch system's commands are, or \
              print the script with --dry-run",
@@ -114,7 +114,7 @@ fn write_and_submit(arguments: &BatchArgs) -> Result<ExitCode, (u8, String)> {
 }
 
 fn which(arguments: &BatchArgs) -> Result<Batch, String> {
-    arguments.scheduler.or_else(|| find_batch(&has)).ok_or_else(|| {
+    arguments.scheduler.or_else(|| find_batch(&process::is_on_path)).ok_or_else(|| {
         "which batch system? None of sbatch, pjsub, bsub and qsub is on the PATH: name it, `--scheduler \
          slurm|pbs|sge|lsf|pjm`"
             .into()
@@ -224,11 +224,6 @@ fn show(output: &Path, shown: &mut u64) {
 /// A stdout that is closed has nobody to tell.
 fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
-}
-
-pub(super) fn has(program: &str) -> bool {
-    let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':').any(|folder| process::is_program(&Path::new(folder).join(program)))
 }
 
 fn time(word: &str) -> Result<u64, String> {

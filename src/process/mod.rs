@@ -30,7 +30,7 @@ pub use own::{
     this_executable,
 };
 pub use pin::{run_on, take_memory_of};
-pub use spawn::{Child, Launch, SpawnError, find_program, is_program, spawn, with_advice};
+pub use spawn::{Child, Launch, SpawnError, find_program, is_on_path, is_program, spawn, with_advice};
 pub use stand_in::stand_in;
 pub use stop::{listen_for_stop, tell_to_stop};
 pub use tree::{

@@ -185,6 +185,12 @@ impl Driver {
         self.pools.next_pool += 1;
         self.handle(Event::PoolOpened { pool: id });
         let spec = spec.or(&self.pools.defaults);
+        if id == PoolId(0)
+            && spec.start != Some(Start::Local)
+            && let Some(note) = self.pools.launcher.outside_of_jobs()
+        {
+            self.progress.note(&note);
+        }
         if !spec.resources.is_empty() {
             self.handle(Event::PoolCounters { pool: id, capacities: spec.resources.clone() });
         }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::guard::Guard;
 use super::port::PoolSpec;
 use super::workers::Worker;
-use crate::allocation::{self, Allocation, Plan, PlannedWorker, PoolRequest, Start};
+use crate::allocation::queue::find_batch;
+use crate::allocation::{self, Allocation, Plan, PlannedWorker, PoolRequest, Scheduler, Start};
 use crate::model::human::{count, duration};
 use crate::model::{Limits, WorkerId};
 use crate::process;
@@ -57,6 +58,21 @@ impl Launcher {
             return Err(self.no_mpi(spawned));
         }
         Ok(plan)
+    }
+
+    /// Where jobs are to be had, what runs outside of one may be meant to run elsewhere.
+    pub(super) fn outside_of_jobs(&self) -> Option<String> {
+        let batch = match self.allocation.scheduler {
+            Scheduler::None => find_batch(&process::is_on_path)?,
+            _ => return None,
+        };
+        Some(format!(
+            "{} is here, and this is no job of it: tasks run, and are measured, on {} itself; `harness batch {} \
+             --nodes N` asks for nodes (--start local: here is meant)",
+            batch.submit_program(),
+            self.allocation.root_host,
+            self.script
+        ))
     }
 
     fn no_mpi(&self, spawned: usize) -> String {

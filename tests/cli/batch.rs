@@ -117,3 +117,22 @@ fn a_campaign_called_batch_is_still_a_file() {
     folder.write("batch.lua", "print 'hello'");
     says(&folder, &["batch.lua"], 0, "hello\n", "");
 }
+
+/// A campaign on a login node measures the login node.
+#[test]
+fn a_run_beside_a_batch_system_says_that_it_measures_here() {
+    let folder = Folder::with("print(await(submit(exec { cmd = { 'echo' } })).ok)\n");
+    program(&folder, "sbatch", "");
+    let run = |args: &[&str]| {
+        let mut command = folder.harness(args);
+        command.env("PATH", format!("{}:/usr/bin:/bin", folder.path("bin").display()));
+        let output = command.output().unwrap();
+        assert_eq!(output.stdout, b"true\n");
+        folder.normal(&String::from_utf8(output.stderr).unwrap())
+    };
+    let note = "harness: sbatch is here, and this is no job of it: tasks run, and are measured, on HOST itself; `harness \
+                batch c.lua --nodes N` asks for nodes (--start local: here is meant)\n";
+    let table = "harness: 1 task: 1 ok\n";
+    assert_eq!(run(&["c.lua"]), format!("{note}{table}"));
+    assert_eq!(run(&["--start", "local", "c.lua"]), table);
+}

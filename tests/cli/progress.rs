@@ -34,7 +34,7 @@ impl Terminal {
             open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let size = Winsize { ws_row: ROWS, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&theirs, size).unwrap();
-        let mut command = folder.harness(args);
+        let mut command = folder.harness(&[&["--start", "local"], args].concat());
         command.env("TERM", "xterm").process_group(0);
         command.stdin(Stdio::null()).stdout(theirs.try_clone().unwrap()).stderr(theirs);
         let child = command.spawn().unwrap();

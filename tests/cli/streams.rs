@@ -119,7 +119,7 @@ fn a_script_that_prints_binary_prints_it() {
         "local all = {}\nfor byte = 0, 255 do all[#all + 1] = string.char(byte) end\nlocal text = \
          table.concat(all)\nio.write(text)\nprint(await(submit(exec { cmd = { 'cat' }, stdin = text })).stdout)\n",
     );
-    let output = folder.harness(&["c.lua"]).output().unwrap();
+    let output = folder.harness(&["--start", "local", "c.lua"]).output().unwrap();
     let all: Vec<u8> = (0..=255).collect();
     assert_eq!(output.stdout, [&all[..], &all[..], b"\n"].concat());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "harness: 1 task: 1 ok\n");

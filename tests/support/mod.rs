@@ -22,6 +22,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// What no wait of these tests should ever need.
 pub const LIMIT: Duration = Duration::from_secs(40);
+/// What is said where a batch system is installed, which is no matter of these tests.
+pub const BESIDE_JOBS: &str = " is here, and this is no job of it: ";
 /// In the environment of everything a test starts.
 const MARK: &str = "HARNESS_TEST_FOLDER";
 
@@ -340,6 +342,7 @@ impl Running {
     fn hear(&mut self, until: Instant) -> bool {
         match self.news.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(News::Stdout(line)) => self.stdout.push_str(&line),
+            Ok(News::Stderr(line)) if line.contains(BESIDE_JOBS) => {}
             Ok(News::Stderr(line)) => self.stderr.push_str(&line),
             Ok(News::Ended(status)) => {
                 self.ended = Some(Instant::now());

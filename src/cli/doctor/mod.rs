@@ -119,7 +119,7 @@ fn look(arguments: &DoctorArgs, mpi: Option<&root::Mpi>, ranks: usize) -> Surrou
     let place = |node: &allocation::Node| Place { host: node.host.clone(), cores: node.cores };
     found.nodes = allocation.nodes.iter().map(place).collect();
     if allocation.scheduler == Scheduler::None
-        && let Some(batch) = find_batch(&super::batch::has)
+        && let Some(batch) = find_batch(&process::is_on_path)
     {
         found.notes.push(format!(
             "{} is here, and this is no job of it: `harness batch FILE.lua --nodes N` asks for nodes",
