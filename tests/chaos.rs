@@ -253,7 +253,7 @@ fn a_stopped_worker_is_noticed_and_named() {
     let loss =
         "worker 0 on HOST is lost: it has not been heard of for TIME (hung, stopped, or its node is lost)";
     let stdout = format!("lost_worker\tits worker was lost while it ran: {loss}\n");
-    assert_eq!((ran.code, folder.normal(&ran.stdout)), (Some(0), stdout));
+    assert_eq!((ran.code, folder.normal(&ran.stdout)), (Some(3), stdout));
     assert!(folder.normal(&ran.stderr).contains(&format!("harness: {loss}\n")), "{ran:#?}");
     folder.assert_nothing_left(GONE);
 }

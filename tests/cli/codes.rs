@@ -127,7 +127,7 @@ fn what_ran_when_it_was_stopped_is_named() {
     let folder = Folder::with(
         "submit(measure { name = 'hanger', params = { n = 3 }, shell = 'echo >> up; sleep 1000', timeout = '1 h' })\n         for i = 1, 5 do submit(measure { name = 'next', params = { n = i }, cmd = { 'true' } }) end\n",
     );
-    let mut running = folder.start(&["c.lua"]);
+    let running = folder.start(&["c.lua"]);
     crate::support::await_that("the first program runs", || folder.lines("up") == 1);
     running.signal(Signal::INT);
     let ran = running.end(LIMIT);

@@ -148,7 +148,7 @@ fn a_stopped_keeper_is_noticed_and_its_tasks_are_lost() {
         let loss =
             "worker 0 on HOST is lost: the keeper of this node has not answered for TIME (hung or stopped)";
         let stdout = format!("lost_worker\tits worker was lost while it ran: {loss}\n");
-        assert_eq!((ran.code, folder.normal(&ran.stdout)), (Some(0), stdout), "{ran:#?}");
+        assert_eq!((ran.code, folder.normal(&ran.stdout)), (Some(3), stdout), "{ran:#?}");
         assert!(folder.normal(&ran.stderr).contains(&format!("harness: {loss}\n")), "{ran:#?}");
         folder.assert_nothing_left(GONE);
     }
