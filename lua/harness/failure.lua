@@ -263,13 +263,13 @@ function M.describe(value)
   return type(kind) == "string" and kind .. ": " .. message or message
 end
 
--- Tasks that were described and not submitted yet, counted by the line that did it.
-local described = {}
+-- Tasks that were described and not submitted yet, counted by the line that did it; of which kind the last there was.
+local described, kinds = {}, {}
 
---- A task is described here: gives the line.
-function M.described()
+--- A task of this kind is described here: gives the line.
+function M.described(kind)
   local where = M.where() or "?"
-  described[where] = (described[where] or 0) + 1
+  described[where], kinds[where] = (described[where] or 0) + 1, kind
   return where
 end
 
@@ -289,10 +289,11 @@ function M.forgotten()
     count = count + n
   end
   return string.format(
-    "%s described and never submitted (%s%s): submit(measure{...})",
+    "%s described and never submitted (%s%s): submit(%s{...})",
     count == 1 and "1 task was" or count .. " tasks were",
     table.concat(places, ", ", 1, math.min(#places, 3)),
-    #places > 3 and ", ..." or ""
+    #places > 3 and ", ..." or "",
+    kinds[places[1]]
   )
 end
 

@@ -180,6 +180,7 @@ end
 
 -- " (an option of measure)": what is unknown here, and known elsewhere.
 local function elsewhere(kind, key)
+  if kind == "metric" and key == "pattern" then return ' (it goes without a name: { "rate: ([%d.]+)", unit = "GB/s" })' end
   if not TASKS[kind] then return nil end
   local kinds = {}
   for _, other in ipairs(failure.sorted_keys(TASKS)) do

@@ -62,7 +62,9 @@ local function known(who, what, name, names)
     failure.raise(string.format("results:%s: expected the name of a %s, got %s", who, what, failure.a(name)))
   end
   if #all > 0 and not names[name] then
-    failure.raise(string.format("results:%s: %s", who, failure.unknown(what, name, failure.sorted_keys(names))))
+    local there = failure.sorted_keys(names)
+    local are = #there > 0 and "there are " .. table.concat(there, ", ") or "no measurement has any"
+    failure.raise(string.format("results:%s: %s; %s", who, failure.unknown(what, name, there), are))
   end
   return name
 end

@@ -22,7 +22,7 @@ function Task.__tostring(task)
 end
 lib.Task = Task
 
-local function task(kind, normal) return setmetatable({ kind = kind, options = normal, where = failure.described() }, Task) end
+local function task(kind, normal) return setmetatable({ kind = kind, options = normal, where = failure.described(kind) }, Task) end
 
 local function complain(who, text, ...) failure.raise(who .. ": " .. string.format(text, ...)) end
 

@@ -164,6 +164,16 @@ fn unknown_option(word: &str) -> String {
     )
 }
 
+/// What a script that is not there may have meant, if its name is nearly that of a subcommand.
+fn meant(word: &str) -> String {
+    let command = Cli::command();
+    let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
+    let names =
+        command.get_subcommands().filter(|command| !command.is_hide_set()).map(|command| command.get_name());
+    let near = names.min_by_key(distance).filter(|name| distance(name) <= name.len() / 3);
+    near.map(|name| format!("; did you mean `harness {name}`?")).unwrap_or_default()
+}
+
 fn duration(word: &str) -> Result<f64, String> {
     seconds(word).ok_or_else(|| "a duration such as \"90 s\" or \"5 min\"".into())
 }

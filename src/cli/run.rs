@@ -141,7 +141,8 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let here = std::env::current_dir()
                 .map_or(String::new(), |dir| format!(" (looked in {})", dir.display()));
-            Err(format!("there is no script {shown}{}", if script.is_absolute() { "" } else { &here }))
+            let here = if script.is_absolute() { "" } else { &here };
+            Err(format!("there is no script {shown}{here}{}", super::meant(&shown.to_string())))
         }
         Err(error) => Err(format!("cannot read the script {shown}: {error}")),
     }

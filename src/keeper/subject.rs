@@ -140,10 +140,8 @@ impl Subject {
                 return Err(Failure { status: Status::VerifyFailed, reason });
             }
         }
-        let metrics = self
-            .metrics
-            .iter()
-            .map(|(name, reader)| Ok((name.clone(), metric_in(&ended.stdout.bytes, name, reader)?)));
+        let metrics =
+            self.metrics.iter().map(|(name, reader)| Ok((name.clone(), metric_in(ended, name, reader)?)));
         let metrics = metrics.collect::<Result<_, Failure>>()?;
         self.samples.push(Sample {
             phase: self.phase(),
@@ -262,9 +260,13 @@ fn value_of(objective: &str, usage: &Usage) -> Option<f64> {
     }
 }
 
-fn metric_in(output: &[u8], name: &str, reader: &Reader) -> Result<f64, Failure> {
+fn metric_in(ended: &Ended, name: &str, reader: &Reader) -> Result<f64, Failure> {
+    let output = &ended.stdout.bytes;
     reader.figure(output).map_err(|what| {
         let shown = match last_lines(output, 5, 600) {
+            _ if reader.figure(&ended.stderr.bytes).is_ok() => {
+                "it is in standard error: redirect that, shell = \"… 2>&1\"".into()
+            }
             lines if lines.is_empty() => "its standard output is empty".into(),
             lines => format!("its standard output ends with:\n{lines}"),
         };

@@ -14,6 +14,8 @@ use super::{CompareResult, Compared, Detail, MeasureResult, Outcome, Status, Sum
 pub const MESSAGE_BYTES: usize = 8 << 10;
 /// Fewer samples have no interval of the median.
 const MIN_FOR_INTERVAL: u32 = 7;
+/// So many lines of what a program said are on the one line about it.
+const LAST_LINES: usize = 3;
 /// Longer reasons are cut here (characters).
 const REASON_CHARS: usize = 200;
 
@@ -113,17 +115,32 @@ fn status_line(outcome: &Outcome, most: usize) -> String {
     let mut lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut line = lines.by_ref().take(most).collect::<Vec<_>>().join(" ");
     // It announces what follows: an error raised in Lua goes on with it, the output of a program mostly says the
-    // most in its last line.
-    if line.ends_with(':')
-        && let Some(more) = if outcome.status == Status::Error { lines.next() } else { lines.next_back() }
-    {
-        line.extend([" ", more]);
+    // most in its last lines.
+    if line.ends_with(':') {
+        let more = match outcome.status {
+            Status::Error => lines.next().map(str::to_string),
+            _ => Some(last_of(&lines.collect::<Vec<_>>(), REASON_CHARS.saturating_sub(line.chars().count()))),
+        };
+        line.extend(more.iter().flat_map(|more| [" ", more]));
     }
     let word = outcome.status.word();
     if line.is_empty() {
         return word.into();
     }
     format!("{word}: {}", shortened(&visible(&line), REASON_CHARS))
+}
+
+/// The last line, and those before it that there is room for (characters).
+fn last_of(lines: &[&str], room: usize) -> String {
+    let mut text = lines.last().copied().unwrap_or_default().to_string();
+    for line in lines.iter().rev().skip(1).take(LAST_LINES - 1) {
+        let longer = format!("{line} | {text}");
+        if longer.chars().count() >= room {
+            break;
+        }
+        text = longer;
+    }
+    text
 }
 
 /// A search point: `tile=32 flags="-O3 -g"`. Anything but an object is shown as JSON, null as nothing.

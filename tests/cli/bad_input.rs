@@ -14,6 +14,8 @@ use crate::{said, says};
 fn a_missing_script_is_named_with_the_folder() {
     let folder = Folder::new();
     says(&folder, &["gone.lua"], 2, "", "harness: there is no script gone.lua (looked in DIR)\n");
+    let nearly = "harness: there is no script statu (looked in DIR); did you mean `harness status`?\n";
+    says(&folder, &["statu", "c.lua"], 2, "", nearly);
     says(&folder, &["/nowhere/x.lua"], 2, "", "harness: there is no script /nowhere/x.lua\n");
     says(&folder, &[], 2, "", "harness: which script? `harness FILE.lua`, or `harness --help`\n");
     let text = "harness: /tmp is a folder: name the script in it, `harness /tmp/FILE.lua`\n";

@@ -39,6 +39,19 @@ fn exit_code_3_quotes_the_end_of_standard_error() {
     fails(task, "nonzero_exit", " `sh -c echo no licence >&2; exit 3` on HOST", reason);
 }
 
+/// The last lines, and of a long end at least the last one.
+#[test]
+fn several_lines_of_standard_error_are_quoted_on_one() {
+    for (lines, quoted) in
+        [("one two three four", "two | three | four"), (&format!("{} four", "x".repeat(150)), "four")]
+    {
+        let folder = one(&format!("exec {{ shell = 'printf \"%s\\\\n\" {lines} >&2; exit 3' }}"));
+        let ran = folder.run(&["c.lua"]);
+        let line = format!("exec: nonzero_exit: exit code 3; the end of its standard error: {quoted}\n");
+        assert_eq!(ran.stdout, line, "{ran:#?}");
+    }
+}
+
 #[test]
 fn a_segmentation_fault_is_named() {
     if no_compiler() {
@@ -174,6 +187,14 @@ fn figures_that_differ_from_the_reference_may_be_metrics() {
     );
     assert!(lines[1].ends_with("got `error`"), "{ran:#?}");
     assert!(lines[2].ends_with("lines with metrics left out"), "{ran:#?}");
+}
+
+#[test]
+fn a_metric_on_standard_error_is_found_there() {
+    let task = "measure { shell = 'echo speed: 7 >&2; echo done', metrics = { rate = 'speed: (%d+)' } }";
+    let reason = "warm-up run 1: metric `rate`: pattern 'speed: (%d+)' is not in the output; it is in standard error: \
+                  redirect that, shell = \"… 2>&1\"";
+    fails(task, "metric_missing", " `/bin/sh -c echo speed: 7 >&2; echo done` on HOST", reason);
 }
 
 #[test]

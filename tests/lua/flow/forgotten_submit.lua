@@ -1,4 +1,4 @@
---! says harness: 3 tasks were described and never submitted (forgotten_submit.lua:3, forgotten_submit.lua:6): submit(measure{...})
+--! says harness: 3 tasks were described and never submitted (forgotten_submit.lua:3, forgotten_submit.lua:6): submit(exec{...})
 for i = 1, 2 do
   exec { cmd = { "echo", i } }
 end

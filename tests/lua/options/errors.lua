@@ -92,6 +92,8 @@ says("measure: option 'metrics.x': the pattern captures nothing: put parentheses
 says("measure: option 'metrics.x': `%b` (balanced text) is not possible here", measure, { cmd = cmd, metrics = { x = "%b()" } })
 says("measure: option 'metrics.x.better': expected \"less\" or \"more\", got 'higher'", measure,
   { cmd = cmd, metrics = { x = { "(%d)", better = "higher" } } })
+says("measure: metrics.x: unknown option 'pattern' (it goes without a name: { \"rate: ([%d.]+)\", unit = \"GB/s\" })", measure,
+  { cmd = cmd, metrics = { x = { pattern = "(%d)" } } })
 says("measure: metrics.x: unknown option 'units' (did you mean 'unit'?)", measure,
   { cmd = cmd, metrics = { x = { "(%d)", units = "s" } } })
 says("measure: 'metrics.wall_s': every run has this figure; take another name", measure, { cmd = cmd, metrics = { wall_s = "(%d)" } })
