@@ -207,6 +207,7 @@ fn changes_of_a_state_are_gathered() {
 fn a_deadline_stops_in_order_and_the_next_run_completes() {
     let script = "local left = require 'harness'.walltime_left()\nprint(left and left <= 20)\n\
                   print(await(submit(exec { key = 1, shell = 'test -e go || sleep 1000' })).ok)\n";
+    let ran_for = regex::Regex::new("running for [0-9.]+ m?s").unwrap();
     for (args, env, why) in [
         (&["--deadline", "3 s", "--margin", "1 s", "c.lua"][..], false, "1 s before --deadline 3 s"),
         (&["--margin", "2 s", "c.lua"], true, "2 s before the end of Slurm job 17"),
@@ -225,7 +226,6 @@ fn a_deadline_stops_in_order_and_the_next_run_completes() {
         );
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(75), "true\n"), "{ran:?}");
         let dir = folder.path("").canonicalize().unwrap();
-        let ran_for = regex::Regex::new("running for [0-9.]+ m?s").unwrap();
         let said = ran_for.replace(&ran.stderr, "running for TIME");
         assert_eq!(said, text.replace("DIR", dir.to_str().unwrap()));
         folder.write("go", "");
