@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match arguments.get(1).and_then(|role| role.to_str()) {
         Some("__worker") => {
             panics::end_the_process("harness worker");
-            roles::worker(arguments.get(2).is_some_and(|how| how == "mpi"))
+            roles::worker(arguments.get(2).and_then(|how| how.to_str()))
         }
         Some("__keeper") => {
             panics::end_the_process("harness keeper");

@@ -133,7 +133,7 @@ local SCHEMA = {
     gpus = t.whole(0, MOST_GPUS),
     resources = t.map(t.whole(0), "a table of names and amounts: { license = 2 }"),
     hosts = t.list(t.text, "host names"),
-    start = t.one_of("auto", "local", "spawn", "static"),
+    start = t.one_of("auto", "local", "spawn", "static", "srun", "ssh"),
     root_node = t.one_of("auto", "measure", "spare"),
     placement = t.one_of("strict", "warn"),
     env = t.environment,

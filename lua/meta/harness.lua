@@ -159,7 +159,7 @@
 ---@field gpus? integer GPUs of each node, where they cannot be seen or not all are to be used; those that are seen unless said
 ---@field resources? table<string, integer> what tasks of the pool share out by name, and how much there is: { license = 2 }
 ---@field hosts? string[] only these
----@field start? "auto"|"local"|"spawn"|"static" how workers come
+---@field start? "auto"|"local"|"spawn"|"static"|"srun"|"ssh" how workers come
 ---@field root_node? "auto"|"measure"|"spare" the root's own node: no measurements while others would do ("auto"), any, or no worker
 ---@field placement? "strict"|"warn" a worker on another node than planned is an error ("strict"), or told and used
 ---@field env? table<string, string|number> set for every task
@@ -402,7 +402,7 @@ function Future:on_done(fn) end
 ---@field slots integer
 ---@field cores integer
 ---@field gpus integer of its node
----@field start "local"|"spawn"|"static"
+---@field start "local"|"spawn"|"static"|"srun"|"ssh"
 ---@field measures boolean false on the root's own node, while the pool has others
 
 --- Where a task runs.

@@ -7,6 +7,7 @@ pub mod ladder;
 mod lists;
 mod plan;
 pub mod queue;
+pub mod remote;
 pub mod script;
 mod slurm;
 mod walltime;

@@ -14,7 +14,8 @@ const MOST_PER_NODE: u32 = 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
-    /// `local` on the root's node, `spawn` elsewhere; `static` where mpirun started several processes.
+    /// `local` on the root's node, `spawn` elsewhere, or what there is without MPI; `static` where mpirun started
+    /// several processes.
     #[default]
     Auto,
     /// Children of the root.
@@ -23,9 +24,17 @@ pub enum Start {
     Spawn,
     /// The ranks mpirun started beside the root.
     Static,
+    /// Slurm's srun; `local` on the root's node.
+    Srun,
+    /// ssh; `local` on the root's node.
+    Ssh,
 }
 
 impl Start {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Start::Auto, Start::Local, Start::Spawn, Start::Static, Start::Srun, Start::Ssh];
+
     /// The word the script uses.
     pub fn word(self) -> &'static str {
         match self {
@@ -33,7 +42,19 @@ impl Start {
             Start::Local => "local",
             Start::Spawn => "spawn",
             Start::Static => "static",
+            Start::Srun => "srun",
+            Start::Ssh => "ssh",
         }
+    }
+
+    /// What the script's word means.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|start| start.word() == word)
+    }
+
+    /// Does it say that no MPI is wanted?
+    pub fn spares_mpi(self) -> bool {
+        matches!(self, Start::Local | Start::Srun | Start::Ssh)
     }
 }
 
@@ -71,7 +92,7 @@ pub struct PoolRequest {
 pub struct PlannedWorker {
     /// Where.
     pub host: String,
-    /// `Local` or `Spawn`.
+    /// `Local`, `Spawn`, `Srun` or `Ssh`.
     pub start: Start,
 }
 
@@ -130,7 +151,11 @@ pub fn more(
         && let Some((load, at, added)) = next.pop_first()
     {
         let local = same_host(hosts[at], &allocation.root_host) && request.start != Start::Spawn;
-        let start = if local { Start::Local } else { Start::Spawn };
+        let start = match request.start {
+            _ if local => Start::Local,
+            start @ (Start::Srun | Start::Ssh) => start,
+            Start::Auto | Start::Local | Start::Spawn | Start::Static => Start::Spawn,
+        };
         workers.push(PlannedWorker { host: hosts[at].to_string(), start });
         if added + 1 < per_node {
             next.insert((load + 1, at, added + 1));
@@ -230,6 +255,8 @@ mod tests {
         assert_eq!(shown(PoolRequest::default()).unwrap(), "node1:local node2:spawn node3:spawn");
         let all = PoolRequest { start: Start::Spawn, ..Default::default() };
         assert_eq!(shown(all).unwrap(), "node1:spawn node2:spawn node3:spawn");
+        let ssh = PoolRequest { start: Start::Ssh, ..Default::default() };
+        assert_eq!(shown(ssh).unwrap(), "node1:local node2:ssh node3:ssh");
     }
 
     #[test]

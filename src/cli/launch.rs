@@ -20,7 +20,7 @@ pub(super) fn through_mpi(
     verbosity: Verbosity,
 ) -> Result<(), String> {
     let env = |name: &str| std::env::var(name).ok();
-    if wish == Some(Start::Local) {
+    if wish.is_some_and(Start::spares_mpi) {
         return Ok(());
     }
     if start::is_launched(&env) {

@@ -183,6 +183,5 @@ fn workers(word: &str) -> Result<u32, String> {
 }
 
 fn start(word: &str) -> Result<Start, String> {
-    let all = [Start::Auto, Start::Local, Start::Spawn, Start::Static];
-    all.into_iter().find(|start| start.word() == word).ok_or_else(|| "auto, local, spawn or static".into())
+    Start::of_word(word).ok_or_else(|| Start::ALL.map(Start::word).join(", "))
 }

@@ -1,23 +1,66 @@
 //! What the executable is when harness starts it of itself. Not for people.
 
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::ExitCode;
 
-use crate::model::exit;
+use crate::machine;
+use crate::model::{Limits, exit};
 use crate::process::FIRST_FD;
 use crate::say::say;
+use crate::transport::dial::dial;
+use crate::transport::stream::StreamLink;
 use crate::{keeper, process, slot, worker};
 
-/// A worker: started by the root's MPI_Comm_spawn, or as its child with a socket.
-pub fn worker(spawned: bool) -> ExitCode {
+/// The first line of a worker's standard input is not longer (B).
+const LINE_BYTES: u64 = 256;
+
+/// A worker: started by the root's MPI_Comm_spawn (`mpi`), by ssh (`stdio`), by srun (`dial`), or as its child with a
+/// socket.
+pub fn worker(how: Option<&str>) -> ExitCode {
     // All signals are the root's business: it tells workers what to do.
     if let Err(error) = process::block_signals() {
         say(format_args!("harness worker: cannot block signals: {error}"));
         return ExitCode::FAILURE;
     }
-    process::stdout_to_stderr();
-    if !spawned {
-        return with_fd("worker", worker::main);
+    match how {
+        Some("mpi") => stand_in(),
+        Some("stdio") => {
+            over(process::take_stdio().and_then(|(input, output)| StreamLink::over(input, output)))
+        }
+        Some("dial") => over(call_root()),
+        _ => {
+            process::stdout_to_stderr();
+            with_fd("worker", worker::main)
+        }
     }
+}
+
+fn over(link: io::Result<StreamLink>) -> ExitCode {
+    match link {
+        Ok(link) => worker::main_over(Box::new(link)),
+        Err(error) => {
+            say(format_args!("harness worker on {}: cannot reach the root: {error}", machine::hostname()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root listens on the node where it ran srun, and has said on which port and what to say.
+fn call_root() -> io::Result<StreamLink> {
+    let (input, _) = process::take_stdio()?;
+    let mut line = String::new();
+    BufReader::new(File::from(input).take(LINE_BYTES)).read_line(&mut line)?;
+    let (port, password) = line.trim_end().split_once(' ').unwrap_or_default();
+    let address = std::env::var("SLURM_LAUNCH_NODE_IPADDR").unwrap_or_default();
+    let port = port.parse().map_err(|_| io::Error::other("srun handed on nothing of its standard input"))?;
+    let told = |error: &dyn std::fmt::Display| io::Error::other(format!("{address}, port {port}: {error}"));
+    let node = address.parse().map_err(|error| told(&error))?;
+    dial(node, port, password, Limits::default().start).map_err(|error| told(&error))
+}
+
+fn stand_in() -> ExitCode {
+    process::stdout_to_stderr();
     match process::stand_in() {
         Ok(None) => mpi_worker(),
         Ok(Some(exit)) => for_the_launcher(exit),
@@ -36,7 +79,6 @@ fn for_the_launcher(exit: process::Exit) -> ExitCode {
 
 #[cfg(feature = "mpi")]
 fn mpi_worker() -> ExitCode {
-    use crate::model::Limits;
     use crate::root;
     use crate::transport::mpi::start::{Role, join};
     use crate::transport::mpi::sys;

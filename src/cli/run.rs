@@ -40,7 +40,7 @@ fn mpi_line() -> String {
 
 #[cfg(not(feature = "mpi"))]
 fn mpi_line() -> String {
-    "MPI: built without; workers run on this machine alone".into()
+    "MPI: built without; srun or ssh start workers on other nodes".into()
 }
 
 /// Runs a campaign; the exit code.

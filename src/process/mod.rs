@@ -26,7 +26,7 @@ pub use environment::Environment;
 pub use gate::Gate;
 pub use own::{
     FIRST_FD, Signals, adopt_orphans, become_program, block_signals, exit_now, exit_within, own_pid,
-    parent_pid, start_executable, start_self, stdout_to_stderr, take_affinity_of_parent, take_fd,
+    parent_pid, start_executable, start_self, stdout_to_stderr, take_affinity_of_parent, take_fd, take_stdio,
     this_executable,
 };
 pub use pin::{run_on, take_memory_of};

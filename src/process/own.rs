@@ -100,6 +100,16 @@ pub fn stdout_to_stderr() {
     let _ = rustix::stdio::dup2_stdout(io::stderr());
 }
 
+/// Standard input and output as they are, moved out of the way: afterwards there is nothing to read, and what is written
+/// goes to standard error.
+pub fn take_stdio() -> io::Result<(OwnedFd, OwnedFd)> {
+    let input = fcntl_dupfd_cloexec(io::stdin(), STAGING_FD)?;
+    let output = fcntl_dupfd_cloexec(io::stdout(), STAGING_FD)?;
+    rustix::stdio::dup2_stdin(null_device()?)?;
+    stdout_to_stderr();
+    Ok((input, output))
+}
+
 /// Widens the cores this process may use to those of its parent: mpirun binds what it starts (Open MPI a
 /// lone process to one core), itself it runs where the batch system allows.
 pub fn take_affinity_of_parent() {

@@ -152,10 +152,10 @@ pub fn is_program(file: &Path) -> bool {
     accessat(CWD, file, Access::EXEC_OK, AtFlags::empty()).is_ok() && !file.is_dir()
 }
 
-/// Is there a program of this name in our own search path?
-pub fn is_on_path(program: &str) -> bool {
-    let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':').any(|folder| is_program(&Path::new(folder).join(program)))
+/// Is there a program of this name on our own search path?
+pub fn is_on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| is_program(&folder.join(name)))
 }
 
 /// The file that `execvp` would take in this search path, as seen from `cwd`.

@@ -17,12 +17,13 @@ use crate::transport::LinkError;
 impl Driver {
     /// The link to a worker broke.
     pub(super) fn link_ended(&mut self, id: WorkerId, error: &LinkError) {
-        let Some(worker) = self.workers.get(&id) else { return };
+        let patience = self.limits().sweep;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
         if worker.is_retiring() {
             return self.part(id);
         }
         let reason = match error {
-            LinkError::Closed => "its process ended".to_string(),
+            LinkError::Closed => worker.why_it_ended(patience),
             LinkError::Failed(reason) => reason.clone(),
         };
         self.lose(id, &reason);

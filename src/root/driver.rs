@@ -17,6 +17,7 @@ use super::deadline::Deadline;
 use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission, What};
 use super::progress::Progress;
+use super::remote::Said;
 use super::sources::Reader;
 use super::states::States;
 use super::status::{Counter, present};
@@ -25,6 +26,7 @@ use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
 use super::twins::Twins;
 use super::workers::{Stage, Worker};
+use crate::allocation::Start;
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, Event, GRACE_US, GpuSet, Request as Ask, Tick};
 use crate::journal::JournalWriter;
@@ -236,7 +238,7 @@ impl Driver {
 
     /// While a measurement has the root's own node, the root looks at its MPI links rarely too, and draws nothing.
     fn calm_links(&mut self) {
-        let local = self.workers.values().any(|worker| worker.quiet && worker.child.is_some());
+        let local = self.workers.values().any(|worker| worker.quiet && worker.start == Start::Local);
         for worker in self.workers.values_mut() {
             worker.peer.link().set_quiet(local);
         }
@@ -462,7 +464,8 @@ impl Driver {
             sources.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         for worker in self.workers.values().filter(|worker| !worker.is_gone()) {
             let link = worker.peer.link_ref();
-            fds.extend(link.poll_fd().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
+            let waited = link.poll_fds().into_iter().chain(worker.said.as_ref().and_then(Said::poll_fd));
+            fds.extend(waited.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
             deadline = earlier(deadline, link.next_poll(now));
         }
         if wait(&mut fds, deadline).is_err() {

@@ -9,6 +9,8 @@ use super::workers::Worker;
 use crate::allocation::ladder::{Family, LAUNCHED, ranks};
 use crate::allocation::{Scheduler, Start, same_host};
 
+const ANYHOW: &str = "To go on with workers wherever they are: spawn { placement = \"warn\" }";
+
 /// What is to be said of it.
 pub(super) struct WrongPlace {
     /// Planned and come.
@@ -35,6 +37,18 @@ impl Launcher {
                        same command again";
             return WrongPlace { fact, advice: vec![why.into()] };
         }
+        if let Start::Srun | Start::Ssh = worker.start {
+            let how = worker.start.word();
+            let why = format!("{how} was given that name, and the node calls itself {came}.");
+            let anyhow = ANYHOW.to_string();
+            return WrongPlace {
+                fact,
+                advice: [Some(why), self.other_name(planned, came), Some(anyhow)]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
+            };
+        }
         let launched_by = std::env::var(LAUNCHED).ok();
         WrongPlace { fact, advice: self.advice(planned, came, launched_by.as_deref()) }
     }
@@ -52,9 +66,8 @@ impl Launcher {
         };
         let why =
             format!("{library} was given that node's name, and did not go by it (launcher: {launcher}).");
-        let anyhow = "To go on with workers wherever they are: spawn { placement = \"warn\" }";
         let lines = [Some(why), self.other_name(planned, came), Some(self.instead(family, launched_by))];
-        lines.into_iter().flatten().chain([anyhow.into()]).collect()
+        lines.into_iter().flatten().chain([ANYHOW.into()]).collect()
     }
 
     /// An address, or what somebody wrote into a list of hosts, may be another name of the node it came up on.

@@ -29,6 +29,7 @@ mod provenance;
 mod ranks;
 mod recipe;
 mod record;
+mod remote;
 mod settle;
 mod sources;
 mod spawn;

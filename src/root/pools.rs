@@ -256,6 +256,9 @@ impl Driver {
     /// A worker has said who it is.
     pub(super) fn welcome(&mut self, id: WorkerId, hello: Hello) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
+        if let Some(said) = &mut worker.said {
+            said.worker_speaks();
+        }
         if worker.is_retiring() {
             return; // it was between two pools when it was told to end
         }
@@ -418,6 +421,18 @@ impl Driver {
         ran_on.iter().any(here) && self.workers.values().any(elsewhere)
     }
 
+    /// Those that had their time and are not ready; what is known of the first.
+    fn no_word_from(&self, arriving: &[WorkerId]) -> String {
+        let silent = |worker: &&Worker| !matches!(worker.stage, Stage::Ready(_));
+        let missing: Vec<&Worker> =
+            arriving.iter().filter_map(|id| self.workers.get(id)).filter(silent).collect();
+        let names: Vec<String> =
+            missing.iter().map(|worker| format!("worker {} on {}", worker.id, worker.host())).collect();
+        let limit = duration(self.limits().start.as_secs_f64());
+        let advice = missing.iter().find_map(|worker| Some(worker.said.as_ref()?.advice()));
+        format!("no word within {limit} from {}{}", names.join(", "), advice.unwrap_or_default())
+    }
+
     /// Closes what is to be closed, and gives up on what does not come.
     pub(super) fn tend_pools(&mut self, now: Instant) {
         let ids: Vec<PoolId> = self.pools.pools.keys().copied().collect();
@@ -425,15 +440,8 @@ impl Driver {
             let Some(pool) = self.pools.pools.get_mut(&id) else { continue };
             match pool.phase {
                 Phase::Opening { until, .. } | Phase::Growing { until, .. } if until <= now => {
-                    let missing: Vec<String> = pool
-                        .arriving()
-                        .iter()
-                        .filter_map(|id| self.workers.get(id))
-                        .filter(|worker| !matches!(worker.stage, Stage::Ready(_)))
-                        .map(|worker| format!("worker {} on {}", worker.id, worker.host()))
-                        .collect();
-                    let limit = duration(self.limits().start.as_secs_f64());
-                    let reason = format!("no word within {limit} from {}", missing.join(", "));
+                    let arriving = pool.arriving().to_vec();
+                    let reason = self.no_word_from(&arriving);
                     self.fail_opening(id, &reason);
                 }
                 Phase::Emptying

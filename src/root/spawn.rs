@@ -1,4 +1,5 @@
-//! Starting workers: children of the root on its own node, MPI_Comm_spawn elsewhere.
+//! Starting workers: children of the root on its own node, MPI_Comm_spawn elsewhere. (What srun and ssh start:
+//! `remote`.)
 
 use std::path::PathBuf;
 
@@ -10,13 +11,18 @@ use crate::allocation::{self, Allocation, Plan, PlannedWorker, PoolRequest, Sche
 use crate::model::human::{count, duration};
 use crate::model::{Limits, WorkerId};
 use crate::process;
-use crate::transport::local::LocalLink;
+use crate::transport::stream::StreamLink;
 use crate::transport::{Link, Peer};
 use crate::wire::socket_pair;
 
 /// Slots Open MPI is told a node has for workers: never the limit.
 #[cfg(feature = "mpi")]
 const OPEN_MPI_SLOTS: u32 = 1024;
+
+/// What a path is worth after a rebuild.
+pub(super) const NO_EXECUTABLE: &str = "the harness executable was replaced or removed while the campaign runs (a \
+                                        rebuild?), and workers on other nodes are started by its path: run the same \
+                                        command again to go on";
 
 /// What MPI is to this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +55,7 @@ impl Launcher {
             workers: spec.workers,
             per_node: spec.per_node,
             hosts: (!spec.hosts.is_empty()).then(|| spec.hosts.clone()),
-            start: spec.start.unwrap_or_default(),
+            start: self.resolved(spec.start)?,
             root_node: spec.root_node,
         };
         let plan = allocation::more(&self.allocation, &request, there).map_err(|error| error.to_string())?;
@@ -80,12 +86,13 @@ impl Launcher {
         match self.mpi {
             Mpi::Absent => format!(
                 "{workers} to be started by MPI, and this harness was built without it: build with \
-                 `cargo build --release` where an MPI is installed, or use start=\"local\" for workers on this \
-                 node alone"
+                 `cargo build --release` where an MPI is installed, or use start=\"ssh\" (\"srun\" in a job of \
+                 Slurm), or start=\"local\" for workers on this node alone"
             ),
             _ => format!(
                 "{workers} to be started by MPI, and harness was not started by mpirun: start it with \
-                 `mpirun -n 1 harness {script}`, or use start=\"local\" for workers on this node alone"
+                 `mpirun -n 1 harness {script}`, or use start=\"ssh\" (\"srun\" in a job of Slurm), or \
+                 start=\"local\" for workers on this node alone"
             ),
         }
     }
@@ -94,6 +101,7 @@ impl Launcher {
     pub(super) fn start(&self, id: WorkerId, place: &PlannedWorker) -> Result<Worker, String> {
         match place.start {
             Start::Local => self.start_local(id, &place.host),
+            Start::Srun | Start::Ssh => self.start_remote(id, place),
             _ => self.start_spawned(id, &place.host),
         }
     }
@@ -107,12 +115,7 @@ impl Launcher {
     fn start_spawned(&self, id: WorkerId, host: &str) -> Result<Worker, String> {
         use crate::transport::mpi::{MpiLink, sys};
         // Some MPIs hang when the program is not there: look first.
-        let program = self.program.clone().or_else(process::this_executable).filter(|path| path.is_file());
-        let program = program.ok_or(
-            "the harness executable was replaced or removed while the campaign runs (a rebuild?), and MPI starts \
-             workers by its path: run the same command again to go on",
-        )?;
-        let program = program.display().to_string();
+        let program = self.worker_program().ok_or(NO_EXECUTABLE)?.display().to_string();
         let alone = self.allocation.nodes.len() == 1;
         // Without bind_to (Open MPI 4) or PMIX_BINDTO (5) a worker is bound to one core.
         let mut info = vec![("bind_to", "none"), ("PMIX_BINDTO", "none")];
@@ -179,7 +182,7 @@ impl Launcher {
             None => process::start_self("__worker", fds, &environment),
         };
         let child = child.map_err(|error| failed(&error))?;
-        let link = LocalLink::new(ours).map_err(|error| failed(&error))?;
+        let link = StreamLink::new(ours).map_err(|error| failed(&error))?;
         Ok(Worker::new(id, host.to_string(), Start::Local, Peer::new(Box::new(link)), Some(child)))
     }
 }

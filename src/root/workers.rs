@@ -4,11 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::remote::Said;
 use crate::allocation::Start;
 use crate::artefact::{Piece, Store, StoreError, Transfers};
 use crate::core::GpuSet;
 use crate::model::{FromWorker, Gpus, Hash, Hello, PoolId, ToWorker, WorkerId};
-use crate::process::{Child, children_of, kill_from_below};
+use crate::process::{Child, children_of, kill_from_below, try_wait};
 use crate::transport::{LinkError, Peer};
 
 /// How far a worker has come.
@@ -47,7 +48,9 @@ pub(super) struct Worker {
     /// Their numbers.
     pub(super) gpu_set: GpuSet,
     pub(super) peer: Peer<ToWorker, FromWorker>,
-    /// The process, where it is our child.
+    /// What is said on standard error there, where it does not go to ours.
+    pub(super) said: Option<Said>,
+    /// The process, where it is our child, or that of the srun or ssh that started it.
     pub(super) child: Option<Child>,
     /// Its keeper, where it is on our node: whoever loses the worker ends that too.
     keeper: Option<Child>,
@@ -78,6 +81,7 @@ impl Worker {
             gpus: Gpus::default(),
             gpu_set: GpuSet::default(),
             peer,
+            said: None,
             child,
             keeper: None,
             quiet: false,
@@ -113,7 +117,8 @@ impl Worker {
 
     /// Its keeper is there: remembered, because once the worker is gone nobody can tell whose it was.
     pub(super) fn keeper_is_up(&mut self) {
-        let keeper = self.child.as_ref().and_then(|child| children_of(child.pid).first().copied());
+        let here = self.child.as_ref().filter(|_| self.start == Start::Local);
+        let keeper = here.and_then(|child| children_of(child.pid).first().copied());
         self.keeper = keeper.and_then(|pid| Child::of_another(pid).ok());
     }
 
@@ -126,6 +131,20 @@ impl Worker {
         if let Some(child) = child {
             child.wait_or_kill(Duration::ZERO);
         }
+        if let Some(said) = &mut self.said {
+            said.listen();
+        }
+    }
+
+    /// Why its link was closed, as far as is known; who was to start it may take so long to end.
+    pub(super) fn why_it_ended(&mut self, patience: Duration) -> String {
+        let Some(said) = self.said.as_mut().filter(|_| matches!(self.stage, Stage::Starting)) else {
+            return "its process ended".into();
+        };
+        let ended = self.child.as_ref().filter(|child| child.ends_within(patience));
+        let exit = ended.and_then(|child| try_wait(child.pid).ok().flatten());
+        said.listen();
+        said.why_not(exit.map(|(exit, _)| exit))
     }
 
     /// When its silence, should it last for `limit`, means that it is lost, if it has to give signs of life now.
@@ -139,6 +158,12 @@ impl Worker {
         let mut messages = Vec::new();
         let before = self.peer.received();
         let mut ended = self.peer.progress().err();
+        if let Some(said) = &mut self.said {
+            said.listen();
+            if said.is_in_vain() {
+                ended.get_or_insert(LinkError::Closed);
+            }
+        }
         loop {
             match self.peer.take() {
                 Ok(Some(message)) => messages.push(message),

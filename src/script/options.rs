@@ -59,13 +59,7 @@ fn refers_to(lua: &Lua, references: &Table) -> mlua::Result<Refers> {
 
 /// What `spawn` asks for.
 pub fn pool_spec(lua: &Lua, given: &Table) -> mlua::Result<PoolSpec> {
-    let start = match given.raw_get::<Option<String>>("start")?.as_deref() {
-        None => None,
-        Some("local") => Some(Start::Local),
-        Some("spawn") => Some(Start::Spawn),
-        Some("static") => Some(Start::Static),
-        Some(_) => Some(Start::Auto),
-    };
+    let start = given.raw_get::<Option<String>>("start")?.and_then(|word| Start::of_word(&word));
     Ok(PoolSpec {
         workers: given.raw_get("workers")?,
         per_node: given.raw_get("per_node")?,

@@ -1,12 +1,14 @@
 //! How root and workers reach each other: a [`Link`] is one end of a reliable byte stream, a [`Peer`] the
 //! messages on it.
 //!
-//! `local` is a socket to a child on this node; `mpi` is MPI between nodes. Nothing above this room can
-//! tell which one it talks through, and nothing here knows what the messages mean.
+//! `stream` is a socket to a child on this node, or the standard input and output that ssh carries; `dial` a worker
+//! that connects by itself; `mpi` is MPI between nodes. Nothing above this room can tell which one it talks through,
+//! and nothing here knows what the messages mean.
 
-pub mod local;
+pub mod dial;
 #[cfg(feature = "mpi")]
 pub mod mpi;
+pub mod stream;
 pub mod wait;
 
 use std::marker::PhantomData;
@@ -41,8 +43,8 @@ pub trait Link {
     /// Bytes taken for sending that have not left yet.
     fn backlog(&self) -> usize;
 
-    /// What to wait for, where there is a descriptor.
-    fn poll_fd(&self) -> Option<(BorrowedFd<'_>, PollFlags)>;
+    /// What to wait for, where there are descriptors.
+    fn poll_fds(&self) -> Vec<(BorrowedFd<'_>, PollFlags)>;
 
     /// When to look again, where there is none.
     fn next_poll(&self, now: Instant) -> Option<Instant>;

@@ -25,7 +25,7 @@ use crate::model::{
 };
 use crate::process::{self, Environment, FIRST_FD, SpawnError};
 use crate::say::say;
-use crate::transport::local::LocalLink;
+use crate::transport::stream::StreamLink;
 use crate::transport::wait::{earlier, wait};
 use crate::transport::{Link, LinkError, Peer};
 use crate::wire::{Stream, WireError, socket_pair};
@@ -72,7 +72,7 @@ pub enum WorkerError {
 
 /// The worker on the root's own node: `socket` leads to the root.
 pub fn main(socket: OwnedFd) -> ExitCode {
-    match LocalLink::new(socket) {
+    match StreamLink::new(socket) {
         Ok(link) => main_over(Box::new(link)),
         Err(error) => complain(&WorkerError::System { what: "open the socket to the root", error }),
     }
@@ -189,7 +189,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
 fn wait_for(root: &Peer<FromWorker, ToWorker>, limit: Option<Instant>) -> Result<(), WorkerError> {
     let link = root.link_ref();
     let mut fds: Vec<PollFd<'_>> =
-        link.poll_fd().into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).collect();
+        link.poll_fds().into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).collect();
     let deadline = earlier(link.next_poll(Instant::now()), limit);
     wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for the root", error })
 }
@@ -256,7 +256,7 @@ impl<'a> Worker<'a> {
         let heartbeat = if self.quiet { self.watch.next_overdue() } else { Some(self.next_heartbeat) };
         deadline = earlier(deadline, heartbeat.map(|at| at.max(self.next_heartbeat)));
         let mut fds = Vec::with_capacity(2 + self.slots.len());
-        fds.extend(link.poll_fd().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
+        fds.extend(link.poll_fds().into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         fds.push(poll_stream(&self.keeper));
         fds.extend(self.slots.streams().map(poll_stream));
         wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for events", error })

@@ -348,7 +348,7 @@ mod tests {
 
     use super::*;
     use crate::transport::Peer;
-    use crate::transport::local::LocalLink;
+    use crate::transport::stream::StreamLink;
     use crate::wire::socket_pair;
 
     /// A process, and what its worker and its slot would hold.
@@ -399,7 +399,7 @@ mod tests {
         };
         let now = Instant::now();
         let process = Process::new(Stream::new(ours).unwrap(), gate, init, &Limits::default(), now);
-        let root = Peer::new(Box::new(LocalLink::new(near).unwrap()));
+        let root = Peer::new(Box::new(StreamLink::new(near).unwrap()));
         let (slot, gate) = (Stream::new(slot).unwrap(), Gate::open(fd).unwrap());
         let mut bench = Bench { process, root, slot, gate, now, _far: far };
         bench.says(&FromSlot::Ready);

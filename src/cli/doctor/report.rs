@@ -245,7 +245,10 @@ impl Display for Place {
 impl Display for Mpi {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(library) = &self.library else {
-            return write!(out, "none: this harness was built without, workers run on this machine alone");
+            return write!(
+                out,
+                "none: this harness was built without, srun or ssh start workers on other nodes"
+            );
         };
         write!(out, "{library}")?;
         if let Some(level) = self.thread_level {

@@ -99,8 +99,8 @@ impl Link for MpiLink {
         self.backlog
     }
 
-    fn poll_fd(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
-        None
+    fn poll_fds(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
+        Vec::new()
     }
 
     fn next_poll(&self, now: Instant) -> Option<Instant> {

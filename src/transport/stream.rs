@@ -1,11 +1,11 @@
-//! The link to a worker on the root's own node: a socket to a child process. Waits cost nothing.
+//! A link over descriptors: a socket to a child process, or the standard input and output of a worker that ssh
+//! started on another node, which carries the bytes. Waits cost nothing.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::event::PollFlags;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::io::{Errno, ioctl_fionbio, read, write};
 
 use super::{Link, LinkError};
 use crate::wire::Inbox;
@@ -13,24 +13,37 @@ use crate::wire::Inbox;
 /// Room to read into at the least (B).
 const READ_BYTES: usize = 64 * 1024;
 
-/// One end of a stream socket.
-pub struct LocalLink {
-    socket: OwnedFd,
-    /// What the socket did not take yet.
+/// One end of a stream.
+pub struct StreamLink {
+    input: OwnedFd,
+    /// Where it is another one.
+    output: Option<OwnedFd>,
+    /// What did not leave yet.
     rest: Vec<u8>,
     sent: usize,
 }
 
-impl LocalLink {
+impl StreamLink {
     /// Takes over a connected stream socket.
     pub fn new(socket: OwnedFd) -> std::io::Result<Self> {
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Self { socket, rest: Vec::new(), sent: 0 })
+        ioctl_fionbio(&socket, true)?;
+        Ok(Self { input: socket, output: None, rest: Vec::new(), sent: 0 })
+    }
+
+    /// Takes over a descriptor for each direction, of whatever kind.
+    pub fn over(input: OwnedFd, output: OwnedFd) -> std::io::Result<Self> {
+        ioctl_fionbio(&output, true)?;
+        Ok(Self { output: Some(output), ..Self::new(input)? })
+    }
+
+    fn output(&self) -> BorrowedFd<'_> {
+        self.output.as_ref().unwrap_or(&self.input).as_fd()
     }
 
     fn push(&mut self) -> Result<(), LinkError> {
         while self.sent < self.rest.len() {
-            match send(&self.socket, &self.rest[self.sent..], SendFlags::NOSIGNAL) {
+            // SIGPIPE is blocked or ignored in every process of ours.
+            match write(self.output(), &self.rest[self.sent..]) {
                 Ok(count) => self.sent += count,
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => {}
@@ -43,7 +56,7 @@ impl LocalLink {
     }
 }
 
-impl Link for LocalLink {
+impl Link for StreamLink {
     fn send(&mut self, bytes: &mut Vec<u8>) -> Result<(), LinkError> {
         if self.rest.is_empty() {
             std::mem::swap(&mut self.rest, bytes);
@@ -60,10 +73,10 @@ impl Link for LocalLink {
         loop {
             let space = inbox.space(READ_BYTES);
             let room = space.len();
-            match recv(&self.socket, space, RecvFlags::empty()) {
-                Ok((_, 0)) if total > 0 => return Ok(()),
-                Ok((_, 0)) => return Err(LinkError::Closed),
-                Ok((_, count)) => {
+            match read(&self.input, space) {
+                Ok(0) if total > 0 => return Ok(()),
+                Ok(0) => return Err(LinkError::Closed),
+                Ok(count) => {
                     inbox.filled(count);
                     total += count;
                     if count < room {
@@ -82,9 +95,13 @@ impl Link for LocalLink {
         self.rest.len() - self.sent
     }
 
-    fn poll_fd(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+    fn poll_fds(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
         let write = if self.backlog() > 0 { PollFlags::OUT } else { PollFlags::empty() };
-        Some((self.socket.as_fd(), PollFlags::IN | write))
+        match &self.output {
+            None => vec![(self.input.as_fd(), PollFlags::IN | write)],
+            Some(_) if write.is_empty() => vec![(self.input.as_fd(), PollFlags::IN)],
+            Some(output) => vec![(self.input.as_fd(), PollFlags::IN), (output.as_fd(), write)],
+        }
     }
 
     fn next_poll(&self, _now: Instant) -> Option<Instant> {
@@ -109,10 +126,36 @@ mod tests {
     use crate::wire::socket_pair;
 
     #[test]
+    fn two_pipes_are_a_stream_too() {
+        let ((down_in, down_out), (up_in, up_out)) =
+            (rustix::pipe::pipe().unwrap(), rustix::pipe::pipe().unwrap());
+        let mut root: Peer<ToWorker, FromWorker> =
+            Peer::new(Box::new(StreamLink::over(up_in, down_out).unwrap()));
+        let mut worker: Peer<FromWorker, ToWorker> =
+            Peer::new(Box::new(StreamLink::over(down_in, up_out).unwrap()));
+        let piece = vec![0x0a; 1 << 20];
+        root.queue(&ToWorker::Chunk(Hash::of(b"a"), 0, piece.clone(), true));
+        root.flush().unwrap();
+        assert_eq!(root.link_ref().poll_fds().len(), 2, "a pipe does not take all of it at once");
+        let came = loop {
+            root.flush().unwrap();
+            root.progress().unwrap();
+            worker.progress().unwrap();
+            if let Some(message) = worker.take().unwrap() {
+                break message;
+            }
+        };
+        assert_eq!(came, ToWorker::Chunk(Hash::of(b"a"), 0, piece, true));
+        assert_eq!(root.backlog(), 0);
+        drop(worker);
+        assert!(matches!(root.progress(), Err(LinkError::Closed)));
+    }
+
+    #[test]
     fn what_was_said_before_the_end_still_arrives() {
         let (root, worker) = socket_pair().unwrap();
-        let mut root: Peer<ToWorker, FromWorker> = Peer::new(Box::new(LocalLink::new(root).unwrap()));
-        let mut worker: Peer<FromWorker, ToWorker> = Peer::new(Box::new(LocalLink::new(worker).unwrap()));
+        let mut root: Peer<ToWorker, FromWorker> = Peer::new(Box::new(StreamLink::new(root).unwrap()));
+        let mut worker: Peer<FromWorker, ToWorker> = Peer::new(Box::new(StreamLink::new(worker).unwrap()));
         root.queue(&ToWorker::Want(Hash::of(b"a")));
         root.flush().unwrap();
         worker.progress().unwrap();
