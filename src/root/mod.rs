@@ -79,6 +79,7 @@ use crate::transport::{Link, Peer};
 pub use self::deadline::Timing;
 pub use self::opening::default_journal;
 pub use self::port::PoolSpec;
+pub use self::remote::automatic;
 pub use self::spawn::Mpi;
 
 /// How long the batch system may take to say when the job ends.

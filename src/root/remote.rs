@@ -17,7 +17,7 @@ use super::record::entropy;
 use super::spawn::{Launcher, Mpi};
 use super::workers::Worker;
 use crate::allocation::remote::{RemoteLine, srun_line, ssh_line, without_mpi};
-use crate::allocation::{PlannedWorker, Scheduler, Start};
+use crate::allocation::{Allocation, PlannedWorker, Scheduler, Start};
 use crate::model::WorkerId;
 use crate::process::{self, Child, Environment, Exit, Launch, SpawnError};
 use crate::say::post;
@@ -117,18 +117,23 @@ impl Said {
     }
 }
 
+/// What `auto` is. Where MPI spawns, workers on other nodes are its business.
+pub fn automatic(allocation: &Allocation, mpi: &Mpi) -> Start {
+    if mpi.can_spawn() {
+        return Start::Auto;
+    }
+    let env = |name: &str| std::env::var(name).ok();
+    without_mpi(allocation, &env, &process::is_on_path).unwrap_or_default()
+}
+
 impl Launcher {
-    /// What `auto` is here. Where MPI spawns that is its business.
+    /// What a pool means by its `start`.
     pub(super) fn resolved(&self, start: Option<Start>) -> Result<Start, String> {
         let start = start.unwrap_or_default();
         if start == Start::Srun && self.allocation.scheduler != Scheduler::Slurm {
             return Err("start=\"srun\" needs a job of Slurm: start=\"ssh\" goes without".into());
         }
-        if start != Start::Auto || self.mpi.can_spawn() {
-            return Ok(start);
-        }
-        let env = |name: &str| std::env::var(name).ok();
-        Ok(without_mpi(&self.allocation, &env, &process::is_on_path).unwrap_or_default())
+        Ok(if start == Start::Auto { automatic(&self.allocation, &self.mpi) } else { start })
     }
 
     /// A worker started by srun or ssh.

@@ -159,7 +159,8 @@ impl Launcher {
         }
         text.push_str(&format!(
             "\n  These work everywhere:\n    mpirun -n 3 harness {script}    (rank 0 is the root, the others are \
-             workers)\n    harness --start local {script}    (workers on this node alone, no MPI)"
+             workers)\n    harness --start ssh {script}    (ssh starts workers on other nodes, no MPI; srun in a job of \
+             Slurm)\n    harness --start local {script}    (workers on this node alone, no MPI)"
         ));
         text
     }

@@ -1,63 +1,7 @@
 //! Nodes that can be reached by ssh, and a list of them: no batch system at all.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use crate::applications::PLACES;
-use crate::{Cluster, HARNESS, finish, has, text};
-
-impl Cluster {
-    /// Starts sshd on all nodes, and gives the folder with the `ssh` that may enter them.
-    fn with_sshd(&self) -> Option<PathBuf> {
-        if !["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"]
-            .iter()
-            .all(|path| Path::new(path).exists())
-        {
-            assert!(std::env::var_os("HARNESS_CI").is_none(), "CI must have sshd (tools/setup ci)");
-            println!("skipped: no sshd (tools/setup ci)");
-            return None;
-        }
-        let key = self.path("key");
-        let made =
-            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
-        assert!(made.unwrap().success());
-        std::fs::create_dir_all("/run/sshd").unwrap(); // where sshd locks itself in
-        let (key, folder) = (key.display(), self.folder.path().display());
-        let config = self.write(
-            "sshd_config",
-            &format!(
-                "HostKey {key}\nAuthorizedKeysFile {key}.pub\nStrictModes no\nPermitRootLogin prohibit-password\n\
-                 UsePAM no\nPidFile none\nMaxStartups 100\n"
-            ),
-        );
-        self.write(
-            "ssh_config",
-            &format!(
-                "Host *\nIdentityFile {key}\nUserKnownHostsFile /dev/null\nStrictHostKeyChecking no\nLogLevel ERROR\n"
-            ),
-        );
-        std::fs::set_permissions(self.path("key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .unwrap();
-        std::fs::create_dir(self.path("bin")).unwrap();
-        self.write("bin/ssh", &format!("#!/bin/sh\nexec /usr/bin/ssh -F {folder}/ssh_config \"$@\"\n"));
-        for node in ["node1", "node2", "node3"] {
-            let config = config.display().to_string();
-            let started = finish(&mut self.command(&["exec", node, "/usr/sbin/sshd", "-f", &config]));
-            assert!(started.status.success(), "{}", text(&started));
-        }
-        Some(self.path("bin"))
-    }
-
-    /// Runs a line on node1, outside of any job.
-    fn on_node1(&self, bin: &Path, line: &str) -> String {
-        let (bin, folder) = (bin.display(), self.folder.path().display());
-        let mpirun = PathBuf::from(std::env::var_os("HARNESS_MPIRUN").unwrap_or("mpirun".into()));
-        let mpi = mpirun.parent().unwrap_or(Path::new("")).display();
-        let script =
-            format!("cd {folder} && PATH={bin}:{mpi}:$PATH EXPORTED=yes {line}; echo job ended with $?");
-        text(&finish(&mut self.command(&["exec", "node1", "bash", "-c", &script])))
-    }
-}
+use crate::{Cluster, HARNESS, has};
 
 const SCRIPT: &str = r#"
 local pool <close> = spawn {}

@@ -18,7 +18,7 @@ use self::report::{Mpi, Place, Planned, Report, Surroundings, Worker};
 use super::own::{self, Own};
 use super::run;
 use crate::allocation::queue::find_batch;
-use crate::allocation::{self, PoolRequest, Scheduler, Walltime, walltime};
+use crate::allocation::{self, PoolRequest, Scheduler, Start, Walltime, walltime};
 use crate::machine;
 use crate::model::{Limits, exit};
 use crate::process::{self, Signals};
@@ -126,7 +126,12 @@ fn look(arguments: &DoctorArgs, mpi: Option<&root::Mpi>, ranks: usize) -> Surrou
             batch.submit_program()
         ));
     }
-    match allocation::plan(&allocation, &PoolRequest::default()) {
+    let start = match mpi {
+        Some(mpi) => root::automatic(&allocation, mpi),
+        None if cfg!(feature = "mpi") => Start::Auto, // harness starts itself through it
+        None => root::automatic(&allocation, &root::Mpi::Absent),
+    };
+    match allocation::plan(&allocation, &PoolRequest { start, ..PoolRequest::default() }) {
         Ok(plan) => {
             let how =
                 |worker: &allocation::PlannedWorker| if ranks > 0 { "static" } else { worker.start.word() };
