@@ -84,9 +84,16 @@ impl Driver {
 
     /// Tells a worker that its pool is over.
     pub(super) fn retire(&mut self, id: WorkerId) {
+        let patience = self.limits().sweep;
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
         if worker.start == Start::Static {
             return self.free_rank(id);
+        }
+        if worker.said.is_some() && matches!(worker.stage, Stage::Starting) {
+            // It has not come, and may never: whoever is to start it hears nothing. Should it come, nobody listens.
+            worker.sweep(patience);
+            self.workers.remove(&id);
+            return;
         }
         worker.peer.queue(&ToWorker::Exit);
         let now = Instant::now();

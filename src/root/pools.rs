@@ -424,8 +424,12 @@ impl Driver {
     /// Those that had their time and are not ready; what is known of the first.
     fn no_word_from(&self, arriving: &[WorkerId]) -> String {
         let silent = |worker: &&Worker| !matches!(worker.stage, Stage::Ready(_));
-        let missing: Vec<&Worker> =
+        let mut missing: Vec<&Worker> =
             arriving.iter().filter_map(|id| self.workers.get(id)).filter(silent).collect();
+        // Those that spoke may only wait for the others.
+        if missing.iter().any(|worker| worker.hello().is_none()) {
+            missing.retain(|worker| worker.hello().is_none());
+        }
         let names: Vec<String> =
             missing.iter().map(|worker| format!("worker {} on {}", worker.id, worker.host())).collect();
         let limit = duration(self.limits().start.as_secs_f64());

@@ -158,9 +158,9 @@ impl Launcher {
         Ok(worker)
     }
 
-    /// The file workers are started from.
+    /// The file workers are started from, as it is called here.
     pub(super) fn worker_program(&self) -> Option<PathBuf> {
-        self.program.clone().or_else(process::this_executable).filter(|path| path.is_file())
+        self.program.clone().or_else(process::this_executable)
     }
 }
 

@@ -115,7 +115,8 @@ impl Launcher {
     fn start_spawned(&self, id: WorkerId, host: &str) -> Result<Worker, String> {
         use crate::transport::mpi::{MpiLink, sys};
         // Some MPIs hang when the program is not there: look first.
-        let program = self.worker_program().ok_or(NO_EXECUTABLE)?.display().to_string();
+        let program = self.worker_program().filter(|path| path.is_file()).ok_or(NO_EXECUTABLE)?;
+        let program = program.display().to_string();
         let alone = self.allocation.nodes.len() == 1;
         // Without bind_to (Open MPI 4) or PMIX_BINDTO (5) a worker is bound to one core.
         let mut info = vec![("bind_to", "none"), ("PMIX_BINDTO", "none")];

@@ -61,8 +61,9 @@ impl Cluster {
         let (bin, folder) = (bin.display(), self.folder.path().display());
         let mpirun = PathBuf::from(std::env::var_os("HARNESS_MPIRUN").unwrap_or("mpirun".into()));
         let mpi = mpirun.parent().unwrap_or(Path::new("")).display();
-        let script =
-            format!("cd {folder} && export PATH={bin}:{mpi}:$PATH EXPORTED=yes; {line}; echo job ended with $?");
+        let script = format!(
+            "cd {folder} && export PATH={bin}:{mpi}:$PATH EXPORTED=yes; {line}; echo job ended with $?"
+        );
         text(&finish(&mut self.command(&["exec", "node1", "bash", "-c", &script])))
     }
 
@@ -113,7 +114,7 @@ local build = submit(compile { cmd = { "sh", "-c", "head -c 16777216 /dev/urando
 print("built", await(build).status)
 local sums = {}
 for i, host in ipairs { "node1", "node2", "node3" } do
-  sums[i] = await(submit(exec { shell = "sha256sum < $BIG", env = { BIG = build }, host = host })).stdout
+  sums[i] = await(submit(exec { cmd = { "sh", "-c", "sha256sum < $0", build }, host = host })).stdout
 end
 print("artefact", #sums[1] > 64, sums[1] == sums[2], sums[2] == sums[3])
 print("raised", pcall(await, submit(call { function() error "on purpose" end, host = "node2" })))
@@ -152,7 +153,8 @@ fn set_up(cluster: &Cluster) {
 fn all_there_is_to_do_goes_over_srun() {
     let Some(cluster) = Cluster::up("4") else { return };
     set_up(&cluster);
-    let line = format!("export EXPORTED=yes HARNESS_WORKER=$PWD/worker; {HARNESS} {SRUN} --fresh everything.lua");
+    let line =
+        format!("export EXPORTED=yes HARNESS_WORKER=$PWD/worker; {HARNESS} {SRUN} --fresh everything.lua");
     everything(&cluster, "srun", &cluster.job("sbatch -N 3 --exclusive", &line));
 }
 
@@ -261,20 +263,32 @@ fn a_node_that_cannot_be_reached_is_an_error_with_what_ssh_said() {
         has(&output, part, "no such host");
     }
     let output = run("node1\n10.99.0.12\n", "");
-    has(&output, "wrong placement: worker 1 was to start on 10.99.0.12 and came up on node2\n  ssh was given", "another name");
+    has(
+        &output,
+        "wrong placement: worker 1 was to start on 10.99.0.12 and came up on node2\n  ssh was given",
+        "another name",
+    );
     has(&output, "write its own name, node2, into the list of hosts.", "another name");
-    let output = run("node1\nnode2\n", "HARNESS_WORKER=/bin/sh");
+    let output = run("node2\n", "HARNESS_WORKER=/nowhere/harness");
     has(&output, "ssh ended with exit code 127 before the worker spoke\n", "no harness there");
-    has(&output, "__worker", "no harness there");
+    has(&output, "/nowhere/harness", "no harness there");
     let gone = finish(&mut cluster.command(&["unplug", "node3"]));
     assert!(gone.status.success(), "{}", text(&gone));
     let output = run("node1\nnode3\n", "HARNESS_LIMITS=start=4.5");
-    has(&output, "ssh ended with exit code 255 before the worker spoke\n    ssh: connect to host node3 port 22:", "no cable");
+    has(
+        &output,
+        "ssh ended with exit code 255 before the worker spoke\n    ssh: connect to host node3 port 22:",
+        "no cable",
+    );
     has(&output, "job ended with 3", "no cable");
     // An agent that says nothing and never ends.
     let silent = cluster.write("agent", "#!/bin/sh\necho dialling >&2\nexec sleep 4321\n");
     let with = format!("HARNESS_LIMITS=start=1 HARNESS_RSH={}", silent.display());
     let output = run("node1\nnode2\n", &with);
-    has(&output, "no word within 1 s from worker 1 on node2\n    dialling\n  To see for yourself: ", "a silent agent");
+    has(
+        &output,
+        "no word within 1 s from worker 1 on node2\n    dialling\n  To see for yourself: ",
+        "a silent agent",
+    );
     cluster.await_nothing_on("node1", "a silent agent");
 }

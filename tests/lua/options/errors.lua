@@ -112,7 +112,7 @@ says("measure: option 'verify.reference[2]': expected a string, a number or a fu
 says("measure: option 'verify.reference[2]': expected the future of a call or a compile, got the future of an exec", measure,
   { cmd = cmd, verify = { reference = { "cat", submit(exec { cmd = cmd }) } } })
 says("measure: option 'verify.hash': expected 32 hex digits, got 'abc'", measure, { cmd = cmd, verify = { hash = "abc" } })
-says("spawn: option 'start': expected \"auto\" or \"local\" or \"spawn\" or \"static\", got 'ssh'", spawn, { start = "ssh" })
+says("spawn: option 'start': expected \"auto\" or \"local\" or \"spawn\" or \"static\" or \"srun\" or \"ssh\", got 'rsh'", spawn, { start = "rsh" })
 says("spawn: unknown option 'worker' (did you mean 'workers'?)", spawn, { worker = 2 })
 says("call: expected call{ function, arguments... }, got a string first", call, { "print" })
 says("call: unknown option 'key_' (did you mean 'key'?)", call, { print, key_ = 1 })
