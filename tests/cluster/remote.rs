@@ -292,3 +292,30 @@ fn a_node_that_cannot_be_reached_is_an_error_with_what_ssh_said() {
     );
     cluster.await_nothing_on("node1", "a silent agent");
 }
+
+/// A worker of srun is a step with one node; what it launches is to have those of the job.
+#[test]
+fn ranks_start_from_a_worker_of_srun() {
+    let Some(cluster) = Cluster::up("4") else { return };
+    cluster.write(
+        "ranks.lua",
+        r#"
+local pool <close> = spawn {}
+for launcher in arg[1]:gmatch "%a+" do
+  local r = await(submit(exec { cmd = { "uname", "-n" }, nodes = 2, ranks = 4, host = "node2", launcher = launcher, timeout = "40 s" }))
+  local seen = {}
+  for node in (r.stdout or ""):gmatch "node%d" do seen[#seen + 1] = node end
+  table.sort(seen)
+  local hosts = { r.hosts[1], r.hosts[1], r.hosts[2], r.hosts[2] }
+  table.sort(hosts)
+  print(launcher, r.status, r.reason, #r.hosts, table.concat(seen, " ") == table.concat(hosts, " "))
+end
+"#,
+    );
+    let launchers = if cfg!(feature = "mpi") { "srun mpiexec" } else { "srun" };
+    let line = format!("{HARNESS} {SRUN} --fresh ranks.lua '{launchers}'");
+    let output = cluster.job("sbatch -N 3 --exclusive", &line);
+    for launcher in launchers.split(' ') {
+        has(&output, &format!("{launcher}\tok\tnil\t2\ttrue"), launcher);
+    }
+}
