@@ -26,7 +26,8 @@ pub fn worker(how: Option<&str>) -> ExitCode {
     match how {
         Some("mpi") => stand_in(),
         Some("stdio") => {
-            over(process::take_stdio().and_then(|(input, output)| StreamLink::over(input, output)))
+            let link = process::take_stdio().and_then(|(input, output)| StreamLink::over(input, output));
+            over(link.map(StreamLink::with_mark))
         }
         Some("dial") => over(call_root()),
         _ => {

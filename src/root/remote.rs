@@ -190,7 +190,7 @@ struct Ends {
 fn carried() -> io::Result<Ends> {
     let (ours, stdin) = socket_pair()?;
     let stdout = Some(stdin.try_clone()?);
-    Ok(Ends { link: Box::new(StreamLink::new(ours)?), stdin, stdout })
+    Ok(Ends { link: Box::new(StreamLink::new(ours)?.after_mark()), stdin, stdout })
 }
 
 /// The worker calls us; the child hands on where, and the password.

@@ -13,11 +13,18 @@ use crate::wire::Inbox;
 /// Room to read into at the least (B).
 const READ_BYTES: usize = 64 * 1024;
 
+/// Where what a worker over ssh says begins: the shell that a login starts may have printed before.
+const MARK: &[u8] = b"\0harness worker\0";
+/// Longer greetings than that are something else (B).
+const GREETING_BYTES: usize = 1 << 20;
+
 /// One end of a stream.
 pub struct StreamLink {
     input: OwnedFd,
     /// Where it is another one.
     output: Option<OwnedFd>,
+    /// What came before the mark, while that is waited for.
+    greeting: Option<Vec<u8>>,
     /// What did not leave yet.
     rest: Vec<u8>,
     sent: usize,
@@ -27,13 +34,49 @@ impl StreamLink {
     /// Takes over a connected stream socket.
     pub fn new(socket: OwnedFd) -> std::io::Result<Self> {
         ioctl_fionbio(&socket, true)?;
-        Ok(Self { input: socket, output: None, rest: Vec::new(), sent: 0 })
+        Ok(Self { input: socket, output: None, greeting: None, rest: Vec::new(), sent: 0 })
     }
 
     /// Takes over a descriptor for each direction, of whatever kind.
     pub fn over(input: OwnedFd, output: OwnedFd) -> std::io::Result<Self> {
         ioctl_fionbio(&output, true)?;
         Ok(Self { output: Some(output), ..Self::new(input)? })
+    }
+
+    /// The same, beginning with the mark.
+    pub fn with_mark(self) -> Self {
+        Self { rest: MARK.to_vec(), ..self }
+    }
+
+    /// The same, of which the other end is [`StreamLink::with_mark`].
+    pub fn after_mark(self) -> Self {
+        Self { greeting: Some(Vec::new()), ..self }
+    }
+
+    /// Leaves out what was printed before the mark.
+    fn pass_greeting(&mut self, inbox: &mut Inbox) -> Result<(), LinkError> {
+        let Some(greeting) = &mut self.greeting else { return Ok(()) };
+        let mut bytes = [0; 4096];
+        loop {
+            match read(&self.input, &mut bytes) {
+                Ok(0) => return Err(LinkError::Closed),
+                Ok(count) => greeting.extend_from_slice(&bytes[..count]),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(link_error(error)),
+            }
+            if let Some(at) = greeting.windows(MARK.len()).position(|bytes| bytes == MARK) {
+                let said = &greeting[at + MARK.len()..];
+                inbox.space(said.len())[..said.len()].copy_from_slice(said);
+                inbox.filled(said.len());
+                self.greeting = None;
+                return Ok(());
+            }
+            if greeting.len() > GREETING_BYTES {
+                let what = "the other end prints, and no worker speaks: does a login there start something?";
+                return Err(LinkError::Failed(what.into()));
+            }
+        }
     }
 
     fn output(&self) -> BorrowedFd<'_> {
@@ -69,6 +112,10 @@ impl Link for StreamLink {
     fn progress(&mut self, inbox: &mut Inbox) -> Result<(), LinkError> {
         // A peer that died may have said why: read before a failed write is reported.
         let pushed = self.push();
+        self.pass_greeting(inbox)?;
+        if self.greeting.is_some() {
+            return pushed;
+        }
         let mut total = 0;
         loop {
             let space = inbox.space(READ_BYTES);
@@ -124,6 +171,28 @@ mod tests {
     use crate::model::{FromWorker, Hash, ToWorker};
     use crate::transport::Peer;
     use crate::wire::socket_pair;
+
+    #[test]
+    fn what_a_login_prints_before_the_worker_is_left_out() {
+        let (root, shell) = socket_pair().unwrap();
+        let link = StreamLink::new(root).unwrap().after_mark();
+        let mut root: Peer<ToWorker, FromWorker> = Peer::new(Box::new(link));
+        write(&shell, b"Welcome to node2!\n\0harness").unwrap();
+        root.progress().unwrap();
+        write(&shell, b" is fun\n").unwrap();
+        root.progress().unwrap();
+        assert_eq!(root.take().unwrap(), None);
+        let link = StreamLink::new(shell).unwrap().with_mark();
+        let mut worker: Peer<FromWorker, ToWorker> = Peer::new(Box::new(link));
+        for message in [FromWorker::Ready, FromWorker::Alive] {
+            worker.queue(&message);
+            worker.flush().unwrap();
+            root.progress().unwrap();
+            assert_eq!(root.take().unwrap(), Some(message));
+        }
+        drop(worker);
+        assert!(matches!(root.progress(), Err(LinkError::Closed)));
+    }
 
     #[test]
     fn two_pipes_are_a_stream_too() {

@@ -163,7 +163,10 @@ fn all_there_is_to_do_goes_over_ssh() {
     let Some(cluster) = Cluster::up("4") else { return };
     let Some(bin) = cluster.with_sshd() else { return };
     set_up(&cluster);
-    let line = format!("HARNESS_WORKER=$PWD/worker {HARNESS} {SSH} --fresh everything.lua");
+    // What a login prints may come first.
+    cluster.write("agent", "#!/bin/sh\necho Welcome, last login: never\nexec ssh \"$@\"\n");
+    let line =
+        format!("HARNESS_RSH=$PWD/agent HARNESS_WORKER=$PWD/worker {HARNESS} {SSH} --fresh everything.lua");
     everything(&cluster, "ssh", &cluster.on_node1(&bin, &line));
 }
 
