@@ -84,7 +84,7 @@ struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: Option<u32>,
     /// How workers come, where the script does not say.
-    #[arg(long, value_name = "auto|local|spawn|static", value_parser = start)]
+    #[arg(long, value_name = "auto|local|spawn|static|srun|ssh", value_parser = start)]
     start: Option<Start>,
     /// The nodes to use, a host to a line as for mpirun (default: those of the batch job).
     #[arg(long, value_name = "FILE")]

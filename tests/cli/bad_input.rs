@@ -44,8 +44,8 @@ fn an_unknown_option_is_not_taken_for_the_script() {
     {
         says(&folder, &[word, "c.lua"], 2, "", &format!("harness: unknown option '{word}'{hint}{rest}"));
     }
-    let text = "error: invalid value 'somehow' for '--start <auto|local|spawn|static>': auto, local, spawn or \
-                static\n\nFor more information, try '--help'.\n";
+    let text = "error: invalid value 'somehow' for '--start <auto|local|spawn|static|srun|ssh>': auto, local, spawn, \
+                static, srun, ssh\n\nFor more information, try '--help'.\n";
     says(&folder, &["--start", "somehow", "c.lua"], 2, "", text);
     let text = "error: invalid value '0' for '--workers <N>': a whole number, at least 1\n\nFor more information, try \
                 '--help'.\n";
@@ -202,10 +202,10 @@ fn static_workers_without_ranks_say_how_to_start() {
 
 const NO_MPIRUN: &str = if cfg!(feature = "mpi") {
     "1 worker to be started by MPI, and harness was not started by mpirun: start it with `mpirun -n 1 harness \
-     c.lua`, or use start=\"local\" for workers on this node alone"
+     c.lua`, or use start=\"ssh\" (\"srun\" in a job of Slurm), or start=\"local\" for workers on this node alone"
 } else {
     "1 worker to be started by MPI, and this harness was built without it: build with `cargo build --release` \
-     where an MPI is installed, or use start=\"local\" for workers on this node alone"
+     where an MPI is installed, or use start=\"ssh\" (\"srun\" in a job of Slurm), or start=\"local\" for workers on this node alone"
 };
 
 #[test]
