@@ -64,7 +64,7 @@ enum State {
     /// A process that takes calls.
     Serving(Box<Process>),
     /// A process of which only the end is awaited.
-    Ending(Ending),
+    Ending(Box<Ending>),
 }
 
 /// A process that was told to end or is about to.
@@ -200,7 +200,8 @@ impl Slots {
             self.end_process(index, why, root);
         }
         let state = std::mem::replace(&mut self.slots[index].state, State::Absent);
-        let State::Ending(Ending { mut pipe, ready, ran_s, foreign, why }) = state else { return };
+        let State::Ending(ending) = state else { return };
+        let Ending { mut pipe, ready, ran_s, foreign, why } = *ending;
         let mut outcome = why.unwrap_or_else(|| {
             let mut outcome = explain_end(code, signal, ready);
             if let (Some(memory), Some(_), Some(reason)) =
@@ -309,7 +310,7 @@ impl Slots {
         process.take_back(root);
         let (pipe, ready) = (std::mem::take(&mut process.pipe), process.is_ready());
         let foreign = process.foreign();
-        slot.state = State::Ending(Ending { pipe, ready, ran_s, foreign, why });
+        slot.state = State::Ending(Box::new(Ending { pipe, ready, ran_s, foreign, why }));
     }
 
     fn kill_process(&mut self, index: usize, why: Option<Outcome>, root: &mut Root, keeper: &mut Stream) {
