@@ -393,7 +393,7 @@ mod tests {
             "gemm: timeout: ran into its limit of 60 s"
         );
         let quoting = Outcome::failed(Status::NonzeroExit, "exit code 3; it said:\none\n two\n");
-        assert_eq!(status_text(&quoting), "nonzero_exit: exit code 3; it said: two");
+        assert_eq!(status_text(&quoting), "nonzero_exit: exit code 3; it said: one | two");
         let raised = Outcome::failed(Status::Error, "c.lua:1: bad shape:\n  3 x 4\nwanted 4 x 4");
         assert_eq!(status_text(&raised), "error: c.lua:1: bad shape: 3 x 4 wanted 4 x 4");
         assert_eq!(status_in_short(&raised), "error: c.lua:1: bad shape: 3 x 4");

@@ -61,7 +61,9 @@ fn a_pool_closed_while_an_artefact_travels_still_delivers_it() {
     );
     let own_cache = "HARNESS_CACHE=\"$PWD/cache.$$\" exec \"$HARNESS\" \"$@\"";
     let ran = folder.finish(folder.harness_with_worker(own_cache, &["c.lua"]));
-    said(&folder, ran, 0, "ok\n50000000\n", "harness: 2 tasks: 2 ok\n");
+    // On a busy machine a line of progress may come before.
+    assert!(ran.code == Some(0) && ran.stderr.ends_with("harness: 2 tasks: 2 ok\n"), "{ran:#?}");
+    assert_eq!(ran.stdout, "ok\n50000000\n");
     folder.assert_nothing_left(GONE);
 }
 
