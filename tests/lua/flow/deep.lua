@@ -7,9 +7,9 @@ assert(r(5000) == 5000)
 assert(await(go(r, 5000)) == 5000)
 
 -- `go` runs the flow at once until it waits, also inside an author's coroutine.
-local seen = {}
+local seen, within = {}, nil
 local co = coroutine.wrap(function()
-  go(function()
+  within = go(function()
     seen[#seen + 1] = "first"
     await(submit(function() return 1 end))
     seen[#seen + 1] = "last"
@@ -53,4 +53,4 @@ ok, e = pcall(await, go(string.rep, "x", 1 << 60))
 assert(not ok and e:find("deep.lua:%d+: resulting string too large"), e)
 
 local left <close> = setmetatable({}, { __close = function() assert(#seen == 3) end })
-wait({ submit(function() return 1 end) })
+await(within)
