@@ -2,7 +2,7 @@
 MPI ?= default
 WITH := tools/with-mpi $(MPI)
 
-.PHONY: help demo test bench check format api performance setup
+.PHONY: help demo test bench check format api performance trust setup
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,6 +46,9 @@ api: ## write docs/api.md from lua/meta/harness.lua
 
 performance: ## run the benches and put the figures into docs/performance.md
 	@benches/page
+
+trust: ## rerun what docs/trust.md shows (what is timed only on a calm machine)
+	@benches/page trust
 
 setup: ## install what building and testing needs (root or sudo)
 	@tools/setup test

@@ -126,5 +126,6 @@ fn measured(number: u64) -> MeasureResult {
         argv: vec!["./gemm".into(), "1024".into()],
         launched: None,
         same_as: None,
+        hooks: None,
     }
 }

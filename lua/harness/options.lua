@@ -66,6 +66,10 @@ local TIMED = with(COMMAND, {
   verify = t.nested "verify",
   inputs = strings,
   ok_codes = t.exit_codes,
+  setup = t.hook,
+  prepare = t.hook,
+  conclude = t.hook,
+  cleanup = t.hook,
 })
 
 M.TASK, M.LAUNCH, M.TIMED = TASK, LAUNCH, TIMED
@@ -124,8 +128,10 @@ local SCHEMA = {
     reference = t.reference,
     rtol = t.number(0),
     atol = t.number(0),
+    files = t.map(t.file, "a table of paths and references"),
     every = t.boolean,
   },
+  file = { reference = t.text, rtol = t.number(0), atol = t.number(0) },
   spawn = {
     workers = t.either(t.whole(1), t.one_of "auto"),
     per_node = t.whole(1, MOST_PER_NODE),

@@ -208,6 +208,31 @@ function M.let_go(run)
   end
 end
 
+-- The content that files must have, by their path.
+local function files_of(files, refs)
+  local spec = {}
+  for _, path in ipairs(sorted(files)) do
+    local hash, problem = host.add_input(files[path].reference)
+    if not hash then refs.problem = refs.problem or "reference " .. problem end
+    spec[path] = hash and { reference = hash, rtol = files[path].rtol or 0.0, atol = files[path].atol or 0.0 }
+  end
+  return spec
+end
+
+local function hook_of(given, refs)
+  if type(given) == "string" then return { shell = given } end
+  return given and { argv = argv_of(given, refs) }
+end
+
+local function hooks_of(o, refs)
+  return {
+    setup = hook_of(o.setup, refs),
+    prepare = hook_of(o.prepare, refs),
+    conclude = hook_of(o.conclude, refs),
+    cleanup = hook_of(o.cleanup, refs),
+  }
+end
+
 local function verify_of(o, refs)
   local v = o.verify
   if not v then return nil end
@@ -234,6 +259,7 @@ local function verify_of(o, refs)
     reference = reference,
     rtol = v.rtol or 0.0,
     atol = v.atol or 0.0,
+    files = files_of(v.files, refs),
     every = v.every or false,
   }
 end
@@ -256,6 +282,7 @@ function build.measure(o, refs)
     strict = o.strict,
     counters = o.counters,
     energy = o.energy,
+    hooks = hooks_of(o, refs),
   }
 end
 

@@ -163,6 +163,22 @@ end
 
 local OWN_FIGURES = { "wall_s", "user_s", "sys_s", "maxrss_bytes" }
 
+-- A file that was there before is none that a run wrote: in a scratch folder there is none.
+local function check_files(who, o, files)
+  local given = {}
+  for _, path in ipairs(o.inputs or {}) do
+    given[host.scratch_name(path)] = true
+  end
+  for _, path in ipairs(failure.sorted_keys(files)) do
+    local name = failure.quoted(path)
+    if o.cwd ~= "scratch" then complain(who, "'verify.files' are those of a scratch folder: add cwd = \"scratch\"") end
+    if string.sub(path, 1, 1) == "/" or string.find("/" .. path .. "/", "/../", 1, true) then
+      complain(who, "'verify.files': %s is not a path inside the scratch folder", name)
+    end
+    if given[path] then complain(who, "'verify.files': %s is among 'inputs'; what was there before shows nothing", name) end
+  end
+end
+
 -- What is timed must have the figure that counts, and what is verified something to compare with.
 local function check_timed(who, o)
   check_command(who, o)
@@ -196,6 +212,7 @@ local function check_timed(who, o)
   if verify and (verify.rtol or verify.atol) and not verify.reference then
     complain(who, "'verify.%s' needs 'verify.reference'", verify.rtol and "rtol" or "atol")
   end
+  check_files(who, o, verify and verify.files or {})
 end
 
 --- Timed runs of a program.

@@ -353,6 +353,21 @@ end
 
 local text = without_zero(unicode)
 
+-- What runs around a run.
+local function hook(value)
+  if type(value) == "table" then return command(value) end
+  if type(value) ~= "string" then return nil, "a command { program, ... } or a line for the shell" end
+  return text(value)
+end
+
+-- The content a file must have.
+local function file(value)
+  if type(value) == "string" then value = { reference = value } end
+  if type(value) ~= "table" or failure.is_object(value) then return nil, "the path of a reference or { reference =, rtol =, atol = }" end
+  if value.reference == nil then return nil, { path = "", note = "'reference' is missing: the path of a file to compare with" } end
+  return M.check_table("file", value)
+end
+
 local LAUNCHERS = { "aprun", "auto", "jsrun", "mpiexec", "none", "srun" }
 local PLACEHOLDERS = { "gpus_per_rank", "hostfile", "hosts", "nodes", "ranks", "ranks_per_node" }
 
@@ -397,5 +412,6 @@ M.one_of, M.either, M.list, M.map, M.nested = one_of, either, list, map, nested
 M.environment, M.plain, M.params, M.status, M.hash = environment, plain, params, status, hash
 M.command, M.launcher, M.reference, M.shippable = command, launcher, reference, shippable
 M.pattern, M.metric, M.better, M.events = pattern, metric, better, events
+M.hook, M.file = hook, file
 
 return M

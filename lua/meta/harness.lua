@@ -85,7 +85,13 @@
 ---@field reference? harness.Future|harness.Argument[]|string standard output must equal this one: a future, a command (run once) or a file
 ---@field rtol? number relative tolerance of numbers
 ---@field atol? number absolute tolerance of numbers
+---@field files? table<string, string|harness.FileOptions> files that the run must have written into its scratch folder, and what they must equal: paths of files here
 ---@field every? boolean check every sample, not only the first run
+
+---@class harness.FileOptions
+---@field reference string the path of a file with the content it must have
+---@field rtol? number relative tolerance of numbers
+---@field atol? number absolute tolerance of numbers
 
 ---@class harness.MeasureOptions : harness.TaskOptions
 ---@field cmd? harness.Argument[] program and arguments, no shell
@@ -116,6 +122,10 @@
 ---@field energy? boolean what each sample consumes; only on a node of its own
 ---@field strict? boolean refuse a node that is noisy, with the reasons; false unless said
 ---@field verify? harness.VerifyOptions what makes a run count
+---@field setup? harness.Argument[]|string before everything else: a command, or a line for /bin/sh -c
+---@field prepare? harness.Argument[]|string the same before each run, those of the warm-up too
+---@field conclude? harness.Argument[]|string after each run
+---@field cleanup? harness.Argument[]|string once at the end, whatever that was
 
 ---@class harness.VariantOptions
 ---@field cmd? harness.Argument[] program and arguments, no shell
@@ -128,6 +138,10 @@
 ---@field warmup? integer runs before the first round; 1 unless said
 ---@field metrics? table<string, string|harness.MetricOptions> figures the program prints
 ---@field verify? harness.VerifyOptions what makes a run count
+---@field setup? harness.Argument[]|string before everything else: a command, or a line for /bin/sh -c
+---@field prepare? harness.Argument[]|string the same before each run, those of the warm-up too
+---@field conclude? harness.Argument[]|string after each run
+---@field cleanup? harness.Argument[]|string once at the end, whatever that was
 
 --- What is said here counts for every variant that does not say it itself.
 ---@class harness.CompareOptions : harness.TaskOptions
@@ -143,6 +157,10 @@
 ---@field warmup? integer runs before the first round; 1 unless said
 ---@field metrics? table<string, string|harness.MetricOptions> figures the program prints
 ---@field verify? harness.VerifyOptions what makes a run count
+---@field setup? harness.Argument[]|string before everything else: a command, or a line for /bin/sh -c
+---@field prepare? harness.Argument[]|string the same before each run, those of the warm-up too
+---@field conclude? harness.Argument[]|string after each run
+---@field cleanup? harness.Argument[]|string once at the end, whatever that was
 ---@field objective? string the figure that counts; "wall_s" unless said
 ---@field better? "less"|"more" which direction of it is an improvement
 ---@field numa? "local" its cores and its memory are of one NUMA node
@@ -378,6 +396,14 @@ function Future:on_done(fn) end
 ---@field ranks? integer
 ---@field launcher_argv? string[] the launcher's part of argv
 ---@field same_as? { id: string, what: string } the measurement of the same program whose figures these are
+---@field hooks? harness.HookTimes what ran around the runs took, if anything did
+
+---@class harness.HookTimes
+---@field setup_s? number
+---@field prepare_s number[] in order, those of the warm-up first, of runs for counters last
+---@field conclude_s number[]
+---@field cleanup_s? number
+---@field cleanup_failure? string why it failed, if it did
 
 ---@class harness.Verdict
 ---@field verdict "faster"|"slower"|"equivalent"|"different_but_small"|"unresolved"|string or how its runs ended, if not well

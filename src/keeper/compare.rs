@@ -1,16 +1,18 @@
 //! `compare`: each variant warms up, then they run in turns, round after round, until the verdicts are out.
 //!
 //! A variant that fails leaves the rounds, and its status stands where its verdict would; without the base, or without
-//! anybody beside it, there is nothing to compare. Pure, like `measure`: sees how runs ended and decides what comes next.
+//! anybody beside it, there is nothing to compare. What each wants to have run before and after it all runs in their
+//! order. Pure, like `measure`: sees how runs ended and decides what comes next.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::floor::{Floor, FloorRuns, Next};
 use super::job::{Learned, Step};
-use super::run::{Ended, Finished, Forced, StartError};
+use super::run::{Ended, Finished};
 use super::site::{Failure, Site};
-use super::subject::Subject;
-use super::verdict::not_started;
+use super::subject::{Subject, Turn};
+use super::verdict::Failed;
 use crate::model::{
     CompareResult, CompareSpec, Compared, Detail, Outcome, Phase, Status, StopReason, Verdict,
 };
@@ -28,7 +30,8 @@ pub struct Compare {
     /// The base first.
     sides: Vec<Side>,
     stage: Stage,
-    /// Whose run comes next, in this round or in the warm-up.
+    floor: Option<Floor>,
+    /// Whose turn comes next, in this round, in the warm-up or before it.
     turns: VecDeque<usize>,
     /// Whose run this is.
     running: Option<usize>,
@@ -41,13 +44,24 @@ pub struct Compare {
 struct Side {
     name: String,
     subject: Subject,
-    /// Why it runs no more, and how the run ended that said so.
-    failed: Option<(Failure, Option<Box<Ended>>)>,
+    /// Why it runs no more.
+    failed: Option<Failed>,
 }
 
 enum Stage {
+    /// What each wants to have run before everything else.
+    Setup,
     Floor(FloorRuns),
-    Runs(Option<Floor>),
+    Runs,
+    /// It is over but for what each wants to have cleaned up.
+    Cleanup(End),
+}
+
+/// Why nothing more is run, and what fails the whole comparison.
+#[derive(Clone)]
+struct End {
+    fatal: Option<Failure>,
+    reason: StopReason,
 }
 
 impl Compare {
@@ -59,25 +73,26 @@ impl Compare {
                 reason: format!("{}: {}", variant.name, failure.reason),
                 ..failure
             })?;
-            Ok(Side { name: variant.name, subject, failed: None })
+            Ok((variant.name, subject))
         };
         let sides = variants.into_iter().map(side).collect::<Result<Vec<_>, Failure>>()?;
         Self::of(sides, max_rounds as usize, max_time, min_effect, seed)
     }
 
-    fn of(
-        sides: Vec<Side>,
+    /// Of these programs by name, the base first.
+    pub(super) fn of(
+        sides: Vec<(String, Subject)>,
         max_rounds: usize,
         max_time: Option<f64>,
         min_effect: f64,
         seed: u64,
     ) -> Result<Self, Failure> {
-        let (Some(base), true) = (sides.first(), sides.len() > 1) else {
+        if sides.len() < 2 {
             return Err(Failure::refused("a comparison needs a base and at least one variant"));
-        };
-        let stage = Stage::Floor(FloorRuns::of(&base.subject));
-        let warmups = |(at, side): (usize, &Side)| vec![at; side.subject.spec().warmup as usize];
-        let turns = sides.iter().enumerate().flat_map(warmups).collect();
+        }
+        let sides: Vec<Side> =
+            sides.into_iter().map(|(name, subject)| Side { name, subject, failed: None }).collect();
+        let turns = (0..sides.len()).collect();
         // Whole blocks, so that everybody had every place as often.
         let whole = max_rounds - max_rounds % sides.len();
         let max_rounds = if whole > 0 { whole } else { max_rounds.max(1) };
@@ -87,7 +102,8 @@ impl Compare {
             min_effect,
             seed,
             sides,
-            stage,
+            stage: Stage::Setup,
+            floor: None,
             turns,
             running: None,
             rounds: 0,
@@ -96,62 +112,103 @@ impl Compare {
     }
 
     /// The next run, or the end.
-    pub fn next(&mut self, mut last: Option<Finished>, now_s: f64, learned: &Learned) -> Step {
-        if let Stage::Floor(runs) = &mut self.stage {
-            match runs.next(last.take(), learned) {
-                Next::Run(step) => return step,
-                Next::Forced(failure, _) => return self.end(Some(failure), StopReason::Failed),
-                Next::Known(floor) => self.stage = Stage::Runs(floor),
+    pub fn next(&mut self, last: Option<Finished>, now_s: f64, learned: &Learned) -> Step {
+        if let Stage::Cleanup(end) = &self.stage {
+            let end = end.clone();
+            if let (Some(at), Some(last)) = (self.running.take(), last) {
+                self.sides[at].subject.cleaned_up(last);
+            }
+            return self.clean_up(end);
+        }
+        match self.proceed(last, now_s, learned) {
+            Continue(step) => step,
+            Break(end) => self.clean_up(end),
+        }
+    }
+
+    /// What is left to be cleaned up, or the end.
+    fn clean_up(&mut self, end: End) -> Step {
+        let wanted =
+            self.sides.iter_mut().enumerate().find_map(|(at, side)| Some((at, side.subject.clean_up()?)));
+        let Some((at, step)) = wanted else { return self.done(end) };
+        self.running = Some(at);
+        self.stage = Stage::Cleanup(end);
+        step
+    }
+
+    fn proceed(
+        &mut self,
+        mut last: Option<Finished>,
+        now_s: f64,
+        learned: &Learned,
+    ) -> ControlFlow<End, Step> {
+        let failed = |failure| Break(End { fatal: Some(failure), reason: StopReason::Failed });
+        if let Some(at) = self.running
+            && let Some(last) = last.take()
+        {
+            match self.sides[at].subject.after(last) {
+                Turn::Run(step) => return Continue(step),
+                Turn::Over(Ok(())) => {}
+                Turn::Over(Err(why)) => {
+                    if let Some(fatal) = self.leave(at, why) {
+                        return failed(fatal);
+                    }
+                }
             }
         }
-        if let (Some(at), Some(last)) = (self.running.take(), last)
-            && let Some(fatal) = self.take(at, last)
-        {
-            return self.end(Some(fatal), StopReason::Failed);
+        self.running = None;
+        if let Stage::Setup = self.stage {
+            while let Some(at) = self.turns.pop_front() {
+                if let Some(step) = self.sides[at].subject.begin() {
+                    self.running = Some(at);
+                    return Continue(step);
+                }
+            }
+            let warmups = |(at, side): (usize, &Side)| vec![at; side.subject.spec().warmup as usize];
+            self.turns = self.sides.iter().enumerate().flat_map(warmups).collect();
+            self.stage = Stage::Floor(FloorRuns::of(&self.sides[0].subject));
         }
+        if let Stage::Floor(runs) = &mut self.stage {
+            match runs.next(last, learned) {
+                Next::Run(step) => return Continue(step),
+                Next::Forced(why) => return failed(why.failure),
+                Next::Known(floor) => (self.floor, self.stage) = (floor, Stage::Runs),
+            }
+        }
+        self.turn(now_s)
+    }
+
+    /// The next run of a round, of the warm-up before the first.
+    fn turn(&mut self, now_s: f64) -> ControlFlow<End, Step> {
         loop {
             while let Some(at) = self.turns.pop_front() {
-                let side = &self.sides[at];
+                let side = &mut self.sides[at];
                 if side.failed.is_none() {
                     if side.subject.phase() == Phase::Sample {
                         self.since.get_or_insert(now_s);
                     }
                     self.running = Some(at);
-                    return side.subject.run();
+                    return Continue(side.subject.run());
                 }
             }
             if self.since.is_some() {
                 self.rounds += 1;
             }
             if let Some(reason) = self.stop_reason(now_s) {
-                return self.end(None, reason);
+                return Break(End { fatal: None, reason });
             }
             self.turns = stats::order(self.sides.len(), self.rounds, self.seed).into();
         }
     }
 
-    /// Takes how a run of a side ended. Gives what ends the whole comparison.
-    fn take(&mut self, at: usize, last: Finished) -> Option<Failure> {
+    /// A side runs no more. Gives what ends the whole comparison.
+    fn leave(&mut self, at: usize, failed: Failed) -> Option<Failure> {
         let side = &mut self.sides[at];
-        let (failure, ended) = match last {
-            Ok(ended) => (side.subject.take(&ended).err()?, Some(Box::new(ended))),
-            Err(error) => {
-                let forced = matches!(error, StartError::Forced(_));
-                let failure = not_started(&error);
-                if forced {
-                    return Some(failure);
-                }
-                (failure, None)
-            }
-        };
-        let failure = side.subject.in_run(failure);
-        let told = Failure { reason: format!("{}: {}", side.name, failure.reason), ..failure.clone() };
-        let is_over = ended
-            .as_ref()
-            .is_some_and(|ended| matches!(ended.forced, Some(Forced::Timeout(_) | Forced::Cancelled)));
-        side.failed = Some((failure, ended));
+        let told = Failed { failure: failed.failure.clone(), ended: None }.of(&side.name).failure;
+        let is_last = failed.is_last();
+        side.failed = Some(failed);
         let nobody_left = self.sides[1..].iter().all(|side| side.failed.is_some());
-        (at == 0 || is_over || nobody_left).then_some(told)
+        (at == 0 || is_last || nobody_left).then_some(told)
     }
 
     fn stop_reason(&self, now_s: f64) -> Option<StopReason> {
@@ -184,13 +241,9 @@ impl Compare {
         stats::compare(&base.objective(), &side.objective(), base.spec().better, chances, self.min_effect)
     }
 
-    fn end(&mut self, fatal: Option<Failure>, stop_reason: StopReason) -> Step {
-        let floor = match self.stage {
-            Stage::Floor(_) => None,
-            Stage::Runs(floor) => floor,
-        };
+    fn done(&self, End { fatal, reason: stop_reason }: End) -> Step {
         let variants: Vec<Compared> =
-            (0..self.sides.len()).map(|at| self.verdict_on(at, floor, stop_reason)).collect();
+            (0..self.sides.len()).map(|at| self.verdict_on(at, stop_reason)).collect();
         let told = variants[1..].iter().all(|variant| variant.comparison.is_none());
         let first = variants.iter().find(|variant| variant.status != Status::Ok);
         let fatal = fatal.or_else(|| {
@@ -208,20 +261,20 @@ impl Compare {
         Step::Done(Box::new(Outcome { detail: Detail::Compare(Box::new(result)), ..outcome }))
     }
 
-    fn verdict_on(&self, at: usize, floor: Option<Floor>, stop_reason: StopReason) -> Compared {
+    fn verdict_on(&self, at: usize, stop_reason: StopReason) -> Compared {
         let Side { name, subject, failed } = &self.sides[at];
         let without = |status, reason: String, ended: Option<&Ended>| Compared {
             name: name.clone(),
             status,
             reason: Some(reason),
-            result: subject.failed(ended, floor),
+            result: subject.failed(ended, self.floor),
             comparison: None,
         };
-        if let Some((Failure { status, reason }, ended)) = failed {
+        if let Some(Failed { failure: Failure { status, reason }, ended }) = failed {
             return without(*status, reason.clone(), ended.as_deref());
         }
-        if let Some((base, _)) = &self.sides[0].failed {
-            return without(Status::Skipped, format!("base ended {}", base.status.word()), None);
+        if let Some(base) = &self.sides[0].failed {
+            return without(Status::Skipped, format!("base ended {}", base.failure.status.word()), None);
         }
         let found = self.found(at);
         if at > 0 && found == Found::NoRatio {
@@ -234,7 +287,7 @@ impl Compare {
             Found::Ratio(comparison) if at > 0 => Some(comparison),
             _ => None,
         };
-        let result = subject.summarised(stop_reason, floor);
+        let result = subject.summarised(stop_reason, self.floor);
         Compared { name: name.clone(), status: Status::Ok, reason: None, result, comparison }
     }
 }

@@ -1,12 +1,18 @@
 //! Comparisons of runs that never happened; all that `compare` may decide by is told to it. Knows no processes.
 
 use super::*;
-use crate::keeper::run::fake;
+use crate::keeper::files::Files;
+use crate::keeper::hooks::{Hook, Hooks};
+use crate::keeper::run::{Forced, StartError, fake};
 use crate::keeper::site::Command;
 use crate::model::{MeasureSpec, Sink, Stdin, Usage, Verdict};
 use crate::process::{Environment, Exit};
 
-fn side(name: &str) -> Side {
+fn side(name: &str) -> (String, Subject) {
+    side_with(name, &[])
+}
+
+fn side_with(name: &str, hooks: &[Hook]) -> (String, Subject) {
     let command = Command {
         argv: vec![std::ffi::CString::new(name).unwrap()],
         environment: Environment::default(),
@@ -15,8 +21,10 @@ fn side(name: &str) -> Side {
         stdout: Sink::Capture,
         stderr: Sink::Capture,
     };
-    let subject = Subject::with_command(MeasureSpec::default(), command, None, None, None).unwrap();
-    Side { name: name.into(), subject, failed: None }
+    let hooks = Hooks::named(&command, hooks);
+    let subject =
+        Subject::with_command(MeasureSpec::default(), command, hooks, None, Files::default()).unwrap();
+    (name.into(), subject)
 }
 
 fn compare(names: &[&str], max_rounds: usize) -> Compare {
@@ -44,7 +52,7 @@ fn drive(
             }
             Step::Run(command, _) if command.argv[0].as_c_str() == c"true" => took(0.001),
             Step::Count(..) => panic!("nothing is counted in a comparison"),
-            Step::Run(command, _) => {
+            Step::Run(command, _) | Step::RunLast(command, _) => {
                 let name = command.argv[0].to_str().unwrap().to_owned();
                 let before = ran.iter().filter(|other| **other == name).count();
                 let finished = run(&name, before);
@@ -134,4 +142,47 @@ fn a_forced_end_is_that_of_all_and_limits_hold() {
     let (outcome, result, _) = drive(compare(&["base", "other"], 100), noisy);
     assert!(outcome.ok());
     assert_eq!((result.stop_reason, result.rounds < 20), (StopReason::MaxTime, true));
+}
+
+#[test]
+fn what_runs_around_a_variant_is_its_own_affair() {
+    let sides = || {
+        let hooks = [Hook::Setup, Hook::Prepare, Hook::Cleanup];
+        vec![side("base"), side_with("other", &hooks), side("third")]
+    };
+    let of = |sides| Compare::of(sides, 10, None, 0.01, 5).unwrap();
+    let (outcome, result, ran) =
+        drive(of(sides()), |name, _| took(if name == "prepare" { 9.0 } else { 1.0 }));
+    assert!(outcome.ok());
+    assert_eq!((ran[0].as_str(), ran[ran.len() - 1].as_str()), ("setup", "cleanup"));
+    for (at, name) in ran.iter().enumerate() {
+        assert_eq!(name == "prepare", ran.get(at + 1).is_some_and(|next| next == "other"));
+    }
+    assert_eq!(verdict(&result, 1), Some(Verdict::Equivalent));
+    let hooks = result.variants[1].result.hooks.clone().unwrap();
+    assert_eq!(hooks.prepare_s.len(), 1 + result.rounds as usize);
+    assert_eq!(result.variants[0].result.hooks, None);
+
+    // One whose setup fails leaves, and is cleaned up after all the same.
+    let failing = |who: &'static str| {
+        move |name: &str, _: usize| if name == who { Ok(fake(Exit::Code(1), "")) } else { took(1.0) }
+    };
+    let (outcome, result, ran) = drive(of(sides()), failing("setup"));
+    assert!(outcome.ok() && !ran.contains(&"other".into()));
+    let variant = &result.variants[1];
+    assert_eq!(
+        (variant.status, variant.reason.as_deref()),
+        (Status::SetupFailed, Some("setup: exit code 1"))
+    );
+    assert_eq!(ran.last().map(String::as_str), Some("cleanup"));
+    let (outcome, result, _) = drive(of(sides()), failing("cleanup"));
+    assert!(outcome.ok() && result.variants[1].result.flags.contains(&"cleanup_failed".into()));
+
+    // Also where the whole comparison is told to end.
+    let (outcome, _, ran) = drive(of(sides()), |name, i| match (name, i) {
+        ("third", 3) => Err(StartError::Forced(Forced::Cancelled)),
+        _ => took(1.0),
+    });
+    assert_eq!(outcome.status, Status::Cancelled);
+    assert_eq!(ran.last().map(String::as_str), Some("cleanup"));
 }

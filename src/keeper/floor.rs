@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::job::{Learned, Step};
-use super::run::{Ended, Finished, Keep, StartError};
+use super::run::{Finished, Keep, StartError};
 use super::site::{Command, Failure};
 use super::subject::Subject;
-use super::verdict::{judge, not_started};
+use super::verdict::{Failed, judge};
 use crate::model::Usage;
 use crate::stats;
 
@@ -38,7 +38,7 @@ pub enum Next {
     /// The floor, if there is one.
     Known(Option<Floor>),
     /// The job was told to end meanwhile.
-    Forced(Failure, Option<Box<Ended>>),
+    Forced(Failed),
 }
 
 impl FloorRuns {
@@ -55,7 +55,7 @@ impl FloorRuns {
                 let failure = judge(&ended, &[]).err();
                 let failure =
                     failure.unwrap_or_else(|| Failure::setup("a null command ended in no known way"));
-                return Next::Forced(failure, Some(Box::new(ended)));
+                return Next::Forced(Failed { failure, ended: Some(Box::new(ended)) });
             }
             // A launcher that fails will say why when it starts the command.
             Some(Ok(ended)) if self.launched && judge(&ended, &[]).is_err() => {
@@ -66,7 +66,7 @@ impl FloorRuns {
                 self.usages.push(ended.usage);
                 self.usages.len() >= if self.launched { LAUNCHED_RUNS } else { RUNS }
             }
-            Some(Err(why @ StartError::Forced(_))) => return Next::Forced(not_started(&why), None),
+            Some(Err(why @ StartError::Forced(_))) => return Next::Forced(Failed::to_start(&why)),
             // A system without `true`: measured all the same, without a floor.
             Some(Err(_)) => true,
             None => learned.floors.get(&self.command.argv).is_some(),

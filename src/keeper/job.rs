@@ -28,6 +28,8 @@ pub enum Step {
     Run(Rc<Command>, Keep),
     /// The same, and count these events.
     Count(Rc<Command>, Keep, Rc<[String]>),
+    /// The same, although the task is to end.
+    RunLast(Rc<Command>, Keep),
     /// It is over.
     Done(Box<Outcome>),
 }

@@ -27,6 +27,10 @@ use crate::machine::{self, Kernel};
 use crate::model::{Conditions, Outcome, Run as Order};
 use crate::process::{Family, Wake};
 
+/// What may still run when its task is to end has so long, however short its time was. The root gives a task up 40 s
+/// after its limit (`core`'s guard).
+const LAST_LIMIT: Duration = Duration::from_secs(20);
+
 /// What all lanes have in common.
 pub struct Common {
     /// Where work comes from.
@@ -59,6 +63,8 @@ struct Task {
     energy: Option<Rapl>,
     /// When its start is to be told, if it was not yet.
     tell_at: Option<Instant>,
+    /// It runs what runs whatever happens.
+    is_closing: bool,
 }
 
 /// What woke a lane.
@@ -103,6 +109,7 @@ impl Lane {
             place: None,
             energy: None,
             tell_at: is_short(&order).then(|| begun + WORD_MAY_WAIT),
+            is_closing: false,
         };
         let outcome = match self.place(&order) {
             Ok(place) => {
@@ -185,6 +192,10 @@ impl Lane {
                     let counts = counting.end();
                     last = Some(ended.map(|ended| Ended { counts, ..ended }));
                 }
+                Step::RunLast(command, keep) => {
+                    task.close(self.to_end(task) == Some(Forced::Cancelled));
+                    last = Some(self.one(&command, keep, now_s, task));
+                }
             }
         }
     }
@@ -227,7 +238,10 @@ impl Lane {
                 }
             }
             if ready.bell && self.common.desk.is_cancelled(task.key) {
-                run.stop(Forced::Cancelled, now, &self.around);
+                match task.is_closing {
+                    true => task.close(true),
+                    false => run.stop(Forced::Cancelled, now, &self.around),
+                }
             }
             if let Some(ended) = self.timers(&mut run, task, now) {
                 return Ok(ended);
@@ -270,11 +284,52 @@ impl Lane {
     }
 }
 
+impl Task {
+    /// From now on it runs what runs whatever happens: until its own limit, but not too short a time. When it is
+    /// cancelled somebody waits.
+    fn close(&mut self, cancelled: bool) {
+        self.is_closing = true;
+        let least = Instant::now() + LAST_LIMIT;
+        if cancelled || self.limit.is_some_and(|(at, _)| at < least) {
+            self.limit = Some((least, LAST_LIMIT.as_secs_f64()));
+        }
+    }
+}
+
 /// Waits for descriptors, until a time at the most. Never awake just before that time has come.
 pub fn sleep(fds: &mut [PollFd<'_>], until: Option<Instant>) -> Result<(), Errno> {
     let timeout = until.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
     match poll(fds, timeout.and_then(|wait| Timespec::try_from(wait).ok()).as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Attempt, TaskId};
+
+    fn limit_of_the_last_run(limit_s: Option<f64>, cancelled: bool) -> Option<f64> {
+        let begun = Instant::now();
+        let limit = limit_s.map(|s| (begun + Duration::from_secs_f64(s), s));
+        let key = (TaskId(0), Attempt(0));
+        let (mark, place, energy) = (String::new(), None, None);
+        let mut task = Task { key, mark, begun, limit, place, energy, tell_at: None, is_closing: false };
+        task.close(cancelled);
+        assert!(task.is_closing);
+        task.limit.map(|(at, s)| {
+            assert!(at >= begun + Duration::from_secs_f64(s));
+            s
+        })
+    }
+
+    #[test]
+    fn what_runs_whatever_happens_has_its_time_and_no_more_when_somebody_waits() {
+        assert_eq!(limit_of_the_last_run(Some(0.0), false), Some(20.0));
+        assert_eq!(limit_of_the_last_run(Some(3600.0), false), Some(3600.0));
+        assert_eq!(limit_of_the_last_run(None, false), None);
+        assert_eq!(limit_of_the_last_run(Some(3600.0), true), Some(20.0));
+        assert_eq!(limit_of_the_last_run(None, true), Some(20.0));
     }
 }

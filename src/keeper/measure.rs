@@ -1,19 +1,19 @@
 //! `measure`: null commands once for a keeper, warm-up, then samples until the stop rule ends it.
 //!
-//! A failing run ends the measurement with its status, and the samples before it stay. Pure: sees how runs ended,
-//! decides what comes next; statistics are `stats`'.
+//! A failing run ends the measurement with its status, and the samples before it stay. Whatever ends it, what its
+//! author wants to have cleaned up is cleaned up. Pure: sees how runs ended, decides what comes next; statistics are
+//! `stats`'.
 
-use std::collections::BTreeMap;
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::floor::{Floor, FloorRuns, Next};
 use super::job::{Learned, Step};
 use super::launching::Prefixed;
-use super::run::{Ended, Finished};
+use super::run::Finished;
 use super::site::{Failure, Site};
-use super::subject::Subject;
-use super::verdict::not_started;
-use crate::machine::counters::Count;
-use crate::model::{CounterValues, Counters, Detail, MeasureResult, MeasureSpec, Outcome, Phase, StopReason};
+use super::subject::{Subject, Turn};
+use super::verdict::Failed;
+use crate::model::{Detail, MeasureSpec, Outcome, Phase, StopReason};
 use crate::stats;
 
 /// Samples between two looks at the stop rule.
@@ -27,22 +27,20 @@ const COUNTED_RUNS: usize = 3;
 pub struct Measure {
     subject: Subject,
     stage: Stage,
+    floor: Option<Floor>,
     /// When the first counted sample began, s.
     sampling_since: Option<f64>,
-    /// The runs after the last sample, in which events are counted.
-    counting: Option<Counting>,
 }
 
-/// Counting would slow samples down, or at least nobody could say that it does not.
-struct Counting {
-    /// Why sampling ended.
-    stop_reason: StopReason,
-    runs: Vec<Vec<(String, Count)>>,
-}
+/// Why nothing more is run.
+type End = Result<StopReason, Failed>;
 
 enum Stage {
+    Setup,
     Floor(FloorRuns),
-    Runs(Option<Floor>),
+    Runs,
+    /// It is over but for this.
+    Cleanup(End),
 }
 
 impl Measure {
@@ -56,80 +54,70 @@ impl Measure {
         Ok(Self::of(Subject::new(spec, mark, site, prefixed)?))
     }
 
-    fn of(subject: Subject) -> Self {
-        let stage = Stage::Floor(FloorRuns::of(&subject));
-        Self { stage, subject, sampling_since: None, counting: None }
+    pub(super) fn of(subject: Subject) -> Self {
+        Self { subject, stage: Stage::Setup, floor: None, sampling_since: None }
     }
 
     /// The next run, or the end.
-    pub fn next(&mut self, mut last: Option<Finished>, now_s: f64, learned: &Learned) -> Step {
+    pub fn next(&mut self, last: Option<Finished>, now_s: f64, learned: &Learned) -> Step {
+        let last = match (std::mem::replace(&mut self.stage, Stage::Runs), last) {
+            (Stage::Cleanup(end), last) => {
+                last.into_iter().for_each(|last| self.subject.cleaned_up(last));
+                return self.done(end);
+            }
+            (stage, last) => {
+                self.stage = stage;
+                last
+            }
+        };
+        match self.proceed(last, now_s, learned) {
+            Continue(step) => step,
+            Break(end) => match self.subject.clean_up() {
+                Some(step) => {
+                    self.stage = Stage::Cleanup(end);
+                    step
+                }
+                None => self.done(end),
+            },
+        }
+    }
+
+    fn proceed(
+        &mut self,
+        mut last: Option<Finished>,
+        now_s: f64,
+        learned: &Learned,
+    ) -> ControlFlow<End, Step> {
         if let Stage::Floor(runs) = &mut self.stage {
             match runs.next(last.take(), learned) {
-                Next::Run(step) => return step,
-                Next::Forced(failure, ended) => return self.fail(failure, ended.as_deref()),
-                Next::Known(floor) => self.stage = Stage::Runs(floor),
+                Next::Run(step) => return Continue(step),
+                Next::Forced(failed) => return Break(Err(failed.of(&self.subject.next_run()))),
+                Next::Known(floor) => (self.floor, self.stage) = (floor, Stage::Runs),
             }
         }
-        if let Some(counting) = self.counting.take() {
-            return self.count(counting, last);
-        }
-        match last {
-            Some(Ok(ended)) => {
-                if let Err(failure) = self.subject.take(&ended) {
-                    return self.fail(failure, Some(&ended));
-                }
+        if let Some(last) = last {
+            match self.subject.after(last) {
+                Turn::Run(step) => return Continue(step),
+                Turn::Over(Err(failed)) => return Break(Err(failed)),
+                Turn::Over(Ok(())) => {}
             }
-            Some(Err(error)) => return self.fail(not_started(&error), None),
-            None => {}
+        } else if let Stage::Setup = self.stage
+            && let Some(step) = self.subject.begin()
+        {
+            return Continue(step);
         }
-        match self.stop_reason(now_s) {
-            Some(reason) if !self.subject.spec().counters.is_empty() => {
-                self.count(Counting { stop_reason: reason, runs: Vec::new() }, None)
-            }
-            Some(reason) => done(self.subject.summarised(reason, self.floor())),
-            None => {
-                if self.subject.phase() == Phase::Sample {
-                    self.sampling_since.get_or_insert(now_s);
-                }
-                self.subject.run()
-            }
+        if let Stage::Setup = self.stage {
+            self.stage = Stage::Floor(FloorRuns::of(&self.subject));
+            return self.proceed(None, now_s, learned);
         }
-    }
-
-    /// The next run in which events are counted, or the end.
-    fn count(&mut self, mut counting: Counting, last: Option<Finished>) -> Step {
-        match last {
-            Some(Ok(ended)) => {
-                if let Err(failure) = self.subject.judge(&ended) {
-                    return self.fail_counting(failure, Some(&ended), counting.runs.len());
-                }
-                counting.runs.push(ended.counts);
-            }
-            Some(Err(error)) => return self.fail_counting(not_started(&error), None, counting.runs.len()),
-            None => {}
+        if let Some(reason) = self.stop_reason(now_s) {
+            let runs = COUNTED_RUNS.min(self.subject.counted());
+            return self.subject.count(runs).map_or(Break(Ok(reason)), Continue);
         }
-        if counting.runs.len() < COUNTED_RUNS.min(self.subject.counted()) {
-            let step = self.subject.count();
-            self.counting = Some(counting);
-            return step;
+        if self.subject.phase() == Phase::Sample {
+            self.sampling_since.get_or_insert(now_s);
         }
-        let mut result = self.subject.summarised(counting.stop_reason, self.floor());
-        result.counters = Some(columns(counting.runs));
-        done(result)
-    }
-
-    fn fail_counting(&self, failure: Failure, ended: Option<&Ended>, run: usize) -> Step {
-        let result = self.subject.failed(ended, self.floor());
-        let detail = Detail::Measure(Box::new(result));
-        let reason = format!("run {} for counters: {}", run + 1, failure.reason);
-        Step::Done(Box::new(Outcome { detail, ..Failure { reason, ..failure }.into() }))
-    }
-
-    fn floor(&self) -> Option<Floor> {
-        match self.stage {
-            Stage::Floor(_) => None,
-            Stage::Runs(floor) => floor,
-        }
+        Continue(self.subject.run())
     }
 
     fn stop_reason(&self, now_s: f64) -> Option<StopReason> {
@@ -150,50 +138,44 @@ impl Measure {
         }
     }
 
-    fn fail(&self, failure: Failure, ended: Option<&Ended>) -> Step {
-        let result = self.subject.failed(ended, self.floor());
-        let detail = Detail::Measure(Box::new(result));
-        Step::Done(Box::new(Outcome { detail, ..self.subject.in_run(failure).into() }))
+    fn done(&self, end: End) -> Step {
+        let (result, outcome) = match end {
+            Ok(reason) => (self.subject.summarised(reason, self.floor), super::exec::succeeded()),
+            Err(Failed { failure, ended }) => {
+                (self.subject.failed(ended.as_deref(), self.floor), failure.into())
+            }
+        };
+        Step::Done(Box::new(Outcome { detail: Detail::Measure(Box::new(result)), ..outcome }))
     }
-}
-
-/// From a list of runs to a column for each event.
-fn columns(runs: Vec<Vec<(String, Count)>>) -> Counters {
-    let mut events: BTreeMap<String, CounterValues> = BTreeMap::new();
-    for (name, count) in runs.into_iter().flatten() {
-        let column = events.entry(name).or_default();
-        column.value.push(count.value);
-        column.pcnt_running.push(count.pcnt_running);
-        column.note = column.note.take().or(count.note);
-    }
-    Counters { pass: "separate".into(), events }
-}
-
-fn done(result: MeasureResult) -> Step {
-    let detail = Detail::Measure(Box::new(result));
-    Step::Done(Box::new(Outcome { detail, ..super::exec::succeeded() }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
-    use crate::keeper::run::{Forced, StartError, fake};
+    use crate::keeper::files::Files;
+    use crate::keeper::hooks::{Hook, Hooks};
+    use crate::keeper::run::{Ended, Forced, StartError, fake};
     use crate::keeper::site::Command;
-    use crate::model::{MetricSource, MetricSpec, Sink, Status, Stdin, Usage};
+    use crate::machine::counters::Count;
+    use crate::model::{MeasureResult, MetricSource, MetricSpec, Sink, Status, Stdin, Usage};
     use crate::process::{Environment, Exit, SpawnError};
 
-    fn measure(spec: MeasureSpec, reference: Option<&str>) -> Measure {
-        let command = Command {
+    fn command() -> Command {
+        Command {
             argv: vec![c"prog".to_owned()],
             environment: Environment::default(),
             cwd: "/".into(),
             stdin: Stdin::Null,
             stdout: Sink::Capture,
             stderr: Sink::Capture,
-        };
-        let subject = Subject::with_command(spec, command, None, reference.map(Vec::from), None);
-        Measure::of(subject.unwrap())
+        }
+    }
+
+    fn measure(spec: MeasureSpec, reference: Option<&str>) -> Measure {
+        let (hooks, reference) = (Hooks::default(), reference.map(Vec::from));
+        Measure::of(Subject::with_command(spec, command(), hooks, reference, Files::default()).unwrap())
     }
 
     /// Drives a measurement with runs that never happened: `run(i)` is the i-th after the null commands
@@ -209,7 +191,7 @@ mod tests {
                     return (*outcome, *result);
                 }
                 Step::Run(command, _) if command.argv[0].as_c_str() == c"true" => Ok(took(0.001)),
-                Step::Run(..) | Step::Count(..) => {
+                Step::Run(..) | Step::Count(..) | Step::RunLast(..) => {
                     i += 1;
                     run(i - 1)
                 }
@@ -324,9 +306,180 @@ mod tests {
     #[test]
     fn an_objective_nobody_knows_is_refused() {
         let spec = MeasureSpec { objective: "speed".into(), ..MeasureSpec::default() };
-        let command = measure(MeasureSpec::default(), None).subject.null_command();
-        let refused = Subject::with_command(spec, command, None, None, None).err().unwrap();
+        let refused = Subject::with_command(spec, command(), Hooks::default(), None, Files::default());
+        let refused = refused.err().unwrap();
         assert_eq!(refused.status, Status::Refused);
         assert!(refused.reason.starts_with("objective `speed` is neither"), "{}", refused.reason);
+    }
+
+    /// Drives a measurement with all that can run around its runs. Gives also what ran, null commands left out.
+    fn drive_around(
+        hooks: &[Hook],
+        run: impl Fn(&str, usize) -> Finished,
+    ) -> (Outcome, MeasureResult, Vec<String>) {
+        drive_counting(&[], hooks, run)
+    }
+
+    /// The same, with events to be counted.
+    fn drive_counting(
+        counters: &[&str],
+        hooks: &[Hook],
+        run: impl Fn(&str, usize) -> Finished,
+    ) -> (Outcome, MeasureResult, Vec<String>) {
+        let counters = counters.iter().map(|event| (*event).to_owned()).collect();
+        let spec = MeasureSpec { runs: Some(2), counters, ..MeasureSpec::default() };
+        let hooks = Hooks::named(&command(), hooks);
+        let subject = Subject::with_command(spec, command(), hooks, None, Files::default()).unwrap();
+        let (mut measure, learned) = (Measure::of(subject), Learned::default());
+        let (mut last, mut ran) = (None, Vec::<String>::new());
+        loop {
+            let (command, is_last) = match measure.next(last.take(), 0.0, &learned) {
+                Step::Done(outcome) => {
+                    let Detail::Measure(result) = outcome.detail.clone() else { panic!("{outcome:?}") };
+                    return (*outcome, *result, ran);
+                }
+                Step::Run(command, _) => (command, false),
+                Step::Count(command, ..) => (command, false),
+                Step::RunLast(command, _) => (command, true),
+            };
+            let name = command.argv_text().remove(0);
+            assert_eq!(is_last, name == "cleanup");
+            if name == "true" {
+                assert!(hooks_before_floor(&ran), "{ran:?}");
+                last = Some(Ok(took(0.001)));
+                continue;
+            }
+            let before = ran.iter().filter(|other| **other == name).count();
+            ran.push(name);
+            last = Some(run(&ran[ran.len() - 1], before));
+        }
+    }
+
+    fn hooks_before_floor(ran: &[String]) -> bool {
+        ran.iter().all(|name| name == "setup")
+    }
+
+    const ALL: [Hook; 4] = [Hook::Setup, Hook::Prepare, Hook::Conclude, Hook::Cleanup];
+
+    #[test]
+    fn what_runs_around_the_runs_is_timed_apart() {
+        let seconds = |name: &str| match name {
+            "prog" => 1.0,
+            "setup" => 30.0,
+            "prepare" => 7.0,
+            "conclude" => 8.0,
+            _ => 40.0,
+        };
+        let (outcome, result, ran) = drive_around(&ALL, |name, _| Ok(took(seconds(name))));
+        assert!(outcome.ok());
+        let turn = ["prepare", "prog", "conclude"];
+        assert_eq!(ran, [&["setup"][..], &turn, &turn, &turn, &["cleanup"]].concat());
+        assert_eq!((result.samples.len(), result.stats.unwrap().max), (3, 1.0));
+        let hooks = result.hooks.unwrap();
+        assert_eq!((hooks.setup_s, hooks.cleanup_s), (Some(30.0), Some(40.0)));
+        assert_eq!((hooks.prepare_s, hooks.conclude_s), (vec![7.0; 3], vec![8.0; 3]));
+        assert_eq!((result.flags, hooks.cleanup_failure), (Vec::<String>::new(), None));
+        let (_, result, ran) = drive_around(&[], |_, _| Ok(took(1.0)));
+        assert_eq!((result.hooks, ran.len()), (None, 3));
+    }
+
+    #[test]
+    fn what_runs_around_the_runs_also_runs_around_those_for_counters() {
+        let fails = |who: &'static str| {
+            move |name: &str, i: usize| {
+                let mut ended = took(1.0);
+                ended.exit = Exit::Code(i32::from(name == who && i == 4));
+                Ok(ended)
+            }
+        };
+        let (outcome, result, ran) = drive_counting(&["cycles"], &ALL, fails("nobody"));
+        assert!(outcome.ok());
+        assert_eq!(
+            ran,
+            [&["setup"][..], &["prepare", "prog", "conclude"].repeat(3 + 2), &["cleanup"]].concat()
+        );
+        assert_eq!((result.samples.len(), result.hooks.unwrap().prepare_s.len()), (3, 5));
+        assert!(result.counters.is_some());
+        for (who, status, reason) in [
+            ("prepare", Status::SetupFailed, "prepare before run 2 for counters: exit code 1"),
+            ("prog", Status::NonzeroExit, "run 2 for counters: exit code 1"),
+            ("conclude", Status::SetupFailed, "conclude after run 2 for counters: exit code 1"),
+        ] {
+            let (outcome, result, ran) = drive_counting(&["cycles"], &ALL, fails(who));
+            assert_eq!((outcome.status, outcome.reason.as_deref()), (status, Some(reason)));
+            assert_eq!((result.samples.len(), result.stats, result.counters), (3, None, None));
+            assert_eq!(ran.last().map(String::as_str), Some("cleanup"));
+        }
+    }
+
+    #[test]
+    fn a_failure_around_a_run_says_where_and_cleanup_runs_all_the_same() {
+        let fails = |who: &'static str, at: usize| {
+            move |name: &str, i: usize| {
+                let mut ended = took(1.0);
+                if name == who && i == at {
+                    ended.exit = Exit::Code(3);
+                    ended.stderr.bytes = b"no disk".to_vec();
+                }
+                Ok(ended)
+            }
+        };
+        for (who, at, reason, samples) in [
+            ("setup", 0, "setup", 0),
+            ("prepare", 0, "prepare before warm-up run 1", 0),
+            ("prepare", 2, "prepare before sample 2", 2),
+            ("conclude", 1, "conclude after sample 1", 2),
+        ] {
+            let (outcome, result, ran) = drive_around(&ALL, fails(who, at));
+            assert_eq!(outcome.status, Status::SetupFailed);
+            let expected = format!("{reason}: exit code 3; the end of its standard error:\nno disk");
+            assert_eq!(outcome.reason, Some(expected));
+            assert_eq!(
+                (result.samples.len(), result.stats, result.stderr_tail.as_str()),
+                (samples, None, "no disk")
+            );
+            assert_eq!(ran.last().map(String::as_str), Some("cleanup"));
+            assert!(result.hooks.unwrap().cleanup_s.is_some());
+        }
+        // The program's own failure is told before that of what follows it.
+        let (outcome, _, ran) = drive_around(&ALL, |name, i| fails(name_of(i, name), i)(name, i));
+        assert_eq!(outcome.status, Status::NonzeroExit);
+        assert_eq!(&ran[2..], ["prog", "conclude", "cleanup"]);
+    }
+
+    /// The first of the program and of what follows it.
+    fn name_of(i: usize, name: &str) -> &'static str {
+        match (i, name) {
+            (0, "prog") => "prog",
+            (0, "conclude") => "conclude",
+            _ => "nobody",
+        }
+    }
+
+    #[test]
+    fn a_cleanup_that_fails_is_a_flag_and_no_forced_end_is_without_one() {
+        let (outcome, result, _) = drive_around(&ALL, |name, _| {
+            let mut ended = took(1.0);
+            ended.exit = Exit::Code(i32::from(name == "cleanup"));
+            Ok(ended)
+        });
+        assert!(outcome.ok() && result.stats.is_some());
+        assert_eq!(result.flags, ["cleanup_failed"]);
+        assert_eq!(result.hooks.unwrap().cleanup_failure.as_deref(), Some("cleanup: exit code 1"));
+        for who in ["setup", "prepare", "prog", "conclude"] {
+            let forced = |name: &str, _: usize| {
+                Ok(Ended { forced: (name == who).then_some(Forced::Timeout(7.0)), ..took(1.0) })
+            };
+            let (outcome, _, ran) = drive_around(&ALL, forced);
+            assert_eq!(outcome.status, Status::Timeout, "{:?}", outcome.reason);
+            assert_eq!(&ran[ran.len() - 2..], [who, "cleanup"]);
+            let cancelled = |name: &str, _: usize| match name == who {
+                true => Err(StartError::Forced(Forced::Cancelled)),
+                false => Ok(took(1.0)),
+            };
+            let (outcome, _, ran) = drive_around(&ALL, cancelled);
+            assert_eq!(outcome.status, Status::Cancelled);
+            assert_eq!(&ran[ran.len() - 2..], [who, "cleanup"]);
+        }
     }
 }

@@ -17,8 +17,10 @@ mod compare;
 mod compile;
 mod desk;
 mod exec;
+mod files;
 mod floor;
 mod headers;
+mod hooks;
 mod job;
 mod lane;
 mod launching;
@@ -34,6 +36,8 @@ mod service;
 mod site;
 mod slots;
 mod subject;
+#[cfg(test)]
+mod trust_tests;
 mod verdict;
 mod verify;
 

@@ -7,17 +7,21 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::capture::last_lines;
+use super::files::Files;
 use super::floor::Floor;
+use super::hooks::{Hook, Hooks};
 use super::job::Step;
 use super::launching::Prefixed;
 use super::metric::Reader;
-use super::run::{Ended, Keep};
+use super::run::{Ended, Finished, Keep};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site};
-use super::verdict::judge;
+use super::verdict::{Failed, judge};
 use super::verify::Verify;
+use crate::machine::counters::Count;
 use crate::model::{
-    Launched, MeasureResult, MeasureSpec, Metric, Phase, Sample, Status, StopReason, Usage, VerifyResult,
+    CounterValues, Counters, Cwd, Launched, MeasureResult, MeasureSpec, Metric, Phase, Sample, Status,
+    StopReason, Usage, VerifyResult,
 };
 use crate::stats;
 
@@ -26,6 +30,24 @@ const OUTPUT_LIMIT: usize = 16 << 20;
 /// Kept of standard error, for the reason of a failure (B).
 const STDERR_LIMIT: usize = 4096;
 
+/// How far a program is after a run.
+pub enum Turn {
+    /// This belongs to it.
+    Run(Step),
+    /// What was asked of it is done.
+    Over(Result<(), Failed>),
+}
+
+/// What of it runs.
+enum At {
+    Nothing,
+    Setup,
+    Prepare,
+    Program,
+    /// After the run of this name, which ended so.
+    Conclude(String, Result<(), Failed>),
+}
+
 /// A program and its runs so far.
 pub struct Subject {
     spec: MeasureSpec,
@@ -33,7 +55,15 @@ pub struct Subject {
     metrics: BTreeMap<String, Reader>,
     verify: Verify,
     samples: Vec<Sample>,
+    /// What was counted in each of the runs after them.
+    counts: Vec<Vec<(String, Count)>>,
+    /// The next run is one of these.
+    counting: bool,
     verified: VerifyResult,
+    hooks: Hooks,
+    at: At,
+    /// What it has begun it has to clean up.
+    begun: bool,
     /// A launcher starts it: what the kernel accounts is the launcher's.
     launched: Option<Launched>,
     /// Removed when the job is dropped.
@@ -49,20 +79,28 @@ impl Subject {
         prefixed: Option<Prefixed>,
     ) -> Result<Self, Failure> {
         let (mut command, scratch) = site.command(&spec.command, mark)?;
+        if spec.command.cwd != Cwd::Scratch && !spec.verify.files.is_empty() {
+            return Err(Failure::refused(
+                "files are verified in the scratch folder: they need cwd=\"scratch\"",
+            ));
+        }
+        let hooks = Hooks::new(&spec.hooks, &command, site)?;
+        let files = Files::new(&spec.verify.files, site)?;
         let launched = prefixed.map(|prefixed| command.launch(prefixed)).transpose()?;
         let reference = match &spec.verify.reference {
             Some(arg) => Some(site.content_of(arg)?),
             None => None,
         };
-        Self::with_command(spec, command, launched, reference, scratch)
+        let subject = Self::with_command(spec, command, hooks, reference, files)?;
+        Ok(Self { launched, _scratch: scratch, ..subject })
     }
 
     pub(super) fn with_command(
         spec: MeasureSpec,
         command: Command,
-        launched: Option<Launched>,
+        hooks: Hooks,
         reference: Option<Vec<u8>>,
-        scratch: Option<Scratch>,
+        files: Files,
     ) -> Result<Self, Failure> {
         let readers =
             spec.metrics.iter().map(|(name, metric)| Ok((name.clone(), Reader::new(name, metric)?)));
@@ -72,7 +110,7 @@ impl Subject {
             let reason = format!("objective `{}` is neither one of {names} nor a metric", spec.objective);
             return Err(Failure::refused(reason));
         }
-        let verify = Verify::new(&spec.verify, reference, metrics.values().cloned().collect())?;
+        let verify = Verify::new(&spec.verify, reference, metrics.values().cloned().collect(), files)?;
         Ok(Self {
             verified: VerifyResult { status: "none".into(), method: verify.method(), max_abs_err: None },
             spec,
@@ -80,8 +118,13 @@ impl Subject {
             metrics,
             verify,
             samples: Vec::new(),
-            launched,
-            _scratch: scratch,
+            counts: Vec::new(),
+            counting: false,
+            hooks,
+            at: At::Nothing,
+            begun: false,
+            launched: None,
+            _scratch: None,
         })
     }
 
@@ -101,21 +144,97 @@ impl Subject {
         self.command.with_argv([&self.command.argv[..prefix], &[c"true".to_owned()]].concat())
     }
 
-    /// Its next run.
-    pub fn run(&self) -> Step {
+    /// What is to run before everything else.
+    pub fn begin(&mut self) -> Option<Step> {
+        self.begun = true;
+        let step = self.hooks.step(Hook::Setup)?;
+        self.at = At::Setup;
+        Some(step)
+    }
+
+    /// Its next run, with what is to run before it.
+    pub fn run(&mut self) -> Step {
+        if self.spec.verify.every && !self.samples.is_empty() {
+            self.verify.files().remove(&self.command.cwd);
+        }
+        self.prepare()
+    }
+
+    /// Its next run in which events are counted, until there were so many. Samples are slowed down by counting, or at
+    /// least nobody could say that they are not.
+    pub fn count(&mut self, runs: usize) -> Option<Step> {
+        if self.spec.counters.is_empty() || self.counts.len() >= runs {
+            return None;
+        }
+        self.counting = true;
+        Some(self.prepare())
+    }
+
+    fn prepare(&mut self) -> Step {
+        match self.hooks.step(Hook::Prepare) {
+            Some(step) => {
+                self.at = At::Prepare;
+                step
+            }
+            None => self.program(),
+        }
+    }
+
+    /// What comes after a run of its own that ended so.
+    pub fn after(&mut self, last: Finished) -> Turn {
+        match std::mem::replace(&mut self.at, At::Nothing) {
+            At::Nothing => Turn::Over(Ok(())),
+            At::Setup => Turn::Over(self.hooks.take(Hook::Setup, "setup", last)),
+            At::Prepare => {
+                let name = format!("prepare before {}", self.next_run());
+                match self.hooks.take(Hook::Prepare, &name, last) {
+                    Ok(()) => Turn::Run(self.program()),
+                    failed => Turn::Over(failed),
+                }
+            }
+            At::Program => {
+                let name = self.next_run();
+                let taken = self.take(last).map_err(|failed| failed.of(&name));
+                let is_last = taken.as_ref().is_err_and(Failed::is_last);
+                match self.hooks.step(Hook::Conclude).filter(|_| !is_last) {
+                    Some(step) => {
+                        self.at = At::Conclude(name, taken);
+                        Turn::Run(step)
+                    }
+                    None => Turn::Over(taken),
+                }
+            }
+            At::Conclude(run, taken) => {
+                let concluded = self.hooks.take(Hook::Conclude, &format!("conclude after {run}"), last);
+                Turn::Over(taken.and(concluded))
+            }
+        }
+    }
+
+    /// What is to run at the end, whatever that was. Once, and only if anything of it was to run before.
+    pub fn clean_up(&mut self) -> Option<Step> {
+        if std::mem::take(&mut self.begun) { self.hooks.step(Hook::Cleanup) } else { None }
+    }
+
+    /// That ended so. It cannot fail what was measured.
+    pub fn cleaned_up(&mut self, last: Finished) {
+        let _ = self.hooks.take(Hook::Cleanup, "cleanup", last);
+    }
+
+    fn program(&mut self) -> Step {
+        self.at = At::Program;
+        if self.counting {
+            // What it prints says nothing new.
+            let keep = Keep { stdout: 0, stderr: STDERR_LIMIT };
+            return Step::Count(self.command.clone(), keep, self.spec.counters.as_slice().into());
+        }
         let verifies = self.verify.reads_output() && (self.samples.is_empty() || self.spec.verify.every);
         let stdout = if self.metrics.is_empty() && !verifies { 0 } else { OUTPUT_LIMIT };
         Step::Run(self.command.clone(), Keep { stdout, stderr: STDERR_LIMIT })
     }
 
-    /// A run in which events are counted; what it prints says nothing new.
-    pub fn count(&self) -> Step {
-        let keep = Keep { stdout: 0, stderr: STDERR_LIMIT };
-        Step::Count(self.command.clone(), keep, self.spec.counters.as_slice().into())
-    }
-
     /// Did it end as it should?
-    pub fn judge(&self, ended: &Ended) -> Result<(), Failure> {
+    fn judge(&self, ended: &Ended) -> Result<(), Failure> {
         let ok_codes = match self.spec.verify.exit_code {
             Some(code) => &[code][..],
             None => &self.spec.ok_codes,
@@ -128,12 +247,27 @@ impl Subject {
         if self.samples.len() < self.spec.warmup as usize { Phase::Warmup } else { Phase::Sample }
     }
 
+    fn take(&mut self, last: Finished) -> Result<(), Failed> {
+        let mut ended = last.map_err(|error| Failed::to_start(&error))?;
+        let taken = match self.counting {
+            true => self.take_counts(&mut ended),
+            false => self.take_sample(&ended),
+        };
+        taken.map_err(|failure| Failed { failure, ended: Some(Box::new(ended)) })
+    }
+
+    fn take_counts(&mut self, ended: &mut Ended) -> Result<(), Failure> {
+        self.judge(ended)?;
+        self.counts.push(std::mem::take(&mut ended.counts));
+        Ok(())
+    }
+
     /// A run becomes a sample only if all that is demanded of it holds.
-    pub fn take(&mut self, ended: &Ended) -> Result<(), Failure> {
+    fn take_sample(&mut self, ended: &Ended) -> Result<(), Failure> {
         self.judge(ended)?;
         let mut output_hash = None;
         if self.samples.is_empty() || self.spec.verify.every {
-            let found = self.verify.check(&ended.stdout);
+            let found = self.verify.check(&ended.stdout, &self.command.cwd);
             self.verified = found.result;
             output_hash = found.output_hash;
             if let Some(reason) = found.failure {
@@ -171,14 +305,14 @@ impl Subject {
         self.samples.iter().filter(|sample| sample.phase == Phase::Sample)
     }
 
-    /// The same failure with the run it was in.
-    pub fn in_run(&self, failure: Failure) -> Failure {
+    /// What people call the run that comes next, or has just ended.
+    pub fn next_run(&self) -> String {
         let warmups = self.spec.warmup as usize;
-        let which = match self.samples.len() {
+        match self.samples.len() {
+            _ if self.counting => format!("run {} for counters", self.counts.len() + 1),
             n if n < warmups => format!("warm-up run {}", n + 1),
             n => format!("sample {}", n + 1 - warmups),
-        };
-        Failure { reason: format!("{which}: {}", failure.reason), ..failure }
+        }
     }
 
     /// All its samples, summarised, with what is to be known before believing them.
@@ -195,7 +329,7 @@ impl Subject {
         for metric in result.metrics.values_mut() {
             metric.stats = summary(&metric.value);
         }
-        result.flags = stats::flags(&stats::Series {
+        let found = stats::flags(&stats::Series {
             objective: &objective,
             wall_s: &wall_s,
             cpu_s: &cpu_s,
@@ -204,6 +338,8 @@ impl Subject {
             floor_s: floor.map(|floor| floor.wall_s).filter(|_| self.spec.objective == "wall_s"),
             epsilon: self.spec.precision,
         });
+        result.flags.splice(0..0, found);
+        result.counters = (!self.spec.counters.is_empty()).then(|| columns(&self.counts));
         result
     }
 
@@ -223,6 +359,8 @@ impl Subject {
             let value: Vec<f64> = self.samples().filter_map(|s| s.metrics.get(name).copied()).collect();
             (name.clone(), Metric { unit: spec.unit.clone(), better: spec.better, value, stats: None })
         });
+        let hooks = self.hooks.times();
+        let unclean = hooks.as_ref().is_some_and(|hooks| hooks.cleanup_failure.is_some());
         MeasureResult {
             metrics: metrics.collect(),
             samples: self.samples.clone(),
@@ -230,7 +368,7 @@ impl Subject {
             objective: self.spec.objective.clone(),
             better: self.spec.better,
             stop_reason,
-            flags: Vec::new(),
+            flags: if unclean { vec!["cleanup_failed".into()] } else { Vec::new() },
             counters: None,
             verify: self.verified.clone(),
             floor_s: floor.map(|floor| floor.wall_s),
@@ -241,6 +379,7 @@ impl Subject {
             argv: self.command.argv_text(),
             launched: self.launched.clone(),
             same_as: None,
+            hooks,
         }
     }
 }
@@ -258,6 +397,20 @@ fn value_of(objective: &str, usage: &Usage) -> Option<f64> {
         "maxrss_bytes" => Some(usage.maxrss_bytes as f64),
         _ => None,
     }
+}
+
+/// From a list of runs to a column for each event.
+fn columns(runs: &[Vec<(String, Count)>]) -> Counters {
+    let mut events: BTreeMap<String, CounterValues> = BTreeMap::new();
+    for (name, count) in runs.iter().flatten() {
+        let column = events.entry(name.clone()).or_default();
+        column.value.push(count.value);
+        column.pcnt_running.push(count.pcnt_running);
+        if column.note.is_none() {
+            column.note.clone_from(&count.note);
+        }
+    }
+    Counters { pass: "separate".into(), events }
 }
 
 fn metric_in(ended: &Ended, name: &str, reader: &Reader) -> Result<f64, Failure> {

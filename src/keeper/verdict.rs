@@ -11,6 +11,33 @@ const QUOTED_LINES: usize = 5;
 /// Bytes of standard error that a reason quotes.
 const QUOTED_BYTES: usize = 600;
 
+/// A run that did not do what was asked, and how it ended, if it began.
+#[derive(Debug)]
+pub struct Failed {
+    /// For people.
+    pub failure: Failure,
+    /// None if it never ran.
+    pub ended: Option<Box<Ended>>,
+}
+
+impl Failed {
+    /// It never ran.
+    pub fn to_start(error: &StartError) -> Self {
+        Self { failure: not_started(error), ended: None }
+    }
+
+    /// Is the whole task to end, whatever the run was for?
+    pub fn is_last(&self) -> bool {
+        matches!(self.failure.status, Status::Timeout | Status::Cancelled)
+    }
+
+    /// The same, with the run it was.
+    pub fn of(mut self, run: &str) -> Self {
+        self.failure.reason = format!("{run}: {}", self.failure.reason);
+        self
+    }
+}
+
 /// Did the run do what was asked? `ok_codes` empty means 0.
 pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
     let (status, what) = match (&ended.forced, ended.exit) {

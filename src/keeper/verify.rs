@@ -1,8 +1,12 @@
-//! Is the output what was demanded? Text, pattern, hash, or a reference with tolerances for numbers.
+//! Is the output what was demanded? Text, pattern, hash, or a reference with tolerances for numbers. How two texts are
+//! compared is said here; files that a run wrote are the affair of `files`.
+
+use std::path::Path;
 
 use regex::bytes::Regex;
 
 use super::capture::{Captured, last_lines};
+use super::files::Files;
 use super::metric::Reader;
 use super::site::Failure;
 use crate::model::{Hash, VerifyResult, VerifySpec};
@@ -17,13 +21,16 @@ pub struct Verify {
     /// Lines with a metric differ from run to run: a reference is compared without them.
     metrics: Vec<Reader>,
     exit_code: Option<i32>,
+    files: Files,
 }
 
 /// Two numbers agree within `atol + rtol * |expected|`.
 #[derive(Clone, Copy, Debug)]
-struct Tolerance {
-    rtol: f64,
-    atol: f64,
+pub struct Tolerance {
+    /// Relative to the expected one.
+    pub rtol: f64,
+    /// Absolute.
+    pub atol: f64,
 }
 
 impl Tolerance {
@@ -49,8 +56,13 @@ pub struct Found {
 }
 
 impl Verify {
-    /// `reference` is what `spec.reference` became.
-    pub fn new(spec: &VerifySpec, reference: Option<Vec<u8>>, metrics: Vec<Reader>) -> Result<Self, Failure> {
+    /// `reference` is what `spec.reference` became, `files` what `spec.files` did.
+    pub fn new(
+        spec: &VerifySpec,
+        reference: Option<Vec<u8>>,
+        metrics: Vec<Reader>,
+        files: Files,
+    ) -> Result<Self, Failure> {
         let pattern = match &spec.regex {
             Some(text) => {
                 let regex = Regex::new(text).map_err(|e| Failure::refused(format!("verify: {e}")))?;
@@ -66,7 +78,13 @@ impl Verify {
             tolerance: Tolerance { rtol: spec.rtol, atol: spec.atol },
             metrics,
             exit_code: spec.exit_code,
+            files,
         })
+    }
+
+    /// What it demands of files.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Must the output be kept?
@@ -82,17 +100,23 @@ impl Verify {
             ("pattern", self.pattern.is_some()),
             ("hash", self.hash.is_some()),
             ("reference", self.reference.is_some()),
+            ("files", !self.files.is_empty()),
         ];
         parts.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect::<Vec<_>>().join("+")
     }
 
-    /// Checks an output.
-    pub fn check(&self, output: &Captured) -> Found {
+    /// Checks an output, and the files in the folder of the run.
+    pub fn check(&self, output: &Captured, folder: &Path) -> Found {
         let mut result = VerifyResult { status: "none".into(), method: self.method(), max_abs_err: None };
         if result.method.is_empty() {
             return Found { result, failure: None, output_hash: None };
         }
-        let failure = self.failure(output, &mut result.max_abs_err);
+        let mut failure = self.failure(output, &mut result.max_abs_err);
+        if failure.is_none() {
+            let files = self.files.check(folder);
+            result.max_abs_err = result.max_abs_err.into_iter().chain(files.max_abs_err).reduce(f64::max);
+            failure = files.difference;
+        }
         result.status = if failure.is_some() { "failed" } else { "ok" }.into();
         let looked_at = self.reads_output() && output.whole;
         Found { result, failure, output_hash: looked_at.then(|| Hash::of(&output.bytes)) }
@@ -104,8 +128,9 @@ impl Verify {
         }
         let bytes = &output.bytes;
         if let Some(expected) = self.stdout.as_ref().filter(|expected| *expected != bytes) {
-            return compare(expected, bytes, Tolerance { rtol: 0.0, atol: 0.0 })
+            return compare(lines(expected), lines(bytes), Tolerance { rtol: 0.0, atol: 0.0 })
                 .difference
+                .map(of_output)
                 .or_else(|| Some("the output differs from `verify.stdout` in its white space".into()));
         }
         if let Some((_, pattern)) = self.pattern.as_ref().filter(|(regex, _)| !regex.is_match(bytes)) {
@@ -121,10 +146,10 @@ impl Verify {
         if expected.iter().all(u8::is_ascii_whitespace) {
             return Some("the reference has no output to compare with, lines with metrics left out".into());
         }
-        let compared = compare(&expected, &got, self.tolerance);
+        let compared = compare(lines(&expected), lines(&got), self.tolerance);
         *max_abs_err = compared.max_abs_err;
         let hint = if self.metrics.is_empty() && compared.only_numbers { NO_METRIC } else { "" };
-        compared.difference.map(|difference| difference + hint)
+        compared.difference.map(|difference| of_output(difference) + hint)
     }
 
     /// Emptied, not removed: line numbers stay those of the output.
@@ -135,38 +160,55 @@ impl Verify {
     }
 }
 
-struct Compared {
-    /// The first difference.
-    difference: Option<String>,
+/// What two texts differ in.
+#[derive(Debug, Default, PartialEq)]
+pub struct Compared {
+    /// The first difference: a sentence without its subject.
+    pub difference: Option<String>,
     /// There only numbers differ.
-    only_numbers: bool,
+    pub only_numbers: bool,
     /// Over all pairs of numbers.
-    max_abs_err: Option<f64>,
+    pub max_abs_err: Option<f64>,
 }
 
-/// Line by line, word by word; numbers by value, everything else by its bytes.
-fn compare(expected: &[u8], got: &[u8], tolerance: Tolerance) -> Compared {
-    let mut compared = Compared { difference: None, only_numbers: false, max_abs_err: None };
-    let (mut left, mut right) = (lines(expected), lines(got));
+impl Compared {
+    /// There was nothing to compare.
+    pub fn failed(what: String) -> Self {
+        Self { difference: Some(what), ..Self::default() }
+    }
+}
+
+/// Line by line, word by word; numbers by value, everything else by its bytes. White space does not count, nor do empty
+/// lines at the end.
+pub fn compare<L: AsRef<[u8]>>(
+    mut expected: impl Iterator<Item = L>,
+    mut got: impl Iterator<Item = L>,
+    tolerance: Tolerance,
+) -> Compared {
+    let mut compared = Compared::default();
     let mut number = 0;
     loop {
         number += 1;
-        let pair = (left.next(), right.next());
-        let (a, b) = match pair {
-            (None, None) => return compared,
-            (a, b) => (a.unwrap_or_default(), b.unwrap_or_default()),
-        };
-        let same = same_line(a, b, tolerance, &mut compared.max_abs_err);
+        let (a, b) = (expected.next(), got.next());
+        if a.is_none() && b.is_none() {
+            return compared;
+        }
+        let [left, right] = [&a, &b].map(|line| line.as_ref().map_or(&b""[..], L::as_ref));
+        let same = same_line(left, right, tolerance, &mut compared.max_abs_err);
         if !same && compared.difference.is_none() {
-            let shown = |line: &[u8], there: bool| match there {
-                true => format!("`{}`", last_lines(line, 1, 200)),
-                false => "no such line".into(),
+            let shown = |line: Option<L>| match line {
+                Some(line) => format!("`{}`", last_lines(line.as_ref(), 1, 200)),
+                None => "no such line".into(),
             };
-            compared.only_numbers = same_line(a, b, ANY, &mut None);
-            let (a, b) = (shown(a, pair.0.is_some()), shown(b, pair.1.is_some()));
-            compared.difference = Some(format!("output differs in line {number}: expected {a}, got {b}"));
+            compared.only_numbers = same_line(left, right, ANY, &mut None);
+            let (a, b) = (shown(a), shown(b));
+            compared.difference = Some(format!("differs in line {number}: expected {a}, got {b}"));
         }
     }
+}
+
+fn of_output(difference: String) -> String {
+    format!("output {difference}")
 }
 
 /// Without the empty ones at the end.
@@ -285,7 +327,9 @@ mod tests {
 
     fn verify(spec: VerifySpec, reference: Option<&str>, got: &str) -> Found {
         let metrics = vec![Reader::Pattern(Regex::new("GFLOPS: ([0-9.]+)").unwrap(), String::new())];
-        Verify::new(&spec, reference.map(|text| text.into()), metrics).unwrap().check(&output(got))
+        let reference = reference.map(|text| text.into());
+        let verify = Verify::new(&spec, reference, metrics, Files::default()).unwrap();
+        verify.check(&output(got), Path::new("/"))
     }
 
     #[test]
@@ -372,7 +416,8 @@ mod tests {
     fn an_output_that_was_cut_cannot_be_verified() {
         let spec = VerifySpec { regex: Some("a".into()), ..VerifySpec::default() };
         let cut = Captured { bytes: b"a".to_vec(), total: 99, whole: false };
-        let found = Verify::new(&spec, None, Vec::new()).unwrap().check(&cut);
+        let verify = Verify::new(&spec, None, Vec::new(), Files::default()).unwrap();
+        let found = verify.check(&cut, Path::new("/"));
         assert!(found.failure.unwrap().contains("too long"));
     }
 

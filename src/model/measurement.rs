@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::line::Line;
 use super::{
-    Better, Conditions, Counters, Cwd, Detail, Energy, Hash, Launched, MeasureResult, MeasureSpec, Metric,
-    Moving, Outcome, Phase, SameAs, Sample, Status, Stdin, StopReason, Summary, TaskFacts, Usage,
+    Better, Conditions, Counters, Cwd, Detail, Energy, Hash, HookTimes, Launched, MeasureResult, MeasureSpec,
+    Metric, Moving, Outcome, Phase, SameAs, Sample, Status, Stdin, StopReason, Summary, TaskFacts, Usage,
     VerifyResult,
 };
 
@@ -93,6 +93,9 @@ pub struct Measurement {
     pub energy_dram_j: Option<Vec<Option<f64>>>,
     /// What was counted in runs of their own.
     pub counters: Option<Counters>,
+    /// What ran around the runs took; none if nothing did, and in records of earlier versions.
+    #[serde(default)]
+    pub hooks: Option<HookTimes>,
     /// Not measured yet.
     #[serde(flatten, skip_deserializing)]
     pub reserved: Reserved,
@@ -267,6 +270,7 @@ impl Measurement {
             energy_pkg_j: None,
             energy_dram_j: None,
             counters: None,
+            hooks: None,
             reserved: Reserved::default(),
         };
         if let Detail::Measure(result) = &outcome.detail {
@@ -340,6 +344,7 @@ impl Measurement {
         self.floor_s = result.floor_s;
         self.maxrss_floor_bytes = result.maxrss_floor_bytes;
         self.same_as.clone_from(&result.same_as);
+        self.hooks.clone_from(&result.hooks);
         if let Some(Launched { hosts, ranks, argv }) = &result.launched {
             let wall_s = std::mem::take(&mut self.runs.wall_s);
             let (phase, t_start_s) =
@@ -385,6 +390,7 @@ impl Measurement {
             argv: self.argv.clone(),
             launched: self.launched(),
             same_as: self.same_as.clone(),
+            hooks: self.hooks.clone(),
         })
     }
 

@@ -71,6 +71,7 @@ fn measured() -> Outcome {
             argv: vec!["./gemm".into(), "512".into()],
             launched: None,
             same_as: None,
+            hooks: Some(HookTimes { setup_s: Some(0.25), prepare_s: vec![0.1; 3], ..HookTimes::default() }),
         })),
         elapsed_s: 1.25,
         conditions: Conditions {

@@ -9,6 +9,7 @@ pub mod diagnostics;
 mod encoding;
 pub mod exit;
 mod gpus;
+mod hooks;
 pub mod human;
 mod id;
 mod key;
@@ -32,6 +33,7 @@ pub const LAUNCHED_WITH: &str = "HARNESS_LAUNCHED_WITH";
 pub use comparison::{CompareResult, Compared, Comparison, Verdict};
 pub use conditions::{Conditions, CounterValues, Counters, EVENTS, Moving, PerfEvent, Pin, Placed};
 pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
+pub use hooks::{HookSpec, HookTimes, Hooks};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use key::{Recipe, RecipeParts, recipe_key};
 pub use limits::Limits;
@@ -50,7 +52,7 @@ pub use record::{
 };
 pub use status::{CampaignStatus, KindStatus, RunningStatus, STATUS_SCHEMA, WaitingStatus, WorkerStatus};
 pub use task::{
-    Arg, Better, CommandSpec, CompareSpec, CompileSpec, Cwd, Exclusive, ExecSpec, Input, Kind, LaunchSpec,
-    Launcher, MeasureSpec, MetricSource, MetricSpec, Placement, Sink, Stdin, TaskOptions, Variant,
-    VerifySpec,
+    Arg, Better, CommandSpec, CompareSpec, CompileSpec, Cwd, Exclusive, ExecSpec, FileSpec, Input, Kind,
+    LaunchSpec, Launcher, MeasureSpec, MetricSource, MetricSpec, Placement, Sink, Stdin, TaskOptions,
+    Variant, VerifySpec,
 };

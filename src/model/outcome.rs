@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Better, CompareResult, Conditions, Counters, Hash, encoding};
+use super::{Better, CompareResult, Conditions, Counters, Hash, HookTimes, encoding};
 
 /// How a task ended, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -475,6 +475,8 @@ pub struct MeasureResult {
     pub launched: Option<Launched>,
     /// Nothing was run for it: these are the figures of another measurement, of the same program.
     pub same_as: Option<SameAs>,
+    /// What ran around the runs took; none if nothing did.
+    pub hooks: Option<HookTimes>,
 }
 
 /// The measurement whose figures another one shares.
@@ -508,6 +510,7 @@ impl MeasureResult {
             argv: Vec::new(),
             launched: None,
             same_as: None,
+            hooks: None,
         }
     }
 }

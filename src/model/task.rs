@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hash, TaskId, encoding};
+use super::{Hash, Hooks, TaskId, encoding};
 
 /// The five kinds of task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -309,6 +309,17 @@ pub struct MetricSpec {
     pub better: Better,
 }
 
+/// A file that a run must have written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileSpec {
+    /// The content it must have, numbers within the tolerances.
+    pub reference: Hash,
+    /// Relative tolerance of numbers.
+    pub rtol: f64,
+    /// Absolute tolerance of numbers.
+    pub atol: f64,
+}
+
 /// What makes a run count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -330,6 +341,8 @@ pub struct VerifySpec {
     pub rtol: f64,
     /// Absolute tolerance of numbers; 0 unless said.
     pub atol: f64,
+    /// Files of the scratch folder, by path.
+    pub files: BTreeMap<String, FileSpec>,
     /// Check every sample, not only the first run.
     pub every: bool,
 }
@@ -368,6 +381,8 @@ pub struct MeasureSpec {
     pub counters: Vec<String>,
     /// What each run consumes.
     pub energy: bool,
+    /// What runs around its runs.
+    pub hooks: Hooks,
 }
 
 impl Default for MeasureSpec {
@@ -388,6 +403,7 @@ impl Default for MeasureSpec {
             strict: false,
             counters: Vec::new(),
             energy: false,
+            hooks: Hooks::default(),
         }
     }
 }

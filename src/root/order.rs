@@ -103,14 +103,21 @@ impl Job {
         }
     }
 
+    /// The words of its commands, and of what runs around them.
+    pub(super) fn words(&self) -> Vec<&Arg> {
+        let around = self.timed().into_iter().flat_map(|spec| spec.hooks.args());
+        self.commands().into_iter().flat_map(|command| &command.argv).chain(around).collect()
+    }
+
     /// The same, to be filled in.
-    pub(super) fn commands_mut(&mut self) -> Vec<&mut CommandSpec> {
+    pub(super) fn words_mut(&mut self) -> Vec<&mut Arg> {
         match self {
             Job::Call(_) => Vec::new(),
-            Job::Exec(spec) => vec![&mut spec.command],
-            Job::Compile(spec) => vec![&mut spec.command],
+            Job::Exec(spec) => spec.command.argv.iter_mut().collect(),
+            Job::Compile(spec) => spec.command.argv.iter_mut().collect(),
             Job::Measure(_) | Job::Compare(_) => {
-                self.timed_mut().into_iter().map(|spec| &mut spec.command).collect()
+                let timed = self.timed_mut().into_iter();
+                timed.flat_map(|spec| spec.command.argv.iter_mut().chain(spec.hooks.args_mut())).collect()
             }
         }
     }

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::port::{Job, Order};
-use crate::model::{Arg, CommandSpec, Hash, MeasureSpec, Recipe, RecipeParts, TaskId};
+use crate::model::{Arg, Hash, MeasureSpec, Recipe, RecipeParts, TaskId};
 
 /// The recipe of an order, the first of its like, and its parts; `program` is the content of what it runs, where
 /// that is known.
@@ -39,7 +39,7 @@ pub(super) fn of(
 }
 
 /// Fields of a measurement that say how, not what.
-const PROTOCOL: [&str; 14] = [
+const PROTOCOL: [&str; 15] = [
     "runs",
     "precision",
     "min_runs",
@@ -54,6 +54,7 @@ const PROTOCOL: [&str; 14] = [
     "strict",
     "counters",
     "energy",
+    "hooks",
 ];
 
 /// Fingerprints of what an author changes at a time, from the recipe's specification.
@@ -115,12 +116,12 @@ fn job(job: &Job, recipe_of: impl Fn(TaskId) -> Hash + Copy) -> Value {
         }
         Job::Exec(spec) => {
             let mut spec = spec.clone();
-            anonymise(&mut spec.command, recipe_of);
+            anonymise(&mut spec.command.argv, recipe_of);
             to_value(&spec)
         }
         Job::Compile(spec) => {
             let mut spec = spec.clone();
-            anonymise(&mut spec.command, recipe_of);
+            anonymise(&mut spec.command.argv, recipe_of);
             // Where the campaign lies does not change what it asks for.
             spec.include_root.clear();
             to_value(&spec)
@@ -140,8 +141,8 @@ fn job(job: &Job, recipe_of: impl Fn(TaskId) -> Hash + Copy) -> Value {
     }
 }
 
-fn anonymise(command: &mut CommandSpec, recipe_of: impl Fn(TaskId) -> Hash) {
-    for arg in &mut command.argv {
+fn anonymise<'a>(args: impl IntoIterator<Item = &'a mut Arg>, recipe_of: impl Fn(TaskId) -> Hash) {
+    for arg in args {
         if let Arg::Task(task) = *arg {
             *arg = stand_in(recipe_of(task));
         }
@@ -149,10 +150,9 @@ fn anonymise(command: &mut CommandSpec, recipe_of: impl Fn(TaskId) -> Hash) {
 }
 
 fn anonymise_timed(spec: &mut MeasureSpec, recipe_of: impl Fn(TaskId) -> Hash + Copy) {
-    anonymise(&mut spec.command, recipe_of);
-    if let Some(Arg::Task(task)) = spec.verify.reference {
-        spec.verify.reference = Some(stand_in(recipe_of(task)));
-    }
+    anonymise(&mut spec.command.argv, recipe_of);
+    anonymise(&mut spec.verify.reference, recipe_of);
+    anonymise(spec.hooks.args_mut(), recipe_of);
 }
 
 const STAND_IN: &str = "result of recipe ";
@@ -189,7 +189,7 @@ fn is_empty(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CompareSpec, LaunchSpec, TaskOptions, Variant, recipe_key};
+    use crate::model::{CommandSpec, CompareSpec, LaunchSpec, TaskOptions, Variant, recipe_key};
 
     fn key_of(launch: Option<LaunchSpec>, nodes: Option<u32>) -> Hash {
         let command = CommandSpec { launch, ..CommandSpec::default() };

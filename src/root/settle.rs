@@ -2,7 +2,7 @@
 //! or the waiting task cannot run. Used by the port for what is known at submit, by the driver for the rest.
 
 use super::port::{CallJob, Job, Submission};
-use crate::model::{Arg, CommandSpec, DepLabel, DepRecord, DepValue, Detail, Kind, Outcome, Status, TaskId};
+use crate::model::{Arg, DepLabel, DepRecord, DepValue, Detail, Kind, Outcome, Status, TaskId};
 
 /// Why a task will not run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -53,7 +53,7 @@ pub(super) fn settle(waiting: &mut Submission, dep: TaskId, outcome: &Outcome) -
             if is_reference(job, dep) {
                 refer(job, dep, &reference(dep, outcome)?);
             }
-            let mentioned = job.commands().iter().any(|command| command.argv.contains(&Arg::Task(dep)));
+            let mentioned = job.words().contains(&&Arg::Task(dep));
             if mentioned {
                 put(waiting, dep, &argument(dep, outcome)?);
             } else {
@@ -73,17 +73,13 @@ pub(super) fn put(waiting: &mut Submission, dep: TaskId, value: &Arg) {
             }
         }
         job => {
-            job.commands_mut().into_iter().for_each(|command| replace(command, dep, value));
+            for word in job.words_mut().into_iter().filter(|word| **word == Arg::Task(dep)) {
+                *word = value.clone();
+            }
             refer(job, dep, value);
         }
     }
     waiting.deps.retain(|waits_for| *waits_for != dep);
-}
-
-fn replace(command: &mut CommandSpec, dep: TaskId, value: &Arg) {
-    for arg in command.argv.iter_mut().filter(|arg| **arg == Arg::Task(dep)) {
-        *arg = value.clone();
-    }
 }
 
 /// Outputs are compared with `value` from now on, where it was with what `dep` results in.

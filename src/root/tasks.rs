@@ -234,13 +234,6 @@ impl Live {
 
     /// Artefacts its node must have.
     pub(super) fn artefacts(&self) -> Vec<Hash> {
-        let of_command = |command: &CommandSpec| {
-            let built = command.argv.iter().filter_map(|arg| match arg {
-                Arg::Artefact(hash) => Some(*hash),
-                _ => None,
-            });
-            built.chain(command.inputs.iter().map(|input| input.hash)).collect::<Vec<_>>()
-        };
         match &self.submission.job {
             Job::Call(call) => {
                 let known = call.known.iter().filter_map(|(_, value)| match value {
@@ -249,7 +242,19 @@ impl Live {
                 });
                 call.artefacts.iter().copied().chain(known).collect()
             }
-            job => job.commands().into_iter().flat_map(of_command).collect(),
+            job => {
+                let timed = job.timed();
+                let references = timed.iter().filter_map(|spec| spec.verify.reference.as_ref());
+                let named = job.words().into_iter().chain(references).filter_map(|arg| match arg {
+                    Arg::Artefact(hash) => Some(*hash),
+                    _ => None,
+                });
+                let files =
+                    timed.iter().flat_map(|spec| spec.verify.files.values().map(|file| file.reference));
+                let commands = job.commands().into_iter();
+                let inputs = commands.flat_map(|command| command.inputs.iter().map(|input| input.hash));
+                named.chain(files).chain(inputs).collect()
+            }
         }
     }
 }
@@ -257,7 +262,9 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CallReturn, Detail, ExecSpec, Status, TaskOptions};
+    use crate::model::{
+        CallReturn, Detail, ExecSpec, FileSpec, HookSpec, Input, MeasureSpec, Status, TaskOptions,
+    };
 
     fn submission(task: u64, deps: &[u64]) -> Submission {
         let deps: Vec<TaskId> = deps.iter().copied().map(TaskId).collect();
@@ -295,6 +302,41 @@ mod tests {
         tasks.insert(submission(4, &[0, 1, 99]), PoolId(0));
         let live = tasks.live(TaskId(4)).unwrap();
         assert!(live.submission.deps.is_empty() && matches!(live.unmet, Some(Unmet::Unusable(_))));
+    }
+
+    #[test]
+    fn a_node_must_have_all_that_a_measurement_names() {
+        let [program, reference, tool, file, input] =
+            ["p", "r", "t", "f", "i"].map(|text| Hash::of(text.as_bytes()));
+        let mut spec = MeasureSpec::default();
+        spec.command.argv = vec![Arg::Artefact(program), Arg::Text(b"x".to_vec())];
+        spec.command.inputs = vec![Input { path: "in".into(), hash: input }];
+        spec.verify.reference = Some(Arg::Artefact(reference));
+        spec.verify.files.insert("out".into(), FileSpec { reference: file, rtol: 0.0, atol: 0.0 });
+        spec.hooks.prepare = Some(HookSpec { argv: vec![Arg::Artefact(tool)], shell: None });
+        let mut tasks = Tasks::default();
+        let job = Job::Measure(Box::new(spec));
+        tasks.insert(Submission { job, ..submission(0, &[]) }, PoolId(0));
+        let found: std::collections::BTreeSet<Hash> =
+            tasks.live(TaskId(0)).unwrap().artefacts().into_iter().collect();
+        assert_eq!(found, [program, reference, tool, file, input].into());
+    }
+
+    #[test]
+    fn what_is_around_the_runs_may_be_what_another_task_results_in() {
+        let mut tasks = Tasks::default();
+        tasks.insert(submission(0, &[]), PoolId(0));
+        let mut spec = MeasureSpec::default();
+        spec.hooks.setup = Some(HookSpec { argv: vec![Arg::Task(TaskId(0))], shell: None });
+        let job = Job::Measure(Box::new(spec));
+        let text = Some(b"5".to_vec().into());
+        let detail = Detail::Call(CallReturn { values: vec![], codes: vec![], text });
+        let ended = Outcome { status: Status::Ok, reason: None, detail, ..Outcome::failed(Status::Ok, "") };
+        tasks.end(TaskId(0), &Arc::new(ended));
+        tasks.insert(Submission { job, ..submission(1, &[0]) }, PoolId(0));
+        let live = tasks.live(TaskId(1)).unwrap();
+        assert!(live.submission.deps.is_empty() && live.unmet.is_none());
+        assert_eq!(live.submission.job.words(), [&Arg::Text(b"5".to_vec())]);
     }
 
     #[test]

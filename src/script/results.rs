@@ -10,8 +10,8 @@ use mlua::{IntoLua, Lua, LuaSerdeExt, Table, Value};
 use super::raw::{Shipper, learn};
 use crate::model::{
     Better, CacheUse, CompareResult, Compared, CompileResult, Conditions, CounterValues, Counters, Detail,
-    Interval, Kind, Launched, MeasureResult, Outcome, Phase, Placed, RunResult, SameAs, Sample, Status,
-    Summary, Usage, Verdict, diagnostics, human,
+    HookTimes, Interval, Kind, Launched, MeasureResult, Outcome, Phase, Placed, RunResult, SameAs, Sample,
+    Status, Summary, Usage, Verdict, diagnostics, human,
 };
 
 /// What the author called the task.
@@ -183,7 +183,19 @@ fn measure(lua: &Lua, t: &Table, result: &MeasureResult) -> mlua::Result<()> {
     if let Some(SameAs { id, what }) = &result.same_as {
         t.raw_set("same_as", lua.create_table_from([("id", id.as_str()), ("what", what)])?)?;
     }
+    t.raw_set("hooks", result.hooks.as_ref().map(|hooks| hook_times(lua, hooks)).transpose()?)?;
     t.raw_set("argv", result.argv.as_slice())
+}
+
+/// What ran around the runs took.
+fn hook_times(lua: &Lua, hooks: &HookTimes) -> mlua::Result<Table> {
+    let t = lua.create_table()?;
+    t.raw_set("setup_s", hooks.setup_s)?;
+    t.raw_set("prepare_s", hooks.prepare_s.as_slice())?;
+    t.raw_set("conclude_s", hooks.conclude_s.as_slice())?;
+    t.raw_set("cleanup_s", hooks.cleanup_s)?;
+    t.raw_set("cleanup_failure", hooks.cleanup_failure.as_deref())?;
+    Ok(t)
 }
 
 fn compare(lua: &Lua, t: &Table, result: &CompareResult) -> mlua::Result<()> {

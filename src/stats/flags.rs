@@ -1,5 +1,6 @@
 //! What to know before believing a figure. Flags warn; they never remove a sample.
 
+use super::dip::is_bimodal;
 use super::summary::{quantile, sorted};
 
 /// Fewer samples say nothing about order or outliers.
@@ -31,6 +32,7 @@ pub struct Series<'a> {
 /// * `drift`: the Theil–Sen slope moves the objective by more than `epsilon` over the run, and Kendall's test
 ///   does not take it for chance (Sen, JASA 63, 1968; Mann, Econometrica 13, 1945)
 /// * `autocorrelated`: |r₁| > 1.96/√n (Box & Jenkins); the interval then claims too much
+/// * `bimodal`: Hartigan's dip test does not take one mode for likely, from 20 samples on
 /// * `outliers_mild:N`, `outliers_severe:N`: beyond 1.5 and 3 interquartile ranges (Tukey 1977)
 /// * `unstable`: largest over smallest > 1.5
 /// * `near_floor`: median wall time < 20 × that of a null command
@@ -45,6 +47,9 @@ pub fn flags(series: &Series<'_>) -> Vec<String> {
         }
         if lag_one(values).is_some_and(|r| r.abs() > Z / (values.len() as f64).sqrt()) {
             flags.push("autocorrelated".into());
+        }
+        if is_bimodal(&sorted) {
+            flags.push("bimodal".into());
         }
         let (mild, severe) = outliers(&sorted);
         if mild > 0 {
@@ -76,18 +81,25 @@ pub fn flags(series: &Series<'_>) -> Vec<String> {
 fn drifts(values: &[f64], median: f64, epsilon: f64) -> bool {
     let blocks: Vec<f64> =
         values.chunks(values.len().div_ceil(MAX_BLOCKS)).map(|block| quantile(&sorted(block), 0.5)).collect();
-    let n = blocks.len();
+    let n = blocks.len() as f64;
+    let (slope, concordance) = trend(&blocks);
+    let moved = slope.abs() * (n - 1.0);
+    let chance = Z * (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt();
+    moved > epsilon * median.abs() && concordance.abs() as f64 > chance
+}
+
+/// Of at least two figures in their order: the median slope of all pairs (Theil–Sen), and how many pairs rise less how
+/// many fall (Kendall's S).
+pub(super) fn trend(figures: &[f64]) -> (f64, i64) {
+    let n = figures.len();
     let (mut slopes, mut concordance) = (Vec::with_capacity(n * (n - 1) / 2), 0i64);
-    for (i, a) in blocks.iter().enumerate() {
-        for (distance, b) in blocks[i + 1..].iter().enumerate() {
+    for (i, a) in figures.iter().enumerate() {
+        for (distance, b) in figures[i + 1..].iter().enumerate() {
             slopes.push((b - a) / (distance + 1) as f64);
             concordance += i64::from(b > a) - i64::from(b < a);
         }
     }
-    let moved = quantile(&sorted(&slopes), 0.5).abs() * (n - 1) as f64;
-    let n = n as f64;
-    let chance = Z * (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt();
-    moved > epsilon * median.abs() && concordance.abs() as f64 > chance
+    (quantile(&sorted(&slopes), 0.5), concordance)
 }
 
 /// Correlation of each sample with the next; none if all are equal.

@@ -9,6 +9,7 @@
 //! * \[HF96\] Hyndman & Fan, *Sample Quantiles in Statistical Packages*, The American Statistician 50, 1996
 
 mod compare;
+mod dip;
 mod flags;
 mod summary;
 
@@ -16,7 +17,10 @@ pub use compare::{Chances, Found, compare, look_due, order};
 pub use flags::{Series, flags};
 pub use summary::{LEVEL, RANK_LEVEL, median_interval, precise_enough, quantile, ranks, summary};
 
+#[cfg(test)]
+mod reference_tests;
+
 /// Series the tests draw from; seeded, so that a test that passes once passes always.
 #[cfg(test)]
 #[path = "../../tests/support/random.rs"]
-mod draw;
+pub(crate) mod draw;

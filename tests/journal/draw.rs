@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use harness::model::{
-    Better, CacheUse, CallError, CallReturn, CompileResult, Conditions, Detail, Energy, Hash, Interval, Kind,
-    MeasureResult, Metric, Moving, Outcome, Phase, RunResult, SameAs, Sample, Status, StopReason, Summary,
-    Usage, VerifyResult,
+    Better, CacheUse, CallError, CallReturn, CompileResult, Conditions, Detail, Energy, Hash, HookTimes,
+    Interval, Kind, MeasureResult, Metric, Moving, Outcome, Phase, RunResult, SameAs, Sample, Status,
+    StopReason, Summary, Usage, VerifyResult,
 };
 
 pub use crate::random::Random;
@@ -182,6 +182,7 @@ impl Random {
             argv: vec![self.text(), self.text()],
             launched: None,
             same_as: self.maybe(|r| SameAs { id: r.text(), what: r.text() }),
+            hooks: self.maybe(|r| HookTimes { prepare_s: vec![r.number()], ..HookTimes::default() }),
         }
     }
 }

@@ -105,3 +105,48 @@ fn a_measurement_that_fails_keeps_its_samples_and_has_no_figure() {
     assert_eq!(outcome.status, Status::Timeout);
     assert_eq!(reason(&outcome), "warm-up run 1: ran into its timeout of 0.5 s; it was killed");
 }
+
+/// Waits for a file that a program of the test makes.
+fn until_there(file: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while !file.exists() {
+        assert!(Instant::now() < deadline, "{} was not made", file.display());
+        let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 2_000_000 }));
+    }
+}
+
+#[test]
+fn what_is_to_be_cleaned_up_is_also_after_a_cancel_and_during_one() {
+    let mut keeper = Keeper::start();
+    let line = |line: &str| Some(HookSpec { shell: Some(line.into()), ..HookSpec::default() });
+    let hooks = Hooks {
+        setup: line("echo setup > log"),
+        cleanup: line("echo cleanup >> log; sleep 0.1; echo done >> log"),
+        ..Hooks::default()
+    };
+    let mut spec = MeasureSpec {
+        command: command(&["sh", "-c", "touch ran; sleep 600"]),
+        hooks,
+        runs: Some(1),
+        warmup: 0,
+        ..MeasureSpec::default()
+    };
+    let task = keeper.begin(Work::Measure(Box::new(spec.clone())), None);
+    until_there(&keeper.campaign().join("ran"));
+    keeper.kill(task);
+    let outcome = keeper.outcome(task);
+    assert_eq!(outcome.status, Status::Cancelled, "{outcome:?}");
+    assert_eq!(fs::read_to_string(keeper.campaign().join("log")).unwrap(), "setup\ncleanup\ndone\n");
+
+    // Told to end while it cleans up, it has its time all the same.
+    spec.command = command(&["true"]);
+    spec.hooks.cleanup = line("touch cleaning; until test -e go; do sleep 0.01; done; echo gone > log");
+    let task = keeper.begin(Work::Measure(Box::new(spec)), None);
+    until_there(&keeper.campaign().join("cleaning"));
+    keeper.kill(task);
+    fs::write(keeper.campaign().join("go"), "").unwrap();
+    let outcome = keeper.outcome(task);
+    assert!(outcome.ok(), "{outcome:?}");
+    assert_eq!(fs::read_to_string(keeper.campaign().join("log")).unwrap(), "gone\n");
+    assert_eq!(measured(&outcome).hooks.as_ref().unwrap().cleanup_failure, None);
+}

@@ -16,6 +16,32 @@ assert(m.status == "metric_missing" and m.reason:find("neither the output nor on
 m = measured("a,b\n1,2\n", { rate = { csv = "GB/s" } })
 assert(m.status == "metric_missing" and m.reason:find("no line of the output has a column 'GB/s'", 1, true))
 
+-- A pattern that matches twice: the first counts, as for string.match; of JSON and CSV the last. What is no finite number is
+-- no figure.
+m = measured("t=1\nt=2\n", { first = "t=(%d)", last = ".*t=(%d)" })
+assert(m.ok and m.metrics.first.stats.median == 1 and m.metrics.last.stats.median == 2)
+m = measured('{"t": 1}\n{"t": 2}\n', { t = { json = "t" } })
+assert(m.ok and m.metrics.t.stats.median == 2)
+for text, told in pairs {
+  ["t=nan"] = "gives 'nan', which is not a finite number",
+  ["t=inf"] = "gives 'inf', which is not a finite number",
+  ["t=-inf"] = "gives '-inf', which is not a finite number",
+  ["t=1e999"] = "gives '1e999', which is not a finite number",
+  ["t=1.2.3"] = "gives '1.2.3', which is not a finite number",
+  [""] = "is not in the output; its standard output is empty",
+} do
+  m = measured(text, { t = "t=(%S+)" })
+  assert(m.status == "metric_missing" and m.stats == nil and m.reason:find(told, 1, true), m.reason)
+end
+m = measured("", { t = { json = "t" } })
+assert(m.status == "metric_missing" and m.reason:find("its standard output is empty", 1, true), m.reason)
+m = measured("", { t = { csv = "t" } })
+assert(m.status == "metric_missing" and m.reason:find("no line of the output has a column 't'", 1, true), m.reason)
+m = measured('{"t": null}', { t = { json = "t" } })
+assert(m.status == "metric_missing" and m.reason:find("'t' in its JSON is null, which is not a number", 1, true), m.reason)
+m = measured("t\nNaN\n", { t = { csv = "t" } })
+assert(m.status == "metric_missing" and m.reason:find("not a finite number", 1, true), m.reason)
+
 -- Lines with the figure are no part of what is compared.
 m = await(submit(measure {
   shell = [[echo sum 5; echo '{"t": '$$'}']],

@@ -1,0 +1,243 @@
+//! What may be believed: whole measurements and comparisons of programs that never ran, whose true figures are known.
+//!
+//! Everything is as in a campaign, warm-up, stop rule, intervals, flags and verdicts, but for processes and clock. The
+//! runs are drawn from a seed: what passes once passes always. What they print `make trust` puts into `docs/trust.md`.
+
+use super::compare::Compare;
+use super::files::Files;
+use super::floor::Floor;
+use super::hooks::Hooks;
+use super::job::{Learned, Step};
+use super::measure::Measure;
+use super::run::{Finished, fake};
+use super::site::Command;
+use super::subject::Subject;
+use crate::model::{
+    CompareResult, Detail, MeasureResult, MeasureSpec, Sink, Stdin, StopReason, Usage, Verdict,
+};
+use crate::process::{Environment, Exit};
+use crate::stats::draw::Random;
+
+/// What was counted: seen with `--nocapture`.
+#[cfg(test)]
+mod told {
+    pub fn line(text: std::fmt::Arguments<'_>) {
+        println!("trust {text}");
+    }
+}
+
+/// A run takes about so long, s.
+const TYPICAL_S: f64 = 0.1;
+
+fn subject(name: &str) -> Subject {
+    let command = Command {
+        argv: vec![std::ffi::CString::new(name).unwrap()],
+        environment: Environment::default(),
+        cwd: "/".into(),
+        stdin: Stdin::Null,
+        stdout: Sink::Capture,
+        stderr: Sink::Capture,
+    };
+    let (spec, hooks) = (MeasureSpec::default(), Hooks::default());
+    Subject::with_command(spec, command, hooks, None, Files::default()).unwrap()
+}
+
+/// Found once, as in a keeper.
+fn learned() -> Learned {
+    let learned = Learned::default();
+    learned.floors.insert(vec![c"true".to_owned()], Floor { wall_s: 1e-3, maxrss_bytes: 1 << 20 });
+    learned
+}
+
+/// Drives a job to its end; `wall_s` says what the next run of a program takes.
+fn drive(
+    mut next: impl FnMut(Option<Finished>, f64) -> Step,
+    mut wall_s: impl FnMut(&Command) -> f64,
+) -> Detail {
+    let (mut now_s, mut last) = (0.0, None);
+    loop {
+        match next(last.take(), now_s) {
+            Step::Done(outcome) => return outcome.detail,
+            Step::Run(command, _) | Step::Count(command, ..) | Step::RunLast(command, _) => {
+                let mut ended = fake(Exit::Code(0), "");
+                let wall_s = wall_s(&command);
+                ended.usage = Usage { wall_s, user_s: wall_s, ..ended.usage };
+                ended.t_start_s = now_s;
+                now_s += wall_s;
+                last = Some(Ok(ended));
+            }
+        }
+    }
+}
+
+/// A measurement of a program whose i-th run takes `TYPICAL_S` times `draw(i)`.
+fn measured(learned: &Learned, mut draw: impl FnMut(usize) -> f64) -> MeasureResult {
+    let mut measure = Measure::of(subject("prog"));
+    let mut runs = 0..;
+    let next = |last, now_s| measure.next(last, now_s, learned);
+    match drive(next, |_| TYPICAL_S * draw(runs.next().unwrap())) {
+        Detail::Measure(result) => *result,
+        other => panic!("{other:?}"),
+    }
+}
+
+struct Shown {
+    /// Of the intervals, those that hold the true median, %.
+    covered: f64,
+    /// Of the measurements, those with this flag, %.
+    flagged: f64,
+}
+
+/// So many measurements of one kind; prints a line of them.
+fn show(name: &str, flag: &str, median: Option<f64>, draw: impl Fn(&mut Random, usize) -> f64) -> Shown {
+    const TRIALS: usize = 2000;
+    let learned = learned();
+    let (mut covered, mut flagged, mut precise, mut runs) = (0, 0, 0, Vec::new());
+    for trial in 0..TRIALS {
+        let mut random = Random(trial as u64);
+        let result = measured(&learned, |i| draw(&mut random, i));
+        let stats = result.stats.unwrap();
+        let holds = |ci: crate::model::Interval, median: f64| ci.lo <= median && median <= ci.hi;
+        covered += usize::from(median.is_some_and(|m| holds(stats.ci.unwrap(), TYPICAL_S * m)));
+        flagged += usize::from(result.flags.iter().any(|found| found == flag));
+        precise += usize::from(result.stop_reason == StopReason::Precise);
+        runs.push(stats.n);
+    }
+    runs.sort_unstable();
+    let percent = |count: usize| 100.0 * count as f64 / TRIALS as f64;
+    let told = median.map_or("     -".into(), |_| format!("{:5.1} %", percent(covered)));
+    told::line(format_args!(
+        "coverage: {name:<23} {told:>8} {:>8.1} % {:>7} {:>7.1} % {flag}",
+        percent(precise),
+        runs[TRIALS / 2],
+        percent(flagged)
+    ));
+    Shown { covered: percent(covered), flagged: percent(flagged) }
+}
+
+fn log_normal(cv: f64) -> impl Fn(&mut Random, usize) -> f64 {
+    move |random, _| (cv * random.gauss()).exp()
+}
+
+/// Four fifths tight, one fifth with a tail.
+fn bursty(random: &mut Random) -> f64 {
+    if random.uniform() < 0.8 { 1.0 + 0.01 * random.gauss() } else { 1.0 - 0.2 * random.uniform().ln() }
+}
+
+#[test]
+fn intervals_of_quiet_runs_hold_the_median() {
+    let shown = show("CV 1 %", "drift", Some(1.0), log_normal(0.01));
+    assert!(shown.covered >= 94.0 && shown.covered < 100.0 && shown.flagged <= 6.5);
+}
+
+#[test]
+fn intervals_of_noisy_runs_hold_the_median() {
+    let shown = show("CV 5 %", "drift", Some(1.0), log_normal(0.05));
+    assert!(shown.covered >= 94.0 && shown.covered < 100.0 && shown.flagged <= 6.5);
+}
+
+#[test]
+fn intervals_of_very_noisy_runs_hold_the_median() {
+    let shown = show("CV 10 %", "drift", Some(1.0), log_normal(0.10));
+    assert!(shown.covered >= 94.0 && shown.covered < 100.0 && shown.flagged <= 6.5);
+}
+
+#[test]
+fn intervals_of_bursty_runs_hold_the_median() {
+    let mut random = Random(9);
+    let mut many: Vec<f64> = (0..400_001).map(|_| bursty(&mut random)).collect();
+    many.sort_by(f64::total_cmp);
+    let shown = show("four fifths quiet", "drift", Some(many[200_000]), |random, _| bursty(random));
+    assert!(shown.covered >= 94.0 && shown.covered < 100.0 && shown.flagged <= 6.5);
+}
+
+#[test]
+fn runs_that_drift_are_flagged() {
+    let draw = |random: &mut Random, i: usize| (0.01 * random.gauss()).exp() * (1.0 + 0.005 * i as f64);
+    let shown = show("CV 1 %, +0.5 % a run", "drift", None, draw);
+    assert!(shown.flagged >= 95.0, "{}", shown.flagged);
+}
+
+#[test]
+fn runs_of_two_kinds_are_flagged() {
+    let draw = |random: &mut Random, _: usize| {
+        let kind = if random.uniform() < 0.6 { 1.0 } else { 1.2 };
+        kind * (0.01 * random.gauss()).exp()
+    };
+    let shown = show("40 % slower by a fifth", "bimodal", None, draw);
+    assert!(shown.flagged >= 90.0, "{}", shown.flagged);
+    let shown = show("CV 5 %", "bimodal", Some(1.0), log_normal(0.05));
+    assert!(shown.flagged <= 5.0, "{}", shown.flagged);
+}
+
+/// A comparison of two programs, the second of which takes `ratio` times as long; run number i takes `draw(i)`.
+fn compared(learned: &Learned, seed: u64, ratio: f64, mut draw: impl FnMut(usize) -> f64) -> CompareResult {
+    let sides = ["base", "other"].map(|name| (name.to_owned(), subject(name)));
+    let mut compare = Compare::of(sides.into(), 60, None, 0.01, seed).unwrap();
+    let mut runs = 0..;
+    let next = |last, now_s| compare.next(last, now_s, learned);
+    let wall_s = |command: &Command| {
+        let factor = if command.argv[0].as_c_str() == c"other" { ratio } else { 1.0 };
+        TYPICAL_S * factor * draw(runs.next().unwrap())
+    };
+    match drive(next, wall_s) {
+        Detail::Compare(result) => *result,
+        other => panic!("{other:?}"),
+    }
+}
+
+struct Verdicts {
+    faster: f64,
+    slower: f64,
+    /// Of those with an interval, those whose interval holds the true ratio, %.
+    covered: f64,
+}
+
+fn show_compared(name: &str, ratio: f64, draw: impl Fn(&mut Random, usize) -> f64) -> Verdicts {
+    const TRIALS: usize = 400;
+    let learned = learned();
+    let (mut count, mut covered, mut rounds) = ([0; 5], 0, Vec::new());
+    for trial in 0..TRIALS {
+        let mut random = Random(1000 + trial as u64);
+        let result = compared(&learned, trial as u64, ratio, |i| draw(&mut random, i));
+        let found = result.variants[1].comparison.unwrap();
+        let at = match found.verdict {
+            Verdict::Faster => 0,
+            Verdict::Slower => 1,
+            Verdict::Equivalent => 2,
+            Verdict::DifferentButSmall => 3,
+            Verdict::Unresolved => 4,
+        };
+        count[at] += 1;
+        covered += usize::from(found.ci.is_some_and(|ci| ci.lo <= 1.0 / ratio && 1.0 / ratio <= ci.hi));
+        rounds.push(result.rounds);
+    }
+    rounds.sort_unstable();
+    let percent = |count: usize| 100.0 * count as f64 / TRIALS as f64;
+    let [faster, slower, equivalent, small, unresolved] = count.map(percent);
+    told::line(format_args!(
+        "verdicts: {name:<23} {faster:>5.1} %  {slower:>5.1} %  {equivalent:>7.1} %  {small:>5.1} %  {unresolved:>7.1} %  {:>6.1} %  {:>5}",
+        percent(covered),
+        rounds[TRIALS / 2]
+    ));
+    Verdicts { faster, slower, covered: percent(covered) }
+}
+
+#[test]
+fn equal_programs_are_rarely_told_apart() {
+    for cv in [0.005, 0.02, 0.05] {
+        let found = show_compared(&format!("the same, CV {} %", 100.0 * cv), 1.0, log_normal(cv));
+        assert!(found.faster + found.slower <= 5.0 && found.covered >= 94.0);
+    }
+    let drifting = |random: &mut Random, i: usize| (0.02 * random.gauss()).exp() * (1.0 + 0.005 * i as f64);
+    let found = show_compared("the same, +0.5 % a run", 1.0, drifting);
+    assert!(found.faster + found.slower <= 5.0 && found.covered >= 94.0);
+}
+
+#[test]
+fn three_per_cent_are_found() {
+    let found = show_compared("3 % faster, CV 2 %", 0.97, log_normal(0.02));
+    assert!(found.faster >= 90.0 && found.slower == 0.0);
+    let found = show_compared("3 % slower, CV 2 %", 1.03, log_normal(0.02));
+    assert!(found.slower >= 90.0 && found.faster == 0.0);
+}

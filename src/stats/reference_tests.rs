@@ -1,0 +1,71 @@
+//! Our statistics beside those of NumPy, SciPy and diptest: `tests/support/scipy_reference.txt`, written by the script of
+//! the same name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::dip::{dip, is_bimodal};
+use super::flags::trend;
+use super::summary::{quantile, ranks, sorted, summary};
+
+const REFERENCE: &str = include_str!("../../tests/support/scipy_reference.txt");
+
+fn same(ours: f64, theirs: f64, line: &str) {
+    assert!((ours - theirs).abs() <= 1e-12 * theirs.abs().max(1e-3), "{ours}: {line}");
+}
+
+/// Kendall's τ of a series without ties, from his S.
+fn tau(concordance: i64, n: usize) -> f64 {
+    concordance as f64 / (n * (n - 1) / 2) as f64
+}
+
+#[test]
+fn our_figures_are_those_of_scipy() {
+    let mut series: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for line in REFERENCE.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let figures: Vec<f64> = words[2..].iter().map(|word| word.parse().unwrap()).collect();
+        let values = series.get(words[1]).map_or(&[][..], Vec::as_slice);
+        let (ascending, ours) = (sorted(values), summary(values));
+        seen.insert(words[0]);
+        match words[0] {
+            "series" => {
+                series.insert(words[1], figures);
+            }
+            "quantile" => {
+                same(quantile(&ascending, figures[0]), figures[1], line);
+                let stored = [
+                    (0.05, ours.p05),
+                    (0.25, ours.q1),
+                    (0.5, ours.median),
+                    (0.75, ours.q3),
+                    (0.95, ours.p95),
+                ];
+                assert!(
+                    stored.iter().any(|(p, value)| *p == figures[0] && (value - figures[1]).abs() < 1e-12)
+                );
+            }
+            "mean" => same(ours.mean, figures[0], line),
+            "sd" => same(ours.sd, figures[0], line),
+            "mad" => same(ours.mad, figures[0], line),
+            "trend" => {
+                let (slope, concordance) = trend(values);
+                same(slope, figures[0], line);
+                same(tau(concordance, values.len()), figures[1], line);
+            }
+            "dip" => {
+                same(dip(&ascending), figures[0], line);
+                // Their p-value is on a straight line between columns of the same table.
+                assert_eq!(is_bimodal(&ascending), values.len() >= 20 && figures[1] < 0.05, "{line}");
+            }
+            "ranks" => {
+                let n: usize = words[1].parse().unwrap();
+                let (low, high, level) = ranks(n, figures[0]).unwrap();
+                assert_eq!((low as f64, high as f64), (figures[1], figures[2]), "{line}");
+                same(level, figures[3], line);
+            }
+            other => panic!("{other}?"),
+        }
+    }
+    assert_eq!(seen.len(), 8, "{seen:?}");
+}
