@@ -40,12 +40,17 @@ end
 assert(r.ok and (r.conditions.cpus:match "^%d+[-,]%d+$"), r.reason)
 
 -- Side by side they are on different ones: each waits for the other to be there.
+local place = os.tmpname()
 local function meet(own, other)
-  local line = string.format("touch %s.here; i=0; until [ -e %s.here ] || [ $i = 2000 ]; do i=$((i + 1)); sleep 0.01; done; ", own, other)
+  local wait = "touch %s.%s; i=0; until [ -e %s.%s ] || [ $i = 2000 ]; do i=$((i + 1)); sleep 0.01; done; "
+  local line = string.format(wait, place, own, place, other)
   return submit(exec { shell = line .. WHERE, smt = false })
 end
 local a, b = meet("a", "b"), meet("b", "a")
 a, b = await(a), await(b)
+for _, mark in ipairs { "", ".a", ".b" } do
+  os.remove(place .. mark)
+end
 assert(a.ok and b.ok and a.conditions.cpus ~= b.conditions.cpus, "both on " .. a.conditions.cpus)
 
 local ok, why = pcall(exec, { cmd = { "true" }, ranks = 2, smt = false })
