@@ -218,7 +218,15 @@ const JOBS: [&str; 7] = [
 
 #[track_caller]
 fn has(output: &str, expected: &str, what: &str) {
-    assert!(output.contains(expected), "{what}: `{expected}` is not in\n{output}");
+    let is_there = output.contains(expected) || expected.starts_with(ENDED) && is_of_hydra(output);
+    assert!(is_there, "{what}: `{expected}` is not in\n{output}");
+}
+
+/// The launcher of MPICH may find nobody to tell what it has to tell at the end, and ends by SIGPIPE
+/// (docs/clusters.md): the exit code is its own then.
+fn is_of_hydra(output: &str) -> bool {
+    let flavour = std::env::var("HARNESS_MPI_FLAVOUR").unwrap_or_default();
+    flavour.starts_with("mpich") && output.contains(&format!("{ENDED} 141"))
 }
 
 #[test]
