@@ -492,7 +492,9 @@ fn rank_workers(ranks: Vec<Box<dyn Link>>) -> BTreeMap<WorkerId, Worker> {
         .enumerate()
         .map(|(i, link)| {
             let id = WorkerId(i as u32);
-            (id, Worker::new(id, String::new(), Start::Static, Peer::new(link), None))
+            let mut worker = Worker::new(id, String::new(), Start::Static, Peer::new(link), None);
+            worker.rank = Some(i as u32);
+            (id, worker)
         })
         .collect()
 }

@@ -30,11 +30,13 @@ impl Driver {
         chooses(spec) && self.free_ranks().iter().any(silent)
     }
 
-    /// Those no pool has.
+    /// Those no pool has, in mpirun's order: they have other ids after each pool they were with, by when it ended.
     pub(super) fn free_ranks(&self) -> Vec<WorkerId> {
         let free =
             |worker: &&Worker| worker.start == Start::Static && worker.pool.is_none() && !worker.is_gone();
-        self.workers.values().filter(free).map(|worker| worker.id).collect()
+        let mut ranks: Vec<&Worker> = self.workers.values().filter(free).collect();
+        ranks.sort_by_key(|worker| worker.rank);
+        ranks.iter().map(|worker| worker.id).collect()
     }
 
     pub(super) fn take_ranks(

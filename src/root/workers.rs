@@ -41,6 +41,8 @@ pub(super) struct Worker {
     /// Where it was to be; empty for static ranks, which mpirun placed.
     pub(super) planned_host: String,
     pub(super) start: Start,
+    /// Its place among the ranks of mpirun, in whose order pools get them.
+    pub(super) rank: Option<u32>,
     pub(super) stage: Stage,
     pub(super) slots: u16,
     /// GPUs of its node that its pool uses.
@@ -76,6 +78,7 @@ impl Worker {
             pool: None,
             planned_host,
             start,
+            rank: None,
             stage: Stage::Starting,
             slots: 0,
             gpus: Gpus::default(),
