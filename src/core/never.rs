@@ -53,6 +53,9 @@ impl Core {
                 count(largest as usize, "slot"),
             ));
         }
+        if gpus == 0 {
+            return None;
+        }
         let most = pool.places.iter().flatten().map(|id| self.fleet[*id].gpus.len()).max().unwrap_or(0);
         let instead = if most > 0 {
             "ask for fewer"
