@@ -26,6 +26,14 @@ for _, f in ipairs(futures) do assert(await(f).ok) end
 print(#futures / (harness.now() - began))
 "#;
 
+const MEASURE: &str = r#"
+local harness = require "harness"
+local began = harness.now()
+local m = await(submit(measure { cmd = { "/bin/true" }, runs = math.tointeger(arg[1]), warmup = 0 }))
+assert(m.ok, m.reason)
+print(m.stats.n / (harness.now() - began))
+"#;
+
 const CALL: &str = r#"
 local harness = require "harness"
 local function nothing() end
@@ -94,6 +102,8 @@ fn main() {
         ("bare posix_spawn + wait", "/s", Vec::new()),
         ("exec /bin/true", "/s", Vec::new()),
         ("exec / bare", "", Vec::new()),
+        ("runs of /bin/true in one measure", "/s", Vec::new()),
+        ("measure / bare, one thread", "", Vec::new()),
         ("no-op calls", "/s", Vec::new()),
         ("submit and await, median", "µs", Vec::new()),
         ("submit and await, 99th percentile", "µs", Vec::new()),
@@ -102,15 +112,28 @@ fn main() {
         ("keeper: a process without Lua", "MiB", Vec::new()),
     ];
     for _ in 0..ROUNDS {
-        let bare = bare(slots);
+        let (bare_rate, alone) = (bare(slots), bare(1));
         let exec = harness(EXEC, slots, PROGRAMS)[0];
+        let measured = harness(MEASURE, slots, PROGRAMS)[0];
         let calls = harness(CALL, slots, CALLS)[0];
         let latency = harness(AWAIT, slots, 0);
         let began = Instant::now();
         harness(HELLO, slots, 0);
         let hello = began.elapsed().as_secs_f64() * 1e3;
         let memory = harness(MEMORY, slots, 0);
-        let round = [bare, exec, exec / bare, calls, latency[0], latency[1], hello, memory[0], memory[1]];
+        let round = [
+            bare_rate,
+            exec,
+            exec / bare_rate,
+            measured,
+            measured / alone,
+            calls,
+            latency[0],
+            latency[1],
+            hello,
+            memory[0],
+            memory[1],
+        ];
         for ((_, _, values), value) in table.iter_mut().zip(round) {
             values.push(value);
         }
