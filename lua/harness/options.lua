@@ -119,7 +119,7 @@ local SCHEMA = {
     better = t.better,
   }),
   variant = TIMED,
-  metric = { [1] = t.pattern(1), json = t.text, csv = t.text, unit = t.unicode, better = t.better },
+  metric = { [1] = t.pattern(1), json = t.text, csv = t.text, fn = t.function_of "the run", unit = t.unicode, better = t.better },
   verify = {
     exit_code = t.exit_code,
     stdout = t.bytes,
@@ -129,6 +129,7 @@ local SCHEMA = {
     rtol = t.number(0),
     atol = t.number(0),
     files = t.map(t.file, "a table of paths and references"),
+    fn = t.function_of "the run",
     every = t.boolean,
   },
   file = { reference = t.text, rtol = t.number(0), atol = t.number(0) },
@@ -144,7 +145,7 @@ local SCHEMA = {
     placement = t.one_of("strict", "warn"),
     env = t.environment,
     cwd = t.text,
-    init = t.shippable,
+    init = t.function_of "the worker",
     init_timeout = t.duration,
     memory = t.size(2 ^ 20),
   },
@@ -154,10 +155,7 @@ local SCHEMA = {
     env = t.environment,
     cwd = t.text,
     timeout = t.duration,
-    init = function(value)
-      if type(value) == "function" then return value end
-      return nil, "a function of the session"
-    end,
+    init = t.function_of "the session",
   },
   request = { timeout = t.duration },
   time = { min_time = t.time_limit, samples = t.whole(1) },

@@ -233,9 +233,31 @@ local function hooks_of(o, refs)
   }
 end
 
-local function verify_of(o, refs)
+-- A function that looks at runs, with all it needs, as it is at this moment.
+local function packed(who, option, fn)
+  local made, problem = host.pack(fn)
+  if not made then
+    local remedy = string.find(problem, "^cannot ship") and "; what it captures has to travel to the node that measures" or ""
+    failure.raise(string.format("%s: option '%s': %s%s", who, option, problem, remedy))
+  end
+  return made
+end
+
+local function metrics_of(o, who)
+  local metrics = {}
+  for _, name in ipairs(sorted(o.metrics)) do
+    local metric = o.metrics[name]
+    local fn = metric.source.fn
+    local source = fn and { ["function"] = packed(who, "metrics." .. name .. ".fn", fn) }
+    metrics[name] = { source = source or metric.source, unit = metric.unit, better = metric.better }
+  end
+  return metrics
+end
+
+local function verify_of(o, refs, who)
   local v = o.verify
   if not v then return nil end
+  local check = v.fn and packed(who, "verify.fn", v.fn)
   local reference = v.reference
   if type(reference) == "string" then
     local hash, problem = host.add_input(reference)
@@ -260,11 +282,13 @@ local function verify_of(o, refs)
     rtol = v.rtol or 0.0,
     atol = v.atol or 0.0,
     files = files_of(v.files, refs),
+    ["function"] = check,
     every = v.every or false,
   }
 end
 
-function build.measure(o, refs)
+function build.measure(o, refs, who)
+  who = who or "measure"
   local objective = o.metrics and o.metrics[o.objective]
   return {
     command = command_of(o, refs),
@@ -274,10 +298,10 @@ function build.measure(o, refs)
     max_runs = o.max_runs,
     max_time = o.max_time,
     warmup = o.warmup,
-    metrics = o.metrics,
+    metrics = metrics_of(o, who),
     objective = o.objective,
     better = o.better or objective and objective.better or nil,
-    verify = verify_of(o, refs),
+    verify = verify_of(o, refs, who),
     ok_codes = o.ok_codes,
     strict = o.strict,
     counters = o.counters,
@@ -297,7 +321,7 @@ end
 function build.compare(o, refs)
   local variants = {}
   for i, variant in ipairs(o.variants) do
-    variants[i] = { name = variant.name, spec = build.measure(variant.options, refs) }
+    variants[i] = { name = variant.name, spec = build.measure(variant.options, refs, "compare: " .. variant.name) }
   end
   return {
     variants = variants,

@@ -303,8 +303,10 @@ local events = list(event, "names of events")
 
 local better = one_of("less", "more")
 
--- Where it stands in the output (pattern, place in JSON or column of CSV), in the form of the keeper, as `source`.
+-- Where it stands in the output (pattern, place in JSON or column of CSV), in the form of the keeper, as `source`; or
+-- the function that says it.
 local function metric(value)
+  if type(value) == "function" then return nil, { path = "", note = "a function goes by name: { fn = function(run) ... end }" } end
   local given = type(value) == "string" and { value } or value
   if type(given) ~= "table" or getmetatable(given) then return nil, "a Lua pattern or { pattern, unit =, better = }" end
   local good, problem = M.check_table("metric", given)
@@ -312,11 +314,13 @@ local function metric(value)
     if given ~= value then problem.path = "" end -- nobody wrote the table
     return nil, problem
   end
-  local found = good[1] and { pattern = good[1] } or good.json and { json = good.json } or good.csv and { csv = good.csv }
-  local how_many = (good[1] and 1 or 0) + (good.json and 1 or 0) + (good.csv and 1 or 0)
+  local found, how_many = { pattern = good[1], json = good.json, csv = good.csv, fn = good.fn }, 0
+  for _ in pairs(found) do
+    how_many = how_many + 1
+  end
   if how_many ~= 1 then
-    return nil,
-      { path = "", note = 'give one of a Lua pattern, json = "a.b" and csv = "column"' .. (how_many > 1 and ", not several" or "") }
+    local note = 'give one of a Lua pattern, json = "a.b", csv = "column" and fn = function(run) ... end'
+    return nil, { path = "", note = note .. (how_many > 1 and ", not several" or "") }
   end
   if good.json and string.find("." .. good.json .. ".", "..", 1, true) then
     return nil, { path = ".json", value = good.json, expected = 'names with dots between, such as "timing.total"' }
@@ -339,9 +343,12 @@ local function hash(value)
   return nil, "32 hex digits"
 end
 
-local function shippable(value)
-  if type(value) == "function" then return value end
-  return nil, "a function of the worker"
+-- A function of the author's, that is given `what`.
+local function function_of(what)
+  return function(value)
+    if type(value) == "function" then return value end
+    return nil, "a function of " .. what
+  end
 end
 
 local function nested(kind)
@@ -410,7 +417,7 @@ M.whole, M.integer, M.number, M.exit_code, M.exit_codes = whole, integer, number
 M.duration, M.time_limit, M.size = duration, time_limit, size
 M.one_of, M.either, M.list, M.map, M.nested = one_of, either, list, map, nested
 M.environment, M.plain, M.params, M.status, M.hash = environment, plain, params, status, hash
-M.command, M.launcher, M.reference, M.shippable = command, launcher, reference, shippable
+M.command, M.launcher, M.reference, M.function_of = command, launcher, reference, function_of
 M.pattern, M.metric, M.better, M.events = pattern, metric, better, events
 M.hook, M.file = hook, file
 

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::floor::{Floor, FloorRuns, Next};
 use super::job::{Learned, Step};
 use super::run::{Ended, Finished};
 use super::site::{Failure, Site};
@@ -30,7 +29,6 @@ pub struct Compare {
     /// The base first.
     sides: Vec<Side>,
     stage: Stage,
-    floor: Option<Floor>,
     /// Whose turn comes next, in this round, in the warm-up or before it.
     turns: VecDeque<usize>,
     /// Whose run this is.
@@ -51,7 +49,6 @@ struct Side {
 enum Stage {
     /// What each wants to have run before everything else.
     Setup,
-    Floor(FloorRuns),
     Runs,
     /// It is over but for what each wants to have cleaned up.
     Cleanup(End),
@@ -103,7 +100,6 @@ impl Compare {
             seed,
             sides,
             stage: Stage::Setup,
-            floor: None,
             turns,
             running: None,
             rounds: 0,
@@ -138,44 +134,43 @@ impl Compare {
 
     fn proceed(
         &mut self,
-        mut last: Option<Finished>,
+        last: Option<Finished>,
         now_s: f64,
         learned: &Learned,
     ) -> ControlFlow<End, Step> {
-        let failed = |failure| Break(End { fatal: Some(failure), reason: StopReason::Failed });
-        if let Some(at) = self.running
-            && let Some(last) = last.take()
-        {
-            match self.sides[at].subject.after(last) {
-                Turn::Run(step) => return Continue(step),
-                Turn::Over(Ok(())) => {}
-                Turn::Over(Err(why)) => {
-                    if let Some(fatal) = self.leave(at, why) {
-                        return failed(fatal);
-                    }
-                }
+        if let Some((at, last)) = self.running.take().zip(last) {
+            let turn = self.sides[at].subject.after(last, learned);
+            if let Some(step) = self.follow(at, turn)? {
+                return Continue(step);
             }
         }
-        self.running = None;
         if let Stage::Setup = self.stage {
             while let Some(at) = self.turns.pop_front() {
-                if let Some(step) = self.sides[at].subject.begin() {
-                    self.running = Some(at);
+                let turn = self.sides[at].subject.begin(learned);
+                if let Some(step) = self.follow(at, turn)? {
                     return Continue(step);
                 }
             }
             let warmups = |(at, side): (usize, &Side)| vec![at; side.subject.spec().warmup as usize];
             self.turns = self.sides.iter().enumerate().flat_map(warmups).collect();
-            self.stage = Stage::Floor(FloorRuns::of(&self.sides[0].subject));
-        }
-        if let Stage::Floor(runs) = &mut self.stage {
-            match runs.next(last, learned) {
-                Next::Run(step) => return Continue(step),
-                Next::Forced(why) => return failed(why.failure),
-                Next::Known(floor) => (self.floor, self.stage) = (floor, Stage::Runs),
-            }
+            self.stage = Stage::Runs;
         }
         self.turn(now_s)
+    }
+
+    /// What a side wants to have run now; if nothing, somebody else's turn comes.
+    fn follow(&mut self, at: usize, turn: Turn) -> ControlFlow<End, Option<Step>> {
+        match turn {
+            Turn::Run(step) => {
+                self.running = Some(at);
+                Continue(Some(step))
+            }
+            Turn::Over(Ok(())) => Continue(None),
+            Turn::Over(Err(why)) => match self.leave(at, why) {
+                Some(fatal) => Break(End { fatal: Some(fatal), reason: StopReason::Failed }),
+                None => Continue(None),
+            },
+        }
     }
 
     /// The next run of a round, of the warm-up before the first.
@@ -267,7 +262,7 @@ impl Compare {
             name: name.clone(),
             status,
             reason: Some(reason),
-            result: subject.failed(ended, self.floor),
+            result: subject.failed(ended),
             comparison: None,
         };
         if let Some(Failed { failure: Failure { status, reason }, ended }) = failed {
@@ -287,7 +282,7 @@ impl Compare {
             Found::Ratio(comparison) if at > 0 => Some(comparison),
             _ => None,
         };
-        let result = subject.summarised(stop_reason, self.floor);
+        let result = subject.summarised(stop_reason);
         Compared { name: name.clone(), status: Status::Ok, reason: None, result, comparison }
     }
 }

@@ -52,6 +52,7 @@ fn drive(
             }
             Step::Run(command, _) if command.argv[0].as_c_str() == c"true" => took(0.001),
             Step::Count(..) => panic!("nothing is counted in a comparison"),
+            Step::Inspect(_) => panic!("no function looks at these runs"),
             Step::Run(command, _) | Step::RunLast(command, _) => {
                 let name = command.argv[0].to_str().unwrap().to_owned();
                 let before = ran.iter().filter(|other| **other == name).count();

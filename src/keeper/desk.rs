@@ -188,6 +188,18 @@ impl Desk {
         self.ring(&mut books);
     }
 
+    /// For a lane: something it runs requires this module.
+    pub fn want_module(&self, name: String) {
+        let mut books = self.books();
+        books.word.push(FromKeeper::NeedModule(name));
+        self.ring(&mut books);
+    }
+
+    /// A module came: a lane may wait for it.
+    pub fn module_came(&self) {
+        self.books().running.values().for_each(|running| running.bell.signal());
+    }
+
     /// For a lane whose bell rang: is this task to end?
     pub fn is_cancelled(&self, key: TaskKey) -> bool {
         self.books().running.get(&key).is_some_and(|running| running.cancelled)

@@ -16,10 +16,12 @@ use super::compile::Compile;
 use super::exec::Exec;
 use super::floor::Floor;
 use super::headers::FileHashes;
+use super::inspection::Task;
 use super::launching::{Launchers, Launching};
 use super::measure::Measure;
 use super::run::{Finished, Keep};
 use super::site::{Command, Failure, Site};
+use super::talk::Modules;
 use crate::model::{Gang, Outcome, Work};
 
 /// What a job wants next.
@@ -30,6 +32,8 @@ pub enum Step {
     Count(Rc<Command>, Keep, Rc<[String]>),
     /// The same, although the task is to end.
     RunLast(Rc<Command>, Keep),
+    /// Have functions look at the run that ended last, and tell what they found.
+    Inspect(Box<Task>),
     /// It is over.
     Done(Box<Outcome>),
 }
@@ -52,6 +56,8 @@ pub struct Learned {
     pub compilers: Table<(PathBuf, Option<SystemTime>), String>,
     /// Content of headers.
     pub hashes: FileHashes,
+    /// Modules that functions looking at runs required.
+    pub modules: Modules,
 }
 
 /// What lanes look up and add to. None waits for another's work: it is locked for a look and an insertion alone.

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::around::{self, Watch};
 use super::desk::{Desk, TaskKey, WORD_MAY_WAIT, is_short};
+use super::inspection;
 use super::job::{Job, Learned, Step};
 use super::place::Place;
 use super::run::{Ended, Finished, Forced, Keep, Part, Run, StartError, Surroundings};
@@ -192,6 +193,7 @@ impl Lane {
                     let counts = counting.end();
                     last = Some(ended.map(|ended| Ended { counts, ..ended }));
                 }
+                Step::Inspect(inspection) => last = Some(self.inspect(*inspection, now_s, task)),
                 Step::RunLast(command, keep) => {
                     task.close(self.to_end(task) == Some(Forced::Cancelled));
                     last = Some(self.one(&command, keep, now_s, task));
@@ -221,17 +223,37 @@ impl Lane {
         ended.map(|ended| Ended { energy, ..ended })
     }
 
+    /// Has functions look at a run, in a process of their own.
+    fn inspect(&mut self, asked: inspection::Task, now_s: f64, task: &mut Task) -> Finished {
+        if let Some(why) = self.to_end(task) {
+            return Err(StartError::Forced(why));
+        }
+        let (site, around) = (&self.site, &mut self.around);
+        let run = {
+            let _open = self.common.desk.starting().ok_or_else(too_late)?;
+            Run::inspect(asked, site, task.place.as_ref(), &task.mark, now_s, around)?
+        };
+        self.await_end(run, task)
+    }
+
     /// One program from start to end.
     fn one(&mut self, command: &Command, keep: Keep, now_s: f64, task: &mut Task) -> Finished {
-        let mut run = {
-            let Some(_open) = self.common.desk.starting() else {
-                return Err(StartError::System(io::Error::other("the keeper ends")));
-            };
+        let run = {
+            let _open = self.common.desk.starting().ok_or_else(too_late)?;
             Run::start(command, keep, task.place.as_ref(), &task.mark, now_s, &mut self.around)?
         };
+        self.await_end(run, task)
+    }
+
+    fn await_end(&mut self, mut run: Run, task: &mut Task) -> Finished {
         loop {
             let ready = self.wait(&run, task);
             let now = Instant::now();
+            if let Some(talk) = run.talk().filter(|_| ready.parts.contains(&Part::Talk) || ready.bell) {
+                talk.give_module(&self.common.learned.modules);
+                let wanted = talk.go_on(now, &self.common.learned.modules);
+                wanted.into_iter().for_each(|name| self.common.desk.want_module(name));
+            }
             for part in ready.parts {
                 if let Some(ended) = run.ready(part, now, &mut self.around) {
                     return Ok(ended);
@@ -253,8 +275,8 @@ impl Lane {
     fn wait(&self, run: &Run, task: &Task) -> Ready {
         let mut fds = vec![PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN)];
         let mut parts = Vec::new();
-        run.watch(|fd, part| {
-            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        run.watch(|fd, flags, part| {
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
             parts.push(part);
         });
         // What was told to end, or has ended, is not told again.
@@ -294,6 +316,10 @@ impl Task {
             self.limit = Some((least, LAST_LIMIT.as_secs_f64()));
         }
     }
+}
+
+fn too_late() -> StartError {
+    StartError::System(io::Error::other("the keeper ends"))
 }
 
 /// Waits for descriptors, until a time at the most. Never awake just before that time has come.

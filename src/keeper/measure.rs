@@ -6,7 +6,6 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::floor::{Floor, FloorRuns, Next};
 use super::job::{Learned, Step};
 use super::launching::Prefixed;
 use super::run::Finished;
@@ -26,22 +25,14 @@ const COUNTED_RUNS: usize = 3;
 /// A measurement under way.
 pub struct Measure {
     subject: Subject,
-    stage: Stage,
-    floor: Option<Floor>,
+    /// It is over but for what is to be cleaned up.
+    over: Option<End>,
     /// When the first counted sample began, s.
     sampling_since: Option<f64>,
 }
 
 /// Why nothing more is run.
 type End = Result<StopReason, Failed>;
-
-enum Stage {
-    Setup,
-    Floor(FloorRuns),
-    Runs,
-    /// It is over but for this.
-    Cleanup(End),
-}
 
 impl Measure {
     /// Checks what was asked for and prepares folder, inputs and environment.
@@ -55,26 +46,20 @@ impl Measure {
     }
 
     pub(super) fn of(subject: Subject) -> Self {
-        Self { subject, stage: Stage::Setup, floor: None, sampling_since: None }
+        Self { subject, over: None, sampling_since: None }
     }
 
     /// The next run, or the end.
     pub fn next(&mut self, last: Option<Finished>, now_s: f64, learned: &Learned) -> Step {
-        let last = match (std::mem::replace(&mut self.stage, Stage::Runs), last) {
-            (Stage::Cleanup(end), last) => {
-                last.into_iter().for_each(|last| self.subject.cleaned_up(last));
-                return self.done(end);
-            }
-            (stage, last) => {
-                self.stage = stage;
-                last
-            }
-        };
+        if let Some(end) = self.over.take() {
+            last.into_iter().for_each(|last| self.subject.cleaned_up(last));
+            return self.done(end);
+        }
         match self.proceed(last, now_s, learned) {
             Continue(step) => step,
             Break(end) => match self.subject.clean_up() {
                 Some(step) => {
-                    self.stage = Stage::Cleanup(end);
+                    self.over = Some(end);
                     step
                 }
                 None => self.done(end),
@@ -84,31 +69,18 @@ impl Measure {
 
     fn proceed(
         &mut self,
-        mut last: Option<Finished>,
+        last: Option<Finished>,
         now_s: f64,
         learned: &Learned,
     ) -> ControlFlow<End, Step> {
-        if let Stage::Floor(runs) = &mut self.stage {
-            match runs.next(last.take(), learned) {
-                Next::Run(step) => return Continue(step),
-                Next::Forced(failed) => return Break(Err(failed.of(&self.subject.next_run()))),
-                Next::Known(floor) => (self.floor, self.stage) = (floor, Stage::Runs),
-            }
-        }
-        if let Some(last) = last {
-            match self.subject.after(last) {
-                Turn::Run(step) => return Continue(step),
-                Turn::Over(Err(failed)) => return Break(Err(failed)),
-                Turn::Over(Ok(())) => {}
-            }
-        } else if let Stage::Setup = self.stage
-            && let Some(step) = self.subject.begin()
-        {
-            return Continue(step);
-        }
-        if let Stage::Setup = self.stage {
-            self.stage = Stage::Floor(FloorRuns::of(&self.subject));
-            return self.proceed(None, now_s, learned);
+        let turn = match last {
+            Some(last) => self.subject.after(last, learned),
+            None => self.subject.begin(learned),
+        };
+        match turn {
+            Turn::Run(step) => return Continue(step),
+            Turn::Over(Err(failed)) => return Break(Err(failed)),
+            Turn::Over(Ok(())) => {}
         }
         if let Some(reason) = self.stop_reason(now_s) {
             let runs = COUNTED_RUNS.min(self.subject.counted());
@@ -140,9 +112,9 @@ impl Measure {
 
     fn done(&self, end: End) -> Step {
         let (result, outcome) = match end {
-            Ok(reason) => (self.subject.summarised(reason, self.floor), super::exec::succeeded()),
+            Ok(reason) => (self.subject.summarised(reason), super::exec::succeeded()),
             Err(Failed { failure, ended }) => {
-                (self.subject.failed(ended.as_deref(), self.floor), failure.into())
+                (self.subject.failed(ended.as_deref()), failure.into())
             }
         };
         Step::Done(Box::new(Outcome { detail: Detail::Measure(Box::new(result)), ..outcome }))
@@ -191,7 +163,7 @@ mod tests {
                     return (*outcome, *result);
                 }
                 Step::Run(command, _) if command.argv[0].as_c_str() == c"true" => Ok(took(0.001)),
-                Step::Run(..) | Step::Count(..) | Step::RunLast(..) => {
+                Step::Run(..) | Step::Count(..) | Step::RunLast(..) | Step::Inspect(_) => {
                     i += 1;
                     run(i - 1)
                 }
@@ -341,6 +313,7 @@ mod tests {
                 Step::Run(command, _) => (command, false),
                 Step::Count(command, ..) => (command, false),
                 Step::RunLast(command, _) => (command, true),
+                Step::Inspect(_) => panic!("no function looks at these runs"),
             };
             let name = command.argv_text().remove(0);
             assert_eq!(is_last, name == "cleanup");

@@ -23,9 +23,9 @@ pub enum Reader {
 }
 
 impl Reader {
-    /// Of the metric called `name`.
-    pub fn new(name: &str, spec: &MetricSpec) -> Result<Self, Failure> {
-        Ok(match &spec.source {
+    /// Of the metric called `name`; none if its figure is not read but said by a function.
+    pub fn new(name: &str, spec: &MetricSpec) -> Result<Option<Self>, Failure> {
+        Ok(Some(match &spec.source {
             MetricSource::Pattern { regex, pattern } => {
                 let regex =
                     Regex::new(regex).map_err(|e| Failure::refused(format!("metric `{name}`: {e}")))?;
@@ -33,7 +33,8 @@ impl Reader {
             }
             MetricSource::Json(path) => Reader::Json(path.clone()),
             MetricSource::Csv(column) => Reader::Csv(column.clone()),
-        })
+            MetricSource::Function(_) => return Ok(None),
+        }))
     }
 
     /// The figure, or what is wrong with this output.
@@ -87,6 +88,15 @@ impl Reader {
                 lines[header..header + width].fill(b"");
             }
         }
+    }
+}
+
+/// A number as the figure it is to be, or what is wrong with it.
+pub fn figure(number: f64) -> Result<f64, String> {
+    match number {
+        figure if figure.abs() <= LARGEST => Ok(figure),
+        figure if figure.is_finite() => Err(format!("{figure:e}, beyond ±{LARGEST:e}")),
+        other => Err(format!("{}, which is not a finite number", other.to_string().to_lowercase())),
     }
 }
 

@@ -21,6 +21,7 @@ mod files;
 mod floor;
 mod headers;
 mod hooks;
+mod inspection;
 mod job;
 mod lane;
 mod launching;
@@ -36,6 +37,7 @@ mod service;
 mod site;
 mod slots;
 mod subject;
+mod talk;
 #[cfg(test)]
 mod trust_tests;
 mod verdict;

@@ -11,17 +11,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustix::event::PollFlags;
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::capture::{Capture, Captured};
+use super::inspection::Task;
 use super::leader::{Departed, Leader};
 use super::place::Place;
-use super::site::Command;
+use super::site::{Command, Site};
+use super::talk::{Beginning, Due, Talk};
 use crate::machine::OomCounter;
 use crate::machine::counters::Count;
-use crate::model::{Energy, Sink, Stdin, Usage};
+use crate::model::{Energy, Found, Sink, Stdin, Usage};
 use crate::process::{self, Exit, Family, Launch, SpawnError};
 
 /// Read at the most so much of a stream before others get their turn (B).
@@ -64,6 +67,8 @@ pub struct Ended {
     pub energy: Energy,
     /// Events that were to be counted.
     pub counts: Vec<(String, Count)>,
+    /// What functions found that were to look at a run.
+    pub found: Vec<Found>,
     /// When it was started, in seconds since its task began.
     pub t_start_s: f64,
     /// Its standard output, if captured.
@@ -139,6 +144,8 @@ pub enum Part {
     Stdout,
     /// Standard error.
     Stderr,
+    /// What is said with a process of ours.
+    Talk,
 }
 
 /// A program that runs.
@@ -149,6 +156,8 @@ pub struct Run {
     stdout: Pipe,
     stderr: Pipe,
     forced: Option<Forced>,
+    /// It is a process of ours, which looks at a run of another program.
+    talk: Option<Talk>,
 }
 
 /// A captured stream: the end we read, and one that writes. Ours stays open too: else the end of every
@@ -192,22 +201,50 @@ impl Run {
             Some(place) => place.start(start),
             None => start(),
         }?;
-        Ok(Self { leader, t_start_s, oom_before, stdout, stderr, forced: None })
+        Ok(Self { leader, t_start_s, oom_before, stdout, stderr, forced: None, talk: None })
     }
 
-    /// Names every descriptor to wait for.
-    pub fn watch<'a>(&'a self, mut add: impl FnMut(BorrowedFd<'a>, Part)) {
-        self.leader.watch(|fd| add(fd, Part::End));
+    /// Starts a process of ours that looks at a run. What it prints is for people, as what a task prints.
+    pub fn inspect(
+        task: Task,
+        site: &Site,
+        place: Option<&Place>,
+        mark: &str,
+        t_start_s: f64,
+        around: &mut Surroundings,
+    ) -> Result<Self, StartError> {
+        let (talk, Beginning { fds, environment }) = Talk::begin(task, site, mark, Instant::now())?;
+        let oom_before = around.oom.read();
+        let slot = || process::own::start_self("__slot", fds, &environment);
+        let start = || Ok(Leader::start(mark, &around.family, slot)?);
+        let leader = match place {
+            Some(place) => place.start(start),
+            None => start(),
+        }?;
+        let (stdout, stderr) = (Pipe::none(), Pipe::none());
+        Ok(Self { leader, t_start_s, oom_before, stdout, stderr, forced: None, talk: Some(talk) })
+    }
+
+    /// Names every descriptor to wait for, and what for.
+    pub fn watch<'a>(&'a self, mut add: impl FnMut(BorrowedFd<'a>, PollFlags, Part)) {
+        self.leader.watch(|fd| add(fd, PollFlags::IN, Part::End));
         if self.leader.lives() {
             for (pipe, part) in [(&self.stdout, Part::Stdout), (&self.stderr, Part::Stderr)] {
-                pipe.fds.iter().for_each(|(ours, _)| add(ours.as_fd(), part));
+                pipe.fds.iter().for_each(|(ours, _)| add(ours.as_fd(), PollFlags::IN, part));
             }
+            self.talk.iter().filter_map(Talk::watch).for_each(|(fd, flags)| add(fd, flags, Part::Talk));
         }
+    }
+
+    /// What is said with it, if it looks at a run.
+    pub fn talk(&mut self) -> Option<&mut Talk> {
+        self.talk.as_mut()
     }
 
     /// When it wants to be called without a descriptor being ready.
     pub fn timer(&self) -> Option<Instant> {
-        self.leader.timer()
+        let talk = self.talk.as_ref().filter(|_| self.leader.lives()).and_then(Talk::timer);
+        self.leader.timer().into_iter().chain(talk).min()
     }
 
     /// A descriptor became ready at `now`. The outcome, if that was the end of it all.
@@ -219,12 +256,18 @@ impl Run {
                 let departed = self.leader.ready(now, &around.family)?;
                 return Some(self.finish(departed, around));
             }
+            Part::Talk => {}
         }
         None
     }
 
     /// Its timer came.
     pub fn tick(&mut self, now: Instant, around: &mut Surroundings) -> Option<Ended> {
+        match self.talk.as_mut().filter(|_| self.leader.lives()).map_or(Due::Nothing, |talk| talk.tick(now)) {
+            Due::Nothing => {}
+            Due::Stop => self.leader.tell_to_stop(),
+            Due::Kill => self.leader.kill(now, &around.family),
+        }
         let departed = self.leader.tick(now, &around.family)?;
         Some(self.finish(departed, around))
     }
@@ -253,6 +296,7 @@ impl Run {
             usage,
             energy: Energy::default(),
             counts: Vec::new(),
+            found: self.talk.take().map_or_else(Vec::new, |talk| talk.finish(exit)),
             t_start_s: self.t_start_s,
             forced: self.forced,
             killed,
@@ -272,13 +316,12 @@ enum Target {
 
 impl Pipe {
     fn open(sink: &Sink, keep: usize, command: &Command) -> Result<(Self, Target), StartError> {
-        let none = Self { fds: None, capture: Capture::new(0) };
         match sink {
-            Sink::Null => Ok((none, Target::Null)),
+            Sink::Null => Ok((Self::none(), Target::Null)),
             Sink::File(path) => {
                 let file = open_output(&command.cwd.join(path));
                 let file = file.map_err(|source| StartError::Redirect { path: path.clone(), source })?;
-                Ok((none, Target::File(file)))
+                Ok((Self::none(), Target::File(file)))
             }
             Sink::Capture => {
                 let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
@@ -287,6 +330,11 @@ impl Pipe {
                 Ok((Self { fds: Some((ours, theirs)), capture: Capture::new(keep) }, Target::Pipe))
             }
         }
+    }
+
+    /// Nothing is captured.
+    fn none() -> Self {
+        Self { fds: None, capture: Capture::new(0) }
     }
 
     /// What the program gets.
@@ -336,10 +384,10 @@ fn open_output(path: &Path) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Standard input from memory: nothing has to be fed to it while it runs.
-fn memory_file(bytes: &[u8]) -> io::Result<OwnedFd> {
+/// What a process is to read, from memory: nothing has to be fed to it while it runs.
+pub fn memory_file(bytes: &[u8]) -> io::Result<OwnedFd> {
     use std::io::{Seek, SeekFrom};
-    let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
+    let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
     file.write_all(bytes)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(file.into())
@@ -354,6 +402,7 @@ pub fn fake(exit: Exit, stdout: &str) -> Ended {
         usage: Usage { wall_s: 1.0, user_s: 0.9, maxrss_bytes: 1 << 20, ..Usage::default() },
         energy: Energy::default(),
         counts: Vec::new(),
+        found: Vec::new(),
         t_start_s: 0.0,
         stdout: captured(stdout),
         stderr: captured(""),

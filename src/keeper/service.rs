@@ -144,6 +144,10 @@ impl Keeper {
             }
             ToKeeper::StopSlot(slot) => self.slots.stop(slot),
             ToKeeper::KillSlot(slot) => self.slots.kill(slot, now, &self.common.family),
+            ToKeeper::Module(name, module) => {
+                self.common.learned.modules.insert(name, module);
+                self.common.desk.module_came();
+            }
             ToKeeper::Ping => self.worker.queue(&FromKeeper::Alive),
         }
     }

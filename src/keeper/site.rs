@@ -11,7 +11,9 @@ use super::launching::Prefixed;
 use super::scratch::{Scratch, ScratchRoot};
 use crate::artefact::Store;
 use crate::machine;
-use crate::model::{Arg, CommandSpec, Cwd, Input, Launched, Outcome, Sink, Status, Stdin, Welcome};
+use crate::model::{
+    Arg, CommandSpec, Cwd, Input, Launched, Limits, Outcome, Sink, SlotId, SlotInit, Status, Stdin, Welcome,
+};
 use crate::process::{Environment, MARK_VARIABLE};
 
 /// Why a task cannot go on.
@@ -47,6 +49,10 @@ pub struct Site {
     pub host: String,
     /// Slots the worker offers.
     pub slots: u32,
+    /// How long waits may take.
+    pub limits: Limits,
+    /// What a slot that looks at a run begins with.
+    slot: SlotInit,
     campaign_dir: PathBuf,
     environment: Environment,
     store: Result<Store, String>,
@@ -103,14 +109,32 @@ impl Site {
             let _ = environment.set(name.as_bytes(), value.as_bytes());
         }
         let store = Store::open(Store::default_folder()).map_err(|error| error.to_string());
+        let host = machine::hostname();
+        let slot = SlotInit {
+            worker: welcome.worker,
+            slot: SlotId(0),
+            host: host.clone(),
+            campaign_dir: String::new(),
+            store_dir: Store::default_folder().display().to_string(),
+            seed: welcome.seed,
+            setup: welcome.setup.clone(),
+            node_memory: machine::memory_bytes(),
+        };
         Self {
-            host: machine::hostname(),
+            host,
             slots: welcome.slots.into(),
+            limits: *welcome.limits,
+            slot,
             campaign_dir: PathBuf::from(&welcome.campaign_dir),
             environment: environment.shared(),
             store,
             scratch: ScratchRoot::default(),
         }
+    }
+
+    /// What a slot begins with that looks at a run in `folder`: relative paths in its functions begin there.
+    pub fn slot_init(&self, folder: &str) -> SlotInit {
+        SlotInit { campaign_dir: folder.into(), ..self.slot.clone() }
     }
 
     /// The artefacts of the node.

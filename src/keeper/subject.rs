@@ -1,16 +1,20 @@
-//! A program that is timed: what of a run becomes a sample, and what a run must have done for that.
+//! A program that is timed: what it costs to start one, what of a run becomes a sample, and what a run must have done
+//! for that.
 //!
 //! One process is one sample. Knows a specification and how runs ended; when to run, how often and what for is the
 //! affair of `measure` and `compare`.
+
+mod result;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::capture::last_lines;
 use super::files::Files;
-use super::floor::Floor;
+use super::floor::{Floor, FloorRuns, Next};
 use super::hooks::{Hook, Hooks};
-use super::job::Step;
+use super::inspection::{self, Asked};
+use super::job::{Learned, Step};
 use super::launching::Prefixed;
 use super::metric::Reader;
 use super::run::{Ended, Finished, Keep};
@@ -20,15 +24,15 @@ use super::verdict::{Failed, judge};
 use super::verify::Verify;
 use crate::machine::counters::Count;
 use crate::model::{
-    CounterValues, Counters, Cwd, Launched, MeasureResult, MeasureSpec, Metric, Phase, Sample, Status,
-    StopReason, Usage, VerifyResult,
+    Cwd, Launched, MeasureSpec, Phase, Sample, Seen, Status, Usage, VerifyResult,
 };
-use crate::stats;
 
 /// Kept of standard output where metrics or `verify` read it (B).
 const OUTPUT_LIMIT: usize = 16 << 20;
 /// Kept of standard error, for the reason of a failure (B).
 const STDERR_LIMIT: usize = 4096;
+/// The same where functions look at it (B).
+const SHOWN_STDERR_LIMIT: usize = 1 << 20;
 
 /// How far a program is after a run.
 pub enum Turn {
@@ -42,10 +46,22 @@ pub enum Turn {
 enum At {
     Nothing,
     Setup,
+    /// Null commands.
+    Floor(FloorRuns),
     Prepare,
     Program,
+    /// Functions look at a run, before it becomes a sample.
+    Functions(Box<Shown>),
     /// After the run of this name, which ended so.
     Conclude(String, Result<(), Failed>),
+}
+
+/// A run that functions look at.
+struct Shown {
+    asked: Asked,
+    ended: Ended,
+    /// What it becomes.
+    sample: Sample,
 }
 
 /// A program and its runs so far.
@@ -60,6 +76,7 @@ pub struct Subject {
     /// The next run is one of these.
     counting: bool,
     verified: VerifyResult,
+    floor: Option<Floor>,
     hooks: Hooks,
     at: At,
     /// What it has begun it has to clean up.
@@ -102,10 +119,13 @@ impl Subject {
         reference: Option<Vec<u8>>,
         files: Files,
     ) -> Result<Self, Failure> {
-        let readers =
-            spec.metrics.iter().map(|(name, metric)| Ok((name.clone(), Reader::new(name, metric)?)));
+        let readers = spec.metrics.iter().filter_map(|(name, metric)| {
+            let reader = Reader::new(name, metric).transpose()?;
+            Some(reader.map(|reader| (name.clone(), reader)))
+        });
         let metrics: BTreeMap<String, Reader> = readers.collect::<Result<_, Failure>>()?;
-        if value_of(&spec.objective, &Usage::default()).is_none() && !metrics.contains_key(&spec.objective) {
+        let is_metric = spec.metrics.contains_key(&spec.objective);
+        if value_of(&spec.objective, &Usage::default()).is_none() && !is_metric {
             let names = "wall_s, user_s, sys_s, maxrss_bytes";
             let reason = format!("objective `{}` is neither one of {names} nor a metric", spec.objective);
             return Err(Failure::refused(reason));
@@ -120,6 +140,7 @@ impl Subject {
             samples: Vec::new(),
             counts: Vec::new(),
             counting: false,
+            floor: None,
             hooks,
             at: At::Nothing,
             begun: false,
@@ -144,17 +165,35 @@ impl Subject {
         self.command.with_argv([&self.command.argv[..prefix], &[c"true".to_owned()]].concat())
     }
 
-    /// What is to run before everything else.
-    pub fn begin(&mut self) -> Option<Step> {
+    /// What is to run before everything else: what its author wants, then null commands unless their cost is known.
+    pub fn begin(&mut self, learned: &Learned) -> Turn {
         self.begun = true;
-        let step = self.hooks.step(Hook::Setup)?;
-        self.at = At::Setup;
-        Some(step)
+        match self.hooks.step(Hook::Setup) {
+            Some(step) => {
+                self.at = At::Setup;
+                Turn::Run(step)
+            }
+            None => self.find_floor(FloorRuns::of(self), None, learned),
+        }
+    }
+
+    fn find_floor(&mut self, mut runs: FloorRuns, last: Option<Finished>, learned: &Learned) -> Turn {
+        match runs.next(last, learned) {
+            Next::Run(step) => {
+                self.at = At::Floor(runs);
+                Turn::Run(step)
+            }
+            Next::Forced(failed) => Turn::Over(Err(failed.of(&self.next_run()))),
+            Next::Known(floor) => {
+                self.floor = floor;
+                Turn::Over(Ok(()))
+            }
+        }
     }
 
     /// Its next run, with what is to run before it.
     pub fn run(&mut self) -> Step {
-        if self.spec.verify.every && !self.samples.is_empty() {
+        if self.verifies() && !self.samples.is_empty() {
             self.verify.files().remove(&self.command.cwd);
         }
         self.prepare()
@@ -181,10 +220,14 @@ impl Subject {
     }
 
     /// What comes after a run of its own that ended so.
-    pub fn after(&mut self, last: Finished) -> Turn {
+    pub fn after(&mut self, last: Finished, learned: &Learned) -> Turn {
         match std::mem::replace(&mut self.at, At::Nothing) {
             At::Nothing => Turn::Over(Ok(())),
-            At::Setup => Turn::Over(self.hooks.take(Hook::Setup, "setup", last)),
+            At::Setup => match self.hooks.take(Hook::Setup, "setup", last) {
+                Ok(()) => self.find_floor(FloorRuns::of(self), None, learned),
+                failed => Turn::Over(failed),
+            },
+            At::Floor(runs) => self.find_floor(runs, Some(last), learned),
             At::Prepare => {
                 let name = format!("prepare before {}", self.next_run());
                 match self.hooks.take(Hook::Prepare, &name, last) {
@@ -194,20 +237,34 @@ impl Subject {
             }
             At::Program => {
                 let name = self.next_run();
-                let taken = self.take(last).map_err(|failed| failed.of(&name));
-                let is_last = taken.as_ref().is_err_and(Failed::is_last);
-                match self.hooks.step(Hook::Conclude).filter(|_| !is_last) {
-                    Some(step) => {
-                        self.at = At::Conclude(name, taken);
-                        Turn::Run(step)
-                    }
-                    None => Turn::Over(taken),
+                match self.take(last) {
+                    Ok(Some(step)) => Turn::Run(step),
+                    Ok(None) => self.conclude(name, Ok(())),
+                    Err(failed) => self.conclude(name, Err(failed)),
                 }
+            }
+            At::Functions(shown) => {
+                let name = self.next_run();
+                let taken = self.looked_at(*shown, last);
+                self.conclude(name, taken)
             }
             At::Conclude(run, taken) => {
                 let concluded = self.hooks.take(Hook::Conclude, &format!("conclude after {run}"), last);
                 Turn::Over(taken.and(concluded))
             }
+        }
+    }
+
+    /// What comes after the run of this name, of which so much came.
+    fn conclude(&mut self, name: String, taken: Result<(), Failed>) -> Turn {
+        let taken = taken.map_err(|failed| failed.of(&name));
+        let is_last = taken.as_ref().is_err_and(Failed::is_last);
+        match self.hooks.step(Hook::Conclude).filter(|_| !is_last) {
+            Some(step) => {
+                self.at = At::Conclude(name, taken);
+                Turn::Run(step)
+            }
+            None => Turn::Over(taken),
         }
     }
 
@@ -228,9 +285,18 @@ impl Subject {
             let keep = Keep { stdout: 0, stderr: STDERR_LIMIT };
             return Step::Count(self.command.clone(), keep, self.spec.counters.as_slice().into());
         }
-        let verifies = self.verify.reads_output() && (self.samples.is_empty() || self.spec.verify.every);
-        let stdout = if self.metrics.is_empty() && !verifies { 0 } else { OUTPUT_LIMIT };
-        Step::Run(self.command.clone(), Keep { stdout, stderr: STDERR_LIMIT })
+        let shown = inspection::is_due(&self.spec, self.verifies());
+        let read = shown || !self.metrics.is_empty() || self.verify.reads_output() && self.verifies();
+        let keep = Keep {
+            stdout: if read { OUTPUT_LIMIT } else { 0 },
+            stderr: if shown { SHOWN_STDERR_LIMIT } else { STDERR_LIMIT },
+        };
+        Step::Run(self.command.clone(), keep)
+    }
+
+    /// Is the run that comes next, or has just ended, one that is verified?
+    fn verifies(&self) -> bool {
+        self.samples.is_empty() || self.spec.verify.every
     }
 
     /// Did it end as it should?
@@ -247,13 +313,61 @@ impl Subject {
         if self.samples.len() < self.spec.warmup as usize { Phase::Warmup } else { Phase::Sample }
     }
 
-    fn take(&mut self, last: Finished) -> Result<(), Failed> {
+    /// Takes what came of a run. It may be that functions have to look at it first.
+    fn take(&mut self, last: Finished) -> Result<Option<Step>, Failed> {
         let mut ended = last.map_err(|error| Failed::to_start(&error))?;
         let taken = match self.counting {
-            true => self.take_counts(&mut ended),
-            false => self.take_sample(&ended),
+            true => self.take_counts(&mut ended).map(|()| None),
+            false => self.sample_of(&ended).map(Some),
         };
-        taken.map_err(|failure| Failed { failure, ended: Some(Box::new(ended)) })
+        match taken {
+            Err(failure) => Err(Failed { failure, ended: Some(Box::new(ended)) }),
+            Ok(None) => Ok(None),
+            Ok(Some(sample)) if inspection::is_due(&self.spec, self.verifies()) => {
+                Ok(Some(self.show(ended, sample)))
+            }
+            Ok(Some(sample)) => {
+                self.samples.push(sample);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Has functions look at a run.
+    fn show(&mut self, mut ended: Ended, sample: Sample) -> Step {
+        let seen = Seen {
+            phase: sample.phase,
+            dir: self.command.cwd.to_string_lossy().into_owned(),
+            exit_code: ended.exit.code(),
+            usage: sample.usage,
+            launched: self.launched.is_some(),
+            stdout_bytes: ended.stdout.total,
+            stderr_bytes: ended.stderr.total,
+            metrics: sample.metrics.clone(),
+        };
+        // Of standard error its end may yet be the reason of a failure.
+        let wrote = [std::mem::take(&mut ended.stdout.bytes), ended.stderr.bytes.clone()];
+        let (asked, step) = inspection::ask(&self.spec, self.verifies(), seen, wrote);
+        self.at = At::Functions(Box::new(Shown { asked, ended, sample }));
+        step
+    }
+
+    /// They have looked at it: it becomes a sample, with the figures they found.
+    fn looked_at(&mut self, shown: Shown, last: Finished) -> Result<(), Failed> {
+        let Shown { asked, ended, mut sample } = shown;
+        match asked.figures(last) {
+            Ok(figures) => {
+                sample.metrics.extend(figures);
+                self.samples.push(sample);
+                Ok(())
+            }
+            Err(failure) => {
+                if failure.status != Status::MetricMissing && self.verify.has_function() && self.verifies() {
+                    self.verified.status = "failed".into();
+                }
+                Err(Failed { failure, ended: Some(Box::new(ended)) })
+            }
+        }
     }
 
     fn take_counts(&mut self, ended: &mut Ended) -> Result<(), Failure> {
@@ -263,10 +377,10 @@ impl Subject {
     }
 
     /// A run becomes a sample only if all that is demanded of it holds.
-    fn take_sample(&mut self, ended: &Ended) -> Result<(), Failure> {
+    fn sample_of(&mut self, ended: &Ended) -> Result<Sample, Failure> {
         self.judge(ended)?;
         let mut output_hash = None;
-        if self.samples.is_empty() || self.spec.verify.every {
+        if self.verifies() {
             let found = self.verify.check(&ended.stdout, &self.command.cwd);
             self.verified = found.result;
             output_hash = found.output_hash;
@@ -277,7 +391,7 @@ impl Subject {
         let metrics =
             self.metrics.iter().map(|(name, reader)| Ok((name.clone(), metric_in(ended, name, reader)?)));
         let metrics = metrics.collect::<Result<_, Failure>>()?;
-        self.samples.push(Sample {
+        Ok(Sample {
             phase: self.phase(),
             t_start_s: ended.t_start_s,
             usage: match self.launched {
@@ -287,8 +401,7 @@ impl Subject {
             metrics,
             output_hash,
             energy: ended.energy,
-        });
-        Ok(())
+        })
     }
 
     /// How many samples count.
@@ -314,74 +427,6 @@ impl Subject {
             n => format!("sample {}", n + 1 - warmups),
         }
     }
-
-    /// All its samples, summarised, with what is to be known before believing them.
-    pub fn summarised(&self, reason: StopReason, floor: Option<Floor>) -> MeasureResult {
-        let mut result = self.result(reason, floor);
-        let objective = self.objective();
-        let wall_s: Vec<f64> = self.samples().map(|sample| sample.usage.wall_s).collect();
-        let cpu_s = match self.launched {
-            Some(_) => Vec::new(),
-            None => self.samples().map(|s| s.usage.user_s + s.usage.sys_s).collect(),
-        };
-        let summary = |values: &[f64]| (!values.is_empty()).then(|| stats::summary(values));
-        result.stats = summary(&objective);
-        for metric in result.metrics.values_mut() {
-            metric.stats = summary(&metric.value);
-        }
-        let found = stats::flags(&stats::Series {
-            objective: &objective,
-            wall_s: &wall_s,
-            cpu_s: &cpu_s,
-            threads: 1,
-            // What a program times itself does not contain its start.
-            floor_s: floor.map(|floor| floor.wall_s).filter(|_| self.spec.objective == "wall_s"),
-            epsilon: self.spec.precision,
-        });
-        result.flags.splice(0..0, found);
-        result.counters = (!self.spec.counters.is_empty()).then(|| columns(&self.counts));
-        result
-    }
-
-    /// The samples before it failed, and how the run ended that did.
-    pub fn failed(&self, ended: Option<&Ended>, floor: Option<Floor>) -> MeasureResult {
-        let mut result = self.result(StopReason::Failed, floor);
-        if let Some(ended) = ended {
-            result.exit_code = ended.exit.code();
-            result.signal = ended.exit.signal();
-            result.stderr_tail = last_lines(&ended.stderr.bytes, usize::MAX, STDERR_LIMIT);
-        }
-        result
-    }
-
-    fn result(&self, stop_reason: StopReason, floor: Option<Floor>) -> MeasureResult {
-        let metrics = self.spec.metrics.iter().map(|(name, spec)| {
-            let value: Vec<f64> = self.samples().filter_map(|s| s.metrics.get(name).copied()).collect();
-            (name.clone(), Metric { unit: spec.unit.clone(), better: spec.better, value, stats: None })
-        });
-        let hooks = self.hooks.times();
-        let unclean = hooks.as_ref().is_some_and(|hooks| hooks.cleanup_failure.is_some());
-        MeasureResult {
-            metrics: metrics.collect(),
-            samples: self.samples.clone(),
-            stats: None,
-            objective: self.spec.objective.clone(),
-            better: self.spec.better,
-            stop_reason,
-            flags: if unclean { vec!["cleanup_failed".into()] } else { Vec::new() },
-            counters: None,
-            verify: self.verified.clone(),
-            floor_s: floor.map(|floor| floor.wall_s),
-            maxrss_floor_bytes: floor.filter(|_| self.launched.is_none()).map(|floor| floor.maxrss_bytes),
-            exit_code: None,
-            signal: None,
-            stderr_tail: String::new(),
-            argv: self.command.argv_text(),
-            launched: self.launched.clone(),
-            same_as: None,
-            hooks,
-        }
-    }
 }
 
 fn value(objective: &str, sample: &Sample) -> Option<f64> {
@@ -397,20 +442,6 @@ fn value_of(objective: &str, usage: &Usage) -> Option<f64> {
         "maxrss_bytes" => Some(usage.maxrss_bytes as f64),
         _ => None,
     }
-}
-
-/// From a list of runs to a column for each event.
-fn columns(runs: &[Vec<(String, Count)>]) -> Counters {
-    let mut events: BTreeMap<String, CounterValues> = BTreeMap::new();
-    for (name, count) in runs.iter().flatten() {
-        let column = events.entry(name.clone()).or_default();
-        column.value.push(count.value);
-        column.pcnt_running.push(count.pcnt_running);
-        if column.note.is_none() {
-            column.note.clone_from(&count.note);
-        }
-    }
-    Counters { pass: "separate".into(), events }
 }
 
 fn metric_in(ended: &Ended, name: &str, reader: &Reader) -> Result<f64, Failure> {

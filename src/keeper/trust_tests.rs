@@ -58,6 +58,7 @@ fn drive(
     loop {
         match next(last.take(), now_s) {
             Step::Done(outcome) => return outcome.detail,
+            Step::Inspect(_) => panic!("no function looks at these runs"),
             Step::Run(command, _) | Step::Count(command, ..) | Step::RunLast(command, _) => {
                 let mut ended = fake(Exit::Code(0), "");
                 let wall_s = wall_s(&command);

@@ -1,5 +1,5 @@
 //! Is the output what was demanded? Text, pattern, hash, or a reference with tolerances for numbers. How two texts are
-//! compared is said here; files that a run wrote are the affair of `files`.
+//! compared is said here; files that a run wrote are the affair of `files`, functions that look at it of `inspection`.
 
 use std::path::Path;
 
@@ -22,6 +22,8 @@ pub struct Verify {
     metrics: Vec<Reader>,
     exit_code: Option<i32>,
     files: Files,
+    /// A function has a say too, after all this.
+    has_function: bool,
 }
 
 /// Two numbers agree within `atol + rtol * |expected|`.
@@ -79,12 +81,18 @@ impl Verify {
             metrics,
             exit_code: spec.exit_code,
             files,
+            has_function: spec.function.is_some(),
         })
     }
 
     /// What it demands of files.
     pub fn files(&self) -> &Files {
         &self.files
+    }
+
+    /// Has a function a say?
+    pub fn has_function(&self) -> bool {
+        self.has_function
     }
 
     /// Must the output be kept?
@@ -101,6 +109,7 @@ impl Verify {
             ("hash", self.hash.is_some()),
             ("reference", self.reference.is_some()),
             ("files", !self.files.is_empty()),
+            ("fn", self.has_function),
         ];
         parts.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect::<Vec<_>>().join("+")
     }
@@ -118,7 +127,7 @@ impl Verify {
             failure = files.difference;
         }
         result.status = if failure.is_some() { "failed" } else { "ok" }.into();
-        let looked_at = self.reads_output() && output.whole;
+        let looked_at = (self.reads_output() || self.has_function) && output.whole;
         Found { result, failure, output_hash: looked_at.then(|| Hash::of(&output.bytes)) }
     }
 

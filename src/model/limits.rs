@@ -55,6 +55,8 @@ limits! {
     slot_start: 60_000 ms,
     /// A slot that has calls and begins none: it is replaced.
     slot_silence: 60_000 ms,
+    /// One function that looks at a run, its process and its modules included.
+    inspection: 60_000 ms,
     /// One MPI_Comm_spawn.
     spawn: 20_000 ms,
     /// One disconnect of MPI.

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Attempt, CommandSpec, CompareSpec, CompileSpec, Env, ExecSpec, Gpus, Hash, Kind, Limits, MeasureSpec,
-    Outcome, Pin, PoolId, SlotId, TaskId, WorkerId,
+    Attempt, CommandSpec, CompareSpec, CompileSpec, Env, ExecSpec, Found, Gpus, Hash, Inspection, Kind, Limits,
+    MeasureSpec, Outcome, Pin, PoolId, SlotId, TaskId, WorkerId,
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 7;
+pub const PROTOCOL: u32 = 8;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -304,6 +304,8 @@ pub enum ToKeeper {
     StopSlot(SlotId),
     /// Kill a slot process and all it started.
     KillSlot(SlotId),
+    /// What there is of the module of this name.
+    Module(String, Module),
     /// Do you live? Answer `Alive`.
     Ping,
 }
@@ -321,6 +323,8 @@ pub enum FromKeeper {
     Swept(TaskId, Attempt),
     /// A slot process ended: exit code or signal, and for people what happened.
     SlotEnded(SlotId, Option<i32>, Option<i32>),
+    /// A function that looks at a run requires this module.
+    NeedModule(String),
     /// Answer to a ping.
     Alive,
 }
@@ -346,7 +350,7 @@ pub struct SlotInit {
     pub node_memory: u64,
 }
 
-/// Worker to slot.
+/// Worker to slot, or the keeper to one that looks at a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToSlot {
     /// Once, first.
@@ -359,9 +363,11 @@ pub enum ToSlot {
     Module(String, Module),
     /// This shared value need not be kept.
     Forget(Hash),
+    /// Look at this run; what it wrote comes with this message as two files, standard output first.
+    Inspect(Inspection),
 }
 
-/// Slot to worker.
+/// Slot to worker, or to the keeper where it looks at a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromSlot {
     /// The script's `init`, if there is one, has run: calls can begin.
@@ -372,4 +378,6 @@ pub enum FromSlot {
     Done(TaskId, Attempt, Box<Outcome>),
     /// `require` of a module that is not here yet.
     NeedModule(String),
+    /// What the next function found in the run.
+    Found(Found),
 }

@@ -12,6 +12,7 @@ mod gpus;
 mod hooks;
 pub mod human;
 mod id;
+mod inspection;
 mod key;
 pub mod limits;
 mod line;
@@ -35,6 +36,7 @@ pub use conditions::{Conditions, CounterValues, Counters, EVENTS, Moving, PerfEv
 pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 pub use hooks::{HookSpec, HookTimes, Hooks};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
+pub use inspection::{Found, Function, Inspection, Seen, Sought};
 pub use key::{Recipe, RecipeParts, recipe_key};
 pub use limits::Limits;
 pub use measurement::{Columns, MEASUREMENT_SCHEMA, Measurement, MetricColumn, Objective, Reserved, Verify};

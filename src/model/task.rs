@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hash, Hooks, TaskId, encoding};
+use super::{Function, Hash, Hooks, TaskId, encoding};
 
 /// The five kinds of task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -274,7 +274,7 @@ pub enum Better {
     More,
 }
 
-/// Where a figure stands in what the program prints.
+/// Where a figure comes from: mostly from what the program prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricSource {
@@ -289,6 +289,8 @@ pub enum MetricSource {
     Json(String),
     /// In the column of this name, the last row.
     Csv(String),
+    /// A function of the script that looks at the run says it.
+    Function(Function),
 }
 
 impl Default for MetricSource {
@@ -297,11 +299,11 @@ impl Default for MetricSource {
     }
 }
 
-/// A figure the program prints.
+/// A figure of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MetricSpec {
-    /// Where in its standard output.
+    /// Where it comes from.
     pub source: MetricSource,
     /// Unit, for people.
     pub unit: Option<String>,
@@ -343,6 +345,8 @@ pub struct VerifySpec {
     pub atol: f64,
     /// Files of the scratch folder, by path.
     pub files: BTreeMap<String, FileSpec>,
+    /// A function of the script that looks at the run and says whether it counts.
+    pub function: Option<Function>,
     /// Check every sample, not only the first run.
     pub every: bool,
 }
@@ -365,7 +369,7 @@ pub struct MeasureSpec {
     pub max_time: f64,
     /// Runs before the first sample, recorded but not counted.
     pub warmup: u32,
-    /// Figures the program prints; each must be there in every sample.
+    /// Figures of its runs; each must be there in every sample.
     pub metrics: BTreeMap<String, MetricSpec>,
     /// The metric that is optimised.
     pub objective: String,

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 pub use crate::allocation::{RootNode, Start};
 
 use crate::model::{
-    Arg, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Hash, Kind, MeasureSpec,
+    Arg, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function, Hash, Kind, MeasureSpec,
     Outcome, PoolId, RecipeParts, Record, SlotSetup, TaskId, TaskOptions,
 };
 
@@ -138,6 +138,11 @@ impl Job {
             Job::Compare(spec) => spec.variants.iter_mut().map(|variant| &mut variant.spec).collect(),
             Job::Call(_) | Job::Exec(_) | Job::Compile(_) => Vec::new(),
         }
+    }
+
+    /// The functions that look at its runs.
+    pub fn functions_mut(&mut self) -> impl Iterator<Item = &mut Function> {
+        self.timed_mut().into_iter().flat_map(MeasureSpec::functions_mut)
     }
 
     /// What tells it from others if it has no name.

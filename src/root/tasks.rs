@@ -253,7 +253,9 @@ impl Live {
                     timed.iter().flat_map(|spec| spec.verify.files.values().map(|file| file.reference));
                 let commands = job.commands().into_iter();
                 let inputs = commands.flat_map(|command| command.inputs.iter().map(|input| input.hash));
-                named.chain(files).chain(inputs).collect()
+                let functions = timed.iter().flat_map(|spec| spec.functions());
+                let captured = functions.flat_map(|function| function.artefacts.iter().copied());
+                named.chain(files).chain(inputs).chain(captured).collect()
             }
         }
     }

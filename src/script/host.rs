@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
+use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 
 use super::bridge::{Bridge, Content};
 use super::results::{self, Label};
 use super::task::found_module;
 use super::{data, files as fs, json, options, pattern, raw, sources};
-use crate::model::{EVENTS, Hash, InitCall, Kind, Outcome, PoolId, Status, TaskId};
+use crate::model::{self, EVENTS, Hash, InitCall, Kind, Outcome, PoolId, Status, TaskId};
 use crate::root::port::{PoolInfo, PoolSpec};
 use crate::say::say;
 
@@ -64,6 +64,13 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
         or_why(lua, options.map(|options| shared.options.set(Some(options))).map(|()| true))
     };
     host.raw_set("prepare", lua.create_function(prepare)?)?;
+
+    let shared = bridge.clone();
+    let pack = move |lua: &Lua, function: Function| match packed(lua, &shared, function) {
+        Ok(packed) => or_why(lua, Ok(lua.to_value(&packed)?)),
+        Err(why) => or_why(lua, Err::<Value, _>(why)),
+    };
+    host.raw_set("pack", lua.create_function(pack)?)?;
 
     let shared = bridge.clone();
     let dependencies =
@@ -130,24 +137,29 @@ const INIT_TIMEOUT_S: f64 = 60.0;
 /// Puts the script's `init`, if there is one, into what every slot begins with.
 fn add_init(lua: &Lua, bridge: &Bridge, given: &Table, spec: &mut PoolSpec) -> Result<(), String> {
     let get = |name| given.raw_get::<Value>(name).map_err(|error| error.to_string());
-    let init @ Value::Function(_) = get("init")? else { return Ok(()) };
-    let mut shipper =
-        bridge.shipper.try_borrow_mut().map_err(|_| "a module that is being loaded cannot spawn")?;
-    let shipped =
-        shipper.encode(lua, MultiValue::from_iter([init])).map_err(|error| format!("init: {error}"))?;
-    if let Some(task) = shipped.deps.first() {
-        return Err(format!(
-            "init: it needs the result of task {task}, which has not ended: await it before `spawn`"
-        ));
-    }
-    let code = |hash: &Hash| Some((*hash, shipper.bytecode(*hash)?.to_vec().into()));
-    spec.setup.init = Some(InitCall {
-        payload: shipped.bytes,
-        codes: shipped.codes.iter().filter_map(code).collect(),
-        timeout: get("init_timeout")?.as_f64().unwrap_or(INIT_TIMEOUT_S),
-    });
-    spec.artefacts = shipped.artefacts;
+    let Value::Function(init) = get("init")? else { return Ok(()) };
+    let model::Function { payload, codes, artefacts, .. } =
+        packed(lua, bridge, init).map_err(|why| format!("init: {why}"))?;
+    let timeout = get("init_timeout")?.as_f64().unwrap_or(INIT_TIMEOUT_S);
+    spec.setup.init = Some(InitCall { payload, codes, timeout });
+    spec.artefacts = artefacts;
     Ok(())
+}
+
+/// A function with all it needs, for who may know nothing of it.
+fn packed(lua: &Lua, bridge: &Bridge, function: Function) -> Result<model::Function, String> {
+    let mut shipper =
+        bridge.shipper.try_borrow_mut().map_err(|_| "not while a value is packed or unpacked, or a module loaded")?;
+    let values = MultiValue::from_iter([Value::Function(function)]);
+    let shipped = shipper.encode(lua, values).map_err(|error| error.to_string())?;
+    if let Some(task) = shipped.deps.first() {
+        return Err(format!("it needs the result of task {task}, which has not ended: await it first"));
+    }
+    // The function is the first value, so its code is the first of the manifest.
+    let place = shipped.codes.first().and_then(|hash| shipper.location(*hash)).unwrap_or("[C]").to_owned();
+    let code = |hash: &Hash| Some((*hash, shipper.bytecode(*hash)?.to_vec().into()));
+    let codes = shipped.codes.iter().filter_map(code).collect();
+    Ok(model::Function { payload: shipped.bytes, codes, artefacts: shipped.artefacts, place, params: None })
 }
 
 type Submit = (String, Value, Value, Table, Value, bool);

@@ -34,10 +34,14 @@ pub fn order(
     let (mut deps, known) = refers_to(lua, references).map_err(internal)?;
     deps.sort_unstable();
     deps.dedup();
+    let (options, mut job) = (task_options(lua, options)?, job(lua, kind, spec)?);
+    // Functions that look at a run see what it is for.
+    let params = options.params.as_ref().map(ToString::to_string);
+    job.functions_mut().for_each(|function| function.params.clone_from(&params));
     Ok(Order {
         pool: None,
-        options: task_options(lua, options)?,
-        job: job(lua, kind, spec)?,
+        options,
+        job,
         deps,
         known,
         deferred: false,

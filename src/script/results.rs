@@ -312,7 +312,7 @@ fn samples(lua: &Lua, result: &MeasureResult, phase: Phase) -> mlua::Result<Tabl
 
 /// A float stays a float in Lua, also where it is whole.
 #[derive(Clone, Copy)]
-enum Figure {
+pub(super) enum Figure {
     Float(f64),
     Count(u64),
 }
@@ -327,7 +327,7 @@ impl IntoLua for Figure {
 }
 
 /// Of a launcher only the wall time says something.
-fn known_figures(usage: &Usage, launched: bool) -> Take<IntoIter<(&'static str, Figure), 10>> {
+pub(super) fn known_figures(usage: &Usage, launched: bool) -> Take<IntoIter<(&'static str, Figure), 10>> {
     figures(usage).into_iter().take(if launched { 1 } else { usize::MAX })
 }
 

@@ -4,6 +4,8 @@
 //! script's `init` is a call too, the first, with `harness.worker` as its argument. Knows nothing of sockets and
 //! clocks: modules, and whether to stop, come from the functions it is given, outcomes are returned.
 
+mod inspect;
+
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -22,6 +24,8 @@ use crate::model::{
     Attempt, CallError, CallReturn, CallTask, DepRecord, DepValue, Detail, Hash, InitCall, Kind, Module,
     Outcome, SlotInit, Status, TaskId, human,
 };
+
+pub use self::inspect::Wrote;
 
 /// Asks for a module by its name; or says why it could not ask.
 pub type Require = Box<dyn FnMut(&str) -> Result<Module, String>>;
@@ -53,6 +57,9 @@ pub struct TaskState {
     /// Metatables of errors and records.
     error_class: Table,
     record_class: Table,
+    /// `failure.strict` and `failure.a`.
+    strict: Function,
+    shown: Function,
     host: String,
     store_dir: String,
     seed: u64,
@@ -116,6 +123,8 @@ impl TaskState {
             },
             error_class,
             record_class,
+            strict: failure.raw_get("strict")?,
+            shown: failure.raw_get("a")?,
             host: init.host.clone(),
             store_dir: init.store_dir.clone(),
             seed: init.seed,
@@ -253,7 +262,9 @@ impl TaskState {
         let deps = if call.deps.is_empty() { Value::Nil } else { self.results(call)? };
         // The same numbers in every run, whichever slot the task lands on.
         let seeds = (self.seed as i64, call.seed as i64);
-        self.shipper.call(&self.lua, &self.around, seeds, &call.payload, (deps, argument))
+        // Only `init` is given something, and what it returns is of no interest.
+        let wanted = argument.is_nil();
+        self.shipper.call(&self.lua, &self.around, seeds, &call.payload, (deps, argument, wanted))
     }
 
     /// The results a call waits for, in the order of its manifest.

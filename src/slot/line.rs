@@ -79,6 +79,11 @@ impl Line {
         }
     }
 
+    /// The next descriptor that came with a message.
+    pub fn take_fd(&self) -> Option<OwnedFd> {
+        self.lock().stream.take_fd()
+    }
+
     /// Queues a message; it leaves when nothing else is to do, when enough is there, or soon.
     pub fn send(&self, message: &FromSlot) -> Result<(), WireError> {
         let mut state = self.lock();

@@ -4,11 +4,12 @@
 //! few system calls; a second thread sees to it that none waits longer than about a millisecond while a long
 //! call runs. Before the first call the script's `init` runs, if there is one; before each the gate is asked
 //! whether the worker has taken it back, and when a signal comes whether what runs is to stop. When the socket
-//! closes the slot ends. Knows nothing of nodes, the scheduler or clocks: when to stop is the worker's to say.
+//! closes the slot ends. One that the keeper started for itself looks at a run instead. Knows nothing of nodes, the scheduler or clocks: when to stop is the worker's to say.
 
 mod adaptors;
 mod gang;
 mod helper;
+mod inspect;
 mod line;
 
 use std::cell::Cell;
@@ -137,6 +138,9 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
                 }
             }
             ToSlot::Forget(share) => state.forget(share),
+            ToSlot::Inspect(inspection) => {
+                inspect::inspect(line, gate, &current, &mut state, &inspection)?;
+            }
             // Nobody waits for a module here, and a second Init would change nothing.
             ToSlot::Module(..) | ToSlot::Init(_) => {}
         }

@@ -215,8 +215,9 @@ impl<'a> Worker<'a> {
         welcome: Welcome,
     ) -> Result<Self, WorkerError> {
         let store = Store::open(Store::default_folder())?;
-        // How slots begin is no business of the keeper.
-        keeper.queue(&ToKeeper::Setup(Welcome { setup: SlotSetup::default(), ..welcome.clone() }));
+        // Of how slots begin it needs only what they may take: those it has look at runs begin by themselves.
+        let setup = SlotSetup { memory: welcome.setup.memory, ..SlotSetup::default() };
+        keeper.queue(&ToKeeper::Setup(Welcome { setup, ..welcome.clone() }));
         let limits = *welcome.limits;
         Ok(Self {
             root,
@@ -280,7 +281,7 @@ impl<'a> Worker<'a> {
             ToWorker::Call(call) => self.slots.call(call),
             ToWorker::Code(hash, bytes) => self.slots.learn(hash, bytes),
             ToWorker::Forget(share) => self.slots.forget(share),
-            ToWorker::Module(name, source) => self.slots.module(name, source),
+            ToWorker::Module(name, source) => self.slots.module(name, source, &mut self.keeper),
             ToWorker::Recall(task, attempt) => self.slots.recall(task, attempt, self.root),
             ToWorker::Kill(task, attempt) => {
                 if self.watch.runs(task, attempt) {
@@ -321,6 +322,9 @@ impl<'a> Worker<'a> {
                     self.root.queue(&FromWorker::Done(task, attempt, outcome));
                 }
                 FromKeeper::Swept(task, attempt) => self.root.queue(&FromWorker::Swept(task, attempt)),
+                FromKeeper::NeedModule(name) => {
+                    self.slots.module_for_keeper(name, self.root, &mut self.keeper);
+                }
                 FromKeeper::SlotEnded(slot, code, signal) => {
                     self.slots.ended(slot, code, signal, self.root);
                 }

@@ -180,6 +180,8 @@ impl Process {
                     self.answered((task, attempt), outcome, root);
                 }
                 Ok(Some(FromSlot::NeedModule(name))) => said.modules.push(name),
+                // Nobody asked it.
+                Ok(Some(FromSlot::Found(_))) => {}
                 Ok(None) => return said,
                 Err(error) => {
                     said.failed = Some(garbage(&error));

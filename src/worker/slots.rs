@@ -37,6 +37,8 @@ pub(super) struct Slots {
     modules: BTreeMap<String, Module>,
     /// Modules asked for, and by which slots.
     wanted_modules: BTreeMap<String, BTreeSet<SlotId>>,
+    /// Those among them that the keeper asked for.
+    for_keeper: BTreeSet<String>,
     starts: Starts,
 }
 
@@ -104,6 +106,7 @@ impl Slots {
             codes: Vec::new(),
             modules: BTreeMap::new(),
             wanted_modules: BTreeMap::new(),
+            for_keeper: BTreeSet::new(),
             starts: Starts::default(),
         }
     }
@@ -152,8 +155,31 @@ impl Slots {
         }
     }
 
+    /// The keeper needs this module, for what looks at a run.
+    pub(super) fn module_for_keeper(&mut self, name: String, root: &mut Root, keeper: &mut Stream) {
+        match self.modules.get(&name) {
+            Some(source) => keeper.queue(&ToKeeper::Module(name, source.clone())),
+            None => {
+                self.for_keeper.insert(name.clone());
+                self.want_module(name, None, root);
+            }
+        }
+    }
+
+    /// Asks the root for a module, once.
+    fn want_module(&mut self, name: String, slot: Option<SlotId>, root: &mut Root) {
+        let first = !self.wanted_modules.contains_key(&name);
+        self.wanted_modules.entry(name.clone()).or_default().extend(slot);
+        if first {
+            root.queue(&FromWorker::NeedModule(name));
+        }
+    }
+
     /// The root's answer about a module.
-    pub(super) fn module(&mut self, name: String, source: Module) {
+    pub(super) fn module(&mut self, name: String, source: Module, keeper: &mut Stream) {
+        if self.for_keeper.remove(&name) {
+            keeper.queue(&ToKeeper::Module(name.clone(), source.clone()));
+        }
         for id in self.wanted_modules.remove(&name).unwrap_or_default() {
             if let State::Serving(process) = &mut self.slots[usize::from(id.0)].state {
                 process.stream.queue(&ToSlot::Module(name.clone(), source.clone()));
@@ -286,18 +312,15 @@ impl Slots {
             slot.failed = 0;
             self.starts.proven = true;
         }
+        let mut unknown = Vec::new();
         for name in said.modules {
             match self.modules.get(&name) {
                 Some(source) => process.stream.queue(&ToSlot::Module(name, source.clone())),
-                None => {
-                    let first = !self.wanted_modules.contains_key(&name);
-                    self.wanted_modules.entry(name.clone()).or_default().insert(slot.id);
-                    if first {
-                        root.queue(&FromWorker::NeedModule(name));
-                    }
-                }
+                None => unknown.push(name),
             }
         }
+        let id = slot.id;
+        unknown.into_iter().for_each(|name| self.want_module(name, Some(id), root));
         said.failed
     }
 

@@ -52,20 +52,21 @@ pub struct Around {
 
 impl Shipper {
     /// Calls the function that is the first value of the message with the others, and with `argument` after them
-    /// unless it is nil; what it returns is dropped then. `deps` is a sequence of the results it waits for, in the order of the manifest, or nil.
+    /// unless it is nil; what it returns is dropped unless it is `wanted`. `deps` is a sequence of the results it waits
+    /// for, in the order of the manifest, or nil.
     pub fn call(
         &mut self,
         lua: &Lua,
         around: &Around,
         before: (i64, i64),
         bytes: &[u8],
-        (deps, argument): (Value, Value),
+        (deps, argument, wanted): (Value, Value, bool),
     ) -> Result<Called, ShipError> {
         let mut result = Err(ShipError::Lua("nothing was called".into()));
         let values = (&around.handler, deps, argument, &around.before, before.0, before.1);
         // SAFETY: the closure raises nothing: all that may is called protected.
         unsafe {
-            lua.exec_raw::<()>(values, |state| result = self.call_watched(state, &around.stopper, bytes))
+            lua.exec_raw::<()>(values, |state| result = self.call_watched(state, &around.stopper, bytes, wanted))
         }
         .map_err(lua_error)?;
         result
@@ -78,9 +79,10 @@ impl Shipper {
         state: *mut ffi::lua_State,
         stopper: &Stopper,
         bytes: &[u8],
+        wanted: bool,
     ) -> Result<Called, ShipError> {
         // SAFETY: the caller's promise; what may raise is called protected.
-        let (result, stopped) = unsafe { stopper.watch(state, || self.call_stack(state, bytes)) };
+        let (result, stopped) = unsafe { stopper.watch(state, || self.call_stack(state, bytes, wanted)) };
         if !stopped {
             return result;
         }
@@ -97,7 +99,12 @@ impl Shipper {
 
     /// # Safety
     /// On the stack of this state lie: handler, deps, argument, `before` and its two arguments. It is left empty.
-    unsafe fn call_stack(&mut self, state: *mut ffi::lua_State, bytes: &[u8]) -> Result<Called, ShipError> {
+    unsafe fn call_stack(
+        &mut self,
+        state: *mut ffi::lua_State,
+        bytes: &[u8],
+        wanted: bool,
+    ) -> Result<Called, ShipError> {
         const HANDLER: i32 = 1;
         const DEPS: i32 = 2;
         const ARGUMENT: i32 = 3;
@@ -118,7 +125,7 @@ impl Shipper {
             if more {
                 stack.push_copy(ARGUMENT);
             }
-            let results = if more { 0 } else { ffi::LUA_MULTRET };
+            let results = if wanted { ffi::LUA_MULTRET } else { 0 };
             // SAFETY: function and arguments were pushed above the handler.
             let status = unsafe { ffi::lua_pcall(state, values - 1 + i32::from(more), results, HANDLER) };
             match status {

@@ -55,7 +55,7 @@ assert(slot_a ~= slot_b and a.pid ~= b.pid and a.calls == 1 and b.calls == 1)
 -- A build it refers to is on the node before it runs; a future that is not done is refused.
 local prog = submit(compile { cmd = { "sh", "-c", "echo text > out" }, output = "out" })
 local ok, problem = pcall(spawn, { init = function() return submit and prog end })
-assert(not ok and problem:find("spawn: init: it needs the result of task %d+, which has not ended: await it before `spawn`"), problem)
+assert(not ok and problem:find("spawn: init: it needs the result of task %d+, which has not ended: await it first"), problem)
 assert(await(prog).ok)
 local with_build <close> = spawn { workers = 1, slots = 1, init = function(worker) worker.state.text = io.open(prog):read "a" end }
 assert(await(submit(function() return harness.worker.state.text end)) == "text\n")

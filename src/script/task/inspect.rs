@@ -1,0 +1,104 @@
+//! A function of the script that looks at a run: what it is shown, and what it says about it.
+//!
+//! Knows how to call it and what Lua values mean; nothing of what follows from them.
+
+use mlua::{IntoLua, Table, Value};
+
+use super::TaskState;
+use crate::model::human::{self, bounded};
+use crate::model::{Found, Function, Phase, Seen, Sought};
+use crate::script::raw::{Called, ShipError};
+use crate::script::results;
+
+/// What a program wrote.
+pub struct Wrote {
+    /// To standard output.
+    pub stdout: Vec<u8>,
+    /// To standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl TaskState {
+    /// Has a function look at a run. It may take so long (s).
+    pub fn inspect(
+        &mut self,
+        (sought, function): (Sought, &Function),
+        seen: &Seen,
+        wrote: &Wrote,
+        limit_s: f64,
+    ) -> Found {
+        match self.look(function, seen, wrote) {
+            Ok(Called::Returned { values, .. }) => self.said(sought, &values.bytes).unwrap_or_else(lost),
+            Ok(Called::Raised { message, .. }) => Found::Raised(bounded(message)),
+            Ok(Called::Stopped { at, .. }) => {
+                let at = if at.is_empty() { at } else { format!("; it was at {at}") };
+                Found::Lost(format!("did not end within {}{at}", human::duration(limit_s)))
+            }
+            Ok(Called::OutOfMemory) => Found::Lost(self.out_of_memory().message),
+            // Only what it returned is packed here.
+            Err(ShipError::CannotShip(_)) => Found::Other("something that cannot travel".into()),
+            Err(error) => lost(error),
+        }
+    }
+
+    fn look(&mut self, function: &Function, seen: &Seen, wrote: &Wrote) -> Result<Called, ShipError> {
+        for (hash, bytes) in &function.codes {
+            self.learn(*hash, bytes.to_vec())?;
+        }
+        let run = self.run_table(function, seen, wrote).map_err(|error| ShipError::Lua(error.to_string()))?;
+        self.shipper.call(
+            &self.lua,
+            &self.around,
+            (self.seed as i64, 0),
+            &function.payload,
+            (Value::Nil, Value::Table(run), true),
+        )
+    }
+
+    /// What the function is given; it says so where a field is misspelt.
+    fn run_table(&self, function: &Function, seen: &Seen, wrote: &Wrote) -> mlua::Result<Table> {
+        let run = self.lua.create_table()?;
+        run.raw_set("stdout", self.lua.create_string(&wrote.stdout)?)?;
+        run.raw_set("stderr", self.lua.create_string(&wrote.stderr)?)?;
+        run.raw_set("stdout_bytes", seen.stdout_bytes)?;
+        run.raw_set("stderr_bytes", seen.stderr_bytes)?;
+        run.raw_set("exit_code", seen.exit_code)?;
+        run.raw_set("phase", if seen.phase == Phase::Warmup { "warmup" } else { "sample" })?;
+        run.raw_set("dir", seen.dir.as_str())?;
+        for (name, value) in results::known_figures(&seen.usage, seen.launched) {
+            run.raw_set(name, value)?;
+        }
+        run.raw_set("metrics", self.lua.create_table_from(seen.metrics.iter().map(|(k, v)| (k.as_str(), *v)))?)?;
+        if let Some(params) = function.params.as_deref().and_then(|json| serde_json::from_str(json).ok()) {
+            let params: serde_json::Value = params;
+            run.raw_set("params", crate::script::data::from_json(&self.lua, &params)?)?;
+        }
+        self.strict.call((run, "a run"))
+    }
+
+    fn said(&mut self, sought: Sought, values: &[u8]) -> Result<Found, ShipError> {
+        let mut values = self.shipper.decode(&self.lua, values, &mut super::no_result)?.into_iter();
+        let first = values.next().unwrap_or(Value::Nil);
+        Ok(match (sought, &first) {
+            (Sought::Figure, Value::Integer(figure)) => Found::Figure(*figure as f64),
+            (Sought::Figure, Value::Number(figure)) => Found::Figure(*figure),
+            (Sought::Verdict, Value::Boolean(true)) => Found::Passed,
+            (Sought::Verdict, Value::Boolean(false)) => match values.next().unwrap_or(Value::Nil) {
+                Value::Nil => Found::Refused(None),
+                Value::String(why) => Found::Refused(Some(bounded(why.to_string_lossy()))),
+                other => Found::Refused(Some(self.shown(other)?)),
+            },
+            _ => Found::Other(self.shown(first)?),
+        })
+    }
+
+    /// A value as people are shown it.
+    fn shown(&self, value: impl IntoLua) -> Result<String, ShipError> {
+        let shown = self.shown.call::<String>(value).map_err(|error| ShipError::Lua(error.to_string()))?;
+        Ok(bounded(shown))
+    }
+}
+
+fn lost(error: ShipError) -> Found {
+    Found::Lost(format!("could not be called: {error}"))
+}
