@@ -9,8 +9,8 @@ mod random;
 use std::fmt::Debug;
 
 use harness::model::{
-    Attempt, CallTask, FromKeeper, FromSlot, FromWorker, Gpus, Hash, Module, Outcome, SlotId, Status, TaskId,
-    ToKeeper, ToSlot, ToWorker, Vendor,
+    Attempt, CallTask, Found, FromKeeper, FromSlot, FromWorker, Function, Gpus, Hash, Inspection, Module,
+    Outcome, Phase, Seen, SlotId, Sought, Status, TaskId, ToKeeper, ToSlot, ToWorker, Usage, Vendor,
 };
 use random::Random;
 use serde::Serialize;
@@ -70,6 +70,21 @@ fn call() -> CallTask {
     }
 }
 
+fn inspection() -> Inspection {
+    let seen = Seen {
+        phase: Phase::Sample,
+        dir: "/tmp".into(),
+        exit_code: Some(0),
+        usage: Usage::default(),
+        launched: false,
+        stdout_bytes: 5,
+        stderr_bytes: 0,
+        metrics: [("x".to_owned(), 1.5)].into(),
+    };
+    let function = Function { payload: b"payload".to_vec(), place: "c.lua:3".into(), ..Function::default() };
+    Inspection { seen, functions: vec![(Sought::Verdict, function)], limit_s: 60.0 }
+}
+
 fn failed() -> Box<Outcome> {
     Box::new(Outcome::failed(Status::SpawnFailed, "no such file"))
 }
@@ -101,12 +116,14 @@ fn between_worker_and_keeper() {
     let to = [
         ToKeeper::Sweep(TaskId(1), Attempt(0), "mark".into()),
         ToKeeper::StartSlot(SlotId(3)),
+        ToKeeper::Module("m".into(), Module::Missing("tried".into())),
         ToKeeper::Ping,
     ];
     survives(3, &to);
     let from = [
         FromKeeper::Done(TaskId(3), Attempt(2), failed()),
         FromKeeper::SlotEnded(SlotId(1), None, Some(9)),
+        FromKeeper::NeedModule("a.b".into()),
         FromKeeper::Alive,
     ];
     survives(4, &from);
@@ -118,9 +135,14 @@ fn between_worker_and_slot() {
         ToSlot::Call(call()),
         ToSlot::Code(Hash::of(b"y"), vec![2; 30]),
         ToSlot::Module("m".into(), Module::Missing("tried".into())),
+        ToSlot::Inspect(inspection()),
     ];
     survives(5, &to);
-    let from =
-        [FromSlot::Done(TaskId(3), Attempt(2), failed()), FromSlot::InitFailed(failed()), FromSlot::Ready];
+    let from = [
+        FromSlot::Done(TaskId(3), Attempt(2), failed()),
+        FromSlot::InitFailed(failed()),
+        FromSlot::Ready,
+        FromSlot::Found(Found::Refused(Some("why".into()))),
+    ];
     survives(6, &from);
 }

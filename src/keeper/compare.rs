@@ -132,12 +132,7 @@ impl Compare {
         step
     }
 
-    fn proceed(
-        &mut self,
-        last: Option<Finished>,
-        now_s: f64,
-        learned: &Learned,
-    ) -> ControlFlow<End, Step> {
+    fn proceed(&mut self, last: Option<Finished>, now_s: f64, learned: &Learned) -> ControlFlow<End, Step> {
         if let Some((at, last)) = self.running.take().zip(last) {
             let turn = self.sides[at].subject.after(last, learned);
             if let Some(step) = self.follow(at, turn)? {

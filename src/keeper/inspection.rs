@@ -111,8 +111,10 @@ impl Asking {
             Err(Failure { status: status @ (Status::Timeout | Status::Cancelled), reason }) => {
                 Failure { status, reason: format!("{}: {reason}", self.who()) }
             }
-            Err(Failure { reason, .. }) => self.fails(&format!("ended its process: {reason}")),
-            Ok(()) => self.fails("ended its process: exit code 0 (os.exit?)"),
+            Err(Failure { status: Status::Signal | Status::Oom, reason }) => {
+                self.fails(&format!("ended its process: {reason}"))
+            }
+            _ => self.fails(&format!("ended its process: {} (os.exit?)", ended.exit)),
         }
     }
 
@@ -135,3 +137,116 @@ impl Asking {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keeper::run::{Forced, fake};
+    use crate::model::{MetricSpec, Usage, VerifySpec};
+    use crate::process::Exit;
+
+    fn function(place: &str) -> Function {
+        Function { place: place.into(), ..Function::default() }
+    }
+
+    /// A check, and functions for `a` and `b`; `c` is read.
+    fn spec() -> MeasureSpec {
+        let metric = |source| MetricSpec { source, ..MetricSpec::default() };
+        MeasureSpec {
+            verify: VerifySpec { function: Some(function("c.lua:1")), ..VerifySpec::default() },
+            metrics: BTreeMap::from([
+                ("a".into(), metric(MetricSource::Function(function("c.lua:2")))),
+                ("b".into(), metric(MetricSource::Function(function("c.lua:3")))),
+                ("c".into(), metric(MetricSource::Csv("c".into()))),
+            ]),
+            ..MeasureSpec::default()
+        }
+    }
+
+    fn asked(spec: &MeasureSpec, verifies: bool) -> (Asked, Box<Task>) {
+        let seen = Seen {
+            phase: crate::model::Phase::Sample,
+            dir: "/".into(),
+            exit_code: Some(0),
+            usage: Usage::default(),
+            launched: false,
+            stdout_bytes: 3,
+            stderr_bytes: 0,
+            metrics: BTreeMap::new(),
+        };
+        let (asked, step) = ask(spec, verifies, seen, [b"out".to_vec(), Vec::new()]);
+        let Step::Inspect(task) = step else { panic!("nothing is asked") };
+        (asked, task)
+    }
+
+    fn found(found: &[Found]) -> Ended {
+        Ended { found: found.to_vec(), ..fake(Exit::Code(0), "") }
+    }
+
+    #[test]
+    fn the_check_comes_first_and_only_where_it_is_due() {
+        let spec = spec();
+        let places = |verifies| {
+            let (_, task) = asked(&spec, verifies);
+            let places = task.inspection.functions.iter().map(|(_, function)| function.place.clone());
+            places.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            (places(true).as_str(), places(false).as_str()),
+            ("c.lua:1 c.lua:2 c.lua:3", "c.lua:2 c.lua:3")
+        );
+        let only_check = MeasureSpec { metrics: BTreeMap::new(), ..spec };
+        assert!(is_due(&only_check, true) && !is_due(&only_check, false));
+        assert!(!is_due(&MeasureSpec::default(), true));
+    }
+
+    #[test]
+    fn figures_come_by_name() {
+        let (asked, task) = asked(&spec(), true);
+        assert_eq!(task.wrote, [b"out".to_vec(), Vec::new()]);
+        let figures =
+            asked.figures(Ok(found(&[Found::Passed, Found::Figure(1.0), Found::Figure(2.0)]))).unwrap();
+        assert_eq!(figures, BTreeMap::from([("a".into(), 1.0), ("b".into(), 2.0)]));
+    }
+
+    #[test]
+    fn whatever_else_is_said_is_the_status_of_who_says_it() {
+        let (asked, _) = asked(&spec(), true);
+        let failure = |said: &[Found]| asked.figures(Ok(found(said))).unwrap_err();
+        let refused = failure(&[Found::Refused(Some("off".into()))]);
+        assert_eq!(
+            (refused.status, refused.reason.as_str()),
+            (Status::VerifyFailed, "off (says verify.fn at c.lua:1)")
+        );
+        let missing = failure(&[Found::Passed, Found::Figure(1.0), Found::Figure(f64::NAN)]);
+        let reason = "metric `b`: its function at c.lua:3 returned nan, which is not a finite number";
+        assert_eq!((missing.status, missing.reason.as_str()), (Status::MetricMissing, reason));
+        for (said, status) in [
+            (vec![Found::Other("nil".into())], Status::VerifyFailed),
+            (vec![Found::Raised("x".into())], Status::VerifyFailed),
+            (vec![Found::Figure(1.0)], Status::VerifyFailed),
+            (vec![], Status::VerifyFailed),
+            (vec![Found::Passed], Status::MetricMissing),
+            (vec![Found::Passed, Found::Passed], Status::MetricMissing),
+            (vec![Found::Passed, Found::Refused(None)], Status::MetricMissing),
+            (vec![Found::Passed, Found::Figure(1.0), Found::Lost("was lost".into())], Status::MetricMissing),
+        ] {
+            assert_eq!(failure(&said).status, status, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn who_ends_the_task_decides_how_it_ends() {
+        let (asked, _) = asked(&spec(), false);
+        let stopped = Ended {
+            forced: Some(Forced::Timeout(2.0)),
+            ..found(&[Found::Figure(1.0), Found::Lost("x".into())])
+        };
+        let failure = asked.figures(Ok(stopped)).unwrap_err();
+        let reason = "metric `b`: its function at c.lua:3: ran into its timeout of 2 s; it was killed";
+        assert_eq!((failure.status, failure.reason.as_str()), (Status::Timeout, reason));
+        let failure = asked.figures(Err(StartError::Forced(Forced::Cancelled))).unwrap_err();
+        assert_eq!(failure.status, Status::Cancelled);
+        let failure = asked.figures(Err(StartError::System(std::io::Error::other("full")))).unwrap_err();
+        assert_eq!(failure.status, Status::SetupFailed, "{}", failure.reason);
+    }
+}

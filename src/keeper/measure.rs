@@ -67,12 +67,7 @@ impl Measure {
         }
     }
 
-    fn proceed(
-        &mut self,
-        last: Option<Finished>,
-        now_s: f64,
-        learned: &Learned,
-    ) -> ControlFlow<End, Step> {
+    fn proceed(&mut self, last: Option<Finished>, now_s: f64, learned: &Learned) -> ControlFlow<End, Step> {
         let turn = match last {
             Some(last) => self.subject.after(last, learned),
             None => self.subject.begin(learned),
@@ -113,9 +108,7 @@ impl Measure {
     fn done(&self, end: End) -> Step {
         let (result, outcome) = match end {
             Ok(reason) => (self.subject.summarised(reason), super::exec::succeeded()),
-            Err(Failed { failure, ended }) => {
-                (self.subject.failed(ended.as_deref()), failure.into())
-            }
+            Err(Failed { failure, ended }) => (self.subject.failed(ended.as_deref()), failure.into()),
         };
         Step::Done(Box::new(Outcome { detail: Detail::Measure(Box::new(result)), ..outcome }))
     }

@@ -23,9 +23,7 @@ use super::site::{Command, Failure, Site};
 use super::verdict::{Failed, judge};
 use super::verify::Verify;
 use crate::machine::counters::Count;
-use crate::model::{
-    Cwd, Launched, MeasureSpec, Phase, Sample, Seen, Status, Usage, VerifyResult,
-};
+use crate::model::{Cwd, Launched, MeasureSpec, Phase, Sample, Seen, Status, Usage, VerifyResult};
 
 /// Kept of standard output where metrics or `verify` read it (B).
 const OUTPUT_LIMIT: usize = 16 << 20;

@@ -89,7 +89,8 @@ impl Talk {
         // Without room for folders it goes on.
         let scratch = site.scratch(&[]).ok();
         let place = scratch.as_ref().map(|folder| (SLOT_SCRATCH, folder.path().to_string_lossy()));
-        let environment = site.environment(place, mark).map_err(|failure| io::Error::other(failure.reason))?;
+        let environment =
+            site.environment(place, mark).map_err(|failure| io::Error::other(failure.reason))?;
         let talk = Self {
             stream: Some(stream),
             gate,
@@ -120,7 +121,9 @@ impl Talk {
                 None
             }
             Err(error @ WireError::Garbage(_)) => {
-                self.found.push(Found::Lost(format!("was ended, for what its process said made no sense ({error})")));
+                self.found.push(Found::Lost(format!(
+                    "was ended, for what its process said made no sense ({error})"
+                )));
                 self.end(now);
                 None
             }

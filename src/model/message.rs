@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Attempt, CommandSpec, CompareSpec, CompileSpec, Env, ExecSpec, Found, Gpus, Hash, Inspection, Kind, Limits,
-    MeasureSpec, Outcome, Pin, PoolId, SlotId, TaskId, WorkerId,
+    Attempt, CommandSpec, CompareSpec, CompileSpec, Env, ExecSpec, Found, Gpus, Hash, Inspection, Kind,
+    Limits, MeasureSpec, Outcome, Pin, PoolId, SlotId, TaskId, WorkerId,
 };
 
 /// Raised with every change of a message: root and workers must agree.

@@ -12,8 +12,8 @@ use rustc_hash::FxHashMap;
 pub use crate::allocation::{RootNode, Start};
 
 use crate::model::{
-    Arg, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function, Hash, Kind, MeasureSpec,
-    Outcome, PoolId, RecipeParts, Record, SlotSetup, TaskId, TaskOptions,
+    Arg, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function, Hash, Kind,
+    MeasureSpec, Outcome, PoolId, RecipeParts, Record, SlotSetup, TaskId, TaskOptions,
 };
 
 /// What the script is told about its own run.

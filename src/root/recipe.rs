@@ -190,7 +190,9 @@ fn is_empty(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CommandSpec, CompareSpec, LaunchSpec, TaskOptions, Variant, recipe_key};
+    use crate::model::{
+        CommandSpec, CompareSpec, Function, LaunchSpec, TaskOptions, Variant, VerifySpec, recipe_key,
+    };
 
     fn key_of(launch: Option<LaunchSpec>, nodes: Option<u32>) -> Hash {
         let command = CommandSpec { launch, ..CommandSpec::default() };
@@ -237,5 +239,22 @@ mod tests {
             assert!(!keys[..at].contains(key), "{at}");
         }
         assert_eq!(ranks(4, 2, 2), ranks(4, 2, 2));
+    }
+
+    #[test]
+    fn another_function_is_another_measurement_wherever_it_was_written() {
+        let key = |payload: &str, place: &str| {
+            let function = Function { payload: payload.into(), place: place.into(), ..Function::default() };
+            let verify = VerifySpec { function: Some(function), ..VerifySpec::default() };
+            let job = Job::Measure(Box::new(MeasureSpec { verify, ..MeasureSpec::default() }));
+            let options = TaskOptions::default();
+            let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
+            of(&order, None, |_| Hash::of(b""))
+        };
+        let (one, parts) = key("one", "c.lua:1");
+        assert_eq!(recipe_key(&one), recipe_key(&key("one", "c.lua:9").0));
+        let (two, other) = key("two", "c.lua:1");
+        assert!(recipe_key(&one) != recipe_key(&two) && parts.verify != other.verify);
+        assert_eq!(RecipeParts { verify: parts.verify, ..other }, parts);
     }
 }

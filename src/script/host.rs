@@ -148,8 +148,10 @@ fn add_init(lua: &Lua, bridge: &Bridge, given: &Table, spec: &mut PoolSpec) -> R
 
 /// A function with all it needs, for who may know nothing of it.
 fn packed(lua: &Lua, bridge: &Bridge, function: Function) -> Result<model::Function, String> {
-    let mut shipper =
-        bridge.shipper.try_borrow_mut().map_err(|_| "not while a value is packed or unpacked, or a module loaded")?;
+    let mut shipper = bridge
+        .shipper
+        .try_borrow_mut()
+        .map_err(|_| "not while a value is packed or unpacked, or a module loaded")?;
     let values = MultiValue::from_iter([Value::Function(function)]);
     let shipped = shipper.encode(lua, values).map_err(|error| error.to_string())?;
     if let Some(task) = shipped.deps.first() {

@@ -13,6 +13,7 @@ mod batch;
 mod bench;
 mod codes;
 mod doctor;
+mod functions;
 mod gpus;
 mod limits;
 mod outcomes;

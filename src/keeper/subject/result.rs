@@ -69,7 +69,10 @@ impl Subject {
             counters: None,
             verify: self.verified.clone(),
             floor_s: self.floor.map(|floor| floor.wall_s),
-            maxrss_floor_bytes: self.floor.filter(|_| self.launched.is_none()).map(|floor| floor.maxrss_bytes),
+            maxrss_floor_bytes: self
+                .floor
+                .filter(|_| self.launched.is_none())
+                .map(|floor| floor.maxrss_bytes),
             exit_code: None,
             signal: None,
             stderr_tail: String::new(),

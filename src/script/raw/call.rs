@@ -66,7 +66,9 @@ impl Shipper {
         let values = (&around.handler, deps, argument, &around.before, before.0, before.1);
         // SAFETY: the closure raises nothing: all that may is called protected.
         unsafe {
-            lua.exec_raw::<()>(values, |state| result = self.call_watched(state, &around.stopper, bytes, wanted))
+            lua.exec_raw::<()>(values, |state| {
+                result = self.call_watched(state, &around.stopper, bytes, wanted)
+            })
         }
         .map_err(lua_error)?;
         result

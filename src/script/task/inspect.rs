@@ -68,12 +68,17 @@ impl TaskState {
         for (name, value) in results::known_figures(&seen.usage, seen.launched) {
             run.raw_set(name, value)?;
         }
-        run.raw_set("metrics", self.lua.create_table_from(seen.metrics.iter().map(|(k, v)| (k.as_str(), *v)))?)?;
+        run.raw_set(
+            "metrics",
+            self.lua.create_table_from(seen.metrics.iter().map(|(k, v)| (k.as_str(), *v)))?,
+        )?;
         if let Some(params) = function.params.as_deref().and_then(|json| serde_json::from_str(json).ok()) {
             let params: serde_json::Value = params;
             run.raw_set("params", crate::script::data::from_json(&self.lua, &params)?)?;
         }
-        self.strict.call((run, "a run"))
+        let figures = results::known_figures(&seen.usage, false).map(|(name, _)| name);
+        let may_be_absent = figures.chain(["exit_code", "params"]).map(|name| (name, true));
+        self.strict.call((run, "a run", self.lua.create_table_from(may_be_absent)?))
     }
 
     fn said(&mut self, sought: Sought, values: &[u8]) -> Result<Found, ShipError> {

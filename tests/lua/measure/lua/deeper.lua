@@ -1,0 +1,1 @@
+return { factor = 10 }
