@@ -74,6 +74,7 @@
 ---@field [1]? string a Lua pattern whose first capture is the number
 ---@field json? string instead: its place in JSON that is printed, "timing.total"; items of lists are numbered from 1
 ---@field csv? string instead: its column in CSV that is printed; the last row counts
+---@field fn? fun(run: harness.Run): number instead: looks at each run, on the node that measured, and says the figure
 ---@field unit? string for people
 ---@field better? "less"|"more" which direction is an improvement
 
@@ -86,7 +87,30 @@
 ---@field rtol? number relative tolerance of numbers
 ---@field atol? number absolute tolerance of numbers
 ---@field files? table<string, string|harness.FileOptions> files that the run must have written into its scratch folder, and what they must equal: paths of files here
+---@field fn? fun(run: harness.Run): boolean, string? looks at the run, on the node that measured: true, or false and why
 ---@field every? boolean check every sample, not only the first run
+
+--- A run as functions of `metrics` and `verify` see it.
+---@class harness.Run
+---@field stdout string what it wrote; head and tail of more than 16 MiB
+---@field stderr string what it wrote there; head and tail of more than 1 MiB
+---@field stdout_bytes integer bytes it wrote, kept or not
+---@field stderr_bytes integer the same
+---@field exit_code? integer
+---@field phase "warmup"|"sample" is it counted?
+---@field dir string the folder it ran in, absolute; relative paths begin there
+---@field params? table<string, any> those of its measurement
+---@field metrics table<string, number> figures that were read from its output; none that functions say
+---@field wall_s number
+---@field user_s? number none of an MPI application, as all below
+---@field sys_s? number
+---@field maxrss_bytes? integer
+---@field minflt? integer
+---@field majflt? integer
+---@field nvcsw? integer
+---@field nivcsw? integer
+---@field inblock? integer
+---@field oublock? integer
 
 ---@class harness.FileOptions
 ---@field reference string the path of a file with the content it must have
@@ -113,7 +137,7 @@
 ---@field max_runs? integer samples at the most; 100 unless said
 ---@field max_time? harness.Duration sampling at the most; 60 s unless said
 ---@field warmup? integer runs before the first sample; 1 unless said
----@field metrics? table<string, string|harness.MetricOptions> figures the program prints
+---@field metrics? table<string, string|harness.MetricOptions> figures of its runs
 ---@field objective? string the figure that counts; "wall_s" unless said
 ---@field better? "less"|"more" which direction of it is an improvement
 ---@field numa? "local" its cores and its memory are of one NUMA node
@@ -136,7 +160,7 @@
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
 ---@field ok_codes? integer[] exit codes that count as success
 ---@field warmup? integer runs before the first round; 1 unless said
----@field metrics? table<string, string|harness.MetricOptions> figures the program prints
+---@field metrics? table<string, string|harness.MetricOptions> figures of its runs
 ---@field verify? harness.VerifyOptions what makes a run count
 ---@field setup? harness.Argument[]|string before everything else: a command, or a line for /bin/sh -c
 ---@field prepare? harness.Argument[]|string the same before each run, those of the warm-up too
@@ -155,7 +179,7 @@
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
 ---@field ok_codes? integer[] exit codes that count as success
 ---@field warmup? integer runs before the first round; 1 unless said
----@field metrics? table<string, string|harness.MetricOptions> figures the program prints
+---@field metrics? table<string, string|harness.MetricOptions> figures of its runs
 ---@field verify? harness.VerifyOptions what makes a run count
 ---@field setup? harness.Argument[]|string before everything else: a command, or a line for /bin/sh -c
 ---@field prepare? harness.Argument[]|string the same before each run, those of the warm-up too

@@ -124,7 +124,9 @@ mod tests {
     use crate::keeper::run::{Ended, Forced, StartError, fake};
     use crate::keeper::site::Command;
     use crate::machine::counters::Count;
-    use crate::model::{MeasureResult, MetricSource, MetricSpec, Sink, Status, Stdin, Usage};
+    use crate::model::{
+        Found, Function, MeasureResult, MetricSource, MetricSpec, Sink, Status, Stdin, Usage,
+    };
     use crate::process::{Environment, Exit, SpawnError};
 
     fn command() -> Command {
@@ -253,6 +255,28 @@ mod tests {
         let (outcome, _) = drive(measure(spec, None), |_| Ok(fake(Exit::Code(0), "t=nan")));
         assert_eq!(outcome.status, Status::MetricMissing);
         assert!(outcome.reason.unwrap().contains("gives 'nan', which is not a finite number"));
+    }
+
+    #[test]
+    fn a_run_is_a_sample_only_once_functions_have_looked_at_it() {
+        let source = MetricSource::Function(Function { place: "c.lua:1".into(), ..Function::default() });
+        let spec = MeasureSpec {
+            metrics: BTreeMap::from([("x".into(), MetricSpec { source, ..MetricSpec::default() })]),
+            objective: "x".into(),
+            runs: Some(2),
+            warmup: 0,
+            ..MeasureSpec::default()
+        };
+        // Every second of what runs is the process they run in.
+        let found = |i: usize| Ok(Ended { found: vec![Found::Figure(i as f64); i % 2], ..took(1.0) });
+        let (outcome, result) = drive(measure(spec.clone(), None), found);
+        assert!(outcome.ok());
+        assert_eq!((result.metrics["x"].value.as_slice(), result.stats.unwrap().max), (&[1.0, 3.0][..], 3.0));
+        let (outcome, result) = drive(measure(spec, None), |i| if i < 3 { found(i) } else { Ok(took(1.0)) });
+        assert_eq!((outcome.status, result.samples.len()), (Status::MetricMissing, 1));
+        let reason =
+            "sample 2: metric `x`: its function at c.lua:1 ended its process: exit code 0 (os.exit?)";
+        assert_eq!(outcome.reason.as_deref(), Some(reason));
     }
 
     #[test]

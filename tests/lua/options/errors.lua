@@ -105,7 +105,7 @@ says("measure: 'verify.rtol' needs 'verify.reference'", measure, { cmd = cmd, ve
 says("measure: option 'verify.reference': expected the future of an exec or a call (for a build give { build }), got the future of a compile",
   measure, { cmd = cmd, verify = { reference = build() } })
 says("measure: verify: unknown option 'outptu'", measure, { cmd = cmd, verify = { outptu = "x" } })
-says("measure: verify: unknown option 'fn'", measure, { cmd = cmd, verify = { fn = print } })
+says("measure: verify: unknown option 'func'", measure, { cmd = cmd, verify = { func = print } })
 says("measure: option 'verify': expected a table, got 'x'", measure, { cmd = cmd, verify = "x" })
 says("measure: option 'verify.reference[2]': expected a string, a number or a future, got a table", measure,
   { cmd = cmd, verify = { reference = { "echo", {} } } })
