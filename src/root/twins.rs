@@ -103,8 +103,8 @@ impl Twins {
 mod tests {
     use super::*;
     use crate::model::{
-        CommandSpec, CompileResult, HookSpec, MeasureResult, MeasureSpec, RecipeParts, Status, StopReason,
-        Summary, TaskId, TaskOptions,
+        CommandSpec, CompileResult, Function, HookSpec, MeasureResult, MeasureSpec, RecipeParts, Status,
+        StopReason, Summary, TaskId, TaskOptions,
     };
     use crate::root::port::RecipeId;
 
@@ -174,13 +174,14 @@ mod tests {
     #[test]
     fn what_is_measured_in_another_way_is_another_measurement() {
         let mut twins = twins(&[("a", asked(b"one", 1), took(0.5, Status::Ok))]);
-        let changes: [fn(&mut Submission); 7] = [
+        let changes: [fn(&mut Submission); 8] = [
             |asked| asked.options.key = Some("again".into()),
             |asked| asked.options.timeout = Some(9.0),
             |asked| asked.options.placement.cores = Some(2),
             |asked| asked.options.placement.gpus = Some(1),
             |asked| asked.job.timed_mut()[0].runs = Some(3),
             |asked| asked.job.timed_mut()[0].hooks.prepare = Some(HookSpec::default()),
+            |asked| asked.job.timed_mut()[0].verify.function = Some(Function::default()),
             |asked| *asked.job.words_mut()[1] = Arg::Text(b"65".to_vec()),
         ];
         for (at, change) in changes.into_iter().enumerate() {

@@ -34,7 +34,9 @@ impl TaskState {
                 let at = if at.is_empty() { at } else { format!("; it was at {at}") };
                 Found::Lost(format!("did not end within {}{at}", human::duration(limit_s)))
             }
-            Ok(Called::OutOfMemory) => Found::Lost(self.out_of_memory().message),
+            Ok(Called::OutOfMemory) => {
+                Found::Lost(format!("could not go on: {}", self.out_of_memory().message))
+            }
             // Only what it returned is packed here.
             Err(ShipError::CannotShip(_)) => Found::Other("something that cannot travel".into()),
             Err(error) => lost(error),

@@ -155,6 +155,14 @@ f:wait(0.5)
 f:cancel()
 assert(await(f).status == "cancelled")
 
+-- What it may take of memory is what slots may.
+local small <close> = spawn { slots = 1, memory = "32 MiB" }
+m = run { metrics = { x = { fn = function()
+  local all = {}
+  for i = 1, math.huge do all[i] = ("x"):rep(1000) .. i end
+end } } }
+assert(m.status == "metric_missing" and m.reason:find("could not go on: Lua ran out of memory: its slot may take 32 MiB", 1, true), m.reason)
+
 -- In a comparison likewise, of all or of one.
 local c = await(submit(compare {
   max_rounds = 4,

@@ -33,3 +33,10 @@ assert(timed(unused, { flags = "y" }).same_as.what == "answer flags=again")
 assert(timed(unused, { flags = "z" }).same_as == nil)
 local bytes = submit(compile { cmd = { "sh", "-c", "echo '#!/bin/sh' > s; chmod +x s" }, output = "s" })
 assert(await(bytes).text_hash == nil and timed(bytes).ok)
+
+-- A function that looks at a run may look at what the measurement is for.
+local length = { n = { fn = function(run) return #run.params.flags end } }
+assert(timed(plain, { flags = "one", metrics = length }).metrics.n.stats.median == 3)
+local longer = timed(debug, { flags = "longer", metrics = length })
+assert(longer.same_as == nil and longer.metrics.n.stats.median == 6)
+assert(timed(unused, { flags = "one", metrics = length }).same_as.what == "answer flags=one")
