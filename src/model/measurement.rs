@@ -197,7 +197,7 @@ columns! {
 
 macro_rules! reserved {
     ($($field:ident)*) => {
-        /// Names of the record that no room fills yet.
+        /// What a task's end does not tell: `code` and `harness` are the root's to fill, the others nobody's yet.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[allow(missing_docs, reason = "the names are those of the record's schema")]
         pub struct Reserved { $(pub $field: Option<serde_json::Value>,)* }

@@ -20,6 +20,7 @@ mod measurement;
 mod message;
 mod outcome;
 mod record;
+mod samples;
 mod status;
 mod task;
 
@@ -45,12 +46,14 @@ pub use message::{
     InitCall, Module, PROTOCOL, Run, SlotInit, SlotSetup, ToKeeper, ToSlot, ToWorker, Welcome, Work,
 };
 pub use outcome::{
-    CacheUse, CallError, CallReturn, CompileResult, Detail, Energy, Interval, Launched, MeasureResult,
-    Metric, Outcome, Phase, RunResult, SameAs, Sample, Status, StopReason, Summary, Usage, VerifyResult,
+    CacheUse, CallError, CallReturn, CompileResult, Detail, Launched, Outcome, RunResult, Status, Usage,
 };
 pub use record::{
     Artefact, BatchJob, Env, Granted, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord,
     ulid,
+};
+pub use samples::{
+    Energy, Interval, MeasureResult, Metric, Phase, SameAs, Sample, StopReason, Summary, VerifyResult,
 };
 pub use status::{CampaignStatus, KindStatus, RunningStatus, STATUS_SCHEMA, WaitingStatus, WorkerStatus};
 pub use task::{

@@ -1,6 +1,6 @@
 //! The root process: what joins the script, the scheduler, the workers and the journal.
 //!
-//! `run` owns the main thread: it sets everything up, lets the driver work, and takes everything down in an
+//! `run` owns the main thread: it sets everything up (`setup`), lets the driver work, and takes everything down in an
 //! order in which nothing reported is lost. The script runs on a thread of its own behind `port`; this room
 //! does not know what language it is in.
 
@@ -17,6 +17,7 @@ mod guard;
 mod handed_on;
 mod hearing;
 mod ledger;
+mod mailboxes;
 mod misplaced;
 mod notices;
 mod opening;
@@ -31,6 +32,7 @@ mod recipe;
 mod record;
 mod remote;
 mod settle;
+mod setup;
 mod sources;
 mod spawn;
 mod states;
@@ -42,37 +44,24 @@ mod twins;
 mod workers;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-
-use self::deadline::{Deadline, DeadlineError, Outside};
-use self::driver::{Driver, Parts};
+use self::driver::Driver;
 use self::ends::not_recorded;
 use self::guard::Guard;
-use self::opening::{header, open_journal, recall};
-use self::pools::Pools;
-use self::port::{Campaign, Port, Setup};
-use self::progress::{Display, Progress, Tally, Verbosity};
-use self::provenance::Provenance;
-use self::sources::{Reader, Sources};
-use self::spawn::Launcher;
-use self::status::{About, Counter};
+use self::port::Port;
+use self::progress::{Display, Tally, Verbosity};
+use self::sources::Sources;
 use self::stop::Ending;
-use self::surroundings::Surroundings;
 use self::workers::Worker;
-use crate::allocation::{self, Allocation, AllocationError, Start};
-use crate::artefact::Store;
+use crate::allocation::Start;
 use crate::journal::Lost;
-use crate::machine;
 use crate::model::human::count;
-use crate::model::{BatchJob, FromWorker, Limits, ToWorker, WorkerId, exit};
-use crate::process;
-use crate::process::{Signals, Wake};
+use crate::model::{FromWorker, Limits, ToWorker, WorkerId, exit};
+use crate::process::Signals;
 use crate::transport::wait::wait;
 use crate::transport::{Link, Peer};
 
@@ -80,12 +69,8 @@ pub use self::deadline::Timing;
 pub use self::opening::default_journal;
 pub use self::port::PoolSpec;
 pub use self::remote::automatic;
+pub use self::setup::find_allocation;
 pub use self::spawn::Mpi;
-
-/// How long the batch system may take to say when the job ends.
-const ASK_LIMIT: Duration = Duration::from_secs(5);
-/// Names the executable that workers are started from, where it is another file than the root's.
-const WORKER_VARIABLE: &str = "HARNESS_WORKER";
 
 /// What `harness run` was told.
 pub struct Options {
@@ -137,49 +122,6 @@ pub enum ScriptEnd {
 /// Runs the script on a thread of its own.
 pub type ScriptMain = Box<dyn FnOnce(Port) -> ScriptEnd + Send>;
 
-/// Why a campaign could not begin.
-#[derive(Debug, thiserror::Error)]
-enum SetupError {
-    #[error("cannot read {0}: {1}")]
-    Script(String, io::Error),
-    #[error(transparent)]
-    Allocation(#[from] AllocationError),
-    #[error(transparent)]
-    Deadline(#[from] DeadlineError),
-    #[error(transparent)]
-    Journal(#[from] crate::journal::JournalError),
-    #[error(transparent)]
-    Store(#[from] crate::artefact::StoreError),
-    #[error(
-        "cannot set up the root process: {0}: a limit of this shell or machine is too low; look at `ulimit -u` (processes and \
-         threads), `ulimit -v` and `ulimit -d` (memory) and `ulimit -n` (open files)"
-    )]
-    Exhausted(io::Error),
-    #[error("cannot set up the root process: {0}")]
-    System(io::Error),
-}
-
-impl From<io::Error> for SetupError {
-    fn from(error: io::Error) -> Self {
-        const LIMITS: [Errno; 4] = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
-        match Errno::from_io_error(&error) {
-            Some(errno) if LIMITS.contains(&errno) => SetupError::Exhausted(error),
-            _ => SetupError::System(error),
-        }
-    }
-}
-
-impl SetupError {
-    fn code(&self) -> u8 {
-        match self {
-            SetupError::Script(..) | SetupError::Deadline(_) => exit::USAGE,
-            SetupError::Allocation(_) | SetupError::Exhausted(_) => exit::ALLOCATION,
-            SetupError::Journal(_) | SetupError::Store(_) => exit::JOURNAL,
-            SetupError::System(_) => exit::INTERNAL,
-        }
-    }
-}
-
 /// How a campaign ended.
 pub struct Ended {
     /// The exit code.
@@ -223,65 +165,6 @@ struct Root {
 }
 
 impl Root {
-    fn set_up(
-        options: Options,
-        mpi: Mpi,
-        workers: &mut BTreeMap<WorkerId, Worker>,
-        signals: Signals,
-        sources: Sources,
-        script: ScriptMain,
-    ) -> Result<Self, SetupError> {
-        let (path, text) = read_script(&options.script)?;
-        let dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
-        let allocation = find_allocation(options.host_file.as_deref())?;
-        let progress = Progress::new(options.verbosity, options.display.clone());
-        let deadline = find_deadline(&options.timing, &progress)?;
-        let store = Store::open(Store::default_folder())?;
-        let journal = options.journal.clone().unwrap_or_else(|| default_journal(&path));
-        let job =
-            allocation.job.clone().map(|id| BatchJob { scheduler: allocation.scheduler.to_string(), id });
-        let header = header(&path, &text, options.seed);
-        let opened = open_journal(&journal, header, job.clone(), &options, &progress)?;
-        let (kept, envs) = (opened.index.states(), opened.index.envs());
-        let (index, notices) = recall(opened.index, &allocation);
-        let wake = Arc::new(Wake::new()?);
-        let counter = counter(&options, &journal, job, wake.clone(), &progress);
-        let waker = wake.clone();
-        let artefacts = store.clone();
-        let seed = options.seed.unwrap_or(opened.header.seed);
-        let (port, driver_end) = port::port(Setup {
-            campaign: campaign(&options, &dir, seed, &journal, deadline.as_ref()),
-            index,
-            notices,
-            kept,
-            artefact_present: Box::new(move |hash| artefacts.contains(hash)),
-            wake: Box::new(move || waker.signal()),
-        });
-        let launcher = launcher(&options, allocation, mpi)?;
-        let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
-        let parts = Parts {
-            pools,
-            port: driver_end,
-            journal: opened.writer,
-            campaign: opened.header.campaign,
-            store,
-            progress,
-            signals,
-            modules: Reader::start(sources, wake.clone())?,
-            wake,
-            deadline,
-            surroundings: Surroundings::new(envs.into_keys().collect(), Provenance::of(&dir, &text, seed)),
-            workers: std::mem::take(workers),
-            counter,
-        };
-        Ok(Self {
-            driver: Driver::new(parts),
-            script_end: start_script(script, port)?,
-            journal,
-            display: options.display,
-        })
-    }
-
     fn run(mut self) -> Ended {
         let ending = self.driver.run();
         let journal = self.journal.display().to_string();
@@ -363,115 +246,6 @@ impl Root {
     fn ended(self, code: u8, message: Option<String>) -> Ended {
         Ended { code, message, tally: self.driver.progress.into_tally() }
     }
-}
-
-/// Listens for those who ask how far the campaign is.
-fn counter(
-    options: &Options,
-    journal: &Path,
-    job: Option<BatchJob>,
-    wake: Arc<Wake>,
-    progress: &Progress,
-) -> Counter {
-    let script = options.script.display().to_string();
-    let about = About { script, journal: journal.display().to_string(), job };
-    let (counter, listening) = Counter::open(about, journal, wake);
-    if let Err(error) = listening {
-        progress.detail(&format!("`harness status` will find nobody here: {error}"));
-    }
-    counter
-}
-
-/// What the script may know of its campaign.
-fn campaign(
-    options: &Options,
-    dir: &Path,
-    seed: u64,
-    journal: &Path,
-    deadline: Option<&Deadline>,
-) -> Campaign {
-    Campaign {
-        script: options.script.clone(),
-        dir: dir.to_path_buf(),
-        args: options.args.clone(),
-        seed,
-        verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
-        journal: journal.to_path_buf(),
-        ends: deadline.map(|deadline| deadline.ends),
-    }
-}
-
-fn launcher(options: &Options, allocation: Allocation, mpi: Mpi) -> io::Result<Launcher> {
-    Ok(Launcher {
-        allocation,
-        mpi,
-        guard: Guard::start(options.display.clone())?,
-        limits: options.limits,
-        program: std::env::var_os(WORKER_VARIABLE).map(PathBuf::from),
-        script: options.script.display().to_string(),
-    })
-}
-
-/// Most a list of hosts may have (B).
-const HOSTS_BYTES: u64 = 1 << 20;
-
-/// The text of a list of hosts. A device or a pipe may have no end, or never begin.
-fn read_hosts(file: &str) -> std::io::Result<String> {
-    let there = std::fs::metadata(file)?;
-    if !there.is_file() {
-        return Err(std::io::Error::other("this is not a regular file"));
-    }
-    if there.len() > HOSTS_BYTES {
-        return Err(std::io::Error::other("this is no list of hosts: it has more than 1 MiB"));
-    }
-    std::fs::read_to_string(file)
-}
-
-/// The nodes there are: those of `host_file` if one is named, else the batch system's, else this machine.
-pub fn find_allocation(host_file: Option<&Path>) -> Result<Allocation, AllocationError> {
-    let ask = |words: &[&str]| {
-        let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
-        process::ask(&words, ASK_LIMIT).ok()
-    };
-    let around = allocation::Surroundings {
-        env: &|name| std::env::var(name).ok(),
-        read: &read_hosts,
-        ask: &ask,
-        is_here: &machine::is_here,
-    };
-    let host_file = host_file.map(|file| file.display().to_string());
-    Allocation::detect(&around, host_file.as_deref(), &machine::hostname())
-}
-
-/// Looks when the campaign has to be over.
-fn find_deadline(timing: &Timing, progress: &Progress) -> Result<Option<Deadline>, DeadlineError> {
-    let outside = Outside {
-        env: &|name| std::env::var(name).ok(),
-        ask: &|argv| process::ask(argv, ASK_LIMIT).map_err(|error| error.to_string()),
-        now: (Instant::now(), record::unix_seconds()),
-    };
-    let (deadline, note) = deadline::find(timing, &outside)?;
-    if let Some(note) = note {
-        progress.detail(&note);
-    }
-    Ok(deadline)
-}
-
-/// Where the script really is, and its text.
-fn read_script(script: &Path) -> Result<(PathBuf, Vec<u8>), SetupError> {
-    let unreadable = |error| SetupError::Script(script.display().to_string(), error);
-    let text = std::fs::read(script).map_err(unreadable)?;
-    Ok((script.canonicalize().map_err(unreadable)?, text))
-}
-
-/// Runs the script on its thread; what comes is how it ended.
-fn start_script(script: ScriptMain, port: Port) -> io::Result<Receiver<ScriptEnd>> {
-    let (ended, script_end) = channel();
-    std::thread::Builder::new().name("script".into()).stack_size(16 << 20).spawn(move || {
-        // The receiver outlives the script unless the campaign is stopped: then nobody listens.
-        let _ = ended.send(script(port));
-    })?;
-    Ok(script_end)
 }
 
 /// Waits until each worker has said goodbye, or a second.

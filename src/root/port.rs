@@ -1,20 +1,21 @@
 //! The only door between the script thread and the driver.
 //!
-//! Two mailboxes, each a mutex around a batch: the script queues requests and never waits for them, the
-//! driver queues completions and never waits for the script. The script's end also decides what need not
-//! run: a task that the journal already holds is answered from it, in the order it was recorded and before
-//! any live completion, so that a script that searches takes the same decisions again.
+//! The script queues requests and never waits for them, the driver queues completions and never waits for the script
+//! (`mailboxes`). The script's end also decides what need not run: a task that the journal already holds is answered
+//! from it, in the order it was recorded and before any live completion, so that a script that searches takes the same
+//! decisions again.
 //! Knows nothing of Lua, of scheduling or of how a journal is read.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
 pub use super::ledger::Spent;
 use super::ledger::{Ended, Ledger};
+pub use super::mailboxes::DriverEnd;
+use super::mailboxes::Mailboxes;
 use super::notices::Notices;
 use super::settle::{Unmet, settle};
 use crate::model::human::bytes;
@@ -83,10 +84,10 @@ pub struct Setup {
 /// Makes the door: one end for the script's thread, one for the driver's.
 pub fn port(setup: Setup) -> (Port, DriverEnd) {
     let Setup { campaign, index, notices, kept, artefact_present, wake } = setup;
-    let shared = Arc::new(Shared::default());
+    let mailboxes = Arc::new(Mailboxes::default());
     let ledger = Ledger::new(index, notices, campaign.dir.clone(), artefact_present);
     let port = Port {
-        shared: shared.clone(),
+        mailboxes: mailboxes.clone(),
         campaign,
         wake,
         arrived: VecDeque::new(),
@@ -98,42 +99,12 @@ pub fn port(setup: Setup) -> (Port, DriverEnd) {
         kept,
         in_flight: 0,
     };
-    (port, DriverEnd { shared, outgoing: VecDeque::new() })
-}
-
-#[derive(Default)]
-struct Shared {
-    to_driver: Mutex<ToDriver>,
-    to_script: Mutex<ToScript>,
-    arrived: Condvar,
-    /// Completions of the driver that the script has taken.
-    taken: AtomicU64,
-    draining: AtomicBool,
-}
-
-#[derive(Default)]
-struct ToDriver {
-    requests: Vec<Request>,
-    /// The driver was woken since it last looked.
-    told: bool,
-}
-
-#[derive(Default)]
-struct ToScript {
-    completions: VecDeque<Completion>,
-    spawned: Option<Result<PoolInfo, PoolError>>,
-    explained: Option<String>,
-    waiting: bool,
-}
-
-/// A panic elsewhere leaves a batch, never half a batch: the content is good.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    (port, DriverEnd::new(mailboxes))
 }
 
 /// The script's end.
 pub struct Port {
-    shared: Arc<Shared>,
+    mailboxes: Arc<Mailboxes>,
     campaign: Campaign,
     wake: Box<dyn Fn() + Send>,
     arrived: VecDeque<Completion>,
@@ -217,22 +188,21 @@ impl Port {
 
     /// The next end of a task.
     pub fn take(&mut self, wait: Wait) -> Taken {
-        if self.shared.draining.load(Ordering::Acquire) {
+        if self.draining() {
             return Taken::Draining;
         }
         if !self.replays.is_empty() {
             return if wait == Wait::No { Taken::Nothing } else { self.take_replay() };
         }
         if self.own.is_empty() && self.arrived.is_empty() && !self.receive(wait) {
-            let draining = self.shared.draining.load(Ordering::Acquire);
-            return if draining { Taken::Draining } else { Taken::Nothing };
+            return if self.draining() { Taken::Draining } else { Taken::Nothing };
         }
         let completion = match self.own.pop_front() {
             Some(completion) => completion,
             None => {
                 let Some(completion) = self.arrived.pop_front() else { return Taken::Nothing };
                 self.in_flight -= 1;
-                self.shared.taken.fetch_add(1, Ordering::Release);
+                self.mailboxes.count_taken();
                 completion
             }
         };
@@ -264,7 +234,7 @@ impl Port {
 
     fn await_workers(&self, who: &str) -> Result<PoolInfo, PoolError> {
         let stopped = || Err(PoolError(format!("{who}: the campaign is being stopped")));
-        self.answer(|inbox| inbox.spawned.take()).unwrap_or_else(stopped)
+        self.mailboxes.answer(|inbox| inbox.spawned.take()).unwrap_or_else(stopped)
     }
 
     /// Why a task is not running, or what became of it.
@@ -278,23 +248,9 @@ impl Port {
             return ENDED.into();
         }
         self.request(Request::Explain(task));
-        self.answer(|inbox| inbox.explained.take())
+        self.mailboxes
+            .answer(|inbox| inbox.explained.take())
             .unwrap_or_else(|| "the campaign is being stopped: nothing starts any more".into())
-    }
-
-    /// Waits for an answer of the driver; none if the campaign is being stopped.
-    fn answer<T>(&self, take: impl Fn(&mut ToScript) -> Option<T>) -> Option<T> {
-        let mut inbox = lock(&self.shared.to_script);
-        loop {
-            if let Some(answer) = take(&mut inbox) {
-                return Some(answer);
-            }
-            if self.shared.draining.load(Ordering::Acquire) {
-                return None;
-            }
-            inbox.waiting = true;
-            inbox = self.shared.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
-        }
     }
 
     /// Retires a pool's workers once its tasks are done.
@@ -344,7 +300,7 @@ impl Port {
 
     /// Is the campaign being stopped?
     pub fn draining(&self) -> bool {
-        self.shared.draining.load(Ordering::Acquire)
+        self.mailboxes.draining()
     }
 
     /// Puts in what is known of its dependencies; `Err` names why it cannot run, and after which answer
@@ -411,32 +367,7 @@ impl Port {
             // All that the script asks for before it needs something new has been asked for.
             self.tell_notices(false);
         }
-        let mut inbox = lock(&self.shared.to_script);
-        loop {
-            if !inbox.completions.is_empty() {
-                std::mem::swap(&mut inbox.completions, &mut self.arrived);
-                return true;
-            }
-            if self.in_flight == 0 && wait == Wait::Forever || self.shared.draining.load(Ordering::Acquire) {
-                return false;
-            }
-            match wait {
-                Wait::No => return false,
-                Wait::Forever => {
-                    inbox.waiting = true;
-                    inbox = self.shared.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
-                }
-                Wait::Until(end) => {
-                    let left = end.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return false;
-                    }
-                    inbox.waiting = true;
-                    let woken = self.shared.arrived.wait_timeout(inbox, left);
-                    inbox = woken.unwrap_or_else(PoisonError::into_inner).0;
-                }
-            }
-        }
+        self.mailboxes.receive(&mut self.arrived, self.in_flight > 0, wait)
     }
 
     fn tell_notices(&mut self, over: bool) {
@@ -446,12 +377,7 @@ impl Port {
     }
 
     fn request(&self, request: Request) {
-        let asleep = {
-            let mut outbox = lock(&self.shared.to_driver);
-            outbox.requests.push(request);
-            !std::mem::replace(&mut outbox.told, true)
-        };
-        if asleep {
+        if self.mailboxes.request(request) {
             (self.wake)();
         }
     }
@@ -463,81 +389,6 @@ impl Drop for Port {
             self.tell_notices(true);
         }
         self.request(Request::End);
-    }
-}
-
-/// The driver's end.
-pub struct DriverEnd {
-    shared: Arc<Shared>,
-    outgoing: VecDeque<Completion>,
-}
-
-impl DriverEnd {
-    /// Everything asked since the last time. Also hands over what `complete` gathered, so that a driver
-    /// that looks here in every round never forgets an answer.
-    pub fn requests(&mut self) -> Vec<Request> {
-        self.flush();
-        let mut outbox = lock(&self.shared.to_driver);
-        outbox.told = false;
-        std::mem::take(&mut outbox.requests)
-    }
-
-    /// A task ended; the script learns of it at the next `flush` or `requests`.
-    pub fn complete(&mut self, task: TaskId, outcome: Arc<Outcome>) {
-        self.outgoing.push_back(Completion { task, outcome, replayed: false });
-    }
-
-    /// How many of the completions handed over the script has taken. Later submissions know their outcomes;
-    /// one made before may still name their tasks.
-    pub fn taken(&self) -> u64 {
-        self.shared.taken.load(Ordering::Acquire)
-    }
-
-    /// Hands over what `complete` gathered.
-    pub fn flush(&mut self) {
-        if self.outgoing.is_empty() {
-            return;
-        }
-        let mut inbox = lock(&self.shared.to_script);
-        inbox.completions.append(&mut self.outgoing);
-        self.wake(inbox);
-    }
-
-    /// The answer to [`Request::Spawn`] and [`Request::Grow`].
-    pub fn spawned(&mut self, answer: Result<PoolInfo, PoolError>) {
-        let mut inbox = lock(&self.shared.to_script);
-        inbox.spawned = Some(answer);
-        self.wake(inbox);
-    }
-
-    /// The answer to [`Request::Explain`].
-    pub fn explained(&mut self, answer: String) {
-        let mut inbox = lock(&self.shared.to_script);
-        inbox.explained = Some(answer);
-        self.wake(inbox);
-    }
-
-    /// Stops the script: from now on nothing ends.
-    pub fn drain(&mut self) {
-        let inbox = lock(&self.shared.to_script);
-        self.shared.draining.store(true, Ordering::Release);
-        self.wake(inbox);
-    }
-
-    fn wake(&self, mut inbox: MutexGuard<'_, ToScript>) {
-        let waiting = std::mem::replace(&mut inbox.waiting, false);
-        drop(inbox);
-        if waiting {
-            self.shared.arrived.notify_one();
-        }
-    }
-}
-
-impl Drop for DriverEnd {
-    /// A script never waits for a driver that is gone.
-    fn drop(&mut self) {
-        self.flush();
-        self.drain();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tests of the port: replays before live ends, recipes, dependencies known and unknown.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::model::{

@@ -1,0 +1,190 @@
+//! The two mailboxes between the script's thread and the driver, each a mutex around a batch.
+//!
+//! Nobody waits for a mutex longer than it takes to put something in, and nobody is woken who is awake: the driver only
+//! once for all that was asked since it last looked, the script only while it waits. Knows nothing of what the requests
+//! and completions mean.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::order::{PoolError, PoolInfo, Request};
+use super::port::{Completion, Wait};
+use crate::model::{Outcome, TaskId};
+
+/// What both ends have.
+#[derive(Default)]
+pub(super) struct Mailboxes {
+    to_driver: Mutex<ToDriver>,
+    to_script: Mutex<ToScript>,
+    arrived: Condvar,
+    /// Completions of the driver that the script has taken.
+    taken: AtomicU64,
+    draining: AtomicBool,
+}
+
+#[derive(Default)]
+struct ToDriver {
+    requests: Vec<Request>,
+    /// The driver was woken since it last looked.
+    told: bool,
+}
+
+#[derive(Default)]
+pub(super) struct ToScript {
+    completions: VecDeque<Completion>,
+    pub(super) spawned: Option<Result<PoolInfo, PoolError>>,
+    pub(super) explained: Option<String>,
+    waiting: bool,
+}
+
+/// A panic elsewhere leaves a batch, never half a batch: the content is good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For the script's end.
+impl Mailboxes {
+    /// Leaves a request; true if the driver may be asleep.
+    pub(super) fn request(&self, request: Request) -> bool {
+        let mut outbox = lock(&self.to_driver);
+        outbox.requests.push(request);
+        !std::mem::replace(&mut outbox.told, true)
+    }
+
+    /// Waits for an answer of the driver; none if the campaign is being stopped.
+    pub(super) fn answer<T>(&self, take: impl Fn(&mut ToScript) -> Option<T>) -> Option<T> {
+        let mut inbox = lock(&self.to_script);
+        loop {
+            if let Some(answer) = take(&mut inbox) {
+                return Some(answer);
+            }
+            if self.draining() {
+                return None;
+            }
+            inbox.waiting = true;
+            inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Fetches what the driver queued into `arrived`, which is empty; false if there is nothing (in time).
+    /// `expected`: is anything on its way?
+    pub(super) fn receive(&self, arrived: &mut VecDeque<Completion>, expected: bool, wait: Wait) -> bool {
+        let mut inbox = lock(&self.to_script);
+        loop {
+            if !inbox.completions.is_empty() {
+                std::mem::swap(&mut inbox.completions, arrived);
+                return true;
+            }
+            if !expected && wait == Wait::Forever || self.draining() {
+                return false;
+            }
+            match wait {
+                Wait::No => return false,
+                Wait::Forever => {
+                    inbox.waiting = true;
+                    inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+                }
+                Wait::Until(end) => {
+                    let left = end.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    inbox.waiting = true;
+                    let woken = self.arrived.wait_timeout(inbox, left);
+                    inbox = woken.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+    }
+
+    /// The script has taken one of the driver's completions.
+    pub(super) fn count_taken(&self) {
+        self.taken.fetch_add(1, Ordering::Release);
+    }
+
+    /// Is the campaign being stopped?
+    pub(super) fn draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}
+
+/// The driver's end.
+pub struct DriverEnd {
+    mailboxes: Arc<Mailboxes>,
+    outgoing: VecDeque<Completion>,
+}
+
+impl DriverEnd {
+    pub(super) fn new(mailboxes: Arc<Mailboxes>) -> Self {
+        Self { mailboxes, outgoing: VecDeque::new() }
+    }
+
+    /// Everything asked since the last time. Also hands over what `complete` gathered, so that a driver
+    /// that looks here in every round never forgets an answer.
+    pub fn requests(&mut self) -> Vec<Request> {
+        self.flush();
+        let mut outbox = lock(&self.mailboxes.to_driver);
+        outbox.told = false;
+        std::mem::take(&mut outbox.requests)
+    }
+
+    /// A task ended; the script learns of it at the next `flush` or `requests`.
+    pub fn complete(&mut self, task: TaskId, outcome: Arc<Outcome>) {
+        self.outgoing.push_back(Completion { task, outcome, replayed: false });
+    }
+
+    /// How many of the completions handed over the script has taken. Later submissions know their outcomes;
+    /// one made before may still name their tasks.
+    pub fn taken(&self) -> u64 {
+        self.mailboxes.taken.load(Ordering::Acquire)
+    }
+
+    /// Hands over what `complete` gathered.
+    pub fn flush(&mut self) {
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let mut inbox = lock(&self.mailboxes.to_script);
+        inbox.completions.append(&mut self.outgoing);
+        self.wake(inbox);
+    }
+
+    /// The answer to [`Request::Spawn`] and [`Request::Grow`].
+    pub fn spawned(&mut self, answer: Result<PoolInfo, PoolError>) {
+        let mut inbox = lock(&self.mailboxes.to_script);
+        inbox.spawned = Some(answer);
+        self.wake(inbox);
+    }
+
+    /// The answer to [`Request::Explain`].
+    pub fn explained(&mut self, answer: String) {
+        let mut inbox = lock(&self.mailboxes.to_script);
+        inbox.explained = Some(answer);
+        self.wake(inbox);
+    }
+
+    /// Stops the script: from now on nothing ends.
+    pub fn drain(&mut self) {
+        let inbox = lock(&self.mailboxes.to_script);
+        self.mailboxes.draining.store(true, Ordering::Release);
+        self.wake(inbox);
+    }
+
+    fn wake(&self, mut inbox: MutexGuard<'_, ToScript>) {
+        let waiting = std::mem::replace(&mut inbox.waiting, false);
+        drop(inbox);
+        if waiting {
+            self.mailboxes.arrived.notify_one();
+        }
+    }
+}
+
+impl Drop for DriverEnd {
+    /// A script never waits for a driver that is gone.
+    fn drop(&mut self) {
+        self.flush();
+        self.drain();
+    }
+}

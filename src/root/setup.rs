@@ -1,0 +1,253 @@
+//! Sets a campaign up: its nodes and when it has to end, the journal, the port, and the threads.
+//!
+//! Nothing is started on a node yet; what fails here ends the campaign before it began, with a text that says what to do.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::deadline::{self, Deadline, DeadlineError, Outside, Timing};
+use super::driver::{Driver, Parts};
+use super::guard::Guard;
+use super::opening::{default_journal, header, open_journal, recall};
+use super::pools::Pools;
+use super::port::{Campaign, Port, Setup, port};
+use super::progress::{Progress, Verbosity};
+use super::provenance::Provenance;
+use super::record::unix_seconds;
+use super::sources::{Reader, Sources};
+use super::spawn::{Launcher, Mpi};
+use super::status::{About, Counter};
+use super::surroundings::Surroundings;
+use super::workers::Worker;
+use super::{Options, Root, ScriptEnd, ScriptMain};
+use crate::allocation::{self, Allocation, AllocationError};
+use crate::artefact::Store;
+use crate::machine;
+use crate::model::{BatchJob, WorkerId, exit};
+use crate::process::{self, Signals, Wake};
+
+/// How long the batch system may take to say when the job ends.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+/// Names the executable that workers are started from, where it is another file than the root's.
+const WORKER_VARIABLE: &str = "HARNESS_WORKER";
+
+/// Why a campaign could not begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SetupError {
+    #[error("cannot read {0}: {1}")]
+    Script(String, io::Error),
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+    #[error(transparent)]
+    Deadline(#[from] DeadlineError),
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
+    #[error(transparent)]
+    Store(#[from] crate::artefact::StoreError),
+    #[error(
+        "cannot set up the root process: {0}: a limit of this shell or machine is too low; look at `ulimit -u` (processes and \
+         threads), `ulimit -v` and `ulimit -d` (memory) and `ulimit -n` (open files)"
+    )]
+    Exhausted(io::Error),
+    #[error("cannot set up the root process: {0}")]
+    System(io::Error),
+}
+
+impl From<io::Error> for SetupError {
+    fn from(error: io::Error) -> Self {
+        const LIMITS: [Errno; 4] = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
+        match Errno::from_io_error(&error) {
+            Some(errno) if LIMITS.contains(&errno) => SetupError::Exhausted(error),
+            _ => SetupError::System(error),
+        }
+    }
+}
+
+impl SetupError {
+    /// The exit code.
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            SetupError::Script(..) | SetupError::Deadline(_) => exit::USAGE,
+            SetupError::Allocation(_) | SetupError::Exhausted(_) => exit::ALLOCATION,
+            SetupError::Journal(_) | SetupError::Store(_) => exit::JOURNAL,
+            SetupError::System(_) => exit::INTERNAL,
+        }
+    }
+}
+
+impl Root {
+    /// Everything that has to be there before the driver works. `sources` finds modules for slots.
+    pub(super) fn set_up(
+        options: Options,
+        mpi: Mpi,
+        workers: &mut BTreeMap<WorkerId, Worker>,
+        signals: Signals,
+        sources: Sources,
+        script: ScriptMain,
+    ) -> Result<Self, SetupError> {
+        let (path, text) = read_script(&options.script)?;
+        let dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let allocation = find_allocation(options.host_file.as_deref())?;
+        let progress = Progress::new(options.verbosity, options.display.clone());
+        let deadline = find_deadline(&options.timing, &progress)?;
+        let store = Store::open(Store::default_folder())?;
+        let journal = options.journal.clone().unwrap_or_else(|| default_journal(&path));
+        let job =
+            allocation.job.clone().map(|id| BatchJob { scheduler: allocation.scheduler.to_string(), id });
+        let header = header(&path, &text, options.seed);
+        let opened = open_journal(&journal, header, job.clone(), &options, &progress)?;
+        let (kept, envs) = (opened.index.states(), opened.index.envs());
+        let (index, notices) = recall(opened.index, &allocation);
+        let wake = Arc::new(Wake::new()?);
+        let counter = counter(&options, &journal, job, wake.clone(), &progress);
+        let waker = wake.clone();
+        let artefacts = store.clone();
+        let seed = options.seed.unwrap_or(opened.header.seed);
+        let (port, driver_end) = port(Setup {
+            campaign: campaign(&options, &dir, seed, &journal, deadline.as_ref()),
+            index,
+            notices,
+            kept,
+            artefact_present: Box::new(move |hash| artefacts.contains(hash)),
+            wake: Box::new(move || waker.signal()),
+        });
+        let launcher = launcher(&options, allocation, mpi)?;
+        let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
+        let parts = Parts {
+            pools,
+            port: driver_end,
+            journal: opened.writer,
+            campaign: opened.header.campaign,
+            store,
+            progress,
+            signals,
+            modules: Reader::start(sources, wake.clone())?,
+            wake,
+            deadline,
+            surroundings: Surroundings::new(envs.into_keys().collect(), Provenance::of(&dir, &text, seed)),
+            workers: std::mem::take(workers),
+            counter,
+        };
+        Ok(Self {
+            driver: Driver::new(parts),
+            script_end: start_script(script, port)?,
+            journal,
+            display: options.display,
+        })
+    }
+}
+
+/// Listens for those who ask how far the campaign is.
+fn counter(
+    options: &Options,
+    journal: &Path,
+    job: Option<BatchJob>,
+    wake: Arc<Wake>,
+    progress: &Progress,
+) -> Counter {
+    let script = options.script.display().to_string();
+    let about = About { script, journal: journal.display().to_string(), job };
+    let (counter, listening) = Counter::open(about, journal, wake);
+    if let Err(error) = listening {
+        progress.detail(&format!("`harness status` will find nobody here: {error}"));
+    }
+    counter
+}
+
+/// What the script may know of its campaign.
+fn campaign(
+    options: &Options,
+    dir: &Path,
+    seed: u64,
+    journal: &Path,
+    deadline: Option<&Deadline>,
+) -> Campaign {
+    Campaign {
+        script: options.script.clone(),
+        dir: dir.to_path_buf(),
+        args: options.args.clone(),
+        seed,
+        verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
+        journal: journal.to_path_buf(),
+        ends: deadline.map(|deadline| deadline.ends),
+    }
+}
+
+fn launcher(options: &Options, allocation: Allocation, mpi: Mpi) -> io::Result<Launcher> {
+    Ok(Launcher {
+        allocation,
+        mpi,
+        guard: Guard::start(options.display.clone())?,
+        limits: options.limits,
+        program: std::env::var_os(WORKER_VARIABLE).map(PathBuf::from),
+        script: options.script.display().to_string(),
+    })
+}
+
+/// Most a list of hosts may have (B).
+const HOSTS_BYTES: u64 = 1 << 20;
+
+/// The text of a list of hosts. A device or a pipe may have no end, or never begin.
+fn read_hosts(file: &str) -> std::io::Result<String> {
+    let there = std::fs::metadata(file)?;
+    if !there.is_file() {
+        return Err(std::io::Error::other("this is not a regular file"));
+    }
+    if there.len() > HOSTS_BYTES {
+        return Err(std::io::Error::other("this is no list of hosts: it has more than 1 MiB"));
+    }
+    std::fs::read_to_string(file)
+}
+
+/// The nodes there are: those of `host_file` if one is named, else the batch system's, else this machine.
+pub fn find_allocation(host_file: Option<&Path>) -> Result<Allocation, AllocationError> {
+    let ask = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+        process::ask(&words, ASK_LIMIT).ok()
+    };
+    let around = allocation::Surroundings {
+        env: &|name| std::env::var(name).ok(),
+        read: &read_hosts,
+        ask: &ask,
+        is_here: &machine::is_here,
+    };
+    let host_file = host_file.map(|file| file.display().to_string());
+    Allocation::detect(&around, host_file.as_deref(), &machine::hostname())
+}
+
+/// Looks when the campaign has to be over.
+fn find_deadline(timing: &Timing, progress: &Progress) -> Result<Option<Deadline>, DeadlineError> {
+    let outside = Outside {
+        env: &|name| std::env::var(name).ok(),
+        ask: &|argv| process::ask(argv, ASK_LIMIT).map_err(|error| error.to_string()),
+        now: (Instant::now(), unix_seconds()),
+    };
+    let (deadline, note) = deadline::find(timing, &outside)?;
+    if let Some(note) = note {
+        progress.detail(&note);
+    }
+    Ok(deadline)
+}
+
+/// Where the script really is, and its text.
+fn read_script(script: &Path) -> Result<(PathBuf, Vec<u8>), SetupError> {
+    let unreadable = |error| SetupError::Script(script.display().to_string(), error);
+    let text = std::fs::read(script).map_err(unreadable)?;
+    Ok((script.canonicalize().map_err(unreadable)?, text))
+}
+
+/// Runs the script on its thread; what comes is how it ended.
+fn start_script(script: ScriptMain, port: Port) -> io::Result<Receiver<ScriptEnd>> {
+    let (ended, script_end) = channel();
+    std::thread::Builder::new().name("script".into()).stack_size(16 << 20).spawn(move || {
+        // The receiver outlives the script unless the campaign is stopped: then nobody listens.
+        let _ = ended.send(script(port));
+    })?;
+    Ok(script_end)
+}
