@@ -3,7 +3,8 @@
 
 #[path = "core_sim/gangs.rs"]
 mod gangs;
-#[path = "support/random.rs"]
+#[path = "../src/stats/random.rs"]
+#[allow(dead_code, reason = "no target draws all of it")]
 mod random;
 #[path = "core_sim/world.rs"]
 mod world;

@@ -1,30 +1,18 @@
 //! Comparisons of runs that never happened; all that `compare` may decide by is told to it. Knows no processes.
 
 use super::*;
-use crate::keeper::files::Files;
-use crate::keeper::hooks::{Hook, Hooks};
-use crate::keeper::run::{Forced, StartError, fake};
-use crate::keeper::site::Command;
-use crate::model::{MeasureSpec, Sink, Stdin, Usage, Verdict};
-use crate::process::{Environment, Exit};
+use crate::keeper::fake;
+use crate::keeper::hooks::Hook;
+use crate::keeper::run::{Forced, StartError};
+use crate::model::{MeasureSpec, Verdict};
+use crate::process::Exit;
 
 fn side(name: &str) -> (String, Subject) {
     side_with(name, &[])
 }
 
 fn side_with(name: &str, hooks: &[Hook]) -> (String, Subject) {
-    let command = Command {
-        argv: vec![std::ffi::CString::new(name).unwrap()],
-        environment: Environment::default(),
-        cwd: "/".into(),
-        stdin: Stdin::Null,
-        stdout: Sink::Capture,
-        stderr: Sink::Capture,
-    };
-    let hooks = Hooks::named(&command, hooks);
-    let subject =
-        Subject::with_command(MeasureSpec::default(), command, hooks, None, Files::default()).unwrap();
-    (name.into(), subject)
+    (name.into(), fake::subject(name, MeasureSpec::default(), hooks))
 }
 
 fn compare(names: &[&str], max_rounds: usize) -> Compare {
@@ -32,9 +20,7 @@ fn compare(names: &[&str], max_rounds: usize) -> Compare {
 }
 
 fn took(wall_s: f64) -> Finished {
-    let mut ended = fake(Exit::Code(0), "");
-    ended.usage = Usage { wall_s, user_s: wall_s, ..ended.usage };
-    Ok(ended)
+    Ok(fake::took(wall_s))
 }
 
 /// Drives a comparison with runs that never happened: `run(name, i)` is the i-th run of that variant. Gives also who ran.
@@ -97,7 +83,7 @@ fn rounds_go_on_until_the_verdicts_are_out() {
 #[test]
 fn what_fails_leaves_and_the_others_go_on() {
     let (outcome, result, ran) = drive(compare(&["base", "broken", "slow"], 10), |name, i| match name {
-        "broken" if i == 3 => Ok(fake(Exit::Signal(11), "")),
+        "broken" if i == 3 => Ok(fake::ended(Exit::Signal(11), "")),
         "slow" => took(2.0),
         _ => took(1.0),
     });
@@ -112,7 +98,7 @@ fn what_fails_leaves_and_the_others_go_on() {
 #[test]
 fn without_the_base_or_anybody_beside_it_there_is_no_comparison() {
     let crash = |who: &'static str| {
-        move |name: &str, _: usize| if name == who { Ok(fake(Exit::Code(3), "")) } else { took(1.0) }
+        move |name: &str, _: usize| if name == who { Ok(fake::ended(Exit::Code(3), "")) } else { took(1.0) }
     };
     let (outcome, result, _) = drive(compare(&["base", "other"], 10), crash("base"));
     assert_eq!((outcome.status, result.stop_reason), (Status::NonzeroExit, StopReason::Failed));
@@ -122,7 +108,7 @@ fn without_the_base_or_anybody_beside_it_there_is_no_comparison() {
     assert_eq!((other.status, &other.result.stats, other.comparison), (Status::Skipped, &None, None));
     assert_eq!(other.reason.as_deref(), Some("base ended nonzero_exit"));
     let late = |name: &str, i: usize| {
-        if name == "base" && i == 1 { Ok(fake(Exit::Code(3), "")) } else { took(1.0) }
+        if name == "base" && i == 1 { Ok(fake::ended(Exit::Code(3), "")) } else { took(1.0) }
     };
     let (_, result, _) = drive(compare(&["base", "other"], 10), late);
     assert_eq!((result.variants[1].status, &result.variants[1].result.stats), (Status::Skipped, &None));
@@ -166,7 +152,7 @@ fn what_runs_around_a_variant_is_its_own_affair() {
 
     // One whose setup fails leaves, and is cleaned up after all the same.
     let failing = |who: &'static str| {
-        move |name: &str, _: usize| if name == who { Ok(fake(Exit::Code(1), "")) } else { took(1.0) }
+        move |name: &str, _: usize| if name == who { Ok(fake::ended(Exit::Code(1), "")) } else { took(1.0) }
     };
     let (outcome, result, ran) = drive(of(sides()), failing("setup"));
     assert!(outcome.ok() && !ran.contains(&"other".into()));

@@ -140,7 +140,8 @@ impl Asking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keeper::run::{Forced, fake};
+    use crate::keeper::fake;
+    use crate::keeper::run::Forced;
     use crate::model::{MetricSpec, Usage, VerifySpec};
     use crate::process::Exit;
 
@@ -179,7 +180,7 @@ mod tests {
     }
 
     fn found(found: &[Found]) -> Ended {
-        Ended { found: found.to_vec(), ..fake(Exit::Code(0), "") }
+        Ended { found: found.to_vec(), ..fake::ended(Exit::Code(0), "") }
     }
 
     #[test]

@@ -119,30 +119,21 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
+    use crate::keeper::fake::{self, took};
     use crate::keeper::files::Files;
     use crate::keeper::hooks::{Hook, Hooks};
-    use crate::keeper::run::{Ended, Forced, StartError, fake};
-    use crate::keeper::site::Command;
+    use crate::keeper::run::{Ended, Forced, StartError};
     use crate::machine::counters::Count;
-    use crate::model::{
-        Found, Function, MeasureResult, MetricSource, MetricSpec, Sink, Status, Stdin, Usage,
-    };
-    use crate::process::{Environment, Exit, SpawnError};
+    use crate::model::{Found, Function, MeasureResult, MetricSource, MetricSpec, Status};
+    use crate::process::{Exit, SpawnError};
 
-    fn command() -> Command {
-        Command {
-            argv: vec![c"prog".to_owned()],
-            environment: Environment::default(),
-            cwd: "/".into(),
-            stdin: Stdin::Null,
-            stdout: Sink::Capture,
-            stderr: Sink::Capture,
-        }
+    fn subject(spec: MeasureSpec, reference: Option<&str>) -> Result<Subject, Failure> {
+        let (command, reference) = (fake::command("prog"), reference.map(Vec::from));
+        Subject::with_command(spec, command, Hooks::default(), reference, Files::default())
     }
 
     fn measure(spec: MeasureSpec, reference: Option<&str>) -> Measure {
-        let (hooks, reference) = (Hooks::default(), reference.map(Vec::from));
-        Measure::of(Subject::with_command(spec, command(), hooks, reference, Files::default()).unwrap())
+        Measure::of(subject(spec, reference).unwrap())
     }
 
     /// Drives a measurement with runs that never happened: `run(i)` is the i-th after the null commands
@@ -171,12 +162,6 @@ mod tests {
         }
     }
 
-    fn took(wall_s: f64) -> Ended {
-        let mut ended = fake(Exit::Code(0), "");
-        ended.usage = Usage { wall_s, user_s: wall_s, ..ended.usage };
-        ended
-    }
-
     #[test]
     fn quiet_samples_stop_at_the_first_look_and_the_floor_is_told() {
         let (outcome, result) = drive(measure(MeasureSpec::default(), None), |_| Ok(took(1.0)));
@@ -203,8 +188,9 @@ mod tests {
         let counters = result.counters.unwrap();
         assert_eq!(counters.pass, "separate");
         assert_eq!(counters.events["cycles"].value, [Some(6.0), None, Some(8.0)]);
-        let (outcome, result) =
-            drive(measure(spec, None), |i| Ok(if i == 7 { fake(Exit::Code(3), "") } else { took(1.0) }));
+        let (outcome, result) = drive(measure(spec, None), |i| {
+            Ok(if i == 7 { fake::ended(Exit::Code(3), "") } else { took(1.0) })
+        });
         assert_eq!((outcome.status, result.stats), (Status::NonzeroExit, None));
         assert!(outcome.reason.unwrap().starts_with("run 2 for counters: "));
     }
@@ -225,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_first_run_is_verified_or_every_one() {
-        let output = |i: usize| Ok(fake(Exit::Code(0), if i == 2 { "sum 2" } else { "sum 1" }));
+        let output = |i: usize| Ok(fake::ended(Exit::Code(0), if i == 2 { "sum 2" } else { "sum 1" }));
         let mut spec = MeasureSpec { runs: Some(4), ..MeasureSpec::default() };
         let (outcome, result) = drive(measure(spec.clone(), Some("sum 1")), output);
         assert!(outcome.ok());
@@ -249,10 +235,11 @@ mod tests {
             warmup: 0,
             ..MeasureSpec::default()
         };
-        let (_, result) = drive(measure(spec.clone(), None), |i| Ok(fake(Exit::Code(0), &format!("t={i}"))));
+        let (_, result) =
+            drive(measure(spec.clone(), None), |i| Ok(fake::ended(Exit::Code(0), &format!("t={i}"))));
         assert_eq!(result.metrics["t"].value, [0.0, 1.0]);
         assert_eq!(result.stats.unwrap().median, 0.5);
-        let (outcome, _) = drive(measure(spec, None), |_| Ok(fake(Exit::Code(0), "t=nan")));
+        let (outcome, _) = drive(measure(spec, None), |_| Ok(fake::ended(Exit::Code(0), "t=nan")));
         assert_eq!(outcome.status, Status::MetricMissing);
         assert!(outcome.reason.unwrap().contains("gives 'nan', which is not a finite number"));
     }
@@ -295,8 +282,7 @@ mod tests {
     #[test]
     fn an_objective_nobody_knows_is_refused() {
         let spec = MeasureSpec { objective: "speed".into(), ..MeasureSpec::default() };
-        let refused = Subject::with_command(spec, command(), Hooks::default(), None, Files::default());
-        let refused = refused.err().unwrap();
+        let refused = subject(spec, None).err().unwrap();
         assert_eq!(refused.status, Status::Refused);
         assert!(refused.reason.starts_with("objective `speed` is neither"), "{}", refused.reason);
     }
@@ -317,9 +303,7 @@ mod tests {
     ) -> (Outcome, MeasureResult, Vec<String>) {
         let counters = counters.iter().map(|event| (*event).to_owned()).collect();
         let spec = MeasureSpec { runs: Some(2), counters, ..MeasureSpec::default() };
-        let hooks = Hooks::named(&command(), hooks);
-        let subject = Subject::with_command(spec, command(), hooks, None, Files::default()).unwrap();
-        let (mut measure, learned) = (Measure::of(subject), Learned::default());
+        let (mut measure, learned) = (Measure::of(fake::subject("prog", spec, hooks)), Learned::default());
         let (mut last, mut ran) = (None, Vec::<String>::new());
         loop {
             let (command, is_last) = match measure.next(last.take(), 0.0, &learned) {

@@ -17,6 +17,8 @@ mod compare;
 mod compile;
 mod desk;
 mod exec;
+#[cfg(test)]
+mod fake;
 mod files;
 mod floor;
 mod headers;

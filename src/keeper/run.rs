@@ -392,22 +392,3 @@ pub fn memory_file(bytes: &[u8]) -> io::Result<OwnedFd> {
     file.seek(SeekFrom::Start(0))?;
     Ok(file.into())
 }
-
-/// A run for tests of what decides about runs: it ended so and wrote this.
-#[cfg(test)]
-pub fn fake(exit: Exit, stdout: &str) -> Ended {
-    let captured = |text: &str| Captured { bytes: text.into(), total: text.len() as u64, whole: true };
-    Ended {
-        exit,
-        usage: Usage { wall_s: 1.0, user_s: 0.9, maxrss_bytes: 1 << 20, ..Usage::default() },
-        energy: Energy::default(),
-        counts: Vec::new(),
-        found: Vec::new(),
-        t_start_s: 0.0,
-        stdout: captured(stdout),
-        stderr: captured(""),
-        forced: None,
-        killed: 0,
-        oom: false,
-    }
-}

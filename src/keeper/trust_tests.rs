@@ -4,42 +4,21 @@
 //! runs are drawn from a seed: what passes once passes always. What they print `make trust` puts into `docs/trust.md`.
 
 use super::compare::Compare;
-use super::files::Files;
+use super::fake;
 use super::floor::Floor;
-use super::hooks::Hooks;
 use super::job::{Learned, Step};
 use super::measure::Measure;
-use super::run::{Finished, fake};
+use super::run::{Ended, Finished};
 use super::site::Command;
 use super::subject::Subject;
-use crate::model::{
-    CompareResult, Detail, MeasureResult, MeasureSpec, Sink, Stdin, StopReason, Usage, Verdict,
-};
-use crate::process::{Environment, Exit};
-use crate::stats::draw::Random;
-
-/// What was counted: seen with `--nocapture`.
-#[cfg(test)]
-mod told {
-    pub fn line(text: std::fmt::Arguments<'_>) {
-        println!("trust {text}");
-    }
-}
+use crate::model::{CompareResult, Detail, MeasureResult, MeasureSpec, StopReason, Verdict};
+use crate::stats::Random;
 
 /// A run takes about so long, s.
 const TYPICAL_S: f64 = 0.1;
 
 fn subject(name: &str) -> Subject {
-    let command = Command {
-        argv: vec![std::ffi::CString::new(name).unwrap()],
-        environment: Environment::default(),
-        cwd: "/".into(),
-        stdin: Stdin::Null,
-        stdout: Sink::Capture,
-        stderr: Sink::Capture,
-    };
-    let (spec, hooks) = (MeasureSpec::default(), Hooks::default());
-    Subject::with_command(spec, command, hooks, None, Files::default()).unwrap()
+    fake::subject(name, MeasureSpec::default(), &[])
 }
 
 /// Found once, as in a keeper.
@@ -60,10 +39,8 @@ fn drive(
             Step::Done(outcome) => return outcome.detail,
             Step::Inspect(_) => panic!("no function looks at these runs"),
             Step::Run(command, _) | Step::Count(command, ..) | Step::RunLast(command, _) => {
-                let mut ended = fake(Exit::Code(0), "");
                 let wall_s = wall_s(&command);
-                ended.usage = Usage { wall_s, user_s: wall_s, ..ended.usage };
-                ended.t_start_s = now_s;
+                let ended = Ended { t_start_s: now_s, ..fake::took(wall_s) };
                 now_s += wall_s;
                 last = Some(Ok(ended));
             }
@@ -107,12 +84,12 @@ fn show(name: &str, flag: &str, median: Option<f64>, draw: impl Fn(&mut Random, 
     runs.sort_unstable();
     let percent = |count: usize| 100.0 * count as f64 / TRIALS as f64;
     let told = median.map_or("     -".into(), |_| format!("{:5.1} %", percent(covered)));
-    told::line(format_args!(
-        "coverage: {name:<23} {told:>8} {:>8.1} % {:>7} {:>7.1} % {flag}",
+    println!(
+        "trust coverage: {name:<23} {told:>8} {:>8.1} % {:>7} {:>7.1} % {flag}",
         percent(precise),
         runs[TRIALS / 2],
         percent(flagged)
-    ));
+    );
     Shown { covered: percent(covered), flagged: percent(flagged) }
 }
 
@@ -216,11 +193,11 @@ fn show_compared(name: &str, ratio: f64, draw: impl Fn(&mut Random, usize) -> f6
     rounds.sort_unstable();
     let percent = |count: usize| 100.0 * count as f64 / TRIALS as f64;
     let [faster, slower, equivalent, small, unresolved] = count.map(percent);
-    told::line(format_args!(
-        "verdicts: {name:<23} {faster:>5.1} %  {slower:>5.1} %  {equivalent:>7.1} %  {small:>5.1} %  {unresolved:>7.1} %  {:>6.1} %  {:>5}",
+    println!(
+        "trust verdicts: {name:<23} {faster:>5.1} %  {slower:>5.1} %  {equivalent:>7.1} %  {small:>5.1} %  {unresolved:>7.1} %  {:>6.1} %  {:>5}",
         percent(covered),
         rounds[TRIALS / 2]
-    ));
+    );
     Verdicts { faster, slower, covered: percent(covered) }
 }
 

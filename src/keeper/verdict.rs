@@ -120,7 +120,7 @@ fn with_stderr(what: String, stderr: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keeper::run::fake;
+    use crate::keeper::fake;
 
     fn said(ended: &Ended) -> (Status, String) {
         let failure = judge(ended, &[]).unwrap_err();
@@ -129,19 +129,19 @@ mod tests {
 
     #[test]
     fn codes_and_signals_are_named_and_standard_error_is_quoted() {
-        let mut ended = fake(Exit::Code(3), "");
+        let mut ended = fake::ended(Exit::Code(3), "");
         assert_eq!(said(&ended), (Status::NonzeroExit, "exit code 3".into()));
         ended.stderr.bytes = b"one\n\ntwo\n".to_vec();
         assert_eq!(said(&ended).1, "exit code 3; the end of its standard error:\none\ntwo");
         assert_eq!(judge(&ended, &[0, 3]), Ok(()));
-        assert!(judge(&fake(Exit::Code(0), ""), &[3]).is_err());
-        let segfault = said(&fake(Exit::Signal(11), ""));
+        assert!(judge(&fake::ended(Exit::Code(0), ""), &[3]).is_err());
+        let segfault = said(&fake::ended(Exit::Signal(11), ""));
         assert_eq!(segfault, (Status::Signal, "killed by signal 11 (SIGSEGV)".into()));
     }
 
     #[test]
     fn a_kill_is_out_of_memory_only_with_the_kernels_evidence() {
-        let mut ended = fake(Exit::Signal(9), "");
+        let mut ended = fake::ended(Exit::Signal(9), "");
         assert_eq!(said(&ended).0, Status::Signal);
         ended.oom = true;
         assert_eq!(said(&ended).0, Status::Oom);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_forced_end_counts_whom_it_killed() {
-        let mut ended = fake(Exit::Signal(15), "");
+        let mut ended = fake::ended(Exit::Signal(15), "");
         ended.forced = Some(Forced::Timeout(2.0));
         assert_eq!(said(&ended).1, "ran into its timeout of 2 s; it was killed");
         ended.killed = 3;

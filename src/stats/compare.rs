@@ -6,6 +6,7 @@
 
 use crate::model::{Better, Comparison, Interval, Verdict};
 
+use super::random::Random;
 use super::summary::{LEVEL, quantile, ranks, sorted};
 
 /// Rounds before the first look, and between two.
@@ -19,9 +20,9 @@ pub fn order(variants: usize, round: usize, seed: u64) -> Vec<usize> {
     if variants == 0 {
         return Vec::new();
     }
-    let mut draw = Draw(seed ^ (round / variants) as u64);
-    let symbols = draw.permutation(variants);
-    let rows = draw.permutation(variants);
+    let mut random = Random(seed ^ (round / variants) as u64);
+    let symbols = random.permutation(variants);
+    let rows = random.permutation(variants);
     let shift = rows[round % variants];
     (0..variants).map(|place| symbols[(place + shift) % variants]).collect()
 }
@@ -114,31 +115,8 @@ fn verdict(ci: &Interval, min_effect: f64) -> Verdict {
     }
 }
 
-/// SplitMix64 (Steele, Lea & Flood, OOPSLA'14): the same order for the same seed, on every machine.
-struct Draw(u64);
-
-impl Draw {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Fisher & Yates.
-    fn permutation(&mut self, of: usize) -> Vec<usize> {
-        let mut items: Vec<usize> = (0..of).collect();
-        for last in (1..of).rev() {
-            items.swap(last, (self.bits() % (last as u64 + 1)) as usize);
-        }
-        items
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::draw::Random;
     use super::*;
 
     #[test]

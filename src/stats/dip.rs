@@ -10,9 +10,10 @@
 const MIN_SAMPLES: usize = 20;
 
 /// √n times the dip that 5 % of samples of n from the uniform distribution exceed, the unimodal one with the largest
-/// dips: Table 1 of \[HH85\], with the figures of Maechler's simulation of a million samples each (`qDiptab` of the R
-/// package `diptest` 0.76, column 0.95). For n between two of them on a straight line.
-const CRITICAL: [(f64, f64); 11] = [
+/// dips. As Table 1 of \[HH85\], but from Maechler's simulations of 1,000,001 samples of each n: column 0.95 of `qDiptab`
+/// in his R package `diptest`, which `diptest` of Python has too (the tests compare with that one). For n between two of
+/// them on a straight line, as both do; above the last one the limit is as good as reached.
+const CRITICAL: [(f64, f64); 13] = [
     (20.0, 0.470_157),
     (30.0, 0.482_921),
     (50.0, 0.496_911),
@@ -22,7 +23,9 @@ const CRITICAL: [(f64, f64); 11] = [
     (1000.0, 0.535_513),
     (2000.0, 0.538_360),
     (5000.0, 0.540_982),
+    (10_000.0, 0.542_372),
     (20_000.0, 0.543_525),
+    (40_000.0, 0.544_750),
     (72_000.0, 0.545_185),
 ];
 
@@ -35,7 +38,7 @@ pub fn is_bimodal(sorted: &[f64]) -> bool {
         })
 }
 
-fn critical(n: f64) -> f64 {
+pub(super) fn critical(n: f64) -> f64 {
     let after = CRITICAL.partition_point(|(size, _)| *size <= n).clamp(1, CRITICAL.len() - 1);
     let ((n0, q0), (n1, q1)) = (CRITICAL[after - 1], CRITICAL[after]);
     q0 + (q1 - q0) * ((n.min(n1) - n0) / (n1 - n0))
@@ -131,7 +134,7 @@ impl<'a> Hull<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::draw::Random;
+    use super::super::random::Random;
     use super::super::summary::sorted;
     use super::*;
 

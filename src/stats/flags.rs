@@ -126,7 +126,7 @@ fn outliers(sorted: &[f64]) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::draw::Random;
+    use super::super::random::Random;
     use super::*;
 
     fn of(values: &[f64]) -> Vec<String> {

@@ -11,6 +11,7 @@
 mod compare;
 mod dip;
 mod flags;
+mod random;
 mod summary;
 
 pub use compare::{Chances, Found, compare, look_due, order};
@@ -18,9 +19,6 @@ pub use flags::{Series, flags};
 pub use summary::{LEVEL, RANK_LEVEL, median_interval, precise_enough, quantile, ranks, summary};
 
 #[cfg(test)]
-mod reference_tests;
-
-/// Series the tests draw from; seeded, so that a test that passes once passes always.
+pub(crate) use random::Random;
 #[cfg(test)]
-#[path = "../../tests/support/random.rs"]
-pub(crate) mod draw;
+mod reference_tests;

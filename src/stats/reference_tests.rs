@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::dip::{dip, is_bimodal};
+use super::dip::{critical, dip, is_bimodal};
 use super::flags::trend;
 use super::summary::{quantile, ranks, sorted, summary};
 
@@ -58,6 +58,10 @@ fn our_figures_are_those_of_scipy() {
                 // Their p-value is on a straight line between columns of the same table.
                 assert_eq!(is_bimodal(&ascending), values.len() >= 20 && figures[1] < 0.05, "{line}");
             }
+            "critical" => {
+                let n: f64 = words[1].parse().unwrap();
+                assert!((critical(n) - n.sqrt() * figures[0]).abs() < 1e-6, "{}: {line}", critical(n));
+            }
             "ranks" => {
                 let n: usize = words[1].parse().unwrap();
                 let (low, high, level) = ranks(n, figures[0]).unwrap();
@@ -67,5 +71,5 @@ fn our_figures_are_those_of_scipy() {
             other => panic!("{other}?"),
         }
     }
-    assert_eq!(seen.len(), 8, "{seen:?}");
+    assert_eq!(seen.len(), 9, "{seen:?}");
 }

@@ -7,6 +7,7 @@ pip install numpy scipy diptest
 import diptest
 import numpy
 import scipy
+from diptest.consts import Consts
 from scipy import stats
 
 random = numpy.random.default_rng(20261126)
@@ -34,6 +35,11 @@ for name, values in SERIES.items():
     tell("mad", stats.median_abs_deviation(values))
     tell("trend", stats.theilslopes(values).slope, stats.kendalltau(range(len(values)), values).statistic)
     tell("dip", *diptest.diptest(values, allow_zero=False))
+# qDiptab of R's diptest: the dip that 5 % of uniform samples of n exceed. Smaller samples are not looked at.
+exceeded = Consts._ALPHA.tolist().index(0.95)
+for n, dips in zip(Consts._SAMPLE_SIZE, Consts._CRIT_VALS):
+    if n >= 20:
+        print("critical", n, repr(float(dips[exceeded])))
 for n in (7, 8, 9, 10, 15, 20, 30, 55, 100, 200, 1000):
     # The largest j with P(Binomial(n, 1/2) <= j - 1) <= tail, for the tail of either side.
     for level in (0.95, 0.97):

@@ -1,11 +1,11 @@
-//! Numbers from a seed, the same everywhere, so that a failing case can be had again.
-// Each test target uses a part.
-#![allow(dead_code)]
+//! Numbers from a seed, the same on every machine: the orders of comparisons, and everything that tests draw, so that a
+//! failing case can be had again.
 
 /// SplitMix64 (Steele, Lea & Flood, OOPSLA'14).
 pub struct Random(pub u64);
 
 impl Random {
+    /// 64 of them.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -14,10 +14,25 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// Less than `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.bits() % limit
     }
 
+    /// The numbers below `of` in any order (Fisher & Yates).
+    pub fn permutation(&mut self, of: usize) -> Vec<usize> {
+        let mut items: Vec<usize> = (0..of).collect();
+        for last in (1..of).rev() {
+            items.swap(last, self.below(last as u64 + 1) as usize);
+        }
+        items
+    }
+}
+
+/// What only tests draw; those in `tests/` include this file.
+#[cfg(test)]
+#[allow(dead_code, reason = "no target draws all of it")]
+impl Random {
     /// One of so many.
     pub fn index(&mut self, of: usize) -> usize {
         self.below(of as u64) as usize
