@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Allocation, Scheduler, Start, same_host};
 
 /// Names another program than ssh, with its arguments: the name of the host follows, and then the command.
-pub const AGENT_VARIABLE: &str = "HARNESS_RSH";
+const AGENT_VARIABLE: &str = "HARNESS_RSH";
 
 /// Set for a worker over ssh, where they are set here: it needs them before it hears of the root's environment.
 const NEEDED: [&str; 2] = ["HARNESS_CACHE", "LD_LIBRARY_PATH"];
@@ -56,7 +56,7 @@ pub fn srun_line(host: &str, program: &Path) -> RemoteLine {
     RemoteLine { argv, by_hand }
 }
 
-/// The line of `ssh`, or of what [`AGENT_VARIABLE`] names; the worker speaks on its standard input and output.
+/// The line of `ssh`, or of what `HARNESS_RSH` names; the worker speaks on its standard input and output.
 pub fn ssh_line(
     host: &str,
     program: &Path,

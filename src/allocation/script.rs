@@ -152,7 +152,10 @@ pub fn batch_script(batch: Batch, job: &Job) -> Result<String, ScriptError> {
 fn header(batch: Batch, job: &Job) -> Vec<String> {
     let nodes = job.nodes.unwrap_or(1);
     let name = &job.name;
-    let time = job.time_s.map(clock);
+    let time = job.time_s.map(|seconds| match batch {
+        Batch::Lsf => minutes(seconds),
+        _ => clock(seconds),
+    });
     let with = |option: &str, value: &Option<String>| value.as_ref().map(|value| format!("{option}{value}"));
     let mut lines = match batch {
         // Requeued after the loss of a node, it goes on from the journal, and its output below what is there.
@@ -198,13 +201,6 @@ fn header(batch: Batch, job: &Job) -> Vec<String> {
         Batch::Sge => ("-l h_rt=", "-q ", "-A "),
         Batch::Lsf => ("-W ", "-q ", "-P "),
         Batch::Pjm => ("-L elapse=", "-L rscgrp=", "-g "),
-    };
-    // LSF counts minutes.
-    let time = match batch {
-        Batch::Lsf => {
-            job.time_s.map(|seconds| seconds.div_ceil(60)).map(|m| format!("{}:{:02}", m / 60, m % 60))
-        }
-        _ => time,
     };
     lines.extend(with(of_time, &time));
     lines.extend(with(of_queue, &job.queue));
@@ -300,6 +296,12 @@ fn quoted(word: &str) -> String {
 /// `2:00:00`.
 fn clock(seconds: u64) -> String {
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// `2:00`, as LSF writes it.
+fn minutes(seconds: u64) -> String {
+    let minutes = seconds.div_ceil(60);
+    format!("{}:{:02}", minutes / 60, minutes % 60)
 }
 
 /// How long a job may take, s: `2:00:00`, `1-12:00:00`, `90 min`; none for what batch systems read differently.

@@ -22,8 +22,7 @@ pub const GANG_VARIABLE: &str = "HARNESS_GANG";
 /// Ranks on other nodes get these from the task, where a launcher has to be told.
 const FORWARDED: [&str; 2] = ["PATH", "LD_LIBRARY_PATH"];
 /// The names a template may have in braces.
-pub const PLACEHOLDERS: [&str; 6] =
-    ["ranks", "nodes", "ranks_per_node", "gpus_per_rank", "hosts", "hostfile"];
+const PLACEHOLDERS: [&str; 6] = ["ranks", "nodes", "ranks_per_node", "gpus_per_rank", "hosts", "hostfile"];
 
 /// The `mpiexec`s we know how to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

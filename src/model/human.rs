@@ -101,7 +101,7 @@ pub fn bounded(message: String) -> String {
 
 /// How a task ended, on one line: `timeout: ran into its limit of 60 s`. What a function raised may say the most
 /// anywhere: all of its lines are in it.
-pub fn status_text(outcome: &Outcome) -> String {
+fn status_text(outcome: &Outcome) -> String {
     status_line(outcome, if outcome.status == Status::Error { usize::MAX } else { 1 })
 }
 
@@ -144,7 +144,7 @@ fn last_of(lines: &[&str], room: usize) -> String {
 }
 
 /// A search point: `tile=32 flags="-O3 -g"`. Anything but an object is shown as JSON, null as nothing.
-pub fn params_line(params: &Value) -> String {
+fn params_line(params: &Value) -> String {
     let pair = |(name, value): (&String, &Value)| match value {
         Value::String(text) if is_plain(text) => format!("{name}={text}"),
         other => format!("{name}={other}"),

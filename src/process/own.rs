@@ -21,7 +21,7 @@ use rustix::process::{Pid, getppid, set_child_subreaper};
 use super::{Child, Environment, Launch, SpawnError, spawn, with_advice};
 
 /// Signals a process of ours does not die from but is told of.
-pub const HANDLED: [i32; 7] =
+const HANDLED: [i32; 7] =
     [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGPIPE];
 
 /// The number under which a process of ours finds its first descriptor.
@@ -184,7 +184,7 @@ pub fn close_on_exec_from(first: RawFd) {
     }
 }
 
-/// Blocks [`HANDLED`] in this thread and those it starts later. A file that would grow beyond `ulimit -f` is an
+/// Blocks `HANDLED` in this thread and those it starts later. A file that would grow beyond `ulimit -f` is an
 /// error of its write and not the end of the process; programs get the default back ([`super::spawn()`]).
 pub fn block_signals() -> io::Result<()> {
     // SAFETY: it changes a disposition; no handler of ours is involved.
@@ -208,7 +208,7 @@ fn change_mask(how: i32, signals: &[i32]) -> io::Result<()> {
 pub struct Signals(File);
 
 impl Signals {
-    /// Blocks [`HANDLED`] and opens their descriptor. Call it before any thread is started.
+    /// Blocks `HANDLED` and opens their descriptor. Call it before any thread is started.
     pub fn open() -> io::Result<Self> {
         block_signals()?;
         let set = signal_set(&HANDLED);

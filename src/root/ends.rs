@@ -33,43 +33,7 @@ impl Driver {
 
     /// A task has ended for good: journal first, then the future.
     pub(super) fn resolve(&mut self, task: TaskId, end: End) {
-        let lost = match end {
-            End::LostWorker { attempts } => self.why_lost(task, attempts),
-            _ => String::new(),
-        };
-        let Some(live) = self.tasks.live(task) else { return };
-        if end == End::Overdue
-            && let Some(worker) = live.worker
-        {
-            // Its cores stay occupied for the core until it is lost: nothing else could run there.
-            self.lose(worker, "a task did not end long after its time limit, although it was to be killed");
-        }
-        let Some(live) = self.tasks.live(task) else { return };
-        let host = live.worker.and_then(|id| self.workers.get(&id)).map(|worker| worker.host().to_string());
-        let mut outcome = match end {
-            End::Finished => live.outcome.take().map(|outcome| *outcome),
-            End::Skipped { cause } => {
-                let unmet = live.unmet.take().map(|unmet| unmet.outcome());
-                unmet.or_else(|| {
-                    let reason = format!("task {cause}, which it depends on, failed");
-                    Some(Outcome::failed(Status::Skipped, reason))
-                })
-            }
-            End::Cancelled => Some(match self.pools.failure(live.pool) {
-                Some(reason) => Outcome::failed(Status::Refused, reason),
-                None => Outcome::failed(Status::Cancelled, "cancelled before it ended"),
-            }),
-            End::LostWorker { .. } => Some(Outcome::failed(Status::LostWorker, lost)),
-            End::Overdue => Some(Outcome::failed(
-                Status::LostWorker,
-                "no answer long after its time limit: its worker does not respond",
-            )),
-            End::Refused { reason } => Some(Outcome::failed(Status::Refused, reason)),
-        }
-        .unwrap_or_else(|| Outcome::failed(Status::LostWorker, "its outcome never arrived"));
-        if outcome.host.is_empty() {
-            outcome.host = host.unwrap_or_default();
-        }
+        let Some(mut outcome) = self.outcome_of(task, end) else { return };
         self.flag_shared_root(task, &mut outcome);
         let outcome = Arc::new(outcome);
         let Some(ended) = self.tasks.end(task, &outcome) else { return };
@@ -98,6 +62,48 @@ impl Driver {
             }
             None => self.hand(&ended, outcome),
         }
+    }
+
+    /// How it ended; none if it has already.
+    fn outcome_of(&mut self, task: TaskId, end: End) -> Option<Outcome> {
+        let lost = match end {
+            End::LostWorker { attempts } => self.why_lost(task, attempts),
+            _ => String::new(),
+        };
+        let live = self.tasks.live(task)?;
+        if end == End::Overdue
+            && let Some(worker) = live.worker
+        {
+            // Its cores stay occupied for the core until it is lost: nothing else could run there.
+            self.lose(worker, "a task did not end long after its time limit, although it was to be killed");
+        }
+        let live = self.tasks.live(task)?;
+        let host = live.worker.and_then(|id| self.workers.get(&id)).map(|worker| worker.host().to_string());
+        let mut outcome = match end {
+            End::Finished => live.outcome.take().map(|outcome| *outcome),
+            End::Skipped { cause } => {
+                let unmet = live.unmet.take().map(|unmet| unmet.outcome());
+                unmet.or_else(|| {
+                    let reason = format!("task {cause}, which it depends on, failed");
+                    Some(Outcome::failed(Status::Skipped, reason))
+                })
+            }
+            End::Cancelled => Some(match self.pools.failure(live.pool) {
+                Some(reason) => Outcome::failed(Status::Refused, reason),
+                None => Outcome::failed(Status::Cancelled, "cancelled before it ended"),
+            }),
+            End::LostWorker { .. } => Some(Outcome::failed(Status::LostWorker, lost)),
+            End::Overdue => Some(Outcome::failed(
+                Status::LostWorker,
+                "no answer long after its time limit: its worker does not respond",
+            )),
+            End::Refused { reason } => Some(Outcome::failed(Status::Refused, reason)),
+        }
+        .unwrap_or_else(|| Outcome::failed(Status::LostWorker, "its outcome never arrived"));
+        if outcome.host.is_empty() {
+            outcome.host = host.unwrap_or_default();
+        }
+        Some(outcome)
     }
 
     /// A measurement beside the root, where the pool has other nodes, says so.

@@ -99,13 +99,7 @@ impl TaskState {
         json::register(&lua, &host)?;
         // Relative paths begin where the slot is.
         files::register(&lua, &host, PathBuf::new())?;
-        let common = lua.create_table_from([("failure", &failure)])?;
-        for (name, source) in MODULES {
-            let module = lua.load(source).set_name(format!("@[harness]/{name}.lua"));
-            host.raw_set(name, module.call::<Table>((&host, &common))?)?;
-        }
-        let library = lua.load(include_str!("slot.lua")).set_name("@[harness]/slot.lua");
-        let library: Table = library.call(&host)?;
+        let library = slot_library(&lua, &host, &failure)?;
         let stopper = Stopper::new(&lua, &library.raw_get("where_stopped")?, to_stop)?;
 
         let mut shipper = Shipper::new(&lua)?;
@@ -353,6 +347,16 @@ fn session(lua: &Lua, host: &Table, failure: &Table) -> mlua::Result<Function> {
         let session = lua.load(include_str!("session.lua")).set_name("@[harness]/session.lua");
         session.call::<Function>((&host, &failure))
     })
+}
+
+/// The library of tasks, with the modules of the scripts' that they have too.
+fn slot_library(lua: &Lua, host: &Table, failure: &Table) -> mlua::Result<Table> {
+    let common = lua.create_table_from([("failure", failure)])?;
+    for (name, source) in MODULES {
+        let module = lua.load(source).set_name(format!("@[harness]/{name}.lua"));
+        host.raw_set(name, module.call::<Table>((host, &common))?)?;
+    }
+    lua.load(include_str!("slot.lua")).set_name("@[harness]/slot.lua").call(host)
 }
 
 /// What `slot.lua` and `failure.lua` are given.

@@ -41,7 +41,7 @@ pub enum Ended {
 
 /// Why a worker cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
+enum WorkerError {
     /// The root is gone.
     #[error("lost the root: {0}")]
     Root(#[from] LinkError),

@@ -411,7 +411,7 @@ impl Known {
     }
 
     /// Numbers a name. The collector rests until the message is written, for it may be under way.
-    pub fn add_name(&mut self, stack: Stack, name: impl Fn(&Self) -> &[u8]) -> u32 {
+    fn add_name(&mut self, stack: Stack, name: impl Fn(&Self) -> &[u8]) -> u32 {
         self.rest_collector(stack);
         let number = self.names.len() as u32;
         stack.raw_get_i(REGISTRY, self.kept.names.into());
