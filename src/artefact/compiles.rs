@@ -12,7 +12,7 @@ use super::{Store, StoreError};
 use crate::model::{CompileResult, Hash};
 
 /// Answers kept for one question; the oldest goes first.
-pub const MAX_BUILDS: usize = 16;
+const MAX_BUILDS: usize = 16;
 
 /// The answer an earlier build gave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

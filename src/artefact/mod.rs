@@ -20,7 +20,7 @@ use tempfile::NamedTempFile;
 use crate::model::{CHUNK_BYTES, Hash};
 
 pub use code::text_hash;
-pub use compiles::{CachedBuild, MAX_BUILDS};
+pub use compiles::CachedBuild;
 pub use incoming::Incoming;
 pub use transfers::{Piece, Transfers};
 

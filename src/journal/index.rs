@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use crate::model::{Env, Hash, Outcome, Record, Status};
+use crate::model::{Env, Hash, Record, Status};
 
 /// The finished tasks of a journal.
 #[derive(Clone, Debug, Default)]
@@ -21,34 +21,12 @@ impl Index {
         Self { by_key: keyed.collect(), records }
     }
 
-    /// The finished task of this recipe: its sequence number (later recorded, larger) and its record.
-    pub fn get(&self, key: &Hash) -> Option<(u64, &Record)> {
-        let at = *self.by_key.get(key)?;
-        let record = &self.records[at];
-        record.status().is_some_and(Status::lasting).then_some((at as u64, record))
-    }
-
-    /// The finished task of this recipe: its sequence number and its outcome, as it was recorded.
-    pub fn outcome(&self, key: &Hash) -> Option<(u64, Outcome)> {
-        let (sequence, record) = self.get(key)?;
-        Some((sequence, record.outcome()?))
-    }
-
     /// Of each recipe the last record, however it ended, in recorded order.
     pub fn last_of_each(&self) -> impl Iterator<Item = &Record> {
         let records = self.records.iter().enumerate();
         let last =
             records.filter(|(at, record)| record.key().is_some_and(|key| self.by_key.get(&key) == Some(at)));
         last.map(|(_, record)| record)
-    }
-
-    /// All finished tasks, in recorded order.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &Record)> {
-        let finished = |(at, record): (usize, &Record)| {
-            record.key().is_some_and(|key| self.get(&key).is_some_and(|(last, _)| last == at as u64))
-        };
-        let records = self.records.iter().enumerate();
-        records.filter(move |&entry| finished(entry)).map(|(at, record)| (at as u64, record))
     }
 
     /// The surroundings that records refer to.
@@ -69,7 +47,7 @@ impl Index {
         self.records.iter().filter_map(state).collect()
     }
 
-    /// The same, and nothing else is kept.
+    /// All finished tasks with their sequence numbers (later recorded, larger), in recorded order; nothing else is kept.
     pub fn into_finished(self) -> impl Iterator<Item = (u64, Record)> {
         let last = self.by_key;
         let entries = (0u64..).zip(self.records);
@@ -77,10 +55,5 @@ impl Index {
             record.key().is_some_and(|key| last.get(&key) == Some(&(*at as usize)))
                 && record.status().is_some_and(Status::lasting)
         })
-    }
-
-    /// Every record, in order, of finished tasks or not.
-    pub fn records(&self) -> &[Record] {
-        &self.records
     }
 }

@@ -126,15 +126,6 @@ impl Record {
             _ => true,
         }
     }
-
-    /// The outcome exactly as it was recorded; none for other records and for one that contradicts itself.
-    pub fn outcome(&self) -> Option<Outcome> {
-        match self {
-            Record::Measurement(measurement) => measurement.outcome(),
-            Record::Task(task) => Some(task.outcome.clone()),
-            _ => None,
-        }
-    }
 }
 
 /// The campaign.

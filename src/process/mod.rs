@@ -33,10 +33,7 @@ pub use pin::{run_on, take_memory_of};
 pub use spawn::{Child, Launch, SpawnError, find_program, is_on_path, is_program, spawn, with_advice};
 pub use stand_in::stand_in;
 pub use stop::{listen_for_stop, tell_to_stop};
-pub use tree::{
-    Family, MARK_VARIABLE, children_of, descendants_of, kill_descendants, kill_from_below, kill_marked,
-    mark_of,
-};
+pub use tree::{Family, MARK_VARIABLE, children_of, kill_descendants, kill_from_below, kill_marked};
 pub use variables::Variables;
 pub use wait::{Exit, signal_name, try_wait, wait};
 pub use wake::Wake;

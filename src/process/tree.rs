@@ -211,7 +211,7 @@ fn kill_tree(pid: Pid) -> Vec<Pid> {
 
 /// Children, their children, and so on. Those that end meanwhile may be missed, and their children with
 /// them; these turn up as orphans.
-pub fn descendants_of(pid: Pid) -> Vec<Pid> {
+fn descendants_of(pid: Pid) -> Vec<Pid> {
     let mut found = children_of(pid);
     let mut next = 0;
     while let Some(pid) = found.get(next).copied() {
@@ -243,7 +243,7 @@ fn children_by_scan(parent: Pid) -> Vec<Pid> {
 }
 
 /// The attempt a process says it belongs to; none if it does not say, or if we may not look.
-pub fn mark_of(pid: Pid) -> Option<String> {
+fn mark_of(pid: Pid) -> Option<String> {
     variable_of(pid, MARK_VARIABLE)
 }
 

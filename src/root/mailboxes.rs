@@ -132,7 +132,7 @@ impl DriverEnd {
 
     /// A task ended; the script learns of it at the next `flush` or `requests`.
     pub fn complete(&mut self, task: TaskId, outcome: Arc<Outcome>) {
-        self.outgoing.push_back(Completion { task, outcome, replayed: false });
+        self.outgoing.push_back(Completion { task, outcome });
     }
 
     /// How many of the completions handed over the script has taken. Later submissions know their outcomes;

@@ -29,8 +29,6 @@ pub struct Campaign {
     pub seed: u64,
     /// 0 unless `-v` (positive) or `-q` (negative) was given.
     pub verbosity: i8,
-    /// Where the records go.
-    pub journal: PathBuf,
     /// When the batch system, or `--deadline`, ends it; none if that is not known.
     pub ends: Option<Instant>,
 }

@@ -61,8 +61,6 @@ pub struct Completion {
     pub task: TaskId,
     /// How.
     pub outcome: Arc<Outcome>,
-    /// Answered from the journal?
-    pub replayed: bool,
 }
 
 /// What [`port`] needs.
@@ -351,14 +349,14 @@ impl Port {
     }
 
     fn deliver_own(&mut self, task: TaskId, outcome: Arc<Outcome>) {
-        self.own.push_back(Completion { task, outcome, replayed: false });
+        self.own.push_back(Completion { task, outcome });
     }
 
     fn take_replay(&mut self) -> Taken {
         let Some(((_, task), outcome)) = self.replays.pop_first() else { return Taken::Nothing };
         self.replaying.remove(&task);
         self.ledger.ended(task, &outcome);
-        Taken::Completion(Completion { task, outcome, replayed: true })
+        Taken::Completion(Completion { task, outcome })
     }
 
     /// Fetches what the driver queued; false if there is nothing (in time).

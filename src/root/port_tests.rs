@@ -97,9 +97,9 @@ fn kept(seq: u64, outcome: &Outcome) -> Kept {
     Kept { seq, record: Record::Task(Box::new(task)) }
 }
 
-fn taken(port: &mut Port, wait: Wait) -> Option<(TaskId, bool)> {
+fn taken(port: &mut Port, wait: Wait) -> Option<TaskId> {
     match port.take(wait) {
-        Taken::Completion(completion) => Some((completion.task, completion.replayed)),
+        Taken::Completion(completion) => Some(completion.task),
         Taken::Nothing => None,
         Taken::Draining => panic!("draining"),
     }
@@ -126,8 +126,8 @@ fn completions_come_in_the_drivers_order_and_then_nothing_is_on_its_way() {
         bench.driver.complete(task, Arc::new(ended(Detail::None)));
     }
     bench.driver.flush();
-    assert_eq!(taken(&mut bench.port, Wait::Forever), Some((b, false)));
-    assert_eq!(taken(&mut bench.port, Wait::No), Some((a, false)));
+    assert_eq!(taken(&mut bench.port, Wait::Forever), Some(b));
+    assert_eq!(taken(&mut bench.port, Wait::No), Some(a));
     assert_eq!(taken(&mut bench.port, Wait::Forever), None);
 }
 
@@ -146,7 +146,7 @@ fn a_waiting_script_is_woken_by_an_end_and_by_a_drain() {
         std::thread::yield_now();
     }
     driver.drain();
-    assert_eq!(script.join().unwrap(), (Some((task, false)), true));
+    assert_eq!(script.join().unwrap(), (Some(task), true));
 }
 
 #[test]
@@ -177,9 +177,9 @@ fn the_journal_answers_in_recorded_order_before_live_ends_and_only_when_the_scri
     bench.driver.complete(live, built(b"c2"));
     assert_eq!(submissions(&mut bench.driver).len(), 1);
     assert_eq!(taken(&mut bench.port, Wait::No), None);
-    assert_eq!(taken(&mut bench.port, Wait::Until(Instant::now())), Some((b, true)));
-    assert_eq!(taken(&mut bench.port, Wait::Forever), Some((a, true)));
-    assert_eq!(taken(&mut bench.port, Wait::No), Some((live, false)));
+    assert_eq!(taken(&mut bench.port, Wait::Until(Instant::now())), Some(b));
+    assert_eq!(taken(&mut bench.port, Wait::Forever), Some(a));
+    assert_eq!(taken(&mut bench.port, Wait::No), Some(live));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_live_task_gets_the_artefact_of_a_replayed_build() {
     let mut bench = bench([(keys[0], kept(1, &built(b"a.out")))].into_iter().collect());
     let build = bench.port.submit(compile("a"));
     let before = bench.port.submit(measure(build));
-    assert_eq!(taken(&mut bench.port, Wait::Forever), Some((build, true)));
+    assert_eq!(taken(&mut bench.port, Wait::Forever), Some(build));
     let after = bench.port.submit(measure(build));
     let submissions = submissions(&mut bench.driver);
     assert_eq!(submissions.iter().map(|s| s.task).collect::<Vec<_>>(), [before, after]);
@@ -216,7 +216,7 @@ fn a_dependent_of_a_failed_replay_is_skipped_right_after_it() {
     let mut bench = bench([(keys[0], kept(1, &failed))].into_iter().collect());
     let build = bench.port.submit(compile("a"));
     let measured = bench.port.submit(measure(build));
-    assert_eq!(taken(&mut bench.port, Wait::Forever), Some((build, true)));
+    assert_eq!(taken(&mut bench.port, Wait::Forever), Some(build));
     let Taken::Completion(skipped) = bench.port.take(Wait::Forever) else { panic!("no end") };
     assert_eq!((skipped.task, skipped.outcome.status), (measured, Status::Skipped));
     assert_eq!(
@@ -224,7 +224,7 @@ fn a_dependent_of_a_failed_replay_is_skipped_right_after_it() {
         Some("task 0, which it depends on, ended compile_failed: no such header")
     );
     let late = bench.port.submit(measure(build));
-    assert_eq!(taken(&mut bench.port, Wait::Forever), Some((late, false)));
+    assert_eq!(taken(&mut bench.port, Wait::Forever), Some(late));
     assert!(submissions(&mut bench.driver).is_empty());
 }
 

@@ -110,7 +110,7 @@ impl Root {
         let artefacts = store.clone();
         let seed = options.seed.unwrap_or(opened.header.seed);
         let (port, driver_end) = port(Setup {
-            campaign: campaign(&options, &dir, seed, &journal, deadline.as_ref()),
+            campaign: campaign(&options, &dir, seed, deadline.as_ref()),
             index,
             notices,
             kept,
@@ -161,20 +161,13 @@ fn counter(
 }
 
 /// What the script may know of its campaign.
-fn campaign(
-    options: &Options,
-    dir: &Path,
-    seed: u64,
-    journal: &Path,
-    deadline: Option<&Deadline>,
-) -> Campaign {
+fn campaign(options: &Options, dir: &Path, seed: u64, deadline: Option<&Deadline>) -> Campaign {
     Campaign {
         script: options.script.clone(),
         dir: dir.to_path_buf(),
         args: options.args.clone(),
         seed,
         verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
-        journal: journal.to_path_buf(),
         ends: deadline.map(|deadline| deadline.ends),
     }
 }

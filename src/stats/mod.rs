@@ -16,7 +16,7 @@ mod summary;
 
 pub use compare::{Chances, Found, compare, look_due, order};
 pub use flags::{Series, flags};
-pub use summary::{LEVEL, RANK_LEVEL, median_interval, precise_enough, quantile, ranks, summary};
+pub use summary::{precise_enough, summary};
 
 #[cfg(test)]
 pub(crate) use random::Random;

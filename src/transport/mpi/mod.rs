@@ -63,7 +63,7 @@ impl MpiLink {
             if !first.finished().map_err(failed)? {
                 break;
             }
-            self.backlog -= first.len();
+            self.backlog -= first.size();
             self.sending.pop_front();
             self.last_activity = Instant::now();
         }

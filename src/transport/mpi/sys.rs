@@ -253,13 +253,8 @@ pub struct Sending {
 
 impl Sending {
     /// How many bytes.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// Nothing to send?
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
     }
 
     /// Has MPI finished with them?
