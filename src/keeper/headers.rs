@@ -15,7 +15,6 @@ use crate::model::Hash;
 const TOO_NEW: Duration = Duration::from_secs(2);
 
 /// The time in which file systems reckon: only ever compared with times of files.
-#[allow(clippy::disallowed_methods)]
 pub fn file_time() -> SystemTime {
     SystemTime::now()
 }
