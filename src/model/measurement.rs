@@ -302,8 +302,12 @@ impl Measurement {
     /// Do the columns fit each other?
     pub fn is_sound(&self) -> bool {
         let runs = self.runs.phase.len();
+        let columns_fit = match self.hosts {
+            None => self.runs.are_of(runs),
+            Some(_) => [self.runs.t_start_s.len(), self.runs.wall_s.len()] == [runs, runs],
+        };
         self.stop_reason.is_none()
-            || self.runs.are_of(runs)
+            || columns_fit
                 && self.verify.output_hash.len() == runs
                 && self.metrics.values().all(|metric| metric.value.len() == runs)
                 && [&self.energy_pkg_j, &self.energy_dram_j]

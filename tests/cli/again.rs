@@ -76,6 +76,24 @@ fn an_artefact_that_is_gone_from_the_store_is_built_again() {
     assert_eq!(counts(&folder), (2, 6));
 }
 
+/// Of its runs the record has fewer figures than of others.
+#[test]
+fn an_mpi_application_is_answered_too() {
+    let folder = Folder::with(
+        "local r = await(submit(measure { name = 'm', runs = 2, launcher = 'env R={ranks}', nodes = 1, ranks = 2,
+          shell = 'echo >> ran' }))
+        print(r.status, #r.samples.wall_s, r.ranks)",
+    );
+    for _ in 0..2 {
+        let ran = folder.run(&["-q", "c.lua"]);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str(), folder.lines("ran")),
+            (Some(0), "ok\t2\t2\n", 2),
+            "{ran:?}"
+        );
+    }
+}
+
 #[test]
 fn fresh_sets_the_old_journal_aside_and_does_everything() {
     let folder = counted();
