@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use harness::journal::{Journal, Mode, Opened};
 use harness::model::{
-    Detail, Hash, Header, JOURNAL_SCHEMA, Kind, MeasureResult, MeasureSpec, Outcome, Phase, Record,
-    RunResult, Sample, Status, StopReason, TaskFacts, Usage,
+    Asked, Detail, Hash, Header, JOURNAL_SCHEMA, Kind, MeasureResult, MeasureSpec, Outcome, Phase, Placement,
+    Record, RunResult, Sample, Status, StopReason, TaskFacts, Usage,
 };
 
 const RECORDS: u64 = 100_000;
@@ -77,6 +77,9 @@ fn record(number: u64, kind: Kind) -> Record {
         queue_s: Some(0.001),
         started_unix_s: Some(1.7e9),
         ended_unix_s: Some(1.7e9),
+        asked: Some(Asked::to_measure(&MeasureSpec::default(), &Placement::default()))
+            .filter(|_| kind == Kind::Measure)
+            .and_then(|asked| asked.written()),
     };
     let detail = match kind {
         Kind::Measure => Detail::Measure(Box::new(measured(number))),

@@ -60,6 +60,7 @@ fn facts(number: u64, kind: Kind) -> TaskFacts {
         queue_s: None,
         started_unix_s: None,
         ended_unix_s: None,
+        asked: None,
     }
 }
 

@@ -4,12 +4,14 @@ mod bars;
 mod batch;
 mod bench;
 mod doctor;
+mod journals;
 #[cfg(feature = "mpi")]
 mod launch;
 mod own;
 pub mod panics;
 mod progress;
 mod relay;
+mod rerun;
 pub mod roles;
 mod run;
 mod selftest;
@@ -30,8 +32,9 @@ use crate::say::say;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 the script ended · 1 the script raised an error · 2 wrong usage, or no such script · 3 workers
-could not be started, or none was left · 4 the journal cannot be used · 70 a defect of harness · 75 stopped in an
-orderly way, run the same command again to go on · 130 interrupted at once. `os.exit(n)` in a script ends with n.
+could not be started, or none was left · 4 the journal cannot be used · 5 what was measured again does not agree
+(`harness rerun`) · 70 a defect of harness · 75 stopped in an orderly way, run the same command again to go on ·
+130 interrupted at once. `os.exit(n)` in a script ends with n.
 
 In a batch job:  harness campaign.lua      To get one:  harness batch campaign.lua --nodes 4 --time 2:00:00";
 
@@ -60,6 +63,9 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Look at this job and its nodes: what `spawn {}` would do, then does it and measures; says what is wrong.
     Doctor(doctor::DoctorArgs),
+    /// Measure once more what a journal has, from its record alone, and say whether the two agree.
+    #[command(after_help = "Exit codes: 0 they agree · 5 they do not · others as of a campaign.")]
+    Rerun(rerun::RerunArgs),
     /// Compare a program with itself on each node: how small an effect can be seen there, here and now.
     Selftest(selftest::SelftestArgs),
     /// Say how far a campaign is, and why the rest of it is not running; from another shell, too, while it runs.
@@ -130,6 +136,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Batch(arguments)) => return batch::batch(&arguments),
         Some(Command::Bench(arguments)) => return bench::bench(&arguments),
         Some(Command::Doctor(arguments)) => return doctor::doctor(&arguments),
+        Some(Command::Rerun(arguments)) => return rerun::rerun(&arguments),
         Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),
         Some(Command::Status(arguments)) => return status::status(&arguments),
         Some(Command::Types { folder }) => return types(&folder),

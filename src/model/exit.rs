@@ -11,6 +11,8 @@ pub const USAGE: u8 = 2;
 pub const ALLOCATION: u8 = 3;
 /// The journal cannot be used.
 pub const JOURNAL: u8 = 4;
+/// What was measured again does not agree with its record (`harness rerun`).
+pub const DISAGREES: u8 = 5;
 /// A defect of harness itself.
 pub const INTERNAL: u8 = 70;
 /// Stopped in an orderly way before the end: run the same command again to go on.

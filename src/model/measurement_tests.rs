@@ -24,6 +24,7 @@ fn facts() -> TaskFacts {
         queue_s: None,
         started_unix_s: None,
         ended_unix_s: None,
+        asked: None,
     }
 }
 
@@ -112,6 +113,7 @@ fn a_replayed_outcome_is_the_recorded_one() {
         let line = serde_json::to_string(&record).unwrap();
         let back = Record::parse(line.as_bytes()).unwrap();
         assert_eq!(back, record);
+        assert!(back.is_sound(), "a journal with it can be read");
         assert_eq!(back.into_task().map(|(_, outcome)| outcome), Some(outcome));
     }
 }
@@ -155,5 +157,8 @@ fn columns_that_do_not_fit_are_not_replayed() {
     let mut record = Measurement::from(facts(), &MeasureSpec::default(), &measured());
     assert!(record.outcome().is_some());
     record.runs.user_s.pop();
-    assert_eq!(record.outcome(), None);
+    assert_eq!((record.outcome(), record.is_sound()), (None, false));
+    let mut record = Measurement::from(facts(), &MeasureSpec::default(), &launched());
+    record.runs.wall_s.pop();
+    assert_eq!((record.outcome(), record.is_sound()), (None, false));
 }

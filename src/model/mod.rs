@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows a clock or imports another room. What crosses a process boundary or
 //! enters the journal is defined here and nowhere else.
 
+mod asked;
 mod comparison;
 mod conditions;
 pub mod diagnostics;
@@ -32,6 +33,7 @@ pub const PATH_BEFORE: &str = "HARNESS_PATH_BEFORE";
 /// Variables that harness set for its own MPI when it started itself, by their names: no user's program is to find them.
 pub const LAUNCHED_WITH: &str = "HARNESS_LAUNCHED_WITH";
 
+pub use asked::{Asked, Unread};
 pub use comparison::{CompareResult, Compared, Comparison, Verdict};
 pub use conditions::{Conditions, CounterValues, Counters, EVENTS, Moving, PerfEvent, Pin, Placed};
 pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};

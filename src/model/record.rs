@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::line::Line;
-use super::{Hash, Kind, Measurement, Outcome, Placed, RecipeParts, SlotId, Status, WorkerId};
+use super::{Hash, Kind, Measurement, Outcome, Placed, RecipeParts, SlotId, Status, Unread, WorkerId};
 
 /// Version of the journal's format; a reader refuses any other.
 pub const JOURNAL_SCHEMA: &str = "harness.journal/1";
@@ -271,7 +271,7 @@ pub struct TaskFacts {
     pub campaign: String,
     /// Number of the task in its session.
     pub trial: u64,
-    /// The record this one repeats or belongs to.
+    /// The record this one repeats.
     pub parent: Option<String>,
     /// Kind of task.
     pub kind: Kind,
@@ -305,6 +305,9 @@ pub struct TaskFacts {
     pub started_unix_s: Option<f64>,
     /// When it ended, likewise.
     pub ended_unix_s: Option<f64>,
+    /// Of a build and a measurement what else was asked ([`Asked`](super::Asked)); none in records of earlier versions.
+    #[serde(default)]
+    pub asked: Option<Unread>,
 }
 
 /// What a task was given of its nodes.

@@ -60,6 +60,8 @@ pub struct TaskOptions {
     pub accept_failed: bool,
     /// A call: in a slot process that has run nothing before it.
     pub fresh: bool,
+    /// The record that this task repeats (`harness rerun`).
+    pub repeats: Option<String>,
 }
 
 /// What the scheduler looks at.

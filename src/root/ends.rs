@@ -50,7 +50,8 @@ impl Driver {
         let env = ended.submission.recipe.and(ended.worker).and_then(|worker| self.surroundings_of(worker));
         self.twins.built(&outcome);
         let content_key = self.twins.content_key(&ended.submission, ended.pool);
-        match record::of(&self.campaign, &ended, env, content_key, &outcome) {
+        let pool = self.pools.pools.get(&ended.pool).map(|pool| &pool.spec);
+        match record::of(&self.campaign, &ended, env, content_key, pool, &outcome) {
             Some(mut record) => {
                 self.surroundings.provenance.stamp(&mut record);
                 if let (Some(key), Some(facts)) = (content_key, record.facts()) {

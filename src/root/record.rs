@@ -2,21 +2,23 @@
 
 use std::time::SystemTime;
 
-use super::port::{Job, RecipeId, Submission};
+use super::port::{Job, PoolSpec, RecipeId, Submission};
 use super::tasks::Live;
 use crate::model::{
-    Arg, CommandSpec, Detail, Exclusive, Gpus, Granted, Hash, Outcome, Record, TaskFacts, TaskOptions, ulid,
+    Arg, Asked, CommandSpec, Detail, Exclusive, Gpus, Granted, Hash, Outcome, Record, TaskFacts, TaskOptions,
+    ulid,
 };
 
 /// Stands for the task in the journal's answer to a line that is no task's.
 pub(super) const NO_TASK: u64 = u64::MAX;
 
-/// The line; none for what is not kept. `content_key`: what a measurement came to.
+/// The line; none for what is not kept. `content_key`: what a measurement came to; `pool`: as it was asked for.
 pub(super) fn of(
     campaign: &str,
     ended: &Live,
     env: Option<Hash>,
     content_key: Option<Hash>,
+    pool: Option<&PoolSpec>,
     outcome: &Outcome,
 ) -> Option<Record> {
     let Submission { task, options, job, recipe, .. } = &ended.submission;
@@ -33,7 +35,7 @@ pub(super) fn of(
         id: new_id(now),
         campaign: campaign.into(),
         trial: task.0,
-        parent: None,
+        parent: options.repeats.clone(),
         kind: job.kind(),
         key,
         parts: Some(parts),
@@ -49,8 +51,20 @@ pub(super) fn of(
         queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
         started_unix_s: started,
         ended_unix_s: Some(now),
+        asked: asked(job, options, pool).and_then(|asked| asked.written()),
     };
     Some(Record::of_task(facts, spec, outcome))
+}
+
+/// What can be asked for again.
+fn asked(job: &Job, options: &TaskOptions, pool: Option<&PoolSpec>) -> Option<Asked> {
+    let asked = match job {
+        Job::Measure(spec) => Asked::to_measure(spec, &options.placement),
+        Job::Compile(spec) => Asked::to_compile(spec, &options.placement),
+        Job::Call(_) | Job::Exec(_) | Job::Compare(_) => return None,
+    };
+    let Some(pool) = pool else { return Some(asked) };
+    Some(Asked { pool_env: pool.env.clone(), pool_gpus: pool.gpus, pool_slots: pool.slots, ..asked })
 }
 
 /// None if it asked for nothing.

@@ -19,6 +19,7 @@ mod limits;
 mod outcomes;
 mod places;
 mod progress;
+mod rerun;
 mod resume;
 mod selftest;
 mod status;

@@ -11,6 +11,8 @@ mod doctor;
 mod loss;
 mod remote;
 #[cfg(feature = "mpi")]
+mod rerun;
+#[cfg(feature = "mpi")]
 mod resources;
 #[cfg(feature = "mpi")]
 mod ssh;

@@ -17,10 +17,10 @@ use clap::Args;
 use serde::Serialize;
 
 use self::text::{of_campaign, of_journal};
+use super::journals::{WhichJournal, journal_of};
 use crate::journal::{self, JournalError, holder};
 use crate::machine;
 use crate::model::{CampaignStatus, Kind, STATUS_SCHEMA, Session, Status, exit};
-use crate::root::default_journal;
 use crate::root::status::{ASK, ASK_NOW, WAIT, address, is_own};
 use crate::say::say;
 
@@ -43,12 +43,8 @@ pub(super) struct StatusArgs {
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
 enum StatusError {
-    #[error("status: there is no campaign in {0}: name one, `harness status campaign.lua`")]
-    None(String),
-    #[error("status: which campaign? `harness status {0}`")]
-    Several(String),
-    #[error("status: there is no {0}; a campaign has a journal once it was started")]
-    NoJournal(String),
+    #[error(transparent)]
+    Which(#[from] WhichJournal),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(
@@ -97,14 +93,14 @@ pub(super) fn status(arguments: &StatusArgs) -> ExitCode {
                 | StatusError::Mute(_)
                 | StatusError::Elsewhere { .. }
                 | StatusError::Strange(_) => exit::SCRIPT,
-                _ => exit::USAGE,
+                StatusError::Which(_) => exit::USAGE,
             })
         }
     }
 }
 
 fn answer(arguments: &StatusArgs) -> Result<String, StatusError> {
-    let path = journal_of(arguments.campaign.as_deref())?;
+    let path = journal_of(arguments.campaign.as_deref(), "status", "harness status")?;
     if let Some(stream) = connect(&path) {
         let line = ask(&stream, arguments.now).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => StatusError::Mute(holder(&path)),
@@ -127,35 +123,6 @@ fn answer(arguments: &StatusArgs) -> Result<String, StatusError> {
     } else {
         of_journal(&recorded)
     })
-}
-
-/// The journal that is meant.
-fn journal_of(campaign: Option<&Path>) -> Result<PathBuf, StatusError> {
-    let Some(path) = campaign else { return only_journal() };
-    let journal = match path.extension() {
-        Some(extension) if extension == "journal" => path.to_path_buf(),
-        // A journal may be called anything; a script is text that is no journal.
-        _ if journal::last_session(path).is_some() => path.to_path_buf(),
-        _ => default_journal(&path.canonicalize().unwrap_or_else(|_| path.to_path_buf())),
-    };
-    if journal.is_file() { Ok(journal) } else { Err(StatusError::NoJournal(journal.display().to_string())) }
-}
-
-fn only_journal() -> Result<PathBuf, StatusError> {
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    let entries = fs::read_dir(&here).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut journals: Vec<PathBuf> =
-        entries.filter(|path| path.extension().is_some_and(|end| end == "journal")).collect();
-    journals.sort();
-    match journals.len() {
-        0 => Err(StatusError::None(here.display().to_string())),
-        1 => Ok(journals.swap_remove(0)),
-        _ => {
-            let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let names: Vec<String> = journals.iter().map(name).collect();
-            Err(StatusError::Several(names.join("`, `harness status ")))
-        }
-    }
 }
 
 /// The campaign that writes this journal, if it runs here and is this user's.
@@ -220,9 +187,11 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
     let sessions: Vec<Session> = sessions.collect();
     let script = contents.header.as_ref().map(|header| header.script.clone());
     let (mut kinds, mut ended) = (BTreeMap::new(), BTreeMap::new());
-    // What was tried again counts once, as it ended last.
+    // What was tried again counts once, as it ended last; what `harness rerun` repeated is no part of the campaign.
     for record in journal::Index::new(contents.records).last_of_each() {
-        if let (Some(facts), Some(status)) = (record.facts(), record.status()) {
+        if let (Some(facts), Some(status)) = (record.facts(), record.status())
+            && facts.parent.is_none()
+        {
             *kinds.entry(facts.kind).or_default() += 1;
             *ended.entry(status).or_default() += 1;
         }

@@ -1,0 +1,317 @@
+//! `harness rerun`: one measurement of a journal once more, and whether the two agree.
+//!
+//! Everything is taken from the record: no script runs. The port is spoken to by what is here, as a script would: builds
+//! whose artefact is gone (`plan`), then the measurement, each with the id of the record that it repeats. The new records
+//! go to the same journal, under keys of their own, so that the old ones still answer the campaign.
+
+mod find;
+mod plan;
+mod report;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::SystemTime;
+
+use clap::Args;
+
+use self::find::{find, named};
+use self::plan::{Build, Place, Plan, words};
+use self::report::{Rebuilt, Report};
+use super::journals::journal_of;
+use super::{own, run};
+use crate::artefact::Store;
+use crate::journal::{self, Contents};
+use crate::model::human::{duration, status_in_short, subject};
+use crate::model::{
+    Arg, CompileResult, Detail, Hash, Limits, Measurement, Outcome, Placement, PoolId, Record, TaskId,
+    TaskOptions, exit,
+};
+use crate::process::Signals;
+use crate::root::port::{Job, Order, PoolSpec, Port, Taken, Wait};
+use crate::root::progress::Verbosity;
+use crate::root::{self, Options, ScriptEnd, Started, Timing};
+use crate::say::say;
+use crate::script::modules::Modules;
+
+#[derive(Args)]
+pub(super) struct RerunArgs {
+    /// The measurement: its name, or the beginning of its key.
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// The campaign, by its script or its journal (default: the journal in this folder).
+    #[arg(value_name = "FILE.lua|JOURNAL")]
+    campaign: Option<PathBuf>,
+    /// Of intervals that do not overlap the least relative difference that matters.
+    #[arg(long, value_name = "PART", default_value_t = 0.01, value_parser = part)]
+    min_effect: f64,
+    /// The nodes, in a file such as MPI's launchers read (default: those of the batch system).
+    #[arg(long, value_name = "FILE")]
+    hostfile: Option<PathBuf>,
+    /// One object of JSON on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+fn part(word: &str) -> Result<f64, String> {
+    let part = word.parse().ok().filter(|part| *part > 0.0 && *part < 1.0);
+    part.ok_or_else(|| "a part between 0 and 1, such as 0.01 for 1 %".into())
+}
+
+/// Exit code, and why.
+type Failure = (u8, String);
+
+fn usage(error: impl ToString) -> Failure {
+    (exit::USAGE, error.to_string())
+}
+
+/// Does it; the exit code.
+pub(super) fn rerun(arguments: &RerunArgs) -> ExitCode {
+    repeat(arguments).unwrap_or_else(|(code, text)| {
+        say(format_args!("harness: {text}"));
+        ExitCode::from(code)
+    })
+}
+
+fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
+    let journal = journal_of(arguments.campaign.as_deref(), "rerun", "harness rerun KEY").map_err(usage)?;
+    let before = read(&journal)?;
+    let of_rerun = |error: &dyn std::fmt::Display| usage(format!("rerun: {error}"));
+    let then = find(&before.records, &arguments.key).map_err(|error| of_rerun(&error))?;
+    let store = Store::open(Store::default_folder()).map_err(|error| (exit::JOURNAL, error.to_string()))?;
+    let recorded = before.header.as_ref().map_or("its script", |header| header.script.as_str());
+    let script = script(&journal, recorded);
+    let place = Place {
+        store: &store,
+        folder: script.as_deref().and_then(Path::parent),
+        script: recorded,
+        records: &before.records,
+    };
+    let plan = Plan::of(then, &place).map_err(|error| of_rerun(&format!("{}: {error}", named(then))))?;
+
+    #[cfg(feature = "mpi")]
+    super::launch::through_mpi(None, arguments.hostfile.as_deref(), Verbosity::Normal)
+        .map_err(|text| (exit::ALLOCATION, text))?;
+    let limits = run::limits().map_err(usage)?;
+    let signals =
+        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
+    let started = match run::join_mpi().map_err(|text| (exit::ALLOCATION, text))? {
+        run::Joined::Root(started) => started,
+        run::Joined::Served(code) => return Ok(code),
+    };
+    let mpi = matches!(started.mpi, root::Mpi::Ready(_));
+    let again = Again { arguments, journal: &journal, script, then, plan };
+    let report = again
+        .play(started, signals, limits)
+        .and_then(|rebuilt| reported(arguments, &journal, &before, then, &rebuilt));
+    let code = match &report {
+        Ok(report) if report.agrees => exit::OK,
+        Ok(_) => exit::DISAGREES,
+        Err((code, _)) => *code,
+    };
+    if let Ok(report) = &report {
+        show(report, arguments.json);
+    }
+    run::leave_mpi(mpi, code, limits.finalize);
+    report.map(|_| ExitCode::from(code))
+}
+
+/// What is about to be measured, for people.
+fn announce(then: &Measurement) {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
+    let ended = then.facts.ended_unix_s.map(|ended| duration((now - ended).max(0.0)));
+    let ended = ended.map(|ago| format!(", measured {ago} ago")).unwrap_or_default();
+    let place = if then.host.is_empty() { String::new() } else { format!(" on {}", then.host) };
+    say(format_args!("harness: again: {}{ended}{place}", named(then)));
+}
+
+fn show(report: &Report, json: bool) {
+    let text = match json {
+        true => serde_json::to_string_pretty(report).unwrap_or_default() + "\n",
+        false => report.to_string(),
+    };
+    // A stdout that is closed has nobody to tell.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn read(journal: &Path) -> Result<Contents, Failure> {
+    journal::read(journal).map_err(|error| (exit::JOURNAL, error.to_string()))
+}
+
+/// The campaign's script where it was, else beside the journal.
+fn script(journal: &Path, recorded: &str) -> Option<PathBuf> {
+    let recorded = Path::new(recorded);
+    let beside = journal.canonicalize().ok()?.parent()?.join(recorded.file_name()?);
+    [recorded.to_path_buf(), beside].into_iter().find(|script| script.is_absolute() && script.is_file())
+}
+
+/// What the journal says of it now.
+fn reported(
+    arguments: &RerunArgs,
+    journal: &Path,
+    before: &Contents,
+    then: &Measurement,
+    rebuilt: &[Rebuilt],
+) -> Result<Report, Failure> {
+    let after = read(journal)?;
+    let repeats =
+        |record: &&Record| record.facts().is_some_and(|facts| facts.parent.as_ref() == Some(&then.facts.id));
+    let new = after.records.iter().skip(before.records.len()).rfind(repeats);
+    let Some(Record::Measurement(now)) = new else {
+        return Err((exit::INTERNAL, format!("rerun: {} has no new record", named(then))));
+    };
+    if !now.status.lasting() {
+        let why = now.outcome().map(|outcome| status_in_short(&outcome)).unwrap_or_default();
+        return Err((exit::SCRIPT, format!("rerun: {} could not be measured again: {why}", named(then))));
+    }
+    let envs = journal::Index::new(after.records.clone()).envs();
+    Ok(Report::of(then, now, &envs, rebuilt, arguments.min_effect))
+}
+
+/// One that can be repeated.
+struct Again<'a> {
+    arguments: &'a RerunArgs,
+    journal: &'a Path,
+    script: Option<PathBuf>,
+    then: &'a Measurement,
+    plan: Plan,
+}
+
+impl Again<'_> {
+    /// Measures it; the builds that were done for it.
+    fn play(self, started: Started, signals: Signals, limits: Limits) -> Result<Vec<Rebuilt>, Failure> {
+        // Further ranks wait for a word, which the root has for them.
+        if started.ranks.is_empty() && journal::is_held(self.journal).unwrap_or(false) {
+            let (who, journal) = (journal::holder(self.journal), self.journal.display());
+            return Err((exit::JOURNAL, format!("rerun: {who} is writing to {journal}: wait until it ends")));
+        }
+        announce(self.then);
+        let allocation = root::find_allocation(self.arguments.hostfile.as_deref())
+            .map_err(|error| (exit::ALLOCATION, error.to_string()))?;
+        let pool = self.plan.pool(&allocation, self.then);
+        // What needs no folder of its campaign is in one that is empty.
+        let folder = own::folder("rerun").map_err(|text| (exit::JOURNAL, text))?;
+        let stand_in = folder.path().join("rerun");
+        std::fs::write(&stand_in, "").map_err(|error| (exit::JOURNAL, error.to_string()))?;
+        let options = Options {
+            script: self.script.unwrap_or(stand_in),
+            args: Vec::new(),
+            pool: PoolSpec::default(),
+            journal: Some(self.journal.to_path_buf()),
+            fresh: false,
+            timing: Timing::default(),
+            host_file: self.arguments.hostfile.clone(),
+            seed: None,
+            verbosity: Verbosity::Quiet,
+            limits,
+            display: None,
+        };
+        let modules = Modules::of_campaign(folder.path(), false);
+        let sources = Box::new(move |name: &str| modules.find(name));
+        let (told, heard) = channel();
+        let task = TaskOptions {
+            name: self.then.facts.name.clone(),
+            params: self.then.facts.params.clone(),
+            timeout: self.then.facts.limit_s,
+            ..repeating(&self.then.facts.id, self.plan.placement.clone())
+        };
+        let plan = self.plan;
+        let script = Box::new(move |port| measured(port, plan, pool, task, &told));
+        let ended = root::run(options, started, signals, sources, script);
+        match (ended.message, heard.recv()) {
+            (None, Ok(rebuilt)) if ended.code == exit::OK => Ok(rebuilt),
+            (message, _) => {
+                let text = message.unwrap_or_else(|| "it ended before it had measured".into());
+                let code = if ended.code == exit::OK { exit::INTERNAL } else { ended.code };
+                Err((code, format!("rerun: {text}")))
+            }
+        }
+    }
+}
+
+/// The options of a task that repeats this record: no record answers it.
+fn repeating(id: &str, placement: Placement) -> TaskOptions {
+    // The record has the time in its own id; whoever repeats it again has another.
+    let key = Some(format!("rerun of {id} by {} at {:?}", std::process::id(), SystemTime::now()));
+    TaskOptions { key, placement, repeats: Some(id.into()), ..TaskOptions::default() }
+}
+
+/// What stands where a script would.
+fn measured(
+    mut port: Port,
+    plan: Plan,
+    pool: PoolSpec,
+    task: TaskOptions,
+    told: &Sender<Vec<Rebuilt>>,
+) -> ScriptEnd {
+    let pool = match port.spawn(pool) {
+        Ok(pool) => pool.id,
+        Err(error) => return ScriptEnd::Failed(error.to_string()),
+    };
+    let Plan { builds, mut measure, .. } = plan;
+    let (mut anew, mut rebuilt) = (BTreeMap::new(), Vec::new());
+    for mut build in builds {
+        replace(&anew, &mut build.spec.command.argv);
+        let (was, what) = (build.was.clone(), subject(build.name.as_deref(), build.params.as_ref()));
+        match built(&mut port, pool, build) {
+            Ok(is) => {
+                anew.extend(was.artefact.zip(is.artefact));
+                rebuilt.push(Rebuilt { was, is });
+            }
+            Err(None) => return ScriptEnd::Stopped,
+            Err(Some(why)) => {
+                return ScriptEnd::Failed(format!(
+                    "the artefact is gone, and its build {what} failed: {why}"
+                ));
+            }
+        }
+    }
+    replace(&anew, words(&mut measure));
+    match done(&mut port, pool, task, Job::Measure(Box::new(measure))) {
+        Some(_) => {
+            // Who asked waits for it.
+            let _ = told.send(rebuilt);
+            ScriptEnd::Finished
+        }
+        None => ScriptEnd::Stopped,
+    }
+}
+
+/// What was built again stands for what is gone.
+fn replace<'a>(anew: &BTreeMap<Hash, Hash>, words: impl IntoIterator<Item = &'a mut Arg>) {
+    for word in words {
+        if let Arg::Artefact(hash) = word
+            && let Some(new) = anew.get(hash)
+        {
+            *hash = *new;
+        }
+    }
+}
+
+/// Builds it; why not, or nothing if it was stopped.
+fn built(port: &mut Port, pool: PoolId, build: Build) -> Result<CompileResult, Option<String>> {
+    let Build { id, name, params, timeout, spec, placement, .. } = build;
+    let options = TaskOptions { name, params, timeout, ..repeating(&id, placement) };
+    let outcome = done(port, pool, options, Job::Compile(Box::new(spec))).ok_or(None)?;
+    match &outcome.detail {
+        Detail::Compile(result) if outcome.ok() => Ok((**result).clone()),
+        _ => Err(Some(status_in_short(&outcome))),
+    }
+}
+
+/// Does it and waits for its end; none if everything is being stopped.
+fn done(port: &mut Port, pool: PoolId, options: TaskOptions, job: Job) -> Option<Arc<Outcome>> {
+    let order =
+        Order { pool: Some(pool), options, job, deps: Vec::new(), known: Vec::new(), deferred: false };
+    let task: TaskId = port.submit(order);
+    loop {
+        match port.take(Wait::Forever) {
+            Taken::Completion(end) if end.task == task => return Some(end.outcome),
+            Taken::Completion(_) => {}
+            Taken::Nothing | Taken::Draining => return None,
+        }
+    }
+}
