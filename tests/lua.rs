@@ -181,7 +181,7 @@ macro_rules! folders {
     };
 }
 
-folders! { again args calls compare compile dl exec flow measure modules options pools results slots state }
+folders! { again args calls compare compile dl exec flow measure modules options pools recipes results slots state }
 
 /// A second run is answered from the journal of the first, in the order recorded, and asks for nothing again.
 #[test]

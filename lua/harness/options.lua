@@ -72,6 +72,18 @@ local TIMED = with(COMMAND, {
   cleanup = t.hook,
 })
 
+-- A source tree that is built by its own tool: recipes.
+local TREE = {
+  dir = t.text,
+  output = t.text,
+  flags = strings,
+  except = strings,
+  tools = strings,
+  inputs = strings,
+  env = t.environment,
+  cache = t.boolean,
+}
+
 M.TASK, M.LAUNCH, M.TIMED = TASK, LAUNCH, TIMED
 local TASKS = { call = true, exec = true, compile = true, measure = true, compare = true }
 local SCHEMA = {
@@ -96,7 +108,16 @@ local SCHEMA = {
     outputs = strings,
     cache = t.boolean,
     env = t.environment,
+    tools = strings,
   }),
+  make = with(TASK, TREE, { vars = t.map(t.name, "a table of names and values"), target = t.text }),
+  cmake = with(TASK, TREE, {
+    defines = t.map(t.either(t.name, t.boolean), "a table of names and values"),
+    build_type = t.text,
+    generator = t.text,
+    target = t.text,
+  }),
+  cargo = with(TASK, TREE, { profile = t.text, features = strings }),
   measure = with(TASK, TIMED, PINNED, LAUNCH, {
     strict = t.boolean,
     counters = t.events,

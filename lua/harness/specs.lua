@@ -128,6 +128,15 @@ local function sorted(keyed)
   return keys
 end
 
+-- Adds all files of a source tree.
+local function tree_of(tree, inputs, refs)
+  local files, problem = host.tree(tree.dir, tree.except)
+  if not files then refs.problem = refs.problem or "source tree " .. problem end
+  for _, input in ipairs(inputs_of(files, refs, "source")) do
+    inputs[#inputs + 1] = input
+  end
+end
+
 --- By kind: `build[kind](options, refs)` gives the specification and fills `refs`.
 local build = {}
 M.build = build
@@ -135,11 +144,13 @@ M.build = build
 function build.exec(o, refs) return { command = command_of(o, refs), ok_codes = o.ok_codes, outputs = o.outputs } end
 
 function build.compile(o, refs)
-  local spec = { output = o.output or "a.out", include_root = host.campaign.dir, cache = o.cache }
+  local spec = { output = o.output or "a.out", include_root = host.campaign.dir, cache = o.cache, tools = o.tools }
   -- What a command of its own reads is not known, unless it says so by `inputs`: then its result is one to keep.
-  if spec.cache == nil then spec.cache = o.sources ~= nil or o.inputs ~= nil end
+  if spec.cache == nil then spec.cache = o.sources ~= nil or o.inputs ~= nil or o.tree ~= nil end
   if o.cmd then
-    spec.command = { argv = argv_of(o.cmd, refs), env = o.env, cwd = "scratch", inputs = inputs_of(o.inputs, refs, "input") }
+    local inputs = inputs_of(o.inputs, refs, "input")
+    if o.tree then tree_of(o.tree, inputs, refs) end
+    spec.command = { argv = argv_of(o.cmd, refs), env = o.env, cwd = "scratch", inputs = inputs }
     return spec
   end
   local argv = { o.compiler or compiler_of(o.sources) }

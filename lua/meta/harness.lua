@@ -69,6 +69,32 @@
 ---@field outputs? string[] the same as a list of one
 ---@field env? table<string, string|number> set on top of the scrubbed environment
 ---@field cache? boolean look for an earlier build with the same content; true unless said
+---@field tools? string[] programs it uses besides the first: their versions count as the compiler's does
+
+--- A source tree that its own build tool builds in a copy: what all recipes take.
+---@class harness.TreeOptions : harness.TaskOptions
+---@field dir string the source tree, all of which is copied
+---@field output string the file that is the artefact: where make leaves it in `dir`, CMake in its build folder, cargo in that of the profile
+---@field flags? string[] further arguments
+---@field except? string[] files and folders of `dir` that are no source
+---@field tools? string[] the compilers whose versions count; what the tool calls by itself unless said
+---@field inputs? string[] further files it reads
+---@field env? table<string, string|number> set on top of the scrubbed environment
+---@field cache? boolean look for an earlier build with the same content; true unless said
+
+---@class harness.MakeOptions : harness.TreeOptions
+---@field vars? table<string, string|number> NAME=VALUE, sorted
+---@field target? string the first of the makefile unless said
+
+---@class harness.CmakeOptions : harness.TreeOptions
+---@field defines? table<string, string|number|boolean> -DNAME=VALUE, sorted; ON and OFF for booleans
+---@field build_type? string CMAKE_BUILD_TYPE: "Release", "Debug", …
+---@field generator? string "Ninja", …; CMake's own choice unless said
+---@field target? string "all" unless said
+
+---@class harness.CargoOptions : harness.TreeOptions
+---@field profile? string "release" unless said
+---@field features? string[] --features
 
 ---@class harness.MetricOptions
 ---@field [1]? string a Lua pattern whose first capture is the number
@@ -596,6 +622,26 @@ function Random:pick(list) end
 ---@return T[]
 function Random:shuffle(list) end
 
+--- `require "harness.recipes"`, in scripts: builds by other build tools, as tasks like those of `compile`. With `cores = n`
+--- they run n jobs at a time.
+---@class harness.Recipes
+local recipes = {}
+
+--- make, of everything anew.
+---@param options harness.MakeOptions
+---@return harness.Task
+function recipes.make(options) end
+
+--- CMake: configures and builds in a folder beside the copy of the sources.
+---@param options harness.CmakeOptions
+---@return harness.Task
+function recipes.cmake(options) end
+
+--- cargo build.
+---@param options harness.CargoOptions
+---@return harness.Task
+function recipes.cargo(options) end
+
 --- A list of points of `harness.sweep`: plain tables of parameters. Also an ordinary list.
 ---@class harness.Sweep
 ---@field [integer] table<string, any>
@@ -774,6 +820,7 @@ function Buffer:text() end
 ---@field json harness.Json also `require "harness.json"`
 ---@field fs harness.Fs also `require "harness.fs"`
 ---@field dl harness.Dl also `require "harness.dl"`
+---@field recipes harness.Recipes also `require "harness.recipes"`
 ---@field sweep harness.Sweeps also `require "harness.sweep"`
 ---@field Error table class of the errors of function tasks
 ---@field Record table class of the records of programs, builds, measurements and comparisons

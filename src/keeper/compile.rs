@@ -1,7 +1,7 @@
 //! `compile`: a build in a fresh folder, answered from the store where the same was built before.
 //!
 //! ```text
-//! Identify (`cc --version`, once) ─> question ─┬─ known, headers unchanged ─> its answer
+//! Identify (`cc --version`, each program once) ─> question ─┬─ known, headers unchanged ─> its answer
 //!                                              └─> Build ─> headers ─> remembered ─> the answer
 //! ```
 //! Refusals are remembered like artefacts, failures of the machine are not. The headers come from `-MD -MF` of the build itself; where
@@ -42,6 +42,8 @@ pub struct Compile {
     spec: CompileSpec,
     mark: String,
     include_dirs: Vec<PathBuf>,
+    /// Path and version line of its programs, as far as they are known.
+    programs: Vec<String>,
     stage: Stage,
 }
 
@@ -67,7 +69,13 @@ impl Compile {
         spec.command.cwd = Cwd::Scratch;
         spec.command.stdout = Sink::Capture;
         spec.command.stderr = Sink::Capture;
-        Self { include_dirs: include_dirs(&spec), spec, mark: mark.into(), stage: Stage::Start }
+        Self {
+            include_dirs: include_dirs(&spec),
+            spec,
+            mark: mark.into(),
+            programs: Vec::new(),
+            stage: Stage::Start,
+        }
     }
 
     /// The next run, or the answer.
@@ -89,36 +97,46 @@ impl Compile {
         step.unwrap_or_else(Step::failed)
     }
 
+    /// Learns of its programs, one after another, which version they are; then the answer may be known.
     fn identify(&mut self, site: &Site, learned: &Learned) -> Result<Step, Failure> {
         inside(&self.spec.output)?;
         let environment = site.environment(&self.spec.command.env, &self.mark)?;
-        let argv = site.argv(&self.spec.command)?;
-        let program = argv.first().ok_or_else(|| not_started(&SpawnError::Empty.into()))?;
-        let path = if program.as_bytes().contains(&b'/') {
-            path_of(program).to_path_buf()
-        } else {
-            let search = environment.get("PATH").unwrap_or(b"/bin:/usr/bin");
-            let found = find_program(&program.to_string_lossy(), search, Path::new("/"));
-            found.map_err(|error| compiler_not_started(&error.into()))?
-        };
-        // A program inside the scratch folder is among the inputs.
-        if !path.is_absolute() {
-            return self.look_up(path.display().to_string(), site, learned);
+        let first = site.argv(&self.spec.command)?.into_iter().next();
+        let mut programs = vec![first.ok_or_else(|| not_started(&SpawnError::Empty.into()))?];
+        for tool in &self.spec.tools {
+            programs.push(CString::new(tool.as_str()).map_err(Failure::setup)?);
         }
-        let changed = fs::metadata(&path).and_then(|data| data.modified()).ok();
-        if let Some(version) = learned.compilers.get(&(path.clone(), changed)) {
-            return self.look_up(format!("{} ({version})", path.display()), site, learned);
+        for program in programs.into_iter().skip(self.programs.len()) {
+            let path = if program.as_bytes().contains(&b'/') {
+                path_of(&program).to_path_buf()
+            } else {
+                let search = environment.get("PATH").unwrap_or(b"/bin:/usr/bin");
+                let found = find_program(&program.to_string_lossy(), search, Path::new("/"));
+                found.map_err(|error| compiler_not_started(&error.into()))?
+            };
+            // A program inside the scratch folder is among the inputs.
+            if !path.is_absolute() {
+                self.programs.push(path.display().to_string());
+                continue;
+            }
+            let changed = fs::metadata(&path).and_then(|data| data.modified()).ok();
+            let version = learned.compilers.get(&(path.clone(), changed)).or_else(|| {
+                let content =
+                    || learned.hashes.hash(&path).map_or("unreadable".into(), |hash| hash.to_string());
+                (!tells_version(&path)).then(content)
+            });
+            if let Some(version) = version {
+                self.programs.push(format!("{} ({version})", path.display()));
+                continue;
+            }
+            // In any folder: the campaign's may not be on this node.
+            let anywhere = CommandSpec { cwd: Cwd::Path("/".into()), ..CommandSpec::default() };
+            let (place, _) = site.command(&anywhere, &self.mark)?;
+            let ask = Command { environment, ..place }.with_argv(vec![program, c"--version".to_owned()]);
+            self.stage = Stage::Identify { path, changed };
+            return Ok(Step::Run(Rc::new(ask), Keep { stdout: 4096, stderr: 4096 }));
         }
-        if !tells_version(&path) {
-            let content = learned.hashes.hash(&path).map_or("unreadable".into(), |hash| hash.to_string());
-            return self.look_up(format!("{} ({content})", path.display()), site, learned);
-        }
-        // In any folder: the campaign's may not be on this node.
-        let anywhere = CommandSpec { cwd: Cwd::Path("/".into()), ..CommandSpec::default() };
-        let (place, _) = site.command(&anywhere, &self.mark)?;
-        let ask = Command { environment, ..place }.with_argv(vec![program.clone(), c"--version".to_owned()]);
-        self.stage = Stage::Identify { path, changed };
-        Ok(Step::Run(Rc::new(ask), Keep { stdout: 4096, stderr: 4096 }))
+        self.look_up(self.programs.join("; "), site, learned)
     }
 
     fn identified(
@@ -139,9 +157,9 @@ impl Compile {
         };
         let version = first_line(&ended.stdout.bytes).or_else(|| first_line(&ended.stderr.bytes));
         let version = version.unwrap_or_else(|| "no version".into());
-        let compiler = format!("{} ({version})", path.display());
+        self.programs.push(format!("{} ({version})", path.display()));
         learned.compilers.insert((path, changed), version);
-        self.look_up(compiler, site, learned)
+        self.identify(site, learned)
     }
 
     fn look_up(&mut self, compiler: String, site: &Site, learned: &Learned) -> Result<Step, Failure> {
@@ -197,7 +215,7 @@ impl Compile {
 
     fn built(&mut self, build: Build, ended: Ended, site: &Site, learned: &Learned) -> Result<Step, Failure> {
         let mut result = CompileResult {
-            diagnostics: diagnostics(&ended),
+            diagnostics: diagnostics(&ended, build.scratch.path()),
             cache: if self.spec.cache { CacheUse::Miss } else { CacheUse::Off },
             wall_s: ended.usage.wall_s,
             argv: build.command.argv_text(),
@@ -326,9 +344,11 @@ fn compiler_not_started(error: &StartError) -> Failure {
     }
 }
 
-fn diagnostics(ended: &Ended) -> String {
+/// Files of the scratch folder by their names in it: where it lay matters to nobody.
+fn diagnostics(ended: &Ended, scratch: &Path) -> String {
     let parts = [&ended.stderr.bytes, &ended.stdout.bytes].map(|bytes| String::from_utf8_lossy(bytes));
-    parts.concat()
+    let scratch = scratch.display().to_string();
+    parts.concat().replace(&format!("{scratch}/"), "").replace(&scratch, ".")
 }
 
 /// The first line that looks like an error says more than the last ones. Of a linker's it is the part that says what is

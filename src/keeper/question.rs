@@ -21,6 +21,9 @@ const VARIABLES: &[&str] = &[
     "CPPFLAGS",
     "CXX",
     "CXXFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CMAKE_GENERATOR",
     "C_INCLUDE_PATH",
     "F77",
     "F90",
@@ -45,13 +48,23 @@ const VARIABLES: &[&str] = &[
     "OMPI_FC",
     "OMPI_FCFLAGS",
     "OMPI_LDFLAGS",
+    "RUSTFLAGS",
+    "RUSTUP_TOOLCHAIN",
     "SDKROOT",
     "SOURCE_DATE_EPOCH",
 ];
 
 /// Arguments that ask for the processor the compiler runs on.
-const NATIVE: &[&str] =
-    &["-march=native", "-mtune=native", "-mcpu=native", "-xHost", "-xhost", "-tp=native", "-tp=host"];
+const NATIVE: &[&str] = &[
+    "-march=native",
+    "-mtune=native",
+    "-mcpu=native",
+    "-xHost",
+    "-xhost",
+    "-tp=native",
+    "-tp=host",
+    "target-cpu=native",
+];
 
 /// Part of a file name, its version left out, that means: it answers `--version`, and does nothing else then.
 const COMPILERS: &[&str] = &[
@@ -113,6 +126,8 @@ pub fn question(
     let variables = VARIABLES
         .iter()
         .filter_map(|name| Some((*name, String::from_utf8_lossy(environment.get(name)?).into_owned())));
+    let variables: Vec<(&str, String)> = variables.collect();
+    let native = asks_for_this_processor(spec) || variables.iter().any(|(_, value)| is_native(value));
     let own = command.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let question = Question {
         compiler,
@@ -123,9 +138,9 @@ pub fn question(
         inputs: command.inputs.iter().map(|input| (input.path.as_str(), input.hash)).collect(),
         // Which GPUs it was given does not change what is built.
         own_env: own.filter(|(name, _)| !GPU_VARIABLES.contains(name)).collect(),
-        env: variables.collect(),
+        env: variables,
         include_dirs,
-        processor: asks_for_this_processor(spec).then(machine::cpu_model),
+        processor: native.then(machine::cpu_model),
     };
     serde_json::to_vec(&question).map(|text| Hash::of(&text)).map_err(Failure::refused)
 }
@@ -161,11 +176,15 @@ pub fn tells_version(program: &Path) -> bool {
 }
 
 fn asks_for_this_processor(spec: &CompileSpec) -> bool {
-    let in_argv = spec.command.argv.iter().any(|arg| {
-        matches!(arg, Arg::Text(text) if NATIVE.iter().any(|native| text.as_slice() == native.as_bytes()))
-    });
-    let in_text = |text: &String| NATIVE.iter().any(|native| text.contains(native));
-    in_argv || spec.command.shell.iter().any(in_text) || spec.command.env.values().any(in_text)
+    // In an argument as `CFLAGS=-O3 -march=native` too.
+    let in_arg = |arg: &Arg| matches!(arg, Arg::Text(text) if is_native(&String::from_utf8_lossy(text)));
+    let command = &spec.command;
+    command.argv.iter().any(in_arg)
+        || command.shell.iter().chain(command.env.values()).any(|text| is_native(text))
+}
+
+fn is_native(text: &str) -> bool {
+    NATIVE.iter().any(|native| text.contains(native))
 }
 
 #[cfg(test)]
@@ -210,6 +229,8 @@ mod tests {
     fn only_native_code_is_bound_to_the_processor() {
         assert!(asks_for_this_processor(&spec(&["cc", "-march=native"], b"")));
         assert!(!asks_for_this_processor(&spec(&["cc", "-march=x86-64-v3"], b"")));
+        assert!(asks_for_this_processor(&spec(&["make", "CFLAGS=-O3 -march=native"], b"")));
+        assert!(is_native("-Copt-level=3 -Ctarget-cpu=native"));
     }
 
     #[test]

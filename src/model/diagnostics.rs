@@ -69,7 +69,7 @@ struct Patterns {
     of_place: Regex,
 }
 
-const SEVERITY: &str = r"(?i:(?P<severity>(?:fatal |catastrophic |internal compiler |internal |command-line )?error|warning|note|remark|optimized|missed|info|sorry, unimplemented)(?: #?[\w-]+)?)";
+const SEVERITY: &str = r"(?i:(?P<severity>(?:fatal |catastrophic |internal compiler |internal |command-line )?error|warning|note|remark|optimized|missed|info|sorry, unimplemented)(?: #?[\w-]+|\[\w+\])?)";
 
 static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
     let placed = format!(

@@ -263,6 +263,8 @@ pub struct CompileSpec {
     pub depfile: bool,
     /// Look the content key up before building.
     pub cache: bool,
+    /// Programs it uses besides its first: their versions count, too.
+    pub tools: Vec<String>,
 }
 
 /// Which direction is an improvement.

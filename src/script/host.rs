@@ -11,7 +11,7 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 use super::bridge::{Bridge, Content};
 use super::results::{self, Label};
 use super::task::found_module;
-use super::{data, files as fs, json, options, pattern, raw, sources};
+use super::{data, files as fs, json, options, pattern, raw, sources, tree};
 use crate::model::{self, EVENTS, Hash, InitCall, Kind, Outcome, PoolId, Status, TaskId};
 use crate::root::port::{PoolInfo, PoolSpec};
 use crate::say::say;
@@ -257,6 +257,12 @@ fn files(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
         or_why(lua, Ok(list))
     };
     host.raw_set("sources", lua.create_function(sources)?)?;
+    let shared = bridge.clone();
+    let tree = move |lua: &Lua, (folder, except): (String, Vec<String>)| {
+        let dir = shared.port.borrow().campaign().dir.clone();
+        or_why(lua, tree::files(&dir, &folder, &except))
+    };
+    host.raw_set("tree", lua.create_function(tree)?)?;
     let scratch_name = lua.create_function(|_, path: String| Ok(sources::scratch_name(&path)))?;
     host.raw_set("scratch_name", scratch_name)?;
 

@@ -33,9 +33,10 @@ fn documented() -> (BTreeMap<String, Names>, BTreeMap<String, Names>) {
             functions.entry(table.to_owned()).or_default().insert(name.to_owned());
         }
     }
-    for (class, parent) in parents {
-        let inherited = fields.get(&parent).cloned().unwrap_or_default();
-        fields.get_mut(&class).unwrap().extend(inherited);
+    for class in parents.keys() {
+        let above = std::iter::successors(parents.get(class), |parent| parents.get(*parent));
+        let inherited: Names = above.filter_map(|parent| fields.get(parent)).flatten().cloned().collect();
+        fields.get_mut(class).unwrap().extend(inherited);
     }
     (functions, fields)
 }
@@ -80,6 +81,7 @@ fn every_public_function_is_documented() {
     assert_eq!(functions_of(&state.public.get("fs").unwrap()), documented["fs"]);
     assert_eq!(functions_of(&state.public.get("dl").unwrap()), documented["dl"]);
     assert_eq!(functions_of(&state.public.get("sweep").unwrap()), documented["sweep"]);
+    assert_eq!(functions_of(&state.public.get("recipes").unwrap()), documented["recipes"]);
     assert_eq!(class("sweep", "Sweep"), documented["Sweep"]);
 }
 
@@ -89,7 +91,7 @@ fn every_option_is_documented() {
     let state = state();
     let options: Table = state.library.get("options").unwrap();
     let kinds: Vec<String> = options.call_function("kinds", ()).unwrap();
-    assert_eq!(kinds.len(), 19);
+    assert_eq!(kinds.len(), 22);
     for kind in kinds {
         let names: Vec<String> = options.call_function("names", kind.as_str()).unwrap();
         let class = format!("harness.{}{}Options", kind[..1].to_uppercase(), &kind[1..]);

@@ -15,5 +15,6 @@ pub mod session;
 mod sources;
 mod state;
 pub mod task;
+mod tree;
 
 pub use state::{AddInput, Content, Ended, ScriptError, ScriptState};

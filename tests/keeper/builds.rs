@@ -31,6 +31,7 @@ impl Sources {
             include_root: self.root.to_str().unwrap().into(),
             depfile: true,
             cache: true,
+            tools: Vec::new(),
         })
     }
 }
