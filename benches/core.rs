@@ -30,6 +30,7 @@ impl Bench {
                 pool,
                 host: format!("n{n}"),
                 slots,
+                sockets: [slots].into(),
                 gpus: GpuSet::default(),
                 measures: n > 0, // the first is beside the root
             });

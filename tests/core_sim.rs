@@ -52,7 +52,8 @@ fn random_task(world: &mut World, rng: &mut Random) -> TaskId {
     wish.group = rng.permille(150).then(|| format!("g{}", rng.below(4)));
     wish.nodes = rng.permille(60).then(|| 1 + rng.below(4) as u32);
     if matches!(kind, Kind::Measure | Kind::Compare) && rng.permille(800) || rng.permille(20) {
-        wish.exclusive = Some(Exclusive::Node);
+        let sorts = [Exclusive::Node, Exclusive::Node, Exclusive::Cores, Exclusive::Cores, Exclusive::Socket];
+        wish.exclusive = Some(sorts[rng.below(5) as usize]);
     } else if rng.permille(500) {
         wish.exclusive = Some(Exclusive::No);
     }
@@ -196,6 +197,49 @@ fn exclusive_and_shared_tasks_both_advance() {
         assert!((60..=160).contains(&done), "{kind:?}: {done} of 200");
     }
     world.finish();
+}
+
+#[test]
+fn a_stream_side_by_side_and_what_needs_the_node_both_advance() {
+    for (nodes, kind) in [(1, Kind::Measure), (2, Kind::Measure), (2, Kind::Exec)] {
+        let mut world = World::new(5, Weather::default());
+        world.open(0, 2, 4);
+        // Parts come faster than they end, for as long as the other ones take.
+        let mut others = Vec::new();
+        for n in 0..400u64 {
+            let mut request = world.request(Kind::Measure);
+            request.placement.exclusive = Some(Exclusive::Cores);
+            world.submit(request, 10_000);
+            if n % 20 == 10 {
+                let mut request = world.request(kind);
+                (request.placement.nodes, request.placement.exclusive) = (Some(nodes), Some(Exclusive::Node));
+                others.push(world.submit(request, 10_000));
+            }
+            world.run_until(world.now + 1_100);
+        }
+        world.run_until(world.now + 100_000);
+        let waited = others.iter().filter(|task| world.tasks[task.0 as usize].started_at.is_none()).count();
+        assert!(waited <= 10, "{waited} of {} never had {nodes} nodes", others.len());
+        let parts = world.core.counts(Kind::Measure).done;
+        assert!(parts > 200, "{parts}");
+        world.finish();
+    }
+}
+
+#[test]
+fn side_by_side_is_faster() {
+    for (sort, at_once) in [(Exclusive::Cores, 4), (Exclusive::Socket, 2), (Exclusive::Node, 1)] {
+        let mut world = World::new(5, Weather::default());
+        world.open(0, 1, 4);
+        for _ in 0..80 {
+            let mut request = world.request(Kind::Measure);
+            request.placement.exclusive = Some(sort);
+            world.submit(request, 100_000);
+        }
+        world.finish();
+        let rounds = 80 / at_once;
+        assert!((rounds * 100_000..rounds * 102_000).contains(&world.now), "{sort:?}: {} µs", world.now);
+    }
 }
 
 #[test]

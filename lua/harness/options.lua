@@ -37,6 +37,9 @@ local TASK = {
 -- Which cores a program is kept on.
 local PINNED = { numa = t.one_of "local", smt = t.boolean }
 
+-- What is timed may have a part of its node to itself, with others like it beside it.
+local SIDE = { exclusive = t.one_of("node", "socket", "cores", false) }
+
 -- MPI applications: exec and measure.
 local LAUNCH = {
   nodes = t.whole(1),
@@ -118,7 +121,7 @@ local SCHEMA = {
     target = t.text,
   }),
   cargo = with(TASK, TREE, { profile = t.text, features = strings }),
-  measure = with(TASK, TIMED, PINNED, LAUNCH, {
+  measure = with(TASK, TIMED, PINNED, LAUNCH, SIDE, {
     strict = t.boolean,
     counters = t.events,
     energy = t.boolean,
@@ -130,7 +133,7 @@ local SCHEMA = {
     objective = t.unicode,
     better = t.better,
   }),
-  compare = with(TASK, TIMED, PINNED, {
+  compare = with(TASK, TIMED, PINNED, SIDE, {
     strict = t.boolean,
     base = t.nested "variant",
     max_rounds = t.whole(1),

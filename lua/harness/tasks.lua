@@ -123,6 +123,23 @@ local function check_launch(who, o)
   o.nodes, o.cores = nodes, per_node * (o.cores or 1)
 end
 
+-- Whose cores are its own among others' must be kept on them, and is placed by those alone.
+local function check_side(who, o)
+  local side = o.exclusive
+  if side ~= "socket" and side ~= "cores" then return end
+  local keys = failure.sorted_keys(options.LAUNCH)
+  table.insert(keys, 1, "needs")
+  if o.gpus ~= 0 then table.insert(keys, 1, "gpus") end
+  for _, key in ipairs(keys) do
+    if o[key] ~= nil then
+      complain(who, "'%s' and exclusive = \"%s\": only what needs cores alone shares a node so; exclusive = \"node\" or false", key, side)
+    end
+  end
+  if o.energy and side == "cores" then
+    complain(who, "'energy': a package counts all its cores, and exclusive = \"cores\" has some of them; exclusive = \"socket\" or \"node\"")
+  end
+end
+
 --- A call of a Lua function in a slot: call{ fn, arguments..., options }.
 function M.call(given)
   local o = options.check("call", given, true)
@@ -219,6 +236,7 @@ end
 function M.measure(given)
   local o = options.check("measure", given)
   check_timed("measure", o)
+  check_side("measure", o)
   check_launch("measure", o)
   if o.launch and o.runs and not o.warmup then o.warmup = 0 end
   if o.runs then
@@ -267,6 +285,7 @@ function M.compare(given)
   if type(given) ~= "table" or getmetatable(given) then complain("compare", "expected a table of options, got %s", failure.a(given)) end
   local common, variants, names = variants_of(given)
   local o = options.check("compare", common)
+  check_side("compare", o)
   if not variants.base then complain("compare", "'base' is missing: what the others are compared with, base = { cmd = { ... } }") end
   if #names == 0 then complain("compare", "give what is compared with 'base' under a name of its own: faster = { cmd = { ... } }") end
   if o.min_effect and not (o.min_effect > 0 and o.min_effect < 1) then
@@ -307,7 +326,7 @@ local function common(kind, o)
   c.numa_local, c.smt = o.numa == "local", o.smt
   if o.exclusive == false then
     c.exclusive = "no"
-  elseif kind == "measure" or kind == "compare" or kind == "call" and o.nodes then
+  elseif not o.exclusive and (kind == "measure" or kind == "compare" or kind == "call" and o.nodes) then
     c.exclusive = "node"
   end
   return c

@@ -168,8 +168,9 @@
 ---@field better? "less"|"more" which direction of it is an improvement
 ---@field numa? "local" its cores and its memory are of one NUMA node
 ---@field smt? boolean false: one thread of each of its cores; true: all; as many as it takes unless said
+---@field exclusive? "node"|"socket"|"cores"|false what it has to itself: its node (the default), or a socket or `cores` cores with others like it beside it; false: nothing
 ---@field counters? string[] events to count, by perf's names, in runs after the samples: "instructions", "page-faults", ...
----@field energy? boolean what each sample consumes; only on a node of its own
+---@field energy? boolean what each sample consumes; only on a node or socket of its own
 ---@field strict? boolean refuse a node that is noisy, with the reasons; false unless said
 ---@field verify? harness.VerifyOptions what makes a run count
 ---@field setup? harness.Argument[]|string before everything else: a command, or a line for /bin/sh -c
@@ -215,6 +216,7 @@
 ---@field better? "less"|"more" which direction of it is an improvement
 ---@field numa? "local" its cores and its memory are of one NUMA node
 ---@field smt? boolean false: one thread of each of its cores; true: all; as many as it takes unless said
+---@field exclusive? "node"|"socket"|"cores"|false as for measure
 ---@field strict? boolean refuse a node that is noisy, with the reasons; false unless said
 ---@field max_rounds? integer rounds at the most, each variant runs once in each; 60 unless said
 ---@field max_time? harness.Duration rounds at the most; no limit unless said
@@ -408,6 +410,7 @@ function Future:on_done(fn) end
 ---@field cpus? string where it was kept, "0-3,8"
 ---@field mems? string the NUMA node its memory comes from
 ---@field smt? "one-per-core"|"all"
+---@field neighbours? integer[] tasks by number that were measured beside it, each on cores of its own
 ---@field freq_hz? number[] mean of the CPUs
 ---@field temp_c? number[] the hottest sensor
 ---@field load1? number[]

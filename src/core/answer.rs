@@ -5,7 +5,7 @@
 
 use super::Core;
 use super::api::{Action, End};
-use super::guard::{ANSWER_US, GRACE_US};
+use super::guard::GRACE_US;
 use super::lease::nodes_of;
 use super::task::{Flight, Home, Need, Phase, State, Task, TaskIx, Why};
 use crate::model::{Attempt, Hash, Kind, TaskId, WorkerId};
@@ -22,7 +22,7 @@ impl Core {
         let Some((ix, phase)) = self.answered(worker, task, attempt) else { return };
         if matches!(phase, Phase::Sent { .. } | Phase::Recalling) {
             self.set_phase(ix, Phase::Running);
-            self.guard_answer(ix);
+            self.guard_answer_from(ix, self.now);
         }
     }
 
@@ -70,15 +70,14 @@ impl Core {
     pub(super) fn gone(&mut self, artefact: Hash) {
         let reason = || format!("artefact {artefact} is on no worker any more; build it again");
         for worker in self.artefacts.gone(&artefact) {
-            let node = self.fleet[worker].node;
-            let leasing = self.fleet[node].lease.holder();
-            let leasing = leasing.filter(|ix| matches!(self.tasks[*ix].state, State::Leasing(_)));
+            let leasing = self.leasing_on(self.fleet[worker].node);
             for ix in self.staging_on(worker).into_iter().chain(leasing) {
                 if self.tasks[ix].inputs().contains(&artefact) {
                     self.land(ix);
                     self.resolve(ix, End::Refused { reason: reason() }, None);
                 }
             }
+            self.touch(worker); // a lease may have waited for it on behalf of others
         }
     }
 
@@ -111,13 +110,11 @@ impl Core {
             }
         }
         own.into_values().for_each(|ix| self.make_ready(ix));
-        let leasing = self.fleet[node].lease.holder();
-        if let Some(ix) = leasing
-            && let State::Leasing(gang) = &self.tasks[ix].state
-            && gang.contains(&id)
-        {
-            self.land(ix);
-            self.agenda.ready.push_back(ix);
+        for ix in self.leasing_on(node) {
+            if matches!(&self.tasks[ix].state, State::Leasing(gang) if gang.contains(&id)) {
+                self.land(ix);
+                self.agenda.ready.push_back(ix);
+            }
         }
         if self.pools[pool.at()].reservation.as_ref().is_some_and(|kept| kept.workers.contains(&id)) {
             self.drop_reservation(pool);
@@ -238,14 +235,6 @@ impl Core {
         }
     }
 
-    /// From when it is known to run, a task with a timeout must answer in time.
-    pub(super) fn guard_answer(&mut self, ix: TaskIx) {
-        let timeout = self.tasks[ix].rare.as_ref().and_then(|rare| rare.timeout_us);
-        if let Some(timeout) = timeout {
-            self.set_alarm(ix, self.now.plus(timeout).plus(ANSWER_US));
-        }
-    }
-
     /// The attempt, or the preparation of one, is over: gives back what it holds. The task is left to be routed.
     pub(super) fn land(&mut self, ix: TaskIx) {
         self.clear_alarm(ix);
@@ -272,7 +261,7 @@ impl Core {
                         self.touch_neighbours(worker);
                     }
                 }
-                if need.is_whole() {
+                if need.is_quiet() {
                     self.release(ix, &nodes_of(&self.fleet, &gang));
                 }
             }

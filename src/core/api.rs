@@ -101,6 +101,8 @@ pub enum Event {
         host: String,
         /// Units of capacity, at least 1.
         slots: u16,
+        /// Cores of each socket of its node that it may use, for measurements that have some to themselves.
+        sockets: Box<[u16]>,
         /// GPUs it may use. A number means the same one to all workers of a node, which share them.
         gpus: GpuSet,
         /// May measurements run there, although others would do? If not, they do where no others can take them: it
@@ -211,7 +213,7 @@ pub enum Action {
         /// The artefact.
         artefact: Hash,
     },
-    /// A measurement has the worker's node (true), or no longer.
+    /// Measurements have the worker's node (true), or no longer.
     Quiet {
         /// The worker.
         worker: WorkerId,

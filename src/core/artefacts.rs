@@ -23,6 +23,8 @@ enum Stand {
 pub(super) struct Artefacts {
     stands: FxHashMap<Hash, BTreeMap<WorkerId, Stand>>,
     of_worker: FxHashMap<WorkerId, Vec<Hash>>,
+    /// How many offers to a worker have no answer yet; none of 0.
+    open: FxHashMap<WorkerId, u32>,
 }
 
 impl Artefacts {
@@ -44,6 +46,11 @@ impl Artefacts {
         self.stands.get(artefact).and_then(|workers| workers.get(&worker)) == Some(&Stand::Here)
     }
 
+    /// Is anything on its way to the worker?
+    pub fn awaits(&self, worker: WorkerId) -> bool {
+        self.open.contains_key(&worker)
+    }
+
     /// Who has it, in the order of their numbers.
     pub fn holders(&self, artefact: &Hash) -> impl Iterator<Item = WorkerId> {
         let workers = self.stands.get(artefact).into_iter().flatten();
@@ -58,11 +65,15 @@ impl Artefacts {
                 list.retain(|hash| hash != artefact);
             }
         }
-        workers.into_iter().filter(|(_, stand)| *stand == Stand::Offered).map(|(worker, _)| worker).collect()
+        let offered = workers.into_iter().filter(|(_, stand)| *stand == Stand::Offered);
+        let offered: Vec<WorkerId> = offered.map(|(worker, _)| worker).collect();
+        offered.iter().for_each(|worker| self.close(*worker));
+        offered
     }
 
     /// The worker is lost, and its store with it.
     pub fn lose(&mut self, worker: WorkerId) {
+        self.open.remove(&worker);
         for artefact in self.of_worker.remove(&worker).unwrap_or_default() {
             if let Some(workers) = self.stands.get_mut(&artefact) {
                 workers.remove(&worker);
@@ -78,7 +89,23 @@ impl Artefacts {
         if before.is_none() {
             self.of_worker.entry(worker).or_default().push(artefact);
         }
+        if before == Some(Stand::Offered) {
+            self.close(worker);
+        }
+        if stand == Stand::Offered {
+            *self.open.entry(worker).or_default() += 1;
+        }
         before
+    }
+
+    /// One of the offers to it has its answer.
+    fn close(&mut self, worker: WorkerId) {
+        if let Some(open) = self.open.get_mut(&worker) {
+            *open -= 1;
+            if *open == 0 {
+                self.open.remove(&worker);
+            }
+        }
     }
 }
 
@@ -92,15 +119,17 @@ mod tests {
         let mut register = Artefacts::default();
         assert!(register.offer(WorkerId(1), a));
         assert!(!register.offer(WorkerId(1), a), "a second offer while the first is open");
-        assert!(!register.holds(WorkerId(1), &a));
+        assert!(!register.holds(WorkerId(1), &a) && register.awaits(WorkerId(1)));
         assert!(register.have(WorkerId(1), a));
         assert!(!register.have(WorkerId(1), a), "known already");
+        assert!(!register.awaits(WorkerId(1)));
         assert!(register.have(WorkerId(0), a) && register.offer(WorkerId(2), a));
         assert_eq!(register.holders(&a).collect::<Vec<_>>(), [WorkerId(0), WorkerId(1)]);
         register.have(WorkerId(1), b);
         register.lose(WorkerId(1));
         assert_eq!(register.holders(&b).count(), 0);
         assert_eq!(register.gone(&a), [WorkerId(2)]);
+        assert!(!register.awaits(WorkerId(2)));
         assert!(register.offer(WorkerId(2), a), "asked again after it was gone");
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use super::Core;
 use super::api::{Counts, Gang, GpuSet};
 use super::bucket;
-use super::fleet::Lease;
+use super::fleet::{Lease, Node};
 use super::lease::nodes_of;
 use super::pool::Reservation;
-use super::task::{Flight, Home, NEVER, Need, NodeIx, Phase, Rank, State, TaskIx};
+use super::task::{Flight, Home, NEVER, Need, NodeIx, Part, Phase, Rank, State, TaskIx};
 use crate::model::WorkerId;
 
 impl Core {
@@ -87,7 +87,7 @@ impl Core {
                     need => books.0 += u32::from(need.units(self.fleet[*id].slots)),
                 }
                 let leads = *id == gang.leader();
-                let unseen = if leads { *phase == Phase::Staging } else { !task.need.is_whole() };
+                let unseen = if leads { *phase == Phase::Staging } else { !task.need.is_quiet() };
                 books.3 += u16::from(unseen && task.need != Need::Call);
                 books.4 += 1;
                 assert!(self.fleet[*id].tasks.contains(&ix));
@@ -116,31 +116,54 @@ impl Core {
 
     fn check_leases(&self) {
         for (ix, node) in self.fleet.nodes() {
-            assert_eq!(node.quiet, matches!(node.lease, Lease::Quiet(_)), "`{}` was told", node.host);
-            let Some(holder) = node.lease.holder() else { continue };
-            let task = &self.tasks[holder];
-            let (gang, quiet) = match &task.state {
-                State::Leasing(gang) => (gang, false),
-                State::Flying(flight) => (&flight.gang, true),
-                _ => panic!("`{}` is leased to {task:?}", node.host),
-            };
-            assert_eq!(quiet, matches!(node.lease, Lease::Quiet(_)));
-            assert!(nodes_of(&self.fleet, gang).contains(&ix));
-            if quiet {
-                let others = node.workers.iter().flat_map(|worker| &self.fleet[*worker].tasks);
-                assert!(others.into_iter().all(|task| *task == holder), "`{}` is not quiet", node.host);
+            let is_quiet = matches!(node.lease, Lease::Quiet(_));
+            assert_eq!(node.quiet, is_quiet, "`{}` was told", node.host);
+            let holders: Vec<TaskIx> = node.holders().collect();
+            for holder in &holders {
+                let task = &self.tasks[*holder];
+                let (gang, quiet) = match &task.state {
+                    State::Leasing(gang) => (gang, false),
+                    State::Flying(flight) => (&flight.gang, true),
+                    _ => panic!("`{}` is leased to {task:?}", node.host),
+                };
+                assert_eq!(quiet, is_quiet);
+                assert!(nodes_of(&self.fleet, gang).contains(&ix));
+            }
+            self.check_parts(node, &holders);
+            if is_quiet {
+                let mut others = node.workers.iter().flat_map(|worker| &self.fleet[*worker].tasks);
+                assert!(others.all(|task| holders.contains(task)), "`{}` is not quiet", node.host);
             }
         }
         for (ix, task) in self.tasks.iter() {
             let gang = match &task.state {
                 State::Leasing(gang) => gang,
-                State::Flying(flight) if task.need.is_whole() => &flight.gang,
+                State::Flying(flight) if task.need.is_quiet() => &flight.gang,
                 _ => continue,
             };
             for node in nodes_of(&self.fleet, gang) {
-                assert_eq!(self.fleet[node].lease.holder(), Some(ix), "{task:?} without its lease");
+                let has = self.fleet[node].holders().filter(|holder| *holder == ix).count();
+                assert_eq!(has, 1, "{task:?} without its lease");
             }
         }
+    }
+
+    /// Who shares a lease has a part of the same sort as the others, all of one worker, and together no more than it has.
+    fn check_parts(&self, node: &Node, holders: &[TaskIx]) {
+        if holders.len() < 2 {
+            return;
+        }
+        let mut parts: Vec<(Part, WorkerId)> = Vec::new();
+        for holder in holders.iter().map(|holder| &self.tasks[*holder]) {
+            let (State::Leasing(gang) | State::Flying(Flight { gang, .. })) = &holder.state else { continue };
+            let Need::Part(part) = holder.need else { panic!("{holder:?} shares `{}`", node.host) };
+            parts.push((part, gang.leader()));
+        }
+        let (first, leader) = parts[0];
+        assert!(parts.iter().all(|(part, worker)| part.is_like(first) && *worker == leader), "{parts:?}");
+        let used: u16 = parts.iter().map(|(part, _)| part.units()).sum();
+        let least = parts.iter().map(|(part, _)| self.fleet[leader].parts(*part)).max();
+        assert!(Some(used) <= least, "{parts:?} on `{}`", node.host);
     }
 
     /// GPUs and counters add up; what is kept is kept for who waits for it.
@@ -174,7 +197,7 @@ impl Core {
             for (n, counter) in pool.counters.iter().enumerate() {
                 assert_eq!(used.get(&(at, n)).copied().unwrap_or(0), counter.used, "{counter:?}");
             }
-            let sharing = pool.gangs.values().filter(|ix| !self.tasks[**ix].need.is_whole());
+            let sharing = pool.gangs.values().filter(|ix| !self.tasks[**ix].need.is_quiet());
             assert_eq!(sharing.count(), pool.sharing);
             let Some(Reservation { ix, workers, .. }) = &pool.reservation else { continue };
             let task = &self.tasks[*ix];
@@ -223,18 +246,27 @@ impl Core {
             let drainable = |id: &WorkerId| {
                 let worker = &self.fleet[*id];
                 let node = worker.node;
-                worker.slots >= shape.need.cores()
+                worker.suffices(shape.need)
                     && (worker.measures || !self.avoids(ix))
                     && self.fleet[node].lease == Lease::Open
                     && self.fleet[node].reserved.is_none()
                     && shape.not_on != Some(node)
             };
             let alone = match shape.need {
-                Need::Whole { .. } => true,
+                need if need.is_quiet() => true,
                 need => (need.cores() > 1 || restricted && need != Need::Call) && pool.reserved.is_none(),
             };
             let free = pool.places.iter().flatten().find(|id| alone && drainable(id));
             assert_eq!(free, None, "{shape:?} is first and drains nothing");
+            // Of other pools' tasks that let it pass it is not told.
+            let own = |id: &WorkerId| {
+                self.fleet[self.fleet[*id].node]
+                    .workers
+                    .iter()
+                    .all(|other| self.fleet[*other].pool == self.fleet[*id].pool)
+            };
+            let part = pool.places.iter().flatten().find(|id| own(id) && self.may_join(ix, **id));
+            assert_eq!(part, None, "{shape:?} is first and does not take its part");
         }
     }
 }

@@ -55,13 +55,14 @@ impl Core {
         if !self.pools[pool.at()].gangs.is_empty() {
             self.serve_gangs(pool, None, &mut walk, may_drain);
         }
+        self.serve_parts(pool);
     }
 
     /// Finds room for the head of a shape. False: there is none now.
     fn place(&mut self, pool: PoolIx, shape: usize, ix: TaskIx, may_drain: bool) -> bool {
         let need = self.tasks[ix].need;
-        if need.is_whole() {
-            return self.place_whole(pool, shape, ix, may_drain);
+        if need.is_quiet() {
+            return self.join_any(pool, ix) || self.place_whole(pool, shape, ix, may_drain);
         }
         if let Some(worker) = self.pick(pool, ix, need) {
             self.dequeue(ix);
@@ -104,11 +105,11 @@ impl Core {
         if books.shapes[shape].hopeless == Some(books.epoch) {
             return None;
         }
-        let (cores, not_on, avoids) = (self.tasks[ix].need.cores(), self.tasks[ix].not_on(), self.avoids(ix));
+        let (need, not_on, avoids) = (self.tasks[ix].need, self.tasks[ix].not_on(), self.avoids(ix));
         let found = books.tree.best(0, |place, _| {
             books.places[place].is_some_and(|id| {
                 let worker = &self.fleet[id];
-                worker.slots >= cores
+                worker.suffices(need)
                     && self.fleet[worker.node].lease == Lease::Open
                     && Some(worker.node) != not_on
                     && (worker.measures || !avoids)
@@ -219,6 +220,7 @@ impl Core {
         let State::Flying(flight) = &mut task.state else { return };
         task.attempt += 1;
         flight.phase = Phase::Sent { at };
+        let leader = flight.gang.leader();
         self.out.push(Action::Start {
             task: task.id,
             attempt: Attempt(task.attempt),
@@ -226,7 +228,7 @@ impl Core {
             gpus: task.rare.as_ref().map(|rare| rare.granted.clone()).unwrap_or_default(),
         });
         if task.kind != Kind::Call {
-            self.guard_answer(ix); // it begins on arrival; a call may wait its turn
+            self.guard_start(ix, leader); // a call may wait its turn
         }
     }
 
@@ -303,7 +305,7 @@ impl Core {
             let fits = self.fleet[id].fits(need, self.charge(ix));
             if self.borrows(node, ix) {
                 // It must be gone in time: it waits for nothing any more.
-                let begins = if need.is_whole() {
+                let begins = if need.is_quiet() {
                     self.fleet.is_empty(node)
                 } else {
                     self.fleet[id].idle() >= need.cores()
@@ -312,7 +314,7 @@ impl Core {
                     return;
                 }
             }
-            if fits && !need.is_whole() {
+            if fits && !need.is_quiet() {
                 self.dequeue(ix);
                 self.put(ix, Gang::one(id));
             } else if lease == Lease::Open && (first || (fits && self.fleet.is_empty(node))) {

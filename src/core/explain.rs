@@ -83,8 +83,8 @@ pub struct Place {
     pub free: usize,
     /// Who holds the others; some of them.
     pub holders: Vec<TaskId>,
-    /// Nodes given to, or being drained for, one task alone: host and task; some of them.
-    pub drained: Vec<(String, TaskId)>,
+    /// Nodes given to, or being drained for, one task alone or some that share it: host and tasks; some of them.
+    pub drained: Vec<(String, Vec<TaskId>)>,
     /// What is kept for it, or for somebody before it.
     pub reserved: Option<Reserved>,
     /// Of the same pool, the first that goes before it.
@@ -271,11 +271,11 @@ impl Core {
         let mut free: Vec<NodeIx> = with_room.iter().map(|id| self.fleet[*id].node).collect();
         free.sort_unstable();
         free.dedup();
-        let drained = nodes.iter().filter_map(|node| match self.fleet[*node].lease {
-            Lease::Draining(holder) | Lease::Quiet(holder) => {
-                Some((self.fleet[*node].host.clone(), self.tasks[holder].id))
-            }
-            Lease::Open | Lease::Staging(_) => None,
+        let closed =
+            |node: &&NodeIx| matches!(self.fleet[**node].lease, Lease::Draining(_) | Lease::Quiet(_));
+        let drained = nodes.iter().filter(closed).map(|node| {
+            let node = &self.fleet[*node];
+            (node.host.clone(), self.named(node.holders()))
         });
         let kept = nodes.iter().filter_map(|node| self.fleet[*node].reserved);
         let kept = kept.min_by_key(|holder| (*holder != ix, self.tasks[*holder].rank));

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::api::GpuSet;
 use super::credit::PIPE_US;
-use super::task::{GroupIx, Need, NodeIx, PoolIx, Rank, TaskIx};
+use super::task::{GroupIx, Need, NodeIx, Part, PoolIx, Rank, TaskIx};
 use super::tree::Offer;
 use crate::model::WorkerId;
 
@@ -24,6 +24,8 @@ pub(super) struct Worker {
     pub node: NodeIx,
     /// Units.
     pub slots: u16,
+    /// Cores of each socket that it may use.
+    pub sockets: Box<[u16]>,
     /// Units occupied by tasks other than calls.
     pub held: u16,
     /// Short programs sent ahead: each waits there for the next unit that comes free. While there are any, all
@@ -63,6 +65,7 @@ impl Worker {
             place: 0,
             node: NodeIx(0),
             slots: 0,
+            sockets: Box::default(),
             held: 0,
             ahead: 0,
             calls: 0,
@@ -100,12 +103,30 @@ impl Worker {
         (self.for_calls() * PIPE_US).saturating_sub(self.load)
     }
 
+    /// Could it take this, were it empty?
+    pub fn suffices(&self, need: Need) -> bool {
+        self.slots >= need.cores()
+            && match need {
+                Need::Part(part) => self.parts(part) >= part.units(),
+                _ => true,
+            }
+    }
+
+    /// How much it has of this sort, and has a unit for.
+    pub fn parts(&self, part: Part) -> u16 {
+        let parts = match part {
+            Part::Cores(_) => self.sockets.iter().map(|cores| usize::from(*cores)).sum(),
+            Part::Socket(least) => self.sockets.iter().filter(|cores| **cores >= least).count(),
+        };
+        parts.min(self.slots.into()) as u16
+    }
+
     /// Could it take this now, were its node open?
     pub fn fits(&self, need: Need, charge: u16) -> bool {
         match need {
             Need::Call => self.idle() > 0 || self.room() >= u32::from(charge),
             Need::Cores(cores) | Need::Share { cores, .. } => self.idle() >= cores,
-            Need::Whole { cores, .. } => self.tasks.is_empty() && self.slots >= cores,
+            Need::Whole { .. } | Need::Part(_) => self.tasks.is_empty() && self.suffices(need),
         }
     }
 
@@ -126,6 +147,7 @@ impl Worker {
             Need::Cores(1) if self.idle() == 0 => self.ahead += 1,
             Need::Cores(cores) | Need::Share { cores, .. } => self.held += cores,
             Need::Whole { .. } => self.held = self.slots,
+            Need::Part(part) => self.held += part.units(),
         }
     }
 
@@ -146,6 +168,7 @@ impl Worker {
                 self.held -= cores - taken_over;
             }
             Need::Whole { .. } => self.held = 0,
+            Need::Part(part) => self.held -= part.units(),
         }
     }
 
@@ -171,6 +194,8 @@ pub(super) struct Node {
     /// Those alive.
     pub workers: Vec<WorkerId>,
     pub lease: Lease,
+    /// Who has the lease together with its holder, each a part of one worker's cores.
+    pub sharers: Vec<TaskIx>,
     /// The gang it is kept for. Others that come later start here only if they end before that begins.
     pub reserved: Option<TaskIx>,
     /// GPUs in use.
@@ -186,6 +211,11 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// Those who have the lease.
+    pub fn holders(&self) -> impl Iterator<Item = TaskIx> {
+        self.lease.holder().into_iter().chain(self.sharers.iter().copied())
+    }
+
     /// May tasks start here that have no claim on it?
     pub fn is_open(&self) -> bool {
         self.lease.is_open() && self.reserved.is_none()
@@ -201,7 +231,7 @@ pub(super) enum Lease {
     Staging(TaskIx),
     /// Nothing new starts until this task has.
     Draining(TaskIx),
-    /// Nothing else of ours runs.
+    /// Nothing else of ours runs, but those who share the lease.
     Quiet(TaskIx),
 }
 
@@ -209,6 +239,16 @@ impl Lease {
     /// May tasks without a lease start?
     pub fn is_open(self) -> bool {
         matches!(self, Lease::Open | Lease::Staging(_))
+    }
+
+    /// The same for another task.
+    pub fn passed_to(self, next: TaskIx) -> Self {
+        match self {
+            Lease::Open => Lease::Open,
+            Lease::Staging(_) => Lease::Staging(next),
+            Lease::Draining(_) => Lease::Draining(next),
+            Lease::Quiet(_) => Lease::Quiet(next),
+        }
     }
 
     /// Whose it is or will be.
@@ -255,6 +295,7 @@ impl Fleet {
             host: host.to_owned(),
             workers: Vec::new(),
             lease: Lease::Open,
+            sharers: Vec::new(),
             reserved: None,
             gpus_used: GpuSet::default(),
             quiet: false,

@@ -67,7 +67,7 @@ impl Core {
     fn demand_of(&self, ix: TaskIx, avoids: bool) -> Demand {
         let task = &self.tasks[ix];
         let (need, gpus) = (task.need, task.gpus());
-        let (nodes, cores, whole) = (need.nodes(), need.cores(), need.is_whole());
+        let (nodes, cores, whole) = (need.nodes(), need.cores(), need.is_quiet());
         Demand { nodes, cores, gpus, whole, avoids }
     }
 
@@ -168,7 +168,7 @@ impl Core {
         let (task, worker) = (&self.tasks[ix], &self.fleet[id]);
         let home = task.group().and_then(|group| self.groups[group.at()].home.as_ref());
         worker.pool == task.pool
-            && worker.slots >= demand.cores
+            && worker.suffices(task.need)
             && (worker.measures || !demand.avoids)
             && worker.gpus.len() >= demand.gpus
             && task.not_on() != Some(worker.node)
@@ -221,7 +221,7 @@ impl Core {
             self.pools[pool].counters[need.counter].used += need.amount;
         }
         self.grant_gpus(ix, &gang);
-        if self.tasks[ix].need.is_whole() { self.lease(ix, gang) } else { self.put(ix, gang) }
+        if self.tasks[ix].need.is_quiet() { self.lease(ix, gang) } else { self.put(ix, gang) }
     }
 
     /// The same numbers on all nodes if they can be had: a launcher sets one environment for all ranks.
@@ -295,7 +295,7 @@ impl Core {
         let (rank, at) = (task.rank, task.pool);
         let pool = &mut self.pools[at.at()];
         pool.gangs.insert(rank, ix);
-        pool.sharing += usize::from(!task.need.is_whole());
+        pool.sharing += usize::from(!task.need.is_quiet());
         pool.look = true;
         self.enter(ix, State::Queued(super::task::Home::Gangs));
         self.mark_stale(at);
@@ -307,7 +307,7 @@ impl Core {
         let task = &self.tasks[ix];
         let pool = &mut self.pools[task.pool.at()];
         pool.gangs.remove(&task.rank);
-        pool.sharing -= usize::from(!task.need.is_whole());
+        pool.sharing -= usize::from(!task.need.is_quiet());
         pool.look = true;
     }
 

@@ -46,6 +46,24 @@ impl Core {
         }
     }
 
+    /// A task was sent that begins on arrival. Where others have parts of its node it may have to wait for the end of
+    /// some of them: those that are free need not be of one NUMA node.
+    pub(super) fn guard_start(&mut self, ix: TaskIx, leader: WorkerId) {
+        let node = &self.fleet[self.fleet[leader].node];
+        let others = node.holders().filter(|other| *other != ix).map(|other| self.tasks[other].alarm);
+        match others.max() {
+            Some(NEVER) => {}
+            after => self.guard_answer_from(ix, after.map_or(self.now, |after| after.max(self.now))),
+        }
+    }
+
+    /// From when it is known to run, a task with a timeout must answer in time.
+    pub(super) fn guard_answer_from(&mut self, ix: TaskIx, begun: Tick) {
+        if let Some(timeout) = self.tasks[ix].timeout_us() {
+            self.set_alarm(ix, begun.plus(timeout).plus(ANSWER_US));
+        }
+    }
+
     /// Asks the driver to wake us in time.
     pub(super) fn announce(&mut self) {
         let Some((at, _)) = self.alarms.first().copied() else { return };

@@ -3,7 +3,8 @@
 //! Open → Staging (the task's artefacts arrive while others still run and start) → Draining (nothing starts, unstarted calls are
 //! asked back) → Quiet (the task runs, nothing else of ours does, its workers are told) → Open. A task that does
 //! not need the node alone takes its units out of Draining and the node is open again at once. A gang takes all
-//! its nodes in one step or none, so two gangs never wait for each other.
+//! its nodes in one step or none, so two gangs never wait for each other. Measurements that have parts of a node
+//! share its lease (`side`): its holder stands for all of them, and where it leaves the next one holds it.
 
 use super::Core;
 use super::api::{Action, Gang};
@@ -14,7 +15,7 @@ use crate::model::{Attempt, WorkerId};
 
 /// So many exclusive tasks may follow each other on a node while older ones that share it wait: draining it for
 /// each would cost more than it is fair.
-const LONGEST_STREAK: u8 = 8;
+pub(super) const LONGEST_STREAK: u8 = 8;
 
 /// The nodes of a gang, each once.
 pub(super) fn nodes_of(fleet: &Fleet, gang: &Gang) -> Vec<NodeIx> {
@@ -27,12 +28,15 @@ impl Core {
     /// Begins to prepare the gang's nodes, all open, for a task that has left its queue.
     pub(super) fn lease(&mut self, ix: TaskIx, gang: Gang) {
         let task = &self.tasks[ix];
-        let whole = task.need.is_whole();
+        let (need, pool) = (task.need, task.pool);
         self.bind(task.group(), &gang);
         self.take_over(&gang, ix);
         let nodes = nodes_of(&self.fleet, &gang);
         let busy = nodes.iter().any(|node| !self.fleet.is_empty(*node));
-        let lacking = whole && self.lacks_any(ix, &gang);
+        let lacking = need.is_quiet() && self.lacks_any(ix, &gang);
+        if matches!(need, Need::Part(_)) {
+            self.pools[pool.at()].sides.insert(gang.leader());
+        }
         self.enter(ix, State::Leasing(gang));
         if lacking && busy {
             nodes.iter().for_each(|node| self.fleet[*node].lease = Lease::Staging(ix));
@@ -48,7 +52,7 @@ impl Core {
         let gang = gang.clone();
         let nodes = nodes_of(&self.fleet, &gang);
         let need = self.tasks[ix].need;
-        if !need.is_whole() {
+        if !need.is_quiet() {
             let charge = self.charge(ix);
             if self.fleet[gang.leader()].fits(need, charge) {
                 self.release(ix, &nodes);
@@ -56,30 +60,43 @@ impl Core {
             }
             return;
         }
-        if self.lacks_any(ix, &gang) {
+        let all: Vec<TaskIx> = self.fleet[nodes[0]].holders().collect();
+        if all.iter().filter(|other| self.lacks_any(**other, &gang)).count() > 0 {
             return;
         }
         if nodes.iter().any(|node| matches!(self.fleet[*node].lease, Lease::Staging(_))) {
             self.drain_nodes(ix, &nodes);
         }
-        if nodes.iter().all(|node| self.fleet.is_empty(*node)) {
-            self.begin(ix, gang, &nodes);
+        if nodes.iter().all(|node| self.is_calm(*node)) {
+            self.hush(ix, &nodes);
+            all.into_iter().for_each(|ix| self.begin(ix, gang.clone()));
         }
     }
 
-    /// The nodes are empty: tells their workers, and starts.
-    fn begin(&mut self, ix: TaskIx, gang: Gang, nodes: &[NodeIx]) {
-        let need = self.tasks[ix].need;
+    /// Does nothing of ours run on the node, or travel to it?
+    fn is_calm(&self, node: NodeIx) -> bool {
+        let comes = |worker: &WorkerId| self.artefacts.awaits(*worker);
+        self.fleet.is_empty(node) && !self.fleet[node].workers.iter().any(comes)
+    }
+
+    /// The nodes are calm: tells their workers.
+    fn hush(&mut self, ix: TaskIx, nodes: &[NodeIx]) {
         for node in nodes {
             let node = &mut self.fleet[*node];
             node.lease = Lease::Quiet(ix);
-            node.streak += 1;
             if !std::mem::replace(&mut node.quiet, true) {
                 self.out
                     .extend(node.workers.iter().map(|worker| Action::Quiet { worker: *worker, on: true }));
             }
         }
+    }
+
+    /// Starts on quiet nodes.
+    pub(super) fn begin(&mut self, ix: TaskIx, gang: Gang) {
+        let need = self.tasks[ix].need;
         for worker in gang.iter() {
+            let node = self.fleet[*worker].node;
+            self.fleet[node].streak = self.fleet[node].streak.saturating_add(1);
             self.fleet[*worker].hold(ix, need, 0);
             self.refresh(*worker);
         }
@@ -124,11 +141,12 @@ impl Core {
     /// The task has no claim on these nodes any more.
     pub(super) fn release(&mut self, ix: TaskIx, nodes: &[NodeIx]) {
         for node in nodes {
-            if self.fleet[*node].lease.holder() != Some(ix) {
+            if !self.fleet[*node].holders().any(|holder| holder == ix) {
                 continue;
             }
-            self.fleet[*node].lease = Lease::Open;
-            self.agenda.loud.push(*node);
+            if self.leave(ix, *node) {
+                self.agenda.loud.push(*node);
+            }
             for worker in self.fleet[*node].workers.clone() {
                 self.pools[self.fleet[worker].pool.at()].changed();
                 self.refresh(worker);
@@ -139,6 +157,24 @@ impl Core {
         if pool.reserved == Some(ix) {
             pool.reserved = None;
         }
+    }
+
+    /// One of those who have the node's lease leaves. Was it the last?
+    fn leave(&mut self, ix: TaskIx, node: NodeIx) -> bool {
+        let node = &mut self.fleet[node];
+        if node.lease.holder() != Some(ix) {
+            node.sharers.retain(|sharer| *sharer != ix);
+            return false;
+        }
+        let last = node.sharers.is_empty();
+        node.lease = if last { Lease::Open } else { node.lease.passed_to(node.sharers.remove(0)) };
+        last
+    }
+
+    /// Those for whom the node is being prepared.
+    pub(super) fn leasing_on(&self, node: NodeIx) -> Vec<TaskIx> {
+        let leasing = |ix: &TaskIx| matches!(self.tasks[*ix].state, State::Leasing(_));
+        self.fleet[node].holders().filter(leasing).collect()
     }
 
     /// After a measurement: its node's workers may move again, unless the next one has begun.
@@ -158,7 +194,7 @@ impl Core {
         if kept || self.fleet[node].streak >= LONGEST_STREAK || !self.fleet.is_empty(node) {
             return false;
         }
-        let alone = |need: Need| matches!(need, Need::Whole { nodes: 1, cores } if cores <= worker.slots);
+        let alone = |need: Need| need.is_quiet() && need.nodes() == 1 && worker.suffices(need);
         let own = worker.own.first_key_value().map(|(rank, ix)| (*rank, *ix));
         let shuns = |shape: &Shape| {
             shape.choosy && !worker.measures && shape.queue.values().next().is_some_and(|ix| self.avoids(*ix))

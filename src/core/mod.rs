@@ -6,11 +6,11 @@
 //!
 //! Each event is applied first (`submit`, `answer`, `guard`); what may have become possible by it is put on an
 //! agenda, and `settle` works that off: tasks to route, nodes being prepared (`lease`), workers and pools with
-//! room (`dispatch`, `gang`). Nothing recurses, so a chain of a million tasks may fail at once.
+//! room (`dispatch`, `gang`, `side`). Nothing recurses, so a chain of a million tasks may fail at once.
 //!
 //! Lower ranks go first: priority, then submission. A task that finds no room holds later ones of its pool back, unless
 //! they use what it cannot; one that needs several cores or a whole node takes a *lease* on a node, which
-//! then drains. One that needs several nodes, GPUs or counters (`gang`) gets a *reservation* of nodes and a time (`reserve`).
+//! then drains; measurements that have parts of a node to themselves share one (`side`). One that needs several nodes, GPUs or counters (`gang`) gets a *reservation* of nodes and a time (`reserve`).
 //! That, and a bound on exclusive tasks in a row, is why nobody starves. `explain` says why a task is not running.
 
 mod answer;
@@ -28,6 +28,7 @@ mod never;
 mod pool;
 mod reluctant;
 mod reserve;
+mod side;
 mod submit;
 mod task;
 #[cfg(test)]
@@ -163,8 +164,8 @@ impl Core {
             Event::PoolSettled { pool } => self.pool_settled(pool),
             Event::PoolClosed { pool } => self.pool_closed(pool),
             Event::PoolCounters { pool, capacities } => self.pool_counters(pool, capacities),
-            Event::WorkerReady { worker, pool, host, slots, gpus, measures } => {
-                self.worker_ready(worker, pool, &host, (slots, gpus, measures));
+            Event::WorkerReady { worker, pool, host, slots, sockets, gpus, measures } => {
+                self.worker_ready(worker, pool, &host, (slots, sockets, gpus, measures));
             }
             Event::WorkerLost { worker } => self.worker_lost(worker),
             Event::Submitted(request) => self.submitted(request),
@@ -303,7 +304,7 @@ impl Core {
         id: WorkerId,
         pool: PoolId,
         host: &str,
-        (slots, gpus, measures): (u16, GpuSet, bool),
+        (slots, sockets, gpus, measures): (u16, Box<[u16]>, GpuSet, bool),
     ) {
         let Some(pool) = self.pool_ix.get(&pool).copied() else { return };
         if self.fleet.knows(id) {
@@ -313,7 +314,7 @@ impl Core {
         let slots = slots.max(1);
         let place = self.pools[pool.at()].add(id, slots, node);
         self.pools[pool.at()].reluctant += u32::from(!measures);
-        self.fleet.add(id, Worker { measures, ..Worker::new(pool, place, node, slots, gpus) });
+        self.fleet.add(id, Worker { sockets, measures, ..Worker::new(pool, place, node, slots, gpus) });
         if self.fleet[node].quiet {
             self.out.push(Action::Quiet { worker: id, on: true });
         }

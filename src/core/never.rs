@@ -3,9 +3,10 @@
 //! Judged by what a pool has, not by what is free. While it grows, and before it has any worker, nothing is said.
 
 use super::Core;
+use super::fleet::Worker;
 use super::gang::Demand;
 use super::pool::{Pool, Stage};
-use super::task::{Need, NodeIx, TaskIx};
+use super::task::{Need, NodeIx, Part, TaskIx};
 use crate::model::WorkerId;
 use crate::model::human::count;
 
@@ -20,7 +21,8 @@ impl Core {
                 return None;
             }
             let demand = self.demand(ix);
-            self.too_large(pool, demand).or_else(|| self.too_many(ix, demand))
+            let part = || self.no_such_part(pool, task.need);
+            self.too_large(pool, demand).or_else(part).or_else(|| self.too_many(ix, demand))
         })
     }
 
@@ -70,6 +72,31 @@ impl Core {
         })
     }
 
+    /// More cores of its own than any worker has.
+    fn no_such_part(&self, pool: &Pool, need: Need) -> Option<String> {
+        let Need::Part(part) = need else { return None };
+        let workers = || pool.places.iter().flatten().map(|id| &self.fleet[*id]);
+        if workers().any(|worker| worker.suffices(need)) {
+            return None;
+        }
+        let cores = |worker: &Worker| worker.sockets.iter().map(|cores| usize::from(*cores)).sum::<usize>();
+        let (word, has, of) = match part {
+            Part::Cores(_) => ("cores", workers().map(cores).max(), "with all their threads on one node"),
+            Part::Socket(_) => {
+                let largest = workers().flat_map(|worker| worker.sockets.iter().copied()).max();
+                ("socket", largest.map(usize::from), "of one socket")
+            }
+        };
+        Some(format!(
+            "it asks for {} of its own (exclusive = \"{word}\"); pool {} has {} and at most {} {of}: \
+             ask for fewer, or for the node (exclusive = \"node\")",
+            count(need.cores().into(), "core"),
+            pool.id,
+            count(pool.alive as usize, "worker"),
+            count(has.unwrap_or(0), "core"),
+        ))
+    }
+
     /// More nodes than there are of the kind.
     fn too_many(&self, ix: TaskIx, Demand { nodes, cores, gpus, .. }: Demand) -> Option<String> {
         let task = &self.tasks[ix];
@@ -77,7 +104,7 @@ impl Core {
         let barred = task.not_on();
         let fits = |id: &WorkerId| {
             let worker = &self.fleet[*id];
-            worker.pool == task.pool && worker.slots >= cores && worker.gpus.len() >= gpus
+            worker.pool == task.pool && worker.suffices(task.need) && worker.gpus.len() >= gpus
         };
         let fit = || {
             pool.hosts().filter(|node| Some(*node) != barred && self.fleet[*node].workers.iter().any(fits))

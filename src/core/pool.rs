@@ -3,7 +3,7 @@
 //! Tasks that ask for the same stand in one queue, so a dispatch looks at one head per shape, never at the
 //! whole queue. Tasks that may run on one worker only do not stand here but with that worker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
@@ -42,6 +42,8 @@ pub(super) struct Pool {
     pub counters: Vec<Counter>,
     /// Workers whose own first task, of this rank, waits because the pool's go before it; some may wait no more.
     pub deferred: BTreeMap<Rank, WorkerId>,
+    /// Its workers that have or had a lease that measurements share.
+    pub sides: BTreeSet<WorkerId>,
     /// A task of several cores has reserved a worker.
     pub reserved: Option<TaskIx>,
     /// Grows when a node or a worker becomes available: what found no node before looks again.
@@ -121,6 +123,7 @@ impl Pool {
             reservation: None,
             counters: Vec::new(),
             deferred: BTreeMap::new(),
+            sides: BTreeSet::new(),
             reserved: None,
             epoch: 0,
             surplus: 0,

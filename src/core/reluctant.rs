@@ -45,11 +45,11 @@ impl Core {
     /// The nodes with a worker that measures and, if it were idle, would do.
     fn measuring(&self, ix: TaskIx) -> impl Iterator<Item = NodeIx> {
         let task = &self.tasks[ix];
-        let (cores, gpus, not_on) = (task.need.cores(), task.gpus(), task.not_on());
+        let (gpus, not_on) = (task.gpus(), task.not_on());
         let would_do = move |node: &NodeIx| {
             let measures = |id: WorkerId| {
                 let worker = &self.fleet[id];
-                let is_able = worker.slots >= cores && worker.gpus.len() >= gpus;
+                let is_able = worker.suffices(task.need) && worker.gpus.len() >= gpus;
                 worker.pool == task.pool && worker.measures && is_able
             };
             not_on != Some(*node) && self.fleet[*node].workers.iter().any(|id| measures(*id))

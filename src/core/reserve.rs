@@ -62,7 +62,8 @@ impl Core {
         for id in &workers {
             self.keep(self.fleet[*id].node, ix);
         }
-        let _ = self.lacks_any(ix, &workers); // they come while it waits
+        let loud = workers.iter().copied().filter(|id| !self.fleet[self.fleet[*id].node].quiet);
+        let _ = self.lacks_any(ix, &loud.collect::<Vec<_>>()); // they come while it waits
         self.pools[pool.at()].reservation = Some(Reservation { ix, workers, until });
     }
 
@@ -198,7 +199,7 @@ impl Core {
             return NEVER; // somebody goes before us who has not begun
         }
         let everybody = || node.workers.iter().flat_map(|other| &self.fleet[*other].tasks);
-        if demand.whole {
+        if demand.whole || matches!(node.lease, Lease::Quiet(_)) {
             return everybody().map(|task| self.ends_at(*task)).max().unwrap_or(self.now);
         }
         let of_gpus = |ix: TaskIx| {

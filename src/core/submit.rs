@@ -2,7 +2,9 @@
 
 use super::api::{Action, Dep, DepState, End, Gang, Request};
 use super::pool::Stage;
-use super::task::{Claim, GroupIx, Home, NEVER, Need, NodeIx, Phase, PoolIx, Rank, State, Task, TaskIx};
+use super::task::{
+    Claim, GroupIx, Home, NEVER, Need, NodeIx, Part, Phase, PoolIx, Rank, State, Task, TaskIx,
+};
 use super::{Core, Group};
 use crate::model::{Exclusive, Hash, Kind, Placement, TaskId, WorkerId};
 
@@ -50,11 +52,14 @@ impl Core {
         let (cores, nodes) =
             (placement.cores.unwrap_or(1).max(1) as u16, placement.nodes.unwrap_or(1).max(1) as u16);
         let gpus = placement.gpus.unwrap_or(0) as u16;
+        let is_gang = nodes > 1 || gpus > 0 || !needs.is_empty();
         let need = match (placement.exclusive, kind) {
-            (Some(Exclusive::Node), _) => Need::Whole { nodes, cores },
+            (Some(Exclusive::Cores), _) if !is_gang => Need::Part(Part::Cores(cores)),
+            (Some(Exclusive::Socket), _) if !is_gang => Need::Part(Part::Socket(cores)),
+            (Some(Exclusive::Node | Exclusive::Cores | Exclusive::Socket), _) => Need::Whole { nodes, cores },
             (Some(Exclusive::No), _) if nodes > 1 => Need::Share { nodes, cores },
             _ if nodes > 1 => Need::Whole { nodes, cores },
-            (_, Kind::Call) if cores == 1 && gpus == 0 && placement.needs.is_empty() => Need::Call,
+            (_, Kind::Call) if cores == 1 && !is_gang => Need::Call,
             _ => Need::Cores(cores),
         };
         self.submitted += 1;
@@ -171,7 +176,7 @@ impl Core {
         let task = &self.tasks[ix];
         let fit = |id: &&WorkerId| {
             let worker = &self.fleet[**id];
-            worker.pool == task.pool && worker.slots >= task.need.cores()
+            worker.pool == task.pool && worker.suffices(task.need)
         };
         let home = group.and_then(|group| self.groups[group.at()].home.as_ref()).map(Gang::leader);
         let workers =

@@ -68,6 +68,32 @@ pub(super) enum Need {
     Whole { nodes: u16, cores: u16 },
     /// So many units on each of several nodes, which it shares.
     Share { nodes: u16, cores: u16 },
+    /// A part of a node, of which others have nothing but parts of the same sort.
+    Part(Part),
+}
+
+/// What a measurement has to itself while others like it run beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// So many cores, with all their threads.
+    Cores(u16),
+    /// A socket with at least so many cores.
+    Socket(u16),
+}
+
+impl Part {
+    /// How much of its sort it takes.
+    pub fn units(self) -> u16 {
+        match self {
+            Part::Cores(cores) => cores,
+            Part::Socket(_) => 1,
+        }
+    }
+
+    /// May the two be on one node?
+    pub fn is_like(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
 }
 
 impl Need {
@@ -76,24 +102,30 @@ impl Need {
         match self {
             Need::Call => 1,
             Need::Cores(cores) | Need::Whole { cores, .. } | Need::Share { cores, .. } => cores,
+            Need::Part(Part::Cores(cores) | Part::Socket(cores)) => cores,
         }
     }
 
     /// Nodes it takes.
     pub fn nodes(self) -> u16 {
         match self {
-            Need::Call | Need::Cores(_) => 1,
+            Need::Call | Need::Cores(_) | Need::Part(_) => 1,
             Need::Whole { nodes, .. } | Need::Share { nodes, .. } => nodes,
         }
     }
 
-    pub fn is_whole(self) -> bool {
-        matches!(self, Need::Whole { .. })
+    /// Is its node to be quiet: drained for it, and nothing else there but parts of the same sort?
+    pub fn is_quiet(self) -> bool {
+        matches!(self, Need::Whole { .. } | Need::Part(_))
     }
 
     /// Units it occupies of a worker with so many.
     pub fn units(self, slots: u16) -> u16 {
-        if self.is_whole() { slots } else { self.cores() }
+        match self {
+            Need::Whole { .. } => slots,
+            Need::Part(part) => part.units(),
+            other => other.cores(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::model::{Attempt, Exclusive, Hash, Placement};
 
 mod gangs;
 mod placement;
+mod side;
 mod trouble;
 
 /// A core with one pool; all books are checked after every event.
@@ -37,10 +38,12 @@ impl Desk {
         self.join_as(worker, slots, true)
     }
 
+    /// Its node has two sockets if its slots can be halved.
     fn join_as(&mut self, worker: u32, slots: u16, measures: bool) -> Vec<Action> {
         let (host, gpus) = (format!("n{worker}"), (0..self.gpus).collect());
         let (worker, pool) = (WorkerId(worker), PoolId(0));
-        self.feed(Event::WorkerReady { worker, pool, host, slots, gpus, measures })
+        let sockets = if slots.is_multiple_of(2) { vec![slots / 2; 2] } else { vec![slots] }.into();
+        self.feed(Event::WorkerReady { worker, pool, host, slots, sockets, gpus, measures })
     }
 
     fn feed(&mut self, event: Event) -> Vec<Action> {

@@ -89,8 +89,8 @@ impl Names<'_> {
         if !place.holders.is_empty() {
             add(format!("on the others run {}", self.list(&place.holders)));
         }
-        for (host, task) in &place.drained {
-            add(format!("{host} is for {} alone", self.one(*task)));
+        for (host, tasks) in &place.drained {
+            add(format!("{host} is for {} alone", self.list(tasks)));
         }
         if let Some(reserved) = &place.reserved {
             add(self.reserved(reserved));

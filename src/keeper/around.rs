@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::site::Failure;
 use crate::machine::busy::Busy;
 use crate::machine::environment::{Moment, Noise};
-use crate::machine::{Kernel, show_list};
+use crate::machine::{Kernel, Topology, show_list};
 use crate::model::{Conditions, Detail, MeasureResult, Moving, Outcome, Placed, Work};
 
 /// Less of one CPU, in others' hands, does not matter.
@@ -41,21 +41,31 @@ pub fn wants_energy(work: &Work) -> bool {
     matches!(work, Work::Measure(spec) if spec.energy)
 }
 
-/// Packages count whoever computes on them: only who has them all to itself may ask.
-pub fn may_count_energy(kernel: &Kernel, own: &BTreeSet<u32>, alone: bool) -> Result<(), Failure> {
+/// Packages count whoever computes on them: only who has them all, or the one that is counted, to himself may ask.
+pub fn may_count_energy(
+    kernel: &Kernel,
+    own: &BTreeSet<u32>,
+    alone: bool,
+    package: Option<u32>,
+) -> Result<(), Failure> {
     if !alone {
-        let reason = "energy = true: packages count whatever runs on them, and this measurement shares its node: \
-             leave out `exclusive = false`";
+        let reason = "energy = true: packages count whatever runs on them, and this measurement shares its node or \
+             socket: leave out `exclusive = false` or `exclusive = \"cores\"`, or take `exclusive = \"socket\"`";
         return Err(Failure::refused(reason));
     }
     let online = kernel.list("sys/devices/system/cpu/online").unwrap_or_default();
-    if online.is_subset(own) {
+    let counted = match package {
+        Some(package) => Topology::read(kernel, &online).cpus_of(package),
+        None => online,
+    };
+    if counted.is_subset(own) {
         return Ok(());
     }
+    let what = if package.is_some() { "socket" } else { "node" };
     Err(Failure::refused(format!(
-        "energy = true: packages count whatever runs on them, and of this node's CPUs {} harness may use {} only: ask \
+        "energy = true: packages count whatever runs on them, and of this {what}'s CPUs {} harness may use {} only: ask \
          the batch system for whole nodes (`sbatch --exclusive`)",
-        show_list(&online),
+        show_list(&counted),
         show_list(own)
     )))
 }
@@ -97,17 +107,20 @@ impl Watch {
         Self { before, began: Instant::now(), noise, energy_note }
     }
 
-    /// It ended so: adds what the node was like. A launcher's processes, here and elsewhere, are not all ours.
+    /// It ended so: adds what the node was like. A launcher's processes, here and elsewhere, are not all ours, and those
+    /// of neighbours count as ours only when they have ended.
     pub fn ended(self, outcome: Outcome, after: &Moment, placed: Option<Placed>) -> Outcome {
         let elapsed_s = self.began.elapsed().as_secs_f64();
         let mut outcome = outcome;
+        let beside = placed.as_ref().is_some_and(|placed| !placed.neighbours.is_empty());
         let is_launched = matches!(&outcome.detail, Detail::Measure(result) if result.launched.is_some());
         let mut moving = moving(&self.before, after);
         moving.energy_note = self.energy_note;
-        if is_launched {
+        if is_launched || beside {
             moving.others_cpu_s = None;
         }
-        let flags = flags(&self.noise, &moving, elapsed_s);
+        let mut flags = flags(&self.noise, &moving, elapsed_s);
+        flags.extend(beside.then(|| "side_by_side".into()));
         for result in results(&mut outcome.detail) {
             if !result.samples.is_empty() {
                 result.flags.extend(flags.iter().cloned());
@@ -228,12 +241,59 @@ mod tests {
     #[test]
     fn energy_is_only_for_who_has_the_packages_alone() {
         let (_folder, kernel) = crate::machine::recorded(&[("sys/devices/system/cpu/online", "0-3\n")]);
-        assert_eq!(may_count_energy(&kernel, &(0..4).collect(), true), Ok(()));
-        let shared = may_count_energy(&kernel, &(0..4).collect(), false).unwrap_err();
+        assert_eq!(may_count_energy(&kernel, &(0..4).collect(), true, None), Ok(()));
+        let shared = may_count_energy(&kernel, &(0..4).collect(), false, None).unwrap_err();
         assert!(shared.reason.contains("leave out `exclusive = false`"));
-        let part = may_count_energy(&kernel, &(0..2).collect(), true).unwrap_err();
+        let part = may_count_energy(&kernel, &(0..2).collect(), true, None).unwrap_err();
         assert!(part.reason.contains("CPUs 0-3 harness may use 0-1 only"), "{}", part.reason);
         assert_eq!(part.status, Status::Refused);
+    }
+
+    #[test]
+    fn who_has_a_socket_must_have_all_of_it() {
+        let mut files = vec![("sys/devices/system/cpu/online".to_owned(), "0-3\n")];
+        for cpu in 0..4 {
+            let package = if cpu < 2 { "0\n" } else { "1\n" };
+            files.push((format!("sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id"), package));
+        }
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+        let (_folder, kernel) = crate::machine::recorded(&files);
+        assert_eq!(may_count_energy(&kernel, &[2, 3].into(), true, Some(1)), Ok(()));
+        let part = may_count_energy(&kernel, &[0, 2, 3].into(), true, Some(0)).unwrap_err();
+        assert!(
+            part.reason.contains("of this socket's CPUs 0-1 harness may use 0,2-3 only"),
+            "{}",
+            part.reason
+        );
+    }
+
+    #[test]
+    fn a_figure_that_was_not_alone_says_so() {
+        let mut result = MeasureResult::sample(Summary::default(), StopReason::Fixed);
+        result.samples.push(crate::model::Sample {
+            phase: crate::model::Phase::Sample,
+            t_start_s: 0.0,
+            usage: Default::default(),
+            metrics: Default::default(),
+            output_hash: None,
+            energy: Default::default(),
+        });
+        let detail = Detail::Measure(Box::new(result));
+        let others = Moment { busy_s: Some(900.0), ..moment(10.0) };
+        let ended = |neighbours: &[u64]| {
+            let neighbours = neighbours.iter().map(|task| crate::model::TaskId(*task)).collect();
+            let outcome = Outcome { detail: detail.clone(), ..Outcome::failed(Status::Ok, "") };
+            let placed = Some(Placed { neighbours, ..Placed::default() });
+            let outcome = Watch::new(moment(0.0), Vec::new(), None).ended(outcome, &others, placed);
+            let Detail::Measure(result) = &outcome.detail else { panic!() };
+            (result.flags.clone(), outcome.conditions.unwrap().moving.others_cpu_s.is_some())
+        };
+        assert_eq!(ended(&[]), (vec!["noisy_env:load".to_owned()], true));
+        assert_eq!(
+            ended(&[7]),
+            (vec!["side_by_side".to_owned()], false),
+            "its neighbours' time is not others'"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::machine::{Cores, Topology};
 use crate::model::{Attempt, FromKeeper, Outcome, Pin, Run as Order, TaskId, Work};
-use crate::process::Wake;
+use crate::process::{self, Wake};
 
 /// How long word of a start or an end may wait for company while there is more work here: many programs end sooner,
 /// and one message for several wakes the worker, the root and the script once.
@@ -54,6 +54,9 @@ struct Running {
     cores: u32,
     /// The cores it is kept on, or why it cannot be.
     given: Option<Result<Cores, String>>,
+    /// Nothing else runs on the node but its neighbours.
+    alone: bool,
+    neighbours: Vec<TaskId>,
     start_told: bool,
     cancelled: bool,
     /// Wakes its lane.
@@ -75,6 +78,28 @@ impl Desk {
     /// From now on cores can be given to who asks for them.
     pub fn learn_cores(&self, read: impl FnOnce() -> Topology) {
         self.books().topology.get_or_insert_with(read);
+    }
+
+    /// All CPUs there are, once cores can be given.
+    pub fn cpus(&self) -> Option<BTreeSet<u32>> {
+        self.books().topology.as_ref().map(Topology::cpus)
+    }
+
+    /// The calling thread may run wherever we may.
+    pub fn go_anywhere(&self) {
+        let _ = self.cpus().map(|cpus| process::run_on(&cpus, None));
+    }
+
+    /// For who has to stand somewhere: `stand` gets the CPUs that nobody was given. None is given before it returns.
+    pub fn aside<T>(&self, stand: impl FnOnce(BTreeSet<u32>) -> T) -> T {
+        let books = self.books();
+        let all = books.topology.as_ref().map(Topology::cpus).unwrap_or_default();
+        stand(all.difference(&books.taken).copied().collect())
+    }
+
+    /// For a lane: those that ran beside the task although it has the node alone, each with cores of its own.
+    pub fn neighbours_of(&self, key: TaskKey) -> Vec<TaskId> {
+        self.books().running.get(&key).map(|running| running.neighbours.clone()).unwrap_or_default()
     }
 
     /// For a lane: the cores that a task is kept on, or why it cannot be; none if it did not ask.
@@ -268,13 +293,24 @@ impl Books {
         let order = if self.fits() { self.waiting.pop_front()? } else { return None };
         let key = (order.task, order.attempt);
         let given = order.pin.and_then(|pin| self.give_cores(pin));
-        let (cores, bell) = (order.cores, bell.clone());
-        let running = Running { cores, given, start_told: false, cancelled: false, bell };
+        let (cores, alone, bell) = (order.cores, order.alone, bell.clone());
+        let neighbours = if alone { self.meet(key.0) } else { Vec::new() };
+        let running = Running { cores, given, alone, neighbours, start_told: false, cancelled: false, bell };
         self.running.insert(key, running);
         if !is_short(&order) {
             self.start(key);
         }
         Some(order)
+    }
+
+    /// It begins beside these.
+    fn meet(&mut self, new: TaskId) -> Vec<TaskId> {
+        let mut there = Vec::new();
+        for ((task, _), running) in self.running.iter_mut().filter(|(_, running)| running.alone) {
+            there.push(*task);
+            running.neighbours.push(new);
+        }
+        there
     }
 
     fn start(&mut self, key: TaskKey) {
@@ -310,7 +346,7 @@ mod tests {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     use super::*;
-    use crate::model::{ExecSpec, Status};
+    use crate::model::{ExecSpec, Own, Status};
 
     fn order(task: u64, cores: u32, work: Work) -> Order {
         Order {
@@ -418,8 +454,10 @@ mod tests {
         let (desk, bell) = desk(8);
         let (_folder, bare) = crate::machine::recorded(&[("proc/x", "")]);
         desk.learn_cores(|| Topology::read(&bare, &(0..3).collect()));
-        let pinned =
-            |task, cores| Order { pin: Some(Pin { cores, local: false, smt: Some(false) }), ..exec(task, 1) };
+        let pinned = |task, cores| Order {
+            pin: Some(Pin { cores, smt: Some(false), ..Pin::default() }),
+            ..exec(task, 1)
+        };
         for order in [pinned(1, 2), exec(2, 1), pinned(3, 2), pinned(4, 9)] {
             desk.add(order);
         }
@@ -434,6 +472,25 @@ mod tests {
         assert_eq!(next(None), TaskId(4));
         let lacks = cpus(4).unwrap().unwrap_err();
         assert_eq!(lacks, "it asks for 9 cores, and its worker may use 3 cores with 3 threads");
+    }
+
+    #[test]
+    fn who_shares_a_node_knows_beside_whom() {
+        let (desk, bell) = desk(8);
+        let (_folder, bare) = crate::machine::recorded(&[("proc/x", "")]);
+        desk.learn_cores(|| Topology::read(&bare, &(0..3).collect()));
+        let pin = Some(Pin { cores: 1, own: Own::Cores, ..Pin::default() });
+        let measure = |task| Order { pin, alone: true, ..order(task, 1, Work::Measure(Box::default())) };
+        let next = |last| desk.next(last, &bell).unwrap().task;
+        let free = || desk.aside(|free| free.into_iter().collect::<Vec<_>>());
+        for task in 1..=4 {
+            desk.add(measure(task));
+        }
+        assert_eq!((next(None), next(None), free()), (TaskId(1), TaskId(2), vec![2]));
+        assert_eq!((next(done(1)), next(None), free()), (TaskId(3), TaskId(4), vec![]));
+        let beside = |task| desk.neighbours_of(key(task)).iter().map(|task| task.0).collect::<Vec<_>>();
+        assert_eq!((beside(2), beside(3), beside(4)), (vec![1, 3, 4], vec![2, 4], vec![2, 3]));
+        assert_eq!(desk.cpus().map(|cpus| cpus.len()), Some(3));
     }
 
     #[test]

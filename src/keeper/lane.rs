@@ -25,7 +25,7 @@ use crate::machine::counters::Counting;
 use crate::machine::energy::Rapl;
 use crate::machine::environment::{self, Sensors};
 use crate::machine::{self, Kernel};
-use crate::model::{Conditions, Outcome, Run as Order};
+use crate::model::{Conditions, Outcome, Own, Placed, Run as Order};
 use crate::process::{Family, Wake};
 
 /// What may still run when its task is to end has so long, however short its time was. The root gives a task up 40 s
@@ -91,6 +91,7 @@ impl Lane {
     fn serve(mut self) {
         let mut done = None;
         let common = self.common.clone();
+        common.desk.go_anywhere(); // it was started where the main thread stood, perhaps beside a measurement
         while let Some(order) = common.desk.next(done.take(), &self.bell) {
             let key = (order.task, order.attempt);
             done = Some((key, self.see_through(order)));
@@ -124,9 +125,9 @@ impl Lane {
 
     /// Its cores. What only says how many takes what there is where a worker has more slots than cores.
     fn place(&self, order: &Order) -> Result<Option<Place>, Failure> {
-        let demands = order.pin.is_some_and(|pin| pin.local || pin.smt.is_some());
+        let demands = order.pin.is_some_and(|pin| pin.local || pin.smt.is_some() || pin.own != Own::Threads);
         match self.common.desk.cores_of((order.task, order.attempt)) {
-            Some(Ok(cores)) => Ok(Some(Place::new(cores, order.alone))),
+            Some(Ok(cores)) => Ok(Some(Place::new(cores, order.alone, self.common.clone()))),
             Some(Err(lacks)) if demands => Err(Failure::refused(lacks)),
             Some(Err(_)) | None => Ok(None),
         }
@@ -147,20 +148,37 @@ impl Lane {
         {
             return failure.into();
         }
-        let mut energy_note = None;
-        if around::wants_energy(&order.work) {
-            if let Err(failure) = around::may_count_energy(&kernel, &machine::affinity(), order.alone) {
-                return failure.into();
-            }
-            match Rapl::find(kernel.clone()) {
-                Ok(rapl) => task.energy = Some(rapl),
-                Err(why) => energy_note = Some(why),
-            }
-        }
+        let energy_note = match self.count_energy(&order, task, &kernel) {
+            Ok(note) => note,
+            Err(failure) => return failure.into(),
+        };
         let sensors = common.sensors.get_or_init(|| Sensors::find(kernel));
         let watch = Watch::new(sensors.read(), noise, energy_note);
         let outcome = self.job(order, task);
-        watch.ended(outcome, &sensors.read(), placed)
+        let neighbours = common.desk.neighbours_of(task.key);
+        watch.ended(outcome, &sensors.read(), placed.map(|placed| Placed { neighbours, ..placed }))
+    }
+
+    /// What it consumes is told if it asked for that, or why it cannot be.
+    fn count_energy(
+        &self,
+        order: &Order,
+        task: &mut Task,
+        kernel: &Kernel,
+    ) -> Result<Option<String>, Failure> {
+        if !around::wants_energy(&order.work) {
+            return Ok(None);
+        }
+        let own = order.pin.map(|pin| pin.own).unwrap_or_default();
+        let package = task.place.as_ref().and_then(|place| place.cores().package);
+        // Not the lane's: that may stand aside.
+        let cpus = self.common.desk.cpus().unwrap_or_else(machine::affinity);
+        around::may_count_energy(kernel, &cpus, order.alone && own != Own::Cores, package)?;
+        match Rapl::find(kernel.clone(), package) {
+            Ok(rapl) => task.energy = Some(rapl),
+            Err(why) => return Ok(Some(why)),
+        }
+        Ok(None)
     }
 
     /// Who else computes here.

@@ -15,7 +15,7 @@ use super::lane::{self, Common, sleep};
 use super::site::{Failure, Site};
 use super::slots::Slots;
 use crate::launch::GANG_VARIABLE;
-use crate::machine::{self, Kernel, Topology};
+use crate::machine::Topology;
 use crate::model::{FromKeeper, Outcome, Run as Order, SlotId, Status, ToKeeper};
 use crate::process::{Family, kill_marked};
 use crate::wire::{Stream, WireError};
@@ -162,7 +162,7 @@ impl Keeper {
             return self.refuse(key, begun, Failure::refused("this attempt runs already"));
         }
         if order.pin.is_some() {
-            self.common.desk.learn_cores(|| Topology::read(&Kernel::here(), &machine::affinity()));
+            self.common.desk.learn_cores(Topology::here);
         }
         if self.common.desk.add(order)
             && let Err(error) = lane::start(&self.common, site)

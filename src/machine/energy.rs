@@ -32,8 +32,8 @@ pub struct Reading {
 }
 
 impl Rapl {
-    /// Finds them, or says why there are none.
-    pub fn find(kernel: Kernel) -> Result<Self, String> {
+    /// Finds them, all or those of one package, or says why there are none.
+    pub fn find(kernel: Kernel, package: Option<u32>) -> Result<Self, String> {
         let (mut packages, mut memory, mut forbidden) = (Vec::new(), Vec::new(), false);
         for name in kernel.names(ZONES).iter().filter(|name| name.starts_with("intel-rapl:")) {
             let folder = format!("{ZONES}/{name}");
@@ -44,6 +44,9 @@ impl Rapl {
                 // Cores and graphics are parts of a package, `psys` is more than all of them.
                 _ => continue,
             };
+            if package.is_some_and(|package| !is_of(&kernel, name, package)) {
+                continue;
+            }
             let path = format!("{folder}/energy_uj");
             let Some(range_uj) = kernel.value(format!("{folder}/max_energy_range_uj")) else { continue };
             if kernel.value::<f64>(&path).is_some() {
@@ -86,6 +89,14 @@ impl Rapl {
     }
 }
 
+/// Is the zone this package, or a part of it?
+fn is_of(kernel: &Kernel, zone: &str, package: u32) -> bool {
+    let whole: Vec<&str> = zone.splitn(3, ':').take(2).collect();
+    let name = kernel.text(format!("{ZONES}/{}/name", whole.join(":"))).unwrap_or_default();
+    let mut words = name.split('-'); // package-0, and package-0-die-1 where a package has several
+    words.next() == Some("package") && words.next().and_then(|number| number.parse().ok()) == Some(package)
+}
+
 impl Zone {
     fn used(&self, before: Option<f64>, after: Option<f64>, elapsed_s: f64) -> Option<f64> {
         if elapsed_s * MOST_W * 1e6 > self.range_uj {
@@ -122,10 +133,10 @@ mod tests {
     #[test]
     fn packages_are_added_and_a_counter_that_began_anew_goes_on() {
         let (_a, kernel) = recorded(&tree("1000000\n", "262143000000\n", "5000000\n"));
-        let rapl = Rapl::find(kernel).unwrap();
+        let rapl = Rapl::find(kernel, None).unwrap();
         let before = rapl.read();
         let (_b, kernel) = recorded(&tree("3500000\n", "671150\n", "5250000\n"));
-        let after = Rapl::find(kernel).unwrap().read();
+        let after = Rapl::find(kernel, None).unwrap().read();
         let energy = rapl.between(&before, &after, 1.0);
         assert!((energy.pkg_j.unwrap() - 3.5).abs() < 1e-9, "{energy:?}");
         assert!((energy.dram_j.unwrap() - 0.25).abs() < 1e-9);
@@ -135,11 +146,27 @@ mod tests {
     }
 
     #[test]
+    fn who_has_one_package_counts_that_alone() {
+        let joules = |package| {
+            let (_a, kernel) = recorded(&tree("1000000\n", "2000000\n", "5000000\n"));
+            let rapl = Rapl::find(kernel, Some(package))?;
+            let before = rapl.read();
+            let (_b, kernel) = recorded(&tree("2000000\n", "9000000\n", "5500000\n"));
+            let after = Rapl::find(kernel, Some(package))?.read();
+            let energy = rapl.between(&before, &after, 1.0);
+            Ok::<_, String>((energy.pkg_j, energy.dram_j))
+        };
+        assert_eq!(joules(0), Ok((Some(1.0), Some(0.5))));
+        assert_eq!(joules(1), Ok((Some(7.0), None)), "its memory is not counted here");
+        assert!(joules(2).unwrap_err().contains("there are no energy counters"));
+    }
+
+    #[test]
     fn why_there_is_none_is_said() {
         let (_folder, kernel) = recorded(&[("sys/class/powercap/intel-rapl/enabled", "1")]);
-        assert!(Rapl::find(kernel).unwrap_err().contains("modprobe intel_rapl_msr"));
+        assert!(Rapl::find(kernel, None).unwrap_err().contains("modprobe intel_rapl_msr"));
         // What may not be read looks like one without a figure: root reads everything.
         let (_folder, kernel) = recorded(&tree("", "", ""));
-        assert!(Rapl::find(kernel).unwrap_err().contains("may only be read by root"));
+        assert!(Rapl::find(kernel, None).unwrap_err().contains("may only be read by root"));
     }
 }

@@ -24,7 +24,7 @@ pub fn describe(kernel: &Kernel, variable: impl Fn(&str) -> Option<String>) -> E
     Env {
         cpu_model: field(&cpuinfo, "model name").map(str::to_owned),
         microcode: field(&cpuinfo, "microcode").map(str::to_owned),
-        sockets: topology.as_ref().map(|topology| topology.sockets() as u32),
+        sockets: topology.as_ref().map(|topology| topology.by_socket().len() as u32),
         cores: topology.as_ref().map(|topology| topology.cores() as u32),
         kernel: kernel.text("proc/sys/kernel/osrelease"),
         cmdline: kernel.text("proc/cmdline"),

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::TaskId;
+
 /// The conditions of one task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -60,17 +62,35 @@ pub struct Placed {
     pub mems: Option<String>,
     /// `one-per-core` or `all`: which threads of its cores it uses.
     pub smt: String,
+    /// Measurements that ran on its node meanwhile, each on cores of its own.
+    #[serde(default)]
+    pub neighbours: Vec<TaskId>,
 }
 
 /// Which cores a task wants to be kept on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
-    /// So many.
+    /// So many; 0: all of its socket.
     pub cores: u32,
     /// All in one NUMA node, with its memory.
     pub local: bool,
     /// May it have both threads of a core? None: where cores do not suffice.
     pub smt: Option<bool>,
+    /// What nobody else gets.
+    pub own: Own,
+}
+
+/// What of a node a task that is kept on some cores has to itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Own {
+    /// The threads it runs on; with one thread a core the others too, if it was said that they are not to be used.
+    #[default]
+    Threads,
+    /// Its cores, with all their threads.
+    Cores,
+    /// The socket they are of.
+    Socket,
 }
 
 /// What was counted in runs of their own, by event.

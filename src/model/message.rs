@@ -28,6 +28,8 @@ pub struct Hello {
     pub env: Box<Env>,
     /// Cores it may use (its affinity mask).
     pub cores: u32,
+    /// Physical ones, by socket.
+    pub sockets: Vec<u16>,
     /// Memory of the node, B.
     pub memory_bytes: u64,
     /// GPUs of the node it may use; none if there is nothing that tells of GPUs.
@@ -141,7 +143,7 @@ pub struct Run {
     pub cores: u32,
     /// Which of them it is to be kept on.
     pub pin: Option<Pin>,
-    /// Nothing else of ours runs on the node meanwhile.
+    /// Nothing else of ours runs on the node meanwhile, but what has cores or a socket of its own.
     pub alone: bool,
     /// The nodes of an MPI application.
     pub gang: Option<Gang>,

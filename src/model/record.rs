@@ -318,7 +318,7 @@ pub struct Granted {
     /// The cores it was kept on.
     #[serde(flatten)]
     pub placed: Option<Placed>,
-    /// Nothing else of ours ran on the node.
+    /// Nothing else of ours ran on the node, `neighbours` least of all.
     #[serde(default)]
     pub exclusive: bool,
 }

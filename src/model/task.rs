@@ -99,8 +99,19 @@ pub struct Placement {
 pub enum Exclusive {
     /// Nothing else of ours runs on the node.
     Node,
+    /// The same, but for others that have a socket each to themselves. Of one node, without GPUs and needs.
+    Socket,
+    /// The same, but for others that have so many cores each to themselves, with all their threads.
+    Cores,
     /// It shares the node.
     No,
+}
+
+impl Exclusive {
+    /// Is the node to be drained of everything else?
+    pub fn is_asked(self) -> bool {
+        self != Exclusive::No
+    }
 }
 
 /// One argument of a command.

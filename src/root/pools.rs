@@ -352,8 +352,9 @@ impl Driver {
     fn put_to_work(&mut self, id: WorkerId, pool: PoolId) {
         let Some(worker) = self.workers.get(&id) else { return };
         let (host, slots, gpus) = (worker.host().to_string(), worker.slots, worker.gpu_set);
+        let sockets = worker.hello().map(|hello| hello.sockets.clone().into()).unwrap_or_default();
         let measures = self.measures(pool, &host);
-        self.handle(Event::WorkerReady { worker: id, pool, host, slots, gpus, measures });
+        self.handle(Event::WorkerReady { worker: id, pool, host, slots, sockets, gpus, measures });
     }
 
     /// Does a worker there measure although others would do?

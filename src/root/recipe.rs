@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::port::{Job, Order};
-use crate::model::{Arg, Hash, MeasureSpec, Recipe, RecipeParts, TaskId};
+use crate::model::{Arg, Exclusive, Hash, MeasureSpec, Recipe, RecipeParts, TaskId};
 
 /// The recipe of an order, the first of its like, and its parts; `program` is the content of what it runs, where
 /// that is known.
@@ -17,7 +17,8 @@ pub(super) fn of(
 ) -> (Recipe, RecipeParts) {
     let place = &order.options.placement;
     let mut spec = json!({ "job": job(&order.job, recipe_of), "cores": place.cores, "nodes": place.nodes,
-        "gpus": place.gpus, "numa_local": place.numa_local, "smt": place.smt.map(|smt| if smt { "all" } else { "one" }) });
+        "gpus": place.gpus, "numa_local": place.numa_local, "smt": place.smt.map(|smt| if smt { "all" } else { "one" }),
+        "exclusive": place.exclusive.filter(|exclusive| matches!(exclusive, Exclusive::Socket | Exclusive::Cores)) });
     if matches!(order.job, Job::Call(_)) {
         spec["deps"] = order.deps.iter().map(|dep| recipe_of(*dep).to_string()).collect();
     }
@@ -80,7 +81,7 @@ fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
         program: print(&here, &["program"]),
         protocol: print(&jobs, &PROTOCOL),
         verify: print(&jobs, &["verify"]),
-        place: print(&here, &["cores", "nodes", "gpus", "numa_local", "smt"]),
+        place: print(&here, &["cores", "nodes", "gpus", "numa_local", "smt", "exclusive"]),
         depends: if depends.is_empty() { 0 } else { short(&json!(depends)) },
         command: 0,
     };

@@ -74,7 +74,9 @@ fn granted(gpus: &[(String, Gpus)], options: &TaskOptions, outcome: &Outcome) ->
         return None;
     }
     let gpus = gpus.iter().map(|(host, gpus)| (host.clone(), gpus.ids.clone())).collect();
-    Some(Granted { gpus, placed, exclusive: options.placement.exclusive == Some(Exclusive::Node) })
+    let met_nobody = placed.as_ref().is_none_or(|placed| placed.neighbours.is_empty());
+    let exclusive = options.placement.exclusive.is_some_and(Exclusive::is_asked) && met_nobody;
+    Some(Granted { gpus, placed, exclusive })
 }
 
 /// The artefact a command runs, if its program is one.

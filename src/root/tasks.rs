@@ -13,7 +13,7 @@ use super::gpus;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome, Pin,
+    Arg, Attempt, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome, Own, Pin,
     Placement, PoolId, Run, TaskId, ToWorker, Work, WorkerId,
 };
 
@@ -205,9 +205,13 @@ impl Live {
             task: *task,
             attempt: self.attempt,
             timeout: options.timeout,
-            cores: options.placement.cores.unwrap_or(1),
+            cores: if options.placement.exclusive == Some(Exclusive::Socket) {
+                1
+            } else {
+                options.placement.cores.unwrap_or(1)
+            },
             pin: self.pin(),
-            alone: options.placement.exclusive == Some(Exclusive::Node),
+            alone: options.placement.exclusive.is_some_and(Exclusive::is_asked),
             gang: self.gang.clone(),
             work,
         }))
@@ -216,10 +220,16 @@ impl Live {
     /// Which cores it is to be kept on: a measurement that says how many cores it has, and whatever asks for cores of a
     /// kind. The ranks of an MPI application are its launcher's business.
     fn pin(&self) -> Option<Pin> {
-        let &Placement { cores, numa_local, smt, .. } = &self.submission.options.placement;
+        let &Placement { cores, numa_local, smt, exclusive, .. } = &self.submission.options.placement;
         let is_timed = matches!(self.submission.job, Job::Measure(_) | Job::Compare(_));
-        let asked = numa_local || smt.is_some() || is_timed && cores.is_some();
-        let pin = Pin { cores: cores.unwrap_or(1), local: numa_local, smt };
+        let own = match exclusive {
+            Some(Exclusive::Cores) => Own::Cores,
+            Some(Exclusive::Socket) => Own::Socket,
+            Some(Exclusive::Node | Exclusive::No) | None => Own::Threads,
+        };
+        let asked = numa_local || smt.is_some() || is_timed && cores.is_some() || own != Own::Threads;
+        let cores = cores.unwrap_or(if own == Own::Socket { 0 } else { 1 });
+        let pin = Pin { cores, local: numa_local, smt, own };
         (asked && !self.is_of_gang()).then_some(pin)
     }
 

@@ -56,7 +56,8 @@ impl Twins {
         let code = self.code.get(program).unwrap_or(program);
         let mut spec = spec.clone();
         spec.command.argv[0] = Arg::Text(code.0.to_vec());
-        let how = (pool, submission.options.timeout, place.cores, place.exclusive);
+        let kept = (place.cores, place.numa_local, place.smt, place.exclusive);
+        let how = (pool, submission.options.timeout, kept);
         Some(Hash::of(&postcard::to_allocvec(&(spec, how)).ok()?))
     }
 
@@ -103,8 +104,8 @@ impl Twins {
 mod tests {
     use super::*;
     use crate::model::{
-        CommandSpec, CompileResult, Function, HookSpec, MeasureResult, MeasureSpec, RecipeParts, Status,
-        StopReason, Summary, TaskId, TaskOptions,
+        CommandSpec, CompileResult, Exclusive, Function, HookSpec, MeasureResult, MeasureSpec, RecipeParts,
+        Status, StopReason, Summary, TaskId, TaskOptions,
     };
     use crate::root::port::RecipeId;
 
@@ -174,10 +175,12 @@ mod tests {
     #[test]
     fn what_is_measured_in_another_way_is_another_measurement() {
         let mut twins = twins(&[("a", asked(b"one", 1), took(0.5, Status::Ok))]);
-        let changes: [fn(&mut Submission); 8] = [
+        let changes: [fn(&mut Submission); 10] = [
             |asked| asked.options.key = Some("again".into()),
             |asked| asked.options.timeout = Some(9.0),
             |asked| asked.options.placement.cores = Some(2),
+            |asked| asked.options.placement.smt = Some(false),
+            |asked| asked.options.placement.exclusive = Some(Exclusive::Cores),
             |asked| asked.options.placement.gpus = Some(1),
             |asked| asked.job.timed_mut()[0].runs = Some(3),
             |asked| asked.job.timed_mut()[0].hooks.prepare = Some(HookSpec::default()),

@@ -255,8 +255,11 @@ fn counters(lua: &Lua, found: &Counters) -> mlua::Result<Table> {
 /// What the node was like.
 fn conditions(lua: &Lua, Conditions { moving, placed }: &Conditions) -> mlua::Result<Table> {
     let t = lua.create_table()?;
-    if let Some(Placed { cpus, mems, smt }) = placed {
+    if let Some(Placed { cpus, mems, smt, neighbours }) = placed {
         t.raw_set("cpus", cpus.as_str())?;
+        if !neighbours.is_empty() {
+            t.raw_set("neighbours", neighbours.iter().map(|task| task.0).collect::<Vec<u64>>())?;
+        }
         t.raw_set("mems", mems.as_deref())?;
         t.raw_set("smt", smt.as_str())?;
     }

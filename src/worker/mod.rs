@@ -19,7 +19,7 @@ use self::slots::Slots;
 use self::transfers::Transfers;
 use self::watch::Watch;
 use crate::artefact::{Store, StoreError};
-use crate::machine;
+use crate::machine::{self, Topology};
 use crate::model::{
     FromKeeper, FromWorker, Hello, Limits, PROTOCOL, SlotSetup, ToKeeper, ToWorker, Welcome, human,
 };
@@ -161,6 +161,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
         pid: std::process::id(),
         env: Box::new(machine::environment()),
         cores: machine::cores(),
+        sockets: Topology::here().by_socket(),
         memory_bytes: machine::memory_bytes(),
         gpus: machine::gpus(),
     }));

@@ -182,6 +182,7 @@ fn a_worker_that_says_hello_and_is_gone() {
         pid: std::process::id(),
         env: Default::default(),
         cores: 2,
+        sockets: vec![2],
         memory_bytes: 1 << 30,
         gpus: None,
     }));

@@ -84,6 +84,7 @@ impl World {
             !machine.told
                 && machine.measures
                 && machine.pool == request.pool.0
+                && machine.has_part(wish)
                 && u32::from(machine.slots) >= wish.cores.unwrap_or(1)
                 && u32::from(machine.gpus) >= wish.gpus.unwrap_or(0)
                 && wish.not_on.as_ref() != Some(&machine.host)

@@ -2,9 +2,27 @@
 //! little room, or beside a measurement.
 
 use harness::core::{Action, Event};
-use harness::model::{Attempt, Exclusive, Hash, Kind, TaskId, WorkerId};
+use harness::model::{Attempt, Exclusive, Hash, Kind, Placement, TaskId, WorkerId};
 
-use super::{Msg, World};
+use super::{Machine, Msg, World};
+
+/// Of what sort the part of its node is that a task has to itself, if it is one.
+fn part(wish: &Placement) -> Option<Exclusive> {
+    let is_gang = wish.nodes.unwrap_or(1) > 1 || wish.gpus.is_some() || !wish.needs.is_empty();
+    wish.exclusive.filter(|sort| matches!(sort, Exclusive::Socket | Exclusive::Cores) && !is_gang)
+}
+
+impl Machine {
+    /// Could the task have its part of it, were it empty?
+    pub(super) fn has_part(&self, wish: &Placement) -> bool {
+        let (cores, sockets) = (wish.cores.unwrap_or(1) as u16, self.sockets());
+        match part(wish) {
+            Some(Exclusive::Socket) => sockets.iter().any(|socket| *socket >= cores),
+            Some(_) => sockets.iter().sum::<u16>() >= cores,
+            None => true,
+        }
+    }
+}
 
 impl World {
     pub(super) fn obey(&mut self, worker: WorkerId, action: Action) {
@@ -17,7 +35,7 @@ impl World {
                 let may_wait = matches!(request.kind, Kind::Call | Kind::Exec)
                     && wish.cores.unwrap_or(1) == 1
                     && wish.nodes.unwrap_or(1) == 1
-                    && wish.exclusive != Some(Exclusive::Node)
+                    && !wish.exclusive.is_some_and(Exclusive::is_asked)
                     && wish.gpus.is_none()
                     && wish.needs.is_empty();
                 let busy: u16 = self.machines[at].running.values().map(|(_, units, _)| units).sum();
@@ -45,6 +63,7 @@ impl World {
                 }
             }
             Action::Offer { artefact, .. } => {
+                assert!(!self.is_measured(at), "something is brought beside a measurement");
                 let held = self.machines.iter().any(|machine| machine.store.contains(&artefact));
                 let event = if held || self.root_store.contains(&artefact) {
                     self.machines[at].store.insert(artefact);
@@ -70,8 +89,11 @@ impl World {
         track.running = true;
         let placement = &track.request.placement;
         let shares = placement.exclusive == Some(Exclusive::No);
-        let whole =
-            placement.exclusive == Some(Exclusive::Node) || (placement.nodes.unwrap_or(1) > 1 && !shares);
+        if let Some(sort) = part(placement) {
+            return self.begin_part(worker, task, attempt, sort, stubborn);
+        }
+        let whole = placement.exclusive.is_some_and(Exclusive::is_asked)
+            || (placement.nodes.unwrap_or(1) > 1 && !shares);
         let machine = &mut self.machines[at];
         let units = if whole { machine.slots } else { placement.cores.unwrap_or(1) as u16 };
         let guests: u16 = machine.guests.values().sum();
@@ -97,6 +119,46 @@ impl World {
         }
         self.machines[at].running.insert(task, (attempt, units, stubborn));
         self.occupy(task, if whole { None } else { Some(units) });
+        self.has_begun(worker, task, attempt, stubborn);
+    }
+
+    /// The same for one that has a part of its node to itself: it is beside its like only, of one machine, and they
+    /// have no more than that has.
+    fn begin_part(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: Attempt,
+        sort: Exclusive,
+        stubborn: bool,
+    ) {
+        let at = worker.0 as usize;
+        let machine = &self.machines[at];
+        assert!(machine.quiet, "a measurement on a worker that was not told");
+        let cores = self.tasks[task.0 as usize].request.placement.cores.unwrap_or(1) as u16;
+        let (units, all) = match sort {
+            Exclusive::Socket => (1, machine.sockets().len() as u16),
+            _ => (cores, machine.sockets().iter().sum()),
+        };
+        assert!(machine.has_part(&self.tasks[task.0 as usize].request.placement));
+        for other in &self.hosts[&machine.host] {
+            let beside = &self.machines[*other];
+            assert!(beside.pipe.is_empty() && beside.guests.is_empty(), "{task} is not alone");
+            assert!(*other == at || beside.running.is_empty(), "{task} and others of another worker");
+            let like = |id: &TaskId| part(&self.tasks[id.0 as usize].request.placement) == Some(sort);
+            assert!(beside.running.keys().all(like), "{task} beside {:?}", beside.running);
+        }
+        let used: u16 = machine.running.values().map(|(_, units, _)| units).sum();
+        assert!(
+            used + units <= all.min(machine.slots),
+            "{task} has no cores of its own: {:?}",
+            machine.running
+        );
+        self.machines[at].running.insert(task, (attempt, units, stubborn));
+        self.has_begun(worker, task, attempt, stubborn);
+    }
+
+    fn has_begun(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, stubborn: bool) {
         if !self.rng.permille(self.weather.lost_starts) {
             self.answer(worker, Event::Started { worker, task, attempt });
         }
@@ -106,6 +168,14 @@ impl World {
         } else {
             self.post(ends, Msg::Ends(worker, task, attempt));
         }
+    }
+
+    /// Does anybody have its node to themselves?
+    fn is_measured(&self, at: usize) -> bool {
+        let placement = |id: &TaskId| &self.tasks[id.0 as usize].request.placement;
+        let alone = |id: &TaskId| placement(id).exclusive.is_some_and(Exclusive::is_asked);
+        let here = self.hosts[&self.machines[at].host].iter().map(|other| &self.machines[*other]);
+        here.flat_map(|machine| machine.running.keys().chain(machine.guests.keys())).any(alone)
     }
 
     pub(super) fn leave(&mut self, task: TaskId) {

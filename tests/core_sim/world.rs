@@ -83,6 +83,14 @@ struct Machine {
     up: u64,
 }
 
+impl Machine {
+    /// Its cores: two sockets, if the slots are even, and two slots to a core if there are many.
+    fn sockets(&self) -> Vec<u16> {
+        let cores = if self.slots > 4 { self.slots.div_ceil(2) } else { self.slots };
+        if cores.is_multiple_of(2) { vec![cores / 2; 2] } else { vec![cores] }
+    }
+}
+
 /// What the world knows of a task.
 pub struct Track {
     pub request: Request,
@@ -188,7 +196,16 @@ impl World {
         });
         self.hosts.entry(host.clone()).or_default().push(at);
         let gpus = (0..gpus).collect();
-        self.feed(Event::WorkerReady { worker: id, pool: PoolId(pool), host, slots, gpus, measures });
+        let sockets = self.machines[at].sockets().into();
+        self.feed(Event::WorkerReady {
+            worker: id,
+            pool: PoolId(pool),
+            host,
+            slots,
+            sockets,
+            gpus,
+            measures,
+        });
         id
     }
 

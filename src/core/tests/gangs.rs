@@ -136,7 +136,15 @@ fn workers_of_a_node_share_its_gpus_and_have_each_their_own() {
         let pool = PoolId(pool);
         desk.feed(Event::PoolOpened { pool });
         let (worker, gpus) = (WorkerId(pool.0), numbers.iter().copied().collect());
-        desk.feed(Event::WorkerReady { worker, pool, host: host(), slots: 8, gpus, measures: true });
+        desk.feed(Event::WorkerReady {
+            worker,
+            pool,
+            host: host(),
+            slots: 8,
+            sockets: [8].into(),
+            gpus,
+            measures: true,
+        });
         desk.feed(Event::PoolSettled { pool });
     }
     let of = |pool, gpus| move |r: &mut Request| (r.pool, r.placement.gpus) = (PoolId(pool), Some(gpus));
@@ -238,7 +246,7 @@ fn explanations_name_what_is_waited_for() {
     assert_eq!(told(&desk, measure), format!("n0 is being cleared for it; there runs task {running}"));
     assert_eq!(desk.core.explain(after), Explanation::Dependencies { tasks: vec![measure], count: 1 });
     let Explanation::Room(place) = desk.core.explain(behind) else { panic!() };
-    assert_eq!((place.free, place.drained), (0, vec![("n0".to_owned(), measure)]));
+    assert_eq!((place.free, place.drained), (0, vec![("n0".to_owned(), vec![measure])]));
     desk.feed(Event::PoolOpened { pool: PoolId(0) });
     let (there, _) = desk.ask(Kind::Exec, |r| r.placement.host = Some("n7".into()));
     assert_eq!(desk.core.explain(there), Explanation::NoWorker { host: "n7".into() });

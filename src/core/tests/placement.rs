@@ -259,6 +259,7 @@ fn measurements_use_all_nodes_and_workers_of_a_host_are_one_node() {
         pool: PoolId(1),
         host,
         slots: 1,
+        sockets: [1].into(),
         gpus: GpuSet::default(),
         measures: true,
     });
