@@ -132,11 +132,11 @@ local function check_side(who, o)
   if o.gpus ~= 0 then table.insert(keys, 1, "gpus") end
   for _, key in ipairs(keys) do
     if o[key] ~= nil then
-      complain(who, "'%s' and exclusive = \"%s\": only what needs cores alone shares a node so; exclusive = \"node\" or false", key, side)
+      complain(who, '\'%s\' and exclusive = "%s": only what needs cores alone shares a node so; exclusive = "node" or false', key, side)
     end
   end
   if o.energy and side == "cores" then
-    complain(who, "'energy': a package counts all its cores, and exclusive = \"cores\" has some of them; exclusive = \"socket\" or \"node\"")
+    complain(who, '\'energy\': a package counts all its cores, and exclusive = "cores" has some of them; exclusive = "socket" or "node"')
   end
 end
 
