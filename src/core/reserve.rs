@@ -45,7 +45,9 @@ impl Core {
         let chosen = self.distinct(ix, demand, candidates.iter().map(|(.., id)| *id));
         let frees = |workers: &[WorkerId]| workers.iter().map(|id| self.frees_at(demand, *id)).max();
         let at = chosen.as_deref().and_then(frees).unwrap_or(NEVER);
-        let before = old.as_ref().filter(|old| old.ix == ix).and_then(|old| old.until);
+        // A worker that measures may have come: then a reluctant one is none for it any more.
+        let would_do = |old: &&Reservation| old.workers.iter().all(|id| self.suits(ix, demand, *id));
+        let before = old.as_ref().filter(|old| old.ix == ix).filter(would_do).and_then(|old| old.until);
         if before.is_some_and(|before| self.now < before && before < at) {
             self.pools[pool.at()].reservation = old; // what it has is better than it looks now
             return;
