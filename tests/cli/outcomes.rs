@@ -291,3 +291,42 @@ fn the_journal_says_what_the_node_was_like_and_of_what_version_all_is() {
         assert_eq!(record["placement"]["exclusive"], true);
     }
 }
+
+#[test]
+fn the_journal_says_beside_whom_something_was_measured() {
+    if harness::machine::cores() < 2 {
+        return crate::support::skip("one core");
+    }
+    // Each waits until the other one is there, 20 s at the most.
+    let source = |exclusive: &str, told: &str| {
+        format!(
+            "spawn {{ slots = 2 }}\n\
+             local meet = 'touch $OWN; i=0; until [ -e $OTHER ] || [ $i = 2000 ]; do i=$((i + 1)); sleep 0.01; done'\n\
+             local function one(own, other)\n\
+               return submit(measure {{ name = own, shell = meet, env = {{ OWN = own, OTHER = other }}, runs = 1, warmup = 0,\n\
+                 exclusive = {exclusive} }})\n\
+             end\n\
+             local a, b = one('a', 'b'), one('b', 'a')\n\
+             print(await(a){told}, await(b){told})\n"
+        )
+    };
+    let folder = Folder::with(&source("'cores'", ".conditions.neighbours[1]"));
+    for tasks in ["2 tasks: 2 ok", "2 tasks (2 from the journal): 2 ok"] {
+        let ran = folder.run(&["c.lua"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "1\t0\n"), "{ran:#?}");
+        assert!(ran.stderr.contains(tasks), "{ran:#?}");
+    }
+    let journal = folder.journal("c.lua.journal");
+    let placements: Vec<_> = journal.iter().filter(|record| record["type"] == "measurement").collect();
+    for record in &placements {
+        let other = 1 - record["trial"].as_u64().unwrap();
+        assert_eq!(record["placement"]["neighbours"], serde_json::json!([other]));
+        assert_eq!(record["placement"]["exclusive"], false);
+        assert!(record["flags"].as_array().unwrap().contains(&"side_by_side".into()), "{record}");
+    }
+    assert_eq!(placements.len(), 2);
+    // Measured otherwise it is another measurement.
+    folder.write("c.lua", &source("'socket'", ".status"));
+    let ran = folder.run(&["c.lua"]);
+    assert!(ran.stdout == "ok\tok\n" && ran.stderr.contains("2 tasks: 2 ok"), "{ran:#?}");
+}

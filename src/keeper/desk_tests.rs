@@ -1,0 +1,161 @@
+//! The desk: who begins when, on which cores, and what is told of it.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::*;
+use crate::model::{ExecSpec, Own, Status};
+
+fn order(task: u64, cores: u32, work: Work) -> Order {
+    Order {
+        task: TaskId(task),
+        attempt: Attempt(0),
+        timeout: None,
+        cores,
+        pin: None,
+        alone: false,
+        gang: None,
+        work,
+    }
+}
+
+fn exec(task: u64, cores: u32) -> Order {
+    order(task, cores, Work::Exec(ExecSpec::default()))
+}
+
+fn key(task: u64) -> TaskKey {
+    (TaskId(task), Attempt(0))
+}
+
+fn done(task: u64) -> Option<(TaskKey, Outcome)> {
+    Some((key(task), Outcome::failed(Status::Cancelled, "")))
+}
+
+fn rings(wake: &Wake) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(wake, PollFlags::IN)], Some(&now)).unwrap() > 0
+}
+
+fn desk(slots: u32) -> (Desk, Arc<Wake>) {
+    let desk = Desk::new().unwrap();
+    desk.set_slots(slots);
+    (desk, Arc::new(Wake::new().unwrap()))
+}
+
+#[test]
+fn as_many_lanes_as_tasks_can_run_at_once() {
+    let (desk, _) = desk(2);
+    assert_eq!([1, 2, 3].map(|task| desk.add(exec(task, 1))), [true, true, false]);
+    desk.lane_failed();
+    let given_up = desk.lane_failed().unwrap();
+    assert_eq!(given_up.task, TaskId(3), "no lane is left for it");
+}
+
+#[test]
+fn one_task_follows_another_and_all_is_told_when_nothing_follows() {
+    let (desk, bell) = desk(1);
+    desk.add(exec(1, 1));
+    desk.add(exec(2, 1));
+    let next = |last| desk.next(last, &bell).unwrap().task;
+    assert_eq!((next(None), next(done(1))), (TaskId(1), TaskId(2)));
+    desk.close(Duration::ZERO);
+    assert!(desk.next(done(2), &bell).is_none() && desk.starting().is_none());
+    let told: Vec<bool> =
+        desk.take_word().iter().map(|word| matches!(word, FromKeeper::Started(..))).collect();
+    assert_eq!(told, [true, false, true, false]);
+}
+
+#[test]
+fn a_lane_stuck_in_a_start_does_not_keep_the_desk_open() {
+    let (desk, bell) = desk(1);
+    desk.add(exec(1, 1));
+    desk.next(None, &bell).unwrap();
+    let stuck = desk.starting();
+    assert!(stuck.is_some());
+    desk.close(Duration::from_millis(1));
+    assert!(desk.starting().is_none());
+    // One that comes through is waited for.
+    std::thread::scope(|scope| {
+        scope.spawn(move || drop(stuck));
+        desk.close(Duration::from_secs(3600));
+    });
+    assert_eq!(desk.books().starting, 0);
+}
+
+#[test]
+fn a_measurement_begins_with_all_word_on_its_way() {
+    let (desk, bell) = desk(1);
+    desk.add(exec(1, 1));
+    desk.add(order(2, 1, Work::Measure(Box::default())));
+    desk.next(None, &bell).unwrap();
+    assert!(!rings(desk.bell()), "its start can wait");
+    desk.next(done(1), &bell).unwrap();
+    assert!(rings(desk.bell()));
+    assert!(matches!(desk.take_word()[..], [_, FromKeeper::Done(..), FromKeeper::Started(TaskId(2), _)]));
+    assert!(!rings(desk.bell()));
+}
+
+#[test]
+fn what_wants_several_slots_waits_for_them() {
+    let (desk, bell) = desk(2);
+    desk.add(exec(1, 1));
+    desk.add(exec(2, 3));
+    desk.next(None, &bell).unwrap();
+    assert!(!desk.books().fits());
+    assert_eq!(desk.next(done(1), &bell).unwrap().task, TaskId(2), "alone, it may run whatever it wants");
+    desk.add(exec(3, 1));
+    assert!(!desk.books().fits());
+}
+
+#[test]
+fn cores_are_given_to_one_task_at_a_time_and_come_back() {
+    let (desk, bell) = desk(8);
+    let (_folder, bare) = crate::machine::recorded(&[("proc/x", "")]);
+    desk.learn_cores(|| Topology::read(&bare, &(0..3).collect()));
+    let pinned =
+        |task, cores| Order { pin: Some(Pin { cores, smt: Some(false), ..Pin::default() }), ..exec(task, 1) };
+    for order in [pinned(1, 2), exec(2, 1), pinned(3, 2), pinned(4, 9)] {
+        desk.add(order);
+    }
+    let next = |last| desk.next(last, &bell).unwrap().task;
+    let cpus = |task| desk.cores_of(key(task)).map(|given| given.map(|cores| cores.placed().cpus));
+    assert_eq!((next(None), next(None)), (TaskId(1), TaskId(2)));
+    assert_eq!((cpus(1), cpus(2)), (Some(Ok("0-1".into())), None));
+    assert!(!desk.books().fits(), "one core is left, and it wants two");
+    assert_eq!(next(done(1)), TaskId(3));
+    assert_eq!(cpus(3), Some(Ok("0-1".into())));
+    // What can never be had does not wait for it.
+    assert_eq!(next(None), TaskId(4));
+    let lacks = cpus(4).unwrap().unwrap_err();
+    assert_eq!(lacks, "it asks for 9 cores, and its worker may use 3 cores with 3 threads");
+}
+
+#[test]
+fn who_shares_a_node_knows_beside_whom() {
+    let (desk, bell) = desk(8);
+    let (_folder, bare) = crate::machine::recorded(&[("proc/x", "")]);
+    desk.learn_cores(|| Topology::read(&bare, &(0..3).collect()));
+    let pin = Some(Pin { cores: 1, own: Own::Cores, ..Pin::default() });
+    let measure = |task| Order { pin, alone: true, ..order(task, 1, Work::Measure(Box::default())) };
+    let next = |last| desk.next(last, &bell).unwrap().task;
+    let free = || desk.aside(|free| free.into_iter().collect::<Vec<_>>());
+    for task in 1..=4 {
+        desk.add(measure(task));
+    }
+    assert_eq!((next(None), next(None), free()), (TaskId(1), TaskId(2), vec![2]));
+    assert_eq!((next(done(1)), next(None), free()), (TaskId(3), TaskId(4), vec![]));
+    let beside = |task| desk.neighbours_of(key(task)).iter().map(|task| task.0).collect::<Vec<_>>();
+    assert_eq!((beside(2), beside(3), beside(4)), (vec![1, 3, 4], vec![2, 4], vec![2, 3]));
+    assert_eq!(desk.cpus().map(|cpus| cpus.len()), Some(3));
+}
+
+#[test]
+fn work_that_waits_is_taken_back_and_work_that_runs_is_told_to_end() {
+    let (desk, bell) = desk(1);
+    desk.add(exec(1, 1));
+    desk.add(exec(2, 1));
+    desk.next(None, &bell).unwrap();
+    assert!(desk.cancel(key(2)) && !desk.has(key(2)));
+    assert!(!rings(&bell) && !desk.is_cancelled(key(1)));
+    assert!(!desk.cancel(key(1)) && !desk.cancel(key(9)));
+    assert!(rings(&bell) && desk.is_cancelled(key(1)));
+}
