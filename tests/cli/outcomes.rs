@@ -326,7 +326,7 @@ fn the_journal_says_beside_whom_something_was_measured() {
     }
     assert_eq!(placements.len(), 2);
     // Measured otherwise it is another measurement.
-    folder.write("c.lua", &source("'socket'", ".status"));
+    folder.write("c.lua", source("'socket'", ".status"));
     let ran = folder.run(&["c.lua"]);
     assert!(ran.stdout == "ok\tok\n" && ran.stderr.contains("2 tasks: 2 ok"), "{ran:#?}");
 }
