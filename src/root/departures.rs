@@ -43,6 +43,8 @@ impl Driver {
         worker.sweep(patience);
         let pool = worker.pool;
         self.progress.problem(&text);
+        // A build whose artefact was still there is lost with it.
+        self.homing.retain(|(worker, _), _| *worker != id);
         if was_ready {
             self.forsake_gangs(id);
             self.handle(Event::WorkerLost { worker: id });

@@ -63,8 +63,9 @@ pub(super) struct Driver {
     pub(super) places: FxHashMap<u64, String>,
     /// Ended tasks whose record is not written yet.
     pub(super) recording: FxHashMap<TaskId, (Box<Live>, Arc<Outcome>)>,
-    /// Artefacts that workers need and that are on their way to the root.
-    pub(super) awaited: BTreeMap<Hash, BTreeSet<WorkerId>>,
+    /// Builds that have ended, by what they made where, while that is on its way to the root. They are told to have ended
+    /// when it is here: until then their node has work of ours, and others may lose what only that node has.
+    pub(super) homing: BTreeMap<(WorkerId, Hash), Vec<(TaskId, Attempt)>>,
     /// Events the core has not seen, and whether it is at work on earlier ones.
     events: VecDeque<Event>,
     handling: bool,
@@ -142,7 +143,7 @@ impl Driver {
             issued: BTreeSet::new(),
             places: FxHashMap::default(),
             recording: FxHashMap::default(),
-            awaited: BTreeMap::new(),
+            homing: BTreeMap::new(),
             events: VecDeque::new(),
             handling: false,
             actions: Vec::new(),
@@ -204,7 +205,11 @@ impl Driver {
         match action {
             Action::Start { task, attempt, gang, gpus } => self.start(task, attempt, &gang, &gpus),
             Action::Recall { worker, task, attempt } => self.tell(worker, &ToWorker::Recall(task, attempt)),
-            Action::Kill { worker, task, attempt } => self.tell(worker, &ToWorker::Kill(task, attempt)),
+            Action::Kill { worker, task, attempt } => {
+                if !self.cut_homing_short(worker, task, attempt) {
+                    self.tell(worker, &ToWorker::Kill(task, attempt));
+                }
+            }
             Action::Offer { worker, artefact } => self.offer(worker, artefact),
             Action::Quiet { worker, on } => {
                 if let Some(entry) = self.workers.get_mut(&worker) {

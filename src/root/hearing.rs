@@ -3,7 +3,7 @@
 use super::driver::Driver;
 use super::workers::Stage;
 use crate::core::Event;
-use crate::model::{Detail, FromWorker, Hash, Outcome, ToWorker, WorkerId};
+use crate::model::{Attempt, Detail, FromWorker, Hash, Outcome, TaskId, ToWorker, WorkerId};
 
 impl Driver {
     pub(super) fn read_workers(&mut self) {
@@ -49,11 +49,13 @@ impl Driver {
                     return self.handle(late);
                 };
                 if live.attempt == attempt && live.worker == Some(id) {
-                    self.bring_home(id, &outcome);
+                    let on_its_way = self.bring_home(id, &outcome);
                     if let Some(live) = self.tasks.live(task) {
                         live.outcome = Some(outcome);
                     }
-                    if !self.sweep_gang(task) {
+                    if let Some(artefact) = on_its_way {
+                        self.homing.entry((id, artefact)).or_default().push((task, attempt));
+                    } else if !self.sweep_gang(task) {
                         self.finished(id, task, attempt);
                     }
                 }
@@ -82,29 +84,47 @@ impl Driver {
         }
     }
 
-    /// An artefact was built on a node whose store is not ours: fetch it, others will need it.
-    fn bring_home(&mut self, id: WorkerId, outcome: &Outcome) {
-        if let Detail::Compile(result) = &outcome.detail
-            && let Some(hash) = result.artefact
-            && !self.store.contains(hash)
-            && let Some(worker) = self.workers.get_mut(&id)
-            && let Err(error) = worker.fetch(hash, &self.store)
-        {
-            self.progress.problem(&error.to_string());
+    /// An artefact was built on a node whose store is not ours: fetches it, others will need it. The one that is on
+    /// its way now.
+    fn bring_home(&mut self, id: WorkerId, outcome: &Outcome) -> Option<Hash> {
+        let Detail::Compile(result) = &outcome.detail else { return None };
+        let hash = result.artefact.filter(|hash| !self.store.contains(*hash))?;
+        match self.workers.get_mut(&id)?.fetch(hash, &self.store) {
+            Ok(()) => Some(hash),
+            Err(error) => {
+                self.progress.problem(&error.to_string());
+                None
+            }
         }
+    }
+
+    /// It is here, or will never be: builds that waited for it have ended.
+    fn homing_is_over(&mut self, id: WorkerId, hash: Hash) {
+        for (task, attempt) in self.homing.remove(&(id, hash)).unwrap_or_default() {
+            self.finished(id, task, attempt);
+        }
+    }
+
+    /// The build is to end now, wherever what it made is. Has it ended there?
+    pub(super) fn cut_homing_short(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) -> bool {
+        let tried = (task, attempt);
+        let found = self.homing.iter().find(|((worker, _), builds)| *worker == id && builds.contains(&tried));
+        let Some(place) = found.map(|(place, _)| *place) else { return false };
+        if let Some(builds) = self.homing.get_mut(&place) {
+            builds.retain(|build| *build != tried);
+        }
+        self.finished(id, task, attempt);
+        true
     }
 
     fn chunk(&mut self, id: WorkerId, hash: Hash, offset: u64, bytes: &[u8], last: bool) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match worker.chunk(hash, offset, bytes, last) {
             Ok(false) => {}
-            Ok(true) => {
-                for waiting in self.awaited.remove(&hash).unwrap_or_default() {
-                    self.offer(waiting, hash);
-                }
-            }
+            Ok(true) => self.homing_is_over(id, hash),
             Err(reason) => {
                 self.progress.problem(&format!("artefact {hash} did not reach the root: {reason}"));
+                self.homing_is_over(id, hash);
                 self.give_up_artefact(hash);
             }
         }
@@ -113,8 +133,6 @@ impl Driver {
     pub(super) fn offer(&mut self, id: WorkerId, hash: Hash) {
         if self.store.contains(hash) {
             self.tell(id, &ToWorker::Offer(hash));
-        } else if self.workers.values().any(|worker| worker.delivers(hash)) {
-            self.awaited.entry(hash).or_default().insert(id);
         } else {
             self.give_up_artefact(hash);
         }
@@ -125,6 +143,7 @@ impl Driver {
         if worker.give_up_fetch(hash) {
             let host = worker.host().to_string();
             self.progress.problem(&format!("{host} has lost artefact {hash}: {reason}"));
+            self.homing_is_over(id, hash);
             self.give_up_artefact(hash);
         } else {
             // It could not keep what we sent: nothing that needs artefacts can run there.
@@ -133,7 +152,6 @@ impl Driver {
     }
 
     pub(super) fn give_up_artefact(&mut self, hash: Hash) {
-        self.awaited.remove(&hash);
         self.handle(Event::Gone { artefact: hash });
     }
 }

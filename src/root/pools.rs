@@ -449,13 +449,7 @@ impl Driver {
                     let reason = self.no_word_from(&arriving);
                     self.fail_opening(id, &reason);
                 }
-                Phase::Emptying
-                    if self.tasks.live_in(id) == 0
-                        && !self
-                            .workers
-                            .values()
-                            .any(|worker| worker.pool == Some(id) && worker.delivers_any()) =>
-                {
+                Phase::Emptying if self.tasks.live_in(id) == 0 => {
                     pool.phase = Phase::Closed;
                     let workers = pool.workers.clone();
                     self.handle(Event::PoolClosed { pool: id });

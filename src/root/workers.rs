@@ -218,16 +218,6 @@ impl Worker {
         self.transfers.take(hash, offset, bytes, last)
     }
 
-    /// Is it sending this artefact?
-    pub(super) fn delivers(&self, hash: Hash) -> bool {
-        self.transfers.expects(hash)
-    }
-
-    /// Is it sending any?
-    pub(super) fn delivers_any(&self) -> bool {
-        self.transfers.expects_any()
-    }
-
     /// All transfers are off; what it was sending will not come.
     pub(super) fn break_off(&mut self) -> Vec<Hash> {
         self.transfers.break_off()

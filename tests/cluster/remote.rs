@@ -112,6 +112,7 @@ local big = ("\0\n\r\xff\x04\x1a\x11~"):rep(1 << 21)
 print("value", await(submit(call { function(s) return s end, big, host = "node2" })) == big)
 local build = submit(compile { cmd = { "sh", "-c", "head -c 16777216 /dev/urandom > big; sha256sum < big" }, outputs = { "big" }, host = "node2" })
 print("built", await(build).status)
+print("at home", io.popen('find "$HARNESS_CACHE/objects" -type f -size 16777216c | wc -l'):read "n") -- once it is said to be built
 local sums = {}
 for i, host in ipairs { "node1", "node2", "node3" } do
   sums[i] = await(submit(exec { cmd = { "sh", "-c", "sha256sum < $0", build }, host = host })).stdout
@@ -131,6 +132,7 @@ fn everything(cluster: &Cluster, how: &str, output: &str) {
     has(output, "said on node3\n", "standard error of a slot");
     has(output, "value\ttrue", "16 MiB there and back");
     has(output, "built\tok", how);
+    has(output, "at home\t1", "16 MiB from node2, before the build is told to have ended");
     has(output, "artefact\ttrue\ttrue\ttrue", "16 MiB to the root and to another node");
     has(output, "raised\tfalse", how);
     has(output, "job ended with 0", how);
