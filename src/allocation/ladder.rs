@@ -100,7 +100,7 @@ pub fn start_line(
 /// What MPICH does better with, unless the user has said otherwise. Only for what harness itself does with it.
 fn for_mpich(line: &mut StartLine, library: &str, env: &dyn Fn(&str) -> Option<String>) {
     // Over UCX, any program that spawns ends with a warning of a request that MPICH itself left behind, and crashes
-    // when a process that it has spawned on another node is killed.
+    // when it sends to a process on another node that was killed.
     let quiet = Some(("UCX_LOG_LEVEL", "error"));
     let off_ucx = has_both(library).then_some(("MPIR_CVAR_CH4_NETMOD", "ofi"));
     let ours = [quiet, off_ucx].into_iter().flatten().filter(|(name, _)| env(name).is_none());
@@ -130,12 +130,11 @@ fn launcher_arguments(
             let hosts: Vec<&str> = nodes.iter().map(|node| node.host.as_str()).collect();
             line.argv = ranks(family, scheduler, &hosts, &line.argv[0]);
         }
-        // Neither ends the job for a worker that was killed. (--enable-recovery of Open MPI would do that, and answer
-        // every exit code of the root with 0.)
         Family::Mpich => {
             let hosts: Vec<&str> = nodes.iter().map(|node| node.host.as_str()).collect();
-            say(&["-disable-auto-cleanup", "-n", "1", "-hosts", &hosts.join(",")]);
+            say(&["-n", "1", "-hosts", &hosts.join(",")]);
         }
+        // Who stands in for a worker that was killed ends without MPI_Finalize, after the root: nothing to end with 1 for.
         Family::OpenMpi => {
             say(&["--mca", "orte_allowed_exit_without_sync", "1", "-n", "1"]);
             // Slurm is asked by mpirun itself; a list would only be a filter. Elsewhere not every build can ask.
@@ -216,7 +215,7 @@ mod tests {
     fn the_root_s_node_comes_first() {
         assert_eq!(
             words(Family::Mpich, "MPICH Version: 5.0.2", &allocation("node2.cluster")),
-            "/x/mpirun -disable-auto-cleanup -n 1 -hosts node2,node1,node3"
+            "/x/mpirun -n 1 -hosts node2,node1,node3"
         );
         assert_eq!(
             words(Family::OpenMpi, "Open MPI v4.1.4", &allocation("node1")),

@@ -15,6 +15,8 @@ mod rerun;
 pub mod roles;
 mod run;
 mod selftest;
+#[cfg(feature = "mpi")]
+mod stand_in;
 mod status;
 mod types;
 

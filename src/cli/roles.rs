@@ -24,7 +24,7 @@ pub fn worker(how: Option<&str>) -> ExitCode {
         return ExitCode::FAILURE;
     }
     match how {
-        Some("mpi") => stand_in(),
+        Some("mpi") => mpi_worker(),
         Some("stdio") => {
             let link = process::take_stdio().and_then(|(input, output)| StreamLink::over(input, output));
             over(link.map(StreamLink::with_mark))
@@ -52,45 +52,30 @@ fn call_root() -> io::Result<StreamLink> {
     let (input, _) = process::take_stdio()?;
     let mut line = String::new();
     BufReader::new(File::from(input).take(LINE_BYTES)).read_line(&mut line)?;
-    let (port, password) = line.trim_end().split_once(' ').unwrap_or_default();
+    let invitation =
+        line.parse().map_err(|_| io::Error::other("srun handed on nothing of its standard input"))?;
     let address = std::env::var("SLURM_LAUNCH_NODE_IPADDR").unwrap_or_default();
-    let port = port.parse().map_err(|_| io::Error::other("srun handed on nothing of its standard input"))?;
-    let told = |error: &dyn std::fmt::Display| io::Error::other(format!("{address}, port {port}: {error}"));
+    let told = |error: &dyn std::fmt::Display| io::Error::other(format!("{address}: {error}"));
     let node = address.parse().map_err(|error| told(&error))?;
-    dial(node, port, password, Limits::default().start).map_err(|error| told(&error))
-}
-
-fn stand_in() -> ExitCode {
-    process::stdout_to_stderr();
-    match process::stand_in() {
-        Ok(None) => mpi_worker(),
-        Ok(Some(exit)) => for_the_launcher(exit),
-        Err(error) => {
-            say(format_args!("harness worker: cannot start a process: {error}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Another exit code than 0 would make mpirun end the whole job, for which the loss of a worker is no reason. Only one
-/// that never got as far as to be one is, for its spawn would never return.
-fn for_the_launcher(exit: process::Exit) -> ExitCode {
-    if exit == process::Exit::Code(1) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let stream = dial(node, &invitation, Limits::default().start).map_err(|error| told(&error))?;
+    StreamLink::new(stream.into())
 }
 
 #[cfg(feature = "mpi")]
 fn mpi_worker() -> ExitCode {
-    use crate::root;
-    use crate::transport::mpi::start::{Role, join};
-    use crate::transport::mpi::sys;
-    match join(&|name| std::env::var(name).ok(), true) {
-        Ok(Role::Worker(link)) => {
+    use super::stand_in::{leave_mpi, stand_in};
+    use crate::transport::mpi::start::join_root;
+    process::stdout_to_stderr();
+    let told = match stand_in() {
+        Ok(told) => told,
+        Err(code) => return code,
+    };
+    match join_root(told) {
+        Ok(link) => {
             // It has said why it cannot go on.
             let _ = worker::main_over(Box::new(link));
-            root::leave(exit::OK, Limits::default().finalize, sys::finalize);
-            ExitCode::SUCCESS
+            leave_mpi()
         }
-        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             say(format_args!("harness worker: {error}"));
             ExitCode::FAILURE

@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::RunArgs;
 use super::progress::display;
 use crate::artefact::Store;
+#[cfg(feature = "mpi")]
+use crate::machine;
 use crate::model::human::{bounded, count};
 use crate::model::{Limits, Outcome, Status, exit, limits};
 #[cfg(feature = "mpi")]
@@ -92,8 +94,8 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         display: display(verbosity),
     };
     let finalize = limits.finalize;
-    let code = campaign(options, started, signals, &script);
-    leave_mpi(mpi, code, finalize);
+    let (code, in_order) = campaign(options, started, signals, &script);
+    leave_mpi(mpi && in_order, code, finalize);
     Ok(ExitCode::from(code))
 }
 
@@ -148,8 +150,8 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// Runs the campaign and prints what is to be said last.
-fn campaign(options: Options, started: Started, signals: Signals, script: &Path) -> u8 {
+/// Runs the campaign and prints what is to be said last. The exit code, and whether MPI can be left in order.
+fn campaign(options: Options, started: Started, signals: Signals, script: &Path) -> (u8, bool) {
     let quiet = options.verbosity == Verbosity::Quiet;
     let display = options.display.clone();
     let ended = play(options, started, signals, script);
@@ -175,7 +177,7 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
         post(format_args!("harness: {message}"));
     }
     flush(LAST_WORDS);
-    ended.code
+    (ended.code, !ended.lost_rank)
 }
 
 /// Runs the script in a root.
@@ -236,10 +238,20 @@ pub(super) enum Joined {
 
 #[cfg(feature = "mpi")]
 pub(super) fn join_mpi() -> Result<Joined, String> {
+    use super::stand_in::{leave_mpi, stand_in};
     use crate::transport::Link;
-    use crate::transport::mpi::start::{Role, join};
-    use crate::transport::mpi::sys;
-    Ok(match join(&|name| std::env::var(name).ok(), false).map_err(|error| error.to_string())? {
+    use crate::transport::mpi::start::{Role, is_further_rank, join};
+    let env = |name: &str| std::env::var(name).ok();
+    let told = if is_further_rank(&env) {
+        process::take_affinity_of_parent(); // the worker's parent is this one then
+        match stand_in() {
+            Ok(told) => Some(told),
+            Err(code) => return Ok(Joined::Served(code)),
+        }
+    } else {
+        None
+    };
+    Ok(match join(&env, &machine::hostname(), told).map_err(|error| error.to_string())? {
         Role::Alone => Joined::Root(Started { mpi: Mpi::Idle, ranks: Vec::new() }),
         Role::Root { library, ranks } => {
             // mpirun binds what it starts (Open MPI: a lone process to one core). What it was given itself
@@ -251,9 +263,8 @@ pub(super) fn join_mpi() -> Result<Joined, String> {
         Role::Worker(link) => {
             process::take_affinity_of_parent();
             process::stdout_to_stderr();
-            let code = crate::worker::main_static(Box::new(link));
-            root::leave(exit::OK, Limits::default().finalize, sys::finalize);
-            Joined::Served(code)
+            let in_order = crate::worker::main_static(Box::new(link));
+            Joined::Served(if in_order { leave_mpi() } else { ExitCode::from(exit::INTERNAL) })
         }
     })
 }
@@ -278,8 +289,7 @@ pub(super) fn join_mpi() -> Result<Joined, String> {
     Ok(Joined::Root(Started { mpi: Mpi::Absent, ranks: Vec::new() }))
 }
 
-/// Leaves MPI in order. With work unfinished or a worker lost, finalize may wait for ever: then the process
-/// just ends, and mpirun reports its exit code.
+/// Leaves MPI in order. Finalize may wait for ever: then the process just ends, and mpirun reports its exit code.
 #[cfg(feature = "mpi")]
 pub(super) fn leave_mpi(mpi: bool, code: u8, limit: Duration) {
     if mpi {

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 9;
+pub const PROTOCOL: u32 = 10;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -252,6 +252,8 @@ pub enum ToWorker {
     Retire,
     /// End.
     Exit,
+    /// End without MPI_Finalize: a rank was lost, and would be waited for.
+    Quit,
     /// You cannot join, and why.
     Refused(String),
 }

@@ -134,8 +134,8 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Ends this process with `code` in `limit`, whatever its threads wait for then: call it before a last word that
-/// somebody may not let us write.
+/// Ends this process with `code` in `limit`, whatever its threads wait for then: call it before the last thing it does,
+/// which somebody may not let it do.
 pub fn exit_within(limit: Duration, code: i32) {
     let until = Instant::now() + limit;
     let end = move || {

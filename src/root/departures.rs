@@ -147,11 +147,12 @@ impl Driver {
     /// Ends all workers; returns when they are gone or had their time, which a signal cuts short.
     pub(super) fn dismiss(&mut self, limit: Duration) {
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let word = if self.lost_ranks() > 0 { ToWorker::Quit } else { ToWorker::Exit };
         for id in &ids {
             let Some(worker) = self.workers.get_mut(id).filter(|worker| !worker.is_gone()) else { continue };
             // One who is told twice leaves MPI with a message it never read, and MPICH complains.
             if !worker.is_retiring() {
-                worker.peer.queue(&ToWorker::Exit);
+                worker.peer.queue(&word);
                 worker.stage = Stage::Retiring { since: Instant::now() };
             }
         }

@@ -1,4 +1,4 @@
-//! A thread that watches the few calls that may block for ever (MPI's spawn, disconnect and finalize): when
+//! A thread that watches the few calls that may block for ever (MPI's spawn and disconnect, the end of the journal): when
 //! one takes too long it prints the reason and ends the process.
 
 use std::sync::Arc;

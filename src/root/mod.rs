@@ -51,7 +51,6 @@ use std::time::{Duration, Instant};
 
 use self::driver::Driver;
 use self::ends::not_recorded;
-use self::guard::Guard;
 use self::port::Port;
 use self::progress::{Display, Tally, Verbosity};
 use self::sources::Sources;
@@ -61,7 +60,7 @@ use crate::allocation::Start;
 use crate::journal::Lost;
 use crate::model::human::count;
 use crate::model::{FromWorker, Limits, ToWorker, WorkerId, exit};
-use crate::process::Signals;
+use crate::process::{self, Signals};
 use crate::transport::wait::wait;
 use crate::transport::{Link, Peer};
 
@@ -130,6 +129,8 @@ pub struct Ended {
     pub message: Option<String>,
     /// What its tasks came to.
     pub tally: Tally,
+    /// Was a rank of mpirun lost? The others cannot leave MPI without it.
+    pub lost_rank: bool,
 }
 
 /// Runs a campaign to its end. `sources` finds modules for slots, `signals` were opened before any thread
@@ -152,7 +153,8 @@ pub fn run(
                 let _ = worker.peer.flush();
             }
             hear_out(&mut workers);
-            Ended { code: error.code(), message: Some(error.to_string()), tally: Tally::default() }
+            let message = Some(error.to_string());
+            Ended { code: error.code(), message, tally: Tally::default(), lost_rank: false }
         }
     }
 }
@@ -244,7 +246,8 @@ impl Root {
     }
 
     fn ended(self, code: u8, message: Option<String>) -> Ended {
-        Ended { code, message, tally: self.driver.progress.into_tally() }
+        let lost_rank = self.driver.lost_ranks() > 0;
+        Ended { code, message, tally: self.driver.progress.into_tally(), lost_rank }
     }
 }
 
@@ -273,12 +276,9 @@ fn rank_workers(ranks: Vec<Box<dyn Link>>) -> BTreeMap<WorkerId, Worker> {
         .collect()
 }
 
-/// Runs `finalize` (leaving MPI waits for other processes of the job); if that takes longer than `limit`, which
-/// it may when a worker was lost, the process just ends with `code`.
+/// Runs `finalize`: leaving MPI waits for other processes of the job, for ever if one was lost, and some MPIs take long
+/// anyhow. After `limit` the process just ends with `code`; what it had to do is done, so there is nothing to say.
 pub fn leave(code: u8, limit: Duration, finalize: impl FnOnce()) {
-    let reason = "leaving MPI takes too long (a worker was lost?); ending without it";
-    match Guard::start(None) {
-        Ok(guard) => guard.watch(limit, i32::from(code), reason, finalize),
-        Err(_) => finalize(),
-    }
+    process::exit_within(limit, i32::from(code));
+    finalize();
 }

@@ -90,10 +90,15 @@ impl Driver {
         Ok(in_place)
     }
 
+    /// How many are gone.
+    pub(super) fn lost_ranks(&self) -> usize {
+        self.workers.values().filter(|worker| worker.start == Start::Static && worker.is_gone()).count()
+    }
+
     fn too_few_ranks(&self, spec: &PoolSpec, wanted: usize, free: usize) -> String {
-        let ranks = || self.workers.values().filter(|worker| worker.start == Start::Static);
+        let ranks = self.workers.values().filter(|worker| worker.start == Start::Static).count();
         // They are started again with the others, and may be lost again.
-        let lost = ranks().filter(|worker| worker.is_gone()).count();
+        let lost = self.lost_ranks();
         let lost = if lost > 0 { format!(" ({} lost)", count(lost, "rank")) } else { String::new() };
         let free_ones = match free {
             0 => "none is".into(),
@@ -105,7 +110,7 @@ impl Driver {
             "{} wanted and {free_ones} free{there}{lost}: start the campaign with `mpirun -n {} harness {}` (rank 0 is the \
              root, every further rank a worker), or use start=\"local\" for workers on this node alone",
             count(wanted, "static worker"),
-            ranks().count() + 1 + wanted - free,
+            ranks + 1 + wanted - free,
             self.pools.launcher.script,
         )
     }

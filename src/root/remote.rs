@@ -13,7 +13,6 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionbio, read};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::record::entropy;
 use super::spawn::{Launcher, Mpi};
 use super::workers::Worker;
 use crate::allocation::remote::{RemoteLine, srun_line, ssh_line, without_mpi};
@@ -195,10 +194,9 @@ fn carried() -> io::Result<Ends> {
 
 /// The worker calls us; the child hands on where, and the password.
 fn called() -> io::Result<Ends> {
-    let password: String = entropy::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
-    let (link, port) = DialLink::listen(&password)?;
+    let (link, invitation) = DialLink::listen()?;
     let (ours, stdin) = socket_pair()?;
-    File::from(ours).write_all(format!("{port} {password}\n").as_bytes())?;
+    File::from(ours).write_all(format!("{invitation}\n").as_bytes())?;
     Ok(Ends { link: Box::new(link), stdin, stdout: None })
 }
 

@@ -141,7 +141,8 @@ impl Launcher {
                 sys::Comm::spawn(&program, &["__worker", "mpi"], &info)
             })
             .map_err(|error| self.explain_spawn(host, &error.to_string()))?;
-        let peer = Peer::new(Box::new(MpiLink::new(comm, 0, true)));
+        let link = MpiLink::to_worker(comm, 0, true, &self.allocation.root_host);
+        let peer = Peer::new(Box::new(link));
         Ok(Worker::new(id, host.to_string(), Start::Spawn, peer, None))
     }
 

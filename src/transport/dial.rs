@@ -1,14 +1,18 @@
-//! The link to a worker that connects by itself, over TCP: srun hands on what a program prints in lines, 4 ms late.
+//! A connection that the other side makes, over TCP: workers of srun, which hands on what a program prints in lines,
+//! 4 ms late; and the lifelines of workers of MPI, on which nothing is said.
 //!
-//! The root listens, one port for each worker, until the one that knows its password has called. Whoever calls
-//! without it is not answered. This file knows neither who starts the worker nor how it learns the password.
+//! The root listens, one port for each worker, until the one that was invited has called. Whoever calls without the
+//! password is not answered. This file knows neither who starts the worker nor how the invitation reaches it.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::stream::StreamLink;
 use super::{Link, LinkError};
@@ -16,6 +20,29 @@ use crate::wire::Inbox;
 
 /// Callers heard out at a time.
 const MOST_CALLERS: usize = 8;
+
+/// Where to call, and what to say there. Its text is `PORT PASSWORD`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    port: u16,
+    password: String,
+}
+
+impl fmt::Display for Invitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.port, self.password)
+    }
+}
+
+impl FromStr for Invitation {
+    type Err = io::Error;
+
+    fn from_str(text: &str) -> io::Result<Self> {
+        let (port, password) = text.trim_end().split_once(' ').unwrap_or_default();
+        let port = port.parse().map_err(|_| io::Error::other(format!("`{text}` is no invitation")))?;
+        Ok(Self { port, password: password.into() })
+    }
+}
 
 /// The root's end.
 pub struct DialLink(State);
@@ -40,23 +67,28 @@ struct Caller {
 }
 
 impl DialLink {
-    /// Listens for the worker that knows `password`; the port.
-    pub fn listen(password: &str) -> io::Result<(Self, u16)> {
+    /// Listens for the worker that will have the invitation.
+    pub fn listen() -> io::Result<(Self, Invitation)> {
+        let mut random = [0; 16];
+        getrandom(&mut random, GetRandomFlags::empty())?;
+        let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))
             .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
-        let password = password.as_bytes().to_vec();
-        Ok((Self(State::Listening { listener, password, callers: Vec::new(), outgoing: Vec::new() }), port))
+        let invitation = Invitation { port, password };
+        let password = invitation.password.clone().into_bytes();
+        let state = State::Listening { listener, password, callers: Vec::new(), outgoing: Vec::new() };
+        Ok((Self(state), invitation))
     }
 }
 
-/// Calls the root: the worker's end.
-pub fn dial(address: IpAddr, port: u16, password: &str, patience: Duration) -> io::Result<StreamLink> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address, port), patience)?;
+/// Calls the root, as it was told to.
+pub fn dial(address: IpAddr, invitation: &Invitation, patience: Duration) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address, invitation.port), patience)?;
     stream.set_nodelay(true)?;
-    stream.write_all(password.as_bytes())?;
-    StreamLink::new(stream.into())
+    stream.write_all(invitation.password.as_bytes())?;
+    Ok(stream)
 }
 
 impl Caller {
@@ -171,17 +203,23 @@ mod tests {
 
     #[test]
     fn only_who_knows_the_password_is_the_worker() {
-        let (link, port) = DialLink::listen("open sesame").unwrap();
+        let (link, invitation) = DialLink::listen().unwrap();
+        let invitation: Invitation = invitation.to_string().parse().unwrap();
+        let port = invitation.port;
         let mut root: Peer<ToWorker, FromWorker> = Peer::new(Box::new(link));
         root.queue(&ToWorker::Want(Hash::of(b"a")));
         root.flush().unwrap();
         let here = IpAddr::from(Ipv4Addr::LOCALHOST);
         // One is silent, one guesses, and one says only the beginning.
         let silent = TcpStream::connect((here, port)).unwrap();
-        let _guess = dial(here, port, "open barley!", LONG).unwrap();
-        let _begun = dial(here, port, "open", LONG).unwrap();
-        let mut worker: Peer<FromWorker, ToWorker> =
-            Peer::new(Box::new(dial(here, port, "open sesame", LONG).unwrap()));
+        let says = |password: &str| {
+            let invitation = Invitation { port, password: password.into() };
+            dial(here, &invitation, LONG).unwrap()
+        };
+        let _guess = says("open sesame, open sesame, open!!");
+        let _begun = says(&invitation.password[..4]);
+        let link = StreamLink::new(says(&invitation.password).into()).unwrap();
+        let mut worker: Peer<FromWorker, ToWorker> = Peer::new(Box::new(link));
         worker.queue(&FromWorker::Ready);
         worker.flush().unwrap();
         let came = loop {

@@ -37,6 +37,8 @@ pub enum Ended {
     Retired,
     /// Nothing more: end.
     Exit,
+    /// The same, without leaving MPI in order.
+    Quit,
 }
 
 /// Why a worker cannot go on.
@@ -92,17 +94,20 @@ pub fn main_over(link: Box<dyn Link>) -> ExitCode {
     }
 }
 
-/// A rank of `mpirun -n N`: serves one pool after another.
-pub fn main_static(link: Box<dyn Link>) -> ExitCode {
+/// A rank of `mpirun -n N`: serves one pool after another. Is it to leave MPI in order?
+pub fn main_static(link: Box<dyn Link>) -> bool {
     let mut root = Peer::new(link);
     loop {
         match serve(&mut root) {
             Ok(Ended::Retired) => {}
-            Ok(Ended::Exit) => {
+            Ok(ended) => {
                 say_goodbye(root);
-                return ExitCode::SUCCESS;
+                return ended == Ended::Exit;
             }
-            Err(error) => return complain(&error),
+            Err(error) => {
+                complain(&error);
+                return false;
+            }
         }
     }
 }
@@ -129,7 +134,10 @@ fn say_goodbye(mut root: Peer<FromWorker, ToWorker>) {
 /// is left on this node.
 fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
     process::adopt_orphans().map_err(|error| WorkerError::System { what: "become a subreaper", error })?;
-    let Some(welcome) = introduce(root)? else { return Ok(Ended::Exit) };
+    let welcome = match introduce(root)? {
+        Ok(welcome) => welcome,
+        Err(ended) => return Ok(ended),
+    };
     let limits = *welcome.limits;
     let (ours, keepers) =
         socket_pair().map_err(|error| WorkerError::System { what: "make a socket", error })?;
@@ -152,8 +160,8 @@ fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
     result
 }
 
-/// Says hello and waits for the root's welcome; `None` if there is no pool for this worker any more.
-fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, WorkerError> {
+/// Says hello and waits for the root's welcome, or its word that there is no pool for this worker any more.
+fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Result<Welcome, Ended>, WorkerError> {
     root.queue(&FromWorker::Hello(Hello {
         protocol: PROTOCOL,
         build: machine::build_id(),
@@ -172,8 +180,9 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Option<Welcome>, W
         root.flush()?;
         root.progress()?;
         match root.take()? {
-            Some(ToWorker::Welcome(welcome)) => return Ok(Some(welcome)),
-            Some(ToWorker::Exit) => return Ok(None),
+            Some(ToWorker::Welcome(welcome)) => return Ok(Ok(welcome)),
+            Some(ToWorker::Exit) => return Ok(Err(Ended::Exit)),
+            Some(ToWorker::Quit) => return Ok(Err(Ended::Quit)),
             Some(ToWorker::Refused(reason)) => return Err(WorkerError::Protocol(reason)),
             // A static worker may idle for a whole campaign before its first pool.
             Some(ToWorker::Parked) => limit = None,
@@ -305,6 +314,7 @@ impl<'a> Worker<'a> {
             }
             ToWorker::Retire => self.ended = Some(Ended::Retired),
             ToWorker::Exit => self.ended = Some(Ended::Exit),
+            ToWorker::Quit => self.ended = Some(Ended::Quit),
             ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::Parked => {}
         }
     }

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use crate::{ALL, Cluster, HARNESS, JOBS, LIMIT, finish, has, text, where_script};
 
 /// Options that leave MPI out of it, where it is there.
-const SRUN: &str = if cfg!(feature = "mpi") { "--start srun" } else { "" };
-const SSH: &str = if cfg!(feature = "mpi") { "--start ssh --hostfile hosts" } else { "--hostfile hosts" };
+pub(crate) const SRUN: &str = if cfg!(feature = "mpi") { "--start srun" } else { "" };
+pub(crate) const SSH: &str =
+    if cfg!(feature = "mpi") { "--start ssh --hostfile hosts" } else { "--hostfile hosts" };
 
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
 
@@ -76,7 +77,7 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).lines().filter(ours).map(String::from).collect()
     }
 
-    fn await_file(&self, name: &str) {
+    pub(crate) fn await_file(&self, name: &str) {
         let until = Instant::now() + LIMIT;
         while !self.path(name).exists() {
             assert!(Instant::now() < until, "no {name} within {LIMIT:?}");
@@ -84,7 +85,7 @@ impl Cluster {
         }
     }
 
-    fn await_nothing_on(&self, node: &str, what: &str) {
+    pub(crate) fn await_nothing_on(&self, node: &str, what: &str) {
         let until = Instant::now() + LIMIT;
         loop {
             let left = self.processes(node);

@@ -3,19 +3,24 @@
 //! MPI has no descriptor to wait for and burns a core when it blocks, so a link says when it wants to be
 //! looked at again: at once while messages flow, ever more rarely while nothing comes. All calls happen on
 //! the thread that initialised MPI.
+//!
+//! Nor does MPI tell that the other process is gone. The root's end has a lifeline for that ([`DialLink`]), which whoever
+//! stands in for the worker holds at the other end; the first thing that a worker is sent is how to call it.
 
 pub mod start;
 pub mod sys;
 
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
+use rustix::io::write;
 
 use self::sys::{Comm, Sending};
+use super::dial::DialLink;
 use super::{Link, LinkError};
-use crate::wire::Inbox;
+use crate::wire::{Inbox, append};
 
 /// The byte stream is cut into MPI messages of at most this many bytes.
 const MESSAGE_BYTES: usize = 256 * 1024;
@@ -41,11 +46,44 @@ pub struct MpiLink {
     quiet: bool,
     /// Disconnect the communicator at the end (it was made for this link alone).
     owned: bool,
+    lifeline: Lifeline,
+}
+
+/// What tells of the other process's end.
+enum Lifeline {
+    /// Nothing.
+    None,
+    /// The root's end, which is closed with the worker's.
+    Root(DialLink),
+    /// The worker's: it is still to be sent how the root is called, for whoever stands in for it.
+    Worker(Option<OwnedFd>),
+    /// The worker has ended: MPI has nothing to do with it any more. Whoever stood in for it stays until this is closed.
+    Cut { _kept: DialLink },
 }
 
 impl MpiLink {
-    /// A stream to `rank` of `comm`; `owned` if the communicator serves no other link.
-    pub fn new(comm: Comm, rank: i32, owned: bool) -> Self {
+    /// The root's end of a stream to `rank` of `comm`; `owned` if the communicator serves no other link. `host` is the
+    /// root's, for the lifeline.
+    pub fn to_worker(comm: Comm, rank: i32, owned: bool, host: &str) -> Self {
+        // Where it cannot listen, silence says it later.
+        let (lifeline, call) = match DialLink::listen() {
+            Ok((line, invitation)) => (Lifeline::Root(line), format!("{host} {invitation}")),
+            Err(_) => (Lifeline::None, String::new()),
+        };
+        let mut link = Self::new(comm, rank, owned, lifeline);
+        let mut first = Vec::new();
+        append(&mut first, &call);
+        link.backlog = first.len();
+        link.waiting.push_back(first);
+        link
+    }
+
+    /// The worker's end; how to call the root is written to `told`.
+    pub fn to_root(comm: Comm, owned: bool, told: Option<OwnedFd>) -> Self {
+        Self::new(comm, 0, owned, Lifeline::Worker(told))
+    }
+
+    fn new(comm: Comm, rank: i32, owned: bool, lifeline: Lifeline) -> Self {
         Self {
             comm,
             rank,
@@ -55,7 +93,40 @@ impl MpiLink {
             last_activity: Instant::now(),
             quiet: false,
             owned,
+            lifeline,
         }
+    }
+
+    /// Has the other process ended? What had come from it is with us.
+    fn feel(&mut self) -> Result<(), LinkError> {
+        if let Lifeline::Cut { .. } = self.lifeline {
+            return Err(LinkError::Closed);
+        }
+        let Lifeline::Root(line) = &mut self.lifeline else { return Ok(()) };
+        let Err(ended) = line.progress(&mut Inbox::default()) else { return Ok(()) };
+        match (ended, std::mem::replace(&mut self.lifeline, Lifeline::None)) {
+            (LinkError::Closed, Lifeline::Root(line)) => {
+                self.lifeline = Lifeline::Cut { _kept: line };
+                Err(LinkError::Closed)
+            }
+            _ => Ok(()), // the line's own trouble
+        }
+    }
+
+    /// Hands on the first message, which is no part of the stream. Is it over?
+    fn begun(&mut self) -> Result<bool, LinkError> {
+        let Lifeline::Worker(told) = &mut self.lifeline else { return Ok(true) };
+        let mut first = Inbox::default();
+        if !self.comm.receive(self.rank, &mut first).map_err(failed)? {
+            return Ok(false);
+        }
+        let call: Option<String> = first.take().map_err(|error| LinkError::Failed(error.to_string()))?;
+        if let (Some(told), Some(call)) = (told.take(), call) {
+            // Whoever stands in is there: this process would have ended with it.
+            let _ = write(told, call.as_bytes());
+        }
+        self.lifeline = Lifeline::None;
+        Ok(true)
     }
 
     fn push(&mut self) -> Result<(), LinkError> {
@@ -77,6 +148,9 @@ impl MpiLink {
 
 impl Link for MpiLink {
     fn send(&mut self, bytes: &mut Vec<u8>) -> Result<(), LinkError> {
+        if let Lifeline::Cut { .. } = self.lifeline {
+            return Err(LinkError::Closed);
+        }
         self.backlog += bytes.len();
         self.last_activity = Instant::now();
         if bytes.len() <= MESSAGE_BYTES {
@@ -89,8 +163,14 @@ impl Link for MpiLink {
     }
 
     fn progress(&mut self, inbox: &mut Inbox) -> Result<(), LinkError> {
-        while self.comm.receive(self.rank, inbox).map_err(failed)? {
+        let mut came = false;
+        while self.begun()? && self.comm.receive(self.rank, inbox).map_err(failed)? {
+            came = true;
+        }
+        if came {
             self.last_activity = Instant::now();
+        } else {
+            self.feel()?;
         }
         self.push()
     }
@@ -100,7 +180,10 @@ impl Link for MpiLink {
     }
 
     fn poll_fds(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
-        Vec::new()
+        match &self.lifeline {
+            Lifeline::Root(line) => line.poll_fds(),
+            Lifeline::None | Lifeline::Worker(_) | Lifeline::Cut { .. } => Vec::new(),
+        }
     }
 
     fn next_poll(&self, now: Instant) -> Option<Instant> {
@@ -117,8 +200,11 @@ impl Link for MpiLink {
     }
 
     fn close(self: Box<Self>) {
-        if self.owned {
-            self.comm.disconnect();
+        match self.lifeline {
+            // Who stood in stays until this process ends.
+            Lifeline::Cut { .. } => std::mem::forget(self),
+            _ if self.owned => self.comm.disconnect(),
+            _ => {}
         }
     }
 }

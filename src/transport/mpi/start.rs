@@ -1,5 +1,7 @@
 //! What this process is to MPI: nothing, the root of a job, or one of its workers.
 
+use std::os::fd::OwnedFd;
+
 use super::{MpiLink, sys};
 
 /// What this process is.
@@ -13,7 +15,7 @@ pub enum Role {
         /// Links to the other ranks of `mpirun -n N`.
         ranks: Vec<MpiLink>,
     },
-    /// A worker started by mpirun or by the root's spawn. MPI is initialised.
+    /// A worker, as a further rank of the job. MPI is initialised.
     Worker(MpiLink),
 }
 
@@ -66,31 +68,44 @@ pub fn single(env: &dyn Fn(&str) -> Option<String>) -> Result<(), StartError> {
     if first && !several { Ok(()) } else { Err(several_roots(count, "srun")) }
 }
 
-/// Initialises MPI if a launcher started this process, and finds out what it is. `spawned`: started by a
-/// root's MPI_Comm_spawn.
-pub fn join(env: &dyn Fn(&str) -> Option<String>, spawned: bool) -> Result<Role, StartError> {
+/// Is this a further rank of `mpirun -n N`, by what its launcher says?
+pub fn is_further_rank(env: &dyn Fn(&str) -> Option<String>) -> bool {
+    let rank = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"].iter().find_map(|name| env(name));
+    rank.is_some_and(|rank| rank != "0")
+}
+
+/// Initialises MPI if a launcher started this process, and finds out what it is. `host` is this one's name; `told`:
+/// who stands in for it hears there how the root is called.
+pub fn join(
+    env: &dyn Fn(&str) -> Option<String>,
+    host: &str,
+    told: Option<OwnedFd>,
+) -> Result<Role, StartError> {
     let Some((launcher, variable, value)) = launched_by(env) else {
-        if spawned {
-            return Err(StartError::Orphan);
-        }
         single(env)?;
         return Ok(Role::Alone);
     };
     sys::init()?;
-    if spawned {
-        let parent = sys::Comm::parent().ok_or(StartError::Orphan)?;
-        return Ok(Role::Worker(MpiLink::new(parent, 0, true)));
-    }
     let world = sys::Comm::world();
     if world.size() == 1 && variable != "PMIX_RANK" && value != "1" {
         return Err(several_roots(value, launcher));
     }
     if world.rank() == 0 {
-        let ranks = (1..world.size()).map(|rank| MpiLink::new(world, rank, false)).collect();
+        let ranks = (1..world.size()).map(|rank| MpiLink::to_worker(world, rank, false, host)).collect();
         Ok(Role::Root { library: sys::library_version(), ranks })
     } else {
-        Ok(Role::Worker(MpiLink::new(world, 0, false)))
+        Ok(Role::Worker(MpiLink::to_root(world, false, told)))
     }
+}
+
+/// Initialises MPI in a worker that the root's spawn started; `told` as in [`join`].
+pub fn join_root(told: OwnedFd) -> Result<MpiLink, StartError> {
+    if !is_launched(&|name| std::env::var(name).ok()) {
+        return Err(StartError::Orphan);
+    }
+    sys::init()?;
+    let parent = sys::Comm::parent().ok_or(StartError::Orphan)?;
+    Ok(MpiLink::to_root(parent, true, Some(told)))
 }
 
 fn several_roots(count: String, launcher: &'static str) -> StartError {
