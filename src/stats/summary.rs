@@ -12,7 +12,7 @@ pub const RANK_LEVEL: f64 = 0.97;
 
 /// Summarises `values` (finite, in any order). Without values everything is 0.
 ///
-/// The interval is that of [`median_interval`]; quantiles are those of [`quantile`]. The deviation from the
+/// The interval is that of `median_interval`; quantiles are those of `quantile`. The deviation from the
 /// median is unscaled: it estimates no standard deviation.
 pub fn summary(values: &[f64]) -> Summary {
     let sorted = sorted(values);
