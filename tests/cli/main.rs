@@ -15,6 +15,7 @@ mod codes;
 mod doctor;
 mod functions;
 mod gpus;
+mod lease;
 mod limits;
 mod outcomes;
 mod places;
