@@ -50,6 +50,10 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
             return Err(Failure { status: Status::Cancelled, reason });
         }
         (None, Exit::Code(code)) if accepted(code, ok_codes) => return Ok(()),
+        (None, Exit::Code(0)) => {
+            let accepted: Vec<String> = ok_codes.iter().map(i32::to_string).collect();
+            (Status::NonzeroExit, format!("{}, and not {}", ended.exit, accepted.join(" or ")))
+        }
         (None, Exit::Code(_)) => (Status::NonzeroExit, ended.exit.to_string()),
         (None, Exit::Signal(_)) if ended.oom => (
             Status::Oom,

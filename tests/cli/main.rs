@@ -17,6 +17,7 @@ mod functions;
 mod gpus;
 mod lease;
 mod limits;
+mod memory;
 mod outcomes;
 mod places;
 mod progress;
@@ -24,6 +25,7 @@ mod rerun;
 mod resume;
 mod selftest;
 mod status;
+mod statuses;
 mod streams;
 mod types;
 

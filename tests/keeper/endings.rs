@@ -46,6 +46,13 @@ fn out_of_memory_is_told_when_the_kernel_says_so() {
     assert_eq!(outcome.status, Status::Oom);
     assert!(reason(&outcome).starts_with("the kernel killed it: out of memory"), "{}", reason(&outcome));
     assert_eq!(ran(&outcome).signal, Some(9));
+    let spec = MeasureSpec { command: command(&["tail", "/dev/zero"]), ..MeasureSpec::default() };
+    let outcome = keeper.run(Work::Measure(Box::new(spec)), None);
+    assert_eq!(outcome.status, Status::Oom);
+    let told = "warm-up run 1: the kernel killed it: out of memory";
+    assert!(reason(&outcome).starts_with(told), "{}", reason(&outcome));
+    let Detail::Measure(result) = &outcome.detail else { panic!("{outcome:?}") };
+    assert_eq!((result.samples.len(), &result.stats), (0, &None));
     let outcome = keeper.sh("kill -KILL $$");
     assert_eq!(outcome.status, Status::Signal);
 }
