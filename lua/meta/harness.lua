@@ -440,7 +440,7 @@ function Future:on_done(fn) end
 ---@field counters? table<string, harness.Counter> by event
 ---@field conditions? harness.Conditions
 ---@field floor_s? number
----@field maxrss_floor_bytes? integer
+---@field maxrss_floor_bytes? integer what a program is shown with that needs less
 ---@field exit_code? integer
 ---@field signal? integer
 ---@field stderr_tail? string

@@ -35,6 +35,7 @@ pub fn ended(exit: Exit, stdout: &str) -> Ended {
         exit,
         usage: Usage { wall_s: 1.0, user_s: 0.9, maxrss_bytes: 1 << 20, ..Usage::default() },
         energy: Energy::default(),
+        footprint_bytes: 0,
         counts: Vec::new(),
         found: Vec::new(),
         t_start_s: 0.0,

@@ -26,7 +26,7 @@ use crate::machine::energy::Rapl;
 use crate::machine::environment::{self, Sensors};
 use crate::machine::{self, Kernel};
 use crate::model::{Conditions, Outcome, Own, Placed, Run as Order};
-use crate::process::{Family, Wake};
+use crate::process::{Family, Wake, give_code_back};
 
 /// What may still run when its task is to end has so long, however short its time was. The root gives a task up 40 s
 /// after its limit (`core`'s guard).
@@ -154,6 +154,10 @@ impl Lane {
         };
         let sensors = common.sensors.get_or_init(|| Sensors::find(kernel));
         let watch = Watch::new(sensors.read(), noise, energy_note);
+        // Whatever a keeper did before is no floor of what it measures now.
+        if has_the_node(&order) {
+            give_code_back();
+        }
         let outcome = self.job(order, task);
         let neighbours = common.desk.neighbours_of(task.key);
         watch.ended(outcome, &sensors.read(), placed.map(|placed| Placed { neighbours, ..placed }))
@@ -334,6 +338,11 @@ impl Task {
             self.limit = Some((least, LAST_LIMIT.as_secs_f64()));
         }
     }
+}
+
+/// Is nothing else measured meanwhile, or started?
+fn has_the_node(order: &Order) -> bool {
+    order.alone && order.pin.is_none_or(|pin| pin.own == Own::Threads)
 }
 
 fn too_late() -> StartError {

@@ -49,7 +49,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::process::{kill_descendants, own};
+use crate::process::{keep_small, kill_descendants, own};
 use crate::say::say;
 use crate::wire::WireError;
 
@@ -87,5 +87,6 @@ fn prepare() -> std::io::Result<()> {
     own::block_signals()?;
     own::adopt_orphans()?;
     own::close_on_exec_from(3);
+    keep_small();
     Ok(())
 }

@@ -25,7 +25,7 @@ use super::talk::{Beginning, Due, Talk};
 use crate::machine::OomCounter;
 use crate::machine::counters::Count;
 use crate::model::{Energy, Found, Sink, Stdin, Usage};
-use crate::process::{self, Exit, Family, Launch, SpawnError};
+use crate::process::{self, Exit, Family, Footprint, Launch, SpawnError};
 
 /// Read at the most so much of a stream before others get their turn (B).
 const READ_BYTES: usize = 64 * 1024;
@@ -65,6 +65,8 @@ pub struct Ended {
     pub usage: Usage,
     /// What the node consumed meanwhile, if that was asked for.
     pub energy: Energy,
+    /// What we had when we started it, B: part of its `maxrss_bytes`, as the kernel counts.
+    pub footprint_bytes: u64,
     /// Events that were to be counted.
     pub counts: Vec<(String, Count)>,
     /// What functions found that were to look at a run.
@@ -119,6 +121,7 @@ pub struct Surroundings {
     /// All programs that run, in this lane and others.
     pub family: Arc<Family>,
     oom: OomCounter,
+    footprint: Footprint,
     null: OwnedFd,
     buffer: Vec<u8>,
 }
@@ -129,6 +132,7 @@ impl Surroundings {
         Ok(Self {
             family,
             oom: OomCounter::open(),
+            footprint: Footprint::open(),
             null: process::own::null_device()?,
             buffer: vec![0; READ_BYTES],
         })
@@ -152,6 +156,7 @@ pub enum Part {
 pub struct Run {
     leader: Leader,
     t_start_s: f64,
+    footprint_bytes: u64,
     oom_before: Option<u64>,
     stdout: Pipe,
     stderr: Pipe,
@@ -196,12 +201,13 @@ impl Run {
             fds: &[],
         };
         let oom_before = around.oom.read();
+        let footprint_bytes = around.footprint.forget_peak();
         let start = || Ok(Leader::start(mark, &around.family, || process::spawn(&launch))?);
         let leader = match place {
             Some(place) => place.start(start),
             None => start(),
         }?;
-        Ok(Self { leader, t_start_s, oom_before, stdout, stderr, forced: None, talk: None })
+        Ok(Self { leader, t_start_s, footprint_bytes, oom_before, stdout, stderr, forced: None, talk: None })
     }
 
     /// Starts a process of ours that looks at a run. What it prints is for people, as what a task prints.
@@ -222,7 +228,8 @@ impl Run {
             None => start(),
         }?;
         let (stdout, stderr) = (Pipe::none(), Pipe::none());
-        Ok(Self { leader, t_start_s, oom_before, stdout, stderr, forced: None, talk: Some(talk) })
+        let (footprint_bytes, forced) = (0, None); // nobody asks what it uses
+        Ok(Self { leader, t_start_s, footprint_bytes, oom_before, stdout, stderr, forced, talk: Some(talk) })
     }
 
     /// Names every descriptor to wait for, and what for.
@@ -295,6 +302,7 @@ impl Run {
             exit,
             usage,
             energy: Energy::default(),
+            footprint_bytes: self.footprint_bytes,
             counts: Vec::new(),
             found: self.talk.take().map_or_else(Vec::new, |talk| talk.finish(exit)),
             t_start_s: self.t_start_s,

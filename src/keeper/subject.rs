@@ -75,6 +75,8 @@ pub struct Subject {
     counting: bool,
     verified: VerifyResult,
     floor: Option<Floor>,
+    /// The largest we were when we started one of its runs, B.
+    footprint_bytes: u64,
     hooks: Hooks,
     at: At,
     /// What it has begun it has to clean up.
@@ -139,6 +141,7 @@ impl Subject {
             counts: Vec::new(),
             counting: false,
             floor: None,
+            footprint_bytes: 0,
             hooks,
             at: At::Nothing,
             begun: false,
@@ -314,6 +317,7 @@ impl Subject {
     /// Takes what came of a run. It may be that functions have to look at it first.
     fn take(&mut self, last: Finished) -> Result<Option<Step>, Failed> {
         let mut ended = last.map_err(|error| Failed::to_start(&error))?;
+        self.footprint_bytes = self.footprint_bytes.max(ended.footprint_bytes);
         let taken = match self.counting {
             true => self.take_counts(&mut ended).map(|()| None),
             false => self.sample_of(&ended).map(Some),

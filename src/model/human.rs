@@ -16,6 +16,9 @@ pub const MESSAGE_BYTES: usize = 8 << 10;
 const MIN_FOR_INTERVAL: u32 = 7;
 /// So many lines of what a program said are on the one line about it.
 const LAST_LINES: usize = 3;
+/// The kernel counts a process's pages roughly: a largest resident set so little above its floor says no more than one
+/// at it (B).
+const ROUGHLY_BYTES: u64 = 1 << 20;
 /// Longer reasons are cut here (characters).
 const REASON_CHARS: usize = 200;
 
@@ -257,6 +260,8 @@ struct Unit {
     name: String,
     scale: f64,
     decimals: usize,
+    /// What is no more than this may be anything below.
+    floor: Option<f64>,
 }
 
 impl Unit {
@@ -264,18 +269,19 @@ impl Unit {
     fn new(name: &str, scale: f64, figure: f64) -> Self {
         let magnitude = rounded(figure * scale).abs();
         let before_point = if magnitude >= 1.0 { magnitude.log10().floor() as i32 + 1 } else { 1 };
-        Self { name: name.into(), scale, decimals: (4 - before_point).clamp(0, 4) as usize }
+        Self { name: name.into(), scale, decimals: (4 - before_point).clamp(0, 4) as usize, floor: None }
     }
 
     fn digits(&self, value: f64) -> String {
-        format!("{:.*}", self.decimals, value * self.scale)
+        let at_most = if self.floor.is_some_and(|floor| value <= floor) { "≤ " } else { "" };
+        format!("{at_most}{:.*}", self.decimals, value * self.scale)
     }
 }
 
 fn time_unit(seconds: f64) -> Unit {
     let magnitude = rounded(seconds).abs();
     match magnitude {
-        0.0 => Unit { name: "s".into(), scale: 1.0, decimals: 0 },
+        0.0 => Unit { name: "s".into(), scale: 1.0, decimals: 0, floor: None },
         x if x >= 1.0 || x.is_nan() => Unit::new("s", 1.0, seconds),
         x if x >= 1e-3 => Unit::new("ms", 1e3, seconds),
         x if x >= 1e-6 => Unit::new("µs", 1e6, seconds),
@@ -287,7 +293,10 @@ fn unit_of(result: &MeasureResult, figure: f64) -> Unit {
     match result.metrics.get(&result.objective) {
         Some(metric) => Unit::new(metric.unit.as_deref().unwrap_or_default(), 1.0, figure),
         None if result.objective.ends_with("_s") => time_unit(figure),
-        None if result.objective.ends_with("_bytes") => byte_unit(figure),
+        None if result.objective == "maxrss_bytes" => Unit {
+            floor: result.maxrss_floor_bytes.map(|floor| (floor + ROUGHLY_BYTES) as f64),
+            ..byte_unit(figure)
+        },
         None => Unit::new("", 1.0, figure),
     }
 }
@@ -382,7 +391,16 @@ mod tests {
         assert_eq!(line(rate), "gemm tile=32: median 123.4, 95 % CI [120.0, 125.0], n = 15, precise");
         let mut memory = measured(3.0 * 1048576.0, 2.5 * 1048576.0, 4.0 * 1048576.0);
         memory.objective = "maxrss_bytes".into();
-        assert_eq!(line(memory), "gemm tile=32: median 3.000 MiB, 95 % CI [2.500, 4.000], n = 15, precise");
+        memory.maxrss_floor_bytes = Some(1 << 20);
+        assert_eq!(
+            line(memory.clone()),
+            "gemm tile=32: median 3.000 MiB, 95 % CI [2.500, 4.000], n = 15, precise"
+        );
+        memory.maxrss_floor_bytes = Some(2 << 20);
+        assert_eq!(
+            line(memory),
+            "gemm tile=32: median ≤ 3.000 MiB, 95 % CI [≤ 2.500, 4.000], n = 15, precise"
+        );
     }
 
     #[test]

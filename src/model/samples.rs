@@ -185,7 +185,8 @@ pub struct MeasureResult {
     pub verify: VerifyResult,
     /// Median wall time of a null command on this node, s.
     pub floor_s: Option<f64>,
-    /// Largest resident set of a null command, B: a `maxrss_bytes` at the floor says `≤`.
+    /// What a program is shown with that needs less, B: the kernel counts who started it too. A `maxrss_bytes` at the
+    /// floor says `≤`.
     pub maxrss_floor_bytes: Option<u64>,
     /// Exit code of the failing run, if it exited.
     pub exit_code: Option<i32>,

@@ -10,6 +10,7 @@
 
 mod ask;
 mod environment;
+mod footprint;
 mod gate;
 pub mod own;
 mod pin;
@@ -23,6 +24,7 @@ mod wake;
 
 pub use ask::{NoAnswer, ask};
 pub use environment::Environment;
+pub use footprint::{Footprint, give_code_back, keep_small};
 pub use gate::Gate;
 pub use own::{
     FIRST_FD, Signals, adopt_orphans, become_program, block_signals, exit_now, exit_within, own_pid,

@@ -72,7 +72,7 @@ impl Subject {
             maxrss_floor_bytes: self
                 .floor
                 .filter(|_| self.launched.is_none())
-                .map(|floor| floor.maxrss_bytes),
+                .map(|floor| floor.maxrss_bytes.max(self.footprint_bytes)),
             exit_code: None,
             signal: None,
             stderr_tail: String::new(),
