@@ -486,3 +486,25 @@ fn killing_the_root_leaves_nothing_behind() {
         processes_of(folder).into_iter().find(root).map(|found| found.0)
     });
 }
+
+/// How often the root looks at its links while something is measured beside it, by a worker that is no child of it.
+const LOOKS: &str = r#"
+local harness = require "harness"
+local root = harness.fs.read("/proc/self/stat"):match "%d+"
+local program = [[sleeps() { while read -r name count; do case $name in voluntary_ctxt_switches:) echo $count ;; esac; done < /proc/$0/status; }
+  seconds() { read -r now _ < /proc/uptime; echo "${now%.*}${now#*.}"; }
+  begun=$(seconds); before=$(sleeps); sleep 0.5; after=$(sleeps); ended=$(seconds)
+  echo "rate $(((after - before) * 100 / (ended - begun)))"]]
+local pool <close> = spawn {}
+local m = await(pool:submit(measure { cmd = { "sh", "-c", program, root }, runs = 2, metrics = { rate = "rate (%d+)" } }))
+print(m.ok and m.metrics.rate.stats.max or m.reason)
+"#;
+
+#[test]
+fn the_root_looks_rarely_while_something_is_measured_beside_it() {
+    let Some(mpi) = Mpi::find() else { return };
+    let told = succeeded(&mpi.run(2, &["-q"], &Campaign::new(LOOKS)));
+    let rate: f64 = told.trim().parse().unwrap_or_else(|_| panic!("{told}"));
+    // 20 a second, and 500 when it is not told that it should be quiet.
+    assert!(rate < 100.0, "{rate} times a second");
+}

@@ -26,7 +26,6 @@ use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
 use super::twins::Twins;
 use super::workers::{Stage, Worker};
-use crate::allocation::Start;
 use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, Event, GRACE_US, GpuSet, Request as Ask, Tick};
 use crate::journal::JournalWriter;
@@ -243,12 +242,12 @@ impl Driver {
 
     /// While a measurement has the root's own node, the root looks at its MPI links rarely too, and draws nothing.
     fn calm_links(&mut self) {
-        let local = self.workers.values().any(|worker| worker.quiet && worker.start == Start::Local);
+        let here = self.workers.values().any(|worker| worker.quiet && self.is_here(worker));
         for worker in self.workers.values_mut() {
-            worker.peer.link().set_quiet(local);
+            worker.peer.link().set_quiet(here);
         }
-        self.progress.quiet(local);
-        self.counter.quiet(local);
+        self.progress.quiet(here);
+        self.counter.quiet(here);
     }
 
     fn start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId], gpus: &[GpuSet]) {

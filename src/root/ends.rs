@@ -12,7 +12,6 @@ use super::record;
 use super::stop::{CutShort, Ending};
 use super::tasks::Live;
 use super::workers::{Stage, Worker};
-use crate::allocation::Start;
 use crate::core::{End, Event};
 use crate::journal::Lost;
 use crate::model::human::duration;
@@ -44,7 +43,7 @@ impl Driver {
         }
         let ran_on = ended.worker.and_then(|id| self.workers.get(&id));
         let was_timed = matches!(ended.submission.job.kind(), Kind::Measure | Kind::Compare);
-        if was_timed && ran_on.is_some_and(|worker| worker.start == Start::Local) {
+        if was_timed && ran_on.is_some_and(|worker| self.is_here(worker)) {
             self.progress.gap();
         }
         let env = ended.submission.recipe.and(ended.worker).and_then(|worker| self.surroundings_of(worker));

@@ -410,6 +410,11 @@ impl Driver {
         ready.iter().map(info).collect()
     }
 
+    /// Is it on the root's own node, however it was started?
+    pub(super) fn is_here(&self, worker: &Worker) -> bool {
+        worker.start == Start::Local || same_host(worker.host(), &self.pools.launcher.allocation.root_host)
+    }
+
     /// Did a measurement run beside the root although the pool has other nodes?
     pub(super) fn shares_root(&self, pool: PoolId, ran_on: &[WorkerId]) -> bool {
         let root = &self.pools.launcher.allocation.root_host;
