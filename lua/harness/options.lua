@@ -209,7 +209,7 @@ end
 -- " (an option of measure)": what is unknown here, and known elsewhere.
 local function elsewhere(kind, key)
   if kind == "metric" and key == "pattern" then return ' (it goes without a name: { "rate: ([%d.]+)", unit = "GB/s" })' end
-  if not TASKS[kind] then return nil end
+  if not TASKS[kind] and kind ~= "variant" then return nil end
   local kinds = {}
   for _, other in ipairs(failure.sorted_keys(TASKS)) do
     if SCHEMA[other][key] then kinds[#kinds + 1] = other end

@@ -169,7 +169,7 @@
 ---@field numa? "local" its cores and its memory are of one NUMA node
 ---@field smt? boolean false: one thread of each of its cores; true: all; as many as it takes unless said
 ---@field exclusive? "node"|"socket"|"cores"|false what it has to itself: its node (the default), or a socket or `cores` cores with others like it beside it; false: nothing
----@field counters? string[] events to count, by perf's names, in runs after the samples: "instructions", "page-faults", ...
+---@field counters? string[] events to count, by perf's names, in runs after the samples: "instructions", "page-faults", "memory-peak", ...
 ---@field energy? boolean what each sample consumes; only on a node or socket of its own
 ---@field strict? boolean refuse a node that is noisy, with the reasons; false unless said
 ---@field verify? harness.VerifyOptions what makes a run count

@@ -24,6 +24,7 @@ use crate::machine::busy::{self, Busy};
 use crate::machine::counters::Counting;
 use crate::machine::energy::Rapl;
 use crate::machine::environment::{self, Sensors};
+use crate::machine::peak::{self, Peak};
 use crate::machine::{self, Kernel};
 use crate::model::{Conditions, Outcome, Own, Placed, Run as Order};
 use crate::process::{Family, Wake, give_code_back};
@@ -66,6 +67,8 @@ struct Task {
     tell_at: Option<Instant>,
     /// It runs what runs whatever happens.
     is_closing: bool,
+    /// It has its node to itself.
+    alone: bool,
 }
 
 /// What woke a lane.
@@ -112,6 +115,7 @@ impl Lane {
             energy: None,
             tell_at: is_short(&order).then(|| begun + WORD_MAY_WAIT),
             is_closing: false,
+            alone: has_the_node(&order),
         };
         let outcome = match self.place(&order) {
             Ok(place) => {
@@ -210,10 +214,7 @@ impl Lane {
                 Step::Done(outcome) => return *outcome, // with the job goes its scratch folder
                 Step::Run(command, keep) => last = Some(self.run(&command, keep, now_s, task)),
                 Step::Count(command, keep, events) => {
-                    let counting = Counting::begin(&events);
-                    let ended = self.run(&command, keep, now_s, task);
-                    let counts = counting.end();
-                    last = Some(ended.map(|ended| Ended { counts, ..ended }));
+                    last = Some(self.count(&command, keep, &events, now_s, task));
                 }
                 Step::Inspect(inspection) => last = Some(self.inspect(*inspection, now_s, task)),
                 Step::RunLast(command, keep) => {
@@ -243,6 +244,25 @@ impl Lane {
         let energy = rapl.between(&before, &rapl.read(), begun.elapsed().as_secs_f64());
         task.energy = Some(rapl);
         ended.map(|ended| Ended { energy, ..ended })
+    }
+
+    /// The same, with what it makes processor and kernel do.
+    fn count(
+        &mut self,
+        command: &Command,
+        keep: Keep,
+        events: &[String],
+        now_s: f64,
+        task: &mut Task,
+    ) -> Finished {
+        let (peaks, events): (Vec<String>, Vec<String>) =
+            events.iter().cloned().partition(|event| event == peak::MEMORY_PEAK);
+        let peaks: Vec<_> = peaks.into_iter().map(|name| (name, Peak::begin(task.alone))).collect();
+        let counting = Counting::begin(&events);
+        let ended = self.run(command, keep, now_s, task);
+        let mut counts = counting.end();
+        counts.extend(peaks.into_iter().map(|(name, peak)| (name, peak.end())));
+        ended.map(|ended| Ended { counts, ..ended })
     }
 
     /// Has functions look at a run, in a process of their own.
@@ -368,7 +388,8 @@ mod tests {
         let limit = limit_s.map(|s| (begun + Duration::from_secs_f64(s), s));
         let key = (TaskId(0), Attempt(0));
         let (mark, place, energy) = (String::new(), None, None);
-        let mut task = Task { key, mark, begun, limit, place, energy, tell_at: None, is_closing: false };
+        let mut task =
+            Task { key, mark, begun, limit, place, energy, tell_at: None, is_closing: false, alone: true };
         task.close(cancelled);
         assert!(task.is_closing);
         task.limit.map(|(at, s)| {

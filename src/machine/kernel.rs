@@ -25,6 +25,11 @@ impl Kernel {
         Self { root: root.into() }
     }
 
+    /// Where a file of the kernel's is.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root.join(path)
+    }
+
     /// A file's text, without blanks around it.
     pub fn text(&self, path: impl AsRef<Path>) -> Option<String> {
         Some(String::from_utf8_lossy(&self.bytes(path)?).trim().to_owned())

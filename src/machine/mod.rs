@@ -10,6 +10,7 @@ pub mod environment;
 mod gpus;
 mod kernel;
 mod memory;
+pub mod peak;
 mod topology;
 
 use std::collections::BTreeSet;

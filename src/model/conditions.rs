@@ -130,7 +130,10 @@ const fn event(name: &'static str, kind: u32, config: u64) -> PerfEvent {
     PerfEvent { name, kind, config }
 }
 
-/// All there are.
+/// Told like an event: the most memory that a program and all it started had at one time, B (a control group).
+pub const MEMORY_PEAK: &str = "memory-peak";
+
+/// All that the kernel counts.
 pub const EVENTS: [PerfEvent; 22] = [
     event("cycles", 0, 0),
     event("instructions", 0, 1),

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::line::Line;
 use super::{
-    Better, Conditions, Counters, Cwd, Detail, Energy, Hash, HookTimes, Launched, MeasureResult, MeasureSpec,
-    Metric, Moving, Outcome, Phase, SameAs, Sample, Status, Stdin, StopReason, Summary, TaskFacts, Usage,
-    VerifyResult,
+    Better, Conditions, Counters, Cwd, Detail, Energy, Hash, HookTimes, Launched, MEMORY_PEAK, MeasureResult,
+    MeasureSpec, Metric, Moving, Outcome, Phase, SameAs, Sample, Status, Stdin, StopReason, Summary,
+    TaskFacts, Usage, VerifyResult,
 };
 
 /// Version of the record's format.
@@ -333,6 +333,9 @@ impl Measurement {
         self.energy_pkg_j = energy(|energy| energy.pkg_j);
         self.energy_dram_j = energy(|energy| energy.dram_j);
         self.counters.clone_from(&result.counters);
+        let peaks = result.counters.iter().filter_map(|counters| counters.events.get(MEMORY_PEAK));
+        let peak = peaks.flat_map(|peaks| peaks.value.iter().flatten()).copied().reduce(f64::max);
+        self.reserved.mem_peak_cgroup_bytes = peak.map(|bytes| serde_json::Value::from(bytes as u64));
         self.argv.clone_from(&result.argv);
         self.exit_code = result.exit_code;
         self.signal = result.signal;

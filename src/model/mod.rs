@@ -35,7 +35,9 @@ pub const LAUNCHED_WITH: &str = "HARNESS_LAUNCHED_WITH";
 
 pub use asked::{Asked, Unread};
 pub use comparison::{CompareResult, Compared, Comparison, Verdict};
-pub use conditions::{Conditions, CounterValues, Counters, EVENTS, Moving, Own, PerfEvent, Pin, Placed};
+pub use conditions::{
+    Conditions, CounterValues, Counters, EVENTS, MEMORY_PEAK, Moving, Own, PerfEvent, Pin, Placed,
+};
 pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 pub use hooks::{HookSpec, HookTimes, Hooks};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};

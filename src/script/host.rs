@@ -12,7 +12,7 @@ use super::bridge::{Bridge, Content};
 use super::results::{self, Label};
 use super::task::found_module;
 use super::{data, files as fs, json, options, pattern, raw, sources, tree};
-use crate::model::{self, EVENTS, Hash, InitCall, Kind, Outcome, PoolId, Status, TaskId};
+use crate::model::{self, EVENTS, Hash, InitCall, Kind, MEMORY_PEAK, Outcome, PoolId, Status, TaskId};
 use crate::root::port::{PoolInfo, PoolSpec};
 use crate::say::say;
 
@@ -335,7 +335,8 @@ fn running_again(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<(
 
 fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("closest", lua.create_function(closest)?)?;
-    host.raw_set("events", EVENTS.map(|event| event.name))?;
+    let events = EVENTS.iter().map(|event| event.name).chain([MEMORY_PEAK]);
+    host.raw_set("events", events.collect::<Vec<_>>())?;
     let pattern = |lua: &Lua, text: mlua::LuaString| {
         let translated = pattern::translate(&text.as_bytes());
         or_why(lua, translated.map(|translated| (translated.regex, translated.groups)))

@@ -21,8 +21,19 @@ if #b.value == 3 then
   assert(many.counters["task-clock"].value[1] > 1e5)
 end
 
+-- The most memory of all processes together: of the two here neither has as much alone.
+local touch = 'x=$(head -c 20000000 /dev/zero | tr "\\0" y)'
+local m = await(submit(measure { shell = touch .. "; sh -c '" .. touch .. "; :'; :", runs = 1, warmup = 0, counters = { "memory-peak", "page-faults" } }))
+local peak = m.counters and m.counters["memory-peak"]
+assert(m.ok and peak and #m.counters["page-faults"].value == 1, m.reason)
+if peak.note then
+  print("memory-peak", peak.note)
+else
+  assert(#peak.value == 1 and peak.value[1] > 38e6 and m.samples.maxrss_bytes[1] < peak.value[1], peak.value[1])
+end
+
 -- A run for counters that fails is seen as such.
-local m = await(submit(measure { shell = 'echo x >> n; [ "$(wc -l < n)" -lt 4 ]', cwd = "scratch", runs = 3, warmup = 0, counters = { "page-faults" } }))
+m = await(submit(measure { shell = 'echo x >> n; [ "$(wc -l < n)" -lt 4 ]', cwd = "scratch", runs = 3, warmup = 0, counters = { "page-faults" } }))
 assert(m.status == "nonzero_exit" and m.reason:find("^run 1 for counters: ") and m.stats == nil, m.reason)
 
 local ok, why = pcall(measure, { cmd = { "true" }, counters = { "instrutions" } })
