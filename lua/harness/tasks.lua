@@ -267,10 +267,9 @@ local function variants_of(given)
   for key, value in pairs(given) do
     local is_plain = type(value) == "table" and getmetatable(value) == nil
     local has_command = is_plain and (value.cmd or value.shell) ~= nil
-    local is_option = key ~= "base" and options.has("compare", key)
+    local is_option = key ~= "base" and (options.has("compare", key) or not has_command and options.has("measure", key))
     if is_option and has_command then complain("compare", "'%s' is an option: give the variant another name", key) end
-    local elsewhere = not has_command and key ~= "base" and options.has("measure", key)
-    if type(key) == "string" and is_plain and not is_option and not elsewhere and (has_command or key == "base" or not options.near("compare", key)) then
+    if type(key) == "string" and is_plain and not is_option and (has_command or key == "base" or not options.near("compare", key)) then
       variants[key] = value
       if key ~= "base" then names[#names + 1] = key end
     else
