@@ -291,20 +291,24 @@ fn a_pool_that_lost_a_rank_asks_for_one_more_than_there_were() {
     assert!(said.contains("(1 rank lost): start the campaign with `mpirun -n 5 harness"), "{said}");
 }
 
-#[test]
-fn an_artefact_travels_between_nodes_without_a_common_store() {
-    let Some(mpi) = Mpi::find() else { return };
-    // Each rank has a store of its own, as nodes without a shared file system do.
-    let campaign = everything();
+/// Starts a campaign on three ranks of which each has a store of its own, as nodes without a shared file system do.
+fn with_stores(mpi: &Mpi, campaign: &Campaign, script: &str) -> Output {
     let wrapper = campaign.folder.path().join("rank.sh");
     let harness = env!("CARGO_BIN_EXE_harness");
     let line = format!(
         "#!/bin/sh\nexport HARNESS_CACHE=\"$HARNESS_CACHE.${{OMPI_COMM_WORLD_RANK:-$PMI_RANK}}\"\nexec {harness} \"$@\"\n"
     );
     std::fs::write(&wrapper, line).expect("the wrapper is written");
-    std::fs::write(
-        &campaign.script,
-        r#"
+    std::fs::write(&campaign.script, script).expect("the script is written");
+    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    finish(mpi.start(3, &wrapper, campaign).arg(&campaign.script).spawn().expect("mpirun starts"))
+}
+
+#[test]
+fn an_artefact_travels_between_nodes_without_a_common_store() {
+    let Some(mpi) = Mpi::find() else { return };
+    let campaign = everything();
+    let script = r#"
         local pool = spawn { slots = 1 }
         local build = submit(compile { sources = { "answer.c" } })
         -- One slot each: two at once need both workers, of which one has the artefact.
@@ -312,18 +316,27 @@ fn an_artefact_travels_between_nodes_without_a_common_store() {
         for i = 1, 2 do runs[i] = submit(exec { cmd = { build, i } }) end
         local ok = 0
         for _, run in as_completed(runs) do if run.ok then ok = ok + 1 else print(run) end end
-        print(build:status(), ok)"#,
-    )
-    .expect("the script is written");
-    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
-    let child = mpi.start(3, &wrapper, &campaign).arg(&campaign.script).spawn().expect("mpirun starts");
-    let output = finish(child);
-    assert_eq!(succeeded(&output), "ok\t2\n");
+        print(build:status(), ok)"#;
+    assert_eq!(succeeded(&with_stores(&mpi, &campaign, script)), "ok\t2\n");
     let stores = (0..3).filter(|rank| {
         let objects = campaign.folder.path().join(format!("cache.{rank}/objects"));
         std::fs::read_dir(objects).is_ok_and(|objects| objects.count() > 0)
     });
     assert_eq!(stores.count(), 3, "root and both workers hold the artefact");
+}
+
+#[test]
+fn a_build_whose_artefact_cannot_come_home_has_failed_and_says_why() {
+    let Some(mpi) = Mpi::find() else { return };
+    let script = r#"
+        local pool = spawn { slots = 1 }
+        os.execute 'cd "$HARNESS_CACHE" && rm -r incoming && touch incoming'
+        local build = submit(compile { cmd = { "sh", "-c", "echo made > o" }, output = "o" })
+        print(await(submit(exec { cmd = { build } })).status, await(build))"#;
+    let output = succeeded(&with_stores(&mpi, &everything(), script));
+    let said = "skipped\tcompile: setup_failed: built on ";
+    assert!(output.starts_with(said) && output.contains("did not reach the root"), "{output}");
+    assert!(output.contains("cache.0"), "where: {output}");
 }
 
 #[test]

@@ -23,6 +23,11 @@ impl Incoming {
         Self { store, hash, file, hasher: blake3::Hasher::new(), written: 0 }
     }
 
+    /// Has nothing of it come yet?
+    pub(super) fn is_empty(&self) -> bool {
+        self.written == 0
+    }
+
     /// The next piece, which begins at `offset`.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         if offset != self.written {

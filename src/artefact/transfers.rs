@@ -38,6 +38,11 @@ impl Transfers {
         self.sending.push_back((hash, 0));
     }
 
+    /// The other side does not want it any more.
+    pub fn unsend(&mut self, hash: Hash) {
+        self.sending.retain(|(sent, _)| *sent != hash);
+    }
+
     /// The next piece to send while `backlog` bytes wait to leave; none if that is enough, or nothing is to be
     /// sent. An artefact that cannot be read is named, and not tried again.
     pub fn next_piece(&mut self, store: &Store, backlog: usize) -> Option<Result<Piece, (Hash, StoreError)>> {
@@ -66,25 +71,23 @@ impl Transfers {
     /// A piece came. True if it was the last of an artefact that is now in the store. Pieces of one that failed
     /// or was given up are still to be expected, and nothing.
     pub fn take(&mut self, hash: Hash, offset: u64, bytes: &[u8], last: bool) -> Result<bool, StoreError> {
-        let Some(mut incoming) = self.receiving.remove(&hash) else { return Ok(false) };
-        incoming.write(offset, bytes)?;
-        if last {
-            incoming.finish()?;
-        } else {
-            self.receiving.insert(hash, incoming);
+        let Some(incoming) = self.receiving.get_mut(&hash) else { return Ok(false) };
+        if offset > 0 && incoming.is_empty() {
+            return Ok(false); // of an earlier sending, which was given up
         }
-        Ok(last)
+        let written = incoming.write(offset, bytes);
+        if written.is_ok() && !last {
+            return Ok(false);
+        }
+        let incoming = self.receiving.remove(&hash);
+        written?;
+        incoming.map(Incoming::finish).transpose()?;
+        Ok(true)
     }
 
     /// This one will not come. Was it coming?
     pub fn give_up(&mut self, hash: Hash) -> bool {
         self.receiving.remove(&hash).is_some()
-    }
-
-    /// Nothing is sent any more, and nothing comes; what was coming.
-    pub fn break_off(&mut self) -> Vec<Hash> {
-        self.sending.clear();
-        std::mem::take(&mut self.receiving).into_keys().collect()
     }
 }
 
@@ -116,7 +119,7 @@ mod tests {
             whole.push(receiver.take(hash, offset, &bytes, last).unwrap());
         }
         assert_eq!(whole, [false, false, true, true]);
-        assert!(there.contains(big) && there.contains(small) && receiver.break_off().is_empty());
+        assert!(there.contains(big) && there.contains(small) && receiver.receiving.is_empty());
     }
 
     #[test]
@@ -133,7 +136,13 @@ mod tests {
         assert!(!receiver.take(missing, 5, b"late", true).unwrap());
         receiver.expect(missing, &there).unwrap();
         assert!(receiver.give_up(missing) && !receiver.give_up(missing));
+        for unwanted in [Hash::of(b"one"), missing] {
+            sender.send(unwanted);
+        }
+        sender.unsend(missing);
+        assert_eq!(sender.sending, [(Hash::of(b"one"), 0)]);
         receiver.expect(missing, &there).unwrap();
-        assert_eq!((receiver.break_off(), receiver.break_off()), (vec![missing], vec![]));
+        assert!(!receiver.take(missing, 5, b"of the one before", true).unwrap());
+        assert!(receiver.give_up(missing));
     }
 }

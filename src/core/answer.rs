@@ -26,6 +26,18 @@ impl Core {
         }
     }
 
+    pub(super) fn delivers(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        let Some((ix, phase)) = self.answered(worker, task, attempt) else { return };
+        match phase {
+            // Who was to be killed has nothing to deliver, and its kill may have crossed this.
+            Phase::Killed(_) | Phase::Wedged => self.out.push(Action::Kill { worker, task, attempt }),
+            _ => {
+                self.set_phase(ix, Phase::Running);
+                self.clear_alarm(ix);
+            }
+        }
+    }
+
     pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, report: Report) {
         let Some((ix, phase)) = self.answered(worker, task, attempt) else { return };
         if let Some(artefact) = report.artefact {

@@ -125,6 +125,16 @@ pub enum Event {
         /// Which start of it.
         attempt: Attempt,
     },
+    /// The attempt has done its work, and what it made is on its way to where others find it: `Finished` follows. The
+    /// driver watches that it comes, for time that is the task's own has nothing to do with it.
+    Delivers {
+        /// Who says so.
+        worker: WorkerId,
+        /// Which task.
+        task: TaskId,
+        /// Which start of it.
+        attempt: Attempt,
+    },
     /// The attempt has ended and the driver holds its outcome.
     Finished {
         /// Who says so.

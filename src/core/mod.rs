@@ -170,6 +170,7 @@ impl Core {
             Event::WorkerLost { worker } => self.worker_lost(worker),
             Event::Submitted(request) => self.submitted(request),
             Event::Started { worker, task, attempt } => self.started(worker, task, attempt),
+            Event::Delivers { worker, task, attempt } => self.delivers(worker, task, attempt),
             Event::Finished { worker, task, attempt, ok, artefact, elapsed_us } => {
                 self.finished(worker, task, attempt, answer::Report { ok, artefact, elapsed_us });
             }

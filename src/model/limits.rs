@@ -57,6 +57,8 @@ limits! {
     slot_silence: 60_000 ms,
     /// One function that looks at a run, its process and its modules included.
     inspection: 60_000 ms,
+    /// The next piece of an artefact that is on its way to the root.
+    transfer: 60_000 ms,
     /// One MPI_Comm_spawn.
     spawn: 20_000 ms,
     /// One disconnect of MPI.

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 10;
+pub const PROTOCOL: u32 = 11;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -238,6 +238,8 @@ pub enum ToWorker {
     Offer(Hash),
     /// Send me this artefact.
     Want(Hash),
+    /// Send no more of this artefact.
+    Unwanted(Hash),
     /// A piece of an artefact: content, offset, bytes, is it the last?
     Chunk(Hash, u64, #[serde(with = "serde_bytes")] Vec<u8>, bool),
     /// What there is of the module of this name.

@@ -39,18 +39,14 @@ impl Driver {
         worker.peer.queue(&ToWorker::Exit);
         let _ = worker.peer.flush();
         worker.stage = Stage::Gone(text.clone());
-        let broken_off = worker.break_off();
+        worker.break_off();
         worker.sweep(patience);
         let pool = worker.pool;
         self.progress.problem(&text);
-        // A build whose artefact was still there is lost with it.
-        self.homing.retain(|(worker, _), _| *worker != id);
+        self.forget_homing(id);
         if was_ready {
             self.forsake_gangs(id);
             self.handle(Event::WorkerLost { worker: id });
-        }
-        for artefact in broken_off {
-            self.give_up_artefact(artefact);
         }
         let awaited = |pool: &PoolId| self.pools.pools.get(pool).is_some_and(|p| p.arriving().contains(&id));
         if let Some(pool) = pool.filter(awaited) {
@@ -112,19 +108,13 @@ impl Driver {
         worker.pool = None;
         worker.quiet = false;
         worker.known_code = 0;
-        let broken_off = worker.break_off();
+        worker.break_off();
         self.workers.insert(worker.id, worker);
-        for artefact in broken_off {
-            self.give_up_artefact(artefact);
-        }
     }
 
     /// A retired worker has said goodbye (or closed its end): disconnect.
     pub(super) fn part(&mut self, id: WorkerId) {
         let Some(mut worker) = self.workers.remove(&id) else { return };
-        for artefact in worker.break_off() {
-            self.give_up_artefact(artefact);
-        }
         if let Some(child) = &worker.child {
             child.wait_or_kill(Duration::from_secs(1));
         }

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::clock::Clock;
 use super::deadline::Deadline;
+use super::homing::Homing;
 use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission, What};
 use super::progress::Progress;
@@ -62,9 +63,8 @@ pub(super) struct Driver {
     pub(super) places: FxHashMap<u64, String>,
     /// Ended tasks whose record is not written yet.
     pub(super) recording: FxHashMap<TaskId, (Box<Live>, Arc<Outcome>)>,
-    /// Builds that have ended, by what they made where, while that is on its way to the root. They are told to have ended
-    /// when it is here: until then their node has work of ours, and others may lose what only that node has.
-    pub(super) homing: BTreeMap<(WorkerId, Hash), Vec<(TaskId, Attempt)>>,
+    /// Builds that have ended, while what they made is on its way to the root.
+    pub(super) homing: BTreeMap<(WorkerId, Hash), Homing>,
     /// Events the core has not seen, and whether it is at work on earlier ones.
     events: VecDeque<Event>,
     handling: bool,
@@ -410,6 +410,7 @@ impl Driver {
                 format!("it has not been heard of for {silence} (hung, stopped, or its node is lost)");
             self.lose(id, &reason);
         }
+        self.watch_homing(now);
         self.tend_pools(now);
         self.answer_questions();
         self.progress.tick(now, || present(&self.core, &self.workers));
@@ -448,6 +449,7 @@ impl Driver {
         deadline = earlier(deadline, self.next_drain());
         deadline = earlier(deadline, self.states.due());
         deadline = earlier(deadline, self.next_end());
+        deadline = earlier(deadline, self.homing_due());
         let deadline = deadline.into_iter().chain(self.silences()).min();
         self.wait_until(deadline, Some(self.journal.as_fd()));
         self.clock.waited(Instant::now());

@@ -3,7 +3,7 @@
 use super::driver::Driver;
 use super::workers::Stage;
 use crate::core::Event;
-use crate::model::{Attempt, Detail, FromWorker, Hash, Outcome, TaskId, ToWorker, WorkerId};
+use crate::model::{FromWorker, Hash, ToWorker, WorkerId};
 
 impl Driver {
     pub(super) fn read_workers(&mut self) {
@@ -49,13 +49,8 @@ impl Driver {
                     return self.handle(late);
                 };
                 if live.attempt == attempt && live.worker == Some(id) {
-                    let on_its_way = self.bring_home(id, &outcome);
-                    if let Some(live) = self.tasks.live(task) {
-                        live.outcome = Some(outcome);
-                    }
-                    if let Some(artefact) = on_its_way {
-                        self.homing.entry((id, artefact)).or_default().push((task, attempt));
-                    } else if !self.sweep_gang(task) {
+                    live.outcome = Some(outcome);
+                    if !self.comes_home(id, task, attempt) && !self.sweep_gang(task) {
                         self.finished(id, task, attempt);
                     }
                 }
@@ -69,7 +64,7 @@ impl Driver {
                 }
             }
             FromWorker::Gone(hash, reason) => self.artefact_gone(id, hash, &reason),
-            FromWorker::Chunk(hash, offset, bytes, last) => self.chunk(id, hash, offset, &bytes, last),
+            FromWorker::Chunk(hash, offset, bytes, last) => self.piece_came(id, hash, offset, &bytes, last),
             FromWorker::NeedModule(name) => self.modules.want(id, name),
             FromWorker::Alive => {}
             FromWorker::Dying(reason) => self.lose(id, &reason),
@@ -84,52 +79,6 @@ impl Driver {
         }
     }
 
-    /// An artefact was built on a node whose store is not ours: fetches it, others will need it. The one that is on
-    /// its way now.
-    fn bring_home(&mut self, id: WorkerId, outcome: &Outcome) -> Option<Hash> {
-        let Detail::Compile(result) = &outcome.detail else { return None };
-        let hash = result.artefact.filter(|hash| !self.store.contains(*hash))?;
-        match self.workers.get_mut(&id)?.fetch(hash, &self.store) {
-            Ok(()) => Some(hash),
-            Err(error) => {
-                self.progress.problem(&error.to_string());
-                None
-            }
-        }
-    }
-
-    /// It is here, or will never be: builds that waited for it have ended.
-    fn homing_is_over(&mut self, id: WorkerId, hash: Hash) {
-        for (task, attempt) in self.homing.remove(&(id, hash)).unwrap_or_default() {
-            self.finished(id, task, attempt);
-        }
-    }
-
-    /// The build is to end now, wherever what it made is. Has it ended there?
-    pub(super) fn cut_homing_short(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) -> bool {
-        let tried = (task, attempt);
-        let found = self.homing.iter().find(|((worker, _), builds)| *worker == id && builds.contains(&tried));
-        let Some(place) = found.map(|(place, _)| *place) else { return false };
-        if let Some(builds) = self.homing.get_mut(&place) {
-            builds.retain(|build| *build != tried);
-        }
-        self.finished(id, task, attempt);
-        true
-    }
-
-    fn chunk(&mut self, id: WorkerId, hash: Hash, offset: u64, bytes: &[u8], last: bool) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        match worker.chunk(hash, offset, bytes, last) {
-            Ok(false) => {}
-            Ok(true) => self.homing_is_over(id, hash),
-            Err(reason) => {
-                self.progress.problem(&format!("artefact {hash} did not reach the root: {reason}"));
-                self.homing_is_over(id, hash);
-                self.give_up_artefact(hash);
-            }
-        }
-    }
-
     pub(super) fn offer(&mut self, id: WorkerId, hash: Hash) {
         if self.store.contains(hash) {
             self.tell(id, &ToWorker::Offer(hash));
@@ -139,12 +88,8 @@ impl Driver {
     }
 
     fn artefact_gone(&mut self, id: WorkerId, hash: Hash, reason: &str) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        if worker.give_up_fetch(hash) {
-            let host = worker.host().to_string();
-            self.progress.problem(&format!("{host} has lost artefact {hash}: {reason}"));
-            self.homing_is_over(id, hash);
-            self.give_up_artefact(hash);
+        if self.homing.contains_key(&(id, hash)) {
+            self.give_up_homing(id, hash, reason);
         } else {
             // It could not keep what we sent: nothing that needs artefacts can run there.
             self.lose(id, reason);

@@ -16,6 +16,7 @@ mod growth;
 mod guard;
 mod handed_on;
 mod hearing;
+mod homing;
 mod ledger;
 mod mailboxes;
 mod misplaced;

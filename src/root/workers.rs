@@ -218,12 +218,12 @@ impl Worker {
         self.transfers.take(hash, offset, bytes, last)
     }
 
-    /// All transfers are off; what it was sending will not come.
-    pub(super) fn break_off(&mut self) -> Vec<Hash> {
-        self.transfers.break_off()
+    /// All transfers are off.
+    pub(super) fn break_off(&mut self) {
+        self.transfers = Transfers::default();
     }
 
-    /// It cannot deliver this artefact. Was it being fetched?
+    /// It is not to deliver this artefact. Was it being fetched?
     pub(super) fn give_up_fetch(&mut self, hash: Hash) -> bool {
         self.transfers.give_up(hash)
     }

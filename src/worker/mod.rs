@@ -305,6 +305,7 @@ impl<'a> Worker<'a> {
             }
             ToWorker::Offer(hash) => self.transfers.offered(hash, self.root),
             ToWorker::Want(hash) => self.transfers.wanted(hash),
+            ToWorker::Unwanted(hash) => self.transfers.unwanted(hash),
             ToWorker::Chunk(hash, offset, bytes, last) => {
                 self.transfers.chunk(hash, offset, &bytes, last, self.root);
             }

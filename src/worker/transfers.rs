@@ -47,6 +47,11 @@ impl Transfers {
         self.under_way.send(hash);
     }
 
+    /// The root gave it up.
+    pub(super) fn unwanted(&mut self, hash: Hash) {
+        self.under_way.unsend(hash);
+    }
+
     /// Sends pieces while nothing more urgent waits.
     pub(super) fn pump(&mut self, root: &mut Peer<FromWorker, ToWorker>) {
         while let Some(piece) = self.under_way.next_piece(&self.store, root.backlog()) {

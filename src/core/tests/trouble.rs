@@ -200,6 +200,20 @@ fn an_answer_long_overdue_is_given_up() {
 }
 
 #[test]
+fn what_delivers_has_no_limit_here_and_may_still_be_cancelled() {
+    let mut desk = Desk::new(&[1]);
+    let (build, _) = desk.ask(Kind::Compile, |r| r.timeout_us = Some(1_000_000));
+    let delivers = Event::Delivers { worker: WorkerId(0), task: build, attempt: Attempt(1) };
+    desk.feed(delivers.clone());
+    assert!(desk.tick(1_000_000_000).is_empty());
+    let (next, none) = desk.exec();
+    assert!(none.is_empty(), "its worker is not done");
+    assert!(desk.feed(Event::Cancel { task: build }).contains(&kill(build, 1, 0)));
+    assert!(desk.feed(delivers).contains(&kill(build, 1, 0)), "the two may cross");
+    assert_eq!(desk.failed(0, build), [resolve(build, End::Cancelled), start(next, 1, 0)]);
+}
+
+#[test]
 fn a_drain_cancels_everything() {
     let mut desk = Desk::new(&[1]);
     let (running, queued) = (desk.exec().0, desk.measure().0);
