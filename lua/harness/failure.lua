@@ -41,7 +41,7 @@ for name in
     stdout stderr stdout_bytes stderr_bytes outputs leftovers wall_s user_s sys_s maxrss_bytes minflt majflt nvcsw
     nivcsw inblock oublock artefact artefact_bytes text_hash same_as diagnostics messages cache compiler objective better stats samples warmup
     metrics flags stop_reason verify counters conditions floor_s maxrss_floor_bytes stderr_tail verdicts variants
-    rounds order_seed min_effect hooks message traceback task value]],
+    rounds order_seed min_effect nodes slow_nodes failed_nodes hooks message traceback task value]],
     "%S+"
   )
 do

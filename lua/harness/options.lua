@@ -136,6 +136,7 @@ local SCHEMA = {
   compare = with(TASK, TIMED, PINNED, SIDE, {
     strict = t.boolean,
     base = t.nested "variant",
+    blocks = t.either(t.whole(1), t.one_of "all"),
     max_rounds = t.whole(1),
     max_time = t.time_limit,
     min_effect = t.number(0),

@@ -34,6 +34,22 @@ function M.check_needs(who, o, pool)
   end
 end
 
+--- The hosts of a pool, those that measure first.
+function M.hosts(id)
+  local hosts, seen = {}, {}
+  for _, measures in ipairs { true, false } do
+    for _, pool in ipairs(open) do
+      for _, worker in ipairs(pool.id == id and pool.workers or {}) do
+        if worker.measures == measures and not seen[worker.host] then
+          seen[worker.host] = true
+          hosts[#hosts + 1] = worker.host
+        end
+      end
+    end
+  end
+  return hosts
+end
+
 local Pool = { __name = "pool" }
 Pool.__index = Pool
 

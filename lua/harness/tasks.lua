@@ -292,6 +292,9 @@ function M.compare(given)
     local text = "'min_effect' is the least difference that matters, a part between 0 and 1 (0.01 is 1 %%), got %s"
     complain("compare", text, tostring(o.min_effect))
   end
+  for _, key in ipairs { "host", "not_on", "group", "key" } do
+    if o.blocks and o[key] then complain("compare", "'%s' and 'blocks': which nodes is what 'blocks' says", key) end
+  end
   table.insert(names, 1, "base")
   o.variants = {}
   for i, name in ipairs(names) do
@@ -480,6 +483,7 @@ function M.submit_to(pool, what, ...)
   end
   failure.is_submitted(what)
   if select("#", ...) > 0 then failure.raise("submit: a task takes no further arguments; only a function does") end
+  if what.options.blocks then return lib.blocks.submit(what.options, pool) end
   if what.kind ~= "call" then return M.submit_task(what.kind, what.options, pool) end
   return send(common("call", what.options), pool, unpack(what.values, 1, what.n))
 end

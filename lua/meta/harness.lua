@@ -218,6 +218,7 @@
 ---@field smt? boolean false: one thread of each of its cores; true: all; as many as it takes unless said
 ---@field exclusive? "node"|"socket"|"cores"|false as for measure
 ---@field strict? boolean refuse a node that is noisy, with the reasons; false unless said
+---@field blocks? integer|"all" on so many nodes of the pool, on each rounds of its own; one node unless said
 ---@field max_rounds? integer rounds at the most, each variant runs once in each; 60 unless said
 ---@field max_time? harness.Duration rounds at the most; no limit unless said
 ---@field min_effect? number the least relative difference that matters; 0.01 unless said
@@ -474,6 +475,17 @@ function Future:on_done(fn) end
 ---@field stop_reason? "settled"|"max_rounds"|"max_time"|"failed"
 ---@field min_effect? number
 ---@field order_seed? integer
+
+--- What the nodes of `compare{ blocks = ... }` say together; its future is that of a flow.
+---@class harness.Blocks : harness.Comparison
+---@field verdicts table<string, harness.BlocksVerdict> by the name of the variant
+---@field nodes table<string, harness.Comparison> by host, of each node whose comparison is ok
+---@field failed_nodes table<string, harness.Comparison> of the others
+---@field slow_nodes string[] hosts whose base is slow
+
+---@class harness.BlocksVerdict : harness.Verdict
+---@field differs_by_node boolean the intervals of two nodes have nothing in common: the verdict is what holds on each
+---@field nodes table<string, harness.Verdict> what each says by itself, by host
 
 ---@class harness.Worker
 ---@field id integer

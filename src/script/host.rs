@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 
+use super::blocks;
 use super::bridge::{Bridge, Content};
 use super::results::{self, Label};
 use super::task::found_module;
@@ -29,6 +30,7 @@ pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua:
     modules(lua, &host, bridge)?;
     running_again(lua, &host, bridge)?;
     json::register(lua, &host)?;
+    blocks::register(lua, &host)?;
     let dir = bridge.port.borrow().campaign().dir.clone();
     fs::register(lua, &host, dir)?;
     host.raw_set("campaign", campaign(lua, bridge)?)?;

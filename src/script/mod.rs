@@ -1,5 +1,6 @@
 //! Lua: the only room that names mlua. [`ScriptState`] runs a campaign at the root, [`task`] calls on a slot.
 
+mod blocks;
 mod bridge;
 mod data;
 mod files;

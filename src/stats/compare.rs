@@ -100,7 +100,7 @@ pub fn look_due(rounds: usize, variants: usize) -> bool {
 }
 
 /// What the whole interval agrees on.
-fn verdict(ci: &Interval, min_effect: f64) -> Verdict {
+pub(super) fn verdict(ci: &Interval, min_effect: f64) -> Verdict {
     let (lo, hi, least) = (ci.lo.ln(), ci.hi.ln(), min_effect.ln_1p());
     if lo > least {
         Verdict::Faster

@@ -8,12 +8,14 @@
 //! * \[CR65\] Chow & Robbins, *On the asymptotic theory of fixed-width sequential confidence intervals*, 1965
 //! * \[HF96\] Hyndman & Fan, *Sample Quantiles in Statistical Packages*, The American Statistician 50, 1996
 
+mod blocks;
 mod compare;
 mod dip;
 mod flags;
 mod random;
 mod summary;
 
+pub use blocks::{Across, across, slow};
 pub use compare::{Chances, Found, compare, look_due, order};
 pub use flags::{Series, flags};
 pub use summary::{precise_enough, summary};
