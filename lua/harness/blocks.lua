@@ -29,6 +29,11 @@ local function on(o, node)
   return own
 end
 
+-- Why nothing is said of a node, in a line.
+local function why_not(node, status, reason)
+  return string.format("%s: %s%s", node, status, reason and ": " .. string.gsub(reason, "%s*\n%s*", " ") or "")
+end
+
 local function figures(variant) return variant.samples[variant.objective] end
 
 local MAY_BE_UNKNOWN = { ratio = true, lo = true, hi = true, reason = true }
@@ -43,7 +48,7 @@ local function together(o, name, nodes, records)
     if own.ratio then
       bases[#bases + 1], variants[#variants + 1] = figures(record.variants.base), figures(record.variants[name])
     else
-      why[#why + 1] = string.format("%s: %s%s", node, own.verdict, own.reason and ": " .. own.reason or "")
+      why[#why + 1] = why_not(node, own.verdict, own.reason)
     end
   end
   local better = records[nodes[1]].variants.base.better
@@ -72,14 +77,17 @@ local function slow_nodes(nodes, records)
 end
 
 -- A line for each variant, and one for what is wrong with nodes.
-local function summary(o, result, nodes)
+local function summary(o, result)
   local lines, label = {}, o.name or "compare"
   for _, name in ipairs(failure.sorted_keys(result.verdicts)) do
-    local v = result.verdicts[name]
+    local v, judges = result.verdicts[name], 0
+    for _, own in pairs(v.nodes) do
+      judges = judges + (own.ratio and 1 or 0)
+    end
     local line = string.format("%s %s: %s", label, name, v.verdict)
     if v.ratio then line = line .. string.format(", %.3fx the base", v.ratio) end
     if v.lo then line = line .. string.format(", 95 %% CI [%.3f, %.3f]", v.lo, v.hi) end
-    line = string.format("%s, %d rounds on %d node%s", line, v.rounds, #nodes, #nodes == 1 and "" or "s")
+    line = string.format("%s, %d rounds on %d node%s", line, v.rounds, judges, judges == 1 and "" or "s")
     lines[#lines + 1] = line .. (v.differs_by_node and "; differs by node" or "") .. (v.reason and "; not on " .. v.reason or "")
   end
   if #result.slow_nodes > 0 then lines[#lines + 1] = label .. ": slow nodes: " .. table.concat(result.slow_nodes, ", ") end
@@ -97,7 +105,7 @@ local function combined(o, hosts, records)
     else
       first = first or record
       failed[node] = record
-      why[#why + 1] = string.format("%s: %s%s", node, record.status, record.reason and ": " .. record.reason or "")
+      why[#why + 1] = why_not(node, record.status, record.reason)
     end
   end
   local ok = #nodes > 0
@@ -114,7 +122,7 @@ local function combined(o, hosts, records)
   failure.strict(result.verdicts, "verdicts")
   result.slow_nodes = ok and slow_nodes(nodes, records) or {}
   result.min_effect = o.min_effect or 0.01
-  result.summary = summary(o, result, nodes)
+  result.summary = summary(o, result)
   return setmetatable(result, failure.Record)
 end
 
@@ -141,7 +149,10 @@ function M.submit(o, pool)
     for i, node in ipairs(hosts) do
       records[node] = flow.await(running[i])
     end
-    return combined(o, hosts, records)
+    local result = combined(o, hosts, records)
+    local slow = table.concat(result.slow_nodes, ", ")
+    if slow ~= "" then host.stderr(string.format("harness: %s: slow nodes: %s", o.name or "compare", slow)) end
+    return result
   end)
 end
 

@@ -150,7 +150,8 @@ mod tests {
             let (found, differs) = of(&nodes);
             shown.faster += usize::from(found.verdict == Verdict::Faster);
             shown.told += usize::from(matches!(found.verdict, Verdict::Faster | Verdict::Slower));
-            shown.covered += usize::from(found.ci.is_some_and(|ci| ci.lo <= 1.0 + gains[0] && 1.0 + gains[0] <= ci.hi));
+            shown.covered +=
+                usize::from(found.ci.is_some_and(|ci| ci.lo <= 1.0 + gains[0] && 1.0 + gains[0] <= ci.hi));
             shown.differs += usize::from(differs);
             let slow = slow_of(&nodes);
             shown.first_slow += usize::from(slow == [0]);

@@ -79,3 +79,41 @@ wait"
         "elsewhere",
     );
 }
+
+/// Programs that take as long as they say, and on one node twice as long for real.
+const BLOCKS: &str = r#"
+local pool <close> = spawn { slots = 1 }
+local function takes(s) return { cmd = { "sh", "slow", s } } end
+local options = { name = "naps", blocks = 3, max_rounds = 10, base = takes "0.10", double = takes "0.05", same = takes "0.10",
+  crash = { shell = "test $(uname -n) = node1 || { echo no >&2; exit 3; }" }, timeout = "60 s" }
+local ok, why = pcall(function() options.blocks = 4; submit(compare(options)) end)
+print("four", why)
+options.blocks = 3
+local c = await(submit(compare(options)))
+print(c)
+print("slow nodes are", table.concat(c.slow_nodes, " "))
+for _, host in ipairs { "node1", "node2", "node3" } do print(host, c.nodes[host].host, c.verdicts.double.nodes[host].verdict) end
+"#;
+
+const SLOW: &str = "case $(uname -n) in node3) sleep $1;; esac\nsleep $1\n";
+
+#[test]
+fn a_comparison_on_three_nodes_names_the_slow_one() {
+    let Some(cluster) = Cluster::up("4") else { return };
+    cluster.write("blocks.lua", BLOCKS);
+    cluster.write("slow", SLOW);
+    let output = cluster.job("sbatch -N 3 --exclusive", &format!("{HARNESS} --fresh blocks.lua"));
+    has(&output, "4 nodes are asked for, and pool 0 has 3 (", "too many");
+    has(&output, "naps double: faster, ", "the verdict of all");
+    has(&output, " rounds on 3 nodes", "all nodes");
+    has(&output, "harness: naps: slow nodes: node3\n", "the slow node");
+    has(&output, "slow nodes are\tnode3\n", "the slow node in Lua");
+    for node in ["node1", "node2", "node3"] {
+        has(&output, &format!("{node}\t{node}\tfaster\n"), "each by itself");
+    }
+    has(&output, "rounds on 1 node; not on node2: nonzero_exit", "where a variant failed");
+    // Run again, all come from the journal, and the same follows.
+    let again = cluster.job("sbatch -N 3 --exclusive", &format!("{HARNESS} blocks.lua"));
+    has(&again, "3 tasks (3 from the journal)", "nothing is done again");
+    has(&again, "slow nodes are\tnode3\n", "the slow node again");
+}
