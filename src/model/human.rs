@@ -260,28 +260,36 @@ struct Unit {
     name: String,
     scale: f64,
     decimals: usize,
+    /// A power of ten that is written behind the digits, and is in the scale.
+    power: i32,
     /// What is no more than this may be anything below.
     floor: Option<f64>,
 }
 
 impl Unit {
-    /// Four digits for `figure`, and as many decimals for its neighbours.
+    /// Four digits for `figure`, of which a leading 0 is one, and as many decimals for its neighbours; very large and
+    /// very small ones with a power of ten.
     fn new(name: &str, scale: f64, figure: f64) -> Self {
         let magnitude = rounded(figure * scale).abs();
-        let before_point = if magnitude >= 1.0 { magnitude.log10().floor() as i32 + 1 } else { 1 };
-        Self { name: name.into(), scale, decimals: (4 - before_point).clamp(0, 4) as usize, floor: None }
+        let exponent =
+            if magnitude > 0.0 && magnitude.is_finite() { magnitude.log10().floor() as i32 } else { 0 };
+        let power = if (-3..9).contains(&exponent) { 0 } else { exponent };
+        let before_point = exponent - power + if exponent < power { 2 } else { 1 };
+        let scale = scale * 10f64.powi(-power);
+        Self { name: name.into(), scale, decimals: (4 - before_point).max(0) as usize, power, floor: None }
     }
 
     fn digits(&self, value: f64) -> String {
         let at_most = if self.floor.is_some_and(|floor| value <= floor) { "≤ " } else { "" };
-        format!("{at_most}{:.*}", self.decimals, value * self.scale)
+        let power = if self.power == 0 { String::new() } else { format!("e{}", self.power) };
+        format!("{at_most}{:.*}{power}", self.decimals, value * self.scale)
     }
 }
 
 fn time_unit(seconds: f64) -> Unit {
     let magnitude = rounded(seconds).abs();
     match magnitude {
-        0.0 => Unit { name: "s".into(), scale: 1.0, decimals: 0, floor: None },
+        0.0 => Unit { decimals: 0, ..Unit::new("s", 1.0, seconds) },
         x if x >= 1.0 || x.is_nan() => Unit::new("s", 1.0, seconds),
         x if x >= 1e-3 => Unit::new("ms", 1e3, seconds),
         x if x >= 1e-6 => Unit::new("µs", 1e6, seconds),
@@ -291,6 +299,7 @@ fn time_unit(seconds: f64) -> Unit {
 
 fn unit_of(result: &MeasureResult, figure: f64) -> Unit {
     match result.metrics.get(&result.objective) {
+        Some(metric) if metric.unit.as_deref() == Some("s") => time_unit(figure),
         Some(metric) => Unit::new(metric.unit.as_deref().unwrap_or_default(), 1.0, figure),
         None if result.objective.ends_with("_s") => time_unit(figure),
         None if result.objective == "maxrss_bytes" => Unit {
@@ -386,6 +395,25 @@ mod tests {
             line(rate.clone()),
             "gemm tile=32: median 123.4 GFLOP/s, 95 % CI [120.0, 125.0], n = 15, precise"
         );
+        let small = |unit: &str, by: f64| {
+            let mut small = rate.clone();
+            small.metrics.get_mut("gflops").unwrap().unit = Some(unit.into());
+            let stats = small.stats.as_mut().unwrap();
+            stats.median *= by;
+            if let Some(ci) = &mut stats.ci {
+                (ci.lo, ci.hi) = (ci.lo * by, ci.hi * by);
+            }
+            line(small)
+        };
+        for (unit, by, shown) in [
+            ("s", 1e-6, "123.4 µs, 95 % CI [120.0, 125.0]"),
+            ("V", 1e-4, "0.0123 V, 95 % CI [0.0120, 0.0125]"),
+            ("V", -1e-9, "-1.234e-7 V, 95 % CI [-1.200e-7, -1.250e-7]"),
+            ("V", 1e10, "1.234e12 V, 95 % CI [1.200e12, 1.250e12]"),
+            ("V", 1e4, "1234000 V, 95 % CI [1200000, 1250100]"),
+        ] {
+            assert!(small(unit, by).contains(shown), "{}", small(unit, by));
+        }
         rate.metrics.clear();
         rate.objective = "misses".into();
         assert_eq!(line(rate), "gemm tile=32: median 123.4, 95 % CI [120.0, 125.0], n = 15, precise");
