@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::machine::{Cores, Topology};
 use crate::model::{Attempt, FromKeeper, Outcome, Pin, Run as Order, TaskId, Work};
-use crate::process::{self, Wake};
+use crate::process::{self, Pid, Wake};
 
 /// How long word of a start or an end may wait for company while there is more work here: many programs end sooner,
 /// and one message for several wakes the worker, the root and the script once.
@@ -37,6 +37,8 @@ struct Books {
     topology: Option<Topology>,
     /// CPUs that were given to somebody.
     taken: BTreeSet<u32>,
+    /// Who stands aside while a task has the node alone or a part of it.
+    household: Vec<Pid>,
     waiting: VecDeque<Order>,
     running: BTreeMap<TaskKey, Running>,
     lanes: u32,
@@ -54,11 +56,15 @@ struct Running {
     cores: u32,
     /// The cores it is kept on, or why it cannot be.
     given: Option<Result<Cores, String>>,
+    /// Its lane, while that stands aside.
+    aside: Option<Pid>,
     /// Nothing else runs on the node but its neighbours.
     alone: bool,
     neighbours: Vec<TaskId>,
     start_told: bool,
     cancelled: bool,
+    /// A module that something it runs waits for.
+    wants: Option<String>,
     /// Wakes its lane.
     bell: Arc<Wake>,
 }
@@ -90,11 +96,24 @@ impl Desk {
         let _ = self.cpus().map(|cpus| process::run_on(&cpus, None));
     }
 
-    /// For who has to stand somewhere: `stand` gets the CPUs that nobody was given. None is given before it returns.
-    pub fn aside<T>(&self, stand: impl FnOnce(BTreeSet<u32>) -> T) -> T {
-        let books = self.books();
-        let all = books.topology.as_ref().map(Topology::cpus).unwrap_or_default();
-        stand(all.difference(&books.taken).copied().collect())
+    /// These stand aside too while something has cores and is measured alone or with others like it.
+    pub fn set_household(&self, processes: impl IntoIterator<Item = Pid>) {
+        self.books().household = processes.into_iter().collect();
+    }
+
+    /// For a lane: from now on it stands where nobody was given cores, wherever that is; where there is no such place, on
+    /// its own task's.
+    pub fn stand_aside(&self, key: TaskKey) {
+        let mut books = self.books();
+        let free = books.free();
+        let Some(running) = books.running.get_mut(&key) else { return };
+        running.aside = Some(process::own_thread());
+        running.stand(&free);
+    }
+
+    /// For a lane: from now on nobody moves it.
+    pub fn stand_still(&self, key: TaskKey) {
+        self.books().running.get_mut(&key).into_iter().for_each(|running| running.aside = None);
     }
 
     /// For a lane: those that ran beside the task although it has the node alone, each with cores of its own.
@@ -214,15 +233,22 @@ impl Desk {
     }
 
     /// For a lane: something it runs requires this module.
-    pub fn want_module(&self, name: String) {
+    pub fn want_module(&self, key: TaskKey, name: String) {
         let mut books = self.books();
+        if let Some(running) = books.running.get_mut(&key) {
+            running.wants = Some(name.clone());
+        }
         books.word.push(FromKeeper::NeedModule(name));
         self.ring(&mut books);
     }
 
-    /// A module came: a lane may wait for it.
-    pub fn module_came(&self) {
-        self.books().running.values().for_each(|running| running.bell.signal());
+    /// A module came: wakes the lanes that wait for it.
+    pub fn module_came(&self, name: &str) {
+        for running in self.books().running.values_mut() {
+            if running.wants.take_if(|wanted| wanted == name).is_some() {
+                running.bell.signal();
+            }
+        }
     }
 
     /// For a lane whose bell rang: is this task to end?
@@ -264,6 +290,19 @@ impl Drop for Starting<'_> {
     }
 }
 
+impl Running {
+    fn has_cores(&self) -> bool {
+        matches!(self.given, Some(Ok(_)))
+    }
+
+    /// Moves its lane, if that stands aside.
+    fn stand(&self, free: &BTreeSet<u32>) {
+        if let (Some(lane), Some(Ok(cores))) = (self.aside, &self.given) {
+            let _ = process::run_on(if free.is_empty() { &cores.taken } else { free }, Some(lane));
+        }
+    }
+}
+
 impl Books {
     fn position(&self, (task, attempt): TaskKey) -> Option<usize> {
         self.waiting.iter().position(|order| (order.task, order.attempt) == (task, attempt))
@@ -282,6 +321,24 @@ impl Books {
         topology.take(pin, &self.taken).is_some() || topology.take(pin, &BTreeSet::new()).is_none()
     }
 
+    /// CPUs that nobody was given.
+    fn free(&self) -> BTreeSet<u32> {
+        let all = self.topology.as_ref().map(Topology::cpus).unwrap_or_default();
+        all.difference(&self.taken).copied().collect()
+    }
+
+    /// Cores were given or came back: whoever stands aside stands elsewhere. What the system refuses in that is no harm.
+    fn move_aside(&self) {
+        let Some(all) = self.topology.as_ref().map(Topology::cpus) else { return };
+        let free = self.free();
+        self.running.values().for_each(|running| running.stand(&free));
+        let disturbs = self.running.values().any(|running| running.alone && running.has_cores());
+        let room = if disturbs && !free.is_empty() { &free } else { &all };
+        for process in &self.household {
+            let _ = process::run_on(room, Some(*process));
+        }
+    }
+
     fn give_cores(&mut self, pin: Pin) -> Option<Result<Cores, String>> {
         let topology = self.topology.as_ref()?;
         let Some(cores) = topology.take(pin, &self.taken) else { return Some(Err(topology.lacks(pin))) };
@@ -295,8 +352,23 @@ impl Books {
         let given = order.pin.and_then(|pin| self.give_cores(pin));
         let (cores, alone, bell) = (order.cores, order.alone, bell.clone());
         let neighbours = if alone { self.meet(key.0) } else { Vec::new() };
-        let running = Running { cores, given, alone, neighbours, start_told: false, cancelled: false, bell };
+        let (aside, wants) = (None, None);
+        let running = Running {
+            cores,
+            given,
+            aside,
+            alone,
+            neighbours,
+            start_told: false,
+            cancelled: false,
+            wants,
+            bell,
+        };
+        let moves = running.has_cores();
         self.running.insert(key, running);
+        if moves {
+            self.move_aside();
+        }
         if !is_short(&order) {
             self.start(key);
         }
@@ -325,6 +397,7 @@ impl Books {
         self.start(key);
         if let Some(Running { given: Some(Ok(cores)), .. }) = self.running.remove(&key) {
             self.taken.retain(|cpu| !cores.taken.contains(cpu));
+            self.move_aside();
         }
         self.word.push(FromKeeper::Done(key.0, key.1, Box::new(outcome)));
         self.oldest.get_or_insert_with(Instant::now);

@@ -137,7 +137,7 @@ fn who_shares_a_node_knows_beside_whom() {
     let pin = Some(Pin { cores: 1, own: Own::Cores, ..Pin::default() });
     let measure = |task| Order { pin, alone: true, ..order(task, 1, Work::Measure(Box::default())) };
     let next = |last| desk.next(last, &bell).unwrap().task;
-    let free = || desk.aside(|free| free.into_iter().collect::<Vec<_>>());
+    let free = || desk.books().free().into_iter().collect::<Vec<_>>();
     for task in 1..=4 {
         desk.add(measure(task));
     }
@@ -146,6 +146,79 @@ fn who_shares_a_node_knows_beside_whom() {
     let beside = |task| desk.neighbours_of(key(task)).iter().map(|task| task.0).collect::<Vec<_>>();
     assert_eq!((beside(2), beside(3), beside(4)), (vec![1, 3, 4], vec![2, 4], vec![2, 3]));
     assert_eq!(desk.cpus().map(|cpus| cpus.len()), Some(3));
+}
+
+/// Where a thread may run.
+fn stands(thread: Pid) -> BTreeSet<u32> {
+    let mask = rustix::thread::sched_getaffinity(Some(thread)).unwrap();
+    (0..1024).filter(|cpu| mask.is_set(*cpu as usize)).collect()
+}
+
+#[test]
+fn who_stands_aside_is_moved_whenever_cores_are_given_and_come_back() {
+    let (desk, bell) = desk(1024);
+    desk.learn_cores(Topology::here);
+    let (all, cores) = (desk.cpus().unwrap(), Topology::here().cores() as u32);
+    if cores < 2 {
+        eprintln!("skipped: it takes two cores");
+        return;
+    }
+    // A thread that only waits stands for keeper and worker.
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        tell.send(process::own_thread()).unwrap();
+        let _ = ended.recv();
+    });
+    let (lane, keeper) = (process::own_thread(), told.recv().unwrap());
+    desk.set_household([keeper]);
+    for (task, cores) in [(1, 1), (2, cores - 1), (3, cores - 1), (4, cores)] {
+        let pin = Some(Pin { cores, own: Own::Cores, ..Pin::default() });
+        desk.add(Order { pin, alone: true, ..order(task, 1, Work::Measure(Box::default())) });
+    }
+    let next = |last| desk.next(last, &bell).unwrap().task.0;
+    let own = |task| desk.cores_of(key(task)).unwrap().unwrap().taken;
+
+    assert_eq!(next(None), 1);
+    desk.stand_aside(key(1));
+    let rest: BTreeSet<u32> = all.difference(&own(1)).copied().collect();
+    assert_eq!((stands(lane), stands(keeper)), (rest.clone(), rest.clone()));
+    // A neighbour gets all the others: on its cores nobody stands.
+    assert_eq!((next(None), own(2)), (2, rest.clone()));
+    assert_eq!((stands(lane), stands(keeper)), (own(1), all.clone()), "there is no other place");
+    // Its place is taken by the next at once, and who starts something is not moved.
+    desk.stand_still(key(1));
+    process::run_on(&all, None).unwrap();
+    assert_eq!((next(done(2)), stands(lane)), (3, all.clone()));
+    desk.stand_aside(key(1));
+    assert_eq!(stands(lane), own(1));
+    // The last two end one after the other, and nobody remembers them.
+    desk.books().done(key(3), Outcome::failed(Status::Cancelled, ""));
+    assert_eq!((stands(lane), stands(keeper)), (rest.clone(), rest));
+    desk.books().done(key(1), Outcome::failed(Status::Cancelled, ""));
+    assert_eq!(stands(keeper), all);
+    // One that has all cores leaves keeper and worker where they were.
+    assert_eq!((next(None), stands(keeper)), (4, all));
+    desk.go_anywhere();
+    drop(end);
+}
+
+#[test]
+fn a_module_that_came_wakes_only_who_waits_for_it() {
+    let (desk, first) = desk(2);
+    let second = Arc::new(Wake::new().unwrap());
+    desk.add(exec(1, 1));
+    desk.add(exec(2, 1));
+    desk.next(None, &first).unwrap();
+    desk.next(None, &second).unwrap();
+    desk.want_module(key(1), "a".into());
+    desk.want_module(key(2), "b".into());
+    desk.module_came("b");
+    assert_eq!((rings(&first), rings(&second)), (false, true));
+    second.clear();
+    desk.module_came("b");
+    desk.module_came("a");
+    assert_eq!((rings(&first), rings(&second)), (true, false));
 }
 
 #[test]

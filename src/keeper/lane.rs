@@ -130,8 +130,9 @@ impl Lane {
     /// Its cores. What only says how many takes what there is where a worker has more slots than cores.
     fn place(&self, order: &Order) -> Result<Option<Place>, Failure> {
         let demands = order.pin.is_some_and(|pin| pin.local || pin.smt.is_some() || pin.own != Own::Threads);
-        match self.common.desk.cores_of((order.task, order.attempt)) {
-            Some(Ok(cores)) => Ok(Some(Place::new(cores, order.alone, self.common.clone()))),
+        let key = (order.task, order.attempt);
+        match self.common.desk.cores_of(key) {
+            Some(Ok(cores)) => Ok(Some(Place::new(key, cores, self.common.clone()))),
             Some(Err(lacks)) if demands => Err(Failure::refused(lacks)),
             Some(Err(_)) | None => Ok(None),
         }
@@ -294,7 +295,7 @@ impl Lane {
             if let Some(talk) = run.talk().filter(|_| ready.parts.contains(&Part::Talk) || ready.bell) {
                 talk.give_module(&self.common.learned.modules);
                 let wanted = talk.go_on(now, &self.common.learned.modules);
-                wanted.into_iter().for_each(|name| self.common.desk.want_module(name));
+                wanted.into_iter().for_each(|name| self.common.desk.want_module(task.key, name));
             }
             for part in ready.parts {
                 if let Some(ended) = run.ready(part, now, &mut self.around) {

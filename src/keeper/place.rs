@@ -1,43 +1,36 @@
 //! The cores a task is kept on: what its lane starts runs there, and we do not.
 //!
 //! A program inherits where its lane stands when it starts it, so the lane stands there for that moment only; else it
-//! stands aside, on cores that nobody was given, and so do the main threads of keeper and worker while measurements have
-//! the node (they may have to start slots otherwise, which would inherit it). Where none is left a lane stays on those of
-//! its own task and leaves its neighbours alone. Knows nothing of how cores are chosen.
+//! stands aside, where the desk knows that nobody was given cores: it alone gives them, and moves who stands aside
+//! whenever it does. Knows nothing of how cores are chosen.
 
-use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
+use super::desk::TaskKey;
 use super::lane::Common;
 use super::run::StartError;
 use crate::machine::Cores;
 use crate::model::Placed;
-use crate::process::{self, Pid};
+use crate::process;
 
-/// See the module. Dropped, everybody is back.
+/// See the module. Dropped, the lane is back.
 pub struct Place {
+    key: TaskKey,
     cores: Cores,
     /// Does its memory come from its NUMA node alone?
     has_memory: bool,
-    /// Who stands aside too.
-    others: Vec<Pid>,
     common: Arc<Common>,
 }
 
 impl Place {
-    /// Moves the lane aside; with `alone` keeper and worker too. What the system refuses in that is no harm.
-    pub fn new(cores: Cores, alone: bool, common: Arc<Common>) -> Self {
-        let others = match alone {
-            true => [Some(process::own_pid()), process::parent_pid()].into_iter().flatten().collect(),
-            false => Vec::new(),
-        };
+    /// Moves the lane of this task aside.
+    pub fn new(key: TaskKey, cores: Cores, common: Arc<Common>) -> Self {
         // Where containers forbid it, memory is local as long as the program touches it first.
         let has_memory = cores.mem.is_some() && process::take_memory_of(cores.mem).is_ok();
         let _ = process::take_memory_of(None);
-        let place = Self { cores, has_memory, others, common };
-        place.stand_aside();
-        place.others_stand(&BTreeSet::new());
-        place
+        common.desk.stand_aside(key);
+        Self { key, cores, has_memory, common }
     }
 
     /// For the record.
@@ -51,42 +44,30 @@ impl Place {
         &self.cores
     }
 
-    /// What `start` starts runs on the task's cores.
+    /// What `start` starts runs on the task's cores. The lane does not stay there, however that ends.
     pub fn start<T>(&self, start: impl FnOnce() -> Result<T, StartError>) -> Result<T, StartError> {
-        process::run_on(&self.cores.cpus, None)?;
-        if self.has_memory {
-            process::take_memory_of(self.cores.mem)?;
-        }
-        let started = start();
+        self.common.desk.stand_still(self.key);
+        let started = self.stand_there().map_err(StartError::from).and_then(|()| start());
         if self.has_memory {
             let _ = process::take_memory_of(None);
         }
-        self.stand_aside();
+        self.common.desk.stand_aside(self.key);
         started
     }
 
-    fn stand_aside(&self) {
-        let _ = self.common.desk.aside(|free| {
-            let room = if free.is_empty() { &self.cores.taken } else { &free };
-            process::run_on(room, None)
-        });
-    }
-
-    /// Keeper and worker stand where nobody measures, and on `besides`.
-    fn others_stand(&self, besides: &BTreeSet<u32>) {
-        let all = self.common.desk.cpus().unwrap_or_default();
-        self.common.desk.aside(|free| {
-            let room: BTreeSet<u32> = free.union(besides).copied().collect();
-            for process in &self.others {
-                let _ = process::run_on(if room.is_empty() { &all } else { &room }, Some(*process));
-            }
-        });
+    fn stand_there(&self) -> io::Result<()> {
+        process::run_on(&self.cores.cpus, None)?;
+        if self.has_memory { process::take_memory_of(self.cores.mem) } else { Ok(()) }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.others_stand(&self.cores.taken); // which the desk gives to nobody before the task has ended
+        self.common.desk.stand_still(self.key);
         self.common.desk.go_anywhere();
     }
 }
+
+#[cfg(test)]
+#[path = "place_tests.rs"]
+mod tests;

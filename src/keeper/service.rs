@@ -17,7 +17,7 @@ use super::slots::Slots;
 use crate::launch::GANG_VARIABLE;
 use crate::machine::Topology;
 use crate::model::{FromKeeper, Outcome, Run as Order, SlotId, Status, ToKeeper};
-use crate::process::{Family, kill_marked};
+use crate::process::{self, Family, kill_marked};
 use crate::wire::{Stream, WireError};
 
 /// How long the end of a gang's last processes on this node is waited for.
@@ -48,10 +48,12 @@ impl Keeper {
     /// A keeper that has heard nothing yet.
     pub fn new(socket: OwnedFd) -> Result<Self, WireError> {
         let (family, learned) = (Arc::new(Family::default()), Learned::default());
+        let desk = Desk::new()?;
+        desk.set_household([Some(process::own_pid()), process::parent_pid()].into_iter().flatten());
         Ok(Self {
             worker: Stream::new(socket)?,
             site: None,
-            common: Arc::new(Common { desk: Desk::new()?, family, learned, sensors: OnceLock::new() }),
+            common: Arc::new(Common { desk, family, learned, sensors: OnceLock::new() }),
             slots: Slots::default(),
         })
     }
@@ -145,8 +147,8 @@ impl Keeper {
             ToKeeper::StopSlot(slot) => self.slots.stop(slot),
             ToKeeper::KillSlot(slot) => self.slots.kill(slot, now, &self.common.family),
             ToKeeper::Module(name, module) => {
-                self.common.learned.modules.insert(name, module);
-                self.common.desk.module_came();
+                self.common.learned.modules.insert(name.clone(), module);
+                self.common.desk.module_came(&name);
             }
             ToKeeper::Ping => self.worker.queue(&FromKeeper::Alive),
         }

@@ -199,11 +199,7 @@ impl Talk {
                 Due::Stop
             }
             Stage::Stopping(until) if now >= until => {
-                let limit = human::duration(self.limit.as_secs_f64());
-                self.found.push(Found::Lost(format!(
-                    "did not end within {limit}, in code that is not Lua, and was killed{}",
-                    self.foreign()
-                )));
+                self.found.push(Found::Lost(self.never_ended()));
                 self.kill()
             }
             Stage::Over(until) if now >= until => self.kill(),
@@ -215,6 +211,21 @@ impl Talk {
         self.stream = None;
         self.stage = Stage::Killed;
         Due::Kill
+    }
+
+    fn never_ended(&self) -> String {
+        let limit = human::duration(self.limit.as_secs_f64());
+        match &self.wanted {
+            Some(name) => {
+                format!(
+                    "did not end within {limit}: it waited for module `{name}`, which did not come, and was killed"
+                )
+            }
+            None => {
+                let foreign = self.foreign();
+                format!("did not end within {limit}, in code that is not Lua, and was killed{foreign}")
+            }
+        }
     }
 
     fn foreign(&self) -> String {
@@ -232,5 +243,34 @@ impl Talk {
             self.found.push(Found::Lost(format!("ended its process: {exit}{foreign}")));
         }
         self.found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_module_that_does_not_come_says_so() {
+        let why = |wanted: Option<&str>| {
+            let now = Instant::now();
+            let mut talk = Talk {
+                stream: None,
+                gate: Gate::create().unwrap().0,
+                asked: 1,
+                found: Vec::new(),
+                wanted: wanted.map(str::to_owned),
+                limit: Duration::from_secs(60),
+                stage: Stage::Asked(now),
+                _scratch: None,
+            };
+            assert!(matches!(talk.tick(now), Due::Stop));
+            assert!(matches!(talk.tick(now + GRACE), Due::Kill));
+            let [Found::Lost(why)] = &talk.found[..] else { panic!("{:?}", talk.found) };
+            why.clone()
+        };
+        let waited = "it waited for module `x`, which did not come, and was killed";
+        assert_eq!(why(Some("x")), format!("did not end within 60 s: {waited}"));
+        assert_eq!(why(None), "did not end within 60 s, in code that is not Lua, and was killed");
     }
 }

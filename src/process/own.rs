@@ -123,6 +123,11 @@ pub fn own_pid() -> Pid {
     rustix::process::getpid()
 }
 
+/// The calling thread, as the kernel numbers threads among processes.
+pub fn own_thread() -> Pid {
+    rustix::thread::gettid()
+}
+
 /// Who started it, or looks after it since.
 pub fn parent_pid() -> Option<Pid> {
     getppid()

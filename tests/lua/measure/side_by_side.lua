@@ -121,5 +121,6 @@ end
 local only = "only what needs cores alone shares a node so"
 says("measure: 'ranks' and exclusive = \"cores\": " .. only, { ranks = 2, exclusive = "cores" })
 says("measure: 'gpus' and exclusive = \"socket\": " .. only, { gpus = 1, exclusive = "socket" })
+says("measure: 'nodes' and exclusive = \"cores\": " .. only, { nodes = 2, exclusive = "cores" })
 says("measure: 'energy': a package counts all its cores", { energy = true, exclusive = "cores" })
 says("measure: option 'exclusive': expected \"node\" or \"socket\" or \"cores\" or false, got 'core'", { exclusive = "core" })
