@@ -21,6 +21,8 @@ pub struct Function {
     pub codes: Vec<(Hash, serde_bytes::ByteBuf)>,
     /// What must be in the store of the node that runs it.
     pub artefacts: Vec<Hash>,
+    /// Content of the modules that `payload` only names, and of those that these require, by name.
+    pub modules: BTreeMap<String, Hash>,
     /// Where it was written, for people: `campaign.lua:3`.
     pub place: String,
     /// `params` of its task, as JSON text: messages cannot carry JSON itself.
@@ -30,7 +32,8 @@ pub struct Function {
 impl Function {
     /// All that tells it from others and is the same in every run.
     pub fn identity(&self) -> Self {
-        Self { payload: Hash::of(&self.payload).to_string().into_bytes(), ..Self::default() }
+        let payload = Hash::of(&self.payload).to_string().into_bytes();
+        Self { payload, modules: self.modules.clone(), ..Self::default() }
     }
 }
 

@@ -244,15 +244,19 @@ mod tests {
 
     #[test]
     fn another_function_is_another_measurement_wherever_it_was_written() {
-        let key = |payload: &str, place: &str| {
-            let function = Function { payload: payload.into(), place: place.into(), ..Function::default() };
+        let key_with = |payload: &str, place: &str, module: &[u8]| {
+            let modules = [("m".to_owned(), Hash::of(module))].into();
+            let (payload, place) = (payload.into(), place.into());
+            let function = Function { payload, place, modules, ..Function::default() };
             let verify = VerifySpec { function: Some(function), ..VerifySpec::default() };
             let job = Job::Measure(Box::new(MeasureSpec { verify, ..MeasureSpec::default() }));
             let options = TaskOptions::default();
             let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
             of(&order, None, |_| Hash::of(b""))
         };
+        let key = |payload, place| key_with(payload, place, b"return 1");
         let (one, parts) = key("one", "c.lua:1");
+        assert!(recipe_key(&one) != recipe_key(&key_with("one", "c.lua:1", b"return 2").0));
         assert_eq!(recipe_key(&one), recipe_key(&key("one", "c.lua:9").0));
         let (two, other) = key("two", "c.lua:1");
         assert!(recipe_key(&one) != recipe_key(&two) && parts.verify != other.verify);

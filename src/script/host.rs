@@ -163,7 +163,9 @@ fn packed(lua: &Lua, bridge: &Bridge, function: Function) -> Result<model::Funct
     let place = shipped.codes.first().and_then(|hash| shipper.location(*hash)).unwrap_or("[C]").to_owned();
     let code = |hash: &Hash| Some((*hash, shipper.bytecode(*hash)?.to_vec().into()));
     let codes = shipped.codes.iter().filter_map(code).collect();
-    Ok(model::Function { payload: shipped.bytes, codes, artefacts: shipped.artefacts, place, params: None })
+    let modules = bridge.modules.contents(shipped.modules);
+    let (payload, artefacts) = (shipped.bytes, shipped.artefacts);
+    Ok(model::Function { payload, codes, artefacts, modules, place, params: None })
 }
 
 type Submit = (String, Value, Value, Table, Value, bool);

@@ -3,13 +3,14 @@
 //! The script's `require` and the driver, which answers slots, ask the same [`Modules`]: what one of them read
 //! first is what both give from then on, whatever becomes of the file. Needs no Lua state and knows no workers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 use serde_bytes::ByteBuf;
 
-use crate::model::Module;
+use crate::model::{Hash, Module};
 use crate::say::say;
 
 /// See the module.
@@ -29,7 +30,11 @@ struct State {
     path: String,
     cpath: String,
     found: FxHashMap<String, Module>,
+    contents: FxHashMap<String, Content>,
 }
+
+/// What a module is, whatever it is called: its file, and the names of those that it requires.
+type Content = (Hash, Vec<String>);
 
 impl Modules {
     /// The modules of a campaign in `dir`: its folder, its `lua/`, `$HARNESS_PATH`, then `package.path`.
@@ -67,6 +72,33 @@ impl Modules {
             state.found.insert(name.to_owned(), module.clone());
         }
         module
+    }
+
+    /// The content of these modules and of those that they require by a name in their text, by name.
+    pub fn contents(&self, names: Vec<String>) -> BTreeMap<String, Hash> {
+        let (mut contents, mut open) = (BTreeMap::new(), names);
+        while let Some(name) = open.pop() {
+            if !contents.contains_key(&name)
+                && let Some((content, required)) = self.content(&name)
+            {
+                contents.insert(name, content);
+                open.extend(required);
+            }
+        }
+        contents
+    }
+
+    fn content(&self, name: &str) -> Option<Content> {
+        if let Some(content) = self.lock().contents.get(name) {
+            return Some(content.clone());
+        }
+        let content = match self.find(name) {
+            Module::Lua(_, source) => (Hash::of(&source), required_in(&String::from_utf8_lossy(&source))),
+            Module::C(path) => (Hash::of(&std::fs::read(path).ok()?), Vec::new()),
+            Module::Missing(_) => return None,
+        };
+        self.lock().contents.insert(name.to_owned(), content.clone());
+        Some(content)
     }
 
     fn search(&self, state: &State, name: &str) -> Module {
@@ -108,6 +140,17 @@ fn templates(path: &str) -> impl Iterator<Item = &str> {
     path.split(';').filter(|template| template.contains('?'))
 }
 
+/// Names after `require`: in `require "a"`, `require("a")` and `pcall(require, "a")`. One in a comment does no harm.
+fn required_in(source: &str) -> Vec<String> {
+    let name = |rest: &str| {
+        let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '(' || c == ',');
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        let (name, _) = rest[1..].split_once(quote)?;
+        (!name.contains(char::is_whitespace)).then(|| name.to_owned())
+    };
+    source.split("require").skip(1).filter_map(name).collect()
+}
+
 /// Two modules of one name are a trap: says once which one it is.
 fn tell_of_hidden(name: &str, used: &Path, source: &[u8], mut others: impl Iterator<Item = PathBuf>) {
     let differs = |other: &PathBuf| std::fs::read(other).is_ok_and(|text| text != source);
@@ -137,6 +180,25 @@ mod tests {
 
     fn lua(chunk: &str, source: &str) -> Module {
         Module::Lua(chunk.into(), ByteBuf::from(source))
+    }
+
+    #[test]
+    fn what_a_module_is_follows_what_it_requires_and_stays_as_it_was_found() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "a.lua", "local b, c = require 'b', require (\"c.d\") pcall(require, 'gone')");
+        write(dir.path(), "b.lua", "return function() return require'a' end -- requires little");
+        write(dir.path(), "c/d.lua", "return 1");
+        write(dir.path(), "e.lua", "return 2");
+        let contents = || Modules::new(dir.path(), "", false);
+        let asked = vec!["a".to_owned()];
+        let first = contents();
+        let found = first.contents(asked.clone());
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "b", "c.d"]);
+        assert_eq!(first.contents(vec!["e".into()])["e"], Hash::of(b"return 2"));
+        write(dir.path(), "c/d.lua", "return 3");
+        assert_eq!(first.contents(asked.clone()), found);
+        let again = contents().contents(asked);
+        assert!(again["c.d"] != found["c.d"] && again["a"] == found["a"]);
     }
 
     #[test]

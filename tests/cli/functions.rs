@@ -91,3 +91,40 @@ fn a_second_run_asks_no_function_unless_it_is_another_one() {
     assert!(runs(script(3, "#run.stdout", "b"), "6.0\n", 4).contains("asked\n"), "another check");
     assert_eq!(runs(script(2, "run.stdout", "a"), "10.0\n", 4), "", "the first is still there");
 }
+
+/// Their functions go by name, so it is their files that tell what is asked for: also those of modules below them.
+#[test]
+fn an_edited_module_is_another_function() {
+    let folder = Folder::with(
+        "local deep = require 'deep'
+         local m = await(submit(measure { cmd = { 'sh', '-c', 'echo >> ran; echo 5' }, runs = 1, warmup = 0,
+           metrics = { x = { fn = function(run) return deep.figure(run) end } } }))
+         print(m.metrics.x.stats.median)",
+    );
+    let deep = |factor: u32| {
+        format!(
+            "local flat = require 'flat'
+             return {{ figure = function(run) return flat.figure(run) * {factor} end }}"
+        )
+    };
+    let flat =
+        |add: u32| format!("return {{ figure = function(run) return tonumber(run.stdout) + {add} end }}");
+    folder.write("deep.lua", deep(2));
+    folder.write("flat.lua", flat(1));
+    folder.write("other.lua", "return 1");
+    let runs = |median: &str, ran: usize| {
+        let again = folder.run(&["-q", "c.lua"]);
+        let seen = (again.code, again.stdout.as_str(), folder.lines("ran"));
+        assert_eq!(seen, (Some(0), median, ran), "{again:#?}");
+    };
+    runs("12.0\n", 1);
+    runs("12.0\n", 1);
+    folder.write("other.lua", "return 2");
+    runs("12.0\n", 1);
+    folder.write("deep.lua", deep(3));
+    runs("18.0\n", 2);
+    folder.write("flat.lua", flat(2));
+    runs("21.0\n", 3);
+    folder.write("flat.lua", flat(1));
+    runs("18.0\n", 3);
+}

@@ -203,6 +203,9 @@ impl<'s> Encoder<'s> {
                 self.out.body.push(tag::NAMED);
                 put_bytes(&mut self.out.body, &member.module);
                 put_bytes(&mut self.out.body, &member.path);
+                if !self.out.modules.contains(&member.module) {
+                    self.out.modules.insert(member.module.clone());
+                }
             }
         }
         true

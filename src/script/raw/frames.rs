@@ -3,6 +3,7 @@
 //! Kept from message to message, so that a small one needs no memory of its own; outside of every frame
 //! that a Lua error can jump over. Knows nothing of how values are written.
 
+use std::collections::BTreeSet;
 use std::ffi::c_int;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -97,6 +98,8 @@ pub struct Buffers {
     pub shares: Vec<Hash>,
     /// Artefacts that shared values need.
     pub needed: Vec<Hash>,
+    /// Modules that are mentioned, the library's too.
+    pub modules: BTreeSet<Box<[u8]>>,
     pub references: u32,
     pub heavy: Heavy,
     /// Where in the body the variable begins that is being written.
@@ -131,6 +134,7 @@ impl Buffers {
         self.artefacts.clear();
         self.shares.clear();
         self.needed.clear();
+        self.modules.clear();
         self.references = 0;
         self.heavy = Heavy::default();
         self.rebuilding.clear();

@@ -101,6 +101,8 @@ pub struct Shipped {
     pub deps: Vec<TaskId>,
     /// Artefacts that must be in the store of the other end, those of shared values among them.
     pub artefacts: Vec<Hash>,
+    /// Modules of files whose functions and tables go by name.
+    pub modules: Vec<String>,
     /// What makes it big, if the variables of its functions do.
     pub heavy: Option<Box<Heavy>>,
 }
@@ -257,7 +259,9 @@ impl Shipper {
         let mut artefacts = manifest.artefacts;
         artefacts.extend(manifest.shares);
         artefacts.append(&mut out.needed);
-        Shipped { bytes, body, codes: manifest.codes, deps: manifest.deps, artefacts, heavy }
+        let modules = std::mem::take(&mut out.modules).into_iter().filter(|name| !known::is_library(name));
+        let modules = modules.map(|name| String::from_utf8_lossy(&name).into_owned()).collect();
+        Shipped { bytes, body, codes: manifest.codes, deps: manifest.deps, artefacts, modules, heavy }
     }
 
     /// Which variable made the message in the buffers big.
