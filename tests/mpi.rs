@@ -7,11 +7,15 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustix::net::connect_unspec;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 /// The MPI these tests run under.
 struct Mpi {
@@ -480,6 +484,50 @@ fn a_worker_that_gives_up_does_not_end_the_job() {
 #[test]
 fn a_killed_worker_does_not_end_the_job() {
     goes_on_after(KILL_WORKER, 1, "{ workers = 2, start = 'spawn' }");
+}
+
+/// The connections of a process over TCP: this one's copies of their descriptors.
+fn connections_of(pid: u32) -> Vec<TcpStream> {
+    let Some(pid) = Pid::from_raw(pid as i32) else { return Vec::new() };
+    let process = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
+    let numbers = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it has descriptors").flatten();
+    let sockets = numbers.filter(|entry| {
+        std::fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
+    });
+    let numbers: Vec<i32> = sockets.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let copy = |number: i32| pidfd_getfd(&process, number, PidfdGetfdFlags::empty());
+    let copies =
+        numbers.into_iter().map(|number| TcpStream::from(copy(number).expect("it may be looked at")));
+    copies.filter(|socket| socket.peer_addr().is_ok()).collect()
+}
+
+/// The other end is sent a reset, and this one has no connection: what a firewall does.
+#[test]
+fn a_lifeline_that_is_reset_costs_nobody_the_worker() {
+    let Some(mpi) = Mpi::find() else { return };
+    if !mpi.can_spawn() {
+        return println!("skipped: this MPI cannot spawn");
+    }
+    // The second task takes longer than a worker may after the root's end.
+    let campaign = Campaign::new(
+        r#"
+        local pool <close> = spawn { workers = 1, start = "spawn" }
+        local line = "touch began; until [ -e reset ]; do sleep 0.1; done"
+        print(await(submit(exec { shell = line, retries = 0 })).status)
+        print(await(submit(exec { cmd = { "sleep", "12" }, retries = 0 })).status)"#,
+    );
+    let file = |name: &str| campaign.folder.path().join(name);
+    let child = mpi.command(1, &campaign).arg(&campaign.script).spawn().expect("mpirun starts");
+    until("the task runs", || file("began").exists());
+    let stand_in = worker_of(campaign.folder.path(), 0).expect("somebody stands in");
+    until("the root is called", || !connections_of(stand_in).is_empty());
+    for connection in connections_of(stand_in) {
+        connect_unspec(&connection).expect("it is reset");
+    }
+    std::fs::write(file("reset"), "").expect("the task is told");
+    let output = finish(child);
+    assert_eq!(succeeded(&output), "ok\nok\n", "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("is lost"), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn call_root() -> io::Result<StreamLink> {
     let address = std::env::var("SLURM_LAUNCH_NODE_IPADDR").unwrap_or_default();
     let told = |error: &dyn std::fmt::Display| io::Error::other(format!("{address}: {error}"));
     let node = address.parse().map_err(|error| told(&error))?;
-    let stream = dial(node, &invitation, Limits::default().start).map_err(|error| told(&error))?;
+    let stream = dial(node, &invitation, Limits::default().start, None).map_err(|error| told(&error))?;
     StreamLink::new(stream.into())
 }
 

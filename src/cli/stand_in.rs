@@ -2,12 +2,13 @@
 //! the worker and uses the MPI, and this one is all that the launcher sees.
 //!
 //! No MPI tells when a process is killed, and launchers take it for a reason to end the job. So this one calls the root
-//! over TCP, its lifeline, and says nothing: when the worker was killed it closes its half, which the root notices at
-//! once, and stays until the root has ended. Where the root cannot be called so, the root notices the worker's silence.
+//! over TCP, its lifeline: when the worker was killed it closes its half, which the root notices at once, and stays until
+//! the root has ended. Where the root cannot be called so, or the lifeline is lost, the worker goes on, and the root
+//! notices its silence.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,13 @@ use crate::model::{Limits, exit};
 use crate::process::{self, Child, Exit, Side, StandIn};
 use crate::root;
 use crate::say::say;
-use crate::transport::dial::{Invitation, dial};
+use crate::transport::dial::Invitation;
+use crate::transport::mpi::lifeline::{News, WorkersEnd};
 use crate::transport::mpi::sys;
 use crate::transport::wait::wait;
 
+/// The root may take so long to answer at one of its addresses.
+const TO_ANSWER: Duration = Duration::from_secs(5);
 /// A worker may take so long to end after the root.
 const AFTER_ROOT: Duration = Duration::from_secs(10);
 /// So long after the root ends who stood in for a worker that was killed.
@@ -47,10 +51,11 @@ pub(super) fn leave_mpi() -> ExitCode {
 }
 
 fn watch(mut stand_in: StandIn) -> ExitCode {
-    let lifeline = stand_in.listen().and_then(|text| call_root(&text));
+    let told = stand_in.listen();
     let child = &stand_in.child;
-    if let Ok(lifeline) = &lifeline
-        && !outlives(lifeline, child)
+    let mut lifeline = told.and_then(|text| call_root(&text, child));
+    if let Ok(lifeline) = &mut lifeline
+        && root_ends_first(lifeline, child)
         && !child.ends_within(AFTER_ROOT)
     {
         return ExitCode::SUCCESS; // and the worker goes too
@@ -67,34 +72,40 @@ fn watch(mut stand_in: StandIn) -> ExitCode {
     }
 }
 
-/// Waits for the end of the root or of the worker; is it the worker's?
-fn outlives(root: &TcpStream, worker: &Child) -> bool {
+/// Waits for the end of the root or of the worker; is it the root's? Where that is not told any more it is not.
+fn root_ends_first(root: &mut WorkersEnd, worker: &Child) -> bool {
     loop {
-        let mut fds = [PollFd::new(&worker.pidfd, PollFlags::IN), PollFd::new(root, PollFlags::IN)];
-        let waited = wait(&mut fds, None);
-        if waited.is_err() || fds.iter().any(|fd| !fd.revents().is_empty()) {
-            return !fds[0].revents().is_empty();
+        if let Some(news) = root.news() {
+            return news == News::Ended;
+        }
+        let mut fds = [PollFd::new(&worker.pidfd, PollFlags::IN), PollFd::new(&*root, PollFlags::IN)];
+        if wait(&mut fds, None).is_err() || !fds[0].revents().is_empty() {
+            return false;
         }
     }
 }
 
 /// Says that the worker has ended, which is no reason for the job to end: the launcher learns it after the root's end,
-/// whose exit code it is to take for that of the job.
-fn outlast_root(mut lifeline: TcpStream) -> ExitCode {
-    let _ = lifeline.shutdown(Shutdown::Write);
-    let _ = io::copy(&mut lifeline, &mut io::sink());
+/// whose exit code it is to take for that of the job. The system gives the lifeline up where the root's node is gone.
+fn outlast_root(mut lifeline: WorkersEnd) -> ExitCode {
+    lifeline.say_ended();
+    while lifeline.news().is_none() {
+        if wait(&mut [PollFd::new(&lifeline, PollFlags::IN)], None).is_err() {
+            break;
+        }
+    }
     let _ = wait(&mut [], Some(Instant::now() + LAST));
     ExitCode::SUCCESS
 }
 
-/// Calls the root at any of the addresses of its host.
-fn call_root(text: &str) -> io::Result<TcpStream> {
+/// Calls the root at any of the addresses of its host, while there is a worker.
+fn call_root(text: &str, worker: &Child) -> io::Result<WorkersEnd> {
     let (host, invitation) = text.split_once(' ').unwrap_or_default();
     let invitation: Invitation = invitation.parse()?;
     let addresses: Vec<IpAddr> = match host == machine::hostname() {
         true => vec![Ipv4Addr::LOCALHOST.into()],
         false => (host, 0).to_socket_addrs()?.map(|address| address.ip()).collect(),
     };
-    let call = |address: IpAddr| dial(address, &invitation, Limits::default().start);
+    let call = |address: IpAddr| WorkersEnd::call(address, &invitation, TO_ANSWER, worker.pidfd.as_fd());
     addresses.into_iter().find_map(|address| call(address).ok()).ok_or(io::ErrorKind::NotConnected.into())
 }

@@ -4,9 +4,10 @@
 //! looked at again: at once while messages flow, ever more rarely while nothing comes. All calls happen on
 //! the thread that initialised MPI.
 //!
-//! Nor does MPI tell that the other process is gone. The root's end has a lifeline for that ([`DialLink`]), which whoever
-//! stands in for the worker holds at the other end; the first thing that a worker is sent is how to call it.
+//! Nor does MPI tell that the other process is gone. The root's end has a [`lifeline`] for that, which whoever stands in
+//! for the worker holds at the other end; the first thing that a worker is sent is how to call it.
 
+pub mod lifeline;
 pub mod start;
 pub mod sys;
 
@@ -17,8 +18,8 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 use rustix::io::write;
 
+use self::lifeline::RootsEnd;
 use self::sys::{Comm, Sending};
-use super::dial::DialLink;
 use super::{Link, LinkError};
 use crate::wire::{Inbox, append};
 
@@ -54,11 +55,11 @@ enum Lifeline {
     /// Nothing.
     None,
     /// The root's end, which is closed with the worker's.
-    Root(DialLink),
+    Root(RootsEnd),
     /// The worker's: it is still to be sent how the root is called, for whoever stands in for it.
     Worker(Option<OwnedFd>),
     /// The worker has ended: MPI has nothing to do with it any more. Whoever stood in for it stays until this is closed.
-    Cut { _kept: DialLink },
+    Cut { _kept: RootsEnd },
 }
 
 impl MpiLink {
@@ -66,7 +67,7 @@ impl MpiLink {
     /// root's, for the lifeline.
     pub fn to_worker(comm: Comm, rank: i32, owned: bool, host: &str) -> Self {
         // Where it cannot listen, silence says it later.
-        let (lifeline, call) = match DialLink::listen() {
+        let (lifeline, call) = match RootsEnd::listen() {
             Ok((line, invitation)) => (Lifeline::Root(line), format!("{host} {invitation}")),
             Err(_) => (Lifeline::None, String::new()),
         };
@@ -103,14 +104,13 @@ impl MpiLink {
             return Err(LinkError::Closed);
         }
         let Lifeline::Root(line) = &mut self.lifeline else { return Ok(()) };
-        let Err(ended) = line.progress(&mut Inbox::default()) else { return Ok(()) };
-        match (ended, std::mem::replace(&mut self.lifeline, Lifeline::None)) {
-            (LinkError::Closed, Lifeline::Root(line)) => {
-                self.lifeline = Lifeline::Cut { _kept: line };
-                Err(LinkError::Closed)
-            }
-            _ => Ok(()), // the line's own trouble
+        if !line.has_ended() {
+            return Ok(());
         }
+        if let Lifeline::Root(line) = std::mem::replace(&mut self.lifeline, Lifeline::None) {
+            self.lifeline = Lifeline::Cut { _kept: line };
+        }
+        Err(LinkError::Closed)
     }
 
     /// Hands on the first message, which is no part of the stream. Is it over?
