@@ -8,7 +8,7 @@ use crate::model::{Limits, exit};
 use crate::process::Signals;
 use crate::root::port::PoolSpec;
 use crate::root::progress::Verbosity;
-use crate::root::{Options, Started, Timing};
+use crate::root::{Ended, Options, Started, Timing};
 
 /// One of them.
 pub(super) struct Own<'a> {
@@ -24,20 +24,12 @@ pub(super) struct Own<'a> {
 }
 
 impl Own<'_> {
-    /// Runs it in `folder`; the exit code, and what went wrong.
-    pub(super) fn play(
-        self,
-        folder: &Path,
-        started: Started,
-        signals: Signals,
-        limits: Limits,
-    ) -> (u8, Option<String>) {
+    /// Runs it in `folder`.
+    pub(super) fn play(self, folder: &Path, started: Started, signals: Signals, limits: Limits) -> Ended {
         let script = folder.join(self.name);
         if let Err(error) = fs::write(&script, self.text) {
-            return (
-                exit::JOURNAL,
-                Some(format!("cannot write to the folder for temporary files (TMPDIR): {error}")),
-            );
+            let message = format!("cannot write to the folder for temporary files (TMPDIR): {error}");
+            return Ended::at_once(exit::JOURNAL, message);
         }
         let options = Options {
             script: script.clone(),
@@ -53,7 +45,7 @@ impl Own<'_> {
             limits,
         };
         let ended = run::play(options, started, signals, &script);
-        (ended.code, ended.message.map(|message| for_people(&message, self.name)))
+        Ended { message: ended.message.map(|message| for_people(&message, self.name)), ..ended }
     }
 }
 

@@ -71,11 +71,7 @@ fn mpi_worker() -> ExitCode {
         Err(code) => return code,
     };
     match join_root(told) {
-        Ok(link) => {
-            // It has said why it cannot go on.
-            let _ = worker::main_over(Box::new(link));
-            leave_mpi()
-        }
+        Ok(link) => leave_mpi(worker::main_spawned(Box::new(link))),
         Err(error) => {
             say(format_args!("harness worker: {error}"));
             ExitCode::FAILURE

@@ -94,8 +94,8 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         display: display(verbosity),
     };
     let finalize = limits.finalize;
-    let (code, in_order) = campaign(options, started, signals, &script);
-    leave_mpi(mpi && in_order, code, finalize);
+    let (code, lost_rank) = campaign(options, started, signals, &script);
+    leave_mpi(mpi && !lost_rank, code, finalize);
     Ok(ExitCode::from(code))
 }
 
@@ -150,7 +150,7 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// Runs the campaign and prints what is to be said last. The exit code, and whether MPI can be left in order.
+/// Runs the campaign and prints what is to be said last. The exit code, and whether a rank was lost.
 fn campaign(options: Options, started: Started, signals: Signals, script: &Path) -> (u8, bool) {
     let quiet = options.verbosity == Verbosity::Quiet;
     let display = options.display.clone();
@@ -177,7 +177,7 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
         post(format_args!("harness: {message}"));
     }
     flush(LAST_WORDS);
-    (ended.code, !ended.lost_rank)
+    (ended.code, ended.lost_rank)
 }
 
 /// Runs the script in a root.
@@ -263,8 +263,7 @@ pub(super) fn join_mpi() -> Result<Joined, String> {
         Role::Worker(link) => {
             process::take_affinity_of_parent();
             process::stdout_to_stderr();
-            let in_order = crate::worker::main_static(Box::new(link));
-            Joined::Served(if in_order { leave_mpi() } else { ExitCode::from(exit::INTERNAL) })
+            Joined::Served(leave_mpi(crate::worker::main_static(Box::new(link))))
         }
     })
 }

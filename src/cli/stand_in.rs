@@ -44,8 +44,12 @@ pub(super) fn stand_in() -> Result<OwnedFd, ExitCode> {
     }
 }
 
-/// The worker's end. Where MPI_Finalize waits for somebody who is lost it is not waited for: whoever stands in stays.
-pub(super) fn leave_mpi() -> ExitCode {
+/// The worker's end. Where MPI_Finalize would wait for somebody who is lost it is not called, or not waited for: whoever
+/// stands in stays.
+pub(super) fn leave_mpi(in_order: bool) -> ExitCode {
+    if !in_order {
+        return ExitCode::from(exit::INTERNAL);
+    }
     root::leave(exit::INTERNAL, Limits::default().finalize, sys::finalize);
     ExitCode::SUCCESS
 }

@@ -134,6 +134,13 @@ pub struct Ended {
     pub lost_rank: bool,
 }
 
+impl Ended {
+    /// Before anything was done.
+    pub fn at_once(code: u8, message: String) -> Self {
+        Self { code, message: Some(message), tally: Tally::default(), lost_rank: false }
+    }
+}
+
 /// Runs a campaign to its end. `sources` finds modules for slots, `signals` were opened before any thread
 /// was started.
 pub fn run(
@@ -154,8 +161,7 @@ pub fn run(
                 let _ = worker.peer.flush();
             }
             hear_out(&mut workers);
-            let message = Some(error.to_string());
-            Ended { code: error.code(), message, tally: Tally::default(), lost_rank: false }
+            Ended::at_once(error.code(), error.to_string())
         }
     }
 }

@@ -82,15 +82,24 @@ pub fn main(socket: OwnedFd) -> ExitCode {
 
 /// A worker that serves one pool and ends.
 pub fn main_over(link: Box<dyn Link>) -> ExitCode {
+    serve_one(link).map_or_else(|code| code, |_| ExitCode::SUCCESS)
+}
+
+/// The same, started by MPI_Comm_spawn. Is it to leave MPI in order? One that gives up is.
+pub fn main_spawned(link: Box<dyn Link>) -> bool {
+    serve_one(link) != Ok(Ended::Quit)
+}
+
+fn serve_one(link: Box<dyn Link>) -> Result<Ended, ExitCode> {
     let mut root = Peer::new(link);
     match serve(&mut root) {
-        Ok(_) => {
+        Ok(ended) => {
             say_goodbye(root);
-            ExitCode::SUCCESS
+            Ok(ended)
         }
         // The root closed the socket without a word: it was killed, and all of ours here has been ended.
-        Err(WorkerError::Root(LinkError::Closed)) => ExitCode::FAILURE,
-        Err(error) => complain(&error),
+        Err(WorkerError::Root(LinkError::Closed)) => Err(ExitCode::FAILURE),
+        Err(error) => Err(complain(&error)),
     }
 }
 

@@ -117,9 +117,10 @@ fn play(arguments: &BenchArgs, plan: &Plan) -> Result<ExitCode, (u8, String)> {
         journal: arguments.journal.clone(),
     };
     let started = Started { mpi: Mpi::Idle, ranks: Vec::new() };
-    match campaign.play(folder.path(), started, signals, limits) {
-        (code, Some(text)) => Err((code, text)),
-        (code, None) => Ok(ExitCode::from(code)),
+    let ended = campaign.play(folder.path(), started, signals, limits);
+    match ended.message {
+        Some(text) => Err((ended.code, text)),
+        None => Ok(ExitCode::from(ended.code)),
     }
 }
 

@@ -75,13 +75,15 @@ fn examine(arguments: &DoctorArgs) -> Result<ExitCode, String> {
         // Before anything is started: should that hang, this is on the screen.
         print(&format!("harness {}\n{surroundings}", env!("CARGO_PKG_VERSION")));
     }
-    let (workers, failure) = try_out(arguments, started, signals, limits);
+    let mut lost_rank = false;
+    let (workers, failure) = try_out(arguments, started, signals, limits, &mut lost_rank);
     if workers.iter().any(|worker| worker.start == "spawn") {
         surroundings.mpi.can_spawn = Some(true);
     }
     let report = Report { surroundings, workers, failure, ..Report::default() };
     let code = finish(arguments, report, false);
-    run::leave_mpi(mpi, if code == ExitCode::SUCCESS { exit::OK } else { exit::ALLOCATION }, limits.finalize);
+    let exit_code = if code == ExitCode::SUCCESS { exit::OK } else { exit::ALLOCATION };
+    run::leave_mpi(mpi && !lost_rank, exit_code, limits.finalize);
     Ok(code)
 }
 
@@ -185,9 +187,10 @@ fn try_out(
     started: Started,
     signals: Signals,
     limits: Limits,
+    lost_rank: &mut bool,
 ) -> (Vec<Worker>, Option<String>) {
     match prepare() {
-        Ok(place) => place.run(arguments.hostfile.clone(), started, signals, limits),
+        Ok(place) => place.run(arguments.hostfile.clone(), started, signals, limits, lost_rank),
         Err(error) => (Vec::new(), Some(error)),
     }
 }
@@ -223,6 +226,7 @@ impl Site {
         started: Started,
         signals: Signals,
         limits: Limits,
+        lost_rank: &mut bool,
     ) -> (Vec<Worker>, Option<String>) {
         let path = |name: &str| self.folder.path().join(name);
         let words = |path: &Path| path.display().to_string();
@@ -237,14 +241,15 @@ impl Site {
             host_file,
             journal: None,
         };
-        let (code, message) = campaign.play(self.folder.path(), started, signals, limits);
+        let ended = campaign.play(self.folder.path(), started, signals, limits);
+        *lost_rank = ended.lost_rank;
         let lines = fs::read_to_string(path("found")).unwrap_or_default();
         let (workers, failures) = Worker::all(&lines, &self.word);
-        let failure = match message {
+        let failure = match ended.message {
             Some(text) => Some(text.replace(&words(&path("doctor.lua")), "FILE.lua")),
             None if !failures.is_empty() => Some(failures.join("; ")),
             None if !lines.ends_with("end\n") => {
-                Some(format!("the look at the nodes ended early, with {code}"))
+                Some(format!("the look at the nodes ended early, with {}", ended.code))
             }
             None => None,
         };

@@ -104,8 +104,9 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
     };
     let mpi = matches!(started.mpi, root::Mpi::Ready(_));
     let again = Again { arguments, journal: &journal, script, then, plan };
+    let mut lost_rank = false;
     let report = again
-        .play(started, signals, limits)
+        .play(started, signals, limits, &mut lost_rank)
         .and_then(|rebuilt| reported(arguments, &journal, &before, then, &rebuilt));
     let code = match &report {
         Ok(report) if report.agrees => exit::OK,
@@ -115,7 +116,7 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
     if let Ok(report) = &report {
         show(report, arguments.json);
     }
-    run::leave_mpi(mpi, code, limits.finalize);
+    run::leave_mpi(mpi && !lost_rank, code, limits.finalize);
     report.map(|_| ExitCode::from(code))
 }
 
@@ -182,7 +183,13 @@ struct Again<'a> {
 
 impl Again<'_> {
     /// Measures it; the builds that were done for it.
-    fn play(self, started: Started, signals: Signals, limits: Limits) -> Result<Vec<Rebuilt>, Failure> {
+    fn play(
+        self,
+        started: Started,
+        signals: Signals,
+        limits: Limits,
+        lost_rank: &mut bool,
+    ) -> Result<Vec<Rebuilt>, Failure> {
         // Further ranks wait for a word, which the root has for them.
         if started.ranks.is_empty() && journal::is_held(self.journal).unwrap_or(false) {
             let (who, journal) = (journal::holder(self.journal), self.journal.display());
@@ -221,6 +228,7 @@ impl Again<'_> {
         let plan = self.plan;
         let script = Box::new(move |port| measured(port, plan, pool, task, &told));
         let ended = root::run(options, started, signals, sources, script);
+        *lost_rank = ended.lost_rank;
         match (ended.message, heard.recv()) {
             (None, Ok(rebuilt)) if ended.code == exit::OK => Ok(rebuilt),
             (message, _) => {

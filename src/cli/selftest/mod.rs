@@ -59,7 +59,8 @@ fn examine(arguments: &SelftestArgs) -> Result<ExitCode, (u8, String)> {
         run::Joined::Served(code) => return Ok(code),
     };
     let mpi = matches!(started.mpi, root::Mpi::Ready(_));
-    let report = look(arguments, started, signals, limits);
+    let mut lost_rank = false;
+    let report = look(arguments, started, signals, limits, &mut lost_rank);
     let code = match &report {
         Ok(_) => exit::OK,
         Err((code, _)) => *code,
@@ -72,7 +73,7 @@ fn examine(arguments: &SelftestArgs) -> Result<ExitCode, (u8, String)> {
         // A stdout that is closed has nobody to tell.
         let _ = std::io::stdout().write_all(text.as_bytes());
     }
-    run::leave_mpi(mpi, code, limits.finalize);
+    run::leave_mpi(mpi && !lost_rank, code, limits.finalize);
     report.map(|_| ExitCode::SUCCESS)
 }
 
@@ -81,6 +82,7 @@ fn look(
     started: Started,
     signals: Signals,
     limits: crate::model::Limits,
+    lost_rank: &mut bool,
 ) -> Result<Report, (u8, String)> {
     let folder = own::folder("selftest").map_err(|text| (exit::JOURNAL, text))?;
     let found = folder.path().join("found");
@@ -92,13 +94,14 @@ fn look(
         host_file: arguments.hostfile.clone(),
         journal: None,
     };
-    let (code, message) = campaign.play(folder.path(), started, signals, limits);
+    let ended = campaign.play(folder.path(), started, signals, limits);
+    *lost_rank = ended.lost_rank;
     let text = fs::read(&found).unwrap_or_default();
-    match (message, serde_json::from_slice::<Figures>(&text)) {
+    match (ended.message, serde_json::from_slice::<Figures>(&text)) {
         (None, Ok(found)) => Ok(Report::of(found, arguments.time)),
         (message, _) => {
             let text = message.unwrap_or_else(|| "it ended before it had found anything".into());
-            Err((if code == exit::OK { exit::INTERNAL } else { code }, text))
+            Err((if ended.code == exit::OK { exit::INTERNAL } else { ended.code }, text))
         }
     }
 }
