@@ -2,7 +2,8 @@
 //! 4 ms late; and the lifelines of workers of MPI.
 //!
 //! The root listens, one port for each worker, until the one that was invited has called. Whoever calls without the
-//! password is not answered. This file knows neither who starts the worker nor how the invitation reaches it.
+//! password is not answered. Where nothing is said for long the system keeps the connection alive. This file knows
+//! neither who starts the worker nor how the invitation reaches it.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -25,6 +26,12 @@ use crate::wire::Inbox;
 const MOST_CALLERS: usize = 8;
 /// So long each of them may take, where others want to be heard.
 const TO_SPEAK: Duration = Duration::from_secs(1);
+/// So long nothing is said before the system asks whether the other end is there,
+const IDLE: Duration = Duration::from_secs(60);
+/// so often it asks again,
+const AGAIN: Duration = Duration::from_secs(20);
+/// and so many times without an answer before it gives the connection up.
+const TIMES: u32 = 6;
 /// So long nobody is answered when the system has no descriptor for it.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -138,7 +145,7 @@ impl Listener {
     fn accept(&self) -> io::Result<TcpStream> {
         let (stream, _) = self.listener.accept()?;
         stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
+        set_up(&stream)?;
         Ok(stream)
     }
 
@@ -172,6 +179,14 @@ impl Caller {
     }
 }
 
+fn set_up(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, AGAIN)?;
+    Ok(sockopt::set_tcp_keepcnt(stream, TIMES)?)
+}
+
 /// Calls the root, as it was told to, for as long as `patience` lasts and `gone` has nothing to say.
 pub fn dial(
     address: IpAddr,
@@ -203,7 +218,7 @@ pub fn dial(
     sockopt::socket_error(&socket)??;
     let mut stream = TcpStream::from(socket);
     stream.set_nonblocking(false)?;
-    stream.set_nodelay(true)?;
+    set_up(&stream)?;
     stream.write_all(invitation.password.as_bytes())?;
     Ok(stream)
 }

@@ -3,7 +3,7 @@
 //!
 //! Nothing is said on it but one byte, the root's, that it has heard who calls. So an end after that byte is the other
 //! one's; whatever else becomes of the connection (a firewall that resets what is idle, a network that is gone) tells
-//! nothing about anybody, and both go on without. The system keeps it alive where nothing is said for long.
+//! nothing about anybody, and both go on without.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -11,18 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::event::PollFlags;
-use rustix::net::sockopt;
 
 use crate::transport::dial::{Invitation, Listener, dial};
 
 /// What the root says to who has called.
 const HEARD: u8 = b'h';
-/// So long nothing is said before the system asks whether the other end is there,
-const IDLE: Duration = Duration::from_secs(60);
-/// so often it asks again,
-const AGAIN: Duration = Duration::from_secs(20);
-/// and so many times without an answer before it gives the connection up.
-const TIMES: u32 = 6;
 
 /// The root's end.
 pub struct RootsEnd(State);
@@ -70,7 +63,6 @@ impl RootsEnd {
 }
 
 fn held(mut stream: TcpStream) -> io::Result<TcpStream> {
-    keep_alive(&stream)?;
     stream.write_all(&[HEARD])?;
     Ok(stream)
 }
@@ -99,7 +91,6 @@ impl WorkersEnd {
         gone: BorrowedFd<'_>,
     ) -> io::Result<Self> {
         let stream = dial(address, invitation, patience, Some(gone))?;
-        keep_alive(&stream)?;
         stream.set_nonblocking(true)?;
         Ok(Self { stream, heard: false })
     }
@@ -134,18 +125,12 @@ fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-fn keep_alive(stream: &TcpStream) -> io::Result<()> {
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, IDLE)?;
-    sockopt::set_tcp_keepintvl(stream, AGAIN)?;
-    Ok(sockopt::set_tcp_keepcnt(stream, TIMES)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::transport::wait::wait;
     use rustix::event::PollFd;
+    use rustix::net::sockopt;
     use std::net::Ipv4Addr;
     use std::time::Instant;
 
@@ -237,7 +222,6 @@ mod tests {
         let State::Held(stream) = &root.0 else { panic!("held") };
         for end in [stream, &worker.stream] {
             assert!(sockopt::socket_keepalive(end).unwrap());
-            assert_eq!(sockopt::tcp_keepidle(end).unwrap(), IDLE);
         }
     }
 }
