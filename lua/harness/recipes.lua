@@ -13,6 +13,10 @@ local function checked(tool, given)
       failure.raise(string.format("%s: '%s' is missing: %s", who, key, key == "dir" and "the source tree" or "the file it builds"))
     end
   end
+  if o.dir == "" then failure.raise(who .. ": 'dir' is empty: the source tree, \".\" for the folder of the script") end
+  if host.scratch_name(o.output) == "." then
+    failure.raise(string.format("%s: 'output': %s is no file: name the one it builds", who, failure.quoted(o.output)))
+  end
   if string.sub(o.output, 1, 1) == "/" or string.find("/" .. o.output .. "/", "/../", 1, true) then
     failure.raise(string.format("%s: 'output': %s is not a path inside what is built", who, failure.quoted(o.output)))
   end

@@ -69,12 +69,9 @@ end
 local function inputs_of(paths, refs, what)
   local list = {}
   for i, path in ipairs(paths or {}) do
-    local hash, problem = host.add_input(path)
-    if not hash then
-      refs.problem = refs.problem or string.format("%s %s", what, problem)
-    else
-      list[i] = { path = host.scratch_name(path), hash = hash }
-    end
+    local input, problem = host.add_input(path)
+    if not input then refs.problem = refs.problem or string.format("%s %s", what, problem) end
+    list[i] = input
   end
   return list
 end
@@ -128,13 +125,17 @@ local function sorted(keyed)
   return keys
 end
 
--- Adds all files of a source tree.
+-- Adds all files of a source tree; its empty folders.
 local function tree_of(tree, inputs, refs)
-  local files, problem = host.tree(tree.dir, tree.except)
-  if not files then refs.problem = refs.problem or "source tree " .. problem end
-  for _, input in ipairs(inputs_of(files, refs, "source")) do
+  local files, folders = host.tree(tree.dir, tree.except)
+  if not files then
+    refs.problem = refs.problem or folders
+    return
+  end
+  for _, input in ipairs(files) do
     inputs[#inputs + 1] = input
   end
+  return folders
 end
 
 --- By kind: `build[kind](options, refs)` gives the specification and fills `refs`.
@@ -149,7 +150,7 @@ function build.compile(o, refs)
   if spec.cache == nil then spec.cache = o.sources ~= nil or o.inputs ~= nil or o.tree ~= nil end
   if o.cmd then
     local inputs = inputs_of(o.inputs, refs, "input")
-    if o.tree then tree_of(o.tree, inputs, refs) end
+    if o.tree then spec.folders = tree_of(o.tree, inputs, refs) end
     spec.command = { argv = argv_of(o.cmd, refs), env = o.env, cwd = "scratch", inputs = inputs }
     return spec
   end
@@ -223,9 +224,9 @@ end
 local function files_of(files, refs)
   local spec = {}
   for _, path in ipairs(sorted(files)) do
-    local hash, problem = host.add_input(files[path].reference)
-    if not hash then refs.problem = refs.problem or "reference " .. problem end
-    spec[path] = hash and { reference = hash, rtol = files[path].rtol or 0.0, atol = files[path].atol or 0.0 }
+    local input, problem = host.add_input(files[path].reference)
+    if not input then refs.problem = refs.problem or "reference " .. problem end
+    spec[path] = input and { reference = input.hash, rtol = files[path].rtol or 0.0, atol = files[path].atol or 0.0 }
   end
   return spec
 end
@@ -271,9 +272,9 @@ local function verify_of(o, refs, who)
   local check = v.fn and packed(who, "verify.fn", v.fn)
   local reference = v.reference
   if type(reference) == "string" then
-    local hash, problem = host.add_input(reference)
-    reference = { artefact = hash }
-    if not hash then refs.problem = refs.problem or "reference " .. problem end
+    local input, problem = host.add_input(reference)
+    reference = { artefact = input and input.hash }
+    if not input then refs.problem = refs.problem or "reference " .. problem end
   elseif reference then
     if getmetatable(reference) ~= ends.Future then
       local run = reference_run(o, reference)

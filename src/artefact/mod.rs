@@ -211,13 +211,14 @@ impl Store {
         Ok((bytes, offset + length >= size))
     }
 
-    /// Copies an artefact to `target`, where its user may change it.
-    pub fn copy_out(&self, hash: Hash, target: &Path) -> Result<(), StoreError> {
+    /// Copies an artefact to `target`, where its user may change it, and run it if that is said: in the store anything
+    /// may be that has been a program once.
+    pub fn copy_out(&self, hash: Hash, target: &Path, executable: bool) -> Result<(), StoreError> {
         let path = self.path(hash);
-        let mode = match fs::metadata(&path) {
-            Ok(data) => data.permissions().mode() | 0o200,
-            Err(_) => return Err(StoreError::Missing(hash)),
-        };
+        if !path.exists() {
+            return Err(StoreError::Missing(hash));
+        }
+        let mode = if executable { 0o755 } else { 0o644 };
         let copied =
             fs::copy(&path, target).and_then(|_| fs::set_permissions(target, Permissions::from_mode(mode)));
         copied.map_err(|source| match source.kind() {
@@ -350,9 +351,13 @@ mod tests {
     fn a_copy_may_be_changed_by_its_user() {
         let (folder, store) = store();
         let hash = store.put_bytes(b"data", false).unwrap();
-        let copy = folder.path().join("copy");
-        store.copy_out(hash, &copy).unwrap();
-        fs::write(&copy, "changed").unwrap();
-        assert_eq!(fs::read(store.path(hash)).unwrap(), b"data");
+        store.put_bytes(b"data", true).unwrap();
+        for (executable, mode) in [(false, 0o644), (true, 0o755)] {
+            let copy = folder.path().join("copy");
+            store.copy_out(hash, &copy, executable).unwrap();
+            assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, mode);
+            fs::write(&copy, "changed").unwrap();
+            assert_eq!(fs::read(store.path(hash)).unwrap(), b"data");
+        }
     }
 }

@@ -189,9 +189,10 @@ impl Compile {
     fn build(&mut self, question: Hash, compiler: String, site: &Site) -> Result<Step, Failure> {
         let (mut command, scratch) = site.command(&self.spec.command, &self.mark)?;
         let scratch = scratch.ok_or_else(|| Failure::setup("a build needs a scratch folder"))?;
-        let output = scratch.path().join(&self.spec.output);
-        if let Some(folder) = output.parent() {
-            fs::create_dir_all(folder).map_err(Failure::setup)?;
+        let output = inside(&self.spec.output)?;
+        let folders = self.spec.folders.iter().map(|folder| inside(folder));
+        for folder in folders.chain(output.parent().map(Ok)) {
+            fs::create_dir_all(scratch.path().join(folder?)).map_err(Failure::setup)?;
         }
         if self.spec.depfile {
             command.argv.extend(self.include_flags()?);

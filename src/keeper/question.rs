@@ -108,7 +108,8 @@ struct Question<'a> {
     shell: &'a Option<String>,
     stdin: &'a crate::model::Stdin,
     output: &'a str,
-    inputs: BTreeMap<&'a str, Hash>,
+    inputs: BTreeMap<&'a str, (Hash, bool)>,
+    folders: &'a [String],
     own_env: BTreeMap<&'a str, &'a str>,
     env: Vec<(&'a str, String)>,
     include_dirs: &'a [PathBuf],
@@ -135,7 +136,8 @@ pub fn question(
         shell: &command.shell,
         stdin: &command.stdin,
         output: &spec.output,
-        inputs: command.inputs.iter().map(|input| (input.path.as_str(), input.hash)).collect(),
+        inputs: command.inputs.iter().map(|i| (i.path.as_str(), (i.hash, i.executable))).collect(),
+        folders: &spec.folders,
         // Which GPUs it was given does not change what is built.
         own_env: own.filter(|(name, _)| !GPU_VARIABLES.contains(name)).collect(),
         env: variables,
@@ -194,7 +196,7 @@ mod tests {
 
     fn spec(argv: &[&str], source: &[u8]) -> CompileSpec {
         let argv = argv.iter().map(|arg| Arg::Text(arg.as_bytes().to_vec())).collect();
-        let inputs = vec![Input { path: "a.c".into(), hash: Hash::of(source) }];
+        let inputs = vec![Input { path: "a.c".into(), hash: Hash::of(source), executable: false }];
         CompileSpec {
             command: CommandSpec { argv, inputs, ..CommandSpec::default() },
             ..CompileSpec::default()
@@ -223,6 +225,16 @@ mod tests {
         assert_eq!(key(&given, "cc 1"), key(&base, "cc 1"));
         given.command.env.insert("CFLAGS".into(), "-g".into());
         assert_ne!(key(&given, "cc 1"), key(&base, "cc 1"));
+    }
+
+    #[test]
+    fn what_is_laid_out_counts_with_its_modes_and_empty_folders() {
+        let base = spec(&["make"], b"");
+        let mut program = base.clone();
+        program.command.inputs[0].executable = true;
+        let folders = CompileSpec { folders: vec!["obj".into()], ..base.clone() };
+        let keys = [&base, &program, &folders].map(|spec| key(spec, "make 1"));
+        assert!(keys[0] != keys[1] && keys[0] != keys[2] && keys[1] != keys[2]);
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl ScratchRoot {
     }
 }
 
+/// Is, or was, this a folder that was made here?
+pub fn is_ours(folder: &Path) -> bool {
+    folder.components().any(|part| part.as_os_str().to_string_lossy().starts_with(&prefix()))
+}
+
 /// Removes the folders of keepers that are gone.
 pub fn sweep() {
     sweep_in(&std::env::temp_dir(), Instant::now() + SWEEP_TIME);

@@ -153,7 +153,7 @@ impl Site {
                 made.map_err(|e| Failure::setup(format!("cannot make {}: {e}", folder.display())))?;
             }
             self.store()?
-                .copy_out(input.hash, &path)
+                .copy_out(input.hash, &path, input.executable)
                 .map_err(|e| Failure::setup(format!("input `{}`: {e}", input.path)))?;
         }
         Ok(scratch)

@@ -1,7 +1,10 @@
 //! What the end of a run means: the one place that turns exit codes and signals into a status.
 
+use std::path::Path;
+
 use super::capture::last_lines;
 use super::run::{Ended, Forced, StartError};
+use super::scratch;
 use super::site::Failure;
 use crate::model::{RunResult, Status};
 use crate::process::{Exit, SpawnError};
@@ -68,6 +71,12 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
 pub fn not_started(error: &StartError) -> Failure {
     let status = match error {
         StartError::Spawn(SpawnError::NoFolder(folder)) => {
+            if scratch::is_ours(Path::new(folder)) {
+                return Failure::setup(format!(
+                    "its scratch folder `{folder}` was removed while the task ran: what it runs, and functions that look at its \
+                     runs, must leave the folder itself (`run.dir`) where it is"
+                ));
+            }
             let hint = "use cwd=\"scratch\", or a folder that all nodes share";
             return Failure::setup(format!("working folder `{folder}` is not there on this node: {hint}"));
         }

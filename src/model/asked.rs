@@ -148,7 +148,7 @@ mod tests {
                 env: [("A".to_owned(), "1".to_owned())].into(),
                 cwd: Cwd::Scratch,
                 stdin: Stdin::Bytes(b"in".to_vec()),
-                inputs: vec![Input { path: "x".into(), hash: Hash::of(b"x") }],
+                inputs: vec![Input { path: "x".into(), hash: Hash::of(b"x"), executable: false }],
                 launch: Some(LaunchSpec::default()),
                 ..CommandSpec::default()
             },

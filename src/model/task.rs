@@ -170,6 +170,9 @@ pub struct Input {
     pub path: String,
     /// Its content.
     pub hash: Hash,
+    /// May it be run there? Of the file, not of its content: two files with the same may differ in this.
+    #[serde(default)]
+    pub executable: bool,
 }
 
 /// A program and its surroundings. Exactly one of `argv` (not empty) and `shell` is given.
@@ -268,6 +271,8 @@ pub struct CompileSpec {
     pub command: CommandSpec,
     /// The file of the scratch folder that is the artefact.
     pub output: String,
+    /// Folders to be made in the scratch folder, in which no input is.
+    pub folders: Vec<String>,
     /// Folder of the campaign to look for `#include "…"` in when it is reachable from the node.
     pub include_root: String,
     /// `-MD -MF FILE` may be added to learn the headers (C and C++ compilers driven by us).

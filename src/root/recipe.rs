@@ -77,7 +77,7 @@ fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
     };
     let mut parts = RecipeParts {
         env: print(&commands, &["env"]),
-        inputs: print(&commands, &["inputs"]),
+        inputs: print(&[&commands[..], &jobs[..]].concat(), &["inputs", "folders"]),
         program: print(&here, &["program"]),
         protocol: print(&jobs, &PROTOCOL),
         verify: print(&jobs, &["verify"]),

@@ -322,7 +322,7 @@ mod tests {
             ["p", "r", "t", "f", "i"].map(|text| Hash::of(text.as_bytes()));
         let mut spec = MeasureSpec::default();
         spec.command.argv = vec![Arg::Artefact(program), Arg::Text(b"x".to_vec())];
-        spec.command.inputs = vec![Input { path: "in".into(), hash: input }];
+        spec.command.inputs = vec![Input { path: "in".into(), hash: input, executable: false }];
         spec.verify.reference = Some(Arg::Artefact(reference));
         spec.verify.files.insert("out".into(), FileSpec { reference: file, rtol: 0.0, atol: 0.0 });
         spec.hooks.prepare = Some(HookSpec { argv: vec![Arg::Artefact(tool)], shell: None });

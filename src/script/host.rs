@@ -1,6 +1,8 @@
 //! The primitives of the script state: the table `host` that every file of the library is given. All that
 //! an author sees is Lua over these.
 
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use super::bridge::{Bridge, Content};
 use super::results::{self, Label};
 use super::task::found_module;
 use super::{data, files as fs, json, options, pattern, raw, sources, tree};
-use crate::model::{self, EVENTS, Hash, InitCall, Kind, MEMORY_PEAK, Outcome, PoolId, Status, TaskId};
+use crate::model::{self, EVENTS, Hash, InitCall, Input, Kind, MEMORY_PEAK, Outcome, PoolId, Status, TaskId};
 use crate::root::port::{PoolInfo, PoolSpec};
 use crate::say::say;
 
@@ -241,31 +243,29 @@ fn label(given: Option<Table>) -> mlua::Result<Label> {
 
 fn files(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     let shared = bridge.clone();
-    let add_input = move |lua: &Lua, path: String| or_why(lua, add(&shared, &path));
+    let add_input = move |lua: &Lua, path: String| match add(&shared, &path) {
+        Ok(input) => or_why(lua, Ok(lua.to_value(&input)?)),
+        Err(why) => or_why(lua, Err::<Value, _>(why)),
+    };
     host.raw_set("add_input", lua.create_function(add_input)?)?;
 
     let shared = bridge.clone();
     let sources = move |lua: &Lua, (files, includes): (Vec<String>, Vec<String>)| {
         let dir = shared.port.borrow().campaign().dir.clone();
-        let inputs = sources::closure(&dir, &files, &includes).and_then(|files| {
-            files.into_iter().map(|file| Ok((sources::scratch_name(&file), add(&shared, &file)?))).collect()
-        });
-        let inputs: Vec<(String, String)> = match inputs {
-            Ok(inputs) => inputs,
-            Err(why) => return or_why(lua, Err::<Value, _>(why)),
-        };
-        let list = lua.create_table()?;
-        for (path, hash) in inputs {
-            list.raw_push(lua.create_table_from([("path", path), ("hash", hash)])?)?;
+        let inputs = sources::closure(&dir, &files, &includes)
+            .and_then(|files| files.iter().map(|file| add(&shared, file)).collect::<Result<Vec<Input>, _>>());
+        match inputs {
+            Ok(inputs) => or_why(lua, Ok(lua.to_value(&inputs)?)),
+            Err(why) => or_why(lua, Err::<Value, _>(why)),
         }
-        or_why(lua, Ok(list))
     };
     host.raw_set("sources", lua.create_function(sources)?)?;
     let shared = bridge.clone();
-    let tree = move |lua: &Lua, (folder, except): (String, Vec<String>)| {
-        let dir = shared.port.borrow().campaign().dir.clone();
-        or_why(lua, tree::files(&dir, &folder, &except))
-    };
+    let tree =
+        move |lua: &Lua, (folder, except): (String, Vec<String>)| match copied(&shared, &folder, &except) {
+            Ok((inputs, folders)) => or_why(lua, Ok((lua.to_value(&inputs)?, folders))),
+            Err(why) => or_why(lua, Err::<Value, _>(why)),
+        };
     host.raw_set("tree", lua.create_function(tree)?)?;
     let scratch_name = lua.create_function(|_, path: String| Ok(sources::scratch_name(&path)))?;
     host.raw_set("scratch_name", scratch_name)?;
@@ -280,14 +280,26 @@ fn files(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     host.raw_set("share", lua.create_function(share)?)
 }
 
-/// Puts a file of the campaign into the store; its hash in hex.
-fn add(bridge: &Bridge, path: &str) -> Result<String, String> {
+/// Puts a file of the campaign into the store.
+fn add(bridge: &Bridge, path: &str) -> Result<Input, String> {
     let dir = bridge.port.borrow().campaign().dir.clone();
     let file = dir.join(Path::new(path));
-    if !file.exists() {
-        return Err(sources::missing(&dir, path));
-    }
-    (bridge.add_input.borrow_mut())(Content::File(&file)).map(|hash| hash.to_string())
+    let data = match std::fs::metadata(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(sources::missing(&dir, path)),
+        data => data.map_err(|error| format!("`{path}`: cannot read {}: {error}", file.display()))?,
+    };
+    let hash = (bridge.add_input.borrow_mut())(Content::File(&file))?;
+    let executable = data.permissions().mode() & 0o111 != 0;
+    Ok(Input { path: sources::scratch_name(path), hash, executable })
+}
+
+/// Puts the files of a source tree into the store; they, and the names of its empty folders.
+fn copied(bridge: &Bridge, folder: &str, except: &[String]) -> Result<(Vec<Input>, Vec<String>), String> {
+    let dir = bridge.port.borrow().campaign().dir.clone();
+    let found = tree::read(&dir, folder, except)?;
+    let add = |path: &String| add(bridge, path).map_err(|why| tree::unread(&dir, folder, path, &why));
+    let inputs = found.files.iter().map(add).collect::<Result<_, _>>()?;
+    Ok((inputs, found.folders.iter().map(|path| sources::scratch_name(path)).collect()))
 }
 
 /// `find` looks for modules where `package.path` and `package.cpath` say at that moment.

@@ -15,6 +15,7 @@ impl Sources {
         let main = Input {
             path: "k/main.c".into(),
             hash: keeper.store().put_bytes(main.as_bytes(), false).unwrap(),
+            executable: false,
         };
         Self { main, root }
     }
@@ -150,7 +151,7 @@ fn headers_of_every_source_count() {
         let Work::Compile(mut spec) = sources.build(&["cc", "k/main.c", "other.c", "-o", "prog"]) else {
             panic!()
         };
-        spec.command.inputs.push(Input { path: "other.c".into(), hash: other });
+        spec.command.inputs.push(Input { path: "other.c".into(), hash: other, executable: false });
         Work::Compile(spec)
     };
     let mut cache = |sources: &Sources| built(&keeper.run(build(sources), None)).cache;

@@ -157,7 +157,11 @@ fn what_is_no_file_is_not_taken_for_an_output() {
 #[test]
 fn files_travel_by_content_into_a_fresh_folder_and_back() {
     let mut keeper = Keeper::start();
-    let input = Input { path: "data/in.txt".into(), hash: keeper.store().put_bytes(b"7\n", false).unwrap() };
+    let input = Input {
+        path: "data/in.txt".into(),
+        hash: keeper.store().put_bytes(b"7\n", false).unwrap(),
+        executable: false,
+    };
     let mut spec = ExecSpec {
         command: CommandSpec {
             cwd: Cwd::Scratch,

@@ -201,7 +201,7 @@ impl Builds<'_> {
         inputs.iter().try_for_each(|input| self.input(input))
     }
 
-    fn input(&self, Input { path, hash }: &Input) -> Result<(), PlanError> {
+    fn input(&self, Input { path, hash, .. }: &Input) -> Result<(), PlanError> {
         let Place { store, folder, .. } = self.place;
         if store.contains(*hash) {
             return Ok(());

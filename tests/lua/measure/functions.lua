@@ -222,3 +222,14 @@ refuses("option 'metrics.x': give one of a Lua pattern, json = \"a.b\", csv = \"
 refuses("option 'metrics.x': a function goes by name: { fn = function(run) ... end }", { metrics = { x = print } })
 refuses("option 'metrics.x.fn': expected a function of the run, got 'f'", { metrics = { x = { fn = "f" } } })
 refuses("option 'verify.fn': expected a function of the run, got true", { verify = { fn = true } })
+
+-- A function that takes away the folder of the next run is told so.
+m = await(submit(measure {
+  cmd = { "true" },
+  cwd = "scratch",
+  runs = 3,
+  warmup = 0,
+  timeout = 30,
+  metrics = { x = { fn = function(run) return os.execute("rm -rf " .. run.dir) and 1 end } },
+}))
+assert(m.status == "setup_failed" and m.reason:find "^sample 2: its scratch folder `/.*` was removed while the task ran: ", m.reason)

@@ -66,11 +66,39 @@ assert(r.status == "setup_failed" and r.reason:find "^source tree `nowhere` not 
 r = await(make { target = "prog", output = "other" })
 assert(r.status == "compile_failed", tostring(r))
 
+-- The copy is the tree: its empty folders, and which of two files with one content may be run.
+assert(fs.mkdir(dir .. "/bare/obj/deep") and fs.mkdir(dir .. "/bare/w"))
+write("bare/Makefile", "prog:\n\tprintf '#!/bin/sh\\necho \"' > obj/deep/o && ls -l w | cut -c1-10 | grep rw | sort | tr '\\n' ' ' >> obj/deep/o\n"
+  .. "\techo '\"' >> obj/deep/o && chmod +x obj/deep/o && cp obj/deep/o prog\n")
+write("bare/w/data.txt", "#!/bin/sh\n")
+write("bare/w/gen.sh", "#!/bin/sh\n")
+local function bare(key) return submit(recipes.make { dir = dir .. "/bare", output = "prog", key = key }) end
+assert(says(bare "1") == "-rw-r--r-- -rw-r--r-- \n")
+assert(os.execute("chmod +x " .. dir .. "/bare/w/gen.sh"))
+local modes = says(bare "2")
+assert(modes == "-rw-r--r-- -rwxr-xr-x \n", modes)
+assert(os.execute("chmod -x " .. dir .. "/bare/w/gen.sh"))
+assert(await(bare "3").cache == "hit" and says(bare "4") == "-rw-r--r-- -rw-r--r-- \n")
+assert(fs.mkdir(dir .. "/bare/more") and await(bare "5").cache == "miss")
+
+-- Folders linked crosswise are no end of a tree.
+for i = 0, 18 do
+  assert(fs.mkdir(string.format("%s/lat/l%d", dir, i)))
+  for _, name in ipairs { "a", "b" } do
+    assert(os.execute(string.format("ln -s ../l%d %s/lat/l%d/%s", i + 1, dir, i, name)))
+  end
+end
+r = await(submit(recipes.make { dir = dir .. "/lat", output = "prog" }))
+assert(r.status == "setup_failed" and r.reason:find("^source tree `/.*/lat` has more than 20000 files and folders"), r.reason)
+
 local function raises(text, fn, ...)
   local ok, why = pcall(fn, ...)
   assert(not ok and why == text, why)
 end
-raises("make.lua:73: recipes.make: 'output' is missing: the file it builds", function() recipes.make { dir = "x" } end)
-raises("make.lua:74: recipes.make: 'dir' is missing: the source tree", function() recipes.make { output = "x" } end)
-raises("make.lua:75: recipes.make: unknown option 'var' (did you mean 'vars'?)", function() recipes.make { var = {} } end)
-raises("make.lua:76: recipes.make: 'output': '../x' is not a path inside what is built", function() recipes.make { dir = "x", output = "../x" } end)
+raises("make.lua:98: recipes.make: 'output' is missing: the file it builds", function() recipes.make { dir = "x" } end)
+raises("make.lua:99: recipes.make: 'dir' is missing: the source tree", function() recipes.make { output = "x" } end)
+raises("make.lua:100: recipes.make: unknown option 'var' (did you mean 'vars'?)", function() recipes.make { var = {} } end)
+raises("make.lua:101: recipes.make: 'output': '../x' is not a path inside what is built", function() recipes.make { dir = "x", output = "../x" } end)
+raises("make.lua:102: recipes.make: 'dir' is empty: the source tree, \".\" for the folder of the script", function() recipes.make { dir = "", output = "x" } end)
+raises("make.lua:103: recipes.make: 'output': '' is no file: name the one it builds", function() recipes.make { dir = "x", output = "" } end)
+raises("make.lua:104: recipes.cargo: 'output': './.' is no file: name the one it builds", function() recipes.cargo { dir = "x", output = "./." } end)
