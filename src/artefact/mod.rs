@@ -95,6 +95,17 @@ pub enum StoreError {
 /// What has not changed for so long in `incoming` nobody is writing.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
+/// What there is of an artefact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// All.
+    Whole,
+    /// Nothing.
+    Missing,
+    /// Something else under its name: somebody, or the disk, changed it.
+    Damaged,
+}
+
 /// A content-addressed store in a folder.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -153,6 +164,24 @@ impl Store {
     /// Is it there?
     pub fn contains(&self, hash: Hash) -> bool {
         self.path(hash).exists()
+    }
+
+    /// Is it there, with the content that its name says? Reads all of it.
+    pub fn check(&self, hash: Hash) -> Result<Stored, StoreError> {
+        let path = self.path(hash);
+        let unreadable = |source| StoreError::Unreadable { path: path.display().to_string(), source };
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::Missing),
+            file => file.map_err(unreadable)?,
+        };
+        let mut hasher = blake3::Hasher::new();
+        io::copy(&mut file, &mut hasher).map_err(unreadable)?;
+        Ok(if Hash::finish(&hasher) == hash { Stored::Whole } else { Stored::Damaged })
+    }
+
+    /// Takes it out; what runs it goes on.
+    pub fn remove(&self, hash: Hash) -> Result<(), StoreError> {
+        fs::remove_file(self.path(hash)).map_err(|e| self.failed(e))
     }
 
     /// Its size, B; none if it is not there.
@@ -330,6 +359,20 @@ mod tests {
         incoming.write(0, b"wrong").unwrap();
         assert!(matches!(incoming.finish(), Err(StoreError::Damaged { .. })));
         assert!(!there.contains(Hash::of(b"right")) && !there.contains(Hash::of(b"wrong")));
+    }
+
+    #[test]
+    fn what_was_changed_in_the_store_is_noticed_and_can_be_put_there_again() {
+        let (_folder, store) = store();
+        let hash = store.put_bytes(b"data", false).unwrap();
+        assert_eq!(store.check(hash).unwrap(), Stored::Whole);
+        fs::set_permissions(store.path(hash), Permissions::from_mode(0o644)).unwrap();
+        fs::write(store.path(hash), "dada").unwrap();
+        assert_eq!(store.check(hash).unwrap(), Stored::Damaged);
+        store.remove(hash).unwrap();
+        assert_eq!(store.check(hash).unwrap(), Stored::Missing);
+        store.put_bytes(b"data", false).unwrap();
+        assert_eq!(store.check(hash).unwrap(), Stored::Whole);
     }
 
     #[test]

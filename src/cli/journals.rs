@@ -1,6 +1,7 @@
 //! Which journal a subcommand is about: named by itself or by its script, or the only one in this folder.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::journal;
@@ -15,6 +16,19 @@ pub(super) enum WhichJournal {
     Several { who: &'static str, lines: String },
     #[error("{who}: there is no {journal}; a campaign has a journal once it was started")]
     NotThere { who: &'static str, journal: String },
+    #[error("{who}: {why}")]
+    Unreadable { who: &'static str, why: String },
+}
+
+/// Is there a file? Or why nobody can tell: what may not be looked at is not absent.
+pub(super) fn is_file(path: &Path) -> Result<bool, String> {
+    match fs::metadata(path) {
+        Ok(data) => Ok(data.is_file()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
 }
 
 /// The journal that is meant.
@@ -30,15 +44,24 @@ pub(super) fn journal_of(
         _ if journal::last_session(path).is_some() => path.to_path_buf(),
         _ => default_journal(&path.canonicalize().unwrap_or_else(|_| path.to_path_buf())),
     };
-    match journal.is_file() {
-        true => Ok(journal),
-        false => Err(WhichJournal::NotThere { who, journal: journal.display().to_string() }),
+    let unreadable = |why| WhichJournal::Unreadable { who, why };
+    if is_file(&journal).map_err(unreadable)? {
+        return Ok(journal);
+    }
+    is_file(path).map_err(unreadable)?;
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(unreadable(format!("cannot read {}: {error}", path.display())))
+        }
+        _ => Err(WhichJournal::NotThere { who, journal: journal.display().to_string() }),
     }
 }
 
 fn only_journal(who: &'static str, line: &'static str) -> Result<PathBuf, WhichJournal> {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    let entries = fs::read_dir(&here).into_iter().flatten().flatten().map(|entry| entry.path());
+    let unreadable =
+        |error| WhichJournal::Unreadable { who, why: format!("cannot read {}: {error}", here.display()) };
+    let entries = fs::read_dir(&here).map_err(unreadable)?.flatten().map(|entry| entry.path());
     let mut journals: Vec<PathBuf> =
         entries.filter(|path| path.extension().is_some_and(|end| end == "journal")).collect();
     journals.sort();
@@ -50,5 +73,21 @@ fn only_journal(who: &'static str, line: &'static str) -> Result<PathBuf, WhichJ
             let lines: Vec<String> = journals.iter().map(|path| format!("{line} {}", name(path))).collect();
             Err(WhichJournal::Several { who, lines: lines.join("`, `") })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("c.lua.journal");
+        std::os::unix::fs::symlink("c.lua.journal", &journal).unwrap();
+        let why = journal_of(Some(&journal), "rerun", "harness rerun KEY").unwrap_err().to_string();
+        assert!(why.starts_with("rerun: cannot read /") && why.contains("c.lua.journal: "), "{why}");
+        assert_eq!(is_file(&dir.path().join("none")), Ok(false));
+        assert_eq!(is_file(dir.path()), Ok(false));
     }
 }

@@ -88,6 +88,35 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// The same for somebody who repeats or asks, and has no options for another journal.
+    pub fn to_reader(&self) -> String {
+        let about = |path: &PathBuf, text: String| format!("journal {}: {text}", path.display());
+        match self {
+            Self::Held { path, holder } => {
+                about(path, format!("{holder} is writing to it: wait until it ends"))
+            }
+            Self::NotRegular { path } => about(path, "this is not a regular file".into()),
+            Self::NotAJournal { path } => {
+                about(path, "this is no journal of harness (its first line is not a header)".into())
+            }
+            Self::OtherVersion { path, found } => about(
+                path,
+                format!(
+                    "its format is {found}, this harness uses {JOURNAL_SCHEMA}: take the harness that wrote it"
+                ),
+            ),
+            Self::Damaged { path, line, reason } => about(
+                path,
+                format!(
+                    "line {line} is damaged ({reason}): mend or remove that line in a copy, and name the copy"
+                ),
+            ),
+            Self::Io { path, doing, source } => about(path, format!("cannot {doing}: {source}")),
+        }
+    }
+}
+
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "; create its folder, or name a file elsewhere with --journal",

@@ -45,6 +45,17 @@ fn refused(folder: &Folder, args: &[&str], code: i32, stderr: &str) {
     assert_eq!(measurements(folder).len(), before, "nothing ran");
 }
 
+/// Changes the records of a journal.
+fn edit(folder: &Folder, change: impl Fn(&mut Value)) {
+    // The header's fields have an order.
+    let mut text = folder.read("c.lua.journal").lines().next().unwrap().to_owned() + "\n";
+    for mut record in folder.journal("c.lua.journal").into_iter().skip(1) {
+        change(&mut record);
+        text += &format!("{record}\n");
+    }
+    folder.write("c.lua.journal", text);
+}
+
 #[test]
 fn what_is_measured_again_agrees_and_the_old_record_still_answers() {
     let folder = measured(PRINTS);
@@ -213,24 +224,14 @@ fn a_build_that_fails_now_says_so() {
     std::fs::remove_dir_all(folder.path("cache")).unwrap();
     std::fs::remove_file(folder.path("salt")).unwrap();
     let ran = rerun(&folder, &["m"]);
-    let says = "harness: rerun: the artefact is gone, and its build prog failed: compile_failed: ";
+    let says = "harness: rerun: the artefact is not in the store any more, and its build prog failed: compile_failed: ";
     assert!(ran.code == Some(1) && ran.stderr.contains(says), "{ran:#?}");
 }
 
 #[test]
 fn a_record_that_does_not_say_enough_is_not_repeated() {
     let folder = measured(PRINTS);
-    let without: Vec<String> = folder
-        .journal("c.lua.journal")
-        .into_iter()
-        .map(|mut record| {
-            record.as_object_mut().unwrap().remove("asked");
-            record.to_string()
-        })
-        .collect();
-    // The header's fields have an order.
-    let header = folder.read("c.lua.journal").lines().next().unwrap().to_owned();
-    folder.write("c.lua.journal", format!("{header}\n{}\n", without[1..].join("\n")));
+    edit(&folder, |record| drop(record.as_object_mut().unwrap().remove("asked")));
     let old = "harness: rerun: plain: its record does not say all that was asked (it is of an earlier version of harness): \
                measure it anew with its campaign, `harness --fresh`, and new records will\n";
     refused(&folder, &["plain"], 2, old);
@@ -257,6 +258,105 @@ fn a_record_that_does_not_say_enough_is_not_repeated() {
         ran.code == Some(2) && ran.stderr.contains("nothing in the journal is a measurement"),
         "{ran:#?}"
     );
+}
+
+#[test]
+fn what_holds_no_measurement_is_not_compared_with() {
+    let folder = measured("await(submit(measure { name = 'm', cmd = { 'true' }, runs = 7 }))");
+    let id = measurements(&folder)[0]["id"].as_str().unwrap().to_owned();
+    let ran = rerun(&folder, &[""]);
+    let says = "harness: rerun: KEY is empty: give the name of a measurement, or the beginning of its key; there are\n";
+    assert!(ran.code == Some(2) && ran.stderr.starts_with(says), "{ran:#?}");
+
+    for median in [Value::Null, (-1.0).into(), 1e9.into()] {
+        edit(&folder, |record| {
+            if record["type"] == "measurement" {
+                record["stats"]["median"] = median.clone();
+            }
+        });
+        let cannot = format!(
+            "harness: rerun: m: its record {id} says ok, but its figures cannot be (n, min, median, max, interval): the \
+             journal was changed, or written by something else; run its campaign on a new journal\n"
+        );
+        let ran = rerun(&folder, &["m"]);
+        assert_eq!((ran.code, ran.stderr.as_str(), ran.stdout.as_str()), (Some(2), cannot.as_str(), ""));
+    }
+
+    edit(&folder, |record| {
+        if record["type"] == "measurement" {
+            record["status"] = "cancelled".into();
+            record["reason"] = "the script was interrupted".into();
+        }
+    });
+    let never = |instead: &str| {
+        format!(
+            "harness: rerun: m was never measured: its record {id} says cancelled (the script was interrupted); {instead}\n"
+        )
+    };
+    let ran = rerun(&folder, &["m"]);
+    let again = never("run its campaign again, which measures it");
+    assert_eq!((ran.code, ran.stderr.as_str(), ran.stdout.as_str()), (Some(2), again.as_str(), ""));
+    // As it says: then the later record is meant, and the old one is told of by its id.
+    assert_eq!(folder.run(&["-q", "c.lua"]).code, Some(0));
+    assert!(matches!(rerun(&folder, &["m"]).code, Some(0 | 5)));
+    let key = measurements(&folder)[0]["key"].as_str().unwrap()[..8].to_owned();
+    let ran = rerun(&folder, &[&id]);
+    let later = never(&format!("it was later, which `harness rerun {key}` repeats"));
+    assert_eq!((ran.code, ran.stderr.as_str(), ran.stdout.as_str()), (Some(2), later.as_str(), ""));
+}
+
+#[test]
+fn what_is_damaged_in_the_store_is_built_again() {
+    let folder = built();
+    let damage = |content: &str| {
+        let hash = blake3_name(content);
+        let object = folder.path("cache/objects").join(&hash[..2]).join(&hash[2..]);
+        std::fs::remove_file(&object).unwrap();
+        std::fs::write(&object, "#!/bin/sh\necho 'x: 9'\n").unwrap();
+        std::fs::set_permissions(&object, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    };
+    damage("#!/bin/sh\necho \"x: $1\"\n# 1\n");
+    let ran = rerun(&folder, &["m"]);
+    let line = ran.stdout.lines().find(|line| line.starts_with("  binary: ")).unwrap_or_default();
+    assert_eq!(
+        (ran.code, line),
+        (Some(0), "  binary: was damaged in the store, built again, the same"),
+        "{ran:#?}"
+    );
+    assert!(
+        ran.stderr.contains(" is damaged: it had another content than its name says; it is built again\n"),
+        "{ran:#?}"
+    );
+    let ran = rerun(&folder, &["m"]);
+    assert!(ran.stdout.contains("  binary: the same, from the store\n"), "{ran:#?}");
+    // An input of the build, too, comes from the campaign's folder again, if it is still there.
+    damage("#!/bin/sh\necho \"x: $1\"\n# 1\n");
+    damage("#!/bin/sh\necho \"x: $1\"\n");
+    let ran = rerun(&folder, &["m"]);
+    assert!(ran.stdout.contains("  binary: was damaged in the store, built again, the same\n"), "{ran:#?}");
+    damage("#!/bin/sh\necho \"x: $1\"\n# 1\n");
+    damage("#!/bin/sh\necho \"x: $1\"\n");
+    folder.write("src.sh", "other");
+    let gone = "harness: rerun: m: its input `src.sh` is damaged in the store, and DIR/src.sh has another content now\n";
+    refused(&folder, &["m"], 2, gone);
+}
+
+/// As the store names content.
+fn blake3_name(content: &str) -> String {
+    blake3::hash(content.as_bytes()).to_hex()[..32].to_owned()
+}
+
+#[test]
+fn what_cannot_be_read_is_not_called_absent() {
+    let folder = measured(PRINTS);
+    std::fs::remove_file(folder.path("c.lua")).unwrap();
+    std::os::unix::fs::symlink("c.lua", folder.path("c.lua")).unwrap();
+    let unread = "harness: rerun: plain: it ran in the folder of its script, and cannot read DIR/c.lua: Too many levels of \
+                  symbolic links (os error 40)\n";
+    refused(&folder, &["plain", "c.lua.journal"], 2, unread);
+    folder.write("d.journal", "no journal\n");
+    let none = "harness: rerun: journal DIR/d.journal: this is no journal of harness (its first line is not a header)\n";
+    said(&folder, rerun(&folder, &["plain", folder.path("d.journal").to_str().unwrap()]), 4, "", none);
 }
 
 #[test]

@@ -29,6 +29,7 @@ impl Sources {
         Work::Compile(CompileSpec {
             command,
             output: "prog".into(),
+            folders: Vec::new(),
             include_root: self.root.to_str().unwrap().into(),
             depfile: true,
             cache: true,

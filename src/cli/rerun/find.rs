@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::model::human::{count, measurement_line, shortened, subject};
-use crate::model::{Hash, Measurement, Record, TaskFacts};
+use crate::model::{Hash, Kind, Measurement, Record, Status, TaskFacts};
 
 /// So many are listed where several could be meant.
 const LISTED: usize = 20;
@@ -19,6 +19,15 @@ const KEY_DIGITS: usize = 8;
 pub(super) enum FindError {
     #[error("nothing in the journal is a measurement")]
     Nothing,
+    #[error("KEY is empty: give the name of a measurement, or the beginning of its key; there are\n{list}")]
+    Empty { list: String },
+    #[error("{name} was never measured: its record {id} says {status}{reason}; {instead}")]
+    NeverMeasured { name: String, id: String, status: &'static str, reason: String, instead: String },
+    #[error(
+        "{name}: its record {id} says ok, but its figures cannot be (n, min, median, max, interval): the journal was changed, \
+         or written by something else; run its campaign on a new journal"
+    )]
+    NoFigures { name: String, id: String },
     #[error("which `{wanted}`? {number} could be meant; give the beginning of a key:\n{list}")]
     Several { wanted: String, number: String, list: String },
     #[error("`{wanted}` is a {kind}, and measurements are what is repeated")]
@@ -33,15 +42,24 @@ pub(super) fn find<'a>(records: &'a [Record], wanted: &str) -> Result<&'a Measur
     if all.is_empty() {
         return Err(FindError::Nothing);
     }
-    let is_named = |m: &&Measurement| {
-        m.facts.parent.is_none() && (named(m) == wanted || m.facts.name.as_deref() == Some(wanted))
-    };
+    if wanted.is_empty() {
+        return Err(FindError::Empty { list: list(&all) });
+    }
+    let is_named = |m: &&Measurement| named(m) == wanted || m.facts.name.as_deref() == Some(wanted);
     let mut found: Vec<&Measurement> = all.iter().copied().filter(is_named).collect();
-    if found.is_empty() && !wanted.is_empty() {
+    // One that was repeated is meant rather than what repeats it.
+    if found.iter().any(|m| m.facts.parent.is_none()) {
+        found.retain(|m| m.facts.parent.is_none());
+    }
+    if found.is_empty() {
         found = all.iter().copied().filter(|m| begins(&m.facts, wanted)).collect();
     }
+    if found.is_empty() {
+        // One that a later record of its key took the place of.
+        found = every(records).filter(|m| begins(&m.facts, wanted)).collect();
+    }
     match found.as_slice() {
-        [one] => Ok(one),
+        [one] => measured(one, &all).map(|()| *one),
         [] => Err(unknown(records, &all, wanted)),
         several => Err(FindError::Several {
             wanted: wanted.into(),
@@ -62,16 +80,44 @@ pub(super) fn named(measurement: &Measurement) -> String {
     subject(Some(name.as_deref().unwrap_or("measure")), params.as_ref())
 }
 
+/// Is there anything in it that could be measured again, and compared?
+fn measured(one: &Measurement, all: &[&Measurement]) -> Result<(), FindError> {
+    let (name, id) = (named(one), one.facts.id.clone());
+    if one.status == Status::Ok && !has_figures(one) {
+        return Err(FindError::NoFigures { name, id });
+    }
+    if one.status.lasting() {
+        return Ok(());
+    }
+    let since = all.iter().find(|m| m.facts.key == one.facts.key && m.status.lasting());
+    let instead = match since {
+        Some(_) => format!("it was later, which `harness rerun {}` repeats", short(one.facts.key)),
+        None => "run its campaign again, which measures it".into(),
+    };
+    let reason = one.reason.as_ref().map(|reason| format!(" ({})", shortened(reason, LINE_CHARS)));
+    let (status, reason) = (one.status.word(), reason.unwrap_or_default());
+    Err(FindError::NeverMeasured { name, id, status, reason, instead })
+}
+
+/// Are its figures such that one can compare others with them?
+pub(super) fn has_figures(measurement: &Measurement) -> bool {
+    let Some(stats) = &measurement.stats else { return false };
+    let ordered =
+        |lo: f64, hi: f64| lo.is_finite() && hi.is_finite() && lo <= stats.median && stats.median <= hi;
+    stats.n > 0 && ordered(stats.min, stats.max) && stats.ci.as_ref().is_none_or(|ci| ordered(ci.lo, ci.hi))
+}
+
+fn every(records: &[Record]) -> impl Iterator<Item = &Measurement> {
+    records.iter().filter_map(|record| match record {
+        Record::Measurement(measurement) => Some(&**measurement),
+        _ => None,
+    })
+}
+
 /// Of each key the last one, in recorded order.
 fn measurements(records: &[Record]) -> Vec<&Measurement> {
-    let all = || {
-        records.iter().filter_map(|record| match record {
-            Record::Measurement(measurement) => Some(&**measurement),
-            _ => None,
-        })
-    };
-    let last: BTreeMap<Hash, &str> = all().map(|m| (m.facts.key, m.facts.id.as_str())).collect();
-    all().filter(|m| last.get(&m.facts.key) == Some(&m.facts.id.as_str())).collect()
+    let last: BTreeMap<Hash, &str> = every(records).map(|m| (m.facts.key, m.facts.id.as_str())).collect();
+    every(records).filter(|m| last.get(&m.facts.key) == Some(&m.facts.id.as_str())).collect()
 }
 
 fn begins(facts: &TaskFacts, wanted: &str) -> bool {
@@ -80,7 +126,9 @@ fn begins(facts: &TaskFacts, wanted: &str) -> bool {
 }
 
 fn unknown(records: &[Record], all: &[&Measurement], wanted: &str) -> FindError {
-    let is_it = |facts: &&TaskFacts| facts.name.as_deref() == Some(wanted) || begins(facts, wanted);
+    let is_it = |facts: &&TaskFacts| {
+        facts.kind != Kind::Measure && (facts.name.as_deref() == Some(wanted) || begins(facts, wanted))
+    };
     if let Some(facts) = records.iter().filter_map(Record::facts).find(is_it) {
         return FindError::OtherKind { wanted: wanted.into(), kind: facts.kind.word() };
     }
@@ -110,7 +158,7 @@ fn list(measurements: &[&Measurement]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, MeasureSpec, Outcome, Status};
+    use crate::model::{Interval, MeasureSpec, Outcome, Summary};
     use serde_json::json;
 
     fn record(key: &str, name: &str, params: Option<Value>, parent: Option<&str>) -> Record {
@@ -173,6 +221,64 @@ mod tests {
         assert!(found("x").unwrap_err().starts_with("there is no measurement `x`; there are\n"));
         let says = "`build` is a compile, and measurements are what is repeated";
         assert_eq!(found("build"), Err(says.into()));
+        let says = found("").unwrap_err();
+        let empty =
+            "KEY is empty: give the name of a measurement, or the beginning of its key; there are\n  abc1";
+        assert!(says.starts_with(empty), "{says}");
         assert!(matches!(find(&[], "x"), Err(FindError::Nothing)));
+        // The one that it repeats is not in this journal.
+        let alone = [record("0f11", "triad", None, Some("01ARZ0F00"))];
+        assert!(find(&alone, "triad").is_ok());
+    }
+    fn ended(id: &str, key: &str, status: Status) -> Record {
+        let facts = TaskFacts {
+            id: id.into(),
+            kind: Kind::Measure,
+            key: format!("{key:0<32}").parse().unwrap(),
+            name: Some("gemm".into()),
+            ..TaskFacts::default()
+        };
+        Record::of_task(facts, Some(&MeasureSpec::default()), &Outcome::failed(status, "because"))
+    }
+
+    #[test]
+    fn one_that_was_never_measured_says_so_and_what_to_do() {
+        let said = |records: &[Record], wanted: &str| {
+            find(records, wanted).map(|m| m.facts.id.clone()).map_err(|error| error.to_string())
+        };
+        let lost = ended("01OLD", "aa", Status::LostWorker);
+        let records = [lost.clone(), ended("01NEW", "aa", Status::Timeout)];
+        assert_eq!(said(&records, "gemm"), Ok("01NEW".into()));
+        let says = "gemm was never measured: its record 01OLD says lost_worker (because); it was later, which \
+                    `harness rerun aa000000` repeats";
+        assert_eq!(said(&records, "01old"), Err(says.into()));
+        let records = [ended("01OLD", "aa", Status::Timeout), ended("01NEW", "aa", Status::Cancelled)];
+        assert_eq!(said(&records, "01OLD"), Ok("01OLD".into()));
+        let says = "gemm was never measured: its record 01NEW says cancelled (because); run its campaign again, which \
+                    measures it";
+        assert_eq!(said(&records, "aa"), Err(says.into()));
+    }
+
+    #[test]
+    fn figures_that_cannot_be_are_not_compared_with() {
+        let Record::Measurement(mut ok) = ended("01OK", "aa", Status::Ok) else { panic!("no measurement") };
+        let mut sound = |stats: Option<Summary>| {
+            ok.stats = stats;
+            find(&[Record::Measurement(ok.clone())], "gemm").map(|_| ()).map_err(|error| error.to_string())
+        };
+        let good = Summary { n: 3, min: 1.0, median: 2.0, max: 3.0, ..Summary::default() };
+        assert_eq!(sound(Some(good.clone())), Ok(()));
+        let interval = |lo, hi| Some(Interval { lo, hi, level: 0.95, exact_level: 0.97 });
+        for bad in [
+            None,
+            Some(Summary::default()),
+            Some(Summary { median: f64::NAN, ..good.clone() }),
+            Some(Summary { median: 0.0, ..good.clone() }),
+            Some(Summary { max: f64::INFINITY, ..good.clone() }),
+            Some(Summary { ci: interval(1.0, f64::NAN), ..good.clone() }),
+        ] {
+            let why = sound(bad).unwrap_err();
+            assert!(why.starts_with("gemm: its record 01OK says ok, but its figures cannot be"), "{why}");
+        }
     }
 }

@@ -9,7 +9,8 @@ mod plan;
 mod report;
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,17 +19,17 @@ use std::time::SystemTime;
 
 use clap::Args;
 
-use self::find::{find, named};
-use self::plan::{Build, Place, Plan, words};
+use self::find::{find, has_figures, named};
+use self::plan::{Build, Place, Plan, State, words};
 use self::report::{Rebuilt, Report};
-use super::journals::journal_of;
+use super::journals::{is_file, journal_of};
 use super::{own, run};
 use crate::artefact::Store;
 use crate::journal::{self, Contents};
 use crate::model::human::{duration, status_in_short, subject};
 use crate::model::{
-    Arg, CompileResult, Detail, Hash, Limits, Measurement, Outcome, Placement, PoolId, Record, TaskId,
-    TaskOptions, exit,
+    Arg, CompileResult, Detail, Hash, Limits, Measurement, Outcome, Placement, PoolId, Record, Status,
+    TaskId, TaskOptions, exit,
 };
 use crate::process::Signals;
 use crate::root::port::{Job, Order, PoolSpec, Port, Taken, Wait};
@@ -83,13 +84,17 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
     let then = find(&before.records, &arguments.key).map_err(|error| of_rerun(&error))?;
     let store = Store::open(Store::default_folder()).map_err(|error| (exit::JOURNAL, error.to_string()))?;
     let recorded = before.header.as_ref().map_or("its script", |header| header.script.as_str());
-    let script = script(&journal, recorded);
+    let (script, no_script) = match script(&journal, recorded) {
+        Ok(script) => (Some(script), String::new()),
+        Err(why) => (None, why),
+    };
     let place = Place {
         store: &store,
         folder: script.as_deref().and_then(Path::parent),
-        script: recorded,
+        no_folder: &no_script,
         records: &before.records,
     };
+    writable(&journal)?;
     let plan = Plan::of(then, &place).map_err(|error| of_rerun(&format!("{}: {error}", named(then))))?;
 
     #[cfg(feature = "mpi")]
@@ -103,7 +108,7 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
         run::Joined::Served(code) => return Ok(code),
     };
     let mpi = matches!(started.mpi, root::Mpi::Ready(_));
-    let again = Again { arguments, journal: &journal, script, then, plan };
+    let again = Again { arguments, journal: &journal, script, then, plan, store: &store };
     let mut lost_rank = false;
     let report = again
         .play(started, signals, limits, &mut lost_rank)
@@ -139,14 +144,38 @@ fn show(report: &Report, json: bool) {
 }
 
 fn read(journal: &Path) -> Result<Contents, Failure> {
-    journal::read(journal).map_err(|error| (exit::JOURNAL, error.to_string()))
+    journal::read(journal).map_err(|error| (exit::JOURNAL, format!("rerun: {}", error.to_reader())))
 }
 
-/// The campaign's script where it was, else beside the journal.
-fn script(journal: &Path, recorded: &str) -> Option<PathBuf> {
+/// What is measured is to be recorded: better told before.
+fn writable(journal: &Path) -> Result<(), Failure> {
+    let opened = File::options().append(true).open(journal).map(drop);
+    opened.map_err(|error| (exit::JOURNAL, unwritable(journal, &error)))
+}
+
+fn unwritable(journal: &Path, error: &io::Error) -> String {
+    let name = journal.file_name().unwrap_or_default().display();
+    format!(
+        "rerun: cannot write to {}, where the new record belongs: {error}; copy it to a folder of your own, and name the copy: \
+         `harness rerun KEY {name}`",
+        journal.display()
+    )
+}
+
+/// The campaign's script where it was, else beside the journal; or why there is none.
+fn script(journal: &Path, recorded: &str) -> Result<PathBuf, String> {
+    let real =
+        journal.canonicalize().map_err(|error| format!("cannot read {}: {error}", journal.display()))?;
     let recorded = Path::new(recorded);
-    let beside = journal.canonicalize().ok()?.parent()?.join(recorded.file_name()?);
-    [recorded.to_path_buf(), beside].into_iter().find(|script| script.is_absolute() && script.is_file())
+    let beside = real.parent().zip(recorded.file_name()).map(|(folder, name)| folder.join(name));
+    for script in
+        [Some(recorded.to_path_buf()), beside].into_iter().flatten().filter(|path| path.is_absolute())
+    {
+        if is_file(&script)? {
+            return Ok(script);
+        }
+    }
+    Err(format!("{} is gone, and not beside the journal either", recorded.display()))
 }
 
 /// What the journal says of it now.
@@ -168,6 +197,9 @@ fn reported(
         let why = now.outcome().map(|outcome| status_in_short(&outcome)).unwrap_or_default();
         return Err((exit::SCRIPT, format!("rerun: {} could not be measured again: {why}", named(then))));
     }
+    if now.status == Status::Ok && !has_figures(now) {
+        return Err((exit::INTERNAL, format!("rerun: {} has no figures in its new record", named(then))));
+    }
     let envs = journal::Index::new(after.records.clone()).envs();
     Ok(Report::of(then, now, &envs, rebuilt, arguments.min_effect))
 }
@@ -179,9 +211,23 @@ struct Again<'a> {
     script: Option<PathBuf>,
     then: &'a Measurement,
     plan: Plan,
+    store: &'a Store,
 }
 
 impl Again<'_> {
+    /// A build that makes the same would be found there already.
+    fn clear_damaged(&self) -> Result<(), Failure> {
+        let damaged = self.plan.builds.iter().filter(|build| build.state == State::Damaged);
+        for hash in damaged.filter_map(|build| build.was.artefact) {
+            self.store.remove(hash).map_err(|error| (exit::JOURNAL, format!("rerun: {error}")))?;
+            say(format_args!(
+                "harness: {} is damaged: it had another content than its name says; it is built again",
+                self.store.path(hash).display()
+            ));
+        }
+        Ok(())
+    }
+
     /// Measures it; the builds that were done for it.
     fn play(
         self,
@@ -196,6 +242,7 @@ impl Again<'_> {
             return Err((exit::JOURNAL, format!("rerun: {who} is writing to {journal}: wait until it ends")));
         }
         announce(self.then);
+        self.clear_damaged()?;
         let allocation = root::find_allocation(self.arguments.hostfile.as_deref())
             .map_err(|error| (exit::ALLOCATION, error.to_string()))?;
         let pool = self.plan.pool(&allocation, self.then);
@@ -263,16 +310,17 @@ fn measured(
     let (mut anew, mut rebuilt) = (BTreeMap::new(), Vec::new());
     for mut build in builds {
         replace(&anew, &mut build.spec.command.argv);
-        let (was, what) = (build.was.clone(), subject(build.name.as_deref(), build.params.as_ref()));
+        let (was, state) = (build.was.clone(), build.state);
+        let what = subject(build.name.as_deref(), build.params.as_ref());
         match built(&mut port, pool, build) {
             Ok(is) => {
                 anew.extend(was.artefact.zip(is.artefact));
-                rebuilt.push(Rebuilt { was, is });
+                rebuilt.push(Rebuilt { was, is, state });
             }
             Err(None) => return ScriptEnd::Stopped,
             Err(Some(why)) => {
                 return ScriptEnd::Failed(format!(
-                    "the artefact is gone, and its build {what} failed: {why}"
+                    "the artefact is {state}, and its build {what} failed: {why}"
                 ));
             }
         }
@@ -321,5 +369,20 @@ fn done(port: &mut Port, pool: PoolId, options: TaskOptions, job: Job) -> Option
             Taken::Completion(_) => {}
             Taken::Nothing | Taken::Draining => return None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_of_somebody_else_is_to_be_copied() {
+        let text = unwritable(Path::new("/theirs/c.lua.journal"), &io::ErrorKind::PermissionDenied.into());
+        assert_eq!(
+            text,
+            "rerun: cannot write to /theirs/c.lua.journal, where the new record belongs: permission denied; copy it to a folder \
+             of your own, and name the copy: `harness rerun KEY c.lua.journal`"
+        );
     }
 }

@@ -4,10 +4,12 @@
 //! unchanged. Nothing is started here: what is missing is told before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::allocation::{Allocation, Scheduler, Start, same_host};
-use crate::artefact::Store;
+use crate::artefact::{Store, StoreError, Stored};
+use crate::cli::journals::is_file;
 use crate::model::{
     Arg, Asked, CompileResult, CompileSpec, Cwd, Detail, Hash, Input, MeasureSpec, Measurement, Placement,
     Record, TaskRecord,
@@ -29,14 +31,30 @@ pub(super) enum PlanError {
     LeftOut(String),
     #[error("it never ran: what it depends on did not end well; run its campaign")]
     NeverRan,
-    #[error("it ran in the folder of its script, and {0} is gone, and not beside the journal either")]
+    #[error("it ran in the folder of its script, and {0}")]
     NoFolder(String),
-    #[error("its input `{path}` is not in the store any more, and {why}")]
-    InputGone { path: String, why: String },
-    #[error(
-        "{what} is not in the store any more ({hash}), and no build of this journal made it: run its campaign"
-    )]
-    ContentGone { what: &'static str, hash: Hash },
+    #[error("its input `{path}` is {state}, and {why}")]
+    InputGone { path: String, state: State, why: String },
+    #[error("{what} is {state} ({hash}), and no build of this journal made it: run its campaign")]
+    ContentGone { what: &'static str, state: State, hash: Hash },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why content has to be had anew.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum State {
+    Gone,
+    Damaged,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::Gone => "not in the store any more",
+            State::Damaged => "damaged in the store",
+        })
+    }
 }
 
 /// See the module.
@@ -59,6 +77,8 @@ pub(super) struct Build {
     pub(super) timeout: Option<f64>,
     /// What it made.
     pub(super) was: CompileResult,
+    /// What became of that.
+    pub(super) state: State,
     pub(super) spec: CompileSpec,
     pub(super) placement: Placement,
 }
@@ -68,8 +88,8 @@ pub(super) struct Place<'a> {
     pub(super) store: &'a Store,
     /// The campaign's folder.
     pub(super) folder: Option<&'a Path>,
-    /// Where the script is recorded to have been.
-    pub(super) script: &'a str,
+    /// Why there is none.
+    pub(super) no_folder: &'a str,
     pub(super) records: &'a [Record],
 }
 
@@ -81,7 +101,7 @@ impl Plan {
         }
         let mut measure = asked.measure(record).ok_or(PlanError::TooOld)?;
         if place.folder.is_none() && needs_folder(&measure.command.cwd) {
-            return Err(PlanError::NoFolder(place.script.into()));
+            return Err(PlanError::NoFolder(place.no_folder.into()));
         }
         let mut builds = Builds { place, list: Vec::new(), seen: BTreeSet::new() };
         builds.inputs(&measure.command.inputs)?;
@@ -167,11 +187,12 @@ impl Builds<'_> {
 
     /// It is in the store, or is to be built: after what its own build needs.
     fn content(&mut self, hash: Hash, what: &'static str) -> Result<(), PlanError> {
-        if self.place.store.contains(hash) || !self.seen.insert(hash) {
+        if !self.seen.insert(hash) {
             return Ok(());
         }
+        let Some(state) = self.to_be_had(hash)? else { return Ok(()) };
         let made = self.place.records.iter().rev().find_map(|record| made(record, hash));
-        let (record, was) = made.ok_or(PlanError::ContentGone { what, hash })?;
+        let (record, was) = made.ok_or(PlanError::ContentGone { what, state, hash })?;
         let asked = asked(record.facts.asked.as_ref())?;
         let mut spec = asked.compile.ok_or(PlanError::TooOld)?;
         spec.cache = false; // the answer would be the artefact that is gone
@@ -191,6 +212,7 @@ impl Builds<'_> {
             params: record.facts.params.clone(),
             timeout: record.facts.limit_s,
             was: was.clone(),
+            state,
             spec,
             placement: anywhere(asked.placement),
         });
@@ -203,25 +225,40 @@ impl Builds<'_> {
 
     fn input(&self, Input { path, hash, .. }: &Input) -> Result<(), PlanError> {
         let Place { store, folder, .. } = self.place;
-        if store.contains(*hash) {
-            return Ok(());
-        }
-        let gone = |why: String| PlanError::InputGone { path: path.clone(), why };
-        let file = folder.and_then(|folder| there(folder, path));
+        let Some(state) = self.to_be_had(*hash)? else { return Ok(()) };
+        let gone = |why: String| PlanError::InputGone { path: path.clone(), state, why };
+        let file = folder.map_or(Ok(None), |folder| there(folder, path)).map_err(gone)?;
         let file = file.ok_or_else(|| gone("there is no such file in the campaign's folder".into()))?;
+        if state == State::Damaged {
+            store.remove(*hash)?;
+        }
         match store.put_file(&file) {
             Ok(content) if content == *hash => Ok(()),
             Ok(_) => Err(gone(format!("{} has another content now", file.display()))),
             Err(error) => Err(gone(error.to_string())),
         }
     }
+
+    /// Why it has to be had anew; none if it is in the store, which is looked at: its name alone says nothing.
+    fn to_be_had(&self, hash: Hash) -> Result<Option<State>, PlanError> {
+        Ok(match self.place.store.check(hash)? {
+            Stored::Whole => None,
+            Stored::Missing => Some(State::Gone),
+            Stored::Damaged => Some(State::Damaged),
+        })
+    }
 }
 
-/// The file that has this name in a scratch folder: there `..` is `__`, and the `/` at the beginning is gone.
-fn there(folder: &Path, path: &str) -> Option<PathBuf> {
+/// The file that has this name in a scratch folder: there `..` is `__`, and the `/` at the beginning is gone. Or why
+/// nobody can tell.
+fn there(folder: &Path, path: &str) -> Result<Option<PathBuf>, String> {
     let above: PathBuf = path.split('/').map(|part| if part == "__" { ".." } else { part }).collect();
-    let places = [folder.join(path), folder.join(above), Path::new("/").join(path)];
-    places.into_iter().find(|file| file.is_file())
+    for file in [folder.join(path), folder.join(above), Path::new("/").join(path)] {
+        if is_file(&file)? {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
 }
 
 fn made(record: &Record, hash: Hash) -> Option<(&TaskRecord, &CompileResult)> {
@@ -281,11 +318,14 @@ mod tests {
         for file in ["campaign/k/a.c", "b.c"] {
             std::fs::write(top.path().join(file), "").unwrap();
         }
-        assert_eq!(there(&folder, "k/a.c"), Some(folder.join("k/a.c")));
-        assert_eq!(there(&folder, "__/b.c"), Some(folder.join("../b.c")));
+        assert_eq!(there(&folder, "k/a.c"), Ok(Some(folder.join("k/a.c"))));
+        assert_eq!(there(&folder, "__/b.c"), Ok(Some(folder.join("../b.c"))));
         let absolute = top.path().join("b.c");
         let name = absolute.display().to_string();
-        assert_eq!(there(&folder, name.trim_start_matches('/')), Some(absolute));
-        assert_eq!(there(&folder, "none.c"), None);
+        assert_eq!(there(&folder, name.trim_start_matches('/')), Ok(Some(absolute)));
+        assert_eq!(there(&folder, "none.c"), Ok(None));
+        std::os::unix::fs::symlink("loop.c", folder.join("loop.c")).unwrap();
+        let why = there(&folder, "loop.c").unwrap_err();
+        assert!(why.starts_with("cannot read ") && why.contains("loop.c: "), "{why}");
     }
 }

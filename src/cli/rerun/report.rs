@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::find::{named, short};
+use super::plan::State;
 use crate::model::human::{duration, measurement_line};
 use crate::model::{Better, CompileResult, Env, Hash, Measurement, Status};
 
@@ -65,8 +66,10 @@ struct Ratio {
 struct Binary {
     then: String,
     now: String,
-    /// It was gone.
+    /// It was gone, or damaged.
     rebuilt: bool,
+    /// It was in the store, with another content than its name says.
+    damaged: bool,
     /// Code and data are the same; none if that is not known.
     same_code: Option<bool>,
 }
@@ -82,6 +85,7 @@ struct Difference {
 pub(super) struct Rebuilt {
     pub(super) was: CompileResult,
     pub(super) is: CompileResult,
+    pub(super) state: State,
 }
 
 impl Report {
@@ -187,6 +191,7 @@ fn binary(then: &Measurement, now: &Measurement, rebuilt: &[Rebuilt]) -> Option<
         then: was.to_string(),
         now: is.to_string(),
         rebuilt: built.is_some(),
+        damaged: built.is_some_and(|built| built.state == State::Damaged),
         same_code: if was == is { Some(true) } else { same_code },
     })
 }
@@ -260,17 +265,18 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Binary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { then, now, rebuilt, same_code } = self;
+        let Self { then, now, rebuilt, damaged, same_code } = self;
+        let was = if *damaged { "was damaged in the store" } else { "was gone" };
         match (rebuilt, then == now) {
             (false, _) => write!(f, "the same, from the store"),
-            (true, true) => write!(f, "was gone, built again, the same"),
+            (true, true) => write!(f, "{was}, built again, the same"),
             (true, false) => {
                 let code = match same_code {
                     Some(true) => "; its code and data are the same",
                     Some(false) => "; its code or data differ",
                     None => "",
                 };
-                write!(f, "was gone, built again, another one{code}")
+                write!(f, "{was}, built again, another one{code}")
             }
         }
     }
@@ -372,7 +378,7 @@ mod tests {
         let said = |was: CompileResult, is: CompileResult| {
             let (mut then, mut now) = (measured(1.0, 1.0, 1.0, 10), measured(1.0, 1.0, 1.0, 10));
             (then.facts.artefact, now.facts.artefact) = (was.artefact, is.artefact);
-            binary(&then, &now, &[Rebuilt { was, is }]).unwrap().to_string()
+            binary(&then, &now, &[Rebuilt { was, is, state: State::Gone }]).unwrap().to_string()
         };
         assert_eq!(said(of(b"a", b"c"), of(b"a", b"c")), "was gone, built again, the same");
         let other = said(of(b"a", b"c"), of(b"b", b"c"));

@@ -45,7 +45,7 @@ pub(super) struct StatusArgs {
 enum StatusError {
     #[error(transparent)]
     Which(#[from] WhichJournal),
-    #[error(transparent)]
+    #[error("status: {}", .0.to_reader())]
     Journal(#[from] JournalError),
     #[error(
         "status: {0} runs the campaign and does not answer: it may just be starting or ending, or be in a container; try again"
