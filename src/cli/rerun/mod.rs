@@ -320,7 +320,7 @@ fn measured(
             Err(None) => return ScriptEnd::Stopped,
             Err(Some(why)) => {
                 return ScriptEnd::Failed(format!(
-                    "the artefact is {state}, and its build {what} failed: {why}"
+                    "the artefact {state}, and its build {what} failed: {why}"
                 ));
             }
         }

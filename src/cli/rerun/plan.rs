@@ -33,9 +33,9 @@ pub(super) enum PlanError {
     NeverRan,
     #[error("it ran in the folder of its script, and {0}")]
     NoFolder(String),
-    #[error("its input `{path}` is {state}, and {why}")]
+    #[error("its input `{path}` {state}, and {why}")]
     InputGone { path: String, state: State, why: String },
-    #[error("{what} is {state} ({hash}), and no build of this journal made it: run its campaign")]
+    #[error("{what} {state} ({hash}), and no build of this journal made it: run its campaign")]
     ContentGone { what: &'static str, state: State, hash: Hash },
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -51,8 +51,8 @@ pub(super) enum State {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            State::Gone => "not in the store any more",
-            State::Damaged => "damaged in the store",
+            State::Gone => "is not in the store any more",
+            State::Damaged => "is damaged in the store",
         })
     }
 }
