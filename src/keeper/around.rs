@@ -218,9 +218,7 @@ mod tests {
         assert_eq!(moving, Moving::default());
     }
 
-    #[test]
-    fn the_flags_stand_with_the_samples_and_the_figures_beside_them() {
-        let noise = Noise { what: "governor", text: "slow".into() };
+    fn one_sample() -> MeasureResult {
         let mut result = MeasureResult::sample(Summary::default(), StopReason::Fixed);
         result.samples.push(crate::model::Sample {
             phase: crate::model::Phase::Sample,
@@ -230,6 +228,13 @@ mod tests {
             output_hash: None,
             energy: Default::default(),
         });
+        result
+    }
+
+    #[test]
+    fn the_flags_stand_with_the_samples_and_the_figures_beside_them() {
+        let noise = Noise { what: "governor", text: "slow".into() };
+        let result = one_sample();
         let outcome =
             Outcome { detail: Detail::Measure(Box::new(result)), ..Outcome::failed(Status::Ok, "") };
         let outcome = Watch::new(moment(0.0), vec![noise], None).ended(outcome, &moment(0.0), None);
@@ -269,15 +274,7 @@ mod tests {
 
     #[test]
     fn a_figure_that_was_not_alone_says_so() {
-        let mut result = MeasureResult::sample(Summary::default(), StopReason::Fixed);
-        result.samples.push(crate::model::Sample {
-            phase: crate::model::Phase::Sample,
-            t_start_s: 0.0,
-            usage: Default::default(),
-            metrics: Default::default(),
-            output_hash: None,
-            energy: Default::default(),
-        });
+        let result = one_sample();
         let detail = Detail::Measure(Box::new(result));
         let others = Moment { busy_s: Some(900.0), ..moment(10.0) };
         let ended = |neighbours: &[u64]| {

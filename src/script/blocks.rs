@@ -19,11 +19,7 @@ pub fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
         let t = lua.create_table()?;
         t.raw_set("differs_by_node", across.differs)?;
         if let Found::Ratio(found) = across.found {
-            t.raw_set("verdict", found.verdict.word())?;
-            t.raw_set("ratio", found.ratio)?;
-            t.raw_set("lo", found.ci.map(|ci| ci.lo))?;
-            t.raw_set("hi", found.ci.map(|ci| ci.hi))?;
-            t.raw_set("rounds", found.rounds)?;
+            super::results::set_comparison(&t, &found)?;
         }
         Ok(t)
     };

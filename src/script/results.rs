@@ -9,9 +9,9 @@ use mlua::{IntoLua, Lua, LuaSerdeExt, Table, Value};
 
 use super::raw::{Shipper, learn};
 use crate::model::{
-    Better, CacheUse, CompareResult, Compared, CompileResult, Conditions, CounterValues, Counters, Detail,
-    HookTimes, Interval, Kind, Launched, MeasureResult, Outcome, Phase, Placed, RunResult, SameAs, Sample,
-    Status, Summary, Usage, Verdict, diagnostics, human,
+    Better, CacheUse, CompareResult, Compared, Comparison, CompileResult, Conditions, CounterValues,
+    Counters, Detail, HookTimes, Interval, Kind, Launched, MeasureResult, Outcome, Phase, Placed, RunResult,
+    SameAs, Sample, Status, Summary, Usage, Verdict, diagnostics, human,
 };
 
 /// What the author called the task.
@@ -230,12 +230,17 @@ fn verdict(lua: &Lua, variant: &Compared) -> mlua::Result<Table> {
         t.raw_set("rounds", 0)?;
         return Ok(t);
     };
+    set_comparison(&t, found)?;
+    Ok(t)
+}
+
+/// What two sides, or a variant on several nodes, were found to be.
+pub(super) fn set_comparison(t: &Table, found: &Comparison) -> mlua::Result<()> {
     t.raw_set("verdict", found.verdict.word())?;
     t.raw_set("ratio", found.ratio)?;
     t.raw_set("lo", found.ci.map(|ci| ci.lo))?;
     t.raw_set("hi", found.ci.map(|ci| ci.hi))?;
-    t.raw_set("rounds", found.rounds)?;
-    Ok(t)
+    t.raw_set("rounds", found.rounds)
 }
 
 /// What was counted, by event: lists with an entry for each run that has one.
