@@ -1,7 +1,11 @@
 //! Campaigns of harness's own, behind subcommands: a script that is part of the executable, in a folder for a while.
 
+use std::fmt::Display;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
 
 use super::run;
 use crate::model::{Limits, exit};
@@ -54,6 +58,16 @@ fn for_people(message: &str, script: &str) -> String {
     let text = message.split("\nstack traceback").next().unwrap_or_default();
     let place = text.strip_prefix(script).and_then(|rest| rest.strip_prefix(':')?.split_once(": "));
     place.map_or(text, |(_, reason)| reason).into()
+}
+
+/// Prints what was found, for people or as one object of JSON.
+pub(super) fn show(report: &(impl Display + Serialize), json: bool) {
+    let text = match json {
+        true => serde_json::to_string_pretty(report).unwrap_or_default() + "\n",
+        false => report.to_string(),
+    };
+    // A stdout that is closed has nobody to tell.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// A folder for one.

@@ -10,7 +10,7 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -119,7 +119,7 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
         Err((code, _)) => *code,
     };
     if let Ok(report) = &report {
-        show(report, arguments.json);
+        own::show(report, arguments.json);
     }
     run::leave_mpi(mpi && !lost_rank, code, limits.finalize);
     report.map(|_| ExitCode::from(code))
@@ -132,15 +132,6 @@ fn announce(then: &Measurement) {
     let ended = ended.map(|ago| format!(", measured {ago} ago")).unwrap_or_default();
     let place = if then.host.is_empty() { String::new() } else { format!(" on {}", then.host) };
     say(format_args!("harness: again: {}{ended}{place}", named(then)));
-}
-
-fn show(report: &Report, json: bool) {
-    let text = match json {
-        true => serde_json::to_string_pretty(report).unwrap_or_default() + "\n",
-        false => report.to_string(),
-    };
-    // A stdout that is closed has nobody to tell.
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn read(journal: &Path) -> Result<Contents, Failure> {

@@ -6,7 +6,6 @@
 mod report;
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -66,12 +65,7 @@ fn examine(arguments: &SelftestArgs) -> Result<ExitCode, (u8, String)> {
         Err((code, _)) => *code,
     };
     if let Ok(report) = &report {
-        let text = match arguments.json {
-            true => serde_json::to_string_pretty(report).unwrap_or_default() + "\n",
-            false => report.to_string(),
-        };
-        // A stdout that is closed has nobody to tell.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        own::show(report, arguments.json);
     }
     run::leave_mpi(mpi && !lost_rank, code, limits.finalize);
     report.map(|_| ExitCode::SUCCESS)
