@@ -97,6 +97,9 @@ print(grown / n)
 const HELLO: &str = "print(await(submit(function() return 'hello' end)))";
 
 fn main() {
+    // cargo's own: the loader would look for the libraries of each program in folders of cargo first.
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::remove_var("LD_LIBRARY_PATH") };
     let slots = std::thread::available_parallelism().map_or(2, usize::from).min(2);
     let mut table: Vec<(&str, &str, Vec<f64>)> = vec![
         ("bare posix_spawn + wait", "/s", Vec::new()),
@@ -181,22 +184,20 @@ fn bare(threads: usize) -> f64 {
     (each * threads) as f64 / began.elapsed().as_secs_f64()
 }
 
+unsafe extern "C" {
+    /// What harness hands on, too.
+    static environ: *const *mut libc::c_char;
+}
+
 fn spawn_and_wait() {
     let program = CString::new("/bin/true").expect("no NUL");
     let argv = [program.as_ptr().cast_mut(), ptr::null_mut()];
-    let environment = [ptr::null_mut()];
     let mut pid = 0;
     let mut status = 0;
     // SAFETY: all pointers are to NUL-terminated data that outlives the calls; lists end with a null.
     unsafe {
-        let failed = libc::posix_spawn(
-            &mut pid,
-            program.as_ptr(),
-            ptr::null(),
-            ptr::null(),
-            argv.as_ptr(),
-            environment.as_ptr(),
-        );
+        let failed =
+            libc::posix_spawn(&mut pid, program.as_ptr(), ptr::null(), ptr::null(), argv.as_ptr(), environ);
         assert_eq!(failed, 0);
         assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
     }
