@@ -21,12 +21,9 @@ impl Index {
         Self { by_key: keyed.collect(), records }
     }
 
-    /// Of each recipe the last record, however it ended, in recorded order.
-    pub fn last_of_each(&self) -> impl Iterator<Item = &Record> {
-        let records = self.records.iter().enumerate();
-        let last =
-            records.filter(|(at, record)| record.key().is_some_and(|key| self.by_key.get(&key) == Some(at)));
-        last.map(|(_, record)| record)
+    /// Of each recipe the last record, however it ended, in recorded order; nothing else is kept.
+    pub fn into_last_of_each(self) -> impl Iterator<Item = Record> {
+        self.into_numbered().map(|(_, record)| record)
     }
 
     /// The surroundings that records refer to.
@@ -49,11 +46,14 @@ impl Index {
 
     /// All finished tasks with their sequence numbers (later recorded, larger), in recorded order; nothing else is kept.
     pub fn into_finished(self) -> impl Iterator<Item = (u64, Record)> {
+        self.into_numbered().filter(|(_, record)| record.status().is_some_and(Status::lasting))
+    }
+
+    fn into_numbered(self) -> impl Iterator<Item = (u64, Record)> {
         let last = self.by_key;
-        let entries = (0u64..).zip(self.records);
-        entries.filter(move |(at, record)| {
-            record.key().is_some_and(|key| last.get(&key) == Some(&(*at as usize)))
-                && record.status().is_some_and(Status::lasting)
-        })
+        let is_last = move |record: &Record, at: u64| {
+            record.key().is_some_and(|key| last.get(&key) == Some(&(at as usize)))
+        };
+        (0u64..).zip(self.records).filter(move |(at, record)| is_last(record, *at))
     }
 }

@@ -1,5 +1,7 @@
-//! What people read after a campaign. Pure: outcomes in, text out; it neither prints nor opens files.
+//! What people read after a campaign. Pure but for [`Campaign::read`]: outcomes and records in, text out.
 
+mod campaign;
 mod summary;
 
+pub use campaign::Campaign;
 pub use summary::{Row, summary};

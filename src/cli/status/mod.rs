@@ -21,6 +21,7 @@ use super::journals::{WhichJournal, journal_of};
 use crate::journal::{self, JournalError, holder};
 use crate::machine;
 use crate::model::{CampaignStatus, Kind, STATUS_SCHEMA, Session, Status, exit};
+use crate::report::Campaign;
 use crate::root::status::{ASK, ASK_NOW, WAIT, address, is_own};
 use crate::say::say;
 
@@ -177,31 +178,20 @@ fn out_of_reach(journal: &Path) -> StatusError {
 }
 
 fn recorded(path: &Path) -> Result<Recorded, StatusError> {
-    let contents = journal::read(path)?;
+    let Campaign { header, sessions, ended: records, .. } = Campaign::read(path)?;
     let written = fs::metadata(path).and_then(|data| data.modified()).ok();
     let written = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    let sessions = contents.records.iter().filter_map(|record| match record {
-        crate::model::Record::Session(session) => Some(session.clone()),
-        _ => None,
-    });
-    let sessions: Vec<Session> = sessions.collect();
-    let script = contents.header.as_ref().map(|header| header.script.clone());
     let (mut kinds, mut ended) = (BTreeMap::new(), BTreeMap::new());
-    // What was tried again counts once, as it ended last; what `harness rerun` repeated is no part of the campaign.
-    for record in journal::Index::new(contents.records).last_of_each() {
-        if let (Some(facts), Some(status)) = (record.facts(), record.status())
-            && facts.parent.is_none()
-        {
-            *kinds.entry(facts.kind).or_default() += 1;
-            *ended.entry(status).or_default() += 1;
-        }
+    for (facts, status) in records.iter().filter_map(|record| record.facts().zip(record.status())) {
+        *kinds.entry(facts.kind).or_default() += 1;
+        *ended.entry(status).or_default() += 1;
     }
     Ok(Recorded {
         schema: STATUS_SCHEMA,
         state: "not_running",
         journal: path.display().to_string(),
         // A journal that was only begun does not name its script.
-        script: script.unwrap_or_else(|| path.display().to_string()),
+        script: header.map_or_else(|| path.display().to_string(), |header| header.script),
         sessions: sessions.len(),
         last_session: sessions.last().cloned(),
         written_unix_s: written.map_or(0.0, |since| since.as_secs_f64()),

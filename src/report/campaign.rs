@@ -1,0 +1,44 @@
+//! A campaign as its readers count it: of what was tried again the last try, and what `harness rerun` measured once more
+//! beside it.
+//!
+//! Everything that looks at a journal without going on from it (status, tables, queries, pages) begins here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::journal::{Index, JournalError, read};
+use crate::model::{Env, Hash, Header, Record, Session};
+
+/// A journal, sorted by what its lines are.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    /// The journal.
+    pub path: PathBuf,
+    /// Its first line; none if it was only just begun.
+    pub header: Option<Header>,
+    /// The runs of the script, in order.
+    pub sessions: Vec<Session>,
+    /// The surroundings that records refer to.
+    pub envs: BTreeMap<Hash, Env>,
+    /// Of each task that was asked for the last record, however it ended, in recorded order: measurements and tasks.
+    pub ended: Vec<Record>,
+    /// What `harness rerun` measured once more, likewise; each names its `parent`.
+    pub repeats: Vec<Record>,
+}
+
+impl Campaign {
+    /// Reads a journal, whether or not somebody is writing to it.
+    pub fn read(path: &Path) -> Result<Self, JournalError> {
+        let contents = read(path)?;
+        let session = |record: &Record| match record {
+            Record::Session(session) => Some(session.clone()),
+            _ => None,
+        };
+        let sessions = contents.records.iter().filter_map(session).collect();
+        let index = Index::new(contents.records);
+        let envs = index.envs();
+        let is_repeat = |record: &Record| record.facts().is_some_and(|facts| facts.parent.is_some());
+        let (repeats, ended) = index.into_last_of_each().partition(is_repeat);
+        Ok(Self { path: path.to_path_buf(), header: contents.header, sessions, envs, ended, repeats })
+    }
+}
