@@ -149,10 +149,7 @@ function M.submit(o, pool)
     for i, node in ipairs(hosts) do
       records[node] = flow.await(running[i])
     end
-    local result = combined(o, hosts, records)
-    local slow = table.concat(result.slow_nodes, ", ")
-    if slow ~= "" then host.stderr(string.format("harness: %s: slow nodes: %s", o.name or "compare", slow)) end
-    return result
+    return combined(o, hosts, records)
   end)
 end
 

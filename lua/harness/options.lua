@@ -40,12 +40,10 @@ local PINNED = { numa = t.one_of "local", smt = t.boolean }
 -- What is timed may have a part of its node to itself, with others like it beside it.
 local SIDE = { exclusive = t.one_of("node", "socket", "cores", false) }
 
--- MPI applications: exec and measure.
-local LAUNCH = {
-  nodes = t.whole(1),
+-- MPI applications: how ranks are started, which variants of a comparison may do each in its own way.
+local RANKS = {
   ranks = t.whole(1),
   ranks_per_node = t.whole(1),
-  gpus_per_rank = t.whole(1),
   launcher = t.launcher,
   launcher_args = t.list(t.text, "strings"),
 }
@@ -61,6 +59,8 @@ local function with(...)
   end
   return all
 end
+
+local LAUNCH = with(RANKS, { nodes = t.whole(1), gpus_per_rank = t.whole(1) })
 
 -- What is run and what makes a run count: of a measurement, and of each variant of a comparison.
 local TIMED = with(COMMAND, {
@@ -87,7 +87,9 @@ local TREE = {
   cache = t.boolean,
 }
 
-M.TASK, M.LAUNCH, M.TIMED = TASK, LAUNCH, TIMED
+local VARIANT = with(TIMED, RANKS)
+
+M.TASK, M.LAUNCH, M.VARIANT = TASK, LAUNCH, VARIANT
 local TASKS = { call = true, exec = true, compile = true, measure = true, compare = true }
 local SCHEMA = {
   call = with(TASK, { fresh = t.boolean, nodes = t.whole(1) }),
@@ -133,8 +135,10 @@ local SCHEMA = {
     objective = t.unicode,
     better = t.better,
   }),
-  compare = with(TASK, TIMED, PINNED, SIDE, {
+  compare = with(TASK, TIMED, PINNED, LAUNCH, SIDE, {
     strict = t.boolean,
+    counters = t.events,
+    energy = t.boolean,
     base = t.nested "variant",
     blocks = t.either(t.whole(1), t.one_of "all"),
     max_rounds = t.whole(1),
@@ -143,7 +147,7 @@ local SCHEMA = {
     objective = t.unicode,
     better = t.better,
   }),
-  variant = TIMED,
+  variant = VARIANT,
   metric = { [1] = t.pattern(1), json = t.text, csv = t.text, fn = t.function_of "the run", unit = t.unicode, better = t.better },
   verify = {
     exit_code = t.exit_code,

@@ -1,6 +1,7 @@
 -- From option tables to tasks: `call`, `exec`, `compile`, `measure`, `compare` check what is asked, `submit` sends it.
 local host, lib = ...
-local failure, ends, flow, options, results, specs = lib.failure, lib.ends, lib.flow, lib.options, lib.results, lib.specs
+local failure, ends, flow, launch, options = lib.failure, lib.ends, lib.flow, lib.launch, lib.options
+local results, specs = lib.results, lib.specs
 
 local submit_call, future = host.submit_call, ends.future
 local getmetatable, type, unpack = getmetatable, type, table.unpack
@@ -39,90 +40,6 @@ local function check_command(who, o)
   end
 end
 
--- Ranks and nodes of an MPI application, completed: `o.launch`. Any two of three figures decide the third.
-local function check_launch(who, o)
-  local asked = false
-  for key in pairs(options.LAUNCH) do
-    asked = asked or o[key] ~= nil
-  end
-  if not asked then return end
-  for _, key in ipairs { "numa", "smt" } do
-    if o[key] ~= nil then
-      complain(who, "'%s': the ranks of an MPI application are placed by their launcher: say it by launcher_args", key)
-    end
-  end
-  for _, key in ipairs { "counters", "energy" } do
-    if o[key] then complain(who, "'%s': of an MPI application harness sees the launcher alone", key) end
-  end
-  local nodes, ranks, per_node = o.nodes, o.ranks, o.ranks_per_node
-  if ranks and per_node and not nodes then
-    if ranks % per_node ~= 0 then
-      complain(
-        who,
-        "%d ranks do not divide into nodes with ranks_per_node = %d: ask for %d or %d ranks",
-        ranks,
-        per_node,
-        ranks - ranks % per_node,
-        ranks - ranks % per_node + per_node
-      )
-    end
-    nodes = ranks // per_node
-  end
-  nodes = nodes or 1
-  if ranks and not per_node then
-    if ranks % nodes ~= 0 then
-      local less = ranks - ranks % nodes
-      complain(
-        who,
-        "%d ranks do not spread evenly over %d nodes: ask for %s%d ranks",
-        ranks,
-        nodes,
-        less > 0 and less .. " or " or "",
-        less + nodes
-      )
-    end
-    per_node = ranks // nodes
-  end
-  per_node = per_node or 1
-  if ranks and ranks ~= nodes * per_node then
-    complain(
-      who,
-      "nodes = %d times ranks_per_node = %d is %d ranks, and ranks = %d; leave one of the three out",
-      nodes,
-      per_node,
-      nodes * per_node,
-      ranks
-    )
-  end
-  if nodes > 1 and o.cwd == "scratch" then
-    complain(who, 'cwd = "scratch" is a folder of one node, and the ranks are on %d: use a folder that all nodes share', nodes)
-  end
-  o.launch = {
-    launcher = o.launcher,
-    args = o.launcher_args,
-    ranks = nodes * per_node,
-    ranks_per_node = per_node,
-    cores_per_rank = o.cores,
-    gpus_per_rank = o.gpus_per_rank,
-  }
-  if o.gpus_per_rank then
-    local gpus = per_node * o.gpus_per_rank
-    if o.gpus and o.gpus ~= gpus then
-      complain(
-        who,
-        "ranks_per_node = %d times gpus_per_rank = %d is %d GPUs on each node, and gpus = %d; leave one of the two out",
-        per_node,
-        o.gpus_per_rank,
-        gpus,
-        o.gpus
-      )
-    end
-    o.gpus = gpus
-  end
-  -- What the scheduler counts: nodes, and cores of each. A launcher of one's own may want any number.
-  o.nodes, o.cores = nodes, per_node * (o.cores or 1)
-end
-
 -- Whose cores are its own among others' must be kept on them, and is placed by those alone.
 local function check_side(who, o)
   local side = o.exclusive
@@ -157,7 +74,7 @@ end
 function M.exec(given)
   local o = options.check("exec", given)
   check_command("exec", o)
-  check_launch("exec", o)
+  launch.check("exec", o)
   return task("exec", o)
 end
 
@@ -237,7 +154,7 @@ function M.measure(given)
   local o = options.check("measure", given)
   check_timed("measure", o)
   check_side("measure", o)
-  check_launch("measure", o)
+  launch.check("measure", o)
   if o.launch and o.runs and not o.warmup then o.warmup = 0 end
   if o.runs then
     for _, key in ipairs { "precision", "min_runs", "max_runs" } do
@@ -249,14 +166,6 @@ function M.measure(given)
   end
   if (o.min_runs or 10) > (o.max_runs or 100) then
     complain("measure", "'min_runs' (%d) is above 'max_runs' (%d)", o.min_runs or 10, o.max_runs or 100)
-  end
-  local objective, metrics = o.objective, o.metrics or {}
-  if o.launch and not metrics[objective] and (objective or "wall_s") ~= "wall_s" then
-    complain(
-      "measure",
-      "'objective': of an MPI application '%s' is not known, what the kernel counts is the launcher's; take 'wall_s' or a metric",
-      objective
-    )
   end
   return task("measure", o)
 end
@@ -280,7 +189,30 @@ local function variants_of(given)
   return common, variants, names
 end
 
---- Programs in turns on one node: compare{ base = { cmd = ... }, NAME = { cmd = ... }, options... }.
+-- One of these decides the others.
+local ALTERNATIVES = { { "cmd", "shell" }, { "ranks", "ranks_per_node" } }
+
+-- What is said of all counts for a variant that says nothing else.
+local function inherit(own, all)
+  local said = {}
+  for key in pairs(own) do
+    said[key] = true
+  end
+  for _, keys in ipairs(ALTERNATIVES) do
+    local one = own[keys[1]] or own[keys[2]]
+    for _, key in ipairs(keys) do
+      said[key] = said[key] or one
+    end
+  end
+  for key in pairs(options.VARIANT) do
+    if not said[key] then own[key] = all[key] end
+  end
+  for _, key in ipairs { "objective", "better", "counters", "energy", "exclusive" } do
+    own[key] = all[key]
+  end
+end
+
+--- Programs in turns on the same nodes: compare{ base = { cmd = ... }, NAME = { cmd = ... }, options... }.
 function M.compare(given)
   if type(given) ~= "table" or getmetatable(given) then complain("compare", "expected a table of options, got %s", failure.a(given)) end
   local common, variants, names = variants_of(given)
@@ -300,14 +232,12 @@ function M.compare(given)
   for i, name in ipairs(names) do
     local who = "compare: " .. name
     local own = options.check(who, variants[name], false, "variant")
-    for key in pairs(options.TIMED) do
-      local is_command = key == "cmd" or key == "shell"
-      if own[key] == nil and not (is_command and (own.cmd or own.shell)) then own[key] = o[key] end
-    end
-    own.objective, own.better = o.objective, o.better
+    inherit(own, o)
     check_timed(who, own)
+    check_side(who, own)
     o.variants[i] = { name = name, options = own }
   end
+  launch.check_variants("compare", o)
   return task("compare", o)
 end
 

@@ -193,6 +193,10 @@
 ---@field prepare? harness.Argument[]|string the same before each run, those of the warm-up too
 ---@field conclude? harness.Argument[]|string after each run
 ---@field cleanup? harness.Argument[]|string once at the end, whatever that was
+---@field ranks? integer an MPI application: all its ranks; as for measure
+---@field ranks_per_node? integer instead of ranks
+---@field launcher? string as for measure
+---@field launcher_args? string[] come after the launcher's own arguments
 
 --- What is said here counts for every variant that does not say it itself.
 ---@class harness.CompareOptions : harness.TaskOptions
@@ -218,6 +222,14 @@
 ---@field smt? boolean false: one thread of each of its cores; true: all; as many as it takes unless said
 ---@field exclusive? "node"|"socket"|"cores"|false as for measure
 ---@field strict? boolean refuse a node that is noisy, with the reasons; false unless said
+---@field counters? string[] events to count, as for measure, in up to three runs of each after the last round
+---@field energy? boolean what each sample consumes; only on a node or socket of its own
+---@field nodes? integer MPI applications: nodes that all variants have in turns; as many as the base needs unless said
+---@field ranks? integer all ranks; one on each node unless said
+---@field ranks_per_node? integer instead of ranks or nodes
+---@field gpus_per_rank? integer GPUs of each rank
+---@field launcher? string as for measure
+---@field launcher_args? string[] come after the launcher's own arguments
 ---@field blocks? integer|"all" on so many nodes of the pool, on each rounds of its own; one node unless said
 ---@field max_rounds? integer rounds at the most, each variant runs once in each; 60 unless said
 ---@field max_time? harness.Duration rounds at the most; no limit unless said

@@ -38,7 +38,11 @@ pub fn is_strict(work: &Work) -> bool {
 
 /// Is it to be told what each run consumes?
 pub fn wants_energy(work: &Work) -> bool {
-    matches!(work, Work::Measure(spec) if spec.energy)
+    match work {
+        Work::Measure(spec) => spec.energy,
+        Work::Compare(spec) => spec.variants.iter().any(|variant| variant.spec.energy),
+        Work::Exec(_) | Work::Compile(_) => false,
+    }
 }
 
 /// Packages count whoever computes on them: only who has them all, or the one that is counted, to himself may ask.
@@ -113,7 +117,7 @@ impl Watch {
         let elapsed_s = self.began.elapsed().as_secs_f64();
         let mut outcome = outcome;
         let beside = placed.as_ref().is_some_and(|placed| !placed.neighbours.is_empty());
-        let is_launched = matches!(&outcome.detail, Detail::Measure(result) if result.launched.is_some());
+        let is_launched = results(&mut outcome.detail).iter().any(|result| result.launched.is_some());
         let mut moving = moving(&self.before, after);
         moving.energy_note = self.energy_note;
         if is_launched || beside {

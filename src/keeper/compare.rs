@@ -1,13 +1,16 @@
 //! `compare`: each variant warms up, then they run in turns, round after round, until the verdicts are out.
 //!
 //! A variant that fails leaves the rounds, and its status stands where its verdict would; without the base, or without
-//! anybody beside it, there is nothing to compare. What each wants to have run before and after it all runs in their
-//! order. Pure, like `measure`: sees how runs ended and decides what comes next.
+//! anybody beside it, there is nothing to compare. Then events are counted, if that was asked for, in turns too: never in
+//! a run that is a sample. What each wants to have run before and after it all runs in their order. Pure, like `measure`:
+//! sees how runs ended and decides what comes next.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::job::{Learned, Step};
+use super::launching::Prefixed;
+use super::measure::COUNTED_RUNS;
 use super::run::{Ended, Finished};
 use super::site::{Failure, Site};
 use super::subject::{Subject, Turn};
@@ -50,6 +53,8 @@ enum Stage {
     /// What each wants to have run before everything else.
     Setup,
     Runs,
+    /// The verdicts are out, and for this reason: events are counted, in runs that are no samples.
+    Counts(StopReason),
     /// It is over but for what each wants to have cleaned up.
     Cleanup(End),
 }
@@ -62,13 +67,18 @@ struct End {
 }
 
 impl Compare {
-    /// Checks what was asked for and prepares folders, inputs and environments.
-    pub fn new(spec: CompareSpec, mark: &str, site: &Site) -> Result<Self, Failure> {
+    /// Checks what was asked for and prepares folders, inputs and environments; of MPI applications each has its launcher.
+    pub fn new(
+        spec: CompareSpec,
+        mark: &str,
+        site: &Site,
+        prefixed: impl IntoIterator<Item = Prefixed>,
+    ) -> Result<Self, Failure> {
         let CompareSpec { variants, max_rounds, max_time, min_effect, seed, .. } = spec;
+        let mut prefixed = prefixed.into_iter();
         let side = |variant: crate::model::Variant| {
-            let subject = Subject::new(variant.spec, mark, site, None).map_err(|failure| Failure {
-                reason: format!("{}: {}", variant.name, failure.reason),
-                ..failure
+            let subject = Subject::new(variant.spec, mark, site, prefixed.next()).map_err(|failure| {
+                Failure { reason: format!("{}: {}", variant.name, failure.reason), ..failure }
             })?;
             Ok((variant.name, subject))
         };
@@ -168,27 +178,49 @@ impl Compare {
         }
     }
 
-    /// The next run of a round, of the warm-up before the first.
+    /// The next run of a round, of the warm-up before the first, or of those for counters after the last.
     fn turn(&mut self, now_s: f64) -> ControlFlow<End, Step> {
         loop {
             while let Some(at) = self.turns.pop_front() {
-                let side = &mut self.sides[at];
-                if side.failed.is_none() {
-                    if side.subject.phase() == Phase::Sample {
-                        self.since.get_or_insert(now_s);
-                    }
+                if let Some(step) = self.run(at, now_s) {
                     self.running = Some(at);
-                    return Continue(side.subject.run());
+                    return Continue(step);
                 }
+            }
+            if let Stage::Counts(reason) = self.stage {
+                return Break(End { fatal: None, reason });
             }
             if self.since.is_some() {
                 self.rounds += 1;
             }
-            if let Some(reason) = self.stop_reason(now_s) {
-                return Break(End { fatal: None, reason });
+            match self.stop_reason(now_s) {
+                Some(reason) => {
+                    self.stage = Stage::Counts(reason);
+                    let runs = COUNTED_RUNS.min(self.rounds);
+                    self.turns = (0..runs).flat_map(|run| self.order(run)).collect();
+                }
+                None => self.turns = self.order(self.rounds).into(),
             }
-            self.turns = stats::order(self.sides.len(), self.rounds, self.seed).into();
         }
+    }
+
+    fn order(&self, round: usize) -> Vec<usize> {
+        stats::order(self.sides.len(), round, self.seed)
+    }
+
+    /// What runs when a side has its turn, if anything does.
+    fn run(&mut self, at: usize, now_s: f64) -> Option<Step> {
+        let side = &mut self.sides[at];
+        if side.failed.is_some() {
+            return None;
+        }
+        if let Stage::Counts(_) = self.stage {
+            return side.subject.count(COUNTED_RUNS);
+        }
+        if side.subject.phase() == Phase::Sample {
+            self.since.get_or_insert(now_s);
+        }
+        Some(side.subject.run())
     }
 
     /// A side runs no more. Gives what ends the whole comparison.

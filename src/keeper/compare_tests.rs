@@ -4,6 +4,8 @@ use super::*;
 use crate::keeper::fake;
 use crate::keeper::hooks::Hook;
 use crate::keeper::run::{Forced, StartError};
+use crate::keeper::site::Command;
+use crate::machine::counters::Count;
 use crate::model::{MeasureSpec, Verdict};
 use crate::process::Exit;
 
@@ -37,10 +39,9 @@ fn drive(
                 return (*outcome, *result, ran);
             }
             Step::Run(command, _) if command.argv[0].as_c_str() == c"true" => took(0.001),
-            Step::Count(..) => panic!("nothing is counted in a comparison"),
             Step::Inspect(_) => panic!("no function looks at these runs"),
-            Step::Run(command, _) | Step::RunLast(command, _) => {
-                let name = command.argv[0].to_str().unwrap().to_owned();
+            step @ (Step::Run(..) | Step::Count(..) | Step::RunLast(..)) => {
+                let name = name_of(&step);
                 let before = ran.iter().filter(|other| **other == name).count();
                 let finished = run(&name, before);
                 ran.push(name);
@@ -51,6 +52,16 @@ fn drive(
             now_s += ended.usage.wall_s;
         }
         last = Some(finished);
+    }
+}
+
+/// Of what runs; if events are counted with a `#`.
+fn name_of(step: &Step) -> String {
+    let name = |command: &Command| command.argv_text().remove(0);
+    match step {
+        Step::Run(command, _) | Step::RunLast(command, _) => name(command),
+        Step::Count(command, ..) => format!("#{}", name(command)),
+        Step::Inspect(_) | Step::Done(_) => panic!("no program"),
     }
 }
 
@@ -78,6 +89,58 @@ fn rounds_go_on_until_the_verdicts_are_out() {
         names.sort();
         assert_eq!(names, ["base", "quick", "same"], "each runs once in a round");
     }
+}
+
+fn counting(names: &[&str]) -> Compare {
+    let counters = vec!["cycles".to_owned()];
+    let side = |name: &&str| {
+        let spec = MeasureSpec { counters: counters.clone(), ..MeasureSpec::default() };
+        ((*name).to_owned(), fake::subject(name, spec, &[]))
+    };
+    Compare::of(names.iter().map(side).collect(), 10, None, 0.01, 5).unwrap()
+}
+
+#[test]
+fn events_are_counted_in_turns_after_the_last_round() {
+    let run = |name: &str, i: usize| {
+        let count = Count { value: Some(i as f64), ..Count::default() };
+        let counts = if name.starts_with('#') { vec![("cycles".to_owned(), count)] } else { Vec::new() };
+        Ok(Ended { counts, ..fake::took(if name == "#quick" { 99.0 } else { 1.0 }) })
+    };
+    let (outcome, result, ran) = drive(counting(&["base", "quick"]), run);
+    assert!(outcome.ok());
+    assert_eq!(
+        (verdict(&result, 1), result.rounds),
+        (Some(Verdict::Equivalent), 10),
+        "no sample is slowed down"
+    );
+    let (timed, counted) = ran.split_at(2 * 11);
+    assert!(timed.iter().all(|name| !name.starts_with('#')), "{ran:?}");
+    for pair in counted.chunks(2) {
+        let mut names = pair.to_vec();
+        names.sort();
+        assert_eq!(names, ["#base", "#quick"]);
+    }
+    for variant in &result.variants {
+        let counters = variant.result.counters.as_ref().unwrap();
+        assert_eq!(counters.events["cycles"].value, [Some(0.0), Some(1.0), Some(2.0)]);
+        assert_eq!(variant.result.samples.len(), 11);
+    }
+
+    // Who fails then has failed.
+    let (outcome, result, ran) = drive(counting(&["base", "quick", "third"]), |name, i| match (name, i) {
+        ("#quick", 1) => Ok(fake::ended(Exit::Code(3), "")),
+        _ => took(1.0),
+    });
+    assert!(outcome.ok());
+    let quick = &result.variants[1];
+    assert_eq!(
+        (quick.status, quick.comparison, quick.result.counters.is_none()),
+        (Status::NonzeroExit, None, true)
+    );
+    assert_eq!(quick.reason.as_deref(), Some("run 2 for counters: exit code 3"));
+    assert_eq!(ran.iter().filter(|name| name.starts_with('#')).count(), 3 + 2 + 3);
+    assert_eq!(verdict(&result, 2), Some(Verdict::Equivalent));
 }
 
 #[test]

@@ -94,26 +94,22 @@ pub enum Job {
     Measure(Box<Measure>),
     /// Time in turns.
     Compare(Box<Compare>),
-    /// One of them, with a launcher before its command.
+    /// One of them, with a launcher before its commands.
     Launching(Launching),
 }
 
 impl Job {
     /// Prepares it. `mark` goes into the environment of all it runs; `gang` has the nodes of an MPI application.
     pub fn new(work: Work, gang: Option<Gang>, mark: &str, site: &Site) -> Result<Self, Failure> {
-        let launch = match &work {
-            Work::Exec(spec) => spec.command.launch.clone(),
-            Work::Measure(spec) => spec.command.launch.clone(),
-            Work::Compile(_) | Work::Compare(_) => None,
-        };
-        if let (Some(launch), Some(gang)) = (launch, gang) {
-            return Ok(Job::Launching(Launching::new(work, launch, gang, mark)));
+        let is_launched = work.commands().iter().any(|command| command.launch.is_some());
+        if let Some(gang) = gang.filter(|_| is_launched) {
+            return Ok(Job::Launching(Launching::new(work, gang, mark)));
         }
         Ok(match work {
             Work::Exec(spec) => Job::Exec(Exec::new(spec, mark, site, None)?),
             Work::Compile(spec) => Job::Compile(Box::new(Compile::new(spec, mark))),
             Work::Measure(spec) => Job::Measure(Box::new(Measure::new(*spec, mark, site, None)?)),
-            Work::Compare(spec) => Job::Compare(Box::new(Compare::new(spec, mark, site)?)),
+            Work::Compare(spec) => Job::Compare(Box::new(Compare::new(spec, mark, site, [])?)),
         })
     }
 

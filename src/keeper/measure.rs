@@ -20,7 +20,7 @@ const STOP_STEP: u32 = 5;
 /// `max_time` does not end a measurement with fewer.
 const LEAST_SAMPLES: u32 = 3;
 /// Runs in which events are counted, if there were as many samples: one would not show how much they vary.
-const COUNTED_RUNS: usize = 3;
+pub(super) const COUNTED_RUNS: usize = 3;
 
 /// A measurement under way.
 pub struct Measure {

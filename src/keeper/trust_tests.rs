@@ -12,7 +12,7 @@ use super::run::{Ended, Finished};
 use super::site::Command;
 use super::subject::Subject;
 use crate::model::{CompareResult, Detail, MeasureResult, MeasureSpec, StopReason, Verdict};
-use crate::stats::Random;
+use crate::stats::{self, Chances, Found, Random};
 
 /// A run takes about so long, s.
 const TYPICAL_S: f64 = 0.1;
@@ -218,4 +218,109 @@ fn three_per_cent_are_found() {
     assert!(found.faster >= 90.0 && found.slower == 0.0);
     let found = show_compared("3 % slower, CV 2 %", 1.03, log_normal(0.02));
     assert!(found.slower >= 90.0 && found.faster == 0.0);
+}
+
+/// Three nodes, each with rounds of its own; what is said of the second program on all of them.
+struct Across {
+    told: f64,
+    faster: f64,
+    /// Of the intervals, those that hold the true ratio, %.
+    covered: f64,
+    differs: f64,
+    /// The comparisons in which exactly the nodes that are slow are called so, %.
+    slow_found: f64,
+}
+
+/// So many comparisons on nodes that take `slow` times as long, the second program `ratios` times as long on each.
+fn show_blocks(name: &str, ratios: [f64; 3], slow: [f64; 3], cv: f64) -> Across {
+    const TRIALS: usize = 400;
+    let learned = learned();
+    let (mut faster, mut slower, mut covered, mut differs, mut slow_found) = (0, 0, 0, 0, 0);
+    let is_slow: Vec<usize> = (0..3).filter(|node| slow[*node] > 1.0).collect();
+    for trial in 0..TRIALS {
+        let nodes: Vec<CompareResult> = (0..3)
+            .map(|node| {
+                let seed = (3 * trial + node) as u64;
+                let mut random = Random(5000 + seed);
+                compared(&learned, seed, ratios[node], |_| slow[node] * (cv * random.gauss()).exp())
+            })
+            .collect();
+        let found = across(&nodes);
+        let Found::Ratio(comparison) = found.found else { panic!("{found:?}") };
+        faster += usize::from(comparison.verdict == Verdict::Faster);
+        slower += usize::from(comparison.verdict == Verdict::Slower);
+        // Where the effect is not the same everywhere, the interval is to hold that of each node.
+        let holds = |ci: crate::model::Interval| {
+            ratios.iter().all(|ratio| ci.lo <= 1.0 / ratio && 1.0 / ratio <= ci.hi)
+        };
+        covered += usize::from(comparison.ci.is_some_and(holds));
+        differs += usize::from(found.differs);
+        slow_found += usize::from(slow_nodes(&nodes) == is_slow);
+    }
+    let percent = |count: usize| 100.0 * count as f64 / TRIALS as f64;
+    println!(
+        "trust blocks: {name:<34} {:>5.1} %  {:>5.1} %  {:>6.1} %  {:>6.1} %  {:>6.1} %",
+        percent(faster),
+        percent(slower),
+        percent(covered),
+        percent(differs),
+        percent(slow_found)
+    );
+    Across {
+        told: percent(faster + slower),
+        faster: percent(faster),
+        covered: percent(covered),
+        differs: percent(differs),
+        slow_found: percent(slow_found),
+    }
+}
+
+/// The figures of a side.
+fn figures(node: &CompareResult, side: usize) -> Vec<f64> {
+    let samples = node.variants[side].result.samples.iter();
+    let counted = samples.filter(|sample| sample.phase == crate::model::Phase::Sample);
+    counted.map(|sample| sample.usage.wall_s).collect()
+}
+
+fn across(nodes: &[CompareResult]) -> stats::Across {
+    let rounds: Vec<_> = nodes.iter().map(|node| (figures(node, 0), figures(node, 1))).collect();
+    let rounds: Vec<_> = rounds.iter().map(|(base, other)| (&base[..], &other[..])).collect();
+    stats::across(&rounds, crate::model::Better::Less, Chances::of(2, 60), 0.01)
+}
+
+fn slow_nodes(nodes: &[CompareResult]) -> Vec<usize> {
+    let base = |node: &CompareResult| {
+        let stats = node.variants[0].result.stats.clone().unwrap();
+        let ci = stats.ci.unwrap();
+        [stats.median, ci.lo, ci.hi]
+    };
+    stats::slow(&nodes.iter().map(base).collect::<Vec<_>>(), crate::model::Better::Less)
+}
+
+const ALIKE: [f64; 3] = [1.0; 3];
+const ONE_SLOW: [f64; 3] = [1.2, 1.0, 1.0];
+
+#[test]
+fn equal_programs_are_rarely_told_apart_on_several_nodes() {
+    for (name, slow, cv) in [
+        ("the same, CV 0.5 %", ALIKE, 0.005),
+        ("the same, CV 2 %", ALIKE, 0.02),
+        ("the same, CV 5 %", ALIKE, 0.05),
+        ("the same, CV 2 %, a node 20 % slower", ONE_SLOW, 0.02),
+    ] {
+        let shown = show_blocks(name, ALIKE, slow, cv);
+        assert!(shown.told <= 5.0 && shown.covered >= 95.0 && shown.differs <= 5.0);
+        assert!(shown.slow_found >= 95.0, "{}", shown.slow_found);
+    }
+}
+
+#[test]
+fn three_per_cent_are_found_on_several_nodes() {
+    let shown = show_blocks("3 % faster, CV 2 %", [0.97; 3], ALIKE, 0.02);
+    assert!(shown.faster >= 90.0 && shown.covered >= 95.0);
+    let shown = show_blocks("3 % faster, CV 2 %, a node 20 % slower", [0.97; 3], ONE_SLOW, 0.02);
+    assert!(shown.faster >= 90.0 && shown.covered >= 95.0 && shown.slow_found >= 95.0);
+    // What holds on two nodes only is not said of all.
+    let shown = show_blocks("10 % faster on two of three, CV 2 %", [1.0, 0.9, 0.9], ALIKE, 0.02);
+    assert!(shown.faster <= 5.0 && shown.differs >= 95.0 && shown.covered >= 95.0);
 }

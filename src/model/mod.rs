@@ -4,6 +4,7 @@
 //! enters the journal is defined here and nowhere else.
 
 mod asked;
+mod changes;
 mod comparison;
 mod conditions;
 pub mod diagnostics;

@@ -33,9 +33,10 @@ pub struct Row<'a> {
     pub outcome: &'a Outcome,
 }
 
-/// The table, lines ended by newlines: `ended` counts all tasks, `replays` those that the journal answered, `rows` are those to list (measurements and
-/// failures, in the order they ended). What failed for one reason is one line. What followed from another failure
-/// (`skipped`, `cancelled`) is listed after what failed by itself.
+/// The table, lines ended by newlines: `ended` counts all tasks, `replays` those that the journal answered, `rows` are
+/// those to list (measurements and failures, in the order they ended). After the measurements stands which nodes are slow.
+/// What failed for one reason is one line. What followed from another failure (`skipped`, `cancelled`) is listed after
+/// what failed by itself.
 pub fn summary(ended: &BTreeMap<Status, usize>, replays: usize, rows: &[Row<'_>]) -> String {
     if ended.is_empty() {
         return "harness: no tasks\n".into();
@@ -45,6 +46,9 @@ pub fn summary(ended: &BTreeMap<Status, usize>, replays: usize, rows: &[Row<'_>]
     let mut text = format!("harness: {tasks}{replayed}: {}\n", tally(ended));
     let measured: Vec<(String, usize)> = rows.iter().flat_map(measured).map(|line| (line, 1)).collect();
     list(&mut text, &measured, MEASUREMENTS_SHOWN, "measurement");
+    for line in super::blocks::slow_nodes(rows) {
+        let _ = writeln!(text, "  {line}");
+    }
     let failed = rows.iter().filter(|row| !row.outcome.ok());
     let (consequences, failed): (Vec<&Row<'_>>, Vec<_>) =
         failed.partition(|row| matches!(row.outcome.status, Status::Skipped | Status::Cancelled));

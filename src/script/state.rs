@@ -16,7 +16,7 @@ use super::raw::{self, Shipper};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 26] = [
+const LIBRARY: [(&str, &str); 27] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -33,6 +33,7 @@ const LIBRARY: [(&str, &str); 26] = [
     ("results", include_str!("../../lua/harness/results.lua")),
     ("pools", include_str!("../../lua/harness/pools.lua")),
     ("specs", include_str!("../../lua/harness/specs.lua")),
+    ("launch", include_str!("../../lua/harness/launch.lua")),
     ("tasks", include_str!("../../lua/harness/tasks.lua")),
     ("blocks", include_str!("../../lua/harness/blocks.lua")),
     ("recipes", include_str!("../../lua/harness/recipes.lua")),

@@ -1,12 +1,13 @@
 //! Stopped by anything, run again: the script takes the same decisions, keeps what it kept, and hears of records
 //! that do not mean the same any more.
 
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 
 use crate::says;
-use crate::support::{Folder, LIMIT, Ran};
+use crate::support::{Folder, LIMIT, Ran, Running, await_that, skip};
 
 /// Draws, decides by what ended and in which order, stops by its budget. Every trial leaves a line in `ran`.
 const SEARCH: &str = "
@@ -379,4 +380,56 @@ fn one_line_says_that_figures_are_of_another_machine() {
         ran.stderr.lines().nth(1).unwrap().starts_with("harness: 3 tasks (3 from the journal)"),
         "{ran:?}"
     );
+}
+
+/// The second worker calls its node by another name, as if it were one.
+const TWO_NODES: &str = r#"
+mkdir first 2>/dev/null && exec "$HARNESS" "$@"
+exec unshare --uts sh -c 'hostname elsewhere && exec "$0" "$@"' "$HARNESS" "$@""#;
+
+/// There it waits until it may go on, and is slower.
+const PROGRAM: &str = "host=$(hostname)
+echo >>ran.$host
+case $host in elsewhere) until [ -e go ]; do sleep 0.01; done; set -- $(($1 * 2)) ;; esac
+echo t $1
+";
+
+/// A block is recorded as soon as it has ended, so what was killed makes only those that are missing.
+#[test]
+fn of_a_comparison_on_several_nodes_the_missing_blocks_are_made() {
+    if !Command::new("unshare").args(["--uts", "true"]).status().is_ok_and(|status| status.success()) {
+        return skip("another host name needs root and unshare");
+    }
+    let folder = Folder::with(
+        "local pool <close> = spawn { workers = 2, placement = 'warn' }
+        local function prints(t) return { cmd = { 'sh', 'program', t } } end
+        local c = await(submit(compare { name = 'rates', blocks = 2, base = prints(2), a = prints(1),
+          metrics = { t = 't (%d+)' }, objective = 't' }))
+        print(c.verdicts.a.verdict, c.verdicts.a.ratio, table.concat(c.slow_nodes, ' '))",
+    );
+    folder.write("program", PROGRAM);
+    let start = || Running::start(folder.harness_with_worker(TWO_NODES, &["c.lua"]));
+    let here = || {
+        let files = std::fs::read_dir(folder.path(".")).unwrap().flatten();
+        let names = files.map(|file| file.file_name().into_string().unwrap());
+        let ran = names.filter(|name| name.starts_with("ran.") && name != "ran.elsewhere");
+        ran.map(|name| folder.lines(&name)).sum::<usize>()
+    };
+    let recorded = || {
+        let text = std::fs::read_to_string(folder.path("c.lua.journal")).unwrap_or_default();
+        text.matches("\"kind\":\"compare\"").count()
+    };
+    let running = start();
+    await_that("one block is recorded", || recorded() == 1);
+    running.signal(Signal::KILL);
+    running.end(LIMIT);
+    folder.assert_nothing_left(LIMIT);
+    assert_eq!((recorded(), here()), (1, 2 * 11));
+    std::fs::remove_dir(folder.path("first")).unwrap();
+    folder.write("go", "");
+    let resumed = ended_well(start().end(LIMIT));
+    assert_eq!(resumed.stdout, "faster\t2.0\telsewhere\n");
+    assert!(resumed.stderr.contains("harness: 2 tasks (1 from the journal): 2 ok\n"), "{resumed:?}");
+    assert!(resumed.stderr.contains("\n  rates: slow nodes: elsewhere\n"), "{resumed:?}");
+    assert_eq!((recorded(), here()), (2, 2 * 11), "what was recorded is not made again");
 }

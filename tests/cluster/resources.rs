@@ -106,7 +106,7 @@ fn a_comparison_on_three_nodes_names_the_slow_one() {
     has(&output, "4 nodes are asked for, and pool 0 has 3 (", "too many");
     has(&output, "naps double: faster, ", "the verdict of all");
     has(&output, " rounds on 3 nodes", "all nodes");
-    has(&output, "harness: naps: slow nodes: node3\n", "the slow node");
+    has(&output, "\n  naps: slow nodes: node3\n", "the slow node in the table");
     has(&output, "slow nodes are\tnode3\n", "the slow node in Lua");
     for node in ["node1", "node2", "node3"] {
         has(&output, &format!("{node}\t{node}\tfaster\n"), "each by itself");

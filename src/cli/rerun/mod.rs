@@ -317,6 +317,9 @@ fn measured(
         }
     }
     replace(&anew, words(&mut measure));
+    for file in measure.verify.files.values_mut() {
+        file.reference = *anew.get(&file.reference).unwrap_or(&file.reference);
+    }
     match done(&mut port, pool, task, Job::Measure(Box::new(measure))) {
         Some(_) => {
             // Who asked waits for it.

@@ -23,7 +23,7 @@ pub(super) struct Report {
     name: String,
     then: Side,
     now: Side,
-    /// Now over then.
+    /// As `compare` says it, with then as the base: above 1 it is better now.
     ratio: Option<Ratio>,
     pub(super) agrees: bool,
     verdict: String,
@@ -97,11 +97,12 @@ impl Report {
         min_effect: f64,
     ) -> Self {
         let sides = (side(then), side(now));
-        let (agrees, verdict) = judge(&sides.0, &sides.1, then.objective.better, min_effect);
+        let better = then.objective.better;
+        let (agrees, verdict) = judge(&sides.0, &sides.1, better, min_effect);
         Self {
             key: then.facts.key.to_string(),
             name: named(then),
-            ratio: sides.0.figures.zip(sides.1.figures).and_then(|(then, now)| ratio(then, now)),
+            ratio: sides.0.figures.zip(sides.1.figures).and_then(|(then, now)| ratio(then, now, better)),
             agrees,
             verdict,
             binary: binary(then, now, rebuilt),
@@ -151,7 +152,7 @@ fn judge(then: &Side, now: &Side, better: Better, min_effect: f64) -> (bool, Str
     if was.lo <= is.hi && is.lo <= was.hi {
         return (true, format!("agrees: the {what} overlap"));
     }
-    let ratio = ratio(was, is);
+    let ratio = ratio(was, is, better);
     let is_small = |ratio: &Ratio| ratio.hi <= 1.0 + min_effect && ratio.lo >= 1.0 / (1.0 + min_effect);
     if ratio.as_ref().is_some_and(is_small) {
         return (
@@ -159,7 +160,8 @@ fn judge(then: &Side, now: &Side, better: Better, min_effect: f64) -> (bool, Str
             format!("agrees: the {what} do not overlap, but are less than {} apart", percent(min_effect)),
         );
     }
-    let change = ratio.map(|ratio| format!("{} ", percent((ratio.median - 1.0).abs()))).unwrap_or_default();
+    let change = ratio.map(|_| format!("{} ", percent((is.median / was.median - 1.0).abs())));
+    let change = change.unwrap_or_default();
     let higher = is.median > was.median;
     let direction = if higher { "higher" } else { "lower" };
     let judged = if higher == (better == Better::More) { "better" } else { "worse" };
@@ -174,12 +176,16 @@ fn percent(part: f64) -> String {
 }
 
 /// The interval is a cautious one: from the least to the largest that the two intervals allow.
-fn ratio(then: Figures, now: Figures) -> Option<Ratio> {
-    let is_positive = then.lo > 0.0 && now.lo > 0.0;
+fn ratio(then: Figures, now: Figures, better: Better) -> Option<Ratio> {
+    let (above, below) = match better {
+        Better::Less => (then, now),
+        Better::More => (now, then),
+    };
+    let is_positive = above.lo > 0.0 && below.lo > 0.0;
     is_positive.then(|| Ratio {
-        median: now.median / then.median,
-        lo: now.lo / then.hi,
-        hi: now.hi / then.lo,
+        median: above.median / below.median,
+        lo: above.lo / below.hi,
+        hi: above.hi / below.lo,
     })
 }
 
@@ -251,7 +257,7 @@ impl fmt::Display for Report {
         writeln!(f, "  then:   {} (on {}{ago})", self.then.line, self.then.place())?;
         writeln!(f, "  now:    {} (on {})", self.now.line, self.now.place())?;
         if let Some(Ratio { median, lo, hi }) = &self.ratio {
-            writeln!(f, "  ratio:  {median:.3}, between {lo:.3} and {hi:.3}")?;
+            writeln!(f, "  ratio:  {median:.3}, between {lo:.3} and {hi:.3}; above 1 is better now")?;
         }
         if let Some(binary) = &self.binary {
             writeln!(f, "  binary: {binary}")?;
@@ -330,6 +336,22 @@ mod tests {
     }
 
     #[test]
+    fn the_ratio_is_above_1_where_it_is_better_now() {
+        let (fast, slow) = (measured(0.9, 1.0, 1.1, 10), measured(1.8, 2.0, 2.2, 10));
+        let ratio = |then: &Measurement, now: &Measurement| {
+            let Ratio { median, lo, hi } = report(then, now).ratio.unwrap();
+            [lo, median, hi].map(|figure| (figure * 1000.0).round() / 1000.0)
+        };
+        assert_eq!(ratio(&slow, &fast), [1.636, 2.0, 2.444]);
+        assert_eq!(ratio(&fast, &slow), [0.409, 0.5, 0.611]);
+        let (mut low, high) = (fast, slow);
+        low.objective.better = Better::More;
+        assert_eq!(ratio(&low, &high), [1.636, 2.0, 2.444]);
+        let verdict = report(&low, &high).verdict;
+        assert!(verdict.ends_with("now 100 % higher, which is better"), "{verdict}");
+    }
+
+    #[test]
     fn a_failure_agrees_with_the_same_failure() {
         let failed = |status| {
             let outcome = Outcome::failed(status, "because");
@@ -363,7 +385,7 @@ mod tests {
             text,
             "measure (00000000)\n  then:   median 1.000 s, 95 % CI [1.000, 1.000], n = 10, fixed (on node1)\n  now:    \
              median 1.000 s, 95 % CI [1.000, 1.000], n = 10, fixed; drift (on node1)\n  ratio:  1.000, between 1.000 \
-             and 1.000\n  governor: performance, now powersave\n  load before it: 0.10, now 3.00\n  flags: none, now \
+             and 1.000; above 1 is better now\n  governor: performance, now powersave\n  load before it: 0.10, now 3.00\n  flags: none, now \
              drift\nagrees: the intervals overlap\n"
         );
     }

@@ -97,8 +97,8 @@ refuses("compare: base: unknown objective 'rat'", { base = prints(1), a = prints
 for _, effect in ipairs { 0, 1, 5 } do
   refuses("compare: 'min_effect' is the least difference that matters, a part between 0 and 1", { base = prints(1), a = prints(2), min_effect = effect })
 end
-refuses("compare: unknown option 'counters' (an option of measure)", { base = prints(1), a = prints(2), counters = { "cycles" } })
-refuses("compare: a: unknown option 'counters' (an option of measure)", { base = prints(1), a = { cmd = { "true" }, counters = { "cycles" } } })
+refuses("compare: unknown option 'precision' (an option of measure)", { base = prints(1), a = prints(2), precision = 0.1 })
+refuses("compare: a: unknown option 'counters' (an option of compare and measure)", { base = prints(1), a = { cmd = { "true" }, counters = { "cycles" } } })
 refuses("compare: unknown option 'envv' (did you mean 'env'?)", { base = prints(1), a = prints(2), envv = {} })
 refuses("compare: 'env' is an option: give the variant another name", { base = prints(1), env = prints(2) })
 refuses("compare: expected a table of options, got nil")
