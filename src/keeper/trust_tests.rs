@@ -259,7 +259,7 @@ fn show_blocks(name: &str, ratios: [f64; 3], slow: [f64; 3], cv: f64) -> Across 
     }
     let percent = |count: usize| 100.0 * count as f64 / TRIALS as f64;
     println!(
-        "trust blocks: {name:<34} {:>5.1} %  {:>5.1} %  {:>6.1} %  {:>6.1} %  {:>6.1} %",
+        "trust blocks: {name:<38} {:>5.1} %  {:>5.1} %  {:>6.1} %  {:>6.1} %  {:>6.1} %",
         percent(faster),
         percent(slower),
         percent(covered),

@@ -103,6 +103,39 @@ print(r.status, r.reason)
     has(&output, "refused\tit asks for nodes = 9", "too many nodes");
 }
 
+/// Variants with as many ranks as they like, in turns on the nodes of one gang.
+#[test]
+fn variants_of_a_comparison_share_their_nodes_and_have_ranks_of_their_own() {
+    let Some(cluster) = Cluster::up_with(4, "4") else { return };
+    if !cluster.finalizes() {
+        return;
+    }
+    cluster.compile("places", PLACES);
+    let output = cluster.campaign(
+        r#"
+local c = await(submit(compare {
+  name = "size", cmd = { "./places" }, nodes = 2, max_rounds = 6, timeout = "55 s",
+  metrics = { ranks = { "rank 0 of (%d+)", better = "more" } }, objective = "ranks",
+  base = {}, four = { ranks_per_node = 2 }, slurm = { ranks = 4, launcher = "srun" }, crash = { shell = "exit 3" },
+}))
+print("size", c.status, c.reason)
+for _, name in ipairs { "four", "slurm", "crash" } do print(name, c.verdicts[name].ratio, c.verdicts[name].reason) end
+local hosts = table.concat(c.variants.base.hosts or {}, " ")
+for _, name in ipairs { "base", "four", "slurm" } do
+  local v = c.variants[name]
+  print(name, v.ranks, #v.hosts, table.concat(v.hosts, " ") == hosts, v.launcher_argv[1]:match "[^/]+$", v.samples.user_s, v.floor_s ~= nil)
+end
+"#,
+    );
+    has(&output, "size\tok\tnil", "the comparison");
+    has(&output, "four\t2.0\tnil", "twice the ranks");
+    has(&output, "slurm\t2.0\tnil", "by another launcher");
+    has(&output, "crash\tnil\twarm-up run 1: ", "what fails leaves");
+    for line in ["base\t2\t2\ttrue\tmpi", "four\t4\t2\ttrue\tmpi", "slurm\t4\t2\ttrue\tsrun\tnil\ttrue"] {
+        has(&output, line, "the same nodes");
+    }
+}
+
 #[test]
 fn gangs_run_side_by_side_on_disjoint_nodes() {
     let Some(cluster) = Cluster::up_with(4, "4") else { return };
