@@ -218,6 +218,28 @@ fn a_build_that_is_gone_is_built_again_and_says_whether_it_is_the_same() {
     refused(&folder, &["m"], 2, gone);
 }
 
+/// A file that a run must have written may be something that was built, too.
+#[test]
+fn what_was_built_again_is_also_what_files_are_compared_with() {
+    let folder = Folder::new();
+    let script = BUILT.replace("SALTED", &format!("{:?}", folder.path("salt").display().to_string()));
+    let (build, _) = script.split_once("await(").unwrap();
+    let measure = "await(submit(exec { cmd = { 'cp', build, 'right' } }))
+        await(submit(measure { name = 'm', runs = 7, cmd = { 'sh', '-c', 'cp \"$1\" made; echo x: 3', 'sh', build }, cwd = 'scratch',
+          objective = 'x', metrics = { x = 'x: (%d+)' }, verify = { files = { made = 'right' } } }))";
+    folder.write("c.lua", format!("{build}{measure}"));
+    folder.write("src.sh", "echo\n");
+    folder.write("salt", "# 1\n");
+    let ran = folder.run(&["-q", "c.lua"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(measurements(&folder)[0]["status"], "ok");
+    std::fs::remove_dir_all(folder.path("cache")).unwrap();
+    folder.write("salt", "# 2\n");
+    let ran = rerun(&folder, &["m"]);
+    let verdict = Some("agrees: the intervals overlap");
+    assert_eq!((ran.code, ran.stdout.lines().last()), (Some(0), verdict), "{ran:#?}");
+}
+
 #[test]
 fn a_build_that_fails_now_says_so() {
     let folder = built();

@@ -20,7 +20,7 @@ use std::time::SystemTime;
 use clap::Args;
 
 use self::find::{find, has_figures, named};
-use self::plan::{Build, Place, Plan, State, words};
+use self::plan::{Build, Place, Plan, State, content, contents};
 use self::report::{Rebuilt, Report};
 use super::journals::{is_file, journal_of};
 use super::{own, run};
@@ -28,8 +28,8 @@ use crate::artefact::Store;
 use crate::journal::{self, Contents};
 use crate::model::human::{duration, status_in_short, subject};
 use crate::model::{
-    Arg, CompileResult, Detail, Hash, Limits, Measurement, Outcome, Placement, PoolId, Record, Status,
-    TaskId, TaskOptions, exit,
+    CompileResult, Detail, Hash, Limits, Measurement, Outcome, Placement, PoolId, Record, Status, TaskId,
+    TaskOptions, exit,
 };
 use crate::process::Signals;
 use crate::root::port::{Job, Order, PoolSpec, Port, Taken, Wait};
@@ -300,7 +300,7 @@ fn measured(
     let Plan { builds, mut measure, .. } = plan;
     let (mut anew, mut rebuilt) = (BTreeMap::new(), Vec::new());
     for mut build in builds {
-        replace(&anew, &mut build.spec.command.argv);
+        replace(&anew, build.spec.command.argv.iter_mut().filter_map(content));
         let (was, state) = (build.was.clone(), build.state);
         let what = subject(build.name.as_deref(), build.params.as_ref());
         match built(&mut port, pool, build) {
@@ -316,10 +316,7 @@ fn measured(
             }
         }
     }
-    replace(&anew, words(&mut measure));
-    for file in measure.verify.files.values_mut() {
-        file.reference = *anew.get(&file.reference).unwrap_or(&file.reference);
-    }
+    replace(&anew, contents(&mut measure));
     match done(&mut port, pool, task, Job::Measure(Box::new(measure))) {
         Some(_) => {
             // Who asked waits for it.
@@ -331,13 +328,9 @@ fn measured(
 }
 
 /// What was built again stands for what is gone.
-fn replace<'a>(anew: &BTreeMap<Hash, Hash>, words: impl IntoIterator<Item = &'a mut Arg>) {
-    for word in words {
-        if let Arg::Artefact(hash) = word
-            && let Some(new) = anew.get(hash)
-        {
-            *hash = *new;
-        }
+fn replace<'a>(anew: &BTreeMap<Hash, Hash>, contents: impl Iterator<Item = &'a mut Hash>) {
+    for content in contents {
+        *content = *anew.get(content).unwrap_or(content);
     }
 }
 

@@ -149,8 +149,23 @@ impl Plan {
 }
 
 /// Everything of a measurement that may stand for another task's result.
-pub(super) fn words(spec: &mut MeasureSpec) -> impl Iterator<Item = &mut Arg> {
+fn words(spec: &mut MeasureSpec) -> impl Iterator<Item = &mut Arg> {
     spec.command.argv.iter_mut().chain(&mut spec.verify.reference).chain(spec.hooks.args_mut())
+}
+
+/// Everything of a measurement that is named by its content, and may have been built.
+pub(super) fn contents(spec: &mut MeasureSpec) -> impl Iterator<Item = &mut Hash> {
+    let MeasureSpec { command, verify, hooks, .. } = spec;
+    let words = command.argv.iter_mut().chain(&mut verify.reference).chain(hooks.args_mut());
+    words.filter_map(content).chain(verify.files.values_mut().map(|file| &mut file.reference))
+}
+
+/// What stands for a word.
+pub(super) fn content(word: &mut Arg) -> Option<&mut Hash> {
+    match word {
+        Arg::Artefact(hash) => Some(hash),
+        Arg::Text(_) | Arg::Task(_) => None,
+    }
 }
 
 /// Which node it is, and what else is to run there, is this run's to say.

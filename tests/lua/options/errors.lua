@@ -15,7 +15,7 @@ says("errors.lua:15: measure: unknown option 'warmpu' (did you mean 'warmup'?)",
   measure { cmd = cmd, warmpu = 2 }
 end)
 says("measure: unknown option 'counter' (did you mean 'counters'?)", measure, { cmd = cmd, counter = { "cycles" } })
-says("compile: unknown option 'ranks' (an option of exec and measure)", compile, { sources = { "a.c" }, ranks = 2 })
+says("compile: unknown option 'ranks' (an option of compare, exec and measure)", compile, { sources = { "a.c" }, ranks = 2 })
 for text, o in pairs {
   ["5 ranks do not spread evenly over 2 nodes: ask for 4 or 6"] = { nodes = 2, ranks = 5 },
   ["1 ranks do not spread evenly over 4 nodes: ask for 4"] = { nodes = 4, ranks = 1 },
