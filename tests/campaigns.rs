@@ -49,7 +49,7 @@ fn campaign(script: &str, args: &[&str], expected: &[&str]) {
 fn flags() {
     let args = ["--size=64", "--compilers=gcc,no-such-compiler", "--near=1000", "--rounds=8"];
     let expected = [
-        "no-such-compiler is left out: compiler `no-such-compiler` not found",
+        "no-such-compiler is left out: program `no-such-compiler` not found",
         "<- best",
         "-Ofast",
         "final, ",

@@ -89,10 +89,11 @@ end
 
 --- The error a flow ended with, and where it came from.
 function M.error_of(flow)
-  local text = failure.describe(flow.value)
+  local text = failure.describe(flow.outcome)
+  if type(flow.outcome) == "string" then text = text .. failure.advice(text) end
   local traceback = flow.traceback
   if not traceback or traceback == "" then return text end
-  local cause = flow.value
+  local cause = flow.outcome
   local is_call = getmetatable(cause) == failure.Error and cause.traceback and cause.traceback ~= ""
   return text .. "\n" .. (is_call and failure.of_place(traceback, "in the script") or traceback)
 end
@@ -107,8 +108,8 @@ function M.forgotten(unseen)
   for _, f in ipairs(list) do
     if f.kind == "flow" then
       of_flows[#of_flows + 1] = "in a flow that nobody awaited: " .. M.error_of(f)
-    elseif f.value.kind ~= "cancelled" then
-      of_calls[#of_calls + 1] = "a call failed and nobody asked: " .. failure.describe(f.value)
+    elseif f.outcome.kind ~= "cancelled" then
+      of_calls[#of_calls + 1] = "a call failed and nobody asked: " .. failure.describe(f.outcome)
     end
   end
   return of_flows, of_calls

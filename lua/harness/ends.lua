@@ -14,7 +14,8 @@ Future.__index = Future
 failure.future_class(Future)
 M.Future = Future
 
--- Of a future: `ended`; `ok`, which is false, true or what a call returned after its first value; `value`.
+-- Of a future: `ended`; `well`, which is false, true or what a call returned after its first value; `outcome`, that value or the
+-- record or error. None has the name of a field of an outcome, which is asked of what `await` gives.
 local by_id = {} -- tasks that have not ended
 --- How many those are (`next` on a table that was emptied looks at every place it ever had).
 M.pending = 0
@@ -76,14 +77,14 @@ local function enlist(f, waiter)
 end
 
 local function finish(f, ok, value, ...)
-  f.ended, f.ok, f.value = true, ok, value
-  if select("#", ...) > 0 then f.ok = pack(...) end
+  f.ended, f.well, f.outcome = true, ok, value
+  if select("#", ...) > 0 then f.well = pack(...) end
   wake(f)
 end
 
 --- A pending future of a task that was submitted.
 function M.future(id, kind, deps, is_quiet)
-  local f = setmetatable({ id = id, ended = false, ok = false, value = false }, Future)
+  local f = setmetatable({ id = id, ended = false, well = false, outcome = false }, Future)
   if kind then f.kind = kind end
   if deps then
     local pending = {}
@@ -106,7 +107,7 @@ end
 --- A future of a task that did not run: it has ended, with a record (a call: with an error).
 function M.ended(kind, value)
   setmetatable(value, kind == "call" and failure.Error or failure.Record)
-  local f = setmetatable({ ended = true, ok = false, value = value }, Future)
+  local f = setmetatable({ ended = true, well = false, outcome = value }, Future)
   f.kind = kind
   if kind == "call" then unseen[f] = true end
   return f
@@ -145,7 +146,7 @@ local function complete_with_cause(f, value)
   local function known(dep)
     left = left - 1
     if f.ended then return end
-    if dep and not dep.ok then cause = dep.value end
+    if dep and not dep.well then cause = dep.outcome end
     if not cause and left > 0 then return end
     rawset(value, "cause", cause) -- records are read-only to the author
     complete(f, value)
@@ -193,7 +194,7 @@ function M.deliver(id, count, value, ...)
     quiet[id] = nil
   end
   if count then
-    f.ended, f.ok, f.value = true, count < 2 or pack(...), value
+    f.ended, f.well, f.outcome = true, count < 2 or pack(...), value
     wake(f)
     if deps_of[id] then let_go(id) end
   else
@@ -204,7 +205,7 @@ end
 
 --- A future that ends when somebody calls `finish`; `list` is what it stands for.
 function M.condition(list)
-  local c = { ended = false, ok = true, value = false, kind = "condition", list = list }
+  local c = { ended = false, well = true, outcome = false, kind = "condition", list = list }
   return setmetatable(c, Future)
 end
 

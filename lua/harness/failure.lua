@@ -48,12 +48,19 @@ do
   M.FIELDS[name] = true
 end
 
+-- The last record of a task that failed, or false, that was asked for something it has not, and what for. To ask is
+-- right, `if record.stats then`; to go on as if it were there is the error that this explains.
+M.asked_in_vain, M.asked_for = false, nil
+
 -- What exec, compile, measure and compare end in.
 M.Record = {
   __name = "record",
   -- What a record of its kind has none of is nil; what none has was misspelt.
   __index = function(record, key)
-    if type(key) ~= "string" or M.FIELDS[key] then return nil end
+    if type(key) ~= "string" or M.FIELDS[key] then
+      M.asked_in_vain, M.asked_for = not rawget(record, "ok") and record, key
+      return nil
+    end
     M.raise(M.unknown("field", key, M.sorted_keys(M.FIELDS)) .. " of " .. M.a(record))
   end,
   __tostring = function(record) return record.summary end,
@@ -62,17 +69,23 @@ M.Record = {
   end,
 }
 
---- Futures know what they have: a field of a record is asked of the record. What the library looks for and may not
--- find is false; `id` and `value` may be nil.
+-- What of a table a future is not.
+local NO_VALUE = "concat add sub mul div mod pow unm idiv lt le"
+
+--- Futures know what they have: a field of a record is asked of the record, and nothing is computed with them. What the
+-- library looks for and may not find is false; `id` and `outcome` may be nil.
 function M.future_class(Future)
   local names = "waiters label on_record waits_for traceback main fn co order list given starter starts refused"
   for name in string.gmatch(names, "%S+") do
     Future[name] = false
   end
+  for event in string.gmatch(NO_VALUE, "%S+") do
+    Future["__" .. event] = function() M.raise "this is a future and no value yet: await it first" end
+  end
   setmetatable(Future, {
     __index = function(_, key)
-      if type(key) ~= "string" or key == "id" or key == "value" or string.sub(key, 1, 2) == "__" then return nil end
-      M.raise(string.format("unknown field %s of a future: await it first", M.quoted(key)))
+      if key == "id" or key == "outcome" or type(key) == "string" and string.sub(key, 1, 2) == "__" then return nil end
+      M.raise(string.format("unknown field %s of a future: await it first", M.a(key)))
     end,
   })
 end
@@ -261,6 +274,15 @@ function M.describe(value)
   local message, kind = rawget(value, "message"), rawget(value, "kind")
   if type(message) ~= "string" then return "error value " .. M.compact(value) end
   return type(kind) == "string" and kind .. ": " .. message or message
+end
+
+--- What to do about an error that Lua's own words do not explain; "" for all others.
+function M.advice(text)
+  if string.find(text, "value %(global 'harness'%)") then return ': write `local harness = require "harness"` before it' end
+  local record = M.asked_in_vain
+  if not record or not string.find(text, string.format("a nil value (field '%s')", M.asked_for), 1, true) then return "" end
+  local said = string.match(rawget(record, "summary") or "", "[^\n]+") or rawget(record, "status")
+  return string.format(": the record has none, for it says `%s`; look at its `ok` first", said)
 end
 
 -- Tasks that were described and not submitted yet, counted by the line that did it; of which kind the last there was.

@@ -118,31 +118,47 @@ local function stay(f)
   return true
 end
 
-local function await_slow(f)
-  if getmetatable(f) ~= Future then
-    local what = type(f)
-    if getmetatable(f) == lib.Task then what = "task that was not submitted: await(submit(...))" end
-    failure.raise("await: expected a future, got a " .. what)
+-- What else was given to `await`, and what to type instead.
+local function no_future(value)
+  local meta, instead = getmetatable(value), ""
+  if meta == lib.Task then
+    return "await: expected a future, got a task that was not submitted: await(submit(...))"
+  elseif meta == failure.Record then
+    instead = ", which is what await gives: it needs no second one"
+  elseif type(value) == "function" then
+    instead = ": await(submit(fn)) runs it on a worker, await(go(fn)) in the script"
+  elseif type(value) == "table" and getmetatable(value[1]) == Future then
+    return "await: expected a future, got a list of them: await each of them, or wait(list) for all"
   end
+  return string.format("await: expected a future, got %s%s", failure.a(value), instead)
+end
+
+local function await_slow(f)
+  if getmetatable(f) ~= Future then failure.raise(no_future(f)) end
   if not f.ended or spins >= MOST_SPINS then
     spins = 0
     if f.ended or not stay(f) then pause(f) end
   end
-  if f.ok then
-    if f.ok ~= true then return rawget(f, "value"), unpack(f.ok, 1, f.ok.n) end
-    return rawget(f, "value")
+  if f.well then
+    if f.well ~= true then return rawget(f, "outcome"), unpack(f.well, 1, f.well.n) end
+    return rawget(f, "outcome")
   end
   if f.kind == "call" or f.kind == "flow" then
     unseen[f] = nil
-    error(f.value, 0)
+    error(f.outcome, 0)
   end
-  return f.value -- a record: its status says what the program did
+  return f.outcome -- a record: its status says what the program did
 end
 
---- Waits for a future and returns its result, which may be nil: the class would take that for a misspelt field.
-function M.await(f)
+--- Waits for a future and returns its result, which may be nil: the class would take that for a field of a record.
+function M.await(f, more)
+  if more ~= nil then
+    local instead = getmetatable(more) == Future and "await each of them, or wait(list) for all"
+      or 'f:wait "1 s" waits that long at the most, and says whether it has ended'
+    failure.raise("await takes one future and nothing else: " .. instead)
+  end
   spins = spins + 1
-  if type(f) == "table" and f.ended and f.ok == true and spins < MOST_SPINS then return rawget(f, "value") end
+  if getmetatable(f) == Future and f.ended and f.well == true and spins < MOST_SPINS then return rawget(f, "outcome") end
   return await_slow(f)
 end
 
@@ -234,7 +250,7 @@ function settle_here(flow)
 end
 
 local function start(fn, ...)
-  local flow = setmetatable({ ended = false, ok = false, value = false }, Future)
+  local flow = setmetatable({ ended = false, well = false, outcome = false }, Future)
   started, living = started + 1, living + 1
   flow.kind, flow.co, flow.fn, flow.order, flow.given = "flow", create(fn), fn, started, pack(...)
   flows[flow], flow_of[flow.co] = true, flow
@@ -379,7 +395,7 @@ local function play(fn, ...)
   local main = start(fn, ...)
   main.main = true
   local problem = run_until(function() return main.ended end)
-  if main.ended and not main.ok and not ending then problem = blame.error_of(main) end
+  if main.ended and not main.well and not ending then problem = blame.error_of(main) end
   unseen[main] = nil
   if not problem and not ending then
     -- What was started and not waited for is still done.

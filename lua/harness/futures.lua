@@ -10,8 +10,8 @@ local Future = ends.Future
 -- "pending", or how it ended in one word. Does not count as asking for it.
 local function state_of(f)
   if not f.ended then return "pending" end
-  if f.ok then return "ok" end
-  return type(f.value) == "table" and (f.value.status or f.value.kind) or "error"
+  if f.well then return "ok" end
+  return type(f.outcome) == "table" and (f.outcome.status or f.outcome.kind) or "error"
 end
 
 -- `seen`: flows that are explained already, which may wait for one another.
@@ -138,9 +138,9 @@ function M.as_completed(list)
         ended:wait()
       end
     until f
-    if f.ok or (f.kind ~= "call" and f.kind ~= "flow") then return f, f.value end
+    if f.well or (f.kind ~= "call" and f.kind ~= "flow") then return f, f.outcome end
     asked(f)
-    return f, nil, f.value
+    return f, nil, f.outcome
   end
   return setmetatable({ next = next_one }, Iterator)
 end
@@ -194,12 +194,12 @@ function M.map(fn, items, given)
     end
     local f = running[place]
     running[place] = nil
-    if not f.ok then
+    if not f.well then
       asked(f)
-      error(f.value, 0)
+      error(f.outcome, 0)
     end
     done = done + 1
-    values[ordered and place or done] = f.value
+    values[ordered and place or done] = f.outcome
   end
 end
 
@@ -227,11 +227,11 @@ function Future:status()
   self:done()
   if not self.ended then return "pending" end
   if self.kind == "call" or self.kind == "flow" then
-    if self.ok then return "ok" end
+    if self.well then return "ok" end
     asked(self)
-    return type(self.value) == "table" and self.value.kind or "error"
+    return type(self.outcome) == "table" and self.outcome.kind or "error"
   end
-  return self.value.status
+  return self.outcome.status
 end
 
 --- Runs `fn(future)` in a flow of its own once the future is done.

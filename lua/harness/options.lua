@@ -211,8 +211,19 @@ local function known_keys(schema)
   return keys
 end
 
+-- Where the variables of a build are said, which have names in capitals.
+local VARIABLES_OF = {
+  make = 'vars: vars = { %s = "..." }',
+  cmake = 'defines, or into env: defines = { %s = "..." }',
+  cargo = 'env: env = { %s = "..." }',
+  compile = 'env: env = { %s = "..." }, flags into flags, macros into defines',
+}
+
 -- " (an option of measure)": what is unknown here, and known elsewhere.
 local function elsewhere(kind, key)
+  if VARIABLES_OF[kind] and string.find(key, "^[A-Z][A-Z0-9_]*$") then
+    return string.format(" (a variable goes into %s)", string.format(VARIABLES_OF[kind], key))
+  end
   if kind == "metric" and key == "pattern" then return ' (it goes without a name: { "rate: ([%d.]+)", unit = "GB/s" })' end
   if not TASKS[kind] and kind ~= "variant" then return nil end
   local kinds = {}
@@ -260,7 +271,11 @@ function M.check(who, given, skip_list, kind)
     failure.raise(path == "" and string.format("%s: %s", who, problem.note) or string.format("%s: %s: %s", who, path, problem.note))
   end
   if problem.note then failure.raise(string.format("%s: option '%s': %s", who, path, problem.note)) end
-  failure.raise(string.format("%s: option '%s': expected %s, got %s", who, path, problem.expected, shown(problem.value)))
+  local instead = problem.instead or ""
+  if path == "cmd" and instead ~= "" and SCHEMA[kind or who].shell then
+    instead = string.format('%s, or for a shell: shell = "%s"', instead, problem.value)
+  end
+  failure.raise(string.format("%s: option '%s': expected %s, got %s%s", who, path, problem.expected, shown(problem.value), instead))
 end
 
 t.check_table = check_table

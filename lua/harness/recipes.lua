@@ -40,7 +40,7 @@ end
 
 -- All files of the tree come along but `except`; `output` is where the scratch folder has it. The versions of `tools`
 -- count, and those of the compilers, which the author may know better.
-local function build(o, argv, output, tools, compilers, except)
+local function build(tool, o, argv, output, tools, compilers, except)
   add(tools, o.tools or compilers)
   local passed = { cmd = argv, output = output, tools = tools, inputs = o.inputs, env = o.env, cache = o.cache }
   for key in pairs(options.TASK) do
@@ -48,7 +48,7 @@ local function build(o, argv, output, tools, compilers, except)
   end
   local task = tasks.compile(passed)
   add(except, o.except)
-  task.options.tree = { dir = o.dir, except = except }
+  task.options.tree, task.options.recipe = { dir = o.dir, except = except }, "recipes." .. tool
   return task
 end
 
@@ -74,7 +74,7 @@ function M.make(given)
   argv[#argv + 1] = o.target
   o.env = o.env or {}
   o.env.MAKEFLAGS = o.env.MAKEFLAGS or "" -- those of a make that runs harness are none of it
-  return build(o, argv, below(dir, o.output), {}, { compiler(vars.CC, o.env) }, { o.output })
+  return build("make", o, argv, below(dir, o.output), {}, { compiler(vars.CC, o.env) }, { o.output })
 end
 
 -- $1 source, $2 jobs, $3 target; the rest is for configuring.
@@ -93,7 +93,7 @@ function M.cmake(given)
   add(argv, settings(defines, "-D%s=%s"))
   add(argv, o.flags)
   local set = type(defines.CMAKE_C_COMPILER) == "string" and defines.CMAKE_C_COMPILER or nil
-  return build(o, argv, "harness-build/" .. o.output, { "cmake" }, { compiler(set, o.env) }, {})
+  return build("cmake", o, argv, "harness-build/" .. o.output, { "cmake" }, { compiler(set, o.env) }, {})
 end
 
 -- Where cargo puts what is built by a profile that has another name than its folder.
@@ -109,7 +109,7 @@ function M.cargo(given)
   if o.features and #o.features > 0 then add(argv, { "--features", table.concat(o.features, ",") }) end
   add(argv, o.flags)
   local output = below(host.scratch_name(o.dir), "harness-build/" .. (FOLDER[profile] or profile) .. "/" .. o.output)
-  return build(o, argv, output, { "cargo" }, { "rustc" }, { "target" })
+  return build("cargo", o, argv, output, { "cargo" }, { "rustc" }, { "target" })
 end
 
 package.loaded["harness.recipes"] = M

@@ -13,7 +13,7 @@ local M = {}
 function M.references(o) return { deps = {}, known = {}, runs = {}, accept_failed = o.accept_failed } end
 
 local function refer(refs, f, text_of, role)
-  if f.ended and not f.ok and not refs.accept_failed then
+  if f.ended and not f.well and not refs.accept_failed then
     refs.culprit, refs.role = refs.culprit or f, refs.role or role
   elseif f.ended then
     local text, problem = text_of(f)
@@ -31,20 +31,20 @@ end
 -- A build's artefact is known to the port; a call's value is known here.
 local function argument_text(f)
   if f.kind == "compile" then
-    if not f.value.artefact then return nil, "there is no artefact: " .. (f.value.reason or f.value.status) end
+    if not f.outcome.artefact then return nil, "there is no artefact: " .. (f.outcome.reason or f.outcome.status) end
     return nil
   end
-  if f.ok and type(f.value) == "string" then return f.value end
-  if f.ok and type(f.value) == "number" then return options.number_text(f.value) end
+  if f.well and type(f.outcome) == "string" then return f.outcome end
+  if f.well and type(f.outcome) == "number" then return options.number_text(f.outcome) end
   return nil, "a call in 'cmd' returned neither a string nor a number"
 end
 
 local function output_text(f)
   if f.kind ~= "exec" then return argument_text(f) end
-  if f.value.stdout_bytes > #f.value.stdout then
-    return nil, string.format("the reference wrote %d bytes, of which only %d were kept", f.value.stdout_bytes, #f.value.stdout)
+  if f.outcome.stdout_bytes > #f.outcome.stdout then
+    return nil, string.format("the reference wrote %d bytes, of which only %d were kept", f.outcome.stdout_bytes, #f.outcome.stdout)
   end
-  return f.value.stdout
+  return f.outcome.stdout
 end
 
 local function argv_of(cmd, refs)

@@ -278,7 +278,7 @@ local function watch(f, kind, o, runs)
     end
   end
   if f.ended then
-    ended(f.value)
+    ended(f.outcome)
   else
     f.on_record = ended
   end
@@ -302,7 +302,7 @@ end
 
 -- Why what depends on it cannot run, in the words of what was submitted before it ended.
 local function unmet(culprit, role)
-  local what, value = role or "what it depends on", culprit.value
+  local what, value = role or "what it depends on", culprit.outcome
   if culprit.id then what = string.format(role and "its reference, task %d," or "task %d, which it depends on,", culprit.id) end
   local why = type(value) == "table" and (rawget(value, "reason") or rawget(value, "message"))
   return string.format("%s ended %s%s", what, culprit:status(), type(why) == "string" and ": " .. why or "")
@@ -313,19 +313,20 @@ function M.submit_task(kind, o, pool, deferred)
   keep_states()
   pool = pool or lib.newest_pool
   o = in_folder_of(pool, kind, o)
-  lib.pools.check_needs(kind, o, pool)
+  local who = o.recipe or kind
+  lib.pools.check_needs(who, o, pool)
   local refs = specs.references(o)
   local spec = specs.build[kind](o, refs)
   local label = { name = o.name, params = o.params }
   local f
   if refs.culprit then
     f = ends.ended(kind, host.record(kind, "skipped", unmet(refs.culprit, refs.role), label, common(kind, o)))
-    rawset(f.value, "cause", refs.culprit.value)
+    rawset(f.outcome, "cause", refs.culprit.outcome)
   elseif refs.problem then
     f = ends.ended(kind, host.record(kind, "setup_failed", refs.problem, label, common(kind, o)))
   else
     local id, problem = host.submit(kind, common(kind, o), spec, refs, pool, deferred or false)
-    if not id then complain(kind, "%s", problem) end
+    if not id then complain(who, "%s", problem) end
     f = future(id, kind, refs.deps, deferred)
     f.label = label
   end
@@ -346,8 +347,8 @@ local function failed_among(values)
   while #todo > 0 do
     local value = table.remove(todo)
     if getmetatable(value) == ends.Future then
-      if value.ended and not value.ok then return value end
-      if value.ended then look_at(value.value) end
+      if value.ended and not value.well then return value end
+      if value.ended then look_at(value.outcome) end
     elseif type(value) == "table" then
       for key, item in next, value do
         look_at(key)
@@ -372,13 +373,13 @@ local function refused(why, o, pool, ...)
   if not culprit or o and o.accept_failed and culprit.kind == "compile" then failure.raise("submit: " .. why .. failure.remedy(why)) end
   ends.asked(culprit)
   if o and o.accept_failed then
-    culprit.ok = true
+    culprit.well = true
     local sent, f = pcall(send, o, pool, ...)
-    culprit.ok = false
+    culprit.well = false
     if not sent then error(f, 0) end
     return f
   end
-  return ends.ended("call", { kind = "skipped", message = unmet(culprit), cause = culprit.value })
+  return ends.ended("call", { kind = "skipped", message = unmet(culprit), cause = culprit.outcome })
 end
 
 local function sent(id, more, o, pool, ...)
@@ -407,6 +408,7 @@ end
 
 function M.submit_to(pool, what, ...)
   if type(what) == "function" then return send(nil, pool, what, ...) end
+  if getmetatable(what) == ends.Future then failure.raise "submit: this is a future, so it was submitted: await(future)" end
   if getmetatable(what) ~= Task then
     local hint = type(what) == "table" and getmetatable(what) == nil and " (submit(exec{...}), submit(measure{...}), ...)" or ""
     failure.raise(string.format("submit: expected a function or a task, got a %s%s", type(what), hint))

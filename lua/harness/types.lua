@@ -138,8 +138,21 @@ local function below(step, item, problem)
   return nil, problem
 end
 
+-- One text where several belong: what to write.
+local function as_list(value)
+  local words = {}
+  for word in string.gmatch(value, "%S+") do
+    words[#words + 1] = string.format('"%s"', word)
+  end
+  if #words == 0 or string.find(value, "[\"'\\%c]") then return nil end -- a shell would see more in it than words
+  return string.format(": write { %s }", table.concat(words, ", "))
+end
+
 local function list(of, what)
   return function(value)
+    if type(value) == "string" then
+      return nil, { path = "", value = value, expected = "a list of " .. what, instead = as_list(value) }
+    end
     if type(value) ~= "table" or failure.is_object(value) then return nil, "a list of " .. what end
     local n, result = #value, {}
     for key in pairs(value) do

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::usage::whole;
 use crate::allocation::queue::{State, find_batch};
 use crate::allocation::script::{ALL, Batch, Chain, Job, WRITTEN_BY, batch_script, job_name, job_time};
 use crate::model::exit;
@@ -35,7 +36,7 @@ pub(super) struct BatchArgs {
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
     /// Whole nodes (default: 1).
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<1, { u32::MAX }>)]
     nodes: Option<u32>,
     /// How long: 2:00:00, 1-12:00:00 or "90 min" (default: the batch system's).
     #[arg(long, value_name = "H:MM:SS", value_parser = time)]
@@ -56,7 +57,7 @@ pub(super) struct BatchArgs {
     #[arg(long, value_name = "slurm|pbs|sge|lsf|pjm", value_parser = scheduler)]
     scheduler: Option<Batch>,
     /// Submit another job when the time was too short, up to so many in all.
-    #[arg(long, value_name = "JOBS", num_args = 0..=1, default_missing_value = "10", require_equals = true)]
+    #[arg(long, value_name = "JOBS", value_parser = whole::<1, { u32::MAX }>, num_args = 0..=1, default_missing_value = "10", require_equals = true)]
     chain: Option<u32>,
     /// Print the batch script and submit nothing.
     #[arg(long, conflicts_with = "follow")]

@@ -19,16 +19,17 @@ mod selftest;
 mod stand_in;
 mod status;
 mod types;
+mod usage;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
+use self::usage::{duration, seed, start, whole};
 use crate::model::exit;
-use crate::model::human::seconds;
 use crate::root::port::Start;
 use crate::say::say;
 
@@ -86,10 +87,10 @@ struct RunArgs {
     #[arg(value_name = "FILE.lua [ARGS]", trailing_var_arg = true, allow_hyphen_values = true)]
     script: Vec<OsString>,
     /// Workers, where the script does not say.
-    #[arg(long, value_name = "N", value_parser = workers)]
+    #[arg(long, value_name = "N", value_parser = whole::<1, { u32::MAX }>)]
     workers: Option<u32>,
     /// Slots of each worker, where the script does not say (default: its cores).
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", value_parser = whole::<1, 4096>)]
     slots: Option<u32>,
     /// How workers come, where the script does not say.
     #[arg(long, value_name = "auto|local|spawn|static|srun|ssh", value_parser = start)]
@@ -110,7 +111,7 @@ struct RunArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     margin: Option<f64>,
     /// Seed of everything random (default: the journal's, or a new one).
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
     /// Say more on stderr.
     #[arg(short, long, conflicts_with = "quiet")]
@@ -122,17 +123,21 @@ struct RunArgs {
 
 /// Does what the command line says.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK });
-        }
+        Err(error) => return usage::complain(&error),
     };
     if cli.version {
         let printed = writeln!(std::io::stdout(), "{}", run::version());
         return if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
+    let cli = match usage::in_order(cli, &arguments) {
+        Ok(cli) => cli,
+        Err(text) => {
+            say(format_args!("harness: {text}"));
+            return ExitCode::from(exit::USAGE);
+        }
+    };
     let arguments = match cli.command {
         Some(Command::Run(arguments)) => arguments,
         Some(Command::Batch(arguments)) => return batch::batch(&arguments),
@@ -159,38 +164,4 @@ fn types(folder: &Path) -> ExitCode {
             ExitCode::from(exit::USAGE)
         }
     }
-}
-
-fn unknown_option(word: &str) -> String {
-    let name = word.split('=').next().unwrap_or(word);
-    let command = Cli::command();
-    let options = command.get_arguments().filter_map(|option| Some(format!("--{}", option.get_long()?)));
-    let distance = |option: &String| strsim::damerau_levenshtein(name, option);
-    let near = options.min_by_key(distance).filter(|option| distance(option) <= name.len() / 3);
-    let hint = near.map(|option| format!(" (did you mean '{option}'?)")).unwrap_or_default();
-    format!(
-        "unknown option '{name}'{hint}; `harness --help` lists them, and options of the script go after its name"
-    )
-}
-
-/// What a script that is not there may have meant, if its name is nearly that of a subcommand.
-fn meant(word: &str) -> String {
-    let command = Cli::command();
-    let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
-    let names =
-        command.get_subcommands().filter(|command| !command.is_hide_set()).map(|command| command.get_name());
-    let near = names.min_by_key(distance).filter(|name| distance(name) <= name.len() / 3);
-    near.map(|name| format!("; did you mean `harness {name}`?")).unwrap_or_default()
-}
-
-fn duration(word: &str) -> Result<f64, String> {
-    seconds(word).ok_or_else(|| "a duration such as \"90 s\" or \"5 min\"".into())
-}
-
-fn workers(word: &str) -> Result<u32, String> {
-    word.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a whole number, at least 1".into())
-}
-
-fn start(word: &str) -> Result<Start, String> {
-    Start::of_word(word).ok_or_else(|| Start::ALL.map(Start::word).join(", "))
 }

@@ -111,7 +111,7 @@ fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>), String>
     // All that follows the script is the script's, options too. Hence an option harness does not know
     // arrives here as if it were the script.
     if let Some(option) = script.to_str().filter(|word| word.len() > 1 && word.starts_with('-')) {
-        return Err(super::unknown_option(option));
+        return Err(super::usage::unknown_option(option));
     }
     let args: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     // `--seed`, `--workers` and the like may well be the script's own; these hardly are.
@@ -144,7 +144,7 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
             let here = std::env::current_dir()
                 .map_or(String::new(), |dir| format!(" (looked in {})", dir.display()));
             let here = if script.is_absolute() { "" } else { &here };
-            Err(format!("there is no script {shown}{here}{}", super::meant(&shown.to_string())))
+            Err(format!("there is no script {shown}{here}{}", super::usage::meant(&shown.to_string())))
         }
         Err(error) => Err(format!("cannot read the script {shown}: {error}")),
     }

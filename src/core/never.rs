@@ -48,8 +48,8 @@ impl Core {
         let (id, largest) = (pool.id, pool.largest());
         if cores > largest {
             return Some(format!(
-                "it asks for {} of one worker; pool {id} has {} with at most {}: \
-                 ask for fewer cores or spawn workers with more slots",
+                "it asks for {} of one worker (each rank of an MPI application takes some); pool {id} has {} with at most \
+                 {}: ask for less, or have more slots than the machine has cores, spawn {{ slots = {cores} }}",
                 count(cores as usize, "core"),
                 count(pool.alive as usize, "worker"),
                 count(largest as usize, "slot"),

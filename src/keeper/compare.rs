@@ -100,11 +100,8 @@ impl Compare {
         let sides: Vec<Side> =
             sides.into_iter().map(|(name, subject)| Side { name, subject, failed: None }).collect();
         let turns = (0..sides.len()).collect();
-        // Whole blocks, so that everybody had every place as often.
-        let whole = max_rounds - max_rounds % sides.len();
-        let max_rounds = if whole > 0 { whole } else { max_rounds.max(1) };
         Ok(Self {
-            max_rounds,
+            max_rounds: max_rounds.max(1),
             max_time,
             min_effect,
             seed,

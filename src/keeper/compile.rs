@@ -19,7 +19,7 @@ use super::headers::{file_time, outside};
 use super::job::{Learned, Step};
 use super::machine_fault::machine_fault;
 use super::question::{content_key, include_dirs, question, tells_version};
-use super::run::{Ended, Finished, Keep, StartError};
+use super::run::{Ended, Finished, Keep};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site, inside, path_of};
 use super::verdict::{judge, not_started};
@@ -91,7 +91,7 @@ impl Compile {
                 let rules = rules.map(|ended| String::from_utf8_lossy(&ended.stdout.bytes).into_owned());
                 self.remember(build, *answer, rules, site, learned)
             }
-            (_, Some(Err(error))) => Err(compiler_not_started(&error)),
+            (_, Some(Err(error))) => Err(not_started(&error)),
             _ => Err(Failure::setup("the build was asked to go on after its end")),
         };
         step.unwrap_or_else(Step::failed)
@@ -112,7 +112,7 @@ impl Compile {
             } else {
                 let search = environment.get("PATH").unwrap_or(b"/bin:/usr/bin");
                 let found = find_program(&program.to_string_lossy(), search, Path::new("/"));
-                found.map_err(|error| compiler_not_started(&error.into()))?
+                found.map_err(|error| not_started(&error.into()))?
             };
             // A program inside the scratch folder is among the inputs.
             if !path.is_absolute() {
@@ -147,7 +147,7 @@ impl Compile {
         site: &Site,
         learned: &Learned,
     ) -> Result<Step, Failure> {
-        let ended = finished.map_err(|error| compiler_not_started(&error))?;
+        let ended = finished.map_err(|error| not_started(&error))?;
         if ended.forced.is_some() {
             judge(&ended, &[])?;
         }
@@ -236,7 +236,8 @@ impl Compile {
                     let detail = Detail::Compile(Box::new(result));
                     return Ok(Step::Done(Box::new(Outcome { detail, ..failure.into() })));
                 }
-                Some(format!("{}: {}", build.compiler, first_error(&failure.reason, &result.diagnostics)))
+                let error = first_error(&failure.reason, &result.diagnostics);
+                Some(format!("{}: {error}{}", build.compiler, self.several_in_one()))
             }
             // Ended from outside: says nothing about the source.
             Err(failure) => {
@@ -255,6 +256,23 @@ impl Compile {
         let ask = self.ask_for_headers(&build, site)?;
         self.stage = Stage::Headers(build, Box::new(answer));
         Ok(Step::Run(Rc::new(ask), Keep { stdout: 4 << 20, stderr: 4096 }))
+    }
+
+    /// A word that looks like several flags is right in few places: it is told where the build fails.
+    fn several_in_one(&self) -> String {
+        let words = self.spec.command.argv.iter().filter_map(|arg| match arg {
+            crate::model::Arg::Text(text) => Some(String::from_utf8_lossy(text)),
+            _ => None,
+        });
+        let looks_so = |word: &str| {
+            word.starts_with('-')
+                && !word.starts_with("-D")
+                && word.contains(" -")
+                && !word.contains(['"', '\''])
+        };
+        let Some(word) = words.skip(1).find(|word| looks_so(word)) else { return String::new() };
+        let apart: Vec<String> = word.split_whitespace().map(|flag| format!("\"{flag}\"")).collect();
+        format!("; \"{word}\" is one word of the command: several flags are {{ {} }}", apart.join(", "))
     }
 
     /// The same arguments, but only the names of what would be read. Several sources and `-o` exclude
@@ -294,7 +312,7 @@ impl Compile {
     ) -> Result<Option<String>, Failure> {
         let output = build.scratch.path().join(&self.spec.output);
         if !output.is_file() {
-            return Ok(Some(format!("compiler exited 0 but left no file `{}`", self.spec.output)));
+            return Ok(Some(format!("it exited 0 but left no file `{}`", self.spec.output)));
         }
         let hash = site.store()?.put_file(&output).map_err(Failure::setup)?;
         result.artefact = Some(hash);
@@ -332,17 +350,6 @@ fn answer(build: CachedBuild, cache: CacheUse) -> Step {
         Some(reason) => Outcome::failed(Status::CompileFailed, reason),
     };
     Step::Done(Box::new(Outcome { detail, ..outcome }))
-}
-
-fn compiler_not_started(error: &StartError) -> Failure {
-    let failure = not_started(error);
-    match error {
-        StartError::Spawn(SpawnError::NotFound { program, advice, path }) => {
-            let reason = format!("compiler `{program}` not found: {advice} (PATH is {path})");
-            Failure { reason, ..failure }
-        }
-        _ => failure,
-    }
 }
 
 /// Files of the scratch folder by their names in it: where it lay matters to nobody.

@@ -128,7 +128,8 @@ mod tests {
         assert_eq!(found.difference, None);
         assert!((found.max_abs_err.unwrap() - 0.001).abs() < 1e-12);
         let found = checked("x 1.0\ny 2.0\n", Some("x 1.0\ny 2.5\n"), 1e-2);
-        let told = "file `out` differs in line 2: expected `y 2.0`, got `y 2.5`";
+        let told = "file `out` differs in line 2: expected `y 2.0`, got `y 2.5`; the numbers are off by \
+                    up to 2.5e-1 of those expected, rtol is 1e-2";
         assert_eq!((found.difference.as_deref(), found.max_abs_err), (Some(told), Some(0.5)));
         assert_eq!(checked("a\n", Some("a\n\n \n"), 0.0).difference, None, "white space at the end");
         let found = checked("a\nb\n", Some("a\n"), 0.0).difference;

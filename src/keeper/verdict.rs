@@ -6,6 +6,7 @@ use super::capture::last_lines;
 use super::run::{Ended, Forced, StartError};
 use super::scratch;
 use super::site::Failure;
+use crate::launch::{refusal, says_something};
 use crate::model::{RunResult, Status};
 use crate::process::{Exit, SpawnError};
 
@@ -57,7 +58,13 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
             let accepted: Vec<String> = ok_codes.iter().map(i32::to_string).collect();
             (Status::NonzeroExit, format!("{}, and not {}", ended.exit, accepted.join(" or ")))
         }
-        (None, Exit::Code(_)) => (Status::NonzeroExit, ended.exit.to_string()),
+        (None, Exit::Code(_)) => {
+            // Not the program's end, but that of the launcher before it, which started nothing.
+            if let Some(why) = refusal(&String::from_utf8_lossy(&ended.stderr.bytes)) {
+                return Err(Failure { status: Status::SpawnFailed, reason: format!("not started: {why}") });
+            }
+            (Status::NonzeroExit, ended.exit.to_string())
+        }
         (None, Exit::Signal(_)) if ended.oom => (
             Status::Oom,
             "the kernel killed it: out of memory (its control group's count of such kills rose)".into(),
@@ -124,7 +131,13 @@ fn company(others: u32) -> String {
 }
 
 fn with_stderr(what: String, stderr: &[u8]) -> String {
-    match last_lines(stderr, QUOTED_LINES, QUOTED_BYTES) {
+    let telling: Vec<u8> = stderr
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| says_something(&String::from_utf8_lossy(line)))
+        .flatten()
+        .copied()
+        .collect();
+    match last_lines(&telling, QUOTED_LINES, QUOTED_BYTES) {
         quoted if quoted.is_empty() => what,
         quoted => format!("{what}; the end of its standard error:\n{quoted}"),
     }
@@ -146,10 +159,25 @@ mod tests {
         assert_eq!(said(&ended), (Status::NonzeroExit, "exit code 3".into()));
         ended.stderr.bytes = b"one\n\ntwo\n".to_vec();
         assert_eq!(said(&ended).1, "exit code 3; the end of its standard error:\none\ntwo");
+        ended.stderr.bytes = b"--------\none\n--------\n".to_vec();
+        assert_eq!(said(&ended).1, "exit code 3; the end of its standard error:\none");
         assert_eq!(judge(&ended, &[0, 3]), Ok(()));
         assert!(judge(&fake::ended(Exit::Code(0), ""), &[3]).is_err());
         let segfault = said(&fake::ended(Exit::Signal(11), ""));
         assert_eq!(segfault, (Status::Signal, "killed by signal 11 (SIGSEGV)".into()));
+    }
+
+    #[test]
+    fn a_launcher_that_starts_nothing_says_nothing_of_the_program() {
+        let mut ended = fake::ended(Exit::Code(1), "");
+        ended.stderr.bytes =
+            b"----\nmpirun has detected an attempt to run as root.\n\nRunning as root is\n".to_vec();
+        let (status, reason) = said(&ended);
+        assert!(
+            reason.starts_with("not started: mpirun has detected an attempt to run as root; env = "),
+            "{reason}"
+        );
+        assert!(status == Status::SpawnFailed && !status.lasting());
     }
 
     #[test]

@@ -178,9 +178,24 @@ pub struct Compared {
     pub only_numbers: bool,
     /// Over all pairs of numbers.
     pub max_abs_err: Option<f64>,
+    /// The largest as a part of the number expected, where that is not 0.
+    max_rel_err: f64,
 }
 
 impl Compared {
+    /// All was compared.
+    fn over(mut self, tolerance: Tolerance) -> Self {
+        if let Some(difference) =
+            self.difference.as_mut().filter(|_| self.only_numbers && tolerance.rtol > 0.0)
+        {
+            let (off, rtol) = (self.max_rel_err, tolerance.rtol);
+            difference.push_str(&format!(
+                "; the numbers are off by up to {off:.1e} of those expected, rtol is {rtol:e}"
+            ));
+        }
+        self
+    }
+
     /// There was nothing to compare.
     pub fn failed(what: String) -> Self {
         Self { difference: Some(what), ..Self::default() }
@@ -200,16 +215,16 @@ pub fn compare<L: AsRef<[u8]>>(
         number += 1;
         let (a, b) = (expected.next(), got.next());
         if a.is_none() && b.is_none() {
-            return compared;
+            return compared.over(tolerance);
         }
         let [left, right] = [&a, &b].map(|line| line.as_ref().map_or(&b""[..], L::as_ref));
-        let same = same_line(left, right, tolerance, &mut compared.max_abs_err);
+        let same = same_line(left, right, tolerance, &mut compared);
         if !same && compared.difference.is_none() {
             let shown = |line: Option<L>| match line {
                 Some(line) => format!("`{}`", last_lines(line.as_ref(), 1, 200)),
                 None => "no such line".into(),
             };
-            compared.only_numbers = same_line(left, right, ANY, &mut None);
+            compared.only_numbers = same_line(left, right, ANY, &mut Compared::default());
             let (a, b) = (shown(a), shown(b));
             compared.difference = Some(format!("differs in line {number}: expected {a}, got {b}"));
         }
@@ -225,7 +240,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.trim_ascii_end().split(|byte| *byte == b'\n')
 }
 
-fn same_line(expected: &[u8], got: &[u8], tolerance: Tolerance, max_abs_err: &mut Option<f64>) -> bool {
+fn same_line(expected: &[u8], got: &[u8], tolerance: Tolerance, so_far: &mut Compared) -> bool {
     let (left, right) = (tokens(expected), tokens(got));
     let mut same = left.len() == right.len();
     for (a, b) in left.iter().zip(&right) {
@@ -235,7 +250,10 @@ fn same_line(expected: &[u8], got: &[u8], tolerance: Tolerance, max_abs_err: &mu
                 // An infinite tolerance (of an infinite value) allows nothing.
                 same &= error == 0.0 || error.is_finite() && error <= tolerance.of(a.value);
                 if error.is_finite() {
-                    *max_abs_err = Some(max_abs_err.unwrap_or(0.0).max(error));
+                    so_far.max_abs_err = Some(so_far.max_abs_err.unwrap_or(0.0).max(error));
+                    if a.value != 0.0 {
+                        so_far.max_rel_err = so_far.max_rel_err.max(error / a.value.abs());
+                    }
                 }
             }
             (a, b) => same &= a == b,
@@ -351,7 +369,11 @@ mod tests {
             VerifyResult { status: "ok".into(), method: "reference".into(), max_abs_err: Some(0.5) }
         );
         let found = verify(spec, Some("a 1\nb 2\n"), "a 1\nb 2.5\n");
-        assert_eq!(found.failure.unwrap(), "output differs in line 2: expected `b 2`, got `b 2.5`");
+        let off = "; the numbers are off by up to 2.5e-1 of those expected, rtol is 1e-3";
+        assert_eq!(
+            found.failure.unwrap(),
+            format!("output differs in line 2: expected `b 2`, got `b 2.5`{off}")
+        );
         assert_eq!(found.result.max_abs_err, Some(0.5));
     }
 

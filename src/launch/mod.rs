@@ -7,6 +7,7 @@
 //! one that waits for the cores of the step harness itself runs in (so it may overlap). Never starts anything, never
 //! knows tasks, processes or folders.
 
+mod refusal;
 mod slurm;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use crate::model::{Gang, LaunchSpec, Launcher};
 
+pub use refusal::{refusal, says_something};
 pub use slurm::Slurm;
 
 /// In the environment of every process of a gang's attempt, on every node: [`Gang::mark`].

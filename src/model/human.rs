@@ -14,6 +14,8 @@ use super::{CompareResult, Compared, Detail, MeasureResult, Outcome, Status, Sum
 pub const MESSAGE_BYTES: usize = 8 << 10;
 /// Fewer samples have no interval of the median.
 const MIN_FOR_INTERVAL: u32 = 7;
+/// What follows it in a reason is the whole search path.
+const SEARCHED: &str = " (PATH is ";
 /// So many lines of what a program said are on the one line about it.
 const LAST_LINES: usize = 3;
 /// The kernel counts a process's pages roughly: a largest resident set so little above its floor says no more than one
@@ -113,9 +115,10 @@ fn status_text(outcome: &Outcome) -> String {
     status_line(outcome, if outcome.status == Status::Error { usize::MAX } else { 1 })
 }
 
-/// The same from the first line of the reason alone.
+/// The same from the first line of the reason alone, without the search path that a program was not found in.
 pub fn status_in_short(outcome: &Outcome) -> String {
-    status_line(outcome, 1)
+    let whole = status_line(outcome, 1);
+    whole.split_once(SEARCHED).map_or(whole.clone(), |(short, _)| short.into())
 }
 
 fn status_line(outcome: &Outcome, most: usize) -> String {

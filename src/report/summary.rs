@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::model::human::{
     comparison_lines, count, measurement_line, shortened, status_in_short, subject, tally, visible,
 };
-use crate::model::{Detail, Kind, Outcome, Status};
+use crate::model::{Detail, Hash, Kind, Outcome, Status};
 
 /// Longer lists say how many more there are.
 const MEASUREMENTS_SHOWN: usize = 40;
@@ -150,14 +150,25 @@ fn called(row: &Row<'_>) -> String {
 /// What was run.
 fn command(detail: &Detail) -> String {
     match detail {
-        Detail::Exec(run) => code(&run.argv.join(" ")),
-        Detail::Compile(build) => code(&build.argv.join(" ")),
-        Detail::Measure(result) => code(&result.argv.join(" ")),
+        Detail::Exec(run) => code(&line(&run.argv)),
+        Detail::Compile(build) => code(&line(&build.argv)),
+        Detail::Measure(result) => code(&line(&result.argv)),
         Detail::Compare(result) => {
-            result.variants.first().map(|base| code(&base.result.argv.join(" "))).unwrap_or_default()
+            result.variants.first().map(|base| code(&line(&base.result.argv))).unwrap_or_default()
         }
         Detail::None | Detail::Call(_) | Detail::CallError(_) => String::new(),
     }
+}
+
+/// The words, a build's path in the store as its author gave it: by its future.
+fn line(argv: &[String]) -> String {
+    let is_build = |word: &str| {
+        let mut parts = word.rsplit('/');
+        let hash = parts.next().map(|end| parts.next().unwrap_or_default().to_owned() + end);
+        parts.next() == Some("objects") && hash.is_some_and(|hash| hash.parse::<Hash>().is_ok())
+    };
+    let words = argv.iter().map(|word| if is_build(word) { "(a build)" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn code(text: &str) -> String {
@@ -258,6 +269,19 @@ mod tests {
              2 x call `c.lua:3`: lost_worker: lost\n  \
              5 x measure tile=8, tile=16, tile=32, …: skipped: a task, which it depends on, ended compile_failed\n"
         );
+    }
+
+    #[test]
+    fn neither_the_store_nor_the_search_path_is_shown() {
+        let argv = vec![format!("/home/me/.cache/harness/{}", Hash::of(b"x").object_path()), "128".into()];
+        let detail = Detail::Measure(Box::new(MeasureResult {
+            argv,
+            ..MeasureResult::sample(Summary::default(), StopReason::Fixed)
+        }));
+        let failed = ended(Status::SpawnFailed, "program `x` not found: load it (PATH is /a:/b)", detail);
+        let row = Row { kind: Kind::Measure, name: None, params: None, what: None, outcome: &failed };
+        let line = "  measure `(a build) 128` on node1: spawn_failed: program `x` not found: load it";
+        assert_eq!(table(&[row]).lines().nth(1), Some(line));
     }
 
     #[test]

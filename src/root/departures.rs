@@ -42,14 +42,18 @@ impl Driver {
         worker.break_off();
         worker.sweep(patience);
         let pool = worker.pool;
-        self.progress.problem(&text);
+        let awaited = |pool: &PoolId| self.pools.pools.get(pool).is_some_and(|p| p.arriving().contains(&id));
+        let awaited = pool.filter(awaited);
+        let is_asked = |pool: PoolId| self.pools.pools.get(&pool).is_some_and(|p| p.phase.is_asked());
+        if !awaited.is_some_and(is_asked) {
+            self.progress.problem(&text); // else the script says it, for there it is an error
+        }
         self.forget_homing(id);
         if was_ready {
             self.forsake_gangs(id);
             self.handle(Event::WorkerLost { worker: id });
         }
-        let awaited = |pool: &PoolId| self.pools.pools.get(pool).is_some_and(|p| p.arriving().contains(&id));
-        if let Some(pool) = pool.filter(awaited) {
+        if let Some(pool) = awaited {
             self.fail_opening(pool, &text);
         }
     }

@@ -60,6 +60,13 @@ pub(super) struct Pools {
     pub(super) retire_by: Option<Instant>,
 }
 
+impl Phase {
+    /// Does the script wait, so that it is told how it ends?
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self, Phase::Opening { asked: true, .. } | Phase::Growing { .. })
+    }
+}
+
 impl Pool {
     /// Those that somebody waits for.
     pub(super) fn arriving(&self) -> &[WorkerId] {

@@ -16,6 +16,9 @@ fn a_missing_script_is_named_with_the_folder() {
     says(&folder, &["gone.lua"], 2, "", "harness: there is no script gone.lua (looked in DIR)\n");
     let nearly = "harness: there is no script statu (looked in DIR); did you mean `harness status`?\n";
     says(&folder, &["statu", "c.lua"], 2, "", nearly);
+    folder.write("m8.lua", "");
+    let without_its_end = "harness: there is no script m8 (looked in DIR); did you mean `harness m8.lua`?\n";
+    says(&folder, &["m8"], 2, "", without_its_end);
     says(&folder, &["/nowhere/x.lua"], 2, "", "harness: there is no script /nowhere/x.lua\n");
     says(&folder, &[], 2, "", "harness: which script? `harness FILE.lua`, or `harness --help`\n");
     let text = "harness: /tmp is a folder: name the script in it, `harness /tmp/FILE.lua`\n";
@@ -44,13 +47,36 @@ fn an_unknown_option_is_not_taken_for_the_script() {
     {
         says(&folder, &[word, "c.lua"], 2, "", &format!("harness: unknown option '{word}'{hint}{rest}"));
     }
-    let text = "error: invalid value 'somehow' for '--start <auto|local|spawn|static|srun|ssh>': auto, local, spawn, \
-                static, srun, ssh\n\nFor more information, try '--help'.\n";
-    says(&folder, &["--start", "somehow", "c.lua"], 2, "", text);
-    let text = "error: invalid value '0' for '--workers <N>': a whole number, at least 1\n\nFor more information, try \
-                '--help'.\n";
-    says(&folder, &["--workers", "0", "c.lua"], 2, "", text);
+    for (option, value, expected) in [
+        ("--start", "somehow", "one of auto, local, spawn, static, srun, ssh"),
+        ("--workers", "0", "a whole number from 1"),
+        ("--slots", "9999", "a whole number from 1 to 4096"),
+        ("--seed", "x", "a whole number from 0 to 18446744073709551615"),
+        ("--margin", "soon", "a duration such as \"TIME\" or \"5 min\""),
+    ] {
+        let text = format!("harness: {option}: expected {expected}, got '{value}'\n");
+        says(&folder, &[option, value, "c.lua"], 2, "", &text);
+    }
     assert!(!folder.path("c.lua.journal").exists(), "nothing was begun");
+}
+
+#[test]
+fn options_before_a_subcommand_are_its_own_or_refused() {
+    let folder = Folder::with("");
+    folder.write("a.journal", "");
+    folder.write("hosts", "elsewhere\n");
+    let json = folder.run(&["--json", "status", "a.journal"]);
+    assert!(json.code == Some(0) && json.stdout.starts_with("{\"schema\":"), "{json:#?}");
+    let nodes = folder.run(&["--hostfile", "hosts", "doctor", "--no-spawn"]);
+    assert!(nodes.stdout.contains("\nnodes     1: elsewhere\n"), "{nodes:#?}");
+    let text = "harness: what stands before `status` are options of a campaign, and not all are its own: they go after its \
+                name, and `harness status --help` lists them\n";
+    says(&folder, &["--slots", "2", "status"], 2, "", text);
+    let unknown = folder.run(&["--jason", "status"]);
+    assert!(
+        unknown.code == Some(2) && unknown.stderr.starts_with("harness: unknown option '--jason'"),
+        "{unknown:#?}"
+    );
 }
 
 #[test]
@@ -284,7 +310,7 @@ fn absurd_counts_are_refused_at_once() {
         (Some(3), format!("workers=1000000 on 1 node is 1000000 on a node, {most}\n"))
     );
     let ran = folder.run(&["--slots", "1000000000", "c.lua"]);
-    assert!(ran.code == Some(2) && ran.stderr.contains("1000000000 is not in 1..=4096"), "{ran:?}");
+    assert!(ran.code == Some(2) && ran.stderr.contains("a whole number from 1 to 4096, got '1000000000'"), "{ran:?}");
 }
 
 #[test]

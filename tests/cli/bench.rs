@@ -85,14 +85,34 @@ fn a_command_that_fails_has_no_figure() {
     assert_eq!(ran.stdout, "false: nonzero_exit: warm-up run 1: exit code 1\n");
     assert_eq!(ran.stderr, "harness bench: with --ignore-failure (-i) any exit code will do\n");
     assert_eq!(serde_json::from_str::<Value>(&folder.read("o.json")).unwrap(), json!({ "results": [] }));
-    let ran = bench(&folder, &["false", "true"]);
-    assert_eq!(
-        (ran.code, ran.stdout.as_str()),
-        (Some(1), "nonzero_exit: false: warm-up run 1: exit code 1\n")
-    );
-    let ran = bench(&folder, &["-M", "7", "true", "no-such-program"]);
+    // The others have theirs, whichever place it had.
+    for commands in [["false", "true"], ["true", "false"]] {
+        let ran = bench(&folder, &[&["-r", "7", "--export-json", "o.json"], &commands[..]].concat());
+        assert_eq!(ran.code, Some(1), "{ran:#?}");
+        let mut lines: Vec<&str> = ran.stdout.lines().collect();
+        lines.sort_unstable();
+        assert!(
+            lines.len() == 2 && lines[0] == "false: nonzero_exit: warm-up run 1: exit code 1",
+            "{ran:#?}"
+        );
+        assert!(lines[1].starts_with("true: median ") && lines[1].contains(", n = 7, fixed"), "{ran:#?}");
+        let exported: Value = serde_json::from_str(&folder.read("o.json")).unwrap();
+        let results = exported["results"].as_array().unwrap();
+        assert_eq!((results.len(), &results[0]["command"]), (1, &json!("true")));
+    }
+    let ran = bench(&folder, &["-r", "7", "no-such-program", "true", "sleep 0"]);
     assert_eq!(ran.code, Some(1), "{ran:#?}");
-    assert!(ran.stdout.starts_with("spawn_failed: no-such-program: warm-up run 1: program"), "{ran:#?}");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let [gone, base, other] = lines.as_slice() else { panic!("{ran:#?}") };
+    assert!(
+        gone.starts_with("no-such-program: spawn_failed: warm-up run 1: program `no-such-program`"),
+        "{ran:#?}"
+    );
+    assert!(base.starts_with("true: median ") && other.starts_with("sleep 0: "), "{ran:#?}");
+    assert!(
+        base.contains(", n = 7, ") && other.contains(", 7 rounds"),
+        "as many as asked, odd or not: {ran:#?}"
+    );
     let ran = bench(&folder, &["-M", "7", "true", "false", "sleep 0"]);
     assert_eq!(ran.code, Some(1), "{ran:#?}");
     assert!(
@@ -123,7 +143,11 @@ fn what_cannot_be_meant_is_said() {
         "harness bench: `echo a | wc`: `|` is the shell's, and none is started; ask for one with --shell\n"
     );
     assert!(said(&[]).contains("COMMAND"));
-    assert!(said(&["-r", "0", "true"]).contains("--runs"));
+    assert_eq!(said(&["-r", "0", "true"]), "harness: --runs: expected a whole number from 1, got '0'\n");
+    assert_eq!(
+        said(&["-L", "var", "1,2", "sleep {vra}"]),
+        "harness bench: `sleep {vra}`: there is no list for {vra} (did you mean {var}?)\n"
+    );
     let ran = bench(&folder, &["-r", "1", "true", "--export-csv", "nowhere/o.csv"]);
     assert!(ran.code == Some(1) && ran.stderr.starts_with("harness bench: cannot write "), "{ran:#?}");
     let ran = bench(&folder, &["-r", "1", "--shell", "echo a | grep -q a", "--journal", "kept"]);

@@ -77,7 +77,7 @@ blocker n=1 (task 0); HOST is for gemm tile=1 (task 1) alone
 DIR/c.lua: not running; 1 run in DIR/c.lua.journal
   recorded: 6 ok (6 measures)
   last written TIME ago, by pid N on HOST
-  `harness FILE.lua` goes on from there; why tasks of it wait can be said while it runs
+  `harness DIR/c.lua` goes on from there (whether it came to its end no journal says: then it ends at once); why tasks of it wait can be said while it runs
 ";
     says(&folder, &["status", "c.lua"], 0, after, "");
     let json: serde_json::Value =

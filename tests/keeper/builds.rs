@@ -170,7 +170,7 @@ fn builds_that_end_in_other_ways() {
     let outcome = keeper.run(sources.build(&["gcc-99", "k/main.c"]), None);
     assert_eq!(outcome.status, Status::SpawnFailed);
     assert!(
-        reason(&outcome).starts_with("compiler `gcc-99` not found: load its module"),
+        reason(&outcome).starts_with("program `gcc-99` not found: load its module"),
         "{}",
         reason(&outcome)
     );

@@ -15,51 +15,74 @@ if plan.ignore_failure then
   codes = {}
   for code = 0, 255 do codes[#codes + 1] = code end
 end
-local common = { warmup = plan.warmup, ok_codes = codes, cwd = plan.cwd, max_time = given(plan.max_time) }
+local function common() return { warmup = plan.warmup, ok_codes = codes, cwd = plan.cwd, max_time = given(plan.max_time) } end
 
 -- The runs of each command, its record or what is like one, and the line that is said of it.
 local runs, lines = {}, {}
-local ok, failed
+local ok, failed = true, nil
 
-local function measure_one()
-  common.cmd, common.name, common.runs, common.max_runs = commands[1].argv, commands[1].name, given(plan.runs), given(plan.max_runs)
-  if common.max_runs then common.min_runs = math.min(10, common.max_runs) end
-  local record = await(submit(measure(common)))
-  ok, runs[1], lines[1] = record.ok, record, record.summary
-  failed = record.status
+local function fails(status) ok, failed = false, status end
+
+local function measure_one(i)
+  local o = common()
+  o.cmd, o.name, o.runs, o.max_runs = commands[i].argv, commands[i].name, given(plan.runs), given(plan.max_runs)
+  if o.max_runs then o.min_runs = math.min(10, o.max_runs) end
+  local record = await(submit(measure(o)))
+  runs[i], lines[i] = record, record.summary
+  if not record.ok then fails(record.status) end
 end
 
-local function compare_all()
-  common.max_rounds, common.name = given(plan.runs) or given(plan.max_runs), "x"
+-- Commands in turns, by their places: their record, and under which names they are in it.
+local function compared(places)
   ---@type any
-  local variants = common
-  local keys, names = {}, {}
-  for i, command in ipairs(commands) do
-    keys[i] = i == 1 and "base" or ("c%04d"):format(i) -- in their order by name, and no option's name
-    variants[keys[i]], names[keys[i]] = { cmd = command.argv }, command.name .. ": "
+  local o = common()
+  o.max_rounds, o.name = given(plan.runs) or given(plan.max_runs), "x"
+  local keys = {}
+  for n, i in ipairs(places) do
+    keys[n] = n == 1 and "base" or ("c%04d"):format(i) -- in their order by name, and no option's name
+    o[keys[n]] = { cmd = commands[i].argv }
   end
-  local record = await(submit(compare(variants)))
-  ok = record.ok
-  if not ok then
-    lines[1] = record.summary:gsub("^x: ", ""):gsub("(%w+): ", names)
-    failed = record.status
-    return
-  end
-  local i = 0
-  for line in record.summary:gmatch "[^\n]+" do
-    i = i + 1
-    ---@type any
-    local variant = record.variants[keys[i]]
-    runs[i] = variant
-    lines[i] = line:gsub("^x %w+", function() return commands[i].name end, 1)
-    if not variant.ok then
-      ok, failed = false, variant.status
-    end
-  end
+  return await(submit(compare(o))), keys
 end
 
-if #commands == 1 then measure_one() else compare_all() end
-print(table.concat(lines, "\n"))
+-- What fails leaves the comparison; where that ends it, those that are left begin anew.
+local function compare_all()
+  local left = {}
+  for i = 1, #commands do left[i] = i end
+  while #left > 1 do
+    local record, keys = compared(left)
+    local said, good = record.summary:gmatch "[^\n]+", {}
+    for n, i in ipairs(left) do
+      local line = record.ok and said() or nil
+      ---@type any
+      local variant = record.variants and record.variants[keys[n]]
+      if not variant then -- nothing of it was begun
+        lines[1] = record.summary:gsub("^x: ", "")
+        return fails(record.status)
+      end
+      runs[i] = variant
+      if record.ok then lines[i] = line:gsub("^x %w+", function() return commands[i].name end, 1) end
+      if variant.ok or variant.status == "skipped" then
+        good[#good + 1] = i
+      else
+        fails(variant.status)
+        local reason = variant.reason:gsub("%s*\n%s*", " ")
+        lines[i] = lines[i] or ("%s: %s: %s"):format(commands[i].name, variant.status, reason)
+      end
+    end
+    if record.ok or #good == #left then
+      lines[1] = lines[1] or record.summary:gsub("^x: ", "")
+      return
+    end
+    left = good
+  end
+  if left[1] then measure_one(left[1]) end
+end
+
+if #commands == 1 then measure_one(1) else compare_all() end
+for i = 1, #commands do
+  if lines[i] then print(lines[i]) end
+end
 if not ok and failed == "nonzero_exit" then
   io.stderr:write "harness bench: with --ignore-failure (-i) any exit code will do\n"
 end

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::own::{self, Own};
 use super::run;
+use super::usage::{duration, nearest, whole};
 use crate::model::exit;
 use crate::process::Signals;
 use crate::root::port::{PoolSpec, Start};
@@ -28,16 +29,16 @@ pub(super) struct BenchArgs {
     #[arg(value_name = "COMMAND", required = true)]
     commands: Vec<String>,
     /// Runs before those that count, of each command.
-    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = whole::<0, { u32::MAX }>)]
     warmup: u32,
     /// Exactly so many runs; of several commands at most so many rounds (default: until it is precise, or known).
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "max_runs")]
+    #[arg(short, long, value_name = "N", value_parser = whole::<1, { u32::MAX }>, conflicts_with = "max_runs")]
     runs: Option<u32>,
     /// At most so many runs, or rounds.
-    #[arg(short = 'M', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'M', long, value_name = "N", value_parser = whole::<1, { u32::MAX }>)]
     max_runs: Option<u32>,
     /// At most so long (of one command "60 s" unless said).
-    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     max_time: Option<f64>,
     /// Replaces {VAR} in commands and names by each of the values; several lists are combined.
     #[arg(short = 'L', long, value_names = ["VAR", "VALUES"], num_args = 2, action = clap::ArgAction::Append)]
@@ -143,6 +144,7 @@ fn plan(arguments: &BenchArgs) -> Result<Plan, String> {
 /// Each command with each combination of the values, the last list changing fastest.
 fn commands(arguments: &BenchArgs) -> Result<Vec<Command>, String> {
     let points = points(&arguments.parameter_list)?;
+    check_placeholders(arguments)?;
     let all = arguments.commands.len() * points.len();
     if all > MOST {
         return Err(format!(
@@ -185,6 +187,31 @@ fn points(lists: &[String]) -> Result<Vec<Vec<(String, String)>>, String> {
             .collect();
     }
     Ok(points)
+}
+
+/// A misspelt placeholder would go to the program as it stands.
+fn check_placeholders(arguments: &BenchArgs) -> Result<(), String> {
+    let lists: Vec<&str> = arguments.parameter_list.chunks_exact(2).map(|pair| pair[0].as_str()).collect();
+    for text in arguments.commands.iter().chain(&arguments.command_name) {
+        let unknown = placeholders(text).find(|name| !lists.contains(name));
+        if let Some((name, near)) =
+            unknown.and_then(|name| Some((name, nearest(name, lists.iter().copied())?)))
+        {
+            return Err(format!("`{text}`: there is no list for {{{name}}} (did you mean {{{near}}}?)"));
+        }
+    }
+    let is_used =
+        |name: &&str| arguments.commands.iter().any(|text| placeholders(text).any(|used| used == *name));
+    match lists.iter().find(|name| !is_used(name)) {
+        Some(name) => Err(format!("there is a list for {{{name}}}, which stands in no command")),
+        None => Ok(()),
+    }
+}
+
+/// What stands in braces and could be the name of a list.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    let could_be = |name: &&str| !name.is_empty() && !name.contains(['{', ' ', '$', ';', '"', '\'']);
+    text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).filter(could_be)
 }
 
 fn filled_in(text: &str, point: &[(String, String)]) -> String {
@@ -255,6 +282,11 @@ mod tests {
         assert_eq!(names(&["-n", "x", "-n", "y", "-L", "n", "1,2", "run {n}"]), ["x", "y"]);
         assert!(planned(&["-n", "x", "-n", "y", "a"]).unwrap_err().starts_with("2 names for 1 commands"));
         assert!(planned(&["-L", "n", "1", "-L", "n", "2", "a"]).unwrap_err().contains("two lists for {n}"));
+        let misspelt = planned(&["-L", "var", "1,2", "sleep {var}{vra}"]).unwrap_err();
+        assert_eq!(misspelt, "`sleep {var}{vra}`: there is no list for {vra} (did you mean {var}?)");
+        let unused = planned(&["-L", "n", "1,2", "awk {print}"]).unwrap_err();
+        assert_eq!(unused, "there is a list for {n}, which stands in no command");
+        assert_eq!(names(&["-L", "n", "1", "awk {print} {n}"]), ["awk {print} 1"]);
         let many: Vec<String> = (0..1001).map(|n| n.to_string()).collect();
         assert!(planned(&["-L", "n", &many.join(","), "a {n}"]).unwrap_err().starts_with("1001 commands"));
     }

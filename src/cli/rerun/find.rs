@@ -30,7 +30,10 @@ pub(super) enum FindError {
     NoFigures { name: String, id: String },
     #[error("which `{wanted}`? {number} could be meant; give the beginning of a key:\n{list}")]
     Several { wanted: String, number: String, list: String },
-    #[error("`{wanted}` is a {kind}, and measurements are what is repeated")]
+    #[error(
+        "`{wanted}` is a {kind}, and what `measure` made is what is repeated: to have it anew run the campaign on another \
+         journal, `harness --journal again.journal FILE.lua`"
+    )]
     OtherKind { wanted: String, kind: &'static str },
     #[error("there is no measurement `{wanted}`{hint}; there are\n{list}")]
     Unknown { wanted: String, hint: String, list: String },
@@ -40,7 +43,7 @@ pub(super) enum FindError {
 pub(super) fn find<'a>(records: &'a [Record], wanted: &str) -> Result<&'a Measurement, FindError> {
     let all = measurements(records);
     if all.is_empty() {
-        return Err(FindError::Nothing);
+        return Err(other_kind(records, wanted).unwrap_or(FindError::Nothing));
     }
     if wanted.is_empty() {
         return Err(FindError::Empty { list: list(&all) });
@@ -125,12 +128,20 @@ fn begins(facts: &TaskFacts, wanted: &str) -> bool {
         || facts.id.starts_with(&wanted.to_ascii_uppercase())
 }
 
-fn unknown(records: &[Record], all: &[&Measurement], wanted: &str) -> FindError {
+/// It is there, and no measurement.
+fn other_kind(records: &[Record], wanted: &str) -> Option<FindError> {
     let is_it = |facts: &&TaskFacts| {
-        facts.kind != Kind::Measure && (facts.name.as_deref() == Some(wanted) || begins(facts, wanted))
+        let is_named = facts.name.as_deref() == Some(wanted)
+            || wanted == subject(facts.name.as_deref(), facts.params.as_ref());
+        facts.kind != Kind::Measure && !wanted.is_empty() && (is_named || begins(facts, wanted))
     };
-    if let Some(facts) = records.iter().filter_map(Record::facts).find(is_it) {
-        return FindError::OtherKind { wanted: wanted.into(), kind: facts.kind.word() };
+    let facts = records.iter().filter_map(Record::facts).find(is_it)?;
+    Some(FindError::OtherKind { wanted: wanted.into(), kind: facts.kind.word() })
+}
+
+fn unknown(records: &[Record], all: &[&Measurement], wanted: &str) -> FindError {
+    if let Some(error) = other_kind(records, wanted) {
+        return error;
     }
     let names = all.iter().filter_map(|m| m.facts.name.clone()).chain(all.iter().map(|m| named(m)));
     let near = names
@@ -219,13 +230,17 @@ mod tests {
             "{says}"
         );
         assert!(found("x").unwrap_err().starts_with("there is no measurement `x`; there are\n"));
-        let says = "`build` is a compile, and measurements are what is repeated";
+        let says = "`build` is a compile, and what `measure` made is what is repeated: to have it anew run the campaign on \
+                    another journal, `harness --journal again.journal FILE.lua`";
         assert_eq!(found("build"), Err(says.into()));
         let says = found("").unwrap_err();
         let empty =
             "KEY is empty: give the name of a measurement, or the beginning of its key; there are\n  abc1";
         assert!(says.starts_with(empty), "{says}");
         assert!(matches!(find(&[], "x"), Err(FindError::Nothing)));
+        let only_a_build = &journal()[4..];
+        assert!(matches!(find(only_a_build, "build"), Err(FindError::OtherKind { kind: "compile", .. })));
+        assert!(matches!(find(only_a_build, "x"), Err(FindError::Nothing)));
         // The one that it repeats is not in this journal.
         let alone = [record("0f11", "triad", None, Some("01ARZ0F00"))];
         assert!(find(&alone, "triad").is_ok());

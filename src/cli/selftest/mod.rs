@@ -14,6 +14,7 @@ use clap::Args;
 use self::report::{Figures, Report};
 use super::own::{self, Own};
 use super::run;
+use super::usage::duration;
 use crate::model::exit;
 use crate::process::Signals;
 use crate::root::port::PoolSpec;
@@ -25,7 +26,7 @@ use crate::say::say;
 #[derive(Args)]
 pub(super) struct SelftestArgs {
     /// How long, on all nodes at the same time.
-    #[arg(long, value_name = "DURATION", default_value = "30 s", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30 s", value_parser = duration)]
     time: f64,
     /// The nodes, in a file such as MPI's launchers read (default: those of the batch system).
     #[arg(long, value_name = "FILE")]

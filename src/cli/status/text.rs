@@ -1,11 +1,13 @@
 //! What `harness status` prints for people.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Recorded;
 use crate::model::human::{count, duration, tally};
 use crate::model::{CampaignStatus, KindStatus, WaitingStatus, WorkerStatus};
+use crate::root::default_journal;
 
 /// Of a reason so many tasks are named.
 const MOST_NAMED: usize = 4;
@@ -126,7 +128,23 @@ pub(super) fn of_journal(recorded: &Recorded) -> String {
             let _ = write!(text, ", by pid {} on {}", session.pid, session.host);
         }
     }
-    text + "\n  `harness FILE.lua` goes on from there; why tasks of it wait can be said while it runs"
+    text + &format!(
+        "\n  `{}` goes on from there (whether it came to its end no journal says: then it ends at once); why tasks of it \
+         wait can be said while it runs",
+        line(recorded)
+    )
+}
+
+/// What to type to go on.
+fn line(recorded: &Recorded) -> String {
+    let Recorded { script, journal, .. } = recorded;
+    if script == journal {
+        return "harness FILE.lua".into(); // one that was only begun names no script
+    }
+    match default_journal(Path::new(script)) == Path::new(journal) {
+        true => format!("harness {script}"),
+        false => format!("harness --journal {journal} {script}"),
+    }
 }
 
 fn sessions(number: usize) -> String {

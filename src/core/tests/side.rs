@@ -194,8 +194,10 @@ fn more_cores_of_ones_own_than_there_are_is_refused_with_the_numbers() {
             .contains("(exclusive = \"socket\"); pool 1 has 1 worker and at most 4 cores of")
     );
     assert!(
-        ask(Exclusive::Cores, 17)
-            .contains("17 cores of one worker; pool 1 has 1 worker with at most 16 slots")
+        ask(Exclusive::Cores, 17).contains(
+            "17 cores of one worker (each rank of an MPI application takes some); pool 1 has 1 worker with at most 16 \
+             slots: ask for less, or have more slots than the machine has cores, spawn { slots = 17 }"
+        )
     );
 }
 

@@ -1,6 +1,6 @@
 //! Futures among the values: their results where they are known, else dependencies of the task.
 //!
-//! A future is a table of the library's class with the fields `id`, `ended`, `ok` and `value`. Knows the
+//! A future is a table of the library's class with the fields `id`, `ended`, `well` and `outcome`. Knows the
 //! fields and how a build's record looks; the rest of encoding is in `encode`.
 
 use std::ffi::c_int;
@@ -24,16 +24,16 @@ impl Encoder<'_> {
         };
         for _hop in 0..MAX_HOPS {
             field(self.known, at, fields.ended);
-            field(self.known, at, fields.ok);
-            let (ended, ok) = (stack.boolean(at + 1), stack.boolean(at + 2));
+            field(self.known, at, fields.well);
+            let (ended, well) = (stack.boolean(at + 1), stack.boolean(at + 2));
             stack.set_top(at);
             if !ended {
                 return self.pending_future(stack, at);
             }
-            if !ok {
+            if !well {
                 return Err(self.fail(stack, "failed task's future"));
             }
-            field(self.known, at, fields.value);
+            field(self.known, at, fields.outcome);
             if self.is_build(stack, at + 1) {
                 return self.artefact(stack, at);
             }

@@ -66,8 +66,8 @@ pub struct Code {
 pub struct Fields {
     pub id: u32,
     pub ended: u32,
-    pub ok: u32,
-    pub value: u32,
+    pub well: u32,
+    pub outcome: u32,
     pub kind: u32,
     pub artefact: u32,
     pub hash: u32,
@@ -203,8 +203,8 @@ impl Known {
         self.fields = Fields {
             id: self.add_name(stack, |_| b"id"),
             ended: self.add_name(stack, |_| b"ended"),
-            ok: self.add_name(stack, |_| b"ok"),
-            value: self.add_name(stack, |_| b"value"),
+            well: self.add_name(stack, |_| b"well"),
+            outcome: self.add_name(stack, |_| b"outcome"),
             kind: self.add_name(stack, |_| b"kind"),
             artefact: self.add_name(stack, |_| b"artefact"),
             hash: self.add_name(stack, |_| b"hash"),

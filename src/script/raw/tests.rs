@@ -240,9 +240,9 @@ fn futures_are_dependencies_or_their_values() {
         .encode(&format!(
             "local f = future {{ id = 7 }}
              local function waits() return f end
-             return waits, {{ f, future {{ id = 9, ended = true, ok = true, value = future {{ id = 8 }} }} }},
-               future {{ id = 3, ended = true, ok = true, value = {{ 1, 2 }} }},
-               future {{ id = 4, ended = true, ok = true, value = {{ kind = 'compile', artefact = '{hash}' }} }}"
+             return waits, {{ f, future {{ id = 9, ended = true, well = true, outcome = future {{ id = 8 }} }} }},
+               future {{ id = 3, ended = true, well = true, outcome = {{ 1, 2 }} }},
+               future {{ id = 4, ended = true, well = true, outcome = {{ kind = 'compile', artefact = '{hash}' }} }}"
         ))
         .unwrap();
     assert_eq!(shipped.deps, [TaskId(7), TaskId(8)]);
@@ -265,15 +265,15 @@ fn futures_are_dependencies_or_their_values() {
     assert_eq!(path, format!("/store/{}", hash.object_path()));
 
     assert_eq!(
-        ends.refusal("return { future { id = 1, ended = true, ok = false } }"),
+        ends.refusal("return { future { id = 1, ended = true, well = false } }"),
         "cannot ship a failed task's future; path: arg 1[1]"
     );
     assert_eq!(
-        ends.refusal("local built = future { id = 1, ended = true, ok = true, value = { kind = 'compile' } } return function() return built end"),
+        ends.refusal("local built = future { id = 1, ended = true, well = true, outcome = { kind = 'compile' } } return function() return built end"),
         "cannot ship upvalue `built` (failed task's future) of function at campaign.lua:1; path: arg 1"
     );
     assert!(
-        ends.refusal("local f = future { ended = true, ok = true } f.value = f return f")
+        ends.refusal("local f = future { ended = true, well = true } f.outcome = f return f")
             .contains("without end")
     );
     assert!(ends.refusal("return future {}").contains("await it first"));

@@ -23,6 +23,12 @@ r = run { sources = { "kernel/answer.c" }, flags = { "-Wall", "-DTILE=1", "-DTIL
 assert(tostring(r):find "ok in .* %(cache: miss%), 1 warning$" and r.messages[1].severity == "warning", r.diagnostics)
 r = run { sources = { "kernel/broken.c", "kernel/answer.c" } }
 assert(r.status == "compile_failed" and tostring(r):find "; [23] errors$", tostring(r))
+r = run { sources = { "kernel/answer.c" }, flags = { "-O2 -g" } }
+assert(r.status == "compile_failed" and r.reason:find('; "-O2 -g" is one word of the command: several flags are { "-O2", "-g" }', 1, true), r.reason)
+r = run { sources = { "kernel/broken.c" }, flags = { "-DX=a -b" } }
+assert(r.status == "compile_failed" and not r.reason:find("one word", 1, true), r.reason)
+r = run { cmd = { "true" }, output = "out" }
+assert(r.status == "compile_failed" and r.reason:find "^it exited 0 but left no file `out`", r.reason)
 r = run { sources = { "kernel/answer.c" }, compiler = "no-such-compiler" }
 assert(r.status == "spawn_failed" and r.reason:find("no-such-compiler", 1, true))
 r = run { cmd = { "sh", "-c", "cp kernel/answer.c out" }, inputs = { "kernel/answer.c" }, output = "out" }

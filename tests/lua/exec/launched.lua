@@ -14,6 +14,13 @@ assert(r.argv[8] == "/bin/sh" and r.wall_s and r.user_s == nil and r.maxrss_byte
 r = await(submit(exec { cmd = { "/bin/true" }, ranks = 2, env = { PATH = "/nowhere" } }))
 assert(r.status == "spawn_failed" and r.reason:find("load the MPI's module", 1, true), r.reason)
 
+-- A launcher that refuses says nothing of the program: what counts of what it says is the reason, and it is not lasting.
+local refusing = "sh refuse.sh {ranks}"
+for _, task in ipairs { exec { cmd = { "true" }, ranks = 2, launcher = refusing }, measure { cmd = { "true" }, ranks = 2, launcher = refusing, runs = 1 } } do
+  r = await(submit(task))
+  assert(r.status == "spawn_failed" and r.reason:find("not started: mpirun has detected an attempt to run as root; env = {", 1, true), r.reason)
+end
+
 r = await(submit(exec { cmd = { "true" }, ranks = 9 }))
 assert(r.status == "refused" and r.reason:find("it asks for 9 cores of one worker", 1, true), r.reason)
 r = await(submit(exec { cmd = { "true" }, nodes = 2 }))

@@ -48,7 +48,7 @@ assert(await(outer) == "done")
 
 -- What has no line of its own is told with the line that started it.
 ok, e = pcall(await, go(await))
-assert(not ok and e:find("deep.lua:%d+: await: expected a future, got a nil"), e)
+assert(not ok and e:find("deep.lua:%d+: await: expected a future, got nil"), e)
 ok, e = pcall(await, go(string.rep, "x", 1 << 60))
 assert(not ok and e:find("deep.lua:%d+: resulting string too large"), e)
 

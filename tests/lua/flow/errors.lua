@@ -33,7 +33,7 @@ assert(await(submit(call { function(x) return x.status end, failed, accept_faile
 e = says("", await, submit(function(x) return x end, failed))
 assert(e.kind == "skipped" and e.cause.status == "nonzero_exit")
 
-says("errors.lua:37: await: expected a future, got a nil", function()
+says("errors.lua:37: await: expected a future, got nil", function()
   await(nil)
 end)
 says("await: expected a future, got a task that was not submitted: await(submit(...))", await, exec { cmd = { "true" } })

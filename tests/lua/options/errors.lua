@@ -56,6 +56,22 @@ says("exec: option 'params.f': expected a string, a number, a boolean or a table
 says("exec: option 'ok_codes[1]': expected an exit code, 0 to 255, got 'x'", exec, { cmd = cmd, ok_codes = { "x" } })
 says("exec: unknown option 'metrics' (an option of compare and measure)", exec, { cmd = cmd, metrics = {} })
 says("compile: unknown option 'cwd' (an option of compare, exec and measure)", compile, { sources = { "a.c" }, cwd = "x" })
+-- One text where a list belongs.
+says("compile: option 'flags': expected a list of strings, got '-O2': write { \"-O2\" }", compile, { sources = { "a.c" }, flags = "-O2" })
+says("compile: option 'sources': expected a list of strings, got 'a.c': write { \"a.c\" }", compile, { sources = "a.c" })
+says("exec: option 'cmd': expected a list of strings, numbers and futures, got 'ls -l': write { \"ls\", \"-l\" }, or for a shell: shell = \"ls -l\"",
+  exec, { cmd = "ls -l" })
+local shells = select(2, pcall(exec, { cmd = "echo 'a b' | wc" }))
+assert(shells:find("got 'echo 'a b' | wc'$"), shells)
+-- Variables of a build, said as if they were options.
+local recipes = require "harness.recipes"
+says("recipes.make: unknown option 'CFLAGS' (a variable goes into vars: vars = { CFLAGS = \"...\" })", recipes.make, { dir = ".", output = "x", CFLAGS = "-O2" })
+says("recipes.cmake: unknown option 'CMAKE_C_FLAGS' (a variable goes into defines, or into env: defines = { CMAKE_C_FLAGS = ", recipes.cmake,
+  { dir = ".", output = "x", CMAKE_C_FLAGS = "-O2" })
+says("recipes.cargo: unknown option 'RUSTFLAGS' (a variable goes into env: env = { RUSTFLAGS = ", recipes.cargo, { dir = ".", output = "x", RUSTFLAGS = "" })
+says("compile: unknown option 'CFLAGS' (a variable goes into env: env = { CFLAGS = \"...\" }, flags into flags", compile, { sources = { "a.c" }, CFLAGS = "" })
+says("recipes.make: option 'needs': unknown resource 'license'; ", function() submit(recipes.make { dir = ".", output = "x", needs = { license = 1 } }) end)
+says("recipes.make: option 'flags': expected a list of strings, got '-k': write { \"-k\" }", recipes.make, { dir = ".", output = "x", flags = "-k" })
 local cycle = {}
 cycle.a = cycle
 says("exec: option 'params" .. (".a"):rep(20) .. "': expected 20 levels of tables at the most (does it hold itself?), got a table", exec,

@@ -23,7 +23,7 @@ local function cmake(options)
   return submit(recipes.cmake(options))
 end
 local r = await(cmake { tools = { "no-such-tool" } })
-assert(r.status == "spawn_failed" and r.reason:find("compiler `no-such-tool` not found", 1, true), r.reason)
+assert(r.status == "spawn_failed" and r.reason:find("program `no-such-tool` not found", 1, true), r.reason)
 if not os.execute "cmake --version > /dev/null 2>&1" then
   assert(not os.getenv "HARNESS_CI", "cmake is missing: tools/setup test")
   assert(await(cmake {}).status == "spawn_failed")
