@@ -591,12 +591,12 @@ function Budget:done() end
 ---@field [integer] harness.Measurement
 local Results = {}
 
---- The record whose median of a figure ("wall_s" unless said) is least, and that median.
+--- The record whose median of a figure ("wall_s" unless said) is least, and that median; nil if there is no valid record.
 ---@param figure? string
 ---@return harness.Measurement?, number?
 function Results:min(figure) end
 
---- The record whose median of a figure is largest, and that median.
+--- The record whose median of a figure is largest, and that median; nil if there is no valid record.
 ---@param figure? string
 ---@return harness.Measurement?, number?
 function Results:max(figure) end
@@ -919,7 +919,7 @@ function harness.spawn(options) end
 ---@return harness.Future
 function harness.submit(what, ...) end
 
---- Waits for a future and returns its result; raises the error of a call or a flow that failed.
+--- Waits for a future and returns its result; raises the error of a call or a flow that failed. Without a limit: `f:wait "1 s"`.
 ---@param future harness.Future
 ---@return any ...
 function harness.await(future) end

@@ -63,11 +63,27 @@ pub(super) fn through_mpi(
 }
 
 /// Open MPI's launcher does not run for root unless its environment says that this is meant.
-fn refuses_root(family: Family, is_root: bool, env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+fn is_refused(family: Family, is_root: bool, env: &dyn Fn(&str) -> Option<String>) -> bool {
     // The second name is PRRTE's, of Open MPI 5.
     let allows = |name: &str| env(name).is_some() && env(&format!("{name}_CONFIRM")).is_some();
     let allowed = ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"].into_iter().any(allows);
-    (family == Family::OpenMpi && is_root && !allowed).then(|| {
+    family == Family::OpenMpi && is_root && !allowed
+}
+
+/// What MPI applications of this user would end in, if their launcher is that of the MPI harness runs on.
+pub(super) fn refuses_applications() -> Option<String> {
+    let family = Family::of(&sys::library_description())?;
+    let env = |name: &str| std::env::var(name).ok();
+    is_refused(family, rustix::process::geteuid().is_root(), &env).then(|| {
+        "Open MPI's mpirun starts nothing for root: MPI applications (`ranks`, `nodes`) end spawn_failed until `export \
+         OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1`"
+            .into()
+    })
+}
+
+/// Why harness cannot start itself through it.
+fn refuses_root(family: Family, is_root: bool, env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    is_refused(family, is_root, env).then(|| {
         "Open MPI's mpirun, which starts harness for the other nodes, does not run as root: `export \
          OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1` first, or `harness --start local FILE.lua` for this \
          node alone"

@@ -310,7 +310,10 @@ fn absurd_counts_are_refused_at_once() {
         (Some(3), format!("workers=1000000 on 1 node is 1000000 on a node, {most}\n"))
     );
     let ran = folder.run(&["--slots", "1000000000", "c.lua"]);
-    assert!(ran.code == Some(2) && ran.stderr.contains("a whole number from 1 to 4096, got '1000000000'"), "{ran:?}");
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains("a whole number from 1 to 4096, got '1000000000'"),
+        "{ran:?}"
+    );
 }
 
 #[test]

@@ -46,6 +46,27 @@ fn no_spawn_starts_nothing() {
     assert!(!folder.path("cache").exists(), "a store was made");
 }
 
+/// Where Open MPI is harness's own, and this is root.
+#[test]
+fn what_mpirun_will_not_start_for_root_is_noted() {
+    let folder = Folder::new();
+    let look = |allowed: bool| {
+        let mut command = folder.harness(&["doctor", "--no-spawn"]);
+        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"] {
+            command.env_remove(name).env_remove(format!("{name}_CONFIRM"));
+        }
+        if allowed {
+            command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        }
+        folder.finish(command).stdout
+    };
+    let note = "\nnote      Open MPI's mpirun starts nothing for root: MPI applications (`ranks`, `nodes`) end spawn_failed until";
+    let refused = look(false);
+    let holds = refused.contains("\nMPI       Open MPI") && rustix::process::geteuid().is_root();
+    assert_eq!(refused.contains(note), holds, "{refused}");
+    assert!(!look(true).contains(note));
+}
+
 #[test]
 fn what_is_wrong_is_numbered_and_the_exit_code_is_3() {
     let folder = Folder::new();

@@ -31,7 +31,7 @@ pub(super) struct BenchArgs {
     /// Runs before those that count, of each command.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = whole::<0, { u32::MAX }>)]
     warmup: u32,
-    /// Exactly so many runs; of several commands at most so many rounds (default: until it is precise, or known).
+    /// Exactly so many runs; of several commands so many rounds, or until it is known (default: until precise, or known).
     #[arg(short, long, value_name = "N", value_parser = whole::<1, { u32::MAX }>, conflicts_with = "max_runs")]
     runs: Option<u32>,
     /// At most so many runs, or rounds.

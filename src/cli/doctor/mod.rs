@@ -128,6 +128,8 @@ fn look(arguments: &DoctorArgs, mpi: Option<&root::Mpi>, ranks: usize) -> Surrou
             batch.submit_program()
         ));
     }
+    #[cfg(feature = "mpi")]
+    found.notes.extend(super::launch::refuses_applications());
     let start = match mpi {
         Some(mpi) => root::automatic(&allocation, mpi),
         None if cfg!(feature = "mpi") => Start::Auto, // harness starts itself through it
