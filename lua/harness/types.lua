@@ -150,9 +150,7 @@ end
 
 local function list(of, what)
   return function(value)
-    if type(value) == "string" then
-      return nil, { path = "", value = value, expected = "a list of " .. what, instead = as_list(value) }
-    end
+    if type(value) == "string" then return nil, { path = "", value = value, expected = "a list of " .. what, instead = as_list(value) } end
     if type(value) ~= "table" or failure.is_object(value) then return nil, "a list of " .. what end
     local n, result = #value, {}
     for key in pairs(value) do

@@ -32,7 +32,7 @@ fn wrong_value(error: &clap::Error) -> Option<String> {
         Some(ContextValue::String(text)) => Some(text),
         _ => None,
     };
-    let option = text(ContextKind::InvalidArg)?.split_whitespace().next()?;
+    let option = text(ContextKind::InvalidArg)?.split([' ', '[', '=']).next()?;
     Some(format!("{option}: expected {expected}, got '{}'", text(ContextKind::InvalidValue)?))
 }
 

@@ -48,8 +48,8 @@ impl Core {
         let (id, largest) = (pool.id, pool.largest());
         if cores > largest {
             return Some(format!(
-                "it asks for {} of one worker (each rank of an MPI application takes some); pool {id} has {} with at most \
-                 {}: ask for less, or have more slots than the machine has cores, spawn {{ slots = {cores} }}",
+                "it asks for {} of one worker (each MPI rank takes some); pool {id} has {} with at most {}: ask for less, \
+                 or for more slots than there are cores, spawn {{ slots = {cores} }}",
                 count(cores as usize, "core"),
                 count(pool.alive as usize, "worker"),
                 count(largest as usize, "slot"),

@@ -76,7 +76,7 @@ no setup        setup_failed: setup: exit code 2
 no input        setup_failed: input `gone.dat` not found in DIR
 no reference    setup_failed: reference `gone.txt` not found in DIR
 bad reference   skipped: its reference, task 22, ended nonzero_exit: exit code 1
-no room         refused: it asks for 99 cores of one worker (each rank of an MPI application takes some); pool 0 has 1 worker with at most 2 slots: ask for less, or have more slots than the machine has cores, spawn { slots = 99 }
+no room         refused: it asks for 99 cores of one worker (each MPI rank takes some); pool 0 has 1 worker with at most 2 slots: ask for less, or for more slots than there are cores, spawn { slots = 99 }
 broken          compile_failed
 not built       skipped: task 25, which it depends on, ended compile_failed: CC: exit code 1: broken.c:2:2: error: #error no such kernel
 cancelled       cancelled: cancelled before it ended

@@ -95,7 +95,9 @@ end
 
 -- As hyperfine has it: seconds and bytes. Exit codes are known where only 0 was let through.
 local function result(i)
-  local command, record = commands[i], runs[i]
+  local command = commands[i]
+  ---@type any
+  local record = runs[i]
   local samples, stats = record.samples, record.stats
   local exit_codes = {}
   for k = 1, stats.n do exit_codes[k] = codes and null or 0 end

@@ -195,8 +195,8 @@ fn more_cores_of_ones_own_than_there_are_is_refused_with_the_numbers() {
     );
     assert!(
         ask(Exclusive::Cores, 17).contains(
-            "17 cores of one worker (each rank of an MPI application takes some); pool 1 has 1 worker with at most 16 \
-             slots: ask for less, or have more slots than the machine has cores, spawn { slots = 17 }"
+            "17 cores of one worker (each MPI rank takes some); pool 1 has 1 worker with at most 16 slots: ask for \
+             less, or for more slots than there are cores, spawn { slots = 17 }"
         )
     );
 }
