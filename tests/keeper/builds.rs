@@ -176,7 +176,7 @@ fn builds_that_end_in_other_ways() {
     );
     let outcome = keeper.run(sources.build(&["cc", "k/main.c", "-o", "elsewhere"]), None);
     assert_eq!(outcome.status, Status::CompileFailed);
-    assert_eq!(reason(&outcome), "compiler exited 0 but left no file `prog`");
+    assert_eq!(reason(&outcome), "it exited 0 but left no file `prog`");
     let command = CommandSpec { shell: Some("sleep 600".into()), ..CommandSpec::default() };
     let slow = CompileSpec { command, output: "prog".into(), cache: true, ..CompileSpec::default() };
     let outcome = keeper.run(Work::Compile(slow), Some(0.2));
