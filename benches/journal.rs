@@ -1,48 +1,123 @@
-//! How long a campaign takes to go on: journals of 100 000 finished tasks, opened and indexed, and then every one of
-//! them answered, beside what only reading the bytes takes. `tools/with-mpi none cargo bench --no-default-features --bench journal`
+//! How long a campaign takes to go on from a long journal, with the index beside it and without, every record answered
+//! once, what is kept in memory of a record, and how fast records are written. Beside what only reading the bytes takes.
+//! `tools/with-mpi none cargo bench --no-default-features --bench journal [RECORDS]`
 #![allow(clippy::unwrap_used)]
 
+use std::path::Path;
 use std::time::Instant;
 
 use harness::journal::{Journal, Mode, Opened};
 use harness::model::{
-    Asked, Detail, Hash, Header, JOURNAL_SCHEMA, Kind, MeasureResult, MeasureSpec, Outcome, Phase, Placement,
-    Record, RunResult, Sample, Status, StopReason, TaskFacts, Usage,
+    Asked, CallReturn, CompileResult, CompileSpec, Detail, Hash, Header, JOURNAL_SCHEMA, Kind, MeasureResult,
+    MeasureSpec, Outcome, Phase, Placement, Record, Sample, Status, StopReason, TaskFacts, Usage,
 };
 
-const RECORDS: u64 = 100_000;
 /// Runs of each measurement, warm-up included.
 const RUNS: usize = 16;
 
 fn main() {
-    for (name, kind) in [("exec with a key", Kind::Exec), ("measure, 16 runs", Kind::Measure)] {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [Some("open"), Some(path)] = [0, 1].map(|at| words.get(at).map(String::as_str)) {
+        return open_alone(Path::new(path));
+    }
+    // `cargo bench` adds options of its own.
+    let records = words.iter().find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
+    let kinds: [(&str, u64, fn(u64) -> Kind); 3] = [
+        ("calls with a key", records, |_| Kind::Call),
+        ("builds, measurements and calls", records / 10, |number| match number % 8 {
+            0 => Kind::Compile,
+            1..4 => Kind::Measure,
+            _ => Kind::Call,
+        }),
+        ("measurements of 16 runs", records / 10, |_| Kind::Measure),
+    ];
+    for (name, count, kind) in kinds {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        let mut writer = open(&path).writer;
-        for number in 0..RECORDS {
-            writer.append(number, record(number, kind));
+        write(name, &path, (0..count).map(|number| record(number, kind(number))));
+        println!("  read as bytes                {:>8.2} s", timed(|| std::fs::read(&path).unwrap()).1);
+        std::fs::remove_file(index_of(&path)).unwrap();
+        for what in ["opened, its index made anew", "opened by its index"] {
+            let itself = std::env::current_exe().unwrap();
+            let output = std::process::Command::new(itself).arg("open").arg(&path).output().unwrap();
+            print!("  {what:<28} {}", String::from_utf8(output.stdout).unwrap());
         }
-        assert_eq!(writer.close().into_iter().filter(Result::is_ok).count() as u64, RECORDS);
-        let began = Instant::now();
-        let bytes = std::fs::read(&path).unwrap().len();
-        let read = began.elapsed();
-        let began = Instant::now();
-        let opened = open(&path);
-        let resumed = began.elapsed();
-        let began = Instant::now();
-        let answers = opened.index.into_finished().filter_map(|(_, record)| record.into_task()).count();
-        assert_eq!(answers as u64, RECORDS);
-        println!(
-            "{name}: {answers} records, {} MiB: read in {:.0} ms, opened in {:.0} ms, answers in {:.0} ms",
-            bytes >> 20,
-            read.as_secs_f64() * 1e3,
-            resumed.as_secs_f64() * 1e3,
-            began.elapsed().as_secs_f64() * 1e3
-        );
+        let answers = open(&path).answers;
+        let (answered, took) = timed(|| {
+            let records = (0..answers.len()).map(|number| answers.read(number).unwrap().1);
+            records.filter_map(Record::into_task).count()
+        });
+        assert_eq!(answered as u64, count);
+        println!("  answered                     {:>8.2} µs each", took / count as f64 * 1e6);
     }
 }
 
-fn open(path: &std::path::Path) -> Opened {
+/// Says how long opening takes, and how much memory: in a process that did nothing before.
+fn open_alone(path: &Path) {
+    let before = resident();
+    let (opened, took) = timed(|| open(path));
+    let each = (resident() - before) as f64 / opened.answers.len() as f64;
+    println!("{took:>8.2} s, {each:.0} B of memory for each record");
+}
+
+/// Writes them as a campaign does, and says how fast.
+fn write(name: &str, path: &Path, records: impl Iterator<Item = Record>) {
+    let mut writer = open(path).writer;
+    let (mut count, mut handed, mut written) = (0u64, 0.0, 0);
+    let mut records = records.peekable();
+    let began = Instant::now();
+    let mut made = 0.0;
+    while records.peek().is_some() {
+        // Made in batches, which is no work of the writer's.
+        let (batch, took) = timed(|| records.by_ref().take(1 << 14).collect::<Vec<Record>>());
+        made += took;
+        let ((), took) = timed(|| {
+            for record in batch {
+                writer.append(count, record);
+                count += 1;
+            }
+        });
+        handed += took;
+        written += there(writer.written());
+    }
+    written += there(writer.close());
+    let took = began.elapsed().as_secs_f64() - made;
+    assert_eq!(written, count);
+    let (bytes, index) = (length(path), length(&index_of(path)));
+    println!("{count} {name}, {} MiB, an index of {} MiB", bytes >> 20, index >> 20);
+    println!(
+        "  written                      {:>8.0} /s (handed over in {:.2} µs each)",
+        count as f64 / took,
+        handed / count as f64 * 1e6
+    );
+}
+
+fn there(news: Vec<Result<u64, harness::journal::Lost>>) -> u64 {
+    news.into_iter().filter(Result::is_ok).count() as u64
+}
+
+fn timed<T>(what: impl FnOnce() -> T) -> (T, f64) {
+    let began = Instant::now();
+    let result = what();
+    (result, began.elapsed().as_secs_f64())
+}
+
+fn index_of(path: &Path) -> std::path::PathBuf {
+    path.with_file_name("journal.index")
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |data| data.len())
+}
+
+/// What this process has in memory, B.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
+fn open(path: &Path) -> Opened {
     let header = Header {
         schema: JOURNAL_SCHEMA.into(),
         version: "0.1.0".into(),
@@ -57,6 +132,11 @@ fn open(path: &std::path::Path) -> Opened {
 }
 
 fn record(number: u64, kind: Kind) -> Record {
+    let asked = match kind {
+        Kind::Measure => Some(Asked::to_measure(&MeasureSpec::default(), &Placement::default())),
+        Kind::Compile => Some(Asked::to_compile(&CompileSpec::default(), &Placement::default())),
+        _ => None,
+    };
     let facts = TaskFacts {
         id: format!("{number:026}"),
         campaign: "01ARYZ6S400000000000000000".into(),
@@ -77,13 +157,16 @@ fn record(number: u64, kind: Kind) -> Record {
         queue_s: Some(0.001),
         started_unix_s: Some(1.7e9),
         ended_unix_s: Some(1.7e9),
-        asked: Some(Asked::to_measure(&MeasureSpec::default(), &Placement::default()))
-            .filter(|_| kind == Kind::Measure)
-            .and_then(|asked| asked.written()),
+        asked: asked.and_then(|asked| asked.written()),
     };
     let detail = match kind {
         Kind::Measure => Detail::Measure(Box::new(measured(number))),
-        _ => Detail::Exec(Box::new(RunResult { stdout: b"GFLOPS: 12.5\n".to_vec(), ..Default::default() })),
+        Kind::Compile => Detail::Compile(Box::new(CompileResult {
+            artefact: Some(Hash::of(&number.to_be_bytes())),
+            argv: vec!["cc".into(), "-O3".into(), "-march=native".into(), "gemm.c".into()],
+            ..CompileResult::default()
+        })),
+        _ => Detail::Call(CallReturn { values: vec![1, 2, 3, 4, 5, 6, 7, 8], codes: Vec::new(), text: None }),
     };
     let outcome = Outcome {
         status: Status::Ok,
@@ -95,7 +178,6 @@ fn record(number: u64, kind: Kind) -> Record {
     };
     Record::of_task(facts, Some(&MeasureSpec::default()), &outcome)
 }
-
 fn measured(number: u64) -> MeasureResult {
     let sample = |run: usize| Sample {
         phase: if run == 0 { Phase::Warmup } else { Phase::Sample },

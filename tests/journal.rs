@@ -3,19 +3,25 @@
 
 #[path = "journal/draw.rs"]
 mod draw;
+#[path = "journal/index.rs"]
+mod index;
 #[path = "../src/stats/random.rs"]
 #[allow(dead_code, reason = "no target draws all of it")]
 mod random;
 mod support;
+#[path = "journal/upkeep.rs"]
+mod upkeep;
+#[path = "journal/versions.rs"]
+mod versions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use draw::Random;
-use harness::journal::{Index, Journal, JournalError, JournalWriter, Mode, Opened, is_held, read};
+use harness::journal::{Answers, Journal, JournalError, JournalWriter, Mode, Opened, is_held, read};
 use harness::model::{
     Hash, Header, JOURNAL_SCHEMA, Kind, MeasureSpec, Outcome, Record, Session, Status, TaskFacts,
 };
@@ -84,13 +90,15 @@ fn append(mut writer: JournalWriter, records: impl IntoIterator<Item = (u64, Rec
 }
 
 /// What is answered from it, in recorded order.
-fn answers(index: Index) -> Vec<(TaskFacts, Outcome)> {
-    index.into_finished().map(|(_, record)| record.into_task().unwrap()).collect()
+fn answers(answers: Answers) -> Vec<(TaskFacts, Outcome)> {
+    let read = (0..answers.len()).map(|number| answers.read(number).unwrap());
+    let in_order: BTreeMap<u64, Record> = read.collect();
+    in_order.into_values().map(|record| record.into_task().unwrap()).collect()
 }
 
 /// The numbers of those.
-fn answered(index: Index) -> Vec<u64> {
-    answers(index).into_iter().map(|(facts, _)| facts.trial).collect()
+fn answered(of: Answers) -> Vec<u64> {
+    answers(of).into_iter().map(|(facts, _)| facts.trial).collect()
 }
 
 fn refused(path: &Path) -> String {
@@ -113,7 +121,8 @@ fn every_outcome_comes_back_as_it_went_in() {
     append(open(&path, Mode::Resume).unwrap().writer, records);
     let opened = open(&path, Mode::Resume).unwrap();
     assert_eq!((opened.header, opened.notes.len()), (header(), 0));
-    let answers = answers(opened.index);
+    // Calls that gave functions among them, which answer nobody.
+    let answers: Vec<_> = read(&path).unwrap().records.into_iter().filter_map(Record::into_task).collect();
     assert_eq!(answers.len(), 500);
     for (((_, outcome), (facts, answer)), number) in outcomes.iter().zip(&answers).zip(0..) {
         assert_eq!((facts.key, answer), (key(number), outcome), "outcome {number}");
@@ -140,7 +149,7 @@ fn only_finished_work_is_replayed_and_the_last_record_counts() {
     records.push((8, record(3, Status::Ok)));
     records.push((9, record(0, Status::Timeout)));
     append(open(&path, Mode::Resume).unwrap().writer, records);
-    let answers = answers(open(&path, Mode::Resume).unwrap().index);
+    let answers = answers(open(&path, Mode::Resume).unwrap().answers);
     let answered: Vec<(u64, Status)> =
         answers.iter().map(|(facts, outcome)| (facts.trial, outcome.status)).collect();
     assert_eq!(
@@ -171,8 +180,8 @@ fn a_tail_torn_anywhere_is_cut_and_said() {
             assert!(opened.notes[0].contains(&note), "{}", opened.notes[0]);
         }
         let tasks = ends[2..].iter().filter(|&&end| end <= length).count();
-        let Opened { writer, index, .. } = opened;
-        assert_eq!(answered(index).len(), tasks, "at {length}");
+        let Opened { writer, answers, .. } = opened;
+        assert_eq!(answered(answers).len(), tasks, "at {length}");
         drop(writer);
         let mended = std::fs::read(&torn).unwrap();
         assert!(mended.starts_with(&whole[..kept]) && mended.ends_with(b"\n"), "at {length}");
@@ -191,7 +200,7 @@ fn what_comes_after_a_cut_is_whole() {
     append(open(&path, Mode::Resume).unwrap().writer, [(1, record(1, Status::Ok))]);
     let opened = open(&path, Mode::Resume).unwrap();
     assert!(opened.notes.is_empty());
-    assert_eq!(answered(opened.index), [0, 1]);
+    assert_eq!(answered(opened.answers), [0, 1]);
 }
 
 #[test]
@@ -251,7 +260,7 @@ fn a_fresh_journal_keeps_the_old_ones() {
     let path = folder.path().join("j");
     for number in 0..3 {
         let opened = open(&path, Mode::Fresh).unwrap();
-        assert_eq!(answered(opened.index), [0; 0]);
+        assert_eq!(answered(opened.answers), [0; 0]);
         assert_eq!(opened.notes.len(), usize::from(number > 0));
         append(opened.writer, [(0, record(number, Status::Ok))]);
     }
@@ -336,13 +345,24 @@ fn a_full_disk_is_said_and_the_file_stays_readable() {
         contents.records.iter().filter_map(Record::facts).map(|facts| facts.trial).collect();
     assert_eq!(there, written, "reported is what is there, neither more nor less");
 
-    // A journal that cannot even be begun leaves nothing that looks like one.
+    // A journal that cannot even be begun leaves nothing that looks like one, and one that is there goes on later.
     let rest = std::fs::File::create(folder.path().join("rest")).unwrap();
     while (&rest).write(&[0; 4096]).is_ok_and(|bytes| bytes > 0) {}
+    while (&rest).write(&[0; 1]).is_ok_and(|bytes| bytes > 0) {}
     let second = folder.path().join("second");
     let text = refused(&second);
     assert!(text.contains("cannot write to it: No space left on device"), "{text}");
     assert_eq!(std::fs::metadata(&second).unwrap().len(), 0);
+    assert!(refused(&path).contains("free some space and run the script again"), "{}", refused(&path));
+    assert_eq!(read(&path).unwrap(), contents, "left as it was");
+
+    // Once room is made it goes on from what is there.
+    std::fs::remove_file(folder.path().join("rest")).unwrap();
+    let opened = open(&path, Mode::Resume).unwrap();
+    assert_eq!((answered(opened.answers), opened.notes.len()), (written.clone(), 0));
+    append(opened.writer, [(600, record(600, Status::Ok))]);
+    let all: Vec<u64> = written.into_iter().chain([600]).collect();
+    assert_eq!(answered(open(&path, Mode::Resume).unwrap().answers), all);
 }
 
 struct Unmount<'a>(&'a Path);
@@ -408,7 +428,7 @@ fn a_kill_loses_nothing_that_was_reported() {
             note(line, pid, &mut reported);
         }
     }
-    let answered: BTreeSet<u64> = answered(open(&path, Mode::Resume).unwrap().index).into_iter().collect();
+    let answered: BTreeSet<u64> = answered(open(&path, Mode::Resume).unwrap().answers).into_iter().collect();
     for number in &reported {
         assert!(answered.contains(number), "{number} was reported as written");
     }

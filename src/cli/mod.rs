@@ -4,6 +4,7 @@ mod bars;
 mod batch;
 mod bench;
 mod doctor;
+mod journal;
 mod journals;
 #[cfg(feature = "mpi")]
 mod launch;
@@ -66,6 +67,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Look at this job and its nodes: what `spawn {}` would do, then does it and measures; says what is wrong.
     Doctor(doctor::DoctorArgs),
+    /// Look whether a journal is whole, make it smaller, or make one of several.
+    Journal(journal::JournalArgs),
     /// Measure once more what a journal has, from its record alone, and say whether the two agree.
     #[command(after_help = "Exit codes: 0 they agree · 5 they do not · others as of a campaign.")]
     Rerun(rerun::RerunArgs),
@@ -143,6 +146,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Batch(arguments)) => return batch::batch(&arguments),
         Some(Command::Bench(arguments)) => return bench::bench(&arguments),
         Some(Command::Doctor(arguments)) => return doctor::doctor(&arguments),
+        Some(Command::Journal(arguments)) => return journal::journal(&arguments),
         Some(Command::Rerun(arguments)) => return rerun::rerun(&arguments),
         Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),
         Some(Command::Status(arguments)) => return status::status(&arguments),

@@ -5,17 +5,25 @@
 //! itself a second later. A torn last line is the normal trace of a kill and is cut off at the next start;
 //! damage elsewhere is never repaired silently. Knows records and files; nothing of schedulers and scripts.
 
+mod answers;
 mod index;
 mod open;
+mod piece;
 mod read;
+mod rewrite;
+mod sidecar;
+mod upkeep;
 mod writer;
 
 use std::io;
 use std::path::PathBuf;
 
+pub use answers::Answers;
 pub use index::Index;
 pub use open::{Journal, Mode, Opened, holder, is_held, last_session};
 pub use read::{Contents, read};
+pub use rewrite::Damage;
+pub use upkeep::{Checked, Compacted, Merged, check, compact, merge};
 pub use writer::{JournalWriter, Lost};
 
 use crate::model::JOURNAL_SCHEMA;
@@ -76,6 +84,12 @@ pub enum JournalError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A new journal was to be made where something is.
+    #[error("journal {}: there is something of this name already; name a new file", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("journal {}: cannot {doing}: {source}{}", path.display(), advice(source))]
     Io {
@@ -112,6 +126,7 @@ impl JournalError {
                     "line {line} is damaged ({reason}): mend or remove that line in a copy, and name the copy"
                 ),
             ),
+            Self::Exists { .. } => self.to_string(),
             Self::Io { path, doing, source } => about(path, format!("cannot {doing}: {source}")),
         }
     }

@@ -11,8 +11,10 @@ use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-use super::read::scan;
-use super::{Index, JournalError, JournalWriter};
+use super::answers::{Loaded, load};
+use super::piece::{Kept, Piece};
+use super::writer::Indexing;
+use super::{Answers, JournalError, JournalWriter};
 use crate::model::{BatchJob, Header, Record, Session};
 
 /// How long somebody looks whether a journal is written to (`harness status`), and how long all who do are waited for.
@@ -36,7 +38,7 @@ pub struct Opened {
     /// Appends to it.
     pub writer: JournalWriter,
     /// What was finished before.
-    pub index: Index,
+    pub answers: Answers,
     /// Of the campaign as it was begun: the seed of an earlier run goes on.
     pub header: Header,
     /// What the user should hear, one line each.
@@ -54,25 +56,26 @@ impl Journal {
         let mut notes = Vec::new();
         let file = take(path, mode, &mut notes)?;
         let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
-        let contents = scan(path, &file)?;
-        if contents.torn > 0 {
-            file.set_len(contents.length).map_err(failed("cut off its torn last line"))?;
+        let Loaded { header: begun, answers, mut rest, sidecar, torn } = load(path, &file)?;
+        if torn > 0 {
+            file.set_len(rest.end).map_err(failed("cut off its torn last line"))?;
             notes.push(format!(
-                "journal {}: cut off {} bytes of a last line that was not written completely",
+                "journal {}: cut off {torn} bytes of a last line that was not written completely",
                 path.display(),
-                contents.torn
             ));
         }
-        let begun = contents.header.is_none();
+        let is_new = begun.is_none();
         let session = Record::Session(session(&header, job));
-        let header = contents.header.unwrap_or(header);
-        let first = if begun { vec![Record::Header(header.clone()), session] } else { vec![session] };
-        let length = append(&file, contents.length, &first).map_err(failed("write to it"))?;
-        if begun {
+        let header = begun.unwrap_or(header);
+        let first = if is_new { vec![Record::Header(header.clone()), session] } else { vec![session] };
+        append(&file, &mut rest, &first).map_err(failed("write to it"))?;
+        if is_new {
             sync_folder(path).map_err(failed("write to its folder"))?;
         }
-        let writer = JournalWriter::start(file, path, length).map_err(failed("start its writer"))?;
-        Ok(Opened { writer, index: Index::new(contents.records), header, notes })
+        let (length, indexing) = (rest.end, Indexing { sidecar, rest });
+        let writer =
+            JournalWriter::start(file, path, length, indexing).map_err(failed("start its writer"))?;
+        Ok(Opened { writer, answers, header, notes })
     }
 }
 
@@ -95,7 +98,7 @@ impl Drop for Locked {
 }
 
 /// The locked file at `path`: empty if it is new.
-fn take(path: &Path, mode: Mode, notes: &mut Vec<String>) -> Result<Locked, JournalError> {
+pub(super) fn take(path: &Path, mode: Mode, notes: &mut Vec<String>) -> Result<Locked, JournalError> {
     let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
     let until = Instant::now() + LOOK_PATIENCE;
     loop {
@@ -185,20 +188,22 @@ fn session(header: &Header, job: Option<BatchJob>) -> Session {
     }
 }
 
-/// Appends lines and waits until they are on the disk; the new length.
-fn append(file: &File, length: u64, records: &[Record]) -> io::Result<u64> {
+/// Appends lines behind what `rest` ends with, and waits until they are on the disk.
+fn append(file: &File, rest: &mut Piece, records: &[Record]) -> io::Result<()> {
+    let before = rest.end;
     let mut text = Vec::new();
     for record in records {
+        let start = text.len();
         serde_json::to_writer(&mut text, record)?;
         text.push(b'\n');
+        rest.add(Kept::of(record), (text.len() - start) as u64);
     }
     let written = (&*file).write_all(&text).and_then(|()| file.sync_data());
-    if let Err(error) = written {
+    if written.is_err() {
         // Leave no half header behind; if even that fails, the next start cuts it off.
-        let _ = file.set_len(length);
-        return Err(error);
+        let _ = file.set_len(before);
     }
-    Ok(length + text.len() as u64)
+    written
 }
 
 /// The first of `NAME.1`, `NAME.2` … that is free.
@@ -215,7 +220,7 @@ pub(super) fn free_name(path: &Path) -> PathBuf {
 }
 
 /// Without this a power cut can forget a new file's name.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -1,17 +1,31 @@
-//! Reading a journal from its beginning, line by line, whether or not somebody is writing to it.
+//! Reading a journal, line by line, whether or not somebody is writing to it.
+//!
+//! Lines are parsed on all cores: that is what takes the time. This is also the one place that knows of versions of the
+//! format: what an older one says becomes a record of ours as its line is parsed, and nobody else hears of it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::panic::resume_unwind;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::JournalError;
 use crate::model::{Header, JOURNAL_SCHEMA, Record};
 
 /// How every journal begins: what is torn off inside it is still known to be ours.
 const FIRST_BYTES: &[u8] = br#"{"type":"header","schema":"harness.journal/"#;
+
+/// A version of the format that can be read.
+#[derive(Debug)]
+pub(super) struct Format {
+    schema: &'static str,
+    /// What a line of it says, as a record of the present version.
+    pub(super) parse: fn(&[u8]) -> serde_json::Result<Record>,
+}
+
+/// The present one first; behind it stands the one before, once there is one (docs/journal.md, Versions).
+static FORMATS: [Format; 1] = [Format { schema: JOURNAL_SCHEMA, parse: Record::parse }];
 
 /// A whole journal.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,70 +42,172 @@ pub struct Contents {
 
 /// Reads a journal for queries. Takes no lock: a line that is being written is left out.
 pub fn read(path: &Path) -> Result<Contents, JournalError> {
-    let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
-    let is_file = std::fs::metadata(path).map_err(failed("read it"))?.is_file();
-    if !is_file {
+    let file = open(path)?;
+    let mut lines = reader(&file);
+    let mut contents = Contents { header: None, records: Vec::new(), length: 0, torn: 0 };
+    let head = match head(path, &mut lines)? {
+        Ok(head) => head,
+        Err(torn) => return Ok(Contents { torn, ..contents }),
+    };
+    let begin = Begin { offset: head.length, lines: 1 };
+    contents.length = head.length;
+    scan(
+        path,
+        &mut lines,
+        begin,
+        head.format,
+        |record| record,
+        |line| {
+            let length = line.place.length;
+            match line.whole(path)? {
+                Some(record) => {
+                    contents.records.push(record);
+                    contents.length += length;
+                }
+                None => contents.torn = length,
+            }
+            Ok(())
+        },
+    )?;
+    contents.header = Some(head.header);
+    Ok(contents)
+}
+
+/// Opens a journal to be read.
+pub(super) fn open(path: &Path) -> Result<File, JournalError> {
+    let failed = |source| JournalError::Io { path: path.to_owned(), doing: "read it", source };
+    // Looked at first: opening a device or a pipe can have effects.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(JournalError::NotRegular { path: path.to_owned() });
     }
-    scan(path, &File::open(path).map_err(failed("read it"))?)
+    File::open(path).map_err(failed)
 }
 
-/// Reads `file` from where it stands. Lines are parsed on all cores: that is what takes the time.
-pub(super) fn scan(path: &Path, file: &File) -> Result<Contents, JournalError> {
-    let failed = |source| JournalError::Io { path: path.to_owned(), doing: "read it", source };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut lines = BufReader::with_capacity(1 << 18, file);
-    let mut contents = Contents { header: None, records: Vec::new(), length: 0, torn: 0 };
+/// Reads `file` from where it stands.
+pub(super) fn reader(file: &File) -> BufReader<&File> {
+    BufReader::with_capacity(1 << 18, file)
+}
+
+/// Where a line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    pub(super) offset: u64,
+    /// With its end.
+    pub(super) length: u64,
+}
+
+/// The first line.
+pub(super) struct Head {
+    pub(super) header: Header,
+    pub(super) format: &'static Format,
+    pub(super) length: u64,
+}
+
+/// Reads it; the length of what there is, if that is not the whole line. A stranger's file is an error, so that it is
+/// not cut.
+pub(super) fn head(path: &Path, lines: &mut impl BufRead) -> Result<Result<Head, u64>, JournalError> {
+    #[derive(Deserialize)]
+    struct Schema {
+        schema: String,
+    }
+
+    let stranger = || JournalError::NotAJournal { path: path.to_owned() };
     let mut line = Vec::new();
-    let bytes = lines.read_until(b'\n', &mut line).map_err(failed)? as u64;
-    if bytes == 0 {
-        return Ok(contents);
+    lines.read_until(b'\n', &mut line).map_err(|source| unreadable(path, source))?;
+    let common = line.len().min(FIRST_BYTES.len());
+    if line[..common] != FIRST_BYTES[..common] {
+        return Err(stranger());
     }
-    contents.header = first_line(path, &line)?;
-    if contents.header.is_none() {
-        contents.torn = bytes;
-        return Ok(contents);
-    }
-    contents.length = bytes;
-    let mut number = 1;
-    loop {
-        let blocks: Vec<Vec<u8>> =
-            (0..threads).map(|_| block(&mut lines)).collect::<io::Result<_>>().map_err(failed)?;
-        let parsed = parse_all(&blocks);
-        let mut parsed = parsed.into_iter().flatten().peekable();
-        if parsed.peek().is_none() {
-            return Ok(contents);
-        }
-        while let Some((bytes, result)) = parsed.next() {
-            number += 1;
-            match result {
-                Ok(record) => contents.records.push(record),
-                Err(Unfit::NoJson(reason)) => {
-                    if parsed.peek().is_none() && lines.fill_buf().map_err(failed)?.is_empty() {
-                        contents.torn = bytes;
-                        return Ok(contents);
-                    }
-                    return Err(JournalError::Damaged { path: path.to_owned(), line: number, reason });
-                }
-                Err(Unfit::NoRecord(reason)) => {
-                    return Err(JournalError::Damaged { path: path.to_owned(), line: number, reason });
-                }
-            }
-            contents.length += bytes;
+    let Some(text) = line.strip_suffix(b"\n") else { return Ok(Err(line.len() as u64)) };
+    let Schema { schema } = serde_json::from_slice(text).map_err(|_| stranger())?;
+    let Some(format) = FORMATS.iter().find(|format| format.schema == schema) else {
+        return Err(JournalError::OtherVersion { path: path.to_owned(), found: schema });
+    };
+    match (format.parse)(text) {
+        Ok(Record::Header(header)) => Ok(Ok(Head { header, format, length: line.len() as u64 })),
+        Ok(_) => Err(stranger()),
+        Err(error) => {
+            let reason = error.to_string();
+            Err(JournalError::Damaged { path: path.to_owned(), line: 1, reason })
         }
     }
 }
 
-/// Bytes parsed together by one thread.
-const BLOCK_BYTES: u64 = 1 << 20;
+/// Where reading begins: behind so many bytes and lines.
+#[derive(Clone, Copy)]
+pub(super) struct Begin {
+    pub(super) offset: u64,
+    pub(super) lines: u64,
+}
+
+/// A line that was read.
+pub(super) struct Scanned<T> {
+    /// From 1.
+    pub(super) number: u64,
+    pub(super) place: Place,
+    /// What was taken of its record.
+    pub(super) found: Result<T, Unfit>,
+    /// None is behind it.
+    pub(super) is_last: bool,
+}
 
 /// Why a line is no record.
-enum Unfit {
+pub(super) enum Unfit {
     /// Torn, if it is the last line; damaged otherwise.
     NoJson(String),
     /// Whole, and wrong.
     NoRecord(String),
 }
+
+impl<T> Scanned<T> {
+    /// What was taken of it; none if it is the torn last line.
+    pub(super) fn whole(self, path: &Path) -> Result<Option<T>, JournalError> {
+        match self.found {
+            Ok(found) => Ok(Some(found)),
+            Err(Unfit::NoJson(_)) if self.is_last => Ok(None),
+            Err(Unfit::NoJson(reason) | Unfit::NoRecord(reason)) => {
+                Err(JournalError::Damaged { path: path.to_owned(), line: self.number, reason })
+            }
+        }
+    }
+}
+
+/// Reads all lines from `begin` on, where `lines` stands. `take` is called on several threads, `each` in order on this one.
+pub(super) fn scan<T: Send>(
+    path: &Path,
+    lines: &mut impl BufRead,
+    begin: Begin,
+    format: &Format,
+    take: impl Fn(Record) -> T + Sync,
+    mut each: impl FnMut(Scanned<T>) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    let failed = |source| unreadable(path, source);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let parse = |line: &[u8]| parse_line(line, format).map(&take);
+    let Begin { mut offset, lines: mut number } = begin;
+    loop {
+        let blocks: Vec<Vec<u8>> =
+            (0..threads).map(|_| block(lines)).collect::<io::Result<_>>().map_err(failed)?;
+        let parsed = parse_all(&blocks, &parse);
+        let mut parsed = parsed.into_iter().flatten().peekable();
+        if parsed.peek().is_none() {
+            return Ok(());
+        }
+        while let Some((length, found)) = parsed.next() {
+            number += 1;
+            let is_last = parsed.peek().is_none() && lines.fill_buf().map_err(failed)?.is_empty();
+            each(Scanned { number, place: Place { offset, length }, found, is_last })?;
+            offset += length;
+        }
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> JournalError {
+    JournalError::Io { path: path.to_owned(), doing: "read it", source }
+}
+
+/// Bytes parsed together by one thread.
+const BLOCK_BYTES: u64 = 1 << 20;
 
 /// The next lines, whole ones but for the very last of the file; empty at its end.
 fn block(lines: &mut impl BufRead) -> io::Result<Vec<u8>> {
@@ -103,11 +219,16 @@ fn block(lines: &mut impl BufRead) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// For each block, for each line of it: its length and what it is.
-fn parse_all(blocks: &[Vec<u8>]) -> Vec<Vec<(u64, Result<Record, Unfit>)>> {
-    let parse = |block: &[u8]| -> Vec<_> {
+/// The lines of one block: the length of each and what it is.
+type Parsed<T> = Vec<(u64, Result<T, Unfit>)>;
+
+fn parse_all<T: Send>(
+    blocks: &[Vec<u8>],
+    parse: &(impl Fn(&[u8]) -> Result<T, Unfit> + Sync),
+) -> Vec<Parsed<T>> {
+    let parse = |block: &[u8]| -> Parsed<T> {
         let lines = block.split_inclusive(|byte| *byte == b'\n');
-        lines.map(|line| (line.len() as u64, parse_line(line))).collect()
+        lines.map(|line| (line.len() as u64, parse(line))).collect()
     };
     let Some((first, others)) = blocks.split_first() else { return Vec::new() };
     if others.iter().all(Vec::is_empty) {
@@ -124,39 +245,12 @@ fn parse_all(blocks: &[Vec<u8>]) -> Vec<Vec<(u64, Result<Record, Unfit>)>> {
     })
 }
 
-fn parse_line(line: &[u8]) -> Result<Record, Unfit> {
+fn parse_line(line: &[u8], format: &Format) -> Result<Record, Unfit> {
     let Some(text) = line.strip_suffix(b"\n") else { return Err(Unfit::NoJson("it has no end".into())) };
-    match Record::parse(text) {
+    match (format.parse)(text) {
         Ok(record) if record.is_sound() => Ok(record),
         Ok(_) => Err(Unfit::NoRecord("its columns differ in length".into())),
         Err(error) if error.is_data() => Err(Unfit::NoRecord(error.to_string())),
         Err(error) => Err(Unfit::NoJson(error.to_string())),
-    }
-}
-
-/// The header; none if the line is torn within it. A stranger's file is an error, so that it is not cut.
-fn first_line(path: &Path, line: &[u8]) -> Result<Option<Header>, JournalError> {
-    #[derive(Deserialize)]
-    struct Schema {
-        schema: String,
-    }
-
-    let stranger = || JournalError::NotAJournal { path: path.to_owned() };
-    let common = line.len().min(FIRST_BYTES.len());
-    if line[..common] != FIRST_BYTES[..common] {
-        return Err(stranger());
-    }
-    let Some(text) = line.strip_suffix(b"\n") else { return Ok(None) };
-    let Schema { schema } = serde_json::from_slice(text).map_err(|_| stranger())?;
-    if schema != JOURNAL_SCHEMA {
-        return Err(JournalError::OtherVersion { path: path.to_owned(), found: schema });
-    }
-    match Record::parse(text) {
-        Ok(Record::Header(header)) => Ok(Some(header)),
-        Ok(_) => Err(stranger()),
-        Err(error) => {
-            let reason = error.to_string();
-            Err(JournalError::Damaged { path: path.to_owned(), line: 1, reason })
-        }
     }
 }

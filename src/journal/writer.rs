@@ -2,7 +2,7 @@
 //!
 //! What it says is true: a token is reported as written after `write` returned for the last byte of its line.
 //! When a write fails, whole lines that made it are kept, the partial one is cut off, the rest is reported as
-//! lost with the reason. The driver polls this (`AsFd`) and takes what is new with [`JournalWriter::written`].
+//! lost with the reason. It also continues the index beside the journal. The driver polls this (`AsFd`) and takes what is new with [`JournalWriter::written`].
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -17,6 +17,8 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::JournalError;
 use super::open::{Locked, free_name};
+use super::piece::{Kept, Piece};
+use super::sidecar::{STRETCH_BYTES, Sidecar};
 use crate::model::Record;
 
 /// From a write to the `fdatasync` that follows: half of the second that is promised, for the disk takes time too.
@@ -50,12 +52,13 @@ pub struct Lost {
 
 impl JournalWriter {
     /// Begins to append to `file`, which has `length` bytes and is open for appending.
-    pub(super) fn start(file: Locked, path: &Path, length: u64) -> io::Result<Self> {
+    pub(super) fn start(file: Locked, path: &Path, length: u64, indexing: Indexing) -> io::Result<Self> {
         let news = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (to_thread, records) = mpsc::channel();
         let (to_driver, results) = mpsc::channel();
         let thread = Thread {
             tail: Tail { file, path: path.to_owned(), length, state: Standing::Takes },
+            indexing,
             to_driver,
             news: news.try_clone()?,
         };
@@ -110,8 +113,25 @@ impl AsFd for JournalWriter {
     }
 }
 
+/// The index beside the journal, and what it does not have yet.
+pub(super) struct Indexing {
+    pub(super) sidecar: Sidecar,
+    pub(super) rest: Piece,
+}
+
+impl Indexing {
+    /// Continues the index once it is worth it. What `rest` has is on the disk.
+    fn go_on(&mut self, journal: &File) {
+        if self.rest.length() >= STRETCH_BYTES {
+            self.sidecar.add(&self.rest, journal);
+            self.rest = Piece::at(self.rest.end);
+        }
+    }
+}
+
 struct Thread {
     tail: Tail,
+    indexing: Indexing,
     to_driver: Sender<Result<u64, Lost>>,
     news: OwnedFd,
 }
@@ -154,7 +174,10 @@ impl Thread {
         let reason = error.map(|source| self.tail.explain("write to it", source)).unwrap_or_default();
         for (token, line) in batch.lines.drain(..) {
             let result = match line {
-                Ok(end) if end <= written => Ok(token),
+                Ok(Line { end, length, kept }) if end <= written => {
+                    self.indexing.rest.add(kept, length as u64);
+                    Ok(token)
+                }
                 Ok(_) => Err(self.tail.lost(Some(token), reason.clone())),
                 Err(reason) => Err(self.tail.lost(Some(token), reason)),
             };
@@ -177,10 +200,13 @@ impl Thread {
     /// Brings what is written to the disk, and looks whether the path still leads to it.
     fn sync(&mut self) {
         self.look();
-        if let Err(source) = self.tail.file.sync_data() {
-            let reason = self.tail.explain("bring it to the disk", source);
-            let _ = self.to_driver.send(Err(self.tail.lost(None, reason)));
-            ring(&self.news);
+        match self.tail.file.sync_data() {
+            Ok(()) => self.indexing.go_on(&self.tail.file),
+            Err(source) => {
+                let reason = self.tail.explain("bring it to the disk", source);
+                let _ = self.to_driver.send(Err(self.tail.lost(None, reason)));
+                ring(&self.news);
+            }
         }
     }
 }
@@ -189,8 +215,15 @@ impl Thread {
 #[derive(Default)]
 struct Batch {
     text: Vec<u8>,
-    /// Token, and where its line ends in `text` or why it has none.
-    lines: Vec<(u64, Result<usize, String>)>,
+    /// Token, and its line or why it has none.
+    lines: Vec<(u64, Result<Line, String>)>,
+}
+
+/// A line in a batch: where it ends, its length, and what is kept of its record.
+struct Line {
+    end: usize,
+    length: usize,
+    kept: Kept,
 }
 
 impl Batch {
@@ -199,7 +232,8 @@ impl Batch {
         let line = match serde_json::to_writer(&mut self.text, &record) {
             Ok(()) => {
                 self.text.push(b'\n');
-                Ok(self.text.len())
+                let end = self.text.len();
+                Ok(Line { end, length: end - start, kept: Kept::of(&record) })
             }
             Err(error) => {
                 self.text.truncate(start);
@@ -349,6 +383,13 @@ mod tests {
     use crate::model::Artefact;
     use crate::model::Hash;
 
+    /// Writes to a file that is empty.
+    fn start(file: File, path: &Path) -> JournalWriter {
+        let file = Locked(file);
+        let indexing = Indexing { sidecar: Sidecar::read(path, &file, 0, |_| {}), rest: Piece::default() };
+        JournalWriter::start(file, path, 0, indexing).unwrap()
+    }
+
     fn record(bytes: u64) -> Record {
         Record::Artefact(Artefact { hash: Hash::of(b"a"), bytes, text_hash: None, build_id: None })
     }
@@ -356,7 +397,7 @@ mod tests {
     #[test]
     fn nothing_is_reported_as_written_that_is_not() {
         let full = File::options().append(true).open("/dev/full").unwrap();
-        let mut writer = JournalWriter::start(Locked(full), Path::new("full"), 0).unwrap();
+        let mut writer = start(full, Path::new("full"));
         writer.append(1, record(1));
         writer.append(2, record(2));
         let news = writer.close();
@@ -375,7 +416,7 @@ mod tests {
         let path = folder.path().join("below/journal");
         std::fs::create_dir(folder.path().join("below")).unwrap();
         let file = File::options().create(true).read(true).append(true).open(&path).unwrap();
-        let mut writer = JournalWriter::start(Locked(file), &path, 0).unwrap();
+        let mut writer = start(file, &path);
         mishap(&path);
         writer.append(1, record(1));
         let mut news = writer.close();
@@ -415,7 +456,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let file = File::options().create(true).read(true).append(true).open(&path).unwrap();
-        let mut writer = JournalWriter::start(Locked(file), &path, 0).unwrap();
+        let mut writer = start(file, &path);
         for token in 0..3 {
             writer.append(token, record(token));
         }
@@ -446,7 +487,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let file = File::options().create(true).append(true).open(&path).unwrap();
-        let mut writer = JournalWriter::start(Locked(file), &path, 0).unwrap();
+        let mut writer = start(file, &path);
         let rings = |writer: &JournalWriter, wait: bool| {
             let mut fds = [rustix::event::PollFd::new(writer, rustix::event::PollFlags::IN)];
             let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -60,6 +60,13 @@ impl RecipeParts {
     }
 }
 
+/// One number for all tasks of this kind, name and params: what a script changes about them leaves it as it is. It is
+/// kept in the index of a journal, so it is the same in every run.
+pub fn namesakes(kind: Kind, name: &str, params: Option<&serde_json::Value>) -> u64 {
+    let params = params.map(ToString::to_string).unwrap_or_default();
+    Hash::of(format!("{}\0{name}\0{params}", kind.word()).as_bytes()).first_half()
+}
+
 /// The hash of a recipe. serde_json sorts the keys of objects, so equal recipes give equal text.
 pub fn recipe_key(recipe: &Recipe) -> Hash {
     let text = serde_json::to_vec(recipe).unwrap_or_default();

@@ -43,7 +43,7 @@ pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 pub use hooks::{HookSpec, HookTimes, Hooks};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use inspection::{Found, Function, Inspection, Seen, Sought};
-pub use key::{Recipe, RecipeParts, recipe_key};
+pub use key::{Recipe, RecipeParts, namesakes, recipe_key};
 pub use limits::Limits;
 pub use measurement::{Columns, MEASUREMENT_SCHEMA, Measurement, MetricColumn, Objective, Reserved, Verify};
 pub use message::{

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::line::Line;
-use super::{Hash, Kind, Measurement, Outcome, Placed, RecipeParts, SlotId, Status, Unread, WorkerId};
+use super::{
+    Detail, Hash, Kind, Measurement, Outcome, Placed, RecipeParts, SlotId, Status, Unread, WorkerId,
+};
 
 /// Version of the journal's format; a reader refuses any other.
 pub const JOURNAL_SCHEMA: &str = "harness.journal/1";
@@ -104,6 +106,22 @@ impl Record {
             Record::Measurement(measurement) => Some(measurement.status),
             Record::Task(task) => Some(task.outcome.status),
             _ => None,
+        }
+    }
+
+    /// Does it answer a later run? What failed for reasons outside the program does not, nor what `harness rerun`
+    /// repeated, nor a call that gave a function: bytecode is loaded only if it was made in the same run.
+    pub fn answers(&self) -> bool {
+        let is_original = self.facts().is_some_and(|facts| facts.parent.is_none());
+        is_original && self.status().is_some_and(Status::lasting) && !self.holds_bytecode()
+    }
+
+    fn holds_bytecode(&self) -> bool {
+        let Record::Task(task) = self else { return false };
+        match &task.outcome.detail {
+            Detail::Call(values) => !values.codes.is_empty(),
+            Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
+            _ => false,
         }
     }
 

@@ -6,11 +6,12 @@
 
 use std::hash::Hasher;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 use super::notices::Notices;
-use super::port::{Index, Job, Kept, Order, RecipeId, Replay};
+use super::port::{Index, Job, Order, RecipeId, Replay};
 use super::programs::Programs;
 use super::recipe;
 use crate::model::{DepLabel, Detail, Hash, Kind, Outcome, Status, TaskId, TaskOptions, recipe_key};
@@ -124,17 +125,29 @@ impl Ledger {
             key = recipe_key(&recipe);
         }
         self.notes.insert(task, Note::new(key, order));
-        let answers = |replay: &Replay| {
+        let number = self.index.find(&key);
+        let recalled = number.and_then(|number| self.recall(number));
+        let replay = recalled.filter(|replay| {
             answers(&replay.outcome, &order.options)
                 && artefact_of(&replay.outcome).is_none_or(|hash| (self.artefact_present)(hash))
-        };
-        // Each is asked for once: another task like it has a key of its own.
-        let replay = self.index.remove(&key).and_then(Kept::replay).filter(answers);
+        });
         match &replay {
-            Some(replay) => self.notices.answered(key, replay),
-            None => self.notices.missed(key, &recipe, &parts),
+            Some(replay) => self.notices.answered(number, replay),
+            None => self.notices.missed(number, &recipe, &parts),
         }
         (Some(RecipeId { key, parts }), replay)
+    }
+
+    /// Reads an answer of the journal.
+    fn recall(&mut self, number: usize) -> Option<Replay> {
+        let replay = self.index.read(number).and_then(|(seq, record)| {
+            let (facts, outcome) = record.into_task()?;
+            Some(Replay { seq, env: facts.env, outcome: Arc::new(outcome) })
+        });
+        if replay.is_none() {
+            self.notices.gone();
+        }
+        replay
     }
 
     /// What the script's author should hear of the journal's answers, each once; `over`: nothing more will be asked for.

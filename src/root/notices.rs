@@ -6,14 +6,11 @@
 //! is in one such line, and more of its records are counted at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::Hasher;
 
-use rustc_hash::{FxHashMap, FxHasher};
-
-use super::port::Replay;
+use super::port::{Index, Replay};
 use crate::allocation::same_host;
 use crate::model::human::count;
-use crate::model::{Detail, Env, Hash, Kind, Recipe, RecipeParts, TaskFacts};
+use crate::model::{Detail, Recipe, RecipeParts, namesakes};
 
 /// So many names or hosts are listed.
 const LISTED: usize = 4;
@@ -31,50 +28,33 @@ pub struct Here {
 #[derive(Default)]
 pub struct Notices {
     here: Here,
-    envs: BTreeMap<Hash, Env>,
-    /// Finished tasks of the journal that have a name.
-    named: Vec<Named>,
-    by_key: FxHashMap<Hash, usize>,
-    by_name: FxHashMap<u64, Vec<usize>>,
+    index: Index,
+    /// Of each answer of the journal: somebody asked for it, or its end was told.
+    settled: Vec<bool>,
     /// Tasks the journal does not have, under names it knows.
     missed: Vec<(u64, RecipeParts)>,
     /// Names the author has heard of, and how many of their records have followed.
     told: BTreeMap<String, usize>,
     /// Measurements by host and processor.
     elsewhere: BTreeMap<(String, Option<String>), usize>,
-}
-
-struct Named {
-    name: String,
-    parts: Option<RecipeParts>,
-    /// Somebody asked for it, or its end was told.
-    settled: bool,
+    /// Records that are not where they were.
+    gone: usize,
 }
 
 impl Notices {
-    /// For a run on these machines; the journal has these surroundings.
-    pub fn new(here: Here, envs: BTreeMap<Hash, Env>) -> Self {
-        Self { here, envs, ..Self::default() }
+    /// For a run on these machines; the journal has these answers.
+    pub fn new(here: Here, index: Index) -> Self {
+        Self { here, settled: vec![false; index.len()], index, ..Self::default() }
     }
 
-    /// The journal has this finished task.
-    pub fn recorded(&mut self, facts: &TaskFacts) {
-        let Some(name) = &facts.name else { return };
-        let at = self.named.len();
-        self.named.push(Named { name: name.clone(), parts: facts.parts, settled: false });
-        self.by_key.insert(facts.key, at);
-        let group = group(facts.kind, name, facts.params.as_ref());
-        self.by_name.entry(group).or_default().push(at);
-    }
-
-    /// The journal answered.
-    pub(super) fn answered(&mut self, key: Hash, replay: &Replay) {
-        self.settle(&key);
+    /// The journal answered with the record of this number.
+    pub(super) fn answered(&mut self, number: Option<usize>, replay: &Replay) {
+        self.settle(number);
         let outcome = &replay.outcome;
         if !matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_)) || outcome.host.is_empty() {
             return;
         }
-        let cpu = replay.env.and_then(|env| self.envs.get(&env)?.cpu_model.clone());
+        let cpu = replay.env.and_then(|env| self.index.envs().get(&env)?.cpu_model.clone());
         let other_cpu = cpu.is_some() && self.here.cpu_model.is_some() && cpu != self.here.cpu_model;
         if other_cpu || !self.here.hosts.iter().any(|host| same_host(host, &outcome.host)) {
             *self.elsewhere.entry((outcome.host.clone(), cpu)).or_default() += 1;
@@ -82,27 +62,32 @@ impl Notices {
     }
 
     /// The journal did not have it, or not an answer that counts.
-    pub(super) fn missed(&mut self, key: Hash, recipe: &Recipe, parts: &RecipeParts) {
-        if self.settle(&key) || recipe.key.is_some() {
+    pub(super) fn missed(&mut self, number: Option<usize>, recipe: &Recipe, parts: &RecipeParts) {
+        if self.settle(number) || recipe.key.is_some() {
             return; // what has a key of its own is told apart by it
         }
         let Some(name) = &recipe.name else { return };
-        let group = group(recipe.kind, name, recipe.params.as_ref());
-        if self.by_name.contains_key(&group) {
+        let group = namesakes(recipe.kind, name, recipe.params.as_ref());
+        if self.index.namesakes(group).next().is_some() {
             self.missed.push((group, *parts));
         }
+    }
+
+    /// A record was to answer, and is not there any more.
+    pub(super) fn gone(&mut self) {
+        self.gone += 1;
     }
 
     /// What there is to say that was not said; `over`: nothing more will be asked for.
     pub(super) fn lines(&mut self, over: bool) -> Vec<String> {
         let stale = self.stale(over);
         let more = if over { self.more() } else { None };
-        [stale, more, self.far()].into_iter().flatten().collect()
+        [stale, more, self.far(), self.lost()].into_iter().flatten().collect()
     }
 
-    fn settle(&mut self, key: &Hash) -> bool {
-        let known = self.by_key.get(key).and_then(|at| self.named.get_mut(*at));
-        known.map(|named| named.settled = true).is_some()
+    fn settle(&mut self, number: Option<usize>) -> bool {
+        let known = number.and_then(|number| self.settled.get_mut(number));
+        known.map(|settled| *settled = true).is_some()
     }
 
     fn stale(&mut self, over: bool) -> Option<String> {
@@ -113,17 +98,16 @@ impl Notices {
             .partition(|(group, _)| over || self.is_plain(*group));
         self.missed = later;
         for (group, parts) in now {
-            for at in self.by_name.get(&group).into_iter().flatten() {
-                let record = &mut self.named[*at];
-                let differences: Vec<_> =
-                    record.parts.map_or(Vec::new(), |old| old.differences(&parts).collect());
-                if record.settled || record.parts.is_some() && differences.is_empty() {
+            for number in self.index.namesakes(group) {
+                let then = self.index.parts(number);
+                let differences: Vec<_> = then.map_or(Vec::new(), |old| old.differences(&parts).collect());
+                if self.settled[number] || then.is_some() && differences.is_empty() {
                     continue;
                 }
-                record.settled = true;
-                unknown |= record.parts.is_none();
+                self.settled[number] = true;
+                unknown |= then.is_none();
                 changes.extend(differences);
-                *names.entry(record.name.clone()).or_default() += 1;
+                *names.entry(self.index.name(number).unwrap_or_default().to_owned()).or_default() += 1;
             }
         }
         names.retain(|name, records| match self.told.get_mut(name) {
@@ -167,9 +151,21 @@ impl Notices {
 
     /// Do all records of this name and these params mean one thing? If not, the others may be asked for later.
     fn is_plain(&self, group: u64) -> bool {
-        let mut parts = self.by_name.get(&group).into_iter().flatten().map(|at| self.named[*at].parts);
+        let mut parts = self.index.namesakes(group).map(|number| self.index.parts(number));
         let first = parts.next();
         parts.all(|other| Some(other) == first)
+    }
+
+    fn lost(&mut self) -> Option<String> {
+        let gone = std::mem::take(&mut self.gone);
+        (gone > 0).then(|| {
+            format!(
+                "{} of the journal {} damaged since it was written, asked anew; `harness journal check` says which \
+                 lines they are",
+                count(gone, "record"),
+                if gone == 1 { "was" } else { "were" }
+            )
+        })
     }
 
     fn far(&mut self) -> Option<String> {
@@ -193,17 +189,6 @@ impl Notices {
             )
         })
     }
-}
-
-fn group(kind: Kind, name: &str, params: Option<&serde_json::Value>) -> u64 {
-    let mut hasher = FxHasher::default();
-    hasher.write(kind.word().as_bytes());
-    hasher.write(name.as_bytes());
-    hasher.write_u8(0);
-    if let Some(params) = params {
-        hasher.write(params.to_string().as_bytes());
-    }
-    hasher.finish()
 }
 
 fn listing(items: impl Iterator<Item = String>) -> String {

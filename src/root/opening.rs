@@ -8,9 +8,9 @@ use super::notices::{Here, Notices};
 use super::progress::Progress;
 use super::{Options, port, record};
 use crate::allocation::Allocation;
-use crate::journal::{Index, Journal, JournalError, Mode, Opened};
+use crate::journal::{Journal, JournalError, Mode, Opened};
 use crate::machine;
-use crate::model::{BatchJob, Detail, Hash, Header, JOURNAL_SCHEMA, PROTOCOL, Record};
+use crate::model::{BatchJob, Hash, Header, JOURNAL_SCHEMA, PROTOCOL};
 
 /// Opens the journal and says what is to be said of it.
 pub(super) fn open_journal(
@@ -49,29 +49,10 @@ pub(super) fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
     }
 }
 
-/// What the journal knows, as the script's end wants it: answers, and what is to be noticed of them.
-pub(super) fn recall(index: Index, allocation: &Allocation) -> (port::Index, Notices) {
+/// What is to be noticed of the journal's answers in a run on these nodes.
+pub(super) fn notices(index: &port::Index, allocation: &Allocation) -> Notices {
     let hosts = allocation.nodes.iter().map(|node| node.host.clone()).collect();
-    let here = Here { hosts, cpu_model: machine::cpu_name() };
-    let mut notices = Notices::new(here, index.envs());
-    let finished = index.into_finished().filter(|(_, record)| !holds_bytecode(record));
-    let finished = finished.filter_map(|(seq, record)| {
-        // What `harness rerun` repeated answers nobody.
-        let facts = record.facts().filter(|facts| facts.parent.is_none())?;
-        notices.recorded(facts);
-        Some((facts.key, port::Kept { seq, record }))
-    });
-    (finished.collect(), notices)
-}
-
-/// Bytecode is loaded only if it was made in this run: a call that gave a function is called again.
-fn holds_bytecode(record: &Record) -> bool {
-    let Record::Task(task) = record else { return false };
-    match &task.outcome.detail {
-        Detail::Call(values) => !values.codes.is_empty(),
-        Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
-        _ => false,
-    }
+    Notices::new(Here { hosts, cpu_model: machine::cpu_name() }, index.clone())
 }
 
 /// The journal of a script that names no other.

@@ -7,13 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustc_hash::FxHashMap;
-
 pub use crate::allocation::{RootNode, Start};
 
+use crate::journal::Answers;
 use crate::model::{
     Arg, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function, Hash, Kind,
-    MeasureSpec, Outcome, PoolId, RecipeParts, Record, SlotSetup, TaskId, TaskOptions,
+    MeasureSpec, Outcome, PoolId, RecipeParts, SlotSetup, TaskId, TaskOptions,
 };
 
 /// What the script is told about its own run.
@@ -33,25 +32,8 @@ pub struct Campaign {
     pub ends: Option<Instant>,
 }
 
-/// What the journal already holds, by recipe key.
-pub type Index = FxHashMap<Hash, Kept>;
-
-/// A record of an earlier run, as it was read: most of it is looked at only when somebody asks.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    /// Its place in the journal.
-    pub seq: u64,
-    /// What was read.
-    pub record: Record,
-}
-
-impl Kept {
-    /// What it says; none if it is no record of a task.
-    pub(super) fn replay(self) -> Option<Replay> {
-        let (facts, outcome) = self.record.into_task()?;
-        Some(Replay { seq: self.seq, env: facts.env, outcome: Arc::new(outcome) })
-    }
-}
+/// What the journal already holds.
+pub type Index = Arc<Answers>;
 
 /// An outcome of an earlier run.
 #[derive(Clone, Debug)]

@@ -22,8 +22,8 @@ use crate::model::human::bytes;
 use crate::model::{Arg, Hash, Kind, Outcome, PoolId, Status, TaskId, TaskOptions};
 
 pub use super::order::{
-    CallJob, Campaign, Growth, Index, Job, Kept, Misplaced, Order, PoolError, PoolInfo, PoolSpec, RecipeId,
-    Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
+    CallJob, Campaign, Growth, Index, Job, Misplaced, Order, PoolError, PoolInfo, PoolSpec, RecipeId, Replay,
+    Request, RootNode, Start, Submission, What, WorkerInfo,
 };
 
 /// A state may have so many bytes as JSON.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::journal::{Journal, Mode};
 use crate::model::{
-    CallReturn, CommandSpec, CompileResult, CompileSpec, Detail, ExecSpec, MeasureSpec, Record, RunResult,
-    TaskFacts, TaskRecord,
+    CallReturn, CommandSpec, CompileResult, CompileSpec, Detail, ExecSpec, Header, JOURNAL_SCHEMA,
+    MeasureSpec, Record, RunResult, TaskFacts,
 };
 use crate::root::ledger::answers;
 
@@ -92,9 +93,28 @@ fn keys(names: &[&str]) -> Vec<Hash> {
     submissions(&mut bench.driver).into_iter().filter_map(|s| Some(s.recipe?.key)).collect()
 }
 
-fn kept(seq: u64, outcome: &Outcome) -> Kept {
-    let task = TaskRecord { facts: TaskFacts::default(), outcome: outcome.clone() };
-    Kept { seq, record: Record::Task(Box::new(task)) }
+/// What a journal answers that has these ends, in this order.
+fn recorded(ends: &[(Hash, &Outcome)]) -> Index {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let header = || Header {
+        schema: JOURNAL_SCHEMA.into(),
+        version: String::new(),
+        protocol: 0,
+        campaign: String::new(),
+        script: String::new(),
+        script_hash: None,
+        seed: 0,
+        started_unix_s: 0.0,
+    };
+    let open = || Journal::create_or_open(&path, header(), None, Mode::Resume).unwrap();
+    let mut writer = open().writer;
+    for (key, outcome) in ends {
+        let facts = TaskFacts { key: *key, ..TaskFacts::default() };
+        writer.append(0, Record::of_task(facts, None, outcome));
+    }
+    assert!(writer.close().iter().all(Result::is_ok));
+    Arc::new(open().answers)
 }
 
 fn taken(port: &mut Port, wait: Wait) -> Option<TaskId> {
@@ -169,8 +189,7 @@ fn recipes_do_not_depend_on_task_numbers() {
 #[test]
 fn the_journal_answers_in_recorded_order_before_live_ends_and_only_when_the_script_waits() {
     let keys = keys(&["a", "b", "c"]);
-    let index = [(keys[0], kept(9, &built(b"a"))), (keys[2], kept(4, &built(b"b")))];
-    let mut bench = bench(index.into_iter().collect());
+    let mut bench = bench(recorded(&[(keys[2], &built(b"b")), (keys[0], &built(b"a"))]));
     let live = bench.port.submit(compile("c2"));
     let a = bench.port.submit(compile("a"));
     let b = bench.port.submit(compile("b"));
@@ -185,7 +204,7 @@ fn the_journal_answers_in_recorded_order_before_live_ends_and_only_when_the_scri
 #[test]
 fn a_live_task_gets_the_artefact_of_a_replayed_build() {
     let keys = keys(&["a"]);
-    let mut bench = bench([(keys[0], kept(1, &built(b"a.out")))].into_iter().collect());
+    let mut bench = bench(recorded(&[(keys[0], &built(b"a.out"))]));
     let build = bench.port.submit(compile("a"));
     let before = bench.port.submit(measure(build));
     assert_eq!(taken(&mut bench.port, Wait::Forever), Some(build));
@@ -204,7 +223,7 @@ fn a_live_task_gets_the_artefact_of_a_replayed_build() {
 #[test]
 fn a_build_whose_artefact_is_gone_is_done_again() {
     let keys = keys(&["a"]);
-    let mut bench = bench([(keys[0], kept(1, &built(b"swept")))].into_iter().collect());
+    let mut bench = bench(recorded(&[(keys[0], &built(b"swept"))]));
     bench.port.submit(compile("a"));
     assert_eq!(submissions(&mut bench.driver).len(), 1);
 }
@@ -213,7 +232,7 @@ fn a_build_whose_artefact_is_gone_is_done_again() {
 fn a_dependent_of_a_failed_replay_is_skipped_right_after_it() {
     let keys = keys(&["a"]);
     let failed = Arc::new(Outcome::failed(Status::CompileFailed, "no such header"));
-    let mut bench = bench([(keys[0], kept(1, &failed))].into_iter().collect());
+    let mut bench = bench(recorded(&[(keys[0], &failed)]));
     let build = bench.port.submit(compile("a"));
     let measured = bench.port.submit(measure(build));
     assert_eq!(taken(&mut bench.port, Wait::Forever), Some(build));
@@ -296,7 +315,7 @@ fn a_spawn_waits_for_the_drivers_answer() {
 #[test]
 fn what_the_driver_never_had_is_explained_without_it() {
     let all = keys(&["a"]);
-    let mut bench = bench(Index::from_iter([(all[0], kept(0, &built(b"a")))]));
+    let mut bench = bench(recorded(&[(all[0], &built(b"a"))]));
     let recorded = bench.port.submit(compile("a"));
     assert!(bench.port.explain(recorded).contains("the journal has its outcome"));
     let held = bench.port.submit(Order { deferred: true, ..exec(vec![]) });

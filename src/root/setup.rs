@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::deadline::{self, Deadline, DeadlineError, Outside, Timing};
 use super::driver::{Driver, Parts};
 use super::guard::Guard;
-use super::opening::{default_journal, header, open_journal, recall};
+use super::opening::{default_journal, header, notices, open_journal};
 use super::pools::Pools;
 use super::port::{Campaign, Port, Setup, port};
 use super::progress::{Progress, Verbosity};
@@ -102,8 +102,9 @@ impl Root {
             allocation.job.clone().map(|id| BatchJob { scheduler: allocation.scheduler.to_string(), id });
         let header = header(&path, &text, options.seed);
         let opened = open_journal(&journal, header, job.clone(), &options, &progress)?;
-        let (kept, envs) = (opened.index.states(), opened.index.envs());
-        let (index, notices) = recall(opened.index, &allocation);
+        let index = Arc::new(opened.answers);
+        let notices = notices(&index, &allocation);
+        let (kept, envs) = (index.states().clone(), index.envs().keys().copied().collect());
         let wake = Arc::new(Wake::new()?);
         let counter = counter(&options, &journal, job, wake.clone(), &progress);
         let waker = wake.clone();
@@ -130,7 +131,7 @@ impl Root {
             modules: Reader::start(sources, wake.clone())?,
             wake,
             deadline,
-            surroundings: Surroundings::new(envs.into_keys().collect(), Provenance::of(&dir, &text, seed)),
+            surroundings: Surroundings::new(envs, Provenance::of(&dir, &text, seed)),
             workers: std::mem::take(workers),
             counter,
         };

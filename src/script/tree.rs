@@ -138,9 +138,9 @@ impl Walk<'_> {
     }
 }
 
-/// `c.lua.journal`, and an old one that was set aside.
+/// `c.lua.journal`, an old one that was set aside, and what lies beside it.
 fn is_journal(name: &str) -> bool {
-    name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('.').ends_with(".journal")
+    name.ends_with(".journal") || name.contains(".journal.")
 }
 
 #[cfg(test)]
@@ -160,6 +160,7 @@ mod tests {
             "app/.git/HEAD",
             "app/c.lua.journal",
             "app/c.lua.journal.1",
+            "app/c.lua.journal.index",
         ] {
             fs::create_dir_all(dir.join(file).parent().unwrap()).unwrap();
             fs::write(dir.join(file), "").unwrap();

@@ -1,0 +1,139 @@
+//! The index beside a journal (`….journal.index`), with which a long one opens without being read.
+//!
+//! Only a cache: deleting it loses nothing. Who has the journal locked adds a piece when a further stretch of it is on
+//! the disk; a piece has a hash of itself and one of the last bytes of its stretch. From the first that is torn or does
+//! not fit the journal on, the journal is read instead, and the pieces are written anew. Whatever goes wrong here costs
+//! time at most, so nothing here is an error.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::piece::Piece;
+use crate::model::Hash;
+
+/// How the file begins. A change of what pieces look like is another number.
+const PREFACE: &[u8] = b"harness.journal.index/1\n";
+/// What all versions of it have in common.
+const OURS: &[u8] = b"harness.journal.index/";
+/// A stretch of so many bytes is worth a piece; less is read in a moment.
+pub(super) const STRETCH_BYTES: u64 = 8 << 20;
+/// So many bytes at the end of a stretch are compared, and all of its last line: records have ids of their own.
+const LAST_BYTES: u64 = 4 << 10;
+
+/// The file, to be added to.
+pub(super) struct Sidecar {
+    path: PathBuf,
+    file: Option<File>,
+    /// How much of it is right; none: it is somebody else's, or cannot be written.
+    right: Option<u64>,
+}
+
+/// A piece as it is written, behind its length and its hash.
+#[derive(Serialize, Deserialize)]
+struct Written<P> {
+    /// Of the last bytes of its stretch.
+    last: Hash,
+    piece: P,
+}
+
+impl Sidecar {
+    /// Reads what there is of the first `length` bytes of the journal at `path`, piece by piece.
+    pub(super) fn read(path: &Path, journal: &File, length: u64, mut each: impl FnMut(Piece)) -> Self {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".index");
+        let path = PathBuf::from(name);
+        let mut right = match std::fs::metadata(&path) {
+            Ok(there) if there.is_file() => {
+                File::open(&path).and_then(|file| right(&file, journal, length, &mut each)).unwrap_or(None)
+            }
+            Ok(_) => None,
+            Err(error) => (error.kind() == io::ErrorKind::NotFound).then_some(0),
+        };
+        if right.is_some_and(|right| right <= PREFACE.len() as u64) {
+            // Of another journal, or of another version: gone, it cannot grow old.
+            let _ = std::fs::remove_file(&path);
+            right = Some(0);
+        }
+        Self { path, file: None, right }
+    }
+
+    /// Adds what is known of a further stretch of the journal, which is on the disk.
+    pub(super) fn add(&mut self, piece: &Piece, journal: &File) {
+        let Some(right) = self.right else { return };
+        self.right = self.written(piece, journal, right).ok();
+    }
+
+    /// Writes behind what is right; how much is right then.
+    fn written(&mut self, piece: &Piece, journal: &File, mut right: u64) -> io::Result<u64> {
+        let whole = Written { last: last_of(piece, journal)?, piece };
+        let body = postcard::to_allocvec(&whole).map_err(io::Error::other)?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(File::options().write(true).create(true).truncate(false).open(&self.path)?),
+        };
+        let mut text = Vec::with_capacity(body.len() + 64);
+        if right == 0 {
+            text.extend(PREFACE);
+        }
+        text.extend((body.len() as u64).to_le_bytes());
+        text.extend(Hash::of(&body).0);
+        text.extend(body);
+        file.set_len(right)?;
+        file.seek(SeekFrom::Start(right))?;
+        file.write_all(&text)?;
+        right += text.len() as u64;
+        Ok(right)
+    }
+}
+
+/// Reads the pieces that fit; how much of the file they are. None if it is no file of ours.
+fn right(file: &File, journal: &File, length: u64, each: &mut impl FnMut(Piece)) -> io::Result<Option<u64>> {
+    let size = file.metadata()?.len();
+    let mut pieces = BufReader::with_capacity(1 << 18, file);
+    let mut preface = Vec::new();
+    pieces.by_ref().take(PREFACE.len() as u64).read_to_end(&mut preface)?;
+    if preface != PREFACE {
+        let common = preface.len().min(OURS.len());
+        return Ok((preface[..common] == OURS[..common]).then_some(0));
+    }
+    let (mut right, mut end) = (PREFACE.len() as u64, 0);
+    while let Some((piece, bytes)) = next(&mut pieces, size.saturating_sub(right), journal)
+        && (piece.begin, piece.end <= length) == (end, true)
+    {
+        right += bytes;
+        end = piece.end;
+        each(piece);
+    }
+    Ok(Some(right))
+}
+
+/// The next piece and its length in the file, of which `left` bytes are left; none if it is not whole, or not of this
+/// journal.
+fn next(pieces: &mut impl Read, left: u64, journal: &File) -> Option<(Piece, u64)> {
+    let (mut length, mut hash) = ([0; 8], [0; 16]);
+    pieces.read_exact(&mut length).ok()?;
+    pieces.read_exact(&mut hash).ok()?;
+    let length = u64::from_le_bytes(length);
+    if length > left {
+        return None;
+    }
+    let mut body = vec![0; usize::try_from(length).ok()?];
+    pieces.read_exact(&mut body).ok()?;
+    if Hash::of(&body) != Hash(hash) {
+        return None;
+    }
+    let Written { last, piece } = postcard::from_bytes::<Written<Piece>>(&body).ok()?;
+    (last_of(&piece, journal).ok()? == last).then_some((piece, 24 + length))
+}
+
+/// The hash of the last bytes of a stretch.
+fn last_of(piece: &Piece, journal: &File) -> io::Result<Hash> {
+    let begin = piece.begin.max(piece.end.saturating_sub(LAST_BYTES.max(piece.last)));
+    let mut bytes = vec![0; piece.end.saturating_sub(begin) as usize];
+    journal.read_exact_at(&mut bytes, begin)?;
+    Ok(Hash::of(&bytes))
+}
