@@ -179,18 +179,15 @@ fn of_compact(path: &Path, compacted: &Compacted) -> String {
 
 fn of_merge(path: &Path, merged: &Merged) -> String {
     let Merged { sessions, kept, dropped, conflicts, .. } = merged;
-    let mut text = format!(
-        "{}: {} of {}; {} left out, as a later record of the same task is there\n",
-        path.display(),
-        lines(*kept, "line"),
-        lines(*sessions, "run"),
-        dropped
-    );
+    let mut text = format!("{}: {} of {}", path.display(), lines(*kept, "line"), lines(*sessions, "run"));
+    if *dropped > 0 {
+        let _ = write!(text, "; {dropped} left out: others have the same, or a later record of the task");
+    }
     if *conflicts > 0 {
-        let _ = writeln!(
+        let _ = write!(
             text,
-            "{} in several journals, and not alike: what ended last counts, and a task that ended for reasons outside \
-             the program only if it never ended otherwise",
+            "\n{} in several journals, and not alike: what ended last counts, and what failed for reasons outside the \
+             program only if it never ended otherwise",
             if *conflicts == 1 { "1 task was".into() } else { format!("{conflicts} tasks were") }
         );
     }

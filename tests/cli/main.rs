@@ -15,6 +15,7 @@ mod codes;
 mod doctor;
 mod functions;
 mod gpus;
+mod journal;
 mod lease;
 mod limits;
 mod memory;

@@ -1,0 +1,167 @@
+//! `harness journal`: what is said of a journal, and what becomes of it.
+
+use std::fs::File;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::says;
+use crate::support::{Folder, skip};
+
+/// A journal in which a task was recorded twice: the first time its worker was lost.
+fn twice() -> Folder {
+    let folder = Folder::with(
+        "local pool <close> = spawn { slots = 1 }
+        for n = 1, 4 do await(submit(exec { name = 'e', key = tostring(n), cmd = { 'true' } })) end",
+    );
+    let ran = folder.run(&["-q", "--start", "local", "c.lua"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let text = folder.read("c.lua.journal");
+    let lost = |line: &str| {
+        line.replace("\"status\":\"ok\"", "\"status\":\"lost_worker\"").replace("\"id\":\"0", "\"id\":\"00")
+    };
+    let lines = text.split_inclusive('\n');
+    let with_lost: String = lines
+        .map(|line| match line.contains("\"trial\":1,") {
+            true => lost(line) + line,
+            false => line.to_owned(),
+        })
+        .collect();
+    folder.write("c.lua.journal", with_lost);
+    folder
+}
+
+#[test]
+fn a_journal_is_checked_and_compacted() {
+    let folder = twice();
+    let before = folder.read("c.lua.journal");
+    let checked = "\
+DIR/c.lua.journal: 5 records of 1 run, harness.journal/1: whole
+  1 line is superseded; `harness journal compact DIR/c.lua.journal` leaves it out
+";
+    says(&folder, &["journal", "check", "c.lua"], 0, checked, "");
+    let compacted = folder.run(&["journal", "compact"]);
+    let said = folder.normal(&compacted.stdout);
+    assert!(said.starts_with("DIR/c.lua.journal: 1 line left out, 6 kept; "), "{said}");
+    assert!(said.ends_with("; the old one is DIR/c.lua.journal.1\n"), "{said}");
+    assert_eq!(folder.read("c.lua.journal.1"), before);
+    let nothing = "c.lua.journal: nothing is superseded in its 6 lines; it stays as it is\n";
+    says(&folder, &["journal", "compact", "c.lua.journal"], 0, nothing, "");
+    let again = folder.run(&["--start", "local", "c.lua"]);
+    assert!(again.stderr.contains("4 tasks (4 from the journal): 4 ok"), "{again:?}");
+}
+
+#[test]
+fn what_is_damaged_is_named_and_how_to_go_on_without_it() {
+    let folder = twice();
+    let text = folder.read("c.lua.journal");
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let damaged: String = lines
+        .iter()
+        .enumerate()
+        .map(|(at, line)| match at {
+            4 | 5 => "{\"type\":\"tusk\"}\n",
+            7 => "no JSON\n",
+            _ => line,
+        })
+        .collect();
+    folder.write("c.lua.journal", damaged.clone() + "{\"type\":\"task");
+    let checked = "\
+c.lua.journal: 2 records of 1 run, harness.journal/1: 3 damaged lines
+  line 5: unknown variant `tusk`, expected one of `header`, `session`, `env`, `artefact`, `state`, `measurement`, `task` \
+at line 1 column 6 (`type`)
+  line 6: unknown variant `tusk`, expected one of `header`, `session`, `env`, `artefact`, `state`, `measurement`, `task` \
+at line 1 column 6 (`type`)
+  line 8: expected ident at line 1 column 2
+  behind the last line 13 B that were not written completely: the next run cuts them off
+mend them, or go on without them (what they recorded is done again; the old file stays as ….damaged):
+  sed -i.damaged '5,6d;8d' c.lua.journal
+";
+    let ran = says(&folder, &["journal", "check", "c.lua.journal"], 4, checked, "");
+    let refusal = "harness: journal: journal c.lua.journal: line 5 is damaged (unknown variant `tusk`, expected one of \
+                   `header`, `session`, `env`, `artefact`, `state`, `measurement`, `task` at line 1 column 6 (`type`)): mend or remove \
+                   that line in a copy, and name the copy\n";
+    says(&folder, &["journal", "compact", "c.lua.journal"], 4, "", refusal);
+    // What it says works.
+    let line = ran.stdout.lines().last().unwrap().trim();
+    let sed = std::process::Command::new("sh").args(["-c", line]).current_dir(folder.path(".")).status();
+    assert!(sed.unwrap().success());
+    assert!(folder.read("c.lua.journal.damaged").starts_with(&damaged));
+    let again = folder.run(&["--start", "local", "c.lua"]);
+    assert!(again.stderr.contains("4 tasks (2 from the journal): 4 ok"), "{again:?}");
+}
+
+#[test]
+fn a_journal_that_is_written_to_is_not_compacted() {
+    let folder = twice();
+    let journal = File::open(folder.path("c.lua.journal")).unwrap();
+    flock(&journal, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let held = "harness: journal: journal DIR/c.lua.journal: harness with pid N on HOST is writing to it: wait until it ends\n";
+    says(&folder, &["journal", "compact", "c.lua"], 4, "", held);
+    let none =
+        "harness: journal: there is no DIR/d.lua.journal; a campaign has a journal once it was started\n";
+    says(&folder, &["journal", "check", "d.lua"], 2, "", &none.replace("DIR/", ""));
+}
+
+#[test]
+fn journals_of_several_jobs_become_one_that_answers_for_all() {
+    let folder = Folder::with(
+        "local pool <close> = spawn { slots = 1 }
+        for n = tonumber(arg[1]), tonumber(arg[2]) do await(submit(exec { key = tostring(n), cmd = { 'true' } })) end",
+    );
+    for (journal, from, to) in [("a", "1", "3"), ("b", "3", "5")] {
+        let ran =
+            folder.run(&["-q", "--seed", "1", "--start", "local", "--journal", journal, "c.lua", from, to]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+    let merged = "\
+c.lua.journal: 8 lines of 2 runs; 2 left out: others have the same, or a later record of the task
+1 task was in several journals, and not alike: what ended last counts, and what failed for reasons outside the program \
+only if it never ended otherwise
+";
+    says(&folder, &["journal", "merge", "a", "b", "-o", "c.lua.journal"], 0, merged, "");
+    let again = folder.run(&["--start", "local", "c.lua", "1", "5"]);
+    assert!(again.stderr.contains("5 tasks (5 from the journal): 5 ok"), "{again:?}");
+    let there =
+        "harness: journal: journal c.lua.journal: there is something of this name already; name a new file\n";
+    says(&folder, &["journal", "merge", "a", "b", "-o", "c.lua.journal"], 4, "", there);
+}
+
+/// Full while it runs: what was reported is there, and once there is room the same line goes on.
+#[test]
+fn a_campaign_on_a_full_disk_stops_in_order_and_goes_on_once_there_is_room() {
+    let folder = Folder::with(
+        "local pool <close> = spawn { slots = 1 }
+        for n = 1, 40 do await(submit(exec { key = tostring(n), shell = 'head -c 4000 /dev/zero | tr \"\\\\0\" x' })) end",
+    );
+    std::fs::create_dir(folder.path("small")).unwrap();
+    let mount = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "harness-test"])
+        .arg(folder.path("small"))
+        .stderr(std::process::Stdio::null())
+        .status();
+    if !mount.is_ok_and(|status| status.success()) {
+        return skip("mounting a small file system needs root");
+    }
+    let _unmount = Unmount(folder.path("small"));
+    let args = ["--start", "local", "--journal", "small/j", "c.lua"];
+    let full = folder.run(&args);
+    assert_eq!(full.code, Some(4), "{full:?}");
+    assert!(full.stderr.contains("journal small/j: cannot write to it: No space left on device"), "{full:?}");
+    assert!(full.stderr.contains("once that is mended, the same command goes on from there"), "{full:?}");
+    let checked = folder.run(&["journal", "check", "small/j"]);
+    assert!(checked.code == Some(0) && checked.stdout.contains(": whole"), "{checked:?}");
+    let recorded = folder.journal("small/j").iter().filter(|line| line["type"] == "task").count();
+    assert!((1..40).contains(&recorded), "{recorded}");
+    let mut more = std::process::Command::new("mount");
+    assert!(more.args(["-o", "remount,size=4m"]).arg(folder.path("small")).status().unwrap().success());
+    let again = folder.run(&args);
+    assert!(again.stderr.contains(&format!("40 tasks ({recorded} from the journal): 40 ok")), "{again:?}");
+}
+
+struct Unmount(std::path::PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
