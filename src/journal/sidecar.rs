@@ -137,3 +137,34 @@ fn last_of(piece: &Piece, journal: &File) -> io::Result<Hash> {
     journal.read_exact_at(&mut bytes, begin)?;
     Ok(Hash::of(&bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::piece::Kept;
+    use crate::model::{Env, Kind, Outcome, RecipeParts, Record, State, Status, TaskFacts};
+
+    /// What is written differs: then it is another version, and `PREFACE` says so.
+    #[test]
+    fn pieces_look_as_the_number_of_their_version_says() {
+        let facts = TaskFacts {
+            kind: Kind::Measure,
+            key: Hash::of(b"key"),
+            name: Some("gemm".into()),
+            params: Some(serde_json::json!({ "tile": 8 })),
+            parts: Some(RecipeParts { command: 1, env: 2, inputs: 3, program: 4, ..RecipeParts::default() }),
+            ..TaskFacts::default()
+        };
+        let env = Env { id: Some(Hash::of(b"env")), ..Env::default() };
+        let state = State { name: "s".into(), value: 1.into(), saved_unix_s: 1.0 };
+        let task = Record::of_task(facts, None, &Outcome::failed(Status::Timeout, "too long"));
+        let mut piece = Piece::at(1 << 40);
+        for record in [task, Record::Env(Box::new(env)), Record::State(state)] {
+            piece.add(Kept::of(&record), 1000);
+        }
+        let body = postcard::to_allocvec(&Written { last: Hash::of(b"last"), piece: &piece }).unwrap();
+        assert_eq!(Hash::of(&body).to_string(), "11351030a17063ad5535c65f24cd8dd8");
+        let read: Written<Piece> = postcard::from_bytes(&body).unwrap();
+        assert_eq!((read.piece.entries, read.piece.end), (piece.entries, piece.end));
+    }
+}

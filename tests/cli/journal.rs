@@ -90,6 +90,26 @@ mend them, or go on without them (what they recorded is done again; the old file
     assert!(again.stderr.contains("4 tasks (2 from the journal): 4 ok"), "{again:?}");
 }
 
+/// The index of a long journal is not asked whether the lines are good.
+#[test]
+fn a_record_that_is_damaged_behind_the_index_is_asked_for_anew_and_that_is_said() {
+    let folder = twice();
+    let padding = format!("{{\"padding\":\"{}\",\"type\":\"task\",", "x".repeat(3 << 20));
+    folder.write("c.lua.journal", folder.read("c.lua.journal").replace("{\"type\":\"task\",", &padding));
+    let all = folder.run(&["--start", "local", "c.lua"]);
+    assert!(all.stderr.contains("4 tasks (4 from the journal): 4 ok"), "{all:?}");
+    assert!(folder.path("c.lua.journal.index").exists());
+    let damaged = folder.read("c.lua.journal").replacen("\"trial\":0", "\"trial\":O", 1);
+    folder.write("c.lua.journal", damaged);
+    let again = folder.run(&["--start", "local", "c.lua"]);
+    assert!(again.stderr.contains("4 tasks (3 from the journal): 4 ok"), "{again:?}");
+    let said = "harness: 1 record of the journal was damaged since it was written, asked anew; `harness journal check` \
+                says which lines they are\n";
+    assert!(again.stderr.contains(said), "{again:?}");
+    let checked = folder.run(&["journal", "check"]);
+    assert!(checked.code == Some(4) && checked.stdout.contains(": 1 damaged line\n"), "{checked:?}");
+}
+
 #[test]
 fn a_journal_that_is_written_to_is_not_compacted() {
     let folder = twice();
