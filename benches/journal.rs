@@ -1,12 +1,12 @@
 //! How long a campaign takes to go on from a long journal, with the index beside it and without, every record answered
 //! once, what is kept in memory of a record, and how fast records are written. Beside what only reading the bytes takes.
 //! `tools/with-mpi none cargo bench --no-default-features --bench journal [RECORDS]`
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // starts itself anew, to measure its memory
 
 use std::path::Path;
 use std::time::Instant;
 
-use harness::journal::{Journal, Mode, Opened};
+use harness::journal::{Journal, JournalWriter, Mode, Opened};
 use harness::model::{
     Asked, CallReturn, CompileResult, CompileSpec, Detail, Hash, Header, JOURNAL_SCHEMA, Kind, MeasureResult,
     MeasureSpec, Outcome, Phase, Placement, Record, Sample, Status, StopReason, TaskFacts, Usage,
@@ -14,6 +14,11 @@ use harness::model::{
 
 /// Runs of each measurement, warm-up included.
 const RUNS: usize = 16;
+/// So many records come at once.
+const BURST: usize = 50_000;
+
+/// What a journal has, how many of them, and the kind of each.
+type Case = (&'static str, u64, fn(u64) -> Kind);
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -22,7 +27,7 @@ fn main() {
     }
     // `cargo bench` adds options of its own.
     let records = words.iter().find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
-    let kinds: [(&str, u64, fn(u64) -> Kind); 3] = [
+    let journals: [Case; 3] = [
         ("calls with a key", records, |_| Kind::Call),
         ("builds, measurements and calls", records / 10, |number| match number % 8 {
             0 => Kind::Compile,
@@ -31,7 +36,7 @@ fn main() {
         }),
         ("measurements of 16 runs", records / 10, |_| Kind::Measure),
     ];
-    for (name, count, kind) in kinds {
+    for (name, count, kind) in journals {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         write(name, &path, (0..count).map(|number| record(number, kind(number))));
@@ -60,36 +65,37 @@ fn open_alone(path: &Path) {
     println!("{took:>8.2} s, {each:.0} B of memory for each record");
 }
 
-/// Writes them as a campaign does, and says how fast.
-fn write(name: &str, path: &Path, records: impl Iterator<Item = Record>) {
+/// Writes them as a campaign does, and says how fast that is where many come at once.
+fn write(name: &str, path: &Path, mut records: impl Iterator<Item = Record>) {
+    let (mut count, mut written) = (0, 0);
     let mut writer = open(path).writer;
-    let (mut count, mut handed, mut written) = (0u64, 0.0, 0);
-    let mut records = records.peekable();
+    let burst: Vec<Record> = records.by_ref().take(BURST).collect();
     let began = Instant::now();
-    let mut made = 0.0;
-    while records.peek().is_some() {
-        // Made in batches, which is no work of the writer's.
-        let (batch, took) = timed(|| records.by_ref().take(1 << 14).collect::<Vec<Record>>());
-        made += took;
-        let ((), took) = timed(|| {
-            for record in batch {
-                writer.append(count, record);
-                count += 1;
-            }
-        });
-        handed += took;
+    let ((), handed) = timed(|| hand_over(&mut writer, burst, &mut count));
+    written += there(writer.close());
+    let took = began.elapsed().as_secs_f64();
+    let rate = [count as f64 / took, handed / count as f64 * 1e6];
+    let mut writer = open(path).writer;
+    loop {
+        let some: Vec<Record> = records.by_ref().take(1 << 14).collect();
+        if some.is_empty() {
+            break;
+        }
         written += there(writer.written());
+        hand_over(&mut writer, some, &mut count);
     }
     written += there(writer.close());
-    let took = began.elapsed().as_secs_f64() - made;
     assert_eq!(written, count);
     let (bytes, index) = (length(path), length(&index_of(path)));
     println!("{count} {name}, {} MiB, an index of {} MiB", bytes >> 20, index >> 20);
-    println!(
-        "  written                      {:>8.0} /s (handed over in {:.2} µs each)",
-        count as f64 / took,
-        handed / count as f64 * 1e6
-    );
+    println!("  written                      {:>8.0} /s (handed over in {:.2} µs each)", rate[0], rate[1]);
+}
+
+fn hand_over(writer: &mut JournalWriter, records: Vec<Record>, count: &mut u64) {
+    for record in records {
+        writer.append(*count, record);
+        *count += 1;
+    }
 }
 
 fn there(news: Vec<Result<u64, harness::journal::Lost>>) -> u64 {
