@@ -126,34 +126,30 @@ pub(super) fn load(path: &Path, file: &File) -> Result<Loaded, JournalError> {
     let length = file.metadata().map_err(failed)?.len();
     // An index whose lines are not there is wrong, and everything is read then.
     for length in [length, 0] {
-        let mut pieces = Vec::new();
-        let sidecar = Sidecar::read(path, file, length, |piece| pieces.push(piece));
-        if let Some(loaded) = behind(pieces, sidecar, path, file, &head)? {
+        let mut gathered = Gathered::default();
+        let sidecar = Sidecar::read(path, file, length, |piece| gathered.take(piece));
+        if let Some(loaded) = behind(gathered, sidecar, path, file, &head)? {
             return Ok(loaded);
         }
     }
     Err(failed(io::Error::other("it changes while it is read")))
 }
 
-/// What is known from these pieces, and from reading what is behind them; none if it does not agree with the journal.
+/// What is known from the pieces that were gathered, and from reading what is behind them; none if they do not agree with
+/// the journal.
 fn behind(
-    pieces: Vec<Piece>,
+    mut gathered: Gathered,
     mut sidecar: Sidecar,
     path: &Path,
     file: &File,
     head: &Head,
 ) -> Result<Option<Loaded>, JournalError> {
     let failed = |source| JournalError::Io { path: path.to_owned(), doing: "read it", source };
-    let begin = Begin {
-        offset: pieces.last().map_or(head.length, |piece| piece.end),
-        lines: pieces.iter().map(|piece| piece.lines).sum::<u64>().max(1),
-    };
-    let mut rest = Piece::at(pieces.last().map_or(0, |piece| piece.end));
-    if pieces.is_empty() {
+    let mut rest = Piece::at(gathered.end);
+    if gathered.end == 0 {
         rest.add(Kept::Nothing, head.length);
     }
-    let mut gathered = Gathered::default();
-    pieces.into_iter().for_each(|piece| gathered.take(piece));
+    let begin = Begin { offset: rest.end, lines: gathered.lines + rest.lines };
     let mut lines = reader(file);
     lines.seek(SeekFrom::Start(begin.offset)).map_err(failed)?;
     let mut torn = 0;
@@ -181,6 +177,9 @@ fn behind(
 /// The pieces so far, joined.
 #[derive(Default)]
 struct Gathered {
+    /// Where they end, and how many lines they have.
+    end: u64,
+    lines: u64,
     entries: Vec<Entry>,
     names: Names,
     envs: BTreeMap<Hash, Place>,
@@ -194,13 +193,15 @@ impl Gathered {
             let name = names.get(entry.name as usize).copied().unwrap_or(NO_NAME);
             Entry { name, ..entry }
         }));
+        self.end = piece.end;
+        self.lines += piece.lines;
         self.envs.extend(piece.envs);
         self.states.extend(piece.states);
     }
 
     /// What answers; none if a line is not there that was to be read.
     fn answers(self, source: Source) -> Option<Answers> {
-        let Self { mut entries, names, envs, states } = self;
+        let Self { mut entries, names, envs, states, .. } = self;
         // The last of a key counts.
         entries.sort_unstable_by_key(|entry| (entry.key, Reverse(entry.place.offset)));
         entries.dedup_by_key(|entry| entry.key);
