@@ -94,8 +94,9 @@ fn until(text: &str, outside: &Outside<'_>) -> Result<f64, DeadlineError> {
         let printed = (outside.ask)(&["date", "-d", text, "+%s"].map(String::from)).ok()?;
         Some(printed.trim().parse::<f64>().ok()? - outside.now.1)
     };
-    // No time at all; `date` would read it as midnight.
-    if !text.is_empty() && text.bytes().all(|byte| byte == b'0') {
+    // No time at all; `date` would read it as midnight, and `0 s` as midnight in the time zone S.
+    let unit = text.trim_start_matches('0');
+    if unit.len() < text.len() && seconds(&format!("1{unit}")).is_some() {
         return Err(DeadlineError::Past(text.into()));
     }
     let is_clock = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
@@ -165,6 +166,7 @@ mod tests {
             ("date -d 11:00 +%s", "1699996400\n"),
             ("date -d tomorrow 11:00 +%s", "1700082800\n"),
             ("date -d 2020-01-01 +%s", "1577836800\n"),
+            ("date -d 0 s +%s", "1700030000\n"),
         ];
         let at = |text: &str| found(&timing(text, None), &[], &times).map(|(ends, _)| ends.unwrap());
         assert_eq!(at("2 h").unwrap(), (7200.0, 7170.0));
@@ -172,6 +174,9 @@ mod tests {
         assert_eq!(at("17:30").unwrap(), (1000.0, 970.0));
         assert_eq!(at("11:00").unwrap(), (82800.0, 82770.0), "tomorrow");
         assert_eq!(at("2020-01-01").unwrap_err(), "--deadline '2020-01-01' is past");
+        for nothing in ["0", "00", "0 s", "0min"] {
+            assert_eq!(at(nothing).unwrap_err(), format!("--deadline '{nothing}' is past"));
+        }
         assert!(at("soon").unwrap_err().starts_with("--deadline 'soon' is neither a duration (\"90 min\""));
     }
 
