@@ -10,6 +10,7 @@ pub mod launch;
 pub mod machine;
 pub mod model;
 pub mod process;
+pub mod query;
 pub mod report;
 pub mod root;
 pub mod say;

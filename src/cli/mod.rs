@@ -4,6 +4,7 @@ mod bars;
 mod batch;
 mod bench;
 mod doctor;
+mod export;
 mod journal;
 mod journals;
 #[cfg(feature = "mpi")]
@@ -11,6 +12,7 @@ mod launch;
 mod own;
 pub mod panics;
 mod progress;
+mod query;
 mod relay;
 mod rerun;
 pub mod roles;
@@ -67,6 +69,10 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Look at this job and its nodes: what `spawn {}` would do, then does it and measures; says what is wrong.
     Doctor(doctor::DoctorArgs),
+    /// Write journals as CSV, JSON Lines, SQLite, Parquet, Markdown, LaTeX, hyperfine's JSON or a trace.
+    Export(export::ExportArgs),
+    /// Ask journals in SQL, also while a campaign writes to them.
+    Query(query::QueryArgs),
     /// Look whether a journal is whole, make it smaller, or make one of several.
     Journal(journal::JournalArgs),
     /// Measure once more what a journal has, from its record alone, and say whether the two agree.
@@ -146,6 +152,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Batch(arguments)) => return batch::batch(&arguments),
         Some(Command::Bench(arguments)) => return bench::bench(&arguments),
         Some(Command::Doctor(arguments)) => return doctor::doctor(&arguments),
+        Some(Command::Export(arguments)) => return export::export(&arguments),
+        Some(Command::Query(arguments)) => return query::query(&arguments),
         Some(Command::Journal(arguments)) => return journal::journal(&arguments),
         Some(Command::Rerun(arguments)) => return rerun::rerun(&arguments),
         Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),

@@ -21,12 +21,16 @@ impl Index {
         Self { by_key: keyed.collect(), records }
     }
 
-    /// Of each recipe the last record, however it ended, in recorded order; nothing else is kept.
-    pub fn into_last_of_each(self) -> impl Iterator<Item = Record> {
-        let last = self.by_key;
-        let is_last =
-            move |(at, record): &(usize, Record)| record.key().is_some_and(|key| last.get(&key) == Some(at));
-        self.records.into_iter().enumerate().filter(is_last).map(|(_, record)| record)
+    /// Of each recipe the last record, however it ended, and those before it, in recorded order; nothing else is kept.
+    pub fn into_tries(self) -> (Vec<Record>, Vec<Record>) {
+        let Self { by_key, records } = self;
+        let keyed = records.into_iter().enumerate().filter_map(|(at, record)| {
+            let last = *by_key.get(&record.key()?)?;
+            Some((at == last, record))
+        });
+        let (last, earlier): (Vec<_>, Vec<_>) = keyed.partition(|(is_last, _)| *is_last);
+        let records = |tries: Vec<(bool, Record)>| tries.into_iter().map(|(_, record)| record).collect();
+        (records(last), records(earlier))
     }
 
     /// The surroundings that records refer to.

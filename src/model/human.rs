@@ -67,6 +67,27 @@ fn compared_text(variant: &Compared) -> String {
     )
 }
 
+/// The figures of a measurement in digits that fit each other, and what unit they are in.
+pub struct Figures {
+    /// The median.
+    pub median: String,
+    /// The ends of its interval; none with too few samples.
+    pub interval: Option<(String, String)>,
+    /// Samples.
+    pub n: u32,
+    /// The unit; empty if it has none.
+    pub unit: String,
+}
+
+/// Those of the objective; none if there are none.
+pub fn figures(detail: &Detail) -> Option<Figures> {
+    let Detail::Measure(result) = detail else { return None };
+    let stats = result.stats.as_ref()?;
+    let unit = unit_of(result, stats.median);
+    let interval = stats.ci.as_ref().map(|ci| (unit.digits(ci.lo), unit.digits(ci.hi)));
+    Some(Figures { median: unit.digits(stats.median), interval, n: stats.n, unit: unit.name })
+}
+
 /// What a task is called, on one line: its name and its search point.
 pub fn subject(name: Option<&str>, params: Option<&Value>) -> String {
     let params = params.map(params_line).unwrap_or_default();

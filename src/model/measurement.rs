@@ -409,7 +409,8 @@ impl Measurement {
         })
     }
 
-    fn usage(&self, run: usize) -> Option<Usage> {
+    /// What a run cost; of a launcher only the wall time.
+    pub fn usage(&self, run: usize) -> Option<Usage> {
         if self.hosts.is_none() {
             return self.runs.usage(run);
         }

@@ -55,7 +55,7 @@ pub use outcome::{
 };
 pub use record::{
     Artefact, BatchJob, Env, Granted, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord,
-    ulid,
+    ulid, ulid_unix_ms,
 };
 pub use samples::{
     Energy, Interval, MeasureResult, Metric, Phase, SameAs, Sample, StopReason, Summary, VerifyResult,

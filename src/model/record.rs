@@ -351,13 +351,21 @@ pub struct TaskRecord {
     pub outcome: Outcome,
 }
 
+/// Crockford's base 32.
+const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
 /// An id that sorts by time: 48 bits of milliseconds since 1970 and 80 of `entropy`, in Crockford's base 32
 /// (the ULID specification).
 pub fn ulid(unix_ms: u64, entropy: [u8; 10]) -> String {
-    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     let random = entropy.iter().fold(0u128, |bits, &byte| bits << 8 | u128::from(byte));
     let bits = u128::from(unix_ms & 0xffff_ffff_ffff) << 80 | random;
     (0..26).rev().map(|digit| char::from(DIGITS[(bits >> (5 * digit)) as usize & 31])).collect()
+}
+
+/// The time in such an id, ms since 1970; none if it is none.
+pub fn ulid_unix_ms(id: &str) -> Option<u64> {
+    let digit = |c: u8| DIGITS.iter().position(|digit| *digit == c);
+    id.as_bytes().get(..10)?.iter().try_fold(0, |ms, c| Some(ms << 5 | digit(*c)? as u64))
 }
 
 #[cfg(test)]
@@ -371,6 +379,8 @@ mod tests {
         // The example of the specification.
         assert!(ulid(1_469_918_176_385, [1; 10]).starts_with("01ARYZ6S41"));
         assert!(ulid(1, [0xff; 10]) < ulid(2, [0; 10]));
+        assert_eq!(ulid_unix_ms(&ulid(1_469_918_176_385, [7; 10])), Some(1_469_918_176_385));
+        assert_eq!((ulid_unix_ms(""), ulid_unix_ms("??????????")), (None, None));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::journal::{Index, JournalError, read};
-use crate::model::{Env, Hash, Header, Record, Session};
+use crate::model::{Env, Hash, Header, Record, Session, TaskFacts, ulid_unix_ms};
 
 /// A journal, sorted by what its lines are.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Campaign {
     pub envs: BTreeMap<Hash, Env>,
     /// Of each task that was asked for the last record, however it ended, in recorded order: measurements and tasks.
     pub ended: Vec<Record>,
+    /// Of what was tried again the earlier tries.
+    pub earlier: Vec<Record>,
     /// What `harness rerun` measured once more, likewise; each names its `parent`.
     pub repeats: Vec<Record>,
 }
@@ -38,7 +40,22 @@ impl Campaign {
         let index = Index::new(contents.records);
         let envs = index.envs();
         let is_repeat = |record: &Record| record.facts().is_some_and(|facts| facts.parent.is_some());
-        let (repeats, ended) = index.into_last_of_each().partition(is_repeat);
-        Ok(Self { path: path.to_path_buf(), header: contents.header, sessions, envs, ended, repeats })
+        let (last, earlier) = index.into_tries();
+        let (repeats, ended) = last.into_iter().partition(is_repeat);
+        Ok(Self {
+            path: path.to_path_buf(),
+            header: contents.header,
+            sessions,
+            envs,
+            ended,
+            earlier,
+            repeats,
+        })
+    }
+
+    /// Which run of the script recorded it, from 1; by the time in its id.
+    pub fn session_of(&self, facts: &TaskFacts) -> usize {
+        let written = ulid_unix_ms(&facts.id).unwrap_or_default();
+        self.sessions.partition_point(|session| (session.started_unix_s * 1e3).floor() as u64 <= written)
     }
 }

@@ -9,6 +9,7 @@
 
 mod api;
 mod commands;
+mod queries;
 mod texts;
 mod types;
 

@@ -1,5 +1,5 @@
 -- The campaign of `harness bench`: one command is measured, several are compared with the first. Reads the plan, says a
--- line for each command, writes what is to be exported.
+-- line for each command, and whose runs are in the journal.
 local harness = require "harness"
 local json, fs = harness.json, harness.fs
 local plan = assert(json.decode(assert(fs.read(assert(arg[1])))))
@@ -17,8 +17,8 @@ if plan.ignore_failure then
 end
 local function common() return { warmup = plan.warmup, ok_codes = codes, cwd = plan.cwd, max_time = given(plan.max_time) } end
 
--- The runs of each command, its record or what is like one, and the line that is said of it.
-local runs, lines = {}, {}
+-- The line that is said of each command, and the commands of each record of the journal.
+local lines, recorded = {}, {}
 local ok, failed = true, nil
 
 local function fails(status) ok, failed = false, status end
@@ -28,7 +28,7 @@ local function measure_one(i)
   o.cmd, o.name, o.runs, o.max_runs = commands[i].argv, commands[i].name, given(plan.runs), given(plan.max_runs)
   if o.max_runs then o.min_runs = math.min(10, o.max_runs) end
   local record = await(submit(measure(o)))
-  runs[i], lines[i] = record, record.summary
+  recorded[#recorded + 1], lines[i] = json.list { i }, record.summary
   if not record.ok then fails(record.status) end
 end
 
@@ -42,6 +42,7 @@ local function compared(places)
     keys[n] = n == 1 and "base" or ("c%04d"):format(i) -- in their order by name, and no option's name
     o[keys[n]] = { cmd = commands[i].argv }
   end
+  recorded[#recorded + 1] = json.list(places)
   return await(submit(compare(o))), keys
 end
 
@@ -60,7 +61,6 @@ local function compare_all()
         lines[1] = record.summary:gsub("^x: ", "")
         return fails(record.status)
       end
-      runs[i] = variant
       if record.ok then lines[i] = line:gsub("^x %w+", function() return commands[i].name end, 1) end
       if variant.ok or variant.status == "skipped" then
         good[#good + 1] = i
@@ -87,72 +87,6 @@ if not ok and failed == "nonzero_exit" then
   io.stderr:write "harness bench: with --ignore-failure (-i) any exit code will do\n"
 end
 
-local function mean(list)
-  local sum = 0.0
-  for _, value in ipairs(list) do sum = sum + value end
-  return sum / #list
-end
-
--- As hyperfine has it: seconds and bytes. Exit codes are known where only 0 was let through.
-local function result(i)
-  local command = commands[i]
-  ---@type any
-  local record = runs[i]
-  local samples, stats = record.samples, record.stats
-  local exit_codes = {}
-  for k = 1, stats.n do exit_codes[k] = codes and null or 0 end
-  local of = {
-    command = command.name,
-    mean = stats.mean,
-    stddev = stats.n > 1 and stats.sd or null,
-    median = stats.median,
-    user = mean(samples.user_s),
-    system = mean(samples.sys_s),
-    min = stats.min,
-    max = stats.max,
-    times = json.list(samples.wall_s),
-    memory_usage_byte = json.list(samples.maxrss_bytes),
-    exit_codes = json.list(exit_codes),
-  }
-  if #command.parameters > 0 then
-    of.parameters = {}
-    for _, pair in ipairs(command.parameters) do of.parameters[pair[1]] = pair[2] end
-  end
-  return of
-end
-
-local results = json.list {}
-for i = 1, #commands do
-  if runs[i] and runs[i].ok then results[#results + 1] = result(i) end
-end
-
-local function write(path, text)
-  local written, why = fs.write(path, text)
-  if not written then
-    io.stderr:write("harness bench: ", tostring(why), "\n")
-    ok = false
-  end
-end
-
-local function quoted(value)
-  local cell = value == null and "" or tostring(value)
-  return cell:find '[",\n\r]' and '"' .. cell:gsub('"', '""') .. '"' or cell
-end
-
-if given(plan.export_json) then write(plan.export_json, json.encode({ results = results }, true) .. "\n") end
-if given(plan.export_csv) then
-  local columns = { "command", "mean", "stddev", "median", "user", "system", "min", "max" }
-  local parameters = {}
-  for i, pair in ipairs(commands[1].parameters) do parameters[i] = pair[1] end
-  local head = table.move(columns, 1, #columns, 1, {})
-  for _, name in ipairs(parameters) do head[#head + 1] = quoted("parameter_" .. name) end
-  local rows = { table.concat(head, ",") }
-  for _, of in ipairs(results) do
-    local cells = {}
-    for _, column in ipairs(columns) do cells[#cells + 1] = quoted(of[column]) end
-    for _, name in ipairs(parameters) do cells[#cells + 1] = quoted(of.parameters[name]) end
-    rows[#rows + 1] = table.concat(cells, ",")
-  end
-  write(plan.export_csv, table.concat(rows, "\n") .. "\n")
-end
+-- Whose runs the records of the journal are, in their order.
+assert(fs.write(plan.places, json.encode(json.list(recorded))))
 os.exit(ok and 0 or 1)

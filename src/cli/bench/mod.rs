@@ -1,11 +1,12 @@
 //! `harness bench`: measures commands without a script.
 //!
 //! A thin front: what is asked for on the command line becomes a plan for a small campaign (`bench.lua`), which runs on
-//! this machine and says and exports what came of it. Names of options, and the exported files, are hyperfine's where
+//! this machine and says what came of it; its journal is exported. Names of options, and the exported files, are hyperfine's where
 //! they mean the same. No journal is left unless one is asked for.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -14,8 +15,10 @@ use serde::Serialize;
 use super::own::{self, Own};
 use super::run;
 use super::usage::{duration, nearest, whole};
-use crate::model::exit;
+use crate::journal;
+use crate::model::{Detail, MeasureResult, Outcome, Record, Status, exit};
 use crate::process::Signals;
+use crate::query::{TextFormat, Timing, hyperfine_json, hyperfine_rows};
 use crate::root::port::{PoolSpec, Start};
 use crate::root::{Mpi, Started};
 use crate::say::say;
@@ -77,8 +80,8 @@ struct Plan {
     max_runs: Option<u32>,
     max_time: Option<f64>,
     ignore_failure: bool,
-    export_json: Option<String>,
-    export_csv: Option<String>,
+    /// Where it says whose runs the records of its journal are.
+    places: String,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -94,40 +97,93 @@ struct Command {
 
 /// Does it; the exit code.
 pub(super) fn bench(arguments: &BenchArgs) -> ExitCode {
-    let ended = plan(arguments).map_err(|text| (exit::USAGE, text)).and_then(|plan| play(arguments, &plan));
+    let ended = plan(arguments).map_err(|text| (exit::USAGE, text)).and_then(|plan| play(arguments, plan));
     ended.unwrap_or_else(|(code, text)| {
         say(format_args!("harness bench: {text}"));
         ExitCode::from(code)
     })
 }
 
-fn play(arguments: &BenchArgs, plan: &Plan) -> Result<ExitCode, (u8, String)> {
+fn play(arguments: &BenchArgs, plan: Plan) -> Result<ExitCode, (u8, String)> {
     let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
     let signals =
         Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
     let folder = own::folder("bench").map_err(|text| (exit::JOURNAL, text))?;
-    let file = folder.path().join("plan");
-    fs::write(&file, serde_json::to_vec(plan).unwrap_or_default())
+    let (file, places) = (folder.path().join("plan"), folder.path().join("places"));
+    let plan = Plan { places: places.display().to_string(), ..plan };
+    fs::write(&file, serde_json::to_vec(&plan).unwrap_or_default())
         .map_err(|error| (exit::JOURNAL, format!("cannot write {}: {error}", file.display())))?;
+    let journal = arguments.journal.clone().unwrap_or_else(|| folder.path().join("journal"));
     let campaign = Own {
         name: "bench.lua",
         text: include_str!("bench.lua"),
         args: vec![file.display().to_string()],
         pool: PoolSpec { workers: Some(1), slots: Some(1), start: Some(Start::Local), ..PoolSpec::default() },
         host_file: None,
-        journal: arguments.journal.clone(),
+        journal: Some(journal.clone()),
     };
     let started = Started { mpi: Mpi::Idle, ranks: Vec::new() };
     let ended = campaign.play(folder.path(), started, signals, limits);
     match ended.message {
         Some(text) => Err((ended.code, text)),
-        None => Ok(ExitCode::from(ended.code)),
+        None => export(arguments, &plan, &journal).map(|()| ExitCode::from(ended.code)),
     }
+}
+
+/// Writes what is to be exported, in hyperfine's forms.
+fn export(arguments: &BenchArgs, plan: &Plan, journal: &Path) -> Result<(), (u8, String)> {
+    if arguments.export_json.is_none() && arguments.export_csv.is_none() {
+        return Ok(());
+    }
+    let records = journal::read(journal).map_err(|error| (exit::JOURNAL, error.to_reader()))?.records;
+    let places = fs::read(&plan.places).map_err(|error| (exit::INTERNAL, error.to_string()))?;
+    let places: Vec<Vec<usize>> =
+        serde_json::from_slice(&places).map_err(|error| (exit::INTERNAL, error.to_string()))?;
+    let mut results = results(records, &places);
+    // Exit codes are known where only 0 was let through.
+    let exit_code = (!plan.ignore_failure).then_some(0);
+    let timing = |(command, place): (&Command, usize)| {
+        let result = results.remove(&place)?;
+        Timing::new(command.name.clone(), command.parameters.clone(), exit_code, &result)
+    };
+    let timings: Vec<Timing> = plan.commands.iter().zip(1..).filter_map(timing).collect();
+    if let Some(path) = &arguments.export_json {
+        write(path, &hyperfine_json(&timings))?;
+    }
+    let Some(path) = &arguments.export_csv else { return Ok(()) };
+    let parameters: Vec<String> =
+        plan.commands.iter().take(1).flat_map(|it| &it.parameters).map(|(name, _)| name.clone()).collect();
+    write(path, &TextFormat::Csv.write(&hyperfine_rows(&timings, &parameters)))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), (u8, String)> {
+    fs::write(path, text).map_err(|error| (exit::SCRIPT, format!("cannot write {}: {error}", path.display())))
+}
+
+/// What each command did at last, by its place; nothing of one that failed.
+fn results(records: Vec<Record>, places: &[Vec<usize>]) -> BTreeMap<usize, MeasureResult> {
+    let ended = records.into_iter().filter_map(Record::into_task).map(|(_, outcome)| outcome);
+    let sides = |outcome: Outcome| match outcome.detail {
+        Detail::Measure(result) => vec![(outcome.status, *result)],
+        Detail::Compare(result) => {
+            result.variants.into_iter().map(|side| (side.status, side.result)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let all = ended.zip(places).flat_map(|(outcome, places)| places.iter().zip(sides(outcome)));
+    let mut results = BTreeMap::new();
+    for (place, (status, result)) in all {
+        if status == Status::Ok {
+            results.insert(*place, result);
+        } else {
+            results.remove(place);
+        }
+    }
+    results
 }
 
 fn plan(arguments: &BenchArgs) -> Result<Plan, String> {
     let here = std::env::current_dir().map_err(|error| format!("which folder is this? {error}"))?;
-    let file = |path: &Option<PathBuf>| path.as_ref().map(|path| here.join(path).display().to_string());
     Ok(Plan {
         commands: commands(arguments)?,
         warmup: arguments.warmup,
@@ -135,8 +191,7 @@ fn plan(arguments: &BenchArgs) -> Result<Plan, String> {
         max_runs: arguments.max_runs,
         max_time: arguments.max_time,
         ignore_failure: arguments.ignore_failure,
-        export_json: file(&arguments.export_json),
-        export_csv: file(&arguments.export_csv),
+        places: String::new(),
         cwd: here.display().to_string(),
     })
 }

@@ -1,0 +1,189 @@
+//! `harness export`: journals as files for other programs.
+//!
+//! A file is there whole or not at all, and none is replaced unless that is asked for.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use tempfile::TempDir;
+
+use super::journals::WhichJournal;
+use super::query::{code, journals};
+use crate::model::exit;
+use crate::query::{self, QueryError, TextFormat};
+use crate::say::say;
+
+#[derive(Args)]
+pub(super) struct ExportArgs {
+    /// Campaigns, by their scripts or journals (default: the journal in this folder).
+    #[arg(value_name = "FILE.lua|JOURNAL")]
+    campaigns: Vec<PathBuf>,
+    /// The file; `-` is stdout.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// What it is (default: by the ending of FILE).
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Of csv, tsv, json, jsonl and parquet: `measurements` (the default), `samples`, or another table of `harness query`.
+    #[arg(long, value_name = "TABLE", value_parser = table)]
+    rows: Option<String>,
+    /// Replace FILE, if it is there.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Rows, to be read by anything (.csv).
+    Csv,
+    /// The same with tabs (.tsv).
+    Tsv,
+    /// The same as one list of objects (.json).
+    Json,
+    /// The same, an object to a line (.jsonl).
+    Jsonl,
+    /// The same for data frames (.parquet).
+    Parquet,
+    /// All tables (.sqlite, .db).
+    Sqlite,
+    /// Medians with their intervals, for a page (.md).
+    Markdown,
+    /// The same for a paper (.tex).
+    Latex,
+    /// Timings as `hyperfine --export-json` writes them.
+    Hyperfine,
+    /// Who ran what when, for ui.perfetto.dev.
+    Trace,
+}
+
+/// By the ending of a file.
+const ENDINGS: [(&str, Format); 12] = [
+    ("csv", Format::Csv),
+    ("tsv", Format::Tsv),
+    ("json", Format::Json),
+    ("jsonl", Format::Jsonl),
+    ("ndjson", Format::Jsonl),
+    ("parquet", Format::Parquet),
+    ("sqlite", Format::Sqlite),
+    ("sqlite3", Format::Sqlite),
+    ("db", Format::Sqlite),
+    ("md", Format::Markdown),
+    ("tex", Format::Latex),
+    ("trace", Format::Trace),
+];
+
+fn table(word: &str) -> Result<String, String> {
+    let names = query::table_names();
+    if names.contains(&word) { Ok(word.into()) } else { Err(names.join(", ")) }
+}
+
+/// Why there is no file.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Which(#[from] WhichJournal),
+    #[error("export: {0}")]
+    Query(#[from] QueryError),
+    #[error("export: {} does not say what it is to be: csv, tsv, json, jsonl, parquet, sqlite, markdown, latex, hyperfine or trace, with --format", .0.display())]
+    WhichFormat(PathBuf),
+    #[error("export: --rows is for csv, tsv, json, jsonl and parquet")]
+    NoRows,
+    #[error("export: parquet and sqlite are no text, and go to a file only")]
+    NoText,
+    #[error("export: {} is there already: --force replaces it", .0.display())]
+    There(PathBuf),
+    #[error("export: cannot write {}: {source}", path.display())]
+    Unwritten { path: PathBuf, source: io::Error },
+}
+
+/// Does it; the exit code.
+pub(super) fn export(arguments: &ExportArgs) -> ExitCode {
+    let Err(error) = write(arguments) else { return ExitCode::SUCCESS };
+    say(format_args!("harness: {error}"));
+    ExitCode::from(match error {
+        Failed::Query(error) => code(&error),
+        Failed::Unwritten { .. } => exit::SCRIPT,
+        _ => exit::USAGE,
+    })
+}
+
+fn write(arguments: &ExportArgs) -> Result<(), Failed> {
+    let to = &arguments.output;
+    let to_stdout = to.as_os_str() == "-";
+    let format = arguments.format.or_else(|| by_ending(to)).ok_or_else(|| Failed::WhichFormat(to.clone()))?;
+    let is_rows =
+        matches!(format, Format::Csv | Format::Tsv | Format::Json | Format::Jsonl | Format::Parquet);
+    if arguments.rows.is_some() && !is_rows {
+        return Err(Failed::NoRows);
+    }
+    if to_stdout && matches!(format, Format::Parquet | Format::Sqlite) {
+        return Err(Failed::NoText);
+    }
+    if !to_stdout && !arguments.force && fs::symlink_metadata(to).is_ok() {
+        return Err(Failed::There(to.clone()));
+    }
+    let journals = journals(&arguments.campaigns, "export", "harness export -o FILE")?;
+    if to_stdout {
+        let bytes = content(&journals, format, arguments.rows.as_deref())?;
+        // Whoever asked may have closed the pipe.
+        let _ = io::stdout().write_all(&bytes);
+        return Ok(());
+    }
+    let unwritten = |source| Failed::Unwritten { path: to.clone(), source };
+    let beside = beside(to).map_err(unwritten)?;
+    let made = beside.path().join("export");
+    match format {
+        Format::Sqlite => query::save(&journals, &made)?,
+        _ => fs::write(&made, content(&journals, format, arguments.rows.as_deref())?).map_err(unwritten)?,
+    }
+    put(&made, to, arguments.force).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists if !arguments.force => Failed::There(to.clone()),
+        _ => unwritten(source),
+    })
+}
+
+fn by_ending(path: &Path) -> Option<Format> {
+    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+    ENDINGS.iter().find(|(word, _)| *word == ending).map(|(_, format)| *format)
+}
+
+fn content(journals: &[PathBuf], format: Format, table: Option<&str>) -> Result<Vec<u8>, Failed> {
+    let rows = || query::rows(journals, table.unwrap_or("measurements"));
+    let text = match format {
+        Format::Csv => TextFormat::Csv.write(&rows()?),
+        Format::Tsv => TextFormat::Tsv.write(&rows()?),
+        Format::Json => TextFormat::Json.write(&rows()?),
+        Format::Jsonl => TextFormat::Jsonl.write(&rows()?),
+        Format::Parquet => return Ok(query::parquet(&rows()?)?),
+        Format::Markdown => TextFormat::Markdown.write(&query::summary(journals)?),
+        Format::Latex => TextFormat::Latex.write(&query::summary(journals)?),
+        Format::Hyperfine => query::hyperfine(journals)?,
+        Format::Trace => query::trace(journals)?,
+        // A file by itself: SQLite writes it.
+        Format::Sqlite => return Err(Failed::NoText),
+    };
+    Ok(text.into_bytes())
+}
+
+/// A folder for it where it is to be, so that it can be moved into its place at once.
+fn beside(to: &Path) -> io::Result<TempDir> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::metadata(folder)?;
+    tempfile::Builder::new().prefix(".harness-export-").tempdir_in(folder)
+}
+
+/// Moves it into its place, on the disk already.
+fn put(made: &Path, to: &Path, replace: bool) -> io::Result<()> {
+    File::open(made)?.sync_all()?;
+    if replace {
+        return fs::rename(made, to);
+    }
+    // A name more: fails if it is taken meanwhile. Where a file system has no such thing, it was free a moment ago.
+    match fs::hard_link(made, to) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => fs::rename(made, to),
+        linked => linked,
+    }
+}

@@ -1,0 +1,92 @@
+//! `harness query`: a question in SQL to one or several journals, or what can be asked of them.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::journals::{WhichJournal, journal_of};
+use crate::model::exit;
+use crate::query::{self, QueryError, TextFormat};
+use crate::say::say;
+
+#[derive(Args)]
+pub(super) struct QueryArgs {
+    /// Campaigns, by their scripts or journals (default: the journal in this folder), then `select …`; without it the
+    /// tables and columns are listed.
+    #[arg(value_name = "FILE.lua|JOURNAL… SELECT")]
+    words: Vec<PathBuf>,
+    /// table, csv, json, jsonl, markdown, latex or tsv (default: table on a terminal, else csv).
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    format: Option<TextFormat>,
+}
+
+fn format(word: &str) -> Result<TextFormat, String> {
+    let all = TextFormat::ALL;
+    all.into_iter().find(|it| it.word() == word).ok_or_else(|| all.map(TextFormat::word).join(", "))
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Which(#[from] WhichJournal),
+    #[error("query: {0}")]
+    Query(#[from] QueryError),
+}
+
+/// Answers; the exit code.
+pub(super) fn query(arguments: &QueryArgs) -> ExitCode {
+    match answer(arguments) {
+        Ok(text) => {
+            // Whoever asked may have closed the pipe.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(format_args!("harness: {error}"));
+            ExitCode::from(match error {
+                Failed::Which(_) => exit::USAGE,
+                Failed::Query(error) => code(&error),
+            })
+        }
+    }
+}
+
+fn answer(arguments: &QueryArgs) -> Result<String, Failed> {
+    let (campaigns, sql) = match arguments.words.split_last() {
+        Some((last, before)) if is_sql(last) => (before, Some(last.to_string_lossy())),
+        _ => (&arguments.words[..], None),
+    };
+    let journals = journals(campaigns, "query", "harness query")?;
+    let Some(sql) = sql else { return Ok(query::overview(&journals)?) };
+    let rows = query::ask(&journals, &sql)?;
+    let usual = if io::stdout().is_terminal() { TextFormat::Table } else { TextFormat::Csv };
+    Ok(arguments.format.unwrap_or(usual).write(&rows))
+}
+
+/// Several words are no file that is there.
+fn is_sql(word: &Path) -> bool {
+    word.to_string_lossy().trim().contains(char::is_whitespace) && !word.exists()
+}
+
+/// The journals that are meant; the only one in this folder, if none is named.
+pub(super) fn journals(
+    campaigns: &[PathBuf],
+    who: &'static str,
+    line: &'static str,
+) -> Result<Vec<PathBuf>, WhichJournal> {
+    if campaigns.is_empty() {
+        return Ok(vec![journal_of(None, who, line)?]);
+    }
+    campaigns.iter().map(|campaign| journal_of(Some(campaign), who, line)).collect()
+}
+
+pub(super) fn code(error: &QueryError) -> u8 {
+    match error {
+        QueryError::Journal(_) => exit::JOURNAL,
+        QueryError::Unfit(_) => exit::USAGE,
+        QueryError::Database(_) | QueryError::Parquet(_) => exit::SCRIPT,
+    }
+}

@@ -1,0 +1,89 @@
+//! What is wrong with a question, and what could have been meant.
+
+use super::QueryError;
+use super::database::tables;
+use super::functions;
+
+/// Why SQL is no question, or has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It would change something.
+    #[error("a journal is only read: a question begins with `select` or `with`")]
+    Writes,
+    /// It has no columns.
+    #[error("there is no question in it; one is `select name, median from measurements`")]
+    Empty,
+    /// It leaves something open.
+    #[error("a question has no `?` and no `:name`: write the value there, a text in single quotes")]
+    Parameters,
+    /// More than one.
+    #[error("one question at a time: something stands behind the first `;`")]
+    Several,
+    /// What SQLite says, and what to do.
+    #[error("{message}{hint}")]
+    Wrong {
+        /// In SQLite's words.
+        message: String,
+        /// What could have been meant.
+        hint: String,
+    },
+}
+
+/// An error of SQLite about a question.
+pub(super) fn explained(error: &rusqlite::Error) -> QueryError {
+    use rusqlite::Error;
+    let message = match error {
+        Error::MultipleStatement => return Unfit::Several.into(),
+        Error::SqlInputError { msg, .. } => msg.clone(),
+        Error::SqliteFailure(_, Some(text)) => text.clone(),
+        other => other.to_string(),
+    };
+    Unfit::Wrong { hint: hint(&message), message }.into()
+}
+
+fn hint(message: &str) -> String {
+    let Some((what, name)) = message.split_once(": ") else { return String::new() };
+    let all = tables();
+    match what {
+        "no such table" => {
+            let names: Vec<&str> = all.iter().map(|table| table.name).collect();
+            format!("{}; there are {}", meant(name, &names), names.join(" "))
+        }
+        // "x" for 'x': SQLite says so by itself.
+        "no such column" if !name.starts_with('"') => {
+            let name = name.rsplit('.').next().unwrap_or(name);
+            let columns = all.iter().flat_map(|table| &table.columns).map(|(name, _)| *name);
+            match meant(name, &columns.collect::<Vec<_>>()) {
+                none if none.is_empty() => format!(
+                    "; a parameter is `params->>'{name}'`, a figure that the program printed `metrics->>'{name}'`, \
+                     and `harness query JOURNAL` lists all columns"
+                ),
+                near => near,
+            }
+        }
+        "no such function" => format!("; beside those of SQLite there are {}", functions::ABOUT),
+        _ => String::new(),
+    }
+}
+
+fn meant(name: &str, names: &[&str]) -> String {
+    let distance = |other: &&&str| strsim::damerau_levenshtein(&name.to_lowercase(), other);
+    let near = names.iter().min_by_key(distance).filter(|other| distance(other) <= name.len() / 3);
+    near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_meant_is_said() {
+        assert!(
+            hint("no such table: measurment")
+                .starts_with(" (did you mean `measurements`?); there are measurements ")
+        );
+        assert_eq!(hint("no such column: m.medain"), " (did you mean `median`?)");
+        assert!(hint("no such column: tile").starts_with("; a parameter is `params->>'tile'`, "));
+        assert_eq!(hint("near \"selct\": syntax error"), "");
+    }
+}
