@@ -62,6 +62,7 @@ impl Bench {
             accept_failed: false,
             inputs: Vec::new(),
             class: 1,
+            like: None,
         }));
     }
 

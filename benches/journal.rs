@@ -152,6 +152,7 @@ fn record(number: u64, kind: Kind) -> Record {
         key: Hash::of(&number.to_le_bytes()),
         parts: Some(Default::default()),
         content_key: None,
+        cost: None,
         name: Some("gemm".into()),
         params: Some(serde_json::json!({ "tile": number, "flags": "-O3 -march=native" })),
         limit_s: None,

@@ -73,9 +73,15 @@ fn random_task(world: &mut World, rng: &mut Random) -> TaskId {
 }
 
 fn campaign(seed: u64, weather: Weather) -> World {
+    campaign_that_ends(seed, weather, None)
+}
+
+/// The same in so much time: what is left then is drained.
+fn campaign_that_ends(seed: u64, weather: Weather, within: Option<u64>) -> World {
     let _seed = Seed(seed);
     let mut rng = Random(seed ^ 0xabcd);
     let mut world = World::new(seed, weather);
+    within.into_iter().for_each(|us| world.ends_in(us));
     world.open(0, 1 + rng.below(4), 1 + rng.below(4) as u16);
     if rng.permille(500) {
         world.join_on(0, 1 + rng.below(6) as u16, 2, false, "n0".into());
@@ -108,9 +114,24 @@ fn campaign(seed: u64, weather: Weather) -> World {
     if rng.permille(150) {
         world.run_until(world.now + 50_000);
         world.drain();
+    } else if let Some(us) = within {
+        world.run_until(us);
+        world.drain();
     }
     world.finish();
     world
+}
+
+#[test]
+fn nothing_starts_that_would_not_end_in_time() {
+    let mut held = 0;
+    for seed in 20_000_000..20_000_000 + seeds(300) {
+        let within = 500_000 + seed % 7 * 800_000;
+        held +=
+            campaign_that_ends(seed, if seed % 2 == 0 { STORM } else { Weather::default() }, Some(within))
+                .held();
+    }
+    assert!(held > 100, "{held}");
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn facts(number: u64, kind: Kind) -> TaskFacts {
         env: None,
         artefact: None,
         placement: None,
+        cost: None,
         queue_s: None,
         started_unix_s: None,
         ended_unix_s: None,

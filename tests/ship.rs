@@ -399,6 +399,7 @@ fn sent_by(script: &str) -> (usize, usize, usize) {
     let (port, mut driver) = port(Setup {
         campaign,
         index: Index::default(),
+        retry: Default::default(),
         notices: Default::default(),
         kept: Default::default(),
         artefact_present: Box::new(|_| true),

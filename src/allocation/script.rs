@@ -48,7 +48,7 @@ impl Batch {
 }
 
 /// What a job is to be. Paths are absolute.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Job {
     /// What the queue shows.
     pub name: String,
@@ -70,6 +70,8 @@ pub struct Job {
     pub harness: String,
     /// What harness gets: options, the script and its arguments.
     pub arguments: Vec<String>,
+    /// How long before its end harness stops, s; harness's own idea if not said.
+    pub margin_s: Option<f64>,
     /// This script itself, where jobs may follow jobs.
     pub chain: Option<Chain>,
 }
@@ -81,6 +83,8 @@ pub struct Chain {
     pub links: u32,
     /// Where this script lies.
     pub script: String,
+    /// Where the campaign's journal lies.
+    pub journal: String,
 }
 
 /// The first words of a script of ours, by which the next one knows that it may be overwritten.
@@ -225,13 +229,17 @@ fn command(batch: Batch, job: &Job) -> String {
     if let Some(seconds) = job.time_s.filter(|_| batch != Batch::Slurm) {
         let _ = write!(line, " --deadline \"$(({seconds} - SECONDS)) s\"");
     }
+    if let Some(margin) = job.margin_s {
+        let _ = write!(line, " --margin \"{margin} s\"");
+    }
     for word in &job.arguments {
         let _ = write!(line, " {}", quoted(word));
     }
     line
 }
 
-/// Exit code 75 asks to be run again. No dependency is needed: harness has ended, so the journal is free. Whoever
+/// Exit code 75 asks to be run again. No dependency is needed: harness has ended, so the journal is free. A job that
+/// recorded nothing would be followed by one that records nothing: its last line in the journal says so. Whoever
 /// ends the job by hand (TERM) wants no other; the trap also keeps the shell alive until harness has saved.
 fn chained(batch: Batch, chain: &Chain, command: &str) -> String {
     let again = again(batch, &chain.script);
@@ -251,6 +259,10 @@ if [ "$left" -le 1 ]; then
   echo "harness batch: not done, and this was the last of {links} jobs: run harness batch again to go on" >&2
   exit 75
 fi
+if tail -n 1 {journal} | grep -q '^{{"type":"end",.*"recorded":0,'; then
+  echo "harness batch: not done, and no task ended in this job, so no other follows: ask for more --time" >&2
+  exit 75
+fi
 left=$((left - 1))
 next=$({again}) || {{
   echo "harness batch: not done, and no job could be submitted from $(hostname): run harness batch again to go on" >&2
@@ -258,7 +270,8 @@ next=$({again}) || {{
 }}
 echo "harness batch: job ${id} goes on as job $next" >&2
 "#,
-        links = chain.links
+        links = chain.links,
+        journal = quoted(&chain.journal)
     )
 }
 

@@ -14,6 +14,7 @@ fn job() -> Job {
         folder: "/home/me/it's here".into(),
         harness: "/opt/harness".into(),
         arguments: vec!["tune.lua".into(), "--size=10 20".into()],
+        margin_s: None,
         chain: None,
     }
 }
@@ -129,18 +130,27 @@ exec /opt/harness --deadline \"$((7200 - SECONDS)) s\" tune.lua '--size=10 20'
 /// What follows the line that runs harness; the same but for two lines everywhere.
 #[test]
 fn a_chain_goes_on_after_75_and_no_longer_than_asked() {
-    let chain = Some(Chain { links: 3, script: "/home/me/tune.lua.job".into() });
-    let job = Job { prologue: None, directives: Vec::new(), nodes: None, chain, ..job() };
+    let chain = Some(Chain {
+        links: 3,
+        script: "/home/me/tune.lua.job".into(),
+        journal: "/home/me/tune.lua.journal".into(),
+    });
+    let job =
+        Job { prologue: None, directives: Vec::new(), nodes: None, margin_s: Some(90.0), chain, ..job() };
     let script = batch_script(Batch::Slurm, &job).unwrap();
     let tail = script.split_once("|| exit\n").unwrap().1;
     let expected = r#"left=${1:-3}   # jobs of this chain, with this one
 stopped=
 trap 'stopped=yes' TERM
-/opt/harness tune.lua '--size=10 20'
+/opt/harness --margin "90 s" tune.lua '--size=10 20'
 code=$?
 [ "$code" = 75 ] && [ -z "$stopped" ] || exit "$code"
 if [ "$left" -le 1 ]; then
   echo "harness batch: not done, and this was the last of 3 jobs: run harness batch again to go on" >&2
+  exit 75
+fi
+if tail -n 1 /home/me/tune.lua.journal | grep -q '^{"type":"end",.*"recorded":0,'; then
+  echo "harness batch: not done, and no task ended in this job, so no other follows: ask for more --time" >&2
   exit 75
 fi
 left=$((left - 1))

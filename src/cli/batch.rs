@@ -56,6 +56,9 @@ pub(super) struct BatchArgs {
     /// Which batch system (default: the one whose commands are here).
     #[arg(long, value_name = "slurm|pbs|sge|lsf|pjm", value_parser = scheduler)]
     scheduler: Option<Batch>,
+    /// How long before its end the job stops, to be run again (default: 30 s, or a tenth of its time).
+    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    margin: Option<f64>,
     /// Submit another job when the time was too short, up to so many in all.
     #[arg(long, value_name = "JOBS", value_parser = whole::<1, { u32::MAX }>, num_args = 0..=1, default_missing_value = "10", require_equals = true)]
     chain: Option<u32>,
@@ -144,7 +147,12 @@ fn job(arguments: &BatchArgs, script: &Path, file: &Path) -> Result<Job, String>
         folder: here.display().to_string(),
         harness: program.display().to_string(),
         arguments: words.collect(),
-        chain: arguments.chain.map(|links| Chain { links, script: file.display().to_string() }),
+        margin_s: arguments.margin,
+        chain: arguments.chain.map(|links| Chain {
+            links,
+            script: file.display().to_string(),
+            journal: file.with_extension("journal").display().to_string(),
+        }),
     })
 }
 

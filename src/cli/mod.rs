@@ -113,6 +113,9 @@ struct RunArgs {
     /// Set an old journal aside and begin anew.
     #[arg(long)]
     fresh: bool,
+    /// Try again what the journal would answer: `failed`, or statuses (timeout, oom, …); `lost` is tried again in any case.
+    #[arg(long, value_name = "STATUS,…", value_delimiter = ',')]
+    retry: Vec<String>,
     /// When it has to be over: "90 min" from now, "17:30", or what `date -d` reads (default: the end of the batch job).
     #[arg(long, value_name = "DURATION|TIME")]
     deadline: Option<String>,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::run;
-use crate::model::{Limits, exit};
+use crate::model::{Limits, Retry, exit};
 use crate::process::Signals;
 use crate::root::port::PoolSpec;
 use crate::root::progress::Verbosity;
@@ -43,6 +43,8 @@ impl Own<'_> {
             display: None,
             journal: Some(self.journal.unwrap_or_else(|| folder.join("journal"))),
             fresh: true,
+            retry: Retry::default(),
+            repeats: false,
             timing: Timing::default(),
             seed: None,
             verbosity: Verbosity::Quiet,

@@ -13,11 +13,11 @@ use crate::artefact::Store;
 #[cfg(feature = "mpi")]
 use crate::machine;
 use crate::model::human::{bounded, count};
-use crate::model::{Limits, Outcome, Status, exit, limits};
+use crate::model::{Limits, Outcome, Retry, Row, Status, exit, limits};
 #[cfg(feature = "mpi")]
 use crate::process;
 use crate::process::Signals;
-use crate::report::{Row, summary};
+use crate::report::summary;
 use crate::root::port::{PoolSpec, Port};
 use crate::root::progress::{Line, Verbosity};
 use crate::root::{self, Ended as RootEnded, Mpi, Options, ScriptEnd, Started, Timing};
@@ -58,6 +58,7 @@ pub(super) fn run(arguments: RunArgs) -> ExitCode {
 
 fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     let (script, args) = script_and_args(&arguments.script).map_err(|text| (exit::USAGE, text))?;
+    let retry = Retry::of_words(&arguments.retry).map_err(|error| (exit::USAGE, error.to_string()))?;
     let verbosity = match (arguments.quiet, arguments.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -87,6 +88,8 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         journal: arguments.journal,
         fresh: arguments.fresh,
         host_file: arguments.hostfile,
+        retry,
+        repeats: false,
         timing: Timing { deadline: arguments.deadline, margin: arguments.margin },
         seed: arguments.seed,
         verbosity,
@@ -167,7 +170,7 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
                 })
         };
         let lines = ended.tally.lines.iter().filter(|line| !is_said(&line.outcome));
-        let rows: Vec<Row<'_>> = lines.map(row).collect();
+        let rows: Vec<Row<'_>> = lines.map(Line::row).collect();
         post(summary(&ended.tally.ended, ended.tally.replays, &rows).trim_end());
     }
     if quiet && let Some(line) = failures(&ended.tally.ended) {
@@ -198,16 +201,6 @@ fn failures(ended: &BTreeMap<Status, usize>) -> Option<String> {
     let failed: BTreeMap<_, _> = ended.iter().filter(|(status, _)| **status != Status::Ok).collect();
     let tasks = count(failed.values().map(|number| **number).sum(), "task");
     (!failed.is_empty()).then(|| format!("{tasks} of {} did not end well", ended.values().sum::<usize>()))
-}
-
-fn row(line: &Line) -> Row<'_> {
-    Row {
-        kind: line.kind,
-        name: line.name.as_deref(),
-        params: line.params.as_ref(),
-        what: line.what.as_deref(),
-        outcome: &line.outcome,
-    }
 }
 
 /// The script's thread.

@@ -53,6 +53,9 @@ impl Core {
                 if matches!(task.kind, Kind::Call | Kind::Exec) {
                     self.durations.learn(task.class, report.elapsed_us);
                 }
+                if let Some(like) = self.tasks[ix].rare.as_ref().and_then(|rare| rare.like) {
+                    self.horizon.learn(like, report.elapsed_us);
+                }
                 self.agenda.ahead.push_back(worker);
                 self.resolve(ix, End::Finished, report.ok.then_some(report.artefact));
             }
@@ -197,7 +200,7 @@ impl Core {
         let task = &self.tasks[ix];
         match &task.state {
             State::Vacant => {}
-            State::Waiting { .. } => self.resolve(ix, End::Cancelled, None),
+            State::Waiting { .. } | State::Held => self.resolve(ix, End::Cancelled, None),
             State::Queued(_) => {
                 // Others may have waited behind it.
                 if let State::Queued(Home::Worker(worker)) = task.state {

@@ -42,6 +42,8 @@ pub struct Request {
     pub inputs: Vec<Hash>,
     /// Which function a call runs, which program an exec: durations are learnt per class.
     pub class: u64,
+    /// Tasks of one number take as long as the longest of them, as far as anybody knows.
+    pub like: Option<u64>,
 }
 
 /// A dependency, as the driver knows it at submission.
@@ -176,6 +178,18 @@ pub enum Event {
         /// The task; unknown and ended ones are ignored.
         task: TaskId,
     },
+    /// Time is over then: what would not end before is not started.
+    Deadline {
+        /// When.
+        at: Tick,
+    },
+    /// A task of this number took so long, before this core was.
+    Took {
+        /// Which [`like`](Request::like).
+        like: u64,
+        /// How long (µs).
+        us: u64,
+    },
     /// Cancel everything, start nothing more.
     Drain,
     /// Time has passed; due at the moment `WakeAt` named.
@@ -235,6 +249,11 @@ pub enum Action {
     GiveUp {
         /// The worker.
         worker: WorkerId,
+    },
+    /// The task is not started, now or later: it would not end in time.
+    Hold {
+        /// The task.
+        task: TaskId,
     },
     /// The task has ended; exactly one for every task submitted.
     Resolve {
@@ -357,6 +376,8 @@ pub struct Counts {
     pub waiting: u64,
     /// Could run.
     pub queued: u64,
+    /// Could run, but would not end in time.
+    pub held: u64,
     /// On a worker, or a node is being prepared.
     pub running: u64,
     /// Resolved.

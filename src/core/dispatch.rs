@@ -26,6 +26,9 @@ impl Core {
                 self.serve_gangs(pool, Some(rank), &mut walk, may_drain);
             }
             let top = self.pools[pool.at()].tree.top();
+            if self.hold_if_late(ix) {
+                continue;
+            }
             full |= top.key == 0 || (!may_drain && top.idle == 0 && room_of(top) < CHEAPEST_CALL);
             if !full && self.place(pool, shape, ix, may_drain) {
                 continue;
@@ -243,6 +246,9 @@ impl Core {
             return;
         }
         let Some((_, _, ix)) = self.pools[pool.at()].first(|_| true) else { return };
+        if self.is_late(ix) {
+            return self.mark_stale(pool);
+        }
         let task = &self.tasks[ix];
         let most = if task.kind == Kind::Exec { self.durations.ahead(task.class) } else { 0 };
         if self.fleet[id].takes_ahead(most) && task.need == Need::Cores(1) && task.rare.is_none() {
@@ -293,6 +299,9 @@ impl Core {
         }
         let (node, pool) = (self.fleet[id].node, self.fleet[id].pool);
         while let Some((rank, ix)) = self.fleet[id].own.first_key_value().map(|(rank, ix)| (*rank, *ix)) {
+            if self.hold_if_late(ix) {
+                continue;
+            }
             let first = self.pools[pool.at()].head().is_none_or(|head: Rank| rank < head);
             let lease = self.fleet[node].lease;
             if !first && !early {

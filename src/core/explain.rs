@@ -68,6 +68,13 @@ pub enum Explanation {
         /// Who uses it, and earlier tasks that wait for it; some of them.
         holders: Vec<TaskId>,
     },
+    /// It would not end in time.
+    Late {
+        /// How long it may take (µs).
+        takes_us: u64,
+        /// What is left (µs).
+        left_us: u64,
+    },
     /// There is no room.
     Room(Place),
 }
@@ -165,6 +172,7 @@ impl Core {
             State::Flying(_) => return None,
             State::Waiting { .. } => (0, 0),
             State::Leasing(_) => (2, 0),
+            State::Held => (9, 0),
             State::Queued(Home::Ready) => (3, 0),
             State::Queued(Home::Shape(shape)) => (4, u64::from(*shape)),
             State::Queued(Home::Worker(worker)) => (5, u64::from(worker.0)),
@@ -186,6 +194,10 @@ impl Core {
             State::Vacant | State::Flying(Flight { phase: Phase::Wedged, .. }) => Explanation::Unknown,
             State::Waiting { deps } => Explanation::Dependencies { tasks: self.awaited(task), count: *deps },
             State::Queued(home) => self.explain_queued(ix, entry, *home),
+            State::Held => Explanation::Late {
+                takes_us: self.may_take_us(ix).unwrap_or_default(),
+                left_us: self.left_us(),
+            },
             State::Leasing(gang) => self.explain_leasing(ix, gang),
             State::Flying(Flight { gang, phase: Phase::Staging, .. }) => {
                 Explanation::Files { hosts: self.hosts(gang) }

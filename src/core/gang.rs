@@ -96,6 +96,9 @@ impl Core {
     }
 
     fn serve_gang(&mut self, pool: PoolIx, ix: TaskIx, walk: &mut Walk, first: bool) {
+        if self.hold_if_late(ix) {
+            return;
+        }
         let counters = &self.pools[pool.at()].counters;
         let needs = self.tasks[ix].needs().to_vec();
         let lacking = needs

@@ -51,6 +51,9 @@ impl Core {
         let State::Leasing(gang) = &self.tasks[ix].state else { return };
         let gang = gang.clone();
         let nodes = nodes_of(&self.fleet, &gang);
+        if self.cease_if_late(nodes[0]) {
+            return;
+        }
         let need = self.tasks[ix].need;
         if !need.is_quiet() {
             let charge = self.charge(ix);
@@ -71,6 +74,17 @@ impl Core {
             self.hush(ix, &nodes);
             all.into_iter().for_each(|ix| self.begin(ix, gang.clone()));
         }
+    }
+
+    /// The node was not calm in time for some of those it is prepared for: they are routed, and held back. Were there any?
+    fn cease_if_late(&mut self, node: NodeIx) -> bool {
+        let mut late = self.leasing_on(node);
+        late.retain(|ix| self.is_late(*ix));
+        for ix in &late {
+            self.land(*ix);
+            self.agenda.ready.push_back(*ix);
+        }
+        !late.is_empty()
     }
 
     /// Does nothing of ours run on the node, or travel to it?
@@ -207,7 +221,7 @@ impl Core {
         let mut others = [before, own].into_iter().flatten();
         let outranked = others.any(|(other, _)| other.lateness() < rank.lateness());
         let gang = pool.gangs.first_key_value().is_some_and(|(gang, _)| *gang < rank);
-        if outranked || (gang && pool.reservation.is_none()) {
+        if outranked || (gang && pool.reservation.is_none()) || self.is_late(ix) {
             return false;
         }
         self.dequeue(ix);

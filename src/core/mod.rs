@@ -11,7 +11,7 @@
 //! Lower ranks go first: priority, then submission. A task that finds no room holds later ones of its pool back, unless
 //! they use what it cannot; one that needs several cores or a whole node takes a *lease* on a node, which
 //! then drains; measurements that have parts of a node to themselves share one (`side`). One that needs several nodes, GPUs or counters (`gang`) gets a *reservation* of nodes and a time (`reserve`).
-//! That, and a bound on exclusive tasks in a row, is why nobody starves. `explain` says why a task is not running.
+//! That, and a bound on exclusive tasks in a row, is why nobody starves. What would not end in time is held back (`horizon`). `explain` says why a task is not running.
 
 mod answer;
 mod api;
@@ -23,6 +23,7 @@ mod explain;
 mod fleet;
 mod gang;
 mod guard;
+mod horizon;
 mod lease;
 mod never;
 mod pool;
@@ -51,6 +52,7 @@ use artefacts::Artefacts;
 use credit::Durations;
 use fleet::{Fleet, Worker};
 use guard::Alarm;
+use horizon::Horizon;
 use pool::{Counter, Pool, Stage};
 use task::{Flight, GroupIx, NodeIx, Phase, PoolIx, Rank, State, Table, TaskIx};
 
@@ -66,6 +68,7 @@ pub struct Core {
     group_ix: FxHashMap<(PoolIx, String, u16), GroupIx>,
     artefacts: Artefacts,
     durations: Durations,
+    horizon: Horizon,
     alarms: BTreeSet<(Tick, Alarm)>,
     /// The driver will wake us then.
     announced: Option<Tick>,
@@ -155,7 +158,7 @@ impl Core {
 
     /// Tasks that have not been resolved.
     pub fn unresolved(&self) -> u64 {
-        self.counts.iter().map(|counts| counts.waiting + counts.queued + counts.running).sum()
+        self.counts.iter().map(|counts| counts.waiting + counts.queued + counts.held + counts.running).sum()
     }
 
     fn apply(&mut self, event: Event) {
@@ -182,6 +185,8 @@ impl Core {
                     self.cancel(ix);
                 }
             }
+            Event::Deadline { at } => self.horizon.ends(self.now, at),
+            Event::Took { like, us } => self.horizon.learn(like, us),
             Event::Drain => {
                 self.draining = true;
                 self.cancel_all(|_| true);
@@ -332,6 +337,7 @@ fn bucket<'a>(counts: &'a mut Counts, state: &State) -> &'a mut u64 {
     match state {
         State::Waiting { .. } => &mut counts.waiting,
         State::Queued(_) => &mut counts.queued,
+        State::Held => &mut counts.held,
         State::Flying(Flight { phase: Phase::Wedged, .. }) | State::Vacant => &mut counts.done,
         State::Leasing(_) | State::Flying(_) => &mut counts.running,
     }

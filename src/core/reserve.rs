@@ -168,16 +168,21 @@ impl Core {
         self.tasks[ix].timeout_us().is_some_and(|timeout| self.now.plus(timeout) <= until)
     }
 
-    /// Starts one of the first tasks of this shape on a node kept for a gang, if it ends in time. Did it?
+    /// Starts one of the first tasks of this shape on a node kept for a gang, if it ends in time. Did it, or was it too late
+    /// for that one?
     pub(super) fn fill_in(&mut self, pool: PoolIx, shape: usize) -> bool {
         let books = &self.pools[pool.at()];
         let Some(kept) = &books.reservation else { return false };
         let Some(until) = kept.until else { return false };
+        let nodes = kept.workers.clone();
         let mut first = books.shapes[shape].queue.values().take(MOST_ASKED);
         let Some(ix) = first.find(|ix| self.ends_by(**ix, until)).copied() else { return false };
+        if self.hold_if_late(ix) {
+            return true;
+        }
         let demand = self.demand(ix);
         let fits = |id: &&WorkerId| self.suits(ix, demand, **id) && self.has_room(demand, **id);
-        let Some(id) = kept.workers.iter().find(fits).copied() else { return false };
+        let Some(id) = nodes.iter().find(fits).copied() else { return false };
         if self.lacks_any(ix, &[id]) {
             return false;
         }

@@ -20,7 +20,9 @@ impl Core {
         while !self.pools[pool.at()].sides.is_empty()
             && let Some((ix, id)) = self.next_to_join(pool)
         {
-            self.join(ix, id);
+            if !self.hold_if_late(ix) {
+                self.join(ix, id);
+            }
         }
     }
 

@@ -46,8 +46,8 @@ impl Core {
     }
 
     fn admit(&mut self, request: Request, pool: PoolIx, needs: Vec<Claim>) -> TaskIx {
-        let Request { task: id, kind, placement, timeout_us, retries, accept_failed, inputs, class, .. } =
-            request;
+        let Request { task: id, kind, placement, retries, accept_failed, inputs, class, .. } = request;
+        let (timeout_us, like) = (request.timeout_us, request.like);
         // `countable`.
         let (cores, nodes) =
             (placement.cores.unwrap_or(1).max(1) as u16, placement.nodes.unwrap_or(1).max(1) as u16);
@@ -101,6 +101,9 @@ impl Core {
         }
         if timeout_us.is_some() {
             task.rare().timeout_us = timeout_us;
+        }
+        if like.is_some() {
+            task.rare().like = like;
         }
         if !inputs.is_empty() {
             task.rare().inputs = inputs;
@@ -156,6 +159,8 @@ impl Core {
         };
         if let Some(end) = end {
             self.resolve(ix, end, None);
+            group.into_iter().for_each(|group| self.promote(group));
+        } else if self.hold_if_late(ix) {
             group.into_iter().for_each(|group| self.promote(group));
         } else if let Some(node) = host
             && !gang

@@ -157,6 +157,8 @@ pub(super) struct Rare {
     pub not_on: Option<NodeIx>,
     pub group: Option<GroupIx>,
     pub timeout_us: Option<u64>,
+    /// Whose durations it shares.
+    pub like: Option<u64>,
     /// GPUs it needs on each node.
     pub gpus: u16,
     /// What it needs of its pool's counters.
@@ -186,6 +188,8 @@ pub(super) enum State {
     Waiting { deps: u32 },
     /// It could run.
     Queued(Home),
+    /// It could run, but would not end in time.
+    Held,
     /// The nodes of this gang are being prepared for it.
     Leasing(Gang),
     /// It holds units of workers.

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{Attempt, Exclusive, Hash, Placement};
 
 mod gangs;
+mod horizon;
 mod placement;
 mod side;
 mod trouble;
@@ -73,6 +74,7 @@ impl Desk {
             accept_failed: false,
             inputs: Vec::new(),
             class: 0,
+            like: None,
         };
         adjust(&mut request);
         (task, self.feed(Event::Submitted(request)))

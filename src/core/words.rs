@@ -29,6 +29,7 @@ impl Explanation {
             Self::Group { .. } => "group",
             Self::NoWorker { .. } | Self::EmptyPool => "workers",
             Self::Counter { .. } => "resources",
+            Self::Late { .. } => "time",
             Self::Room(_) => "room",
         }
     }
@@ -61,6 +62,11 @@ impl Explanation {
                 "it needs {name} = {wanted}, and {free} of {capacity} {} free; used, or waited for before it, by {}",
                 if *free == 1 { "is" } else { "are" },
                 names.list(holders)
+            ),
+            Self::Late { takes_us, left_us } => format!(
+                "it is not started, because it would not end in time: it may take {}, and {} are left",
+                duration(*takes_us as f64 / 1e6),
+                duration(*left_us as f64 / 1e6)
             ),
             Self::Room(place) => names.place(place),
         }

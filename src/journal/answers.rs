@@ -14,7 +14,7 @@ use super::JournalError;
 use super::piece::{Entry, Kept, NO_NAME, Names, Piece};
 use super::read::{Begin, Format, Head, Place, head, reader, scan};
 use super::sidecar::{STRETCH_BYTES, Sidecar};
-use crate::model::{Env, Hash, Header, RecipeParts, Record};
+use crate::model::{Env, Hash, Header, Kind, RecipeParts, Record, Session, Status};
 
 /// The finished tasks of a journal, each with a number of its own.
 #[derive(Debug, Default)]
@@ -28,6 +28,9 @@ pub struct Answers {
     names: Vec<String>,
     envs: BTreeMap<Hash, Env>,
     states: BTreeMap<String, serde_json::Value>,
+    /// Last ends that answer nobody.
+    unanswered: BTreeMap<Status, usize>,
+    before: Option<Session>,
 }
 
 /// The file of a journal, to read a line of it.
@@ -86,6 +89,27 @@ impl Answers {
         let begin = self.named.partition_point(|number| of(number) < namesakes);
         let from_there = self.named[begin..].iter();
         from_there.take_while(move |number| of(number) == namesakes).map(|number| *number as usize)
+    }
+
+    /// How it ended.
+    pub fn status(&self, number: usize) -> Status {
+        self.entries[number].status
+    }
+
+    /// What it was, and how long it took (s).
+    pub fn took(&self, number: usize) -> (Kind, f64) {
+        let entry = &self.entries[number];
+        (entry.kind, f64::from(entry.elapsed_s))
+    }
+
+    /// Tasks whose last end answers nobody, by how they ended.
+    pub fn unanswered(&self) -> &BTreeMap<Status, usize> {
+        &self.unanswered
+    }
+
+    /// The last run there was.
+    pub fn before(&self) -> Option<&Session> {
+        self.before.as_ref()
     }
 
     /// The surroundings that records refer to.
@@ -184,6 +208,7 @@ struct Gathered {
     names: Names,
     envs: BTreeMap<Hash, Place>,
     states: BTreeMap<String, Place>,
+    session: Option<Session>,
 }
 
 impl Gathered {
@@ -197,14 +222,19 @@ impl Gathered {
         self.lines += piece.lines;
         self.envs.extend(piece.envs);
         self.states.extend(piece.states);
+        self.session = piece.session.or(self.session.take());
     }
 
     /// What answers; none if a line is not there that was to be read.
     fn answers(self, source: Source) -> Option<Answers> {
-        let Self { mut entries, names, envs, states, .. } = self;
+        let Self { mut entries, names, envs, states, session: before, .. } = self;
         // The last of a key counts.
         entries.sort_unstable_by_key(|entry| (entry.key, Reverse(entry.place.offset)));
         entries.dedup_by_key(|entry| entry.key);
+        let mut unanswered = BTreeMap::new();
+        for entry in entries.iter().filter(|entry| !entry.status.lasting()) {
+            *unanswered.entry(entry.status).or_default() += 1;
+        }
         entries.retain(|entry| entry.answers);
         entries.shrink_to_fit();
         let mut named: Vec<u32> = (0..entries.len() as u32).collect();
@@ -225,6 +255,15 @@ impl Gathered {
         let envs = envs.into_iter().map(|(id, place)| Some((id, env(place)?))).collect::<Option<_>>()?;
         let states = states.into_iter().map(|(name, place)| Some((name, state(place)?)));
         let states = states.collect::<Option<_>>()?;
-        Some(Answers { source: Some(source), entries, named, names: names.list, envs, states })
+        Some(Answers {
+            source: Some(source),
+            entries,
+            named,
+            names: names.list,
+            envs,
+            states,
+            unanswered,
+            before,
+        })
     }
 }

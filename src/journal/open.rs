@@ -41,6 +41,8 @@ pub struct Opened {
     pub answers: Answers,
     /// Of the campaign as it was begun: the seed of an earlier run goes on.
     pub header: Header,
+    /// The run before this one.
+    pub before: Option<Session>,
     /// What the user should hear, one line each.
     pub notes: Vec<String>,
 }
@@ -72,10 +74,11 @@ impl Journal {
         if is_new {
             sync_folder(path).map_err(failed("write to its folder"))?;
         }
+        let before = answers.before().cloned();
         let (length, indexing) = (rest.end, Indexing { sidecar, rest });
         let writer =
             JournalWriter::start(file, path, length, indexing).map_err(failed("start its writer"))?;
-        Ok(Opened { writer, answers, header, notes })
+        Ok(Opened { writer, answers, header, before, notes })
     }
 }
 

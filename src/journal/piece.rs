@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::read::Place;
-use crate::model::{Hash, RecipeParts, Record, namesakes};
+use crate::model::{Hash, Kind, RecipeParts, Record, Session, Status, namesakes};
 
 /// Stands for the name of a task that has none.
 pub(super) const NO_NAME: u32 = u32::MAX;
@@ -25,6 +25,9 @@ pub(super) struct Entry {
     pub(super) name: u32,
     pub(super) parts: Option<RecipeParts>,
     pub(super) answers: bool,
+    pub(super) kind: Kind,
+    pub(super) status: Status,
+    pub(super) elapsed_s: f32,
 }
 
 /// What of a record is kept.
@@ -32,6 +35,7 @@ pub(super) enum Kept {
     Task(Box<Entry>, Option<String>),
     Env(Hash),
     State(String),
+    Session(Box<Session>),
     Nothing,
 }
 
@@ -40,6 +44,7 @@ impl Kept {
         match record {
             Record::Env(env) => env.id.map_or(Kept::Nothing, Kept::Env),
             Record::State(state) => Kept::State(state.name.clone()),
+            Record::Session(session) => Kept::Session(Box::new(session.clone())),
             _ => record.facts().map_or(Kept::Nothing, |facts| {
                 let name = facts.name.as_deref();
                 let entry = Entry {
@@ -49,6 +54,9 @@ impl Kept {
                     name: NO_NAME,
                     parts: facts.parts,
                     answers: record.answers(),
+                    kind: facts.kind,
+                    status: record.status().unwrap_or(Status::Skipped),
+                    elapsed_s: record.elapsed_s() as f32,
                 };
                 Kept::Task(Box::new(entry), facts.name.clone())
             }),
@@ -68,6 +76,8 @@ pub(super) struct Piece {
     pub(super) entries: Vec<Entry>,
     pub(super) envs: BTreeMap<Hash, Place>,
     pub(super) states: BTreeMap<String, Place>,
+    /// The last one.
+    pub(super) session: Option<Session>,
 }
 
 impl Piece {
@@ -90,6 +100,7 @@ impl Piece {
             Kept::State(name) => {
                 self.states.insert(name, place);
             }
+            Kept::Session(session) => self.session = Some(*session),
             Kept::Nothing => {}
         }
         self.lines += 1;

@@ -136,7 +136,7 @@ impl What {
                 })
             }
             Record::Env(env) => What::Once(env.id.unwrap_or_else(whole)),
-            Record::Header(_) | Record::Artefact(_) => What::Once(whole()),
+            Record::Header(_) | Record::End(_) | Record::Artefact(_) => What::Once(whole()),
         }
     }
 }

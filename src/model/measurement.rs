@@ -205,7 +205,7 @@ macro_rules! reserved {
 }
 
 reserved! {
-    compile mem_peak_cgroup_bytes rounds order_seed block code harness cost clock_offset_s
+    compile mem_peak_cgroup_bytes rounds order_seed block code harness clock_offset_s
 }
 
 impl Measurement {

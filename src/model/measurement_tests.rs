@@ -21,6 +21,7 @@ fn facts() -> TaskFacts {
         env: None,
         artefact: None,
         placement: None,
+        cost: None,
         queue_s: None,
         started_unix_s: None,
         ended_unix_s: None,

@@ -10,6 +10,7 @@ mod conditions;
 pub mod diagnostics;
 mod encoding;
 pub mod exit;
+mod failures;
 mod gpus;
 mod hooks;
 pub mod human;
@@ -22,6 +23,7 @@ mod measurement;
 mod message;
 mod outcome;
 mod record;
+mod retry;
 mod samples;
 mod status;
 mod task;
@@ -39,6 +41,7 @@ pub use comparison::{CompareResult, Compared, Comparison, Verdict};
 pub use conditions::{
     Conditions, CounterValues, Counters, EVENTS, MEMORY_PEAK, Moving, Own, PerfEvent, Pin, Placed,
 };
+pub use failures::{Row, failures};
 pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 pub use hooks::{HookSpec, HookTimes, Hooks};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
@@ -54,13 +57,16 @@ pub use outcome::{
     CacheUse, CallError, CallReturn, CompileResult, Detail, Launched, Outcome, RunResult, Status, Usage,
 };
 pub use record::{
-    Artefact, BatchJob, Env, Granted, Header, JOURNAL_SCHEMA, Record, Session, State, TaskFacts, TaskRecord,
-    ulid, ulid_unix_ms,
+    Artefact, BatchJob, Cost, Env, Granted, Header, HowEnded, JOURNAL_SCHEMA, Record, Session, SessionEnd,
+    State, TaskFacts, TaskRecord, ulid, ulid_unix_ms,
 };
+pub use retry::{Retry, UnknownRetry};
 pub use samples::{
     Energy, Interval, MeasureResult, Metric, Phase, SameAs, Sample, StopReason, Summary, VerifyResult,
 };
-pub use status::{CampaignStatus, KindStatus, RunningStatus, STATUS_SCHEMA, WaitingStatus, WorkerStatus};
+pub use status::{
+    CampaignStatus, FailureStatus, KindStatus, RunningStatus, STATUS_SCHEMA, WaitingStatus, WorkerStatus,
+};
 pub use task::{
     Arg, Better, CommandSpec, CompareSpec, CompileSpec, Cwd, Exclusive, ExecSpec, FileSpec, Input, Kind,
     LaunchSpec, Launcher, MeasureSpec, MetricSource, MetricSpec, Placement, Sink, Stdin, TaskOptions,

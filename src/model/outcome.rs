@@ -46,6 +46,26 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Status; 16] = [
+        Status::Ok,
+        Status::Error,
+        Status::NonzeroExit,
+        Status::Signal,
+        Status::Timeout,
+        Status::Oom,
+        Status::VerifyFailed,
+        Status::MetricMissing,
+        Status::SpawnFailed,
+        Status::CompileFailed,
+        Status::SetupFailed,
+        Status::Refused,
+        Status::Pruned,
+        Status::LostWorker,
+        Status::Cancelled,
+        Status::Skipped,
+    ];
+
     /// The word the script and the journal use.
     pub fn word(self) -> &'static str {
         match self {

@@ -26,6 +26,8 @@ pub enum Record {
     Header(Header),
     /// A run of the script began here.
     Session(Session),
+    /// And ended here; none if it was killed.
+    End(SessionEnd),
     /// Surroundings of measurements.
     Env(Box<Env>),
     /// A built file.
@@ -46,6 +48,7 @@ impl Record {
         enum Type {
             Header,
             Session,
+            End,
             Env,
             Artefact,
             State,
@@ -65,6 +68,7 @@ impl Record {
         Ok(match r#type {
             Type::Header => Record::Header(line.part()?),
             Type::Session => Record::Session(line.part()?),
+            Type::End => Record::End(line.part()?),
             Type::Env => Record::Env(line.part()?),
             Type::Artefact => Record::Artefact(line.part()?),
             Type::State => Record::State(line.part()?),
@@ -122,6 +126,15 @@ impl Record {
             Detail::Call(values) => !values.codes.is_empty(),
             Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
             _ => false,
+        }
+    }
+
+    /// Seconds the task occupied its slot, if this is a task's record.
+    pub fn elapsed_s(&self) -> f64 {
+        match self {
+            Record::Measurement(measurement) => measurement.elapsed_s,
+            Record::Task(task) => task.outcome.elapsed_s,
+            _ => 0.0,
         }
     }
 
@@ -185,6 +198,43 @@ pub struct Session {
     /// The batch job it ran in; none in records of earlier versions.
     #[serde(default)]
     pub job: Option<BatchJob>,
+}
+
+/// How a run of the script ended: its last line. It is absent where the root was killed, and in journals of earlier versions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionEnd {
+    /// When, s since 1970.
+    pub ended_unix_s: f64,
+    /// In one word.
+    pub how: HowEnded,
+    /// The exit code.
+    pub exit_code: u8,
+    /// By what it was stopped, or what is wrong.
+    pub why: Option<String>,
+    /// Ends of tasks it recorded.
+    pub recorded: usize,
+    /// Tasks the script saw end, by how.
+    pub ended: BTreeMap<Status, usize>,
+    /// Of those, how many the journal answered.
+    pub replayed: usize,
+    /// Tasks it asked for that had not ended.
+    pub unfinished: usize,
+}
+
+/// How a run of the script ended, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HowEnded {
+    /// The script came to its end, or to `os.exit`.
+    Finished,
+    /// It raised an error, or there were no workers.
+    Failed,
+    /// It was stopped in an orderly way, to be run again.
+    Stopped,
+    /// It was stopped at once.
+    Interrupted,
+    /// No script ran: something recorded was repeated (`harness rerun`).
+    Repeated,
 }
 
 /// A job of a batch system.
@@ -323,9 +373,29 @@ pub struct TaskFacts {
     pub started_unix_s: Option<f64>,
     /// When it ended, likewise.
     pub ended_unix_s: Option<f64>,
+    /// What it took; none in records of earlier versions.
+    #[serde(default)]
+    pub cost: Option<Cost>,
     /// Of a build and a measurement what else was asked ([`Asked`](super::Asked)); none in records of earlier versions.
     #[serde(default)]
     pub asked: Option<Unread>,
+}
+
+/// What a task took, s; none where it is not known or does not apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// From its submission to its start.
+    pub queue_s: Option<f64>,
+    /// Until what it needs was there: part of `queue_s`, and not told apart yet.
+    pub ship_s: Option<f64>,
+    /// The compiler; 0 if an earlier build answered.
+    pub compile_s: Option<f64>,
+    /// What ran around its runs.
+    pub setup_s: Option<f64>,
+    /// Its runs, warm-up among them.
+    pub measure_s: Option<f64>,
+    /// The time it had its slot, times its nodes.
+    pub node_s: Option<f64>,
 }
 
 /// What a task was given of its nodes.

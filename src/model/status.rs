@@ -35,12 +35,16 @@ pub struct CampaignStatus {
     pub running_s: f64,
     /// How long the rest will take, as far as that can be said, s.
     pub left_s: Option<f64>,
+    /// Tasks that ran to their end in a minute, over the last minutes; none before the first was sent off.
+    pub per_minute: Option<f64>,
     /// Tasks, by kind.
     pub kinds: BTreeMap<Kind, KindStatus>,
     /// Ended tasks, by how.
     pub ended: BTreeMap<Status, usize>,
     /// Of those, how many the journal answered.
     pub replayed: usize,
+    /// Why tasks failed; the first so many ways to fail.
+    pub failures: Vec<FailureStatus>,
     /// Workers, and what runs on them.
     pub workers: Vec<WorkerStatus>,
     /// Tasks that wait, by reason.
@@ -59,6 +63,23 @@ pub struct KindStatus {
     pub done: usize,
     /// Of those, the ones that did not end well.
     pub failed: usize,
+}
+
+/// Tasks that failed alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FailureStatus {
+    /// How many.
+    pub count: usize,
+    /// Which, where and why, in a line.
+    pub text: String,
+}
+
+impl FailureStatus {
+    /// Of lines of [`failures`](super::failures).
+    pub fn of_lines(lines: Vec<(String, usize)>) -> Vec<Self> {
+        lines.into_iter().map(|(text, count)| Self { count, text }).collect()
+    }
 }
 
 /// One worker.

@@ -3,9 +3,8 @@
 //! In a journal each node's is a comparison of its own. Its name says of what: that of them all, then `@` and the node
 //! (`lua/harness/blocks.lua`). Which node is slow `stats` says.
 
-use super::Row;
 use crate::model::human::subject;
-use crate::model::{Better, Detail};
+use crate::model::{Better, Detail, Row};
 use crate::stats;
 
 /// The same thing on several nodes.

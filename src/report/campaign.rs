@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::journal::{Index, JournalError, read};
-use crate::model::{Env, Hash, Header, Record, Session, TaskFacts, ulid_unix_ms};
+use crate::model::{Env, Hash, Header, HowEnded, Record, Session, SessionEnd, TaskFacts, ulid_unix_ms};
 
 /// A journal, sorted by what its lines are.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Campaign {
     pub header: Option<Header>,
     /// The runs of the script, in order.
     pub sessions: Vec<Session>,
+    /// How each of them ended; none if it was killed.
+    pub ends: Vec<Option<SessionEnd>>,
     /// The surroundings that records refer to.
     pub envs: BTreeMap<Hash, Env>,
     /// Of each task that was asked for the last record, however it ended, in recorded order: measurements and tasks.
@@ -32,11 +34,7 @@ impl Campaign {
     /// Reads a journal, whether or not somebody is writing to it.
     pub fn read(path: &Path) -> Result<Self, JournalError> {
         let contents = read(path)?;
-        let session = |record: &Record| match record {
-            Record::Session(session) => Some(session.clone()),
-            _ => None,
-        };
-        let sessions = contents.records.iter().filter_map(session).collect();
+        let (sessions, ends) = runs(&contents.records).into_iter().unzip();
         let index = Index::new(contents.records);
         let envs = index.envs();
         let is_repeat = |record: &Record| record.facts().is_some_and(|facts| facts.parent.is_some());
@@ -46,6 +44,7 @@ impl Campaign {
             path: path.to_path_buf(),
             header: contents.header,
             sessions,
+            ends,
             envs,
             ended,
             earlier,
@@ -58,4 +57,24 @@ impl Campaign {
         let written = ulid_unix_ms(&facts.id).unwrap_or_default();
         self.sessions.partition_point(|session| (session.started_unix_s * 1e3).floor() as u64 <= written)
     }
+}
+
+/// The runs of the script, and how each ended. Those of `harness rerun` are none of its.
+fn runs(records: &[Record]) -> Vec<(Session, Option<SessionEnd>)> {
+    let mut runs: Vec<(Session, Option<SessionEnd>)> = Vec::new();
+    for record in records {
+        match record {
+            Record::Session(session) => runs.push((session.clone(), None)),
+            Record::End(end) if end.how == HowEnded::Repeated => {
+                runs.pop();
+            }
+            Record::End(end) => {
+                if let Some((_, unknown)) = runs.last_mut() {
+                    *unknown = Some(end.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    runs
 }

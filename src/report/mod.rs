@@ -5,4 +5,4 @@ mod campaign;
 mod summary;
 
 pub use campaign::Campaign;
-pub use summary::{Row, summary};
+pub use summary::summary;

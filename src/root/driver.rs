@@ -4,17 +4,18 @@
 //! decision is made here. An outcome reaches the script only after its record is written.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{Hash as _, Hasher};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHashMap;
 use rustix::event::{PollFd, PollFlags};
 
 use super::clock::Clock;
 use super::deadline::Deadline;
+use super::forecast::{Forecast, like};
 use super::homing::Homing;
+use super::order::program_class;
 use super::pools::Pools;
 use super::port::{DriverEnd, Job, Request, Submission, What};
 use super::progress::Progress;
@@ -31,9 +32,7 @@ use crate::artefact::Store;
 use crate::core::{Action, Core, Dep, DepState, Event, GRACE_US, GpuSet, Request as Ask, Tick};
 use crate::journal::JournalWriter;
 use crate::model::human::duration;
-use crate::model::{
-    Arg, Attempt, CommandSpec, Exclusive, Hash, Kind, Limits, Outcome, TaskId, ToWorker, WorkerId,
-};
+use crate::model::{Attempt, Exclusive, Hash, Kind, Limits, Outcome, TaskId, ToWorker, WorkerId};
 use crate::process::{Signals, Wake};
 use crate::transport::wait::{earlier, wait};
 
@@ -82,6 +81,10 @@ pub(super) struct Driver {
     /// When its time is over.
     pub(super) deadline: Option<Deadline>,
     pub(super) draining: Option<(Instant, String)>,
+    /// Tasks that were not started, because they would not have ended in time.
+    pub(super) held: usize,
+    /// Ends that are in the journal by now.
+    pub(super) recorded: usize,
     /// What ran then.
     pub(super) cut_short: Vec<CutShort>,
     /// Tasks that no worker was left for, since one came last.
@@ -103,6 +106,7 @@ pub(super) struct Parts {
     pub(super) wake: Arc<Wake>,
     pub(super) modules: Reader,
     pub(super) deadline: Option<Deadline>,
+    pub(super) forecast: Forecast,
     pub(super) surroundings: Surroundings,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) counter: Counter,
@@ -121,11 +125,12 @@ impl Driver {
             wake,
             modules,
             deadline,
+            forecast,
             surroundings,
             workers,
             counter,
         } = parts;
-        Self {
+        let mut driver = Self {
             core: Core::new(),
             tasks: Tasks::default(),
             workers,
@@ -155,11 +160,15 @@ impl Driver {
             states: States::default(),
             deadline,
             draining: None,
+            held: 0,
+            recorded: 0,
             cut_short: Vec::new(),
             forsaken: 0,
             ending: None,
             counter,
-        }
+        };
+        driver.look_ahead(&forecast);
+        driver
     }
 
     /// Works until the script is over and everything it asked for has ended, or the campaign is stopped.
@@ -227,6 +236,7 @@ impl Driver {
                     ),
                 );
             }
+            Action::Hold { task } => self.hold(task),
             Action::Resolve { task, end } => self.resolve(task, end),
             Action::WakeAt(tick) => {
                 self.wake_at = Some(self.wake_at.map_or(tick, |old| old.min(tick)));
@@ -383,12 +393,14 @@ impl Driver {
             accept_failed: options.accept_failed,
             inputs,
             class,
+            like: like(kind, options.name.as_deref()),
         }));
     }
 
     fn keep_time(&mut self) {
         let now = Instant::now();
         self.watch_deadline(now);
+        self.watch_held();
         self.watch_end(now);
         if self.states.due().is_some_and(|at| at <= now) {
             self.save_states();
@@ -447,6 +459,7 @@ impl Driver {
             earlier(self.wake_at.and_then(|at| self.clock.moment(at)), Some(self.progress.next(now)));
         deadline = earlier(deadline, self.pools.next_deadline());
         deadline = earlier(deadline, self.next_drain());
+        deadline = earlier(deadline, self.next_look_at_held(now));
         deadline = earlier(deadline, self.states.due());
         deadline = earlier(deadline, self.next_end());
         deadline = earlier(deadline, self.homing_due());
@@ -488,16 +501,4 @@ pub(super) fn told(places: &FxHashMap<u64, String>, what: What) -> Option<String
         What::Function(class) => places.get(&class).cloned(),
         What::Command(line) => Some(line),
     }
-}
-
-/// Runs of one program take similar time.
-fn program_class(command: &CommandSpec) -> u64 {
-    let mut hasher = FxHasher::default();
-    match command.argv.first() {
-        Some(Arg::Text(program)) => program.hash(&mut hasher),
-        Some(Arg::Artefact(artefact)) => artefact.hash(&mut hasher),
-        Some(Arg::Task(build)) => build.hash(&mut hasher),
-        None => command.shell.hash(&mut hasher),
-    }
-    hasher.finish()
 }

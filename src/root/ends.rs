@@ -15,7 +15,10 @@ use super::workers::{Stage, Worker};
 use crate::core::{End, Event};
 use crate::journal::Lost;
 use crate::model::human::duration;
-use crate::model::{Attempt, Detail, Kind, MeasureResult, Outcome, Status, TaskId, WorkerId, exit};
+use crate::model::{
+    Attempt, Detail, HowEnded, Kind, MeasureResult, Outcome, Record, SessionEnd, Status, TaskId, WorkerId,
+    exit,
+};
 
 impl Driver {
     pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
@@ -200,6 +203,7 @@ impl Driver {
             match written {
                 Ok(token) => {
                     if let Some((ended, outcome)) = self.recording.remove(&TaskId(token)) {
+                        self.recorded += 1;
                         self.hand(&ended, outcome);
                     }
                 }
@@ -210,6 +214,24 @@ impl Driver {
             }
         }
         first
+    }
+}
+
+impl Driver {
+    /// The last line of this run.
+    pub(super) fn record_end(&mut self, how: HowEnded, exit_code: u8, why: Option<String>) {
+        let (ended, replayed) = self.progress.ends();
+        let end = SessionEnd {
+            ended_unix_s: record::unix_seconds(),
+            how,
+            exit_code,
+            why,
+            recorded: self.recorded + self.recording.len(),
+            ended: ended.clone(),
+            replayed,
+            unfinished: self.progress.unfinished(),
+        };
+        self.journal.append(record::NO_TASK, Record::End(end));
     }
 }
 

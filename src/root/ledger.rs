@@ -14,7 +14,7 @@ use super::notices::Notices;
 use super::port::{Index, Job, Order, RecipeId, Replay};
 use super::programs::Programs;
 use super::recipe;
-use crate::model::{DepLabel, Detail, Hash, Kind, Outcome, Status, TaskId, TaskOptions, recipe_key};
+use crate::model::{DepLabel, Detail, Hash, Kind, Outcome, Retry, Status, TaskId, TaskOptions, recipe_key};
 
 /// Is this artefact still in the store?
 pub(super) type ArtefactPresent = Box<dyn Fn(Hash) -> bool + Send>;
@@ -35,6 +35,8 @@ pub struct Spent {
 /// See the module.
 pub(super) struct Ledger {
     index: Index,
+    /// What the index would answer, but is to be tried again.
+    retry: Retry,
     /// The campaign's folder.
     dir: PathBuf,
     artefact_present: ArtefactPresent,
@@ -54,12 +56,14 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(
         index: Index,
+        retry: Retry,
         notices: Notices,
         dir: PathBuf,
         artefact_present: ArtefactPresent,
     ) -> Self {
         Self {
             index,
+            retry,
             dir,
             artefact_present,
             notes: FxHashMap::default(),
@@ -126,7 +130,8 @@ impl Ledger {
         }
         self.notes.insert(task, Note::new(key, order));
         let number = self.index.find(&key);
-        let recalled = number.and_then(|number| self.recall(number));
+        let counts = number.filter(|number| !self.retry.covers(self.index.status(*number)));
+        let recalled = counts.and_then(|number| self.recall(number));
         let replay = recalled.filter(|replay| {
             answers(&replay.outcome, &order.options)
                 && artefact_of(&replay.outcome).is_none_or(|hash| (self.artefact_present)(hash))
@@ -150,9 +155,20 @@ impl Ledger {
         replay
     }
 
+    /// Has it a record that is not to answer? Then no earlier build does either.
+    pub(super) fn is_tried_again(&self, recipe: Option<RecipeId>) -> bool {
+        let number = recipe.and_then(|recipe| self.index.find(&recipe.key));
+        number.is_some_and(|number| self.retry.covers(self.index.status(number)))
+    }
+
     /// What the script's author should hear of the journal's answers, each once; `over`: nothing more will be asked for.
     pub(super) fn notices(&mut self, over: bool) -> Vec<String> {
         self.notices.lines(over)
+    }
+
+    /// What a script that came to its end did not ask for, if that is worth a word.
+    pub(super) fn forgotten(&self) -> Option<String> {
+        self.notices.forgotten()
     }
 
     /// The script has seen this end.

@@ -37,6 +37,8 @@ pub(super) struct ToScript {
     pub(super) spawned: Option<Result<PoolInfo, PoolError>>,
     pub(super) explained: Option<String>,
     waiting: bool,
+    /// For a completion, and for nothing else: no time limit ends the wait.
+    for_completions: bool,
 }
 
 /// A panic elsewhere leaves a batch, never half a batch: the content is good.
@@ -84,6 +86,7 @@ impl Mailboxes {
                 Wait::No => return false,
                 Wait::Forever => {
                     inbox.waiting = true;
+                    inbox.for_completions = true;
                     inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
                 }
                 Wait::Until(end) => {
@@ -172,7 +175,14 @@ impl DriverEnd {
         self.wake(inbox);
     }
 
+    /// Does the script wait for a completion, for as long as it takes, and has asked for nothing that was not read?
+    pub(super) fn script_waits(&self) -> bool {
+        let inbox = lock(&self.mailboxes.to_script);
+        inbox.waiting && inbox.for_completions && lock(&self.mailboxes.to_driver).requests.is_empty()
+    }
+
     fn wake(&self, mut inbox: MutexGuard<'_, ToScript>) {
+        inbox.for_completions = false;
         let waiting = std::mem::replace(&mut inbox.waiting, false);
         drop(inbox);
         if waiting {

@@ -10,12 +10,14 @@ mod departures;
 mod driver;
 mod ends;
 mod explain;
+mod forecast;
 mod gangs;
 mod gpus;
 mod growth;
 mod guard;
 mod handed_on;
 mod hearing;
+mod held;
 mod homing;
 mod ledger;
 mod mailboxes;
@@ -23,6 +25,7 @@ mod misplaced;
 mod notices;
 mod opening;
 mod order;
+mod pace;
 mod pools;
 pub mod port;
 mod programs;
@@ -60,7 +63,7 @@ use self::workers::Worker;
 use crate::allocation::Start;
 use crate::journal::Lost;
 use crate::model::human::count;
-use crate::model::{FromWorker, Limits, ToWorker, WorkerId, exit};
+use crate::model::{FromWorker, HowEnded, Limits, Retry, ToWorker, WorkerId, exit};
 use crate::process::{self, Signals};
 use crate::transport::wait::wait;
 use crate::transport::{Link, Peer};
@@ -84,6 +87,10 @@ pub struct Options {
     pub journal: Option<PathBuf>,
     /// Set an old journal aside and begin anew.
     pub fresh: bool,
+    /// Which recorded ends are tried again.
+    pub retry: Retry,
+    /// Is there no script, and something recorded repeated (`harness rerun`)?
+    pub repeats: bool,
     /// When it has to be over.
     pub timing: Timing,
     /// The nodes to use, instead of those the batch system names.
@@ -171,16 +178,36 @@ struct Root {
     script_end: Receiver<ScriptEnd>,
     journal: PathBuf,
     display: Option<Arc<dyn Display>>,
+    repeats: bool,
+}
+
+/// How it ended, as far as the script and the driver go.
+struct Told {
+    how: HowEnded,
+    code: u8,
+    message: Option<String>,
 }
 
 impl Root {
     fn run(mut self) -> Ended {
         let ending = self.driver.run();
         let journal = self.journal.display().to_string();
+        self.driver.save_states();
         if ending == Ending::Interrupted {
+            self.driver.record_end(self.how(HowEnded::Interrupted), exit::INTERRUPTED, None);
             self.end_at_once(&journal);
         }
-        self.driver.save_states();
+        // What a drained script still does is not waited for before all is safe.
+        let finished = (ending == Ending::Finished).then(|| self.result());
+        match (&ending, &finished) {
+            (Ending::Drained(why), _) => {
+                self.driver.record_end(self.how(HowEnded::Stopped), exit::RUN_AGAIN, Some(why.clone()));
+            }
+            (_, Some(Told { how, code, message })) => {
+                self.driver.record_end(self.how(*how), *code, message.clone());
+            }
+            _ => {} // the journal takes nothing any more
+        }
         let limits = self.driver.pools.launcher.limits;
         let failure = self.driver.close_journal(&journal);
         self.driver.dismiss(if ending == Ending::Finished { limits.dismiss } else { limits.stop });
@@ -206,8 +233,16 @@ impl Root {
                 );
                 self.ended(exit::RUN_AGAIN, Some(message))
             }
-            _ => self.finished(),
+            _ => {
+                let Told { code, message, .. } = finished.unwrap_or_else(|| self.result());
+                self.ended(code, message)
+            }
         }
+    }
+
+    /// What the journal calls it.
+    fn how(&self, how: HowEnded) -> HowEnded {
+        if self.repeats { HowEnded::Repeated } else { how }
     }
 
     /// At a second signal: but where the records are is looked at, as far as the disk answers.
@@ -221,33 +256,36 @@ impl Root {
         guard::end_at_once(i32::from(exit::INTERRUPTED), &reason, self.display.as_deref())
     }
 
-    fn finished(self) -> Ended {
+    /// How a script ended that was not stopped.
+    fn result(&self) -> Told {
+        let failed = |code, message| Told { how: HowEnded::Failed, code, message };
+        let finished = |code| Told { how: HowEnded::Finished, code, message: None };
         // The script is over (the driver saw its end of the port go), so this does not wait long.
         match self.script_end.recv() {
             // Where no worker came for tasks of a script that did not ask for any, nothing was done.
             Ok(ScriptEnd::Finished) if self.driver.pools.failed_default().is_some() => {
-                self.ended(exit::ALLOCATION, None)
+                failed(exit::ALLOCATION, None)
             }
             Ok(ScriptEnd::Finished) => match self.driver.forsaken {
-                0 => self.ended(exit::OK, None),
+                0 => finished(exit::OK),
                 forsaken => {
                     let message = format!(
                         "{} had no worker left to run on, and none came again (`pool:grow()` or `spawn{{}}` starts \
                          some). Run the same command again to go on.",
                         count(forsaken, "task")
                     );
-                    self.ended(exit::ALLOCATION, Some(message))
+                    failed(exit::ALLOCATION, Some(message))
                 }
             },
-            Ok(ScriptEnd::Exit(code)) => self.ended(code, None),
+            Ok(ScriptEnd::Exit(code)) => finished(code),
             Ok(ScriptEnd::Failed(text)) => {
                 let code = if self.driver.pools.none_came() { exit::ALLOCATION } else { exit::SCRIPT };
-                self.ended(code, Some(text))
+                failed(code, Some(text))
             }
-            Ok(ScriptEnd::Stopped) => self.ended(exit::RUN_AGAIN, None),
+            Ok(ScriptEnd::Stopped) => Told { how: HowEnded::Stopped, code: exit::RUN_AGAIN, message: None },
             Err(_) => {
                 let text = "the script's thread ended in a panic: a defect of harness, please report it";
-                self.ended(exit::INTERNAL, Some(text.into()))
+                failed(exit::INTERNAL, Some(text.into()))
             }
         }
     }

@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashSet;
+
 use super::port::{Index, Replay};
 use crate::allocation::same_host;
 use crate::model::human::count;
@@ -35,6 +37,10 @@ pub struct Notices {
     missed: Vec<(u64, RecipeParts)>,
     /// Names the author has heard of, and how many of their records have followed.
     told: BTreeMap<String, usize>,
+    /// It is another script than that of the run before.
+    is_changed: bool,
+    /// Names that tasks of this run have, among those of the journal.
+    asked: FxHashSet<String>,
     /// Measurements by host and processor.
     elsewhere: BTreeMap<(String, Option<String>), usize>,
     /// Records that are not where they were.
@@ -47,9 +53,18 @@ impl Notices {
         Self { here, settled: vec![false; index.len()], index, ..Self::default() }
     }
 
+    /// The script is not that of the run before.
+    pub(super) fn script_changed(&mut self) {
+        self.is_changed = true;
+    }
+
     /// The journal answered with the record of this number.
     pub(super) fn answered(&mut self, number: Option<usize>, replay: &Replay) {
         self.settle(number);
+        if let Some(name) = number.and_then(|number| self.index.name(number)).filter(|_| self.is_changed) {
+            let name = name.to_owned();
+            self.ask(&name);
+        }
         let outcome = &replay.outcome;
         if !matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_)) || outcome.host.is_empty() {
             return;
@@ -63,6 +78,7 @@ impl Notices {
 
     /// The journal did not have it, or not an answer that counts.
     pub(super) fn missed(&mut self, number: Option<usize>, recipe: &Recipe, parts: &RecipeParts) {
+        recipe.name.iter().for_each(|name| self.ask(name));
         if self.settle(number) || recipe.key.is_some() {
             return; // what has a key of its own is told apart by it
         }
@@ -83,6 +99,31 @@ impl Notices {
         let stale = self.stale(over);
         let more = if over { self.more() } else { None };
         [stale, more, self.far(), self.lost()].into_iter().flatten().collect()
+    }
+
+    /// What a changed script did not ask for although it came to its end: under its name it asks for nothing any more.
+    pub(super) fn forgotten(&self) -> Option<String> {
+        let all = (0..self.index.len()).filter_map(|number| self.index.name(number));
+        let mut names = BTreeMap::<&str, usize>::new();
+        for name in all.filter(|name| self.is_changed && !self.asked.contains(*name)) {
+            *names.entry(name).or_default() += 1;
+        }
+        let total: usize = names.values().sum();
+        (total > 0).then(|| {
+            format!(
+                "since the script changed nothing asks for {} of {} in the journal (renamed or removed); what is asked for \
+                 again is answered from there",
+                count(total, "record"),
+                listing(names.keys().map(|name| format!("'{name}'")))
+            )
+        })
+    }
+
+    /// A task has this name.
+    fn ask(&mut self, name: &str) {
+        if self.is_changed && !self.asked.contains(name) {
+            self.asked.insert(name.into());
+        }
     }
 
     fn settle(&mut self, number: Option<usize>) -> bool {

@@ -2,15 +2,18 @@
 //!
 //! Knows neither workers nor tasks that run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::forecast::Forecast;
 use super::notices::{Here, Notices};
 use super::progress::Progress;
 use super::{Options, port, record};
 use crate::allocation::Allocation;
 use crate::journal::{Journal, JournalError, Mode, Opened};
 use crate::machine;
-use crate::model::{BatchJob, Hash, Header, JOURNAL_SCHEMA, PROTOCOL};
+use crate::model::human::tally;
+use crate::model::{BatchJob, Hash, Header, JOURNAL_SCHEMA, PROTOCOL, Retry, Session, Status};
 
 /// Opens the journal and says what is to be said of it.
 pub(super) fn open_journal(
@@ -53,6 +56,46 @@ pub(super) fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
 pub(super) fn notices(index: &port::Index, allocation: &Allocation) -> Notices {
     let hosts = allocation.nodes.iter().map(|node| node.host.clone()).collect();
     Notices::new(Here { hosts, cpu_model: machine::cpu_name() }, index.clone())
+}
+
+/// How long the journal's tasks took.
+pub(super) fn forecast(index: &port::Index) -> Forecast {
+    let mut forecast = Forecast::default();
+    for number in 0..index.len() {
+        let (kind, elapsed_s) = index.took(number);
+        forecast.saw(kind, index.name(number), elapsed_s);
+    }
+    forecast
+}
+
+/// Which ends of earlier runs are tried again, and why; none if no recorded one is. What was cancelled or skipped may be so
+/// again: that is the script's affair.
+pub(super) fn tried_again(index: &port::Index, retry: &Retry) -> Option<String> {
+    let mut asked = BTreeMap::<Status, usize>::new();
+    for status in (0..index.len()).map(|number| index.status(number)).filter(|status| retry.covers(*status)) {
+        *asked.entry(status).or_default() += 1;
+    }
+    let mut always = index.unanswered().clone();
+    always.retain(|status, _| !matches!(status, Status::Cancelled | Status::Skipped));
+    let ends = |ends: &BTreeMap<Status, usize>, why: &str| {
+        (!ends.is_empty()).then(|| format!("{} ({why})", tally(ends)))
+    };
+    let said: Vec<String> =
+        [ends(&always, "as ever"), ends(&asked, "--retry")].into_iter().flatten().collect();
+    (!said.is_empty())
+        .then(|| format!("run again where the script asks for it, though recorded: {}", said.join(", ")))
+}
+
+/// What is to be said where a batch system has started the job again.
+pub(super) fn restarted(job: Option<&BatchJob>, restarts: u32, before: Option<&Session>) -> Option<String> {
+    let job = job.filter(|_| restarts > 0)?;
+    let was_here = before.is_some_and(|before| before.job.as_ref() == Some(job));
+    was_here.then(|| {
+        format!(
+            "{} has started job {} again (restart {restarts}): it goes on from the journal",
+            job.scheduler, job.id
+        )
+    })
 }
 
 /// The journal of a script that names no other.

@@ -3,9 +3,12 @@
 //! Plain data of this room; what crosses a process boundary is in `model`.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+
+use rustc_hash::FxHasher;
 
 pub use crate::allocation::{RootNode, Start};
 
@@ -153,6 +156,18 @@ pub(super) fn command_line(command: &CommandSpec) -> String {
     };
     let words = command.argv.iter().map(word).chain(command.shell.clone());
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// Runs of one program take similar time.
+pub(super) fn program_class(command: &CommandSpec) -> u64 {
+    let mut hasher = FxHasher::default();
+    match command.argv.first() {
+        Some(Arg::Text(program)) => program.hash(&mut hasher),
+        Some(Arg::Artefact(artefact)) => artefact.hash(&mut hasher),
+        Some(Arg::Task(build)) => build.hash(&mut hasher),
+        None => command.shell.hash(&mut hasher),
+    }
+    hasher.finish()
 }
 
 /// A function and its arguments, encoded by `script::raw`.

@@ -19,7 +19,7 @@ use super::mailboxes::Mailboxes;
 use super::notices::Notices;
 use super::settle::{Unmet, settle};
 use crate::model::human::bytes;
-use crate::model::{Arg, Hash, Kind, Outcome, PoolId, Status, TaskId, TaskOptions};
+use crate::model::{Arg, Hash, Kind, Outcome, PoolId, Retry, Status, TaskId, TaskOptions};
 
 pub use super::order::{
     CallJob, Campaign, Growth, Index, Job, Misplaced, Order, PoolError, PoolInfo, PoolSpec, RecipeId, Replay,
@@ -69,6 +69,8 @@ pub struct Setup {
     pub campaign: Campaign,
     /// What the journal holds.
     pub index: Index,
+    /// Which of its answers are to be tried again.
+    pub retry: Retry,
     /// What is to be noticed of its answers.
     pub notices: Notices,
     /// What earlier runs kept, by name.
@@ -81,9 +83,9 @@ pub struct Setup {
 
 /// Makes the door: one end for the script's thread, one for the driver's.
 pub fn port(setup: Setup) -> (Port, DriverEnd) {
-    let Setup { campaign, index, notices, kept, artefact_present, wake } = setup;
+    let Setup { campaign, index, retry, notices, kept, artefact_present, wake } = setup;
     let mailboxes = Arc::new(Mailboxes::default());
-    let ledger = Ledger::new(index, notices, campaign.dir.clone(), artefact_present);
+    let ledger = Ledger::new(index, retry, notices, campaign.dir.clone(), artefact_present);
     let port = Port {
         mailboxes: mailboxes.clone(),
         campaign,
@@ -95,6 +97,7 @@ pub fn port(setup: Setup) -> (Port, DriverEnd) {
         held: FxHashMap::default(),
         ledger,
         kept,
+        is_whole: false,
         in_flight: 0,
     };
     (port, DriverEnd::new(mailboxes))
@@ -114,6 +117,8 @@ pub struct Port {
     held: FxHashMap<TaskId, Submission>,
     ledger: Ledger,
     kept: BTreeMap<String, serde_json::Value>,
+    /// The script came to its end by itself.
+    is_whole: bool,
     /// Tasks the driver has and whose end was not taken.
     in_flight: u64,
 }
@@ -129,6 +134,11 @@ impl Port {
             self.replaying.insert(task, seq);
             self.replays.insert((seq, task), outcome);
             return task;
+        }
+        if let Job::Compile(spec) = &mut job
+            && self.ledger.is_tried_again(recipe)
+        {
+            spec.cache = false;
         }
         let mut submission = Submission { task, pool, options, job, recipe, auxiliary: deferred, deps };
         for (dep, value) in known {
@@ -177,6 +187,11 @@ impl Port {
     /// The script has ended, and now `what` runs, which may take its time.
     pub fn leave(&self, what: impl Into<String>) {
         self.request(Request::Leave(what.into()));
+    }
+
+    /// The script came to its end, and has asked for all it asks for.
+    pub fn came_to_its_end(&mut self) {
+        self.is_whole = true;
     }
 
     /// Says where the functions of a class were written, once for each.
@@ -385,6 +400,8 @@ impl Drop for Port {
     fn drop(&mut self) {
         if !self.draining() {
             self.tell_notices(true);
+            let forgotten = if self.is_whole { self.ledger.forgotten() } else { None };
+            forgotten.into_iter().for_each(|line| self.request(Request::Notice(line)));
         }
         self.request(Request::End);
     }

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use super::port::WorkerInfo;
 use crate::model::human::count;
-use crate::model::{Kind, Outcome, PoolId, Status, TaskOptions};
+use crate::model::{Kind, Outcome, PoolId, Row, Status, TaskOptions, failures};
 use crate::say::post;
 
 /// With nothing to say, look again so often.
@@ -95,6 +96,19 @@ pub struct Line {
     pub outcome: Arc<Outcome>,
 }
 
+impl Line {
+    /// For a table.
+    pub fn row(&self) -> Row<'_> {
+        Row {
+            kind: self.kind,
+            name: self.name.as_deref(),
+            params: self.params.as_ref(),
+            what: self.what.as_deref(),
+            outcome: &self.outcome,
+        }
+    }
+}
+
 /// What the last table needs.
 #[derive(Default)]
 pub struct Tally {
@@ -121,6 +135,7 @@ pub struct Progress {
     display: Option<Arc<dyn Display>>,
     kinds: BTreeMap<Kind, Count>,
     learned: Learned,
+    pace: Pace,
     /// Of the ended ones, those the journal answered.
     replays: usize,
     /// Ended tasks by status.
@@ -164,6 +179,7 @@ impl Progress {
             display,
             kinds: BTreeMap::new(),
             learned: Learned::default(),
+            pace: Pace::default(),
             replays: 0,
             ended: BTreeMap::new(),
             lines: Vec::new(),
@@ -224,6 +240,7 @@ impl Progress {
     /// A task was sent off.
     pub(super) fn started(&mut self, now: Instant) {
         self.learned.since.get_or_insert(now);
+        self.pace.began(now);
     }
 
     /// A task ended; `ran` if it was sent off.
@@ -242,6 +259,7 @@ impl Progress {
             let (tasks, seconds) = self.learned.spent.entry(kind).or_default();
             *tasks += 1;
             *seconds += outcome.elapsed_s;
+            self.pace.ended(Instant::now());
         }
         *self.ended.entry(outcome.status).or_default() += 1;
         // A million calls that went well need no line each.
@@ -294,6 +312,16 @@ impl Progress {
     /// Ended tasks by status, and how many of them the journal answered.
     pub(super) fn ends(&self) -> (&BTreeMap<Status, usize>, usize) {
         (&self.ended, self.replays)
+    }
+
+    /// Tasks that ran to their end in a minute, over the last minutes.
+    pub(super) fn per_minute(&self, now: Instant) -> Option<f64> {
+        self.pace.per_minute(now)
+    }
+
+    /// Why tasks failed, a line for each way to fail, and for how many it stands.
+    pub(super) fn failures(&self) -> Vec<(String, usize)> {
+        failures(&self.lines.iter().map(Line::row).collect::<Vec<_>>())
     }
 
     /// How far the campaign is.

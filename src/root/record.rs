@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use super::port::{Job, PoolSpec, RecipeId, Submission};
 use super::tasks::Live;
 use crate::model::{
-    Arg, Asked, CommandSpec, Detail, Exclusive, Gpus, Granted, Hash, Outcome, Record, TaskFacts, TaskOptions,
-    ulid,
+    Arg, Asked, CacheUse, CommandSpec, Cost, Detail, Exclusive, Gpus, Granted, Hash, MeasureResult, Outcome,
+    Record, TaskFacts, TaskOptions, ulid,
 };
 
 /// Stands for the task in the journal's answer to a line that is no task's.
@@ -49,11 +49,50 @@ pub(super) fn of(
         artefact,
         placement: granted(&ended.gpus, options, outcome),
         queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
+        cost: Some(cost(ended, outcome)),
         started_unix_s: started,
         ended_unix_s: Some(now),
         asked: asked(job, options, pool).and_then(|asked| asked.written()),
     };
     Some(Record::of_task(facts, spec, outcome))
+}
+
+/// What is known of what it took.
+fn cost(ended: &Live, outcome: &Outcome) -> Cost {
+    let nodes = ended.submission.options.placement.nodes.unwrap_or(1).max(1);
+    let (compile_s, setup_s, measure_s) = match &outcome.detail {
+        Detail::Compile(result) => {
+            let is_old = matches!(result.cache, CacheUse::Hit | CacheUse::Negative);
+            (Some(if is_old { 0.0 } else { result.wall_s }), None, None)
+        }
+        Detail::Measure(result) => (None, around(result), Some(runs(result))),
+        Detail::Compare(result) => {
+            let variants = || result.variants.iter().map(|variant| &variant.result);
+            (None, variants().filter_map(around).reduce(|sum, s| sum + s), Some(variants().map(runs).sum()))
+        }
+        Detail::Exec(result) => (None, None, Some(result.usage.wall_s)),
+        Detail::None | Detail::Call(_) | Detail::CallError(_) => (None, None, None),
+    };
+    Cost {
+        queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
+        ship_s: None,
+        compile_s,
+        setup_s,
+        measure_s,
+        node_s: ended.started.map(|_| outcome.elapsed_s * f64::from(nodes)),
+    }
+}
+
+/// Seconds of the runs of a measurement; none of one that has another's figures.
+fn runs(result: &MeasureResult) -> f64 {
+    if result.same_as.is_some() { 0.0 } else { result.samples.iter().map(|sample| sample.usage.wall_s).sum() }
+}
+
+/// Seconds of what ran around them.
+fn around(result: &MeasureResult) -> Option<f64> {
+    let times = result.hooks.as_ref()?;
+    let lists = times.prepare_s.iter().chain(&times.conclude_s).sum::<f64>();
+    Some(lists + times.setup_s.unwrap_or(0.0) + times.cleanup_s.unwrap_or(0.0))
 }
 
 /// What can be asked for again.

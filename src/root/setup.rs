@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::deadline::{self, Deadline, DeadlineError, Outside, Timing};
 use super::driver::{Driver, Parts};
 use super::guard::Guard;
-use super::opening::{default_journal, header, notices, open_journal};
+use super::opening::{default_journal, forecast, header, notices, open_journal, restarted, tried_again};
 use super::pools::Pools;
 use super::port::{Campaign, Port, Setup, port};
 use super::progress::{Progress, Verbosity};
@@ -29,7 +29,7 @@ use super::{Options, Root, ScriptEnd, ScriptMain};
 use crate::allocation::{self, Allocation, AllocationError};
 use crate::artefact::Store;
 use crate::machine;
-use crate::model::{BatchJob, WorkerId, exit};
+use crate::model::{BatchJob, Hash, WorkerId, exit};
 use crate::process::{self, Signals, Wake};
 
 /// How long the batch system may take to say when the job ends.
@@ -103,7 +103,13 @@ impl Root {
         let header = header(&path, &text, options.seed);
         let opened = open_journal(&journal, header, job.clone(), &options, &progress)?;
         let index = Arc::new(opened.answers);
-        let notices = notices(&index, &allocation);
+        let mut notices = notices(&index, &allocation);
+        let again = restarted(job.as_ref(), allocation.restarts, opened.before.as_ref());
+        if opened.before.is_some_and(|before| before.script_hash != Some(Hash::of(&text))) {
+            notices.script_changed();
+        }
+        again.into_iter().chain(tried_again(&index, &options.retry)).for_each(|note| progress.note(&note));
+        let forecast = forecast(&index);
         let (kept, envs) = (index.states().clone(), index.envs().keys().copied().collect());
         let wake = Arc::new(Wake::new()?);
         let counter = counter(&options, &journal, job, wake.clone(), &progress);
@@ -113,6 +119,7 @@ impl Root {
         let (port, driver_end) = port(Setup {
             campaign: campaign(&options, &dir, seed, deadline.as_ref()),
             index,
+            retry: options.retry.clone(),
             notices,
             kept,
             artefact_present: Box::new(move |hash| artefacts.contains(hash)),
@@ -131,6 +138,7 @@ impl Root {
             modules: Reader::start(sources, wake.clone())?,
             wake,
             deadline,
+            forecast,
             surroundings: Surroundings::new(envs, Provenance::of(&dir, &text, seed)),
             workers: std::mem::take(workers),
             counter,
@@ -140,6 +148,7 @@ impl Root {
             script_end: start_script(script, port)?,
             journal,
             display: options.display,
+            repeats: options.repeats,
         })
     }
 }

@@ -26,8 +26,8 @@ use super::workers::{Stage, Worker};
 use crate::core::Core;
 use crate::machine;
 use crate::model::{
-    BatchJob, CampaignStatus, Hash, KindStatus, RunningStatus, STATUS_SCHEMA, TaskId, WaitingStatus,
-    WorkerId, WorkerStatus,
+    BatchJob, CampaignStatus, FailureStatus, Hash, KindStatus, RunningStatus, STATUS_SCHEMA, TaskId,
+    WaitingStatus, WorkerId, WorkerStatus,
 };
 use crate::process::Wake;
 use crate::transport::wait::wait;
@@ -46,6 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_secs(1);
 /// So many who ask are served at the same time; others are sent away.
 const MOST_SERVED: usize = 32;
+/// So many ways to fail are told.
+const MOST_FAILURES: usize = 200;
 /// How long nobody is let in where that has failed.
 const RESPITE: Duration = Duration::from_millis(100);
 
@@ -197,7 +199,10 @@ impl Driver {
 
     fn status(&self) -> CampaignStatus {
         let About { script, journal, job } = self.counter.about.clone();
-        let standing = self.progress.standing(Instant::now(), present(&self.core, &self.workers));
+        let now = Instant::now();
+        let standing = self.progress.standing(now, present(&self.core, &self.workers));
+        let mut failures = self.progress.failures();
+        failures.truncate(MOST_FAILURES);
         let of_kind = |Count { submitted, running, done, failed }: Count| KindStatus {
             submitted,
             running,
@@ -219,6 +224,8 @@ impl Driver {
             kinds: standing.kinds.into_iter().map(|(kind, count)| (kind, of_kind(count))).collect(),
             ended: ended.clone(),
             replayed,
+            per_minute: self.progress.per_minute(now),
+            failures: FailureStatus::of_lines(failures),
             workers: self.workers.values().map(|worker| self.worker_status(worker)).collect(),
             waiting: self.waiting_status(),
         }

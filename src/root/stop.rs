@@ -84,7 +84,7 @@ impl Driver {
         self.drain(format!("by {}", crate::process::signal_name(signal)));
     }
 
-    fn drain(&mut self, why: String) {
+    pub(super) fn drain(&mut self, why: String) {
         self.draining = Some((Instant::now(), why));
         self.port.drain();
         self.handle(Event::Drain);
@@ -142,13 +142,17 @@ impl Driver {
         self.cut_short.sort_by_key(|task| task.since);
         let mut words: Vec<&str> = self.cut_short.iter().take(NAMED).map(|task| task.what.as_str()).collect();
         let more = format!("{} more", all.saturating_sub(words.len()));
+        let held = match self.held {
+            0 => String::new(),
+            held => format!(" ({held} of them not started, because they would not have ended in time)"),
+        };
         if words.is_empty() {
-            return format!("{} unfinished", count(all, "task"));
+            return format!("{} unfinished{held}", count(all, "task"));
         }
         if all > words.len() {
             words.push(&more);
         }
-        format!("{} unfinished: {}", count(all, "task"), words.join("; "))
+        format!("{} unfinished{held}: {}", count(all, "task"), words.join("; "))
     }
 
     fn is_idle(&self) -> bool {

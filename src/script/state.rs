@@ -129,7 +129,10 @@ impl ScriptState {
         let run: Function = self.library.get::<Table>("flow")?.get("main")?;
         let (how, detail): (String, Value) = run.call((main, mlua::Variadic::from_iter(args)))?;
         match (how.as_str(), detail) {
-            ("finished", _) => Ok(Ended::Finished),
+            ("finished", _) => {
+                self.bridge.port.borrow_mut().came_to_its_end();
+                Ok(Ended::Finished)
+            }
             ("drain", _) => Ok(Ended::Drained),
             ("exit", Value::Integer(code)) => Ok(Ended::Exit(code as u8)),
             (_, Value::String(text)) => Err(ScriptError::Raised(text.to_string_lossy())),

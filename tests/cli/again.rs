@@ -76,6 +76,41 @@ fn an_artefact_that_is_gone_from_the_store_is_built_again() {
     assert_eq!(counts(&folder), (2, 6));
 }
 
+/// What was spent counts in the next run too, and each record says what it took.
+#[test]
+fn what_was_spent_is_in_the_journal_and_counts_again() {
+    let folder = Folder::with(
+        "local budget = require 'harness'.budget { seconds = '1 h', node_hours = 1, trials = 10 }
+        for i = 1, 3 do
+          await(submit(measure { name = 'm', params = { i = i }, cmd = { 'sleep', '0.02' }, runs = 2, warmup = 1 }))
+        end
+        local spent = budget:spent()
+        print(spent.trials, string.format('%.9f %.12f', spent.seconds, spent.node_hours))",
+    );
+    let first = folder.run(&["-q", "c.lua"]);
+    let again = folder.run(&["-q", "c.lua"]);
+    assert_eq!((first.code, &first.stdout), (Some(0), &again.stdout), "{first:#?}");
+    let records = folder.journal("c.lua.journal");
+    let measured: Vec<_> = records.iter().filter(|record| record["type"] == "measurement").collect();
+    assert_eq!(measured.len(), 3);
+    let mut seconds = 0.0;
+    for record in measured {
+        let cost = &record["cost"];
+        let of = |name: &str| cost[name].as_f64().unwrap();
+        assert_eq!(
+            (of("node_s"), of("queue_s")),
+            (record["elapsed_s"].as_f64().unwrap(), record["queue_s"].as_f64().unwrap())
+        );
+        assert!(of("measure_s") >= 0.06 && of("measure_s") <= of("node_s"), "{cost}");
+        assert!(
+            cost["ship_s"].is_null() && cost["compile_s"].is_null() && cost["setup_s"].is_null(),
+            "{cost}"
+        );
+        seconds += of("node_s");
+    }
+    assert!(first.stdout.contains(&format!("3\t{seconds:.9} ")), "{} {seconds}", first.stdout);
+}
+
 /// Of its runs the record has fewer figures than of others.
 #[test]
 fn an_mpi_application_is_answered_too() {
@@ -148,7 +183,9 @@ fn a_torn_last_line_is_cut_off() {
         "for i = 1, 2 do print(await(submit(exec { key = i, shell = 'echo >> ran' })).ok) end\n",
     );
     assert_eq!(folder.run(&["c.lua"]).code, Some(0));
-    let whole = folder.read("c.lua.journal");
+    // As if it had been killed within the second record.
+    let journal = folder.read("c.lua.journal");
+    let whole = journal.split_once("{\"type\":\"end\"").unwrap().0;
     folder.write("c.lua.journal", &whole[..whole.len() - 10]);
     let torn = whole.lines().last().unwrap().len() - 9;
     let stderr = format!(

@@ -41,10 +41,10 @@ DIR/c.lua.journal: 5 records of 1 run, harness.journal/1: whole
     says(&folder, &["journal", "check", "c.lua"], 0, checked, "");
     let compacted = folder.run(&["journal", "compact"]);
     let said = folder.normal(&compacted.stdout);
-    assert!(said.starts_with("DIR/c.lua.journal: 1 line left out, 6 kept; "), "{said}");
+    assert!(said.starts_with("DIR/c.lua.journal: 1 line left out, 7 kept; "), "{said}");
     assert!(said.ends_with("; the old one is DIR/c.lua.journal.1\n"), "{said}");
     assert_eq!(folder.read("c.lua.journal.1"), before);
-    let nothing = "c.lua.journal: nothing is superseded in its 6 lines; it stays as it is\n";
+    let nothing = "c.lua.journal: nothing is superseded in its 7 lines; it stays as it is\n";
     says(&folder, &["journal", "compact", "c.lua.journal"], 0, nothing, "");
     let again = folder.run(&["--start", "local", "c.lua"]);
     assert!(again.stderr.contains("4 tasks (4 from the journal): 4 ok"), "{again:?}");
@@ -67,9 +67,9 @@ fn what_is_damaged_is_named_and_how_to_go_on_without_it() {
     folder.write("c.lua.journal", damaged.clone() + "{\"type\":\"task");
     let checked = "\
 c.lua.journal: 2 records of 1 run, harness.journal/1: 3 damaged lines
-  line 5: unknown variant `tusk`, expected one of `header`, `session`, `env`, `artefact`, `state`, `measurement`, `task` \
+  line 5: unknown variant `tusk`, expected one of `header`, `session`, `end`, `env`, `artefact`, `state`, `measurement`, `task` \
 at line 1 column 6 (`type`)
-  line 6: unknown variant `tusk`, expected one of `header`, `session`, `env`, `artefact`, `state`, `measurement`, `task` \
+  line 6: unknown variant `tusk`, expected one of `header`, `session`, `end`, `env`, `artefact`, `state`, `measurement`, `task` \
 at line 1 column 6 (`type`)
   line 8: expected ident at line 1 column 2
   behind the last line 13 B that were not written completely: the next run cuts them off
@@ -78,7 +78,7 @@ mend them, or go on without them (what they recorded is done again; the old file
 ";
     let ran = says(&folder, &["journal", "check", "c.lua.journal"], 4, checked, "");
     let refusal = "harness: journal: journal c.lua.journal: line 5 is damaged (unknown variant `tusk`, expected one of \
-                   `header`, `session`, `env`, `artefact`, `state`, `measurement`, `task` at line 1 column 6 (`type`)): mend or remove \
+                   `header`, `session`, `end`, `env`, `artefact`, `state`, `measurement`, `task` at line 1 column 6 (`type`)): mend or remove \
                    that line in a copy, and name the copy\n";
     says(&folder, &["journal", "compact", "c.lua.journal"], 4, "", refusal);
     // What it says works.
@@ -134,7 +134,7 @@ fn journals_of_several_jobs_become_one_that_answers_for_all() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
     }
     let merged = "\
-c.lua.journal: 8 lines of 2 runs; 2 left out: others have the same, or a later record of the task
+c.lua.journal: 10 lines of 2 runs; 2 left out: others have the same, or a later record of the task
 1 task was in several journals, and not alike: what ended last counts, and what failed for reasons outside the program \
 only if it never ended otherwise
 ";

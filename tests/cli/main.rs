@@ -26,11 +26,13 @@ mod progress;
 mod query;
 mod rerun;
 mod resume;
+mod retry;
 mod selftest;
 mod status;
 mod statuses;
 mod streams;
 mod types;
+mod walltime;
 
 use support::{Folder, Ran};
 

@@ -322,6 +322,29 @@ fn one_line_says_that_the_script_changed_what_a_name_means() {
     assert_eq!(notes(THREE.replace("{ i = i }", "{ i = i + 10 }")), nothing, "another search point");
 }
 
+#[test]
+fn one_line_says_what_a_changed_script_asks_for_no_more() {
+    let both = THREE.to_owned() + &THREE.replace("name = 'm'", "name = 'n'");
+    let folder = Folder::with(&both);
+    ended_well(folder.run(&["c.lua"]));
+    let first = |script: String| {
+        folder.write("c.lua", script);
+        ended_well(folder.run(&["c.lua"])).stderr.lines().next().unwrap().to_owned()
+    };
+    let text = "harness: since the script changed nothing asks for 3 records of 'm' in the journal (renamed or removed); what \
+                is asked for again is answered from there";
+    assert_eq!(first(both.replace("name = 'm'", "name = 'renamed'")), text);
+    assert_eq!(
+        first(both.replace("name = 'm'", "name = 'renamed'")),
+        "harness: 6 tasks (6 from the journal): 6 ok",
+        "once"
+    );
+    // One that fails may not have come to them.
+    folder.write("c.lua", "error 'early'");
+    let ran = folder.run(&["-q", "c.lua"]);
+    assert!(ran.code == Some(1) && !ran.stderr.contains("since the script changed"), "{ran:#?}");
+}
+
 /// Waited for one by one, each record is found out of use after the last was told.
 #[test]
 fn a_name_that_changed_is_told_once_and_counted_at_the_end() {

@@ -77,12 +77,63 @@ blocker n=1 (task 0); HOST is for gemm tile=1 (task 1) alone
 DIR/c.lua: not running; 1 run in DIR/c.lua.journal
   recorded: 6 ok (6 measures)
   last written TIME ago, by pid N on HOST
-  `harness DIR/c.lua` goes on from there (whether it came to its end no journal says: then it ends at once); why tasks of it wait can be said while it runs
+  the script came to its end (exit code 0)
+  `harness DIR/c.lua` goes on from there (with its arguments, if it had any)
 ";
     says(&folder, &["status", "c.lua"], 0, after, "");
     let json: serde_json::Value =
         serde_json::from_str(&folder.run(&["status", "--json", "c.lua"]).stdout).unwrap();
     assert_eq!((&json["state"], &json["ended"]["ok"]), (&"not_running".into(), &6.into()));
+}
+
+#[test]
+fn failures_are_told_by_reason_and_how_many_tasks_end_in_a_minute() {
+    let (folder, mut running) = begun(
+        "local list = {}
+        for i = 1, 3 do list[i] = submit(exec { name = 'bad', key = i, shell = 'exit 3' }) end
+        list[4] = submit(exec { key = 'good', shell = 'true' })
+        wait(list)
+        print 'these have ended'
+        io.stdout:flush()
+        await(submit(exec { shell = 'HOLD', timeout = 60 }))",
+    );
+    running.await_line("these have ended");
+    let why = "  3 x exec bad on HOST: nonzero_exit: exit code 3\n";
+    let text = folder.normal(&folder.run(&["status", "c.lua"]).stdout);
+    assert!(text.contains(why), "{text}");
+    let rate = regex::Regex::new(r"(?m)^  [0-9.]+ tasks a minute over the last minutes$").unwrap();
+    assert!(rate.is_match(&text), "{text}");
+    let json = folder.run(&["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["failures"][0]["count"], 3);
+    assert!(json["per_minute"].as_f64().unwrap() > 0.0);
+
+    running.signal(Signal::TERM);
+    assert_eq!(running.end(LIMIT).code, Some(75));
+    let after = folder.normal(&folder.run(&["status", "c.lua"]).stdout);
+    let ended =
+        "  the script did not come to its end: stopped by SIGTERM with 1 task unfinished (exit code 75)\n";
+    assert!(after.contains(why) && after.contains(ended), "{after}");
+}
+
+#[test]
+fn how_a_script_ended_is_told_afterwards() {
+    let folder = Folder::with("if arg[1] then error 'as it should' end\nprint 'over'\n");
+    let ended = |text: &str| {
+        let said = folder.normal(&folder.run(&["status", "c.lua"]).stdout);
+        assert!(said.contains(&format!("\n  {text}")), "{said}");
+    };
+    folder.run(&["-q", "c.lua", "fail"]);
+    ended("the script did not come to its end (exit code 1): c.lua:1: as it should\n");
+    folder.run(&["-q", "c.lua"]);
+    ended("the script came to its end (exit code 0)\n");
+    folder.write("d.lua", "await(submit(exec { shell = 'echo > up; sleep 1000' }))");
+    let running = folder.start(&["-q", "--journal", "c.lua.journal", "d.lua"]);
+    await_that("it runs", || folder.path("up").exists());
+    running.signal(Signal::KILL);
+    running.end(LIMIT);
+    ended("the script did not come to its end: its last run was killed, its node lost or its disk full");
+    folder.assert_nothing_left(LIMIT);
 }
 
 #[test]

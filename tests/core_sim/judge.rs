@@ -10,6 +10,7 @@ use super::{Machine, World};
 impl World {
     /// What the core promises about every start, judged when it decides.
     pub(super) fn judge_start(&mut self, task: TaskId, attempt: Attempt, gang: &[WorkerId], gpus: &[GpuSet]) {
+        assert!(!self.is_late(task) && !self.held.contains(&task), "task {task} would not end in time");
         let track = &mut self.tasks[task.0 as usize];
         assert_eq!(track.end, None, "task {task} started after its end");
         assert!(!self.drained, "task {task} started after the drain");
@@ -67,6 +68,21 @@ impl World {
             assert!(*home == sorted || lost, "group `{group}` is split");
             *home = sorted;
         }
+    }
+
+    /// Would it not end in time, but in a run as long as this one? Here only timeouts say so.
+    fn is_late(&self, task: TaskId) -> bool {
+        let timeout = self.tasks[task.0 as usize].request.timeout_us;
+        let Some(((at, whole), takes)) = self.deadline.zip(timeout) else { return false };
+        takes <= whole && self.now + takes > at
+    }
+
+    pub(super) fn judge_hold(&mut self, task: TaskId) {
+        assert!(self.is_late(task), "task {task} is held back and would end in time");
+        assert!(
+            self.tasks[task.0 as usize].end.is_none() && self.held.insert(task),
+            "{task} is held back twice"
+        );
     }
 
     /// A measurement is on a reluctant worker only if it named its host, or the others were not enough.

@@ -137,6 +137,9 @@ pub struct World {
     groups: BTreeMap<(u32, String, u32), Vec<WorkerId>>,
     root_store: BTreeSet<Hash>,
     drained: bool,
+    /// When time is over, and how long that was ahead when it was told (µs).
+    deadline: Option<(u64, u64)>,
+    held: BTreeSet<TaskId>,
     actions: Vec<Action>,
 }
 
@@ -164,6 +167,8 @@ impl World {
             groups: BTreeMap::new(),
             root_store: BTreeSet::new(),
             drained: false,
+            deadline: None,
+            held: BTreeSet::new(),
             actions: Vec::new(),
         }
     }
@@ -229,6 +234,7 @@ impl World {
             accept_failed: false,
             inputs: Vec::new(),
             class: 0,
+            like: None,
         }
     }
 
@@ -268,6 +274,18 @@ impl World {
     pub fn cancel(&mut self, task: TaskId) {
         self.tasks[task.0 as usize].cancelled = true;
         self.feed(Event::Cancel { task });
+    }
+
+    /// Time is over so much later: then everything is drained.
+    pub fn ends_in(&mut self, us: u64) {
+        let at = self.now + us;
+        self.deadline = Some((at, us));
+        self.feed(Event::Deadline { at: Tick(at) });
+    }
+
+    /// Tasks that were held back.
+    pub fn held(&self) -> usize {
+        self.held.len()
     }
 
     pub fn drain(&mut self) {
@@ -414,6 +432,7 @@ impl World {
                 self.post(at.0, Msg::Wake);
             }
             Action::Resolve { task, end } => self.resolved(task, end),
+            Action::Hold { task } => self.judge_hold(task),
             Action::Start { task, ref gang, attempt, ref gpus } => {
                 let leader = gang.leader();
                 self.judge_start(task, attempt, gang, gpus);

@@ -28,8 +28,8 @@ use crate::artefact::Store;
 use crate::journal::{self, Contents};
 use crate::model::human::{duration, status_in_short, subject};
 use crate::model::{
-    CompileResult, Detail, Hash, Limits, Measurement, Outcome, Placement, PoolId, Record, Status, TaskId,
-    TaskOptions, exit,
+    CompileResult, Detail, Hash, Limits, Measurement, Outcome, Placement, PoolId, Record, Retry, Status,
+    TaskId, TaskOptions, exit,
 };
 use crate::process::Signals;
 use crate::root::port::{Job, Order, PoolSpec, Port, Taken, Wait};
@@ -247,6 +247,8 @@ impl Again<'_> {
             pool: PoolSpec::default(),
             journal: Some(self.journal.to_path_buf()),
             fresh: false,
+            retry: Retry::default(),
+            repeats: true,
             timing: Timing::default(),
             host_file: self.arguments.hostfile.clone(),
             seed: None,

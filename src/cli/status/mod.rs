@@ -20,8 +20,12 @@ use self::text::{of_campaign, of_journal};
 use super::journals::{WhichJournal, journal_of};
 use crate::journal::{self, JournalError, holder};
 use crate::machine;
-use crate::model::{CampaignStatus, Kind, STATUS_SCHEMA, Session, Status, exit};
+use crate::model::{
+    CampaignStatus, FailureStatus, Kind, Outcome, Record, Row, STATUS_SCHEMA, Session, SessionEnd, Status,
+    TaskFacts, exit, failures,
+};
 use crate::report::Campaign;
+use crate::root::default_journal;
 use crate::root::status::{ASK, ASK_NOW, WAIT, address, is_own};
 use crate::say::say;
 
@@ -73,9 +77,14 @@ struct Recorded {
     /// Runs of the script.
     sessions: usize,
     last_session: Option<Session>,
+    /// How that ended; none if it was killed.
+    end: Option<SessionEnd>,
     written_unix_s: f64,
     kinds: BTreeMap<Kind, usize>,
     ended: BTreeMap<Status, usize>,
+    failures: Vec<FailureStatus>,
+    /// What goes on from there.
+    again: String,
 }
 
 /// Answers; the exit code.
@@ -178,24 +187,46 @@ fn out_of_reach(journal: &Path) -> StatusError {
 }
 
 fn recorded(path: &Path) -> Result<Recorded, StatusError> {
-    let Campaign { header, sessions, ended: records, .. } = Campaign::read(path)?;
+    let Campaign { header, sessions, ends, ended: records, .. } = Campaign::read(path)?;
     let written = fs::metadata(path).and_then(|data| data.modified()).ok();
     let written = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let script = header.map(|header| header.script);
     let (mut kinds, mut ended) = (BTreeMap::new(), BTreeMap::new());
     for (facts, status) in records.iter().filter_map(|record| record.facts().zip(record.status())) {
         *kinds.entry(facts.kind).or_default() += 1;
         *ended.entry(status).or_default() += 1;
     }
+    let failed = records.into_iter().filter(|record| record.status() != Some(Status::Ok));
+    let failed: Vec<(TaskFacts, Outcome)> = failed.filter_map(Record::into_task).collect();
+    let rows: Vec<Row<'_>> = failed.iter().map(row).collect();
     Ok(Recorded {
         schema: STATUS_SCHEMA,
         state: "not_running",
         journal: path.display().to_string(),
+        again: again(script.as_deref(), path),
         // A journal that was only begun does not name its script.
-        script: header.map_or_else(|| path.display().to_string(), |header| header.script),
+        script: script.unwrap_or_else(|| path.display().to_string()),
         sessions: sessions.len(),
         last_session: sessions.last().cloned(),
+        end: ends.last().cloned().flatten(),
         written_unix_s: written.map_or(0.0, |since| since.as_secs_f64()),
         kinds,
         ended,
+        failures: FailureStatus::of_lines(failures(&rows)),
     })
+}
+
+fn row((facts, outcome): &(TaskFacts, Outcome)) -> Row<'_> {
+    Row { kind: facts.kind, name: facts.name.as_deref(), params: facts.params.as_ref(), what: None, outcome }
+}
+
+/// The command that goes on.
+fn again(script: Option<&str>, journal: &Path) -> String {
+    let Some(script) = script else { return "harness FILE.lua".into() };
+    let is_its_own = default_journal(Path::new(script)).file_name() == journal.file_name();
+    if is_its_own {
+        format!("harness {script}")
+    } else {
+        format!("harness --journal {} {script}", journal.display())
+    }
 }

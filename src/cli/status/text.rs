@@ -1,16 +1,18 @@
 //! What `harness status` prints for people.
 
 use std::fmt::Write;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Recorded;
 use crate::model::human::{count, duration, tally};
-use crate::model::{CampaignStatus, KindStatus, WaitingStatus, WorkerStatus};
-use crate::root::default_journal;
+use crate::model::{
+    CampaignStatus, FailureStatus, HowEnded, KindStatus, SessionEnd, WaitingStatus, WorkerStatus,
+};
 
 /// Of a reason so many tasks are named.
 const MOST_NAMED: usize = 4;
+/// So many ways to fail are told.
+const MOST_FAILURES: usize = 20;
 /// So many workers have a line each; further ones only if something runs there.
 const MOST_WORKERS: usize = 64;
 
@@ -44,6 +46,13 @@ pub(super) fn of_campaign(status: &CampaignStatus) -> String {
     }
     if status.replayed > 0 {
         line(format!("  {} of those that are done answered from the journal", status.replayed));
+    }
+    if let Some(rate) = status.per_minute.filter(|_| status.ended.values().sum::<usize>() > status.replayed) {
+        let digits = usize::from(rate < 10.0);
+        line(format!("  {rate:.digits$} tasks a minute over the last minutes"));
+    }
+    if !status.failures.is_empty() {
+        line(failed(&status.failures));
     }
     let gone = status.workers.iter().filter(|worker| worker.stage == "gone").count();
     let (shown, hidden): (Vec<_>, Vec<_>) = status
@@ -100,6 +109,7 @@ fn of_waiting(group: &WaitingStatus) -> String {
         "draining" => "for their node to be cleared",
         "group" => "for the first of their group",
         "workers" => "for workers",
+        "time" => "for the next run",
         other => other,
     };
     let named: Vec<&str> = first.iter().map(String::as_str).take(MOST_NAMED).collect();
@@ -121,6 +131,9 @@ pub(super) fn of_journal(recorded: &Recorded) -> String {
         let kinds: Vec<String> = kinds.collect();
         let _ = write!(text, "\n  recorded: {} ({})", tally(&recorded.ended), kinds.join(", "));
     }
+    for line in failed(&recorded.failures).lines() {
+        let _ = write!(text, "\n{line}");
+    }
     if let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) {
         let ago = (now.as_secs_f64() - recorded.written_unix_s).max(0.0);
         let _ = write!(text, "\n  last written {} ago", duration(ago));
@@ -128,23 +141,46 @@ pub(super) fn of_journal(recorded: &Recorded) -> String {
             let _ = write!(text, ", by pid {} on {}", session.pid, session.host);
         }
     }
-    text + &format!(
-        "\n  `{}` goes on from there (whether it came to its end no journal says: then it ends at once); why tasks of it \
-         wait can be said while it runs",
-        line(recorded)
-    )
+    let _ = write!(text, "\n  {}", how_it_ended(recorded.end.as_ref()));
+    let _ = write!(text, "\n  `{}` goes on from there (with its arguments, if it had any)", recorded.again);
+    text
 }
 
-/// What to type to go on.
-fn line(recorded: &Recorded) -> String {
-    let Recorded { script, journal, .. } = recorded;
-    if script == journal {
-        return "harness FILE.lua".into(); // one that was only begun names no script
+/// Did the script come to its end?
+fn how_it_ended(end: Option<&SessionEnd>) -> String {
+    let Some(SessionEnd { how, exit_code, why, unfinished, .. }) = end else {
+        return "the script did not come to its end: its last run was killed, its node lost or its disk full (or it was \
+                run by a harness that did not record ends)"
+            .into();
+    };
+    let why = why.as_deref().and_then(|why| why.lines().next()).unwrap_or_default();
+    match how {
+        HowEnded::Finished | HowEnded::Repeated => {
+            format!("the script came to its end (exit code {exit_code})")
+        }
+        HowEnded::Failed if why.is_empty() => {
+            format!("the script did not come to its end (exit code {exit_code})")
+        }
+        HowEnded::Failed => format!("the script did not come to its end (exit code {exit_code}): {why}"),
+        HowEnded::Stopped => format!(
+            "the script did not come to its end: stopped {why} with {} unfinished (exit code {exit_code})",
+            count(*unfinished, "task")
+        ),
+        HowEnded::Interrupted => {
+            format!("the script did not come to its end: interrupted (exit code {exit_code})")
+        }
     }
-    match default_journal(Path::new(script)) == Path::new(journal) {
-        true => format!("harness {script}"),
-        false => format!("harness --journal {journal} {script}"),
+}
+
+/// The ways to fail, one a line.
+fn failed(failures: &[FailureStatus]) -> String {
+    let mut lines: Vec<String> =
+        failures.iter().take(MOST_FAILURES).map(|failure| format!("  {}", failure.text)).collect();
+    let more: usize = failures.iter().skip(MOST_FAILURES).map(|failure| failure.count).sum();
+    if more > 0 {
+        lines.push(format!("  … and {}", count(more, "more failure")));
     }
+    lines.join("\n")
 }
 
 fn sessions(number: usize) -> String {

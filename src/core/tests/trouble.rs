@@ -40,6 +40,7 @@ fn a_long_chain_fails_without_recursion() {
             accept_failed: false,
             inputs: Vec::new(),
             class: 0,
+            like: None,
         };
         core.handle(Tick(0), Event::Submitted(request), &mut actions);
     }
@@ -243,8 +244,8 @@ fn counters_follow() {
     let mut desk = Desk::new(&[1]);
     let (running, _) = (desk.exec().0, desk.exec());
     desk.ask(Kind::Exec, |r| r.deps = vec![pending(running)]);
-    assert_eq!(desk.core.counts(Kind::Exec), Counts { waiting: 1, queued: 1, running: 1, done: 0 });
+    assert_eq!(desk.core.counts(Kind::Exec), Counts { waiting: 1, queued: 1, held: 0, running: 1, done: 0 });
     desk.done(0, running);
-    assert_eq!(desk.core.counts(Kind::Exec), Counts { waiting: 0, queued: 1, running: 1, done: 1 });
+    assert_eq!(desk.core.counts(Kind::Exec), Counts { waiting: 0, queued: 1, held: 0, running: 1, done: 1 });
     assert_eq!(desk.core.unresolved(), 2);
 }

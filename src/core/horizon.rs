@@ -1,0 +1,78 @@
+//! The end of the time there is: what would not end before it is not started.
+//!
+//! How long a task may take is its `timeout`, or, if that is less, a fifth more than the longest that was seen of its like.
+//! Of a task of which neither is known nothing is known: it starts. So does one that would not fit into a whole run as long
+//! as this one: a later run would hold it back just the same, and nobody would ever do it. What is held back stands in no queue and stays held back: time
+//! does not come back.
+
+use rustc_hash::FxHashMap;
+
+use super::Core;
+use super::api::{Action, Tick};
+use super::task::{State, TaskIx};
+
+/// The end, if one is known, and what is known of the way there.
+#[derive(Debug, Default)]
+pub(super) struct Horizon {
+    end: Option<End>,
+    /// The longest that was seen (µs), by `like`.
+    longest_us: FxHashMap<u64, u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    at: Tick,
+    /// From when it was known.
+    whole_us: u64,
+}
+
+impl Horizon {
+    pub fn ends(&mut self, now: Tick, at: Tick) {
+        self.end = Some(End { at, whole_us: at.0.saturating_sub(now.0) });
+    }
+
+    /// A task took so long.
+    pub fn learn(&mut self, like: u64, us: u64) {
+        let longest = self.longest_us.entry(like).or_default();
+        *longest = (*longest).max(us);
+    }
+}
+
+impl Core {
+    /// Too late to start the task?
+    pub(super) fn is_late(&self, ix: TaskIx) -> bool {
+        let Some(end) = self.horizon.end else { return false };
+        let Some(takes) = self.may_take_us(ix) else { return false };
+        takes <= end.whole_us && self.now.plus(takes) > end.at
+    }
+
+    /// How long the task may take.
+    pub(super) fn may_take_us(&self, ix: TaskIx) -> Option<u64> {
+        let rare = self.tasks[ix].rare.as_ref()?;
+        let longest = rare.like.and_then(|like| self.horizon.longest_us.get(&like));
+        let seen = longest.map(|us| us.saturating_add(us / 5));
+        [seen, rare.timeout_us].into_iter().flatten().min()
+    }
+
+    /// Time that is left.
+    pub(super) fn left_us(&self) -> u64 {
+        self.horizon.end.map_or(u64::MAX, |end| end.at.0.saturating_sub(self.now.0))
+    }
+
+    /// It is this queued task's turn. Is it too late for it? Then it leaves its queue and is held back.
+    pub(super) fn hold_if_late(&mut self, ix: TaskIx) -> bool {
+        if !self.is_late(ix) {
+            return false;
+        }
+        self.dequeue(ix);
+        self.enter(ix, State::Held);
+        self.out.push(Action::Hold { task: self.tasks[ix].id });
+        true
+    }
+
+    /// Is all that has not ended held back, or waits for what is?
+    pub fn is_held_up(&self) -> bool {
+        let moves = self.counts.iter().any(|counts| counts.queued + counts.running > 0);
+        !moves && self.counts.iter().any(|counts| counts.held > 0)
+    }
+}

@@ -1,0 +1,112 @@
+//! The end of a job's time: what would not end before it is not started, and a job that is started again goes on.
+
+use rustix::process::Signal;
+
+use crate::support::{Folder, LIMIT, Running, await_that};
+
+/// What is held back, and what is said of it; the deadline is far enough not to come first.
+fn held(folder: &Folder, takes: &str) {
+    let ran = folder.run(&["--deadline", "21 s", "--margin", "1 s", "c.lua"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(75), "ok\n"), "{ran:#?}");
+    let said = folder.normal(&ran.stderr.replace(takes, "NEEDED"));
+    let first = "harness: long (task 1): it is not started, because it would not end in time: it may take NEEDED, and TIME \
+                 are left; tasks like that are left to the next run (`harness status` counts them)\n";
+    let last = "harness: stopped for want of time (it would be stopped TIME before --deadline TIME anyhow) with 1 task \
+                unfinished (1 of them not started, because they would not have ended in time). Nothing reported is lost: \
+                DIR/c.lua.journal has it. Run the same command again to go on.\n";
+    assert!(said.starts_with(first) && said.ends_with(last), "{said}");
+    let end = folder.journal("c.lua.journal").pop().unwrap();
+    assert_eq!(
+        (&end["type"], &end["how"], &end["unfinished"]),
+        (&"end".into(), &"stopped".into(), &1.into())
+    );
+}
+
+#[test]
+fn what_may_take_longer_than_is_left_is_left_to_the_next_run() {
+    let folder = Folder::with(
+        "print(await(submit(exec { shell = 'sleep 0.3' })).status)
+        io.stdout:flush()
+        print(await(submit(exec { name = 'long', cmd = { 'true' }, timeout = 19.8 })).status)",
+    );
+    held(&folder, "19.8 s");
+    let ran = folder.run(&["-q", "c.lua"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "ok\nok\n"), "{ran:#?}");
+}
+
+/// A script that does not wait for it does not end without it either.
+#[test]
+fn what_nobody_waits_for_is_left_to_the_next_run_too() {
+    let folder = Folder::with(
+        "print(await(submit(exec { shell = 'sleep 0.3' })).status)
+        submit(exec { name = 'long', cmd = { 'true' }, timeout = 19.8 })",
+    );
+    held(&folder, "19.8 s");
+}
+
+#[test]
+fn tasks_take_as_long_as_those_of_their_name_took() {
+    let folder = Folder::with(
+        "print(await(submit(exec { shell = 'sleep 0.3' })).status)
+        io.stdout:flush()
+        print(await(submit(exec { name = 'long', key = arg[1] or 'new', cmd = { 'true' } })).status)",
+    );
+    assert_eq!(folder.run(&["-q", "c.lua", "old"]).code, Some(0));
+    // As if it had taken 16.5 s: with a fifth more, 19.8 s.
+    let journal = folder.read("c.lua.journal");
+    let took = regex::Regex::new(r#""elapsed_s":[0-9.e-]+"#).unwrap();
+    folder.write("c.lua.journal", took.replace_all(&journal, "\"elapsed_s\":16.5").as_bytes());
+    held(&folder, "19.8 s");
+    // One that is done needs no time.
+    let ran = folder.run(&["-q", "--deadline", "21 s", "--margin", "1 s", "c.lua", "old"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "ok\nok\n"), "{ran:#?}");
+}
+
+/// What would fit into no run as long as this one starts all the same: else nobody would ever do it.
+#[test]
+fn what_is_longer_than_any_run_starts() {
+    let folder = Folder::with("print(await(submit(exec { cmd = { 'true' }, timeout = '1 h' })).status)\n");
+    let ran = folder.run(&["-q", "--deadline", "5 min", "c.lua"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "ok\n"), "{ran:#?}");
+}
+
+#[test]
+fn a_job_that_the_batch_system_starts_again_goes_on() {
+    let folder = Folder::with(
+        "print(await(submit(exec { key = 1, shell = 'echo >> ran' })).status)
+        io.stdout:flush()
+        await(submit(exec { shell = 'echo > up; test -e go || sleep 1000' }))",
+    );
+    let in_job = |restarts: Option<&str>| {
+        let mut command = folder.harness(&["--start", "local", "c.lua"]);
+        command.env("SLURM_JOB_ID", "17").env("SLURM_JOB_END_TIME", "99999999999");
+        let host = rustix::system::uname().nodename().to_str().unwrap().to_owned();
+        command.env("SLURM_JOB_NODELIST", host).env("SLURM_NNODES", "1");
+        if let Some(restarts) = restarts {
+            command.env("SLURM_RESTART_COUNT", restarts);
+        }
+        command
+    };
+    let first = Running::start(in_job(None));
+    await_that("the long one is up", || folder.path("up").exists());
+    first.signal(Signal::KILL);
+    assert_eq!(first.end(LIMIT).signal, Some(9));
+    folder.assert_nothing_left(LIMIT);
+    folder.write("go", "");
+    let again = folder.finish(in_job(Some("1")));
+    let text = "harness: Slurm has started job 17 again (restart 1): it goes on from the journal\n";
+    assert!(again.code == Some(0) && again.stderr.contains(text), "{again:#?}");
+    assert_eq!((again.stdout.as_str(), folder.lines("ran")), ("ok\n", 1));
+}
+
+/// It means "a process died" to some launchers, and the end is known otherwise.
+#[test]
+fn usr1_far_from_the_end_stops_nothing() {
+    let folder =
+        Folder::with("await(submit(exec { shell = 'echo > up; until [ -e go ]; do sleep 0.01; done' }))\n");
+    let running = folder.start(&["-q", "--deadline", "1 h", "c.lua"]);
+    await_that("it runs", || folder.path("up").exists());
+    running.signal(Signal::USR1);
+    folder.write("go", "");
+    assert_eq!(running.end(LIMIT).code, Some(0));
+}
