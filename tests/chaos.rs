@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "chaos/campaign.rs"]
+mod campaign;
 #[path = "../src/stats/random.rs"]
 #[allow(dead_code, reason = "no target draws all of it")]
 mod random;
