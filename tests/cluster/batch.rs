@@ -26,6 +26,17 @@ impl Cluster {
         })
     }
 
+    /// Waits until a file says one or the other; all of it, and whether it is the one.
+    fn await_either(&self, path: &Path, one: &str, other: &str) -> (String, bool) {
+        let said = self.await_that(&format!("`{one}` or `{other}`"), || {
+            let said = fs::read_to_string(path).unwrap_or_default();
+            let found = said.contains(one) || said.contains(other) && said.ends_with('\n');
+            (said, found)
+        });
+        let is_one = said.contains(one);
+        (said, is_one)
+    }
+
     /// Waits until no job is left.
     fn await_no_job(&self) {
         self.await_that("an empty queue", || {
@@ -104,6 +115,7 @@ local first = io.open("ran-before") == nil
 io.open("ran-before", "w"):close()
 local pool <close> = spawn {}
 print(pool)
+await(submit(exec { key = "kept", cmd = { "true" } }))
 if first then os.exit(75) end
 print("calls ran")
 "#;
@@ -119,6 +131,84 @@ print("calls ran")
     let outputs = fs::read_dir(cluster.folder.path()).unwrap().flatten();
     let outputs = outputs.filter(|entry| entry.file_name().to_string_lossy().ends_with(".out")).count();
     assert_eq!(outputs, 2, "a campaign that is done needs no third job");
+}
+
+/// The walltime of each job is too short for what is left, until that of the third or a later one is not.
+#[test]
+fn a_campaign_of_several_short_jobs_is_done_and_nothing_is_done_twice() {
+    let Some(cluster) = Cluster::up("4") else { return };
+    let campaign = r#"
+local pool <close> = spawn { workers = 1, slots = 1 }
+local steps = {}
+for n = 1, 9 do steps[n] = submit(exec { name = "step", key = n, shell = "sleep 3" }) end
+for n = 1, 9 do assert(await(steps[n]).ok) end
+print("all is done")
+"#;
+    cluster.write("chain.lua", campaign);
+    // 60 s, of which the last 45 are kept: three or four steps each.
+    let said = cluster.batch(&["chain.lua", "--time", "0:01:00", "--margin", "45 s", "--chain=8"]);
+    let mut jobs = vec![after(&said, "job ").to_owned()];
+    loop {
+        let output = cluster.path(&format!("chain.{}.out", jobs[jobs.len() - 1]));
+        let (said, done) = cluster.await_either(&output, "all is done", " goes on as job ");
+        if done {
+            break;
+        }
+        jobs.push(after(&said, " goes on as job ").to_owned());
+    }
+    cluster.await_no_job();
+    assert!(jobs.len() >= 3, "{jobs:?}");
+    let journal = fs::read_to_string(cluster.path("chain.lua.journal")).unwrap();
+    assert_eq!(journal.matches("\"status\":\"ok\"").count(), 9, "{journal}");
+    let ends = |how: &str| journal.matches(&format!("\"how\":\"{how}\"")).count();
+    assert_eq!((ends("stopped"), ends("finished")), (jobs.len() - 1, 1), "{journal}");
+}
+
+#[test]
+fn a_chain_without_progress_ends_and_says_so() {
+    let Some(cluster) = Cluster::up("4") else { return };
+    cluster.write("stuck.lua", "os.exit(75)");
+    let said = cluster.batch(&["stuck.lua", "--chain"]);
+    let output = cluster.path(&format!("stuck.{}.out", after(&said, "job ")));
+    let said = cluster.await_text(&output, "so no other follows");
+    cluster.await_no_job();
+    assert!(!said.contains("goes on as job"), "{said}");
+}
+
+/// Slurm starts a job again (`scontrol requeue`, a lost node): it goes on from the journal, and says so.
+#[test]
+fn a_requeued_job_goes_on_from_the_journal() {
+    let Some(cluster) = Cluster::up("4") else { return };
+    let campaign = r#"
+print(await(submit(exec { name = "kept", key = "k", shell = "echo >> ran" })).ok)
+await(submit(exec { key = "long", shell = "test -e go || { echo waiting > up; sleep 1000; }" }))
+print("all is done")
+"#;
+    cluster.write("c.lua", campaign);
+    let said = cluster.batch(&["c.lua"]);
+    let id = after(&said, "job ");
+    let output = cluster.path(&format!("c.{id}.out"));
+    cluster.await_text(&cluster.path("up"), "waiting");
+    cluster.write("go", "");
+    let requeued = text(&finish(&mut cluster.command(&["run", "scontrol", "requeue", id])));
+    assert_eq!(requeued.trim(), "", "scontrol requeue");
+    // It waits for some time, so that what it ran can end.
+    cluster.await_that("the job again", || {
+        finish(&mut cluster.command(&["run", "scontrol", "update", &format!("jobid={id}"), "starttime=now"]));
+        let said = fs::read_to_string(&output).unwrap_or_default();
+        let found = said.contains("all is done");
+        (said, found)
+    });
+    let said = fs::read_to_string(&output).unwrap();
+    has(
+        &said,
+        &format!("Slurm has started job {id} again (restart 1): it goes on from the journal"),
+        "the second run",
+    );
+    let journal = fs::read_to_string(cluster.path("c.lua.journal")).unwrap();
+    assert_eq!(journal.matches("\"name\":\"kept\"").count(), 1, "{journal}");
+    assert_eq!(fs::read_to_string(cluster.path("ran")).unwrap().lines().count(), 1);
+    cluster.await_no_job();
 }
 
 #[test]
