@@ -45,6 +45,28 @@ fn what_nobody_waits_for_is_left_to_the_next_run_too() {
 }
 
 #[test]
+fn what_is_held_back_can_be_asked_for_while_others_run() {
+    let folder = Folder::with(
+        "local other = submit(exec { shell = 'until [ -e go ]; do sleep 0.01; done' })
+        await(submit(exec { shell = 'sleep 0.3' }))
+        local late = submit(exec { name = 'long', cmd = { 'true' }, timeout = 19.8 })
+        print(require 'harness'.explain(late))
+        io.stdout:flush()
+        wait { other, late }",
+    );
+    let args = ["-q", "--slots", "2", "--deadline", "21 s", "--margin", "1 s", "c.lua"];
+    let mut running = folder.start(&args);
+    let why = "it is not started, because it would not end in time: it may take 19.8 s, and ";
+    assert!(running.await_line("long").starts_with(&format!("long (task 2): {why}")));
+    let said = folder.run(&["status", "c.lua"]).stdout;
+    let waits = format!("\n1 task waiting for the next run: long (task 2)\n  {why}");
+    assert!(said.contains(&waits), "{said}");
+    folder.write("go", "");
+    let ran = running.end(LIMIT);
+    assert!(ran.code == Some(75) && ran.stderr.contains("stopped for want of time ("), "{ran:#?}");
+}
+
+#[test]
 fn tasks_take_as_long_as_those_of_their_name_took() {
     let folder = Folder::with(
         "print(await(submit(exec { shell = 'sleep 0.3' })).status)
