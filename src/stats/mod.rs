@@ -6,18 +6,35 @@
 //! * \[LB10\] Le Boudec, *Performance Evaluation of Computer and Communication Systems*, EPFL Press 2010
 //! * \[HB15\] Hoefler & Belli, *Scientific Benchmarking of Parallel Computing Systems*, SC'15
 //! * \[CR65\] Chow & Robbins, *On the asymptotic theory of fixed-width sequential confidence intervals*, 1965
+//! * \[MW47\] Mann & Whitney, *On a test of whether one of two random variables is stochastically larger than the other*,
+//!   Annals of Mathematical Statistics 18, 1947; \[L75\] Lehmann, *Nonparametrics*, Holden-Day 1975
+//! * \[HL63\] Hodges & Lehmann, *Estimates of location based on rank tests*, Annals of Mathematical Statistics 34, 1963
+//! * \[BH95\] Benjamini & Hochberg, *Controlling the false discovery rate*, J. Royal Statistical Society B 57, 1995;
+//!   \[BY01\] Benjamini & Yekutieli, Annals of Statistics 29, 2001
+//! * \[B82\] Berger, *Multiparameter hypothesis testing and acceptance sampling*, Technometrics 24, 1982
+//! * \[KJ13\] Kalibera & Jones, *Rigorous Benchmarking in Reasonable Time*, ISMM'13
+//! * \[F08\] Friedrich, Kempe, Liebscher & Winkler, *Complexity penalized M-estimation*, J. Computational and Graphical
+//!   Statistics 17, 2008; \[ASV\] airspeed velocity, `asv/step_detect.py`
+//! * \[AS64\] Abramowitz & Stegun, *Handbook of Mathematical Functions*, 1964
 //! * \[HF96\] Hyndman & Fan, *Sample Quantiles in Statistical Packages*, The American Statistician 50, 1996
 
 mod blocks;
 mod compare;
 mod dip;
+mod discoveries;
 mod flags;
 mod random;
+mod ranksum;
+mod sessions;
+mod steps;
 mod summary;
 
 pub use blocks::{Across, across, slow};
 pub use compare::{Chances, Found, compare, look_due, order};
+pub use discoveries::adjusted;
 pub use flags::{Series, flags};
+pub use sessions::{Change, FEWEST_RUNS, FEWEST_SESSIONS, change};
+pub use steps::steps;
 pub use summary::{precise_enough, summary};
 
 #[cfg(test)]

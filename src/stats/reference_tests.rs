@@ -4,10 +4,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::dip::{critical, dip, is_bimodal};
+use super::discoveries::adjusted;
 use super::flags::trend;
+use super::ranksum::shift;
+use super::sessions::student;
 use super::summary::{quantile, ranks, sorted, summary};
 
 const REFERENCE: &str = include_str!("../../tests/support/scipy_reference.txt");
+
+/// The words of the lines on two samples, or many questions.
+const OF_SEVERAL: [&str; 6] = ["before", "after", "shift", "student", "discoveries", "adjusted"];
+
+fn lines(of_several: bool) -> impl Iterator<Item = Vec<&'static str>> {
+    let lines = REFERENCE.lines().filter(|line| !line.starts_with('#'));
+    let lines = lines.map(|line| line.split(' ').collect::<Vec<&str>>());
+    lines.filter(move |words| OF_SEVERAL.contains(&words[0]) == of_several)
+}
+
+fn figures(words: &[&str]) -> Vec<f64> {
+    words.iter().map(|word| word.parse().unwrap()).collect()
+}
 
 fn same(ours: f64, theirs: f64, line: &str) {
     assert!((ours - theirs).abs() <= 1e-12 * theirs.abs().max(1e-3), "{ours}: {line}");
@@ -22,9 +38,9 @@ fn tau(concordance: i64, n: usize) -> f64 {
 fn our_figures_are_those_of_scipy() {
     let mut series: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for line in REFERENCE.lines().filter(|line| !line.starts_with('#')) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let figures: Vec<f64> = words[2..].iter().map(|word| word.parse().unwrap()).collect();
+    for words in lines(false) {
+        let (line, figures) = (words.join(" "), figures(&words[2..]));
+        let line = line.as_str();
         let values = series.get(words[1]).map_or(&[][..], Vec::as_slice);
         let (ascending, ours) = (sorted(values), summary(values));
         seen.insert(words[0]);
@@ -72,4 +88,35 @@ fn our_figures_are_those_of_scipy() {
         }
     }
     assert_eq!(seen.len(), 9, "{seen:?}");
+}
+
+#[test]
+fn what_we_say_of_several_samples_is_what_scipy_says() {
+    let (mut before, mut after, mut chances) = (Vec::new(), Vec::new(), Vec::new());
+    let mut seen = BTreeSet::new();
+    for words in lines(true) {
+        let line = words.join(" ");
+        seen.insert(words[0]);
+        match words[0] {
+            "before" => before = sorted(&figures(&words[2..])),
+            "after" => after = sorted(&figures(&words[2..])),
+            "shift" => {
+                let (ours, theirs) = (shift(&before, &after).unwrap(), figures(&words[2..]));
+                let ours = [ours.p, ours.by, ours.lo, ours.hi];
+                ours.into_iter().zip(theirs).for_each(|(ours, theirs)| same(ours, theirs, &line));
+            }
+            "student" => {
+                let [freedom, t, theirs] = figures(&words[1..])[..] else { panic!("{line}") };
+                same(student(t, freedom as usize), theirs, &line);
+            }
+            "discoveries" => chances = figures(&words[1..]),
+            "adjusted" => {
+                let theirs = figures(&words[1..]);
+                assert_eq!(theirs.len(), chances.len());
+                adjusted(&chances).iter().zip(theirs).for_each(|(ours, theirs)| same(*ours, theirs, &line));
+            }
+            other => panic!("{other}?"),
+        }
+    }
+    assert_eq!(seen.len(), OF_SEVERAL.len(), "{seen:?}");
 }

@@ -47,3 +47,56 @@ for n in (7, 8, 9, 10, 15, 20, 30, 55, 100, 200, 1000):
         j = max((j for j in range(1, n + 1) if stats.binom.cdf(j - 1, n, 0.5) <= tail), default=0)
         if j:
             print("ranks", n, level, j, n + 1 - j, repr(float(1 - 2 * stats.binom.cdf(j - 1, n, 0.5))))
+
+# Two samples: Mann & Whitney's test, and Hodges & Lehmann's shift with the interval that inverts it.
+
+
+def most_below(n, m, tail):
+    """The largest k with P(U <= k - 1) <= tail, U of samples of n and m without ties, in whole numbers."""
+    table = [[None] * (m + 1) for _ in range(n + 1)]
+    for i in range(n + 1):
+        for j in range(m + 1):
+            if i == 0 or j == 0:
+                table[i][j] = [1]
+                continue
+            ways = [0] * (i * j + 1)
+            for u, w in enumerate(table[i - 1][j]):
+                ways[u + j] += w
+            for u, w in enumerate(table[i][j - 1]):
+                ways[u] += w
+            table[i][j] = ways
+    below, k = 0, 0
+    for w in table[n][m]:
+        below += w
+        if below > tail * sum(table[n][m]):
+            return k
+        k += 1
+
+
+random = numpy.random.default_rng(20261127)
+PAIRS = {
+    "apart": (random.normal(1.0, 0.02, 7), random.normal(1.05, 0.02, 7)),
+    "near": (random.normal(1.0, 0.02, 12), random.normal(1.01, 0.02, 9)),
+    "long": (random.lognormal(0.0, 0.1, 60), random.lognormal(0.03, 0.1, 55)),
+    "tied": (numpy.round(random.normal(10.0, 1.0, 15)), numpy.round(random.normal(11.0, 1.0, 12))),
+    "uneven": (random.normal(1.0, 0.02, 8), random.normal(0.99, 0.03, 30)),
+}
+for name, (before, after) in PAIRS.items():
+    print("before", name, *(repr(float(value)) for value in before))
+    print("after", name, *(repr(float(value)) for value in after))
+    n, m = len(before), len(after)
+    exact = len({*before, *after}) == n + m and max(n, m) <= 50
+    p = stats.mannwhitneyu(after, before, method="exact" if exact else "asymptotic").pvalue
+    differences = numpy.sort(numpy.subtract.outer(after, before).ravel())
+    if max(n, m) <= 50:
+        k = most_below(n, m, 0.025)
+    else:
+        k = int(n * m / 2 + stats.norm.ppf(0.025) * (n * m * (n + m + 1) / 12) ** 0.5)
+    ends = differences[k - 1], differences[n * m - k]
+    print("shift", name, *(repr(float(figure)) for figure in (p, numpy.median(differences), *ends)))
+for dof in (1, 2, 3, 4, 7, 10, 31):
+    for t in (0.1, 1.0, 2.5, 6.0):
+        print("student", dof, t, repr(float(2 * stats.t.sf(t, dof))))
+ps = [0.001, 0.008, 0.039, 0.041, 0.042, 0.06, 0.074, 0.205, 0.212, 0.216, 0.222, 0.251, 0.269, 0.275, 0.34]
+print("discoveries", *ps)
+print("adjusted", *(repr(float(p)) for p in stats.false_discovery_control(ps)))
