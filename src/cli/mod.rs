@@ -3,8 +3,10 @@
 mod bars;
 mod batch;
 mod bench;
+mod compare;
 mod doctor;
 mod export;
+mod history;
 mod journal;
 mod journals;
 #[cfg(feature = "mpi")]
@@ -40,7 +42,7 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 the script ended · 1 the script raised an error · 2 wrong usage, or no such script · 3 workers
 could not be started, or none was left · 4 the journal cannot be used · 5 what was measured again does not agree
 (`harness rerun`) · 70 a defect of harness · 75 stopped in an orderly way, run the same command again to go on ·
-130 interrupted at once. `os.exit(n)` in a script ends with n.
+130 interrupted at once. `os.exit(n)` in a script ends with n. `harness compare` has its own.
 
 In a batch job:  harness campaign.lua      To get one:  harness batch campaign.lua --nodes 4 --time 2:00:00";
 
@@ -67,12 +69,21 @@ enum Command {
     Batch(batch::BatchArgs),
     /// Measure commands without a script: one of them, or several in turns, compared with the first.
     Bench(bench::BenchArgs),
+    /// Say whether what a journal has is worse than in earlier journals of the campaign, for a pipeline to stop at.
+    ///
+    /// Rows are measurements of one name, search point and objective. They were made at different times: programs that are
+    /// to be told apart by as little as possible are measured in turns, which is what the function `compare` of a script
+    /// and `harness bench` do.
+    #[command(after_help = compare::AFTER_HELP)]
+    Compare(compare::CompareArgs),
     /// Look at this job and its nodes: what `spawn {}` would do, then does it and measures; says what is wrong.
     Doctor(doctor::DoctorArgs),
     /// Write journals as CSV, JSON Lines, SQLite, Parquet, Markdown, LaTeX, hyperfine's JSON or a trace.
     Export(export::ExportArgs),
     /// Ask journals in SQL, also while a campaign writes to them.
     Query(query::QueryArgs),
+    /// Say what became of each measurement over time, from one or several journals, and where it stepped.
+    History(history::HistoryArgs),
     /// Look whether a journal is whole, make it smaller, or make one of several.
     Journal(journal::JournalArgs),
     /// Measure once more what a journal has, from its record alone, and say whether the two agree.
@@ -135,9 +146,12 @@ struct RunArgs {
 
 /// Does what the command line says.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let command = arguments.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'));
+    let is_compare = command.is_some_and(|word| word == "compare");
+    let wrong_usage = if is_compare { exit::compare::USAGE } else { exit::USAGE };
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return usage::complain(&error),
+        Err(error) => return usage::complain(&error, wrong_usage),
     };
     if cli.version {
         let printed = writeln!(std::io::stdout(), "{}", run::version());
@@ -147,16 +161,18 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(text) => {
             say(format_args!("harness: {text}"));
-            return ExitCode::from(exit::USAGE);
+            return ExitCode::from(wrong_usage);
         }
     };
     let arguments = match cli.command {
         Some(Command::Run(arguments)) => arguments,
         Some(Command::Batch(arguments)) => return batch::batch(&arguments),
         Some(Command::Bench(arguments)) => return bench::bench(&arguments),
+        Some(Command::Compare(arguments)) => return compare::compare(&arguments),
         Some(Command::Doctor(arguments)) => return doctor::doctor(&arguments),
         Some(Command::Export(arguments)) => return export::export(&arguments),
         Some(Command::Query(arguments)) => return query::query(&arguments),
+        Some(Command::History(arguments)) => return history::history(&arguments),
         Some(Command::Journal(arguments)) => return journal::journal(&arguments),
         Some(Command::Rerun(arguments)) => return rerun::rerun(&arguments),
         Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),

@@ -16,13 +16,13 @@ use crate::model::human::seconds;
 use crate::root::port::Start;
 use crate::say::say;
 
-/// Says what clap found, which may be that help is wanted; the exit code.
-pub(super) fn complain(error: &clap::Error) -> ExitCode {
+/// Says what clap found, which may be that help is wanted; the exit code, which is `code` if it is an error.
+pub(super) fn complain(error: &clap::Error, code: u8) -> ExitCode {
     match wrong_value(error) {
         Some(text) => say(format_args!("harness: {text}")),
         None => drop(error.print()),
     }
-    ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK })
+    ExitCode::from(if error.use_stderr() { code } else { exit::OK })
 }
 
 /// A value that one of the parsers below refused: they say what they expect.
@@ -49,7 +49,8 @@ pub(super) fn in_order(cli: Cli, arguments: &[OsString]) -> Result<Cli, String> 
     let line = [&arguments[..1], &[name.into()], &arguments[1..at], &arguments[at + 1..]].concat();
     match Cli::try_parse_from(line) {
         Ok(meant) => Ok(meant),
-        Err(_) if options > 0 => Ok(cli), // the first of them is none of harness's own
+        // The first of them is none of harness's own; an error of `compare` has its own exit code.
+        Err(_) if options > 0 && name != "compare" => Ok(cli),
         Err(_) => Err(format!(
             "what stands before `{name}` are options of a campaign, and not all are its own: they go after its name, and \
              `harness {name} --help` lists them"
@@ -93,6 +94,11 @@ pub(super) fn meant(word: &str) -> String {
 
 pub(super) fn duration(word: &str) -> Result<f64, String> {
     seconds(word).ok_or_else(|| "a duration such as \"90 s\" or \"5 min\"".into())
+}
+
+pub(super) fn part(word: &str) -> Result<f64, String> {
+    let part = word.parse().ok().filter(|part| *part > 0.0 && *part < 1.0);
+    part.ok_or_else(|| "a part between 0 and 1, such as 0.01 for 1 %".into())
 }
 
 pub(super) fn whole<const LOW: u32, const HIGH: u32>(word: &str) -> Result<u32, String> {

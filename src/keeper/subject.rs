@@ -125,7 +125,7 @@ impl Subject {
         });
         let metrics: BTreeMap<String, Reader> = readers.collect::<Result<_, Failure>>()?;
         let is_metric = spec.metrics.contains_key(&spec.objective);
-        if value_of(&spec.objective, &Usage::default()).is_none() && !is_metric {
+        if Usage::default().figure(&spec.objective).is_none() && !is_metric {
             let names = "wall_s, user_s, sys_s, maxrss_bytes";
             let reason = format!("objective `{}` is neither one of {names} nor a metric", spec.objective);
             return Err(Failure::refused(reason));
@@ -413,7 +413,7 @@ impl Subject {
 
     /// The objective's figures, of the samples that count.
     pub fn objective(&self) -> Vec<f64> {
-        self.samples().filter_map(|sample| value(&self.spec.objective, sample)).collect()
+        self.samples().filter_map(|sample| sample.figure(&self.spec.objective)).collect()
     }
 
     fn samples(&self) -> impl Iterator<Item = &Sample> {
@@ -428,21 +428,6 @@ impl Subject {
             n if n < warmups => format!("warm-up run {}", n + 1),
             n => format!("sample {}", n + 1 - warmups),
         }
-    }
-}
-
-fn value(objective: &str, sample: &Sample) -> Option<f64> {
-    sample.metrics.get(objective).copied().or_else(|| value_of(objective, &sample.usage))
-}
-
-/// The figures of the kernel that can be an objective.
-fn value_of(objective: &str, usage: &Usage) -> Option<f64> {
-    match objective {
-        "wall_s" => Some(usage.wall_s),
-        "user_s" => Some(usage.user_s),
-        "sys_s" => Some(usage.sys_s),
-        "maxrss_bytes" => Some(usage.maxrss_bytes as f64),
-        _ => None,
     }
 }
 

@@ -19,3 +19,23 @@ pub const INTERNAL: u8 = 70;
 pub const RUN_AGAIN: u8 = 75;
 /// Ended at once by a second Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
+
+/// `harness compare` is asked by pipelines, which want to know three things: all is well, it is worse, it is not clear.
+/// So 0, 1 and 2 are answers there, as of `cmp` and `diff`, and whatever prevents an answer is 64 or more, as in the BSDs'
+/// `sysexits.h`: no error of ours is ever taken for one.
+pub mod compare {
+    /// No row is worse.
+    pub const NO_REGRESSION: u8 = 0;
+    /// At least one row is.
+    pub const REGRESSION: u8 = 1;
+    /// None is known to be, and not of all it is known that they are not.
+    pub const INCONCLUSIVE: u8 = 2;
+    /// Wrong use of the command line (EX_USAGE).
+    pub const USAGE: u8 = 64;
+    /// A journal is damaged, or no journal (EX_DATAERR).
+    pub const DATA: u8 = 65;
+    /// A journal is not there, or cannot be read (EX_NOINPUT).
+    pub const NO_INPUT: u8 = 66;
+    /// A file cannot be written (EX_CANTCREAT).
+    pub const CANNOT_WRITE: u8 = 73;
+}

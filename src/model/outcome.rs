@@ -263,6 +263,19 @@ pub struct Usage {
     pub oublock: u64,
 }
 
+impl Usage {
+    /// The figures that can be an objective.
+    pub fn figure(&self, metric: &str) -> Option<f64> {
+        match metric {
+            "wall_s" => Some(self.wall_s),
+            "user_s" => Some(self.user_s),
+            "sys_s" => Some(self.sys_s),
+            "maxrss_bytes" => Some(self.maxrss_bytes as f64),
+            _ => None,
+        }
+    }
+}
+
 /// Where a build came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -37,6 +37,13 @@ pub struct Sample {
     pub energy: Energy,
 }
 
+impl Sample {
+    /// Its figure of this metric: what the program printed, else what the kernel says of it.
+    pub fn figure(&self, metric: &str) -> Option<f64> {
+        self.metrics.get(metric).copied().or_else(|| self.usage.figure(metric))
+    }
+}
+
 /// What the packages of a node consumed in a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Energy {
@@ -202,6 +209,14 @@ pub struct MeasureResult {
     pub same_as: Option<SameAs>,
     /// What ran around the runs took; none if nothing did.
     pub hooks: Option<HookTimes>,
+}
+
+impl MeasureResult {
+    /// The objective's figures, of the samples that count.
+    pub fn figures(&self) -> Vec<f64> {
+        let counted = self.samples.iter().filter(|sample| sample.phase == Phase::Sample);
+        counted.filter_map(|sample| sample.figure(&self.objective)).collect()
+    }
 }
 
 /// The measurement whose figures another one shares.

@@ -2,7 +2,11 @@
 
 mod blocks;
 mod campaign;
+mod gate;
+mod history;
 mod summary;
 
 pub use campaign::Campaign;
+pub use gate::{Conclusion, Gate, Suspect, Terms};
+pub use history::History;
 pub use summary::summary;

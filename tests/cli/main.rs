@@ -12,6 +12,7 @@ mod bad_input;
 mod batch;
 mod bench;
 mod codes;
+mod compare;
 mod doctor;
 mod export;
 mod functions;

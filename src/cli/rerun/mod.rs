@@ -47,7 +47,7 @@ pub(super) struct RerunArgs {
     #[arg(value_name = "FILE.lua|JOURNAL")]
     campaign: Option<PathBuf>,
     /// Of intervals that do not overlap the least relative difference that matters.
-    #[arg(long, value_name = "PART", default_value_t = 0.01, value_parser = part)]
+    #[arg(long, value_name = "PART", default_value_t = 0.01, value_parser = super::usage::part)]
     min_effect: f64,
     /// The nodes, in a file such as MPI's launchers read (default: those of the batch system).
     #[arg(long, value_name = "FILE")]
@@ -55,11 +55,6 @@ pub(super) struct RerunArgs {
     /// One object of JSON on stdout.
     #[arg(long)]
     json: bool,
-}
-
-fn part(word: &str) -> Result<f64, String> {
-    let part = word.parse().ok().filter(|part| *part > 0.0 && *part < 1.0);
-    part.ok_or_else(|| "a part between 0 and 1, such as 0.01 for 1 %".into())
 }
 
 /// Exit code, and why.

@@ -1,0 +1,148 @@
+//! `harness compare`: is a campaign worse than it was? An answer in words, in files, and in an exit code.
+//!
+//! What is said is found in `report`; here are journals, files and the exit codes, which are of this subcommand alone
+//! (`model::exit::compare`). Suspects are measured once more by `confirm`.
+
+mod confirm;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::journals::{WhichJournal, journal_of};
+use super::own;
+use crate::journal::JournalError;
+use crate::model::exit::{self, compare as code};
+use crate::report::{Campaign, Conclusion, Gate, Terms};
+use crate::say::say;
+
+pub(super) const AFTER_HELP: &str = "\
+Exit codes: 0 no regression · 1 a regression: a row is slower, or fails now · 2 inconclusive: a row is unresolved, missing or
+not comparable · 64 wrong usage · 65 a journal is damaged or none · 66 a journal is not there · 73 a file cannot be written ·
+75 stopped by Ctrl-C or TERM while it measured once more.
+
+Each BASE is one earlier session, and counts as one: five to ten of them tell a change of the program from one of the day.
+docs/regressions.md says what each verdict means, and how to put this into GitHub Actions and GitLab.";
+
+#[derive(Args)]
+pub(super) struct CompareArgs {
+    /// Journals of earlier sessions, each by itself or by its script.
+    #[arg(value_name = "BASE", required = true)]
+    before: Vec<PathBuf>,
+    /// The journal to judge, likewise.
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+    /// The least relative difference that matters.
+    #[arg(long, value_name = "PART", default_value_t = 0.01, value_parser = super::usage::part)]
+    min_effect: f64,
+    /// A row is the same if it is known not to be worse by more than this.
+    #[arg(long, value_name = "PART", default_value_t = 0.05, value_parser = super::usage::part)]
+    tolerance: f64,
+    /// Compare only what was measured on the same host.
+    #[arg(long)]
+    same_host: bool,
+    /// Measure what seems slower once more (`harness rerun`, here or in this job): it counts if it is slower then, too.
+    #[arg(long)]
+    confirm: bool,
+    /// The nodes for that, in a file such as MPI's launchers read (default: those of the batch system).
+    #[arg(long, value_name = "FILE", requires = "confirm")]
+    hostfile: Option<PathBuf>,
+    /// One object of JSON on stdout.
+    #[arg(long)]
+    json: bool,
+    /// Annotations of GitHub Actions on stdout, too.
+    #[arg(long, conflicts_with = "json")]
+    github: bool,
+    /// Write JUnit's XML, a test for each row.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write tables for a pull request.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum CompareError {
+    #[error(transparent)]
+    Which(#[from] WhichJournal),
+    #[error("compare: {}", .0.to_reader())]
+    Journal(#[from] JournalError),
+    #[error(
+        "compare: there is no measurement in any of the journals: is what the campaign times a `measure`?"
+    )]
+    Nothing,
+    #[error("compare: stopped while it measured once more; the same line again does")]
+    Stopped,
+    #[error("compare: cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+impl CompareError {
+    fn code(&self) -> u8 {
+        match self {
+            CompareError::Which(_) | CompareError::Journal(JournalError::Io { .. }) => code::NO_INPUT,
+            CompareError::Journal(_) | CompareError::Nothing => code::DATA,
+            CompareError::Write { .. } => code::CANNOT_WRITE,
+            CompareError::Stopped => exit::RUN_AGAIN,
+        }
+    }
+}
+
+/// Answers; the exit code.
+pub(super) fn compare(arguments: &CompareArgs) -> ExitCode {
+    let answer = answer(arguments).map(|conclusion| match conclusion {
+        Conclusion::NoRegression => code::NO_REGRESSION,
+        Conclusion::Regression => code::REGRESSION,
+        Conclusion::Inconclusive => code::INCONCLUSIVE,
+    });
+    ExitCode::from(answer.unwrap_or_else(|error| {
+        say(format_args!("harness: {error}"));
+        error.code()
+    }))
+}
+
+fn answer(arguments: &CompareArgs) -> Result<Conclusion, CompareError> {
+    let read = |path: &PathBuf| read::<CompareError>(path, "compare", "harness compare BASE NEW");
+    let before = arguments.before.iter().map(read).collect::<Result<Vec<Campaign>, _>>()?;
+    let new = read(&arguments.new)?;
+    let CompareArgs { min_effect, tolerance, same_host, .. } = *arguments;
+    let mut gate = Gate::of(&before, &new, Terms { min_effect, tolerance, same_host });
+    if gate.is_empty() {
+        return Err(CompareError::Nothing);
+    }
+    let suspects = gate.suspects();
+    if arguments.confirm && !suspects.is_empty() {
+        let again = confirm::again(&new.path, &suspects, arguments.hostfile.as_deref());
+        gate.confirm(&again.ok_or(CompareError::Stopped)?);
+    }
+    for (path, text) in
+        [(&arguments.junit, Gate::junit as fn(&Gate) -> String), (&arguments.markdown, Gate::markdown)]
+    {
+        if let Some(path) = path {
+            write(path, &text(&gate))?;
+        }
+    }
+    own::show(&gate, arguments.json);
+    if arguments.github {
+        // A stdout that is closed has nobody to tell.
+        let _ = gate.annotations().iter().try_for_each(|line| writeln!(io::stdout(), "{line}"));
+    }
+    Ok(gate.conclusion())
+}
+
+/// The journal that is meant.
+pub(super) fn read<E: From<WhichJournal> + From<JournalError>>(
+    path: &Path,
+    who: &'static str,
+    line: &'static str,
+) -> Result<Campaign, E> {
+    Ok(Campaign::read(&journal_of(Some(path), who, line)?)?)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CompareError> {
+    fs::write(path, text).map_err(|source| CompareError::Write { path: path.into(), source })
+}

@@ -1,0 +1,92 @@
+//! Which measurements of journals are of one thing, and their figures. Knows records, and nothing of verdicts.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::model::human::{self, measurement_line, subject};
+use crate::model::{Better, Detail, Measurement, Record, Status};
+use crate::report::Campaign;
+
+/// Units of time.
+const TIMES: [&str; 7] = ["s", "ms", "us", "µs", "ns", "min", "h"];
+
+/// What a row is known by in all journals.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::report) struct Which {
+    name: String,
+    /// As JSON, whose objects have their fields in order.
+    params: String,
+    /// The objective.
+    pub(in crate::report) metric: String,
+}
+
+impl Which {
+    pub(in crate::report) fn of(record: &Measurement) -> Self {
+        Self {
+            name: record.facts.name.clone().unwrap_or_default(),
+            params: record.facts.params.as_ref().map(ToString::to_string).unwrap_or_default(),
+            metric: record.objective.metric.clone(),
+        }
+    }
+}
+
+/// Name and search point, for people.
+pub(in crate::report) fn title(record: &Measurement) -> String {
+    subject(Some(record.facts.name.as_deref().unwrap_or("measure")), record.facts.params.as_ref())
+}
+
+pub(in crate::report) fn measurement(record: &Record) -> Option<&Measurement> {
+    match record {
+        Record::Measurement(record) => Some(record),
+        _ => None,
+    }
+}
+
+/// The rows of a journal: of what was asked for in several ways under one name the way that was recorded last.
+pub(super) fn of_campaign(campaign: &Campaign) -> BTreeMap<Which, &Measurement> {
+    campaign.ended.iter().filter_map(measurement).map(|record| (Which::of(record), record)).collect()
+}
+
+/// The figures of a measurement's objective; none unless it ended well.
+#[derive(Default)]
+pub(in crate::report) struct Figures {
+    /// Of the runs that count.
+    pub(in crate::report) list: Vec<f64>,
+    pub(in crate::report) median: Option<f64>,
+    /// The median in its unit.
+    pub(in crate::report) shown: String,
+    /// All that is said of it.
+    pub(in crate::report) line: String,
+    pub(in crate::report) interval: Option<(f64, f64)>,
+    pub(in crate::report) is_time: bool,
+}
+
+impl Figures {
+    pub(in crate::report) fn of(record: &Measurement) -> Self {
+        let mut figures = Self::default();
+        let Some(outcome) = record.outcome() else { return figures };
+        figures.line = measurement_line("", &Value::Null, &outcome).trim_start_matches(": ").into();
+        let shown = human::figures(&outcome.detail);
+        let Detail::Measure(result) = outcome.detail else { return figures };
+        let unit = result.metrics.get(&result.objective).map(|metric| metric.unit.as_deref().unwrap_or(""));
+        figures.is_time = unit.map_or(result.objective.ends_with("_s"), |unit| TIMES.contains(&unit));
+        if let Some(stats) = result.stats.as_ref().filter(|_| record.status == Status::Ok) {
+            figures.list = result.figures().into_iter().filter(|figure| figure.is_finite()).collect();
+            figures.median = Some(stats.median).filter(|median| median.is_finite());
+            let shown = shown.map(|shown| format!("{} {}", shown.median, shown.unit)).unwrap_or_default();
+            figures.shown = shown.trim_end().into();
+            figures.interval = stats.ci.as_ref().map(|ci| (ci.lo, ci.hi));
+        }
+        figures
+    }
+
+    /// The logarithms, turned so that more is better; none if one has no logarithm.
+    pub(super) fn gains(&self, better: Better) -> Option<Vec<f64>> {
+        let gain = |figure: &f64| {
+            let log = Some(figure.ln()).filter(|log| log.is_finite())?;
+            Some(if better == Better::Less { -log } else { log })
+        };
+        self.list.iter().map(gain).collect()
+    }
+}

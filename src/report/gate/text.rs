@@ -1,0 +1,183 @@
+//! How a comparison of sessions reads: a line for each row in a terminal, a table in Markdown, annotations of GitHub.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use super::{Conclusion, Gate, Row, Side, Told, Verdict};
+use crate::model::human::count;
+
+/// Verdicts have this much room.
+const VERDICT: usize = 12;
+
+impl Conclusion {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Conclusion::NoRegression => "no regression",
+            Conclusion::Regression => "regression",
+            Conclusion::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}, before it {}", self.new, self.before.join(", "))?;
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        for row in &self.rows {
+            writeln!(f, "{:VERDICT$} {}: {}", row.verdict.word(), row.name, row.line())?;
+        }
+        writeln!(f, "{}", self.summary())
+    }
+}
+
+impl Gate {
+    /// `40 rows: 1 slower, 2 unresolved, 37 same: regression`.
+    pub fn summary(&self) -> String {
+        let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
+        for row in &self.rows {
+            *counts.entry(row.verdict).or_default() += 1;
+        }
+        let counts: Vec<String> =
+            counts.iter().map(|(verdict, n)| format!("{n} {}", verdict.word())).collect();
+        format!("{}: {}: {}", count(self.rows.len(), "row"), counts.join(", "), self.conclusion.words())
+    }
+
+    /// For a pull request: what is the same is folded.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("**{}**\n\n", cell(&self.summary()));
+        let _ = writeln!(text, "{}, before it {}\n", cell(&self.new), cell(&self.before.join(", ")));
+        for note in &self.notes {
+            let _ = writeln!(text, "> {}\n", cell(note));
+        }
+        let (same, others): (Vec<&Row>, Vec<&Row>) =
+            self.rows.iter().partition(|row| row.verdict == Verdict::Same);
+        table(&mut text, &others);
+        if !same.is_empty() {
+            let _ = writeln!(text, "<details><summary>{} the same</summary>\n", same.len());
+            table(&mut text, &same);
+            text.push_str("</details>\n");
+        }
+        text
+    }
+
+    /// A workflow command for each row that somebody should look at.
+    pub fn annotations(&self) -> Vec<String> {
+        let line = |row: &Row| {
+            let level = match row.verdict {
+                Verdict::Slower | Verdict::Failed => "error",
+                Verdict::Unresolved | Verdict::Missing | Verdict::Incomparable => "warning",
+                Verdict::Faster | Verdict::Fixed | Verdict::Unconfirmed => "notice",
+                Verdict::Failing | Verdict::New | Verdict::Same => return None,
+            };
+            let title = property(&format!("{} {}", row.verdict.word(), row.name));
+            Some(format!("::{level} title={title}::{}", data(&format!("{}: {}", row.name, row.line()))))
+        };
+        self.rows.iter().filter_map(line).collect()
+    }
+}
+
+impl Row {
+    /// What there is to say of it.
+    pub(super) fn line(&self) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        parts.extend(self.told.as_ref().map(|told| self.change(told)));
+        parts.extend(self.told.as_ref().map(|_| self.medians()));
+        if let Some(again) = &self.again {
+            let side = format!("{}, n = {}", again.side.shown, again.side.n);
+            parts.push(format!("measured once more {}, {side}", self.change(&again.told)));
+        }
+        parts.extend(self.reason.clone());
+        parts.join("; ")
+    }
+
+    /// `1.082x slower, 95 % CI [1.061, 1.104]`.
+    fn change(&self, told: &Told) -> String {
+        let is_time = self.found.as_ref().is_some_and(|found| found.is_time);
+        let (word, ratio, lo, hi) = if told.ratio < 1.0 {
+            (if is_time { "slower" } else { "worse" }, 1.0 / told.ratio, 1.0 / told.hi, 1.0 / told.lo)
+        } else {
+            (if is_time { "faster" } else { "better" }, told.ratio, told.lo, told.hi)
+        };
+        let ratio = format!("{ratio:.3}x");
+        let word = if ratio == "1.000x" { String::new() } else { format!(" {word}") };
+        format!("{ratio}{word}, 95 % CI [{lo:.3}, {hi:.3}]")
+    }
+
+    /// `1.234 s, before 1.141 s; n = 15, before 10 to 15 in each of 3 sessions`.
+    fn medians(&self) -> String {
+        let now = self.now.as_ref().map(|now| now.shown.as_str()).unwrap_or_default();
+        let before = self.middle().map(|side| side.shown.as_str()).unwrap_or_default();
+        let runs = self.now.as_ref().map_or(0, |now| now.n);
+        format!("{now}, before {before}; n = {runs}, before {}", self.runs_before())
+    }
+
+    fn runs_before(&self) -> String {
+        let least = self.before.iter().map(|side| side.n).min().unwrap_or(0);
+        let most = self.before.iter().map(|side| side.n).max().unwrap_or(0);
+        let runs = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        match self.before.len() {
+            0 | 1 => runs,
+            sessions => format!("{runs} in each of {}", count(sessions, "session")),
+        }
+    }
+
+    /// The earlier session in the middle.
+    fn middle(&self) -> Option<&Side> {
+        let mut sides: Vec<&Side> = self.before.iter().filter(|side| side.median.is_some()).collect();
+        sides.sort_by(|a, b| a.median.partial_cmp(&b.median).unwrap_or(std::cmp::Ordering::Equal));
+        sides.get(sides.len().checked_sub(1)? / 2).copied()
+    }
+}
+
+fn table(text: &mut String, rows: &[&Row]) {
+    if rows.is_empty() {
+        return;
+    }
+    text.push_str("| | row | change | now | before | n | |\n|---|---|---|---|---|---|---|\n");
+    for row in rows {
+        let change = row.told.as_ref().map(|told| row.change(told)).unwrap_or_default();
+        let shown = |side: Option<&Side>| side.map(|side| side.shown.clone()).unwrap_or_default();
+        let runs = row.now.as_ref().map_or(String::new(), |now| format!("{}, {}", now.n, row.runs_before()));
+        let again = row.again.as_ref().map(|again| format!("measured once more {}", row.change(&again.told)));
+        let more: Vec<String> = again.into_iter().chain(row.reason.clone()).collect();
+        let cells = [
+            row.verdict.word(),
+            &row.name,
+            &change,
+            &shown(row.now.as_ref()),
+            &shown(row.middle()),
+            &runs,
+            &more.join("; "),
+        ];
+        let _ = writeln!(text, "| {} |", cells.map(cell).join(" | "));
+    }
+    text.push('\n');
+}
+
+/// Text in a cell of Markdown.
+fn cell(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => shown.push_str("&lt;"),
+            '&' => shown.push_str("&amp;"),
+            '|' | '*' | '_' | '`' | '\\' | '[' | ']' | '~' => shown.extend(['\\', c]),
+            c if c.is_control() => shown.push(' '),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// The text of a workflow command.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// A property of one.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

@@ -1,0 +1,376 @@
+//! `harness compare` and `harness history`, on journals whose records are made here, and on real ones where something is
+//! measured once more. What programs print is what counts there, so that nothing depends on how fast this machine is.
+
+use std::collections::BTreeMap;
+
+use harness::model::{
+    Detail, Hash, Header, JOURNAL_SCHEMA, Kind, MeasureResult, MeasureSpec, Outcome, Phase, Record, Sample,
+    Status, StopReason, TaskFacts, Usage, VerifyResult, ulid,
+};
+use harness::stats::summary;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::said;
+use crate::support::{Folder, LIMIT, Ran, await_that};
+
+/// 2026-11-20 03:00 UTC.
+const FRIDAY: f64 = 1_795_143_600.0;
+const DAY: f64 = 86_400.0;
+
+/// How a measurement ended.
+#[derive(Clone)]
+enum End {
+    Well(Vec<f64>),
+    Ill(Status),
+}
+
+/// Ten runs about this median.
+fn about(median: f64) -> End {
+    End::Well((0..10).map(|at| median * (1.0 + 0.001 * (f64::from(at) - 4.5))).collect())
+}
+
+fn result(wall_s: &[f64]) -> MeasureResult {
+    let sample = |wall_s: &f64| Sample {
+        phase: Phase::Sample,
+        t_start_s: 0.0,
+        usage: Usage { wall_s: *wall_s, ..Usage::default() },
+        metrics: BTreeMap::new(),
+        output_hash: None,
+        energy: Default::default(),
+    };
+    MeasureResult {
+        samples: wall_s.iter().map(sample).collect(),
+        stats: Some(summary(wall_s)),
+        metrics: BTreeMap::new(),
+        objective: "wall_s".into(),
+        better: Default::default(),
+        stop_reason: StopReason::Fixed,
+        flags: Vec::new(),
+        counters: None,
+        verify: VerifyResult::default(),
+        floor_s: None,
+        maxrss_floor_bytes: None,
+        exit_code: None,
+        signal: None,
+        stderr_tail: String::new(),
+        argv: vec!["gemm".into()],
+        launched: None,
+        same_as: None,
+        hooks: None,
+    }
+}
+
+/// Writes a journal of a session that began then.
+fn journal(folder: &Folder, name: &str, unix_s: f64, rows: &[(&str, i64, End)]) {
+    let header = Header {
+        schema: JOURNAL_SCHEMA.into(),
+        version: "0.1.0".into(),
+        protocol: 1,
+        campaign: ulid(unix_s as u64 * 1000, [0; 10]),
+        script: "c.lua".into(),
+        script_hash: None,
+        seed: 1,
+        started_unix_s: unix_s,
+    };
+    let mut lines = vec![Record::Header(header)];
+    for (trial, (name, tile, end)) in rows.iter().enumerate() {
+        let facts = TaskFacts {
+            id: ulid(unix_s as u64 * 1000, [trial as u8; 10]),
+            kind: Kind::Measure,
+            key: Hash::of(format!("{name} {tile}").as_bytes()),
+            name: Some((*name).into()),
+            params: Some(json!({ "tile": tile })),
+            started_unix_s: Some(unix_s),
+            ..TaskFacts::default()
+        };
+        let (status, detail) = match end {
+            End::Well(wall_s) => (Status::Ok, Detail::Measure(Box::new(result(wall_s)))),
+            End::Ill(status) => (*status, Detail::None),
+        };
+        let reason = (status != Status::Ok).then(|| "as it says".to_string());
+        let outcome = Outcome { reason, host: "node1".into(), detail, ..Outcome::failed(status, "") };
+        lines.push(Record::of_task(facts, Some(&MeasureSpec::default()), &outcome));
+    }
+    let text: Vec<String> =
+        lines.iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect();
+    folder.write(name, text.concat());
+}
+
+fn compare(folder: &Folder, args: &[&str]) -> Ran {
+    folder.run(&[&["compare"], args].concat())
+}
+
+/// Journals of three days, on the last of which one is slower and one fails.
+fn three_days() -> Folder {
+    let folder = Folder::new();
+    let rows = |slower: f64, fails: End| {
+        [
+            ("gemm", 8, about(1.0)),
+            ("gemm", 16, about(slower)),
+            ("gemm", 32, fails),
+            ("gemm", 64, End::Well(vec![1.0; 3])),
+        ]
+    };
+    journal(&folder, "fri.journal", FRIDAY, &rows(0.5, about(0.3)));
+    journal(&folder, "sat.journal", FRIDAY + DAY, &rows(0.501, about(0.3)));
+    journal(&folder, "sun.journal", FRIDAY + 2.0 * DAY, &rows(0.54, End::Ill(Status::VerifyFailed)));
+    folder
+}
+
+const TWO: &str = "note: 2 sessions before it: what differs from day to day or from node to node counts as a change; from 3 \
+                   earlier sessions on it does not\n";
+
+#[test]
+fn what_is_worse_stands_first_and_ends_it_with_1() {
+    let folder = three_days();
+    let text = "\
+sun.journal, before it fri.journal, sat.journal
+NOTE\
+slower       gemm tile=16: 1.079x slower, 95 % CI [1.075, 1.083]; 540.0 ms, before 500.0 ms; n = 10, before 10 in each of 2 sessions
+failed       gemm tile=32: now verify_failed: as it says
+unresolved   gemm tile=64: n = 3: with fewer than 7 runs there is no interval (`runs = 7`, better more)
+same         gemm tile=8: 1.000x, 95 % CI [0.997, 1.003]; 1.000 s, before 1.000 s; n = 10, before 10 in each of 2 sessions
+4 rows: 1 slower, 1 failed, 1 unresolved, 1 same: regression
+"
+    .replace("NOTE", TWO);
+    let ran = compare(&folder, &["fri.journal", "sat.journal", "sun.journal"]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(1), text.as_str(), ""));
+    let json = compare(&folder, &["--json", "fri.journal", "sat.journal", "sun.journal"]);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json["schema"], &json["conclusion"]), (&json!("harness.compare/1"), &json!("regression")));
+    let row = &json["rows"][0];
+    assert_eq!((&row["name"], &row["verdict"]), (&json!("gemm tile=16"), &json!("slower")));
+    let ratio = row["ratio"].as_f64().unwrap();
+    assert!((0.92..0.94).contains(&ratio), "as in `compare`: above 1 is better now: {row:#}");
+    assert_eq!((row["before"].as_array().unwrap().len(), &row["now"]["n"]), (2, &json!(10)));
+}
+
+#[test]
+fn every_answer_has_its_exit_code_and_no_error_has_one_of_theirs() {
+    let folder = three_days();
+    journal(&folder, "good.journal", FRIDAY + 3.0 * DAY, &[("gemm", 8, about(1.0))]);
+    journal(&folder, "fast.journal", FRIDAY + 4.0 * DAY, &[("gemm", 8, about(0.9))]);
+    journal(&folder, "empty.journal", FRIDAY, &[]);
+    folder.write("no.journal", "no journal\n");
+    for (args, code, says) in [
+        (&["good.journal", "fast.journal"][..], 0, "1 row: 1 faster: no regression\n"),
+        (&["fast.journal", "good.journal"], 1, "1 row: 1 slower: regression\n"),
+        (&["fri.journal", "good.journal"], 2, "4 rows: 3 missing, 1 same: inconclusive\n"),
+        (&["empty.journal", "good.journal"], 2, "1 row: 1 new: inconclusive\n"),
+        (
+            &["--tolerance", "0.001", "fri.journal", "good.journal"],
+            2,
+            "1 unresolved, 3 missing: inconclusive\n",
+        ),
+        (&["--min-effect", "0.2", "fast.journal", "good.journal"], 2, "1 row: 1 unresolved: inconclusive\n"),
+    ] {
+        let ran = compare(&folder, args);
+        assert!(ran.code == Some(code) && ran.stdout.ends_with(says), "{args:?}: {ran:#?}");
+    }
+    for (args, code, says) in [
+        (&[][..], 64, "error: the following required arguments were not provided"),
+        (&["good.journal"], 64, "error: the following required arguments were not provided"),
+        (&["--frobnicate", "good.journal", "fast.journal"], 64, "error: unexpected argument '--frobnicate'"),
+        (
+            &["--tolerance", "5", "good.journal", "fast.journal"],
+            64,
+            "harness: --tolerance: expected a part between 0 and 1, such as 0.01 for 1 %, got '5'",
+        ),
+        (&["no.journal", "good.journal"], 65, "no.journal: this is no journal of harness"),
+        (
+            &["empty.journal", "empty.journal"],
+            65,
+            "harness: compare: there is no measurement in any of the journals",
+        ),
+        (&["none.journal", "good.journal"], 66, "harness: compare: there is no none.journal; a campaign has"),
+        (
+            &["--junit", "no/x.xml", "good.journal", "fast.journal"],
+            73,
+            "harness: compare: cannot write no/x.xml: ",
+        ),
+    ] {
+        let ran = compare(&folder, args);
+        assert!(ran.code == Some(code) && ran.stderr.contains(says), "{args:?}: {ran:#?}");
+        assert_eq!(ran.stdout, "", "{args:?}");
+    }
+    let before = folder.run(&["--json", "compare", "good.journal"]);
+    assert!(before.code == Some(64) && before.stderr.contains("they go after its name"), "{before:#?}");
+    let help = compare(&folder, &["--help"]);
+    assert!(help.code == Some(0) && help.stdout.contains("the function `compare` of a script"), "{help:#?}");
+}
+
+#[test]
+fn files_and_annotations_say_the_same() {
+    let folder = three_days();
+    let args =
+        ["--github", "--junit", "x.xml", "--markdown", "x.md", "fri.journal", "sat.journal", "sun.journal"];
+    let ran = compare(&folder, &args);
+    let lines: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("::")).collect();
+    assert_eq!(lines.len(), 3, "{ran:#?}");
+    assert!(
+        lines[0].starts_with("::error title=slower gemm tile=16::gemm tile=16: 1.079x slower, 95 %25 CI [")
+    );
+    assert_eq!(lines[1], "::error title=failed gemm tile=32::gemm tile=32: now verify_failed: as it says");
+    assert!(lines[2].starts_with("::warning title=unresolved gemm tile=64::"), "{lines:#?}");
+
+    let xml = folder.read("x.xml");
+    let tree = roxmltree::Document::parse(&xml).unwrap();
+    let suite = tree.descendants().find(|node| node.has_tag_name("testsuite")).unwrap();
+    let counts =
+        ["tests", "failures", "errors", "skipped"].map(|name| suite.attribute(name).unwrap_or_default());
+    assert_eq!(counts, ["4", "2", "0", "1"]);
+    let tests = suite.children().filter(|node| node.has_tag_name("testcase"));
+    let tests: Vec<(&str, &str)> = tests
+        .map(|test| (test.attribute("name").unwrap(), test.first_element_child().unwrap().tag_name().name()))
+        .collect();
+    let expected = [
+        ("gemm tile=16", "failure"),
+        ("gemm tile=32", "failure"),
+        ("gemm tile=64", "skipped"),
+        ("gemm tile=8", "system-out"),
+    ];
+    assert_eq!(tests, expected);
+
+    let markdown = folder.read("x.md");
+    assert!(
+        markdown.starts_with("**4 rows: 1 slower, 1 failed, 1 unresolved, 1 same: regression**\n"),
+        "{markdown}"
+    );
+    assert!(markdown.contains(
+        "| slower | gemm tile=16 | 1.079x slower, 95 % CI \\[1.075, 1.083\\] | 540.0 ms | 500.0 ms |"
+    ));
+    assert!(markdown.contains("<details><summary>1 the same</summary>"), "{markdown}");
+}
+
+/// What it measures is in the file `value`.
+const PRINTS: &str = "
+local pool <close> = spawn { slots = 1 }
+for tile = 1, 2 do
+  submit(measure { name = 'm', params = { tile = tile }, cmd = { 'sh', '-c', 'echo \"x: $(cat value)\"' }, runs = 8,
+    metrics = { x = { 'x: ([%d.]+)', unit = 'ms' } }, objective = 'x' })
+end
+";
+
+fn measured(folder: &Folder, value: &str, journal: &str) {
+    folder.write("value", value);
+    let ran = folder.run(&["-q", "--journal", journal, "c.lua"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[test]
+fn a_suspect_is_measured_once_more_and_counts_if_it_is_slower_then_too() {
+    let folder = Folder::with(PRINTS);
+    measured(&folder, "10\n", "base.journal");
+    measured(&folder, "12\n", "new.journal");
+    let confirm = || compare(&folder, &["--confirm", "base.journal", "new.journal"]);
+    let records =
+        |name: &str| folder.journal(name).iter().filter(|line| line["type"] == "measurement").count();
+    assert_eq!(compare(&folder, &["base.journal", "new.journal"]).code, Some(1));
+    assert_eq!(records("new.journal"), 2, "unasked nothing is measured");
+
+    let ran = confirm();
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (Some(1), "harness: compare: 2 suspects to be measured once more\n")
+    );
+    let again = "; measured once more 1.200x slower, 95 % CI [1.200, 1.200], 12.00 ms, n = 8\n";
+    assert_eq!(ran.stdout.matches(again).count(), 2, "{ran:#?}");
+    assert_eq!((records("base.journal"), records("new.journal")), (2, 4));
+
+    folder.write("value", "10\n");
+    let ran = confirm();
+    assert!(
+        ran.code == Some(0) && ran.stdout.ends_with("2 rows: 2 unconfirmed: no regression\n"),
+        "{ran:#?}"
+    );
+    folder.write("value", "none\n");
+    let ran = confirm();
+    assert!(ran.code == Some(2), "{ran:#?}");
+    let why = "it seems slower, and was not measured once more: it ended metric_missing: ";
+    assert_eq!(ran.stdout.matches(why).count(), 2, "{ran:#?}");
+    // Nor can it be where its script is gone.
+    std::fs::rename(folder.path("c.lua"), folder.path("d.lua")).unwrap();
+    let ran = confirm();
+    let why = "was not measured once more: rerun: m tile=1: it ran in the folder of its script, and ";
+    assert!(ran.code == Some(2) && ran.stdout.contains(why), "{ran:#?}");
+}
+
+#[test]
+fn who_stops_it_while_it_measures_leaves_nothing() {
+    let script = "submit(measure { name = 'm', runs = 8, metrics = { x = 'x: ([%d.]+)' }, objective = 'x',
+      shell = 'echo >> log; while [ -e hold ]; do sleep 0.01; done; echo \"x: $(cat value)\"' })";
+    let folder = Folder::with(script);
+    measured(&folder, "10\n", "base.journal");
+    measured(&folder, "12\n", "new.journal");
+    let before = folder.lines("log");
+    folder.write("hold", "");
+    let running = folder.start(&["compare", "--confirm", "base.journal", "new.journal"]);
+    await_that("it measures once more", || folder.lines("log") > before);
+    running.signal(Signal::TERM);
+    let ran = running.end(LIMIT);
+    let says = "harness: compare: 1 suspect to be measured once more\nharness: compare: stopped while it measured once more; the \
+                same line again does\n";
+    assert_eq!((ran.code, ran.stderr.as_str(), ran.stdout.as_str()), (Some(75), says, ""));
+    folder.assert_nothing_left(LIMIT);
+    std::fs::remove_file(folder.path("hold")).unwrap();
+    assert_eq!(compare(&folder, &["--confirm", "base.journal", "new.journal"]).code, Some(1));
+}
+
+#[test]
+fn a_journal_that_only_answered_is_no_new_session() {
+    let folder = Folder::with(PRINTS);
+    measured(&folder, "10\n", "base.journal");
+    std::fs::copy(folder.path("base.journal"), folder.path("new.journal")).unwrap();
+    measured(&folder, "12\n", "new.journal");
+    let ran = compare(&folder, &["base.journal", "new.journal"]);
+    let why = "unresolved   m tile=1: it is the record of an earlier journal, answered from there: measure it anew, with \
+               --fresh or in a new journal\n";
+    assert!(ran.code == Some(2) && ran.stdout.contains(why), "{ran:#?}");
+}
+
+#[test]
+fn the_history_says_since_when() {
+    let folder = Folder::new();
+    for (day, median) in [1.0, 1.002, 1.0, 1.1, 1.101].into_iter().enumerate() {
+        let rows = [("gemm", 8, about(median)), ("gemm", 16, about(1.0))];
+        journal(&folder, &format!("{day}.journal"), FRIDAY + DAY * day as f64, &rows);
+    }
+    journal(&folder, "5.journal", FRIDAY + DAY * 5.0, &[("gemm", 8, End::Ill(Status::Timeout))]);
+    let names = ["5.journal", "3.journal", "0.journal", "1.journal", "2.journal", "4.journal"];
+    let ran = folder.run(&[&["history"], &names[..]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines[0], "gemm tile=16 (wall_s): 5 measurements ▁▁▁▁▁");
+    assert_eq!(lines[6], "gemm tile=8 (wall_s): 6 measurements ▁▁▁██✗");
+    assert_eq!(
+        lines[7],
+        "  2026-11-20T03:00Z  0.journal: median 1.000 s, 95 % CI [0.997, 1.004], n = 10, fixed"
+    );
+    assert_eq!(lines[11], "    since 2026-11-23T03:00Z, 3.journal: 1.100x slower (1.100 s, before 1.000 s)");
+    assert_eq!(lines[13], "  2026-11-25T03:00Z  5.journal: timeout: as it says");
+    assert_eq!(lines.len(), 14, "{ran:#?}");
+    let json = folder.run(&[&["history", "--json"], &names[..]].concat());
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    let row = &json["rows"][1];
+    assert_eq!((&row["name"], row["points"].as_array().unwrap().len()), (&json!("gemm tile=8"), 6));
+    assert_eq!((&row["points"][5]["status"], &row["points"][5]["median"]), (&json!("timeout"), &Value::Null));
+    assert_eq!(row["steps"][0]["journal"], "3.journal");
+    said(
+        &folder,
+        folder.run(&["history", "none.journal"]),
+        2,
+        "",
+        "harness: history: there is no none.journal; a campaign has a journal once it was started\n",
+    );
+}
+
+#[test]
+fn what_was_measured_again_is_a_point_of_its_own() {
+    let folder = Folder::with(PRINTS);
+    measured(&folder, "10\n", "c.journal");
+    assert_eq!(folder.run(&["rerun", "m tile=1", "c.journal"]).code, Some(0));
+    let ran = folder.run(&["history", "c.journal"]);
+    assert!(ran.stdout.starts_with("m tile=1 (x): 2 measurements ▁▁\n"), "{ran:#?}");
+    assert_eq!(ran.stdout.matches("  c.journal (again): median 10.00 ms, 95 % CI").count(), 1, "{ran:#?}");
+}
