@@ -16,6 +16,7 @@ pub mod panics;
 mod progress;
 mod query;
 mod relay;
+mod report;
 mod rerun;
 pub mod roles;
 mod run;
@@ -86,6 +87,8 @@ enum Command {
     History(history::HistoryArgs),
     /// Look whether a journal is whole, make it smaller, or make one of several.
     Journal(journal::JournalArgs),
+    /// Write a page about campaigns, with tables and charts, that opens in any browser; or serve it while they run.
+    Report(report::ReportArgs),
     /// Measure once more what a journal has, from its record alone, and say whether the two agree.
     #[command(after_help = "Exit codes: 0 they agree · 5 they do not · others as of a campaign.")]
     Rerun(rerun::RerunArgs),
@@ -174,6 +177,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Query(arguments)) => return query::query(&arguments),
         Some(Command::History(arguments)) => return history::history(&arguments),
         Some(Command::Journal(arguments)) => return journal::journal(&arguments),
+        Some(Command::Report(arguments)) => return report::report(&arguments),
         Some(Command::Rerun(arguments)) => return rerun::rerun(&arguments),
         Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),
         Some(Command::Status(arguments)) => return status::status(&arguments),

@@ -4,9 +4,11 @@ mod blocks;
 mod campaign;
 mod gate;
 mod history;
+mod page;
 mod summary;
 
 pub use campaign::Campaign;
 pub use gate::{Conclusion, Gate, Suspect, Terms};
 pub use history::History;
+pub use page::{MARKER, Told};
 pub use summary::summary;

@@ -1,0 +1,148 @@
+//! `harness report`: a page about journals, written as a file or served while the campaign runs.
+
+mod serve;
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use super::journals::{WhichJournal, journal_of};
+use crate::journal::{JournalError, is_held};
+use crate::model::exit;
+use crate::model::human::bytes;
+use crate::report::{Campaign, MARKER, Told};
+use crate::say::say;
+
+/// A page has said that it is one within its first bytes.
+const BEGINNING: u64 = 1024;
+
+#[derive(Args)]
+pub(super) struct ReportArgs {
+    /// The campaigns, each by its script or its journal (default: the journal in this folder).
+    #[arg(value_name = "FILE.lua|JOURNAL")]
+    campaigns: Vec<PathBuf>,
+    /// The page (default: FILE.lua.html beside the first journal).
+    #[arg(short, long, value_name = "FILE.html", conflicts_with = "serve")]
+    output: Option<PathBuf>,
+    /// Replace a file there that is no report.
+    #[arg(long, conflicts_with = "serve")]
+    force: bool,
+    /// Write no file: serve the page to browsers on this host and renew it while the campaign runs, until Ctrl-C. Not
+    /// on a node that is measured on.
+    #[arg(long)]
+    serve: bool,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+enum ReportError {
+    #[error(transparent)]
+    Which(#[from] WhichJournal),
+    #[error("report: {}", .0.to_reader())]
+    Journal(#[from] JournalError),
+    #[error(
+        "report: {} is there, and no report of harness: name another file with -o, or replace it with --force",
+        .0.display()
+    )]
+    SomebodyElses(PathBuf),
+    #[error("report: cannot write {}: {source}; name another file with -o", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("report: cannot serve: {0}")]
+    Serve(io::Error),
+}
+
+/// Writes it, or serves it; the exit code.
+pub(super) fn report(arguments: &ReportArgs) -> ExitCode {
+    match told(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("harness: {error}"));
+            ExitCode::from(match error {
+                ReportError::Which(_) | ReportError::SomebodyElses(_) => exit::USAGE,
+                ReportError::Journal(_) => exit::JOURNAL,
+                ReportError::Write { .. } | ReportError::Serve(_) => exit::SCRIPT,
+            })
+        }
+    }
+}
+
+fn told(arguments: &ReportArgs) -> Result<(), ReportError> {
+    let journals = journals(&arguments.campaigns)?;
+    if arguments.serve {
+        return serve::serve(&journals);
+    }
+    let output = arguments.output.clone().unwrap_or_else(|| beside(&journals[0]));
+    if !arguments.force && !may_be_replaced(&output) {
+        return Err(ReportError::SomebodyElses(output));
+    }
+    let page = page(&journals, None)?;
+    let written = write(&output, page.as_bytes());
+    written.map_err(|source| ReportError::Write { path: output.clone(), source })?;
+    // Whoever asked may have closed the pipe.
+    let _ = writeln!(io::stdout(), "{}: {}, opens in any browser", output.display(), bytes(page.len() as u64));
+    Ok(())
+}
+
+fn journals(campaigns: &[PathBuf]) -> Result<Vec<PathBuf>, WhichJournal> {
+    let journal = |campaign: Option<&Path>| journal_of(campaign, "report", "harness report");
+    match campaigns {
+        [] => Ok(vec![journal(None)?]),
+        campaigns => campaigns.iter().map(|campaign| journal(Some(campaign))).collect(),
+    }
+}
+
+/// `c.lua.journal` is told in `c.lua.html`.
+fn beside(journal: &Path) -> PathBuf {
+    if journal.extension().is_some_and(|end| end == "journal") {
+        return journal.with_extension("html");
+    }
+    let mut name = journal.as_os_str().to_owned();
+    name.push(".html");
+    name.into()
+}
+
+/// Is nothing there, or a report?
+fn may_be_replaced(path: &Path) -> bool {
+    let mut beginning = Vec::new();
+    match File::open(path).map(|file| file.take(BEGINNING).read_to_end(&mut beginning)) {
+        Ok(Ok(0)) => fs::metadata(path).is_ok_and(|there| there.is_file()),
+        Ok(Ok(_)) => String::from_utf8_lossy(&beginning).contains(MARKER),
+        Ok(Err(_)) => false,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// All of it or nothing: who looks at it meanwhile has the old one.
+fn write(path: &Path, page: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new = tempfile::Builder::new();
+    new.permissions(Permissions::from_mode(0o666)); // less what the umask takes
+    let mut file = new.tempfile_in(folder)?;
+    file.write_all(page)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// The page, with the state of its journals if a server is behind it.
+fn page(journals: &[PathBuf], state: Option<&str>) -> Result<String, ReportError> {
+    text_of(journals, state, |told| told.page())
+}
+
+/// What there is to tell of journals, made into a text.
+fn text_of(
+    journals: &[PathBuf],
+    state: Option<&str>,
+    text: impl Fn(&Told<'_>) -> serde_json::Result<String>,
+) -> Result<String, ReportError> {
+    let campaigns = journals.iter().map(|journal| Campaign::read(journal)).collect::<Result<Vec<_>, _>>()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    // Where files have no locks that cannot be told.
+    let running = journals.iter().any(|journal| is_held(journal).unwrap_or(false));
+    let told = Told { campaigns: &campaigns, running, written_unix_s: now, state };
+    text(&told).map_err(|error| ReportError::Serve(error.into()))
+}

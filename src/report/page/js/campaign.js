@@ -1,0 +1,116 @@
+// What the figures say, before anything is drawn: subjects, bases, speed-ups, what is confirmed and what is in doubt.
+"use strict";
+
+/** Parameters by which a point is measured again, not changed. */
+const REPLICATE = /^(round|rep|repeat|repetition|replicate|trial|iteration|seed|run)s?$/i;
+
+/** A parameter, or column, that counts what works at the same time. */
+const PARALLEL = /^(n_?|num_?|omp_)?(rank|proc|process|processe|thread|node|core|cpu|worker|gpu|np|nt|pe)(s|_count|_num_threads)?$/i;
+
+/** The journal's data with what the sections need of it. */
+function prepare(data) {
+  const several = data.journals.length > 1;
+  data.measurements.forEach((row, index) => {
+    row.index = index;
+    row.ok = row.status === "ok" && row.stats !== null && finite(row.stats.median);
+    row.given = row.params !== null && typeof row.params === "object" && !Array.isArray(row.params) ? { ...row.params } : {};
+    if (several) {
+      row.given.journal = data.journals[row.journal].path.split("/").pop();
+      row.variant = [row.variant, `journal=${row.given.journal}`].filter(Boolean).join(" ");
+    }
+    row.label = row.variant || row.name;
+  });
+  const subjects = [...grouped(data.measurements, (row) => `${row.name}\n${row.metric}\n${row.unit}\n${row.better}`).values()].map(subjectOf);
+  return { data, subjects, subject: subjects.find((subject) => subject.ok.length > 0) || subjects[0] || null, chosen: new Set() };
+}
+
+/** Measurements that can be compared: of one name and one objective. */
+function subjectOf(rows) {
+  const [{ name, metric, unit, better: way }] = rows;
+  const subject = { name, metric, unit, better: way, rows, base: null };
+  rows.forEach((row) => { row.subject = subject; });
+  const sign = way === "more" ? -1 : 1;
+  subject.isBetter = (a, b) => sign * (a - b) < 0;
+  subject.ok = rows.filter((row) => row.ok).sort((a, b) => sign * (a.stats.median - b.stats.median));
+  subject.inOrder = [...rows].sort((a, b) => (a.started ?? Infinity) - (b.started ?? Infinity) || a.trial - b.trial);
+  subject.best = subject.ok[0] || null;
+  // The first that was measured well: what a campaign begins with is mostly what it compares with.
+  subject.base = subject.inOrder.find((row) => row.ok) || null;
+  const names = new Set(rows.flatMap((row) => Object.keys(row.given)));
+  const values = (name) => [...new Map(rows.filter((row) => row.given[name] !== undefined).map((row) => [word(row.given[name]), row.given[name]])).values()];
+  subject.parameters = [...names].map((name) => ({ name, values: ordered(values(name)) })).filter(({ values }) => values.length > 1);
+  subject.parameters.forEach((parameter) => { parameter.numeric = parameter.values.every((value) => typeof value === "number"); });
+  subject.dimensions = subject.parameters.filter(({ name }) => !REPLICATE.test(name));
+  return subject;
+}
+
+/** How many times better than its base, and between what: the ends of both intervals against each other. None without two figures above 0. */
+function speedup(row, base) {
+  if (!row?.ok || !base?.ok || row.stats.median <= 0 || base.stats.median <= 0) return null;
+  const more = row.better === "more";
+  const gain = (a, b) => (more ? b / a : a / b);
+  const result = { ratio: gain(base.stats.median, row.stats.median) };
+  const [a, b] = [base.stats, row.stats];
+  if (row !== base && a.lo > 0 && b.lo > 0) {
+    [result.lo, result.hi] = more ? [b.lo / a.hi, b.hi / a.lo] : [a.lo / b.hi, a.hi / b.lo];
+  }
+  return result;
+}
+
+const times = (x) => (finite(x) ? `${x >= 99.95 ? x.toPrecision(4) : x.toFixed(2)}×` : "–");
+
+function speedupText(row, base) {
+  const gain = speedup(row, base);
+  if (!gain) return "–";
+  if (row === base) return "the base";
+  return gain.lo === undefined ? times(gain.ratio) : `${times(gain.ratio)} [${gain.lo.toFixed(2)}, ${gain.hi.toFixed(2)}]`;
+}
+
+const overlap = (a, b) => a.lo !== undefined && b.lo !== undefined && a.lo <= b.hi && b.lo <= a.hi;
+
+/** Was the best measured afresh since it was picked? { word, why, sure }; `sure` is false where that contradicts it. */
+function confirmed(row, comparisons) {
+  const again = (row.repeats || []).filter((repeat) => repeat.status === "ok" && repeat.stats);
+  const agree = again.filter((repeat) => overlap(repeat.stats, row.stats));
+  const disagree = again.find((repeat) => repeat.stats.lo !== undefined && row.stats.lo !== undefined && !overlap(repeat.stats, row.stats));
+  if (disagree) return { word: "contradicted", sure: false, why: `measured again it was ${figure(disagree.stats.median, row.unit)} ${interval(disagree.stats, row.unit)}, n = ${disagree.stats.n}` };
+  for (const [at, number] of row.compared || []) {
+    const { name, variants } = comparisons[at];
+    const rivals = variants.filter((_, other) => other !== number);
+    const own = variants[number];
+    const beaten = number === 0 ? rivals.find((rival) => rival.verdict === "faster") : own.verdict === "slower" ? variants[0] : null;
+    if (beaten) return { word: "contradicted", sure: false, why: `in turns with it, ${beaten.name} was faster (comparison ${name})` };
+    if (own.verdict === "faster" || (number === 0 && rivals.length > 0 && rivals.every((rival) => rival.verdict))) {
+      return { word: "confirmed", sure: true, why: number === 0 ? `in turns with ${count(rivals.length, "other")}, none was faster (comparison ${name})` : `in turns with the base of comparison ${name}: ${own.ratio.toFixed(3)}×` };
+    }
+  }
+  if (agree.length > 0) return { word: "confirmed", sure: true, why: `measured again ${count(agree.length, "time")}, and the intervals overlap` };
+  return { word: "not confirmed", sure: null, why: `the best of ${count(row.subject.ok.length, "figure")}: noise alone makes the best of many look better than it is. Compare it with the next (compare), or: harness rerun ${row.key.slice(0, 12)}` };
+}
+
+/** How many of the others its interval does not tell from it. */
+const tied = (row) => row.subject.ok.filter((other) => other !== row && overlap(other.stats, row.stats)).length;
+
+/** What is said of a flag: the longest name it begins with, as in `outliers_mild:2`. */
+function meaning(flag, flags) {
+  const fits = flags.filter(({ name }) => flag === name || flag.startsWith(`${name}:`));
+  return fits.sort((a, b) => b.name.length - a.name.length)[0] || null;
+}
+
+/** Small marks, each with what it means. */
+function flagMarks(flags, known) {
+  return flags.map((flag) => {
+    const found = meaning(flag, known);
+    return h("a", { class: "flag", href: "#flags", title: found ? `${found.means}. Do: ${found.do}` : null }, flag);
+  });
+}
+
+/** Which numbers of ranks, threads or nodes were tried: the parameter or column that scaling is over. */
+function parallelism(subject) {
+  const parameter = subject.dimensions.find(({ name, numeric, values }) => numeric && PARALLEL.test(name) && values.every((value) => value > 0));
+  if (parameter) return { name: parameter.name, of: (row) => row.given[parameter.name] };
+  for (const name of ["ranks", "nodes"]) {
+    if (new Set(subject.ok.map((row) => row[name]).filter(finite)).size > 1) return { name, of: (row) => row[name] };
+  }
+  return null;
+}
