@@ -303,6 +303,13 @@ impl Running {
         });
     }
 
+    /// Waits for a line of stderr.
+    pub fn await_stderr_line(&mut self, beginning: &str) -> String {
+        self.await_until(&format!("a line `{beginning}…` on stderr"), |running| {
+            running.stderr.lines().find(|line| line.starts_with(beginning)).map(str::to_owned)
+        })
+    }
+
     fn await_until<T>(&mut self, what: &str, found: impl Fn(&Self) -> Option<T>) -> T {
         let until = Instant::now() + LIMIT;
         loop {

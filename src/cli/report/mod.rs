@@ -84,7 +84,8 @@ fn told(arguments: &ReportArgs) -> Result<(), ReportError> {
     let written = write(&output, page.as_bytes());
     written.map_err(|source| ReportError::Write { path: output.clone(), source })?;
     // Whoever asked may have closed the pipe.
-    let _ = writeln!(io::stdout(), "{}: {}, opens in any browser", output.display(), bytes(page.len() as u64));
+    let _ =
+        writeln!(io::stdout(), "{}: {}, opens in any browser", output.display(), bytes(page.len() as u64));
     Ok(())
 }
 

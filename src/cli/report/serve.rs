@@ -20,7 +20,6 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::{ReportError, page, text_of};
 use crate::journal::is_held;
 use crate::model::Hash;
-use crate::report::Told;
 use crate::say::say;
 
 /// A request is no longer (B), and takes no longer to come.
@@ -54,7 +53,12 @@ pub(super) fn serve(journals: &[PathBuf]) -> Result<(), ReportError> {
     let mut random = [0; 16];
     getrandom(&mut random, GetRandomFlags::empty()).map_err(|error| ReportError::Serve(error.into()))?;
     let token = Hash(random).to_string();
-    let server = Server { journals: journals.to_vec(), token, reading: Mutex::new(()), connections: AtomicUsize::new(0) };
+    let server = Server {
+        journals: journals.to_vec(),
+        token,
+        reading: Mutex::new(()),
+        connections: AtomicUsize::new(0),
+    };
     page(&server.journals, None)?; // what cannot be read is said here, not in a browser
     say(format_args!("harness: http://127.0.0.1:{port}/?token={} (until Ctrl-C)", server.token));
     thread::scope(|scope| {
@@ -99,21 +103,32 @@ impl Server {
         let (Some(method), Some(target)) = (words.next(), words.next()) else {
             return Answer::refusal("400 Bad Request", "this is no request");
         };
-        let host = lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host =
+            lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("host"));
         if !host.is_some_and(|(_, host)| is_loopback(host.trim())) {
             // A name of somebody else's that leads to this address.
             return Answer::refusal("403 Forbidden", "this server is called 127.0.0.1 or localhost");
         }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let of = |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
+        let of = |name: &str| {
+            query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)
+        };
         // Hashes, so that the time says nothing of how much is right.
-        if !of("token").is_some_and(|(_, token)| Hash::of(token.as_bytes()) == Hash::of(self.token.as_bytes())) {
-            return Answer::refusal("403 Forbidden", "open the address that `harness report --serve` printed, with its token");
+        if !of("token")
+            .is_some_and(|(_, token)| Hash::of(token.as_bytes()) == Hash::of(self.token.as_bytes()))
+        {
+            return Answer::refusal(
+                "403 Forbidden",
+                "open the address that `harness report --serve` printed, with its token",
+            );
         }
         match (method, path) {
             ("GET", "/") => self.told("text/html", |state| page(&self.journals, Some(state))),
-            ("GET", "/data") if of("since").is_some_and(|(_, since)| since == self.state()) => Answer::new("204 No Content", "text/plain", String::new()),
-            ("GET", "/data") => self.told("application/json", |state| text_of(&self.journals, Some(state), |told| told.json())),
+            ("GET", "/data") if of("since").is_some_and(|(_, since)| since == self.state()) => {
+                Answer::new("204 No Content", "text/plain", String::new())
+            }
+            ("GET", "/data") => self
+                .told("application/json", |state| text_of(&self.journals, Some(state), |told| told.json())),
             ("GET", _) => Answer::refusal("404 Not Found", "there is nothing else here"),
             _ => Answer::refusal("405 Method Not Allowed", "this server only shows something"),
         }
@@ -131,7 +146,8 @@ impl Server {
     /// A word for what the journals are now, and whether somebody writes to them.
     fn state(&self) -> String {
         let of = |journal: &PathBuf| {
-            let there = fs::metadata(journal).map(|data| (data.ino(), data.len(), data.mtime(), data.mtime_nsec()));
+            let there =
+                fs::metadata(journal).map(|data| (data.ino(), data.len(), data.mtime(), data.mtime_nsec()));
             (there.ok(), is_held(journal).unwrap_or(false))
         };
         let all: Vec<_> = self.journals.iter().map(of).collect();

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::failures::{Failures, failures};
 use super::flags::{Flag, explained};
 use super::{Campaign, Told};
-use super::failures::{Failures, failures};
 use crate::model::human::{status_in_short, subject};
 use crate::model::{
-    Better, Compared, Detail, Env, Hash, Interval, Kind, MeasureResult, Measurement, Metric, Outcome, Phase, Record,
-    Session, Status, Summary, TaskFacts,
+    Better, Compared, Detail, Env, Hash, Interval, Kind, MeasureResult, Measurement, Metric, Outcome, Phase,
+    Record, Session, Status, Summary, TaskFacts,
 };
 
 /// Samples in a page altogether, and of one measurement.
@@ -37,7 +37,7 @@ pub struct Data<'a> {
     measurements: Vec<Row<'a>>,
     comparisons: Vec<Comparison<'a>>,
     failures: Vec<Failures>,
-    /// For the timeline.
+    /// For the timeline, what is no measurement.
     tasks: Vec<Task<'a>>,
     flags: Vec<Flag>,
 }
@@ -69,6 +69,11 @@ struct Row<'a> {
     nodes: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ranks: Option<u32>,
+    /// Of an MPI application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hosts: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<u32>,
     trial: u64,
     started: Option<f64>,
     ended: Option<f64>,
@@ -187,16 +192,25 @@ impl<'a> Data<'a> {
     /// Of these campaigns.
     pub fn of(told: &Told<'a>) -> Self {
         let campaigns = told.campaigns;
-        let all = || campaigns.iter().enumerate().flat_map(|(at, campaign)| campaign.ended.iter().map(move |r| (at, r)));
+        let all = || {
+            campaigns
+                .iter()
+                .enumerate()
+                .flat_map(|(at, campaign)| campaign.ended.iter().map(move |r| (at, r)))
+        };
         let compared: Vec<(usize, &TaskFacts, &Outcome)> = all().filter_map(comparison_record).collect();
         let comparisons: Vec<Comparison<'_>> =
             compared.iter().filter_map(|(at, facts, outcome)| comparison(*at, facts, outcome)).collect();
         let measured: Vec<(usize, &Measurement)> = all().filter_map(measurement).collect();
-        let most = (MOST_SAMPLES / measured.len().max(1)).clamp(*SAMPLES_OF_ONE.start(), *SAMPLES_OF_ONE.end());
+        let most =
+            (MOST_SAMPLES / measured.len().max(1)).clamp(*SAMPLES_OF_ONE.start(), *SAMPLES_OF_ONE.end());
         let repeats = repeats(campaigns);
         let in_turns = in_turns(&comparisons);
         let row = |(at, measurement): (usize, &'a Measurement)| Row {
-            repeats: repeats.get(measurement.facts.id.as_str()).map(|again| again.iter().map(|m| repeat(m)).collect()).unwrap_or_default(),
+            repeats: repeats
+                .get(measurement.facts.id.as_str())
+                .map(|again| again.iter().map(|m| repeat(m)).collect())
+                .unwrap_or_default(),
             compared: in_turns.get(measurement.argv.as_slice()).cloned().unwrap_or_default(),
             ..row(at, measurement, most)
         };
@@ -283,7 +297,9 @@ fn repeat(again: &Measurement) -> Repeat<'_> {
 fn in_turns<'a>(comparisons: &[Comparison<'a>]) -> HashMap<&'a [String], Vec<(usize, usize)>> {
     let mut found: HashMap<&[String], Vec<(usize, usize)>> = HashMap::new();
     for (at, comparison) in comparisons.iter().enumerate() {
-        for (number, variant) in comparison.variants.iter().enumerate().filter(|(_, variant)| !variant.argv.is_empty()) {
+        for (number, variant) in
+            comparison.variants.iter().enumerate().filter(|(_, variant)| !variant.argv.is_empty())
+        {
             found.entry(variant.argv).or_default().push((at, number));
         }
     }
@@ -305,6 +321,8 @@ fn row(journal: usize, measurement: &Measurement, most_samples: usize) -> Row<'_
         host: &measurement.host,
         nodes: measurement.nodes,
         ranks: measurement.ranks,
+        hosts: measurement.hosts.as_deref(),
+        worker: facts.worker.map(|worker| worker.0),
         trial: facts.trial,
         started: facts.started_unix_s,
         ended: facts.ended_unix_s,
@@ -390,9 +408,16 @@ fn thinned(samples: Vec<f64>, most: usize) -> Vec<f64> {
 /// What else was measured in the same runs.
 fn others(measurement: &Measurement) -> Vec<Other<'_>> {
     let mut others = Vec::new();
-    for (name, column) in measurement.metrics.iter().filter(|(name, _)| **name != measurement.objective.metric) {
+    for (name, column) in
+        measurement.metrics.iter().filter(|(name, _)| **name != measurement.objective.metric)
+    {
         let unit = column.unit.as_deref().unwrap_or_default();
-        others.extend(column.stats.as_ref().map(|stats| Other { name, unit, better: column.better, stats: figures(stats) }));
+        others.extend(column.stats.as_ref().map(|stats| Other {
+            name,
+            unit,
+            better: column.better,
+            stats: figures(stats),
+        }));
     }
     others
 }
@@ -403,7 +428,9 @@ fn further(measurement: &Measurement) -> Vec<(&'static str, String)> {
     let mut tell = |label, text: Option<String>| facts.extend(text.map(|text| (label, text)));
     let moving = &measurement.moving;
     let pair = |unit: &str, scale: f64, figures: Option<[f64; 2]>| {
-        figures.map(|[before, after]| format!("{:.3} {unit} before, {:.3} {unit} after", before * scale, after * scale))
+        figures.map(|[before, after]| {
+            format!("{:.3} {unit} before, {:.3} {unit} after", before * scale, after * scale)
+        })
     };
     let seconds = |figure: Option<f64>| figure.map(|s| format!("{s:.3} s"));
     tell("frequency", pair("GHz", 1e-9, moving.freq_hz));
@@ -418,7 +445,10 @@ fn further(measurement: &Measurement) -> Vec<(&'static str, String)> {
     tell("hosts", measurement.hosts.as_ref().map(|hosts| hosts.join(" ")));
     tell("limit", seconds(measurement.facts.limit_s));
     let verified = &measurement.verify;
-    tell("verified", (verified.status != "none").then(|| format!("{} ({})", verified.status, verified.method)));
+    tell(
+        "verified",
+        (verified.status != "none").then(|| format!("{} ({})", verified.status, verified.method)),
+    );
     tell("git", measurement.reserved.code.as_ref().and_then(commit));
     facts
 }
@@ -468,25 +498,22 @@ fn variant(compared: &Compared) -> Variant<'_> {
 
 /// None of what never ran.
 fn task(journal: usize, record: &Record) -> Option<Task<'_>> {
-    let facts = record.facts()?;
-    let (host, launched) = match record {
-        Record::Measurement(measurement) => (&measurement.host, measurement.hosts.as_deref()),
-        Record::Task(task) => match &task.outcome.detail {
-            Detail::Exec(run) => (&task.outcome.host, run.launched.as_ref().map(|launched| launched.hosts.as_slice())),
-            _ => (&task.outcome.host, None),
-        },
-        _ => return None,
+    let Record::Task(task) = record else { return None };
+    let (facts, outcome) = (&task.facts, &task.outcome);
+    let launched = match &outcome.detail {
+        Detail::Exec(run) => run.launched.as_ref(),
+        _ => None,
     };
     let hosts: Vec<&str> = match launched {
-        Some(hosts) => hosts.iter().map(String::as_str).collect(),
-        None if host.is_empty() => return None,
-        None => vec![host],
+        Some(launched) => launched.hosts.iter().map(String::as_str).collect(),
+        None if outcome.host.is_empty() => return None,
+        None => vec![&outcome.host],
     };
     Some(Task {
         journal,
         kind: facts.kind,
         what: subject(facts.name.as_deref(), facts.params.as_ref()),
-        status: record.status()?,
+        status: outcome.status,
         hosts,
         worker: facts.worker.map(|worker| worker.0),
         from: facts.started_unix_s?,

@@ -56,9 +56,23 @@ mod tests {
         let flags = explained();
         let names: Vec<&str> = flags.iter().map(|flag| flag.name.as_str()).collect();
         for name in [
-            "drift", "autocorrelated", "bimodal", "outliers_mild", "outliers_severe", "unstable", "near_floor",
-            "off_cpu", "shares_root", "side_by_side", "cleanup_failed", "throttled", "noisy_env:governor",
-            "noisy_env:steal", "noisy_env:psi_cpu", "noisy_env:psi_mem", "noisy_env:psi_io",
+            "drift",
+            "autocorrelated",
+            "bimodal",
+            "outliers_mild",
+            "outliers_severe",
+            "unstable",
+            "near_floor",
+            "off_cpu",
+            "shares_root",
+            "side_by_side",
+            "cleanup_failed",
+            "throttled",
+            "noisy_env:governor",
+            "noisy_env:steal",
+            "noisy_env:psi_cpu",
+            "noisy_env:psi_mem",
+            "noisy_env:psi_io",
         ] {
             assert!(names.contains(&name), "{name} is not in {names:?}");
         }

@@ -77,7 +77,8 @@ impl Told<'_> {
 
 /// The template with its places filled. What is put in is not looked at again.
 fn filled(template: &str, places: &[(&str, &str)]) -> String {
-    let mut page = String::with_capacity(template.len() + places.iter().map(|(_, text)| text.len()).sum::<usize>());
+    let mut page =
+        String::with_capacity(template.len() + places.iter().map(|(_, text)| text.len()).sum::<usize>());
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
         page.push_str(before);

@@ -33,6 +33,9 @@ function table(caption, columns, rows, attributes = {}) {
 
 const finite = (x) => typeof x === "number" && Number.isFinite(x);
 
+/** The least and the largest of any number of figures. */
+const extent = (figures) => figures.reduce(([least, most], x) => (finite(x) ? [Math.min(least, x), Math.max(most, x)] : [least, most]), [Infinity, -Infinity]);
+
 /** To four digits, so that 0.99999 s is 1 s and not 1000 ms. */
 const rounded = (x) => Number(x.toPrecision(4));
 
@@ -59,7 +62,7 @@ const figure = (x, unit) => scaleOf(unit, x).text(x);
 
 /** For axes: as many digits as say something, one unit for all of an axis. */
 function axisOf(unit, figures) {
-  const largest = figures.reduce((most, x) => (finite(x) ? Math.max(most, Math.abs(x)) : most), 0);
+  const largest = Math.max(0, ...extent(figures).map(Math.abs).filter(finite));
   const { name, scale } = scaleOf(unit, largest);
   const number = (x) => String(Number((x * scale).toPrecision(6)));
   return { name, number, title: (what) => (name ? `${what} (${name})` : what) };
@@ -92,6 +95,12 @@ function interval(stats, unit, like = stats.median) {
   const scale = scaleOf(unit, like);
   if (stats.lo === undefined || stats.hi === undefined) return "n < 7, no interval";
   return `[${scale.digits(stats.lo)}, ${scale.digits(stats.hi)}]`;
+}
+
+/** A figure with all that belongs to it: `12.30 ms [12.25, 12.40], n = 10`. */
+function inFull(stats, unit) {
+  const none = stats.lo === undefined ? " (below 7 no interval)" : "";
+  return `${figure(stats.median, unit)}${none ? "" : ` ${interval(stats, unit)}`}, n = ${stats.n}${none}`;
 }
 
 const better = (way) => (way === "more" ? "more is better" : "less is better");

@@ -20,8 +20,10 @@ function prepare(data) {
     }
     row.label = row.variant || row.name;
   });
+  const ran = data.measurements.filter((row) => row.host && finite(row.started) && finite(row.ended));
+  data.tasks.push(...ran.map((row) => ({ journal: row.journal, kind: "measure", what: `${row.name} ${row.variant}`, status: row.status, hosts: row.hosts ?? [row.host], worker: row.worker, from: row.started, to: row.ended })));
   const subjects = [...grouped(data.measurements, (row) => `${row.name}\n${row.metric}\n${row.unit}\n${row.better}`).values()].map(subjectOf);
-  return { data, subjects, subject: subjects.find((subject) => subject.ok.length > 0) || subjects[0] || null, chosen: new Set() };
+  return { data, subjects, subject: subjects.reduce((most, subject) => (subject.ok.length > (most?.ok.length ?? 0) ? subject : most), subjects[0] ?? null), chosen: new Set() };
 }
 
 /** Measurements that can be compared: of one name and one objective. */
@@ -40,6 +42,8 @@ function subjectOf(rows) {
   const values = (name) => [...new Map(rows.filter((row) => row.given[name] !== undefined).map((row) => [word(row.given[name]), row.given[name]])).values()];
   subject.parameters = [...names].map((name) => ({ name, values: ordered(values(name)) })).filter(({ values }) => values.length > 1);
   subject.parameters.forEach((parameter) => { parameter.numeric = parameter.values.every((value) => typeof value === "number"); });
+  // What tells them apart: what they have in common is no news in a chart.
+  for (const row of rows) row.brief = subject.parameters.filter(({ name }) => row.given[name] !== undefined).map(({ name }) => `${name}=${word(row.given[name])}`).join(" ") || row.label;
   subject.dimensions = subject.parameters.filter(({ name }) => !REPLICATE.test(name));
   return subject;
 }
@@ -73,7 +77,7 @@ function confirmed(row, comparisons) {
   const again = (row.repeats || []).filter((repeat) => repeat.status === "ok" && repeat.stats);
   const agree = again.filter((repeat) => overlap(repeat.stats, row.stats));
   const disagree = again.find((repeat) => repeat.stats.lo !== undefined && row.stats.lo !== undefined && !overlap(repeat.stats, row.stats));
-  if (disagree) return { word: "contradicted", sure: false, why: `measured again it was ${figure(disagree.stats.median, row.unit)} ${interval(disagree.stats, row.unit)}, n = ${disagree.stats.n}` };
+  if (disagree) return { word: "contradicted", sure: false, why: `measured again it was ${inFull(disagree.stats, row.unit)}` };
   for (const [at, number] of row.compared || []) {
     const { name, variants } = comparisons[at];
     const rivals = variants.filter((_, other) => other !== number);
@@ -85,7 +89,7 @@ function confirmed(row, comparisons) {
     }
   }
   if (agree.length > 0) return { word: "confirmed", sure: true, why: `measured again ${count(agree.length, "time")}, and the intervals overlap` };
-  return { word: "not confirmed", sure: null, why: `the best of ${count(row.subject.ok.length, "figure")}: noise alone makes the best of many look better than it is. Compare it with the next (compare), or: harness rerun ${row.key.slice(0, 12)}` };
+  return { word: "not confirmed", sure: null, why: `the best of ${row.subject.ok.length}, and noise flatters the best of many`, next: `Compare it with the next best in turns (compare in a script), or measure it again: harness rerun ${row.key}` };
 }
 
 /** How many of the others its interval does not tell from it. */

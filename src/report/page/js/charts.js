@@ -20,6 +20,7 @@ function ink() {
   const colours = Object.fromEntries(names.map((name) => [name, shade(`--${name}`)]));
   colours.series = Array.from({ length: 8 }, (_, at) => shade(`--series-${at + 1}`));
   colours.ramp = Array.from({ length: 5 }, (_, at) => shade(`--ramp-${at + 1}`));
+  colours.best = Number(colours.panel.match(/\d+/)) < 128 ? "lighter" : "darker"; // where the ramp ends
   return colours;
 }
 
@@ -30,7 +31,7 @@ function common(colours) {
     backgroundColor: "transparent",
     color: colours.series,
     textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12, color: colours.ink },
-    grid: { left: 12, right: 24, top: 36, bottom: 12, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    grid: { left: 12, right: 24, top: 36, bottom: 12, outerBoundsMode: "same", outerBoundsContain: "all" },
     tooltip: {
       confine: true, backgroundColor: colours.panel, borderColor: colours.line, textStyle: { color: colours.ink, fontSize: 12 },
       extraCssText: "max-width: 30rem; white-space: normal; box-shadow: none;",
@@ -42,7 +43,7 @@ function common(colours) {
 /** An axis with its name and unit. */
 function axis(colours, options) {
   return {
-    nameLocation: "middle", nameGap: options.nameGap ?? 30, nameTextStyle: { color: colours.ink, fontSize: 12 },
+    nameLocation: "middle", nameGap: 10, nameTextStyle: { color: colours.ink, fontSize: 12 },
     axisLine: { show: true, lineStyle: { color: colours.line } }, axisTick: { show: false },
     axisLabel: { color: colours.muted, hideOverlap: true, ...options.axisLabel },
     splitLine: { show: options.type !== "category", lineStyle: { color: colours.line, opacity: 0.6 } },
@@ -65,8 +66,8 @@ const tip = (...lines) => h("div", {}, lines.filter(Boolean).map((line, at) => h
 function tipOf(row) {
   if (!row.ok) return tip(row.label, row.failure);
   const base = row.subject.base;
-  return tip(row.label, `${figure(row.stats.median, row.unit)} ${interval(row.stats, row.unit)}, n = ${row.stats.n}`,
-    base && row !== base ? `${speedupText(row, base)} of ${figure(base.stats.median, base.unit)}` : null, row.flags.join(", ") || null);
+  return tip(row.label, inFull(row.stats, row.unit),
+    base && row !== base ? `${speedupText(row, base)} over ${inFull(base.stats, base.unit)}` : null, row.flags.join(", ") || null);
 }
 
 /**

@@ -49,7 +49,7 @@ function listSections() {
 
 function sayState(problem) {
   const { data } = report;
-  const began = Math.min(...data.journals.flatMap(({ sessions }) => sessions.map(({ started_unix_s }) => started_unix_s)));
+  const [began] = extent(data.journals.flatMap(({ sessions }) => sessions.map(({ started_unix_s }) => started_unix_s)));
   const words = [finite(began) ? moment(began) : null, data.running ? "still running" : null, data.state ? `refreshed ${moment(Date.now() / 1000)}` : data.running ? `as of ${moment(data.written_unix_s)}` : null, problem];
   $("state").textContent = words.filter(Boolean).join(" · ");
 }
@@ -62,7 +62,7 @@ function summary() {
   for (const journal of data.journals) for (const [status, n] of Object.entries(journal.ended)) ended[status] = (ended[status] || 0) + n;
   const total = Object.values(ended).reduce((sum, n) => sum + n, 0);
   const hosts = [...new Set(data.tasks.flatMap((task) => task.hosts))];
-  const [from, to] = [Math.min(...data.tasks.map((task) => task.from)), Math.max(...data.tasks.map((task) => task.to))];
+  const [from, to] = extent(data.tasks.flatMap((task) => [task.from, task.to]));
   const facts = [
     count(total, "task") + (total ? `: ${Object.entries(ended).sort((a, b) => b[1] - a[1]).map(([status, n]) => `${n.toLocaleString("en")} ${status}`).join(", ")}` : ""),
     hosts.length ? `${hosts.length > 3 ? count(hosts.length, "node") : hosts.join(", ")}` : null,
@@ -84,11 +84,11 @@ function bestOfEach() {
     const others = tied(best);
     const doubts = [...flagMarks(best.flags, data.flags), others ? h("span", { class: "note", title: "their intervals overlap with its own" }, `not told from ${count(others, "other")}`) : null, best.stats.lo === undefined ? h("span", { class: "note" }, "n < 7") : null];
     return [
-      h("span", {}, subject.name, h("small", {}, `${subject.metric}, ${direction(subject)}`)),
+      h("span", {}, subject.name, h("small", { class: "line" }, subject.metric), h("small", { class: "line" }, direction(subject))),
       best.variant || "–", h("strong", {}, figure(best.stats.median, best.unit)), interval(best.stats, best.unit), String(best.stats.n),
       alone ? "–" : speedupText(best, base),
-      alone ? "nothing to compare with" : h("span", {}, base === best ? "itself" : `${figure(base.stats.median, base.unit)} ${interval(base.stats, base.unit)}, n = ${base.stats.n}`, h("small", {}, base.variant || base.name)),
-      alone ? "–" : h("span", { class: sure.sure === true ? "good" : sure.sure === false ? "bad" : "unsure", title: sure.why }, sure.word, h("small", {}, sure.why)),
+      alone ? "nothing to compare with" : h("span", {}, base === best ? "itself" : inFull(base.stats, base.unit), h("small", {}, base.variant || base.name)),
+      alone ? "–" : h("span", { class: sure.sure === true ? "good" : sure.sure === false ? "bad" : "unsure", title: sure.next }, sure.word, h("small", {}, sure.why)),
       doubts.some(Boolean) ? doubts : "none",
     ];
   });
@@ -115,7 +115,7 @@ function doubtCard() {
   const counts = flagCounts();
   if (counts.length === 0) return h("div", { class: "card" }, h("h3", {}, "Doubts"), h("p", { class: "good" }, "no flags"));
   return h("div", { class: "card" }, h("h3", {}, h("a", { href: "#flags" }, "Doubts")),
-    h("ul", {}, counts.slice(0, 5).map(([flag, n]) => h("li", {}, h("span", { class: "flag" }, flag), ` ${n.toLocaleString("en")}×`, h("small", {}, short(meaning(flag, report.data.flags)?.means ?? "", 90))))));
+    h("ul", {}, counts.slice(0, 5).map(([flag, n]) => h("li", {}, h("span", { class: "flag" }, flag), ` ${n.toLocaleString("en")}× `, h("span", { class: "muted" }, short(meaning(flag, report.data.flags)?.means ?? "", 90))))));
 }
 
 // Sections of text and tables

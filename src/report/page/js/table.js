@@ -34,7 +34,7 @@ const tokens = (query) => [...query.matchAll(/"([^"]*)"?|(\S+)/g)].map((match) =
 
 function resultTable(report, onchoose) {
   const { data, subjects } = report;
-  const view = report.view ??= { query: "", status: "", name: "", flag: "", params: {}, order: "", down: false, page: 0, size: PAGE_SIZES[0] };
+  const view = report.view ??= { query: "", status: "", name: "", flag: "", params: Object.create(null), order: "", down: false, page: 0, size: PAGE_SIZES[0] };
   const rows = data.measurements;
   const columns = tableColumns(report);
   const body = h("tbody");
@@ -142,18 +142,18 @@ function mergedParameters({ subjects }) {
 function tableColumns(report) {
   const { data, subjects } = report;
   const column = (id, title, cell, order, rest = {}) => ({ id, title, cell, order, ...rest });
-  const figures = { number: true };
+  const figures = { number: true, figure: true };
   const parameters = mergedParameters(report).slice(0, MOST_PARAMETER_COLUMNS);
   return [
     { id: "choose", title: "in charts" },
     column("name", "name", (row) => row.name, (row) => row.name),
     ...parameters.map(({ name }) => column(`param:${name}`, name, (row) => (row.given[name] === undefined ? "" : word(row.given[name])), (row) => row.given[name], { number: subjects.every((subject) => subject.parameters.every((other) => other.name !== name || other.numeric)) })),
-    column("median", "median", (row) => (row.ok ? (row.at_most !== undefined && row.stats.median <= row.at_most ? "≤ " : "") + figure(row.stats.median, row.unit) : h("span", { class: "bad" }, row.status)), (row) => (row.ok ? row.stats.median : null), figures),
-    column("interval", "95 % interval", (row) => (row.ok ? interval(row.stats, row.unit) : ""), (row) => row.stats?.lo, figures),
-    column("n", "n", (row) => (row.stats ? String(row.stats.n) : ""), (row) => row.stats?.n, figures),
-    column("spread", "±", (row) => (halfWidth(row) === null ? "" : `${(100 * halfWidth(row)).toFixed(1)} %`), halfWidth, { number: true, about: "the further end of the interval from the median" }),
-    column("gain", "speed-up", (row) => (row.ok ? speedupText(row, row.subject.base) : ""), (row) => speedup(row, row.subject.base)?.ratio, { number: true, down: true, about: "over the base of its name, which the summary names with its figure" }),
-    column("status", "status", (row) => (row.ok ? h("span", {}, "ok") : h("span", { class: "bad", title: row.failure }, row.failure)), (row) => row.status),
+    column("median", "median", (row) => (row.at_most !== undefined && row.stats.median <= row.at_most ? "≤ " : "") + figure(row.stats.median, row.unit), (row) => (row.ok ? row.stats.median : null), figures),
+    column("interval", "95 % interval", (row) => interval(row.stats, row.unit), (row) => row.stats?.lo, figures),
+    column("n", "n", (row) => String(row.stats.n), (row) => row.stats?.n, figures),
+    column("spread", "±", (row) => (halfWidth(row) === null ? "" : `${(100 * halfWidth(row)).toFixed(1)} %`), halfWidth, { ...figures, about: "the further end of the interval from the median" }),
+    column("gain", "speed-up", (row) => speedupText(row, row.subject.base), (row) => speedup(row, row.subject.base)?.ratio, { ...figures, down: true, about: "over the base of its name, which the summary names with its figure" }),
+    column("status", "status", (row) => h("span", { class: row.ok ? null : "bad" }, row.status), (row) => row.status),
     column("flags", "flags", (row) => flagMarks(row.flags, data.flags), (row) => row.flags.join(" ")),
     column("host", "host", (row) => row.host, (row) => row.host),
     column("started", "started", (row) => moment(row.started), (row) => row.started),
@@ -170,7 +170,9 @@ function rowElement(row, columns, report, onchoose) {
   const box = row.ok ? h("input", { type: "checkbox", "aria-label": `${row.name} ${row.variant} in the charts`, checked: report.chosen.has(row), onchange: () => { if (box.checked) report.chosen.add(row); else report.chosen.delete(row); onchoose(row); } }) : "";
   const element = h("tr", { class: row.ok ? null : "failed" }, columns.map((column) => {
     if (column.id === "choose") return h("td", { class: "tight" }, box);
-    if (column.id !== "name") return h("td", { class: [column.number ? "n" : "", column.id === "status" || column.id === "flags" ? "wrap" : ""].join(" ").trim() || null }, column.cell(row));
+    // Where its figures would stand is why it has none.
+    if (column.figure && !row.ok) return column.id === "median" ? h("td", { class: "bad reason", colspan: columns.filter(({ figure: one }) => one).length }, h("div", {}, row.failure ?? "no figure")) : null;
+    if (column.id !== "name") return h("td", { class: column.number ? "n" : column.id === "flags" ? "wrap" : null }, column.cell(row));
     const button = h("button", { type: "button", class: "open", "aria-expanded": "false", onclick: () => toggle(button) }, row.name);
     return h("th", { scope: "row" }, button);
   }));
