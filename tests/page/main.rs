@@ -37,7 +37,7 @@ for _, tile in ipairs { 8, 16, 32 } do
 end
 all[#all + 1] = submit(measure { name = "gemm", params = { tile = 64 }, cmd = { "sh", "-c", "echo '<b>no</b>' >&2; exit 3" }, runs = 2, objective = "x",
   metrics = { x = { "x: ([%d.]+)", unit = "GB/s", better = "more" } } })
-all[#all + 1] = prints("</script><img src=x onerror=hacked=1>", { ["__proto__"] = "<i>{a|b}", key = "${hacked=1}" }, 1, { runs = 8 })
+all[#all + 1] = prints("</script><img src=x onerror=hacked=1>", { ["__proto__"] = "<i>{a|b}", key = "${hacked=1}", constructor = 7 }, 1, { runs = 8 })
 all[#all + 1] = prints("</script><img src=x onerror=hacked=1>", { ["__proto__"] = "<!--<script>", key = "'\"><svg onload=hacked=1>" }, 2, { runs = 8 })
 wait(all)
 await(submit(compare { name = "<u>final</u>", base = { cmd = { "sh", "-c", "echo x: 1" } }, ["<s>tiled"] = { cmd = { "sh", "-c", "echo x: 2" } },

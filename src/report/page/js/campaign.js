@@ -13,7 +13,8 @@ function prepare(data) {
   data.measurements.forEach((row, index) => {
     row.index = index;
     row.ok = row.status === "ok" && row.stats !== null && finite(row.stats.median);
-    row.given = row.params !== null && typeof row.params === "object" && !Array.isArray(row.params) ? { ...row.params } : {};
+    // Without prototype: a parameter may be called `constructor`.
+    row.given = Object.assign(Object.create(null), row.params !== null && typeof row.params === "object" && !Array.isArray(row.params) ? row.params : {});
     if (several) {
       row.given.journal = data.journals[row.journal].path.split("/").pop();
       row.variant = [row.variant, `journal=${row.given.journal}`].filter(Boolean).join(" ");
@@ -54,6 +55,7 @@ function speedup(row, base) {
   const more = row.better === "more";
   const gain = (a, b) => (more ? b / a : a / b);
   const result = { ratio: gain(base.stats.median, row.stats.median) };
+  if (!finite(result.ratio) || result.ratio === 0) return null; // no number is so large
   const [a, b] = [base.stats, row.stats];
   if (row !== base && a.lo > 0 && b.lo > 0) {
     [result.lo, result.hi] = more ? [b.lo / a.hi, b.hi / a.lo] : [a.lo / b.hi, a.hi / b.lo];
@@ -72,24 +74,38 @@ function speedupText(row, base) {
 
 const overlap = (a, b) => a.lo !== undefined && b.lo !== undefined && a.lo <= b.hi && b.lo <= a.hi;
 
-/** Was the best measured afresh since it was picked? { word, why, sure }; `sure` is false where that contradicts it. */
+/**
+ * Was the best measured afresh since it was picked? { word, sure, why }: `sure` is true if that confirms it, false if it
+ * contradicts it, null if it leaves it open.
+ */
 function confirmed(row, comparisons) {
-  const again = (row.repeats || []).filter((repeat) => repeat.status === "ok" && repeat.stats);
-  const agree = again.filter((repeat) => overlap(repeat.stats, row.stats));
-  const disagree = again.find((repeat) => repeat.stats.lo !== undefined && row.stats.lo !== undefined && !overlap(repeat.stats, row.stats));
-  if (disagree) return { word: "contradicted", sure: false, why: `measured again it was ${inFull(disagree.stats, row.unit)}` };
-  for (const [at, number] of row.compared || []) {
-    const { name, variants } = comparisons[at];
-    const rivals = variants.filter((_, other) => other !== number);
-    const own = variants[number];
-    const beaten = number === 0 ? rivals.find((rival) => rival.verdict === "faster") : own.verdict === "slower" ? variants[0] : null;
-    if (beaten) return { word: "contradicted", sure: false, why: `in turns with it, ${beaten.name} was faster (comparison ${name})` };
-    if (own.verdict === "faster" || (number === 0 && rivals.length > 0 && rivals.every((rival) => rival.verdict))) {
-      return { word: "confirmed", sure: true, why: number === 0 ? `in turns with ${count(rivals.length, "other")}, none was faster (comparison ${name})` : `in turns with the base of comparison ${name}: ${own.ratio.toFixed(3)}×` };
-    }
-  }
-  if (agree.length > 0) return { word: "confirmed", sure: true, why: `measured again ${count(agree.length, "time")}, and the intervals overlap` };
+  const said = [...(row.compared || []).map(([at, number]) => inTurns(comparisons[at], number)), measuredAgain(row)].filter(Boolean);
+  const contradicted = said.find(({ sure }) => sure === false);
+  const found = contradicted || said.find(({ sure }) => sure) || said[0];
+  if (found) return { word: { true: "confirmed", false: "contradicted", null: "open" }[found.sure], ...found };
   return { word: "not confirmed", sure: null, why: `the best of ${row.subject.ok.length}, and noise flatters the best of many`, next: `Compare it with the next best in turns (compare in a script), or measure it again: harness rerun ${row.key}` };
+}
+
+/** What a comparison says of one of its variants, the first of which is the base. */
+function inTurns({ name, variants }, number) {
+  const own = variants[number];
+  const rivals = variants.filter((rival) => rival !== own && rival !== variants[0] && rival.verdict);
+  const where = `(comparison ${name})`;
+  if (number > 0 && own.verdict !== "faster") return own.verdict === "slower" ? { sure: false, why: `in turns with it, ${variants[0].name} was faster ${where}` } : null;
+  const ahead = rivals.find((rival) => (number === 0 ? rival.verdict === "faster" : rival.ci && own.ci && rival.ci.lo > own.ci.hi));
+  if (ahead) return { sure: false, why: `in turns with it, ${ahead.name} was faster ${where}` };
+  const open = number === 0 && rivals.find((rival) => rival.verdict === "unresolved");
+  if (open) return { sure: null, why: `in turns with ${open.name} the rounds did not tell which is faster ${where}` };
+  if (number === 0) return rivals.length > 0 ? { sure: true, why: `in turns with ${count(rivals.length, "other")} none was faster ${where}` } : null;
+  return { sure: true, why: `in turns it was ${own.ratio.toFixed(3)}× as good as ${variants[0].name} ${where}` };
+}
+
+/** What `harness rerun` says of it. */
+function measuredAgain(row) {
+  const again = (row.repeats || []).filter(({ status, stats }) => status === "ok" && stats && stats.lo !== undefined && row.stats.lo !== undefined);
+  const disagree = again.find(({ stats }) => !overlap(stats, row.stats));
+  if (disagree) return { sure: false, why: `measured again it was ${inFull(disagree.stats, row.unit)}` };
+  return again.length > 0 ? { sure: true, why: `measured again ${count(again.length, "time")}, and the intervals overlap` } : null;
 }
 
 /** How many of the others its interval does not tell from it. */
