@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::super::blocks::slow_nodes;
 use super::failures::{Failures, failures};
 use super::flags::{Flag, explained};
 use super::{Campaign, Told};
@@ -36,6 +37,8 @@ pub struct Data<'a> {
     envs: Vec<&'a Env>,
     measurements: Vec<Row<'a>>,
     comparisons: Vec<Comparison<'a>>,
+    /// A line for each comparison on several nodes some of which are slow.
+    slow_nodes: Vec<String>,
     failures: Vec<Failures>,
     /// For the timeline, what is no measurement.
     tasks: Vec<Task<'a>>,
@@ -223,12 +226,31 @@ impl<'a> Data<'a> {
             journals: campaigns.iter().map(journal).collect(),
             envs: envs(campaigns),
             measurements: measured.into_iter().map(row).collect(),
+            slow_nodes: campaigns.iter().flat_map(slow).collect(),
             failures: failures(all().map(|(_, record)| record)),
             tasks: all().filter_map(|(at, record)| task(at, record)).collect(),
             flags: explained(),
             comparisons,
         }
     }
+}
+
+fn slow(campaign: &Campaign) -> Vec<String> {
+    let mut rows = Vec::new();
+    for record in &campaign.ended {
+        if let Record::Task(task) = record {
+            let facts = &task.facts;
+            let (name, params) = (facts.name.as_deref(), facts.params.as_ref());
+            rows.push(crate::report::Row {
+                kind: facts.kind,
+                name,
+                params,
+                what: None,
+                outcome: &task.outcome,
+            });
+        }
+    }
+    slow_nodes(&rows)
 }
 
 /// How the script is called, without its folder.

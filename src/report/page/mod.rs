@@ -20,12 +20,17 @@ pub const MARKER: &str = r#"<meta name="generator" content="harness report">"#;
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("report.css");
 /// In the order they are loaded.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 12] = [
     include_str!("echarts/echarts.min.js"),
     include_str!("js/base.js"),
     include_str!("js/campaign.js"),
-    include_str!("js/table.js"),
     include_str!("js/charts.js"),
+    include_str!("js/runs.js"),
+    include_str!("js/parameters.js"),
+    include_str!("js/search.js"),
+    include_str!("js/tasks.js"),
+    include_str!("js/table.js"),
+    include_str!("js/summary.js"),
     include_str!("js/sections.js"),
     include_str!("js/report.js"),
 ];

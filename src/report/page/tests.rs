@@ -146,7 +146,28 @@ fn a_page_is_told_what_was_recorded() {
     );
     assert_eq!(data["comparisons"][0]["variants"][1]["ratio"], 1.25);
     assert_eq!(data["comparisons"][0]["variants"][1]["verdict"], "faster");
+    assert_eq!(data["slow_nodes"], json!([]));
     assert_eq!(data["tasks"].as_array().unwrap().len(), 3, "measurements are in their own list");
+}
+
+#[test]
+fn slow_nodes_of_a_comparison_are_named() {
+    let on = |host: &str, median: f64| {
+        let mut outcome = Outcome { host: host.into(), ..compared() };
+        let Detail::Compare(result) = &mut outcome.detail else { unreachable!() };
+        let stats = result.variants[0].result.stats.as_mut().unwrap();
+        let ci = Interval { lo: 0.99 * median, hi: 1.01 * median, level: 0.95, exact_level: 0.96 };
+        *stats = Summary { median, ci: Some(ci), ..stats.clone() };
+        let facts = facts(host, Kind::Compare, Value::Null);
+        Record::of_task(
+            TaskFacts { name: Some(format!("naps@{host}")), params: None, ..facts },
+            None,
+            &outcome,
+        )
+    };
+    let campaigns = [Campaign { ended: vec![on("n1", 1.0), on("n2", 1.01), on("n3", 2.0)], ..campaign() }];
+    let data: Value = serde_json::from_str(&told(&campaigns).json().unwrap()).unwrap();
+    assert_eq!(data["slow_nodes"], json!(["naps: slow nodes: n3"]));
 }
 
 #[test]

@@ -18,23 +18,53 @@ function h(tag, attributes = {}, ...children) {
 
 /** A choice with a label; `options` are [value, text]. */
 function choice(label, options, chosen, onchange) {
-  const select = h("select", { onchange: () => onchange(select.value) }, options.map(([value, text]) => h("option", { value, selected: String(value) === String(chosen) }, text)));
+  const select = h(
+    "select",
+    { onchange: () => onchange(select.value) },
+    options.map(([value, text]) => h("option", { value, selected: String(value) === String(chosen) }, text)),
+  );
   return h("label", { class: "choice" }, h("span", {}, label), select);
 }
 
 /** A table with a caption for those who cannot see where it stands. Cells may be text or elements. */
 function table(caption, columns, rows, attributes = {}) {
   const cell = (tag, content, column) => h(tag, { class: column.number ? "n" : null, scope: tag === "th" ? "row" : null }, content);
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", attributes, h("caption", { class: "unseen" }, caption),
-      h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", class: column.number ? "n" : null }, column.title)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((content, at) => cell(at === 0 ? "th" : "td", content, columns[at])))))));
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h(
+      "table",
+      attributes,
+      h("caption", { class: "unseen" }, caption),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map((column) => h("th", { scope: "col", class: column.number ? "n" : null }, column.title)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            row.map((content, at) => cell(at === 0 ? "th" : "td", content, columns[at])),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 const finite = (x) => typeof x === "number" && Number.isFinite(x);
 
 /** The least and the largest of any number of figures. */
-const extent = (figures) => figures.reduce(([least, most], x) => (finite(x) ? [Math.min(least, x), Math.max(most, x)] : [least, most]), [Infinity, -Infinity]);
+const extent = (figures) =>
+  figures.reduce(([least, most], x) => (finite(x) ? [Math.min(least, x), Math.max(most, x)] : [least, most]), [Infinity, -Infinity]);
 
 /** To four digits, so that 0.99999 s is 1 s and not 1000 ms. */
 const rounded = (x) => Number(x.toPrecision(4));
@@ -43,7 +73,8 @@ const rounded = (x) => Number(x.toPrecision(4));
 function scaleOf(unit, figure) {
   const size = Math.abs(rounded(finite(figure) ? figure : 0));
   let [name, scale] = [unit, 1];
-  if (unit === "s") [name, scale] = size === 0 || size >= 1 ? ["s", 1] : size >= 1e-3 ? ["ms", 1e3] : size >= 1e-6 ? ["µs", 1e6] : ["ns", 1e9];
+  if (unit === "s")
+    [name, scale] = size === 0 || size >= 1 ? ["s", 1] : size >= 1e-3 ? ["ms", 1e3] : size >= 1e-6 ? ["µs", 1e6] : ["ns", 1e9];
   if (unit === "B") {
     const power = size > 0 ? Math.min(6, Math.max(0, Math.floor(Math.log2(size) / 10))) : 0;
     [name, scale] = [["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"][power], 1024 ** -power];

@@ -14,7 +14,10 @@ function prepare(data) {
     row.index = index;
     row.ok = row.status === "ok" && row.stats !== null && finite(row.stats.median);
     // Without prototype: a parameter may be called `constructor`.
-    row.given = Object.assign(Object.create(null), row.params !== null && typeof row.params === "object" && !Array.isArray(row.params) ? row.params : {});
+    row.given = Object.assign(
+      Object.create(null),
+      row.params !== null && typeof row.params === "object" && !Array.isArray(row.params) ? row.params : {},
+    );
     if (several) {
       row.given.journal = data.journals[row.journal].path.split("/").pop();
       row.variant = [row.variant, `journal=${row.given.journal}`].filter(Boolean).join(" ");
@@ -22,16 +25,36 @@ function prepare(data) {
     row.label = row.variant || row.name;
   });
   const ran = data.measurements.filter((row) => row.host && finite(row.started) && finite(row.ended));
-  data.tasks.push(...ran.map((row) => ({ journal: row.journal, kind: "measure", what: `${row.name} ${row.variant}`, status: row.status, hosts: row.hosts ?? [row.host], worker: row.worker, from: row.started, to: row.ended })));
-  const subjects = [...grouped(data.measurements, (row) => `${row.name}\n${row.metric}\n${row.unit}\n${row.better}`).values()].map(subjectOf);
-  return { data, subjects, subject: subjects.reduce((most, subject) => (subject.ok.length > (most?.ok.length ?? 0) ? subject : most), subjects[0] ?? null), chosen: new Set() };
+  data.tasks.push(
+    ...ran.map((row) => ({
+      journal: row.journal,
+      kind: "measure",
+      what: `${row.name} ${row.variant}`,
+      status: row.status,
+      hosts: row.hosts ?? [row.host],
+      worker: row.worker,
+      from: row.started,
+      to: row.ended,
+    })),
+  );
+  const subjects = [...grouped(data.measurements, (row) => `${row.name}\n${row.metric}\n${row.unit}\n${row.better}`).values()].map(
+    subjectOf,
+  );
+  return {
+    data,
+    subjects,
+    subject: subjects.reduce((most, subject) => (subject.ok.length > (most?.ok.length ?? 0) ? subject : most), subjects[0] ?? null),
+    chosen: new Set(),
+  };
 }
 
 /** Measurements that can be compared: of one name and one objective. */
 function subjectOf(rows) {
   const [{ name, metric, unit, better: way }] = rows;
   const subject = { name, metric, unit, better: way, rows, base: null };
-  rows.forEach((row) => { row.subject = subject; });
+  rows.forEach((row) => {
+    row.subject = subject;
+  });
   const sign = way === "more" ? -1 : 1;
   subject.isBetter = (a, b) => sign * (a - b) < 0;
   subject.ok = rows.filter((row) => row.ok).sort((a, b) => sign * (a.stats.median - b.stats.median));
@@ -40,11 +63,20 @@ function subjectOf(rows) {
   // The first that was measured well: what a campaign begins with is mostly what it compares with.
   subject.base = subject.inOrder.find((row) => row.ok) || null;
   const names = new Set(rows.flatMap((row) => Object.keys(row.given)));
-  const values = (name) => [...new Map(rows.filter((row) => row.given[name] !== undefined).map((row) => [word(row.given[name]), row.given[name]])).values()];
+  const values = (name) => [
+    ...new Map(rows.filter((row) => row.given[name] !== undefined).map((row) => [word(row.given[name]), row.given[name]])).values(),
+  ];
   subject.parameters = [...names].map((name) => ({ name, values: ordered(values(name)) })).filter(({ values }) => values.length > 1);
-  subject.parameters.forEach((parameter) => { parameter.numeric = parameter.values.every((value) => typeof value === "number"); });
+  subject.parameters.forEach((parameter) => {
+    parameter.numeric = parameter.values.every((value) => typeof value === "number");
+  });
   // What tells them apart: what they have in common is no news in a chart.
-  for (const row of rows) row.brief = subject.parameters.filter(({ name }) => row.given[name] !== undefined).map(({ name }) => `${name}=${word(row.given[name])}`).join(" ") || row.label;
+  for (const row of rows)
+    row.brief =
+      subject.parameters
+        .filter(({ name }) => row.given[name] !== undefined)
+        .map(({ name }) => `${name}=${word(row.given[name])}`)
+        .join(" ") || row.label;
   subject.dimensions = subject.parameters.filter(({ name }) => !REPLICATE.test(name));
   return subject;
 }
@@ -83,7 +115,12 @@ function confirmed(row, comparisons) {
   const contradicted = said.find(({ sure }) => sure === false);
   const found = contradicted || said.find(({ sure }) => sure) || said[0];
   if (found) return { word: { true: "confirmed", false: "contradicted", null: "open" }[found.sure], ...found };
-  return { word: "not confirmed", sure: null, why: `the best of ${row.subject.ok.length}, and noise flatters the best of many`, next: `Compare it with the next best in turns (compare in a script), or measure it again: harness rerun ${row.key}` };
+  return {
+    word: "not confirmed",
+    sure: null,
+    why: `the best of ${row.subject.ok.length}, and noise flatters the best of many`,
+    next: `Compare it with the next best in turns (compare in a script), or measure it again: harness rerun ${row.key}`,
+  };
 }
 
 /** What a comparison says of one of its variants, the first of which is the base. */
@@ -91,18 +128,22 @@ function inTurns({ name, variants }, number) {
   const own = variants[number];
   const rivals = variants.filter((rival) => rival !== own && rival !== variants[0] && rival.verdict);
   const where = `(comparison ${name})`;
-  if (number > 0 && own.verdict !== "faster") return own.verdict === "slower" ? { sure: false, why: `in turns with it, ${variants[0].name} was faster ${where}` } : null;
+  if (number > 0 && own.verdict !== "faster")
+    return own.verdict === "slower" ? { sure: false, why: `in turns with it, ${variants[0].name} was faster ${where}` } : null;
   const ahead = rivals.find((rival) => (number === 0 ? rival.verdict === "faster" : rival.ci && own.ci && rival.ci.lo > own.ci.hi));
   if (ahead) return { sure: false, why: `in turns with it, ${ahead.name} was faster ${where}` };
   const open = number === 0 && rivals.find((rival) => rival.verdict === "unresolved");
   if (open) return { sure: null, why: `in turns with ${open.name} the rounds did not tell which is faster ${where}` };
-  if (number === 0) return rivals.length > 0 ? { sure: true, why: `in turns with ${count(rivals.length, "other")} none was faster ${where}` } : null;
+  if (number === 0)
+    return rivals.length > 0 ? { sure: true, why: `in turns with ${count(rivals.length, "other")} none was faster ${where}` } : null;
   return { sure: true, why: `in turns it was ${own.ratio.toFixed(3)}× as good as ${variants[0].name} ${where}` };
 }
 
 /** What `harness rerun` says of it. */
 function measuredAgain(row) {
-  const again = (row.repeats || []).filter(({ status, stats }) => status === "ok" && stats && stats.lo !== undefined && row.stats.lo !== undefined);
+  const again = (row.repeats || []).filter(
+    ({ status, stats }) => status === "ok" && stats && stats.lo !== undefined && row.stats.lo !== undefined,
+  );
   const disagree = again.find(({ stats }) => !overlap(stats, row.stats));
   if (disagree) return { sure: false, why: `measured again it was ${inFull(disagree.stats, row.unit)}` };
   return again.length > 0 ? { sure: true, why: `measured again ${count(again.length, "time")}, and the intervals overlap` } : null;
@@ -127,10 +168,20 @@ function flagMarks(flags, known) {
 
 /** Which numbers of ranks, threads or nodes were tried: the parameter or column that scaling is over. */
 function parallelism(subject) {
-  const parameter = subject.dimensions.find(({ name, numeric, values }) => numeric && PARALLEL.test(name) && values.every((value) => value > 0));
+  const parameter = subject.dimensions.find(
+    ({ name, numeric, values }) => numeric && PARALLEL.test(name) && values.every((value) => value > 0),
+  );
   if (parameter) return { name: parameter.name, of: (row) => row.given[parameter.name] };
   for (const name of ["ranks", "nodes"]) {
     if (new Set(subject.ok.map((row) => row[name]).filter(finite)).size > 1) return { name, of: (row) => row[name] };
   }
   return null;
 }
+
+/** What a subject's figures are. */
+const figureName = (subject) => subject.metric || "figure";
+const direction = (subject) => better(subject.better);
+const sentence = (words) => words[0].toUpperCase() + words.slice(1);
+
+const short = (label, most = 52) => (label.length > most ? `${label.slice(0, most - 1)}…` : label);
+const numbered = (row) => `${short(row.brief)}${row === row.subject.base ? " (base)" : ""}, n = ${row.stats.n}`;

@@ -5,6 +5,7 @@
 const drawn = new Map();
 const RENDER_AS_PIXELS = 1500; // marks; below, lines stay sharp in print
 const MOST_ROWS_BELOW = 500;
+const MOST_POINTS = 4000;
 
 const probe = document.body.appendChild(h("span", { hidden: true }));
 
@@ -33,18 +34,33 @@ function common(colours) {
     textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12, color: colours.ink },
     grid: { left: 12, right: 24, top: 36, bottom: 12, outerBoundsMode: "same", outerBoundsContain: "all" },
     tooltip: {
-      confine: true, backgroundColor: colours.panel, borderColor: colours.line, textStyle: { color: colours.ink, fontSize: 12 },
+      confine: true,
+      backgroundColor: colours.panel,
+      borderColor: colours.line,
+      textStyle: { color: colours.ink, fontSize: 12 },
       extraCssText: "max-width: 30rem; white-space: normal; box-shadow: none;",
     },
-    legend: { top: 0, left: 0, type: "scroll", textStyle: { color: colours.ink }, inactiveColor: colours.muted, pageTextStyle: { color: colours.ink }, itemHeight: 9, itemWidth: 16 },
+    legend: {
+      top: 0,
+      left: 0,
+      type: "scroll",
+      textStyle: { color: colours.ink },
+      inactiveColor: colours.muted,
+      pageTextStyle: { color: colours.ink },
+      itemHeight: 9,
+      itemWidth: 16,
+    },
   };
 }
 
 /** An axis with its name and unit. */
 function axis(colours, options) {
   return {
-    nameLocation: "middle", nameGap: 10, nameTextStyle: { color: colours.ink, fontSize: 12 },
-    axisLine: { show: true, lineStyle: { color: colours.line } }, axisTick: { show: false },
+    nameLocation: "middle",
+    nameGap: 10,
+    nameTextStyle: { color: colours.ink, fontSize: 12 },
+    axisLine: { show: true, lineStyle: { color: colours.line } },
+    axisTick: { show: false },
     axisLabel: { color: colours.muted, hideOverlap: true, ...options.axisLabel },
     splitLine: { show: options.type !== "category", lineStyle: { color: colours.line, opacity: 0.6 } },
     ...without(options, "axisLabel"),
@@ -60,14 +76,23 @@ function figureAxis(colours, what, unit, figures, options = {}) {
 }
 
 /** Lines of text in a tip: elements, so that nothing in them is taken for markup. */
-const tip = (...lines) => h("div", {}, lines.filter(Boolean).map((line, at) => h(at === 0 ? "strong" : "div", {}, line)));
+const tip = (...lines) =>
+  h(
+    "div",
+    {},
+    lines.filter(Boolean).map((line, at) => h(at === 0 ? "strong" : "div", {}, line)),
+  );
 
 /** What a tip says of a measurement. */
 function tipOf(row) {
   if (!row.ok) return tip(row.label, row.failure);
   const base = row.subject.base;
-  return tip(row.label, inFull(row.stats, row.unit),
-    base && row !== base ? `${speedupText(row, base)} over ${inFull(base.stats, base.unit)}` : null, row.flags.join(", ") || null);
+  return tip(
+    row.label,
+    inFull(row.stats, row.unit),
+    base && row !== base ? `${speedupText(row, base)} over ${inFull(base.stats, base.unit)}` : null,
+    row.flags.join(", ") || null,
+  );
 }
 
 /**
@@ -78,7 +103,14 @@ function chart(id, title, make, controls = []) {
   const place = h("div", { class: "chart", id: `chart-${id}`, role: "img", "aria-label": title });
   const says = h("p", { class: "says" });
   const below = h("details", { class: "below" }, h("summary", {}, "The same as a table"));
-  const element = h("figure", { "aria-labelledby": `title-${id}` }, h("figcaption", {}, h("h3", { id: `title-${id}` }, title), says), controls.length ? h("div", { class: "controls" }, controls) : null, place, below);
+  const element = h(
+    "figure",
+    { "aria-labelledby": `title-${id}` },
+    h("figcaption", {}, h("h3", { id: `title-${id}` }, title), says),
+    controls.length ? h("div", { class: "controls" }, controls) : null,
+    place,
+    below,
+  );
   const entry = { id, place, says, below, make, instance: null, pixels: null, title };
   drawn.set(id, entry);
   below.addEventListener("toggle", () => below.open && fillTable(entry));
@@ -86,12 +118,15 @@ function chart(id, title, make, controls = []) {
   return element;
 }
 
-const seen = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    const entry = [...drawn.values()].find(({ place }) => place === target);
-    if (isIntersecting && entry && !entry.instance) draw(entry);
-  }
-}, { rootMargin: "300px" });
+const seen = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      const entry = [...drawn.values()].find(({ place }) => place === target);
+      if (isIntersecting && entry && !entry.instance) draw(entry);
+    }
+  },
+  { rootMargin: "300px" },
+);
 
 const resized = new ResizeObserver((entries) => {
   for (const { target } of entries) [...drawn.values()].find(({ place }) => place === target)?.instance?.resize();
@@ -169,9 +204,17 @@ function dotAndInterval(api, params, { along, colour, ring }) {
   if (finite(lo) && finite(hi)) {
     const [[x1, y1], [x2, y2]] = [point(lo), point(hi)];
     const cap = along === "x" ? [0, 4] : [4, 0];
-    const line = (from, to) => ({ type: "line", shape: { x1: from[0], y1: from[1], x2: to[0], y2: to[1] }, style: { stroke: colour, lineWidth: 2 } });
+    const line = (from, to) => ({
+      type: "line",
+      shape: { x1: from[0], y1: from[1], x2: to[0], y2: to[1] },
+      style: { stroke: colour, lineWidth: 2 },
+    });
     children.push(line([x1, y1], [x2, y2]));
-    for (const [x, y] of [[x1, y1], [x2, y2]]) children.push(line([x - cap[0], y - cap[1]], [x + cap[0], y + cap[1]]));
+    for (const [x, y] of [
+      [x1, y1],
+      [x2, y2],
+    ])
+      children.push(line([x - cap[0], y - cap[1]], [x + cap[0], y + cap[1]]));
   }
   const [cx, cy] = point(median);
   children.push({ type: "circle", shape: { cx, cy, r: 4 }, style: { fill: ring ? "transparent" : colour, stroke: colour, lineWidth: 2 } });
