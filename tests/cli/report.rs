@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use crate::said;
@@ -90,6 +91,20 @@ fn served(server: &mut Running) -> (u16, String) {
     let line = server.await_stderr_line("harness: http://127.0.0.1:");
     let (port, rest) = line.trim_start_matches("harness: http://127.0.0.1:").split_once("/?token=").unwrap();
     (port.parse().unwrap(), rest.split(' ').next().unwrap().to_owned())
+}
+
+#[test]
+fn a_server_beside_its_campaign_says_so() {
+    let folder = measured();
+    let journal = std::fs::File::open(folder.path("c.lua.journal")).unwrap();
+    flock(&journal, FlockOperation::LockExclusive).unwrap(); // as a campaign has it
+    let mut server = folder.start(&["report", "--serve", "c.lua"]);
+    server.await_stderr_line(
+        "harness: report: the campaign has its root on this host, and what is measured here may be",
+    );
+    let (port, token) = served(&mut server);
+    let (_, answer) = get(port, &format!("/data?token={token}"), "localhost");
+    assert!(answer.contains(r#""running":true"#), "{answer}");
 }
 
 #[test]

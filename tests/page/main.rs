@@ -9,6 +9,8 @@ mod support;
 
 mod browser;
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use browser::Browser;
@@ -319,7 +321,9 @@ fn a_served_page_renews_itself_and_keeps_what_was_asked() {
     let text = folder.read("c.lua.journal");
     let line = text.lines().rfind(|line| line.contains(r#""name":"gemm""#)).unwrap();
     let key = line.split(r#""key":""#).nth(1).unwrap().split('"').next().unwrap();
-    folder.write("c.lua.journal", format!("{text}{}\n", line.replace(key, &"0".repeat(32))));
+    // Appended, as a campaign does: the server may be reading.
+    let mut journal = std::fs::OpenOptions::new().append(true).open(folder.path("c.lua.journal")).unwrap();
+    journal.write_all(format!("{}\n", line.replace(key, &"0".repeat(32))).as_bytes()).unwrap();
     browser.until("$('shown').textContent.startsWith('14 of 16 measurements')");
     assert_eq!(browser.value("[$('query').value, document.activeElement.id].join()"), "gemm,query");
     let (complaints, requests) = browser.complaints_and_requests();

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{ReportError, page, text_of};
-use crate::journal::is_held;
+use crate::journal::{is_held, last_session};
+use crate::machine;
 use crate::model::Hash;
 use crate::say::say;
 
@@ -60,6 +61,12 @@ pub(super) fn serve(journals: &[PathBuf]) -> Result<(), ReportError> {
         connections: AtomicUsize::new(0),
     };
     page(&server.journals, None)?; // what cannot be read is said here, not in a browser
+    if server.journals.iter().any(|journal| is_written_here(journal)) {
+        say(
+            "harness: report: the campaign has its root on this host, and what is measured here may be disturbed: a login \
+             node that sees the journal is a better place",
+        );
+    }
     say(format_args!("harness: http://127.0.0.1:{port}/?token={} (until Ctrl-C)", server.token));
     thread::scope(|scope| {
         loop {
@@ -80,6 +87,12 @@ pub(super) fn serve(journals: &[PathBuf]) -> Result<(), ReportError> {
             });
         }
     })
+}
+
+/// Does a campaign on this host write to it?
+fn is_written_here(journal: &Path) -> bool {
+    is_held(journal).unwrap_or(false)
+        && last_session(journal).is_some_and(|session| session.host == machine::hostname())
 }
 
 impl Server {
