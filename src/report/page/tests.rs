@@ -113,6 +113,7 @@ fn campaign() -> Campaign {
             Record::of_task(facts("e", Kind::Compare, Value::Null), None, &compared()),
         ],
         repeats: vec![measured(again, &good)],
+        earlier: Vec::new(),
     }
 }
 
