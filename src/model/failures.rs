@@ -59,7 +59,7 @@ fn grouped(failed: &[&Row<'_>]) -> Vec<(String, usize)> {
 
 /// What is said of all that failed so: those skipped over tasks that ended for one reason are alike, whichever the
 /// task was.
-fn alike(outcome: &Outcome) -> String {
+pub fn alike(outcome: &Outcome) -> String {
     if outcome.status != Status::Skipped {
         return status_in_short(outcome);
     }

@@ -241,7 +241,7 @@ fn slow(campaign: &Campaign) -> Vec<String> {
         if let Record::Task(task) = record {
             let facts = &task.facts;
             let (name, params) = (facts.name.as_deref(), facts.params.as_ref());
-            rows.push(crate::report::Row {
+            rows.push(crate::model::Row {
                 kind: facts.kind,
                 name,
                 params,

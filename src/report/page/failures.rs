@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::super::summary::alike;
 use crate::model::human::{bounded, shortened, status_in_short, subject};
-use crate::model::{Kind, Outcome, Record, Status};
+use crate::model::{Kind, Outcome, Record, Status, alike};
 
 /// So many of those that failed alike are named.
 const NAMED: usize = 5;

@@ -114,6 +114,7 @@ fn campaign() -> Campaign {
         ],
         repeats: vec![measured(again, &good)],
         earlier: Vec::new(),
+        ends: Default::default(),
     }
 }
 
