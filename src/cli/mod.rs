@@ -16,6 +16,7 @@ pub mod panics;
 mod progress;
 mod query;
 mod relay;
+mod replay;
 mod report;
 mod rerun;
 pub mod roles;
@@ -87,6 +88,9 @@ enum Command {
     History(history::HistoryArgs),
     /// Look whether a journal is whole, make it smaller, or make one of several.
     Journal(journal::JournalArgs),
+    /// Run a script again without a cluster: what it waits for comes from a trace (`harness --trace FILE campaign.lua`).
+    #[command(after_help = replay::AFTER_HELP)]
+    Replay(replay::ReplayArgs),
     /// Write a page about campaigns, with tables and charts, that opens in any browser; or serve it while they run.
     Report(report::ReportArgs),
     /// Measure once more what a journal has, from its record alone, and say whether the two agree.
@@ -130,6 +134,9 @@ struct RunArgs {
     /// Try again what the journal would answer: `failed`, or statuses (timeout, oom, …); `lost` is tried again in any case.
     #[arg(long, value_name = "STATUS,…", value_delimiter = ',')]
     retry: Vec<String>,
+    /// Write down every decision of the script and of the scheduler, for `harness replay`.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// When it has to be over: "90 min" from now, "17:30", or what `date -d` reads (default: the end of the batch job).
     #[arg(long, value_name = "DURATION|TIME")]
     deadline: Option<String>,
@@ -177,6 +184,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Query(arguments)) => return query::query(&arguments),
         Some(Command::History(arguments)) => return history::history(&arguments),
         Some(Command::Journal(arguments)) => return journal::journal(&arguments),
+        Some(Command::Replay(arguments)) => return replay::replay(arguments),
         Some(Command::Report(arguments)) => return report::report(&arguments),
         Some(Command::Rerun(arguments)) => return rerun::rerun(&arguments),
         Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),

@@ -45,6 +45,7 @@ impl Own<'_> {
             fresh: true,
             retry: Retry::default(),
             repeats: false,
+            trace: None,
             timing: Timing::default(),
             seed: None,
             verbosity: Verbosity::Quiet,

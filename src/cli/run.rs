@@ -87,6 +87,7 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         },
         journal: arguments.journal,
         fresh: arguments.fresh,
+        trace: arguments.trace,
         host_file: arguments.hostfile,
         retry,
         repeats: false,
@@ -118,7 +119,8 @@ fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>), String>
     }
     let args: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     // `--seed`, `--workers` and the like may well be the script's own; these hardly are.
-    if let Some(ours) = args.iter().find(|word| ["--fresh", "--journal"].contains(&word.as_str())) {
+    if let Some(ours) = args.iter().find(|word| ["--fresh", "--journal", "--trace"].contains(&word.as_str()))
+    {
         let script = Path::new(script).display();
         say(format_args!(
             "harness: `{ours}` after the script is the script's; harness's own goes before it: `harness {ours} … {script}`"
@@ -204,7 +206,7 @@ fn failures(ended: &BTreeMap<Status, usize>) -> Option<String> {
 }
 
 /// The script's thread.
-fn run_script(port: Port, modules: Arc<Modules>) -> ScriptEnd {
+pub(super) fn run_script(port: Port, modules: Arc<Modules>) -> ScriptEnd {
     let add_input = |content: Content<'_>| {
         let store = Store::open(Store::default_folder()).map_err(|error| error.to_string())?;
         let put = match content {

@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
+use serde::{Serialize, Serializer};
+
 use crate::model::{Attempt, Hash, Kind, Placement, PoolId, TaskId, WorkerId};
 
 /// Microseconds since the campaign began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Tick(pub u64);
 
 impl Tick {
@@ -20,7 +22,7 @@ impl Tick {
 }
 
 /// A task as the scheduler sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Request {
     /// Its name; never used twice.
     pub task: TaskId,
@@ -47,7 +49,7 @@ pub struct Request {
 }
 
 /// A dependency, as the driver knows it at submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Dep {
     /// The task that must end first.
     pub task: TaskId,
@@ -56,7 +58,8 @@ pub struct Dep {
 }
 
 /// How a dependency stands at submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DepState {
     /// The core has not resolved it yet.
     Pending,
@@ -67,7 +70,8 @@ pub enum DepState {
 }
 
 /// What happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// Tasks may name this pool; again for a pool that grows. Until `PoolSettled` nothing is refused for want
     /// of a worker, because one may still come.
@@ -197,7 +201,8 @@ pub enum Event {
 }
 
 /// What the driver must do, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Send the task to the leader of its gang.
     Start {
@@ -267,7 +272,8 @@ pub enum Action {
 }
 
 /// How a task ended for the scheduler.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// The driver holds the outcome that was reported.
     Finished,
@@ -293,7 +299,8 @@ pub enum End {
 }
 
 /// The workers of one attempt, the leader first; never empty. A slice with room for one without allocation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Gang {
     /// The usual case.
     One([WorkerId; 1]),
@@ -359,6 +366,13 @@ impl GpuSet {
     /// The lowest `count` of them.
     pub(super) fn lowest(self, count: u16) -> Self {
         self.iter().take(count.into()).collect()
+    }
+}
+
+/// As its numbers.
+impl Serialize for GpuSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
     }
 }
 

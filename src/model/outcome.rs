@@ -145,6 +145,15 @@ impl Outcome {
         }
     }
 
+    /// Is a function in it that was made on a worker?
+    pub fn holds_bytecode(&self) -> bool {
+        match &self.detail {
+            Detail::Call(values) => !values.codes.is_empty(),
+            Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
+            _ => false,
+        }
+    }
+
     /// Did it do what was asked?
     pub fn ok(&self) -> bool {
         self.status == Status::Ok

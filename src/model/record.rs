@@ -11,9 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::line::Line;
-use super::{
-    Detail, Hash, Kind, Measurement, Outcome, Placed, RecipeParts, SlotId, Status, Unread, WorkerId,
-};
+use super::{Hash, Kind, Measurement, Outcome, Placed, RecipeParts, SlotId, Status, Unread, WorkerId};
 
 /// Version of the journal's format; a reader refuses any other.
 pub const JOURNAL_SCHEMA: &str = "harness.journal/1";
@@ -121,12 +119,7 @@ impl Record {
     }
 
     fn holds_bytecode(&self) -> bool {
-        let Record::Task(task) = self else { return false };
-        match &task.outcome.detail {
-            Detail::Call(values) => !values.codes.is_empty(),
-            Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
-            _ => false,
-        }
+        matches!(self, Record::Task(task) if task.outcome.holds_bytecode())
     }
 
     /// Seconds the task occupied its slot, if this is a task's record.

@@ -26,6 +26,7 @@ use super::status::{Counter, present};
 use super::stop::{CutShort, Ending, Leaving};
 use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
+use super::trace::Sink;
 use super::twins::Twins;
 use super::workers::{Stage, Worker};
 use crate::artefact::Store;
@@ -92,6 +93,7 @@ pub(super) struct Driver {
     pub(super) ending: Option<Ending>,
     /// Where others ask how far the campaign is.
     pub(super) counter: Counter,
+    trace: Sink,
 }
 
 /// What the driver is made of.
@@ -110,6 +112,7 @@ pub(super) struct Parts {
     pub(super) surroundings: Surroundings,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) counter: Counter,
+    pub(super) trace: Sink,
 }
 
 impl Driver {
@@ -129,6 +132,7 @@ impl Driver {
             surroundings,
             workers,
             counter,
+            trace,
         } = parts;
         let mut driver = Self {
             core: Core::new(),
@@ -166,6 +170,7 @@ impl Driver {
             forsaken: 0,
             ending: None,
             counter,
+            trace,
         };
         driver.look_ahead(&forecast);
         driver
@@ -196,8 +201,10 @@ impl Driver {
         }
         let mut actions = std::mem::take(&mut self.actions);
         while let Some(event) = self.events.pop_front() {
+            self.trace.event(&event);
             self.core.handle(self.clock.now(), event, &mut actions);
             for action in actions.drain(..) {
+                self.trace.action(&action);
                 self.act(action);
             }
         }

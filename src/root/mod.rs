@@ -35,6 +35,7 @@ mod ranks;
 mod recipe;
 mod record;
 mod remote;
+pub mod replay;
 mod settle;
 mod setup;
 mod sources;
@@ -44,7 +45,9 @@ pub mod status;
 mod stop;
 mod surroundings;
 mod tasks;
+mod trace;
 mod twins;
+mod witness;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -59,6 +62,7 @@ use self::port::Port;
 use self::progress::{Display, Tally, Verbosity};
 use self::sources::Sources;
 use self::stop::Ending;
+use self::trace::Trace;
 use self::workers::Worker;
 use crate::allocation::Start;
 use crate::journal::Lost;
@@ -87,6 +91,8 @@ pub struct Options {
     pub journal: Option<PathBuf>,
     /// Set an old journal aside and begin anew.
     pub fresh: bool,
+    /// Where everything that happens is written down, if anybody wants it.
+    pub trace: Option<PathBuf>,
     /// Which recorded ends are tried again.
     pub retry: Retry,
     /// Is there no script, and something recorded repeated (`harness rerun`)?
@@ -160,7 +166,14 @@ pub fn run(
     let Started { mpi, ranks } = started;
     let mut workers = rank_workers(ranks);
     match Root::set_up(options, mpi, &mut workers, signals, sources, script) {
-        Ok(root) => root.run(),
+        Ok(mut root) => {
+            let trace = root.trace.take();
+            let ended = root.run();
+            if let Some(trace) = trace {
+                trace.close();
+            }
+            ended
+        }
         Err(error) => {
             // Ranks wait for a word; nobody else will tell them.
             for worker in workers.values_mut() {
@@ -178,6 +191,7 @@ struct Root {
     script_end: Receiver<ScriptEnd>,
     journal: PathBuf,
     display: Option<Arc<dyn Display>>,
+    trace: Option<Trace>,
     repeats: bool,
 }
 

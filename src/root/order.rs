@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustc_hash::FxHasher;
+use serde::{Deserialize, Serialize};
 
 pub use crate::allocation::{RootNode, Start};
 
@@ -342,7 +343,7 @@ pub struct Growth {
 }
 
 /// A pool whose workers are ready.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolInfo {
     /// Its number.
     pub id: PoolId,
@@ -351,7 +352,7 @@ pub struct PoolInfo {
 }
 
 /// One worker of a pool.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerInfo {
     /// Its number.
     pub id: u32,

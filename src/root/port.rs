@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
@@ -17,7 +17,10 @@ use super::ledger::{Ended, Ledger};
 pub use super::mailboxes::DriverEnd;
 use super::mailboxes::Mailboxes;
 use super::notices::Notices;
+use super::replay::Player;
 use super::settle::{Unmet, settle};
+use super::trace::{Answer, Crew, Said, Scribe, Sink};
+use super::witness::Witness;
 use crate::model::human::bytes;
 use crate::model::{Arg, Hash, Kind, Outcome, PoolId, Retry, Status, TaskId, TaskOptions};
 
@@ -99,6 +102,8 @@ pub fn port(setup: Setup) -> (Port, DriverEnd) {
         kept,
         is_whole: false,
         in_flight: 0,
+        began: Instant::now(),
+        witness: Witness::default(),
     };
     (port, DriverEnd::new(mailboxes))
 }
@@ -121,12 +126,41 @@ pub struct Port {
     is_whole: bool,
     /// Tasks the driver has and whose end was not taken.
     in_flight: u64,
+    /// When the script's clock began.
+    began: Instant,
+    /// Who writes down what passes here, or answers from what was written.
+    witness: Witness,
 }
 
 impl Port {
+    /// The same, with a trace of what passes.
+    pub(super) fn traced(mut self, sink: Sink) -> Self {
+        if let Some(began) = sink.began() {
+            self.began = began;
+            self.witness = Witness::Scribe(Box::new(Scribe::new(sink)));
+        }
+        self
+    }
+
+    /// A door with no driver behind it: `player` answers.
+    pub(super) fn played(
+        campaign: Campaign,
+        kept: BTreeMap<String, serde_json::Value>,
+        player: Player,
+    ) -> Self {
+        let (index, retry, notices) = Default::default();
+        let (artefact_present, wake) = (Box::new(|_| true), Box::new(|| ()));
+        let (mut port, _) = port(Setup { campaign, index, retry, notices, kept, artefact_present, wake });
+        port.witness = Witness::Player(Box::new(player));
+        port
+    }
+
     /// Numbers a task and sends it on its way. Never blocks.
     pub fn submit(&mut self, order: Order) -> TaskId {
         let (task, recipe, replay) = self.ledger.enter(&order);
+        if self.witness.submitted(task, &order) {
+            return task;
+        }
         let Order { pool, options, mut job, deps, known, deferred } = order;
         if let Some(Replay { seq, outcome, .. }) = replay {
             self.issue_code(&mut job);
@@ -179,6 +213,11 @@ impl Port {
         }
     }
 
+    /// Why what is asked for will not be answered: the trace does not have it. None as long as there is a driver.
+    pub fn objection(&mut self) -> Option<String> {
+        self.witness.player()?.objection()
+    }
+
     /// Tells the driver, which keeps the count of all tasks, of one that it will never see.
     pub fn unrun(&self, kind: Kind, options: TaskOptions, outcome: Arc<Outcome>) {
         self.request(Request::Unrun(kind, options, None, outcome));
@@ -195,12 +234,29 @@ impl Port {
     }
 
     /// Says where the functions of a class were written, once for each.
-    pub fn place(&self, class: u64, place: String) {
+    pub fn place(&mut self, class: u64, place: String) {
+        self.witness.place(class, &place);
         self.request(Request::Place(class, place));
     }
 
     /// The next end of a task.
     pub fn take(&mut self, wait: Wait) -> Taken {
+        let until = match wait {
+            Wait::Until(moment) => Some(moment.saturating_duration_since(self.began).as_secs_f64()),
+            Wait::No | Wait::Forever => None,
+        };
+        let taken = match self.witness.player() {
+            Some(player) => player.take(until),
+            None => self.next_end(wait),
+        };
+        if let Taken::Completion(end) = &taken {
+            self.ledger.ended(end.task, &end.outcome);
+        }
+        self.witness.took(&taken);
+        taken
+    }
+
+    fn next_end(&mut self, wait: Wait) -> Taken {
         if self.draining() {
             return Taken::Draining;
         }
@@ -219,13 +275,15 @@ impl Port {
                 completion
             }
         };
-        self.ledger.ended(completion.task, &completion.outcome);
         Taken::Completion(completion)
     }
 
     /// Asks for the end of a task; its outcome follows.
     pub fn cancel(&mut self, task: TaskId) {
-        if self.held.remove(&task).is_some() {
+        self.witness.said(|| Said::Cancel { task });
+        if let Some(player) = self.witness.player() {
+            player.cancel(task);
+        } else if self.held.remove(&task).is_some() {
             let outcome = Outcome::failed(Status::Cancelled, "cancelled before it was needed");
             self.deliver_own(task, Arc::new(outcome));
         } else if !self.replaying.contains_key(&task) {
@@ -235,14 +293,26 @@ impl Port {
 
     /// Starts workers and waits until they are ready.
     pub fn spawn(&mut self, spec: PoolSpec) -> Result<PoolInfo, PoolError> {
+        let asked = Crew::from(&spec);
+        if let Some(player) = self.witness.player() {
+            return player.workers(None, &asked);
+        }
         self.request(Request::Spawn(spec));
-        self.await_workers("spawn")
+        let given = self.await_workers("spawn");
+        self.witness.said(|| Said::Spawn { asked, answer: Answer::from(&given) });
+        given
     }
 
     /// Starts further workers for a pool and waits until they are ready; the pool as it is then.
     pub fn grow(&mut self, pool: PoolId, growth: Growth) -> Result<PoolInfo, PoolError> {
+        let asked = Crew::from(&growth);
+        if let Some(player) = self.witness.player() {
+            return player.workers(Some(pool), &asked);
+        }
         self.request(Request::Grow(pool, growth));
-        self.await_workers("pool:grow")
+        let given = self.await_workers("pool:grow");
+        self.witness.said(|| Said::Grow { pool, asked, answer: Answer::from(&given) });
+        given
     }
 
     fn await_workers(&self, who: &str) -> Result<PoolInfo, PoolError> {
@@ -252,6 +322,15 @@ impl Port {
 
     /// Why a task is not running, or what became of it.
     pub fn explain(&mut self, task: TaskId) -> String {
+        if let Some(player) = self.witness.player() {
+            return player.explain(task);
+        }
+        let why = self.why(task);
+        self.witness.said(|| Said::Explain { task, answer: why.clone() });
+        why
+    }
+
+    fn why(&self, task: TaskId) -> String {
         let is_it = |completion: &Completion| completion.task == task;
         if self.replaying.contains_key(&task) {
             return "the journal has its outcome, which comes when the script waits".into();
@@ -268,6 +347,10 @@ impl Port {
 
     /// Retires a pool's workers once its tasks are done.
     pub fn close(&mut self, pool: PoolId) {
+        self.witness.said(|| Said::Close { pool });
+        if let Some(player) = self.witness.player() {
+            return player.close(pool);
+        }
         self.request(Request::Close(pool));
     }
 
@@ -302,8 +385,40 @@ impl Port {
             ));
         }
         self.kept.insert(name.into(), value.clone());
+        self.witness.said(|| Said::Keep { name: name.into(), value: value.clone() });
         self.request(Request::Keep(name.into(), value));
         Ok(())
+    }
+
+    /// Seconds on the script's clock.
+    pub fn now(&mut self) -> f64 {
+        if let Some(player) = self.witness.player() {
+            return player.now();
+        }
+        let now = self.began.elapsed().as_secs_f64();
+        self.witness.said(|| Said::Now(now));
+        now
+    }
+
+    /// The moment at which the script's clock shows `seconds`.
+    pub fn moment(&self, seconds: f64) -> Wait {
+        // A time no clock will show is for ever.
+        let offset = Duration::try_from_secs_f64(seconds.max(0.0)).ok();
+        match offset.and_then(|offset| self.began.checked_add(offset)) {
+            Some(moment) => Wait::Until(moment),
+            None => Wait::Forever,
+        }
+    }
+
+    /// Seconds until the campaign has to be over; none if that is not known.
+    pub fn walltime_left(&mut self) -> Option<f64> {
+        if let Some(player) = self.witness.player() {
+            return player.left();
+        }
+        let ends = self.campaign.ends;
+        let left = ends.map(|ends| ends.saturating_duration_since(Instant::now()).as_secs_f64());
+        self.witness.said(|| Said::Left(left));
+        left
     }
 
     /// What the tasks whose ends were taken came to.
@@ -370,7 +485,6 @@ impl Port {
     fn take_replay(&mut self) -> Taken {
         let Some(((_, task), outcome)) = self.replays.pop_first() else { return Taken::Nothing };
         self.replaying.remove(&task);
-        self.ledger.ended(task, &outcome);
         Taken::Completion(Completion { task, outcome })
     }
 
@@ -390,6 +504,9 @@ impl Port {
     }
 
     fn request(&self, request: Request) {
+        if matches!(self.witness, Witness::Player(_)) {
+            return; // there is nobody
+        }
         if self.mailboxes.request(request) {
             (self.wake)();
         }

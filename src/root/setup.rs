@@ -24,12 +24,13 @@ use super::sources::{Reader, Sources};
 use super::spawn::{Launcher, Mpi};
 use super::status::{About, Counter};
 use super::surroundings::Surroundings;
+use super::trace::{self, TRACE_SCHEMA, Trace, TraceError};
 use super::workers::Worker;
 use super::{Options, Root, ScriptEnd, ScriptMain};
 use crate::allocation::{self, Allocation, AllocationError};
 use crate::artefact::Store;
 use crate::machine;
-use crate::model::{BatchJob, Hash, WorkerId, exit};
+use crate::model::{BatchJob, Hash, PROTOCOL, WorkerId, exit};
 use crate::process::{self, Signals, Wake};
 
 /// How long the batch system may take to say when the job ends.
@@ -48,6 +49,8 @@ pub(super) enum SetupError {
     Deadline(#[from] DeadlineError),
     #[error(transparent)]
     Journal(#[from] crate::journal::JournalError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     #[error(transparent)]
     Store(#[from] crate::artefact::StoreError),
     #[error(
@@ -75,7 +78,7 @@ impl SetupError {
         match self {
             SetupError::Script(..) | SetupError::Deadline(_) => exit::USAGE,
             SetupError::Allocation(_) | SetupError::Exhausted(_) => exit::ALLOCATION,
-            SetupError::Journal(_) | SetupError::Store(_) => exit::JOURNAL,
+            SetupError::Journal(_) | SetupError::Trace(_) | SetupError::Store(_) => exit::JOURNAL,
             SetupError::System(_) => exit::INTERNAL,
         }
     }
@@ -111,11 +114,13 @@ impl Root {
         again.into_iter().chain(tried_again(&index, &options.retry)).for_each(|note| progress.note(&note));
         let forecast = forecast(&index);
         let (kept, envs) = (index.states().clone(), index.envs().keys().copied().collect());
+        let seed = options.seed.unwrap_or(opened.header.seed);
+        let trace = begin_trace(&options, (&path, &text), seed, &kept)?;
+        let sink = trace.as_ref().map(Trace::sink).unwrap_or_default();
         let wake = Arc::new(Wake::new()?);
         let counter = counter(&options, &journal, job, wake.clone(), &progress);
         let waker = wake.clone();
         let artefacts = store.clone();
-        let seed = options.seed.unwrap_or(opened.header.seed);
         let (port, driver_end) = port(Setup {
             campaign: campaign(&options, &dir, seed, deadline.as_ref()),
             index,
@@ -142,15 +147,39 @@ impl Root {
             surroundings: Surroundings::new(envs, Provenance::of(&dir, &text, seed)),
             workers: std::mem::take(workers),
             counter,
+            trace: sink.clone(),
         };
         Ok(Self {
             driver: Driver::new(parts),
-            script_end: start_script(script, port)?,
+            script_end: start_script(script, port.traced(sink))?,
             journal,
             display: options.display,
             repeats: options.repeats,
+            trace,
         })
     }
+}
+
+/// Where everything is written down, if anybody wants it. `script`: where it is, and its text.
+fn begin_trace(
+    options: &Options,
+    (path, text): (&Path, &[u8]),
+    seed: u64,
+    kept: &BTreeMap<String, serde_json::Value>,
+) -> Result<Option<Trace>, TraceError> {
+    let Some(file) = &options.trace else { return Ok(None) };
+    let header = trace::Header {
+        schema: TRACE_SCHEMA.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        protocol: PROTOCOL,
+        script: path.display().to_string(),
+        script_hash: Hash::of(text),
+        args: options.args.clone(),
+        seed,
+        started_unix_s: unix_seconds(),
+        kept: kept.clone(),
+    };
+    Trace::create(file, &header).map(Some)
 }
 
 /// Listens for those who ask how far the campaign is.
@@ -246,7 +275,7 @@ fn read_script(script: &Path) -> Result<(PathBuf, Vec<u8>), SetupError> {
 }
 
 /// Runs the script on its thread; what comes is how it ended.
-fn start_script(script: ScriptMain, port: Port) -> io::Result<Receiver<ScriptEnd>> {
+pub(super) fn start_script(script: ScriptMain, port: Port) -> io::Result<Receiver<ScriptEnd>> {
     let (ended, script_end) = channel();
     std::thread::Builder::new().name("script".into()).stack_size(16 << 20).spawn(move || {
         // The receiver outlives the script unless the campaign is stopped: then nobody listens.

@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use mlua::{Lua, MultiValue, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -33,8 +32,6 @@ pub struct Bridge {
     pub shipper: RefCell<Shipper>,
     pub add_input: RefCell<AddInput>,
     pub modules: Arc<Modules>,
-    /// When the clock of the script began.
-    pub began: Instant,
     /// Options for the next call to be submitted.
     pub options: Cell<Option<TaskOptions>>,
     /// The end taken last.
@@ -85,7 +82,6 @@ impl Bridge {
             shipper: RefCell::new(shipper),
             add_input: RefCell::new(add_input),
             modules,
-            began: Instant::now(),
             options: Cell::new(None),
             outcome: RefCell::new(None),
             deps: RefCell::default(),
@@ -98,14 +94,19 @@ impl Bridge {
     }
 
     /// Sends an encoded call on its way.
-    pub fn submit_call(&self, shipped: Shipped, options: TaskOptions, pool: Option<PoolId>) -> TaskId {
+    pub fn submit_call(
+        &self,
+        shipped: Shipped,
+        options: TaskOptions,
+        pool: Option<PoolId>,
+    ) -> Result<TaskId, String> {
         // The function is the first value, so its code is the first of the manifest.
         let class = shipped.codes.first().map_or(0, |hash| hash.first_half());
         let identity = identity(&shipped);
         let codes = self.not_issued(&shipped.codes);
         for (hash, _) in &codes {
             if let Some(place) = self.shipper.borrow().location(*hash) {
-                self.port.borrow().place(hash.first_half(), place.into());
+                self.port.borrow_mut().place(hash.first_half(), place.into());
             }
         }
         if !self.dropped.borrow().is_empty() {
@@ -116,14 +117,14 @@ impl Bridge {
         }
         let Shipped { bytes: payload, deps, artefacts, .. } = shipped;
         let job = CallJob { payload, identity, codes, class, artefacts, ..CallJob::default() };
-        self.port.borrow_mut().submit(Order {
-            pool,
-            options,
-            job: Job::Call(job),
-            deps,
-            known: Vec::new(),
-            deferred: false,
-        })
+        self.submit(Order { pool, options, job: Job::Call(job), deps, known: Vec::new(), deferred: false })
+    }
+
+    /// Sends a task on its way, unless it would never be answered.
+    pub fn submit(&self, order: Order) -> Result<TaskId, String> {
+        let mut port = self.port.borrow_mut();
+        let task = port.submit(order);
+        port.objection().map_or(Ok(task), Err)
     }
 
     /// Packs a value into the root's store; its name, size (B), and what notices that the handle is gone.
@@ -199,21 +200,6 @@ impl Bridge {
         let is_values = completion.outcome.ok() && matches!(completion.outcome.detail, Detail::Call(_));
         *self.outcome.borrow_mut() = Some(completion.outcome);
         if is_values { Next::Values(completion.task) } else { Next::Outcome(completion.task) }
-    }
-
-    /// Seconds on the script's clock.
-    pub fn now(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
-    }
-
-    /// The moment at which the script's clock shows `seconds`.
-    pub fn moment(&self, seconds: f64) -> Wait {
-        // A time no clock will show is for ever.
-        let offset = Duration::try_from_secs_f64(seconds.max(0.0)).ok();
-        match offset.and_then(|offset| self.began.checked_add(offset)) {
-            Some(moment) => Wait::Until(moment),
-            None => Wait::Forever,
-        }
     }
 }
 

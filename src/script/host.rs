@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 
@@ -37,7 +36,7 @@ pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua:
     fs::register(lua, &host, dir)?;
     host.raw_set("campaign", campaign(lua, bridge)?)?;
     let shared = bridge.clone();
-    host.raw_set("now", lua.create_function(move |_, ()| Ok(shared.now()))?)?;
+    host.raw_set("now", lua.create_function(move |_, ()| Ok(shared.port.borrow_mut().now()))?)?;
     Ok(host)
 }
 
@@ -58,7 +57,7 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
         };
         order.pool = pool_of(&pool);
         order.deferred = deferred;
-        or_why(lua, Ok(shared.port.borrow_mut().submit(order).0))
+        or_why(lua, shared.submit(order).map(|task| task.0))
     };
     host.raw_set("submit", lua.create_function(submit)?)?;
 
@@ -343,9 +342,8 @@ fn running_again(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<(
     };
     host.raw_set("spent", lua.create_function(spent)?)?;
 
-    let ends = bridge.port.borrow().campaign().ends;
-    let left =
-        move |_: &Lua, ()| Ok(ends.map(|ends| ends.saturating_duration_since(Instant::now()).as_secs_f64()));
+    let shared = bridge.clone();
+    let left = move |_: &Lua, ()| Ok(shared.port.borrow_mut().walltime_left());
     host.raw_set("walltime_left", lua.create_function(left)?)
 }
 

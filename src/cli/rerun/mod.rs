@@ -244,6 +244,7 @@ impl Again<'_> {
             fresh: false,
             retry: Retry::default(),
             repeats: true,
+            trace: None,
             timing: Timing::default(),
             host_file: self.arguments.hostfile.clone(),
             seed: None,

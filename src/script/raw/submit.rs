@@ -84,7 +84,10 @@ unsafe fn submit(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Result
     if waits {
         bridge.deps.borrow_mut().clone_from(&shipped.deps);
     }
-    let task = bridge.submit_call(shipped, options, pool);
+    let task = match bridge.submit_call(shipped, options, pool) {
+        Ok(task) => task,
+        Err(why) => return failed(why),
+    };
     stack.push_integer(task.0 as i64);
     stack.push_boolean(waits);
     Ok(2)
@@ -105,7 +108,7 @@ unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
         }
         let wait = match stack.kind(1) {
             Kind::Boolean if stack.boolean(1) => Wait::Forever,
-            Kind::Integer | Kind::Float => bridge.moment(stack.float(1)),
+            Kind::Integer | Kind::Float => bridge.port.borrow().moment(stack.float(1)),
             _ => Wait::No,
         };
         stack.set_top(0);

@@ -1,0 +1,199 @@
+//! The file of a trace, written by a thread of its own: neither the driver nor the script waits for a disk.
+//!
+//! It is never synced, and a line that was cut off is normal. If it cannot be written any more that is told once, and the campaign
+//! goes on. Knows nothing of what stands in it, but that a file which is no trace is not to be overwritten.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::{Header, Said};
+use crate::core::{Action, Event};
+use crate::say::post;
+
+/// How long the end of a campaign waits for the rest of its trace.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// Why there is no trace.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// It would cost a file of somebody's.
+    #[error("--trace: {} is there and is no trace: name another file, or remove it", .0.display())]
+    Taken(PathBuf),
+    /// The system says no.
+    #[error("--trace: cannot write {path}: {why}", path = .0.display(), why = .1)]
+    Unwritable(PathBuf, io::Error),
+}
+
+enum Message {
+    Line(Vec<u8>),
+    End,
+}
+
+/// A trace that is being written.
+pub(in crate::root) struct Trace {
+    sink: Sink,
+    lines: Sender<Message>,
+    /// Nothing comes; its other end goes when all is written.
+    written: Receiver<()>,
+}
+
+impl Trace {
+    /// Begins one; a trace that is there already is overwritten.
+    pub(in crate::root) fn create(path: &Path, header: &Header) -> Result<Self, TraceError> {
+        let unwritable = |error| TraceError::Unwritable(path.into(), error);
+        if !may_overwrite(path).map_err(unwritable)? {
+            return Err(TraceError::Taken(path.into()));
+        }
+        let mut file = File::create(path).map_err(unwritable)?;
+        let mut first = serde_json::to_vec(header).map_err(|error| unwritable(error.into()))?;
+        first.push(b'\n');
+        file.write_all(&first).map_err(unwritable)?;
+        let (lines, queue) = channel();
+        let (done, written) = channel();
+        let shown = path.to_path_buf();
+        let thread = std::thread::Builder::new().name("trace".into()).spawn(move || {
+            if let Err(error) = write(file, &queue) {
+                post(format_args!(
+                    "harness: the trace {} is cut off: it cannot be written: {error}; the campaign goes on",
+                    shown.display()
+                ));
+            }
+            drop(done);
+        });
+        thread.map_err(unwritable)?;
+        let sink = Sink(Some(Open { lines: lines.clone(), began: Instant::now() }));
+        Ok(Self { sink, lines, written })
+    }
+
+    /// Where lines go.
+    pub(in crate::root) fn sink(&self) -> Sink {
+        self.sink.clone()
+    }
+
+    /// Waits until it is written, but not for ever.
+    pub(in crate::root) fn close(self) {
+        // Whoever writes may have given up already.
+        let _ = self.lines.send(Message::End);
+        let _ = self.written.recv_timeout(LAST_LINES);
+    }
+}
+
+/// Is it a trace, or nothing that could be lost?
+fn may_overwrite(path: &Path) -> io::Result<bool> {
+    const BEGINNING: &[u8] = b"{\"schema\":\"harness.trace/";
+    let there = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        there => there?,
+    };
+    if !there.is_file() || there.len() == 0 {
+        return Ok(true);
+    }
+    let mut beginning = Vec::new();
+    File::open(path)?.take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;
+    Ok(beginning == BEGINNING)
+}
+
+/// Until the end, or everybody who had something to write is gone. What nobody waits for is in the file at once.
+fn write(file: File, queue: &Receiver<Message>) -> io::Result<()> {
+    let mut file = BufWriter::new(file);
+    loop {
+        let message = match queue.try_recv() {
+            Ok(message) => Some(message),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                file.flush()?;
+                queue.recv().ok()
+            }
+        };
+        match message {
+            Some(Message::Line(line)) => file.write_all(&line)?,
+            Some(Message::End) | None => return file.flush(),
+        }
+    }
+}
+
+/// Takes lines; most campaigns have none that goes anywhere.
+#[derive(Clone, Default)]
+pub(in crate::root) struct Sink(Option<Open>);
+
+#[derive(Clone)]
+struct Open {
+    lines: Sender<Message>,
+    began: Instant,
+}
+
+impl Sink {
+    /// From when its lines count the time.
+    pub(in crate::root) fn began(&self) -> Option<Instant> {
+        self.0.as_ref().map(|open| open.began)
+    }
+
+    /// Something passed through the port.
+    pub(in crate::root) fn script(&self, said: &Said) {
+        self.line(What::Script(said));
+    }
+
+    /// The scheduler is about to hear this.
+    pub(in crate::root) fn event(&self, event: &Event) {
+        self.line(What::Event(event));
+    }
+
+    /// It wants this done.
+    pub(in crate::root) fn action(&self, action: &Action) {
+        self.line(What::Action(action));
+    }
+
+    fn line(&self, what: What<'_>) {
+        let Some(open) = &self.0 else { return };
+        let t = open.began.elapsed().as_micros() as f64 / 1e6;
+        if let Ok(mut line) = serde_json::to_vec(&Line { t, what }) {
+            line.push(b'\n');
+            // Whoever writes may have given up: that was said.
+            let _ = open.lines.send(Message::Line(line));
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    t: f64,
+    #[serde(flatten)]
+    what: What<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum What<'a> {
+    Script(&'a Said),
+    Event(&'a Event),
+    Action(&'a Action),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_trace_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        for (name, text, may) in [
+            ("empty", "", true),
+            ("trace", "{\"schema\":\"harness.trace/1\",\"version\"", true),
+            ("campaign.lua", "print 'hello'\n", false),
+            ("journal", "{\"type\":\"header\",\"schema\":\"harness.journal/1\"}\n", false),
+        ] {
+            assert_eq!(may_overwrite(&file(name, text)).unwrap(), may, "{name}");
+        }
+        assert!(may_overwrite(&folder.path().join("none")).unwrap());
+    }
+}
