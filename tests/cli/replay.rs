@@ -192,7 +192,7 @@ fn a_script_that_asks_for_something_else_is_told_where() {
         shorter,
         "",
         "1\t1\n2\t4\n3\t9\n",
-        "after decision 3 the script is over, where the trace has measure m",
+        "after decision 3 (call step i=3) the script is over, where the trace has measure m",
     );
     told(
         "local best = 0",
@@ -222,7 +222,7 @@ fn a_trace_that_was_cut_off_answers_as_far_as_it_goes() {
         replay(&folder),
         75,
         "1\t1\n2\t4\n",
-        "harness: replay: the trace ends here, after decision 3: it was cut off, or its campaign killed; what the script waits for \
+        "harness: replay: the trace ends here, after decision 3 (call step i=3): it was cut off, or its campaign killed; what the script waits for \
          is not in it\n",
     );
     // All but the last line: nothing is missing that the script waits for.
@@ -234,14 +234,17 @@ fn a_trace_that_was_cut_off_answers_as_far_as_it_goes() {
     let again = replay(&folder);
     assert_eq!((again.code, again.stdout.as_str()), (Some(4), ""), "{again:#?}");
     assert!(
-        again.stderr.contains(" of the trace is damaged: the replay ends here, after decision 1\n"),
+        again
+            .stderr
+            .contains(" of the trace is damaged: the replay ends here, after decision 1 (call step i=1)\n"),
         "{again:#?}"
     );
 }
 
 #[test]
 fn the_stop_of_a_campaign_is_replayed_too() {
-    let script = "print(await(submit(function() return 1 end)))\nprint 'waits'\nio.flush()\nawait(submit(exec { cmd = { './prog', 'wait' } }))";
+    let script = "print(await(submit(function() return 1 end)))\nprint 'waits'\nio.flush()\n\
+                  local slow <close> = submit(exec { cmd = { './prog', 'wait' } })\nawait(slow)";
     let folder = folder(script);
     let mut running = folder.start(&["-q", "--trace", "trace", "c.lua"]);
     running.await_line("waits");
@@ -249,7 +252,7 @@ fn the_stop_of_a_campaign_is_replayed_too() {
     let ran = running.end(crate::support::LIMIT);
     assert_eq!(ran.code, Some(75), "{ran:#?}");
     let laptop = laptop(&folder.read("trace"), script);
-    let stderr = "harness: replay: 2 decisions as in the trace; then the campaign was stopped\n";
+    let stderr = "harness: replay: 3 decisions as in the trace; then the campaign was stopped\n";
     said(&laptop, replay(&laptop), 75, "1\nwaits\n", stderr);
 }
 

@@ -68,32 +68,29 @@ impl Replayed {
     }
 }
 
-/// Why a script and its trace part.
+/// Why a script and its trace part. `after`: the last decision that is that of the trace.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(super) enum Stop {
     #[error(
         "decision {decision} is not that of the trace: the script asks for {asked}, where the trace has {has}"
     )]
     Other { decision: u64, asked: String, has: String },
+    #[error("after {after} the script waits, where it asked for {has} when the trace was written")]
+    Waits { after: String, has: String },
+    #[error("after {after} the script is over, where the trace has {has}")]
+    Over { after: String, has: String },
+    #[error("after {after} the script goes on, where it was over when the trace was written")]
+    Further { after: String },
     #[error(
-        "after decision {decision} the script waits, where it asked for {has} when the trace was written"
+        "the trace ends here, after {after}: it was cut off, or its campaign killed; what the script waits for is not in it"
     )]
-    Waits { decision: u64, has: String },
-    #[error("after decision {decision} the script is over, where the trace has {has}")]
-    Over { decision: u64, has: String },
+    Torn { after: String },
     #[error(
-        "the trace ends here, after decision {decision}: it was cut off, or its campaign killed; what the script waits for is not in it"
+        "{task} gave a function that was made on a worker, and such code is not loaded from a file: the replay ends here, after {after}"
     )]
-    Torn { decision: u64 },
-    #[error("after decision {decision} the script goes on, where it was over when the trace was written")]
-    Further { decision: u64 },
-    #[error(
-        "{task} gave a function that was made on a worker, and such code is not loaded from a file: the replay ends here, after decision \
-         {decision}"
-    )]
-    Bytecode { task: String, decision: u64 },
-    #[error("line {line} of the trace is damaged: the replay ends here, after decision {decision}")]
-    Damaged { line: u64, decision: u64 },
+    Bytecode { task: String, after: String },
+    #[error("line {line} of the trace is damaged: the replay ends here, after {after}")]
+    Damaged { line: u64, after: String },
 }
 
 impl Stop {
@@ -113,8 +110,9 @@ pub(super) struct Player {
     prints: Prints,
     /// Tasks of the trace, by their numbers there: their numbers here, and what they are.
     tasks: FxHashMap<TaskId, (TaskId, String)>,
-    /// What the script asked for so far.
+    /// How much the script asked for so far, and what last.
     decisions: u64,
+    last: String,
     /// So many times more nothing comes.
     nothing: u64,
     /// What the script's clock shows (s).
@@ -135,6 +133,7 @@ impl Player {
             prints: Prints::default(),
             tasks,
             decisions: 0,
+            last: String::new(),
             nothing: 0,
             clock: 0.0,
             left: None,
@@ -152,7 +151,7 @@ impl Player {
         let is_it = |said: &Said| matches!(said, Said::Submit(then) if then.print == asked.print);
         if let Some(Said::Submit(then)) = self.matched(is_it, |piece| (asked.title(), nearest(piece, &asked)))
         {
-            self.tasks.insert(then.task, (task, asked.title()));
+            self.tasks.insert(then.task, (task, self.last.clone()));
         }
     }
 
@@ -218,27 +217,26 @@ impl Player {
             self.nothing -= 1;
             return self.nothing_until(until);
         }
-        let decision = self.decisions;
         if let Some(said) = self.piece.asked.front() {
-            return self.end(Stop::Waits { decision, has: title(said) });
+            return self.end(Stop::Waits { after: self.after(), has: title(said) });
         }
+        let after = self.after();
         match self.piece.then {
-            Then::Took { .. } | Then::Nothing(_) => {}
-            Then::Draining => return Taken::Draining,
-            Then::End => return self.end(Stop::Further { decision }),
-            Then::Torn => return self.end(Stop::Torn { decision }),
-            Then::Damaged(line) => return self.end(Stop::Damaged { line, decision }),
+            Then::Took { .. } | Then::Nothing(_) | Then::Draining => {}
+            Then::End => return self.end(Stop::Further { after }),
+            Then::Torn => return self.end(Stop::Torn { after }),
+            Then::Damaged(line) => return self.end(Stop::Damaged { line, after }),
         }
-        let piece = std::mem::replace(&mut self.piece, self.trace.next());
+        let next = self.trace.next();
+        let piece = std::mem::replace(&mut self.piece, next);
         match piece.then {
             Then::Took { task, outcome } => {
                 self.clock = self.clock.max(piece.t);
                 let Some((task, title)) = self.tasks.remove(&task) else {
-                    let line = self.trace.number();
-                    return self.end(Stop::Damaged { line, decision });
+                    return self.end(Stop::Damaged { line: piece.line, after });
                 };
                 if outcome.holds_bytecode() {
-                    return self.end(Stop::Bytecode { task: title, decision });
+                    return self.end(Stop::Bytecode { task: title, after });
                 }
                 Taken::Completion(Completion { task, outcome })
             }
@@ -246,7 +244,7 @@ impl Player {
                 self.nothing = times.saturating_sub(1);
                 self.nothing_until(until)
             }
-            _ => Taken::Draining,
+            Then::Draining | Then::End | Then::Torn | Then::Damaged(_) => Taken::Draining,
         }
     }
 
@@ -254,6 +252,15 @@ impl Player {
     fn nothing_until(&mut self, until: Option<f64>) -> Taken {
         self.clock = self.clock.max(until.unwrap_or_default());
         Taken::Nothing
+    }
+
+    /// The last decision, for people.
+    fn after(&self) -> String {
+        match (self.decisions, self.last.as_str()) {
+            (0, _) => "its beginning".into(),
+            (number, "") => format!("decision {number}"),
+            (number, last) => format!("decision {number} ({last})"),
+        }
     }
 
     fn end(&mut self, stop: Stop) -> Taken {
@@ -276,17 +283,17 @@ impl Player {
             return None;
         }
         let found = at.and_then(|at| self.piece.asked.remove(at));
-        if found.is_some() {
+        if let Some(said) = &found {
             self.decisions += 1;
+            self.last = title(said);
             return found;
         }
-        let decision = self.decisions;
         self.stop = Some(match (self.piece.asked.is_empty(), &self.piece.then) {
-            (true, Then::Torn) => Stop::Torn { decision },
-            (true, Then::Damaged(line)) => Stop::Damaged { line: *line, decision },
+            (true, Then::Torn) => Stop::Torn { after: self.after() },
+            (true, Then::Damaged(line)) => Stop::Damaged { line: *line, after: self.after() },
             _ => {
                 let (asked, has) = what(&self.piece);
-                Stop::Other { decision: decision + 1, asked, has }
+                Stop::Other { decision: self.decisions + 1, asked, has }
             }
         });
         None
@@ -295,10 +302,9 @@ impl Player {
 
 impl Drop for Player {
     fn drop(&mut self) {
-        let decision = self.decisions;
         let is_left = !self.piece.asked.is_empty() || matches!(self.piece.then, Then::Took { .. });
         if self.stop.is_none() && is_left {
-            self.stop = Some(Stop::Over { decision, has: next_title(&self.piece) });
+            self.stop = Some(Stop::Over { after: self.after(), has: next_title(&self.piece) });
         }
         // Who asked waits for it.
         let _ = self.verdict.send((self.decisions, self.stop.take()));

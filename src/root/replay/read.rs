@@ -40,8 +40,9 @@ pub(super) struct Piece {
     pub(super) now: VecDeque<f64>,
     pub(super) left: VecDeque<Option<f64>>,
     pub(super) explained: Vec<(TaskId, String)>,
-    /// When the answer came (s).
+    /// When the answer came (s), and in which line.
     pub(super) t: f64,
+    pub(super) line: u64,
     pub(super) then: Then,
 }
 
@@ -98,22 +99,17 @@ impl Reader {
         &self.header
     }
 
-    /// Lines read so far.
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
     /// The next piece.
     pub(super) fn next(&mut self) -> Piece {
         let (asked, now, left) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        let mut piece = Piece { asked, now, left, explained: Vec::new(), t: 0.0, then: Then::Torn };
+        let mut piece = Piece { asked, now, left, explained: Vec::new(), t: 0.0, line: 0, then: Then::Torn };
         loop {
             let Line { t, script } = match self.line() {
                 Ok(Some(line)) => line,
                 Ok(None) => return piece,
                 Err(()) => return Piece { then: Then::Damaged(self.number), ..piece },
             };
-            piece.t = t;
+            (piece.t, piece.line) = (t, self.number);
             piece.then = match script {
                 None | Some(Said::Keep { .. }) => continue,
                 Some(Said::Now(seconds)) => {

@@ -153,12 +153,12 @@ fn what_it_does_not_have_is_not_made_up() {
         replay.over().1.unwrap()
     };
     assert_eq!(
-        stopped(&|port| drop(port.submit(call("x", &[])))),
+        stopped(&|port| assert_eq!(port.submit(call("x", &[])), TaskId(0))),
         "decision 1 is not that of the trace: the script asks for call, where the trace has call with another command"
     );
     assert_eq!(
-        stopped(&|port| drop(port.submit(call("a", &[])))),
-        "after decision 1 the script waits, where it asked for call when the trace was written"
+        stopped(&|port| assert_eq!(port.submit(call("a", &[])), TaskId(0))),
+        "after decision 1 (call) the script waits, where it asked for call when the trace was written"
     );
     let spawned = stopped(&|port| assert!(port.spawn(Default::default()).is_err()));
     assert_eq!(
@@ -199,8 +199,9 @@ fn cut_off_anywhere_it_answers_up_to_there() {
         assert!(taken >= most, "{taken} of {length} bytes");
         most = taken;
         let stop = replay.over().1.unwrap();
-        let whole = stop.starts_with("after decision 4 the script goes on, where it was over");
-        assert!(whole || stop.starts_with("the trace ends here, after decision "), "{length}: {stop}");
+        let whole =
+            stop.starts_with("after decision 4 (the end of task 2) the script goes on, where it was over");
+        assert!(whole || stop.starts_with("the trace ends here, after "), "{length}: {stop}");
         ends += u32::from(whole);
     }
     assert_eq!((most, ends), (6, 1));
@@ -217,7 +218,8 @@ fn what_is_no_line_of_a_trace_is_found() {
     }
     while !matches!(replay.port.take(Wait::No), Taken::Draining) {}
     let line = 1 + text[..text.find("\"took\"").unwrap()].lines().count();
-    let stop = format!("line {} of the trace is damaged: the replay ends here, after decision 2", line - 1);
+    let stop =
+        format!("line {} of the trace is damaged: the replay ends here, after decision 2 (call)", line - 1);
     assert_eq!(replay.over(), (2, Some(stop)));
 
     for (first, says) in [
