@@ -2,11 +2,12 @@
 //! where it does not, it says where.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 
 use serde_json::Value;
 
 use crate::said;
-use crate::support::{Folder, Ran};
+use crate::support::{Folder, LIMIT, Ran};
 
 /// All that a script may decide by: order of ends, values, failures, times, random numbers, what is left of a budget, kept
 /// states, pools.
@@ -249,7 +250,7 @@ fn the_stop_of_a_campaign_is_replayed_too() {
     let mut running = folder.start(&["-q", "--trace", "trace", "c.lua"]);
     running.await_line("waits");
     running.signal(rustix::process::Signal::TERM);
-    let ran = running.end(crate::support::LIMIT);
+    let ran = running.end(LIMIT);
     assert_eq!(ran.code, Some(75), "{ran:#?}");
     let laptop = laptop(&folder.read("trace"), script);
     let stderr = "harness: replay: 3 decisions as in the trace; then the campaign was stopped\n";
@@ -275,9 +276,24 @@ fn what_cannot_be_a_trace_is_said() {
     no_trace(&["--trace", "c.lua", "c.lua"], 4, taken);
     let nowhere = "harness: --trace: cannot write no/trace: No such file or directory (os error 2)\n";
     no_trace(&["--trace", "no/trace", "c.lua"], 4, nowhere);
-    // One that cannot be written any more costs the campaign nothing.
     if std::path::Path::new("/dev/full").exists() {
         let full = "harness: --trace: cannot write /dev/full: No space left on device (os error 28)\n";
         no_trace(&["--trace", "/dev/full", "c.lua"], 4, full);
     }
+}
+
+#[test]
+fn a_trace_that_cannot_be_written_any_more_costs_the_campaign_nothing() {
+    let script = "print(await(submit(exec { cmd = { 'sh', '-c', 'until test -e closed; do sleep 0.01; done' } })).status)";
+    let folder = Folder::with(script);
+    let pipe = folder.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let running = folder.start(&["-q", "--trace", "pipe", "c.lua"]);
+    let mut header = String::new();
+    BufReader::new(fs::File::open(&pipe).unwrap()).read_line(&mut header).unwrap();
+    assert!(header.starts_with("{\"schema\":\"harness.trace/1\","), "{header}");
+    // The reader is gone before the task ends, and its end is to be written.
+    folder.write("closed", "");
+    let stderr = "harness: the trace pipe is cut off: it cannot be written: Broken pipe (os error 32); the campaign goes on\n";
+    said(&folder, running.end(LIMIT), 0, "ok\n", stderr);
 }
