@@ -61,7 +61,7 @@ impl Notices {
     /// The journal answered with the record of this number.
     pub(super) fn answered(&mut self, number: Option<usize>, replay: &Replay) {
         self.settle(number);
-        if let Some(name) = number.and_then(|number| self.index.name(number)).filter(|_| self.is_changed) {
+        if let Some(name) = number.filter(|_| self.is_changed).and_then(|number| self.index.name(number)) {
             let name = name.to_owned();
             self.ask(&name);
         }
