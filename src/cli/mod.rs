@@ -6,6 +6,7 @@ mod bench;
 mod compare;
 mod doctor;
 mod export;
+mod find;
 mod history;
 mod journal;
 mod journals;
@@ -22,6 +23,7 @@ mod rerun;
 pub mod roles;
 mod run;
 mod selftest;
+mod show;
 #[cfg(feature = "mpi")]
 mod stand_in;
 mod status;
@@ -98,6 +100,8 @@ enum Command {
     Rerun(rerun::RerunArgs),
     /// Compare a program with itself on each node: how small an effect can be seen there, here and now.
     Selftest(selftest::SelftestArgs),
+    /// Show what a journal has: a table of its measurements, or one task whole.
+    Show(show::ShowArgs),
     /// Say how far a campaign is, and why the rest of it is not running; from another shell, too, while it runs.
     Status(status::StatusArgs),
     /// Write the types of all functions and options where an editor's language server finds them.
@@ -188,6 +192,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Report(arguments)) => return report::report(&arguments),
         Some(Command::Rerun(arguments)) => return rerun::rerun(&arguments),
         Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),
+        Some(Command::Show(arguments)) => return show::show(&arguments),
         Some(Command::Status(arguments)) => return status::status(&arguments),
         Some(Command::Types { folder }) => return types(&folder),
         None => cli.run,

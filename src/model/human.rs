@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::units::Unit;
 use super::{CompareResult, Compared, Detail, MeasureResult, Outcome, Status, Summary};
 
 /// A longer message is cut (B).
@@ -18,9 +19,6 @@ const MIN_FOR_INTERVAL: u32 = 7;
 const SEARCHED: &str = " (PATH is ";
 /// So many lines of what a program said are on the one line about it.
 const LAST_LINES: usize = 3;
-/// The kernel counts a process's pages roughly: a largest resident set so little above its floor says no more than one
-/// at it (B).
-const ROUGHLY_BYTES: u64 = 1 << 20;
 /// Longer reasons are cut here (characters).
 const REASON_CHARS: usize = 200;
 
@@ -83,9 +81,9 @@ pub struct Figures {
 pub fn figures(detail: &Detail) -> Option<Figures> {
     let Detail::Measure(result) = detail else { return None };
     let stats = result.stats.as_ref()?;
-    let unit = unit_of(result, stats.median);
+    let unit = Unit::of(result, stats.median);
     let interval = stats.ci.as_ref().map(|ci| (unit.digits(ci.lo), unit.digits(ci.hi)));
-    Some(Figures { median: unit.digits(stats.median), interval, n: stats.n, unit: unit.name })
+    Some(Figures { median: unit.digits(stats.median), interval, n: stats.n, unit: unit.name().into() })
 }
 
 /// What a task is called, on one line: its name and its search point.
@@ -199,8 +197,8 @@ pub fn duration(seconds: f64) -> String {
             format!("{sign}{minutes} min {} s", whole % 60)
         };
     }
-    let unit = time_unit(seconds);
-    format!("{} {}", trimmed(&unit.digits(seconds)), unit.name)
+    let unit = Unit::of_time(seconds);
+    format!("{} {}", trimmed(&unit.digits(seconds)), unit.name())
 }
 
 /// Reads what people write for a duration: `2 s`, `90min`, `1.5 h`; a number alone is seconds. None for anything
@@ -250,7 +248,7 @@ fn result_text(result: &MeasureResult) -> String {
         None => String::new(),
     };
     text += &match &result.stats {
-        Some(stats) => stats_text(stats, &unit_of(result, stats.median)),
+        Some(stats) => stats_text(stats, &Unit::of(result, stats.median)),
         None => "no figures".into(),
     };
     let _ = write!(text, ", {}{}", result.stop_reason.word(), flags_text(result));
@@ -262,8 +260,7 @@ fn flags_text(result: &MeasureResult) -> String {
 }
 
 fn stats_text(stats: &Summary, unit: &Unit) -> String {
-    let of = if unit.name.is_empty() { String::new() } else { format!(" {}", unit.name) };
-    let mut text = format!("median {}{of}", unit.digits(stats.median));
+    let mut text = format!("median {}", unit.with_name(stats.median));
     let _ = match &stats.ci {
         Some(ci) => write!(
             text,
@@ -282,73 +279,6 @@ fn stats_text(stats: &Summary, unit: &Unit) -> String {
         ),
     };
     text
-}
-
-/// One unit and one number of decimals, for figures that stand side by side.
-struct Unit {
-    name: String,
-    scale: f64,
-    decimals: usize,
-    /// A power of ten that is written behind the digits, and is in the scale.
-    power: i32,
-    /// What is no more than this may be anything below.
-    floor: Option<f64>,
-}
-
-impl Unit {
-    /// Four digits for `figure`, of which a leading 0 is one, and as many decimals for its neighbours; very large and
-    /// very small ones with a power of ten.
-    fn new(name: &str, scale: f64, figure: f64) -> Self {
-        let magnitude = rounded(figure * scale).abs();
-        let exponent =
-            if magnitude > 0.0 && magnitude.is_finite() { magnitude.log10().floor() as i32 } else { 0 };
-        let power = if (-3..9).contains(&exponent) { 0 } else { exponent };
-        let before_point = exponent - power + if exponent < power { 2 } else { 1 };
-        let scale = scale * 10f64.powi(-power);
-        Self { name: name.into(), scale, decimals: (4 - before_point).max(0) as usize, power, floor: None }
-    }
-
-    fn digits(&self, value: f64) -> String {
-        let at_most = if self.floor.is_some_and(|floor| value <= floor) { "≤ " } else { "" };
-        let power = if self.power == 0 { String::new() } else { format!("e{}", self.power) };
-        format!("{at_most}{:.*}{power}", self.decimals, value * self.scale)
-    }
-}
-
-fn time_unit(seconds: f64) -> Unit {
-    let magnitude = rounded(seconds).abs();
-    match magnitude {
-        0.0 => Unit { decimals: 0, ..Unit::new("s", 1.0, seconds) },
-        x if x >= 1.0 || x.is_nan() => Unit::new("s", 1.0, seconds),
-        x if x >= 1e-3 => Unit::new("ms", 1e3, seconds),
-        x if x >= 1e-6 => Unit::new("µs", 1e6, seconds),
-        _ => Unit::new("ns", 1e9, seconds),
-    }
-}
-
-fn unit_of(result: &MeasureResult, figure: f64) -> Unit {
-    match result.metrics.get(&result.objective) {
-        Some(metric) if metric.unit.as_deref() == Some("s") => time_unit(figure),
-        Some(metric) => Unit::new(metric.unit.as_deref().unwrap_or_default(), 1.0, figure),
-        None if result.objective.ends_with("_s") => time_unit(figure),
-        None if result.objective == "maxrss_bytes" => Unit {
-            floor: result.maxrss_floor_bytes.map(|floor| (floor + ROUGHLY_BYTES) as f64),
-            ..byte_unit(figure)
-        },
-        None => Unit::new("", 1.0, figure),
-    }
-}
-
-fn byte_unit(figure: f64) -> Unit {
-    let size = bytes(figure.max(0.0) as u64);
-    let name = size.rsplit(' ').next().unwrap_or("B");
-    let power = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].iter().position(|unit| *unit == name);
-    Unit::new(name, 1024f64.powi(-(power.unwrap_or(0) as i32)), figure)
-}
-
-/// To four digits, so that 0.99999 s is 1 s and not 1000 ms.
-fn rounded(figure: f64) -> f64 {
-    format!("{figure:.3e}").parse().unwrap_or(figure)
 }
 
 fn trimmed(digits: &str) -> &str {

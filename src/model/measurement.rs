@@ -401,7 +401,8 @@ impl Measurement {
         })
     }
 
-    fn launched(&self) -> Option<Launched> {
+    /// How its ranks were started, if it is an MPI application.
+    pub fn launched(&self) -> Option<Launched> {
         Some(Launched {
             hosts: self.hosts.clone()?,
             ranks: self.ranks?,

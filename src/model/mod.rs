@@ -27,6 +27,7 @@ mod retry;
 mod samples;
 mod status;
 mod task;
+pub mod units;
 
 /// The folder for what a slot needs for a while: it goes with the slot, however that ends.
 pub const SLOT_SCRATCH: &str = "HARNESS_SCRATCH";

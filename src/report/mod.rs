@@ -2,13 +2,23 @@
 
 mod blocks;
 mod campaign;
+mod chart;
+mod columns;
+mod date;
+pub mod flags;
 mod gate;
 mod history;
+mod natural;
+mod one;
 mod page;
+mod sheet;
 mod summary;
+mod table;
 
 pub use campaign::Campaign;
 pub use gate::{Conclusion, Gate, Suspect, Terms};
 pub use history::History;
+pub use one::whole;
 pub use page::{MARKER, Told};
 pub use summary::summary;
+pub use table::{Choice, Glob, Listing, Sort};

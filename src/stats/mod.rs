@@ -16,8 +16,10 @@
 //! * \[F08\] Friedrich, Kempe, Liebscher & Winkler, *Complexity penalized M-estimation*, J. Computational and Graphical
 //!   Statistics 17, 2008; \[ASV\] airspeed velocity, `asv/step_detect.py`
 //! * \[AS64\] Abramowitz & Stegun, *Handbook of Mathematical Functions*, 1964
+//! * \[FD81\] Freedman & Diaconis, *On the histogram as a density estimator: L₂ theory*, ZWG 57, 1981
 //! * \[HF96\] Hyndman & Fan, *Sample Quantiles in Statistical Packages*, The American Statistician 50, 1996
 
+mod bins;
 mod blocks;
 mod compare;
 mod dip;
@@ -29,13 +31,14 @@ mod sessions;
 mod steps;
 mod summary;
 
+pub use bins::{Bin, bins};
 pub use blocks::{Across, across, slow};
 pub use compare::{Chances, Found, compare, look_due, order};
 pub use discoveries::adjusted;
 pub use flags::{Series, flags};
 pub use sessions::{Change, FEWEST_RUNS, FEWEST_SESSIONS, change};
 pub use steps::steps;
-pub use summary::{precise_enough, summary};
+pub use summary::{median, precise_enough, summary};
 
 #[cfg(test)]
 pub(crate) use random::Random;

@@ -86,6 +86,11 @@ pub fn quantile(sorted: &[f64], p: f64) -> f64 {
     sorted[below] + (at - below as f64) * (sorted[above] - sorted[below])
 }
 
+/// The median of `values` (finite, in any order); none without values.
+pub fn median(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| quantile(&sorted(values), 0.5))
+}
+
 fn relative_half_width(ci: &Interval, median: f64) -> Option<f64> {
     let half = (median - ci.lo).max(ci.hi - median);
     if half == 0.0 {

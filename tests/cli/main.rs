@@ -31,9 +31,11 @@ mod rerun;
 mod resume;
 mod retry;
 mod selftest;
+mod show;
 mod status;
 mod statuses;
 mod streams;
+mod terminal;
 mod types;
 mod walltime;
 

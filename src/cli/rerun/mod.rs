@@ -4,7 +4,6 @@
 //! whose artefact is gone (`plan`), then the measurement, each with the id of the record that it repeats. The new records
 //! go to the same journal, under keys of their own, so that the old ones still answer the campaign.
 
-mod find;
 mod plan;
 mod report;
 
@@ -19,9 +18,9 @@ use std::time::SystemTime;
 
 use clap::Args;
 
-use self::find::{find, has_figures, named};
 use self::plan::{Build, Place, Plan, State, content, contents};
 use self::report::{Rebuilt, Report};
+use super::find::{find, has_figures, named};
 use super::journals::{is_file, journal_of};
 use super::{own, run};
 use crate::artefact::Store;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::find::{named, short};
+use super::super::find::{named, short};
 use super::plan::State;
 use crate::model::human::{duration, measurement_line};
 use crate::model::{Better, CompileResult, Env, Hash, Measurement, Status};

@@ -3,34 +3,29 @@
 //! Asks the campaign itself where it runs on this host; says how to ask it where it runs on another; and reads the
 //! journal where nothing runs.
 
+mod ask;
 mod text;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
+use self::ask::{AskError, Asker};
 use self::text::{of_campaign, of_journal};
 use super::journals::{WhichJournal, journal_of};
-use crate::journal::{self, JournalError, holder};
-use crate::machine;
+use crate::journal::JournalError;
 use crate::model::{
     CampaignStatus, FailureStatus, Kind, Outcome, Record, Row, STATUS_SCHEMA, Session, SessionEnd, Status,
     TaskFacts, exit, failures,
 };
 use crate::report::Campaign;
 use crate::root::default_journal;
-use crate::root::status::{ASK, ASK_NOW, WAIT, address, is_own};
 use crate::say::say;
-
-/// A campaign that runs answers at once, or says that it cannot for the moment.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub(super) struct StatusArgs {
@@ -52,19 +47,8 @@ enum StatusError {
     Which(#[from] WhichJournal),
     #[error("status: {}", .0.to_reader())]
     Journal(#[from] JournalError),
-    #[error(
-        "status: {0} runs the campaign and does not answer: it may just be starting or ending, or be in a container; try again"
-    )]
-    Silent(String),
-    #[error(
-        "status: {0} runs the campaign and has said nothing for {seconds} s: is it stopped (`kill -CONT PID` lets it go on), or its node too busy?",
-        seconds = PATIENCE.as_secs()
-    )]
-    Mute(String),
-    #[error("status: {who} runs the campaign, and answers on its own host only: `{line}`")]
-    Elsewhere { who: String, line: String },
-    #[error("status: the campaign's answer cannot be read ({0}): it runs another version of harness")]
-    Strange(String),
+    #[error("status: {0}")]
+    Ask(#[from] AskError),
 }
 
 /// What a journal says, where nothing runs.
@@ -99,10 +83,7 @@ pub(super) fn status(arguments: &StatusArgs) -> ExitCode {
             say(format_args!("harness: {error}"));
             ExitCode::from(match error {
                 StatusError::Journal(_) => exit::JOURNAL,
-                StatusError::Silent(_)
-                | StatusError::Mute(_)
-                | StatusError::Elsewhere { .. }
-                | StatusError::Strange(_) => exit::SCRIPT,
+                StatusError::Ask(_) => exit::SCRIPT,
                 StatusError::Which(_) => exit::USAGE,
             })
         }
@@ -111,21 +92,17 @@ pub(super) fn status(arguments: &StatusArgs) -> ExitCode {
 
 fn answer(arguments: &StatusArgs) -> Result<String, StatusError> {
     let path = journal_of(arguments.campaign.as_deref(), "status", "harness status")?;
-    if let Some(stream) = connect(&path) {
-        let line = ask(&stream, arguments.now).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => StatusError::Mute(holder(&path)),
-            _ => StatusError::Strange(error.to_string()),
-        })?;
-        if let Some(line) = line {
-            let read = serde_json::from_str::<CampaignStatus>(&line);
-            let status = read.map_err(|error| StatusError::Strange(error.to_string()))?;
-            return Ok(if arguments.json { line } else { of_campaign(&status) });
-        }
-        // It ended meanwhile: the journal has the last word.
-    }
-    // Whether somebody holds it cannot be told where files have no locks: then it is read as it is.
-    if journal::is_held(&path).unwrap_or(false) {
-        return Err(out_of_reach(&path));
+    let asker = Asker { command: "status", terminal: false, now: arguments.now };
+    let mut waits = || {
+        say(
+            "harness: a measurement has this node, and nothing of ours runs beside it: the answer comes when it ends \
+             (--now asks all the same)",
+        );
+    };
+    if let Some(line) = asker.ask(&path, &mut waits)? {
+        let read = serde_json::from_str::<CampaignStatus>(&line);
+        let status = read.map_err(|error| AskError::Strange(error.to_string()))?;
+        return Ok(if arguments.json { line } else { of_campaign(&status) });
     }
     let recorded = recorded(&path)?;
     Ok(if arguments.json {
@@ -133,57 +110,6 @@ fn answer(arguments: &StatusArgs) -> Result<String, StatusError> {
     } else {
         of_journal(&recorded)
     })
-}
-
-/// The campaign that writes this journal, if it runs here and is this user's.
-fn connect(journal: &Path) -> Option<UnixStream> {
-    let stream = UnixStream::connect_addr(&address(journal).ok()?).ok()?;
-    is_own(&stream).then_some(stream)
-}
-
-/// Its answer; none if it ends before it answers.
-fn ask(stream: &UnixStream, now: bool) -> io::Result<Option<String>> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut writer = stream;
-    if writer.write_all(if now { ASK_NOW } else { ASK }.as_bytes()).is_err() {
-        return Ok(None);
-    }
-    for line in BufReader::new(stream).lines() {
-        let line = match line {
-            Ok(line) => line,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if line != WAIT {
-            return Ok(Some(line));
-        }
-        stream.set_read_timeout(None)?; // as long as the measurement takes, which a signal cuts short
-        say(
-            "harness: a measurement has this node, and nothing of ours runs beside it: the answer comes when it ends \
-             (--now asks all the same)",
-        );
-    }
-    Ok(None)
-}
-
-/// Somebody writes to the journal and cannot be asked from here: who, and where he can be.
-fn out_of_reach(journal: &Path) -> StatusError {
-    let who = holder(journal);
-    let Some(Session { host, job, .. }) = journal::last_session(journal) else {
-        return StatusError::Silent(who);
-    };
-    if host == machine::hostname() {
-        return StatusError::Silent(who);
-    }
-    let path = journal.canonicalize().unwrap_or_else(|_| journal.to_path_buf());
-    let there = format!("harness status {}", path.display());
-    let line = match job {
-        Some(job) if job.scheduler == "Slurm" => {
-            format!("srun --overlap --jobid={} -N1 -n1 -w {host} {there}", job.id)
-        }
-        _ => format!("ssh {host} {there}"),
-    };
-    StatusError::Elsewhere { who, line }
 }
 
 fn recorded(path: &Path) -> Result<Recorded, StatusError> {

@@ -99,7 +99,7 @@ fn of_worker(worker: &WorkerStatus) -> String {
     text
 }
 
-fn of_waiting(group: &WaitingStatus) -> String {
+pub(in crate::cli) fn of_waiting(group: &WaitingStatus) -> String {
     let WaitingStatus { reason, count: all, why, first } = group;
     let for_what = match reason.as_str() {
         "room" => "for room",
@@ -147,7 +147,7 @@ pub(super) fn of_journal(recorded: &Recorded) -> String {
 }
 
 /// Did the script come to its end?
-fn how_it_ended(end: Option<&SessionEnd>) -> String {
+pub(in crate::cli) fn how_it_ended(end: Option<&SessionEnd>) -> String {
     let Some(SessionEnd { how, exit_code, why, unfinished, .. }) = end else {
         return "the script did not come to its end: its last run was killed, its node lost or its disk full (or it was \
                 run by a harness that did not record ends)"

@@ -1,10 +1,12 @@
-//! Which measurement of a journal is meant: by its name, or by the beginning of its key or of its id. Pure.
+//! Which record of a journal is meant: by its name, or by the beginning of its key or of its id. Pure.
+//!
+//! `harness rerun` wants a measurement that can be repeated, `harness show` any task.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::model::human::{count, measurement_line, shortened, subject};
+use crate::model::human::{count, measurement_line, shortened, status_in_short, subject};
 use crate::model::{Hash, Kind, Measurement, Record, Status, TaskFacts};
 
 /// So many are listed where several could be meant.
@@ -17,10 +19,10 @@ const KEY_DIGITS: usize = 8;
 /// Why there is not one. Each lists what there is.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FindError {
-    #[error("nothing in the journal is a measurement")]
-    Nothing,
-    #[error("KEY is empty: give the name of a measurement, or the beginning of its key; there are\n{list}")]
-    Empty { list: String },
+    #[error("nothing in the journal is a {0}")]
+    Nothing(&'static str),
+    #[error("KEY is empty: give the name of a {what}, or the beginning of its key; there are\n{list}")]
+    Empty { what: &'static str, list: String },
     #[error("{name} was never measured: its record {id} says {status}{reason}; {instead}")]
     NeverMeasured { name: String, id: String, status: &'static str, reason: String, instead: String },
     #[error(
@@ -35,40 +37,65 @@ pub(super) enum FindError {
          journal, `harness --journal again.journal FILE.lua`"
     )]
     OtherKind { wanted: String, kind: &'static str },
-    #[error("there is no measurement `{wanted}`{hint}; there are\n{list}")]
-    Unknown { wanted: String, hint: String, list: String },
+    #[error("there is no {what} `{wanted}`{hint}; there are\n{list}")]
+    Unknown { what: &'static str, wanted: String, hint: String, list: String },
 }
 
-/// The measurement of this name, or whose key or id begins so.
+/// The measurement of this name, or whose key or id begins so; one that can be repeated.
 pub(super) fn find<'a>(records: &'a [Record], wanted: &str) -> Result<&'a Measurement, FindError> {
-    let all = measurements(records);
+    let every: Vec<&Record> = records.iter().filter(|record| measurement(record).is_some()).collect();
+    let found = one_of(&every, "measurement", wanted).map_err(|error| match error {
+        FindError::Unknown { .. } | FindError::Nothing(_) => other_kind(records, wanted).unwrap_or(error),
+        other => other,
+    })?;
+    let one = measurement(found).ok_or(FindError::Nothing("measurement"))?;
+    measured(one, records).map(|()| one)
+}
+
+/// The task of this name, or whose key or id begins so, however it ended.
+pub(super) fn find_task<'a>(records: &'a [Record], wanted: &str) -> Result<&'a Record, FindError> {
+    let every: Vec<&Record> = records.iter().filter(|record| record.facts().is_some()).collect();
+    one_of(&every, "task", wanted)
+}
+
+fn one_of<'a>(every: &[&'a Record], what: &'static str, wanted: &str) -> Result<&'a Record, FindError> {
+    let all = last_of_each(every);
     if all.is_empty() {
-        return Err(other_kind(records, wanted).unwrap_or(FindError::Nothing));
+        return Err(FindError::Nothing(what));
     }
     if wanted.is_empty() {
-        return Err(FindError::Empty { list: list(&all) });
+        return Err(FindError::Empty { what, list: list(&all) });
     }
-    let is_named = |m: &&Measurement| named(m) == wanted || m.facts.name.as_deref() == Some(wanted);
-    let mut found: Vec<&Measurement> = all.iter().copied().filter(is_named).collect();
-    // One that was repeated is meant rather than what repeats it.
-    if found.iter().any(|m| m.facts.parent.is_none()) {
-        found.retain(|m| m.facts.parent.is_none());
-    }
+    let is_of = |record: &&&Record, is: &dyn Fn(&TaskFacts) -> bool| record.facts().is_some_and(is);
+    let is_named = |facts: &TaskFacts| named_as(facts) == wanted || facts.name.as_deref() == Some(wanted);
+    let mut found: Vec<&Record> = all.iter().filter(|record| is_of(record, &is_named)).copied().collect();
+    // One that was repeated is meant rather than what repeats it, and what was measured rather than how it was built.
+    prefer(&mut found, |facts| facts.parent.is_none());
+    prefer(&mut found, |facts| matches!(facts.kind, Kind::Measure | Kind::Compare));
+    let begins = |facts: &TaskFacts| begins(facts, wanted);
     if found.is_empty() {
-        found = all.iter().copied().filter(|m| begins(&m.facts, wanted)).collect();
+        found = all.iter().filter(|record| is_of(record, &begins)).copied().collect();
     }
     if found.is_empty() {
         // One that a later record of its key took the place of.
-        found = every(records).filter(|m| begins(&m.facts, wanted)).collect();
+        found = every.iter().filter(|record| is_of(record, &begins)).copied().collect();
     }
     match found.as_slice() {
-        [one] => measured(one, &all).map(|()| *one),
-        [] => Err(unknown(records, &all, wanted)),
+        [one] => Ok(*one),
+        [] => Err(unknown(&all, what, wanted)),
         several => Err(FindError::Several {
             wanted: wanted.into(),
-            number: count(several.len(), "measurement"),
+            number: count(several.len(), what),
             list: list(several),
         }),
+    }
+}
+
+/// Those of which this is so, if there are any.
+fn prefer(found: &mut Vec<&Record>, is: impl Fn(&TaskFacts) -> bool) {
+    let is = |record: &&Record| record.facts().is_some_and(&is);
+    if found.iter().any(is) {
+        found.retain(is);
     }
 }
 
@@ -83,8 +110,12 @@ pub(super) fn named(measurement: &Measurement) -> String {
     subject(Some(name.as_deref().unwrap_or("measure")), params.as_ref())
 }
 
+fn named_as(facts: &TaskFacts) -> String {
+    subject(Some(facts.name.as_deref().unwrap_or(facts.kind.word())), facts.params.as_ref())
+}
+
 /// Is there anything in it that could be measured again, and compared?
-fn measured(one: &Measurement, all: &[&Measurement]) -> Result<(), FindError> {
+fn measured(one: &Measurement, records: &[Record]) -> Result<(), FindError> {
     let (name, id) = (named(one), one.facts.id.clone());
     if one.status == Status::Ok && !has_figures(one) {
         return Err(FindError::NoFigures { name, id });
@@ -92,7 +123,8 @@ fn measured(one: &Measurement, all: &[&Measurement]) -> Result<(), FindError> {
     if one.status.lasting() {
         return Ok(());
     }
-    let since = all.iter().find(|m| m.facts.key == one.facts.key && m.status.lasting());
+    let last = records.iter().filter_map(measurement).rfind(|m| m.facts.key == one.facts.key);
+    let since = last.filter(|m| m.status.lasting());
     let instead = match since {
         Some(_) => format!("it was later, which `harness rerun {}` repeats", short(one.facts.key)),
         None => "run its campaign again, which measures it".into(),
@@ -110,17 +142,22 @@ pub(super) fn has_figures(measurement: &Measurement) -> bool {
     stats.n > 0 && ordered(stats.min, stats.max) && stats.ci.as_ref().is_none_or(|ci| ordered(ci.lo, ci.hi))
 }
 
-fn every(records: &[Record]) -> impl Iterator<Item = &Measurement> {
-    records.iter().filter_map(|record| match record {
-        Record::Measurement(measurement) => Some(&**measurement),
+fn measurement(record: &Record) -> Option<&Measurement> {
+    match record {
+        Record::Measurement(measurement) => Some(measurement),
         _ => None,
-    })
+    }
 }
 
 /// Of each key the last one, in recorded order.
-fn measurements(records: &[Record]) -> Vec<&Measurement> {
-    let last: BTreeMap<Hash, &str> = every(records).map(|m| (m.facts.key, m.facts.id.as_str())).collect();
-    every(records).filter(|m| last.get(&m.facts.key) == Some(&m.facts.id.as_str())).collect()
+fn last_of_each<'a>(every: &[&'a Record]) -> Vec<&'a Record> {
+    let last: BTreeMap<Hash, &str> = every.iter().copied().filter_map(id_of).collect();
+    let is_last = |record: &&Record| id_of(record).is_some_and(|(key, id)| last.get(&key) == Some(&id));
+    every.iter().copied().filter(is_last).collect()
+}
+
+fn id_of(record: &Record) -> Option<(Hash, &str)> {
+    record.facts().map(|facts| (facts.key, facts.id.as_str()))
 }
 
 fn begins(facts: &TaskFacts, wanted: &str) -> bool {
@@ -139,31 +176,41 @@ fn other_kind(records: &[Record], wanted: &str) -> Option<FindError> {
     Some(FindError::OtherKind { wanted: wanted.into(), kind: facts.kind.word() })
 }
 
-fn unknown(records: &[Record], all: &[&Measurement], wanted: &str) -> FindError {
-    if let Some(error) = other_kind(records, wanted) {
-        return error;
-    }
-    let names = all.iter().filter_map(|m| m.facts.name.clone()).chain(all.iter().map(|m| named(m)));
+fn unknown(all: &[&Record], what: &'static str, wanted: &str) -> FindError {
+    let facts = || all.iter().filter_map(|record| record.facts());
+    let names = facts().filter_map(|facts| facts.name.clone()).chain(facts().map(named_as));
     let near = names
         .map(|name| (strsim::damerau_levenshtein(wanted, &name), name))
         .filter(|(distance, _)| *distance <= (wanted.chars().count() / 3).max(1))
         .min();
     let hint = near.map(|(_, name)| format!(" (did you mean `{name}`?)")).unwrap_or_default();
-    FindError::Unknown { wanted: wanted.into(), hint, list: list(all) }
+    FindError::Unknown { what, wanted: wanted.into(), hint, list: list(all) }
 }
 
-fn list(measurements: &[&Measurement]) -> String {
-    let line = |m: &&Measurement| {
-        let name = m.facts.name.as_deref().unwrap_or("measure");
-        let params = m.facts.params.as_ref().unwrap_or(&Value::Null);
-        let said = m.outcome().map(|outcome| measurement_line(name, params, &outcome)).unwrap_or_default();
-        format!("  {}  {}", short(m.facts.key), shortened(&said, LINE_CHARS))
-    };
-    let mut lines: Vec<String> = measurements.iter().take(LISTED).map(line).collect();
-    if measurements.len() > LISTED {
-        lines.push(format!("  and {} more", measurements.len() - LISTED));
+fn list(records: &[&Record]) -> String {
+    let mut lines: Vec<String> = records.iter().take(LISTED).filter_map(|record| line(record)).collect();
+    if records.len() > LISTED {
+        lines.push(format!("  and {} more", records.len() - LISTED));
     }
     lines.join("\n")
+}
+
+fn line(record: &Record) -> Option<String> {
+    let facts = record.facts()?;
+    let said = match record {
+        Record::Measurement(m) => {
+            let name = facts.name.as_deref().unwrap_or("measure");
+            let params = facts.params.as_ref().unwrap_or(&Value::Null);
+            m.outcome().map(|outcome| measurement_line(name, params, &outcome)).unwrap_or_default()
+        }
+        Record::Task(task) => {
+            let subject = subject(facts.name.as_deref(), facts.params.as_ref());
+            let gap = if subject.is_empty() { "" } else { " " };
+            format!("{}{gap}{subject}: {}", facts.kind.word(), status_in_short(&task.outcome))
+        }
+        _ => return None,
+    };
+    Some(format!("  {}  {}", short(facts.key), shortened(&said, LINE_CHARS)))
 }
 
 #[cfg(test)]
@@ -237,14 +284,15 @@ mod tests {
         let empty =
             "KEY is empty: give the name of a measurement, or the beginning of its key; there are\n  abc1";
         assert!(says.starts_with(empty), "{says}");
-        assert!(matches!(find(&[], "x"), Err(FindError::Nothing)));
+        assert!(matches!(find(&[], "x"), Err(FindError::Nothing("measurement"))));
         let only_a_build = &journal()[4..];
         assert!(matches!(find(only_a_build, "build"), Err(FindError::OtherKind { kind: "compile", .. })));
-        assert!(matches!(find(only_a_build, "x"), Err(FindError::Nothing)));
+        assert!(matches!(find(only_a_build, "x"), Err(FindError::Nothing(_))));
         // The one that it repeats is not in this journal.
         let alone = [record("0f11", "triad", None, Some("01ARZ0F00"))];
         assert!(find(&alone, "triad").is_ok());
     }
+
     fn ended(id: &str, key: &str, status: Status) -> Record {
         let facts = TaskFacts {
             id: id.into(),
@@ -254,6 +302,35 @@ mod tests {
             ..TaskFacts::default()
         };
         Record::of_task(facts, Some(&MeasureSpec::default()), &Outcome::failed(status, "because"))
+    }
+
+    #[test]
+    fn any_task_is_found_where_any_will_do() {
+        let mut journal = journal();
+        let build = TaskFacts {
+            kind: Kind::Compile,
+            key: Hash::of(b"x"),
+            name: Some("triad".into()),
+            ..TaskFacts::default()
+        };
+        journal.push(Record::of_task(build, None, &Outcome::failed(Status::CompileFailed, "no `flaot`")));
+        let found = |wanted: &str| {
+            let found = find_task(&journal, wanted).map_err(|error| error.to_string())?;
+            Ok(found.facts().map(|facts| (facts.kind, short(facts.key))).unwrap())
+        };
+        assert_eq!(found("build"), Ok((Kind::Compile, "00000000".into())));
+        assert_eq!(found("triad"), Ok((Kind::Measure, "0f000000".into())), "rather than its build");
+        assert_eq!(found("0f11"), Ok((Kind::Measure, "0f110000".into())));
+        let failed = short(Hash::of(b"x"));
+        assert_eq!(found(&failed[..6]), Ok((Kind::Compile, failed.clone())));
+        let says: String = found("gemm").unwrap_err();
+        assert!(
+            says.starts_with("which `gemm`? 2 tasks could be meant; give the beginning of a key:\n  abc1"),
+            "{says}"
+        );
+        let says = found("trida").unwrap_err();
+        assert!(says.starts_with("there is no task `trida` (did you mean `triad`?); there are\n"), "{says}");
+        assert!(says.contains(&format!("  {failed}  compile triad: compile_failed: no `flaot`")), "{says}");
     }
 
     #[test]

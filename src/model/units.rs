@@ -1,0 +1,99 @@
+//! The unit and the digits of a figure: four of them, and as many decimals for what stands beside it. Pure text.
+
+use super::MeasureResult;
+use super::human::bytes;
+
+/// The kernel counts a process's pages roughly: a largest resident set so little above its floor says no more than one
+/// at it (B).
+const ROUGHLY_BYTES: u64 = 1 << 20;
+
+/// One unit and one number of decimals, for figures that stand side by side.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    name: String,
+    scale: f64,
+    decimals: usize,
+    /// A power of ten that is written behind the digits, and is in the scale.
+    power: i32,
+    /// What is no more than this may be anything below.
+    floor: Option<f64>,
+}
+
+impl Unit {
+    /// That of what a measurement optimises, in which `figure` reads well.
+    pub fn of(result: &MeasureResult, figure: f64) -> Self {
+        match result.metrics.get(&result.objective) {
+            Some(metric) => Self::of_metric(metric.unit.as_deref(), figure),
+            None if result.objective.ends_with("_s") => Self::of_time(figure),
+            None if result.objective == "maxrss_bytes" => Self::of_memory(figure, result.maxrss_floor_bytes),
+            None => Self::new("", 1.0, figure),
+        }
+    }
+
+    /// That of a figure a program printed.
+    pub fn of_metric(unit: Option<&str>, figure: f64) -> Self {
+        match unit {
+            Some("s") => Self::of_time(figure),
+            other => Self::new(other.unwrap_or_default(), 1.0, figure),
+        }
+    }
+
+    /// Of seconds: s, ms, µs or ns.
+    pub fn of_time(seconds: f64) -> Self {
+        let magnitude = rounded(seconds).abs();
+        match magnitude {
+            0.0 => Self { decimals: 0, ..Self::new("s", 1.0, seconds) },
+            x if x >= 1.0 || x.is_nan() => Self::new("s", 1.0, seconds),
+            x if x >= 1e-3 => Self::new("ms", 1e3, seconds),
+            x if x >= 1e-6 => Self::new("µs", 1e6, seconds),
+            _ => Self::new("ns", 1e9, seconds),
+        }
+    }
+
+    /// Of a largest resident set; what is no more than that of a null command may be anything below.
+    pub fn of_memory(bytes: f64, floor: Option<u64>) -> Self {
+        Self { floor: floor.map(|floor| (floor + ROUGHLY_BYTES) as f64), ..Self::of_bytes(bytes) }
+    }
+
+    fn of_bytes(figure: f64) -> Self {
+        let size = bytes(figure.max(0.0) as u64);
+        let name = size.rsplit(' ').next().unwrap_or("B");
+        let power = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].iter().position(|unit| *unit == name);
+        Self::new(name, 1024f64.powi(-(power.unwrap_or(0) as i32)), figure)
+    }
+
+    /// Four digits for `figure`, of which a leading 0 is one, and as many decimals for its neighbours; very large and
+    /// very small ones with a power of ten.
+    fn new(name: &str, scale: f64, figure: f64) -> Self {
+        let magnitude = rounded(figure * scale).abs();
+        let exponent =
+            if magnitude > 0.0 && magnitude.is_finite() { magnitude.log10().floor() as i32 } else { 0 };
+        let power = if (-3..9).contains(&exponent) { 0 } else { exponent };
+        let before_point = exponent - power + if exponent < power { 2 } else { 1 };
+        let scale = scale * 10f64.powi(-power);
+        Self { name: name.into(), scale, decimals: (4 - before_point).max(0) as usize, power, floor: None }
+    }
+
+    /// Its name; empty if there is none.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A figure in it.
+    pub fn digits(&self, value: f64) -> String {
+        let at_most = if self.floor.is_some_and(|floor| value <= floor) { "≤ " } else { "" };
+        let power = if self.power == 0 { String::new() } else { format!("e{}", self.power) };
+        format!("{at_most}{:.*}{power}", self.decimals, value * self.scale)
+    }
+
+    /// The same with its name.
+    pub fn with_name(&self, value: f64) -> String {
+        let digits = self.digits(value);
+        if self.name.is_empty() { digits } else { format!("{digits} {}", self.name) }
+    }
+}
+
+/// To four digits, so that 0.99999 s is 1 s and not 1000 ms.
+fn rounded(figure: f64) -> f64 {
+    format!("{figure:.3e}").parse().unwrap_or(figure)
+}

@@ -1,0 +1,329 @@
+//! A campaign as a table: what was measured and compared, each with its interval and against the first of its name, and
+//! what failed. Pure: records in, text out; on a terminal names are cut so that lines fit, figures never.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use regex::Regex;
+
+use super::date::utc;
+use super::natural::natural;
+use super::{Campaign, columns};
+use crate::model::human::{count, subject, tally};
+use crate::model::units::Unit;
+use crate::model::{
+    Better, CompareResult, Compared, Detail, Kind, MeasureResult, Outcome, Row, Session, Status, Summary,
+    TaskFacts, failures,
+};
+
+/// Of a key so many digits are shown.
+const KEY_DIGITS: usize = 8;
+/// Of so many names the base is told.
+const BASES_TOLD: usize = 12;
+
+/// What is shown, and in which order.
+#[derive(Debug, Default)]
+pub struct Choice {
+    /// The order.
+    pub sort: Sort,
+    /// Names, or names with their search points, that match.
+    pub name: Option<Glob>,
+    /// Only what ended so; empty: all.
+    pub status: Vec<Status>,
+}
+
+/// An order of measurements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// As they ended.
+    #[default]
+    Time,
+    /// By name and search point, numbers in them by their size.
+    Name,
+    /// Within each name the best first.
+    Median,
+}
+
+/// A pattern of names: `*` is any text, `?` any character.
+#[derive(Clone, Debug)]
+pub struct Glob(Regex);
+
+impl Glob {
+    /// Reads one.
+    pub fn new(pattern: &str) -> Result<Self, regex::Error> {
+        let escaped = regex::escape(pattern).replace(r"\*", ".*").replace(r"\?", ".");
+        Regex::new(&format!("(?s)^{escaped}$")).map(Self)
+    }
+
+    fn is_of(&self, facts: &TaskFacts) -> bool {
+        self.0.is_match(facts.name.as_deref().unwrap_or_default())
+            || self.0.is_match(&subject(facts.name.as_deref(), facts.params.as_ref()))
+    }
+}
+
+/// What of a campaign was chosen.
+pub struct Listing {
+    script: String,
+    sessions: Vec<Session>,
+    repeats: usize,
+    /// All tasks of the campaign.
+    all: usize,
+    /// Those chosen, in their order.
+    chosen: Vec<(TaskFacts, Outcome)>,
+    bases: BTreeMap<String, Base>,
+}
+
+/// The first of a name, with which the others are compared.
+struct Base {
+    id: String,
+    subject: String,
+    objective: (String, Option<String>),
+    better: Better,
+    median: f64,
+    /// Its median as it reads.
+    shown: String,
+    /// Others of its name.
+    others: usize,
+}
+
+/// One line of the table, a cell a column.
+type Cells = [String; 8];
+
+impl Listing {
+    /// Chooses.
+    pub fn of(campaign: Campaign, choice: &Choice) -> Self {
+        let script =
+            campaign.header.map_or_else(|| campaign.path.display().to_string(), |header| header.script);
+        let (all, repeats) = (campaign.ended.len(), campaign.repeats.len());
+        let tasks: Vec<_> = campaign.ended.into_iter().filter_map(crate::model::Record::into_task).collect();
+        let bases = bases(&tasks);
+        let is_chosen = |(facts, outcome): &(TaskFacts, Outcome)| {
+            choice.name.as_ref().is_none_or(|glob| glob.is_of(facts))
+                && (choice.status.is_empty() || choice.status.contains(&outcome.status))
+        };
+        let mut chosen: Vec<_> = tasks.into_iter().filter(is_chosen).collect();
+        sort(&mut chosen, choice.sort);
+        Self { script, sessions: campaign.sessions, repeats, all, chosen, bases }
+    }
+
+    /// The records of these tasks, in their order: what was measured and compared, and what failed.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let is_shown = |(facts, outcome): &&(TaskFacts, Outcome)| {
+            !outcome.ok() || matches!(facts.kind, Kind::Measure | Kind::Compare)
+        };
+        self.chosen.iter().filter(is_shown).map(|(facts, _)| facts.id.as_str())
+    }
+
+    /// For people, in lines of at most `width` characters if there is a width.
+    pub fn text(&self, width: Option<usize>) -> String {
+        let mut text = self.head();
+        let lines: Vec<Cells> = self.chosen.iter().flat_map(|task| self.lines(task)).collect();
+        if !lines.is_empty() {
+            text.push('\n');
+            text += &columns::aligned(&TITLES, &lines, width);
+        }
+        text += &self.notes();
+        let rows: Vec<Row<'_>> = self.chosen.iter().map(row).collect();
+        let failures = failures(&rows);
+        if !failures.is_empty() {
+            text += "\nfailed:\n";
+        }
+        for (line, _) in failures {
+            let _ = writeln!(text, "  {line}");
+        }
+        text
+    }
+
+    fn head(&self) -> String {
+        let mut ended: BTreeMap<Status, usize> = BTreeMap::new();
+        for (_, outcome) in &self.chosen {
+            *ended.entry(outcome.status).or_default() += 1;
+        }
+        let tasks = match self.chosen.len() == self.all {
+            true => count(self.all, "task"),
+            false => format!("{} of {}", self.chosen.len(), count(self.all, "task")),
+        };
+        let ended = if ended.is_empty() { String::new() } else { format!(": {}", tally(&ended)) };
+        let mut text = format!("{}: {tasks} recorded{ended}", self.script);
+        if let Some(last) = self.sessions.last() {
+            let runs = count(self.sessions.len(), "run");
+            let _ = write!(text, "; {runs}, the last of {} on {}", utc(last.started_unix_s), last.host);
+        }
+        if self.repeats > 0 {
+            let _ = write!(text, "; {} by `harness rerun`", count(self.repeats, "repeat"));
+        }
+        text + "\n"
+    }
+
+    /// Which base a speed-up has: nobody can judge it without.
+    fn notes(&self) -> String {
+        let is_shown = |name: &&String| {
+            self.chosen.iter().any(|(facts, outcome)| outcome.ok() && facts.name.as_ref() == Some(name))
+        };
+        let told: Vec<_> =
+            self.bases.iter().filter(|(name, base)| base.others > 0 && is_shown(name)).collect();
+        let mut text = String::new();
+        for (name, base) in told.iter().take(BASES_TOLD) {
+            let begin = if text.is_empty() { "\n" } else { "" };
+            let _ = writeln!(
+                text,
+                "{begin}speed-up of {name}: over the first of this name, {}, median {}",
+                base.subject, base.shown
+            );
+        }
+        if told.len() > BASES_TOLD {
+            let _ = writeln!(text, "… and likewise of {}", count(told.len() - BASES_TOLD, "more name"));
+        }
+        text
+    }
+
+    fn lines(&self, (facts, outcome): &(TaskFacts, Outcome)) -> Vec<Cells> {
+        let key = facts.key.to_string()[..KEY_DIGITS].to_string();
+        let name = subject(Some(facts.name.as_deref().unwrap_or(facts.kind.word())), facts.params.as_ref());
+        match &outcome.detail {
+            _ if !outcome.ok() => Vec::new(),
+            Detail::Measure(result) => {
+                let speed_up = self.speed_up(facts, result);
+                let line = result.stats.as_ref().map(|stats| cells(key, name, result, stats, speed_up));
+                line.into_iter().collect()
+            }
+            Detail::Compare(result) => compared(&key, &name, result),
+            _ => Vec::new(),
+        }
+    }
+
+    fn speed_up(&self, facts: &TaskFacts, result: &MeasureResult) -> String {
+        let base = facts.name.as_ref().and_then(|name| self.bases.get(name)).filter(|base| base.others > 0);
+        let Some((base, stats)) = base.zip(result.stats.as_ref()) else { return String::new() };
+        if base.id == facts.id {
+            return "base".into();
+        }
+        let comparable = objective(result) == base.objective && stats.median > 0.0 && base.median > 0.0;
+        if !comparable {
+            return String::new();
+        }
+        let ratio = match base.better {
+            Better::Less => base.median / stats.median,
+            Better::More => stats.median / base.median,
+        };
+        format!("{ratio:.2}x")
+    }
+}
+
+const TITLES: [&str; 8] = ["key", "name", "median", "", "95 % CI", "n", "speed-up", "flags"];
+
+fn row((facts, outcome): &(TaskFacts, Outcome)) -> Row<'_> {
+    Row { kind: facts.kind, name: facts.name.as_deref(), params: facts.params.as_ref(), what: None, outcome }
+}
+
+fn cells(key: String, name: String, result: &MeasureResult, stats: &Summary, speed_up: String) -> Cells {
+    let unit = Unit::of(result, stats.median);
+    let interval = match &stats.ci {
+        Some(ci) => format!("[{}, {}]", unit.digits(ci.lo), unit.digits(ci.hi)),
+        None => format!("min {}, max {}", unit.digits(stats.min), unit.digits(stats.max)),
+    };
+    let shared = result.same_as.as_ref().map(|same| format!("same program as {}", same.what));
+    let flags: Vec<String> = shared.into_iter().chain(result.flags.iter().cloned()).collect();
+    [
+        key,
+        name,
+        unit.digits(stats.median),
+        unit.name().into(),
+        interval,
+        stats.n.to_string(),
+        speed_up,
+        flags.join(", "),
+    ]
+}
+
+/// The base first; the others with what the rounds say of them and it.
+fn compared(key: &str, name: &str, result: &CompareResult) -> Vec<Cells> {
+    let line = |variant: &Compared| {
+        let name = format!("{name} {}", variant.name);
+        let said = match &variant.comparison {
+            Some(found) => {
+                let interval = found.ci.as_ref().map(|ci| format!(" [{:.3}, {:.3}]", ci.lo, ci.hi));
+                format!("{:.3}x{} {}", found.ratio, interval.unwrap_or_default(), found.verdict.word())
+            }
+            None if variant.status == Status::Ok => "base".into(),
+            None => variant.status.word().into(),
+        };
+        match &variant.result.stats {
+            Some(stats) => cells(key.into(), name, &variant.result, stats, said),
+            None => {
+                let none = String::new;
+                [key.into(), name, "-".into(), none(), none(), none(), said, none()]
+            }
+        }
+    };
+    result.variants.iter().map(line).collect()
+}
+
+/// Of each name the first measurement that has figures.
+fn bases(tasks: &[(TaskFacts, Outcome)]) -> BTreeMap<String, Base> {
+    let mut bases: BTreeMap<String, Base> = BTreeMap::new();
+    for (facts, outcome) in tasks {
+        let (Some(name), Detail::Measure(result)) = (&facts.name, &outcome.detail) else { continue };
+        let Some(stats) = result.stats.as_ref().filter(|_| outcome.ok()) else { continue };
+        match bases.get_mut(name) {
+            Some(base) => base.others += 1,
+            None => {
+                let base = Base {
+                    id: facts.id.clone(),
+                    subject: subject(Some(name), facts.params.as_ref()),
+                    objective: objective(result),
+                    better: result.better,
+                    median: stats.median,
+                    shown: Unit::of(result, stats.median).with_name(stats.median),
+                    others: 0,
+                };
+                bases.insert(name.clone(), base);
+            }
+        }
+    }
+    bases
+}
+
+/// What is optimised, and its unit.
+fn objective(result: &MeasureResult) -> (String, Option<String>) {
+    let unit = result.metrics.get(&result.objective).and_then(|metric| metric.unit.clone());
+    (result.objective.clone(), unit)
+}
+
+fn sort(tasks: &mut [(TaskFacts, Outcome)], sort: Sort) {
+    let named = |facts: &TaskFacts| subject(facts.name.as_deref(), facts.params.as_ref());
+    match sort {
+        Sort::Time => {}
+        Sort::Name => tasks.sort_by(|(a, _), (b, _)| natural(&named(a), &named(b))),
+        Sort::Median => {
+            let mut order: BTreeMap<Option<String>, usize> = BTreeMap::new();
+            for (facts, _) in tasks.iter() {
+                let next = order.len();
+                order.entry(facts.name.clone()).or_insert(next);
+            }
+            tasks.sort_by(|(a, one), (b, other)| {
+                order.get(&a.name).cmp(&order.get(&b.name)).then_with(|| better_first(one, other))
+            });
+        }
+    }
+}
+
+/// What has no median goes last.
+fn better_first(one: &Outcome, other: &Outcome) -> Ordering {
+    let of = |outcome: &Outcome| match &outcome.detail {
+        Detail::Measure(result) if outcome.ok() => {
+            let median = result.stats.as_ref()?.median;
+            Some(if result.better == Better::More { -median } else { median })
+        }
+        _ => None,
+    };
+    match (of(one), of(other)) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;
