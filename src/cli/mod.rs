@@ -27,6 +27,7 @@ mod show;
 #[cfg(feature = "mpi")]
 mod stand_in;
 mod status;
+mod top;
 mod types;
 mod usage;
 
@@ -104,6 +105,8 @@ enum Command {
     Show(show::ShowArgs),
     /// Say how far a campaign is, and why the rest of it is not running; from another shell, too, while it runs.
     Status(status::StatusArgs),
+    /// Watch a campaign at work: what runs where, what waits, what fails; a picture a second.
+    Top(top::TopArgs),
     /// Write the types of all functions and options where an editor's language server finds them.
     Types {
         /// The folder of your campaigns.
@@ -194,6 +197,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),
         Some(Command::Show(arguments)) => return show::show(&arguments),
         Some(Command::Status(arguments)) => return status::status(&arguments),
+        Some(Command::Top(arguments)) => return top::top(&arguments),
         Some(Command::Types { folder }) => return types(&folder),
         None => cli.run,
     };

@@ -12,6 +12,7 @@ mod piece;
 mod read;
 mod rewrite;
 mod sidecar;
+mod tail;
 mod upkeep;
 mod writer;
 
@@ -23,6 +24,7 @@ pub use index::Index;
 pub use open::{Journal, Mode, Opened, holder, is_held, last_session};
 pub use read::{Contents, read};
 pub use rewrite::Damage;
+pub use tail::Tail;
 pub use upkeep::{Checked, Compacted, Merged, check, compact, merge};
 pub use writer::{JournalWriter, Lost};
 

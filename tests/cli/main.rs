@@ -36,6 +36,7 @@ mod status;
 mod statuses;
 mod streams;
 mod terminal;
+mod top;
 mod types;
 mod walltime;
 

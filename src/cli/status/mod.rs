@@ -15,7 +15,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use self::ask::{AskError, Asker};
+pub(super) use self::ask::{AskError, Asker};
+pub(super) use self::text::{how_it_ended, of_waiting};
 use self::text::{of_campaign, of_journal};
 use super::journals::{WhichJournal, journal_of};
 use crate::journal::JournalError;
