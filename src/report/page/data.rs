@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::blocks::slow_nodes;
 use super::failures::{Failures, failures};
-use super::flags::{Flag, explained};
+use super::super::flags::{Flag, explained};
 use super::{Campaign, Told};
 use crate::model::human::{status_in_short, subject};
 use crate::model::{

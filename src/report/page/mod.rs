@@ -7,7 +7,6 @@
 
 mod data;
 mod failures;
-mod flags;
 
 use super::Campaign;
 use crate::model::Hash;
