@@ -114,6 +114,21 @@ impl Status {
     }
 }
 
+impl Status {
+    /// How that ended which a task owes its own end to: of a skipped one what it waited for, or what that waited for
+    /// (`task 3, which it depends on, ended compile_failed: …`); of all others their own status.
+    pub fn cause(self, reason: &str) -> Status {
+        let (mut status, mut rest) = (self, reason);
+        while status == Status::Skipped {
+            let Some((_, ended)) = rest.split_once(", ended ") else { break };
+            let (word, why) = ended.split_once(": ").unwrap_or((ended, ""));
+            let Some(cause) = Status::ALL.into_iter().find(|status| status.word() == word) else { break };
+            (status, rest) = (cause, why);
+        }
+        status
+    }
+}
+
 /// How one task ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {

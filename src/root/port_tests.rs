@@ -243,6 +243,10 @@ fn a_dependent_of_a_failed_replay_is_skipped_right_after_it() {
         skipped.outcome.reason.as_deref(),
         Some("task 0, which it depends on, ended compile_failed: no such header")
     );
+    let cause = |reason: &str| skipped.outcome.status.cause(reason);
+    assert_eq!(skipped.outcome.reason.as_deref().map(cause), Some(Status::CompileFailed));
+    let further = "its reference, task 2, ended skipped: task 1, which it depends on, ended lost_worker: gone, ended ok";
+    assert_eq!((cause(further), cause("nobody knows")), (Status::LostWorker, Status::Skipped));
     let late = bench.port.submit(measure(build));
     assert_eq!(taken(&mut bench.port, Wait::Forever), Some(late));
     assert!(submissions(&mut bench.driver).is_empty());

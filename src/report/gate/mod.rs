@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use self::judge::{compared, judged};
-use self::rows::of_campaign;
 pub(in crate::report) use self::rows::{Figures, Which, measurement, title};
+use self::rows::{of_campaign, when};
 use super::Campaign;
 use crate::model::human::count;
 use crate::model::{Better, Hash, Measurement, Status};
@@ -207,6 +207,8 @@ impl Gate {
                     records.push(record);
                 }
             }
+            // However the journals are listed, the last one is the latest.
+            records.sort_by(|a, b| when(a).total_cmp(&when(b)));
             compared(which, &records, now.get(which).copied(), terms)
         };
         let mut gate = Self {
@@ -265,8 +267,8 @@ impl Gate {
             again.told.p_adjusted = adjusted;
         }
         for row in rows {
-            let Some(Again { change, told, .. }) = row.again.as_ref() else { continue };
-            (row.verdict, row.reason) = match judged(change, told.p_adjusted, terms).0 {
+            let Some(Again { change, told, side }) = row.again.as_ref() else { continue };
+            (row.verdict, row.reason) = match judged(change, side.n, told.p_adjusted, terms).0 {
                 Verdict::Slower => (Verdict::Slower, None),
                 Verdict::Unresolved => {
                     let why = "it seems slower, and measured once more it is not known to be";
@@ -285,7 +287,8 @@ impl Gate {
             rows.iter().filter_map(|row| row.found.as_ref()).map(|found| found.change.p).collect();
         for (row, adjusted) in rows.iter_mut().zip(adjusted(&chances)) {
             let Some(found) = &row.found else { continue };
-            (row.verdict, row.reason) = judged(&found.change, adjusted, self.terms);
+            let runs = row.now.as_ref().map_or(0, |now| now.n);
+            (row.verdict, row.reason) = judged(&found.change, runs, adjusted, self.terms);
             row.told = Some(Told::of(&found.change, adjusted));
         }
         self.conclude();
@@ -306,12 +309,19 @@ impl Gate {
 
     /// What is to be known of all rows, each once.
     fn note(&mut self, before: &[Campaign], new: &Campaign) {
-        let sessions = self.rows.iter().map(|row| row.before.len()).max().unwrap_or(0);
-        if (1..FEWEST_SESSIONS).contains(&sessions) {
+        let told = || self.rows.iter().filter(|row| row.told.is_some());
+        let fewest = told().map(|row| row.before.len()).min().unwrap_or(FEWEST_SESSIONS);
+        if fewest < FEWEST_SESSIONS {
+            let few = told().filter(|row| row.before.len() < FEWEST_SESSIONS).count();
+            let of = if few < told().count() {
+                format!("{} with only ", count(few, "row"))
+            } else {
+                String::new()
+            };
             self.notes.push(format!(
-                "{} before it: what differs from day to day or from node to node counts as a change; from \
+                "{of}{} before it: what differs from day to day or from node to node counts as a change; from \
                  {FEWEST_SESSIONS} earlier sessions on it does not",
-                count(sessions, "session")
+                count(fewest, "session")
             ));
         }
         let processors = |campaign: &Campaign| -> BTreeSet<String> {

@@ -1,11 +1,12 @@
 //! Which measurements of journals are of one thing, and their figures. Knows records, and nothing of verdicts.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
-use crate::model::human::{self, measurement_line, subject};
-use crate::model::{Better, Detail, Measurement, Record, Status};
+use crate::model::human::{self, measurement_line, subject, visible};
+use crate::model::{Better, Detail, Measurement, Record, Status, TaskFacts, ulid_unix_ms};
 use crate::report::Campaign;
 
 /// Units of time.
@@ -29,6 +30,35 @@ impl Which {
             metric: record.objective.metric.clone(),
         }
     }
+}
+
+/// What the figures of a measurement are of; figures of different ones are not compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Quantity {
+    /// Of the objective, if it has one by name.
+    pub(super) unit: Option<String>,
+    pub(super) better: Better,
+}
+
+impl Quantity {
+    pub(super) fn of(record: &Measurement) -> Self {
+        let metric = record.metrics.get(&record.objective.metric);
+        Self { unit: metric.and_then(|metric| metric.unit.clone()), better: record.objective.better }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.better == Better::Less { "less" } else { "more" };
+        write!(f, "{} ({word} is better)", visible(self.unit.as_deref().unwrap_or("none")))
+    }
+}
+
+/// When it was measured, s since 1970; of what never began when it was recorded.
+pub(super) fn when(record: &Measurement) -> f64 {
+    let TaskFacts { id, started_unix_s, ended_unix_s, .. } = &record.facts;
+    let recorded = || ulid_unix_ms(id).map(|ms| ms as f64 / 1e3);
+    started_unix_s.or(*ended_unix_s).or_else(recorded).unwrap_or(0.0)
 }
 
 /// Name and search point, for people.

@@ -167,7 +167,10 @@ fn too_few_runs_say_how_many_are_needed() {
     let (verdict, line, _) = one(measured("gemm", 1.0, &[1.0; 3]), measured("gemm", 2.0, &[1.0; 9]));
     assert_eq!((verdict, line), (Verdict::Unresolved, format!("before, {says}")));
     let (verdict, line, _) = one(measured("gemm", 1.0, &[0.0; 9]), measured("gemm", 2.0, &[1.0; 9]));
-    assert!(verdict == Verdict::Unresolved && line.starts_with("a figure is not above 0"), "{line}");
+    assert!(
+        verdict == Verdict::Unresolved && line.starts_with("a figure of `wall_s` is not above 0"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -213,6 +216,64 @@ fn what_failed_is_no_figure() {
     ] {
         assert_eq!(one(before, new), (verdict, says.to_string(), conclusion));
     }
+}
+
+#[test]
+fn a_program_that_does_not_compile_is_a_failure_of_its_measurement() {
+    let good = || measured("gemm", 1.0, &[1.0; 9]);
+    let skipped = |reason: &str| {
+        let mut record = failed(2.0, Status::Skipped);
+        record.reason = Some(reason.into());
+        record
+    };
+    for (reason, verdict, conclusion) in [
+        ("task 3, which it depends on, ended compile_failed: a.c:1", Verdict::Failed, Conclusion::Regression),
+        (
+            "task 3, which it depends on, ended skipped: task 2, which it depends on, ended nonzero_exit: 1",
+            Verdict::Failed,
+            Conclusion::Regression,
+        ),
+        (
+            "task 3, which it depends on, ended lost_worker: gone",
+            Verdict::Unresolved,
+            Conclusion::Inconclusive,
+        ),
+    ] {
+        let (told, line, concluded) = one(good(), skipped(reason));
+        assert_eq!((told, concluded), (verdict, conclusion), "{line}");
+    }
+}
+
+#[test]
+fn the_latest_session_says_whether_it_failed_before_however_they_are_listed() {
+    use Status::{Cancelled, Timeout};
+    let good = |unix_s| campaign("good", vec![measured("gemm", unix_s, &[1.0; 9])]);
+    let bad = |unix_s, status| campaign("bad", vec![failed(unix_s, status)]);
+    for (before, verdict) in [
+        ([good(1.0), bad(2.0, Timeout)], Verdict::Failing),
+        ([bad(2.0, Timeout), good(1.0)], Verdict::Failing),
+        ([good(2.0), bad(1.0, Timeout)], Verdict::Failed),
+        ([good(1.0), bad(2.0, Cancelled)], Verdict::Failed),
+    ] {
+        let gate = gate(&before, &bad(9.0, Timeout));
+        assert_eq!(gate.rows[0].verdict, verdict, "{gate}");
+    }
+}
+
+#[test]
+fn only_what_was_compared_is_counted_as_a_session() {
+    let day = |unix_s: f64, runs: usize| {
+        let record = |name| measured(name, unix_s, &vec![1.0; if name == "few" { runs } else { 9 }]);
+        campaign(&format!("{unix_s}"), vec![record("few"), record("many")])
+    };
+    let gate = gate(&[day(1.0, 9), day(2.0, 3), day(3.0, 3)], &day(4.0, 9));
+    let text = gate.to_string();
+    assert!(
+        text.contains("few: 1.000x, 95 % CI [1.000, 1.000]; 1.000 s, before 1.000 s; n = 9, before 9\n"),
+        "{text}"
+    );
+    assert!(text.contains("before 9 in each of 3 sessions\n"), "{text}");
+    assert!(text.contains("note: 1 row with only 1 session before it: "), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use super::{Conclusion, Gate, Row, Side, Told, Verdict};
-use crate::model::human::count;
+use crate::model::human::{count, visible};
 
 /// Verdicts have this much room.
 const VERDICT: usize = 12;
@@ -22,9 +22,9 @@ impl Conclusion {
 
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}, before it {}", self.new, self.before.join(", "))?;
+        writeln!(f, "{}", visible(&self.journals()))?;
         for note in &self.notes {
-            writeln!(f, "note: {note}")?;
+            writeln!(f, "note: {}", visible(note))?;
         }
         for row in &self.rows {
             writeln!(f, "{:VERDICT$} {}: {}", row.verdict.word(), row.name, row.line())?;
@@ -34,6 +34,10 @@ impl fmt::Display for Gate {
 }
 
 impl Gate {
+    fn journals(&self) -> String {
+        format!("{}, before it {}", self.new, self.before.join(", "))
+    }
+
     /// `40 rows: 1 slower, 2 unresolved, 37 same: regression`.
     pub fn summary(&self) -> String {
         let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
@@ -48,7 +52,7 @@ impl Gate {
     /// For a pull request: what is the same is folded.
     pub fn markdown(&self) -> String {
         let mut text = format!("**{}**\n\n", cell(&self.summary()));
-        let _ = writeln!(text, "{}, before it {}\n", cell(&self.new), cell(&self.before.join(", ")));
+        let _ = writeln!(text, "{}\n", cell(&self.journals()));
         for note in &self.notes {
             let _ = writeln!(text, "> {}\n", cell(note));
         }
