@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -138,7 +138,7 @@ pub(super) struct Loaded {
 /// Reads `file`, by the side-car as far as that goes.
 pub(super) fn load(path: &Path, file: &File) -> Result<Loaded, JournalError> {
     let failed = |source| JournalError::Io { path: path.to_owned(), doing: "read it", source };
-    let mut lines = reader(file);
+    let mut lines = reader(file, 0).map_err(failed)?;
     let head = match head(path, &mut lines)? {
         Ok(head) => head,
         Err(torn) => {
@@ -174,8 +174,7 @@ fn behind(
         rest.add(Kept::Nothing, head.length);
     }
     let begin = Begin { offset: rest.end, lines: gathered.lines + rest.lines };
-    let mut lines = reader(file);
-    lines.seek(SeekFrom::Start(begin.offset)).map_err(failed)?;
+    let mut lines = reader(file, begin.offset).map_err(failed)?;
     let mut torn = 0;
     let take = |record| Kept::of(&record);
     scan(path, &mut lines, begin, head.format, take, |line| {

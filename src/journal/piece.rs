@@ -45,7 +45,8 @@ impl Kept {
             Record::Env(env) => env.id.map_or(Kept::Nothing, Kept::Env),
             Record::State(state) => Kept::State(state.name.clone()),
             Record::Session(session) => Kept::Session(Box::new(session.clone())),
-            _ => record.facts().map_or(Kept::Nothing, |facts| {
+            // What `harness rerun` repeated is nobody's task.
+            _ => record.facts().filter(|facts| facts.parent.is_none()).map_or(Kept::Nothing, |facts| {
                 let name = facts.name.as_deref();
                 let entry = Entry {
                     key: facts.key,

@@ -4,7 +4,7 @@
 //! format: what an older one says becomes a record of ours as its line is parsed, and nobody else hears of it.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Take};
 use std::panic::resume_unwind;
 use std::path::Path;
 
@@ -43,7 +43,7 @@ pub struct Contents {
 /// Reads a journal for queries. Takes no lock: a line that is being written is left out.
 pub fn read(path: &Path) -> Result<Contents, JournalError> {
     let file = open(path)?;
-    let mut lines = reader(&file);
+    let mut lines = reader(&file, 0).map_err(|source| unreadable(path, source))?;
     let mut contents = Contents { header: None, records: Vec::new(), length: 0, torn: 0 };
     let head = match head(path, &mut lines)? {
         Ok(head) => head,
@@ -83,9 +83,12 @@ pub(super) fn open(path: &Path) -> Result<File, JournalError> {
     File::open(path).map_err(failed)
 }
 
-/// Reads `file` from where it stands.
-pub(super) fn reader(file: &File) -> BufReader<&File> {
-    BufReader::with_capacity(1 << 18, file)
+/// Reads `file` from there to where it ends now: what is appended meanwhile would be half of it before a line that was
+/// being written, and the other half behind it.
+pub(super) fn reader(mut file: &File, from: u64) -> io::Result<Take<BufReader<&File>>> {
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(from))?;
+    Ok(BufReader::with_capacity(1 << 18, file).take(length.saturating_sub(from)))
 }
 
 /// Where a line is.
@@ -252,5 +255,31 @@ fn parse_line(line: &[u8], format: &Format) -> Result<Record, Unfit> {
         Ok(_) => Err(Unfit::NoRecord("its columns differ in length".into())),
         Err(error) if error.is_data() => Err(Unfit::NoRecord(error.to_string())),
         Err(error) => Err(Unfit::NoJson(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_meanwhile_damages_nothing() {
+        let mut file = tempfile::tempfile().unwrap();
+        let line = |name: &str| format!("{{\"type\":\"state\",\"name\":\"{name}\",\"value\":1,\"saved_unix_s\":1}}\n");
+        let (whole, other) = (line("a"), line("b"));
+        let (begun, rest) = other.split_at(20);
+        write!(file, "{whole}{begun}").unwrap();
+        let mut lines = reader(&file, 0).unwrap();
+        write!(&file, "{rest}{other}").unwrap();
+        let (path, begin) = (Path::new("c.journal"), Begin { offset: 0, lines: 0 });
+        let mut found = Vec::new();
+        let each = |line: Scanned<Record>| {
+            found.push((line.place.length, line.whole(path)?.is_some()));
+            Ok(())
+        };
+        scan(path, &mut lines, begin, &FORMATS[0], |record| record, each).unwrap();
+        assert_eq!(found, [(whole.len() as u64, true), (20, false)]);
     }
 }

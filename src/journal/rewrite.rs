@@ -68,7 +68,8 @@ impl Survey {
         file: File,
         mut damaged: impl FnMut(Damage) -> Result<(), JournalError>,
     ) -> Result<Self, JournalError> {
-        let mut lines = reader(&file);
+        let failed = |source| JournalError::Io { path: path.to_owned(), doing: "read it", source };
+        let mut lines = reader(&file, 0).map_err(failed)?;
         let Ok(head) = head(path, &mut lines)? else {
             return Err(JournalError::NotAJournal { path: path.to_owned() });
         };

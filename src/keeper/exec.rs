@@ -7,7 +7,7 @@ use super::launching::Prefixed;
 use super::run::{Ended, Finished, Keep};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site, inside};
-use super::verdict::{judge, not_started, run_result};
+use super::verdict::{judge_command, not_started, run_result};
 use crate::artefact::StoreError;
 use crate::model::{Detail, ExecSpec, Launched, Outcome, RunResult, Status};
 
@@ -43,7 +43,7 @@ impl Exec {
     }
 
     fn outcome(&self, ended: Ended, site: &Site) -> Outcome {
-        let mut verdict = judge(&ended, &self.ok_codes);
+        let mut verdict = judge_command(&self.command, self.launched.is_some(), &ended, &self.ok_codes);
         let mut result = run_result(ended, self.command.argv_text());
         result.launched = self.launched.clone();
         if verdict.is_ok() {

@@ -20,7 +20,7 @@ use super::metric::Reader;
 use super::run::{Ended, Finished, Keep};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site};
-use super::verdict::{Failed, judge};
+use super::verdict::{Failed, judge_command};
 use super::verify::Verify;
 use crate::machine::counters::Count;
 use crate::model::{Cwd, Launched, MeasureSpec, Phase, Sample, Seen, Status, Usage, VerifyResult};
@@ -306,7 +306,7 @@ impl Subject {
             Some(code) => &[code][..],
             None => &self.spec.ok_codes,
         };
-        judge(ended, ok_codes)
+        judge_command(&self.command, self.is_launched(), ended, ok_codes)
     }
 
     /// Of the run that comes next, or has just ended.

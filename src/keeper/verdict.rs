@@ -5,8 +5,8 @@ use std::path::Path;
 use super::capture::last_lines;
 use super::run::{Ended, Forced, StartError};
 use super::scratch;
-use super::site::Failure;
-use crate::launch::{refusal, says_something};
+use super::site::{Command, Failure};
+use crate::launch::{is_launcher, refusal, says_something};
 use crate::model::{RunResult, Status};
 use crate::process::{Exit, SpawnError};
 
@@ -58,13 +58,7 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
             let accepted: Vec<String> = ok_codes.iter().map(i32::to_string).collect();
             (Status::NonzeroExit, format!("{}, and not {}", ended.exit, accepted.join(" or ")))
         }
-        (None, Exit::Code(_)) => {
-            // Not the program's end, but that of the launcher before it, which started nothing.
-            if let Some(why) = refusal(&String::from_utf8_lossy(&ended.stderr.bytes)) {
-                return Err(Failure { status: Status::SpawnFailed, reason: format!("not started: {why}") });
-            }
-            (Status::NonzeroExit, ended.exit.to_string())
-        }
+        (None, Exit::Code(_)) => (Status::NonzeroExit, ended.exit.to_string()),
         (None, Exit::Signal(_)) if ended.oom => (
             Status::Oom,
             "the kernel killed it: out of memory (its control group's count of such kills rose)".into(),
@@ -72,6 +66,28 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
         (None, Exit::Signal(_)) => (Status::Signal, ended.exit.to_string()),
     };
     Err(Failure { status, reason: with_stderr(what, &ended.stderr.bytes) })
+}
+
+/// The same of what may have a launcher before it, one of ours (`launched`) or its author's: where that started nothing,
+/// the end is not the program's.
+pub fn judge_command(
+    command: &Command,
+    launched: bool,
+    ended: &Ended,
+    ok_codes: &[i32],
+) -> Result<(), Failure> {
+    let failure = match judge(ended, ok_codes) {
+        Err(failure) if failure.status == Status::NonzeroExit && ended.exit != Exit::Code(0) => failure,
+        other => return other,
+    };
+    let begins = || command.argv.first().is_some_and(|program| is_launcher(&program.to_string_lossy()));
+    if !launched && !begins() {
+        return Err(failure);
+    }
+    Err(match refusal(&String::from_utf8_lossy(&ended.stderr.bytes)) {
+        Some(why) => Failure { status: Status::SpawnFailed, reason: format!("not started: {why}") },
+        None => failure,
+    })
 }
 
 /// A program that never ran.
@@ -172,7 +188,20 @@ mod tests {
         let mut ended = fake::ended(Exit::Code(1), "");
         ended.stderr.bytes =
             b"----\nmpirun has detected an attempt to run as root.\n\nRunning as root is\n".to_vec();
-        let (status, reason) = said(&ended);
+        // Only a launcher can refuse so; and of others' words, which it passes on, none is its own.
+        assert_eq!(said(&ended).0, Status::NonzeroExit);
+        let of = |program: &str, launched, ended: &Ended| {
+            let failure = judge_command(&fake::command(program), launched, ended, &[]).unwrap_err();
+            (failure.status, failure.reason)
+        };
+        assert_eq!(of("gcc", false, &ended).0, Status::NonzeroExit);
+        assert_eq!(of("own-launcher", true, &ended).0, Status::SpawnFailed);
+        let mut compiler = fake::ended(Exit::Code(1), "");
+        compiler.stderr.bytes = "cc1: error: unrecognized argument in option ‘-mabi=foo’\n".into();
+        for program in ["gcc", "mpirun"] {
+            assert_eq!(of(program, false, &compiler).0, Status::NonzeroExit);
+        }
+        let (status, reason) = of("/opt/mpi/bin/mpirun", false, &ended);
         assert!(
             reason.starts_with("not started: mpirun has detected an attempt to run as root; env = "),
             "{reason}"

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use crate::model::{Gang, LaunchSpec, Launcher};
 
-pub use refusal::{refusal, says_something};
+pub use refusal::{is_launcher, refusal, says_something};
 pub use slurm::Slurm;
 
 /// In the environment of every process of a gang's attempt, on every node: [`Gang::mark`].

@@ -1,39 +1,76 @@
 //! What launchers of MPI applications say when they start nothing: no word of the program, but of the launcher, the job
 //! or who asks. Known by the texts of Open MPI, Hydra and srun. Pure.
 
-/// What is said, and what to do about it where we know.
-const KNOWN: [(&str, &str); 10] = [
+/// How the line of it begins: a program says `unrecognized argument`, too.
+#[derive(Clone, Copy, PartialEq)]
+enum Begins {
+    /// With the launcher's name.
+    Name,
+    /// With what is said.
+    Plain,
+    /// With the process of Hydra that says it: `[mpiexec@node1] `.
+    Hydra,
+}
+
+/// How its line begins, what is said, and what to do about it where we know.
+const KNOWN: [(Begins, &str, &str); 10] = [
     (
-        "has detected an attempt to run as root",
+        Begins::Name, "has detected an attempt to run as root",
         "env = { OMPI_ALLOW_RUN_AS_ROOT = 1, OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1 } says that it is meant",
     ),
     (
-        "There are not enough slots available in the system to satisfy the",
+        Begins::Plain, "There are not enough slots available in the system to satisfy the",
         "fewer ranks, or launcher_args = { \"--oversubscribe\" }",
     ),
     (
-        "All nodes which are allocated for this job are already filled",
+        Begins::Plain, "All nodes which are allocated for this job are already filled",
         "launcher_args = { \"--oversubscribe\" }",
     ),
-    ("was unable to find the specified executable file", ""),
-    ("was unable to launch the specified application", ""),
-    ("execvp error on file", ""),
-    ("unable to get host address for", ""),
-    ("unrecognized argument", ""),
-    ("srun: error: Unable to create step", ""),
-    ("srun: error: Unable to allocate resources", ""),
+    (Begins::Name, "was unable to find the specified executable file", ""),
+    (Begins::Name, "was unable to launch the specified application", ""),
+    (Begins::Hydra, "execvp error on file", ""),
+    (Begins::Hydra, "unable to get host address for", ""),
+    (Begins::Hydra, "unrecognized argument", ""),
+    (Begins::Plain, "srun: error: Unable to create step", ""),
+    (Begins::Plain, "srun: error: Unable to allocate resources", ""),
 ];
 
+/// Programs that start others on several nodes.
+const LAUNCHERS: [&str; 8] =
+    ["mpirun", "mpiexec", "orterun", "prterun", "prun", "srun", "aprun", "jsrun"];
+
+/// Does a program of this name or path start others on several nodes? `mpirun.openmpi` and `mpiexec.hydra` do.
+pub fn is_launcher(program: &str) -> bool {
+    let name = program.rsplit('/').next().unwrap_or_default();
+    LAUNCHERS.contains(&name.split('.').next().unwrap_or_default())
+}
+
 /// Why the launcher that wrote this to standard error started nothing, with what to do about it; none if it did, or says
-/// nothing that is known.
+/// nothing that is known. Ask only about the end of a launcher.
 pub fn refusal(stderr: &str) -> Option<String> {
-    let (at, advice) = KNOWN.iter().find_map(|(said, advice)| Some((stderr.find(said)?, advice)))?;
-    let begin = stderr[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let (begin, advice) = KNOWN.iter().find_map(|(begins, said, advice)| {
+        let begin = stderr.match_indices(said).find_map(|(at, _)| {
+            let begin = stderr[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            begins.fits(&stderr[begin..at]).then_some(begin)
+        })?;
+        Some((begin, advice))
+    })?;
     // A sentence may go over several lines: to the next empty one.
     let lines = stderr[begin..].lines().map(str::trim).take_while(|line| says_something(line));
     let said = lines.collect::<Vec<_>>().join(" ");
     let said = said.trim_end_matches([':', '.']);
     Some(if advice.is_empty() { said.into() } else { format!("{said}; {advice}") })
+}
+
+impl Begins {
+    /// Does a line with this before what is said?
+    fn fits(self, before: &str) -> bool {
+        match self {
+            Begins::Name => is_launcher(before.trim_end()),
+            Begins::Plain => before.is_empty(),
+            Begins::Hydra => ["[mpiexec@", "[proxy:"].iter().any(|begin| before.starts_with(begin)),
+        }
+    }
 }
 
 /// Is it more than a rule of dashes, or nothing at all?
@@ -90,11 +127,30 @@ available for use.
              application; fewer ranks, or launcher_args = { \"--oversubscribe\" }"
         );
         assert_eq!(of(HYDRA), HYDRA.trim_end());
+        // What the program said before is not in the way.
+        let argument = "[mpiexec@node1] match_arg (lib/utils/args.c:166): unrecognized argument foo";
+        assert_eq!(of(&format!("app: unrecognized argument\n{argument}\n")), argument);
+    }
+
+    #[test]
+    fn launchers_are_known_by_their_names() {
+        let all = ["mpirun", "/opt/mpi/bin/mpiexec.hydra", "srun", "./orterun"];
+        assert!(all.into_iter().all(is_launcher));
+        assert!(!["gcc", "/opt/mpirun/app", "mpirun-wrapper", ""].into_iter().any(is_launcher));
     }
 
     #[test]
     fn what_a_program_says_is_none() {
-        assert_eq!(refusal("segmentation fault\n-----\n"), None);
+        for said in [
+            "segmentation fault\n-----\n",
+            "gcc: error: unrecognized argument in option ‘-mabi=foo’\n",
+            "unrecognized argument in option ‘-mabi=foo’\n",
+            "usage: a.py [-h]\na.py: error: unrecognized arguments: --x\n",
+            "curl: unable to get host address for node1\n",
+            "my app was unable to launch the specified application\n",
+        ] {
+            assert_eq!(refusal(said), None, "{said}");
+        }
         let lines = ["", "  ", "-----", " = = =", "a", "--x--"];
         assert_eq!(lines.map(says_something), [false, false, false, false, true, true]);
     }

@@ -140,7 +140,12 @@ impl Walk<'_> {
 
 /// `c.lua.journal`, an old one that was set aside, and what lies beside it.
 fn is_journal(name: &str) -> bool {
-    name.ends_with(".journal") || name.contains(".journal.")
+    name.ends_with(".journal")
+        || name.match_indices(".journal.").any(|(at, word)| {
+            let rest = &name[at + word.len()..];
+            let is_number = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+            is_number || ["index", "damaged"].contains(&rest) || rest.starts_with("new.")
+        })
 }
 
 #[cfg(test)]
@@ -161,6 +166,9 @@ mod tests {
             "app/c.lua.journal",
             "app/c.lua.journal.1",
             "app/c.lua.journal.index",
+            "app/c.lua.journal.damaged",
+            "app/c.lua.journal.new.x1",
+            "app/my.journal.h",
         ] {
             fs::create_dir_all(dir.join(file).parent().unwrap()).unwrap();
             fs::write(dir.join(file), "").unwrap();
@@ -171,7 +179,7 @@ mod tests {
         let files =
             |dir: &Path, folder: &str, except: &[String]| read(dir, folder, except).map(|tree| tree.files);
         let found = files(dir, "app", &["./data".into(), "src/b.c".into()]).unwrap();
-        assert_eq!(found, ["app/.cargo/config.toml", "app/a.c", "app/src/data/1", "app/z.c"]);
+        assert_eq!(found, ["app/.cargo/config.toml", "app/a.c", "app/my.journal.h", "app/src/data/1", "app/z.c"]);
         let here = files(&dir.join("app/src"), ".", &[]).unwrap();
         assert!(here.contains(&"b.c".to_owned()), "{here:?}");
         let above = files(&dir.join("app/src"), "../data/", &[]).unwrap();
