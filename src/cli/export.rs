@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::journals::WhichJournal;
 use super::query::{code, journals};
+use crate::journal::is_journal;
 use crate::model::exit;
 use crate::query::{self, QueryError, TextFormat};
 use crate::say::say;
@@ -95,6 +96,12 @@ enum Failed {
     NoText,
     #[error("export: {} is there already: --force replaces it", .0.display())]
     There(PathBuf),
+    #[error("export: {} is a journal, and would be lost: name another file after -o", .0.display())]
+    Journal(PathBuf),
+    #[error(
+        "export: {} is no regular file: name another one after -o, or `-` for the standard output", .0.display()
+    )]
+    NoFile(PathBuf),
     #[error("export: cannot write {}: {source}", path.display())]
     Unwritten { path: PathBuf, source: io::Error },
 }
@@ -122,8 +129,8 @@ fn write(arguments: &ExportArgs) -> Result<(), Failed> {
     if to_stdout && matches!(format, Format::Parquet | Format::Sqlite) {
         return Err(Failed::NoText);
     }
-    if !to_stdout && !arguments.force && fs::symlink_metadata(to).is_ok() {
-        return Err(Failed::There(to.clone()));
+    if !to_stdout {
+        may_be_written(to, arguments.force)?;
     }
     let journals = journals(&arguments.campaigns, "export", "harness export -o FILE")?;
     if to_stdout {
@@ -143,6 +150,18 @@ fn write(arguments: &ExportArgs) -> Result<(), Failed> {
         io::ErrorKind::AlreadyExists if !arguments.force => Failed::There(to.clone()),
         _ => unwritten(source),
     })
+}
+
+/// `--force` replaces what an export wrote, and neither journals nor what is no file.
+fn may_be_written(to: &Path, force: bool) -> Result<(), Failed> {
+    let Ok(there) = fs::symlink_metadata(to) else { return Ok(()) };
+    if !there.is_file() {
+        return Err(Failed::NoFile(to.into()));
+    }
+    if is_journal(to) {
+        return Err(Failed::Journal(to.into()));
+    }
+    if force { Ok(()) } else { Err(Failed::There(to.into())) }
 }
 
 fn by_ending(path: &Path) -> Option<Format> {

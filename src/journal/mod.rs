@@ -22,7 +22,7 @@ use std::path::PathBuf;
 pub use answers::Answers;
 pub use index::Index;
 pub use open::{Journal, Mode, Opened, holder, is_held, last_session};
-pub use read::{Contents, read};
+pub use read::{Contents, is_journal, read};
 pub use rewrite::Damage;
 pub use tail::Tail;
 pub use upkeep::{Checked, Compacted, Merged, check, compact, merge};

@@ -27,6 +27,14 @@ pub(super) struct Format {
 /// The present one first; behind it stands the one before, once there is one (docs/journal.md, Versions).
 static FORMATS: [Format; 1] = [Format { schema: JOURNAL_SCHEMA, parse: Record::parse }];
 
+/// Is there a journal at `path`, by how it begins? For those who are about to write there.
+pub fn is_journal(path: &Path) -> bool {
+    let mut first = [0; FIRST_BYTES.len()];
+    std::fs::metadata(path).is_ok_and(|data| data.is_file())
+        && File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok()
+        && first == FIRST_BYTES
+}
+
 /// A whole journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contents {
@@ -267,7 +275,9 @@ mod tests {
     #[test]
     fn what_is_written_meanwhile_damages_nothing() {
         let mut file = tempfile::tempfile().unwrap();
-        let line = |name: &str| format!("{{\"type\":\"state\",\"name\":\"{name}\",\"value\":1,\"saved_unix_s\":1}}\n");
+        let line = |name: &str| {
+            format!("{{\"type\":\"state\",\"name\":\"{name}\",\"value\":1,\"saved_unix_s\":1}}\n")
+        };
         let (whole, other) = (line("a"), line("b"));
         let (begun, rest) = other.split_at(20);
         write!(file, "{whole}{begun}").unwrap();

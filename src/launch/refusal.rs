@@ -15,15 +15,18 @@ enum Begins {
 /// How its line begins, what is said, and what to do about it where we know.
 const KNOWN: [(Begins, &str, &str); 10] = [
     (
-        Begins::Name, "has detected an attempt to run as root",
+        Begins::Name,
+        "has detected an attempt to run as root",
         "env = { OMPI_ALLOW_RUN_AS_ROOT = 1, OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1 } says that it is meant",
     ),
     (
-        Begins::Plain, "There are not enough slots available in the system to satisfy the",
+        Begins::Plain,
+        "There are not enough slots available in the system to satisfy the",
         "fewer ranks, or launcher_args = { \"--oversubscribe\" }",
     ),
     (
-        Begins::Plain, "All nodes which are allocated for this job are already filled",
+        Begins::Plain,
+        "All nodes which are allocated for this job are already filled",
         "launcher_args = { \"--oversubscribe\" }",
     ),
     (Begins::Name, "was unable to find the specified executable file", ""),
@@ -36,8 +39,7 @@ const KNOWN: [(Begins, &str, &str); 10] = [
 ];
 
 /// Programs that start others on several nodes.
-const LAUNCHERS: [&str; 8] =
-    ["mpirun", "mpiexec", "orterun", "prterun", "prun", "srun", "aprun", "jsrun"];
+const LAUNCHERS: [&str; 8] = ["mpirun", "mpiexec", "orterun", "prterun", "prun", "srun", "aprun", "jsrun"];
 
 /// Does a program of this name or path start others on several nodes? `mpirun.openmpi` and `mpiexec.hydra` do.
 pub fn is_launcher(program: &str) -> bool {

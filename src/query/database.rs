@@ -20,7 +20,7 @@ use super::functions;
 use super::journal::{Ended, Journal, Standing, What};
 use super::run::{runs_of, runs_of_side};
 use super::surroundings::{self, Begun};
-use super::wrong::{Unfit, explained};
+use super::wrong::{MOST_ROWS, Unfit, explained};
 use crate::model::{CompileResult, Detail, Hash};
 
 /// What of the tables is filled: what a question may read, which is what it names.
@@ -204,6 +204,9 @@ impl Database {
         let mut answer = Rows { heads, rows: Vec::new() };
         let mut rows = statement.query(()).map_err(|error| explained(&error))?;
         while let Some(row) = rows.next().map_err(|error| explained(&error))? {
+            if answer.rows.len() == MOST_ROWS {
+                return Err(Unfit::TooLong.into());
+            }
             let cell = |column| row.get_ref(column).map(Cell::from);
             answer.rows.push((0..answer.heads.len()).map(cell).collect::<rusqlite::Result<_>>()?);
         }

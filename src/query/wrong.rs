@@ -4,6 +4,9 @@ use super::QueryError;
 use super::database::tables;
 use super::functions;
 
+/// Rows of the longest answer.
+pub(super) const MOST_ROWS: usize = 10_000_000;
+
 /// Why SQL is no question, or has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
@@ -19,6 +22,9 @@ pub enum Unfit {
     /// More than one.
     #[error("one question at a time: something stands behind the first `;`")]
     Several,
+    /// An answer that would not end, or take all memory.
+    #[error("the answer has more than {MOST_ROWS} rows: add a `limit`, or count and group")]
+    TooLong,
     /// What SQLite says, and what to do.
     #[error("{message}{hint}")]
     Wrong {

@@ -179,7 +179,10 @@ mod tests {
         let files =
             |dir: &Path, folder: &str, except: &[String]| read(dir, folder, except).map(|tree| tree.files);
         let found = files(dir, "app", &["./data".into(), "src/b.c".into()]).unwrap();
-        assert_eq!(found, ["app/.cargo/config.toml", "app/a.c", "app/my.journal.h", "app/src/data/1", "app/z.c"]);
+        assert_eq!(
+            found,
+            ["app/.cargo/config.toml", "app/a.c", "app/my.journal.h", "app/src/data/1", "app/z.c"]
+        );
         let here = files(&dir.join("app/src"), ".", &[]).unwrap();
         assert!(here.contains(&"b.c".to_owned()), "{here:?}");
         let above = files(&dir.join("app/src"), "../data/", &[]).unwrap();

@@ -185,6 +185,11 @@ fn every_answer_has_its_exit_code_and_no_error_has_one_of_theirs() {
         ),
         (&["none.journal", "good.journal"], 66, "harness: compare: there is no none.journal; a campaign has"),
         (
+            &["--junit", "good.journal", "good.journal", "fast.journal"],
+            64,
+            "harness: compare: good.journal is a journal, and would be lost: --junit and --markdown are followed by",
+        ),
+        (
             &["--junit", "no/x.xml", "good.journal", "fast.journal"],
             73,
             "harness: compare: cannot write no/x.xml: ",

@@ -237,6 +237,12 @@ fn a_file_is_whole_and_none_is_replaced_by_accident() {
     assert_eq!(folder.read("rows.csv"), "mine");
     export(&folder, &["-o", "rows.csv", "--force"]);
     assert_eq!(folder.read("rows.csv"), whole);
+    let lost = "c.lua.journal is a journal, and would be lost: name another file after -o";
+    let journal = folder.read("c.lua.journal");
+    refuses(&["-o", "c.lua.journal", "--format", "csv", "--force"], 2, lost);
+    assert_eq!(folder.read("c.lua.journal"), journal);
+    let device = "/dev/null is no regular file: name another one after -o, or `-` for the standard output";
+    refuses(&["-o", "/dev/null", "--format", "csv", "--force"], 2, device);
     refuses(
         &["-o", "rows.xyz"],
         2,

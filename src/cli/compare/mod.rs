@@ -14,7 +14,7 @@ use clap::Args;
 
 use super::journals::{WhichJournal, journal_of};
 use super::own;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, is_journal};
 use crate::model::exit::{self, compare as code};
 use crate::report::{Campaign, Conclusion, Gate, Terms};
 use crate::say::say;
@@ -79,11 +79,17 @@ enum CompareError {
     Stopped,
     #[error("compare: cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error(
+        "compare: {} is a journal, and would be lost: --junit and --markdown are followed by the file to write",
+        .0.display()
+    )]
+    Lost(PathBuf),
 }
 
 impl CompareError {
     fn code(&self) -> u8 {
         match self {
+            CompareError::Lost(_) => code::USAGE,
             CompareError::Which(_) | CompareError::Journal(JournalError::Io { .. }) => code::NO_INPUT,
             CompareError::Journal(_) | CompareError::Nothing => code::DATA,
             CompareError::Write { .. } => code::CANNOT_WRITE,
@@ -106,6 +112,11 @@ pub(super) fn compare(arguments: &CompareArgs) -> ExitCode {
 }
 
 fn answer(arguments: &CompareArgs) -> Result<Conclusion, CompareError> {
+    if let Some(path) =
+        [&arguments.junit, &arguments.markdown].into_iter().flatten().find(|path| is_journal(path))
+    {
+        return Err(CompareError::Lost(path.clone()));
+    }
     let read = |path: &PathBuf| read::<CompareError>(path, "compare", "harness compare BASE NEW");
     let before = arguments.before.iter().map(read).collect::<Result<Vec<Campaign>, _>>()?;
     let new = read(&arguments.new)?;

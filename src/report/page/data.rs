@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::blocks::slow_nodes;
-use super::failures::{Failures, failures};
 use super::super::flags::{Flag, explained};
+use super::failures::{Failures, failures};
 use super::{Campaign, Told};
 use crate::model::human::{status_in_short, subject};
 use crate::model::{
