@@ -274,15 +274,16 @@ mod tests {
 
     #[test]
     fn what_is_written_meanwhile_damages_nothing() {
-        let mut file = tempfile::tempfile().unwrap();
+        let journal = tempfile::NamedTempFile::new().unwrap();
+        let mut writer = std::fs::OpenOptions::new().append(true).open(journal.path()).unwrap();
         let line = |name: &str| {
             format!("{{\"type\":\"state\",\"name\":\"{name}\",\"value\":1,\"saved_unix_s\":1}}\n")
         };
         let (whole, other) = (line("a"), line("b"));
         let (begun, rest) = other.split_at(20);
-        write!(file, "{whole}{begun}").unwrap();
-        let mut lines = reader(&file, 0).unwrap();
-        write!(&file, "{rest}{other}").unwrap();
+        write!(writer, "{whole}{begun}").unwrap();
+        let mut lines = reader(journal.as_file(), 0).unwrap();
+        write!(writer, "{rest}{other}").unwrap();
         let (path, begin) = (Path::new("c.journal"), Begin { offset: 0, lines: 0 });
         let mut found = Vec::new();
         let each = |line: Scanned<Record>| {
