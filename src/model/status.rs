@@ -76,7 +76,7 @@ pub struct FailureStatus {
 }
 
 impl FailureStatus {
-    /// Of lines of [`failures`](super::failures).
+    /// Of lines of [`failures`](super::failures()).
     pub fn of_lines(lines: Vec<(String, usize)>) -> Vec<Self> {
         lines.into_iter().map(|(text, count)| Self { count, text }).collect()
     }
