@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use tempfile::TempDir;
 
-use super::journals::WhichJournal;
-use super::query::{code, journals};
+use super::journals::{WhichJournal, journals_of};
+use super::query::code;
 use crate::journal::is_journal;
 use crate::model::exit;
 use crate::query::{self, QueryError, TextFormat};
@@ -132,7 +132,7 @@ fn write(arguments: &ExportArgs) -> Result<(), Failed> {
     if !to_stdout {
         may_be_written(to, arguments.force)?;
     }
-    let journals = journals(&arguments.campaigns, "export", "harness export -o FILE")?;
+    let journals = journals_of(&arguments.campaigns, "export", "harness export -o FILE")?;
     if to_stdout {
         let bytes = content(&journals, format, arguments.rows.as_deref())?;
         // Whoever asked may have closed the pipe.

@@ -57,6 +57,18 @@ pub(super) fn journal_of(
     }
 }
 
+/// The journals that are meant; the only one in this folder, if none is named.
+pub(super) fn journals_of(
+    campaigns: &[PathBuf],
+    who: &'static str,
+    line: &'static str,
+) -> Result<Vec<PathBuf>, WhichJournal> {
+    match campaigns {
+        [] => Ok(vec![only_journal(who, line)?]),
+        campaigns => campaigns.iter().map(|campaign| journal_of(Some(campaign), who, line)).collect(),
+    }
+}
+
 fn only_journal(who: &'static str, line: &'static str) -> Result<PathBuf, WhichJournal> {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let unreadable =

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::journals::{WhichJournal, journal_of};
+use super::journals::{WhichJournal, journals_of};
 use crate::model::exit;
 use crate::query::{self, QueryError, TextFormat};
 use crate::say::say;
@@ -59,7 +59,7 @@ fn answer(arguments: &QueryArgs) -> Result<String, Failed> {
         Some((last, before)) if is_sql(last) => (before, Some(last.to_string_lossy())),
         _ => (&arguments.words[..], None),
     };
-    let journals = journals(campaigns, "query", "harness query")?;
+    let journals = journals_of(campaigns, "query", "harness query")?;
     let Some(sql) = sql else { return Ok(query::overview(&journals)?) };
     let rows = query::ask(&journals, &sql)?;
     let usual = if io::stdout().is_terminal() { TextFormat::Table } else { TextFormat::Csv };
@@ -69,18 +69,6 @@ fn answer(arguments: &QueryArgs) -> Result<String, Failed> {
 /// Several words are no file that is there.
 fn is_sql(word: &Path) -> bool {
     word.to_string_lossy().trim().contains(char::is_whitespace) && !word.exists()
-}
-
-/// The journals that are meant; the only one in this folder, if none is named.
-pub(super) fn journals(
-    campaigns: &[PathBuf],
-    who: &'static str,
-    line: &'static str,
-) -> Result<Vec<PathBuf>, WhichJournal> {
-    if campaigns.is_empty() {
-        return Ok(vec![journal_of(None, who, line)?]);
-    }
-    campaigns.iter().map(|campaign| journal_of(Some(campaign), who, line)).collect()
 }
 
 pub(super) fn code(error: &QueryError) -> u8 {

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use super::journals::{WhichJournal, journal_of};
+use super::journals::{WhichJournal, journals_of};
 use crate::journal::{JournalError, is_held};
 use crate::model::exit;
 use crate::model::human::bytes;
@@ -72,7 +72,7 @@ pub(super) fn report(arguments: &ReportArgs) -> ExitCode {
 }
 
 fn told(arguments: &ReportArgs) -> Result<(), ReportError> {
-    let journals = journals(&arguments.campaigns)?;
+    let journals = journals_of(&arguments.campaigns, "report", "harness report")?;
     if arguments.serve {
         return serve::serve(&journals);
     }
@@ -87,14 +87,6 @@ fn told(arguments: &ReportArgs) -> Result<(), ReportError> {
     let _ =
         writeln!(io::stdout(), "{}: {}, opens in any browser", output.display(), bytes(page.len() as u64));
     Ok(())
-}
-
-fn journals(campaigns: &[PathBuf]) -> Result<Vec<PathBuf>, WhichJournal> {
-    let journal = |campaign: Option<&Path>| journal_of(campaign, "report", "harness report");
-    match campaigns {
-        [] => Ok(vec![journal(None)?]),
-        campaigns => campaigns.iter().map(|campaign| journal(Some(campaign))).collect(),
-    }
 }
 
 /// `c.lua.journal` is told in `c.lua.html`.
