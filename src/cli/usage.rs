@@ -13,6 +13,7 @@ use clap::{CommandFactory, Parser};
 use super::Cli;
 use crate::model::exit;
 use crate::model::human::seconds;
+use crate::model::nearest;
 use crate::root::port::Start;
 use crate::say::say;
 
@@ -60,12 +61,6 @@ pub(super) fn in_order(cli: Cli, arguments: &[OsString]) -> Result<Cli, String> 
 
 fn is_subcommand(word: &str) -> bool {
     Cli::command().get_subcommands().any(|command| command.get_name() == word)
-}
-
-/// The nearest of `known`, if it is near.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |known: &&str| strsim::damerau_levenshtein(word, known);
-    known.min_by_key(distance).filter(|known| distance(known) <= word.len() / 3)
 }
 
 pub(super) fn unknown_option(word: &str) -> String {

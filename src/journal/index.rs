@@ -32,13 +32,13 @@ impl Index {
         let records = |tries: Vec<(bool, Record)>| tries.into_iter().map(|(_, record)| record).collect();
         (records(last), records(earlier))
     }
+}
 
-    /// The surroundings that records refer to.
-    pub fn envs(&self) -> BTreeMap<Hash, Env> {
-        let env = |record: &Record| match record {
-            Record::Env(env) => Some((env.id?, (**env).clone())),
-            _ => None,
-        };
-        self.records.iter().filter_map(env).collect()
-    }
+/// The surroundings that records refer to.
+pub fn envs(records: &[Record]) -> BTreeMap<Hash, Env> {
+    let env = |record: &Record| match record {
+        Record::Env(env) => Some((env.id?, (**env).clone())),
+        _ => None,
+    };
+    records.iter().filter_map(env).collect()
 }

@@ -20,7 +20,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use answers::Answers;
-pub use index::Index;
+pub use index::{Index, envs};
 pub use open::{Journal, Mode, Opened, holder, is_held, last_session};
 pub use read::{Contents, is_journal, read};
 pub use rewrite::Damage;

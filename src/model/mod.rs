@@ -21,6 +21,7 @@ pub mod limits;
 mod line;
 mod measurement;
 mod message;
+mod nearest;
 mod outcome;
 mod record;
 mod retry;
@@ -54,6 +55,7 @@ pub use message::{
     CHUNK_BYTES, CallTask, DepLabel, DepRecord, DepValue, FromKeeper, FromSlot, FromWorker, Gang, Hello,
     InitCall, Module, PROTOCOL, Run, SlotInit, SlotSetup, ToKeeper, ToSlot, ToWorker, Welcome, Work,
 };
+pub use nearest::nearest;
 pub use outcome::{
     CacheUse, CallError, CallReturn, CompileResult, Detail, Launched, Outcome, RunResult, Status, Usage,
 };

@@ -3,6 +3,7 @@
 use super::QueryError;
 use super::database::tables;
 use super::functions;
+use crate::model::nearest;
 
 /// Rows of the longest answer.
 pub(super) const MOST_ROWS: usize = 10_000_000;
@@ -73,8 +74,7 @@ fn hint(message: &str) -> String {
 }
 
 fn meant(name: &str, names: &[&str]) -> String {
-    let distance = |other: &&&str| strsim::damerau_levenshtein(&name.to_lowercase(), other);
-    let near = names.iter().min_by_key(distance).filter(|other| distance(other) <= name.len() / 3);
+    let near = nearest(&name.to_lowercase(), names.iter().copied());
     near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
 }
 

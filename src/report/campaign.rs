@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::journal::{Index, JournalError, read};
+use crate::journal::{Index, JournalError, envs, read};
 use crate::model::{Env, Hash, Header, HowEnded, Record, Session, SessionEnd, TaskFacts, ulid_unix_ms};
 
 /// A journal, sorted by what its lines are.
@@ -35,10 +35,9 @@ impl Campaign {
     pub fn read(path: &Path) -> Result<Self, JournalError> {
         let contents = read(path)?;
         let (sessions, ends) = runs(&contents.records).into_iter().unzip();
-        let index = Index::new(contents.records);
-        let envs = index.envs();
+        let envs = envs(&contents.records);
         let is_repeat = |record: &Record| record.facts().is_some_and(|facts| facts.parent.is_some());
-        let (last, earlier) = index.into_tries();
+        let (last, earlier) = Index::new(contents.records).into_tries();
         let (repeats, ended) = last.into_iter().partition(is_repeat);
         Ok(Self {
             path: path.to_path_buf(),

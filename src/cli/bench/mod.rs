@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use super::own::{self, Own};
 use super::run;
-use super::usage::{duration, nearest, whole};
+use super::usage::{duration, whole};
 use crate::journal;
-use crate::model::{Detail, MeasureResult, Outcome, Record, Status, exit};
+use crate::model::{Detail, MeasureResult, Outcome, Record, Status, exit, nearest};
 use crate::process::Signals;
 use crate::query::{TextFormat, Timing, hyperfine_json, hyperfine_rows};
 use crate::root::port::{PoolSpec, Start};

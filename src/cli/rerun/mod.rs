@@ -185,7 +185,7 @@ fn reported(
     if now.status == Status::Ok && !has_figures(now) {
         return Err((exit::INTERNAL, format!("rerun: {} has no figures in its new record", named(then))));
     }
-    let envs = journal::Index::new(after.records.clone()).envs();
+    let envs = journal::envs(&after.records);
     Ok(Report::of(then, now, &envs, rebuilt, arguments.min_effect))
 }
 
