@@ -38,6 +38,7 @@ mod scratch;
 mod service;
 mod site;
 mod slots;
+mod stream;
 mod subject;
 mod talk;
 #[cfg(test)]

@@ -7,30 +7,26 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::event::PollFlags;
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
-use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::capture::{Capture, Captured};
+use super::capture::Captured;
 use super::inspection::Task;
 use super::leader::{Departed, Leader};
 use super::place::Place;
 use super::site::{Command, Site};
+use super::stream::{Spare, Stream};
 use super::talk::{Beginning, Due, Talk};
 use crate::machine::OomCounter;
 use crate::machine::counters::Count;
-use crate::model::{Energy, Found, Sink, Stdin, Usage};
+use crate::model::{Energy, Found, Stdin, Usage};
 use crate::process::{self, Exit, Family, Footprint, Launch, SpawnError};
 
 /// Read at the most so much of a stream before others get their turn (B).
 const READ_BYTES: usize = 64 * 1024;
-/// What a pipe may still hold when its writers are dead, with a margin (B).
-const PIPE_BYTES: u64 = 1 << 20;
 
 /// How much of the captured streams is kept (B); the rest is counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,9 +117,12 @@ pub struct Surroundings {
     /// All programs that run, in this lane and others.
     pub family: Arc<Family>,
     oom: OomCounter,
+    /// Processes the kernel had killed for memory when the task began.
+    oom_before: Option<u64>,
     footprint: Footprint,
     null: OwnedFd,
     buffer: Vec<u8>,
+    spare: Spare,
 }
 
 impl Surroundings {
@@ -132,10 +131,22 @@ impl Surroundings {
         Ok(Self {
             family,
             oom: OomCounter::open(),
+            oom_before: None,
             footprint: Footprint::open(),
             null: process::own::null_device()?,
             buffer: vec![0; READ_BYTES],
+            spare: Spare::default(),
         })
+    }
+
+    /// The runs that follow are another task's.
+    pub fn begin_task(&mut self) {
+        self.oom_before = self.oom.read();
+    }
+
+    /// Has the kernel killed something for memory since the task began?
+    fn killed_for_memory(&self) -> bool {
+        matches!((self.oom_before, self.oom.read()), (Some(before), Some(now)) if now > before)
     }
 }
 
@@ -157,19 +168,11 @@ pub struct Run {
     leader: Leader,
     t_start_s: f64,
     footprint_bytes: u64,
-    oom_before: Option<u64>,
-    stdout: Pipe,
-    stderr: Pipe,
+    stdout: Stream,
+    stderr: Stream,
     forced: Option<Forced>,
     /// It is a process of ours, which looks at a run of another program.
     talk: Option<Talk>,
-}
-
-/// A captured stream: the end we read, and one that writes. Ours stays open too: else the end of every
-/// program would wake us twice, for its streams and for itself.
-struct Pipe {
-    fds: Option<(OwnedFd, OwnedFd)>,
-    capture: Capture,
 }
 
 impl Run {
@@ -186,8 +189,8 @@ impl Run {
             Stdin::Null => None,
             Stdin::Bytes(bytes) => Some(memory_file(bytes)?),
         };
-        let (stdout, out) = Pipe::open(&command.stdout, keep.stdout, command)?;
-        let (stderr, err) = Pipe::open(&command.stderr, keep.stderr, command)?;
+        let (stdout, out) = Stream::open(&command.stdout, keep.stdout, command, &mut around.spare)?;
+        let (stderr, err) = Stream::open(&command.stderr, keep.stderr, command, &mut around.spare)?;
         let launch = Launch {
             program: None,
             argv: &command.argv,
@@ -200,14 +203,13 @@ impl Run {
             ],
             fds: &[],
         };
-        let oom_before = around.oom.read();
         let footprint_bytes = around.footprint.forget_peak();
         let start = || Ok(Leader::start(mark, &around.family, || process::spawn(&launch))?);
         let leader = match place {
             Some(place) => place.start(start),
             None => start(),
         }?;
-        Ok(Self { leader, t_start_s, footprint_bytes, oom_before, stdout, stderr, forced: None, talk: None })
+        Ok(Self { leader, t_start_s, footprint_bytes, stdout, stderr, forced: None, talk: None })
     }
 
     /// Starts a process of ours that looks at a run. What it prints is for people, as what a task prints.
@@ -220,24 +222,23 @@ impl Run {
         around: &mut Surroundings,
     ) -> Result<Self, StartError> {
         let (talk, Beginning { fds, environment }) = Talk::begin(task, site, mark, Instant::now())?;
-        let oom_before = around.oom.read();
         let slot = || process::own::start_self("__slot", fds, &environment);
         let start = || Ok(Leader::start(mark, &around.family, slot)?);
         let leader = match place {
             Some(place) => place.start(start),
             None => start(),
         }?;
-        let (stdout, stderr) = (Pipe::none(), Pipe::none());
+        let (stdout, stderr) = (Stream::none(), Stream::none());
         let (footprint_bytes, forced) = (0, None); // nobody asks what it uses
-        Ok(Self { leader, t_start_s, footprint_bytes, oom_before, stdout, stderr, forced, talk: Some(talk) })
+        Ok(Self { leader, t_start_s, footprint_bytes, stdout, stderr, forced, talk: Some(talk) })
     }
 
     /// Names every descriptor to wait for, and what for.
     pub fn watch<'a>(&'a self, mut add: impl FnMut(BorrowedFd<'a>, PollFlags, Part)) {
         self.leader.watch(|fd| add(fd, PollFlags::IN, Part::End));
         if self.leader.lives() {
-            for (pipe, part) in [(&self.stdout, Part::Stdout), (&self.stderr, Part::Stderr)] {
-                pipe.fds.iter().for_each(|(ours, _)| add(ours.as_fd(), PollFlags::IN, part));
+            for (stream, part) in [(&self.stdout, Part::Stdout), (&self.stderr, Part::Stderr)] {
+                stream.watch().into_iter().for_each(|fd| add(fd, PollFlags::IN, part));
             }
             self.talk.iter().filter_map(Talk::watch).for_each(|(fd, flags)| add(fd, flags, Part::Talk));
         }
@@ -294,10 +295,12 @@ impl Run {
 
     fn finish(&mut self, departed: Departed, around: &mut Surroundings) -> Ended {
         let Departed { exit, usage, killed } = departed;
-        let killed_by_kernel = || match (self.oom_before, around.oom.read()) {
-            (Some(before), Some(now)) => now > before,
-            _ => false,
-        };
+        let by_nobody_we_know = exit == Exit::Signal(libc::SIGKILL) && self.forced.is_none();
+        // A process that had to be killed may hang in the kernel, and write when it goes on.
+        let nobody_writes = killed == 0;
+        let Surroundings { buffer, spare, .. } = around;
+        let stdout = self.stdout.drain(buffer, nobody_writes, spare);
+        let stderr = self.stderr.drain(buffer, nobody_writes, spare);
         Ended {
             exit,
             usage,
@@ -308,88 +311,11 @@ impl Run {
             t_start_s: self.t_start_s,
             forced: self.forced,
             killed,
-            oom: exit == Exit::Signal(libc::SIGKILL) && self.forced.is_none() && killed_by_kernel(),
-            stdout: self.stdout.drain(&mut around.buffer),
-            stderr: self.stderr.drain(&mut around.buffer),
+            oom: by_nobody_we_know && around.killed_for_memory(),
+            stdout,
+            stderr,
         }
     }
-}
-
-/// What a program writes to.
-enum Target {
-    Null,
-    File(OwnedFd),
-    Pipe,
-}
-
-impl Pipe {
-    fn open(sink: &Sink, keep: usize, command: &Command) -> Result<(Self, Target), StartError> {
-        match sink {
-            Sink::Null => Ok((Self::none(), Target::Null)),
-            Sink::File(path) => {
-                let file = open_output(&command.cwd.join(path));
-                let file = file.map_err(|source| StartError::Redirect { path: path.clone(), source })?;
-                Ok((Self::none(), Target::File(file)))
-            }
-            Sink::Capture => {
-                let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
-                // Only our end: a program may not expect "try again" from its standard output.
-                rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
-                Ok((Self { fds: Some((ours, theirs)), capture: Capture::new(keep) }, Target::Pipe))
-            }
-        }
-    }
-
-    /// Nothing is captured.
-    fn none() -> Self {
-        Self { fds: None, capture: Capture::new(0) }
-    }
-
-    /// What the program gets.
-    fn target<'a>(&'a self, target: &'a Target, null: &'a OwnedFd) -> BorrowedFd<'a> {
-        match (target, &self.fds) {
-            (Target::File(file), _) => file.as_fd(),
-            (Target::Pipe, Some((_, theirs))) => theirs.as_fd(),
-            (Target::Null | Target::Pipe, _) => null.as_fd(),
-        }
-    }
-
-    /// Reads once, so that no stream starves another.
-    fn read(&mut self, buffer: &mut [u8]) {
-        let Some((ours, _)) = &self.fds else { return };
-        if let Ok(got) = rustix::io::read(ours, &mut *buffer) {
-            self.capture.push(&buffer[..got]);
-        }
-    }
-
-    /// Reads what is left; bounded, because a writer may have escaped us.
-    fn drain(&mut self, buffer: &mut [u8]) -> Captured {
-        let before = self.capture.total();
-        loop {
-            let total = self.capture.total();
-            self.read(buffer);
-            let now = self.capture.total();
-            if now == total || now - before > PIPE_BYTES {
-                break;
-            }
-        }
-        self.fds = None;
-        std::mem::replace(&mut self.capture, Capture::new(0)).finish()
-    }
-}
-
-/// A file to write to, made or emptied. A named pipe that nobody reads must not make the keeper wait.
-fn open_output(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = open(path, flags, Mode::from_raw_mode(0o666)).map_err(|error| match error {
-        Errno::NXIO => {
-            io::Error::other("a named pipe that nobody on this node reads; start its reader first")
-        }
-        other => process::with_advice(other.into()),
-    })?;
-    // That was for us alone: the program expects its output to wait.
-    rustix::io::ioctl_fionbio(&file, false)?;
-    Ok(file)
 }
 
 /// What a process is to read, from memory: nothing has to be fed to it while it runs.

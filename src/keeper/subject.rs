@@ -408,16 +408,17 @@ impl Subject {
 
     /// How many samples count.
     pub fn counted(&self) -> usize {
-        self.samples().count()
+        self.counting_samples().len()
     }
 
     /// The objective's figures, of the samples that count.
     pub fn objective(&self) -> Vec<f64> {
-        self.samples().filter_map(|sample| sample.figure(&self.spec.objective)).collect()
+        self.counting_samples().iter().filter_map(|sample| sample.figure(&self.spec.objective)).collect()
     }
 
-    fn samples(&self) -> impl Iterator<Item = &Sample> {
-        self.samples.iter().filter(|sample| sample.phase == Phase::Sample)
+    /// Those after the warm-up.
+    fn counting_samples(&self) -> &[Sample] {
+        self.samples.get(self.spec.warmup as usize..).unwrap_or_default()
     }
 
     /// What people call the run that comes next, or has just ended.

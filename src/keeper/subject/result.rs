@@ -16,10 +16,10 @@ impl Subject {
     pub fn summarised(&self, reason: StopReason) -> MeasureResult {
         let mut result = self.result(reason);
         let objective = self.objective();
-        let wall_s: Vec<f64> = self.samples().map(|sample| sample.usage.wall_s).collect();
+        let wall_s: Vec<f64> = self.counting_samples().iter().map(|sample| sample.usage.wall_s).collect();
         let cpu_s = match self.launched {
             Some(_) => Vec::new(),
-            None => self.samples().map(|s| s.usage.user_s + s.usage.sys_s).collect(),
+            None => self.counting_samples().iter().map(|s| s.usage.user_s + s.usage.sys_s).collect(),
         };
         let summary = |values: &[f64]| (!values.is_empty()).then(|| stats::summary(values));
         result.stats = summary(&objective);
@@ -53,7 +53,8 @@ impl Subject {
 
     fn result(&self, stop_reason: StopReason) -> MeasureResult {
         let metrics = self.spec.metrics.iter().map(|(name, spec)| {
-            let value: Vec<f64> = self.samples().filter_map(|s| s.metrics.get(name).copied()).collect();
+            let value: Vec<f64> =
+                self.counting_samples().iter().filter_map(|s| s.metrics.get(name).copied()).collect();
             (name.clone(), Metric { unit: spec.unit.clone(), better: spec.better, value, stats: None })
         });
         let hooks = self.hooks.times();

@@ -3,7 +3,7 @@ local function loops(n) return { shell = "i=0; while [ $i -lt " .. n .. " ]; do 
 local c = await(submit(compare {
   name = "loops",
   counters = { "page-faults", "task-clock", "context-switches", "instructions" },
-  max_rounds = 2,
+  max_rounds = 3, -- fewer counted runs say of no event that it changed
   base = loops(1),
   long = loops(20),
   same = loops(1),
@@ -24,12 +24,12 @@ assert(line, tostring(c))
 print(line)
 local few, many = c.variants.base.counters, c.variants.long.counters
 if not many["page-faults"].note then
-  -- Each /bin/true has tens of faults, and takes time.
-  assert(line:find "^counted in 2 runs: ", line)
+  -- Each /bin/true has tens of faults. Time scatters as the machine likes.
+  assert(line:find "^counted in 3 runs: ", line)
   local faults = tonumber(line:match "page%-faults ([+-][%d.]+) %%")
   local change = 100 * (many["page-faults"].value[1] / few["page-faults"].value[1] - 1)
   assert(faults > 100 and math.abs(faults / change - 1) < 0.2, line)
-  assert(line:match "task%-clock ([+-][%d.]+) %%", line)
+  assert(line:find("task-clock", 1, true), line)
 end
 for event, counter in pairs(many) do
   if counter.note and #counter.value == 0 then assert(line:find("not counted: .*" .. event:gsub("%-", "%%-")), line) end
