@@ -119,6 +119,8 @@ pub struct Surroundings {
     oom: OomCounter,
     /// Processes the kernel had killed for memory when the task began.
     oom_before: Option<u64>,
+    /// Nothing else of ours runs here.
+    alone: bool,
     footprint: Footprint,
     null: OwnedFd,
     buffer: Vec<u8>,
@@ -132,6 +134,7 @@ impl Surroundings {
             family,
             oom: OomCounter::open(),
             oom_before: None,
+            alone: false,
             footprint: Footprint::open(),
             null: process::own::null_device()?,
             buffer: vec![0; READ_BYTES],
@@ -139,8 +142,9 @@ impl Surroundings {
         })
     }
 
-    /// The runs that follow are another task's.
-    pub fn begin_task(&mut self) {
+    /// The runs that follow are another task's, which has the node to itself or not.
+    pub fn begin_task(&mut self, alone: bool) {
+        self.alone = alone;
         self.oom_before = self.oom.read();
     }
 
@@ -296,8 +300,9 @@ impl Run {
     fn finish(&mut self, departed: Departed, around: &mut Surroundings) -> Ended {
         let Departed { exit, usage, killed } = departed;
         let by_nobody_we_know = exit == Exit::Signal(libc::SIGKILL) && self.forced.is_none();
-        // A process that had to be killed may hang in the kernel, and write when it goes on.
-        let nobody_writes = killed == 0;
+        // What had to be killed may hang in the kernel and write when it goes on; and where others run, a process
+        // that hides well is not known to be this program's.
+        let nobody_writes = killed == 0 && around.alone;
         let Surroundings { buffer, spare, .. } = around;
         let stdout = self.stdout.drain(buffer, nobody_writes, spare);
         let stderr = self.stderr.drain(buffer, nobody_writes, spare);
