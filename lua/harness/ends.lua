@@ -183,9 +183,10 @@ local function deliver_result(f)
   end
 end
 
---- An end as `host.take` gives it: `count` is the number of values a call returned; nothing for all other ends.
+--- An end as `host.take` gives it: `count` is the number of values a call returned; nothing for all other ends. Gives
+-- its task; nil: nothing came; false: the campaign is being stopped, or (false, true) this line of the terminal is to end.
 function M.deliver(id, count, value, ...)
-  if not id then return id end
+  if not id then return id, count end
   local f = by_id[id]
   if f then
     by_id[id], M.pending = nil, M.pending - 1

@@ -18,6 +18,8 @@ local M = {}
 
 -- What a flow yields to say that it waits, as opposed to a yield of the author's own coroutines.
 local AWAIT = setmetatable({}, { __name = "await" })
+-- What a line typed at a terminal ends with when it is told to.
+local INTERRUPTED, INTERRUPTED_CODE = "interrupted", 130
 -- A future that is never done: who waits for it ends the script (os.exit).
 local EXIT = {}
 -- Awaits in a row that had nothing to wait for; after so many, others get their turn.
@@ -30,6 +32,7 @@ local patient = {} -- flows that could go on and let others go first
 local spins = 0
 local listeners = 0 -- functions of `on_done` that are still to be called
 local closing = 0 -- inside so many `coroutine.close`: what these run cannot be suspended
+local interrupted = false -- somebody at a terminal does not want to wait any longer
 local ending -- set once the script is to end: "drain" or "exit"
 local exit_code
 
@@ -38,10 +41,16 @@ local exit_code
 function M.keep_states() end
 
 -- Takes one end. `until_when`: false not waiting, true for ever, or seconds on the clock of `now`.
--- nil: nothing came (or nothing is on its way), false: the campaign is being stopped.
+-- nil: nothing came (or nothing is on its way), false: the campaign is being stopped, or what is done now is to end.
 local function pump(until_when)
-  local got = deliver(take(until_when))
-  if got == false then ending = ending or "drain" end
+  local got, only_now = deliver(take(until_when))
+  if got == false then
+    if only_now then
+      interrupted = true
+    else
+      ending = ending or "drain"
+    end
+  end
   return got
 end
 
@@ -87,7 +96,11 @@ local function block(f)
   end
   while not f.ended do
     local got = pump(true)
-    if got == false then return "await: the campaign is being stopped" end
+    if got == false then
+      if not interrupted then return "await: the campaign is being stopped" end
+      interrupted = false
+      return INTERRUPTED
+    end
     if got == nil and not f.ended then
       local where = blame.culprit(closing > 0)
       return string.format("await: nothing is running that could end this wait, and inside %s no other flow goes on", where)
@@ -307,6 +320,10 @@ Future.__close = Future.cancel
 --- Looks at what has ended meanwhile, without waiting. Who does only that lets others go on now and then.
 function M.poll()
   look()
+  if interrupted then
+    interrupted = false
+    failure.raise(INTERRUPTED)
+  end
   spins = spins + 1
   if spins >= MOST_SPINS and can_suspend() then
     spins = 0
@@ -361,7 +378,12 @@ local function run_until(finished)
       local problem = M.keep_states()
       if problem then
         if not complain(problem) then return problem end
-      elseif not idle() and not ending then
+      elseif interrupted then
+        interrupted = false
+        if not complain(INTERRUPTED) then -- nothing but tasks that nobody waits for
+          ending, exit_code = "exit", INTERRUPTED_CODE
+        end
+      elseif not idle() and not ending and not interrupted then
         return blame.deadlock(in_order())
       end
     end

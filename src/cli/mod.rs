@@ -17,6 +17,7 @@ pub mod panics;
 mod progress;
 mod query;
 mod relay;
+mod repl;
 mod replay;
 mod report;
 mod rerun;
@@ -91,6 +92,8 @@ enum Command {
     History(history::HistoryArgs),
     /// Look whether a journal is whole, make it smaller, or make one of several.
     Journal(journal::JournalArgs),
+    /// Type a campaign line by line, with everything a script has; on this machine, or the nodes of the job.
+    Repl(repl::ReplArgs),
     /// Run a script again without a cluster: what it waits for comes from a trace (`harness --trace FILE campaign.lua`).
     #[command(after_help = replay::AFTER_HELP)]
     Replay(replay::ReplayArgs),
@@ -191,6 +194,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Query(arguments)) => return query::query(&arguments),
         Some(Command::History(arguments)) => return history::history(&arguments),
         Some(Command::Journal(arguments)) => return journal::journal(&arguments),
+        Some(Command::Repl(arguments)) => return repl::repl(arguments),
         Some(Command::Replay(arguments)) => return replay::replay(arguments),
         Some(Command::Report(arguments)) => return report::report(&arguments),
         Some(Command::Rerun(arguments)) => return rerun::rerun(&arguments),

@@ -13,6 +13,7 @@ use crate::process::Signals;
 use crate::root::port::PoolSpec;
 use crate::root::progress::Verbosity;
 use crate::root::{Ended, Options, Started, Timing};
+use crate::script::ScriptState;
 
 /// One of them.
 pub(super) struct Own<'a> {
@@ -45,13 +46,14 @@ impl Own<'_> {
             fresh: true,
             retry: Retry::default(),
             repeats: false,
+            interactive: false,
             trace: None,
             timing: Timing::default(),
             seed: None,
             verbosity: Verbosity::Quiet,
             limits,
         };
-        let ended = run::play(options, started, signals, &script);
+        let ended = run::play(options, started, signals, folder, ScriptState::run);
         Ended { message: ended.message.map(|message| for_people(&message, self.name)), ..ended }
     }
 }

@@ -13,6 +13,7 @@ use crate::model::{Hash, exit};
 use crate::root::port::Campaign;
 use crate::root::replay::{Reader, Replayed, run};
 use crate::say::say;
+use crate::script::ScriptState;
 use crate::script::modules::Modules;
 
 pub(super) const AFTER_HELP: &str = "\
@@ -63,5 +64,5 @@ fn play(arguments: ReplayArgs) -> Result<Replayed, (u8, String)> {
         ..Campaign::default()
     };
     let modules = Arc::new(Modules::of_campaign(&campaign.dir, true));
-    run(trace, campaign, Box::new(move |port| run_script(port, modules))).map_err(unusable)
+    run(trace, campaign, Box::new(move |port| run_script(port, modules, ScriptState::run))).map_err(unusable)
 }

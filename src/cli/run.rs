@@ -23,7 +23,7 @@ use crate::root::progress::{Line, Verbosity};
 use crate::root::{self, Ended as RootEnded, Mpi, Options, ScriptEnd, Started, Timing};
 use crate::say::{flush, post, say};
 use crate::script::modules::Modules;
-use crate::script::{Content, Ended, ScriptState};
+use crate::script::{Content, Ended, ScriptError, ScriptState};
 
 /// So long nothing may be read on standard error before the last words are given up.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -91,6 +91,7 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         host_file: arguments.hostfile,
         retry,
         repeats: false,
+        interactive: false,
         timing: Timing { deadline: arguments.deadline, margin: arguments.margin },
         seed: arguments.seed,
         verbosity,
@@ -159,7 +160,9 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
 fn campaign(options: Options, started: Started, signals: Signals, script: &Path) -> (u8, bool) {
     let quiet = options.verbosity == Verbosity::Quiet;
     let display = options.display.clone();
-    let ended = play(options, started, signals, script);
+    let folder = script.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf));
+    let folder = folder.as_deref().unwrap_or(Path::new("."));
+    let ended = play(options, started, signals, folder, ScriptState::run);
     if let Some(display) = display {
         display.close();
     }
@@ -185,14 +188,19 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
     (ended.code, ended.lost_rank)
 }
 
-/// Runs the script in a root.
-pub(super) fn play(options: Options, started: Started, signals: Signals, script: &Path) -> RootEnded {
+/// Runs a script in a root: `script_runs`, in a state whose modules are in `folder`.
+pub(super) fn play(
+    options: Options,
+    started: Started,
+    signals: Signals,
+    folder: &Path,
+    script_runs: impl FnOnce(&ScriptState) -> Result<Ended, ScriptError> + Send + 'static,
+) -> RootEnded {
     let quiet = options.verbosity == Verbosity::Quiet;
-    let folder = script.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf));
-    let modules = Arc::new(Modules::of_campaign(folder.as_deref().unwrap_or(Path::new(".")), !quiet));
+    let modules = Arc::new(Modules::of_campaign(folder, !quiet));
     let for_slots = modules.clone();
     let sources = Box::new(move |name: &str| for_slots.find(name));
-    let script_main = Box::new(move |port| run_script(port, modules));
+    let script_main = Box::new(move |port| run_script(port, modules, script_runs));
     let ended = root::run(options, started, signals, sources, script_main);
     flush(LAST_WORDS);
     ended
@@ -206,7 +214,11 @@ fn failures(ended: &BTreeMap<Status, usize>) -> Option<String> {
 }
 
 /// The script's thread.
-pub(super) fn run_script(port: Port, modules: Arc<Modules>) -> ScriptEnd {
+pub(super) fn run_script(
+    port: Port,
+    modules: Arc<Modules>,
+    runs: impl FnOnce(&ScriptState) -> Result<Ended, ScriptError>,
+) -> ScriptEnd {
     let add_input = |content: Content<'_>| {
         let store = Store::open(Store::default_folder()).map_err(|error| error.to_string())?;
         let put = match content {
@@ -215,7 +227,7 @@ pub(super) fn run_script(port: Port, modules: Arc<Modules>) -> ScriptEnd {
         };
         put.map_err(|error| error.to_string())
     };
-    match ScriptState::new(port, Box::new(add_input), modules).and_then(|state| state.run()) {
+    match ScriptState::new(port, Box::new(add_input), modules).and_then(|state| runs(&state)) {
         Ok(Ended::Finished) => ScriptEnd::Finished,
         Ok(Ended::Exit(code)) => ScriptEnd::Exit(code),
         Ok(Ended::Drained) => ScriptEnd::Stopped,

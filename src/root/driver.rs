@@ -93,6 +93,8 @@ pub(super) struct Driver {
     pub(super) ending: Option<Ending>,
     /// Where others ask how far the campaign is.
     pub(super) counter: Counter,
+    /// Does somebody type what is run, one line after the other?
+    pub(super) interactive: bool,
     trace: Sink,
 }
 
@@ -112,6 +114,7 @@ pub(super) struct Parts {
     pub(super) surroundings: Surroundings,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) counter: Counter,
+    pub(super) interactive: bool,
     pub(super) trace: Sink,
 }
 
@@ -132,6 +135,7 @@ impl Driver {
             surroundings,
             workers,
             counter,
+            interactive,
             trace,
         } = parts;
         let mut driver = Self {
@@ -170,6 +174,7 @@ impl Driver {
             forsaken: 0,
             ending: None,
             counter,
+            interactive,
             trace,
         };
         driver.look_ahead(&forecast);

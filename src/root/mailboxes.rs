@@ -22,6 +22,8 @@ pub(super) struct Mailboxes {
     /// Completions of the driver that the script has taken.
     taken: AtomicU64,
     draining: AtomicBool,
+    /// Somebody at a terminal wants what the script does now to end, and nothing else.
+    interrupted: AtomicBool,
 }
 
 #[derive(Default)]
@@ -79,7 +81,10 @@ impl Mailboxes {
                 std::mem::swap(&mut inbox.completions, arrived);
                 return true;
             }
-            if !expected && wait == Wait::Forever || self.draining() {
+            if !expected && wait == Wait::Forever
+                || self.draining()
+                || self.interrupted.load(Ordering::Acquire)
+            {
                 return false;
             }
             match wait {
@@ -110,6 +115,11 @@ impl Mailboxes {
     /// Is the campaign being stopped?
     pub(super) fn draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Is what the script does now to end? Asked once, it is no more.
+    pub(super) fn take_interrupt(&self) -> bool {
+        self.interrupted.load(Ordering::Acquire) && self.interrupted.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -173,6 +183,14 @@ impl DriverEnd {
         let inbox = lock(&self.mailboxes.to_script);
         self.mailboxes.draining.store(true, Ordering::Release);
         self.wake(inbox);
+    }
+
+    /// What the script does now is to end. False if it has not yet noticed that it was told so before.
+    pub fn interrupt(&mut self) -> bool {
+        let inbox = lock(&self.mailboxes.to_script);
+        let noticed = !self.mailboxes.interrupted.swap(true, Ordering::AcqRel);
+        self.wake(inbox);
+        noticed
     }
 
     /// Does the script wait for a completion, for as long as it takes, and has asked for nothing that was not read?

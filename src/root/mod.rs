@@ -97,6 +97,8 @@ pub struct Options {
     pub retry: Retry,
     /// Is there no script, and something recorded repeated (`harness rerun`)?
     pub repeats: bool,
+    /// Is there no script, and what is typed at a terminal runs, one line after the other? Ctrl-C ends the line then.
+    pub interactive: bool,
     /// When it has to be over.
     pub timing: Timing,
     /// The nodes to use, instead of those the batch system names.

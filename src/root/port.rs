@@ -55,6 +55,8 @@ pub enum Taken {
     Nothing,
     /// The campaign is being stopped: nothing will end any more.
     Draining,
+    /// Somebody at a terminal does not want to wait any longer.
+    Interrupted,
 }
 
 /// The end of a task.
@@ -260,11 +262,18 @@ impl Port {
         if self.draining() {
             return Taken::Draining;
         }
+        if self.take_interrupt() {
+            return Taken::Interrupted;
+        }
         if !self.replays.is_empty() {
             return if wait == Wait::No { Taken::Nothing } else { self.take_replay() };
         }
         if self.own.is_empty() && self.arrived.is_empty() && !self.receive(wait) {
-            return if self.draining() { Taken::Draining } else { Taken::Nothing };
+            return match self.draining() {
+                true => Taken::Draining,
+                false if self.take_interrupt() => Taken::Interrupted,
+                false => Taken::Nothing,
+            };
         }
         let completion = match self.own.pop_front() {
             Some(completion) => completion,
@@ -429,6 +438,11 @@ impl Port {
     /// Is the campaign being stopped?
     pub fn draining(&self) -> bool {
         self.mailboxes.draining()
+    }
+
+    /// Does somebody at a terminal want what the script does now to end? Asked once, it is no more.
+    pub fn take_interrupt(&self) -> bool {
+        self.mailboxes.take_interrupt()
     }
 
     /// Puts in what is known of its dependencies; `Err` names why it cannot run, and after which answer

@@ -122,7 +122,7 @@ fn taken(port: &mut Port, wait: Wait) -> Option<TaskId> {
     match port.take(wait) {
         Taken::Completion(completion) => Some(completion.task),
         Taken::Nothing => None,
-        Taken::Draining => panic!("draining"),
+        taken @ (Taken::Draining | Taken::Interrupted) => panic!("{taken:?}"),
     }
 }
 
@@ -168,6 +168,24 @@ fn a_waiting_script_is_woken_by_an_end_and_by_a_drain() {
     }
     driver.drain();
     assert_eq!(script.join().unwrap(), (Some(task), true));
+}
+
+#[test]
+fn a_waiting_script_is_interrupted_once() {
+    let Bench { mut port, mut driver, .. } = bench(Index::default());
+    port.submit(call(b"a"));
+    let script = std::thread::spawn(move || {
+        let first = port.take(Wait::Forever);
+        (matches!(first, Taken::Interrupted), matches!(port.take(Wait::No), Taken::Nothing))
+    });
+    while !driver.script_waits() {
+        driver.requests();
+        std::thread::yield_now();
+    }
+    assert!(driver.interrupt());
+    assert_eq!(script.join().unwrap(), (true, true));
+    assert!(driver.interrupt(), "the one before was noticed");
+    assert!(!driver.interrupt(), "nobody notices");
 }
 
 #[test]

@@ -94,7 +94,10 @@ impl Root {
         sources: Sources,
         script: ScriptMain,
     ) -> Result<Self, SetupError> {
-        let (path, text) = read_script(&options.script)?;
+        let (path, text) = match options.interactive {
+            true => (std::env::current_dir()?.join(&options.script), Vec::new()),
+            false => read_script(&options.script)?,
+        };
         let dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
         let allocation = find_allocation(options.host_file.as_deref())?;
         let progress = Progress::new(options.verbosity, options.display.clone());
@@ -147,6 +150,7 @@ impl Root {
             surroundings: Surroundings::new(envs, Provenance::of(&dir, &text, seed)),
             workers: std::mem::take(workers),
             counter,
+            interactive: options.interactive,
             trace: sink.clone(),
         };
         Ok(Self {

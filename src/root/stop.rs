@@ -75,8 +75,12 @@ impl Driver {
         }
     }
 
-    /// The first signal stops the campaign in an orderly way, the second at once.
+    /// The first signal stops the campaign in an orderly way, the second at once. At a terminal where one line after the
+    /// other is run, Ctrl-C ends the line, unless it takes no notice.
     fn stop(&mut self, signal: i32) {
+        if self.interactive && signal == libc::SIGINT && self.draining.is_none() && self.port.interrupt() {
+            return;
+        }
         if self.draining.is_some() {
             self.ending = Some(Ending::Interrupted);
             return;

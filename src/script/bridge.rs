@@ -69,6 +69,7 @@ impl Drop for ShareToken {
 pub enum Next {
     Nothing,
     Draining,
+    Interrupted,
     /// A task ended; its outcome lies in the bridge.
     Outcome(TaskId),
     /// A call returned values; they lie in the bridge.
@@ -196,6 +197,7 @@ impl Bridge {
             Taken::Completion(completion) => completion,
             Taken::Nothing => return Next::Nothing,
             Taken::Draining => return Next::Draining,
+            Taken::Interrupted => return Next::Interrupted,
         };
         let is_values = completion.outcome.ok() && matches!(completion.outcome.detail, Detail::Call(_));
         *self.outcome.borrow_mut() = Some(completion.outcome);

@@ -11,6 +11,7 @@ pub mod modules;
 mod options;
 mod pattern;
 pub mod raw;
+pub mod repl;
 pub mod results;
 pub mod session;
 mod sources;

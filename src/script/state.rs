@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::{Function, Lua, Table, Value};
+use mlua::{Function, IntoLuaMulti, Lua, Table, Value};
 
 use super::bridge::Bridge;
 pub use super::bridge::{AddInput, Content};
@@ -117,6 +117,14 @@ impl ScriptState {
         Ok(state)
     }
 
+    pub(super) fn lua(&self) -> &Lua {
+        &self.lua
+    }
+
+    pub(super) fn bridge(&self) -> &Rc<Bridge> {
+        &self.bridge
+    }
+
     /// Runs the script to its end.
     pub fn run(&self) -> Result<Ended, ScriptError> {
         let (script, dir, args) = {
@@ -126,8 +134,13 @@ impl ScriptState {
         };
         let main = self.load(&script, &dir)?;
         self.set_arg(&script, &args)?;
+        self.play(main, mlua::Variadic::from_iter(args))
+    }
+
+    /// Runs `main` as the first flow, to its end and that of all it started.
+    pub(super) fn play(&self, main: Function, args: impl IntoLuaMulti) -> Result<Ended, ScriptError> {
         let run: Function = self.library.get::<Table>("flow")?.get("main")?;
-        let (how, detail): (String, Value) = run.call((main, mlua::Variadic::from_iter(args)))?;
+        let (how, detail): (String, Value) = run.call((main, args.into_lua_multi(&self.lua)?))?;
         match (how.as_str(), detail) {
             ("finished", _) => {
                 self.bridge.port.borrow_mut().came_to_its_end();
@@ -158,7 +171,7 @@ impl ScriptState {
     }
 
     /// `arg`, as Lua's own interpreter sets it.
-    fn set_arg(&self, script: &Path, args: &[String]) -> mlua::Result<()> {
+    pub(super) fn set_arg(&self, script: &Path, args: &[String]) -> mlua::Result<()> {
         let arg = self.lua.create_sequence_from(args.iter().map(String::as_str))?;
         arg.raw_set(0, script.display().to_string())?;
         self.lua.globals().raw_set("arg", arg)

@@ -25,6 +25,7 @@ mod outcomes;
 mod places;
 mod progress;
 mod query;
+mod repl;
 mod replay;
 mod report;
 mod rerun;

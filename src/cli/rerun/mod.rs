@@ -243,6 +243,7 @@ impl Again<'_> {
             fresh: false,
             retry: Retry::default(),
             repeats: true,
+            interactive: false,
             trace: None,
             timing: Timing::default(),
             host_file: self.arguments.hostfile.clone(),
@@ -351,7 +352,7 @@ fn done(port: &mut Port, pool: PoolId, options: TaskOptions, job: Job) -> Option
         match port.take(Wait::Forever) {
             Taken::Completion(end) if end.task == task => return Some(end.outcome),
             Taken::Completion(_) => {}
-            Taken::Nothing | Taken::Draining => return None,
+            Taken::Nothing | Taken::Draining | Taken::Interrupted => return None,
         }
     }
 }

@@ -34,6 +34,7 @@ impl Scribe {
             Taken::Completion(end) => self.said(Said::Took { task: end.task, outcome: end.outcome.clone() }),
             Taken::Nothing => self.nothing += 1,
             Taken::Draining => self.said(Said::Draining),
+            Taken::Interrupted => {} // no trace is written of what somebody types
         }
     }
 

@@ -115,6 +115,11 @@ unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
         match bridge.take(wait) {
             Next::Nothing => stack.push_nil(),
             Next::Draining => stack.push_boolean(false),
+            Next::Interrupted => {
+                stack.push_boolean(false);
+                stack.push_boolean(true);
+                return 2;
+            }
             Next::Outcome(task) => stack.push_integer(task.0 as i64),
             Next::Values(task) => {
                 stack.push_integer(task.0 as i64);

@@ -1,0 +1,99 @@
+-- What `harness repl` runs: takes what is typed, runs it in the script's own flow, and shows what it gives. `read()` gives
+-- the next chunk as soon as it is whole, nil at the end of what is typed.
+local read = ...
+rawset(_G, "harness", require "harness")
+
+local MOST_DEPTH, MOST_ENTRIES, MOST_COLUMNS = 4, 30, 100
+
+local show ---@type fun(value: any, depth: integer, outer: table): string
+
+local function key_text(key)
+  if type(key) == "string" and key:find "^[%a_][%w_]*$" then return key end
+  return "[" .. show(key, MOST_DEPTH, {}) .. "]"
+end
+
+-- Numbers before names, each in their order; everything else as it comes.
+local function before(a, b)
+  local ta, tb = math.type(a) and "number" or type(a), math.type(b) and "number" or type(b)
+  if ta ~= tb then return ta < tb end
+  return (ta == "number" or ta == "string") and a < b
+end
+
+-- What does not fit into a line: a field in each, of a list as many as fit.
+local function in_lines(parts, is_list, indent)
+  local lines = {}
+  for i, part in ipairs(parts) do
+    if i < #parts then part = part .. "," end
+    local joined = (lines[#lines] or "") .. " " .. part
+    if i > 1 and is_list and #joined <= MOST_COLUMNS and not joined:find("\n", 1, true) then
+      lines[#lines] = joined
+    else
+      lines[#lines + 1] = indent .. "  " .. part
+    end
+  end
+  return "{\n" .. table.concat(lines, "\n") .. "\n" .. indent .. "}"
+end
+
+local function table_text(value, depth, outer)
+  if outer[value] then return "{ ... itself }" end
+  if depth >= MOST_DEPTH then return next(value) == nil and "{}" or "{ ... }" end
+  outer[value] = true
+  local keys, parts, n = {}, {}, #value
+  for i = 1, math.min(n, MOST_ENTRIES) do
+    parts[i] = show(value[i], depth + 1, outer)
+  end
+  for key in next, value do
+    if not (math.type(key) == "integer" and key >= 1 and key <= n) then keys[#keys + 1] = key end
+  end
+  table.sort(keys, before)
+  for _, key in ipairs(keys) do
+    if #parts >= MOST_ENTRIES then break end
+    parts[#parts + 1] = key_text(key) .. " = " .. show(rawget(value, key), depth + 1, outer)
+  end
+  outer[value] = nil
+  local left = n + #keys - #parts
+  if left > 0 then parts[#parts + 1] = string.format("... %d more", left) end
+  if #parts == 0 then return "{}" end
+  local line = "{ " .. table.concat(parts, ", ") .. " }"
+  if #line + 2 * depth <= MOST_COLUMNS and not line:find("\n", 1, true) then return line end
+  return in_lines(parts, #keys == 0, string.rep("  ", depth))
+end
+
+-- A value as one would write it, or as it says of itself.
+function show(value, depth, outer)
+  if type(value) == "string" then
+    if depth == 0 then return value end
+    return (string.format("%q", value):gsub("\\\n", "\\n"))
+  end
+  local meta = type(value) == "table" and getmetatable(value)
+  if type(value) ~= "table" or type(meta) == "table" and meta.__tostring then return tostring(value) end
+  return table_text(value, depth, outer)
+end
+
+local function tell(ok, ...)
+  local given = table.pack(...)
+  if not ok then
+    io.stderr:write(tostring(given[1]), "\n")
+    return
+  end
+  if given.n == 0 then return end
+  rawset(_G, "_", given[1])
+  for i = 1, given.n do
+    local shown, text = pcall(show, given[i], 0, {})
+    given[i] = shown and text or tostring(given[i])
+  end
+  print(table.concat(given, "\t", 1, given.n))
+end
+
+for text in read do
+  local chunk = load("return " .. text, "=repl", "t")
+  local why
+  if not chunk then
+    chunk, why = load(text, "=repl", "t")
+  end
+  if chunk then
+    tell(pcall(chunk))
+  else
+    tell(false, why)
+  end
+end

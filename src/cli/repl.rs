@@ -1,0 +1,118 @@
+//! `harness repl`: a campaign that is typed.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::own;
+use super::run::{self, Joined};
+use super::usage::{start, whole};
+use crate::allocation::Scheduler;
+use crate::model::{Retry, exit};
+use crate::process::Signals;
+use crate::root::port::{PoolSpec, Start};
+use crate::root::progress::Verbosity;
+use crate::root::{Mpi, Options, Started, Timing, find_allocation};
+use crate::say::say;
+use crate::script::repl::Typed;
+
+#[derive(Args)]
+pub(super) struct ReplArgs {
+    /// Workers, where `spawn` is not called, or does not say.
+    #[arg(long, value_name = "N", value_parser = whole::<1, { u32::MAX }>)]
+    workers: Option<u32>,
+    /// Slots of each worker (default: its cores).
+    #[arg(long, value_name = "N", value_parser = whole::<1, 4096>)]
+    slots: Option<u32>,
+    /// How workers come; in a job of several nodes by srun or ssh, unless mpirun has started this.
+    #[arg(long, value_name = "auto|local|spawn|static|srun|ssh", value_parser = start)]
+    start: Option<Start>,
+    /// The nodes to use, a host to a line as for mpirun (default: those of the batch job).
+    #[arg(long, value_name = "FILE")]
+    hostfile: Option<PathBuf>,
+    /// Keep what is measured here, and answer from it what it has (default: nothing is kept).
+    #[arg(long, value_name = "PATH")]
+    journal: Option<PathBuf>,
+}
+
+/// Does it; the exit code.
+pub(super) fn repl(arguments: ReplArgs) -> ExitCode {
+    match converse(arguments) {
+        Ok(code) => code,
+        Err((code, text)) => {
+            say(format_args!("harness repl: {text}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
+    let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
+    let signals =
+        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
+    let started = match run::join_mpi().map_err(|reason| (exit::ALLOCATION, reason))? {
+        // mpirun would stand between the terminal and the line editor: without it srun or ssh start workers.
+        Joined::Root(Started { mpi: Mpi::Idle, ranks }) => Started { mpi: Mpi::Absent, ranks },
+        Joined::Root(started) => started,
+        Joined::Served(code) => return Ok(code),
+    };
+    let folder = own::folder("repl").map_err(|text| (exit::JOURNAL, text))?;
+    let terminal = io::stdin().is_terminal();
+    if terminal {
+        say(
+            "harness: Lua 5.4, and all a campaign has; Tab completes, Ctrl-C ends a line, Ctrl-D the session",
+        );
+    }
+    let typed = if terminal { Typed::Terminal { history: history() } } else { Typed::Lines };
+    let mpi = matches!(started.mpi, Mpi::Ready(_));
+    // What is wrong with the allocation is said where the root reads it.
+    let outside_of_jobs = find_allocation(arguments.hostfile.as_deref())
+        .is_ok_and(|allocation| allocation.scheduler == Scheduler::None);
+    let options = Options {
+        script: PathBuf::from("repl"),
+        args: Vec::new(),
+        pool: PoolSpec {
+            workers: arguments.workers,
+            slots: arguments.slots,
+            start: arguments.start.or(outside_of_jobs.then_some(Start::Local)),
+            ..PoolSpec::default()
+        },
+        host_file: arguments.hostfile,
+        display: None,
+        journal: Some(arguments.journal.unwrap_or_else(|| folder.path().join("journal"))),
+        fresh: false,
+        retry: Retry::default(),
+        repeats: false,
+        trace: None,
+        interactive: true,
+        timing: Timing::default(),
+        seed: None,
+        verbosity: Verbosity::Normal,
+        limits,
+    };
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let ended = run::play(options, started, signals, &here, move |state| state.converse(&typed));
+    if let Some(message) = ended.message {
+        say(format_args!("harness: {message}"));
+    }
+    drop(folder);
+    run::leave_mpi(mpi && !ended.lost_rank, ended.code, limits.finalize);
+    Ok(ExitCode::from(ended.code))
+}
+
+/// Where lines are remembered: as the XDG base directories say.
+fn history() -> Option<PathBuf> {
+    let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = named("XDG_STATE_HOME").or_else(|| Some(named("HOME")?.join(".local/state")))?;
+    let folder = state.join("harness");
+    make_private(&folder).ok()?;
+    Some(folder.join("repl_history"))
+}
+
+/// What somebody typed is nobody else's business.
+fn make_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}

@@ -1,0 +1,157 @@
+//! `harness repl`, on a terminal and from a pipe.
+
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::support::{Folder, LIMIT, Ran, await_that};
+use crate::terminal::Terminal;
+
+/// What it says to these lines from a pipe.
+fn typed(folder: &Folder, lines: &str) -> Ran {
+    folder.write("lines", lines);
+    let mut command = folder.harness(&["repl", "--slots", "1"]);
+    command.stdin(Stdio::from(std::fs::File::open(folder.path("lines")).unwrap()));
+    folder.finish(command)
+}
+
+#[test]
+fn what_is_typed_runs_and_what_it_gives_is_shown() {
+    let ran = typed(
+        &Folder::new(),
+        r#"1 + 1, "a", nil
+x = { 1, "b", { c = {} }, name = "n", [2.5] = false }
+x
+
+for i = 1, 2 do
+  print("line", i)
+end
+f = submit(function(a) return { a, a * 2 } end, 21)
+await(f)
+_[2]
+x.x = x
+x
+await(submit(exec { cmd = { "false" } })).status
+harness.json.encode { 1 }
+nosuch.field
+x = = 1
+await(submit(function() error "boom" end))
+"#,
+    );
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let expected = [
+        "2\ta\tnil",
+        r#"{ 1, "b", { c = {} }, [2.5] = false, name = "n" }"#,
+        "line\t1",
+        "line\t2",
+        "{ 21, 42 }",
+        "42",
+        r#"{ 1, "b", { c = {} }, [2.5] = false, name = "n", x = { ... itself } }"#,
+        "nonzero_exit",
+        "[1]",
+    ];
+    assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), expected);
+    for text in [
+        "repl:1: attempt to index a nil value (global 'nosuch')",
+        "repl:1: unexpected symbol near '='",
+        "repl:1: boom",
+    ] {
+        assert!(ran.stderr.contains(text), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_chunk_that_is_not_whole_at_the_end_is_an_error_that_says_so() {
+    let ran = typed(&Folder::new(), "for i = 1, 2 do\nprint(i)\n");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
+    assert!(
+        ran.stderr.contains("repl:3: 'end' expected (to close 'for' at line 1) near <eof>"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_session_can_be_left_with_a_code_and_what_is_kept_is_there_the_next_time() {
+    let folder = Folder::new();
+    for times in 1..=2 {
+        folder
+            .write("lines", "await(submit(exec { shell = 'echo ran >> ran', key = 'once' }))\nos.exit(7)\n");
+        let mut command = folder.harness(&["repl", "--slots", "1", "--journal", "kept"]);
+        command.stdin(Stdio::from(std::fs::File::open(folder.path("lines")).unwrap()));
+        assert_eq!(folder.finish(command).code, Some(7), "time {times}");
+        assert_eq!(folder.lines("ran"), 1, "the second time the journal answers");
+    }
+}
+
+/// At a terminal, with its history in the folder.
+struct Session {
+    terminal: Terminal,
+    /// Prompts that were answered.
+    answered: usize,
+}
+
+impl Session {
+    fn begin(folder: &Folder) -> Self {
+        Self { terminal: Terminal::with_keys(folder, &["repl", "--slots", "1"]), answered: 0 }
+    }
+
+    /// Types it at the next prompt: what is typed before may be lost, as the terminal changes its modes.
+    #[track_caller]
+    fn enter(&mut self, keys: &str) {
+        let prompts = |rows: &[String]| rows.iter().filter(|row| row.starts_with('>')).count();
+        let answered = self.answered;
+        self.terminal.await_screen("a new prompt", |rows| {
+            prompts(rows) > answered && rows.last().is_some_and(|row| row == ">")
+        });
+        self.answered = prompts(&self.terminal.rows());
+        self.terminal.press(keys);
+    }
+
+    #[track_caller]
+    fn leave(mut self) {
+        self.enter("\x04");
+        assert_eq!(self.terminal.await_end(), Some(0));
+    }
+}
+
+#[test]
+fn lines_are_edited_completed_and_remembered() {
+    let folder = Folder::new();
+    let mut first = Session::begin(&folder);
+    first.enter("string.rever\t('abc')\r");
+    first.terminal.await_text("cba");
+    first.enter("for i = 1, 2 do\r");
+    first.terminal.press("print(i + 40)\rend\r");
+    first.terminal.await_text("42");
+    first.enter("half a line\x03"); // Ctrl-C takes it back
+    first.leave();
+    let mut second = Session::begin(&folder);
+    second.enter("\x1b[A\x1b[A\x1b[A\x1b[A\r"); // over the three lines of the last chunk
+    second.terminal.await_text("cba");
+    second.leave();
+}
+
+#[test]
+fn ctrl_c_ends_what_is_waited_for_and_what_computes_and_the_session_goes_on() {
+    let folder = Folder::new();
+    let mut session = Session::begin(&folder);
+    session.enter("f = submit(exec { shell = 'touch began; sleep 600', timeout = 900 })\r");
+    session.enter("io.open('waits', 'w'):close() await(f)\r");
+    await_that("it waits", || folder.path("waits").exists() && folder.path("began").exists());
+    session.terminal.signal(Signal::INT);
+    session.terminal.await_text("interrupted");
+    session.enter("f\r");
+    session.terminal.await_text("(pending)");
+    session.enter("io.open('busy', 'w'):close() while true do end\r");
+    await_that("it computes", || folder.path("busy").exists());
+    session.terminal.signal(Signal::INT);
+    session.terminal.await_screen("two interruptions", |rows| {
+        rows.iter().filter(|row| row.contains("interrupted")).count() == 2
+    });
+    session.enter("f:cancel()\r");
+    session.enter("await(f).status\r");
+    session.terminal.await_text("cancelled");
+    session.leave();
+    folder.assert_nothing_left(LIMIT);
+}
