@@ -325,3 +325,15 @@ end
         has(&output, &format!("{launcher}\tok\tnil\t2\ttrue"), launcher);
     }
 }
+
+#[test]
+fn what_is_typed_in_a_job_runs_on_all_its_nodes() {
+    let Some(cluster) = Cluster::up("4") else { return };
+    let typed = where_script().replace("local pool <close>", "pool").replace("local seen", "seen");
+    cluster.write("typed.lua", &typed);
+    for asked in ["salloc -N 3 --exclusive", "srun -N 3 --exclusive --pty"] {
+        let output = cluster.job(asked, &format!("{HARNESS} repl < typed.lua"));
+        has(&output, ALL, asked);
+        has(&output, "calls ran", asked);
+    }
+}
