@@ -1,5 +1,9 @@
 //! An embedded Lua runtime for benchmark campaigns on clusters.
 
+/// What tests inside of the crate share with those outside of it names the crate.
+#[cfg(test)]
+extern crate self as harness;
+
 pub mod allocation;
 pub mod artefact;
 pub mod cli;

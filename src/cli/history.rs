@@ -1,14 +1,13 @@
 //! `harness history`: what became of each measurement over time. What is told is found in `report`.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::compare::read;
-use super::journals::WhichJournal;
+use super::journals::{NoCampaign, campaign_of};
 use super::own;
-use crate::journal::JournalError;
 use crate::model::exit;
 use crate::report::{Campaign, History};
 use crate::say::say;
@@ -26,39 +25,42 @@ pub(super) struct HistoryArgs {
     json: bool,
 }
 
-/// Why nothing can be told.
+/// Why nothing is told.
 #[derive(Debug, thiserror::Error)]
 enum HistoryError {
     #[error(transparent)]
-    Which(#[from] WhichJournal),
-    #[error("history: {}", .0.to_reader())]
-    Journal(#[from] JournalError),
-    #[error(
-        "history: there is no measurement in any of the journals: is what the campaign times a `measure`?"
-    )]
-    Nothing,
+    NoCampaign(#[from] NoCampaign),
+    #[error("history: cannot write to standard output: {0}")]
+    Write(#[from] io::Error),
 }
 
-/// Tells it; the exit code.
-pub(super) fn history(arguments: &HistoryArgs) -> ExitCode {
-    match told(arguments) {
-        Ok(history) => {
-            own::show(&history, arguments.json);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            say(format_args!("harness: {error}"));
-            ExitCode::from(match error {
-                HistoryError::Journal(_) => exit::JOURNAL,
-                HistoryError::Which(_) | HistoryError::Nothing => exit::USAGE,
-            })
+impl HistoryError {
+    fn code(&self) -> u8 {
+        match self {
+            HistoryError::NoCampaign(NoCampaign::Journal { .. }) => exit::JOURNAL,
+            HistoryError::NoCampaign(NoCampaign::Which(_) | NoCampaign::NoMeasurement(_)) => exit::USAGE,
+            HistoryError::Write(_) => exit::CANNOT_WRITE,
         }
     }
 }
 
-fn told(arguments: &HistoryArgs) -> Result<History, HistoryError> {
-    let read = |path: &PathBuf| read::<HistoryError>(path, "history", "harness history JOURNAL");
+/// Tells it; the exit code.
+pub(super) fn history(arguments: &HistoryArgs) -> ExitCode {
+    match tell(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("harness: {error}"));
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn tell(arguments: &HistoryArgs) -> Result<(), HistoryError> {
+    let read = |path: &PathBuf| campaign_of(path, "history", "harness history JOURNAL");
     let campaigns = arguments.journals.iter().map(read).collect::<Result<Vec<Campaign>, _>>()?;
     let history = History::of(&campaigns, arguments.min_effect);
-    if history.is_empty() { Err(HistoryError::Nothing) } else { Ok(history) }
+    if history.is_empty() {
+        return Err(NoCampaign::NoMeasurement("history").into());
+    }
+    Ok(own::print(&own::text(&history, arguments.json))?)
 }

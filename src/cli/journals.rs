@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::journal;
+use crate::journal::{self, JournalError};
+use crate::report::Campaign;
 use crate::root::default_journal;
 
 /// Why it is not clear, in the words of the subcommand (`status`) whose line is `harness status`.
@@ -18,6 +19,27 @@ pub(super) enum WhichJournal {
     NotThere { who: &'static str, journal: String },
     #[error("{who}: {why}")]
     Unreadable { who: &'static str, why: String },
+}
+
+/// Why a campaign, or the measurements of several, cannot be read, in the words of the subcommand.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoCampaign {
+    #[error(transparent)]
+    Which(#[from] WhichJournal),
+    #[error("{who}: {}", error.to_reader())]
+    Journal { who: &'static str, error: JournalError },
+    #[error("{0}: there is no measurement in any of the journals: is what the campaign times a `measure`?")]
+    NoMeasurement(&'static str),
+}
+
+/// The campaign that is meant by its journal or its script, read.
+pub(super) fn campaign_of(
+    path: &Path,
+    who: &'static str,
+    line: &'static str,
+) -> Result<Campaign, NoCampaign> {
+    let journal = journal_of(Some(path), who, line)?;
+    Campaign::read(&journal).map_err(|error| NoCampaign::Journal { who, error })
 }
 
 /// Is there a file? Or why nobody can tell: what may not be looked at is not absent.

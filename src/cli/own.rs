@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -67,12 +67,25 @@ fn for_people(message: &str, script: &str) -> String {
 
 /// Prints what was found, for people or as one object of JSON.
 pub(super) fn show(report: &(impl Display + Serialize), json: bool) {
-    let text = match json {
+    // Whoever asked reads the exit code, too.
+    let _ = print(&text(report, json));
+}
+
+/// What was found, for people or as one object of JSON.
+pub(super) fn text(report: &(impl Display + Serialize), json: bool) -> String {
+    match json {
         true => serde_json::to_string_pretty(report).unwrap_or_default() + "\n",
         false => report.to_string(),
-    };
-    // A stdout that is closed has nobody to tell.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+}
+
+/// Prints an answer, all of it. A stdout that is closed has nobody to tell, which is no error.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
 }
 
 /// A folder for one.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CounterValues, Counters};
+use super::{CounterValues, Counters, quantile};
 
 /// `counted in 3 runs: instructions -61.2 %, page-faults +2.0 %; no clear change: task-clock; not counted: cycles (why)`:
 /// the largest change first.
@@ -65,9 +65,8 @@ impl Range {
 fn of(event: &CounterValues) -> Option<Range> {
     let mut values = event.value.iter().copied().collect::<Option<Vec<f64>>>()?;
     values.sort_by(f64::total_cmp);
-    let middle = values.len().checked_sub(1)? / 2;
-    let median = (values[middle] + values[values.len() / 2]) / 2.0;
-    Some(Range { runs: values.len(), low: values[0], median, high: values[values.len() - 1] })
+    let (low, high) = (*values.first()?, *values.last()?);
+    Some(Range { runs: values.len(), low, median: quantile(&values, 0.5), high })
 }
 
 fn why<'a>(own: &'a CounterValues, base: Option<&'a CounterValues>) -> &'a str {

@@ -15,6 +15,8 @@ pub const JOURNAL: u8 = 4;
 pub const DISAGREES: u8 = 5;
 /// A defect of harness itself.
 pub const INTERNAL: u8 = 70;
+/// The answer cannot be written (EX_CANTCREAT): to stdout, or to a file that was asked for.
+pub const CANNOT_WRITE: u8 = 73;
 /// Stopped in an orderly way before the end: run the same command again to go on.
 pub const RUN_AGAIN: u8 = 75;
 /// Ended at once by a second Ctrl-C.
@@ -36,6 +38,6 @@ pub mod compare {
     pub const DATA: u8 = 65;
     /// A journal is not there, or cannot be read (EX_NOINPUT).
     pub const NO_INPUT: u8 = 66;
-    /// A file cannot be written (EX_CANTCREAT).
-    pub const CANNOT_WRITE: u8 = 73;
+    /// What is written, and stopping, as of other subcommands.
+    pub use super::{CANNOT_WRITE, RUN_AGAIN};
 }

@@ -23,6 +23,7 @@ mod measurement;
 mod message;
 mod nearest;
 mod outcome;
+mod quantile;
 mod record;
 mod retry;
 mod samples;
@@ -59,6 +60,7 @@ pub use nearest::nearest;
 pub use outcome::{
     CacheUse, CallError, CallReturn, CompileResult, Detail, Launched, Outcome, RunResult, Status, Usage,
 };
+pub use quantile::{median, quantile};
 pub use record::{
     Artefact, BatchJob, Cost, Env, Granted, Header, HowEnded, JOURNAL_SCHEMA, Record, Session, SessionEnd,
     State, TaskFacts, TaskRecord, ulid, ulid_unix_ms,

@@ -22,10 +22,22 @@ pub struct Unit {
 impl Unit {
     /// That of what a measurement optimises, in which `figure` reads well.
     pub fn of(result: &MeasureResult, figure: f64) -> Self {
-        match result.metrics.get(&result.objective) {
-            Some(metric) => Self::of_metric(metric.unit.as_deref(), figure),
-            None if result.objective.ends_with("_s") => Self::of_time(figure),
-            None if result.objective == "maxrss_bytes" => Self::of_memory(figure, result.maxrss_floor_bytes),
+        let printed = result.metrics.get(&result.objective).map(|metric| metric.unit.as_deref());
+        Self::of_objective(&result.objective, printed, result.maxrss_floor_bytes, figure)
+    }
+
+    /// That of an objective by name; `printed`: the unit of one that the program prints; `floor`: the largest resident set
+    /// of a null command.
+    pub fn of_objective(
+        objective: &str,
+        printed: Option<Option<&str>>,
+        floor: Option<u64>,
+        figure: f64,
+    ) -> Self {
+        match printed {
+            Some(unit) => Self::of_metric(unit, figure),
+            None if objective.ends_with("_s") => Self::of_time(figure),
+            None if objective == "maxrss_bytes" => Self::of_memory(figure, floor),
             None => Self::new("", 1.0, figure),
         }
     }

@@ -133,6 +133,13 @@ pub fn parent_pid() -> Option<Pid> {
     getppid()
 }
 
+/// From now on the end of the parent ends this process in order (SIGTERM), also where it becomes another program. False
+/// if the parent has ended already: it was to be `parent`.
+pub fn end_with_parent(parent: Pid) -> io::Result<bool> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    Ok(getppid() == Some(parent))
+}
+
 /// Ends this process at once, without destructors and exit handlers.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: it does nothing but end the process.

@@ -51,6 +51,12 @@ impl Campaign {
         })
     }
 
+    /// The file name of its script; its folder is another one in every checkout.
+    pub fn script(&self) -> Option<String> {
+        let header = self.header.as_ref()?;
+        Path::new(&header.script).file_name().map(|name| name.to_string_lossy().into_owned())
+    }
+
     /// Which run of the script recorded it, from 1; by the time in its id.
     pub fn session_of(&self, facts: &TaskFacts) -> usize {
         let written = ulid_unix_ms(&facts.id).unwrap_or_default();

@@ -1,8 +1,9 @@
 //! Samples as text: a histogram, and the runs in their order. Characters alone, so that it reads the same in a file, on a
 //! terminal and without colours. Pure.
 
+use crate::model::median;
 use crate::model::units::Unit;
-use crate::stats::{bins, median};
+use crate::stats::bins;
 
 /// A histogram has at most so many bars.
 const MOST_BARS: usize = 16;

@@ -2,15 +2,25 @@
 
 /// `2026-11-26 23:12:05 UTC`.
 pub(super) fn utc(unix_s: f64) -> String {
-    let seconds = unix_s.max(0.0) as u64;
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let ([year, month, day], [hour, minute, second]) = parts(unix_s);
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// The same to the minute and in a word: `2026-11-26T23:12Z`.
+pub(super) fn minute(unix_s: f64) -> String {
+    let ([year, month, day], [hour, minute, _]) = parts(unix_s);
+    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}Z")
+}
+
+/// Year, month and day; hour, minute and second.
+fn parts(unix_s: f64) -> ([u64; 3], [u64; 3]) {
+    let seconds = unix_s.max(0.0) as u64;
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    (civil(days), [of_day / 3600, of_day / 60 % 60, of_day % 60])
+}
+
 /// Year, month and day of a day since 1970 (Hinnant, *chrono-compatible low-level date algorithms*).
-fn civil(days: u64) -> (u64, u64, u64) {
+fn civil(days: u64) -> [u64; 3] {
     let days = days + 719_468; // since the 1st of March of the year 0
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -18,7 +28,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
+    [era * 400 + year + u64::from(month <= 2), month, day]
 }
 
 #[cfg(test)]
@@ -37,5 +47,6 @@ mod tests {
         ] {
             assert_eq!(utc(unix_s), text);
         }
+        assert_eq!(minute(951_782_399.9), "2000-02-28T23:59Z");
     }
 }

@@ -2,18 +2,21 @@
 //!
 //! Every measurement of a journal is a point: the last record of each recipe, and what `harness rerun` repeated. A journal
 //! has several of one row if the program changed between runs of its script, as each version of it has a recipe of its
-//! own. Records in, words out; steps are found by `stats`.
+//! own. Where the unit or the direction of the objective changes the row begins anew: figures on either side are not
+//! compared. Records in, words out; steps are found by `stats`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 
 use serde::Serialize;
 
 use super::Campaign;
-use super::gate::{Figures, Which, measurement, title};
+use super::date::minute;
+use super::gate::{Figures, Quantity, Which, measurement, said, title, when};
 use crate::model::human::{count, visible};
-use crate::model::{Better, Measurement, Status};
-use crate::stats::steps;
+use crate::model::{Better, Measurement, Status, median};
+use crate::stats::{LONGEST, steps};
 
 /// Version of what `--json` prints.
 const SCHEMA: &str = "harness.history/1";
@@ -34,6 +37,8 @@ struct Row {
     metric: String,
     points: Vec<Point>,
     steps: Vec<Step>,
+    /// Steps are looked for from this measurement on, by its record; none: in all.
+    steps_from: Option<String>,
 }
 
 /// One measurement.
@@ -51,8 +56,9 @@ struct Point {
     median: Option<f64>,
     lo: Option<f64>,
     hi: Option<f64>,
-    #[serde(skip)]
-    shown: String,
+    /// What the median is of; none where there is no median.
+    #[serde(flatten)]
+    quantity: Option<Quantity>,
     /// What is said of it.
     #[serde(skip)]
     line: String,
@@ -75,13 +81,13 @@ impl History {
     /// Of these journals; steps of less than `min_effect` are none.
     pub fn of(campaigns: &[Campaign], min_effect: f64) -> Self {
         let mut rows: BTreeMap<Which, Vec<(&Campaign, &Measurement)>> = BTreeMap::new();
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
         for campaign in campaigns {
             let records = campaign.ended.iter().chain(&campaign.repeats).filter_map(measurement);
             for record in records {
-                let row = rows.entry(Which::of(record)).or_default();
                 // A journal and a copy of it tell the same once.
-                if row.iter().all(|(_, other)| other.facts.id != record.facts.id) {
-                    row.push((campaign, record));
+                if seen.insert(&record.facts.id) {
+                    rows.entry(Which::of(record)).or_default().push((campaign, record));
                 }
             }
         }
@@ -97,11 +103,8 @@ impl History {
 
 impl Row {
     fn of(mut records: Vec<(&Campaign, &Measurement)>, min_effect: f64) -> Self {
-        let when = |record: &Measurement| record.facts.started_unix_s.or(record.facts.ended_unix_s);
-        records.sort_by(|(_, a), (_, b)| {
-            let times = when(a).unwrap_or(0.0).total_cmp(&when(b).unwrap_or(0.0));
-            times.then_with(|| a.facts.id.cmp(&b.facts.id))
-        });
+        records
+            .sort_by(|(_, a), (_, b)| when(a).total_cmp(&when(b)).then_with(|| a.facts.id.cmp(&b.facts.id)));
         let (name, metric) = records
             .last()
             .map(|(_, record)| (title(record), record.objective.metric.clone()))
@@ -110,32 +113,56 @@ impl Row {
         let points: Vec<Point> = records
             .iter()
             .zip(&figures)
-            .map(|((campaign, record), figures)| Point::of(campaign, record, figures, when(record)))
+            .map(|((campaign, record), figures)| Point::of(campaign, record, figures))
             .collect();
-        let better = records.last().map_or(Better::Less, |(_, record)| record.objective.better);
         let is_time = figures.iter().any(|figures| figures.is_time);
-        let steps = stepped(&points, better, is_time, min_effect);
-        Self { name, metric, points, steps }
+        let records: Vec<&Measurement> = records.into_iter().map(|(_, record)| record).collect();
+        let mut row = Self { name, metric, points, steps: Vec::new(), steps_from: None };
+        for stretch in row.stretches() {
+            let (found, from) = stepped(&row.points[stretch.clone()], &records[stretch], is_time, min_effect);
+            row.steps.extend(found);
+            row.steps_from = from.or(row.steps_from);
+        }
+        row
+    }
+
+    /// The points without those of another quantity, one stretch after another; failures are of none, and split nothing.
+    fn stretches(&self) -> Vec<Range<usize>> {
+        let (mut begins, mut last) = (vec![0], None);
+        for (at, point) in self.points.iter().enumerate() {
+            let Some(quantity) = &point.quantity else { continue };
+            if last.is_some_and(|last| last != quantity) {
+                begins.push(at);
+            }
+            last = Some(quantity);
+        }
+        let ends = begins.iter().skip(1).copied().chain([self.points.len()]);
+        begins.iter().copied().zip(ends).map(|(begin, end)| begin..end).collect()
     }
 
     /// The medians as heights, a character each; a failure is a cross.
     fn spark(&self) -> String {
         const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-        let medians = || self.points.iter().filter_map(|point| point.median);
-        let (least, most) =
-            (medians().fold(f64::INFINITY, f64::min), medians().fold(f64::NEG_INFINITY, f64::max));
-        let height = |median: f64| {
-            let part = if most > least { (median - least) / (most - least) } else { 0.0 };
-            HEIGHTS[((part * 7.0).round() as usize).min(7)]
+        let of_stretch = |stretch: Range<usize>| -> String {
+            let stretch = &self.points[stretch];
+            let medians = || stretch.iter().filter_map(|point| point.median);
+            let (least, most) =
+                (medians().fold(f64::INFINITY, f64::min), medians().fold(f64::NEG_INFINITY, f64::max));
+            let height = |median: f64| {
+                let part = if most > least { (median - least) / (most - least) } else { 0.0 };
+                HEIGHTS[((part * 7.0).round() as usize).min(7)]
+            };
+            stretch.iter().map(|point| point.median.map_or('✗', height)).collect()
         };
-        self.points.iter().map(|point| point.median.map_or('✗', height)).collect()
+        let stretches: Vec<String> = self.stretches().into_iter().map(of_stretch).collect();
+        stretches.join("|")
     }
 }
 
 impl Point {
-    fn of(campaign: &Campaign, record: &Measurement, figures: &Figures, when: Option<f64>) -> Self {
+    fn of(campaign: &Campaign, record: &Measurement, figures: &Figures) -> Self {
         Self {
-            unix_s: when.unwrap_or(0.0),
+            unix_s: when(record),
             journal: visible(&campaign.path.display().to_string()),
             id: record.facts.id.clone(),
             host: record.host.clone(),
@@ -146,52 +173,59 @@ impl Point {
             median: figures.median,
             lo: figures.interval.map(|(lo, _)| lo),
             hi: figures.interval.map(|(_, hi)| hi),
-            shown: figures.shown.clone(),
+            quantity: figures.median.map(|_| Quantity::of(record)),
             line: figures.line.clone(),
         }
     }
 }
 
-/// Where the medians step by more than `min_effect`.
-fn stepped(points: &[Point], better: Better, is_time: bool, min_effect: f64) -> Vec<Step> {
-    let good: Vec<(&Point, f64)> = points
+/// Where the medians of measurements of one quantity step by more than `min_effect`, and from which record on that was
+/// looked for, if not from the first.
+fn stepped(
+    points: &[Point],
+    records: &[&Measurement],
+    is_time: bool,
+    min_effect: f64,
+) -> (Vec<Step>, Option<String>) {
+    let has_log = |median: &f64| median.ln().is_finite();
+    let good: Vec<(usize, f64)> = points
         .iter()
-        .filter_map(|point| Some((point, point.median.map(f64::ln).filter(|log| log.is_finite())?)))
+        .enumerate()
+        .filter_map(|(at, point)| Some((at, point.median.filter(has_log)?)))
         .collect();
-    let series: Vec<f64> = good.iter().map(|(_, log)| *log).collect();
-    let begins = steps(&series, RESOLUTION * min_effect);
-    let ends = begins.iter().skip(1).copied().chain([series.len()]);
-    let pieces: Vec<(usize, usize)> = begins.iter().copied().zip(ends).collect();
-    let step = |pair: &[(usize, usize)]| {
-        let [(from, begin), (_, end)] = *pair else { return None };
-        let (was, is) = (middle(&good[from..begin])?, middle(&good[begin..end])?);
-        let gain = if better == Better::Less { was.1 - is.1 } else { is.1 - was.1 };
-        if gain.abs() <= min_effect.ln_1p() {
-            return None;
-        }
-        let word = match (gain > 0.0, is_time) {
-            (true, true) => "faster",
-            (false, true) => "slower",
-            (true, false) => "better",
-            (false, false) => "worse",
-        };
-        let (first, ratio) = (good[begin].0, gain.abs().exp());
-        Some(Step {
-            id: first.id.clone(),
-            unix_s: first.unix_s,
-            journal: first.journal.clone(),
-            ratio: gain.exp(),
-            words: format!("{ratio:.3}x {word} ({}, before {})", is.0.shown, was.0.shown),
+    let logs: Vec<f64> = good.iter().map(|(_, median)| median.ln()).collect();
+    let begins = steps(&logs, RESOLUTION * min_effect);
+    let ends = begins.iter().skip(1).copied().chain([logs.len()]);
+    let level = |begin: usize, end: usize| {
+        let medians: Vec<f64> = good[begin..end].iter().map(|(_, median)| *median).collect();
+        median(&medians)
+    };
+    let levels: Vec<(usize, f64)> =
+        begins.iter().zip(ends).filter_map(|(begin, end)| Some((*begin, level(*begin, end)?))).collect();
+    let step = |pair: &[(usize, f64)]| {
+        let [(_, was), (begin, is)] = *pair else { return None };
+        let at = good[begin].0;
+        let better = records[at].objective.better;
+        let gain = if better == Better::Less { was / is } else { is / was };
+        (gain.ln().abs() > min_effect.ln_1p()).then(|| {
+            let word = match (gain > 1.0, is_time) {
+                (true, true) => "faster",
+                (false, true) => "slower",
+                (true, false) => "better",
+                (false, false) => "worse",
+            };
+            let (is, was) = (said(records[at], is), said(records[at], was));
+            Step {
+                id: points[at].id.clone(),
+                unix_s: points[at].unix_s,
+                journal: points[at].journal.clone(),
+                ratio: gain,
+                words: format!("{:.3}x {word} ({is}, before {was})", gain.max(1.0 / gain)),
+            }
         })
     };
-    pieces.windows(2).filter_map(step).collect()
-}
-
-/// The measurement in the middle of a piece.
-fn middle<'a>(piece: &[(&'a Point, f64)]) -> Option<(&'a Point, f64)> {
-    let mut piece = piece.to_vec();
-    piece.sort_by(|a, b| a.1.total_cmp(&b.1));
-    piece.get(piece.len().checked_sub(1)? / 2).copied()
+    let from = begins.first().filter(|begin| **begin > 0).map(|begin| points[good[*begin].0].id.clone());
+    (levels.windows(2).filter_map(step).collect(), from)
 }
 
 impl fmt::Display for History {
@@ -199,11 +233,19 @@ impl fmt::Display for History {
         for row in &self.rows {
             let points = count(row.points.len(), "measurement");
             writeln!(f, "{} ({}): {points} {}", row.name, visible(&row.metric), row.spark())?;
+            if row.steps_from.is_some() {
+                writeln!(f, "  steps are looked for in the last {LONGEST} of them")?;
+            }
+            let mut before = None;
             for point in &row.points {
+                if let Some((was, is)) = before.zip(point.quantity.as_ref()).filter(|(was, is)| was != is) {
+                    writeln!(f, "    its unit is {is}, and was {was}: no step is told across that")?;
+                }
+                before = point.quantity.as_ref().or(before);
                 let again = if point.repeats { " (again)" } else { "" };
-                writeln!(f, "  {}  {}{again}: {}", time(point.unix_s), point.journal, point.line)?;
+                writeln!(f, "  {}  {}{again}: {}", minute(point.unix_s), point.journal, point.line)?;
                 for step in row.steps.iter().filter(|step| step.id == point.id) {
-                    writeln!(f, "    since {}, {}: {}", time(step.unix_s), step.journal, step.words)?;
+                    writeln!(f, "    since {}, {}: {}", minute(step.unix_s), step.journal, step.words)?;
                 }
             }
         }
@@ -211,44 +253,59 @@ impl fmt::Display for History {
     }
 }
 
-/// A time in UTC, `2026-11-20T03:10Z`.
-fn time(unix_s: f64) -> String {
-    let minutes = (unix_s / 60.0).floor() as i64;
-    let (year, month, day) = date(minutes.div_euclid(24 * 60));
-    let minute = minutes.rem_euclid(24 * 60);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}Z", minute / 60, minute % 60)
-}
-
-/// The day of the Gregorian calendar so many days after 1970-01-01 (Hinnant, *chrono-compatible low-level date
-/// algorithms*: years begin in March, so that the leap day is the last one).
-fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::gate::tests::{campaign, measured};
+    use serde_json::Value;
+
+    use super::super::gate::tests::{campaign, ended, measured, rated};
     use super::*;
 
+    fn daily(records: Vec<Measurement>) -> String {
+        History::of(&[campaign("c.journal", records)], 0.01).to_string()
+    }
+
     #[test]
-    fn times_are_those_of_date() {
-        for (unix_s, text) in [
-            (0.0, "1970-01-01T00:00Z"),
-            (951_782_399.0, "2000-02-28T23:59Z"),
-            (951_782_400.0, "2000-02-29T00:00Z"),
-            (1_795_000_000.0, "2026-11-18T11:06Z"),
-            (4_107_542_400.0, "2100-03-01T00:00Z"),
-        ] {
-            assert_eq!(time(unix_s), text);
-        }
+    fn a_level_is_the_median_of_all_its_measurements() {
+        let medians = [1.0, 1.002, 1.1, 1.102];
+        let records = medians.iter().zip(1u8..).map(|(s, day)| measured("gemm", day.into(), &[*s; 9]));
+        let text = daily(records.collect());
+        assert!(text.contains(": 1.100x slower (1.101 s, before 1.001 s)\n"), "{text}");
+    }
+
+    #[test]
+    fn another_unit_is_told_and_is_no_step() {
+        let rates = [
+            (5.0, "GFLOP/s"),
+            (5.0, "GFLOP/s"),
+            (5e3, "MFLOP/s"),
+            (5e3, "MFLOP/s"),
+            (4e3, "MFLOP/s"),
+            (4e3, "MFLOP/s"),
+        ];
+        let mut records: Vec<Measurement> = rates
+            .iter()
+            .zip(1u8..)
+            .map(|((rate, unit), day)| rated("gemm", day.into(), *rate, unit))
+            .collect();
+        records[1] = ended("gemm", 2.0, Status::Timeout);
+        records[1].objective = records[0].objective.clone();
+        let text = daily(records);
+        assert!(text.starts_with("gemm (rate): 6 measurements ▁✗|██▁▁\n"), "{text}");
+        let unit = "    its unit is MFLOP/s (more is better), and was GFLOP/s (more is better): no step is told across that\n";
+        assert_eq!(text.matches(unit).count(), 1, "{text}");
+        assert!(text.contains(": 1.250x worse (4000 MFLOP/s, before 5000 MFLOP/s)\n"), "{text}");
+        assert_eq!(text.matches("    since ").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn of_very_many_it_says_that_the_last_are_looked_at() {
+        let records =
+            (0..u32::try_from(LONGEST + 3).unwrap()).map(|day| measured("gemm", day.into(), &[1.0; 7]));
+        let history = History::of(&[campaign("c.journal", records.collect())], 0.01);
+        let note = "\n  steps are looked for in the last 500 of them\n";
+        assert!(history.to_string().contains(note), "{history}");
+        let json = serde_json::to_value(&history).unwrap();
+        assert_eq!(json["rows"][0]["steps_from"], json["rows"][0]["points"][3]["id"]);
     }
 
     #[test]
@@ -275,6 +332,10 @@ mod tests {
         let json = serde_json::to_value(&history).unwrap();
         assert_eq!(json["rows"][0]["steps"][0]["journal"], "3.journal");
         assert_eq!(json["rows"][0]["points"][5]["median"], 1.1);
+        assert_eq!(
+            (&json["rows"][0]["points"][5]["unit"], &json["rows"][0]["steps_from"]),
+            (&Value::Null, &Value::Null)
+        );
         // A journal and its copy are one.
         let twice = [journals[0].clone(), journals[0].clone()];
         assert!(History::of(&twice, 0.01).to_string().contains(": 1 measurement "));

@@ -120,7 +120,7 @@ impl Ledger {
             return (None, None);
         }
         let program = self.programs.of(&order.job, &self.dir);
-        let (mut recipe, parts) = recipe::of(order, program, recipe_of);
+        let (mut recipe, parts) = recipe::of(order, program.map(|program| program.content), recipe_of);
         let mut key = recipe_key(&recipe);
         let like_it = self.ordinals.entry(key).or_default();
         recipe.ordinal = *like_it;
@@ -140,7 +140,7 @@ impl Ledger {
             Some(replay) => self.notices.answered(number, replay),
             None => self.notices.missed(number, &recipe, &parts),
         }
-        (Some(RecipeId { key, parts }), replay)
+        (Some(RecipeId { key, parts, code: program.and_then(|program| program.code) }), replay)
     }
 
     /// Reads an answer of the journal.

@@ -75,6 +75,7 @@ use crate::transport::{Link, Peer};
 pub use self::deadline::Timing;
 pub use self::opening::default_journal;
 pub use self::port::PoolSpec;
+pub use self::programs::program_part;
 pub use self::remote::automatic;
 pub use self::setup::find_allocation;
 pub use self::spawn::Mpi;

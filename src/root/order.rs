@@ -214,6 +214,8 @@ pub struct RecipeId {
     pub key: Hash,
     /// Of what it consists.
     pub parts: RecipeParts,
+    /// Code and data of the program, if that is named by path and machine code.
+    pub code: Option<Hash>,
 }
 
 /// A task on its way to the driver.

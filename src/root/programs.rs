@@ -2,6 +2,7 @@
 //! is another one, and what was measured of the old one does not answer for it.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,43 +10,64 @@ use std::time::SystemTime;
 use rustc_hash::FxHashMap;
 
 use super::port::Job;
-use crate::model::{Arg, CommandSpec, Cwd, Hash};
+use super::recipe;
+use crate::artefact::text_hash;
+use crate::model::{Arg, CommandSpec, Cwd, Hash, MeasureSpec};
 
 /// Programs hashed so far; one is read again only when its time or size changed.
 #[derive(Default)]
 pub(super) struct Programs {
-    known: FxHashMap<PathBuf, (SystemTime, u64, Hash)>,
+    known: FxHashMap<PathBuf, (SystemTime, u64, Program)>,
+}
+
+/// A program that is named by path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Program {
+    /// Its content.
+    pub(super) content: Hash,
+    /// Its code and data, if it is machine code: what a script starts in its turn is not known.
+    pub(super) code: Option<Hash>,
+}
+
+/// What stands for the program of this measurement in the `parts` of a record made now; 0 if it names none by path, or
+/// none that is there.
+pub fn program_part(measure: &MeasureSpec, campaign: &Path) -> u32 {
+    let program = Programs::default().of(&Job::Measure(Box::new(measure.clone())), campaign);
+    recipe::of_program(program.map(|program| program.content))
 }
 
 impl Programs {
-    /// The content of the job's program, if its command names one by a path that leads to a file here; of several, all
-    /// of them.
-    pub(super) fn of(&mut self, job: &Job, campaign: &Path) -> Option<Hash> {
+    /// The job's program, if its command names one by a path that leads to a file here; of several, all of them.
+    pub(super) fn of(&mut self, job: &Job, campaign: &Path) -> Option<Program> {
         if let Job::Call(_) | Job::Compile(_) = job {
             return None;
         }
-        let of_command = |command: &CommandSpec| self.content(&path_of(command, campaign)?);
-        let found: Vec<Hash> = job.commands().into_iter().filter_map(of_command).collect();
+        let of_command = |command: &CommandSpec| self.read(&path_of(command, campaign)?);
+        let found: Vec<Program> = job.commands().into_iter().filter_map(of_command).collect();
         match found.as_slice() {
             [] => None,
             [one] => Some(*one),
-            many => Some(Hash::of(&many.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>())),
+            many => {
+                let all: Vec<u8> = many.iter().flat_map(|program| program.content.0).collect();
+                Some(Program { content: Hash::of(&all), code: None })
+            }
         }
     }
 
-    fn content(&mut self, path: &Path) -> Option<Hash> {
+    fn read(&mut self, path: &Path) -> Option<Program> {
         let data = std::fs::metadata(path).ok().filter(|data| data.is_file())?;
         let (changed, size) = (data.modified().ok()?, data.len());
-        if let Some((then, length, hash)) = self.known.get(path)
+        if let Some((then, length, program)) = self.known.get(path)
             && (*then, *length) == (changed, size)
         {
-            return Some(*hash);
+            return Some(*program);
         }
+        let file = File::open(path).ok()?;
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(std::fs::File::open(path).ok()?).ok()?;
-        let hash = Hash::finish(&hasher);
-        self.known.insert(path.to_path_buf(), (changed, size, hash));
-        Some(hash)
+        hasher.update_reader(&file).ok()?;
+        let program = Program { content: Hash::finish(&hasher), code: text_hash(&file) };
+        self.known.insert(path.to_path_buf(), (changed, size, program));
+        Some(program)
     }
 }
 
@@ -82,9 +104,14 @@ mod tests {
         let mut programs = Programs::default();
         std::fs::write(campaign.path().join("prog"), "one").unwrap();
         let one = programs.of(&job(b"./prog"), campaign.path());
-        assert_eq!(one, Some(Hash::of(b"one")));
+        assert_eq!(one, Some(Program { content: Hash::of(b"one"), code: None }));
         std::fs::write(campaign.path().join("prog"), "another").unwrap();
-        assert_eq!(programs.of(&job(b"./prog"), campaign.path()), Some(Hash::of(b"another")));
+        let another = programs.of(&job(b"./prog"), campaign.path());
+        assert_eq!(another.map(|program| program.content), Some(Hash::of(b"another")));
+        let machine_code = std::env::current_exe().unwrap();
+        let known = programs.of(&job(machine_code.as_os_str().as_bytes()), campaign.path());
+        assert_eq!(known.unwrap().code, text_hash(&File::open(machine_code).unwrap()));
+        assert!(known.unwrap().code.is_some());
         assert_eq!(programs.of(&job(b"prog"), campaign.path()), None, "from PATH");
         assert_eq!(programs.of(&job(b"./missing"), campaign.path()), None);
     }

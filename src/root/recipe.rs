@@ -27,7 +27,7 @@ pub(super) fn of(
     }
     prune(&mut spec);
     let depends: Vec<String> = order.deps.iter().map(|dep| recipe_of(*dep).to_string()).collect();
-    let parts = parts(&spec, &depends);
+    let parts = RecipeParts { program: of_program(program), ..parts(&spec, &depends) };
     let recipe = Recipe {
         kind: order.job.kind(),
         name: order.options.name.clone(),
@@ -78,14 +78,14 @@ fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
     let mut parts = RecipeParts {
         env: print(&commands, &["env"]),
         inputs: print(&[&commands[..], &jobs[..]].concat(), &["inputs", "folders"]),
-        program: print(&here, &["program"]),
+        program: 0,
         protocol: print(&jobs, &PROTOCOL),
         verify: print(&jobs, &["verify"]),
         place: print(&here, &["cores", "nodes", "gpus", "numa_local", "smt", "exclusive"]),
         depends: if depends.is_empty() { 0 } else { short(&json!(depends)) },
         command: 0,
     };
-    print(&here, &["deps"]);
+    print(&here, &["deps", "program"]);
     // What another build would change here is in `depends`.
     for command in &commands {
         if let Some(argv) = rest.pointer_mut(&format!("{command}/argv")).and_then(Value::as_array_mut) {
@@ -94,6 +94,11 @@ fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
     }
     parts.command = short(&rest);
     parts
+}
+
+/// The part of a recipe that stands for the content of the program it names by path; 0 if it names none.
+pub(super) fn of_program(content: Option<Hash>) -> u32 {
+    content.map_or(0, |content| short(&json!([["program", content.to_string()]])))
 }
 
 fn short(value: &Value) -> u32 {

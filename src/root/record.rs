@@ -22,7 +22,7 @@ pub(super) fn of(
     outcome: &Outcome,
 ) -> Option<Record> {
     let Submission { task, options, job, recipe, .. } = &ended.submission;
-    let RecipeId { key, parts } = (*recipe)?;
+    let RecipeId { key, parts, .. } = (*recipe)?;
     let now = unix_seconds();
     let (spec, artefact, content_key) = match (job, &outcome.detail) {
         (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), content_key),

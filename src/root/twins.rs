@@ -44,16 +44,19 @@ impl Twins {
         }
     }
 
-    /// What a measurement comes to: program, arguments, environment and protocol by content. None if it is not of a
-    /// build, or if more than that decides (other nodes, GPUs).
+    /// What a measurement comes to: program, arguments, environment and protocol by content. None if it is neither of a
+    /// build nor of machine code that is named by path, or if more than that decides (other nodes, GPUs).
     pub(super) fn content_key(&self, submission: &Submission, pool: PoolId) -> Option<Hash> {
         let Job::Measure(spec) = &submission.job else { return None };
-        let Some(Arg::Artefact(program)) = spec.command.argv.first() else { return None };
         let place = &submission.options.placement;
         if place.gpus.is_some() || place.nodes.is_some() || spec.command.launch.is_some() {
             return None;
         }
-        let code = self.code.get(program).unwrap_or(program);
+        let code = match spec.command.argv.first()? {
+            Arg::Artefact(program) => *self.code.get(program).unwrap_or(program),
+            Arg::Text(_) => submission.recipe?.code?,
+            Arg::Task(_) => return None,
+        };
         let mut spec = spec.clone();
         spec.command.argv[0] = Arg::Text(code.0.to_vec());
         let kept = (place.cores, place.numa_local, place.smt, place.exclusive);
@@ -64,7 +67,7 @@ impl Twins {
     /// The end of a measurement that is about to begin on `host`, if one of the same program has it already.
     pub(super) fn answer(&mut self, submission: &Submission, pool: PoolId, host: &str) -> Option<Outcome> {
         let depends = submission.recipe?.parts.depends;
-        if submission.options.key.is_some() {
+        if submission.options.key.is_some() || !is_of_build(submission) {
             return None;
         }
         let key = self.content_key(submission, pool)?;
@@ -85,7 +88,7 @@ impl Twins {
         let Some(recipe) = submission.recipe.filter(|_| outcome.ok() && result.same_as.is_none()) else {
             return;
         };
-        if submission.options.key.is_some() {
+        if submission.options.key.is_some() || !is_of_build(submission) {
             return;
         }
         let options = &submission.options;
@@ -98,6 +101,12 @@ impl Twins {
             outcome: outcome.clone(),
         });
     }
+}
+
+/// Builds alone share figures: whoever names two files measures two.
+fn is_of_build(submission: &Submission) -> bool {
+    let Job::Measure(spec) = &submission.job else { return false };
+    matches!(spec.command.argv.first(), Some(Arg::Artefact(_)))
 }
 
 #[cfg(test)]
@@ -120,7 +129,7 @@ mod tests {
             pool: None,
             options: TaskOptions { name: Some("gemm".into()), ..TaskOptions::default() },
             job: Job::Measure(Box::new(MeasureSpec { command, ..MeasureSpec::default() })),
-            recipe: Some(RecipeId { key: Hash::of(&depends.to_le_bytes()), parts }),
+            recipe: Some(RecipeId { key: Hash::of(&depends.to_le_bytes()), parts, code: None }),
             auxiliary: false,
             deps: vec![],
         }
@@ -193,6 +202,21 @@ mod tests {
             assert_eq!(twins.answer(&changed, POOL, "node1"), None, "{at}");
         }
         assert_eq!(twins.answer(&asked(b"two", 2), PoolId(1), "node1"), None);
+    }
+
+    #[test]
+    fn machine_code_that_is_named_by_path_is_known_by_its_code_and_shares_nothing() {
+        let mut named = asked(b"one", 0);
+        *named.job.words_mut()[0] = Arg::Text(b"./prog".to_vec());
+        let mut twins = twins(&[]);
+        assert_eq!(twins.content_key(&named, POOL), None);
+        named.recipe = named.recipe.map(|recipe| RecipeId { code: Some(Hash::of(b"code")), ..recipe });
+        let key = twins.content_key(&named, POOL).unwrap();
+        assert_eq!(Some(key), twins.content_key(&asked(b"two", 1), POOL));
+        twins.measured(key, "a", &named, &took(0.5, Status::Ok));
+        assert_eq!(twins.answer(&asked(b"one", 1), POOL, "node1"), None);
+        twins.measured(key, "b", &asked(b"one", 1), &took(0.5, Status::Ok));
+        assert_eq!(twins.answer(&named, POOL, "node1"), None);
     }
 
     #[test]

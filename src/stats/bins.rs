@@ -1,6 +1,7 @@
 //! Which samples a histogram counts together.
 
-use super::summary::{quantile, sorted};
+use super::summary::sorted;
+use crate::model::quantile;
 
 /// One bar.
 #[derive(Clone, Copy, Debug, PartialEq)]

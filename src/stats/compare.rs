@@ -4,10 +4,10 @@
 //! are the logarithms of the ratios to the base, one a round: their median needs no distribution, and turning base and
 //! variant round turns its sign. Knows figures and rounds; nothing of processes, names and units.
 
-use crate::model::{Better, Comparison, Interval, Verdict};
+use crate::model::{Better, Comparison, Interval, Verdict, quantile};
 
 use super::random::Random;
-use super::summary::{LEVEL, quantile, ranks, sorted};
+use super::summary::{LEVEL, ranks, sorted};
 
 /// Rounds before the first look, and between two.
 const FIRST_LOOK: usize = 10;

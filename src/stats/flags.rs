@@ -1,7 +1,8 @@
 //! What to know before believing a figure. Flags warn; they never remove a sample.
 
 use super::dip::is_bimodal;
-use super::summary::{quantile, sorted};
+use super::summary::sorted;
+use crate::model::quantile;
 
 /// Fewer samples say nothing about order or outliers.
 const MIN_SAMPLES: usize = 7;

@@ -10,14 +10,15 @@
 //!   Annals of Mathematical Statistics 18, 1947; \[L75\] Lehmann, *Nonparametrics*, Holden-Day 1975
 //! * \[HL63\] Hodges & Lehmann, *Estimates of location based on rank tests*, Annals of Mathematical Statistics 34, 1963
 //! * \[BH95\] Benjamini & Hochberg, *Controlling the false discovery rate*, J. Royal Statistical Society B 57, 1995;
-//!   \[BY01\] Benjamini & Yekutieli, Annals of Statistics 29, 2001
+//!   \[BY01\] Benjamini & Yekutieli, *The control of the false discovery rate in multiple testing under dependency*,
+//!   Annals of Statistics 29, 2001; \[RB07\] Reiner-Benaim, *FDR control by the BH procedure for two-sided correlated tests
+//!   with implications to gene expression data analysis*, Biometrical Journal 49, 2007
 //! * \[B82\] Berger, *Multiparameter hypothesis testing and acceptance sampling*, Technometrics 24, 1982
 //! * \[KJ13\] Kalibera & Jones, *Rigorous Benchmarking in Reasonable Time*, ISMM'13
 //! * \[F08\] Friedrich, Kempe, Liebscher & Winkler, *Complexity penalized M-estimation*, J. Computational and Graphical
 //!   Statistics 17, 2008; \[ASV\] airspeed velocity, `asv/step_detect.py`
 //! * \[AS64\] Abramowitz & Stegun, *Handbook of Mathematical Functions*, 1964
 //! * \[FD81\] Freedman & Diaconis, *On the histogram as a density estimator: L₂ theory*, ZWG 57, 1981
-//! * \[HF96\] Hyndman & Fan, *Sample Quantiles in Statistical Packages*, The American Statistician 50, 1996
 
 mod bins;
 mod blocks;
@@ -37,8 +38,8 @@ pub use compare::{Chances, Found, compare, look_due, order};
 pub use discoveries::adjusted;
 pub use flags::{Series, flags};
 pub use sessions::{Change, FEWEST_RUNS, FEWEST_SESSIONS, change};
-pub use steps::steps;
-pub use summary::{median, precise_enough, summary};
+pub use steps::{LONGEST, steps};
+pub use summary::{precise_enough, summary};
 
 #[cfg(test)]
 pub(crate) use random::Random;

@@ -5,7 +5,7 @@
 //! refuse. Neither knows a distribution. Of small samples without ties the chances are exact, of others those of the
 //! normal distribution, corrected for ties and continuity (\[L75\] 1.2 and 1.4). Knows figures, no units and no names.
 
-use super::summary::{LEVEL, quantile};
+use super::summary::LEVEL;
 
 /// Of samples no larger than this the chances are counted.
 const COUNTED: usize = 50;
@@ -144,11 +144,6 @@ fn ordinal(figure: f64) -> i128 {
 fn of_ordinal(ordinal: i128) -> f64 {
     let figure = f64::from_bits(ordinal.unsigned_abs() as u64);
     if ordinal < 0 { -figure } else { figure }
-}
-
-/// The middle of a sample that ascends.
-pub(super) fn middle(ascending: &[f64]) -> f64 {
-    quantile(ascending, 0.5)
 }
 
 #[cfg(test)]

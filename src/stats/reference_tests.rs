@@ -8,7 +8,8 @@ use super::discoveries::adjusted;
 use super::flags::trend;
 use super::ranksum::shift;
 use super::sessions::student;
-use super::summary::{quantile, ranks, sorted, summary};
+use super::summary::{ranks, sorted, summary};
+use crate::model::quantile;
 
 const REFERENCE: &str = include_str!("../../tests/support/scipy_reference.txt");
 

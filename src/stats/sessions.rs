@@ -6,8 +6,9 @@
 //! samples as sessions (\[KJ13\]). Spread is not borrowed from other rows of a campaign: they share the day, and err together.
 //! Knows logarithms, no units and no names.
 
-use super::ranksum::{middle, shift};
+use super::ranksum::shift;
 use super::summary::sorted;
+use crate::model::quantile;
 
 /// Fewer runs have no interval.
 pub const FEWEST_RUNS: usize = 7;
@@ -37,6 +38,7 @@ pub fn change(earlier: &[&[f64]], new: &[f64]) -> Option<Change> {
     let new = sorted(new);
     let earlier: Vec<Vec<f64>> = earlier.iter().map(|session| sorted(session)).collect();
     let shifts: Vec<_> = earlier.iter().map(|session| shift(session, &new)).collect::<Option<_>>()?;
+    let middle = |ascending: &[f64]| quantile(ascending, 0.5);
     let medians: Vec<f64> = earlier.iter().map(|session| middle(session)).collect();
     let by = middle(&new) - middle(&sorted(&medians));
     let agree = |sign: f64| shifts.iter().all(|shift| shift.by * sign > 0.0);

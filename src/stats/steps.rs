@@ -3,24 +3,34 @@
 //! The levels are the medians of the pieces, which a single bad session does not move; how many pieces there are
 //! an information criterion decides, as in airspeed velocity (\[ASV\] `step_detect`: the logarithm of the L1 misfit, and a
 //! multiple of ln n / n for each piece), here over all partitions (\[F08\]) rather than those on one path. Scatter below a
-//! resolution is taken for none, so that a series without noise is not cut into its figures. Knows no dates and no units.
+//! resolution is taken for none, so that a series without noise is not cut into its figures. What it costs grows with the
+//! cube of the length, so only the end of a very long series is looked at. Knows no dates and no units.
 
-use super::ranksum::middle;
+use crate::model::quantile;
 
 /// What a piece costs, in ln n / n. Airspeed velocity takes 4, for hundreds of commits; of the few sessions that a journal
 /// has, 2.5 finds four of five steps of five times the noise, and takes noise for one in at most 5 % of the series (the test below).
 const PENALTY: f64 = 2.5;
 /// A single session that is off is no level.
 const SHORTEST: usize = 2;
+/// Of a longer series its end is looked at: a hundredth of a second, where ten times as much would take ten.
+pub const LONGEST: usize = 500;
+/// Nobody reads of more.
+const MOST_LEVELS: usize = 40;
 
-/// Where each piece begins: 0 first.
+/// Where each piece begins, in order. The first is 0, or of a longer series the place from which on [`LONGEST`] figures are left.
 pub fn steps(series: &[f64], resolution: f64) -> Vec<usize> {
+    let passed = series.len().saturating_sub(LONGEST);
+    pieces(&series[passed..], resolution).into_iter().map(|begin| passed + begin).collect()
+}
+
+fn pieces(series: &[f64], resolution: f64) -> Vec<usize> {
     let n = series.len();
     if n < 2 * SHORTEST {
         return vec![0];
     }
     let misfits = misfits(series);
-    let most = n / SHORTEST;
+    let most = (n / SHORTEST).min(MOST_LEVELS);
     // What the best partition of the first so many into so many pieces costs, and where its last piece begins.
     let mut best = vec![vec![(f64::INFINITY, 0); n + 1]; most + 1];
     best[0][0].0 = 0.0;
@@ -57,7 +67,7 @@ fn misfits(series: &[f64]) -> Vec<Vec<f64>> {
         for figure in &series[from..] {
             let place = ascending.partition_point(|other| other < figure);
             ascending.insert(place, *figure);
-            let level = middle(&ascending);
+            let level = quantile(&ascending, 0.5);
             costs.push(ascending.iter().map(|figure| (figure - level).abs()).sum());
         }
         costs
@@ -82,6 +92,16 @@ mod tests {
         for short in [&[][..], &[1.0], &[1.0, 2.0], &[1.0, 2.0, 3.0]] {
             assert_eq!(steps(short, RESOLUTION), [0]);
         }
+    }
+
+    #[test]
+    fn of_a_long_series_the_end_is_looked_at() {
+        let mut random = Random(22);
+        let mut series: Vec<f64> = (0..4 * LONGEST).map(|_| 0.01 * random.gauss()).collect();
+        let n = series.len();
+        series[n - 100..].iter_mut().for_each(|figure| *figure += 0.05);
+        series[..LONGEST].iter_mut().for_each(|figure| *figure += 0.05);
+        assert_eq!(steps(&series, RESOLUTION), [n - LONGEST, n - 100]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Location, spread and the exact interval of the median; the rule that ends sampling.
 
-use crate::model::{Interval, Summary};
+use crate::model::{Interval, Summary, quantile};
 
 /// The level an interval is reported at.
 pub const LEVEL: f64 = 0.95;
@@ -75,20 +75,6 @@ pub fn ranks(n: usize, level: f64) -> Option<(usize, usize, f64)> {
         ln_term += ((n + 1 - low) as f64 / low as f64).ln();
     }
     (low >= 1).then(|| (low, n + 1 - low, 1.0 - 2.0 * below))
-}
-
-/// The `p`-quantile by linear interpolation of the order statistics, definition 7 of \[HF96\] (the default of
-/// R and NumPy). `sorted` ascends and is not empty.
-pub fn quantile(sorted: &[f64], p: f64) -> f64 {
-    let at = p.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let below = at.floor() as usize;
-    let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] + (at - below as f64) * (sorted[above] - sorted[below])
-}
-
-/// The median of `values` (finite, in any order); none without values.
-pub fn median(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| quantile(&sorted(values), 0.5))
 }
 
 fn relative_half_width(ci: &Interval, median: f64) -> Option<f64> {

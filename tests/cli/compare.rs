@@ -1,100 +1,33 @@
 //! `harness compare` and `harness history`, on journals whose records are made here, and on real ones where something is
 //! measured once more. What programs print is what counts there, so that nothing depends on how fast this machine is.
 
-use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
-use harness::model::{
-    Detail, Hash, Header, JOURNAL_SCHEMA, Kind, MeasureResult, MeasureSpec, Outcome, Phase, Record, Sample,
-    Status, StopReason, TaskFacts, Usage, VerifyResult, ulid,
-};
-use harness::stats::summary;
+use harness::model::{MeasureResult, Outcome, Status};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::said;
-use crate::support::{Folder, LIMIT, Ran, await_that};
+use crate::support::measured::{about, ill, record, timed, well};
+use crate::support::{self, Folder, LIMIT, Ran, await_that};
 
 /// 2026-11-20 03:00 UTC.
 const FRIDAY: f64 = 1_795_143_600.0;
 const DAY: f64 = 86_400.0;
 
-/// How a measurement ended.
-#[derive(Clone)]
-enum End {
-    Well(Vec<f64>),
-    Ill(Status),
-}
-
-/// Ten runs about this median.
-fn about(median: f64) -> End {
-    End::Well((0..10).map(|at| median * (1.0 + 0.001 * (f64::from(at) - 4.5))).collect())
-}
-
-fn result(wall_s: &[f64]) -> MeasureResult {
-    let sample = |wall_s: &f64| Sample {
-        phase: Phase::Sample,
-        t_start_s: 0.0,
-        usage: Usage { wall_s: *wall_s, ..Usage::default() },
-        metrics: BTreeMap::new(),
-        output_hash: None,
-        energy: Default::default(),
+/// Writes a journal of a session that began then: a row for each tile of a kernel.
+fn journal(folder: &Folder, name: &str, unix_s: f64, rows: &[(&str, i64, Outcome)]) {
+    let of = |(name, tile, outcome): &(&str, i64, Outcome)| {
+        record(name, Some(json!({ "tile": tile })), unix_s, outcome)
     };
-    MeasureResult {
-        samples: wall_s.iter().map(sample).collect(),
-        stats: Some(summary(wall_s)),
-        metrics: BTreeMap::new(),
-        objective: "wall_s".into(),
-        better: Default::default(),
-        stop_reason: StopReason::Fixed,
-        flags: Vec::new(),
-        counters: None,
-        verify: VerifyResult::default(),
-        floor_s: None,
-        maxrss_floor_bytes: None,
-        exit_code: None,
-        signal: None,
-        stderr_tail: String::new(),
-        argv: vec!["gemm".into()],
-        launched: None,
-        same_as: None,
-        hooks: None,
-    }
+    let records = rows.iter().map(of).collect();
+    folder.write(name, support::measured::journal("c.lua", unix_s, records));
 }
 
-/// Writes a journal of a session that began then.
-fn journal(folder: &Folder, name: &str, unix_s: f64, rows: &[(&str, i64, End)]) {
-    let header = Header {
-        schema: JOURNAL_SCHEMA.into(),
-        version: "0.1.0".into(),
-        protocol: 1,
-        campaign: ulid(unix_s as u64 * 1000, [0; 10]),
-        script: "c.lua".into(),
-        script_hash: None,
-        seed: 1,
-        started_unix_s: unix_s,
-    };
-    let mut lines = vec![Record::Header(header)];
-    for (trial, (name, tile, end)) in rows.iter().enumerate() {
-        let facts = TaskFacts {
-            id: ulid(unix_s as u64 * 1000, [trial as u8; 10]),
-            kind: Kind::Measure,
-            key: Hash::of(format!("{name} {tile}").as_bytes()),
-            name: Some((*name).into()),
-            params: Some(json!({ "tile": tile })),
-            started_unix_s: Some(unix_s),
-            ..TaskFacts::default()
-        };
-        let (status, detail) = match end {
-            End::Well(wall_s) => (Status::Ok, Detail::Measure(Box::new(result(wall_s)))),
-            End::Ill(status) => (*status, Detail::None),
-        };
-        let reason = (status != Status::Ok).then(|| "as it says".to_string());
-        let outcome = Outcome { reason, host: "node1".into(), detail, ..Outcome::failed(status, "") };
-        lines.push(Record::of_task(facts, Some(&MeasureSpec::default()), &outcome));
-    }
-    let text: Vec<String> =
-        lines.iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect();
-    folder.write(name, text.concat());
+fn runs(median: f64) -> Outcome {
+    well(about(median))
 }
 
 fn compare(folder: &Folder, args: &[&str]) -> Ran {
@@ -104,17 +37,17 @@ fn compare(folder: &Folder, args: &[&str]) -> Ran {
 /// Journals of three days, on the last of which one is slower and one fails.
 fn three_days() -> Folder {
     let folder = Folder::new();
-    let rows = |slower: f64, fails: End| {
+    let rows = |slower: f64, fails: Outcome| {
         [
-            ("gemm", 8, about(1.0)),
-            ("gemm", 16, about(slower)),
+            ("gemm", 8, runs(1.0)),
+            ("gemm", 16, runs(slower)),
             ("gemm", 32, fails),
-            ("gemm", 64, End::Well(vec![1.0; 3])),
+            ("gemm", 64, well(MeasureResult { flags: vec!["unstable".into()], ..timed(&[1.0; 3]) })),
         ]
     };
-    journal(&folder, "fri.journal", FRIDAY, &rows(0.5, about(0.3)));
-    journal(&folder, "sat.journal", FRIDAY + DAY, &rows(0.501, about(0.3)));
-    journal(&folder, "sun.journal", FRIDAY + 2.0 * DAY, &rows(0.54, End::Ill(Status::VerifyFailed)));
+    journal(&folder, "fri.journal", FRIDAY, &rows(0.5, runs(0.3)));
+    journal(&folder, "sat.journal", FRIDAY + DAY, &rows(0.501, runs(0.3)));
+    journal(&folder, "sun.journal", FRIDAY + 2.0 * DAY, &rows(0.54, ill(Status::VerifyFailed, "as it says")));
     folder
 }
 
@@ -129,7 +62,7 @@ sun.journal, before it fri.journal, sat.journal
 NOTE\
 slower       gemm tile=16: 1.079x slower, 95 % CI [1.075, 1.083]; 540.0 ms, before 500.0 ms; n = 10, before 10 in each of 2 sessions
 failed       gemm tile=32: now verify_failed: as it says
-unresolved   gemm tile=64: n = 3: with fewer than 7 runs there is no interval (`runs = 7`, better more)
+unresolved   gemm tile=64: n = 3: with fewer than 7 runs there is no interval (`runs = 7`, better more); flags unstable, before unstable
 same         gemm tile=8: 1.000x, 95 % CI [0.997, 1.003]; 1.000 s, before 1.000 s; n = 10, before 10 in each of 2 sessions
 4 rows: 1 slower, 1 failed, 1 unresolved, 1 same: regression
 "
@@ -149,8 +82,8 @@ same         gemm tile=8: 1.000x, 95 % CI [0.997, 1.003]; 1.000 s, before 1.000 
 #[test]
 fn every_answer_has_its_exit_code_and_no_error_has_one_of_theirs() {
     let folder = three_days();
-    journal(&folder, "good.journal", FRIDAY + 3.0 * DAY, &[("gemm", 8, about(1.0))]);
-    journal(&folder, "fast.journal", FRIDAY + 4.0 * DAY, &[("gemm", 8, about(0.9))]);
+    journal(&folder, "good.journal", FRIDAY + 3.0 * DAY, &[("gemm", 8, runs(1.0))]);
+    journal(&folder, "fast.journal", FRIDAY + 4.0 * DAY, &[("gemm", 8, runs(0.9))]);
     journal(&folder, "empty.journal", FRIDAY, &[]);
     folder.write("no.journal", "no journal\n");
     for (args, code, says) in [
@@ -301,15 +234,21 @@ fn a_suspect_is_measured_once_more_and_counts_if_it_is_slower_then_too() {
     assert!(ran.code == Some(2) && ran.stdout.contains(why), "{ran:#?}");
 }
 
-#[test]
-fn who_stops_it_while_it_measures_leaves_nothing() {
+/// A suspect whose runs wait while there is a file `hold`, which there is.
+fn held() -> Folder {
     let script = "submit(measure { name = 'm', runs = 8, metrics = { x = 'x: ([%d.]+)' }, objective = 'x',
       shell = 'echo >> log; while [ -e hold ]; do sleep 0.01; done; echo \"x: $(cat value)\"' })";
     let folder = Folder::with(script);
     measured(&folder, "10\n", "base.journal");
     measured(&folder, "12\n", "new.journal");
-    let before = folder.lines("log");
     folder.write("hold", "");
+    folder
+}
+
+#[test]
+fn who_stops_it_while_it_measures_leaves_nothing() {
+    let folder = held();
+    let before = folder.lines("log");
     let running = folder.start(&["compare", "--confirm", "base.journal", "new.journal"]);
     await_that("it measures once more", || folder.lines("log") > before);
     running.signal(Signal::TERM);
@@ -320,6 +259,102 @@ fn who_stops_it_while_it_measures_leaves_nothing() {
     folder.assert_nothing_left(LIMIT);
     std::fs::remove_file(folder.path("hold")).unwrap();
     assert_eq!(compare(&folder, &["--confirm", "base.journal", "new.journal"]).code, Some(1));
+}
+
+#[test]
+fn what_it_had_started_ends_with_it_however_it_ends() {
+    let folder = held();
+    let before = folder.lines("log");
+    let running = folder.start(&["compare", "--confirm", "base.journal", "new.journal"]);
+    await_that("it measures once more", || folder.lines("log") > before);
+    running.signal(Signal::KILL);
+    folder.assert_nothing_left(LIMIT);
+}
+
+#[test]
+fn one_that_does_not_end_when_measured_once_more_is_given_up() {
+    let folder = held();
+    let ran = compare(&folder, &["--confirm", "--confirm-timeout", "1 s", "base.journal", "new.journal"]);
+    let why = "; it seems slower, and was not measured once more: it had not ended after 1 s (--confirm-timeout gives it another \
+               limit)\n";
+    assert!(ran.code == Some(2) && ran.stdout.contains(why), "{ran:#?}");
+    folder.assert_nothing_left(LIMIT);
+    let alone = compare(&folder, &["--confirm-timeout", "1 s", "base.journal", "new.journal"]);
+    assert!(alone.code == Some(64) && alone.stderr.contains("--confirm"), "{alone:#?}");
+}
+
+#[test]
+fn another_program_than_was_measured_is_not_measured_once_more() {
+    let folder = Folder::with(
+        "submit(measure { name = 'm', runs = 8, cmd = { './prog' }, metrics = { x = 'x: ([%d.]+)' }, objective = 'x' })",
+    );
+    let program = |x: u32| {
+        folder.write("prog", format!("#!/bin/sh\necho x: {x}\n"));
+        fs::set_permissions(folder.path("prog"), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    for (x, journal) in [(10, "base.journal"), (12, "new.journal")] {
+        program(x);
+        assert_eq!(folder.run(&["-q", "--journal", journal, "c.lua"]).code, Some(0));
+    }
+    let lines = folder.lines("new.journal");
+    let confirm = || compare(&folder, &["--confirm", "base.journal", "new.journal"]);
+    program(10);
+    let ran = confirm();
+    let why = "was not measured once more: rerun: m: its program file was changed since, or removed: ";
+    assert!(ran.code == Some(2) && ran.stdout.contains(why), "{ran:#?}");
+    assert_eq!(folder.lines("new.journal"), lines, "nothing was measured");
+    program(12);
+    assert_eq!(confirm().code, Some(1));
+}
+
+#[test]
+fn machine_code_that_is_the_same_has_not_become_slower() {
+    let script = "submit(measure { name = 'm', runs = 8, cmd = { './prog', 'value' }, metrics = { x = '([%d.]+)' }, objective = 'x' })";
+    let folder = Folder::with(script);
+    fs::copy("/bin/cat", folder.path("prog")).unwrap();
+    measured(&folder, "10\n", "base.journal");
+    measured(&folder, "12\n", "new.journal");
+    let ran = compare(&folder, &["--confirm", "base.journal", "new.journal"]);
+    let why = "its code and data are those of an earlier session, and it was measured in the same way: what differs is the machine \
+               or its state, or what the program reads and loads\n";
+    assert!(ran.code == Some(2) && ran.stdout.contains(why), "{ran:#?}");
+    assert!(
+        ran.stdout.ends_with("1 row: 1 same_program: inconclusive\n") && ran.stderr.is_empty(),
+        "{ran:#?}"
+    );
+    // With other arguments it is another measurement.
+    folder.write("c.lua", script.replace("'value'", "'-u', 'value'"));
+    measured(&folder, "12\n", "other.journal");
+    assert_eq!(compare(&folder, &["base.journal", "other.journal"]).code, Some(1));
+}
+
+#[test]
+fn a_build_that_fails_now_is_a_regression() {
+    let folder = Folder::with(
+        "local build = submit(compile { name = 'b', cmd = { 'sh', '-c', 'cat src > prog; chmod +x prog; sh -n prog' }, \
+           inputs = { 'src' }, output = 'prog' })
+         submit(measure { name = 'm', runs = 8, cmd = { build }, metrics = { x = 'x: (%d+)' }, objective = 'x' })",
+    );
+    for (source, journal) in [("#!/bin/sh\necho x: 1\n", "base.journal"), ("if\n", "new.journal")] {
+        folder.write("src", source);
+        folder.run(&["-q", "--journal", journal, "c.lua"]);
+    }
+    let ran = compare(&folder, &["base.journal", "new.journal"]);
+    let line = "failed       m: now skipped: task 0, which it depends on, ended compile_failed: ";
+    assert!(ran.code == Some(1) && ran.stdout.contains(line), "{ran:#?}");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_none() {
+    let folder = three_days();
+    for args in [&["compare", "fri.journal", "sat.journal"][..], &["history", "fri.journal"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = folder.harness(args);
+        let output = command.stdout(full).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let says = format!("harness: {}: cannot write to standard output: No space left on device", args[0]);
+        assert!(output.status.code() == Some(73) && said.starts_with(&says), "{output:?}");
+    }
 }
 
 #[test]
@@ -338,10 +373,10 @@ fn a_journal_that_only_answered_is_no_new_session() {
 fn the_history_says_since_when() {
     let folder = Folder::new();
     for (day, median) in [1.0, 1.002, 1.0, 1.1, 1.101].into_iter().enumerate() {
-        let rows = [("gemm", 8, about(median)), ("gemm", 16, about(1.0))];
+        let rows = [("gemm", 8, runs(median)), ("gemm", 16, runs(1.0))];
         journal(&folder, &format!("{day}.journal"), FRIDAY + DAY * day as f64, &rows);
     }
-    journal(&folder, "5.journal", FRIDAY + DAY * 5.0, &[("gemm", 8, End::Ill(Status::Timeout))]);
+    journal(&folder, "5.journal", FRIDAY + DAY * 5.0, &[("gemm", 8, ill(Status::Timeout, "as it says"))]);
     let names = ["5.journal", "3.journal", "0.journal", "1.journal", "2.journal", "4.journal"];
     let ran = folder.run(&[&["history"], &names[..]].concat());
     assert_eq!(ran.code, Some(0), "{ran:#?}");

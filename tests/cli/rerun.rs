@@ -172,6 +172,28 @@ fn one_that_is_not_clear_is_not_guessed() {
     refused(&folder, &["plain", "c.lua"], 4, held);
 }
 
+#[test]
+fn a_program_file_that_was_changed_is_told_and_with_same_program_not_measured() {
+    let folder = Folder::with(
+        "submit(measure { name = 'm', runs = 7, cmd = { './prog' }, metrics = { x = 'x: (%d+)' }, objective = 'x' })",
+    );
+    let program = |text: &str| {
+        folder.write("prog", format!("#!/bin/sh\necho x: 10 {text}\n"));
+        std::fs::set_permissions(folder.path("prog"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    program("as it was");
+    assert_eq!(folder.run(&["-q", "c.lua"]).code, Some(0));
+    assert_eq!(rerun(&folder, &["--same-program", "m"]).code, Some(0));
+    program("another");
+    let says = "harness: rerun: m: its program file was changed since, or removed: what is there now is not what was measured \
+                (--same-program)\n";
+    refused(&folder, &["--same-program", "m"], 2, says);
+    let ran = rerun(&folder, &["m"]);
+    assert!(ran.code == Some(0) && ran.stdout.contains("\n  the program file: "), "{ran:#?}");
+    std::fs::remove_file(folder.path("prog")).unwrap();
+    refused(&folder, &["--same-program", "m"], 2, says);
+}
+
 const BUILT: &str = "
 local build = submit(compile { name = 'prog', cmd = { 'sh', '-c', 'cat src.sh \"$SALT\" > prog && chmod +x prog' },
   inputs = { 'src.sh' }, output = 'prog', env = { SALT = SALTED } })
@@ -202,10 +224,13 @@ fn a_build_that_is_gone_is_built_again_and_says_whether_it_is_the_same() {
     binary("  binary: was gone, built again, the same");
     std::fs::remove_dir_all(folder.path("cache")).unwrap();
     folder.write("salt", "# 2\n");
+    let ran = rerun(&folder, &["--same-program", "m"]);
+    let says = "harness: rerun: its program is not in the store any more, and built again (prog) it is another one\n";
+    assert!(ran.code == Some(1) && ran.stderr.ends_with(says), "{ran:#?}");
     binary("  binary: was gone, built again, another one");
     let builds = folder.journal("c.lua.journal").into_iter().filter(|record| record["kind"] == "compile");
     let parents: Vec<bool> = builds.map(|build| build["parent"].is_string()).collect();
-    assert_eq!(parents, [false, true, true]);
+    assert_eq!(parents, [false, true, true, true]);
     // What cannot be had again is named before anything runs.
     std::fs::remove_dir_all(folder.path("cache")).unwrap();
     folder.write("src.sh", "#!/bin/sh\n");

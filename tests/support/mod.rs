@@ -5,6 +5,8 @@
 // Each test target uses a part; tests start and time processes, and may panic.
 #![allow(dead_code, clippy::disallowed_methods, clippy::unwrap_used)]
 
+pub mod measured;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;

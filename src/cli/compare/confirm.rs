@@ -1,7 +1,8 @@
 //! What seems slower, measured once more: by `harness rerun`, one after another, as somebody would type it.
 //!
-//! Each is a process of its own: it takes the journal, its nodes and its MPI, and gives them back. The new records are read
-//! from the journal, which `rerun` appends them to. Who stops us stops it, and it leaves nothing behind.
+//! Each is a process of its own: it takes the journal, its nodes and its MPI, and gives them back. It measures the program
+//! of the record or none, and says under which id the journal has the new record. Who stops us stops it, it has a limit,
+//! and it ends with us however we end: nothing is left behind.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
@@ -10,117 +11,162 @@ use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Signal, kill_process};
+use serde_json::Value;
 
-use crate::model::human::count;
+use crate::model::human::{count, duration};
 use crate::model::{Measurement, Record, exit};
 use crate::process::own::null_device;
-use crate::process::{Child, Environment, Exit, Launch, Signals, spawn, this_executable, try_wait};
+use crate::process::{Child, Environment, Exit, Launch, Signals, own_pid, spawn, this_executable, try_wait};
 use crate::report::{Campaign, Suspect};
 use crate::say::say;
 use crate::transport::wait::wait;
 
 /// Somebody wants it to end.
 const STOP: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+/// What starting workers, and building again what is gone, may take, s.
+const AROUND_S: f64 = 600.0;
+/// It may take so many times as long as before.
+const SLOWER: f64 = 5.0;
+/// No limit is longer, s.
+const WEEK_S: f64 = 7.0 * 86_400.0;
+/// Who was asked to end is killed after this.
+const GRACE: Duration = Duration::from_secs(30);
 
-/// By the id of each suspect's record what it was when measured once more, or why it was not; none if it was stopped.
-pub(super) fn again(
-    journal: &Path,
-    suspects: &[Suspect],
-    hostfile: Option<&Path>,
-) -> Option<BTreeMap<String, Result<Measurement, String>>> {
-    say(format_args!("harness: compare: {} to be measured once more", count(suspects.len(), "suspect")));
-    let mut signals = Signals::open();
-    let mut again = BTreeMap::new();
-    for suspect in suspects {
-        let measured = match &mut signals {
-            Ok(signals) => rerun(journal, suspect, hostfile, signals),
-            Err(error) => Err(format!("cannot receive signals: {error}")),
-        };
-        let measured = match measured {
-            Ok(true) => return None,
-            Ok(false) => repeat_of(journal, &suspect.id),
-            Err(why) => Err(why),
-        };
-        again.insert(suspect.id.clone(), measured);
-    }
-    Some(again)
+/// How suspects are measured once more.
+pub(super) struct How<'a> {
+    /// The journal that has them.
+    pub(super) journal: &'a Path,
+    /// Where nodes are listed, if somebody said.
+    pub(super) hostfile: Option<&'a Path>,
+    /// What each may take, likewise.
+    pub(super) limit_s: Option<f64>,
 }
 
-/// Does it, and says whether it was stopped; or why not.
-fn rerun(
-    journal: &Path,
-    suspect: &Suspect,
-    hostfile: Option<&Path>,
-    signals: &mut Signals,
-) -> Result<bool, String> {
-    let mut said = tempfile::tempfile().map_err(|error| format!("cannot write to TMPDIR: {error}"))?;
-    let child = start(journal, suspect, hostfile, &said)?;
-    let (exit, stopped) = end(&child, signals).map_err(|error| format!("cannot wait for it: {error}"))?;
-    if stopped
-        || matches!(exit, Exit::Code(code) if [exit::OK, exit::DISAGREES].map(i32::from).contains(&code))
-    {
-        return Ok(stopped);
-    }
-    let mut text = Vec::new();
-    let _ = said.rewind().and_then(|()| said.read_to_end(&mut text));
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let last = text.lines().rev().find(|line| !line.trim().is_empty());
-    Err(last.map_or_else(
-        || format!("`harness rerun`: {exit}"),
-        |line| line.trim_start_matches("harness: ").into(),
-    ))
+/// How one of them ended.
+enum End {
+    Itself(Exit),
+    TooLate,
+    Stopped,
 }
 
-fn start(journal: &Path, suspect: &Suspect, hostfile: Option<&Path>, said: &File) -> Result<Child, String> {
-    let harness = this_executable().ok_or("where is harness? Its file was replaced or removed")?;
-    let key = suspect.key.to_string();
-    let mut words: Vec<&OsStr> = vec!["harness".as_ref(), "rerun".as_ref(), "--json".as_ref()];
-    if let Some(hostfile) = hostfile {
-        words.extend(["--hostfile".as_ref(), hostfile.as_os_str()]);
+impl How<'_> {
+    /// By the id of each suspect's record what it was when measured once more, or why it was not; none if it was stopped.
+    pub(super) fn again(
+        &self,
+        suspects: &[Suspect],
+    ) -> Option<BTreeMap<String, Result<Measurement, String>>> {
+        say(format_args!("harness: compare: {} to be measured once more", count(suspects.len(), "suspect")));
+        let mut signals = Signals::open();
+        let mut again = BTreeMap::new();
+        for suspect in suspects {
+            let measured = match &mut signals {
+                Ok(signals) => self.rerun(suspect, signals).transpose()?,
+                Err(error) => Err(format!("cannot receive signals: {error}")),
+            };
+            again.insert(suspect.id.clone(), measured);
+        }
+        Some(again)
     }
-    words.extend([key.as_ref(), journal.as_os_str()]);
-    let words = words.into_iter().map(|word| CString::new(word.as_bytes())).collect::<Result<Vec<_>, _>>();
-    let program = CString::new(harness.as_os_str().as_bytes());
-    let (words, program) =
-        words.and_then(|words| Ok((words, program?))).map_err(|error| error.to_string())?;
-    let null = null_device().map_err(|error| format!("/dev/null: {error}"))?;
-    let child = spawn(&Launch {
-        program: Some(&program),
-        argv: &words,
-        environment: &Environment::scrubbed(std::env::vars_os()),
-        cwd: None,
-        stdio: [null.as_fd(), null.as_fd(), said.as_fd()],
-        fds: &[],
-    });
-    child.map_err(|error| error.to_string())
-}
 
-/// Waits for its end, and stops it if we are to end: how it ended, and whether it was stopped.
-fn end(child: &Child, signals: &mut Signals) -> io::Result<(Exit, bool)> {
-    let mut stopped = false;
-    loop {
-        wait(&mut [PollFd::new(&*signals, PollFlags::IN), PollFd::new(&child.pidfd, PollFlags::IN)], None)?;
-        while let Some(signal) = signals.take() {
-            if STOP.contains(&signal) {
-                stopped = true;
-                let _ = kill_process(child.pid, Signal::TERM);
+    /// Its new record, or why there is none; nothing if it was stopped.
+    fn rerun(&self, suspect: &Suspect, signals: &mut Signals) -> Result<Option<Measurement>, String> {
+        let file = || tempfile::tempfile().map_err(|error| format!("cannot write to TMPDIR: {error}"));
+        let (mut report, mut said) = (file()?, file()?);
+        let child = self.start(suspect, &report, &said)?;
+        let limit_s = self.limit_s.unwrap_or(AROUND_S + SLOWER * suspect.took_s.max(0.0)).min(WEEK_S);
+        let ended = end(&child, signals, Duration::try_from_secs_f64(limit_s).unwrap_or_default());
+        match ended.map_err(|error| format!("cannot wait for it: {error}"))? {
+            End::Stopped => Ok(None),
+            End::TooLate => {
+                let limit = duration(limit_s);
+                Err(format!("it had not ended after {limit} (--confirm-timeout gives it another limit)"))
+            }
+            End::Itself(Exit::Code(code)) if [exit::OK, exit::DISAGREES].map(i32::from).contains(&code) => {
+                self.record(&text(&mut report)).map(Some)
+            }
+            End::Itself(exit) => {
+                let said = text(&mut said);
+                let last = said.lines().rev().find(|line| !line.trim().is_empty());
+                Err(last.map_or_else(
+                    || format!("`harness rerun`: {exit}"),
+                    |line| line.trim_start_matches("harness: ").into(),
+                ))
             }
         }
-        if let Some((exit, _)) = try_wait(child.pid)? {
-            return Ok((exit, stopped));
+    }
+
+    fn start(&self, suspect: &Suspect, report: &File, said: &File) -> Result<Child, String> {
+        let harness = this_executable().ok_or("where is harness? Its file was replaced or removed")?;
+        let (key, own) = (suspect.key.to_string(), own_pid().as_raw_nonzero().to_string());
+        let mut words: Vec<&OsStr> =
+            ["harness", "rerun", "--json", "--same-program", "--with-parent", &own].map(OsStr::new).into();
+        if let Some(hostfile) = self.hostfile {
+            words.extend([OsStr::new("--hostfile"), hostfile.as_os_str()]);
         }
+        words.extend([OsStr::new(&key), self.journal.as_os_str()]);
+        let word = |word: &OsStr| CString::new(word.as_bytes()).map_err(|error| error.to_string());
+        let words = words.into_iter().map(word).collect::<Result<Vec<_>, _>>()?;
+        let program = word(harness.as_os_str())?;
+        let null = null_device().map_err(|error| format!("/dev/null: {error}"))?;
+        let child = spawn(&Launch {
+            program: Some(&program),
+            argv: &words,
+            environment: &Environment::scrubbed(std::env::vars_os()),
+            cwd: None,
+            stdio: [null.as_fd(), report.as_fd(), said.as_fd()],
+            fds: &[],
+        });
+        child.map_err(|error| error.to_string())
+    }
+
+    /// The record that the report is about.
+    fn record(&self, report: &str) -> Result<Measurement, String> {
+        let report: Value = serde_json::from_str(report)
+            .map_err(|error| format!("the report of `harness rerun` cannot be read: {error}"))?;
+        let campaign = Campaign::read(self.journal).map_err(|error| error.to_reader())?;
+        let found = campaign.repeats.into_iter().find_map(|record| match record {
+            Record::Measurement(record) if report["now"]["id"] == *record.facts.id => Some(*record),
+            _ => None,
+        });
+        found.ok_or_else(|| "`harness rerun` left no record of it".into())
     }
 }
 
-/// The record that repeats this one, as the journal has it last.
-fn repeat_of(journal: &Path, id: &str) -> Result<Measurement, String> {
-    let campaign = Campaign::read(journal).map_err(|error| error.to_reader())?;
-    let repeats = campaign.repeats.into_iter().rev().find_map(|record| match record {
-        Record::Measurement(record) if record.facts.parent.as_deref() == Some(id) => Some(*record),
-        _ => None,
-    });
-    repeats.ok_or_else(|| "`harness rerun` left no record of it".into())
+fn text(file: &mut File) -> String {
+    let mut text = Vec::new();
+    let _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Waits for its end. It is asked to end when we are, or when its time is over, and killed if it does not.
+fn end(child: &Child, signals: &mut Signals, limit: Duration) -> io::Result<End> {
+    let (mut until, mut asked) = (Instant::now() + limit, None);
+    loop {
+        let mut fds = [PollFd::new(&*signals, PollFlags::IN), PollFd::new(&child.pidfd, PollFlags::IN)];
+        wait(&mut fds, Some(until))?;
+        let mut why = None;
+        while let Some(signal) = signals.take() {
+            why = why.or(STOP.contains(&signal).then_some(End::Stopped));
+        }
+        if let Some((exit, _)) = try_wait(child.pid)? {
+            return Ok(why.or(asked).unwrap_or(End::Itself(exit)));
+        }
+        let is_over = Instant::now() >= until;
+        match (why, &asked, is_over) {
+            (None, None, false) | (None, Some(_), false) => continue,
+            (None, Some(_), true) => {
+                // What it had started its keepers end.
+                child.wait_or_kill(Duration::ZERO);
+                return Ok(asked.unwrap_or(End::TooLate));
+            }
+            (None, None, true) => asked = Some(End::TooLate),
+            (Some(stopped), ..) => asked = Some(stopped),
+        }
+        let _ = kill_process(child.pid, Signal::TERM);
+        until = Instant::now() + GRACE;
+    }
 }

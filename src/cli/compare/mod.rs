@@ -6,23 +6,23 @@
 mod confirm;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::journals::{WhichJournal, journal_of};
+use super::journals::{NoCampaign, campaign_of};
 use super::own;
 use crate::journal::{JournalError, is_journal};
-use crate::model::exit::{self, compare as code};
+use crate::model::exit::compare as code;
 use crate::report::{Campaign, Conclusion, Gate, Terms};
 use crate::say::say;
 
 pub(super) const AFTER_HELP: &str = "\
-Exit codes: 0 no regression · 1 a regression: a row is slower, or fails now · 2 inconclusive: a row is unresolved, missing or
-not comparable · 64 wrong usage · 65 a journal is damaged or none · 66 a journal is not there · 73 a file cannot be written ·
-75 stopped by Ctrl-C or TERM while it measured once more.
+Exit codes: 0 no regression · 1 a regression: a row is slower, or fails now · 2 inconclusive: a row is unresolved, missing,
+not comparable, or slower though its program is the same · 64 wrong usage · 65 a journal is damaged or none · 66 a journal is
+not there · 73 the answer cannot be written · 75 stopped by Ctrl-C or TERM while it measured once more.
 
 Each BASE is one earlier session, and counts as one: five to ten of them tell a change of the program from one of the day.
 docs/regressions.md says what each verdict means, and how to put this into GitHub Actions and GitLab.";
@@ -50,6 +50,9 @@ pub(super) struct CompareArgs {
     /// The nodes for that, in a file such as MPI's launchers read (default: those of the batch system).
     #[arg(long, value_name = "FILE", requires = "confirm")]
     hostfile: Option<PathBuf>,
+    /// How long measuring one of them once more may take (default: 10 min, and five times what it took before).
+    #[arg(long, value_name = "DURATION", requires = "confirm", value_parser = super::usage::duration)]
+    confirm_timeout: Option<f64>,
     /// One object of JSON on stdout.
     #[arg(long)]
     json: bool,
@@ -68,17 +71,13 @@ pub(super) struct CompareArgs {
 #[derive(Debug, thiserror::Error)]
 enum CompareError {
     #[error(transparent)]
-    Which(#[from] WhichJournal),
-    #[error("compare: {}", .0.to_reader())]
-    Journal(#[from] JournalError),
-    #[error(
-        "compare: there is no measurement in any of the journals: is what the campaign times a `measure`?"
-    )]
-    Nothing,
+    NoCampaign(#[from] NoCampaign),
     #[error("compare: stopped while it measured once more; the same line again does")]
     Stopped,
     #[error("compare: cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("compare: cannot write to standard output: {0}")]
+    Print(#[from] io::Error),
     #[error(
         "compare: {} is a journal, and would be lost: --junit and --markdown are followed by the file to write",
         .0.display()
@@ -90,10 +89,14 @@ impl CompareError {
     fn code(&self) -> u8 {
         match self {
             CompareError::Lost(_) => code::USAGE,
-            CompareError::Which(_) | CompareError::Journal(JournalError::Io { .. }) => code::NO_INPUT,
-            CompareError::Journal(_) | CompareError::Nothing => code::DATA,
-            CompareError::Write { .. } => code::CANNOT_WRITE,
-            CompareError::Stopped => exit::RUN_AGAIN,
+            CompareError::NoCampaign(no) => match no {
+                NoCampaign::Which(_) | NoCampaign::Journal { error: JournalError::Io { .. }, .. } => {
+                    code::NO_INPUT
+                }
+                NoCampaign::Journal { .. } | NoCampaign::NoMeasurement(_) => code::DATA,
+            },
+            CompareError::Write { .. } | CompareError::Print(_) => code::CANNOT_WRITE,
+            CompareError::Stopped => code::RUN_AGAIN,
         }
     }
 }
@@ -117,18 +120,22 @@ fn answer(arguments: &CompareArgs) -> Result<Conclusion, CompareError> {
     {
         return Err(CompareError::Lost(path.clone()));
     }
-    let read = |path: &PathBuf| read::<CompareError>(path, "compare", "harness compare BASE NEW");
+    let read = |path: &PathBuf| campaign_of(path, "compare", "harness compare BASE NEW");
     let before = arguments.before.iter().map(read).collect::<Result<Vec<Campaign>, _>>()?;
     let new = read(&arguments.new)?;
     let CompareArgs { min_effect, tolerance, same_host, .. } = *arguments;
     let mut gate = Gate::of(&before, &new, Terms { min_effect, tolerance, same_host });
     if gate.is_empty() {
-        return Err(CompareError::Nothing);
+        return Err(NoCampaign::NoMeasurement("compare").into());
     }
     let suspects = gate.suspects();
     if arguments.confirm && !suspects.is_empty() {
-        let again = confirm::again(&new.path, &suspects, arguments.hostfile.as_deref());
-        gate.confirm(&again.ok_or(CompareError::Stopped)?);
+        let how = confirm::How {
+            journal: &new.path,
+            hostfile: arguments.hostfile.as_deref(),
+            limit_s: arguments.confirm_timeout,
+        };
+        gate.confirm(&how.again(&suspects).ok_or(CompareError::Stopped)?);
     }
     for (path, text) in
         [(&arguments.junit, Gate::junit as fn(&Gate) -> String), (&arguments.markdown, Gate::markdown)]
@@ -137,21 +144,12 @@ fn answer(arguments: &CompareArgs) -> Result<Conclusion, CompareError> {
             write(path, &text(&gate))?;
         }
     }
-    own::show(&gate, arguments.json);
+    let mut text = own::text(&gate, arguments.json);
     if arguments.github {
-        // A stdout that is closed has nobody to tell.
-        let _ = gate.annotations().iter().try_for_each(|line| writeln!(io::stdout(), "{line}"));
+        text.extend(gate.annotations().iter().map(|line| format!("{line}\n")));
     }
+    own::print(&text)?;
     Ok(gate.conclusion())
-}
-
-/// The journal that is meant.
-pub(super) fn read<E: From<WhichJournal> + From<JournalError>>(
-    path: &Path,
-    who: &'static str,
-    line: &'static str,
-) -> Result<Campaign, E> {
-    Ok(Campaign::read(&journal_of(Some(path), who, line)?)?)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CompareError> {

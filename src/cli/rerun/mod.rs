@@ -23,6 +23,7 @@ use self::report::{Rebuilt, Report};
 use super::find::{find, has_figures, named};
 use super::journals::{is_file, journal_of};
 use super::{own, run};
+use crate::allocation::ladder::LAUNCHED;
 use crate::artefact::Store;
 use crate::journal::{self, Contents};
 use crate::model::human::{duration, status_in_short, subject};
@@ -30,7 +31,7 @@ use crate::model::{
     CompileResult, Detail, Hash, Limits, Measurement, Outcome, Placement, PoolId, Record, Retry, Status,
     TaskId, TaskOptions, exit,
 };
-use crate::process::Signals;
+use crate::process::{Pid, Signals, end_with_parent};
 use crate::root::port::{Job, Order, PoolSpec, Port, Taken, Wait};
 use crate::root::progress::Verbosity;
 use crate::root::{self, Options, ScriptEnd, Started, Timing};
@@ -51,9 +52,16 @@ pub(super) struct RerunArgs {
     /// The nodes, in a file such as MPI's launchers read (default: those of the batch system).
     #[arg(long, value_name = "FILE")]
     hostfile: Option<PathBuf>,
+    /// Measure the program of the record or none: not one that was changed since, nor one that a build makes anew and
+    /// another.
+    #[arg(long)]
+    same_program: bool,
     /// One object of JSON on stdout.
     #[arg(long)]
     json: bool,
+    /// The process that started it, and with which it ends.
+    #[arg(long, value_name = "PID", hide = true)]
+    with_parent: Option<i32>,
 }
 
 /// Exit code, and why.
@@ -72,6 +80,7 @@ pub(super) fn rerun(arguments: &RerunArgs) -> ExitCode {
 }
 
 fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
+    ends_with_parent(arguments)?;
     let journal = journal_of(arguments.campaign.as_deref(), "rerun", "harness rerun KEY").map_err(usage)?;
     let before = read(&journal)?;
     let of_rerun = |error: &dyn std::fmt::Display| usage(format!("rerun: {error}"));
@@ -89,7 +98,10 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
         records: &before.records,
     };
     writable(&journal)?;
-    let plan = Plan::of(then, &place).map_err(|error| of_rerun(&format!("{}: {error}", named(then))))?;
+    let plan = Plan::of(then, &place);
+    let plan =
+        plan.and_then(|plan| if arguments.same_program { plan.of_same_file(then, &place) } else { Ok(plan) });
+    let plan = plan.map_err(|error| of_rerun(&format!("{}: {error}", named(then))))?;
 
     #[cfg(feature = "mpi")]
     super::launch::through_mpi(None, arguments.hostfile.as_deref(), Verbosity::Normal)
@@ -117,6 +129,21 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
     }
     run::leave_mpi(mpi && !lost_rank, code, limits.finalize);
     report.map(|_| ExitCode::from(code))
+}
+
+/// Whoever started it may be killed at any time. The launcher of an MPI, which this process becomes for other nodes, goes on
+/// being who hears of that.
+fn ends_with_parent(arguments: &RerunArgs) -> Result<(), Failure> {
+    let Some(parent) = arguments.with_parent else { return Ok(()) };
+    if std::env::var_os(LAUNCHED).is_some() {
+        return Ok(());
+    }
+    let parent = Pid::from_raw(parent).ok_or_else(|| usage("--with-parent: a process"))?;
+    match end_with_parent(parent) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err((exit::RUN_AGAIN, "rerun: who started it has ended".into())),
+        Err(error) => Err((exit::INTERNAL, format!("rerun: cannot hear of its parent's end: {error}"))),
+    }
 }
 
 /// What is about to be measured, for people.
@@ -262,7 +289,8 @@ impl Again<'_> {
             ..repeating(&self.then.facts.id, self.plan.placement.clone())
         };
         let plan = self.plan;
-        let script = Box::new(move |port| measured(port, plan, pool, task, &told));
+        let only = self.then.facts.artefact.filter(|_| self.arguments.same_program);
+        let script = Box::new(move |port| measured(port, plan, pool, task, only, &told));
         let ended = root::run(options, started, signals, sources, script);
         *lost_rank = ended.lost_rank;
         match (ended.message, heard.recv()) {
@@ -283,12 +311,13 @@ fn repeating(id: &str, placement: Placement) -> TaskOptions {
     TaskOptions { key, placement, repeats: Some(id.into()), ..TaskOptions::default() }
 }
 
-/// What stands where a script would.
+/// What stands where a script would; `only`: the program that is to be measured, or one with the same code.
 fn measured(
     mut port: Port,
     plan: Plan,
     pool: PoolSpec,
     task: TaskOptions,
+    only: Option<Hash>,
     told: &Sender<Vec<Rebuilt>>,
 ) -> ScriptEnd {
     let pool = match port.spawn(pool) {
@@ -304,7 +333,13 @@ fn measured(
         match built(&mut port, pool, build) {
             Ok(is) => {
                 anew.extend(was.artefact.zip(is.artefact));
-                rebuilt.push(Rebuilt { was, is, state });
+                let built = Rebuilt { was, is, state };
+                if only.is_some() && built.was.artefact == only && built.has_same_code() != Some(true) {
+                    return ScriptEnd::Failed(format!(
+                        "its program {state}, and built again ({what}) it is another one"
+                    ));
+                }
+                rebuilt.push(built);
             }
             Err(None) => return ScriptEnd::Stopped,
             Err(Some(why)) => {

@@ -16,6 +16,7 @@ use crate::model::{
 };
 
 use crate::root::port::PoolSpec;
+use crate::root::program_part;
 
 /// Why it cannot be repeated.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,10 @@ pub(super) enum PlanError {
     LeftOut(String),
     #[error("it never ran: what it depends on did not end well; run its campaign")]
     NeverRan,
+    #[error(
+        "its program file was changed since, or removed: what is there now is not what was measured (--same-program)"
+    )]
+    OtherProgram,
     #[error("it ran in the folder of its script, and {0}")]
     NoFolder(String),
     #[error("its input `{path}` {state}, and {why}")]
@@ -119,6 +124,13 @@ impl Plan {
             pool_gpus: asked.pool_gpus,
             pool_slots: asked.pool_slots,
         })
+    }
+
+    /// The same, if the program it names by path is still that of the record.
+    pub(super) fn of_same_file(self, then: &Measurement, place: &Place<'_>) -> Result<Self, PlanError> {
+        let was = then.facts.parts.map_or(0, |parts| parts.program);
+        let is = || program_part(&self.measure, place.folder.unwrap_or(Path::new("/")));
+        if was != 0 && was != is() { Err(PlanError::OtherProgram) } else { Ok(self) }
     }
 
     /// Workers where it ran then; where those nodes are not to be had, on others: without a batch system here, in a job

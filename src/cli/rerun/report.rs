@@ -88,6 +88,14 @@ pub(super) struct Rebuilt {
     pub(super) state: State,
 }
 
+impl Rebuilt {
+    /// Are code and data the same? None if that is not known.
+    pub(super) fn has_same_code(&self) -> Option<bool> {
+        let Self { was, is, .. } = self;
+        if was.artefact == is.artefact { Some(true) } else { Some(was.text_hash? == is.text_hash?) }
+    }
+}
+
 impl Report {
     pub(super) fn of(
         then: &Measurement,
@@ -192,13 +200,12 @@ fn ratio(then: Figures, now: Figures, better: Better) -> Option<Ratio> {
 fn binary(then: &Measurement, now: &Measurement, rebuilt: &[Rebuilt]) -> Option<Binary> {
     let (was, is) = (then.facts.artefact?, now.facts.artefact?);
     let built = rebuilt.iter().find(|built| built.was.artefact == Some(was));
-    let same_code = built.and_then(|built| Some(built.was.text_hash? == built.is.text_hash?));
     Some(Binary {
         then: was.to_string(),
         now: is.to_string(),
         rebuilt: built.is_some(),
         damaged: built.is_some_and(|built| built.state == State::Damaged),
-        same_code: if was == is { Some(true) } else { same_code },
+        same_code: if was == is { Some(true) } else { built.and_then(Rebuilt::has_same_code) },
     })
 }
 

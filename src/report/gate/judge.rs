@@ -1,10 +1,10 @@
 //! What is to be said of one row: whether its figures can be compared at all, how they differ, and what that comes to once it
 //! is known how many rows are told. Records and figures in, a verdict and its reason out.
 
-use super::rows::{Figures, Quantity, Which, title};
+use super::rows::{Figures, Quantity, Which, said, title};
 use super::{Again, Found, Row, Side, Terms, Told, Verdict};
 use crate::model::human::{count, status_in_short};
-use crate::model::{Measurement, Outcome, Status};
+use crate::model::{Measurement, Outcome, Status, median};
 use crate::stats::{Change, FEWEST_RUNS, change};
 
 /// Of all rows that are told to be slower or faster so many may be wrong.
@@ -20,39 +20,39 @@ pub(super) fn compared(
     terms: Terms,
 ) -> Row {
     let any = new.or(earlier.last().copied());
-    let mut row = Row {
-        name: any.map(title).unwrap_or_default(),
-        metric: which.metric.clone(),
-        verdict: Verdict::Missing,
-        reason: Some("it is not in this journal, and was measured before".into()),
-        told: None,
-        now: new.map(|record| Side::of(record, &Figures::of(record))),
-        before: Vec::new(),
-        again: None,
-        found: None,
-    };
     let good: Vec<&Measurement> =
         earlier.iter().copied().filter(|record| record.status == Status::Ok).collect();
     let shown = if good.is_empty() { earlier } else { &good[..] };
     let mut sides: Vec<(&Measurement, Figures)> =
         shown.iter().map(|record| (*record, Figures::of(record))).collect();
-    let side = |(record, figures): &(&Measurement, Figures)| Side::of(record, figures);
-    row.before = sides.iter().map(side).collect();
-    let Some(new) = new else { return row };
-    (row.verdict, row.reason) = match unlike(earlier, &good, new, terms) {
-        Some((verdict, reason)) => (verdict, Some(reason)),
-        None => match found(&sides, new) {
-            Ok(found) => {
-                // What was too short to be compared counts nowhere.
-                sides.retain(|(_, figures)| is_enough(figures));
-                row.before = sides.iter().map(side).collect();
-                row.found = Some(found);
-                (Verdict::Same, None)
-            }
-            Err(why) => (Verdict::Unresolved, Some(why)),
+    let (verdict, reason, found) = match new {
+        None => (Verdict::Missing, Some("it is not in this journal, and was measured before".into()), None),
+        Some(new) => match unlike(earlier, &good, new, terms) {
+            Some((verdict, reason)) => (verdict, Some(reason), None),
+            None => match found(&sides, new) {
+                Ok(found) => {
+                    // What was too short to be compared counts nowhere.
+                    sides.retain(|(_, figures)| is_enough(figures));
+                    (Verdict::Same, None, Some(found))
+                }
+                Err(why) => (Verdict::Unresolved, Some(why), None),
+            },
         },
     };
-    row
+    let medians: Vec<f64> = sides.iter().filter_map(|(_, figures)| figures.median).collect();
+    let before_shown = sides.last().zip(median(&medians)).map(|((record, _), median)| said(record, median));
+    Row {
+        name: any.map(title).unwrap_or_default(),
+        metric: which.metric.clone(),
+        verdict,
+        reason,
+        told: None,
+        now: new.map(|record| Side::of(record, &Figures::of(record))),
+        before: sides.iter().map(|(record, figures)| Side::of(record, figures)).collect(),
+        before_shown: before_shown.unwrap_or_default(),
+        again: None,
+        found,
+    }
 }
 
 /// What is to be said where no figures are compared.
@@ -62,15 +62,10 @@ fn unlike(
     new: &Measurement,
     terms: Terms,
 ) -> Option<(Verdict, String)> {
-    let ended = |record: &Measurement| {
-        let reason = record.reason.clone().unwrap_or_default();
-        status_in_short(&Outcome::failed(record.status, reason))
-    };
-    // What the cluster or the user did tells nothing of the program.
-    let tells = earlier.iter().rev().find(|record| cause(record).lasting());
-    let Some(last) = tells.or(earlier.last()) else {
-        let how = if new.status == Status::Ok { String::new() } else { format!("; it ended {}", ended(new)) };
-        return Some((Verdict::New, format!("it was not measured before{how}")));
+    let Some(last) = earlier.iter().rev().find(|record| tells(record)) else {
+        let was = earlier.last().map(|record| format!(" (it was {})", ended(record))).unwrap_or_default();
+        let is = if new.status == Status::Ok { String::new() } else { format!("; it ended {}", ended(new)) };
+        return Some((Verdict::New, format!("it was not measured before{was}{is}")));
     };
     if earlier.iter().any(|record| record.facts.id == new.facts.id) {
         let why = "it is the record of an earlier journal, answered from there: measure it anew, with --fresh or in a new \
@@ -79,10 +74,10 @@ fn unlike(
     }
     if new.status != Status::Ok {
         let now = ended(new);
-        return Some(match (last.status == Status::Ok, cause(new).lasting()) {
-            (false, _) => (Verdict::Failing, format!("{now}; before {}", ended(last))),
+        return Some(match (last.status == Status::Ok, tells(new)) {
+            (_, false) => (Verdict::Unresolved, format!("it was not measured: {now}")),
+            (false, true) => (Verdict::Failing, format!("{now}; before {}", ended(last))),
             (true, true) => (Verdict::Failed, format!("now {now}")),
-            (true, false) => (Verdict::Unresolved, format!("it was not measured: {now}")),
         });
     }
     if good.is_empty() {
@@ -99,9 +94,17 @@ fn unlike(
     moved.then(|| (Verdict::Incomparable, format!("measured on {}, before on {}", new.host, before.host)))
 }
 
-/// How that ended which decided how this ended: of what was skipped for want of a program that of its build.
-fn cause(record: &Measurement) -> Status {
-    record.status.cause(record.reason.as_deref().unwrap_or_default())
+/// How it ended, in short.
+fn ended(record: &Measurement) -> String {
+    let reason = record.reason.clone().unwrap_or_default();
+    status_in_short(&Outcome::failed(record.status, reason))
+}
+
+/// Does its end tell anything of the program? Not if it is owed to the cluster or the user, nor if a search gave it up for
+/// the sake of a better one. Of what was skipped the end of what it waited for counts.
+fn tells(record: &Measurement) -> bool {
+    let cause = record.status.cause(record.reason.as_deref().unwrap_or_default());
+    cause.lasting() && cause != Status::Pruned
 }
 
 fn is_enough(figures: &Figures) -> bool {
@@ -136,7 +139,17 @@ fn found(earlier: &[(&Measurement, Figures)], new: &Measurement) -> Result<Found
     let gains = |figures: &Figures| figures.gains(better).ok_or_else(no_ratio);
     let of_earlier = enough.iter().map(|figures| gains(figures)).collect::<Result<Vec<_>, _>>()?;
     let change = change(&sessions(&of_earlier), &gains(&now)?).ok_or("the runs are too few")?;
-    Ok(Found { key: new.facts.key, change, earlier: of_earlier, better, is_time: now.is_time })
+    let key = new.facts.content_key;
+    let same_program = key.is_some() && earlier.iter().any(|(before, _)| before.facts.content_key == key);
+    Ok(Found {
+        key: new.facts.key,
+        took_s: new.elapsed_s,
+        change,
+        earlier: of_earlier,
+        better,
+        is_time: now.is_time,
+        same_program,
+    })
 }
 
 fn sessions(earlier: &[Vec<f64>]) -> Vec<&[f64]> {
@@ -169,6 +182,18 @@ pub(super) fn judged(change: &Change, runs: usize, adjusted: f64, terms: Terms) 
     (Verdict::Unresolved, Some(why))
 }
 
+/// The same of a program that an earlier session has measured in the same way: it cannot have become slower.
+pub(super) fn of_same_program((verdict, reason): (Verdict, Option<String>)) -> (Verdict, Option<String>) {
+    let verdict = match verdict {
+        Verdict::Slower => Verdict::SameProgram,
+        Verdict::Faster => Verdict::Faster,
+        other => return (other, reason),
+    };
+    let why = "its code and data are those of an earlier session, and it was measured in the same way: what differs is the \
+               machine or its state, or what the program reads and loads";
+    (verdict, Some(why.into()))
+}
+
 /// How many runs would exclude that it is worse by `most`: intervals get narrower as the root of the runs gets larger.
 fn more_runs(change: &Change, runs: usize, most: f64) -> String {
     let needed = runs as f64 * ((change.by - change.lo) / (change.by + most)).powi(2);
@@ -186,8 +211,7 @@ impl Row {
     pub(super) fn repeated(&mut self, repeat: &Result<Measurement, String>) -> Result<(), String> {
         let record = repeat.as_ref().map_err(String::clone)?;
         if record.status != Status::Ok {
-            let reason = record.reason.clone().unwrap_or_default();
-            return Err(format!("it ended {}", status_in_short(&Outcome::failed(record.status, reason))));
+            return Err(format!("it ended {}", ended(record)));
         }
         let (Some(found), figures) = (&self.found, Figures::of(record)) else { return Ok(()) };
         let gains = figures.gains(found.better).ok_or("a figure is not above 0")?;

@@ -9,14 +9,17 @@ mod judge;
 mod junit;
 mod rows;
 mod text;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use self::judge::{compared, judged};
-pub(in crate::report) use self::rows::{Figures, Which, measurement, title};
-use self::rows::{of_campaign, when};
+use self::judge::{compared, judged, of_same_program};
+use self::rows::of_campaign;
+pub(in crate::report) use self::rows::{Figures, Quantity, Which, measurement, said, title, when};
+pub use self::verdict::Conclusion;
+use self::verdict::Verdict;
 use super::Campaign;
 use crate::model::human::count;
 use crate::model::{Better, Hash, Measurement, Status};
@@ -34,75 +37,6 @@ pub struct Terms {
     pub tolerance: f64,
     /// Only what was measured on a host of the earlier sessions is compared.
     pub same_host: bool,
-}
-
-/// What is said of a row, what matters most first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Worse, by more than the least effect that matters.
-    Slower,
-    /// It ended well, and fails now.
-    Failed,
-    /// The runs do not tell.
-    Unresolved,
-    /// It was not measured now.
-    Missing,
-    /// Not the same quantity, or not on the same host.
-    Incomparable,
-    /// It seemed slower, and was not when it was measured once more.
-    Unconfirmed,
-    /// Better, by more than the least effect that matters.
-    Faster,
-    /// It failed, and ends well now.
-    Fixed,
-    /// It failed before, too.
-    Failing,
-    /// It was not measured before.
-    New,
-    /// Not slower by as much as the tolerance.
-    Same,
-}
-
-impl Verdict {
-    /// The word in all outputs.
-    pub fn word(self) -> &'static str {
-        match self {
-            Verdict::Slower => "slower",
-            Verdict::Failed => "failed",
-            Verdict::Unresolved => "unresolved",
-            Verdict::Missing => "missing",
-            Verdict::Incomparable => "incomparable",
-            Verdict::Unconfirmed => "unconfirmed",
-            Verdict::Faster => "faster",
-            Verdict::Fixed => "fixed",
-            Verdict::Failing => "failing",
-            Verdict::New => "new",
-            Verdict::Same => "same",
-        }
-    }
-
-    /// Is the campaign worse for it?
-    pub fn is_regression(self) -> bool {
-        matches!(self, Verdict::Slower | Verdict::Failed)
-    }
-
-    /// May the campaign be worse, for all that is known?
-    pub fn is_open(self) -> bool {
-        matches!(self, Verdict::Unresolved | Verdict::Missing | Verdict::Incomparable)
-    }
-}
-
-/// What all rows come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Conclusion {
-    /// Every row was looked at, and none is worse.
-    NoRegression,
-    /// At least one row is worse.
-    Regression,
-    /// None is known to be worse, and not of all it is known that they are not.
-    Inconclusive,
 }
 
 /// A session beside earlier ones.
@@ -129,6 +63,9 @@ struct Row {
     told: Option<Told>,
     now: Option<Side>,
     before: Vec<Side>,
+    /// The median of the earlier medians, in its unit.
+    #[serde(skip)]
+    before_shown: String,
     /// Once more, since it seemed slower.
     again: Option<Again>,
     #[serde(skip)]
@@ -155,6 +92,8 @@ struct Side {
     host: String,
     n: usize,
     median: Option<f64>,
+    /// What to know before believing it.
+    flags: Vec<String>,
     /// The median in its unit.
     #[serde(skip)]
     shown: String,
@@ -174,12 +113,16 @@ struct Again {
 #[derive(Debug)]
 struct Found {
     key: Hash,
+    /// How long the measurement took, s.
+    took_s: f64,
     change: Change,
     /// The earlier sessions.
     earlier: Vec<Vec<f64>>,
     better: Better,
     /// It is a time: worse is slower.
     is_time: bool,
+    /// An earlier session measured this very program in the same way.
+    same_program: bool,
 }
 
 /// What seemed slower, to be measured once more.
@@ -189,8 +132,8 @@ pub struct Suspect {
     pub id: String,
     /// Its key.
     pub key: Hash,
-    /// What people call it.
-    pub name: String,
+    /// How long it took, s.
+    pub took_s: f64,
 }
 
 impl Gate {
@@ -240,7 +183,7 @@ impl Gate {
         let slower = self.rows.iter().filter(|row| row.verdict == Verdict::Slower);
         let suspect = |row: &Row| {
             let (now, found) = (row.now.as_ref()?, row.found.as_ref()?);
-            Some(Suspect { id: now.id.clone(), key: found.key, name: row.name.clone() })
+            Some(Suspect { id: now.id.clone(), key: found.key, took_s: found.took_s })
         };
         slower.filter_map(suspect).collect()
     }
@@ -288,7 +231,8 @@ impl Gate {
         for (row, adjusted) in rows.iter_mut().zip(adjusted(&chances)) {
             let Some(found) = &row.found else { continue };
             let runs = row.now.as_ref().map_or(0, |now| now.n);
-            (row.verdict, row.reason) = judged(&found.change, runs, adjusted, self.terms);
+            let judged = judged(&found.change, runs, adjusted, self.terms);
+            (row.verdict, row.reason) = if found.same_program { of_same_program(judged) } else { judged };
             row.told = Some(Told::of(&found.change, adjusted));
         }
         self.conclude();
@@ -297,14 +241,7 @@ impl Gate {
     fn conclude(&mut self) {
         // Stable: rows of one verdict stay in the order of their names.
         self.rows.sort_by_key(|row| row.verdict);
-        let nothing_compared = self.rows.iter().all(|row| row.verdict == Verdict::New);
-        self.conclusion = if self.rows.iter().any(|row| row.verdict.is_regression()) {
-            Conclusion::Regression
-        } else if nothing_compared || self.rows.iter().any(|row| row.verdict.is_open()) {
-            Conclusion::Inconclusive
-        } else {
-            Conclusion::NoRegression
-        };
+        self.conclusion = Conclusion::of(self.rows.iter().map(|row| row.verdict));
     }
 
     /// What is to be known of all rows, each once.
@@ -328,6 +265,9 @@ impl Gate {
             let models = of_campaign(campaign).into_values().filter_map(|record| record.facts.env);
             models.filter_map(|env| campaign.envs.get(&env)?.cpu_model.clone()).collect()
         };
+        let script = |campaign: &Campaign| campaign.script();
+        let (here, there) = (script(new).into_iter().collect(), before.iter().filter_map(script).collect());
+        self.notes.extend(other("scripts", &here, &there));
         let here = hosts(self.rows.iter().filter_map(|row| row.now.as_ref()));
         let there = hosts(self.rows.iter().flat_map(|row| &row.before));
         self.notes.extend(other("hosts", &here, &there));
@@ -374,6 +314,7 @@ impl Side {
             host: record.host.clone(),
             n: figures.list.len(),
             median: figures.median,
+            flags: record.flags.clone(),
             shown: figures.shown.clone(),
         }
     }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::human::{self, measurement_line, subject, visible};
+use crate::model::human::{measurement_line, subject, visible};
+use crate::model::units::Unit;
 use crate::model::{Better, Detail, Measurement, Record, Status, TaskFacts, ulid_unix_ms};
 use crate::report::Campaign;
 
@@ -33,15 +35,15 @@ impl Which {
 }
 
 /// What the figures of a measurement are of; figures of different ones are not compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Quantity {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(in crate::report) struct Quantity {
     /// Of the objective, if it has one by name.
-    pub(super) unit: Option<String>,
-    pub(super) better: Better,
+    unit: Option<String>,
+    pub(in crate::report) better: Better,
 }
 
 impl Quantity {
-    pub(super) fn of(record: &Measurement) -> Self {
+    pub(in crate::report) fn of(record: &Measurement) -> Self {
         let metric = record.metrics.get(&record.objective.metric);
         Self { unit: metric.and_then(|metric| metric.unit.clone()), better: record.objective.better }
     }
@@ -55,7 +57,7 @@ impl fmt::Display for Quantity {
 }
 
 /// When it was measured, s since 1970; of what never began when it was recorded.
-pub(super) fn when(record: &Measurement) -> f64 {
+pub(in crate::report) fn when(record: &Measurement) -> f64 {
     let TaskFacts { id, started_unix_s, ended_unix_s, .. } = &record.facts;
     let recorded = || ulid_unix_ms(id).map(|ms| ms as f64 / 1e3);
     started_unix_s.or(*ended_unix_s).or_else(recorded).unwrap_or(0.0)
@@ -64,6 +66,13 @@ pub(super) fn when(record: &Measurement) -> f64 {
 /// Name and search point, for people.
 pub(in crate::report) fn title(record: &Measurement) -> String {
     subject(Some(record.facts.name.as_deref().unwrap_or("measure")), record.facts.params.as_ref())
+}
+
+/// A figure of its objective, in its unit.
+pub(in crate::report) fn said(record: &Measurement, figure: f64) -> String {
+    let metric = &record.objective.metric;
+    let printed = record.metrics.get(metric).map(|printed| printed.unit.as_deref());
+    Unit::of_objective(metric, printed, record.maxrss_floor_bytes, figure).with_name(figure)
 }
 
 pub(in crate::report) fn measurement(record: &Record) -> Option<&Measurement> {
@@ -97,15 +106,13 @@ impl Figures {
         let mut figures = Self::default();
         let Some(outcome) = record.outcome() else { return figures };
         figures.line = measurement_line("", &Value::Null, &outcome).trim_start_matches(": ").into();
-        let shown = human::figures(&outcome.detail);
         let Detail::Measure(result) = outcome.detail else { return figures };
         let unit = result.metrics.get(&result.objective).map(|metric| metric.unit.as_deref().unwrap_or(""));
         figures.is_time = unit.map_or(result.objective.ends_with("_s"), |unit| TIMES.contains(&unit));
         if let Some(stats) = result.stats.as_ref().filter(|_| record.status == Status::Ok) {
             figures.list = result.figures().into_iter().filter(|figure| figure.is_finite()).collect();
             figures.median = Some(stats.median).filter(|median| median.is_finite());
-            let shown = shown.map(|shown| format!("{} {}", shown.median, shown.unit)).unwrap_or_default();
-            figures.shown = shown.trim_end().into();
+            figures.shown = said(record, stats.median);
             figures.interval = stats.ci.as_ref().map(|ci| (ci.lo, ci.hi));
         }
         figures

@@ -1,12 +1,12 @@
 //! What the gate says, of sessions drawn from a seed and of records that do not fit each other.
 
+#[path = "../../../tests/support/measured.rs"]
+mod records;
+
 use serde_json::json;
 
 use super::*;
-use crate::model::{
-    Detail, Env, MeasureResult, MeasureSpec, Metric, Outcome, Phase, Record, Sample, StopReason, TaskFacts,
-    Usage,
-};
+use crate::model::{Env, MeasureResult, Metric, Record};
 use crate::stats::{Random, summary};
 
 const TERMS: Terms = Terms { min_effect: 0.01, tolerance: 0.05, same_host: false };
@@ -27,34 +27,33 @@ pub(in crate::report) fn campaign(path: &str, records: Vec<Measurement>) -> Camp
 
 /// A measurement of these wall times, begun then.
 pub(in crate::report) fn measured(name: &str, unix_s: f64, wall_s: &[f64]) -> Measurement {
-    let sample = |wall_s: &f64| Sample {
-        phase: Phase::Sample,
-        t_start_s: 0.0,
-        usage: Usage { wall_s: *wall_s, ..Usage::default() },
-        metrics: BTreeMap::new(),
-        output_hash: None,
-        energy: Default::default(),
-    };
-    let samples = wall_s.iter().map(sample).collect();
-    let result = MeasureResult { samples, ..MeasureResult::sample(summary(wall_s), StopReason::Fixed) };
-    ended(name, unix_s, Status::Ok, Detail::Measure(Box::new(result)))
+    of_result(name, unix_s, records::timed(wall_s))
 }
 
-fn ended(name: &str, unix_s: f64, status: Status, detail: Detail) -> Measurement {
-    let facts = TaskFacts {
-        id: format!("{name} {unix_s}"),
-        key: Hash::of(format!("{name} {unix_s}").as_bytes()),
-        name: Some(name.into()),
-        started_unix_s: Some(unix_s),
-        ..TaskFacts::default()
-    };
-    let reason = (status != Status::Ok).then(|| "because".into());
-    let outcome = Outcome { status, reason, host: "node1".into(), detail, ..Outcome::failed(status, "") };
-    Measurement::from(facts, &MeasureSpec::default(), &outcome)
+fn of_result(name: &str, unix_s: f64, result: MeasureResult) -> Measurement {
+    records::record(name, None, unix_s, &records::well(result))
+}
+
+/// One whose objective is a rate that the program prints, in this unit.
+pub(in crate::report) fn rated(name: &str, unix_s: f64, rate: f64, unit: &str) -> Measurement {
+    let mut result = records::timed(&[1.0; 9]);
+    for sample in &mut result.samples {
+        sample.metrics.insert("rate".into(), rate);
+    }
+    let (value, stats) = (vec![rate; 9], summary(&[rate; 9]));
+    let metric = Metric { unit: Some(unit.into()), better: Better::More, value, stats: Some(stats.clone()) };
+    result.metrics.insert("rate".into(), metric);
+    (result.objective, result.better, result.stats) = ("rate".into(), Better::More, Some(stats));
+    of_result(name, unix_s, result)
+}
+
+/// One that ended otherwise.
+pub(in crate::report) fn ended(name: &str, unix_s: f64, status: Status) -> Measurement {
+    records::record(name, None, unix_s, &records::ill(status, "because"))
 }
 
 fn failed(unix_s: f64, status: Status) -> Measurement {
-    ended("gemm", unix_s, status, Detail::None)
+    ended("gemm", unix_s, status)
 }
 
 /// A session of rows `r0`, `r1`, … with these medians.
@@ -175,7 +174,7 @@ fn too_few_runs_say_how_many_are_needed() {
 
 #[test]
 fn what_failed_is_no_figure() {
-    use Status::{Cancelled, LostWorker, Timeout, VerifyFailed};
+    use Status::{Cancelled, LostWorker, Pruned, Timeout, VerifyFailed};
     let good = |unix_s| measured("gemm", unix_s, &[1.0; 9]);
     for (before, new, verdict, says, conclusion) in [
         (
@@ -207,11 +206,32 @@ fn what_failed_is_no_figure() {
             Conclusion::NoRegression,
         ),
         (
+            good(1.0),
+            failed(2.0, Pruned),
+            Verdict::Unresolved,
+            "it was not measured: pruned: because",
+            Conclusion::Inconclusive,
+        ),
+        (
+            failed(1.0, Timeout),
+            failed(2.0, Pruned),
+            Verdict::Unresolved,
+            "it was not measured: pruned: because",
+            Conclusion::Inconclusive,
+        ),
+        (
+            failed(1.0, Pruned),
+            good(2.0),
+            Verdict::New,
+            "it was not measured before (it was pruned: because)",
+            Conclusion::Inconclusive,
+        ),
+        (
             failed(1.0, Cancelled),
-            failed(2.0, Cancelled),
-            Verdict::Failing,
-            "cancelled: because; before cancelled: because",
-            Conclusion::NoRegression,
+            failed(2.0, Timeout),
+            Verdict::New,
+            "it was not measured before (it was cancelled: because); it ended timeout: because",
+            Conclusion::Inconclusive,
         ),
     ] {
         assert_eq!(one(before, new), (verdict, says.to_string(), conclusion));
@@ -307,6 +327,81 @@ fn a_record_is_not_compared_with_itself_and_a_copied_journal_is_one_session() {
 }
 
 #[test]
+fn a_program_that_is_the_same_has_not_become_slower() {
+    let runs = |median: f64| -> Vec<f64> { (0..10).map(|at| median + 0.001 * f64::from(at)).collect() };
+    let with = |unix_s: f64, median: f64, program: Option<&[u8]>| {
+        let mut record = measured("gemm", unix_s, &runs(median));
+        record.facts.content_key = program.map(Hash::of);
+        record
+    };
+    let why = "; its code and data are those of an earlier session, and it was measured in the same way: what differs is the \
+               machine or its state, or what the program reads and loads";
+    let (verdict, line, conclusion) = one(with(1.0, 1.0, Some(b"a")), with(2.0, 1.1, Some(b"a")));
+    assert_eq!((verdict, conclusion), (Verdict::SameProgram, Conclusion::Inconclusive));
+    assert!(line.starts_with("1.100x slower, ") && line.ends_with(why), "{line}");
+    let (verdict, line, _) = one(with(1.0, 1.1, Some(b"a")), with(2.0, 1.0, Some(b"a")));
+    assert!(verdict == Verdict::Faster && line.ends_with(why), "{line}");
+    for (before, now) in [(Some(&b"a"[..]), Some(&b"b"[..])), (None, Some(b"a")), (None, None)] {
+        let (verdict, line, _) = one(with(1.0, 1.0, before), with(2.0, 1.1, now));
+        assert_eq!((verdict, line.contains("code and data")), (Verdict::Slower, false), "{line}");
+    }
+    // One of several earlier sessions is enough, and nothing of it is measured once more.
+    let before = [campaign("a", vec![with(1.0, 1.0, Some(b"a"))]), campaign("b", vec![with(2.0, 1.0, None)])];
+    let gate = gate(&before, &campaign("c", vec![with(3.0, 1.1, Some(b"a"))]));
+    assert_eq!((gate.rows[0].verdict, gate.suspects()), (Verdict::SameProgram, vec![]));
+    assert!(gate.annotations()[0].starts_with("::warning title=same_program gemm::"));
+    assert!(gate.junit().contains("<skipped message=\"same_program: 1.100x slower"), "{}", gate.junit());
+}
+
+#[test]
+fn flags_are_told_with_the_figures_they_are_of() {
+    let with = |unix_s: f64, flags: &[&str]| {
+        let mut record = measured("gemm", unix_s, &[1.0; 9]);
+        record.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        record
+    };
+    let before =
+        [campaign("a", vec![with(1.0, &["drift"])]), campaign("b", vec![with(2.0, &["bimodal", "drift"])])];
+    let flagged = gate(&before, &campaign("c", vec![with(3.0, &["near_floor", "noisy_env:steal"])]));
+    let says = "flags near_floor, noisy_env:steal, before bimodal, drift";
+    for text in [flagged.to_string(), flagged.junit()] {
+        assert!(text.contains(&format!("; {says}")), "{text}");
+    }
+    let markdown = flagged.markdown();
+    assert!(
+        markdown.contains("| flags near\\_floor, noisy\\_env:steal, before bimodal, drift |"),
+        "{markdown}"
+    );
+    let json = serde_json::to_value(&flagged).unwrap();
+    assert_eq!(json["rows"][0]["now"]["flags"], json!(["near_floor", "noisy_env:steal"]));
+    assert_eq!(json["rows"][0]["before"][0]["flags"], json!(["drift"]));
+    let line = |before: &[&str], now: &[&str]| one(with(1.0, before), with(2.0, now)).1;
+    assert!(line(&[], &["drift"]).ends_with("; flags drift"));
+    assert!(line(&["drift"], &[]).ends_with("; flags before drift"));
+    assert!(!line(&[], &[]).contains("flags"));
+}
+
+#[test]
+fn what_was_before_is_the_median_of_all_earlier_sessions() {
+    let day = |unix_s: f64, s: f64| campaign("a", vec![measured("gemm", unix_s, &[s; 9])]);
+    let gate = gate(&[day(1.0, 1.0), day(2.0, 1.02)], &day(3.0, 1.01));
+    assert!(gate.to_string().contains("; 1.010 s, before 1.010 s; n = 9"), "{gate}");
+}
+
+#[test]
+fn journals_of_other_scripts_are_told() {
+    let of = |unix_s: f64, script: &str| {
+        let header = Some(records::header(script, unix_s));
+        Campaign { header, ..campaign("a", vec![measured("gemm", unix_s, &[1.0; 9])]) }
+    };
+    let told = gate(&[of(1.0, "/build/7/old.lua")], &of(2.0, "/build/8/new.lua")).to_string();
+    let note = "note: other scripts than before, which may be all that changed: new.lua, before old.lua\n";
+    assert!(told.contains(note), "{told}");
+    let told = gate(&[of(1.0, "/build/7/c.lua")], &of(2.0, "/build/8/c.lua")).to_string();
+    assert!(!told.contains("other scripts"), "{told}");
+}
+
+#[test]
 fn of_several_recipes_of_one_row_the_last_counts() {
     let changed = vec![measured("gemm", 2.0, &[3.0; 9]), measured("gemm", 3.0, &[1.0; 9])];
     let gate = gate(&[campaign("a", vec![measured("gemm", 1.0, &[1.0; 9])])], &campaign("b", changed));
@@ -316,26 +411,8 @@ fn of_several_recipes_of_one_row_the_last_counts() {
 #[test]
 fn what_is_no_longer_the_same_quantity_or_host_is_not_compared() {
     let with = |unit: &str, unix_s: f64, host: &str| {
-        let mut record = measured("gemm", unix_s, &[1.0; 9]);
-        let Some(Detail::Measure(mut result)) = record.outcome().map(|outcome| outcome.detail) else {
-            panic!()
-        };
-        let gflops = if unix_s < 2.0 { 5.0 } else { 4.0 };
-        let value = vec![gflops; 9];
-        result.samples.iter_mut().for_each(|sample| {
-            sample.metrics.insert("gflops".into(), gflops);
-        });
-        let metric = Metric {
-            unit: Some(unit.into()),
-            better: Better::More,
-            value,
-            stats: Some(summary(&[gflops; 9])),
-        };
-        result.metrics.insert("gflops".into(), metric);
-        (result.objective, result.better) = ("gflops".into(), Better::More);
-        record = ended("gemm", unix_s, Status::Ok, Detail::Measure(result));
-        record.host = host.into();
-        record
+        let rate = if unix_s < 2.0 { 5.0 } else { 4.0 };
+        Measurement { host: host.into(), ..rated("gemm", unix_s, rate, unit) }
     };
     let (verdict, line, conclusion) = one(with("GFLOP/s", 1.0, "a"), with("MFLOP/s", 2.0, "a"));
     assert_eq!((verdict, conclusion), (Verdict::Incomparable, Conclusion::Inconclusive));

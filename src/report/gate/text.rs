@@ -1,24 +1,13 @@
 //! How a comparison of sessions reads: a line for each row in a terminal, a table in Markdown, annotations of GitHub.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
-use super::{Conclusion, Gate, Row, Side, Told, Verdict};
+use super::{Again, Gate, Row, Side, Told, Verdict};
 use crate::model::human::{count, visible};
 
 /// Verdicts have this much room.
 const VERDICT: usize = 12;
-
-impl Conclusion {
-    /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Conclusion::NoRegression => "no regression",
-            Conclusion::Regression => "regression",
-            Conclusion::Inconclusive => "inconclusive",
-        }
-    }
-}
 
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,10 +60,10 @@ impl Gate {
     pub fn annotations(&self) -> Vec<String> {
         let line = |row: &Row| {
             let level = match row.verdict {
-                Verdict::Slower | Verdict::Failed => "error",
-                Verdict::Unresolved | Verdict::Missing | Verdict::Incomparable => "warning",
+                verdict if verdict.is_regression() => "error",
+                verdict if verdict.is_open() => "warning",
                 Verdict::Faster | Verdict::Fixed | Verdict::Unconfirmed => "notice",
-                Verdict::Failing | Verdict::New | Verdict::Same => return None,
+                _ => return None,
             };
             let title = property(&format!("{} {}", row.verdict.word(), row.name));
             Some(format!("::{level} title={title}::{}", data(&format!("{}: {}", row.name, row.line()))))
@@ -90,11 +79,32 @@ impl Row {
         parts.extend(self.told.as_ref().map(|told| self.change(told)));
         parts.extend(self.told.as_ref().map(|_| self.medians()));
         if let Some(again) = &self.again {
-            let side = format!("{}, n = {}", again.side.shown, again.side.n);
-            parts.push(format!("measured once more {}, {side}", self.change(&again.told)));
+            parts.push(format!("{}, {}, n = {}", self.once_more(again), again.side.shown, again.side.n));
         }
         parts.extend(self.reason.clone());
+        parts.extend(self.flags());
         parts.join("; ")
+    }
+
+    fn once_more(&self, again: &Again) -> String {
+        format!("measured once more {}", self.change(&again.told))
+    }
+
+    /// `flags drift, noisy_env:steal, before drift`: what to know before believing the figures.
+    fn flags(&self) -> Option<String> {
+        let listed = |sides: &mut dyn Iterator<Item = &Side>| {
+            let flags: BTreeSet<&str> = sides.flat_map(|side| &side.flags).map(String::as_str).collect();
+            flags.into_iter().collect::<Vec<_>>().join(", ")
+        };
+        let again = self.again.iter().map(|again| &again.side);
+        let now = listed(&mut self.now.iter().chain(again));
+        let before = listed(&mut self.before.iter());
+        match (now.is_empty(), before.is_empty()) {
+            (true, true) => None,
+            (false, true) => Some(format!("flags {now}")),
+            (true, false) => Some(format!("flags before {before}")),
+            (false, false) => Some(format!("flags {now}, before {before}")),
+        }
     }
 
     /// `1.082x slower, 95 % CI [1.061, 1.104]`.
@@ -113,9 +123,8 @@ impl Row {
     /// `1.234 s, before 1.141 s; n = 15, before 10 to 15 in each of 3 sessions`.
     fn medians(&self) -> String {
         let now = self.now.as_ref().map(|now| now.shown.as_str()).unwrap_or_default();
-        let before = self.middle().map(|side| side.shown.as_str()).unwrap_or_default();
         let runs = self.now.as_ref().map_or(0, |now| now.n);
-        format!("{now}, before {before}; n = {runs}, before {}", self.runs_before())
+        format!("{now}, before {}; n = {runs}, before {}", self.before_shown, self.runs_before())
     }
 
     fn runs_before(&self) -> String {
@@ -127,13 +136,6 @@ impl Row {
             sessions => format!("{runs} in each of {}", count(sessions, "session")),
         }
     }
-
-    /// The earlier session in the middle.
-    fn middle(&self) -> Option<&Side> {
-        let mut sides: Vec<&Side> = self.before.iter().filter(|side| side.median.is_some()).collect();
-        sides.sort_by(|a, b| a.median.partial_cmp(&b.median).unwrap_or(std::cmp::Ordering::Equal));
-        sides.get(sides.len().checked_sub(1)? / 2).copied()
-    }
 }
 
 fn table(text: &mut String, rows: &[&Row]) {
@@ -143,16 +145,15 @@ fn table(text: &mut String, rows: &[&Row]) {
     text.push_str("| | row | change | now | before | n | |\n|---|---|---|---|---|---|---|\n");
     for row in rows {
         let change = row.told.as_ref().map(|told| row.change(told)).unwrap_or_default();
-        let shown = |side: Option<&Side>| side.map(|side| side.shown.clone()).unwrap_or_default();
         let runs = row.now.as_ref().map_or(String::new(), |now| format!("{}, {}", now.n, row.runs_before()));
-        let again = row.again.as_ref().map(|again| format!("measured once more {}", row.change(&again.told)));
-        let more: Vec<String> = again.into_iter().chain(row.reason.clone()).collect();
+        let again = row.again.as_ref().map(|again| row.once_more(again));
+        let more: Vec<String> = again.into_iter().chain(row.reason.clone()).chain(row.flags()).collect();
         let cells = [
             row.verdict.word(),
             &row.name,
             &change,
-            &shown(row.now.as_ref()),
-            &shown(row.middle()),
+            row.now.as_ref().map_or("", |now| &now.shown),
+            &row.before_shown,
             &runs,
             &more.join("; "),
         ];

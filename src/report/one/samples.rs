@@ -5,8 +5,7 @@ use super::super::flags;
 use super::super::sheet::Sheet;
 use crate::model::human::{bytes, count, duration};
 use crate::model::units::Unit;
-use crate::model::{Better, Counters, MEMORY_PEAK, MeasureResult, Phase, Sample, Summary};
-use crate::stats::median;
+use crate::model::{Better, Counters, MEMORY_PEAK, MeasureResult, Phase, Sample, Summary, median};
 
 /// All of it.
 pub(super) fn of(sheet: &mut Sheet, result: &MeasureResult) {
