@@ -60,9 +60,9 @@ fn what_is_worse_stands_first_and_ends_it_with_1() {
     let text = "\
 sun.journal, before it fri.journal, sat.journal
 NOTE\
-slower       gemm tile=16: 1.079x slower, 95 % CI [1.075, 1.083]; 540.0 ms, before 500.0 ms; n = 10, before 10 in each of 2 sessions
+slower       gemm tile=16: 1.079x slower, 95 % CI [1.075, 1.083]; 540.0 ms, before 500.5 ms; n = 10, before 10 in each of 2 sessions
 failed       gemm tile=32: now verify_failed: as it says
-unresolved   gemm tile=64: n = 3: with fewer than 7 runs there is no interval (`runs = 7`, better more); flags unstable, before unstable
+unresolved   gemm tile=64: n = 3: with fewer than 7 runs there is no interval (`runs = 7`, better more); flags unstable, before the same
 same         gemm tile=8: 1.000x, 95 % CI [0.997, 1.003]; 1.000 s, before 1.000 s; n = 10, before 10 in each of 2 sessions
 4 rows: 1 slower, 1 failed, 1 unresolved, 1 same: regression
 "
@@ -176,7 +176,7 @@ fn files_and_annotations_say_the_same() {
         "{markdown}"
     );
     assert!(markdown.contains(
-        "| slower | gemm tile=16 | 1.079x slower, 95 % CI \\[1.075, 1.083\\] | 540.0 ms | 500.0 ms |"
+        "| slower | gemm tile=16 | 1.079x slower, 95 % CI \\[1.075, 1.083\\] | 540.0 ms | 500.5 ms |"
     ));
     assert!(markdown.contains("<details><summary>1 the same</summary>"), "{markdown}");
 }
@@ -212,7 +212,7 @@ fn a_suspect_is_measured_once_more_and_counts_if_it_is_slower_then_too() {
         (ran.code, ran.stderr.as_str()),
         (Some(1), "harness: compare: 2 suspects to be measured once more\n")
     );
-    let again = "; measured once more 1.200x slower, 95 % CI [1.200, 1.200], 12.00 ms, n = 8\n";
+    let again = "; measured once more 1.200x slower, 95 % CI [1.200, 1.200], 12.00 ms, n = 8";
     assert_eq!(ran.stdout.matches(again).count(), 2, "{ran:#?}");
     assert_eq!((records("base.journal"), records("new.journal")), (2, 4));
 
@@ -276,7 +276,7 @@ fn one_that_does_not_end_when_measured_once_more_is_given_up() {
     let folder = held();
     let ran = compare(&folder, &["--confirm", "--confirm-timeout", "1 s", "base.journal", "new.journal"]);
     let why = "; it seems slower, and was not measured once more: it had not ended after 1 s (--confirm-timeout gives it another \
-               limit)\n";
+               limit)";
     assert!(ran.code == Some(2) && ran.stdout.contains(why), "{ran:#?}");
     folder.assert_nothing_left(LIMIT);
     let alone = compare(&folder, &["--confirm-timeout", "1 s", "base.journal", "new.journal"]);
@@ -316,7 +316,7 @@ fn machine_code_that_is_the_same_has_not_become_slower() {
     measured(&folder, "12\n", "new.journal");
     let ran = compare(&folder, &["--confirm", "base.journal", "new.journal"]);
     let why = "its code and data are those of an earlier session, and it was measured in the same way: what differs is the machine \
-               or its state, or what the program reads and loads\n";
+               or its state, or what the program reads and loads";
     assert!(ran.code == Some(2) && ran.stdout.contains(why), "{ran:#?}");
     assert!(
         ran.stdout.ends_with("1 row: 1 same_program: inconclusive\n") && ran.stderr.is_empty(),
@@ -365,7 +365,7 @@ fn a_journal_that_only_answered_is_no_new_session() {
     measured(&folder, "12\n", "new.journal");
     let ran = compare(&folder, &["base.journal", "new.journal"]);
     let why = "unresolved   m tile=1: it is the record of an earlier journal, answered from there: measure it anew, with \
-               --fresh or in a new journal\n";
+               --fresh or in a new journal";
     assert!(ran.code == Some(2) && ran.stdout.contains(why), "{ran:#?}");
 }
 
@@ -387,7 +387,7 @@ fn the_history_says_since_when() {
         lines[7],
         "  2026-11-20T03:00Z  0.journal: median 1.000 s, 95 % CI [0.997, 1.004], n = 10, fixed"
     );
-    assert_eq!(lines[11], "    since 2026-11-23T03:00Z, 3.journal: 1.100x slower (1.100 s, before 1.000 s)");
+    assert_eq!(lines[11], "    since 2026-11-23T03:00Z, 3.journal: 1.101x slower (1.101 s, before 1.000 s)");
     assert_eq!(lines[13], "  2026-11-25T03:00Z  5.journal: timeout: as it says");
     assert_eq!(lines.len(), 14, "{ran:#?}");
     let json = folder.run(&[&["history", "--json"], &names[..]].concat());

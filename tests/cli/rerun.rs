@@ -1,6 +1,8 @@
 //! `harness rerun`: a measurement once more from its record alone. What programs print is what counts here, so that
 //! nothing depends on how fast this machine is.
 
+use std::os::unix::fs::PermissionsExt;
+
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 

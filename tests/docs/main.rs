@@ -1,6 +1,7 @@
 //! What the pages say is true: every block of Lua in them runs in the real binary, every `harness …` line of a
 //! shell is one that it takes, every link leads somewhere, the tables of options and fields are those of the types
-//! file, the reference is made from it (`api`), and the texts in troubleshooting.md are ours (`texts`).
+//! file, the reference is made from it (`api`), the texts in troubleshooting.md are ours (`texts`), and what
+//! regressions.md shows happens (`regressions`).
 //!
 //! A block marked `lua` runs to its end; `lua fragment` only has to be Lua. A table after `<!-- CLASS -->` names
 //! exactly the fields of that class in `lua/meta/harness.lua`, which another test compares with the library.
@@ -9,7 +10,10 @@
 
 mod api;
 mod commands;
+#[path = "../support/measured.rs"]
+mod measured;
 mod queries;
+mod regressions;
 mod texts;
 mod types;
 

@@ -103,6 +103,7 @@ impl Row {
             (true, true) => None,
             (false, true) => Some(format!("flags {now}")),
             (true, false) => Some(format!("flags before {before}")),
+            (false, false) if now == before => Some(format!("flags {now}, before the same")),
             (false, false) => Some(format!("flags {now}, before {before}")),
         }
     }
