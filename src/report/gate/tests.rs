@@ -1,9 +1,7 @@
 //! What the gate says, of sessions drawn from a seed and of records that do not fit each other.
 
 #[path = "../../../tests/support/measured.rs"]
-mod records;
-
-use serde_json::json;
+pub(super) mod records;
 
 use super::*;
 use crate::model::{Env, MeasureResult, Metric, Record};
@@ -52,7 +50,7 @@ pub(in crate::report) fn ended(name: &str, unix_s: f64, status: Status) -> Measu
     records::record(name, None, unix_s, &records::ill(status, "because"))
 }
 
-fn failed(unix_s: f64, status: Status) -> Measurement {
+pub(super) fn failed(unix_s: f64, status: Status) -> Measurement {
     ended("gemm", unix_s, status)
 }
 
@@ -66,7 +64,7 @@ fn session(random: &mut Random, day: usize, medians: &[f64], runs: usize, cv: f6
     campaign(&format!("{day}.journal"), records)
 }
 
-fn gate(before: &[Campaign], new: &Campaign) -> Gate {
+pub(super) fn gate(before: &[Campaign], new: &Campaign) -> Gate {
     Gate::of(before, new, TERMS)
 }
 
@@ -75,7 +73,7 @@ fn of(verdict: Verdict, gate: &Gate) -> usize {
 }
 
 /// One row, of which there is one earlier record.
-fn one(before: Measurement, new: Measurement) -> (Verdict, String, Conclusion) {
+pub(super) fn one(before: Measurement, new: Measurement) -> (Verdict, String, Conclusion) {
     let gate = gate(&[campaign("a", vec![before])], &campaign("b", vec![new]));
     let [row] = &gate.rows[..] else { panic!("{gate}") };
     (row.verdict, row.line(), gate.conclusion())
@@ -354,54 +352,6 @@ fn a_program_that_is_the_same_has_not_become_slower() {
 }
 
 #[test]
-fn flags_are_told_with_the_figures_they_are_of() {
-    let with = |unix_s: f64, flags: &[&str]| {
-        let mut record = measured("gemm", unix_s, &[1.0; 9]);
-        record.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        record
-    };
-    let before =
-        [campaign("a", vec![with(1.0, &["drift"])]), campaign("b", vec![with(2.0, &["bimodal", "drift"])])];
-    let flagged = gate(&before, &campaign("c", vec![with(3.0, &["near_floor", "noisy_env:steal"])]));
-    let says = "flags near_floor, noisy_env:steal, before bimodal, drift";
-    for text in [flagged.to_string(), flagged.junit()] {
-        assert!(text.contains(&format!("; {says}")), "{text}");
-    }
-    let markdown = flagged.markdown();
-    assert!(
-        markdown.contains("| flags near\\_floor, noisy\\_env:steal, before bimodal, drift |"),
-        "{markdown}"
-    );
-    let json = serde_json::to_value(&flagged).unwrap();
-    assert_eq!(json["rows"][0]["now"]["flags"], json!(["near_floor", "noisy_env:steal"]));
-    assert_eq!(json["rows"][0]["before"][0]["flags"], json!(["drift"]));
-    let line = |before: &[&str], now: &[&str]| one(with(1.0, before), with(2.0, now)).1;
-    assert!(line(&[], &["drift"]).ends_with("; flags drift"));
-    assert!(line(&["drift"], &[]).ends_with("; flags before drift"));
-    assert!(!line(&[], &[]).contains("flags"));
-}
-
-#[test]
-fn what_was_before_is_the_median_of_all_earlier_sessions() {
-    let day = |unix_s: f64, s: f64| campaign("a", vec![measured("gemm", unix_s, &[s; 9])]);
-    let gate = gate(&[day(1.0, 1.0), day(2.0, 1.02)], &day(3.0, 1.01));
-    assert!(gate.to_string().contains("; 1.010 s, before 1.010 s; n = 9"), "{gate}");
-}
-
-#[test]
-fn journals_of_other_scripts_are_told() {
-    let of = |unix_s: f64, script: &str| {
-        let header = Some(records::header(script, unix_s));
-        Campaign { header, ..campaign("a", vec![measured("gemm", unix_s, &[1.0; 9])]) }
-    };
-    let told = gate(&[of(1.0, "/build/7/old.lua")], &of(2.0, "/build/8/new.lua")).to_string();
-    let note = "note: other scripts than before, which may be all that changed: new.lua, before old.lua\n";
-    assert!(told.contains(note), "{told}");
-    let told = gate(&[of(1.0, "/build/7/c.lua")], &of(2.0, "/build/8/c.lua")).to_string();
-    assert!(!told.contains("other scripts"), "{told}");
-}
-
-#[test]
 fn of_several_recipes_of_one_row_the_last_counts() {
     let changed = vec![measured("gemm", 2.0, &[3.0; 9]), measured("gemm", 3.0, &[1.0; 9])];
     let gate = gate(&[campaign("a", vec![measured("gemm", 1.0, &[1.0; 9])])], &campaign("b", changed));
@@ -481,31 +431,4 @@ fn a_suspect_counts_only_if_it_is_slower_once_more() {
     let wide: Vec<f64> = (0..10).map(|at| 0.78 + 0.05 * f64::from(at)).collect();
     let (verdict, conclusion, line) = judged(Ok(measured("gemm", 3.0, &wide)));
     assert_eq!((verdict, conclusion), (Verdict::Unresolved, Conclusion::Inconclusive), "{line}");
-}
-
-#[test]
-fn outputs_escape_what_they_must() {
-    let mut hostile = measured("a|b<&>\"%\u{1},:", 1.0, &[1.0; 9]);
-    hostile.facts.params = Some(json!({"x": "y\nz"}));
-    let before = [campaign("a", vec![hostile.clone()])];
-    let mut failed = failed(2.0, Status::VerifyFailed);
-    (failed.facts.name, failed.facts.params) = (hostile.facts.name.clone(), hostile.facts.params.clone());
-    let gate = gate(&before, &campaign("b", vec![failed]));
-    let [line] = &gate.annotations()[..] else { panic!("{gate}") };
-    assert!(
-        line.starts_with("::error title=failed a|b<&>\"%25\\x01%2C%3A x=\"y\\nz\"::a|b<&>\"%25"),
-        "{line}"
-    );
-    let markdown = gate.markdown();
-    assert!(markdown.contains("| failed | a\\|b&lt;&amp;>\"%\\\\x01,: x=\"y\\\\nz\" |"), "{markdown}");
-    let xml = gate.junit();
-    let tree = roxmltree::Document::parse(&xml).unwrap();
-    let test = tree.descendants().find(|node| node.has_tag_name("testcase")).unwrap();
-    assert_eq!(test.attribute("name"), Some("a|b<&>\"%\\x01,: x=\"y\\nz\""));
-    let failure = test.first_element_child().unwrap();
-    assert_eq!(
-        (failure.attribute("type"), failure.text()),
-        (Some("failed"), Some("now verify_failed: because"))
-    );
-    assert_eq!(tree.root_element().attribute("failures"), Some("1"));
 }

@@ -187,3 +187,7 @@ fn data(text: &str) -> String {
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
+
+#[cfg(test)]
+#[path = "text_tests.rs"]
+mod tests;
