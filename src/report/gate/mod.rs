@@ -265,9 +265,13 @@ impl Gate {
             let models = of_campaign(campaign).into_values().filter_map(|record| record.facts.env);
             models.filter_map(|env| campaign.envs.get(&env)?.cpu_model.clone()).collect()
         };
-        let script = |campaign: &Campaign| campaign.script();
-        let (here, there) = (script(new).into_iter().collect(), before.iter().filter_map(script).collect());
-        self.notes.extend(other("scripts", &here, &there));
+        let scripts: BTreeSet<String> = before.iter().chain([new]).filter_map(Campaign::script).collect();
+        if scripts.len() > 1 {
+            let (new, all) = (new.script().unwrap_or_else(|| "not known".into()), listed(&scripts));
+            self.notes.push(format!(
+                "these are journals of different scripts: {all}; that of the last one is {new}"
+            ));
+        }
         let here = hosts(self.rows.iter().filter_map(|row| row.now.as_ref()));
         let there = hosts(self.rows.iter().flat_map(|row| &row.before));
         self.notes.extend(other("hosts", &here, &there));
@@ -285,18 +289,15 @@ fn hosts<'a>(sides: impl Iterator<Item = &'a Side>) -> BTreeSet<String> {
 
 /// What is not the same now, if it is not.
 fn other(what: &str, here: &BTreeSet<String>, there: &BTreeSet<String>) -> Option<String> {
-    let list = |names: &BTreeSet<String>| {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        names.join(", ")
-    };
     let known = !here.is_empty() && !there.is_empty();
     (known && !here.is_subset(there)).then(|| {
-        format!(
-            "other {what} than before, which may be all that changed: {}, before {}",
-            list(here),
-            list(there)
-        )
+        let (here, there) = (listed(here), listed(there));
+        format!("other {what} than before, which may be all that changed: {here}, before {there}")
     })
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl Told {
