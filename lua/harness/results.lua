@@ -179,6 +179,20 @@ local function objective(r)
   return (r.objective or "") .. (unit and " " .. unit or "")
 end
 
+-- On one line and in one order: a newline is not a line of the table, and a mark of direction turns no name round.
+local function visible(cell)
+  local shown = string.gsub(cell, "%c", function(c) return string.format("\\x%02x", string.byte(c)) end)
+  if not utf8.len(shown) then return shown end
+  return (
+    string.gsub(shown, utf8.charpattern, function(c)
+      local code = utf8.codepoint(c)
+      local turns = code == 0x61c or code == 0x200e or code == 0x200f
+      turns = turns or code >= 0x2028 and code <= 0x202e or code >= 0x2066 and code <= 0x2069
+      return turns and string.format("\\u{%x}", code) or nil
+    end)
+  )
+end
+
 local TITLES = { "status", "objective", "median", "ci low", "ci high", "n", "stop", "flags" }
 
 --- A table for people: a line for each record, by name and parameters; figures of the objective.
@@ -212,8 +226,8 @@ function Results:table()
     } do
       line[#line + 1] = cell
     end
-    for at, cell in ipairs(line) do -- a newline in a name or a value is not a line of the table
-      line[at] = string.gsub(cell, "%c", function(c) return string.format("\\x%02x", string.byte(c)) end)
+    for at, cell in ipairs(line) do
+      line[at] = visible(cell)
     end
     lines[#lines + 1] = line
   end
@@ -332,18 +346,29 @@ local function quoted(value)
   return cell
 end
 
---- Writes a CSV file, a row for each measurement or for each of their samples; gives the number of rows.
+-- Those that were run themselves.
+local function without_twins(list)
+  local own = {}
+  for _, r in ipairs(list) do
+    if not r.same_as then own[#own + 1] = r end
+  end
+  return own
+end
+
+--- Writes a CSV file, a row for each measurement or for each of their samples; gives the number of rows. The samples of
+--- measurements that share them stand there once.
 function Results:csv(path, given)
   if type(path) ~= "string" then failure.raise("results:csv: expected the path of a file, got " .. failure.a(path)) end
   local o = options.check("csv", given or {})
   local params = names_in(self, "params")
   local samples = o.rows == "samples"
-  local columns = samples and sample_columns(self, params) or measurement_columns(self, params)
+  local list = samples and without_twins(self) or self
+  local columns = samples and sample_columns(list, params) or measurement_columns(list, params)
   local head, lines = {}, {}
   for at, column in ipairs(columns) do
     head[at] = quoted(column[1])
   end
-  for _, row in ipairs(in_order(self, params)) do
+  for _, row in ipairs(in_order(list, params)) do
     for i = 1, samples and #(row.record.samples.wall_s or {}) or 1 do
       local cells = {}
       for at, column in ipairs(columns) do

@@ -20,6 +20,12 @@ assert(second.ok and second.same_as.what == "answer flags=plain" and #second.sam
 assert(second.elapsed_s == 0 and second.samples.wall_s[3] == first.samples.wall_s[3])
 assert(second.summary:find("^answer flags=debug: same program as answer flags=plain: median "), second.summary)
 
+local harness = require "harness"
+local path = os.tmpname()
+local both = harness.results { name = "answer" }
+assert(#both == 2 and both:csv(path) == 2 and both:csv(path, { rows = "samples" }) == 3, "their samples stand there once")
+os.remove(path)
+
 assert(timed(other).same_as == nil, "another program")
 assert(timed(unused, { runs = 2 }).same_as == nil, "measured in another way")
 assert(timed(unused, { key = "own" }).same_as == nil, "asked for by a key")
