@@ -53,13 +53,18 @@ fn measured() -> Folder {
     folder
 }
 
-/// Its page in a browser.
-fn page(folder: &Folder) -> Browser {
+/// The page of such a campaign in a browser, if there is one; `change` does something to its journal before.
+fn opened(change: impl FnOnce(&Folder)) -> Option<(Folder, Browser)> {
+    if browser::none() {
+        return None;
+    }
+    let folder = measured();
+    change(&folder);
     let ran = folder.run(&["report", "c.lua"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let mut browser = Browser::start();
     browser.open(&format!("file://{}", folder.path("c.lua.html").display()));
-    browser
+    Some((folder, browser))
 }
 
 #[track_caller]
@@ -80,11 +85,7 @@ fn texts(browser: &mut Browser, selector: &str) -> Vec<String> {
 
 #[test]
 fn every_chart_is_drawn_without_a_network_and_without_a_complaint() {
-    if browser::none() {
-        return;
-    }
-    let folder = measured();
-    let mut browser = page(&folder);
+    let Some((_folder, mut browser)) = opened(|_| {}) else { return };
     assert_calm(&mut browser);
     // In view or not: what is further below is drawn when it comes into view.
     assert_eq!(
@@ -115,11 +116,7 @@ fn every_chart_is_drawn_without_a_network_and_without_a_complaint() {
 
 #[test]
 fn what_is_best_what_failed_and_what_is_in_doubt_stands_at_the_top() {
-    if browser::none() {
-        return;
-    }
-    let folder = measured();
-    let mut browser = page(&folder);
+    let Some((_folder, mut browser)) = opened(|_| {}) else { return };
     let best = texts(&mut browser, "#summary .best tbody tr:first-child > *");
     assert_eq!(
         best[1..6],
@@ -136,11 +133,7 @@ fn what_is_best_what_failed_and_what_is_in_doubt_stands_at_the_top() {
 
 #[test]
 fn the_table_is_sorted_and_searched_by_keyboard() {
-    if browser::none() {
-        return;
-    }
-    let folder = measured();
-    let mut browser = page(&folder);
+    let Some((_folder, mut browser)) = opened(|_| {}) else { return };
     let figures = "#measurements tbody tr:not(.failed) td:nth-child(8)";
     browser.value("[...document.querySelectorAll('#measurements thead button')].find((b) => b.textContent === 'median').focus()");
     let sorted = "document.activeElement.closest('th').getAttribute('aria-sort')";
@@ -175,11 +168,7 @@ fn the_table_is_sorted_and_searched_by_keyboard() {
 
 #[test]
 fn what_a_journal_says_is_never_markup() {
-    if browser::none() {
-        return;
-    }
-    let folder = measured();
-    let mut browser = page(&folder);
+    let Some((_folder, mut browser)) = opened(|_| {}) else { return };
     browser.value(
         "report.subject = report.subjects.find(({ name }) => name.includes('img')); drawSubject(); drawAll()",
     );
@@ -207,11 +196,7 @@ fn what_a_journal_says_is_never_markup() {
 
 #[test]
 fn colours_follow_the_reader_and_paper_has_everything() {
-    if browser::none() {
-        return;
-    }
-    let folder = measured();
-    let mut browser = page(&folder);
+    let Some((_folder, mut browser)) = opened(|_| {}) else { return };
     let background = "getComputedStyle(document.querySelector('main section')).backgroundColor";
     let in_scheme = |scheme: &str, browser: &mut Browser| {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
@@ -239,11 +224,7 @@ fn colours_follow_the_reader_and_paper_has_everything() {
 
 #[test]
 fn names_and_roles_say_what_things_are() {
-    if browser::none() {
-        return;
-    }
-    let folder = measured();
-    let mut browser = page(&folder);
+    let Some((_folder, mut browser)) = opened(|_| {}) else { return };
     for (what, without) in [
         ("sections without a heading", "main > section:not([aria-labelledby])"),
         ("tables without a caption", "table:not(:has(> caption))"),
@@ -262,12 +243,7 @@ fn names_and_roles_say_what_things_are() {
 
 #[test]
 fn ten_thousand_measurements_are_searched_page_by_page() {
-    if browser::none() {
-        return;
-    }
-    let folder = measured();
-    multiply(&folder, 10_000);
-    let mut browser = page(&folder);
+    let Some((_folder, mut browser)) = opened(|folder| multiply(folder, 10_000)) else { return };
     browser.value("$('distribution').scrollIntoView()");
     browser.until("performance.getEntriesByName('first chart').length > 0");
     eprintln!(
