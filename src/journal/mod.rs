@@ -125,7 +125,9 @@ impl JournalError {
             Self::Damaged { path, line, reason } => about(
                 path,
                 format!(
-                    "line {line} is damaged ({reason}): mend or remove that line in a copy, and name the copy"
+                    "line {line} is damaged ({reason}): mend or remove that line in a copy, and name the copy; `harness \
+                     journal check {}` names all such lines",
+                    path.display()
                 ),
             ),
             Self::Exists { .. } => self.to_string(),

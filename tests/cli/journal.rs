@@ -79,7 +79,7 @@ mend them, or go on without them (what they recorded is done again; the old file
     let ran = says(&folder, &["journal", "check", "c.lua.journal"], 4, checked, "");
     let refusal = "harness: journal: journal c.lua.journal: line 5 is damaged (unknown variant `tusk`, expected one of \
                    `header`, `session`, `end`, `env`, `artefact`, `state`, `measurement`, `task` at line 1 column 6 (`type`)): mend or remove \
-                   that line in a copy, and name the copy\n";
+                   that line in a copy, and name the copy; `harness journal check c.lua.journal` names all such lines\n";
     says(&folder, &["journal", "compact", "c.lua.journal"], 4, "", refusal);
     // What it says works.
     let line = ran.stdout.lines().last().unwrap().trim();
