@@ -2,19 +2,20 @@
 //!
 //! A file is there whole or not at all, and none is replaced unless that is asked for.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use tempfile::TempDir;
 
+use super::files::NewFile;
 use super::journals::{WhichJournal, journals_of};
+use super::print::print;
 use super::query::code;
 use crate::journal::is_journal;
 use crate::model::exit;
-use crate::query::{self, QueryError, TextFormat};
+use crate::query::{self, Chosen, QueryError, TextFormat};
 use crate::say::say;
 
 #[derive(Args)]
@@ -31,6 +32,9 @@ pub(super) struct ExportArgs {
     /// Of csv, tsv, json, jsonl and parquet: `measurements` (the default), `samples`, or another table of `harness query`.
     #[arg(long, value_name = "TABLE", value_parser = table)]
     rows: Option<String>,
+    /// Also what is outdated: a later version of the script or its sources was recorded under its name and parameters.
+    #[arg(long)]
+    all: bool,
     /// Replace FILE, if it is there.
     #[arg(long)]
     force: bool,
@@ -108,16 +112,17 @@ enum Failed {
 
 /// Does it; the exit code.
 pub(super) fn export(arguments: &ExportArgs) -> ExitCode {
-    let Err(error) = write(arguments) else { return ExitCode::SUCCESS };
-    say(format_args!("harness: {error}"));
-    ExitCode::from(match error {
-        Failed::Query(error) => code(&error),
-        Failed::Unwritten { .. } => exit::SCRIPT,
-        _ => exit::USAGE,
+    exported(arguments).unwrap_or_else(|error| {
+        say(format_args!("harness: {error}"));
+        ExitCode::from(match error {
+            Failed::Query(error) => code(&error),
+            Failed::Unwritten { .. } => exit::SCRIPT,
+            _ => exit::USAGE,
+        })
     })
 }
 
-fn write(arguments: &ExportArgs) -> Result<(), Failed> {
+fn exported(arguments: &ExportArgs) -> Result<ExitCode, Failed> {
     let to = &arguments.output;
     let to_stdout = to.as_os_str() == "-";
     let format = arguments.format.or_else(|| by_ending(to)).ok_or_else(|| Failed::WhichFormat(to.clone()))?;
@@ -134,22 +139,20 @@ fn write(arguments: &ExportArgs) -> Result<(), Failed> {
     }
     let journals = journals_of(&arguments.campaigns, "export", "harness export -o FILE")?;
     if to_stdout {
-        let bytes = content(&journals, format, arguments.rows.as_deref())?;
-        // Whoever asked may have closed the pipe.
-        let _ = io::stdout().write_all(&bytes);
-        return Ok(());
+        let text = content(&journals, format, arguments)?;
+        return Ok(print("export", &String::from_utf8_lossy(&text), exit::OK));
     }
     let unwritten = |source| Failed::Unwritten { path: to.clone(), source };
-    let beside = beside(to).map_err(unwritten)?;
-    let made = beside.path().join("export");
+    let mut new = NewFile::beside(to).map_err(unwritten)?;
     match format {
-        Format::Sqlite => query::save(&journals, &made)?,
-        _ => fs::write(&made, content(&journals, format, arguments.rows.as_deref())?).map_err(unwritten)?,
+        Format::Sqlite => query::save(&journals, new.path())?,
+        _ => new.write(&content(&journals, format, arguments)?).map_err(unwritten)?,
     }
-    put(&made, to, arguments.force).map_err(|source| match source.kind() {
+    new.put(arguments.force).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists if !arguments.force => Failed::There(to.clone()),
         _ => unwritten(source),
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `--force` replaces what an export wrote, and neither journals nor what is no file.
@@ -169,17 +172,20 @@ fn by_ending(path: &Path) -> Option<Format> {
     ENDINGS.iter().find(|(word, _)| *word == ending).map(|(_, format)| *format)
 }
 
-fn content(journals: &[PathBuf], format: Format, table: Option<&str>) -> Result<Vec<u8>, Failed> {
-    let rows = || query::rows(journals, table.unwrap_or("measurements"));
+fn content(journals: &[PathBuf], format: Format, arguments: &ExportArgs) -> Result<Vec<u8>, Failed> {
+    let all = arguments.all;
+    let table = arguments.rows.as_deref().unwrap_or("measurements");
+    let rows = || query::rows(journals, table, all).map(told);
+    let summary = || query::summary(journals, all).map(told);
     let text = match format {
         Format::Csv => TextFormat::Csv.write(&rows()?),
         Format::Tsv => TextFormat::Tsv.write(&rows()?),
         Format::Json => TextFormat::Json.write(&rows()?),
         Format::Jsonl => TextFormat::Jsonl.write(&rows()?),
         Format::Parquet => return Ok(query::parquet(&rows()?)?),
-        Format::Markdown => TextFormat::Markdown.write(&query::summary(journals)?),
-        Format::Latex => TextFormat::Latex.write(&query::summary(journals)?),
-        Format::Hyperfine => query::hyperfine(journals)?,
+        Format::Markdown => TextFormat::Markdown.write(&summary()?),
+        Format::Latex => TextFormat::Latex.write(&summary()?),
+        Format::Hyperfine => told(query::hyperfine(journals, all)?),
         Format::Trace => query::trace(journals)?,
         // A file by itself: SQLite writes it.
         Format::Sqlite => return Err(Failed::NoText),
@@ -187,22 +193,10 @@ fn content(journals: &[PathBuf], format: Format, table: Option<&str>) -> Result<
     Ok(text.into_bytes())
 }
 
-/// A folder for it where it is to be, so that it can be moved into its place at once.
-fn beside(to: &Path) -> io::Result<TempDir> {
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::metadata(folder)?;
-    tempfile::Builder::new().prefix(".harness-export-").tempdir_in(folder)
-}
-
-/// Moves it into its place, on the disk already.
-fn put(made: &Path, to: &Path, replace: bool) -> io::Result<()> {
-    File::open(made)?.sync_all()?;
-    if replace {
-        return fs::rename(made, to);
+/// Says what is not in it.
+fn told<T>(Chosen { it, notes }: Chosen<T>) -> T {
+    for note in notes {
+        say(format_args!("harness: export: {note}"));
     }
-    // A name more: fails if it is taken meanwhile. Where a file system has no such thing, it was free a moment ago.
-    match fs::hard_link(made, to) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => fs::rename(made, to),
-        linked => linked,
-    }
+    it
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::model::human::{count, measurement_line, shortened, status_in_short, subject};
-use crate::model::{Hash, Kind, Measurement, Record, Status, TaskFacts};
+use crate::model::{Hash, Kind, Measurement, Record, Status, TaskFacts, nearest};
+use crate::report::{Outdated, Runs};
 
 /// So many are listed where several could be meant.
 const LISTED: usize = 20;
@@ -44,7 +45,7 @@ pub(super) enum FindError {
 /// The measurement of this name, or whose key or id begins so; one that can be repeated.
 pub(super) fn find<'a>(records: &'a [Record], wanted: &str) -> Result<&'a Measurement, FindError> {
     let every: Vec<&Record> = records.iter().filter(|record| measurement(record).is_some()).collect();
-    let found = one_of(&every, "measurement", wanted).map_err(|error| match error {
+    let found = one_of(&every, records, "measurement", wanted).map_err(|error| match error {
         FindError::Unknown { .. } | FindError::Nothing(_) => other_kind(records, wanted).unwrap_or(error),
         other => other,
     })?;
@@ -55,10 +56,15 @@ pub(super) fn find<'a>(records: &'a [Record], wanted: &str) -> Result<&'a Measur
 /// The task of this name, or whose key or id begins so, however it ended.
 pub(super) fn find_task<'a>(records: &'a [Record], wanted: &str) -> Result<&'a Record, FindError> {
     let every: Vec<&Record> = records.iter().filter(|record| record.facts().is_some()).collect();
-    one_of(&every, "task", wanted)
+    one_of(&every, records, "task", wanted)
 }
 
-fn one_of<'a>(every: &[&'a Record], what: &'static str, wanted: &str) -> Result<&'a Record, FindError> {
+fn one_of<'a>(
+    every: &[&'a Record],
+    records: &[Record],
+    what: &'static str,
+    wanted: &str,
+) -> Result<&'a Record, FindError> {
     let all = last_of_each(every);
     if all.is_empty() {
         return Err(FindError::Nothing(what));
@@ -72,6 +78,10 @@ fn one_of<'a>(every: &[&'a Record], what: &'static str, wanted: &str) -> Result<
     // One that was repeated is meant rather than what repeats it, and what was measured rather than how it was built.
     prefer(&mut found, |facts| facts.parent.is_none());
     prefer(&mut found, |facts| matches!(facts.kind, Kind::Measure | Kind::Compare));
+    if found.len() > 1 {
+        let outdated = Outdated::of(records, &Runs::of(records));
+        prefer(&mut found, |facts| !outdated.has(facts));
+    }
     let begins = |facts: &TaskFacts| begins(facts, wanted);
     if found.is_empty() {
         found = all.iter().filter(|record| is_of(record, &begins)).copied().collect();
@@ -178,12 +188,10 @@ fn other_kind(records: &[Record], wanted: &str) -> Option<FindError> {
 
 fn unknown(all: &[&Record], what: &'static str, wanted: &str) -> FindError {
     let facts = || all.iter().filter_map(|record| record.facts());
-    let names = facts().filter_map(|facts| facts.name.clone()).chain(facts().map(named_as));
-    let near = names
-        .map(|name| (strsim::damerau_levenshtein(wanted, &name), name))
-        .filter(|(distance, _)| *distance <= (wanted.chars().count() / 3).max(1))
-        .min();
-    let hint = near.map(|(_, name)| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+    let names: Vec<String> =
+        facts().filter_map(|facts| facts.name.clone()).chain(facts().map(named_as)).collect();
+    let near = nearest(wanted, names.iter().map(String::as_str));
+    let hint = near.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
     FindError::Unknown { what, wanted: wanted.into(), hint, list: list(all) }
 }
 

@@ -1,13 +1,13 @@
 //! `harness journal`: is a journal whole, leave out of it what does not count any more, make one of several.
 
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
 use super::journals::{WhichJournal, journal_of};
+use super::print::print_line;
 use crate::journal::{self, Checked, Compacted, Damage, JournalError, Merged};
 use crate::model::exit;
 use crate::model::human::{bytes, count};
@@ -60,11 +60,7 @@ enum UpkeepError {
 /// Does it; the exit code.
 pub(super) fn journal(arguments: &JournalArgs) -> ExitCode {
     match done(&arguments.command) {
-        Ok((text, code)) => {
-            // Whoever asked may have closed the pipe.
-            let _ = writeln!(io::stdout(), "{}", text.trim_end());
-            ExitCode::from(code)
-        }
+        Ok((text, code)) => print_line("journal", &text, code),
         Err(error) => {
             say(format_args!("harness: {error}"));
             ExitCode::from(match error {

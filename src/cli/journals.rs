@@ -1,5 +1,6 @@
 //! Which journal a subcommand is about: named by itself or by its script, or the only one in this folder.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::journal::{self, JournalError};
 use crate::report::Campaign;
 use crate::root::default_journal;
+use crate::say::say;
 
 /// Why it is not clear, in the words of the subcommand (`status`) whose line is `harness status`.
 #[derive(Debug, thiserror::Error)]
@@ -79,16 +81,26 @@ pub(super) fn journal_of(
     }
 }
 
-/// The journals that are meant; the only one in this folder, if none is named.
+/// The journals that are meant; the only one in this folder, if none is named. One that is named twice is one.
 pub(super) fn journals_of(
     campaigns: &[PathBuf],
     who: &'static str,
     line: &'static str,
 ) -> Result<Vec<PathBuf>, WhichJournal> {
-    match campaigns {
-        [] => Ok(vec![only_journal(who, line)?]),
-        campaigns => campaigns.iter().map(|campaign| journal_of(Some(campaign), who, line)).collect(),
+    if campaigns.is_empty() {
+        return Ok(vec![only_journal(who, line)?]);
     }
+    let mut journals = Vec::new();
+    let mut files = BTreeSet::new();
+    for campaign in campaigns {
+        let journal = journal_of(Some(campaign), who, line)?;
+        if files.insert(journal.canonicalize().unwrap_or_else(|_| journal.clone())) {
+            journals.push(journal);
+        } else {
+            say(format_args!("harness: {who}: {} is named twice, and counts once", journal.display()));
+        }
+    }
+    Ok(journals)
 }
 
 fn only_journal(who: &'static str, line: &'static str) -> Result<PathBuf, WhichJournal> {

@@ -6,6 +6,7 @@ mod bench;
 mod compare;
 mod doctor;
 mod export;
+mod files;
 mod find;
 mod history;
 mod journal;
@@ -14,6 +15,7 @@ mod journals;
 mod launch;
 mod own;
 pub mod panics;
+mod print;
 mod progress;
 mod query;
 mod relay;
@@ -33,7 +35,6 @@ mod types;
 mod usage;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -47,8 +48,8 @@ use crate::say::say;
 const AFTER_HELP: &str = "\
 Exit codes: 0 the script ended · 1 the script raised an error · 2 wrong usage, or no such script · 3 workers
 could not be started, or none was left · 4 the journal (or a trace) cannot be used · 5 what was measured again does not agree
-(`harness rerun`) · 70 a defect of harness · 73 the answer cannot be written (`harness history`) · 75 stopped in an orderly
-way, run the same command again to go on · 130 interrupted at once. `os.exit(n)` in a script ends with n. `harness compare` has its own.
+(`harness rerun`) · 70 a defect of harness · 73 the answer cannot be written · 75 stopped in an orderly way, run the
+same command again to go on · 130 interrupted at once. `os.exit(n)` in a script ends with n. `harness compare` has its own.
 
 In a batch job:  harness campaign.lua      To get one:  harness batch campaign.lua --nodes 4 --time 2:00:00";
 
@@ -174,8 +175,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Err(error) => return usage::complain(&error, wrong_usage),
     };
     if cli.version {
-        let printed = writeln!(std::io::stdout(), "{}", run::version());
-        return if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return print::print_line("version", &run::version(), exit::OK);
     }
     let cli = match usage::in_order(cli, &arguments) {
         Ok(cli) => cli,
@@ -210,11 +210,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 
 fn types(folder: &Path) -> ExitCode {
     match types::write(folder) {
-        Ok(done) => {
-            // Whoever asked may have closed the pipe: the files are there all the same.
-            let _ = writeln!(std::io::stdout(), "{}", done.join("\n"));
-            ExitCode::SUCCESS
-        }
+        Ok(done) => print::print_line("types", &done.join("\n"), exit::OK),
         Err(error) => {
             say(format_args!("harness: {error}"));
             ExitCode::from(exit::USAGE)

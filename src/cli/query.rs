@@ -1,14 +1,15 @@
 //! `harness query`: a question in SQL to one or several journals, or what can be asked of them.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::journals::{WhichJournal, journals_of};
+use super::print::print;
 use crate::model::exit;
-use crate::query::{self, QueryError, TextFormat};
+use crate::query::{self, Chosen, QueryError, TextFormat};
 use crate::say::say;
 
 #[derive(Args)]
@@ -39,11 +40,7 @@ enum Failed {
 /// Answers; the exit code.
 pub(super) fn query(arguments: &QueryArgs) -> ExitCode {
     match answer(arguments) {
-        Ok(text) => {
-            // Whoever asked may have closed the pipe.
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print("query", &text, exit::OK),
         Err(error) => {
             say(format_args!("harness: {error}"));
             ExitCode::from(match error {
@@ -61,7 +58,10 @@ fn answer(arguments: &QueryArgs) -> Result<String, Failed> {
     };
     let journals = journals_of(campaigns, "query", "harness query")?;
     let Some(sql) = sql else { return Ok(query::overview(&journals)?) };
-    let rows = query::ask(&journals, &sql)?;
+    let Chosen { it: rows, notes } = query::ask(&journals, &sql)?;
+    for note in notes {
+        say(format_args!("harness: query: {note}"));
+    }
     let usual = if io::stdout().is_terminal() { TextFormat::Table } else { TextFormat::Csv };
     Ok(arguments.format.unwrap_or(usual).write(&rows))
 }

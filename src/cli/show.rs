@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::find::{FindError, find_task};
 use super::journals::{WhichJournal, journal_of};
+use super::print::print;
 use crate::journal::{self, JournalError};
 use crate::model::{Status, exit};
 use crate::report::{Campaign, Choice, Glob, Listing, Sort, whole};
@@ -33,6 +34,9 @@ pub(super) struct ShowArgs {
     /// Only what ended so: ok, timeout, compile_failed …; several with commas.
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = ended)]
     status: Vec<Status>,
+    /// Also what is outdated: a later version of the script or its sources was recorded under its name and parameters.
+    #[arg(long, conflicts_with = "key")]
+    all: bool,
     /// The lines of the journal themselves, for programs.
     #[arg(long)]
     json: bool,
@@ -70,11 +74,7 @@ enum ShowError {
 /// Shows it; the exit code.
 pub(super) fn show(arguments: &ShowArgs) -> ExitCode {
     match shown(arguments) {
-        Ok(text) => {
-            // Whoever reads may have seen enough and closed the pipe.
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print("show", &text, exit::OK),
         Err(error) => {
             say(format_args!("harness: {error}"));
             ExitCode::from(match error {
@@ -103,7 +103,8 @@ fn shown(arguments: &ShowArgs) -> Result<String, ShowError> {
         Order::Median => Sort::Median,
     };
     let choice = Choice { sort, name: arguments.name.clone(), status: arguments.status.clone() };
-    let listing = Listing::of(Campaign::read(&path)?, &choice);
+    let campaign = if arguments.all { Campaign::read(&path)? } else { Campaign::current(&path)? };
+    let listing = Listing::of(campaign, &choice);
     if arguments.json {
         return lines_of(&path, &listing.ids().collect::<Vec<_>>()).map_err(of_lines);
     }

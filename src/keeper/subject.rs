@@ -125,8 +125,8 @@ impl Subject {
         });
         let metrics: BTreeMap<String, Reader> = readers.collect::<Result<_, Failure>>()?;
         let is_metric = spec.metrics.contains_key(&spec.objective);
-        if Usage::default().figure(&spec.objective).is_none() && !is_metric {
-            let names = "wall_s, user_s, sys_s, maxrss_bytes";
+        if !Usage::OBJECTIVES.contains(&spec.objective.as_str()) && !is_metric {
+            let names = Usage::OBJECTIVES.join(", ");
             let reason = format!("objective `{}` is neither one of {names} nor a metric", spec.objective);
             return Err(Failure::refused(reason));
         }

@@ -1,5 +1,5 @@
-//! Why tasks failed, grouped: one line for each way to fail, however many failed so. The table at the end and `harness
-//! status` say the same. Pure text.
+//! Why tasks failed, grouped by the way in which they did: the table at the end, `harness status`, `show` and the page of
+//! `report` say the same, in one line for each way to fail, however many failed so. Pure text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::human::{shortened, status_in_short, subject, visible};
-use super::{Detail, Hash, Kind, Outcome, Status};
+use super::{Detail, Hash, Kind, Outcome, Status, TaskFacts};
 
 /// Longer commands and names are cut here (characters).
 const SUBJECT_CHARS: usize = 60;
@@ -29,37 +29,57 @@ pub struct Row<'a> {
     pub outcome: &'a Outcome,
 }
 
-/// Those of these tasks that did not end well, a line for each way to fail and how many tasks it stands for. What followed
-/// from another failure (`skipped`, `cancelled`) comes after what failed by itself.
-pub fn failures(rows: &[Row<'_>]) -> Vec<(String, usize)> {
-    let failed = rows.iter().filter(|row| !row.outcome.ok());
-    let (consequences, failed): (Vec<&Row<'_>>, Vec<_>) =
-        failed.partition(|row| matches!(row.outcome.status, Status::Skipped | Status::Cancelled));
-    let mut failures = grouped(&failed);
-    failures.extend(grouped(&consequences));
-    failures
+impl<'a> Row<'a> {
+    /// That of a record.
+    pub fn of(facts: &'a TaskFacts, outcome: &'a Outcome) -> Self {
+        let (name, params) = (facts.name.as_deref(), facts.params.as_ref());
+        Self { kind: facts.kind, name, params, what: None, outcome }
+    }
 }
 
-/// One line for each way to fail, in the order they occurred, and how many tasks it stands for.
-fn grouped(failed: &[&Row<'_>]) -> Vec<(String, usize)> {
-    let mut ways: Vec<(String, Vec<&Row<'_>>)> = Vec::new();
+/// One way to fail.
+pub struct Way<'a> {
+    /// What all that failed so say.
+    pub text: String,
+    /// It followed from another failure (`skipped`, `cancelled`).
+    pub followed: bool,
+    /// Those that failed so, in the order they ended; at least one.
+    pub rows: Vec<&'a Row<'a>>,
+}
+
+/// The ways in which these tasks failed, in the order they occurred; what followed from another failure comes after what
+/// failed by itself.
+pub fn ways<'a>(rows: &'a [Row<'a>]) -> Vec<Way<'a>> {
+    let mut ways: Vec<Way<'a>> = Vec::new();
     let mut known: BTreeMap<(Kind, String), usize> = BTreeMap::new();
-    for row in failed {
-        let (status, alike) = (status_in_short(row.outcome), alike(row.outcome));
-        let way = *known.entry((row.kind, alike.clone())).or_insert(ways.len());
-        if way == ways.len() {
-            ways.push((status, Vec::new()));
-        } else if ways[way].0 != status {
-            ways[way].0 = alike;
+    for row in rows.iter().filter(|row| !row.outcome.ok()) {
+        let (text, alike) = (status_in_short(row.outcome), alike(row.outcome));
+        let at = *known.entry((row.kind, alike.clone())).or_insert(ways.len());
+        match ways.get_mut(at) {
+            Some(way) => {
+                if way.text != text {
+                    way.text = alike;
+                }
+                way.rows.push(row);
+            }
+            None => {
+                let followed = matches!(row.outcome.status, Status::Skipped | Status::Cancelled);
+                ways.push(Way { text, followed, rows: vec![row] });
+            }
         }
-        ways[way].1.push(row);
     }
-    ways.into_iter().map(|(status, rows)| (failure(&status, &rows), rows.len())).collect()
+    ways.sort_by_key(|way| way.followed);
+    ways
+}
+
+/// The same, a line for each way and how many tasks it stands for.
+pub fn failures(rows: &[Row<'_>]) -> Vec<(String, usize)> {
+    ways(rows).iter().map(|way| (failure(&way.text, &way.rows), way.rows.len())).collect()
 }
 
 /// What is said of all that failed so: those skipped over tasks that ended for one reason are alike, whichever the
 /// task was.
-pub fn alike(outcome: &Outcome) -> String {
+fn alike(outcome: &Outcome) -> String {
     if outcome.status != Status::Skipped {
         return status_in_short(outcome);
     }

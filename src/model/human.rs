@@ -102,10 +102,19 @@ pub fn visible(text: &str) -> String {
             c if c.is_control() => {
                 let _ = write!(shown, "\\x{:02x}", u32::from(c));
             }
+            c if turns_text(c) => {
+                let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
+            }
             c => shown.push(c),
         }
     }
     shown
+}
+
+/// Has what follows it, or stands before it, shown in another order, or on another line: a name could seem to be another.
+fn turns_text(c: char) -> bool {
+    let marks = ['\u{61c}', '\u{200e}', '\u{200f}'];
+    marks.contains(&c) || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Not more than so many characters of it.
@@ -406,6 +415,10 @@ mod tests {
         assert_eq!(status_in_short(&plain), "error: c.lua:1: no");
         let colourful = Outcome::failed(Status::Signal, "it said: \x1b[2J\ra\tb\u{85}.");
         assert_eq!(status_text(&colourful), "signal: it said: \\x1b[2J\\x0da b\\x85.");
+        assert_eq!(
+            visible("gemm\u{202e}8=elit\u{2069} é\u{200f}"),
+            "gemm\\u{202e}8=elit\\u{2069} é\\u{200f}"
+        );
         let long = Outcome::failed(Status::Error, "ü".repeat(300));
         assert_eq!(status_text(&long), format!("error: {}…", "ü".repeat(200)));
         assert_eq!(status_text(&Outcome::failed(Status::Cancelled, "")), "cancelled");

@@ -22,7 +22,7 @@ pub struct Recipe {
 }
 
 /// Fingerprints of the parts of a recipe: where two recipes of one name differ, they say in what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RecipeParts {
     /// Program, arguments, folder, standard input and output; of a call the function and its arguments.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::line::Line;
+use super::units::si_unit;
 use super::{
     Better, Conditions, Counters, Cwd, Detail, Energy, Hash, HookTimes, Launched, MEMORY_PEAK, MeasureResult,
     MeasureSpec, Metric, Moving, Outcome, Phase, SameAs, Sample, Status, Stdin, StopReason, Summary,
@@ -399,6 +400,26 @@ impl Measurement {
             same_as: self.same_as.clone(),
             hooks: self.hooks.clone(),
         })
+    }
+
+    /// The objective's figures, of the runs that count.
+    pub fn figures(&self) -> Vec<f64> {
+        let name = self.objective.metric.as_str();
+        match self.metrics.get(name) {
+            Some(column) => self.counted(&column.value),
+            None => {
+                let runs = 0..self.runs.phase.len();
+                self.counted(&runs.map(|run| self.usage(run)?.figure(name)).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// The unit of the objective, if it has one.
+    pub fn unit(&self) -> Option<&str> {
+        match self.metrics.get(&self.objective.metric) {
+            Some(column) => column.unit.as_deref(),
+            None => si_unit(&self.objective.metric),
+        }
     }
 
     /// How its ranks were started, if it is an MPI application.

@@ -19,6 +19,7 @@ mod inspection;
 mod key;
 pub mod limits;
 mod line;
+pub mod markdown;
 mod measurement;
 mod message;
 mod nearest;
@@ -44,7 +45,7 @@ pub use comparison::{CompareResult, Compared, Comparison, Verdict};
 pub use conditions::{
     Conditions, CounterValues, Counters, EVENTS, MEMORY_PEAK, Moving, Own, PerfEvent, Pin, Placed,
 };
-pub use failures::{Row, alike, failures};
+pub use failures::{Row, Way, failures, ways};
 pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 pub use hooks::{HookSpec, HookTimes, Hooks};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};

@@ -288,15 +288,24 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The figures that can be an objective.
-    pub fn figure(&self, metric: &str) -> Option<f64> {
-        match metric {
-            "wall_s" => Some(self.wall_s),
-            "user_s" => Some(self.user_s),
-            "sys_s" => Some(self.sys_s),
-            "maxrss_bytes" => Some(self.maxrss_bytes as f64),
-            _ => None,
-        }
+    /// Those of its figures that can be an objective.
+    pub const OBJECTIVES: [&str; 4] = ["wall_s", "user_s", "sys_s", "maxrss_bytes"];
+
+    /// A figure by its name.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        Some(match name {
+            "wall_s" => self.wall_s,
+            "user_s" => self.user_s,
+            "sys_s" => self.sys_s,
+            "maxrss_bytes" => self.maxrss_bytes as f64,
+            "minflt" => self.minflt as f64,
+            "majflt" => self.majflt as f64,
+            "nvcsw" => self.nvcsw as f64,
+            "nivcsw" => self.nivcsw as f64,
+            "inblock" => self.inblock as f64,
+            "oublock" => self.oublock as f64,
+            _ => return None,
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::units::si_unit;
 use super::{Better, Counters, Hash, HookTimes, Launched, Usage, encoding};
 
 /// Is a run counted?
@@ -38,9 +39,14 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Its figure of this metric: what the program printed, else what the kernel says of it.
-    pub fn figure(&self, metric: &str) -> Option<f64> {
-        self.metrics.get(metric).copied().or_else(|| self.usage.figure(metric))
+    /// A figure by its name: what the program printed, else what it cost.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        self.metrics.get(name).copied().or_else(|| self.cost(name))
+    }
+
+    /// The same of what it cost alone.
+    pub fn cost(&self, name: &str) -> Option<f64> {
+        self.usage.figure(name).or_else(|| self.energy.figure(name))
     }
 }
 
@@ -51,6 +57,17 @@ pub struct Energy {
     pub pkg_j: Option<f64>,
     /// Memory, J.
     pub dram_j: Option<f64>,
+}
+
+impl Energy {
+    /// A figure by its name; none if it is not known.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        match name {
+            "energy_pkg_j" => self.pkg_j,
+            "energy_dram_j" => self.dram_j,
+            _ => None,
+        }
+    }
 }
 
 /// Why sampling ended.
@@ -216,6 +233,14 @@ impl MeasureResult {
     pub fn figures(&self) -> Vec<f64> {
         let counted = self.samples.iter().filter(|sample| sample.phase == Phase::Sample);
         counted.filter_map(|sample| sample.figure(&self.objective)).collect()
+    }
+
+    /// The unit of the objective, if it has one.
+    pub fn unit(&self) -> Option<&str> {
+        match self.metrics.get(&self.objective) {
+            Some(metric) => metric.unit.as_deref(),
+            None => si_unit(&self.objective),
+        }
     }
 }
 

@@ -64,7 +64,7 @@ impl Unit {
 
     /// Of a largest resident set; what is no more than that of a null command may be anything below.
     pub fn of_memory(bytes: f64, floor: Option<u64>) -> Self {
-        Self { floor: floor.map(|floor| (floor + ROUGHLY_BYTES) as f64), ..Self::of_bytes(bytes) }
+        Self { floor: floor.map(at_most), ..Self::of_bytes(bytes) }
     }
 
     fn of_bytes(figure: f64) -> Self {
@@ -103,6 +103,17 @@ impl Unit {
         let digits = self.digits(value);
         if self.name.is_empty() { digits } else { format!("{digits} {}", self.name) }
     }
+}
+
+/// What a largest resident set no higher than this is: at most it, with this floor.
+pub fn at_most(floor: u64) -> f64 {
+    (floor + ROUGHLY_BYTES) as f64
+}
+
+/// The unit that the name of a figure of ours says.
+pub fn si_unit(name: &str) -> Option<&'static str> {
+    let units = [("_s", "s"), ("_bytes", "B"), ("_j", "J")];
+    units.iter().find(|(end, _)| name.ends_with(end)).map(|(_, unit)| *unit)
 }
 
 /// To four digits, so that 0.99999 s is 1 s and not 1000 ms.

@@ -206,6 +206,11 @@ pub fn block_signals() -> io::Result<()> {
     change_mask(libc::SIG_BLOCK, &HANDLED)
 }
 
+/// Undoes that in this thread, where nobody looks for signals any more: one that waits is heard now, and ends the process.
+pub fn unblock_signals() -> io::Result<()> {
+    change_mask(libc::SIG_UNBLOCK, &HANDLED)
+}
+
 fn change_mask(how: i32, signals: &[i32]) -> io::Result<()> {
     let set = signal_set(signals);
     // SAFETY: the set is initialised; no old mask is asked for.

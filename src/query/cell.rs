@@ -108,6 +108,11 @@ impl Cell {
         }
     }
 
+    /// What it takes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + if let Cell::Text(text) = self { text.len() } else { 0 }
+    }
+
     /// A value of JSON as a cell: numbers and words as themselves, everything else as JSON.
     pub(super) fn of_value(value: &serde_json::Value) -> Self {
         match value {

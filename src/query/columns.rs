@@ -57,6 +57,7 @@ fn subject<T: OfTask>() -> Vec<Column<T>> {
     vec![
         text("id", |row| (&row.ended().facts().id).into()),
         integer("session", |row| row.ended().session.into()),
+        integer("current", |row| row.ended().current.into()),
         integer("trial", |row| row.ended().facts().trial.into()),
         text("name", |row| row.ended().facts().name.as_ref().into()),
         json("params", |row| row.ended().facts().params.as_ref().map(Cell::json).into()),
@@ -218,16 +219,6 @@ fn counted(counters: Option<&Counters>) -> Cell {
     Cell::json(&medians)
 }
 
-/// The unit of an objective: SI, where its name says it.
-pub(super) fn unit<'a>(objective: &str, printed: Option<&'a String>) -> Option<&'a str> {
-    match printed {
-        Some(unit) => Some(unit),
-        None if objective.ends_with("_s") => Some("s"),
-        None if objective.ends_with("_bytes") => Some("B"),
-        None => None,
-    }
-}
-
 /// A field of `code` or `harness`.
 fn of_version(object: &Option<Value>, field: &str) -> Cell {
     object.as_ref().and_then(|object| object.get(field)).map_or(Cell::Null, |value| match value {
@@ -244,10 +235,7 @@ fn nth(column: &Option<Vec<Option<f64>>>, run: usize) -> Option<f64> {
 pub(super) fn measurements<'a>() -> Vec<Column<Measured<'a>>> {
     let aim: Vec<Column<Measured<'a>>> = vec![
         text("objective", |row| (&row.it.objective.metric).into()),
-        text("unit", |row| {
-            let metric = &row.it.objective.metric;
-            unit(metric, row.it.metrics.get(metric).and_then(|found| found.unit.as_ref())).into()
-        }),
+        text("unit", |row| row.it.unit().into()),
         text("better", |row| Cell::word(&row.it.objective.better)),
     ];
     let found = vec![
@@ -424,11 +412,7 @@ pub(super) fn comparisons<'a>() -> Vec<Column<Side<'a>>> {
         integer("rounds", |row| row.of.rounds.into()),
         real("min_effect", |row| row.of.min_effect.into()),
         text("objective", |row| (&row.it.result.objective).into()),
-        text("unit", |row| {
-            let result = &row.it.result;
-            let printed = result.metrics.get(&result.objective).and_then(|metric| metric.unit.as_ref());
-            unit(&result.objective, printed).into()
-        }),
+        text("unit", |row| row.it.result.unit().into()),
         text("better", |row| Cell::word(&row.it.result.better)),
     ];
     let found = vec![

@@ -20,7 +20,7 @@ use super::functions;
 use super::journal::{Ended, Journal, Standing, What};
 use super::run::{runs_of, runs_of_side};
 use super::surroundings::{self, Begun};
-use super::wrong::{MOST_ROWS, Unfit, explained};
+use super::wrong::{MOST_BYTES, MOST_MEMORY, MOST_ROWS, Unfit, explained};
 use crate::model::{CompileResult, Detail, Hash};
 
 /// What of the tables is filled: what a question may read, which is what it names.
@@ -61,8 +61,9 @@ pub(super) struct Table {
 /// Where runs stand; `runs` and `samples` are views of it.
 const ALL_RUNS: &str = "_runs";
 /// Of a task, for each of its runs.
-const WHOSE: [(&str, Type); 5] = [
+const WHOSE: [(&str, Type); 6] = [
     ("id", Type::Text),
+    ("current", Type::Integer),
     ("name", Type::Text),
     ("params", Type::Json),
     ("status", Type::Text),
@@ -190,8 +191,27 @@ impl Database {
         }
     }
 
+    /// From now on a question may take so much memory beside what the tables have: one that never ends ends with an error.
+    pub(super) fn bound(&self) -> rusqlite::Result<()> {
+        let tables = self.number("pragma page_count")? * self.number("pragma page_size")?;
+        // What SQLite has of its own for each page is less than an eighth of it.
+        let most = tables + tables / 8 + MOST_MEMORY;
+        // In memory: there it is counted.
+        self.connection
+            .execute_batch(&format!("pragma temp_store = memory; pragma hard_heap_limit = {most};"))
+    }
+
+    /// An answer that is one number.
+    pub(super) fn number(&self, sql: &str) -> rusqlite::Result<i64> {
+        self.connection.query_row(sql, (), |row| row.get(0))
+    }
+
     /// The answer.
     pub(super) fn rows(&self, sql: &str) -> Result<Rows, QueryError> {
+        self.rows_within(sql, MOST_ROWS, MOST_BYTES)
+    }
+
+    fn rows_within(&self, sql: &str, most_rows: usize, most_bytes: usize) -> Result<Rows, QueryError> {
         let mut statement = self.connection.prepare(sql).map_err(|error| explained(&error))?;
         let heads: Vec<Head> = statement
             .columns()
@@ -202,13 +222,16 @@ impl Database {
             })
             .collect();
         let mut answer = Rows { heads, rows: Vec::new() };
+        let mut bytes = 0;
         let mut rows = statement.query(()).map_err(|error| explained(&error))?;
         while let Some(row) = rows.next().map_err(|error| explained(&error))? {
-            if answer.rows.len() == MOST_ROWS {
+            let cell = |column| row.get_ref(column).map(Cell::from);
+            let cells: Vec<Cell> = (0..answer.heads.len()).map(cell).collect::<rusqlite::Result<_>>()?;
+            bytes += cells.iter().map(Cell::bytes).sum::<usize>();
+            if answer.rows.len() == most_rows || bytes > most_bytes {
                 return Err(Unfit::TooLong.into());
             }
-            let cell = |column| row.get_ref(column).map(Cell::from);
-            answer.rows.push((0..answer.heads.len()).map(cell).collect::<rusqlite::Result<_>>()?);
+            answer.rows.push(cells);
         }
         Ok(answer)
     }
@@ -228,7 +251,7 @@ impl Database {
         let mut compiles = self.filling("compiles", columns::compiles(), journal, wanted)?;
         let mut comparisons = self.filling("comparisons", columns::comparisons(), journal, wanted)?;
         let mut runs = self.filling(ALL_RUNS, columns::runs(), journal, wanted)?;
-        let before: i64 = self.connection.query_row("select count(*) from tasks", (), |row| row.get(0))?;
+        let before = self.number("select count(*) from tasks")?;
         let repeated = journal.ended.iter().filter(|ended| ended.standing == Standing::Repeat);
         for ended in repeated {
             if let What::Measurement(it) = &ended.what {
@@ -381,5 +404,26 @@ impl From<ValueRef<'_>> for Cell {
                 Cell::Text(String::from_utf8_lossy(text).into_owned())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_an_end() {
+        let database = Database::in_memory(false).unwrap();
+        let numbers = "with recursive n(x) as (select 1 union all select x + 1 from n) select x from n";
+        let said = |sql: &str, rows, bytes| {
+            let answer = database.rows_within(sql, rows, bytes);
+            answer.map(|answer| answer.rows.len()).map_err(|error| error.to_string())
+        };
+        let long = "the answer has more than 10000000 rows, or 4 GiB: add a `limit`, or count and group";
+        assert_eq!(said(numbers, 10, MOST_BYTES), Err(long.into()));
+        assert_eq!(said(&format!("{numbers} limit 10"), 10, MOST_BYTES), Ok(10));
+        let texts = numbers.replace("select x from", "select hex(zeroblob(500)) from");
+        assert_eq!(said(&texts, MOST_ROWS, 100_000), Err(long.into()));
+        assert_eq!(said(&format!("{texts} limit 90"), MOST_ROWS, 100_000), Ok(90));
     }
 }

@@ -7,6 +7,9 @@ use rusqlite::{Connection, Error, Result};
 use crate::model::Summary;
 use crate::stats;
 
+/// So many numbers are looked at together.
+const MOST_VALUES: usize = 100_000_000;
+
 /// An aggregate of one column of numbers.
 struct OfSummary {
     name: &'static str,
@@ -20,6 +23,13 @@ impl Aggregate<Vec<f64>, Option<f64>> for OfSummary {
 
     fn step(&self, context: &mut Context<'_>, values: &mut Vec<f64>) -> Result<()> {
         values.extend(number(context, self.name)?);
+        if values.len() > MOST_VALUES {
+            let text = format!(
+                "{}() of more than {MOST_VALUES} numbers: does a recursive `with` have an end?",
+                self.name
+            );
+            return Err(Error::UserFunctionError(text.into()));
+        }
         Ok(())
     }
 

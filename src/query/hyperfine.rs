@@ -8,7 +8,7 @@ use serde::ser::Serializer;
 use super::cell::{Cell, Head, Rows};
 use super::journal::{Ended, Journal, What};
 use crate::model::human::subject;
-use crate::model::{CompareResult, Compared, Detail, MeasureResult, Phase, Status, Usage};
+use crate::model::{Compared, Detail, Kind, MeasureResult, Outcome, Phase, Status, Usage};
 use crate::stats;
 
 /// One command.
@@ -110,41 +110,50 @@ pub fn hyperfine_rows(results: &[Timing], parameters: &[String]) -> Rows {
     }
 }
 
-/// Everything of these journals that has figures.
-pub(super) fn timings(journals: &[Journal]) -> Vec<Timing> {
-    journals.iter().flat_map(Journal::counted).flat_map(of_task).collect()
+/// Everything of these journals that has figures, and how many measurements and sides of comparisons have none.
+pub(super) fn timings(journals: &[Journal]) -> (Vec<Timing>, usize) {
+    let (mut timings, mut failed) = (Vec::new(), 0);
+    for timing in journals.iter().flat_map(Journal::counted).flat_map(of_task) {
+        match timing {
+            Some(timing) => timings.push(timing),
+            None => failed += 1,
+        }
+    }
+    (timings, failed)
 }
 
-fn of_task(ended: &Ended) -> Vec<Timing> {
+/// A timing for each program that was to be timed for itself; none of one that failed.
+fn of_task(ended: &Ended) -> Vec<Option<Timing>> {
     match &ended.what {
+        What::Measurement(it) if it.same_as.is_some() => Vec::new(),
         What::Measurement(it) => {
-            let outcome = it.outcome().filter(|outcome| outcome.ok() && it.same_as.is_none());
+            let outcome = it.outcome().filter(Outcome::ok);
             let Some(Detail::Measure(result)) = outcome.map(|outcome| outcome.detail) else {
-                return Vec::new();
+                return vec![None];
             };
             let asked = it.facts.asked.as_ref().and_then(|asked| asked.read().ok()?.measure);
             let exit_code = asked.filter(|spec| spec.ok_codes.is_empty()).map(|_| 0);
-            Timing::new(command(ended, &result.argv), parameters(ended), exit_code, &result)
-                .into_iter()
-                .collect()
+            vec![Timing::new(command(ended, &result.argv), parameters(ended), exit_code, &result)]
         }
         What::Task(it) => match &it.outcome.detail {
-            Detail::Compare(result) if it.outcome.ok() => sides(ended, result),
+            Detail::Compare(result) if it.outcome.ok() => {
+                result.variants.iter().map(|variant| side(ended, variant)).collect()
+            }
+            _ if it.facts.kind == Kind::Compare => vec![None],
             _ => Vec::new(),
         },
     }
 }
 
-fn sides(ended: &Ended, result: &CompareResult) -> Vec<Timing> {
-    let valid = result.variants.iter().filter(|side| side.status == Status::Ok);
-    let timing = |side: &Compared| {
-        let command = match ended.facts().name {
-            Some(_) => format!("{} {}", command(ended, &[]), side.name),
-            None => side.name.clone(),
-        };
-        Timing::new(command, parameters(ended), None, &side.result)
+fn side(ended: &Ended, side: &Compared) -> Option<Timing> {
+    if side.status != Status::Ok {
+        return None;
+    }
+    let command = match ended.facts().name {
+        Some(_) => format!("{} {}", command(ended, &[]), side.name),
+        None => side.name.clone(),
     };
-    valid.filter_map(timing).collect()
+    Timing::new(command, parameters(ended), None, &side.result)
 }
 
 /// Its name and search point; what has none is called by what was run.

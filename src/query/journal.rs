@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::journal::JournalError;
-use crate::model::{Detail, Env, Header, Measurement, Record, Session, Status, TaskFacts, TaskRecord};
+use crate::model::{Detail, Env, Header, Kind, Measurement, Record, Session, Status, TaskFacts, TaskRecord};
 use crate::report::Campaign;
 
 /// One journal.
@@ -25,6 +25,8 @@ pub(super) struct Journal {
 pub(super) struct Ended {
     /// Number of the run of the script that recorded it, from 1.
     pub(super) session: usize,
+    /// No later version of the script or its sources recorded another in its place.
+    pub(super) current: bool,
     pub(super) standing: Standing,
     pub(super) what: What,
 }
@@ -56,17 +58,34 @@ impl Journal {
             (std::mem::take(&mut campaign.repeats), Standing::Repeat),
         ] {
             for record in records {
-                let session = record.facts().map(|facts| campaign.session_of(facts)).unwrap_or_default();
+                let Some(facts) = record.facts() else { continue };
+                let (session, current) = (campaign.session_of(facts), campaign.is_current(facts));
                 let what = match record {
                     Record::Measurement(it) => What::Measurement(it),
                     Record::Task(it) => What::Task(it),
                     _ => continue,
                 };
-                ended.push(Ended { session, standing, what });
+                ended.push(Ended { session, current, standing, what });
             }
         }
         let Campaign { header, sessions, envs, .. } = campaign;
         Ok(Self { name, header, sessions, envs: envs.into_values().collect(), ended })
+    }
+
+    /// Leaves out what is outdated.
+    pub(super) fn keep_current(&mut self) {
+        self.ended.retain(|ended| ended.current);
+    }
+
+    /// How many measurements it has that count.
+    pub(super) fn measured(&self) -> usize {
+        self.counted().filter(|ended| matches!(ended.what, What::Measurement(_))).count()
+    }
+
+    /// The same with comparisons.
+    pub(super) fn timed(&self) -> usize {
+        let kinds = [Kind::Measure, Kind::Compare];
+        self.counted().filter(|ended| kinds.contains(&ended.facts().kind)).count()
     }
 
     /// What counts.

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::cell::Cell;
 use super::database::{Database, Wanted, tables};
 use super::functions;
 use super::journal::{Journal, What, names};
@@ -16,9 +15,9 @@ use super::{QueryError, table_names};
 const WIDTH: usize = 100;
 
 const EXAMPLES: [&str; 3] = [
-    "select name, params, median, unit, ci_lo, ci_hi, n, flags from measurements where status = 'ok'",
-    "select kind, status, reason, count(*) from tasks where status <> 'ok' group by 1, 2, 3",
-    "select name, params, median(wall_s), ci_lo(wall_s), ci_hi(wall_s) from samples group by 1, 2",
+    "select name, params, median, unit, ci_lo, ci_hi, n, flags from measurements where current and status = 'ok'",
+    "select kind, status, reason, count(*) from tasks where current and status <> 'ok' group by 1, 2, 3",
+    "select name, params, median(wall_s), ci_lo(wall_s), ci_hi(wall_s) from samples where current group by 1, 2",
 ];
 
 /// The text.
@@ -39,8 +38,7 @@ pub fn overview(journals: &[PathBuf]) -> Result<String, QueryError> {
     }
     let mut text = String::new();
     for table in tables() {
-        let count = database.rows(&format!("select count(*) from {}", table.name))?;
-        let count = count.rows.first().and_then(|row| row.first()).map(Cell::text).unwrap_or_default();
+        let count = database.number(&format!("select count(*) from {}", table.name))?;
         let _ = writeln!(text, "{} ({count}): {}", table.name, table.about);
         if table.name == "repeats" {
             text += "  parent, and those of measurements\n";

@@ -34,22 +34,10 @@ impl Run<'_> {
         if let Some((_, value)) = self.metrics.iter().find(|(metric, _)| *metric == name) {
             return Some(*value);
         }
-        let own = |of: fn(&Usage) -> f64| self.own().map(of);
         match name {
             "t_start_s" => Some(self.t_start_s),
             "wall_s" => Some(self.usage.wall_s),
-            "user_s" => own(|usage| usage.user_s),
-            "sys_s" => own(|usage| usage.sys_s),
-            "maxrss_bytes" => own(|usage| usage.maxrss_bytes as f64),
-            "minflt" => own(|usage| usage.minflt as f64),
-            "majflt" => own(|usage| usage.majflt as f64),
-            "nvcsw" => own(|usage| usage.nvcsw as f64),
-            "nivcsw" => own(|usage| usage.nivcsw as f64),
-            "inblock" => own(|usage| usage.inblock as f64),
-            "oublock" => own(|usage| usage.oublock as f64),
-            "energy_pkg_j" => self.energy.pkg_j,
-            "energy_dram_j" => self.energy.dram_j,
-            _ => None,
+            _ => self.own().and_then(|usage| usage.figure(name)).or_else(|| self.energy.figure(name)),
         }
     }
 }

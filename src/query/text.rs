@@ -9,6 +9,11 @@ use serde_json::value::RawValue;
 
 use super::cell::{Cell, Rows, Type};
 use crate::model::human::visible;
+use crate::model::markdown;
+
+/// A column of LaTeX in which a text is longer than this (characters) has lines: flags would be wider than the page.
+const LATEX_CHARS: usize = 30;
+const LATEX_LONG: &str = r">{\raggedright\arraybackslash}p{0.3\linewidth}";
 
 /// A form of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,21 +166,11 @@ fn table(rows: &Rows) -> String {
 }
 
 fn markdown(rows: &Rows) -> String {
-    let mut lines = lines(rows, |cell, _| markdown_text(&shown(cell)), |name| markdown_text(&visible(name)));
+    let cell = |text: &str| markdown::cell(text);
+    let mut lines = lines(rows, |it, _| cell(&shown(it)), |name| cell(&visible(name)));
     let rule = numeric(rows).into_iter().map(|number| if number { "--:" } else { "---" }.into()).collect();
     lines.insert(1, rule);
-    lines.into_iter().map(|line| format!("| {} |\n", line.join(" | "))).collect()
-}
-
-fn markdown_text(text: &str) -> String {
-    let mut escaped = String::new();
-    for c in text.chars() {
-        if "\\|*_`<>[]~".contains(c) {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
+    lines.iter().map(|cells| markdown::line(cells)).collect()
 }
 
 fn latex(rows: &Rows) -> String {
@@ -185,8 +180,15 @@ fn latex(rows: &Rows) -> String {
         false => latex_text(&shown(cell)),
     };
     let lines = lines(rows, cell, |name| latex_text(&visible(name)));
-    let columns: String = numeric(rows).into_iter().map(|number| if number { 'r' } else { 'l' }).collect();
-    let mut text = format!("% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n");
+    let is_long = |at: usize| rows.rows.iter().any(|row| shown(&row[at]).chars().count() > LATEX_CHARS);
+    let column = |(at, number)| match number {
+        true => "r",
+        false if is_long(at) => LATEX_LONG,
+        false => "l",
+    };
+    let columns: String = numeric(rows).into_iter().enumerate().map(column).collect();
+    let packages = if columns.contains(LATEX_LONG) { "array,booktabs" } else { "booktabs" };
+    let mut text = format!("% \\usepackage{{{packages}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n");
     for (at, line) in lines.iter().enumerate() {
         let _ = writeln!(text, "{} \\\\", line.join(" & "));
         if at == 0 {

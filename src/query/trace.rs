@@ -177,7 +177,8 @@ fn title(ended: &Ended) -> String {
 fn arguments(journal: &Journal, ended: &Ended) -> Value {
     let facts = ended.facts();
     let standing = match ended.standing {
-        Standing::Counts => None,
+        Standing::Counts if ended.current => None,
+        Standing::Counts => Some("outdated"),
         Standing::TriedAgain => Some("tried again later"),
         Standing::Repeat => Some("harness rerun"),
     };

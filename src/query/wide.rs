@@ -173,6 +173,9 @@ impl<'a> Wide<'a> {
     fn heads(&self, own: &[(&str, Option<Type>)], metrics: &BTreeSet<&str>) -> Vec<Head> {
         let mut taken: BTreeSet<String> = own.iter().map(|(name, _)| (*name).into()).collect();
         taken.insert("name".into());
+        if self.several {
+            taken.insert("journal".into());
+        }
         let mut title = |origin: &str, name: &str| {
             let title = if taken.contains(name) { format!("{origin}.{name}") } else { name.to_owned() };
             taken.insert(title.clone());

@@ -5,8 +5,11 @@ use super::database::tables;
 use super::functions;
 use crate::model::nearest;
 
-/// Rows of the longest answer.
+/// Rows of the longest answer, and what they take of memory (B).
 pub(super) const MOST_ROWS: usize = 10_000_000;
+pub(super) const MOST_BYTES: usize = 4 << 30;
+/// What a question may take beside the tables until it is answered (B).
+pub(super) const MOST_MEMORY: i64 = 1 << 30;
 
 /// Why SQL is no question, or has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +27,14 @@ pub enum Unfit {
     #[error("one question at a time: something stands behind the first `;`")]
     Several,
     /// An answer that would not end, or take all memory.
-    #[error("the answer has more than {MOST_ROWS} rows: add a `limit`, or count and group")]
+    #[error("the answer has more than {MOST_ROWS} rows, or {} GiB: add a `limit`, or count and group", MOST_BYTES >> 30)]
     TooLong,
+    /// Work that would not end, or take all memory.
+    #[error(
+        "the question takes more than {} GiB of memory: does a recursive `with` have an end? Else ask for fewer rows, or ask \
+         the file that `harness export -o FILE.sqlite` writes", MOST_MEMORY >> 30
+    )]
+    TooMuch,
     /// What SQLite says, and what to do.
     #[error("{message}{hint}")]
     Wrong {
@@ -38,10 +47,13 @@ pub enum Unfit {
 
 /// An error of SQLite about a question.
 pub(super) fn explained(error: &rusqlite::Error) -> QueryError {
-    use rusqlite::Error;
+    use rusqlite::{Error, ErrorCode};
     let message = match error {
         Error::MultipleStatement => return Unfit::Several.into(),
         Error::SqlInputError { msg, .. } => msg.clone(),
+        Error::SqliteFailure(failure, _) if failure.code == ErrorCode::OutOfMemory => {
+            return Unfit::TooMuch.into();
+        }
         Error::SqliteFailure(_, Some(text)) => text.clone(),
         other => other.to_string(),
     };
@@ -55,6 +67,18 @@ fn hint(message: &str) -> String {
         "no such table" => {
             let names: Vec<&str> = all.iter().map(|table| table.name).collect();
             format!("{}; there are {}", meant(name, &names), names.join(" "))
+        }
+        "ambiguous column name" => {
+            let name = name.rsplit('.').next().unwrap_or(name);
+            let using = if name == "journal" { "id, journal" } else { "id" };
+            format!(
+                "; several of the tables have it: `m.{name}` where `m` stands for one of them (`from measurements m`), or \
+                 `join … using ({using})`"
+            )
+        }
+        "no such column" if in_json(name).is_some() => {
+            let (column, field) = in_json(name).unwrap_or_default();
+            format!("; what is in `{column}` is `{column}->>'{field}'`")
         }
         // "x" for 'x': SQLite says so by itself.
         "no such column" if !name.starts_with('"') => {
@@ -71,6 +95,15 @@ fn hint(message: &str) -> String {
         "no such function" => format!("; beside those of SQLite there are {}", functions::ABOUT),
         _ => String::new(),
     }
+}
+
+/// `params.tile`, which to SQLite is a column of a table `params`.
+fn in_json(name: &str) -> Option<(&str, &str)> {
+    let (column, field) = name.rsplit_once('.')?;
+    let bare = column.rsplit('.').next().unwrap_or(column);
+    ["params", "metrics", "placement", "counters", "modules", "slurm", "gpu", "env_delta"]
+        .contains(&bare)
+        .then_some((column, field))
 }
 
 fn meant(name: &str, names: &[&str]) -> String {
@@ -90,6 +123,16 @@ mod tests {
         );
         assert_eq!(hint("no such column: m.medain"), " (did you mean `median`?)");
         assert!(hint("no such column: tile").starts_with("; a parameter is `params->>'tile'`, "));
+        assert_eq!(hint("no such column: params.flag"), "; what is in `params` is `params->>'flag'`");
+        assert_eq!(
+            hint("no such column: m.metrics.rate"),
+            "; what is in `m.metrics` is `m.metrics->>'rate'`"
+        );
+        assert!(hint("ambiguous column name: journal").ends_with(" or `join … using (id, journal)`"));
+        assert!(
+            hint("ambiguous column name: m.name")
+                .starts_with("; several of the tables have it: `m.name` where")
+        );
         assert_eq!(hint("near \"selct\": syntax error"), "");
     }
 }

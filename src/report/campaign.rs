@@ -1,16 +1,18 @@
 //! A campaign as its readers count it: of what was tried again the last try, and what `harness rerun` measured once more
-//! beside it.
+//! beside it. What is outdated can be set aside.
 //!
 //! Everything that looks at a journal without going on from it (status, tables, queries, pages) begins here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::runs::{Numbers, Runs};
+use super::versions::Outdated;
 use crate::journal::{Index, JournalError, envs, read};
-use crate::model::{Env, Hash, Header, HowEnded, Record, Session, SessionEnd, TaskFacts, ulid_unix_ms};
+use crate::model::{Env, Hash, Header, Record, Session, SessionEnd, TaskFacts};
 
 /// A journal, sorted by what its lines are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Campaign {
     /// The journal.
     pub path: PathBuf,
@@ -24,21 +26,29 @@ pub struct Campaign {
     pub envs: BTreeMap<Hash, Env>,
     /// Of each task that was asked for the last record, however it ended, in recorded order: measurements and tasks.
     pub ended: Vec<Record>,
+    /// What [`Campaign::current`] took out of it.
+    pub outdated: Vec<Record>,
     /// Of what was tried again the earlier tries.
     pub earlier: Vec<Record>,
     /// What `harness rerun` measured once more, likewise; each names its `parent`.
     pub repeats: Vec<Record>,
+    /// Which run of the script recorded what.
+    pub(super) numbers: Numbers,
+    /// What is outdated.
+    pub(super) versions: Outdated,
 }
 
 impl Campaign {
     /// Reads a journal, whether or not somebody is writing to it.
     pub fn read(path: &Path) -> Result<Self, JournalError> {
         let contents = read(path)?;
-        let (sessions, ends) = runs(&contents.records).into_iter().unzip();
+        let runs = Runs::of(&contents.records);
+        let versions = Outdated::of(&contents.records, &runs);
         let envs = envs(&contents.records);
         let is_repeat = |record: &Record| record.facts().is_some_and(|facts| facts.parent.is_some());
         let (last, earlier) = Index::new(contents.records).into_tries();
         let (repeats, ended) = last.into_iter().partition(is_repeat);
+        let Runs { sessions, ends, numbers } = runs;
         Ok(Self {
             path: path.to_path_buf(),
             header: contents.header,
@@ -46,8 +56,11 @@ impl Campaign {
             ends,
             envs,
             ended,
+            outdated: Vec::new(),
             earlier,
             repeats,
+            numbers,
+            versions,
         })
     }
 
@@ -57,29 +70,23 @@ impl Campaign {
         Path::new(&header.script).file_name().map(|name| name.to_string_lossy().into_owned())
     }
 
-    /// Which run of the script recorded it, from 1; by the time in its id.
-    pub fn session_of(&self, facts: &TaskFacts) -> usize {
-        let written = ulid_unix_ms(&facts.id).unwrap_or_default();
-        self.sessions.partition_point(|session| (session.started_unix_s * 1e3).floor() as u64 <= written)
+    /// What [`Campaign::read`] gives, with what is outdated set aside, and its repetitions left out.
+    pub fn current(path: &Path) -> Result<Self, JournalError> {
+        let mut campaign = Self::read(path)?;
+        let versions = &campaign.versions;
+        let is_current = |record: &Record| record.facts().is_none_or(|facts| !versions.has(facts));
+        (campaign.ended, campaign.outdated) = campaign.ended.into_iter().partition(is_current);
+        campaign.repeats.retain(is_current);
+        Ok(campaign)
     }
-}
 
-/// The runs of the script, and how each ended. Those of `harness rerun` are none of its.
-fn runs(records: &[Record]) -> Vec<(Session, Option<SessionEnd>)> {
-    let mut runs: Vec<(Session, Option<SessionEnd>)> = Vec::new();
-    for record in records {
-        match record {
-            Record::Session(session) => runs.push((session.clone(), None)),
-            Record::End(end) if end.how == HowEnded::Repeated => {
-                runs.pop();
-            }
-            Record::End(end) => {
-                if let Some((_, unknown)) = runs.last_mut() {
-                    *unknown = Some(end.clone());
-                }
-            }
-            _ => {}
-        }
+    /// Did nothing take the place of this record? A repetition is as current as what it repeats.
+    pub fn is_current(&self, facts: &TaskFacts) -> bool {
+        !self.versions.has(facts)
     }
-    runs
+
+    /// Which run of the script recorded it, from 1; of what `harness rerun` recorded the one before it.
+    pub fn session_of(&self, facts: &TaskFacts) -> usize {
+        self.numbers.of(facts)
+    }
 }

@@ -11,14 +11,18 @@ mod history;
 mod natural;
 mod one;
 mod page;
+mod runs;
 mod sheet;
 mod summary;
 mod table;
+mod versions;
 
 pub use campaign::Campaign;
 pub use gate::{Conclusion, Gate, Suspect, Terms};
 pub use history::History;
 pub use one::whole;
 pub use page::{MARKER, Told};
+pub use runs::{Numbers, Runs};
 pub use summary::summary;
 pub use table::{Choice, Glob, Listing, Sort};
+pub use versions::Outdated;

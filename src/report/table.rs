@@ -2,7 +2,7 @@
 //! what failed. Pure: records in, text out; on a terminal names are cut so that lines fit, figures never.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use regex::Regex;
@@ -13,8 +13,8 @@ use super::{Campaign, columns};
 use crate::model::human::{count, subject, tally};
 use crate::model::units::Unit;
 use crate::model::{
-    Better, CompareResult, Compared, Detail, Kind, MeasureResult, Outcome, Row, Session, Status, Summary,
-    TaskFacts, failures,
+    Better, CompareResult, Compared, Detail, Kind, MeasureResult, Outcome, Record, Row, Session, Status,
+    Summary, TaskFacts, failures,
 };
 
 /// Of a key so many digits are shown.
@@ -67,10 +67,14 @@ pub struct Listing {
     script: String,
     sessions: Vec<Session>,
     repeats: usize,
-    /// All tasks of the campaign.
+    /// All tasks of the campaign that are listed unless something else is chosen.
     all: usize,
     /// Those chosen, in their order.
     chosen: Vec<(TaskFacts, Outcome)>,
+    /// Tasks that are left out.
+    outdated: usize,
+    /// Ids of those that are listed though they are outdated.
+    old: BTreeSet<String>,
     bases: BTreeMap<String, Base>,
 }
 
@@ -93,10 +97,13 @@ type Cells = [String; 8];
 impl Listing {
     /// Chooses.
     pub fn of(campaign: Campaign, choice: &Choice) -> Self {
+        let facts = campaign.ended.iter().filter_map(Record::facts);
+        let old = facts.filter(|facts| !campaign.is_current(facts)).map(|facts| facts.id.clone()).collect();
+        let outdated = campaign.outdated.len();
         let script =
             campaign.header.map_or_else(|| campaign.path.display().to_string(), |header| header.script);
         let (all, repeats) = (campaign.ended.len(), campaign.repeats.len());
-        let tasks: Vec<_> = campaign.ended.into_iter().filter_map(crate::model::Record::into_task).collect();
+        let tasks: Vec<_> = campaign.ended.into_iter().filter_map(Record::into_task).collect();
         let bases = bases(&tasks);
         let is_chosen = |(facts, outcome): &(TaskFacts, Outcome)| {
             choice.name.as_ref().is_none_or(|glob| glob.is_of(facts))
@@ -104,7 +111,7 @@ impl Listing {
         };
         let mut chosen: Vec<_> = tasks.into_iter().filter(is_chosen).collect();
         sort(&mut chosen, choice.sort);
-        Self { script, sessions: campaign.sessions, repeats, all, chosen, bases }
+        Self { script, sessions: campaign.sessions, repeats, all, chosen, outdated, old, bases }
     }
 
     /// The records of these tasks, in their order: what was measured and compared, and what failed.
@@ -124,7 +131,7 @@ impl Listing {
             text += &columns::aligned(&TITLES, &lines, width);
         }
         text += &self.notes();
-        let rows: Vec<Row<'_>> = self.chosen.iter().map(row).collect();
+        let rows: Vec<Row<'_>> = self.chosen.iter().map(|(facts, outcome)| Row::of(facts, outcome)).collect();
         let failures = failures(&rows);
         if !failures.is_empty() {
             text += "\nfailed:\n";
@@ -152,6 +159,9 @@ impl Listing {
         }
         if self.repeats > 0 {
             let _ = write!(text, "; {} by `harness rerun`", count(self.repeats, "repeat"));
+        }
+        if self.outdated > 0 {
+            let _ = write!(text, "; {} left out (--all)", count(self.outdated, "outdated task"));
         }
         text + "\n"
     }
@@ -181,7 +191,7 @@ impl Listing {
     fn lines(&self, (facts, outcome): &(TaskFacts, Outcome)) -> Vec<Cells> {
         let key = facts.key.to_string()[..KEY_DIGITS].to_string();
         let name = subject(Some(facts.name.as_deref().unwrap_or(facts.kind.word())), facts.params.as_ref());
-        match &outcome.detail {
+        let mut lines = match &outcome.detail {
             _ if !outcome.ok() => Vec::new(),
             Detail::Measure(result) => {
                 let speed_up = self.speed_up(facts, result);
@@ -190,7 +200,14 @@ impl Listing {
             }
             Detail::Compare(result) => compared(&key, &name, result),
             _ => Vec::new(),
+        };
+        if self.old.contains(&facts.id) {
+            for [.., flags] in &mut lines {
+                let others = if flags.is_empty() { String::new() } else { format!(", {flags}") };
+                *flags = format!("outdated{others}");
+            }
         }
+        lines
     }
 
     fn speed_up(&self, facts: &TaskFacts, result: &MeasureResult) -> String {
@@ -212,10 +229,6 @@ impl Listing {
 }
 
 const TITLES: [&str; 8] = ["key", "name", "median", "", "95 % CI", "n", "speed-up", "flags"];
-
-fn row((facts, outcome): &(TaskFacts, Outcome)) -> Row<'_> {
-    Row { kind: facts.kind, name: facts.name.as_deref(), params: facts.params.as_ref(), what: None, outcome }
-}
 
 fn cells(key: String, name: String, result: &MeasureResult, stats: &Summary, speed_up: String) -> Cells {
     let unit = Unit::of(result, stats.median);
@@ -287,8 +300,7 @@ fn bases(tasks: &[(TaskFacts, Outcome)]) -> BTreeMap<String, Base> {
 
 /// What is optimised, and its unit.
 fn objective(result: &MeasureResult) -> (String, Option<String>) {
-    let unit = result.metrics.get(&result.objective).and_then(|metric| metric.unit.clone());
-    (result.objective.clone(), unit)
+    (result.objective.clone(), result.unit().map(str::to_owned))
 }
 
 fn sort(tasks: &mut [(TaskFacts, Outcome)], sort: Sort) {

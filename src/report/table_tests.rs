@@ -95,10 +95,8 @@ fn campaign() -> Campaign {
         header: Some(header),
         sessions: vec![session],
         ends: vec![None],
-        envs: BTreeMap::new(),
         ended,
-        earlier: Vec::new(),
-        repeats: Vec::new(),
+        ..Campaign::default()
     }
 }
 

@@ -39,6 +39,7 @@ mod streams;
 mod terminal;
 mod top;
 mod types;
+mod versions;
 mod walltime;
 
 use support::{Folder, Ran};

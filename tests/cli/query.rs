@@ -199,8 +199,9 @@ fn without_a_question_it_says_what_can_be_asked() {
         let rows = folder.run(&["query", "c.lua", example]).stdout;
         assert!(rows.lines().count() > 2, "{example}: {rows}");
     }
-    let two = folder.run(&["query", "c.lua", "c.lua"]).stdout;
-    assert!(two.contains("measurements (14)") && two.contains("\n  journal id session "), "{two}");
+    folder.write("d.lua.journal", ASKED);
+    let two = folder.run(&["query", "c.lua", "d.lua"]).stdout;
+    assert!(two.contains("measurements (14)") && two.contains("\n  journal id session current "), "{two}");
 }
 
 #[test]
@@ -230,6 +231,16 @@ fn what_is_no_question_is_said_with_what_could_be() {
         (
             "select stddev(wall_s) from samples",
             "no such function: stddev; beside those of SQLite there are median(x) ci_lo(x) ci_hi(x) sd(x) mad(x) geomean(x)".into(),
+        ),
+        (
+            "select params.tile from measurements",
+            "no such column: params.tile; what is in `params` is `params->>'tile'`".into(),
+        ),
+        (
+            "select id from samples s join measurements m on m.id = s.id",
+            "ambiguous column name: id; several of the tables have it: `m.id` where `m` stands for one of them (`from \
+             measurements m`), or `join … using (id)`"
+                .into(),
         ),
         ("select median(name) from samples", "median() is of numbers, and there is a text".into()),
         ("selct 1 from tasks", "near \"selct\": syntax error".into()),
@@ -285,6 +296,76 @@ fn journals_are_named_as_elsewhere_and_several_are_told_apart() {
     folder.write("f.journal", "something else\n");
     let strange = "journal f.journal: this is no journal of harness (its first line is not a header)";
     refuses(&folder, &["f.journal", "select 1 from tasks"], 4, strange);
+}
+
+#[test]
+fn what_is_asked_in_vain_or_twice_is_said() {
+    let folder = asked();
+    let notes = |args: &[&str], stdout: &str, stderr: &str| {
+        said(&folder, folder.run(&[&["query"], args].concat()), 0, stdout, stderr);
+    };
+    notes(
+        &["select max(params->>'tiel') as t, max(metrics ->> 'rat') as r from measurements"],
+        "t,r\n,\n",
+        "harness: query: no record has a parameter `tiel` (did you mean `params->>'tile'`?)\n\
+         harness: query: no record has a figure that a program printed `rat` (did you mean `metrics->>'rate'`?)\n",
+    );
+    notes(
+        &["select max(params->>'compiler') as c from measurements"],
+        "c\n\n",
+        "harness: query: no record has a parameter `compiler`; there are fast, flags, ms, tile\n",
+    );
+    let twice = "harness: query: ./c.lua.journal is named twice, and counts once\n";
+    notes(&["c.lua", "./c.lua.journal", "select count(*) as n from tasks"], "n\n13\n", twice);
+}
+
+#[test]
+fn an_answer_that_would_take_all_memory_is_refused() {
+    let folder = asked();
+    let endless = "with recursive n(x, t) as (select 1, hex(zeroblob(50000)) union select x + 1, t from n) select count(*) from n";
+    let command = folder.harness_after("ulimit -v 6000000", &["query", endless]);
+    let memory = "harness: query: the question takes more than 1 GiB of memory: does a recursive `with` have an end? Else ask \
+                  for fewer rows, or ask the file that `harness export -o FILE.sqlite` writes\n";
+    said(&folder, folder.finish(command), 2, "", memory);
+}
+
+#[test]
+fn a_parameter_called_journal_is_told_from_the_journal() {
+    let folder = asked();
+    folder.write("d.lua.journal", ASKED.replace("\"tile\":", "\"journal\":"));
+    let csv = folder.run(&["export", "c.lua", "d.lua", "-o", "-", "--format", "csv"]).stdout;
+    assert!(csv.starts_with("journal,name,fast,param.flags,param.journal,ms,tile,status,"), "{csv}");
+    let json = folder.run(&["export", "c.lua", "d.lua", "-o", "-", "--format", "jsonl"]).stdout;
+    let copy: serde_json::Value =
+        serde_json::from_str(json.lines().find(|line| line.contains("param.journal\":8")).unwrap()).unwrap();
+    assert_eq!((&copy["journal"], &copy["tile"]), (&"d.lua.journal".into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn what_cannot_be_printed_is_no_success_and_a_closed_pipe_is_none_of_ours() {
+    let folder = asked();
+    for args in [
+        &["query", "select * from tasks"][..],
+        &["query", "c.lua"],
+        &["export", "-o", "-", "--format", "csv"],
+        &["journal", "check"],
+        &["show", "c.lua"],
+        &["status", "c.lua"],
+        &["report", "c.lua"],
+    ] {
+        let mut full = folder.harness(args);
+        full.stdout(File::options().write(true).open("/dev/full").unwrap());
+        let ran = full.output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        let why = format!("harness: {}: cannot write to standard output: No space left on device", args[0]);
+        assert!(ran.status.code() == Some(73) && said.contains(&why), "{args:?}: {ran:?}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut closed = folder.harness(args);
+        closed.stdout(writer);
+        let ran = closed.output().unwrap();
+        assert_eq!((ran.status.code(), ran.stderr), (Some(0), Vec::new()), "{args:?}");
+    }
 }
 
 #[test]

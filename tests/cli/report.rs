@@ -108,6 +108,22 @@ fn a_server_beside_its_campaign_says_so() {
 }
 
 #[test]
+fn a_server_without_descriptors_goes_on_when_it_has_some_again() {
+    let folder = measured();
+    let mut server = Running::start(folder.harness_after("ulimit -n 12", &["report", "--serve", "c.lua"]));
+    let (port, token) = served(&mut server);
+    // As many as it takes at a time: more than it has descriptors for. Those that wait are taken when others are gone.
+    let idle: Vec<TcpStream> = (0..16).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    let open =
+        || std::fs::read_dir(format!("/proc/{}/fd", server.pid.as_raw_nonzero())).map_or(0, Iterator::count);
+    crate::support::await_that("the last descriptor is used", || open() >= 12);
+    drop(idle);
+    let target = format!("/?token={token}");
+    crate::support::await_that("an answer", || get(port, &target, "127.0.0.1").0 == "HTTP/1.1 200 OK");
+    assert!(!server.is_over());
+}
+
+#[test]
 fn a_server_answers_who_has_the_token_and_means_this_host() {
     let folder = measured();
     let mut server = folder.start(&["report", "--serve", "c.lua"]);

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::files;
 use super::own::{self, Own};
 use super::run;
 use super::usage::{duration, whole};
@@ -157,7 +158,8 @@ fn export(arguments: &BenchArgs, plan: &Plan, journal: &Path) -> Result<(), (u8,
 }
 
 fn write(path: &Path, text: &str) -> Result<(), (u8, String)> {
-    fs::write(path, text).map_err(|error| (exit::SCRIPT, format!("cannot write {}: {error}", path.display())))
+    files::write(path, text.as_bytes())
+        .map_err(|error| (exit::SCRIPT, format!("cannot write {}: {error}", path.display())))
 }
 
 /// What each command did at last, by its place; nothing of one that failed.

@@ -5,13 +5,13 @@
 
 mod confirm;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::files;
 use super::journals::{NoCampaign, campaign_of};
 use super::own;
 use crate::journal::{JournalError, is_journal};
@@ -153,5 +153,5 @@ fn answer(arguments: &CompareArgs) -> Result<Conclusion, CompareError> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CompareError> {
-    fs::write(path, text).map_err(|source| CompareError::Write { path: path.into(), source })
+    files::write(path, text.as_bytes()).map_err(|source| CompareError::Write { path: path.into(), source })
 }

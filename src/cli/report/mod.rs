@@ -2,16 +2,17 @@
 
 mod serve;
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
+use super::files;
 use super::journals::{WhichJournal, journals_of};
+use super::print::print_line;
 use crate::journal::{JournalError, is_held};
 use crate::model::exit;
 use crate::model::human::bytes;
@@ -52,41 +53,38 @@ enum ReportError {
     SomebodyElses(PathBuf),
     #[error("report: cannot write {}: {source}; name another file with -o", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("report: what the journals say cannot be put into a page: {0}")]
+    Json(#[from] serde_json::Error),
     #[error("report: cannot serve: {0}")]
     Serve(io::Error),
 }
 
 /// Writes it, or serves it; the exit code.
 pub(super) fn report(arguments: &ReportArgs) -> ExitCode {
-    match told(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(format_args!("harness: {error}"));
-            ExitCode::from(match error {
-                ReportError::Which(_) | ReportError::SomebodyElses(_) => exit::USAGE,
-                ReportError::Journal(_) => exit::JOURNAL,
-                ReportError::Write { .. } | ReportError::Serve(_) => exit::SCRIPT,
-            })
-        }
-    }
+    told(arguments).unwrap_or_else(|error| {
+        say(format_args!("harness: {error}"));
+        ExitCode::from(match error {
+            ReportError::Which(_) | ReportError::SomebodyElses(_) => exit::USAGE,
+            ReportError::Journal(_) => exit::JOURNAL,
+            ReportError::Write { .. } | ReportError::Json(_) | ReportError::Serve(_) => exit::SCRIPT,
+        })
+    })
 }
 
-fn told(arguments: &ReportArgs) -> Result<(), ReportError> {
+fn told(arguments: &ReportArgs) -> Result<ExitCode, ReportError> {
     let journals = journals_of(&arguments.campaigns, "report", "harness report")?;
     if arguments.serve {
-        return serve::serve(&journals);
+        return serve::serve(&journals).map(|never| match never {});
     }
     let output = arguments.output.clone().unwrap_or_else(|| beside(&journals[0]));
     if !arguments.force && !may_be_replaced(&output) {
         return Err(ReportError::SomebodyElses(output));
     }
     let page = page(&journals, None)?;
-    let written = write(&output, page.as_bytes());
+    let written = files::write(&output, page.as_bytes());
     written.map_err(|source| ReportError::Write { path: output.clone(), source })?;
-    // Whoever asked may have closed the pipe.
-    let _ =
-        writeln!(io::stdout(), "{}: {}, opens in any browser", output.display(), bytes(page.len() as u64));
-    Ok(())
+    let line = format!("{}: {}, opens in any browser", output.display(), bytes(page.len() as u64));
+    Ok(print_line("report", &line, exit::OK))
 }
 
 /// `c.lua.journal` is told in `c.lua.html`.
@@ -110,17 +108,6 @@ fn may_be_replaced(path: &Path) -> bool {
     }
 }
 
-/// All of it or nothing: who looks at it meanwhile has the old one.
-fn write(path: &Path, page: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut new = tempfile::Builder::new();
-    new.permissions(Permissions::from_mode(0o666)); // less what the umask takes
-    let mut file = new.tempfile_in(folder)?;
-    file.write_all(page)?;
-    file.persist(path)?;
-    Ok(())
-}
-
 /// The page, with the state of its journals if a server is behind it.
 fn page(journals: &[PathBuf], state: Option<&str>) -> Result<String, ReportError> {
     text_of(journals, state, |told| told.page())
@@ -132,10 +119,11 @@ fn text_of(
     state: Option<&str>,
     text: impl Fn(&Told<'_>) -> serde_json::Result<String>,
 ) -> Result<String, ReportError> {
-    let campaigns = journals.iter().map(|journal| Campaign::read(journal)).collect::<Result<Vec<_>, _>>()?;
+    let campaigns =
+        journals.iter().map(|journal| Campaign::current(journal)).collect::<Result<Vec<_>, _>>()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     // Where files have no locks that cannot be told.
     let running = journals.iter().any(|journal| is_held(journal).unwrap_or(false));
     let told = Told { campaigns: &campaigns, running, written_unix_s: now, state };
-    text(&told).map_err(|error| ReportError::Serve(error.into()))
+    Ok(text(&told)?)
 }

@@ -5,6 +5,7 @@
 //! browser do so: both lack the token, and the latter mostly name another host. It only ever answers GET, a few
 //! connections at a time, each for a short time.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -22,12 +23,15 @@ use crate::journal::{is_held, last_session};
 use crate::machine;
 use crate::model::Hash;
 use crate::say::say;
+use crate::transport::wait::wait;
 
 /// A request is no longer (B), and takes no longer to come.
 const MOST_REQUEST: usize = 8 << 10;
 const REQUEST_TIME: Duration = Duration::from_secs(5);
-/// Nobody who reads at all takes longer.
+/// An answer is read in this time, all of it, or not at all.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// Where no connection can be taken, this long later one perhaps can.
+const BREATH: Duration = Duration::from_millis(100);
 /// Browsers open a few at a time.
 const MOST_CONNECTIONS: usize = 16;
 
@@ -48,7 +52,7 @@ struct Answer {
 }
 
 /// Serves until the process is ended.
-pub(super) fn serve(journals: &[PathBuf]) -> Result<(), ReportError> {
+pub(super) fn serve(journals: &[PathBuf]) -> Result<Infallible, ReportError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(ReportError::Serve)?;
     let port = listener.local_addr().map_err(ReportError::Serve)?.port();
     let mut random = [0; 16];
@@ -70,21 +74,23 @@ pub(super) fn serve(journals: &[PathBuf]) -> Result<(), ReportError> {
     say(format_args!("harness: http://127.0.0.1:{port}/?token={} (until Ctrl-C)", server.token));
     thread::scope(|scope| {
         loop {
-            let stream = match listener.accept() {
-                Ok((stream, _)) => stream,
-                // Gone before it was taken.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-                Err(error) => return Err(ReportError::Serve(error)),
+            let Ok((stream, _)) = listener.accept() else {
+                // Gone before it was taken, or there are no descriptors left for the moment.
+                let _ = wait(&mut [], Some(Instant::now() + BREATH));
+                continue;
             };
             if server.connections.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTIONS {
                 server.connections.fetch_sub(1, Ordering::Relaxed);
                 continue; // closed
             }
-            let server = &server;
-            scope.spawn(move || {
-                let _ = server.talk(&stream); // whoever asked is gone
-                server.connections.fetch_sub(1, Ordering::Relaxed);
-            });
+            let of_thread = &server;
+            let talk = move || {
+                let _ = of_thread.talk(&stream); // whoever asked is gone
+                of_thread.connections.fetch_sub(1, Ordering::Relaxed);
+            };
+            if thread::Builder::new().spawn_scoped(scope, talk).is_err() {
+                server.connections.fetch_sub(1, Ordering::Relaxed); // closed: no thread for it
+            }
         }
     })
 }
@@ -96,8 +102,7 @@ fn is_written_here(journal: &Path) -> bool {
 }
 
 impl Server {
-    fn talk(&self, mut stream: &TcpStream) -> io::Result<()> {
-        stream.set_write_timeout(Some(ANSWER_TIME))?;
+    fn talk(&self, stream: &TcpStream) -> io::Result<()> {
         let Some(request) = request(stream)? else { return Ok(()) };
         let Answer { status, kind, body } = self.answer(&request);
         let head = format!(
@@ -106,8 +111,7 @@ impl Server {
              Referrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n",
             body.len()
         );
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(body.as_bytes())
+        write(stream, (head + &body).as_bytes(), Instant::now() + ANSWER_TIME)
     }
 
     fn answer(&self, request: &str) -> Answer {
@@ -200,6 +204,24 @@ fn request(mut stream: &TcpStream) -> io::Result<Option<String>> {
     Ok(None)
 }
 
+/// Writes it all until then, however slowly it is read.
+fn write(mut stream: &TcpStream, mut text: &[u8], until: Instant) -> io::Result<()> {
+    while !text.is_empty() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_write_timeout(Some(left))?;
+        match stream.write(text) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(bytes) => text = &text[bytes..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// With whatever port: the page may come through a tunnel.
 fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
@@ -207,4 +229,30 @@ fn is_loopback(host: &str) -> bool {
         _ => host,
     };
     ["127.0.0.1", "localhost", "[::1]"].iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connected() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, reader)
+    }
+
+    /// However willing the reader is at each moment: the time is that of the whole answer.
+    #[test]
+    fn an_answer_has_one_time_for_all_of_it() {
+        let (stream, mut reader) = connected();
+        write(&stream, b"all", Instant::now() + ANSWER_TIME).unwrap();
+        let mut read = [0; 3];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"all");
+        let late = write(&stream, b"late", Instant::now()).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        // Nobody reads: it ends all the same.
+        let until = Instant::now() + Duration::from_millis(50);
+        assert!(write(&stream, &vec![0; 64 << 20], until).is_err());
+    }
 }

@@ -8,7 +8,6 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,6 +18,7 @@ pub(super) use self::ask::{AskError, Asker};
 pub(super) use self::text::{how_it_ended, of_waiting};
 use self::text::{of_campaign, of_journal};
 use super::journals::{WhichJournal, journal_of};
+use super::print::print_line;
 use crate::journal::JournalError;
 use crate::model::{
     CampaignStatus, FailureStatus, Kind, Outcome, Record, Row, STATUS_SCHEMA, Session, SessionEnd, Status,
@@ -67,6 +67,8 @@ struct Recorded {
     written_unix_s: f64,
     kinds: BTreeMap<Kind, usize>,
     ended: BTreeMap<Status, usize>,
+    /// Records that are in none of these: a later version of the script or its sources took their place.
+    outdated: usize,
     failures: Vec<FailureStatus>,
     /// What goes on from there.
     again: String,
@@ -75,11 +77,7 @@ struct Recorded {
 /// Answers; the exit code.
 pub(super) fn status(arguments: &StatusArgs) -> ExitCode {
     match answer(arguments) {
-        Ok(text) => {
-            // Whoever asked may have closed the pipe.
-            let _ = writeln!(io::stdout(), "{}", text.trim_end());
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print_line("status", &text, exit::OK),
         Err(error) => {
             say(format_args!("harness: {error}"));
             ExitCode::from(match error {
@@ -114,7 +112,7 @@ fn answer(arguments: &StatusArgs) -> Result<String, StatusError> {
 }
 
 fn recorded(path: &Path) -> Result<Recorded, StatusError> {
-    let Campaign { header, sessions, ends, ended: records, .. } = Campaign::read(path)?;
+    let Campaign { header, sessions, ends, ended: records, outdated, .. } = Campaign::current(path)?;
     let written = fs::metadata(path).and_then(|data| data.modified()).ok();
     let written = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let script = header.map(|header| header.script);
@@ -125,7 +123,7 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
     }
     let failed = records.into_iter().filter(|record| record.status() != Some(Status::Ok));
     let failed: Vec<(TaskFacts, Outcome)> = failed.filter_map(Record::into_task).collect();
-    let rows: Vec<Row<'_>> = failed.iter().map(row).collect();
+    let rows: Vec<Row<'_>> = failed.iter().map(|(facts, outcome)| Row::of(facts, outcome)).collect();
     Ok(Recorded {
         schema: STATUS_SCHEMA,
         state: "not_running",
@@ -139,12 +137,9 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
         written_unix_s: written.map_or(0.0, |since| since.as_secs_f64()),
         kinds,
         ended,
+        outdated: outdated.len(),
         failures: FailureStatus::of_lines(failures(&rows)),
     })
-}
-
-fn row((facts, outcome): &(TaskFacts, Outcome)) -> Row<'_> {
-    Row { kind: facts.kind, name: facts.name.as_deref(), params: facts.params.as_ref(), what: None, outcome }
 }
 
 /// The command that goes on.

@@ -130,6 +130,9 @@ pub(super) fn of_journal(recorded: &Recorded) -> String {
         let kinds = recorded.kinds.iter().map(|(kind, number)| count(*number, kind.word()));
         let kinds: Vec<String> = kinds.collect();
         let _ = write!(text, "\n  recorded: {} ({})", tally(&recorded.ended), kinds.join(", "));
+        if recorded.outdated > 0 {
+            let _ = write!(text, "; and {}", count(recorded.outdated, "outdated task"));
+        }
     }
     for line in failed(&recorded.failures).lines() {
         let _ = write!(text, "\n{line}");

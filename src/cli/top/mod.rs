@@ -235,7 +235,7 @@ impl Watched {
 /// How a campaign ended, and what of it is in the journal: that counts once it is over.
 fn recorded(journal: &Path, last: Option<CampaignStatus>) -> (String, CampaignStatus) {
     let last = last.unwrap_or_default();
-    let Ok(campaign) = Campaign::read(journal) else { return ("its journal cannot be read".into(), last) };
+    let Ok(campaign) = Campaign::current(journal) else { return ("its journal cannot be read".into(), last) };
     let how = how_it_ended(campaign.ends.last().and_then(Option::as_ref));
     let tasks: Vec<_> = campaign.ended.into_iter().filter_map(Record::into_task).collect();
     let mut kinds: BTreeMap<Kind, KindStatus> = BTreeMap::new();
@@ -247,16 +247,7 @@ fn recorded(journal: &Path, last: Option<CampaignStatus>) -> (String, CampaignSt
         kind.failed += usize::from(!outcome.ok());
         *ended.entry(outcome.status).or_default() += 1;
     }
-    let rows: Vec<Row<'_>> = tasks
-        .iter()
-        .map(|(facts, outcome)| Row {
-            kind: facts.kind,
-            name: facts.name.as_deref(),
-            params: facts.params.as_ref(),
-            what: None,
-            outcome,
-        })
-        .collect();
+    let rows: Vec<Row<'_>> = tasks.iter().map(|(facts, outcome)| Row::of(facts, outcome)).collect();
     let failures = FailureStatus::of_lines(failures(&rows));
     (
         how,

@@ -13,13 +13,8 @@ const TERMS: Terms = Terms { min_effect: 0.01, tolerance: 0.05, same_host: false
 pub(in crate::report) fn campaign(path: &str, records: Vec<Measurement>) -> Campaign {
     Campaign {
         path: path.into(),
-        header: None,
-        sessions: Vec::new(),
-        envs: BTreeMap::new(),
         ended: records.into_iter().map(|record| Record::Measurement(Box::new(record))).collect(),
-        ends: Default::default(),
-        earlier: Vec::new(),
-        repeats: Vec::new(),
+        ..Campaign::default()
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use super::{Again, Gate, Row, Side, Told, Verdict};
 use crate::model::human::{count, visible};
+use crate::model::markdown::{cell, line};
 
 /// Verdicts have this much room.
 const VERDICT: usize = 12;
@@ -158,24 +159,9 @@ fn table(text: &mut String, rows: &[&Row]) {
             &runs,
             &more.join("; "),
         ];
-        let _ = writeln!(text, "| {} |", cells.map(cell).join(" | "));
+        text.push_str(&line(&cells.map(cell)));
     }
     text.push('\n');
-}
-
-/// Text in a cell of Markdown.
-fn cell(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => shown.push_str("&lt;"),
-            '&' => shown.push_str("&amp;"),
-            '|' | '*' | '_' | '`' | '\\' | '[' | ']' | '~' => shown.extend(['\\', c]),
-            c if c.is_control() => shown.push(' '),
-            c => shown.push(c),
-        }
-    }
-    shown
 }
 
 /// The text of a workflow command.

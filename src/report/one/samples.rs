@@ -73,31 +73,8 @@ fn order(sheet: &mut Sheet, result: &MeasureResult, counted: &[f64], unit: &Unit
 
 /// The objective's figures of the runs of one phase.
 fn values(result: &MeasureResult, phase: Phase) -> Vec<f64> {
-    let of = |sample: &Sample| match sample.metrics.get(&result.objective) {
-        Some(value) => Some(*value),
-        None => column(sample, &result.objective),
-    };
-    result.samples.iter().filter(|sample| sample.phase == phase).filter_map(of).collect()
-}
-
-/// What the kernel tells of each run.
-fn column(sample: &Sample, name: &str) -> Option<f64> {
-    let usage = &sample.usage;
-    Some(match name {
-        "wall_s" => usage.wall_s,
-        "user_s" => usage.user_s,
-        "sys_s" => usage.sys_s,
-        "maxrss_bytes" => usage.maxrss_bytes as f64,
-        "minflt" => usage.minflt as f64,
-        "majflt" => usage.majflt as f64,
-        "nvcsw" => usage.nvcsw as f64,
-        "nivcsw" => usage.nivcsw as f64,
-        "inblock" => usage.inblock as f64,
-        "oublock" => usage.oublock as f64,
-        "energy_pkg_j" => sample.energy.pkg_j?,
-        "energy_dram_j" => sample.energy.dram_j?,
-        _ => return None,
-    })
+    let of_phase = result.samples.iter().filter(|sample| sample.phase == phase);
+    of_phase.filter_map(|sample| sample.figure(&result.objective)).collect()
 }
 
 /// Medians of what else is known of the counted runs.
@@ -113,7 +90,7 @@ fn others(sheet: &mut Sheet, result: &MeasureResult) {
     let counted: Vec<&Sample> =
         result.samples.iter().filter(|sample| sample.phase == Phase::Sample).collect();
     let of = |name: &str| {
-        let values: Vec<f64> = counted.iter().filter_map(|sample| column(sample, name)).collect();
+        let values: Vec<f64> = counted.iter().filter_map(|sample| sample.cost(name)).collect();
         median(&values)
     };
     // What a launcher used says nothing of what it launched.

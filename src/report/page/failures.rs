@@ -1,11 +1,9 @@
 //! What failed alike stands together: how many, which, where, and one of them in full.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-use crate::model::human::{bounded, shortened, status_in_short, subject};
-use crate::model::{Kind, Outcome, Record, Status, alike};
+use crate::model::human::{bounded, shortened, subject};
+use crate::model::{Kind, Outcome, Record, Row, Status, TaskFacts, Way, ways};
 
 /// So many of those that failed alike are named.
 const NAMED: usize = 5;
@@ -31,50 +29,47 @@ pub struct Failures {
 
 /// The ways in which records failed: what failed by itself first, and what more failed so before what fewer did.
 pub fn failures<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Failures> {
-    let mut ways: Vec<Failures> = Vec::new();
-    let mut known: BTreeMap<(Kind, Status, String), usize> = BTreeMap::new();
-    for record in records {
-        let Some((facts, outcome)) = record.facts().zip(failed(record)) else { continue };
-        let alike = alike(&outcome);
-        let way = *known.entry((facts.kind, outcome.status, alike.clone())).or_insert(ways.len());
-        if way == ways.len() {
-            ways.push(Failures {
-                kind: facts.kind,
-                status: outcome.status,
-                text: status_in_short(&outcome),
-                count: 0,
-                named: Vec::new(),
-                hosts: Vec::new(),
-                reason: bounded(outcome.reason.clone().unwrap_or_default()),
-                followed: matches!(outcome.status, Status::Skipped | Status::Cancelled),
-            });
-        }
-        let way = &mut ways[way];
-        way.count += 1;
-        if way.text != status_in_short(&outcome) {
-            way.text = alike;
-        }
-        let name = shortened(&subject(facts.name.as_deref(), facts.params.as_ref()), NAME_CHARS);
-        add(&mut way.named, name);
-        add(&mut way.hosts, outcome.host);
-    }
-    ways.sort_by_key(|way| (way.followed, std::cmp::Reverse(way.count)));
-    ways
+    let failed: Vec<(&TaskFacts, Outcome)> = records.filter_map(failed).collect();
+    let rows: Vec<Row<'_>> = failed.iter().map(|(facts, outcome)| Row::of(facts, outcome)).collect();
+    let mut failures: Vec<Failures> = ways(&rows).into_iter().filter_map(told).collect();
+    failures.sort_by_key(|way| (way.followed, std::cmp::Reverse(way.count)));
+    failures
 }
 
-fn add(words: &mut Vec<String>, word: String) {
-    if words.len() < NAMED && !word.is_empty() && !words.contains(&word) {
-        words.push(word);
+fn told(way: Way<'_>) -> Option<Failures> {
+    let first = way.rows.first()?;
+    let name = |row: &&Row<'_>| shortened(&subject(row.name, row.params), NAME_CHARS);
+    Some(Failures {
+        kind: first.kind,
+        status: first.outcome.status,
+        text: way.text,
+        count: way.rows.len(),
+        named: first_few(way.rows.iter().map(name)),
+        hosts: first_few(way.rows.iter().map(|row| row.outcome.host.clone())),
+        reason: bounded(first.outcome.reason.clone().unwrap_or_default()),
+        followed: way.followed,
+    })
+}
+
+/// Each once.
+fn first_few(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut few: Vec<String> = Vec::new();
+    for word in words {
+        if few.len() < NAMED && !word.is_empty() && !few.contains(&word) {
+            few.push(word);
+        }
     }
+    few
 }
 
 /// What a record says of its failure, without what it has beside.
-fn failed(record: &Record) -> Option<Outcome> {
+fn failed(record: &Record) -> Option<(&TaskFacts, Outcome)> {
     let (status, reason, host) = match record {
         Record::Measurement(measurement) => (measurement.status, &measurement.reason, &measurement.host),
         Record::Task(task) => (task.outcome.status, &task.outcome.reason, &task.outcome.host),
         _ => return None,
     };
     let outcome = Outcome::failed(status, reason.clone().unwrap_or_default());
-    (status != Status::Ok).then(|| Outcome { host: host.clone(), ..outcome })
+    let failed = record.facts().filter(|_| status != Status::Ok);
+    failed.map(|facts| (facts, Outcome { host: host.clone(), ..outcome }))
 }

@@ -5,8 +5,11 @@
 //! that no browser runs, with no `<` in it; the scripts make text of it, never markup; and the page's own policy lets no
 //! script run but those with its nonce, and nothing be fetched. Knows neither files nor who looks at the page.
 
+mod comparisons;
 mod data;
 mod failures;
+mod figures;
+mod rows;
 
 use super::Campaign;
 use crate::model::Hash;

@@ -100,8 +100,6 @@ fn campaign() -> Campaign {
     Campaign {
         path: PathBuf::from("c.lua.journal"),
         header: Some(header),
-        sessions: Vec::new(),
-        envs: Default::default(),
         ended: vec![
             measured(facts("a", Kind::Measure, json!({"tile": 8})), &good),
             measured(
@@ -113,8 +111,7 @@ fn campaign() -> Campaign {
             Record::of_task(facts("e", Kind::Compare, Value::Null), None, &compared()),
         ],
         repeats: vec![measured(again, &good)],
-        earlier: Vec::new(),
-        ends: Default::default(),
+        ..Campaign::default()
     }
 }
 

@@ -7,6 +7,7 @@ function summary() {
   const { data, subjects } = report;
   const ended = {};
   for (const journal of data.journals) for (const [status, n] of Object.entries(journal.ended)) ended[status] = (ended[status] || 0) + n;
+  const outdated = data.journals.reduce((sum, journal) => sum + journal.outdated, 0);
   const total = Object.values(ended).reduce((sum, n) => sum + n, 0);
   const hosts = [...new Set(data.tasks.flatMap((task) => task.hosts))];
   const [from, to] = extent(data.tasks.flatMap((task) => [task.from, task.to]));
@@ -20,6 +21,7 @@ function summary() {
         : ""),
     hosts.length ? `${hosts.length > 3 ? count(hosts.length, "node") : hosts.join(", ")}` : null,
     finite(from) ? `${moment(from)}, ${duration(to - from)}` : null,
+    outdated ? `${count(outdated, "task")} of earlier versions left out` : null,
   ].filter(Boolean);
   return [
     h("p", { class: "lead" }, facts.join(" · ")),

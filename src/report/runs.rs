@@ -1,0 +1,132 @@
+//! The runs of the script in a journal: which there were, how each ended, and what it recorded.
+//!
+//! A record is of the run it stands under. Not by time: runs of several jobs overlap once their journals are merged, and
+//! clocks are set. What `harness rerun` did is no run of the script.
+
+use rustc_hash::FxHashMap;
+
+use crate::model::{Hash, HowEnded, Record, Session, SessionEnd, TaskFacts};
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Runs {
+    /// In order.
+    pub sessions: Vec<Session>,
+    /// How each of them ended; none if it was killed.
+    pub ends: Vec<Option<SessionEnd>>,
+    /// Which of them recorded what.
+    pub numbers: Numbers,
+}
+
+/// By record the number of the run of the script that recorded it.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers(FxHashMap<Hash, usize>);
+
+impl Numbers {
+    /// From 1; of what `harness rerun` recorded the one before it.
+    pub fn of(&self, facts: &TaskFacts) -> usize {
+        self.0.get(&named(facts)).copied().unwrap_or_default()
+    }
+}
+
+impl Runs {
+    /// Those of these records, all of a journal.
+    pub fn of(records: &[Record]) -> Self {
+        let mut runs = Self::default();
+        // What was recorded since the last one began.
+        let mut own = Vec::new();
+        for record in records {
+            match record {
+                Record::Session(session) => {
+                    runs.sessions.push(session.clone());
+                    runs.ends.push(None);
+                    own.clear();
+                }
+                Record::End(end) if end.how == HowEnded::Repeated => {
+                    runs.sessions.pop();
+                    runs.ends.pop();
+                    let before = runs.sessions.len();
+                    runs.numbers.0.extend(own.drain(..).map(|id| (id, before)));
+                }
+                Record::End(end) => {
+                    if let Some(last) = runs.ends.last_mut() {
+                        *last = Some(end.clone());
+                    }
+                }
+                _ => {
+                    if let Some(facts) = record.facts() {
+                        let id = named(facts);
+                        runs.numbers.0.insert(id, runs.sessions.len());
+                        own.push(id);
+                    }
+                }
+            }
+        }
+        runs
+    }
+
+    /// The content of the script in a run, from 1.
+    pub(super) fn script(&self, number: usize) -> Option<Hash> {
+        self.sessions.get(number.checked_sub(1)?)?.script_hash
+    }
+}
+
+/// An id in less room than it takes as text.
+pub(super) fn named(facts: &TaskFacts) -> Hash {
+    Hash::of(facts.id.as_bytes())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::model::{Kind, Outcome, Status};
+    use serde_json::json;
+
+    /// A run of a script that began then.
+    pub fn session(script: &str, started_unix_s: f64) -> Record {
+        let session = json!({
+            "version": "", "protocol": 1, "script_hash": Hash::of(script.as_bytes()), "started_unix_s": started_unix_s,
+            "pid": 1, "host": "node1",
+        });
+        Record::Session(serde_json::from_value(session).unwrap())
+    }
+
+    pub fn task(facts: TaskFacts) -> Record {
+        Record::of_task(facts, None, &Outcome::failed(Status::Ok, ""))
+    }
+
+    fn end(how: &str) -> Record {
+        let end = json!({
+            "ended_unix_s": 1.0, "how": how, "exit_code": 0, "why": null, "recorded": 1, "ended": {}, "replayed": 0,
+            "unfinished": 0,
+        });
+        Record::End(serde_json::from_value(end).unwrap())
+    }
+
+    /// Jobs that ran at the same time, merged; a repetition among them; a clock that was set back.
+    #[test]
+    fn a_record_is_of_the_run_it_stands_under() {
+        // Ids whose times say nothing.
+        let facts = |id: &str| TaskFacts { id: id.into(), kind: Kind::Exec, ..TaskFacts::default() };
+        let records = [
+            session("a", 1.0),
+            task(facts("7ZZZZZZZZZ1")),
+            end("finished"),
+            session("b", 4e9),
+            task(facts("00000000002")),
+            session("b", 3.0),
+            task(facts("again")),
+            end("repeated"),
+            session("a", 2.0),
+            task(facts("00000000003")),
+        ];
+        let runs = Runs::of(&records);
+        let numbers =
+            ["7ZZZZZZZZZ1", "00000000002", "again", "00000000003"].map(|id| runs.numbers.of(&facts(id)));
+        assert_eq!((runs.sessions.len(), numbers), (3, [1, 2, 2, 3]));
+        let ended: Vec<bool> = runs.ends.iter().map(Option::is_some).collect();
+        assert_eq!(ended, [true, false, false]);
+        assert_eq!(runs.script(3), runs.script(1));
+        assert_eq!((runs.script(0), runs.script(4)), (None, None));
+    }
+}
