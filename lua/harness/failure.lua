@@ -48,9 +48,9 @@ do
   M.FIELDS[name] = true
 end
 
--- The last record of a task that failed, or false, that was asked for something it has not, and what for. To ask is
--- right, `if record.stats then`; to go on as if it were there is the error that this explains.
-M.asked_in_vain, M.asked_for = false, nil
+-- What a record of a task that failed was last asked for and has not, at which line, and what it says. To ask is right, `if
+-- record.stats then`; to go on as if it were there, in the same line, is the error that this explains.
+local in_vain
 
 -- What exec, compile, measure and compare end in.
 M.Record = {
@@ -58,7 +58,10 @@ M.Record = {
   -- What a record of its kind has none of is nil; what none has was misspelt.
   __index = function(record, key)
     if type(key) ~= "string" or M.FIELDS[key] then
-      M.asked_in_vain, M.asked_for = not rawget(record, "ok") and record, key
+      if not rawget(record, "ok") then
+        local said = string.match(rawget(record, "summary") or "", "[^\n]+") or rawget(record, "status")
+        in_vain = { field = key, where = M.where(), said = said }
+      end
       return nil
     end
     M.raise(M.unknown("field", key, M.sorted_keys(M.FIELDS)) .. " of " .. M.a(record))
@@ -85,7 +88,8 @@ function M.future_class(Future)
   setmetatable(Future, {
     __index = function(_, key)
       if key == "id" or key == "outcome" or type(key) == "string" and string.sub(key, 1, 2) == "__" then return nil end
-      M.raise(string.format("unknown field %s of a future: await it first", M.a(key)))
+      local how_far = key == "status" and " (or ask `:state()` how far it is)" or ""
+      M.raise(string.format("unknown field %s of a future: await it first%s", M.a(key), how_far))
     end,
   })
 end
@@ -279,10 +283,12 @@ end
 --- What to do about an error that Lua's own words do not explain; "" for all others.
 function M.advice(text)
   if string.find(text, "value %(global 'harness'%)") then return ': write `local harness = require "harness"` before it' end
-  local record = M.asked_in_vain
-  if not record or not string.find(text, string.format("a nil value (field '%s')", M.asked_for), 1, true) then return "" end
-  local said = string.match(rawget(record, "summary") or "", "[^\n]+") or rawget(record, "status")
-  return string.format(": the record has none, for it says `%s`; look at its `ok` first", said)
+  local asked = in_vain
+  in_vain = nil
+  if not asked or not asked.where then return "" end
+  local is_there = string.sub(text, 1, #asked.where + 1) == asked.where .. ":"
+  if not is_there or not string.find(text, string.format("a nil value (field '%s')", asked.field), 1, true) then return "" end
+  return string.format(": the record has none, for it says `%s`; look at its `ok` first", asked.said)
 end
 
 -- Tasks that were described and not submitted yet, counted by the line that did it; of which kind the last there was.

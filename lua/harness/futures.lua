@@ -221,9 +221,9 @@ function Future:done()
   return self.ended
 end
 
---- "pending" until its end is known (also right after cancel), or how it ended in one word.
-function Future:status()
-  failure.own(self, Future, "status")
+--- "pending" until its end is known (also right after cancel), or how it ended in one word: its status.
+function Future:state()
+  failure.own(self, Future, "state")
   self:done()
   if not self.ended then return "pending" end
   if self.kind == "call" or self.kind == "flow" then

@@ -311,9 +311,9 @@ function Future:wait(timeout) end
 ---@return boolean
 function Future:done() end
 
---- "pending" until its end is known (also right after cancel), or how it ended in one word.
+--- "pending" until its end is known (also right after cancel), or how it ended in one word: its status.
 ---@return string
-function Future:status() end
+function Future:state() end
 
 --- Ends the task or the flow, if it is not done. A future as a <close> variable is cancelled at the end of its block.
 function Future:cancel() end
