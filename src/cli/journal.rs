@@ -82,16 +82,20 @@ fn done(command: &JournalCommand) -> Result<(String, u8), UpkeepError> {
         }
         JournalCommand::Compact { campaign } => {
             let path = journal_of(campaign.as_deref(), "journal", "harness journal compact")?;
-            (of_compact(&path, &journal::compact(&path)?), exit::OK)
+            let compacted = journal::compact(&path)?;
+            notes(&compacted.notes);
+            (of_compact(&path, &compacted), exit::OK)
         }
         JournalCommand::Merge { journals, output } => {
             let merged = journal::merge(journals, output)?;
-            for note in &merged.notes {
-                say(format_args!("harness: {note}"));
-            }
+            notes(&merged.notes);
             (of_merge(output, &merged), exit::OK)
         }
     })
+}
+
+fn notes(notes: &[String]) {
+    notes.iter().for_each(|note| say(format_args!("harness: {note}")));
 }
 
 fn of_check(path: &Path, checked: &Checked) -> String {
@@ -122,7 +126,13 @@ fn of_check(path: &Path, checked: &Checked) -> String {
             },
         );
     }
-    if !damaged.is_empty() {
+    if !damaged.is_empty() && *is_held {
+        let _ = writeln!(
+            text,
+            "{} is writing to it: wait until it ends, and check again; what mends it would lose what is recorded meanwhile",
+            journal::holder(path)
+        );
+    } else if !damaged.is_empty() {
         let _ = writeln!(text, "{}", without(path, damaged));
     } else if *superseded > 0 {
         let _ = writeln!(
@@ -158,7 +168,7 @@ fn without(path: &Path, damaged: &[Damage]) -> String {
 }
 
 fn of_compact(path: &Path, compacted: &Compacted) -> String {
-    let Compacted { kept, dropped, bytes: (before, after), aside } = compacted;
+    let Compacted { kept, dropped, bytes: (before, after), aside, .. } = compacted;
     let path = path.display();
     match aside {
         None => format!("{path}: nothing is superseded in its {}; it stays as it is", lines(*kept, "line")),

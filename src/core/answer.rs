@@ -53,6 +53,7 @@ impl Core {
                 if matches!(task.kind, Kind::Call | Kind::Exec) {
                     self.durations.learn(task.class, report.elapsed_us);
                 }
+                self.horizon.something_ended();
                 if let Some(like) = self.tasks[ix].rare.as_ref().and_then(|rare| rare.like) {
                     self.horizon.learn(like, report.elapsed_us);
                 }

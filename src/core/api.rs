@@ -4,6 +4,7 @@
 //! out. Nothing here holds bytes of a task: the driver keeps specifications and outcomes by [`TaskId`].
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::ops::Deref;
 
 use serde::{Serialize, Serializer};
@@ -44,8 +45,11 @@ pub struct Request {
     pub inputs: Vec<Hash>,
     /// Which function a call runs, which program an exec: durations are learnt per class.
     pub class: u64,
-    /// Tasks of one number take as long as the longest of them, as far as anybody knows.
+    /// Tasks of one number take about as long, as far as anybody knows.
     pub like: Option<u64>,
+    /// It was tried in an earlier run, and has to be again: when, in whatever unit. It goes behind what was never tried, so
+    /// that runs that are too short for all do not begin with the same tasks each time.
+    pub tried: Option<NonZeroU64>,
 }
 
 /// A dependency, as the driver knows it at submission.
@@ -194,6 +198,8 @@ pub enum Event {
         /// How long (µs).
         us: u64,
     },
+    /// A later run would come no further: what is held back starts all the same.
+    LetGo,
     /// Cancel everything, start nothing more.
     Drain,
     /// Time has passed; due at the moment `WakeAt` named.

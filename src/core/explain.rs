@@ -3,7 +3,7 @@
 //! It names what is wanted, what there is, who holds the rest and who goes first, by task and host; `told` makes words
 //! of it, with the names the driver knows. It looks at everything there is and is meant to be asked now and then, not for each event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Core;
 use super::api::{Gang, Tick};
@@ -136,16 +136,22 @@ pub struct Waiting {
 impl Core {
     /// All that wait, by reason; the reason of most of them first.
     pub fn waiting(&self) -> Vec<Waiting> {
-        let mut groups: BTreeMap<_, Vec<(Rank, TaskId)>> = BTreeMap::new();
+        // Of a million tasks only those are kept that will be named.
+        let mut groups: BTreeMap<_, (usize, BTreeSet<(Rank, TaskId)>)> = BTreeMap::new();
         for (_, task) in self.tasks.iter() {
-            if let Some(like) = self.waits_like(task) {
-                groups.entry((task.pool, like)).or_default().push((task.rank, task.id));
+            let Some(like) = self.waits_like(task) else { continue };
+            let (count, first) = groups.entry((task.pool, like)).or_default();
+            *count += 1;
+            if first.len() < MOST_NAMED || first.last().is_some_and(|(last, _)| task.rank < *last) {
+                first.insert((task.rank, task.id));
+            }
+            if first.len() > MOST_NAMED {
+                first.pop_last();
             }
         }
-        let explained = groups.into_values().map(|mut tasks| {
-            tasks.sort_unstable();
-            let first: Vec<TaskId> = tasks.iter().map(|(_, id)| *id).take(MOST_NAMED).collect();
-            Waiting { count: tasks.len(), why: self.explain(first[0]), first }
+        let explained = groups.into_values().filter_map(|(count, first)| {
+            let first: Vec<TaskId> = first.into_iter().map(|(_, id)| id).collect();
+            Some(Waiting { count, why: self.explain(*first.first()?), first })
         });
         let mut all: Vec<Waiting> = explained.collect();
         all.sort_by_key(|group| std::cmp::Reverse(group.count));

@@ -1,9 +1,10 @@
 //! The end of the time there is: what would not end before it is not started.
 //!
-//! How long a task may take is its `timeout`, or, if that is less, a fifth more than the longest that was seen of its like.
+//! How long a task may take is its `timeout`, or, if that is less, a fifth more than the longest of the last of its like.
 //! Of a task of which neither is known nothing is known: it starts. So does one that would not fit into a whole run as long
-//! as this one: a later run would hold it back just the same, and nobody would ever do it. What is held back stands in no queue and stays held back: time
-//! does not come back.
+//! as this one: a later run would hold it back just the same, and nobody would ever do it. What is held back stands in no
+//! queue, and stays held back: time does not come back. Where the driver knows that a later run would come no further,
+//! it is let go all the same; what the first of that came to decides about the rest.
 
 use rustc_hash::FxHashMap;
 
@@ -11,12 +12,17 @@ use super::Core;
 use super::api::{Action, Tick};
 use super::task::{State, TaskIx};
 
+/// So many of the last of its like tell how long a task may take: one that took unusually long is forgotten again.
+pub const REMEMBERED: usize = 8;
+
 /// The end, if one is known, and what is known of the way there.
 #[derive(Debug, Default)]
 pub(super) struct Horizon {
     end: Option<End>,
-    /// The longest that was seen (µs), by `like`.
-    longest_us: FxHashMap<u64, u64>,
+    /// What was seen last, by `like`.
+    seen: FxHashMap<u64, Lately>,
+    /// What is late starts all the same, until something has ended.
+    lenient: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +32,13 @@ struct End {
     whole_us: u64,
 }
 
+/// What the last tasks took (µs), in a ring.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lately {
+    took: [u64; REMEMBERED],
+    next: usize,
+}
+
 impl Horizon {
     pub fn ends(&mut self, now: Tick, at: Tick) {
         self.end = Some(End { at, whole_us: at.0.saturating_sub(now.0) });
@@ -33,15 +46,25 @@ impl Horizon {
 
     /// A task took so long.
     pub fn learn(&mut self, like: u64, us: u64) {
-        let longest = self.longest_us.entry(like).or_default();
-        *longest = (*longest).max(us);
+        let Lately { took, next } = self.seen.entry(like).or_default();
+        took[*next] = us;
+        *next = (*next + 1) % REMEMBERED;
+    }
+
+    /// A task has ended.
+    pub fn something_ended(&mut self) {
+        self.lenient = false;
+    }
+
+    fn longest_us(&self, like: u64) -> Option<u64> {
+        self.seen.get(&like)?.took.iter().copied().max()
     }
 }
 
 impl Core {
     /// Too late to start the task?
     pub(super) fn is_late(&self, ix: TaskIx) -> bool {
-        let Some(end) = self.horizon.end else { return false };
+        let Some(end) = self.horizon.end.filter(|_| !self.horizon.lenient) else { return false };
         let Some(takes) = self.may_take_us(ix) else { return false };
         takes <= end.whole_us && self.now.plus(takes) > end.at
     }
@@ -49,7 +72,7 @@ impl Core {
     /// How long the task may take.
     pub(super) fn may_take_us(&self, ix: TaskIx) -> Option<u64> {
         let rare = self.tasks[ix].rare.as_ref()?;
-        let longest = rare.like.and_then(|like| self.horizon.longest_us.get(&like));
+        let longest = rare.like.and_then(|like| self.horizon.longest_us(like));
         let seen = longest.map(|us| us.saturating_add(us / 5));
         [seen, rare.timeout_us].into_iter().flatten().min()
     }
@@ -68,6 +91,15 @@ impl Core {
         self.enter(ix, State::Held);
         self.out.push(Action::Hold { task: self.tasks[ix].id });
         true
+    }
+
+    /// What is held back queues again, and starts when it is its turn.
+    pub(super) fn let_go(&mut self) {
+        self.horizon.lenient = true;
+        let held = self.tasks.iter().filter(|(_, task)| task.state == State::Held).map(|(ix, _)| ix);
+        for ix in held.collect::<Vec<_>>() {
+            self.make_ready(ix);
+        }
     }
 
     /// Is all that has not ended held back, or waits for what is?

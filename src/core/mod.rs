@@ -45,6 +45,7 @@ use rustc_hash::FxHashMap;
 pub use api::{Action, Counts, Dep, DepState, End, Event, Gang, GpuSet, Request, Tick};
 pub use explain::{Explanation, Place, Reserved, Waiting, Want};
 pub use guard::GRACE_US;
+pub use horizon::REMEMBERED;
 pub use words::Names;
 
 use crate::model::{Kind, PoolId, TaskId, WorkerId};
@@ -187,6 +188,7 @@ impl Core {
             }
             Event::Deadline { at } => self.horizon.ends(self.now, at),
             Event::Took { like, us } => self.horizon.learn(like, us),
+            Event::LetGo => self.let_go(),
             Event::Drain => {
                 self.draining = true;
                 self.cancel_all(|_| true);

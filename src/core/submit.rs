@@ -66,7 +66,7 @@ impl Core {
         self.counts[kind as usize].waiting += 1;
         let mut task = Task {
             id,
-            rank: Rank::new(placement.priority.unwrap_or(0), self.submitted),
+            rank: Rank::new(placement.priority.unwrap_or(0), self.submitted, request.tried),
             class,
             alarm: NEVER,
             pool,

@@ -3,6 +3,7 @@
 //! A queued plain call costs about 110 B here, 35 in the index by id and 25 in its queue: what few tasks have
 //! (dependents, artefacts, a group) sits in a box of its own.
 
+use std::num::NonZeroU64;
 use std::ops::{Index, IndexMut};
 
 use rustc_hash::FxHashMap;
@@ -39,16 +40,24 @@ ix!(
 /// No alarm is set.
 pub(super) const NEVER: Tick = Tick(u64::MAX);
 
-/// The order of tasks: higher priority first, then submission. Lower ranks go first.
+/// The order of tasks: higher priority first; then what was never tried, in the order of submission; then what was, and
+/// of that what was tried longest ago. Lower ranks go first, and no two are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank(u64);
 
 impl Rank {
-    /// Of the task submitted as the `seq`th.
-    pub fn new(priority: i32, seq: u64) -> Self {
+    /// Of the task submitted as the `seq`th; `tried` as in [`Request`](super::Request).
+    pub fn new(priority: i32, seq: u64, tried: Option<NonZeroU64>) -> Self {
+        /// What was tried before is behind all that was not.
+        const AGAIN: u64 = 1 << 47;
         let priority = priority.clamp(i16::MIN.into(), i16::MAX.into());
         let lateness = (i32::from(i16::MAX) - priority) as u64;
-        Self((lateness << 48) | (seq & ((1 << 48) - 1)))
+        let turn = match tried {
+            None => seq & (AGAIN - 1),
+            // The last bits are for those tried at the same time, which should not be.
+            Some(at) => AGAIN | at.get().min((AGAIN >> 8) - 1) << 8 | seq & 0xff,
+        };
+        Self(lateness << 48 | turn)
     }
 
     /// Greater means a lower priority.
@@ -369,10 +378,26 @@ mod tests {
 
     #[test]
     fn ranks_order_by_priority_then_submission() {
-        let mut ranks =
-            [Rank::new(0, 2), Rank::new(-5, 0), Rank::new(9, 7), Rank::new(0, 1), Rank::new(i32::MAX, 9)];
+        let new = |priority, seq| Rank::new(priority, seq, None);
+        let mut ranks = [new(0, 2), new(-5, 0), new(9, 7), new(0, 1), new(i32::MAX, 9)];
         ranks.sort();
         assert_eq!(ranks.map(|rank| rank.0 & 0xffff), [9, 7, 1, 2, 0]);
+    }
+
+    #[test]
+    fn what_was_tried_before_goes_behind_what_was_not_and_the_oldest_try_first() {
+        let new = |priority, seq, tried| Rank::new(priority, seq, NonZeroU64::new(tried));
+        let in_order = [
+            new(1, 9, 7),
+            Rank::new(0, u64::from(u32::MAX), None),
+            new(0, 3, 1),
+            new(0, 2, 1 << 20),
+            new(0, 1, (1 << 20) + 1),
+            new(0, 4, u64::MAX),
+            new(0, 5, u64::MAX),
+            Rank::new(-1, 0, None),
+        ];
+        assert!(in_order.is_sorted_by(|a, b| a < b), "{in_order:x?}");
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl Desk {
             inputs: Vec::new(),
             class: 0,
             like: None,
+            tried: None,
         };
         adjust(&mut request);
         (task, self.feed(Event::Submitted(request)))

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -30,6 +31,8 @@ pub struct Answers {
     states: BTreeMap<String, serde_json::Value>,
     /// Last ends that answer nobody.
     unanswered: BTreeMap<Status, usize>,
+    /// Where those are, by key.
+    lost: Vec<(Hash, u64)>,
     before: Option<Session>,
 }
 
@@ -102,12 +105,24 @@ impl Answers {
         (entry.kind, f64::from(entry.elapsed_s))
     }
 
+    /// Its place in the order of recording.
+    pub fn place(&self, number: usize) -> u64 {
+        self.entries[number].place.offset
+    }
+
+    /// Where the last record with this key is in the order of recording, whether or not it answers.
+    pub fn tried(&self, key: &Hash) -> Option<NonZeroU64> {
+        let lost = || self.lost.binary_search_by_key(key, |(lost, _)| *lost).ok().map(|at| self.lost[at].1);
+        let place = self.find(key).map(|number| self.place(number)).or_else(lost);
+        place.and_then(NonZeroU64::new) // the header is first
+    }
+
     /// Tasks whose last end answers nobody, by how they ended.
     pub fn unanswered(&self) -> &BTreeMap<Status, usize> {
         &self.unanswered
     }
 
-    /// The last run there was.
+    /// The last run of the script there was.
     pub fn before(&self) -> Option<&Session> {
         self.before.as_ref()
     }
@@ -234,6 +249,8 @@ impl Gathered {
         for entry in entries.iter().filter(|entry| !entry.status.lasting()) {
             *unanswered.entry(entry.status).or_default() += 1;
         }
+        let lost = entries.iter().filter(|entry| !entry.answers).map(|entry| (entry.key, entry.place.offset));
+        let lost = lost.collect();
         entries.retain(|entry| entry.answers);
         entries.shrink_to_fit();
         let mut named: Vec<u32> = (0..entries.len() as u32).collect();
@@ -262,6 +279,7 @@ impl Gathered {
             envs,
             states,
             unanswered,
+            lost,
             before,
         })
     }

@@ -6,13 +6,14 @@
 //! damage elsewhere is never repaired silently. Knows records and files; nothing of schedulers and scripts.
 
 mod answers;
-mod index;
+mod appending;
 mod open;
 mod piece;
 mod read;
 mod rewrite;
 mod sidecar;
 mod tail;
+mod tries;
 mod upkeep;
 mod writer;
 
@@ -20,11 +21,11 @@ use std::io;
 use std::path::PathBuf;
 
 pub use answers::Answers;
-pub use index::{Index, envs};
 pub use open::{Journal, Mode, Opened, holder, is_held, last_session};
 pub use read::{Contents, is_journal, read};
 pub use rewrite::Damage;
 pub use tail::Tail;
+pub use tries::{envs, tries};
 pub use upkeep::{Checked, Compacted, Merged, check, compact, merge};
 pub use writer::{JournalWriter, Lost};
 

@@ -29,6 +29,8 @@ pub struct Journal;
 pub enum Mode {
     /// Go on from it.
     Resume,
+    /// The same, but no script runs: something that it has is repeated.
+    Repeat,
     /// Keep it under another name and begin anew.
     Fresh,
 }
@@ -41,7 +43,7 @@ pub struct Opened {
     pub answers: Answers,
     /// Of the campaign as it was begun: the seed of an earlier run goes on.
     pub header: Header,
-    /// The run before this one.
+    /// The run of the script before this one.
     pub before: Option<Session>,
     /// What the user should hear, one line each.
     pub notes: Vec<String>,
@@ -67,7 +69,7 @@ impl Journal {
             ));
         }
         let is_new = begun.is_none();
-        let session = Record::Session(session(&header, job));
+        let session = Record::Session(session(&header, job, mode == Mode::Repeat));
         let header = begun.unwrap_or(header);
         let first = if is_new { vec![Record::Header(header.clone()), session] } else { vec![session] };
         append(&file, &mut rest, &first).map_err(failed("write to it"))?;
@@ -127,7 +129,7 @@ pub(super) fn take(path: &Path, mode: Mode, notes: &mut Vec<String>) -> Result<L
             Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {}
             _ => continue,
         }
-        if mode == Mode::Resume || ours.len() == 0 {
+        if mode != Mode::Fresh || ours.len() == 0 {
             return Ok(file);
         }
         let aside = free_name(path);
@@ -179,7 +181,7 @@ fn is_looked_at(file: &File) -> bool {
     flock(file, FlockOperation::NonBlockingLockShared).is_ok()
 }
 
-fn session(header: &Header, job: Option<BatchJob>) -> Session {
+fn session(header: &Header, job: Option<BatchJob>, repeats: bool) -> Session {
     Session {
         version: header.version.clone(),
         protocol: header.protocol,
@@ -188,6 +190,7 @@ fn session(header: &Header, job: Option<BatchJob>) -> Session {
         pid: std::process::id(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         job,
+        repeats,
     }
 }
 
@@ -224,6 +227,9 @@ pub(super) fn free_name(path: &Path) -> PathBuf {
 
 /// Without this a power cut can forget a new file's name.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -44,7 +44,7 @@ impl Kept {
         match record {
             Record::Env(env) => env.id.map_or(Kept::Nothing, Kept::Env),
             Record::State(state) => Kept::State(state.name.clone()),
-            Record::Session(session) => Kept::Session(Box::new(session.clone())),
+            Record::Session(session) if !session.repeats => Kept::Session(Box::new(session.clone())),
             // What `harness rerun` repeated is nobody's task.
             _ => record.facts().filter(|facts| facts.parent.is_none()).map_or(Kept::Nothing, |facts| {
                 let name = facts.name.as_deref();
@@ -77,7 +77,7 @@ pub(super) struct Piece {
     pub(super) entries: Vec<Entry>,
     pub(super) envs: BTreeMap<Hash, Place>,
     pub(super) states: BTreeMap<String, Place>,
-    /// The last one.
+    /// The last run of the script.
     pub(super) session: Option<Session>,
 }
 

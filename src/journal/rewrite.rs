@@ -4,17 +4,20 @@
 //! whose figures it has). Runs of the script stay together, in the order in which they began. Lines are copied as they
 //! are.
 
-use std::fs::{File, Permissions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use rustix::fs::{FlockOperation, flock};
 use tempfile::NamedTempFile;
 
 use super::JournalError;
+use super::open::folder_of;
 use super::read::{Begin, Head, Place, Scanned, Unfit, head, reader, scan};
-use crate::model::{Hash, Record};
+use crate::model::{Hash, Record, Session};
 
 /// A journal that was read for this.
 pub(super) struct Survey {
@@ -33,8 +36,8 @@ pub(super) struct Item {
 }
 
 enum What {
-    /// A run of the script began.
-    Session { began: f64, id: Hash },
+    /// A run began: of the script, unless it only repeated something.
+    Session { began: f64, id: Hash, repeats: bool },
     /// Surroundings, a built file.
     Once(Hash),
     /// A task or a state.
@@ -107,16 +110,23 @@ impl Survey {
     /// Records of tasks and states, and runs of the script.
     pub(super) fn counts(&self) -> (u64, u64) {
         let count = |is: fn(&What) -> bool| self.items.iter().filter(|item| is(&item.what)).count() as u64;
-        (count(|what| matches!(what, What::Last(_))), count(|what| matches!(what, What::Session { .. })))
+        (count(|what| matches!(what, What::Last(_))), count(What::is_run))
     }
 }
 
 impl What {
+    /// Did a run of the script begin?
+    fn is_run(&self) -> bool {
+        matches!(self, What::Session { repeats: false, .. })
+    }
+
     fn of(record: &Record) -> Self {
         let id_of = |text: &String| Hash::of(text.as_bytes());
         let whole = || Hash::of(&serde_json::to_vec(record).unwrap_or_default());
         match record {
-            Record::Session(session) => What::Session { began: session.started_unix_s, id: whole() },
+            Record::Session(Session { started_unix_s, repeats, .. }) => {
+                What::Session { began: *started_unix_s, id: whole(), repeats: *repeats }
+            }
             Record::State(state) => What::Last(Last {
                 key: Hash::of(format!("state {}", state.name).as_bytes()),
                 id: whole(),
@@ -194,8 +204,7 @@ impl Plan {
 
     /// How many runs of the script they are of.
     pub(super) fn sessions(&self, journals: &[Survey]) -> u64 {
-        let is_session = |at: &&At| matches!(journals[at.0].items[at.1].what, What::Session { .. });
-        self.stay.iter().filter(is_session).count() as u64
+        self.stay.iter().filter(|at| journals[at.0].items[at.1].what.is_run()).count() as u64
     }
 
     /// Writes them behind the first line of `journals[first]` into a file that lies beside `path` and has no name yet.
@@ -207,11 +216,9 @@ impl Plan {
     ) -> Result<(NamedTempFile, u64), JournalError> {
         let failed = |source| JournalError::Io { path: path.to_owned(), doing: "write it anew", source };
         let written = || {
-            let mut name = path.file_name().unwrap_or_default().to_owned();
-            name.push(".new.");
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let file =
-                tempfile::Builder::new().prefix(&name).tempfile_in(folder.unwrap_or(Path::new(".")))?;
+            let file = tempfile::Builder::new().prefix(&beginning(path)).tempfile_in(folder_of(path))?;
+            // Whoever finds it locked leaves it alone. Where there are no locks nobody can tell, and does.
+            let _ = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
             let journal = &journals[first];
             let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
             let header = (first, Place { offset: 0, length: journal.head.length });
@@ -229,6 +236,30 @@ impl Plan {
         };
         written().map_err(failed)
     }
+}
+
+/// How the names of files begin that are to take the place of `path`.
+fn beginning(path: &Path) -> OsString {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new.");
+    name
+}
+
+/// Removes what somebody left behind who was killed while he wrote a journal anew; how many files that were.
+pub(super) fn clear(path: &Path) -> usize {
+    let beginning = beginning(path);
+    let is_one = |name: &OsStr| {
+        let rest = name.as_encoded_bytes().strip_prefix(beginning.as_encoded_bytes());
+        rest.is_some_and(|rest| rest.len() == 6 && rest.iter().all(u8::is_ascii_alphanumeric))
+    };
+    let entries = fs::read_dir(folder_of(path)).into_iter().flatten().flatten();
+    let left = entries.filter(|entry| is_one(&entry.file_name())).map(|entry| entry.path());
+    let is_nobodys = |path: &PathBuf| {
+        let file = fs::symlink_metadata(path).is_ok_and(|data| data.is_file()).then(|| File::open(path));
+        file.and_then(Result::ok)
+            .is_some_and(|file| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok())
+    };
+    left.filter(|path| is_nobodys(path) && fs::remove_file(path).is_ok()).count()
 }
 
 /// All lines, run by run of the script in the order in which those began.

@@ -16,7 +16,7 @@ use super::piece::Piece;
 use crate::model::Hash;
 
 /// How the file begins. A change of what pieces look like is another number.
-const PREFACE: &[u8] = b"harness.journal.index/2\n";
+const PREFACE: &[u8] = b"harness.journal.index/3\n";
 /// What all versions of it have in common.
 const OURS: &[u8] = b"harness.journal.index/";
 /// A stretch of so many bytes is worth a piece; less is read in a moment.
@@ -142,7 +142,9 @@ fn last_of(piece: &Piece, journal: &File) -> io::Result<Hash> {
 mod tests {
     use super::*;
     use crate::journal::piece::Kept;
-    use crate::model::{Env, Kind, Outcome, RecipeParts, Record, State, Status, TaskFacts};
+    use crate::model::{
+        BatchJob, Env, Kind, Outcome, RecipeParts, Record, Session, State, Status, TaskFacts,
+    };
 
     /// What is written differs: then it is another version, and `PREFACE` says so.
     #[test]
@@ -156,14 +158,24 @@ mod tests {
             ..TaskFacts::default()
         };
         let env = Env { id: Some(Hash::of(b"env")), ..Env::default() };
+        let session = Session {
+            version: "0.1.0".into(),
+            protocol: 7,
+            script_hash: Some(Hash::of(b"script")),
+            started_unix_s: 1.0,
+            pid: 7,
+            host: "node1".into(),
+            job: Some(BatchJob { scheduler: "Slurm".into(), id: "17".into() }),
+            repeats: false,
+        };
         let state = State { name: "s".into(), value: 1.into(), saved_unix_s: 1.0 };
         let task = Record::of_task(facts, None, &Outcome::failed(Status::Timeout, "too long"));
         let mut piece = Piece::at(1 << 40);
-        for record in [task, Record::Env(Box::new(env)), Record::State(state)] {
+        for record in [Record::Session(session), task, Record::Env(Box::new(env)), Record::State(state)] {
             piece.add(Kept::of(&record), 1000);
         }
         let body = postcard::to_allocvec(&Written { last: Hash::of(b"last"), piece: &piece }).unwrap();
-        assert_eq!(Hash::of(&body).to_string(), "e86eebd241c5c876b01451042296725f");
+        assert_eq!(Hash::of(&body).to_string(), "c23cd6e2f1af2b2e1f8bcb93f641ab4e");
         let read: Written<Piece> = postcard::from_bytes(&body).unwrap();
         assert_eq!((read.piece.entries, read.piece.end), (piece.entries, piece.end));
     }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::open::{Mode, free_name, sync_folder, take};
 use super::read::open;
-use super::rewrite::{Damage, Plan, Survey};
+use super::rewrite::{Damage, Plan, Survey, clear};
 use super::{JournalError, is_held};
 use crate::model::Header;
+use crate::model::human::count;
 
 /// A journal that was looked at.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,19 +62,23 @@ pub struct Compacted {
     pub bytes: (u64, u64),
     /// Where the old one is; none if there was nothing to leave out.
     pub aside: Option<PathBuf>,
+    /// What the user should hear, one line each.
+    pub notes: Vec<String>,
 }
 
 /// Leaves out what does not count any more; the old file is kept under another name.
 pub fn compact(path: &Path) -> Result<Compacted, JournalError> {
     let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
     open(path)?;
-    let locked = take(path, Mode::Resume, &mut Vec::new())?;
+    let mut notes = Vec::new();
+    let locked = take(path, Mode::Resume, &mut notes)?;
+    notes.extend(cleared(path));
     let journals = [Survey::whole(path, locked.try_clone().map_err(failed("read it"))?)?];
     let plan = Plan::of(&journals);
     let before = locked.metadata().map_err(failed("read it"))?.len();
     let (kept, dropped) = (plan.kept(), plan.dropped);
     if dropped == 0 {
-        return Ok(Compacted { kept, dropped, bytes: (before, before), aside: None });
+        return Ok(Compacted { kept, dropped, bytes: (before, before), aside: None, notes });
     }
     let (file, after) = plan.write(&journals, 0, path)?;
     // A second name first: there is a whole journal under the first one at every moment.
@@ -87,7 +92,7 @@ pub fn compact(path: &Path) -> Result<Compacted, JournalError> {
     };
     file.persist(path).map_err(|error| failed("put the new one in its place")(error.error))?;
     sync_folder(path).map_err(failed("write to its folder"))?;
-    Ok(Compacted { kept, dropped, bytes: (before, after), aside: Some(aside) })
+    Ok(Compacted { kept, dropped, bytes: (before, after), aside: Some(aside), notes })
 }
 
 /// What several journals came to.
@@ -110,6 +115,7 @@ pub fn merge(from: &[PathBuf], to: &Path) -> Result<Merged, JournalError> {
     if std::fs::symlink_metadata(to).is_ok() {
         return Err(JournalError::Exists { path: to.to_owned() });
     }
+    let cleared = cleared(to);
     let read = |path: &PathBuf| Survey::whole(path, open(path)?);
     let journals = from.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let began = |at: &usize| journals[*at].head.header.started_unix_s;
@@ -127,7 +133,19 @@ pub fn merge(from: &[PathBuf], to: &Path) -> Result<Merged, JournalError> {
         kept: plan.kept(),
         dropped: plan.dropped,
         conflicts: plan.conflicts,
-        notes: notes(&journals, first),
+        notes: cleared.into_iter().chain(notes(&journals, first)).collect(),
+    })
+}
+
+/// Removes what is left of one that was killed, and says so.
+fn cleared(path: &Path) -> Option<String> {
+    let files = clear(path);
+    (files > 0).then(|| {
+        format!(
+            "removed {} that a `harness journal` left beside {} when it was killed",
+            count(files, "file"),
+            path.display()
+        )
     })
 }
 

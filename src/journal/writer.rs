@@ -1,13 +1,13 @@
 //! The one thread that writes. It gathers what has come, writes it at once, says what is written.
 //!
 //! What it says is true: a token is reported as written after `write` returned for the last byte of its line.
-//! When a write fails, whole lines that made it are kept, the partial one is cut off, the rest is reported as
-//! lost with the reason. It also continues the index beside the journal. The driver polls this (`AsFd`) and takes what is new with [`JournalWriter::written`].
+//! When a write fails, whole lines that made it are kept, the partial one is cut off, the rest is reported as lost with the
+//! reason. It also continues the index beside the journal. The driver polls this (`AsFd`) and takes what is new with
+//! [`JournalWriter::written`].
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::JournalError;
-use super::open::{Locked, free_name};
+use super::appending::Appending;
+use super::open::Locked;
 use super::piece::{Kept, Piece};
 use super::sidecar::{STRETCH_BYTES, Sidecar};
 use crate::model::Record;
@@ -56,12 +56,8 @@ impl JournalWriter {
         let news = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (to_thread, records) = mpsc::channel();
         let (to_driver, results) = mpsc::channel();
-        let thread = Thread {
-            tail: Tail { file, path: path.to_owned(), length, state: Standing::Takes },
-            indexing,
-            to_driver,
-            news: news.try_clone()?,
-        };
+        let thread =
+            Thread { file: Appending::to(file, path, length), indexing, to_driver, news: news.try_clone()? };
         let builder = std::thread::Builder::new().name("journal".into());
         let thread = Some(builder.spawn(move || thread.run(&records))?);
         Ok(Self { to_thread: Some(to_thread), results, own: Vec::new(), path: path.to_owned(), news, thread })
@@ -130,7 +126,7 @@ impl Indexing {
 }
 
 struct Thread {
-    tail: Tail,
+    file: Appending,
     indexing: Indexing,
     to_driver: Sender<Result<u64, Lost>>,
     news: OwnedFd,
@@ -170,16 +166,16 @@ impl Thread {
 
     /// Writes a batch and reports on it; the bytes written.
     fn write(&mut self, batch: &mut Batch) -> usize {
-        let (written, error) = self.tail.append(&batch.text);
-        let reason = error.map(|source| self.tail.explain("write to it", source)).unwrap_or_default();
+        let (written, error) = self.file.append(&batch.text);
+        let reason = error.map(|source| self.file.explain("write to it", source)).unwrap_or_default();
         for (token, line) in batch.lines.drain(..) {
             let result = match line {
                 Ok(Line { end, length, kept }) if end <= written => {
                     self.indexing.rest.add(kept, length as u64);
                     Ok(token)
                 }
-                Ok(_) => Err(self.tail.lost(Some(token), reason.clone())),
-                Err(reason) => Err(self.tail.lost(Some(token), reason)),
+                Ok(_) => Err(self.file.lost(Some(token), reason.clone())),
+                Err(reason) => Err(self.file.lost(Some(token), reason)),
             };
             // The driver may be gone; the records are written all the same.
             let _ = self.to_driver.send(result);
@@ -191,8 +187,8 @@ impl Thread {
 
     /// Says so if the path does not lead to the file any more.
     fn look(&mut self) {
-        if let Some(reason) = self.tail.gone() {
-            let _ = self.to_driver.send(Err(self.tail.lost(None, reason)));
+        if let Some(reason) = self.file.gone() {
+            let _ = self.to_driver.send(Err(self.file.lost(None, reason)));
             ring(&self.news);
         }
     }
@@ -200,11 +196,11 @@ impl Thread {
     /// Brings what is written to the disk, and looks whether the path still leads to it.
     fn sync(&mut self) {
         self.look();
-        match self.tail.file.sync_data() {
-            Ok(()) => self.indexing.go_on(&self.tail.file),
+        match self.file.file.sync_data() {
+            Ok(()) => self.indexing.go_on(&self.file.file),
             Err(source) => {
-                let reason = self.tail.explain("bring it to the disk", source);
-                let _ = self.to_driver.send(Err(self.tail.lost(None, reason)));
+                let reason = self.file.explain("bring it to the disk", source);
+                let _ = self.to_driver.send(Err(self.file.lost(None, reason)));
                 ring(&self.news);
             }
         }
@@ -241,134 +237,6 @@ impl Batch {
             }
         };
         self.lines.push((token, line));
-    }
-}
-
-/// The end of the file. It always ends with a whole line, or takes nothing any more.
-struct Tail {
-    file: Locked,
-    path: PathBuf,
-    length: u64,
-    state: Standing,
-}
-
-/// What has become of the file.
-enum Standing {
-    /// It takes lines.
-    Takes,
-    /// It ends with a piece of a line that could not be cut off, and takes nothing any more: why.
-    Torn(io::ErrorKind),
-    /// Its path leads elsewhere, and it takes nothing any more: what came would be in a file without a name. What it
-    /// held is there, if that could be written.
-    Gone(Option<PathBuf>),
-}
-
-impl Tail {
-    /// Appends `text`; how much of it is in the file afterwards, a number of whole lines, and what went wrong.
-    fn append(&mut self, text: &[u8]) -> (usize, Option<io::Error>) {
-        match self.state {
-            Standing::Takes => {}
-            Standing::Torn(kind) => return (0, Some(kind.into())),
-            Standing::Gone(_) => return (0, Some(io::ErrorKind::NotFound.into())),
-        }
-        let (mut written, mut error) = (0, None);
-        while written < text.len() && error.is_none() {
-            match (&*self.file).write(&text[written..]) {
-                Ok(0) => error = Some(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => written += bytes,
-                Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
-                Err(failure) => error = Some(failure),
-            }
-        }
-        let whole = text[..written].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        if whole < written
-            && let Err(failure) = self.file.set_len(self.length + whole as u64)
-        {
-            self.state = Standing::Torn(failure.kind());
-        }
-        self.length += whole as u64;
-        (whole, error)
-    }
-
-    fn lost(&self, token: Option<u64>, reason: String) -> Lost {
-        let place = match &self.state {
-            Standing::Takes | Standing::Torn(_) => Some(self.path.clone()),
-            Standing::Gone(place) => place.clone(),
-        };
-        Lost { token, reason, place }
-    }
-
-    /// What has become of the file, if its path leads to it no more or it has lost some of what it held; once. What it
-    /// holds is written back to the path, or beside it where somebody else put something there, which is left alone.
-    fn gone(&mut self) -> Option<String> {
-        if matches!(self.state, Standing::Gone(_)) {
-            return None;
-        }
-        let ours = self.file.metadata().ok().filter(|ours| ours.is_file())?;
-        let replaced = match std::fs::metadata(&self.path) {
-            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
-                return self.cut(ours.len());
-            }
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            // A file system that does not answer now may do so later.
-            Err(_) => return None,
-        };
-        let aside = if replaced { free_name(&self.path) } else { self.path.clone() };
-        let written = self.write_back(&aside);
-        self.state = Standing::Gone(written.is_ok().then(|| aside.clone()));
-        let path = self.path.display();
-        Some(match written {
-            Ok(()) if replaced => format!(
-                "journal {path}: something else was put in its place while harness wrote to it; that was left alone, \
-                 and all the journal holds was written to {}",
-                aside.display()
-            ),
-            Ok(()) => format!(
-                "journal {path}: it was removed or moved while harness wrote to it; all it holds was written back there"
-            ),
-            Err(error) => format!(
-                "journal {path}: it was removed, moved or replaced while harness wrote to it, and what it holds \
-                 could not be written to {} ({error})",
-                aside.display()
-            ),
-        })
-    }
-
-    /// What was cut off of it in its place, which nobody can bring back.
-    fn cut(&mut self, length: u64) -> Option<String> {
-        if length >= self.length {
-            return None;
-        }
-        self.state = Standing::Gone(None);
-        Some(format!(
-            "journal {}: something else cut it down while harness wrote to it ({length} of {} bytes are there), and what \
-             was cut off is lost; move it away to begin anew",
-            self.path.display(),
-            self.length
-        ))
-    }
-
-    fn write_back(&self, to: &Path) -> io::Result<()> {
-        let mut copy = File::options().write(true).create_new(true).open(to)?;
-        // Read by offset: the descriptor's own place is the end.
-        let mut piece = vec![0; BATCH_BYTES];
-        let mut at = 0;
-        while at < self.length {
-            let most = piece.len().min(usize::try_from(self.length - at).unwrap_or(usize::MAX));
-            match self.file.read_at(&mut piece[..most], at)? {
-                0 => break,
-                count => {
-                    copy.write_all(&piece[..count])?;
-                    at += count as u64;
-                }
-            }
-        }
-        copy.sync_all()
-    }
-
-    fn explain(&self, doing: &'static str, source: io::Error) -> String {
-        JournalError::Io { path: self.path.clone(), doing, source }.to_string()
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Row<'a> {
     pub outcome: &'a Outcome,
 }
 
+<<<<<<< HEAD
 impl<'a> Row<'a> {
     /// That of a record.
     pub fn of(facts: &'a TaskFacts, outcome: &'a Outcome) -> Self {
@@ -75,6 +76,93 @@ pub fn ways<'a>(rows: &'a [Row<'a>]) -> Vec<Way<'a>> {
 /// The same, a line for each way and how many tasks it stands for.
 pub fn failures(rows: &[Row<'_>]) -> Vec<(String, usize)> {
     ways(rows).iter().map(|way| (failure(&way.text, &way.rows), way.rows.len())).collect()
+=======
+/// Those of these tasks that did not end well, a line for each way to fail and how many tasks it stands for.
+pub fn failures(rows: &[Row<'_>]) -> Vec<(String, usize)> {
+    let mut failures = Failures::default();
+    rows.iter().for_each(|row| failures.add(row));
+    failures.lines().collect()
+}
+
+/// The ways to fail, as tasks end: what is kept of each is as much as is said of it, however many failed so.
+#[derive(Debug, Default)]
+pub struct Failures {
+    /// In the order they occurred.
+    ways: Vec<Way>,
+    /// Where each is, by what those have in common.
+    known: BTreeMap<(Kind, String), usize>,
+}
+
+/// Tasks that failed alike.
+#[derive(Debug)]
+struct Way {
+    kind: Kind,
+    /// It followed from another failure.
+    is_consequence: bool,
+    /// What is said of the first, or of all if they differ.
+    status: String,
+    tasks: usize,
+    subjects: Vec<String>,
+    hosts: Vec<String>,
+}
+
+impl Failures {
+    /// A task ended; one that ended well is none of these.
+    pub fn add(&mut self, row: &Row<'_>) {
+        let Row { kind, outcome, .. } = *row;
+        if outcome.ok() {
+            return;
+        }
+        let (status, alike) = (status_in_short(outcome), alike(outcome));
+        let at = *self.known.entry((kind, alike.clone())).or_insert(self.ways.len());
+        if at == self.ways.len() {
+            let is_consequence = matches!(outcome.status, Status::Skipped | Status::Cancelled);
+            let (subjects, hosts) = (Vec::new(), Vec::new());
+            self.ways.push(Way { kind, is_consequence, status, tasks: 0, subjects, hosts });
+        } else if self.ways[at].status != status {
+            self.ways[at].status = alike;
+        }
+        let way = &mut self.ways[at];
+        way.tasks += 1;
+        name(&mut way.subjects, || called(row));
+        name(&mut way.hosts, || visible(&outcome.host));
+    }
+
+    /// A line for each way to fail, and how many tasks it stands for. What followed from another failure (`skipped`,
+    /// `cancelled`) comes after what failed by itself.
+    pub fn lines(&self) -> impl Iterator<Item = (String, usize)> {
+        let those = |consequences| self.ways.iter().filter(move |way| way.is_consequence == consequences);
+        those(false).chain(those(true)).map(|way| (way.line(), way.tasks))
+    }
+}
+
+impl Way {
+    /// `3 x compile gemm tile=8, gemm tile=16, gemm tile=32 on node1: compile_failed: gemm.c:3: …`.
+    fn line(&self) -> String {
+        let Self { kind, status, tasks, subjects, hosts, .. } = self;
+        let mut line = if *tasks > 1 { format!("{tasks} x ") } else { String::new() };
+        line.push_str(kind.word());
+        if !subjects.is_empty() {
+            let _ = write!(line, " {}", subjects.join(", "));
+        }
+        if !hosts.is_empty() {
+            let _ = write!(line, " on {}", hosts.join(", "));
+        }
+        let _ = write!(line, ": {status}");
+        line
+    }
+}
+
+/// The first few are kept, each once; `…` stands for others.
+fn name(seen: &mut Vec<String>, word: impl FnOnce() -> String) {
+    if seen.len() > NAMED {
+        return;
+    }
+    let word = word();
+    if !word.is_empty() && !seen.contains(&word) {
+        seen.push(if seen.len() == NAMED { "…".into() } else { word });
+    }
+>>>>>>> a531905 (What each run would hold back is tried where nothing else was recorded, retries go behind what was never tried, and a killed rerun or compact leaves no trace)
 }
 
 /// What is said of all that failed so: those skipped over tasks that ended for one reason are alike, whichever the
@@ -93,38 +181,6 @@ fn alike(outcome: &Outcome) -> String {
         general.push_str(if is_numbered { rest } else { part });
     }
     status_in_short(&Outcome::failed(Status::Skipped, general))
-}
-
-/// `3 x compile gemm tile=8, gemm tile=16, gemm tile=32 on node1: compile_failed: gemm.c:3: …`.
-fn failure(status: &str, alike: &[&Row<'_>]) -> String {
-    let mut line = if alike.len() > 1 { format!("{} x ", alike.len()) } else { String::new() };
-    line.push_str(alike.first().map_or("", |row| row.kind.word()));
-    let subjects = distinct(alike.iter().map(|row| called(row)));
-    if !subjects.is_empty() {
-        let _ = write!(line, " {subjects}");
-    }
-    let hosts = distinct(alike.iter().map(|row| visible(&row.outcome.host)));
-    if !hosts.is_empty() {
-        let _ = write!(line, " on {hosts}");
-    }
-    let _ = write!(line, ": {status}");
-    line
-}
-
-/// The first few of them, each once.
-fn distinct(words: impl Iterator<Item = String>) -> String {
-    let mut seen: Vec<String> = Vec::new();
-    for word in words.filter(|word| !word.is_empty()) {
-        if seen.contains(&word) {
-            continue;
-        }
-        if seen.len() == NAMED {
-            seen.push("…".into());
-            break;
-        }
-        seen.push(word);
-    }
-    seen.join(", ")
 }
 
 /// What tells the task from others.

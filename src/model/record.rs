@@ -173,7 +173,7 @@ pub struct Header {
     pub started_unix_s: f64,
 }
 
-/// One run of the script; while it lasts it holds the journal.
+/// One run of the script, or of `harness rerun`; while it lasts it holds the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// Version of harness.
@@ -191,6 +191,10 @@ pub struct Session {
     /// The batch job it ran in; none in records of earlier versions.
     #[serde(default)]
     pub job: Option<BatchJob>,
+    /// No script ran: something recorded was repeated (`harness rerun`). Records of earlier versions do not say, but for a
+    /// [`HowEnded::Repeated`].
+    #[serde(default)]
+    pub repeats: bool,
 }
 
 /// How a run of the script ended: its last line. It is absent where the root was killed, and in journals of earlier versions.
@@ -206,6 +210,9 @@ pub struct SessionEnd {
     pub why: Option<String>,
     /// Ends of tasks it recorded.
     pub recorded: usize,
+    /// Changes of states it recorded; 0 in records of earlier versions.
+    #[serde(default)]
+    pub states: usize,
     /// Tasks the script saw end, by how.
     pub ended: BTreeMap<Status, usize>,
     /// Of those, how many the journal answered.
@@ -377,9 +384,7 @@ pub struct TaskFacts {
 /// What a task took, s; none where it is not known or does not apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// From its submission to its start.
-    pub queue_s: Option<f64>,
-    /// Until what it needs was there: part of `queue_s`, and not told apart yet.
+    /// Until what it needs was there: part of [`TaskFacts::queue_s`], and not told apart yet.
     pub ship_s: Option<f64>,
     /// The compiler; 0 if an earlier build answered.
     pub compile_s: Option<f64>,
@@ -387,7 +392,7 @@ pub struct Cost {
     pub setup_s: Option<f64>,
     /// Its runs, warm-up among them.
     pub measure_s: Option<f64>,
-    /// The time it had its slot, times its nodes.
+    /// Seconds it occupied its slot, times its nodes.
     pub node_s: Option<f64>,
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Status;
+use super::{Status, nearest};
 
 /// What the program did, but well.
 const FAILED: &str = "failed";
@@ -53,9 +53,7 @@ impl Retry {
 /// The word that was nearly said.
 fn hint(word: &str) -> String {
     let known = Status::ALL.map(Status::word).into_iter().chain([FAILED, LOST]);
-    let near = known.map(|known| (strsim::damerau_levenshtein(word, known), known)).min();
-    let near = near.filter(|(distance, known)| *distance <= known.len() / 3);
-    near.map(|(_, known)| format!(" (did you mean '{known}'?)")).unwrap_or_default()
+    nearest(word, known).map(|known| format!(" (did you mean '{known}'?)")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -82,6 +82,7 @@ fn campaign() -> Campaign {
         started_unix_s: 0.0,
     };
     let session = Session {
+        repeats: false,
         version: String::new(),
         protocol: 1,
         script_hash: None,

@@ -13,11 +13,10 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::clock::Clock;
 use super::deadline::Deadline;
-use super::forecast::{Forecast, like};
+use super::forecast::Forecast;
 use super::homing::Homing;
-use super::order::program_class;
 use super::pools::Pools;
-use super::port::{DriverEnd, Job, Request, Submission, What};
+use super::port::DriverEnd;
 use super::progress::Progress;
 use super::remote::Said;
 use super::sources::Reader;
@@ -28,17 +27,14 @@ use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
 use super::trace::Sink;
 use super::twins::Twins;
-use super::workers::{Stage, Worker};
+use super::workers::Worker;
 use crate::artefact::Store;
-use crate::core::{Action, Core, Dep, DepState, Event, GRACE_US, GpuSet, Request as Ask, Tick};
+use crate::core::{Action, Core, Event, GRACE_US, GpuSet, Tick};
 use crate::journal::JournalWriter;
 use crate::model::human::duration;
-use crate::model::{Attempt, Exclusive, Hash, Kind, Limits, Outcome, TaskId, ToWorker, WorkerId};
+use crate::model::{Attempt, Hash, Kind, Limits, Outcome, TaskId, ToWorker, WorkerId};
 use crate::process::{Signals, Wake};
 use crate::transport::wait::{earlier, wait};
-
-/// A longer time limit is none (µs): some 30 years.
-const LONGEST_US: f64 = 1e15;
 
 /// Everything the driver works with.
 pub(super) struct Driver {
@@ -58,7 +54,7 @@ pub(super) struct Driver {
     pub(super) modules: Reader,
     /// All bytecode issued, in order.
     pub(super) code: Vec<(Hash, Arc<[u8]>)>,
-    issued: BTreeSet<Hash>,
+    pub(super) issued: BTreeSet<Hash>,
     /// Where the functions of a class were written.
     pub(super) places: FxHashMap<u64, String>,
     /// Ended tasks whose record is not written yet.
@@ -86,6 +82,8 @@ pub(super) struct Driver {
     pub(super) held: usize,
     /// Ends that are in the journal by now.
     pub(super) recorded: usize,
+    /// Of those, there is one that the next run need not repeat.
+    pub(super) has_gained: bool,
     /// What ran then.
     pub(super) cut_short: Vec<CutShort>,
     /// Tasks that no worker was left for, since one came last.
@@ -170,6 +168,7 @@ impl Driver {
             draining: None,
             held: 0,
             recorded: 0,
+            has_gained: false,
             cut_short: Vec::new(),
             forsaken: 0,
             ending: None,
@@ -304,111 +303,6 @@ impl Driver {
         self.progress.started(now);
     }
 
-    fn read_requests(&mut self) {
-        // Asked first: what was submitted before a completion was taken may still refer to that task.
-        let taken = self.port.taken();
-        for request in self.port.requests() {
-            match request {
-                Request::Submit(submission) => self.submit(submission),
-                Request::Cancel(task) => self.handle(Event::Cancel { task }),
-                Request::Spawn(spec) => self.open_pool(spec),
-                Request::Explain(task) => {
-                    let why = self.explain(task);
-                    self.port.explained(why);
-                }
-                Request::Grow(pool, growth) => self.grow_pool(pool, growth),
-                Request::Close(pool) => self.pools.close_when_idle(pool),
-                Request::Forget(share) => {
-                    for worker in self.workers.values_mut().filter(|w| matches!(w.stage, Stage::Ready(_))) {
-                        worker.peer.queue(&ToWorker::Forget(share));
-                    }
-                }
-                Request::Code(codes) => self.issue(codes),
-                Request::Replayed(kind, options, outcome) => {
-                    self.twins.built(&outcome);
-                    self.progress.replayed(kind, &options, &outcome);
-                }
-                Request::Unrun(kind, options, what, outcome) => {
-                    let what = what.and_then(|what| told(&self.places, what));
-                    self.progress.unrun(kind, &options, what, &outcome);
-                }
-                Request::Place(class, place) => {
-                    self.places.insert(class, place);
-                }
-                Request::Notice(text) => self.progress.note(&text),
-                Request::Keep(name, value) => self.states.keep(name, value, Instant::now()),
-                Request::Leave(what) => self.leaving = Some(Leaving::new(what)),
-                Request::End => {
-                    self.leaving = None;
-                    self.script_over = true;
-                    self.save_states();
-                }
-            }
-        }
-        self.tasks.forget(taken);
-    }
-
-    /// Keeps bytecode for the workers, each once.
-    fn issue(&mut self, codes: Vec<(Hash, Arc<[u8]>)>) {
-        for (hash, bytes) in codes {
-            if self.issued.insert(hash) {
-                self.code.push((hash, bytes));
-            }
-        }
-    }
-
-    fn submit(&mut self, mut submission: Submission) {
-        if let Job::Call(call) = &mut submission.job {
-            let codes = std::mem::take(&mut call.codes);
-            self.issue(codes);
-        }
-        let opened = || self.pools.newest().or_else(|| self.pools.failed_default());
-        let pool = match submission.pool.or_else(opened) {
-            Some(pool) => pool,
-            None => self.open_default_pool(),
-        };
-        let task = submission.task;
-        let class = match &submission.job {
-            Job::Call(call) => call.class,
-            Job::Exec(spec) => program_class(&spec.command),
-            _ => 0,
-        };
-        let kind = submission.job.kind();
-        if matches!(kind, Kind::Measure | Kind::Compare) {
-            submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
-        }
-        let options = submission.options.clone();
-        self.progress.submitted(kind, Instant::now());
-        self.tasks.insert(submission, pool);
-        let Some(live) = self.tasks.live(task) else { return };
-        let skipped = live.unmet.is_some();
-        let mut inputs = live.artefacts();
-        if kind == Kind::Call {
-            inputs.extend(self.pools.artefacts(pool)); // a slot begins with its first call
-        }
-        let deps = live
-            .submission
-            .deps
-            .iter()
-            .map(|dep| Dep { task: *dep, state: DepState::Pending })
-            // A dependency that failed unseen by the script: the core skips the task, the reason is ours.
-            .chain(skipped.then_some(Dep { task, state: DepState::Failed }))
-            .collect();
-        self.handle(Event::Submitted(Ask {
-            task,
-            kind,
-            pool,
-            placement: options.placement,
-            timeout_us: options.timeout.map(|seconds| (seconds * 1e6).min(LONGEST_US) as u64),
-            retries: options.retries.unwrap_or(1),
-            deps,
-            accept_failed: options.accept_failed,
-            inputs,
-            class,
-            like: like(kind, options.name.as_deref()),
-        }));
-    }
-
     fn keep_time(&mut self) {
         let now = Instant::now();
         self.watch_deadline(now);
@@ -504,13 +398,5 @@ impl Driver {
             std::thread::yield_now();
         }
         self.wake.clear();
-    }
-}
-
-/// What a task does, if anybody knows.
-pub(super) fn told(places: &FxHashMap<u64, String>, what: What) -> Option<String> {
-    match what {
-        What::Function(class) => places.get(&class).cloned(),
-        What::Command(line) => Some(line),
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::driver::{Driver, told};
+use super::driver::Driver;
+use super::intake::told;
 use super::port::Submission;
 use super::record;
 use super::stop::{CutShort, Ending};
@@ -204,6 +205,7 @@ impl Driver {
                 Ok(token) => {
                     if let Some((ended, outcome)) = self.recording.remove(&TaskId(token)) {
                         self.recorded += 1;
+                        self.has_gained |= outcome.status.lasting();
                         self.hand(&ended, outcome);
                     }
                 }
@@ -227,6 +229,7 @@ impl Driver {
             exit_code,
             why,
             recorded: self.recorded + self.recording.len(),
+            states: self.states.saved,
             ended: ended.clone(),
             replayed,
             unfinished: self.progress.unfinished(),

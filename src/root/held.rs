@@ -39,13 +39,24 @@ impl Driver {
         }
     }
 
-    /// Stops the campaign where all that is left would not end in time, and the script waits for it or is over.
+    /// Stops the campaign where all that is left would not end in time, and the script waits for it or is over. But where no
+    /// task of this run answers the next one, that would come no further: then what is held back is tried.
     pub(super) fn watch_held(&mut self) {
         let Some(deadline) = self.deadline.as_ref().filter(|_| self.draining.is_none()) else { return };
         let wants_no_more = || self.script_over || self.port.script_waits();
-        if self.core.is_held_up() && self.recording.is_empty() && wants_no_more() {
-            self.drain(format!("for want of time (it would be stopped {} anyhow)", deadline.why));
+        if !self.core.is_held_up() || !self.recording.is_empty() || !wants_no_more() {
+            return;
         }
+        if self.has_gained {
+            self.drain(format!("for want of time (it would be stopped {} anyhow)", deadline.why));
+            return;
+        }
+        self.progress.note(
+            "nothing that is left would end in time, and this run has recorded no end that spares the next one anything: so \
+             that it is not the same again, what was held back starts all the same",
+        );
+        self.held = 0;
+        self.handle(Event::LetGo);
     }
 
     /// When [`watch_held`](Self::watch_held) has something to do.

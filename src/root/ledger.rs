@@ -140,7 +140,8 @@ impl Ledger {
             Some(replay) => self.notices.answered(number, replay),
             None => self.notices.missed(number, &recipe, &parts),
         }
-        (Some(RecipeId { key, parts, code: program.and_then(|program| program.code) }), replay)
+        let code = program.and_then(|program| program.code);
+        (Some(RecipeId { key, parts, code, tried: self.index.tried(&key) }), replay)
     }
 
     /// Reads an answer of the journal.

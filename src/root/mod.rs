@@ -4,6 +4,7 @@
 //! order in which nothing reported is lost. The script runs on a thread of its own behind `port`; this room
 //! does not know what language it is in.
 
+mod beside;
 mod clock;
 mod deadline;
 mod departures;
@@ -19,6 +20,7 @@ mod handed_on;
 mod hearing;
 mod held;
 mod homing;
+mod intake;
 mod ledger;
 mod mailboxes;
 mod misplaced;

@@ -1,5 +1,5 @@
 //! What the author should hear of the journal's answers: records that nobody asks for any more because the script
-//! changed what their name means, and figures that were measured on another machine.
+//! changed what their name means, figures that were measured on another machine, failures that were not tried again.
 //!
 //! Judged when the script waits for something new, or at its end where one name stands for several things: until
 //! then a record that nobody asked for may yet be. One line for each matter, however many tasks it is about; a name
@@ -11,8 +11,8 @@ use rustc_hash::FxHashSet;
 
 use super::port::{Index, Replay};
 use crate::allocation::same_host;
-use crate::model::human::count;
-use crate::model::{Detail, Recipe, RecipeParts, namesakes};
+use crate::model::human::{count, tally};
+use crate::model::{Detail, Recipe, RecipeParts, Status, namesakes};
 
 /// So many names or hosts are listed.
 const LISTED: usize = 4;
@@ -45,6 +45,8 @@ pub struct Notices {
     elsewhere: BTreeMap<(String, Option<String>), usize>,
     /// Records that are not where they were.
     gone: usize,
+    /// Answers that did not end well.
+    failed: BTreeMap<Status, usize>,
 }
 
 impl Notices {
@@ -66,6 +68,9 @@ impl Notices {
             self.ask(&name);
         }
         let outcome = &replay.outcome;
+        if !outcome.ok() {
+            *self.failed.entry(outcome.status).or_default() += 1;
+        }
         if !matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_)) || outcome.host.is_empty() {
             return;
         }
@@ -97,8 +102,8 @@ impl Notices {
     /// What there is to say that was not said; `over`: nothing more will be asked for.
     pub(super) fn lines(&mut self, over: bool) -> Vec<String> {
         let stale = self.stale(over);
-        let more = if over { self.more() } else { None };
-        [stale, more, self.far(), self.lost()].into_iter().flatten().collect()
+        let (more, failed) = if over { (self.more(), self.failed()) } else { (None, None) };
+        [stale, more, self.far(), self.lost(), failed].into_iter().flatten().collect()
     }
 
     /// What a changed script did not ask for although it came to its end: under its name it asks for nothing any more.
@@ -205,6 +210,17 @@ impl Notices {
                  lines they are",
                 count(gone, "record"),
                 if gone == 1 { "was" } else { "were" }
+            )
+        })
+    }
+
+    /// How old failures are tried again.
+    fn failed(&mut self) -> Option<String> {
+        let failed = std::mem::take(&mut self.failed);
+        (!failed.is_empty()).then(|| {
+            format!(
+                "answered from the journal without being tried again: {}; `--retry failed` does that",
+                tally(&failed)
             )
         })
     }

@@ -23,7 +23,11 @@ pub(super) fn open_journal(
     options: &Options,
     progress: &Progress,
 ) -> Result<Opened, JournalError> {
-    let mode = if options.fresh { Mode::Fresh } else { Mode::Resume };
+    let mode = match options {
+        Options { fresh: true, .. } => Mode::Fresh,
+        Options { repeats: true, .. } => Mode::Repeat,
+        _ => Mode::Resume,
+    };
     let opened = Journal::create_or_open(path, header, job, mode)?;
     for note in &opened.notes {
         progress.note(note);
@@ -58,12 +62,12 @@ pub(super) fn notices(index: &port::Index, allocation: &Allocation) -> Notices {
     Notices::new(Here { hosts, cpu_model: machine::cpu_name() }, index.clone())
 }
 
-/// How long the journal's tasks took.
+/// How long the journal's tasks took. Matters only where the time has an end.
 pub(super) fn forecast(index: &port::Index) -> Forecast {
     let mut forecast = Forecast::default();
     for number in 0..index.len() {
         let (kind, elapsed_s) = index.took(number);
-        forecast.saw(kind, index.name(number), elapsed_s);
+        forecast.saw(kind, index.name(number), index.place(number), elapsed_s);
     }
     forecast
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -216,6 +217,8 @@ pub struct RecipeId {
     pub parts: RecipeParts,
     /// Code and data of the program, if that is named by path and machine code.
     pub code: Option<Hash>,
+    /// Where the journal has it, in the order of recording, if it does.
+    pub tried: Option<NonZeroU64>,
 }
 
 /// A task on its way to the driver.

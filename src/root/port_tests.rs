@@ -7,7 +7,7 @@ use super::*;
 use crate::journal::{Journal, Mode};
 use crate::model::{
     CallReturn, CommandSpec, CompileResult, CompileSpec, Detail, ExecSpec, Header, JOURNAL_SCHEMA,
-    MeasureSpec, Record, RunResult, TaskFacts,
+    MeasureSpec, PoolId, Record, RunResult, TaskFacts,
 };
 use crate::root::ledger::answers;
 

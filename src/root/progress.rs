@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::pace::Pace;
 use super::port::WorkerInfo;
 use crate::model::human::count;
-use crate::model::{Kind, Outcome, PoolId, Row, Status, TaskOptions, failures};
+use crate::model::{Failures, Kind, Outcome, PoolId, Row, Status, TaskOptions};
 use crate::say::post;
 
 /// With nothing to say, look again so often.
@@ -141,6 +141,7 @@ pub struct Progress {
     /// Ended tasks by status.
     ended: BTreeMap<Status, usize>,
     lines: Vec<Line>,
+    failures: Failures,
     next_show: Option<Instant>,
     /// A measurement has the root's own node.
     quiet: bool,
@@ -183,6 +184,7 @@ impl Progress {
             replays: 0,
             ended: BTreeMap::new(),
             lines: Vec::new(),
+            failures: Failures::default(),
             next_show: None,
             quiet: false,
             gap: false,
@@ -266,7 +268,9 @@ impl Progress {
         if matches!(kind, Kind::Measure | Kind::Compare) || !outcome.ok() {
             let TaskOptions { name, params, .. } = options.clone();
             let what = if name.is_none() && params.is_none() { what() } else { None };
-            self.lines.push(Line { kind, name, params, what, outcome: outcome.clone() });
+            let line = Line { kind, name, params, what, outcome: outcome.clone() };
+            self.failures.add(&line.row());
+            self.lines.push(line);
         }
     }
 
@@ -320,8 +324,8 @@ impl Progress {
     }
 
     /// Why tasks failed, a line for each way to fail, and for how many it stands.
-    pub(super) fn failures(&self) -> Vec<(String, usize)> {
-        failures(&self.lines.iter().map(Line::row).collect::<Vec<_>>())
+    pub(super) fn failures(&self) -> impl Iterator<Item = (String, usize)> {
+        self.failures.lines()
     }
 
     /// How far the campaign is.

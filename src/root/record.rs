@@ -74,7 +74,6 @@ fn cost(ended: &Live, outcome: &Outcome) -> Cost {
         Detail::None | Detail::Call(_) | Detail::CallError(_) => (None, None, None),
     };
     Cost {
-        queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
         ship_s: None,
         compile_s,
         setup_s,

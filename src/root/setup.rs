@@ -115,7 +115,7 @@ impl Root {
             notices.script_changed();
         }
         again.into_iter().chain(tried_again(&index, &options.retry)).for_each(|note| progress.note(&note));
-        let forecast = forecast(&index);
+        let forecast = deadline.as_ref().map(|_| forecast(&index)).unwrap_or_default();
         let (kept, envs) = (index.states().clone(), index.envs().keys().copied().collect());
         let seed = options.seed.unwrap_or(opened.header.seed);
         let trace = begin_trace(&options, (&path, &text), seed, &kept)?;

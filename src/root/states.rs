@@ -21,6 +21,8 @@ const SAVE_AFTER: Duration = Duration::from_millis(500);
 pub(super) struct States {
     changed: BTreeMap<String, Value>,
     since: Option<Instant>,
+    /// Lines written.
+    pub(super) saved: usize,
 }
 
 impl States {
@@ -44,6 +46,7 @@ impl Driver {
         }
         let saved_unix_s = record::unix_seconds();
         for (name, value) in std::mem::take(&mut self.states.changed) {
+            self.states.saved += 1;
             self.journal.append(record::NO_TASK, Record::State(State { name, value, saved_unix_s }));
         }
     }

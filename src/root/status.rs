@@ -201,8 +201,6 @@ impl Driver {
         let About { script, journal, job } = self.counter.about.clone();
         let now = Instant::now();
         let standing = self.progress.standing(now, present(&self.core, &self.workers));
-        let mut failures = self.progress.failures();
-        failures.truncate(MOST_FAILURES);
         let of_kind = |Count { submitted, running, done, failed }: Count| KindStatus {
             submitted,
             running,
@@ -225,7 +223,7 @@ impl Driver {
             ended: ended.clone(),
             replayed,
             per_minute: self.progress.per_minute(now),
-            failures: FailureStatus::of_lines(failures),
+            failures: FailureStatus::of_lines(self.progress.failures().take(MOST_FAILURES).collect()),
             workers: self.workers.values().map(|worker| self.worker_status(worker)).collect(),
             waiting: self.waiting_status(),
         }

@@ -97,9 +97,10 @@ fn what_was_spent_is_in_the_journal_and_counts_again() {
     for record in measured {
         let cost = &record["cost"];
         let of = |name: &str| cost[name].as_f64().unwrap();
-        assert_eq!(
-            (of("node_s"), of("queue_s")),
-            (record["elapsed_s"].as_f64().unwrap(), record["queue_s"].as_f64().unwrap())
+        assert_eq!(of("node_s"), record["elapsed_s"].as_f64().unwrap());
+        assert!(
+            cost.get("queue_s").is_none() && record["queue_s"].as_f64().is_some(),
+            "once is enough: {record}"
         );
         assert!(of("measure_s") >= 0.06 && of("measure_s") <= of("node_s"), "{cost}");
         assert!(
@@ -205,10 +206,9 @@ fn a_compile_error_is_not_tried_again_until_something_changes() {
     folder.write("a.c", "#error not yet\n");
     assert_eq!(folder.run(&["c.lua"]).stdout, "compile_failed\n");
     let again = folder.run(&["c.lua"]);
-    assert!(
-        again.stderr.starts_with("harness: 1 task (1 from the journal): 1 compile_failed\n"),
-        "{again:?}"
-    );
+    let text = "harness: answered from the journal without being tried again: 1 compile_failed; `--retry failed` does that\n\
+                harness: 1 task (1 from the journal): 1 compile_failed\n";
+    assert!(again.stderr.starts_with(text), "{again:?}");
     folder.write("a.c", "int main(void) { return 0; }\n");
     says(&folder, &["c.lua"], 0, "ok\n", "harness: 1 task: 1 ok\n");
 }

@@ -115,11 +115,48 @@ fn a_journal_that_is_written_to_is_not_compacted() {
     let folder = twice();
     let journal = File::open(folder.path("c.lua.journal")).unwrap();
     flock(&journal, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let damaged = folder.read("c.lua.journal").replacen("{\"type\":\"task", "{\"type\":\"tusk", 1);
+    let whole = folder.read("c.lua.journal");
+    folder.write("c.lua.journal", damaged);
+    let checked = folder.run(&["journal", "check"]);
+    let text = "\nharness with pid N on HOST is writing to it: wait until it ends, and check again; what mends it would lose what \
+                is recorded meanwhile\n";
+    assert_eq!(checked.code, Some(4), "{checked:?}");
+    assert!(folder.normal(&checked.stdout).ends_with(text) && !checked.stdout.contains("sed"), "{checked:?}");
+    folder.write("c.lua.journal", whole);
     let held = "harness: journal: journal DIR/c.lua.journal: harness with pid N on HOST is writing to it: wait until it ends\n";
     says(&folder, &["journal", "compact", "c.lua"], 4, "", held);
     let none =
         "harness: journal: there is no DIR/d.lua.journal; a campaign has a journal once it was started\n";
     says(&folder, &["journal", "check", "d.lua"], 2, "", &none.replace("DIR/", ""));
+}
+
+/// One that was killed half-way leaves a file that nobody has locked; one that is at work has.
+#[test]
+fn what_a_killed_compact_left_is_removed_by_the_next() {
+    let folder = twice();
+    for name in [
+        "c.lua.journal.new.Ab3xYz",
+        "c.lua.journal.new.inwork",
+        "c.lua.journal.new.longer-name",
+        "d.journal.new.Ab3xYz",
+    ] {
+        folder.write(name, "half");
+    }
+    let at_work = File::open(folder.path("c.lua.journal.new.inwork")).unwrap();
+    flock(&at_work, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let left = || {
+        let names = std::fs::read_dir(folder.path(".")).unwrap().flatten().map(|entry| entry.file_name());
+        let mut left: Vec<_> =
+            names.map(|name| name.into_string().unwrap()).filter(|name| name.contains(".new.")).collect();
+        left.sort();
+        left
+    };
+    let compacted = folder.run(&["journal", "compact"]);
+    let text =
+        "harness: removed 1 file that a `harness journal` left beside DIR/c.lua.journal when it was killed\n";
+    assert_eq!((compacted.code, folder.normal(&compacted.stderr).as_str()), (Some(0), text), "{compacted:?}");
+    assert_eq!(left(), ["c.lua.journal.new.inwork", "c.lua.journal.new.longer-name", "d.journal.new.Ab3xYz"]);
 }
 
 #[test]

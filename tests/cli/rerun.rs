@@ -78,6 +78,11 @@ fn what_is_measured_again_agrees_and_the_old_record_still_answers() {
     for field in ["name", "argv", "cwd", "env_delta", "objective", "phase", "host"] {
         assert_eq!(then[field], now[field], "{field}");
     }
+    let sessions = folder.journal("c.lua.journal").into_iter().filter(|record| record["type"] == "session");
+    assert_eq!(
+        sessions.map(|session| session["repeats"].as_bool()).collect::<Vec<_>>(),
+        [Some(false), Some(true)]
+    );
     let again = folder.run(&["c.lua"]);
     assert!(again.stderr.starts_with("harness: 3 tasks (3 from the journal): 3 ok\n"), "{again:?}");
     let status = folder.run(&["status"]);

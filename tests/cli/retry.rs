@@ -1,5 +1,7 @@
 //! Which recorded ends are tried again: by default, and with `--retry`.
 
+use std::fs;
+
 use crate::support::{Folder, no_compiler};
 
 /// Fails until the file `go` is there; every run leaves a line in `ran`.
@@ -23,7 +25,9 @@ fn what_failed_is_tried_again_on_demand_and_the_last_end_counts() {
     };
     run(&[], 0, "nonzero_exit\tok\n", 2);
     let said = run(&[], 0, "nonzero_exit\tok\n", 2);
-    assert!(said.starts_with("harness: 2 tasks (2 from the journal): 1 ok, 1 nonzero_exit\n"), "{said}");
+    let text = "harness: answered from the journal without being tried again: 1 nonzero_exit; `--retry failed` does that\n\
+                harness: 2 tasks (2 from the journal): 1 ok, 1 nonzero_exit\n";
+    assert!(said.starts_with(text), "{said}");
     run(&["--retry", "timeout,signal"], 0, "nonzero_exit\tok\n", 2);
     folder.write("go", "");
     let said = run(&["--retry", "failed"], 0, "ok\tok\n", 3);
@@ -40,6 +44,34 @@ fn what_failed_is_tried_again_on_demand_and_the_last_end_counts() {
         .collect();
     assert_eq!(ends, ["nonzero_exit", "ok"]);
     run(&["--retry", "nonzero_exit", "--retry", "ok"], 0, "ok\tok\n", 5);
+}
+
+/// A job that is too short for all of them does not begin with the same ones each time.
+#[test]
+fn what_is_tried_again_goes_behind_what_was_never_tried_and_the_oldest_try_first() {
+    // Nothing begins before all are asked for.
+    let folder = Folder::with(
+        "local pool <close> = spawn { slots = 1 }
+        local list = { submit(exec { shell = 'until [ -e go ]; do sleep 0.01; done' }) }
+        for n = 1, tonumber(arg[1]) do
+          list[#list + 1] = submit(exec { name = 'e', key = n, shell = 'echo ' .. n .. ' >> ran; exit 3' })
+        end
+        io.open('go', 'w'):close()
+        wait(list)",
+    );
+    let order = |args: &[&str]| {
+        let _ = (fs::remove_file(folder.path("ran")), fs::remove_file(folder.path("go")));
+        assert_eq!(folder.run(&[&["-q", "--start", "local"], args].concat()).code, Some(0));
+        folder.read("ran").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(order(&["c.lua", "2"]), "1 2");
+    // As if the second had been tried before the first.
+    let journal = folder.read("c.lua.journal");
+    let mut lines: Vec<&str> = journal.split_inclusive('\n').collect();
+    let tasks: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].contains("\"type\":\"task\"")).collect();
+    lines.swap(tasks[0], tasks[1]);
+    folder.write("c.lua.journal", lines.concat());
+    assert_eq!(order(&["--retry", "failed", "c.lua", "4"]), "3 4 2 1");
 }
 
 /// No answer of an earlier build stands in for the record either.

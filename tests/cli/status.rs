@@ -127,6 +127,16 @@ fn how_a_script_ended_is_told_afterwards() {
     ended("the script did not come to its end (exit code 1): c.lua:1: as it should\n");
     folder.run(&["-q", "c.lua"]);
     ended("the script came to its end (exit code 0)\n");
+    // A `harness rerun` that was killed, or is at work, is no run of the script.
+    let journal = folder.read("c.lua.journal");
+    let session = journal.lines().rfind(|line| line.starts_with("{\"type\":\"session\"")).unwrap();
+    folder.write(
+        "c.lua.journal",
+        format!("{journal}{}\n", session.replace("\"repeats\":false", "\"repeats\":true")),
+    );
+    ended("the script came to its end (exit code 0)\n");
+    let checked = folder.run(&["journal", "check"]);
+    assert!(checked.stdout.contains("0 records of 2 runs, "), "{checked:?}");
     folder.write("d.lua", "await(submit(exec { shell = 'echo > up; sleep 1000' }))");
     let running = folder.start(&["-q", "--journal", "c.lua.journal", "d.lua"]);
     await_that("it runs", || folder.path("up").exists());

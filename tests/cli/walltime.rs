@@ -26,7 +26,7 @@ fn held(folder: &Folder, takes: &str) {
 #[test]
 fn what_may_take_longer_than_is_left_is_left_to_the_next_run() {
     let folder = Folder::with(
-        "print(await(submit(exec { shell = 'sleep 2' })).status)
+        "print(await(submit(exec { key = 'first', shell = 'sleep 2' })).status)
         io.stdout:flush()
         print(await(submit(exec { name = 'long', cmd = { 'true' }, timeout = 18.3 })).status)",
     );
@@ -39,7 +39,7 @@ fn what_may_take_longer_than_is_left_is_left_to_the_next_run() {
 #[test]
 fn what_nobody_waits_for_is_left_to_the_next_run_too() {
     let folder = Folder::with(
-        "print(await(submit(exec { shell = 'sleep 2' })).status)
+        "print(await(submit(exec { key = 'first', shell = 'sleep 2' })).status)
         submit(exec { name = 'long', cmd = { 'true' }, timeout = 18.3 })",
     );
     held(&folder, "18.3 s");
@@ -49,7 +49,7 @@ fn what_nobody_waits_for_is_left_to_the_next_run_too() {
 fn what_is_held_back_can_be_asked_for_while_others_run() {
     let folder = Folder::with(
         "local other = submit(exec { shell = 'until [ -e go ]; do sleep 0.01; done' })
-        await(submit(exec { shell = 'sleep 2' }))
+        await(submit(exec { key = 'first', shell = 'sleep 2' }))
         local late = submit(exec { name = 'long', cmd = { 'true' }, timeout = 18.3 })
         print(require 'harness'.explain(late))
         io.stdout:flush()
@@ -70,7 +70,7 @@ fn what_is_held_back_can_be_asked_for_while_others_run() {
 #[test]
 fn tasks_take_as_long_as_those_of_their_name_took() {
     let folder = Folder::with(
-        "print(await(submit(exec { shell = 'sleep 2' })).status)
+        "print(await(submit(exec { key = arg[1] or 'new', shell = 'sleep 2' })).status)
         io.stdout:flush()
         print(await(submit(exec { name = 'long', key = arg[1] or 'new', cmd = { 'true' } })).status)",
     );
@@ -83,6 +83,21 @@ fn tasks_take_as_long_as_those_of_their_name_took() {
     // One that is done needs no time.
     let ran = folder.run(&["-q", "--deadline", "21 s", "--margin", "1 s", "c.lua", "old"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "ok\nok\n"), "{ran:#?}");
+}
+
+/// What always runs first would make each run too short for the rest.
+#[test]
+fn what_each_run_would_hold_back_is_tried_where_nothing_else_was_recorded() {
+    let folder = Folder::with(
+        "print(await(submit(exec { shell = 'sleep 2' })).status)
+        io.stdout:flush()
+        print(await(submit(exec { name = 'long', key = 1, cmd = { 'true' }, timeout = 18.3 })).status)",
+    );
+    let ran = folder.run(&["--deadline", "21 s", "--margin", "1 s", "c.lua"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "ok\nok\n"), "{ran:#?}");
+    let text = "harness: nothing that is left would end in time, and this run has recorded no end that spares the next one \
+                anything: so that it is not the same again, what was held back starts all the same\n";
+    assert!(ran.stderr.contains(text), "{ran:#?}");
 }
 
 /// What would fit into no run as long as this one starts all the same: else nobody would ever do it.

@@ -164,7 +164,7 @@ impl World {
         }
         let ends = self.now + self.tasks[task.0 as usize].duration.max(1);
         if stubborn {
-            self.post(ends + 60_000_000, Msg::ToRoot(Event::WorkerLost { worker }));
+            self.post(ends + 60_000_000, Msg::ToRoot(Event::WorkerLost { worker }.into()));
         } else {
             self.post(ends, Msg::Ends(worker, task, attempt));
         }

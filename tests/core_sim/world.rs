@@ -36,7 +36,7 @@ enum Msg {
     ToWorker(WorkerId, Action),
     /// The attempt ends on the worker unless it was killed before.
     Ends(WorkerId, TaskId, Attempt),
-    ToRoot(Event),
+    ToRoot(Box<Event>),
     Wake,
 }
 
@@ -235,6 +235,7 @@ impl World {
             inputs: Vec::new(),
             class: 0,
             like: None,
+            tried: None,
         }
     }
 
@@ -340,7 +341,7 @@ impl World {
         }
         dead.into_iter().for_each(|task| self.leave(task));
         let at = up.max(self.now + 1 + self.rng.below(2_000_000));
-        self.post(at, Msg::ToRoot(Event::WorkerLost { worker }));
+        self.post(at, Msg::ToRoot(Event::WorkerLost { worker }.into()));
     }
 
     fn post(&mut self, at: u64, msg: Msg) {
@@ -356,7 +357,7 @@ impl World {
                     self.feed(Event::Tick);
                 }
             }
-            Msg::ToRoot(event) => self.hear(event),
+            Msg::ToRoot(event) => self.hear(*event),
             Msg::ToWorker(worker, action) => {
                 if self.machines[worker.0 as usize].alive {
                     self.obey(worker, action);
@@ -463,8 +464,8 @@ impl World {
         let at = machine.up;
         if self.rng.permille(self.weather.repeats) {
             let later = at + self.rng.below(3_000_000);
-            self.post(later, Msg::ToRoot(event.clone()));
+            self.post(later, Msg::ToRoot(event.clone().into()));
         }
-        self.post(at, Msg::ToRoot(event));
+        self.post(at, Msg::ToRoot(event.into()));
     }
 }

@@ -38,6 +38,7 @@ use Status::{Error, MetricMissing, NonzeroExit, Ok, Timeout, VerifyFailed};
 fn the_present_version_is_read_and_answers() {
     let expected = [Ok, Ok, Ok, Ok, NonzeroExit, Ok, Timeout, Ok, Error, Ok];
     assert_eq!(ends("1.jsonl", 18), expected);
+    assert_eq!(ends("1-with-ends.jsonl", 16), [Ok, NonzeroExit]);
 }
 
 #[test]

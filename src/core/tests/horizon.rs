@@ -1,5 +1,7 @@
 //! What would not end before the time is over is held back, and nothing waits for it.
 
+use std::num::NonZeroU64;
+
 use super::*;
 
 const SECOND: u64 = 1_000_000;
@@ -100,6 +102,56 @@ fn its_like_teaches_and_a_shorter_timeout_knows_better() {
         (request.like, request.timeout_us) = (Some(7), Some(10 * SECOND));
     });
     assert_eq!(actions, [start(bound, 1, 0)], "it is over after 10 s, whatever its like took");
+}
+
+/// One that took unusually long does not decide for ever.
+#[test]
+fn what_took_long_once_is_forgotten_when_others_like_it_took_less() {
+    let mut desk = Desk::new(&[1]);
+    desk.ends_in(1000);
+    desk.feed(Event::Took { like: 7, us: 800 * SECOND });
+    desk.tick(100 * SECOND);
+    let (late, actions) = desk.like(7);
+    assert_eq!(actions, [hold(late)], "960 s, of which 900 are left");
+    for _ in 0..crate::core::REMEMBERED {
+        desk.feed(Event::Took { like: 7, us: SECOND });
+    }
+    let (short, actions) = desk.like(7);
+    assert_eq!(actions, [start(short, 1, 0)]);
+}
+
+/// A later run would come no further: then the first is tried, and what became of it decides about the others.
+#[test]
+fn what_is_let_go_starts_and_the_rest_is_judged_when_something_has_ended() {
+    let mut desk = Desk::new(&[1]);
+    desk.ends_in(100);
+    desk.feed(Event::Took { like: 7, us: 80 * SECOND });
+    desk.tick(10 * SECOND);
+    let (a, actions) = desk.like(7);
+    assert_eq!(actions, [hold(a)]);
+    let (b, _) = desk.like(7);
+    let (after, none) = desk.asks(Kind::Exec, |request| request.deps = vec![pending(b)]);
+    assert!(none.is_empty() && desk.core.is_held_up());
+    assert_eq!(deeds(desk.feed(Event::LetGo)), [start(a, 1, 0)]);
+    assert!(!desk.core.is_held_up());
+    assert_eq!(desk.took(0, a, 5), [finished(a), hold(b)]);
+    assert_eq!(deeds(desk.feed(Event::LetGo)), [start(b, 1, 0)], "and again");
+    assert_eq!(desk.took(0, b, 5), [finished(b), start(after, 1, 0)]);
+}
+
+/// Runs that are too short for all that is to be tried again do not begin with the same ones each time.
+#[test]
+fn what_was_never_tried_goes_first_and_then_what_was_tried_longest_ago() {
+    let mut desk = Desk::new(&[1]);
+    let (a, _) = desk.exec();
+    let tried = |at: u64| move |request: &mut Request| request.tried = NonZeroU64::new(at);
+    let (late, _) = desk.ask(Kind::Exec, tried(900));
+    let (early, _) = desk.ask(Kind::Exec, tried(100));
+    let (new, _) = desk.exec();
+    let order: Vec<TaskId> = [a, new, early, late].into();
+    for pair in order.windows(2) {
+        assert_eq!(deeds(desk.done(0, pair[0])), [finished(pair[0]), start(pair[1], 1, 0)]);
+    }
 }
 
 #[test]
