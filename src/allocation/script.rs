@@ -102,6 +102,16 @@ pub enum ScriptError {
          '#$ -pe NAME SLOTS' (`qconf -spl` lists the names)"
     )]
     NeedsEnvironment,
+    /// A line of another batch system.
+    #[error("--directive '{line}' is no line for {word}, whose lines begin with {mark}")]
+    Foreign {
+        /// The line.
+        line: String,
+        /// The batch system.
+        word: &'static str,
+        /// How its lines begin.
+        mark: &'static str,
+    },
     /// A text that would end its line early.
     #[error("{0} has a line break in it, and a line of a batch script ends there")]
     LineBreak(&'static str),
@@ -118,7 +128,10 @@ pub fn batch_script(batch: Batch, job: &Job) -> Result<String, ScriptError> {
     if job.directives.iter().any(|line| line.contains('\n')) {
         return Err(ScriptError::LineBreak("--directive"));
     }
-    let mark = batch.mark();
+    let (word, mark) = (batch.word(), batch.mark());
+    if let Some(line) = job.directives.iter().find(|line| line.starts_with('#') && !line.starts_with(mark)) {
+        return Err(ScriptError::Foreign { line: line.clone(), word, mark });
+    }
     let theirs: Vec<&str> =
         job.directives.iter().map(|line| line.strip_prefix(mark).unwrap_or(line).trim()).collect();
     let said = |key: &str| theirs.iter().any(|line| option_of(line) == key);
@@ -239,7 +252,8 @@ fn command(batch: Batch, job: &Job) -> String {
 }
 
 /// Exit code 75 asks to be run again. No dependency is needed: harness has ended, so the journal is free. A job that
-/// recorded nothing would be followed by one that records nothing: its last line in the journal says so. Whoever
+/// recorded nothing (no end of a task, no state) would be followed by one that records nothing: its last line in the journal
+/// says so. Whoever
 /// ends the job by hand (TERM) wants no other; the trap also keeps the shell alive until harness has saved.
 fn chained(batch: Batch, chain: &Chain, command: &str) -> String {
     let again = again(batch, &chain.script);
@@ -259,8 +273,8 @@ if [ "$left" -le 1 ]; then
   echo "harness batch: not done, and this was the last of {links} jobs: run harness batch again to go on" >&2
   exit 75
 fi
-if tail -n 1 {journal} | grep -q '^{{"type":"end",.*"recorded":0,'; then
-  echo "harness batch: not done, and no task ended in this job, so no other follows: ask for more --time" >&2
+if tail -n 1 {journal} | grep -q '^{{"type":"end",.*"recorded":0,"states":0,'; then
+  echo "harness batch: not done, and in this job no task ended and no state changed, so no other follows: ask for more --time" >&2
   exit 75
 fi
 left=$((left - 1))

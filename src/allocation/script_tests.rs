@@ -67,6 +67,9 @@ exec /opt/harness --deadline \"$((7200 - SECONDS)) s\" tune.lua '--size=10 20'
 #[test]
 fn grid_engine_knows_slots() {
     assert_eq!(batch_script(Batch::Sge, &job()), Err(ScriptError::NeedsEnvironment));
+    let foreign = Job { directives: vec!["#SBATCH -C rome".into()], ..job() };
+    let said = "--directive '#SBATCH -C rome' is no line for sge, whose lines begin with #$";
+    assert_eq!(batch_script(Batch::Sge, &foreign).unwrap_err().to_string(), said);
     let job = Job { nodes: None, prologue: None, directives: vec!["#$ -pe mpi 64".into()], ..job() };
     let expected = "\
 #!/bin/bash
@@ -149,8 +152,8 @@ if [ "$left" -le 1 ]; then
   echo "harness batch: not done, and this was the last of 3 jobs: run harness batch again to go on" >&2
   exit 75
 fi
-if tail -n 1 /home/me/tune.lua.journal | grep -q '^{"type":"end",.*"recorded":0,'; then
-  echo "harness batch: not done, and no task ended in this job, so no other follows: ask for more --time" >&2
+if tail -n 1 /home/me/tune.lua.journal | grep -q '^{"type":"end",.*"recorded":0,"states":0,'; then
+  echo "harness batch: not done, and in this job no task ended and no state changed, so no other follows: ask for more --time" >&2
   exit 75
 fi
 left=$((left - 1))

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::CommonArgs;
 use super::usage::whole;
 use crate::allocation::queue::{State, find_batch};
 use crate::allocation::script::{ALL, Batch, Chain, Job, WRITTEN_BY, batch_script, job_name, job_time};
@@ -35,6 +36,8 @@ pub(super) struct BatchArgs {
     /// What the script gets.
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
+    #[command(flatten)]
+    common: CommonArgs,
     /// Whole nodes (default: 1).
     #[arg(long, value_name = "N", value_parser = whole::<1, { u32::MAX }>)]
     nodes: Option<u32>,
@@ -134,8 +137,19 @@ fn job(arguments: &BatchArgs, script: &Path, file: &Path) -> Result<Job, String>
         }
         None => None,
     };
+    arguments.common.retry()?;
     let stem = script.file_stem().unwrap_or_default().to_string_lossy();
-    let words = [script.display().to_string()].into_iter().chain(arguments.args.iter().cloned());
+    let mut words = arguments.common.words();
+    words.push(script.display().to_string());
+    if !arguments.args.is_empty() {
+        // None of them is harness's, whatever it is called.
+        words.push("--".into());
+        words.extend(arguments.args.iter().cloned());
+    }
+    let journal = match &arguments.common.journal {
+        Some(journal) => here.join(journal),
+        None => file.with_extension("journal"),
+    };
     Ok(Job {
         name: job_name(&stem),
         nodes: arguments.nodes,
@@ -146,12 +160,12 @@ fn job(arguments: &BatchArgs, script: &Path, file: &Path) -> Result<Job, String>
         prologue: prologue.map(|path| path.display().to_string()),
         folder: here.display().to_string(),
         harness: program.display().to_string(),
-        arguments: words.collect(),
+        arguments: words,
         margin_s: arguments.margin,
         chain: arguments.chain.map(|links| Chain {
             links,
             script: file.display().to_string(),
-            journal: file.with_extension("journal").display().to_string(),
+            journal: journal.display().to_string(),
         }),
     })
 }
@@ -179,7 +193,12 @@ fn submit(batch: Batch, file: &Path) -> Result<String, String> {
     let printed = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("`{line}` refused the job:\n{}", format!("{printed}{reason}").trim_end()));
+        return Err(format!(
+            "`{line}` refused the job:\n{}\nNothing was submitted. What it asked for is in {}: --nodes, --time, --queue, --account \
+             and --directive say it otherwise",
+            format!("{printed}{reason}").trim_end(),
+            file.display()
+        ));
     }
     batch.job_id(&printed).ok_or_else(|| format!("`{line}` printed no job id: {}", printed.trim_end()))
 }

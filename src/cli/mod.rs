@@ -41,7 +41,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use self::usage::{duration, seed, start, whole};
-use crate::model::exit;
+use crate::model::{Retry, exit};
 use crate::root::port::Start;
 use crate::say::say;
 
@@ -124,6 +124,25 @@ struct RunArgs {
     /// The campaign script, and what it gets as `arg` and `harness.args`; options of harness go before it.
     #[arg(value_name = "FILE.lua [ARGS]", trailing_var_arg = true, allow_hyphen_values = true)]
     script: Vec<OsString>,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// The nodes to use, a host to a line as for mpirun (default: those of the batch job).
+    #[arg(long, value_name = "FILE")]
+    hostfile: Option<PathBuf>,
+    /// Set an old journal aside and begin anew.
+    #[arg(long)]
+    fresh: bool,
+    /// When it has to be over: "90 min" from now, "17:30", or what `date -d` reads (default: the end of the batch job).
+    #[arg(long, value_name = "DURATION|TIME")]
+    deadline: Option<String>,
+    /// How long before that it stops, to be run again (default: 30 s, or a tenth of its time).
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    margin: Option<f64>,
+}
+
+/// What a campaign is told here as in a batch job.
+#[derive(Args)]
+struct CommonArgs {
     /// Workers, where the script does not say.
     #[arg(long, value_name = "N", value_parser = whole::<1, { u32::MAX }>)]
     workers: Option<u32>,
@@ -133,27 +152,15 @@ struct RunArgs {
     /// How workers come, where the script does not say.
     #[arg(long, value_name = "auto|local|spawn|static|srun|ssh", value_parser = start)]
     start: Option<Start>,
-    /// The nodes to use, a host to a line as for mpirun (default: those of the batch job).
-    #[arg(long, value_name = "FILE")]
-    hostfile: Option<PathBuf>,
     /// The journal (default: FILE.lua.journal).
     #[arg(long, value_name = "PATH")]
     journal: Option<PathBuf>,
-    /// Set an old journal aside and begin anew.
-    #[arg(long)]
-    fresh: bool,
     /// Try again what the journal would answer: `failed`, or statuses (timeout, oom, …); `lost` is tried again in any case.
     #[arg(long, value_name = "STATUS,…", value_delimiter = ',')]
     retry: Vec<String>,
     /// Write down every decision of the script and of the scheduler, for `harness replay`.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// When it has to be over: "90 min" from now, "17:30", or what `date -d` reads (default: the end of the batch job).
-    #[arg(long, value_name = "DURATION|TIME")]
-    deadline: Option<String>,
-    /// How long before that it stops, to be run again (default: 30 s, or a tenth of its time).
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    margin: Option<f64>,
     /// Seed of everything random (default: the journal's, or a new one).
     #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
@@ -165,6 +172,31 @@ struct RunArgs {
     quiet: bool,
 }
 
+impl CommonArgs {
+    /// Which recorded ends are tried again.
+    fn retry(&self) -> Result<Retry, String> {
+        Retry::of_words(&self.retry).map_err(|error| error.to_string())
+    }
+
+    /// The same as words of a line.
+    fn words(&self) -> Vec<String> {
+        let path = |path: &PathBuf| path.display().to_string();
+        let values = [
+            ("--workers", self.workers.map(|workers| workers.to_string())),
+            ("--slots", self.slots.map(|slots| slots.to_string())),
+            ("--start", self.start.map(|start| start.word().to_owned())),
+            ("--journal", self.journal.as_ref().map(path)),
+            ("--retry", (!self.retry.is_empty()).then(|| self.retry.join(","))),
+            ("--trace", self.trace.as_ref().map(path)),
+            ("--seed", self.seed.map(|seed| seed.to_string())),
+        ];
+        let values = values.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+        let flags = [("--verbose", self.verbose), ("--quiet", self.quiet)];
+        let flags = flags.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name.to_owned());
+        values.flatten().chain(flags).collect()
+    }
+}
+
 /// Does what the command line says.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let command = arguments.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'));
@@ -172,7 +204,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let wrong_usage = if is_compare { exit::compare::USAGE } else { exit::USAGE };
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return usage::complain(&error, wrong_usage),
+        Err(error) => return usage::complain(&error, command.and_then(|word| word.to_str()), wrong_usage),
     };
     if cli.version {
         return print::print_line("version", &run::version(), exit::OK);

@@ -46,7 +46,7 @@ fn play(arguments: ReplayArgs) -> Result<Replayed, (u8, String)> {
     let header = trace.header();
     let words = arguments.script.split_first();
     let named = words.map_or_else(|| PathBuf::from(&header.script), |(script, _)| PathBuf::from(script));
-    let args = words.map(|(_, args)| args.iter().map(|word| word.to_string_lossy().into_owned()).collect());
+    let args = words.map(|(_, args)| super::usage::script_args(args).0);
     let script = readable(&named).map_err(|text| (exit::USAGE, text))?;
     let unreadable = |error| (exit::USAGE, format!("cannot read the script {}: {error}", script.display()));
     if Hash::of(&std::fs::read(&script).map_err(unreadable)?) != header.script_hash {

@@ -13,7 +13,7 @@ use crate::artefact::Store;
 #[cfg(feature = "mpi")]
 use crate::machine;
 use crate::model::human::{bounded, count};
-use crate::model::{Limits, Outcome, Retry, Row, Status, exit, limits};
+use crate::model::{Limits, Outcome, Row, Status, exit, limits};
 #[cfg(feature = "mpi")]
 use crate::process;
 use crate::process::Signals;
@@ -57,15 +57,16 @@ pub(super) fn run(arguments: RunArgs) -> ExitCode {
 }
 
 fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
-    let (script, args) = script_and_args(&arguments.script).map_err(|text| (exit::USAGE, text))?;
-    let retry = Retry::of_words(&arguments.retry).map_err(|error| (exit::USAGE, error.to_string()))?;
-    let verbosity = match (arguments.quiet, arguments.verbose) {
+    let (script, args, are_meant) = script_and_args(&arguments.script).map_err(|text| (exit::USAGE, text))?;
+    let common = arguments.common;
+    let retry = common.retry().map_err(|text| (exit::USAGE, text))?;
+    let verbosity = match (common.quiet, common.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
     #[cfg(feature = "mpi")]
-    super::launch::through_mpi(arguments.start, arguments.hostfile.as_deref(), verbosity)
+    super::launch::through_mpi(common.start, arguments.hostfile.as_deref(), verbosity)
         .map_err(|reason| (exit::ALLOCATION, reason))?;
     let limits = limits().map_err(|text| (exit::USAGE, text))?;
     // Before MPI and before any thread: all of them inherit the mask.
@@ -75,25 +76,28 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         Joined::Root(started) => started,
         Joined::Served(code) => return Ok(code),
     };
+    // Once, by the root alone.
+    let misplaced = if are_meant { None } else { super::usage::misplaced(&args, &script) };
+    misplaced.iter().for_each(|text| say(format_args!("harness: {text}")));
     let mpi = matches!(started.mpi, Mpi::Ready(_));
     let options = Options {
         script: script.clone(),
         args,
         pool: PoolSpec {
-            workers: arguments.workers,
-            slots: arguments.slots,
-            start: arguments.start,
+            workers: common.workers,
+            slots: common.slots,
+            start: common.start,
             ..PoolSpec::default()
         },
-        journal: arguments.journal,
+        journal: common.journal,
         fresh: arguments.fresh,
-        trace: arguments.trace,
+        trace: common.trace,
         host_file: arguments.hostfile,
         retry,
         repeats: false,
         interactive: false,
         timing: Timing { deadline: arguments.deadline, margin: arguments.margin },
-        seed: arguments.seed,
+        seed: common.seed,
         verbosity,
         limits,
         display: display(verbosity),
@@ -109,8 +113,8 @@ pub(super) fn limits() -> Result<Limits, String> {
     std::env::var(limits::VARIABLE).map_or(Ok(Limits::default()), |text| text.parse())
 }
 
-/// The script, if there is one to run, and what it is given.
-fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>), String> {
+/// The script, if there is one to run, what it is given, and whether a `--` says that all of it is its own.
+fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>, bool), String> {
     let (script, args) =
         words.split_first().ok_or("which script? `harness FILE.lua`, or `harness --help`")?;
     // All that follows the script is the script's, options too. Hence an option harness does not know
@@ -118,16 +122,9 @@ fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>), String>
     if let Some(option) = script.to_str().filter(|word| word.len() > 1 && word.starts_with('-')) {
         return Err(super::usage::unknown_option(option));
     }
-    let args: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    // `--seed`, `--workers` and the like may well be the script's own; these hardly are.
-    if let Some(ours) = args.iter().find(|word| ["--fresh", "--journal", "--trace"].contains(&word.as_str()))
-    {
-        let script = Path::new(script).display();
-        say(format_args!(
-            "harness: `{ours}` after the script is the script's; harness's own goes before it: `harness {ours} … {script}`"
-        ));
-    }
-    Ok((readable(Path::new(script))?, args))
+    let script = Path::new(script);
+    let (args, are_meant) = super::usage::script_args(args);
+    Ok((readable(script)?, args, are_meant))
 }
 
 /// Can this be a script?

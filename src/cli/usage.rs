@@ -17,9 +17,11 @@ use crate::model::nearest;
 use crate::root::port::Start;
 use crate::say::say;
 
-/// Says what clap found, which may be that help is wanted; the exit code, which is `code` if it is an error.
-pub(super) fn complain(error: &clap::Error, code: u8) -> ExitCode {
-    match wrong_value(error) {
+/// Says what clap found of a line with this first word, which may be that help is wanted; the exit code, which is `code` if
+/// it is an error.
+pub(super) fn complain(error: &clap::Error, command: Option<&str>, code: u8) -> ExitCode {
+    let unknown = || command.filter(|command| *command == "batch").and_then(|_| unknown_in_batch(error));
+    match wrong_value(error).or_else(unknown) {
         Some(text) => say(format_args!("harness: {text}")),
         None => drop(error.print()),
     }
@@ -29,12 +31,34 @@ pub(super) fn complain(error: &clap::Error, code: u8) -> ExitCode {
 /// A value that one of the parsers below refused: they say what they expect.
 fn wrong_value(error: &clap::Error) -> Option<String> {
     let expected = error.source().filter(|_| error.kind() == ErrorKind::ValueValidation)?;
-    let text = |kind| match error.get(kind) {
+    let option = context(error, ContextKind::InvalidArg)?.split([' ', '[', '=']).next()?;
+    Some(format!("{option}: expected {expected}, got '{}'", context(error, ContextKind::InvalidValue)?))
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text),
         _ => None,
+    }
+}
+
+/// A word of `harness batch` that is none of its options: harness's own, the batch system's or the script's?
+fn unknown_in_batch(error: &clap::Error) -> Option<String> {
+    let word =
+        context(error, ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
+    let name = word.split('=').next().unwrap_or(word);
+    let command = Cli::command();
+    let options = command.find_subcommand("batch").map(options).unwrap_or_default();
+    let hint = match name {
+        "--fresh" => "; each further job would begin anew, too: move the journal away instead".into(),
+        "--deadline" => "; the job's own end is kept, which --time asks for".into(),
+        "--hostfile" => "; the nodes are those of the job".into(),
+        name => nearly(name, &options),
     };
-    let option = text(ContextKind::InvalidArg)?.split([' ', '[', '=']).next()?;
-    Some(format!("{option}: expected {expected}, got '{}'", text(ContextKind::InvalidValue)?))
+    Some(format!(
+        "batch: unknown option '{name}'{hint}. `harness batch --help` lists its options, --directive hands others to the \
+         batch system, and what the script gets goes after `--`: `harness batch FILE.lua --nodes 2 -- {name}`"
+    ))
 }
 
 /// Options before a subcommand are taken for its own where it has them. Without a subcommand the line is as it is.
@@ -65,14 +89,46 @@ fn is_subcommand(word: &str) -> bool {
 
 pub(super) fn unknown_option(word: &str) -> String {
     let name = word.split('=').next().unwrap_or(word);
-    let command = Cli::command();
-    let options: Vec<String> =
-        command.get_arguments().filter_map(|option| Some(format!("--{}", option.get_long()?))).collect();
-    let near = nearest(name, options.iter().map(String::as_str));
-    let hint = near.map(|option| format!(" (did you mean '{option}'?)")).unwrap_or_default();
+    let hint = nearly(name, &options(&Cli::command()));
     format!(
         "unknown option '{name}'{hint}; `harness --help` lists them, and options of the script go after its name"
     )
+}
+
+/// The options of a command, by their long names.
+fn options(command: &clap::Command) -> Vec<String> {
+    let names = command.get_arguments().filter_map(|option| option.get_long_and_visible_aliases());
+    names.flatten().map(|name| format!("--{name}")).collect()
+}
+
+fn nearly(name: &str, options: &[String]) -> String {
+    let near = nearest(name, options.iter().map(String::as_str));
+    near.map(|option| format!(" (did you mean '{option}'?)")).unwrap_or_default()
+}
+
+/// What a script gets of the words behind it, and whether a `--` says that all of them are its own.
+pub(super) fn script_args(words: &[OsString]) -> (Vec<String>, bool) {
+    let are_meant = words.first().is_some_and(|word| word == "--");
+    let words = words.iter().skip(usize::from(are_meant));
+    (words.map(|word| word.to_string_lossy().into_owned()).collect(), are_meant)
+}
+
+/// Options that harness has too, in the arguments of a script: they may be the script's own, and are often not meant so.
+pub(super) fn misplaced(args: &[String], script: &Path) -> Option<String> {
+    let mut ours = options(&Cli::command());
+    ours.retain(|option| !["--help", "--version"].contains(&option.as_str())); // a script has them, too
+    ours.extend(["-v", "-q"].map(String::from));
+    let names =
+        args.iter().take_while(|word| *word != "--").map(|word| word.split('=').next().unwrap_or(word));
+    let mut found: Vec<&str> = names.filter(|name| ours.iter().any(|option| option == name)).collect();
+    found.dedup();
+    let (first, script) = (found.first()?, script.display());
+    Some(format!(
+        "`{}` after the script {} the script's; harness's own go before it: `harness {first} … {script}` (if the script's are \
+         meant: `harness {script} -- {first} …`)",
+        found.join("`, `"),
+        if found.len() == 1 { "is" } else { "are" }
+    ))
 }
 
 /// What a script that is not there may have meant: one with `.lua` behind its name, or nearly a subcommand.

@@ -99,6 +99,10 @@ fn until(text: &str, outside: &Outside<'_>) -> Result<f64, DeadlineError> {
     if unit.len() < text.len() && seconds(&format!("1{unit}")).is_some() {
         return Err(DeadlineError::Past(text.into()));
     }
+    // It reads no text as midnight.
+    if text.trim().is_empty() {
+        return Err(DeadlineError::Unreadable(text.into()));
+    }
     let is_clock = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
     match left(text) {
         None => Err(DeadlineError::Unreadable(text.into())),
@@ -177,6 +181,11 @@ mod tests {
         for nothing in ["0", "00", "0 s", "0min"] {
             assert_eq!(at(nothing).unwrap_err(), format!("--deadline '{nothing}' is past"));
         }
+        let none = Timing { deadline: Some(" ".into()), margin: None };
+        let midnight = [("date -d   +%s", "1700030000\n")];
+        assert!(
+            found(&none, &[], &midnight).unwrap_err().starts_with("--deadline ' ' is neither a duration")
+        );
         assert!(at("soon").unwrap_err().starts_with("--deadline 'soon' is neither a duration (\"90 min\""));
     }
 

@@ -80,6 +80,35 @@ fn options_before_a_subcommand_are_its_own_or_refused() {
 }
 
 #[test]
+fn options_of_harness_behind_the_script_are_the_script_s_and_that_is_said() {
+    let folder = Folder::with("print(table.unpack(arg))");
+    let text = "harness: `--retry`, `--seed` after the script are the script's; harness's own go before it: `harness --retry … \
+                c.lua` (if the script's are meant: `harness c.lua -- --retry …`)\n";
+    says(
+        &folder,
+        &["c.lua", "--retry", "failed", "--seed=7", "--size"],
+        0,
+        "--retry\tfailed\t--seed=7\t--size\n",
+        text,
+    );
+    let text = "harness: `-q` after the script is the script's; harness's own go before it: `harness -q … c.lua` (if the script's \
+                are meant: `harness c.lua -- -q …`)\n";
+    says(&folder, &["c.lua", "-q"], 0, "-q\n", text);
+    // What is meant so is not mentioned, nor what is no option.
+    says(&folder, &["c.lua", "--", "--seed", "7", "--"], 0, "--seed\t7\t--\n", "");
+    says(&folder, &["c.lua", "x", "--", "--seed"], 0, "x\t--\t--seed\n", "");
+    says(&folder, &["c.lua", "seed", "--depth"], 0, "seed\t--depth\n", "");
+}
+
+#[test]
+fn no_deadline_at_all_is_none() {
+    let folder = Folder::with("");
+    let text = "harness: --deadline '' is neither a duration (\"90 min\", \"2 h\") nor a time that `date -d` reads (\"17:30\", \
+                \"2027-01-31 17:30\")\n";
+    says(&folder, &["--deadline", "", "c.lua"], 2, "", text);
+}
+
+#[test]
 fn an_unknown_option_of_the_script_is_named_with_the_nearest() {
     let folder = Folder::with("local args = require 'harness'.args { size = { 512, 'matrix size' } }\n");
     let text = "harness: c.lua:1: args: unknown argument '--sizes' (did you mean '--size'?); --help lists them\nstack \

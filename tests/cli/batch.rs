@@ -49,7 +49,7 @@ fn dry_run_prints_the_script_and_leaves_nothing() {
     let text = folder.normal(&ran.stdout).replace(env!("CARGO_BIN_EXE_harness"), "HARNESS");
     let expected = "#!/bin/bash\n#PJM -N c\n#PJM -L node=2\n#PJM --restart\n#PJM -j\n#PJM -o c.%j.out\n#PJM -L \
                     elapse=1:30:00\n#PJM -L rscgrp=small\n# Written by `harness batch`: run that again rather than \
-                    change this.\ncd DIR || exit\nexec HARNESS --deadline \"$((5400 - SECONDS)) s\" c.lua --n=1\n";
+                    change this.\ncd DIR || exit\nexec HARNESS --deadline \"$((5400 - SECONDS)) s\" c.lua -- --n=1\n";
     assert_eq!((ran.code, text.as_str(), ran.stderr.as_str()), (Some(0), expected, ""));
     assert!(!folder.path("c.lua.job").exists());
 }
@@ -66,9 +66,71 @@ fn bad_words_are_refused_by_name() {
             vec!["c.lua", "--scheduler", "sge", "--nodes", "2"],
             "Grid Engine knows slots of a parallel environment",
         ),
+        (
+            vec!["c.lua", "--scheduler", "slurm", "--directive", "#PBS -l select=4"],
+            "--directive '#PBS -l select=4' is no line for slurm, whose lines begin with #SBATCH",
+        ),
+        (vec!["c.lua", "--scheduler", "slurm", "--retry", "timeuot"], "(did you mean 'timeout'?)"),
     ] {
         let ran = batch(&folder, &args);
         assert!(ran.code == Some(2) && ran.stderr.contains(text), "{args:?}: {ran:#?}");
+    }
+}
+
+/// What a campaign is told, it is told in the job too.
+#[test]
+fn options_of_the_campaign_are_handed_on() {
+    let folder = Folder::with("");
+    let options =
+        ["--retry", "failed,oom", "--seed", "7", "--start=srun", "--slots", "2", "--journal", "other", "-v"];
+    let args =
+        [&options[..], &["c.lua", "--scheduler", "slurm", "--chain", "--dry-run", "--", "--seed=3"]].concat();
+    let ran = batch(&folder, &args);
+    let text = folder.normal(&ran.stdout).replace(env!("CARGO_BIN_EXE_harness"), "HARNESS");
+    let line = "\nHARNESS --slots 2 --start srun --journal other --retry failed,oom --seed 7 --verbose c.lua -- --seed=3\n";
+    assert!(ran.code == Some(0) && text.contains(line), "{ran:#?}");
+    assert!(text.contains("\nif tail -n 1 DIR/other | grep -q "), "{text}");
+}
+
+/// The script of a chain, run as the job would run it, with a campaign whose time was too short.
+#[test]
+fn a_chain_goes_on_after_a_state_or_a_task_and_ends_where_neither_was_recorded() {
+    let state = "local state = require('harness').state('s', { n = 0 })\nstate.n = state.n + 1\n";
+    let task = "await(submit(exec { key = 'k', cmd = { 'true' } }))\n";
+    for (progress, goes_on) in [(state, true), (task, true), ("", false)] {
+        let folder = Folder::with(&format!("{progress}os.exit(75)"));
+        program(&folder, "sbatch", "echo 18");
+        let script = batch(&folder, &["c.lua", "--chain", "--dry-run"]);
+        folder.write("job", &script.stdout);
+        let mut bash = std::process::Command::new("bash");
+        bash.arg(folder.path("job"));
+        folder.at_home(&mut bash);
+        bash.env("PATH", format!("{}:/usr/bin:/bin", folder.path("bin").display()));
+        let ran = folder.finish(bash);
+        let text = if goes_on {
+            "goes on as job 18"
+        } else {
+            "in this job no task ended and no state changed, so no other follows"
+        };
+        let code = if goes_on { 0 } else { 75 };
+        assert!(ran.code == Some(code) && ran.stderr.contains(text), "{progress}: {ran:#?}");
+    }
+}
+
+#[test]
+fn what_is_no_option_of_batch_is_told_apart_from_the_script_s() {
+    let folder = Folder::with("");
+    for (word, hint) in [
+        ("--partitoin", " (did you mean '--partition'?)"),
+        ("--fresh", "; each further job would begin anew, too: move the journal away instead"),
+        ("--depth", ""),
+    ] {
+        let ran = batch(&folder, &["c.lua", word, "--scheduler", "slurm", "--dry-run"]);
+        let text = format!(
+            "harness: batch: unknown option '{word}'{hint}. `harness batch --help` lists its options, --directive hands others \
+             to the batch system, and what the script gets goes after `--`: `harness batch FILE.lua --nodes 2 -- {word}`\n"
+        );
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr), (Some(2), "", text));
     }
 }
 
@@ -78,7 +140,9 @@ fn what_the_batch_system_says_against_a_job_is_shown() {
     program(&folder, "sbatch", "echo 'sbatch: error: invalid partition' >&2; exit 1");
     let ran = batch(&folder, &["c.lua"]);
     assert_eq!(ran.code, Some(3), "{ran:#?}");
-    assert!(ran.stderr.ends_with("refused the job:\nsbatch: error: invalid partition\n"), "{ran:#?}");
+    let text = "harness: `sbatch --parsable DIR/c.lua.job` refused the job:\nsbatch: error: invalid partition\nNothing was submitted. \
+                What it asked for is in DIR/c.lua.job: --nodes, --time, --queue, --account and --directive say it otherwise\n";
+    assert_eq!(folder.normal(&ran.stderr), text);
 }
 
 #[test]
