@@ -320,7 +320,7 @@ fn an_artefact_travels_between_nodes_without_a_common_store() {
         for i = 1, 2 do runs[i] = submit(exec { cmd = { build, i } }) end
         local ok = 0
         for _, run in as_completed(runs) do if run.ok then ok = ok + 1 else print(run) end end
-        print(build:state(), ok)"#;
+        print(build:status(), ok)"#;
     assert_eq!(succeeded(&with_stores(&mpi, &campaign, script)), "ok\t2\n");
     let stores = (0..3).filter(|rank| {
         let objects = campaign.folder.path().join(format!("cache.{rank}/objects"));

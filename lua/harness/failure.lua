@@ -88,8 +88,7 @@ function M.future_class(Future)
   setmetatable(Future, {
     __index = function(_, key)
       if key == "id" or key == "outcome" or type(key) == "string" and string.sub(key, 1, 2) == "__" then return nil end
-      local how_far = key == "status" and " (or ask `:state()` how far it is)" or ""
-      M.raise(string.format("unknown field %s of a future: await it first%s", M.a(key), how_far))
+      M.raise(string.format("unknown field %s of a future: await it first", M.a(key)))
     end,
   })
 end

@@ -222,8 +222,8 @@ function Future:done()
 end
 
 --- "pending" until its end is known (also right after cancel), or how it ended in one word: its status.
-function Future:state()
-  failure.own(self, Future, "state")
+function Future:status()
+  failure.own(self, Future, "status")
   self:done()
   if not self.ended then return "pending" end
   if self.kind == "call" or self.kind == "flow" then

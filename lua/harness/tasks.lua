@@ -305,7 +305,7 @@ local function unmet(culprit, role)
   local what, value = role or "what it depends on", culprit.outcome
   if culprit.id then what = string.format(role and "its reference, task %d," or "task %d, which it depends on,", culprit.id) end
   local why = type(value) == "table" and (rawget(value, "reason") or rawget(value, "message"))
-  return string.format("%s ended %s%s", what, culprit:state(), type(why) == "string" and ": " .. why or "")
+  return string.format("%s ended %s%s", what, culprit:status(), type(why) == "string" and ": " .. why or "")
 end
 
 --- Sends an exec, a compile, a measure or a compare whose options are in normal form.

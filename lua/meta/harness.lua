@@ -313,7 +313,7 @@ function Future:done() end
 
 --- "pending" until its end is known (also right after cancel), or how it ended in one word: its status.
 ---@return string
-function Future:state() end
+function Future:status() end
 
 --- Ends the task or the flow, if it is not done. A future as a <close> variable is cancelled at the end of its block.
 function Future:cancel() end

@@ -29,7 +29,7 @@ for i = 1, 200 do
 end
 for f, result, e in as_completed(tasks) do
   local value = not e and (type(result) ~= 'table' and result or result.stdout or result.stats and result.stats.median)
-  print(number[f], f:state(), (tostring(value):gsub('%s', '')))
+  print(number[f], f:status(), (tostring(value):gsub('%s', '')))
   io.stdout:flush()
 end
 print 'over'

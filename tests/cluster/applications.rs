@@ -186,7 +186,7 @@ for _, launcher in ipairs { "auto", "srun" } do
   while not started() and require "harness".now() < until_then and not app:wait(0.1) do end
   print(launcher, "started", started())
   app:cancel()
-  print(launcher, app:wait("30 s"), app:state())
+  print(launcher, app:wait("30 s"), app:status())
   for _, worker in ipairs(pool.workers) do
     local r = await(submit(exec { cmd = { "pgrep", "-c", "-x", "stuck" }, host = worker.host, ok_codes = { 0, 1 } }))
     print("left after " .. launcher .. " on " .. worker.host, (r.stdout:gsub("%s", "")), r.reason)

@@ -16,7 +16,7 @@ for _ = 1, 2 do
   local e = failed_with(of_call)
   assert(e.kind == "skipped" and e.cause.status == "nonzero_exit" and e.cause.exit_code == 3 and e.cause.name == "breaks")
   assert(e.message:find("it depends on", 1, true) and e.message:find("ended nonzero_exit", 1, true), e.message)
-  assert(of_call:state() == "skipped")
+  assert(of_call:status() == "skipped")
   -- The failure goes on: what waits for what was skipped is skipped.
   e = failed_with(submit(touch, of_call))
   assert(e.kind == "skipped" and e.cause.kind == "skipped" and e.cause.cause.status == "nonzero_exit")

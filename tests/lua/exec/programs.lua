@@ -35,7 +35,7 @@ local bad = submit(function() error("oh", 0) end)
 r = run { cmd = { "echo", bad } }
 assert(r.status == "skipped" and r.cause.message == "oh", tostring(r))
 local again = submit(exec { cmd = { "echo", bad } })
-assert(again:done() and again:state() == "skipped" and await(again).cause.message == "oh")
+assert(again:done() and again:status() == "skipped" and await(again).cause.message == "oh")
 
 -- A scratch folder: files go there and come back by their content.
 r = run { shell = "cat programs.lua | wc -l > n; pwd", cwd = "scratch", inputs = { "programs.lua" }, outputs = { "n" } }

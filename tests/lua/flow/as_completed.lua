@@ -20,7 +20,7 @@ for _ in as_completed {} do error("nothing is there") end
 
 -- Records of programs come as results whatever their status.
 for f, record, e in as_completed { submit(exec { cmd = { "false" } }) } do
-  assert(record.status == "nonzero_exit" and e == nil and f:state() == "nonzero_exit")
+  assert(record.status == "nonzero_exit" and e == nil and f:status() == "nonzero_exit")
 end
 
 -- map: in order, bounded, over iterators; the first error is raised

@@ -24,9 +24,9 @@ local pool <close> = spawn { workers = 1, slots = 2 }
 local running = { nap(), nap() }
 local queued = submit(id, 1)
 queued:cancel()
-assert(queued:state() == "pending" or queued:state() == "cancelled")
+assert(queued:status() == "pending" or queued:status() == "cancelled")
 local e = says("cancelled", await, queued)
-assert(e.kind == "cancelled" and queued:state() == "cancelled" and e.message:find("cancelled", 1, true))
+assert(e.kind == "cancelled" and queued:status() == "cancelled" and e.message:find("cancelled", 1, true))
 for _, f in ipairs(running) do f:cancel() end
 for _, f in ipairs(running) do assert(await(f).status == "cancelled") end
 
@@ -41,9 +41,9 @@ local flow = go(function()
   await(task)
 end)
 flow:cancel()
-assert(closed == "blocks here" and flow:state() == "cancelled" and flow:done())
+assert(closed == "blocks here" and flow:status() == "cancelled" and flow:done())
 assert(says("the flow was cancelled", await, flow).kind == "cancelled")
-assert(task:state() == "pending")
+assert(task:status() == "pending")
 task:cancel()
 flow:cancel()
 
@@ -59,7 +59,7 @@ do
   local done <close> = go(id, 5)
   held = { a, b, done }
 end
-assert(held[2]:state() == "cancelled" and await(held[3]) == 5)
+assert(held[2]:status() == "cancelled" and await(held[3]) == 5)
 assert(await(held[1]).status == "cancelled" and await(inner).status == "cancelled")
 local other = go(function()
   local c <close> = nap()
@@ -93,7 +93,7 @@ for i, body in ipairs {
     body()
   end)
   stuck:cancel()
-  assert(ran == 1 and stuck:state() == "cancelled", i)
+  assert(ran == 1 and stuck:status() == "cancelled", i)
   list[1]:cancel()
   assert(await(list[1]).status == "cancelled")
 end

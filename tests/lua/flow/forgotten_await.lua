@@ -7,7 +7,7 @@ assert(not ok and e:find("unknown field 'stats' of a future: await it first", 1,
 assert(await(f).ok and await(f).stdout ~= "" and f.id)
 assert(not pcall(function() return go(print, "").stdout end))
 local failed = submit(function() error "x" end)
-assert(failed:wait() and failed:state() == "error" and failed.id)
+assert(failed:wait() and failed:status() == "error" and failed.id)
 
 -- A dot where a colon belongs.
 ok, e = pcall(function() f.wait "1 s" end)

@@ -5,4 +5,4 @@ local function fail(n)
 end
 for i = 1, 30 do submit(fail, i) end
 local asked = submit(fail, 31)
-assert(asked:wait() and asked:state() == "error")
+assert(asked:wait() and asked:status() == "error")

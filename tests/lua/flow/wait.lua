@@ -8,7 +8,7 @@ assert(a == 1 and b == nil and c == 3)
 -- Awaiting again gives the same.
 local f = submit(id, "x")
 assert(await(f) == "x" and await(f) == "x")
-assert(f:done() and f:state() == "ok" and f:wait() == true)
+assert(f:done() and f:status() == "ok" and f:wait() == true)
 
 -- wait: all, some, with a time limit; lists in the order given.
 local slow = submit(exec { cmd = { "sleep", "60" } })
@@ -19,7 +19,7 @@ done, pending = wait({ slow, quick[1] }, { count = 1 })
 assert(done[1] == quick[1] and pending[1] == slow)
 done, pending = wait({ slow }, { timeout = "10 ms" })
 assert(#done == 0 and pending[1] == slow)
-assert(slow:wait(0) == false and slow:state() == "pending" and not slow:done())
+assert(slow:wait(0) == false and slow:status() == "pending" and not slow:done())
 done, pending = wait {}
 assert(#done == 0 and #pending == 0)
 
@@ -27,7 +27,7 @@ assert(#done == 0 and #pending == 0)
 slow:cancel()
 local record = await(slow)
 assert(record.status == "cancelled" and not record.ok)
-assert(slow:state() == "cancelled")
+assert(slow:status() == "cancelled")
 slow:cancel() -- a second time does nothing
 
 -- on_done runs in a flow of its own, also for what is done already
@@ -55,7 +55,7 @@ submit(id, 0):on_done(function()
   waiting:cancel()
   hanging:cancel()
 end)
-assert(not pcall(await, waiting) and waiting:state() == "cancelled" and reached == true)
+assert(not pcall(await, waiting) and waiting:status() == "cancelled" and reached == true)
 assert(not pcall(await, hanging))
 
 -- go: arguments, results, cancellation
@@ -68,7 +68,7 @@ local stuck = go(function()
   await(submit(exec { cmd = { "sleep", "60" }, timeout = "50 ms" }))
 end)
 stuck:cancel()
-assert(closed and stuck:state() == "cancelled")
+assert(closed and stuck:status() == "cancelled")
 local ok, e = pcall(await, stuck)
 assert(not ok and getmetatable(e) == harness.Error and e.kind == "cancelled")
 assert(tostring(stuck) == "future of flow (cancelled)", tostring(stuck))

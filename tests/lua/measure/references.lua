@@ -21,7 +21,7 @@ local first = asked { cmd = { "echo", 7 }, params = { n = 1 }, verify = { refere
 local second = asked { cmd = { "echo", 7 }, params = { n = 2 }, verify = { reference = endless } }
 await(submit(exec { shell = "until grep -q run " .. started .. "; do sleep 0.01; done" }))
 first:cancel()
-assert(await(first).status == "cancelled" and second:state() == "pending")
+assert(await(first).status == "cancelled" and second:status() == "pending")
 second:cancel()
 assert(await(second).status == "cancelled")
 m = await(asked { cmd = { "echo", 7 }, params = { n = 3 }, verify = { reference = endless } })

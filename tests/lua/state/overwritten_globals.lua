@@ -33,7 +33,7 @@ local done, pending = wait({ m, submit(call { function() end, timeout = 5 }) }, 
 assert(#done == 2 and #pending == 0)
 assert(map(function(x) return x * 2 end, { 1, 2, 3 })[3] == 6)
 for f, value in as_completed { go(function(x) return await(submit(function(y) return y end, x)) end, 7) } do
-  assert(f:done() and f:state() == "ok" and value == 7)
+  assert(f:done() and f:status() == "ok" and value == 7)
 end
 local results = harness.results { name = "m" }
 assert(results:min "v" and #results:group("x")[1.5] == 1 and find(results:table(), "m     1.5  ok", 1, true), results:table())
