@@ -29,7 +29,6 @@ pub struct Row<'a> {
     pub outcome: &'a Outcome,
 }
 
-<<<<<<< HEAD
 impl<'a> Row<'a> {
     /// That of a record.
     pub fn of(facts: &'a TaskFacts, outcome: &'a Outcome) -> Self {
@@ -38,46 +37,67 @@ impl<'a> Row<'a> {
     }
 }
 
-/// One way to fail.
-pub struct Way<'a> {
-    /// What all that failed so say.
+/// One way to fail, and those that failed so as `T` keeps them.
+#[derive(Debug)]
+pub struct Way<T> {
+    /// Of all of them.
+    pub kind: Kind,
+    /// What all of them say.
     pub text: String,
     /// It followed from another failure (`skipped`, `cancelled`).
     pub followed: bool,
     /// Those that failed so, in the order they ended; at least one.
-    pub rows: Vec<&'a Row<'a>>,
+    pub tasks: T,
+}
+
+/// The ways to fail, as tasks end.
+#[derive(Debug)]
+struct Ways<T> {
+    /// In the order they occurred.
+    ways: Vec<Way<T>>,
+    /// Where each is, by what those have in common.
+    known: BTreeMap<(Kind, String), usize>,
+}
+
+impl<T> Default for Ways<T> {
+    fn default() -> Self {
+        Self { ways: Vec::new(), known: BTreeMap::new() }
+    }
+}
+
+impl<T: Default> Ways<T> {
+    /// Where a task belongs; one that ended well to none.
+    fn of(&mut self, row: &Row<'_>) -> Option<&mut T> {
+        let Row { kind, outcome, .. } = *row;
+        if outcome.ok() {
+            return None;
+        }
+        let (text, alike) = (status_in_short(outcome), alike(outcome));
+        let at = *self.known.entry((kind, alike.clone())).or_insert(self.ways.len());
+        if at == self.ways.len() {
+            let followed = matches!(outcome.status, Status::Skipped | Status::Cancelled);
+            self.ways.push(Way { kind, text, followed, tasks: T::default() });
+        } else if self.ways[at].text != text {
+            self.ways[at].text = alike;
+        }
+        Some(&mut self.ways[at].tasks)
+    }
 }
 
 /// The ways in which these tasks failed, in the order they occurred; what followed from another failure comes after what
 /// failed by itself.
-pub fn ways<'a>(rows: &'a [Row<'a>]) -> Vec<Way<'a>> {
-    let mut ways: Vec<Way<'a>> = Vec::new();
-    let mut known: BTreeMap<(Kind, String), usize> = BTreeMap::new();
-    for row in rows.iter().filter(|row| !row.outcome.ok()) {
-        let (text, alike) = (status_in_short(row.outcome), alike(row.outcome));
-        let at = *known.entry((row.kind, alike.clone())).or_insert(ways.len());
-        match ways.get_mut(at) {
-            Some(way) => {
-                if way.text != text {
-                    way.text = alike;
-                }
-                way.rows.push(row);
-            }
-            None => {
-                let followed = matches!(row.outcome.status, Status::Skipped | Status::Cancelled);
-                ways.push(Way { text, followed, rows: vec![row] });
-            }
+pub fn ways<'a>(rows: &'a [Row<'a>]) -> Vec<Way<Vec<&'a Row<'a>>>> {
+    let mut found: Ways<Vec<&Row<'_>>> = Ways::default();
+    for row in rows {
+        if let Some(tasks) = found.of(row) {
+            tasks.push(row);
         }
     }
-    ways.sort_by_key(|way| way.followed);
-    ways
+    found.ways.sort_by_key(|way| way.followed);
+    found.ways
 }
 
-/// The same, a line for each way and how many tasks it stands for.
-pub fn failures(rows: &[Row<'_>]) -> Vec<(String, usize)> {
-    ways(rows).iter().map(|way| (failure(&way.text, &way.rows), way.rows.len())).collect()
-=======
-/// Those of these tasks that did not end well, a line for each way to fail and how many tasks it stands for.
+/// The same in text, a line for each way and how many tasks it stands for.
 pub fn failures(rows: &[Row<'_>]) -> Vec<(String, usize)> {
     let mut failures = Failures::default();
     rows.iter().for_each(|row| failures.add(row));
@@ -86,21 +106,11 @@ pub fn failures(rows: &[Row<'_>]) -> Vec<(String, usize)> {
 
 /// The ways to fail, as tasks end: what is kept of each is as much as is said of it, however many failed so.
 #[derive(Debug, Default)]
-pub struct Failures {
-    /// In the order they occurred.
-    ways: Vec<Way>,
-    /// Where each is, by what those have in common.
-    known: BTreeMap<(Kind, String), usize>,
-}
+pub struct Failures(Ways<Named>);
 
-/// Tasks that failed alike.
-#[derive(Debug)]
-struct Way {
-    kind: Kind,
-    /// It followed from another failure.
-    is_consequence: bool,
-    /// What is said of the first, or of all if they differ.
-    status: String,
+/// So much of those that failed alike.
+#[derive(Debug, Default)]
+struct Named {
     tasks: usize,
     subjects: Vec<String>,
     hosts: Vec<String>,
@@ -109,37 +119,24 @@ struct Way {
 impl Failures {
     /// A task ended; one that ended well is none of these.
     pub fn add(&mut self, row: &Row<'_>) {
-        let Row { kind, outcome, .. } = *row;
-        if outcome.ok() {
-            return;
-        }
-        let (status, alike) = (status_in_short(outcome), alike(outcome));
-        let at = *self.known.entry((kind, alike.clone())).or_insert(self.ways.len());
-        if at == self.ways.len() {
-            let is_consequence = matches!(outcome.status, Status::Skipped | Status::Cancelled);
-            let (subjects, hosts) = (Vec::new(), Vec::new());
-            self.ways.push(Way { kind, is_consequence, status, tasks: 0, subjects, hosts });
-        } else if self.ways[at].status != status {
-            self.ways[at].status = alike;
-        }
-        let way = &mut self.ways[at];
-        way.tasks += 1;
-        name(&mut way.subjects, || called(row));
-        name(&mut way.hosts, || visible(&outcome.host));
+        let Some(those) = self.0.of(row) else { return };
+        those.tasks += 1;
+        name(&mut those.subjects, || called(row));
+        name(&mut those.hosts, || visible(&row.outcome.host));
     }
 
     /// A line for each way to fail, and how many tasks it stands for. What followed from another failure (`skipped`,
     /// `cancelled`) comes after what failed by itself.
     pub fn lines(&self) -> impl Iterator<Item = (String, usize)> {
-        let those = |consequences| self.ways.iter().filter(move |way| way.is_consequence == consequences);
-        those(false).chain(those(true)).map(|way| (way.line(), way.tasks))
+        let those = |followed| self.0.ways.iter().filter(move |way| way.followed == followed);
+        those(false).chain(those(true)).map(|way| (way.line(), way.tasks.tasks))
     }
 }
 
-impl Way {
+impl Way<Named> {
     /// `3 x compile gemm tile=8, gemm tile=16, gemm tile=32 on node1: compile_failed: gemm.c:3: …`.
     fn line(&self) -> String {
-        let Self { kind, status, tasks, subjects, hosts, .. } = self;
+        let Self { kind, text, tasks: Named { tasks, subjects, hosts }, .. } = self;
         let mut line = if *tasks > 1 { format!("{tasks} x ") } else { String::new() };
         line.push_str(kind.word());
         if !subjects.is_empty() {
@@ -148,7 +145,7 @@ impl Way {
         if !hosts.is_empty() {
             let _ = write!(line, " on {}", hosts.join(", "));
         }
-        let _ = write!(line, ": {status}");
+        let _ = write!(line, ": {text}");
         line
     }
 }
@@ -162,7 +159,6 @@ fn name(seen: &mut Vec<String>, word: impl FnOnce() -> String) {
     if !word.is_empty() && !seen.contains(&word) {
         seen.push(if seen.len() == NAMED { "…".into() } else { word });
     }
->>>>>>> a531905 (What each run would hold back is tried where nothing else was recorded, retries go behind what was never tried, and a killed rerun or compact leaves no trace)
 }
 
 /// What is said of all that failed so: those skipped over tasks that ended for one reason are alike, whichever the

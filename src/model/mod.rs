@@ -45,11 +45,7 @@ pub use comparison::{CompareResult, Compared, Comparison, Verdict};
 pub use conditions::{
     Conditions, CounterValues, Counters, EVENTS, MEMORY_PEAK, Moving, Own, PerfEvent, Pin, Placed,
 };
-<<<<<<< HEAD
-pub use failures::{Row, Way, failures, ways};
-=======
-pub use failures::{Failures, Row, alike, failures};
->>>>>>> a531905 (What each run would hold back is tried where nothing else was recorded, retries go behind what was never tried, and a killed rerun or compact leaves no trace)
+pub use failures::{Failures, Row, Way, failures, ways};
 pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 pub use hooks::{HookSpec, HookTimes, Hooks};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};

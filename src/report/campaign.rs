@@ -6,15 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-<<<<<<< HEAD
 use super::runs::{Numbers, Runs};
 use super::versions::Outdated;
-use crate::journal::{Index, JournalError, envs, read};
-use crate::model::{Env, Hash, Header, Record, Session, SessionEnd, TaskFacts};
-=======
 use crate::journal::{JournalError, envs, read, tries};
-use crate::model::{Env, Hash, Header, HowEnded, Record, Session, SessionEnd, TaskFacts, ulid_unix_ms};
->>>>>>> a531905 (What each run would hold back is tried where nothing else was recorded, retries go behind what was never tried, and a killed rerun or compact leaves no trace)
+use crate::model::{Env, Hash, Header, Record, Session, SessionEnd, TaskFacts};
 
 /// A journal, sorted by what its lines are.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +80,6 @@ impl Campaign {
         Ok(campaign)
     }
 
-<<<<<<< HEAD
     /// Did nothing take the place of this record? A repetition is as current as what it repeats.
     pub fn is_current(&self, facts: &TaskFacts) -> bool {
         !self.versions.has(facts)
@@ -95,23 +89,4 @@ impl Campaign {
     pub fn session_of(&self, facts: &TaskFacts) -> usize {
         self.numbers.of(facts)
     }
-=======
-/// The runs of the script, and how each ended. Those of `harness rerun` are none of its.
-fn runs(records: &[Record]) -> Vec<(Session, Option<SessionEnd>)> {
-    let mut runs: Vec<(Session, Option<SessionEnd>)> = Vec::new();
-    for record in records {
-        match record {
-            Record::Session(session) => runs.push((session.clone(), None)),
-            Record::End(end) => {
-                if let Some((session, unknown)) = runs.last_mut() {
-                    session.repeats |= end.how == HowEnded::Repeated; // older ones do not say so when they begin
-                    *unknown = Some(end.clone());
-                }
-            }
-            _ => {}
-        }
-    }
-    runs.retain(|(session, _)| !session.repeats);
-    runs
->>>>>>> a531905 (What each run would hold back is tried where nothing else was recorded, retries go behind what was never tried, and a killed rerun or compact leaves no trace)
 }

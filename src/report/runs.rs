@@ -35,13 +35,19 @@ impl Runs {
         let mut runs = Self::default();
         // What was recorded since the last one began.
         let mut own = Vec::new();
+        // Is it `harness rerun` that recorded it?
+        let mut repeats = false;
         for record in records {
             match record {
+                Record::Session(session) if session.repeats => repeats = true,
                 Record::Session(session) => {
+                    repeats = false;
                     runs.sessions.push(session.clone());
                     runs.ends.push(None);
                     own.clear();
                 }
+                Record::End(_) if repeats => {}
+                // Older ones do not say so when they begin.
                 Record::End(end) if end.how == HowEnded::Repeated => {
                     runs.sessions.pop();
                     runs.ends.pop();
@@ -95,6 +101,11 @@ pub(super) mod tests {
         Record::of_task(facts, None, &Outcome::failed(Status::Ok, ""))
     }
 
+    fn repetition(started_unix_s: f64) -> Record {
+        let Record::Session(run) = session("", started_unix_s) else { unreachable!() };
+        Record::Session(Session { repeats: true, ..run })
+    }
+
     fn end(how: &str) -> Record {
         let end = json!({
             "ended_unix_s": 1.0, "how": how, "exit_code": 0, "why": null, "recorded": 1, "ended": {}, "replayed": 0,
@@ -117,13 +128,16 @@ pub(super) mod tests {
             session("b", 3.0),
             task(facts("again")),
             end("repeated"),
+            repetition(2.0),
+            task(facts("again too")),
+            end("repeated"),
+            repetition(2.0), // killed
             session("a", 2.0),
             task(facts("00000000003")),
         ];
         let runs = Runs::of(&records);
-        let numbers =
-            ["7ZZZZZZZZZ1", "00000000002", "again", "00000000003"].map(|id| runs.numbers.of(&facts(id)));
-        assert_eq!((runs.sessions.len(), numbers), (3, [1, 2, 2, 3]));
+        let ids = ["7ZZZZZZZZZ1", "00000000002", "again", "again too", "00000000003"];
+        assert_eq!((runs.sessions.len(), ids.map(|id| runs.numbers.of(&facts(id)))), (3, [1, 2, 2, 2, 3]));
         let ended: Vec<bool> = runs.ends.iter().map(Option::is_some).collect();
         assert_eq!(ended, [true, false, false]);
         assert_eq!(runs.script(3), runs.script(1));

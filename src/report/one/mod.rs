@@ -11,8 +11,8 @@ use super::sheet::Sheet;
 use super::{Outdated, Runs};
 use crate::model::human::{count, duration, measurement_line, shortened, status_in_short, subject, visible};
 use crate::model::{
-    Cwd, Detail, Env, Hash, Launched, Measurement, Moving, Outcome, Placed, Record, Session, Status,
-    TaskFacts, TaskRecord,
+    Cwd, Detail, Env, Hash, Launched, Measurement, Moving, Outcome, Placed, Record, Status, TaskFacts,
+    TaskRecord,
 };
 
 /// Of what a program said so many lines are shown, the last ones.
@@ -150,19 +150,11 @@ fn place(sheet: &mut Sheet, facts: &TaskFacts, host: &str, elapsed_s: f64, recor
     let started = facts.started_unix_s.map(|started| format!("{}, ", utc(started))).unwrap_or_default();
     sheet.row("ran", &format!("{started}{took}{}", waited.unwrap_or_default()));
     sheet.known("limit", facts.limit_s.map(duration));
-<<<<<<< HEAD
     let runs = Runs::of(records);
     sheet.row("task", &format!("{} of run {}", facts.trial, runs.numbers.of(facts)));
     if Outdated::of(records, &runs).has(facts) {
         sheet.row("version", "outdated: a later one of the script or its sources is recorded under its name");
     }
-=======
-    let is_it = |record: &Record| record.facts().is_some_and(|other| other.id == facts.id);
-    let before = records.iter().take_while(|record| !is_it(record));
-    let run =
-        before.filter(|record| matches!(record, Record::Session(Session { repeats: false, .. }))).count();
-    sheet.row("task", &format!("{} of run {run}", facts.trial));
->>>>>>> a531905 (What each run would hold back is tried where nothing else was recorded, retries go behind what was never tried, and a killed rerun or compact leaves no trace)
     sheet.row("id", &facts.id);
     sheet.row("key", &facts.key.to_string());
     sheet.known("repeats", facts.parent.as_deref());

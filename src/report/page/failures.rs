@@ -36,16 +36,16 @@ pub fn failures<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Failures> 
     failures
 }
 
-fn told(way: Way<'_>) -> Option<Failures> {
-    let first = way.rows.first()?;
+fn told(way: Way<Vec<&Row<'_>>>) -> Option<Failures> {
+    let first = way.tasks.first()?;
     let name = |row: &&Row<'_>| shortened(&subject(row.name, row.params), NAME_CHARS);
     Some(Failures {
-        kind: first.kind,
+        kind: way.kind,
         status: first.outcome.status,
         text: way.text,
-        count: way.rows.len(),
-        named: first_few(way.rows.iter().map(name)),
-        hosts: first_few(way.rows.iter().map(|row| row.outcome.host.clone())),
+        count: way.tasks.len(),
+        named: first_few(way.tasks.iter().map(name)),
+        hosts: first_few(way.tasks.iter().map(|row| row.outcome.host.clone())),
         reason: bounded(first.outcome.reason.clone().unwrap_or_default()),
         followed: way.followed,
     })
