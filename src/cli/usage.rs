@@ -113,11 +113,13 @@ pub(super) fn script_args(words: &[OsString]) -> (Vec<String>, bool) {
     (words.map(|word| word.to_string_lossy().into_owned()).collect(), are_meant)
 }
 
+/// Those of harness's own that many scripts have, too.
+const OF_SCRIPTS: [&str; 5] = ["--help", "--version", "--seed", "--quiet", "--verbose"];
+
 /// Options that harness has too, in the arguments of a script: they may be the script's own, and are often not meant so.
 pub(super) fn misplaced(args: &[String], script: &Path) -> Option<String> {
     let mut ours = options(&Cli::command());
-    ours.retain(|option| !["--help", "--version"].contains(&option.as_str())); // a script has them, too
-    ours.extend(["-v", "-q"].map(String::from));
+    ours.retain(|option| !OF_SCRIPTS.contains(&option.as_str()));
     let names =
         args.iter().take_while(|word| *word != "--").map(|word| word.split('=').next().unwrap_or(word));
     let mut found: Vec<&str> = names.filter(|name| ours.iter().any(|option| option == name)).collect();

@@ -82,22 +82,23 @@ fn options_before_a_subcommand_are_its_own_or_refused() {
 #[test]
 fn options_of_harness_behind_the_script_are_the_script_s_and_that_is_said() {
     let folder = Folder::with("print(table.unpack(arg))");
-    let text = "harness: `--retry`, `--seed` after the script are the script's; harness's own go before it: `harness --retry … \
+    let text = "harness: `--retry`, `--slots` after the script are the script's; harness's own go before it: `harness --retry … \
                 c.lua` (if the script's are meant: `harness c.lua -- --retry …`)\n";
     says(
         &folder,
-        &["c.lua", "--retry", "failed", "--seed=7", "--size"],
+        &["c.lua", "--retry", "failed", "--slots=7", "--size"],
         0,
-        "--retry\tfailed\t--seed=7\t--size\n",
+        "--retry\tfailed\t--slots=7\t--size\n",
         text,
     );
-    let text = "harness: `-q` after the script is the script's; harness's own go before it: `harness -q … c.lua` (if the script's \
-                are meant: `harness c.lua -- -q …`)\n";
-    says(&folder, &["c.lua", "-q"], 0, "-q\n", text);
-    // What is meant so is not mentioned, nor what is no option.
-    says(&folder, &["c.lua", "--", "--seed", "7", "--"], 0, "--seed\t7\t--\n", "");
-    says(&folder, &["c.lua", "x", "--", "--seed"], 0, "x\t--\t--seed\n", "");
-    says(&folder, &["c.lua", "seed", "--depth"], 0, "seed\t--depth\n", "");
+    let text = "harness: `--fresh` after the script is the script's; harness's own go before it: `harness --fresh … c.lua` (if \
+                the script's are meant: `harness c.lua -- --fresh …`)\n";
+    says(&folder, &["c.lua", "--fresh"], 0, "--fresh\n", text);
+    // What is meant so is not mentioned, nor what many scripts have, nor what is no option.
+    says(&folder, &["c.lua", "--", "--fresh", "7", "--"], 0, "--fresh\t7\t--\n", "");
+    says(&folder, &["c.lua", "x", "--", "--fresh"], 0, "x\t--\t--fresh\n", "");
+    says(&folder, &["c.lua", "-q", "--seed", "7"], 0, "-q\t--seed\t7\n", "");
+    says(&folder, &["c.lua", "fresh", "--depth"], 0, "fresh\t--depth\n", "");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_full_standard_error_changes_nothing() {
     assert_eq!(command.stderr(full()).output().unwrap().status.code(), Some(2));
     // Nobody can be shown the version: that is no success, and no panic either.
     let mut command = folder.harness(&["--version"]);
-    assert_eq!(command.stdout(full()).output().unwrap().status.code(), Some(1));
+    assert_eq!(command.stdout(full()).output().unwrap().status.code(), Some(73));
     folder.assert_nothing_left(std::time::Duration::from_secs(5));
 }
 
