@@ -1,9 +1,12 @@
-//! The campaigns beside the kernels run, quickly, in the real binary; and searches by flows take the same way again.
+//! The campaigns beside the kernels run, quickly, in the real binary, those of the cook book too (`cookbook`); and searches
+//! by flows take the same way again.
 //!
 //! What they print of figures is not judged, only that they come to their end and say what they are there to show.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // starts the real binary
 
+#[path = "campaigns/cookbook.rs"]
+mod cookbook;
 #[path = "support/mod.rs"]
 mod support;
 
