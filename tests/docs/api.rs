@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use super::{META, root};
+use super::{META, pages, root};
 
 /// What the types file says, in its order.
 #[derive(Default)]
@@ -50,7 +50,7 @@ fn parse(meta: &str) -> Reference<'_> {
         let class = reference.classes.last_mut();
         let odd = format!("lua/meta/harness.lua:{}: what is `{line}`?", number + 1);
         if let Some(rest) = line.strip_prefix("---@class ") {
-            let (name, parent) = rest.split_once(" : ").map_or((rest, None), |(a, b)| (a, Some(b)));
+            let (name, parent) = (class_name(rest), rest.split_once(" : ").map(|(_, parent)| parent));
             let text = std::mem::take(&mut text);
             reference.classes.push(Class { name, parent, text, ..Class::default() });
         } else if let Some(rest) = line.strip_prefix("---@field ") {
@@ -113,8 +113,21 @@ fn code(text: &str) -> String {
     format!("`{}`", text.replace('|', "\\|"))
 }
 
+/// A type that is a class or a list of it, as what leads there.
+fn link(of: &str) -> Option<String> {
+    let class = of.trim_end_matches('?').trim_end_matches("[]");
+    let mut classes = META.lines().filter_map(|line| line.strip_prefix("---@class "));
+    classes.any(|rest| class_name(rest) == class).then(|| format!("[`{of}`](#{})", anchor(class)))
+}
+
+/// The name in `NAME : PARENT`.
+fn class_name(rest: &str) -> &str {
+    rest.split_once(" : ").map_or(rest, |(name, _)| name)
+}
+
+/// Where a class is. Its heading is more than its name: `harness.spawn(options)` and `harness.SpawnOptions` would be one place.
 fn anchor(class: &str) -> String {
-    class.replace('.', "").to_lowercase()
+    place(&format!("class {class}"))
 }
 
 fn table(page: &mut String, head: &str, fields: &[Field<'_>]) {
@@ -123,20 +136,68 @@ fn table(page: &mut String, head: &str, fields: &[Field<'_>]) {
     }
     let _ = writeln!(page, "\n| {head} | type | |\n|---|---|---|");
     for Field { name, of, text } in fields {
-        let _ = writeln!(page, "| {} | {} | {} |", code(name), code(of), text.replace('|', "\\|"));
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} |",
+            code(name),
+            link(of).unwrap_or_else(|| code(of)),
+            text.replace('|', "\\|")
+        );
     }
+}
+
+/// A call as its heading shows it. Methods are shown on an object: `future:wait(timeout)`.
+fn shown(call: &str) -> String {
+    match call.split_once(':') {
+        Some((object, rest)) => format!("{}:{rest}", object.to_lowercase()),
+        None => call.to_owned(),
+    }
+}
+
+/// What a page of Markdown calls the place of this heading.
+pub fn place(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// Where everything is: functions by their names, then classes.
+fn contents(page: &mut String, module: &[&Class<'_>], objects: &[&Class<'_>], tables: &[&Class<'_>]) {
+    let calls = module.iter().flat_map(|class| &class.functions).map(|function| {
+        let call = shown(function.call);
+        format!("[`{}`](#{})", call.split('(').next().unwrap_or_default(), place(&call))
+    });
+    let name = |class: &&Class<'_>| format!("[{}](#{})", class.name, anchor(class.name));
+    let rows = [
+        ("functions", calls.collect::<Vec<_>>()),
+        ("objects", objects.iter().map(name).collect()),
+        ("tables: options, records and their parts", tables.iter().map(name).collect()),
+        ("", vec!["[Types with a name](#types-with-a-name)".to_owned()]),
+    ];
+    *page += "\n| | |\n|---|---|\n";
+    for (what, links) in rows {
+        let _ = writeln!(page, "| {what} | {} |", links.join(" · "));
+    }
+}
+
+/// The section of a page that has the table of a class: there it is explained, with examples.
+fn explained(class: &str) -> Option<String> {
+    let mark = format!("<!-- {class} -->");
+    pages().iter().find_map(|(path, text)| {
+        let before = text.split_once(&mark)?.0;
+        let heading = before.lines().rev().find_map(|line| {
+            line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with("##"))
+        })?;
+        Some(format!("[{heading}]({}#{})", path.file_name()?.to_string_lossy(), place(heading)))
+    })
 }
 
 fn functions(page: &mut String, class: &Class<'_>) {
     for Function { call, text, parameters, returns } in &class.functions {
-        // Methods are shown on an object: `future:wait(timeout)`.
-        let call = match call.split_once(':') {
-            Some((object, rest)) => format!("{}:{rest}", object.to_lowercase()),
-            None => (*call).to_owned(),
-        };
+        let call = shown(call);
         let _ = writeln!(page, "\n### `{call}`\n\n{}", text.join(" "));
         if !returns.is_empty() {
-            let returns: Vec<_> = returns.iter().map(|each| format!("`{each}`")).collect();
+            let returns: Vec<_> =
+                returns.iter().map(|each| link(each).unwrap_or_else(|| format!("`{each}`"))).collect();
             let _ = writeln!(page, "\nGives {}.", returns.join(", "));
         }
         table(page, "argument", parameters);
@@ -153,20 +214,24 @@ fn page() -> String {
     );
     let (module, classes): (Vec<&Class<'_>>, Vec<_>) =
         reference.classes.iter().partition(|class| class.name == "harness");
+    let (objects, tables): (Vec<&Class<'_>>, Vec<_>) =
+        classes.into_iter().partition(|class| !class.functions.is_empty());
+    contents(&mut page, &module, &objects, &tables);
     for class in module {
         page += "\n## harness\n";
         functions(&mut page, class);
         table(&mut page, "field", &class.fields);
     }
-    let (objects, tables): (Vec<&Class<'_>>, Vec<_>) =
-        classes.into_iter().partition(|class| !class.functions.is_empty());
     for class in objects.into_iter().chain(tables) {
-        let _ = writeln!(page, "\n## {}", class.name);
+        let _ = writeln!(page, "\n## class {}", class.name);
         if !class.text.is_empty() {
             let _ = writeln!(page, "\n{}", class.text.join(" "));
         }
         if let Some(parent) = class.parent {
             let _ = writeln!(page, "\nWith all of [{parent}](#{}).", anchor(parent));
+        }
+        if let Some(section) = explained(class.name) {
+            let _ = writeln!(page, "\nIn the guide: {section}.");
         }
         table(&mut page, "field", &class.fields);
         functions(&mut page, class);

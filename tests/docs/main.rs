@@ -153,17 +153,50 @@ fn tables_name_what_is_there() {
     }
 }
 
+/// What its headings are called by links: that of the second `## Examples` is `examples-1`.
+fn places(page: &str) -> BTreeSet<String> {
+    let (mut places, mut in_block) = (BTreeSet::new(), false);
+    for line in page.lines() {
+        in_block ^= line.starts_with("```");
+        let Some((_, heading)) =
+            line.split_once("# ").filter(|(level, _)| level.trim_matches('#').is_empty())
+        else {
+            continue;
+        };
+        let place = api::place(heading);
+        let again = (1..).map(|n| format!("{place}-{n}"));
+        if !in_block {
+            let free = std::iter::once(place.clone()).chain(again).find(|place| !places.contains(place));
+            places.extend(free);
+        }
+    }
+    places
+}
+
 #[test]
 fn links_lead_somewhere() {
     let mut problems = Vec::new();
     for (path, text) in pages() {
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = target.split('#').next().unwrap_or_default();
-            let is_file = !target.contains("://") && !file.is_empty();
-            if is_file && !path.parent().unwrap().join(file).exists() {
+            let (file, place) = target.split_once('#').unwrap_or((target, ""));
+            let to = path.parent().unwrap().join(file);
+            let gone = |to: &Path| {
+                let page = fs::read_to_string(to).unwrap_or_default();
+                !place.is_empty() && !places(&page).contains(place)
+            };
+            if target.contains("://") {
+                continue;
+            }
+            if file.is_empty() && gone(&path) || !file.is_empty() && (!to.exists() || gone(&to)) {
                 problems.push(format!("{}: {target}", path.display()));
             }
         }
     }
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn places_are_those_of_a_page_of_markdown() {
+    let page = "# One: `two` and 3\n```sh\n# no heading\n```\n## Again\ntext # 1\n## Again\n";
+    assert_eq!(places(page), ["again", "again-1", "one-two-and-3"].map(str::to_owned).into());
 }
