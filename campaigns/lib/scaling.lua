@@ -72,7 +72,7 @@ end
 
 -- For people; `what` is counted.
 function M.table(study, what)
-  local lines = { ("%-8s %8s %12s %9s %11s"):format("", what or "count", "time", "speed-up", "efficiency") }
+  local lines = { ("%-7s %8s %12s %9s %11s"):format("", what or "count", "time", "speed-up", "efficiency") }
   local by_count = {}
   for _, point in ipairs(study.points) do
     by_count[point.count] = point
@@ -81,7 +81,7 @@ function M.table(study, what)
     local p = by_count[count]
     local figures = p and ("%10.2fms %8.2fx %10.0f%%"):format(1e3 * p.time, p.speedup, 100 * p.efficiency)
     if not p then figures = " no figure: " .. (study.failed[count] or "not measured"):match "[^\n]*" end
-    lines[#lines + 1] = ("%-8s %8d %s"):format(study.kind, count, figures)
+    lines[#lines + 1] = ("%-7s %8d %s"):format(study.kind, count, figures)
   end
   return table.concat(lines, "\n")
 end

@@ -85,7 +85,7 @@ fn verify() {
 #[test]
 fn scaling() {
     let expected =
-        ["strong          1 ", "strong          2 ", "weak            2 ", "with 2 threads: serial part "];
+        ["strong         1 ", "strong         2 ", "weak           2 ", "with 2 threads: serial part "];
     recipe("04-scaling.lua", &["--size=64"], &expected);
 }
 
