@@ -19,6 +19,10 @@ fn main() -> ExitCode {
             panics::end_the_process("harness slot");
             roles::slot()
         }
+        Some("__test") => {
+            panics::end_the_process("harness test");
+            roles::test(&arguments[2..])
+        }
         Some("__probe") => {
             panics::end_the_process("harness probe");
             roles::probe(arguments.get(2))

@@ -13,6 +13,7 @@ mod journal;
 mod journals;
 #[cfg(feature = "mpi")]
 mod launch;
+mod new;
 mod own;
 pub mod panics;
 mod print;
@@ -30,6 +31,7 @@ mod show;
 #[cfg(feature = "mpi")]
 mod stand_in;
 mod status;
+mod test;
 mod top;
 mod types;
 mod usage;
@@ -49,7 +51,8 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 the script ended · 1 the script raised an error · 2 wrong usage, or no such script · 3 workers
 could not be started, or none was left · 4 the journal (or a trace) cannot be used · 5 what was measured again does not agree
 (`harness rerun`) · 70 a defect of harness · 73 the answer cannot be written · 75 stopped in an orderly way, run the
-same command again to go on · 130 interrupted at once. `os.exit(n)` in a script ends with n. `harness compare` has its own.
+same command again to go on · 130 interrupted at once. `os.exit(n)` in a script ends with n. `harness compare`
+and `harness test` have their own.
 
 In a batch job:  harness campaign.lua      To get one:  harness batch campaign.lua --nodes 4 --time 2:00:00";
 
@@ -91,8 +94,12 @@ enum Command {
     Query(query::QueryArgs),
     /// Say what became of each measurement over time, from one or several journals, and where it stepped.
     History(history::HistoryArgs),
+    /// Give a folder of campaigns what editors and git need; nothing that is there is changed.
+    Init(new::InitArgs),
     /// Look whether a journal is whole, make it smaller, or make one of several.
     Journal(journal::JournalArgs),
+    /// Make a folder with a campaign that runs, two kernels, a test and what an editor needs.
+    New(new::NewArgs),
     /// Type a campaign line by line, with everything a script has; on this machine, or the nodes of the job.
     Repl(repl::ReplArgs),
     /// Run a script again without a cluster: what it waits for comes from a trace (`harness --trace FILE campaign.lua`).
@@ -109,6 +116,9 @@ enum Command {
     Show(show::ShowArgs),
     /// Say how far a campaign is, and why the rest of it is not running; from another shell, too, while it runs.
     Status(status::StatusArgs),
+    /// Run files of tests in Lua, each in a process of its own, on this machine.
+    #[command(after_help = test::AFTER_HELP)]
+    Test(test::TestArgs),
     /// Watch a campaign at work: what runs where, what waits, what fails; a picture a second.
     Top(top::TopArgs),
     /// Write the types of all functions and options where an editor's language server finds them.
@@ -200,8 +210,8 @@ impl CommonArgs {
 /// Does what the command line says.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let command = arguments.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'));
-    let is_compare = command.is_some_and(|word| word == "compare");
-    let wrong_usage = if is_compare { exit::compare::USAGE } else { exit::USAGE };
+    let answers = command.is_some_and(|word| word == "compare" || word == "test");
+    let wrong_usage = if answers { exit::compare::USAGE } else { exit::USAGE };
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage::complain(&error, command.and_then(|word| word.to_str()), wrong_usage),
@@ -225,7 +235,9 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Export(arguments)) => return export::export(&arguments),
         Some(Command::Query(arguments)) => return query::query(&arguments),
         Some(Command::History(arguments)) => return history::history(&arguments),
+        Some(Command::Init(arguments)) => return new::init(&arguments),
         Some(Command::Journal(arguments)) => return journal::journal(&arguments),
+        Some(Command::New(arguments)) => return new::new(&arguments),
         Some(Command::Repl(arguments)) => return repl::repl(arguments),
         Some(Command::Replay(arguments)) => return replay::replay(arguments),
         Some(Command::Report(arguments)) => return report::report(&arguments),
@@ -233,6 +245,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),
         Some(Command::Show(arguments)) => return show::show(&arguments),
         Some(Command::Status(arguments)) => return status::status(&arguments),
+        Some(Command::Test(arguments)) => return test::test(&arguments),
         Some(Command::Top(arguments)) => return top::top(&arguments),
         Some(Command::Types { folder }) => return types(&folder),
         None => cli.run,
@@ -244,7 +257,7 @@ fn types(folder: &Path) -> ExitCode {
     match types::write(folder) {
         Ok(done) => print::print_line("types", &done.join("\n"), exit::OK),
         Err(error) => {
-            say(format_args!("harness: {error}"));
+            say(format_args!("harness: {}", error.of("types")));
             ExitCode::from(exit::USAGE)
         }
     }

@@ -1,15 +1,20 @@
-//! Campaigns of harness's own, behind subcommands: a script that is part of the executable, in a folder for a while.
+//! Campaigns of harness's own, behind subcommands: a script that is part of the executable, in a folder for a while; or
+//! `harness` once more, as somebody would type it.
 
+use std::ffi::{CString, OsStr};
 use std::fmt::Display;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::run;
 use crate::model::{Limits, Retry, exit};
-use crate::process::Signals;
+use crate::process::own::null_device;
+use crate::process::{Child, Environment, Launch, Signals, spawn, this_executable};
 use crate::root::port::PoolSpec;
 use crate::root::progress::Verbosity;
 use crate::root::{Ended, Options, Started, Timing};
@@ -92,4 +97,25 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 pub(super) fn folder(what: &str) -> Result<tempfile::TempDir, String> {
     let folder = tempfile::Builder::new().prefix(&format!("harness-{what}-")).tempdir();
     folder.map_err(|error| format!("cannot write to the folder for temporary files (TMPDIR): {error}"))
+}
+
+/// Starts `harness WORDS` in a process and a session of its own.
+pub(super) fn start_harness(words: &[&OsStr], stdout: &File, stderr: &File) -> Result<Child, String> {
+    let harness = this_executable().ok_or("where is harness? Its file was replaced or removed")?;
+    let words = [OsStr::new("harness")]
+        .into_iter()
+        .chain(words.iter().copied())
+        .map(|word| CString::new(word.as_bytes()));
+    let words: Vec<CString> = words.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    let program = CString::new(harness.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    let null = null_device().map_err(|error| format!("/dev/null: {error}"))?;
+    let child = spawn(&Launch {
+        program: Some(&program),
+        argv: &words,
+        environment: &Environment::scrubbed(std::env::vars_os()),
+        cwd: None,
+        stdio: [null.as_fd(), stdout.as_fd(), stderr.as_fd()],
+        fds: &[],
+    });
+    child.map_err(|error| error.to_string())
 }

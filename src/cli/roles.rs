@@ -88,6 +88,9 @@ fn mpi_worker() -> ExitCode {
 /// Says what the doctor wants to know of this node.
 pub use super::doctor::probe::main as probe;
 
+/// Runs one file of tests.
+pub use super::test::child::main as test;
+
 /// A keeper.
 pub fn keeper() -> ExitCode {
     with_fd("keeper", keeper::main)

@@ -25,11 +25,18 @@ const SETTINGS: [(&str, &str); 2] = [
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TypesError {
     /// There is nothing to put them into.
-    #[error("types: there is no folder {}: name the one your campaigns are in, `harness types FOLDER`", .0.display())]
+    #[error("there is no folder {}: name the one your campaigns are in", .0.display())]
     NoFolder(PathBuf),
     /// The file system does not let us.
-    #[error("types: cannot write {}: {why}; name a folder that you may write to: `harness types FOLDER`", .path.display())]
+    #[error("cannot write {}: {why}; name a folder that you may write to", .path.display())]
     Write { path: PathBuf, why: io::Error },
+}
+
+impl TypesError {
+    /// As the subcommand says it that was asked.
+    pub(super) fn of(&self, subcommand: &str) -> String {
+        format!("{subcommand}: {self}: `harness {subcommand} FOLDER`")
+    }
 }
 
 /// Writes them below `folder`; what was done, a line for each file. Settings that are there are the author's: they

@@ -24,7 +24,7 @@ pub const INTERRUPTED: u8 = 130;
 
 /// `harness compare` is asked by pipelines, which want to know three things: all is well, it is worse, it is not clear.
 /// So 0, 1 and 2 are answers there, as of `cmp` and `diff`, and whatever prevents an answer is 64 or more, as in the BSDs'
-/// `sysexits.h`: no error of ours is ever taken for one.
+/// `sysexits.h`: no error of ours is ever taken for one. So it is with `harness test`, where 0 and 1 are answers.
 pub mod compare {
     /// No row is worse.
     pub const NO_REGRESSION: u8 = 0;
@@ -36,7 +36,7 @@ pub mod compare {
     pub const USAGE: u8 = 64;
     /// A journal is damaged, or no journal (EX_DATAERR).
     pub const DATA: u8 = 65;
-    /// A journal is not there, or cannot be read (EX_NOINPUT).
+    /// A journal, or a file of tests, is not there or cannot be read (EX_NOINPUT).
     pub const NO_INPUT: u8 = 66;
     /// What is written, and stopping, as of other subcommands.
     pub use super::{CANNOT_WRITE, RUN_AGAIN};

@@ -8,6 +8,7 @@ mod date;
 pub mod flags;
 mod gate;
 mod history;
+pub mod junit;
 mod natural;
 mod one;
 mod page;

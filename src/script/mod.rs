@@ -17,6 +17,7 @@ pub mod session;
 mod sources;
 mod state;
 pub mod task;
+pub mod testing;
 mod tree;
 
 pub use state::{AddInput, Content, Ended, ScriptError, ScriptState};

@@ -13,10 +13,11 @@ pub use super::bridge::{AddInput, Content};
 use super::host;
 use super::modules::{Modules, chunk_name};
 use super::raw::{self, Shipper};
+use super::testing::{Step, Tell};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 27] = [
+const LIBRARY: [(&str, &str); 28] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -44,6 +45,7 @@ const LIBRARY: [(&str, &str); 27] = [
     ("random", include_str!("../../lua/harness/random.lua")),
     ("sweep", include_str!("../../lua/harness/sweep.lua")),
     ("args", include_str!("../../lua/harness/args.lua")),
+    ("testing", include_str!("../../lua/harness/testing.lua")),
 ];
 const PUBLIC: &str = include_str!("../../lua/harness.lua");
 
@@ -127,12 +129,28 @@ impl ScriptState {
 
     /// Runs the script to its end.
     pub fn run(&self) -> Result<Ended, ScriptError> {
+        self.play(Ok)
+    }
+
+    /// Runs a file of tests to its end: those of its tests whose name has `filter` in it.
+    pub fn run_tests(&self, filter: &str, tell: Tell) -> Result<Ended, ScriptError> {
+        let tell = self.lua.create_function(move |_, (step, name, text): (String, String, String)| {
+            let step = Step::of_word(&step).ok_or_else(|| mlua::Error::runtime("no step of a test"))?;
+            tell(step, &name, &text);
+            Ok(())
+        })?;
+        let wrap: Function = self.library.get::<Table>("testing")?.get("wrap")?;
+        self.play(|main| wrap.call((main, filter, tell)))
+    }
+
+    /// Runs what `begin` makes of the script's main function.
+    fn play(&self, begin: impl FnOnce(Function) -> mlua::Result<Function>) -> Result<Ended, ScriptError> {
         let (script, dir, args) = {
             let port = self.bridge.port.borrow();
             let campaign = port.campaign();
             (campaign.script.clone(), campaign.dir.clone(), campaign.args.clone())
         };
-        let main = self.load(&script, &dir)?;
+        let main = begin(self.load(&script, &dir)?)?;
         self.set_arg(&script, &args)?;
         self.play(main, mlua::Variadic::from_iter(args))
     }

@@ -45,7 +45,7 @@ fn a_folder_that_cannot_be_written_is_named() {
 fn a_folder_that_is_not_there_is_not_made() {
     let folder = Folder::new();
     let ran = folder.run(&["types", "none/x"]);
-    let text = "harness: types: there is no folder none/x: name the one your campaigns are in, `harness types FOLDER`\n";
+    let text = "harness: types: there is no folder none/x: name the one your campaigns are in: `harness types FOLDER`\n";
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(2), "", text));
     assert!(!folder.path("none").exists());
 }

@@ -5,11 +5,9 @@
 //! and it ends with us however we end: nothing is left behind.
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,10 +15,10 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
+use crate::cli::own::start_harness;
 use crate::model::human::{count, duration};
 use crate::model::{Measurement, Record, exit};
-use crate::process::own::null_device;
-use crate::process::{Child, Environment, Exit, Launch, Signals, own_pid, spawn, this_executable, try_wait};
+use crate::process::{Child, Exit, Signals, own_pid, try_wait};
 use crate::report::{Campaign, Suspect};
 use crate::say::say;
 use crate::transport::wait::wait;
@@ -100,27 +98,14 @@ impl How<'_> {
     }
 
     fn start(&self, suspect: &Suspect, report: &File, said: &File) -> Result<Child, String> {
-        let harness = this_executable().ok_or("where is harness? Its file was replaced or removed")?;
         let (key, own) = (suspect.key.to_string(), own_pid().as_raw_nonzero().to_string());
         let mut words: Vec<&OsStr> =
-            ["harness", "rerun", "--json", "--same-program", "--with-parent", &own].map(OsStr::new).into();
+            ["rerun", "--json", "--same-program", "--with-parent", &own].map(OsStr::new).into();
         if let Some(hostfile) = self.hostfile {
             words.extend([OsStr::new("--hostfile"), hostfile.as_os_str()]);
         }
         words.extend([OsStr::new(&key), self.journal.as_os_str()]);
-        let word = |word: &OsStr| CString::new(word.as_bytes()).map_err(|error| error.to_string());
-        let words = words.into_iter().map(word).collect::<Result<Vec<_>, _>>()?;
-        let program = word(harness.as_os_str())?;
-        let null = null_device().map_err(|error| format!("/dev/null: {error}"))?;
-        let child = spawn(&Launch {
-            program: Some(&program),
-            argv: &words,
-            environment: &Environment::scrubbed(std::env::vars_os()),
-            cwd: None,
-            stdio: [null.as_fd(), report.as_fd(), said.as_fd()],
-            fds: &[],
-        });
-        child.map_err(|error| error.to_string())
+        start_harness(&words, report, said)
     }
 
     /// The record that the report is about.

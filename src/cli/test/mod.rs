@@ -1,0 +1,235 @@
+//! `harness test`: files of tests in Lua, one after another, each in a process of its own with a time limit.
+//!
+//! A file is a script as any other; what is special about it knows `lua/harness/testing.lua`. Here files are found, started,
+//! waited for, and what became of them is said: on stdout, and as JUnit's XML.
+
+pub(super) mod child;
+mod report;
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Signal, kill_process};
+
+use self::report::{Tested, summary};
+use super::own;
+use super::usage::duration;
+use crate::model::exit;
+use crate::process::{Child, Exit, Signals, own_pid, try_wait};
+use crate::report::junit::document;
+use crate::say::say;
+use crate::transport::wait::wait;
+
+pub(super) const AFTER_HELP: &str = "\
+A file of tests is called …_test.lua or test_….lua. Its tests are the functions called test… of the table that it returns, else
+its global ones; setUp and tearDown run around each. A file without any is one test: it fails if it raises an error.
+
+Exit codes: 0 all passed · 1 one failed · 64 wrong usage · 66 no tests, or no such file · 73 the report cannot be written ·
+130 interrupted.";
+
+/// Somebody wants it to end.
+const STOP: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+/// So long a file that is stopped may take to wind up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Args)]
+pub(super) struct TestArgs {
+    /// Files of tests, and folders to look for them in.
+    #[arg(value_name = "FOLDER|FILE", default_value = ".")]
+    places: Vec<PathBuf>,
+    /// Only the tests with this in their name.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    filter: String,
+    /// How long a file may take.
+    #[arg(long, value_name = "DURATION", default_value = "60 s", value_parser = duration)]
+    timeout: f64,
+    /// Also write what became of them as JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+enum TestError {
+    #[error("test: there is no {}", .0.display())]
+    Missing(PathBuf),
+    #[error("test: cannot read {}: {why}", path.display())]
+    Unreadable { path: PathBuf, why: io::Error },
+    #[error(
+        "test: there are no tests in {0}: they are in files called …_test.lua or test_….lua; `harness new NAME` makes a folder \
+         with one"
+    )]
+    NoFiles(String),
+    #[error("test: no test has '{0}' in its name")]
+    NoneLeft(String),
+    #[error("test: cannot write {}: {why}; name another file with --junit", path.display())]
+    Unwritten { path: PathBuf, why: io::Error },
+    #[error("test: {0}")]
+    System(String),
+}
+
+impl TestError {
+    fn code(&self) -> u8 {
+        match self {
+            TestError::Missing(_)
+            | TestError::Unreadable { .. }
+            | TestError::NoFiles(_)
+            | TestError::NoneLeft(_) => exit::compare::NO_INPUT,
+            TestError::Unwritten { .. } => exit::compare::CANNOT_WRITE,
+            TestError::System(_) => exit::INTERNAL,
+        }
+    }
+}
+
+/// Runs them; the exit code.
+pub(super) fn test(arguments: &TestArgs) -> ExitCode {
+    ExitCode::from(run(arguments).unwrap_or_else(|error| {
+        say(format_args!("harness: {error}"));
+        error.code()
+    }))
+}
+
+fn run(arguments: &TestArgs) -> Result<u8, TestError> {
+    let files = find(&arguments.places)?;
+    let mut signals =
+        Signals::open().map_err(|error| TestError::System(format!("cannot receive signals: {error}")))?;
+    let (mut all, mut stopped) = (Vec::new(), false);
+    for file in &files {
+        let tested = play(file, arguments, &mut signals)?;
+        print(&tested.to_string());
+        stopped = tested.is_stopped();
+        all.push(tested);
+        if stopped {
+            break;
+        }
+    }
+    if let Some(path) = &arguments.junit {
+        let suites: Vec<_> = all.iter().map(Tested::suite).collect();
+        fs::write(path, document("harness test", &suites))
+            .map_err(|why| TestError::Unwritten { path: path.clone(), why })?;
+    }
+    if stopped {
+        return Ok(exit::INTERRUPTED);
+    }
+    if all.iter().all(|tested| tested.cases.is_empty()) {
+        return Err(TestError::NoneLeft(arguments.filter.clone()));
+    }
+    let (line, good) = summary(&all);
+    print(&line);
+    Ok(if good { exit::OK } else { exit::SCRIPT })
+}
+
+/// Whoever asked may have closed the pipe.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
+/// The files that are meant, each once: those that were named, and those called so in the folders that were.
+fn find(places: &[PathBuf]) -> Result<Vec<PathBuf>, TestError> {
+    let mut files = Vec::new();
+    for place in places {
+        let there = fs::metadata(place).map_err(|why| match why.kind() {
+            io::ErrorKind::NotFound => TestError::Missing(place.clone()),
+            _ => TestError::Unreadable { path: place.clone(), why },
+        })?;
+        match there.is_dir() {
+            true => below(place, &mut files)?,
+            false => files.push(place.clone()),
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    if files.is_empty() {
+        let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+        return Err(TestError::NoFiles(places.join(", ")));
+    }
+    Ok(files)
+}
+
+/// Hidden folders, and those behind links, are left out.
+fn below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), TestError> {
+    let unreadable = |why| TestError::Unreadable { path: folder.to_owned(), why };
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut entries = entries.map_err(unreadable)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // `./a_test.lua` is `a_test.lua` to people.
+        let path = folder.strip_prefix(".").unwrap_or(folder).join(entry.file_name());
+        let kind = entry.file_type().map_err(unreadable)?;
+        if kind.is_dir() && !name.starts_with('.') {
+            below(&path, files)?;
+        } else if !kind.is_dir() && is_test(&name) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn is_test(name: &str) -> bool {
+    name.strip_suffix(".lua").is_some_and(|name| name.ends_with("_test") || name.starts_with("test_"))
+}
+
+/// Runs a file to its end, or to its limit.
+fn play(file: &Path, arguments: &TestArgs, signals: &mut Signals) -> Result<Tested, TestError> {
+    let folder = own::folder("test").map_err(TestError::System)?;
+    let output = folder.path().join("output");
+    // What slots and programs print is added at its end too.
+    let said = File::options().create(true).append(true).open(&output);
+    let said =
+        said.map_err(|why| TestError::System(format!("cannot write to {}: {why}", output.display())))?;
+    let began = Instant::now();
+    let limit = Duration::try_from_secs_f64(arguments.timeout).ok();
+    let us = own_pid().as_raw_nonzero().to_string();
+    let words = [
+        OsStr::new("__test"),
+        OsStr::new(&us),
+        folder.path().as_os_str(),
+        OsStr::new(&arguments.filter),
+        file.as_os_str(),
+    ];
+    let child = own::start_harness(&words, &said, &said).map_err(TestError::System)?;
+    let end = end(&child, signals, limit.and_then(|limit| began.checked_add(limit)));
+    let end =
+        end.map_err(|error| TestError::System(format!("cannot wait for {}: {error}", file.display())))?;
+    let printed = fs::read(&output).unwrap_or_default();
+    let news = child::read(folder.path());
+    Ok(Tested::new(file, &arguments.filter, end, arguments.timeout, began.elapsed(), news, &printed))
+}
+
+/// How a file came to its end.
+enum End {
+    Exited(Exit),
+    Late,
+    Stopped,
+}
+
+/// Waits for its end, at most until `until`. What it started ends with it: its keeper sees to that.
+fn end(child: &Child, signals: &mut Signals, until: Option<Instant>) -> io::Result<End> {
+    loop {
+        wait(&mut [PollFd::new(&*signals, PollFlags::IN), PollFd::new(&child.pidfd, PollFlags::IN)], until)?;
+        if let Some((exit, _)) = try_wait(child.pid)? {
+            return Ok(End::Exited(exit));
+        }
+        let mut stopped = false;
+        while let Some(signal) = signals.take() {
+            stopped |= STOP.contains(&signal);
+        }
+        if stopped {
+            let _ = kill_process(child.pid, Signal::TERM);
+            child.wait_or_kill(PATIENCE);
+            return Ok(End::Stopped);
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            child.kill();
+            child.wait_or_kill(PATIENCE);
+            return Ok(End::Late);
+        }
+    }
+}
