@@ -3,6 +3,7 @@
 mod bars;
 mod batch;
 mod bench;
+mod check;
 mod compare;
 mod doctor;
 mod export;
@@ -79,6 +80,9 @@ enum Command {
     Batch(batch::BatchArgs),
     /// Measure commands without a script: one of them, or several in turns, compared with the first.
     Bench(bench::BenchArgs),
+    /// Say what is wrong with a script, and what it would do, without a cluster: it runs, its tasks do not.
+    #[command(after_help = check::AFTER_HELP)]
+    Check(check::CheckArgs),
     /// Say whether what a journal has is worse than in earlier journals of the campaign, for a pipeline to stop at.
     ///
     /// Rows are measurements of one name, search point and objective. They were made at different times: programs that are
@@ -230,6 +234,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Run(arguments)) => arguments,
         Some(Command::Batch(arguments)) => return batch::batch(&arguments),
         Some(Command::Bench(arguments)) => return bench::bench(&arguments),
+        Some(Command::Check(arguments)) => return check::check(&arguments),
         Some(Command::Compare(arguments)) => return compare::compare(&arguments),
         Some(Command::Doctor(arguments)) => return doctor::doctor(&arguments),
         Some(Command::Export(arguments)) => return export::export(&arguments),

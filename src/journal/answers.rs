@@ -54,6 +54,13 @@ impl Source {
 }
 
 impl Answers {
+    /// Those of a journal, whether or not somebody is writing to it.
+    pub fn of(path: &Path) -> Result<Self, JournalError> {
+        let failed = |source| JournalError::Io { path: path.to_owned(), doing: "open it", source };
+        let file = File::open(path).map_err(failed)?;
+        Ok(load(path, &file)?.answers)
+    }
+
     /// How many there are; they are numbered from 0.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -28,6 +28,7 @@ mod notices;
 mod opening;
 mod order;
 mod pace;
+pub mod plan;
 mod pools;
 pub mod port;
 mod programs;

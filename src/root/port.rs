@@ -17,10 +17,9 @@ use super::ledger::{Ended, Ledger};
 pub use super::mailboxes::DriverEnd;
 use super::mailboxes::Mailboxes;
 use super::notices::Notices;
-use super::replay::Player;
 use super::settle::{Unmet, settle};
 use super::trace::{Said, Scribe, Sink};
-use super::witness::Witness;
+use super::witness::{Player, Witness};
 use crate::model::{Arg, Hash, Kind, Outcome, Retry, Status, TaskId, TaskOptions};
 
 pub use super::order::{
@@ -140,23 +139,24 @@ impl Port {
         self
     }
 
-    /// A door with no driver behind it: `player` answers.
+    /// A door with no driver behind it: `player` answers. `index`: what a journal has.
     pub(super) fn played(
         campaign: Campaign,
+        index: Index,
         kept: BTreeMap<String, serde_json::Value>,
-        player: Player,
+        player: Box<dyn Player>,
     ) -> Self {
-        let (index, retry, notices) = Default::default();
+        let (retry, notices) = Default::default();
         let (artefact_present, wake) = (Box::new(|_| true), Box::new(|| ()));
         let (mut port, _) = port(Setup { campaign, index, retry, notices, kept, artefact_present, wake });
-        port.witness = Witness::Player(Box::new(player));
+        port.witness = Witness::Player(player);
         port
     }
 
     /// Numbers a task and sends it on its way. Never blocks.
     pub fn submit(&mut self, order: Order) -> TaskId {
         let (task, recipe, replay) = self.ledger.enter(&order);
-        if self.witness.submitted(task, &order) {
+        if self.witness.submitted(task, &order, replay.as_ref()) {
             return task;
         }
         let Order { pool, options, mut job, deps, known, deferred } = order;
@@ -217,7 +217,10 @@ impl Port {
     }
 
     /// Tells the driver, which keeps the count of all tasks, of one that it will never see.
-    pub fn unrun(&self, kind: Kind, options: TaskOptions, outcome: Arc<Outcome>) {
+    pub fn unrun(&mut self, kind: Kind, options: TaskOptions, outcome: Arc<Outcome>) {
+        if let Some(player) = self.witness.player() {
+            return player.unrun(kind, &outcome);
+        }
         self.request(Request::Unrun(kind, options, None, outcome));
     }
 

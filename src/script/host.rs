@@ -226,7 +226,7 @@ fn ends(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
         );
         let outcome = Arc::new(Outcome::failed(status, reason));
         let options = options::task_options(lua, &options).map_err(mlua::Error::runtime)?;
-        shared.port.borrow().unrun(kind, options, outcome.clone());
+        shared.port.borrow_mut().unrun(kind, options, outcome.clone());
         results::record(lua, kind, &label(given)?, &outcome)
     };
     host.raw_set("record", lua.create_function(record)?)

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod bridge;
+pub mod check;
 mod data;
 mod files;
 mod host;
@@ -20,4 +21,4 @@ pub mod task;
 pub mod testing;
 mod tree;
 
-pub use state::{AddInput, Content, Ended, ScriptError, ScriptState};
+pub use state::{AddInput, Content, Dry, Ended, ScriptError, ScriptState, Seen};

@@ -2,6 +2,7 @@
 //!
 //! Knows the outside through the port alone.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ const LIBRARY: [(&str, &str); 28] = [
     ("args", include_str!("../../lua/harness/args.lua")),
     ("testing", include_str!("../../lua/harness/testing.lua")),
 ];
+/// Loaded before them, in a dry run only.
+const DRY: &str = include_str!("../../lua/harness/dry.lua");
 const PUBLIC: &str = include_str!("../../lua/harness.lua");
 
 /// How a script ended that did not fail.
@@ -58,6 +61,30 @@ pub enum Ended {
     Exit(u8),
     /// The campaign was stopped; run it again to go on.
     Drained,
+}
+
+/// How a run is that only looks what a script would do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dry {
+    /// Calls give numbers, instead of something that can stand for anything.
+    pub numbers: bool,
+    /// What is compared with made-up values comes out the other way.
+    pub other: bool,
+}
+
+/// What is there when a dry run is over.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The globals there are.
+    pub globals: BTreeSet<String>,
+    /// Others may come when they are asked for: the table of globals has an `__index`.
+    pub is_open: bool,
+    /// Modules that are loaded, or at hand.
+    pub modules: BTreeSet<String>,
+    /// What was not done: `writing results.csv`.
+    pub left_out: Vec<String>,
+    /// What would have been said on stderr.
+    pub said: Vec<String>,
 }
 
 /// Why a script failed.
@@ -108,10 +135,29 @@ impl ScriptState {
     /// A state whose script has not begun. `add_input` puts content into the root's store; `modules` are those
     /// that slots get too.
     pub fn new(port: Port, add_input: AddInput, modules: Arc<Modules>) -> Result<Self, ScriptError> {
+        Self::make(port, add_input, modules, None)
+    }
+
+    /// The same for a dry run: the script changes nothing outside, as far as that can be prevented.
+    pub fn dry(
+        port: Port,
+        add_input: AddInput,
+        modules: Arc<Modules>,
+        how: Dry,
+    ) -> Result<Self, ScriptError> {
+        Self::make(port, add_input, modules, Some(how))
+    }
+
+    fn make(
+        port: Port,
+        add_input: AddInput,
+        modules: Arc<Modules>,
+        dry: Option<Dry>,
+    ) -> Result<Self, ScriptError> {
         let lua = raw::new_state();
         let shipper = Shipper::new(&lua)?;
         let bridge = Rc::new(Bridge::new(port, shipper, add_input, modules));
-        let (library, public) = load_library(&lua, &bridge)?;
+        let (library, public) = load_library(&lua, &bridge, dry)?;
         let state = Self { lua, library, public, bridge };
         let package: Table = state.lua.globals().get("package")?;
         package.get::<Table>("loaded")?.raw_set("harness", &state.public)?;
@@ -173,18 +219,34 @@ impl ScriptState {
 
     fn load(&self, script: &Path, dir: &Path) -> Result<Function, ScriptError> {
         let file = dir.join(script.file_name().unwrap_or_default());
-        let mut source =
+        let source =
             std::fs::read(&file).map_err(|why| ScriptError::Unreadable { script: script.to_owned(), why })?;
-        if source.starts_with(b"#") {
-            // `#!` makes a script executable; to Lua it is a comment of the same length.
-            let end = source.iter().position(|byte| *byte == b'\n').unwrap_or(source.len());
-            source[..end].fill(b' ');
-        }
-        let chunk =
-            self.lua.load(source).set_name(chunk_name(dir, &file)).set_mode(mlua::chunk::ChunkMode::Text);
-        chunk.into_function().map_err(|error| match error {
-            mlua::Error::SyntaxError { message, .. } => ScriptError::Syntax(message),
-            other => other.into(),
+        compile(&self.lua, source, &chunk_name(dir, &file))
+    }
+
+    /// What is there now; of a dry run.
+    pub fn seen(&self) -> Result<Seen, ScriptError> {
+        let names = |table: Table| -> mlua::Result<Vec<String>> {
+            let mut names = Vec::new();
+            for pair in table.pairs::<Value, Value>() {
+                if let Value::String(name) = pair?.0 {
+                    names.push(name.to_string_lossy());
+                }
+            }
+            Ok(names)
+        };
+        let globals = self.lua.globals();
+        let index = globals.metatable().map(|meta| meta.raw_get::<Value>("__index")).transpose()?;
+        let package: Table = globals.raw_get("package")?;
+        let mut modules = names(package.raw_get("loaded")?)?;
+        modules.extend(names(package.raw_get("preload")?)?);
+        let dry: Table = self.library.raw_get("dry")?;
+        Ok(Seen {
+            is_open: index.is_some_and(|index| !index.is_nil()),
+            globals: names(globals)?.into_iter().collect(),
+            modules: modules.into_iter().collect(),
+            left_out: dry.raw_get("left_out")?,
+            said: dry.raw_get("said")?,
         })
     }
 
@@ -202,11 +264,30 @@ impl ScriptState {
     }
 }
 
+/// Text as a function that is called so in messages.
+pub(super) fn compile(lua: &Lua, mut source: Vec<u8>, name: &str) -> Result<Function, ScriptError> {
+    if source.starts_with(b"#") {
+        // `#!` makes a script executable; to Lua it is a comment of the same length.
+        let end = source.iter().position(|byte| *byte == b'\n').unwrap_or(source.len());
+        source[..end].fill(b' ');
+    }
+    let chunk = lua.load(source).set_name(name).set_mode(mlua::chunk::ChunkMode::Text);
+    chunk.into_function().map_err(|error| match error {
+        mlua::Error::SyntaxError { message, .. } => ScriptError::Syntax(message),
+        other => other.into(),
+    })
+}
+
 /// The table of internal files and what `require "harness"` gives.
-fn load_library(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Table, Table)> {
+fn load_library(lua: &Lua, bridge: &Rc<Bridge>, dry: Option<Dry>) -> mlua::Result<(Table, Table)> {
     let hot = raw::submit_functions(lua, bridge)?;
     let host = host::table(lua, bridge, hot)?;
     let library = lua.create_table()?;
+    if let Some(Dry { numbers, other }) = dry {
+        let how = lua.create_table_from([("numbers", numbers), ("other", other)])?;
+        let exported: Value = lua.load(DRY).set_name("@[harness]/dry.lua").call((&host, how))?;
+        library.raw_set("dry", exported)?;
+    }
     let globals = private_globals(lua)?;
     for (name, source) in LIBRARY {
         let chunk =
@@ -216,6 +297,9 @@ fn load_library(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Table, Table)> 
     }
     let public = lua.load(PUBLIC).set_name("@[harness]/harness.lua").set_environment(globals);
     let public: Table = public.call((&host, &library))?;
+    if dry.is_some() {
+        library.get::<Table>("dry")?.get::<Function>("finish")?.call::<()>(&public)?;
+    }
     let future: Table = library.get::<Table>("ends")?.get("Future")?;
     let mut shipper = bridge.shipper.borrow_mut();
     shipper.set_future_metatable(lua, &future)?;

@@ -11,6 +11,7 @@ mod again;
 mod bad_input;
 mod batch;
 mod bench;
+mod check;
 mod codes;
 mod compare;
 mod doctor;

@@ -15,13 +15,14 @@ use rustc_hash::FxHashMap;
 
 use self::read::{Piece, Then};
 pub use self::read::{Reader, ReplayError};
-use super::order::{Campaign, Order, PoolError, PoolInfo};
+use super::order::{Campaign, Order, PoolError, PoolInfo, Replay};
 use super::port::{Completion, Port, Taken};
 use super::setup::start_script;
 use super::trace::{Asked, Crew, Prints, Said};
+use super::witness::Player;
 use super::{ScriptEnd, ScriptMain};
 use crate::model::human::count;
-use crate::model::{PoolId, TaskId, exit};
+use crate::model::{Kind, Outcome, PoolId, TaskId, exit};
 
 /// How it went.
 pub struct Replayed {
@@ -35,7 +36,7 @@ pub struct Replayed {
 pub fn run(trace: Reader, campaign: Campaign, script: ScriptMain) -> Result<Replayed, ReplayError> {
     let (told, verdict) = channel();
     let kept = trace.header.kept.clone();
-    let port = Port::played(campaign, kept, Player::new(trace, told));
+    let port = Port::played(campaign, Default::default(), kept, Box::new(Replayer::new(trace, told)));
     let ended = start_script(script, port)?.recv();
     // The player went with the port; where the thread panicked, that was said.
     let Some((decisions, stop)) = verdict.recv().ok() else {
@@ -104,7 +105,7 @@ impl Stop {
 }
 
 /// See the module.
-pub(super) struct Player {
+pub(super) struct Replayer {
     trace: Reader,
     piece: Piece,
     prints: Prints,
@@ -123,30 +124,12 @@ pub(super) struct Player {
     verdict: Sender<(u64, Option<Stop>)>,
 }
 
-impl Player {
-    fn new(mut trace: Reader, verdict: Sender<(u64, Option<Stop>)>) -> Self {
-        let piece = trace.next();
-        let tasks = FxHashMap::default();
-        Self {
-            trace,
-            piece,
-            prints: Prints::default(),
-            tasks,
-            decisions: 0,
-            last: String::new(),
-            nothing: 0,
-            clock: 0.0,
-            left: None,
-            stop: None,
-            verdict,
-        }
-    }
-
-    pub(super) fn place(&mut self, class: u64, place: &str) {
+impl Player for Replayer {
+    fn place(&mut self, class: u64, place: &str) {
         self.prints.place(class, place);
     }
 
-    pub(super) fn submitted(&mut self, task: TaskId, order: &Order) {
+    fn submitted(&mut self, task: TaskId, order: &Order, _: Option<&Replay>) {
         let asked = self.prints.add(task, order);
         let is_it = |said: &Said| matches!(said, Said::Submit(then) if then.print == asked.print);
         if let Some(Said::Submit(then)) = self.matched(is_it, |piece| (asked.title(), nearest(piece, &asked)))
@@ -155,12 +138,14 @@ impl Player {
         }
     }
 
-    /// Why nothing that is asked for will be answered any more.
-    pub(super) fn objection(&self) -> Option<String> {
+    /// It cannot run again, for the same reason.
+    fn unrun(&mut self, _: Kind, _: &Outcome) {}
+
+    fn objection(&self) -> Option<String> {
         self.stop.as_ref().map(Stop::to_string)
     }
 
-    pub(super) fn cancel(&mut self, task: TaskId) {
+    fn cancel(&mut self, task: TaskId) {
         let here = |then: &TaskId| self.tasks.get(then).is_some_and(|(here, _)| *here == task);
         let at = self.piece.asked.iter().position(|said| matches!(said, Said::Cancel { task } if here(task)));
         let titles = self.tasks.values();
@@ -169,12 +154,12 @@ impl Player {
         self.taken(at, |piece| (asked, next_title(piece)));
     }
 
-    pub(super) fn close(&mut self, pool: PoolId) {
+    fn close(&mut self, pool: PoolId) {
         let what = |piece: &Piece| (format!("the end of pool {pool}"), next_title(piece));
         self.matched(|said| *said == Said::Close { pool }, what);
     }
 
-    pub(super) fn workers(&mut self, of: Option<PoolId>, crew: &Crew) -> Result<PoolInfo, PoolError> {
+    fn workers(&mut self, of: Option<PoolId>, crew: &Crew) -> Result<PoolInfo, PoolError> {
         let is_it = |said: &Said| match said {
             Said::Spawn { asked, .. } => of.is_none() && asked == crew,
             Said::Grow { pool, asked, .. } => of == Some(*pool) && asked == crew,
@@ -186,30 +171,29 @@ impl Player {
         }
     }
 
-    pub(super) fn explain(&self, task: TaskId) -> String {
+    fn explain(&self, task: TaskId) -> String {
         let here = |then: &TaskId| self.tasks.get(then).is_some_and(|(here, _)| *here == task);
         let explained = self.piece.explained.iter().find(|(then, _)| here(then));
         explained
             .map_or_else(|| "the trace does not say: it is replayed".into(), |(_, answer)| answer.clone())
     }
 
-    /// What the script's clock shows: what it showed, where the trace has that.
-    pub(super) fn now(&mut self) -> f64 {
+    /// What it showed, where the trace has that.
+    fn now(&mut self) -> f64 {
         if let Some(then) = self.piece.now.pop_front() {
             self.clock = then;
         }
         self.clock
     }
 
-    pub(super) fn left(&mut self) -> Option<f64> {
+    fn left(&mut self) -> Option<f64> {
         if let Some(then) = self.piece.left.pop_front() {
             self.left = then;
         }
         self.left
     }
 
-    /// The next answer. `until`: when the script goes on without one (s).
-    pub(super) fn take(&mut self, until: Option<f64>) -> Taken {
+    fn take(&mut self, until: Option<f64>) -> Taken {
         if self.stop.is_some() {
             return Taken::Draining;
         }
@@ -245,6 +229,26 @@ impl Player {
                 self.nothing_until(until)
             }
             Then::Draining | Then::End | Then::Torn | Then::Damaged(_) => Taken::Draining,
+        }
+    }
+}
+
+impl Replayer {
+    fn new(mut trace: Reader, verdict: Sender<(u64, Option<Stop>)>) -> Self {
+        let piece = trace.next();
+        let tasks = FxHashMap::default();
+        Self {
+            trace,
+            piece,
+            prints: Prints::default(),
+            tasks,
+            decisions: 0,
+            last: String::new(),
+            nothing: 0,
+            clock: 0.0,
+            left: None,
+            stop: None,
+            verdict,
         }
     }
 
@@ -300,7 +304,7 @@ impl Player {
     }
 }
 
-impl Drop for Player {
+impl Drop for Replayer {
     fn drop(&mut self) {
         let is_left = !self.piece.asked.is_empty() || matches!(self.piece.then, Then::Took { .. });
         if self.stop.is_none() && is_left {

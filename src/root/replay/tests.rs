@@ -79,18 +79,21 @@ fn written(path: &Path) -> [f64; 2] {
     [early, late]
 }
 
-struct Replay {
+struct Played {
     port: Port,
     verdict: std::sync::mpsc::Receiver<(u64, Option<Stop>)>,
 }
 
-fn played(path: &Path) -> Replay {
+fn played(path: &Path) -> Played {
     let (told, verdict) = channel();
-    let player = Player::new(Reader::open(path).unwrap(), told);
-    Replay { port: Port::played(Campaign::default(), Default::default(), player), verdict }
+    let player = Box::new(Replayer::new(Reader::open(path).unwrap(), told));
+    Played {
+        port: Port::played(Campaign::default(), Default::default(), Default::default(), player),
+        verdict,
+    }
 }
 
-impl Replay {
+impl Played {
     /// Ends the script; what was decided, and why it stopped.
     fn over(self) -> (u64, Option<String>) {
         drop(self.port);

@@ -114,11 +114,11 @@ impl Asked {
 /// How many workers were asked for, and where.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Crew {
-    workers: Option<u32>,
-    per_node: Option<u32>,
-    slots: Option<u32>,
-    gpus: Option<u32>,
-    hosts: Vec<String>,
+    pub(super) workers: Option<u32>,
+    pub(super) per_node: Option<u32>,
+    pub(super) slots: Option<u32>,
+    pub(super) gpus: Option<u32>,
+    pub(super) hosts: Vec<String>,
 }
 
 impl From<&PoolSpec> for Crew {

@@ -5,6 +5,10 @@
 //! crash. It cannot tell malicious code from good code; that is what content hashes are for (see `mod.rs`).
 //! Knows the chunk format and the handful of instructions it looks at; knows no Lua state.
 
+mod uses;
+
+pub use uses::{How, Use, uses};
+
 /// Bytes before the first function: signature, version, format, check data, sizes, sample numbers.
 const HEADER: usize = 4 + 1 + 1 + 6 + 3 + 8 + 8;
 /// `\x1bLua`, version 5.4, official format.
@@ -152,6 +156,10 @@ struct Function<'a> {
     upvalues: &'a [u8],
     names: Vec<Option<&'a [u8]>>,
     inner: Vec<Function<'a>>,
+    /// Of each instruction how many lines it is behind the one before.
+    steps: &'a [u8],
+    /// Lines of instructions that are further behind.
+    lines: Vec<(usize, usize)>,
 }
 
 impl<'a> Reader<'a> {
@@ -238,10 +246,10 @@ impl<'a> Reader<'a> {
         for _ in 0..self.size()? {
             inner.push(self.function(nesting + 1)?);
         }
-        self.vector(1)?; // line of each instruction
+        let steps = self.vector(1)?;
+        let mut lines = Vec::new();
         for _ in 0..self.size()? {
-            self.size()?; // absolute lines: instruction, line
-            self.size()?;
+            lines.push((self.size()?, self.size()?));
         }
         for _ in 0..self.size()? {
             self.string()?; // local variables: name, from, to
@@ -252,7 +260,7 @@ impl<'a> Reader<'a> {
         for _ in 0..self.size()? {
             names.push(self.string()?);
         }
-        Ok(Function { source, line, code, constants, upvalues, names, inner })
+        Ok(Function { source, line, code, constants, upvalues, names, inner, steps, lines })
     }
 }
 
@@ -281,12 +289,16 @@ impl Function<'_> {
                 found.push((*name).into());
             }
         }
-        for inner in &self.inner {
-            let inherits = |upvalue: &[u8]| upvalue[0] == 0 && usize::from(upvalue[1]) == env;
-            if let Some(env) = inner.upvalues.chunks_exact(3).position(inherits) {
-                inner.globals_read(env, found);
-            }
+        for (inner, env) in self.heirs(env) {
+            inner.globals_read(env, found);
         }
+    }
+
+    /// The inner functions that have `_ENV` from here, and which of their upvalues it is.
+    fn heirs(&self, env: usize) -> impl Iterator<Item = (&Self, usize)> {
+        let inherits = move |upvalue: &[u8]| upvalue[0] == 0 && usize::from(upvalue[1]) == env;
+        let of = move |inner: &Self| inner.upvalues.chunks_exact(3).position(inherits);
+        self.inner.iter().filter_map(move |inner| Some((inner, of(inner)?)))
     }
 }
 

@@ -1,0 +1,243 @@
+//! `harness check`: what is wrong with a script, where, and what it would do; and nothing happens.
+
+use std::fs;
+
+use crate::said;
+use crate::support::{Folder, Ran};
+
+#[track_caller]
+fn check(script: &str, args: &[&str], code: i32, stdout: &str) -> (Folder, Ran) {
+    let folder = Folder::with(script);
+    let ran = folder.run(&[&["check", "c.lua"], args].concat());
+    let ran = said(&folder, ran, code, stdout, "");
+    let left: Vec<_> =
+        fs::read_dir(folder.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["c.lua"], "{ran:#?}");
+    (folder, ran)
+}
+
+/// Of tasks of which nothing is known.
+fn unknown(tasks: &str) -> String {
+    format!(
+        "  not known for {tasks}: the journal has none of that kind and name, and they have no `timeout`\n"
+    )
+}
+
+#[test]
+fn what_the_text_shows_is_said_with_its_line() {
+    let folder = Folder::with(
+        "local helper = require 'helper'\n\
+         local function never() prnt('x') return require 'gone', unpack, helper end\n\
+         submit(function(x) count = x end, 1)\n\
+         submit(exec { cmd = { 'true' } })\n\
+         exec { cmd = { 'true' } }\n\
+         known = 1; _G.field = 2; rawset(_G, 'late', 3)\n\
+         local function later() return known, field, late, never end\n",
+    );
+    folder.write("lua/helper.lua", "local M = {}\nfunction M.f() lokal() end\nreturn M\n");
+    let ran = folder.run(&["check", "c.lua"]);
+    let expected = "\
+c.lua: warning: 1 task was described and never submitted (c.lua:5): submit(exec{...})
+c.lua:2: error: there is no global 'prnt' (did you mean 'print'?)
+c.lua:2: error: there is no module 'gone': neither gone.lua nor gone/init.lua is in the folder of the script, in its lua/, or \
+where HARNESS_PATH and LUA_PATH say
+c.lua:2: warning: there is no global 'unpack': Lua 5.4 has table.unpack
+c.lua:3: warning: a function that runs on a worker sets the global 'count': it is gone when the task ends, and the script does \
+not see it; make it `local`, or return it
+lua/helper.lua:2: error: there is no global 'lokal'
+c.lua: 3 errors, 3 warnings
+  would run 2 tasks: 1 call, 1 exec
+";
+    said(&folder, ran, 1, &(expected.to_owned() + &unknown("2 tasks")), "");
+    // Of several scripts each is said for itself, below its folder.
+    folder.write("sub/d.lua", "local x = 1 +\n");
+    let ran = folder.run(&["check", "lua/helper.lua", "sub/d.lua"]);
+    let expected = "\
+lua/helper.lua:2: error: there is no global 'lokal'
+lua/helper.lua: 1 error, 0 warnings
+  would run no task
+sub/d.lua:2: error: unexpected symbol near <eof>
+sub/d.lua: 1 error, 0 warnings
+";
+    said(&folder, ran, 1, expected, "");
+}
+
+#[test]
+fn a_mistake_is_said_once() {
+    check(
+        "print 'x'\nprnt 'y'\n",
+        &[],
+        1,
+        "c.lua:2: error: there is no global 'prnt' (did you mean 'print'?)\nc.lua: 1 error, 0 warnings\n  would run no task\n",
+    );
+    let folder = Folder::with("require 'broken'\n");
+    folder.write("broken.lua", "return return\n");
+    let ran = folder.run(&["check", "c.lua"]);
+    let expected = "broken.lua:1: error: unexpected symbol near 'return'\nc.lua: 1 error, 0 warnings\n  would run no task\n";
+    said(&folder, ran, 1, expected, "");
+}
+
+#[test]
+fn wrong_options_are_errors_whatever_was_measured_before() {
+    check(
+        "local r = await(submit(exec { cmd = { 'x' } }))\nmeasure { cmd = { 'x' }, warmpu = 1 }\n",
+        &[],
+        1,
+        &("c.lua:2: error: measure: unknown option 'warmpu' (did you mean 'warmup'?)\nc.lua: 1 error, 0 warnings\n  would run 1 task: 1 exec\n"
+            .to_owned()
+            + &unknown("1 task")),
+    );
+    check(
+        "local co = coroutine.create(print)\nsubmit(function() return co end)\n",
+        &[],
+        1,
+        "c.lua:2: error: submit: cannot ship upvalue `co` (coroutine) of function at c.lua:2; path: arg 1; pass the values it needs as arguments, or make it in \
+         the task itself (an object of your own can say how by `__ship` in its metatable)\nc.lua: 1 error, 0 warnings\n  would run no task\n",
+    );
+}
+
+#[test]
+fn what_figures_may_be_the_reason_for_is_a_warning() {
+    check(
+        "local r = await(submit(exec { cmd = { 'x' } }))\nprint(r.stdout:match 'size (%d+)' + 1)\nprint 'never'\n",
+        &[],
+        0,
+        &("c.lua:2: warning: the dry run ended here: attempt to perform arithmetic on a nil value; what it was given was made up, so \
+           that may be no mistake\nc.lua: 0 errors, 1 warning\n  would run 1 task: 1 exec\n"
+            .to_owned()
+            + &unknown("1 task")),
+    );
+}
+
+/// The best of some goes on: which that is nobody knows.
+const SEARCH: &str = "
+local harness = require 'harness'
+local runs = {}
+for tile = 1, 4 do
+  runs[tile] = submit(measure { name = 'm', params = { tile = tile }, cmd = { 'm', tile }, max_time = '5 s' })
+end
+wait(runs)
+local best = harness.results { name = 'm' }:min 'wall_s'
+submit(exec { name = 'check', params = best.params, cmd = { 'm' }, timeout = '1 min' })
+";
+
+#[test]
+fn it_is_said_where_figures_decide_and_what_it_may_take() {
+    check(
+        SEARCH,
+        &[],
+        0,
+        "c.lua: 0 errors, 0 warnings\n  would run 5 tasks: 1 exec, 4 measure\n  a guess: at most TIME of one node for 5 tasks, by `timeout` \
+         and `max_time`\n  what it does depends on figures: with others it asks for exec check tile=4 after 4 tasks, so this is one way of \
+         several\n",
+    );
+    // What functions return stands for anything.
+    check(
+        "local n = await(submit(function() return 3 end))
+local sum = n * 2 + n.size
+for _, v in ipairs(n) do sum = sum + v end
+for _, v in pairs(n.list) do sum = sum + v:method() end
+print(('%d %s'):format(n, n), math.floor(n), #n, n .. 'x', tonumber(n) + 1, table.concat({ n, 'a' }))
+if n > 3 then submit(exec { cmd = { 'p', n }, timeout = 1 }) else submit(exec { cmd = { 'q', sum }, timeout = 1 }) end
+",
+        &[],
+        0,
+        &("c.lua: 0 errors, 0 warnings\n  would run 2 tasks: 1 call, 1 exec\n  a guess: at most TIME of one node for 1 task, by `timeout` and \
+           `max_time`\n"
+            .to_owned()
+            + &unknown("1 task")
+            + "  what it does depends on figures: with others it asks for exec `p 1` after 1 task, so this is one way of several\n"),
+    );
+}
+
+#[test]
+fn what_does_not_end_is_cut_off() {
+    check(
+        "while true do await(submit(exec { cmd = { 'x' }, timeout = 1 })) end",
+        &["--max-tasks", "5"],
+        0,
+        "c.lua: 0 errors, 0 warnings\n  would run 5 tasks: 5 exec\n  a guess: at most TIME of one node for 5 tasks, by `timeout` and \
+         `max_time`\n  there it was stopped: 5 tasks are enough (--max-tasks)\n",
+    );
+    check(
+        "submit(exec { cmd = { 'x' }, timeout = 1 })\nwhile true do end",
+        &["--timeout", "200 ms"],
+        0,
+        "c.lua: 0 errors, 0 warnings\n  would run 1 task: 1 exec\n  a guess: at most TIME of one node for 1 task, by `timeout` and \
+         `max_time`\n  that is as far as it came in TIME (--timeout): it may go on\n",
+    );
+    // A budget of time is spent, and whoever looks at the clock sees it go on.
+    check(
+        "local harness = require 'harness'
+local budget = harness.budget { seconds = '30 s' }
+while not budget:done() do await(submit(exec { cmd = { 'x' }, timeout = 10 })) end
+local began = harness.now()
+while harness.now() < began + 1 do end
+submit(function() end):wait '1 s'",
+        &[],
+        0,
+        &("c.lua: 0 errors, 0 warnings\n  would run 4 tasks: 1 call, 3 exec\n  a guess: at most TIME of one node for 3 tasks, by `timeout` and \
+           `max_time`\n"
+            .to_owned()
+            + &unknown("1 task")),
+    );
+}
+
+#[test]
+fn nothing_is_written_started_or_removed() {
+    check(
+        "local harness = require 'harness'
+print 'not shown' io.write 'not shown' io.stdout:write 'not shown'
+os.execute 'touch touched'
+io.popen('touch popped'):close()
+local f = io.open('opened', 'w') f:write 'x' f:close()
+os.remove 'c.lua' os.rename('c.lua', 'd.lua')
+harness.fs.write('written', 'x') harness.fs.mkdir 'made'
+await(submit(measure { cmd = { 'sh', '-c', 'touch measured' }, runs = 3, timeout = 1 }))
+harness.results():csv 'results.csv'
+local pool <close> = spawn { workers = 3, slots = 2 }
+assert(#pool.workers == 3 and pool.workers[3].slots == 2)
+harness.state('s', {}).x = 1
+",
+        &[],
+        0,
+        "c.lua: 0 errors, 0 warnings\n  would run 1 task: 1 measure\n  a guess: at most TIME of one node for 1 task, by `timeout` and \
+         `max_time`\n  left out: running touch touched, running touch popped, writing opened, removing c.lua, renaming c.lua and 3 more\n",
+    );
+}
+
+#[test]
+fn what_the_journal_has_costs_nothing_and_says_what_the_like_takes() {
+    let script = "local args = require 'harness'.args { n = { 2, 'how many' } }
+for i = 1, args.n do
+  submit(measure { name = 'm', params = { i = i }, cmd = { 'true' }, runs = 3, warmup = 0, exclusive = false })
+end
+";
+    let folder = Folder::with(script);
+    let ran = folder.run(&["-q", "c.lua"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let journal = folder.read("c.lua.journal");
+    for args in [
+        &["check", "c.lua", "--", "--n=3"][..],
+        &["check", "--journal", "c.lua.journal", "c.lua", "--", "--n=3"],
+    ] {
+        let ran = folder.run(args);
+        let expected = "c.lua: 0 errors, 0 warnings\n  would run 3 tasks: 3 measure; the journal has 2 of them\n  about TIME of one node for 1 \
+                        task: so long took their like\n";
+        said(&folder, ran, 0, expected, "");
+    }
+    assert_eq!(folder.read("c.lua.journal"), journal, "it is only read");
+    let ran = folder.run(&["check", "--journal", "none", "c.lua"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    let ran = folder.run(&["check", "d.lua"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    assert_eq!(folder.run(&["check"]).code, Some(2));
+}
+
+#[test]
+fn what_a_build_needs_has_to_be_there() {
+    let folder = Folder::with("submit(compile { sources = { 'gone.c' } })");
+    let ran = folder.run(&["check", "c.lua"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.starts_with("c.lua: error: a compile would end setup_failed: `gone.c`: "), "{ran:?}");
+}
