@@ -1,7 +1,7 @@
 //! What is asked for is what is planned; a second run with other figures stops where it asks for something else.
 
 use super::*;
-use crate::model::{CompileSpec, Detail, ExecSpec, MeasureSpec, TaskOptions};
+use crate::model::{CompileSpec, Detail, MeasureSpec, TaskOptions};
 use crate::root::port::Wait;
 
 fn order(job: Job, name: &str) -> Order {
@@ -32,11 +32,9 @@ fn the_plan_is_what_was_asked_for() {
         for output in ["a", "b", "a"] {
             port.submit(order(build(output), output));
         }
-        let reference =
-            Order { deferred: true, ..order(Job::Exec(Box::new(ExecSpec::default())), "reference") };
+        let reference = Order { deferred: true, ..order(Job::Exec(Box::default()), "reference") };
         let reference = port.submit(reference);
-        let forgotten =
-            Order { deferred: true, ..order(Job::Exec(Box::new(ExecSpec::default())), "forgotten") };
+        let forgotten = Order { deferred: true, ..order(Job::Exec(Box::default()), "forgotten") };
         port.submit(forgotten);
         let measure = Job::Measure(Box::new(MeasureSpec { max_time: 3.0, ..MeasureSpec::default() }));
         port.submit(Order { deps: vec![reference], ..order(measure, "m") });
