@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::print::print_line;
 use super::types::{self, TypesError};
 use crate::model::exit;
 use crate::say::say;
@@ -59,21 +60,17 @@ enum NewError {
 
 /// Makes a folder; the exit code.
 pub(super) fn new(arguments: &NewArgs) -> ExitCode {
-    told(make(&arguments.folder))
+    told("new", make(&arguments.folder))
 }
 
 /// Equips a folder; the exit code.
 pub(super) fn init(arguments: &InitArgs) -> ExitCode {
-    told(equip("init", &arguments.folder))
+    told("init", equip("init", &arguments.folder))
 }
 
-fn told(done: Result<Vec<String>, NewError>) -> ExitCode {
+fn told(who: &str, done: Result<Vec<String>, NewError>) -> ExitCode {
     match done {
-        Ok(lines) => {
-            // Whoever asked may have closed the pipe: the files are there all the same.
-            let _ = writeln!(io::stdout(), "{}", lines.join("\n"));
-            ExitCode::SUCCESS
-        }
+        Ok(lines) => print_line(who, &lines.join("\n"), exit::OK),
         Err(error) => {
             say(format_args!("harness: {error}"));
             ExitCode::from(exit::USAGE)

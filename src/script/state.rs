@@ -175,7 +175,7 @@ impl ScriptState {
 
     /// Runs the script to its end.
     pub fn run(&self) -> Result<Ended, ScriptError> {
-        self.play(Ok)
+        self.begin(Ok)
     }
 
     /// Runs a file of tests to its end: those of its tests whose name has `filter` in it.
@@ -186,11 +186,11 @@ impl ScriptState {
             Ok(())
         })?;
         let wrap: Function = self.library.get::<Table>("testing")?.get("wrap")?;
-        self.play(|main| wrap.call((main, filter, tell)))
+        self.begin(|main| wrap.call((main, filter, tell)))
     }
 
     /// Runs what `begin` makes of the script's main function.
-    fn play(&self, begin: impl FnOnce(Function) -> mlua::Result<Function>) -> Result<Ended, ScriptError> {
+    fn begin(&self, begin: impl FnOnce(Function) -> mlua::Result<Function>) -> Result<Ended, ScriptError> {
         let (script, dir, args) = {
             let port = self.bridge.port.borrow();
             let campaign = port.campaign();

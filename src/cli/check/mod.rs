@@ -8,7 +8,6 @@ mod lint;
 mod report;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +16,8 @@ use clap::Args;
 
 use self::dry::Ran;
 use self::lint::{Level, Remark};
+use super::own;
+use super::print::print;
 use super::run::readable;
 use super::usage::{duration, whole};
 use crate::journal::{Answers, JournalError};
@@ -74,21 +75,21 @@ impl CheckError {
 
 /// Checks them; the exit code.
 pub(super) fn check(arguments: &CheckArgs) -> ExitCode {
-    let mut is_good = true;
+    let (mut all, mut is_good) = (String::new(), true);
     for script in &arguments.scripts {
         match one(script, arguments) {
             Ok((text, good)) => {
-                // Whoever asked may have closed the pipe: the exit code says it all the same.
-                let _ = io::stdout().write_all(text.as_bytes());
+                all += &text;
                 is_good = is_good && good;
             }
             Err(error) => {
+                let _ = own::print(&all); // the exit code is that of the error in any case
                 say(format_args!("harness: {error}"));
                 return ExitCode::from(error.code());
             }
         }
     }
-    ExitCode::from(if is_good { exit::OK } else { exit::SCRIPT })
+    print("check", &all, if is_good { exit::OK } else { exit::SCRIPT })
 }
 
 /// What is to be said of a script, and whether it is good.

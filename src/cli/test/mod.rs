@@ -8,7 +8,7 @@ mod report;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -70,6 +70,8 @@ enum TestError {
     NoneLeft(String),
     #[error("test: cannot write {}: {why}; name another file with --junit", path.display())]
     Unwritten { path: PathBuf, why: io::Error },
+    #[error("test: cannot write to standard output: {0}")]
+    Stdout(io::Error),
     #[error("test: {0}")]
     System(String),
 }
@@ -81,7 +83,7 @@ impl TestError {
             | TestError::Unreadable { .. }
             | TestError::NoFiles(_)
             | TestError::NoneLeft(_) => exit::compare::NO_INPUT,
-            TestError::Unwritten { .. } => exit::compare::CANNOT_WRITE,
+            TestError::Unwritten { .. } | TestError::Stdout(_) => exit::compare::CANNOT_WRITE,
             TestError::System(_) => exit::INTERNAL,
         }
     }
@@ -102,7 +104,7 @@ fn run(arguments: &TestArgs) -> Result<u8, TestError> {
     let (mut all, mut stopped) = (Vec::new(), false);
     for file in &files {
         let tested = play(file, arguments, &mut signals)?;
-        print(&tested.to_string());
+        print(&tested.to_string())?;
         stopped = tested.is_stopped();
         all.push(tested);
         if stopped {
@@ -121,13 +123,12 @@ fn run(arguments: &TestArgs) -> Result<u8, TestError> {
         return Err(TestError::NoneLeft(arguments.filter.clone()));
     }
     let (line, good) = summary(&all);
-    print(&line);
+    print(&line)?;
     Ok(if good { exit::OK } else { exit::SCRIPT })
 }
 
-/// Whoever asked may have closed the pipe.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+fn print(text: &str) -> Result<(), TestError> {
+    own::print(text).map_err(TestError::Stdout)
 }
 
 /// The files that are meant, each once: those that were named, and those called so in the folders that were.
