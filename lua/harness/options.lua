@@ -184,6 +184,7 @@ local SCHEMA = {
     env = t.environment,
     cwd = t.text,
     timeout = t.duration,
+    stderr = t.one_of("kept", "shown"),
     init = t.function_of "the session",
   },
   request = { timeout = t.duration },

@@ -261,6 +261,7 @@
 ---@field env? table<string, string|number> set on top of the slot's environment
 ---@field cwd? string a folder relative to the campaign's (the default)
 ---@field timeout? harness.Duration that an answer may take; 60 s unless said
+---@field stderr? "kept"|"shown" what becomes of its standard error: the end is kept (the default), or it is passed on as well, to where tasks print
 ---@field init? fun(session: harness.Session) makes its state, at each start; with it a process that is gone is started again by the next question
 
 ---@class harness.RequestOptions

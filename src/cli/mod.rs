@@ -28,6 +28,7 @@ mod rerun;
 pub mod roles;
 mod run;
 mod selftest;
+mod serve;
 mod show;
 #[cfg(feature = "mpi")]
 mod stand_in;
@@ -116,6 +117,11 @@ enum Command {
     Rerun(rerun::RerunArgs),
     /// Compare a program with itself on each node: how small an effect can be seen there, here and now.
     Selftest(selftest::SelftestArgs),
+    /// Print the folder with harness_futures.py, which has `HarnessExecutor`: for PYTHONPATH, or to copy it from.
+    PythonPath,
+    /// Serve another program, which asks in JSON Lines: start workers, run tasks on them.
+    #[command(after_help = serve::AFTER_HELP)]
+    Serve(serve::ServeArgs),
     /// Show what a journal has: a table of its measurements, or one task whole.
     Show(show::ShowArgs),
     /// Say how far a campaign is, and why the rest of it is not running; from another shell, too, while it runs.
@@ -248,6 +254,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::Report(arguments)) => return report::report(&arguments),
         Some(Command::Rerun(arguments)) => return rerun::rerun(&arguments),
         Some(Command::Selftest(arguments)) => return selftest::selftest(&arguments),
+        Some(Command::PythonPath) => return serve::python_path(),
+        Some(Command::Serve(arguments)) => return serve::serve(arguments),
         Some(Command::Show(arguments)) => return show::show(&arguments),
         Some(Command::Status(arguments)) => return status::status(&arguments),
         Some(Command::Test(arguments)) => return test::test(&arguments),

@@ -15,7 +15,7 @@ use super::run;
 use crate::model::{Limits, Retry, exit};
 use crate::process::own::null_device;
 use crate::process::{Child, Environment, Launch, Signals, spawn, this_executable};
-use crate::root::port::PoolSpec;
+use crate::root::port::{LineSender, PoolSpec};
 use crate::root::progress::Verbosity;
 use crate::root::{Ended, Options, Started, Timing};
 use crate::script::ScriptState;
@@ -26,12 +26,19 @@ pub(super) struct Own<'a> {
     pub(super) name: &'a str,
     /// Its text.
     pub(super) text: &'a str,
+    /// What relative paths in it are relative to, if not to where it lies.
+    pub(super) folder: Option<PathBuf>,
     pub(super) args: Vec<String>,
     pub(super) pool: PoolSpec,
     pub(super) host_file: Option<PathBuf>,
     /// Where its records stay; in the folder, unless somebody wants them.
     pub(super) journal: Option<PathBuf>,
+    /// Begins to hand it lines from outside, if it is to have any.
+    pub(super) listener: Option<Listener>,
 }
+
+/// Called before the script begins.
+pub(super) type Listener = Box<dyn FnOnce(LineSender) -> std::io::Result<()> + Send>;
 
 impl Own<'_> {
     /// Runs it in `folder`.
@@ -43,6 +50,7 @@ impl Own<'_> {
         }
         let options = Options {
             script: script.clone(),
+            folder: self.folder,
             args: self.args,
             pool: self.pool,
             host_file: self.host_file,
@@ -58,7 +66,7 @@ impl Own<'_> {
             verbosity: Verbosity::Quiet,
             limits,
         };
-        let ended = run::play(options, started, signals, folder, ScriptState::run);
+        let ended = run::play(options, started, signals, folder, self.listener, ScriptState::run);
         Ended { message: ended.message.map(|message| for_people(&message, self.name)), ..ended }
     }
 }

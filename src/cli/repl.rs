@@ -72,6 +72,7 @@ fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
         .is_ok_and(|allocation| allocation.scheduler == Scheduler::None);
     let options = Options {
         script: PathBuf::from("repl"),
+        folder: None,
         args: Vec::new(),
         pool: PoolSpec {
             workers: arguments.workers,
@@ -93,7 +94,7 @@ fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
         limits,
     };
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    let ended = run::play(options, started, signals, &here, move |state| state.converse(&typed));
+    let ended = run::play(options, started, signals, &here, None, move |state| state.converse(&typed));
     if let Some(message) = ended.message {
         say(format_args!("harness: {message}"));
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::RunArgs;
+use super::own::Listener;
 use super::progress::display;
 use crate::artefact::Store;
 #[cfg(feature = "mpi")]
@@ -82,6 +83,7 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     let mpi = matches!(started.mpi, Mpi::Ready(_));
     let options = Options {
         script: script.clone(),
+        folder: None,
         args,
         pool: PoolSpec {
             workers: common.workers,
@@ -159,7 +161,7 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
     let display = options.display.clone();
     let folder = script.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf));
     let folder = folder.as_deref().unwrap_or(Path::new("."));
-    let ended = play(options, started, signals, folder, ScriptState::run);
+    let ended = play(options, started, signals, folder, None, ScriptState::run);
     if let Some(display) = display {
         display.close();
     }
@@ -185,19 +187,23 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
     (ended.code, ended.lost_rank)
 }
 
-/// Runs a script in a root: `script_runs`, in a state whose modules are in `folder`.
+/// Runs a script in a root: `script_runs`, in a state whose modules are in `folder`. A `listener` has lines for it.
 pub(super) fn play(
     options: Options,
     started: Started,
     signals: Signals,
     folder: &Path,
+    listener: Option<Listener>,
     script_runs: impl FnOnce(&ScriptState) -> Result<Ended, ScriptError> + Send + 'static,
 ) -> RootEnded {
     let quiet = options.verbosity == Verbosity::Quiet;
     let modules = Arc::new(Modules::of_campaign(folder, !quiet));
     let for_slots = modules.clone();
     let sources = Box::new(move |name: &str| for_slots.find(name));
-    let script_main = Box::new(move |port| run_script(port, modules, script_runs));
+    let script_main = Box::new(move |mut port: Port| match listener.map(|listen| listen(port.listen())) {
+        Some(Err(error)) => ScriptEnd::Failed(format!("cannot listen: {error}")),
+        _ => run_script(port, modules, script_runs),
+    });
     let ended = root::run(options, started, signals, sources, script_main);
     flush(LAST_WORDS);
     ended

@@ -1,14 +1,15 @@
 //! The two mailboxes between the script's thread and the driver, each a mutex around a batch.
 //!
 //! Nobody waits for a mutex longer than it takes to put something in, and nobody is woken who is awake: the driver only
-//! once for all that was asked since it last looked, the script only while it waits. Knows nothing of what the requests
-//! and completions mean.
+//! once for all that was asked since it last looked, the script only while it waits. Lines from outside (`lines`) lie in
+//! the script's. Knows nothing of what the requests, completions and lines mean.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::lines::Lines;
 use super::order::{PoolError, PoolInfo, Request};
 use super::port::{Completion, Wait};
 use crate::model::{Outcome, TaskId};
@@ -19,6 +20,8 @@ pub(super) struct Mailboxes {
     to_driver: Mutex<ToDriver>,
     to_script: Mutex<ToScript>,
     arrived: Condvar,
+    /// A line from outside was taken.
+    room: Condvar,
     /// Completions of the driver that the script has taken.
     taken: AtomicU64,
     draining: AtomicBool,
@@ -36,11 +39,31 @@ struct ToDriver {
 #[derive(Default)]
 pub(super) struct ToScript {
     completions: VecDeque<Completion>,
+    lines: Lines,
     pub(super) spawned: Option<Result<PoolInfo, PoolError>>,
     pub(super) explained: Option<String>,
     waiting: bool,
     /// For a completion, and for nothing else: no time limit ends the wait.
     for_completions: bool,
+}
+
+/// What the script's end waits for.
+#[derive(Clone, Copy)]
+pub(super) struct Awaited {
+    /// Is any task on its way?
+    pub(super) ends: bool,
+    /// The next line from outside.
+    pub(super) line: bool,
+}
+
+/// What came.
+pub(super) enum Received {
+    /// Ends of tasks.
+    Ends,
+    /// A line from outside; none after the last.
+    Line(Option<Vec<u8>>),
+    /// Nothing (in time).
+    Nothing,
 }
 
 /// A panic elsewhere leaves a batch, never half a batch: the content is good.
@@ -72,32 +95,43 @@ impl Mailboxes {
         }
     }
 
-    /// Fetches what the driver queued into `arrived`, which is empty; false if there is nothing (in time).
-    /// `expected`: is anything on its way?
-    pub(super) fn receive(&self, arrived: &mut VecDeque<Completion>, expected: bool, wait: Wait) -> bool {
+    /// Fetches what the driver queued into `arrived`, which is empty, or else the next line.
+    pub(super) fn receive(
+        &self,
+        arrived: &mut VecDeque<Completion>,
+        awaited: Awaited,
+        wait: Wait,
+    ) -> Received {
+        let expected = awaited.ends || awaited.line;
         let mut inbox = lock(&self.to_script);
         loop {
             if !inbox.completions.is_empty() {
                 std::mem::swap(&mut inbox.completions, arrived);
-                return true;
+                return Received::Ends;
+            }
+            if awaited.line
+                && let Some(line) = inbox.lines.take()
+            {
+                self.room.notify_one();
+                return Received::Line(line);
             }
             if !expected && wait == Wait::Forever
                 || self.draining()
                 || self.interrupted.load(Ordering::Acquire)
             {
-                return false;
+                return Received::Nothing;
             }
             match wait {
-                Wait::No => return false,
+                Wait::No => return Received::Nothing,
                 Wait::Forever => {
                     inbox.waiting = true;
-                    inbox.for_completions = true;
+                    inbox.for_completions = !awaited.line;
                     inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
                 }
                 Wait::Until(end) => {
                     let left = end.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return false;
+                        return Received::Nothing;
                     }
                     inbox.waiting = true;
                     let woken = self.arrived.wait_timeout(inbox, left);
@@ -120,6 +154,29 @@ impl Mailboxes {
     /// Is what the script does now to end? Asked once, it is no more.
     pub(super) fn take_interrupt(&self) -> bool {
         self.interrupted.load(Ordering::Acquire) && self.interrupted.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// For whoever leaves something for the script.
+impl Mailboxes {
+    /// A line from outside, none after the last; waits while too much is left there. False: nobody will take it.
+    pub(super) fn put_line(&self, line: Option<Vec<u8>>) -> bool {
+        let mut inbox = lock(&self.to_script);
+        while !inbox.lines.has_room() && !self.draining() {
+            inbox = self.room.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        }
+        inbox.lines.put(line);
+        self.wake(inbox);
+        !self.draining()
+    }
+
+    fn wake(&self, mut inbox: MutexGuard<'_, ToScript>) {
+        inbox.for_completions = false;
+        let waiting = std::mem::replace(&mut inbox.waiting, false);
+        drop(inbox);
+        if waiting {
+            self.arrived.notify_one();
+        }
     }
 }
 
@@ -161,35 +218,36 @@ impl DriverEnd {
         }
         let mut inbox = lock(&self.mailboxes.to_script);
         inbox.completions.append(&mut self.outgoing);
-        self.wake(inbox);
+        self.mailboxes.wake(inbox);
     }
 
     /// The answer to [`Request::Spawn`] and [`Request::Grow`].
     pub fn spawned(&mut self, answer: Result<PoolInfo, PoolError>) {
         let mut inbox = lock(&self.mailboxes.to_script);
         inbox.spawned = Some(answer);
-        self.wake(inbox);
+        self.mailboxes.wake(inbox);
     }
 
     /// The answer to [`Request::Explain`].
     pub fn explained(&mut self, answer: String) {
         let mut inbox = lock(&self.mailboxes.to_script);
         inbox.explained = Some(answer);
-        self.wake(inbox);
+        self.mailboxes.wake(inbox);
     }
 
     /// Stops the script: from now on nothing ends.
     pub fn drain(&mut self) {
         let inbox = lock(&self.mailboxes.to_script);
         self.mailboxes.draining.store(true, Ordering::Release);
-        self.wake(inbox);
+        self.mailboxes.wake(inbox);
+        self.mailboxes.room.notify_all();
     }
 
     /// What the script does now is to end. False if it has not yet noticed that it was told so before.
     pub fn interrupt(&mut self) -> bool {
         let inbox = lock(&self.mailboxes.to_script);
         let noticed = !self.mailboxes.interrupted.swap(true, Ordering::AcqRel);
-        self.wake(inbox);
+        self.mailboxes.wake(inbox);
         noticed
     }
 
@@ -197,15 +255,6 @@ impl DriverEnd {
     pub(super) fn script_waits(&self) -> bool {
         let inbox = lock(&self.mailboxes.to_script);
         inbox.waiting && inbox.for_completions && lock(&self.mailboxes.to_driver).requests.is_empty()
-    }
-
-    fn wake(&self, mut inbox: MutexGuard<'_, ToScript>) {
-        inbox.for_completions = false;
-        let waiting = std::mem::replace(&mut inbox.waiting, false);
-        drop(inbox);
-        if waiting {
-            self.mailboxes.arrived.notify_one();
-        }
     }
 }
 

@@ -22,6 +22,7 @@ mod held;
 mod homing;
 mod intake;
 mod ledger;
+mod lines;
 mod mailboxes;
 mod misplaced;
 mod notices;
@@ -87,6 +88,8 @@ pub use self::spawn::Mpi;
 pub struct Options {
     /// The script.
     pub script: PathBuf,
+    /// What relative paths in it are relative to; its own folder if not said.
+    pub folder: Option<PathBuf>,
     /// What followed it.
     pub args: Vec<String>,
     /// What pools are where the script does not say.

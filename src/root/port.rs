@@ -14,8 +14,9 @@ use rustc_hash::FxHashMap;
 
 pub use super::ledger::Spent;
 use super::ledger::{Ended, Ledger};
+pub use super::lines::LineSender;
 pub use super::mailboxes::DriverEnd;
-use super::mailboxes::Mailboxes;
+use super::mailboxes::{Awaited, Mailboxes, Received};
 use super::notices::Notices;
 use super::settle::{Unmet, settle};
 use super::trace::{Said, Scribe, Sink};
@@ -29,6 +30,9 @@ pub use super::order::{
 
 /// Of a task whose end the script has not taken yet.
 pub(super) const ENDED: &str = "it has ended; its outcome comes when the script waits";
+
+/// Stands for the next line from outside among the numbers of tasks.
+pub const NEXT_LINE: TaskId = TaskId(u64::MAX);
 
 /// How long [`Port::take`] waits.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +50,8 @@ pub enum Wait {
 pub enum Taken {
     /// A task ended.
     Completion(Completion),
+    /// A line from outside, if it was asked for; none after the last.
+    Line(Option<Vec<u8>>),
     /// Nothing ended in time, or (with `Forever`) nothing is on its way.
     Nothing,
     /// The campaign is being stopped: nothing will end any more.
@@ -99,6 +105,8 @@ pub fn port(setup: Setup) -> (Port, DriverEnd) {
         kept,
         is_whole: false,
         in_flight: 0,
+        listens: false,
+        awaits_line: false,
         began: Instant::now(),
         witness: Witness::default(),
     };
@@ -123,6 +131,10 @@ pub struct Port {
     is_whole: bool,
     /// Tasks the driver has and whose end was not taken.
     in_flight: u64,
+    /// Is there anybody outside who has lines for it?
+    listens: bool,
+    /// The script waits for the next of them.
+    awaits_line: bool,
     /// When the script's clock began.
     pub(super) began: Instant,
     /// Who writes down what passes here, or answers from what was written.
@@ -267,12 +279,17 @@ impl Port {
         if !self.replays.is_empty() {
             return if wait == Wait::No { Taken::Nothing } else { self.take_replay() };
         }
-        if self.own.is_empty() && self.arrived.is_empty() && !self.receive(wait) {
-            return match self.draining() {
-                true => Taken::Draining,
-                false if self.take_interrupt() => Taken::Interrupted,
-                false => Taken::Nothing,
-            };
+        if self.own.is_empty() && self.arrived.is_empty() {
+            match self.receive(wait) {
+                Received::Ends => {}
+                Received::Line(line) => {
+                    self.awaits_line = false;
+                    return Taken::Line(line);
+                }
+                Received::Nothing if self.draining() => return Taken::Draining,
+                Received::Nothing if self.take_interrupt() => return Taken::Interrupted,
+                Received::Nothing => return Taken::Nothing,
+            }
         }
         let completion = match self.own.pop_front() {
             Some(completion) => completion,
@@ -286,8 +303,27 @@ impl Port {
         Taken::Completion(completion)
     }
 
+    /// Lets somebody outside have lines for the script.
+    pub fn listen(&mut self) -> LineSender {
+        self.listens = true;
+        LineSender(self.mailboxes.clone())
+    }
+
+    /// Is there anybody outside who has lines?
+    pub fn listens(&self) -> bool {
+        self.listens
+    }
+
+    /// What is taken next may be the next of those lines.
+    pub fn await_line(&mut self) {
+        self.awaits_line = true;
+    }
+
     /// Asks for the end of a task; its outcome follows.
     pub fn cancel(&mut self, task: TaskId) {
+        if task == NEXT_LINE {
+            return; // it comes all the same
+        }
         self.witness.said(|| Said::Cancel { task });
         if let Some(player) = self.witness.player() {
             player.cancel(task);
@@ -366,13 +402,14 @@ impl Port {
         Taken::Completion(Completion { task, outcome })
     }
 
-    /// Fetches what the driver queued; false if there is nothing (in time).
-    fn receive(&mut self, wait: Wait) -> bool {
+    /// Fetches what the driver queued, or the line that is awaited.
+    fn receive(&mut self, wait: Wait) -> Received {
         if wait != Wait::No {
             // All that the script asks for before it needs something new has been asked for.
             self.tell_notices(false);
         }
-        self.mailboxes.receive(&mut self.arrived, self.in_flight > 0, wait)
+        let awaited = Awaited { ends: self.in_flight > 0, line: self.awaits_line };
+        self.mailboxes.receive(&mut self.arrived, awaited, wait)
     }
 
     fn tell_notices(&mut self, over: bool) {

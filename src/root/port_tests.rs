@@ -121,7 +121,7 @@ fn recorded(ends: &[(Hash, &Outcome)]) -> Index {
 fn taken(port: &mut Port, wait: Wait) -> Option<TaskId> {
     match port.take(wait) {
         Taken::Completion(completion) => Some(completion.task),
-        Taken::Nothing => None,
+        Taken::Nothing | Taken::Line(_) => None,
         taken @ (Taken::Draining | Taken::Interrupted) => panic!("{taken:?}"),
     }
 }
@@ -186,6 +186,39 @@ fn a_waiting_script_is_interrupted_once() {
     assert_eq!(script.join().unwrap(), (true, true));
     assert!(driver.interrupt(), "the one before was noticed");
     assert!(!driver.interrupt(), "nobody notices");
+}
+
+#[test]
+fn lines_from_outside_are_awaited_beside_ends() {
+    let Bench { mut port, mut driver, .. } = bench(Index::default());
+    let lines = port.listen();
+    assert!(lines.send(b"one".to_vec()));
+    assert!(matches!(port.take(Wait::Forever), Taken::Nothing), "nobody asked for it");
+    port.await_line();
+    let task = port.submit(call(b"a"));
+    driver.complete(task, Arc::new(ended(Detail::None)));
+    driver.flush();
+    assert_eq!(taken(&mut port, Wait::Forever), Some(task));
+    assert!(matches!(port.take(Wait::Forever), Taken::Line(Some(line)) if line == b"one"));
+    port.await_line();
+    port.cancel(NEXT_LINE);
+    assert!(matches!(port.take(Wait::Until(Instant::now())), Taken::Nothing));
+    drop(lines);
+    assert!(matches!(port.take(Wait::Forever), Taken::Line(None)));
+}
+
+#[test]
+fn whoever_has_too_many_lines_waits_until_one_is_taken_or_none_ever_will() {
+    let Bench { mut port, mut driver, .. } = bench(Index::default());
+    let lines = port.listen();
+    let outside = std::thread::spawn(move || {
+        let long = vec![b'x'; 20 << 20];
+        [lines.send(long.clone()), lines.send(long.clone()), lines.send(long)]
+    });
+    port.await_line();
+    assert!(matches!(port.take(Wait::Forever), Taken::Line(Some(_))));
+    driver.drain();
+    assert!(!outside.join().unwrap()[2]);
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Root {
             true => (std::env::current_dir()?.join(&options.script), Vec::new()),
             false => read_script(&options.script)?,
         };
-        let dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let dir = options.folder.as_deref().or(path.parent()).unwrap_or(Path::new("/")).to_path_buf();
         let allocation = find_allocation(options.host_file.as_deref())?;
         let progress = Progress::new(options.verbosity, options.display.clone());
         let deadline = find_deadline(&options.timing, &progress)?;

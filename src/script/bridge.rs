@@ -38,6 +38,8 @@ pub struct Bridge {
     pub outcome: RefCell<Option<Arc<Outcome>>>,
     /// What the call submitted last waits for.
     pub deps: RefCell<Vec<TaskId>>,
+    /// The line taken last.
+    pub line: RefCell<Option<Vec<u8>>>,
     /// Why the last submit of a call failed.
     pub problem: RefCell<String>,
     /// Bytecode the driver has.
@@ -74,6 +76,8 @@ pub enum Next {
     Outcome(TaskId),
     /// A call returned values; they lie in the bridge.
     Values(TaskId),
+    /// A line came from outside, or their end; it lies in the bridge.
+    Line,
 }
 
 impl Bridge {
@@ -86,6 +90,7 @@ impl Bridge {
             options: Cell::new(None),
             outcome: RefCell::new(None),
             deps: RefCell::default(),
+            line: RefCell::default(),
             problem: RefCell::default(),
             issued: RefCell::default(),
             shares: RefCell::default(),
@@ -195,6 +200,10 @@ impl Bridge {
     pub fn take(&self, wait: Wait) -> Next {
         let completion = match self.port.borrow_mut().take(wait) {
             Taken::Completion(completion) => completion,
+            Taken::Line(line) => {
+                *self.line.borrow_mut() = line;
+                return Next::Line;
+            }
             Taken::Nothing => return Next::Nothing,
             Taken::Draining => return Next::Draining,
             Taken::Interrupted => return Next::Interrupted,

@@ -15,7 +15,7 @@ use super::results::{self, Label};
 use super::task::found_module;
 use super::{data, files as fs, json, options, pattern, raw, sources, tree};
 use crate::model::{self, EVENTS, Hash, InitCall, Input, Kind, MEMORY_PEAK, Outcome, PoolId, Status, TaskId};
-use crate::root::port::{PoolInfo, PoolSpec};
+use crate::root::port::{NEXT_LINE, PoolInfo, PoolSpec};
 use crate::say::say;
 
 /// Makes the table.
@@ -35,6 +35,14 @@ pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua:
     let dir = bridge.port.borrow().campaign().dir.clone();
     fs::register(lua, &host, dir)?;
     host.raw_set("campaign", campaign(lua, bridge)?)?;
+    if bridge.port.borrow().listens() {
+        let shared = bridge.clone();
+        let await_line = move |_: &Lua, ()| {
+            shared.port.borrow_mut().await_line();
+            Ok(NEXT_LINE.0 as i64)
+        };
+        host.raw_set("await_line", lua.create_function(await_line)?)?;
+    }
     let shared = bridge.clone();
     host.raw_set("now", lua.create_function(move |_, ()| Ok(shared.port.borrow_mut().now()))?)?;
     Ok(host)

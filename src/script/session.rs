@@ -23,6 +23,20 @@ pub struct SessionSpec {
     pub env: BTreeMap<String, String>,
     /// A folder relative to the campaign's.
     pub cwd: Option<String>,
+    /// What becomes of its standard error.
+    #[serde(default)]
+    pub stderr: Stderr,
+}
+
+/// What becomes of a helper's standard error, whose end is kept in any case.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Stderr {
+    /// Nothing else.
+    #[default]
+    Kept,
+    /// It is passed on to the slot's, where people see it.
+    Shown,
 }
 
 /// A helper process. Dropped, it is ended.

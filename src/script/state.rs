@@ -12,13 +12,13 @@ use mlua::{Function, IntoLuaMulti, Lua, Table, Value};
 use super::bridge::Bridge;
 pub use super::bridge::{AddInput, Content};
 use super::host;
-use super::modules::{Modules, chunk_name};
+use super::modules::Modules;
 use super::raw::{self, Shipper};
 use super::testing::{Step, Tell};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 28] = [
+const LIBRARY: [(&str, &str); 29] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -47,6 +47,7 @@ const LIBRARY: [(&str, &str); 28] = [
     ("sweep", include_str!("../../lua/harness/sweep.lua")),
     ("args", include_str!("../../lua/harness/args.lua")),
     ("testing", include_str!("../../lua/harness/testing.lua")),
+    ("requests", include_str!("../../lua/harness/requests.lua")),
 ];
 /// Loaded before them, in a dry run only.
 const DRY: &str = include_str!("../../lua/harness/dry.lua");
@@ -191,12 +192,12 @@ impl ScriptState {
 
     /// Runs what `begin` makes of the script's main function.
     fn begin(&self, begin: impl FnOnce(Function) -> mlua::Result<Function>) -> Result<Ended, ScriptError> {
-        let (script, dir, args) = {
+        let (script, args) = {
             let port = self.bridge.port.borrow();
             let campaign = port.campaign();
-            (campaign.script.clone(), campaign.dir.clone(), campaign.args.clone())
+            (campaign.script.clone(), campaign.args.clone())
         };
-        let main = begin(self.load(&script, &dir)?)?;
+        let main = begin(self.load(&script)?)?;
         self.set_arg(&script, &args)?;
         self.play(main, mlua::Variadic::from_iter(args))
     }
@@ -217,11 +218,11 @@ impl ScriptState {
         }
     }
 
-    fn load(&self, script: &Path, dir: &Path) -> Result<Function, ScriptError> {
-        let file = dir.join(script.file_name().unwrap_or_default());
+    fn load(&self, script: &Path) -> Result<Function, ScriptError> {
         let source =
-            std::fs::read(&file).map_err(|why| ScriptError::Unreadable { script: script.to_owned(), why })?;
-        compile(&self.lua, source, &chunk_name(dir, &file))
+            std::fs::read(script).map_err(|why| ScriptError::Unreadable { script: script.to_owned(), why })?;
+        // Messages are the same wherever it lies.
+        compile(&self.lua, source, &format!("@{}", script.file_name().unwrap_or_default().display()))
     }
 
     /// What is there now; of a dry run.

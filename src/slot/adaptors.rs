@@ -1,4 +1,4 @@
-//! What helper processes in other languages import, put into the node's cache from the text in this executable.
+//! What helper processes in other languages, and those who ask harness from there, import: put into the node's cache from the text in this executable.
 //!
 //! So it is there on every node, whatever file systems are shared, and in the version this slot speaks. Knows where
 //! files go; what they say is theirs.
@@ -11,9 +11,13 @@ use std::path::{Path, PathBuf};
 use crate::model::Hash;
 use crate::process::Environment;
 
-const SESSION: &str = include_str!("../../lua/harness/adaptors/session.py");
+/// By their place in the folder.
+const MODULES: [(&str, &str); 2] = [
+    ("harness/session.py", include_str!("../../lua/harness/adaptors/session.py")),
+    ("harness_futures.py", include_str!("../../lua/harness/adaptors/harness_futures.py")),
+];
 
-/// Puts `harness.session` on the search path of Python, before what is there.
+/// Puts them on the search path of Python, before what is there.
 pub fn add_python(environment: &mut Environment, cache: &Path) -> Result<(), String> {
     let folder = python(cache).map_err(|error| format!("cannot write to {}: {error}", cache.display()))?;
     let folders = match environment.get("PYTHONPATH") {
@@ -23,16 +27,19 @@ pub fn add_python(environment: &mut Environment, cache: &Path) -> Result<(), Str
     environment.set(b"PYTHONPATH", &folders).map_err(|error| error.to_string())
 }
 
-/// The folder that has it, by its content: nobody ever finds another version or half of it.
-fn python(cache: &Path) -> io::Result<PathBuf> {
-    let folder = cache.join("python").join(Hash::of(SESSION.as_bytes()).to_string());
-    let package = folder.join("harness");
-    let module = package.join("session.py");
-    if !module.exists() {
-        fs::create_dir_all(&package)?;
-        let mut file = tempfile::NamedTempFile::new_in(&package)?;
-        file.write_all(SESSION.as_bytes())?;
-        file.persist(&module)?;
+/// The folder that has them, by their content: nobody ever finds another version or half of one.
+pub fn python(cache: &Path) -> io::Result<PathBuf> {
+    let folder =
+        cache.join("python").join(Hash::of(MODULES.map(|(_, text)| text).concat().as_bytes()).to_string());
+    for (name, text) in MODULES {
+        let module = folder.join(name);
+        if !module.exists() {
+            let parent = module.parent().unwrap_or(&folder);
+            fs::create_dir_all(parent)?;
+            let mut file = tempfile::NamedTempFile::new_in(parent)?;
+            file.write_all(text.as_bytes())?;
+            file.persist(&module)?;
+        }
     }
     Ok(folder)
 }
@@ -47,8 +54,9 @@ mod tests {
         let mut environment = Environment::default();
         add_python(&mut environment, cache.path()).unwrap();
         let folder = String::from_utf8(environment.get("PYTHONPATH").unwrap().to_vec()).unwrap();
-        let module = Path::new(&folder).join("harness/session.py");
-        assert_eq!(fs::read_to_string(&module).unwrap(), SESSION);
+        for (name, text) in MODULES {
+            assert_eq!(fs::read_to_string(Path::new(&folder).join(name)).unwrap(), text);
+        }
         environment.set(b"PYTHONPATH", b"/mine").unwrap();
         add_python(&mut environment, cache.path()).unwrap();
         assert_eq!(environment.get("PYTHONPATH"), Some(format!("{folder}:/mine").as_bytes()));

@@ -5,7 +5,7 @@
 //! Knows nothing of what the lines say.
 
 use std::ffi::CString;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use rustix::process::{Signal, kill_process_group};
 use super::adaptors;
 use crate::model::Status;
 use crate::process::{self, Child, Environment, Exit, Launch, signal_name};
-use crate::script::session::{self, NoAnswer, SessionSpec};
+use crate::script::session::{self, NoAnswer, SessionSpec, Stderr};
 
 /// A longer answer is taken for a mistake (B).
 const LONGEST_LINE: usize = 64 << 20;
@@ -41,6 +41,8 @@ pub struct Helper {
     stdout: OwnedFd,
     /// Until it is closed.
     stderr: Option<OwnedFd>,
+    /// Is what comes from there passed on?
+    shown: bool,
     /// Read and not yet asked for.
     unread: Vec<u8>,
     /// The end of its standard error.
@@ -90,6 +92,7 @@ impl Helper {
             stdin,
             stdout,
             stderr: Some(stderr),
+            shown: spec.stderr == Stderr::Shown,
             unread: Vec::new(),
             tail: Vec::new(),
             to_stop,
@@ -123,6 +126,9 @@ impl Helper {
                 let rest = self.unread.split_off(searched + end + 1);
                 let mut answer = std::mem::replace(&mut self.unread, rest);
                 answer.pop();
+                if self.shown {
+                    self.read_tail(); // what it said meanwhile comes before what follows from the answer
+                }
                 return Ok(answer);
             }
             searched = self.unread.len();
@@ -182,7 +188,13 @@ impl Helper {
             let Some(stderr) = &self.stderr else { return };
             match read(stderr, &mut buffer) {
                 Ok(0) => self.stderr = None,
-                Ok(count) => self.tail.extend_from_slice(&buffer[..count]),
+                Ok(count) => {
+                    self.tail.extend_from_slice(&buffer[..count]);
+                    if self.shown {
+                        // As what tasks print: whether anybody reads it is not our business.
+                        let _ = io::stderr().write_all(&buffer[..count]);
+                    }
+                }
                 Err(_) => return,
             }
             let surplus = self.tail.len().saturating_sub(KEPT);

@@ -6,7 +6,7 @@
 //! whether the worker has taken it back, and when a signal comes whether what runs is to stop. When the socket
 //! closes the slot ends. One that the keeper started for itself looks at a run instead. Knows nothing of nodes, the scheduler or clocks: when to stop is the worker's to say.
 
-mod adaptors;
+pub mod adaptors;
 mod gang;
 mod helper;
 mod inspect;

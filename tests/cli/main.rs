@@ -34,6 +34,7 @@ mod rerun;
 mod resume;
 mod retry;
 mod selftest;
+mod serve;
 mod show;
 mod status;
 mod statuses;

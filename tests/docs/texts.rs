@@ -23,7 +23,10 @@ fn read(folder: &Path, text: &mut String) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             read(&path, text);
-        } else if path.extension().is_some_and(|ending| ending == "rs" || ending == "lua") {
+        } else if path
+            .extension()
+            .is_some_and(|ending| ["rs", "lua", "py"].iter().any(|of_ours| ending == *of_ours))
+        {
             *text += &fs::read_to_string(&path).unwrap();
         }
     }

@@ -20,13 +20,13 @@ import traceback
 def serve(functions):
     """Answers until there are no more questions. `functions` is a dict of functions by name, or an object whose public
     methods are meant."""
-    questions, answers = _take_streams()
+    questions, answers = take_streams()
     for line in questions:
         answers.write(_answer(functions, line) + b"\n")
         answers.flush()
 
 
-def _take_streams():
+def take_streams():
     """Keeps standard input and output for itself: others read nothing, and write to standard error."""
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)

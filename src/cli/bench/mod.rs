@@ -118,10 +118,12 @@ fn play(arguments: &BenchArgs, plan: Plan) -> Result<ExitCode, (u8, String)> {
     let campaign = Own {
         name: "bench.lua",
         text: include_str!("bench.lua"),
+        folder: None,
         args: vec![file.display().to_string()],
         pool: PoolSpec { workers: Some(1), slots: Some(1), start: Some(Start::Local), ..PoolSpec::default() },
         host_file: None,
         journal: Some(journal.clone()),
+        listener: None,
     };
     let started = Started { mpi: Mpi::Idle, ranks: Vec::new() };
     let ended = campaign.play(folder.path(), started, signals, limits);

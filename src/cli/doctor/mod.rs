@@ -238,10 +238,12 @@ impl Site {
         let campaign = Own {
             name: "doctor.lua",
             text: CAMPAIGN,
+            folder: None,
             args: vec![words(&path("found")), words(&program), words(self.token.path())],
             pool: PoolSpec::default(),
             host_file,
             journal: None,
+            listener: None,
         };
         let ended = campaign.play(self.folder.path(), started, signals, limits);
         *lost_rank = ended.lost_rank;

@@ -264,6 +264,7 @@ impl Again<'_> {
         std::fs::write(&stand_in, "").map_err(|error| (exit::JOURNAL, error.to_string()))?;
         let options = Options {
             script: self.script.unwrap_or(stand_in),
+            folder: None,
             args: Vec::new(),
             pool: PoolSpec::default(),
             journal: Some(self.journal.to_path_buf()),
@@ -387,7 +388,7 @@ fn done(port: &mut Port, pool: PoolId, options: TaskOptions, job: Job) -> Option
         match port.take(Wait::Forever) {
             Taken::Completion(end) if end.task == task => return Some(end.outcome),
             Taken::Completion(_) => {}
-            Taken::Nothing | Taken::Draining | Taken::Interrupted => return None,
+            Taken::Nothing | Taken::Line(_) | Taken::Draining | Taken::Interrupted => return None,
         }
     }
 }

@@ -84,10 +84,12 @@ fn look(
     let campaign = Own {
         name: "selftest.lua",
         text: include_str!("selftest.lua"),
+        folder: None,
         args: vec![found.display().to_string(), arguments.time.to_string()],
         pool: PoolSpec::default(),
         host_file: arguments.hostfile.clone(),
         journal: None,
+        listener: None,
     };
     let ended = campaign.play(folder.path(), started, signals, limits);
     *lost_rank = ended.lost_rank;

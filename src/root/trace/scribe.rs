@@ -33,6 +33,8 @@ impl Scribe {
         match taken {
             Taken::Completion(end) => self.said(Said::Took { task: end.task, outcome: end.outcome.clone() }),
             Taken::Nothing => self.nothing += 1,
+            // No campaign that is traced has any.
+            Taken::Line(_) => {}
             Taken::Draining => self.said(Said::Draining),
             Taken::Interrupted => {} // no trace is written of what somebody types
         }

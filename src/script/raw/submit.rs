@@ -11,12 +11,12 @@ use mlua::{Function, Lua};
 use super::Shipper;
 use super::stack::{Kind, Stack};
 use crate::model::{CallReturn, Detail, Outcome, PoolId, Status};
-use crate::root::port::Wait;
+use crate::root::port::{NEXT_LINE, Wait};
 use crate::script::bridge::{Bridge, Next};
 
 /// `submit_call(pool or false, fn, ...)` -> id, does it wait for others (they lie in the bridge)? or nil, why not;
 /// false if `fn` is no function.
-/// `take(wait)` -> nil | false | id | id, how many, values...
+/// `take(wait)` -> nil | false | id | id, how many, values... (of a line: 1, and the line, or nil after the last)
 ///
 /// The bridge has to outlive the state; `ScriptState` sees to it.
 pub fn submit_functions(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Function, Function)> {
@@ -121,6 +121,17 @@ unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
                 return 2;
             }
             Next::Outcome(task) => stack.push_integer(task.0 as i64),
+            Next::Line => {
+                stack.push_integer(NEXT_LINE.0 as i64);
+                stack.push_integer(1);
+                // It belongs to the bridge, as in `submit_call`.
+                match &*bridge.line.as_ptr() {
+                    Some(line) => stack.push_bytes_raises(line),
+                    None => stack.push_nil(),
+                }
+                drop(bridge.line.take());
+                return 3;
+            }
             Next::Values(task) => {
                 stack.push_integer(task.0 as i64);
                 stack.push_nil(); // the place of their number

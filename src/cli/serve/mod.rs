@@ -1,0 +1,133 @@
+//! `harness serve --stdio`: a harness that another program asks, in JSON Lines on its standard input and output.
+//!
+//! What requests mean stands in a script over the ordinary functions (`serve.lua`); here a thread reads their lines and hands
+//! them to it. The end of the input is the end of all: what runs then is cancelled. `harness python-path` is for those who ask
+//! from Python.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::own::{self, Own};
+use super::run;
+use crate::artefact::Store;
+use crate::model::{Limits, exit};
+use crate::process::Signals;
+use crate::root::port::{LineSender, PoolSpec};
+#[cfg(feature = "mpi")]
+use crate::root::progress::Verbosity;
+use crate::root::{self, Ended, Started, find_allocation};
+use crate::say::say;
+use crate::slot::adaptors;
+
+/// A longer request is taken for a mistake (B).
+const LONGEST_LINE: u64 = 1 << 30;
+
+pub(super) const AFTER_HELP: &str = "\
+A request is an object in one line, {\"id\": 1, \"do\": \"submit\", \"exec\": {\"cmd\": [\"date\"]}}, and its answer another, with
+the same id, when it is done. All of it: docs/python.md. For Python there is harness_futures.py: `harness python-path`.
+
+Exit codes: 0 the input came to its end · others as of a campaign.";
+
+#[derive(Args)]
+pub(super) struct ServeArgs {
+    /// Requests come on standard input, answers go to standard output.
+    #[arg(long, required = true)]
+    stdio: bool,
+    /// The nodes to use, a host to a line as for mpirun (default: those of the batch job).
+    #[arg(long, value_name = "FILE")]
+    hostfile: Option<PathBuf>,
+}
+
+/// Does it; the exit code.
+pub(super) fn serve(arguments: ServeArgs) -> ExitCode {
+    begin(arguments).unwrap_or_else(|(code, text)| {
+        say(format_args!("harness serve: {text}"));
+        ExitCode::from(code)
+    })
+}
+
+fn begin(arguments: ServeArgs) -> Result<ExitCode, (u8, String)> {
+    let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
+    #[cfg(feature = "mpi")]
+    super::launch::through_mpi(None, arguments.hostfile.as_deref(), Verbosity::Quiet)
+        .map_err(|text| (exit::ALLOCATION, text))?;
+    let signals =
+        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
+    let started = match run::join_mpi().map_err(|text| (exit::ALLOCATION, text))? {
+        run::Joined::Root(started) => started,
+        run::Joined::Served(code) => return Ok(code),
+    };
+    let mpi = matches!(started.mpi, root::Mpi::Ready(_));
+    let ended = play(arguments, started, signals, limits)?;
+    if let Some(message) = &ended.message {
+        say(format_args!("harness serve: {message}"));
+    }
+    run::leave_mpi(mpi && !ended.lost_rank, ended.code, limits.finalize);
+    Ok(ExitCode::from(ended.code))
+}
+
+fn play(
+    arguments: ServeArgs,
+    started: Started,
+    signals: Signals,
+    limits: Limits,
+) -> Result<Ended, (u8, String)> {
+    let nodes = find_allocation(arguments.hostfile.as_deref())
+        .map_err(|error| (exit::ALLOCATION, error.to_string()))?
+        .nodes
+        .len();
+    let here = std::env::current_dir()
+        .map_err(|error| (exit::USAGE, format!("cannot tell the current folder: {error}")))?;
+    let folder = own::folder("serve").map_err(|text| (exit::JOURNAL, text))?;
+    let campaign = Own {
+        name: "serve.lua",
+        text: include_str!("serve.lua"),
+        folder: Some(here),
+        args: vec![env!("CARGO_PKG_VERSION").into(), nodes.to_string()],
+        pool: PoolSpec::default(),
+        host_file: arguments.hostfile,
+        journal: None,
+        listener: Some(Box::new(listen)),
+    };
+    Ok(campaign.play(folder.path(), started, signals, limits))
+}
+
+/// Reads requests on a thread of its own, which ends with the process.
+fn listen(lines: LineSender) -> io::Result<()> {
+    let read = move || {
+        let mut input = BufReader::with_capacity(256 << 10, io::stdin());
+        loop {
+            let mut line = Vec::new();
+            match input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
+                Ok(0) => return,
+                Ok(count) if count as u64 == LONGEST_LINE => {
+                    return say("harness serve: a request has no end after 1 GiB: no further ones are read");
+                }
+                Ok(_) if !lines.send(line) => return,
+                Ok(_) => {}
+                Err(error) => {
+                    return say(format_args!("harness serve: cannot read standard input: {error}"));
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().name("requests".into()).spawn(read).map(|_| ())
+}
+
+/// Prints the folder that has `harness_futures.py`, for PYTHONPATH or to copy it from.
+pub(super) fn python_path() -> ExitCode {
+    let cache = Store::default_folder();
+    match adaptors::python(&cache) {
+        Ok(folder) => {
+            let printed = writeln!(io::stdout(), "{}", folder.display());
+            if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            say(format_args!("harness python-path: cannot write to {}: {error}", cache.display()));
+            ExitCode::from(exit::JOURNAL)
+        }
+    }
+}

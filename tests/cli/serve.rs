@@ -1,0 +1,252 @@
+//! `harness serve --stdio`: requests and answers, as a program in any language sends and reads them; `harness python-path`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Folder, LIMIT, Role};
+
+struct Served {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Served {
+    fn start(folder: &Folder) -> Self {
+        let mut command = folder.harness(&["serve", "--stdio"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, input, output }
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// The answer, which has to be the next.
+    fn ask(&mut self, request: Value) -> Value {
+        self.say(&request.to_string());
+        let answer = self.hear();
+        assert_eq!(answer["id"], request["id"], "{answer}");
+        answer
+    }
+
+    /// No more requests; its exit code.
+    fn close(mut self) -> Option<i32> {
+        drop(self.input.take());
+        self.child.wait().unwrap().code()
+    }
+}
+
+#[test]
+fn tasks_are_started_awaited_and_cancelled() {
+    let folder = Folder::new();
+    let mut served = Served::start(&folder);
+    assert_eq!(served.hear(), json!({ "harness": env!("CARGO_PKG_VERSION"), "protocol": 1, "nodes": 1 }));
+    let there = served.ask(json!({ "id": 1, "do": "spawn", "options": { "slots": 2 } }));
+    assert_eq!((&there["status"], &there["workers"][0]["slots"]), (&json!("ok"), &json!(2)), "{there}");
+    let ended = served
+        .ask(json!({ "id": "a", "do": "submit", "exec": { "shell": "pwd; printf '\\377' >&2; exit 3" } }));
+    let here = folder.path("").canonicalize().unwrap();
+    assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("nonzero_exit"), &json!(3)), "{ended}");
+    assert_eq!(ended["stdout"], format!("{}\n", here.display()));
+    assert_eq!(ended["stderr"], json!({ "base64": "/w==" }));
+    // Answers come when there is something to say, whatever was asked first.
+    served.say(&json!({ "id": "long", "do": "submit", "exec": { "cmd": ["sleep", "1000"] } }).to_string());
+    assert_eq!(served.ask(json!({ "id": "b", "do": "submit", "exec": { "cmd": ["true"] } }))["ok"], true);
+    let waited = json!({ "id": 4, "do": "await", "tasks": ["a", "b", "long"], "count": 2 });
+    assert_eq!(served.ask(waited), json!({ "id": 4, "status": "ok", "pending": ["long"] }));
+    assert_eq!(
+        served.ask(json!({ "id": 5, "do": "cancel", "tasks": ["long"] })),
+        json!({ "id": 5, "status": "ok" })
+    );
+    assert_eq!(served.hear()["status"], "cancelled");
+    assert_eq!(served.close(), Some(0));
+    let left: Vec<_> = std::fs::read_dir(folder.path("")).unwrap().flatten().collect();
+    assert!(left.iter().all(|entry| entry.file_name() == "cache"), "left behind: {left:?}");
+}
+
+#[test]
+fn a_build_is_an_argument_by_its_id() {
+    if crate::support::no_compiler() {
+        return;
+    }
+    let folder = Folder::new();
+    folder.write("src/hello.c", "#include <stdio.h>\nint main(void) { puts(\"hello\"); }\n");
+    let mut served = Served::start(&folder);
+    served.hear();
+    served.say(&json!({ "id": 1, "do": "submit", "compile": { "sources": ["src/hello.c"] } }).to_string());
+    served.say(&json!({ "id": 2, "do": "submit", "exec": { "cmd": [{ "task": 1 }] } }).to_string());
+    let (one, other) = (served.hear(), served.hear());
+    let (built, ran) = if one["id"] == 1 { (one, other) } else { (other, one) };
+    assert_eq!((&built["id"], &built["status"]), (&json!(1), &json!("ok")), "{built}");
+    assert_eq!((&ran["id"], &ran["stdout"]), (&json!(2), &json!("hello\n")), "{ran}");
+    assert_eq!(served.close(), Some(0));
+}
+
+#[test]
+fn a_session_is_asked_and_its_end_is_that_of_a_task() {
+    let folder = Folder::new();
+    let helper = r#"n=0
+while read -r line; do
+  n=$((n+1))
+  case "$line" in
+    *die*) echo "no such luck" >&2; exit 3;;
+    *setup*) echo '{}';;
+    *more*) echo '{"value":"parts"}';;
+    *parts*) echo '{"value":"two ","more":true}';;
+    *) echo "{\"n\":$n,\"got\":$line}";;
+  esac
+done"#;
+    let mut served = Served::start(&folder);
+    served.hear();
+    let session = json!({ "cmd": ["sh", "-c", helper], "setup": { "setup": 1 } });
+    served.ask(json!({ "id": 0, "do": "spawn", "options": { "slots": 1 }, "session": session }));
+    let answer = served.ask(json!({ "id": 1, "do": "submit", "ask": { "x": [1, 2.5, "y"] } }));
+    assert_eq!(answer["answer"], json!({ "n": 2, "got": { "x": [1, 2.5, "y"] } }), "{answer}");
+    let parts = served.ask(json!({ "id": 2, "do": "submit", "ask": { "parts": true } }));
+    assert_eq!(parts["answer"], json!({ "value": "two parts" }), "{parts}");
+    let died =
+        served.ask(json!({ "id": 3, "do": "submit", "ask": { "die": 1 }, "options": { "name": "x" } }));
+    let why = "it ended with exit code 3; the end of its standard error: no such luck";
+    assert_eq!((&died["status"], &died["reason"]), (&json!("nonzero_exit"), &json!(why)), "{died}");
+    assert_eq!(served.ask(json!({ "id": 4, "do": "submit", "ask": {} }))["answer"]["n"], 2); // a new one, after its setup
+    assert_eq!(served.close(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_understood_is_answered_and_harms_nothing() {
+    let folder = Folder::new();
+    let mut served = Served::start(&folder);
+    served.hear();
+    for (line, id, reason) in [
+        ("x", Value::Null, "expected value at line 1 column 1"),
+        ("[1]", Value::Null, "'id': expected a string or a whole number"),
+        (r#"{"do":"spawn"}"#, Value::Null, "'id': expected a string or a whole number"),
+        (r#"{"id":1}"#, json!(1), "'do': expected spawn, submit, await or cancel"),
+        (r#"{"id":1,"do":"sumbit"}"#, json!(1), "'do': expected spawn, submit, await or cancel"),
+        (r#"{"id":1,"do":"cancel","task":1}"#, json!(1), "'cancel' has no field 'task'"),
+        (r#"{"id":1,"do":"await","count":-1}"#, json!(1), "wait: option 'count': expected"),
+        (
+            r#"{"id":1,"do":"submit"}"#,
+            json!(1),
+            "what is to be done is missing: one of ask, exec, compile, measure, compare",
+        ),
+        (
+            r#"{"id":1,"do":"submit","exec":{"cdm":["a"]}}"#,
+            json!(1),
+            "exec: unknown option 'cdm' (did you mean 'cmd'?)",
+        ),
+        (
+            r#"{"id":1,"do":"submit","exec":{"cmd":[{"task":9}]}}"#,
+            json!(1),
+            "there is no task of the request 9",
+        ),
+        (
+            r#"{"id":1,"do":"submit","ask":{}}"#,
+            json!(1),
+            "nobody can be asked: `spawn` a pool with a `session` first",
+        ),
+        (r#"{"id":1,"do":"spawn","options":{"slots":-1}}"#, json!(1), "spawn: option 'slots': "),
+    ] {
+        served.say(line);
+        let answer = served.hear();
+        assert_eq!((&answer["id"], &answer["status"]), (&id, &json!("bad_request")), "{line}: {answer}");
+        assert!(answer["reason"].as_str().unwrap().starts_with(reason), "{line}: {answer}");
+    }
+    assert_eq!(served.ask(json!({ "id": 1, "do": "submit", "exec": { "cmd": ["true"] } }))["ok"], true);
+    let again = served.ask(json!({ "id": 1, "do": "submit", "exec": { "cmd": ["true"] } }));
+    assert_eq!(again["reason"], "there is a task of this id already");
+    assert_eq!(served.close(), Some(0));
+}
+
+#[test]
+fn the_end_of_the_input_ends_what_runs() {
+    let folder = Folder::new();
+    let mut served = Served::start(&folder);
+    served.hear();
+    served
+        .say(&json!({ "id": 1, "do": "submit", "exec": { "shell": "touch begun; sleep 1000" } }).to_string());
+    let until = std::time::Instant::now() + LIMIT;
+    while !folder.path("begun").exists() {
+        assert!(std::time::Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(folder.of(Role::Root).len(), 1);
+    assert_eq!(served.close(), Some(0));
+    folder.assert_nothing_left(LIMIT);
+}
+
+#[test]
+fn it_says_how_it_is_to_be_asked() {
+    let folder = Folder::new();
+    let ran = folder.run(&["serve"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("--stdio"), "{ran:#?}");
+    let ran = folder.run(&["python-path"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:#?}");
+    let module = std::path::Path::new(ran.stdout.trim()).join("harness_futures.py");
+    assert!(std::fs::read_to_string(module).unwrap().contains("class HarnessExecutor(Executor)"));
+    folder.write("file", "");
+    let mut command = folder.harness(&["python-path"]);
+    command.env("HARNESS_CACHE", folder.path("file"));
+    let ran = folder.finish(command);
+    assert!(
+        ran.code == Some(4) && ran.stderr.starts_with("harness python-path: cannot write to "),
+        "{ran:#?}"
+    );
+}
+
+/// Of what the page shows, all but what is this machine's own.
+fn agrees(shown: &Value, said: &Value) -> bool {
+    match (shown, said) {
+        (Value::Object(shown), Value::Object(said)) => shown.iter().all(|(key, value)| {
+            ["host", "cores", "harness"].contains(&key.as_str())
+                || said.get(key).is_some_and(|said| agrees(value, said))
+        }),
+        (Value::Array(shown), Value::Array(said)) => {
+            shown.len() == said.len() && shown.iter().zip(said).all(|(shown, said)| agrees(shown, said))
+        }
+        _ => shown == said,
+    }
+}
+
+#[test]
+fn the_session_on_the_page_is_one() {
+    if crate::support::no_compiler() {
+        return;
+    }
+    let page = include_str!("../../docs/python.md");
+    let session = page.split("```text session\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = Folder::new();
+    let program =
+        "#include <stdio.h>\nint main(int n, char **words) { printf(\"hello %s\\n\", words[n - 1]); }\n";
+    folder.write("hello.c", program);
+    let mut served = Served::start(&folder);
+    let mut expected: Vec<Value> = Vec::new();
+    for line in session.lines() {
+        let (way, text) = line.split_once(' ').unwrap();
+        match way {
+            ">" => served.say(text),
+            _ => expected.push(serde_json::from_str(text).unwrap()),
+        }
+    }
+    let count = expected.len();
+    for _ in 0..count {
+        let said = served.hear();
+        let Some(at) = expected.iter().position(|shown| agrees(shown, &said)) else {
+            panic!("{said} is none of {expected:#?}");
+        };
+        expected.remove(at);
+    }
+    assert!(count > 5);
+    assert_eq!(served.close(), Some(0));
+}
