@@ -219,8 +219,8 @@ impl ScriptState {
     }
 
     fn load(&self, script: &Path) -> Result<Function, ScriptError> {
-        let source =
-            std::fs::read(script).map_err(|why| ScriptError::Unreadable { script: script.to_owned(), why })?;
+        let source = std::fs::read(script)
+            .map_err(|why| ScriptError::Unreadable { script: script.to_owned(), why })?;
         // Messages are the same wherever it lies.
         compile(&self.lua, source, &format!("@{}", script.file_name().unwrap_or_default().display()))
     }

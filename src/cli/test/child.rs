@@ -78,6 +78,7 @@ fn play(folder: &Path, filter: &str, file: &Path) -> Result<u8, (u8, String)> {
     let mut last = news.try_clone().map_err(unwritten)?;
     let options = Options {
         script: file.to_owned(),
+        folder: None,
         args: Vec::new(),
         pool: PoolSpec { start: Some(Start::Local), ..PoolSpec::default() },
         journal: Some(folder.join("journal")),
@@ -98,7 +99,7 @@ fn play(folder: &Path, filter: &str, file: &Path) -> Result<u8, (u8, String)> {
     let began = Instant::now();
     let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let dir = path.parent().unwrap_or(Path::new("/"));
-    let ended = run::play(options, started, signals, dir, move |state| {
+    let ended = run::play(options, started, signals, dir, None, move |state| {
         let tell = move |step, name: &str, text: &str| {
             let (name, text) = (name.to_owned(), text.to_owned());
             let at_s = began.elapsed().as_secs_f64();
