@@ -39,6 +39,7 @@ local harness = {
   fs = lib.fs,
   dl = dl,
   sweep = lib.sweep,
+  search = lib["search/init"],
   recipes = lib.recipes,
   -- Classes: what is of one travels to a worker by the class's name, not with its methods.
   Error = lib.failure.Error,

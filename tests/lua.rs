@@ -181,7 +181,7 @@ macro_rules! folders {
     };
 }
 
-folders! { again args calls compare compile dl exec flow measure modules options pools recipes results slots state }
+folders! { again args calls compare compile dl exec flow measure modules options pools recipes results search slots state }
 
 /// A second run is answered from the journal of the first, in the order recorded, and asks for nothing again.
 #[test]
@@ -214,4 +214,72 @@ fn a_second_run_takes_the_same_decisions() {
     let expected = "harness: 7 tasks (6 from the journal): 7 ok\n";
     assert!(second.stderr.starts_with(expected), "{}", second.stderr);
     assert_eq!(first.stdout, second.stdout);
+}
+
+/// What both runs of a search print: how it ended, without what harness says on stderr.
+fn search_script(in_flight: u32, dies_after: &str) -> String {
+    format!(
+        r#"local harness = require "harness"
+        local path, told = {{}}, 0
+        local result = harness.search.run {{
+          name = "resumed",
+          space = {{ a = harness.sweep.range(0, 9), b = harness.sweep.range(0, 9) }},
+          strategy = "genetic",
+          budget = 60,
+          in_flight = {in_flight},
+          confirm = false,
+          evaluate = function(p, trial)
+            local v = (p.a - 7) ^ 2 + (p.b - 2) ^ 2 + 1
+            local r = await(submit(measure {{ params = p, shell = "echo v=" .. math.tointeger(v), runs = 1, warmup = 0,
+              exclusive = false, metrics = {{ v = "v=(%d+)" }}, objective = "v" }}))
+            told = told + 1
+            path[told] = ("%d: %d %d %s"):format(trial.id, p.a, p.b, r.stats.median)
+            local died = harness.fs.exists "died"
+            if not died and told == {dies_after} then
+              assert(harness.fs.write("died", table.concat(path, "\n")))
+              os.execute "kill -9 $PPID"
+            end
+            return r
+          end,
+        }}
+        print(table.concat(path, "\n"))
+        print(result)
+        "#
+    )
+}
+
+/// A search that was killed goes on where it was: the same points in the same order as far as it had come, and with one
+/// trial at a time the same end as if nothing had happened.
+#[test]
+fn a_killed_search_goes_on_as_it_began() {
+    for in_flight in [1, 3] {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("search.lua");
+        std::fs::write(&script, search_script(in_flight, "25")).unwrap();
+        let killed = run(&script, &[], dir.path()).unwrap();
+        assert_eq!(killed.code, None, "{}{}", killed.stdout, killed.stderr);
+        let way = std::fs::read_to_string(dir.path().join("died")).unwrap();
+        assert_eq!(way.lines().count(), 25);
+        let resumed = run(&script, &[], dir.path()).unwrap();
+        assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+        assert!(resumed.stdout.starts_with(&way), "{way}\n--- and then\n{}", resumed.stdout);
+        assert!(
+            resumed.stderr.contains("60 tasks (") && !resumed.stderr.contains("(0 from"),
+            "{}",
+            resumed.stderr
+        );
+        let again = run(&script, &[], dir.path()).unwrap();
+        assert!(
+            again.stderr.starts_with("harness: 60 tasks (60 from the journal): 60 ok"),
+            "{}",
+            again.stderr
+        );
+        assert_eq!(again.stdout, resumed.stdout);
+        if in_flight == 1 {
+            let other = tempfile::tempdir().unwrap();
+            let script = other.path().join("search.lua");
+            std::fs::write(&script, search_script(1, "-1")).unwrap();
+            assert_eq!(run(&script, &[], other.path()).unwrap().stdout, resumed.stdout);
+        }
+    }
 }

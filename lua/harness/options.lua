@@ -203,6 +203,66 @@ local SCHEMA = {
   csv = { rows = t.one_of("measurements", "samples") },
 }
 
+-- What a search is about; its modules say what is wrong with a space or a strategy.
+local function given(value) return value end
+local finite = t.number(-math.huge)
+local names = t.either(t.unicode, t.list(t.unicode, "names"))
+local SEARCH = {
+  name = t.name,
+  space = given,
+  strategy = given,
+  minimise = names,
+  maximise = names,
+  at_most = t.map(finite, "a table of names and numbers"),
+  at_least = t.map(finite, "a table of names and numbers"),
+  start = t.list(t.params, "points"),
+}
+local rate = t.number(0)
+local function or_not(of)
+  return function(value)
+    if value == false then return false end
+    return of(value)
+  end
+end
+local FOR_SEARCH = {
+  search = SEARCH,
+  searchRun = with(SEARCH, {
+    evaluate = t.function_of "the point and the trial",
+    budget = given,
+    in_flight = t.whole(1),
+    pool = given,
+    cutoff = t.number(1),
+    baseline = t.params,
+    confirm = or_not(t.nested "confirm"),
+  }),
+  confirm = { top = t.whole(1), max_rounds = t.whole(1), max_time = t.time_limit, min_effect = t.number(0) },
+  sequences = {
+    name = t.name,
+    actions = t.either(t.function_of "the actions before", t.plain),
+    min = t.whole(0),
+    max = t.whole(1),
+  },
+  lhs = { points = t.whole(2) },
+  climb = { kick = t.whole(1) },
+  annealing = { hot = t.number(1e-6), cold = t.number(1e-9), steps = t.whole(1) },
+  genetic = {
+    population = t.whole(2),
+    crossover_rate = rate,
+    mutation_rate = rate,
+    tournament = t.whole(1),
+    crossover = t.function_of "two points and random numbers",
+    mutate = t.function_of "a point and random numbers",
+  },
+  evolution = { population = t.whole(4), weight = rate, crossover_rate = rate },
+  bandit = { strategies = t.list(t.unicode, "names"), window = t.whole(1), exploration = rate },
+  mcts = { exploration = rate, widening = t.number(0.1) },
+  halving = { min_budget = t.number(1e-9), max_budget = t.number(1e-9), eta = t.whole(2), candidates = t.whole(2) },
+  race = { candidates = t.whole(2), min_blocks = t.whole(2), max_blocks = t.whole(2), alpha = t.number(1e-6) },
+}
+for kind, schema in pairs(FOR_SEARCH) do
+  SCHEMA[kind] = schema
+end
+
 local function known_keys(schema)
   local keys = {}
   for key in pairs(schema) do

@@ -53,10 +53,12 @@ function Random:integer(low, high)
     )
   end
   local span = last - first -- as an unsigned number
-  local mask = span
-  for _, shift in ipairs { 1, 2, 4, 8, 16, 32 } do
-    mask = mask | mask >> shift
-  end
+  local mask = span | span >> 1 -- all ones, as wide as the span
+  mask = mask | mask >> 2
+  mask = mask | mask >> 4
+  mask = mask | mask >> 8
+  mask = mask | mask >> 16
+  mask = mask | mask >> 32
   local got
   repeat
     got = draw(self) & mask

@@ -85,6 +85,7 @@ local function figure(record, name)
   if name == record.objective then return record.stats.median end
   return record.samples[name] and median(record.samples[name])
 end
+M.figure, M.median = figure, median
 
 local function extreme(list, name, better)
   local best, best_value

@@ -1,20 +1,51 @@
--- `harness.sweep`: lists of points, each a plain table of parameters, in an order that follows from what was given
--- alone: it is the same in every run, so a second run finds its records.
+-- `harness.sweep`: points, each a plain table of parameters, in an order that follows from what was given alone: it is
+-- the same in every run, so a second run finds its records.
+--
+-- A sweep computes a point when it is asked for: one of 10^12 points takes no more memory than one of ten. It knows
+-- nothing of tasks.
 local _, lib = ...
 local failure, types = lib.failure, lib.types
 
 local M = {}
 
--- A list of points: an ordinary list with two methods more.
-local Sweep = { __name = "sweep", __plain = true }
-Sweep.__index = Sweep
-M.Sweep = Sweep
+-- What is looked at one by one: more are counted or sorted by mistake.
+local MOST_TRIED = 100000000
+-- Of more points than these a sample is drawn before they are filtered.
+local MANY = 1000000
 
-local function same(list) return list end
--- To a worker it travels as the plain list it is.
-function Sweep.__ship(self) return same, table.move(self, 1, #self, 1, {}) end
+-- Read as a list. What it is made of lies in `inside`: `at(i)`, a point or nil, and `count()`; of a product its
+-- `columns`, of what `where` leaves its `base` and `fn`, of a parameter its `name` and `values`.
+local Sweep = { __name = "sweep", __plain = true }
+M.Sweep = Sweep
+local inside = setmetatable({}, { __mode = "k" })
 
 local function complain(who, ...) failure.raise("sweep." .. who .. ": " .. string.format(...)) end
+
+local function sweep(parts)
+  local made = setmetatable({}, Sweep)
+  inside[made] = parts
+  return made
+end
+
+function Sweep:__index(key)
+  if math.type(key) == "integer" then return key > 0 and inside[self].at(key) or nil end
+  return rawget(Sweep, key)
+end
+function Sweep:__len() return inside[self].count() end
+function Sweep.__newindex() complain("list", "a sweep is read-only: sweep.list(points, { { tile = 8 } }) has the points of both") end
+local function following(self, i)
+  local point = self[i + 1]
+  if point then return i + 1, point end
+end
+function Sweep:__pairs() return following, self, 0 end
+local function same(list) return list end
+
+--- To a worker it travels as the plain list it is.
+function Sweep:__ship()
+  local n = #self
+  if n > MANY then complain("list", "%.3g points are too many to travel to a worker: give it the points it needs", n) end
+  return same, table.move(self, 1, n, 1, {})
+end
 
 local function is_point(value)
   if type(value) ~= "table" or getmetatable(value) then return false end
@@ -24,15 +55,26 @@ local function is_point(value)
   return next(value) ~= nil
 end
 
--- The points of a list that somebody gave.
+local function copy(point)
+  local own = {}
+  for name, value in next, point do
+    own[name] = value
+  end
+  return own
+end
+
+-- The points that somebody gave: a sweep, or a list of one's own.
 local function points(who, what, list)
-  if type(list) ~= "table" or getmetatable(list) and getmetatable(list) ~= Sweep or #list == 0 and next(list) ~= nil then
+  if getmetatable(list) == Sweep then return inside[list] end
+  if type(list) ~= "table" or getmetatable(list) or #list == 0 and next(list) ~= nil then
     complain(who, "%s: expected a list of points, got %s", what, failure.a(list))
   end
+  local own = {}
   for i, point in ipairs(list) do
     if not is_point(point) then complain(who, "%s: expected points such as { tile = 8 }, got %s as item %d", what, failure.a(point), i) end
+    own[i] = copy(point)
   end
-  return list
+  return { at = function(i) return own[i] and copy(own[i]) end, count = function() return #own end }
 end
 
 -- The values of one parameter, as points that have no other.
@@ -46,14 +88,13 @@ local function values(who, name, list)
     local note = problem.note or string.format("expected %s, got %s", problem.expected, failure.a(problem.value))
     complain(who, "'%s%s': %s", name, problem.path, note)
   end
-  local column = {}
-  for i, value in ipairs(good) do
-    column[i] = { [name] = value }
+  local function at(i)
+    if good[i] ~= nil then return { [name] = good[i] } end
   end
-  return column
+  return { at = at, count = function() return #good end, name = name, values = good }
 end
 
--- What varies: sweeps in their order, then parameters by name. A list of lists of points.
+-- What varies: sweeps in their order, then parameters by name.
 local function columns(who, given)
   if type(given) ~= "table" or getmetatable(given) or next(given) == nil then
     complain(who, "expected lists by name, such as { tile = { 8, 16 } }, got %s", failure.a(given))
@@ -69,83 +110,340 @@ local function columns(who, given)
     else
       complain(who, "%s: names of parameters are strings", what)
     end
-    for name in next, column[1] or {} do
+    for name in next, column.at(1) or {} do
       if owner[name] then complain(who, "%s: there is a parameter '%s' already, from %s", what, name, owner[name]) end
       owner[name] = what
     end
-    all[#all + 1] = { what = what, points = column }
+    all[#all + 1] = {
+      what = what,
+      at = column.at,
+      count = column.count,
+      columns = column.columns,
+      name = column.name,
+      values = column.values,
+    }
   end
   return all
 end
 
-local function joined(a, b)
-  local point = {}
-  for _, part in ipairs { a, b } do
-    for name, value in next, part do
-      point[name] = value
-    end
+local function add(point, more)
+  for name, value in next, more do
+    point[name] = value
   end
-  return point
+end
+
+-- So many combinations: a float where they are more than a whole number can count.
+local function product(all)
+  local n = 1
+  for _, column in ipairs(all) do
+    local more = column.count()
+    n = more > 0 and n > (1 << 62) // more and n * 1.0 * more or n * more
+  end
+  return n
 end
 
 --- Every combination; the last parameter, by name, changes from point to point.
 function M.cross(lists)
-  local list = { {} }
-  for _, column in ipairs(columns("cross", lists)) do
-    local longer = {}
-    for _, point in ipairs(list) do
-      for _, more in ipairs(column.points) do
-        longer[#longer + 1] = joined(point, more)
-      end
-    end
-    list = longer
+  local all, n = columns("cross", lists), nil
+  local function count()
+    n = n or product(all)
+    return n
   end
-  return setmetatable(list, Sweep)
+  local function at(i)
+    if i > count() then return nil end
+    local left, point = i - 1, {}
+    for k = #all, 1, -1 do
+      local size = all[k].count()
+      add(point, all[k].at(left % size + 1))
+      left = left // size
+    end
+    return point
+  end
+  return sweep { at = at, count = count, columns = all }
 end
 
 --- The first values together, then the second ones, and so on: lists of one length.
 function M.zip(lists)
   local all = columns("zip", lists)
-  local list = {}
-  for at, column in ipairs(all) do
-    if #column.points ~= #all[1].points then
-      complain("zip", "lists of one length are needed: %s has %d, %s has %d", all[1].what, #all[1].points, column.what, #column.points)
-    end
-    for i, point in ipairs(column.points) do
-      list[i] = joined(at > 1 and list[i] or {}, point)
+  local n = all[1].count()
+  for _, column in ipairs(all) do
+    if column.count() ~= n then
+      complain("zip", "lists of one length are needed: %s has %d, %s has %d", all[1].what, n, column.what, column.count())
     end
   end
-  return setmetatable(list, Sweep)
+  local function at(i)
+    if i > n then return nil end
+    local point = {}
+    for _, column in ipairs(all) do
+      add(point, column.at(i))
+    end
+    return point
+  end
+  return sweep { at = at, count = function() return n end }
+end
+
+--- The points of one list after those of the other.
+function M.list(...)
+  local parts = {}
+  for i = 1, select("#", ...) do
+    parts[i] = points("list", string.format("[%d]", i), (select(i, ...)))
+  end
+  local function count()
+    local n = 0
+    for _, part in ipairs(parts) do
+      n = n + part.count()
+    end
+    return n
+  end
+  local function at(i)
+    for k, part in ipairs(parts) do
+      if k == #parts or i <= part.count() then return part.at(i) end
+      i = i - part.count()
+    end
+  end
+  return sweep { at = at, count = count }
+end
+
+local function filtered(base, fn)
+  local found, seen, whole = {}, 0, false -- places in the base, as far as it was looked at
+  local function find(i)
+    while not found[i] and not whole do
+      local point = base.at(seen + 1)
+      whole = point == nil
+      if point then
+        seen = seen + 1
+        if fn(point) then found[#found + 1] = seen end
+        if seen == MOST_TRIED then
+          complain("where", "%.3g points were tried one by one: sample some of them, or search (harness.search)", seen)
+        end
+      end
+    end
+    return found[i]
+  end
+  local function at(i)
+    local place = find(i)
+    return place and base.at(place)
+  end
+  local function count()
+    find(math.huge)
+    return #found
+  end
+  return sweep { at = at, count = count, base = base, fn = fn }
 end
 
 --- The points for which `fn(point)` is true.
 function M.where(list, fn)
-  points("where", "the list", list)
+  local base = points("where", "the list", list)
   if not lib.flow.callable(fn) then complain("where", "expected a function of a point, got %s", failure.a(fn)) end
-  local kept = {}
-  for _, point in ipairs(list) do
-    if fn(point) then kept[#kept + 1] = point end
+  return filtered(base, fn)
+end
+
+local function equal(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for key, value in next, a do
+    if not equal(value, b[key]) then return false end
   end
-  return setmetatable(kept, Sweep)
+  for key in next, b do
+    if a[key] == nil then return false end
+  end
+  return true
+end
+
+-- Has it all that `part` says?
+local function has(point, part)
+  for name, value in next, part do
+    if not equal(point[name], value) then return false end
+  end
+  return true
+end
+
+--- All points but those of which `what` is true, a function or a list of points: what these say decides.
+function M.exclude(list, what)
+  local base = points("exclude", "the list", list)
+  if lib.flow.callable(what) then
+    return filtered(base, function(point) return not what(point) end)
+  end
+  local out = points("exclude", "what is excluded", what)
+  return filtered(base, function(point)
+    for i = 1, out.count() do
+      if has(point, out.at(i)) then return false end
+    end
+    return true
+  end)
+end
+
+local function random_of(who, random)
+  random = random or lib.random.random "sweep"
+  if getmetatable(random) ~= lib.random.Random then
+    complain(who, 'expected random numbers such as harness.random "name", got %s', failure.a(random))
+  end
+  return random
+end
+
+-- A permutation of 1 to n that needs no memory: a Feistel network over the bits of n, walked on while it leads beyond.
+local function permutation(n, random)
+  local half = 1
+  while 1 << 2 * half < n do
+    half = half + 1
+  end
+  local mask, keys = (1 << half) - 1, {}
+  for round = 1, 6 do
+    keys[round] = random:integer(0, math.maxinteger)
+  end
+  return function(i)
+    local x = i - 1
+    repeat
+      local left, right = x >> half, x & mask
+      for round = 1, 6 do
+        local mixed = (right ~ keys[round]) * 0x9E3779B97F4A7C15
+        left, right = right, left ~ (mixed ~ mixed >> 32) * 0xBF58476D1CE4E5B9 >> 40 & mask
+      end
+      x = left << half | right
+    until x < n
+    return x + 1
+  end
+end
+
+local function countable(who, base)
+  local n = base.count()
+  if math.type(n) == "integer" then return n end
+  complain(who, "%.3g points are more than can be counted: harness.search goes through such spaces", n)
+end
+
+-- The points at these places of the base.
+local function chosen(base, places)
+  local function at(i) return places[i] and base.at(places[i]) end
+  return sweep { at = at, count = function() return #places end }
+end
+
+-- Of a space that nobody counts: the first that pass, in random order.
+local function drawn_before_filtered(base, n, random)
+  local of, passes = base, {}
+  while of.base do
+    passes[#passes + 1], of = of.fn, of.base
+  end
+  local total = countable("sample", of)
+  local place, places, tried = permutation(total, random), {}, 0
+  while #places < n and tried < total do
+    tried = tried + 1
+    local good, point = true, of.at(place(tried))
+    for i = #passes, 1, -1 do
+      good = good and passes[i](point)
+    end
+    if good then places[#places + 1] = place(tried) end
+    if tried == 1000 * (n + 1000) then complain("sample", "of %d points drawn only %d pass 'where'; %d are wanted", tried, #places, n) end
+  end
+  table.sort(places)
+  return chosen(of, places)
+end
+
+-- How many there are before anything is filtered.
+local function untouched(base)
+  while base.base do
+    base = base.base
+  end
+  return base.count()
 end
 
 --- `n` of the points (all, if there are no more), each as likely as any other, in their order.
 function M.sample(list, n, random)
-  points("sample", "the list", list)
+  local base = points("sample", "the list", list)
   local wanted, expected = types.whole(0)(n)
   if not wanted then complain("sample", "expected %s, got %s", expected, failure.a(n)) end
-  random = random or lib.random.random "sweep"
-  if getmetatable(random) ~= lib.random.Random then
-    complain("sample", 'expected random numbers such as harness.random "name", got %s', failure.a(random))
+  random = random_of("sample", random)
+  if base.base and untouched(base) > MANY then return drawn_before_filtered(base, wanted, random) end
+  local total, taken, places = countable("sample", base), {}, {}
+  for last = total - math.min(wanted, total) + 1, total do -- Bentley & Floyd, CACM 30 (1987), p. 754
+    local place = random:integer(1, last)
+    if taken[place] then place = last end
+    taken[place], places[#places + 1] = true, place
   end
-  local drawn = {}
-  for i, point in ipairs(list) do -- Knuth, The Art of Computer Programming 2, 3.4.2, algorithm S
-    if random:integer(1, #list - i + 1) <= wanted - #drawn then drawn[#drawn + 1] = point end
-  end
-  return setmetatable(drawn, Sweep)
+  table.sort(places)
+  return chosen(base, places)
 end
 
-Sweep.where, Sweep.sample = M.where, M.sample
+local function by_cost(base, fn)
+  local n = countable("order", base)
+  if n > MANY then complain("order", "%.3g points are too many to be sorted: sample some first", n) end
+  local places, costs = {}, {}
+  for i = 1, n do
+    places[i], costs[i] = i, fn(base.at(i))
+    if type(costs[i]) ~= "number" or costs[i] ~= costs[i] then
+      complain("order", "expected a number as the cost of a point, got %s", failure.a(costs[i]))
+    end
+  end
+  table.sort(places, function(a, b)
+    if costs[a] ~= costs[b] then return costs[a] < costs[b] end
+    return a < b
+  end)
+  return chosen(base, places)
+end
+
+--- The points in another order: "random", or by what a function says they cost, the cheapest first.
+function M.order(list, by, random)
+  local base = points("order", "the list", list)
+  if lib.flow.callable(by) then return by_cost(base, by) end
+  if by ~= "random" then complain("order", 'expected "random" or a function of a point, got %s', failure.a(by)) end
+  random = random_of("order", random)
+  local n = countable("order", base)
+  local place = permutation(n, random)
+  local function at(i) return i <= n and base.at(place(i)) or nil end
+  return sweep { at = at, count = function() return n end }
+end
+
+local function finite(who, what, value)
+  if type(value) == "number" and value == value and math.abs(value) < math.huge then return value end
+  complain(who, "%s: expected a finite number, got %s", what, failure.a(value))
+end
+
+--- The numbers from `low` to `high`, `step` (1) apart: values of a parameter.
+function M.range(low, high, step)
+  low, high, step = finite("range", "low", low), finite("range", "high", high), finite("range", "step", step or 1)
+  if step == 0 then complain("range", "the step is 0") end
+  local n = math.floor((high - low) / step + 1e-9) + 1
+  if n < 1 then complain("range", "there is nothing from %s to %s by %s", low, high, step) end
+  if n > MANY then complain("range", "%.3g values are too many for one parameter", n) end
+  local list = {}
+  for i = 1, n do
+    list[i] = low + (i - 1) * step
+  end
+  return list
+end
+
+--- The powers of two from `low` to `high`: values of a parameter.
+function M.pow2(low, high)
+  low, high = finite("pow2", "low", low), finite("pow2", "high", high)
+  local list, power = {}, 1
+  while power <= high and power < 1 << 62 do
+    if power >= low then list[#list + 1] = power end
+    power = power * 2
+  end
+  if #list == 0 then complain("pow2", "there is no power of two from %s to %s", low, high) end
+  return list
+end
+
+-- For harness.search: the sweep as dimensions, each with `at` and `count`, and the functions that a point has to pass.
+function Sweep:__dimensions()
+  local of, passes = inside[self], {}
+  while of.base do
+    table.insert(passes, 1, of.fn)
+    of = of.base
+  end
+  local all = {}
+  local function collect(column)
+    if not column.columns then
+      all[#all + 1] = column
+      return
+    end
+    for _, inner in ipairs(column.columns) do
+      collect(inner)
+    end
+  end
+  collect(of)
+  return all, passes
+end
+
+Sweep.where, Sweep.sample, Sweep.exclude, Sweep.order = M.where, M.sample, M.exclude, M.order
 
 package.loaded["harness.sweep"] = M
 return M

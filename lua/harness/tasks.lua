@@ -167,7 +167,9 @@ function M.measure(given)
   if (o.min_runs or 10) > (o.max_runs or 100) then
     complain("measure", "'min_runs' (%d) is above 'max_runs' (%d)", o.min_runs or 10, o.max_runs or 100)
   end
-  return task("measure", o)
+  local made = task("measure", o)
+  made.given = given -- what a comparison of it would be given
+  return made
 end
 
 -- The options of a comparison and its variants: every table under a name that is no option is one.

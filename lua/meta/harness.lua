@@ -12,6 +12,10 @@
 ---| "ok" | "error" | "nonzero_exit" | "signal" | "timeout" | "oom" | "verify_failed" | "metric_missing"
 ---| "spawn_failed" | "compile_failed" | "setup_failed" | "refused" | "pruned" | "lost_worker" | "cancelled" | "skipped"
 
+--- How a search chooses its points.
+---@alias harness.StrategyName
+---| "annealing" | "bandit" | "evolution" | "genetic" | "grid" | "halving" | "hill_climb" | "lhs" | "mcts" | "race" | "random" | "sobol"
+
 ---@alias harness.Argument string|number|harness.Future
 
 --- Options every task takes.
@@ -286,6 +290,83 @@
 ---@field measurements? integer those of them that are measurements
 ---@field seconds? harness.Duration time of tasks in their slots, summed
 ---@field node_hours? number the same in hours, times the nodes of each
+
+--- What a search is about: of `search.new`, and of `search.run`.
+---@class harness.SearchOptions
+---@field space table<string, any[]>|harness.Sweep|harness.Sequences lists of values by name, a sweep, or sequences of actions
+---@field strategy? harness.StrategyName|string|harness.Strategy a name, or search.NAME{ options }; "bandit" unless said, with several objectives "genetic"
+---@field name? string|number its random numbers are of this name; "search" unless said
+---@field minimise? string|string[] the figures that should be small
+---@field maximise? string|string[] those that should be large
+---@field at_most? table<string, number> limits of figures: what is beyond them is infeasible
+---@field at_least? table<string, number>
+---@field start? table<string, any>[] points to try first
+
+---@class harness.SearchRunOptions : harness.SearchOptions
+---@field evaluate fun(point: table<string, any>, trial: harness.Trial): any, string?, string? a task, a future or what `tell` takes
+---@field budget? integer|harness.BudgetOptions|harness.Budget trials, or limits of which the first ends it; grid, mcts and race end without one
+---@field in_flight? integer trials at a time; two for each node unless said
+---@field pool? harness.Pool the newest unless said
+---@field cutoff? number a task may take so many times what that of the best took; then it is censored
+---@field baseline? table<string, any> the point that the winner is compared with at the end
+---@field confirm? harness.ConfirmOptions|false
+
+---@class harness.ConfirmOptions
+---@field top? integer finalists; 3 unless said
+---@field max_rounds? integer as for compare
+---@field max_time? harness.Duration as for compare
+---@field min_effect? number as for compare
+
+---@class harness.SequencesOptions
+---@field actions any[]|fun(before: any[]): any[] what there is to choose from, always or after those before
+---@field name? string|number the parameter that holds the list; "steps" unless said
+---@field min? integer actions at least; 1 unless said
+---@field max? integer actions at the most; 8 unless said
+
+---@class harness.LhsOptions
+---@field points? integer of one hypercube; as many as there are trials, or 20
+
+---@class harness.ClimbOptions
+---@field kick? integer values that are changed where a climb ended; a third of them, two at least
+
+---@class harness.AnnealingOptions
+---@field hot? number temperature at the beginning; 0.5 unless said
+---@field cold? number at the end; 0.01 unless said
+---@field steps? integer trials from one to the other; as many as there are, or 100
+
+---@class harness.GeneticOptions
+---@field population? integer 20 unless said
+---@field crossover_rate? number 0.8 unless said
+---@field mutation_rate? number of what was crossed; 0.7 unless said
+---@field tournament? integer 3 unless said
+---@field crossover? fun(a: any, b: any, random: harness.Random): any of two points, or two lists of actions
+---@field mutate? fun(a: any, random: harness.Random): any
+
+---@class harness.EvolutionOptions
+---@field population? integer 10 unless said
+---@field weight? number of differences (F); 0.7 unless said
+---@field crossover_rate? number (CR); 0.9 unless said
+
+---@class harness.BanditOptions
+---@field strategies? harness.StrategyName[] genetic, evolution, hill_climb and annealing; of sequences mcts instead of evolution
+---@field window? integer results that count; 500 unless said
+---@field exploration? number (C); 0.05 unless said
+
+---@class harness.MctsOptions
+---@field exploration? number (c of UCT); 0.5 unless said
+---@field widening? number children of a node by the root of its visits; 2 unless said
+
+---@class harness.HalvingOptions
+---@field min_budget? number of the first rung; 1 unless said
+---@field max_budget? number of the last one; 9 unless said
+---@field eta? integer the best 1/eta go on, with eta times the budget; 3 unless said
+---@field candidates? integer points of a first rung; as many as leave one or more for the last
+
+---@class harness.RaceOptions
+---@field candidates? integer points that begin; 16 unless said
+---@field min_blocks? integer blocks before anybody is out; 5 unless said
+---@field max_blocks? integer 20 unless said
+---@field alpha? number chance of an error in one test; 0.05 unless said
 
 ---@class harness.ResultsOptions
 ---@field name? string|number
@@ -670,7 +751,7 @@ function recipes.cmake(options) end
 ---@return harness.Task
 function recipes.cargo(options) end
 
---- A list of points of `harness.sweep`: plain tables of parameters. Also an ordinary list.
+--- Points of `harness.sweep`: plain tables of parameters, read as a list and computed when they are asked for.
 ---@class harness.Sweep
 ---@field [integer] table<string, any>
 local Sweep = {}
@@ -680,14 +761,26 @@ local Sweep = {}
 ---@return harness.Sweep
 function Sweep:where(fn) end
 
+--- All points but these: those for which a function is true, or that say what a point of the list says.
+---@param what table<string, any>[]|fun(point: table<string, any>): any
+---@return harness.Sweep
+function Sweep:exclude(what) end
+
 --- `n` of the points (all, if there are no more), each as likely as any other, in their order.
 ---@param n integer
 ---@param random? harness.Random harness.random "sweep" unless said
 ---@return harness.Sweep
 function Sweep:sample(n, random) end
 
+--- The points in another order: "random", or by what a function says they cost, the cheapest first.
+---@param by "random"|fun(point: table<string, any>): number
+---@param random? harness.Random harness.random "sweep" unless said
+---@return harness.Sweep
+function Sweep:order(by, random) end
+
 --- `require "harness.sweep"`, in scripts.
 ---@class harness.Sweeps
+---@field Sweep table class of what its functions give
 local sweep = {}
 
 --- Every combination of the values; the last parameter, by name, changes from point to point. Items of the list are
@@ -701,11 +794,35 @@ function sweep.cross(lists) end
 ---@return harness.Sweep
 function sweep.zip(lists) end
 
+--- The points of each list, one list after the other.
+---@param ... table<string, any>[]
+---@return harness.Sweep
+function sweep.list(...) end
+
+--- The numbers from `low` to `high`: values of a parameter.
+---@param low number
+---@param high number
+---@param step? number 1 unless said
+---@return number[]
+function sweep.range(low, high, step) end
+
+--- The powers of two from `low` to `high`: values of a parameter.
+---@param low number
+---@param high number
+---@return integer[]
+function sweep.pow2(low, high) end
+
 --- The points of a list for which `fn(point)` is true.
 ---@param list table<string, any>[]
 ---@param fn fun(point: table<string, any>): any
 ---@return harness.Sweep
 function sweep.where(list, fn) end
+
+--- All points of a list but these.
+---@param list table<string, any>[]
+---@param what table<string, any>[]|fun(point: table<string, any>): any
+---@return harness.Sweep
+function sweep.exclude(list, what) end
 
 --- `n` of the points of a list (all, if there are no more), each as likely as any other, in their order.
 ---@param list table<string, any>[]
@@ -713,6 +830,160 @@ function sweep.where(list, fn) end
 ---@param random? harness.Random harness.random "sweep" unless said
 ---@return harness.Sweep
 function sweep.sample(list, n, random) end
+
+--- The points of a list in another order: "random", or by what a function says they cost.
+---@param list table<string, any>[]
+---@param by "random"|fun(point: table<string, any>): number
+---@param random? harness.Random harness.random "sweep" unless said
+---@return harness.Sweep
+function sweep.order(list, by, random) end
+
+--- A point that a search asked for, and what came of it.
+---@class harness.Trial
+---@field id integer from 1, in the order they were asked for
+---@field point table<string, any>
+---@field status "running"|"ok"|"failed"|"pruned"|"censored"|"infeasible"
+---@field value? number the figure of a single objective; of what is censored a bound
+---@field values? table<string, number> all figures that count, by name
+---@field reason? string why there is no figure
+---@field record? table of the task that was evaluated
+---@field budget? number what to spend on it, as strategy "halving" says
+---@field block? integer the block it is in, as strategy "race" says
+---@field limit? number seconds it may take, by `cutoff`
+local Trial = {}
+
+--- A figure on the way, of a step (the next one unless said). True: worse than the median of earlier trials at this step, so
+--- that it may be given up: `return nil, "pruned"`.
+---@param value number
+---@param step? integer
+---@return boolean
+function Trial:report(value, step) end
+
+--- A search by ask and tell.
+---@class harness.Search
+local Search = {}
+
+--- The next trial; nil if nothing is left, or nothing before more trials are told.
+---@return harness.Trial?
+function Search:ask() end
+
+--- What came of a trial: a number, numbers by name or the record of a measurement; or nothing, and "failed", "pruned" or
+--- "censored" (with a bound, if there is one).
+---@param trial harness.Trial|integer the trial or its id
+---@param told? number|table<string, number>|harness.Record
+---@param status? "ok"|"failed"|"pruned"|"censored"
+---@param reason? string
+---@return harness.Trial
+function Search:tell(trial, told, status, reason) end
+
+--- The best trial so far.
+---@return harness.Trial?
+function Search:best() end
+
+--- The trials that no other is better than in all objectives.
+---@return harness.Trial[]
+function Search:front() end
+
+--- All trials, in the order they were asked for.
+---@return harness.Trial[]
+function Search:trials() end
+
+--- What `search.run` gives. As a text: the best, its shrunk figure, and what was confirmed.
+---@class harness.SearchResult
+---@field search harness.Search
+---@field trials harness.Trial[]
+---@field best? harness.Trial whose figure is best; none with several objectives
+---@field front? harness.Trial[] with several objectives
+---@field ranking? harness.Trial[] all that are ok, best first
+---@field shrunk? number the figure of the best, without what luck is likely to have given to it
+---@field winner? harness.Trial who is best afresh; without a confirmation `best`
+---@field runner_up? harness.Trial who comes next
+---@field fresh? number the winner's fresh figure
+---@field over_baseline? harness.Verdict the winner beside the baseline
+---@field over_runner_up? harness.Verdict the winner beside the runner-up
+---@field confirmed? harness.Comparison the comparison that says so
+
+--- A strategy with options, for `strategy`.
+---@class harness.Strategy
+
+--- A space of sequences, for `space`.
+---@class harness.Sequences
+
+--- `require "harness.search"`, in scripts.
+---@class harness.Searches
+local search = {}
+
+--- A search by ask and tell.
+---@param options harness.SearchOptions
+---@return harness.Search
+function search.new(options) end
+
+--- A whole search: asks, evaluates with every node busy, tells, and at the end confirms what it found.
+---@param options harness.SearchRunOptions
+---@return harness.SearchResult
+function search.run(options) end
+
+--- A space of sequences of actions.
+---@param options harness.SequencesOptions
+---@return harness.Sequences
+function search.sequences(options) end
+
+--- Every point, the last parameter by name changing from point to point.
+---@return harness.Strategy
+function search.grid() end
+
+--- Points at random, none twice.
+---@return harness.Strategy
+function search.random() end
+
+--- Latin hypercubes.
+---@param options? harness.LhsOptions
+---@return harness.Strategy
+function search.lhs(options) end
+
+--- Sobol's sequence, shifted at random.
+---@return harness.Strategy
+function search.sobol() end
+
+--- Hill climbing, begun again from the best with some values changed.
+---@param options? harness.ClimbOptions
+---@return harness.Strategy
+function search.hill_climb(options) end
+
+--- Simulated annealing.
+---@param options? harness.AnnealingOptions
+---@return harness.Strategy
+function search.annealing(options) end
+
+--- A steady-state genetic algorithm; with several objectives NSGA-II's order.
+---@param options? harness.GeneticOptions
+---@return harness.Strategy
+function search.genetic(options) end
+
+--- Differential evolution, DE/rand/1/bin.
+---@param options? harness.EvolutionOptions
+---@return harness.Strategy
+function search.evolution(options) end
+
+--- Monte Carlo tree search over values or actions.
+---@param options? harness.MctsOptions
+---@return harness.Strategy
+function search.mcts(options) end
+
+--- Several strategies; who found something better lately is asked more often.
+---@param options? harness.BanditOptions
+---@return harness.Strategy
+function search.bandit(options) end
+
+--- Successive halving: `trial.budget` says what to spend.
+---@param options? harness.HalvingOptions
+---@return harness.Strategy
+function search.halving(options) end
+
+--- A race in blocks: `trial.block` says which.
+---@param options? harness.RaceOptions
+---@return harness.Strategy
+function search.race(options) end
 
 --- `require "harness.json"`, in scripts and tasks.
 ---@class harness.Json
@@ -850,6 +1121,7 @@ function Buffer:text() end
 ---@field dl harness.Dl also `require "harness.dl"`
 ---@field recipes harness.Recipes also `require "harness.recipes"`
 ---@field sweep harness.Sweeps also `require "harness.sweep"`
+---@field search harness.Searches also `require "harness.search"`
 ---@field Error table class of the errors of function tasks
 ---@field Record table class of the records of programs, builds, measurements and comparisons
 ---@field Results table class of what `harness.results` gives

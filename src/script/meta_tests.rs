@@ -84,6 +84,9 @@ fn every_public_function_is_documented() {
     assert_eq!(functions_of(&state.public.get("sweep").unwrap()), documented["sweep"]);
     assert_eq!(functions_of(&state.public.get("recipes").unwrap()), documented["recipes"]);
     assert_eq!(class("sweep", "Sweep"), documented["Sweep"]);
+    assert_eq!(functions_of(&state.public.get("search").unwrap()), documented["search"]);
+    assert_eq!(class("search/study", "Study"), documented["Search"]);
+    assert_eq!(class("search/study", "Trial"), documented["Trial"]);
 }
 
 #[test]
@@ -92,7 +95,7 @@ fn every_option_is_documented() {
     let state = state();
     let options: Table = state.library.get("options").unwrap();
     let kinds: Vec<String> = options.call_function("kinds", ()).unwrap();
-    assert_eq!(kinds.len(), 22);
+    assert_eq!(kinds.len(), 35);
     for kind in kinds {
         let names: Vec<String> = options.call_function("names", kind.as_str()).unwrap();
         let class = format!("harness.{}{}Options", kind[..1].to_uppercase(), &kind[1..]);

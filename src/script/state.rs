@@ -18,7 +18,7 @@ use super::testing::{Step, Tell};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 29] = [
+const LIBRARY: [(&str, &str); 43] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -45,6 +45,20 @@ const LIBRARY: [(&str, &str); 29] = [
     ("fs", include_str!("../../lua/harness/fs.lua")),
     ("random", include_str!("../../lua/harness/random.lua")),
     ("sweep", include_str!("../../lua/harness/sweep.lua")),
+    ("search/quantiles", include_str!("../../lua/harness/search/quantiles.lua")),
+    ("search/front", include_str!("../../lua/harness/search/front.lua")),
+    ("search/space", include_str!("../../lua/harness/search/space.lua")),
+    ("search/sequences", include_str!("../../lua/harness/search/sequences.lua")),
+    ("search/study", include_str!("../../lua/harness/search/study.lua")),
+    ("search/samplers", include_str!("../../lua/harness/search/samplers.lua")),
+    ("search/climbing", include_str!("../../lua/harness/search/climbing.lua")),
+    ("search/evolution", include_str!("../../lua/harness/search/evolution.lua")),
+    ("search/bandit", include_str!("../../lua/harness/search/bandit.lua")),
+    ("search/tree", include_str!("../../lua/harness/search/tree.lua")),
+    ("search/racing", include_str!("../../lua/harness/search/racing.lua")),
+    ("search/confirm", include_str!("../../lua/harness/search/confirm.lua")),
+    ("search/run", include_str!("../../lua/harness/search/run.lua")),
+    ("search/init", include_str!("../../lua/harness/search/init.lua")),
     ("args", include_str!("../../lua/harness/args.lua")),
     ("testing", include_str!("../../lua/harness/testing.lua")),
     ("requests", include_str!("../../lua/harness/requests.lua")),

@@ -26,25 +26,69 @@ is(sweep.cross { a = { 8, 16, 48 }, b = { 8, 16 } }:where(function(p) return p.a
 is(sweep.where({ { a = 1 }, { a = 2 } }, function(p) return p.a > 1 end), "a2")
 is(sweep.cross { sweep.cross({ a = { 1 } }):where(function() return false end), b = { 1, 2 } }, "")
 
--- A point is a table of one's own, and fit for `params`; the list is an ordinary one.
+-- A point is a table of one's own, and fit for `params`; the list is read as any other, and travels as one.
 local two = sweep.cross { a = { 1 }, b = { 1, 2 } }
 two[1].a = 5
-assert(two[2].a == 1 and #two == 2 and getmetatable(two[1]) == nil)
-table.insert(two, { a = 9, b = 9 })
-assert(await(submit(exec { cmd = { "echo", two[3].a }, params = two[3] })).stdout == "9\n")
-assert(await(submit(function(list) return #list, list[2].b, getmetatable(list) end, two)) == 3)
+assert(two[1].a == 1 and #two == 2 and two[3] == nil and two[0] == nil and getmetatable(two[1]) == nil)
+local more = sweep.list(two, { { a = 9, b = 9 } })
+assert(await(submit(exec { cmd = { "echo", more[3].a }, params = more[3] })).stdout == "9\n")
+assert(await(submit(function(list) return #list, list[2].b, getmetatable(list) end, more)) == 3)
+local seen = 0
+for i, p in pairs(more) do
+  assert(p.b == more[i].b)
+  seen = seen + 1
+end
+assert(seen == 3 and select(2, map(function(p) return p.a end, more)) == 3)
+is(sweep.list(two, more, {}), "a1 b1, a1 b2, a1 b1, a1 b2, a9 b9")
+
+-- Values by rule.
+assert(table.concat(sweep.range(1, 4), " ") == "1 2 3 4" and table.concat(sweep.range(0, 1, 0.25), " ") == "0.0 0.25 0.5 0.75 1.0")
+assert(table.concat(sweep.range(9, 1, -4), " ") == "9 5 1" and #sweep.range(0, 1, 0.1) == 11)
+assert(table.concat(sweep.pow2(8, 64), " ") == "8 16 32 64" and table.concat(sweep.pow2(3, 9), " ") == "4 8")
+
+-- What is left out: what a function says, or points that say as much.
+local nine = sweep.cross { a = { 1, 2, 3 }, b = { 1, 2, 3 } }
+is(nine:exclude(function(p) return p.a ~= 2 end), "a2 b1, a2 b2, a2 b3")
+is(nine:exclude { { a = 1 }, { a = 2, b = 2 } }, "a2 b1, a2 b3, a3 b1, a3 b2, a3 b3")
+is(sweep.exclude({ { f = { "-O2" } }, { f = { "-O3" } } }, { { f = { "-O3" } } }), "f-O2")
+-- In another order.
+is(nine:order(function(p) return -p.a * p.b end):sample(99):order(function(p) return p.a end), "a1 b3, a1 b2, a1 b1, a2 b3, a2 b2, a2 b1, a3 b3, a3 b2, a3 b1")
+local mixed = nine:order "random"
+assert(text(mixed) == text(mixed) and text(mixed) ~= text(nine) and text(mixed:order(function(p) return 3 * p.a + p.b end)) == text(nine))
+
+-- 10^12 points: nothing is listed, and any of them is there.
+local digits = {}
+for d = 1, 12 do digits[("d%02d"):format(d)] = sweep.range(0, 9) end
+local huge = sweep.cross(digits)
+assert(#huge == 10 ^ 12 and math.type(#huge) == "integer")
+assert(huge[1].d01 == 0 and huge[10 ^ 12 | 0].d01 == 9 and huge[(10 ^ 12 | 0) + 1] == nil and huge[123456789013].d12 == 2)
+local drawn = huge:order "random"
+local met = {}
+for i = 1, 1000 do
+  local p, key = drawn[i], ""
+  for d = 1, 12 do key = key .. p[("d%02d"):format(d)] end
+  assert(not met[key])
+  met[key] = true
+end
+assert(#huge:sample(5) == 5)
+local even = huge:where(function(p) return (p.d11 + p.d12) % 2 == 0 end)
+assert(even[3].d12 == 4 and #even:sample(7) == 7 and (even:sample(1)[1].d11 + even:sample(1)[1].d12) >= 0)
+for _, p in ipairs(even:sample(7)) do assert((p.d11 + p.d12) % 2 == 0) end
+local endless = {}
+for d = 1, 100 do endless["f" .. d] = { false, true } end
+assert(#sweep.cross(endless) == 2.0 ^ 100)
 
 -- The same draw in every run: the seed of the test is fixed. All, where no more are there; never the same point twice.
 local many = sweep.cross { i = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 } }
 local function draw(name) return text(many:sample(4, harness.random(name))) end
-local seen = {}
+local counts = {}
 for k = 1, 20 do
   local drawn = many:sample(4)
   assert(#drawn == 4)
   for j = 2, 4 do assert(drawn[j - 1].i < drawn[j].i) end
-  for _, p in ipairs(drawn) do seen[p.i] = (seen[p.i] or 0) + 1 end
+  for _, p in ipairs(drawn) do counts[p.i] = (counts[p.i] or 0) + 1 end
 end
-for i = 1, 10 do assert(seen[i] and seen[i] < 20, "80 draws never, or always, took " .. i) end
+for i = 1, 10 do assert(counts[i] and counts[i] < 20, "80 draws never, or always, took " .. i) end
 assert(draw "one" ~= draw "two" or draw "one" ~= draw "two")
 is(many:sample(99), text(many))
 is(many:sample(0), "")
@@ -67,4 +111,16 @@ refuses("sweep.where: the list: expected a list of points, got a function", swee
 refuses("sweep.where: the list: expected a list of points, got a table", sweep.where, { a = 1 }, print)
 refuses("sweep.where: expected a function of a point, got nil", two.where, two)
 refuses("sweep.sample: expected a whole number from 0, got 1.5", two.sample, two, 1.5)
+refuses("sweep.list: a sweep is read-only", table.insert, two, { a = 9, b = 9 })
+refuses("sweep.list: [2]: expected a list of points, got 3", sweep.list, two, 3)
+refuses("sweep.range: there is nothing from 3 to 1 by 1", sweep.range, 3, 1)
+refuses("sweep.range: the step is 0", sweep.range, 1, 3, 0)
+refuses("sweep.range: low: expected a finite number, got inf", sweep.range, 1 / 0, 3)
+refuses("sweep.pow2: there is no power of two from 9 to 15", sweep.pow2, 9, 15)
+refuses('sweep.order: expected "random" or a function of a point, got \'cost\'', two.order, two, "cost")
+refuses("sweep.order: expected a number as the cost of a point, got nil", two.order, two, print)
+refuses("sweep.order: 1e+12 points are too many to be sorted", huge.order, huge, function() return 1 end)
+refuses("sweep.sample: 1.27e+30 points are more than can be counted", sweep.sample, sweep.cross(endless), 3)
+refuses("sweep.exclude: what is excluded: expected a list of points, got 3", two.exclude, two, 3)
+refuses("sweep.list: 1e+12 points are too many to travel to a worker", submit, function(list) return #list end, huge)
 refuses('sweep.sample: expected random numbers such as harness.random "name", got a table', two.sample, two, 1, {})

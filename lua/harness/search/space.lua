@@ -1,0 +1,241 @@
+-- What `harness.search` goes through: every combination of lists of values, without a list of them.
+--
+-- A genome is one place in it, a whole number for each dimension: strategies compute with those, scripts see points. A
+-- space knows its points and which are near one another; nothing of strategies, trials or results.
+local _, lib = ...
+local failure, sweep = lib.failure, lib.sweep
+
+local M = {}
+
+-- Of a dimension without an order so many other values are neighbours.
+local MOST_NEIGHBOURS = 8
+-- So often a genome is drawn before those that pass `where` are listed, where there are no more than FEW to look at, or it
+-- is said that none was found.
+local DRAWS, MOST_DRAWS = 1000, 100000
+local FEW = 1000000
+
+local Space = { __name = "space", sequences = false }
+Space.__index = Space
+M.Space = Space
+
+-- Values have an order if they are numbers, in a list of any order.
+local function is_ordered(column, n)
+  for i = 1, n do
+    for _, value in next, column.at(i) do
+      if type(value) ~= "number" then return false end
+    end
+  end
+  return true
+end
+
+--- A space of a sweep, or of lists of values by name.
+function M.new(given)
+  if type(given) ~= "table" then failure.raise("search: option 'space': expected lists by name, or a sweep, got " .. failure.a(given)) end
+  if getmetatable(given) ~= sweep.Sweep then given = sweep.cross(given) end
+  local columns, passes = sweep.Sweep.__dimensions(given)
+  local space = setmetatable({ counts = {}, ordered = {}, points = {}, names = {}, values = {}, passes = passes, size = 1 }, Space)
+  for d, column in ipairs(columns) do
+    local n = column.count()
+    if n == 0 then failure.raise "search: option 'space': it has no points" end
+    space.counts[d], space.size = n, space.size * 1.0 * n
+    space.ordered[d] = n <= 1000 and is_ordered(column, n)
+    space.points[d] = column.at
+    space.names[d], space.values[d] = column.name or false, column.values
+  end
+  return space
+end
+
+--- The table of parameters at a place.
+function Space:point(genome)
+  local point = {}
+  for d, name in ipairs(self.names) do
+    if name then
+      point[name] = self.values[d][genome[d]]
+    else
+      for part, value in next, self.points[d](genome[d]) do
+        point[part] = value
+      end
+    end
+  end
+  return point
+end
+
+local function equal(a, b) return a == b or type(a) == "table" and type(b) == "table" and lib.json.encode(a) == lib.json.encode(b) end
+
+--- The place of a point; nil and the name of the parameter that it has not.
+function Space:genome(point)
+  local genome = {}
+  for d, at in ipairs(self.points) do
+    local missing
+    for i = 1, self.counts[d] do
+      missing = nil
+      for name, value in next, at(i) do
+        if not equal(point[name], value) then missing = name end
+      end
+      if not missing then
+        genome[d] = i
+        break
+      end
+    end
+    if missing then return nil, missing end
+  end
+  return genome
+end
+
+--- What tells genomes apart.
+function Space:key(genome) return table.concat(genome, ",") end
+
+--- Does the point pass `where`?
+function Space:valid(genome)
+  if #self.passes == 0 then return true end
+  local point = self:point(genome)
+  for _, pass in ipairs(self.passes) do
+    if not pass(point) then return false end
+  end
+  return true
+end
+
+-- All that pass.
+local function listed(self)
+  local list, genome = {}, self:first()
+  repeat
+    if self:valid(genome) then list[#list + 1] = table.move(genome, 1, #genome, 1, {}) end
+  until not self:advance(genome)
+  if #list == 0 then failure.raise "search: option 'space': none of its points passes 'where'" end
+  return list
+end
+
+--- Any of the points that pass.
+function Space:random(random)
+  if self.list then return random:pick(self.list) end
+  for drawn = 1, MOST_DRAWS do
+    local genome = {}
+    for d, n in ipairs(self.counts) do
+      genome[d] = random:integer(1, n)
+    end
+    if self:valid(genome) then return genome end
+    if drawn == DRAWS and self.size <= FEW then
+      self.list = listed(self)
+      return random:pick(self.list)
+    end
+  end
+  failure.raise(string.format("search: option 'space': none of %d points drawn passes 'where'", MOST_DRAWS))
+end
+
+--- The genome at these fractions, 0 to 1, of the dimensions.
+function Space:at_fractions(fractions)
+  local genome = {}
+  for d, n in ipairs(self.counts) do
+    genome[d] = math.min(math.max(math.floor(fractions[d] * n), 0), n - 1) + 1
+  end
+  return genome
+end
+
+--- Goes to the next genome in place, the last dimension first; false after the last one.
+function Space:advance(genome)
+  for d = #genome, 1, -1 do
+    if genome[d] < self.counts[d] then
+      genome[d] = genome[d] + 1
+      return true
+    end
+    genome[d] = 1
+  end
+  return false
+end
+
+--- The first genome in the order of `advance`.
+function Space:first()
+  local genome = {}
+  for d = 1, #self.counts do
+    genome[d] = 1
+  end
+  return genome
+end
+
+local function copy(genome) return table.move(genome, 1, #genome, 1, {}) end
+
+-- Another value of one dimension: where they have an order mostly one that is near.
+local function changed(self, genome, d, random)
+  local n, now = self.counts[d], genome[d]
+  if n == 1 then return end
+  if self.ordered[d] and random:float() < 0.7 then
+    local step = 1
+    while step < n and random:float() < 0.3 do
+      step = step + 1
+    end
+    local to = random:float() < 0.5 and now - step or now + step
+    if to < 1 or to > n then to = now < step + 1 and now + step or now - step end
+    if to >= 1 and to <= n then
+      genome[d] = to
+      return
+    end
+  end
+  local to = random:integer(1, n - 1)
+  genome[d] = to >= now and to + 1 or to
+end
+
+--- A copy with one value changed, now and then more; `times`: so many.
+function Space:mutate(genome, random, times)
+  local child, dimensions = copy(genome), #genome
+  if not times then
+    times = 1
+    while times < dimensions and random:float() < 0.3 do
+      times = times + 1
+    end
+  end
+  for _ = 1, times do
+    changed(self, child, random:integer(1, dimensions), random)
+  end
+  return child
+end
+
+--- Each value from one of the two: uniform crossover.
+function Space:cross(a, b, random)
+  local child, bits = {}, 0
+  for d = 1, #a do
+    if d % 32 == 1 then bits = random:integer(0, 0xFFFFFFFF) end
+    child[d] = bits & 1 == 0 and a[d] or b[d]
+    bits = bits >> 1
+  end
+  return child
+end
+
+--- Those next to it in one dimension, in random order.
+function Space:neighbours(genome, random)
+  local list = {}
+  local function add(d, value)
+    local other = copy(genome)
+    other[d] = value
+    list[#list + 1] = other
+  end
+  for d, n in ipairs(self.counts) do
+    local now = genome[d]
+    if self.ordered[d] then
+      if now > 1 then add(d, now - 1) end
+      if now < n then add(d, now + 1) end
+    elseif n <= MOST_NEIGHBOURS + 1 then
+      for value = 1, n do
+        if value ~= now then add(d, value) end
+      end
+    else
+      for _ = 1, MOST_NEIGHBOURS do
+        local value = random:integer(1, n - 1)
+        add(d, value >= now and value + 1 or value)
+      end
+    end
+  end
+  return #list > 0 and random:shuffle(list) or list
+end
+
+--- What may follow a beginning of a genome, and whether it may end there: the tree that MCTS looks into.
+function Space:following(prefix)
+  local n = self.counts[#prefix + 1]
+  if not n then return {}, true end
+  local values = {}
+  for value = 1, n do
+    values[value] = value
+  end
+  return values, false
+end
+
+return M

@@ -1,0 +1,162 @@
+-- search.run: what `evaluate` may give, no barrier, limits, cutoff, the confirmation.
+local harness = require "harness"
+local search = harness.search
+local range = harness.sweep.range
+
+-- Figures, and results of calls: of one number or by name.
+local plain = search.run { space = { x = range(0, 30) }, strategy = "hill_climb", budget = 25, evaluate = function(p) return (p.x - 7) ^ 2 + 1 end }
+assert(plain.best.point.x == 7 and #plain.trials == 25 and plain.winner == plain.best and not plain.confirmed and not plain.shrunk)
+assert(tostring(plain):find("search of 25 trials (25 ok)\nbest: { x = 7 }, trial ", 1, true), tostring(plain))
+assert(tostring(plain):find("not confirmed", 1, true))
+local calls = search.run {
+  space = { x = range(1, 8) },
+  strategy = "grid",
+  maximise = "y",
+  in_flight = 4,
+  evaluate = function(p)
+    return submit(function(x)
+      if x > 6 then error "boom" end
+      if x == 6 then return nil, "failed", "as it likes" end
+      return { y = x, z = 2 * x }
+    end, p.x)
+  end,
+}
+assert(calls.best.point.x == 5 and calls.best.values.y == 5 and #calls.trials == 8)
+assert(calls.trials[7].status == "failed" and calls.trials[7].reason:find "boom" and calls.trials[6].reason == "as it likes")
+
+-- No barrier: the first trial ends after ten others have.
+local told = 0
+local slow = search.run {
+  space = { x = range(1, 40) },
+  strategy = "genetic",
+  budget = 20,
+  in_flight = 3,
+  evaluate = function(p, trial)
+    while trial.id == 1 and told < 10 do
+      await(submit(exec { cmd = { "true" } }))
+    end
+    await(submit(exec { cmd = { "true" } }))
+    told = told + 1
+    return p.x
+  end,
+}
+assert(#slow.trials == 20 and slow.trials[1].status == "ok")
+
+-- Measurements: what fails is a trial that failed, by its status; what takes too long beside the best is censored.
+local function nap(p, trial)
+  local shell = p.ms == 99 and "exit 3" or ("sleep %g; echo v=%d"):format(p.ms / 1000, p.ms)
+  return measure {
+    name = "nap",
+    params = p,
+    shell = shell,
+    runs = 2,
+    warmup = 0,
+    exclusive = false,
+    metrics = { v = { "v=(%d+)", unit = "ms" } },
+    objective = "v",
+  }, trial
+end
+local naps = search.run {
+  name = "naps",
+  space = { ms = { 200, 99, 600000, 201 } },
+  strategy = "grid",
+  budget = 4,
+  in_flight = 1,
+  cutoff = 8,
+  evaluate = function(p, trial) return (nap(p, trial)) end,
+  confirm = { top = 2, max_rounds = 7 },
+  start = { { ms = 200 } },
+  baseline = { ms = 600 },
+}
+local ends = {}
+for i, trial in ipairs(naps.trials) do ends[i] = trial.status end
+assert(table.concat(ends, " ") == "ok failed censored ok", table.concat(ends, " "))
+assert(naps.trials[2].reason:find "^nonzero_exit" and naps.trials[3].reason:find "the cutoff" and naps.trials[3].value == 1600)
+assert(naps.trials[3].record.status == "timeout" and naps.trials[3].limit > 0)
+assert(naps.best.value == 200 and naps.best.record.stats.median == 200)
+-- The confirmation: `v` is the same in every run, so its verdicts are sure.
+assert(naps.winner == naps.best and naps.runner_up.point.ms == 201 and naps.fresh == 200)
+local function near(a, b) return math.abs(a - b) < 1e-9 end
+assert(near(naps.over_baseline.ratio, 3) and naps.over_baseline.verdict == "faster" and near(naps.over_runner_up.ratio, 1.005))
+assert(naps.confirmed.ok and naps.confirmed.name == "nap confirm" and naps.confirmed.rounds == 7)
+assert(tostring(naps):find "confirmed afresh: 200\n  beside the baseline: 3.000x", tostring(naps))
+
+-- Luck of the search is not repeated: the runner-up wins afresh. Who is best in the search says 1 in it alone.
+local function lucky(p, trial)
+  local v = p.id == 1 and (trial.status == "running" and 1 or 9) or 3 + p.id
+  return measure { name = "lucky", params = p, shell = "echo v=" .. v, runs = 2, warmup = 0, exclusive = false, metrics = { v = "v=(%d+)" }, objective = "v" }
+end
+local luck = search.run { space = { id = range(1, 5) }, strategy = "grid", evaluate = lucky, confirm = { max_rounds = 7 } }
+assert(luck.best.point.id == 1 and luck.winner.point.id == 2 and luck.runner_up.point.id == 3 and luck.fresh == 5)
+assert(tostring(luck):find("but trial 2 beats it", 1, true), tostring(luck))
+
+-- The shrunk figure: points that differ by less than their runs scatter are drawn together, others hardly.
+local function scattered(step)
+  return search.run {
+    space = { id = range(1, 8) },
+    strategy = "grid",
+    confirm = false,
+    evaluate = function(p)
+      local count = "i=$(cat n 2>/dev/null || echo 0); echo $((i + 40)) >n; "
+      return measure {
+        name = "scattered by " .. step,
+        params = p,
+        shell = count .. "echo v=$((1000 + i + " .. p.id * step .. "))",
+        cwd = "scratch",
+        runs = 4,
+        warmup = 0,
+        exclusive = false,
+        metrics = { v = "v=(%d+)" },
+        objective = "v",
+      }
+    end,
+  }
+end
+local close, apart = scattered(2), scattered(400)
+assert(close.shrunk and close.shrunk > close.best.value, tostring(close))
+assert(math.abs(apart.shrunk / apart.best.value - 1) < 0.01, tostring(apart))
+
+-- Pruned on the way.
+local pruned = search.run {
+  space = { x = range(1, 12) },
+  strategy = "grid",
+  in_flight = 1,
+  evaluate = function(p, trial)
+    if trial:report(p.x) then return nil, "pruned" end
+    return p.x
+  end,
+}
+assert(pruned.trials[5].status == "ok" and pruned.trials[12].status == "pruned" and pruned.best.point.x == 1)
+
+-- Limits other than trials, and a budget that is shared.
+local shared = harness.budget { trials = 5 }
+local first = search.run { space = { x = range(1, 99) }, budget = shared, in_flight = 1, evaluate = function() return submit(function() return 1 end) end }
+assert(#first.trials == 5 and shared:done())
+
+local function refuses(expected, given)
+  local ok, why = pcall(search.run, given)
+  assert(not ok and why:find("run.lua:%d+: ") and why:find(expected, 1, true), why)
+end
+local function one() return 1 end
+local space = { x = { 1, 2 } }
+refuses("search.run: 'evaluate' is missing", { space = space })
+refuses("search.run: 'budget' is missing: a number of trials", { space = space, evaluate = one })
+refuses("search.run: budget: unknown option 'trails' (did you mean 'trials'?)", { space = space, evaluate = one, budget = { trails = 3 } })
+refuses("search.run: confirm: unknown option 'topp' (did you mean 'top'?)", { space = space, evaluate = one, budget = 1, confirm = { topp = 1 } })
+refuses("search.run: option 'confirm': 'evaluate' gave no measure{ ... } that was not submitted yet, but 1", { space = space, evaluate = one, budget = 2, confirm = {} })
+refuses("search: tell: expected a number, numbers by name or the record of a measurement, got 'fast'", { space = space, evaluate = function() return "fast" end, budget = 1 })
+-- A mistake in `evaluate` is no failure of a point: it ends the search, and the tasks it has under way.
+local began = {}
+local ok, mistake = pcall(search.run, {
+  space = { x = range(1, 9) },
+  budget = 9,
+  in_flight = 3,
+  strategy = "grid",
+  evaluate = function(p)
+    if p.x == 3 then return p.x.y.z end
+    began[p.x] = submit(exec { cmd = { "sleep", 600 } })
+    return began[p.x]
+  end,
+})
+assert(not ok and mistake:find "^run.lua:%d+: attempt to index a number value", mistake)
+assert(await(began[1]).status == "cancelled" and await(began[2]).status == "cancelled" and #began == 2)
