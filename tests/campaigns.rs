@@ -78,6 +78,20 @@ fn pipeline() {
     campaign("pipeline.lua", &["--size=64", "--runs=1"], &expected);
 }
 
+/// A short search: most of what is tried computes something else, and the winner is measured afresh beside the baseline.
+#[test]
+fn polybench_tune() {
+    let args = ["--kernel=seidel-2d", "--budget=8", "--rounds=7", "--runs=2"];
+    let expected = ["search of 8 trials (", " failed, ", "confirmed afresh: ", "  beside the baseline: "];
+    campaign("polybench/tune.lua", &args, &expected);
+}
+
+/// In recorded tables of eight kernels: 20 searches of each strategy in each. Nothing is measured.
+#[test]
+fn polybench_regret() {
+    campaign("polybench/regret.lua", &["--check"], &["| `random` | ", "| `bandit` | "]);
+}
+
 /// State in somebody's shared library, and what goes wrong there, by its name.
 #[test]
 fn tadashi() {

@@ -1,0 +1,40 @@
+-- For benches/search: what ask and tell take (of the processor) in 10 000 trials, and what a long lazy sweep takes of the root.
+local harness = require "harness"
+local search, sweep = harness.search, harness.sweep
+
+local TRIALS = 10000
+local space = {}
+for d = 1, 10 do
+  space["x" .. d] = sweep.range(1, 20)
+end
+
+for _, strategy in ipairs { "random", "hill_climb", "annealing", "genetic", "evolution", "bandit", "mcts" } do
+  local s = search.new { space = space, strategy = strategy, name = strategy }
+  local began, last = os.clock(), 0.0
+  for i = 1, TRIALS do
+    if i == TRIALS - 1000 then last = os.clock() end
+    local trial, sum = assert(s:ask()), 0.0
+    for _, x in pairs(trial.point) do
+      sum = sum + (x - 7) * (x - 7)
+    end
+    s:tell(trial, sum + 1)
+  end
+  local ended = os.clock()
+  print(
+    ("ask and tell, %-10s %6.1f us, the last 1000 %6.1f us"):format(strategy, (ended - began) / TRIALS * 1e6, (ended - last) / 1000 * 1e6)
+  )
+end
+
+local function peak()
+  local text = assert(harness.fs.read "/proc/self/status")
+  return assert(tonumber(text:match "VmHWM:%s+(%d+)")) / 1024
+end
+local digits = {}
+for d = 1, 12 do
+  digits["d" .. d] = sweep.range(0, 9)
+end
+local million = sweep.cross(digits):order("random"):sample(1000000)
+local sums, count = map(function(p) return p.d1 end, million, { in_flight = 1000, ordered = false })
+assert(count == 1000000 and #sums == count)
+print(("map over 1000000 points of 10^12: at most %.0f MiB of the root"):format(peak()))
+assert(peak() < 200, "the root took more than 200 MiB")
