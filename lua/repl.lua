@@ -1,14 +1,15 @@
 -- What `harness repl` runs: takes what is typed, runs it in the script's own flow, and shows what it gives. `read()` gives
--- the next chunk as soon as it is whole, nil at the end of what is typed.
-local read = ...
-rawset(_G, "harness", require "harness")
+-- the next chunk as soon as it is whole, nil at the end of what is typed; `describe(e)` what people are shown of an error.
+-- Its globals are its own: whatever is done to those of the session, it goes on.
+local read, describe, harness = ...
+rawset(_G, "harness", harness)
 
 local MOST_DEPTH, MOST_ENTRIES, MOST_COLUMNS = 4, 30, 100
 
 local show ---@type fun(value: any, depth: integer, outer: table): string
 
 local function key_text(key)
-  if type(key) == "string" and key:find "^[%a_][%w_]*$" then return key end
+  if type(key) == "string" and string.find(key, "^[%a_][%w_]*$") then return key end
   return "[" .. show(key, MOST_DEPTH, {}) .. "]"
 end
 
@@ -25,7 +26,7 @@ local function in_lines(parts, is_list, indent)
   for i, part in ipairs(parts) do
     if i < #parts then part = part .. "," end
     local joined = (lines[#lines] or "") .. " " .. part
-    if i > 1 and is_list and #joined <= MOST_COLUMNS and not joined:find("\n", 1, true) then
+    if i > 1 and is_list and #joined <= MOST_COLUMNS and not string.find(joined, "\n", 1, true) then
       lines[#lines] = joined
     else
       lines[#lines + 1] = indent .. "  " .. part
@@ -55,7 +56,7 @@ local function table_text(value, depth, outer)
   if left > 0 then parts[#parts + 1] = string.format("... %d more", left) end
   if #parts == 0 then return "{}" end
   local line = "{ " .. table.concat(parts, ", ") .. " }"
-  if #line + 2 * depth <= MOST_COLUMNS and not line:find("\n", 1, true) then return line end
+  if #line + 2 * depth <= MOST_COLUMNS and not string.find(line, "\n", 1, true) then return line end
   return in_lines(parts, #keys == 0, string.rep("  ", depth))
 end
 
@@ -63,36 +64,50 @@ end
 function show(value, depth, outer)
   if type(value) == "string" then
     if depth == 0 then return value end
-    return (string.format("%q", value):gsub("\\\n", "\\n"))
+    return (string.gsub(string.format("%q", value), "\\\n", "\\n"))
   end
   local meta = type(value) == "table" and getmetatable(value)
   if type(value) ~= "table" or type(meta) == "table" and meta.__tostring then return tostring(value) end
   return table_text(value, depth, outer)
 end
 
-local function tell(ok, ...)
+-- What a line gave.
+local function answer(...)
   local given = table.pack(...)
-  if not ok then
-    io.stderr:write(tostring(given[1]), "\n")
-    return
-  end
   if given.n == 0 then return end
   rawset(_G, "_", given[1])
   for i = 1, given.n do
     local shown, text = pcall(show, given[i], 0, {})
-    given[i] = shown and text or tostring(given[i])
+    given[i] = shown and text or string.format("(a %s that cannot be shown: %s)", type(given[i]), describe(text))
   end
   print(table.concat(given, "\t", 1, given.n))
 end
 
+local function tell(ok, ...)
+  if ok then
+    answer(...)
+  else
+    io.stderr:write((string.gsub(describe((...)), "^runtime error: (interrupted)$", "%1")), "\n")
+  end
+end
+
+-- What people type who do not know yet; unless a script means something by it.
+local HINTS = {
+  exit = "Ctrl-D ends the session, or os.exit()",
+  quit = "Ctrl-D ends the session, or os.exit()",
+  help = "docs/repl.md tells of the session, docs/campaigns.md of all a campaign has; Tab completes names",
+}
+
 for text in read do
-  local chunk = load("return " .. text, "=repl", "t")
-  local why
+  local word = string.match(text, "^%s*(%a+)%s*$")
+  if HINTS[word] and rawget(_G, word) == nil then text = string.format("%q", HINTS[word]) end
+  text = string.gsub(text, "^=", "") -- as in Lua's own interpreter
+  local chunk, why = load("return " .. text, "=repl", "t", _G)
   if not chunk then
-    chunk, why = load(text, "=repl", "t")
+    chunk, why = load(text, "=repl", "t", _G)
   end
   if chunk then
-    tell(pcall(chunk))
+    pcall(tell, pcall(chunk))
   else
     tell(false, why)
   end

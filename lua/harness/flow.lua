@@ -317,6 +317,9 @@ function Future:cancel()
 end
 Future.__close = Future.cancel
 
+--- What was to end has ended by itself: the next line is another one.
+function M.forget_interrupt() interrupted = false end
+
 --- Looks at what has ended meanwhile, without waiting. Who does only that lets others go on now and then.
 function M.poll()
   look()
@@ -380,10 +383,13 @@ local function run_until(finished)
         if not complain(problem) then return problem end
       elseif interrupted then
         interrupted = false
-        if not complain(INTERRUPTED) then -- nothing but tasks that nobody waits for
+        local first = in_order()[1]
+        if first and first.main then
+          complain(INTERRUPTED)
+        else -- nothing is typed any more
           ending, exit_code = "exit", INTERRUPTED_CODE
         end
-      elseif not idle() and not ending and not interrupted then
+      elseif not idle() and not ending then
         return blame.deadlock(in_order())
       end
     end

@@ -1,10 +1,13 @@
 //! `harness repl`: a campaign that is typed.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::own;
 use super::run::{self, Joined};
@@ -13,7 +16,7 @@ use crate::allocation::Scheduler;
 use crate::model::{Retry, exit};
 use crate::process::Signals;
 use crate::root::port::{PoolSpec, Start};
-use crate::root::progress::Verbosity;
+use crate::root::progress::{Display, Standing, Verbosity};
 use crate::root::{Mpi, Options, Started, Timing, find_allocation};
 use crate::say::say;
 use crate::script::repl::Typed;
@@ -59,17 +62,18 @@ fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
         Joined::Served(code) => return Ok(code),
     };
     let folder = own::folder("repl").map_err(|text| (exit::JOURNAL, text))?;
-    let terminal = io::stdin().is_terminal();
-    if terminal {
+    let terminal = tcgetattr(io::stdin()).ok().map(|modes| Arc::new(Terminal(modes)));
+    if terminal.is_some() {
         say(
             "harness: Lua 5.4, and all a campaign has; Tab completes, Ctrl-C ends a line, Ctrl-D the session",
         );
     }
-    let typed = if terminal { Typed::Terminal { history: history() } } else { Typed::Lines };
+    let typed = if terminal.is_some() { Typed::Terminal { history: history() } } else { Typed::Lines };
     let mpi = matches!(started.mpi, Mpi::Ready(_));
     // What is wrong with the allocation is said where the root reads it.
     let outside_of_jobs = find_allocation(arguments.hostfile.as_deref())
         .is_ok_and(|allocation| allocation.scheduler == Scheduler::None);
+    let is_kept = arguments.journal.is_some();
     let options = Options {
         script: PathBuf::from("repl"),
         folder: None,
@@ -81,7 +85,7 @@ fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
             ..PoolSpec::default()
         },
         host_file: arguments.hostfile,
-        display: None,
+        display: terminal.clone().map(|terminal| terminal as Arc<dyn Display>),
         journal: Some(arguments.journal.unwrap_or_else(|| folder.path().join("journal"))),
         fresh: false,
         retry: Retry::default(),
@@ -95,12 +99,34 @@ fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
     };
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let ended = run::play(options, started, signals, &here, None, move |state| state.converse(&typed));
-    if let Some(message) = ended.message {
-        say(format_args!("harness: {message}"));
+    terminal.iter().for_each(|terminal| terminal.close());
+    match ended.message {
+        Some(_) if ended.code == exit::RUN_AGAIN && !is_kept => {
+            say(
+                "harness: the session was stopped; nothing of it is kept (--journal FILE keeps what is measured)",
+            );
+        }
+        Some(message) => say(format_args!("harness: {message}")),
+        None => {}
     }
     drop(folder);
     run::leave_mpi(mpi && !ended.lost_rank, ended.code, limits.finalize);
     Ok(ExitCode::from(ended.code))
+}
+
+/// The terminal as it was found: who is stopped while a line is edited does not end the editor.
+struct Terminal(Termios);
+
+impl Display for Terminal {
+    fn every(&self) -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    fn show(&self, _: &Standing) {}
+
+    fn close(&self) {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
 }
 
 /// Where lines are remembered: as the XDG base directories say.

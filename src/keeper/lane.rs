@@ -103,7 +103,7 @@ impl Lane {
 
     /// Asks the job what comes next and runs it, until it is over.
     fn see_through(&mut self, order: Order) -> Outcome {
-        self.around.begin_task(has_the_node(&order));
+        self.around.begin_task();
         let begun = Instant::now();
         let limit = order.timeout.filter(|limit| limit.is_finite() && *limit >= 0.0);
         let limit = limit.and_then(|s| Some((begun.checked_add(Duration::try_from_secs_f64(s).ok()?)?, s)));

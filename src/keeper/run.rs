@@ -18,7 +18,7 @@ use super::inspection::Task;
 use super::leader::{Departed, Leader};
 use super::place::Place;
 use super::site::{Command, Site};
-use super::stream::{Spare, Stream};
+use super::stream::Stream;
 use super::talk::{Beginning, Due, Talk};
 use crate::machine::OomCounter;
 use crate::machine::counters::Count;
@@ -119,12 +119,9 @@ pub struct Surroundings {
     oom: OomCounter,
     /// Processes the kernel had killed for memory when the task began.
     oom_before: Option<u64>,
-    /// Nothing else of ours runs here.
-    alone: bool,
     footprint: Footprint,
     null: OwnedFd,
     buffer: Vec<u8>,
-    spare: Spare,
 }
 
 impl Surroundings {
@@ -134,17 +131,14 @@ impl Surroundings {
             family,
             oom: OomCounter::open(),
             oom_before: None,
-            alone: false,
             footprint: Footprint::open(),
             null: process::own::null_device()?,
             buffer: vec![0; READ_BYTES],
-            spare: Spare::default(),
         })
     }
 
-    /// The runs that follow are another task's, which has the node to itself or not.
-    pub fn begin_task(&mut self, alone: bool) {
-        self.alone = alone;
+    /// The runs that follow are another task's.
+    pub fn begin_task(&mut self) {
         self.oom_before = self.oom.read();
     }
 
@@ -193,8 +187,8 @@ impl Run {
             Stdin::Null => None,
             Stdin::Bytes(bytes) => Some(memory_file(bytes)?),
         };
-        let (stdout, out) = Stream::open(&command.stdout, keep.stdout, command, &mut around.spare)?;
-        let (stderr, err) = Stream::open(&command.stderr, keep.stderr, command, &mut around.spare)?;
+        let (stdout, out) = Stream::open(&command.stdout, keep.stdout, command)?;
+        let (stderr, err) = Stream::open(&command.stderr, keep.stderr, command)?;
         let launch = Launch {
             program: None,
             argv: &command.argv,
@@ -300,12 +294,8 @@ impl Run {
     fn finish(&mut self, departed: Departed, around: &mut Surroundings) -> Ended {
         let Departed { exit, usage, killed } = departed;
         let by_nobody_we_know = exit == Exit::Signal(libc::SIGKILL) && self.forced.is_none();
-        // What had to be killed may hang in the kernel and write when it goes on; and where others run, a process
-        // that hides well is not known to be this program's.
-        let nobody_writes = killed == 0 && around.alone;
-        let Surroundings { buffer, spare, .. } = around;
-        let stdout = self.stdout.drain(buffer, nobody_writes, spare);
-        let stderr = self.stderr.drain(buffer, nobody_writes, spare);
+        let buffer = &mut around.buffer;
+        let (stdout, stderr) = (self.stdout.drain(buffer), self.stderr.drain(buffer));
         Ended {
             exit,
             usage,

@@ -5,7 +5,7 @@
 //! the script's. Knows nothing of what the requests, completions and lines mean.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -13,6 +13,9 @@ use super::lines::Lines;
 use super::order::{PoolError, PoolInfo, Request};
 use super::port::{Completion, Wait};
 use crate::model::{Outcome, TaskId};
+
+/// A line that was told so often to end, and has not, is not told again.
+const MOST_INTERRUPTS: u32 = 2;
 
 /// What both ends have.
 #[derive(Default)]
@@ -27,6 +30,8 @@ pub(super) struct Mailboxes {
     draining: AtomicBool,
     /// Somebody at a terminal wants what the script does now to end, and nothing else.
     interrupted: AtomicBool,
+    /// So often since the line began.
+    interrupts: AtomicU32,
 }
 
 #[derive(Default)]
@@ -151,6 +156,12 @@ impl Mailboxes {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Another line has begun.
+    pub(super) fn forget_interrupts(&self) {
+        self.interrupts.store(0, Ordering::Release);
+        self.interrupted.store(false, Ordering::Release);
+    }
+
     /// Is what the script does now to end? Asked once, it is no more.
     pub(super) fn take_interrupt(&self) -> bool {
         self.interrupted.load(Ordering::Acquire) && self.interrupted.swap(false, Ordering::AcqRel)
@@ -243,12 +254,14 @@ impl DriverEnd {
         self.mailboxes.room.notify_all();
     }
 
-    /// What the script does now is to end. False if it has not yet noticed that it was told so before.
+    /// What the script does now is to end. False if it was told so before in this line, and has not noticed it, or goes on
+    /// all the same.
     pub fn interrupt(&mut self) -> bool {
         let inbox = lock(&self.mailboxes.to_script);
         let noticed = !self.mailboxes.interrupted.swap(true, Ordering::AcqRel);
+        let times = self.mailboxes.interrupts.fetch_add(1, Ordering::AcqRel);
         self.mailboxes.wake(inbox);
-        noticed
+        noticed && times < MOST_INTERRUPTS
     }
 
     /// Does the script wait for a completion, for as long as it takes, and has asked for nothing that was not read?

@@ -335,6 +335,16 @@ impl Port {
         }
     }
 
+    /// Tasks the driver has and whose end was not taken.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// What was to end has ended, or another line has begun since.
+    pub fn forget_interrupts(&self) {
+        self.mailboxes.forget_interrupts();
+    }
+
     /// Is the campaign being stopped?
     pub fn draining(&self) -> bool {
         self.mailboxes.draining()

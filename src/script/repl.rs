@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use mlua::{Function, HookTriggers, Lua, Table, Value, VmState};
+use mlua::{Function, HookTriggers, Lua, Table, Value, VmState, WeakLua};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -16,7 +16,9 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
-use super::state::{Ended, ScriptError, ScriptState};
+use super::state::{Ended, ScriptError, ScriptState, private_globals};
+use crate::model::human::count;
+use crate::say::say;
 
 const REPL: &str = include_str!("../../lua/repl.lua");
 const PROMPT: &str = "> ";
@@ -45,9 +47,29 @@ impl ScriptState {
             Typed::Terminal { history } => self.edited(history.as_deref())?,
             Typed::Lines => self.plain()?,
         };
+        let read = self.from_a_new_line(read)?;
+        let describe: Function = self.library("failure")?.get("describe")?;
         self.set_arg(Path::new("repl"), &[])?;
-        let main = self.lua().load(REPL).set_name("@[harness]/repl.lua").into_function()?;
-        self.play(main, read)
+        let main = self.lua().load(REPL).set_name("@[harness]/repl.lua");
+        let main = main.set_environment(private_globals(self.lua())?).into_function()?;
+        self.play(main, (read, describe, self.public()))
+    }
+
+    /// What was told to end the line before, too late, does not end the next one; and who leaves while tasks run is told
+    /// what is waited for.
+    fn from_a_new_line(&self, read: Function) -> mlua::Result<Function> {
+        let forget: Function = self.library("flow")?.get("forget_interrupt")?;
+        let bridge = self.bridge().clone();
+        self.lua().create_function(move |_, ()| {
+            let text: Option<mlua::LuaString> = read.call(())?;
+            bridge.port.borrow().forget_interrupts();
+            forget.call::<()>(())?;
+            let left = bridge.port.borrow().in_flight();
+            if text.is_none() && left > 0 {
+                say(format_args!("harness: waiting for {}; Ctrl-C ends it", count(left as usize, "task")));
+            }
+            Ok(text)
+        })
     }
 
     /// What computes instead of waiting is ended by Ctrl-C too, where it is the author's.
@@ -66,7 +88,7 @@ impl ScriptState {
         let failed = |error: ReadlineError| ScriptError::Internal(format!("the terminal: {error}"));
         let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
         let mut editor: Editor<Words, FileHistory> = Editor::with_config(config).map_err(failed)?;
-        editor.set_helper(Some(Words { lua: self.lua().clone() }));
+        editor.set_helper(Some(Words { lua: self.lua().weak() }));
         if let Some(file) = history {
             let _ = editor.load_history(file); // there is none the first time
         }
@@ -93,19 +115,17 @@ impl ScriptState {
     /// Reads whole chunks from standard input.
     fn plain(&self) -> mlua::Result<Function> {
         self.lua().create_function(|lua, ()| {
-            let mut text = String::new();
+            let mut text = Vec::new();
             let mut input = std::io::stdin().lock();
             loop {
-                let before = text.len();
-                if input.read_line(&mut text)? == 0 {
-                    return Ok((!text.is_empty()).then_some(text));
-                }
-                let is_blank = text[before..].trim().is_empty() && before == 0;
-                if !is_blank && !is_begun(lua, &text) {
-                    return Ok(Some(text));
-                }
-                if is_blank {
+                let at_end = input.read_until(b'\n', &mut text)? == 0;
+                if text.trim_ascii().is_empty() {
                     text.clear();
+                } else if at_end || !is_begun(lua, &text) {
+                    return Ok(Some(lua.create_string(&text)?));
+                }
+                if at_end {
+                    return Ok(None);
                 }
             }
         })
@@ -113,8 +133,8 @@ impl ScriptState {
 }
 
 /// Is this the beginning of a chunk, and not yet all of it?
-fn is_begun(lua: &Lua, text: &str) -> bool {
-    let begun = |text: String| {
+fn is_begun(lua: &Lua, text: &[u8]) -> bool {
+    let begun = |text: Vec<u8>| {
         let chunk = lua.load(text).set_name("=repl").set_mode(mlua::chunk::ChunkMode::Text);
         match chunk.into_function() {
             Ok(_) => Some(false),
@@ -122,19 +142,22 @@ fn is_begun(lua: &Lua, text: &str) -> bool {
             Err(_) => None,
         }
     };
+    let text = text.strip_prefix(b"=").unwrap_or(text);
     // `f(` is no statement yet, and no expression: what it may become decides.
-    begun(format!("return {text}")).or_else(|| begun(text.into())).unwrap_or(false)
+    begun([b"return ", text].concat()).or_else(|| begun(text.into())).unwrap_or(false)
 }
 
 /// What the editor asks the state.
 struct Words {
-    lua: Lua,
+    /// Which holds the editor, that holds this.
+    lua: WeakLua,
 }
 
 impl Words {
     /// Names in the table that `path` leads to, `a.b`; of all tables, without running anything.
     fn names_in(&self, path: &str) -> Vec<String> {
-        let mut at = Value::Table(self.lua.globals());
+        let Some(lua) = self.lua.try_upgrade() else { return Vec::new() };
+        let mut at = Value::Table(lua.globals());
         for name in path.split(['.', ':']).filter(|name| !name.is_empty()) {
             at = tables_of(at).iter().find_map(|table| found(table, name)).unwrap_or(Value::Nil);
         }
@@ -179,7 +202,8 @@ impl Completer for Words {
 
 impl Validator for Words {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        Ok(match is_begun(&self.lua, context.input()) {
+        let begun = |lua: Lua| is_begun(&lua, context.input().as_bytes());
+        Ok(match self.lua.try_upgrade().is_some_and(begun) {
             true => ValidationResult::Incomplete,
             false => ValidationResult::Valid(None),
         })
@@ -205,6 +229,7 @@ mod tests {
             ("1 + 1", false),
             ("x = 3", false),
             ("f(", true),
+            ("=f(1)", false),
             ("{ 1,", true),
             ("for i = 1, 3 do", true),
             ("for i = 1, 3 do\nprint(i)\nend", false),
@@ -213,7 +238,7 @@ mod tests {
             ("x = = 3", false),
             ("", false),
         ] {
-            assert_eq!(is_begun(&lua, text), begun, "{text}");
+            assert_eq!(is_begun(&lua, text.as_bytes()), begun, "{text}");
         }
     }
 
@@ -224,7 +249,7 @@ mod tests {
             .exec()
             .unwrap();
         lua.load("trap = setmetatable({}, { __index = function() error 'it ran' end })").exec().unwrap();
-        let words = Words { lua };
+        let words = Words { lua: lua.weak() };
         assert_eq!(words.names_in("box"), ["lid", "open"]);
         assert_eq!(words.names_in("box.lid"), ["colour"]);
         assert!(words.names_in("trap.x").is_empty());

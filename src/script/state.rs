@@ -184,6 +184,16 @@ impl ScriptState {
         &self.lua
     }
 
+    /// What a file of the library gives.
+    pub(super) fn library(&self, name: &str) -> mlua::Result<Table> {
+        self.library.get(name)
+    }
+
+    /// What `require "harness"` gives.
+    pub(super) fn public(&self) -> &Table {
+        &self.public
+    }
+
     pub(super) fn bridge(&self) -> &Rc<Bridge> {
         &self.bridge
     }
@@ -325,7 +335,7 @@ fn load_library(lua: &Lua, bridge: &Rc<Bridge>, dry: Option<Dry>) -> mlua::Resul
 
 /// What the library sees as its globals: the standard ones as they are now, tables copied, so that nothing a
 /// script does to its own can reach us. `_G` is still the script's.
-fn private_globals(lua: &Lua) -> mlua::Result<Table> {
+pub(super) fn private_globals(lua: &Lua) -> mlua::Result<Table> {
     let globals = lua.globals();
     let copy = lua.create_table()?;
     for pair in globals.pairs::<Value, Value>() {

@@ -155,3 +155,61 @@ fn ctrl_c_ends_what_is_waited_for_and_what_computes_and_the_session_goes_on() {
     session.leave();
     folder.assert_nothing_left(LIMIT);
 }
+
+#[test]
+fn whatever_a_line_breaks_the_next_one_runs() {
+    let folder = Folder::new();
+    let mut lines = b"setmetatable({}, { __tostring = function() error 'x' end })
+error(setmetatable({}, { __tostring = function() error 'z' end }))
+error { kind = 'mine', message = 'text' }
+table, string, io, pcall, load, rawset = nil
+print, tostring = nil
+'caf\xe9'
+=6 * 7
+exit
+"
+    .to_vec();
+    lines.extend(b"harness.json.encode { 1 }"); // no line end
+    folder.write("lines", lines);
+    let mut command = folder.harness(&["repl", "--slots", "1"]);
+    command.stdin(Stdio::from(std::fs::File::open(folder.path("lines")).unwrap()));
+    let ran = folder.finish(command);
+    let shown: Vec<&str> = ran.stdout.lines().collect();
+    assert!(shown[0].starts_with("(a table that cannot be shown: "), "{shown:?}");
+    assert_eq!(shown[2..], ["42", "Ctrl-D ends the session, or os.exit()", "[1]"], "{}", ran.stderr);
+    assert!(ran.stderr.contains("mine: text") && ran.code == Some(0), "{}", ran.stderr);
+}
+
+#[test]
+fn a_line_that_catches_its_interruptions_ends_with_the_session() {
+    let folder = Folder::new();
+    let mut session = Session::begin(&folder);
+    session.enter("io.open('busy', 'w'):close() while true do pcall(function() while true do end end) end\r");
+    await_that("it computes", || folder.path("busy").exists());
+    // Each is heard before the next one is sent, or not: three are enough in any case.
+    for _ in 0..3 {
+        session.terminal.signal(Signal::INT);
+        std::thread::yield_now();
+    }
+    let until = std::time::Instant::now() + LIMIT;
+    while session.terminal.child.try_wait().unwrap().is_none() {
+        assert!(std::time::Instant::now() < until, "it goes on");
+        session.terminal.signal(Signal::INT);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    folder.assert_nothing_left(LIMIT);
+}
+
+#[test]
+fn who_is_stopped_at_the_prompt_leaves_the_terminal_as_it_was() {
+    let folder = Folder::new();
+    let mut session = Session::begin(&folder);
+    session.enter("1 + 1\r");
+    session.enter("half a line");
+    session.terminal.await_text("half a line");
+    assert!(!session.terminal.is_cooked());
+    session.terminal.signal(Signal::TERM);
+    session.terminal.await_text("the session was stopped; nothing of it is kept");
+    assert!(session.terminal.is_cooked());
+    assert_eq!(session.terminal.await_end(), Some(75));
+}
