@@ -37,7 +37,7 @@ enum HistoryError {
 impl HistoryError {
     fn code(&self) -> u8 {
         match self {
-            HistoryError::NoCampaign(NoCampaign::Journal { .. }) => exit::JOURNAL,
+            HistoryError::NoCampaign(NoCampaign::Journal { .. } | NoCampaign::Empty { .. }) => exit::JOURNAL,
             HistoryError::NoCampaign(NoCampaign::Which(_) | NoCampaign::NoMeasurement(_)) => exit::USAGE,
             HistoryError::Write(_) => exit::CANNOT_WRITE,
         }

@@ -30,6 +30,8 @@ pub(super) enum NoCampaign {
     Which(#[from] WhichJournal),
     #[error("{who}: {}", error.to_reader())]
     Journal { who: &'static str, error: JournalError },
+    #[error("{who}: {} is empty: no campaign has written to it yet", path.display())]
+    Empty { who: &'static str, path: PathBuf },
     #[error("{0}: there is no measurement in any of the journals: is what the campaign times a `measure`?")]
     NoMeasurement(&'static str),
 }
@@ -41,7 +43,11 @@ pub(super) fn campaign_of(
     line: &'static str,
 ) -> Result<Campaign, NoCampaign> {
     let journal = journal_of(Some(path), who, line)?;
-    Campaign::read(&journal).map_err(|error| NoCampaign::Journal { who, error })
+    let campaign = Campaign::read(&journal).map_err(|error| NoCampaign::Journal { who, error })?;
+    match campaign.header {
+        Some(_) => Ok(campaign),
+        None => Err(NoCampaign::Empty { who, path: journal }),
+    }
 }
 
 /// Is there a file? Or why nobody can tell: what may not be looked at is not absent.
@@ -72,12 +78,16 @@ pub(super) fn journal_of(
     if is_file(&journal).map_err(unreadable)? {
         return Ok(journal);
     }
-    is_file(path).map_err(unreadable)?;
+    let not_there = WhichJournal::NotThere { who, journal: journal.display().to_string() };
+    // To open a pipe would be to wait for somebody who writes to it.
+    if !is_file(path).map_err(unreadable)? {
+        return Err(not_there);
+    }
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(unreadable(format!("cannot read {}: {error}", path.display())))
         }
-        _ => Err(WhichJournal::NotThere { who, journal: journal.display().to_string() }),
+        _ => Err(not_there),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Taking a journal into possession: lock, check, mend the torn tail, say who holds it now.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -161,6 +161,8 @@ pub fn holder(path: &Path) -> String {
 
 /// Who wrote the last session line. The file is somebody else's: read what is there and judge nothing.
 pub fn last_session(path: &Path) -> Option<Session> {
+    // To open a pipe would be to wait for somebody who writes to it.
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let lines = BufReader::new(File::open(path).ok()?).split(b'\n').map_while(Result::ok);
     let last = lines.filter(|line| line.starts_with(br#"{"type":"session""#)).last()?;
     match Record::parse(&last).ok()? {

@@ -93,7 +93,9 @@ impl CompareError {
                 NoCampaign::Which(_) | NoCampaign::Journal { error: JournalError::Io { .. }, .. } => {
                     code::NO_INPUT
                 }
-                NoCampaign::Journal { .. } | NoCampaign::NoMeasurement(_) => code::DATA,
+                NoCampaign::Journal { .. } | NoCampaign::Empty { .. } | NoCampaign::NoMeasurement(_) => {
+                    code::DATA
+                }
             },
             CompareError::Write { .. } | CompareError::Print(_) => code::CANNOT_WRITE,
             CompareError::Stopped => code::RUN_AGAIN,
