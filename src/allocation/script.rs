@@ -253,8 +253,7 @@ fn command(batch: Batch, job: &Job) -> String {
 
 /// Exit code 75 asks to be run again. No dependency is needed: harness has ended, so the journal is free. A job that
 /// recorded nothing (no end of a task, no state) would be followed by one that records nothing: its last line in the journal
-/// says so. Whoever
-/// ends the job by hand (TERM) wants no other; the trap also keeps the shell alive until harness has saved.
+/// says so. Whoever ends the job by hand (TERM) wants no other; the trap also keeps the shell alive until harness has saved.
 fn chained(batch: Batch, chain: &Chain, command: &str) -> String {
     let again = again(batch, &chain.script);
     let id = id_variable(batch);

@@ -129,6 +129,11 @@ fn which(arguments: &BatchArgs) -> Result<Batch, String> {
 }
 
 fn job(arguments: &BatchArgs, script: &Path, file: &Path) -> Result<Job, String> {
+    if arguments.chain.is_some() && arguments.common.trace.is_some() {
+        return Err("batch: --trace with --chain: each further job would begin it anew, too: `harness export FILE.lua \
+                    --format trace -o trace.json` makes one of all of them"
+            .into());
+    }
     let here = std::env::current_dir().map_err(|error| format!("which folder is this? {error}"))?;
     let program = std::env::current_exe().map_err(|error| format!("where is harness? {error}"))?;
     let prologue = match &arguments.prologue {

@@ -15,7 +15,8 @@ use super::print::print;
 use super::query::code;
 use crate::journal::is_journal;
 use crate::model::exit;
-use crate::query::{self, Chosen, QueryError, TextFormat};
+use crate::model::human::count;
+use crate::query::{self, Chosen, QueryError, Rows, TextFormat};
 use crate::say::say;
 
 #[derive(Args)]
@@ -29,7 +30,8 @@ pub(super) struct ExportArgs {
     /// What it is (default: by the ending of FILE).
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Of csv, tsv, json, jsonl and parquet: `measurements` (the default), `samples`, or another table of `harness query`.
+    /// Of csv, tsv, json, jsonl and parquet: `measurements` (the default), `samples`, or another table of `harness query`; of
+    /// markdown and latex one of them instead of the summary.
     #[arg(long, value_name = "TABLE", value_parser = table)]
     rows: Option<String>,
     /// Also what is outdated: a later version of the script or its sources was recorded under its name and parameters.
@@ -94,7 +96,7 @@ enum Failed {
     Query(#[from] QueryError),
     #[error("export: {} does not say what it is to be: csv, tsv, json, jsonl, parquet, sqlite, markdown, latex, hyperfine or trace, with --format", .0.display())]
     WhichFormat(PathBuf),
-    #[error("export: --rows is for csv, tsv, json, jsonl and parquet")]
+    #[error("export: --rows is for csv, tsv, json, jsonl, parquet, markdown and latex")]
     NoRows,
     #[error("export: parquet and sqlite are no text, and go to a file only")]
     NoText,
@@ -126,9 +128,7 @@ fn exported(arguments: &ExportArgs) -> Result<ExitCode, Failed> {
     let to = &arguments.output;
     let to_stdout = to.as_os_str() == "-";
     let format = arguments.format.or_else(|| by_ending(to)).ok_or_else(|| Failed::WhichFormat(to.clone()))?;
-    let is_rows =
-        matches!(format, Format::Csv | Format::Tsv | Format::Json | Format::Jsonl | Format::Parquet);
-    if arguments.rows.is_some() && !is_rows {
+    if arguments.rows.is_some() && matches!(format, Format::Sqlite | Format::Hyperfine | Format::Trace) {
         return Err(Failed::NoRows);
     }
     if to_stdout && matches!(format, Format::Parquet | Format::Sqlite) {
@@ -175,8 +175,18 @@ fn by_ending(path: &Path) -> Option<Format> {
 fn content(journals: &[PathBuf], format: Format, arguments: &ExportArgs) -> Result<Vec<u8>, Failed> {
     let all = arguments.all;
     let table = arguments.rows.as_deref().unwrap_or("measurements");
-    let rows = || query::rows(journals, table, all).map(told);
-    let summary = || query::summary(journals, all).map(told);
+    let found = |chosen: Chosen<Rows>| -> Result<Rows, QueryError> {
+        let rows = told(chosen);
+        if arguments.rows.is_none() && rows.rows.is_empty() {
+            say_what_there_is(journals, all)?;
+        }
+        Ok(rows)
+    };
+    let rows = || query::rows(journals, table, all).and_then(found);
+    let summary = || match arguments.rows {
+        Some(_) => rows(),
+        None => query::summary(journals, all).and_then(found),
+    };
     let text = match format {
         Format::Csv => TextFormat::Csv.write(&rows()?),
         Format::Tsv => TextFormat::Tsv.write(&rows()?),
@@ -191,6 +201,19 @@ fn content(journals: &[PathBuf], format: Format, arguments: &ExportArgs) -> Resu
         Format::Sqlite => return Err(Failed::NoText),
     };
     Ok(text.into_bytes())
+}
+
+/// Nothing was measured: what else there may be.
+fn say_what_there_is(journals: &[PathBuf], all: bool) -> Result<(), QueryError> {
+    let comparisons = query::rows(journals, "comparisons", all)?.it.rows.len();
+    match comparisons {
+        0 => say(format_args!("harness: export: there is no measurement in it: the table is empty")),
+        _ => say(format_args!(
+            "harness: export: there is no measurement in it: the table is empty; --rows comparisons exports {}",
+            count(comparisons, "row")
+        )),
+    }
+    Ok(())
 }
 
 /// Says what is not in it.

@@ -6,11 +6,13 @@
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::fs::fstat;
 use rustix::process::{Signal, kill_process};
 use tempfile::NamedTempFile;
 
@@ -18,19 +20,54 @@ use crate::journal::is_journal;
 use crate::process::{Signals, own_pid, unblock_signals};
 use crate::transport::wait::wait;
 
-/// Writes it in the place of what is there, but never of a journal. A link stays one; what is no file (a pipe,
-/// `/dev/stdout`) takes it as it comes.
+/// Writes it in the place of what is there, but never of a journal. A link stays one; what is no file (a pipe) takes it as
+/// it comes, and so does what this process prints to, whatever that is.
 pub(super) fn write(to: &Path, content: &[u8]) -> io::Result<()> {
-    if is_journal(to) {
-        return Err(io::Error::other("it is a journal, and would be lost"));
+    match Target::of(to)? {
+        Target::Stdout => io::stdout().write_all(content).and_then(|()| io::stdout().flush()),
+        Target::Stderr => io::stderr().write_all(content),
+        Target::NoFile => fs::write(to, content),
+        Target::File(to) => {
+            let mut new = NewFile::beside(&to)?;
+            new.write(content)?;
+            new.put(true)
+        }
     }
-    let to = &to.canonicalize().unwrap_or_else(|_| to.to_path_buf());
-    if fs::metadata(to).is_ok_and(|there| !there.is_file()) {
-        return fs::write(to, content);
+}
+
+/// Whether [`write`] could, before there is anything to write.
+pub(super) fn can_write(to: &Path) -> io::Result<()> {
+    match Target::of(to)? {
+        Target::File(to) => NewFile::beside(&to).map(drop),
+        _ => Ok(()),
     }
-    let mut new = NewFile::beside(to)?;
-    new.write(content)?;
-    new.put(true)
+}
+
+/// What is behind a path.
+enum Target {
+    /// Replaced while it is printed to, it would lose what is printed later.
+    Stdout,
+    Stderr,
+    NoFile,
+    /// Where it really is, or is to be.
+    File(PathBuf),
+}
+
+impl Target {
+    fn of(to: &Path) -> io::Result<Self> {
+        let there = fs::metadata(to).ok();
+        let is = |fd: BorrowedFd<'_>| {
+            let open = fstat(fd).ok().map(|open| (open.st_dev, open.st_ino));
+            open.is_some() && open == there.as_ref().map(|there| (there.dev(), there.ino()))
+        };
+        match &there {
+            _ if is(io::stdout().as_fd()) => Ok(Self::Stdout),
+            _ if is(io::stderr().as_fd()) => Ok(Self::Stderr),
+            Some(there) if !there.is_file() => Ok(Self::NoFile),
+            _ if is_journal(to) => Err(io::Error::other("it is a journal, and would be lost")),
+            _ => Ok(Self::File(to.canonicalize().unwrap_or_else(|_| to.to_path_buf()))),
+        }
+    }
 }
 
 /// A file that is being made.
@@ -102,8 +139,7 @@ impl Guard {
                 let waited = wait(&mut fds, None);
                 let is_over = !fds[1].revents().is_empty();
                 let signal = signals.take().and_then(Signal::from_named_raw);
-                // The only one of them that ends nothing by itself here.
-                if let Some(signal) = signal.filter(|signal| *signal != Signal::PIPE) {
+                if let Some(signal) = signal {
                     let _ = fs::remove_file(&file);
                     let _ = unblock_signals().map(|()| kill_process(own_pid(), signal));
                 }

@@ -1,13 +1,12 @@
 //! `harness history`: what became of each measurement over time. What is told is found in `report`.
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::journals::{NoCampaign, campaign_of};
-use super::own;
+use super::print::{print, text};
 use crate::model::exit;
 use crate::report::{Campaign, History};
 use crate::say::say;
@@ -30,8 +29,6 @@ pub(super) struct HistoryArgs {
 enum HistoryError {
     #[error(transparent)]
     NoCampaign(#[from] NoCampaign),
-    #[error("history: cannot write to standard output: {0}")]
-    Write(#[from] io::Error),
 }
 
 impl HistoryError {
@@ -39,15 +36,14 @@ impl HistoryError {
         match self {
             HistoryError::NoCampaign(NoCampaign::Journal { .. } | NoCampaign::Empty { .. }) => exit::JOURNAL,
             HistoryError::NoCampaign(NoCampaign::Which(_) | NoCampaign::NoMeasurement(_)) => exit::USAGE,
-            HistoryError::Write(_) => exit::CANNOT_WRITE,
         }
     }
 }
 
 /// Tells it; the exit code.
 pub(super) fn history(arguments: &HistoryArgs) -> ExitCode {
-    match tell(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+    match told(arguments) {
+        Ok(history) => print("history", &text(&history, arguments.json), exit::OK),
         Err(error) => {
             say(format_args!("harness: {error}"));
             ExitCode::from(error.code())
@@ -55,12 +51,12 @@ pub(super) fn history(arguments: &HistoryArgs) -> ExitCode {
     }
 }
 
-fn tell(arguments: &HistoryArgs) -> Result<(), HistoryError> {
+fn told(arguments: &HistoryArgs) -> Result<History, HistoryError> {
     let read = |path: &PathBuf| campaign_of(path, "history", "harness history JOURNAL");
     let campaigns = arguments.journals.iter().map(read).collect::<Result<Vec<Campaign>, _>>()?;
     let history = History::of(&campaigns, arguments.min_effect);
     if history.is_empty() {
         return Err(NoCampaign::NoMeasurement("history").into());
     }
-    Ok(own::print(&own::text(&history, arguments.json))?)
+    Ok(history)
 }

@@ -2,14 +2,10 @@
 //! `harness` once more, as somebody would type it.
 
 use std::ffi::{CString, OsStr};
-use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-use serde::Serialize;
 
 use super::run;
 use crate::model::{Limits, Retry, exit};
@@ -76,29 +72,6 @@ fn for_people(message: &str, script: &str) -> String {
     let text = message.split("\nstack traceback").next().unwrap_or_default();
     let place = text.strip_prefix(script).and_then(|rest| rest.strip_prefix(':')?.split_once(": "));
     place.map_or(text, |(_, reason)| reason).into()
-}
-
-/// Prints what was found, for people or as one object of JSON.
-pub(super) fn show(report: &(impl Display + Serialize), json: bool) {
-    // Whoever asked reads the exit code, too.
-    let _ = print(&text(report, json));
-}
-
-/// What was found, for people or as one object of JSON.
-pub(super) fn text(report: &(impl Display + Serialize), json: bool) -> String {
-    match json {
-        true => serde_json::to_string_pretty(report).unwrap_or_default() + "\n",
-        false => report.to_string(),
-    }
-}
-
-/// Prints an answer, all of it. A stdout that is closed has nobody to tell, which is no error.
-pub(super) fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed,
-    }
 }
 
 /// A folder for one.

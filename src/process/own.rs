@@ -196,14 +196,28 @@ pub fn close_on_exec_from(first: RawFd) {
     }
 }
 
-/// Blocks `HANDLED` in this thread and those it starts later. A file that would grow beyond `ulimit -f` is an
+/// Those of them that are not ignored: who started this process with one ignored (`nohup`, a shell that puts it into the
+/// background) does not want it to hear of it, and blocked it would be heard all the same.
+fn heeded() -> Vec<i32> {
+    let is_ignored = |signal: i32| {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: it only asks; where it fails, the zeroed action is the default.
+        unsafe {
+            libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+            action.assume_init().sa_sigaction == libc::SIG_IGN
+        }
+    };
+    HANDLED.into_iter().filter(|signal| !is_ignored(*signal)).collect()
+}
+
+/// Blocks what is [`heeded`] in this thread and those it starts later. A file that would grow beyond `ulimit -f` is an
 /// error of its write and not the end of the process; programs get the default back ([`super::spawn()`]).
 pub fn block_signals() -> io::Result<()> {
     // SAFETY: it changes a disposition; no handler of ours is involved.
     if unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) } == libc::SIG_ERR {
         return Err(io::Error::last_os_error());
     }
-    change_mask(libc::SIG_BLOCK, &HANDLED)
+    change_mask(libc::SIG_BLOCK, &heeded())
 }
 
 /// Undoes that in this thread, where nobody looks for signals any more: one that waits is heard now, and ends the process.
@@ -225,10 +239,10 @@ fn change_mask(how: i32, signals: &[i32]) -> io::Result<()> {
 pub struct Signals(File);
 
 impl Signals {
-    /// Blocks `HANDLED` and opens their descriptor. Call it before any thread is started.
+    /// Blocks those of `HANDLED` that are not ignored, and opens their descriptor. Call it before any thread is started.
     pub fn open() -> io::Result<Self> {
         block_signals()?;
-        let set = signal_set(&HANDLED);
+        let set = signal_set(&heeded());
         // SAFETY: -1 asks for a new descriptor; the set is initialised.
         let fd = unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if fd < 0 {

@@ -200,3 +200,14 @@ fn a_run_beside_a_batch_system_says_that_it_measures_here() {
     assert_eq!(run(&["c.lua"]), format!("{note}{table}"));
     assert_eq!(run(&["--start", "local", "c.lua"]), table);
 }
+
+#[test]
+fn a_trace_of_a_chain_would_be_that_of_its_last_job() {
+    let folder = Folder::with("");
+    let line = ["c.lua", "--scheduler", "slurm", "--dry-run", "--trace", "t.json"];
+    assert_eq!(batch(&folder, &line).code, Some(0));
+    let ran = batch(&folder, &[&line[..], &["--chain"]].concat());
+    let text = "harness: batch: --trace with --chain: each further job would begin it anew, too: `harness export FILE.lua \
+                --format trace -o trace.json` makes one of all of them\n";
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(2), "", text));
+}

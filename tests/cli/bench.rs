@@ -150,6 +150,33 @@ fn what_cannot_be_meant_is_said() {
     );
     let ran = bench(&folder, &["-r", "1", "true", "--export-csv", "nowhere/o.csv"]);
     assert!(ran.code == Some(1) && ran.stderr.starts_with("harness bench: cannot write "), "{ran:#?}");
+    assert_eq!(ran.stdout, "", "known before anything is measured");
+    let detached = "harness bench: `bash` would be measured as a command: a shell is named --shell=bash\n";
+    assert_eq!(said(&["-S", "bash", "cat words"]), detached);
+    assert!(said(&["-S", "none", "true"]).contains("--shell=none"));
+    assert!(said(&["echo $HOME"]).contains("`$HOME` is the shell's"));
+    folder.write("mine", "precious\n");
+    let ran = bench(&folder, &["-r", "1", "true", "--journal", "mine"]);
+    let text = "harness bench: journal mine: this is no journal of harness (its first line is not a header) and was left as it \
+                is; name another file with --journal\n";
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(4), "", text));
+    assert_eq!((folder.read("mine").as_str(), left_behind(&folder)), ("precious\n", vec!["mine".to_owned()]));
+    std::fs::remove_file(folder.path("mine")).unwrap();
     let ran = bench(&folder, &["-r", "1", "--shell", "echo a | grep -q a", "--journal", "kept"]);
     assert_eq!((ran.code, left_behind(&folder)), (Some(0), vec!["kept".to_owned()]), "{ran:#?}");
+}
+
+#[test]
+fn a_journal_of_several_commands_has_their_names() {
+    let folder = Folder::new();
+    let args = ["-r", "3", "-n", "base: one", "-n", "the % other", "true", "sleep 0", "--journal", "kept"];
+    let ran = bench(&folder, &args);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let [one, other] = lines.as_slice() else { panic!("{ran:#?}") };
+    assert!(one.starts_with("base: one: median ") && other.starts_with("the % other: "), "{ran:#?}");
+    let shown = folder.run(&["show", "kept"]);
+    assert!(
+        shown.stdout.contains("base: one base") && shown.stdout.contains("base: one #2 the % other"),
+        "{shown:#?}"
+    );
 }

@@ -437,3 +437,35 @@ fn what_was_measured_again_is_a_point_of_its_own() {
     assert!(ran.stdout.starts_with("m tile=1 (x): 2 measurements ▁▁\n"), "{ran:#?}");
     assert_eq!(ran.stdout.matches("  c.journal (again): median 10.00 ms, 95 % CI").count(), 1, "{ran:#?}");
 }
+
+/// `--markdown /dev/stdout >> log` replaces nothing.
+#[test]
+fn a_file_that_is_printed_to_has_both() {
+    let folder = held();
+    let mut command = folder.harness_after(
+        "exec > out.md",
+        &["compare", "base.journal", "new.journal", "--markdown", "/dev/stdout"],
+    );
+    assert_eq!(command.status().unwrap().code(), Some(1));
+    let out = folder.read("out.md");
+    assert!(out.contains("| --- |") || out.contains("|---"), "{out}");
+    assert!(out.ends_with("1 row: 1 slower: regression\n"), "{out}");
+}
+
+/// Where it waits for somebody who reads what it writes.
+#[test]
+fn who_stops_it_after_it_measured_once_more_is_heard() {
+    let folder = held();
+    std::fs::remove_file(folder.path("hold")).unwrap();
+    for pipe in ["read", "unread"] {
+        rustix::fs::mkfifoat(rustix::fs::CWD, folder.path(pipe), rustix::fs::Mode::RWXU).unwrap();
+    }
+    let args =
+        ["compare", "--confirm", "--junit", "read", "--markdown", "unread", "base.journal", "new.journal"];
+    let running = folder.start(&args);
+    // With that it has begun to write.
+    assert!(std::fs::read_to_string(folder.path("read")).unwrap().contains("<testsuite"));
+    running.signal(Signal::TERM);
+    let ran = running.end(LIMIT);
+    assert_eq!((ran.code, ran.signal), (None, Some(15)), "{ran:#?}");
+}

@@ -290,7 +290,11 @@ fn a_file_is_whole_and_none_is_replaced_by_accident() {
         "rows.xyz does not say what it is to be: csv, tsv, json, jsonl, parquet, sqlite, markdown, latex, hyperfine or trace, \
          with --format",
     );
-    refuses(&["-o", "t.tex", "--rows", "tasks"], 2, "--rows is for csv, tsv, json, jsonl and parquet");
+    refuses(
+        &["-o", "t.trace", "--rows", "tasks"],
+        2,
+        "--rows is for csv, tsv, json, jsonl, parquet, markdown and latex",
+    );
     refuses(&["-o", "-", "--format", "sqlite"], 2, "parquet and sqlite are no text, and go to a file only");
     refuses(
         &["-o", "nowhere/rows.csv"],
@@ -304,4 +308,20 @@ fn a_file_is_whole_and_none_is_replaced_by_accident() {
         fs::read_dir(folder.path("")).unwrap().map(|it| it.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["c.lua.journal", "d.lua.journal", "plain", "rows.csv"]);
+}
+
+#[test]
+fn a_journal_of_comparisons_alone_says_what_to_ask_for() {
+    let folder = Folder::with(
+        "submit(compare { name = 'pair', max_rounds = 3, base = { cmd = { 'true' } }, other = { cmd = { 'true' } } })",
+    );
+    assert_eq!(folder.run(&["-q", "c.lua"]).code, Some(0));
+    let text = "harness: export: there is no measurement in it: the table is empty; --rows comparisons exports 2 rows\n";
+    for format in ["csv", "markdown"] {
+        let ran = folder.run(&["export", "c.lua", "-o", "-", "--format", format]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), text), "{ran:#?}");
+        let ran = folder.run(&["export", "c.lua", "-o", "-", "--format", format, "--rows", "comparisons"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:#?}");
+        assert!(ran.stdout.contains("pair") && ran.stdout.contains("other"), "{ran:#?}");
+    }
 }

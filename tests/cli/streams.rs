@@ -152,3 +152,31 @@ fn a_script_may_print_any_bytes() {
     assert_eq!(output.stdout, [&all[..], &all, b"\n"].concat());
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+/// As below `nohup`, and in the background of a shell: what was ignored before is no business of ours.
+#[test]
+fn a_signal_that_is_ignored_stops_nothing() {
+    let script = "local function run(text) print(await(submit(exec { shell = text, cwd = '.' })).ok) end
+        run 'kill -HUP $(cat pid); kill -INT $(cat pid)' run 'true'";
+    let folder = Folder::with(script);
+    let ran = folder.finish(folder.harness_after("trap '' HUP INT && echo $$ > pid", &["-q", "c.lua"]));
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "true\ntrue\n", ""));
+}
+
+/// An answer that nobody has is not the exit code of one.
+#[test]
+fn an_answer_that_is_not_written_has_its_exit_code() {
+    let folder = Folder::with("submit(measure { name = 'm', runs = 3, cmd = { 'true' } })\n");
+    assert_eq!(folder.run(&["-q", "c.lua"]).code, Some(0));
+    for (args, who) in [
+        (vec!["rerun", "m", "c.lua"], "rerun"),
+        (vec!["history", "c.lua.journal"], "history"),
+        (vec!["compare", "c.lua.journal", "c.lua.journal"], "compare"),
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = folder.harness(&args).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let text = format!("harness: {who}: cannot write to standard output: No space left on device");
+        assert!(output.status.code() == Some(73) && said.contains(&text), "{args:?}: {said}");
+    }
+}

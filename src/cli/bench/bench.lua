@@ -32,14 +32,24 @@ local function measure_one(i)
   if not record.ok then fails(record.status) end
 end
 
--- Commands in turns, by their places: their record, and under which names they are in it.
+-- What a command is called in the journal: in their order by name, and no option's name.
+local KEY = ("#%%0%dd %%s"):format(#tostring(#commands))
+local function key_of(i) return KEY:format(i, (commands[i].name:gsub("%c", " "))) end
+
+-- The rest of a line that begins with a name.
+local function after(line, name)
+  local _, at = line:find(name .. ": ", 1, true)
+  return at and line:sub(at + 1) or line
+end
+
+-- Commands in turns, by their places: their record, and under which names they are in it. It is called as its base.
 local function compared(places)
   ---@type any
   local o = common()
-  o.max_rounds, o.name = given(plan.runs) or given(plan.max_runs), "x"
+  o.max_rounds, o.name = given(plan.runs) or given(plan.max_runs), commands[places[1]].name
   local keys = {}
   for n, i in ipairs(places) do
-    keys[n] = n == 1 and "base" or ("c%04d"):format(i) -- in their order by name, and no option's name
+    keys[n] = n == 1 and "base" or key_of(i)
     o[keys[n]] = { cmd = commands[i].argv }
   end
   recorded[#recorded + 1] = json.list(places)
@@ -58,10 +68,10 @@ local function compare_all()
       ---@type any
       local variant = record.variants and record.variants[keys[n]]
       if not variant then -- nothing of it was begun
-        lines[1] = record.summary:gsub("^x: ", "")
+        lines[1] = after(record.summary, commands[left[1]].name)
         return fails(record.status)
       end
-      if record.ok then lines[i] = line:gsub("^x %w+", function() return commands[i].name end, 1) end
+      if line then lines[i] = commands[i].name .. ": " .. after(line, " " .. keys[n]) end
       if variant.ok or variant.status == "skipped" then
         good[#good + 1] = i
       else
@@ -71,7 +81,7 @@ local function compare_all()
       end
     end
     if record.ok or #good == #left then
-      lines[1] = lines[1] or record.summary:gsub("^x: ", "")
+      lines[1] = lines[1] or after(record.summary, commands[left[1]].name)
       return
     end
     left = good

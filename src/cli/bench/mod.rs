@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use super::files;
 use super::own::{self, Own};
 use super::run;
 use super::usage::{duration, whole};
-use crate::journal;
+use crate::journal::{self, JournalError, is_journal};
 use crate::model::{Detail, MeasureResult, Outcome, Record, Status, exit, nearest};
 use crate::process::Signals;
 use crate::query::{TextFormat, Timing, hyperfine_json, hyperfine_rows};
@@ -26,6 +27,8 @@ use crate::say::say;
 
 /// More commands than this are more than anybody compares: a mistyped list.
 const MOST: usize = 1000;
+/// Names that hyperfine's `-S` is followed by.
+const SHELLS: [&str; 9] = ["sh", "ash", "bash", "csh", "dash", "fish", "ksh", "tcsh", "zsh"];
 
 #[derive(Args)]
 pub(super) struct BenchArgs {
@@ -51,8 +54,8 @@ pub(super) struct BenchArgs {
     #[arg(short = 'n', long, value_name = "NAME")]
     command_name: Vec<String>,
     /// Run the commands by a shell (/bin/sh unless named); `none` is the default.
-    #[arg(short = 'S', long, value_name = "SHELL", num_args = 0..=1, require_equals = true, default_missing_value = "/bin/sh")]
-    shell: Option<String>,
+    #[arg(short = 'S', long, value_name = "SHELL", num_args = 0..=1, require_equals = true)]
+    shell: Option<Option<String>>,
     /// As without it: no shell.
     #[arg(short = 'N', conflicts_with = "shell")]
     no_shell: bool,
@@ -65,7 +68,7 @@ pub(super) struct BenchArgs {
     /// Likewise, a line for each command.
     #[arg(long, value_name = "FILE")]
     export_csv: Option<PathBuf>,
-    /// Keep the records here (an earlier file is set aside).
+    /// Keep the records here (an earlier journal is set aside).
     #[arg(long, value_name = "PATH")]
     journal: Option<PathBuf>,
 }
@@ -106,6 +109,7 @@ pub(super) fn bench(arguments: &BenchArgs) -> ExitCode {
 }
 
 fn play(arguments: &BenchArgs, plan: Plan) -> Result<ExitCode, (u8, String)> {
+    check_files(arguments)?;
     let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
     let signals =
         Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
@@ -130,6 +134,20 @@ fn play(arguments: &BenchArgs, plan: Plan) -> Result<ExitCode, (u8, String)> {
     match ended.message {
         Some(text) => Err((ended.code, text)),
         None => export(arguments, &plan, &journal).map(|()| ExitCode::from(ended.code)),
+    }
+}
+
+/// What could not be written would be known only when all is measured; and what is no journal is not set aside as one.
+fn check_files(arguments: &BenchArgs) -> Result<(), (u8, String)> {
+    for path in [&arguments.export_json, &arguments.export_csv].into_iter().flatten() {
+        files::can_write(path).map_err(|error| unwritten(path, &error))?;
+    }
+    let is_foreign = |path: &&PathBuf| {
+        fs::metadata(path).is_ok_and(|there| there.is_file() && there.len() > 0) && !is_journal(path)
+    };
+    match arguments.journal.as_ref().filter(is_foreign) {
+        Some(path) => Err((exit::JOURNAL, JournalError::NotAJournal { path: path.clone() }.to_string())),
+        None => Ok(()),
     }
 }
 
@@ -160,8 +178,11 @@ fn export(arguments: &BenchArgs, plan: &Plan, journal: &Path) -> Result<(), (u8,
 }
 
 fn write(path: &Path, text: &str) -> Result<(), (u8, String)> {
-    files::write(path, text.as_bytes())
-        .map_err(|error| (exit::SCRIPT, format!("cannot write {}: {error}", path.display())))
+    files::write(path, text.as_bytes()).map_err(|error| unwritten(path, &error))
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> (u8, String) {
+    (exit::SCRIPT, format!("cannot write {}: {error}", path.display()))
 }
 
 /// What each command did at last, by its place; nothing of one that failed.
@@ -203,6 +224,7 @@ fn plan(arguments: &BenchArgs) -> Result<Plan, String> {
 /// Each command with each combination of the values, the last list changing fastest.
 fn commands(arguments: &BenchArgs) -> Result<Vec<Command>, String> {
     let points = points(&arguments.parameter_list)?;
+    let shell = shell(arguments)?;
     check_placeholders(arguments)?;
     let all = arguments.commands.len() * points.len();
     if all > MOST {
@@ -222,7 +244,7 @@ fn commands(arguments: &BenchArgs) -> Result<Vec<Command>, String> {
             let by_typed = names.len() <= arguments.commands.len();
             let name = names.get(if by_typed { nth } else { list.len() });
             let name = name.map_or_else(|| text.clone(), |name| filled_in(name, point));
-            let argv = words(&text, arguments.shell.as_deref())?;
+            let argv = words(&text, shell)?;
             list.push(Command { text, name, argv, parameters: point.clone() });
         }
     }
@@ -277,20 +299,78 @@ fn filled_in(text: &str, point: &[(String, String)]) -> String {
     point.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
 }
 
+/// By which shell the commands are run, if by one. A word behind `--shell` is a command, whatever hyperfine makes of it.
+fn shell(arguments: &BenchArgs) -> Result<Option<&str>, String> {
+    let Some(shell) = &arguments.shell else { return Ok(None) };
+    if let Some(shell) = shell {
+        return Ok(Some(shell.as_str()).filter(|shell| *shell != "none"));
+    }
+    let is_shell = |text: &&String| {
+        let name = text.rsplit('/').next().unwrap_or_default();
+        SHELLS.contains(&name) || *text == "none"
+    };
+    match arguments.commands.iter().find(is_shell) {
+        Some(name) => {
+            Err(format!("`{name}` would be measured as a command: a shell is named --shell={name}"))
+        }
+        None => Ok(Some("/bin/sh")),
+    }
+}
+
 fn words(text: &str, shell: Option<&str>) -> Result<Vec<String>, String> {
-    if let Some(shell) = shell.filter(|shell| *shell != "none") {
+    if let Some(shell) = shell {
         let shell =
             shell_words::split(shell).map_err(|_| format!("--shell: a quote is not closed in `{shell}`"))?;
         return Ok([shell, vec!["-c".into(), text.into()]].concat());
     }
     let words = shell_words::split(text).map_err(|_| format!("a quote is not closed in `{text}`"))?;
-    match words.iter().find(|word| ["|", "||", "&&", ">", ">>", "<", ";", "2>&1"].contains(&word.as_str())) {
+    match for_a_shell(text) {
         _ if words.is_empty() => Err("a command is empty".into()),
         Some(word) => {
             Err(format!("`{text}`: `{word}` is the shell's, and none is started; ask for one with --shell"))
         }
         None => Ok(words),
     }
+}
+
+/// The first of what only a shell makes something of, which would go to the program as it stands: operators, variables,
+/// patterns, `~`, and variables set before the program.
+fn for_a_shell(text: &str) -> Option<&str> {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    if first.split_once('=').is_some_and(|(name, _)| is_name(name)) {
+        return Some(first);
+    }
+    let (mut quote, mut before, mut chars) = (None, ' ', text.char_indices());
+    while let Some((at, c)) = chars.next() {
+        let rest = &text[at..];
+        let run = |also: fn(char) -> bool| {
+            let end = rest.char_indices().skip(1).find(|(_, c)| !also(*c)).map_or(rest.len(), |(end, _)| end);
+            Some(&rest[..end])
+        };
+        match (quote, c) {
+            (Some('\''), _) if c != '\'' => {}
+            (_, '\\') => _ = chars.next(),
+            (Some(open), _) if c == open => quote = None,
+            (_, '`') => return Some("`"),
+            (_, '$')
+                if rest[1..].starts_with(|c: char| c.is_ascii_alphanumeric() || "_{(?#@*!$-".contains(c)) =>
+            {
+                return run(|c| c.is_ascii_alphanumeric() || "_{}(".contains(c));
+            }
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '|' | '&' | ';' | '<' | '>') => return run(|c| "|&;<>".contains(c)),
+            (None, '*') => return Some("*"),
+            (None, '~') if before.is_whitespace() => return Some("~"),
+            _ => {}
+        }
+        before = c;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -326,9 +406,41 @@ mod tests {
         for (line, says) in [
             ("a | b", "`a | b`: `|` is the shell's, and none is started; ask for one with --shell"),
             ("a 'b", "a quote is not closed in `a 'b`"),
+            (
+                "a \"$HOME/b\"",
+                "`a \"$HOME/b\"`: `$HOME` is the shell's, and none is started; ask for one with --shell",
+            ),
             ("", "a command is empty"),
         ] {
             assert_eq!(planned(&[line]).unwrap_err(), says);
+        }
+    }
+
+    #[test]
+    fn what_only_a_shell_understands_is_found_where_it_is_not_quoted() {
+        for (text, found) in [
+            ("a $HOME", "$HOME"),
+            ("a \"${b}\"", "${b}"),
+            ("a `b`", "`"),
+            ("ls *.c", "*"),
+            ("ls ~/b", "~"),
+            ("a & b", "&"),
+            ("a;b", ";"),
+            ("a 2>&1", ">&"),
+            ("OMP_NUM_THREADS=4 a", "OMP_NUM_THREADS=4"),
+        ] {
+            assert_eq!(for_a_shell(text), Some(found), "{text}");
+        }
+        for text in [
+            "grep 'a$|*' b",
+            "grep \"a$\" b",
+            "find . -name \\*.c",
+            "a b~ c=1",
+            "./x=1 a",
+            "a \"b * c; d\"",
+            "a 'it' \"'\" b",
+        ] {
+            assert_eq!(for_a_shell(text), None, "{text}");
         }
     }
 

@@ -16,8 +16,7 @@ use clap::Args;
 
 use self::dry::Ran;
 use self::lint::{Level, Remark};
-use super::own;
-use super::print::print;
+use super::print::{self, print};
 use super::run::readable;
 use super::usage::{duration, whole};
 use crate::journal::{Answers, JournalError};
@@ -83,7 +82,7 @@ pub(super) fn check(arguments: &CheckArgs) -> ExitCode {
                 is_good = is_good && good;
             }
             Err(error) => {
-                let _ = own::print(&all); // the exit code is that of the error in any case
+                let _ = print::write(&all); // the exit code is that of the error in any case
                 say(format_args!("harness: {error}"));
                 return ExitCode::from(error.code());
             }

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::cli::own::start_harness;
 use crate::model::human::{count, duration};
 use crate::model::{Measurement, Record, exit};
-use crate::process::{Child, Exit, Signals, own_pid, try_wait};
+use crate::process::{Child, Exit, Signals, own_pid, try_wait, unblock_signals};
 use crate::report::{Campaign, Suspect};
 use crate::say::say;
 use crate::transport::wait::wait;
@@ -59,15 +59,17 @@ impl How<'_> {
     ) -> Option<BTreeMap<String, Result<Measurement, String>>> {
         say(format_args!("harness: compare: {} to be measured once more", count(suspects.len(), "suspect")));
         let mut signals = Signals::open();
-        let mut again = BTreeMap::new();
-        for suspect in suspects {
+        let one = |suspect: &Suspect| {
             let measured = match &mut signals {
                 Ok(signals) => self.rerun(suspect, signals).transpose()?,
                 Err(error) => Err(format!("cannot receive signals: {error}")),
             };
-            again.insert(suspect.id.clone(), measured);
-        }
-        Some(again)
+            Some((suspect.id.clone(), measured))
+        };
+        let again = suspects.iter().map(one).collect();
+        // What is written now may wait for a reader for ever.
+        let _ = unblock_signals();
+        again
     }
 
     /// Its new record, or why there is none; nothing if it was stopped.

@@ -13,7 +13,7 @@ use clap::Args;
 
 use super::files;
 use super::journals::{NoCampaign, campaign_of};
-use super::own;
+use super::print::{self, print};
 use crate::journal::{JournalError, is_journal};
 use crate::model::exit::compare as code;
 use crate::report::{Campaign, Conclusion, Gate, Terms};
@@ -76,8 +76,6 @@ enum CompareError {
     Stopped,
     #[error("compare: cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("compare: cannot write to standard output: {0}")]
-    Print(#[from] io::Error),
     #[error(
         "compare: {} is a journal, and would be lost: --junit and --markdown are followed by the file to write",
         .0.display()
@@ -97,7 +95,7 @@ impl CompareError {
                     code::DATA
                 }
             },
-            CompareError::Write { .. } | CompareError::Print(_) => code::CANNOT_WRITE,
+            CompareError::Write { .. } => code::CANNOT_WRITE,
             CompareError::Stopped => code::RUN_AGAIN,
         }
     }
@@ -105,18 +103,22 @@ impl CompareError {
 
 /// Answers; the exit code.
 pub(super) fn compare(arguments: &CompareArgs) -> ExitCode {
-    let answer = answer(arguments).map(|conclusion| match conclusion {
+    let (text, conclusion) = match answer(arguments) {
+        Ok(answer) => answer,
+        Err(error) => {
+            say(format_args!("harness: {error}"));
+            return ExitCode::from(error.code());
+        }
+    };
+    let code = match conclusion {
         Conclusion::NoRegression => code::NO_REGRESSION,
         Conclusion::Regression => code::REGRESSION,
         Conclusion::Inconclusive => code::INCONCLUSIVE,
-    });
-    ExitCode::from(answer.unwrap_or_else(|error| {
-        say(format_args!("harness: {error}"));
-        error.code()
-    }))
+    };
+    print("compare", &text, code)
 }
 
-fn answer(arguments: &CompareArgs) -> Result<Conclusion, CompareError> {
+fn answer(arguments: &CompareArgs) -> Result<(String, Conclusion), CompareError> {
     if let Some(path) =
         [&arguments.junit, &arguments.markdown].into_iter().flatten().find(|path| is_journal(path))
     {
@@ -146,12 +148,11 @@ fn answer(arguments: &CompareArgs) -> Result<Conclusion, CompareError> {
             write(path, &text(&gate))?;
         }
     }
-    let mut text = own::text(&gate, arguments.json);
+    let mut text = print::text(&gate, arguments.json);
     if arguments.github {
         text.extend(gate.annotations().iter().map(|line| format!("{line}\n")));
     }
-    own::print(&text)?;
-    Ok(gate.conclusion())
+    Ok((text, gate.conclusion()))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CompareError> {

@@ -22,6 +22,7 @@ use self::plan::{Build, Place, Plan, State, content, contents};
 use self::report::{Rebuilt, Report};
 use super::find::{find, has_figures, named};
 use super::journals::{is_file, journal_of};
+use super::print::{printed, text};
 use super::{own, run};
 use crate::allocation::ladder::LAUNCHED;
 use crate::artefact::Store;
@@ -120,13 +121,12 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
         .play(started, signals, limits, &mut lost_rank)
         .and_then(|rebuilt| reported(arguments, &journal, &before, then, &rebuilt));
     let code = match &report {
-        Ok(report) if report.agrees => exit::OK,
-        Ok(_) => exit::DISAGREES,
+        Ok(report) => {
+            let code = if report.agrees { exit::OK } else { exit::DISAGREES };
+            printed("rerun", &text(report, arguments.json), code)
+        }
         Err((code, _)) => *code,
     };
-    if let Ok(report) = &report {
-        own::show(report, arguments.json);
-    }
     run::leave_mpi(mpi && !lost_rank, code, limits.finalize);
     report.map(|_| ExitCode::from(code))
 }

@@ -13,6 +13,7 @@ use clap::Args;
 
 use self::report::{Figures, Report};
 use super::own::{self, Own};
+use super::print::{printed, text};
 use super::run;
 use super::usage::duration;
 use crate::model::exit;
@@ -62,14 +63,11 @@ fn examine(arguments: &SelftestArgs) -> Result<ExitCode, (u8, String)> {
     let mut lost_rank = false;
     let report = look(arguments, started, signals, limits, &mut lost_rank);
     let code = match &report {
-        Ok(_) => exit::OK,
+        Ok(report) => printed("selftest", &text(report, arguments.json), exit::OK),
         Err((code, _)) => *code,
     };
-    if let Ok(report) = &report {
-        own::show(report, arguments.json);
-    }
     run::leave_mpi(mpi && !lost_rank, code, limits.finalize);
-    report.map(|_| ExitCode::SUCCESS)
+    report.map(|_| ExitCode::from(code))
 }
 
 fn look(

@@ -18,8 +18,8 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Signal, kill_process};
 
 use self::report::{Tested, summary};
-use super::own;
 use super::usage::duration;
+use super::{own, print};
 use crate::model::exit;
 use crate::process::{Child, Exit, Signals, own_pid, try_wait};
 use crate::report::junit::document;
@@ -128,7 +128,7 @@ fn run(arguments: &TestArgs) -> Result<u8, TestError> {
 }
 
 fn print(text: &str) -> Result<(), TestError> {
-    own::print(text).map_err(TestError::Stdout)
+    print::write(text).map_err(TestError::Stdout)
 }
 
 /// The files that are meant, each once: those that were named, and those called so in the folders that were.
