@@ -12,7 +12,7 @@ assert(failed:wait() and failed:status() == "error" and failed.id)
 -- A dot where a colon belongs.
 ok, e = pcall(function() f.wait "1 s" end)
 assert(not ok and e == "forgotten_await.lua:13: wait: call it with a colon: future:wait(...)", e)
-for _, method in ipairs { "done", "state", "cancel", "on_done", "wait" } do
+for _, method in ipairs { "done", "status", "cancel", "on_done", "wait" } do
   ok, e = pcall(f[method], print)
   assert(not ok and e:find(method .. ": call it with a colon: future:" .. method, 1, true), e)
 end
