@@ -106,7 +106,7 @@ pub(super) mod tests {
         Record::Session(Session { repeats: true, ..run })
     }
 
-    fn end(how: &str) -> Record {
+    pub fn end(how: &str) -> Record {
         let end = json!({
             "ended_unix_s": 1.0, "how": how, "exit_code": 0, "why": null, "recorded": 1, "ended": {}, "replayed": 0,
             "unfinished": 0,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::runs::{Runs, named};
-use crate::model::{Hash, Kind, RecipeParts, Record, TaskFacts};
+use crate::model::{Hash, HowEnded, Kind, RecipeParts, Record, TaskFacts};
 
 /// What makes records versions of one thing. What has no name is known by its command.
 type Which = (Kind, Option<String>, Option<String>, Option<u32>);
@@ -19,8 +19,9 @@ type Which = (Kind, Option<String>, Option<String>, Option<u32>);
 struct Version {
     id: Hash,
     parts: Option<RecipeParts>,
-    /// The run of the script that recorded it.
-    run: usize,
+    /// By which run all was asked for: the first with the same script, from the one that recorded it on, that came to its
+    /// end. None has a number yet where the script was cut off each time.
+    whole: usize,
     /// The last run with the script as it was then: what was undone is later than what it had replaced.
     script: usize,
 }
@@ -50,13 +51,14 @@ impl Outdated {
 }
 
 fn ids(records: &[Record], runs: &Runs) -> FxHashSet<Hash> {
-    let scripts = last_runs(runs);
+    let (scripts, whole) = (last_runs(runs), whole_runs(runs));
     let mut alike: FxHashMap<Which, Vec<Version>> = FxHashMap::default();
     for facts in records.iter().filter_map(Record::facts) {
         let Some(which) = which(facts) else { continue };
         let run = runs.numbers.of(facts);
-        let script = run.checked_sub(1).and_then(|at| scripts.get(at)).copied().unwrap_or(run);
-        alike.entry(which).or_default().push(Version { id: named(facts), parts: facts.parts, run, script });
+        let of = |runs: &[usize]| run.checked_sub(1).and_then(|at| runs.get(at)).copied().unwrap_or(run);
+        let (script, whole) = (of(&scripts), of(&whole));
+        alike.entry(which).or_default().push(Version { id: named(facts), parts: facts.parts, whole, script });
     }
     let mut outdated = FxHashSet::default();
     for versions in alike.into_values().filter(|versions| versions.len() > 1) {
@@ -81,6 +83,20 @@ fn last_runs(runs: &Runs) -> Vec<usize> {
         numbers().filter_map(|number| Some((runs.script(number)?, number))).collect();
     let of = |number| runs.script(number).and_then(|script| last.get(&script).copied()).unwrap_or(number);
     numbers().map(of).collect()
+}
+
+/// Of each run the first one from there on that had the same script and came to its end.
+fn whole_runs(runs: &Runs) -> Vec<usize> {
+    let mut next: FxHashMap<Option<Hash>, usize> = FxHashMap::default();
+    let mut whole = vec![usize::MAX; runs.sessions.len()];
+    for number in (1..=runs.sessions.len()).rev() {
+        let script = runs.script(number);
+        if runs.ends[number - 1].as_ref().is_some_and(|end| end.how == HowEnded::Finished) {
+            next.insert(script, number);
+        }
+        whole[number - 1] = next.get(&script).copied().unwrap_or(usize::MAX);
+    }
+    whole
 }
 
 /// What a later version of the script recorded anew: the same command (with other sources, measured otherwise), or, where
@@ -110,6 +126,7 @@ fn by_scripts(versions: &[Version], outdated: &mut FxHashSet<Hash>) {
 }
 
 /// What was done anew under the same script, because files were others: sources, inputs, the program, or builds of those.
+/// Not so what a run recorded that only went on where one was cut off: that may ask for two of one name, with other files.
 fn by_files(versions: &[Version], outdated: &mut FxHashSet<Hash>) {
     /// What the script says.
     type Said = (usize, RecipeParts);
@@ -121,17 +138,17 @@ fn by_files(versions: &[Version], outdated: &mut FxHashSet<Hash>) {
         said.entry((version.script, rest)).or_default().push((version, files));
     }
     for same in said.into_values() {
-        let last = same.iter().map(|(version, _)| version.run).max().unwrap_or_default();
-        let of_last = same.iter().filter(|(version, _)| version.run == last);
+        let last = same.iter().map(|(version, _)| version.whole).max().unwrap_or_default();
+        let of_last = same.iter().filter(|(version, _)| version.whole == last);
         let now: FxHashSet<[u32; 3]> = of_last.map(|(_, files)| *files).collect();
-        let old = same.iter().filter(|(version, files)| version.run < last && !now.contains(files));
+        let old = same.iter().filter(|(version, files)| version.whole < last && !now.contains(files));
         outdated.extend(old.map(|(version, _)| version.id));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::runs::tests::{session, task};
+    use super::super::runs::tests::{end, session, task};
     use super::*;
 
     const PLAIN: RecipeParts = RecipeParts {
@@ -178,12 +195,12 @@ mod tests {
         assert_eq!(found(&script), ["A"], "what is not asked for any more has no later version");
         let undone = [&script[..], &[session("v1", 3.0)]].concat();
         assert_eq!(found(&undone), ["C"], "the old script is the last one");
-        let source =
-            [session("v1", 1.0), of("A", "m", inputs(1)), session("v1", 2.0), of("B", "m", inputs(2))];
-        assert_eq!(found(&source), ["A"]);
-        let nameless =
-            [session("v1", 1.0), of("A", "", inputs(1)), session("v1", 2.0), of("B", "", inputs(2))];
-        assert_eq!(found(&nameless), ["A"]);
+        let anew = |name: &str| {
+            let (old, new) = (of("A", name, inputs(1)), of("B", name, inputs(2)));
+            [session("v1", 1.0), old, end("finished"), session("v1", 2.0), new]
+        };
+        assert_eq!(found(&anew("m")), ["A"]);
+        assert_eq!(found(&anew("")), ["A"]);
         let old = [session("v1", 1.0), of("A", "m", None), session("v2", 2.0), of("B", "m", None)];
         assert_eq!(found(&old), ["A"], "records of earlier versions of harness");
         let thrice = [&script[..], &[session("v3", 3.0), of("D", "m", inputs(7))]].concat();
@@ -197,6 +214,19 @@ mod tests {
         let killed =
             [session("v1", 1.0), of("A", "m", command(1)), session("v1", 2.0), of("B", "m", command(2))];
         assert!(found(&killed).is_empty(), "the same script went on");
+        // So it did where it asks for one name with two builds, or with two inputs.
+        let built = |depends| Some(RecipeParts { depends, ..PLAIN });
+        for (one, other) in [(built(1), built(2)), (inputs(1), inputs(2))] {
+            let (one, other, now) = (of("A", "m", one), of("B", "m", other), of("C", "m", inputs(3)));
+            for cut in [vec![], vec![end("stopped")]] {
+                let first = [vec![session("v1", 1.0), one.clone()], cut].concat();
+                let went_on = [first, vec![session("v1", 2.0), other.clone()]].concat();
+                assert!(found(&went_on).is_empty());
+                // Once it is whole, later sources outdate what each of its runs recorded.
+                let later = [end("finished"), session("v1", 3.0), now.clone()];
+                assert_eq!(found(&[&went_on[..], &later].concat()), ["A", "B"]);
+            }
+        }
         let more =
             [session("v1", 1.0), of("A", "m", command(1)), session("v1", 2.0), of("B", "m", command(1))];
         assert!(found(&more).is_empty(), "the same for the second time");
