@@ -2,7 +2,7 @@
 //!
 //! Every measurement of a journal is a point: the last record of each recipe, and what `harness rerun` repeated. A journal
 //! has several of one row if the program changed between runs of its script, as each version of it has a recipe of its
-//! own. Where the unit or the direction of the objective changes the row begins anew: figures on either side are not
+//! own; those that are outdated are what became of it, too. Where the unit or the direction of the objective changes the row begins anew: figures on either side are not
 //! compared. Records in, words out; steps are found by `stats`.
 
 use std::collections::{BTreeMap, BTreeSet};

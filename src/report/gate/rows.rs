@@ -82,9 +82,12 @@ pub(in crate::report) fn measurement(record: &Record) -> Option<&Measurement> {
     }
 }
 
-/// The rows of a journal: of what was asked for in several ways under one name the way that was recorded last.
+/// The rows of a journal: of what was asked for in several ways under one name the way that was recorded last, and nothing
+/// that is outdated.
 pub(super) fn of_campaign(campaign: &Campaign) -> BTreeMap<Which, &Measurement> {
-    campaign.ended.iter().filter_map(measurement).map(|record| (Which::of(record), record)).collect()
+    let current =
+        campaign.ended.iter().filter_map(measurement).filter(|record| campaign.is_current(&record.facts));
+    current.map(|record| (Which::of(record), record)).collect()
 }
 
 /// The figures of a measurement's objective; none unless it ended well.

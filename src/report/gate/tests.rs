@@ -421,3 +421,36 @@ fn a_suspect_counts_only_if_it_is_slower_once_more() {
     let (verdict, conclusion, line) = judged(Ok(measured("gemm", 3.0, &wide)));
     assert_eq!((verdict, conclusion), (Verdict::Unresolved, Conclusion::Inconclusive), "{line}");
 }
+
+/// An edit took one of two builds of a name away, under which the bad figure was measured; and the other was recorded first.
+#[test]
+fn what_is_outdated_is_not_judged() {
+    use crate::model::{Hash, RecipeParts, Session};
+    use crate::report::{runs::Runs, versions::Outdated};
+    let of = |command, unix_s, wall_s: &[f64]| {
+        let mut record = measured("gemm", unix_s, wall_s);
+        record.facts.parts = Some(RecipeParts { command, ..RecipeParts::default() });
+        Record::Measurement(Box::new(record))
+    };
+    let session = |script: &str| {
+        let line = serde_json::json!({
+            "version": "", "protocol": 1, "script_hash": Hash::of(script.as_bytes()), "started_unix_s": 1.0, "pid": 1, "host": "n",
+        });
+        Record::Session(serde_json::from_value::<Session>(line).unwrap())
+    };
+    let records =
+        [session("v1"), of(1, 1.0, &[1.0; 20]), session("v2"), of(2, 2.0, &[2.0; 20]), session("v1")];
+    let new = Campaign {
+        ended: records.iter().filter(|record| record.facts().is_some()).cloned().collect(),
+        versions: Outdated::of(&records, &Runs::of(&records)),
+        ..campaign("b", vec![])
+    };
+    let before = [campaign("a", vec![measured("gemm", 0.0, &[1.0; 20])])];
+    assert_eq!(of_verdict(&before, &new), [Verdict::Same]);
+    let kept = Campaign { versions: Outdated::default(), ..new };
+    assert_eq!(of_verdict(&before, &kept), [Verdict::Slower]);
+}
+
+fn of_verdict(before: &[Campaign], new: &Campaign) -> Vec<Verdict> {
+    gate(before, new).rows.iter().map(|row| row.verdict).collect()
+}
