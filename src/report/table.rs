@@ -9,12 +9,13 @@ use regex::Regex;
 
 use super::date::utc;
 use super::natural::natural;
+use super::runs::Numbers;
 use super::{Campaign, columns};
 use crate::model::human::{count, subject, tally};
 use crate::model::units::Unit;
 use crate::model::{
-    Better, CompareResult, Compared, Detail, Kind, MeasureResult, Outcome, Record, Row, Session, Status,
-    Summary, TaskFacts, failures,
+    Better, CompareResult, Compared, Detail, Hash, Kind, MeasureResult, Outcome, Record, Row, Session,
+    Status, Summary, TaskFacts, failures,
 };
 
 /// Of a key so many digits are shown.
@@ -75,10 +76,13 @@ pub struct Listing {
     outdated: usize,
     /// Ids of those that are listed though they are outdated.
     old: BTreeSet<String>,
-    bases: BTreeMap<String, Base>,
+    bases: BTreeMap<(String, Option<Hash>), Base>,
+    /// Which run recorded what.
+    numbers: Numbers,
 }
 
-/// The first of a name, with which the others are compared.
+/// The first of a name under one script, with which the others are compared. Under another script the name may be of
+/// something else: what an edit took out of a script stays current.
 struct Base {
     id: String,
     subject: String,
@@ -100,18 +104,19 @@ impl Listing {
         let facts = campaign.ended.iter().filter_map(Record::facts);
         let old = facts.filter(|facts| !campaign.is_current(facts)).map(|facts| facts.id.clone()).collect();
         let outdated = campaign.outdated.len();
-        let script =
-            campaign.header.map_or_else(|| campaign.path.display().to_string(), |header| header.script);
+        let path = || campaign.path.display().to_string();
+        let title = campaign.header.as_ref().map_or_else(path, |header| header.script.clone());
         let (all, repeats) = (campaign.ended.len(), campaign.repeats.len());
         let tasks: Vec<_> = campaign.ended.into_iter().filter_map(Record::into_task).collect();
-        let bases = bases(&tasks);
+        let bases = bases(&tasks, |facts| script(&campaign.sessions, &campaign.numbers, facts));
         let is_chosen = |(facts, outcome): &(TaskFacts, Outcome)| {
             choice.name.as_ref().is_none_or(|glob| glob.is_of(facts))
                 && (choice.status.is_empty() || choice.status.contains(&outcome.status))
         };
         let mut chosen: Vec<_> = tasks.into_iter().filter(is_chosen).collect();
         sort(&mut chosen, choice.sort);
-        Self { script, sessions: campaign.sessions, repeats, all, chosen, outdated, old, bases }
+        let Campaign { sessions, numbers, .. } = campaign;
+        Self { script: title, sessions, repeats, all, chosen, outdated, old, bases, numbers }
     }
 
     /// The records of these tasks, in their order: what was measured and compared, and what failed.
@@ -168,17 +173,22 @@ impl Listing {
 
     /// Which base a speed-up has: nobody can judge it without.
     fn notes(&self) -> String {
-        let is_shown = |name: &&String| {
-            self.chosen.iter().any(|(facts, outcome)| outcome.ok() && facts.name.as_ref() == Some(name))
-        };
+        let shown: BTreeSet<_> = self
+            .chosen
+            .iter()
+            .filter(|(_, outcome)| outcome.ok())
+            .filter_map(|(facts, _)| self.which(facts))
+            .collect();
         let told: Vec<_> =
-            self.bases.iter().filter(|(name, base)| base.others > 0 && is_shown(name)).collect();
+            self.bases.iter().filter(|(which, base)| base.others > 0 && shown.contains(which)).collect();
+        let of_several = |name: &String| told.iter().filter(|((other, _), _)| other == name).count() > 1;
         let mut text = String::new();
-        for (name, base) in told.iter().take(BASES_TOLD) {
+        for ((name, _), base) in told.iter().take(BASES_TOLD) {
+            let script = if of_several(name) { " under the script as it was then" } else { "" };
             let begin = if text.is_empty() { "\n" } else { "" };
             let _ = writeln!(
                 text,
-                "{begin}speed-up of {name}: over the first of this name, {}, median {}",
+                "{begin}speed-up of {name}: over the first of this name{script}, {}, median {}",
                 base.subject, base.shown
             );
         }
@@ -210,8 +220,12 @@ impl Listing {
         lines
     }
 
+    fn which(&self, facts: &TaskFacts) -> Option<(String, Option<Hash>)> {
+        Some((facts.name.clone()?, script(&self.sessions, &self.numbers, facts)))
+    }
+
     fn speed_up(&self, facts: &TaskFacts, result: &MeasureResult) -> String {
-        let base = facts.name.as_ref().and_then(|name| self.bases.get(name)).filter(|base| base.others > 0);
+        let base = self.which(facts).and_then(|which| self.bases.get(&which)).filter(|base| base.others > 0);
         let Some((base, stats)) = base.zip(result.stats.as_ref()) else { return String::new() };
         if base.id == facts.id {
             return "base".into();
@@ -273,13 +287,22 @@ fn compared(key: &str, name: &str, result: &CompareResult) -> Vec<Cells> {
     result.variants.iter().map(line).collect()
 }
 
-/// Of each name the first measurement that has figures.
-fn bases(tasks: &[(TaskFacts, Outcome)]) -> BTreeMap<String, Base> {
-    let mut bases: BTreeMap<String, Base> = BTreeMap::new();
+/// The content of the script in the run that recorded it.
+fn script(sessions: &[Session], numbers: &Numbers, facts: &TaskFacts) -> Option<Hash> {
+    sessions.get(numbers.of(facts).checked_sub(1)?)?.script_hash
+}
+
+/// Of each name under each script the first measurement that has figures.
+fn bases(
+    tasks: &[(TaskFacts, Outcome)],
+    script: impl Fn(&TaskFacts) -> Option<Hash>,
+) -> BTreeMap<(String, Option<Hash>), Base> {
+    let mut bases: BTreeMap<_, Base> = BTreeMap::new();
     for (facts, outcome) in tasks {
         let (Some(name), Detail::Measure(result)) = (&facts.name, &outcome.detail) else { continue };
         let Some(stats) = result.stats.as_ref().filter(|_| outcome.ok()) else { continue };
-        match bases.get_mut(name) {
+        let which = (name.clone(), script(facts));
+        match bases.get_mut(&which) {
             Some(base) => base.others += 1,
             None => {
                 let base = Base {
@@ -291,7 +314,7 @@ fn bases(tasks: &[(TaskFacts, Outcome)]) -> BTreeMap<String, Base> {
                     shown: Unit::of(result, stats.median).with_name(stats.median),
                     others: 0,
                 };
-                bases.insert(name.clone(), base);
+                bases.insert(which, base);
             }
         }
     }
