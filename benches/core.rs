@@ -63,6 +63,7 @@ impl Bench {
             inputs: Vec::new(),
             class: 1,
             like: None,
+            recorded: false,
             tried: None,
         }));
     }

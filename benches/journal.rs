@@ -134,7 +134,7 @@ fn open(path: &Path) -> Opened {
         seed: 7,
         started_unix_s: 1.7e9,
     };
-    Journal::create_or_open(path, header, None, Mode::Resume).unwrap()
+    Journal::create_or_open(path, header, Default::default(), Mode::Resume).unwrap()
 }
 
 fn record(number: u64, kind: Kind) -> Record {

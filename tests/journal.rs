@@ -76,7 +76,7 @@ fn record(number: u64, status: Status) -> Record {
 }
 
 fn open(path: &Path, mode: Mode) -> Result<Opened, JournalError> {
-    Journal::create_or_open(path, header(), None, mode)
+    Journal::create_or_open(path, header(), Default::default(), mode)
 }
 
 /// Appends and closes; every token must have been reported.

@@ -252,8 +252,9 @@ fn command(batch: Batch, job: &Job) -> String {
 }
 
 /// Exit code 75 asks to be run again. No dependency is needed: harness has ended, so the journal is free. A job that
-/// recorded nothing (no end of a task, no state) would be followed by one that records nothing: its last line in the journal
-/// says so. Whoever ends the job by hand (TERM) wants no other; the trap also keeps the shell alive until harness has saved.
+/// recorded nothing for the next one (no end that answers it, no state) would be followed by one that does the same: its
+/// last line in the journal says so. Whoever ends the job by hand (TERM) wants no other; the trap also keeps the shell alive
+/// until harness has saved.
 fn chained(batch: Batch, chain: &Chain, command: &str) -> String {
     let again = again(batch, &chain.script);
     let id = id_variable(batch);
@@ -272,8 +273,8 @@ if [ "$left" -le 1 ]; then
   echo "harness batch: not done, and this was the last of {links} jobs: run harness batch again to go on" >&2
   exit 75
 fi
-if tail -n 1 {journal} | grep -q '^{{"type":"end",.*"recorded":0,"states":0,'; then
-  echo "harness batch: not done, and in this job no task ended and no state changed, so no other follows: ask for more --time" >&2
+if tail -n 1 {journal} | grep -q '^{{"type":"end",.*"gained":false,'; then
+  echo "harness batch: not done, and this job recorded nothing that spares the next one anything, so no other follows: ask for more --time" >&2
   exit 75
 fi
 left=$((left - 1))

@@ -152,8 +152,8 @@ if [ "$left" -le 1 ]; then
   echo "harness batch: not done, and this was the last of 3 jobs: run harness batch again to go on" >&2
   exit 75
 fi
-if tail -n 1 /home/me/tune.lua.journal | grep -q '^{"type":"end",.*"recorded":0,"states":0,'; then
-  echo "harness batch: not done, and in this job no task ended and no state changed, so no other follows: ask for more --time" >&2
+if tail -n 1 /home/me/tune.lua.journal | grep -q '^{"type":"end",.*"gained":false,'; then
+  echo "harness batch: not done, and this job recorded nothing that spares the next one anything, so no other follows: ask for more --time" >&2
   exit 75
 fi
 left=$((left - 1))

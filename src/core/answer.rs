@@ -53,7 +53,9 @@ impl Core {
                 if matches!(task.kind, Kind::Call | Kind::Exec) {
                     self.durations.learn(task.class, report.elapsed_us);
                 }
-                self.horizon.something_ended();
+                if task.recorded {
+                    self.horizon.recorded_one();
+                }
                 if let Some(like) = self.tasks[ix].rare.as_ref().and_then(|rare| rare.like) {
                     self.horizon.learn(like, report.elapsed_us);
                 }

@@ -47,6 +47,8 @@ pub struct Request {
     pub class: u64,
     /// Tasks of one number take about as long, as far as anybody knows.
     pub like: Option<u64>,
+    /// Its end is recorded.
+    pub recorded: bool,
     /// It was tried in an earlier run, and has to be again: when, in whatever unit. It goes behind what was never tried, so
     /// that runs that are too short for all do not begin with the same tasks each time.
     pub tried: Option<NonZeroU64>,
@@ -198,7 +200,8 @@ pub enum Event {
         /// How long (µs).
         us: u64,
     },
-    /// A later run would come no further: what is held back starts all the same.
+    /// A later run would come no further: what is held back starts all the same, until the end of a task was
+    /// [recorded](Request::recorded).
     LetGo,
     /// Cancel everything, start nothing more.
     Drain,

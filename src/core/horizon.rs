@@ -4,7 +4,7 @@
 //! Of a task of which neither is known nothing is known: it starts. So does one that would not fit into a whole run as long
 //! as this one: a later run would hold it back just the same, and nobody would ever do it. What is held back stands in no
 //! queue, and stays held back: time does not come back. Where the driver knows that a later run would come no further,
-//! it is let go all the same; what the first of that came to decides about the rest.
+//! it is let go all the same, until the end of a task was recorded: from then on a later run does come further.
 
 use rustc_hash::FxHashMap;
 
@@ -21,7 +21,7 @@ pub(super) struct Horizon {
     end: Option<End>,
     /// What was seen last, by `like`.
     seen: FxHashMap<u64, Lately>,
-    /// What is late starts all the same, until something has ended.
+    /// What is late starts all the same, until something was recorded.
     lenient: bool,
 }
 
@@ -51,8 +51,9 @@ impl Horizon {
         *next = (*next + 1) % REMEMBERED;
     }
 
-    /// A task has ended.
-    pub fn something_ended(&mut self) {
+    /// A task has ended whose end is recorded. (One that is not leaves a later run where it was, whatever it taught: what was
+    /// held back for it would only be let go again.)
+    pub fn recorded_one(&mut self) {
         self.lenient = false;
     }
 

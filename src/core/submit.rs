@@ -76,6 +76,7 @@ impl Core {
             need,
             kind,
             accept_failed,
+            recorded: request.recorded,
             rare: None,
             state: State::Waiting { deps: 0 },
         };

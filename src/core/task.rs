@@ -155,6 +155,8 @@ pub(super) struct Task {
     pub need: Need,
     pub kind: Kind,
     pub accept_failed: bool,
+    /// Its end is recorded.
+    pub recorded: bool,
     pub rare: Option<Box<Rare>>,
     pub state: State,
 }

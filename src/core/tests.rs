@@ -75,6 +75,7 @@ impl Desk {
             inputs: Vec::new(),
             class: 0,
             like: None,
+            recorded: false,
             tried: None,
         };
         adjust(&mut request);

@@ -21,7 +21,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use answers::Answers;
-pub use open::{Journal, Mode, Opened, holder, is_held, last_session};
+pub use open::{Journal, Mode, Opened, Started, holder, is_held, last_session};
 pub use read::{Contents, is_journal, read};
 pub use rewrite::Damage;
 pub use tail::Tail;

@@ -49,12 +49,21 @@ pub struct Opened {
     pub notes: Vec<String>,
 }
 
+/// What a run says of itself in its first line.
+#[derive(Clone, Debug, Default)]
+pub struct Started {
+    /// The batch job it is in.
+    pub job: Option<BatchJob>,
+    /// The arguments of the script.
+    pub args: Vec<String>,
+}
+
 impl Journal {
-    /// Opens the journal at `path`, or begins one with `header`, and locks it for this process, which runs in `job`.
+    /// Opens the journal at `path`, or begins one with `header`, and locks it for this process, which is `started` so.
     pub fn create_or_open(
         path: &Path,
         header: Header,
-        job: Option<BatchJob>,
+        started: Started,
         mode: Mode,
     ) -> Result<Opened, JournalError> {
         let mut notes = Vec::new();
@@ -69,7 +78,7 @@ impl Journal {
             ));
         }
         let is_new = begun.is_none();
-        let session = Record::Session(session(&header, job, mode == Mode::Repeat));
+        let session = Record::Session(session(&header, started, mode == Mode::Repeat));
         let header = begun.unwrap_or(header);
         let first = if is_new { vec![Record::Header(header.clone()), session] } else { vec![session] };
         append(&file, &mut rest, &first).map_err(failed("write to it"))?;
@@ -183,7 +192,7 @@ fn is_looked_at(file: &File) -> bool {
     flock(file, FlockOperation::NonBlockingLockShared).is_ok()
 }
 
-fn session(header: &Header, job: Option<BatchJob>, repeats: bool) -> Session {
+fn session(header: &Header, started: Started, repeats: bool) -> Session {
     Session {
         version: header.version.clone(),
         protocol: header.protocol,
@@ -191,7 +200,8 @@ fn session(header: &Header, job: Option<BatchJob>, repeats: bool) -> Session {
         started_unix_s: header.started_unix_s,
         pid: std::process::id(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        job,
+        job: started.job,
+        args: Some(started.args),
         repeats,
     }
 }

@@ -191,6 +191,9 @@ pub struct Session {
     /// The batch job it ran in; none in records of earlier versions.
     #[serde(default)]
     pub job: Option<BatchJob>,
+    /// The arguments of the script; none in records of earlier versions.
+    #[serde(default)]
+    pub args: Option<Vec<String>>,
     /// No script ran: something recorded was repeated (`harness rerun`). Records of earlier versions do not say, but for a
     /// [`HowEnded::Repeated`].
     #[serde(default)]
@@ -213,6 +216,10 @@ pub struct SessionEnd {
     /// Changes of states it recorded; 0 in records of earlier versions.
     #[serde(default)]
     pub states: usize,
+    /// Does the next run come further for this one: it need not repeat a task, or a state has changed? None in records of
+    /// earlier versions.
+    #[serde(default)]
+    pub gained: Option<bool>,
     /// Tasks the script saw end, by how.
     pub ended: BTreeMap<Status, usize>,
     /// Of those, how many the journal answered.

@@ -1,5 +1,6 @@
 //! A journal as a table, from records made here.
 
+use super::super::runs::Runs;
 use super::*;
 use crate::model::{
     CompareResult, Comparison, Header, Interval, MeasureSpec, Metric, Record, StopReason, Verdict,
@@ -83,6 +84,7 @@ fn campaign() -> Campaign {
     };
     let session = Session {
         repeats: false,
+        args: None,
         version: String::new(),
         protocol: 1,
         script_hash: None,
@@ -155,4 +157,30 @@ fn it_is_sorted_and_filtered_as_asked() {
     assert_eq!(none.lines().count(), 1, "{none}");
     let ids = Listing::of(campaign(), &of("gemm*"));
     assert_eq!(ids.ids().collect::<Vec<_>>(), ["01ARZA8", "01ARZA16", "01ARZA4", "01ARZA64", "01ARZA65"]);
+}
+
+/// What the edited script does not ask for any more is no base of what it does ask for.
+#[test]
+fn no_speed_up_reaches_across_an_edit_of_the_script() {
+    let mut campaign = campaign();
+    let session = |script: &str| {
+        let first = campaign.sessions[0].clone();
+        Record::Session(Session { script_hash: Some(Hash::of(script.as_bytes())), ..first })
+    };
+    let [old, new] = ["v1", "v2"].map(session);
+    let of = |key, tile, median| measured(facts(Kind::Measure, key, "gemm", tile), rate(median, 20));
+    let records = [old, of("a8", 8, 2.0), of("a9", 9, 4.0), new, of("a16", 16, 8.0), of("a32", 32, 16.0)];
+    let runs = Runs::of(&records);
+    campaign.ended = records.into_iter().filter(|record| record.facts().is_some()).collect();
+    (campaign.sessions, campaign.numbers) = (runs.sessions, runs.numbers);
+    let text = Listing::of(campaign, &Choice::default()).text(None);
+    let last = |line: &str| line.split_whitespace().last().unwrap_or_default().to_owned();
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with('a')).map(last).collect();
+    assert_eq!(lines, ["base", "2.00x", "base", "2.00x"], "{text}");
+    let told = "\
+speed-up of gemm: over the first of this name under the script as it was then, gemm tile=8, median 2.000 GFLOP/s
+speed-up of gemm: over the first of this name under the script as it was then, gemm tile=16, median 8.000 GFLOP/s
+";
+    // In the order of the scripts' hashes.
+    assert!(told.lines().all(|line| text.contains(line)), "{text}");
 }

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::clock::Clock;
 use super::deadline::Deadline;
 use super::forecast::Forecast;
+use super::held::Told;
 use super::homing::Homing;
 use super::pools::Pools;
 use super::port::DriverEnd;
@@ -80,10 +81,12 @@ pub(super) struct Driver {
     pub(super) draining: Option<(Instant, String)>,
     /// Tasks that were not started, because they would not have ended in time.
     pub(super) held: usize,
+    /// What people were told of such tasks.
+    pub(super) told: Told,
     /// Ends that are in the journal by now.
     pub(super) recorded: usize,
     /// Of those, there is one that the next run need not repeat.
-    pub(super) has_gained: bool,
+    pub(super) answers_next: bool,
     /// What ran then.
     pub(super) cut_short: Vec<CutShort>,
     /// Tasks that no worker was left for, since one came last.
@@ -167,8 +170,9 @@ impl Driver {
             deadline,
             draining: None,
             held: 0,
+            told: Told::default(),
             recorded: 0,
-            has_gained: false,
+            answers_next: false,
             cut_short: Vec::new(),
             forsaken: 0,
             ending: None,

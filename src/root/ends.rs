@@ -205,7 +205,7 @@ impl Driver {
                 Ok(token) => {
                     if let Some((ended, outcome)) = self.recording.remove(&TaskId(token)) {
                         self.recorded += 1;
-                        self.has_gained |= outcome.status.lasting();
+                        self.answers_next |= outcome.status.lasting();
                         self.hand(&ended, outcome);
                     }
                 }
@@ -230,6 +230,9 @@ impl Driver {
             why,
             recorded: self.recorded + self.recording.len(),
             states: self.states.saved,
+            gained: Some(
+                self.has_gained() || self.recording.values().any(|(_, outcome)| outcome.status.lasting()),
+            ),
             ended: ended.clone(),
             replayed,
             unfinished: self.progress.unfinished(),

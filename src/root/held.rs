@@ -13,7 +13,19 @@ use crate::model::TaskId;
 /// While only such tasks are left, the script is looked at so often: it may ask for shorter ones.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What people were told: each once in a run.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    held: bool,
+    let_go: bool,
+}
+
 impl Driver {
+    /// Does the next run come further for this one? It need not repeat a task, or has another state to begin with.
+    pub(super) fn has_gained(&self) -> bool {
+        self.answers_next || self.states.saved > 0
+    }
+
     /// Tells the core when the campaign drains, and how long tasks took in earlier runs.
     pub(super) fn look_ahead(&mut self, forecast: &Forecast) {
         let Some(deadline) = &self.deadline else { return };
@@ -30,7 +42,7 @@ impl Driver {
     /// The core does not start it. The first is told.
     pub(super) fn hold(&mut self, task: TaskId) {
         self.held += 1;
-        if self.held == 1 {
+        if !std::mem::replace(&mut self.told.held, true) {
             let why = self.in_words(&self.core.explain(task));
             self.progress.note(&format!(
                 "{}: {why}; tasks like that are left to the next run (`harness status` counts them)",
@@ -39,22 +51,29 @@ impl Driver {
         }
     }
 
-    /// Stops the campaign where all that is left would not end in time, and the script waits for it or is over. But where no
-    /// task of this run answers the next one, that would come no further: then what is held back is tried.
+    /// Stops the campaign where all that is left would not end in time, and the script waits for it or is over. But where the
+    /// next one would come no further for this one, what is held back is tried.
     pub(super) fn watch_held(&mut self) {
-        let Some(deadline) = self.deadline.as_ref().filter(|_| self.draining.is_none()) else { return };
         let wants_no_more = || self.script_over || self.port.script_waits();
-        if !self.core.is_held_up() || !self.recording.is_empty() || !wants_no_more() {
+        if self.draining.is_some()
+            || !self.core.is_held_up()
+            || !self.recording.is_empty()
+            || !wants_no_more()
+        {
             return;
         }
-        if self.has_gained {
-            self.drain(format!("for want of time (it would be stopped {} anyhow)", deadline.why));
+        let Some(why) = self.deadline.as_ref().map(|deadline| deadline.why.clone()) else { return };
+        self.save_states();
+        if self.has_gained() {
+            self.drain(format!("for want of time (it would be stopped {why} anyhow)"));
             return;
         }
-        self.progress.note(
-            "nothing that is left would end in time, and this run has recorded no end that spares the next one anything: so \
-             that it is not the same again, what was held back starts all the same",
-        );
+        if !std::mem::replace(&mut self.told.let_go, true) {
+            self.progress.note(
+                "nothing that is left would end in time, and this run has recorded no end that spares the next one \
+                 anything and no changed state: so that it is not the same again, what was held back starts all the same",
+            );
+        }
         self.held = 0;
         self.handle(Event::LetGo);
     }

@@ -88,6 +88,7 @@ impl Driver {
             _ => 0,
         };
         let kind = submission.job.kind();
+        let recorded = submission.recipe.is_some();
         let tried = submission.recipe.and_then(|recipe| recipe.tried);
         if matches!(kind, Kind::Measure | Kind::Compare) {
             submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
@@ -121,6 +122,7 @@ impl Driver {
             inputs,
             class,
             like: like(kind, options.name.as_deref()),
+            recorded,
             tried,
         }));
     }

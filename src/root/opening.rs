@@ -10,7 +10,7 @@ use super::notices::{Here, Notices};
 use super::progress::Progress;
 use super::{Options, port, record};
 use crate::allocation::Allocation;
-use crate::journal::{Journal, JournalError, Mode, Opened};
+use crate::journal::{Journal, JournalError, Mode, Opened, Started};
 use crate::machine;
 use crate::model::human::tally;
 use crate::model::{BatchJob, Hash, Header, JOURNAL_SCHEMA, PROTOCOL, Retry, Session, Status};
@@ -28,7 +28,7 @@ pub(super) fn open_journal(
         Options { repeats: true, .. } => Mode::Repeat,
         _ => Mode::Resume,
     };
-    let opened = Journal::create_or_open(path, header, job, mode)?;
+    let opened = Journal::create_or_open(path, header, Started { job, args: options.args.clone() }, mode)?;
     for note in &opened.notes {
         progress.note(note);
     }

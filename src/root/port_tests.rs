@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::journal::{Journal, Mode};
+use crate::journal::{Journal, Mode, Started};
 use crate::model::{
     CallReturn, CommandSpec, CompileResult, CompileSpec, Detail, ExecSpec, Header, JOURNAL_SCHEMA,
     MeasureSpec, PoolId, Record, RunResult, TaskFacts,
@@ -108,7 +108,7 @@ fn recorded(ends: &[(Hash, &Outcome)]) -> Index {
         seed: 0,
         started_unix_s: 0.0,
     };
-    let open = || Journal::create_or_open(&path, header(), None, Mode::Resume).unwrap();
+    let open = || Journal::create_or_open(&path, header(), Started::default(), Mode::Resume).unwrap();
     let mut writer = open().writer;
     for (key, outcome) in ends {
         let facts = TaskFacts { key: *key, ..TaskFacts::default() };

@@ -110,7 +110,7 @@ fn a_chain_goes_on_after_a_state_or_a_task_and_ends_where_neither_was_recorded()
         let text = if goes_on {
             "goes on as job 18"
         } else {
-            "in this job no task ended and no state changed, so no other follows"
+            "this job recorded nothing that spares the next one anything, so no other follows"
         };
         let code = if goes_on { 0 } else { 75 };
         assert!(ran.code == Some(code) && ran.stderr.contains(text), "{progress}: {ran:#?}");

@@ -78,7 +78,6 @@ DIR/c.lua: not running; 1 run in DIR/c.lua.journal
   recorded: 6 ok (6 measures)
   last written TIME ago, by pid N on HOST
   the script came to its end (exit code 0)
-  `harness DIR/c.lua` goes on from there (with its arguments, if it had any)
 ";
     says(&folder, &["status", "c.lua"], 0, after, "");
     let json: serde_json::Value =
@@ -144,6 +143,28 @@ fn how_a_script_ended_is_told_afterwards() {
     running.end(LIMIT);
     ended("the script did not come to its end: its last run was killed, its node lost or its disk full");
     folder.assert_nothing_left(LIMIT);
+}
+
+/// Quoted for a shell, and in a copy of the folder with the script that is there.
+#[test]
+fn what_goes_on_is_told_with_its_arguments() {
+    let folder = Folder::with("error 'not yet'\n");
+    folder.run(&["-q", "c.lua", "--", "a b", "--size=3"]);
+    let told = |journal: &str| {
+        let said = folder.normal(&folder.run(&["status", journal]).stdout);
+        said.lines().last().unwrap_or_default().replace("DIR/", "")
+    };
+    assert_eq!(told("c.lua"), "  `harness c.lua -- 'a b' '--size=3'` goes on from there");
+    let copy = |name: &str| {
+        folder.write(&format!("copy/{name}"), "os.exit(75)\n");
+        folder.write(&format!("copy/{name}.journal"), folder.read("c.lua.journal"));
+    };
+    copy("c.lua");
+    assert_eq!(told("copy/c.lua.journal"), "  `harness copy/c.lua -- 'a b' '--size=3'` goes on from there");
+    // Of an earlier version.
+    let old = folder.read("c.lua.journal").replace("\"args\":[\"a b\",\"--size=3\"],", "");
+    folder.write("c.lua.journal", old);
+    assert_eq!(told("c.lua"), "  `harness c.lua` goes on from there (with its arguments, if it had any)");
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn status_show_and_report_leave_out_what_is_outdated_and_say_so() {
     };
     assert_eq!(lines(&table).len(), 2, "{table}");
     let table = folder.run(&["show", "c.lua", "--all"]).stdout;
-    assert!(lines(&table).len() == 3 && lines(&table)[0].contains("  base      outdated"), "{table}");
+    assert!(lines(&table).len() == 3 && lines(&table)[0].contains("  8  outdated"), "{table}");
     let one = folder.run(&["show", "c.lua", "m"]).stdout;
     assert!(one.contains("median 2") && one.contains(" of run 2\n") && !one.contains("outdated"), "{one}");
     let key = &lines(&table)[0][..8];

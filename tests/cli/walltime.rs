@@ -96,8 +96,37 @@ fn what_each_run_would_hold_back_is_tried_where_nothing_else_was_recorded() {
     let ran = folder.run(&["--deadline", "21 s", "--margin", "1 s", "c.lua"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "ok\nok\n"), "{ran:#?}");
     let text = "harness: nothing that is left would end in time, and this run has recorded no end that spares the next one \
-                anything: so that it is not the same again, what was held back starts all the same\n";
+                anything and no changed state: so that it is not the same again, what was held back starts all the same\n";
     assert!(ran.stderr.contains(text), "{ran:#?}");
+}
+
+/// They go one after the other, and nobody hears of it a hundred times.
+#[test]
+fn what_leaves_no_record_is_let_go_once() {
+    let folder = Folder::with(
+        "await(submit(exec { shell = 'sleep 2' }))
+        local all = {}
+        for i = 1, 50 do all[i] = submit(exec { cmd = { 'true' }, timeout = 18.3 }) end
+        for _, task in ipairs(all) do assert(await(task).status == 'ok') end",
+    );
+    let ran = folder.run(&["--slots", "2", "--deadline", "21 s", "--margin", "1 s", "c.lua"]);
+    let times = |text: &str| ran.stderr.matches(text).count();
+    let told = (times("it is not started"), times("what was held back starts all the same"));
+    assert_eq!((ran.code, told), (Some(0), (1, 1)), "{ran:#?}");
+}
+
+/// As for a chain of jobs: the next run begins otherwise.
+#[test]
+fn a_changed_state_is_a_gain() {
+    let folder = Folder::with(
+        "local state = require 'harness'.state 'n'
+        state.runs = (state.runs or 0) + 1
+        await(submit(exec { shell = 'sleep 2' }))
+        await(submit(exec { name = 'long', key = 1, cmd = { 'true' }, timeout = 18.3 }))",
+    );
+    let ran = folder.run(&["--deadline", "21 s", "--margin", "1 s", "c.lua"]);
+    assert!(ran.code == Some(75) && ran.stderr.contains("stopped for want of time ("), "{ran:#?}");
+    assert_eq!(folder.journal("c.lua.journal").pop().unwrap()["gained"], true);
 }
 
 /// What would fit into no run as long as this one starts all the same: else nobody would ever do it.

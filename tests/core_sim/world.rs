@@ -235,6 +235,7 @@ impl World {
             inputs: Vec::new(),
             class: 0,
             like: None,
+            recorded: false,
             tried: None,
         }
     }

@@ -138,7 +138,9 @@ fn a_check_names_every_damaged_line() {
 fn begun(path: &Path, at: f64, seed: u64, runs: Vec<Vec<Record>>) -> PathBuf {
     for (records, later) in runs.into_iter().zip(0..) {
         let header = Header { started_unix_s: at + f64::from(later) * 100.0, seed, ..header() };
-        let opened = harness::journal::Journal::create_or_open(path, header, None, Mode::Resume).unwrap();
+        let opened =
+            harness::journal::Journal::create_or_open(path, header, Default::default(), Mode::Resume)
+                .unwrap();
         append(opened.writer, (0..).zip(records));
     }
     path.to_owned()

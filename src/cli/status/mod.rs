@@ -21,8 +21,8 @@ use super::journals::{WhichJournal, journal_of};
 use super::print::print_line;
 use crate::journal::JournalError;
 use crate::model::{
-    CampaignStatus, FailureStatus, Kind, Outcome, Record, Row, STATUS_SCHEMA, Session, SessionEnd, Status,
-    TaskFacts, exit, failures,
+    CampaignStatus, FailureStatus, HowEnded, Kind, Outcome, Record, Row, STATUS_SCHEMA, Session, SessionEnd,
+    Status, TaskFacts, exit, failures,
 };
 use crate::report::Campaign;
 use crate::root::default_journal;
@@ -70,8 +70,18 @@ struct Recorded {
     /// Records that are in none of these: a later version of the script or its sources took their place.
     outdated: usize,
     failures: Vec<FailureStatus>,
-    /// What goes on from there.
-    again: String,
+    /// What goes on from there; none if the script came to its end.
+    again: Option<Again>,
+}
+
+/// A command for a shell.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Again {
+    command: String,
+    /// With the arguments of the script, which are not known of runs of earlier versions.
+    #[serde(skip)]
+    has_args: bool,
 }
 
 /// Answers; the exit code.
@@ -128,7 +138,7 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
         schema: STATUS_SCHEMA,
         state: "not_running",
         journal: path.display().to_string(),
-        again: again(script.as_deref(), path),
+        again: again(script.as_deref(), path, sessions.last(), ends.last().and_then(Option::as_ref)),
         // A journal that was only begun does not name its script.
         script: script.unwrap_or_else(|| path.display().to_string()),
         sessions: sessions.len(),
@@ -142,13 +152,32 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
     })
 }
 
-/// The command that goes on.
-fn again(script: Option<&str>, journal: &Path) -> String {
-    let Some(script) = script else { return "harness FILE.lua".into() };
-    let is_its_own = default_journal(Path::new(script)).file_name() == journal.file_name();
-    if is_its_own {
-        format!("harness {script}")
-    } else {
-        format!("harness --journal {} {script}", journal.display())
+/// The command that goes on, if there is something to go on with.
+fn again(
+    script: Option<&str>,
+    journal: &Path,
+    last: Option<&Session>,
+    end: Option<&SessionEnd>,
+) -> Option<Again> {
+    if end.is_some_and(|end| end.how == HowEnded::Finished) {
+        return None;
     }
+    let Some(script) = script else {
+        return Some(Again { command: "harness FILE.lua".into(), has_args: false });
+    };
+    // The folder may have been copied or renamed since.
+    let beside = Path::new(script).file_name().map(|name| journal.with_file_name(name));
+    let script = beside.filter(|path| path.is_file()).unwrap_or_else(|| script.into());
+    let mut words = vec!["harness".to_owned()];
+    if default_journal(&script).file_name() != journal.file_name() {
+        words.extend(["--journal".into(), journal.display().to_string()]);
+    }
+    words.push(script.display().to_string());
+    let args = last.and_then(|session| session.args.as_ref());
+    // Behind it nothing is taken for an option of harness.
+    if args.is_some_and(|args| args.iter().any(|word| word.starts_with('-'))) {
+        words.push("--".into());
+    }
+    words.extend(args.into_iter().flatten().cloned());
+    Some(Again { command: shell_words::join(words), has_args: args.is_some() })
 }

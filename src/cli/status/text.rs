@@ -145,7 +145,10 @@ pub(super) fn of_journal(recorded: &Recorded) -> String {
         }
     }
     let _ = write!(text, "\n  {}", how_it_ended(recorded.end.as_ref()));
-    let _ = write!(text, "\n  `{}` goes on from there (with its arguments, if it had any)", recorded.again);
+    if let Some(again) = &recorded.again {
+        let unknown = if again.has_args { "" } else { " (with its arguments, if it had any)" };
+        let _ = write!(text, "\n  `{}` goes on from there{unknown}", again.command);
+    }
     text
 }
 

@@ -120,14 +120,15 @@ fn what_took_long_once_is_forgotten_when_others_like_it_took_less() {
     assert_eq!(actions, [start(short, 1, 0)]);
 }
 
-/// A later run would come no further: then the first is tried, and what became of it decides about the others.
+/// A later run would come no further: then the first is tried, and once its end is recorded the others are judged again.
 #[test]
-fn what_is_let_go_starts_and_the_rest_is_judged_when_something_has_ended() {
+fn what_is_let_go_starts_and_the_rest_is_judged_when_an_end_is_recorded() {
     let mut desk = Desk::new(&[1]);
     desk.ends_in(100);
     desk.feed(Event::Took { like: 7, us: 80 * SECOND });
     desk.tick(10 * SECOND);
-    let (a, actions) = desk.like(7);
+    let recorded = |request: &mut Request| (request.like, request.recorded) = (Some(7), true);
+    let (a, actions) = desk.asks(Kind::Exec, recorded);
     assert_eq!(actions, [hold(a)]);
     let (b, _) = desk.like(7);
     let (after, none) = desk.asks(Kind::Exec, |request| request.deps = vec![pending(b)]);
@@ -137,6 +138,23 @@ fn what_is_let_go_starts_and_the_rest_is_judged_when_something_has_ended() {
     assert_eq!(desk.took(0, a, 5), [finished(a), hold(b)]);
     assert_eq!(deeds(desk.feed(Event::LetGo)), [start(b, 1, 0)], "and again");
     assert_eq!(desk.took(0, b, 5), [finished(b), start(after, 1, 0)]);
+}
+
+/// However many there are, they are let go once: no end of theirs brings a later run further.
+#[test]
+fn what_leaves_no_record_does_not_hold_the_rest_back_again() {
+    let mut desk = Desk::new(&[1]);
+    desk.ends_in(100);
+    desk.tick(50 * SECOND);
+    let all: Vec<TaskId> = (0..3).map(|_| desk.bound(Kind::Exec, 60).0).collect();
+    assert!(desk.core.is_held_up());
+    assert_eq!(deeds(desk.feed(Event::LetGo)), [start(all[0], 1, 0)]);
+    for pair in all.windows(2) {
+        assert_eq!(desk.took(0, pair[0], 1), [finished(pair[0]), start(pair[1], 1, 0)]);
+    }
+    let (later, none) = desk.bound(Kind::Exec, 60);
+    assert!(none.is_empty(), "it queues");
+    assert_eq!(desk.took(0, all[2], 1), [finished(all[2]), start(later, 1, 0)]);
 }
 
 /// Runs that are too short for all that is to be tried again do not begin with the same ones each time.

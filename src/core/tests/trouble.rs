@@ -41,6 +41,7 @@ fn a_long_chain_fails_without_recursion() {
             inputs: Vec::new(),
             class: 0,
             like: None,
+            recorded: false,
             tried: None,
         };
         core.handle(Tick(0), Event::Submitted(request), &mut actions);
