@@ -54,6 +54,7 @@ fn facts(number: u64, kind: Kind) -> TaskFacts {
         kind,
         key: key(number),
         parts: None,
+        program_at_end: None,
         content_key: None,
         name: None,
         params: None,
@@ -220,6 +221,7 @@ fn a_last_line_that_is_no_json_is_torn_and_one_before_it_is_damage() {
     let before = std::fs::read(&path).unwrap();
     let text = refused(&path);
     assert!(text.starts_with("journal PATH: line 4 is damaged (EOF while parsing"), "{text}");
+    assert!(text.contains("`harness journal check PATH` names all such lines"), "{text}");
     assert!(text.ends_with("begin anew with --fresh (the old journal is kept under another name)"), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), before, "what is damaged is left alone");
 

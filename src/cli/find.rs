@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::model::human::{count, measurement_line, shortened, status_in_short, subject};
-use crate::model::{Hash, Kind, Measurement, Record, Status, TaskFacts, nearest};
+use crate::model::{Detail, Hash, Kind, Measurement, Record, Status, TaskFacts, nearest};
 use crate::report::{Outdated, Runs};
 
 /// So many are listed where several could be meant.
@@ -82,6 +82,9 @@ fn one_of<'a>(
         let outdated = Outdated::of(records, &Runs::of(records));
         prefer(&mut found, |facts| !outdated.has(facts));
     }
+    if found.is_empty() {
+        found = all.iter().filter(|record| has_variant(record, wanted)).copied().collect();
+    }
     let begins = |facts: &TaskFacts| begins(facts, wanted);
     if found.is_empty() {
         found = all.iter().filter(|record| is_of(record, &begins)).copied().collect();
@@ -99,6 +102,14 @@ fn one_of<'a>(
             list: list(several),
         }),
     }
+}
+
+/// Is it a comparison with this variant, by its name or as its row is called?
+fn has_variant(record: &Record, wanted: &str) -> bool {
+    let Record::Task(task) = record else { return false };
+    let Detail::Compare(result) = &task.outcome.detail else { return false };
+    let row = |name: &str| format!("{} {name}", named_as(&task.facts));
+    result.variants.iter().any(|variant| variant.name == wanted || row(&variant.name) == wanted)
 }
 
 /// Those of which this is so, if there are any.

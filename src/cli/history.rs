@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::journals::{NoCampaign, campaign_of};
+use super::journals::{NoCampaign, campaign_of, journal_of};
 use super::print::{print, text};
 use crate::model::exit;
 use crate::report::{Campaign, History};
@@ -13,8 +13,8 @@ use crate::say::say;
 
 #[derive(Args)]
 pub(super) struct HistoryArgs {
-    /// Journals of one campaign, in any order; each by itself or by its script.
-    #[arg(value_name = "JOURNAL", required = true)]
+    /// Journals of one campaign, in any order; each by itself or by its script (default: the journal in this folder).
+    #[arg(value_name = "JOURNAL")]
     journals: Vec<PathBuf>,
     /// The least relative step that is told.
     #[arg(long, value_name = "PART", default_value_t = 0.01, value_parser = super::usage::part)]
@@ -52,8 +52,13 @@ pub(super) fn history(arguments: &HistoryArgs) -> ExitCode {
 }
 
 fn told(arguments: &HistoryArgs) -> Result<History, HistoryError> {
-    let read = |path: &PathBuf| campaign_of(path, "history", "harness history JOURNAL");
-    let campaigns = arguments.journals.iter().map(read).collect::<Result<Vec<Campaign>, _>>()?;
+    let line = "harness history";
+    let journals = match arguments.journals.is_empty() {
+        true => vec![journal_of(None, "history", line).map_err(NoCampaign::from)?],
+        false => arguments.journals.clone(),
+    };
+    let read = |path: &PathBuf| campaign_of(path, "history", line);
+    let campaigns = journals.iter().map(read).collect::<Result<Vec<Campaign>, _>>()?;
     let history = History::of(&campaigns, arguments.min_effect);
     if history.is_empty() {
         return Err(NoCampaign::NoMeasurement("history").into());

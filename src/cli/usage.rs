@@ -76,11 +76,36 @@ pub(super) fn in_order(cli: Cli, arguments: &[OsString]) -> Result<Cli, String> 
         Ok(meant) => Ok(meant),
         // The first of them is none of harness's own; an error of `compare` has its own exit code.
         Err(_) if options > 0 && name != "compare" => Ok(cli),
-        Err(_) => Err(format!(
-            "what stands before `{name}` are options of a campaign, and not all are its own: they go after its name, and \
-             `harness {name} --help` lists them"
-        )),
+        Err(_) => {
+            let hint = cli
+                .run
+                .common
+                .journal
+                .as_deref()
+                .and_then(|journal| with_journal(name, journal))
+                .unwrap_or_default();
+            Err(format!(
+                "what stands before `{name}` are options of a campaign, and not all are its own: they go after its name{hint}, \
+                 and `harness {name} --help` lists them"
+            ))
+        }
     }
+}
+
+/// The line that names a journal to a subcommand that takes one.
+fn with_journal(name: &str, journal: &Path) -> Option<String> {
+    let cli = Cli::command();
+    let command = cli.find_subcommand(name)?;
+    let takes = |word: &clap::Arg| {
+        word.get_value_names().is_some_and(|names| names.iter().any(|name| name.contains("JOURNAL")))
+    };
+    let words = command.get_positionals().filter(|word| takes(word) || word.is_required_set());
+    let words = words.map(|word| {
+        if takes(word) { journal.display().to_string() } else { word.get_id().as_str().to_uppercase() }
+    });
+    let line: Vec<String> = words.collect();
+    let names_it = command.get_positionals().any(takes);
+    names_it.then(|| format!(" (the journal without --journal: `harness {name} {}`)", line.join(" ")))
 }
 
 fn is_subcommand(word: &str) -> bool {

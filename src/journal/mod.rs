@@ -75,9 +75,10 @@ pub enum JournalError {
     },
     /// A line that is not the last is no record.
     #[error(
-        "journal {}: line {line} is damaged ({reason}); remove or mend that line, or begin anew with --fresh \
-         (the old journal is kept under another name)",
-        path.display()
+        "journal {}: line {line} is damaged ({reason}); remove or mend that line (`harness journal check {}` names all \
+         such lines, and how to go on without them), or begin anew with --fresh (the old journal is kept under another \
+         name)",
+        path.display(), path.display()
     )]
     Damaged {
         /// The file.

@@ -12,6 +12,7 @@ fn facts() -> TaskFacts {
         kind: Kind::Measure,
         key: Hash::of(b"gemm"),
         parts: None,
+        program_at_end: None,
         content_key: None,
         name: Some("gemm".into()),
         params: Some(serde_json::json!({"tile": 32})),

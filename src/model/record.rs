@@ -228,6 +228,13 @@ pub struct SessionEnd {
     pub unfinished: usize,
 }
 
+impl SessionEnd {
+    /// Did the script ask for nothing and keep nothing?
+    pub fn is_empty(&self) -> bool {
+        self.recorded + self.states + self.unfinished + self.replayed == 0 && self.ended.is_empty()
+    }
+}
+
 /// How a run of the script ended, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -355,6 +362,9 @@ pub struct TaskFacts {
     /// Of what the recipe consists; none in records of earlier versions.
     #[serde(default)]
     pub parts: Option<RecipeParts>,
+    /// `parts.program` at the end of a measurement, if its program file became another one meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_at_end: Option<u32>,
     /// What it was settled to at dispatch (architecture, Durability).
     pub content_key: Option<Hash>,
     /// `name` of the task.
@@ -386,6 +396,14 @@ pub struct TaskFacts {
     /// Of a build and a measurement what else was asked ([`Asked`](super::Asked)); none in records of earlier versions.
     #[serde(default)]
     pub asked: Option<Unread>,
+}
+
+impl TaskFacts {
+    /// What stands for the program file that was measured; none if it named none, or none that was there.
+    pub fn program(&self) -> Option<u32> {
+        let asked = || self.parts.map(|parts| parts.program);
+        self.program_at_end.or_else(asked).filter(|program| *program != 0)
+    }
 }
 
 /// What a task took, s; none where it is not known or does not apply.

@@ -10,6 +10,8 @@ use crate::model::human::{duration, seconds};
 
 /// The margin where none is given is so much, or a tenth of what is left if that is less (s).
 const MARGIN_S: f64 = 30.0;
+/// A time of day this far off (s) may be another one than was meant.
+const FAR_S: f64 = 12.0 * 3600.0;
 /// A campaign this long has no end (s): some 30 years.
 const LONGEST_S: f64 = 1e9;
 
@@ -59,13 +61,20 @@ pub(super) struct Outside<'a> {
     pub(super) now: (Instant, f64),
 }
 
-/// Finds out; the text is for those who want to know more (`-v`).
-pub(super) fn find(
-    timing: &Timing,
-    outside: &Outside<'_>,
-) -> Result<(Option<Deadline>, Option<String>), DeadlineError> {
+/// What is known of the end.
+pub(super) struct Found {
+    /// It, if there is one.
+    pub(super) deadline: Option<Deadline>,
+    /// What everybody should hear: it may not be what was meant.
+    pub(super) beware: Option<String>,
+    /// For those who want to know more (`-v`).
+    pub(super) note: Option<String>,
+}
+
+/// Finds out.
+pub(super) fn find(timing: &Timing, outside: &Outside<'_>) -> Result<Found, DeadlineError> {
     let asked = match &timing.deadline {
-        Some(text) => Some((until(text, outside)?, format!("--deadline {text}"))),
+        Some(text) => Some((until(text, outside)?, called(text))),
         None => None,
     };
     let (job, mut note) = end_of_job(outside);
@@ -73,7 +82,11 @@ pub(super) fn find(
         (Some(asked), Some(job)) => Some(if job.0 < asked.0 { job } else { asked }),
         (asked, job) => asked.or(job),
     };
-    let Some((left, what)) = first.filter(|(left, _)| *left < LONGEST_S) else { return Ok((None, note)) };
+    let Some((left, what)) = first.filter(|(left, _)| *left < LONGEST_S) else {
+        let unused =
+            "--margin does nothing here: when the campaign has to be over is not known; --deadline says it";
+        return Ok(Found { deadline: None, beware: timing.margin.map(|_| unused.into()), note });
+    };
     let margin = timing.margin.unwrap_or(MARGIN_S.min(left / 10.0));
     if margin >= left {
         let (left, margin) = (duration(left), duration(margin));
@@ -82,7 +95,23 @@ pub(super) fn find(
     let from_now = |seconds: f64| outside.now.0 + Duration::from_secs_f64(seconds);
     let why = format!("{} before {what}", duration(margin));
     note.get_or_insert_with(|| format!("{what} is in {}; tasks are stopped {why}", duration(left)));
-    Ok((Some(Deadline { ends: from_now(left), drains: from_now(left - margin), why }), note))
+    let is_far = |text: &String| is_clock(text) && left > FAR_S && what == called(text);
+    let beware = timing
+        .deadline
+        .as_ref()
+        .is_some_and(is_far)
+        .then(|| format!("{what} is in {}; \"2 h\" would be a duration", duration(left)));
+    let deadline = Deadline { ends: from_now(left), drains: from_now(left - margin), why };
+    Ok(Found { deadline: Some(deadline), beware, note })
+}
+
+fn called(text: &str) -> String {
+    format!("--deadline {text}")
+}
+
+/// Is it a time of some day, and not of one that is named?
+fn is_clock(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b':')
 }
 
 /// Seconds until then.
@@ -103,11 +132,12 @@ fn until(text: &str, outside: &Outside<'_>) -> Result<f64, DeadlineError> {
     if text.trim().is_empty() {
         return Err(DeadlineError::Unreadable(text.into()));
     }
-    let is_clock = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
     match left(text) {
         None => Err(DeadlineError::Unreadable(text.into())),
         Some(left) if left > 0.0 => Ok(left),
-        Some(_) if is_clock => left(&format!("tomorrow {text}")).ok_or(DeadlineError::Past(text.into())),
+        Some(_) if is_clock(text) => {
+            left(&format!("tomorrow {text}")).ok_or(DeadlineError::Past(text.into()))
+        }
         Some(_) => Err(DeadlineError::Past(text.into())),
     }
 }
@@ -140,7 +170,7 @@ mod tests {
 
     const NOON: f64 = 1.7e9;
 
-    /// What `find` makes of it: seconds until the end, seconds until the drain, the note.
+    /// What `find` makes of it: seconds until the end, seconds until the drain, the note and what everybody hears.
     fn found(
         timing: &Timing,
         env: &[(&str, &str)],
@@ -153,8 +183,9 @@ mod tests {
             let answer = answers.iter().find(|(asked, _)| *asked == line);
             answer.map(|(_, text)| text.to_string()).ok_or_else(|| format!("cannot run {line}"))
         };
-        let (deadline, note) =
+        let Found { deadline, beware, note } =
             find(timing, &Outside { env: &lookup, ask: &ask, now }).map_err(|error| error.to_string())?;
+        let note = beware.or(note);
         let since = |at: Instant| (at - now.0).as_secs_f64();
         Ok((deadline.map(|d| (since(d.ends), since(d.drains))), note.unwrap_or_default()))
     }
@@ -190,6 +221,29 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_another_end_than_was_meant_is_said() {
+        let times = [
+            ("date -d 11:00 +%s", "1699996400\n"),
+            ("date -d tomorrow 11:00 +%s", "1700082800\n"),
+            ("date -d 2023-11-15 21:00 +%s", "1700082800\n"),
+        ];
+        let said = |timing: Timing| found(&timing, &[], &times).unwrap().1;
+        assert_eq!(
+            said(timing("11:00", None)),
+            "--deadline 11:00 is in 23 h 0 min; \"2 h\" would be a duration"
+        );
+        for clear in ["2023-11-15 21:00", "23 h"] {
+            assert!(said(timing(clear, None)).contains("; tasks are stopped "), "{clear}");
+        }
+        let unused =
+            "--margin does nothing here: when the campaign has to be over is not known; --deadline says it";
+        assert_eq!(said(timing("", Some(60.0))), unused);
+        let job = [("SLURM_JOB_ID", "17"), ("SLURM_JOB_END_TIME", "1700000600")];
+        let (_, note) = found(&timing("11:00", None), &job, &times).unwrap();
+        assert!(note.starts_with("the end of Slurm job 17 is in "), "{note}");
+    }
+
+    #[test]
     fn the_first_of_deadline_and_job_counts() {
         let job = [("SLURM_JOB_ID", "17"), ("SLURM_JOB_END_TIME", "1700000600")];
         let ends =
@@ -197,7 +251,7 @@ mod tests {
         assert_eq!(ends("", &job).0, Some((600.0, 540.0)));
         assert_eq!(ends("5 min", &job).0, Some((300.0, 240.0)));
         assert_eq!(ends("1 h", &job).0, Some((600.0, 540.0)));
-        assert_eq!(ends("", &[]), (None, String::new()));
+        assert_eq!(ends("", &[]).0, None);
         let note =
             "the end of Slurm job 17 is in 10 min 0 s; tasks are stopped 60 s before the end of Slurm job 17";
         assert_eq!(ends("", &job).1, note);

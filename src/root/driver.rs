@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use super::held::Told;
 use super::homing::Homing;
 use super::pools::Pools;
 use super::port::DriverEnd;
+use super::programs::Programs;
 use super::progress::Progress;
 use super::remote::Said;
 use super::sources::Reader;
@@ -72,6 +74,9 @@ pub(super) struct Driver {
     pub(super) leaving: Option<Leaving>,
     pub(super) script_over: bool,
     pub(super) surroundings: Surroundings,
+    /// The campaign's folder, and the programs that are named by path there.
+    pub(super) dir: PathBuf,
+    pub(super) programs: Programs,
     /// Measurements of one program under several names.
     pub(super) twins: Twins,
     /// What the script keeps for its next run.
@@ -105,6 +110,7 @@ pub(super) struct Parts {
     pub(super) port: DriverEnd,
     pub(super) journal: JournalWriter,
     pub(super) campaign: String,
+    pub(super) dir: PathBuf,
     pub(super) store: Store,
     pub(super) progress: Progress,
     pub(super) signals: Signals,
@@ -126,6 +132,7 @@ impl Driver {
             port,
             journal,
             campaign,
+            dir,
             store,
             progress,
             signals,
@@ -147,6 +154,7 @@ impl Driver {
             port,
             journal,
             campaign,
+            dir,
             store,
             progress,
             signals,
@@ -165,6 +173,7 @@ impl Driver {
             leaving: None,
             script_over: false,
             surroundings,
+            programs: Programs::default(),
             twins: Twins::default(),
             states: States::default(),
             deadline,

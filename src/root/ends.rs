@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::driver::Driver;
 use super::intake::told;
-use super::port::Submission;
-use super::record;
+use super::port::{Job, Submission};
+use super::recipe;
+use super::record::{self, AtEnd};
 use super::stop::{CutShort, Ending};
 use super::tasks::Live;
 use super::workers::{Stage, Worker};
@@ -52,9 +53,10 @@ impl Driver {
         }
         let env = ended.submission.recipe.and(ended.worker).and_then(|worker| self.surroundings_of(worker));
         self.twins.built(&outcome);
-        let content_key = self.twins.content_key(&ended.submission, ended.pool);
+        let program = self.program_at_end(&ended.submission);
+        let content_key = self.twins.content_key(&ended.submission, ended.pool).filter(|_| program.is_none());
         let pool = self.pools.pools.get(&ended.pool).map(|pool| &pool.spec);
-        match record::of(&self.campaign, &ended, env, content_key, pool, &outcome) {
+        match record::of(&self.campaign, &ended, AtEnd { env, content_key, program, pool }, &outcome) {
             Some(mut record) => {
                 self.surroundings.provenance.stamp(&mut record);
                 if let (Some(key), Some(facts)) = (content_key, record.facts()) {
@@ -66,6 +68,15 @@ impl Driver {
             }
             None => self.hand(&ended, outcome),
         }
+    }
+
+    /// What stands for the file of a program that is named by path, if it is not the one that was submitted: built anew
+    /// since, it is what was measured.
+    fn program_at_end(&mut self, submission: &Submission) -> Option<u32> {
+        let Job::Measure(_) = submission.job else { return None };
+        let program = self.programs.of(&submission.job, &self.dir);
+        let part = recipe::of_program(program.map(|program| program.content));
+        (part != submission.recipe?.parts.program).then_some(part)
     }
 
     /// How it ended; none if it has already.

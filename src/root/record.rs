@@ -12,13 +12,23 @@ use crate::model::{
 /// Stands for the task in the journal's answer to a line that is no task's.
 pub(super) const NO_TASK: u64 = u64::MAX;
 
-/// The line; none for what is not kept. `content_key`: what a measurement came to; `pool`: as it was asked for.
+/// What is known of a task at its end.
+pub(super) struct AtEnd<'a> {
+    /// The surroundings it ran in.
+    pub(super) env: Option<Hash>,
+    /// What a measurement came to.
+    pub(super) content_key: Option<Hash>,
+    /// See `TaskFacts::program_at_end`.
+    pub(super) program: Option<u32>,
+    /// As it was asked for.
+    pub(super) pool: Option<&'a PoolSpec>,
+}
+
+/// The line; none for what is not kept.
 pub(super) fn of(
     campaign: &str,
     ended: &Live,
-    env: Option<Hash>,
-    content_key: Option<Hash>,
-    pool: Option<&PoolSpec>,
+    AtEnd { env, content_key, program: program_at_end, pool }: AtEnd<'_>,
     outcome: &Outcome,
 ) -> Option<Record> {
     let Submission { task, options, job, recipe, .. } = &ended.submission;
@@ -39,6 +49,7 @@ pub(super) fn of(
         kind: job.kind(),
         key,
         parts: Some(parts),
+        program_at_end,
         content_key,
         name: options.name.clone(),
         params: options.params.clone(),

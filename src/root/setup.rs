@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::deadline::{self, Deadline, DeadlineError, Outside, Timing};
+use super::deadline::{self, Deadline, DeadlineError, Found, Outside, Timing};
 use super::driver::{Driver, Parts};
 use super::guard::Guard;
 use super::opening::{default_journal, forecast, header, notices, open_journal, restarted, tried_again};
@@ -135,11 +135,13 @@ impl Root {
         });
         let launcher = launcher(&options, allocation, mpi)?;
         let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
+        let surroundings = Surroundings::new(envs, Provenance::of(&dir, &text, seed));
         let parts = Parts {
             pools,
             port: driver_end,
             journal: opened.writer,
             campaign: opened.header.campaign,
+            dir,
             store,
             progress,
             signals,
@@ -147,7 +149,7 @@ impl Root {
             wake,
             deadline,
             forecast,
-            surroundings: Surroundings::new(envs, Provenance::of(&dir, &text, seed)),
+            surroundings,
             workers: std::mem::take(workers),
             counter,
             interactive: options.interactive,
@@ -264,7 +266,10 @@ fn find_deadline(timing: &Timing, progress: &Progress) -> Result<Option<Deadline
         ask: &|argv| process::ask(argv, ASK_LIMIT).map_err(|error| error.to_string()),
         now: (Instant::now(), unix_seconds()),
     };
-    let (deadline, note) = deadline::find(timing, &outside)?;
+    let Found { deadline, beware, note } = deadline::find(timing, &outside)?;
+    if let Some(beware) = beware {
+        progress.note(&beware);
+    }
     if let Some(note) = note {
         progress.detail(&note);
     }

@@ -45,7 +45,8 @@ impl Twins {
     }
 
     /// What a measurement comes to: program, arguments, environment and protocol by content. None if it is neither of a
-    /// build nor of machine code that is named by path, or if more than that decides (other nodes, GPUs).
+    /// build nor of machine code that is named by path, or if more than that decides (other nodes, GPUs; what its setup
+    /// makes of a file that is named by path). That the file is still the one that was submitted is the caller's to know.
     pub(super) fn content_key(&self, submission: &Submission, pool: PoolId) -> Option<Hash> {
         let Job::Measure(spec) = &submission.job else { return None };
         let place = &submission.options.placement;
@@ -54,6 +55,7 @@ impl Twins {
         }
         let code = match spec.command.argv.first()? {
             Arg::Artefact(program) => *self.code.get(program).unwrap_or(program),
+            Arg::Text(_) if spec.hooks.setup.is_some() || spec.hooks.prepare.is_some() => return None,
             Arg::Text(_) => submission.recipe?.code?,
             Arg::Task(_) => return None,
         };
@@ -213,6 +215,9 @@ mod tests {
         named.recipe = named.recipe.map(|recipe| RecipeId { code: Some(Hash::of(b"code")), ..recipe });
         let key = twins.content_key(&named, POOL).unwrap();
         assert_eq!(Some(key), twins.content_key(&asked(b"two", 1), POOL));
+        let mut made = named.clone();
+        made.job.timed_mut()[0].hooks.setup = Some(HookSpec::default());
+        assert_eq!(twins.content_key(&made, POOL), None, "its setup may make it");
         twins.measured(key, "a", &named, &took(0.5, Status::Ok));
         assert_eq!(twins.answer(&asked(b"one", 1), POOL, "node1"), None);
         twins.measured(key, "b", &asked(b"one", 1), &took(0.5, Status::Ok));

@@ -352,6 +352,29 @@ fn machine_code_that_is_the_same_has_not_become_slower() {
 }
 
 #[test]
+fn machine_code_that_is_made_on_the_way_is_not_what_lay_there_before() {
+    let measure =
+        "name = 'm', runs = 8, cmd = { './prog', 'value' }, metrics = { x = '([%d.]+)' }, objective = 'x'";
+    // Its program is named before it is made anew.
+    let make = "shell = 'until [ -e go ]; do sleep 0.01; done; sh make.sh'";
+    let by_setup = format!("submit(measure {{ setup = {{ 'sh', 'make.sh' }}, {measure} }})");
+    let by_a_task = format!(
+        "os.remove 'go'; submit(exec {{ {make} }}); submit(measure {{ {measure} }}); io.open('go', 'w'):close()"
+    );
+    for script in [by_setup, by_a_task] {
+        let folder = Folder::with(&script);
+        fs::copy("/bin/cat", folder.path("prog")).unwrap();
+        folder.write("make.sh", "cp /bin/cat new && mv new prog\n");
+        measured(&folder, "10\n", "base.journal");
+        folder.write("make.sh", "cp /bin/head new && mv new prog\n");
+        measured(&folder, "12\n", "new.journal");
+        assert_eq!(compare(&folder, &["base.journal", "new.journal"]).code, Some(1), "{script}");
+        let ran = compare(&folder, &["--confirm", "base.journal", "new.journal"]);
+        assert!(ran.code == Some(1) && !ran.stdout.contains("was not measured"), "{script}: {ran:#?}");
+    }
+}
+
+#[test]
 fn a_build_that_fails_now_is_a_regression() {
     let folder = Folder::with(
         "local build = submit(compile { name = 'b', cmd = { 'sh', '-c', 'cat src > prog; chmod +x prog; sh -n prog' }, \

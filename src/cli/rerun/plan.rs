@@ -128,9 +128,9 @@ impl Plan {
 
     /// The same, if the program it names by path is still that of the record.
     pub(super) fn of_same_file(self, then: &Measurement, place: &Place<'_>) -> Result<Self, PlanError> {
-        let was = then.facts.parts.map_or(0, |parts| parts.program);
         let is = || program_part(&self.measure, place.folder.unwrap_or(Path::new("/")));
-        if was != 0 && was != is() { Err(PlanError::OtherProgram) } else { Ok(self) }
+        let is_other = then.facts.program().is_some_and(|was| was != is());
+        if is_other { Err(PlanError::OtherProgram) } else { Ok(self) }
     }
 
     /// Workers where it ran then; where those nodes are not to be had, on others: without a batch system here, in a job

@@ -226,7 +226,7 @@ fn differences(then: &Measurement, now: &Measurement, envs: &BTreeMap<Hash, Env>
     }
     let placed = |m: &Measurement| Some(m.facts.placement.as_ref()?.placed.as_ref()?.cpus.clone());
     compare("cores", placed(then), placed(now));
-    let program = |m: &Measurement| m.facts.parts.map(|parts| parts.program).filter(|content| *content != 0);
+    let program = |m: &Measurement| m.facts.program();
     let file = |m: &Measurement| program(m).map(|content| format!("{content:08x}"));
     compare("the program file", file(then), file(now));
     let load = |m: &Measurement| m.moving.load1.map(|[before, _]| before);

@@ -123,6 +123,14 @@ fn answer(arguments: &StatusArgs) -> Result<String, StatusError> {
 
 fn recorded(path: &Path) -> Result<Recorded, StatusError> {
     let Campaign { header, sessions, ends, ended: records, outdated, .. } = Campaign::current(path)?;
+    let mut runs: Vec<(Session, Option<SessionEnd>)> = sessions.into_iter().zip(ends).collect();
+    // One that was asked for its options only, or could not read them, is no news of the campaign where there is another.
+    let has_work = |(_, end): &(Session, Option<SessionEnd>)| !end.as_ref().is_some_and(|end| end.is_empty());
+    if runs.iter().any(has_work) {
+        runs.retain(has_work);
+    }
+    let count = runs.len();
+    let (last_session, end) = runs.pop().unzip();
     let written = fs::metadata(path).and_then(|data| data.modified()).ok();
     let written = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let script = header.map(|header| header.script);
@@ -141,9 +149,9 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
         again: again(script.as_deref(), path, sessions.last(), ends.last().and_then(Option::as_ref)),
         // A journal that was only begun does not name its script.
         script: script.unwrap_or_else(|| path.display().to_string()),
-        sessions: sessions.len(),
-        last_session: sessions.last().cloned(),
-        end: ends.last().cloned().flatten(),
+        sessions: count,
+        last_session,
+        end: end.flatten(),
         written_unix_s: written.map_or(0.0, |since| since.as_secs_f64()),
         kinds,
         ended,
