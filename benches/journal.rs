@@ -165,6 +165,7 @@ fn record(number: u64, kind: Kind) -> Record {
         started_unix_s: Some(1.7e9),
         ended_unix_s: Some(1.7e9),
         asked: asked.and_then(|asked| asked.written()),
+        program_at_end: None,
     };
     let detail = match kind {
         Kind::Measure => Detail::Measure(Box::new(measured(number))),

@@ -47,7 +47,7 @@ impl ScriptState {
             Typed::Terminal { history } => self.edited(history.as_deref())?,
             Typed::Lines => self.plain()?,
         };
-        let read = self.from_a_new_line(read)?;
+        let read = self.each_a_new_line(read)?;
         let describe: Function = self.library("failure")?.get("describe")?;
         self.set_arg(Path::new("repl"), &[])?;
         let main = self.lua().load(REPL).set_name("@[harness]/repl.lua");
@@ -57,7 +57,7 @@ impl ScriptState {
 
     /// What was told to end the line before, too late, does not end the next one; and who leaves while tasks run is told
     /// what is waited for.
-    fn from_a_new_line(&self, read: Function) -> mlua::Result<Function> {
+    fn each_a_new_line(&self, read: Function) -> mlua::Result<Function> {
         let forget: Function = self.library("flow")?.get("forget_interrupt")?;
         let bridge = self.bridge().clone();
         self.lua().create_function(move |_, ()| {

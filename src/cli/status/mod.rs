@@ -131,6 +131,7 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
     }
     let count = runs.len();
     let (last_session, end) = runs.pop().unzip();
+    let end = end.flatten();
     let written = fs::metadata(path).and_then(|data| data.modified()).ok();
     let written = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let script = header.map(|header| header.script);
@@ -146,12 +147,12 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
         schema: STATUS_SCHEMA,
         state: "not_running",
         journal: path.display().to_string(),
-        again: again(script.as_deref(), path, sessions.last(), ends.last().and_then(Option::as_ref)),
+        again: again(script.as_deref(), path, last_session.as_ref(), end.as_ref()),
         // A journal that was only begun does not name its script.
         script: script.unwrap_or_else(|| path.display().to_string()),
         sessions: count,
         last_session,
-        end: end.flatten(),
+        end,
         written_unix_s: written.map_or(0.0, |since| since.as_secs_f64()),
         kinds,
         ended,
