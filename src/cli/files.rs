@@ -35,7 +35,7 @@ pub(super) fn write(to: &Path, content: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Whether [`write`] could, before there is anything to write.
+/// Whether [`write()`] could, before there is anything to write.
 pub(super) fn can_write(to: &Path) -> io::Result<()> {
     match Target::of(to)? {
         Target::File(to) => NewFile::beside(&to).map(drop),

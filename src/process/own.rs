@@ -210,7 +210,7 @@ fn heeded() -> Vec<i32> {
     HANDLED.into_iter().filter(|signal| !is_ignored(*signal)).collect()
 }
 
-/// Blocks what is [`heeded`] in this thread and those it starts later. A file that would grow beyond `ulimit -f` is an
+/// Blocks what is heeded in this thread and those it starts later. A file that would grow beyond `ulimit -f` is an
 /// error of its write and not the end of the process; programs get the default back ([`super::spawn()`]).
 pub fn block_signals() -> io::Result<()> {
     // SAFETY: it changes a disposition; no handler of ours is involved.
