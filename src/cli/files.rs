@@ -13,11 +13,11 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::fstat;
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::NamedTempFile;
 
 use crate::journal::is_journal;
-use crate::process::{Signals, own_pid, unblock_signals};
+use crate::process::{Signals, end_by, unblock_signals};
 use crate::transport::wait::wait;
 
 /// Writes it in the place of what is there, but never of a journal. A link stays one; what is no file (a pipe) takes it as
@@ -141,7 +141,7 @@ impl Guard {
                 let signal = signals.take().and_then(Signal::from_named_raw);
                 if let Some(signal) = signal {
                     let _ = fs::remove_file(&file);
-                    let _ = unblock_signals().map(|()| kill_process(own_pid(), signal));
+                    end_by(signal);
                 }
                 if is_over || waited.is_err() {
                     return;

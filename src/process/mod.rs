@@ -27,9 +27,9 @@ pub use environment::Environment;
 pub use footprint::{Footprint, give_code_back, keep_small};
 pub use gate::Gate;
 pub use own::{
-    FIRST_FD, Signals, adopt_orphans, become_program, block_signals, end_with_parent, exit_now, exit_within,
-    own_pid, own_thread, parent_pid, start_executable, start_self, stdout_to_stderr, take_affinity_of_parent,
-    take_fd, take_stdio, this_executable, unblock_signals,
+    FIRST_FD, Signals, adopt_orphans, become_program, block_signals, end_by, end_with_parent, exit_now,
+    exit_within, own_pid, own_thread, parent_pid, start_executable, start_self, stdout_to_stderr,
+    take_affinity_of_parent, take_fd, take_stdio, this_executable, unblock_signals,
 };
 pub use pin::{run_on, take_memory_of};
 pub use spawn::{Child, Launch, SpawnError, find_program, is_on_path, is_program, spawn, with_advice};

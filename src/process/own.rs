@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, open};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
-use rustix::process::{Pid, getppid, set_child_subreaper};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_child_subreaper};
 
 use super::{Child, Environment, Launch, SpawnError, spawn, with_advice};
 
@@ -196,18 +196,16 @@ pub fn close_on_exec_from(first: RawFd) {
     }
 }
 
-/// Those of them that are not ignored: who started this process with one ignored (`nohup`, a shell that puts it into the
-/// background) does not want it to hear of it, and blocked it would be heard all the same.
+/// Those of them that are to be heard: not the end of the terminal where `nohup` has it ignored, which blocked would be
+/// heard all the same. Ctrl-C is, also where a shell has put us into the background: to stop in order loses nothing.
 fn heeded() -> Vec<i32> {
-    let is_ignored = |signal: i32| {
-        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: it only asks; where it fails, the zeroed action is the default.
-        unsafe {
-            libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
-            action.assume_init().sa_sigaction == libc::SIG_IGN
-        }
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: it only asks; where it fails, the zeroed action is the default.
+    let hangup = unsafe {
+        libc::sigaction(libc::SIGHUP, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init().sa_sigaction
     };
-    HANDLED.into_iter().filter(|signal| !is_ignored(*signal)).collect()
+    HANDLED.into_iter().filter(|signal| *signal != libc::SIGHUP || hangup != libc::SIG_IGN).collect()
 }
 
 /// Blocks what is heeded in this thread and those it starts later. A file that would grow beyond `ulimit -f` is an
@@ -225,6 +223,13 @@ pub fn unblock_signals() -> io::Result<()> {
     change_mask(libc::SIG_UNBLOCK, &HANDLED)
 }
 
+/// Ends this process as the signal does where nobody has it blocked or ignored.
+pub fn end_by(signal: Signal) {
+    // SAFETY: the default disposition; no handler of ours is involved.
+    unsafe { libc::signal(signal.as_raw(), libc::SIG_DFL) };
+    let _ = unblock_signals().map(|()| kill_process(own_pid(), signal));
+}
+
 fn change_mask(how: i32, signals: &[i32]) -> io::Result<()> {
     let set = signal_set(signals);
     // SAFETY: the set is initialised; no old mask is asked for.
@@ -239,7 +244,7 @@ fn change_mask(how: i32, signals: &[i32]) -> io::Result<()> {
 pub struct Signals(File);
 
 impl Signals {
-    /// Blocks those of `HANDLED` that are not ignored, and opens their descriptor. Call it before any thread is started.
+    /// Blocks those of `HANDLED` that are heeded, and opens their descriptor. Call it before any thread is started.
     pub fn open() -> io::Result<Self> {
         block_signals()?;
         let set = signal_set(&heeded());
