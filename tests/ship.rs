@@ -394,8 +394,9 @@ fn a_module_in_c_that_is_not_on_this_node_is_named_with_host_and_path() {
 /// What the script hands to the driver, with a driver that answers every call at once.
 fn sent_by(script: &str) -> (usize, usize, usize) {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("c.lua"), script).unwrap();
-    let campaign = Campaign { script: "c.lua".into(), dir: dir.path().to_owned(), ..Campaign::default() };
+    let file = dir.path().join("c.lua");
+    std::fs::write(&file, script).unwrap();
+    let campaign = Campaign { script: file, dir: dir.path().to_owned(), ..Campaign::default() };
     let (port, mut driver) = port(Setup {
         campaign,
         index: Index::default(),
