@@ -10,14 +10,13 @@ use clap::Args;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::own;
-use super::run::{self, Joined};
+use super::run::{self, Begun, Joined};
 use super::usage::{start, whole};
 use crate::allocation::Scheduler;
 use crate::model::{Retry, exit};
-use crate::process::Signals;
 use crate::root::port::{PoolSpec, Start};
 use crate::root::progress::{Display, Standing, Verbosity};
-use crate::root::{Mpi, Options, Started, Timing, find_allocation};
+use crate::root::{Mpi, Options, Timing, find_allocation};
 use crate::say::say;
 use crate::script::repl::Typed;
 
@@ -52,15 +51,14 @@ pub(super) fn repl(arguments: ReplArgs) -> ExitCode {
 }
 
 fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
-    let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
-    let signals =
-        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
-    let started = match run::join_mpi().map_err(|reason| (exit::ALLOCATION, reason))? {
-        // mpirun would stand between the terminal and the line editor: without it srun or ssh start workers.
-        Joined::Root(Started { mpi: Mpi::Idle, ranks }) => Started { mpi: Mpi::Absent, ranks },
-        Joined::Root(started) => started,
+    // mpirun would stand between the terminal and the line editor: without it srun or ssh start workers.
+    let Begun { limits, signals, mut started } = match run::join()? {
+        Joined::Root(begun) => begun,
         Joined::Served(code) => return Ok(code),
     };
+    if matches!(started.mpi, Mpi::Idle) {
+        started.mpi = Mpi::Absent;
+    }
     let folder = own::folder("repl").map_err(|text| (exit::JOURNAL, text))?;
     let terminal = tcgetattr(io::stdin()).ok().map(|modes| Arc::new(Terminal(modes)));
     if terminal.is_some() {

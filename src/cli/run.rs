@@ -19,7 +19,7 @@ use crate::model::{Limits, Outcome, Row, Status, exit, limits};
 use crate::process;
 use crate::process::Signals;
 use crate::report::summary;
-use crate::root::port::{PoolSpec, Port};
+use crate::root::port::{PoolSpec, Port, Start};
 use crate::root::progress::{Line, Verbosity};
 use crate::root::{self, Ended as RootEnded, Mpi, Options, ScriptEnd, Started, Timing};
 use crate::say::{flush, post, say};
@@ -66,17 +66,11 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    #[cfg(feature = "mpi")]
-    super::launch::through_mpi(common.start, arguments.hostfile.as_deref(), verbosity)
-        .map_err(|reason| (exit::ALLOCATION, reason))?;
-    let limits = limits().map_err(|text| (exit::USAGE, text))?;
-    // Before MPI and before any thread: all of them inherit the mask.
-    let signals =
-        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
-    let started = match join_mpi().map_err(|reason| (exit::ALLOCATION, reason))? {
-        Joined::Root(started) => started,
-        Joined::Served(code) => return Ok(code),
-    };
+    let Begun { limits, signals, started } =
+        match begin(common.start, arguments.hostfile.as_deref(), verbosity)? {
+            Joined::Root(begun) => begun,
+            Joined::Served(code) => return Ok(code),
+        };
     // Once, by the root alone.
     let misplaced = if are_meant { None } else { super::usage::misplaced(&args, &script) };
     misplaced.iter().for_each(|text| say(format_args!("harness: {text}")));
@@ -238,16 +232,49 @@ pub(super) fn run_script(
     }
 }
 
-pub(super) enum Joined {
+/// A root, before it does anything.
+pub(super) struct Begun {
+    pub(super) limits: Limits,
+    pub(super) signals: Signals,
+    pub(super) started: Started,
+}
+
+pub(super) enum Joined<T> {
     /// This process is the root.
-    Root(Started),
+    Root(T),
     /// It was a worker, and is done.
     #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
     Served(ExitCode),
 }
 
+/// What whoever plays a campaign begins with: as a root that has become one through the launcher of its own MPI, where one
+/// is needed; or why not, with the exit code.
+#[cfg_attr(not(feature = "mpi"), allow(unused_variables))]
+pub(super) fn begin(
+    start: Option<Start>,
+    host_file: Option<&Path>,
+    verbosity: Verbosity,
+) -> Result<Joined<Begun>, (u8, String)> {
+    limits().map_err(|text| (exit::USAGE, text))?;
+    #[cfg(feature = "mpi")]
+    super::launch::through_mpi(start, host_file, verbosity).map_err(|text| (exit::ALLOCATION, text))?;
+    join()
+}
+
+/// The same as it was started.
+pub(super) fn join() -> Result<Joined<Begun>, (u8, String)> {
+    let limits = limits().map_err(|text| (exit::USAGE, text))?;
+    // Before MPI and before any thread: all of them inherit the mask.
+    let signals =
+        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
+    Ok(match join_mpi().map_err(|text| (exit::ALLOCATION, text))? {
+        Joined::Root(started) => Joined::Root(Begun { limits, signals, started }),
+        Joined::Served(code) => Joined::Served(code),
+    })
+}
+
 #[cfg(feature = "mpi")]
-pub(super) fn join_mpi() -> Result<Joined, String> {
+fn join_mpi() -> Result<Joined<Started>, String> {
     use super::stand_in::{leave_mpi, stand_in};
     use crate::transport::Link;
     use crate::transport::mpi::start::{Role, is_further_rank, join};
@@ -279,7 +306,7 @@ pub(super) fn join_mpi() -> Result<Joined, String> {
 }
 
 #[cfg(not(feature = "mpi"))]
-pub(super) fn join_mpi() -> Result<Joined, String> {
+fn join_mpi() -> Result<Joined<Started>, String> {
     // Without MPI the ranks of a job cannot know each other: all but the first would be further roots.
     for (rank, launcher) in [
         ("OMPI_COMM_WORLD_RANK", "mpirun"),

@@ -16,14 +16,13 @@ use clap::Args;
 
 use self::report::{Mpi, Place, Planned, Report, Surroundings, Worker};
 use super::own::{self, Own};
-use super::run;
+use super::run::{self, Begun, Joined};
 use crate::allocation::queue::find_batch;
 use crate::allocation::{self, PoolRequest, Scheduler, Start, Walltime, walltime};
 use crate::machine;
 use crate::model::{Limits, exit};
 use crate::process::{self, Signals};
 use crate::root::port::PoolSpec;
-#[cfg(feature = "mpi")]
 use crate::root::progress::Verbosity;
 use crate::root::{self, Started};
 use crate::say::say;
@@ -62,12 +61,10 @@ fn examine(arguments: &DoctorArgs) -> Result<ExitCode, String> {
         let surroundings = look(arguments, None, 0);
         return Ok(finish(arguments, Report { surroundings, ..Report::default() }, true));
     }
-    #[cfg(feature = "mpi")]
-    super::launch::through_mpi(None, arguments.hostfile.as_deref(), Verbosity::Verbose)?;
-    let signals = Signals::open().map_err(|error| format!("cannot receive signals: {error}"))?;
-    let started = match run::join_mpi()? {
-        run::Joined::Root(started) => started,
-        run::Joined::Served(code) => return Ok(code),
+    let begun = run::begin(None, arguments.hostfile.as_deref(), Verbosity::Verbose);
+    let Begun { signals, started, .. } = match begun.map_err(|(_, text)| text)? {
+        Joined::Root(begun) => begun,
+        Joined::Served(code) => return Ok(code),
     };
     let mpi = matches!(started.mpi, root::Mpi::Ready(_));
     let mut surroundings = look(arguments, Some(&started.mpi), started.ranks.len());

@@ -23,6 +23,7 @@ use self::report::{Rebuilt, Report};
 use super::find::{find, has_figures, named};
 use super::journals::{is_file, journal_of};
 use super::print::{printed, text};
+use super::run::{Begun, Joined};
 use super::{own, run};
 use crate::allocation::ladder::LAUNCHED;
 use crate::artefact::Store;
@@ -104,16 +105,11 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
         plan.and_then(|plan| if arguments.same_program { plan.of_same_file(then, &place) } else { Ok(plan) });
     let plan = plan.map_err(|error| of_rerun(&format!("{}: {error}", named(then))))?;
 
-    #[cfg(feature = "mpi")]
-    super::launch::through_mpi(None, arguments.hostfile.as_deref(), Verbosity::Normal)
-        .map_err(|text| (exit::ALLOCATION, text))?;
-    let limits = run::limits().map_err(usage)?;
-    let signals =
-        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
-    let started = match run::join_mpi().map_err(|text| (exit::ALLOCATION, text))? {
-        run::Joined::Root(started) => started,
-        run::Joined::Served(code) => return Ok(code),
-    };
+    let Begun { limits, signals, started } =
+        match run::begin(None, arguments.hostfile.as_deref(), Verbosity::Normal)? {
+            Joined::Root(begun) => begun,
+            Joined::Served(code) => return Ok(code),
+        };
     let mpi = matches!(started.mpi, root::Mpi::Ready(_));
     let again = Again { arguments, journal: &journal, script, then, plan, store: &store };
     let mut lost_rank = false;

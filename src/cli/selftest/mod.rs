@@ -14,12 +14,11 @@ use clap::Args;
 use self::report::{Figures, Report};
 use super::own::{self, Own};
 use super::print::{printed, text};
-use super::run;
+use super::run::{self, Begun, Joined};
 use super::usage::duration;
 use crate::model::exit;
 use crate::process::Signals;
 use crate::root::port::PoolSpec;
-#[cfg(feature = "mpi")]
 use crate::root::progress::Verbosity;
 use crate::root::{self, Started};
 use crate::say::say;
@@ -49,16 +48,11 @@ pub(super) fn selftest(arguments: &SelftestArgs) -> ExitCode {
 }
 
 fn examine(arguments: &SelftestArgs) -> Result<ExitCode, (u8, String)> {
-    let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
-    #[cfg(feature = "mpi")]
-    super::launch::through_mpi(None, arguments.hostfile.as_deref(), Verbosity::Normal)
-        .map_err(|text| (exit::ALLOCATION, text))?;
-    let signals =
-        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
-    let started = match run::join_mpi().map_err(|text| (exit::ALLOCATION, text))? {
-        run::Joined::Root(started) => started,
-        run::Joined::Served(code) => return Ok(code),
-    };
+    let Begun { limits, signals, started } =
+        match run::begin(None, arguments.hostfile.as_deref(), Verbosity::Normal)? {
+            Joined::Root(begun) => begun,
+            Joined::Served(code) => return Ok(code),
+        };
     let mpi = matches!(started.mpi, root::Mpi::Ready(_));
     let mut lost_rank = false;
     let report = look(arguments, started, signals, limits, &mut lost_rank);

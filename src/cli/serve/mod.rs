@@ -11,12 +11,11 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::own::{self, Own};
-use super::run;
+use super::run::{self, Begun, Joined};
 use crate::artefact::Store;
 use crate::model::{Limits, exit};
 use crate::process::Signals;
 use crate::root::port::{LineSender, PoolSpec};
-#[cfg(feature = "mpi")]
 use crate::root::progress::Verbosity;
 use crate::root::{self, Ended, Started, find_allocation};
 use crate::say::say;
@@ -50,16 +49,11 @@ pub(super) fn serve(arguments: ServeArgs) -> ExitCode {
 }
 
 fn begin(arguments: ServeArgs) -> Result<ExitCode, (u8, String)> {
-    let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
-    #[cfg(feature = "mpi")]
-    super::launch::through_mpi(None, arguments.hostfile.as_deref(), Verbosity::Quiet)
-        .map_err(|text| (exit::ALLOCATION, text))?;
-    let signals =
-        Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
-    let started = match run::join_mpi().map_err(|text| (exit::ALLOCATION, text))? {
-        run::Joined::Root(started) => started,
-        run::Joined::Served(code) => return Ok(code),
-    };
+    let Begun { limits, signals, started } =
+        match run::begin(None, arguments.hostfile.as_deref(), Verbosity::Quiet)? {
+            Joined::Root(begun) => begun,
+            Joined::Served(code) => return Ok(code),
+        };
     let mpi = matches!(started.mpi, root::Mpi::Ready(_));
     let ended = play(arguments, started, signals, limits)?;
     if let Some(message) = &ended.message {
