@@ -185,6 +185,13 @@ fn junit_has_them_all() {
     }
     assert!(text.contains("<failure type=\"failed\" message=\"a_test.lua:9: assertion failed!\">"), "{text}");
     assert!(text.contains("<skipped message=\"no &lt;GPU&gt; &amp; more\"/>"), "{text}");
+    // As everywhere: a journal is not written over.
+    folder.write("c.lua", "");
+    assert_eq!(folder.run(&["-q", "c.lua"]).code, Some(0));
+    let journal = folder.read("c.lua.journal");
+    let ran = folder.run(&["test", "--junit", "c.lua.journal", "b_test.lua"]);
+    assert!(ran.code == Some(73) && ran.stderr.contains("it is a journal, and would be lost"), "{ran:#?}");
+    assert_eq!(folder.read("c.lua.journal"), journal);
     let ran = folder.run(&["test", "--junit", "none/out.xml", "b_test.lua"]);
     assert_eq!(ran.code, Some(73), "{ran:?}");
     assert!(ran.stderr.starts_with("harness: test: cannot write none/out.xml: "), "{ran:?}");

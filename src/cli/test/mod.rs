@@ -19,7 +19,7 @@ use rustix::process::{Signal, kill_process};
 
 use self::report::{Tested, summary};
 use super::usage::duration;
-use super::{own, print};
+use super::{files, own, print};
 use crate::model::exit;
 use crate::process::{Child, Exit, Signals, own_pid, try_wait};
 use crate::report::junit::document;
@@ -98,11 +98,11 @@ pub(super) fn test(arguments: &TestArgs) -> ExitCode {
 }
 
 fn run(arguments: &TestArgs) -> Result<u8, TestError> {
-    let files = find(&arguments.places)?;
+    let found = find(&arguments.places)?;
     let mut signals =
         Signals::open().map_err(|error| TestError::System(format!("cannot receive signals: {error}")))?;
     let (mut all, mut stopped) = (Vec::new(), false);
-    for file in &files {
+    for file in &found {
         let tested = play(file, arguments, &mut signals)?;
         print(&tested.to_string())?;
         stopped = tested.is_stopped();
@@ -113,7 +113,7 @@ fn run(arguments: &TestArgs) -> Result<u8, TestError> {
     }
     if let Some(path) = &arguments.junit {
         let suites: Vec<_> = all.iter().map(Tested::suite).collect();
-        fs::write(path, document("harness test", &suites))
+        files::write(path, document("harness test", &suites).as_bytes())
             .map_err(|why| TestError::Unwritten { path: path.clone(), why })?;
     }
     if stopped {
