@@ -1,7 +1,8 @@
 -- What `harness repl` runs: takes what is typed, runs it in the script's own flow, and shows what it gives. `read()` gives
--- the next chunk as soon as it is whole, nil at the end of what is typed; `describe(e)` what people are shown of an error.
+-- the next chunk as soon as it is whole, nil at the end of what is typed; `describe(e)` what people are shown of an error,
+-- `sorted_keys(t)` the keys of a table in the order that errors name them.
 -- Its globals are its own: whatever is done to those of the session, it goes on.
-local read, describe, harness = ...
+local read, describe, sorted_keys, harness = ...
 rawset(_G, "harness", harness)
 
 local MOST_DEPTH, MOST_ENTRIES, MOST_COLUMNS = 4, 30, 100
@@ -11,13 +12,6 @@ local show ---@type fun(value: any, depth: integer, outer: table): string
 local function key_text(key)
   if type(key) == "string" and string.find(key, "^[%a_][%w_]*$") then return key end
   return "[" .. show(key, MOST_DEPTH, {}) .. "]"
-end
-
--- Numbers before names, each in their order; everything else as it comes.
-local function before(a, b)
-  local ta, tb = math.type(a) and "number" or type(a), math.type(b) and "number" or type(b)
-  if ta ~= tb then return ta < tb end
-  return (ta == "number" or ta == "string") and a < b
 end
 
 -- What does not fit into a line: a field in each, of a list as many as fit.
@@ -43,10 +37,9 @@ local function table_text(value, depth, outer)
   for i = 1, math.min(n, MOST_ENTRIES) do
     parts[i] = show(value[i], depth + 1, outer)
   end
-  for key in next, value do
+  for _, key in ipairs(sorted_keys(value)) do
     if not (math.type(key) == "integer" and key >= 1 and key <= n) then keys[#keys + 1] = key end
   end
-  table.sort(keys, before)
   for _, key in ipairs(keys) do
     if #parts >= MOST_ENTRIES then break end
     parts[#parts + 1] = key_text(key) .. " = " .. show(rawget(value, key), depth + 1, outer)

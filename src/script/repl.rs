@@ -48,11 +48,13 @@ impl ScriptState {
             Typed::Lines => self.plain()?,
         };
         let read = self.each_a_new_line(read)?;
-        let describe: Function = self.library("failure")?.get("describe")?;
+        let failure = self.library("failure")?;
+        let (describe, sorted_keys): (Function, Function) =
+            (failure.get("describe")?, failure.get("sorted_keys")?);
         self.set_arg(Path::new("repl"), &[])?;
         let main = self.lua().load(REPL).set_name("@[harness]/repl.lua");
         let main = main.set_environment(private_globals(self.lua())?).into_function()?;
-        self.play(main, (read, describe, self.public()))
+        self.play(main, (read, describe, sorted_keys, self.public()))
     }
 
     /// What was told to end the line before, too late, does not end the next one; and who leaves while tasks run is told
