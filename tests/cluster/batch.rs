@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{ALL, Cluster, HARNESS, LIMIT, finish, has, text, where_script};
 
@@ -46,6 +46,12 @@ impl Cluster {
         });
     }
 
+    /// What Slurm says of its jobs and nodes, and why they are not running.
+    fn queue(&self) -> String {
+        let of = |args: &[&str]| text(&finish(&mut self.command(args)));
+        of(&["run", "squeue", "-o", "%i %T %r %S"]) + &of(&["run", "sinfo", "-R"])
+    }
+
     fn await_that(&self, what: &str, look: impl Fn() -> (String, bool)) -> String {
         let until = Instant::now() + LIMIT;
         loop {
@@ -53,10 +59,15 @@ impl Cluster {
             if found {
                 return said;
             }
-            assert!(Instant::now() < until, "no {what} within {LIMIT:?}: {said}");
+            assert!(Instant::now() < until, "no {what} within {LIMIT:?}: {said}\n{}", self.queue());
             thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// The second it is now, by the clock of all nodes.
+fn second() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The word after `before` in `said`.
@@ -192,13 +203,24 @@ print("all is done")
     cluster.write("go", "");
     let requeued = text(&finish(&mut cluster.command(&["run", "scontrol", "requeue", id])));
     assert_eq!(requeued.trim(), "", "scontrol requeue");
-    // It waits for some time, so that what it ran can end.
-    cluster.await_that("the job again", || {
-        finish(&mut cluster.command(&["run", "scontrol", "update", &format!("jobid={id}"), "starttime=now"]));
-        let said = fs::read_to_string(&output).unwrap_or_default();
-        let found = said.contains("all is done");
+    // Slurm lets it wait for two minutes, until what the node was told of its first run has expired. The node refuses a
+    // job told to start in the second in which it was told to end it, and then nothing starts it again.
+    cluster.await_that("an ended first run", || {
+        let said = text(&finish(&mut cluster.command(&["run", "squeue", "-h", "-j", id, "-o", "%T"])));
+        let found = said.trim() == "PENDING";
         (said, found)
     });
+    let ended = second();
+    cluster.await_that("a later second", || (ended.to_string(), second() > ended));
+    let at_once = text(&finish(&mut cluster.command(&[
+        "run",
+        "scontrol",
+        "update",
+        &format!("jobid={id}"),
+        "starttime=now",
+    ])));
+    assert_eq!(at_once.trim(), "", "scontrol update");
+    cluster.await_text(&output, "all is done");
     let said = fs::read_to_string(&output).unwrap();
     has(
         &said,
