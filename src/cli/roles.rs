@@ -8,7 +8,9 @@ use crate::machine;
 use crate::model::{Limits, exit};
 use crate::process::FIRST_FD;
 use crate::say::say;
+use crate::transport::Link;
 use crate::transport::dial::dial;
+use crate::transport::sealed::SealedLink;
 use crate::transport::stream::StreamLink;
 use crate::{keeper, process, slot, worker};
 
@@ -37,7 +39,7 @@ pub fn worker(how: Option<&str>) -> ExitCode {
     }
 }
 
-fn over(link: io::Result<StreamLink>) -> ExitCode {
+fn over(link: io::Result<impl Link + 'static>) -> ExitCode {
     match link {
         Ok(link) => worker::main_over(Box::new(link)),
         Err(error) => {
@@ -47,8 +49,8 @@ fn over(link: io::Result<StreamLink>) -> ExitCode {
     }
 }
 
-/// The root listens on the node where it ran srun, and has said on which port and what to say.
-fn call_root() -> io::Result<StreamLink> {
+/// The root listens on the node where it ran srun, and has said on which port and with which key.
+fn call_root() -> io::Result<SealedLink> {
     let (input, _) = process::take_stdio()?;
     let mut line = String::new();
     BufReader::new(File::from(input).take(LINE_BYTES)).read_line(&mut line)?;
@@ -57,8 +59,9 @@ fn call_root() -> io::Result<StreamLink> {
     let address = std::env::var("SLURM_LAUNCH_NODE_IPADDR").unwrap_or_default();
     let told = |error: &dyn std::fmt::Display| io::Error::other(format!("{address}: {error}"));
     let node = address.parse().map_err(|error| told(&error))?;
-    let stream = dial(node, &invitation, Limits::default().start, None).map_err(|error| told(&error))?;
-    StreamLink::new(stream.into())
+    let patience = Limits::default().start;
+    let root = dial(node, &invitation, patience, None).map_err(|error| told(&error))?;
+    root.answered(patience).map_err(|error| told(&error))
 }
 
 #[cfg(feature = "mpi")]

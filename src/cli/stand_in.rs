@@ -31,7 +31,7 @@ const AFTER_ROOT: Duration = Duration::from_secs(10);
 /// So long after the root ends who stood in for a worker that was killed.
 const LAST: Duration = Duration::from_secs(1);
 
-/// Returns twice: in the child, which is to be the worker, where to write how the root is called (`HOST PORT PASSWORD`),
+/// Returns twice: in the child, which is to be the worker, where to write how the root is called (`HOST PORT KEY`),
 /// and when that has ended, and the launcher may know, the exit code for it.
 pub(super) fn stand_in() -> Result<OwnedFd, ExitCode> {
     match process::stand_in() {

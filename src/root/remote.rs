@@ -192,7 +192,7 @@ fn carried() -> io::Result<Ends> {
     Ok(Ends { link: Box::new(StreamLink::new(ours)?.after_mark()), stdin, stdout })
 }
 
-/// The worker calls us; the child hands on where, and the password.
+/// The worker calls us; the child hands on where, and the key.
 fn called() -> io::Result<Ends> {
     let (link, invitation) = DialLink::listen()?;
     let (ours, stdin) = socket_pair()?;

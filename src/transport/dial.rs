@@ -1,9 +1,9 @@
 //! A connection that the other side makes, over TCP: workers of srun, which hands on what a program prints in lines,
 //! 4 ms late; and the lifelines of workers of MPI.
 //!
-//! The root listens, one port for each worker, until the one that was invited has called. Whoever calls without the
-//! password is not answered. Where nothing is said for long the system keeps the connection alive. This file knows
-//! neither who starts the worker nor how the invitation reaches it.
+//! The root listens, one port for each worker, until the one that was invited has called. Whoever calls without the key
+//! of the invitation is not answered, and the key itself is never said. Where nothing is said for long the system keeps
+//! the connection alive. This file knows neither who starts the worker nor how the invitation reaches it.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
-use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::sealed::{GREETING_BYTES, Greeting, Handshake, Key, SealedLink};
 use super::stream::StreamLink;
 use super::wait::wait;
 use super::{Link, LinkError};
@@ -35,16 +35,16 @@ const TIMES: u32 = 6;
 /// So long nobody is answered when the system has no descriptor for it.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Where to call, and what to say there. Its text is `PORT PASSWORD`.
+/// Where to call, and the key that whoever answers there has too. Its text is `PORT KEY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invitation {
     port: u16,
-    password: String,
+    key: Key,
 }
 
 impl fmt::Display for Invitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.port, self.password)
+        write!(f, "{} {}", self.port, self.key)
     }
 }
 
@@ -52,46 +52,89 @@ impl FromStr for Invitation {
     type Err = io::Error;
 
     fn from_str(text: &str) -> io::Result<Self> {
-        let (port, password) = text.trim_end().split_once(' ').unwrap_or_default();
-        let port = port.parse().map_err(|_| io::Error::other(format!("`{text}` is no invitation")))?;
-        Ok(Self { port, password: password.into() })
+        let (port, key) = text.trim_end().split_once(' ').unwrap_or_default();
+        match (port.parse(), key.parse()) {
+            (Ok(port), Ok(key)) => Ok(Self { port, key }),
+            // It is not repeated: a part of it may be the key.
+            _ => Err(io::Error::other("what was handed on is no invitation")),
+        }
     }
 }
 
 /// Waits for the one that was invited.
 pub struct Listener {
     listener: TcpListener,
-    password: Vec<u8>,
+    key: Key,
     /// The oldest first.
     callers: Vec<Caller>,
     /// Nobody further is answered until then.
     deaf_until: Option<Instant>,
 }
 
-/// Somebody who has not said the whole password.
+/// Somebody who has not said the whole greeting.
 struct Caller {
     stream: TcpStream,
-    said: Vec<u8>,
+    greeting: Greeting,
+    /// So much of it was said (B).
+    said: usize,
     since: Instant,
+}
+
+/// Two that have the same key, after the first of them has spoken.
+pub struct Met {
+    /// Nothing else was said there.
+    pub stream: TcpStream,
+    handshake: Handshake,
+}
+
+impl Met {
+    /// Who was called answers.
+    fn answer(self) -> io::Result<SealedLink> {
+        let Self { mut stream, handshake } = self;
+        let (seal, greeting) = handshake.answer().map_err(io::Error::other)?;
+        // A socket on which nothing was written takes so little at once.
+        stream.write_all(&greeting)?;
+        Ok(SealedLink::new(StreamLink::new(stream.into())?, seal))
+    }
+
+    /// Who has called waits for the answer.
+    pub fn answered(self, patience: Duration) -> io::Result<SealedLink> {
+        let Self { mut stream, handshake } = self;
+        let limit = Instant::now() + patience;
+        let (mut greeting, mut heard) = ([0; GREETING_BYTES], 0);
+        while heard < greeting.len() {
+            let left = limit.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            stream.set_read_timeout(Some(left))?;
+            match stream.read(&mut greeting[heard..]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => heard += count,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let stranger = |_| io::Error::other("who answers there is not the root that invited this worker");
+        let seal = handshake.answered(&greeting).map_err(stranger)?;
+        Ok(SealedLink::new(StreamLink::new(stream.into())?, seal))
+    }
 }
 
 impl Listener {
     /// Listens for whoever will have the invitation.
     pub fn new() -> io::Result<(Self, Invitation)> {
-        let mut random = [0; 16];
-        getrandom(&mut random, GetRandomFlags::empty())?;
-        let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = Key::random()?;
         let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))
             .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
-        let invitation = Invitation { port, password };
-        let password = invitation.password.clone().into_bytes();
-        Ok((Self { listener, password, callers: Vec::new(), deaf_until: None }, invitation))
+        let invitation = Invitation { port, key: key.clone() };
+        Ok((Self { listener, key, callers: Vec::new(), deaf_until: None }, invitation))
     }
 
     /// The one that was invited, if it is among those who call.
-    pub fn answer(&mut self) -> Option<TcpStream> {
+    pub fn answer(&mut self) -> Option<Met> {
         let now = Instant::now();
         self.deaf_until = self.deaf_until.filter(|until| now < *until);
         loop {
@@ -102,7 +145,10 @@ impl Listener {
                 return None;
             }
             match self.accept() {
-                Ok(stream) => self.callers.push(Caller { stream, said: Vec::new(), since: now }),
+                Ok(stream) => {
+                    let greeting = [0; GREETING_BYTES];
+                    self.callers.push(Caller { stream, greeting, said: 0, since: now });
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
                 Err(error)
                     if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
@@ -113,13 +159,18 @@ impl Listener {
     }
 
     /// Listens to all who are there; is one of them the one that was invited?
-    fn hear(&mut self) -> Option<TcpStream> {
+    fn hear(&mut self) -> Option<Met> {
         let mut at = 0;
         while at < self.callers.len() {
-            match self.callers[at].is_invited(&self.password) {
-                None => at += 1,
-                Some(false) => drop(self.callers.remove(at)),
-                Some(true) => return Some(self.callers.remove(at).stream),
+            match self.callers[at].greeting() {
+                Ok(None) => at += 1,
+                Ok(Some(greeting)) => {
+                    let stream = self.callers.remove(at).stream;
+                    if let Ok(handshake) = Handshake::hear(&self.key, &greeting) {
+                        return Some(Met { stream, handshake });
+                    }
+                }
+                Err(_) => drop(self.callers.remove(at)),
             }
         }
         None
@@ -136,7 +187,7 @@ impl Listener {
             self.deaf_until = Some(until);
             return false;
         }
-        let silent = |caller: &Caller| caller.said.is_empty() && caller.since + TO_SPEAK <= now;
+        let silent = |caller: &Caller| caller.said == 0 && caller.since + TO_SPEAK <= now;
         let silent = self.callers.iter().position(silent);
         drop(self.callers.remove(silent.unwrap_or(0)));
         true
@@ -163,19 +214,15 @@ impl Listener {
 }
 
 impl Caller {
-    /// `Some`: was it invited? It has said enough to know, or has gone.
-    fn is_invited(&mut self, password: &[u8]) -> Option<bool> {
-        let mut bytes = vec![0; password.len() - self.said.len()];
-        match self.stream.read(&mut bytes) {
-            Ok(0) => Some(false),
-            Ok(count) => {
-                self.said.extend_from_slice(&bytes[..count]);
-                let known = password.starts_with(&self.said);
-                (!known || self.said.len() == password.len()).then_some(known)
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
-            Err(_) => Some(false),
+    /// What it said, once it has said all of it.
+    fn greeting(&mut self) -> io::Result<Option<Greeting>> {
+        match self.stream.read(&mut self.greeting[self.said..]) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => self.said += count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
         }
+        Ok((self.said == GREETING_BYTES).then_some(self.greeting))
     }
 }
 
@@ -193,7 +240,7 @@ pub fn dial(
     invitation: &Invitation,
     patience: Duration,
     gone: Option<BorrowedFd<'_>>,
-) -> io::Result<TcpStream> {
+) -> io::Result<Met> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
     let limit = Instant::now() + patience;
@@ -219,8 +266,9 @@ pub fn dial(
     let mut stream = TcpStream::from(socket);
     stream.set_nonblocking(false)?;
     set_up(&stream)?;
-    stream.write_all(invitation.password.as_bytes())?;
-    Ok(stream)
+    let (handshake, greeting) = Handshake::begin(&invitation.key).map_err(io::Error::other)?;
+    stream.write_all(&greeting)?;
+    Ok(Met { stream, handshake })
 }
 
 /// The root's end.
@@ -230,7 +278,7 @@ enum State {
     /// Nobody has called who is the worker; what it will get.
     Listening(Listener, Vec<u8>),
     /// It has.
-    Connected(StreamLink),
+    Connected(SealedLink),
 }
 
 impl DialLink {
@@ -256,7 +304,7 @@ impl Link for DialLink {
         if let State::Listening(listener, outgoing) = &mut self.0 {
             let Some(worker) = listener.answer() else { return Ok(()) };
             let failed = |error: io::Error| LinkError::Failed(error.to_string());
-            let mut link = StreamLink::new(worker.into()).map_err(failed)?;
+            let mut link = worker.answer().map_err(failed)?;
             link.send(outgoing)?;
             self.0 = State::Connected(link);
         }
@@ -295,6 +343,8 @@ mod tests {
     use super::*;
     use crate::model::{FromWorker, Hash, ToWorker};
     use crate::transport::Peer;
+    use crate::wire;
+    use std::thread;
 
     const LONG: Duration = Duration::from_secs(30);
 
@@ -309,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_knows_the_password_is_the_worker() {
+    fn only_who_has_the_key_is_the_worker() {
         let (link, invitation) = DialLink::listen().unwrap();
         let invitation: Invitation = invitation.to_string().parse().unwrap();
         let port = invitation.port;
@@ -317,18 +367,22 @@ mod tests {
         root.queue(&ToWorker::Want(Hash::of(b"a")));
         root.flush().unwrap();
         let here = IpAddr::from(Ipv4Addr::LOCALHOST);
-        // One is silent, one guesses, and one says only the beginning.
+        // One is silent, one has a key of its own, one says only the beginning, and one speaks another language.
         let silent = TcpStream::connect((here, port)).unwrap();
-        let says = |password: &str| {
-            let invitation = Invitation { port, password: password.into() };
-            dial(here, &invitation, LONG, None).unwrap()
-        };
-        let _guess = says("open sesame, open sesame, open!!");
-        let _begun = says(&invitation.password[..4]);
-        let link = StreamLink::new(says(&invitation.password).into()).unwrap();
-        let mut worker: Peer<FromWorker, ToWorker> = Peer::new(Box::new(link));
-        worker.queue(&FromWorker::Ready);
-        worker.flush().unwrap();
+        let _guess = dial(here, &Invitation { port, key: Key::random().unwrap() }, LONG, None).unwrap();
+        let (_, greeting) = Handshake::begin(&invitation.key).unwrap();
+        let mut begun = TcpStream::connect((here, port)).unwrap();
+        begun.write_all(&greeting[..4]).unwrap();
+        let mut other = TcpStream::connect((here, port)).unwrap();
+        other.write_all(b"GET / HTTP/1.1\r\nHost: node1\r\nAccept: */*\r\n\r\n").unwrap();
+        let called = dial(here, &invitation, LONG, None).unwrap();
+        let worker = thread::spawn(move || {
+            let mut link = called.answered(LONG).unwrap();
+            let mut bytes = Vec::new();
+            wire::append(&mut bytes, &FromWorker::Ready);
+            link.send(&mut bytes).unwrap();
+            link
+        });
         let came = loop {
             step(&mut root).unwrap();
             if let Some(message) = root.take().unwrap() {
@@ -336,6 +390,7 @@ mod tests {
             }
         };
         assert_eq!(came, FromWorker::Ready);
+        let mut worker: Peer<FromWorker, ToWorker> = Peer::new(Box::new(worker.join().unwrap()));
         while worker.take().unwrap() != Some(ToWorker::Want(Hash::of(b"a"))) {
             worker.progress().unwrap();
             root.flush().unwrap();
@@ -347,11 +402,11 @@ mod tests {
     }
 
     /// Waits as a root does, until the one that was invited has called.
-    fn answered(listener: &mut Listener) -> TcpStream {
+    fn answered(listener: &mut Listener) -> Met {
         let limit = Instant::now() + LONG;
         loop {
-            if let Some(stream) = listener.answer() {
-                return stream;
+            if let Some(met) = listener.answer() {
+                return met;
             }
             assert!(Instant::now() < limit, "nobody was heard");
             let fds = listener.poll_fds();
@@ -374,8 +429,8 @@ mod tests {
         assert_eq!(listener.callers.len(), MOST_CALLERS);
         assert!(listener.next_poll().is_some(), "the next ones wait");
         assert_eq!(listener.poll_fds().len(), MOST_CALLERS, "and nobody is woken by them");
-        invited.write_all(invitation.password.as_bytes()).unwrap();
-        let heard = answered(&mut listener);
+        invited.write_all(&Handshake::begin(&invitation.key).unwrap().1).unwrap();
+        let heard = answered(&mut listener).stream;
         assert_eq!(heard.peer_addr().unwrap().port(), invited.local_addr().unwrap().port());
         // Nor does one that comes last wait for ever.
         let (mut listener, invitation) = Listener::new().unwrap();
@@ -393,14 +448,33 @@ mod tests {
         rustix::net::listen(&socket, 0).unwrap();
         let socket = TcpListener::from(socket);
         let port = socket.local_addr().unwrap().port();
-        let invitation = Invitation { port, password: "x".into() };
+        let invitation = Invitation { port, key: Key::random().unwrap() };
         // One may wait to be answered: what the next one says is lost.
         let _first = dial(here.ip(), &invitation, LONG, None).unwrap();
         let (gone, end) = rustix::pipe::pipe().unwrap();
-        let call = |patience| dial(here.ip(), &invitation, patience, Some(gone.as_fd())).unwrap_err().kind();
+        let call =
+            |patience| dial(here.ip(), &invitation, patience, Some(gone.as_fd())).err().unwrap().kind();
         assert_eq!(call(Duration::from_millis(50)), ErrorKind::TimedOut);
         drop(end);
         assert_eq!(call(LONG), ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_worker_believes_only_the_root_that_invited_it() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let here = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let call = || dial(here, &Invitation { port, key: Key::random().unwrap() }, LONG, None).unwrap();
+        let refused = |met: Met, patience| met.answered(patience).err().unwrap();
+        let met = call();
+        let (mut stranger, _) = listener.accept().unwrap();
+        stranger.write_all(&Handshake::begin(&Key::random().unwrap()).unwrap().1).unwrap();
+        assert!(refused(met, LONG).to_string().contains("is not the root that invited this worker"));
+        let met = call();
+        assert_eq!(refused(met, Duration::from_millis(20)).kind(), ErrorKind::TimedOut);
+        let met = call();
+        drop((stranger, listener));
+        assert!(matches!(refused(met, LONG).kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof));
     }
 
     #[test]

@@ -280,11 +280,15 @@ impl Inbox {
 
     /// The next whole message, if there is one.
     pub fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
+        self.take_bytes()?.map(decode).transpose()
+    }
+
+    /// The bytes of the next whole message, if there is one.
+    pub fn take_bytes(&mut self) -> Result<Option<&[u8]>, WireError> {
         let Some(length) = self.coming()? else { return Ok(None) };
         let Some(body) = self.bytes[self.start..self.end].get(4..4 + length) else { return Ok(None) };
-        let message = decode(body)?;
         self.start += 4 + length;
-        Ok(Some(message))
+        Ok(Some(body))
     }
 }
 

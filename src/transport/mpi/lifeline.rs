@@ -39,8 +39,8 @@ impl RootsEnd {
     /// Has the other end said that the worker has ended?
     pub fn has_ended(&mut self) -> bool {
         if let State::Awaited(listener) = &mut self.0 {
-            let Some(stream) = listener.answer() else { return false };
-            self.0 = held(stream).map_or(State::Lost, State::Held);
+            let Some(met) = listener.answer() else { return false };
+            self.0 = held(met.stream).map_or(State::Lost, State::Held);
         }
         let State::Held(stream) = &mut self.0 else { return false };
         match stream.read(&mut [0]) {
@@ -90,7 +90,7 @@ impl WorkersEnd {
         patience: Duration,
         gone: BorrowedFd<'_>,
     ) -> io::Result<Self> {
-        let stream = dial(address, invitation, patience, Some(gone))?;
+        let stream = dial(address, invitation, patience, Some(gone))?.stream;
         stream.set_nonblocking(true)?;
         Ok(Self { stream, heard: false })
     }
