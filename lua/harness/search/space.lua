@@ -14,7 +14,7 @@ local MOST_NEIGHBOURS = 8
 local DRAWS, MOST_DRAWS = 1000, 100000
 local FEW = 1000000
 
-local Space = { __name = "space", sequences = false }
+local Space = { __name = "space", sequences = false, waits = false }
 Space.__index = Space
 M.Space = Space
 
@@ -81,6 +81,9 @@ function Space:genome(point)
   end
   return genome
 end
+
+--- What an author's function made, as a genome; nil if it is not here.
+function Space:made(point) return (self:genome(point)) end
 
 --- What tells genomes apart.
 function Space:key(genome) return table.concat(genome, ",") end
