@@ -30,14 +30,10 @@ local pool <close> = loops.spawn(args.python, programs, options)
 
 -- A mutation of our own: half of the time a tile of another size, else as the library does.
 local function resize(steps, random)
-  local at = random:integer(1, #steps)
-  local words = {}
-  for word in steps[at]:gmatch "%S+" do
-    words[#words + 1] = word
-  end
-  if #words == 2 or random:float() < 0.5 then return nil end -- no sizes
-  words[random:integer(3, #words)] = random:pick(args.sizes)
-  steps[at] = table.concat(words, " ")
+  local at, size = random:integer(1, #steps), random:pick(args.sizes)
+  local resized, sizes = steps[at]:gsub(" %d+%f[ \0]", " " .. size)
+  if sizes == 0 or random:float() < 0.5 then return nil end
+  steps[at] = resized
   return steps
 end
 

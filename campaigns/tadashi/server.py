@@ -7,7 +7,6 @@ number depends on the steps before.
 
 import contextlib
 import ctypes
-import itertools
 import pathlib
 import tempfile
 import time
@@ -42,15 +41,16 @@ class Kernels:
         return len(self.apps[name].scops)
 
     def after(self, name, steps, sizes):
-        """The steps that can be tried after these, with each combination of the sizes; none after what is illegal."""
+        """The steps that can be tried after these, tiles as squares of each of the sizes; none after what is illegal."""
         app, found = self.apps[name], []
         if self._take(name, steps):
             return found
         for number, scop in enumerate(app.scops):
             for node in scop.schedule_tree:
                 for transformation in filter(node.valid_transformation, OFFERED):
-                    for each in itertools.product(sizes, repeat=len(node.available_args(transformation))):
-                        found.append(" ".join([transformation, f"{number}.{node.index}", *map(str, each)]))
+                    count = len(node.available_args(transformation))
+                    for size in sizes if count else [None]:
+                        found.append(" ".join([transformation, f"{number}.{node.index}"] + [str(size)] * count))
         return found
 
     def source(self, name, steps, even_if_illegal=False):

@@ -12,7 +12,12 @@ local LEAST_TRIALS = 5
 local Result = { __name = "result of a search" }
 M.Result = Result
 local FIELDS = {}
-for name in string.gmatch("baseline best confirmed failures fresh front name over_baseline over_runner_up ranking runner_up search shrunk trials winner", "%S+") do
+for name in
+  string.gmatch(
+    "baseline best confirmed failures fresh front name over_baseline over_runner_up ranking runner_up search shrunk trials winner",
+    "%S+"
+  )
+do
   FIELDS[name] = true
 end
 function Result.__index(_, key)

@@ -52,9 +52,7 @@ end
 --- The text of a list of results.
 function M.text(results)
   local function complain(...) failure.raise("search.table: " .. string.format(...)) end
-  if type(results) ~= "table" or #results == 0 then
-    complain("expected a list of what search.run gave, got %s", failure.a(results))
-  end
+  if type(results) ~= "table" or #results == 0 then complain("expected a list of what search.run gave, got %s", failure.a(results)) end
   local rows, widths = { HEAD }, {}
   for place, result in ipairs(results) do
     if getmetatable(result) ~= confirm.Result then complain("[%d]: expected what search.run gave, got %s", place, failure.a(result)) end
