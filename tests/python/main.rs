@@ -173,8 +173,7 @@ fn tadashi(name: &str, theirs: &str, ours: &str) -> Option<String> {
                   printf(\"WALLTIME: %f\\n\", a[1][2]);\n}\n";
     folder.write("kernel.c", kernel);
     let with_tadashi = String::from_utf8(asked.stdout).unwrap();
-    let ran =
-        Running::start(python(&folder, with_tadashi.trim(), &["demo.py", "kernel.c"])?).end(LIMIT * 2);
+    let ran = Running::start(python(&folder, with_tadashi.trim(), &["demo.py", "kernel.c"])?).end(LIMIT * 2);
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     folder.assert_nothing_left(LIMIT);
     Some(ran.stdout)
