@@ -303,7 +303,7 @@ local function field(name)
 end
 
 local function measurement_columns(list, params)
-  local own = { field "status", field "host", field "objective" }
+  local own = { field "status", field "host", field "objective", field "unit" }
   for _, name in ipairs(STATS) do
     own[#own + 1] = {
       name,
@@ -323,6 +323,10 @@ local function measurement_columns(list, params)
   own[#own + 1] = {
     "flags",
     function(row) return table.concat(row.record.flags, " ") end,
+  }
+  own[#own + 1] = {
+    "same_as",
+    function(row) return row.record.same_as and row.record.same_as.what end,
   }
   own[#own + 1] = field "reason"
   return columns_of(params, own, names_in(list, "metrics"), figure)

@@ -524,6 +524,7 @@ function Future:on_done(fn) end
 
 ---@class harness.Measurement : harness.Record
 ---@field objective? string
+---@field unit? string of the objective: that of its metric, else the SI's
 ---@field better? "less"|"more"
 ---@field stats? harness.Summary of the objective; only where the status is ok
 ---@field samples table<string, number[]> figures of the counted runs by name

@@ -2,18 +2,17 @@
 //!
 //! A file is there whole or not at all, and none is replaced unless that is asked for.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::files::NewFile;
+use super::files::{NewFile, precious};
 use super::journals::{WhichJournal, journals_of};
 use super::print::print;
 use super::query::code;
-use crate::journal::is_journal;
 use crate::model::exit;
 use crate::model::human::count;
 use crate::query::{self, Chosen, QueryError, Rows, TextFormat};
@@ -37,7 +36,7 @@ pub(super) struct ExportArgs {
     /// Also what is outdated: a later version of the script or its sources was recorded under its name and parameters.
     #[arg(long)]
     all: bool,
-    /// Replace FILE, if it is there.
+    /// Replace FILE, if an export wrote it.
     #[arg(long)]
     force: bool,
 }
@@ -102,8 +101,13 @@ enum Failed {
     NoText,
     #[error("export: {} is there already: --force replaces it", .0.display())]
     There(PathBuf),
-    #[error("export: {} is a journal, and would be lost: name another file after -o", .0.display())]
-    Journal(PathBuf),
+    #[error("export: {} is {what}, and would be lost: name another file after -o", path.display())]
+    Lost { path: PathBuf, what: &'static str },
+    #[error(
+        "export: {} is no export of harness, and --force replaces nothing else: remove it, or name another file after -o",
+        .0.display()
+    )]
+    SomebodyElses(PathBuf),
     #[error(
         "export: {} is no regular file: name another one after -o, or `-` for the standard output", .0.display()
     )]
@@ -118,7 +122,7 @@ pub(super) fn export(arguments: &ExportArgs) -> ExitCode {
         say(format_args!("harness: {error}"));
         ExitCode::from(match error {
             Failed::Query(error) => code(&error),
-            Failed::Unwritten { .. } => exit::SCRIPT,
+            Failed::Unwritten { .. } => exit::CANNOT_WRITE,
             _ => exit::USAGE,
         })
     })
@@ -139,32 +143,51 @@ fn exported(arguments: &ExportArgs) -> Result<ExitCode, Failed> {
     }
     let journals = journals_of(&arguments.campaigns, "export", "harness export -o FILE")?;
     if to_stdout {
-        let text = content(&journals, format, arguments)?;
+        let (text, _) = content(&journals, format, arguments)?;
         return Ok(print("export", &String::from_utf8_lossy(&text), exit::OK));
     }
     let unwritten = |source| Failed::Unwritten { path: to.clone(), source };
     let mut new = NewFile::beside(to).map_err(unwritten)?;
-    match format {
-        Format::Sqlite => query::save(&journals, new.path())?,
-        _ => new.write(&content(&journals, format, arguments)?).map_err(unwritten)?,
-    }
+    let what = match format {
+        Format::Sqlite => {
+            let tasks = query::save(&journals, new.path()).map_err(|error| match error {
+                QueryError::Database(error) => unwritten(io::Error::other(error)),
+                other => other.into(),
+            })?;
+            format!("{} of {}", count(query::table_names().len(), "table"), count(tasks, "task"))
+        }
+        _ => {
+            let (text, what) = content(&journals, format, arguments)?;
+            new.write(&text).map_err(unwritten)?;
+            what
+        }
+    };
     new.put(arguments.force).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists if !arguments.force => Failed::There(to.clone()),
         _ => unwritten(source),
     })?;
+    say(format_args!("harness: export: wrote {}: {what}", to.display()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// `--force` replaces what an export wrote, and neither journals nor what is no file.
+/// `--force` replaces what an export wrote, and nothing else.
 fn may_be_written(to: &Path, force: bool) -> Result<(), Failed> {
     let Ok(there) = fs::symlink_metadata(to) else { return Ok(()) };
     if !there.is_file() {
         return Err(Failed::NoFile(to.into()));
     }
-    if is_journal(to) {
-        return Err(Failed::Journal(to.into()));
+    if let Some(what) = precious(to) {
+        return Err(Failed::Lost { path: to.into(), what });
     }
-    if force { Ok(()) } else { Err(Failed::There(to.into())) }
+    if !force {
+        return Err(Failed::There(to.into()));
+    }
+    let mut beginning = Vec::new();
+    let read = File::open(to).and_then(|file| file.take(query::BEGINNING).read_to_end(&mut beginning));
+    match read {
+        Ok(_) if query::is_export(&beginning) => Ok(()),
+        _ => Err(Failed::SomebodyElses(to.into())),
+    }
 }
 
 fn by_ending(path: &Path) -> Option<Format> {
@@ -172,7 +195,12 @@ fn by_ending(path: &Path) -> Option<Format> {
     ENDINGS.iter().find(|(word, _)| *word == ending).map(|(_, format)| *format)
 }
 
-fn content(journals: &[PathBuf], format: Format, arguments: &ExportArgs) -> Result<Vec<u8>, Failed> {
+/// What is written, and what that is in words.
+fn content(
+    journals: &[PathBuf],
+    format: Format,
+    arguments: &ExportArgs,
+) -> Result<(Vec<u8>, String), Failed> {
     let all = arguments.all;
     let table = arguments.rows.as_deref().unwrap_or("measurements");
     let found = |chosen: Chosen<Rows>| -> Result<Rows, QueryError> {
@@ -187,20 +215,30 @@ fn content(journals: &[PathBuf], format: Format, arguments: &ExportArgs) -> Resu
         Some(_) => rows(),
         None => query::summary(journals, all).and_then(found),
     };
-    let text = match format {
-        Format::Csv => TextFormat::Csv.write(&rows()?),
-        Format::Tsv => TextFormat::Tsv.write(&rows()?),
-        Format::Json => TextFormat::Json.write(&rows()?),
-        Format::Jsonl => TextFormat::Jsonl.write(&rows()?),
-        Format::Parquet => return Ok(query::parquet(&rows()?)?),
-        Format::Markdown => TextFormat::Markdown.write(&summary()?),
-        Format::Latex => TextFormat::Latex.write(&summary()?),
-        Format::Hyperfine => told(query::hyperfine(journals, all)?),
-        Format::Trace => query::trace(journals)?,
+    let form = match format {
+        Format::Csv => TextFormat::Csv,
+        Format::Tsv => TextFormat::Tsv,
+        Format::Json => TextFormat::Json,
+        Format::Jsonl => TextFormat::Jsonl,
+        Format::Markdown => TextFormat::Markdown,
+        Format::Latex => TextFormat::Latex,
+        Format::Parquet => {
+            let rows = rows()?;
+            return Ok((query::parquet(&rows)?, count(rows.rows.len(), "row")));
+        }
+        Format::Hyperfine => {
+            let (text, timings) = told(query::hyperfine(journals, all)?);
+            return Ok((text.into_bytes(), count(timings, "timing")));
+        }
+        Format::Trace => {
+            let (text, tasks) = query::trace(journals)?;
+            return Ok((text.into_bytes(), count(tasks, "task")));
+        }
         // A file by itself: SQLite writes it.
         Format::Sqlite => return Err(Failed::NoText),
     };
-    Ok(text.into_bytes())
+    let rows = if matches!(form, TextFormat::Markdown | TextFormat::Latex) { summary()? } else { rows()? };
+    Ok((form.write(&rows).into_bytes(), count(rows.rows.len(), "row")))
 }
 
 /// Nothing was measured: what else there may be.

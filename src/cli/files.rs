@@ -20,7 +20,7 @@ use crate::journal::is_journal;
 use crate::process::{Signals, end_by, unblock_signals};
 use crate::transport::wait::wait;
 
-/// Writes it in the place of what is there, but never of a journal. A link stays one; what is no file (a pipe) takes it as
+/// Writes it in the place of what is there, but never of a journal or a script. A link stays one; what is no file (a pipe) takes it as
 /// it comes, and so does what this process prints to, whatever that is.
 pub(super) fn write(to: &Path, content: &[u8]) -> io::Result<()> {
     match Target::of(to)? {
@@ -33,6 +33,15 @@ pub(super) fn write(to: &Path, content: &[u8]) -> io::Result<()> {
             new.put(true)
         }
     }
+}
+
+/// What nobody means to write over, in a word: what a mistyped line would lose.
+pub(super) fn precious(path: &Path) -> Option<&'static str> {
+    if is_journal(path) {
+        return Some("a journal");
+    }
+    let is_script = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("lua")) && path.is_file();
+    is_script.then_some("a script")
 }
 
 /// Whether [`write()`] could, before there is anything to write.
@@ -64,8 +73,10 @@ impl Target {
             _ if is(io::stdout().as_fd()) => Ok(Self::Stdout),
             _ if is(io::stderr().as_fd()) => Ok(Self::Stderr),
             Some(there) if !there.is_file() => Ok(Self::NoFile),
-            _ if is_journal(to) => Err(io::Error::other("it is a journal, and would be lost")),
-            _ => Ok(Self::File(to.canonicalize().unwrap_or_else(|_| to.to_path_buf()))),
+            _ => match precious(to) {
+                Some(what) => Err(io::Error::other(format!("it is {what}, and would be lost"))),
+                None => Ok(Self::File(to.canonicalize().unwrap_or_else(|_| to.to_path_buf()))),
+            },
         }
     }
 }
@@ -198,6 +209,9 @@ mod tests {
         let journal = dir.path().join("c.lua.journal");
         fs::write(&journal, include_str!("../../tests/cli/asked.jsonl")).unwrap();
         assert!(write(&journal, b"page").unwrap_err().to_string().contains("would be lost"));
+        let script = dir.path().join("c.lua");
+        write(&script, b"page").unwrap();
+        assert_eq!(write(&script, b"page").unwrap_err().to_string(), "it is a script, and would be lost");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::journals::{NoCampaign, campaign_of, journal_of};
+use super::journals::{NoCampaign, campaign_of, journals_of};
 use super::print::{print, text};
 use crate::model::exit;
 use crate::report::{Campaign, History};
@@ -53,10 +53,7 @@ pub(super) fn history(arguments: &HistoryArgs) -> ExitCode {
 
 fn told(arguments: &HistoryArgs) -> Result<History, HistoryError> {
     let line = "harness history";
-    let journals = match arguments.journals.is_empty() {
-        true => vec![journal_of(None, "history", line).map_err(NoCampaign::from)?],
-        false => arguments.journals.clone(),
-    };
+    let journals = journals_of(&arguments.journals, "history", line).map_err(NoCampaign::from)?;
     let read = |path: &PathBuf| campaign_of(path, "history", line);
     let campaigns = journals.iter().map(read).collect::<Result<Vec<Campaign>, _>>()?;
     let history = History::of(&campaigns, arguments.min_effect);

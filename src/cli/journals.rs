@@ -1,8 +1,10 @@
 //! Which journal a subcommand is about: named by itself or by its script, or the only one in this folder.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::journal::{self, JournalError};
@@ -91,7 +93,8 @@ pub(super) fn journal_of(
     }
 }
 
-/// The journals that are meant; the only one in this folder, if none is named. One that is named twice is one.
+/// The journals that are meant; the only one in this folder, if none is named. One that is named twice is one, by whatever
+/// names.
 pub(super) fn journals_of(
     campaigns: &[PathBuf],
     who: &'static str,
@@ -100,14 +103,28 @@ pub(super) fn journals_of(
     if campaigns.is_empty() {
         return Ok(vec![only_journal(who, line)?]);
     }
-    let mut journals = Vec::new();
-    let mut files = BTreeSet::new();
+    let mut journals: Vec<PathBuf> = Vec::new();
+    let mut files = BTreeMap::new();
     for campaign in campaigns {
         let journal = journal_of(Some(campaign), who, line)?;
-        if files.insert(journal.canonicalize().unwrap_or_else(|_| journal.clone())) {
-            journals.push(journal);
-        } else {
-            say(format_args!("harness: {who}: {} is named twice, and counts once", journal.display()));
+        let file = fs::metadata(&journal).map(|data| (data.dev(), data.ino()));
+        let file = file.map_err(|error| WhichJournal::Unreadable {
+            who,
+            why: format!("cannot read {}: {error}", journal.display()),
+        })?;
+        match files.entry(file) {
+            Entry::Vacant(entry) => {
+                entry.insert(journal.clone());
+                journals.push(journal);
+            }
+            Entry::Occupied(entry) if entry.get().canonicalize().ok() == journal.canonicalize().ok() => {
+                say(format_args!("harness: {who}: {} is named twice, and counts once", journal.display()));
+            }
+            Entry::Occupied(entry) => say(format_args!(
+                "harness: {who}: {} and {} are one file, which counts once",
+                entry.get().display(),
+                journal.display()
+            )),
         }
     }
     Ok(journals)

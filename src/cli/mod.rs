@@ -271,7 +271,7 @@ fn types(folder: &Path) -> ExitCode {
         Ok(done) => print::print_line("types", &done.join("\n"), exit::OK),
         Err(error) => {
             say(format_args!("harness: {}", error.of("types")));
-            ExitCode::from(exit::USAGE)
+            ExitCode::from(error.code())
         }
     }
 }

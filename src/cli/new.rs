@@ -73,7 +73,11 @@ fn told(who: &str, done: Result<Vec<String>, NewError>) -> ExitCode {
         Ok(lines) => print_line(who, &lines.join("\n"), exit::OK),
         Err(error) => {
             say(format_args!("harness: {error}"));
-            ExitCode::from(exit::USAGE)
+            ExitCode::from(match error {
+                NewError::Taken(_) | NewError::NoFolder(_) => exit::USAGE,
+                NewError::Write { .. } => exit::CANNOT_WRITE,
+                NewError::Types(error) => error.code(),
+            })
         }
     }
 }

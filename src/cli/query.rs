@@ -21,6 +21,9 @@ pub(super) struct QueryArgs {
     /// table, csv, json, jsonl, markdown, latex or tsv (default: table on a terminal, else csv).
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     format: Option<TextFormat>,
+    /// How long SQLite may take to answer (default: 60 s).
+    #[arg(long, value_name = "DURATION", default_value = "60 s", hide_default_value = true, value_parser = super::usage::duration)]
+    timeout: f64,
 }
 
 fn format(word: &str) -> Result<TextFormat, String> {
@@ -58,7 +61,7 @@ fn answer(arguments: &QueryArgs) -> Result<String, Failed> {
     };
     let journals = journals_of(campaigns, "query", "harness query")?;
     let Some(sql) = sql else { return Ok(query::overview(&journals)?) };
-    let Chosen { it: rows, notes } = query::ask(&journals, &sql)?;
+    let Chosen { it: rows, notes } = query::ask(&journals, &sql, arguments.timeout)?;
     for note in notes {
         say(format_args!("harness: query: {note}"));
     }

@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::model::exit;
+
 const TYPES: &str = include_str!("../../lua/meta/harness.lua");
 /// Below the folder of the campaigns.
 const TYPES_PATH: &str = ".harness/types/harness.lua";
@@ -33,6 +35,13 @@ pub(super) enum TypesError {
 }
 
 impl TypesError {
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            TypesError::NoFolder(_) => exit::USAGE,
+            TypesError::Write { .. } => exit::CANNOT_WRITE,
+        }
+    }
+
     /// As the subcommand says it that was asked.
     pub(super) fn of(&self, subcommand: &str) -> String {
         format!("{subcommand}: {self}: `harness {subcommand} FOLDER`")

@@ -3,10 +3,11 @@
 //! A question is put to empty tables first, so that SQLite says at once what is wrong with it. Then only what it names is
 //! filled in. Whatever does anything but read is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
@@ -111,6 +112,12 @@ fn shape<T>(columns: &[Column<T>]) -> Vec<(&'static str, Type)> {
     columns.iter().map(|column| (column.name, column.kind)).collect()
 }
 
+/// The clock is looked at after so many steps of SQLite's machine: some ten microseconds.
+const STEPS: i32 = 1000;
+
+/// Whose files they are, as SQLite has it: `harn`.
+pub(super) const APPLICATION: u32 = u32::from_be_bytes(*b"harn");
+
 /// See the module.
 pub(super) struct Database {
     connection: Connection,
@@ -125,7 +132,9 @@ impl Database {
 
     /// In a new file.
     pub(super) fn at(path: &Path, several: bool) -> rusqlite::Result<Self> {
-        Self::new(Connection::open(path)?, several)
+        let database = Self::new(Connection::open(path)?, several)?;
+        database.connection.execute_batch(&format!("pragma application_id = {APPLICATION};"))?;
+        Ok(database)
     }
 
     fn new(connection: Connection, several: bool) -> rusqlite::Result<Self> {
@@ -191,8 +200,13 @@ impl Database {
         }
     }
 
-    /// From now on a question may take so much memory beside what the tables have: one that never ends ends with an error.
-    pub(super) fn bound(&self) -> rusqlite::Result<()> {
+    /// From now on a question may take so much memory beside what the tables have, and so long: one that never ends ends with
+    /// an error.
+    pub(super) fn bound(&self, limit_s: f64) -> rusqlite::Result<()> {
+        let limit = Duration::try_from_secs_f64(limit_s).unwrap_or(Duration::MAX);
+        let until = Instant::now().checked_add(limit);
+        let is_over = move || until.is_some_and(|until| Instant::now() >= until);
+        self.connection.progress_handler(STEPS, Some(is_over))?;
         let tables = self.number("pragma page_count")? * self.number("pragma page_size")?;
         // What SQLite has of its own for each page is less than an eighth of it.
         let most = tables + tables / 8 + MOST_MEMORY;
@@ -213,14 +227,10 @@ impl Database {
 
     fn rows_within(&self, sql: &str, most_rows: usize, most_bytes: usize) -> Result<Rows, QueryError> {
         let mut statement = self.connection.prepare(sql).map_err(|error| explained(&error))?;
-        let heads: Vec<Head> = statement
-            .columns()
-            .iter()
-            .map(|column| Head {
-                name: column.name().into(),
-                kind: column.decl_type().and_then(Type::of_sql),
-            })
-            .collect();
+        let columns = statement.columns();
+        let kinds = columns.iter().map(|column| column.decl_type().and_then(Type::of_sql));
+        let names = told_apart(columns.iter().map(|column| column.name()).collect());
+        let heads: Vec<Head> = names.into_iter().zip(kinds).map(|(name, kind)| Head { name, kind }).collect();
         let mut answer = Rows { heads, rows: Vec::new() };
         let mut bytes = 0;
         let mut rows = statement.query(()).map_err(|error| explained(&error))?;
@@ -313,6 +323,21 @@ impl Database {
         let columns = columns.into_iter().map(is_wanted).collect();
         Filling::new(self, name, columns, self.several.then(|| journal.name.clone()))
     }
+}
+
+/// Objects and data frames have one of a name: the second is `name_2`.
+fn told_apart(names: Vec<&str>) -> Vec<String> {
+    let given: BTreeSet<&str> = names.iter().copied().collect();
+    let mut taken = BTreeSet::new();
+    let of = |name: &str| {
+        let further =
+            (2..).map(|number| format!("{name}_{number}")).filter(|it| !given.contains(it.as_str()));
+        let mut all = std::iter::once(name.to_owned()).chain(further);
+        let free = all.find(|it| !taken.contains(it)).unwrap_or_default();
+        taken.insert(free.clone());
+        free
+    };
+    names.into_iter().map(of).collect()
 }
 
 fn is_view(name: &str) -> bool {
@@ -410,6 +435,12 @@ impl From<ValueRef<'_>> for Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_one_name_are_told_apart() {
+        assert_eq!(told_apart(vec!["a", "b", "a", "a_2", "a"]), ["a", "b", "a_3", "a_2", "a_4"]);
+        assert_eq!(told_apart(vec!["a", "a", "a"]), ["a", "a_2", "a_3"]);
+    }
 
     #[test]
     fn an_answer_has_an_end() {

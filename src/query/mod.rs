@@ -11,6 +11,7 @@ mod database;
 mod functions;
 mod hyperfine;
 mod journal;
+mod ours;
 mod overview;
 mod run;
 mod surroundings;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use cell::{Cell, Head, Rows, Type};
 pub use hyperfine::{Timing, hyperfine_json, hyperfine_rows};
+pub use ours::{BEGINNING, is_export};
 pub use overview::overview;
 pub use text::TextFormat;
 pub use wrong::Unfit;
@@ -60,13 +62,13 @@ pub struct Chosen<T> {
     pub notes: Vec<String>,
 }
 
-/// The answer of these journals to a question in SQL. Only what it reads is loaded.
-pub fn ask(journals: &[PathBuf], sql: &str) -> Result<Chosen<Rows>, QueryError> {
+/// The answer of these journals to a question in SQL, for which SQLite has `limit_s`. Only what it reads is loaded.
+pub fn ask(journals: &[PathBuf], sql: &str, limit_s: f64) -> Result<Chosen<Rows>, QueryError> {
     let database = Database::in_memory(journals.len() > 1)?;
     database.judge(sql)?;
     let mut asked = Asked::of(sql);
     fill(&database, journals, &Wanted::of(sql), |journal| asked.look_in(journal))?;
-    database.bound()?;
+    database.bound(limit_s)?;
     Ok(Chosen { it: database.rows(sql)?, notes: asked.notes() })
 }
 
@@ -84,9 +86,11 @@ fn fill(
     Ok(())
 }
 
-/// A file of SQLite with all tables, at a path where there is nothing yet.
-pub fn save(journals: &[PathBuf], to: &Path) -> Result<(), QueryError> {
-    fill(&Database::at(to, journals.len() > 1)?, journals, &Wanted::all(), |_| {})
+/// A file of SQLite with all tables, at a path where there is nothing yet; how many tasks are in it.
+pub fn save(journals: &[PathBuf], to: &Path) -> Result<usize, QueryError> {
+    let database = Database::at(to, journals.len() > 1)?;
+    fill(&database, journals, &Wanted::all(), |_| {})?;
+    Ok(database.number("select count(*) from tasks")? as usize)
 }
 
 /// The names of the tables.
@@ -127,8 +131,8 @@ pub fn parquet(rows: &Rows) -> Result<Vec<u8>, QueryError> {
     Ok(columnar::parquet(rows)?)
 }
 
-/// Timings in hyperfine's form; what has no figures is not among them.
-pub fn hyperfine(journals: &[PathBuf], all: bool) -> Result<Chosen<String>, QueryError> {
+/// Timings in hyperfine's form, and how many; what has no figures is not among them.
+pub fn hyperfine(journals: &[PathBuf], all: bool) -> Result<Chosen<(String, usize)>, QueryError> {
     let mut chosen = chosen(journals, all, Journal::timed, hyperfine::timings)?;
     let (timings, failed) = chosen.it;
     if failed > 0 {
@@ -138,12 +142,14 @@ pub fn hyperfine(journals: &[PathBuf], all: bool) -> Result<Chosen<String>, Quer
             count(failed, "measurement")
         ));
     }
-    Ok(Chosen { it: hyperfine_json(&timings), notes: chosen.notes })
+    Ok(Chosen { it: (hyperfine_json(&timings), timings.len()), notes: chosen.notes })
 }
 
-/// Who ran what when, as a trace.
-pub fn trace(journals: &[PathBuf]) -> Result<String, QueryError> {
-    Ok(trace::trace(&read(journals)?))
+/// Who ran what when, as a trace; and how many tasks are in it.
+pub fn trace(journals: &[PathBuf]) -> Result<(String, usize), QueryError> {
+    let journals = read(journals)?;
+    let started = |journal: &Journal| trace::started(journal).count();
+    Ok((trace::trace(&journals), journals.iter().map(started).sum()))
 }
 
 /// Made of `all` records, or of the current ones; `of_interest` counts those whose absence is told.

@@ -16,6 +16,11 @@ const COMMAND_CHARS: usize = 60;
 /// The process of what waits.
 const WAITING: u64 = 1;
 
+/// What ran, and when it began: each task of it is in the document.
+pub(super) fn started(journal: &Journal) -> impl Iterator<Item = (&Ended, f64)> {
+    journal.ended.iter().filter_map(|ended| Some((ended, ended.facts().started_unix_s?)))
+}
+
 /// The document.
 pub(super) fn trace(journals: &[Journal]) -> String {
     let zero = beginning(journals);
@@ -24,8 +29,7 @@ pub(super) fn trace(journals: &[Journal]) -> String {
     trace.sort(WAITING, 0);
     for journal in journals {
         trace.sessions(journal);
-        let mut started: Vec<(&Ended, f64)> =
-            journal.ended.iter().filter_map(|ended| Some((ended, ended.facts().started_unix_s?))).collect();
+        let mut started: Vec<(&Ended, f64)> = started(journal).collect();
         started.sort_by(|(_, a), (_, b)| a.total_cmp(b));
         started.iter().for_each(|(ended, at)| trace.task(journal, ended, *at));
     }

@@ -16,10 +16,11 @@ use super::run::{FIGURES, Run, runs_of};
 use crate::model::human::{Figures, figures};
 
 /// What the columns of a measurement are, between its parameters and its metrics.
-const OWN: [&str; 18] = [
+const OWN: [&str; 20] = [
     "status",
     "host",
     "objective",
+    "unit",
     "n",
     "min",
     "q1",
@@ -34,6 +35,7 @@ const OWN: [&str; 18] = [
     "ci_level",
     "stop_reason",
     "flags",
+    "same_as",
     "reason",
 ];
 
@@ -98,7 +100,9 @@ impl<'a> Wide<'a> {
             let mut cells = self.beginning(row);
             cells.extend(own.iter().map(|column| match column.name {
                 // Of what never ran nothing is known.
-                "objective" if row.measured.it.stop_reason.is_none() => Cell::Null,
+                "objective" | "unit" if row.measured.it.stop_reason.is_none() => Cell::Null,
+                // For people: rows have no ids.
+                "same_as" => row.measured.it.same_as.as_ref().map(|same| &same.what).into(),
                 _ => (column.of)(&row.measured),
             }));
             cells.extend(metrics.iter().map(|name| Cell::from(row.measured.metric(name))));

@@ -35,6 +35,12 @@ pub enum Unfit {
          the file that `harness export -o FILE.sqlite` writes", MOST_MEMORY >> 30
     )]
     TooMuch,
+    /// Work that takes too long.
+    #[error(
+        "there is no answer yet, and its time is over: does a recursive `with` have an end, and a join its condition? Else \
+         `--timeout \"10 min\"` lets it take longer"
+    )]
+    TooLate,
     /// What SQLite says, and what to do.
     #[error("{message}{hint}")]
     Wrong {
@@ -53,6 +59,9 @@ pub(super) fn explained(error: &rusqlite::Error) -> QueryError {
         Error::SqlInputError { msg, .. } => msg.clone(),
         Error::SqliteFailure(failure, _) if failure.code == ErrorCode::OutOfMemory => {
             return Unfit::TooMuch.into();
+        }
+        Error::SqliteFailure(failure, _) if failure.code == ErrorCode::OperationInterrupted => {
+            return Unfit::TooLate.into();
         }
         Error::SqliteFailure(_, Some(text)) => text.clone(),
         other => other.to_string(),

@@ -152,6 +152,7 @@ fn messages(lua: &Lua, build: &CompileResult) -> mlua::Result<Table> {
 
 fn measure(lua: &Lua, t: &Table, result: &MeasureResult) -> mlua::Result<()> {
     t.raw_set("objective", result.objective.as_str())?;
+    t.raw_set("unit", result.unit())?;
     t.raw_set("better", better_word(result.better))?;
     t.raw_set("stats", result.stats.as_ref().map(|stats| summary_table(lua, stats)).transpose()?)?;
     t.raw_set("samples", samples(lua, result, Phase::Sample)?)?;

@@ -13,9 +13,13 @@ use crate::query::asked;
 use crate::said;
 use crate::support::Folder;
 
+/// Into a file; what is said of it.
 #[track_caller]
-fn export(folder: &Folder, args: &[&str]) {
-    said(folder, folder.run(&[&["export"], args].concat()), 0, "", "");
+fn export(folder: &Folder, args: &[&str]) -> String {
+    let ran = folder.run(&[&["export"], args].concat());
+    let said = ran.stderr.strip_prefix("harness: export: wrote ").and_then(|rest| rest.strip_suffix('\n'));
+    let said = said.filter(|said| !said.contains('\n') && ran.code == Some(0) && ran.stdout.is_empty());
+    said.unwrap_or_else(|| panic!("{ran:#?}")).to_owned()
 }
 
 #[track_caller]
@@ -46,7 +50,9 @@ fn rows_are_those_that_a_script_writes() {
     assert_eq!(folder.run(&["-q", "c.lua"]).code, Some(0));
     for rows in ["measurements", "samples"] {
         let file = format!("out-{rows}.csv");
-        export(&folder, &["c.lua", "--rows", rows, "-o", &file]);
+        let said = export(&folder, &["c.lua", "--rows", rows, "-o", &file]);
+        let number = if rows == "samples" { 4 * 3 } else { 5 };
+        assert_eq!(said, format!("{file}: {number} rows"));
         let script = folder.read(&format!("{rows}.csv"));
         assert!(script.starts_with("name,param.host,"), "{script}");
         assert_eq!(folder.read(&file), script);
@@ -58,7 +64,8 @@ fn rows_are_those_that_a_script_writes() {
 fn each_text_has_its_form() {
     let folder = asked();
     let csv = exported(&folder, &["--format", "csv"]);
-    assert!(csv.starts_with("name,fast,param.flags,ms,tile,status,host,objective,n,"), "{csv}");
+    assert!(csv.starts_with("name,fast,param.flags,ms,tile,status,host,objective,unit,n,"), "{csv}");
+    assert!(csv.contains(",ok,node1,rate,GB/s,8,") && csv.contains(",wall_s,s,3,"), "{csv}");
     assert_eq!(exported(&folder, &["--format", "tsv"]).lines().count(), csv.lines().count());
     let json: Value = serde_json::from_str(&exported(&folder, &["--format", "json"])).unwrap();
     let lines = exported(&folder, &["--format", "jsonl"]);
@@ -68,6 +75,7 @@ fn each_text_has_its_form() {
         (&lines[1]["tile"], &lines[1]["median"], &lines[1]["ms"]),
         (&16.into(), &8.56.into(), &Value::Null)
     );
+    assert_eq!((&lines[1]["unit"], &lines[1]["same_as"]), (&"GB/s".into(), &Value::Null));
     let tasks: Value =
         serde_json::from_str(&exported(&folder, &["--format", "json", "--rows", "tasks"])).unwrap();
     assert_eq!((tasks.as_array().unwrap().len(), &tasks[4]["params"]["tile"]), (13, &8.into()));
@@ -122,6 +130,7 @@ fn parquet_is_read_back_with_its_types() {
     assert_eq!(rows[1]["name"], Field::Str("copy".into()));
     assert_eq!(rows[1]["tile"], Field::Long(16));
     assert_eq!(rows[1]["median"], Field::Double(8.56));
+    assert_eq!((&rows[1]["unit"], &rows[1]["same_as"]), (&Field::Str("GB/s".into()), &Field::Null));
     assert_eq!(rows[1]["ms"], Field::Null);
     assert_eq!(rows[3]["ms"], Field::Double(2.5));
     export(&folder, &["--rows", "samples", "-o", "samples.parquet"]);
@@ -184,7 +193,7 @@ fn what_failed_has_no_place_in_hyperfines_form_and_that_is_said() {
     let folder = asked();
     let args = ["export", "-o", "h.json", "--format", "hyperfine"];
     let note = "harness: export: 3 measurements that failed are not in it: hyperfine's form has no place for what has no \
-                figures\n";
+                figures\nharness: export: wrote h.json: 6 timings\n";
     said(&folder, folder.run(&args), 0, "", note);
 }
 
@@ -269,15 +278,36 @@ fn a_file_is_whole_and_none_is_replaced_by_accident() {
     folder.write("plain", "");
     assert_eq!(mode, fs::metadata(folder.path("plain")).unwrap().permissions().mode() & 0o777);
     let whole = folder.read("rows.csv");
-    folder.write("rows.csv", "mine");
+    folder.write("rows.csv", "name,of an earlier one\n");
     let refuses = |args: &[&str], code: i32, text: &str| {
         let ran = folder.run(&[&["export"], args].concat());
         said(&folder, ran, code, "", &format!("harness: export: {text}\n"));
     };
     refuses(&["-o", "rows.csv"], 2, "rows.csv is there already: --force replaces it");
-    assert_eq!(folder.read("rows.csv"), "mine");
+    assert_eq!(folder.read("rows.csv"), "name,of an earlier one\n");
     export(&folder, &["-o", "rows.csv", "--force"]);
     assert_eq!(folder.read("rows.csv"), whole);
+    for (name, theirs) in [("c.lua", "print 'mine'"), ("rows.csv", "mine"), ("mine.db", "SQLite format 3\0")]
+    {
+        folder.write(name, theirs);
+        let text = match name {
+            "c.lua" => "c.lua is a script, and would be lost: name another file after -o".into(),
+            _ => format!(
+                "{name} is no export of harness, and --force replaces nothing else: remove it, or name another file after -o"
+            ),
+        };
+        refuses(&["c.lua", "-o", name, "--format", "csv", "--force"], 2, &text);
+        assert_eq!(folder.read(name), theirs);
+        fs::remove_file(folder.path(name)).unwrap();
+    }
+    let forms = ["csv", "tsv", "json", "jsonl", "parquet", "sqlite", "markdown", "latex", "trace"];
+    for format in forms {
+        for force in [&[][..], &["--force"]] {
+            export(&folder, &[&["-o", "again", "--format", format], force].concat());
+        }
+        fs::remove_file(folder.path("again")).unwrap();
+    }
+    export(&folder, &["c.lua", "-o", "rows.csv"]);
     let lost = "c.lua.journal is a journal, and would be lost: name another file after -o";
     let journal = folder.read("c.lua.journal");
     refuses(&["-o", "c.lua.journal", "--format", "csv", "--force"], 2, lost);
@@ -298,7 +328,7 @@ fn a_file_is_whole_and_none_is_replaced_by_accident() {
     refuses(&["-o", "-", "--format", "sqlite"], 2, "parquet and sqlite are no text, and go to a file only");
     refuses(
         &["-o", "nowhere/rows.csv"],
-        1,
+        73,
         "cannot write nowhere/rows.csv: No such file or directory (os error 2)",
     );
     folder.write("d.lua.journal", "something else\n");

@@ -317,6 +317,32 @@ fn what_is_asked_in_vain_or_twice_is_said() {
     );
     let twice = "harness: query: ./c.lua.journal is named twice, and counts once\n";
     notes(&["c.lua", "./c.lua.journal", "select count(*) as n from tasks"], "n\n13\n", twice);
+    std::fs::hard_link(folder.path("c.lua.journal"), folder.path("d.journal")).unwrap();
+    let one = "harness: query: ./c.lua.journal and d.journal are one file, which counts once\n";
+    notes(&["./c.lua.journal", "d.journal", "select count(*) as n from tasks"], "n\n13\n", one);
+}
+
+#[test]
+fn columns_of_one_name_are_told_apart() {
+    let folder = asked();
+    let sql = "select a.name, b.name from tasks a join tasks b using (id) where a.name = 'sum'";
+    answers(&folder, &[sql, "--format", "jsonl"], "{\"name\":\"sum\",\"name_2\":\"sum\"}\n");
+    answers(&folder, &[sql], "name,name_2\nsum,sum\n");
+}
+
+#[test]
+fn a_question_that_only_computes_ends_with_its_time() {
+    let folder = asked();
+    let late = "harness: query: there is no answer yet, and its time is over: does a recursive `with` have an end, and a join \
+                its condition? Else `--timeout \"10 min\"` lets it take longer\n";
+    for endless in [
+        "with recursive n(x) as (select 1 union all select x + 1 from n) select max(x) from n where x < 0",
+        "with recursive n(x) as (select 1 union all select x + 1 from n limit 100000) \
+         select count(*) from n a, n b, n c where a.x + b.x + c.x < 0",
+    ] {
+        let ran = folder.run(&["query", endless, "--timeout", "100 ms"]);
+        said(&folder, ran, 2, "", late);
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     let folder = Folder::new();
     folder.write("file", "");
     let ran = folder.run(&["types", "file"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(73), ""), "{ran:?}");
     let begins = "harness: types: cannot write file/.harness/types/harness.lua: ";
     assert!(ran.stderr.starts_with(begins) && ran.stderr.contains("`harness types FOLDER`"), "{ran:?}");
 }

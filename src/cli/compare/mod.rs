@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::files;
-use super::journals::{NoCampaign, campaign_of};
+use super::journals::{NoCampaign, campaign_of, journals_of};
 use super::print::{self, print};
-use crate::journal::{JournalError, is_journal};
+use crate::journal::JournalError;
 use crate::model::exit::compare as code;
 use crate::report::{Campaign, Conclusion, Gate, Terms};
 use crate::say::say;
@@ -77,16 +77,16 @@ enum CompareError {
     #[error("compare: cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error(
-        "compare: {} is a journal, and would be lost: --junit and --markdown are followed by the file to write",
-        .0.display()
+        "compare: {} is {what}, and would be lost: --junit and --markdown are followed by the file to write",
+        path.display()
     )]
-    Lost(PathBuf),
+    Lost { path: PathBuf, what: &'static str },
 }
 
 impl CompareError {
     fn code(&self) -> u8 {
         match self {
-            CompareError::Lost(_) => code::USAGE,
+            CompareError::Lost { .. } => code::USAGE,
             CompareError::NoCampaign(no) => match no {
                 NoCampaign::Which(_) | NoCampaign::Journal { error: JournalError::Io { .. }, .. } => {
                     code::NO_INPUT
@@ -119,13 +119,16 @@ pub(super) fn compare(arguments: &CompareArgs) -> ExitCode {
 }
 
 fn answer(arguments: &CompareArgs) -> Result<(String, Conclusion), CompareError> {
-    if let Some(path) =
-        [&arguments.junit, &arguments.markdown].into_iter().flatten().find(|path| is_journal(path))
-    {
-        return Err(CompareError::Lost(path.clone()));
+    for path in [&arguments.junit, &arguments.markdown].into_iter().flatten() {
+        if let Some(what) = files::precious(path) {
+            return Err(CompareError::Lost { path: path.clone(), what });
+        }
     }
-    let read = |path: &PathBuf| campaign_of(path, "compare", "harness compare BASE NEW");
-    let before = arguments.before.iter().map(read).collect::<Result<Vec<Campaign>, _>>()?;
+    let line = "harness compare BASE NEW";
+    let read = |path: &PathBuf| campaign_of(path, "compare", line);
+    // One session is one, however often it is named.
+    let before = journals_of(&arguments.before, "compare", line).map_err(NoCampaign::from)?;
+    let before = before.iter().map(read).collect::<Result<Vec<Campaign>, _>>()?;
     let new = read(&arguments.new)?;
     let CompareArgs { min_effect, tolerance, same_host, .. } = *arguments;
     let mut gate = Gate::of(&before, &new, Terms { min_effect, tolerance, same_host });

@@ -66,7 +66,8 @@ pub(super) fn report(arguments: &ReportArgs) -> ExitCode {
         ExitCode::from(match error {
             ReportError::Which(_) | ReportError::SomebodyElses(_) => exit::USAGE,
             ReportError::Journal(_) => exit::JOURNAL,
-            ReportError::Write { .. } | ReportError::Json(_) | ReportError::Serve(_) => exit::SCRIPT,
+            ReportError::Write { .. } => exit::CANNOT_WRITE,
+            ReportError::Json(_) | ReportError::Serve(_) => exit::SCRIPT,
         })
     })
 }

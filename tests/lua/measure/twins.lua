@@ -24,6 +24,12 @@ local harness = require "harness"
 local path = os.tmpname()
 local both = harness.results { name = "answer" }
 assert(#both == 2 and both:csv(path) == 2 and both:csv(path, { rows = "samples" }) == 3, "their samples stand there once")
+both:csv(path)
+local rows = {}
+for line in io.lines(path) do rows[#rows + 1] = line end
+-- By their parameters: debug, plain.
+assert(rows[2]:find(",wall_s,s,3,", 1, true) and rows[2]:find(",answer flags=plain,$"), rows[2])
+assert(rows[3]:find(",wall_s,s,3,", 1, true) and rows[3]:find(",,$"), rows[3])
 os.remove(path)
 
 assert(timed(other).same_as == nil, "another program")

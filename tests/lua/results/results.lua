@@ -22,10 +22,10 @@ local path = os.tmpname()
 assert(all:csv(path) == 3)
 local lines = {}
 for line in io.lines(path) do lines[#lines + 1] = line end
-assert(lines[1] == "name,tile,status,host,objective,n,min,q1,median,q3,max,mean,sd,mad,ci_lo,ci_hi,ci_level,stop_reason,flags,reason,v",
+assert(lines[1] == "name,tile,status,host,objective,unit,n,min,q1,median,q3,max,mean,sd,mad,ci_lo,ci_hi,ci_level,stop_reason,flags,same_as,reason,v",
   lines[1])
 local text = table.concat(lines, "\n")
-assert(lines[2]:find("a,8,ok," .. here .. ",v,3,5,5,5,5,5,5,0,0,,,,fixed,", 1, true) and not lines[2]:find "near_floor" and lines[2]:find(",5$"), text)
+assert(lines[2]:find("a,8,ok," .. here .. ",v,,3,5,5,5,5,5,5,0,0,,,,fixed,", 1, true) and not lines[2]:find "near_floor" and lines[2]:find(",5$"), text)
 assert(lines[3]:find("a,16,", 1, true) and lines[4]:find("a,99,nonzero_exit,", 1, true), text)
 assert(all:csv(path, { rows = "samples" }) == 6)
 lines = {}

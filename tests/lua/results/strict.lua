@@ -26,8 +26,8 @@ local function read()
 end
 assert(all:csv(path) == 1)
 local lines = read()
-assert(lines[1] == 'name,param.host,sample,size,"x,y",status,host,objective,n,min,q1,median,q3,max,mean,sd,mad,ci_lo,ci_hi,ci_level,'
-  .. "stop_reason,flags,reason,other,metric.status", lines[1])
+assert(lines[1] == 'name,param.host,sample,size,"x,y",status,host,objective,unit,n,min,q1,median,q3,max,mean,sd,mad,ci_lo,ci_hi,ci_level,'
+  .. "stop_reason,flags,same_as,reason,other,metric.status", lines[1])
 assert(lines[2]:find('^a mean,0.1,s,"{ 1, 2 }",true,ok,') and lines[2]:find(",7,0.1$"), lines[2])
 assert(all:csv(path, { rows = "samples" }) == 2)
 lines = read()
