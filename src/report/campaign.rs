@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::runs::{Numbers, Runs};
+use super::runs::{Numbers, Runs, script_of};
 use super::versions::Outdated;
 use crate::journal::{JournalError, envs, read, tries};
 use crate::model::{Env, Hash, Header, Record, Session, SessionEnd, TaskFacts};
@@ -83,6 +83,11 @@ impl Campaign {
     /// Did nothing take the place of this record? A repetition is as current as what it repeats.
     pub fn is_current(&self, facts: &TaskFacts) -> bool {
         !self.versions.has(facts)
+    }
+
+    /// The content of the script in the run that recorded it; none where that is not known.
+    pub(super) fn script_of(&self, facts: &TaskFacts) -> Option<Hash> {
+        script_of(&self.sessions, &self.numbers, facts)
     }
 
     /// Which run of the script recorded it, from 1; of what `harness rerun` recorded the one before it.

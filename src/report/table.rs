@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::date::utc;
 use super::natural::natural;
-use super::runs::Numbers;
+use super::runs::{Numbers, script_of};
 use super::{Campaign, columns};
 use crate::model::human::{count, subject, tally};
 use crate::model::units::Unit;
@@ -81,8 +81,7 @@ pub struct Listing {
     numbers: Numbers,
 }
 
-/// The first of a name under one script, with which the others are compared. Under another script the name may be of
-/// something else: what an edit took out of a script stays current.
+/// The first of a name under one script, with which the others are compared.
 struct Base {
     id: String,
     subject: String,
@@ -108,7 +107,7 @@ impl Listing {
         let title = campaign.header.as_ref().map_or_else(path, |header| header.script.clone());
         let (all, repeats) = (campaign.ended.len(), campaign.repeats.len());
         let tasks: Vec<_> = campaign.ended.into_iter().filter_map(Record::into_task).collect();
-        let bases = bases(&tasks, |facts| script(&campaign.sessions, &campaign.numbers, facts));
+        let bases = bases(&tasks, |facts| script_of(&campaign.sessions, &campaign.numbers, facts));
         let is_chosen = |(facts, outcome): &(TaskFacts, Outcome)| {
             choice.name.as_ref().is_none_or(|glob| glob.is_of(facts))
                 && (choice.status.is_empty() || choice.status.contains(&outcome.status))
@@ -221,7 +220,7 @@ impl Listing {
     }
 
     fn which(&self, facts: &TaskFacts) -> Option<(String, Option<Hash>)> {
-        Some((facts.name.clone()?, script(&self.sessions, &self.numbers, facts)))
+        Some((facts.name.clone()?, script_of(&self.sessions, &self.numbers, facts)))
     }
 
     fn speed_up(&self, facts: &TaskFacts, result: &MeasureResult) -> String {
@@ -285,11 +284,6 @@ fn compared(key: &str, name: &str, result: &CompareResult) -> Vec<Cells> {
         }
     };
     result.variants.iter().map(line).collect()
-}
-
-/// The content of the script in the run that recorded it.
-fn script(sessions: &[Session], numbers: &Numbers, facts: &TaskFacts) -> Option<Hash> {
-    sessions.get(numbers.of(facts).checked_sub(1)?)?.script_hash
 }
 
 /// Of each name under each script the first measurement that has figures.

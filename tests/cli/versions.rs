@@ -78,12 +78,17 @@ fn exports_have_what_is_current_unless_all_is_asked_for() {
     };
     assert_eq!((commands(&[], WITHOUT), commands(&["--all"], "")), (2, 3));
     // All that is recorded is in both, and says what it is.
-    says(&folder, &["export", "-o", "all.sqlite"], "", "");
+    says(
+        &folder,
+        &["export", "-o", "all.sqlite"],
+        "",
+        "harness: export: wrote all.sqlite: 10 tables of 3 tasks\n",
+    );
     let database = rusqlite::Connection::open(folder.path("all.sqlite")).unwrap();
     let outdated =
         database.query_row("select count(*) from runs where not current", (), |row| row.get::<_, i64>(0));
     assert!(outdated.unwrap() >= 8);
-    says(&folder, &["export", "-o", "c.trace"], "", "");
+    says(&folder, &["export", "-o", "c.trace"], "", "harness: export: wrote c.trace: 3 tasks\n");
     assert_eq!(
         folder.read("c.trace").matches(r#""standing":"outdated""#).count(),
         3,
@@ -119,4 +124,10 @@ fn status_show_and_report_leave_out_what_is_outdated_and_say_so() {
     let page = folder.read("c.lua.html");
     assert!(page.contains(r#""ended":{"ok":2},"outdated":1}"#), "no word of it in the page");
     assert_eq!(page.matches(r#""name":"m","params""#).count(), 1);
+    // What an edit left alone is of the script as it was then, and has no base in common with what came after it.
+    let data = page.split(r#"id="data">"#).nth(1).and_then(|rest| rest.split("</script>").next()).unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let rows = data["measurements"].as_array().unwrap().iter();
+    let scripts: Vec<_> = rows.map(|row| (row["name"].as_str().unwrap(), row["script"].as_u64())).collect();
+    assert_eq!(scripts, [("other", Some(0)), ("m", Some(1))]);
 }

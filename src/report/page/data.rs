@@ -85,9 +85,12 @@ impl<'a> Data<'a> {
             (MOST_SAMPLES / measured.len().max(1)).clamp(*SAMPLES_OF_ONE.start(), *SAMPLES_OF_ONE.end());
         let repeats = repeats(campaigns);
         let in_turns = in_turns(&comparisons);
+        let mut scripts: BTreeMap<Option<Hash>, usize> = BTreeMap::new();
         let row = |(at, measurement): (usize, &'a Measurement)| {
             let again = repeats.get(measurement.facts.id.as_str()).into_iter().flatten();
             let mut row = row(at, measurement, most);
+            let number = scripts.len();
+            row.script = *scripts.entry(campaigns[at].script_of(&measurement.facts)).or_insert(number);
             row.repeats = again.map(|again| repeat(again)).collect();
             row.compared = in_turns.get(measurement.argv.as_slice()).cloned().unwrap_or_default();
             row

@@ -16,6 +16,8 @@ use crate::report::Campaign;
 pub(super) struct Row<'a> {
     id: &'a str,
     journal: usize,
+    /// Which version of the script: those of one number have a base in common.
+    pub(super) script: usize,
     key: Hash,
     name: String,
     params: &'a Option<Value>,
@@ -83,13 +85,14 @@ pub(super) struct Repeat<'a> {
     stats: Option<Figures>,
 }
 
-/// Without its repetitions, and where it was compared.
+/// Without its script and repetitions, and where it was compared.
 pub(super) fn row(journal: usize, measurement: &Measurement, most_samples: usize) -> Row<'_> {
     let facts = &measurement.facts;
     let metric = measurement.objective.metric.as_str();
     Row {
         id: &facts.id,
         journal,
+        script: 0,
         key: facts.key,
         name: subject(facts.name.as_deref().or(Some("(no name)")), None),
         params: &facts.params,

@@ -51,7 +51,7 @@ function prepare(data) {
 /** Measurements that can be compared: of one name and one objective. */
 function subjectOf(rows) {
   const [{ name, metric, unit, better: way }] = rows;
-  const subject = { name, metric, unit, better: way, rows, base: null };
+  const subject = { name, metric, unit, better: way, rows };
   rows.forEach((row) => {
     row.subject = subject;
   });
@@ -60,8 +60,9 @@ function subjectOf(rows) {
   subject.ok = rows.filter((row) => row.ok).sort((a, b) => sign * (a.stats.median - b.stats.median));
   subject.inOrder = [...rows].sort((a, b) => (a.started ?? Infinity) - (b.started ?? Infinity) || a.trial - b.trial);
   subject.best = subject.ok[0] || null;
-  // The first that was measured well: what a campaign begins with is mostly what it compares with.
-  subject.base = subject.inOrder.find((row) => row.ok) || null;
+  // By version of the script the first that was measured well: what a campaign begins with is mostly what it compares with.
+  // Under another version the name may be of something else.
+  subject.bases = new Map([...grouped(subject.inOrder, (row) => row.script)].map(([script, same]) => [script, same.find((row) => row.ok)]));
   const names = new Set(rows.flatMap((row) => Object.keys(row.given)));
   const values = (name) => [
     ...new Map(rows.filter((row) => row.given[name] !== undefined).map((row) => [word(row.given[name]), row.given[name]])).values(),
@@ -80,6 +81,9 @@ function subjectOf(rows) {
   subject.dimensions = subject.parameters.filter(({ name }) => !REPLICATE.test(name));
   return subject;
 }
+
+/** What it is compared with. */
+const baseOf = (row) => row?.subject.bases.get(row.script) ?? null;
 
 /** How many times better than its base, and between what: the ends of both intervals against each other. None without two figures above 0. */
 function speedup(row, base) {
@@ -184,4 +188,4 @@ const direction = (subject) => better(subject.better);
 const sentence = (words) => words[0].toUpperCase() + words.slice(1);
 
 const short = (label, most = 52) => (label.length > most ? `${label.slice(0, most - 1)}…` : label);
-const numbered = (row) => `${short(row.brief)}${row === row.subject.base ? " (base)" : ""}, n = ${row.stats.n}`;
+const numbered = (row) => `${short(row.brief)}${row === baseOf(row) ? " (base)" : ""}, n = ${row.stats.n}`;

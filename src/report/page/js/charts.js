@@ -86,7 +86,7 @@ const tip = (...lines) =>
 /** What a tip says of a measurement. */
 function tipOf(row) {
   if (!row.ok) return tip(row.label, row.failure);
-  const base = row.subject.base;
+  const base = baseOf(row);
   return tip(
     row.label,
     inFull(row.stats, row.unit),

@@ -107,11 +107,11 @@ addEventListener("afterprint", () => {
 function take(data) {
   const before = { ...report };
   const chosen = new Set([...(before.chosen ?? [])].map(({ id }) => id));
-  const bases = new Map((before.subjects ?? []).map(({ name, metric, base }) => [`${name}\n${metric}`, base?.id]));
+  const bases = new Set((before.subjects ?? []).flatMap((subject) => [...subject.bases.values()].map((base) => base?.id)));
   Object.assign(report, prepare(data));
   report.chosen = new Set(data.measurements.filter(({ id }) => chosen.has(id)));
   for (const subject of report.subjects)
-    subject.base = subject.ok.find(({ id }) => id === bases.get(`${subject.name}\n${subject.metric}`)) ?? subject.base;
+    for (const row of subject.ok) if (bases.has(row.id)) subject.bases.set(row.script, row);
   report.subject =
     report.subjects.find(({ name, metric, ok }) => ok.length && name === before.subject?.name && metric === before.subject?.metric) ??
     report.subject;

@@ -15,7 +15,8 @@ function chosenOf(report) {
       why: own.length > MOST_BOXES ? `The first ${MOST_BOXES} of ${own.length} chosen` : `${own.length} chosen in the table`,
     };
   const best = subject.ok.slice(0, SHOWN_AT_FIRST);
-  const rows = subject.base && !best.includes(subject.base) ? [...best, subject.base] : best;
+  const base = baseOf(subject.best);
+  const rows = base && !best.includes(base) ? [...best, base] : best;
   const all = rows.length === subject.ok.length;
   return {
     rows,

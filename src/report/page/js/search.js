@@ -90,10 +90,15 @@ function scalingSeries(subject, over) {
     [...grouped(rows, over.of).values()].every((same) => new Set(same.map((row) => word(row.given[name]))).size === 1);
   const others = subject.dimensions.filter((parameter) => parameter.name !== over.name && !follows(parameter));
   const grows = subject.dimensions.some((parameter) => parameter.name !== over.name && parameter.numeric && follows(parameter));
-  const all = [...grouped(rows, (row) => others.map(({ name }) => `${name}=${word(row.given[name])}`).join(" ")).entries()];
+  // No speed-up from one version of the script to another.
+  const several = new Set(rows.map((row) => row.script)).size > 1;
+  const version = (row) => (several ? [`script ${row.script + 1}`] : []);
+  const called = (row) => [...others.map(({ name }) => `${name}=${word(row.given[name])}`), ...version(row)].join(" ");
+  const all = [...grouped(rows, called).entries()];
   const series = all.filter(([, own]) => new Set(own.map(over.of)).size > 1);
   // A search has tried too much to be shown in lines: then what is found at each number is compared. `ok` begins with the best.
-  const best = ["the best at each", [...grouped(rows, over.of).values()].map(([first]) => first)];
+  const ofBest = rows.filter((row) => row.script === rows[0]?.script);
+  const best = ["the best at each", [...grouped(ofBest, over.of).values()].map(([first]) => first)];
   return { grows: grows || /weak/i.test(subject.name), series: series.length <= MOST_SERIES ? series : [best] };
 }
 

@@ -215,22 +215,21 @@ function subjectChoice() {
           },
         )
       : null;
-  const bases =
-    subject.ok.length > 1
-      ? choice(
-          "base of speed-ups",
-          sampled(
-            subject.inOrder.filter((row) => row.ok),
-            300,
-          ).map((row) => [row.index, `${short(row.label, 60)}: ${figure(row.stats.median, row.unit)}`]),
-          subject.base?.index,
-          (index) => {
-            subject.base = report.data.measurements[index];
-            drawPage();
-          },
-        )
-      : null;
-  return names || bases ? h("div", { class: "controls" }, names, bases) : null;
+  const versions = [...subject.bases.values()].filter(Boolean);
+  const bases = versions.map((base) => {
+    const same = subject.inOrder.filter((row) => row.ok && row.script === base.script);
+    if (same.length === 1) return null;
+    return choice(
+      versions.length > 1 ? `base of speed-ups, script ${base.script + 1}` : "base of speed-ups",
+      sampled(same, 300).map((row) => [row.index, `${short(row.label, 60)}: ${figure(row.stats.median, row.unit)}`]),
+      base.index,
+      (index) => {
+        subject.bases.set(base.script, report.data.measurements[index]);
+        drawPage();
+      },
+    );
+  });
+  return names || bases.some(Boolean) ? h("div", { class: "controls" }, names, bases) : null;
 }
 
 function parameters() {

@@ -61,7 +61,8 @@ function bestOfEach() {
     text("doubts"),
   ];
   const rows = shown.map((subject) => {
-    const { best, base } = subject;
+    const { best } = subject;
+    const base = baseOf(best);
     const sure = confirmed(best, data.comparisons);
     const alone = subject.ok.length === 1;
     const others = tied(best);

@@ -301,9 +301,9 @@ function tableColumns(report) {
     column(
       "gain",
       "speed-up",
-      (row) => speedupText(row, row.subject.base),
-      (row) => speedup(row, row.subject.base)?.ratio,
-      { ...figures, down: true, about: "over the base of its name, which the summary names with its figure" },
+      (row) => speedupText(row, baseOf(row)),
+      (row) => speedup(row, baseOf(row))?.ratio,
+      { ...figures, down: true, about: "over the base of its name under the same version of the script; the summary names that of the best" },
     ),
     column(
       "status",
