@@ -3,18 +3,29 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Signal, kill_process};
 
 use super::run;
 use crate::model::{Limits, Retry, exit};
 use crate::process::own::null_device;
-use crate::process::{Child, Environment, Launch, Signals, spawn, this_executable};
+use crate::process::{
+    self, Child, Environment, Exit, Launch, OwnFolder, Signals, spawn, this_executable, try_wait,
+};
 use crate::root::port::{LineSender, PoolSpec};
 use crate::root::progress::Verbosity;
 use crate::root::{Ended, Options, Started, Timing};
 use crate::script::ScriptState;
+use crate::transport::wait::wait;
+
+/// Somebody wants it to end.
+const STOP: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
 
 /// One of them.
 pub(super) struct Own<'a> {
@@ -41,9 +52,10 @@ impl Own<'_> {
     pub(super) fn play(self, folder: &Path, started: Started, signals: Signals, limits: Limits) -> Ended {
         let script = folder.join(self.name);
         if let Err(error) = fs::write(&script, self.text) {
-            let message = format!("cannot write to the folder for temporary files (TMPDIR): {error}");
-            return Ended::at_once(exit::JOURNAL, message);
+            return Ended::at_once(exit::JOURNAL, unwritten(&script, &error));
         }
+        let journal = self.journal.unwrap_or_else(|| folder.join("journal"));
+        let is_kept = !journal.starts_with(folder);
         let options = Options {
             script: script.clone(),
             folder: self.folder,
@@ -51,7 +63,7 @@ impl Own<'_> {
             pool: self.pool,
             host_file: self.host_file,
             display: None,
-            journal: Some(self.journal.unwrap_or_else(|| folder.join("journal"))),
+            journal: Some(journal),
             fresh: true,
             retry: Retry::default(),
             repeats: false,
@@ -63,7 +75,11 @@ impl Own<'_> {
             limits,
         };
         let ended = run::play(options, started, signals, folder, self.listener, ScriptState::run);
-        Ended { message: ended.message.map(|message| for_people(&message, self.name)), ..ended }
+        let message = ended.message.map(|message| match ended.code {
+            exit::JOURNAL if !is_kept => elsewhere(&message),
+            _ => for_people(&message, self.name),
+        });
+        Ended { message, ..ended }
     }
 }
 
@@ -74,10 +90,25 @@ fn for_people(message: &str, script: &str) -> String {
     place.map_or(text, |(_, reason)| reason).into()
 }
 
-/// A folder for one.
-pub(super) fn folder(what: &str) -> Result<tempfile::TempDir, String> {
-    let folder = tempfile::Builder::new().prefix(&format!("harness-{what}-")).tempdir();
-    folder.map_err(|error| format!("cannot write to the folder for temporary files (TMPDIR): {error}"))
+/// A folder for one. What a killed one of this user left goes first.
+pub(super) fn folder(what: &str) -> Result<OwnFolder, String> {
+    let parent = std::env::temp_dir();
+    let ours = format!("harness-own-{}-", rustix::process::geteuid().as_raw());
+    process::sweep(&parent, &ours);
+    OwnFolder::make(&parent, &format!("{ours}{what}-")).map_err(|error| unwritten(&parent, &error))
+}
+
+/// The same of a journal that nobody named, as whoever writes journals says it.
+pub(super) fn elsewhere(message: &str) -> String {
+    format!("{message}; that folder is for temporary files: `export TMPDIR=FOLDER` names another")
+}
+
+/// What is kept for a while cannot be.
+pub(super) fn unwritten(path: &Path, error: &io::Error) -> String {
+    format!(
+        "cannot write to {}: {error}; it is for temporary files: make room there, or name another folder: `export TMPDIR=FOLDER`",
+        path.display()
+    )
 }
 
 /// Starts `harness WORDS` in a process and a session of its own.
@@ -99,4 +130,52 @@ pub(super) fn start_harness(words: &[&OsStr], stdout: &File, stderr: &File) -> R
         fds: &[],
     });
     child.map_err(|error| error.to_string())
+}
+
+/// How a process came to its end.
+#[derive(Clone, Copy)]
+pub(super) enum End {
+    Itself(Exit),
+    /// Its time was over.
+    TooLate,
+    /// Somebody wanted us to end.
+    Stopped,
+}
+
+/// How long one that was asked to end may take before it is killed.
+pub(super) struct Grace {
+    pub(super) stopped: Duration,
+    pub(super) late: Duration,
+}
+
+/// Waits for its end. It is asked to end when we are, or when its time is over, and killed if it does not, or if somebody asks
+/// once more. What it had started ends with it: its keepers see to that.
+pub(super) fn end(
+    child: &Child,
+    signals: &mut Signals,
+    mut until: Option<Instant>,
+    grace: &Grace,
+) -> io::Result<End> {
+    let mut asked = None;
+    loop {
+        wait(&mut [PollFd::new(&*signals, PollFlags::IN), PollFd::new(&child.pidfd, PollFlags::IN)], until)?;
+        let mut stopped = false;
+        while let Some(signal) = signals.take() {
+            stopped |= STOP.contains(&signal);
+        }
+        let stopped = stopped.then_some((End::Stopped, grace.stopped));
+        if let Some((exit, _)) = try_wait(child.pid)? {
+            return Ok(stopped.map(|(end, _)| end).or(asked).unwrap_or(End::Itself(exit)));
+        }
+        let is_late = until.is_some_and(|until| Instant::now() >= until);
+        let Some((why, patience)) = stopped.or(is_late.then_some((End::TooLate, grace.late))) else {
+            continue;
+        };
+        if let Some(before) = asked {
+            child.wait_or_kill(Duration::ZERO);
+            return Ok(stopped.map_or(before, |(end, _)| end));
+        }
+        let _ = kill_process(child.pid, Signal::TERM);
+        (asked, until) = (Some(why), Instant::now().checked_add(patience));
+    }
 }

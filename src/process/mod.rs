@@ -10,6 +10,7 @@
 
 mod ask;
 mod environment;
+mod folders;
 mod footprint;
 mod gate;
 pub mod own;
@@ -24,6 +25,7 @@ mod wake;
 
 pub use ask::{NoAnswer, ask};
 pub use environment::Environment;
+pub use folders::{OwnFolder, sweep};
 pub use footprint::{Footprint, give_code_back, keep_small};
 pub use gate::Gate;
 pub use own::{

@@ -7,24 +7,19 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use crate::cli::own::start_harness;
+use crate::cli::own::{End, Grace, end, start_harness, unwritten};
 use crate::model::human::{count, duration};
 use crate::model::{Measurement, Record, exit};
-use crate::process::{Child, Exit, Signals, own_pid, try_wait, unblock_signals};
+use crate::process::{Child, Exit, Signals, own_pid, unblock_signals};
 use crate::report::{Campaign, Suspect};
 use crate::say::say;
-use crate::transport::wait::wait;
 
-/// Somebody wants it to end.
-const STOP: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
 /// What starting workers, and building again what is gone, may take, s.
 const AROUND_S: f64 = 600.0;
 /// It may take so many times as long as before.
@@ -32,7 +27,7 @@ const SLOWER: f64 = 5.0;
 /// No limit is longer, s.
 const WEEK_S: f64 = 7.0 * 86_400.0;
 /// Who was asked to end is killed after this.
-const GRACE: Duration = Duration::from_secs(30);
+const GRACE: Grace = Grace { stopped: Duration::from_secs(30), late: Duration::from_secs(30) };
 
 /// How suspects are measured once more.
 pub(super) struct How<'a> {
@@ -42,13 +37,6 @@ pub(super) struct How<'a> {
     pub(super) hostfile: Option<&'a Path>,
     /// What each may take, likewise.
     pub(super) limit_s: Option<f64>,
-}
-
-/// How one of them ended.
-enum End {
-    Itself(Exit),
-    TooLate,
-    Stopped,
 }
 
 impl How<'_> {
@@ -74,11 +62,12 @@ impl How<'_> {
 
     /// Its new record, or why there is none; nothing if it was stopped.
     fn rerun(&self, suspect: &Suspect, signals: &mut Signals) -> Result<Option<Measurement>, String> {
-        let file = || tempfile::tempfile().map_err(|error| format!("cannot write to TMPDIR: {error}"));
+        let file = || tempfile::tempfile().map_err(|error| unwritten(&std::env::temp_dir(), &error));
         let (mut report, mut said) = (file()?, file()?);
         let child = self.start(suspect, &report, &said)?;
         let limit_s = self.limit_s.unwrap_or(AROUND_S + SLOWER * suspect.took_s.max(0.0)).min(WEEK_S);
-        let ended = end(&child, signals, Duration::try_from_secs_f64(limit_s).unwrap_or_default());
+        let limit = Duration::try_from_secs_f64(limit_s).unwrap_or_default();
+        let ended = end(&child, signals, Instant::now().checked_add(limit), &GRACE);
         match ended.map_err(|error| format!("cannot wait for it: {error}"))? {
             End::Stopped => Ok(None),
             End::TooLate => {
@@ -127,33 +116,4 @@ fn text(file: &mut File) -> String {
     let mut text = Vec::new();
     let _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
     String::from_utf8_lossy(&text).into_owned()
-}
-
-/// Waits for its end. It is asked to end when we are, or when its time is over, and killed if it does not.
-fn end(child: &Child, signals: &mut Signals, limit: Duration) -> io::Result<End> {
-    let (mut until, mut asked) = (Instant::now() + limit, None);
-    loop {
-        let mut fds = [PollFd::new(&*signals, PollFlags::IN), PollFd::new(&child.pidfd, PollFlags::IN)];
-        wait(&mut fds, Some(until))?;
-        let mut why = None;
-        while let Some(signal) = signals.take() {
-            why = why.or(STOP.contains(&signal).then_some(End::Stopped));
-        }
-        if let Some((exit, _)) = try_wait(child.pid)? {
-            return Ok(why.or(asked).unwrap_or(End::Itself(exit)));
-        }
-        let is_over = Instant::now() >= until;
-        match (why, &asked, is_over) {
-            (None, None, false) | (None, Some(_), false) => continue,
-            (None, Some(_), true) => {
-                // What it had started its keepers end.
-                child.wait_or_kill(Duration::ZERO);
-                return Ok(asked.unwrap_or(End::TooLate));
-            }
-            (None, None, true) => asked = Some(End::TooLate),
-            (Some(stopped), ..) => asked = Some(stopped),
-        }
-        let _ = kill_process(child.pid, Signal::TERM);
-        until = Instant::now() + GRACE;
-    }
 }

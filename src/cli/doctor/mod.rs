@@ -196,7 +196,7 @@ fn try_out(
 
 /// The campaign in a folder of its own, and a token in the folder doctor was started in.
 struct Site {
-    folder: tempfile::TempDir,
+    folder: process::OwnFolder,
     token: tempfile::NamedTempFile,
     /// What is in the token's file.
     word: String,

@@ -257,7 +257,7 @@ impl Again<'_> {
         // What needs no folder of its campaign is in one that is empty.
         let folder = own::folder("rerun").map_err(|text| (exit::JOURNAL, text))?;
         let stand_in = folder.path().join("rerun");
-        std::fs::write(&stand_in, "").map_err(|error| (exit::JOURNAL, error.to_string()))?;
+        std::fs::write(&stand_in, "").map_err(|error| (exit::JOURNAL, own::unwritten(&stand_in, &error)))?;
         let options = Options {
             script: self.script.unwrap_or(stand_in),
             folder: None,

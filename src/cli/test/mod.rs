@@ -14,17 +14,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use rustix::event::{PollFd, PollFlags};
-use rustix::process::{Signal, kill_process};
 
 use self::report::{Tested, summary};
+use super::own::{self, Grace};
 use super::usage::duration;
-use super::{files, own, print};
+use super::{files, print};
 use crate::model::exit;
-use crate::process::{Child, Exit, Signals, own_pid, try_wait};
+use crate::process::{Signals, own_pid};
 use crate::report::junit::document;
 use crate::say::say;
-use crate::transport::wait::wait;
 
 pub(super) const AFTER_HELP: &str = "\
 A file of tests is called …_test.lua or test_….lua. Its tests are the functions called test… of the table that it returns, else
@@ -33,10 +31,8 @@ its global ones; setUp and tearDown run around each. A file without any is one t
 Exit codes: 0 all passed · 1 one failed · 64 wrong usage · 66 no tests, or no such file · 73 the report cannot be written ·
 130 interrupted.";
 
-/// Somebody wants it to end.
-const STOP: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
-/// So long a file that is stopped may take to wind up.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// So long a file that is stopped may take to wind up. One that is late had its time.
+const GRACE: Grace = Grace { stopped: Duration::from_secs(5), late: Duration::ZERO };
 
 #[derive(Args)]
 pub(super) struct TestArgs {
@@ -183,8 +179,7 @@ fn play(file: &Path, arguments: &TestArgs, signals: &mut Signals) -> Result<Test
     let output = folder.path().join("output");
     // What slots and programs print is added at its end too.
     let said = File::options().create(true).append(true).open(&output);
-    let said =
-        said.map_err(|why| TestError::System(format!("cannot write to {}: {why}", output.display())))?;
+    let said = said.map_err(|why| TestError::System(own::unwritten(&output, &why)))?;
     let began = Instant::now();
     let limit = Duration::try_from_secs_f64(arguments.timeout).ok();
     let us = own_pid().as_raw_nonzero().to_string();
@@ -196,41 +191,10 @@ fn play(file: &Path, arguments: &TestArgs, signals: &mut Signals) -> Result<Test
         file.as_os_str(),
     ];
     let child = own::start_harness(&words, &said, &said).map_err(TestError::System)?;
-    let end = end(&child, signals, limit.and_then(|limit| began.checked_add(limit)));
+    let end = own::end(&child, signals, limit.and_then(|limit| began.checked_add(limit)), &GRACE);
     let end =
         end.map_err(|error| TestError::System(format!("cannot wait for {}: {error}", file.display())))?;
     let printed = fs::read(&output).unwrap_or_default();
     let news = child::read(folder.path());
     Ok(Tested::new(file, &arguments.filter, end, arguments.timeout, began.elapsed(), news, &printed))
-}
-
-/// How a file came to its end.
-enum End {
-    Exited(Exit),
-    Late,
-    Stopped,
-}
-
-/// Waits for its end, at most until `until`. What it started ends with it: its keeper sees to that.
-fn end(child: &Child, signals: &mut Signals, until: Option<Instant>) -> io::Result<End> {
-    loop {
-        wait(&mut [PollFd::new(&*signals, PollFlags::IN), PollFd::new(&child.pidfd, PollFlags::IN)], until)?;
-        if let Some((exit, _)) = try_wait(child.pid)? {
-            return Ok(End::Exited(exit));
-        }
-        let mut stopped = false;
-        while let Some(signal) = signals.take() {
-            stopped |= STOP.contains(&signal);
-        }
-        if stopped {
-            let _ = kill_process(child.pid, Signal::TERM);
-            child.wait_or_kill(PATIENCE);
-            return Ok(End::Stopped);
-        }
-        if until.is_some_and(|until| Instant::now() >= until) {
-            child.kill();
-            child.wait_or_kill(PATIENCE);
-            return Ok(End::Late);
-        }
-    }
 }

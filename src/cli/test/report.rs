@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::End;
 use super::child::News;
+use crate::cli::own::End;
 use crate::model::human::count;
 use crate::process::Exit;
 use crate::report::junit::{Became, Case, Suite};
@@ -81,12 +81,14 @@ impl Tested {
         }
         let problem = match (&end, over) {
             (End::Stopped, _) => None,
-            (End::Late, _) => Some(format!("it did not end within {timeout} s (--timeout) and was killed")),
+            (End::TooLate, _) => {
+                Some(format!("it did not end within {timeout} s (--timeout) and was killed"))
+            }
             (_, Some((0, _))) => None,
             (_, Some((code, message))) => {
                 Some(message.unwrap_or_else(|| format!("it ended with exit code {code}")))
             }
-            (End::Exited(exit), None) => Some(ended_early(*exit)),
+            (End::Itself(exit), None) => Some(ended_early(*exit)),
         };
         tested.close(open, problem, left == 0 || tested.file.contains(filter), printed);
         tested
