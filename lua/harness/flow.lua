@@ -20,6 +20,8 @@ local M = {}
 local AWAIT = setmetatable({}, { __name = "await" })
 -- What a line typed at a terminal ends with when it is told to.
 local INTERRUPTED, INTERRUPTED_CODE = "interrupted", 130
+-- Was this what ended a flow that computed? So it is raised by Rust.
+local function is_interruption(e) return type(e) == "userdata" and string.find(tostring(e), "^[^\n]*" .. INTERRUPTED) ~= nil end
 -- A future that is never done: who waits for it ends the script (os.exit).
 local EXIT = {}
 -- Awaits in a row that had nothing to wait for; after so many, others get their turn.
@@ -207,7 +209,12 @@ local function retire(flow, ok, ...)
   end
   local wound_up, e = pcall(wind_up, flow, ...)
   if not wound_up then e = blame.with_line(flow, ...) end -- the C stack is full
-  unseen[flow] = true
+  if is_interruption((...)) then
+    -- The line that is typed ends with it, and says so; else it would be told once more at the end.
+    interrupted, flow.interruption = true, pack(...)
+  else
+    unseen[flow] = true
+  end
   forget(flow)
   finish(flow, false, e)
 end
@@ -274,6 +281,10 @@ local function start(fn, ...)
   end
   if flow.refused then
     failure.raise(string.format("go: the flow cannot be started here, inside too many C functions: %s", flow.refused))
+  end
+  if flow.interruption then
+    interrupted = false
+    error(flow.interruption[1], 0)
   end
   return flow
 end

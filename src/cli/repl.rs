@@ -104,6 +104,9 @@ fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
                 "harness: the session was stopped; nothing of it is kept (--journal FILE keeps what is measured)",
             );
         }
+        Some(message) if ended.code == exit::JOURNAL && !is_kept => {
+            say(format_args!("harness: {}", own::elsewhere(&message)));
+        }
         Some(message) => say(format_args!("harness: {message}")),
         None => {}
     }

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::support::{Folder, LIMIT, Ran, await_that};
+use crate::support::{Folder, LIMIT, Ran, Running, await_that};
 use crate::terminal::Terminal;
 
 /// What it says to these lines from a pipe.
@@ -154,6 +154,70 @@ fn ctrl_c_ends_what_is_waited_for_and_what_computes_and_the_session_goes_on() {
     session.terminal.await_text("cancelled");
     session.leave();
     folder.assert_nothing_left(LIMIT);
+}
+
+#[test]
+fn a_flow_that_computes_ends_with_the_line_and_is_told_once() {
+    let folder = Folder::new();
+    let mut session = Session::begin(&folder);
+    let interruptions = |rows: &[String]| rows.iter().filter(|row| row.contains("interrupted")).count();
+    session.enter("go(function() io.open('busy', 'w'):close() while true do end end) print(6 * 7)\r");
+    await_that("it computes", || folder.path("busy").exists());
+    session.terminal.signal(Signal::INT);
+    session.terminal.await_screen("an interruption", |rows| interruptions(rows) == 1);
+    let later = "f = go(function() await(submit(exec { cmd = { 'true' } })) io.open('again', 'w'):close() while true do end end)\r";
+    session.enter(later);
+    session.enter("await(go(function() await(f) end)) print(7 * 8)\r");
+    await_that("it computes again", || folder.path("again").exists());
+    session.terminal.signal(Signal::INT);
+    session.terminal.await_screen("two interruptions", |rows| interruptions(rows) == 2);
+    session.enter("'still ' .. 'here'\r");
+    session.terminal.await_text("still here");
+    assert!(!session.terminal.rows().iter().any(|row| row == "42" || row == "56"));
+    session.enter("\x04");
+    assert_eq!(session.terminal.await_end(), Some(0));
+    assert_eq!(interruptions(&session.terminal.rows()), 2, "{:?}", session.terminal.rows());
+}
+
+#[test]
+fn what_a_killed_session_left_goes_with_the_next_one() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("tmp")).unwrap();
+    let left = || -> Vec<String> {
+        let names = std::fs::read_dir(folder.path("tmp")).unwrap().flatten();
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("harness-own-")).collect()
+    };
+    let session = |stdin: Stdio| {
+        let mut command = folder.harness(&["repl", "--slots", "1"]);
+        command.env("TMPDIR", folder.path("tmp")).stdin(stdin);
+        command
+    };
+    // Nothing is typed, and there is no end of it.
+    let (silent, _open) = std::io::pipe().unwrap();
+    let begun = || Running::start(session(Stdio::from(silent.try_clone().unwrap())));
+    let (killed, living) = (begun(), begun());
+    await_that("both have a folder", || left().len() == 2);
+    killed.signal(Signal::KILL);
+    killed.end(LIMIT);
+    assert_eq!(left().len(), 2);
+    assert_eq!(folder.finish(session(Stdio::null())).code, Some(0));
+    assert_eq!(left().len(), 1, "that of the living one stays");
+    living.signal(Signal::TERM);
+    living.end(LIMIT);
+    assert_eq!(left(), Vec::<String>::new());
+}
+
+#[test]
+fn where_there_is_no_room_for_a_session_it_says_where_and_what_to_do() {
+    let folder = Folder::new();
+    let mut command = folder.harness(&["repl"]);
+    command.env("TMPDIR", folder.path("none"));
+    let ran = folder.finish(command);
+    let text =
+        "harness repl: cannot write to DIR/none: No such file or directory (os error 2) at path \"DIR/none";
+    assert!(ran.code == Some(4) && folder.normal(&ran.stderr).starts_with(text), "{ran:#?}");
+    assert!(ran.stderr.ends_with("name another folder: `export TMPDIR=FOLDER`\n"), "{ran:#?}");
 }
 
 #[test]
