@@ -160,6 +160,7 @@ function M.measure(given)
     for _, key in ipairs { "precision", "min_runs", "max_runs" } do
       if o[key] then complain("measure", "'runs' fixes the number of samples; '%s' would decide it", key) end
     end
+    if o.max_time then complain("measure", "'runs' fixes the number of samples; 'max_time' ends none of them: 'timeout' ends all") end
   end
   if o.precision and not (o.precision > 0 and o.precision < 1) then
     complain("measure", "'precision' is a part of the median between 0 and 1 (0.02 is 2 %%), got %s", tostring(o.precision))

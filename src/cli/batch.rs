@@ -15,7 +15,7 @@ use super::usage::whole;
 use crate::allocation::queue::{State, find_batch};
 use crate::allocation::script::{ALL, Batch, Chain, Job, WRITTEN_BY, batch_script, job_name, job_time};
 use crate::model::exit;
-use crate::model::human::count;
+use crate::model::human::{count, duration};
 use crate::process;
 use crate::say::say;
 use crate::transport::wait::wait;
@@ -92,6 +92,7 @@ fn write_and_submit(arguments: &BatchArgs) -> Result<ExitCode, (u8, String)> {
     let mut file = script.canonicalize().map_err(|error| usage(error.to_string()))?.into_os_string();
     file.push(".job");
     let file = PathBuf::from(file);
+    fits(arguments).map_err(usage)?;
     let job = job(arguments, &script, &file).map_err(usage)?;
     let text = batch_script(batch, &job).map_err(|error| usage(error.to_string()))?;
     if arguments.dry_run {
@@ -105,7 +106,7 @@ fn write_and_submit(arguments: &BatchArgs) -> Result<ExitCode, (u8, String)> {
             batch.submit_program()
         )));
     }
-    write(&file, &text).map_err(refused)?;
+    write(&file, &text)?;
     let id = submit(batch, &file).map_err(refused)?;
     let output = Path::new(&job.folder).join(batch.output(&job.name, &id));
     print(&format!(
@@ -126,6 +127,20 @@ fn which(arguments: &BatchArgs) -> Result<Batch, String> {
          slurm|pbs|sge|lsf|pjm`"
             .into()
     })
+}
+
+/// A job that stops before it has begun runs nothing.
+fn fits(arguments: &BatchArgs) -> Result<(), String> {
+    let (Some(margin), Some(time)) = (arguments.margin, arguments.time) else { return Ok(()) };
+    if margin < time as f64 {
+        return Ok(());
+    }
+    Err(format!(
+        "batch: --margin is {} of the {} that --time asks for: the job would stop before it began anything; take a smaller \
+         margin, or ask for more time",
+        duration(margin),
+        duration(time as f64)
+    ))
 }
 
 fn job(arguments: &BatchArgs, script: &Path, file: &Path) -> Result<Job, String> {
@@ -176,15 +191,17 @@ fn job(arguments: &BatchArgs, script: &Path, file: &Path) -> Result<Job, String>
 }
 
 /// Writes the script, but over nothing that is not of ours.
-fn write(file: &Path, text: &str) -> Result<(), String> {
+fn write(file: &Path, text: &str) -> Result<(), (u8, String)> {
     let old = fs::read_to_string(file);
     if old.is_ok_and(|old| !old.contains(WRITTEN_BY)) {
-        return Err(format!(
+        let text = format!(
             "{} is there and not of harness, so it was not overwritten: move it away, or print the script with --dry-run",
             file.display()
-        ));
+        );
+        return Err((exit::ALLOCATION, text));
     }
-    fs::write(file, text).map_err(|error| format!("cannot write {}: {error}", file.display()))
+    let unwritten = |error| (exit::CANNOT_WRITE, format!("cannot write {}: {error}", file.display()));
+    fs::write(file, text).map_err(unwritten)
 }
 
 /// Submits; the job's id.

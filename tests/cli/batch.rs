@@ -135,6 +135,22 @@ fn what_is_no_option_of_batch_is_told_apart_from_the_script_s() {
 }
 
 #[test]
+fn a_margin_that_leaves_no_time_is_refused() {
+    let folder = Folder::with("");
+    let lines = |margin: &str| {
+        batch(
+            &folder,
+            &["c.lua", "--time", "10 min", "--margin", margin, "--scheduler", "slurm", "--dry-run"],
+        )
+    };
+    let text = "harness: batch: --margin is 10 min 0 s of the 10 min 0 s that --time asks for: the job would stop before it began \
+                anything; take a smaller margin, or ask for more time\n";
+    let ran = lines("600 s");
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(2), "", text));
+    assert_eq!(lines("599 s").code, Some(0));
+}
+
+#[test]
 fn what_the_batch_system_says_against_a_job_is_shown() {
     let folder = Folder::with("");
     program(&folder, "sbatch", "echo 'sbatch: error: invalid partition' >&2; exit 1");

@@ -148,8 +148,13 @@ fn what_cannot_be_meant_is_said() {
         said(&["-L", "var", "1,2", "sleep {vra}"]),
         "harness bench: `sleep {vra}`: there is no list for {vra} (did you mean {var}?)\n"
     );
+    assert_eq!(
+        said(&["-r", "5", "--max-time", "1 s", "true"]),
+        "harness bench: --runs of one command are all done, and --max-time ends none of them: give one of the two, or --max-runs \
+         in the place of --runs\n"
+    );
     let ran = bench(&folder, &["-r", "1", "true", "--export-csv", "nowhere/o.csv"]);
-    assert!(ran.code == Some(1) && ran.stderr.starts_with("harness bench: cannot write "), "{ran:#?}");
+    assert!(ran.code == Some(73) && ran.stderr.starts_with("harness bench: cannot write "), "{ran:#?}");
     assert_eq!(ran.stdout, "", "known before anything is measured");
     let detached = "harness bench: `bash` would be measured as a command: a shell is named --shell=bash\n";
     assert_eq!(said(&["-S", "bash", "cat words"]), detached);

@@ -117,7 +117,7 @@ fn play(arguments: &BenchArgs, plan: Plan) -> Result<ExitCode, (u8, String)> {
     let (file, places) = (folder.path().join("plan"), folder.path().join("places"));
     let plan = Plan { places: places.display().to_string(), ..plan };
     fs::write(&file, serde_json::to_vec(&plan).unwrap_or_default())
-        .map_err(|error| (exit::JOURNAL, format!("cannot write {}: {error}", file.display())))?;
+        .map_err(|error| (exit::JOURNAL, own::unwritten(&file, &error)))?;
     let journal = arguments.journal.clone().unwrap_or_else(|| folder.path().join("journal"));
     let campaign = Own {
         name: "bench.lua",
@@ -182,7 +182,7 @@ fn write(path: &Path, text: &str) -> Result<(), (u8, String)> {
 }
 
 fn unwritten(path: &Path, error: &io::Error) -> (u8, String) {
-    (exit::SCRIPT, format!("cannot write {}: {error}", path.display()))
+    (exit::CANNOT_WRITE, format!("cannot write {}: {error}", path.display()))
 }
 
 /// What each command did at last, by its place; nothing of one that failed.
@@ -209,8 +209,16 @@ fn results(records: Vec<Record>, places: &[Vec<usize>]) -> BTreeMap<usize, Measu
 
 fn plan(arguments: &BenchArgs) -> Result<Plan, String> {
     let here = std::env::current_dir().map_err(|error| format!("which folder is this? {error}"))?;
+    let commands = commands(arguments)?;
+    if commands.len() == 1 && arguments.runs.is_some() && arguments.max_time.is_some() {
+        return Err(
+            "--runs of one command are all done, and --max-time ends none of them: give one of the two, or \
+                    --max-runs in the place of --runs"
+                .into(),
+        );
+    }
     Ok(Plan {
-        commands: commands(arguments)?,
+        commands,
         warmup: arguments.warmup,
         runs: arguments.runs,
         max_runs: arguments.max_runs,

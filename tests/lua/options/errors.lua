@@ -116,6 +116,8 @@ says("measure: 'metrics.wall_s': every run has this figure; take another name", 
 says("measure: unknown objective 'gflop' (did you mean 'gflops'?)", measure,
   { cmd = cmd, metrics = { gflops = "(%d)" }, objective = "gflop" })
 says("measure: 'runs' fixes the number of samples; 'precision' would decide it", measure, { cmd = cmd, runs = 3, precision = 0.1 })
+says("measure: 'runs' fixes the number of samples; 'max_time' ends none of them: 'timeout' ends all", measure,
+  { cmd = cmd, runs = 3, max_time = "1 s" })
 says("measure: 'min_runs' (200) is above 'max_runs' (100)", measure, { cmd = cmd, min_runs = 200 })
 says("measure: 'verify.rtol' needs 'verify.reference'", measure, { cmd = cmd, verify = { rtol = 1e-6 } })
 says("measure: option 'verify.reference': expected the future of an exec or a call (for a build give { build }), got the future of a compile",
