@@ -39,7 +39,7 @@ for name in
     [[
     kind ok status reason cause host elapsed_s name params summary exit_code signal argv hosts ranks launcher_argv
     stdout stderr stdout_bytes stderr_bytes outputs leftovers wall_s user_s sys_s maxrss_bytes minflt majflt nvcsw
-    nivcsw inblock oublock artefact artefact_bytes text_hash same_as diagnostics messages cache compiler objective better stats samples warmup
+    nivcsw inblock oublock artefact artefact_bytes text_hash same_as diagnostics messages cache compiler objective unit better stats samples warmup
     metrics flags stop_reason verify counters conditions floor_s maxrss_floor_bytes stderr_tail verdicts variants
     rounds order_seed min_effect nodes slow_nodes failed_nodes hooks message traceback task value]],
     "%S+"
@@ -78,7 +78,7 @@ local NO_VALUE = "concat add sub mul div mod pow unm idiv lt le"
 --- Futures know what they have: a field of a record is asked of the record, and nothing is computed with them. What the
 -- library looks for and may not find is false; `id` and `outcome` may be nil.
 function M.future_class(Future)
-  local names = "waiters label on_record waits_for traceback main fn co order list given starter starts refused"
+  local names = "waiters label on_record waits_for traceback main fn co order list given starter starts refused interruption"
   for name in string.gmatch(names, "%S+") do
     Future[name] = false
   end

@@ -92,7 +92,7 @@ impl Demanded {
         let expected = lines(&self.reference, &mut problem)?;
         let mut also = None;
         let got = lines(&path, &mut also)?;
-        let compared = compare(expected, got, self.tolerance);
+        let compared = compare(expected, got, self.tolerance).told(self.tolerance);
         match problem.or(also) {
             Some(error) => Ok(Compared::failed(format!("cannot be read: {error}"))),
             None => Ok(compared),

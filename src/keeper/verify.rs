@@ -155,7 +155,7 @@ impl Verify {
         if expected.iter().all(u8::is_ascii_whitespace) {
             return Some("the reference has no output to compare with, lines with metrics left out".into());
         }
-        let compared = compare(lines(&expected), lines(&got), self.tolerance);
+        let compared = compare(lines(&expected), lines(&got), self.tolerance).told(self.tolerance);
         *max_abs_err = compared.max_abs_err;
         let hint = if self.metrics.is_empty() && compared.only_numbers { NO_METRIC } else { "" };
         compared.difference.map(|difference| of_output(difference) + hint)
@@ -183,15 +183,19 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// All was compared.
-    fn over(mut self, tolerance: Tolerance) -> Self {
-        if let Some(difference) =
-            self.difference.as_mut().filter(|_| self.only_numbers && tolerance.rtol > 0.0)
-        {
-            let (off, rtol) = (self.max_rel_err, tolerance.rtol);
-            difference.push_str(&format!(
-                "; the numbers are off by up to {off:.1e} of those expected, rtol is {rtol:e}"
-            ));
+    /// With a reference: how far off the numbers are, where nothing else is wrong, and what lets them be.
+    pub fn told(mut self, tolerance: Tolerance) -> Self {
+        let Tolerance { rtol, atol } = tolerance;
+        let off = self.max_rel_err;
+        let hint = match rtol > 0.0 {
+            true => format!("; the numbers are off by up to {off:.1e} of those expected, rtol is {rtol:e}"),
+            false if atol == 0.0 && off > 0.0 => {
+                format!("; the numbers are off by up to {off:.1e} of those expected, and there is no `rtol`")
+            }
+            false => String::new(),
+        };
+        if let Some(difference) = self.difference.as_mut().filter(|_| self.only_numbers) {
+            difference.push_str(&hint);
         }
         self
     }
@@ -215,7 +219,7 @@ pub fn compare<L: AsRef<[u8]>>(
         number += 1;
         let (a, b) = (expected.next(), got.next());
         if a.is_none() && b.is_none() {
-            return compared.over(tolerance);
+            return compared;
         }
         let [left, right] = [&a, &b].map(|line| line.as_ref().map_or(&b""[..], L::as_ref));
         let same = same_line(left, right, tolerance, &mut compared);

@@ -71,7 +71,7 @@ impl Energy {
 }
 
 /// Why sampling ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// The interval is as narrow as asked.
@@ -87,6 +87,7 @@ pub enum StopReason {
     /// Of a comparison: `max_rounds` reached.
     MaxRounds,
     /// A run failed.
+    #[default]
     Failed,
 }
 
@@ -187,7 +188,7 @@ pub struct VerifyResult {
 }
 
 /// A measurement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MeasureResult {
     /// All runs, in order.
     pub samples: Vec<Sample>,
@@ -257,25 +258,6 @@ pub struct SameAs {
 impl MeasureResult {
     /// What a test needs of a measurement: a summary, and nothing that went wrong.
     pub(crate) fn sample(stats: Summary, stop_reason: StopReason) -> Self {
-        Self {
-            samples: Vec::new(),
-            stats: Some(stats),
-            metrics: Default::default(),
-            objective: "wall_s".into(),
-            better: Better::Less,
-            stop_reason,
-            flags: Vec::new(),
-            counters: None,
-            verify: VerifyResult::default(),
-            floor_s: None,
-            maxrss_floor_bytes: None,
-            exit_code: None,
-            signal: None,
-            stderr_tail: String::new(),
-            argv: Vec::new(),
-            launched: None,
-            same_as: None,
-            hooks: None,
-        }
+        Self { stats: Some(stats), objective: "wall_s".into(), stop_reason, ..Self::default() }
     }
 }

@@ -127,13 +127,17 @@ impl Driver {
         self.pools.launcher.close(worker.peer.into_link(), &host);
     }
 
-    pub(super) fn end_retiring(&mut self) {
+    /// Gives up those that were told to end and have not; `hurried` by somebody who did not want to wait.
+    pub(super) fn end_retiring(&mut self, hurried: bool) {
         let late = self.workers.values().filter_map(|worker| match worker.stage {
             Stage::Retiring { since } => Some((worker.id, since.elapsed())),
             _ => None,
         });
         for (id, waited) in late.collect::<Vec<_>>() {
-            let reason = format!("it did not end within {:.1} s of being told to", waited.as_secs_f64());
+            let reason = match hurried {
+                true => "it was ended by force, as a further signal came while it was waited for".into(),
+                false => format!("it did not end within {:.1} s of being told to", waited.as_secs_f64()),
+            };
             self.lose(id, &reason);
         }
     }
@@ -151,6 +155,7 @@ impl Driver {
             }
         }
         let mut until = Instant::now() + limit;
+        let mut hurried = false;
         self.pools.retire_by = Some(until);
         loop {
             // May find that the last of them has gone: then there is nothing to sleep for.
@@ -164,10 +169,11 @@ impl Driver {
             while let Some(signal) = self.signals.take() {
                 if STOPPING.contains(&signal) {
                     until = Instant::now();
+                    hurried = true;
                 }
             }
             self.read_workers();
         }
-        self.end_retiring();
+        self.end_retiring(hurried);
     }
 }

@@ -45,7 +45,7 @@ impl Driver {
         if !std::mem::replace(&mut self.told.held, true) {
             let why = self.in_words(&self.core.explain(task));
             self.progress.note(&format!(
-                "{}: {why}; tasks like that are left to the next run (`harness status` counts them)",
+                "{}: {why}; tasks like that are left to the next run (`harness status` counts them while this one works)",
                 self.called(task)
             ));
         }

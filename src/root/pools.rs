@@ -483,7 +483,7 @@ impl Driver {
         }
         if self.pools.retire_by.is_some_and(|by| by <= now) {
             self.pools.retire_by = None;
-            self.end_retiring();
+            self.end_retiring(false);
         }
     }
 }

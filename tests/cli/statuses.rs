@@ -62,7 +62,7 @@ wrong output    verify_failed: warm-up run 1: output differs in line 1: expected
 wrong pattern   verify_failed: warm-up run 1: pattern 'total' is not in the output, which ends with: 7
 wrong code      nonzero_exit: warm-up run 1: exit code 0, and not 4
 wrong result    verify_failed: warm-up run 1: output differs in line 1: expected `sum 7`, got `sum 7.1`; is it a figure? lines with a metric are left out: declare it in `metrics`
-wrong file      verify_failed: warm-up run 1: file `out` differs in line 1: expected `2`, got `1`
+wrong file      verify_failed: warm-up run 1: file `out` differs in line 1: expected `2`, got `1`; the numbers are off by up to 5.0e-1 of those expected, and there is no `rtol`
 no file         verify_failed: warm-up run 1: file `out` was not written
 false           verify_failed: warm-up run 1: too many iterations (says verify.fn at c.lua:26)
 no figure       metric_missing: warm-up run 1: metric `t`: pattern 't=(%S+)' is not in the output; its standard output ends with: nothing

@@ -11,7 +11,7 @@ fn held(folder: &Folder, takes: &str) {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(75), "ok\n"), "{ran:#?}");
     let said = folder.normal(&ran.stderr.replace(takes, "NEEDED"));
     let first = "harness: long (task 1): it is not started, because it would not end in time: it may take NEEDED, and TIME \
-                 are left; tasks like that are left to the next run (`harness status` counts them)\n";
+                 are left; tasks like that are left to the next run (`harness status` counts them while this one works)\n";
     let last = "harness: stopped for want of time (it would be stopped TIME before --deadline TIME anyhow) with 1 task \
                 unfinished (1 of them not started, because they would not have ended in time). Nothing reported is lost: \
                 DIR/c.lua.journal has it. Run the same command again to go on.\n";

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use harness::model::{
     Detail, Hash, Header, JOURNAL_SCHEMA, Kind, MeasureResult, MeasureSpec, Measurement, Outcome, Phase,
-    Record, Sample, Status, StopReason, TaskFacts, Usage, VerifyResult, ulid,
+    Record, Sample, Status, StopReason, TaskFacts, Usage, ulid,
 };
 use harness::stats::summary;
 use serde_json::Value;
@@ -51,22 +51,10 @@ pub fn timed(wall_s: &[f64]) -> MeasureResult {
     MeasureResult {
         samples: wall_s.iter().map(sample).collect(),
         stats: Some(summary(wall_s)),
-        metrics: BTreeMap::new(),
         objective: "wall_s".into(),
-        better: Default::default(),
         stop_reason: StopReason::Fixed,
-        flags: Vec::new(),
-        counters: None,
-        verify: VerifyResult::default(),
-        floor_s: None,
-        maxrss_floor_bytes: None,
-        exit_code: None,
-        signal: None,
-        stderr_tail: String::new(),
         argv: vec!["gemm".into()],
-        launched: None,
-        same_as: None,
-        hooks: None,
+        ..MeasureResult::default()
     }
 }
 

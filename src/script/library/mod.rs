@@ -204,7 +204,10 @@ fn shown(value: &Value) -> String {
         Value::Boolean(truth) => truth.to_string(),
         Value::Integer(whole) => whole.to_string(),
         Value::Number(any) => any.to_string(),
-        Value::UserData(_) => "a buffer of another type".into(),
+        Value::UserData(data) => match data.borrow::<Buffer>() {
+            Ok(buffer) => format!("a buffer of {}", buffer.0.borrow().of()),
+            Err(_) => "something else".into(),
+        },
         Value::LightUserData(_) => "a pointer".into(),
         other => format!("a {}", other.type_name()),
     }
@@ -232,7 +235,8 @@ fn word(of: Type, value: &Value, texts: &mut Vec<CString>) -> Result<Word, Strin
         (_, Value::UserData(data)) => {
             let expected = || match of {
                 Type::Pointer => "expected a buffer, a pointer or dl.null".to_owned(),
-                _ => "expected a buffer of that type".to_owned(),
+                Type::Buffer(scalar) => format!("expected a buffer of {scalar}"),
+                _ => "expected a string, or a buffer of int8".to_owned(),
             };
             let buffer = data.borrow::<Buffer>().map_err(|_| expected())?;
             let mut memory = buffer.0.borrow_mut();

@@ -3,6 +3,8 @@
 //! Numbers, text, and pointers to buffers or to what only the library knows. Structures by value, functions as
 //! arguments and variable arguments are refused, with what to do instead. Pure: knows neither Lua nor libffi.
 
+use std::fmt;
+
 /// A number, by its size and kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scalar {
@@ -61,6 +63,19 @@ impl Scalar {
         match base(&tokens)? {
             (Base::Scalar(scalar), read) if read == tokens.len() => Ok(scalar),
             _ => Err(format!("expected the type of a number, such as double or int, got '{text}'")),
+        }
+    }
+}
+
+/// As [`Scalar::named`] reads it.
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scalar::Bool => write!(f, "bool"),
+            Scalar::Int(bytes) => write!(f, "int{}", 8 * bytes),
+            Scalar::Uint(bytes) => write!(f, "uint{}", 8 * bytes),
+            Scalar::Float => write!(f, "float"),
+            Scalar::Double => write!(f, "double"),
         }
     }
 }

@@ -66,7 +66,7 @@ fails("dl: half: expected 1 argument, got 2", function() fn "float half(float)"(
 fails("dl: half: argument 1 (float): expected a number, got a table", function() fn "float half(float)" {} end)
 fails("dl: low: argument 1 (int8_t): expected a whole number from -128 to 127, got 128", function() fn "int8_t low(int8_t)"(128) end)
 fails("argument 1 (bool): expected true or false, got 1", function() fn "bool both(bool, bool)"(1, 2) end)
-fails("argument 2 (const double *): expected a buffer of that type, got a buffer of another type", function()
+fails("argument 2 (const double *): expected a buffer of double, got a buffer of float", function()
   fn "double dot(int n, const double *x, const double *y)"(1, dl.buffer("float", 1), dl.buffer("double", 1))
 end)
 fails("argument 2 (const double *): expected a buffer or dl.null, got nil (dl.null is C's NULL)", function()
