@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Status, nearest};
 
 /// What the program did, but well.
@@ -13,7 +15,7 @@ const FAILED: &str = "failed";
 const LOST: &str = "lost";
 
 /// Recorded ends that answer nobody.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry(BTreeSet<Status>);
 
 /// Not a word we know.
@@ -42,6 +44,11 @@ impl Retry {
             }
         }
         Ok(Self(statuses))
+    }
+
+    /// Does it name none?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Is a task that ended so tried again, although the journal has the answer?

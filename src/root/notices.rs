@@ -89,7 +89,7 @@ impl Notices {
         }
         let Some(name) = &recipe.name else { return };
         let group = namesakes(recipe.kind, name, recipe.params.as_ref());
-        if self.index.namesakes(group).next().is_some() {
+        if self.index.versions(group).next().is_some() {
             self.missed.push((group, *parts));
         }
     }
@@ -144,7 +144,7 @@ impl Notices {
             .partition(|(group, _)| over || self.is_plain(*group));
         self.missed = later;
         for (group, parts) in now {
-            for number in self.index.namesakes(group) {
+            for number in self.index.versions(group) {
                 let then = self.index.parts(number);
                 let differences: Vec<_> = then.map_or(Vec::new(), |old| old.differences(&parts).collect());
                 if self.settled[number] || then.is_some() && differences.is_empty() {
@@ -197,7 +197,7 @@ impl Notices {
 
     /// Do all records of this name and these params mean one thing? If not, the others may be asked for later.
     fn is_plain(&self, group: u64) -> bool {
-        let mut parts = self.index.namesakes(group).map(|number| self.index.parts(number));
+        let mut parts = self.index.versions(group).map(|number| self.index.parts(number));
         let first = parts.next();
         parts.all(|other| Some(other) == first)
     }
