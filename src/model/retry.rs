@@ -46,6 +46,15 @@ impl Retry {
         Ok(Self(statuses))
     }
 
+    /// The word of the command line that says it.
+    pub fn word(&self) -> String {
+        let failed = Self::of_words(&[FAILED.into()]);
+        if failed.as_ref() == Ok(self) {
+            return FAILED.into();
+        }
+        self.0.iter().map(|status| status.word()).collect::<Vec<_>>().join(",")
+    }
+
     /// Does it name none?
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -78,11 +87,13 @@ mod tests {
         let timeout = of(&["timeout"]).unwrap();
         assert!(timeout.covers(Status::Timeout) && !timeout.covers(Status::Signal));
         let failed = of(&["failed", "refused"]).unwrap();
+        assert_eq!(of(&["failed"]).unwrap().word(), "failed");
         for status in Status::ALL {
             let expected = status != Status::Ok && status.lasting() || status == Status::Refused;
             assert_eq!(failed.covers(status), expected, "{}", status.word());
             assert_eq!(of(&["lost"]).unwrap().covers(status), !status.lasting(), "{}", status.word());
             assert!(of(&[status.word()]).unwrap().covers(status));
+            assert_eq!(of(&[&failed.word()]), Ok(failed.clone()));
         }
     }
 

@@ -75,10 +75,15 @@ impl Answering {
 
     /// Something is done that is a version of this: what else of it is asked for is meant, too.
     pub(super) fn mix(&mut self, which: u64) {
-        if self.index.is_empty() || !self.mixed.insert(which) {
+        if self.mixed.contains(&which) {
             return;
         }
-        let given: Vec<usize> = self.index.versions(which).filter(|number| self.given[*number]).collect();
+        let known: Vec<usize> = self.index.versions(which).collect();
+        if known.is_empty() {
+            return;
+        }
+        self.mixed.insert(which);
+        let given = known.into_iter().filter(|number| self.given[*number]).collect::<Vec<_>>();
         given.into_iter().for_each(|number| self.say_if_needed(number));
     }
 

@@ -143,8 +143,9 @@ impl Ledger {
         });
         match &replay {
             Some(replay) => {
+                let is_retried = number.is_some_and(|number| self.retrying.was(&self.index, number));
                 number.into_iter().for_each(|number| self.answering.gave(number));
-                self.notices.answered(number, replay);
+                self.notices.answered(number, replay, is_retried);
             }
             None => {
                 let which =
@@ -177,7 +178,7 @@ impl Ledger {
     }
 
     /// Keys of answers that the journal is to say, each once.
-    pub(super) fn to_say(&mut self) -> Vec<Hash> {
+    pub(super) fn unsaid(&mut self) -> Vec<Hash> {
         self.answering.take()
     }
 

@@ -60,15 +60,15 @@ impl Notices {
         self.is_changed = true;
     }
 
-    /// The journal answered with the record of this number.
-    pub(super) fn answered(&mut self, number: Option<usize>, replay: &Replay) {
+    /// The journal answered with the record of this number; `is_retried`: that was tried again lately.
+    pub(super) fn answered(&mut self, number: Option<usize>, replay: &Replay, is_retried: bool) {
         self.settle(number);
         if let Some(name) = number.filter(|_| self.is_changed).and_then(|number| self.index.name(number)) {
             let name = name.to_owned();
             self.ask(&name);
         }
         let outcome = &replay.outcome;
-        if !outcome.ok() {
+        if !outcome.ok() && !is_retried {
             *self.failed.entry(outcome.status).or_default() += 1;
         }
         if !matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_)) || outcome.host.is_empty() {

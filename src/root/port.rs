@@ -429,7 +429,7 @@ impl Port {
     }
 
     fn tell_answers(&mut self) {
-        let keys = self.ledger.to_say();
+        let keys = self.ledger.unsaid();
         if !keys.is_empty() {
             self.request(Request::Answered(keys));
         }

@@ -240,7 +240,8 @@ impl Driver {
 
     /// How to go on after a stop.
     pub(super) fn next_step(&self) -> String {
-        let advice = self.postponed.advice().filter(|_| !self.has_recorded_for_good());
+        let is_vain = !self.has_recorded_for_good() && (self.states.saved == 0 || self.postponed.gives_way());
+        let advice = self.postponed.advice().filter(|_| is_vain);
         let again = "Run the same command again to go on.";
         advice.map_or_else(|| again.to_owned(), |advice| format!("{again} {advice}"))
     }

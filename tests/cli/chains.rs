@@ -117,6 +117,11 @@ fn a_script_that_asks_to_be_run_again_has_not_come_to_its_end() {
     let status = folder.run(&["status", "c.lua"]).stdout;
     let said = "\n  the script did not come to its end: it asked to be run again (exit code 75)\n  `harness ";
     assert!(status.contains(said) && status.contains("c.lua x` goes on from there"), "{status}");
+    assert_eq!(folder.run(&["-q", "--retry", "failed", "c.lua", "x"]).code, Some(75));
+    assert!(
+        folder.run(&["status", "c.lua"]).stdout.contains("`harness --retry failed "),
+        "what goes on from there"
+    );
 }
 
 #[test]
@@ -133,7 +138,8 @@ fn each_run_names_its_script() {
     assert_eq!(folder.run(&["-q", "--journal", "j", "b.lua", "x"]).code, Some(75));
     let status = folder.run(&["status", "j"]).stdout;
     assert!(
-        status.contains("/b.lua: not running; 3 runs in ") && status.contains("/b.lua x` goes on"),
+        status.contains("/b.lua: not running; 3 runs in ")
+            && status.contains(" --journal j b.lua x` goes on"),
         "{status}"
     );
 }

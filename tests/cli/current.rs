@@ -7,7 +7,7 @@ use crate::support::Folder;
 /// Measures what `in.txt` says, which is an input of it.
 const OF_INPUT: &str = "
 local pool <close> = spawn { slots = 1 }
-await(submit(measure { name = 'm', cmd = { 'cat', 'in.txt' }, inputs = { 'in.txt' }, runs = 8, warmup = 0,
+await(submit(measure { name = 'm', cmd = { 'cat', 'in.txt' }, inputs = { 'in.txt' }, cwd = 'scratch', runs = 8, warmup = 0,
   metrics = { x = 'x: (%d+)' }, objective = 'x' }))
 ";
 

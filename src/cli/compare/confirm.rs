@@ -99,9 +99,7 @@ impl How<'_> {
                 self.record(&text(&mut report))
             }
             End::Itself(Exit::Code(code)) if code == i32::from(exit::JOURNAL) => {
-                let said = text(&mut said);
-                let why = said.find(OF_RERUN).map_or(&*said, |at| &said[at + OF_RERUN.len()..]);
-                return Err(Halt::NoRecord(why.trim().into()));
+                return Err(Halt::NoRecord(no_record(&text(&mut said))));
             }
             End::Itself(exit) => {
                 let said = text(&mut said);
@@ -152,6 +150,12 @@ impl How<'_> {
         });
         found.ok_or_else(|| "`harness rerun` left no record of it".into())
     }
+}
+
+/// Why the journal takes no record. Its advice is for somebody who typed it.
+fn no_record(said: &str) -> String {
+    let why = said.find(OF_RERUN).map_or(said, |at| &said[at + OF_RERUN.len()..]);
+    why.split(['\n', ';']).next().unwrap_or_default().trim().into()
 }
 
 fn text(file: &mut File) -> String {

@@ -75,7 +75,9 @@ enum CompareError {
     NoCampaign(#[from] NoCampaign),
     #[error("compare: stopped while it measured once more; the same line again does")]
     Stopped,
-    #[error("compare: what seems slower cannot be measured once more: {0}")]
+    #[error(
+        "compare: what seems slower cannot be measured once more: {0}; once that is mended, the same line again does"
+    )]
     NoRecord(String),
     #[error("compare: cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },

@@ -183,6 +183,9 @@ fn again(
     if default_journal(&script).file_name() != journal.file_name() {
         words.extend(["--journal".into(), journal.display().to_string()]);
     }
+    if let Some(retry) = last.map(|session| &session.retry).filter(|retry| !retry.is_empty()) {
+        words.extend(["--retry".into(), retry.word()]);
+    }
     words.push(script.display().to_string());
     let args = last.and_then(|session| session.args.as_ref());
     // Behind it nothing is taken for an option of harness.
