@@ -79,8 +79,9 @@ local function objectives(o)
   return list
 end
 
---- A search in `space` by `strategy`, a description (init.lua): options in normal form. `trials`: how many there will be.
-function M.new(o, space, strategy, random, trials)
+--- A search in `space` by `strategy`, a description (init.lua): options in normal form. `trials`: how many there will be;
+-- `name`: what no other search of the script is called.
+function M.new(o, space, strategy, random, trials, name)
   local study = setmetatable({
     space = space,
     single = strategy.single,
@@ -108,7 +109,7 @@ function M.new(o, space, strategy, random, trials)
     if not genome then complain("option 'start[%d]': the space has no such value of '%s'", i, missing) end
     study.queue[i] = genome
   end
-  study.strategy = strategy.new(strategy.options, { space = space, random = random, study = study, trials = trials })
+  study.strategy = strategy.new(strategy.options, { space = space, random = random, study = study, trials = trials, name = name })
   return study
 end
 
@@ -342,7 +343,7 @@ function Study:tell(which, told, status, reason)
   self.running = self.running - 1
   keep(self, trial, of)
   of.entry = of.entry or { violation = math.huge }
-  of.entry.key = of.key
+  of.entry.key, of.entry.trial = of.key, trial
   self.strategy:tell(of.genome, of.score, of.note, of.entry)
   for _, other in ipairs(of.also or {}) do
     self.strategy:tell(other[1], of.score, other[2], of.entry, true)
@@ -379,6 +380,17 @@ end
 function Study:trials()
   failure.own(self, Study, "trials")
   return table.move(self.list, 1, #self.list, 1, {})
+end
+
+-- After an error there is nothing more to say to a program that decides.
+function Study:__close(problem)
+  if self.strategy.close then self.strategy.close(problem == nil) end
+end
+
+--- Ends the program that decides, if one does, once it has heard everything. The end of the script does so too.
+function Study:close()
+  failure.own(self, Study, "close")
+  self:__close()
 end
 
 --- The trials that are ok with the most budget, best first, one of each point; of a race those who are left, by their places.
