@@ -11,7 +11,7 @@ local M = {}
 -- So many lines are said by one task.
 local MOST_LINES = 500
 -- So much of a line, and of a command, is in messages (bytes).
-local SHOWN, LONGEST_NAME = 300, 57
+local SHOWN, LONGEST_NAME = 160, 57
 
 local NOT_AS_BEFORE = "it answered %s, and %s in the run that the journal has. Let nothing decide but the seed of the first line and "
   .. 'what it is told, or have it answer that line with "deterministic": false; --fresh begins anew'

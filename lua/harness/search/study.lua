@@ -176,7 +176,8 @@ function Study:ask()
     if not self.seen[key] then return begin(self, genome, nil, key) end
   end
   if self.exhausted then return nil end
-  for _ = 1, self.single and SINGLE_REPEATS or MOST_REPEATS do
+  local repeats = self.strategy.repeats or self.single and SINGLE_REPEATS or MOST_REPEATS
+  for _ = 1, repeats do
     local genome, note = self.strategy:ask()
     if not genome then return nil end
     local key = key_of(self, genome, note)
@@ -194,7 +195,7 @@ function Study:ask()
     genome, key = unseen(self)
   end
   if genome then return begin(self, genome, nil, key) end
-  self.exhausted = self.running == 0
+  self.exhausted = self.running == 0 and repeats
 end
 
 -- The direction of a single objective without a name is that of the first record.
@@ -451,7 +452,9 @@ function Study:__tostring()
   for _, status in ipairs(failure.sorted_keys(counts)) do
     parts[#parts + 1] = counts[status] .. " " .. status
   end
-  return string.format("search of %d trials (%s)", #self.list, table.concat(parts, ", "))
+  local text = string.format("search of %d trials (%s)", #self.list, table.concat(parts, ", "))
+  if not self.strategy.repeats or not self.exhausted then return text end
+  return string.format("%s; over, as the last %d points proposed were known", text, self.exhausted)
 end
 
 return M
