@@ -64,25 +64,30 @@ local function regrets(times, least, strategy, name)
   return found
 end
 
--- The same after RUNS times as many runs.
+-- What a trial was told, and how many runs that took.
+local function evaluated(trial, time, random)
+  if not time then return nil, 1 end
+  local n, sum = trial.budget or trial.block and 1 or RUNS, 0.0
+  for _ = 1, n do
+    sum = sum + time * math.exp(NOISE * random:normal())
+  end
+  return sum / n, n
+end
+
+-- The same after RUNS times as many runs. What a search that has ended found stays.
 local function regrets_by_runs(times, least, strategy, name)
   local s = search.new { space = space, strategy = strategy, name = name }
-  local random, found, runs = harness.random(name), {}, 0
-  while #found < #AFTER do
-    local trial = s:ask()
-    local time = trial and time_of(times, trial.point)
-    local n = time and (trial.budget or trial.block and 1 or RUNS) or 1
-    runs = trial and runs + n or math.huge -- it has ended: what it found stays
-    while #found < #AFTER and runs > RUNS * AFTER[#found + 1] do
-      local best = s:best()
-      found[#found + 1] = regret(best and time_of(times, best.point), least)
+  local random, found, runs = harness.random(name), {}, 0.0
+  for k, after in ipairs(AFTER) do
+    while runs < RUNS * after do
+      local trial = s:ask()
+      if not trial then break end
+      local figure, n = evaluated(trial, time_of(times, trial.point), random)
+      runs = runs + n
+      s:tell(trial, figure)
     end
-    if not trial then break end
-    local sum = 0
-    for _ = 1, n do
-      sum = sum + (time or 0) * math.exp(NOISE * random:normal())
-    end
-    s:tell(trial, time and sum / n)
+    local best = s:best()
+    found[k] = regret(best and time_of(times, best.point), least)
   end
   return found
 end
@@ -110,7 +115,7 @@ end
 local function cells(of_kernels)
   local row = {}
   for k in ipairs(AFTER) do
-    local sum = 0
+    local sum = 0.0
     for _, kernel in ipairs(KERNELS) do
       sum = sum + of_kernels[kernel][k] / #KERNELS
     end

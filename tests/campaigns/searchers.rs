@@ -135,7 +135,8 @@ fn a_program_that_decides_otherwise_has_to_say_so() {
     assert_eq!(second.code, Some(0), "{}", second.stderr);
     let started = programs(home.path()).into_iter().find(|program| !first.contains(program)).unwrap();
     let heard = fs::read_to_string(home.path().join(format!("heard.{started}"))).unwrap();
-    let words: Vec<&str> = heard.lines().filter_map(|line| line.split("\"do\":\"").nth(1)?.split('"').next()).collect();
+    let words: Vec<&str> =
+        heard.lines().filter_map(|line| line.split("\"do\":\"").nth(1)?.split('"').next()).collect();
     assert_eq!(words[..6], ["hello", "tell", "tell", "tell", "tell", "tell"], "{heard}");
 }
 
@@ -150,7 +151,8 @@ fn without_optuna_it_says_what_to_do() {
     fs::write(home.path().join("optuna.py"), "raise ImportError(\"No module named 'optuna'\")").unwrap();
     let ended = run(home.path(), "search.lua", &[], home.path());
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-    let expected = "No module named 'optuna': install it there, or name another Python: search.optuna { python = ";
+    let expected =
+        "No module named 'optuna': install it there, or name another Python: search.optuna { python = ";
     assert!(ended.stderr.contains(expected), "{}", ended.stderr);
 }
 

@@ -117,7 +117,9 @@ end
 local function wrong(self, at, answer)
   if answer.error ~= nil then return failure.describe(answer.error) end
   local before = self.answers[at]
-  if before and lib.json.encode(before) ~= lib.json.encode(answer) then return string.format(NOT_AS_BEFORE, shown(answer), shown(before)) end
+  if before and lib.json.encode(before) ~= lib.json.encode(answer) then
+    return string.format(NOT_AS_BEFORE, shown(answer), shown(before))
+  end
   local problem = self.checks[at](answer)
   return problem and string.format("%s: it answered %s", problem, shown(answer))
 end

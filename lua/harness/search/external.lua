@@ -23,7 +23,9 @@ local function misfit(answer, known)
 end
 
 local function check_hello(answer)
-  if answer.protocol ~= PROTOCOL then return string.format('it is greeted in protocol %d, and has to answer {"protocol": %d}', PROTOCOL, PROTOCOL) end
+  if answer.protocol ~= PROTOCOL then
+    return string.format('it is greeted in protocol %d, and has to answer {"protocol": %d}', PROTOCOL, PROTOCOL)
+  end
   if answer.deterministic ~= nil and type(answer.deterministic) ~= "boolean" then return "'deterministic' is true or false" end
   return misfit(answer, { "protocol", "deterministic", "error" })
 end
