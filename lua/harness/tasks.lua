@@ -153,11 +153,11 @@ local function check_timed(who, o)
     if metrics[name] then complain(who, "'metrics.%s': every run has this figure; take another name", name) end
   end
   local verify = o.verify
-  if verify and not compares(verify) then
-    complain(who, "'verify' compares nothing: give what tells a right run, %s", table.concat(TELL_RIGHT, ", "))
-  end
   if verify and (verify.rtol or verify.atol) and not verify.reference then
     complain(who, "'verify.%s' needs 'verify.reference'", verify.rtol and "rtol" or "atol")
+  end
+  if verify and not compares(verify) then
+    complain(who, "'verify' compares nothing: give what tells a right run, %s", table.concat(TELL_RIGHT, ", "))
   end
   check_files(who, o, verify and verify.files or {})
 end
