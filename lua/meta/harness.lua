@@ -319,7 +319,7 @@
 ---@field min_effect? number as for compare
 
 ---@class harness.SequencesOptions
----@field actions any[]|fun(before: any[]): any[] what there is to choose from, always or after those before
+---@field actions any[]|fun(before: any[]): any[] what there is to choose from, always or after those before; a function is asked once of each beginning, and may await
 ---@field name? string|number the parameter that holds the list; "steps" unless said
 ---@field min? integer actions at least; 1 unless said
 ---@field max? integer actions at the most; 8 unless said
@@ -340,8 +340,8 @@
 ---@field crossover_rate? number 0.8 unless said
 ---@field mutation_rate? number of what was crossed; 0.7 unless said
 ---@field tournament? integer 3 unless said
----@field crossover? fun(a: any, b: any, random: harness.Random): any of two points, or two lists of actions
----@field mutate? fun(a: any, random: harness.Random): any
+---@field crossover? fun(a: any, b: any, random: harness.Random): any? of two points, or two lists of actions; nil: as without it
+---@field mutate? fun(a: any, random: harness.Random): any?
 
 ---@class harness.EvolutionOptions
 ---@field population? integer 10 unless said
@@ -625,6 +625,12 @@ local Session = {}
 ---@param timeout? harness.Duration
 ---@return table
 function Session:request(question, timeout) end
+
+--- The same with the text of JSON, a line each: null and empty lists are what they were, which tables cannot say.
+---@param line string
+---@param timeout? harness.Duration
+---@return string
+function Session:exchange(line, timeout) end
 
 --- Calls a function that the process serves: { "name", arguments ..., timeout = "5 s" }. What the function raises is a
 --- `harness.Error` with its traceback, and the process goes on.
@@ -916,9 +922,12 @@ function Search:close() end
 ---@field front? harness.Trial[] with several objectives
 ---@field ranking? harness.Trial[] all that are ok, best first
 ---@field shrunk? number the figure of the best, without what luck is likely to have given to it
+---@field failures table<string, integer> how many trials have no figure that counts, by kind: `verify_failed`, `timeout`, `censored`, …
+---@field name? string|number as it was given
 ---@field winner? harness.Trial who is best afresh; without a confirmation `best`
 ---@field runner_up? harness.Trial who comes next
 ---@field fresh? number the winner's fresh figure
+---@field baseline? number that of the baseline, from the same comparison
 ---@field over_baseline? harness.Verdict the winner beside the baseline
 ---@field over_runner_up? harness.Verdict the winner beside the runner-up
 ---@field confirmed? harness.Comparison the comparison that says so
@@ -942,6 +951,12 @@ function search.new(options) end
 ---@param options harness.SearchRunOptions
 ---@return harness.SearchResult
 function search.run(options) end
+
+--- What several searches came to, as text, a row for each: baseline, best, the confirmed ratio with its interval, what has no
+--- figure, the point.
+---@param results harness.SearchResult[]
+---@return string
+function search.table(results) end
 
 --- A space of sequences of actions.
 ---@param options harness.SequencesOptions
@@ -1029,7 +1044,7 @@ local json = {}
 ---@return string
 function json.encode(value, indent) end
 
---- The value of a JSON text; nil and why if it is none.
+--- The value of a JSON text; nil and why if it is none. An empty array is as `json.list` makes it, and written again it is one.
 ---@param text string
 ---@return any value
 ---@return string? why

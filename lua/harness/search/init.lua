@@ -94,6 +94,9 @@ function M.new(given) return (begin(options.check("search.new", given, false, "s
 --- Asks, evaluates with every worker busy, tells, until the budget is spent; then confirms what it found.
 function M.run(given) return lib["search/run"].run(begin, options.check("search.run", given, false, "searchRun")) end
 
+--- What several searches came to, as text: a row for each.
+function M.table(results) return lib["search/table"].text(results) end
+
 --- The space of sequences of actions.
 function M.sequences(given) return lib["search/sequences"].new(given) end
 

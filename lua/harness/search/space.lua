@@ -14,7 +14,7 @@ local MOST_NEIGHBOURS = 8
 local DRAWS, MOST_DRAWS = 1000, 100000
 local FEW = 1000000
 
-local Space = { __name = "space", sequences = false }
+local Space = { __name = "space", sequences = false, waits = false }
 Space.__index = Space
 M.Space = Space
 
@@ -98,6 +98,8 @@ function Space:described()
   end
   return list
 end
+--- What an author's function made, as a genome; nil if it is not here.
+function Space:made(point) return (self:genome(point)) end
 
 --- What tells genomes apart.
 function Space:key(genome) return table.concat(genome, ",") end

@@ -1,9 +1,9 @@
 -- A search by ask and tell: which point next, and what came of it.
 --
 -- It keeps the trials, knows which is best, gives no point out twice, and hands results to the strategy as scores of which
--- lower is better. It neither runs anything nor waits: who asks decides how many points are under way at once.
+-- lower is better. It runs nothing: who asks decides how many points are under way at once. It waits only where the space does.
 local _, lib = ...
-local failure, results = lib.failure, lib.results
+local failure, results, ends, flow = lib.failure, lib.results, lib.ends, lib.flow
 local front = lib["search/front"]
 
 local M = {}
@@ -167,9 +167,27 @@ local function unseen(study)
   until not space:advance(genome)
 end
 
+local Turn = {
+  __close = function(turn)
+    turn.study.turn = nil
+    ends.finish(turn.over, true)
+  end,
+}
+
+-- Where the space waits, a strategy has one flow in it at a time; nil where it does not.
+local function turn_in(study)
+  if not study.space.waits then return nil end
+  while study.turn do
+    flow.await(study.turn.over)
+  end
+  study.turn = setmetatable({ study = study, over = ends.condition() }, Turn)
+  return study.turn
+end
+
 --- The next trial, or nil: nothing is left, or (`self.running` is not 0) nothing before more is told.
 function Study:ask()
   failure.own(self, Study, "ask")
+  local turn <close> = turn_in(self)
   while #self.queue > 0 do
     local genome = table.remove(self.queue, 1)
     local key = key_of(self, genome, nil)
@@ -341,15 +359,16 @@ function Study:tell(which, told, status, reason)
     if status == "censored" then censor(self, trial, told) end
   end
   trial.reason = reason
-  self.running = self.running - 1
   keep(self, trial, of)
   of.entry = of.entry or { violation = math.huge }
   of.entry.key, of.entry.trial = of.key, trial
+  local turn <close> = turn_in(self)
   self.strategy:tell(of.genome, of.score, of.note, of.entry)
   for _, other in ipairs(of.also or {}) do
     self.strategy:tell(other[1], of.score, other[2], of.entry, true)
   end
   of.also = nil
+  self.running = self.running - 1
   return trial
 end
 
@@ -434,6 +453,20 @@ function Trial:report(value, step)
   of.reported[of.steps] = signed
   local others = study.reports[of.steps]
   return others ~= nil and #others >= PRUNED_AFTER and signed > results.median(others)
+end
+
+--- How many trials have no figure that counts, by kind: of those that failed what their reason begins with, a task's status or
+-- a word before a colon.
+function M.failures(study)
+  local counts = {}
+  for _, trial in ipairs(study.list) do
+    if trial.status ~= "ok" and trial.status ~= "running" then
+      local told = trial.status == "failed" and string.match((trial.reason or "") .. ":", "^([%a_][%w_]*):")
+      local kind = told or trial.status
+      counts[kind] = (counts[kind] or 0) + 1
+    end
+  end
+  return counts
 end
 
 --- Why the first trial that failed did, or nil.
