@@ -312,6 +312,8 @@ pub struct PoolSpec {
     pub setup: SlotSetup,
     /// Artefacts whose paths `init` holds: they must be on a node before its first call.
     pub artefacts: Vec<Hash>,
+    /// The library has it for itself: no task goes there that does not name it.
+    pub aside: bool,
 }
 
 impl PoolSpec {
@@ -330,6 +332,7 @@ impl PoolSpec {
             env: self.env,
             setup: self.setup,
             artefacts: self.artefacts,
+            aside: self.aside,
         }
     }
 }

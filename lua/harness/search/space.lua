@@ -14,7 +14,7 @@ local MOST_NEIGHBOURS = 8
 local DRAWS, MOST_DRAWS = 1000, 100000
 local FEW = 1000000
 
-local Space = { __name = "space", sequences = false }
+local Space = { __name = "space", sequences = false, waits = false }
 Space.__index = Space
 M.Space = Space
 
@@ -81,6 +81,25 @@ function Space:genome(point)
   end
   return genome
 end
+
+--- Its dimensions, for a program: the values of each parameter, or (of a `zip`) the points that several take together.
+function Space:described()
+  local list = {}
+  for d, name in ipairs(self.names) do
+    list[d] = { ordered = self.ordered[d] }
+    if name then
+      list[d].name, list[d].values = name, self.values[d]
+    else
+      list[d].points = {}
+      for i = 1, self.counts[d] do
+        list[d].points[i] = self.points[d](i)
+      end
+    end
+  end
+  return list
+end
+--- What an author's function made, as a genome; nil if it is not here.
+function Space:made(point) return (self:genome(point)) end
 
 --- What tells genomes apart.
 function Space:key(genome) return table.concat(genome, ",") end
