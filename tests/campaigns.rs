@@ -7,6 +7,8 @@
 
 #[path = "campaigns/cookbook.rs"]
 mod cookbook;
+#[path = "campaigns/searchers.rs"]
+mod searchers;
 #[path = "support/mod.rs"]
 mod support;
 

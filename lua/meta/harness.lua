@@ -14,7 +14,8 @@
 
 --- How a search chooses its points.
 ---@alias harness.StrategyName
----| "annealing" | "bandit" | "evolution" | "genetic" | "grid" | "halving" | "hill_climb" | "lhs" | "mcts" | "race" | "random" | "sobol"
+---| "annealing" | "bandit" | "evolution" | "external" | "genetic" | "grid" | "halving" | "hill_climb" | "lhs" | "mcts" | "optuna" | "race"
+---| "random" | "sobol"
 
 ---@alias harness.Argument string|number|harness.Future
 
@@ -367,6 +368,21 @@
 ---@field min_blocks? integer blocks before anybody is out; 5 unless said
 ---@field max_blocks? integer 20 unless said
 ---@field alpha? number chance of an error in one test; 0.05 unless said
+
+---@class harness.ExternalOptions
+---@field cmd (string|number)[] program and arguments, no shell
+---@field options? table<string, any> what it is told in the first line
+---@field env? table<string, string|number> set for it
+---@field cwd? string a folder relative to the campaign's (the default)
+---@field timeout? harness.Duration that an answer may take; 60 s unless said
+---@field stderr? "kept"|"shown" what becomes of its standard error: the end is kept, for messages (the default), or it is passed on as well
+
+---@class harness.OptunaOptions
+---@field sampler? "tpe"|"cmaes"|"gp"|"nsga2"|"nsga3"|"qmc"|"random" tpe unless said, with several objectives nsga2
+---@field settings? table<string, any> what the sampler takes: { n_startup_trials = 20 }
+---@field python? string that has Optuna; "python3" unless said
+---@field timeout? harness.Duration that an answer may take; 60 s unless said
+---@field stderr? "kept"|"shown" as for external
 
 ---@class harness.ResultsOptions
 ---@field name? string|number
@@ -895,6 +911,10 @@ function Search:front() end
 ---@return harness.Trial[]
 function Search:trials() end
 
+--- Ends the program that decides (`external`, `optuna`), once it has heard everything; a <close> variable does so too. There is
+--- nothing to close with other strategies.
+function Search:close() end
+
 --- What `search.run` gives. As a text: the best, its shrunk figure, and what was confirmed.
 ---@class harness.SearchResult
 ---@field search harness.Search
@@ -1000,6 +1020,16 @@ function search.halving(options) end
 ---@param options? harness.RaceOptions
 ---@return harness.Strategy
 function search.race(options) end
+
+--- A program of yours decides, in any language: lines of JSON (docs/search.md).
+---@param options harness.ExternalOptions
+---@return harness.Strategy
+function search.external(options) end
+
+--- A sampler of Optuna decides. Optuna has to be in the Python that runs it.
+---@param options? harness.OptunaOptions
+---@return harness.Strategy
+function search.optuna(options) end
 
 --- `require "harness.json"`, in scripts and tasks.
 ---@class harness.Json

@@ -18,7 +18,7 @@ use super::testing::{Step, Tell};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 44] = [
+const LIBRARY: [(&str, &str); 46] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -56,6 +56,8 @@ const LIBRARY: [(&str, &str); 44] = [
     ("search/bandit", include_str!("../../lua/harness/search/bandit.lua")),
     ("search/tree", include_str!("../../lua/harness/search/tree.lua")),
     ("search/racing", include_str!("../../lua/harness/search/racing.lua")),
+    ("search/dialogue", include_str!("../../lua/harness/search/dialogue.lua")),
+    ("search/external", include_str!("../../lua/harness/search/external.lua")),
     ("search/confirm", include_str!("../../lua/harness/search/confirm.lua")),
     ("search/table", include_str!("../../lua/harness/search/table.lua")),
     ("search/run", include_str!("../../lua/harness/search/run.lua")),

@@ -51,6 +51,12 @@ end
 
 function Sequences:point(genome) return { [self.name] = table.move(genome, 1, #genome, 1, {}) } end
 
+--- For a program: what there is to choose from, if it is always the same.
+function Sequences:described()
+  local actions = type(self.actions) == "table" and self.actions or nil
+  return { { name = self.name, actions = actions, min = self.min, max = self.max } }
+end
+
 local function find(list, action)
   if type(action) ~= "table" then
     for _, each in ipairs(list) do

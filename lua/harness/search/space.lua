@@ -82,6 +82,22 @@ function Space:genome(point)
   return genome
 end
 
+--- Its dimensions, for a program: the values of each parameter, or (of a `zip`) the points that several take together.
+function Space:described()
+  local list = {}
+  for d, name in ipairs(self.names) do
+    list[d] = { ordered = self.ordered[d] }
+    if name then
+      list[d].name, list[d].values = name, self.values[d]
+    else
+      list[d].points = {}
+      for i = 1, self.counts[d] do
+        list[d].points[i] = self.points[d](i)
+      end
+    end
+  end
+  return list
+end
 --- What an author's function made, as a genome; nil if it is not here.
 function Space:made(point) return (self:genome(point)) end
 

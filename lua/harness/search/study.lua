@@ -79,8 +79,9 @@ local function objectives(o)
   return list
 end
 
---- A search in `space` by `strategy`, a description (init.lua): options in normal form. `trials`: how many there will be.
-function M.new(o, space, strategy, random, trials)
+--- A search in `space` by `strategy`, a description (init.lua): options in normal form. `trials`: how many there will be;
+-- `name`: what no other search of the script is called.
+function M.new(o, space, strategy, random, trials, name)
   local study = setmetatable({
     space = space,
     single = strategy.single,
@@ -108,7 +109,7 @@ function M.new(o, space, strategy, random, trials)
     if not genome then complain("option 'start[%d]': the space has no such value of '%s'", i, missing) end
     study.queue[i] = genome
   end
-  study.strategy = strategy.new(strategy.options, { space = space, random = random, study = study, trials = trials })
+  study.strategy = strategy.new(strategy.options, { space = space, random = random, study = study, trials = trials, name = name })
   return study
 end
 
@@ -193,7 +194,8 @@ function Study:ask()
     if not self.seen[key] then return begin(self, genome, nil, key) end
   end
   if self.exhausted then return nil end
-  for _ = 1, self.single and SINGLE_REPEATS or MOST_REPEATS do
+  local repeats = self.strategy.repeats or self.single and SINGLE_REPEATS or MOST_REPEATS
+  for _ = 1, repeats do
     local genome, note = self.strategy:ask()
     if not genome then return nil end
     local key = key_of(self, genome, note)
@@ -211,7 +213,7 @@ function Study:ask()
     genome, key = unseen(self)
   end
   if genome then return begin(self, genome, nil, key) end
-  self.exhausted = self.running == 0
+  self.exhausted = self.running == 0 and repeats
 end
 
 -- The direction of a single objective without a name is that of the first record.
@@ -359,7 +361,7 @@ function Study:tell(which, told, status, reason)
   trial.reason = reason
   keep(self, trial, of)
   of.entry = of.entry or { violation = math.huge }
-  of.entry.key = of.key
+  of.entry.key, of.entry.trial = of.key, trial
   local turn <close> = turn_in(self)
   self.strategy:tell(of.genome, of.score, of.note, of.entry)
   for _, other in ipairs(of.also or {}) do
@@ -398,6 +400,17 @@ end
 function Study:trials()
   failure.own(self, Study, "trials")
   return table.move(self.list, 1, #self.list, 1, {})
+end
+
+-- After an error there is nothing more to say to a program that decides.
+function Study:__close(problem)
+  if self.strategy.close then self.strategy.close(problem == nil) end
+end
+
+--- Ends the program that decides, if one does, once it has heard everything. The end of the script does so too.
+function Study:close()
+  failure.own(self, Study, "close")
+  self:__close()
 end
 
 --- The trials that are ok with the most budget, best first, one of each point; of a race those who are left, by their places.
@@ -472,7 +485,9 @@ function Study:__tostring()
   for _, status in ipairs(failure.sorted_keys(counts)) do
     parts[#parts + 1] = counts[status] .. " " .. status
   end
-  return string.format("search of %d trials (%s)", #self.list, table.concat(parts, ", "))
+  local text = string.format("search of %d trials (%s)", #self.list, table.concat(parts, ", "))
+  if not self.strategy.repeats or not self.exhausted then return text end
+  return string.format("%s; over, as the last %d points proposed were known", text, self.exhausted)
 end
 
 return M
