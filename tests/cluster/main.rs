@@ -10,6 +10,7 @@ mod batch;
 mod doctor;
 mod loss;
 mod remote;
+mod repl;
 #[cfg(feature = "mpi")]
 mod rerun;
 #[cfg(feature = "mpi")]
