@@ -7,6 +7,8 @@
 
 #[path = "campaigns/cookbook.rs"]
 mod cookbook;
+#[path = "campaigns/searchers.rs"]
+mod searchers;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -126,32 +128,53 @@ fn polybench_regret() {
     campaign("polybench/regret.lua", &["--check"], &["| `random` | ", "| `bandit` | "]);
 }
 
-/// State in somebody's shared library, and what goes wrong there, by its name.
-#[test]
-fn tadashi() {
+/// The Python that has TADASHI.
+fn tadashi() -> Option<String> {
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/tadashi");
     let asked = Command::new(fetched).arg("--there").stderr(Stdio::inherit()).output().unwrap();
     if !asked.status.success() {
-        return support::skip("there is no TADASHI: tools/tadashi fetches it");
+        support::skip("there is no TADASHI: tools/tadashi fetches it");
+        return None;
     }
-    let python = format!("--python={}", String::from_utf8(asked.stdout).unwrap().trim());
-    let args = [&python, "--variants=3", "--size=96", "--runs=2"];
+    Some(format!("--python={}", String::from_utf8(asked.stdout).unwrap().trim()))
+}
+
+/// State in somebody's shared library, and what goes wrong there, by its name.
+#[test]
+fn tadashi_failures() {
+    let Some(python) = tadashi() else { return };
     let expected = [
         "original   ok ",
-        "3 of 3 walks have a figure; the best is walk ",
-        "swapped    illegal        ",
-        "generate: ValueError: The App is not in a legal state",
+        "swapped    ok ",
+        "refused    illegal        interchange 1.1",
         "forced     verify_failed  warm-up run 1: output differs in line 1: expected `checksum ",
         "crashing   signal         warm-up run 1: killed by signal 11 (SIGSEGV)",
         "hanging    timeout        warm-up run 1: ran into its timeout of 1 s",
         "session    signal         ",
-        "killed by signal 11 (SIGSEGV); after it 7 transformations are available",
+        "killed by signal 11 (SIGSEGV); after it 12 steps can be tried",
         "session    timeout        ",
-        "no answer within 0.5 s; it was ended; after it 7 transformations are available",
+        "no answer within 0.5 s; it was ended; after it 12 steps can be tried",
         "session    error          ",
-        "ValueError: Not valid args=(0, 0), for tr_name='tile_2d'; after it 7 transformations are available",
+        "ValueError: Not valid args=(0, 0), for tr_name='tile_2d'; after it 12 steps can be tried",
     ];
-    campaign("tadashi/search.lua", &args, &expected);
+    campaign("tadashi/failures.lua", &[&python, "--size=96"], &expected);
+}
+
+/// Each strategy, on kernels that are searched side by side; what is illegal is counted by its name.
+#[test]
+fn tadashi_search() {
+    let Some(python) = tadashi() else { return };
+    let head = "beside the baseline  ";
+    for (strategy, kernels, expected) in [
+        ("mcts", "gemm,jacobi-2d", ["\ngemm ", "\njacobi-2d "]),
+        ("climb", "lu,atax", ["\nlu ", "\natax "]),
+        ("ga", "2mm,seidel-2d", ["\n2mm ", " illegal"]),
+    ] {
+        let (strategy, kernels) = (format!("--strategy={strategy}"), format!("--kernels={kernels}"));
+        let small = ["--budget=10", "--depth=2", "--size=48", "--runs=2", "--rounds=7"];
+        let args = [&[python.as_str(), &strategy, &kernels], &small[..]].concat();
+        campaign("tadashi/search.lua", &args, &[&[head], &expected[..]].concat());
+    }
 }
 
 #[test]

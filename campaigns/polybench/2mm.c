@@ -16,15 +16,17 @@ static void init(void)
 
 static inline void add_product(double to[N][N], double a[N][N], double b[N][N])
 {
+#pragma scop
     TILES(i, 0, N, TILE_I) TILES(k, 0, N, TILE_J) {
 #if ORDER == 0
-        IN_TILE(i, N, TILE_I) LOOP(j, 0, N) UNROLLED IN_TILE(k, N, TILE_J) to[i][j] += a[i][k] * b[k][j];
+        IN_TILE(i, 0, N, TILE_I) LOOP(j, 0, N) UNROLLED IN_TILE(k, 0, N, TILE_J) to[i][j] += a[i][k] * b[k][j];
 #elif ORDER == 1
-        IN_TILE(i, N, TILE_I) IN_TILE(k, N, TILE_J) UNROLLED LOOP(j, 0, N) to[i][j] += a[i][k] * b[k][j];
+        IN_TILE(i, 0, N, TILE_I) IN_TILE(k, 0, N, TILE_J) UNROLLED LOOP(j, 0, N) to[i][j] += a[i][k] * b[k][j];
 #else
-        LOOP(j, 0, N) IN_TILE(i, N, TILE_I) UNROLLED IN_TILE(k, N, TILE_J) to[i][j] += a[i][k] * b[k][j];
+        LOOP(j, 0, N) IN_TILE(i, 0, N, TILE_I) UNROLLED IN_TILE(k, 0, N, TILE_J) to[i][j] += a[i][k] * b[k][j];
 #endif
     }
+#pragma endscop
 }
 
 static void kernel(void)

@@ -13,6 +13,7 @@ static void init(void)
 
 static void kernel(void)
 {
+#pragma scop
     LOOP(repetition, 0, 10) {
         LOOP(i, 0, N) y[i] = t[i] = 0.0;
 #if ORDER == 0 /* each row twice */
@@ -21,14 +22,15 @@ static void kernel(void)
             UNROLLED LOOP(j, 0, N) y[j] += A[i][j] * t[i];
         }
 #elif ORDER == 1 /* one product, then the other */
-        TILES(i, 0, N, TILE_I) TILES(j, 0, N, TILE_J) IN_TILE(i, N, TILE_I) UNROLLED IN_TILE(j, N, TILE_J) t[i] += A[i][j] * x[j];
-        TILES(i, 0, N, TILE_I) TILES(j, 0, N, TILE_J) IN_TILE(i, N, TILE_I) UNROLLED IN_TILE(j, N, TILE_J) y[j] += A[i][j] * t[i];
+        TILES(i, 0, N, TILE_I) TILES(j, 0, N, TILE_J) IN_TILE(i, 0, N, TILE_I) UNROLLED IN_TILE(j, 0, N, TILE_J) t[i] += A[i][j] * x[j];
+        TILES(i, 0, N, TILE_I) TILES(j, 0, N, TILE_J) IN_TILE(i, 0, N, TILE_I) UNROLLED IN_TILE(j, 0, N, TILE_J) y[j] += A[i][j] * t[i];
 #else /* the same by columns */
-        TILES(i, 0, N, TILE_I) TILES(j, 0, N, TILE_J) IN_TILE(j, N, TILE_J) UNROLLED IN_TILE(i, N, TILE_I) t[i] += A[i][j] * x[j];
-        TILES(i, 0, N, TILE_I) TILES(j, 0, N, TILE_J) IN_TILE(j, N, TILE_J) UNROLLED IN_TILE(i, N, TILE_I) y[j] += A[i][j] * t[i];
+        TILES(i, 0, N, TILE_I) TILES(j, 0, N, TILE_J) IN_TILE(j, 0, N, TILE_J) UNROLLED IN_TILE(i, 0, N, TILE_I) t[i] += A[i][j] * x[j];
+        TILES(i, 0, N, TILE_I) TILES(j, 0, N, TILE_J) IN_TILE(j, 0, N, TILE_J) UNROLLED IN_TILE(i, 0, N, TILE_I) y[j] += A[i][j] * t[i];
 #endif
         LOOP(i, 0, N) x[i] = 1.0 + y[i] / (N * N);
     }
+#pragma endscop
 }
 
 static double checksum(void) { return sum_of(y, N); }

@@ -18,15 +18,17 @@ static void kernel(void)
     LOOP(i, 0, N) LOOP(j, 0, N) spread[j] += (data[i][j] - mean[j]) * (data[i][j] - mean[j]) / N;
     LOOP(j, 0, N) spread[j] = spread[j] > 0.01 ? sqrt(spread[j]) : 1.0;
     LOOP(i, 0, N) LOOP(j, 0, N) data[i][j] = (data[i][j] - mean[j]) / (sqrt((double)N) * spread[j]);
+#pragma scop
     TILES(i, 0, N, TILE_I) TILES(j, 0, N, TILE_J) {
 #if ORDER == 0
-        IN_TILE(i, N, TILE_I) IN_TILE(j, N, TILE_J) UNROLLED LOOP(k, 0, N) correlation[i][j] += data[k][i] * data[k][j];
+        IN_TILE(i, 0, N, TILE_I) IN_TILE(j, 0, N, TILE_J) UNROLLED LOOP(k, 0, N) correlation[i][j] += data[k][i] * data[k][j];
 #elif ORDER == 1
-        IN_TILE(i, N, TILE_I) LOOP(k, 0, N) UNROLLED IN_TILE(j, N, TILE_J) correlation[i][j] += data[k][i] * data[k][j];
+        IN_TILE(i, 0, N, TILE_I) LOOP(k, 0, N) UNROLLED IN_TILE(j, 0, N, TILE_J) correlation[i][j] += data[k][i] * data[k][j];
 #else
-        LOOP(k, 0, N) IN_TILE(i, N, TILE_I) UNROLLED IN_TILE(j, N, TILE_J) correlation[i][j] += data[k][i] * data[k][j];
+        LOOP(k, 0, N) IN_TILE(i, 0, N, TILE_I) UNROLLED IN_TILE(j, 0, N, TILE_J) correlation[i][j] += data[k][i] * data[k][j];
 #endif
     }
+#pragma endscop
 }
 
 static double checksum(void) { return sum_of(&correlation[0][0], N * N); }

@@ -14,15 +14,17 @@ static void init(void)
 
 static void kernel(void)
 {
+#pragma scop
     TILES(i, 0, N, TILE_I) TILES(j, 0, N, TILE_J) {
 #if ORDER == 0
-        IN_TILE(i, N, TILE_I) IN_TILE(j, N, TILE_J) UNROLLED LOOP(k, 0, N) C[i][j] += A[i][k] * B[k][j];
+        IN_TILE(i, 0, N, TILE_I) IN_TILE(j, 0, N, TILE_J) UNROLLED LOOP(k, 0, N) C[i][j] += A[i][k] * B[k][j];
 #elif ORDER == 1
-        IN_TILE(i, N, TILE_I) LOOP(k, 0, N) UNROLLED IN_TILE(j, N, TILE_J) C[i][j] += A[i][k] * B[k][j];
+        IN_TILE(i, 0, N, TILE_I) LOOP(k, 0, N) UNROLLED IN_TILE(j, 0, N, TILE_J) C[i][j] += A[i][k] * B[k][j];
 #else
-        LOOP(k, 0, N) IN_TILE(i, N, TILE_I) UNROLLED IN_TILE(j, N, TILE_J) C[i][j] += A[i][k] * B[k][j];
+        LOOP(k, 0, N) IN_TILE(i, 0, N, TILE_I) UNROLLED IN_TILE(j, 0, N, TILE_J) C[i][j] += A[i][k] * B[k][j];
 #endif
     }
+#pragma endscop
 }
 
 static double checksum(void) { return sum_of(&C[0][0], N * N); }

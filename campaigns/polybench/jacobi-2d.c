@@ -13,13 +13,15 @@ static void init(void)
 
 static inline void step(double to[N][N], double from[N][N])
 {
+#pragma scop
     TILES(i, 1, N - 1, TILE_I) TILES(j, 1, N - 1, TILE_J)
 #if ORDER == 0
-        IN_TILE(i, N - 1, TILE_I) UNROLLED IN_TILE(j, N - 1, TILE_J)
+        IN_TILE(i, 1, N - 1, TILE_I) UNROLLED IN_TILE(j, 1, N - 1, TILE_J)
 #else
-        IN_TILE(j, N - 1, TILE_J) UNROLLED IN_TILE(i, N - 1, TILE_I)
+        IN_TILE(j, 1, N - 1, TILE_J) UNROLLED IN_TILE(i, 1, N - 1, TILE_I)
 #endif
             to[i][j] = 0.2 * (from[i][j] + from[i][j - 1] + from[i][j + 1] + from[i + 1][j] + from[i - 1][j]);
+#pragma endscop
 }
 
 static void kernel(void)

@@ -26,9 +26,15 @@
 #define UNROLL 1
 #endif
 
-/* From tile to tile, and within one: TILES(i, 1, N, TILE_I) ... IN_TILE(i, N, TILE_I). */
+/* From tile to tile, and within one: TILES(i, 1, N, TILE_I) ... IN_TILE(i, 1, N, TILE_I). With -DPLAIN there are no tiles, for
+ * tools that transform loops by themselves: those of ORDER 0 are the static control parts of `#pragma scop`. */
+#ifdef PLAIN
+#define TILES(v, from, to, tile)
+#define IN_TILE(v, from, to, tile) LOOP(v, from, to)
+#else
 #define TILES(v, from, to, tile) for (int v##_tile = (from); v##_tile < (to); v##_tile += (tile))
-#define IN_TILE(v, to, tile) for (int v = v##_tile; v < (v##_tile + (tile) < (to) ? v##_tile + (tile) : (to)); v++)
+#define IN_TILE(v, from, to, tile) for (int v = v##_tile; v < (v##_tile + (tile) < (to) ? v##_tile + (tile) : (to)); v++)
+#endif
 #define LOOP(v, from, to) for (int v = (from); v < (to); v++)
 #define PRAGMA(text) _Pragma(#text)
 #ifdef __clang__
@@ -36,7 +42,11 @@
 #else
 #define UNROLLED_BY(n) PRAGMA(GCC unroll n)
 #endif
+#ifdef PLAIN
+#define UNROLLED
+#else
 #define UNROLLED UNROLLED_BY(UNROLL)
+#endif
 
 static void init(void);
 static void __attribute__((noinline)) kernel(void);

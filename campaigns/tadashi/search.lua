@@ -1,141 +1,90 @@
--- Loop transformations at random: state that lives in somebody's shared library stays on the worker.
+-- Which loop transformations, in which order? TADASHI says what is legal, harness what is fast.
 --
---   mpirun -n 1 harness campaigns/tadashi/search.lua --python=$(tools/tadashi)
+--   mpirun -n 1 harness campaigns/tadashi/search.lua --python=$(tools/tadashi) --strategy=mcts --kernels=gemm,lu
 --
--- TADASHI keeps a kernel's loops in its polyhedral form, in a process beside each slot. A task takes a random walk of
--- legal transformations there and brings back C; the script has it built, checks it against the program as it was
--- written, measures it with a node to itself, and compares the best with the original in turns. What is illegal,
--- crashes, hangs or computes something else is seen as that, and never as a time: each happens here once on purpose.
+-- A genome is a sequence of transformations. What can be tried next is asked of TADASHI, which holds the loops of each
+-- kernel in a process beside each slot; it brings back C, which is built, checked against the kernel as it was written,
+-- and measured. What is illegal, crashes or computes something else is a failure of its kind, and never a time. The kernels
+-- are searched side by side, each on a node of its own where there are several, and each search ends with its best
+-- sequences afresh, in turns with the original. Run it again, after a kill too: the journal answers what was asked before.
 local harness = require "harness"
-local fs = harness.fs
+local loops = require "loops"
+local search = harness.search
 local args = harness.args {
   python = { "python3", "a Python that has tadashi: tools/tadashi prints one" },
-  variants = { 8, "random walks" },
-  depth = { 3, "transformations in each" },
-  size = { 400, "rows of the matrices" },
-  runs = { 5, "timed runs of each variant" },
+  kernels = { { "gemm", "2mm", "jacobi-2d", "lu" }, "of campaigns/polybench; also atax, correlation, fdtd-2d and seidel-2d" },
+  strategy = { "ga", "ga, climb, mcts, or random to see what they are worth" },
+  budget = { 24, "sequences of each kernel" },
+  depth = { 3, "transformations in one" },
+  sizes = { { 16, 64 }, "of tiles" },
+  size = { 200, "rows of the matrices" },
+  runs = { 5, "timed runs of each sequence" },
+  rounds = { 20, "of the comparison at the end, at the most" },
 }
+local options = { "-DPLAIN", "-DN=" .. args.size }
+local programs = {}
+for _, name in ipairs(args.kernels) do
+  programs[name] = loops.read(("../polybench/%s.c"):format(name))
+end
+local pool <close> = loops.spawn(args.python, programs, options)
 
-local function read(name) return assert(fs.read(name)) end
-local kernel, server, define = read "kernel.c", read "server.py", "-DN=" .. args.size
-local python = args.python
+-- A mutation of our own: half of the time a tile of another size, else as the library does.
+local function resize(steps, random)
+  local at, size = random:integer(1, #steps), random:pick(args.sizes)
+  local resized, sizes = steps[at]:gsub(" %d+%f[ \0]", " " .. size)
+  if sizes == 0 or random:float() < 0.5 then return nil end
+  steps[at] = resized
+  return steps
+end
 
--- Texts travel with `init`: a node need not see this folder.
-local pool <close> = spawn {
-  per_node = 1,
-  slots = 2,
-  init_timeout = "2 min",
-  init = function(worker)
-    worker.state.kernel = harness.session {
-      cmd = { python, "-c", server },
-      timeout = "30 s",
-      init = function(session) session:call { "open", kernel, { define } } end,
-    }
-  end,
-}
+local STRATEGIES = { ga = search.genetic { population = 8, mutate = resize }, climb = "hill_climb", mcts = "mcts", random = "random" }
+local strategy = STRATEGIES[args.strategy] or error("--strategy: ga, climb, mcts or random", 0)
 
-local function ask(question) return harness.worker.state.kernel:call(question) end
+local function tune(name)
+  local original = loops.build(programs[name], options)
+  local made = {} -- by sequence: the search asks for its best ones twice
 
--- In a slot: transformations that are legal one after another, drawn at random, and the program they lead to.
-local function walk(depth)
-  local steps, refused = {}, 0
-  ask { "reset" }
-  while #steps < depth and refused < 20 do
-    local choices = ask { "available" }
-    local choice = choices[math.random(#choices)]
-    local sizes = {}
-    for i = 1, choice.sizes do
-      sizes[i] = 1 << math.random(3, 7)
-    end
-    if ask { "transform", choice.scop, choice.node, choice.name, table.unpack(sizes) } then
-      steps[#steps + 1] = ("%s@%d.%d(%s)"):format(choice.name, choice.scop, choice.node, table.concat(sizes, ","))
-    else
-      refused = refused + 1
-      ask { "rollback", choice.scop }
-    end
+  local function actions(before)
+    local ok, list = pcall(await, loops.ask("after", name, before, args.sizes))
+    if not ok and #before == 0 then error(list, 0) end
+    return ok and list or {} -- where TADASHI itself fails a sequence ends
   end
-  return { steps = steps, refused = refused, source = ask { "generate" } }
-end
 
-local function build(source, ...)
-  local line = 'printf %s "$1" >kernel.c && shift && exec cc -O3 -march=native "$@" kernel.c -o kernel'
-  return submit(compile { cmd = { "sh", "-c", line, "sh", source, define, ... }, output = "kernel" })
-end
-local original = build(kernel)
+  local function evaluate(p)
+    local steps = table.concat(p.steps, ", ")
+    made[steps] = made[steps] or loops.ask("source", name, p.steps)
+    local found = await(made[steps])
+    if found.illegal then return nil, "failed", "illegal: " .. found.illegal end
+    return measure {
+      name = name,
+      params = { steps = steps },
+      cmd = { loops.build(found.source, options) },
+      group = name,
+      metrics = { time = { "time: ([%d.e+-]+)", unit = "s" } },
+      objective = "time",
+      verify = { reference = { original }, rtol = 1e-9 },
+      runs = args.runs,
+      warmup = 0,
+      timeout = "1 min",
+    }
+  end
 
-local function run(name, program, timeout)
-  return await(submit(measure {
+  return search.run {
     name = name,
-    cmd = { program },
-    runs = args.runs,
-    verify = { reference = { original }, rtol = 1e-12 },
-    timeout = timeout or "60 s",
-  }))
+    space = search.sequences { actions = actions, max = args.depth },
+    strategy = strategy,
+    evaluate = evaluate,
+    budget = args.budget,
+    baseline = { steps = {} },
+    confirm = { max_rounds = args.rounds },
+  }
 end
 
-local function row(name, status, what) print(("%-10s %-14s %s"):format(name, status, what)) end
-local function show(name, record, what)
-  row(name, record.status, record.ok and ("%8.2f ms  %s"):format(record.stats.median * 1e3, what) or record.reason:match "[^\n]*")
+local searches, results = {}, {}
+for i, name in ipairs(args.kernels) do
+  searches[i] = go(tune, name)
 end
-
-local base = run("original", original)
-show("original", base, "as it was written")
----@type any
-local best
-local seen = 0
-local walks = {}
-for i = 1, args.variants do
-  walks[i] = go(function()
-    local found = await(submit(walk, args.depth))
-    local program = build(found.source)
-    local record = run("walk " .. i, program)
-    show("walk " .. i, record, ("%s  (%d illegal)"):format(table.concat(found.steps, " "), found.refused))
-    if not record.ok then return end
-    seen = seen + 1
-    if not best or record.stats.median < best.record.stats.median then
-      best = { name = "walk " .. i, record = record, program = program }
-    end
-  end)
+for i, flow in ipairs(searches) do
+  results[i] = await(flow)
 end
-wait(walks)
-for _, flow in ipairs(walks) do
-  await(flow) -- a walk that failed raises here
-end
-assert(base.ok and best, "nothing has a figure: see the reasons above")
-
--- The best of many noisy figures looks better than it is: measured afresh, in turns with the original.
-local verdict = await(submit(compare {
-  name = "best",
-  base = { cmd = { original } },
-  best = { cmd = { best.program } },
-  verify = { reference = { original }, rtol = 1e-12 },
-  max_time = "10 s",
-}))
-print(("\n%d of %d walks have a figure; the best is %s, beside the original:\n%s\n"):format(seen, args.variants, best.name, verdict))
-
--- On purpose: what goes wrong is known by its name.
-local function swap_sweep(even_if_illegal)
-  ask { "reset" }
-  local legal = ask { "transform", 1, 1, "interchange" }
-  ---@type boolean, any
-  local ok, result = pcall(ask, { "generate", even_if_illegal })
-  ask { "rollback", 1 }
-  return legal, ok and result or nil, not ok and result.message:match "[^\n]*" or nil
-end
-local legal, _, refusal = await(submit(swap_sweep, false))
-row("swapped", legal and "legal" or "illegal", refusal)
-local _, wrong = await(submit(swap_sweep, true))
-show("forced", run("forced", build(wrong)))
-show("crashing", run("crashing", build(kernel, "-DCRASH")))
-show("hanging", run("hanging", build(kernel, "-DHANG"), "1 s"))
-
--- So it is with the process that holds the state; a new one takes its place, and goes on from its `init`.
-local function try(question)
-  local ok, problem = pcall(ask, question)
-  local status = ok and "ok" or problem.kind
-  return status, ok and "" or problem.message:match "[^\n]*", #ask { "available" }
-end
-for _, question in ipairs { { "crash" }, { "hang", timeout = "500 ms" }, { "transform", 0, 1, "tile_2d", 0, 0 } } do
-  local status, reason, choices = await(submit(try, question))
-  row("session", status, ("%s; after it %d transformations are available"):format(reason, choices))
-end
+print(search.table(results))

@@ -83,6 +83,7 @@ return function(given)
       values[#values + 1] = word
     elseif name == "help" and not spec.help then
       print(usage(names, spec))
+      host.only_usage()
       lib.flow.exit(0)
     else
       local off = string.match(name, "^no_(.+)$")

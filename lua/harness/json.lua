@@ -5,7 +5,8 @@ local failure = lib.failure
 local M = {}
 
 -- Classes of the module: what is of one is the same in tasks.
-local Null, List = { __name = "json.null" }, { __name = "json.list" }
+local Null, List = { __name = "json.null" }, { __name = "json.list", __plain = true }
+List.__index = List -- else it would be data, which is copied to tasks
 M.Null, M.List = Null, List
 function Null.__tostring() return "null" end
 function Null.__eq(a, b) return getmetatable(a) == getmetatable(b) end
@@ -15,7 +16,9 @@ M.null = setmetatable({}, Null)
 
 --- Marks a list, so that it is one for JSON even when it is empty; gives it back.
 function M.list(list)
-  if type(list) ~= "table" or getmetatable(list) then failure.raise("json.list: expected a plain list, got " .. failure.a(list)) end
+  if type(list) ~= "table" or (getmetatable(list) or List) ~= List then
+    failure.raise("json.list: expected a plain list, got " .. failure.a(list))
+  end
   return setmetatable(list, List)
 end
 
@@ -26,10 +29,10 @@ function M.encode(value, indent)
   return text
 end
 
---- The value of a JSON text, or nil and what is wrong with it.
+--- The value of a JSON text, or nil and what is wrong with it. An empty array is a `json.list`: written again it is one.
 function M.decode(text)
   if type(text) ~= "string" then failure.raise("json.decode: expected a string, got " .. failure.a(text)) end
-  return host.json_decode(text, M.null)
+  return host.json_decode(text, M.null, List)
 end
 
 package.loaded["harness.json"] = M

@@ -89,6 +89,15 @@ local TREE = {
 
 local VARIANT = with(TIMED, RANKS)
 
+-- A program that is spoken to in lines.
+local PROGRAM = {
+  cmd = t.list(t.without_zero(t.name), "strings and numbers"),
+  env = t.environment,
+  cwd = t.text,
+  timeout = t.duration,
+  stderr = t.one_of("kept", "shown"),
+}
+
 M.TASK, M.LAUNCH, M.VARIANT = TASK, LAUNCH, VARIANT
 local TASKS = { call = true, exec = true, compile = true, measure = true, compare = true }
 local SCHEMA = {
@@ -179,14 +188,7 @@ local SCHEMA = {
     memory = t.size(2 ^ 20),
   },
   grow = { workers = t.whole(1), per_node = t.whole(1, MOST_PER_NODE), hosts = t.list(t.text, "host names") },
-  session = {
-    cmd = t.list(t.without_zero(t.name), "strings and numbers"),
-    env = t.environment,
-    cwd = t.text,
-    timeout = t.duration,
-    stderr = t.one_of("kept", "shown"),
-    init = t.function_of "the session",
-  },
+  session = with(PROGRAM, { init = t.function_of "the session" }),
   request = { timeout = t.duration },
   time = { min_time = t.time_limit, samples = t.whole(1) },
   wait = { count = t.either(t.whole(1), t.one_of "all"), timeout = t.duration },
@@ -255,6 +257,14 @@ local FOR_SEARCH = {
   },
   evolution = { population = t.whole(4), weight = rate, crossover_rate = rate },
   bandit = { strategies = t.list(t.unicode, "names"), window = t.whole(1), exploration = rate },
+  external = with(PROGRAM, { options = t.params }),
+  optuna = {
+    sampler = t.one_of("tpe", "cmaes", "gp", "nsga2", "nsga3", "qmc", "random"),
+    settings = t.params,
+    python = t.text,
+    timeout = t.duration,
+    stderr = PROGRAM.stderr,
+  },
   mcts = { exploration = rate, widening = t.number(0.1) },
   halving = { min_budget = t.number(1e-9), max_budget = t.number(1e-9), eta = t.whole(2), candidates = t.whole(2) },
   race = { candidates = t.whole(2), min_blocks = t.whole(2), max_blocks = t.whole(2), alpha = t.number(1e-6) },

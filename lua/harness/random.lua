@@ -32,6 +32,9 @@ local function seed_of(name)
   return hash
 end
 
+--- A text of fixed length for each text; of another campaign seed another one.
+function M.hash(text) return string.format("%016x", seed_of(text)) end
+
 local function number(who, value, otherwise)
   if value == nil then return otherwise end
   if type(value) ~= "number" or value ~= value or value == math.huge or value == -math.huge then

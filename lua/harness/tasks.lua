@@ -113,6 +113,16 @@ local function check_files(who, o, files)
   end
 end
 
+-- What of `verify` can tell a right run from a wrong one.
+local TELL_RIGHT = { "exit_code", "files", "fn", "hash", "pattern", "reference", "stdout" }
+local function compares(verify)
+  for _, name in ipairs(TELL_RIGHT) do
+    local given = verify[name]
+    if given ~= nil and (name ~= "files" or next(given)) then return true end
+  end
+  return false
+end
+
 -- What is timed must have the figure that counts, and what is verified something to compare with.
 local function check_timed(who, o)
   check_command(who, o)
@@ -145,6 +155,9 @@ local function check_timed(who, o)
   local verify = o.verify
   if verify and (verify.rtol or verify.atol) and not verify.reference then
     complain(who, "'verify.%s' needs 'verify.reference'", verify.rtol and "rtol" or "atol")
+  end
+  if verify and not compares(verify) then
+    complain(who, "'verify' compares nothing: give what tells a right run, %s", table.concat(TELL_RIGHT, ", "))
   end
   check_files(who, o, verify and verify.files or {})
 end

@@ -14,7 +14,8 @@
 
 --- How a search chooses its points.
 ---@alias harness.StrategyName
----| "annealing" | "bandit" | "evolution" | "genetic" | "grid" | "halving" | "hill_climb" | "lhs" | "mcts" | "race" | "random" | "sobol"
+---| "annealing" | "bandit" | "evolution" | "external" | "genetic" | "grid" | "halving" | "hill_climb" | "lhs" | "mcts" | "optuna" | "race"
+---| "random" | "sobol"
 
 ---@alias harness.Argument string|number|harness.Future
 
@@ -318,7 +319,7 @@
 ---@field min_effect? number as for compare
 
 ---@class harness.SequencesOptions
----@field actions any[]|fun(before: any[]): any[] what there is to choose from, always or after those before
+---@field actions any[]|fun(before: any[]): any[] what there is to choose from, always or after those before; a function is asked once of each beginning, and may await
 ---@field name? string|number the parameter that holds the list; "steps" unless said
 ---@field min? integer actions at least; 1 unless said
 ---@field max? integer actions at the most; 8 unless said
@@ -339,8 +340,8 @@
 ---@field crossover_rate? number 0.8 unless said
 ---@field mutation_rate? number of what was crossed; 0.7 unless said
 ---@field tournament? integer 3 unless said
----@field crossover? fun(a: any, b: any, random: harness.Random): any of two points, or two lists of actions
----@field mutate? fun(a: any, random: harness.Random): any
+---@field crossover? fun(a: any, b: any, random: harness.Random): any? of two points, or two lists of actions; nil: as without it
+---@field mutate? fun(a: any, random: harness.Random): any?
 
 ---@class harness.EvolutionOptions
 ---@field population? integer 10 unless said
@@ -367,6 +368,21 @@
 ---@field min_blocks? integer blocks before anybody is out; 5 unless said
 ---@field max_blocks? integer 20 unless said
 ---@field alpha? number chance of an error in one test; 0.05 unless said
+
+---@class harness.ExternalOptions
+---@field cmd (string|number)[] program and arguments, no shell
+---@field options? table<string, any> what it is told in the first line
+---@field env? table<string, string|number> set for it
+---@field cwd? string a folder relative to the campaign's (the default)
+---@field timeout? harness.Duration that an answer may take; 60 s unless said
+---@field stderr? "kept"|"shown" what becomes of its standard error: the end is kept, for messages (the default), or it is passed on as well
+
+---@class harness.OptunaOptions
+---@field sampler? "tpe"|"cmaes"|"gp"|"nsga2"|"nsga3"|"qmc"|"random" tpe unless said, with several objectives nsga2
+---@field settings? table<string, any> what the sampler takes: { n_startup_trials = 20 }
+---@field python? string that has Optuna; "python3" unless said
+---@field timeout? harness.Duration that an answer may take; 60 s unless said
+---@field stderr? "kept"|"shown" as for external
 
 ---@class harness.ResultsOptions
 ---@field name? string|number
@@ -609,6 +625,12 @@ local Session = {}
 ---@param timeout? harness.Duration
 ---@return table
 function Session:request(question, timeout) end
+
+--- The same with the text of JSON, a line each: null and empty lists are what they were, which tables cannot say.
+---@param line string
+---@param timeout? harness.Duration
+---@return string
+function Session:exchange(line, timeout) end
 
 --- Calls a function that the process serves: { "name", arguments ..., timeout = "5 s" }. What the function raises is a
 --- `harness.Error` with its traceback, and the process goes on.
@@ -888,6 +910,10 @@ function Search:front() end
 ---@return harness.Trial[]
 function Search:trials() end
 
+--- Ends the program that decides (`external`, `optuna`), once it has heard everything; a <close> variable does so too. There is
+--- nothing to close with other strategies.
+function Search:close() end
+
 --- What `search.run` gives. As a text: the best, its shrunk figure, and what was confirmed.
 ---@class harness.SearchResult
 ---@field search harness.Search
@@ -896,9 +922,12 @@ function Search:trials() end
 ---@field front? harness.Trial[] with several objectives
 ---@field ranking? harness.Trial[] all that are ok, best first
 ---@field shrunk? number the figure of the best, without what luck is likely to have given to it
+---@field failures table<string, integer> how many trials have no figure that counts, by kind: `verify_failed`, `timeout`, `censored`, …
+---@field name? string|number as it was given
 ---@field winner? harness.Trial who is best afresh; without a confirmation `best`
 ---@field runner_up? harness.Trial who comes next
 ---@field fresh? number the winner's fresh figure
+---@field baseline? number that of the baseline, from the same comparison
 ---@field over_baseline? harness.Verdict the winner beside the baseline
 ---@field over_runner_up? harness.Verdict the winner beside the runner-up
 ---@field confirmed? harness.Comparison the comparison that says so
@@ -922,6 +951,12 @@ function search.new(options) end
 ---@param options harness.SearchRunOptions
 ---@return harness.SearchResult
 function search.run(options) end
+
+--- What several searches came to, as text, a row for each: baseline, best, the confirmed ratio with its interval, what has no
+--- figure, the point.
+---@param results harness.SearchResult[]
+---@return string
+function search.table(results) end
 
 --- A space of sequences of actions.
 ---@param options harness.SequencesOptions
@@ -985,6 +1020,16 @@ function search.halving(options) end
 ---@return harness.Strategy
 function search.race(options) end
 
+--- A program of yours decides, in any language: lines of JSON (docs/search.md).
+---@param options harness.ExternalOptions
+---@return harness.Strategy
+function search.external(options) end
+
+--- A sampler of Optuna decides. Optuna has to be in the Python that runs it.
+---@param options? harness.OptunaOptions
+---@return harness.Strategy
+function search.optuna(options) end
+
 --- `require "harness.json"`, in scripts and tasks.
 ---@class harness.Json
 ---@field null table JSON's null
@@ -999,7 +1044,7 @@ local json = {}
 ---@return string
 function json.encode(value, indent) end
 
---- The value of a JSON text; nil and why if it is none.
+--- The value of a JSON text; nil and why if it is none. An empty array is as `json.list` makes it, and written again it is one.
 ---@param text string
 ---@return any value
 ---@return string? why

@@ -1,6 +1,6 @@
 //! What a journal answers: of each recipe where its last record is, so that it is read when somebody asks for it.
 //!
-//! A million records take a hundred bytes each here; themselves they would take gigabytes. Comes from the index beside
+//! What a later version has taken the place of (`versions`) is known too, for it may be asked for again. A million records take a hundred bytes each here; themselves they would take gigabytes. Comes from the index beside
 //! the journal as far as that goes, and from the journal behind it.
 
 use std::cmp::Reverse;
@@ -11,11 +11,15 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::JournalError;
 use super::piece::{Entry, Kept, NO_NAME, Names, Piece};
 use super::read::{Begin, Format, Head, Place, head, reader, scan};
+use super::runs::{Runs, Turn};
 use super::sidecar::{STRETCH_BYTES, Sidecar};
-use crate::model::{Env, Hash, Header, Kind, RecipeParts, Record, Session, Status};
+use super::versions::{Said, Version, may_be_outdated, outdated};
+use crate::model::{Env, Hash, Header, Kind, RecipeParts, Record, Retry, Session, Status};
 
 /// The finished tasks of a journal, each with a number of its own.
 #[derive(Debug, Default)]
@@ -24,8 +28,8 @@ pub struct Answers {
     source: Option<Source>,
     /// Sorted by key.
     entries: Vec<Entry>,
-    /// Those with a name, sorted by what they have in common and then as they were recorded.
-    named: Vec<u32>,
+    /// Those that are versions of something, sorted by of what and then as they were recorded.
+    versions: Vec<u32>,
     names: Vec<String>,
     envs: BTreeMap<Hash, Env>,
     states: BTreeMap<String, serde_json::Value>,
@@ -33,7 +37,14 @@ pub struct Answers {
     unanswered: BTreeMap<Status, usize>,
     /// Where those are, by key.
     lost: Vec<(Hash, u64)>,
-    before: Option<Session>,
+    runs: Runs,
+    said: Vec<Said>,
+    /// Keys of what a later version has taken the place of.
+    outdated: FxHashSet<Hash>,
+    /// Where tasks ran last in vain, by their keys.
+    in_vain: FxHashMap<Hash, u64>,
+    /// What was in vain in each run since one came further.
+    had_their_turn: FxHashSet<Hash>,
 }
 
 /// The file of a journal, to read a line of it.
@@ -83,6 +94,11 @@ impl Answers {
         (record.key() == Some(entry.key)).then_some((entry.place.offset, record))
     }
 
+    /// What it answers.
+    pub fn key(&self, number: usize) -> Hash {
+        self.entries[number].key
+    }
+
     /// What it is called.
     pub fn name(&self, number: usize) -> Option<&str> {
         self.names.get(self.entries[number].name as usize).map(String::as_str)
@@ -93,12 +109,28 @@ impl Answers {
         self.entries[number].parts
     }
 
-    /// All that have this in common ([`namesakes`](crate::model::namesakes)), as they were recorded.
-    pub fn namesakes(&self, namesakes: u64) -> impl Iterator<Item = usize> {
-        let of = |number: &u32| self.entries[*number as usize].namesakes;
-        let begin = self.named.partition_point(|number| of(number) < namesakes);
-        let from_there = self.named[begin..].iter();
-        from_there.take_while(move |number| of(number) == namesakes).map(|number| *number as usize)
+    /// All that are versions of this ([`versions`](crate::model::versions)), as they were recorded.
+    pub fn versions(&self, which: u64) -> impl Iterator<Item = usize> {
+        let of = |number: &u32| self.entries[*number as usize].versions;
+        let begin = self.versions.partition_point(|number| of(number) < which);
+        let from_there = self.versions[begin..].iter();
+        from_there.take_while(move |number| of(number) == which).map(|number| *number as usize)
+    }
+
+    /// Of what it is a version; none of nothing.
+    pub fn version_of(&self, number: usize) -> Option<u64> {
+        Some(self.entries[number].versions).filter(|which| *which != 0)
+    }
+
+    /// Has a later version taken its place, as readers of the journal see it?
+    pub fn is_outdated(&self, number: usize) -> bool {
+        self.outdated.contains(&self.entries[number].key)
+    }
+
+    /// May it have after a run of this script that asks for another version of it?
+    pub fn may_be_outdated(&self, number: usize, script: Option<Hash>) -> bool {
+        let Entry { key, place, .. } = &self.entries[number];
+        may_be_outdated(&self.said, self.runs.number(key, place.offset), script)
     }
 
     /// How it ended.
@@ -117,11 +149,23 @@ impl Answers {
         self.entries[number].place.offset
     }
 
-    /// Where the last record with this key is in the order of recording, whether or not it answers.
+    /// Where the last try of this key is in the order of recording: its record, whether or not that answers, or the end of a
+    /// run that had no time for anything else. No two are at one place.
     pub fn tried(&self, key: &Hash) -> Option<NonZeroU64> {
         let lost = || self.lost.binary_search_by_key(key, |(lost, _)| *lost).ok().map(|at| self.lost[at].1);
-        let place = self.find(key).map(|number| self.place(number)).or_else(lost);
-        place.and_then(NonZeroU64::new) // the header is first
+        let recorded = self.find(key).map(|number| self.place(number)).or_else(lost);
+        recorded.max(self.in_vain.get(key).copied()).and_then(NonZeroU64::new) // the header is first
+    }
+
+    /// Was it in vain in a run since which none came further?
+    pub fn had_its_turn(&self, key: &Hash) -> bool {
+        self.had_their_turn.contains(key)
+    }
+
+    /// Of a run of this script that tries `retry` again, and goes on from others that did and wanted for time: from which place
+    /// on in the order of recording those tried them again.
+    pub fn tried_again_from(&self, retry: &Retry, script: Option<Hash>) -> Option<u64> {
+        self.runs.tried_again_from(retry, script)
     }
 
     /// Tasks whose last end answers nobody, by how they ended.
@@ -131,7 +175,7 @@ impl Answers {
 
     /// The last run of the script there was.
     pub fn before(&self) -> Option<&Session> {
-        self.before.as_ref()
+        self.runs.last()
     }
 
     /// The surroundings that records refer to.
@@ -229,7 +273,7 @@ struct Gathered {
     names: Names,
     envs: BTreeMap<Hash, Place>,
     states: BTreeMap<String, Place>,
-    session: Option<Session>,
+    turns: Vec<(u64, Turn)>,
 }
 
 impl Gathered {
@@ -243,12 +287,15 @@ impl Gathered {
         self.lines += piece.lines;
         self.envs.extend(piece.envs);
         self.states.extend(piece.states);
-        self.session = piece.session.or(self.session.take());
+        self.turns.extend(piece.turns);
     }
 
     /// What answers; none if a line is not there that was to be read.
     fn answers(self, source: Source) -> Option<Answers> {
-        let Self { mut entries, names, envs, states, session: before, .. } = self;
+        let Self { mut entries, names, envs, states, turns, .. } = self;
+        let runs = Runs::of(turns);
+        let said = runs.said();
+        let outdated = outdated_keys(&entries, &runs, &said);
         // The last of a key counts.
         entries.sort_unstable_by_key(|entry| (entry.key, Reverse(entry.place.offset)));
         entries.dedup_by_key(|entry| entry.key);
@@ -260,12 +307,12 @@ impl Gathered {
         let lost = lost.collect();
         entries.retain(|entry| entry.answers);
         entries.shrink_to_fit();
-        let mut named: Vec<u32> = (0..entries.len() as u32).collect();
-        named.retain(|number| entries[*number as usize].name != NO_NAME);
-        named.shrink_to_fit();
-        named.sort_unstable_by_key(|number| {
+        let mut versions: Vec<u32> = (0..entries.len() as u32).collect();
+        versions.retain(|number| entries[*number as usize].versions != 0);
+        versions.shrink_to_fit();
+        versions.sort_unstable_by_key(|number| {
             let entry = &entries[*number as usize];
-            (entry.namesakes, entry.place.offset)
+            (entry.versions, entry.place.offset)
         });
         let env = |place| match source.record(place)? {
             Record::Env(env) => Some(*env),
@@ -281,13 +328,41 @@ impl Gathered {
         Some(Answers {
             source: Some(source),
             entries,
-            named,
+            versions,
             names: names.list,
             envs,
             states,
             unanswered,
             lost,
-            before,
+            in_vain: runs.in_vain(),
+            had_their_turn: runs.had_their_turn(),
+            outdated,
+            runs,
+            said,
         })
     }
+}
+
+/// Keys of the tasks whose last record is outdated; `entries` are in the order of recording.
+fn outdated_keys(entries: &[Entry], runs: &Runs, said: &[Said]) -> FxHashSet<Hash> {
+    let which = entries.iter().map(|entry| Some(entry.versions).filter(|which| *which != 0));
+    let version = |number: usize| {
+        let Entry { key, place, parts, .. } = &entries[number];
+        Version { parts: *parts, run: runs.number(key, place.offset) }
+    };
+    let outdated = outdated(said, which, version).outdated;
+    let mut keys: FxHashSet<Hash> = outdated.iter().map(|number| entries[*number].key).collect();
+    // Of what was tried again the last try counts.
+    if !keys.is_empty() {
+        let mut last: FxHashMap<Hash, usize> = FxHashMap::default();
+        last.extend(
+            entries
+                .iter()
+                .enumerate()
+                .filter(|(_, entry)| keys.contains(&entry.key))
+                .map(|(at, entry)| (entry.key, at)),
+        );
+        keys.retain(|key| last.get(key).is_some_and(|at| outdated.binary_search(at).is_ok()));
+    }
+    keys
 }

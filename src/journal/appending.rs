@@ -3,7 +3,7 @@
 //! What somebody else does to it meanwhile (removes it, replaces it, cuts it down) is noticed and told, and what can be saved
 //! is. Knows bytes and lines; nothing of records.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,15 @@ pub(super) struct Appending {
     state: Standing,
 }
 
+/// What there was before a run began to write.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Before {
+    /// Bytes in the file; 0 of a new one.
+    pub(super) length: u64,
+    /// Where an older one was moved for it.
+    pub(super) aside: Option<PathBuf>,
+}
+
 /// What has become of the file.
 enum Standing {
     /// It takes lines.
@@ -37,6 +46,20 @@ impl Appending {
     /// Behind the `length` bytes of `file`.
     pub(super) fn to(file: Locked, path: &Path, length: u64) -> Self {
         Self { file, path: path.to_owned(), length, state: Standing::Takes }
+    }
+
+    /// Makes the file what it was: a new one is gone. Not if somebody else did something to it.
+    pub(super) fn take_back(&mut self, before: &Before) -> io::Result<()> {
+        if self.gone().is_some() || !matches!(self.state, Standing::Takes) {
+            return Ok(());
+        }
+        if before.length > 0 {
+            return self.file.set_len(before.length);
+        }
+        match &before.aside {
+            Some(aside) => fs::rename(aside, &self.path),
+            None => fs::remove_file(&self.path),
+        }
     }
 
     /// Appends `text`; how much of it is in the file afterwards, a number of whole lines, and what went wrong.

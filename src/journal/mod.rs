@@ -11,10 +11,12 @@ mod open;
 mod piece;
 mod read;
 mod rewrite;
+mod runs;
 mod sidecar;
 mod tail;
 mod tries;
 mod upkeep;
+mod versions;
 mod writer;
 
 use std::io;
@@ -27,6 +29,7 @@ pub use rewrite::Damage;
 pub use tail::Tail;
 pub use tries::{envs, tries};
 pub use upkeep::{Checked, Compacted, Merged, check, compact, merge};
+pub use versions::{Found, Said, Version, outdated};
 pub use writer::{JournalWriter, Lost};
 
 use crate::model::JOURNAL_SCHEMA;

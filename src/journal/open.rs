@@ -12,10 +12,11 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::answers::{Loaded, load};
+use super::appending::Before;
 use super::piece::{Kept, Piece};
 use super::writer::Indexing;
 use super::{Answers, JournalError, JournalWriter};
-use crate::model::{BatchJob, Header, Record, Session};
+use crate::model::{BatchJob, Header, Record, Retry, Session};
 
 /// How long somebody looks whether a journal is written to (`harness status`), and how long all who do are waited for.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
@@ -54,8 +55,12 @@ pub struct Opened {
 pub struct Started {
     /// The batch job it is in.
     pub job: Option<BatchJob>,
-    /// The arguments of the script.
+    /// The script; none if something is repeated.
+    pub script: Option<String>,
+    /// Its arguments.
     pub args: Vec<String>,
+    /// Which recorded ends are tried again.
+    pub retry: Retry,
 }
 
 impl Journal {
@@ -67,7 +72,7 @@ impl Journal {
         mode: Mode,
     ) -> Result<Opened, JournalError> {
         let mut notes = Vec::new();
-        let file = take(path, mode, &mut notes)?;
+        let (file, aside) = take(path, mode, &mut notes)?;
         let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
         let Loaded { header: begun, answers, mut rest, sidecar, torn } = load(path, &file)?;
         if torn > 0 {
@@ -81,6 +86,7 @@ impl Journal {
         let session = Record::Session(session(&header, started, mode == Mode::Repeat));
         let header = begun.unwrap_or(header);
         let first = if is_new { vec![Record::Header(header.clone()), session] } else { vec![session] };
+        let was = Before { length: if is_new { 0 } else { rest.end }, aside };
         append(&file, &mut rest, &first).map_err(failed("write to it"))?;
         if is_new {
             sync_folder(path).map_err(failed("write to its folder"))?;
@@ -88,7 +94,7 @@ impl Journal {
         let before = answers.before().cloned();
         let (length, indexing) = (rest.end, Indexing { sidecar, rest });
         let writer =
-            JournalWriter::start(file, path, length, indexing).map_err(failed("start its writer"))?;
+            JournalWriter::start(file, path, length, indexing, was).map_err(failed("start its writer"))?;
         Ok(Opened { writer, answers, header, before, notes })
     }
 }
@@ -111,10 +117,15 @@ impl Drop for Locked {
     }
 }
 
-/// The locked file at `path`: empty if it is new.
-pub(super) fn take(path: &Path, mode: Mode, notes: &mut Vec<String>) -> Result<Locked, JournalError> {
+/// The locked file at `path`, empty if it is new; and where an older one was moved for it.
+pub(super) fn take(
+    path: &Path,
+    mode: Mode,
+    notes: &mut Vec<String>,
+) -> Result<(Locked, Option<PathBuf>), JournalError> {
     let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
     let until = Instant::now() + LOOK_PATIENCE;
+    let mut moved = None;
     loop {
         let file = Locked(open(path)?);
         match flock(&*file, FlockOperation::NonBlockingLockExclusive) {
@@ -139,11 +150,12 @@ pub(super) fn take(path: &Path, mode: Mode, notes: &mut Vec<String>) -> Result<L
             _ => continue,
         }
         if mode != Mode::Fresh || ours.len() == 0 {
-            return Ok(file);
+            return Ok((file, moved));
         }
         let aside = free_name(path);
         std::fs::rename(path, &aside).map_err(failed("move the old journal aside"))?;
         notes.push(format!("journal {}: the old one is now {}", path.display(), aside.display()));
+        moved = Some(aside);
     }
 }
 
@@ -201,7 +213,9 @@ fn session(header: &Header, started: Started, repeats: bool) -> Session {
         pid: std::process::id(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         job: started.job,
+        script: started.script,
         args: Some(started.args),
+        retry: started.retry,
         repeats,
     }
 }

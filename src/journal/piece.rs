@@ -9,7 +9,8 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::read::Place;
-use crate::model::{Hash, Kind, RecipeParts, Record, Session, Status, namesakes};
+use super::runs::{Ended, Turn};
+use crate::model::{Hash, Kind, RecipeParts, Record, Status, versions};
 
 /// Stands for the name of a task that has none.
 pub(super) const NO_NAME: u32 = u32::MAX;
@@ -19,8 +20,8 @@ pub(super) const NO_NAME: u32 = u32::MAX;
 pub(super) struct Entry {
     pub(super) key: Hash,
     pub(super) place: Place,
-    /// Of tasks with a name: equal for those of one kind, name and params.
-    pub(super) namesakes: u64,
+    /// Equal for versions of one thing ([`versions`]); 0: of nothing.
+    pub(super) versions: u64,
     /// Its place among the names.
     pub(super) name: u32,
     pub(super) parts: Option<RecipeParts>,
@@ -35,7 +36,7 @@ pub(super) enum Kept {
     Task(Box<Entry>, Option<String>),
     Env(Hash),
     State(String),
-    Session(Box<Session>),
+    Turn(Box<Turn>),
     Nothing,
 }
 
@@ -44,14 +45,17 @@ impl Kept {
         match record {
             Record::Env(env) => env.id.map_or(Kept::Nothing, Kept::Env),
             Record::State(state) => Kept::State(state.name.clone()),
-            Record::Session(session) if !session.repeats => Kept::Session(Box::new(session.clone())),
+            Record::Session(session) => Kept::Turn(Box::new(Turn::Began(session.clone()))),
+            Record::End(end) => Kept::Turn(Box::new(Turn::Ended(Ended::of(end)))),
+            Record::Answered(answered) => Kept::Turn(Box::new(Turn::Answered(answered.keys.clone()))),
             // What `harness rerun` repeated is nobody's task.
             _ => record.facts().filter(|facts| facts.parent.is_none()).map_or(Kept::Nothing, |facts| {
-                let name = facts.name.as_deref();
+                let (name, params, parts) =
+                    (facts.name.as_deref(), facts.params.as_ref(), facts.parts.as_ref());
                 let entry = Entry {
                     key: facts.key,
                     place: Place::default(),
-                    namesakes: name.map_or(0, |name| namesakes(facts.kind, name, facts.params.as_ref())),
+                    versions: versions(facts.kind, name, params, parts).unwrap_or_default(),
                     name: NO_NAME,
                     parts: facts.parts,
                     answers: record.answers(),
@@ -77,8 +81,8 @@ pub(super) struct Piece {
     pub(super) entries: Vec<Entry>,
     pub(super) envs: BTreeMap<Hash, Place>,
     pub(super) states: BTreeMap<String, Place>,
-    /// The last run of the script.
-    pub(super) session: Option<Session>,
+    /// What is said of runs, each with where.
+    pub(super) turns: Vec<(u64, Turn)>,
 }
 
 impl Piece {
@@ -101,7 +105,7 @@ impl Piece {
             Kept::State(name) => {
                 self.states.insert(name, place);
             }
-            Kept::Session(session) => self.session = Some(*session),
+            Kept::Turn(turn) => self.turns.push((place.offset, *turn)),
             Kept::Nothing => {}
         }
         self.lines += 1;

@@ -147,7 +147,9 @@ impl What {
                 })
             }
             Record::Env(env) => What::Once(env.id.unwrap_or_else(whole)),
-            Record::Header(_) | Record::End(_) | Record::Artefact(_) => What::Once(whole()),
+            Record::Header(_) | Record::End(_) | Record::Answered(_) | Record::Artefact(_) => {
+                What::Once(whole())
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use super::piece::Piece;
 use crate::model::Hash;
 
 /// How the file begins. A change of what pieces look like is another number.
-const PREFACE: &[u8] = b"harness.journal.index/4\n";
+const PREFACE: &[u8] = b"harness.journal.index/5\n";
 /// What all versions of it have in common.
 const OURS: &[u8] = b"harness.journal.index/";
 /// A stretch of so many bytes is worth a piece; less is read in a moment.
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::journal::piece::Kept;
     use crate::model::{
-        BatchJob, Env, Kind, Outcome, RecipeParts, Record, Session, State, Status, TaskFacts,
+        BatchJob, Env, Kind, Outcome, RecipeParts, Record, Retry, Session, State, Status, TaskFacts,
     };
 
     /// What is written differs: then it is another version, and `PREFACE` says so.
@@ -166,7 +166,9 @@ mod tests {
             pid: 7,
             host: "node1".into(),
             job: Some(BatchJob { scheduler: "Slurm".into(), id: "17".into() }),
+            script: None,
             args: None,
+            retry: Retry::default(),
             repeats: false,
         };
         let state = State { name: "s".into(), value: 1.into(), saved_unix_s: 1.0 };
@@ -176,7 +178,7 @@ mod tests {
             piece.add(Kept::of(&record), 1000);
         }
         let body = postcard::to_allocvec(&Written { last: Hash::of(b"last"), piece: &piece }).unwrap();
-        assert_eq!(Hash::of(&body).to_string(), "3629f88ce347f4fcce7802a0db0fc338");
+        assert_eq!(Hash::of(&body).to_string(), "5fb67d9dff39a29e209d273c172f56a5");
         let read: Written<Piece> = postcard::from_bytes(&body).unwrap();
         assert_eq!((read.piece.entries, read.piece.end), (piece.entries, piece.end));
     }

@@ -71,7 +71,7 @@ pub fn compact(path: &Path) -> Result<Compacted, JournalError> {
     let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
     open(path)?;
     let mut notes = Vec::new();
-    let locked = take(path, Mode::Resume, &mut notes)?;
+    let (locked, _) = take(path, Mode::Resume, &mut notes)?;
     notes.extend(cleared(path));
     let journals = [Survey::whole(path, locked.try_clone().map_err(failed("read it"))?)?];
     let plan = Plan::of(&journals);

@@ -9,13 +9,15 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::appending::Appending;
+use super::appending::{Appending, Before};
 use super::open::Locked;
 use super::piece::{Kept, Piece};
 use super::sidecar::{STRETCH_BYTES, Sidecar};
@@ -36,6 +38,8 @@ pub struct JournalWriter {
     path: PathBuf,
     news: OwnedFd,
     thread: Option<JoinHandle<()>>,
+    /// Nothing is to be left of this run.
+    is_no_run: Arc<AtomicBool>,
 }
 
 /// Something that is not, or may not be, in the journal.
@@ -51,16 +55,37 @@ pub struct Lost {
 }
 
 impl JournalWriter {
-    /// Begins to append to `file`, which has `length` bytes and is open for appending.
-    pub(super) fn start(file: Locked, path: &Path, length: u64, indexing: Indexing) -> io::Result<Self> {
+    /// Begins to append to `file`, which has `length` bytes, is open for appending, and was so `before`.
+    pub(super) fn start(
+        file: Locked,
+        path: &Path,
+        length: u64,
+        indexing: Indexing,
+        before: Before,
+    ) -> io::Result<Self> {
         let news = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (to_thread, records) = mpsc::channel();
         let (to_driver, results) = mpsc::channel();
-        let thread =
-            Thread { file: Appending::to(file, path, length), indexing, to_driver, news: news.try_clone()? };
+        let is_no_run = Arc::new(AtomicBool::new(false));
+        let thread = Thread {
+            file: Appending::to(file, path, length),
+            before,
+            is_no_run: is_no_run.clone(),
+            indexing,
+            to_driver,
+            news: news.try_clone()?,
+        };
         let builder = std::thread::Builder::new().name("journal".into());
         let thread = Some(builder.spawn(move || thread.run(&records))?);
-        Ok(Self { to_thread: Some(to_thread), results, own: Vec::new(), path: path.to_owned(), news, thread })
+        Ok(Self {
+            to_thread: Some(to_thread),
+            results,
+            own: Vec::new(),
+            path: path.to_owned(),
+            news,
+            thread,
+            is_no_run,
+        })
     }
 
     /// Hands a record over; `token` comes back from [`written`](Self::written). Does not wait.
@@ -72,6 +97,11 @@ impl JournalWriter {
             self.own.push(Lost { token: Some(token), reason, place: Some(self.path.clone()) });
             ring(&self.news);
         }
+    }
+
+    /// Nothing was appended, and this was no run: once closed, the file is what it was before, and a new one is gone.
+    pub fn was_no_run(&self) {
+        self.is_no_run.store(true, Ordering::Release);
     }
 
     /// What was written or lost since the last call, in order. Call it when the descriptor is readable.
@@ -127,6 +157,8 @@ impl Indexing {
 
 struct Thread {
     file: Appending,
+    before: Before,
+    is_no_run: Arc<AtomicBool>,
     indexing: Indexing,
     to_driver: Sender<Result<u64, Lost>>,
     news: OwnedFd,
@@ -158,7 +190,12 @@ impl Thread {
                 unsynced = None;
             }
             if over {
-                self.look();
+                if self.is_no_run.load(Ordering::Acquire) {
+                    // What cannot be taken back is the line of a run that did nothing.
+                    let _ = self.file.take_back(&self.before);
+                } else {
+                    self.look();
+                }
                 return;
             }
         }
@@ -255,7 +292,7 @@ mod tests {
     fn start(file: File, path: &Path) -> JournalWriter {
         let file = Locked(file);
         let indexing = Indexing { sidecar: Sidecar::read(path, &file, 0, |_| {}), rest: Piece::default() };
-        JournalWriter::start(file, path, 0, indexing).unwrap()
+        JournalWriter::start(file, path, 0, indexing, Before::default()).unwrap()
     }
 
     fn record(bytes: u64) -> Record {

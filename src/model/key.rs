@@ -67,6 +67,24 @@ pub fn namesakes(kind: Kind, name: &str, params: Option<&serde_json::Value>) -> 
     Hash::of(format!("{}\0{name}\0{params}", kind.word()).as_bytes()).first_half()
 }
 
+/// The same for what may have no name, which is known by its command then; none if nothing is known of that either. Tasks of
+/// one such number are versions of one thing.
+pub fn versions(
+    kind: Kind,
+    name: Option<&str>,
+    params: Option<&serde_json::Value>,
+    parts: Option<&RecipeParts>,
+) -> Option<u64> {
+    match (name, parts) {
+        (Some(name), _) => Some(namesakes(kind, name, params)),
+        (None, Some(RecipeParts { command, .. })) => {
+            let params = params.map(ToString::to_string).unwrap_or_default();
+            Some(Hash::of(format!("{}\0{command}\0\0{params}", kind.word()).as_bytes()).first_half())
+        }
+        (None, None) => None,
+    }
+}
+
 /// The hash of a recipe. serde_json sorts the keys of objects, so equal recipes give equal text.
 pub fn recipe_key(recipe: &Recipe) -> Hash {
     let text = serde_json::to_vec(recipe).unwrap_or_default();

@@ -28,6 +28,7 @@ mod quantile;
 mod record;
 mod retry;
 mod samples;
+mod session;
 mod status;
 mod task;
 pub mod units;
@@ -50,7 +51,7 @@ pub use gpus::{GPU_VARIABLES, Gpus, MOST_GPUS, Vendor};
 pub use hooks::{HookSpec, HookTimes, Hooks};
 pub use id::{Attempt, Hash, PoolId, SlotId, TaskId, WorkerId};
 pub use inspection::{Found, Function, Inspection, Seen, Sought};
-pub use key::{Recipe, RecipeParts, namesakes, recipe_key};
+pub use key::{Recipe, RecipeParts, namesakes, recipe_key, versions};
 pub use limits::Limits;
 pub use measurement::{Columns, MEASUREMENT_SCHEMA, Measurement, MetricColumn, Objective, Reserved, Verify};
 pub use message::{
@@ -63,13 +64,14 @@ pub use outcome::{
 };
 pub use quantile::{median, quantile};
 pub use record::{
-    Artefact, BatchJob, Cost, Env, Granted, Header, HowEnded, JOURNAL_SCHEMA, Record, Session, SessionEnd,
-    State, TaskFacts, TaskRecord, ulid, ulid_unix_ms,
+    Artefact, Cost, Env, Granted, Header, JOURNAL_SCHEMA, Record, State, TaskFacts, TaskRecord, ulid,
+    ulid_unix_ms,
 };
 pub use retry::{Retry, UnknownRetry};
 pub use samples::{
     Energy, Interval, MeasureResult, Metric, Phase, SameAs, Sample, StopReason, Summary, VerifyResult,
 };
+pub use session::{Answered, BatchJob, HowEnded, Session, SessionEnd};
 pub use status::{
     CampaignStatus, FailureStatus, KindStatus, RunningStatus, STATUS_SCHEMA, WaitingStatus, WorkerStatus,
 };

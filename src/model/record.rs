@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::line::Line;
-use super::{Hash, Kind, Measurement, Outcome, Placed, RecipeParts, SlotId, Status, Unread, WorkerId};
+use super::{
+    Answered, Hash, Kind, Measurement, Outcome, Placed, RecipeParts, Session, SessionEnd, SlotId, Status,
+    Unread, WorkerId,
+};
 
 /// Version of the journal's format; a reader refuses any other.
 pub const JOURNAL_SCHEMA: &str = "harness.journal/1";
@@ -32,6 +35,8 @@ pub enum Record {
     Artefact(Artefact),
     /// What the script keeps for its next run.
     State(State),
+    /// What the journal answered although something else had taken its place.
+    Answered(Answered),
     /// A `measure` ended.
     Measurement(Box<Measurement>),
     /// A `compile` or a `compare`, or a keyed `exec` or `call`, ended.
@@ -50,6 +55,7 @@ impl Record {
             Env,
             Artefact,
             State,
+            Answered,
             Measurement,
             Task,
         }
@@ -70,6 +76,7 @@ impl Record {
             Type::Env => Record::Env(line.part()?),
             Type::Artefact => Record::Artefact(line.part()?),
             Type::State => Record::State(line.part()?),
+            Type::Answered => Record::Answered(line.part()?),
             Type::Measurement => Record::Measurement(Box::new(Measurement::read(&line)?)),
             Type::Task => {
                 let Ended { outcome } = line.part()?;
@@ -171,93 +178,6 @@ pub struct Header {
     pub seed: u64,
     /// When it began, s since 1970.
     pub started_unix_s: f64,
-}
-
-/// One run of the script, or of `harness rerun`; while it lasts it holds the journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Session {
-    /// Version of harness.
-    pub version: String,
-    /// `model::PROTOCOL` of that harness.
-    pub protocol: u32,
-    /// Content of the script in this run.
-    pub script_hash: Option<Hash>,
-    /// When it began, s since 1970.
-    pub started_unix_s: f64,
-    /// Process of the root.
-    pub pid: u32,
-    /// Host of the root.
-    pub host: String,
-    /// The batch job it ran in; none in records of earlier versions.
-    #[serde(default)]
-    pub job: Option<BatchJob>,
-    /// The arguments of the script; none in records of earlier versions.
-    #[serde(default)]
-    pub args: Option<Vec<String>>,
-    /// No script ran: something recorded was repeated (`harness rerun`). Records of earlier versions do not say, but for a
-    /// [`HowEnded::Repeated`].
-    #[serde(default)]
-    pub repeats: bool,
-}
-
-/// How a run of the script ended: its last line. It is absent where the root was killed, and in journals of earlier versions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SessionEnd {
-    /// When, s since 1970.
-    pub ended_unix_s: f64,
-    /// In one word.
-    pub how: HowEnded,
-    /// The exit code.
-    pub exit_code: u8,
-    /// By what it was stopped, or what is wrong.
-    pub why: Option<String>,
-    /// Ends of tasks it recorded.
-    pub recorded: usize,
-    /// Changes of states it recorded; 0 in records of earlier versions.
-    #[serde(default)]
-    pub states: usize,
-    /// Does the next run come further for this one: it need not repeat a task, or a state has changed? None in records of
-    /// earlier versions.
-    #[serde(default)]
-    pub gained: Option<bool>,
-    /// Tasks the script saw end, by how.
-    pub ended: BTreeMap<Status, usize>,
-    /// Of those, how many the journal answered.
-    pub replayed: usize,
-    /// Tasks it asked for that had not ended.
-    pub unfinished: usize,
-}
-
-impl SessionEnd {
-    /// Did the script ask for nothing and keep nothing?
-    pub fn is_empty(&self) -> bool {
-        self.recorded + self.states + self.unfinished + self.replayed == 0 && self.ended.is_empty()
-    }
-}
-
-/// How a run of the script ended, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HowEnded {
-    /// The script came to its end, or to `os.exit`.
-    Finished,
-    /// It raised an error, or there were no workers.
-    Failed,
-    /// It was stopped in an orderly way, to be run again.
-    Stopped,
-    /// It was stopped at once.
-    Interrupted,
-    /// No script ran: something recorded was repeated (`harness rerun`).
-    Repeated,
-}
-
-/// A job of a batch system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchJob {
-    /// The batch system, for people.
-    pub scheduler: String,
-    /// The job's id there.
-    pub id: String,
 }
 
 /// Surroundings of a measurement: what of the node and the job can move a figure.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Status, nearest};
 
 /// What the program did, but well.
@@ -13,7 +15,7 @@ const FAILED: &str = "failed";
 const LOST: &str = "lost";
 
 /// Recorded ends that answer nobody.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry(BTreeSet<Status>);
 
 /// Not a word we know.
@@ -44,6 +46,20 @@ impl Retry {
         Ok(Self(statuses))
     }
 
+    /// The word of the command line that says it.
+    pub fn word(&self) -> String {
+        let failed = Self::of_words(&[FAILED.into()]);
+        if failed.as_ref() == Ok(self) {
+            return FAILED.into();
+        }
+        self.0.iter().map(|status| status.word()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Does it name none?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Is a task that ended so tried again, although the journal has the answer?
     pub fn covers(&self, status: Status) -> bool {
         self.0.contains(&status)
@@ -71,11 +87,13 @@ mod tests {
         let timeout = of(&["timeout"]).unwrap();
         assert!(timeout.covers(Status::Timeout) && !timeout.covers(Status::Signal));
         let failed = of(&["failed", "refused"]).unwrap();
+        assert_eq!(of(&["failed"]).unwrap().word(), "failed");
         for status in Status::ALL {
             let expected = status != Status::Ok && status.lasting() || status == Status::Refused;
             assert_eq!(failed.covers(status), expected, "{}", status.word());
             assert_eq!(of(&["lost"]).unwrap().covers(status), !status.lasting(), "{}", status.word());
             assert!(of(&[status.word()]).unwrap().covers(status));
+            assert_eq!(of(&failed.word().split(',').collect::<Vec<_>>()), Ok(failed.clone()));
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) struct Begun<'a> {
 pub(super) fn sessions<'a>() -> Vec<Column<Begun<'a>>> {
     vec![
         integer("session", |row| row.number.into()),
-        text("script", |row| row.header.map(|header| &header.script).into()),
+        text("script", |row| row.session.script.as_ref().or(row.header.map(|header| &header.script)).into()),
         text("campaign", |row| row.header.map(|header| &header.campaign).into()),
         real("started_unix_s", |row| row.session.started_unix_s.into()),
         text("host", |row| (&row.session.host).into()),

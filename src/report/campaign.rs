@@ -48,7 +48,7 @@ impl Campaign {
         let is_repeat = |record: &Record| record.facts().is_some_and(|facts| facts.parent.is_some());
         let (last, earlier) = tries(contents.records);
         let (repeats, ended) = last.into_iter().partition(is_repeat);
-        let Runs { sessions, ends, numbers } = runs;
+        let Runs { sessions, ends, numbers, .. } = runs;
         Ok(Self {
             path: path.to_path_buf(),
             header: contents.header,

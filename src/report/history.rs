@@ -83,7 +83,10 @@ impl History {
         let mut rows: BTreeMap<Which, Vec<(&Campaign, &Measurement)>> = BTreeMap::new();
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         for campaign in campaigns {
+            // What was undone is no part of the way to what there is now.
+            let is_undone = |record: &Measurement| campaign.versions.is_undone(&record.facts);
             let records = campaign.ended.iter().chain(&campaign.repeats).filter_map(measurement);
+            let records = records.filter(|record| !is_undone(record));
             for record in records {
                 // A journal and a copy of it tell the same once.
                 if seen.insert(&record.facts.id) {

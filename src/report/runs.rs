@@ -5,6 +5,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::journal::Said;
 use crate::model::{Hash, HowEnded, Record, Session, SessionEnd, TaskFacts};
 
 /// See the module.
@@ -16,6 +17,8 @@ pub struct Runs {
     pub ends: Vec<Option<SessionEnd>>,
     /// Which of them recorded what.
     pub numbers: Numbers,
+    /// The last of them that said that it answered a task from the journal, by its key.
+    answered: FxHashMap<Hash, usize>,
 }
 
 /// By record the number of the run of the script that recorded it.
@@ -59,6 +62,10 @@ impl Runs {
                         *last = Some(end.clone());
                     }
                 }
+                Record::Answered(answered) => {
+                    let number = runs.sessions.len();
+                    runs.answered.extend(answered.keys.iter().map(|key| (*key, number)));
+                }
                 _ => {
                     if let Some(facts) = record.facts() {
                         let id = named(facts);
@@ -71,9 +78,17 @@ impl Runs {
         runs
     }
 
-    /// The content of the script in a run, from 1.
-    pub(super) fn script(&self, number: usize) -> Option<Hash> {
-        self.sessions.get(number.checked_sub(1)?)?.script_hash
+    /// What versions are judged by.
+    pub(super) fn said(&self) -> Vec<Said> {
+        let is_whole =
+            |end: &Option<SessionEnd>| end.as_ref().is_some_and(|end| end.how == HowEnded::Finished);
+        let runs = self.sessions.iter().zip(&self.ends);
+        runs.map(|(run, end)| Said { script: run.script_hash, is_whole: is_whole(end) }).collect()
+    }
+
+    /// The last run that recorded a task or said that it answered it, from 1.
+    pub(super) fn asked_last(&self, facts: &TaskFacts) -> usize {
+        self.numbers.of(facts).max(self.answered.get(&facts.key).copied().unwrap_or_default())
     }
 }
 
@@ -140,7 +155,7 @@ pub(super) mod tests {
         assert_eq!((runs.sessions.len(), ids.map(|id| runs.numbers.of(&facts(id)))), (3, [1, 2, 2, 2, 3]));
         let ended: Vec<bool> = runs.ends.iter().map(Option::is_some).collect();
         assert_eq!(ended, [true, false, false]);
-        assert_eq!(runs.script(3), runs.script(1));
-        assert_eq!((runs.script(0), runs.script(4)), (None, None));
+        let said = runs.said();
+        assert_eq!((said[2].script, said[0].is_whole, said[2].is_whole), (said[0].script, true, false));
     }
 }

@@ -84,7 +84,9 @@ fn campaign() -> Campaign {
     };
     let session = Session {
         repeats: false,
+        script: None,
         args: None,
+        retry: Default::default(),
         version: String::new(),
         protocol: 1,
         script_hash: None,

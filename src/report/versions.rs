@@ -1,155 +1,56 @@
-//! Which records nobody means any more: a later version of the script, or of its sources, recorded something else under
-//! their name and parameters.
-//!
-//! A journal says what was recorded, not what was asked for: what it answered leaves no line. So this is inferred, task by
-//! task of one kind, name and search point, from the runs of the script that recorded them and from what differs between
-//! their recipes. Two of one run are both meant. What has no later version stays, whether or not it is still asked for.
+//! What of a journal is outdated, and what is current: `journal/versions.rs` says when; here are records.
 
-use std::collections::BTreeMap;
-
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::runs::{Runs, named};
-use crate::model::{Hash, HowEnded, Kind, RecipeParts, Record, TaskFacts};
-
-/// What makes records versions of one thing. What has no name is known by its command.
-type Which = (Kind, Option<String>, Option<String>, Option<u32>);
-
-/// One of several of one kind, name and search point.
-struct Version {
-    id: Hash,
-    parts: Option<RecipeParts>,
-    /// By which run all was asked for: the first with the same script, from the one that recorded it on, that came to its
-    /// end. None has a number yet where the script was cut off each time.
-    whole: usize,
-    /// The last run with the script as it was then: what was undone is later than what it had replaced.
-    script: usize,
-}
-
-impl Version {
-    fn command(&self) -> Option<u32> {
-        self.parts.map(|parts| parts.command)
-    }
-}
+use crate::journal::{Found, Version, outdated};
+use crate::model::{Hash, Record, TaskFacts, versions};
 
 /// What is outdated in a journal.
 #[derive(Clone, Debug, Default)]
 pub struct Outdated {
     ids: FxHashSet<Hash>,
+    /// Of those, what came after something that is current again.
+    undone: FxHashSet<Hash>,
 }
 
 impl Outdated {
     /// Of all its records, and the runs of its script.
     pub fn of(records: &[Record], runs: &Runs) -> Self {
-        Self { ids: ids(records, runs) }
+        // A repetition is no version of its own.
+        let facts = records.iter().filter_map(Record::facts).filter(|facts| facts.parent.is_none());
+        let facts: Vec<&TaskFacts> = facts.collect();
+        let which = facts.iter().map(|facts| {
+            versions(facts.kind, facts.name.as_deref(), facts.params.as_ref(), facts.parts.as_ref())
+        });
+        let version =
+            |number: usize| Version { parts: facts[number].parts, run: runs.asked_last(facts[number]) };
+        let Found { outdated, undone } = outdated(&runs.said(), which, version);
+        let ids = |numbers: Vec<usize>| numbers.into_iter().map(|number| named(facts[number])).collect();
+        Self { ids: ids(outdated), undone: ids(undone) }
     }
 
     /// Is this record? A repetition is as current as what it repeats.
     pub fn has(&self, facts: &TaskFacts) -> bool {
-        self.ids.contains(&facts.parent.as_ref().map_or_else(|| named(facts), |id| Hash::of(id.as_bytes())))
+        self.ids.contains(&original(facts))
+    }
+
+    /// Is it of an edit that was undone? Then what is current was recorded before it.
+    pub fn is_undone(&self, facts: &TaskFacts) -> bool {
+        self.undone.contains(&original(facts))
     }
 }
 
-fn ids(records: &[Record], runs: &Runs) -> FxHashSet<Hash> {
-    let (scripts, whole) = (last_runs(runs), whole_runs(runs));
-    let mut alike: FxHashMap<Which, Vec<Version>> = FxHashMap::default();
-    for facts in records.iter().filter_map(Record::facts) {
-        let Some(which) = which(facts) else { continue };
-        let run = runs.numbers.of(facts);
-        let of = |runs: &[usize]| run.checked_sub(1).and_then(|at| runs.get(at)).copied().unwrap_or(run);
-        let (script, whole) = (of(&scripts), of(&whole));
-        alike.entry(which).or_default().push(Version { id: named(facts), parts: facts.parts, whole, script });
-    }
-    let mut outdated = FxHashSet::default();
-    for versions in alike.into_values().filter(|versions| versions.len() > 1) {
-        by_scripts(&versions, &mut outdated);
-        by_files(&versions, &mut outdated);
-    }
-    outdated
-}
-
-/// None of what nothing is known by, and of repetitions.
-fn which(facts: &TaskFacts) -> Option<Which> {
-    let command = facts.parts.map(|parts| parts.command).filter(|_| facts.name.is_none());
-    let is_known = facts.parent.is_none() && (facts.name.is_some() || command.is_some());
-    let params = facts.params.as_ref().map(ToString::to_string);
-    is_known.then(|| (facts.kind, facts.name.clone(), params, command))
-}
-
-/// Of each run the last one that had the same script; itself where that is not known.
-fn last_runs(runs: &Runs) -> Vec<usize> {
-    let numbers = || 1..=runs.sessions.len();
-    let last: FxHashMap<Hash, usize> =
-        numbers().filter_map(|number| Some((runs.script(number)?, number))).collect();
-    let of = |number| runs.script(number).and_then(|script| last.get(&script).copied()).unwrap_or(number);
-    numbers().map(of).collect()
-}
-
-/// Of each run the first one from there on that had the same script and came to its end.
-fn whole_runs(runs: &Runs) -> Vec<usize> {
-    let mut next: FxHashMap<Option<Hash>, usize> = FxHashMap::default();
-    let mut whole = vec![usize::MAX; runs.sessions.len()];
-    for number in (1..=runs.sessions.len()).rev() {
-        let script = runs.script(number);
-        if runs.ends[number - 1].as_ref().is_some_and(|end| end.how == HowEnded::Finished) {
-            next.insert(script, number);
-        }
-        whole[number - 1] = next.get(&script).copied().unwrap_or(usize::MAX);
-    }
-    whole
-}
-
-/// What a later version of the script recorded anew: the same command (with other sources, measured otherwise), or, where
-/// it has a command that was not there before, that instead of all others.
-fn by_scripts(versions: &[Version], outdated: &mut FxHashSet<Hash>) {
-    let mut scripts: BTreeMap<usize, Vec<&Version>> = BTreeMap::new();
-    for version in versions {
-        scripts.entry(version.script).or_default().push(version);
-    }
-    let mut meant: Vec<&Version> = Vec::new();
-    for now in scripts.into_values() {
-        let before: FxHashSet<_> = meant.iter().map(|version| version.command()).collect();
-        let commands: FxHashSet<_> = now.iter().map(|version| version.command()).collect();
-        let parts: FxHashSet<_> = now.iter().filter_map(|version| version.parts).collect();
-        let is_another = !commands.is_subset(&before);
-        meant.retain(|old| {
-            // What differs in nothing is one more of the same, and not in its place.
-            let is_same = old.parts.is_some_and(|old| parts.contains(&old));
-            let stays = is_same || !(is_another || commands.contains(&old.command()));
-            if !stays {
-                outdated.insert(old.id);
-            }
-            stays
-        });
-        meant.extend(now);
-    }
-}
-
-/// What was done anew under the same script, because files were others: sources, inputs, the program, or builds of those.
-/// Not so what a run recorded that only went on where one was cut off: that may ask for two of one name, with other files.
-fn by_files(versions: &[Version], outdated: &mut FxHashSet<Hash>) {
-    /// What the script says.
-    type Said = (usize, RecipeParts);
-    let mut said: FxHashMap<Said, Vec<(&Version, [u32; 3])>> = FxHashMap::default();
-    for version in versions {
-        let Some(parts) = version.parts else { continue };
-        let files = [parts.inputs, parts.program, parts.depends];
-        let rest = RecipeParts { inputs: 0, program: 0, depends: 0, ..parts };
-        said.entry((version.script, rest)).or_default().push((version, files));
-    }
-    for same in said.into_values() {
-        let last = same.iter().map(|(version, _)| version.whole).max().unwrap_or_default();
-        let of_last = same.iter().filter(|(version, _)| version.whole == last);
-        let now: FxHashSet<[u32; 3]> = of_last.map(|(_, files)| *files).collect();
-        let old = same.iter().filter(|(version, files)| version.whole < last && !now.contains(files));
-        outdated.extend(old.map(|(version, _)| version.id));
-    }
+/// The id of it, or of what it repeats.
+fn original(facts: &TaskFacts) -> Hash {
+    facts.parent.as_ref().map_or_else(|| named(facts), |id| Hash::of(id.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::runs::tests::{end, session, task};
     use super::*;
+    use crate::model::{Answered, Kind, RecipeParts};
 
     const PLAIN: RecipeParts = RecipeParts {
         command: 1,
@@ -165,7 +66,8 @@ mod tests {
     /// A record of this id; `name` is the name of the task, if it has one.
     fn of(id: &str, name: &str, parts: Option<RecipeParts>) -> Record {
         let name = (!name.is_empty()).then(|| name.to_owned());
-        task(TaskFacts { id: id.into(), kind: Kind::Measure, name, parts, ..TaskFacts::default() })
+        let key = Hash::of(id.as_bytes());
+        task(TaskFacts { id: id.into(), key, kind: Kind::Measure, name, parts, ..TaskFacts::default() })
     }
 
     /// Ids of what is outdated, in recorded order.
@@ -238,5 +140,44 @@ mod tests {
         assert_eq!(found(&other), ["A", "B"]);
         let unknown = [session("v1", 1.0), of("A", "", None), session("v2", 2.0), of("B", "", None)];
         assert!(found(&unknown).is_empty(), "nothing is known by which they would be one");
+    }
+    fn answered(ids: &[&str]) -> Record {
+        let keys = ids.iter().map(|id| Hash::of(id.as_bytes())).collect();
+        Record::Answered(Answered { keys, answered_unix_s: 1.0 })
+    }
+
+    #[test]
+    fn what_was_asked_for_last_is_current() {
+        let edited = [
+            session("v1", 1.0),
+            of("A", "m", inputs(1)),
+            end("finished"),
+            session("v1", 2.0),
+            of("B", "m", inputs(2)),
+            end("finished"),
+        ];
+        assert_eq!(found(&edited), ["A"]);
+        for cut in [vec![], vec![end("finished")]] {
+            let undone = [&edited[..], &[session("v1", 3.0), answered(&["A"])], &cut].concat();
+            assert_eq!(found(&undone), ["B"], "the source was edited, and that undone");
+            let outdated = Outdated::of(&undone, &Runs::of(&undone));
+            let is_undone = |at: usize| outdated.is_undone(undone[at].facts().unwrap());
+            assert!(!is_undone(1) && is_undone(4));
+        }
+        let undone = [session("v1", 3.0), answered(&["A"]), end("finished")];
+        let redone =
+            [&edited[..], &undone, &[session("v1", 4.0), answered(&["B"]), end("finished")]].concat();
+        assert_eq!(found(&redone), ["A"]);
+        assert!(!Outdated::of(&redone, &Runs::of(&redone)).is_undone(redone[1].facts().unwrap()));
+        // The run that recorded something new says what else of that name it asked for.
+        let one_of_two = [
+            session("v1", 1.0),
+            of("A", "m", command(1)),
+            of("B", "m", command(2)),
+            session("v2", 2.0),
+            answered(&["B"]),
+            of("C", "m", command(3)),
+        ];
+        assert_eq!(found(&one_of_two), ["A"]);
     }
 }

@@ -27,6 +27,8 @@ pub struct Timing {
 /// The end of a campaign's time.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Deadline {
+    /// From when on it was known.
+    pub(super) began: Instant,
     /// From then on nothing is left of us.
     pub(super) ends: Instant,
     /// From then on it drains.
@@ -101,7 +103,8 @@ pub(super) fn find(timing: &Timing, outside: &Outside<'_>) -> Result<Found, Dead
         .as_ref()
         .is_some_and(is_far)
         .then(|| format!("{what} is in {}; \"2 h\" would be a duration", duration(left)));
-    let deadline = Deadline { ends: from_now(left), drains: from_now(left - margin), why };
+    let deadline =
+        Deadline { began: outside.now.0, ends: from_now(left), drains: from_now(left - margin), why };
     Ok(Found { deadline: Some(deadline), beware, note })
 }
 

@@ -25,7 +25,7 @@ use super::remote::Said;
 use super::sources::Reader;
 use super::states::States;
 use super::status::{Counter, present};
-use super::stop::{CutShort, Ending, Leaving};
+use super::stop::{Ending, Leaving, Postponed};
 use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
 use super::trace::Sink;
@@ -73,6 +73,8 @@ pub(super) struct Driver {
     /// What keeps the script from being over although it has ended.
     pub(super) leaving: Option<Leaving>,
     pub(super) script_over: bool,
+    /// All it did was to tell how it is used.
+    pub(super) only_usage: bool,
     pub(super) surroundings: Surroundings,
     /// The campaign's folder, and the programs that are named by path there.
     pub(super) dir: PathBuf,
@@ -92,8 +94,8 @@ pub(super) struct Driver {
     pub(super) recorded: usize,
     /// Of those, there is one that the next run need not repeat.
     pub(super) answers_next: bool,
-    /// What ran then.
-    pub(super) cut_short: Vec<CutShort>,
+    /// What a stop leaves undone.
+    pub(super) postponed: Postponed,
     /// Tasks that no worker was left for, since one came last.
     pub(super) forsaken: usize,
     pub(super) ending: Option<Ending>,
@@ -172,6 +174,7 @@ impl Driver {
             wake_at: None,
             leaving: None,
             script_over: false,
+            only_usage: false,
             surroundings,
             programs: Programs::default(),
             twins: Twins::default(),
@@ -182,7 +185,7 @@ impl Driver {
             told: Told::default(),
             recorded: 0,
             answers_next: false,
-            cut_short: Vec::new(),
+            postponed: Postponed::default(),
             forsaken: 0,
             ending: None,
             counter,

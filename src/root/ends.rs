@@ -11,7 +11,7 @@ use super::intake::told;
 use super::port::{Job, Submission};
 use super::recipe;
 use super::record::{self, AtEnd};
-use super::stop::{CutShort, Ending};
+use super::stop::Ending;
 use super::tasks::Live;
 use super::workers::{Stage, Worker};
 use crate::core::{End, Event};
@@ -42,8 +42,8 @@ impl Driver {
         let outcome = Arc::new(outcome);
         let Some(ended) = self.tasks.end(task, &outcome) else { return };
         if self.draining.is_some() && outcome.status == Status::Cancelled {
-            // Not an end but a postponement: the script never hears of it, the next run does it.
-            self.cut_short.extend(CutShort::of(&ended));
+            // The script never hears of it.
+            self.postponed.add(&ended);
             return;
         }
         let ran_on = ended.worker.and_then(|id| self.workers.get(&id));
@@ -231,9 +231,10 @@ impl Driver {
 }
 
 impl Driver {
-    /// The last line of this run.
+    /// The last line of this run; none if it was none.
     pub(super) fn record_end(&mut self, how: HowEnded, exit_code: u8, why: Option<String>) {
         let (ended, replayed) = self.progress.ends();
+        let is_barren = how == HowEnded::Stopped && !self.has_recorded_for_good();
         let end = SessionEnd {
             ended_unix_s: record::unix_seconds(),
             how,
@@ -242,12 +243,17 @@ impl Driver {
             recorded: self.recorded + self.recording.len(),
             states: self.states.saved,
             gained: Some(
-                self.has_gained() || self.recording.values().any(|(_, outcome)| outcome.status.lasting()),
+                self.has_gained() || self.has_recorded_for_good() || is_barren && self.postponed.gives_way(),
             ),
             ended: ended.clone(),
             replayed,
             unfinished: self.progress.unfinished(),
+            is_out_of_time: how == HowEnded::Stopped && self.postponed.is_out_of_time(),
+            in_vain: if is_barren { self.postponed.in_vain() } else { Vec::new() },
         };
+        if self.only_usage && end.is_empty() {
+            return self.journal.was_no_run();
+        }
         self.journal.append(record::NO_TASK, Record::End(end));
     }
 }

@@ -26,6 +26,11 @@ impl Driver {
         self.answers_next || self.states.saved > 0
     }
 
+    /// Is an end recorded, or as good as, that the next run need not repeat?
+    pub(super) fn has_recorded_for_good(&self) -> bool {
+        self.answers_next || self.recording.values().any(|(_, outcome)| outcome.status.lasting())
+    }
+
     /// Tells the core when the campaign drains, and how long tasks took in earlier runs.
     pub(super) fn look_ahead(&mut self, forecast: &Forecast) {
         let Some(deadline) = &self.deadline else { return };
@@ -65,6 +70,7 @@ impl Driver {
         let Some(why) = self.deadline.as_ref().map(|deadline| deadline.why.clone()) else { return };
         self.save_states();
         if self.has_gained() {
+            self.deadline.iter().for_each(|deadline| self.postponed.for_want_of(deadline.clone()));
             self.drain(format!("for want of time (it would be stopped {why} anyhow)"));
             return;
         }

@@ -9,13 +9,16 @@ use super::driver::Driver;
 use super::forecast::like;
 use super::order::program_class;
 use super::port::{Job, Request, Submission, What};
+use super::record;
 use super::stop::Leaving;
 use super::workers::Stage;
 use crate::core::{Dep, DepState, Event, Request as Ask};
-use crate::model::{Exclusive, Hash, Kind, ToWorker};
+use crate::model::{Answered, Exclusive, Hash, Kind, Record, ToWorker};
 
 /// A longer time limit is none (µs): some 30 years.
 const LONGEST_US: f64 = 1e15;
+/// So many keys of answers are in one line of the journal.
+const ANSWERS_IN_A_LINE: usize = 1000;
 
 impl Driver {
     pub(super) fn read_requests(&mut self) {
@@ -49,9 +52,11 @@ impl Driver {
                 Request::Place(class, place) => {
                     self.places.insert(class, place);
                 }
+                Request::Answered(keys) => self.record_answers(&keys),
                 Request::Notice(text) => self.progress.note(&text),
                 Request::Keep(name, value) => self.states.keep(name, value, Instant::now()),
                 Request::Leave(what) => self.leaving = Some(Leaving::new(what)),
+                Request::OnlyUsage => self.only_usage = true,
                 Request::End => {
                     self.leaving = None;
                     self.script_over = true;
@@ -60,6 +65,14 @@ impl Driver {
             }
         }
         self.tasks.forget(taken);
+    }
+
+    /// What the journal answered and is to say, so many in a line.
+    fn record_answers(&mut self, keys: &[Hash]) {
+        for keys in keys.chunks(ANSWERS_IN_A_LINE) {
+            let answered = Answered { keys: keys.to_vec(), answered_unix_s: record::unix_seconds() };
+            self.journal.append(record::NO_TASK, Record::Answered(answered));
+        }
     }
 
     /// Keeps bytecode for the workers, each once.

@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
+use super::again::{Answering, Retrying};
 use super::notices::Notices;
-use super::port::{Index, Job, Order, RecipeId, Replay};
+use super::port::{Campaign, Index, Job, Order, RecipeId, Replay};
 use super::programs::Programs;
 use super::recipe;
-use crate::model::{DepLabel, Detail, Hash, Kind, Outcome, Retry, Status, TaskId, TaskOptions, recipe_key};
+use crate::model::{
+    DepLabel, Detail, Hash, Kind, Outcome, Retry, Status, TaskId, TaskOptions, recipe_key, versions,
+};
 
 /// Is this artefact still in the store?
 pub(super) type ArtefactPresent = Box<dyn Fn(Hash) -> bool + Send>;
@@ -36,7 +39,8 @@ pub struct Spent {
 pub(super) struct Ledger {
     index: Index,
     /// What the index would answer, but is to be tried again.
-    retry: Retry,
+    retrying: Retrying,
+    answering: Answering,
     /// The campaign's folder.
     dir: PathBuf,
     artefact_present: ArtefactPresent,
@@ -56,15 +60,16 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(
         index: Index,
-        retry: Retry,
+        retry: &Retry,
         notices: Notices,
-        dir: PathBuf,
+        campaign: &Campaign,
         artefact_present: ArtefactPresent,
     ) -> Self {
         Self {
+            retrying: Retrying::of(retry, &index, campaign.script_hash),
+            answering: Answering::of(index.clone(), campaign.script_hash),
             index,
-            retry,
-            dir,
+            dir: campaign.dir.clone(),
             artefact_present,
             notes: FxHashMap::default(),
             prints: Vec::new(),
@@ -130,18 +135,28 @@ impl Ledger {
         }
         self.notes.insert(task, Note::new(key, order));
         let number = self.index.find(&key);
-        let counts = number.filter(|number| !self.retry.covers(self.index.status(*number)));
+        let counts = number.filter(|number| !self.retrying.covers(&self.index, *number));
         let recalled = counts.and_then(|number| self.recall(number));
         let replay = recalled.filter(|replay| {
             answers(&replay.outcome, &order.options)
                 && artefact_of(&replay.outcome).is_none_or(|hash| (self.artefact_present)(hash))
         });
         match &replay {
-            Some(replay) => self.notices.answered(number, replay),
-            None => self.notices.missed(number, &recipe, &parts),
+            Some(replay) => {
+                let is_retried = number.is_some_and(|number| self.retrying.was(&self.index, number));
+                number.into_iter().for_each(|number| self.answering.gave(number));
+                self.notices.answered(number, replay, is_retried);
+            }
+            None => {
+                let which =
+                    versions(recipe.kind, recipe.name.as_deref(), recipe.params.as_ref(), Some(&parts));
+                which.into_iter().for_each(|which| self.answering.mix(which));
+                self.notices.missed(number, &recipe, &parts);
+            }
         }
         let code = program.and_then(|program| program.code);
-        (Some(RecipeId { key, parts, code, tried: self.index.tried(&key) }), replay)
+        let (tried, had_its_turn) = (self.index.tried(&key), self.index.had_its_turn(&key));
+        (Some(RecipeId { key, parts, code, tried, had_its_turn }), replay)
     }
 
     /// Reads an answer of the journal.
@@ -159,7 +174,12 @@ impl Ledger {
     /// Has it a record that is not to answer? Then no earlier build does either.
     pub(super) fn is_tried_again(&self, recipe: Option<RecipeId>) -> bool {
         let number = recipe.and_then(|recipe| self.index.find(&recipe.key));
-        number.is_some_and(|number| self.retry.covers(self.index.status(number)))
+        number.is_some_and(|number| self.retrying.covers(&self.index, number))
+    }
+
+    /// Keys of answers that the journal is to say, each once.
+    pub(super) fn unsaid(&mut self) -> Vec<Hash> {
+        self.answering.take()
     }
 
     /// What the script's author should hear of the journal's answers, each once; `over`: nothing more will be asked for.

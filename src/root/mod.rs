@@ -4,6 +4,7 @@
 //! order in which nothing reported is lost. The script runs on a thread of its own behind `port`; this room
 //! does not know what language it is in.
 
+mod again;
 mod beside;
 mod clock;
 mod deadline;
@@ -250,9 +251,9 @@ impl Root {
                     Err(_) => " The script itself was still busy and was cut off.",
                 };
                 let message = format!(
-                    "stopped {why} with {}. Nothing reported is lost: {journal} has it. Run the same command \
-                     again to go on.{cut_off}",
-                    self.driver.unfinished()
+                    "stopped {why} with {}. Nothing reported is lost: {journal} has it. {}{cut_off}",
+                    self.driver.unfinished(),
+                    self.driver.next_step()
                 );
                 self.ended(exit::RUN_AGAIN, Some(message))
             }
@@ -300,6 +301,10 @@ impl Root {
                     failed(exit::ALLOCATION, Some(message))
                 }
             },
+            // It asks to be run again, as a stop does.
+            Ok(ScriptEnd::Exit(exit::RUN_AGAIN)) => {
+                Told { how: HowEnded::Stopped, code: exit::RUN_AGAIN, message: None }
+            }
             Ok(ScriptEnd::Exit(code)) => finished(code),
             Ok(ScriptEnd::Failed(text)) => {
                 let code = if self.driver.pools.none_came() { exit::ALLOCATION } else { exit::SCRIPT };

@@ -60,15 +60,15 @@ impl Notices {
         self.is_changed = true;
     }
 
-    /// The journal answered with the record of this number.
-    pub(super) fn answered(&mut self, number: Option<usize>, replay: &Replay) {
+    /// The journal answered with the record of this number; `is_retried`: that was tried again lately.
+    pub(super) fn answered(&mut self, number: Option<usize>, replay: &Replay, is_retried: bool) {
         self.settle(number);
         if let Some(name) = number.filter(|_| self.is_changed).and_then(|number| self.index.name(number)) {
             let name = name.to_owned();
             self.ask(&name);
         }
         let outcome = &replay.outcome;
-        if !outcome.ok() {
+        if !outcome.ok() && !is_retried {
             *self.failed.entry(outcome.status).or_default() += 1;
         }
         if !matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_)) || outcome.host.is_empty() {
@@ -89,7 +89,7 @@ impl Notices {
         }
         let Some(name) = &recipe.name else { return };
         let group = namesakes(recipe.kind, name, recipe.params.as_ref());
-        if self.index.namesakes(group).next().is_some() {
+        if self.index.versions(group).next().is_some() {
             self.missed.push((group, *parts));
         }
     }
@@ -144,7 +144,7 @@ impl Notices {
             .partition(|(group, _)| over || self.is_plain(*group));
         self.missed = later;
         for (group, parts) in now {
-            for number in self.index.namesakes(group) {
+            for number in self.index.versions(group) {
                 let then = self.index.parts(number);
                 let differences: Vec<_> = then.map_or(Vec::new(), |old| old.differences(&parts).collect());
                 if self.settled[number] || then.is_some() && differences.is_empty() {
@@ -197,7 +197,7 @@ impl Notices {
 
     /// Do all records of this name and these params mean one thing? If not, the others may be asked for later.
     fn is_plain(&self, group: u64) -> bool {
-        let mut parts = self.index.namesakes(group).map(|number| self.index.parts(number));
+        let mut parts = self.index.versions(group).map(|number| self.index.parts(number));
         let first = parts.next();
         parts.all(|other| Some(other) == first)
     }

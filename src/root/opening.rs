@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::again::Retrying;
 use super::forecast::Forecast;
 use super::notices::{Here, Notices};
 use super::progress::Progress;
@@ -13,7 +14,7 @@ use crate::allocation::Allocation;
 use crate::journal::{Journal, JournalError, Mode, Opened, Started};
 use crate::machine;
 use crate::model::human::tally;
-use crate::model::{BatchJob, Hash, Header, JOURNAL_SCHEMA, PROTOCOL, Retry, Session, Status};
+use crate::model::{BatchJob, Hash, Header, JOURNAL_SCHEMA, PROTOCOL, Session, Status};
 
 /// Opens the journal and says what is to be said of it.
 pub(super) fn open_journal(
@@ -28,7 +29,9 @@ pub(super) fn open_journal(
         Options { repeats: true, .. } => Mode::Repeat,
         _ => Mode::Resume,
     };
-    let opened = Journal::create_or_open(path, header, Started { job, args: options.args.clone() }, mode)?;
+    let script = (!options.repeats).then(|| header.script.clone());
+    let started = Started { job, script, args: options.args.clone(), retry: options.retry.clone() };
+    let opened = Journal::create_or_open(path, header, started, mode)?;
     for note in &opened.notes {
         progress.note(note);
     }
@@ -72,13 +75,18 @@ pub(super) fn forecast(index: &port::Index) -> Forecast {
     forecast
 }
 
-/// Which ends of earlier runs are tried again, and why; none if no recorded one is. What was cancelled or skipped may be so
+/// Which ends of earlier runs are tried again, and why, and which were already. What was cancelled or skipped may be so
 /// again: that is the script's affair.
-pub(super) fn tried_again(index: &port::Index, retry: &Retry) -> Option<String> {
-    let mut asked = BTreeMap::<Status, usize>::new();
-    for status in (0..index.len()).map(|number| index.status(number)).filter(|status| retry.covers(*status)) {
-        *asked.entry(status).or_default() += 1;
-    }
+pub(super) fn tried_again(index: &port::Index, retrying: &Retrying) -> Vec<String> {
+    let of = |is_meant: &dyn Fn(usize) -> bool| {
+        let mut asked = BTreeMap::<Status, usize>::new();
+        for status in (0..index.len()).filter(|number| is_meant(*number)).map(|number| index.status(number)) {
+            *asked.entry(status).or_default() += 1;
+        }
+        asked
+    };
+    let asked = of(&|number| retrying.covers(index, number));
+    let was = of(&|number| retrying.was(index, number));
     let mut always = index.unanswered().clone();
     always.retain(|status, _| !matches!(status, Status::Cancelled | Status::Skipped));
     let ends = |ends: &BTreeMap<Status, usize>, why: &str| {
@@ -86,8 +94,16 @@ pub(super) fn tried_again(index: &port::Index, retry: &Retry) -> Option<String> 
     };
     let said: Vec<String> =
         [ends(&always, "as ever"), ends(&asked, "--retry")].into_iter().flatten().collect();
-    (!said.is_empty())
-        .then(|| format!("run again where the script asks for it, though recorded: {}", said.join(", ")))
+    let now = (!said.is_empty())
+        .then(|| format!("run again where the script asks for it, though recorded: {}", said.join(", ")));
+    let before = (!was.is_empty()).then(|| {
+        format!(
+            "tried again by the runs that this one goes on from, and not once more: {} (--retry); a run without it in between \
+             begins anew",
+            tally(&was)
+        )
+    });
+    now.into_iter().chain(before).collect()
 }
 
 /// What is to be said where a batch system has started the job again.

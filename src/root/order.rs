@@ -25,6 +25,8 @@ use crate::model::{
 pub struct Campaign {
     /// The script as named on the command line.
     pub script: PathBuf,
+    /// Its content.
+    pub script_hash: Option<Hash>,
     /// Its folder, absolute.
     pub dir: PathBuf,
     /// What followed the script on the command line.
@@ -217,8 +219,10 @@ pub struct RecipeId {
     pub parts: RecipeParts,
     /// Code and data of the program, if that is named by path and machine code.
     pub code: Option<Hash>,
-    /// Where the journal has it, in the order of recording, if it does.
+    /// When it was tried last, in the order of recording, if it was.
     pub tried: Option<NonZeroU64>,
+    /// It ran in vain for all of a run's time, and no run has come further since.
+    pub had_its_turn: bool,
 }
 
 /// A task on its way to the driver.
@@ -267,12 +271,16 @@ pub enum Request {
     Unrun(Kind, TaskOptions, Option<What>, Arc<Outcome>),
     /// The functions of this class were written there: `campaign.lua:3`.
     Place(u64, String),
+    /// The journal is to say that it answered tasks with these keys.
+    Answered(Vec<Hash>),
     /// People should know this.
     Notice(String),
     /// The state of this name is now so.
     Keep(String, serde_json::Value),
     /// The script has ended and this runs: a `<close>` variable, a `__gc`.
     Leave(String),
+    /// It only told how it is used: no run, if nothing else was asked for.
+    OnlyUsage,
     /// The script is over: nothing will follow.
     End,
 }
@@ -304,6 +312,8 @@ pub struct PoolSpec {
     pub setup: SlotSetup,
     /// Artefacts whose paths `init` holds: they must be on a node before its first call.
     pub artefacts: Vec<Hash>,
+    /// The library has it for itself: no task goes there that does not name it.
+    pub aside: bool,
 }
 
 impl PoolSpec {
@@ -322,6 +332,7 @@ impl PoolSpec {
             env: self.env,
             setup: self.setup,
             artefacts: self.artefacts,
+            aside: self.aside,
         }
     }
 }

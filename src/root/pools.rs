@@ -101,11 +101,16 @@ impl Pools {
         }
     }
 
+    /// The pools that a script means.
+    fn of_script(&self) -> impl DoubleEndedIterator<Item = (&PoolId, &Pool)> {
+        self.pools.iter().filter(|(_, pool)| !pool.spec.aside)
+    }
+
     /// The pool opened last, of those that take tasks.
     pub(super) fn newest(&self) -> Option<PoolId> {
         let takes_tasks =
             |pool: &Pool| matches!(pool.phase, Phase::Opening { .. } | Phase::Open | Phase::Growing { .. });
-        self.pools.iter().rev().find(|(_, pool)| takes_tasks(pool)).map(|(id, _)| *id)
+        self.of_script().rev().find(|(_, pool)| takes_tasks(pool)).map(|(id, _)| *id)
     }
 
     /// Why a pool never came to be, if it did not.
@@ -124,7 +129,8 @@ impl Pools {
 
     /// Were workers asked for, and never had?
     pub(super) fn none_came(&self) -> bool {
-        !self.pools.is_empty() && self.pools.values().all(|pool| matches!(pool.phase, Phase::Failed { .. }))
+        let mut pools = self.of_script().peekable();
+        pools.peek().is_some() && pools.all(|(_, pool)| matches!(pool.phase, Phase::Failed { .. }))
     }
 
     /// What its slots need on their node before they begin.
@@ -192,7 +198,7 @@ impl Driver {
         self.pools.next_pool += 1;
         self.handle(Event::PoolOpened { pool: id });
         let spec = spec.or(&self.pools.defaults);
-        if id == PoolId(0)
+        if self.pools.of_script().next().is_none()
             && spec.start != Some(Start::Local)
             && let Some(note) = self.pools.launcher.outside_of_jobs()
         {

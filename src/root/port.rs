@@ -91,7 +91,7 @@ pub struct Setup {
 pub fn port(setup: Setup) -> (Port, DriverEnd) {
     let Setup { campaign, index, retry, notices, kept, artefact_present, wake } = setup;
     let mailboxes = Arc::new(Mailboxes::default());
-    let ledger = Ledger::new(index, retry, notices, campaign.dir.clone(), artefact_present);
+    let ledger = Ledger::new(index, &retry, notices, &campaign, artefact_present);
     let port = Port {
         mailboxes: mailboxes.clone(),
         campaign,
@@ -239,6 +239,11 @@ impl Port {
     /// The script has ended, and now `what` runs, which may take its time.
     pub fn leave(&self, what: impl Into<String>) {
         self.request(Request::Leave(what.into()));
+    }
+
+    /// Somebody only wanted to know how the script is used.
+    pub fn only_usage(&self) {
+        self.request(Request::OnlyUsage);
     }
 
     /// The script came to its end, and has asked for all it asks for.
@@ -416,10 +421,18 @@ impl Port {
     fn receive(&mut self, wait: Wait) -> Received {
         if wait != Wait::No {
             // All that the script asks for before it needs something new has been asked for.
+            self.tell_answers();
             self.tell_notices(false);
         }
         let awaited = Awaited { ends: self.in_flight > 0, line: self.awaits_line };
         self.mailboxes.receive(&mut self.arrived, awaited, wait)
+    }
+
+    fn tell_answers(&mut self) {
+        let keys = self.ledger.unsaid();
+        if !keys.is_empty() {
+            self.request(Request::Answered(keys));
+        }
     }
 
     fn tell_notices(&mut self, over: bool) {
@@ -440,6 +453,7 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
+        self.tell_answers();
         if !self.draining() {
             self.tell_notices(true);
             let forgotten = if self.is_whole { self.ledger.forgotten() } else { None };

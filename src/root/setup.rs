@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::again::Retrying;
 use super::deadline::{self, Deadline, DeadlineError, Found, Outside, Timing};
 use super::driver::{Driver, Parts};
 use super::guard::Guard;
@@ -114,7 +115,9 @@ impl Root {
         if opened.before.is_some_and(|before| before.script_hash != Some(Hash::of(&text))) {
             notices.script_changed();
         }
-        again.into_iter().chain(tried_again(&index, &options.retry)).for_each(|note| progress.note(&note));
+        let script_hash = Some(Hash::of(&text));
+        let retrying = Retrying::of(&options.retry, &index, script_hash);
+        again.into_iter().chain(tried_again(&index, &retrying)).for_each(|note| progress.note(&note));
         let forecast = deadline.as_ref().map(|_| forecast(&index)).unwrap_or_default();
         let (kept, envs) = (index.states().clone(), index.envs().keys().copied().collect());
         let seed = options.seed.unwrap_or(opened.header.seed);
@@ -125,7 +128,7 @@ impl Root {
         let waker = wake.clone();
         let artefacts = store.clone();
         let (port, driver_end) = port(Setup {
-            campaign: campaign(&options, &dir, seed, deadline.as_ref()),
+            campaign: Campaign { script_hash, ..campaign(&options, &dir, seed, deadline.as_ref()) },
             index,
             retry: options.retry.clone(),
             notices,
@@ -209,6 +212,7 @@ fn counter(
 fn campaign(options: &Options, dir: &Path, seed: u64, deadline: Option<&Deadline>) -> Campaign {
     Campaign {
         script: options.script.clone(),
+        script_hash: None,
         dir: dir.to_path_buf(),
         args: options.args.clone(),
         seed,

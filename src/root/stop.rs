@@ -3,12 +3,14 @@
 
 use std::time::Instant;
 
+use super::deadline::Deadline;
 use super::driver::Driver;
 use super::explain::called_in_full;
 use super::port::Submission;
 use super::tasks::Live;
 use crate::core::Event;
 use crate::journal::Lost;
+use crate::model::Hash;
 use crate::model::human::{count, duration};
 use crate::transport::wait::earlier;
 
@@ -35,18 +37,93 @@ pub(super) enum Ending {
 pub(super) struct CutShort {
     since: Instant,
     what: String,
+    /// How long it may take, if it has a limit.
+    timeout: Option<f64>,
+    /// What the journal would have found it by, and whether it was in vain before, too.
+    recipe: Option<(Hash, bool)>,
+}
+
+/// What a stop leaves undone.
+#[derive(Default)]
+pub(super) struct Postponed {
+    /// What was running.
+    cut_short: Vec<CutShort>,
+    /// Something that would have been recorded could have run, if there had been room, and had no turn.
+    has_others: bool,
+    /// The time that was over, if that is why.
+    time: Option<Deadline>,
 }
 
 impl CutShort {
     /// None for what its worker had not begun.
     pub(super) fn of(ended: &Live) -> Option<Self> {
         ended.outcome.as_ref()?;
-        let Submission { options, .. } = &ended.submission;
+        let Submission { options, recipe, .. } = &ended.submission;
         let bound = if options.timeout.is_none() { " without a `timeout`" } else { "" };
         let since = ended.started?;
         let ran = duration(since.elapsed().as_secs_f64());
         let what = format!("{}, running for {ran}{bound}", called_in_full(&ended.submission));
-        Some(Self { since, what })
+        let recipe = recipe.map(|recipe| (recipe.key, recipe.had_its_turn));
+        Some(Self { since, what, timeout: options.timeout, recipe })
+    }
+}
+
+impl Postponed {
+    /// Not an end but a postponement: the next run does it.
+    pub(super) fn add(&mut self, ended: &Live) {
+        match CutShort::of(ended) {
+            Some(cut) => self.cut_short.push(cut),
+            None => {
+                let waits = !ended.submission.deps.is_empty() || ended.unmet.is_some();
+                let recipe = ended.submission.recipe.filter(|recipe| !recipe.had_its_turn && !waits);
+                self.has_others |= recipe.is_some();
+            }
+        }
+    }
+
+    pub(super) fn for_want_of(&mut self, time: Deadline) {
+        self.time = Some(time);
+    }
+
+    pub(super) fn is_out_of_time(&self) -> bool {
+        self.time.is_some()
+    }
+
+    /// Of a run that recorded no end that answers: what had all of its time and needs more, by what the journal would have
+    /// found it by. The next run begins with others.
+    pub(super) fn in_vain(&self) -> Vec<Hash> {
+        let keys = self.cut_short.iter().filter_map(|cut| cut.recipe.map(|(key, _)| key));
+        if self.is_out_of_time() { keys.collect() } else { Vec::new() }
+    }
+
+    /// Are there others, and is that new? If nothing but the same was in vain, they had no room because of something else.
+    pub(super) fn gives_way(&self) -> bool {
+        let is_new = |cut: &CutShort| cut.recipe.is_some_and(|(_, was_in_vain)| !was_in_vain);
+        self.is_out_of_time() && self.has_others && self.cut_short.iter().any(is_new)
+    }
+
+    /// What to do about it, if such a run was in vain.
+    fn advice(&self) -> Option<String> {
+        let time = self.time.as_ref().filter(|_| !self.in_vain().is_empty())?;
+        if self.gives_way() {
+            return Some(
+                "Nothing that ran has ended, so the next run begins with what did not run in this one."
+                    .into(),
+            );
+        }
+        let longest = self.cut_short.iter().filter(|cut| cut.recipe.is_some()).min_by_key(|cut| cut.since)?;
+        let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
+        let ran = seconds(longest.since, time.drains);
+        let around = seconds(time.began, longest.since) + seconds(time.drains, time.ends);
+        let least = match longest.timeout {
+            Some(limit) => format!("at least {}", duration(around + limit)),
+            None => format!("more than {}", duration(around + ran)),
+        };
+        Some(format!(
+            "Nothing that ran has ended, and the next run would be the same: what is left needs longer than the {} that it \
+             had; give it {least} (`--deadline`, or `--time` of the job).",
+            duration(ran)
+        ))
     }
 }
 
@@ -99,6 +176,7 @@ impl Driver {
         if let Some(deadline) = self.deadline.take_if(|deadline| deadline.drains <= now)
             && self.draining.is_none()
         {
+            self.postponed.for_want_of(deadline.clone());
             self.drain(deadline.why);
         }
     }
@@ -143,8 +221,9 @@ impl Driver {
     /// What a stop left undone: those that ran longest by name, the others counted.
     pub(super) fn unfinished(&mut self) -> String {
         let all = self.progress.unfinished();
-        self.cut_short.sort_by_key(|task| task.since);
-        let mut words: Vec<&str> = self.cut_short.iter().take(NAMED).map(|task| task.what.as_str()).collect();
+        self.postponed.cut_short.sort_by_key(|task| task.since);
+        let mut words: Vec<&str> =
+            self.postponed.cut_short.iter().take(NAMED).map(|task| task.what.as_str()).collect();
         let more = format!("{} more", all.saturating_sub(words.len()));
         let held = match self.held {
             0 => String::new(),
@@ -157,6 +236,14 @@ impl Driver {
             words.push(&more);
         }
         format!("{} unfinished{held}: {}", count(all, "task"), words.join("; "))
+    }
+
+    /// How to go on after a stop.
+    pub(super) fn next_step(&self) -> String {
+        let is_vain = !self.has_recorded_for_good() && (self.states.saved == 0 || self.postponed.gives_way());
+        let advice = self.postponed.advice().filter(|_| is_vain);
+        let again = "Run the same command again to go on.";
+        advice.map_or_else(|| again.to_owned(), |advice| format!("{again} {advice}"))
     }
 
     fn is_idle(&self) -> bool {

@@ -131,7 +131,13 @@ mod tests {
             pool: None,
             options: TaskOptions { name: Some("gemm".into()), ..TaskOptions::default() },
             job: Job::Measure(Box::new(MeasureSpec { command, ..MeasureSpec::default() })),
-            recipe: Some(RecipeId { key: Hash::of(&depends.to_le_bytes()), parts, code: None, tried: None }),
+            recipe: Some(RecipeId {
+                key: Hash::of(&depends.to_le_bytes()),
+                parts,
+                code: None,
+                tried: None,
+                had_its_turn: false,
+            }),
             auxiliary: false,
             deps: vec![],
         }

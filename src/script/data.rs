@@ -52,7 +52,7 @@ fn encode(value: &Value, depth: usize) -> Result<Json, NoData> {
 }
 
 /// Fields that are merely watched (`failure.strict`) are as good as plain ones.
-fn is_object(table: &Table) -> bool {
+pub(super) fn is_object(table: &Table) -> bool {
     table.metatable().is_some_and(|class| !class.raw_get::<bool>("__plain").unwrap_or(false))
 }
 

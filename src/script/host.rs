@@ -104,6 +104,13 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     host.raw_set("explain", lua.create_function(explain)?)?;
 
     let shared = bridge.clone();
+    let only_usage = move |_: &Lua, ()| {
+        shared.port.borrow().only_usage();
+        Ok(())
+    };
+    host.raw_set("only_usage", lua.create_function(only_usage)?)?;
+
+    let shared = bridge.clone();
     let leave = move |_: &Lua, place: Option<String>| {
         let place = place.map(|place| format!(" of the flow at {place}")).unwrap_or_default();
         shared.port.borrow().leave(format!("a <close> variable{place}"));

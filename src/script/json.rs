@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json};
 /// Deeper tables are taken to contain themselves; what is read is not deeper either.
 const DEEPEST: usize = 100;
 
-/// `json_encode(value, null_class, list_class, indent)` and `json_decode(text, null)`: the result, or nil and why.
-/// A table of `null_class` stands for JSON's null, one of `list_class` is a list even when it is empty.
+/// `json_encode(value, null_class, list_class, indent)` and `json_decode(text, null, list_class)`: the result, or nil and
+/// why. A table of `null_class` stands for JSON's null, one of `list_class` is a list even when it is empty.
 pub fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
     let encode = |lua: &Lua, (value, null_class, list_class, indent): (Value, Table, Table, bool)| {
         let text = Encoder { null_class, list_class }.encode(&value, 0).and_then(|json| {
@@ -27,11 +27,11 @@ pub fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
         }
     };
     host.raw_set("json_encode", lua.create_function(encode)?)?;
-    let decode = |lua: &Lua, (text, null): (mlua::LuaString, Table)| match serde_json::from_slice::<Json>(
-        &text.as_bytes(),
-    ) {
-        Ok(json) => decoded(lua, &json, &Value::Table(null))?.into_lua_multi(lua),
-        Err(error) => (Value::Nil, error.to_string()).into_lua_multi(lua),
+    let decode = |lua: &Lua, (text, null, list_class): (mlua::LuaString, Table, Table)| {
+        match serde_json::from_slice::<Json>(&text.as_bytes()) {
+            Ok(json) => decoded(lua, &json, &Value::Table(null), &list_class)?.into_lua_multi(lua),
+            Err(error) => (Value::Nil, error.to_string()).into_lua_multi(lua),
+        }
     };
     host.raw_set("json_decode", lua.create_function(decode)?)
 }
@@ -72,7 +72,7 @@ impl Encoder {
     fn table(&self, table: &Table, depth: usize) -> Result<Json, Refused> {
         let is_list = table.metatable().is_some_and(|class| class == self.list_class);
         let refused = |what: &str| Refused { path: String::new(), what: what.into() };
-        if !is_list && table.metatable().is_some() {
+        if !is_list && super::data::is_object(table) {
             return Err(refused("has a metatable: copy the fields you need"));
         }
         let pairs: Vec<(Value, Value)> = table.pairs().flatten().collect();
@@ -101,7 +101,7 @@ impl Encoder {
     }
 }
 
-fn decoded(lua: &Lua, json: &Json, null: &Value) -> mlua::Result<Value> {
+fn decoded(lua: &Lua, json: &Json, null: &Value, list_class: &Table) -> mlua::Result<Value> {
     Ok(match json {
         Json::Null => null.clone(),
         Json::Bool(flag) => Value::Boolean(*flag),
@@ -113,14 +113,17 @@ fn decoded(lua: &Lua, json: &Json, null: &Value) -> mlua::Result<Value> {
         Json::Array(items) => {
             let list = lua.create_table_with_capacity(items.len(), 0)?;
             for item in items {
-                list.raw_push(decoded(lua, item, null)?)?;
+                list.raw_push(decoded(lua, item, null, list_class)?)?;
+            }
+            if items.is_empty() {
+                list.set_metatable(Some(list_class.clone()))?; // else it would be an object
             }
             Value::Table(list)
         }
         Json::Object(fields) => {
             let table = lua.create_table_with_capacity(0, fields.len())?;
             for (name, value) in fields {
-                table.raw_set(name.as_str(), decoded(lua, value, null)?)?;
+                table.raw_set(name.as_str(), decoded(lua, value, null, list_class)?)?;
             }
             Value::Table(table)
         }

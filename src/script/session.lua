@@ -1,11 +1,11 @@
 -- `harness.session`: a helper process in any language, kept alive in the slot; tables both ways. Where it has an `init`,
 -- one that is gone is started again with the next question.
 local host, failure = ...
-local options = host.options()
+local options, json = host.options(), host.json
 
 local error, ipairs, pcall, setmetatable, type = error, ipairs, pcall, setmetatable, type
 local concat, remove = table.concat, table.remove
-local format, gsub, sub = string.format, string.gsub, string.sub
+local find, format, gsub, sub = string.find, string.format, string.gsub, string.sub
 
 -- Seconds an answer may take unless the task says.
 local PATIENCE = 60
@@ -37,27 +37,37 @@ local function start(self)
   self.ask, self.stop, self.read_stderr, self.is_gone = ask, stop, stderr, false
 end
 
---- Asks and waits for the answer.
-function Session:request(question, timeout)
-  failure.own(self, Session, "request")
-  if type(question) ~= "table" then failure.raise("session:request: expected a table, got a " .. type(question)) end
-  local good, problem = options.plain(question)
-  if good == nil then
-    local place, what = "", problem
-    if type(problem) == "table" then place, what = problem.path, problem.note or "expected " .. problem.expected end
-    failure.raise(format("session:request: question%s: %s", place, what))
-  end
+-- Asks in a line of JSON and waits for the answer: a table, or its line.
+local function ask(self, who, line, timeout, as_text)
   local limit, expected = self.timeout, nil
   if timeout ~= nil then limit, expected = options.duration(timeout) end
-  if not limit then failure.raise("session:request: timeout: expected " .. expected) end
+  if not limit then failure.raise(format("session:%s: timeout: expected %s", who, expected)) end
   if self.is_gone and self.init and not self.is_closed then start(self) end
   self.is_gone = true -- unless there is an answer: the call may be stopped meanwhile
-  local answer, why, kind = self.ask(good, limit)
+  local answer, why, kind = self.ask(line, limit, as_text)
   if answer then
     self.is_gone = false
     return answer
   end
   raise(kind, format("session `%s`: %s", self.name, why))
+end
+
+--- Asks and waits for the answer.
+function Session:request(question, timeout)
+  failure.own(self, Session, "request")
+  if type(question) ~= "table" then failure.raise("session:request: expected a table, got a " .. type(question)) end
+  local line, why = host.json_encode(question, json.Null, json.List, false)
+  if not line then failure.raise("session:request: question" .. gsub(why, "^the value", "")) end
+  return ask(self, "request", line, timeout, false)
+end
+
+--- The same with the text of JSON, in one line each: what tables cannot say, null and an empty list, is as it was.
+function Session:exchange(line, timeout)
+  failure.own(self, Session, "exchange")
+  if type(line) ~= "string" or find(line, "\n", 1, true) then
+    failure.raise("session:exchange: expected a line of JSON, got " .. failure.a(line))
+  end
+  return ask(self, "exchange", line, timeout, true)
 end
 
 --- Calls a function of a helper that serves them: `session:call { "name", arguments ..., timeout = "5 s" }`.
@@ -70,7 +80,7 @@ function Session:call(given)
     args[i] = value
   end
   remove(args, 1)
-  local answer = self:request({ call = name, args = args }, o.timeout)
+  local answer = self:request({ call = name, args = json.list(args) }, o.timeout)
   local problem = answer.error
   if not problem then return answer.value end
   local text = type(problem) == "table" and format("%s: %s", problem.type, problem.message) or failure.compact(problem)

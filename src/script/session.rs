@@ -1,6 +1,6 @@
-//! `harness.session` in a slot: a helper process that is asked in tables and answers in tables, as JSON Lines.
+//! `harness.session` in a slot: a helper process that is asked a line of JSON and answers with another.
 //!
-//! Turns tables into lines and back. Knows nothing of processes: it is given a function that starts one.
+//! Turns answers into tables. Knows nothing of processes: it is given a function that starts one.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,8 +8,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mlua::serde::ser::Options as SerializeOptions;
-use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Value};
+use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, LuaString, MultiValue, Value};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::model::Status;
 
@@ -70,8 +71,8 @@ impl NoAnswer {
 /// Starts a process, or says why it cannot.
 pub type StartSession = Box<dyn FnMut(&SessionSpec) -> Result<Box<dyn Helper>, String>>;
 
-/// `start(spec)` -> `ask, close, stderr`, or nil and why; `ask(table, seconds)` -> a table, or nil, why and the status
-/// in one word.
+/// `start(spec)` -> `ask, close, stderr`, or nil and why; `ask(line, seconds, as_text)` -> a table, or the line itself, or
+/// nil, why and the status in one word.
 pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Function> {
     lua.create_function_mut(move |lua, spec: Value| {
         let helper = match start(&lua.from_value::<SessionSpec>(spec)?) {
@@ -79,9 +80,9 @@ pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Functi
             Err(why) => return (Value::Nil, why).into_lua_multi(lua),
         };
         let asked = helper.clone();
-        let request = lua.create_function(move |lua, (question, seconds): (Value, f64)| {
+        let request = lua.create_function(move |lua, (line, seconds, as_text): (LuaString, f64, bool)| {
             let answer = match asked.borrow_mut().as_mut() {
-                Some(helper) => request(lua, helper.as_mut(), &question, seconds),
+                Some(helper) => request(lua, helper.as_mut(), &line.as_bytes(), seconds, as_text),
                 None => Err(NoAnswer::new(Status::Error, "it is closed; start another one")),
             };
             match answer {
@@ -102,25 +103,39 @@ pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Functi
     })
 }
 
-fn request(lua: &Lua, helper: &mut dyn Helper, question: &Value, seconds: f64) -> Result<Value, NoAnswer> {
-    let failed = |error: mlua::Error| NoAnswer::new(Status::Error, error);
-    // It was checked in Lua.
-    let question: serde_json::Value = lua.from_value(question.clone()).map_err(failed)?;
+fn request(
+    lua: &Lua,
+    helper: &mut dyn Helper,
+    question: &[u8],
+    seconds: f64,
+    as_text: bool,
+) -> Result<Value, NoAnswer> {
     let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    let line = helper.ask(question.to_string().as_bytes(), limit)?;
-    match serde_json::from_slice::<serde_json::Value>(&line) {
-        Ok(answer @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => {
-            let plain = SerializeOptions::new()
-                .set_array_metatable(false)
-                .serialize_none_to_null(false)
-                .serialize_unit_to_null(false);
-            lua.to_value_with(&answer, plain).map_err(failed)
-        }
-        _ => {
+    let line = helper.ask(question, limit)?;
+    match table_or_text(lua, &line, as_text) {
+        Some(answer) => answer.map_err(|error| NoAnswer::new(Status::Error, error)),
+        None => {
             let text: String = String::from_utf8_lossy(&line).chars().take(200).collect();
             let why =
                 format_args!("its answer is not a JSON object or array in one line: {text}; it was ended");
             Err(helper.end(NoAnswer::new(Status::Error, why)))
         }
     }
+}
+
+/// An object or array of JSON; None if it is something else.
+fn table_or_text(lua: &Lua, line: &[u8], as_text: bool) -> Option<mlua::Result<Value>> {
+    if !matches!(line.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        return None;
+    }
+    if as_text {
+        serde_json::from_slice::<IgnoredAny>(line).ok()?;
+        return Some(lua.create_string(line).map(Value::String));
+    }
+    let answer: serde_json::Value = serde_json::from_slice(line).ok()?;
+    let plain = SerializeOptions::new()
+        .set_array_metatable(false)
+        .serialize_none_to_null(false)
+        .serialize_unit_to_null(false);
+    Some(lua.to_value_with(&answer, plain))
 }

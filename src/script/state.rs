@@ -20,7 +20,7 @@ use crate::model::Hash;
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 43] = [
+const LIBRARY: [(&str, &str); 46] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -58,7 +58,10 @@ const LIBRARY: [(&str, &str); 43] = [
     ("search/bandit", include_str!("../../lua/harness/search/bandit.lua")),
     ("search/tree", include_str!("../../lua/harness/search/tree.lua")),
     ("search/racing", include_str!("../../lua/harness/search/racing.lua")),
+    ("search/dialogue", include_str!("../../lua/harness/search/dialogue.lua")),
+    ("search/external", include_str!("../../lua/harness/search/external.lua")),
     ("search/confirm", include_str!("../../lua/harness/search/confirm.lua")),
+    ("search/table", include_str!("../../lua/harness/search/table.lua")),
     ("search/run", include_str!("../../lua/harness/search/run.lua")),
     ("search/init", include_str!("../../lua/harness/search/init.lua")),
     ("args", include_str!("../../lua/harness/args.lua")),

@@ -12,7 +12,8 @@ use crate::model::Hash;
 use crate::process::Environment;
 
 /// By their place in the folder.
-const MODULES: [(&str, &str); 2] = [
+const MODULES: [(&str, &str); 3] = [
+    ("harness/optuna.py", include_str!("../../lua/harness/adaptors/optuna.py")),
     ("harness/session.py", include_str!("../../lua/harness/adaptors/session.py")),
     ("harness_futures.py", include_str!("../../lua/harness/adaptors/harness_futures.py")),
 ];

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio, read, write};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{Signal, kill_process_group};
 
 use super::adaptors;
@@ -27,6 +27,8 @@ const LONGEST_LINE: usize = 64 << 20;
 const KEPT: usize = 64 * 1024;
 /// So much of that is in messages (B).
 const TAIL: usize = 2048;
+/// What questions and answers pass through (B): the more fits in, the less often the two sides wait for each other.
+const PIPE: usize = 1 << 20;
 /// A pipe holds no more than so many reads.
 const TAIL_READS: usize = 32;
 /// So much of what nobody asked for is shown (characters).
@@ -75,6 +77,9 @@ impl Helper {
         let ((its_in, stdin), (stdout, its_out), (stderr, its_err)) = (pipe()?, pipe()?, pipe()?);
         for end in [&stdin, &stdout, &stderr] {
             ioctl_fionbio(end, true).map_err(|error| text(&error))?;
+        }
+        for end in [&stdin, &stdout] {
+            let _ = fcntl_setpipe_size(end, PIPE); // the system may have given its user enough already
         }
         let here = std::env::current_dir().map_err(|error| text(&error))?;
         let cwd: Option<PathBuf> = spec.cwd.as_ref().map(|cwd| here.join(cwd));
@@ -170,7 +175,7 @@ impl Helper {
 
     /// Reads what is there; false at the end of it.
     fn read_answer(&mut self) -> bool {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = [0; 128 * 1024];
         match read(&self.stdout, &mut buffer) {
             Ok(0) => false,
             Ok(count) => {

@@ -234,6 +234,30 @@ fn a_suspect_is_measured_once_more_and_counts_if_it_is_slower_then_too() {
     assert!(ran.code == Some(1) && ran.stdout.contains(why), "{ran:#?}");
 }
 
+/// Disk full, here after the first of two.
+#[test]
+fn a_journal_that_takes_no_record_ends_it() {
+    let folder = Folder::with(PRINTS);
+    measured(&folder, "10\n", "base.journal");
+    measured(&folder, "12\n", "new.journal");
+    let length = |name: &str| std::fs::metadata(folder.path(name)).unwrap().len();
+    std::fs::copy(folder.path("new.journal"), folder.path("copy.journal")).unwrap();
+    let before = length("copy.journal");
+    assert_eq!(compare(&folder, &["--confirm", "base.journal", "copy.journal"]).code, Some(1));
+    let room = (length("copy.journal") - before) * 3 / 4;
+    let full = format!("ulimit -f {}", (before + room) / 512);
+    let args = ["compare", "--confirm", "--junit", "read.xml", "base.journal", "new.journal"];
+    let ran = folder.finish(folder.harness_after(&full, &args));
+    let said = folder.normal(&ran.stderr);
+    let says = "harness: compare: 2 suspects to be measured once more\nharness: compare: what seems slower cannot be measured \
+                once more: stopped, because records cannot be written: journal new.journal: cannot write to it: File too \
+                large (os error 27); once that is mended, the same line again does\n";
+    assert_eq!((ran.code, said.as_str(), ran.stdout.as_str()), (Some(73), says, ""));
+    assert!(!folder.path("read.xml").exists(), "no answer is written either");
+    let records = folder.journal("new.journal").iter().filter(|line| line["type"] == "measurement").count();
+    assert_eq!(records, 3, "one was measured before");
+}
+
 /// A suspect whose runs wait while there is a file `hold`, which there is.
 fn held() -> Folder {
     let script = "submit(measure { name = 'm', runs = 8, metrics = { x = 'x: ([%d.]+)' }, objective = 'x',

@@ -67,9 +67,9 @@ fn what_is_damaged_is_named_and_how_to_go_on_without_it() {
     folder.write("c.lua.journal", damaged.clone() + "{\"type\":\"task");
     let checked = "\
 c.lua.journal: 2 records of 1 run, harness.journal/1: 3 damaged lines
-  line 5: unknown variant `tusk`, expected one of `header`, `session`, `end`, `env`, `artefact`, `state`, `measurement`, `task` \
+  line 5: unknown variant `tusk`, expected one of `header`, `session`, `end`, `env`, `artefact`, `state`, `answered`, `measurement`, `task` \
 at line 1 column 6 (`type`)
-  line 6: unknown variant `tusk`, expected one of `header`, `session`, `end`, `env`, `artefact`, `state`, `measurement`, `task` \
+  line 6: unknown variant `tusk`, expected one of `header`, `session`, `end`, `env`, `artefact`, `state`, `answered`, `measurement`, `task` \
 at line 1 column 6 (`type`)
   line 8: expected ident at line 1 column 2
   behind the last line 13 B that were not written completely: the next run cuts them off
@@ -78,7 +78,7 @@ mend them, or go on without them (what they recorded is done again; the old file
 ";
     let ran = says(&folder, &["journal", "check", "c.lua.journal"], 4, checked, "");
     let refusal = "harness: journal: journal c.lua.journal: line 5 is damaged (unknown variant `tusk`, expected one of \
-                   `header`, `session`, `end`, `env`, `artefact`, `state`, `measurement`, `task` at line 1 column 6 (`type`)): mend or remove \
+                   `header`, `session`, `end`, `env`, `artefact`, `state`, `answered`, `measurement`, `task` at line 1 column 6 (`type`)): mend or remove \
                    that line in a copy, and name the copy; `harness journal check c.lua.journal` names all such lines\n";
     says(&folder, &["journal", "compact", "c.lua.journal"], 4, "", refusal);
     // What it says works.

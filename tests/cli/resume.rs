@@ -208,7 +208,7 @@ fn changes_of_a_state_are_gathered() {
 fn a_deadline_stops_in_order_and_the_next_run_completes() {
     let script = "local left = require 'harness'.walltime_left()\nprint(left and left <= 20)\n\
                   print(await(submit(exec { key = 1, shell = 'test -e go || sleep 1000' })).ok)\n";
-    let ran_for = regex::Regex::new("running for [0-9.]+ m?s").unwrap();
+    let took = regex::Regex::new("(running for|than the|more than) [0-9.]+ m?s").unwrap();
     for (args, env, why) in [
         (&["--deadline", "3 s", "--margin", "1 s", "c.lua"][..], false, "1 s before --deadline 3 s"),
         (&["--margin", "2 s", "c.lua"], true, "2 s before the end of Slurm job 17"),
@@ -223,11 +223,12 @@ fn a_deadline_stops_in_order_and_the_next_run_completes() {
         let text = format!(
             "harness: stopped {why} with 1 task unfinished: exec `test -e go || sleep 1000`, running for TIME \
              without a `timeout`. Nothing reported is lost: DIR/c.lua.journal has it. Run the \
-             same command again to go on.\n"
+             same command again to go on. Nothing that ran has ended, and the next run would be the same: what is left \
+             needs longer than the TIME that it had; give it more than TIME (`--deadline`, or `--time` of the job).\n"
         );
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(75), "true\n"), "{ran:?}");
         let dir = folder.path("").canonicalize().unwrap();
-        let said = ran_for.replace(&ran.stderr, "running for TIME");
+        let said = took.replace_all(&ran.stderr, "$1 TIME");
         assert_eq!(said, text.replace("DIR", dir.to_str().unwrap()));
         folder.write("go", "");
         says(&folder, &["-q", "c.lua"], 0, "nil\ntrue\n", "");

@@ -113,6 +113,10 @@ done"#;
     served.ask(json!({ "id": 0, "do": "spawn", "options": { "slots": 1 }, "session": session }));
     let answer = served.ask(json!({ "id": 1, "do": "submit", "ask": { "x": [1, 2.5, "y"] } }));
     assert_eq!(answer["answer"], json!({ "n": 2, "got": { "x": [1, 2.5, "y"] } }), "{answer}");
+    // The helper's answer is passed on as it was written, as far as JSON can say.
+    let exact = json!({ "none": null, "list": [], "object": {}, "deep": [[], {}, null, { "x": [] }] });
+    let answer = served.ask(json!({ "id": 5, "do": "submit", "ask": exact }));
+    assert_eq!(answer["answer"]["got"], exact, "{answer}");
     let parts = served.ask(json!({ "id": 2, "do": "submit", "ask": { "parts": true } }));
     assert_eq!(parts["answer"], json!({ "value": "two parts" }), "{parts}");
     let died =

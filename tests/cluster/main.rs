@@ -9,6 +9,7 @@ mod applications;
 mod batch;
 mod doctor;
 mod loss;
+mod python;
 mod remote;
 mod repl;
 #[cfg(feature = "mpi")]

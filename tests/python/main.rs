@@ -156,17 +156,16 @@ fn below_an_mpis_launcher() {
     folder.assert_nothing_left(LIMIT);
 }
 
-#[test]
-fn tadashis_loop_with_another_import() {
+/// Runs a loop of TADASHI's own kind, with one import changed; what it printed.
+fn tadashi(name: &str, theirs: &str, ours: &str) -> Option<String> {
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/tadashi");
     let asked = Command::new(fetched).arg("--there").output().unwrap();
     if !asked.status.success() {
-        return support::skip("there is no TADASHI: tools/tadashi fetches it");
+        support::skip("there is no TADASHI: tools/tadashi fetches it");
+        return None;
     }
     let folder = Folder::new();
-    let demo = fs::read_to_string(tests().join("scripts/tadashi_demo.py")).unwrap();
-    let (theirs, ours) =
-        ("from mpi4py.futures import MPIPoolExecutor as", "from harness_futures import HarnessExecutor as");
+    let demo = fs::read_to_string(tests().join("scripts").join(name)).unwrap();
     assert!(demo.contains(theirs));
     folder.write("demo.py", demo.replace(theirs, ours));
     let kernel = "#include <stdio.h>\ndouble a[64][64];\nint main() {\n#pragma scop\n  for (int i = 0; i < 64; i++)\n    \
@@ -174,11 +173,33 @@ fn tadashis_loop_with_another_import() {
                   printf(\"WALLTIME: %f\\n\", a[1][2]);\n}\n";
     folder.write("kernel.c", kernel);
     let with_tadashi = String::from_utf8(asked.stdout).unwrap();
-    let Some(command) = python(&folder, with_tadashi.trim(), &["demo.py", "kernel.c"]) else { return };
-    let ran = Running::start(command).end(LIMIT * 2);
-    let host = rustix::system::uname().nodename().to_str().unwrap().to_owned();
-    assert_eq!((ran.code, ran.stdout), (Some(0), format!("{host} True\n").repeat(3)), "{}", ran.stderr);
+    let ran = Running::start(python(&folder, with_tadashi.trim(), &["demo.py", "kernel.c"])?).end(LIMIT * 2);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
     folder.assert_nothing_left(LIMIT);
+    Some(ran.stdout)
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn tadashis_loop_with_another_import() {
+    let (theirs, ours) =
+        ("from mpi4py.futures import MPIPoolExecutor as", "from harness_futures import HarnessExecutor as");
+    let Some(said) = tadashi("tadashi_demo.py", theirs, ours) else { return };
+    assert_eq!(said, format!("{} True\n", host()).repeat(3));
+}
+
+/// Its state is pickled with the application.
+#[test]
+fn tadashis_applications_travel() {
+    let (theirs, ours) = (
+        "from mpi4py.futures import MPIPoolExecutor, as_completed",
+        "from harness_futures import HarnessExecutor as MPIPoolExecutor, as_completed",
+    );
+    let Some(said) = tadashi("tadashi_travels.py", theirs, ours) else { return };
+    assert_eq!(said, [8, 16, 32].map(|size| format!("{size} {} True\n", host())).concat());
 }
 
 #[test]

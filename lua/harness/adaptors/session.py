@@ -16,6 +16,9 @@ import os
 import sys
 import traceback
 
+# The less often the two sides of a pipe wait for each other, the better for what is large (B).
+BUFFER = 1 << 18
+
 
 def serve(functions):
     """Answers until there are no more questions. `functions` is a dict of functions by name, or an object whose public
@@ -28,7 +31,7 @@ def serve(functions):
 
 def take_streams():
     """Keeps standard input and output for itself: others read nothing, and write to standard error."""
-    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    questions, answers = os.fdopen(os.dup(0), "rb", BUFFER), os.fdopen(os.dup(1), "wb", BUFFER)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

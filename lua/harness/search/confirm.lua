@@ -12,7 +12,12 @@ local LEAST_TRIALS = 5
 local Result = { __name = "result of a search" }
 M.Result = Result
 local FIELDS = {}
-for name in string.gmatch("best confirmed fresh front over_baseline over_runner_up ranking runner_up search shrunk trials winner", "%S+") do
+for name in
+  string.gmatch(
+    "baseline best confirmed failures fresh front name over_baseline over_runner_up ranking runner_up search shrunk trials winner",
+    "%S+"
+  )
+do
   FIELDS[name] = true
 end
 function Result.__index(_, key)
@@ -166,7 +171,10 @@ local function confirm(run, result)
   local winner, second, figure = winner_of(record, base, finalists)
   if not winner then return end
   result.winner, result.fresh = winner, figure
-  if run.o.baseline then result.over_baseline = beside(record, base, name_of(winner), "baseline") end
+  if run.o.baseline then
+    result.over_baseline = beside(record, base, name_of(winner), "baseline")
+    result.baseline = record.variants.base.ok and record.variants.base.stats.median or nil
+  end
   if second then
     result.runner_up = second
     result.over_runner_up = beside(record, base, name_of(winner), name_of(second))
@@ -181,9 +189,23 @@ end
 
 local function point_text(trial) return failure.compact(trial.point) end
 
+--- `3 verify_failed, 1 timeout`: the most frequent first.
+function M.by_kind(failures)
+  local kinds, parts = failure.sorted_keys(failures), {}
+  table.sort(kinds, function(a, b)
+    if failures[a] ~= failures[b] then return failures[a] > failures[b] end
+    return a < b
+  end)
+  for i, kind in ipairs(kinds) do
+    parts[i] = string.format("%d %s", failures[kind], kind)
+  end
+  return table.concat(parts, ", ")
+end
+
 function Result:__tostring()
   local lines = { tostring(self.search) }
   local function say(...) lines[#lines + 1] = string.format(...) end
+  if next(self.failures) then say("without a figure: %s", M.by_kind(self.failures)) end
   if self.front then
     say("%d that no other is better than in all objectives:", #self.front)
     for _, trial in ipairs(self.front) do
@@ -191,7 +213,7 @@ function Result:__tostring()
     end
     return table.concat(lines, "\n")
   end
-  if not self.best then return lines[1] .. "\nno trial is ok: " .. (studies.why(self.search) or "nothing was tried") end
+  if not self.best then return table.concat(lines, "\n") .. "\nno trial is ok: " .. (studies.why(self.search) or "nothing was tried") end
   say(
     "best: %s, trial %d: %.6g%s",
     point_text(self.best),
@@ -216,7 +238,7 @@ end
 --- The result of a search that is over.
 function M.conclude(run)
   local study, o = run.study, run.o
-  local result = setmetatable({ search = study, trials = study:trials() }, Result)
+  local result = setmetatable({ name = o.name, search = study, trials = study:trials(), failures = studies.failures(study) }, Result)
   if study.several then
     result.front = study:front()
     return result

@@ -5,16 +5,18 @@ local failure, front = lib.failure, lib["search/front"]
 
 local M = {}
 
--- What an author's function of points (or, of sequences, of lists of actions) makes, as a genome.
-local function by_author(space, what, fn)
-  local function shown(genome) return space.sequences and table.move(genome, 1, #genome, 1, {}) or space:point(genome) end
+-- An author's function of points (or, of sequences, of lists of actions) as one of genomes; where it gives nil, `ours`.
+local function by_author(space, what, fn, random, ours)
+  local function shown(genome) return space.sequences and lib.types.plain(genome) or space:point(genome) end
   return function(...)
     local given = table.pack(...)
-    for i = 1, given.n - 1 do
+    for i = 1, given.n do
       given[i] = shown(given[i])
     end
-    local child = fn(table.unpack(given, 1, given.n))
-    local genome = type(child) == "table" and space:genome(space.sequences and { [space.name] = child } or child)
+    given[given.n + 1] = random
+    local child = fn(table.unpack(given, 1, given.n + 1))
+    if child == nil then return ours(...) end
+    local genome = type(child) == "table" and space:made(child, random)
     if genome then return genome end
     failure.raise(string.format("search.genetic: '%s' gave what is not in the space: %s", what, failure.compact(child)))
   end
@@ -59,10 +61,8 @@ function M.genetic(o, context)
   local bold = 0 -- the more it repeats itself the more is changed
   local function mutate_here(genome) return space:mutate(genome, random, bold >= 2 and math.tointeger(1 + bold // 2) or nil) end
   local function cross_here(a, b) return space:cross(a, b, random) end
-  local own_mutate = o.mutate and by_author(space, "mutate", o.mutate)
-  local own_cross = o.crossover and by_author(space, "crossover", o.crossover)
-  local mutate = own_mutate and function(genome) return own_mutate(genome, random) end or mutate_here
-  local cross = own_cross and function(a, b) return own_cross(a, b, random) end or cross_here
+  local mutate = o.mutate and by_author(space, "mutate", o.mutate, random, mutate_here) or mutate_here
+  local cross = o.crossover and by_author(space, "crossover", o.crossover, random, cross_here) or cross_here
   local population, there, asked = {}, {}, 0
 
   local strategy = {}

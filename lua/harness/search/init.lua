@@ -3,7 +3,7 @@
 local _, lib = ...
 local failure, options = lib.failure, lib.options
 local samplers, climbing, evolution = lib["search/samplers"], lib["search/climbing"], lib["search/evolution"]
-local racing = lib["search/racing"]
+local external, racing = lib["search/external"], lib["search/racing"]
 
 local M = {}
 
@@ -13,12 +13,14 @@ local STRATEGIES = {
   annealing = { new = climbing.annealing, kind = "annealing" },
   bandit = { new = lib["search/bandit"].bandit, kind = "bandit" },
   evolution = { new = evolution.evolution, kind = "evolution" },
+  external = { new = external.external, kind = "external", several = true, single = true },
   genetic = { new = evolution.genetic, kind = "genetic", several = true },
   grid = { new = samplers.grid, several = true, ends = true },
   halving = { new = racing.halving, kind = "halving", single = true },
   hill_climb = { new = climbing.hill_climb, kind = "climb" },
   lhs = { new = samplers.lhs, kind = "lhs", several = true },
   mcts = { new = lib["search/tree"].mcts, kind = "mcts", ends = true },
+  optuna = { new = external.optuna, kind = "optuna", several = true, single = true },
   race = { new = racing.race, kind = "race", single = true, ends = true },
   random = { new = samplers.random, several = true },
   sobol = { new = samplers.sobol, several = true },
@@ -82,8 +84,8 @@ local function begin(o, trials)
   local strategy = strategy_of(o.strategy or several and "genetic" or "bandit")
   local name = o.name or "search"
   begun[name] = (begun[name] or 0) + 1
-  local random = lib.random.random(string.format("search %s %d", name, begun[name]))
-  local study = lib["search/study"].new(o, space, with_ensemble(strategy), random, trials)
+  local own_name = string.format("search %s %d", name, begun[name])
+  local study = lib["search/study"].new(o, space, with_ensemble(strategy), lib.random.random(own_name), trials, own_name)
   return study, strategy
 end
 --- A search by ask and tell.
@@ -91,6 +93,9 @@ function M.new(given) return (begin(options.check("search.new", given, false, "s
 
 --- Asks, evaluates with every worker busy, tells, until the budget is spent; then confirms what it found.
 function M.run(given) return lib["search/run"].run(begin, options.check("search.run", given, false, "searchRun")) end
+
+--- What several searches came to, as text: a row for each.
+function M.table(results) return lib["search/table"].text(results) end
 
 --- The space of sequences of actions.
 function M.sequences(given) return lib["search/sequences"].new(given) end

@@ -83,7 +83,7 @@ local function evaluate(run, trial)
 end
 
 function Run:may_ask()
-  if self.trials and #self.study.list >= self.trials then return false end
+  if self.trials and #self.study.list + self.asking >= self.trials then return false end
   return not self.budget or not self.budget:done()
 end
 
@@ -91,7 +91,9 @@ end
 function Run:lane()
   local study = self.study
   while self:may_ask() and not self.raised do
+    self.asking = self.asking + 1
     local trial = study:ask()
+    self.asking = self.asking - 1
     if trial then
       evaluate(self, trial)
       local bell = self.bell
@@ -119,13 +121,26 @@ local function raise(problem)
   failure.raise(problem)
 end
 
+-- However it ends, nothing of it goes on; a program that decides has heard all there was, or ends as it is.
 local Lanes = {
   __close = function(lanes)
     for _, lane in ipairs(lanes) do
       lane:cancel()
     end
+    lanes.study:__close(true)
   end,
 }
+
+-- Lets all of its lanes go on until nothing is left to ask for.
+local function search(run)
+  local lanes <close> = setmetatable({ study = run.study }, Lanes)
+  for i = 1, run.left do
+    lanes[i] = flow.go(run.try_lane, run)
+  end
+  flow.await(run.over)
+  if run.raised then raise(run.raised[1]) end
+  run.study:close()
+end
 
 --- See docs/search.md.
 function M.run(begin, o)
@@ -137,17 +152,10 @@ function M.run(begin, o)
     complain "'budget' is missing: a number of trials, or such as { trials = 100, seconds = \"1 h\" }"
   end
   study.cutoff = o.cutoff
-  local run = setmetatable({ study = study, o = o, trials = trials, budget = budget, bell = ends.condition() }, Run)
+  local run = setmetatable({ study = study, o = o, trials = trials, budget = budget, asking = 0, bell = ends.condition() }, Run)
   run.pool = o.pool and o.pool.id or nil
   run.left, run.over = width_of(o), ends.condition()
-  do
-    local lanes <close> = setmetatable({}, Lanes)
-    for i = 1, run.left do
-      lanes[i] = flow.go(run.try_lane, run)
-    end
-    flow.await(run.over)
-  end
-  if run.raised then raise(run.raised[1]) end
+  search(run)
   return lib["search/confirm"].conclude(run)
 end
 

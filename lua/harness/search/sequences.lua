@@ -1,6 +1,7 @@
 -- Spaces of sequences: which actions, and in which order? A loop is tiled, then interchanged, then unrolled.
 --
--- A genome is the list of actions itself. The methods are those of a space of lists (space.lua), without dimensions.
+-- A genome is the list of actions itself. The methods are those of a space of lists (space.lua), without dimensions. What may
+-- follow can be a function of the author's, which may wait for a worker: so any method may that looks what follows.
 local _, lib = ...
 local failure, options = lib.failure, lib.options
 
@@ -14,26 +15,30 @@ M.Sequences = Sequences
 function M.new(given)
   local o = options.check("search.sequences", given, false, "sequences")
   local space = setmetatable({ name = o.name or "steps", actions = o.actions, min = o.min or 1, max = o.max or 8 }, Sequences)
+  space.waits, space.asked = type(o.actions) == "function", {}
   if not o.actions then failure.raise "search.sequences: 'actions' is missing: a list, or a function of the actions before" end
   if space.min > space.max then failure.raise(string.format("search.sequences: 'min' (%d) is above 'max' (%d)", space.min, space.max)) end
   if type(o.actions) == "table" and #o.actions == 0 then failure.raise "search.sequences: 'actions' is empty" end
   return space
 end
 
--- What can come after these.
+local function key_of(action)
+  if type(action) == "table" then return lib.json.encode(action) end
+  return type(action) == "string" and string.format("%q", action) or tostring(action)
+end
+
+-- What can come after these. A function is asked once of each beginning.
 local function choices(self, prefix)
-  if type(self.actions) == "table" then return self.actions end
+  if not self.waits then return self.actions end
+  local key = self:key(prefix)
+  if self.asked[key] then return self.asked[key] end
   local list = self.actions(table.move(prefix, 1, #prefix, 1, {}))
   local good, problem = lib.types.plain(list)
   if type(list) ~= "table" or not good then
     failure.raise("search.sequences: 'actions' gave no list of actions: " .. (type(problem) == "table" and problem.path or failure.a(list)))
   end
-  return list
-end
-
-local function key_of(action)
-  if type(action) == "table" then return lib.json.encode(action) end
-  return type(action) == "string" and string.format("%q", action) or tostring(action)
+  self.asked[key] = good
+  return good
 end
 
 function Sequences:key(genome)
@@ -46,7 +51,19 @@ end
 
 function Sequences:point(genome) return { [self.name] = table.move(genome, 1, #genome, 1, {}) } end
 
+--- For a program: what there is to choose from, if it is always the same.
+function Sequences:described()
+  local actions = type(self.actions) == "table" and self.actions or nil
+  return { { name = self.name, actions = actions, min = self.min, max = self.max } }
+end
+
 local function find(list, action)
+  if type(action) ~= "table" then
+    for _, each in ipairs(list) do
+      if each == action then return each end
+    end
+    return nil
+  end
   local key = key_of(action)
   for _, each in ipairs(list) do
     if key_of(each) == key then return each end
@@ -73,7 +90,7 @@ end
 
 function Sequences:valid(genome)
   if #genome < self.min or #genome > self.max then return false end
-  return type(self.actions) == "table" or #repaired(self, genome) == #genome
+  return not self.waits or #repaired(self, genome) == #genome
 end
 
 -- At random on to this length, as far as there are actions.
@@ -122,6 +139,13 @@ function Sequences:mutate(genome, random, times)
     child = repaired(self, change(self, child, random))
   end
   return extended(self, child, self.min, random)
+end
+
+--- What an author's function made, as a genome: where it depends on what comes before what may follow, without the actions that
+-- may not. Else nil if there is no such action.
+function Sequences:made(list, random)
+  if not self.waits then return (self:genome { [self.name] = list }) end
+  return extended(self, repaired(self, list), self.min, random)
 end
 
 --- The beginning of one and the end of the other.

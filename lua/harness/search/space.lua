@@ -18,7 +18,7 @@ local FEW = 1000000
 -- Lists of one length are made as copies of one another: a table that grows item by item is laid anew each time it is full.
 local function copy(list) return { unpack(list) } end
 
-local Space = { __name = "space", sequences = false }
+local Space = { __name = "space", sequences = false, waits = false }
 Space.__index = Space
 M.Space = Space
 
@@ -86,6 +86,25 @@ function Space:genome(point)
   end
   return genome
 end
+
+--- Its dimensions, for a program: the values of each parameter, or (of a `zip`) the points that several take together.
+function Space:described()
+  local list = {}
+  for d, name in ipairs(self.names) do
+    list[d] = { ordered = self.ordered[d] }
+    if name then
+      list[d].name, list[d].values = name, self.values[d]
+    else
+      list[d].points = {}
+      for i = 1, self.counts[d] do
+        list[d].points[i] = self.points[d](i)
+      end
+    end
+  end
+  return list
+end
+--- What an author's function made, as a genome; nil if it is not here.
+function Space:made(point) return (self:genome(point)) end
 
 --- What tells genomes apart.
 function Space:key(genome)

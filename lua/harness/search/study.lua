@@ -1,9 +1,9 @@
 -- A search by ask and tell: which point next, and what came of it.
 --
 -- It keeps the trials, knows which is best, gives no point out twice, and hands results to the strategy as scores of which
--- lower is better. It neither runs anything nor waits: who asks decides how many points are under way at once.
+-- lower is better. It runs nothing: who asks decides how many points are under way at once. It waits only where the space does.
 local _, lib = ...
-local failure, results = lib.failure, lib.results
+local failure, results, ends, flow = lib.failure, lib.results, lib.ends, lib.flow
 local front = lib["search/front"]
 
 local M = {}
@@ -79,8 +79,9 @@ local function objectives(o)
   return list
 end
 
---- A search in `space` by `strategy`, a description (init.lua): options in normal form. `trials`: how many there will be.
-function M.new(o, space, strategy, random, trials)
+--- A search in `space` by `strategy`, a description (init.lua): options in normal form. `trials`: how many there will be;
+-- `name`: what no other search of the script is called.
+function M.new(o, space, strategy, random, trials, name)
   local study = setmetatable({
     space = space,
     single = strategy.single,
@@ -108,7 +109,7 @@ function M.new(o, space, strategy, random, trials)
     if not genome then complain("option 'start[%d]': the space has no such value of '%s'", i, missing) end
     study.queue[i] = genome
   end
-  study.strategy = strategy.new(strategy.options, { space = space, random = random, study = study, trials = trials })
+  study.strategy = strategy.new(strategy.options, { space = space, random = random, study = study, trials = trials, name = name })
   return study
 end
 
@@ -166,16 +167,35 @@ local function unseen(study)
   until not space:advance(genome)
 end
 
+local Turn = {
+  __close = function(turn)
+    turn.study.turn = nil
+    ends.finish(turn.over, true)
+  end,
+}
+
+-- Where the space waits, a strategy has one flow in it at a time; nil where it does not.
+local function turn_in(study)
+  if not study.space.waits then return nil end
+  while study.turn do
+    flow.await(study.turn.over)
+  end
+  study.turn = setmetatable({ study = study, over = ends.condition() }, Turn)
+  return study.turn
+end
+
 --- The next trial, or nil: nothing is left, or (`self.running` is not 0) nothing before more is told.
 function Study:ask()
   failure.own(self, Study, "ask")
+  local turn <close> = turn_in(self)
   while #self.queue > 0 do
     local genome = table.remove(self.queue, 1)
     local key = key_of(self, genome, nil)
     if not self.seen[key] then return begin(self, genome, nil, key) end
   end
   if self.exhausted then return nil end
-  for _ = 1, self.single and SINGLE_REPEATS or MOST_REPEATS do
+  local repeats = self.strategy.repeats or self.single and SINGLE_REPEATS or MOST_REPEATS
+  for _ = 1, repeats do
     local genome, note = self.strategy:ask()
     if not genome then return nil end
     local key = key_of(self, genome, note)
@@ -193,7 +213,7 @@ function Study:ask()
     genome, key = unseen(self)
   end
   if genome then return begin(self, genome, nil, key) end
-  self.exhausted = self.running == 0
+  self.exhausted = self.running == 0 and repeats
 end
 
 -- The direction of a single objective without a name is that of the first record.
@@ -339,14 +359,16 @@ function Study:tell(which, told, status, reason)
     if status == "censored" then censor(self, trial, told) end
   end
   trial.reason = reason
-  self.running = self.running - 1
   keep(self, trial, of)
   of.entry = of.entry or { violation = math.huge, key = of.key }
+  of.entry.trial = trial
+  local turn <close> = turn_in(self)
   self.strategy:tell(of.genome, of.score, of.note, of.entry)
   for _, other in ipairs(of.also or {}) do
     self.strategy:tell(other[1], of.score, other[2], of.entry, true)
   end
   of.also = nil
+  self.running = self.running - 1
   return trial
 end
 
@@ -378,6 +400,17 @@ end
 function Study:trials()
   failure.own(self, Study, "trials")
   return table.move(self.list, 1, #self.list, 1, {})
+end
+
+-- After an error there is nothing more to say to a program that decides.
+function Study:__close(problem)
+  if self.strategy.close then self.strategy.close(problem == nil) end
+end
+
+--- Ends the program that decides, if one does, once it has heard everything. The end of the script does so too.
+function Study:close()
+  failure.own(self, Study, "close")
+  self:__close()
 end
 
 --- The trials that are ok with the most budget, best first, one of each point; of a race those who are left, by their places.
@@ -422,6 +455,20 @@ function Trial:report(value, step)
   return others ~= nil and #others >= PRUNED_AFTER and signed > results.median(others)
 end
 
+--- How many trials have no figure that counts, by kind: of those that failed what their reason begins with, a task's status or
+-- a word before a colon.
+function M.failures(study)
+  local counts = {}
+  for _, trial in ipairs(study.list) do
+    if trial.status ~= "ok" and trial.status ~= "running" then
+      local told = trial.status == "failed" and string.match((trial.reason or "") .. ":", "^([%a_][%w_]*):")
+      local kind = told or trial.status
+      counts[kind] = (counts[kind] or 0) + 1
+    end
+  end
+  return counts
+end
+
 --- Why the first trial that failed did, or nil.
 function M.why(study)
   for _, trial in ipairs(study.list) do
@@ -438,7 +485,9 @@ function Study:__tostring()
   for _, status in ipairs(failure.sorted_keys(counts)) do
     parts[#parts + 1] = counts[status] .. " " .. status
   end
-  return string.format("search of %d trials (%s)", #self.list, table.concat(parts, ", "))
+  local text = string.format("search of %d trials (%s)", #self.list, table.concat(parts, ", "))
+  if not self.strategy.repeats or not self.exhausted then return text end
+  return string.format("%s; over, as the last %d points proposed were known", text, self.exhausted)
 end
 
 return M

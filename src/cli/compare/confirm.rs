@@ -31,6 +31,8 @@ const AROUND_S: f64 = 600.0;
 const SLOWER: f64 = 5.0;
 /// No limit is longer, s.
 const WEEK_S: f64 = 7.0 * 86_400.0;
+/// How its last words begin.
+const OF_RERUN: &str = "harness: rerun: ";
 /// Who was asked to end is killed after this.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -44,6 +46,14 @@ pub(super) struct How<'a> {
     pub(super) limit_s: Option<f64>,
 }
 
+/// Why no further suspect is measured once more.
+pub(super) enum Halt {
+    /// Somebody wants it to end.
+    Stopped,
+    /// The journal takes no record: as little of the next one as of this.
+    NoRecord(String),
+}
+
 /// How one of them ended.
 enum End {
     Itself(Exit),
@@ -52,19 +62,19 @@ enum End {
 }
 
 impl How<'_> {
-    /// By the id of each suspect's record what it was when measured once more, or why it was not; none if it was stopped.
+    /// By the id of each suspect's record what it was when measured once more, or why it was not.
     pub(super) fn again(
         &self,
         suspects: &[Suspect],
-    ) -> Option<BTreeMap<String, Result<Measurement, String>>> {
+    ) -> Result<BTreeMap<String, Result<Measurement, String>>, Halt> {
         say(format_args!("harness: compare: {} to be measured once more", count(suspects.len(), "suspect")));
         let mut signals = Signals::open();
         let one = |suspect: &Suspect| {
             let measured = match &mut signals {
-                Ok(signals) => self.rerun(suspect, signals).transpose()?,
+                Ok(signals) => self.rerun(suspect, signals)?,
                 Err(error) => Err(format!("cannot receive signals: {error}")),
             };
-            Some((suspect.id.clone(), measured))
+            Ok((suspect.id.clone(), measured))
         };
         let again = suspects.iter().map(one).collect();
         // What is written now may wait for a reader for ever.
@@ -72,21 +82,24 @@ impl How<'_> {
         again
     }
 
-    /// Its new record, or why there is none; nothing if it was stopped.
-    fn rerun(&self, suspect: &Suspect, signals: &mut Signals) -> Result<Option<Measurement>, String> {
-        let file = || tempfile::tempfile().map_err(|error| format!("cannot write to TMPDIR: {error}"));
-        let (mut report, mut said) = (file()?, file()?);
-        let child = self.start(suspect, &report, &said)?;
+    /// Its new record, or why there is none.
+    fn rerun(&self, suspect: &Suspect, signals: &mut Signals) -> Result<Result<Measurement, String>, Halt> {
         let limit_s = self.limit_s.unwrap_or(AROUND_S + SLOWER * suspect.took_s.max(0.0)).min(WEEK_S);
-        let ended = end(&child, signals, Duration::try_from_secs_f64(limit_s).unwrap_or_default());
-        match ended.map_err(|error| format!("cannot wait for it: {error}"))? {
-            End::Stopped => Ok(None),
+        let (ended, mut report, mut said) = match self.run(suspect, signals, limit_s) {
+            Ok(ran) => ran,
+            Err(why) => return Ok(Err(why)),
+        };
+        let measured = match ended {
+            End::Stopped => return Err(Halt::Stopped),
             End::TooLate => {
                 let limit = duration(limit_s);
                 Err(format!("it had not ended after {limit} (--confirm-timeout gives it another limit)"))
             }
             End::Itself(Exit::Code(code)) if [exit::OK, exit::DISAGREES].map(i32::from).contains(&code) => {
-                self.record(&text(&mut report)).map(Some)
+                self.record(&text(&mut report))
+            }
+            End::Itself(Exit::Code(code)) if code == i32::from(exit::JOURNAL) => {
+                return Err(Halt::NoRecord(no_record(&text(&mut said))));
             }
             End::Itself(exit) => {
                 let said = text(&mut said);
@@ -96,7 +109,23 @@ impl How<'_> {
                     |line| line.trim_start_matches("harness: ").into(),
                 ))
             }
-        }
+        };
+        Ok(measured)
+    }
+
+    /// How it ended, and what it wrote; or why it could not be started.
+    fn run(
+        &self,
+        suspect: &Suspect,
+        signals: &mut Signals,
+        limit_s: f64,
+    ) -> Result<(End, File, File), String> {
+        let file = || tempfile::tempfile().map_err(|error| format!("cannot write to TMPDIR: {error}"));
+        let (report, said) = (file()?, file()?);
+        let child = self.start(suspect, &report, &said)?;
+        let ended = end(&child, signals, Duration::try_from_secs_f64(limit_s).unwrap_or_default());
+        let ended = ended.map_err(|error| format!("cannot wait for it: {error}"))?;
+        Ok((ended, report, said))
     }
 
     fn start(&self, suspect: &Suspect, report: &File, said: &File) -> Result<Child, String> {
@@ -121,6 +150,12 @@ impl How<'_> {
         });
         found.ok_or_else(|| "`harness rerun` left no record of it".into())
     }
+}
+
+/// Why the journal takes no record. Its advice is for somebody who typed it.
+fn no_record(said: &str) -> String {
+    let why = said.find(OF_RERUN).map_or(said, |at| &said[at + OF_RERUN.len()..]);
+    why.split(['\n', ';']).next().unwrap_or_default().trim().into()
 }
 
 fn text(file: &mut File) -> String {

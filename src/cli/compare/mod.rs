@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use self::confirm::Halt;
 use super::files;
 use super::journals::{NoCampaign, campaign_of};
 use super::print::{self, print};
@@ -22,7 +23,7 @@ use crate::say::say;
 pub(super) const AFTER_HELP: &str = "\
 Exit codes: 0 no regression · 1 a regression: a row is slower, or fails now · 2 inconclusive: a row is unresolved, missing,
 not comparable, or slower though its program is the same · 64 wrong usage · 65 a journal is damaged or none · 66 a journal is
-not there · 73 the answer cannot be written · 75 stopped by Ctrl-C or TERM while it measured once more.
+not there · 73 the answer cannot be written, or no record of what is measured once more · 75 stopped by Ctrl-C or TERM while it measured once more.
 
 Each BASE is one earlier session, and counts as one: five to ten of them tell a change of the program from one of the day.
 docs/regressions.md says what each verdict means, and how to put this into GitHub Actions and GitLab.";
@@ -74,6 +75,10 @@ enum CompareError {
     NoCampaign(#[from] NoCampaign),
     #[error("compare: stopped while it measured once more; the same line again does")]
     Stopped,
+    #[error(
+        "compare: what seems slower cannot be measured once more: {0}; once that is mended, the same line again does"
+    )]
+    NoRecord(String),
     #[error("compare: cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error(
@@ -81,6 +86,15 @@ enum CompareError {
         .0.display()
     )]
     Lost(PathBuf),
+}
+
+impl From<Halt> for CompareError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Stopped => CompareError::Stopped,
+            Halt::NoRecord(why) => CompareError::NoRecord(why),
+        }
+    }
 }
 
 impl CompareError {
@@ -95,7 +109,7 @@ impl CompareError {
                     code::DATA
                 }
             },
-            CompareError::Write { .. } => code::CANNOT_WRITE,
+            CompareError::Write { .. } | CompareError::NoRecord(_) => code::CANNOT_WRITE,
             CompareError::Stopped => code::RUN_AGAIN,
         }
     }
@@ -139,7 +153,7 @@ fn answer(arguments: &CompareArgs) -> Result<(String, Conclusion), CompareError>
             hostfile: arguments.hostfile.as_deref(),
             limit_s: arguments.confirm_timeout,
         };
-        gate.confirm(&how.again(&suspects).ok_or(CompareError::Stopped)?);
+        gate.confirm(&how.again(&suspects)?);
     }
     for (path, text) in
         [(&arguments.junit, Gate::junit as fn(&Gate) -> String), (&arguments.markdown, Gate::markdown)]

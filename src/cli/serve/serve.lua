@@ -17,7 +17,13 @@ local tasks = {}
 local pools, helpers = {}, {}
 local newest
 
-local function say(answer) print(json.encode(answer)) end
+-- `answer` has the helper's own as it was written: what it has of null and empty lists stays.
+local function say(answer)
+  local own = answer.answer
+  answer.answer = nil
+  local text = json.encode(answer)
+  print(own and ('{"answer":%s,%s'):format(own, text:sub(2)) or text)
+end
 
 -- Bytes that are not text, as JSON can have them.
 local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -46,15 +52,16 @@ local function told(value)
   return copy
 end
 
--- What a request says, as Lua has it: null is nothing, { task = id } the task of that request.
-local function meant(value)
-  if type(value) ~= "table" then return value end
+-- What a request says, as Lua has it: null is nothing, { task = id } the task of that request. Of what a helper is asked null
+-- and empty lists stay what they are.
+local function meant(value, for_helper)
+  if type(value) ~= "table" or for_helper and getmetatable(value) then return value end
   if value.task ~= nil and next(value, next(value)) == nil then
     return tasks[value.task] or error("there is no task of the request " .. tostring(value.task), 0)
   end
   local copy = {}
   for key, item in pairs(value) do
-    if item ~= null then copy[key] = meant(item) end
+    if for_helper or item ~= null then copy[key] = meant(item, for_helper) end
   end
   return copy
 end
@@ -73,23 +80,25 @@ local function start(state)
       local ok, answer = pcall(session.request, session, spec.setup)
       if ok and answer.error == nil then return end
       local reason = not ok and answer.message or type(answer.error) == "string" and answer.error or "its answer is an error"
-      state.failed = { status = "setup_failed", reason = reason, answer = ok and answer or nil }
+      state.failed = { status = "setup_failed", reason = reason, answer = ok and json.encode(answer) or nil }
       error("setup failed", 0)
     end,
   }
 end
 
--- A `value` that is too long for a line comes in parts.
+-- The answer as text. A `value` that is too long for a line comes in parts.
 local function whole(helper, question)
-  local answer = helper:request(question)
-  if not answer.more then return answer end
+  local text = helper:exchange(json.encode(question))
+  if not text:find('"more"', 1, true) then return text end
+  local answer = assert(json.decode(text))
+  if not answer.more then return text end
   local parts, part = { answer.value }, answer
   while part.more do
     part = helper:request { more = true }
     parts[#parts + 1] = part.value
   end
   answer.value, answer.more = table.concat(parts), nil
-  return answer
+  return json.encode(answer)
 end
 
 local function ask(question)
@@ -179,7 +188,7 @@ function does.submit(id, request)
   if is_question then
     if not pool or not helpers[pool.id] then error("nobody can be asked: `spawn` a pool with a `session` first", 0) end
     local options = meant(request.options or {})
-    options[1], options[2] = ask, meant(request.ask)
+    options[1], options[2] = ask, meant(request.ask, true)
     task = call(options)
   else
     if request.options ~= nil then error(("'options' go with 'ask'; those of '%s' are in it"):format(kind), 0) end

@@ -134,7 +134,9 @@ fn recorded(path: &Path) -> Result<Recorded, StatusError> {
     let end = end.flatten();
     let written = fs::metadata(path).and_then(|data| data.modified()).ok();
     let written = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    let script = header.map(|header| header.script);
+    // Several scripts may have one journal.
+    let own = last_session.as_ref().and_then(|session| session.script.clone());
+    let script = own.or(header.map(|header| header.script));
     let (mut kinds, mut ended) = (BTreeMap::new(), BTreeMap::new());
     for (facts, status) in records.iter().filter_map(|record| record.facts().zip(record.status())) {
         *kinds.entry(facts.kind).or_default() += 1;
@@ -180,6 +182,9 @@ fn again(
     let mut words = vec!["harness".to_owned()];
     if default_journal(&script).file_name() != journal.file_name() {
         words.extend(["--journal".into(), journal.display().to_string()]);
+    }
+    if let Some(retry) = last.map(|session| &session.retry).filter(|retry| !retry.is_empty()) {
+        words.extend(["--retry".into(), retry.word()]);
     }
     words.push(script.display().to_string());
     let args = last.and_then(|session| session.args.as_ref());

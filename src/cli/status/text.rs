@@ -168,6 +168,9 @@ pub(in crate::cli) fn how_it_ended(end: Option<&SessionEnd>) -> String {
             format!("the script did not come to its end (exit code {exit_code})")
         }
         HowEnded::Failed => format!("the script did not come to its end (exit code {exit_code}): {why}"),
+        HowEnded::Stopped if why.is_empty() => {
+            format!("the script did not come to its end: it asked to be run again (exit code {exit_code})")
+        }
         HowEnded::Stopped => format!(
             "the script did not come to its end: stopped {why} with {} unfinished (exit code {exit_code})",
             count(*unfinished, "task")

@@ -32,6 +32,15 @@ loop.loop = loop
 refuses("contains itself", loop)
 assert(not pcall(json.decode, 5))
 
--- The module and its null travel to tasks by name.
+-- What is read is written again as it was; an empty list is as good as a plain one elsewhere.
+for _, text in ipairs { "[]", "{}", '{"a":[],"b":{},"c":null,"d":[[],{},null]}' } do
+  assert(json.encode(json.decode(text)) == text, text)
+end
+local empty = json.decode '{"args":[]}'
+assert(#empty.args == 0 and next(empty.args) == nil and json.list(empty.args) == empty.args)
+assert(await(submit(exec { cmd = { "true", table.unpack(empty.args) }, inputs = empty.args, cwd = "scratch" })).ok)
+
+-- The module, its null and its lists travel to tasks by name.
 local text, is_null = await(submit(function(t) return json.encode(t), json.decode("null") == json.null and t[1] == json.null end, { json.null }))
 assert(text == "[null]" and is_null)
+assert(await(submit(function(list, text) return json.encode(list) .. json.encode(json.decode(text)) end, { json.list {} }, "[[]]")) == "[[]][[]]")

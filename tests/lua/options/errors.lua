@@ -117,6 +117,9 @@ says("measure: unknown objective 'gflop' (did you mean 'gflops'?)", measure,
   { cmd = cmd, metrics = { gflops = "(%d)" }, objective = "gflop" })
 says("measure: 'runs' fixes the number of samples; 'precision' would decide it", measure, { cmd = cmd, runs = 3, precision = 0.1 })
 says("measure: 'min_runs' (200) is above 'max_runs' (100)", measure, { cmd = cmd, min_runs = 200 })
+local NOTHING = "'verify' compares nothing: give what tells a right run, exit_code, files, fn, hash, pattern, reference, stdout"
+says("measure: " .. NOTHING, measure, { cmd = cmd, verify = {} })
+says("measure: " .. NOTHING, measure, { cmd = cmd, verify = { every = true, files = {} } })
 says("measure: 'verify.rtol' needs 'verify.reference'", measure, { cmd = cmd, verify = { rtol = 1e-6 } })
 says("measure: option 'verify.reference': expected the future of an exec or a call (for a build give { build }), got the future of a compile",
   measure, { cmd = cmd, verify = { reference = build() } })

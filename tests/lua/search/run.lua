@@ -81,6 +81,29 @@ assert(near(naps.over_baseline.ratio, 3) and naps.over_baseline.verdict == "fast
 assert(naps.confirmed.ok and naps.confirmed.name == "nap confirm" and naps.confirmed.rounds == 7)
 assert(tostring(naps):find "confirmed afresh: 200\n  beside the baseline: 3.000x", tostring(naps))
 
+assert(naps.baseline == 600 and naps.name == "naps" and naps.failures.nonzero_exit == 1 and naps.failures.censored == 1)
+assert(tostring(naps):find("\nwithout a figure: 1 censored, 1 nonzero_exit\n", 1, true), tostring(naps))
+-- Of several searches a row each.
+local rows = search.table { naps, calls }
+local expected = {
+  "search  baseline  best  afresh  beside the baseline  95 % CI         trials  without a figure            point",
+  "naps         600   200     200  3.000x faster        [3.000, 3.000]       4  1 censored, 1 nonzero_exit  ms=200",
+  "2              -     5       -  not compared         -                    8  2 error, 1 failed           x=5",
+}
+assert(rows == table.concat(expected, "\n"), rows)
+local words = search.run { space = search.sequences { actions = { "b", "a" }, max = 2 }, budget = 6, strategy = "mcts", evaluate = function(p)
+  if #p.steps == 1 then return nil, "failed", "illegal: too short" end
+  return p.steps[1] == "a" and 1 or 2
+end }
+assert(words.failures.illegal == 2 and search.table({ words }):find("  2 illegal         [ab], [ab]$"), search.table { words })
+for why, given in pairs {
+  ["expected a list of what search.run gave, got a table"] = {},
+  ["[1]: expected what search.run gave, got 1"] = { 1 },
+} do
+  local ok, said = pcall(search.table, given)
+  assert(not ok and said:find("run.lua:%d+: search.table: ") and said:find(why, 1, true), said)
+end
+
 -- Luck of the search is not repeated: the runner-up wins afresh. Who is best in the search says 1 in it alone.
 local function lucky(p, trial)
   local v = p.id == 1 and (trial.status == "running" and 1 or 9) or 3 + p.id

@@ -74,6 +74,50 @@ local s = search.new {
 for _ = 1, 9 do s:tell(s:ask(), 1) end
 assert(s:ask() == nil)
 
+-- Nil is as without it; where it depends on what comes before what may follow, what may not is left out of one's own.
+local asked, sane = 0, 0
+local half = search.genetic {
+  population = 4,
+  crossover = function(a, b)
+    asked = asked + 1
+    if asked % 2 == 0 then return nil end
+    return { a[1], a[1], table.unpack(b) } -- never twice in a row
+  end,
+}
+local _, of_half = found_by(half, search.sequences { name = "word", actions = after, min = 2, max = 4 }, 60)
+for _, trial in ipairs(of_half:trials()) do
+  for i, letter in ipairs(trial.point.word) do assert(letter ~= trial.point.word[i - 1]) end
+  sane = sane + 1
+end
+assert(asked > 10 and sane == 60)
+
+-- What may follow can be asked of a worker: once of each beginning, and one flow at a time is inside the strategy.
+for _, name in ipairs { "random", "hill_climb", "annealing", "genetic", "mcts", "bandit" } do
+  local begun, inside = {}, 0
+  local result = search.run {
+    name = "asked " .. name,
+    strategy = name,
+    budget = 25,
+    in_flight = 4,
+    space = search.sequences {
+      max = 3,
+      actions = function(before)
+        local key = table.concat(before)
+        assert(not begun[key], key)
+        begun[key], inside = true, inside + 1
+        assert(inside == 1)
+        local list = await(submit(function(last) return last == "c" and {} or { "a", "b", "c" } end, before[#before]))
+        inside = inside - 1
+        return list
+      end,
+    },
+    evaluate = function(p)
+      return submit(function(word) if word == "ab" then error("illegal: ab", 0) end return #word + (word:find "c" or 9) end, table.concat(p.steps))
+    end,
+  }
+  assert(#result.trials > 10 and result.best.value == 2, name)
+end
+
 -- Actions may be tables.
 local tiles = search.sequences { actions = { { op = "tile", size = 8 }, { op = "tile", size = 16 }, { op = "unroll" } }, max = 2 }
 local t = search.new { space = tiles, strategy = "genetic", start = { { steps = { { op = "tile", size = 16 }, { op = "unroll" } } } } }

@@ -26,6 +26,9 @@ class Kept:
     def echo(self, value=None):
         return value
 
+    def kinds(self, *values):
+        return [type(value).__name__ for value in values]
+
     def divide(self, a, b):
         return a / b
 

@@ -30,6 +30,14 @@ local a = await(submit(ask, { x = 1, list = { 1, 2 }, deep = { b = true } }))
 assert(a.n == 1 and a.greeting == "hi" and a.none == nil and math.type(a.n) == "integer")
 assert(a.got.x == 1 and a.got.list[2] == 2 and #a.list == 3 and a.list[2] == 2.5 and getmetatable(a.list) == nil)
 assert(await(submit(ask, { x = 2 })).n == 2)
+-- What Lua has no other form for is said with harness.json, and read as text.
+local json = harness.json
+local function exchange(line) return harness.worker.state.helper:exchange(line) end
+local nothing = await(submit(function() return ask({ json.null, json.list {}, {}, { a = json.null } }).got end))
+assert(nothing[1] == nil and #nothing[2] == 0 and #nothing[3] == 0)
+local exact = await(submit(exchange, '{"a":null,"b":[],"c":{}}'))
+assert(exact:find('"got":{"a":null,"b":[],"c":{}}', 1, true) and exact:find('"none":null', 1, true), exact)
+assert(await(submit(function() return exchange(json.encode { json.null, json.list {}, {} }) end)):find('"got":[null,[],{}]', 1, true))
 local long = ("y"):rep(1 << 20)
 assert(await(submit(function() return #ask({ long = long }).got.long end)) == 1 << 20)
 
@@ -62,9 +70,10 @@ assert(caught(ask, {}):find 'printed what nobody asked for and was ended %(one l
 assert(caught(ask, {}):find "nobody asked for.*start another one")
 await(submit(function() start(harness.worker) end))
 fails({ "hang" }, "no answer within 0.2 s; it was ended", "200 ms")
-assert(caught(ask, { a = { b = { 1, f = 2 } } }):find "session:request: question%.a%.b%[.f.%]: expected a list without names and gaps")
-assert(caught(ask, { a = { 1, 0 / 0 } }):find "session:request: question%.a%[2%]: expected a finite number")
-assert(caught(ask, { a = "\xff" }):find "session:request: question%.a: expected text in UTF%-8")
+assert(caught(ask, { a = { b = { 1, f = 2 } } }):find "session:request: question%.a%.b has names or gaps beside its list")
+assert(caught(ask, { a = { 1, 0 / 0 } }):find "session:request: question%.a%[2%] is NaN, which JSON has no form for")
+assert(caught(ask, { a = "\xff" }):find "session:request: question%.a is not text in UTF%-8")
+assert(caught(exchange, "1\n2"):find "session:exchange: expected a line of JSON, got '1\\x0a2'")
 assert(caught(ask, {}, "soon"):find "session:request: timeout: expected seconds or a duration")
 -- Once it is gone it says so, until there is another one.
 assert(caught(ask, { "die" }):find "exit code 3")
