@@ -2,7 +2,7 @@
 MPI ?= default
 WITH := tools/with-mpi $(MPI)
 
-.PHONY: help demo test bench check format api performance trust setup
+.PHONY: help demo test bench check format api site performance trust setup
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -43,6 +43,9 @@ format: ## format the Rust and the Lua
 
 api: ## write docs/api.md from lua/meta/harness.lua
 	@HARNESS_WRITE_PAGES=1 tools/with-mpi none cargo test --quiet --no-default-features --test docs -- api >/dev/null
+
+site: ## make a site of README and docs, with a search and the API reference
+	@tools/site
 
 performance: ## run the benches and put the figures into docs/performance.md
 	@benches/page

@@ -1,8 +1,10 @@
--- What `harness repl` runs: takes what is typed, runs it in the script's own flow, and shows what it gives. `read()` gives
--- the next chunk as soon as it is whole, nil at the end of what is typed; `describe(e)` what people are shown of an error,
--- `sorted_keys(t)` the keys of a table in the order that errors name them.
+-- What `harness repl` runs: takes what is typed, runs it in the script's own flow, and shows what it gives. Of the session:
+-- `want()` has the next chunk read, which comes as a line from outside (`await_line`), as do questions of who reads it, for
+-- `answer(path)`; `begin(is_last)` a line; `describe(e)` what people are shown of an error, `sorted_keys(t)` the keys of a
+-- table in the order that errors name them.
 -- Its globals are its own: whatever is done to those of the session, it goes on.
-local read, describe, sorted_keys, harness = ...
+local session, harness = ...
+local describe, sorted_keys, await = session.describe, session.sorted_keys, harness.await
 rawset(_G, "harness", harness)
 
 local MOST_DEPTH, MOST_ENTRIES, MOST_COLUMNS = 4, 30, 100
@@ -90,6 +92,29 @@ local HINTS = {
   quit = "Ctrl-D ends the session, or os.exit()",
   help = "docs/repl.md tells of the session, docs/campaigns.md of all a campaign has; Tab completes names",
 }
+
+-- The next chunk, as soon as it is whole, nil after the last. Meanwhile tasks and flows go on.
+local coming
+local function read()
+  local is_wanted = session.want()
+  while is_wanted do
+    coming = coming or session.future(session.await_line())
+    local ok, line = pcall(await, coming)
+    if ok then
+      coming = nil
+      if not line then break end
+      if string.sub(line, 1, 1) == ">" then
+        session.begin(false)
+        return string.sub(line, 2)
+      end
+      session.answer(string.sub(line, 2))
+    elseif not string.find(describe(line), "interrupted$") then -- nothing is there to end
+      pcall(tell, false, line)
+    end
+  end
+  session.begin(true)
+  session.forget_described()
+end
 
 for text in read do
   local word = string.match(text, "^%s*(%a+)%s*$")

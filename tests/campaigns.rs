@@ -36,6 +36,35 @@ fn run(folder: &Path, script: &str, args: &[&str], home: &Path) -> Ended {
     Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
+/// What `harness check` finds: nothing wrong. So many tasks it says would run, unless that depends on figures.
+fn planned(folder: &Path, script: &str, args: &[&str]) -> Option<usize> {
+    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["check", script, "--"])
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    // One looks at what failed, where nothing fails that does not run.
+    let warnings = if script == "lib_check.lua" { "1 warning" } else { "0 warnings" };
+    let is_good = said.lines().any(|line| line == format!("{script}: 0 errors, {warnings}"));
+    assert!(output.status.success() && is_good, "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let is_one_way = ["depends on figures", "it may go on"].iter().any(|text| said.contains(text));
+    let count = said.lines().find_map(|line| line.trim().strip_prefix("would run "))?.split(' ').next()?;
+    (!is_one_way).then(|| if count == "no" { Some(0) } else { count.parse().ok() }).flatten()
+}
+
+#[test]
+fn nothing_is_wrong_with_any_campaign() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns");
+    for below in ["", "cookbook", "lib", "polybench", "tadashi"] {
+        let entries = std::fs::read_dir(folder.join(below)).unwrap().map(|entry| entry.unwrap().path());
+        for path in entries.filter(|path| path.extension().is_some_and(|end| end == "lua")) {
+            planned(&folder, path.strip_prefix(&folder).unwrap().to_str().unwrap(), &[]);
+        }
+    }
+}
+
 /// Runs it with `--help` and with these arguments; it has to print all of `expected`.
 fn campaign(script: &str, args: &[&str], expected: &[&str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns");
@@ -43,8 +72,13 @@ fn campaign(script: &str, args: &[&str], expected: &[&str]) {
     let help = run(&folder, script, &["--help"], home.path());
     let usage = format!("usage: harness {script} [OPTION]...");
     assert!(help.code == Some(0) && help.stdout.starts_with(&usage), "{}{}", help.stdout, help.stderr);
+    let planned = planned(&folder, script, args);
     let ended = run(&folder, script, args, home.path());
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    if let Some(planned) = planned {
+        let tasks = format!("harness: {planned} task");
+        assert!(ended.stderr.contains(&tasks), "not the {planned} tasks of the plan: {}", ended.stderr);
+    }
     for text in expected {
         assert!(ended.stdout.contains(text), "no `{text}` in\n{}{}", ended.stdout, ended.stderr);
     }

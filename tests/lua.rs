@@ -1,10 +1,11 @@
-//! Every `tests/lua/<module>/<topic>.lua` runs as a campaign in the real binary, with local workers, a journal
-//! and a cache of its own.
+//! Every `tests/lua/<module>/<topic>.lua` runs in the real binary, with local workers, a journal and a cache of its own.
 //!
-//! A script passes if it ends as its header says; without one it has to run to its end:
-//! `--! args --size=3`, `--! exit 75` (0 unless said), `--! says LINE` (a whole line on stderr) and
-//! `--! prints LINE` (on stdout), each as often as needed. The first line `interrupt me` that a script prints
-//! is answered with SIGINT. Modules for the scripts lie in `tests/lua/<module>/lua`.
+//! A script without a header is a test as users write them: `harness test` runs it, and has to say that it passed.
+//! What is tested of the others is how a campaign ends and what it says, which a test cannot see of itself. They run as
+//! campaigns and pass if they end as their header says: `--! args --size=3`, `--! exit 75` (0 unless said), `--! says LINE`
+//! (a whole line on stderr) and `--! prints LINE` (on stdout), each as often as needed. The first line `interrupt me` that one
+//! prints is answered with SIGINT. Modules for the scripts lie in `tests/lua/<module>/lua`. What is killed and run again lies
+//! below, in Rust.
 //!
 //! A script has ended when nobody holds its output any more: a process it left behind fails it too.
 
@@ -25,6 +26,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const INTERNAL: [&str; 6] =
     ["[harness]/", "panicked at", "deserialize", "untagged", "runtime error:", "mlua"];
 
+/// How a campaign has to end.
 #[derive(Default)]
 struct Header {
     args: Vec<String>,
@@ -34,11 +36,13 @@ struct Header {
 }
 
 impl Header {
-    fn read(script: &Path) -> Self {
-        let mut header = Self::default();
+    /// None of a script that has none: it is a test.
+    fn read(script: &Path) -> Option<Self> {
+        let mut header = None::<Self>;
         let text = std::fs::read(script).unwrap();
         let text = String::from_utf8_lossy(&text);
         for line in text.lines().filter_map(|line| line.strip_prefix("--! ")) {
+            let header = header.get_or_insert_default();
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("args", rest) => header.args = rest.split_whitespace().map(str::to_owned).collect(),
                 ("exit", rest) => header.exit = rest.parse().unwrap(),
@@ -58,11 +62,17 @@ struct Ended {
     stderr: String,
 }
 
-/// Runs a script to its end, or says that it found none.
+/// Runs a script as a campaign.
 fn run(script: &Path, args: &[String], home: &Path) -> Result<Ended, String> {
+    let journal = home.join("journal");
+    let options = ["--start", "local", "--slots", "2", "--seed", "7", "--journal", journal.to_str().unwrap()];
+    harness(&options, script, args, home)
+}
+
+/// Runs a script by `harness OPTIONS SCRIPT ARGS` to its end, or says that it found none.
+fn harness(options: &[&str], script: &Path, args: &[String], home: &Path) -> Result<Ended, String> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_harness"))
-        .args(["--start", "local", "--slots", "2", "--seed", "7", "--journal"])
-        .arg(home.join("journal"))
+        .args(options)
         .arg(script.file_name().unwrap())
         .args(args)
         .current_dir(script.parent().unwrap())
@@ -120,9 +130,27 @@ fn run(script: &Path, args: &[String], home: &Path) -> Result<Ended, String> {
 }
 
 fn check(script: &Path) -> Result<(), String> {
-    let header = Header::read(script);
     let home = tempfile::tempdir().unwrap();
-    let ended = run(script, &header.args, home.path())?;
+    match Header::read(script) {
+        Some(header) => campaign(script, &header, home.path()),
+        None => test(script, home.path()),
+    }
+}
+
+/// `harness test` runs it, and it passes.
+fn test(script: &Path, home: &Path) -> Result<(), String> {
+    let ended = harness(&["test", "--slots", "2", "--seed", "7", "--timeout", "100 s"], script, &[], home)?;
+    let name = script.file_name().unwrap().to_str().unwrap();
+    let passed = ended.stdout.starts_with(&format!("ok    {name}, ")) && ended.stderr.is_empty();
+    match ended.code {
+        Some(0) if passed => Ok(()),
+        code => Err(format!("exit code {code:?}\n{}{}", ended.stdout, ended.stderr)),
+    }
+}
+
+/// It runs as a campaign, and ends as it should.
+fn campaign(script: &Path, header: &Header, home: &Path) -> Result<(), String> {
+    let ended = run(script, &header.args, home)?;
     let output = format!("--- stdout\n{}--- stderr\n{}", ended.stdout, ended.stderr);
     if ended.code != Some(header.exit) {
         return Err(format!("exit code {:?}, not {}\n{output}", ended.code, header.exit));

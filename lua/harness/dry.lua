@@ -1,7 +1,7 @@
 -- A dry run (`harness check`): the script runs, its tasks do not, and what it does to the world is left out and told. Loaded
 -- before everything else of the library, so that this, too, writes and starts nothing. What C modules do nobody can prevent.
 local host, how = ...
-local M = { left_out = {}, said = {} }
+local M = { left_out = {}, taken_for_true = {}, said = {} }
 
 local known = {}
 local function leave_out(what, name)
@@ -14,15 +14,26 @@ end
 
 -- Of what a call would return nobody knows the kind: this is everything to everybody. `how.numbers`: a number instead.
 local Unknown = { __name = "made-up value" }
-local unknown = how.numbers and (how.other and 2.0 or 1.0) or setmetatable({}, Unknown)
+-- Each knows how deep in what was made up it lies: who goes from one to the next, as from an error to its cause, comes to an end.
+local DEEPEST = 20
+local depths, deeper = {}, {}
+local function at_depth(depth)
+  local value = setmetatable({}, Unknown)
+  depths[value], deeper[depth] = depth, value
+  return value
+end
+local unknown = how.numbers and (how.other and 2.0 or 1.0) or at_depth(1)
+local function is_unknown(value) return value ~= nil and depths[value] ~= nil end
 local function same() return unknown end
 for event in string.gmatch("add sub mul div mod pow unm idiv band bor bxor shl shr bnot call", "%S+") do
   Unknown["__" .. event] = same
 end
 -- As a list it has one item.
-function Unknown.__index(_, key)
-  if math.type(key) == "integer" and key ~= 1 then return nil end
-  return unknown
+local type_of_number = math.type
+function Unknown.__index(value, key)
+  local depth = depths[value] + 1
+  if type_of_number(key) == "integer" and key ~= 1 or depth > DEEPEST then return nil end
+  return deeper[depth] or at_depth(depth)
 end
 function Unknown.__newindex() end
 function Unknown.__len() return 1 end
@@ -34,20 +45,38 @@ function Unknown.__tostring() return "made-up" end
 function Unknown.__concat(a, b) return tostring(a) .. tostring(b) end
 function Unknown.__ship() return tostring, "made-up" end
 
-local take = host.take
+local take, was_given = host.take, false
 local function with_unknown(id, count, ...)
-  if count == 0 then return id, 1, unknown end
-  return id, count, ...
+  was_given = was_given or id ~= nil
+  if not count or count == 0 then return id, count, ... end
+  local given = table.pack(...)
+  for i = 1, count do
+    if given[i] == how.made_up then given[i] = unknown end
+  end
+  return id, count, table.unpack(given, 1, count)
 end
--- A call that ended here gave nothing; what the journal has of others is theirs.
+-- What a call gave that did not run is told by its text; what the journal has of others is theirs.
 function host.take(...) return with_unknown(take(...)) end
+
+-- What a script makes sure of may be wrong for what was made up: it goes on, and that is told.
+local assert, getinfo, told = assert, debug.getinfo, {}
+function _G.assert(...)
+  if (...) or not was_given or select("#", ...) == 0 then return assert(...) end
+  local info = getinfo(2, "Sl")
+  local place = string.format("%s:%d", info.short_src, info.currentline)
+  if not told[place] then
+    told[place] = true
+    M.taken_for_true[#M.taken_for_true + 1] = place
+  end
+  return unknown, select(2, ...)
+end
 
 -- Where it cannot stand it is 1.
 local function with_known(fn, instead)
   return function(...)
     local given = table.pack(...)
     for i = 1, given.n do
-      if rawequal(given[i], unknown) then given[i] = instead end
+      if is_unknown(given[i]) then given[i] = instead end
     end
     return fn(table.unpack(given, 1, given.n))
   end
@@ -62,10 +91,11 @@ if not how.numbers then
   _G.tonumber = with_known(tonumber, 1)
   local concat = table.concat
   function table.concat(list, ...)
+    if is_unknown(list) then return "made-up" end
     if type(list) ~= "table" or getmetatable(list) then return concat(list, ...) end
     local copy = table.move(list, 1, #list, 1, {})
     for i = 1, #copy do
-      if rawequal(copy[i], unknown) then copy[i] = "made-up" end
+      if is_unknown(copy[i]) then copy[i] = "made-up" end
     end
     return concat(copy, ...)
   end
@@ -80,13 +110,32 @@ function file.write(to, ...)
 end
 function io.write() return stdout end
 
-local open = io.open
+-- What it would have written is there for it from then on: text, or an empty file where nobody knows what was written; of a
+-- folder `true`. By path, as scratch folders name it.
+local written = {}
+local function there(path) return type(path) == "string" and written[host.scratch_name(path)] end
+local function put(path, what)
+  if type(path) ~= "string" then return end
+  path = host.scratch_name(path)
+  written[path] = what
+  for folder in string.gmatch(path, "()/") do
+    written[string.sub(path, 1, folder - 1)] = true
+  end
+end
+local function write_to(path, text)
+  leave_out("writing", path)
+  put(path, text)
+end
+
+local open, lines = io.open, io.lines
 local function nowhere(mode) return open("/dev/null", mode) end
 function io.open(path, mode, ...)
-  if type(path) ~= "string" or type(mode) ~= "string" or not string.find(mode, "[wa+]") then return open(path, mode, ...) end
-  leave_out("writing", path)
+  local is_read = type(path) ~= "string" or mode == nil or type(mode) == "string" and not string.find(mode, "[wa+]")
+  if is_read and type(there(path)) ~= "string" then return open(path, mode, ...) end
+  if not is_read then write_to(path, "") end
   return nowhere(mode)
 end
+function io.lines(path, ...) return lines(type(there(path)) == "string" and "/dev/null" or path, ...) end
 function io.popen(command)
   leave_out("running", command)
   return nowhere("r+")
@@ -114,19 +163,61 @@ function os.rename(path)
 end
 function os.tmpname() return "/dev/null" end
 
-function host.fs.write(path)
-  leave_out("writing", path)
+function host.fs.write(path, text)
+  write_to(path, text)
   return true
 end
 function host.fs.mkdir(path)
   leave_out("making", path)
+  put(path, true)
   return true
+end
+local read, exists = host.fs.read, host.fs.exists
+function host.fs.read(path, ...)
+  local text = there(path)
+  if type(text) == "string" then return text end
+  return read(path, ...)
+end
+function host.fs.exists(path, ...) return there(path) and true or exists(path, ...) end
+
+local find = host.find
+function host.find(name)
+  local path = string.gsub(name, "%.", "/") .. ".lua"
+  local text = there(path) or there("lua/" .. path)
+  if type(text) == "string" then return "lua", "@" .. path, text end
+  return find(name)
+end
+
+-- A file that a build needs, and would have been written.
+local function input(path)
+  local text = there(path)
+  return type(text) == "string" and { path = host.scratch_name(path), hash = how.hash(text), executable = false }
+end
+local add_input, sources, tree = host.add_input, host.sources, host.tree
+function host.add_input(path)
+  local made = input(path)
+  if made then return made end
+  return add_input(path)
+end
+function host.sources(files, includes)
+  local real, made = {}, {}
+  for _, path in ipairs(files) do
+    local own = input(path)
+    table.insert(own and made or real, own or path)
+  end
+  local found, problem = sources(real, includes)
+  return found and table.move(made, 1, #made, #found + 1, found), problem
+end
+function host.tree(folder, except)
+  local files, folders = tree(folder, except)
+  if not files and there(folder) == true then return {}, {} end
+  return files, folders
 end
 function host.fs.tempdir() return "/nonexistent/made-up" end
 
 -- A copy of a task's options in which what is made up is a number: that is what options mostly are.
 local function with_numbers(value)
-  if rawequal(value, unknown) then return 1 end
+  if is_unknown(value) then return 1 end
   if type(value) ~= "table" or getmetatable(value) then return value end
   local copy = {}
   for key, item in next, value do

@@ -82,6 +82,7 @@ function M.future_class(Future)
   for name in string.gmatch(names, "%S+") do
     Future[name] = false
   end
+  Future.__names = "cancel done id on_done status wait" -- what an author has
   for event in string.gmatch(NO_VALUE, "%S+") do
     Future["__" .. event] = function() M.raise "this is a future and no value yet: await it first" end
   end
@@ -304,9 +305,13 @@ end
 function M.is_submitted(made)
   local where = made.where
   if not where then return end
-  described[where] = described[where] > 1 and described[where] - 1 or nil
+  local others = (described[where] or 1) - 1
+  described[where] = others > 0 and others or nil
   made.where = nil
 end
+
+--- Who types sees what becomes of it: nothing is to be said of it at the end.
+function M.forget_described() described = {} end
 
 --- What was described and never submitted, as a line for the end; nil if there is nothing.
 function M.forgotten()

@@ -9,14 +9,16 @@ local Random = { __name = "random" }
 Random.__index = Random
 M.Random = Random
 
-local function mix(z, shift, factor) return (z ~ (z >> shift)) * factor end
+local tointeger, ult = math.tointeger, math.ult
 
 -- SplitMix64: one integer of state, passes BigCrush.
 local function draw(self)
+  ---@type integer
   local z = self.state + 0x9E3779B97F4A7C15
   self.state = z
-  z = mix(mix(z, 30, 0xBF58476D1CE4E5B9), 27, 0x94D049BB133111EB)
-  return z ~ (z >> 31)
+  z = (z ~ z >> 30) * 0xBF58476D1CE4E5B9
+  z = (z ~ z >> 27) * 0x94D049BB133111EB
+  return z ~ z >> 31
 end
 
 local function absorb(hash, byte) return (hash ~ byte) * 0x100000001B3 end
@@ -43,13 +45,14 @@ end
 
 --- A float from `low` (0) up to but not including `high` (1).
 function Random:float(low, high)
+  if low == nil and high == nil then return (draw(self) >> 11) * 0x1p-53 end
   low, high = number("float", low, 0.0), number("float", high, 1.0)
   return low + (high - low) * ((draw(self) >> 11) * 0x1p-53)
 end
 
 --- A whole number from `low` to `high`, each as likely as any other.
 function Random:integer(low, high)
-  local first, last = math.tointeger(low), math.tointeger(high)
+  local first, last = tointeger(low), tointeger(high)
   if not first or not last or last < first then
     failure.raise(
       string.format("random:integer: expected two whole numbers, the lower one first, got %s and %s", failure.a(low), failure.a(high))
@@ -65,7 +68,7 @@ function Random:integer(low, high)
   local got
   repeat
     got = draw(self) & mask
-  until not math.ult(span, got)
+  until not ult(span, got)
   return first + got
 end
 

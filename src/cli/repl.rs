@@ -96,7 +96,7 @@ fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
         limits,
     };
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    let ended = run::play(options, started, signals, &here, None, move |state| state.converse(&typed));
+    let ended = run::play(options, started, signals, &here, None, move |state| state.converse(typed));
     terminal.iter().for_each(|terminal| terminal.close());
     match ended.message {
         Some(_) if ended.code == exit::RUN_AGAIN && !is_kept => {

@@ -196,7 +196,7 @@ pub enum Detail {
 }
 
 /// What a called function returned, encoded by the slot for the root.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallReturn {
     /// The values, in the encoding of `script::raw`.
     #[serde(with = "encoding::bytes")]

@@ -19,6 +19,9 @@ impl Port {
     pub fn spawn(&mut self, spec: PoolSpec) -> Result<PoolInfo, PoolError> {
         let asked = Crew::from(&spec);
         if let Some(player) = self.witness.player() {
+            if let Some(init) = &spec.setup.init {
+                player.begins(&init.codes);
+            }
             return player.workers(None, &asked);
         }
         self.request(Request::Spawn(spec));

@@ -2,10 +2,12 @@
 //! driver's place: from such a trace (`harness replay`), or with what he made up (`harness check`). The port asks here and need
 //! not know which.
 
+use serde_bytes::ByteBuf;
+
 use super::order::{Order, PoolError, PoolInfo, Replay};
 use super::port::Taken;
 use super::trace::{Crew, Said, Scribe};
-use crate::model::{Kind, Outcome, PoolId, TaskId};
+use crate::model::{Hash, Kind, Outcome, PoolId, TaskId};
 
 /// Who answers in the driver's place.
 pub(super) trait Player: Send {
@@ -19,6 +21,8 @@ pub(super) trait Player: Send {
     fn objection(&self) -> Option<String>;
     /// A task was given up.
     fn cancel(&mut self, task: TaskId);
+    /// Functions that each slot of a pool begins with travel, as bytecode.
+    fn begins(&mut self, _codes: &[(Hash, ByteBuf)]) {}
     /// Workers were asked for: a pool, or more of one.
     fn workers(&mut self, of: Option<PoolId>, crew: &Crew) -> Result<PoolInfo, PoolError>;
     /// A pool was closed.

@@ -36,16 +36,20 @@ pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua:
     fs::register(lua, &host, dir)?;
     host.raw_set("campaign", campaign(lua, bridge)?)?;
     if bridge.port.borrow().listens() {
-        let shared = bridge.clone();
-        let await_line = move |_: &Lua, ()| {
-            shared.port.borrow_mut().await_line();
-            Ok(NEXT_LINE.0 as i64)
-        };
-        host.raw_set("await_line", lua.create_function(await_line)?)?;
+        host.raw_set("await_line", await_line(lua, bridge)?)?;
     }
     let shared = bridge.clone();
     host.raw_set("now", lua.create_function(move |_, ()| Ok(shared.port.borrow_mut().now()))?)?;
     Ok(host)
+}
+
+/// Lets the next line from outside come; the number that stands for it among those of tasks.
+pub(super) fn await_line(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<Function> {
+    let bridge = bridge.clone();
+    lua.create_function(move |_, ()| {
+        bridge.port.borrow_mut().await_line();
+        Ok(NEXT_LINE.0 as i64)
+    })
 }
 
 /// `nil, why` is how an expected failure is told to the library.

@@ -11,10 +11,12 @@ use mlua::{Function, IntoLuaMulti, Lua, Table, Value};
 
 use super::bridge::Bridge;
 pub use super::bridge::{AddInput, Content};
+use super::check::MADE_UP;
 use super::host;
 use super::modules::Modules;
 use super::raw::{self, Shipper};
 use super::testing::{Step, Tell};
+use crate::model::Hash;
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
@@ -101,6 +103,8 @@ pub struct Seen {
     pub modules: BTreeSet<String>,
     /// What was not done: `writing results.csv`.
     pub left_out: Vec<String>,
+    /// Where an `assert` was taken for true that is not, of what was made up.
+    pub taken_for_true: Vec<String>,
     /// What would have been said on stderr.
     pub said: Vec<String>,
 }
@@ -274,6 +278,7 @@ impl ScriptState {
             globals: names(globals)?.into_iter().collect(),
             modules: modules.into_iter().collect(),
             left_out: dry.raw_get("left_out")?,
+            taken_for_true: dry.raw_get("taken_for_true")?,
             said: dry.raw_get("said")?,
         })
     }
@@ -313,6 +318,9 @@ fn load_library(lua: &Lua, bridge: &Rc<Bridge>, dry: Option<Dry>) -> mlua::Resul
     let library = lua.create_table()?;
     if let Some(Dry { numbers, other }) = dry {
         let how = lua.create_table_from([("numbers", numbers), ("other", other)])?;
+        how.raw_set("made_up", MADE_UP)?;
+        let hash = |_: &Lua, text: mlua::LuaString| Ok(Hash::of(&text.as_bytes()).to_string());
+        how.raw_set("hash", lua.create_function(hash)?)?;
         let exported: Value = lua.load(DRY).set_name("@[harness]/dry.lua").call((&host, how))?;
         library.raw_set("dry", exported)?;
     }

@@ -28,7 +28,7 @@ fn what_the_text_shows_is_said_with_its_line() {
     let folder = Folder::with(
         "local helper = require 'helper'\n\
          local function never() prnt('x') return require 'gone', unpack, helper end\n\
-         submit(function(x) count = x end, 1)\n\
+         local pool <close> = spawn { init = function() begun = 1 end } submit(function(x) count = x end, 1)\n\
          submit(exec { cmd = { 'true' } })\n\
          exec { cmd = { 'true' } }\n\
          known = 1; _G.field = 2; rawset(_G, 'late', 3)\n\
@@ -42,10 +42,12 @@ c.lua:2: error: there is no global 'prnt' (did you mean 'print'?)
 c.lua:2: error: there is no module 'gone': neither gone.lua nor gone/init.lua is in the folder of the script, in its lua/, or \
 where HARNESS_PATH and LUA_PATH say
 c.lua:2: warning: there is no global 'unpack': Lua 5.4 has table.unpack
+c.lua:3: warning: a function that runs on a worker sets the global 'begun': it is gone when the task ends, and the script does \
+not see it; make it `local`, or return it
 c.lua:3: warning: a function that runs on a worker sets the global 'count': it is gone when the task ends, and the script does \
 not see it; make it `local`, or return it
 lua/helper.lua:2: error: there is no global 'lokal'
-c.lua: 3 errors, 3 warnings
+c.lua: 3 errors, 4 warnings
   would run 2 tasks: 1 call, 1 exec
 ";
     said(&folder, ran, 1, &(expected.to_owned() + &unknown("2 tasks")), "");
@@ -147,6 +149,69 @@ if n > 3 then submit(exec { cmd = { 'p', n }, timeout = 1 }) else submit(exec { 
             .to_owned()
             + &unknown("1 task")
             + "  what it does depends on figures: with others it asks for exec `p 1` after 1 task, so this is one way of several\n"),
+    );
+}
+
+#[test]
+fn a_call_gives_as_many_values_as_its_function_returns() {
+    check(
+        "local function both(x) if x then return x, { x } end return nil end
+local a, b, c = await(submit(both, 1))
+submit(exec { cmd = { 'x', b[1] }, timeout = 1 })
+local ok, problem = pcall(await, submit(function() error { kind = 'odd' } end))
+while problem.cause do problem = problem.cause end
+if c == nil and problem then submit(exec { cmd = { 'y' }, timeout = 1 }) end
+",
+        &[],
+        0,
+        &("c.lua: 0 errors, 0 warnings\n  would run 4 tasks: 2 call, 2 exec\n  a guess: at most TIME of one node for 2 tasks, by \
+           `timeout` and `max_time`\n"
+            .to_owned()
+            + &unknown("2 tasks")),
+    );
+}
+
+#[test]
+fn what_a_script_makes_sure_of_is_taken_for_true_of_made_up_figures() {
+    check(
+        "local r = await(submit(exec { cmd = { 'x' }, timeout = 1 }))
+local n = assert(r.stdout:match 'n = (%d+)', 'no n')
+assert(tonumber(n) > 1000)
+submit(exec { cmd = { 'y' }, timeout = n })
+",
+        &[],
+        0,
+        "c.lua: 0 errors, 0 warnings\n  would run 2 tasks: 2 exec\n  a guess: at most TIME of one node for 2 tasks, by `timeout` and \
+         `max_time`\n  taken for true, of made-up figures: the assert at c.lua:2, c.lua:3\n",
+    );
+    // Before anything was made up it is an error.
+    check(
+        "assert(1 == 2)\nsubmit(exec { cmd = { 'x' } })\n",
+        &[],
+        1,
+        "c.lua:1: error: assertion failed!\nc.lua: 1 error, 0 warnings\n  would run no task\n",
+    );
+}
+
+#[test]
+fn what_a_script_would_have_written_is_there_for_it() {
+    check(
+        "local harness = require 'harness'
+harness.fs.write('k.c', 'int main;')
+harness.fs.mkdir 'tree/src'
+io.open('log.txt', 'w'):close()
+for _ in io.lines 'log.txt' do end
+assert(io.open 'log.txt'):close()
+assert(harness.fs.read 'k.c' == 'int main;' and harness.fs.exists 'tree')
+submit(compile { sources = { 'k.c' }, timeout = 1 })
+harness.fs.write('k.c', 'int main(void);')
+submit(compile { sources = { 'k.c' }, timeout = 1 })
+submit(harness.recipes.make { dir = 'tree', output = 'x', timeout = 1 })
+",
+        &[],
+        0,
+        "c.lua: 0 errors, 0 warnings\n  would run 3 tasks: 3 compile (3 different builds)\n  a guess: at most TIME of one node for 3 tasks, \
+         by `timeout` and `max_time`\n  left out: writing k.c, making tree/src, writing log.txt\n",
     );
 }
 

@@ -61,6 +61,24 @@ await(submit(function() error "boom" end))
 }
 
 #[test]
+fn what_is_long_or_deep_is_cut_short() {
+    let ran = typed(
+        &Folder::new(),
+        "x = {}
+for i = 1, 40 do x[i] = i end
+x
+{ a = { b = { c = { d = { e = 1 } } } } }
+exec { cmd = { 'true' } }
+",
+    );
+    let shown: Vec<&str> = ran.stdout.lines().collect();
+    assert!(ran.stdout.contains(" 30,") && ran.stdout.contains("... 10 more"), "{shown:#?}");
+    assert!(shown.contains(&"{ a = { b = { c = { d = { ... } } } } }"), "{shown:#?}");
+    // What is typed and not submitted is there to be looked at.
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn a_chunk_that_is_not_whole_at_the_end_is_an_error_that_says_so() {
     let ran = typed(&Folder::new(), "for i = 1, 2 do\nprint(i)\n");
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
@@ -130,6 +148,40 @@ fn lines_are_edited_completed_and_remembered() {
     second.enter("\x1b[A\x1b[A\x1b[A\x1b[A\r"); // over the three lines of the last chunk
     second.terminal.await_text("cba");
     second.leave();
+}
+
+#[test]
+fn flows_go_on_while_a_line_is_typed() {
+    let folder = Folder::new();
+    let mut session = Session::begin(&folder);
+    session.enter(
+        "go(function() await(submit(exec { cmd = { 'true' } })) io.open('went_on', 'w'):close() end)\r",
+    );
+    session.enter("6 *");
+    session.terminal.await_text("6 *");
+    await_that("the flow goes on", || folder.path("went_on").exists());
+    session.terminal.press(" 7\r");
+    session.terminal.await_text("42");
+    session.leave();
+}
+
+#[test]
+fn fields_and_methods_of_objects_are_completed_and_what_was_typed_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let mut session = Session::begin(&folder);
+    session.enter("pool = spawn { workers = 1 }\r");
+    session.enter("pool.wor\t[1].slots + 40\r");
+    session.terminal.await_text("41");
+    session.enter("f = submit(math.abs, -5)\r");
+    session.enter("f:wa\t()\r");
+    session.terminal.await_text("true");
+    session.enter("r = await(submit(exec { cmd = { 'echo', 'it is', 'there' } }))\r");
+    session.enter("r.stdo\t\r");
+    session.terminal.await_screen("what it printed", |rows| rows.iter().any(|row| row == "it is there"));
+    session.leave();
+    let history = folder.path(".local/state/harness/repl_history");
+    assert_eq!(std::fs::metadata(history).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

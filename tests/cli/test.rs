@@ -143,6 +143,15 @@ ok    hang_test.lua: 1 test, TIME
 }
 
 #[test]
+fn a_test_has_as_many_slots_as_were_said() {
+    let folder = Folder::new();
+    folder.write("slots_test.lua", "local pool = spawn() print(pool) assert(pool.workers[1].slots == 3)");
+    let ran = folder.run(&["test", "--slots", "3"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert_eq!(folder.run(&["test", "--slots", "0"]).code, Some(64));
+}
+
+#[test]
 fn an_interrupt_stops_the_file_that_runs() {
     let folder = Folder::new();
     folder.write(

@@ -11,6 +11,7 @@ mod doctor;
 mod loss;
 mod python;
 mod remote;
+mod repl;
 #[cfg(feature = "mpi")]
 mod rerun;
 #[cfg(feature = "mpi")]

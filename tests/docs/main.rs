@@ -1,4 +1,4 @@
-//! What the pages say is true: every block of Lua in them runs in the real binary, every `harness …` line of a
+//! What the pages say is true: every block of Lua in them runs in the real binary, which finds nothing wrong with it before, every `harness …` line of a
 //! shell is one that it takes, every link leads somewhere, the tables of options and fields are those of the types
 //! file, the reference is made from it (`api`), the texts in troubleshooting.md are ours (`texts`), the tutorial works as it is
 //! typed (`tutorial`), and what regressions.md shows happens (`regressions`).
@@ -78,16 +78,28 @@ fn campaign_folder() -> tempfile::TempDir {
 
 fn run(folder: &Path, source: &str) -> Output {
     fs::write(folder.join("block.lua"), source).unwrap();
+    harness(folder, &["--start", "local", "--slots", "2", "--seed", "1", "block.lua"])
+}
+
+fn harness(folder: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_harness"))
-        .args(["--start", "local", "--slots", "2", "--seed", "1", "block.lua"])
+        .args(args)
         .current_dir(folder)
         .env("HARNESS_CACHE", folder.join("cache"))
         .output()
         .unwrap()
 }
 
+/// `harness check` finds no error in what runs.
+fn check(folder: &Path) -> Result<(), String> {
+    let output = harness(folder, &["check", "--timeout", "2 s", "block.lua"]);
+    let said =
+        || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(said()) }
+}
+
 #[test]
-fn every_block_of_lua_runs() {
+fn every_block_of_lua_runs_and_nothing_is_wrong_with_it() {
     let mut problems = Vec::new();
     let mut ran = 0;
     for (path, text) in pages() {
@@ -98,6 +110,10 @@ fn every_block_of_lua_runs() {
                 other => panic!("{}:{}: ```{other}? lua or {FRAGMENT}", path.display(), block.line),
             };
             let folder = campaign_folder();
+            fs::write(folder.path().join("block.lua"), &source).unwrap();
+            if let Err(said) = check(folder.path()) {
+                problems.push(format!("{}:{}: harness check: {said}", path.display(), block.line));
+            }
             let output = run(folder.path(), &source);
             ran += 1;
             if !output.status.success() {

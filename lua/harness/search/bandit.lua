@@ -33,18 +33,18 @@ function M.bandit(o, context, make)
     old.results[old.first] = nil
     old.first = old.first + 1
   end
-  local function worth(arm)
+  local function worth(arm, doubts)
     local n = arm.last - arm.first + 1
     if n == 0 then return math.huge end
-    local total = newest - oldest + 1
-    return 2 * arm.sum / (n * (n + 1)) + exploration * math.sqrt(2 * math.log(math.max(total, 2), 2) / n)
+    return 2 * arm.sum / (n * (n + 1)) + exploration * math.sqrt(doubts / n)
   end
 
   -- Who is worth most of those that are not `idle`; of equals any.
   local function chosen(idle)
     local arm, most, draw = nil, -math.huge, 0
+    local doubts = 2 * math.log(math.max(newest - oldest + 1, 2), 2)
     for _, each in ipairs(arms) do
-      local own = worth(each)
+      local own = worth(each, doubts)
       local ties = own == most and context.random:float() or 0
       if not idle[each] and (own > most or own == most and ties > draw) then
         arm, most, draw = each, own, own > most and context.random:float() or ties

@@ -24,9 +24,11 @@ end
 
 -- The members whose place is drawn, the best of `n` of them.
 local function tournament(population, n, random)
-  local best = random:integer(1, #population)
-  for _ = 2, n do
-    best = math.min(best, random:integer(1, #population))
+  local members = #population
+  local best = members
+  for _ = 1, n do
+    local place = random:integer(1, members)
+    if place < best then best = place end
   end
   return population[best]
 end
@@ -102,24 +104,20 @@ function M.evolution(o, context)
     return vector
   end
   -- Another member than those.
-  local function other(...)
-    while true do
-      local i = random:integer(1, size)
-      local taken = false
-      for k = 1, select("#", ...) do
-        taken = taken or i == select(k, ...)
-      end
-      if not taken then return i end
-    end
+  local function other(a, b, c)
+    local i
+    repeat
+      i = random:integer(1, size)
+    until i ~= a and i ~= b and i ~= c
+    return i
   end
   local function child_of(i)
     local a = other(i)
     local b = other(i, a)
     local c = other(i, a, b)
     local va, vb, vc, own = population[a].vector, population[b].vector, population[c].vector, population[i].vector
-    local vector, sure = {}, random:integer(1, dimensions)
+    local vector, sure = { table.unpack(own) }, random:integer(1, dimensions)
     for d = 1, dimensions do
-      vector[d] = own[d]
       if d == sure or random:float() < cr then
         local x = va[d] + f * (vb[d] - vc[d])
         if x < 0 then x = -x end

@@ -4,6 +4,7 @@
 -- space knows its points and which are near one another; nothing of strategies, trials or results.
 local _, lib = ...
 local failure, sweep = lib.failure, lib.sweep
+local floor, unpack, char = math.floor, table.unpack, string.char
 
 local M = {}
 
@@ -13,6 +14,9 @@ local MOST_NEIGHBOURS = 8
 -- is said that none was found.
 local DRAWS, MOST_DRAWS = 1000, 100000
 local FEW = 1000000
+
+-- Lists of one length are made as copies of one another: a table that grows item by item is laid anew each time it is full.
+local function copy(list) return { unpack(list) } end
 
 local Space = { __name = "space", sequences = false, waits = false }
 Space.__index = Space
@@ -33,11 +37,12 @@ function M.new(given)
   if type(given) ~= "table" then failure.raise("search: option 'space': expected lists by name, or a sweep, got " .. failure.a(given)) end
   if getmetatable(given) ~= sweep.Sweep then given = sweep.cross(given) end
   local columns, passes = sweep.Sweep.__dimensions(given)
-  local space = setmetatable({ counts = {}, ordered = {}, points = {}, names = {}, values = {}, passes = passes, size = 1 }, Space)
+  local space =
+    setmetatable({ counts = {}, ordered = {}, points = {}, names = {}, values = {}, passes = passes, size = 1, widest = 0 }, Space)
   for d, column in ipairs(columns) do
     local n = column.count()
     if n == 0 then failure.raise "search: option 'space': it has no points" end
-    space.counts[d], space.size = n, space.size * 1.0 * n
+    space.counts[d], space.size, space.widest = n, space.size * 1.0 * n, math.max(space.widest, n)
     space.ordered[d] = n <= 1000 and is_ordered(column, n)
     space.points[d] = column.at
     space.names[d], space.values[d] = column.name or false, column.values
@@ -47,10 +52,10 @@ end
 
 --- The table of parameters at a place.
 function Space:point(genome)
-  local point = {}
+  local point, values = {}, self.values
   for d, name in ipairs(self.names) do
     if name then
-      point[name] = self.values[d][genome[d]]
+      point[name] = values[d][genome[d]]
     else
       for part, value in next, self.points[d](genome[d]) do
         point[part] = value
@@ -102,7 +107,10 @@ end
 function Space:made(point) return (self:genome(point)) end
 
 --- What tells genomes apart.
-function Space:key(genome) return table.concat(genome, ",") end
+function Space:key(genome)
+  if self.widest < 256 then return char(unpack(genome)) end
+  return table.concat(genome, ",")
+end
 
 --- Does the point pass `where`?
 function Space:valid(genome)
@@ -118,7 +126,7 @@ end
 local function listed(self)
   local list, genome = {}, self:first()
   repeat
-    if self:valid(genome) then list[#list + 1] = table.move(genome, 1, #genome, 1, {}) end
+    if self:valid(genome) then list[#list + 1] = copy(genome) end
   until not self:advance(genome)
   if #list == 0 then failure.raise "search: option 'space': none of its points passes 'where'" end
   return list
@@ -128,7 +136,7 @@ end
 function Space:random(random)
   if self.list then return random:pick(self.list) end
   for drawn = 1, MOST_DRAWS do
-    local genome = {}
+    local genome = copy(self.counts)
     for d, n in ipairs(self.counts) do
       genome[d] = random:integer(1, n)
     end
@@ -143,9 +151,10 @@ end
 
 --- The genome at these fractions, 0 to 1, of the dimensions.
 function Space:at_fractions(fractions)
-  local genome = {}
+  local genome = copy(fractions)
   for d, n in ipairs(self.counts) do
-    genome[d] = math.min(math.max(math.floor(fractions[d] * n), 0), n - 1) + 1
+    local place = floor(fractions[d] * n) + 1
+    genome[d] = place < 1 and 1 or place > n and n or place
   end
   return genome
 end
@@ -170,8 +179,6 @@ function Space:first()
   end
   return genome
 end
-
-local function copy(genome) return table.move(genome, 1, #genome, 1, {}) end
 
 -- Another value of one dimension: where they have an order mostly one that is near.
 local function changed(self, genome, d, random)
@@ -210,10 +217,10 @@ end
 
 --- Each value from one of the two: uniform crossover.
 function Space:cross(a, b, random)
-  local child, bits = {}, 0
+  local child, bits = copy(a), 0
   for d = 1, #a do
     if d % 32 == 1 then bits = random:integer(0, 0xFFFFFFFF) end
-    child[d] = bits & 1 == 0 and a[d] or b[d]
+    if bits & 1 == 1 then child[d] = b[d] end
     bits = bits >> 1
   end
   return child

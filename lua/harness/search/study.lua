@@ -145,7 +145,7 @@ local function begin(study, genome, note, key)
     block = note and note.block,
     limit = study.cutoff and time_limit(study) or nil,
   }, Trial)
-  trial[HIDDEN] = { study = study, genome = genome, note = note, key = key }
+  trial[HIDDEN] = { study = study, genome = genome, note = note, key = key, budget = note and note.budget or 0 }
   study.list[trial.id], study.seen[key] = trial, trial
   study.running = study.running + 1
   return trial
@@ -291,9 +291,9 @@ end
 
 local function is_better(study, trial, than)
   if not than then return true end
-  local mine, theirs = trial.budget or 0, than.budget or 0
-  if mine ~= theirs then return mine > theirs end
-  return trial[HIDDEN].score < than[HIDDEN].score
+  local mine, theirs = trial[HIDDEN], than[HIDDEN]
+  if mine.budget ~= theirs.budget then return mine.budget > theirs.budget end
+  return mine.score < theirs.score
 end
 
 -- What strategies hear: `values`, lower is better in each, and `violation`.
@@ -302,7 +302,7 @@ local function judge(study, trial, told)
   for _, value in next, values do
     if value ~= value or math.abs(value) == math.huge then return "a figure is not a finite number" end
   end
-  local entry = { values = {}, violation = violation(study, values) }
+  local entry = { values = {}, violation = violation(study, values), key = of.key }
   for i, objective in ipairs(study.objectives) do
     entry.values[i] = objective.sign * values[objective.name or "value"]
   end
@@ -360,8 +360,8 @@ function Study:tell(which, told, status, reason)
   end
   trial.reason = reason
   keep(self, trial, of)
-  of.entry = of.entry or { violation = math.huge }
-  of.entry.key, of.entry.trial = of.key, trial
+  of.entry = of.entry or { violation = math.huge, key = of.key }
+  of.entry.trial = trial
   local turn <close> = turn_in(self)
   self.strategy:tell(of.genome, of.score, of.note, of.entry)
   for _, other in ipairs(of.also or {}) do

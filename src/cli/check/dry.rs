@@ -8,16 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::CheckArgs;
-use crate::model::Hash;
+use crate::model::{CallReturn, Hash};
 use crate::root::ScriptEnd;
 use crate::root::plan::{Plan, Terms, run as run_dry};
 use crate::root::port::{Campaign, Index};
-use crate::script::check::nothing;
+use crate::script::check::{made_up, returned};
 use crate::script::modules::Modules;
 use crate::script::{Content, Dry, Ended, ScriptError, ScriptState, Seen};
 
 /// No figure of the script's depends on it, unless it draws numbers.
 const SEED: u64 = 1;
+/// More values hardly any function returns.
+const MOST_VALUES: usize = 8;
 /// Errors that no figure can be the reason for.
 const CERTAIN: [&str; 4] = ["unknown option '", "unknown field '", "unknown name '", "cannot ship "];
 
@@ -46,6 +48,7 @@ struct Script<'a> {
     index: Index,
     arguments: &'a CheckArgs,
     modules: &'a Arc<Modules>,
+    calls: Vec<CallReturn>,
 }
 
 /// One run.
@@ -66,7 +69,9 @@ pub(super) fn run(
 ) -> Result<Ran, String> {
     let (script, dir) = (script.to_owned(), dir.to_owned());
     let campaign = Campaign { script, dir, args, seed: SEED, verbosity: -1, ..Campaign::default() };
-    let script = Script { campaign, index, arguments, modules };
+    let calls =
+        (0..=MOST_VALUES).map(made_up).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    let script = Script { campaign, index, arguments, modules, calls };
     let mut how = Dry::default();
     let mut first = script.run(how, Vec::new())?;
     if first.is_in_doubt() {
@@ -106,7 +111,8 @@ impl Script<'_> {
             index: self.index.clone(),
             most: self.arguments.max_tasks as usize,
             time: Duration::try_from_secs_f64(self.arguments.timeout).unwrap_or(Duration::MAX),
-            call: nothing().map_err(|error| error.to_string())?,
+            calls: self.calls.clone(),
+            returned,
             other: how.other,
             first,
         };

@@ -10,7 +10,7 @@ use crate::model::human::{count, duration};
 use crate::model::{Hash, Kind};
 use crate::root::plan::{Cost, Plan, Planned};
 
-/// Of what was left out so many are named.
+/// Of what was left out, and the like, so many are named.
 const MOST: usize = 5;
 
 /// The text, and whether the script is good.
@@ -57,13 +57,23 @@ fn plan(ran: &Ran) -> Vec<String> {
             "what it does depends on figures: with others {then} after {task}, so this is one way of several"
         ));
     }
+    if !ran.seen.taken_for_true.is_empty() {
+        lines.push(format!(
+            "taken for true, of made-up figures: the assert at {}",
+            some(&ran.seen.taken_for_true)
+        ));
+    }
     if !ran.seen.left_out.is_empty() {
-        let named = ran.seen.left_out.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
-        let more = ran.seen.left_out.len().saturating_sub(MOST);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        lines.push(format!("left out: {named}{more}"));
+        lines.push(format!("left out: {}", some(&ran.seen.left_out)));
     }
     lines
+}
+
+/// The first of them, and how many more there are.
+fn some(all: &[String]) -> String {
+    let named = all.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+    let more = all.len().saturating_sub(MOST);
+    if more > 0 { format!("{named} and {more} more") } else { named }
 }
 
 /// `would run 12 tasks: 8 compile (6 different builds), 4 measure; 3 of them are recorded`.

@@ -44,17 +44,26 @@ pub(super) enum News {
     },
 }
 
-/// `__test PARENT FOLDER FILTER FILE`: with the news in the folder, and the journal; it ends when the parent does.
+/// As many slots as cores.
+pub(super) const AS_CORES: &str = "cores";
+
+/// `__test PARENT FOLDER FILTER SLOTS SEED FILE`: with the news in the folder, and the journal; it ends when the parent does.
 pub fn main(arguments: &[OsString]) -> ExitCode {
     let parent = arguments.first().and_then(|parent| Pid::from_raw(parent.to_str()?.parse().ok()?));
-    let (Some(parent), [_, folder, filter, file]) = (parent, arguments) else {
+    let (Some(parent), [_, folder, filter, slots, seed, file]) = (parent, arguments) else {
         say(format_args!("harness __test is started by harness itself"));
         return ExitCode::from(exit::USAGE);
     };
     if !end_with_parent(parent).is_ok_and(|is_there| is_there) {
         return ExitCode::from(exit::RUN_AGAIN); // nobody wants to know any more
     }
-    match play(Path::new(folder), &filter.to_string_lossy(), Path::new(file)) {
+    let number = |word: &OsString| word.to_str()?.parse::<u64>().ok();
+    let pool = PoolSpec {
+        start: Some(Start::Local),
+        slots: number(slots).and_then(|slots| u32::try_from(slots).ok()),
+        ..PoolSpec::default()
+    };
+    match play(Path::new(folder), &filter.to_string_lossy(), pool, number(seed), Path::new(file)) {
         Ok(code) => ExitCode::from(code),
         Err((code, text)) => {
             say(format_args!("harness: {text}"));
@@ -68,7 +77,13 @@ pub(super) fn news(folder: &Path) -> PathBuf {
     folder.join("news")
 }
 
-fn play(folder: &Path, filter: &str, file: &Path) -> Result<u8, (u8, String)> {
+fn play(
+    folder: &Path,
+    filter: &str,
+    pool: PoolSpec,
+    seed: Option<u64>,
+    file: &Path,
+) -> Result<u8, (u8, String)> {
     let limits = run::limits().map_err(|text| (exit::USAGE, text))?;
     let signals =
         Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
@@ -80,7 +95,7 @@ fn play(folder: &Path, filter: &str, file: &Path) -> Result<u8, (u8, String)> {
         script: file.to_owned(),
         folder: None,
         args: Vec::new(),
-        pool: PoolSpec { start: Some(Start::Local), ..PoolSpec::default() },
+        pool,
         journal: Some(folder.join("journal")),
         fresh: true,
         trace: None,
@@ -89,7 +104,7 @@ fn play(folder: &Path, filter: &str, file: &Path) -> Result<u8, (u8, String)> {
         interactive: false,
         timing: Timing::default(),
         host_file: None,
-        seed: Some(1),
+        seed,
         verbosity: Verbosity::Quiet,
         limits,
         display: None,

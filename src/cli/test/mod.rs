@@ -17,7 +17,7 @@ use clap::Args;
 
 use self::report::{Tested, summary};
 use super::own::{self, Grace};
-use super::usage::duration;
+use super::usage::{duration, seed, whole};
 use super::{files, print};
 use crate::model::exit;
 use crate::process::{Signals, own_pid};
@@ -45,6 +45,12 @@ pub(super) struct TestArgs {
     /// How long a file may take.
     #[arg(long, value_name = "DURATION", default_value = "60 s", value_parser = duration)]
     timeout: f64,
+    /// Slots of the worker, where a test does not `spawn` its own (default: as many as cores).
+    #[arg(long, value_name = "N", value_parser = whole::<1, 4096>)]
+    slots: Option<u32>,
+    /// Where random numbers begin.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed)]
+    seed: u64,
     /// Also write what became of them as JUnit's XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -183,11 +189,15 @@ fn play(file: &Path, arguments: &TestArgs, signals: &mut Signals) -> Result<Test
     let began = Instant::now();
     let limit = Duration::try_from_secs_f64(arguments.timeout).ok();
     let us = own_pid().as_raw_nonzero().to_string();
+    let slots = arguments.slots.map_or(child::AS_CORES.into(), |slots| slots.to_string());
+    let seed = arguments.seed.to_string();
     let words = [
         OsStr::new("__test"),
         OsStr::new(&us),
         folder.path().as_os_str(),
         OsStr::new(&arguments.filter),
+        OsStr::new(&slots),
+        OsStr::new(&seed),
         file.as_os_str(),
     ];
     let child = own::start_harness(&words, &said, &said).map_err(TestError::System)?;

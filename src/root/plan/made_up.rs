@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::model::{
     Arg, CallReturn, CommandSpec, CompareResult, Compared, Comparison, CompileResult, CounterValues,
-    Counters, Detail, Energy, Hash, Interval, Launched, MeasureResult, MeasureSpec, Metric, Outcome, Phase,
-    RunResult, Sample, Status, StopReason, Summary, TaskId, Usage, Verdict, VerifyResult, VerifySpec,
+    Counters, Detail, Energy, Hash, HookSpec, HookTimes, Hooks, Interval, Launched, MeasureResult,
+    MeasureSpec, Metric, Outcome, Phase, RunResult, Sample, Status, StopReason, Summary, TaskId, Usage,
+    Verdict, VerifyResult, VerifySpec,
 };
 use crate::root::order::{Job, Order};
 
@@ -21,13 +22,13 @@ pub(super) fn outcome(
     order: &Order,
     task: TaskId,
     elapsed_s: f64,
-    call: &CallReturn,
+    call: Option<&CallReturn>,
     other: bool,
 ) -> Outcome {
     let figure = figure(task, other);
     let nodes = order.options.placement.nodes.unwrap_or(1);
     let detail = match &order.job {
-        Job::Call(_) => Detail::Call(call.clone()),
+        Job::Call(_) => Detail::Call(call.cloned().unwrap_or_default()),
         Job::Exec(spec) => Detail::Exec(Box::new(RunResult {
             exit_code: Some(spec.ok_codes.first().copied().unwrap_or(0)),
             stdout: PRINTED.to_vec(),
@@ -123,7 +124,19 @@ fn measured(spec: &MeasureSpec, figure: f64, nodes: u32) -> MeasureResult {
         argv: argv(&spec.command),
         launched: launched(&spec.command, nodes),
         same_as: None,
-        hooks: None,
+        hooks: (spec.hooks != Hooks::default()).then(|| hooks(spec, runs, figure)),
+    }
+}
+
+fn hooks(spec: &MeasureSpec, runs: u32, figure: f64) -> HookTimes {
+    let once = |hook: &Option<HookSpec>| hook.as_ref().map(|_| figure);
+    let each = |hook: &Option<HookSpec>| hook.iter().flat_map(|_| vec![figure; runs as usize]).collect();
+    HookTimes {
+        setup_s: once(&spec.hooks.setup),
+        prepare_s: each(&spec.hooks.prepare),
+        conclude_s: each(&spec.hooks.conclude),
+        cleanup_s: once(&spec.hooks.cleanup),
+        cleanup_failure: None,
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use serde_bytes::ByteBuf;
 
 use super::order::{Campaign, Index, Job, Order, PoolError, PoolInfo, Replay, WorkerInfo};
 use super::port::{Completion, Port, Taken};
@@ -38,8 +39,10 @@ pub struct Terms {
     pub most: usize,
     /// So long it may take.
     pub time: Duration,
-    /// What a call gives.
-    pub call: CallReturn,
+    /// What a call gives that returns as many values as its place says; the last one stands for more.
+    pub calls: Vec<CallReturn>,
+    /// How many values a function returns, of which that is the code.
+    pub returned: fn(&[u8]) -> usize,
     /// Figures other than those of another run.
     pub other: bool,
     /// What that one asked for.
@@ -105,13 +108,15 @@ impl Cost {
 /// has to end the process.
 pub fn run(terms: Terms, script: ScriptMain) -> io::Result<(Plan, Option<ScriptEnd>)> {
     let plan = Arc::new(Mutex::new(Plan::default()));
-    let Terms { campaign, index, most, time, call, other, first } = terms;
+    let Terms { campaign, index, most, time, calls, returned, other, first } = terms;
     let kept = index.states().clone();
     let planner = Planner {
         plan: plan.clone(),
         took: took(&index),
         most,
-        call,
+        calls,
+        returned,
+        values: FxHashMap::default(),
         other,
         first,
         prints: Prints::default(),
@@ -156,7 +161,10 @@ struct Planner {
     plan: Arc<Mutex<Plan>>,
     took: Took,
     most: usize,
-    call: CallReturn,
+    calls: Vec<CallReturn>,
+    returned: fn(&[u8]) -> usize,
+    /// How many values the functions of a class return.
+    values: FxHashMap<u64, usize>,
     other: bool,
     first: Vec<Hash>,
     prints: Prints,
@@ -202,7 +210,9 @@ impl Player for Planner {
             self.known.insert((*seq, task), outcome.clone());
             return;
         }
-        let outcome = made_up::outcome(order, task, cost.seconds(), &self.call, self.other);
+        let values = self.values(order);
+        let call = self.calls.get(values.min(self.calls.len().saturating_sub(1)));
+        let outcome = made_up::outcome(order, task, cost.seconds(), call, self.other);
         for dep in &order.deps {
             if let Some((needed, outcome)) = self.held.remove(dep) {
                 plan.tasks.push(needed);
@@ -241,6 +251,10 @@ impl Player for Planner {
         } else if self.held.remove(&task).is_some() {
             self.ends.push_back((task, cancelled()));
         }
+    }
+
+    fn begins(&mut self, codes: &[(Hash, ByteBuf)]) {
+        lock(&self.plan).functions.extend(codes.iter().map(|(_, code)| code.to_vec()));
     }
 
     fn workers(&mut self, of: Option<PoolId>, crew: &Crew) -> Result<PoolInfo, PoolError> {
@@ -302,6 +316,15 @@ impl Player for Planner {
 }
 
 impl Planner {
+    /// How many values a call gives, by its function: that comes with the first one of its class.
+    fn values(&mut self, order: &Order) -> usize {
+        let Job::Call(call) = &order.job else { return 0 };
+        for (hash, code) in &call.codes {
+            self.values.insert(hash.first_half(), (self.returned)(code));
+        }
+        self.values.get(&call.class).copied().unwrap_or(1)
+    }
+
     fn cost(&self, order: &Order) -> Cost {
         let like = (order.job.kind(), order.options.name.clone());
         if let Some(seconds) = self.took.get(&like) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{CompileSpec, Detail, MeasureSpec, TaskOptions};
-use crate::root::port::Wait;
+use crate::root::port::{CallJob, Wait};
 
 fn order(job: Job, name: &str) -> Order {
     let options = TaskOptions { name: Some(name.into()), ..TaskOptions::default() };
@@ -14,9 +14,19 @@ fn build(output: &str) -> Job {
 }
 
 fn terms(most: usize, other: bool, first: Vec<Hash>) -> Terms {
-    let call = CallReturn { values: Vec::new(), codes: Vec::new(), text: None };
+    let call = |values: u8| CallReturn { values: vec![values], codes: Vec::new(), text: None };
+    let calls = (0..3).map(call).collect();
     let (campaign, index) = Default::default();
-    Terms { campaign, index, most, time: Duration::from_secs(60), call, other, first }
+    Terms {
+        campaign,
+        index,
+        most,
+        time: Duration::from_secs(60),
+        calls,
+        returned: |code| code.len(),
+        other,
+        first,
+    }
 }
 
 fn end(port: &mut Port) -> Arc<Outcome> {
@@ -55,6 +65,26 @@ fn the_plan_is_what_was_asked_for() {
     assert!(plan.tasks[0].build == plan.tasks[2].build && plan.tasks[0].build != plan.tasks[1].build);
     assert_eq!((plan.tasks[3].cost, plan.tasks[4].cost), (Cost::Unknown, Cost::AtMost(3.0)));
     assert_eq!((plan.made_up, plan.is_endless, plan.parts), (5, false, None));
+}
+
+#[test]
+fn a_call_gives_as_many_values_as_its_function_returns() {
+    let script = |mut port: Port| {
+        let mut given = |class: Hash, code: Option<&[u8]>| {
+            let codes = code.iter().map(|code| (class, Arc::from(*code))).collect();
+            let call = CallJob { class: class.first_half(), codes, ..CallJob::default() };
+            port.submit(order(Job::Call(call), "call"));
+            let Detail::Call(given) = end(&mut port).detail.clone() else { panic!("a call") };
+            given.values[0]
+        };
+        let (two, many) = (Hash::of(b"two"), Hash::of(b"many"));
+        assert_eq!(given(two, Some(b"ab")), 2);
+        assert_eq!(given(many, Some(b"abcdefgh")), 2, "more than there are");
+        assert_eq!((given(two, None), given(Hash::of(b"unknown"), None)), (2, 1), "its code came before");
+        ScriptEnd::Finished
+    };
+    let (_, ended) = run(terms(100, false, Vec::new()), Box::new(script)).unwrap();
+    assert_eq!(ended, Some(ScriptEnd::Finished));
 }
 
 /// Measures five, and then what was best once more.

@@ -24,7 +24,9 @@ mod op {
     pub const LOADKX: u32 = 4;
     pub const GETUPVAL: u32 = 9;
     pub const GETTABUP: u32 = 11;
+    pub const TAILCALL: u32 = 69;
     pub const RETURN: u32 = 70;
+    pub const RETURN1: u32 = 72;
     pub const CLOSURE: u32 = 79;
 }
 
@@ -58,6 +60,18 @@ pub fn read(bytes: &[u8]) -> Result<Chunk, ChunkError> {
     }
     let upvalues = function.upvalues.len() / 3;
     Ok(Chunk { globals, env, upvalues, location: location(function.source, function.line) })
+}
+
+/// How many values a dumped function gives at most. One for what another function gives: nobody knows how many that are.
+pub fn returned(bytes: &[u8]) -> Result<usize, ChunkError> {
+    let function = Reader::after_header(bytes)?.function(0)?;
+    let words = function.code.chunks_exact(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]]));
+    let values = words.map(|word| match (word & 0x7f, (word >> 16 & 0xff) as usize) {
+        (op::RETURN1 | op::TAILCALL, _) | (op::RETURN, 0) => 1,
+        (op::RETURN, count) => count - 1,
+        _ => 0,
+    });
+    Ok(values.max().unwrap_or(0))
 }
 
 /// The name of one of a dumped function's upvalues (from 0), if its names are in it.
@@ -321,6 +335,20 @@ mod tests {
         assert_eq!(globals("return function() w = a; return function() return b.c end end"), ["a", "b"]);
         assert_eq!(globals("local _ENV <const> = { x = 1 }; return function() return x end"), ["x"]);
         assert!(globals("local p = print; return function(x) return p(x.y) end").is_empty());
+    }
+
+    #[test]
+    fn a_function_gives_as_many_values_as_its_longest_return() {
+        for (source, values) in [
+            ("return function() end", 0),
+            ("return function(x) if x then return 1 end end", 1),
+            ("return function(a, b) return a, b, 3 end", 3),
+            ("return function(f) return f() end", 1),
+            ("return function(f) return 1, f() end", 1),
+            ("return function() local function inner() return 1, 2 end inner() end", 0),
+        ] {
+            assert_eq!(returned(&dump(source)), Ok(values), "{source}");
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub use format::Manifest;
 use format::{Reader, Truncated};
 use frames::Variable;
 use known::{Known, LOADED_FROM, Share};
-pub use luac::{How, Use, uses};
+pub use luac::{How, Use, returned, uses};
 use stack::{Stack, protected};
 pub use stop::{Stopper, ToStop, look as look_whether_to_stop};
 pub use submit::{learn, submit_functions};
