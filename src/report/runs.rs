@@ -78,11 +78,6 @@ impl Runs {
         runs
     }
 
-    /// The content of the script in a run, from 1.
-    pub(super) fn script(&self, number: usize) -> Option<Hash> {
-        script(&self.sessions, number)
-    }
-
     /// What versions are judged by.
     pub(super) fn said(&self) -> Vec<Said> {
         let is_whole =
@@ -97,14 +92,10 @@ impl Runs {
     }
 }
 
-fn script(sessions: &[Session], number: usize) -> Option<Hash> {
-    sessions.get(number.checked_sub(1)?)?.script_hash
-}
-
 /// The content of the script in the run that recorded it; none where that is not known. A name may be of something else under
 /// another: what an edit took out of a script stays current. So there is no speed-up from one to the other.
 pub(super) fn script_of(sessions: &[Session], numbers: &Numbers, facts: &TaskFacts) -> Option<Hash> {
-    script(sessions, numbers.of(facts))
+    sessions.get(numbers.of(facts).checked_sub(1)?)?.script_hash
 }
 
 /// An id in less room than it takes as text.
