@@ -98,19 +98,26 @@ local function open(self)
   self.pool = pool.id
 end
 
--- One task: says the lines up to `last`, and gives what was answered and what went wrong.
+-- One task: says the lines up to `last`, and gives what each was answered and what went wrong.
 local function exchange(self, last)
-  local lines, answered = {}, {}
+  local lines, answered, places = {}, {}, {}
   for at = self.said + 1, last do
-    lines[#lines + 1] = self.lines[at]
-    answered[#lines] = self.answers[at]
+    if self.lines[at] then
+      lines[#lines + 1] = self.lines[at]
+      answered[#lines], places[#lines] = self.answers[at], at
+    end
   end
+  if #lines == 0 then return {} end
   local program = self.said == 0 and self.program
   local task = lib.tasks.call { talk, program, lines, answered, name = self.name, priority = 1000 }
   local asked <close> = lib.tasks.submit_to(self.pool, task)
   local ok, answers, problem = pcall(flow.await, asked)
   if not ok then return {}, reason(answers) end
-  return answers, problem and reason(problem)
+  local found = {}
+  for i, at in ipairs(places) do
+    found[at] = answers[i]
+  end
+  return found, problem and reason(problem)
 end
 
 -- What is wrong with the answer to a line, if anything is.
@@ -124,19 +131,24 @@ local function wrong(self, at, answer)
   return problem and string.format("%s: it answered %s", problem, shown(answer))
 end
 
--- Says all lines up to this one, after those who came before. What went wrong once is the end of it.
-local function say(self, to)
+-- Says all lines up to this one, after those who came before. What went wrong once is the end of it; a question that waited
+-- while the program said that there is nothing to ask any more is not said.
+local function say(self, to, is_last)
   local turn <close> = take_turn(self)
   if turn.before then flow.await(turn.before) end
   if self.problem then failure.raise(self.problem) end
+  if self.is_over and not is_last then
+    self.lines[to], self.checks[to] = nil, nil
+    return
+  end
   self.problem = self.who .. ": whoever asked was cancelled; a search cannot go on after that"
   if not self.pool then open(self) end
   while self.said < to do
     local last = math.min(to, self.said + MOST_LINES)
     local answers, problem = exchange(self, last)
     for at = self.said + 1, last do
-      local answer = answers[at - self.said]
-      local what = answer and wrong(self, at, answer) or not answer and problem
+      local answer = answers[at]
+      local what = answer and wrong(self, at, answer) or self.lines[at] and not answer and problem
       if what then
         self.problem = string.format("%s: line %d, %s: %s", self.who, at, shown(self.lines[at]), what)
         failure.raise(self.problem)
@@ -155,7 +167,7 @@ function Dialogue:tell(line, check)
   self.digest = lib.random.hash(self.digest .. lib.json.encode(line))
 end
 
---- Says a line and waits for the answer.
+--- Says a line and waits for the answer; nil if nothing is asked any more.
 function Dialogue:ask(line, check)
   self:tell(line, check)
   local at, digest = self.noted, self.digest
@@ -168,18 +180,22 @@ function Dialogue:ask(line, check)
   self.is_live = true
   say(self, at)
   local answer = self.answers[at]
+  if not answer then return nil end
   self.answers[at] = nil
   local ok, why = host.keep(name, { after = digest, answer = answer })
   if not ok then failure.raise(string.format("%s: line %d: %s", self.who, at, why)) end
   return answer
 end
 
+--- Nothing is asked any more: the program said so.
+function Dialogue:finish() self.is_over = true end
+
 --- Ends the program; if all went well it hears the rest first.
 function Dialogue:close(is_well, line, check)
   if not self.pool then return end
   if is_well and not self.problem then
     self:tell(line, check)
-    say(self, self.noted)
+    say(self, self.noted, true)
   end
   host.close(self.pool)
   self.pool = nil

@@ -106,6 +106,7 @@ local function strategy_of(who, program, context, settings)
 
   local function check_answer(answer)
     local what, problem = kind_of(answer)
+    if what == "end" then dialogue:finish() end
     if what == "wait" and open == 0 then return "it waits for the end of a trial, and none is under way" end
     if what ~= "params" then return problem end
     open = open + 1
@@ -140,6 +141,7 @@ local function strategy_of(who, program, context, settings)
       asked = asked + 1
       local note, told_before = { id = asked }, told_of
       local answer = dialogue:ask({ ["do"] = "ask", id = note.id }, check_answer)
+      if not answer then return nil end
       if answer.params then return (assert(space:genome(answer.params))), note end
       is_over = is_over or answer["end"] == true
       if told_of == told_before then return nil end -- else it can be asked again: what it waits for has come meanwhile
