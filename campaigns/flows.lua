@@ -42,7 +42,6 @@ local function climb(kernel)
           objective = "gflops",
           verify = { reference = { reference, table.unpack(kernel.cmd) }, rtol = 1e-9 },
           runs = args.runs,
-          max_time = "5 s",
         })
       end
     end

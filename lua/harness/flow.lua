@@ -314,6 +314,7 @@ function Future:cancel()
   failure.own(self, Future, "cancel")
   if self.ended then return end
   if self.kind ~= "flow" then return host.cancel(self.id) end
+  if not rawget(self, "co") then return end -- it was closed before others, at the end of the script
   if status(self.co) ~= "suspended" or self.starts then
     failure.raise("cancel: a flow cannot cancel itself, nor one that is just starting it; return instead")
   end

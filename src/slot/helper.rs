@@ -141,7 +141,8 @@ impl Helper {
                 let mib = LONGEST_LINE >> 20;
                 return Err(mistake(format_args!("its answer has no end after {mib} MiB; it was ended")));
             }
-            let mut fds = vec![PollFd::new(&self.stdout, PollFlags::IN)];
+            let ends = PollFd::new(&self.child.pidfd, PollFlags::IN);
+            let mut fds = vec![PollFd::new(&self.stdout, PollFlags::IN), ends];
             fds.extend(self.stderr.as_ref().map(|stderr| PollFd::new(stderr, PollFlags::IN)));
             if !left.is_empty() {
                 fds.push(PollFd::new(&self.stdin, PollFlags::OUT));
@@ -159,6 +160,7 @@ impl Helper {
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(mistake(io::Error::from(error))),
             }
+            let has_ended = !fds[1].revents().is_empty();
             self.read_tail();
             if !left.is_empty() {
                 left = match write(&self.stdin, left) {
@@ -167,7 +169,8 @@ impl Helper {
                     Err(_) => &[], // it reads no more: its answer or its end comes
                 };
             }
-            if !self.read_answer() {
+            // What it started may hold its standard output: its own end counts, once all it wrote was read.
+            if !self.read_answer() || has_ended && self.unread.len() == searched {
                 return Err(self.how_it_ended());
             }
         }

@@ -92,6 +92,10 @@ fn plain_files_are_tests_too_and_are_found_below() {
     );
     folder.write("sub/exit_test.lua", "function test_exit() os.exit(3) end");
     folder.write("sub/exit0_test.lua", "os.exit(0)");
+    folder.write(
+        "sub/exits_test.lua",
+        "function test_exit() os.exit(0) end\nfunction test_more() error 'never run' end",
+    );
     expect(
         &folder,
         &["test"],
@@ -101,6 +105,8 @@ ok    plain_test.lua, TIME
 ok    sub/exit0_test.lua, TIME
 FAIL  sub/exit_test.lua: test_exit, TIME
       exit_test.lua:1: it ended with exit code 3
+FAIL  sub/exits_test.lua: test_exit, TIME
+      exits_test.lua:1: `os.exit` ended the file in it: the tests behind it did not run
 FAIL  sub/lost_test.lua, TIME
       in a flow that nobody awaited: lost_test.lua:1: lost
       stack traceback:
@@ -114,7 +120,7 @@ FAIL  sub/test_raises.lua, TIME
         loud
 FAIL  sub/test_syntax.lua, TIME
       test_syntax.lua:1: unexpected symbol near <eof>
-7 tests in 6 files: 3 passed, 4 failed; TIME
+8 tests in 7 files: 3 passed, 5 failed; TIME
 ",
     );
 }

@@ -131,16 +131,8 @@ local function wrong(self, at, answer)
   return problem and string.format("%s: it answered %s", problem, shown(answer))
 end
 
--- Says all lines up to this one, after those who came before. What went wrong once is the end of it; a question that waited
--- while the program said that there is nothing to ask any more is not said.
-local function say(self, to, is_last)
-  local turn <close> = take_turn(self)
-  if turn.before then flow.await(turn.before) end
-  if self.problem then failure.raise(self.problem) end
-  if self.is_over and not is_last then
-    self.lines[to], self.checks[to] = nil, nil
-    return
-  end
+-- Says all lines up to this one. What went wrong once is the end of it.
+local function say(self, to)
   self.problem = self.who .. ": whoever asked was cancelled; a search cannot go on after that"
   if not self.pool then open(self) end
   while self.said < to do
@@ -160,6 +152,22 @@ local function say(self, to, is_last)
   self.problem = nil
 end
 
+-- After those who came before; once something went wrong nobody's turn comes.
+local function await_turn(self, turn)
+  if turn.before then flow.await(turn.before) end
+  if self.problem then failure.raise(self.problem) end
+end
+
+local function nothing() end
+
+-- An answer counts from here on. The record of this task has its place among those of trials, so another run, which has the answer
+-- without asking, goes on from it in the same order.
+local function settle(self, name, digest)
+  local task = lib.tasks.call { nothing, name = name, key = digest, priority = 1000 }
+  local settled <close> = self.pool and lib.tasks.submit_to(self.pool, task) or lib.tasks.submit(task)
+  flow.await(settled)
+end
+
 --- Says a line with the next question. `check(answer)` gives what is wrong with the answer, or nil.
 function Dialogue:tell(line, check)
   self.noted = self.noted + 1
@@ -172,30 +180,40 @@ function Dialogue:ask(line, check)
   self:tell(line, check)
   local at, digest = self.noted, self.digest
   local name = string.format("%s, line %d", self.name, at)
-  local kept = not self.is_live and host.kept(name)
-  if kept and kept.after == digest then
-    self.answers[at] = kept.answer
-    return kept.answer
+  local turn <close> = take_turn(self)
+  await_turn(self, turn)
+  if self.is_over then
+    self.lines[at], self.checks[at] = nil, nil
+    return nil
   end
-  self.is_live = true
-  say(self, at)
-  local answer = self.answers[at]
-  if not answer then return nil end
-  self.answers[at] = nil
-  local ok, why = host.keep(name, { after = digest, answer = answer })
-  if not ok then failure.raise(string.format("%s: line %d: %s", self.who, at, why)) end
+  local kept = not self.is_live and host.kept(name)
+  local answer
+  if kept and kept.after == digest then
+    answer = kept.answer
+    self.answers[at] = answer
+  else
+    self.is_live = true
+    say(self, at)
+    answer, self.answers[at] = self.answers[at], nil
+    local ok, why = host.keep(name, { after = digest, answer = answer })
+    if not ok then failure.raise(string.format("%s: line %d: %s", self.who, at, why)) end
+  end
+  settle(self, name, digest)
   return answer
 end
 
 --- Nothing is asked any more: the program said so.
 function Dialogue:finish() self.is_over = true end
 
---- Ends the program; if all went well it hears the rest first.
+--- Ends the program; if all went well it hears the rest first. What goes wrong then is told: the search is over, and has its result.
 function Dialogue:close(is_well, line, check)
   if not self.pool then return end
   if is_well and not self.problem then
     self:tell(line, check)
-    say(self, self.noted, true)
+    local turn <close> = take_turn(self)
+    if turn.before then flow.await(turn.before) end
+    local ok, problem = pcall(say, self, self.noted)
+    if not ok then host.stderr("harness: the search has its result; " .. failure.describe(problem)) end
   end
   host.close(self.pool)
   self.pool = nil

@@ -106,7 +106,6 @@ local function strategy_of(who, program, context, settings)
 
   local function check_answer(answer)
     local what, problem = kind_of(answer)
-    if what == "end" then dialogue:finish() end
     if what == "wait" and open == 0 then return "it waits for the end of a trial, and none is under way" end
     if what ~= "params" then return problem end
     open = open + 1
@@ -143,7 +142,10 @@ local function strategy_of(who, program, context, settings)
       local answer = dialogue:ask({ ["do"] = "ask", id = note.id }, check_answer)
       if not answer then return nil end
       if answer.params then return (assert(space:genome(answer.params))), note end
-      is_over = is_over or answer["end"] == true
+      if answer["end"] then
+        is_over = true
+        dialogue:finish()
+      end
       if told_of == told_before then return nil end -- else it can be asked again: what it waits for has come meanwhile
     end
   end

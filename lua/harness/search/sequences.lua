@@ -27,12 +27,23 @@ local function key_of(action)
   return type(action) == "string" and string.format("%q", action) or tostring(action)
 end
 
+-- For their author, who may change them.
+local function copied(genome)
+  local list = {}
+  for i, action in ipairs(genome) do
+    list[i] = type(action) == "table" and lib.types.plain(action) or action
+  end
+  return list
+end
+
 -- What can come after these. A function is asked once of each beginning.
 local function choices(self, prefix)
   if not self.waits then return self.actions end
   local key = self:key(prefix)
   if self.asked[key] then return self.asked[key] end
-  local list = self.actions(table.move(prefix, 1, #prefix, 1, {}))
+  local list = self.actions(copied(prefix))
+  -- What there is to choose from is made up: how many, so that the plan says that it depends on that.
+  if lib.dry and lib.dry.is_made_up(list) then list = { "made-up", list < list and "another" or nil } end
   local good, problem = lib.types.plain(list)
   if type(list) ~= "table" or not good then
     failure.raise("search.sequences: 'actions' gave no list of actions: " .. (type(problem) == "table" and problem.path or failure.a(list)))
@@ -49,7 +60,7 @@ function Sequences:key(genome)
   return table.concat(keys, ";")
 end
 
-function Sequences:point(genome) return { [self.name] = table.move(genome, 1, #genome, 1, {}) } end
+function Sequences:point(genome) return { [self.name] = copied(genome) } end
 
 --- For a program: what there is to choose from, if it is always the same.
 function Sequences:described()
@@ -75,7 +86,7 @@ local function repaired(self, list)
   local genome = {}
   for _, action in ipairs(list) do
     if #genome == self.max then break end
-    if find(choices(self, genome), action) ~= nil then genome[#genome + 1] = action end
+    genome[#genome + 1] = find(choices(self, genome), action)
   end
   return genome
 end
@@ -145,6 +156,9 @@ end
 -- may not. Else nil if there is no such action.
 function Sequences:made(list, random)
   if not self.waits then return (self:genome { [self.name] = list }) end
+  for key in next, list do
+    if math.type(key) ~= "integer" or key < 1 or key > #list then return nil end
+  end
   return extended(self, repaired(self, list), self.min, random)
 end
 

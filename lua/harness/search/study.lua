@@ -337,6 +337,16 @@ local function keep(study, trial, of)
   end
 end
 
+-- The strategy learns what came of a trial, and of those that were asked for while it was under way.
+local function hear(study, of)
+  local turn <close> = turn_in(study)
+  study.strategy:tell(of.genome, of.score, of.note, of.entry)
+  for _, other in ipairs(of.also or {}) do
+    study.strategy:tell(other[1], of.score, other[2], of.entry, true)
+  end
+  of.also = nil
+end
+
 --- What came of a trial: a number, numbers by name or a record; or why there is none: "failed", "pruned", "censored".
 function Study:tell(which, told, status, reason)
   failure.own(self, Study, "tell")
@@ -362,13 +372,9 @@ function Study:tell(which, told, status, reason)
   keep(self, trial, of)
   of.entry = of.entry or { violation = math.huge, key = of.key }
   of.entry.trial = trial
-  local turn <close> = turn_in(self)
-  self.strategy:tell(of.genome, of.score, of.note, of.entry)
-  for _, other in ipairs(of.also or {}) do
-    self.strategy:tell(other[1], of.score, other[2], of.entry, true)
-  end
-  of.also = nil
+  local ok, problem = pcall(hear, self, of)
   self.running = self.running - 1
+  if not ok then error(problem, 0) end
   return trial
 end
 

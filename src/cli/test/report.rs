@@ -84,7 +84,9 @@ impl Tested {
             (End::TooLate, _) => {
                 Some(format!("it did not end within {timeout} s (--timeout) and was killed"))
             }
-            (_, Some((0, _))) => None,
+            (_, Some((0, _))) => open
+                .is_some()
+                .then(|| "`os.exit` ended the file in it: the tests behind it did not run".into()),
             (_, Some((code, message))) => {
                 Some(message.unwrap_or_else(|| format!("it ended with exit code {code}")))
             }

@@ -173,9 +173,26 @@ refuses('it is greeted in protocol 1, and has to answer {"protocol": 1}: it answ
 refuses("unknown field 'protocoll'", answers '{"protocol": 1, "protocoll": 1}')
 refuses("'deterministic' is true or false", answers '{"protocol": 1, "deterministic": 1}')
 refuses("it ended with exit code 7; the end of its standard error: no model here", "import sys\nsys.stdin.readline()\nprint('no model here', file=sys.stderr)\nsys.exit(7)")
+refuses("it ended with exit code 0", "import subprocess, sys\nsys.stdin.readline()\nsubprocess.Popen(['sleep', '50'])")
 refuses("it was killed by signal 9 (SIGKILL)", "import os, sys\nsys.stdin.readline()\nos.kill(os.getpid(), 9)")
 refuses("no answer within 0.2 s; it was ended", "import sys, time\nsys.stdin.readline()\ntime.sleep(600)", { timeout = "200 ms" })
 refuses("`no-such-program`", { cmd = { "no-such-program" } })
+
+-- Where only its end goes wrong the search has its result.
+local badly = search.run {
+  space = { x = { 1, 2, 3 } },
+  strategy = search.external { cmd = { "python3", "-c", [[
+import json, sys
+for line in sys.stdin:
+    what = json.loads(line)["do"]
+    if what == "end":
+        sys.exit(9)
+    print('{"protocol": 1}' if what == "hello" else '{"params": {"x": 2}}' if what == "ask" else '{}', flush=True)
+]] } },
+  budget = 1,
+  evaluate = function(p) return p.x end,
+}
+assert(badly.best.point.x == 2)
 
 -- An answer to `tell` comes with the next question.
 local told = search.new { space = { x = { 1, 2 } }, strategy = search.external { cmd = { "python3", "-c", [[
