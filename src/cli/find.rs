@@ -46,9 +46,17 @@ pub(super) enum FindError {
 pub(super) fn find<'a>(records: &'a [Record], wanted: &str) -> Result<&'a Measurement, FindError> {
     let every: Vec<&Record> = records.iter().filter(|record| measurement(record).is_some()).collect();
     let found = one_of(&every, records, "measurement", wanted).map_err(|error| match error {
-        FindError::Unknown { .. } | FindError::Nothing(_) => other_kind(records, wanted).unwrap_or(error),
+        FindError::Unknown { .. } | FindError::Nothing(_) => {
+            other_kind(records, wanted, is_meant).unwrap_or(error)
+        }
         other => other,
     })?;
+    // A name is meant rather than the beginning of the key of something else.
+    if !found.facts().is_some_and(|facts| is_called(facts, wanted))
+        && let Some(error) = other_kind(records, wanted, is_called)
+    {
+        return Err(error);
+    }
     let one = measurement(found).ok_or(FindError::Nothing("measurement"))?;
     measured(one, records).map(|()| one)
 }
@@ -73,8 +81,9 @@ fn one_of<'a>(
         return Err(FindError::Empty { what, list: list(&all) });
     }
     let is_of = |record: &&&Record, is: &dyn Fn(&TaskFacts) -> bool| record.facts().is_some_and(is);
-    let is_named = |facts: &TaskFacts| named_as(facts) == wanted || facts.name.as_deref() == Some(wanted);
-    let mut found: Vec<&Record> = all.iter().filter(|record| is_of(record, &is_named)).copied().collect();
+    let is_called = |facts: &TaskFacts| is_called(facts, wanted);
+    let mut found: Vec<&Record> = all.iter().filter(|record| is_of(record, &is_called)).copied().collect();
+    prefer(&mut found, |facts| named_as(facts) == wanted);
     // One that was repeated is meant rather than what repeats it, and what was measured rather than how it was built.
     prefer(&mut found, |facts| facts.parent.is_none());
     prefer(&mut found, |facts| matches!(facts.kind, Kind::Measure | Kind::Compare));
@@ -186,15 +195,19 @@ fn begins(facts: &TaskFacts, wanted: &str) -> bool {
         || facts.id.starts_with(&wanted.to_ascii_uppercase())
 }
 
+fn is_called(facts: &TaskFacts, wanted: &str) -> bool {
+    named_as(facts) == wanted || facts.name.as_deref() == Some(wanted)
+}
+
+fn is_meant(facts: &TaskFacts, wanted: &str) -> bool {
+    is_called(facts, wanted) || begins(facts, wanted)
+}
+
 /// It is there, and no measurement.
-fn other_kind(records: &[Record], wanted: &str) -> Option<FindError> {
-    let is_it = |facts: &&TaskFacts| {
-        let is_named = facts.name.as_deref() == Some(wanted)
-            || wanted == subject(facts.name.as_deref(), facts.params.as_ref());
-        facts.kind != Kind::Measure && !wanted.is_empty() && (is_named || begins(facts, wanted))
-    };
-    let facts = records.iter().filter_map(Record::facts).find(is_it)?;
-    Some(FindError::OtherKind { wanted: wanted.into(), kind: facts.kind.word() })
+fn other_kind(records: &[Record], wanted: &str, is: fn(&TaskFacts, &str) -> bool) -> Option<FindError> {
+    let mut facts = records.iter().filter_map(Record::facts);
+    let found = facts.find(|facts| facts.kind != Kind::Measure && !wanted.is_empty() && is(facts, wanted))?;
+    Some(FindError::OtherKind { wanted: wanted.into(), kind: found.kind.word() })
 }
 
 fn unknown(all: &[&Record], what: &'static str, wanted: &str) -> FindError {
@@ -299,6 +312,15 @@ mod tests {
         let says = "`build` is a compile, and what `measure` made is what is repeated: to have it anew run the campaign on \
                     another journal, `harness --journal again.journal FILE.lua`";
         assert_eq!(found("build"), Err(says.into()));
+        // Even if a key begins so.
+        let mut named = journal();
+        named.push(Record::of_task(
+            TaskFacts { kind: Kind::Compare, name: Some("ab".into()), ..TaskFacts::default() },
+            None,
+            &Outcome::failed(Status::Ok, ""),
+        ));
+        named.remove(1);
+        assert!(matches!(find(&named, "ab"), Err(FindError::OtherKind { kind: "compare", .. })));
         let says = found("").unwrap_err();
         let empty =
             "KEY is empty: give the name of a measurement, or the beginning of its key; there are\n  abc1";
