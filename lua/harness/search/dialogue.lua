@@ -60,10 +60,19 @@ function M.new(who, name, program)
   }, Dialogue)
 end
 
+-- What a program says is shown in lines: nothing in it is for the terminal.
+local function harmless(text)
+  return (
+    string.gsub(text, "[%c\x7f]", function(char)
+      if char ~= "\n" and char ~= "\t" then return string.format("\\x%02x", string.byte(char)) end
+    end)
+  )
+end
+
 -- Without what a session puts before it.
 local function reason(problem)
   local text = type(problem) == "table" and problem.message or tostring(problem)
-  return (string.gsub(text, "^session `[^`]*`: ", ""))
+  return harmless((string.gsub(text, "^session `[^`]*`: ", "")))
 end
 
 local function shown(value)
@@ -122,7 +131,7 @@ end
 
 -- What is wrong with the answer to a line, if anything is.
 local function wrong(self, at, answer)
-  if answer.error ~= nil then return failure.describe(answer.error) end
+  if answer.error ~= nil then return harmless(failure.describe(answer.error)) end
   local before = self.answers[at]
   if before and lib.json.encode(before) ~= lib.json.encode(answer) then
     return string.format(NOT_AS_BEFORE, shown(answer), shown(before))

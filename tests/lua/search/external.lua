@@ -167,6 +167,7 @@ bad('{}', [[to "ask" it answers with one of {"params": {...}}, {"wait": true}, {
 bad('{"params": {"x": 1, "y": "a"}, "wait": true}', [[to "ask" it answers with one of]])
 bad('{"wait": true}', "it waits for the end of a trial, and none is under way")
 bad('{"error": "no idea"}', "line 2, {\"do\":\"ask\",\"id\":1}: no idea")
+bad([[{"error": "\u001b[31mred"}]], [[\x1b[31mred]])
 bad('x = 1', "its answer is not a JSON object or array in one line: x = 1; it was ended")
 refuses('line 1, {"constrained":false,"do":"hello"', answers '{"protocol": 2}')
 refuses('it is greeted in protocol 1, and has to answer {"protocol": 1}: it answered {"protocol":2}', answers '{"protocol": 2}')
