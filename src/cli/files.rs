@@ -20,8 +20,8 @@ use crate::journal::is_journal;
 use crate::process::{Signals, end_by, unblock_signals};
 use crate::transport::wait::wait;
 
-/// Writes it in the place of what is there, but never of a journal or a script. A link stays one; what is no file (a pipe) takes it as
-/// it comes, and so does what this process prints to, whatever that is.
+/// Writes it in the place of what is there, but never of a journal or a script. A link stays one; what is no file (a pipe)
+/// takes it as it comes, and so does what this process prints to, whatever that is.
 pub(super) fn write(to: &Path, content: &[u8]) -> io::Result<()> {
     match Target::of(to)? {
         Target::Stdout => io::stdout().write_all(content).and_then(|()| io::stdout().flush()),

@@ -1,7 +1,8 @@
 //! What a journal answers: of each recipe where its last record is, so that it is read when somebody asks for it.
 //!
-//! What a later version has taken the place of (`versions`) is known too, for it may be asked for again. A million records take a hundred bytes each here; themselves they would take gigabytes. Comes from the index beside
-//! the journal as far as that goes, and from the journal behind it.
+//! What a later version has taken the place of (`versions`) is known too, for it may be asked for again. A million records
+//! take a hundred bytes each here; themselves they would take gigabytes. Comes from the index beside the journal as far as
+//! that goes, and from the journal behind it.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

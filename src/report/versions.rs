@@ -141,6 +141,7 @@ mod tests {
         let unknown = [session("v1", 1.0), of("A", "", None), session("v2", 2.0), of("B", "", None)];
         assert!(found(&unknown).is_empty(), "nothing is known by which they would be one");
     }
+
     fn answered(ids: &[&str]) -> Record {
         let keys = ids.iter().map(|id| Hash::of(id.as_bytes())).collect();
         Record::Answered(Answered { keys, answered_unix_s: 1.0 })

@@ -2,8 +2,8 @@
 //! messages on it.
 //!
 //! `stream` is a socket to a child on this node, or the standard input and output that ssh carries; `dial` a worker
-//! that connects by itself, over a stream that is `sealed`; `mpi` is MPI between nodes. Nothing above this room can tell which one it talks through,
-//! and nothing here knows what the messages mean.
+//! that connects by itself, over a stream that is `sealed`; `mpi` is MPI between nodes. Nothing above this room can tell
+//! which one it talks through, and nothing here knows what the messages mean.
 
 pub mod dial;
 #[cfg(feature = "mpi")]

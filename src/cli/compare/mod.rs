@@ -23,7 +23,8 @@ use crate::say::say;
 pub(super) const AFTER_HELP: &str = "\
 Exit codes: 0 no regression · 1 a regression: a row is slower, or fails now · 2 inconclusive: a row is unresolved, missing,
 not comparable, or slower though its program is the same · 64 wrong usage · 65 a journal is damaged or none · 66 a journal is
-not there · 73 the answer cannot be written, or no record of what is measured once more · 75 stopped by Ctrl-C or TERM while it measured once more.
+not there · 73 the answer cannot be written, or no record of what is measured once more · 75 stopped by Ctrl-C or TERM while
+it measured once more.
 
 Each BASE is one earlier session, and counts as one: five to ten of them tell a change of the program from one of the day.
 docs/regressions.md says what each verdict means, and how to put this into GitHub Actions and GitLab.";
