@@ -44,7 +44,7 @@ AHEAD_S, MOST_AHEAD = 0.01, 32
 # An answer of a worker in one line may have so many bytes; a longer one comes in parts.
 PART = 32 << 20
 # What requests and answers pass through (B): the more fits in, the less often the two sides wait for each other.
-PIPE = 1 << 20
+PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031  # of fcntl.h; `fcntl` has it since Python 3.10
 # How long a harness that has nothing to do any more may take to end (s).
 END_S = 60
@@ -209,12 +209,12 @@ class _Link:
         self.threads = []
         self.workers = []
         try:
-            self.process = subprocess.Popen(command, PIPE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.process = subprocess.Popen(command, bufsize=PIPE_BYTES, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         except OSError as error:
             raise BrokenHarness("cannot start %s: %s: is it on PATH? `harness=` names it" % (command[0], error)) from None
         for end in self.process.stdin, self.process.stdout:
             try:
-                fcntl.fcntl(end, F_SETPIPE_SZ, PIPE)
+                fcntl.fcntl(end, F_SETPIPE_SZ, PIPE_BYTES)
             except OSError:
                 pass  # the system has given this user enough already
 
