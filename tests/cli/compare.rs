@@ -1,17 +1,15 @@
-//! `harness compare` and `harness history`, on journals whose records are made here, and on real ones where something is
-//! measured once more. What programs print is what counts there, so that nothing depends on how fast this machine is.
+//! `harness compare` and `harness history`, on journals whose records are made here, and on real ones. What programs print
+//! is what counts there, so that nothing depends on how fast this machine is. Measuring once more is `confirm`'s.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use harness::model::{MeasureResult, Outcome, Status};
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::said;
 use crate::support::measured::{about, ill, record, timed, well};
-use crate::support::{self, Folder, LIMIT, Ran, await_that};
+use crate::support::{self, Folder, Ran};
 
 /// 2026-11-20 03:00 UTC.
 const FRIDAY: f64 = 1_795_143_600.0;
@@ -30,7 +28,7 @@ fn runs(median: f64) -> Outcome {
     well(about(median))
 }
 
-fn compare(folder: &Folder, args: &[&str]) -> Ran {
+pub(super) fn compare(folder: &Folder, args: &[&str]) -> Ran {
     folder.run(&[&["compare"], args].concat())
 }
 
@@ -182,7 +180,7 @@ fn files_and_annotations_say_the_same() {
 }
 
 /// What it measures is in the file `value`.
-const PRINTS: &str = "
+pub(super) const PRINTS: &str = "
 local pool <close> = spawn { slots = 1 }
 for tile = 1, 2 do
   submit(measure { name = 'm', params = { tile = tile }, cmd = { 'sh', '-c', 'echo \"x: $(cat value)\"' }, runs = 8,
@@ -190,76 +188,14 @@ for tile = 1, 2 do
 end
 ";
 
-fn measured(folder: &Folder, value: &str, journal: &str) {
+pub(super) fn measured(folder: &Folder, value: &str, journal: &str) {
     folder.write("value", value);
     let ran = folder.run(&["-q", "--journal", journal, "c.lua"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
-#[test]
-fn a_suspect_is_measured_once_more_and_counts_if_it_is_slower_then_too() {
-    let folder = Folder::with(PRINTS);
-    measured(&folder, "10\n", "base.journal");
-    measured(&folder, "12\n", "new.journal");
-    let confirm = || compare(&folder, &["--confirm", "base.journal", "new.journal"]);
-    let records =
-        |name: &str| folder.journal(name).iter().filter(|line| line["type"] == "measurement").count();
-    assert_eq!(compare(&folder, &["base.journal", "new.journal"]).code, Some(1));
-    assert_eq!(records("new.journal"), 2, "unasked nothing is measured");
-
-    let ran = confirm();
-    assert_eq!(
-        (ran.code, ran.stderr.as_str()),
-        (Some(1), "harness: compare: 2 suspects to be measured once more\n")
-    );
-    let again = "; measured once more 1.200x slower, 95 % CI [1.200, 1.200], 12.00 ms, n = 8";
-    assert_eq!(ran.stdout.matches(again).count(), 2, "{ran:#?}");
-    assert_eq!((records("base.journal"), records("new.journal")), (2, 4));
-
-    folder.write("value", "10\n");
-    let ran = confirm();
-    assert!(
-        ran.code == Some(0) && ran.stdout.ends_with("2 rows: 2 unconfirmed: no regression\n"),
-        "{ran:#?}"
-    );
-    folder.write("value", "none\n");
-    let ran = confirm();
-    assert!(ran.code == Some(1), "{ran:#?}");
-    let why = "it was not measured once more: it ended metric_missing: ";
-    assert_eq!(ran.stdout.matches(why).count(), 2, "{ran:#?}");
-    // Nor can it be where its script is gone.
-    std::fs::rename(folder.path("c.lua"), folder.path("d.lua")).unwrap();
-    let ran = confirm();
-    let why = "was not measured once more: rerun: m tile=1: it ran in the folder of its script, and ";
-    assert!(ran.code == Some(1) && ran.stdout.contains(why), "{ran:#?}");
-}
-
-/// Disk full, here after the first of two.
-#[test]
-fn a_journal_that_takes_no_record_ends_it() {
-    let folder = Folder::with(PRINTS);
-    measured(&folder, "10\n", "base.journal");
-    measured(&folder, "12\n", "new.journal");
-    let length = |name: &str| std::fs::metadata(folder.path(name)).unwrap().len();
-    std::fs::copy(folder.path("new.journal"), folder.path("copy.journal")).unwrap();
-    let before = length("copy.journal");
-    assert_eq!(compare(&folder, &["--confirm", "base.journal", "copy.journal"]).code, Some(1));
-    let room = (length("copy.journal") - before) * 3 / 4;
-    let full = format!("ulimit -f {}", (before + room) / 512);
-    let args = ["compare", "--confirm", "--junit", "read.xml", "base.journal", "new.journal"];
-    let ran = folder.finish(folder.harness_after(&full, &args));
-    let said = folder.normal(&ran.stderr);
-    let says = "harness: compare: 2 suspects to be measured once more\nharness: compare: what seems slower cannot be measured \
-                once more: stopped, because records cannot be written: journal new.journal: cannot write to it: File too \
-                large (os error 27); once that is mended, the same line again does\n";
-    assert_eq!((ran.code, said.as_str(), ran.stdout.as_str()), (Some(73), says, ""));
-    assert!(!folder.path("read.xml").exists(), "no answer is written either");
-    let records = folder.journal("new.journal").iter().filter(|line| line["type"] == "measurement").count();
-    assert_eq!(records, 3, "one was measured before");
-}
-
 /// A suspect whose runs wait while there is a file `hold`, which there is.
-fn held() -> Folder {
+pub(super) fn held() -> Folder {
     let script = "submit(measure { name = 'm', runs = 8, metrics = { x = 'x: ([%d.]+)' }, objective = 'x',
       shell = 'echo >> log; while [ -e hold ]; do sleep 0.01; done; echo \"x: $(cat value)\"' })";
     let folder = Folder::with(script);
@@ -267,44 +203,6 @@ fn held() -> Folder {
     measured(&folder, "12\n", "new.journal");
     folder.write("hold", "");
     folder
-}
-
-#[test]
-fn who_stops_it_while_it_measures_leaves_nothing() {
-    let folder = held();
-    let before = folder.lines("log");
-    let running = folder.start(&["compare", "--confirm", "base.journal", "new.journal"]);
-    await_that("it measures once more", || folder.lines("log") > before);
-    running.signal(Signal::TERM);
-    let ran = running.end(LIMIT);
-    let says = "harness: compare: 1 suspect to be measured once more\nharness: compare: stopped while it measured once more; the \
-                same line again does\n";
-    assert_eq!((ran.code, ran.stderr.as_str(), ran.stdout.as_str()), (Some(75), says, ""));
-    folder.assert_nothing_left(LIMIT);
-    std::fs::remove_file(folder.path("hold")).unwrap();
-    assert_eq!(compare(&folder, &["--confirm", "base.journal", "new.journal"]).code, Some(1));
-}
-
-#[test]
-fn what_it_had_started_ends_with_it_however_it_ends() {
-    let folder = held();
-    let before = folder.lines("log");
-    let running = folder.start(&["compare", "--confirm", "base.journal", "new.journal"]);
-    await_that("it measures once more", || folder.lines("log") > before);
-    running.signal(Signal::KILL);
-    folder.assert_nothing_left(LIMIT);
-}
-
-#[test]
-fn one_that_does_not_end_when_measured_once_more_is_given_up() {
-    let folder = held();
-    let ran = compare(&folder, &["--confirm", "--confirm-timeout", "1 s", "base.journal", "new.journal"]);
-    let why = "; it was not measured once more: it had not ended after 1 s (--confirm-timeout gives it another \
-               limit)";
-    assert!(ran.code == Some(1) && ran.stdout.contains(why), "{ran:#?}");
-    folder.assert_nothing_left(LIMIT);
-    let alone = compare(&folder, &["--confirm-timeout", "1 s", "base.journal", "new.journal"]);
-    assert!(alone.code == Some(64) && alone.stderr.contains("--confirm"), "{alone:#?}");
 }
 
 #[test]
@@ -328,30 +226,6 @@ fn what_is_empty_or_no_file_is_no_answer() {
         let ran = folder.run(line);
         assert!(ran.code.is_some_and(|code| code != 0) && ran.stderr.contains("pipe"), "{ran:#?}");
     }
-}
-
-#[test]
-fn another_program_than_was_measured_is_not_measured_once_more() {
-    let folder = Folder::with(
-        "submit(measure { name = 'm', runs = 8, cmd = { './prog' }, metrics = { x = 'x: ([%d.]+)' }, objective = 'x' })",
-    );
-    let program = |x: u32| {
-        folder.write("prog", format!("#!/bin/sh\necho x: {x}\n"));
-        fs::set_permissions(folder.path("prog"), fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    for (x, journal) in [(10, "base.journal"), (12, "new.journal")] {
-        program(x);
-        assert_eq!(folder.run(&["-q", "--journal", journal, "c.lua"]).code, Some(0));
-    }
-    let lines = folder.lines("new.journal");
-    let confirm = || compare(&folder, &["--confirm", "base.journal", "new.journal"]);
-    program(10);
-    let ran = confirm();
-    let why = "was not measured once more: rerun: m: its program file was changed since, or removed: ";
-    assert!(ran.code == Some(1) && ran.stdout.contains(why), "{ran:#?}");
-    assert_eq!(folder.lines("new.journal"), lines, "nothing was measured");
-    program(12);
-    assert_eq!(confirm().code, Some(1));
 }
 
 #[test]
@@ -497,22 +371,4 @@ fn a_file_that_is_printed_to_has_both() {
     let out = folder.read("out.md");
     assert!(out.contains("| --- |") || out.contains("|---"), "{out}");
     assert!(out.ends_with("1 row: 1 slower: regression\n"), "{out}");
-}
-
-/// Where it waits for somebody who reads what it writes.
-#[test]
-fn who_stops_it_after_it_measured_once_more_is_heard() {
-    let folder = held();
-    std::fs::remove_file(folder.path("hold")).unwrap();
-    for pipe in ["read", "unread"] {
-        rustix::fs::mkfifoat(rustix::fs::CWD, folder.path(pipe), rustix::fs::Mode::RWXU).unwrap();
-    }
-    let args =
-        ["compare", "--confirm", "--junit", "read", "--markdown", "unread", "base.journal", "new.journal"];
-    let running = folder.start(&args);
-    // With that it has begun to write.
-    assert!(std::fs::read_to_string(folder.path("read")).unwrap().contains("<testsuite"));
-    running.signal(Signal::TERM);
-    let ran = running.end(LIMIT);
-    assert_eq!((ran.code, ran.signal), (None, Some(15)), "{ran:#?}");
 }

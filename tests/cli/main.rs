@@ -15,6 +15,7 @@ mod chains;
 mod check;
 mod codes;
 mod compare;
+mod confirm;
 mod current;
 mod doctor;
 mod export;
