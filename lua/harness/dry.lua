@@ -112,9 +112,11 @@ end
 function io.write() return stdout end
 
 -- What it would have written is there for it from then on: text, or an empty file where nobody knows what was written; of a
--- folder `true`. By path, as scratch folders name it.
+-- folder `true`, and `false` of what it would have removed. By path, as scratch folders name it.
 local written = {}
-local function there(path) return type(path) == "string" and written[host.scratch_name(path)] end
+local function there(path)
+  if type(path) == "string" then return written[host.scratch_name(path)] end
+end
 local function put(path, what)
   if type(path) ~= "string" then return end
   path = host.scratch_name(path)
@@ -133,7 +135,15 @@ local function nowhere(mode) return open("/dev/null", mode) end
 function io.open(path, mode, ...)
   local is_read = type(path) ~= "string" or mode == nil or type(mode) == "string" and not string.find(mode, "[wa+]")
   if is_read and type(there(path)) ~= "string" then return open(path, mode, ...) end
-  if not is_read then write_to(path, "") end
+  if not is_read then
+    -- What is only added to stays what it is.
+    local keeps = type(mode) == "string" and not string.find(mode, "w") and host.fs.exists(path)
+    if keeps then
+      leave_out("writing", path)
+    else
+      write_to(path, "")
+    end
+  end
   return nowhere(mode)
 end
 function io.lines(path, ...) return lines(type(there(path)) == "string" and "/dev/null" or path, ...) end
@@ -144,7 +154,7 @@ end
 local output = io.output
 function io.output(to)
   if type(to) ~= "string" then return output() end
-  leave_out("writing", to)
+  write_to(to, "")
   return stdout
 end
 io.input(nowhere("r"))
@@ -154,12 +164,34 @@ function os.execute(command)
   leave_out("running", command)
   return true, "exit", 0
 end
+-- A file that is only removed can still be read: a task may have written it anew.
+local function remove(path)
+  if type(path) == "string" then written[host.scratch_name(path)] = false end
+end
 function os.remove(path)
   leave_out("removing", path)
+  remove(path)
   return true
 end
-function os.rename(path)
-  leave_out("renaming", path)
+-- What is moved is what was written, or lies there; else a task would have written it.
+local function moved(path)
+  if there(path) then return there(path) end
+  local real <close> = type(path) == "string" and open(path, "rb") or nil
+  if not real then return "" end
+  return real:read "a" or true
+end
+function os.rename(from, to)
+  leave_out("renaming", from)
+  put(to, moved(from))
+  local below, files = type(from) == "string" and host.scratch_name(from) .. "/", {}
+  for path, what in pairs(written) do
+    if below and string.sub(path, 1, #below) == below then files[path] = what end
+  end
+  for path, what in pairs(files) do
+    remove(path)
+    if what then put(to .. "/" .. string.sub(path, #below + 1), what) end
+  end
+  remove(from)
   return true
 end
 function os.tmpname() return "/dev/null" end
@@ -179,7 +211,11 @@ function host.fs.read(path, ...)
   if type(text) == "string" then return text end
   return read(path, ...)
 end
-function host.fs.exists(path, ...) return there(path) and true or exists(path, ...) end
+function host.fs.exists(path, ...)
+  local what = there(path)
+  if what == nil then return exists(path, ...) end
+  return what ~= false
+end
 
 local find = host.find
 function host.find(name)

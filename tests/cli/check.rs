@@ -216,6 +216,44 @@ submit(harness.recipes.make { dir = 'tree', output = 'x', timeout = 1 })
 }
 
 #[test]
+fn what_it_would_have_moved_or_removed_is_where_it_would_be() {
+    let folder = Folder::with(
+        "local fs = require('harness').fs
+io.open('x.c.tmp', 'w'):close()
+os.rename('x.c.tmp', 'x.c')
+assert(fs.exists 'x.c' and not fs.exists 'x.c.tmp' and not io.open 'x.c.tmp')
+submit(compile { sources = { 'x.c' }, timeout = 1 })
+-- One that is there keeps its text, wherever it goes, and whatever is added to it.
+io.open('real', 'a'):close()
+io.open('real', 'r+'):close()
+assert(fs.read 'real' == 'text')
+os.rename('real', 'moved')
+assert(fs.read 'moved' == 'text' and not fs.exists 'real')
+io.open('log', 'a'):close()
+assert(fs.read 'log' == '')
+-- So do folders.
+fs.write('new/src/y.c', 'int y;')
+os.rename('new', 'old')
+assert(fs.read 'old/src/y.c' == 'int y;' and fs.exists 'old/src' and not fs.exists 'new' and not fs.exists 'new/src/y.c')
+os.remove 'moved'
+assert(not fs.exists 'moved')
+io.output 'out'
+submit(compile { sources = { 'old/src/y.c' }, inputs = { 'out' }, timeout = 1 })
+",
+    );
+    folder.write("real", "text");
+    let ran = folder.run(&["check", "c.lua"]);
+    let expected = "\
+c.lua: 0 errors, 0 warnings
+  would run 2 tasks: 2 compile (2 different builds)
+  a guess: at most TIME of one node for 2 tasks, by `timeout` and `max_time`
+  left out: writing x.c.tmp, renaming x.c.tmp, writing real, renaming real, writing log and 4 more
+";
+    said(&folder, ran, 0, expected, "");
+    assert_eq!(folder.read("real"), "text");
+}
+
+#[test]
 fn what_does_not_end_is_cut_off() {
     check(
         "while true do await(submit(exec { cmd = { 'x' }, timeout = 1 })) end",
