@@ -21,11 +21,12 @@ fn python() -> Option<String> {
     Some(text(&asked).trim().to_owned())
 }
 
-/// `harness OPTIONS campaigns/tadashi/SCRIPT --python=… ARGS` with a cache of its own on each node.
+/// `harness OPTIONS campaigns/tadashi/SCRIPT --python=… ARGS` with a cache of its own on each node, and with the `compiler`.
 fn line(cluster: &Cluster, python: &str, script: &str, args: &str) -> String {
     let folder = cluster.folder.path().display();
-    let own_cache =
-        format!("#!/bin/sh\nexport HARNESS_CACHE={folder}/cache-$(hostname)\nexec {HARNESS} \"$@\"\n");
+    let own_cache = format!(
+        "#!/bin/sh\nexport HARNESS_CACHE={folder}/cache-$(hostname) PATH={folder}/bin:$PATH\nexec {HARNESS} \"$@\"\n"
+    );
     let worker = cluster.write("worker", &own_cache).display().to_string();
     let campaigns = concat!(env!("CARGO_MANIFEST_DIR"), "/campaigns/tadashi");
     format!("{worker} --seed 7 --journal {folder}/journal {campaigns}/{script} --python={python} {args}")
@@ -52,6 +53,10 @@ fn failures_have_their_names_on_three_nodes_with_a_cache_each() {
     ] {
         assert!(output.contains(expected), "no `{expected}` in {output}");
     }
+    // Each node has a store of its own; what was built is in that of the root, and where it was measured, which is elsewhere.
+    let kept = ["node1", "node2", "node3"].map(|node| cluster.path(&format!("cache-{node}/objects")));
+    let kept = kept.map(|objects| fs::read_dir(objects).unwrap().count());
+    assert!(kept[0] > 0 && kept[1] + kept[2] > 0, "{kept:?}: {output}");
 }
 
 /// The keys of what is recorded: of the same task in another run it is the same, of another task another.
@@ -80,6 +85,20 @@ fn from_the_journal(output: &str) -> usize {
         .unwrap_or_else(|_| panic!("nothing from the journal: {output}"))
 }
 
+/// The compiler of the nodes: while there is a file `hold` it says `held` at the seventh kernel, and goes no further.
+fn compiler(cluster: &Cluster) {
+    let folder = cluster.folder.path().display();
+    let real = finish(Command::new("sh").args(["-c", "command -v cc"]));
+    let holds = format!(
+        "#!/bin/sh\ncase \"$*\" in *kernel.c*)\n  echo >>{folder}/kernels\n  while [ -e {folder}/hold ] && \
+         [ $(wc -l <{folder}/kernels) -gt 6 ]; do : >{folder}/held; sleep 0.05; done\nesac\nexec {} \"$@\"\n",
+        text(&real).trim()
+    );
+    fs::create_dir(cluster.path("bin")).unwrap();
+    cluster.write("bin/cc", &holds);
+    cluster.write("hold", "");
+}
+
 #[test]
 fn a_search_that_is_killed_goes_on_as_it_began_and_asks_nothing_twice() {
     let Some(python) = python() else { return };
@@ -91,10 +110,11 @@ fn a_search_that_is_killed_goes_on_as_it_began_and_asks_nothing_twice() {
     let job = |launcher: &str| {
         cluster.job("sbatch -N 3 --exclusive", &format!("export HARNESS_WORKER={worker}; {launcher} {line}"))
     };
+    compiler(&cluster);
     let killed = thread::scope(|scope| {
         let first = scope.spawn(|| job(""));
         let until = Instant::now() + LIMIT;
-        while recorded(&cluster).len() < 30 {
+        while !cluster.path("held").exists() {
             assert!(Instant::now() < until && !first.is_finished(), "the search does not go on");
             thread::sleep(Duration::from_millis(20));
         }
@@ -103,6 +123,7 @@ fn a_search_that_is_killed_goes_on_as_it_began_and_asks_nothing_twice() {
         first.join().unwrap()
     });
     assert!(!killed.contains("beside the baseline"), "it was over before it was killed: {killed}");
+    fs::remove_file(cluster.path("hold")).unwrap();
     let kept = recorded(&cluster).len();
     let output = job(if cfg!(feature = "mpi") { "mpirun -n 1" } else { "" });
     for expected in
