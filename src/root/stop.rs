@@ -243,7 +243,11 @@ impl Driver {
         let is_vain = !self.has_recorded_for_good() && (self.states.saved == 0 || self.postponed.gives_way());
         let advice = self.postponed.advice().filter(|_| is_vain);
         let again = "Run the same command again to go on.";
-        advice.map_or_else(|| again.to_owned(), |advice| format!("{again} {advice}"))
+        match advice {
+            Some(advice) if self.postponed.gives_way() => format!("{again} {advice}"),
+            Some(advice) => advice,
+            None => again.into(),
+        }
     }
 
     fn is_idle(&self) -> bool {

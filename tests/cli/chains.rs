@@ -60,8 +60,8 @@ fn what_never_fits_keeps_nothing_else_from_beginning() {
     assert_eq!((order.as_str(), &end["gained"]), ("a", &true.into()));
     let (ran, order, end) = run(&folder, &["c.lua"]);
     let said = folder.normal(&ran.stderr);
-    let needs = "Run the same command again to go on. Nothing that ran has ended, and the next run would be the same: what is \
-                 left needs longer than the TIME that it had; give it more than TIME (`--deadline`, or `--time` of the job).\n";
+    let needs = "c.lua.journal has it. Nothing that ran has ended, and the next run would be the same: what is left needs longer \
+                 than the TIME that it had; give it more than TIME (`--deadline`, or `--time` of the job).\n";
     assert!(ran.code == Some(75) && said.ends_with(needs), "{said}");
     assert_eq!((order.as_str(), &end["gained"]), ("c", &false.into()));
     std::fs::remove_file(folder.path("a")).unwrap();
