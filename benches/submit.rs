@@ -18,7 +18,7 @@ fn ends(campaign: Campaign) -> (Port, DriverEnd) {
     port::port(Setup {
         campaign,
         index: Index::default(),
-        retry: Default::default(),
+        retrying: Default::default(),
         notices: Default::default(),
         kept: Default::default(),
         artefact_present: Box::new(|_| true),

@@ -1,6 +1,6 @@
 -- What `harness repl` runs: takes what is typed, runs it in the script's own flow, and shows what it gives. Of the session:
 -- `want()` has the next chunk read, which comes as a line from outside (`await_line`), as do questions of who reads it, for
--- `answer(path)`; `begin(is_last)` a line; `describe(e)` what people are shown of an error, `sorted_keys(t)` the keys of a
+-- `answer(path)`, and why it can read no more; `begin(is_last)` a line; `describe(e)` what people are shown of an error, `sorted_keys(t)` the keys of a
 -- table in the order that errors name them.
 -- Its globals are its own: whatever is done to those of the session, it goes on.
 local session, harness = ...
@@ -103,11 +103,13 @@ local function read()
     if ok then
       coming = nil
       if not line then break end
-      if string.sub(line, 1, 1) == ">" then
+      local kind, text = string.sub(line, 1, 1), string.sub(line, 2)
+      if kind == "!" then error(text, 0) end
+      if kind == ">" then
         session.begin(false)
-        return string.sub(line, 2)
+        return text
       end
-      session.answer(string.sub(line, 2))
+      session.answer(text)
     elseif not string.find(describe(line), "interrupted$") then -- nothing is there to end
       pcall(tell, false, line)
     end

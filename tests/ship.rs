@@ -400,7 +400,7 @@ fn sent_by(script: &str) -> (usize, usize, usize) {
     let (port, mut driver) = port(Setup {
         campaign,
         index: Index::default(),
-        retry: Default::default(),
+        retrying: Default::default(),
         notices: Default::default(),
         kept: Default::default(),
         artefact_present: Box::new(|_| true),

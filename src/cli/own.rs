@@ -90,10 +90,10 @@ fn for_people(message: &str, script: &str) -> String {
     place.map_or(text, |(_, reason)| reason).into()
 }
 
-/// A folder for one. What a killed one of this user left goes first.
+/// A folder for one. What a killed one of this user and node left goes first.
 pub(super) fn folder(what: &str) -> Result<OwnFolder, String> {
     let parent = std::env::temp_dir();
-    let ours = format!("harness-own-{}-", rustix::process::geteuid().as_raw());
+    let ours = process::folder_prefix("own");
     process::sweep(&parent, &ours);
     OwnFolder::make(&parent, &format!("{ours}{what}-")).map_err(|error| unwritten(&parent, &error))
 }

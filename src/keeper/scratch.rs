@@ -55,7 +55,7 @@ pub fn sweep() {
 }
 
 fn prefix() -> String {
-    format!("harness-scratch-{}-", rustix::process::geteuid().as_raw())
+    process::folder_prefix("scratch")
 }
 
 #[cfg(test)]

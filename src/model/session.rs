@@ -67,8 +67,8 @@ pub struct SessionEnd {
     pub replayed: usize,
     /// Tasks it asked for that had not ended.
     pub unfinished: usize,
-    /// It wanted for time: the deadline came, or nothing that was left would have ended before it. Not known of runs of earlier
-    /// versions.
+    /// It wanted for time: the deadline came, or TERM in a job whose end was not known, or nothing that was left would have ended
+    /// before it, or the script asked to be run again. Not known of runs of earlier versions.
     #[serde(default)]
     pub is_out_of_time: bool,
     /// If so, and no end was recorded that answers: the keys of what ran then. The next run begins with others.

@@ -1,7 +1,8 @@
 //! Folders that go with the process that made them, also after it was killed.
 //!
 //! Each holds a lock file that its process keeps locked. The kernel drops the lock when the process ends however it ends, so
-//! the next one knows what is abandoned. (A process id would not do: containers that share /tmp do not share ids.) /tmp is
+//! the next one knows what is abandoned. (A process id would not do: containers that share /tmp do not share ids.) Nodes that
+//! share a folder may not share its locks: names say on which node they were made, and others' are left alone. /tmp is
 //! everybody's: only folders of this user are looked at, and what cannot be removed is left without a word.
 
 use std::fs::{self, DirEntry, File};
@@ -11,11 +12,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::system::uname;
 use tempfile::TempDir;
 
 const LOCK_NAME: &str = "lock";
 /// Removing what others left takes so long at most, for somebody waits for this process. The next one goes on.
 const SWEEP_TIME: Duration = Duration::from_secs(2);
+
+/// What the names of such folders begin with, of one kind, that this user made on this node.
+pub fn folder_prefix(kind: &str) -> String {
+    let (user, node) = (rustix::process::geteuid().as_raw(), uname());
+    // Nothing of `node1` begins like something of `node1-a`.
+    format!("harness-{kind}-{user}-{}+", node.nodename().to_string_lossy())
+}
 
 /// A folder of this process, removed with all that is in it.
 #[derive(Debug)]
@@ -103,7 +112,11 @@ mod tests {
     const PREFIX: &str = "harness-test-";
 
     fn left_behind(parent: &Path) -> std::path::PathBuf {
-        let killed = OwnFolder::make(parent, PREFIX).unwrap().folder.keep();
+        left_behind_as(parent, PREFIX)
+    }
+
+    fn left_behind_as(parent: &Path, prefix: &str) -> std::path::PathBuf {
+        let killed = OwnFolder::make(parent, prefix).unwrap().folder.keep();
         fs::create_dir(killed.join("task-1")).unwrap();
         fs::write(killed.join("task-1/file"), "x").unwrap();
         killed
@@ -137,6 +150,16 @@ mod tests {
         assert!(killed.join(LOCK_NAME).exists());
         sweep_until(parent.path(), PREFIX, later());
         assert!(!killed.exists());
+    }
+
+    #[test]
+    fn what_was_made_on_another_node_is_not_looked_at() {
+        let parent = tempfile::tempdir().unwrap();
+        let ours = folder_prefix("test");
+        let here = left_behind_as(parent.path(), &ours);
+        let elsewhere = left_behind_as(parent.path(), &ours.replace('+', "-a+"));
+        sweep_until(parent.path(), &ours, later());
+        assert!(!here.exists() && elsewhere.exists());
     }
 
     /// In /tmp anybody may make something of such a name.

@@ -25,7 +25,7 @@ mod wake;
 
 pub use ask::{NoAnswer, ask};
 pub use environment::Environment;
-pub use folders::{OwnFolder, sweep};
+pub use folders::{OwnFolder, folder_prefix, sweep};
 pub use footprint::{Footprint, give_code_back, keep_small};
 pub use gate::Gate;
 pub use own::{

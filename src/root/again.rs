@@ -11,7 +11,7 @@ use crate::model::{Hash, Retry};
 
 /// Which recorded ends are tried again.
 #[derive(Default)]
-pub(super) struct Retrying {
+pub struct Retrying {
     retry: Retry,
     /// What is recorded from there on was tried again by runs from which this one goes on.
     done_from: Option<u64>,

@@ -14,6 +14,15 @@ use crate::core::Event;
 use crate::model::{PoolId, ToWorker, WorkerId};
 use crate::transport::LinkError;
 
+/// Why those that were told to end are waited for no longer.
+#[derive(Clone, Copy)]
+pub(super) enum GivenUp {
+    /// They had their time.
+    Late,
+    /// Somebody did not want to wait.
+    BySignal,
+}
+
 impl Driver {
     /// The link to a worker broke.
     pub(super) fn link_ended(&mut self, id: WorkerId, error: &LinkError) {
@@ -127,16 +136,18 @@ impl Driver {
         self.pools.launcher.close(worker.peer.into_link(), &host);
     }
 
-    /// Gives up those that were told to end and have not; `hurried` by somebody who did not want to wait.
-    pub(super) fn end_retiring(&mut self, hurried: bool) {
+    /// Gives up those that were told to end and have not.
+    pub(super) fn end_retiring(&mut self, why: GivenUp) {
         let late = self.workers.values().filter_map(|worker| match worker.stage {
             Stage::Retiring { since } => Some((worker.id, since.elapsed())),
             _ => None,
         });
         for (id, waited) in late.collect::<Vec<_>>() {
-            let reason = match hurried {
-                true => "it was ended by force, as a further signal came while it was waited for".into(),
-                false => format!("it did not end within {:.1} s of being told to", waited.as_secs_f64()),
+            let reason = match why {
+                GivenUp::BySignal => "it was ended by force, as a signal came while it was waited for".into(),
+                GivenUp::Late => {
+                    format!("it did not end within {:.1} s of being told to", waited.as_secs_f64())
+                }
             };
             self.lose(id, &reason);
         }
@@ -155,7 +166,7 @@ impl Driver {
             }
         }
         let mut until = Instant::now() + limit;
-        let mut hurried = false;
+        let mut why = GivenUp::Late;
         self.pools.retire_by = Some(until);
         loop {
             // May find that the last of them has gone: then there is nothing to sleep for.
@@ -169,11 +180,11 @@ impl Driver {
             while let Some(signal) = self.signals.take() {
                 if STOPPING.contains(&signal) {
                     until = Instant::now();
-                    hurried = true;
+                    why = GivenUp::BySignal;
                 }
             }
             self.read_workers();
         }
-        self.end_retiring(hurried);
+        self.end_retiring(why);
     }
 }

@@ -235,6 +235,8 @@ impl Driver {
     pub(super) fn record_end(&mut self, how: HowEnded, exit_code: u8, why: Option<String>) {
         let (ended, replayed) = self.progress.ends();
         let is_barren = how == HowEnded::Stopped && !self.has_recorded_for_good();
+        // Who stops without being told to says that there is more to do: `os.exit(75)`.
+        let goes_on = self.postponed.is_out_of_time() || self.draining.is_none();
         let end = SessionEnd {
             ended_unix_s: record::unix_seconds(),
             how,
@@ -243,12 +245,14 @@ impl Driver {
             recorded: self.recorded + self.recording.len(),
             states: self.states.saved,
             gained: Some(
-                self.has_gained() || self.has_recorded_for_good() || is_barren && self.postponed.gives_way(),
+                self.states.saved > 0
+                    || self.has_recorded_for_good()
+                    || is_barren && self.postponed.gives_way(),
             ),
             ended: ended.clone(),
             replayed,
             unfinished: self.progress.unfinished(),
-            is_out_of_time: how == HowEnded::Stopped && self.postponed.is_out_of_time(),
+            is_out_of_time: how == HowEnded::Stopped && goes_on,
             in_vain: if is_barren { self.postponed.in_vain() } else { Vec::new() },
         };
         if self.only_usage && end.is_empty() {

@@ -16,7 +16,7 @@ use super::port::{Campaign, Index, Job, Order, RecipeId, Replay};
 use super::programs::Programs;
 use super::recipe;
 use crate::model::{
-    DepLabel, Detail, Hash, Kind, Outcome, Retry, Status, TaskId, TaskOptions, recipe_key, versions,
+    DepLabel, Detail, Hash, Kind, Outcome, Status, TaskId, TaskOptions, recipe_key, versions,
 };
 
 /// Is this artefact still in the store?
@@ -60,13 +60,13 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(
         index: Index,
-        retry: &Retry,
+        retrying: Retrying,
         notices: Notices,
         campaign: &Campaign,
         artefact_present: ArtefactPresent,
     ) -> Self {
         Self {
-            retrying: Retrying::of(retry, &index, campaign.script_hash),
+            retrying,
             answering: Answering::of(index.clone(), campaign.script_hash),
             index,
             dir: campaign.dir.clone(),
@@ -97,18 +97,9 @@ impl Ledger {
 
     /// The recipe key of a keyed task, and the journal's answer to it.
     fn identify(&mut self, task: TaskId, order: &Order) -> (Option<RecipeId>, Option<Replay>) {
-        if let Job::Call(call) = &order.job {
-            let mut print = FxHasher::default();
-            match &call.identity {
-                Some(identity) => print.write(&identity.0),
-                None => print.write(&call.payload),
-            }
-            self.prints.push(print.finish());
-            if order.options.key.is_none() {
-                return (None, None);
-            }
-        } else {
-            self.prints.push(0);
+        self.prints.push(fingerprint(&order.job));
+        if matches!(order.job, Job::Call(_)) && order.options.key.is_none() {
+            return (None, None);
         }
         let recipe_of = |dep: TaskId| match self.notes.get(&dep) {
             Some(note) => note.recipe,
@@ -254,6 +245,17 @@ impl Note {
 pub(super) struct Ended {
     pub(super) status: Status,
     pub(super) artefact: Option<Hash>,
+}
+
+/// Of what a call hands over; nothing of other jobs.
+fn fingerprint(job: &Job) -> u64 {
+    let Job::Call(call) = job else { return 0 };
+    let mut print = FxHasher::default();
+    match &call.identity {
+        Some(identity) => print.write(&identity.0),
+        None => print.write(&call.payload),
+    }
+    print.finish()
 }
 
 fn artefact_of(outcome: &Outcome) -> Option<Hash> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::departures::GivenUp;
 use super::driver::Driver;
 use super::gpus::GpuNames;
 use super::handed_on::handed_on;
@@ -489,7 +490,7 @@ impl Driver {
         }
         if self.pools.retire_by.is_some_and(|by| by <= now) {
             self.pools.retire_by = None;
-            self.end_retiring(false);
+            self.end_retiring(GivenUp::Late);
         }
     }
 }

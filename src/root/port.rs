@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
+use super::again::Retrying;
 pub use super::ledger::Spent;
 use super::ledger::{Ended, Ledger};
 pub use super::lines::LineSender;
@@ -21,7 +22,7 @@ use super::notices::Notices;
 use super::settle::{Unmet, settle};
 use super::trace::{Said, Scribe, Sink};
 use super::witness::{Player, Witness};
-use crate::model::{Arg, Hash, Kind, Outcome, Retry, Status, TaskId, TaskOptions};
+use crate::model::{Arg, Hash, Kind, Outcome, Status, TaskId, TaskOptions};
 
 pub use super::order::{
     CallJob, Campaign, Growth, Index, Job, Misplaced, Order, PoolError, PoolInfo, PoolSpec, RecipeId, Replay,
@@ -76,7 +77,7 @@ pub struct Setup {
     /// What the journal holds.
     pub index: Index,
     /// Which of its answers are to be tried again.
-    pub retry: Retry,
+    pub retrying: Retrying,
     /// What is to be noticed of its answers.
     pub notices: Notices,
     /// What earlier runs kept, by name.
@@ -89,9 +90,9 @@ pub struct Setup {
 
 /// Makes the door: one end for the script's thread, one for the driver's.
 pub fn port(setup: Setup) -> (Port, DriverEnd) {
-    let Setup { campaign, index, retry, notices, kept, artefact_present, wake } = setup;
+    let Setup { campaign, index, retrying, notices, kept, artefact_present, wake } = setup;
     let mailboxes = Arc::new(Mailboxes::default());
-    let ledger = Ledger::new(index, &retry, notices, &campaign, artefact_present);
+    let ledger = Ledger::new(index, retrying, notices, &campaign, artefact_present);
     let port = Port {
         mailboxes: mailboxes.clone(),
         campaign,
@@ -158,9 +159,9 @@ impl Port {
         kept: BTreeMap<String, serde_json::Value>,
         player: Box<dyn Player>,
     ) -> Self {
-        let (retry, notices) = Default::default();
+        let (retrying, notices) = Default::default();
         let (artefact_present, wake) = (Box::new(|_| true), Box::new(|| ()));
-        let (mut port, _) = port(Setup { campaign, index, retry, notices, kept, artefact_present, wake });
+        let (mut port, _) = port(Setup { campaign, index, retrying, notices, kept, artefact_present, wake });
         port.witness = Witness::Player(player);
         port
     }

@@ -23,7 +23,7 @@ fn bench(index: Index) -> Bench {
     let (port, driver) = port(Setup {
         campaign: Campaign::default(),
         index,
-        retry: Default::default(),
+        retrying: Default::default(),
         notices: Notices::default(),
         kept: Default::default(),
         artefact_present: Box::new(|hash| hash != Hash::of(b"swept")),

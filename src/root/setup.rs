@@ -112,11 +112,11 @@ impl Root {
         let index = Arc::new(opened.answers);
         let mut notices = notices(&index, &allocation);
         let again = restarted(job.as_ref(), allocation.restarts, opened.before.as_ref());
-        if opened.before.is_some_and(|before| before.script_hash != Some(Hash::of(&text))) {
+        let script_hash = Hash::of(&text);
+        if opened.before.is_some_and(|before| before.script_hash != Some(script_hash)) {
             notices.script_changed();
         }
-        let script_hash = Some(Hash::of(&text));
-        let retrying = Retrying::of(&options.retry, &index, script_hash);
+        let retrying = Retrying::of(&options.retry, &index, Some(script_hash));
         again.into_iter().chain(tried_again(&index, &retrying)).for_each(|note| progress.note(&note));
         let forecast = deadline.as_ref().map(|_| forecast(&index)).unwrap_or_default();
         let (kept, envs) = (index.states().clone(), index.envs().keys().copied().collect());
@@ -128,9 +128,9 @@ impl Root {
         let waker = wake.clone();
         let artefacts = store.clone();
         let (port, driver_end) = port(Setup {
-            campaign: Campaign { script_hash, ..campaign(&options, &dir, seed, deadline.as_ref()) },
+            campaign: campaign(&options, script_hash, &dir, seed, deadline.as_ref()),
             index,
-            retry: options.retry.clone(),
+            retrying,
             notices,
             kept,
             artefact_present: Box::new(move |hash| artefacts.contains(hash)),
@@ -209,10 +209,16 @@ fn counter(
 }
 
 /// What the script may know of its campaign.
-fn campaign(options: &Options, dir: &Path, seed: u64, deadline: Option<&Deadline>) -> Campaign {
+fn campaign(
+    options: &Options,
+    script_hash: Hash,
+    dir: &Path,
+    seed: u64,
+    deadline: Option<&Deadline>,
+) -> Campaign {
     Campaign {
         script: options.script.clone(),
-        script_hash: None,
+        script_hash: Some(script_hash),
         dir: dir.to_path_buf(),
         args: options.args.clone(),
         seed,

@@ -58,7 +58,7 @@ pub(super) struct Counter {
     /// A measurement has the root's node.
     quiet: Arc<AtomicBool>,
     about: About,
-    began: Instant,
+    pub(super) began: Instant,
 }
 
 /// What is known before anything happens.

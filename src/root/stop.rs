@@ -153,7 +153,7 @@ impl Driver {
     }
 
     /// The first signal stops the campaign in an orderly way, the second at once. At a terminal where one line after the
-    /// other is run, Ctrl-C ends the line, unless it takes no notice.
+    /// other is run, Ctrl-C ends the line, unless it takes no notice. TERM is how a job ends whose end was not known.
     fn stop(&mut self, signal: i32) {
         if self.interactive && signal == libc::SIGINT && self.draining.is_none() && self.port.interrupt() {
             return;
@@ -162,7 +162,14 @@ impl Driver {
             self.ending = Some(Ending::Interrupted);
             return;
         }
-        self.drain(format!("by {}", crate::process::signal_name(signal)));
+        let why = format!("by {}", crate::process::signal_name(signal));
+        let is_end_of_job = signal == libc::SIGTERM && self.pools.launcher.allocation.job.is_some();
+        if is_end_of_job && self.deadline.is_none() {
+            let now = Instant::now();
+            let (began, why) = (self.counter.began, why.clone());
+            self.postponed.for_want_of(Deadline { began, ends: now, drains: now, why });
+        }
+        self.drain(why);
     }
 
     pub(super) fn drain(&mut self, why: String) {
@@ -243,7 +250,11 @@ impl Driver {
         let is_vain = !self.has_recorded_for_good() && (self.states.saved == 0 || self.postponed.gives_way());
         let advice = self.postponed.advice().filter(|_| is_vain);
         let again = "Run the same command again to go on.";
-        advice.map_or_else(|| again.to_owned(), |advice| format!("{again} {advice}"))
+        match advice {
+            Some(advice) if self.postponed.gives_way() => format!("{again} {advice}"),
+            Some(advice) => advice,
+            None => again.into(),
+        }
     }
 
     fn is_idle(&self) -> bool {

@@ -45,7 +45,7 @@ fn state() -> ScriptState {
     let (port, _) = port(Setup {
         campaign: Campaign::default(),
         index: Index::default(),
-        retry: Default::default(),
+        retrying: Default::default(),
         notices: Default::default(),
         kept: Default::default(),
         artefact_present: Box::new(|_| true),

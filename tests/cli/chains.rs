@@ -1,8 +1,12 @@
 //! Runs that are too short for all of it, one after another: they come to all of it, and say what is needed where they cannot.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Folder, Ran};
+use crate::support::{Folder, LIMIT, Ran, Running, await_that};
 
 /// Runs it for a time that does for all but what never ends; what ran, in order, and the end that is recorded. How long that is
 /// depends on the machine: a run that did not come to what never ends (`hung`) is done again, from the same journal, with twice
@@ -75,8 +79,8 @@ fn what_never_fits_keeps_nothing_else_from_beginning() {
     assert_eq!((order.as_str(), &end["gained"]), ("a", &true.into()));
     let (ran, order, end) = run(&folder, &["c.lua"]);
     let said = folder.normal(&ran.stderr);
-    let needs = "Run the same command again to go on. Nothing that ran has ended, and the next run would be the same: what is \
-                 left needs longer than the TIME that it had; give it more than TIME (`--deadline`, or `--time` of the job).\n";
+    let needs = "c.lua.journal has it. Nothing that ran has ended, and the next run would be the same: what is left needs longer \
+                 than the TIME that it had; give it more than TIME (`--deadline`, or `--time` of the job).\n";
     assert!(ran.code == Some(75) && said.ends_with(needs), "{said}");
     assert_eq!((order.as_str(), &end["gained"]), ("c", &false.into()));
     std::fs::remove_file(folder.path("a")).unwrap();
@@ -122,6 +126,61 @@ fn what_is_tried_again_is_tried_again_once_by_a_chain_of_runs() {
     // It came to its end: from here on all of them are tried again, those of longest ago first.
     let (ran, order, _) = run(&folder, &retry);
     assert_eq!((ran.code, order.as_str()), (Some(0), "a c b"), "{ran:#?}");
+}
+
+/// Where nobody says when the job ends, TERM does; Ctrl-C is somebody who may want all of it anew.
+#[test]
+fn what_a_job_without_a_known_end_tried_again_is_not_tried_once_more() {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    for (signal, in_job, goes_on) in
+        [(Signal::TERM, true, true), (Signal::INT, true, false), (Signal::TERM, false, false)]
+    {
+        let folder = Folder::with(&tasks("a b c"));
+        assert_eq!(folder.run(&["c.lua"]).code, Some(0));
+        folder.write("b", "");
+        for asked in ["no-slurm/squeue", "no-slurm/scontrol"] {
+            folder.write(asked, "#!/bin/sh\nexit 1\n");
+            std::fs::set_permissions(folder.path(asked), Permissions::from_mode(0o755)).unwrap();
+        }
+        let run = |signalled: bool| {
+            let _ = (std::fs::remove_file(folder.path("ran")), std::fs::remove_file(folder.path("go")));
+            let mut command = folder.harness(&["--start", "local", "--retry", "failed", "c.lua"]);
+            if in_job {
+                let path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.path("no-slurm").display());
+                command.env("PATH", path).env("SLURM_JOB_ID", "17").env("SLURM_JOB_NODELIST", host.trim());
+            }
+            let running = Running::start(command);
+            if signalled {
+                await_that("b runs", || folder.read("ran").contains('b'));
+                running.signal(signal);
+            }
+            let ran = running.end(LIMIT);
+            let order = folder.read("ran").split_whitespace().collect::<Vec<_>>().join(" ");
+            (ran, order, folder.journal("c.lua.journal").pop().unwrap())
+        };
+        let (ran, order, end) = run(true);
+        assert_eq!((ran.code, order.as_str()), (Some(75), "a b"), "{ran:#?}");
+        assert_eq!(end["is_out_of_time"], goes_on, "{signal:?} {in_job}");
+        std::fs::remove_file(folder.path("b")).unwrap();
+        let (ran, order, _) = run(false);
+        let expected = if goes_on { "b c" } else { "b c a" };
+        assert_eq!((ran.code, order.as_str()), (Some(0), expected), "{signal:?} {in_job}: {ran:#?}");
+    }
+}
+
+#[test]
+fn what_a_script_tried_again_that_asked_to_be_run_again_is_not_tried_once_more() {
+    let folder = Folder::with(&format!("{} os.exit(tonumber(arg[1]))", tasks("a b")));
+    let order = |args: &[&str], code: i32| {
+        let _ = (std::fs::remove_file(folder.path("ran")), std::fs::remove_file(folder.path("go")));
+        let ran = folder.run(&[&["--start", "local"], args].concat());
+        assert_eq!(ran.code, Some(code), "{ran:#?}");
+        folder.read("ran").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(order(&["c.lua", "0"], 0), "a b");
+    assert_eq!(order(&["--retry", "failed", "c.lua", "75"], 75), "a b");
+    assert_eq!(order(&["--retry", "failed", "c.lua", "0"], 0), "");
+    assert_eq!(order(&["--retry", "failed", "c.lua", "0"], 0), "a b");
 }
 
 #[test]

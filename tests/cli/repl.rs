@@ -90,6 +90,16 @@ fn a_chunk_that_is_not_whole_at_the_end_is_an_error_that_says_so() {
 }
 
 #[test]
+fn what_cannot_be_read_is_an_error_and_not_the_end_of_what_is_typed() {
+    let folder = Folder::new();
+    let mut command = folder.harness(&["repl", "--slots", "1"]);
+    command.stdin(Stdio::from(std::fs::File::open(folder.path("")).unwrap()));
+    let ran = folder.finish(command);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert_eq!(ran.stderr, "harness: cannot read what is typed: Is a directory (os error 21)\n");
+}
+
+#[test]
 fn a_session_can_be_left_with_a_code_and_what_is_kept_is_there_the_next_time() {
     let folder = Folder::new();
     for times in 1..=2 {

@@ -222,9 +222,9 @@ fn a_deadline_stops_in_order_and_the_next_run_completes() {
         let ran = folder.finish(command);
         let text = format!(
             "harness: stopped {why} with 1 task unfinished: exec `test -e go || sleep 1000`, running for TIME \
-             without a `timeout`. Nothing reported is lost: DIR/c.lua.journal has it. Run the \
-             same command again to go on. Nothing that ran has ended, and the next run would be the same: what is left \
-             needs longer than the TIME that it had; give it more than TIME (`--deadline`, or `--time` of the job).\n"
+             without a `timeout`. Nothing reported is lost: DIR/c.lua.journal has it. Nothing \
+             that ran has ended, and the next run would be the same: what is left needs longer than the TIME that it had; \
+             give it more than TIME (`--deadline`, or `--time` of the job).\n"
         );
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(75), "true\n"), "{ran:?}");
         let dir = folder.path("").canonicalize().unwrap();

@@ -39,9 +39,9 @@ fn call(payload: &str, deps: &[TaskId]) -> Order {
 }
 
 fn live() -> (Port, DriverEnd) {
-    let (index, retry, notices, kept) = Default::default();
+    let (index, retrying, notices, kept) = Default::default();
     let (artefact_present, wake) = (Box::new(|_| true), Box::new(|| ()));
-    port(Setup { campaign: Campaign::default(), index, retry, notices, kept, artefact_present, wake })
+    port(Setup { campaign: Campaign::default(), index, retrying, notices, kept, artefact_present, wake })
 }
 
 fn outcome(reason: &str) -> Arc<Outcome> {

@@ -19,9 +19,8 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
-use super::{CHUNK, Named, QUESTION, Typed};
+use super::{CHUNK, FAILURE, Named, QUESTION, Typed};
 use crate::root::port::LineSender;
-use crate::say::say;
 
 const PROMPT: &str = "> ";
 /// So long Tab waits for a state that is busy.
@@ -31,23 +30,31 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) fn read(typed: &Typed, wanted: &Receiver<()>, lines: LineSender, named: Receiver<Named>) {
     let lines = Rc::new(lines);
     let mut next = match typed {
-        Typed::Terminal { history } => match edited(history.as_deref(), lines.clone(), named) {
-            Ok(next) => next,
-            Err(error) => return say(format_args!("harness repl: the terminal: {error}")),
-        },
+        Typed::Terminal { history } => {
+            edited(history.as_deref(), lines.clone(), named).unwrap_or_else(unreadable)
+        }
         Typed::Lines => plain(),
     };
     while wanted.recv().is_ok() {
-        match next() {
-            Ok(Some(chunk)) if lines.send([&[CHUNK], &*chunk].concat()) => {}
-            Ok(_) => return,
-            Err(error) => return say(format_args!("harness repl: cannot read what is typed: {error}")),
+        let (kind, text) = match next() {
+            Ok(Some(chunk)) => (CHUNK, chunk),
+            Ok(None) => return,
+            Err(error) => (FAILURE, format!("cannot read what is typed: {error}").into_bytes()),
+        };
+        if !lines.send([&[kind], &*text].concat()) || kind == FAILURE {
+            return;
         }
     }
 }
 
 /// Gives the next chunk; none after the last.
 type Next = Box<dyn FnMut() -> io::Result<Option<Vec<u8>>>>;
+
+/// From a terminal that there is not.
+fn unreadable(error: ReadlineError) -> Next {
+    let why = format!("the terminal: {error}");
+    Box::new(move || Err(io::Error::other(why.clone())))
+}
 
 /// From a terminal.
 fn edited(history: Option<&Path>, lines: Rc<LineSender>, named: Receiver<Named>) -> rustyline::Result<Next> {

@@ -25,6 +25,8 @@ const INSTRUCTIONS: u32 = 100_000;
 const CHUNK: u8 = b'>';
 /// What a line begins with that asks for the names in what the rest leads to.
 const QUESTION: u8 = b'?';
+/// What the last line begins with where no more can be read: why.
+const FAILURE: u8 = b'!';
 
 /// Where chunks come from.
 #[derive(Debug)]
