@@ -1,5 +1,5 @@
-//! Lines that somebody outside has for the script, one after another (`harness serve`): the script awaits each as it awaits
-//! the end of a task, so that tasks go on meanwhile.
+//! Lines that somebody outside has for the script, one after another (`harness serve`, `harness repl`): the script awaits each
+//! as it awaits the end of a task, so that tasks go on meanwhile.
 //!
 //! They lie in the script's mailbox, where room for them is bounded: whoever reads them from outside waits, not the script
 //! and not the driver. Knows nothing of where they come from or what they say.
