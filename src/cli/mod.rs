@@ -51,10 +51,10 @@ use crate::say::say;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 the script ended · 1 the script raised an error · 2 wrong usage, or no such script · 3 workers
-could not be started, or none was left · 4 the journal, the cache or a trace cannot be used · 5 what was measured again does not agree
-(`harness rerun`) · 70 a defect of harness · 73 the answer cannot be written · 75 stopped in an orderly way, run the
-same command again to go on · 130 interrupted at once. `os.exit(n)` in a script ends with n. `harness compare`
-and `harness test` have their own.
+could not be started, or none was left · 4 the journal, the cache or a trace cannot be used · 5 what was
+measured again does not agree (`harness rerun`) · 70 a defect of harness · 73 the answer cannot be written ·
+75 stopped in an orderly way, run the same command again to go on · 130 interrupted at once. `os.exit(n)` in a
+script ends with n. `harness compare` and `harness test` have their own.
 
 In a batch job:  harness campaign.lua      To get one:  harness batch campaign.lua --nodes 4 --time 2:00:00";
 
