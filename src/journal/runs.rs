@@ -65,11 +65,9 @@ impl Runs {
                 // Older ones do not say so when they begin.
                 Turn::Ended(Ended { how: HowEnded::Repeated, .. }) => drop(all.runs.pop()),
                 Turn::Ended(ended) => {
-                    all.runs
-                        .iter_mut()
-                        .last()
-                        .into_iter()
-                        .for_each(|run| run.end = Some((at, ended.clone())));
+                    if let Some(run) = all.runs.last_mut() {
+                        run.end = Some((at, ended));
+                    }
                 }
                 Turn::Answered(keys) => {
                     let number = all.runs.len();

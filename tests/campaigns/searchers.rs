@@ -83,6 +83,14 @@ fn measured(home: &Path) -> usize {
     journal.matches("\"type\":\"measurement\"").count()
 }
 
+/// All there is comes from the journal.
+fn asks_nobody_again(home: &Path, in_flight: &str, before: &Ended) {
+    let again = searched(home, in_flight);
+    assert_eq!(again.stdout, before.stdout, "{}", again.stderr);
+    assert_eq!(measured(home), 14);
+    assert_eq!(programs(home).len(), 2);
+}
+
 /// The numbers of the programs that were started.
 fn programs(home: &Path) -> Vec<String> {
     let names = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -103,11 +111,7 @@ fn a_killed_search_goes_on_with_a_program_that_hears_everything_again() {
     assert_eq!(second.stdout, expected.stdout, "{}", second.stderr);
     assert_eq!(measured(home.path()), 14, "six of them before");
     assert_eq!(programs(home.path()).len(), 2);
-    // All there is comes from the journal: nobody is asked.
-    let third = searched(home.path(), "1");
-    assert_eq!(third.stdout, expected.stdout, "{}", third.stderr);
-    assert_eq!(measured(home.path()), 14);
-    assert_eq!(programs(home.path()).len(), 2);
+    asks_nobody_again(home.path(), "1", &expected);
 }
 
 /// What ends at once or is known already is told in the same order too, however long a question took.
@@ -149,10 +153,7 @@ fn so_does_one_with_several_trials_under_way() {
     killed_in_the_seventh_trial(home.path(), "3");
     let second = searched(home.path(), "3");
     assert_eq!(second.code, Some(0), "{}", second.stderr);
-    let third = searched(home.path(), "3");
-    assert_eq!(third.stdout, second.stdout, "{}", third.stderr);
-    assert_eq!(measured(home.path()), 14);
-    assert_eq!(programs(home.path()).len(), 2);
+    asks_nobody_again(home.path(), "3", &second);
 }
 
 #[test]

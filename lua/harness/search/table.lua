@@ -53,27 +53,13 @@ end
 function M.text(results)
   local function complain(...) failure.raise("search.table: " .. string.format(...)) end
   if type(results) ~= "table" or #results == 0 then complain("expected a list of what search.run gave, got %s", failure.a(results)) end
-  local rows, widths = { HEAD }, {}
+  local rows = { HEAD }
   for place, result in ipairs(results) do
     if getmetatable(result) ~= confirm.Result then complain("[%d]: expected what search.run gave, got %s", place, failure.a(result)) end
     if result.front then complain("[%d]: it has several objectives: print it to see its front", place) end
     rows[place + 1] = row_of(result, place)
   end
-  for _, row in ipairs(rows) do
-    for column, cell in ipairs(row) do
-      widths[column] = math.max(widths[column] or 0, utf8.len(cell) or #cell)
-    end
-  end
-  local lines = {}
-  for i, row in ipairs(rows) do
-    local cells = {}
-    for column, cell in ipairs(row) do
-      local gap = string.rep(" ", widths[column] - (utf8.len(cell) or #cell))
-      cells[column] = RIGHT[column] and gap .. cell or cell .. gap
-    end
-    lines[i] = (string.gsub(table.concat(cells, "  "), "%s+$", ""))
-  end
-  return table.concat(lines, "\n")
+  return lib.results.aligned(rows, RIGHT)
 end
 
 return M
