@@ -1,15 +1,17 @@
--- For benches/search: what ask and tell take (of the processor) in 10 000 trials, and what a long lazy sweep takes of the root.
+-- For benches/search: what ask and tell take (of the processor) in 10 000 trials
+-- (medians of rounds of all strategies), and what a long lazy sweep takes of the root.
 local harness = require "harness"
 local search, sweep = harness.search, harness.sweep
 
-local TRIALS = 10000
+local TRIALS, ROUNDS = 10000, 5
 local space = {}
 for d = 1, 10 do
   space["x" .. d] = sweep.range(1, 20)
 end
 
-for _, strategy in ipairs { "random", "hill_climb", "annealing", "genetic", "evolution", "bandit", "mcts" } do
-  local s = search.new { space = space, strategy = strategy, name = strategy }
+-- What a whole search takes, and its last 1000 trials, us each.
+local function timed(strategy, name)
+  local s = search.new { space = space, strategy = strategy, name = name }
   local began, last = os.clock(), 0.0
   for i = 1, TRIALS do
     if i == TRIALS - 1000 then last = os.clock() end
@@ -20,9 +22,23 @@ for _, strategy in ipairs { "random", "hill_climb", "annealing", "genetic", "evo
     s:tell(trial, sum + 1)
   end
   local ended = os.clock()
-  print(
-    ("ask and tell, %-10s %6.1f us, the last 1000 %6.1f us"):format(strategy, (ended - began) / TRIALS * 1e6, (ended - last) / 1000 * 1e6)
-  )
+  return (ended - began) / TRIALS * 1e6, (ended - last) / 1000 * 1e6
+end
+local function median(list)
+  table.sort(list)
+  return list[(#list + 1) // 2]
+end
+
+local strategies = { "random", "hill_climb", "annealing", "genetic", "evolution", "bandit", "mcts" }
+local all, ends = {}, {}
+for round = 1, ROUNDS do
+  for i, strategy in ipairs(strategies) do
+    all[i], ends[i] = all[i] or {}, ends[i] or {}
+    all[i][round], ends[i][round] = timed(strategy, strategy .. " " .. round)
+  end
+end
+for i, strategy in ipairs(strategies) do
+  print(("ask and tell, %-10s %6.1f us, the last 1000 %6.1f us"):format(strategy, median(all[i]), median(ends[i])))
 end
 
 local function peak()

@@ -4,6 +4,8 @@
 -- credit is the area under the curve of its own that were a new best, the later ones counting for more.
 local M = {}
 
+local huge, sqrt = math.huge, math.sqrt
+
 --- `make(name)` gives a strategy of the ensemble.
 function M.bandit(o, context, make)
   local names = o.strategies or { "genetic", "evolution", "hill_climb", "annealing" }
@@ -35,15 +37,16 @@ function M.bandit(o, context, make)
   end
   local function worth(arm, doubts)
     local n = arm.last - arm.first + 1
-    if n == 0 then return math.huge end
-    return 2 * arm.sum / (n * (n + 1)) + exploration * math.sqrt(doubts / n)
+    if n == 0 then return huge end
+    return 2 * arm.sum / (n * (n + 1)) + exploration * sqrt(doubts / n)
   end
 
   -- Who is worth most of those that are not `idle`; of equals any.
   local function chosen(idle)
-    local arm, most, draw = nil, -math.huge, 0
+    local arm, most, draw = nil, -huge, 0
     local doubts = 2 * math.log(math.max(newest - oldest + 1, 2), 2)
-    for _, each in ipairs(arms) do
+    for i = 1, #arms do
+      local each = arms[i]
       local own = worth(each, doubts)
       local ties = own == most and context.random:float() or 0
       if not idle[each] and (own > most or own == most and ties > draw) then
