@@ -56,6 +56,24 @@ fn a_full_standard_error_changes_nothing() {
     folder.assert_nothing_left(std::time::Duration::from_secs(5));
 }
 
+/// As of `harness c.lua | head -1`: who went away wants no more, and the rest of the script runs.
+#[test]
+fn a_reader_that_is_gone_changes_nothing() {
+    let folder = Folder::with(
+        "for i = 1, 20000 do print(i) end\nprint(await(submit(exec { shell = 'echo > ran' })).ok)\nio.stderr:write \
+         'after\\n'\n",
+    );
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = folder.harness(&["-q", "c.lua"]).stdout(writer).output().unwrap();
+    assert_eq!(
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+        (Some(0), "after\n")
+    );
+    assert!(folder.path("ran").exists());
+    folder.assert_nothing_left(std::time::Duration::from_secs(5));
+}
+
 /// What the script printed and nobody has: an error of the campaign, said in one line.
 #[test]
 fn a_full_standard_output_is_an_error() {
