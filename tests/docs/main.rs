@@ -2,7 +2,7 @@
 //! before, every `harness …` line of a shell is one that it takes, every link leads somewhere, the tables of options and
 //! fields are those of the types file, the reference is made from it (`api`), the texts in troubleshooting.md are ours
 //! (`texts`), the tutorial works as it is typed (`tutorial`), what regressions.md shows happens (`regressions`), and what
-//! faults.md promises has a test (`named`).
+//! faults.md and security.md promise has a test (`named`).
 //!
 //! A block marked `lua` runs to its end; `lua fragment` only has to be Lua. A table after `<!-- CLASS -->` names
 //! exactly the fields of that class in `lua/meta/harness.lua`, which another test compares with the library.

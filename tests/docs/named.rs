@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::root;
 
-const PAGES: [&str; 1] = ["docs/faults.md"];
+const PAGES: [&str; 2] = ["docs/faults.md", "docs/security.md"];
 const NONE: &str = "not tested";
 
 /// The names of all functions below `folder` that are tests.
