@@ -1,45 +1,47 @@
 //! Lists of hosts as batch systems write them: a host to a line with or without counts, words in pairs, host files
 //! of Open MPI and Hydra. Pure; what cannot be read is an error that names the line.
 
+use std::collections::HashMap;
+
 use super::Node;
 use super::slurm::expand;
 
 /// A host to a line, once for each slot (PBS, Torque, Cobalt, PJM, LSF's host file).
 pub(super) fn lines(text: &str) -> Result<Vec<Node>, String> {
-    let mut nodes = Vec::new();
+    let mut hosts = Hosts::default();
     for line in meaningful(text) {
-        add(&mut nodes, line, Some(1));
+        hosts.add(line, Some(1));
     }
-    Ok(nodes)
+    Ok(hosts.nodes)
 }
 
 /// `HOST SLOTS QUEUE PROCESSORS` to a line (SGE).
 pub(super) fn columns(text: &str) -> Result<Vec<Node>, String> {
-    let mut nodes = Vec::new();
+    let mut hosts = Hosts::default();
     for line in meaningful(text) {
         let mut words = line.split_whitespace();
         let (Some(host), Some(slots)) = (words.next(), words.next()) else {
             return Err(format!("`{line}` is not `HOST SLOTS …`"));
         };
-        add(&mut nodes, host, Some(number(slots)?));
+        hosts.add(host, Some(number(slots)?));
     }
-    Ok(nodes)
+    Ok(hosts.nodes)
 }
 
 /// `HOST SLOTS HOST SLOTS …` (LSF).
 pub(super) fn pairs(text: &str) -> Result<Vec<Node>, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let mut nodes = Vec::new();
+    let mut hosts = Hosts::default();
     for pair in words.chunks(2) {
         let [host, slots] = pair else { return Err(format!("`{}` has no number", pair[0])) };
-        add(&mut nodes, host, Some(number(slots)?));
+        hosts.add(host, Some(number(slots)?));
     }
-    Ok(nodes)
+    Ok(hosts.nodes)
 }
 
 /// What people write for `mpirun --hostfile`: `node1 slots=4` (Open MPI), `node1:4` (Hydra), `node1`, comments.
 pub(super) fn host_file(text: &str) -> Result<Vec<Node>, String> {
-    let mut nodes = Vec::new();
+    let mut hosts = Hosts::default();
     for line in meaningful(text) {
         let mut words = line.split_whitespace();
         let first = words.next().unwrap_or_default();
@@ -57,30 +59,43 @@ pub(super) fn host_file(text: &str) -> Result<Vec<Node>, String> {
             }
         }
         for host in expand(name)? {
-            add(&mut nodes, &host, slots);
+            hosts.add(&host, slots);
         }
     }
-    Ok(nodes)
+    Ok(hosts.nodes)
 }
 
 /// Hosts with commas or blanks between them, brackets allowed (Flux).
 pub(super) fn words(text: &str) -> Result<Vec<Node>, String> {
-    let mut nodes = Vec::new();
+    let mut hosts = Hosts::default();
     for word in text.split_whitespace() {
         for host in expand(word)? {
-            add(&mut nodes, &host, None);
+            hosts.add(&host, None);
         }
     }
-    Ok(nodes)
+    Ok(hosts.nodes)
 }
 
 /// One entry to a host, its slots summed up.
-pub(super) fn add(nodes: &mut Vec<Node>, host: &str, slots: Option<u32>) {
-    match nodes.iter_mut().find(|node| node.host == host) {
-        Some(node) => {
-            node.cores = node.cores.zip(slots).map(|(had, more)| had.saturating_add(more)).or(slots)
+#[derive(Default)]
+pub(super) struct Hosts {
+    pub(super) nodes: Vec<Node>,
+    /// Where each is among them.
+    places: HashMap<String, usize>,
+}
+
+impl Hosts {
+    pub(super) fn add(&mut self, host: &str, slots: Option<u32>) {
+        match self.places.get(host) {
+            Some(place) => {
+                let node = &mut self.nodes[*place];
+                node.cores = node.cores.zip(slots).map(|(had, more)| had.saturating_add(more)).or(slots);
+            }
+            None => {
+                self.places.insert(host.to_string(), self.nodes.len());
+                self.nodes.push(Node { host: host.to_string(), cores: slots });
+            }
         }
-        None => nodes.push(Node { host: host.to_string(), cores: slots }),
     }
 }
 

@@ -211,12 +211,12 @@ impl Allocation {
 
 /// With this node under its own name, by which its worker will report.
 fn named(around: &Surroundings<'_>, nodes: Vec<Node>, root_host: &str) -> Vec<Node> {
-    let mut named: Vec<Node> = Vec::with_capacity(nodes.len());
+    let mut named = lists::Hosts::default();
     for Node { host, cores } in nodes {
         let host = if (around.is_here)(&host) { root_host.to_string() } else { host };
-        lists::add(&mut named, &host, cores);
+        named.add(&host, cores);
     }
-    named
+    named.nodes
 }
 
 /// Its variable of a job is not set in a batch script, the address of its broker is.

@@ -3,16 +3,19 @@
 
 use super::{AllocationError, Node};
 
+/// More than any machine has are a mistake in the list, and would fill the memory.
+const MOST_HOSTS: usize = 1 << 18;
+/// No host has a longer name (B).
+const LONGEST_NAME: usize = 255;
+
 /// The nodes of the job, in Slurm's order; `None` outside a job.
 pub fn nodes(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Vec<Node>>, AllocationError> {
-    let groups = match env("SLURM_HET_SIZE").and_then(|size| size.parse::<u32>().ok()) {
-        Some(size) => (0..size).map(|group| format!("_HET_GROUP_{group}")).collect(),
-        None => vec![String::new()],
-    };
+    let groups = env("SLURM_HET_SIZE").and_then(|size| size.parse::<u32>().ok());
     let mut nodes = Vec::new();
-    for suffix in groups {
+    for group in 0..groups.unwrap_or(1) {
+        let suffix = groups.map_or(String::new(), |_| format!("_HET_GROUP_{group}"));
         let name = format!("SLURM_JOB_NODELIST{suffix}");
-        let Some(list) = env(&name) else { continue };
+        let Some(list) = env(&name) else { break };
         let hosts =
             expand(&list).map_err(|reason| AllocationError::Variable { name, value: list, reason })?;
         let cores = match env(&format!("SLURM_JOB_CPUS_PER_NODE{suffix}")) {
@@ -40,6 +43,7 @@ fn repeat(text: &str) -> Result<Vec<u32>, String> {
         };
         let number = |text: &str| text.parse::<u32>().map_err(|_| format!("`{text}` is not a number"));
         let (count, times) = (number(count)?, number(times)?);
+        few(counts.len().saturating_add(times as usize))?;
         counts.extend(std::iter::repeat_n(count, times as usize));
     }
     Ok(counts)
@@ -50,6 +54,7 @@ pub(super) fn expand(list: &str) -> Result<Vec<String>, String> {
     let mut hosts = Vec::new();
     for name in split_outside_brackets(list)? {
         hosts.extend(expand_name(name)?);
+        few(hosts.len())?;
     }
     Ok(hosts)
 }
@@ -78,15 +83,29 @@ fn split_outside_brackets(list: &str) -> Result<Vec<&str>, String> {
 }
 
 fn expand_name(name: &str) -> Result<Vec<String>, String> {
-    let Some((head, rest)) = name.split_once('[') else { return Ok(vec![name.to_string()]) };
-    let (ranges, tail) = rest.split_once(']').ok_or("a `]` is missing")?;
-    let tails = expand_name(tail)?;
-    let mut hosts = Vec::new();
-    for range in ranges.split(',') {
-        for number in expand_range(range)? {
-            hosts.extend(tails.iter().map(|tail| format!("{head}{number}{tail}")));
+    let (mut hosts, mut rest) = (vec![String::new()], name);
+    while let Some((head, behind)) = rest.split_once('[') {
+        let (ranges, tail) = behind.split_once(']').ok_or("a `]` is missing")?;
+        let mut numbers = Vec::new();
+        for range in ranges.split(',') {
+            numbers.extend(expand_range(range)?);
+            few(numbers.len())?;
         }
+        few(hosts.len().saturating_mul(numbers.len()))?;
+        let longest = numbers.iter().map(String::len).max().unwrap_or_default();
+        if hosts.iter().any(|host| host.len() + head.len() + longest > LONGEST_NAME) {
+            return Err(format!("a host of more than {LONGEST_NAME} letters"));
+        }
+        let with = |host: &String| -> Vec<String> {
+            numbers.iter().map(|number| format!("{host}{head}{number}")).collect()
+        };
+        hosts = hosts.iter().flat_map(with).collect();
+        rest = tail;
     }
+    if hosts.len() > 1 && rest.len() > LONGEST_NAME {
+        return Err(format!("a host of more than {LONGEST_NAME} letters"));
+    }
+    hosts.iter_mut().for_each(|host| host.push_str(rest));
     Ok(hosts)
 }
 
@@ -95,10 +114,14 @@ fn expand_range(range: &str) -> Result<Vec<String>, String> {
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let number = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is not a number"));
     let (from, to, width) = (number(first)?, number(last)?, first.len());
-    if to < from || to - from >= 1_000_000 {
+    if to < from || to - from >= MOST_HOSTS as u64 || width > LONGEST_NAME {
         return Err(format!("`{range}` is not a range"));
     }
     Ok((from..=to).map(|n| format!("{n:0width$}")).collect())
+}
+
+fn few(hosts: usize) -> Result<(), String> {
+    if hosts > MOST_HOSTS { Err(format!("more than {MOST_HOSTS} hosts")) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -122,6 +145,22 @@ mod tests {
         for bad in ["node[1-3", "node1]", "n[a-b]", "n[3-1]", "n[[1]]"] {
             assert!(expand(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_list_of_more_than_there_can_be_is_no_list() {
+        let many = "more than 262144 hosts";
+        for list in ["n[1-999][1-999]", "n[1-200000,1-200000]", "n[1-200000],m[1-200000]"] {
+            assert_eq!(expand(list).unwrap_err(), many);
+        }
+        assert_eq!(expand("n[1-262144]").unwrap().len(), 262_144);
+        assert_eq!(hosts(&"[1]".repeat(200)), "1".repeat(200));
+        for long in [format!("n[{}1]", "0".repeat(70_000)), "[1]".repeat(70_000)] {
+            assert!(expand(&long).is_err());
+        }
+        assert_eq!(repeat("4(x4294967295)"), Err(many.into()));
+        let groups = [("SLURM_HET_SIZE", "4294967295"), ("SLURM_JOB_NODELIST_HET_GROUP_0", "a1")];
+        assert_eq!(job(&groups).unwrap().unwrap().len(), 1);
     }
 
     #[test]

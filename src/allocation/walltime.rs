@@ -58,7 +58,7 @@ pub fn walltime(env: &dyn Fn(&str) -> Option<String>) -> Walltime {
     if let Some(id) = env("SLURM_JOB_ID") {
         let job = format!("Slurm job {id}");
         // Since Slurm 22.05.
-        return match env("SLURM_JOB_END_TIME").and_then(|end| end.parse().ok()) {
+        return match env("SLURM_JOB_END_TIME").and_then(|end| finite(&end)) {
             Some(unix_s) => Walltime::Ends { unix_s, job },
             None => Walltime::Ask(Question {
                 argv: words(&["squeue", "-h", "-j", &id, "-o", "%L"]),
@@ -72,7 +72,7 @@ pub fn walltime(env: &dyn Fn(&str) -> Option<String>) -> Walltime {
         return Walltime::Ask(Question {
             argv: words(&["qstat", "-f", &id]),
             job: format!("PBS job {id}"),
-            whole_s: env("PBS_WALLTIME").and_then(|seconds| seconds.parse().ok()),
+            whole_s: env("PBS_WALLTIME").and_then(|seconds| finite(&seconds)),
             system: System::Pbs,
         });
     }
@@ -85,6 +85,11 @@ pub fn walltime(env: &dyn Fn(&str) -> Option<String>) -> Walltime {
         });
     }
     Walltime::Unknown
+}
+
+/// No job ends in NaN seconds, or before 1970.
+fn finite(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)
 }
 
 /// `1-02:03:04`, `2:03:04` or `3:04`; `UNLIMITED`, `INVALID` and the like are no time.
@@ -130,6 +135,15 @@ mod tests {
         match within(variables) {
             Walltime::Ask(question) => question.left(output),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_not_known() {
+        for text in ["NaN", "inf", "1e999", "-1", ""] {
+            let job = [("SLURM_JOB_ID", "17"), ("SLURM_JOB_END_TIME", text)];
+            assert!(matches!(within(&job), Walltime::Ask(_)), "{text}");
+            assert_eq!(left(&[("PBS_JOBID", "9"), ("PBS_WALLTIME", text)], ""), None);
         }
     }
 

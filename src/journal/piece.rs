@@ -116,6 +116,19 @@ impl Piece {
     pub(super) fn length(&self) -> u64 {
         self.end - self.begin
     }
+
+    /// Is all of it in its stretch?
+    pub(super) fn is_sound(&self) -> bool {
+        let is_in = |offset: u64, length: u64| {
+            offset >= self.begin && offset.checked_add(length).is_some_and(|end| end <= self.end)
+        };
+        let tasks = self.entries.iter().map(|entry| &entry.place);
+        let mut places = tasks.chain(self.envs.values()).chain(self.states.values());
+        self.begin <= self.end
+            && self.lines <= self.length()
+            && places.all(|place| is_in(place.offset, place.length))
+            && self.turns.iter().all(|(offset, _)| is_in(*offset, 0))
+    }
 }
 
 /// Names, each once.

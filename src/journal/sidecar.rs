@@ -101,9 +101,7 @@ fn right(file: &File, journal: &File, length: u64, each: &mut impl FnMut(Piece))
         return Ok((preface[..common] == OURS[..common]).then_some(0));
     }
     let (mut right, mut end) = (PREFACE.len() as u64, 0);
-    while let Some((piece, bytes)) = next(&mut pieces, size.saturating_sub(right), journal)
-        && (piece.begin, piece.end <= length) == (end, true)
-    {
+    while let Some((piece, bytes)) = next(&mut pieces, size.saturating_sub(right), journal, end, length) {
         right += bytes;
         end = piece.end;
         each(piece);
@@ -112,8 +110,8 @@ fn right(file: &File, journal: &File, length: u64, each: &mut impl FnMut(Piece))
 }
 
 /// The next piece and its length in the file, of which `left` bytes are left; none if it is not whole, or not of this
-/// journal.
-fn next(pieces: &mut impl Read, left: u64, journal: &File) -> Option<(Piece, u64)> {
+/// journal, of which `begin..end` is left.
+fn next(pieces: &mut impl Read, left: u64, journal: &File, begin: u64, end: u64) -> Option<(Piece, u64)> {
     let (mut length, mut hash) = ([0; 8], [0; 16]);
     pieces.read_exact(&mut length).ok()?;
     pieces.read_exact(&mut hash).ok()?;
@@ -127,6 +125,9 @@ fn next(pieces: &mut impl Read, left: u64, journal: &File) -> Option<(Piece, u64
         return None;
     }
     let Written { last, piece } = postcard::from_bytes::<Written<Piece>>(&body).ok()?;
+    if piece.begin != begin || piece.end > end || !piece.is_sound() {
+        return None;
+    }
     (last_of(&piece, journal).ok()? == last).then_some((piece, 24 + length))
 }
 
@@ -142,6 +143,8 @@ fn last_of(piece: &Piece, journal: &File) -> io::Result<Hash> {
 mod tests {
     use super::*;
     use crate::journal::piece::Kept;
+    use crate::journal::read::Place;
+    use crate::journal::runs::Turn;
     use crate::model::{
         BatchJob, Env, Kind, Outcome, RecipeParts, Record, Retry, Session, State, Status, TaskFacts,
     };
@@ -181,5 +184,33 @@ mod tests {
         assert_eq!(Hash::of(&body).to_string(), "5fb67d9dff39a29e209d273c172f56a5");
         let read: Written<Piece> = postcard::from_bytes(&body).unwrap();
         assert_eq!((read.piece.entries, read.piece.end), (piece.entries, piece.end));
+    }
+
+    /// Its hash may be right all the same: nothing is taken of it.
+    #[test]
+    fn a_piece_that_points_elsewhere_is_not_read() {
+        let mut journal = tempfile::tempfile().unwrap();
+        journal.write_all(&[b' '; 1000]).unwrap();
+        let good = Piece { end: 1000, lines: 1, last: 1000, ..Piece::default() };
+        let read = |piece: Piece| {
+            let last = last_of(&Piece { end: 1000, ..Piece::default() }, &journal).unwrap();
+            let body = postcard::to_allocvec(&Written { last, piece }).unwrap();
+            let length = (body.len() as u64).to_le_bytes();
+            let text = [&length[..], &Hash::of(&body).0, &body].concat();
+            next(&mut &text[..], 1 << 20, &journal, 0, 1000).map(|(piece, _)| piece.end)
+        };
+        assert_eq!(read(good.clone()), Some(1000));
+        for place in [Place { offset: 0, length: u64::MAX }, Place { offset: u64::MAX, length: 1 }] {
+            let states = [("s".to_owned(), place)].into();
+            assert_eq!(read(Piece { states, ..good.clone() }), None);
+        }
+        for wrong in [
+            Piece { end: u64::MAX, last: u64::MAX, ..good.clone() },
+            Piece { begin: 1, ..good.clone() },
+            Piece { lines: u64::MAX, ..good.clone() },
+            Piece { turns: vec![(u64::MAX, Turn::Answered(Vec::new()))], ..good.clone() },
+        ] {
+            assert_eq!(read(wrong), None);
+        }
     }
 }

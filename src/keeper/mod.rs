@@ -30,7 +30,7 @@ mod launching;
 mod leader;
 mod machine_fault;
 mod measure;
-mod metric;
+pub mod metric;
 mod place;
 mod question;
 mod run;
