@@ -1,0 +1,49 @@
+//! Any bytes as a stream of messages that comes in pieces, and as the sealed one of a stranger; what is understood
+//! is understood again as it was said.
+#![no_main]
+
+use std::fmt::Debug;
+
+use harness::model::{FromKeeper, FromSlot, FromWorker, Hello, ToKeeper, ToSlot, ToWorker, Welcome};
+use harness::wire::{Inbox, append, decode};
+use libfuzzer_sys::fuzz_target;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+fn one<M: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
+    let Ok(message) = decode::<M>(bytes) else { return };
+    let mut again = Vec::new();
+    append(&mut again, &message);
+    assert!(again.len() <= bytes.len() + 4, "{} B became {}", bytes.len(), again.len());
+    let second: M = decode(&again[4..]).expect("it was just said");
+    assert_eq!(format!("{message:?}"), format!("{second:?}"));
+}
+
+fn each(bytes: &[u8]) {
+    one::<ToWorker>(bytes);
+    one::<FromWorker>(bytes);
+    one::<ToKeeper>(bytes);
+    one::<FromKeeper>(bytes);
+    one::<ToSlot>(bytes);
+    one::<FromSlot>(bytes);
+    one::<Hello>(bytes);
+    one::<Welcome>(bytes);
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((size, stream)) = data.split_first() else { return };
+    each(stream);
+    let mut inbox = Inbox::default();
+    for piece in stream.chunks(1 + usize::from(*size)) {
+        inbox.space(piece.len())[..piece.len()].copy_from_slice(piece);
+        inbox.filled(piece.len());
+        loop {
+            match inbox.take_bytes() {
+                Ok(Some(message)) => each(message),
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+    assert_eq!(inbox.received(), stream.len() as u64);
+});
