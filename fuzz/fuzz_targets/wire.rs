@@ -1,5 +1,4 @@
-//! Any bytes as a stream of messages that comes in pieces, and as the sealed one of a stranger; what is understood
-//! is understood again as it was said.
+//! Any bytes as a stream of messages that comes in pieces; what is understood is understood again as it was said.
 #![no_main]
 
 use std::fmt::Debug;
