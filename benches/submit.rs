@@ -68,10 +68,10 @@ fn port_alone() {
     for _ in 0..CALLS / 1000 {
         let began = Instant::now();
         for _ in 0..1000 {
-            let job = CallJob { payload: vec![1; 26], ..Default::default() };
+            let job = CallJob { payload: [1; 26].into(), ..Default::default() };
             port.submit(Order {
                 pool: None,
-                options: TaskOptions::default(),
+                options: TaskOptions::default().into(),
                 job: Job::Call(job),
                 deps: Vec::new(),
                 known: Vec::new(),

@@ -420,7 +420,7 @@ fn sent_by(script: &str) -> (usize, usize, usize) {
                     let Job::Call(call) = submission.job else { panic!("not a call") };
                     calls += 1;
                     payload += call.payload.len();
-                    code += call.codes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+                    code += call.baggage.codes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
                     let cancelled = Outcome::failed(Status::Cancelled, "not run");
                     driver.complete(submission.task, Arc::new(cancelled));
                     driver.flush();

@@ -29,6 +29,7 @@ mod record;
 mod retry;
 mod samples;
 mod session;
+mod sparse;
 mod status;
 mod task;
 pub mod units;
@@ -72,6 +73,7 @@ pub use samples::{
     Energy, Interval, MeasureResult, Metric, Phase, SameAs, Sample, StopReason, Summary, VerifyResult,
 };
 pub use session::{Answered, BatchJob, HowEnded, Session, SessionEnd};
+pub use sparse::{Blank, Sparse};
 pub use status::{
     CampaignStatus, FailureStatus, KindStatus, RunningStatus, STATUS_SCHEMA, WaitingStatus, WorkerStatus,
 };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Function, Hash, Hooks, TaskId, encoding};
+use super::{Blank, Function, Hash, Hooks, TaskId, encoding};
 
 /// The five kinds of task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,6 +62,32 @@ pub struct TaskOptions {
     pub fresh: bool,
     /// The record that this task repeats (`harness rerun`).
     pub repeats: Option<String>,
+}
+
+impl Blank for TaskOptions {
+    const BLANK: &'static Self = &Self {
+        name: None,
+        params: None,
+        key: None,
+        placement: Placement {
+            cores: None,
+            host: None,
+            not_on: None,
+            group: None,
+            exclusive: None,
+            priority: None,
+            nodes: None,
+            gpus: None,
+            numa_local: false,
+            smt: None,
+            needs: BTreeMap::new(),
+        },
+        timeout: None,
+        retries: None,
+        accept_failed: false,
+        fresh: false,
+        repeats: None,
+    };
 }
 
 /// What the scheduler looks at.

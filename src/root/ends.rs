@@ -51,7 +51,12 @@ impl Driver {
         if was_timed && ran_on.is_some_and(|worker| self.is_here(worker)) {
             self.progress.gap();
         }
-        let env = ended.submission.recipe.and(ended.worker).and_then(|worker| self.surroundings_of(worker));
+        let env = ended
+            .submission
+            .recipe
+            .as_ref()
+            .and(ended.worker)
+            .and_then(|worker| self.surroundings_of(worker));
         self.twins.built(&outcome);
         let program = self.program_at_end(&ended.submission);
         let content_key = self.twins.content_key(&ended.submission, ended.pool).filter(|_| program.is_none());
@@ -76,7 +81,7 @@ impl Driver {
         let Job::Measure(_) = submission.job else { return None };
         let program = self.programs.of(&submission.job, &self.dir);
         let part = recipe::of_program(program.map(|program| program.content));
-        (part != submission.recipe?.parts.program).then_some(part)
+        (part != submission.recipe.as_ref()?.parts.program).then_some(part)
     }
 
     /// How it ended; none if it has already.
@@ -131,7 +136,7 @@ impl Driver {
             _ => return,
         };
         let Some((pool, worker, members)) =
-            self.tasks.live(task).map(|live| (live.pool, live.worker, live.members.clone()))
+            self.tasks.live(task).map(|live| (live.pool, live.worker, live.granted.members.clone()))
         else {
             return;
         };

@@ -54,7 +54,10 @@ impl Live {
             let worker = workers.get(id)?;
             Some((worker.host().to_string(), names.named(worker, *set)))
         };
-        self.gpus = members.iter().zip(granted).filter_map(of).collect();
+        let gpus: Vec<_> = members.iter().zip(granted).filter_map(of).collect();
+        if gpus != self.granted.gpus {
+            self.granted.gpus = gpus;
+        }
     }
 }
 

@@ -86,7 +86,7 @@ impl Driver {
 
     fn submit(&mut self, mut submission: Submission) {
         if let Job::Call(call) = &mut submission.job {
-            let codes = std::mem::take(&mut call.codes);
+            let codes = call.take_codes();
             self.issue(codes);
         }
         let opened = || self.pools.newest().or_else(|| self.pools.failed_default());
@@ -102,11 +102,10 @@ impl Driver {
         };
         let kind = submission.job.kind();
         let recorded = submission.recipe.is_some();
-        let tried = submission.recipe.and_then(|recipe| recipe.tried);
+        let tried = submission.recipe.as_ref().and_then(|recipe| recipe.tried);
         if matches!(kind, Kind::Measure | Kind::Compare) {
             submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
         }
-        let options = submission.options.clone();
         self.progress.submitted(kind, Instant::now());
         self.tasks.insert(submission, pool);
         let Some(live) = self.tasks.live(task) else { return };
@@ -123,11 +122,12 @@ impl Driver {
             // A dependency that failed unseen by the script: the core skips the task, the reason is ours.
             .chain(skipped.then_some(Dep { task, state: DepState::Failed }))
             .collect();
-        self.handle(Event::Submitted(Ask {
+        let options = &live.submission.options;
+        let asked = Ask {
             task,
             kind,
             pool,
-            placement: options.placement,
+            placement: options.placement.clone(),
             timeout_us: options.timeout.map(|seconds| (seconds * 1e6).min(LONGEST_US) as u64),
             retries: options.retries.unwrap_or(1),
             deps,
@@ -137,7 +137,8 @@ impl Driver {
             like: like(kind, options.name.as_deref()),
             recorded,
             tried,
-        }));
+        };
+        self.handle(Event::Submitted(asked));
     }
 }
 

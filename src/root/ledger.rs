@@ -83,7 +83,7 @@ impl Ledger {
     }
 
     /// Numbers a task. What goes to the journal has a recipe key, and perhaps an answer there.
-    pub(super) fn enter(&mut self, order: &Order) -> (TaskId, Option<RecipeId>, Option<Replay>) {
+    pub(super) fn enter(&mut self, order: &Order) -> (TaskId, Option<Box<RecipeId>>, Option<Replay>) {
         let task = TaskId(self.prints.len() as u64);
         if order.deferred {
             self.auxiliary.insert(task);
@@ -96,7 +96,7 @@ impl Ledger {
     }
 
     /// The recipe key of a keyed task, and the journal's answer to it.
-    fn identify(&mut self, task: TaskId, order: &Order) -> (Option<RecipeId>, Option<Replay>) {
+    fn identify(&mut self, task: TaskId, order: &Order) -> (Option<Box<RecipeId>>, Option<Replay>) {
         self.prints.push(fingerprint(&order.job));
         if matches!(order.job, Job::Call(_)) && order.options.key.is_none() {
             return (None, None);
@@ -147,7 +147,7 @@ impl Ledger {
         }
         let code = program.and_then(|program| program.code);
         let (tried, had_its_turn) = (self.index.tried(&key), self.index.had_its_turn(&key));
-        (Some(RecipeId { key, parts, code, tried, had_its_turn }), replay)
+        (Some(Box::new(RecipeId { key, parts, code, tried, had_its_turn })), replay)
     }
 
     /// Reads an answer of the journal.
@@ -163,7 +163,7 @@ impl Ledger {
     }
 
     /// Has it a record that is not to answer? Then no earlier build does either.
-    pub(super) fn is_tried_again(&self, recipe: Option<RecipeId>) -> bool {
+    pub(super) fn is_tried_again(&self, recipe: Option<&RecipeId>) -> bool {
         let number = recipe.and_then(|recipe| self.index.find(&recipe.key));
         number.is_some_and(|number| self.retrying.covers(&self.index, number))
     }
@@ -251,7 +251,7 @@ pub(super) struct Ended {
 fn fingerprint(job: &Job) -> u64 {
     let Job::Call(call) = job else { return 0 };
     let mut print = FxHasher::default();
-    match &call.identity {
+    match &call.baggage.identity {
         Some(identity) => print.write(&identity.0),
         None => print.write(&call.payload),
     }

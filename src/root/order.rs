@@ -16,8 +16,8 @@ pub use crate::allocation::{RootNode, Start};
 
 use crate::journal::Answers;
 use crate::model::{
-    Arg, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function, Hash, Kind,
-    MeasureSpec, Outcome, PoolId, RecipeParts, SlotSetup, TaskId, TaskOptions,
+    Arg, Blank, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function, Hash, Kind,
+    MeasureSpec, Outcome, PoolId, RecipeParts, SlotSetup, Sparse, TaskId, TaskOptions,
 };
 
 /// What the script is told about its own run.
@@ -178,13 +178,20 @@ pub(super) fn program_class(command: &CommandSpec) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct CallJob {
     /// Function and arguments.
-    pub payload: Vec<u8>,
+    pub payload: Box<[u8]>,
+    /// Calls of one function have one class: they take similar time.
+    pub class: u64,
+    /// What few calls have.
+    pub baggage: Sparse<Baggage>,
+}
+
+/// What a call may have beside function and arguments.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Baggage {
     /// What stands for the payload in the recipe, if the payload holds task numbers.
     pub identity: Option<Hash>,
     /// Bytecode no earlier submission carried. Workers need all code issued before a call, in any order.
     pub codes: Vec<(Hash, Arc<[u8]>)>,
-    /// Calls of one function have one class: they take similar time.
-    pub class: u64,
     /// Artefacts whose paths the payload holds: they must be on the node.
     pub artefacts: Vec<Hash>,
     /// Results its arguments refer to that are there already.
@@ -193,13 +200,30 @@ pub struct CallJob {
     pub labels: Vec<(TaskId, DepLabel)>,
 }
 
+impl Blank for Baggage {
+    const BLANK: &'static Self = &Self {
+        identity: None,
+        codes: Vec::new(),
+        artefacts: Vec::new(),
+        known: Vec::new(),
+        labels: Vec::new(),
+    };
+}
+
+impl CallJob {
+    /// The bytecode it carries, which is issued apart from it.
+    pub(super) fn take_codes(&mut self) -> Vec<(Hash, Arc<[u8]>)> {
+        if self.baggage.codes.is_empty() { Vec::new() } else { std::mem::take(&mut self.baggage.codes) }
+    }
+}
+
 /// A task as the script asks for it.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// Where to run; the driver's newest open pool if none (it opens a default one if need be).
     pub pool: Option<PoolId>,
     /// Options every task takes.
-    pub options: TaskOptions,
+    pub options: Sparse<TaskOptions>,
     /// What to do.
     pub job: Job,
     /// Tasks whose results it refers to (`Arg::Task`, or the encoder's list).
@@ -233,11 +257,11 @@ pub struct Submission {
     /// Where to run.
     pub pool: Option<PoolId>,
     /// Options every task takes.
-    pub options: TaskOptions,
+    pub options: Sparse<TaskOptions>,
     /// What to do. What earlier tasks resulted in is filled in as far as the script had seen it.
     pub job: Job,
     /// What it is found by; there for what goes to the journal.
-    pub recipe: Option<RecipeId>,
+    pub recipe: Option<Box<RecipeId>>,
     /// Nobody asked for it as such: cancelled, it was never a task to the author.
     pub auxiliary: bool,
     /// Tasks it still waits for. One may have ended unseen by the script: the driver settles it at once.
@@ -266,9 +290,9 @@ pub enum Request {
     /// Bytecode that came with a call which needs no worker: a later one may need it there.
     Code(Vec<(Hash, Arc<[u8]>)>),
     /// Nothing to do: the journal had this task's outcome.
-    Replayed(Kind, TaskOptions, Arc<Outcome>),
+    Replayed(Kind, Sparse<TaskOptions>, Arc<Outcome>),
     /// Nothing to do: the script's end knew that this task cannot run.
-    Unrun(Kind, TaskOptions, Option<What>, Arc<Outcome>),
+    Unrun(Kind, Sparse<TaskOptions>, Option<What>, Arc<Outcome>),
     /// The functions of this class were written there: `campaign.lua:3`.
     Place(u64, String),
     /// The journal is to say that it answered tasks with these keys.

@@ -22,11 +22,11 @@ use super::notices::Notices;
 use super::settle::{Unmet, settle};
 use super::trace::{Said, Scribe, Sink};
 use super::witness::{Player, Witness};
-use crate::model::{Arg, Hash, Kind, Outcome, Status, TaskId, TaskOptions};
+use crate::model::{Arg, Hash, Kind, Outcome, Sparse, Status, TaskId, TaskOptions};
 
 pub use super::order::{
-    CallJob, Campaign, Growth, Index, Job, Misplaced, Order, PoolError, PoolInfo, PoolSpec, RecipeId, Replay,
-    Request, RootNode, Start, Submission, What, WorkerInfo,
+    Baggage, CallJob, Campaign, Growth, Index, Job, Misplaced, Order, PoolError, PoolInfo, PoolSpec,
+    RecipeId, Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
 };
 
 /// Of a task whose end the script has not taken yet.
@@ -181,7 +181,7 @@ impl Port {
             return task;
         }
         if let Job::Compile(spec) = &mut job
-            && self.ledger.is_tried_again(recipe)
+            && self.ledger.is_tried_again(recipe.as_deref())
         {
             spec.cache = false;
         }
@@ -195,7 +195,7 @@ impl Port {
         }
         if let Job::Call(call) = &mut submission.job {
             let label = |dep: &TaskId| Some((*dep, self.ledger.label(*dep)?));
-            call.labels = submission.deps.iter().filter_map(label).collect();
+            call.baggage.labels = submission.deps.iter().filter_map(label).collect();
         }
         match self.settle_known(&mut submission) {
             Ok(()) => self.dispatch(submission, deferred),
@@ -218,9 +218,9 @@ impl Port {
     /// The script gives each bytecode once, with the first call that has it: it must not end with that call.
     fn issue_code(&self, job: &mut Job) {
         if let Job::Call(call) = job
-            && !call.codes.is_empty()
+            && !call.baggage.codes.is_empty()
         {
-            self.request(Request::Code(std::mem::take(&mut call.codes)));
+            self.request(Request::Code(call.take_codes()));
         }
     }
 
@@ -230,7 +230,7 @@ impl Port {
     }
 
     /// Tells the driver, which keeps the count of all tasks, of one that it will never see.
-    pub fn unrun(&mut self, kind: Kind, options: TaskOptions, outcome: Arc<Outcome>) {
+    pub fn unrun(&mut self, kind: Kind, options: Sparse<TaskOptions>, outcome: Arc<Outcome>) {
         if let Some(player) = self.witness.player() {
             return player.unrun(kind, &outcome);
         }

@@ -37,7 +37,7 @@ fn bench(index: Index) -> Bench {
 fn order(job: Job) -> Order {
     Order {
         pool: None,
-        options: TaskOptions::default(),
+        options: TaskOptions::default().into(),
         job,
         deps: Vec::new(),
         known: Vec::new(),
@@ -50,7 +50,7 @@ fn command(argv: Vec<Arg>) -> CommandSpec {
 }
 
 fn call(payload: &[u8]) -> Order {
-    order(Job::Call(CallJob { payload: payload.to_vec(), ..Default::default() }))
+    order(Job::Call(CallJob { payload: payload.into(), ..Default::default() }))
 }
 
 fn compile(name: &str) -> Order {
@@ -269,7 +269,7 @@ fn a_live_task_gets_the_artefact_of_a_replayed_build() {
         assert!(submission.deps.is_empty());
     }
     // Whether the build was still on its way does not change what was asked.
-    assert_eq!(submissions[0].recipe.map(|recipe| recipe.key), Some(keys[1]));
+    assert_eq!(submissions[0].recipe.as_ref().map(|recipe| recipe.key), Some(keys[1]));
 }
 
 #[test]

@@ -118,7 +118,7 @@ pub(super) fn fingerprint(order: &Order) -> Option<Hash> {
 fn job(job: &Job, recipe_of: impl Fn(TaskId) -> Hash + Copy) -> Value {
     match job {
         Job::Call(call) => {
-            Value::String(call.identity.unwrap_or_else(|| Hash::of(&call.payload)).to_string())
+            Value::String(call.baggage.identity.unwrap_or_else(|| Hash::of(&call.payload)).to_string())
         }
         Job::Exec(spec) => {
             let mut spec = spec.clone();
@@ -205,7 +205,8 @@ mod tests {
         let job = Job::Measure(Box::new(MeasureSpec { command, ..MeasureSpec::default() }));
         let mut options = TaskOptions::default();
         options.placement.nodes = nodes;
-        let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
+        let order =
+            Order { pool: None, options: options.into(), job, deps: vec![], known: vec![], deferred: false };
         recipe_key(&of(&order, None, |_| Hash::of(b"")).0)
     }
 
@@ -221,7 +222,14 @@ mod tests {
             let variant = Variant { name: "base".into(), spec };
             let spec = CompareSpec { variants: vec![variant], max_rounds, ..CompareSpec::default() };
             let (options, job) = (TaskOptions::default(), Job::Compare(Box::new(spec)));
-            let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
+            let order = Order {
+                pool: None,
+                options: options.into(),
+                job,
+                deps: vec![],
+                known: vec![],
+                deferred: false,
+            };
             of(&order, None, |_| Hash::of(b"")).1
         };
         let before = parts_of("1", "x", 60);
@@ -256,7 +264,14 @@ mod tests {
             let verify = VerifySpec { function: Some(function), ..VerifySpec::default() };
             let job = Job::Measure(Box::new(MeasureSpec { verify, ..MeasureSpec::default() }));
             let options = TaskOptions::default();
-            let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
+            let order = Order {
+                pool: None,
+                options: options.into(),
+                job,
+                deps: vec![],
+                known: vec![],
+                deferred: false,
+            };
             of(&order, None, |_| Hash::of(b""))
         };
         let key = |payload, place| key_with(payload, place, b"return 1");

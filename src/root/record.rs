@@ -32,7 +32,7 @@ pub(super) fn of(
     outcome: &Outcome,
 ) -> Option<Record> {
     let Submission { task, options, job, recipe, .. } = &ended.submission;
-    let RecipeId { key, parts, .. } = (*recipe)?;
+    let RecipeId { key, parts, .. } = **recipe.as_ref()?;
     let now = unix_seconds();
     let (spec, artefact, content_key) = match (job, &outcome.detail) {
         (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), content_key),
@@ -58,7 +58,7 @@ pub(super) fn of(
         slot: None,
         env,
         artefact,
-        placement: granted(&ended.gpus, options, outcome),
+        placement: granted(&ended.granted.gpus, options, outcome),
         queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
         cost: Some(cost(ended, outcome)),
         started_unix_s: started,

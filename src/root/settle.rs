@@ -43,10 +43,12 @@ pub(super) fn settle(waiting: &mut Submission, dep: TaskId, outcome: &Outcome) -
         Job::Call(call) => {
             if let Detail::Call(values) = &outcome.detail {
                 let codes = values.codes.iter().map(|(hash, code)| (*hash, code.as_slice().into()));
-                call.codes.extend(codes);
+                if !values.codes.is_empty() {
+                    call.baggage.codes.extend(codes);
+                }
             }
             let value = dep_value(call, dep, outcome);
-            call.known.push((dep, value));
+            call.baggage.known.push((dep, value));
             waiting.deps.retain(|waits_for| *waits_for != dep);
         }
         job => {
@@ -69,7 +71,7 @@ pub(super) fn put(waiting: &mut Submission, dep: TaskId, value: &Arg) {
     match &mut waiting.job {
         Job::Call(call) => {
             if let Arg::Artefact(hash) = value {
-                call.known.push((dep, DepValue::Artefact(*hash)));
+                call.baggage.known.push((dep, DepValue::Artefact(*hash)));
             }
         }
         job => {
@@ -105,7 +107,7 @@ fn dep_value(call: &CallJob, dep: TaskId, outcome: &Outcome) -> DepValue {
         }
         _ => {}
     }
-    let label = call.labels.iter().find(|(task, _)| *task == dep).map(|(_, label)| label.clone());
+    let label = call.baggage.labels.iter().find(|(task, _)| *task == dep).map(|(_, label)| label.clone());
     let label = label.unwrap_or(DepLabel { kind: Kind::Call, name: None, params: None });
     DepValue::Record(Box::new(DepRecord { label, outcome: outcome.clone() }))
 }

@@ -63,7 +63,7 @@ impl CutShort {
         let since = ended.started?;
         let ran = duration(since.elapsed().as_secs_f64());
         let what = format!("{}, running for {ran}{bound}", called_in_full(&ended.submission));
-        let recipe = recipe.map(|recipe| (recipe.key, recipe.had_its_turn));
+        let recipe = recipe.as_ref().map(|recipe| (recipe.key, recipe.had_its_turn));
         Some(Self { since, what, timeout: options.timeout, recipe })
     }
 }
@@ -75,7 +75,7 @@ impl Postponed {
             Some(cut) => self.cut_short.push(cut),
             None => {
                 let waits = !ended.submission.deps.is_empty() || ended.unmet.is_some();
-                let recipe = ended.submission.recipe.filter(|recipe| !recipe.had_its_turn && !waits);
+                let recipe = ended.submission.recipe.as_ref().filter(|recipe| !recipe.had_its_turn && !waits);
                 self.has_others |= recipe.is_some();
             }
         }

@@ -13,8 +13,8 @@ use super::gpus;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome, Own, Pin,
-    Placement, PoolId, Run, TaskId, ToWorker, Work, WorkerId,
+    Arg, Attempt, Blank, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome, Own,
+    Pin, Placement, PoolId, Run, Sparse, TaskId, ToWorker, Work, WorkerId,
 };
 
 /// A task that has not ended.
@@ -29,20 +29,32 @@ pub(super) struct Live {
     pub(super) started: Option<Instant>,
     /// Where it runs, once it was started.
     pub(super) worker: Option<WorkerId>,
-    /// The nodes of the try under way, the leader's first, where it is to know them.
-    pub(super) gang: Option<Gang>,
-    /// All workers of the try under way.
-    pub(super) members: Vec<WorkerId>,
-    /// The GPUs of the try under way: by node, what its programs are to see.
-    pub(super) gpus: Vec<(String, Gpus)>,
-    /// Those that still end what the try left on their nodes.
-    pub(super) sweeping: BTreeSet<WorkerId>,
+    /// What else the try under way has.
+    pub(super) granted: Sparse<Granted>,
     /// How the try under way ended, until the core has said what follows.
     pub(super) outcome: Option<Box<Outcome>>,
     /// Why it cannot run although its dependencies ended.
-    pub(super) unmet: Option<Unmet>,
+    pub(super) unmet: Option<Box<Unmet>>,
     /// Tasks that wait for this one.
     dependents: Vec<TaskId>,
+}
+
+/// What few tries have: several nodes, or GPUs.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Granted {
+    /// Its nodes, the leader's first, where it is to know them.
+    pub(super) gang: Option<Gang>,
+    /// The workers of those.
+    pub(super) members: Vec<WorkerId>,
+    /// By node, the GPUs that its programs are to see.
+    pub(super) gpus: Vec<(String, Gpus)>,
+    /// Workers that still end what it left on their nodes.
+    pub(super) sweeping: BTreeSet<WorkerId>,
+}
+
+impl Blank for Granted {
+    const BLANK: &'static Self =
+        &Self { gang: None, members: Vec::new(), gpus: Vec::new(), sweeping: BTreeSet::new() };
 }
 
 enum Entry {
@@ -94,12 +106,9 @@ impl Tasks {
             submitted: Instant::now(),
             started: None,
             worker: None,
-            gang: None,
-            members: Vec::new(),
-            gpus: Vec::new(),
-            sweeping: BTreeSet::new(),
+            granted: Sparse::default(),
             outcome: None,
-            unmet,
+            unmet: unmet.map(Box::new),
             dependents: Vec::new(),
         };
         self.entries.insert(task, Entry::Live(Box::new(live)));
@@ -124,7 +133,9 @@ impl Tasks {
     /// Those that run on this worker, or left something there.
     pub(super) fn of_gangs_with(&self, worker: WorkerId) -> Vec<TaskId> {
         let live = self.entries.iter().filter_map(|(task, entry)| match entry {
-            Entry::Live(live) if live.gang.is_some() && live.members.contains(&worker) => Some(*task),
+            Entry::Live(live) if live.granted.gang.is_some() && live.granted.members.contains(&worker) => {
+                Some(*task)
+            }
             _ => None,
         });
         live.collect()
@@ -151,7 +162,7 @@ impl Tasks {
             if let Some(Entry::Live(live)) = self.entries.get_mut(dependent)
                 && let Err(unmet) = settle(&mut live.submission, task, outcome)
             {
-                live.unmet = Some(unmet);
+                live.unmet = Some(Box::new(unmet));
             }
         }
         Some(ended)
@@ -184,13 +195,13 @@ impl Live {
                     task: *task,
                     attempt: self.attempt,
                     // What is recorded draws what it drew, whatever was submitted before it.
-                    seed: recipe.map_or(task.0, |recipe| recipe.key.first_half()),
+                    seed: recipe.as_ref().map_or(task.0, |recipe| recipe.key.first_half()),
                     timeout: options.timeout,
                     fresh: options.fresh,
-                    gpus: self.gpus.first().map(|(_, gpus)| gpus.clone()),
-                    gang: self.gang.clone().map(Box::new),
-                    payload: call.payload.clone(),
-                    deps: call.known.clone(),
+                    gpus: self.granted.gpus.first().map(|(_, gpus)| gpus.clone()),
+                    gang: self.granted.gang.clone().map(Box::new),
+                    payload: call.payload.to_vec(),
+                    deps: call.baggage.known.clone(),
                 });
             }
             Job::Exec(spec) => Work::Exec((**spec).clone()),
@@ -199,7 +210,7 @@ impl Live {
             Job::Compare(spec) => Work::Compare((**spec).clone()),
         };
         for command in work.commands_mut() {
-            gpus::show(&self.gpus, command);
+            gpus::show(&self.granted.gpus, command);
         }
         ToWorker::Run(Box::new(Run {
             task: *task,
@@ -212,7 +223,7 @@ impl Live {
             },
             pin: self.pin(),
             alone: options.placement.exclusive.is_some_and(Exclusive::is_asked),
-            gang: self.gang.clone(),
+            gang: self.granted.gang.clone(),
             work,
         }))
     }
@@ -246,11 +257,11 @@ impl Live {
     pub(super) fn artefacts(&self) -> Vec<Hash> {
         match &self.submission.job {
             Job::Call(call) => {
-                let known = call.known.iter().filter_map(|(_, value)| match value {
+                let known = call.baggage.known.iter().filter_map(|(_, value)| match value {
                     DepValue::Artefact(hash) => Some(*hash),
                     _ => None,
                 });
-                call.artefacts.iter().copied().chain(known).collect()
+                call.baggage.artefacts.iter().copied().chain(known).collect()
             }
             job => {
                 let timed = job.timed();
@@ -274,9 +285,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        CallReturn, Detail, ExecSpec, FileSpec, HookSpec, Input, MeasureSpec, Status, TaskOptions,
-    };
+    use crate::model::{CallReturn, Detail, ExecSpec, FileSpec, HookSpec, Input, MeasureSpec, Status};
 
     fn submission(task: u64, deps: &[u64]) -> Submission {
         let deps: Vec<TaskId> = deps.iter().copied().map(TaskId).collect();
@@ -286,7 +295,7 @@ mod tests {
         Submission {
             task: TaskId(task),
             pool: None,
-            options: TaskOptions::default(),
+            options: Sparse::default(),
             job,
             recipe: None,
             auxiliary: false,
@@ -313,7 +322,7 @@ mod tests {
         // What it cannot use, or what is gone, is no reason to wait either.
         tasks.insert(submission(4, &[0, 1, 99]), PoolId(0));
         let live = tasks.live(TaskId(4)).unwrap();
-        assert!(live.submission.deps.is_empty() && matches!(live.unmet, Some(Unmet::Unusable(_))));
+        assert!(live.submission.deps.is_empty() && matches!(live.unmet.as_deref(), Some(Unmet::Unusable(_))));
     }
 
     #[test]

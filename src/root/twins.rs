@@ -56,7 +56,7 @@ impl Twins {
         let code = match spec.command.argv.first()? {
             Arg::Artefact(program) => *self.code.get(program).unwrap_or(program),
             Arg::Text(_) if spec.hooks.setup.is_some() || spec.hooks.prepare.is_some() => return None,
-            Arg::Text(_) => submission.recipe?.code?,
+            Arg::Text(_) => submission.recipe.as_ref()?.code?,
             Arg::Task(_) => return None,
         };
         let mut spec = spec.clone();
@@ -68,7 +68,7 @@ impl Twins {
 
     /// The end of a measurement that is about to begin on `host`, if one of the same program has it already.
     pub(super) fn answer(&mut self, submission: &Submission, pool: PoolId, host: &str) -> Option<Outcome> {
-        let depends = submission.recipe?.parts.depends;
+        let depends = submission.recipe.as_ref()?.parts.depends;
         if submission.options.key.is_some() || !is_of_build(submission) {
             return None;
         }
@@ -87,7 +87,8 @@ impl Twins {
     /// A measurement with this content key ended, and its record is `id`.
     pub(super) fn measured(&mut self, key: Hash, id: &str, submission: &Submission, outcome: &Arc<Outcome>) {
         let Detail::Measure(result) = &outcome.detail else { return };
-        let Some(recipe) = submission.recipe.filter(|_| outcome.ok() && result.same_as.is_none()) else {
+        let Some(recipe) = submission.recipe.as_ref().filter(|_| outcome.ok() && result.same_as.is_none())
+        else {
             return;
         };
         if submission.options.key.is_some() || !is_of_build(submission) {
@@ -129,15 +130,15 @@ mod tests {
         Submission {
             task: TaskId(0),
             pool: None,
-            options: TaskOptions { name: Some("gemm".into()), ..TaskOptions::default() },
+            options: TaskOptions { name: Some("gemm".into()), ..TaskOptions::default() }.into(),
             job: Job::Measure(Box::new(MeasureSpec { command, ..MeasureSpec::default() })),
-            recipe: Some(RecipeId {
+            recipe: Some(Box::new(RecipeId {
                 key: Hash::of(&depends.to_le_bytes()),
                 parts,
                 code: None,
                 tried: None,
                 had_its_turn: false,
-            }),
+            })),
             auxiliary: false,
             deps: vec![],
         }
@@ -218,7 +219,7 @@ mod tests {
         *named.job.words_mut()[0] = Arg::Text(b"./prog".to_vec());
         let mut twins = twins(&[]);
         assert_eq!(twins.content_key(&named, POOL), None);
-        named.recipe = named.recipe.map(|recipe| RecipeId { code: Some(Hash::of(b"code")), ..recipe });
+        named.recipe.as_mut().unwrap().code = Some(Hash::of(b"code"));
         let key = twins.content_key(&named, POOL).unwrap();
         assert_eq!(Some(key), twins.content_key(&asked(b"two", 1), POOL));
         let mut made = named.clone();

@@ -10,8 +10,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::modules::Modules;
 use super::raw::{Heavy, Shipped, Shipper};
-use crate::model::{Detail, Hash, Outcome, PoolId, TaskId, TaskOptions};
-use crate::root::port::{CallJob, Job, Order, Port, Taken, Wait};
+use crate::model::{Detail, Hash, Outcome, PoolId, Sparse, TaskId, TaskOptions};
+use crate::root::port::{Baggage, CallJob, Job, Order, Port, Taken, Wait};
 use crate::say::say;
 
 /// What goes into the root's store.
@@ -33,7 +33,7 @@ pub struct Bridge {
     pub add_input: RefCell<AddInput>,
     pub modules: Arc<Modules>,
     /// Options for the next call to be submitted.
-    pub options: Cell<Option<TaskOptions>>,
+    pub options: Cell<Sparse<TaskOptions>>,
     /// The end taken last.
     pub outcome: RefCell<Option<Arc<Outcome>>>,
     /// What the call submitted last waits for.
@@ -87,7 +87,7 @@ impl Bridge {
             shipper: RefCell::new(shipper),
             add_input: RefCell::new(add_input),
             modules,
-            options: Cell::new(None),
+            options: Cell::default(),
             outcome: RefCell::new(None),
             deps: RefCell::default(),
             line: RefCell::default(),
@@ -103,7 +103,7 @@ impl Bridge {
     pub fn submit_call(
         &self,
         shipped: Shipped,
-        options: TaskOptions,
+        options: Sparse<TaskOptions>,
         pool: Option<PoolId>,
     ) -> Result<TaskId, String> {
         // The function is the first value, so its code is the first of the manifest.
@@ -122,7 +122,8 @@ impl Bridge {
             self.warn_of(heavy);
         }
         let Shipped { bytes: payload, deps, artefacts, .. } = shipped;
-        let job = CallJob { payload, identity, codes, class, artefacts, ..CallJob::default() };
+        let baggage = Baggage { identity, codes, artefacts, ..Baggage::default() };
+        let job = CallJob { payload: payload.into(), class, baggage: baggage.into() };
         self.submit(Order { pool, options, job: Job::Call(job), deps, known: Vec::new(), deferred: false })
     }
 

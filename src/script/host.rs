@@ -76,7 +76,7 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     let shared = bridge.clone();
     let prepare = move |lua: &Lua, given: Value| {
         let options = options::task_options(lua, &given);
-        or_why(lua, options.map(|options| shared.options.set(Some(options))).map(|()| true))
+        or_why(lua, options.map(|options| shared.options.set(options.into())).map(|()| true))
     };
     host.raw_set("prepare", lua.create_function(prepare)?)?;
 
@@ -245,7 +245,7 @@ fn ends(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
         );
         let outcome = Arc::new(Outcome::failed(status, reason));
         let options = options::task_options(lua, &options).map_err(mlua::Error::runtime)?;
-        shared.port.borrow_mut().unrun(kind, options, outcome.clone());
+        shared.port.borrow_mut().unrun(kind, options.into(), outcome.clone());
         results::record(lua, kind, &label(given)?, &outcome)
     };
     host.raw_set("record", lua.create_function(record)?)

@@ -38,7 +38,7 @@ pub fn order(
     // Functions that look at a run see what it is for.
     let params = options.params.as_ref().map(ToString::to_string);
     job.functions_mut().for_each(|function| function.params.clone_from(&params));
-    Ok(Order { pool: None, options, job, deps, known, deferred: false })
+    Ok(Order { pool: None, options: options.into(), job, deps, known, deferred: false })
 }
 
 /// Tasks it waits for, and what is known of them.

@@ -377,8 +377,14 @@ fn built(port: &mut Port, pool: PoolId, build: Build) -> Result<CompileResult, O
 
 /// Does it and waits for its end; none if everything is being stopped.
 fn done(port: &mut Port, pool: PoolId, options: TaskOptions, job: Job) -> Option<Arc<Outcome>> {
-    let order =
-        Order { pool: Some(pool), options, job, deps: Vec::new(), known: Vec::new(), deferred: false };
+    let order = Order {
+        pool: Some(pool),
+        options: options.into(),
+        job,
+        deps: Vec::new(),
+        known: Vec::new(),
+        deferred: false,
+    };
     let task: TaskId = port.submit(order);
     loop {
         match port.take(Wait::Forever) {

@@ -319,7 +319,7 @@ impl Planner {
     /// How many values a call gives, by its function: that comes with the first one of its class.
     fn values(&mut self, order: &Order) -> usize {
         let Job::Call(call) = &order.job else { return 0 };
-        for (hash, code) in &call.codes {
+        for (hash, code) in &call.baggage.codes {
             self.values.insert(hash.first_half(), (self.returned)(code));
         }
         self.values.get(&call.class).copied().unwrap_or(1)
@@ -343,7 +343,7 @@ impl Planner {
 /// The bytecode of an order's functions.
 fn functions(order: &Order, all: &mut Vec<Vec<u8>>) {
     if let Job::Call(call) = &order.job {
-        all.extend(call.codes.iter().map(|(_, code)| code.to_vec()));
+        all.extend(call.baggage.codes.iter().map(|(_, code)| code.to_vec()));
     }
     let mut job = order.job.clone();
     for function in job.functions_mut() {

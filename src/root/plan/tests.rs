@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::model::{CompileSpec, Detail, MeasureSpec, TaskOptions};
-use crate::root::port::{CallJob, Wait};
+use crate::root::port::{Baggage, CallJob, Wait};
 
 fn order(job: Job, name: &str) -> Order {
     let options = TaskOptions { name: Some(name.into()), ..TaskOptions::default() };
-    Order { pool: None, options, job, deps: Vec::new(), known: Vec::new(), deferred: false }
+    Order { pool: None, options: options.into(), job, deps: Vec::new(), known: Vec::new(), deferred: false }
 }
 
 fn build(output: &str) -> Job {
@@ -72,7 +72,8 @@ fn a_call_gives_as_many_values_as_its_function_returns() {
     let script = |mut port: Port| {
         let mut given = |class: Hash, code: Option<&[u8]>| {
             let codes = code.iter().map(|code| (class, Arc::from(*code))).collect();
-            let call = CallJob { class: class.first_half(), codes, ..CallJob::default() };
+            let baggage = Baggage { codes, ..Baggage::default() }.into();
+            let call = CallJob { class: class.first_half(), baggage, ..CallJob::default() };
             port.submit(order(Job::Call(call), "call"));
             let Detail::Call(given) = end(&mut port).detail.clone() else { panic!("a call") };
             given.values[0]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::model::{Hash, Outcome, PROTOCOL, Status};
-use crate::root::order::{CallJob, Job};
+use crate::root::order::{Baggage, CallJob, Job};
 use crate::root::port::{DriverEnd, Setup, Wait, port};
 use crate::root::trace::{Header, TRACE_SCHEMA, Trace};
 
@@ -27,7 +27,8 @@ fn header() -> Header {
 
 fn call(payload: &str, deps: &[TaskId]) -> Order {
     let identity = (!deps.is_empty()).then(|| Hash::of(payload.as_bytes()));
-    let job = Job::Call(CallJob { payload: payload.into(), identity, ..CallJob::default() });
+    let baggage = Baggage { identity, ..Baggage::default() }.into();
+    let job = Job::Call(CallJob { payload: payload.as_bytes().into(), baggage, ..CallJob::default() });
     Order {
         pool: None,
         options: Default::default(),

@@ -60,7 +60,7 @@ unsafe extern "C-unwind" fn submit_call(state: *mut lua_State) -> c_int {
 
 /// SAFETY: as `submit_call`. Why it failed is left in the bridge.
 unsafe fn submit(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Result<c_int, ()> {
-    let options = bridge.options.take().unwrap_or_default();
+    let options = bridge.options.take();
     let pool = (stack.kind(1) == Kind::Integer).then(|| PoolId(stack.integer(1) as u32));
     let failed = |text: String| {
         *bridge.problem.borrow_mut() = text;
