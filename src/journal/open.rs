@@ -165,7 +165,10 @@ fn open(path: &Path) -> Result<File, JournalError> {
         return Err(JournalError::NotRegular { path: path.to_owned() });
     }
     let flags = OFlags::NONBLOCK.bits() as i32;
-    let file = OpenOptions::new().read(true).append(true).create(true).custom_flags(flags).open(path);
+    // Others need not read commands, environment and outputs. Who has made it readable keeps it so.
+    let mut new = OpenOptions::new();
+    new.read(true).append(true).create(true).mode(0o600).custom_flags(flags);
+    let file = new.open(path);
     file.map_err(|source| {
         let doing = if path.exists() { "open it for writing" } else { "create it" };
         JournalError::Io { path: path.to_owned(), doing, source }

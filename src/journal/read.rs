@@ -246,12 +246,17 @@ fn parse_all<T: Send>(
         return vec![parse(first)];
     }
     std::thread::scope(|scope| {
-        let others: Vec<_> = others.iter().map(|block| scope.spawn(|| parse(block))).collect();
+        let threads = others.iter().map(|block| {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, || parse(block));
+            thread.map_err(|_| block)
+        });
+        let others: Vec<_> = threads.collect();
         let mut all = vec![parse(first)];
-        // A panic there is a panic here.
-        all.extend(
-            others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))),
-        );
+        all.extend(others.into_iter().map(|there| match there {
+            // A panic there is a panic here.
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(block) => parse(block), // no thread can be started
+        }));
         all
     })
 }

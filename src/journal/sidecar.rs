@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,12 @@ impl Sidecar {
         let body = postcard::to_allocvec(&whole).map_err(io::Error::other)?;
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(File::options().write(true).create(true).truncate(false).open(&self.path)?),
+            none => {
+                let mut new = File::options();
+                // Who may read the journal may read this.
+                new.write(true).create(true).truncate(false).mode(journal.metadata()?.mode() & 0o777);
+                none.insert(new.open(&self.path)?)
+            }
         };
         let mut text = Vec::with_capacity(body.len() + 64);
         if right == 0 {

@@ -170,6 +170,7 @@ impl Keeper {
             && let Err(error) = lane::start(&self.common, site)
             && let Some(order) = self.common.desk.lane_failed()
         {
+            let error = process::with_advice(error);
             let failure = Failure::setup(format!("the keeper cannot start a thread for it: {error}"));
             self.refuse((order.task, order.attempt), begun, failure);
         }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, getrlimit, pidfd_open};
 
 use super::Environment;
 
@@ -109,12 +109,14 @@ impl Child {
 
 /// What the system says, with what to do where there is something to do.
 pub fn with_advice(error: io::Error) -> io::Error {
-    if error.raw_os_error() != Some(libc::EMFILE) {
-        return error;
-    }
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let limit = limit.map_or_else(String::new, |limit| format!(" (this process may open {limit})"));
-    io::Error::other(format!("too many open files{limit}: raise the limit with `ulimit -n` and start again"))
+    let (what, limit, who, option) = match error.raw_os_error() {
+        Some(libc::EMFILE) => ("too many open files", Resource::Nofile, "this process may open", "-n"),
+        Some(libc::EAGAIN) => ("too many processes and threads", Resource::Nproc, "this user may have", "-u"),
+        _ => return error,
+    };
+    let limit = getrlimit(limit).current;
+    let limit = limit.map_or_else(String::new, |limit| format!(" ({who} {limit})"));
+    io::Error::other(format!("{what}{limit}: raise the limit with `ulimit {option}` and start again"))
 }
 
 /// Starts a program as the leader of a new session.

@@ -30,6 +30,7 @@ use super::workers::Worker;
 use super::{Options, Root, ScriptEnd, ScriptMain};
 use crate::allocation::{self, Allocation, AllocationError};
 use crate::artefact::Store;
+use crate::journal::JournalError;
 use crate::machine;
 use crate::model::{BatchJob, Hash, PROTOCOL, WorkerId, exit};
 use crate::process::{self, Signals, Wake};
@@ -49,7 +50,7 @@ pub(super) enum SetupError {
     #[error(transparent)]
     Deadline(#[from] DeadlineError),
     #[error(transparent)]
-    Journal(#[from] crate::journal::JournalError),
+    Journal(JournalError),
     #[error(transparent)]
     Trace(#[from] TraceError),
     #[error(transparent)]
@@ -61,6 +62,17 @@ pub(super) enum SetupError {
     Exhausted(io::Error),
     #[error("cannot set up the root process: {0}")]
     System(io::Error),
+}
+
+impl From<JournalError> for SetupError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Io { source, .. } if source.raw_os_error() == Some(Errno::AGAIN.raw_os_error()) => {
+                source.into() // not the journal's fault: no thread can be started
+            }
+            other => SetupError::Journal(other),
+        }
+    }
 }
 
 impl From<io::Error> for SetupError {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, Rlimit};
 
 use crate::model::{FromSlot, Gpus, Outcome, SlotInit, Status, ToSlot};
-use crate::process::{Gate, Variables, listen_for_stop};
+use crate::process::{Gate, Variables, listen_for_stop, with_advice};
 use crate::say::say;
 use crate::script::raw::look_whether_to_stop;
 use crate::script::task::{Outside, Require, TaskState};
@@ -80,7 +80,8 @@ pub fn serve(socket: OwnedFd, gate: OwnedFd) -> Result<(), SlotError> {
     let sender = std::thread::Builder::new().name("sender".into()).spawn({
         let line = line.clone();
         move || line.send_in_time()
-    })?;
+    });
+    let sender = sender.map_err(with_advice)?;
     let result = run_calls(&line, &gate);
     line.close();
     let _ = sender.join();

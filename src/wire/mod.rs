@@ -368,6 +368,24 @@ mod tests {
         assert!(inbox.space(READ_BYTES).len() < KEPT_BYTES);
     }
 
+    /// The rest may still come; if the other end closes instead, nothing is made of what is there.
+    #[test]
+    fn a_message_that_is_cut_off_is_none() {
+        let message = ToWorker::Code(Hash::of(b"f"), vec![7; 300]);
+        let whole = postcard::to_allocvec(&message).unwrap();
+        for length in 0..whole.len() {
+            assert!(matches!(decode::<ToWorker>(&whole[..length]), Err(WireError::Garbage(_))), "{length}");
+        }
+        let mut framed = Vec::new();
+        append(&mut framed, &message);
+        for length in 0..framed.len() {
+            let mut inbox = Inbox::default();
+            inbox.space(READ_BYTES)[..length].copy_from_slice(&framed[..length]);
+            inbox.filled(length);
+            assert!(matches!(inbox.take::<ToWorker>(), Ok(None)), "{length}");
+        }
+    }
+
     #[test]
     fn bytes_left_over_and_absurd_lengths_are_errors() {
         let mut bytes = postcard::to_allocvec(&FromWorker::Alive).unwrap();

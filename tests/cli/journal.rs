@@ -1,6 +1,7 @@
 //! `harness journal`: what is said of a journal, and what becomes of it.
 
-use std::fs::File;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -48,6 +49,32 @@ DIR/c.lua.journal: 5 records of 1 run, harness.journal/1: whole
     says(&folder, &["journal", "compact", "c.lua.journal"], 0, nothing, "");
     let again = folder.run(&["--start", "local", "c.lua"]);
     assert!(again.stderr.contains("4 tasks (4 from the journal): 4 ok"), "{again:?}");
+}
+
+fn mode(folder: &Folder, name: &str) -> u32 {
+    fs::metadata(folder.path(name)).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn journals_and_traces_are_for_their_user_alone() {
+    let folder = Folder::with("await(submit(exec { key = 'k', cmd = { 'true' } }))");
+    let command = folder.harness_after("umask 000", &["-q", "--start", "local", "--trace", "t", "c.lua"]);
+    let ran = folder.finish(command);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!((mode(&folder, "c.lua.journal"), mode(&folder, "t")), (0o600, 0o600));
+}
+
+#[test]
+fn a_journal_that_others_may_read_stays_so() {
+    let folder = twice();
+    fs::set_permissions(folder.path("c.lua.journal"), Permissions::from_mode(0o644)).unwrap();
+    let ran = folder.run(&["-q", "--start", "local", "c.lua"]);
+    assert_eq!((ran.code, mode(&folder, "c.lua.journal")), (Some(0), 0o644), "{ran:?}");
+    let compacted = folder.run(&["journal", "compact", "c.lua.journal"]);
+    assert_eq!((compacted.code, mode(&folder, "c.lua.journal")), (Some(0), 0o644), "{compacted:?}");
+    let merged =
+        folder.run(&["journal", "merge", "c.lua.journal", "c.lua.journal.1", "-o", "merged.journal"]);
+    assert_eq!((merged.code, mode(&folder, "merged.journal")), (Some(0), 0o644), "{merged:?}");
 }
 
 #[test]

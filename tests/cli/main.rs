@@ -19,6 +19,7 @@ mod confirm;
 mod current;
 mod doctor;
 mod export;
+mod faults;
 mod functions;
 mod gpus;
 mod journal;

@@ -1,7 +1,7 @@
 //! The index beside a long journal: used where it is right, noticed where it is not, and never missed.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use harness::journal::{Mode, read};
@@ -65,6 +65,19 @@ fn a_long_journal_opens_by_its_index_and_what_is_damaged_meanwhile_does_not_answ
     // Without it everything is read.
     fs::remove_file(&index).unwrap();
     assert!(refused(&path).contains("line 10 is damaged"), "{}", refused(&path));
+}
+
+#[test]
+fn who_may_read_the_journal_may_read_its_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    let index = long(&path);
+    assert_eq!((mode(&path), mode(&index)), (0o600, 0o600));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    fs::remove_file(&index).unwrap();
+    drop(open(&path, Mode::Resume).unwrap());
+    assert_eq!(mode(&index), 0o640);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
@@ -49,7 +50,9 @@ impl Trace {
         if !may_overwrite(path).map_err(unwritable)? {
             return Err(TraceError::Taken(path.into()));
         }
-        let mut file = File::create(path).map_err(unwritable)?;
+        let mut new = File::options();
+        new.write(true).create(true).truncate(true).mode(0o600); // it says what a journal says
+        let mut file = new.open(path).map_err(unwritable)?;
         let mut first = serde_json::to_vec(header).map_err(|error| unwritable(error.into()))?;
         first.push(b'\n');
         file.write_all(&first).map_err(unwritable)?;
