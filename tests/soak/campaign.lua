@@ -29,14 +29,14 @@ ledger:setvbuf "line"
 -- What is known of a task beforehand: how it ends, and what it gives.
 
 local function work(key, ms, raises)
-  local pid, keeper = io.open("/proc/self/stat"):read("a"):match "^(%d+) %b() %S (%d+)"
   local me = harness.worker
-  local out = assert(io.open(path, "a"))
+  local stat <close> = assert(io.open "/proc/self/stat")
+  local pid, keeper = stat:read("a"):match "^(%d+) %b() %S (%d+)"
+  local out <close> = assert(io.open(path, "a"))
   local function say(what) assert(out:write(("%s %s %s %s %s\n"):format(what, key, me.host, keeper, pid)) and out:flush()) end
   say "begin"
   me.state.usleep(ms * 1000)
   say "end"
-  out:close()
   if raises then error "on purpose" end
   return key
 end
@@ -94,6 +94,7 @@ local function begin(i)
 end
 
 -- What the cluster did is no result: another run tries these again.
+---@type table<string, boolean>
 local unsettled = { lost_worker = true, refused = true, spawn_failed = true, setup_failed = true, cancelled = true, skipped = true }
 local flying = 0
 
@@ -106,12 +107,13 @@ local function ended(key, future)
   end
   if status == "ok" then
     local result = await(future)
-    local said = type(result) == "string" and result or key:find "^%a+%-" and result.stdout and result.stdout:match "%S+"
+    local said = type(result) == "string" and result or result.stdout and result.stdout:match "%S+"
     if said and said ~= key then status = "wrong:" .. said end
   end
   ledger:write("reported ", key, " ", status, "\n")
 end
 
+---@type any
 local feeding
 
 -- The successors of workers that were lost: `grow` says whether there is one to start.

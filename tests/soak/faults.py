@@ -12,6 +12,7 @@ import time
 
 SILENCE_S = 10  # after which a worker counts as lost
 GONE_S = 60  # within which whoever is to go has gone
+SOON_S = 5  # within which somebody is there to be hit
 
 STORM = ["worker", "keeper", "slot", "program", "stop", "cable", "root", "requeue"]
 CALM = ["worker", "keeper", "slot", "program", "stop", "cable"]
@@ -63,9 +64,11 @@ class Injector(threading.Thread):
         return sorted(found, key=lambda p: (p.node, p.pid))
 
     def one(self, role, storm):
-        found = self.those(role, storm)
-        if not found:
-            raise StopIteration
+        until = time.monotonic() + SOON_S
+        while not (found := self.those(role, storm)):
+            if time.monotonic() > until:
+                raise StopIteration
+            time.sleep(0.02)
         return self.dice.choice(found)
 
     def hit(self, kind, victim, costs):
