@@ -47,6 +47,7 @@ impl Driver {
         // It may only have been silent: then it is to end, and not to run beside its successor.
         worker.peer.queue(&ToWorker::Exit);
         let _ = worker.peer.flush();
+        worker.peer.hang_up();
         worker.stage = Stage::Gone(text.clone());
         worker.break_off();
         worker.sweep(patience);

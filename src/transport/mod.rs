@@ -53,8 +53,40 @@ pub trait Link {
     /// Look rarely (a measurement has the node), or as usual.
     fn set_quiet(&mut self, quiet: bool);
 
+    /// Must it stay as long as this process, though nobody hears what comes of it any more?
+    fn outlives_its_use(&self) -> bool {
+        false
+    }
+
     /// Ends the connection in an orderly way, if the transport has one. May block: call it under the guard.
     fn close(self: Box<Self>) {}
+}
+
+/// What is left of a link that was hung up.
+struct HungUp;
+
+impl Link for HungUp {
+    fn send(&mut self, _bytes: &mut Vec<u8>) -> Result<(), LinkError> {
+        Err(LinkError::Closed)
+    }
+
+    fn progress(&mut self, _inbox: &mut Inbox) -> Result<(), LinkError> {
+        Err(LinkError::Closed)
+    }
+
+    fn backlog(&self) -> usize {
+        0
+    }
+
+    fn poll_fds(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
+        Vec::new()
+    }
+
+    fn next_poll(&self, _now: Instant) -> Option<Instant> {
+        None
+    }
+
+    fn set_quiet(&mut self, _quiet: bool) {}
 }
 
 /// Messages over a link: `Out` leave, `In` come.
@@ -89,6 +121,15 @@ impl<Out: Serialize, In: DeserializeOwned> Peer<Out, In> {
     /// The next message that came, if there is one.
     pub fn take(&mut self) -> Result<Option<In>, LinkError> {
         self.inbox.take().map_err(|error| LinkError::Failed(error.to_string()))
+    }
+
+    /// Nobody is spoken to here any more, nor heard: what that took is let go of, and the other end learns that it is
+    /// over, where it still can.
+    pub fn hang_up(&mut self) {
+        (self.outgoing, self.inbox) = (Vec::new(), Inbox::default());
+        if !self.link.outlives_its_use() {
+            self.link = Box::new(HungUp);
+        }
     }
 
     /// All bytes that ever came: while they grow the other end lives.

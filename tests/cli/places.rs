@@ -159,6 +159,29 @@ fn a_pool_that_lost_a_worker_grows_again() {
     );
 }
 
+/// Of a worker that is lost nothing is left at the root but what it says of it.
+#[test]
+fn workers_that_are_lost_and_replaced_take_no_descriptors() {
+    let folder = Folder::with(
+        "local kill = 'kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $$)); sleep 60'\n\
+         local stat <close> = io.open '/proc/self/stat'\n\
+         local root = stat:read 'n'\n\
+         local pool = spawn { workers = 2, slots = 1 }\n\
+         local function lose_one()\n\
+           assert(await(submit(exec { shell = kill, retries = 0 })).status == 'lost_worker')\n\
+           assert(#pool:grow { workers = 1 } == 1 and await(submit(function() return 7 end)) == 7)\n\
+           local list <close> = io.popen('ls /proc/' .. root .. '/fd | wc -l')\n\
+           return list:read 'n'\n\
+         end\n\
+         local first = lose_one()\n\
+         for _ = 1, 4 do lose_one() end\n\
+         print(lose_one() - first, #pool.workers)\n",
+    );
+    let ran = folder.run(&["-q", "c.lua"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "0\t2\n"), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}
+
 /// Set where the next function is to be a worker: the file whose appearance, or absence, it waits for.
 const FAKE: &str = "HARNESS_TEST_WORKER";
 

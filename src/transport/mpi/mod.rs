@@ -199,6 +199,11 @@ impl Link for MpiLink {
         self.quiet = quiet;
     }
 
+    /// MPI has what is under way, and whoever stands in for the worker waits for the end of its line.
+    fn outlives_its_use(&self) -> bool {
+        true
+    }
+
     fn close(self: Box<Self>) {
         match self.lifeline {
             // Who stood in stays until this process ends.
