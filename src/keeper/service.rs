@@ -16,14 +16,17 @@ use super::site::{Failure, Site};
 use super::slots::Slots;
 use crate::launch::GANG_VARIABLE;
 use crate::machine::Topology;
-use crate::model::{FromKeeper, Outcome, Run as Order, SlotId, Status, ToKeeper};
-use crate::process::{self, Family, kill_marked};
+use crate::model::{Detail, FromKeeper, Outcome, Run as Order, SlotId, Status, ToKeeper};
+use crate::process::{self, Family, kill_marked, own};
+use crate::say::say;
 use crate::wire::{Stream, WireError};
 
 /// How long the end of a gang's last processes on this node is waited for.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a program that is just being started may take: on a file system that does not answer, for ever.
 const STARTS_PATIENCE: Duration = Duration::from_secs(2);
+/// How much later than a program of ours we may be told to end, when all are.
+const TERM_PATIENCE: Duration = Duration::from_millis(200);
 /// How long lanes may take to end when nothing runs any more.
 const LANES_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -77,19 +80,25 @@ impl Keeper {
         loop {
             self.worker.flush()?;
             let ready = self.wait()?;
-            let now = Instant::now();
+            let (now, family) = (Instant::now(), &self.common.family);
+            let mut word = Vec::new();
             for who in &ready {
                 match who {
-                    Ready::Word => {
-                        self.common.desk.take_word().iter().for_each(|word| self.worker.queue(word));
-                    }
-                    Ready::Slot(slot) => {
-                        self.slots.ready(*slot, now, &self.common.family, &mut self.worker);
-                    }
+                    Ready::Word => word.extend(self.common.desk.take_word()),
+                    Ready::Slot(slot) => word.extend(self.slots.ready(*slot, now, family)),
                     Ready::Worker => {}
                 }
             }
-            self.slots.tick(now, &self.common.family, &mut self.worker);
+            word.extend(self.slots.tick(now, family));
+            for word in word {
+                if was_for_everybody(&word) {
+                    say(format_args!(
+                        "harness keeper: SIGTERM came to all processes here: what it ended is left undone"
+                    ));
+                    return self.worker.flush();
+                }
+                self.worker.queue(&word);
+            }
             if ready.iter().any(|who| matches!(who, Ready::Worker)) {
                 self.hear()?;
             }
@@ -186,5 +195,31 @@ impl Keeper {
         let host = self.site.as_ref().map_or_else(crate::machine::hostname, |site| site.host.clone());
         let outcome = Outcome { host, elapsed_s: begun.elapsed().as_secs_f64(), ..outcome };
         self.worker.queue(&FromKeeper::Done(task, attempt, Box::new(outcome)));
+    }
+}
+
+/// Is this the end of what only died because every process here was told to? A batch system that ends or requeues a job does
+/// that, and what a program did then it would not do again. So nobody hears of it: the keeper ends, and its worker
+/// counts as lost.
+fn was_for_everybody(word: &FromKeeper) -> bool {
+    let (failed, signal) = match word {
+        FromKeeper::SlotEnded(_, code, signal) => (*code != Some(0), *signal),
+        FromKeeper::Done(_, _, outcome) => {
+            let failed = outcome.status.lasting() && !matches!(outcome.status, Status::Ok | Status::Timeout);
+            (failed, signal_of(outcome))
+        }
+        _ => (false, None),
+    };
+    // It goes to one process after another: ours may still be on its way.
+    let patience = if signal == Some(libc::SIGTERM) { TERM_PATIENCE } else { Duration::ZERO };
+    failed && own::is_sent(libc::SIGTERM, patience)
+}
+
+fn signal_of(outcome: &Outcome) -> Option<i32> {
+    match &outcome.detail {
+        Detail::Exec(result) => result.signal,
+        Detail::Compile(result) => result.signal,
+        Detail::Measure(result) => result.signal,
+        Detail::Compare(_) | Detail::Call(_) | Detail::CallError(_) | Detail::None => None,
     }
 }

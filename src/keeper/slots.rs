@@ -83,21 +83,24 @@ impl Slots {
         self.0.values().filter_map(|slot| slot.leader.timer()).min()
     }
 
-    /// Their timers may have come.
-    pub fn tick(&mut self, now: Instant, family: &Family, worker: &mut Stream) {
+    /// Their timers may have come: word of those that are gone. Nothing of them is kept.
+    pub fn tick(&mut self, now: Instant, family: &Family) -> Vec<FromKeeper> {
+        let mut gone = Vec::new();
         self.0.retain(|slot, running| match running.leader.tick(now, family) {
-            Some(departed) => told(*slot, departed, worker),
+            Some(departed) => {
+                gone.push(word_of(*slot, &departed));
+                false
+            }
             None => true,
         });
+        gone
     }
 
-    /// A descriptor of this slot is ready.
-    pub fn ready(&mut self, slot: SlotId, now: Instant, family: &Family, worker: &mut Stream) {
-        let departed = self.0.get_mut(&slot).and_then(|slot| slot.leader.ready(now, family));
-        if let Some(departed) = departed {
-            self.0.remove(&slot);
-            told(slot, departed, worker);
-        }
+    /// A descriptor of this slot is ready: word of it, if it is gone.
+    pub fn ready(&mut self, slot: SlotId, now: Instant, family: &Family) -> Option<FromKeeper> {
+        let departed = self.0.get_mut(&slot)?.leader.ready(now, family)?;
+        self.0.remove(&slot);
+        Some(word_of(slot, &departed))
     }
 
     /// Tells a slot to look whether what it runs is to stop.
@@ -115,8 +118,6 @@ impl Slots {
     }
 }
 
-/// Says that a slot is gone; nothing of it is kept.
-fn told(slot: SlotId, departed: Departed, worker: &mut Stream) -> bool {
-    worker.queue(&FromKeeper::SlotEnded(slot, departed.exit.code(), departed.exit.signal()));
-    false
+fn word_of(slot: SlotId, departed: &Departed) -> FromKeeper {
+    FromKeeper::SlotEnded(slot, departed.exit.code(), departed.exit.signal())
 }

@@ -223,6 +223,22 @@ pub fn unblock_signals() -> io::Result<()> {
     change_mask(libc::SIG_UNBLOCK, &HANDLED)
 }
 
+/// Was this process, which has it blocked, sent this signal, or is within this time?
+pub fn is_sent(signal: i32, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: sigpending fills the set, which is looked at only then.
+        let sent = unsafe {
+            libc::sigpending(set.as_mut_ptr()) == 0 && libc::sigismember(set.as_ptr(), signal) == 1
+        };
+        if sent || Instant::now() >= until {
+            return sent;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Ends this process as the signal does where nobody has it blocked or ignored.
 pub fn end_by(signal: Signal) {
     // SAFETY: the default disposition; no handler of ours is involved.

@@ -161,6 +161,38 @@ fn many_programs_at_once_and_signals_of_a_batch_system_do_no_harm() {
     assert!(outputs.iter().all(|(task, output)| *output == format!("{task}.0\n")), "{outputs:?}");
 }
 
+/// A batch system that ends a job signals all of it: what died of that is not said to have failed.
+#[test]
+fn what_dies_of_a_signal_to_everybody_is_no_end_of_its_own() {
+    for keeper_is_first in [true, false] {
+        let mut keeper = Keeper::start();
+        keeper.begin(exec(&["sleep", "600"]), None);
+        keeper.until_sleeping(1);
+        let program = process::Pid::from_raw(keeper.living()[0].0).unwrap();
+        let mut victims = vec![program, keeper.child.pid];
+        if keeper_is_first {
+            victims.reverse();
+        }
+        victims.into_iter().for_each(|victim| kill_process(victim, Signal::TERM).unwrap());
+        let worker = keeper.worker.as_mut().unwrap();
+        let until = Timespec::try_from(PATIENCE).unwrap();
+        loop {
+            assert_eq!(worker.take::<FromKeeper>().unwrap(), None);
+            assert_ne!(poll(&mut [PollFd::new(&*worker, PollFlags::IN)], Some(&until)).unwrap(), 0);
+            if worker.fill().is_err() {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_signal_to_a_program_alone_is_its_end() {
+    let mut keeper = Keeper::start();
+    let outcome = keeper.sh("kill -TERM $$");
+    assert_eq!((outcome.status, reason(&outcome)), (Status::Signal, "killed by signal 15 (SIGTERM)"));
+}
+
 #[test]
 fn work_waits_for_free_slots_and_can_be_taken_back() {
     let mut keeper = Keeper::start(); // two slots

@@ -126,6 +126,9 @@ def judge(ledger, tasks, journal):
 def attempts(ledger, key, reported, runs, wrong, figures):
     """Each attempt but one is explained by a fault that cost its worker, and none begins once its end is known."""
     begins = ledger.begins.get(key, [])
+    if not begins and key.startswith("hang-"):
+        figures["ended by their timeout before they could say that they had begun"] += 1
+        return
     if not begins:
         wrong["reported and never run"].append(key)
         return
