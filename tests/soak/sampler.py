@@ -49,10 +49,10 @@ def lives(path):
     return found
 
 
-def flatness(samples, warm_up_s, name):
-    """Median of the first and of the last quarter after the warm-up; none if it did not live long enough for both."""
+def flatness(samples, warm_up_s, name, of=statistics.median):
+    """What it was in the first and in the last quarter after the warm-up; none if it did not live long enough for both."""
     after = [s[name] for s in samples if s["t_s"] >= samples[0]["t_s"] + warm_up_s]
     quarter = len(after) // 4
     if quarter < 3:
         return None
-    return statistics.median(after[:quarter]), statistics.median(after[-quarter:])
+    return of(after[:quarter]), of(after[-quarter:])
