@@ -186,20 +186,25 @@ fn a_chain_without_progress_ends_and_says_so() {
     assert!(!said.contains("goes on as job"), "{said}");
 }
 
-/// Slurm starts a job again (`scontrol requeue`, a lost node): it goes on from the journal, and says so.
+/// Slurm starts a job again (`scontrol requeue`, a lost node): it goes on from the journal, and says so. What ran on its nodes
+/// died of the signal that Slurm sends to every process there, and has not failed by itself.
 #[test]
 fn a_requeued_job_goes_on_from_the_journal() {
     let Some(cluster) = Cluster::up("4") else { return };
     let campaign = r#"
+local pool, held = spawn {}, {}
 print(await(submit(exec { name = "kept", key = "k", shell = "echo >> ran" })).ok)
-await(submit(exec { key = "long", shell = "test -e go || { echo waiting > up; sleep 1000; }" }))
+for i, worker in ipairs(pool.workers) do
+  held[i] = submit(exec { key = "long", host = worker.host, shell = "test -e go || { echo waiting >> up; exec sleep 1000; }" })
+end
+for _, one in ipairs(held) do print("held", await(one).status) end
 print("all is done")
 "#;
     cluster.write("c.lua", campaign);
-    let said = cluster.batch(&["c.lua"]);
+    let said = cluster.batch(&["c.lua", "--nodes", "3"]);
     let id = after(&said, "job ");
     let output = cluster.path(&format!("c.{id}.out"));
-    cluster.await_text(&cluster.path("up"), "waiting");
+    cluster.await_text(&cluster.path("up"), "waiting\nwaiting\nwaiting\n");
     cluster.write("go", "");
     let requeued = text(&finish(&mut cluster.command(&["run", "scontrol", "requeue", id])));
     assert_eq!(requeued.trim(), "", "scontrol requeue");
@@ -227,6 +232,7 @@ print("all is done")
         &format!("Slurm has started job {id} again (restart 1): it goes on from the journal"),
         "the second run",
     );
+    assert_eq!(said.matches("held\tok").count(), 3, "{said}");
     let journal = fs::read_to_string(cluster.path("c.lua.journal")).unwrap();
     assert_eq!(journal.matches("\"name\":\"kept\"").count(), 1, "{journal}");
     assert_eq!(fs::read_to_string(cluster.path("ran")).unwrap().lines().count(), 1);
