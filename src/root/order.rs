@@ -37,6 +37,20 @@ pub struct Campaign {
     pub verbosity: i8,
     /// When the batch system, or `--deadline`, ends it; none if that is not known.
     pub ends: Option<Instant>,
+    /// How many tasks it may have on their way.
+    pub most_queued: MostQueued,
+}
+
+/// So many tasks may be on their way, submitted and not ended for the script: who submits one more waits. All that a queued
+/// task takes in this process is bounded by it. No wait for room is for ever: what a task depends on was submitted before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MostQueued(pub u64);
+
+impl Default for MostQueued {
+    fn default() -> Self {
+        Self(1_000_000)
+    }
 }
 
 /// What the journal already holds.

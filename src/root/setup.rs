@@ -197,6 +197,7 @@ fn begin_trace(
         script_hash: Hash::of(text),
         args: options.args.clone(),
         seed,
+        most_queued: options.most_queued,
         started_unix_s: unix_seconds(),
         kept: kept.clone(),
     };
@@ -236,6 +237,7 @@ fn campaign(
         seed,
         verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
         ends: deadline.map(|deadline| deadline.ends),
+        most_queued: options.most_queued,
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 pub(super) use self::scribe::Scribe;
 pub use self::sink::TraceError;
 pub(super) use self::sink::{Sink, Trace};
-use super::order::{Growth, Job, Order, PoolInfo, PoolSpec, command_line};
+use super::order::{Growth, Job, MostQueued, Order, PoolInfo, PoolSpec, command_line};
 use super::recipe;
 use crate::model::human::{shortened, subject, visible};
 use crate::model::{Hash, Kind, Outcome, PoolId, RecipeParts, TaskId, recipe_key};
@@ -42,6 +42,9 @@ pub struct Header {
     pub args: Vec<String>,
     /// Seed of everything random.
     pub seed: u64,
+    /// How many tasks the script could have on their way.
+    #[serde(default)]
+    pub most_queued: MostQueued,
     /// When the campaign began (s).
     pub started_unix_s: f64,
     /// What earlier runs kept, by name.
