@@ -12,6 +12,7 @@ use std::time::Instant;
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
+use crate::allocation::other::OtherJob;
 pub use crate::allocation::{RootNode, Start};
 
 use crate::journal::Answers;
@@ -295,8 +296,8 @@ pub enum Request {
     /// Say why this task is not running; answer with [`DriverEnd::explained`](super::port::DriverEnd::explained). The
     /// script waits for it.
     Explain(TaskId),
-    /// Start further workers for this pool; answered as `Spawn` is.
-    Grow(PoolId, Growth),
+    /// Start further workers for this pool, in this other job if there is one; answered as `Spawn` is.
+    Grow(PoolId, Growth, Option<OtherJob>),
     /// Retire the workers of this pool once its tasks are done.
     Close(PoolId),
     /// Slots need not keep this shared value.
@@ -394,6 +395,8 @@ pub struct Growth {
     pub per_node: Option<u32>,
     /// On these hosts; on those of the pool if empty.
     pub hosts: Vec<String>,
+    /// On the nodes of this job of the user's, which is another than the one the root may be in.
+    pub job: Option<String>,
 }
 
 /// A pool whose workers are ready.

@@ -122,19 +122,21 @@ pub(super) struct Crew {
     pub(super) slots: Option<u32>,
     pub(super) gpus: Option<u32>,
     pub(super) hosts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) job: Option<String>,
 }
 
 impl From<&PoolSpec> for Crew {
     fn from(spec: &PoolSpec) -> Self {
         let PoolSpec { workers, per_node, slots, gpus, hosts, .. } = spec.clone();
-        Self { workers, per_node, slots, gpus, hosts }
+        Self { workers, per_node, slots, gpus, hosts, job: None }
     }
 }
 
 impl From<&Growth> for Crew {
     fn from(growth: &Growth) -> Self {
-        let Growth { workers, per_node, hosts } = growth.clone();
-        Self { workers, per_node, hosts, ..Self::default() }
+        let Growth { workers, per_node, hosts, job } = growth.clone();
+        Self { workers, per_node, hosts, job, ..Self::default() }
     }
 }
 
