@@ -29,6 +29,7 @@ impl Bench {
                 worker: WorkerId(n),
                 pool,
                 host: format!("n{n}"),
+                allocation: 0,
                 slots,
                 sockets: [slots].into(),
                 gpus: GpuSet::default(),

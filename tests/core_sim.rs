@@ -81,6 +81,7 @@ fn campaign_that_ends(seed: u64, weather: Weather, within: Option<u64>) -> World
     let _seed = Seed(seed);
     let mut rng = Random(seed ^ 0xabcd);
     let mut world = World::new(seed, weather);
+    world.allocations = 1 + (seed % 2) as u16;
     within.into_iter().for_each(|us| world.ends_in(us));
     world.open(0, 1 + rng.below(4), 1 + rng.below(4) as u16);
     if rng.permille(500) {

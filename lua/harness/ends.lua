@@ -19,6 +19,8 @@ M.Future = Future
 local by_id = {} -- tasks that have not ended
 --- How many those are (`next` on a table that was emptied looks at every place it ever had).
 M.pending = 0
+-- So many may be; flows that want to submit more wait for `room` (nil if none does).
+local most, room = host.campaign.most_queued, nil
 local quiet = {} -- likewise, but nobody waits for them: references that run only if needed
 -- What pending tasks depend on, by task; how many depend on one, and how it ended if that was not well: they tell it as
 -- their cause.
@@ -201,6 +203,12 @@ function M.deliver(id, count, value, ...)
   else
     deliver_result(f)
   end
+  if room and M.pending < most then
+    local full = room
+    room = nil
+    host.set_full(false)
+    finish(full, true)
+  end
   return id
 end
 
@@ -208,6 +216,16 @@ end
 function M.condition(list)
   local c = { ended = false, well = true, outcome = false, kind = "condition", list = list }
   return setmetatable(c, Future)
+end
+
+--- What ends before one more may be submitted; nil: there is room.
+function M.room()
+  if M.pending < most then return nil end
+  if not room then
+    room = M.condition()
+    host.set_full(true)
+  end
+  return room
 end
 
 --- Somebody asked how this ended: no need to report it.

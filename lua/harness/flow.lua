@@ -177,6 +177,15 @@ function M.await(f, more)
   return await_slow(f)
 end
 
+--- Returns when there is room for one more task; as at an `await`, others go on meanwhile.
+function M.await_room()
+  local room = ends.room()
+  while room do
+    if not stay(room) then pause(room) end
+    room = ends.room()
+  end
+end
+
 -- Closes a coroutine; what its <close> variables run cannot be suspended.
 local function shut(co)
   closing = closing + 1

@@ -187,7 +187,12 @@ local SCHEMA = {
     init_timeout = t.duration,
     memory = t.size(2 ^ 20),
   },
-  grow = { workers = t.whole(1), per_node = t.whole(1, MOST_PER_NODE), hosts = t.list(t.text, "host names") },
+  grow = {
+    workers = t.whole(1),
+    per_node = t.whole(1, MOST_PER_NODE),
+    hosts = t.list(t.text, "host names"),
+    job = t.either(t.text, t.whole(1)),
+  },
   session = with(PROGRAM, { init = t.function_of "the session" }),
   request = { timeout = t.duration },
   time = { min_time = t.time_limit, samples = t.whole(1) },

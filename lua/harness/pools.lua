@@ -107,6 +107,7 @@ function Pool:grow(given)
   failure.own(self, Pool, "grow")
   local o = options.check("grow", given or {})
   if self.closed then failure.raise(string.format("pool:grow: pool %d is closed; open another one with spawn", self.id)) end
+  if o.job then o.job = tostring(o.job) end
   local info, problem = host.grow(self.id, o)
   if not info then failure.raise("pool:grow: " .. problem) end
   local known, new = {}, {}

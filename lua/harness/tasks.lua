@@ -4,6 +4,7 @@ local failure, ends, flow, launch, options = lib.failure, lib.ends, lib.flow, li
 local results, specs = lib.results, lib.specs
 
 local submit_call, future = host.submit_call, ends.future
+local most_queued = host.campaign.most_queued
 local getmetatable, type, unpack = getmetatable, type, table.unpack
 
 local M = {}
@@ -416,6 +417,7 @@ end
 
 --- Sends a task, or a call of a function with these arguments; gives its future.
 function M.submit(what, ...)
+  if ends.pending >= most_queued then flow.await_room() end
   local id, more = submit_call(lib.newest_pool, what, ...)
   if id and not more then return future(id) end -- every other way is rare
   if id == false then return M.submit_to(false, what, ...) end
@@ -423,6 +425,7 @@ function M.submit(what, ...)
 end
 
 function M.submit_to(pool, what, ...)
+  if ends.pending >= most_queued then flow.await_room() end
   if type(what) == "function" then return send(nil, pool, what, ...) end
   if getmetatable(what) == ends.Future then failure.raise "submit: this is a future, so it was submitted: await(future)" end
   if getmetatable(what) ~= Task then

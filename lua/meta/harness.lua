@@ -260,6 +260,7 @@
 ---@field workers? integer how many more
 ---@field per_node? integer how many more on each node
 ---@field hosts? string[] only on these
+---@field job? string|integer on the nodes of another job of yours, by its number in Slurm
 
 ---@class harness.SessionOptions
 ---@field cmd (string|number)[] program and arguments, no shell

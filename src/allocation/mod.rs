@@ -5,6 +5,7 @@
 
 pub mod ladder;
 mod lists;
+pub mod other;
 mod plan;
 pub mod queue;
 pub mod remote;

@@ -44,15 +44,18 @@ pub struct RemoteLine {
     pub by_hand: String,
 }
 
-/// The line of `srun`; the worker reads on its standard input whom to call.
-pub fn srun_line(host: &str, program: &Path) -> RemoteLine {
+/// The line of `srun`; the worker reads on its standard input whom to call. `job`: whose nodes these are, if not our own job's.
+pub fn srun_line(host: &str, program: &Path, job: Option<&str>) -> RemoteLine {
     // All of the job's cores and memory on that node, not a task's share of them. (--unbuffered and the standard
     // output would do as a link: but that is a terminal, and slow.)
     let words = "srun -N 1 -n 1 --mpi=none --cpu-bind=none --mem=0 --export=ALL --kill-on-bad-exit=0 -w";
     let program = program.display().to_string();
     let mut argv: Vec<String> = words.split(' ').map(String::from).collect();
     argv.extend([host.into(), program.clone(), "__worker".into(), "dial".into()]);
-    let by_hand = format!("SLURM_OVERLAP=1 srun -N 1 -n 1 -w {host} {} --version", quoted(&program));
+    let of_job = job.map(|job| format!("--jobid={job}"));
+    let shown = of_job.as_ref().map_or(String::new(), |of_job| format!("{of_job} "));
+    argv.splice(1..1, of_job);
+    let by_hand = format!("SLURM_OVERLAP=1 srun {shown}-N 1 -n 1 -w {host} {} --version", quoted(&program));
     RemoteLine { argv, by_hand }
 }
 
@@ -119,7 +122,13 @@ mod tests {
 
     #[test]
     fn lines_are_what_a_shell_there_takes() {
-        let srun = srun_line("node2", Path::new("/opt/harness"));
+        let other = srun_line("node2", Path::new("/opt/harness"), Some("17"));
+        assert!(other.argv.join(" ").starts_with("srun --jobid=17 -N 1 -n 1 --mpi=none "));
+        assert_eq!(
+            other.by_hand,
+            "SLURM_OVERLAP=1 srun --jobid=17 -N 1 -n 1 -w node2 /opt/harness --version"
+        );
+        let srun = srun_line("node2", Path::new("/opt/harness"), None);
         assert_eq!(
             srun.argv.join(" "),
             "srun -N 1 -n 1 --mpi=none --cpu-bind=none --mem=0 --export=ALL --kill-on-bad-exit=0 -w node2 \

@@ -44,7 +44,7 @@ impl Question {
     /// Seconds left, from what the command printed; none if it does not say.
     pub fn left(&self, output: &str) -> Option<f64> {
         let left = match self.system {
-            System::Slurm => squeue(output),
+            System::Slurm => time_left(output),
             System::Pbs => qstat(output),
             System::Lsf => bjobs(output),
         };
@@ -93,7 +93,7 @@ fn finite(text: &str) -> Option<f64> {
 }
 
 /// `1-02:03:04`, `2:03:04` or `3:04`; `UNLIMITED`, `INVALID` and the like are no time.
-fn squeue(output: &str) -> Option<f64> {
+pub(super) fn time_left(output: &str) -> Option<f64> {
     let text = output.trim();
     let (days, clock) = text.split_once('-').unwrap_or(("0", text));
     clock.contains(':').then_some(())?;

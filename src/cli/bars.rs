@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use super::progress::left;
+use super::progress::{full, left};
 use super::relay::{Event, Relay};
 use crate::model::Kind;
 use crate::model::human::count;
@@ -191,7 +191,8 @@ fn beside(count: &Count) -> String {
 /// `2 workers, about 40 s left`
 fn foot(standing: &Standing) -> String {
     let left = left(standing).map(|left| format!(", {left}")).unwrap_or_default();
-    format!("{:>8} {}{left}", "", count(standing.workers, "worker"))
+    let full = full(standing.full).map(|full| format!(", {full}")).unwrap_or_default();
+    format!("{:>8} {}{left}{full}", "", count(standing.workers, "worker"))
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -46,7 +46,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::usage::{duration, seed, start, whole};
 use crate::model::{Retry, exit};
-use crate::root::port::Start;
+use crate::root::port::{MostQueued, Start};
 use crate::say::say;
 
 const AFTER_HELP: &str = "\
@@ -184,6 +184,9 @@ struct CommonArgs {
     /// Seed of everything random (default: the journal's, or a new one).
     #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
+    /// Tasks that may be on their way; who submits more waits for one to end (default: 1000000).
+    #[arg(long, value_name = "N", value_parser = whole::<1, { u32::MAX }>)]
+    most_queued: Option<u32>,
     /// Say more on stderr.
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
@@ -198,6 +201,11 @@ impl CommonArgs {
         Retry::of_words(&self.retry).map_err(|error| error.to_string())
     }
 
+    /// How many tasks the script may have on their way.
+    fn most_queued(&self) -> MostQueued {
+        self.most_queued.map_or_else(MostQueued::default, |most| MostQueued(most.into()))
+    }
+
     /// The same as words of a line.
     fn words(&self) -> Vec<String> {
         let path = |path: &PathBuf| path.display().to_string();
@@ -209,6 +217,7 @@ impl CommonArgs {
             ("--retry", (!self.retry.is_empty()).then(|| self.retry.join(","))),
             ("--trace", self.trace.as_ref().map(path)),
             ("--seed", self.seed.map(|seed| seed.to_string())),
+            ("--most-queued", self.most_queued.map(|most| most.to_string())),
         ];
         let values = values.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
         let flags = [("--verbose", self.verbose), ("--quiet", self.quiet)];

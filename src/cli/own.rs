@@ -18,7 +18,7 @@ use crate::process::own::null_device;
 use crate::process::{
     self, Child, Environment, Exit, Launch, OwnFolder, Signals, spawn, this_executable, try_wait,
 };
-use crate::root::port::{LineSender, PoolSpec};
+use crate::root::port::{LineSender, MostQueued, PoolSpec};
 use crate::root::progress::Verbosity;
 use crate::root::{Ended, Options, Started, Timing};
 use crate::script::ScriptState;
@@ -71,6 +71,7 @@ impl Own<'_> {
             trace: None,
             timing: Timing::default(),
             seed: None,
+            most_queued: MostQueued::default(),
             verbosity: Verbosity::Quiet,
             limits,
         };

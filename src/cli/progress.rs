@@ -47,14 +47,20 @@ impl Display for Lines {
 fn line(standing: &Standing) -> String {
     let total = standing.total();
     let left = left(standing).map(|left| format!("; {left}")).unwrap_or_default();
+    let full = full(standing.full).map(|full| format!("; {full}")).unwrap_or_default();
     format!(
-        "{} done ({} failed), {} running, {} waiting; {}{left}",
+        "{} done ({} failed), {} running, {} waiting; {}{left}{full}",
         total.done,
         total.failed,
         total.running,
         total.waiting(),
         count(standing.workers, "worker")
     )
+}
+
+/// Why the script does not go on, if it waits with a submit.
+pub(super) fn full(most: Option<u64>) -> Option<String> {
+    Some(format!("the script waits: {} are queued (--most-queued)", count(most? as usize, "task")))
 }
 
 /// `about 40 s left`; none where it is not known, or nothing is.
@@ -75,9 +81,12 @@ mod tests {
         let runs = Count { submitted: 35, running: 1, done: 15, failed: 1 };
         let kinds = [(Kind::Compile, builds), (Kind::Measure, runs)].into();
         let left = Some(Duration::from_millis(39_700));
-        let standing = Standing { kinds, workers: 1, left };
+        let standing = Standing { kinds, workers: 1, left, full: None };
         assert_eq!(line(&standing), "35 done (3 failed), 1 running, 19 waiting; 1 worker; about 40 s left");
-        let standing = Standing { left: None, workers: 2, ..standing };
-        assert_eq!(line(&standing), "35 done (3 failed), 1 running, 19 waiting; 2 workers");
+        let standing = Standing { left: None, workers: 2, full: Some(100), ..standing };
+        assert_eq!(
+            line(&standing),
+            "35 done (3 failed), 1 running, 19 waiting; 2 workers; the script waits: 100 tasks are queued (--most-queued)"
+        );
     }
 }

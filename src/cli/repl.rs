@@ -14,7 +14,7 @@ use super::run::{self, Begun, Joined};
 use super::usage::{start, whole};
 use crate::allocation::Scheduler;
 use crate::model::{Retry, exit};
-use crate::root::port::{PoolSpec, Start};
+use crate::root::port::{MostQueued, PoolSpec, Start};
 use crate::root::progress::{Display, Standing, Verbosity};
 use crate::root::{Mpi, Options, Timing, find_allocation};
 use crate::say::say;
@@ -92,6 +92,7 @@ fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
         interactive: true,
         timing: Timing::default(),
         seed: None,
+        most_queued: MostQueued::default(),
         verbosity: Verbosity::Normal,
         limits,
     };

@@ -61,6 +61,7 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
     let (script, args, are_meant) = script_and_args(&arguments.script).map_err(|text| (exit::USAGE, text))?;
     let common = arguments.common;
     let retry = common.retry().map_err(|text| (exit::USAGE, text))?;
+    let most_queued = common.most_queued();
     let verbosity = match (common.quiet, common.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -94,6 +95,7 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         interactive: false,
         timing: Timing { deadline: arguments.deadline, margin: arguments.margin },
         seed: common.seed,
+        most_queued,
         verbosity,
         limits,
         display: display(verbosity),

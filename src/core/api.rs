@@ -111,6 +111,8 @@ pub enum Event {
         pool: PoolId,
         /// Its node.
         host: String,
+        /// Which allocation that is of: a gang stays inside one.
+        allocation: u16,
         /// Units of capacity, at least 1.
         slots: u16,
         /// Cores of each socket of its node that it may use, for measurements that have some to themselves.

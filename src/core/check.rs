@@ -179,6 +179,8 @@ impl Core {
                     continue;
                 }
             };
+            let of = |id: &WorkerId| self.fleet[*id].allocation;
+            assert!(gang.iter().all(|id| of(id) == of(&gang.leader())), "{task:?} is in two allocations");
             assert_eq!(granted.len(), if task.gpus() > 0 { gang.len() } else { 0 });
             for (id, set) in gang.iter().zip(granted) {
                 let all = gpus.entry(self.fleet[*id].node).or_default();

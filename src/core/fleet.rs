@@ -22,6 +22,8 @@ pub(super) struct Worker {
     /// Its place in the tree of its pool.
     pub place: usize,
     pub node: NodeIx,
+    /// Which allocation its node is of.
+    pub allocation: u16,
     /// Units.
     pub slots: u16,
     /// Cores of each socket that it may use.
@@ -64,6 +66,7 @@ impl Worker {
             pool: PoolIx(0),
             place: 0,
             node: NodeIx(0),
+            allocation: 0,
             slots: 0,
             sockets: Box::default(),
             held: 0,

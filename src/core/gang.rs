@@ -189,31 +189,76 @@ impl Core {
             && (demand.gpus == 0 || self.fleet.free_gpus(id).len() >= demand.gpus)
     }
 
-    /// As many of these, the first ones, as the gang has nodes, each on a node of its own. The leader, on its `host` if
-    /// it has one, comes first, the others in the order of their numbers.
+    /// As many of these, the first ones, as the gang has nodes, each on a node of its own, all of one allocation: of the first
+    /// that has enough. The leader, on its `host` if it has one, comes first, the others in the order of their numbers.
     pub(super) fn distinct(
         &self,
         ix: TaskIx,
         demand: Demand,
         candidates: impl Iterator<Item = WorkerId> + Clone,
     ) -> Option<Vec<WorkerId>> {
-        let mut nodes: BTreeSet<NodeIx> = BTreeSet::new();
-        let mut gang = Vec::new();
-        let host = self.tasks[ix].host();
-        if let Some(host) = host {
-            gang.push(candidates.clone().find(|id| self.fleet[*id].node == host)?);
-            nodes.insert(host);
+        let of = |id: WorkerId| self.fleet[id].allocation;
+        let size = usize::from(demand.nodes);
+        if let Some(host) = self.tasks[ix].host() {
+            let leader = candidates.clone().find(|id| self.fleet[*id].node == host)?;
+            return self.gang_of(size, Some(leader), candidates.filter(|id| of(*id) == of(leader)));
         }
+        let mut tried = Vec::new();
+        for id in candidates.clone() {
+            if !tried.contains(&of(id)) {
+                tried.push(of(id));
+                let gang = self.gang_of(size, None, candidates.clone().filter(|other| of(*other) == of(id)));
+                if gang.is_some() {
+                    return gang;
+                }
+            }
+        }
+        None
+    }
+
+    /// The first ones, each on a node of its own, after the leader.
+    fn gang_of(
+        &self,
+        size: usize,
+        leader: Option<WorkerId>,
+        candidates: impl Iterator<Item = WorkerId>,
+    ) -> Option<Vec<WorkerId>> {
+        let mut nodes: BTreeSet<NodeIx> = leader.iter().map(|id| self.fleet[*id].node).collect();
+        let mut gang: Vec<WorkerId> = leader.into_iter().collect();
         for id in candidates {
-            if gang.len() == usize::from(demand.nodes) {
+            if gang.len() == size {
                 break;
             }
             if nodes.insert(self.fleet[id].node) {
                 gang.push(id);
             }
         }
-        gang[usize::from(host.is_some())..].sort_unstable();
-        (gang.len() == usize::from(demand.nodes)).then_some(gang)
+        gang[usize::from(leader.is_some())..].sort_unstable();
+        (gang.len() == size).then_some(gang)
+    }
+
+    /// On how many nodes of one allocation there are such workers of the pool; counted no further than `enough`.
+    pub(super) fn most_together(
+        &self,
+        pool: PoolIx,
+        enough: usize,
+        is_such: impl Fn(NodeIx, WorkerId) -> bool,
+    ) -> usize {
+        let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
+        let mut most = 0;
+        for node in self.pools[pool.at()].hosts() {
+            let workers = self.fleet[node].workers.iter().filter(|id| is_such(node, **id));
+            let allocations: BTreeSet<u16> = workers.map(|id| self.fleet[*id].allocation).collect();
+            for allocation in allocations {
+                let count = counts.entry(allocation).or_default();
+                *count += 1;
+                most = most.max(*count);
+            }
+            if most >= enough {
+                break;
+            }
+        }
+        most
     }
 
     /// Gives it everything and lets it start.

@@ -168,8 +168,8 @@ impl Core {
             Event::PoolSettled { pool } => self.pool_settled(pool),
             Event::PoolClosed { pool } => self.pool_closed(pool),
             Event::PoolCounters { pool, capacities } => self.pool_counters(pool, capacities),
-            Event::WorkerReady { worker, pool, host, slots, sockets, gpus, measures } => {
-                self.worker_ready(worker, pool, &host, (slots, sockets, gpus, measures));
+            Event::WorkerReady { worker, pool, host, allocation, slots, sockets, gpus, measures } => {
+                self.worker_ready(worker, pool, (&host, allocation), (slots, sockets, gpus, measures));
             }
             Event::WorkerLost { worker } => self.worker_lost(worker),
             Event::Submitted(request) => self.submitted(request),
@@ -311,7 +311,7 @@ impl Core {
         &mut self,
         id: WorkerId,
         pool: PoolId,
-        host: &str,
+        (host, allocation): (&str, u16),
         (slots, sockets, gpus, measures): (u16, Box<[u16]>, GpuSet, bool),
     ) {
         let Some(pool) = self.pool_ix.get(&pool).copied() else { return };
@@ -322,7 +322,8 @@ impl Core {
         let slots = slots.max(1);
         let place = self.pools[pool.at()].add(id, slots, node);
         self.pools[pool.at()].reluctant += u32::from(!measures);
-        self.fleet.add(id, Worker { sockets, measures, ..Worker::new(pool, place, node, slots, gpus) });
+        self.fleet
+            .add(id, Worker { allocation, sockets, measures, ..Worker::new(pool, place, node, slots, gpus) });
         if self.fleet[node].quiet {
             self.out.push(Action::Quiet { worker: id, on: true });
         }

@@ -102,25 +102,25 @@ impl Core {
         let task = &self.tasks[ix];
         let pool = &self.pools[task.pool.at()];
         let barred = task.not_on();
-        let fits = |id: &WorkerId| {
-            let worker = &self.fleet[*id];
-            worker.pool == task.pool && worker.suffices(task.need) && worker.gpus.len() >= gpus
-        };
-        let fit = || {
-            pool.hosts().filter(|node| Some(*node) != barred && self.fleet[*node].workers.iter().any(fits))
+        let fits = |node: NodeIx, id: WorkerId| {
+            let worker = &self.fleet[id];
+            let is_able = worker.suffices(task.need) && worker.gpus.len() >= gpus;
+            Some(node) != barred && worker.pool == task.pool && is_able
         };
         let nodes = usize::from(nodes.max(1));
-        if fit().nth(nodes - 1).is_some() {
+        if self.most_together(task.pool, nodes, fits) >= nodes {
             return None;
         }
+        let several = pool.places.iter().flatten().any(|id| self.fleet[*id].allocation > 0);
+        let together = if several { " in one job, inside which a task stays" } else { "" };
         let but = barred.map_or(String::new(), |node| format!(" besides `{}`", self.fleet[node].host));
         let gpus = if gpus > 0 { format!(" and {}", count(gpus.into(), "GPU")) } else { String::new() };
         Some(format!(
-            "it asks for nodes = {nodes} with {}{gpus} on each; pool {} has {} of that kind{but}, and {} in all: \
+            "it asks for nodes = {nodes} with {}{gpus} on each; pool {} has {} of that kind{but}{together}, and {} in all: \
              ask for fewer or spawn more workers",
             count(cores.into(), "core"),
             pool.id,
-            fit().count(),
+            self.most_together(task.pool, usize::MAX, fits),
             count(pool.alive as usize, "worker"),
         ))
     }

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use super::Core;
 use super::pool::Stage;
 use super::task::{NodeIx, TaskIx};
-use crate::model::WorkerId;
 
 /// How many nodes measure, for tasks that want so many cores and GPUs and keep off one of them. True until a worker
 /// comes or goes.
@@ -18,7 +17,7 @@ impl Core {
     /// Must it keep off reluctant workers now? The same for all tasks of a shape.
     pub(super) fn avoids(&self, ix: TaskIx) -> bool {
         let nodes = usize::from(self.tasks[ix].need.nodes());
-        self.may_avoid(ix) && (self.is_growing(ix) || self.measuring(ix).take(nodes).count() == nodes)
+        self.may_avoid(ix) && (self.is_growing(ix) || self.measuring(ix, nodes) >= nodes)
     }
 
     /// The same where many ask in a row, between whom no worker comes or goes.
@@ -27,7 +26,7 @@ impl Core {
         let kind = (task.need.cores(), task.gpus(), task.not_on());
         self.may_avoid(ix)
             && (self.is_growing(ix)
-                || *counted.entry(kind).or_insert_with(|| self.measuring(ix).count())
+                || *counted.entry(kind).or_insert_with(|| self.measuring(ix, usize::MAX))
                     >= usize::from(task.need.nodes()))
     }
 
@@ -42,18 +41,14 @@ impl Core {
         self.pools[self.tasks[ix].pool.at()].stage == Stage::Growing
     }
 
-    /// The nodes with a worker that measures and, if it were idle, would do.
-    fn measuring(&self, ix: TaskIx) -> impl Iterator<Item = NodeIx> {
+    /// The nodes of one allocation with a worker that measures and, if it were idle, would do; no more than `enough` need be counted.
+    fn measuring(&self, ix: TaskIx, enough: usize) -> usize {
         let task = &self.tasks[ix];
         let (gpus, not_on) = (task.gpus(), task.not_on());
-        let would_do = move |node: &NodeIx| {
-            let measures = |id: WorkerId| {
-                let worker = &self.fleet[id];
-                let is_able = worker.suffices(task.need) && worker.gpus.len() >= gpus;
-                worker.pool == task.pool && worker.measures && is_able
-            };
-            not_on != Some(*node) && self.fleet[*node].workers.iter().any(|id| measures(*id))
-        };
-        self.pools[task.pool.at()].hosts().filter(would_do)
+        self.most_together(task.pool, enough, |node, id| {
+            let worker = &self.fleet[id];
+            let is_able = worker.suffices(task.need) && worker.gpus.len() >= gpus;
+            not_on != Some(node) && worker.pool == task.pool && worker.measures && is_able
+        })
     }
 }

@@ -16,6 +16,8 @@ struct Desk {
     next: u64,
     /// Of workers that join.
     gpus: u16,
+    /// Of theirs.
+    allocation: u16,
 }
 
 impl Desk {
@@ -26,7 +28,7 @@ impl Desk {
 
     /// The same, with so many GPUs on each host.
     fn with_gpus(slots: &[u16], gpus: u16) -> Self {
-        let mut desk = Self { core: Core::new(), now: 0, next: 0, gpus };
+        let mut desk = Self { core: Core::new(), now: 0, next: 0, gpus, allocation: 0 };
         desk.feed(Event::PoolOpened { pool: PoolId(0) });
         for (at, slots) in slots.iter().enumerate() {
             desk.join(at as u32, *slots);
@@ -44,7 +46,8 @@ impl Desk {
         let (host, gpus) = (format!("n{worker}"), (0..self.gpus).collect());
         let (worker, pool) = (WorkerId(worker), PoolId(0));
         let sockets = if slots.is_multiple_of(2) { vec![slots / 2; 2] } else { vec![slots] }.into();
-        self.feed(Event::WorkerReady { worker, pool, host, slots, sockets, gpus, measures })
+        let allocation = self.allocation;
+        self.feed(Event::WorkerReady { worker, pool, host, allocation, slots, sockets, gpus, measures })
     }
 
     fn feed(&mut self, event: Event) -> Vec<Action> {

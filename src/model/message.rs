@@ -43,6 +43,8 @@ pub struct Welcome {
     pub worker: WorkerId,
     /// Slots it offers.
     pub slots: u16,
+    /// Is its node of a job that is not the root's, and may end before?
+    pub joined: bool,
     /// Folder of the campaign script.
     pub campaign_dir: String,
     /// How long waits may take.

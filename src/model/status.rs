@@ -35,6 +35,8 @@ pub struct CampaignStatus {
     pub running_s: f64,
     /// How long the rest will take, as far as that can be said, s.
     pub left_s: Option<f64>,
+    /// So many tasks are on their way, as many as may be (`--most-queued`), and the script waits for one to end.
+    pub full: Option<u64>,
     /// Tasks that ran to their end in a minute, over the last minutes; none before the first was sent off.
     pub per_minute: Option<f64>,
     /// Tasks, by kind.

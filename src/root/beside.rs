@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::port::{
     Campaign, Completion, ENDED, Growth, PoolError, PoolInfo, PoolSpec, Port, Request, Spent, Wait,
 };
+use super::setup::find_job;
 use super::trace::{Answer, Crew, Said};
 use crate::model::human::bytes;
 use crate::model::{Hash, PoolId, TaskId};
@@ -36,8 +37,13 @@ impl Port {
         if let Some(player) = self.witness.player() {
             return player.workers(Some(pool), &asked);
         }
-        self.request(Request::Grow(pool, growth));
-        let given = self.await_workers("pool:grow");
+        let given = match growth.job.as_deref().map(find_job).transpose() {
+            Ok(job) => {
+                self.request(Request::Grow(pool, growth, job));
+                self.await_workers("pool:grow")
+            }
+            Err(why) => Err(PoolError(why)),
+        };
         self.witness.said(|| Said::Grow { pool, asked, answer: Answer::from(&given) });
         given
     }

@@ -347,7 +347,8 @@ impl Driver {
         self.watch_homing(now);
         self.tend_pools(now);
         self.answer_questions();
-        self.progress.tick(now, || present(&self.core, &self.workers));
+        let full = self.port.full();
+        self.progress.tick(now, || present(&self.core, &self.workers, full));
     }
 
     pub(super) fn flush(&mut self) {

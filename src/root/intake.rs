@@ -33,7 +33,7 @@ impl Driver {
                     let why = self.explain(task);
                     self.port.explained(why);
                 }
-                Request::Grow(pool, growth) => self.grow_pool(pool, growth),
+                Request::Grow(pool, growth, job) => self.grow_pool(pool, growth, job),
                 Request::Close(pool) => self.pools.close_when_idle(pool),
                 Request::Forget(share) => {
                     for worker in self.workers.values_mut().filter(|w| matches!(w.stage, Stage::Ready(_))) {

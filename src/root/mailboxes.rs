@@ -28,6 +28,8 @@ pub(super) struct Mailboxes {
     /// Completions of the driver that the script has taken.
     taken: AtomicU64,
     draining: AtomicBool,
+    /// So many tasks are on their way, and the script waits until fewer are; 0 while it does not.
+    full: AtomicU64,
     /// Somebody at a terminal wants what the script does now to end, and nothing else.
     interrupted: AtomicBool,
     /// So often since the line began.
@@ -156,6 +158,11 @@ impl Mailboxes {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// The script waits because so many tasks are on their way; 0: it does so no longer.
+    pub(super) fn set_full(&self, full: u64) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
     /// Another line has begun.
     pub(super) fn forget_interrupts(&self) {
         self.interrupts.store(0, Ordering::Release);
@@ -262,6 +269,11 @@ impl DriverEnd {
         let times = self.mailboxes.interrupts.fetch_add(1, Ordering::AcqRel);
         self.mailboxes.wake(inbox);
         noticed && times < MOST_INTERRUPTS
+    }
+
+    /// How many tasks are on their way, if the script waits because they are as many as may be.
+    pub(super) fn full(&self) -> Option<u64> {
+        Some(self.mailboxes.full.load(Ordering::Relaxed)).filter(|most| *most > 0)
     }
 
     /// Does the script wait for a completion, for as long as it takes, and has asked for nothing that was not read?

@@ -1,13 +1,16 @@
-//! A worker that came up on another node than it was to: what is said of it.
+//! A worker that came up on another node than it was to, or not at all: what is said of it.
 //!
 //! Words only: whether that is an error or a warning, the pool knows.
 
 use std::net::IpAddr;
 
+use super::driver::Driver;
 use super::spawn::{Launcher, Mpi};
-use super::workers::Worker;
+use super::workers::{Stage, Worker};
 use crate::allocation::ladder::{Family, LAUNCHED, ranks};
 use crate::allocation::{Scheduler, Start, same_host};
+use crate::model::WorkerId;
+use crate::model::human::duration;
 
 const ANYHOW: &str = "To go on with workers wherever they are: spawn { placement = \"warn\" }";
 
@@ -96,6 +99,24 @@ impl Launcher {
             None => format!("mpirun -n {}", hosts.len() + 1),
         };
         format!("{plain} the workers as ranks, each on its node: `{line} harness {script}`")
+    }
+}
+
+impl Driver {
+    /// Those that had their time and are not ready; what is known of the first.
+    pub(super) fn no_word_from(&self, arriving: &[WorkerId]) -> String {
+        let silent = |worker: &&Worker| !matches!(worker.stage, Stage::Ready(_));
+        let mut missing: Vec<&Worker> =
+            arriving.iter().filter_map(|id| self.workers.get(id)).filter(silent).collect();
+        // Those that spoke may only wait for the others.
+        if missing.iter().any(|worker| worker.hello().is_none()) {
+            missing.retain(|worker| worker.hello().is_none());
+        }
+        let names: Vec<String> =
+            missing.iter().map(|worker| format!("worker {} on {}", worker.id, worker.host())).collect();
+        let limit = duration(self.limits().start.as_secs_f64());
+        let advice = missing.iter().find_map(|worker| Some(worker.said.as_ref()?.advice()));
+        format!("no word within {limit} from {}{}", names.join(", "), advice.unwrap_or_default())
     }
 }
 

@@ -63,7 +63,7 @@ use std::time::{Duration, Instant};
 
 use self::driver::Driver;
 use self::ends::not_recorded;
-use self::port::Port;
+use self::port::{MostQueued, Port};
 use self::progress::{Display, Tally, Verbosity};
 use self::sources::Sources;
 use self::stop::Ending;
@@ -113,6 +113,8 @@ pub struct Options {
     pub host_file: Option<PathBuf>,
     /// Seed of the campaign; the journal's, or a new one.
     pub seed: Option<u64>,
+    /// How many tasks the script may have on their way.
+    pub most_queued: MostQueued,
     /// How much is said on stderr.
     pub verbosity: Verbosity,
     /// How long waits may take.

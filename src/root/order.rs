@@ -12,6 +12,7 @@ use std::time::Instant;
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
+use crate::allocation::other::OtherJob;
 pub use crate::allocation::{RootNode, Start};
 
 use crate::journal::Answers;
@@ -37,6 +38,20 @@ pub struct Campaign {
     pub verbosity: i8,
     /// When the batch system, or `--deadline`, ends it; none if that is not known.
     pub ends: Option<Instant>,
+    /// How many tasks it may have on their way.
+    pub most_queued: MostQueued,
+}
+
+/// So many tasks may be on their way, submitted and not ended for the script: who submits one more waits. All that a queued
+/// task takes in this process is bounded by it. No wait for room is for ever: what a task depends on was submitted before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MostQueued(pub u64);
+
+impl Default for MostQueued {
+    fn default() -> Self {
+        Self(1_000_000)
+    }
 }
 
 /// What the journal already holds.
@@ -281,8 +296,8 @@ pub enum Request {
     /// Say why this task is not running; answer with [`DriverEnd::explained`](super::port::DriverEnd::explained). The
     /// script waits for it.
     Explain(TaskId),
-    /// Start further workers for this pool; answered as `Spawn` is.
-    Grow(PoolId, Growth),
+    /// Start further workers for this pool, in this other job if there is one; answered as `Spawn` is.
+    Grow(PoolId, Growth, Option<OtherJob>),
     /// Retire the workers of this pool once its tasks are done.
     Close(PoolId),
     /// Slots need not keep this shared value.
@@ -380,6 +395,8 @@ pub struct Growth {
     pub per_node: Option<u32>,
     /// On these hosts; on those of the pool if empty.
     pub hosts: Vec<String>,
+    /// On the nodes of this job of the user's, which is another than the one the root may be in.
+    pub job: Option<String>,
 }
 
 /// A pool whose workers are ready.

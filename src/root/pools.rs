@@ -11,10 +11,10 @@ use super::handed_on::handed_on;
 use super::port::{Misplaced, PoolError, PoolInfo, PoolSpec, RootNode, WorkerInfo};
 use super::spawn::Launcher;
 use super::workers::{Stage, Worker};
+use crate::allocation::other::OtherJob;
 use crate::allocation::{Plan, Start, same_host};
 use crate::core::Event;
 use crate::machine;
-use crate::model::human::duration;
 use crate::model::{Gpus, Hash, Hello, PROTOCOL, PoolId, ToWorker, Welcome, WorkerId};
 use crate::process::Environment;
 use crate::transport::wait::earlier;
@@ -51,6 +51,8 @@ pub(super) struct Pools {
     pub(super) launcher: Launcher,
     campaign_dir: String,
     seed: u64,
+    /// Other jobs whose nodes joined, in the order they did: the first is allocation 1.
+    pub(super) jobs: Vec<String>,
     /// GPUs of the nodes.
     pub(super) gpu_names: GpuNames,
     /// What workers on other nodes are given of our environment.
@@ -95,6 +97,7 @@ impl Pools {
             launcher,
             campaign_dir,
             seed,
+            jobs: Vec::new(),
             gpu_names: GpuNames::default(),
             handed_on: handed_on(&Environment::scrubbed(std::env::vars_os())),
             postponed: None,
@@ -208,7 +211,7 @@ impl Driver {
         if !spec.resources.is_empty() {
             self.handle(Event::PoolCounters { pool: id, capacities: spec.resources.clone() });
         }
-        let (workers, phase) = match self.start_workers(id, &spec, &[]) {
+        let (workers, phase) = match self.start_workers(id, &spec, &[], None) {
             Ok(workers) => (workers, Phase::Opening { until: Instant::now() + self.limits().start, asked }),
             Err(reason) => (Vec::new(), Phase::Failed { reason, asked }),
         };
@@ -233,12 +236,13 @@ impl Driver {
         }
     }
 
-    /// Starts workers for a pool that has those already.
+    /// Starts workers for a pool that has those already, in another job if there is one.
     pub(super) fn start_workers(
         &mut self,
         pool: PoolId,
         spec: &PoolSpec,
         there: &[WorkerId],
+        job: Option<&OtherJob>,
     ) -> Result<Vec<WorkerId>, String> {
         let ranks = self.free_ranks();
         let start = spec.start.unwrap_or_default();
@@ -246,13 +250,15 @@ impl Driver {
             return self.take_ranks(pool, spec, ranks);
         }
         let there: Vec<String> = there.iter().map(|id| self.workers[id].host().to_string()).collect();
-        let Plan { workers: planned } = self.pools.launcher.plan(spec, &there)?;
+        let Plan { workers: planned } = self.pools.launcher.plan(spec, &there, job)?;
+        let allocation = self.pools.allocation(job);
         let mut started = Vec::new();
         for place in planned {
             let id = self.pools.new_worker();
-            match self.pools.launcher.start(id, &place) {
+            match self.pools.launcher.start(id, &place, job) {
                 Ok(mut worker) => {
                     worker.pool = Some(pool);
+                    worker.allocation = allocation;
                     self.workers.insert(id, worker);
                     started.push(id);
                 }
@@ -336,6 +342,7 @@ impl Driver {
             worker.peer.queue(&ToWorker::Welcome(Welcome {
                 worker: worker.id,
                 slots,
+                joined: worker.allocation > 0,
                 campaign_dir: self.pools.campaign_dir.clone(),
                 limits: Box::new(self.pools.launcher.limits),
                 seed: self.pools.seed,
@@ -365,10 +372,20 @@ impl Driver {
 
     fn put_to_work(&mut self, id: WorkerId, pool: PoolId) {
         let Some(worker) = self.workers.get(&id) else { return };
-        let (host, slots, gpus) = (worker.host().to_string(), worker.slots, worker.gpu_set);
+        let (host, slots, gpus, allocation) =
+            (worker.host().to_string(), worker.slots, worker.gpu_set, worker.allocation);
         let sockets = worker.hello().map(|hello| hello.sockets.clone().into()).unwrap_or_default();
         let measures = self.measures(pool, &host);
-        self.handle(Event::WorkerReady { worker: id, pool, host, slots, sockets, gpus, measures });
+        self.handle(Event::WorkerReady {
+            worker: id,
+            pool,
+            host,
+            allocation,
+            slots,
+            sockets,
+            gpus,
+            measures,
+        });
     }
 
     /// Does a worker there measure although others would do?
@@ -439,22 +456,6 @@ impl Driver {
                 && !same_host(worker.host(), root)
         };
         ran_on.iter().any(here) && self.workers.values().any(elsewhere)
-    }
-
-    /// Those that had their time and are not ready; what is known of the first.
-    fn no_word_from(&self, arriving: &[WorkerId]) -> String {
-        let silent = |worker: &&Worker| !matches!(worker.stage, Stage::Ready(_));
-        let mut missing: Vec<&Worker> =
-            arriving.iter().filter_map(|id| self.workers.get(id)).filter(silent).collect();
-        // Those that spoke may only wait for the others.
-        if missing.iter().any(|worker| worker.hello().is_none()) {
-            missing.retain(|worker| worker.hello().is_none());
-        }
-        let names: Vec<String> =
-            missing.iter().map(|worker| format!("worker {} on {}", worker.id, worker.host())).collect();
-        let limit = duration(self.limits().start.as_secs_f64());
-        let advice = missing.iter().find_map(|worker| Some(worker.said.as_ref()?.advice()));
-        format!("no word within {limit} from {}{}", names.join(", "), advice.unwrap_or_default())
     }
 
     /// Closes what is to be closed, and gives up on what does not come.

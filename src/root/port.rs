@@ -25,8 +25,8 @@ use super::witness::{Player, Witness};
 use crate::model::{Arg, Hash, Kind, Outcome, Sparse, Status, TaskId, TaskOptions};
 
 pub use super::order::{
-    Baggage, CallJob, Campaign, Growth, Index, Job, Misplaced, Order, PoolError, PoolInfo, PoolSpec,
-    RecipeId, Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
+    Baggage, CallJob, Campaign, Growth, Index, Job, Misplaced, MostQueued, Order, PoolError, PoolInfo,
+    PoolSpec, RecipeId, Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
 };
 
 /// Of a task whose end the script has not taken yet.
@@ -323,6 +323,11 @@ impl Port {
     /// What is taken next may be the next of those lines.
     pub fn await_line(&mut self) {
         self.awaits_line = true;
+    }
+
+    /// Does the script wait because as many tasks are on their way as may be?
+    pub fn set_full(&self, full: bool) {
+        self.mailboxes.set_full(if full { self.campaign.most_queued.0 } else { 0 });
     }
 
     /// Asks for the end of a task; its outcome follows.

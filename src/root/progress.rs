@@ -47,6 +47,8 @@ pub struct Standing {
     pub workers: usize,
     /// How long the rest will take; none until every kind that is left has been seen to end.
     pub left: Option<Duration>,
+    /// So many tasks are on their way, as many as may be, and the script waits for one to end.
+    pub full: Option<u64>,
 }
 
 /// Tasks of one kind, or of all.
@@ -126,6 +128,8 @@ pub(super) struct Present {
     pub(super) running: [(Kind, u64); 5],
     /// Workers at hand.
     pub(super) workers: usize,
+    /// See [`Standing::full`].
+    pub(super) full: Option<u64>,
 }
 
 /// Counts and lines.
@@ -337,7 +341,7 @@ impl Progress {
                 count.running = number as usize;
             }
         }
-        Standing { kinds, workers: present.workers, left }
+        Standing { kinds, workers: present.workers, left, full: present.full }
     }
 
     /// Shows how far the campaign is, if it is time.
@@ -392,6 +396,7 @@ mod tests {
             running: [Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure, Kind::Compare]
                 .map(|kind| (kind, running)),
             workers,
+            full: None,
         }
     }
 

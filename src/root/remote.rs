@@ -15,6 +15,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::spawn::{Launcher, Mpi};
 use super::workers::Worker;
+use crate::allocation::other::OtherJob;
 use crate::allocation::remote::{RemoteLine, srun_line, ssh_line, without_mpi};
 use crate::allocation::{Allocation, PlannedWorker, Scheduler, Start};
 use crate::model::WorkerId;
@@ -135,8 +136,13 @@ impl Launcher {
         Ok(if start == Start::Auto { automatic(&self.allocation, &self.mpi) } else { start })
     }
 
-    /// A worker started by srun or ssh.
-    pub(super) fn start_remote(&self, id: WorkerId, place: &PlannedWorker) -> Result<Worker, String> {
+    /// A worker started by srun or ssh; by srun in another job, too.
+    pub(super) fn start_remote(
+        &self,
+        id: WorkerId,
+        place: &PlannedWorker,
+        job: Option<&OtherJob>,
+    ) -> Result<Worker, String> {
         let failed = |what: &dyn std::fmt::Display| {
             format!("cannot start a worker on {} by {}: {what}", place.host, place.start.word())
         };
@@ -144,14 +150,14 @@ impl Launcher {
         let program = self.worker_program().ok_or_else(|| failed(&super::spawn::NO_EXECUTABLE))?;
         let env = |name: &str| std::env::var(name).ok();
         let (line, ends) = match place.start {
-            Start::Srun => (srun_line(&place.host, &program), called()),
+            Start::Srun => (srun_line(&place.host, &program, job.map(|job| &*job.id)), called()),
             _ => (ssh_line(&place.host, &program, self.limits.start, &env), carried()),
         };
         let Ends { link, stdin, stdout } = ends.map_err(system)?;
         let (ours, stderr) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| system(error.into()))?;
         let said = Said::new(ours, &line).map_err(system)?;
         let stdio = [stdin.as_fd(), stdout.as_ref().unwrap_or(&stderr).as_fd(), stderr.as_fd()];
-        let child = start(&line.argv, stdio).map_err(|error| failed(&error))?;
+        let child = start(&line.argv, stdio, job).map_err(|error| failed(&error))?;
         let mut worker = Worker::new(id, place.host.clone(), place.start, Peer::new(link), Some(child));
         worker.said = Some(said);
         Ok(worker)
@@ -200,9 +206,15 @@ fn called() -> io::Result<Ends> {
     Ok(Ends { link: Box::new(link), stdin, stdout: None })
 }
 
-fn start(argv: &[String], stdio: [BorrowedFd<'_>; 3]) -> Result<Child, SpawnError> {
+fn start(argv: &[String], stdio: [BorrowedFd<'_>; 3], job: Option<&OtherJob>) -> Result<Child, SpawnError> {
     let words = argv.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()?;
     let mut environment = Environment::scrubbed(std::env::vars_os());
+    if let Some(job) = job {
+        environment.retain(OtherJob::keeps);
+        for (name, value) in job.variables() {
+            environment.set(name.as_bytes(), value.as_bytes())?;
+        }
+    }
     // Else the step waits for the cores of the one the root may be in. (`--overlap` is unknown to older versions.)
     environment.set(b"SLURM_OVERLAP", b"1")?;
     process::spawn(&Launch {

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::again::Retrying;
 use super::deadline::{self, Deadline, DeadlineError, Found, Outside, Timing};
@@ -28,12 +29,13 @@ use super::surroundings::Surroundings;
 use super::trace::{self, TRACE_SCHEMA, Trace, TraceError};
 use super::workers::Worker;
 use super::{Options, Root, ScriptEnd, ScriptMain};
+use crate::allocation::other::{self, OtherJob};
 use crate::allocation::{self, Allocation, AllocationError};
 use crate::artefact::Store;
 use crate::journal::JournalError;
 use crate::machine;
 use crate::model::{BatchJob, Hash, PROTOCOL, WorkerId, exit};
-use crate::process::{self, Signals, Wake};
+use crate::process::{self, NoAnswer, Signals, Wake};
 
 /// How long the batch system may take to say when the job ends.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
@@ -197,6 +199,7 @@ fn begin_trace(
         script_hash: Hash::of(text),
         args: options.args.clone(),
         seed,
+        most_queued: options.most_queued,
         started_unix_s: unix_seconds(),
         kept: kept.clone(),
     };
@@ -236,6 +239,7 @@ fn campaign(
         seed,
         verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
         ends: deadline.map(|deadline| deadline.ends),
+        most_queued: options.most_queued,
     }
 }
 
@@ -279,6 +283,16 @@ pub fn find_allocation(host_file: Option<&Path>) -> Result<Allocation, Allocatio
     };
     let host_file = host_file.map(|file| file.display().to_string());
     Allocation::detect(&around, host_file.as_deref(), &machine::hostname())
+}
+
+/// Asks Slurm about a job, which is another than the one the root may be in. The script waits, nobody else.
+pub(super) fn find_job(id: &str) -> Result<OtherJob, String> {
+    let answer = process::ask(&other::question(id)?, ASK_LIMIT);
+    let printed = answer.map_err(|error| match error {
+        NoAnswer::Failed { .. } => other::unknown(id),
+        error => format!("cannot ask Slurm about job {id}: {error}"),
+    })?;
+    other::answer(id, geteuid().as_raw(), &printed)
 }
 
 /// Looks when the campaign has to be over.

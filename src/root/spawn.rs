@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::guard::Guard;
 use super::port::PoolSpec;
 use super::workers::Worker;
+use crate::allocation::other::OtherJob;
 use crate::allocation::queue::find_batch;
 use crate::allocation::{self, Allocation, Plan, PlannedWorker, PoolRequest, Scheduler, Start};
 use crate::model::human::{count, duration};
@@ -48,17 +49,24 @@ pub(super) struct Launcher {
 }
 
 impl Launcher {
-    /// Which worker goes where.
-    /// For a pool that grows: it has workers on the hosts `there`.
-    pub(super) fn plan(&self, spec: &PoolSpec, there: &[String]) -> Result<Plan, String> {
+    /// Which worker goes where, in our own allocation or in another job. For a pool that grows: it has workers on the hosts
+    /// `there`.
+    pub(super) fn plan(
+        &self,
+        spec: &PoolSpec,
+        there: &[String],
+        job: Option<&OtherJob>,
+    ) -> Result<Plan, String> {
+        let other = job.map(|job| job.allocation(&self.allocation.root_host));
         let request = PoolRequest {
             workers: spec.workers,
             per_node: spec.per_node,
             hosts: (!spec.hosts.is_empty()).then(|| spec.hosts.clone()),
-            start: self.resolved(spec.start)?,
+            start: if job.is_some() { Start::Srun } else { self.resolved(spec.start)? },
             root_node: spec.root_node,
         };
-        let plan = allocation::more(&self.allocation, &request, there).map_err(|error| error.to_string())?;
+        let nodes = other.as_ref().unwrap_or(&self.allocation);
+        let plan = allocation::more(nodes, &request, there).map_err(|error| error.to_string())?;
         let spawned = plan.workers.iter().filter(|worker| worker.start == Start::Spawn).count();
         if spawned > 0 && !matches!(self.mpi, Mpi::Ready(_)) {
             return Err(self.no_mpi(spawned));
@@ -98,10 +106,15 @@ impl Launcher {
     }
 
     /// Starts one worker.
-    pub(super) fn start(&self, id: WorkerId, place: &PlannedWorker) -> Result<Worker, String> {
+    pub(super) fn start(
+        &self,
+        id: WorkerId,
+        place: &PlannedWorker,
+        job: Option<&OtherJob>,
+    ) -> Result<Worker, String> {
         match place.start {
             Start::Local => self.start_local(id, &place.host),
-            Start::Srun | Start::Ssh => self.start_remote(id, place),
+            Start::Srun | Start::Ssh => self.start_remote(id, place, job),
             _ => self.start_spawned(id, &place.host),
         }
     }

@@ -170,9 +170,9 @@ fn serve<W: Fn() -> bool>(
 }
 
 /// What is so at this moment.
-pub(super) fn present(core: &Core, workers: &BTreeMap<WorkerId, Worker>) -> Present {
+pub(super) fn present(core: &Core, workers: &BTreeMap<WorkerId, Worker>, full: Option<u64>) -> Present {
     let ready = |worker: &&Worker| matches!(worker.stage, Stage::Ready(_));
-    Present { running: core.running_by_kind(), workers: workers.values().filter(ready).count() }
+    Present { running: core.running_by_kind(), workers: workers.values().filter(ready).count(), full }
 }
 
 impl Driver {
@@ -200,7 +200,7 @@ impl Driver {
     fn status(&self) -> CampaignStatus {
         let About { script, journal, job } = self.counter.about.clone();
         let now = Instant::now();
-        let standing = self.progress.standing(now, present(&self.core, &self.workers));
+        let standing = self.progress.standing(now, present(&self.core, &self.workers, self.port.full()));
         let of_kind = |Count { submitted, running, done, failed }: Count| KindStatus {
             submitted,
             running,
@@ -219,6 +219,7 @@ impl Driver {
             stopping: self.draining.as_ref().map(|(_, why)| why.clone()),
             running_s: self.counter.began.elapsed().as_secs_f64(),
             left_s: standing.left.map(|left| left.as_secs_f64()),
+            full: standing.full,
             kinds: standing.kinds.into_iter().map(|(kind, count)| (kind, of_kind(count))).collect(),
             ended: ended.clone(),
             replayed,

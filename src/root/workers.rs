@@ -41,6 +41,8 @@ pub(super) struct Worker {
     /// Where it was to be; empty for static ranks, which mpirun placed.
     pub(super) planned_host: String,
     pub(super) start: Start,
+    /// Which allocation its node is of: 0 is that of the root, others are jobs that joined.
+    pub(super) allocation: u16,
     /// Its place among the ranks of mpirun, in whose order pools get them.
     pub(super) rank: Option<u32>,
     pub(super) stage: Stage,
@@ -78,6 +80,7 @@ impl Worker {
             pool: None,
             planned_host,
             start,
+            allocation: 0,
             rank: None,
             stage: Stage::Starting,
             slots: 0,

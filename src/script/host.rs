@@ -100,6 +100,13 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     host.raw_set("cancel", lua.create_function(cancel)?)?;
 
     let shared = bridge.clone();
+    let set_full = move |_: &Lua, full: bool| {
+        shared.port.borrow().set_full(full);
+        Ok(())
+    };
+    host.raw_set("set_full", lua.create_function(set_full)?)?;
+
+    let shared = bridge.clone();
     let explain = move |_: &Lua, task: u64| Ok(shared.port.borrow_mut().explain(TaskId(task)));
     host.raw_set("explain", lua.create_function(explain)?)?;
 
@@ -403,5 +410,6 @@ fn campaign(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {
     campaign.raw_set("args", given.args.as_slice())?;
     campaign.raw_set("seed", given.seed as i64)?;
     campaign.raw_set("verbosity", given.verbosity)?;
+    campaign.raw_set("most_queued", given.most_queued.0)?;
     Ok(campaign)
 }

@@ -90,6 +90,7 @@ pub fn growth(given: &Table) -> mlua::Result<Growth> {
         workers: given.raw_get("workers")?,
         per_node: given.raw_get("per_node")?,
         hosts: given.raw_get::<Option<_>>("hosts")?.unwrap_or_default(),
+        job: given.raw_get("job")?,
     })
 }
 

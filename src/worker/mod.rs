@@ -4,6 +4,7 @@
 //!
 //! It must never know what a task computes, nor decide where a task runs: that is the root's core.
 
+mod guest;
 mod pipe;
 mod slots;
 mod transfers;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
+use self::guest::Guest;
 use self::slots::Slots;
 use self::transfers::Transfers;
 use self::watch::Watch;
@@ -67,6 +69,9 @@ enum WorkerError {
     /// There is no keeper.
     #[error("cannot start the keeper: {0}")]
     Start(#[from] SpawnError),
+    /// The batch system ends the job of its node, which is not the root's.
+    #[error("the job of its node is being ended (SIGTERM)")]
+    Dismissed,
     /// The root is another build.
     #[error("{0}")]
     Protocol(String),
@@ -222,6 +227,8 @@ struct Worker<'a> {
     limits: Limits,
     next_heartbeat: Instant,
     quiet: bool,
+    /// Its job is not the root's.
+    guest: Option<Guest>,
     /// The process that started this one; another parent means it is gone.
     parent: Option<rustix::process::Pid>,
     ended: Option<Ended>,
@@ -238,6 +245,8 @@ impl<'a> Worker<'a> {
         let setup = SlotSetup { memory: welcome.setup.memory, ..SlotSetup::default() };
         keeper.queue(&ToKeeper::Setup(Welcome { setup, ..welcome.clone() }));
         let limits = *welcome.limits;
+        let guest = welcome.joined.then(Guest::open).transpose();
+        let guest = guest.map_err(|error| WorkerError::System { what: "receive signals", error })?;
         Ok(Self {
             root,
             keeper,
@@ -247,6 +256,7 @@ impl<'a> Worker<'a> {
             limits,
             next_heartbeat: Instant::now() + limits.heartbeat,
             quiet: false,
+            guest,
             parent: rustix::process::getppid(),
             ended: None,
         })
@@ -255,6 +265,9 @@ impl<'a> Worker<'a> {
     fn run(&mut self) -> Result<Ended, WorkerError> {
         loop {
             self.read_root()?;
+            if self.guest.as_mut().is_some_and(Guest::is_dismissed) {
+                return Err(WorkerError::Dismissed);
+            }
             self.read_keeper()?;
             self.slots.progress(self.root, &mut self.keeper);
             self.transfers.pump(self.root);
@@ -274,8 +287,10 @@ impl<'a> Worker<'a> {
         let link = self.root.link_ref();
         let mut deadline = earlier(link.next_poll(now), self.slots.next_deadline());
         let heartbeat = if self.quiet { self.watch.next_overdue() } else { Some(self.next_heartbeat) };
+        deadline = earlier(deadline, self.guest.as_ref().and_then(Guest::next));
         deadline = earlier(deadline, heartbeat.map(|at| at.max(self.next_heartbeat)));
-        let mut fds = Vec::with_capacity(2 + self.slots.len());
+        let mut fds = Vec::with_capacity(3 + self.slots.len());
+        fds.extend(self.guest.as_ref().map(Guest::poll));
         fds.extend(link.poll_fds().into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         fds.push(poll_stream(&self.keeper));
         fds.extend(self.slots.streams().map(poll_stream));
@@ -333,25 +348,38 @@ impl<'a> Worker<'a> {
         self.keeper.fill().map_err(WorkerError::Keeper)?;
         while let Some(message) = self.keeper.take().map_err(WorkerError::Keeper)? {
             self.watch.heard();
-            match message {
-                FromKeeper::Ready => self.root.queue(&FromWorker::Ready),
-                FromKeeper::Alive => {}
-                FromKeeper::Started(task, attempt) => self.root.queue(&FromWorker::Started(task, attempt)),
-                FromKeeper::Done(task, attempt, outcome) => {
-                    self.watch.ended(task, attempt);
-                    self.slots.set_taken(self.watch.cores());
-                    self.root.queue(&FromWorker::Done(task, attempt, outcome));
-                }
-                FromKeeper::Swept(task, attempt) => self.root.queue(&FromWorker::Swept(task, attempt)),
-                FromKeeper::NeedModule(name) => {
-                    self.slots.module_for_keeper(name, self.root, &mut self.keeper);
-                }
-                FromKeeper::SlotEnded(slot, code, signal) => {
-                    self.slots.ended(slot, code, signal, self.root);
-                }
+            let message = match &mut self.guest {
+                Some(guest) => guest.doubts(message),
+                None => Some(message),
+            };
+            if let Some(message) = message {
+                self.hear(message);
             }
         }
+        while let Some(message) = self.guest.as_mut().and_then(|guest| guest.believes(Instant::now())) {
+            self.hear(message);
+        }
         Ok(())
+    }
+
+    fn hear(&mut self, message: FromKeeper) {
+        match message {
+            FromKeeper::Ready => self.root.queue(&FromWorker::Ready),
+            FromKeeper::Alive => {}
+            FromKeeper::Started(task, attempt) => self.root.queue(&FromWorker::Started(task, attempt)),
+            FromKeeper::Done(task, attempt, outcome) => {
+                self.watch.ended(task, attempt);
+                self.slots.set_taken(self.watch.cores());
+                self.root.queue(&FromWorker::Done(task, attempt, outcome));
+            }
+            FromKeeper::Swept(task, attempt) => self.root.queue(&FromWorker::Swept(task, attempt)),
+            FromKeeper::NeedModule(name) => {
+                self.slots.module_for_keeper(name, self.root, &mut self.keeper);
+            }
+            FromKeeper::SlotEnded(slot, code, signal) => {
+                self.slots.ended(slot, code, signal, self.root);
+            }
+        }
     }
 
     /// Tells the root that this worker lives, and notices when whoever started it does not.

@@ -31,6 +31,7 @@ mod outcomes;
 mod places;
 mod progress;
 mod query;
+mod queued;
 mod repl;
 mod replay;
 mod report;

@@ -8,6 +8,7 @@
 mod applications;
 mod batch;
 mod doctor;
+mod joined;
 mod loss;
 mod python;
 mod remote;

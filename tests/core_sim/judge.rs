@@ -38,6 +38,8 @@ impl World {
         assert_eq!(gpus.len(), if wanted > 0 { gang.len() } else { 0 });
         let hosts: BTreeSet<&str> = gang.iter().map(|id| &*self.machines[id.0 as usize].host).collect();
         assert_eq!(hosts.len(), gang.len(), "a gang has each node once");
+        let allocations: BTreeSet<u16> = hosts.iter().map(|host| self.allocation(host)).collect();
+        assert_eq!(allocations.len(), 1, "a gang stays inside one allocation");
         assert!(
             request
                 .placement
@@ -108,7 +110,11 @@ impl World {
         };
         let hosts: BTreeSet<&str> =
             self.machines.iter().filter(would_do).map(|machine| &*machine.host).collect();
-        assert!(hosts.len() < gang.len(), "{request:?} on a reluctant worker, and {hosts:?} would do");
+        let of = |allocation| hosts.iter().filter(|host| self.allocation(host) == allocation).count();
+        assert!(
+            (0..self.allocations).all(|one| of(one) < gang.len()),
+            "{request:?} on a reluctant worker, and {hosts:?} would do"
+        );
     }
 
     pub(super) fn resolved(&mut self, task: TaskId, end: End) {

@@ -126,6 +126,8 @@ pub struct World {
     machines: Vec<Machine>,
     /// Alive machines of each host.
     hosts: BTreeMap<String, Vec<usize>>,
+    /// Among how many allocations the hosts are dealt out.
+    pub allocations: u16,
     wake: Option<u64>,
     /// GPUs in use, by host and number.
     gpus: BTreeMap<(String, u16), TaskId>,
@@ -159,6 +161,7 @@ impl World {
             posted: 0,
             machines: Vec::new(),
             hosts: BTreeMap::new(),
+            allocations: 1,
             wake: None,
             gpus: BTreeMap::new(),
             counters: BTreeMap::new(),
@@ -201,17 +204,24 @@ impl World {
         });
         self.hosts.entry(host.clone()).or_default().push(at);
         let gpus = (0..gpus).collect();
+        let allocation = self.allocation(&host);
         let sockets = self.machines[at].sockets().into();
         self.feed(Event::WorkerReady {
             worker: id,
             pool: PoolId(pool),
             host,
+            allocation,
             slots,
             sockets,
             gpus,
             measures,
         });
         id
+    }
+
+    /// Which allocation a host is of.
+    pub fn allocation(&self, host: &str) -> u16 {
+        host.bytes().fold(0, |sum: u16, byte| sum.wrapping_add(byte.into())) % self.allocations
     }
 
     /// So much of a counter for the tasks of a pool.

@@ -84,6 +84,7 @@ impl Keeper {
         keeper.send(&ToKeeper::Setup(Welcome {
             worker: WorkerId(1),
             slots: 2,
+            joined: false,
             campaign_dir,
             limits: Box::default(),
             seed: 1,

@@ -34,7 +34,7 @@ use crate::model::{
     TaskId, TaskOptions, exit,
 };
 use crate::process::{Pid, Signals, end_with_parent};
-use crate::root::port::{Job, Order, PoolSpec, Port, Taken, Wait};
+use crate::root::port::{Job, MostQueued, Order, PoolSpec, Port, Taken, Wait};
 use crate::root::progress::Verbosity;
 use crate::root::{self, Options, ScriptEnd, Started, Timing};
 use crate::say::say;
@@ -272,6 +272,7 @@ impl Again<'_> {
             timing: Timing::default(),
             host_file: self.arguments.hostfile.clone(),
             seed: None,
+            most_queued: MostQueued::default(),
             verbosity: Verbosity::Quiet,
             limits,
             display: None,

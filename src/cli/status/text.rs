@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Recorded;
+use crate::cli::progress::full;
 use crate::model::human::{count, duration, tally};
 use crate::model::{
     CampaignStatus, FailureStatus, HowEnded, KindStatus, SessionEnd, WaitingStatus, WorkerStatus,
@@ -33,6 +34,9 @@ pub(super) fn of_campaign(status: &CampaignStatus) -> String {
     ));
     if let Some(why) = &status.stopping {
         line(format!("  stopping {why}: nothing starts any more"));
+    }
+    if let Some(full) = full(status.full) {
+        line(format!("  {full}"));
     }
     for (kind, KindStatus { submitted, running, done, failed }) in &status.kinds {
         let waiting = submitted.saturating_sub(done + running);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::run;
 use crate::model::{Retry, exit};
 use crate::process::{Pid, Signals, end_with_parent};
-use crate::root::port::{PoolSpec, Start};
+use crate::root::port::{MostQueued, PoolSpec, Start};
 use crate::root::progress::Verbosity;
 use crate::root::{Mpi, Options, Started, Timing};
 use crate::say::say;
@@ -105,6 +105,7 @@ fn play(
         timing: Timing::default(),
         host_file: None,
         seed,
+        most_queued: MostQueued::default(),
         verbosity: Verbosity::Quiet,
         limits,
         display: None,

@@ -140,6 +140,7 @@ fn workers_of_a_node_share_its_gpus_and_have_each_their_own() {
             worker,
             pool,
             host: host(),
+            allocation: 0,
             slots: 8,
             sockets: [8].into(),
             gpus,
@@ -251,4 +252,87 @@ fn explanations_name_what_is_waited_for() {
     let (there, _) = desk.ask(Kind::Exec, |r| r.placement.host = Some("n7".into()));
     assert_eq!(desk.core.explain(there), Explanation::NoWorker { host: "n7".into() });
     assert_eq!(desk.core.explain(TaskId(99)), Explanation::Unknown);
+}
+
+/// Workers 0, 1 are of the root's allocation, further ones of another that has joined.
+fn joined(others: &[u16]) -> Desk {
+    let mut desk = Desk::new(&[1, 1]);
+    desk.feed(Event::PoolOpened { pool: PoolId(0) });
+    desk.allocation = 1;
+    for (at, slots) in others.iter().enumerate() {
+        desk.join(2 + at as u32, *slots);
+    }
+    desk.feed(Event::PoolSettled { pool: PoolId(0) });
+    desk
+}
+
+#[test]
+fn a_gang_stays_inside_one_allocation() {
+    let mut desk = joined(&[1, 1, 1]);
+    let (wide, actions) = desk.ask(Kind::Exec, gang(3));
+    assert_eq!(begun(&actions).0, [2, 3, 4], "there are as many in one only");
+    let (single, actions) = desk.exec();
+    assert_eq!(actions, [start(single, 1, 0)]);
+    desk.done(2, wide);
+    for (host, worker) in [("n2", 2), ("n3", 3)] {
+        let (task, actions) = desk.ask(Kind::Exec, |r| r.placement.host = Some(host.into()));
+        assert_eq!(actions, [start(task, 1, worker)]);
+    }
+    let (pair, none) = desk.ask(Kind::Exec, gang(2));
+    assert!(none.is_empty(), "1 and 4 are free, and they are not together: {none:?}");
+    let actions = desk.done(0, single);
+    assert_eq!(begun(&actions).0, [0, 1], "task {pair}: {actions:?}");
+
+    let (_, actions) = desk.ask(Kind::Exec, gang(4));
+    assert_eq!(
+        refusal(&actions),
+        "it asks for nodes = 4 with 1 core on each; pool 0 has 3 of that kind in one job, inside which a task stays, and 5 \
+         workers in all: ask for fewer or spawn more workers"
+    );
+}
+
+#[test]
+fn the_others_of_a_gang_are_of_its_hosts_allocation() {
+    let mut desk = joined(&[1, 1]);
+    let on = |host: &'static str| {
+        move |r: &mut Request| (r.placement.nodes, r.placement.host) = (Some(2), Some(host.into()))
+    };
+    assert_eq!(begun(&desk.ask(Kind::Exec, on("n3")).1).0, [3, 2]);
+    assert_eq!(begun(&desk.ask(Kind::Exec, on("n1")).1).0, [1, 0]);
+}
+
+#[test]
+fn a_lost_allocation_takes_its_gangs_along_and_nothing_else() {
+    let mut desk = joined(&[1, 1, 1]);
+    let (_, actions) = desk.ask(Kind::Exec, gang(3));
+    assert_eq!(begun(&actions).0, [2, 3, 4]);
+    let (queued, none) = desk.ask(Kind::Exec, gang(3));
+    assert!(none.is_empty());
+    let (pair, actions) = desk.ask(Kind::Exec, |r| (r.placement.nodes, r.retries) = (Some(2), 1));
+    assert_eq!(begun(&actions).0, [0, 1]);
+    let ends: Vec<Action> = (2..5).flat_map(|worker| desk.lose(worker)).collect();
+    let refused = ends.iter().any(
+        |action| matches!(action, Action::Resolve { task, end: End::Refused { .. } } if *task == queued),
+    );
+    assert!(refused, "{ends:?}");
+    assert!(desk.done(0, pair).contains(&finished(pair)));
+}
+
+#[test]
+fn a_reluctant_worker_measures_where_the_others_are_not_together() {
+    let mut desk = Desk::new(&[]);
+    desk.feed(Event::PoolOpened { pool: PoolId(0) });
+    desk.join_as(0, 1, false);
+    desk.join(1, 1);
+    desk.allocation = 1;
+    desk.join(2, 1);
+    desk.feed(Event::PoolSettled { pool: PoolId(0) });
+    let (_, actions) = desk.ask(Kind::Measure, |r| {
+        (r.placement.nodes, r.placement.exclusive) = (Some(2), Some(Exclusive::Node));
+    });
+    let quieted = actions.iter().filter_map(|action| match action {
+        Action::Quiet { worker, on: true } => Some(worker.0),
+        _ => None,
+    });
+    assert_eq!(quieted.collect::<Vec<_>>(), [0, 1], "{actions:?}");
 }

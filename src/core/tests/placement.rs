@@ -258,6 +258,7 @@ fn measurements_use_all_nodes_and_workers_of_a_host_are_one_node() {
         worker: WorkerId(2),
         pool: PoolId(1),
         host,
+        allocation: 0,
         slots: 1,
         sockets: [1].into(),
         gpus: GpuSet::default(),

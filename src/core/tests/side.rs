@@ -171,6 +171,7 @@ fn more_cores_of_ones_own_than_there_are_is_refused_with_the_numbers() {
         worker: WorkerId(0),
         pool: PoolId(1),
         host: "n0".into(),
+        allocation: 0,
         slots: 16, // two threads a core
         sockets: [4, 4].into(),
         gpus: GpuSet::default(),

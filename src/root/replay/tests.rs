@@ -20,6 +20,7 @@ fn header() -> Header {
         script_hash: Hash::of(b""),
         args: Vec::new(),
         seed: 7,
+        most_queued: Default::default(),
         started_unix_s: 0.0,
         kept: Default::default(),
     }

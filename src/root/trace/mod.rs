@@ -17,7 +17,7 @@ use serde_json::Value;
 pub(super) use self::scribe::Scribe;
 pub use self::sink::TraceError;
 pub(super) use self::sink::{Sink, Trace};
-use super::order::{Growth, Job, Order, PoolInfo, PoolSpec, command_line};
+use super::order::{Growth, Job, MostQueued, Order, PoolInfo, PoolSpec, command_line};
 use super::recipe;
 use crate::model::human::{shortened, subject, visible};
 use crate::model::{Hash, Kind, Outcome, PoolId, RecipeParts, TaskId, recipe_key};
@@ -42,6 +42,9 @@ pub struct Header {
     pub args: Vec<String>,
     /// Seed of everything random.
     pub seed: u64,
+    /// How many tasks the script could have on their way.
+    #[serde(default)]
+    pub most_queued: MostQueued,
     /// When the campaign began (s).
     pub started_unix_s: f64,
     /// What earlier runs kept, by name.
@@ -119,19 +122,21 @@ pub(super) struct Crew {
     pub(super) slots: Option<u32>,
     pub(super) gpus: Option<u32>,
     pub(super) hosts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) job: Option<String>,
 }
 
 impl From<&PoolSpec> for Crew {
     fn from(spec: &PoolSpec) -> Self {
         let PoolSpec { workers, per_node, slots, gpus, hosts, .. } = spec.clone();
-        Self { workers, per_node, slots, gpus, hosts }
+        Self { workers, per_node, slots, gpus, hosts, job: None }
     }
 }
 
 impl From<&Growth> for Crew {
     fn from(growth: &Growth) -> Self {
-        let Growth { workers, per_node, hosts } = growth.clone();
-        Self { workers, per_node, hosts, ..Self::default() }
+        let Growth { workers, per_node, hosts, job } = growth.clone();
+        Self { workers, per_node, hosts, job, ..Self::default() }
     }
 }
 

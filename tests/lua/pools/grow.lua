@@ -49,6 +49,8 @@ refused(nil, "pool:grow: every node has a worker already (" .. first.host .. "):
 refused({ hosts = { "node7" } }, "pool:grow: host `node7` is not in the allocation")
 refused({ worker = 1 }, "grow: unknown option 'worker' (did you mean 'workers'?)")
 refused({ workers = 0 }, "grow: option 'workers'")
+refused({ job = "abc" }, "pool:grow: `abc` is no job of Slurm: jobs have a number, job = \"1234\"")
+refused({ job = {} }, "grow: option 'job'")
 assert(#pool.workers == 3 and await(pool:submit(there)) == "made")
 assert(#pool:grow { per_node = 1 } == 1 and #pool:grow { hosts = { first.host } } == 1 and #pool.workers == 5)
 
