@@ -104,7 +104,10 @@ impl Core {
         let barred = task.not_on();
         let fits = |id: &WorkerId| {
             let worker = &self.fleet[*id];
-            worker.pool == task.pool && worker.suffices(task.need) && worker.gpus.len() >= gpus
+            worker.pool == task.pool
+                && !worker.barred
+                && worker.suffices(task.need)
+                && worker.gpus.len() >= gpus
         };
         let fit = || {
             pool.hosts().filter(|node| Some(*node) != barred && self.fleet[*node].workers.iter().any(fits))

@@ -52,6 +52,8 @@ pub(super) struct Pool {
     pub surplus: u64,
     /// When to ask for calls that wait behind others while units are idle.
     pub steal: Tick,
+    /// It keeps off nodes of so many faults, if off any.
+    pub quarantine: Option<u32>,
 }
 
 /// Nodes kept for a gang.
@@ -128,12 +130,18 @@ impl Pool {
             epoch: 0,
             surplus: 0,
             steal: NEVER,
+            quarantine: None,
         }
     }
 
     /// It has no worker and none will come.
     pub fn is_dead(&self) -> bool {
         self.alive == 0 && self.stage != Stage::Growing
+    }
+
+    /// Does it keep off a node of so many faults, if it can?
+    pub fn is_wary_of(&self, faults: u32) -> bool {
+        self.quarantine.is_some_and(|most| faults >= most)
     }
 
     /// A worker has come; its place in the tree.

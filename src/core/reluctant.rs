@@ -50,7 +50,7 @@ impl Core {
             let measures = |id: WorkerId| {
                 let worker = &self.fleet[id];
                 let is_able = worker.suffices(task.need) && worker.gpus.len() >= gpus;
-                worker.pool == task.pool && worker.measures && is_able
+                worker.pool == task.pool && !worker.barred && worker.measures && is_able
             };
             not_on != Some(*node) && self.fleet[*node].workers.iter().any(|id| measures(*id))
         };

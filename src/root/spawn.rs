@@ -50,11 +50,18 @@ pub(super) struct Launcher {
 impl Launcher {
     /// Which worker goes where.
     /// For a pool that grows: it has workers on the hosts `there`.
-    pub(super) fn plan(&self, spec: &PoolSpec, there: &[String]) -> Result<Plan, String> {
+    /// It keeps off the hosts that are `shunned`, if it can.
+    pub(super) fn plan(
+        &self,
+        spec: &PoolSpec,
+        there: &[String],
+        shunned: Vec<String>,
+    ) -> Result<Plan, String> {
         let request = PoolRequest {
             workers: spec.workers,
             per_node: spec.per_node,
             hosts: (!spec.hosts.is_empty()).then(|| spec.hosts.clone()),
+            shunned,
             start: self.resolved(spec.start)?,
             root_node: spec.root_node,
         };

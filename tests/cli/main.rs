@@ -29,6 +29,7 @@ mod new;
 mod outcomes;
 mod places;
 mod progress;
+mod quarantine;
 mod query;
 mod repl;
 mod replay;
