@@ -98,6 +98,9 @@ impl Core {
 
     /// From now on it runs elsewhere, as long as there is such a place. Is there one?
     fn keep_off(&mut self, ix: TaskIx, node: NodeIx) -> bool {
+        if !self.pools[self.tasks[ix].pool.at()].is_on(node) {
+            return true; // nothing starts there anyway
+        }
         let task = &mut self.tasks[ix];
         if task.is_bound() || task.rare().not_on.is_some() {
             return false;
