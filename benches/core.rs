@@ -73,7 +73,15 @@ impl Bench {
     fn finish_one(&mut self) -> bool {
         let Some((worker, task, attempt)) = self.flying.pop_front() else { return false };
         self.feed(Event::Started { worker, task, attempt });
-        self.feed(Event::Finished { worker, task, attempt, ok: true, artefact: None, elapsed_us: 20 });
+        self.feed(Event::Finished {
+            worker,
+            task,
+            attempt,
+            ok: true,
+            unfit: false,
+            artefact: None,
+            elapsed_us: 20,
+        });
         true
     }
 }

@@ -25,8 +25,28 @@ impl Drop for Seed {
     }
 }
 
-const STORM: Weather =
-    Weather { repeats: 50, lost_starts: 30, mute: 4, crashes: 8, replaced: 800, failures: 60, gone: 100 };
+const STORM: Weather = Weather {
+    repeats: 50,
+    lost_starts: 30,
+    mute: 4,
+    crashes: 8,
+    replaced: 800,
+    failures: 60,
+    gone: 100,
+    unfit: 0,
+};
+
+/// Workers that are lost one after the other, on nodes of which every other one cannot run most of what it gets.
+const PLAGUE: Weather = Weather {
+    repeats: 20,
+    lost_starts: 30,
+    mute: 2,
+    crashes: 60,
+    replaced: 900,
+    failures: 20,
+    gone: 20,
+    unfit: 600,
+};
 
 /// So many, or as many as `CORE_SIM_SEEDS` says.
 fn seeds(usual: u64) -> u64 {
@@ -88,6 +108,10 @@ fn campaign_that_ends(seed: u64, weather: Weather, within: Option<u64>) -> World
         world.join_on(0, 1 + rng.below(6) as u16, 2, false, "n0".into());
     }
     world.feed(Event::PoolOpened { pool: PoolId(1) });
+    if weather.unfit > 0 {
+        world.quarantine(0, 1 + rng.below(3) as u32);
+        world.quarantine(1, 1 + rng.below(5) as u32);
+    }
     world.counter(0, "license", 2);
     world.counter(1, "license", 3);
     for _ in 0..1 + rng.below(3) {
@@ -146,6 +170,47 @@ fn every_task_ends_once_in_fair_weather() {
 fn every_task_ends_once_in_a_storm() {
     for seed in 10_000_000..10_000_000 + seeds(1000) {
         campaign(seed, STORM);
+    }
+}
+
+/// Whatever is lost and whatever a node cannot run: tasks end, none takes more workers than it may, and nothing starts in
+/// quarantine.
+#[test]
+fn every_task_ends_once_in_a_plague() {
+    let (mut quarantines, mut killed, seeds) = (0, 0, seeds(1000));
+    for seed in 30_000_000..30_000_000 + seeds {
+        let world = campaign(seed, PLAGUE);
+        quarantines += world.quarantines;
+        killed += world.tasks.iter().filter(|task| task.killed > 0).count();
+    }
+    assert!(quarantines as u64 > seeds && killed as u64 > seeds, "{quarantines} {killed}");
+}
+
+/// Calls that end their worker before it is heard that they began, and those beside them.
+#[test]
+fn a_call_that_ends_every_worker_it_meets_is_stopped() {
+    for (retries, slots) in [(0, 1), (1, 4), (3, 4)] {
+        let _seed = Seed(retries);
+        let mut world = World::new(retries, Weather::default());
+        world.open(0, 10, slots);
+        let mut request = world.request(Kind::Call);
+        request.retries = retries as u32;
+        let poison = world.submit(request, 1_000_000_000);
+        let mut lost = 0;
+        while world.tasks[poison.0 as usize].end.is_none() {
+            let before = world.tasks[poison.0 as usize].starts;
+            let Some(worker) = world.tasks[poison.0 as usize].placed else { break };
+            world.crash(worker);
+            lost += 1;
+            world.run_until(world.now + 3_000_000);
+            let track = &world.tasks[poison.0 as usize];
+            let until = world.now + 70_000_000;
+            if track.end.is_none() && track.starts == before {
+                world.run_until(until);
+            }
+        }
+        assert_eq!(lost, retries + 1);
+        world.finish();
     }
 }
 
@@ -266,8 +331,16 @@ fn side_by_side_is_faster() {
 
 #[test]
 fn ten_thousand_workers_and_a_million_tasks() {
-    let weather =
-        Weather { repeats: 5, lost_starts: 5, mute: 0, crashes: 1, replaced: 900, failures: 10, gone: 0 };
+    let weather = Weather {
+        repeats: 5,
+        lost_starts: 5,
+        mute: 0,
+        crashes: 1,
+        replaced: 900,
+        failures: 10,
+        gone: 0,
+        unfit: 0,
+    };
     let _seed = Seed(42);
     let mut rng = Random(42);
     let mut world = World::new(42, weather);

@@ -14,6 +14,7 @@ local strings = t.list(t.text, "strings")
 local MOST_PER_NODE, MOST_SLOTS = 1024, 4096
 -- GPUs of a node, as in src/model/gpus.rs.
 local MOST_GPUS = 64
+local MOST_FAULTS = 1000
 -- Calls of `map` at a time.
 local MOST_IN_FLIGHT = 1000000
 
@@ -181,6 +182,7 @@ local SCHEMA = {
     start = t.one_of("auto", "local", "spawn", "static", "srun", "ssh"),
     root_node = t.one_of("auto", "measure", "spare"),
     placement = t.one_of("strict", "warn"),
+    quarantine = t.either(t.whole(1, MOST_FAULTS), t.one_of(false)),
     env = t.environment,
     cwd = t.text,
     init = t.function_of "the worker",

@@ -250,6 +250,7 @@
 ---@field start? "auto"|"local"|"spawn"|"static"|"srun"|"ssh" how workers come
 ---@field root_node? "auto"|"measure"|"spare" the root's own node: no measurements while others would do ("auto"), any, or no worker
 ---@field placement? "strict"|"warn" a worker on another node than planned is an error ("strict"), or told and used
+---@field quarantine? integer|false after so many faults of a node nothing more starts there; 3 unless said
 ---@field env? table<string, string|number> set for every task
 ---@field cwd? string folder of every task, relative to the campaign's (the default)
 ---@field init? fun(worker: harness.Here) runs in each slot before its first call

@@ -81,6 +81,8 @@ pub struct PoolRequest {
     pub per_node: Option<u32>,
     /// Only these hosts.
     pub hosts: Option<Vec<String>>,
+    /// Not these, as long as there are others.
+    pub shunned: Vec<String>,
     /// How.
     pub start: Start,
     /// What becomes of the root's own node.
@@ -116,13 +118,14 @@ pub fn more(
     there: &[String],
 ) -> Result<Plan, AllocationError> {
     let mut hosts = hosts_for(allocation, request)?;
+    let barred = left_out(request, &hosts);
     let on = |host: &str| there.iter().filter(|other| same_host(other, host)).count() as u32;
     if request.workers.is_none() && request.per_node.is_none() && request.hosts.is_none() {
         let all = listing(&hosts);
         hosts.retain(|host| on(host) == 0);
         if hosts.is_empty() {
             return refuse(format!(
-                "every node has a worker already ({all}): say how many more, `workers = N` or `per_node = N`"
+                "every node has a worker already ({all}{barred}): say how many more, `workers = N` or `per_node = N`"
             ));
         }
     }
@@ -137,7 +140,7 @@ pub fn more(
     let wanted = request.workers.unwrap_or(places);
     if wanted > places {
         return refuse(format!(
-            "workers={wanted} with per_node={per_node} needs {} nodes, the allocation has {}: {}",
+            "workers={wanted} with per_node={per_node} needs {} nodes, the allocation has {}: {}{barred}",
             wanted.div_ceil(per_node),
             hosts.len(),
             listing(&hosts)
@@ -162,6 +165,13 @@ pub fn more(
         }
     }
     Ok(Plan { workers })
+}
+
+/// Nodes that are shunned, where they are.
+fn left_out(request: &PoolRequest, hosts: &[&str]) -> String {
+    let out = |bad: &&String| !hosts.iter().any(|host| same_host(host, bad));
+    let names: Vec<&str> = request.shunned.iter().filter(out).map(String::as_str).collect();
+    if names.is_empty() { String::new() } else { format!("; in quarantine: {}", names.join(", ")) }
 }
 
 /// The nodes a pool may have workers on.
@@ -189,6 +199,10 @@ fn hosts_for<'a>(allocation: &'a Allocation, request: &PoolRequest) -> Result<Ve
     }
     if request.start == Start::Local {
         hosts.retain(|host| on_root(host));
+    }
+    let good = |host: &&str| !request.shunned.iter().any(|bad| same_host(bad, host));
+    if hosts.iter().any(good) {
+        hosts.retain(good);
     }
     if hosts.is_empty() {
         return refuse(format!(
@@ -265,6 +279,23 @@ mod tests {
         assert_eq!(shown(four).unwrap(), "node1:local node2:spawn node3:spawn node1:local");
         let chosen = PoolRequest { hosts: Some(vec!["node3".into()]), ..Default::default() };
         assert_eq!(shown(chosen).unwrap(), "node3:spawn");
+    }
+
+    #[test]
+    fn nodes_in_quarantine_are_left_out_as_long_as_there_are_others() {
+        let shunned = |hosts: &[&str]| hosts.iter().map(|host| host.to_string()).collect::<Vec<_>>();
+        let one = PoolRequest { shunned: shunned(&["node2.cluster"]), ..Default::default() };
+        assert_eq!(shown(one.clone()).unwrap(), "node1:local node3:spawn");
+        let named = PoolRequest { hosts: Some(vec!["node2".into()]), ..one.clone() };
+        assert_eq!(shown(named).unwrap(), "node2:spawn");
+        let all = PoolRequest { shunned: shunned(&["node1", "node2", "node3"]), ..Default::default() };
+        assert_eq!(shown(all).unwrap(), "node1:local node2:spawn node3:spawn");
+        let three = PoolRequest { workers: Some(3), per_node: Some(1), ..one };
+        let why = shown(three).unwrap_err();
+        assert!(
+            why.contains("the allocation has 2: ") && why.ends_with("; in quarantine: node2.cluster"),
+            "{why}"
+        );
     }
 
     #[test]

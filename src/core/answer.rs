@@ -13,6 +13,7 @@ use crate::model::{Attempt, Hash, Kind, TaskId, WorkerId};
 /// How an attempt ended, as its worker says.
 pub(super) struct Report {
     pub ok: bool,
+    pub unfit: bool,
     pub artefact: Option<Hash>,
     pub elapsed_us: u64,
 }
@@ -48,7 +49,11 @@ impl Core {
             Phase::Killed(Why::Cancelled) => self.resolve(ix, End::Cancelled, None),
             Phase::Killed(Why::MemberLost) => self.again(ix),
             Phase::Wedged => self.forget(ix),
+            _ if report.unfit && self.goes_elsewhere(ix, worker) => {}
             _ => {
+                if !report.unfit && !self.tasks[ix].strikes().is_empty() {
+                    self.acquit(ix, worker);
+                }
                 let task = &self.tasks[ix];
                 if matches!(task.kind, Kind::Call | Kind::Exec) {
                     self.durations.learn(task.class, report.elapsed_us);
@@ -101,51 +106,41 @@ impl Core {
 
     /// Attempts that wait for artefacts on this worker.
     fn staging_on(&self, worker: WorkerId) -> Vec<TaskIx> {
-        let staging =
-            |ix: &TaskIx| matches!(&self.tasks[*ix].state, State::Flying(f) if f.phase == Phase::Staging);
-        self.fleet[worker].tasks.iter().copied().filter(staging).collect()
+        self.fleet[worker].tasks.iter().copied().filter(|ix| self.is_staging(*ix)).collect()
     }
 
     pub(super) fn worker_lost(&mut self, id: WorkerId) {
         if !self.fleet.alive(id) {
             return;
         }
-        let (pool, place, node, slots) = {
-            let worker = &self.fleet[id];
-            (worker.pool, worker.place, worker.node, worker.slots)
-        };
-        let books = &mut self.pools[pool.at()];
-        books.surplus -= u64::from(self.fleet[id].counted);
-        books.lose(place, slots, node);
-        books.reluctant -= u32::from(!self.fleet[id].measures);
-        let (flying, own, groups) = self.fleet.lose(id);
+        let (pool, node) = (self.fleet[id].pool, self.fleet[id].node);
+        self.withdraw(id);
+        let begun = self.may_have_begun(id);
+        let flying = self.fleet.lose(id);
         self.artefacts.lose(id);
-        for group in groups {
-            let home = &mut self.groups[group.at()].home;
-            if home.as_ref().is_some_and(|home| home.contains(&id)) {
-                *home = None;
-                self.reroute_gangs(pool, group);
-            }
-        }
-        own.into_values().for_each(|ix| self.make_ready(ix));
-        for ix in self.leasing_on(node) {
-            if matches!(&self.tasks[ix].state, State::Leasing(gang) if gang.contains(&id)) {
-                self.land(ix);
-                self.agenda.ready.push_back(ix);
-            }
-        }
-        if self.pools[pool.at()].reservation.as_ref().is_some_and(|kept| kept.workers.contains(&id)) {
-            self.drop_reservation(pool);
-        }
-        flying.into_iter().for_each(|ix| self.lost_flight(ix, id));
+        flying.into_iter().for_each(|ix| self.lost_flight(ix, id, begun.contains(&ix)));
         // Others on the node may wait for what it ran.
         let others = self.fleet[node].workers.clone();
         others.into_iter().for_each(|worker| self.touch(worker));
         self.stir(node);
         self.reconsider(pool);
+        self.fault(node);
     }
 
-    fn lost_flight(&mut self, ix: TaskIx, worker: WorkerId) {
+    /// Of the calls there that have not said so, those that may have begun: the oldest, one in each unit that is left. A call that
+    /// ends its worker is not heard of before.
+    fn may_have_begun(&self, id: WorkerId) -> Vec<TaskIx> {
+        let worker = &self.fleet[id];
+        let calls = || worker.tasks.iter().copied().filter(|ix| self.tasks[*ix].need == Need::Call);
+        let waits = |ix: &TaskIx| {
+            let State::Flying(flight) = &self.tasks[*ix].state else { return false };
+            matches!(flight.phase, Phase::Sent { .. } | Phase::Recalling)
+        };
+        let running = calls().filter(|ix| !waits(ix)).count();
+        calls().filter(waits).take((worker.for_calls() as usize).saturating_sub(running)).collect()
+    }
+
+    fn lost_flight(&mut self, ix: TaskIx, worker: WorkerId, may_have_begun: bool) {
         let task = &self.tasks[ix];
         let State::Flying(flight) = &task.state else { return };
         let (phase, leader, attempt) = (flight.phase, flight.gang.leader(), task.attempt);
@@ -159,37 +154,24 @@ impl Core {
             self.out.push(Action::Kill { worker: leader, task: task.id, attempt: Attempt(attempt) });
             self.set_phase(ix, Phase::Killed(Why::MemberLost));
             self.set_alarm(ix, self.now.plus(GRACE_US));
+            self.strike(ix, worker);
             return;
         }
         if leader != worker {
             return;
         }
-        let begun = task.kind != Kind::Call;
+        let begun = task.need != Need::Call || may_have_begun;
         self.land(ix);
         match phase {
-            Phase::Staging | Phase::Sent { .. } | Phase::Recalling if !begun => {
-                self.agenda.ready.push_back(ix)
+            Phase::Sent { .. } | Phase::Recalling if !begun => self.agenda.ready.push_back(ix),
+            Phase::Staging | Phase::Sent { .. } | Phase::Recalling | Phase::Running => {
+                self.strike(ix, worker);
+                self.again(ix);
             }
-            Phase::Staging
-            | Phase::Sent { .. }
-            | Phase::Recalling
-            | Phase::Running
-            | Phase::Killed(Why::MemberLost) => self.again(ix),
+            Phase::Killed(Why::MemberLost) => self.again(ix),
             Phase::Killed(Why::Cancelled) => self.resolve(ix, End::Cancelled, None),
             Phase::Killed(Why::Overdue) => self.resolve(ix, End::Overdue, None),
             Phase::Wedged => self.forget(ix),
-        }
-    }
-
-    /// An attempt was lost with its worker.
-    fn again(&mut self, ix: TaskIx) {
-        let task = &mut self.tasks[ix];
-        task.lost += 1;
-        if task.lost > task.retries {
-            let attempts = task.lost;
-            self.resolve(ix, End::LostWorker { attempts }, None);
-        } else {
-            self.agenda.ready.push_back(ix);
         }
     }
 

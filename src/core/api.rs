@@ -35,7 +35,7 @@ pub struct Request {
     pub placement: Placement,
     /// The keeper ends it after so long (µs); the core only guards that an answer comes.
     pub timeout_us: Option<u64>,
-    /// How many lost attempts are made good.
+    /// How many attempts are made good that were lost, or that their node could not run.
     pub retries: u32,
     /// What must have ended before it starts.
     pub deps: Vec<Dep>,
@@ -98,6 +98,13 @@ pub enum Event {
         /// How much there is of each.
         capacities: BTreeMap<String, u32>,
     },
+    /// After how many faults of a node nothing of the pool starts there any more; never, if not said.
+    PoolQuarantine {
+        /// The pool.
+        pool: PoolId,
+        /// So many.
+        after: Option<u32>,
+    },
     /// Everything in it is cancelled, and whatever is submitted to it later.
     PoolClosed {
         /// The pool.
@@ -127,6 +134,11 @@ pub enum Event {
     WorkerLost {
         /// The worker.
         worker: WorkerId,
+    },
+    /// A worker was to start on the host and did not.
+    NodeFault {
+        /// The host.
+        host: String,
     },
     /// The script wants this.
     Submitted(Request),
@@ -159,6 +171,8 @@ pub enum Event {
         attempt: Attempt,
         /// Did it succeed?
         ok: bool,
+        /// The node could not run it, which says nothing of the task: it may be tried on another one.
+        unfit: bool,
         /// What it built; it is on that worker's node.
         artefact: Option<Hash>,
         /// How long it ran (µs).
@@ -266,6 +280,13 @@ pub enum Action {
         /// The worker.
         worker: WorkerId,
     },
+    /// The node has failed so often that nothing of the pool starts there any more; what runs there goes on.
+    Quarantine {
+        /// The pool.
+        pool: PoolId,
+        /// The node.
+        host: String,
+    },
     /// The task is not started, now or later: it would not end in time.
     Hold {
         /// The task.
@@ -297,8 +318,8 @@ pub enum End {
     Cancelled,
     /// Its worker was lost, and no retry or no worker is left.
     LostWorker {
-        /// Attempts lost.
-        attempts: u32,
+        /// The workers that were lost with it, the first first.
+        workers: Vec<WorkerId>,
     },
     /// No answer long after its deadline. The units it holds stay occupied until its worker reports or is lost.
     Overdue,

@@ -9,8 +9,8 @@ use super::api::{Counts, Gang, GpuSet};
 use super::bucket;
 use super::fleet::{Lease, Node};
 use super::lease::nodes_of;
-use super::pool::Reservation;
-use super::task::{Flight, Home, NEVER, Need, NodeIx, Part, Phase, Rank, State, TaskIx};
+use super::pool::{Reservation, Stage};
+use super::task::{Flight, Home, NEVER, Need, NodeIx, Part, Phase, Rank, State, Task, TaskIx};
 use crate::model::WorkerId;
 
 impl Core {
@@ -37,12 +37,29 @@ impl Core {
                 && agenda.loud.is_empty()
                 && self.out.is_empty()
         );
+        self.check_quarantine();
         self.check_queues();
         self.check_units();
         self.check_leases();
         self.check_gangs();
         self.check_counts();
         self.check_room();
+    }
+
+    /// A pool has a node of too many faults only if it has no other, and has struck off none that has fewer.
+    fn check_quarantine(&self) {
+        for pool in self.pools.iter().filter(|pool| pool.stage != Stage::Closed && pool.hosts().len() > 1) {
+            let faults = |node: NodeIx| self.fleet[node].faults;
+            assert!(
+                pool.hosts().all(|node| !pool.is_wary_of(faults(node))),
+                "pool {} uses a bad node",
+                pool.id
+            );
+        }
+        for (id, worker) in self.fleet.iter().filter(|(_, worker)| worker.barred) {
+            let (pool, node) = (&self.pools[worker.pool.at()], &self.fleet[worker.node]);
+            assert!(pool.is_wary_of(node.faults) && !pool.places.contains(&Some(id)), "{id} is struck off");
+        }
     }
 
     fn check_queues(&self) {
@@ -66,8 +83,17 @@ impl Core {
             agree(Home::Group(super::GroupIx(at as u32)), &group.waiting);
             assert!(group.waiting.is_empty() || group.leader.is_some(), "a group without a leader waits");
             assert!(group.home.is_none() || group.leader.is_none(), "a group with a node waits");
-            let alive = |home: &Gang| home.iter().all(|worker| self.fleet.alive(*worker));
+            let alive = |home: &Gang| {
+                home.iter().all(|worker| self.fleet.alive(*worker) && !self.fleet[*worker].barred)
+            };
             assert!(group.home.as_ref().is_none_or(alive), "a group on a lost worker");
+        }
+        let rests = |task: &Task| task.state == State::Queued(Home::Resting);
+        for (_, task) in self.tasks.iter().filter(|(_, task)| rests(task)) {
+            let (strikes, retries) = (task.strikes().len(), task.retries as usize);
+            assert!(task.alarm != NEVER && (1..=retries).contains(&strikes), "{task:?} rests for ever");
+            assert!(!self.pools[task.pool.at()].is_dead(), "{task:?} rests in a dead pool");
+            entries += 1;
         }
         let queued = self.tasks.iter().filter(|(_, task)| matches!(task.state, State::Queued(_))).count();
         assert_eq!(queued, entries, "each queued task stands in one queue");
@@ -105,6 +131,10 @@ impl Core {
             );
             assert_eq!(held.get(&id).copied().unwrap_or_default(), books, "units of worker {id}");
             assert!(worker.held == worker.slots || worker.held < worker.slots && worker.ahead == 0);
+            if worker.barred {
+                assert!(worker.counted == 0 && worker.own.is_empty() && worker.groups.is_empty());
+                continue;
+            }
             assert_eq!(worker.counted, worker.surplus());
             let pool = &self.pools[worker.pool.at()];
             assert_eq!(pool.places[worker.place], Some(id));

@@ -164,6 +164,7 @@ impl Core {
         let equal = |id: &WorkerId| {
             let worker = &self.fleet[*id];
             worker.pool == pool
+                && !worker.barred
                 && likeness(*id) == likeness(best)
                 && (worker.idle() > 0 || task.need != Need::Call)
                 && Some(worker.node) != task.not_on()
@@ -238,7 +239,7 @@ impl Core {
     /// Sends short programs ahead to a worker whose units are all held by programs. Only what is next in the pool
     /// goes, and only where it could go anyway; the pool has been served before.
     pub(super) fn send_ahead(&mut self, id: WorkerId) {
-        if !self.fleet.alive(id) {
+        if !self.fleet.alive(id) || self.fleet[id].barred {
             return;
         }
         let (node, pool) = (self.fleet[id].node, self.fleet[id].pool);
@@ -279,6 +280,9 @@ impl Core {
         let node = self.fleet[id].node;
         if let Some(ix) = self.fleet[node].lease.holder() {
             self.advance(ix);
+        }
+        if self.fleet[id].barred {
+            return;
         }
         if self.fleet[node].lease == Lease::Open && self.fleet[node].streak > 0 && !self.follow_up(id) {
             self.fleet[node].streak = 0;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Core;
 use super::api::{Gang, Tick};
 use super::fleet::Lease;
-use super::task::{Flight, Home, NodeIx, Phase, Rank, State, Task, TaskIx};
+use super::task::{Flight, Home, NodeIx, Phase, PoolIx, Rank, State, Task, TaskIx};
 use crate::model::{TaskId, WorkerId};
 
 /// So many others are named.
@@ -53,6 +53,19 @@ pub enum Explanation {
         /// The host.
         host: String,
     },
+    /// It was struck, and rests before it is tried again.
+    Resting {
+        /// The worker that was lost with it, or whose node could not run it.
+        worker: WorkerId,
+        /// Where that was.
+        host: String,
+        /// Was it lost?
+        lost: bool,
+        /// How often that happened.
+        strikes: usize,
+        /// Until then.
+        until: Tick,
+    },
     /// The pool has no worker yet.
     EmptyPool,
     /// A counter is used up, or an earlier task waits for it.
@@ -96,6 +109,8 @@ pub struct Place {
     pub reserved: Option<Reserved>,
     /// Of the same pool, the first that goes before it.
     pub behind: Option<TaskId>,
+    /// Nodes that would do and are in quarantine; some of them.
+    pub quarantined: Vec<String>,
 }
 
 /// What a task asks of the nodes.
@@ -183,6 +198,7 @@ impl Core {
             State::Queued(Home::Shape(shape)) => (4, u64::from(*shape)),
             State::Queued(Home::Worker(worker)) => (5, u64::from(worker.0)),
             State::Queued(Home::Parked(node)) => (6, u64::from(node.0)),
+            State::Queued(Home::Resting) => (10, 0),
             State::Queued(Home::Group(_)) => (7, 0),
             State::Queued(Home::Gangs) => {
                 let (nodes, cores, gpus) = (task.need.nodes(), task.need.cores(), task.gpus());
@@ -232,6 +248,7 @@ impl Core {
                 let leader = self.groups[group.at()].leader;
                 Explanation::Group { leader: leader.map(|leader| self.tasks[leader].id) }
             }
+            Home::Resting => self.explain_rest(ix),
             _ if pool.alive == 0 => Explanation::EmptyPool,
             Home::Worker(id) => Explanation::Room(self.explain_room(ix, vec![id])),
             Home::Ready | Home::Shape(_) | Home::Gangs => {
@@ -245,6 +262,12 @@ impl Core {
                 )
             }
         }
+    }
+
+    fn explain_rest(&self, ix: TaskIx) -> Explanation {
+        let Some((worker, lost, until)) = self.rest_of(ix) else { return Explanation::Unknown };
+        let host = self.fleet[self.fleet[worker].node].host.clone();
+        Explanation::Resting { worker, host, lost, strikes: self.tasks[ix].strikes().len(), until }
     }
 
     fn explain_counter(&self, task: &Task) -> Option<Explanation> {
@@ -312,7 +335,15 @@ impl Core {
             drained: drained.take(MOST_NAMED).collect(),
             reserved,
             behind: first.map(|(_, ix)| self.tasks[*ix].id),
+            quarantined: self.barred_hosts(task.pool).take(MOST_NAMED).collect(),
         }
+    }
+
+    /// Nodes with workers of the pool that take nothing any more.
+    fn barred_hosts(&self, pool: PoolIx) -> impl Iterator<Item = String> {
+        let barred = move |id: &WorkerId| self.fleet[*id].barred && self.fleet[*id].pool == pool;
+        let nodes = self.fleet.nodes().filter(move |(_, node)| node.workers.iter().any(barred));
+        nodes.map(|(_, node)| node.host.clone())
     }
 
     /// Tasks without which this one does not start, in the order of their entries.

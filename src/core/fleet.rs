@@ -18,6 +18,8 @@ use crate::model::WorkerId;
 #[derive(Debug)]
 pub(super) struct Worker {
     pub alive: bool,
+    /// Its pool has struck it off: nothing starts there any more.
+    pub barred: bool,
     pub pool: PoolIx,
     /// Its place in the tree of its pool.
     pub place: usize,
@@ -63,6 +65,7 @@ impl Worker {
     fn unknown() -> Self {
         Self {
             alive: false,
+            barred: false,
             pool: PoolIx(0),
             place: 0,
             node: NodeIx(0),
@@ -84,7 +87,7 @@ impl Worker {
     }
 
     /// Units that calls may use.
-    fn for_calls(&self) -> u32 {
+    pub fn for_calls(&self) -> u32 {
         u32::from(self.slots - self.held)
     }
 
@@ -211,6 +214,8 @@ pub(super) struct Node {
     pub parked: BTreeMap<Rank, TaskIx>,
     /// It had a worker once.
     pub seen: bool,
+    /// How often it failed us.
+    pub faults: u32,
 }
 
 impl Node {
@@ -305,6 +310,7 @@ impl Fleet {
             streak: 0,
             parked: BTreeMap::new(),
             seen: false,
+            faults: 0,
         });
         self.by_host.insert(host.to_owned(), ix);
         ix
@@ -322,19 +328,19 @@ impl Fleet {
         self[node].seen = true;
     }
 
-    /// A worker is gone: what it had to do.
-    pub fn lose(&mut self, id: WorkerId) -> (VecDeque<TaskIx>, BTreeMap<Rank, TaskIx>, Vec<GroupIx>) {
+    /// A worker is gone: what ran there.
+    pub fn lose(&mut self, id: WorkerId) -> VecDeque<TaskIx> {
         let worker = &mut self[id];
         worker.alive = false;
         (worker.held, worker.calls, worker.load, worker.unseen) = (0, 0, 0, 0);
-        let left = (
-            std::mem::take(&mut worker.tasks),
-            std::mem::take(&mut worker.own),
-            std::mem::take(&mut worker.groups),
-        );
-        let node = worker.node;
+        let (left, node) = (std::mem::take(&mut worker.tasks), worker.node);
         self[node].workers.retain(|other| *other != id);
         left
+    }
+
+    /// Does the node have a worker that takes tasks?
+    pub fn is_staffed(&self, node: NodeIx) -> bool {
+        self[node].workers.iter().any(|id| !self[*id].barred)
     }
 
     /// Does nothing of ours run on the node?

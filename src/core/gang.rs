@@ -171,6 +171,7 @@ impl Core {
         let (task, worker) = (&self.tasks[ix], &self.fleet[id]);
         let home = task.group().and_then(|group| self.groups[group.at()].home.as_ref());
         worker.pool == task.pool
+            && !worker.barred
             && worker.suffices(task.need)
             && (worker.measures || !demand.avoids)
             && worker.gpus.len() >= demand.gpus

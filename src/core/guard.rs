@@ -5,7 +5,7 @@
 
 use super::Core;
 use super::api::{Action, End, Tick};
-use super::task::{Flight, NEVER, Need, Phase, PoolIx, State, TaskIx, Why};
+use super::task::{Flight, Home, NEVER, Need, Phase, PoolIx, State, TaskIx, Why};
 use crate::model::{Attempt, WorkerId};
 
 /// After its timeout a task has so long to answer (µs).
@@ -18,7 +18,7 @@ const STALE_CALL_US: u64 = 5_000;
 /// Whom an alarm is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Alarm {
-    /// A task whose answer is overdue, or one given up whose worker has not reported yet.
+    /// A task whose answer is overdue, one given up whose worker has not reported yet, or one that has rested.
     Answer(TaskIx),
     /// A pool in which calls wait while units are idle.
     Steal(PoolIx),
@@ -86,16 +86,19 @@ impl Core {
         }
     }
 
-    /// No answer came in time.
+    /// No answer came in time, or the task has rested.
     fn overdue(&mut self, ix: TaskIx) {
         let task = &self.tasks[ix];
+        if task.state == State::Queued(Home::Resting) {
+            return self.make_ready(ix);
+        }
         let State::Flying(Flight { gang, phase, .. }) = &task.state else { return };
         let leader = gang.leader();
         let end = match phase {
             Phase::Wedged => return self.give_up_if_stuck(ix, leader),
             Phase::Killed(Why::Cancelled) => End::Cancelled,
             Phase::Killed(Why::Overdue) => End::Overdue,
-            Phase::Killed(Why::MemberLost) => End::LostWorker { attempts: task.lost + 1 },
+            Phase::Killed(Why::MemberLost) => End::LostWorker { workers: task.taken_along() },
             _ => {
                 let attempt = Attempt(task.attempt);
                 self.out.push(Action::Kill { worker: gang.leader(), task: task.id, attempt });

@@ -11,7 +11,7 @@
 //! Lower ranks go first: priority, then submission. A task that finds no room holds later ones of its pool back, unless
 //! they use what it cannot; one that needs several cores or a whole node takes a *lease* on a node, which
 //! then drains; measurements that have parts of a node to themselves share one (`side`). One that needs several nodes, GPUs or counters (`gang`) gets a *reservation* of nodes and a time (`reserve`).
-//! That, and a bound on exclusive tasks in a row, is why nobody starves. What would not end in time is held back (`horizon`). `explain` says why a task is not running.
+//! That, and a bound on exclusive tasks in a row, is why nobody starves. What is lost to the cluster is tried again elsewhere, and a node that fails again and again is kept off (`quarantine`). What would not end in time is held back (`horizon`). `explain` says why a task is not running.
 
 mod answer;
 mod api;
@@ -27,6 +27,7 @@ mod horizon;
 mod lease;
 mod never;
 mod pool;
+mod quarantine;
 mod reluctant;
 mod reserve;
 mod side;
@@ -168,15 +169,17 @@ impl Core {
             Event::PoolSettled { pool } => self.pool_settled(pool),
             Event::PoolClosed { pool } => self.pool_closed(pool),
             Event::PoolCounters { pool, capacities } => self.pool_counters(pool, capacities),
+            Event::PoolQuarantine { pool, after } => self.pool_quarantine(pool, after),
             Event::WorkerReady { worker, pool, host, allocation, slots, sockets, gpus, measures } => {
                 self.worker_ready(worker, pool, (&host, allocation), (slots, sockets, gpus, measures));
             }
             Event::WorkerLost { worker } => self.worker_lost(worker),
+            Event::NodeFault { host } => self.node_fault(&host),
             Event::Submitted(request) => self.submitted(request),
             Event::Started { worker, task, attempt } => self.started(worker, task, attempt),
             Event::Delivers { worker, task, attempt } => self.delivers(worker, task, attempt),
-            Event::Finished { worker, task, attempt, ok, artefact, elapsed_us } => {
-                self.finished(worker, task, attempt, answer::Report { ok, artefact, elapsed_us });
+            Event::Finished { worker, task, attempt, ok, unfit, artefact, elapsed_us } => {
+                self.finished(worker, task, attempt, answer::Report { ok, unfit, artefact, elapsed_us });
             }
             Event::Recalled { worker, task, attempt } => self.recalled(worker, task, attempt),
             Event::Have { worker, artefact } => self.have(worker, artefact),
@@ -256,7 +259,7 @@ impl Core {
     /// The worker's load or its node's lease changed: its pool's tree follows.
     fn refresh(&mut self, id: WorkerId) {
         let worker = &self.fleet[id];
-        if !worker.alive {
+        if !worker.alive || worker.barred {
             return;
         }
         let open = self.fleet[worker.node].is_open();
@@ -332,6 +335,7 @@ impl Core {
         }
         self.refresh(id);
         self.touch(id);
+        self.review(pool);
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) struct Pool {
     pub surplus: u64,
     /// When to ask for calls that wait behind others while units are idle.
     pub steal: Tick,
+    /// It keeps off nodes of so many faults, if off any.
+    pub quarantine: Option<u32>,
 }
 
 /// Nodes kept for a gang.
@@ -128,12 +130,18 @@ impl Pool {
             epoch: 0,
             surplus: 0,
             steal: NEVER,
+            quarantine: None,
         }
     }
 
     /// It has no worker and none will come.
     pub fn is_dead(&self) -> bool {
         self.alive == 0 && self.stage != Stage::Growing
+    }
+
+    /// Does it keep off a node of so many faults, if it can?
+    pub fn is_wary_of(&self, faults: u32) -> bool {
+        self.quarantine.is_some_and(|most| faults >= most)
     }
 
     /// A worker has come; its place in the tree.
@@ -184,11 +192,21 @@ impl Pool {
 
     /// The queue for this shape.
     pub fn shape(&mut self, need: Need, not_on: Option<NodeIx>, choosy: bool) -> u32 {
-        *self.by_shape.entry((need, not_on, choosy)).or_insert_with(|| {
-            let queue = BTreeMap::new();
-            self.shapes.push(Shape { need, not_on, choosy, queue, stuck: false, hopeless: None });
-            self.shapes.len() as u32 - 1
-        })
+        if let Some(shape) = self.by_shape.get(&(need, not_on, choosy)) {
+            return *shape;
+        }
+        let new = Shape { need, not_on, choosy, queue: BTreeMap::new(), stuck: false, hopeless: None };
+        // Nodes to keep off come and go: their queues do not pile up, for each dispatch looks at all.
+        let spent = |shape: &Shape| shape.queue.is_empty() && shape.not_on.is_some();
+        let at = self.shapes.iter().position(spent).filter(|_| not_on.is_some()).unwrap_or(self.shapes.len());
+        if at == self.shapes.len() {
+            self.shapes.push(new);
+        } else {
+            let old = std::mem::replace(&mut self.shapes[at], new);
+            self.by_shape.remove(&(old.need, old.not_on, old.choosy));
+        }
+        self.by_shape.insert((need, not_on, choosy), at as u32);
+        at as u32
     }
 
     /// The first task of all its queues.

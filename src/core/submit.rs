@@ -71,7 +71,6 @@ impl Core {
             alarm: NEVER,
             pool,
             retries,
-            lost: 0,
             attempt: 0,
             need,
             kind,
@@ -149,14 +148,16 @@ impl Core {
         if task.state != State::Queued(Home::Ready) {
             return; // it ended while it waited for this
         }
-        let (lost, host, group, gang) = (task.lost, task.host(), task.group(), task.is_gang());
+        self.shun_no_longer(ix);
+        let task = &self.tasks[ix];
+        let (host, group, gang) = (task.host(), task.group(), task.is_gang());
         let pool = &self.pools[task.pool.at()];
         let end = if self.draining || pool.stage == Stage::Closed {
             Some(End::Cancelled)
         } else if let Some(reason) = self.never(ix) {
             Some(End::Refused { reason })
         } else {
-            pool.is_dead().then_some(End::LostWorker { attempts: lost })
+            pool.is_dead().then(|| End::LostWorker { workers: task.taken_along() })
         };
         if let Some(end) = end {
             self.resolve(ix, end, None);
@@ -182,7 +183,7 @@ impl Core {
         let task = &self.tasks[ix];
         let fit = |id: &&WorkerId| {
             let worker = &self.fleet[**id];
-            worker.pool == task.pool && worker.suffices(task.need)
+            worker.pool == task.pool && worker.suffices(task.need) && !worker.barred
         };
         let home = group.and_then(|group| self.groups[group.at()].home.as_ref()).map(Gang::leader);
         let workers =
@@ -202,12 +203,12 @@ impl Core {
     /// No worker on its host could take it.
     fn host_missing(&mut self, ix: TaskIx, node: NodeIx) {
         let task = &self.tasks[ix];
-        let (rank, attempts) = (task.rank, task.lost);
+        let (rank, workers) = (task.rank, task.taken_along());
         if self.pools[task.pool.at()].stage == Stage::Growing {
             self.enter(ix, State::Queued(Home::Parked(node)));
             self.fleet[node].parked.insert(rank, ix);
-        } else if self.fleet[node].workers.is_empty() && self.fleet[node].seen {
-            self.resolve(ix, End::LostWorker { attempts }, None);
+        } else if !self.fleet.is_staffed(node) && self.fleet[node].seen {
+            self.resolve(ix, End::LostWorker { workers }, None);
         } else {
             let reason = self.no_such_host(ix, node);
             self.resolve(ix, End::Refused { reason }, None);
@@ -306,6 +307,7 @@ impl Core {
             Home::Parked(node) => {
                 self.fleet[node].parked.remove(&rank);
             }
+            Home::Resting => self.clear_alarm(ix),
         }
         self.enter(ix, State::Queued(Home::Ready));
     }
@@ -363,6 +365,9 @@ impl Core {
         let gangs = self.pools[pool.at()].gangs.values().copied();
         again
             .extend(gangs.filter(|ix| dead || self.tasks[*ix].host().is_some() || self.never(*ix).is_some()));
+        if dead {
+            again.extend(self.resting_in(pool));
+        }
         if self.pools[pool.at()].stage != Stage::Growing || dead {
             let parked = self.fleet.nodes().flat_map(|(_, node)| node.parked.values().copied());
             again.extend(parked.filter(|ix| self.tasks[*ix].pool == pool));

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::Tick;
 use super::api::{Gang, GpuSet};
-use crate::model::{Hash, Kind, TaskId};
+use crate::model::{Hash, Kind, TaskId, WorkerId};
 
 macro_rules! ix {
     ($($(#[$doc:meta])* $name:ident),+) => {$(
@@ -144,12 +144,10 @@ pub(super) struct Task {
     pub id: TaskId,
     pub rank: Rank,
     pub class: u64,
-    /// When to look after it, `NEVER` if not; also in the core's list of alarms.
+    /// When to look after it, `NEVER` if not; also in the core's list of alarms. While it rests, until when.
     pub alarm: Tick,
     pub pool: PoolIx,
     pub retries: u32,
-    /// Attempts lost with their workers.
-    pub lost: u32,
     /// Starts so far.
     pub attempt: u32,
     pub need: Need,
@@ -166,6 +164,10 @@ pub(super) struct Task {
 pub(super) struct Rare {
     pub host: Option<NodeIx>,
     pub not_on: Option<NodeIx>,
+    /// Where it was struck last: it keeps off that as long as there are others.
+    pub shuns: Option<NodeIx>,
+    /// Attempts that came to nothing, the first first.
+    pub strikes: Vec<Strike>,
     pub group: Option<GroupIx>,
     pub timeout_us: Option<u64>,
     /// Whose durations it shares.
@@ -180,6 +182,15 @@ pub(super) struct Rare {
     pub inputs: Vec<Hash>,
     /// Who waits for it; some may have ended.
     pub dependents: Vec<TaskId>,
+}
+
+/// An attempt that came to nothing, which says little of the task.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Strike {
+    /// Who led it; of a gang, who was lost.
+    pub worker: WorkerId,
+    /// The worker was lost; else its node could not run the task.
+    pub lost: bool,
 }
 
 /// So much of a counter of the pool.
@@ -217,11 +228,13 @@ pub(super) enum Home {
     /// Its pool's queue of gangs.
     Gangs,
     /// The queue of one worker: it may run nowhere else.
-    Worker(crate::model::WorkerId),
+    Worker(WorkerId),
     /// Behind the first task of its group, which has no node yet.
     Group(GroupIx),
     /// Its host has no worker yet.
     Parked(NodeIx),
+    /// None: it was struck, and its alarm has not rung.
+    Resting,
 }
 
 /// An attempt.
@@ -278,7 +291,21 @@ impl Task {
     }
 
     pub fn not_on(&self) -> Option<NodeIx> {
-        self.rare.as_ref()?.not_on
+        let rare = self.rare.as_ref()?;
+        rare.not_on.or(rare.shuns)
+    }
+
+    pub fn shuns(&self) -> Option<NodeIx> {
+        self.rare.as_ref()?.shuns
+    }
+
+    pub fn strikes(&self) -> &[Strike] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.strikes)
+    }
+
+    /// The workers that were lost with it, the first first.
+    pub fn taken_along(&self) -> Vec<WorkerId> {
+        self.strikes().iter().filter(|strike| strike.lost).map(|strike| strike.worker).collect()
     }
 
     /// May run on one worker only.

@@ -6,6 +6,7 @@ use crate::model::{Attempt, Exclusive, Hash, Placement};
 mod gangs;
 mod horizon;
 mod placement;
+mod quarantine;
 mod side;
 mod trouble;
 
@@ -114,7 +115,21 @@ impl Desk {
         artefact: Option<Hash>,
     ) -> Vec<Action> {
         let (worker, attempt) = (WorkerId(worker), Attempt(attempt));
-        self.feed(Event::Finished { worker, task, attempt, ok, artefact, elapsed_us: 10_000 })
+        self.feed(Event::Finished { worker, task, attempt, ok, unfit: false, artefact, elapsed_us: 10_000 })
+    }
+
+    /// Its node could not run it.
+    fn unfit(&mut self, worker: u32, task: TaskId, attempt: u32) -> Vec<Action> {
+        let (worker, attempt) = (WorkerId(worker), Attempt(attempt));
+        self.feed(Event::Finished {
+            worker,
+            task,
+            attempt,
+            ok: false,
+            unfit: true,
+            artefact: None,
+            elapsed_us: 10_000,
+        })
     }
 
     fn lose(&mut self, worker: u32) -> Vec<Action> {
@@ -128,6 +143,10 @@ fn start(task: TaskId, attempt: u32, worker: u32) -> Action {
 
 fn resolve(task: TaskId, end: End) -> Action {
     Action::Resolve { task, end }
+}
+
+fn lost_with(task: TaskId, workers: &[u32]) -> Action {
+    resolve(task, End::LostWorker { workers: workers.iter().copied().map(WorkerId).collect() })
 }
 
 fn finished(task: TaskId) -> Action {

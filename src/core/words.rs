@@ -28,6 +28,7 @@ impl Explanation {
             Self::Dependencies { .. } => "dependencies",
             Self::Group { .. } => "group",
             Self::NoWorker { .. } | Self::EmptyPool => "workers",
+            Self::Resting { .. } => "resting",
             Self::Counter { .. } => "resources",
             Self::Late { .. } => "time",
             Self::Room(_) => "room",
@@ -57,6 +58,15 @@ impl Explanation {
             }
             Self::Group { leader: None } => "its group is looking for a node".into(),
             Self::NoWorker { host } => format!("`{host}` has no worker yet that could take it"),
+            Self::Resting { worker, host, lost, strikes, until } => {
+                let left = duration(until.0.saturating_sub(names.now.0).div_ceil(1_000_000) as f64);
+                let after = match lost {
+                    true => format!("worker {worker} on {host} was lost with it"),
+                    false => format!("{host} could not run it"),
+                };
+                let times = if *strikes > 1 { format!(" ({strikes} tries so far)") } else { String::new() };
+                format!("it is tried again in {left}, because {after}{times}")
+            }
             Self::EmptyPool => "its pool has no worker yet".into(),
             Self::Counter { name, wanted, free, capacity, holders } => format!(
                 "it needs {name} = {wanted}, and {free} of {capacity} {} free; used, or waited for before it, by {}",
@@ -103,6 +113,9 @@ impl Names<'_> {
         }
         if let Some(first) = place.behind {
             add(format!("{} goes first", self.one(first)));
+        }
+        if !place.quarantined.is_empty() {
+            add(format!("in quarantine: {}", place.quarantined.join(", ")));
         }
         text
     }

@@ -17,13 +17,13 @@ use std::time::SystemTime;
 
 use super::headers::{file_time, outside};
 use super::job::{Learned, Step};
-use super::machine_fault::machine_fault;
 use super::question::{content_key, include_dirs, question, tells_version};
 use super::run::{Ended, Finished, Keep};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site, inside, path_of};
 use super::verdict::{judge, not_started};
 use crate::artefact::{CachedBuild, text_hash};
+use crate::model::machine_fault::machine_fault;
 use crate::model::{
     CacheUse, CommandSpec, CompileResult, CompileSpec, Cwd, Detail, Hash, Outcome, Sink, Status,
 };

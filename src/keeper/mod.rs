@@ -28,7 +28,6 @@ mod job;
 mod lane;
 mod launching;
 mod leader;
-mod machine_fault;
 mod measure;
 pub mod metric;
 mod place;

@@ -19,6 +19,7 @@ mod inspection;
 mod key;
 pub mod limits;
 mod line;
+pub mod machine_fault;
 pub mod markdown;
 mod measurement;
 mod message;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::machine_fault::blames_node;
 use super::{CompareResult, Conditions, Hash, MeasureResult, encoding};
 
 /// How a task ended, in one word.
@@ -165,6 +166,15 @@ impl Outcome {
         match &self.detail {
             Detail::Call(values) => !values.codes.is_empty(),
             Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
+            _ => false,
+        }
+    }
+
+    /// Is it the node that could not run this, as far as its end tells? On another one it may.
+    pub fn blames_node(&self) -> bool {
+        match self.status {
+            Status::SpawnFailed => true,
+            Status::SetupFailed => self.reason.as_deref().is_some_and(blames_node),
             _ => false,
         }
     }

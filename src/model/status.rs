@@ -94,7 +94,7 @@ pub struct WorkerStatus {
     pub host: String,
     /// Its pool.
     pub pool: Option<u32>,
-    /// `starting`, `ready`, `parked`, `retiring` or `gone`.
+    /// `starting`, `ready`, `quarantined`, `parked`, `retiring` or `gone`.
     pub stage: String,
     /// Tasks at a time.
     pub slots: u32,
@@ -102,6 +102,9 @@ pub struct WorkerStatus {
     pub gpus: u32,
     /// A measurement has its node.
     pub measured: bool,
+    /// Why it is in quarantine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// What runs there.
     pub tasks: Vec<RunningStatus>,
     /// Calls and short programs that were sent ahead.

@@ -44,10 +44,12 @@ impl Driver {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { return };
         let text = format!("worker {id} on {} is lost: {reason}", worker.host());
         let was_ready = matches!(worker.stage, Stage::Ready(_));
+        let (host, had_a_pool) = (worker.host().to_string(), worker.pool.is_some() && !worker.is_retiring());
         // It may only have been silent: then it is to end, and not to run beside its successor.
         worker.peer.queue(&ToWorker::Exit);
         let _ = worker.peer.flush();
         worker.peer.hang_up();
+        worker.planned_host.clone_from(&host); // what it said of itself goes
         worker.stage = Stage::Gone(text.clone());
         worker.break_off();
         worker.sweep(patience);
@@ -60,8 +62,11 @@ impl Driver {
         }
         self.forget_homing(id);
         if was_ready {
+            self.note_fault(&host, &text);
             self.forsake_gangs(id);
             self.handle(Event::WorkerLost { worker: id });
+        } else if had_a_pool {
+            self.node_failed(&host, &text);
         }
         if let Some(pool) = awaited {
             self.fail_opening(pool, &text);
@@ -120,6 +125,7 @@ impl Driver {
         worker.id = self.pools.new_worker();
         worker.stage = Stage::Starting;
         worker.pool = None;
+        worker.quarantine = None;
         worker.quiet = false;
         worker.known_code = 0;
         worker.break_off();

@@ -17,6 +17,7 @@ use super::deadline::Deadline;
 use super::forecast::Forecast;
 use super::held::Told;
 use super::homing::Homing;
+use super::nodes::Faults;
 use super::pools::Pools;
 use super::port::DriverEnd;
 use super::programs::Programs;
@@ -98,6 +99,8 @@ pub(super) struct Driver {
     pub(super) postponed: Postponed,
     /// Tasks that no worker was left for, since one came last.
     pub(super) forsaken: usize,
+    /// What went wrong on which node.
+    pub(super) faults: Faults,
     pub(super) ending: Option<Ending>,
     /// Where others ask how far the campaign is.
     pub(super) counter: Counter,
@@ -187,6 +190,7 @@ impl Driver {
             answers_next: false,
             postponed: Postponed::default(),
             forsaken: 0,
+            faults: Faults::default(),
             ending: None,
             counter,
             interactive,
@@ -263,6 +267,7 @@ impl Driver {
                     ),
                 );
             }
+            Action::Quarantine { pool, host } => self.quarantine(pool, &host),
             Action::Hold { task } => self.hold(task),
             Action::Resolve { task, end } => self.resolve(task, end),
             Action::WakeAt(tick) => {
@@ -292,6 +297,7 @@ impl Driver {
         let Some(worker) = gang.first().copied() else { return };
         live.attempt = attempt;
         live.worker = Some(worker);
+        live.outcome = None;
         let now = Instant::now();
         live.started = Some(now);
         let kind = live.submission.job.kind();

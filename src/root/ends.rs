@@ -24,15 +24,18 @@ use crate::model::{
 
 impl Driver {
     pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
-        let Some(live) = self.tasks.live(task) else { return };
-        let Some(outcome) = &live.outcome else { return };
+        let Some(outcome) = self.tasks.live(task).and_then(|live| live.outcome.take()) else { return };
+        let unfit = self.is_unfit(worker, &outcome);
         let artefact = match &outcome.detail {
             Detail::Compile(result) => result.artefact,
             _ => None,
         };
         let elapsed_us = (outcome.elapsed_s * 1e6) as u64;
         let ok = outcome.ok();
-        self.handle(Event::Finished { worker, task, attempt, ok, artefact, elapsed_us });
+        if let Some(live) = self.tasks.live(task) {
+            live.outcome = Some(outcome);
+        }
+        self.handle(Event::Finished { worker, task, attempt, ok, unfit, artefact, elapsed_us });
     }
 
     /// A task has ended for good: journal first, then the future.
@@ -87,7 +90,7 @@ impl Driver {
     /// How it ended; none if it has already.
     fn outcome_of(&mut self, task: TaskId, end: End) -> Option<Outcome> {
         let lost = match end {
-            End::LostWorker { attempts } => self.why_lost(task, attempts),
+            End::LostWorker { ref workers } => self.why_lost(task, workers),
             _ => String::new(),
         };
         let live = self.tasks.live(task)?;
@@ -147,7 +150,7 @@ impl Driver {
     }
 
     /// Why a task is lost with its worker: the one it ran on, else the last of its pool.
-    fn why_lost(&mut self, task: TaskId, attempts: u32) -> String {
+    fn why_lost(&mut self, task: TaskId, taken_along: &[WorkerId]) -> String {
         let Some((own, pool)) = self.tasks.live(task).map(|live| (live.worker, live.pool)) else {
             return String::new();
         };
@@ -161,16 +164,30 @@ impl Driver {
         let Some(loss) = own.or_else(of_pool) else {
             return "no worker is left that could run it: its pool was closed".into();
         };
-        let lives = |worker: &Worker| worker.pool == Some(pool) && matches!(worker.stage, Stage::Ready(_));
+        let lives = |worker: &Worker| worker.pool == Some(pool) && worker.takes_tasks();
         if !self.workers.values().any(lives) {
             self.forsaken += 1;
         }
-        match attempts {
-            0 => format!(
-                "no worker is left that could run it (`pool:grow()` or `spawn{{}}` starts new ones): {loss}"
-            ),
-            1 => format!("its worker was lost while it ran: {loss}"),
-            n => format!("its worker was lost while it ran, {n} times; the last: {loss}"),
+        match taken_along {
+            [] => {
+                let barred = self.in_quarantine(pool).map(|why| format!("; {why}")).unwrap_or_default();
+                format!(
+                    "no worker is left that could run it (`pool:grow()` or `spawn{{}}` starts new ones): {loss}{barred}"
+                )
+            }
+            [_] => format!("its worker was lost while it ran: {loss}"),
+            all => {
+                let named = |id: &WorkerId| match self.workers.get(id) {
+                    Some(worker) => format!("worker {id} on {}", worker.planned_host),
+                    None => format!("worker {id}"),
+                };
+                let names: Vec<String> = all.iter().map(named).collect();
+                format!(
+                    "it has taken {} workers with it ({}) and is not tried again; the last: {loss}",
+                    all.len(),
+                    names.join(", ")
+                )
+            }
         }
     }
 

@@ -43,6 +43,7 @@ impl Driver {
                         task,
                         attempt,
                         ok: false,
+                        unfit: false,
                         artefact: None,
                         elapsed_us: 0,
                     };

@@ -26,6 +26,7 @@ mod ledger;
 mod lines;
 mod mailboxes;
 mod misplaced;
+mod nodes;
 mod notices;
 mod opening;
 mod order;

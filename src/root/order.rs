@@ -345,6 +345,8 @@ pub struct PoolSpec {
     pub root_node: RootNode,
     /// What becomes of a worker on another node than planned.
     pub misplaced: Misplaced,
+    /// After how many faults of a node nothing more starts there.
+    pub quarantine: Quarantine,
     /// Set for every task, on top of the scrubbed environment.
     pub env: BTreeMap<String, String>,
     /// How its slots begin.
@@ -368,6 +370,7 @@ impl PoolSpec {
             start: self.start.or(defaults.start),
             root_node: self.root_node,
             misplaced: self.misplaced,
+            quarantine: self.quarantine,
             env: self.env,
             setup: self.setup,
             artefacts: self.artefacts,
@@ -384,6 +387,16 @@ pub enum Misplaced {
     Refused,
     /// It is told on stderr, and works where it is.
     Told,
+}
+
+/// After how many faults of a node a pool starts nothing there any more; never, if none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quarantine(pub Option<u32>);
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self(Some(3))
+    }
 }
 
 /// `pool:grow{…}`: what was asked.

@@ -208,6 +208,7 @@ impl Driver {
         {
             self.progress.note(&note);
         }
+        self.handle(Event::PoolQuarantine { pool: id, after: spec.quarantine.0 });
         if !spec.resources.is_empty() {
             self.handle(Event::PoolCounters { pool: id, capacities: spec.resources.clone() });
         }
@@ -250,7 +251,8 @@ impl Driver {
             return self.take_ranks(pool, spec, ranks);
         }
         let there: Vec<String> = there.iter().map(|id| self.workers[id].host().to_string()).collect();
-        let Plan { workers: planned } = self.pools.launcher.plan(spec, &there, job)?;
+        let shunned = self.core.quarantined(pool).map(String::from).collect();
+        let Plan { workers: planned } = self.pools.launcher.plan(spec, &there, shunned, job)?;
         let allocation = self.pools.allocation(job);
         let mut started = Vec::new();
         for place in planned {
@@ -263,6 +265,7 @@ impl Driver {
                     started.push(id);
                 }
                 Err(reason) => {
+                    self.node_failed(&place.host, &reason);
                     for id in started {
                         self.retire(id);
                     }
@@ -424,7 +427,7 @@ impl Driver {
     /// The workers of a pool that are ready, for people.
     fn info(&self, id: PoolId, pool: &Pool) -> Vec<WorkerInfo> {
         let ready = |worker: &WorkerId| match self.workers.get(worker).map(|worker| (worker, &worker.stage)) {
-            Some((worker, Stage::Ready(hello))) => Some((worker, hello)),
+            Some((worker, Stage::Ready(hello))) if worker.quarantine.is_none() => Some((worker, hello)),
             _ => None,
         };
         let ready: Vec<(&Worker, &Hello)> = pool.workers.iter().filter_map(ready).collect();
@@ -451,11 +454,20 @@ impl Driver {
         let root = &self.pools.launcher.allocation.root_host;
         let here = |id: &WorkerId| self.workers.get(id).is_some_and(|worker| same_host(worker.host(), root));
         let elsewhere = |worker: &Worker| {
-            worker.pool == Some(pool)
-                && matches!(worker.stage, Stage::Ready(_))
-                && !same_host(worker.host(), root)
+            worker.pool == Some(pool) && worker.takes_tasks() && !same_host(worker.host(), root)
         };
         ran_on.iter().any(here) && self.workers.values().any(elsewhere)
+    }
+
+    /// The nodes of those that had their time and said nothing failed us.
+    fn blame_for_silence(&mut self, arriving: &[WorkerId]) {
+        let silent = |id: &WorkerId| {
+            let worker = self.workers.get(id)?;
+            worker.hello().is_none().then(|| (worker.planned_host.clone(), *id))
+        };
+        for (host, id) in arriving.iter().filter_map(silent).collect::<Vec<_>>() {
+            self.node_failed(&host, &format!("worker {id} said nothing when it was started"));
+        }
     }
 
     /// Closes what is to be closed, and gives up on what does not come.
@@ -467,6 +479,7 @@ impl Driver {
                 Phase::Opening { until, .. } | Phase::Growing { until, .. } if until <= now => {
                     let arriving = pool.arriving().to_vec();
                     let reason = self.no_word_from(&arriving);
+                    self.blame_for_silence(&arriving);
                     self.fail_opening(id, &reason);
                 }
                 Phase::Emptying if self.tasks.live_in(id) == 0 => {

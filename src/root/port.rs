@@ -26,7 +26,7 @@ use crate::model::{Arg, Hash, Kind, Outcome, Sparse, Status, TaskId, TaskOptions
 
 pub use super::order::{
     Baggage, CallJob, Campaign, Growth, Index, Job, Misplaced, MostQueued, Order, PoolError, PoolInfo,
-    PoolSpec, RecipeId, Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
+    PoolSpec, Quarantine, RecipeId, Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
 };
 
 /// Of a task whose end the script has not taken yet.

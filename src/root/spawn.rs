@@ -50,11 +50,12 @@ pub(super) struct Launcher {
 
 impl Launcher {
     /// Which worker goes where, in our own allocation or in another job. For a pool that grows: it has workers on the hosts
-    /// `there`.
+    /// `there`. It keeps off the hosts that are `shunned`, if it can.
     pub(super) fn plan(
         &self,
         spec: &PoolSpec,
         there: &[String],
+        shunned: Vec<String>,
         job: Option<&OtherJob>,
     ) -> Result<Plan, String> {
         let other = job.map(|job| job.allocation(&self.allocation.root_host));
@@ -63,6 +64,7 @@ impl Launcher {
             per_node: spec.per_node,
             hosts: (!spec.hosts.is_empty()).then(|| spec.hosts.clone()),
             start: if job.is_some() { Start::Srun } else { self.resolved(spec.start)? },
+            shunned,
             root_node: spec.root_node,
         };
         let nodes = other.as_ref().unwrap_or(&self.allocation);

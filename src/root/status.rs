@@ -171,7 +171,7 @@ fn serve<W: Fn() -> bool>(
 
 /// What is so at this moment.
 pub(super) fn present(core: &Core, workers: &BTreeMap<WorkerId, Worker>, full: Option<u64>) -> Present {
-    let ready = |worker: &&Worker| matches!(worker.stage, Stage::Ready(_));
+    let ready = |worker: &&Worker| worker.takes_tasks();
     Present { running: core.running_by_kind(), workers: workers.values().filter(ready).count(), full }
 }
 
@@ -245,6 +245,7 @@ impl Driver {
             stage: match worker.stage {
                 Stage::Starting | Stage::Introduced(_) | Stage::Welcomed(_) => "starting",
                 Stage::Parked(_) => "parked",
+                Stage::Ready(_) if worker.quarantine.is_some() => "quarantined",
                 Stage::Ready(_) => "ready",
                 Stage::Retiring { .. } => "retiring",
                 Stage::Gone(_) => "gone",
@@ -253,6 +254,7 @@ impl Driver {
             slots: worker.slots.into(),
             gpus: worker.gpus.ids.len() as u32,
             measured: worker.quiet,
+            why: worker.quarantine.clone(),
             tasks: begun.into_iter().filter_map(|(task, _)| running(task)).collect(),
             ahead: ahead.len(),
         }

@@ -58,6 +58,8 @@ pub(super) struct Worker {
     pub(super) child: Option<Child>,
     /// Its keeper, where it is on our node: whoever loses the worker ends that too.
     keeper: Option<Child>,
+    /// Why its pool starts nothing there any more, if it does not.
+    pub(super) quarantine: Option<String>,
     /// A measurement has its node: silence says nothing.
     pub(super) quiet: bool,
     pub(super) last_heard: Instant,
@@ -90,6 +92,7 @@ impl Worker {
             said: None,
             child,
             keeper: None,
+            quarantine: None,
             quiet: false,
             last_heard: Instant::now(),
             known_code: 0,
@@ -115,6 +118,10 @@ impl Worker {
 
     pub(super) fn is_gone(&self) -> bool {
         matches!(self.stage, Stage::Gone(_))
+    }
+
+    pub(super) fn takes_tasks(&self) -> bool {
+        matches!(self.stage, Stage::Ready(_)) && self.quarantine.is_none()
     }
 
     pub(super) fn is_retiring(&self) -> bool {

@@ -4,7 +4,7 @@ use mlua::{Lua, LuaSerdeExt, Table, Value};
 use serde::de::DeserializeOwned;
 
 use crate::model::{Arg, Kind, SlotSetup, TaskId, TaskOptions};
-use crate::root::port::{Growth, Job, Misplaced, Order, PoolSpec, RootNode, Start};
+use crate::root::port::{Growth, Job, Misplaced, Order, PoolSpec, Quarantine, RootNode, Start};
 
 /// The job of an exec, a compile, a measure or a compare.
 pub fn job(lua: &Lua, kind: Kind, spec: &Value) -> Result<Job, String> {
@@ -73,6 +73,11 @@ pub fn pool_spec(lua: &Lua, given: &Table) -> mlua::Result<PoolSpec> {
         misplaced: match given.raw_get::<Option<String>>("placement")?.as_deref() {
             Some("warn") => Misplaced::Told,
             _ => Misplaced::Refused,
+        },
+        quarantine: match given.raw_get::<Value>("quarantine")? {
+            Value::Nil => Quarantine::default(),
+            Value::Boolean(_) => Quarantine(None),
+            after => Quarantine(Some(lua.from_value(after)?)),
         },
         env: match given.raw_get::<Value>("env")? {
             Value::Nil => Default::default(),

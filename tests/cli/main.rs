@@ -30,6 +30,7 @@ mod new;
 mod outcomes;
 mod places;
 mod progress;
+mod quarantine;
 mod query;
 mod queued;
 mod repl;

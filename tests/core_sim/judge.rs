@@ -15,7 +15,14 @@ impl World {
         assert_eq!(track.end, None, "task {task} started after its end");
         assert!(!self.drained, "task {task} started after the drain");
         assert_eq!(attempt.0, track.starts + 1);
-        (track.starts, track.placed) = (attempt.0, Some(gang[0]));
+        (track.starts, track.placed, track.flying) = (attempt.0, Some(gang[0]), true);
+        assert!(self.now >= track.rests, "task {task} is tried again and has not rested");
+        // Of calls the core may not have heard that they began.
+        let is_call = track.request.kind == Kind::Call;
+        assert!(
+            is_call || track.killed <= track.request.retries,
+            "task {task} ends one worker after the other"
+        );
         (track.gang, track.gpus, track.started_at) = (gang.to_vec(), gpus.into(), Some(self.now));
         if let Some(promise) = self.promises.get(&task) {
             // Word of a start and of an end travels a little.
@@ -50,6 +57,7 @@ impl World {
         for worker in gang {
             let machine = &self.machines[worker.0 as usize];
             assert!(!machine.told && machine.pool == request.pool.0);
+            assert!(!machine.barred, "task {task} starts on {worker}, in quarantine");
             assert!(request.placement.not_on.as_ref().is_none_or(|host| *host != machine.host));
             assert!(u32::from(machine.slots) >= request.placement.cores.unwrap_or(1));
             if machine.alive {
@@ -66,7 +74,8 @@ impl World {
             let mut sorted = gang.to_vec();
             sorted.sort_unstable();
             let home = self.groups.entry(key).or_insert(sorted.clone());
-            let lost = home.iter().any(|id| self.machines[id.0 as usize].told);
+            let gone = |machine: &Machine| machine.told || machine.barred;
+            let lost = home.iter().any(|id| gone(&self.machines[id.0 as usize]));
             assert!(*home == sorted || lost, "group `{group}` is split");
             *home = sorted;
         }
@@ -89,7 +98,8 @@ impl World {
 
     /// A measurement is on a reluctant worker only if it named its host, or the others were not enough.
     fn judge_reluctance(&self, task: TaskId, gang: &[WorkerId]) {
-        let request = &self.tasks[task.0 as usize].request;
+        let track = &self.tasks[task.0 as usize];
+        let request = &track.request;
         let wish = &request.placement;
         let reluctant = gang.iter().any(|id| !self.machines[id.0 as usize].measures);
         let measures = matches!(request.kind, Kind::Measure | Kind::Compare);
@@ -100,12 +110,14 @@ impl World {
         // Those that were there all the time: one may have come while a node was prepared.
         let would_do = |machine: &&Machine| {
             !machine.told
+                && !machine.barred
                 && machine.measures
                 && machine.pool == request.pool.0
                 && machine.has_part(wish)
                 && u32::from(machine.slots) >= wish.cores.unwrap_or(1)
                 && u32::from(machine.gpus) >= wish.gpus.unwrap_or(0)
                 && wish.not_on.as_ref() != Some(&machine.host)
+                && !track.struck.contains(&machine.host)
                 && machine.since <= task.0
         };
         let hosts: BTreeSet<&str> =
@@ -115,6 +127,37 @@ impl World {
             (0..self.allocations).all(|one| of(one) < gang.len()),
             "{request:?} on a reluctant worker, and {hosts:?} would do"
         );
+    }
+
+    /// A worker is lost, and the core is about to hear of it.
+    pub(super) fn judge_loss(&mut self, worker: WorkerId) {
+        let host = self.machines[worker.0 as usize].host.clone();
+        *self.faults.entry(host.clone()).or_default() += 1;
+        if !self.thorough {
+            return;
+        }
+        for track in &mut self.tasks {
+            if track.flying && track.gang.contains(&worker) {
+                track.struck.insert(host.clone());
+            }
+            if track.placed == Some(worker) && track.flying {
+                track.flying = false;
+                // A call that waits in a pipe moves at once.
+                track.rests = if track.request.kind == Kind::Call { 0 } else { self.now + 1_000_000 };
+            }
+        }
+    }
+
+    /// Nothing of the pool starts there any more: there was cause enough, and there are others.
+    pub(super) fn judge_quarantine(&mut self, pool: u32, host: &str) {
+        self.quarantines += 1;
+        let faults = self.faults.get(host).copied().unwrap_or(0);
+        assert!(self.limits.get(&pool).is_some_and(|most| faults >= *most), "{host}: {faults} faults");
+        let takes = |machine: &&mut Machine| machine.pool == pool && !machine.told && !machine.barred;
+        for machine in self.machines.iter_mut().filter(takes).filter(|machine| machine.host == host) {
+            machine.barred = true;
+        }
+        assert!(self.machines.iter_mut().any(|machine| takes(&machine)), "{host} is the last node");
     }
 
     pub(super) fn resolved(&mut self, task: TaskId, end: End) {
@@ -130,9 +173,11 @@ impl World {
                 let cause = &self.tasks[cause.0 as usize];
                 assert!(cause.end.is_some() && !(cause.ok && cause.end == Some(End::Finished)));
             }
-            End::LostWorker { attempts } => {
-                let left = self.machines.iter().any(|m| m.pool == request.pool.0 && !m.told);
-                assert!(*attempts > request.retries || !left || wish.host.is_some(), "{request:?} given up");
+            End::LostWorker { workers } => {
+                let left = self.machines.iter().any(|m| m.pool == request.pool.0 && !m.told && !m.barred);
+                let often = workers.len() + track.unfit.len() > request.retries as usize;
+                assert!(workers.len() <= 1 + request.retries as usize);
+                assert!(often || !left || wish.host.is_some(), "{request:?} given up");
             }
             End::Overdue => assert!(request.timeout_us.is_some()),
             End::Refused { reason } => {

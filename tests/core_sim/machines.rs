@@ -81,7 +81,14 @@ impl World {
     pub(super) fn begin(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
         let at = worker.0 as usize;
         if self.rng.permille(self.weather.crashes) {
+            self.tasks[task.0 as usize].killed += 1;
             return self.crash(worker);
+        }
+        let is_bad = self.machines[at].host.bytes().last().is_some_and(|last| last % 2 == 1);
+        if is_bad && self.weather.unfit > 0 && self.rng.permille(self.weather.unfit) {
+            let (ok, unfit, artefact, elapsed_us) = (false, true, None, 1);
+            return self
+                .answer(worker, Event::Finished { worker, task, attempt, ok, unfit, artefact, elapsed_us });
         }
         let stubborn = self.rng.permille(self.weather.mute);
         let track = &mut self.tasks[task.0 as usize];
@@ -233,7 +240,10 @@ impl World {
                 self.root_store.insert(artefact);
             }
         }
-        self.answer(worker, Event::Finished { worker, task, attempt, ok, artefact, elapsed_us });
+        self.answer(
+            worker,
+            Event::Finished { worker, task, attempt, ok, unfit: false, artefact, elapsed_us },
+        );
         while self.machines[at].running.values().map(|(_, units, _)| units).sum::<u16>()
             < self.machines[at].slots
         {

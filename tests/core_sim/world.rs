@@ -29,6 +29,8 @@ pub struct Weather {
     pub failures: u64,
     /// The only copy of an artefact is lost.
     pub gone: u64,
+    /// A bad host cannot run a task; every other one is bad.
+    pub unfit: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +73,8 @@ struct Machine {
     alive: bool,
     /// The core has been told of its loss.
     told: bool,
+    /// The core has put it in quarantine.
+    barred: bool,
     /// Running attempts, with units, and whether a kill is ignored.
     running: BTreeMap<TaskId, (Attempt, u16, bool)>,
     pipe: VecDeque<(TaskId, Attempt)>,
@@ -107,6 +111,16 @@ pub struct Track {
     pub started_at: Option<u64>,
     running: bool,
     artefact: Option<Hash>,
+    /// The core has sent it and heard of no end.
+    flying: bool,
+    /// Workers that died while it ran there.
+    pub killed: u32,
+    /// Hosts that could not run it.
+    unfit: Vec<String>,
+    /// The same, and those where a worker was lost with it.
+    struck: BTreeSet<String>,
+    /// It was struck, and rests until then at least.
+    rests: u64,
 }
 
 pub struct World {
@@ -142,6 +156,11 @@ pub struct World {
     /// When time is over, and how long that was ahead when it was told (µs).
     deadline: Option<(u64, u64)>,
     held: BTreeSet<TaskId>,
+    /// What may be held against each host, and of how much each pool keeps off.
+    faults: BTreeMap<String, u32>,
+    limits: BTreeMap<u32, u32>,
+    /// Nodes put in quarantine, each time.
+    pub quarantines: usize,
     actions: Vec<Action>,
 }
 
@@ -172,6 +191,9 @@ impl World {
             drained: false,
             deadline: None,
             held: BTreeSet::new(),
+            faults: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            quarantines: 0,
             actions: Vec::new(),
         }
     }
@@ -231,6 +253,12 @@ impl World {
         self.feed(Event::PoolCounters { pool: PoolId(pool), capacities });
     }
 
+    /// The pool keeps off nodes of so many faults.
+    pub fn quarantine(&mut self, pool: u32, after: u32) {
+        self.limits.insert(pool, after);
+        self.feed(Event::PoolQuarantine { pool: PoolId(pool), after: Some(after) });
+    }
+
     /// A plain task; adjust it and `submit`.
     pub fn request(&self, kind: Kind) -> Request {
         Request {
@@ -278,6 +306,11 @@ impl World {
             started_at: None,
             running: false,
             artefact: None,
+            flying: false,
+            killed: 0,
+            unfit: Vec::new(),
+            struck: BTreeSet::new(),
+            rests: 0,
         });
         self.feed(Event::Submitted(request));
         task
@@ -350,7 +383,10 @@ impl World {
         if let Some(list) = self.hosts.get_mut(&host) {
             list.retain(|at| *at != worker.0 as usize);
         }
-        dead.into_iter().for_each(|task| self.leave(task));
+        for task in dead {
+            self.tasks[task.0 as usize].killed += 1;
+            self.leave(task);
+        }
         let at = up.max(self.now + 1 + self.rng.below(2_000_000));
         self.post(at, Msg::ToRoot(Event::WorkerLost { worker }.into()));
     }
@@ -390,6 +426,7 @@ impl World {
             if self.machines[worker.0 as usize].alive {
                 self.crash(worker); // it was mute; the driver gave it up
             }
+            self.judge_loss(worker);
             self.feed(event);
             if self.rng.permille(self.weather.replaced) {
                 let Machine { pool, slots, gpus, measures, host, .. } = &self.machines[worker.0 as usize];
@@ -404,10 +441,24 @@ impl World {
     /// Hands an event to the core and carries its actions out.
     pub fn feed(&mut self, event: Event) {
         self.events += 1;
-        if let Event::Finished { worker, task, attempt, ok, artefact, .. } = &event {
+        if let Event::Finished { worker, task, attempt, ok, unfit, artefact, .. } = &event {
+            let host = self.machines[worker.0 as usize].host.clone();
             let track = &mut self.tasks[task.0 as usize];
-            if track.placed == Some(*worker) && track.starts == attempt.0 && track.end.is_none() {
-                (track.ok, track.artefact) = (*ok, *artefact); // the driver keeps the outcome
+            if track.placed == Some(*worker)
+                && track.starts == attempt.0
+                && track.end.is_none()
+                && track.flying
+            {
+                (track.ok, track.artefact, track.flying) = (*ok, *artefact, false); // the driver keeps the outcome
+                if *unfit {
+                    track.struck.insert(host.clone());
+                    track.unfit.push(host);
+                    track.rests = self.now + 1_000_000;
+                } else {
+                    for other in track.unfit.iter().filter(|other| **other != host) {
+                        *self.faults.entry(other.clone()).or_default() += 1;
+                    }
+                }
             }
         }
         let mut actions = std::mem::take(&mut self.actions);
@@ -444,6 +495,7 @@ impl World {
                 self.post(at.0, Msg::Wake);
             }
             Action::Resolve { task, end } => self.resolved(task, end),
+            Action::Quarantine { pool, host } => self.judge_quarantine(pool.0, &host),
             Action::Hold { task } => self.judge_hold(task),
             Action::Start { task, ref gang, attempt, ref gpus } => {
                 let leader = gang.leader();

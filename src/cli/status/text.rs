@@ -93,6 +93,9 @@ fn of_worker(worker: &WorkerStatus) -> String {
         }
         stage => text.push_str(stage),
     }
+    if let Some(why) = &worker.why {
+        let _ = write!(text, " ({why})");
+    }
     if worker.ahead > 0 {
         let comma = if text.ends_with(": ") { "" } else { ", " };
         let _ = write!(text, "{comma}{} sent ahead", worker.ahead);
@@ -113,6 +116,7 @@ pub(in crate::cli) fn of_waiting(group: &WaitingStatus) -> String {
         "draining" => "for their node to be cleared",
         "group" => "for the first of their group",
         "workers" => "for workers",
+        "resting" => "before another try",
         "time" => "for the next run",
         other => other,
     };

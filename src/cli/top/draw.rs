@@ -218,7 +218,7 @@ fn share(room: usize, wants: &[usize; 4]) -> [usize; 4] {
 }
 
 fn workers(workers: &[WorkerStatus], width: usize) -> Block {
-    let stages = ["ready", "starting", "parked", "retiring", "gone"];
+    let stages = ["ready", "quarantined", "starting", "parked", "retiring", "gone"];
     let of_stage = |stage: &&str| workers.iter().filter(|worker| worker.stage == *stage).count();
     let stages = stages.iter().filter_map(|stage| {
         let number = of_stage(stage);

@@ -33,7 +33,15 @@ impl Desk {
     fn took(&mut self, worker: u32, task: TaskId, seconds: u64) -> Vec<Action> {
         let (worker, attempt) = (WorkerId(worker), Attempt(1));
         let elapsed_us = seconds * SECOND;
-        deeds(self.feed(Event::Finished { worker, task, attempt, ok: true, artefact: None, elapsed_us }))
+        deeds(self.feed(Event::Finished {
+            worker,
+            task,
+            attempt,
+            ok: true,
+            unfit: false,
+            artefact: None,
+            elapsed_us,
+        }))
     }
 }
 

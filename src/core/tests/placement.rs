@@ -49,6 +49,7 @@ fn a_program_that_was_sent_ahead_does_not_run_yet() {
         task: TaskId(0),
         attempt,
         ok: true,
+        unfit: false,
         artefact: None,
         elapsed_us: 100,
     });
@@ -67,8 +68,15 @@ fn calls_are_pipelined_by_what_their_class_takes() {
     assert_eq!(begun(&mut desk, 1), 4, "two for each unit before anything is known");
     for task in 0..4 {
         let (worker, attempt) = (WorkerId(0), Attempt(1));
-        let short =
-            Event::Finished { worker, task: TaskId(task), attempt, ok: true, artefact: None, elapsed_us: 5 };
+        let short = Event::Finished {
+            worker,
+            task: TaskId(task),
+            attempt,
+            ok: true,
+            unfit: false,
+            artefact: None,
+            elapsed_us: 5,
+        };
         desk.feed(short);
     }
     let flying = desk.core.counts(Kind::Call).running;
@@ -132,8 +140,9 @@ fn a_group_stays_on_its_node_and_moves_when_it_is_lost() {
     assert_eq!(actions, [start(a, 1, 0)]);
     let (b, none) = desk.ask(Kind::Exec, member);
     assert!(none.is_empty(), "the other worker is free, but the group is not there");
-    assert_eq!(desk.lose(0), [start(a, 2, 1)]);
-    assert_eq!(desk.report(1, a, 2, true, None), [finished(a), start(b, 1, 1)]);
+    assert_eq!(desk.lose(0), [start(b, 1, 1), Action::WakeAt(Tick(1_000_000))]);
+    assert_eq!(desk.done(1, b), [finished(b)]);
+    assert_eq!(desk.tick(1_000_000), [start(a, 2, 1)]);
 }
 
 #[test]
@@ -299,7 +308,8 @@ fn a_gang_that_lost_a_member_is_killed_and_tried_again() {
     let Some(Action::Start { gang: members, .. }) = actions.last() else { panic!("{actions:?}") };
     let (leader, member) = (members.leader().0, members[1].0);
     assert_eq!(desk.lose(member)[0], kill(gang, 1, leader));
-    let actions = desk.report(leader, gang, 1, false, None);
+    desk.report(leader, gang, 1, false, None);
+    let actions = desk.tick(1_000_000);
     assert!(
         actions.iter().any(|a| matches!(a, Action::Start { task, attempt: Attempt(2), .. } if *task == gang))
     );
@@ -387,7 +397,7 @@ fn the_root_s_node_measures_where_it_is_the_only_one_left() {
     let (second, _) = desk.measure();
     let actions = desk.lose(1);
     assert_eq!(starts(&actions), [(second, 0)]);
-    assert!(actions.contains(&resolve(first, End::LostWorker { attempts: 1 })));
+    assert!(actions.contains(&lost_with(first, &[1])));
     // As long as more may come it waits for them.
     let mut desk = Desk::new(&[]);
     desk.feed(Event::PoolOpened { pool: PoolId(0) });

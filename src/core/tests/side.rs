@@ -159,8 +159,7 @@ fn one_that_is_given_up_leaves_the_others_their_lease() {
     );
     assert_eq!(desk.feed(Event::Cancel { task: tasks[1] })[0], kill(tasks[1], 1, 0));
     assert_eq!(desk.failed(0, tasks[1]), [resolve(tasks[1], End::Cancelled)]);
-    let lost = |task| resolve(task, End::LostWorker { attempts: 1 });
-    assert_eq!(desk.lose(0), [lost(tasks[2])]);
+    assert_eq!(desk.lose(0), [lost_with(tasks[2], &[0])]);
 }
 
 #[test]

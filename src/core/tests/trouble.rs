@@ -56,8 +56,10 @@ fn lost_attempts_are_tried_again_as_often_as_asked() {
     let mut desk = Desk::new(&[1, 1, 1]);
     let (task, actions) = desk.ask(Kind::Exec, |r| r.retries = 1);
     assert_eq!(actions, [start(task, 1, 0)]);
-    assert_eq!(desk.lose(0), [start(task, 2, 1)]);
-    assert_eq!(desk.lose(1), [resolve(task, End::LostWorker { attempts: 2 })]);
+    assert_eq!(desk.lose(0), [Action::WakeAt(Tick(1_000_000))]);
+    assert!(desk.tick(999_999).is_empty(), "it rests");
+    assert_eq!(desk.tick(1), [start(task, 2, 1)]);
+    assert_eq!(desk.lose(1), [lost_with(task, &[0, 1])]);
 }
 
 #[test]
@@ -66,7 +68,7 @@ fn unstarted_calls_move_free_of_charge() {
     let (begun, waits) = (desk.ask(Kind::Call, |_| {}).0, desk.ask(Kind::Call, |_| {}).0);
     desk.started(0, begun, 1);
     desk.join(1, 1);
-    assert_eq!(desk.lose(0), [resolve(begun, End::LostWorker { attempts: 1 }), start(waits, 2, 1)]);
+    assert_eq!(desk.lose(0), [lost_with(begun, &[0]), start(waits, 2, 1)]);
 }
 
 #[test]
@@ -77,11 +79,11 @@ fn a_pool_without_workers_keeps_nobody_waiting() {
     let (bound, _) = desk.ask(Kind::Exec, |r| r.placement.host = Some("n0".into()));
     let (waiting, _) = desk.ask(Kind::Exec, |r| (r.deps, r.accept_failed) = (vec![pending(queued)], true));
     let actions = desk.lose(0);
-    for (task, attempts) in [(running, 1), (queued, 0), (bound, 0), (waiting, 0)] {
-        assert!(actions.contains(&resolve(task, End::LostWorker { attempts })), "{task}: {actions:?}");
+    for (task, taken) in [(running, &[0][..]), (queued, &[]), (bound, &[]), (waiting, &[])] {
+        assert!(actions.contains(&lost_with(task, taken)), "{task}: {actions:?}");
     }
     let (late, actions) = desk.exec();
-    assert_eq!(actions, [resolve(late, End::LostWorker { attempts: 0 })]);
+    assert_eq!(actions, [lost_with(late, &[])]);
 }
 
 #[test]
@@ -89,6 +91,7 @@ fn late_and_foreign_answers_are_dropped() {
     let mut desk = Desk::new(&[1, 1]);
     let (task, _) = desk.ask(Kind::Exec, |r| r.retries = 1);
     desk.lose(0);
+    desk.tick(1_000_000);
     assert!(desk.report(0, task, 1, true, None).is_empty(), "old attempt, lost worker");
     assert!(desk.report(1, task, 1, true, None).is_empty(), "old attempt");
     assert!(desk.report(0, task, 2, true, None).is_empty(), "wrong worker");
@@ -172,7 +175,7 @@ fn a_task_that_does_not_die_holds_its_own_units_only() {
     let (measure, none) = desk.measure();
     assert!(none.is_empty());
     assert_eq!(desk.tick(10_000_000)[0], give_up);
-    assert_eq!(desk.lose(0), [resolve(measure, End::LostWorker { attempts: 0 })]);
+    assert_eq!(desk.lose(0), [lost_with(measure, &[])]);
 }
 
 #[test]
@@ -199,7 +202,7 @@ fn an_answer_long_overdue_is_given_up() {
     assert_eq!(desk.tick(10_000_000), actions);
     let (next, none) = desk.exec();
     assert!(none.is_empty(), "nothing runs beside a wedged task");
-    assert_eq!(desk.lose(0), [resolve(next, End::LostWorker { attempts: 0 })]);
+    assert_eq!(desk.lose(0), [lost_with(next, &[])]);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! What compilers and linkers print when the machine failed them and not the source: no memory, no space, no process, no
 //! file system, no licence.
 //!
-//! Such a build may succeed the next time, so nobody is to remember its end. Texts only: that a signal ended the
-//! compiler is told by its exit. A text that is missed costs an answer that must be asked for anew; one that is found in a
-//! refusal of the source costs that it is tried again.
+//! Such a build may succeed the next time, so nobody is to remember its end; and where it is this node that failed it, another
+//! one may not. Texts only: that a signal ended the compiler is told by its exit. A text that is missed costs an answer that
+//! must be asked for anew; one that is found in a refusal of the source costs that it is tried again.
 
 /// In small letters, as the C library, the compilers, their drivers and their licence managers write it.
-const SAID: [&str; 39] = [
+const OF_NODE: [&str; 25] = [
     // Processes and memory.
     "resource temporarily unavailable",
     "cannot allocate memory",
@@ -32,6 +32,13 @@ const SAID: [&str; 39] = [
     "read-only file system",
     "text file busy",
     "device or resource busy",
+    "no locks available",
+    // Ours: a folder that the other nodes may have.
+    "is not there on this node",
+];
+
+/// The same of what all nodes share: the network, and who gives licences.
+const OF_ALL: [&str; 15] = [
     "transport endpoint is not connected",
     "cannot send after transport endpoint shutdown",
     "communication error on send",
@@ -40,7 +47,6 @@ const SAID: [&str; 39] = [
     "connection reset by peer",
     "host is down",
     "no route to host",
-    "no locks available",
     // Licences.
     "a license for",
     "checkout license",
@@ -55,9 +61,15 @@ const SAID: [&str; 39] = [
 pub fn machine_fault(diagnostics: &str) -> Option<&str> {
     let says = |line: &&str| {
         let line = line.to_lowercase();
-        SAID.iter().any(|words| line.contains(words))
+        OF_NODE.iter().chain(&OF_ALL).any(|words| line.contains(words))
     };
     diagnostics.lines().filter(|line| !quotes_source(line)).find(says).map(str::trim)
+}
+
+/// Does a reason say that this node, and not what all of them share, could not run the task?
+pub fn blames_node(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    OF_NODE.iter().any(|words| reason.contains(words))
 }
 
 /// `   12 |   puts("out of memory");`
@@ -97,6 +109,17 @@ mod tests {
             "LICENSE MANAGER PROBLEM: Failed to checkout a license.",
         ] {
             assert_eq!(machine_fault(&format!("note\n{text}\n")), text.lines().next(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_all_nodes_share_is_no_fault_of_one() {
+        assert!(blames_node("cannot make /scratch/x: No space left on device (os error 28)"));
+        assert!(blames_node("working folder `/data` is not there on this node: use cwd=\"scratch\""));
+        for reason in
+            ["pgcc-Error-Not able to checkout license", "ld: Connection refused", "init of its slot: no"]
+        {
+            assert!(!blames_node(reason), "{reason}");
         }
     }
 

@@ -1,0 +1,80 @@
+//! Nodes that fail us: what is known of it, for people, and which of them are left out where workers start.
+//!
+//! The core counts faults and says when a pool keeps off a node (`core/quarantine.rs`); here are the words. Decides nothing.
+
+use std::collections::BTreeMap;
+
+use super::driver::Driver;
+use super::workers::{Stage, Worker};
+use crate::core::Event;
+use crate::model::{Outcome, PoolId, WorkerId};
+
+/// So many faults of a node are told, the last ones.
+const MOST_TOLD: usize = 3;
+
+/// What went wrong on each node, the last last.
+#[derive(Default)]
+pub(super) struct Faults {
+    told: BTreeMap<String, Vec<String>>,
+}
+
+impl Faults {
+    fn note(&mut self, host: &str, reason: &str) {
+        let told = self.told.entry(host.into()).or_default();
+        told.push(reason.lines().next().unwrap_or_default().into());
+        if told.len() > MOST_TOLD {
+            told.remove(0);
+        }
+    }
+
+    /// Once each.
+    fn of(&self, host: &str) -> String {
+        let mut reasons = self.told.get(host).cloned().unwrap_or_default();
+        reasons.dedup();
+        reasons.join("; ")
+    }
+}
+
+impl Driver {
+    /// A worker was lost there; the core hears of it as such.
+    pub(super) fn note_fault(&mut self, host: &str, reason: &str) {
+        self.faults.note(host, reason);
+    }
+
+    /// A worker did not come.
+    pub(super) fn node_failed(&mut self, host: &str, reason: &str) {
+        self.faults.note(host, reason);
+        self.handle(Event::NodeFault { host: host.into() });
+    }
+
+    /// Is it the node that could not run what ended so?
+    pub(super) fn is_unfit(&mut self, id: WorkerId, outcome: &Outcome) -> bool {
+        let Some(worker) = self.workers.get(&id).filter(|_| outcome.blames_node()) else { return false };
+        let text = format!("{}: {}", outcome.status.word(), outcome.reason.as_deref().unwrap_or_default());
+        self.faults.note(worker.host(), &text);
+        true
+    }
+
+    /// A pool keeps off a node from now on.
+    pub(super) fn quarantine(&mut self, pool: PoolId, host: &str) {
+        let why = self.faults.of(host);
+        let there = |worker: &&mut Worker| worker.pool == Some(pool) && worker.host() == host;
+        for worker in self.workers.values_mut().filter(there) {
+            worker.quarantine = Some(why.clone());
+        }
+        self.progress.problem(&format!(
+            "{host} is in quarantine: pool {pool} starts nothing there any more, what runs there goes on. The last faults: \
+             {why} (`spawn {{ quarantine = N }}` allows N faults, `false` any number)"
+        ));
+    }
+
+    /// Why no worker of the pool takes anything, where some are left.
+    pub(super) fn in_quarantine(&self, pool: PoolId) -> Option<String> {
+        let there = |worker: &&Worker| worker.pool == Some(pool) && matches!(worker.stage, Stage::Ready(_));
+        let told = self.workers.values().filter(there).find_map(|worker| {
+            let why = worker.quarantine.as_ref()?;
+            Some(format!("{} is in quarantine ({why})", worker.host()))
+        });
+        told
+    }
+}
