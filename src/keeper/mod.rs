@@ -30,6 +30,7 @@ mod launching;
 mod leader;
 mod machine_fault;
 mod measure;
+mod met;
 pub mod metric;
 mod place;
 mod question;

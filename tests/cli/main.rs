@@ -46,6 +46,7 @@ mod terminal;
 mod test;
 mod top;
 mod types;
+mod ulimits;
 mod versions;
 mod walltime;
 
