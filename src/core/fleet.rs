@@ -15,7 +15,7 @@ use super::tree::Offer;
 use crate::model::WorkerId;
 
 /// One worker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Worker {
     pub alive: bool,
     pub pool: PoolIx,
@@ -191,7 +191,7 @@ pub(super) fn room_of(offer: Offer) -> u32 {
 }
 
 /// A host and its workers, of whatever pools.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     pub host: String,
     /// Those alive.
@@ -264,7 +264,7 @@ impl Lease {
 }
 
 /// All workers and nodes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Fleet {
     workers: Vec<Worker>,
     nodes: Vec<Node>,

@@ -13,7 +13,7 @@ use super::tree::{Offer, Tree};
 use crate::model::{PoolId, WorkerId};
 
 /// A pool.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pool {
     pub id: PoolId,
     pub stage: Stage,
@@ -55,7 +55,7 @@ pub(super) struct Pool {
 }
 
 /// Nodes kept for a gang.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reservation {
     pub ix: TaskIx,
     /// One worker on each node.
@@ -65,7 +65,7 @@ pub(super) struct Reservation {
 }
 
 /// Something tasks use up by name while they run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Counter {
     pub name: String,
     pub capacity: u32,
@@ -90,7 +90,7 @@ pub(super) enum Stage {
 }
 
 /// Queued tasks that ask for the same.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shape {
     pub need: Need,
     pub not_on: Option<NodeIx>,
