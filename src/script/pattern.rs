@@ -151,6 +151,13 @@ impl Translator<'_> {
                     }
                     self.rest = rest;
                 }
+                // To Lua it is the range up to `%`, and what stands behind that is part of the set, `]` too.
+                [low, b'-', b'%', ..] => {
+                    return Err(format!(
+                        "the range `{}-%` in a set has no end that means anything; write `%-` for the character `-`",
+                        char::from(*low)
+                    ));
+                }
                 [low, b'-', high, rest @ ..] if *high != b']' => {
                     if low > high {
                         return Err(format!(
@@ -187,6 +194,7 @@ fn class(letter: u8) -> Option<(&'static str, bool)> {
         b'u' => "A-Z",
         b'w' => "0-9A-Za-z",
         b'x' => "0-9A-Fa-f",
+        b'z' => r"\x00",
         _ => return None,
     };
     Some((inside, letter.is_ascii_uppercase()))
@@ -242,6 +250,7 @@ mod tests {
             b"([a-c]+)",
             b"(%x%x)",
             b"*()",
+            b"(%Z+)%z",
         ];
         let lua = mlua::Lua::new();
         let find: mlua::Function = lua.load("return function(s, p) return s:match(p) end").eval().unwrap();
@@ -275,6 +284,7 @@ mod tests {
             ("abc)", "write `%)`"),
             ("abc%", "write `%%`"),
             ("[z-a]", "upside down"),
+            ("[!-%]x]", "write `%-`"),
         ] {
             let error = translate(pattern.as_bytes()).unwrap_err();
             assert!(error.contains(part), "{pattern}: {error}");
