@@ -26,6 +26,13 @@ local function complete(who, o)
   for _, key in ipairs { "counters", "energy" } do
     if o[key] then complain(who, "'%s': of an MPI application harness sees the launcher alone", key) end
   end
+  if o.limits then
+    complain(
+      who,
+      "'limits': of an MPI application they would be the launcher's, and those of its ranks on other nodes nobody's: "
+        .. 'put them before the program, cmd = { "sh", "-c", \'ulimit -t 30; exec "$@"\', "sh", program }'
+    )
+  end
   local nodes, ranks, per_node = o.nodes, o.ranks, o.ranks_per_node
   if ranks and per_node and not nodes then
     if ranks % per_node ~= 0 then

@@ -15,6 +15,8 @@ local MOST_PER_NODE, MOST_SLOTS = 1024, 4096
 -- GPUs of a node, as in src/model/gpus.rs.
 local MOST_GPUS = 64
 local MOST_FAULTS = 1000
+-- With fewer descriptors hardly a program starts.
+local LEAST_OPEN_FILES = 8
 -- Calls of `map` at a time.
 local MOST_IN_FLIGHT = 1000000
 
@@ -49,7 +51,10 @@ local RANKS = {
   launcher_args = t.list(t.text, "strings"),
 }
 
-local COMMAND = { cmd = t.command, shell = t.text, env = t.environment, cwd = t.text, stdin = t.bytes }
+-- What each process of a task may take: of all that start programs.
+local limits = t.nested "limits"
+
+local COMMAND = { cmd = t.command, shell = t.text, env = t.environment, cwd = t.text, stdin = t.bytes, limits = limits }
 
 local function with(...)
   local all = {}
@@ -86,6 +91,7 @@ local TREE = {
   inputs = strings,
   env = t.environment,
   cache = t.boolean,
+  limits = limits,
 }
 
 local VARIANT = with(TIMED, RANKS)
@@ -124,6 +130,7 @@ local SCHEMA = {
     cache = t.boolean,
     env = t.environment,
     tools = strings,
+    limits = limits,
   }),
   make = with(TASK, TREE, { vars = t.map(t.name, "a table of names and values"), target = t.text }),
   cmake = with(TASK, TREE, {
@@ -170,6 +177,13 @@ local SCHEMA = {
     files = t.map(t.file, "a table of paths and references"),
     fn = t.function_of "the run",
     every = t.boolean,
+  },
+  limits = {
+    memory = t.size(2 ^ 20),
+    cpu_time = t.cpu_time,
+    processes = t.whole(1),
+    file_size = t.size(0),
+    open_files = t.whole(LEAST_OPEN_FILES),
   },
   file = { reference = t.text, rtol = t.number(0), atol = t.number(0) },
   spawn = {
@@ -303,6 +317,7 @@ local function elsewhere(kind, key)
     return string.format(" (a variable goes into %s)", string.format(VARIABLES_OF[kind], key))
   end
   if kind == "metric" and key == "pattern" then return ' (it goes without a name: { "rate: ([%d.]+)", unit = "GB/s" })' end
+  if kind == "call" and key == "limits" then return ' (what a call may take is what its slot may: spawn { memory = "2 GiB" })' end
   if not TASKS[kind] and kind ~= "variant" then return nil end
   local kinds = {}
   for _, other in ipairs(failure.sorted_keys(TASKS)) do

@@ -42,7 +42,7 @@ end
 -- count, and those of the compilers, which the author may know better.
 local function build(tool, o, argv, output, tools, compilers, except)
   add(tools, o.tools or compilers)
-  local passed = { cmd = argv, output = output, tools = tools, inputs = o.inputs, env = o.env, cache = o.cache }
+  local passed = { cmd = argv, output = output, tools = tools, inputs = o.inputs, env = o.env, cache = o.cache, limits = o.limits }
   for key in pairs(options.TASK) do
     passed[key] = o[key]
   end

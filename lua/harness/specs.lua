@@ -87,6 +87,7 @@ local function command_of(o, refs)
     stderr = sink(o.stderr),
     inputs = inputs_of(o.inputs, refs, "input"),
     launch = o.launch,
+    limits = o.limits,
   }
 end
 
@@ -151,7 +152,7 @@ function build.compile(o, refs)
   if o.cmd then
     local inputs = inputs_of(o.inputs, refs, "input")
     if o.tree then spec.folders = tree_of(o.tree, inputs, refs) end
-    spec.command = { argv = argv_of(o.cmd, refs), env = o.env, cwd = "scratch", inputs = inputs }
+    spec.command = { argv = argv_of(o.cmd, refs), env = o.env, cwd = "scratch", inputs = inputs, limits = o.limits }
     return spec
   end
   local argv = { o.compiler or compiler_of(o.sources) }
@@ -180,7 +181,7 @@ function build.compile(o, refs)
   for _, file in ipairs(files or {}) do
     inputs[#inputs + 1] = file
   end
-  spec.command = { argv = argv_of(argv, refs), env = o.env, cwd = "scratch", inputs = inputs }
+  spec.command = { argv = argv_of(argv, refs), env = o.env, cwd = "scratch", inputs = inputs, limits = o.limits }
   spec.depfile = compiler_of(o.sources) ~= "gfortran" -- Fortran takes -MD for a wish to preprocess, and refuses
   return spec
 end
@@ -201,10 +202,13 @@ local function reference_run(o, cmd)
   for _, path in ipairs(o.inputs or {}) do
     parts[#parts + 1] = "<" .. path
   end
+  for _, name in ipairs(sorted(o.limits)) do
+    parts[#parts + 1] = "limit " .. name .. " " .. o.limits[name]
+  end
   local key = table.concat(parts, "\0")
   local run = asked[key]
   if not run then
-    local options = { cmd = cmd, cwd = o.cwd, env = o.env, inputs = o.inputs, timeout = o.timeout }
+    local options = { cmd = cmd, cwd = o.cwd, env = o.env, inputs = o.inputs, timeout = o.timeout, limits = o.limits }
     run = { key = key, wanted = 0, future = lib.tasks.submit_task("exec", options, nil, true) }
     asked[key] = run
   end

@@ -87,9 +87,16 @@ local function time_limit(value)
   return nil, expected or "a time limit of at least 1 us"
 end
 
+-- The kernel counts whole seconds.
+local function cpu_time(value)
+  local seconds, expected = duration(value)
+  if seconds and seconds >= 1 and seconds < 2 ^ 31 then return math.ceil(seconds) end
+  return nil, expected or 'a time on processors from "1 s"'
+end
+
 local BYTES = { B = 1, KiB = 2 ^ 10, MiB = 2 ^ 20, GiB = 2 ^ 30, TiB = 2 ^ 40 }
 local function size(low)
-  local expected = string.format('bytes or a size like "64 MiB", "2 GiB", from %d MiB', low // 2 ^ 20)
+  local expected = 'bytes or a size like "64 MiB", "2 GiB"' .. (low > 0 and string.format(", from %d MiB", low // 2 ^ 20) or "")
   return function(value)
     local bytes = type(value) == "number" and value or nil
     if type(value) == "string" then
@@ -425,7 +432,7 @@ end
 M.below, M.is_future = below, is_future
 M.boolean, M.bytes, M.text, M.unicode, M.name, M.without_zero = boolean, bytes, text, unicode, name, without_zero
 M.whole, M.integer, M.number, M.exit_code, M.exit_codes = whole, integer, number, exit_code, exit_codes
-M.duration, M.time_limit, M.size = duration, time_limit, size
+M.duration, M.time_limit, M.cpu_time, M.size = duration, time_limit, cpu_time, size
 M.one_of, M.either, M.list, M.map, M.nested = one_of, either, list, map, nested
 M.environment, M.plain, M.params, M.status, M.hash = environment, plain, params, status, hash
 M.command, M.launcher, M.reference, M.function_of = command, launcher, reference, function_of

@@ -36,6 +36,14 @@
 ---@field retries? integer how often an attempt lost to the infrastructure is tried again
 ---@field accept_failed? boolean get the records of failed dependencies instead of being skipped
 
+--- What each process of a task may take, none of it above what harness itself may; what is not said is not limited.
+---@class harness.LimitsOptions
+---@field memory? harness.Size that it can write to, without its stack and what it shares (`ulimit -d`)
+---@field cpu_time? harness.Duration on processors, of each process by itself; from 1 s, in whole seconds (`ulimit -t`)
+---@field processes? integer processes and threads of the program, counted with all others of its user (`ulimit -u`); root has no such limit
+---@field file_size? harness.Size of each file it writes (`ulimit -f`)
+---@field open_files? integer descriptors at a time, from 8 (`ulimit -n`)
+
 ---@class harness.CallOptions : harness.TaskOptions
 ---@field [integer] any the function, then its arguments
 ---@field fresh? boolean in a slot process that has run nothing before it; false unless said
@@ -52,6 +60,7 @@
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
 ---@field outputs? string[] files brought back from the scratch folder
 ---@field ok_codes? integer[] exit codes that count as success; { 0 } unless said
+---@field limits? harness.LimitsOptions what each of its processes may take
 ---@field numa? "local" its cores and its memory are of one NUMA node
 ---@field smt? boolean false: one thread of each of its cores; true: all; as many as it takes unless said
 ---@field nodes? integer an MPI application: nodes it has; 1 unless said
@@ -75,6 +84,7 @@
 ---@field env? table<string, string|number> set on top of the scrubbed environment
 ---@field cache? boolean look for an earlier build with the same content; true unless said
 ---@field tools? string[] programs it uses besides the first: their versions count as the compiler's does
+---@field limits? harness.LimitsOptions what each of its processes may take
 
 --- A source tree that its own build tool builds in a copy: what all recipes take.
 ---@class harness.TreeOptions : harness.TaskOptions
@@ -86,6 +96,7 @@
 ---@field inputs? string[] further files it reads
 ---@field env? table<string, string|number> set on top of the scrubbed environment
 ---@field cache? boolean look for an earlier build with the same content; true unless said
+---@field limits? harness.LimitsOptions what each of its processes may take
 
 ---@class harness.MakeOptions : harness.TreeOptions
 ---@field vars? table<string, string|number> NAME=VALUE, sorted
@@ -156,6 +167,7 @@
 ---@field stdin? string what the program reads
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
 ---@field ok_codes? integer[] exit codes that count as success
+---@field limits? harness.LimitsOptions what each of its processes may take
 ---@field nodes? integer an MPI application: nodes it has; 1 unless said
 ---@field ranks? integer all ranks; one on each node unless said
 ---@field ranks_per_node? integer instead of ranks or nodes
@@ -191,6 +203,7 @@
 ---@field stdin? string what the program reads
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
 ---@field ok_codes? integer[] exit codes that count as success
+---@field limits? harness.LimitsOptions what each of its processes may take
 ---@field warmup? integer runs before the first round; 1 unless said
 ---@field metrics? table<string, string|harness.MetricOptions> figures of its runs
 ---@field verify? harness.VerifyOptions what makes a run count
@@ -214,6 +227,7 @@
 ---@field stdin? string what the program reads
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
 ---@field ok_codes? integer[] exit codes that count as success
+---@field limits? harness.LimitsOptions what each of its processes may take
 ---@field warmup? integer runs before the first round; 1 unless said
 ---@field metrics? table<string, string|harness.MetricOptions> figures of its runs
 ---@field verify? harness.VerifyOptions what makes a run count

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
+
 use super::RunArgs;
 use super::own::Listener;
 use super::progress::display;
 use crate::artefact::Store;
-#[cfg(feature = "mpi")]
 use crate::machine;
 use crate::model::human::{bounded, count};
 use crate::model::{Limits, Outcome, Row, Status, exit, limits};
@@ -212,6 +213,14 @@ fn failures(ended: &BTreeMap<Status, usize>) -> Option<String> {
     (!failed.is_empty()).then(|| format!("{tasks} of {} did not end well", ended.values().sum::<usize>()))
 }
 
+/// What the script's values may take (B): three quarters of what there is, as the root needs some for what it knows of
+/// tasks.
+fn script_memory() -> u64 {
+    let allowed = [Resource::Data, Resource::As].map(|resource| getrlimit(resource).current);
+    let there = allowed.into_iter().flatten().chain([machine::memory_bytes()]).filter(|bytes| *bytes > 0);
+    there.min().unwrap_or(i64::MAX as u64) / 4 * 3
+}
+
 /// The script's thread.
 pub(super) fn run_script(
     port: Port,
@@ -226,7 +235,11 @@ pub(super) fn run_script(
         };
         put.map_err(|error| error.to_string())
     };
-    match ScriptState::new(port, Box::new(add_input), modules).and_then(|state| runs(&state)) {
+    let limited = |mut state: ScriptState| state.limit_memory(script_memory()).map(|()| state);
+    match ScriptState::new(port, Box::new(add_input), modules)
+        .and_then(limited)
+        .and_then(|state| runs(&state))
+    {
         Ok(Ended::Finished) => ScriptEnd::Finished,
         Ok(Ended::Exit(code)) => ScriptEnd::Exit(code),
         Ok(Ended::Drained) => ScriptEnd::Stopped,

@@ -17,6 +17,7 @@ use std::time::SystemTime;
 
 use super::headers::{file_time, outside};
 use super::job::{Learned, Step};
+use super::met::met;
 use super::question::{content_key, include_dirs, question, tells_version};
 use super::run::{Ended, Finished, Keep};
 use super::scratch::Scratch;
@@ -228,11 +229,10 @@ impl Compile {
         let failure = match judge(&ended, &[]) {
             Ok(()) => self.fetch(&build, &mut result, site)?,
             Err(failure) if failure.status == Status::NonzeroExit => {
-                if let Some(line) = machine_fault(&result.diagnostics) {
-                    let failure = Failure::setup(format!(
-                        "{}: the machine failed it, not the source: {line}",
-                        build.compiler
-                    ));
+                let machine = |line: &str| format!("the machine failed it, not the source: {line}");
+                let limit = met(&ended);
+                if let Some(why) = limit.or_else(|| machine_fault(&result.diagnostics).map(machine)) {
+                    let failure = Failure::setup(format!("{}: {why}", build.compiler));
                     let detail = Detail::Compile(Box::new(result));
                     return Ok(Step::Done(Box::new(Outcome { detail, ..failure.into() })));
                 }

@@ -6,7 +6,7 @@ use super::hooks::{Hook, Hooks};
 use super::run::Ended;
 use super::site::Command;
 use super::subject::Subject;
-use crate::model::{Energy, MeasureSpec, Sink, Stdin, Usage};
+use crate::model::{Energy, MeasureSpec, Sink, Stdin, Ulimits, Usage};
 use crate::process::{Environment, Exit};
 
 /// A program of this name.
@@ -18,6 +18,7 @@ pub fn command(name: &str) -> Command {
         stdin: Stdin::Null,
         stdout: Sink::Capture,
         stderr: Sink::Capture,
+        limits: Ulimits::default(),
     }
 }
 
@@ -44,6 +45,7 @@ pub fn ended(exit: Exit, stdout: &str) -> Ended {
         forced: None,
         killed: 0,
         oom: false,
+        limits: Ulimits::default(),
     }
 }
 

@@ -29,6 +29,7 @@ mod lane;
 mod launching;
 mod leader;
 mod measure;
+mod met;
 pub mod metric;
 mod place;
 mod question;

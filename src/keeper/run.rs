@@ -22,7 +22,7 @@ use super::stream::Stream;
 use super::talk::{Beginning, Due, Talk};
 use crate::machine::OomCounter;
 use crate::machine::counters::Count;
-use crate::model::{Energy, Found, Stdin, Usage};
+use crate::model::{Energy, Found, Stdin, Ulimits, Usage};
 use crate::process::{self, Exit, Family, Footprint, Launch, SpawnError};
 
 /// Read at the most so much of a stream before others get their turn (B).
@@ -79,6 +79,8 @@ pub struct Ended {
     pub killed: u32,
     /// The kernel says that it killed for memory meanwhile.
     pub oom: bool,
+    /// What each of its processes was allowed.
+    pub limits: Ulimits,
 }
 
 /// Why it never ran.
@@ -168,6 +170,7 @@ pub struct Run {
     footprint_bytes: u64,
     stdout: Stream,
     stderr: Stream,
+    limits: Ulimits,
     forced: Option<Forced>,
     /// It is a process of ours, which looks at a run of another program.
     talk: Option<Talk>,
@@ -202,12 +205,14 @@ impl Run {
             fds: &[],
         };
         let footprint_bytes = around.footprint.forget_peak();
-        let start = || Ok(Leader::start(mark, &around.family, || process::spawn(&launch))?);
+        let limits = command.limits;
+        let spawn = || process::spawn_limited(&launch, &limits);
+        let start = || Ok(Leader::start(mark, &around.family, spawn)?);
         let leader = match place {
             Some(place) => place.start(start),
             None => start(),
         }?;
-        Ok(Self { leader, t_start_s, footprint_bytes, stdout, stderr, forced: None, talk: None })
+        Ok(Self { leader, t_start_s, footprint_bytes, stdout, stderr, limits, forced: None, talk: None })
     }
 
     /// Starts a process of ours that looks at a run. What it prints is for people, as what a task prints.
@@ -228,7 +233,8 @@ impl Run {
         }?;
         let (stdout, stderr) = (Stream::none(), Stream::none());
         let (footprint_bytes, forced) = (0, None); // nobody asks what it uses
-        Ok(Self { leader, t_start_s, footprint_bytes, stdout, stderr, forced, talk: Some(talk) })
+        let limits = Ulimits::default(); // but what a slot has
+        Ok(Self { leader, t_start_s, footprint_bytes, stdout, stderr, limits, forced, talk: Some(talk) })
     }
 
     /// Names every descriptor to wait for, and what for.
@@ -307,6 +313,7 @@ impl Run {
             forced: self.forced,
             killed,
             oom: by_nobody_we_know && around.killed_for_memory(),
+            limits: self.limits,
             stdout,
             stderr,
         }

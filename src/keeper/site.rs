@@ -12,7 +12,8 @@ use super::scratch::{Scratch, ScratchRoot};
 use crate::artefact::Store;
 use crate::machine;
 use crate::model::{
-    Arg, CommandSpec, Cwd, Input, Launched, Limits, Outcome, Sink, SlotId, SlotInit, Status, Stdin, Welcome,
+    Arg, CommandSpec, Cwd, Input, Launched, Limits, Outcome, Sink, SlotId, SlotInit, Status, Stdin, Ulimits,
+    Welcome,
 };
 use crate::process::{Environment, MARK_VARIABLE};
 
@@ -74,6 +75,8 @@ pub struct Command {
     pub stdout: Sink,
     /// Its standard error.
     pub stderr: Sink,
+    /// What each of its processes may take.
+    pub limits: Ulimits,
 }
 
 impl Command {
@@ -202,6 +205,7 @@ impl Site {
             stdin: spec.stdin.clone(),
             stdout: spec.stdout.clone(),
             stderr: spec.stderr.clone(),
+            limits: spec.limits.as_deref().copied().unwrap_or_default(),
         };
         Ok((command, scratch))
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::capture::last_lines;
+use super::met::met;
 use super::run::{Ended, Forced, StartError};
 use super::scratch;
 use super::site::{Command, Failure};
@@ -65,6 +66,7 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
         ),
         (None, Exit::Signal(_)) => (Status::Signal, ended.exit.to_string()),
     };
+    let what = met(ended).map_or(what.clone(), |limit| format!("{what}: {limit}"));
     Err(Failure { status, reason: with_stderr(what, &ended.stderr.bytes) })
 }
 

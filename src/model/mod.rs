@@ -33,6 +33,7 @@ mod session;
 mod sparse;
 mod status;
 mod task;
+mod ulimits;
 pub mod units;
 
 /// The folder for what a slot needs for a while: it goes with the slot, however that ends.
@@ -83,3 +84,4 @@ pub use task::{
     LaunchSpec, Launcher, MeasureSpec, MetricSource, MetricSpec, Placement, Sink, Stdin, TaskOptions,
     Variant, VerifySpec,
 };
+pub use ulimits::{Ulimit, Ulimits};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Blank, Function, Hash, Hooks, TaskId, encoding};
+use super::{Blank, Function, Hash, Hooks, TaskId, Ulimits, encoding};
 
 /// The five kinds of task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -223,6 +223,8 @@ pub struct CommandSpec {
     pub inputs: Vec<Input>,
     /// It is an MPI application: how its ranks are started on the nodes of its gang.
     pub launch: Option<LaunchSpec>,
+    /// What each of its processes may take.
+    pub limits: Option<Box<Ulimits>>,
 }
 
 /// What starts the ranks of an MPI application.

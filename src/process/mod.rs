@@ -1,6 +1,6 @@
 //! Starting processes and ending them, with everything they started.
 //!
-//! [`spawn()`] starts a program in a session of its own, [`wait()`] says how it ended and what it used, and
+//! [`spawn()`] starts a program in a session of its own, [`spawn_limited()`] under limits, [`wait()`] says how it ended and what it used, and
 //! [`Family`] finds and kills what it left behind: processes that forked away and changed their session
 //! become children of the nearest child subreaper, which the keeper is. [`own`] holds what every process
 //! of harness does when it starts.
@@ -13,6 +13,7 @@ mod environment;
 mod folders;
 mod footprint;
 mod gate;
+mod limited;
 pub mod own;
 mod pin;
 mod spawn;
@@ -28,6 +29,7 @@ pub use environment::Environment;
 pub use folders::{OwnFolder, folder_prefix, sweep};
 pub use footprint::{Footprint, give_code_back, keep_small};
 pub use gate::Gate;
+pub use limited::spawn_limited;
 pub use own::{
     FIRST_FD, Signals, adopt_orphans, become_program, block_signals, end_by, end_with_parent, exit_now,
     exit_within, own_pid, own_thread, parent_pid, start_executable, start_self, stdout_to_stderr,

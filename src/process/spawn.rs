@@ -3,9 +3,10 @@
 //!
 //! `posix_spawn` shares our memory until the exec, so starting does not get slower as we grow, and what
 //! fails before the exec comes back as an error number. Descriptors of ours are all close-on-exec
-//! ([`super::own::close_on_exec_from`]), hence nothing has to be closed one by one here.
+//! ([`super::own::close_on_exec_from`]), hence nothing has to be closed one by one here. What it cannot set are limits:
+//! those are [`super::limited`]'s.
 
-use std::ffi::{CStr, CString, NulError};
+use std::ffi::{CStr, CString, NulError, c_char};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -17,6 +18,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Pid, PidfdFlags, Resource, getrlimit, pidfd_open};
 
 use super::Environment;
+use crate::model::Ulimit;
 
 /// What to start.
 pub struct Launch<'a> {
@@ -90,6 +92,16 @@ pub enum SpawnError {
     /// No command at all.
     #[error("the command is empty")]
     Empty,
+    /// A limit it was to run under.
+    #[error("could not start `{program}` under limits.{limit}: {source}")]
+    Limit {
+        /// As it was asked for.
+        program: String,
+        /// As the script calls it.
+        limit: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Anything else the system says.
     #[error("could not start `{program}`: {source}")]
     System {
@@ -121,22 +133,70 @@ pub fn with_advice(error: io::Error) -> io::Error {
 
 /// Starts a program as the leader of a new session.
 pub fn spawn(launch: &Launch<'_>) -> Result<Child, SpawnError> {
-    let program = launch.program.or(launch.argv.first().map(CString::as_c_str)).ok_or(SpawnError::Empty)?;
-    let path = locate(program, launch)?;
-    let system = |source| SpawnError::System { program: lossy(program), source: with_advice(source) };
-    let actions = Actions::new(launch).map_err(system)?;
-    let mut argv: Vec<_> = launch.argv.iter().map(|arg| arg.as_ptr().cast_mut()).collect();
-    argv.push(std::ptr::null_mut());
-    let envp = launch.environment.pointers();
-    let mut pid = 0;
-    // SAFETY: path, argv and envp are null-terminated and outlive the call; actions and attributes
-    // were initialised by their functions.
-    let error = unsafe {
-        libc::posix_spawn(&mut pid, path.as_ptr(), &actions.0, attributes(), argv.as_ptr(), envp.as_ptr())
-    };
-    if error != 0 {
-        return Err(explain(error, &path, launch));
+    start(launch, |ready| {
+        let actions = Actions::new(ready)?;
+        let mut pid = 0;
+        // SAFETY: path, argv and envp are null-terminated and outlive the call; actions and attributes
+        // were initialised by their functions.
+        let error = unsafe {
+            let (path, argv, envp) = (ready.path.as_ptr(), ready.argv.as_ptr(), ready.envp.as_ptr());
+            libc::posix_spawn(&mut pid, path, &actions.0, attributes(), argv, envp)
+        };
+        if error == 0 { Ok(pid) } else { Err(Refusal { errno: error, limit: None }) }
+    })
+}
+
+/// What is to be started, in the form the system takes: between fork and exec nothing can be made any more.
+pub(super) struct Ready<'a> {
+    pub path: CString,
+    /// Null-terminated, as `envp`.
+    pub argv: Vec<*mut c_char>,
+    pub envp: Vec<*mut c_char>,
+    pub cwd: Option<CString>,
+    /// Descriptors and the numbers they get.
+    pub fds: Vec<(RawFd, RawFd)>,
+    /// What the pointers point to.
+    _launch: &'a Launch<'a>,
+}
+
+/// Why the system did not start it.
+pub(super) struct Refusal {
+    pub errno: i32,
+    /// Set if it was this limit that could not be had.
+    pub limit: Option<Ulimit>,
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self { errno: error.raw_os_error().unwrap_or(libc::EINVAL), limit: None }
     }
+}
+
+/// Starts a program by `begin`, which gives the number of the process.
+pub(super) fn start(
+    launch: &Launch<'_>,
+    begin: impl FnOnce(&Ready<'_>) -> Result<i32, Refusal>,
+) -> Result<Child, SpawnError> {
+    let program = launch.program.or(launch.argv.first().map(CString::as_c_str)).ok_or(SpawnError::Empty)?;
+    let system = |source| SpawnError::System { program: lossy(program), source: with_advice(source) };
+    let stdio = launch.stdio.iter().copied().zip(0..);
+    let arguments = launch.argv.iter().map(|arg| arg.as_ptr().cast_mut());
+    let ready = Ready {
+        path: locate(program, launch)?,
+        argv: arguments.chain([std::ptr::null_mut()]).collect(),
+        envp: launch.environment.pointers(),
+        cwd: launch.cwd.map(|cwd| CString::new(cwd.as_os_str().as_bytes())).transpose()?,
+        fds: stdio.chain(launch.fds.iter().copied()).map(|(fd, number)| (fd.as_raw_fd(), number)).collect(),
+        _launch: launch,
+    };
+    let pid = begin(&ready).map_err(|refusal| match refusal.limit {
+        Some(limit) => SpawnError::Limit {
+            program: lossy(program),
+            limit: limit.name(),
+            source: io::Error::from_raw_os_error(refusal.errno),
+        },
+        None => explain(refusal.errno, &ready.path, launch),
+    })?;
     let pid = Pid::from_raw(pid).ok_or_else(|| system(io::ErrorKind::Other.into()))?;
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => Ok(Child { pid, pidfd }),
@@ -231,7 +291,7 @@ fn lossy(text: &CStr) -> String {
 struct Actions(libc::posix_spawn_file_actions_t);
 
 impl Actions {
-    fn new(launch: &Launch<'_>) -> io::Result<Self> {
+    fn new(ready: &Ready<'_>) -> io::Result<Self> {
         let check = |code| if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) };
         let mut actions = MaybeUninit::uninit();
         // SAFETY: init fills the structure.
@@ -239,15 +299,13 @@ impl Actions {
             check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
             Self(actions.assume_init())
         };
-        if let Some(cwd) = launch.cwd {
-            let cwd = CString::new(cwd.as_os_str().as_bytes())?;
+        if let Some(cwd) = &ready.cwd {
             // SAFETY: the path is null-terminated; glibc copies it.
             check(unsafe { libc::posix_spawn_file_actions_addchdir_np(&mut actions.0, cwd.as_ptr()) })?;
         }
-        let stdio = launch.stdio.iter().copied().zip(0..);
-        for (fd, number) in stdio.chain(launch.fds.iter().copied()) {
+        for (fd, number) in &ready.fds {
             // SAFETY: numbers only.
-            check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut actions.0, fd.as_raw_fd(), number) })?;
+            check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut actions.0, *fd, *number) })?;
         }
         Ok(actions)
     }

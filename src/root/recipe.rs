@@ -197,7 +197,8 @@ fn is_empty(value: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::model::{
-        CommandSpec, CompareSpec, Function, LaunchSpec, TaskOptions, Variant, VerifySpec, recipe_key,
+        CommandSpec, CompareSpec, ExecSpec, Function, LaunchSpec, TaskOptions, Ulimits, Variant, VerifySpec,
+        recipe_key,
     };
 
     fn key_of(launch: Option<LaunchSpec>, nodes: Option<u32>) -> Hash {
@@ -253,6 +254,22 @@ mod tests {
             assert!(!keys[..at].contains(key), "{at}");
         }
         assert_eq!(ranks(4, 2, 2), ranks(4, 2, 2));
+    }
+
+    #[test]
+    fn limits_are_part_of_what_is_asked_and_none_are_as_before_there_were_any() {
+        let asked = |limits: Option<Ulimits>| {
+            let command = CommandSpec { limits: limits.map(Box::new), ..CommandSpec::default() };
+            let job = Job::Exec(Box::new(ExecSpec { command, ..ExecSpec::default() }));
+            let options = TaskOptions::default().into();
+            let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
+            of(&order, None, |_| Hash::of(b"")).0
+        };
+        let (free, limited) = (asked(None), asked(Some(Ulimits { memory: Some(1), ..Ulimits::default() })));
+        assert!(!free.spec.to_string().contains("limits"), "{}", free.spec);
+        assert_eq!(limited.spec["job"]["command"]["limits"], json!({ "memory": 1 }));
+        assert!(recipe_key(&free) != recipe_key(&limited));
+        assert_eq!(recipe_key(&free), recipe_key(&asked(Some(Ulimits::default()))));
     }
 
     #[test]

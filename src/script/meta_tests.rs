@@ -95,7 +95,7 @@ fn every_option_is_documented() {
     let state = state();
     let options: Table = state.library.get("options").unwrap();
     let kinds: Vec<String> = options.call_function("kinds", ()).unwrap();
-    assert_eq!(kinds.len(), 37);
+    assert_eq!(kinds.len(), 38);
     for kind in kinds {
         let names: Vec<String> = options.call_function("names", kind.as_str()).unwrap();
         let class = format!("harness.{}{}Options", kind[..1].to_uppercase(), &kind[1..]);

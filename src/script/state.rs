@@ -16,7 +16,7 @@ use super::host;
 use super::modules::Modules;
 use super::raw::{self, Shipper};
 use super::testing::{Step, Tell};
-use crate::model::Hash;
+use crate::model::{Hash, human};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
@@ -68,6 +68,8 @@ const LIBRARY: [(&str, &str); 46] = [
     ("testing", include_str!("../../lua/harness/testing.lua")),
     ("requests", include_str!("../../lua/harness/requests.lua")),
 ];
+/// How Lua says that it is refused memory.
+const OUT_OF_MEMORY: &str = "not enough memory";
 /// Loaded before them, in a dry run only.
 const DRY: &str = include_str!("../../lua/harness/dry.lua");
 const PUBLIC: &str = include_str!("../../lua/harness.lua");
@@ -126,6 +128,17 @@ pub enum ScriptError {
     /// It raised an error; message and traceback.
     #[error("{0}")]
     Raised(String),
+    /// Its values took all they may.
+    #[error(
+        "the script's Lua ran out of memory: its values may take {}, three quarters of what the node has or `ulimit` leaves \
+         this process: keep less of it in variables, or in files{trace}", human::bytes(*.limit)
+    )]
+    Memory {
+        /// What they may take, B.
+        limit: u64,
+        /// The traceback, where there was still room for one.
+        trace: String,
+    },
     /// The library failed: a fault of harness.
     #[error("internal error in the script library (please report it): {0}")]
     Internal(String),
@@ -144,6 +157,8 @@ pub struct ScriptState {
     library: Table,
     public: Table,
     bridge: Rc<Bridge>,
+    /// What Lua's values may take, B.
+    memory: Option<u64>,
 }
 
 /// What is left of the script now goes away, and may have something to say about it.
@@ -180,11 +195,19 @@ impl ScriptState {
         let shipper = Shipper::new(&lua)?;
         let bridge = Rc::new(Bridge::new(port, shipper, add_input, modules));
         let (library, public) = load_library(&lua, &bridge, dry)?;
-        let state = Self { lua, library, public, bridge };
+        let state = Self { lua, library, public, bridge, memory: None };
         let package: Table = state.lua.globals().get("package")?;
         package.get::<Table>("loaded")?.raw_set("harness", &state.public)?;
         state.set_up_random()?;
         Ok(state)
+    }
+
+    /// What the script's values may take (B): beyond that Lua is refused memory, which is an error of the script. Without
+    /// a limit it would be the end of this process.
+    pub fn limit_memory(&mut self, bytes: u64) -> Result<(), ScriptError> {
+        self.lua.set_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX))?;
+        self.memory = Some(bytes);
+        Ok(())
     }
 
     pub(super) fn lua(&self) -> &Lua {
@@ -236,7 +259,12 @@ impl ScriptState {
     /// Runs `main` as the first flow, to its end and that of all it started.
     pub(super) fn play(&self, main: Function, args: impl IntoLuaMulti) -> Result<Ended, ScriptError> {
         let run: Function = self.library.get::<Table>("flow")?.get("main")?;
-        let (how, detail): (String, Value) = run.call((main, args.into_lua_multi(&self.lua)?))?;
+        let ended = run.call::<(String, Value)>((main, args.into_lua_multi(&self.lua)?));
+        let (how, detail) = ended.map_err(|error| match error {
+            // Not even its error could be told in order.
+            mlua::Error::MemoryError(_) => self.raised(OUT_OF_MEMORY.into()),
+            error => error.into(),
+        })?;
         match (how.as_str(), detail) {
             ("finished", _) => {
                 self.bridge.port.borrow_mut().came_to_its_end();
@@ -244,8 +272,15 @@ impl ScriptState {
             }
             ("drain", _) => Ok(Ended::Drained),
             ("exit", Value::Integer(code)) => Ok(Ended::Exit(code as u8)),
-            (_, Value::String(text)) => Err(ScriptError::Raised(text.to_string_lossy())),
+            (_, Value::String(text)) => Err(self.raised(text.to_string_lossy())),
             (how, _) => Err(ScriptError::Internal(format!("the script ended as '{how}'"))),
+        }
+    }
+
+    fn raised(&self, text: String) -> ScriptError {
+        match (text.strip_prefix(OUT_OF_MEMORY), self.memory) {
+            (Some(trace), Some(limit)) => ScriptError::Memory { limit, trace: trace.into() },
+            _ => ScriptError::Raised(text),
         }
     }
 

@@ -125,6 +125,26 @@ fn too_little_memory_to_begin_is_named_with_the_remedy() {
     assert!(refused > 0, "no such limit was met");
 }
 
+/// What the script keeps in variables is bounded, so that it fails in order; what it has caught it can go on after.
+#[test]
+fn a_script_that_takes_all_memory_is_an_error_that_says_so() {
+    let folder = Folder::with(
+        "local function grow() local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(100000) .. i end end
+print(pcall(grow))
+collectgarbage()
+spawn { workers = 1, slots = 1 }
+print(await(submit(exec { cmd = { 'echo', 'on' } })).stdout)
+grow()
+",
+    );
+    let ran = folder.finish(folder.harness_after("ulimit -d 400000", &["-q", "c.lua"]));
+    assert_eq!((ran.code, &*ran.stdout), (Some(1), "false\tnot enough memory\non\n\n"), "{ran:#?}");
+    let told =
+        "harness: the script's Lua ran out of memory: its values may take 293 MiB, three quarters of what";
+    assert!(ran.stderr.contains(told), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}
+
 /// A stopped keeper answers nothing and could end nothing: its worker notices, and ends all of it.
 #[test]
 fn a_stopped_keeper_is_noticed_and_its_tasks_are_lost() {

@@ -49,6 +49,7 @@ mod terminal;
 mod test;
 mod top;
 mod types;
+mod ulimits;
 mod versions;
 mod walltime;
 

@@ -118,6 +118,73 @@ fn a_daemon_of_another_task_is_left_alone() {
 }
 
 #[test]
+fn a_program_that_meets_a_limit_says_which() {
+    let mut keeper = Keeper::start();
+    let mut ends = |argv: &[&str], limits: Ulimits| {
+        let env = [("LC_ALL".to_owned(), "C".to_owned())].into();
+        let limits = Some(Box::new(limits));
+        let command = CommandSpec { limits, env, cwd: Cwd::Scratch, ..command(argv) };
+        let outcome = keeper.run(Work::Exec(ExecSpec { command, ..ExecSpec::default() }), Some(60.0));
+        let first = reason(&outcome).split(';').next().unwrap().to_owned();
+        (outcome.status, first)
+    };
+    let none = Ulimits::default();
+    let said = ends(&["tail", "/dev/zero"], Ulimits { memory: Some(64 << 20), ..none });
+    let told = "exit code 1: it seems to have met its limit of memory, 64 MiB: raise limits.memory";
+    assert_eq!(said, (Status::NonzeroExit, told.into()));
+    let said = ends(&["sh", "-c", "while :; do :; done"], Ulimits { cpu_time: Some(1), ..none });
+    let told = "killed by signal 24 (SIGXCPU): it met its limit of cpu_time, 1 s: raise limits.cpu_time";
+    assert_eq!(said, (Status::Signal, told.into()));
+    let write = ["dd", "if=/dev/zero", "of=big", "bs=65536", "count=100"];
+    let said = ends(&write, Ulimits { file_size: Some(1 << 20), ..none });
+    let told = "killed by signal 25 (SIGXFSZ): it met its limit of file_size, 1 MiB: raise limits.file_size";
+    assert_eq!(said, (Status::Signal, told.into()));
+    let paste = [&["paste"][..], &["/dev/null"; 12]].concat();
+    let said = ends(&paste, Ulimits { open_files: Some(8), ..none });
+    let told = "exit code 1: it seems to have met its limit of open_files, 8: raise limits.open_files";
+    assert_eq!(said, (Status::NonzeroExit, told.into()));
+}
+
+/// Children that have ended and that nobody waits for; then it ends too, or stays.
+const ZOMBIES: &str = r#"
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int words, char **word) {
+  int ended = 0;
+  for (int i = 0; i < 1000; i++) {
+    siginfo_t end;
+    pid_t child = fork();
+    if (child == 0) _exit(0);
+    ended += child > 0 && waitid(P_PID, child, &end, WEXITED | WNOWAIT) == 0;
+  }
+  printf("%d\n", ended);
+  fflush(stdout);
+  if (words > 1) pause();
+  return 0;
+}
+"#;
+
+#[test]
+fn a_thousand_zombies_go_with_their_program() {
+    let mut keeper = Keeper::start();
+    fs::write(keeper.campaign().join("zombies.c"), ZOMBIES).unwrap();
+    assert!(keeper.exec(&["cc", "-o", "zombies", "zombies.c"]).ok());
+    let children = |keeper: &Keeper| process::children_of(keeper.child.pid);
+    let outcome = keeper.exec(&["./zombies"]);
+    assert_eq!((outcome.status, &*ran(&outcome).stdout), (Status::Ok, &b"1000\n"[..]));
+    assert_eq!(ran(&outcome).leftovers, 0, "there was nobody to kill");
+    assert_eq!(children(&keeper), []);
+    let outcome = keeper.run(exec(&["./zombies", "stay"]), Some(1.0));
+    assert_eq!(reason(&outcome), "ran into its timeout of 1 s; it was killed");
+    assert_eq!(children(&keeper), []);
+    // Left behind with its own.
+    let outcome = keeper.sh("./zombies stay > out & while [ ! -s out ]; do sleep 0.01; done");
+    assert_eq!((outcome.status, ran(&outcome).leftovers), (Status::Ok, 1));
+    assert_eq!(children(&keeper), []);
+}
+
+#[test]
 fn when_the_worker_is_gone_nothing_is_left() {
     let mut keeper = Keeper::start();
     let line =

@@ -31,6 +31,22 @@ for text, o in pairs {
   says("measure: " .. text, measure, o)
 end
 says("measure: 'objective': of an MPI application 'user_s' is not known", measure, { cmd = cmd, ranks = 2, objective = "user_s" })
+says("exec: 'limits': of an MPI application they would be the launcher's", exec, { cmd = cmd, ranks = 2, limits = { cpu_time = 1 } })
+says("compare: base: 'limits': of an MPI application they would be", compare,
+  { nodes = 1, limits = { cpu_time = 1 }, base = { cmd = cmd }, other = { cmd = cmd } })
+for text, limits in pairs {
+  ["limits: unknown option 'memroy' (did you mean 'memory'?)"] = { memroy = 1 },
+  ["option 'limits': expected a table, got '2 GiB'"] = "2 GiB",
+  ["option 'limits.memory': expected bytes or a size like \"64 MiB\", \"2 GiB\", from 1 MiB, got '2 GB'"] = { memory = "2 GB" },
+  ["option 'limits.file_size': expected bytes or a size like \"64 MiB\", \"2 GiB\", got -1"] = { file_size = -1 },
+  ["option 'limits.cpu_time': expected a time on processors from \"1 s\", got '500 ms'"] = { cpu_time = "500 ms" },
+  ["option 'limits.processes': expected a whole number from 1, got 0"] = { processes = 0 },
+  ["option 'limits.open_files': expected a whole number from 8, got 3"] = { open_files = 3 },
+} do
+  says("exec: " .. text, exec, { cmd = cmd, limits = limits })
+end
+says("call: unknown option 'limits' (what a call may take is what its slot may: spawn { memory = \"2 GiB\" })", call,
+  { print, limits = {} })
 says("exec: expected a table of options, got 'true'", exec, "true")
 says("exec: expected a table of options, got nil", exec)
 says("exec: there is no option [1]; options have names: { name = value }", exec, { "true" })

@@ -1,0 +1,131 @@
+//! Which of its limits a program met, as far as its end or its own words tell, and what to do about it.
+//!
+//! The kernel says so itself for two of them only, by a signal. The others it refuses like anything else: what the program
+//! makes of that is its own affair, and mostly a line on standard error in the words of the C library.
+
+use super::run::Ended;
+use crate::model::{Ulimit, Ulimits};
+use crate::process::Exit;
+
+/// What a shell adds to the number of a signal.
+const SHELL: i32 = 128;
+
+/// In small letters, as the C library, shells and runtimes write it.
+const SAID: [(Ulimit, &[&str]); 5] = [
+    (
+        Ulimit::Memory,
+        &[
+            "cannot allocate memory",
+            "out of memory",
+            "memory exhausted",
+            "not enough memory",
+            "insufficient memory",
+            "bad_alloc",
+            "memoryerror",
+        ],
+    ),
+    (Ulimit::CpuTime, &["cpu time limit exceeded"]),
+    (Ulimit::Processes, &["resource temporarily unavailable", "cannot fork", "can't start new thread"]),
+    (Ulimit::FileSize, &["file too large", "file size limit exceeded"]),
+    (Ulimit::OpenFiles, &["too many open files", "cannot open shared object file: error 24"]),
+];
+
+/// Of a run that did not do what was asked: the limit it met, in words. None if nothing points to one.
+pub fn met(ended: &Ended) -> Option<String> {
+    if ended.limits.is_empty() || ended.oom || ended.forced.is_some() {
+        return None;
+    }
+    let value = |limit: Ulimit| ended.limits.iter().find(|(its, _)| *its == limit).map(|(_, value)| value);
+    let told = |verb: &str, limit: Ulimit| {
+        let (name, value) = (limit.name(), limit.shown(value(limit)?));
+        Some(format!("it {verb} its limit of {name}, {value}: raise limits.{name}"))
+    };
+    if let Some(limit) = by_signal(ended) {
+        return told("met", limit);
+    }
+    let stderr = String::from_utf8_lossy(&ended.stderr.bytes).to_lowercase();
+    let mut said = SAID.iter().filter(|(_, words)| words.iter().any(|words| stderr.contains(words)));
+    said.find_map(|(limit, _)| told("seems to have met", *limit))
+}
+
+/// The kernel's own word.
+fn by_signal(ended: &Ended) -> Option<Ulimit> {
+    let Ulimits { cpu_time, file_size, .. } = ended.limits;
+    let signal = match ended.exit {
+        Exit::Signal(signal) => signal,
+        Exit::Code(code) => code - SHELL,
+    };
+    match signal {
+        libc::SIGXCPU => cpu_time.map(|_| Ulimit::CpuTime),
+        libc::SIGXFSZ => file_size.map(|_| Ulimit::FileSize),
+        // It had gone on in spite of the first signal.
+        libc::SIGKILL if cpu_time.is_some_and(|s| ended.usage.user_s + ended.usage.sys_s >= s as f64) => {
+            Some(Ulimit::CpuTime)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keeper::fake;
+    use crate::model::Usage;
+
+    const ALL: Ulimits = Ulimits {
+        memory: Some(2 << 30),
+        cpu_time: Some(30),
+        processes: Some(64),
+        file_size: Some(1 << 20),
+        open_files: Some(256),
+    };
+
+    fn of(exit: Exit, stderr: &str, limits: Ulimits) -> Option<String> {
+        let mut ended = fake::ended(exit, "");
+        ended.stderr.bytes = stderr.into();
+        ended.limits = limits;
+        met(&ended)
+    }
+
+    #[test]
+    fn a_signal_names_its_limit_also_through_a_shell() {
+        let cpu = Some("it met its limit of cpu_time, 30 s: raise limits.cpu_time".to_owned());
+        let file = Some("it met its limit of file_size, 1 MiB: raise limits.file_size".to_owned());
+        for exit in [Exit::Signal, |signal| Exit::Code(128 + signal)] {
+            assert_eq!(of(exit(libc::SIGXCPU), "", ALL), cpu);
+            assert_eq!(of(exit(libc::SIGXFSZ), "", ALL), file);
+            assert_eq!(of(exit(libc::SIGXCPU), "", Ulimits { cpu_time: None, ..ALL }), None);
+            assert_eq!(of(exit(libc::SIGKILL), "", ALL), None, "it had not used that much");
+        }
+        let mut ended = fake::ended(Exit::Signal(libc::SIGKILL), "");
+        ended.limits = ALL;
+        ended.usage = Usage { user_s: 30.9, sys_s: 0.1, ..Usage::default() };
+        assert_eq!(met(&ended), cpu);
+        ended.oom = true;
+        assert_eq!(met(&ended), None, "the kernel says why");
+    }
+
+    #[test]
+    fn what_it_says_itself_names_a_limit_that_was_set() {
+        for (text, name) in [
+            ("tail: memory exhausted\n", "memory, 2 GiB"),
+            (
+                "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc",
+                "memory, 2 GiB",
+            ),
+            ("Traceback (most recent call last):\nMemoryError\n", "memory, 2 GiB"),
+            ("sh: 1: Cannot fork\n", "processes, 64"),
+            ("OSError: [Errno 27] File too large\n", "file_size, 1 MiB"),
+            ("cat: a: Too many open files\n", "open_files, 256"),
+            ("as terminated with signal 24 [CPU time limit exceeded]\n", "cpu_time, 30 s"),
+        ] {
+            let said = of(Exit::Code(1), text, ALL).unwrap_or_default();
+            assert!(
+                said.starts_with(&format!("it seems to have met its limit of {name}: raise limits.")),
+                "{said}"
+            );
+            assert_eq!(of(Exit::Code(1), text, Ulimits::default()), None);
+        }
+        assert_eq!(of(Exit::Code(1), "no such luck\n", ALL), None);
+    }
+}
