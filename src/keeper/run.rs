@@ -23,7 +23,7 @@ use super::talk::{Beginning, Due, Talk};
 use crate::machine::OomCounter;
 use crate::machine::counters::Count;
 use crate::model::{Energy, Found, Stdin, Ulimits, Usage};
-use crate::process::{self, Exit, Family, Footprint, Launch, SpawnError};
+use crate::process::{self, Allowance, Exit, Family, Footprint, Launch, SpawnError};
 
 /// Read at the most so much of a stream before others get their turn (B).
 const READ_BYTES: usize = 64 * 1024;
@@ -206,7 +206,8 @@ impl Run {
         };
         let footprint_bytes = around.footprint.forget_peak();
         let limits = command.limits;
-        let spawn = || process::spawn_limited(&launch, &limits);
+        let allowance = Allowance::new(&limits);
+        let spawn = || process::spawn_limited(&launch, &allowance);
         let start = || Ok(Leader::start(mark, &around.family, spawn)?);
         let leader = match place {
             Some(place) => place.start(start),

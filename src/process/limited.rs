@@ -27,13 +27,19 @@ const LAST_SIGNAL: c_int = 64;
 /// No limit failed.
 const NONE: usize = usize::MAX;
 
-/// Starts a program as the leader of a new session, each of whose processes has these limits; none of them is above what
-/// this process itself has.
-pub fn spawn_limited(launch: &Launch<'_>, limits: &Ulimits) -> Result<Child, SpawnError> {
-    if limits.is_empty() {
-        return spawn(launch);
+/// What a program is to be allowed, as the kernel is told; none of it is above what this process itself has.
+pub struct Allowance(Vec<Setting>);
+
+impl Allowance {
+    /// As things are now. It may have to look at all processes of the node, so it is no part of a start that is timed.
+    pub fn new(limits: &Ulimits) -> Self {
+        Self(limits.iter().map(setting).collect())
     }
-    start(launch, |ready| begin(ready, limits.iter().map(setting).collect()))
+}
+
+/// Starts a program as the leader of a new session, each of whose processes has these limits.
+pub fn spawn_limited(launch: &Launch<'_>, allowance: &Allowance) -> Result<Child, SpawnError> {
+    if allowance.0.is_empty() { spawn(launch) } else { start(launch, |ready| begin(ready, &allowance.0)) }
 }
 
 /// How the C library counts resources.
@@ -96,9 +102,8 @@ struct Order<'a> {
     failed: AtomicUsize,
 }
 
-fn begin(ready: &Ready<'_>, settings: Vec<Setting>) -> Result<i32, Refusal> {
-    let order =
-        Order { ready, settings: &settings, errno: AtomicI32::new(0), failed: AtomicUsize::new(NONE) };
+fn begin(ready: &Ready<'_>, settings: &[Setting]) -> Result<i32, Refusal> {
+    let order = Order { ready, settings, errno: AtomicI32::new(0), failed: AtomicUsize::new(NONE) };
     let mut stack = Box::<[u128]>::new_uninit_slice(STACK);
     let top = stack.as_mut_ptr_range().end;
     let argument = ptr::from_ref(&order).cast_mut().cast();
@@ -220,7 +225,7 @@ mod tests {
         let fds: [(BorrowedFd<'_>, i32); 1] = [(out.as_fd(), 9)];
         let stdio = [null.as_fd(), out.as_fd(), null.as_fd()];
         let launch = Launch { program: None, argv: &argv, environment: &environment, cwd, stdio, fds: &fds };
-        let child = spawn_limited(&launch, limits)?;
+        let child = spawn_limited(&launch, &Allowance::new(limits))?;
         let (exit, _) = wait(child.pid).unwrap();
         Ok((text_of(&mut out), exit, child))
     }
@@ -337,7 +342,7 @@ mod tests {
             stdio: [null.as_fd(); 3],
             fds: &[],
         };
-        let error = start(&launch, |ready| begin(ready, vec![ready_to_fail])).unwrap_err().to_string();
+        let error = spawn_limited(&launch, &Allowance(vec![ready_to_fail])).unwrap_err().to_string();
         assert!(error.starts_with("could not start `true` under limits.open_files: "), "{error}");
     }
 }

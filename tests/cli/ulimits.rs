@@ -66,9 +66,9 @@ fn a_fork_bomb_stops_at_its_limit_and_ends_whole_at_its_timeout() {
         r"^timeout\tran into its timeout of 2 s; it and (\d+) processes it started were killed\nmore\n",
     );
     let Some(told) = told.unwrap().captures(&ran.stdout) else { panic!("{ran:#?}") };
-    // The program is one of the 40; a thread of harness that ends meanwhile makes room for another.
+    // Where one was killed another may have come at once; had nothing stopped them, all had ended by themselves after 400.
     let killed: usize = told[1].parse().unwrap();
-    assert!((20..=50).contains(&killed), "{killed} were killed: {ran:#?}");
+    assert!((5..400).contains(&killed), "{killed} were killed: {ran:#?}");
     folder.assert_nothing_left(GONE);
 }
 
