@@ -71,10 +71,9 @@ impl Driver {
     /// Why no worker of the pool takes anything, where some are left.
     pub(super) fn in_quarantine(&self, pool: PoolId) -> Option<String> {
         let there = |worker: &&Worker| worker.pool == Some(pool) && matches!(worker.stage, Stage::Ready(_));
-        let told = self.workers.values().filter(there).find_map(|worker| {
+        self.workers.values().filter(there).find_map(|worker| {
             let why = worker.quarantine.as_ref()?;
             Some(format!("{} is in quarantine ({why})", worker.host()))
-        });
-        told
+        })
     }
 }
