@@ -14,6 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::event::{Timespec, poll};
 use rustix::fs::{OFlags, open};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_child_subreaper};
@@ -235,7 +236,7 @@ pub fn is_sent(signal: i32, patience: Duration) -> bool {
         if sent || Instant::now() >= until {
             return sent;
         }
-        std::thread::sleep(Duration::from_millis(1));
+        let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 1_000_000 }));
     }
 }
 

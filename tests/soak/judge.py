@@ -154,6 +154,6 @@ def attempts(ledger, key, reported, runs, wrong, figures):
 def reasons(said):
     """How often harness said that a worker is lost, and why."""
     count = collections.Counter()
-    for reason in re.findall(r"is lost: ([^\n;,(]*)", said):
+    for reason in re.findall(r"worker \d+ on \S+ is lost: ([^\n;,(]*)", said):
         count[re.sub(r"\d+", "N", reason).strip()] += 1
     return count

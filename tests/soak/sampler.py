@@ -9,6 +9,9 @@ from pathlib import Path
 
 COLUMNS = ["t_s", "node", "role", "pid", "start", "rss_kib", "anonymous_kib", "pss_kib", "descriptors", "threads"]
 
+# So many samples make a quarter.
+FEWEST = 12
+
 
 class Sampler(threading.Thread):
     def __init__(self, cluster, path, every_s):
@@ -53,6 +56,6 @@ def flatness(samples, warm_up_s, name, of=statistics.median):
     """What it was in the first and in the last quarter after the warm-up; none if it did not live long enough for both."""
     after = [s[name] for s in samples if s["t_s"] >= samples[0]["t_s"] + warm_up_s]
     quarter = len(after) // 4
-    if quarter < 3:
+    if quarter < FEWEST:
         return None
     return of(after[:quarter]), of(after[-quarter:])
