@@ -287,7 +287,6 @@ impl<'a> Worker<'a> {
         let link = self.root.link_ref();
         let mut deadline = earlier(link.next_poll(now), self.slots.next_deadline());
         let heartbeat = if self.quiet { self.watch.next_overdue() } else { Some(self.next_heartbeat) };
-        deadline = earlier(deadline, self.guest.as_ref().and_then(Guest::next));
         deadline = earlier(deadline, heartbeat.map(|at| at.max(self.next_heartbeat)));
         let mut fds = Vec::with_capacity(3 + self.slots.len());
         fds.extend(self.guest.as_ref().map(Guest::poll));
@@ -348,38 +347,25 @@ impl<'a> Worker<'a> {
         self.keeper.fill().map_err(WorkerError::Keeper)?;
         while let Some(message) = self.keeper.take().map_err(WorkerError::Keeper)? {
             self.watch.heard();
-            let message = match &mut self.guest {
-                Some(guest) => guest.doubts(message),
-                None => Some(message),
-            };
-            if let Some(message) = message {
-                self.hear(message);
+            match message {
+                FromKeeper::Ready => self.root.queue(&FromWorker::Ready),
+                FromKeeper::Alive => {}
+                FromKeeper::Started(task, attempt) => self.root.queue(&FromWorker::Started(task, attempt)),
+                FromKeeper::Done(task, attempt, outcome) => {
+                    self.watch.ended(task, attempt);
+                    self.slots.set_taken(self.watch.cores());
+                    self.root.queue(&FromWorker::Done(task, attempt, outcome));
+                }
+                FromKeeper::Swept(task, attempt) => self.root.queue(&FromWorker::Swept(task, attempt)),
+                FromKeeper::NeedModule(name) => {
+                    self.slots.module_for_keeper(name, self.root, &mut self.keeper);
+                }
+                FromKeeper::SlotEnded(slot, code, signal) => {
+                    self.slots.ended(slot, code, signal, self.root);
+                }
             }
-        }
-        while let Some(message) = self.guest.as_mut().and_then(|guest| guest.believes(Instant::now())) {
-            self.hear(message);
         }
         Ok(())
-    }
-
-    fn hear(&mut self, message: FromKeeper) {
-        match message {
-            FromKeeper::Ready => self.root.queue(&FromWorker::Ready),
-            FromKeeper::Alive => {}
-            FromKeeper::Started(task, attempt) => self.root.queue(&FromWorker::Started(task, attempt)),
-            FromKeeper::Done(task, attempt, outcome) => {
-                self.watch.ended(task, attempt);
-                self.slots.set_taken(self.watch.cores());
-                self.root.queue(&FromWorker::Done(task, attempt, outcome));
-            }
-            FromKeeper::Swept(task, attempt) => self.root.queue(&FromWorker::Swept(task, attempt)),
-            FromKeeper::NeedModule(name) => {
-                self.slots.module_for_keeper(name, self.root, &mut self.keeper);
-            }
-            FromKeeper::SlotEnded(slot, code, signal) => {
-                self.slots.ended(slot, code, signal, self.root);
-            }
-        }
     }
 
     /// Tells the root that this worker lives, and notices when whoever started it does not.
