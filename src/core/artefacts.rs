@@ -19,7 +19,7 @@ enum Stand {
 }
 
 /// The register.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Artefacts {
     stands: FxHashMap<Hash, BTreeMap<WorkerId, Stand>>,
     of_worker: FxHashMap<WorkerId, Vec<Hash>>,

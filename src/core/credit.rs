@@ -18,7 +18,7 @@ const MOST_AHEAD: f32 = 8.0;
 pub(super) const CHEAPEST_CALL: u32 = PIPE_US / DEEPEST;
 
 /// Mean durations (µs) per class of calls and of programs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Durations {
     mean_us: FxHashMap<u64, f32>,
 }

@@ -15,7 +15,7 @@ use super::tree::Offer;
 use crate::model::WorkerId;
 
 /// One worker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Worker {
     pub alive: bool,
     /// Its pool has struck it off: nothing starts there any more.
@@ -194,7 +194,7 @@ pub(super) fn room_of(offer: Offer) -> u32 {
 }
 
 /// A host and its workers, of whatever pools.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     pub host: String,
     /// Those alive.
@@ -269,7 +269,7 @@ impl Lease {
 }
 
 /// All workers and nodes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Fleet {
     workers: Vec<Worker>,
     nodes: Vec<Node>,

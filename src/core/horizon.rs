@@ -16,7 +16,7 @@ use super::task::{State, TaskIx};
 pub const REMEMBERED: usize = 8;
 
 /// The end, if one is known, and what is known of the way there.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Horizon {
     end: Option<End>,
     /// What was seen last, by `like`.

@@ -58,8 +58,8 @@ use horizon::Horizon;
 use pool::{Counter, Pool, Stage};
 use task::{Flight, GroupIx, NodeIx, Phase, PoolIx, Rank, State, Table, TaskIx};
 
-/// The scheduler.
-#[derive(Debug, Default)]
+/// The scheduler. What may come next can be tried on a copy.
+#[derive(Clone, Debug, Default)]
 pub struct Core {
     now: Tick,
     tasks: Table,
@@ -86,7 +86,7 @@ pub struct Core {
 }
 
 /// Tasks that run on the same nodes: those of one name that ask for as many.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Group {
     /// Where, once the first of them has a worker.
     home: Option<Gang>,
@@ -96,7 +96,7 @@ struct Group {
 }
 
 /// What an event made worth looking at; empty between events.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Agenda {
     /// Tasks whose dependencies have ended, or that come back from a worker.
     ready: VecDeque<TaskIx>,

@@ -13,7 +13,7 @@ use super::tree::{Offer, Tree};
 use crate::model::{PoolId, WorkerId};
 
 /// A pool.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pool {
     pub id: PoolId,
     pub stage: Stage,
@@ -57,7 +57,7 @@ pub(super) struct Pool {
 }
 
 /// Nodes kept for a gang.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reservation {
     pub ix: TaskIx,
     /// One worker on each node.
@@ -67,7 +67,7 @@ pub(super) struct Reservation {
 }
 
 /// Something tasks use up by name while they run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Counter {
     pub name: String,
     pub capacity: u32,
@@ -92,7 +92,7 @@ pub(super) enum Stage {
 }
 
 /// Queued tasks that ask for the same.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shape {
     pub need: Need,
     pub not_on: Option<NodeIx>,

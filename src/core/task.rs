@@ -139,7 +139,7 @@ impl Need {
 }
 
 /// A task that has not ended, or whose units are still occupied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Task {
     pub id: TaskId,
     pub rank: Rank,
@@ -160,7 +160,7 @@ pub(super) struct Task {
 }
 
 /// What few tasks have.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rare {
     pub host: Option<NodeIx>,
     pub not_on: Option<NodeIx>,
@@ -202,7 +202,7 @@ pub(super) struct Claim {
 }
 
 /// Where a task stands.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum State {
     /// The entry is free.
     Vacant,
@@ -238,7 +238,7 @@ pub(super) enum Home {
 }
 
 /// An attempt.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Flight {
     pub gang: Gang,
     /// Its share of the pipe, for calls (µs).
@@ -338,7 +338,7 @@ impl Task {
 }
 
 /// All tasks that have not ended.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     entries: Vec<Task>,
     vacant: Vec<TaskIx>,

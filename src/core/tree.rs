@@ -19,7 +19,7 @@ impl Offer {
 }
 
 /// The tournament. Node 1 is the root, places are the last `width` nodes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
     nodes: Vec<Offer>,
     width: usize,
