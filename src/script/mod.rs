@@ -10,7 +10,7 @@ mod json;
 mod library;
 pub mod modules;
 mod options;
-mod pattern;
+pub mod pattern;
 pub mod raw;
 pub mod repl;
 pub mod results;

@@ -151,6 +151,13 @@ impl Translator<'_> {
                     }
                     self.rest = rest;
                 }
+                // To Lua it is the range up to `%`, and what stands behind that is part of the set, `]` too.
+                [low, b'-', b'%', ..] => {
+                    return Err(format!(
+                        "the range `{}-%` in a set has no end that means anything; write `%-` for the character `-`",
+                        char::from(*low)
+                    ));
+                }
                 [low, b'-', high, rest @ ..] if *high != b']' => {
                     if low > high {
                         return Err(format!(
@@ -275,6 +282,7 @@ mod tests {
             ("abc)", "write `%)`"),
             ("abc%", "write `%%`"),
             ("[z-a]", "upside down"),
+            ("[!-%]x]", "write `%-`"),
         ] {
             let error = translate(pattern.as_bytes()).unwrap_err();
             assert!(error.contains(part), "{pattern}: {error}");

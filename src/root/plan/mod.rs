@@ -28,6 +28,8 @@ use crate::model::{CallReturn, Hash, Kind, Outcome, PoolId, Status, TaskId};
 const TICK: f64 = 1e-3;
 /// What a task of which nothing is known takes, for clocks and budgets (s).
 const SOME_TIME: f64 = 1.0;
+/// More than these are not made up: there is no machine of so many nodes.
+const MOST_WORKERS: u32 = 1 << 20;
 
 /// What a dry run needs.
 pub struct Terms {
@@ -265,7 +267,11 @@ impl Player for Planner {
         let number = number.min(self.pools.len() - 1);
         let pool = &mut self.pools[number];
         let nodes = crew.hosts.len().max(1) as u32;
-        let workers = crew.workers.unwrap_or(nodes * crew.per_node.unwrap_or(1));
+        let workers = crew.workers.unwrap_or(nodes.saturating_mul(crew.per_node.unwrap_or(1)));
+        if workers > MOST_WORKERS {
+            let text = format!("{workers} workers are more than any job has nodes for: ask for fewer");
+            return Err(PoolError(text));
+        }
         for _ in 0..workers {
             let id = pool.workers.len() as u32;
             let host = crew.hosts.get(id as usize % nodes as usize).cloned();

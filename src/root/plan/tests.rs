@@ -150,6 +150,8 @@ fn workers_are_as_many_as_were_asked_for() {
             port.grow(pool.id, super::super::order::Growth { workers: Some(1), ..Default::default() });
         assert_eq!(grown.unwrap().workers.len(), 4);
         assert_eq!(port.spawn(Default::default()).unwrap().workers.len(), 1);
+        let absurd = super::super::PoolSpec { workers: Some(u32::MAX), ..Default::default() };
+        assert!(port.spawn(absurd).unwrap_err().0.contains("more than any job has nodes for"));
         ScriptEnd::Finished
     };
     let (_, ended) = run(terms(7, false, Vec::new()), Box::new(script)).unwrap();
