@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use harness::journal::Answers;
+use harness::journal::{Answers, INDEX_PREFACE};
 use harness::model::Hash;
 use libfuzzer_sys::fuzz_target;
 
@@ -39,15 +39,13 @@ thread_local! {
 
 fuzz_target!(|data: &[u8]| {
     PLACE.with(|place| {
-        place.read(data);
-        let Some(line) = data.iter().position(|byte| *byte == b'\n') else { return };
-        let (preface, body) = data.split_at(line + 1);
+        place.read(&[INDEX_PREFACE, data].concat());
         // Behind the hash of the last bytes of the stretch: the piece.
-        let mut body = body.to_vec();
+        let mut body = data.to_vec();
         if let Some(last) = body.first_chunk_mut::<16>() {
             *last = Hash::of(&JOURNAL[JOURNAL.len().saturating_sub(4096)..]).0;
         }
         let length = (body.len() as u64).to_le_bytes();
-        place.read(&[preface, &length, &Hash::of(&body).0, &body].concat());
+        place.read(&[INDEX_PREFACE, &length, &Hash::of(&body).0, &body].concat());
     });
 });

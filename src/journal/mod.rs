@@ -26,6 +26,7 @@ pub use answers::Answers;
 pub use open::{Journal, Mode, Opened, Started, holder, is_held, last_session};
 pub use read::{Contents, is_journal, read};
 pub use rewrite::Damage;
+pub use sidecar::PREFACE as INDEX_PREFACE;
 pub use tail::Tail;
 pub use tries::{envs, tries};
 pub use upkeep::{Checked, Compacted, Merged, check, compact, merge};

@@ -16,7 +16,7 @@ use super::piece::Piece;
 use crate::model::Hash;
 
 /// How the file begins. A change of what pieces look like is another number.
-const PREFACE: &[u8] = b"harness.journal.index/5\n";
+pub const PREFACE: &[u8] = b"harness.journal.index/5\n";
 /// What all versions of it have in common.
 const OURS: &[u8] = b"harness.journal.index/";
 /// A stretch of so many bytes is worth a piece; less is read in a moment.
