@@ -15,8 +15,16 @@ const CALL: Wish = Wish { kind: Kind::Call, retries: 1, dep: None, timeout_us: N
 const EXEC: Wish = Wish { kind: Kind::Exec, ..CALL };
 const COMPILE: Wish = Wish { kind: Kind::Compile, ..CALL };
 const MEASURE: Wish = Wish { kind: Kind::Measure, ..CALL };
-const NONE: Accidents =
-    Accidents { crashes: 0, resumes: 0, failures: 0, repeats: 0, hangs: 0, cancels: 0, hurries: 0 };
+const NONE: Accidents = Accidents {
+    crashes: 0,
+    resumes: 0,
+    failures: 0,
+    repeats: 0,
+    hangs: 0,
+    cancels: 0,
+    hurries: 0,
+    drains: 0,
+};
 
 fn campaign(workers: u32, slots: u16, wishes: &[Wish], accidents: Accidents) -> Campaign {
     Campaign { workers, slots, wishes: wishes.to_vec(), accidents, fault: Fault::Nothing }
@@ -64,9 +72,10 @@ fn the_root_dies_twice() {
 
 #[test]
 fn calls_that_wait_in_a_pipe_are_recalled_for_a_measurement() {
-    let accidents = Accidents { crashes: 1, repeats: 1, ..NONE };
-    holds("recalled, one worker", campaign(1, 1, &[CALL, CALL, MEASURE], accidents), 100);
-    holds("recalled, two workers", campaign(2, 1, &[CALL, CALL, MEASURE], accidents), 100);
+    let repeats = Accidents { repeats: 1, ..NONE };
+    holds("recalled, and said again", campaign(1, 1, &[CALL, CALL, MEASURE], repeats), 100);
+    let crashes = Accidents { crashes: 1, ..NONE };
+    holds("recalled, and a worker dies", campaign(2, 1, &[CALL, CALL, MEASURE], crashes), 100);
     holds("recalled, no accidents", campaign(2, 1, &[CALL, CALL, CALL, MEASURE], NONE), 100);
 }
 
@@ -91,6 +100,13 @@ fn what_hangs_is_killed_or_its_worker_given_up() {
 }
 
 #[test]
+fn a_campaign_that_is_stopped_goes_on_later() {
+    let accidents = Accidents { drains: 1, resumes: 1, ..NONE };
+    holds("stopped", campaign(2, 1, &[CALL, MEASURE], accidents), 1000);
+    holds("stopped, one worker", campaign(1, 1, &[CALL, CALL, MEASURE], accidents), 1000);
+}
+
+#[test]
 fn each_fault_is_found() {
     let dies = Accidents { crashes: 1, resumes: 1, ..NONE };
     let small = || campaign(2, 1, &[EXEC, EXEC], dies);
@@ -100,6 +116,6 @@ fn each_fault_is_found() {
     is_found(Fault::LostGoesOn, small(), "runs twice at once");
     is_found(Fault::LossUnnoticed, small(), "never ends");
     is_found(Fault::EndUntold, small(), "never ends");
-    let late = campaign(2, 1, &[CALL, CALL, CALL], Accidents { hurries: 1, repeats: 1, ..NONE });
+    let late = campaign(1, 1, &[CALL, CALL, MEASURE], Accidents { repeats: 1, ..NONE });
     is_found(Fault::AttemptUnchecked, late, "another attempt");
 }

@@ -31,7 +31,7 @@ pub struct Accidents {
     pub resumes: u8,
     /// A program fails.
     pub failures: u8,
-    /// What a worker said last is heard once more, at any time.
+    /// Any answer of a worker is heard once more, at any time.
     pub repeats: u8,
     /// A task with a limit neither ends nor can be killed.
     pub hangs: u8,
@@ -39,6 +39,8 @@ pub struct Accidents {
     pub cancels: u8,
     /// Time passes although something else could happen.
     pub hurries: u8,
+    /// The campaign is to stop: it submits nothing more, and everything is cancelled.
+    pub drains: u8,
 }
 
 /// What is wrong with everything around the core: each has to be found.
@@ -80,8 +82,8 @@ pub enum Step {
     Down(usize),
     /// The root hears what the worker said first.
     Up(usize),
-    /// What it heard last, again.
-    Again(usize),
+    /// An answer that it has heard, again.
+    Again(usize, usize),
     /// A task ends on the worker, well or not.
     Ends(usize, TaskId, bool),
     /// It will never end by itself.
@@ -95,6 +97,7 @@ pub enum Step {
     /// The driver hears of that and resolves the future.
     Report,
     Cancel(TaskId),
+    Drain,
     /// Until the core wants to be woken.
     TimePasses,
     /// The root dies, and with it all that is not in the journal; the campaign is run again.
@@ -106,8 +109,8 @@ pub enum Step {
 struct Machine {
     down: VecDeque<Action>,
     up: VecDeque<Event>,
-    /// What the root has heard last.
-    heard: Option<Event>,
+    /// Answers that the root has heard, while they may come again.
+    heard: Vec<Event>,
     /// Nothing more will be said.
     dead: bool,
     /// And the core knows.
@@ -145,6 +148,7 @@ pub struct World {
     untold: VecDeque<TaskId>,
     /// Tasks whose records answer a later run, in order.
     journal: Vec<TaskId>,
+    draining: bool,
     /// The answer that is heard now.
     hearing: Option<(WorkerId, Attempt)>,
 }
@@ -165,6 +169,7 @@ impl World {
             unwritten: VecDeque::new(),
             untold: VecDeque::new(),
             journal: Vec::new(),
+            draining: false,
             hearing: None,
         };
         world.begin_session().expect("nothing has happened");
@@ -177,7 +182,7 @@ impl World {
         // How far the core is with checking itself.
         text.truncate(text.rfind("unchecked: ").unwrap_or(text.len()));
         let rest = (&self.machines, &self.tracks, &self.unwritten, &self.untold, &self.journal);
-        let _ = write!(text, "{rest:?}{:?}{:?}", self.now, self.wake);
+        let _ = write!(text, "{rest:?}{:?}{:?}{}", self.now, self.wake, self.draining);
         let mut hasher = DefaultHasher::new();
         (text, self.left).hash(&mut hasher);
         hasher.finish()
@@ -190,8 +195,8 @@ impl World {
             steps.push(Step::TimePasses);
         }
         for (at, machine) in self.machines.iter().enumerate() {
-            if self.left.repeats > 0 && machine.heard.is_some() && !machine.told {
-                steps.push(Step::Again(at));
+            if !machine.told {
+                steps.extend((0..machine.heard.len()).map(|which| Step::Again(at, which)));
             }
             if self.left.crashes > 0 && !machine.dead {
                 steps.extend((0..=machine.up.len()).map(|kept| Step::Dies(at, kept)));
@@ -210,6 +215,9 @@ impl World {
             let open = (0..).zip(&self.tracks).filter(|(_, track)| track.end.is_none());
             steps.extend(open.map(|(task, _)| Step::Cancel(TaskId(task))));
         }
+        if self.left.drains > 0 {
+            steps.push(Step::Drain);
+        }
         if self.left.resumes > 0 {
             steps.push(Step::RootDies);
         }
@@ -219,7 +227,7 @@ impl World {
     /// What happens by itself, sooner or later; time passes where nothing else does.
     fn progress(&self) -> Vec<Step> {
         let mut steps = Vec::new();
-        if self.tracks.len() < self.campaign.wishes.len() {
+        if !self.all_submitted() {
             steps.push(Step::Submit);
         }
         for (at, machine) in self.machines.iter().enumerate() {
@@ -249,8 +257,12 @@ impl World {
         machine.running.iter().copied().filter(|(task, _)| !machine.hung.contains(task))
     }
 
+    fn all_submitted(&self) -> bool {
+        self.draining || self.tracks.len() == self.campaign.wishes.len()
+    }
+
     fn all_reported(&self) -> bool {
-        self.tracks.len() == self.campaign.wishes.len() && self.tracks.iter().all(|track| track.reported)
+        self.all_submitted() && self.tracks.iter().all(|track| track.reported)
     }
 
     /// Does nothing happen by itself any more?
@@ -277,12 +289,18 @@ impl World {
             },
             Step::Up(at) => {
                 let Some(event) = self.machines[at].up.pop_front() else { return Ok(()) };
-                self.machines[at].heard = Some(event.clone());
+                if self.left.repeats > 0 && !matches!(event, Event::Have { .. }) {
+                    self.machines[at].heard.push(event.clone());
+                }
                 self.hear(event)
             }
-            Step::Again(at) => {
+            Step::Again(at, which) => {
                 self.left.repeats -= 1;
-                self.machines[at].heard.take().map_or(Ok(()), |event| self.hear(event))
+                let event = self.machines[at].heard.swap_remove(which);
+                if self.left.repeats == 0 {
+                    self.machines.iter_mut().for_each(|machine| machine.heard.clear());
+                }
+                self.hear(event)
             }
             Step::Ends(at, task, ok) => {
                 self.left.failures -= u8::from(!ok);
@@ -321,6 +339,12 @@ impl World {
                 self.left.cancels -= 1;
                 self.tracks[task.0 as usize].cancelled = true;
                 self.feed(Event::Cancel { task })
+            }
+            Step::Drain => {
+                self.left.drains -= 1;
+                self.draining = true;
+                self.tracks.iter_mut().for_each(|track| track.cancelled = true);
+                self.feed(Event::Drain)
             }
             Step::TimePasses => {
                 self.left.hurries -= u8::from(self.progress() != [Step::TimePasses]);
@@ -363,7 +387,7 @@ impl World {
                 return Err(format!("task {task} was reported, and its record is lost"));
             }
         }
-        (self.core, self.now, self.wake) = (Core::new(), 0, None);
+        (self.core, self.now, self.wake, self.draining) = (Core::new(), 0, None, false);
         (self.unwritten, self.untold) = (VecDeque::new(), VecDeque::new());
         self.tracks.clear();
         self.begin_session()
