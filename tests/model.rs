@@ -59,6 +59,8 @@ fn both_workers_die() {
     let accidents = Accidents { crashes: 2, resumes: 1, ..NONE };
     holds("both die", campaign(2, 1, &[EXEC, CALL], accidents), 1000);
     let then = Wish { dep: Some(0), ..EXEC };
+    let crashes = Accidents { crashes: 2, ..NONE };
+    holds("two of three die", campaign(3, 1, &[EXEC, EXEC], crashes), 1000);
     let accidents = Accidents { crashes: 1, resumes: 1, ..NONE };
     holds("three tasks", campaign(2, 1, &[CALL, then, EXEC], accidents), 10_000);
 }
@@ -97,6 +99,8 @@ fn what_hangs_is_killed_or_its_worker_given_up() {
     let accidents = Accidents { hangs: 1, cancels: 1, hurries: 1, ..NONE };
     let limited = Wish { timeout_us: Some(1_000_000), ..EXEC };
     holds("hangs", campaign(2, 1, &[limited, CALL], accidents), 1000);
+    let hangs = Accidents { hangs: 1, hurries: 1, ..NONE };
+    holds("hangs, and others wait for it", campaign(1, 1, &[limited, EXEC, CALL], hangs), 100);
 }
 
 #[test]

@@ -482,6 +482,11 @@ impl World {
                 if attempt.0 != track.starts + 1 {
                     return Err(format!("{attempt:?} of task {task} comes after {}", track.starts));
                 }
+                let wish = &self.campaign.wishes[task.0 as usize];
+                // A call that has not begun is sent again for nothing.
+                if wish.kind != Kind::Call && attempt.0 > 1 + wish.retries {
+                    return Err(format!("task {task} is tried more often than it may be"));
+                }
                 (track.starts, track.placed) = (attempt.0, Some(gang.leader()));
                 self.send(gang.leader(), action)?;
             }
