@@ -1,7 +1,7 @@
 -- Reads inputs of the fuzzer, a length of four bytes before each, makes tables of options of them, and gives those to
 -- what takes some. Answers with a byte: 1, it was all right, 2, there was an error and it is one for an author.
 -- An error of another kind is shown, and ends the process.
-local recipes, search = require "harness.recipes", require "harness.search"
+local harness, recipes, search = require "harness", require "harness.recipes", require "harness.search"
 local from, to, dir = arg[1], arg[2], arg[3]
 local inputs, answers = assert(io.open(from, "rb")), assert(io.open(to, "wb"))
 answers:setvbuf "no"
@@ -99,7 +99,9 @@ answers:write "\0"
 while true do
   local head = inputs:read(4)
   if not head then break end
-  data, at = inputs:read(string.unpack("<I4", head)) or "", 1
+  -- Nothing is not read: that would wait for what comes next.
+  local length = string.unpack("<I4", head)
+  data, at = length > 0 and inputs:read(length) or "", 1
   local which = byte()
   local taker = TAKERS[which % #TAKERS + 1]
   local given = { value(0) }
