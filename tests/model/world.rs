@@ -364,6 +364,7 @@ impl World {
                 worker: WorkerId(worker),
                 pool: PoolId(0),
                 host: format!("n{worker}"),
+                allocation: 0,
                 slots: self.campaign.slots,
                 sockets: vec![self.campaign.slots].into(),
                 gpus: GpuSet::default(),
