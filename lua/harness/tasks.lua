@@ -58,6 +58,9 @@ local function check_side(who, o)
   end
 end
 
+-- The function of a call and its arguments: Lua passes a million at the most.
+local MOST_VALUES = 100000
+
 --- A call of a Lua function in a slot: call{ fn, arguments..., options }.
 function M.call(given)
   local o = options.check("call", given, true)
@@ -66,6 +69,7 @@ function M.call(given)
   for key in pairs(given) do
     if math.type(key) == "integer" and key > n then n = key end
   end
+  if n > MOST_VALUES then complain("call", "[%d] is no argument: there are at most %d; pass a table", n, MOST_VALUES) end
   local made = task("call", o)
   made.values, made.n = given, n
   return made

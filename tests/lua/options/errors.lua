@@ -152,6 +152,7 @@ says("measure: option 'verify.hash': expected 32 hex digits, got 'abc'", measure
 says("spawn: option 'start': expected \"auto\" or \"local\" or \"spawn\" or \"static\" or \"srun\" or \"ssh\", got 'rsh'", spawn, { start = "rsh" })
 says("spawn: unknown option 'worker' (did you mean 'workers'?)", spawn, { worker = 2 })
 says("call: expected call{ function, arguments... }, got a string first", call, { "print" })
+says("call: [4294967296] is no argument: there are at most 100000; pass a table", call, { print, [1 << 32] = 1 })
 says("call: unknown option 'key_' (did you mean 'key'?)", call, { print, key_ = 1 })
 says("wait: option 'count': expected a whole number from 1 or \"all\", got 0", wait, {}, { count = 0 })
 says("results: unknown option 'nmae' (did you mean 'name'?)", require "harness".results, { nmae = "x" })
