@@ -1,6 +1,8 @@
 -- Reads inputs of the fuzzer, a length of four bytes before each, makes tables of options of them, and gives those to
 -- what takes some. Answers with a byte: 1, it was all right, 2, there was an error and it is one for an author.
 -- An error of another kind is shown, and ends the process.
+-- What is passed is of any type on purpose.
+---@diagnostic disable: param-type-mismatch, need-check-nil
 local harness, recipes, search = require "harness", require "harness.recipes", require "harness.search"
 local from, to, dir = arg[1], arg[2], arg[3]
 local inputs, answers = assert(io.open(from, "rb")), assert(io.open(to, "wb"))
