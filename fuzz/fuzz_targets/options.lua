@@ -2,8 +2,9 @@
 -- what takes some. Answers with a byte: 1, it was all right, 2, there was an error and it is one for an author.
 -- An error of another kind is shown, and ends the process.
 -- What is passed is of any type on purpose.
----@diagnostic disable: param-type-mismatch, need-check-nil
-local harness, recipes, search = require "harness", require "harness.recipes", require "harness.search"
+---@diagnostic disable: param-type-mismatch, need-check-nil, undefined-field
+local harness = require "harness"
+local recipes, search = harness.recipes, harness.search
 local from, to, dir = arg[1], arg[2], arg[3]
 local inputs, answers = assert(io.open(from, "rb")), assert(io.open(to, "wb"))
 answers:setvbuf "no"
@@ -84,12 +85,9 @@ local function on_call(options)
   return submit(call(options))
 end
 -- Strategies are described and not begun: some would start a program, others draw all points there are.
-local SEARCHES = {}
-for name, make in pairs(search) do
-  if name ~= "run" and name ~= "table" and type(make) == "function" then SEARCHES[#SEARCHES + 1] = name end
-end
-table.sort(SEARCHES)
-local function searched(options, which) return search[SEARCHES[which % #SEARCHES + 1]](options) end
+local SEARCHES = { search.annealing, search.bandit, search.evolution, search.external, search.genetic, search.grid, search.halving,
+  search.hill_climb, search.lhs, search.mcts, search.new, search.optuna, search.race, search.random, search.sequences, search.sobol }
+local function searched(options, which) return SEARCHES[which % #SEARCHES + 1](options) end
 local TAKERS = {
   submitted(exec), submitted(compile), submitted(measure), submitted(compare), on_call,
   submitted(exec), submitted(compile), submitted(measure), submitted(compare), on_call,

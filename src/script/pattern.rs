@@ -194,6 +194,7 @@ fn class(letter: u8) -> Option<(&'static str, bool)> {
         b'u' => "A-Z",
         b'w' => "0-9A-Za-z",
         b'x' => "0-9A-Fa-f",
+        b'z' => r"\x00",
         _ => return None,
     };
     Some((inside, letter.is_ascii_uppercase()))
@@ -249,6 +250,7 @@ mod tests {
             b"([a-c]+)",
             b"(%x%x)",
             b"*()",
+            b"(%Z+)%z",
         ];
         let lua = mlua::Lua::new();
         let find: mlua::Function = lua.load("return function(s, p) return s:match(p) end").eval().unwrap();
