@@ -473,6 +473,7 @@ impl World {
         match action {
             Action::WakeAt(Tick(at)) => self.wake = Some(self.wake.map_or(at, |wake| wake.min(at))),
             Action::Hold { task } => return Err(format!("task {task} is held back, and time has no end")),
+            Action::Quarantine { host, .. } => return Err(format!("nobody keeps off nodes, and {host} is")),
             Action::GiveUp { worker } => self.die(worker.0 as usize),
             Action::Resolve { task, end } => self.resolve(task, end)?,
             Action::Start { task, attempt, ref gang, .. } => {
@@ -522,10 +523,10 @@ impl World {
                 return Err(format!("task {task} ends by an answer to another attempt"));
             }
             End::Cancelled if !track.cancelled => return Err(format!("nobody has cancelled task {task}")),
-            End::LostWorker { attempts }
-                if *attempts <= retries && self.machines.iter().any(|machine| !machine.told) =>
+            End::LostWorker { workers }
+                if workers.len() <= retries as usize && self.machines.iter().any(|machine| !machine.told) =>
             {
-                return Err(format!("task {task} is given up after {attempts} losses"));
+                return Err(format!("task {task} is given up after {} losses", workers.len()));
             }
             End::Refused { reason } => return Err(format!("task {task} is refused: {reason}")),
             _ => {}
@@ -615,7 +616,10 @@ impl World {
         let artefact = self.built(task).filter(|_| ok);
         if self.campaign.fault != Fault::EndUntold {
             let worker = WorkerId(at as u32);
-            self.say(at, Event::Finished { worker, task, attempt, ok, artefact, elapsed_us: 1000 });
+            self.say(
+                at,
+                Event::Finished { worker, task, attempt, ok, unfit: false, artefact, elapsed_us: 1000 },
+            );
         }
         match self.machines[at].pipe.pop_front() {
             Some((next, attempt)) => self.begin(at, next, attempt),
