@@ -473,8 +473,8 @@ impl World {
         match action {
             Action::WakeAt(Tick(at)) => self.wake = Some(self.wake.map_or(at, |wake| wake.min(at))),
             Action::Hold { task } => return Err(format!("task {task} is held back, and time has no end")),
+            Action::Quarantine { host, .. } => return Err(format!("nobody keeps off nodes, and {host} is")),
             Action::GiveUp { worker } => self.die(worker.0 as usize),
-            Action::Quarantine { .. } => {} // it speaks to people
             Action::Resolve { task, end } => self.resolve(task, end)?,
             Action::Start { task, attempt, ref gang, .. } => {
                 let track = &mut self.tracks[task.0 as usize];
@@ -526,7 +526,7 @@ impl World {
             End::LostWorker { workers }
                 if workers.len() <= retries as usize && self.machines.iter().any(|machine| !machine.told) =>
             {
-                return Err(format!("task {task} is given up after the loss of {workers:?}"));
+                return Err(format!("task {task} is given up after {} losses", workers.len()));
             }
             End::Refused { reason } => return Err(format!("task {task} is refused: {reason}")),
             _ => {}
