@@ -166,6 +166,97 @@ fn the_table_is_sorted_and_searched_by_keyboard() {
     assert_calm(&mut browser);
 }
 
+/// What of a record is text of others that the page shows, beside names and parameters; of `flags` and the like each.
+const TEXTS: [&str; 20] = [
+    "argv",
+    "cgroup_cpu_max",
+    "cmdline",
+    "cpu_model",
+    "flags",
+    "governor",
+    "host",
+    "hosts",
+    "kernel",
+    "libc",
+    "microcode",
+    "modules",
+    "mpi",
+    "reason",
+    "script",
+    "stderr_tail",
+    "thp",
+    "unit",
+    "version",
+    "what",
+];
+
+/// Gives every such text markup that says what it was; where there was none, too, if it is a text or a list of these.
+fn mark_up(value: &mut Value, name: &str) {
+    match value {
+        Value::String(text) if TEXTS.contains(&name) => text.push_str(&markup(name)),
+        Value::Null if ["governor", "mpi"].contains(&name) => *value = markup(name).into(),
+        Value::Null if ["hosts", "modules"].contains(&name) => *value = json!([markup(name)]),
+        Value::Null if name == "same_as" => *value = json!({ "id": "", "what": markup("what") }),
+        Value::Array(items) if name == "flags" => items.push(markup(name).into()),
+        Value::Array(items) => items.iter_mut().for_each(|item| mark_up(item, name)),
+        Value::Object(fields) if name == "env_delta" => {
+            fields.insert(markup("variable"), markup("value").into());
+        }
+        // What was asked for is not shown, and decides what is the same.
+        Value::Object(fields) => {
+            fields
+                .iter_mut()
+                .filter(|(name, _)| *name != "asked")
+                .for_each(|(name, field)| mark_up(field, name));
+        }
+        _ => {}
+    }
+}
+
+/// No `/`: of a path the end is shown.
+fn markup(name: &str) -> String {
+    format!("<b>{name}<img src=x onerror=hacked=1><script>hacked=1")
+}
+
+/// Of the whole journal.
+fn with_markup(folder: &Folder) {
+    let marked = |line: &str| {
+        let mut record: Value = serde_json::from_str(line).unwrap();
+        let kind = record["type"].take();
+        // A header stays as it begins.
+        if kind == "header" {
+            return line.replace("/c.lua\"", &format!("/c.lua{}\"", markup("script"))) + "\n";
+        }
+        if kind == "measurement" {
+            record["code"] = json!({ "git_commit": markup("git_commit"), "dirty": true });
+        }
+        record.as_object_mut().unwrap().remove("type");
+        mark_up(&mut record, "");
+        // `type` is what a line begins with.
+        record.to_string().replacen('{', &format!(r#"{{"type":{kind},"#), 1) + "\n"
+    };
+    let text = folder.read("c.lua.journal");
+    folder.write("c.lua.journal", text.lines().map(marked).collect::<String>());
+}
+
+#[test]
+fn everything_a_journal_says_is_text_in_the_page() {
+    let Some((_folder, mut browser)) = opened(with_markup) else { return };
+    browser.value("drawAll(); document.querySelectorAll('details').forEach((d) => { d.open = true; }); document.querySelectorAll('.open').forEach((b) => b.click())");
+    browser.value("report.data.measurements.forEach((row) => document.body.append(tipOf(row)))");
+    assert_calm(&mut browser);
+    assert_eq!(browser.value("typeof hacked"), "undefined");
+    assert_eq!(
+        browser.value("document.querySelectorAll('main img, main script, main b, [onerror]').length"),
+        0
+    );
+    let text = browser.value("document.body.textContent");
+    let others = ["git_commit", "value", "variable"];
+    let missing: Vec<_> =
+        TEXTS.iter().chain(&others).filter(|name| !text.as_str().unwrap().contains(&markup(name))).collect();
+    assert!(missing.is_empty(), "not in the page as text: {missing:?}");
+}
+
 #[test]
 fn what_a_journal_says_is_never_markup() {
     let Some((_folder, mut browser)) = opened(|_| {}) else { return };

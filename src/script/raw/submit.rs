@@ -34,6 +34,7 @@ pub fn submit_functions(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Functio
 
 /// SAFETY: the first upvalue is the bridge, which outlives the state.
 unsafe fn bridge<'a>(state: *mut lua_State) -> &'a Bridge {
+    // SAFETY: `submit_functions` put a pointer to the bridge there, and `ScriptState` lets go of it after the state.
     unsafe { &*ffi::lua_touserdata(state, ffi::lua_upvalueindex(1)).cast::<Bridge>() }
 }
 
