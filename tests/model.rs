@@ -1,6 +1,7 @@
 //! The protocol of docs/protocol.md with the real scheduler, in every order in which few tasks on few workers can go
 //! (`model/explore.rs`): whatever crashes, when, and whatever crosses what on the way. `tests/core_sim.rs` draws runs of
 //! any size; here none is left out.
+#![allow(clippy::unwrap_used)] // it is a test
 
 #[path = "model/explore.rs"]
 mod explore;
