@@ -61,7 +61,7 @@ wait $root"
         "pool:grow: `abc` is no job of Slurm: jobs have a number, job = \"1234\"",
         "pool:grow: every node has a worker already (node1, node2): say how many more",
         "joined\t1\tnode3\tsrun\tpool 0: 3 workers on 3 nodes (node1, node2, node3), ",
-        " ends in 9 min ", // and so many seconds
+        "harness: Slurm job 2 ends in ", // ten minutes or a little less
         ": what runs on its nodes then is tried again on others",
         "again\tjoins.lua:9: pool:grow: every node has a worker already (node3): say how many more",
         "its job\ttrue",
