@@ -11,6 +11,8 @@ mod campaign;
 #[path = "../src/stats/random.rs"]
 #[allow(dead_code, reason = "no target draws all of it")]
 mod random;
+#[path = "chaos/remains.rs"]
+mod remains;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use random::Random;
+use support::scan::Scan;
 use support::{Folder, LIMIT, Ran, Role, await_that, signal};
 
 /// After anything was killed, nothing of ours may outlive this.
@@ -78,8 +81,10 @@ fn seeds() -> impl Iterator<Item = u64> {
 /// there to be killed.
 fn kill_one(folder: &Folder, role: Role, seed: u64) -> Ran {
     let mut dice = Random(seed);
-    let mut running = folder.start(&["c.lua"]);
+    let mut scan = Scan::new(folder);
+    let mut running = scan.start(&["c.lua"]);
     running.await_lines(1 + dice.index(TASKS - 6));
+    scan.look();
     await_that(&format!("there is a {role:?}"), || {
         !folder.of(role).is_empty() || folder.processes().is_empty()
     });
@@ -89,7 +94,7 @@ fn kill_one(folder: &Folder, role: Role, seed: u64) -> Ran {
         signal(&victims[dice.index(victims.len())], Signal::KILL);
     }
     let ran = running.end(LIMIT);
-    folder.assert_nothing_left(GONE);
+    scan.assert_nothing_left(GONE);
     ran
 }
 

@@ -94,9 +94,9 @@ fn for_people(message: &str, script: &str) -> String {
 /// A folder for one. What a killed one of this user and node left goes first.
 pub(super) fn folder(what: &str) -> Result<OwnFolder, String> {
     let parent = std::env::temp_dir();
-    let ours = process::folder_prefix("own");
-    process::sweep(&parent, &ours);
-    OwnFolder::make(&parent, &format!("{ours}{what}-")).map_err(|error| unwritten(&parent, &error))
+    process::sweep();
+    let prefix = process::folder_prefix(&format!("own-{what}"));
+    OwnFolder::make(&parent, &prefix).map_err(|error| unwritten(&parent, &error))
 }
 
 /// The same of a journal that nobody named, as whoever writes journals says it.

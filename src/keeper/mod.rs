@@ -5,8 +5,8 @@
 //! nothing wakes the keeper but that program and the worker.
 //!
 //! It has a session of its own and is a child subreaper: what a program leaves behind becomes its child
-//! and is killed. When the worker's socket closes, for whatever reason, it kills all its descendants and
-//! ends. If the keeper itself is killed, its orphans become children of the worker (a subreaper too),
+//! and is killed. When the worker's socket closes, for whatever reason, it kills all its descendants, removes what
+//! killed processes of ours left in the folder for temporary files, and ends. If the keeper itself is killed, its orphans become children of the worker (a subreaper too),
 //! which calls [`crate::process::kill_descendants`]; slots die with their parent.
 //! It stays small, because a program's `ru_maxrss` includes the pages of who started it; it knows no
 //! Lua, no MPI and no other node.
@@ -50,7 +50,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::process::{keep_small, kill_descendants, own};
+use crate::process::{self, keep_small, kill_descendants, own};
 use crate::say::say;
 use crate::wire::WireError;
 
@@ -60,11 +60,13 @@ const LAST_PATIENCE: Duration = Duration::from_secs(8);
 /// The whole life of a keeper, with the worker's socket.
 pub fn main(socket: OwnedFd) -> ExitCode {
     let keeper = prepare().map_err(WireError::from).and_then(|()| service::Keeper::new(socket));
-    scratch::sweep();
+    process::sweep();
     let ended = keeper.and_then(|mut keeper| {
         let ended = keeper.serve();
         end_all();
         keeper.end();
+        // Where the root was killed nobody else removes what it had here.
+        process::sweep();
         ended
     });
     match ended {

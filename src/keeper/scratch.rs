@@ -49,11 +49,6 @@ pub fn is_ours(folder: &Path) -> bool {
     folder.components().any(|part| part.as_os_str().to_string_lossy().starts_with(&prefix()))
 }
 
-/// Removes the folders of keepers that are gone.
-pub fn sweep() {
-    process::sweep(&std::env::temp_dir(), &prefix());
-}
-
 fn prefix() -> String {
     process::folder_prefix("scratch")
 }

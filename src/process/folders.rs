@@ -8,29 +8,43 @@
 use std::fs::{self, DirEntry, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::system::uname;
-use tempfile::TempDir;
 
 const LOCK_NAME: &str = "lock";
 /// Removing what others left takes so long at most, for somebody waits for this process. The next one goes on.
 const SWEEP_TIME: Duration = Duration::from_secs(2);
 
-/// What the names of such folders begin with, of one kind, that this user made on this node.
-pub fn folder_prefix(kind: &str) -> String {
+/// What the names of such folders begin with that this user made on this node.
+fn ours() -> String {
     let (user, node) = (rustix::process::geteuid().as_raw(), uname());
     // Nothing of `node1` begins like something of `node1-a`.
-    format!("harness-{kind}-{user}-{}+", node.nodename().to_string_lossy())
+    format!("harness-{user}-{}+", node.nodename().to_string_lossy())
+}
+
+/// The same of one kind of them. [`sweep`] knows all kinds.
+pub fn folder_prefix(kind: &str) -> String {
+    format!("{}{kind}-", ours())
 }
 
 /// A folder of this process, removed with all that is in it.
 #[derive(Debug)]
 pub struct OwnFolder {
-    folder: TempDir,
-    _lock: File,
+    folder: Removed,
+    _lock: File, // let go of last
+}
+
+/// Goes with its value, in an order that leaves a killed process's half of it to others.
+#[derive(Debug)]
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        remove(&self.0, None);
+    }
 }
 
 impl OwnFolder {
@@ -42,18 +56,18 @@ impl OwnFolder {
         let lock = File::create(&aside)?;
         let _ = flock(&lock, FlockOperation::NonBlockingLockExclusive);
         fs::rename(&aside, folder.path().join(LOCK_NAME))?;
-        Ok(Self { folder, _lock: lock })
+        Ok(Self { folder: Removed(folder.keep()), _lock: lock })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        &self.folder.0
     }
 }
 
-/// Removes the folders in `parent` whose names begin so, and whose processes are gone.
-pub fn sweep(parent: &Path, prefix: &str) {
-    sweep_until(parent, prefix, Instant::now() + SWEEP_TIME);
+/// Removes the folders of this user on this node, in `$TMPDIR` or `/tmp`, whose processes are gone.
+pub fn sweep() {
+    sweep_until(&std::env::temp_dir(), &ours(), Instant::now() + SWEEP_TIME);
 }
 
 fn sweep_until(parent: &Path, prefix: &str, until: Instant) {
@@ -65,7 +79,7 @@ fn sweep_until(parent: &Path, prefix: &str, until: Instant) {
         }
         // As long as the lock is held nobody else begins to remove it.
         if let Some(_lock) = abandoned(&entry) {
-            remove(&entry.path(), until);
+            remove(&entry.path(), Some(until));
         }
     }
 }
@@ -85,10 +99,10 @@ fn abandoned(entry: &DirEntry) -> Option<File> {
 
 /// Removes a folder entry by entry. Its lock goes last: what is left when the time is over is still known to be
 /// abandoned.
-fn remove(folder: &Path, until: Instant) {
+fn remove(folder: &Path, until: Option<Instant>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name() != LOCK_NAME) {
-        if Instant::now() >= until {
+        if until.is_some_and(|until| Instant::now() >= until) {
             return;
         }
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -116,7 +130,9 @@ mod tests {
     }
 
     fn left_behind_as(parent: &Path, prefix: &str) -> std::path::PathBuf {
-        let killed = OwnFolder::make(parent, prefix).unwrap().folder.keep();
+        let OwnFolder { folder, _lock } = OwnFolder::make(parent, prefix).unwrap();
+        let killed = folder.0.clone();
+        std::mem::forget(folder);
         fs::create_dir(killed.join("task-1")).unwrap();
         fs::write(killed.join("task-1/file"), "x").unwrap();
         killed
@@ -137,6 +153,8 @@ mod tests {
         sweep_until(parent.path(), PREFIX, later());
         assert!(living_task.exists());
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 3);
+        drop(living);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2);
     }
 
     #[test]
@@ -146,7 +164,7 @@ mod tests {
         sweep_until(parent.path(), PREFIX, Instant::now());
         assert!(killed.join("task-1/file").exists());
         // Stopped in the middle of it.
-        remove(&killed, Instant::now());
+        remove(&killed, Some(Instant::now()));
         assert!(killed.join(LOCK_NAME).exists());
         sweep_until(parent.path(), PREFIX, later());
         assert!(!killed.exists());
@@ -155,8 +173,8 @@ mod tests {
     #[test]
     fn what_was_made_on_another_node_is_not_looked_at() {
         let parent = tempfile::tempdir().unwrap();
-        let ours = folder_prefix("test");
-        let here = left_behind_as(parent.path(), &ours);
+        let ours = ours();
+        let here = left_behind_as(parent.path(), &folder_prefix("test"));
         let elsewhere = left_behind_as(parent.path(), &ours.replace('+', "-a+"));
         sweep_until(parent.path(), &ours, later());
         assert!(!here.exists() && elsewhere.exists());

