@@ -365,7 +365,8 @@ fn a_stopped_campaign_says_run_me_again_and_goes_on() {
     assert!(text(&second.stderr).contains("2 tasks (1 from the journal): 2 ok"), "{}", text(&second.stderr));
 }
 
-/// Kills what `victim` finds and checks that nothing of the campaign is left 10 s later.
+/// Kills what `victim` finds and checks that nothing of the campaign is left 10 s later, also not in its folder for
+/// temporary files. What the launcher made there for itself, its session, is the launcher's to remove.
 fn nothing_is_left_after(kill: &str, victim: impl Fn(&Path) -> Option<u32>) {
     let Some(mpi) = Mpi::find() else { return };
     if !mpi.can_spawn() {
@@ -373,21 +374,34 @@ fn nothing_is_left_after(kill: &str, victim: impl Fn(&Path) -> Option<u32>) {
     }
     let campaign = Campaign::new(
         r#"
-        local f = submit(exec { cmd = { "sh", "-c", "touch began; setsid sleep 600 & sleep 600" } })
-        await(f)"#,
+        local fs = require("harness").fs
+        assert(fs.write(assert(fs.tempdir()) .. "/file", "x"))
+        local line = "touch file ../../began; setsid sleep 600 & sleep 600"
+        await(submit(exec { cwd = "scratch", cmd = { "sh", "-c", line } }))"#,
     );
-    let began = campaign.folder.path().join("began");
+    let temporary = campaign.folder.path().join("tmp");
+    std::fs::create_dir(&temporary).expect("a folder for temporary files");
+    // Of Open MPI it is "ompi.…", "prte.…" and "pmix…", of MPICH none.
+    let folders = || -> Vec<String> {
+        let names = std::fs::read_dir(&temporary).expect("it is there").flatten();
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("harness-")).collect()
+    };
+    let began = temporary.join("began");
     let mut child = mpi
         .command(1, &campaign)
+        .env("TMPDIR", &temporary)
         .args(["--start", "spawn"])
         .arg(&campaign.script)
         .spawn()
         .expect("mpirun starts");
     until("the task runs", || began.exists());
+    assert_eq!(folders().len(), 2, "one of the script and one of the keeper: {:?}", folders());
     let pid = if kill == "mpirun" { Some(child.id()) } else { victim(campaign.folder.path()) };
     let pid = pid.expect("there is something to kill");
     assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs").success());
-    until("nothing is left", || processes_of(campaign.folder.path()).is_empty());
+    until("no process is left", || processes_of(campaign.folder.path()).is_empty());
+    until("no folder is left", || folders().is_empty());
     let _ = child.kill();
     let _ = child.wait();
 }
