@@ -3,7 +3,7 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::process::Signal;
 
@@ -100,9 +100,8 @@ fn what_is_left_is_found() {
     folder.write("tmp/a/file", "x");
     let shared = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
     let listener = UnixListener::bind(folder.path("socket")).unwrap();
-    let mut command = Command::new("sh");
-    folder.at_home(&mut command);
-    command.args(["-c", &format!("exec 3<{}; echo up; exec sleep 1000", shared.path().display())]);
+    let line = format!("exec 3<{}; echo up; exec sleep 1000", shared.path().display());
+    let mut command = folder.shell(&line);
     command.stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
     let mut running = Running::start(command);
     running.await_line("up");

@@ -124,6 +124,14 @@ impl Folder {
         command
     }
 
+    /// A line of `sh`, as if the campaign had started it.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]);
+        self.at_home(&mut command);
+        command
+    }
+
     /// `harness` with a worker executable of its own: a shell script, in which `$HARNESS` is the real one.
     pub fn harness_with_worker(&self, script: &str, args: &[&str]) -> Command {
         self.write("worker", format!("#!/bin/sh\nHARNESS='{}'\n{script}\n", env!("CARGO_BIN_EXE_harness")));
