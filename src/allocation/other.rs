@@ -38,6 +38,11 @@ pub fn question(id: &str) -> Result<Vec<String>, String> {
 pub fn answer(id: &str, user: u32, printed: &str) -> Result<OtherJob, String> {
     let mut lines = printed.lines().map(str::trim).filter(|line| !line.is_empty());
     let line = lines.next().ok_or_else(|| unknown(id))?;
+    if line.split('|').next().is_some_and(|part| part.contains('+')) {
+        return Err(format!(
+            "job {id} is a heterogeneous one, and those cannot join: ask for one of nodes alike"
+        ));
+    }
     if lines.next().is_some() {
         return Err(format!("job {id} has several parts: name one of them (`squeue -r -j {id}` lists them)"));
     }
@@ -86,13 +91,15 @@ impl OtherJob {
     /// What Slurm sets in a job and not in a step that comes from elsewhere; launchers of MPI read it.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let nodes = self.hosts.len() as u32;
-        let each = (self.cpus / nodes).max(1);
-        let cpus = if nodes > 1 { format!("{each}(x{nodes})") } else { each.to_string() };
-        vec![
-            ("SLURM_JOB_NODELIST", self.list.clone()),
-            ("SLURM_JOB_NUM_NODES", nodes.to_string()),
-            ("SLURM_JOB_CPUS_PER_NODE", cpus),
-        ]
+        let mut variables =
+            vec![("SLURM_JOB_NODELIST", self.list.clone()), ("SLURM_JOB_NUM_NODES", nodes.to_string())];
+        // Of nodes that differ nobody has said which has how many.
+        if self.cpus.is_multiple_of(nodes) {
+            let each = self.cpus / nodes;
+            let cpus = if nodes > 1 { format!("{each}(x{nodes})") } else { each.to_string() };
+            variables.push(("SLURM_JOB_CPUS_PER_NODE", cpus));
+        }
+        variables
     }
 }
 
@@ -112,6 +119,8 @@ mod tests {
             variables.collect::<Vec<_>>().join(" "),
             "SLURM_JOB_NODELIST=node[3-4] SLURM_JOB_NUM_NODES=2 SLURM_JOB_CPUS_PER_NODE=4(x2)"
         );
+        let uneven = answer("2", 0, "2|RUNNING|0|node[3-4]|9|9:59|None").unwrap().variables();
+        assert!(uneven.iter().all(|(name, _)| *name != "SLURM_JOB_CPUS_PER_NODE"), "{uneven:?}");
         let endless = answer("2", 0, "2|RUNNING|0|node3|4|UNLIMITED|None").unwrap();
         assert_eq!((endless.left_s, &endless.variables()[2].1), (None, &"4".to_string()));
         assert!(OtherJob::keeps(b"PATH") && OtherJob::keeps(b"SLURM_CONF"));
@@ -136,6 +145,8 @@ mod tests {
         assert_eq!(why("\n"), unknown("3"));
         let parts = why("3_2|RUNNING|1000|n2|4|1:00|None\n3_1|RUNNING|1000|n1|4|1:00|None\n");
         assert_eq!(parts, "job 3 has several parts: name one of them (`squeue -r -j 3` lists them)");
+        let mixed = why("3+0|RUNNING|1000|n1|4|1:00|None\n3+1|RUNNING|1000|n2|4|1:00|None\n");
+        assert_eq!(mixed, "job 3 is a heterogeneous one, and those cannot join: ask for one of nodes alike");
         for strange in ["3|RUNNING", "3|RUNNING|1000|n[|4|1:00|None", "3|RUNNING|1000||4|1:00|None"] {
             assert_eq!(why(strange), format!("squeue says of job 3 what cannot be read: {strange}"));
         }

@@ -5,7 +5,7 @@
 
 use super::run::Ended;
 use crate::model::{Ulimit, Ulimits};
-use crate::process::Exit;
+use crate::process::{Exit, own_limit};
 
 /// What a shell adds to the number of a signal.
 const SHELL: i32 = 128;
@@ -35,34 +35,50 @@ pub fn met(ended: &Ended) -> Option<String> {
     if ended.limits.is_empty() || ended.oom || ended.forced.is_some() {
         return None;
     }
-    let value = |limit: Ulimit| ended.limits.iter().find(|(its, _)| *its == limit).map(|(_, value)| value);
     let told = |verb: &str, limit: Ulimit| {
-        let (name, value) = (limit.name(), limit.shown(value(limit)?));
-        Some(format!("it {verb} its limit of {name}, {value}: raise limits.{name}"))
+        let (_, value) = ended.limits.iter().find(|(its, _)| *its == limit)?;
+        Some(in_words(verb, limit, value, own_limit(limit)))
     };
     if let Some(limit) = by_signal(ended) {
         return told("met", limit);
+    }
+    // It had gone on in spite of SIGXCPU, unless that was several processes and somebody else's SIGKILL.
+    let used = ended.usage.user_s + ended.usage.sys_s;
+    if signal(ended) == libc::SIGKILL && ended.limits.cpu_time.is_some_and(|limit| used >= limit as f64) {
+        return told("seems to have met", Ulimit::CpuTime);
     }
     let stderr = String::from_utf8_lossy(&ended.stderr.bytes).to_lowercase();
     let mut said = SAID.iter().filter(|(_, words)| words.iter().any(|words| stderr.contains(words)));
     said.find_map(|(limit, _)| told("seems to have met", *limit))
 }
 
+/// `own`: what harness itself may have there, above which it can give nobody anything.
+fn in_words(verb: &str, limit: Ulimit, value: u64, own: Option<u64>) -> String {
+    let name = limit.name();
+    match own.filter(|own| *own < value) {
+        Some(own) => format!(
+            "it {verb} the limit of {name} that harness itself has on this node, {}: raise that one (`ulimit -H -a`)",
+            limit.shown(own)
+        ),
+        None => format!("it {verb} its limit of {name}, {}: raise limits.{name}", limit.shown(value)),
+    }
+}
+
 /// The kernel's own word.
 fn by_signal(ended: &Ended) -> Option<Ulimit> {
     let Ulimits { cpu_time, file_size, .. } = ended.limits;
-    let signal = match ended.exit {
-        Exit::Signal(signal) => signal,
-        Exit::Code(code) => code - SHELL,
-    };
-    match signal {
+    match signal(ended) {
         libc::SIGXCPU => cpu_time.map(|_| Ulimit::CpuTime),
         libc::SIGXFSZ => file_size.map(|_| Ulimit::FileSize),
-        // It had gone on in spite of the first signal.
-        libc::SIGKILL if cpu_time.is_some_and(|s| ended.usage.user_s + ended.usage.sys_s >= s as f64) => {
-            Some(Ulimit::CpuTime)
-        }
         _ => None,
+    }
+}
+
+/// What it was ended by, also where a shell tells it.
+fn signal(ended: &Ended) -> i32 {
+    match ended.exit {
+        Exit::Signal(signal) => signal,
+        Exit::Code(code) => code - SHELL,
     }
 }
 
@@ -100,9 +116,19 @@ mod tests {
         let mut ended = fake::ended(Exit::Signal(libc::SIGKILL), "");
         ended.limits = ALL;
         ended.usage = Usage { user_s: 30.9, sys_s: 0.1, ..Usage::default() };
-        assert_eq!(met(&ended), cpu);
+        let seems = cpu.map(|text| text.replace("met", "seems to have met"));
+        assert_eq!(met(&ended), seems, "or its children used that much, and somebody killed it");
         ended.oom = true;
         assert_eq!(met(&ended), None, "the kernel says why");
+    }
+
+    #[test]
+    fn a_limit_above_that_of_harness_is_told_as_the_one_it_was() {
+        let text = in_words("met", Ulimit::OpenFiles, 4096, Some(1024));
+        let own = "it met the limit of open_files that harness itself has on this node, 1024: raise that one (`ulimit -H -a`)";
+        assert_eq!(text, own);
+        let its = "it met its limit of open_files, 1024: raise limits.open_files";
+        assert_eq!(in_words("met", Ulimit::OpenFiles, 1024, Some(1024)), its);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const LAST_SIGNAL: c_int = 64;
 /// No limit failed.
 const NONE: usize = usize::MAX;
 
-/// What a program is to be allowed, as the kernel is told; none of it is above what this process itself has.
+/// What a program is to be allowed, as the kernel is told; none of it is above the hard limit of this process.
 pub struct Allowance(Vec<Setting>);
 
 impl Allowance {
@@ -56,24 +56,39 @@ struct Setting {
     values: libc::rlimit,
 }
 
-fn setting((limit, value): (Ulimit, u64)) -> Setting {
-    let resource = match limit {
+/// The hard limit of this process, if it has one: no program of ours gets more.
+pub fn own_limit(limit: Ulimit) -> Option<u64> {
+    let own = current(resource(limit)).rlim_max;
+    (own != libc::RLIM_INFINITY).then_some(own)
+}
+
+fn resource(limit: Ulimit) -> Resource {
+    match limit {
         // Not of addresses: Go, Java, CUDA and sanitizers reserve more of those than any node has.
         Ulimit::Memory => libc::RLIMIT_DATA,
         Ulimit::CpuTime => libc::RLIMIT_CPU,
         Ulimit::Processes => libc::RLIMIT_NPROC,
         Ulimit::FileSize => libc::RLIMIT_FSIZE,
         Ulimit::OpenFiles => libc::RLIMIT_NOFILE,
-    };
+    }
+}
+
+fn current(resource: Resource) -> libc::rlimit {
+    let mut values = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: it fills the structure; where it fails, nothing is limited so far.
+    unsafe { libc::getrlimit(resource, &mut values) };
+    values
+}
+
+fn setting((limit, value): (Ulimit, u64)) -> Setting {
+    let resource = resource(limit);
     let (soft, hard) = match limit {
         Ulimit::CpuTime => (value, value.saturating_add(CPU_GRACE)),
         // The kernel counts all of a user's together; who asks means those of the program.
         Ulimit::Processes => [value.saturating_add(tasks_of_user()); 2].into(),
         _ => (value, value),
     };
-    let mut values = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: it fills the structure; where it fails, nothing is limited so far.
-    unsafe { libc::getrlimit(resource, &mut values) };
+    let mut values = current(resource);
     values.rlim_max = values.rlim_max.min(hard);
     values.rlim_cur = values.rlim_max.min(soft);
     Setting { limit, resource, values }

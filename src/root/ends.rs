@@ -25,7 +25,10 @@ use crate::model::{
 impl Driver {
     pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
         let Some(outcome) = self.tasks.live(task).and_then(|live| live.outcome.take()) else { return };
-        let unfit = self.is_unfit(worker, &outcome);
+        let unfit = outcome.blames_node();
+        if unfit {
+            self.note_unfit(worker, &outcome);
+        }
         let artefact = match &outcome.detail {
             Detail::Compile(result) => result.artefact,
             _ => None,

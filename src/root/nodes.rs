@@ -21,17 +21,16 @@ pub(super) struct Faults {
 impl Faults {
     fn note(&mut self, host: &str, reason: &str) {
         let told = self.told.entry(host.into()).or_default();
-        told.push(reason.lines().next().unwrap_or_default().into());
+        let reason = reason.lines().next().unwrap_or_default();
+        told.retain(|other| other != reason); // once each
+        told.push(reason.into());
         if told.len() > MOST_TOLD {
             told.remove(0);
         }
     }
 
-    /// Once each.
     fn of(&self, host: &str) -> String {
-        let mut reasons = self.told.get(host).cloned().unwrap_or_default();
-        reasons.dedup();
-        reasons.join("; ")
+        self.told.get(host).map_or_else(String::new, |reasons| reasons.join("; "))
     }
 }
 
@@ -47,12 +46,11 @@ impl Driver {
         self.handle(Event::NodeFault { host: host.into() });
     }
 
-    /// Is it the node that could not run what ended so?
-    pub(super) fn is_unfit(&mut self, id: WorkerId, outcome: &Outcome) -> bool {
-        let Some(worker) = self.workers.get(&id).filter(|_| outcome.blames_node()) else { return false };
+    /// What ended so says of its node that it could not run it; whether that is so the core finds out.
+    pub(super) fn note_unfit(&mut self, id: WorkerId, outcome: &Outcome) {
+        let Some(worker) = self.workers.get(&id) else { return };
         let text = format!("{}: {}", outcome.status.word(), outcome.reason.as_deref().unwrap_or_default());
         self.faults.note(worker.host(), &text);
-        true
     }
 
     /// A pool keeps off a node from now on.

@@ -18,6 +18,7 @@ local path = args.ledger
 
 local pool <close> = spawn {
   slots = 4,
+  quarantine = false, -- its nodes are hit on purpose
   init = function(worker) worker.state.usleep = harness.dl.open("libc.so.6"):fn "int usleep(uint32_t)" end,
 }
 print(pool)
