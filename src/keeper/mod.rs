@@ -48,7 +48,9 @@ mod verify;
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
 
 use crate::process::{self, keep_small, kill_descendants, own};
 use crate::say::say;
@@ -57,16 +59,20 @@ use crate::wire::WireError;
 /// How long the end of all descendants is waited for; what the kernel cannot end by then it must keep.
 const LAST_PATIENCE: Duration = Duration::from_secs(8);
 
+/// How long the end of the root is waited for where the worker was killed, and how often it is looked.
+const ROOT_PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// The whole life of a keeper, with the worker's socket.
 pub fn main(socket: OwnedFd) -> ExitCode {
+    let worker = own::parent_pid();
     let keeper = prepare().map_err(WireError::from).and_then(|()| service::Keeper::new(socket));
     process::sweep();
     let ended = keeper.and_then(|mut keeper| {
         let ended = keeper.serve();
         end_all();
         keeper.end();
-        // Where the root was killed nobody else removes what it had here.
-        process::sweep();
+        sweep_behind(worker);
         ended
     });
     match ended {
@@ -75,6 +81,15 @@ pub fn main(socket: OwnedFd) -> ExitCode {
             say(format_args!("harness keeper: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Where the root was killed nobody else removes what it had here. Whoever kills all processes of a job may have come to it
+/// only after the worker: with that gone nobody waits for us, and we can wait for the root.
+fn sweep_behind(worker: Option<Pid>) {
+    let until = Instant::now() + ROOT_PATIENCE;
+    while process::sweep() && own::parent_pid() != worker && Instant::now() < until {
+        let _ = lane::sleep(&mut [], Some(Instant::now() + LOOK_AGAIN));
     }
 }
 

@@ -65,23 +65,27 @@ impl OwnFolder {
     }
 }
 
-/// Removes the folders of this user on this node, in `$TMPDIR` or `/tmp`, whose processes are gone.
-pub fn sweep() {
-    sweep_until(&std::env::temp_dir(), &ours(), Instant::now() + SWEEP_TIME);
+/// Removes the folders of this user on this node, in `$TMPDIR` or `/tmp`, whose processes are gone. Are others left, whose
+/// processes may live?
+pub fn sweep() -> bool {
+    sweep_until(&std::env::temp_dir(), &ours(), Instant::now() + SWEEP_TIME)
 }
 
-fn sweep_until(parent: &Path, prefix: &str, until: Instant) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
+fn sweep_until(parent: &Path, prefix: &str, until: Instant) -> bool {
+    let Ok(entries) = fs::read_dir(parent) else { return false };
+    let mut others = false;
     let named_so = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with(prefix);
     for entry in entries.flatten().filter(named_so) {
         if Instant::now() >= until {
-            return;
+            return true;
         }
         // As long as the lock is held nobody else begins to remove it.
-        if let Some(_lock) = abandoned(&entry) {
-            remove(&entry.path(), Some(until));
+        match abandoned(&entry) {
+            Some(_lock) => remove(&entry.path(), Some(until)),
+            None => others = true,
         }
     }
+    others
 }
 
 /// The lock of a folder of ours that nobody holds.
