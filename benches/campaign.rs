@@ -14,8 +14,8 @@ const PROGRAMS: u32 = 2000;
 const CALLS: u32 = 200_000;
 /// Futures pending at once.
 const FUTURES: u32 = 1_000_000;
-/// What each of those may take of the root (B): some five times what it does.
-const FUTURE_BYTES: f64 = 4096.0;
+/// What each of those may take of the root (B): some three times what it does.
+const FUTURE_BYTES: f64 = 2048.0;
 
 const EXEC: &str = r#"
 local harness = require "harness"
