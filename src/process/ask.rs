@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, kill_process_group};
 
 use super::own::null_device;
 use super::{Environment, Exit, Launch, SpawnError, spawn, wait};
@@ -68,7 +69,8 @@ pub fn ask(argv: &[String], patience: Duration) -> Result<String, NoAnswer> {
     let limit = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
     let in_time = matches!(poll(&mut [PollFd::new(&child.pidfd, PollFlags::IN)], Some(&limit)), Ok(1));
     if !in_time {
-        child.kill();
+        // It leads a session: what a wrapper has started goes with it.
+        let _ = kill_process_group(child.pid, Signal::KILL);
     }
     let (exit, _) = wait(child.pid).map_err(system)?;
     match exit {
