@@ -163,8 +163,7 @@ impl Core {
         };
         let equal = |id: &WorkerId| {
             let worker = &self.fleet[*id];
-            worker.pool == pool
-                && !worker.barred
+            worker.serves(pool)
                 && likeness(*id) == likeness(best)
                 && (worker.idle() > 0 || task.need != Need::Call)
                 && Some(worker.node) != task.not_on()

@@ -109,6 +109,11 @@ impl Worker {
         (self.for_calls() * PIPE_US).saturating_sub(self.load)
     }
 
+    /// May tasks of this pool go there?
+    pub fn serves(&self, pool: PoolIx) -> bool {
+        self.pool == pool && !self.barred
+    }
+
     /// Could it take this, were it empty?
     pub fn suffices(&self, need: Need) -> bool {
         self.slots >= need.cores()

@@ -170,8 +170,7 @@ impl Core {
     pub(super) fn suits(&self, ix: TaskIx, demand: Demand, id: WorkerId) -> bool {
         let (task, worker) = (&self.tasks[ix], &self.fleet[id]);
         let home = task.group().and_then(|group| self.groups[group.at()].home.as_ref());
-        worker.pool == task.pool
-            && !worker.barred
+        worker.serves(task.pool)
             && worker.suffices(task.need)
             && (worker.measures || !demand.avoids)
             && worker.gpus.len() >= demand.gpus

@@ -105,7 +105,7 @@ impl Core {
         let fits = |node: NodeIx, id: WorkerId| {
             let worker = &self.fleet[id];
             let is_able = worker.suffices(task.need) && worker.gpus.len() >= gpus;
-            Some(node) != barred && worker.pool == task.pool && !worker.barred && is_able
+            Some(node) != barred && worker.serves(task.pool) && is_able
         };
         let nodes = usize::from(nodes.max(1));
         if self.most_together(task.pool, nodes, fits) >= nodes {

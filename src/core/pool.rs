@@ -198,7 +198,7 @@ impl Pool {
         let new = Shape { need, not_on, choosy, queue: BTreeMap::new(), stuck: false, hopeless: None };
         // Nodes to keep off come and go: their queues do not pile up, for each dispatch looks at all.
         let spent = |shape: &Shape| shape.queue.is_empty() && shape.not_on.is_some();
-        let at = self.shapes.iter().position(spent).filter(|_| not_on.is_some()).unwrap_or(self.shapes.len());
+        let at = not_on.and_then(|_| self.shapes.iter().position(spent)).unwrap_or(self.shapes.len());
         if at == self.shapes.len() {
             self.shapes.push(new);
         } else {

@@ -176,7 +176,7 @@ impl Core {
         let (id, host) = (self.pools[pool.at()].id, self.fleet[node].host.clone());
         self.out.push(Action::Quarantine { pool: id, host });
         let mut workers = self.fleet[node].workers.clone();
-        workers.retain(|id| self.fleet[*id].pool == pool && !self.fleet[*id].barred);
+        workers.retain(|id| self.fleet[*id].serves(pool));
         for id in workers {
             self.withdraw(id);
             for ix in self.fleet[id].tasks.clone() {

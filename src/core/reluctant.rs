@@ -48,8 +48,7 @@ impl Core {
         self.most_together(task.pool, enough, |node, id| {
             let worker = &self.fleet[id];
             let is_able = worker.suffices(task.need) && worker.gpus.len() >= gpus;
-            let is_there = worker.pool == task.pool && !worker.barred;
-            not_on != Some(node) && is_there && worker.measures && is_able
+            not_on != Some(node) && worker.serves(task.pool) && worker.measures && is_able
         })
     }
 }

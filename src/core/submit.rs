@@ -183,7 +183,7 @@ impl Core {
         let task = &self.tasks[ix];
         let fit = |id: &&WorkerId| {
             let worker = &self.fleet[**id];
-            worker.pool == task.pool && worker.suffices(task.need) && !worker.barred
+            worker.serves(task.pool) && worker.suffices(task.need)
         };
         let home = group.and_then(|group| self.groups[group.at()].home.as_ref()).map(Gang::leader);
         let workers =

@@ -66,7 +66,10 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
         ),
         (None, Exit::Signal(_)) => (Status::Signal, ended.exit.to_string()),
     };
-    let what = met(ended).map_or(what.clone(), |limit| format!("{what}: {limit}"));
+    let what = match met(ended) {
+        Some(limit) => format!("{what}: {limit}"),
+        None => what,
+    };
     Err(Failure { status, reason: with_stderr(what, &ended.stderr.bytes) })
 }
 

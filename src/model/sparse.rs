@@ -3,14 +3,20 @@
 use std::ops::{Deref, DerefMut};
 
 /// Something that can be blank, and mostly is.
-pub trait Blank: Default + PartialEq + 'static {
+pub trait Blank: Clone + PartialEq + 'static {
     /// That.
     const BLANK: &'static Self;
 }
 
 /// A `T` that takes a word while it is blank. Whoever writes to it gives it a box.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sparse<T>(Option<Box<T>>);
+
+impl<T> Default for Sparse<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
 
 impl<T: Blank> From<T> for Sparse<T> {
     fn from(content: T) -> Self {
@@ -28,7 +34,7 @@ impl<T: Blank> Deref for Sparse<T> {
 
 impl<T: Blank> DerefMut for Sparse<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.0.get_or_insert_default()
+        self.0.get_or_insert_with(|| Box::new(T::BLANK.clone()))
     }
 }
 

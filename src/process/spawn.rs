@@ -123,19 +123,19 @@ impl Child {
 pub fn with_advice(error: io::Error) -> io::Error {
     let (what, limit, who, remedy) = match error.raw_os_error() {
         Some(libc::EMFILE) => {
-            ("too many open files", Resource::Nofile, "this process may open", "ulimit -n`")
+            ("too many open files", Resource::Nofile, "this process may open", "`ulimit -n`")
         }
         Some(libc::EAGAIN) => (
             "too many processes and threads",
             Resource::Nproc,
             "this user may have",
-            "ulimit -u`, or `pids.max` of its control group,",
+            "`ulimit -u`, or `pids.max` of its control group,",
         ),
         _ => return error,
     };
     let limit = getrlimit(limit).current;
     let limit = limit.map_or_else(String::new, |limit| format!(" ({who} {limit})"));
-    io::Error::other(format!("{what}{limit}: raise the limit with `{remedy} and start again"))
+    io::Error::other(format!("{what}{limit}: raise the limit with {remedy} and start again"))
 }
 
 /// Starts a program as the leader of a new session.

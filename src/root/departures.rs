@@ -62,7 +62,7 @@ impl Driver {
         }
         self.forget_homing(id);
         if was_ready {
-            self.note_fault(&host, &text);
+            self.faults.note(&host, &text);
             self.forsake_gangs(id);
             self.handle(Event::WorkerLost { worker: id });
         } else if had_a_pool {

@@ -24,10 +24,10 @@ use crate::model::{
 
 impl Driver {
     pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
-        let Some(outcome) = self.tasks.live(task).and_then(|live| live.outcome.take()) else { return };
+        let Some(outcome) = self.tasks.look(task).and_then(|live| live.outcome.as_deref()) else { return };
         let unfit = outcome.blames_node();
-        if unfit {
-            self.note_unfit(worker, &outcome);
+        if unfit && let Some(worker) = self.workers.get(&worker) {
+            self.faults.note_unfit(worker.host(), outcome);
         }
         let artefact = match &outcome.detail {
             Detail::Compile(result) => result.artefact,
@@ -35,9 +35,6 @@ impl Driver {
         };
         let elapsed_us = (outcome.elapsed_s * 1e6) as u64;
         let ok = outcome.ok();
-        if let Some(live) = self.tasks.live(task) {
-            live.outcome = Some(outcome);
-        }
         self.handle(Event::Finished { worker, task, attempt, ok, unfit, artefact, elapsed_us });
     }
 

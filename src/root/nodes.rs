@@ -1,4 +1,4 @@
-//! Nodes that fail us: what is known of it, for people, and which of them are left out where workers start.
+//! Nodes that fail us: what is known of it, for people.
 //!
 //! The core counts faults and says when a pool keeps off a node (`core/quarantine.rs`); here are the words. Decides nothing.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::driver::Driver;
 use super::workers::{Stage, Worker};
 use crate::core::Event;
-use crate::model::{Outcome, PoolId, WorkerId};
+use crate::model::{Outcome, PoolId};
 
 /// So many faults of a node are told, the last ones.
 const MOST_TOLD: usize = 3;
@@ -19,7 +19,8 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    fn note(&mut self, host: &str, reason: &str) {
+    /// A worker was lost there, or did not come.
+    pub(super) fn note(&mut self, host: &str, reason: &str) {
         let told = self.told.entry(host.into()).or_default();
         let reason = reason.lines().next().unwrap_or_default();
         told.retain(|other| other != reason); // once each
@@ -29,28 +30,24 @@ impl Faults {
         }
     }
 
+    /// What ended so says of its node that it could not run it; whether that is so the core finds out.
+    pub(super) fn note_unfit(&mut self, host: &str, outcome: &Outcome) {
+        self.note(
+            host,
+            &format!("{}: {}", outcome.status.word(), outcome.reason.as_deref().unwrap_or_default()),
+        );
+    }
+
     fn of(&self, host: &str) -> String {
         self.told.get(host).map_or_else(String::new, |reasons| reasons.join("; "))
     }
 }
 
 impl Driver {
-    /// A worker was lost there; the core hears of it as such.
-    pub(super) fn note_fault(&mut self, host: &str, reason: &str) {
-        self.faults.note(host, reason);
-    }
-
-    /// A worker did not come.
+    /// A worker did not come. (Of one that is lost the core hears as such.)
     pub(super) fn node_failed(&mut self, host: &str, reason: &str) {
         self.faults.note(host, reason);
         self.handle(Event::NodeFault { host: host.into() });
-    }
-
-    /// What ended so says of its node that it could not run it; whether that is so the core finds out.
-    pub(super) fn note_unfit(&mut self, id: WorkerId, outcome: &Outcome) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        let text = format!("{}: {}", outcome.status.word(), outcome.reason.as_deref().unwrap_or_default());
-        self.faults.note(worker.host(), &text);
     }
 
     /// A pool keeps off a node from now on.

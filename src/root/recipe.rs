@@ -201,14 +201,16 @@ mod tests {
         recipe_key,
     };
 
+    fn order(options: TaskOptions, job: Job) -> Order {
+        Order { pool: None, options: options.into(), job, deps: vec![], known: vec![], deferred: false }
+    }
+
     fn key_of(launch: Option<LaunchSpec>, nodes: Option<u32>) -> Hash {
         let command = CommandSpec { launch, ..CommandSpec::default() };
         let job = Job::Measure(Box::new(MeasureSpec { command, ..MeasureSpec::default() }));
         let mut options = TaskOptions::default();
         options.placement.nodes = nodes;
-        let order =
-            Order { pool: None, options: options.into(), job, deps: vec![], known: vec![], deferred: false };
-        recipe_key(&of(&order, None, |_| Hash::of(b"")).0)
+        recipe_key(&of(&order(options, job), None, |_| Hash::of(b"")).0)
     }
 
     #[test]
@@ -223,15 +225,7 @@ mod tests {
             let variant = Variant { name: "base".into(), spec };
             let spec = CompareSpec { variants: vec![variant], max_rounds, ..CompareSpec::default() };
             let (options, job) = (TaskOptions::default(), Job::Compare(Box::new(spec)));
-            let order = Order {
-                pool: None,
-                options: options.into(),
-                job,
-                deps: vec![],
-                known: vec![],
-                deferred: false,
-            };
-            of(&order, None, |_| Hash::of(b"")).1
+            of(&order(options, job), None, |_| Hash::of(b"")).1
         };
         let before = parts_of("1", "x", 60);
         let env = parts_of("2", "x", 60);
@@ -261,9 +255,7 @@ mod tests {
         let asked = |limits: Option<Ulimits>| {
             let command = CommandSpec { limits: limits.map(Box::new), ..CommandSpec::default() };
             let job = Job::Exec(Box::new(ExecSpec { command, ..ExecSpec::default() }));
-            let options = TaskOptions::default().into();
-            let order = Order { pool: None, options, job, deps: vec![], known: vec![], deferred: false };
-            of(&order, None, |_| Hash::of(b"")).0
+            of(&order(TaskOptions::default(), job), None, |_| Hash::of(b"")).0
         };
         let (free, limited) = (asked(None), asked(Some(Ulimits { memory: Some(1), ..Ulimits::default() })));
         assert!(!free.spec.to_string().contains("limits"), "{}", free.spec);
@@ -281,15 +273,7 @@ mod tests {
             let verify = VerifySpec { function: Some(function), ..VerifySpec::default() };
             let job = Job::Measure(Box::new(MeasureSpec { verify, ..MeasureSpec::default() }));
             let options = TaskOptions::default();
-            let order = Order {
-                pool: None,
-                options: options.into(),
-                job,
-                deps: vec![],
-                known: vec![],
-                deferred: false,
-            };
-            of(&order, None, |_| Hash::of(b""))
+            of(&order(options, job), None, |_| Hash::of(b""))
         };
         let key = |payload, place| key_with(payload, place, b"return 1");
         let (one, parts) = key("one", "c.lua:1");

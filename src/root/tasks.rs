@@ -40,7 +40,7 @@ pub(super) struct Live {
 }
 
 /// What few tries have: several nodes, or GPUs.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Granted {
     /// Its nodes, the leader's first, where it is to know them.
     pub(super) gang: Option<Gang>,

@@ -15,7 +15,7 @@ use crate::support::{Folder, Ran, skip};
 const GONE: Duration = Duration::from_secs(10);
 
 /// `unshare` execs, so the descriptors of the worker stay what they are.
-const ELSEWHERE: &str =
+pub const ELSEWHERE: &str =
     "exec unshare --uts sh -c 'hostname elsewhere && exec \"$0\" \"$@\"' \"$HARNESS\" \"$@\"";
 
 /// The root's node has two workers; the one that starts first is called by its name, all others are elsewhere.
@@ -25,17 +25,23 @@ fn on_two_nodes(script: &str) -> Option<(Folder, Ran)> {
          for _, w in ipairs(pool.workers) do if w.host == 'elsewhere' then there = w else here = w end end\n{script}"
     ));
     let worker = format!("mkdir first 2>/dev/null && exec \"$HARNESS\" \"$@\"\n{ELSEWHERE}");
-    let ran = folder.finish(folder.harness_with_worker(&worker, &["-v", "c.lua"]));
+    let ran = finish_elsewhere(&folder, &worker, &["-v", "c.lua"])?;
+    Some((folder, ran))
+}
+
+/// Runs it with workers of which some are elsewhere; none where no host can have another name.
+pub fn finish_elsewhere(folder: &Folder, worker: &str, args: &[&str]) -> Option<Ran> {
+    let ran = folder.finish(folder.harness_with_worker(worker, args));
     if ran.stderr.contains("unshare: ") {
         skip("another host name needs root and unshare");
         return None;
     }
     folder.assert_nothing_left(GONE);
-    Some((folder, ran))
+    Some(ran)
 }
 
 #[track_caller]
-fn printed(folder: &Folder, ran: &Ran, stdout: &str) {
+pub fn printed(folder: &Folder, ran: &Ran, stdout: &str) {
     assert_eq!((folder.normal(&ran.stdout).as_str(), ran.code), (stdout, Some(0)), "{ran:#?}");
 }
 

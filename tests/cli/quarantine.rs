@@ -3,17 +3,13 @@
 
 use std::time::Duration;
 
-use crate::support::{Folder, Ran, skip};
+use crate::places::{ELSEWHERE, finish_elsewhere, printed};
+use crate::support::{Folder, Ran};
 
 const GONE: Duration = Duration::from_secs(10);
 
 /// In a program of a task: ends its worker, the keeper's parent.
 const KILL: &str = "kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $$)); sleep 60";
-
-/// The worker that starts first is called by this host's name and finds the program `tool`; all others are elsewhere,
-/// where there is none.
-const TWO_NODES: &str = "mkdir first 2>/dev/null && PATH=\"$PWD/bin:$PATH\" exec \"$HARNESS\" \"$@\"\nexec unshare --uts sh -c \
-                         'hostname elsewhere && exec \"$0\" \"$@\"' \"$HARNESS\" \"$@\"";
 
 /// One worker here and `others` elsewhere, a slot each.
 fn on_two_nodes(others: u32, quarantine: &str, script: &str) -> Option<(Folder, Ran)> {
@@ -35,18 +31,12 @@ fn on_two_nodes(others: u32, quarantine: &str, script: &str) -> Option<(Folder, 
             .unwrap()
             .success()
     );
-    let ran = folder.finish(folder.harness_with_worker(TWO_NODES, &["c.lua"]));
-    if ran.stderr.contains("unshare: ") {
-        skip("another host name needs root and unshare");
-        return None;
-    }
-    folder.assert_nothing_left(GONE);
+    // The worker that starts first is called by this host's name and finds the program `tool`; all others are elsewhere,
+    // where there is none.
+    let worker =
+        format!("mkdir first 2>/dev/null && PATH=\"$PWD/bin:$PATH\" exec \"$HARNESS\" \"$@\"\n{ELSEWHERE}");
+    let ran = finish_elsewhere(&folder, &worker, &["c.lua"])?;
     Some((folder, ran))
-}
-
-#[track_caller]
-fn printed(folder: &Folder, ran: &Ran, stdout: &str) {
-    assert_eq!((folder.normal(&ran.stdout).as_str(), ran.code), (stdout, Some(0)), "{ran:#?}");
 }
 
 /// Lines of standard error with this in them.

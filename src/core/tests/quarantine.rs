@@ -12,14 +12,14 @@ fn on_nodes(workers: &[u32], after: u32) -> Desk {
     desk.feed(Event::PoolQuarantine { pool: PoolId(0), after: Some(after) });
     let hosts = workers.iter().enumerate().flat_map(|(node, many)| (0..*many).map(move |_| node));
     for (worker, node) in hosts.enumerate() {
-        join_on(&mut desk, worker as u32, node);
+        join_on(&mut desk, PoolId(0), worker as u32, node);
     }
     desk.feed(Event::PoolSettled { pool: PoolId(0) });
     desk
 }
 
-fn join_on(desk: &mut Desk, worker: u32, node: usize) -> Vec<Action> {
-    let (worker, pool, host) = (WorkerId(worker), PoolId(0), format!("n{node}"));
+fn join_on(desk: &mut Desk, pool: PoolId, worker: u32, node: usize) -> Vec<Action> {
+    let (worker, host) = (WorkerId(worker), format!("n{node}"));
     let (sockets, gpus) = ([1].into(), GpuSet::default());
     desk.feed(Event::WorkerReady {
         worker,
@@ -193,7 +193,7 @@ fn the_last_node_is_never_in_quarantine() {
     assert_eq!(actions, [start(task, 1, 2)], "it has two faults, but where else?");
     desk.done(2, task);
     // Another node comes.
-    assert_eq!(join_on(&mut desk, 9, 7)[0], quarantine(0));
+    assert_eq!(join_on(&mut desk, PoolId(0), 9, 7)[0], quarantine(0));
     let (task, actions) = desk.exec();
     assert_eq!(actions, [start(task, 1, 9)]);
 }
@@ -202,19 +202,8 @@ fn the_last_node_is_never_in_quarantine() {
 fn a_pool_that_never_minds_uses_what_another_keeps_off() {
     let mut desk = on_nodes(&[1, 1], 1);
     desk.feed(Event::PoolOpened { pool: PoolId(1) });
-    for (worker, host) in [(5, "n0"), (6, "n1")] {
-        let (worker, pool, sockets) = (WorkerId(worker), PoolId(1), [1].into());
-        let (host, gpus) = (host.to_string(), GpuSet::default());
-        desk.feed(Event::WorkerReady {
-            worker,
-            pool,
-            host,
-            allocation: 0,
-            slots: 1,
-            sockets,
-            gpus,
-            measures: true,
-        });
+    for (worker, node) in [(5, 0), (6, 1)] {
+        join_on(&mut desk, PoolId(1), worker, node);
     }
     desk.feed(Event::PoolSettled { pool: PoolId(1) });
     assert_eq!(desk.feed(Event::NodeFault { host: "n0".into() }), [quarantine(0)]);
