@@ -4,17 +4,25 @@
 //! the next one knows what is abandoned. (A process id would not do: containers that share /tmp do not share ids.) Nodes that
 //! share a folder may not share its locks: names say on which node they were made, and others' are left alone. /tmp is
 //! everybody's: only folders of this user are looked at, and what cannot be removed is left without a word.
+//!
+//! A process may also be killed before there is a lock, or after it removed it: so an empty folder is abandoned too, and who
+//! finds that his new one was taken for such makes another.
 
 use std::fs::{self, DirEntry, File};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use rustix::system::uname;
 
 const LOCK_NAME: &str = "lock";
+/// The lock before it is locked.
+const NEW_LOCK_NAME: &str = "lock.new";
+/// So often a new folder may be taken for an abandoned one before that is an error.
+const TRIES: usize = 10;
 /// Removing what others left takes so long at most, for somebody waits for this process. The next one goes on.
 const SWEEP_TIME: Duration = Duration::from_secs(2);
 
@@ -50,11 +58,26 @@ impl Drop for Removed {
 impl OwnFolder {
     /// A new empty one in `parent`, whose name begins so.
     pub fn make(parent: &Path, prefix: &str) -> io::Result<Self> {
+        for _ in 1..TRIES {
+            match Self::try_make(parent, prefix) {
+                // A sweep was between two steps of this.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::WouldBlock) => {}
+                made => return made,
+            }
+        }
+        Self::try_make(parent, prefix)
+    }
+
+    fn try_make(parent: &Path, prefix: &str) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
-        // Locked before it has its name: nobody finds it unlocked. Where there are no locks nobody takes it for abandoned.
-        let aside = folder.path().join("lock.new");
+        // Locked before it has its name: nobody finds it unlocked.
+        let aside = folder.path().join(NEW_LOCK_NAME);
         let lock = File::create(&aside)?;
-        let _ = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Err(Errno::WOULDBLOCK.into()),
+            // Where there are no locks nobody takes it for abandoned.
+            Ok(()) | Err(_) => {}
+        }
         fs::rename(&aside, folder.path().join(LOCK_NAME))?;
         Ok(Self { folder: Removed(folder.keep()), _lock: lock })
     }
@@ -82,7 +105,7 @@ fn sweep_until(parent: &Path, prefix: &str, until: Instant) -> bool {
         // As long as the lock is held nobody else begins to remove it.
         match abandoned(&entry) {
             Some(_lock) => remove(&entry.path(), Some(until)),
-            None => others = true,
+            None => others |= !removed_empty(&entry),
         }
     }
     others
@@ -90,22 +113,32 @@ fn sweep_until(parent: &Path, prefix: &str, until: Instant) -> bool {
 
 /// The lock of a folder of ours that nobody holds.
 fn abandoned(entry: &DirEntry) -> Option<File> {
-    let folder = entry.metadata().ok()?; // of a link its own
-    if !folder.is_dir() || folder.uid() != rustix::process::geteuid().as_raw() {
+    if !is_own_folder(entry) {
         return None;
     }
     let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let lock =
-        File::options().read(true).custom_flags(careful.bits() as i32).open(entry.path().join(LOCK_NAME));
-    let lock = lock.ok()?;
+    let open =
+        |name| File::options().read(true).custom_flags(careful.bits() as i32).open(entry.path().join(name));
+    let lock = open(LOCK_NAME).or_else(|_| open(NEW_LOCK_NAME)).ok()?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(lock)
+}
+
+/// Was it a folder of ours with nothing in it, and is it gone?
+fn removed_empty(entry: &DirEntry) -> bool {
+    is_own_folder(entry) && fs::remove_dir(entry.path()).is_ok()
+}
+
+/// Is it a folder, and no link to one, of this user?
+fn is_own_folder(entry: &DirEntry) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    entry.metadata().is_ok_and(|folder| folder.is_dir() && folder.uid() == own)
 }
 
 /// Removes a folder entry by entry. Its lock goes last: what is left when the time is over is still known to be
 /// abandoned.
 fn remove(folder: &Path, until: Option<Instant>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_name() != LOCK_NAME) {
+    for entry in entries.flatten().filter(|entry| !is_lock(entry)) {
         if until.is_some_and(|until| Instant::now() >= until) {
             return;
         }
@@ -113,14 +146,21 @@ fn remove(folder: &Path, until: Option<Instant>) {
         let _ = if is_folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
     }
     // Fails where something could not be removed: then the lock stays too.
-    let empty = fs::read_dir(folder).is_ok_and(|left| left.count() == 1);
-    if empty && fs::remove_file(folder.join(LOCK_NAME)).is_ok() {
+    let only_lock = fs::read_dir(folder).is_ok_and(|mut left| left.all(|it| it.is_ok_and(|it| is_lock(&it))));
+    if only_lock {
+        let _ = fs::remove_file(folder.join(LOCK_NAME));
         let _ = fs::remove_dir(folder);
     }
 }
 
+fn is_lock(entry: &DirEntry) -> bool {
+    entry.file_name() == LOCK_NAME
+}
+
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     fn later() -> Instant {
@@ -151,14 +191,48 @@ mod tests {
         for _ in 0..1000 {
             left_behind(parent.path());
         }
-        // Somebody else's, and one that is just being made.
         fs::create_dir(parent.path().join("other")).unwrap();
-        fs::create_dir(parent.path().join(PREFIX.to_owned() + "new")).unwrap();
         sweep_until(parent.path(), PREFIX, later());
         assert!(living_task.exists());
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 3);
-        drop(living);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2);
+        drop(living);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    /// Killed at each step of making one, and at the last of removing it.
+    #[test]
+    fn what_was_half_made_or_half_removed_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let half = |name: &str| {
+            let folder = parent.path().join(PREFIX.to_owned() + name);
+            fs::create_dir(&folder).unwrap();
+            folder
+        };
+        half("empty");
+        fs::write(half("unlocked").join(NEW_LOCK_NAME), "").unwrap();
+        let (being_made, no_lock) = (half("being-made"), half("no-lock"));
+        let held = File::create(being_made.join(NEW_LOCK_NAME)).unwrap();
+        flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+        fs::write(no_lock.join("file"), "x").unwrap();
+        assert!(sweep_until(parent.path(), PREFIX, later()));
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2);
+        assert!(being_made.join(NEW_LOCK_NAME).exists() && no_lock.join("file").exists());
+    }
+
+    #[test]
+    fn who_makes_one_while_others_sweep_has_it() {
+        let parent = tempfile::tempdir().unwrap();
+        thread::scope(|scope| {
+            let maker = scope.spawn(|| {
+                let made = (0..300).map(|_| OwnFolder::make(parent.path(), PREFIX).unwrap());
+                made.collect::<Vec<_>>()
+            });
+            while !maker.is_finished() {
+                sweep_until(parent.path(), PREFIX, later());
+            }
+            let made = maker.join().unwrap();
+            assert!(made.iter().all(|folder| folder.path().join(LOCK_NAME).exists()));
+        });
     }
 
     #[test]
