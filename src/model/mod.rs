@@ -4,6 +4,7 @@
 //! enters the journal is defined here and nowhere else.
 
 mod asked;
+mod by_task;
 mod changes;
 mod comparison;
 mod conditions;
@@ -45,6 +46,7 @@ pub const PATH_BEFORE: &str = "HARNESS_PATH_BEFORE";
 pub const LAUNCHED_WITH: &str = "HARNESS_LAUNCHED_WITH";
 
 pub use asked::{Asked, Unread};
+pub use by_task::ByTask;
 pub use comparison::{CompareResult, Compared, Comparison, Verdict};
 pub use conditions::{
     Conditions, CounterValues, Counters, EVENTS, MEMORY_PEAK, Moving, Own, PerfEvent, Pin, Placed,

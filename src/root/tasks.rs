@@ -7,13 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustc_hash::FxHashMap;
-
 use super::gpus;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, Blank, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome, Own,
+    Arg, Attempt, Blank, ByTask, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome, Own,
     Pin, Placement, PoolId, Run, Sparse, TaskId, ToWorker, Work, WorkerId,
 };
 
@@ -65,7 +63,7 @@ enum Entry {
 /// All tasks the script may still refer to.
 #[derive(Default)]
 pub(super) struct Tasks {
-    entries: FxHashMap<TaskId, Entry>,
+    entries: ByTask<Entry>,
     /// Ended tasks in the order they were handed to the script.
     handed: VecDeque<TaskId>,
     /// How many of those were dropped again.
@@ -82,7 +80,7 @@ impl Tasks {
         let task = submission.task;
         let mut unmet = None;
         for dep in submission.deps.clone() {
-            match self.entries.get_mut(&dep) {
+            match self.entries.get_mut(dep) {
                 Some(Entry::Live(live)) => live.dependents.push(task),
                 Some(Entry::Ended(outcome)) => {
                     let outcome = outcome.clone();
@@ -116,7 +114,7 @@ impl Tasks {
 
     /// A task that has not ended.
     pub(super) fn live(&mut self, task: TaskId) -> Option<&mut Live> {
-        match self.entries.get_mut(&task) {
+        match self.entries.get_mut(task) {
             Some(Entry::Live(live)) => Some(live),
             _ => None,
         }
@@ -124,7 +122,7 @@ impl Tasks {
 
     /// The same, to be looked at.
     pub(super) fn look(&self, task: TaskId) -> Option<&Live> {
-        match self.entries.get(&task) {
+        match self.entries.get(task) {
             Some(Entry::Live(live)) => Some(live),
             _ => None,
         }
@@ -132,9 +130,9 @@ impl Tasks {
 
     /// Those that run on this worker, or left something there.
     pub(super) fn of_gangs_with(&self, worker: WorkerId) -> Vec<TaskId> {
-        let live = self.entries.iter().filter_map(|(task, entry)| match entry {
+        let live = self.entries.values().filter_map(|entry| match entry {
             Entry::Live(live) if live.granted.gang.is_some() && live.granted.members.contains(&worker) => {
-                Some(*task)
+                Some(live.submission.task)
             }
             _ => None,
         });
@@ -159,7 +157,7 @@ impl Tasks {
         self.live -= 1;
         self.live_in.entry(ended.pool).and_modify(|count| *count -= 1);
         for dependent in &ended.dependents {
-            if let Some(Entry::Live(live)) = self.entries.get_mut(dependent)
+            if let Some(Entry::Live(live)) = self.entries.get_mut(*dependent)
                 && let Err(unmet) = settle(&mut live.submission, task, outcome)
             {
                 live.unmet = Some(Box::new(unmet));
@@ -179,7 +177,7 @@ impl Tasks {
         while self.dropped < taken
             && let Some(old) = self.handed.pop_front()
         {
-            self.entries.remove(&old);
+            self.entries.remove(old);
             self.dropped += 1;
         }
     }
