@@ -56,7 +56,7 @@ impl Bench {
             task: TaskId(self.submitted),
             kind,
             pool: PoolId(0),
-            placement,
+            placement: placement.into(),
             timeout_us: None,
             retries: 1,
             deps: Vec::new(),

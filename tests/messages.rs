@@ -66,6 +66,7 @@ fn call() -> CallTask {
         fresh: false,
         gpus: Some(Gpus { vendor: Some(Vendor::Amd), ids: vec!["0".into(), "1".into()] }),
         gang: None,
+        many: true,
         payload: b"payload of a call".to_vec(),
         deps: Vec::new(),
     }

@@ -88,6 +88,7 @@ impl Slot {
             fresh: false,
             gpus: None,
             gang: None,
+            many: false,
             payload,
             deps,
         }));
@@ -369,6 +370,7 @@ fn a_call_whose_bytecode_did_not_come_is_an_error() {
         fresh: false,
         gpus: None,
         gang: None,
+        many: false,
         payload,
         deps: Vec::new(),
     }));

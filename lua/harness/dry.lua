@@ -56,6 +56,8 @@ local function with_unknown(id, count, ...)
   end
   return id, count, table.unpack(given, 1, count)
 end
+-- Nothing travels, so nothing travels together.
+function host.submit_calls() end
 -- What a call gave that did not run is told by its text; what the journal has of others is theirs.
 function host.take(...) return with_unknown(take(...)) end
 

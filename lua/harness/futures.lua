@@ -1,4 +1,4 @@
--- What an author does with futures besides awaiting them: `wait`, `as_completed`, `map`, and their methods.
+-- What an author does with futures besides awaiting them: `wait`, `as_completed`, and their methods. `map` is in map.lua.
 local host, lib = ...
 local failure, flow = lib.failure, lib.flow
 local ends = lib.ends
@@ -87,7 +87,8 @@ end
 local Queue = {}
 Queue.__index = Queue
 
-local function queue(list) return setmetatable({ items = {}, first = 1, last = 0, bell = false, list = list }, Queue) end
+--- An empty one; `list` is what those wait for who wait for it.
+function M.queue(list) return setmetatable({ items = {}, first = 1, last = 0, bell = false, list = list }, Queue) end
 
 function Queue:put(item)
   self.last = self.last + 1
@@ -122,7 +123,7 @@ function Iterator.__call(iterator) return iterator.next() end
 --- Iterates over futures as they end: future, result, error. Futures appended meanwhile are included.
 function M.as_completed(list)
   expect_futures("as_completed", list)
-  local ended, seen = queue(list), 0
+  local ended, seen = M.queue(list), 0
   local function one(f) ended:put(f) end
   local function next_one()
     local f
@@ -143,64 +144,6 @@ function M.as_completed(list)
     return f, nil, f.outcome
   end
   return setmetatable({ next = next_one }, Iterator)
-end
-
-local function iterator(items)
-  if flow.callable(items) then return items end
-  if type(items) ~= "table" then failure.raise("map: expected a list or an iterator, got a " .. type(items)) end
-  local i = 0
-  return function()
-    i = i + 1
-    return items[i]
-  end
-end
-
--- However `map` is left before its end, by an error or because its flow is cancelled: nobody wants the rest.
-local Running = {
-  __close = function(running)
-    for _, f in pairs(running) do
-      f:cancel()
-    end
-  end,
-}
-
---- Calls `fn` on the workers for every item of a list or an iterator; gives the results and their number.
-function M.map(fn, items, given)
-  if type(fn) ~= "function" then failure.raise("map: expected a function, got a " .. type(fn)) end
-  local o = lib.options.check("map", given or {})
-  local next_item, submit = iterator(items), lib.tasks.submit
-  local most, ordered = o.in_flight or 1000, o.ordered ~= false
-  local running <close> = setmetatable({}, Running) -- by the place of the item
-  local ended, values, count, done, more = queue(), {}, 0, 0, true
-
-  local function send(item, ...)
-    if item == nil then return false end
-    count = count + 1
-    local place = count
-    running[place] = submit(fn, item, ...)
-    when_done(running[place], function() ended:put(place) end)
-    return true
-  end
-
-  while true do
-    while more and count - done < most do
-      more = send(next_item())
-    end
-    if done == count then return values, count end
-    local place = ended:take()
-    while not place do
-      ended:wait()
-      place = ended:take()
-    end
-    local f = running[place]
-    running[place] = nil
-    if not f.well then
-      asked(f)
-      error(f.outcome, 0)
-    end
-    done = done + 1
-    values[ordered and place or done] = f.outcome
-  end
 end
 
 --- Waits at most `timeout` seconds (for ever without); is it done?

@@ -1,6 +1,7 @@
 -- Pools of workers as the author sees them.
 local host, lib = ...
 local failure, options = lib.failure, lib.options
+local max = math.max
 
 local M = {}
 local open = {} -- in the order they were opened
@@ -48,6 +49,15 @@ function M.hosts(id)
     end
   end
   return hosts
+end
+
+--- How many slots the newest pool has; where none was opened, as many as this node has cores.
+function M.slots()
+  local pool, slots = open[#open], 0
+  for _, worker in ipairs(pool and pool.workers or {}) do
+    slots = slots + worker.slots
+  end
+  return max(1, pool and slots or host.campaign.cores)
 end
 
 local Pool = { __name = "pool" }

@@ -3,7 +3,7 @@ local host, lib = ...
 local failure, ends, flow, launch, options = lib.failure, lib.ends, lib.flow, lib.launch, lib.options
 local results, specs = lib.results, lib.specs
 
-local submit_call, future = host.submit_call, ends.future
+local submit_call, submit_calls, future = host.submit_call, host.submit_calls, ends.future
 local most_queued = host.campaign.most_queued
 local getmetatable, type, unpack = getmetatable, type, table.unpack
 
@@ -426,6 +426,15 @@ function M.submit(what, ...)
   if id and not more then return future(id) end -- every other way is rare
   if id == false then return M.submit_to(false, what, ...) end
   return sent(id, more, nil, false, what, ...)
+end
+
+--- Sends calls of `fn` with `items[first]` to `items[last]` as one task; gives its future and the place of the last that went. It ends in
+-- the seconds they took, and in `well`, the first value of each that has run. nil: the first one goes alone. `number`: that of the first,
+-- if it has one already.
+function M.submit_together(fn, items, first, last, number)
+  if ends.pending >= most_queued then flow.await_room() end
+  local id, went = submit_calls(lib.newest_pool, fn, items, first, last, number)
+  if id then return future(id), went end
 end
 
 function M.submit_to(pool, what, ...)

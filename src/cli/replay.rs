@@ -62,6 +62,7 @@ fn play(arguments: ReplayArgs) -> Result<Replayed, (u8, String)> {
         args: args.unwrap_or_else(|| header.args.clone()),
         seed: header.seed,
         most_queued: header.most_queued,
+        cores: header.cores,
         ..Campaign::default()
     };
     let modules = Arc::new(Modules::of_campaign(&campaign.dir, true));

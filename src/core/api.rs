@@ -9,7 +9,7 @@ use std::ops::Deref;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::{Attempt, Hash, Kind, Placement, PoolId, TaskId, WorkerId};
+use crate::model::{Attempt, Hash, Kind, Placement, PoolId, Sparse, TaskId, WorkerId};
 
 /// Microseconds since the campaign began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -32,7 +32,7 @@ pub struct Request {
     /// Where it may run.
     pub pool: PoolId,
     /// Its wishes. Priorities are cut to 16 bits.
-    pub placement: Placement,
+    pub placement: Sparse<Placement>,
     /// The keeper ends it after so long (µs); the core only guards that an answer comes.
     pub timeout_us: Option<u64>,
     /// How many attempts are made good that were lost, or that their node could not run.

@@ -79,13 +79,13 @@ impl Core {
             rare: None,
             state: State::Waiting { deps: 0 },
         };
-        if let Some(host) = placement.host {
-            task.rare().host = Some(self.fleet.node(&host));
+        if let Some(host) = &placement.host {
+            task.rare().host = Some(self.fleet.node(host));
         }
-        if let Some(host) = placement.not_on {
-            task.rare().not_on = Some(self.fleet.node(&host));
+        if let Some(host) = &placement.not_on {
+            task.rare().not_on = Some(self.fleet.node(host));
         }
-        if let Some(name) = placement.group {
+        if let Some(name) = placement.group.clone() {
             let groups = &mut self.groups;
             let group = self.group_ix.entry((pool, name, nodes)).or_insert_with(|| {
                 groups.push(Group::default());

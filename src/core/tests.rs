@@ -1,7 +1,7 @@
 //! Each rule of the scheduler, one at a time. `tests/core_sim.rs` tries them together.
 
 use super::*;
-use crate::model::{Attempt, Exclusive, Hash, Placement};
+use crate::model::{Attempt, Exclusive, Hash, Sparse};
 
 mod gangs;
 mod horizon;
@@ -71,7 +71,7 @@ impl Desk {
             task,
             kind,
             pool: PoolId(0),
-            placement: Placement::default(),
+            placement: Sparse::default(),
             timeout_us: None,
             retries: 0,
             deps: Vec::new(),

@@ -220,6 +220,6 @@ fn signal_of(outcome: &Outcome) -> Option<i32> {
         Detail::Exec(result) => result.signal,
         Detail::Compile(result) => result.signal,
         Detail::Measure(result) => result.signal,
-        Detail::Compare(_) | Detail::Call(_) | Detail::CallError(_) | Detail::None => None,
+        Detail::Compare(_) | Detail::Call(_) | Detail::Calls(_) | Detail::CallError(_) | Detail::None => None,
     }
 }

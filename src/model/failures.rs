@@ -198,7 +198,7 @@ fn command(detail: &Detail) -> String {
         Detail::Compare(result) => {
             result.variants.first().map(|base| code(&line(&base.result.argv))).unwrap_or_default()
         }
-        Detail::None | Detail::Call(_) | Detail::CallError(_) => String::new(),
+        Detail::None | Detail::Call(_) | Detail::Calls(_) | Detail::CallError(_) => String::new(),
     }
 }
 

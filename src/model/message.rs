@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 11;
+pub const PROTOCOL: u32 = 12;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -201,7 +201,9 @@ pub struct CallTask {
     pub gpus: Option<Gpus>,
     /// Its nodes, if it asked for any.
     pub gang: Option<Box<Gang>>,
-    /// Function and arguments, in the encoding of `script::raw`.
+    /// It is several calls that travel together, one after the other, each as if it were alone.
+    pub many: bool,
+    /// Function and arguments, in the encoding of `script::raw`; of several calls the [`batch`](super::batch) of theirs.
     #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,
     /// The results its arguments refer to.

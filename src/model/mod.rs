@@ -4,6 +4,7 @@
 //! enters the journal is defined here and nowhere else.
 
 mod asked;
+pub mod batch;
 mod by_task;
 mod changes;
 mod comparison;
@@ -65,7 +66,8 @@ pub use message::{
 };
 pub use nearest::nearest;
 pub use outcome::{
-    CacheUse, CallError, CallReturn, CompileResult, Detail, Launched, Outcome, RunResult, Status, Usage,
+    CacheUse, CallError, CallReturn, CallReturns, CompileResult, Detail, Launched, Outcome, RunResult,
+    Status, Usage,
 };
 pub use quantile::{median, quantile};
 pub use record::{

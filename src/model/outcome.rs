@@ -165,6 +165,7 @@ impl Outcome {
     pub fn holds_bytecode(&self) -> bool {
         match &self.detail {
             Detail::Call(values) => !values.codes.is_empty(),
+            Detail::Calls(values) => !values.codes.is_empty(),
             Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
             _ => false,
         }
@@ -193,6 +194,8 @@ pub enum Detail {
     None,
     /// A call's values.
     Call(CallReturn),
+    /// What the first ones of several calls returned that travelled together.
+    Calls(CallReturns),
     /// A call's error.
     CallError(Box<CallError>),
     /// A run of a program.
@@ -217,6 +220,17 @@ pub struct CallReturn {
     /// The first value as text, when it is a string or a number (for use as a command's argument).
     #[serde(with = "encoding::optional_bytes")]
     pub text: Option<serde_bytes::ByteBuf>,
+}
+
+/// What calls that travelled together returned. If they took long, not all of them have run: the others are to be sent anew.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallReturns {
+    /// The [`batch`](super::batch) of the values of each.
+    #[serde(with = "encoding::bytes")]
+    pub values: Vec<u8>,
+    /// Code the values contain that the root did not issue: hash and bytecode.
+    #[serde(with = "encoding::codes")]
+    pub codes: Vec<(Hash, serde_bytes::ByteBuf)>,
 }
 
 /// The error a called function raised.

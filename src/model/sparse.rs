@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use serde::{Serialize, Serializer};
+
 /// Something that can be blank, and mostly is.
 pub trait Blank: Clone + PartialEq + 'static {
     /// That.
@@ -35,6 +37,12 @@ impl<T: Blank> Deref for Sparse<T> {
 impl<T: Blank> DerefMut for Sparse<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.0.get_or_insert_with(|| Box::new(T::BLANK.clone()))
+    }
+}
+
+impl<T: Blank + Serialize> Serialize for Sparse<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (**self).serialize(serializer)
     }
 }
 

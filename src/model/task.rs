@@ -69,19 +69,7 @@ impl Blank for TaskOptions {
         name: None,
         params: None,
         key: None,
-        placement: Placement {
-            cores: None,
-            host: None,
-            not_on: None,
-            group: None,
-            exclusive: None,
-            priority: None,
-            nodes: None,
-            gpus: None,
-            numa_local: false,
-            smt: None,
-            needs: BTreeMap::new(),
-        },
+        placement: Placement::NO_WISHES,
         timeout: None,
         retries: None,
         accept_failed: false,
@@ -117,6 +105,26 @@ pub struct Placement {
     pub smt: Option<bool>,
     /// So much of each named counter of its pool while it runs.
     pub needs: BTreeMap<String, u32>,
+}
+
+impl Blank for Placement {
+    const BLANK: &'static Self = &Self::NO_WISHES;
+}
+
+impl Placement {
+    const NO_WISHES: Self = Self {
+        cores: None,
+        host: None,
+        not_on: None,
+        group: None,
+        exclusive: None,
+        priority: None,
+        nodes: None,
+        gpus: None,
+        numa_local: false,
+        smt: None,
+        needs: BTreeMap::new(),
+    };
 }
 
 /// How much of a node a task has to itself.

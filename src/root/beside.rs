@@ -25,7 +25,7 @@ impl Port {
             }
             return player.workers(None, &asked);
         }
-        self.request(Request::Spawn(spec));
+        self.request(Request::Spawn(Box::new(spec)));
         let given = self.await_workers("spawn");
         self.witness.said(|| Said::Spawn { asked, answer: Answer::from(&given) });
         given
@@ -39,7 +39,7 @@ impl Port {
         }
         let given = match growth.job.as_deref().map(find_job).transpose() {
             Ok(job) => {
-                self.request(Request::Grow(pool, growth, job));
+                self.request(Request::Grow(pool, Box::new((growth, job))));
                 self.await_workers("pool:grow")
             }
             Err(why) => Err(PoolError(why)),
@@ -119,7 +119,7 @@ impl Port {
         }
         self.kept.insert(name.into(), value.clone());
         self.witness.said(|| Said::Keep { name: name.into(), value: value.clone() });
-        self.request(Request::Keep(name.into(), value));
+        self.request(Request::Keep(Box::new((name.into(), value))));
         Ok(())
     }
 

@@ -219,18 +219,19 @@ impl Driver {
 
     /// Tells the core, and does what it says.
     pub(super) fn handle(&mut self, event: Event) {
-        self.events.push_back(event);
         if std::mem::replace(&mut self.handling, true) {
-            return; // an action caused it: first the other actions of its event
+            return self.events.push_back(event); // an action caused it: first the other actions of its event
         }
         let mut actions = std::mem::take(&mut self.actions);
-        while let Some(event) = self.events.pop_front() {
+        let mut next = Some(event);
+        while let Some(event) = next {
             self.trace.event(&event);
             self.core.handle(self.clock.now(), event, &mut actions);
             for action in actions.drain(..) {
                 self.trace.action(&action);
                 self.act(action);
             }
+            next = self.events.pop_front();
         }
         self.actions = actions;
         self.handling = false;

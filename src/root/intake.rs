@@ -28,12 +28,12 @@ impl Driver {
             match request {
                 Request::Submit(submission) => self.submit(submission),
                 Request::Cancel(task) => self.handle(Event::Cancel { task }),
-                Request::Spawn(spec) => self.open_pool(spec),
+                Request::Spawn(spec) => self.open_pool(*spec),
                 Request::Explain(task) => {
                     let why = self.explain(task);
                     self.port.explained(why);
                 }
-                Request::Grow(pool, growth, job) => self.grow_pool(pool, growth, job),
+                Request::Grow(pool, how) => self.grow_pool(pool, how.0, how.1),
                 Request::Close(pool) => self.pools.close_when_idle(pool),
                 Request::Forget(share) => {
                     for worker in self.workers.values_mut().filter(|w| matches!(w.stage, Stage::Ready(_))) {
@@ -46,7 +46,7 @@ impl Driver {
                     self.progress.replayed(kind, &options, &outcome);
                 }
                 Request::Unrun(kind, options, what, outcome) => {
-                    let what = what.and_then(|what| told(&self.places, what));
+                    let what = what.and_then(|what| told(&self.places, *what));
                     self.progress.unrun(kind, &options, what, &outcome);
                 }
                 Request::Place(class, place) => {
@@ -54,7 +54,7 @@ impl Driver {
                 }
                 Request::Answered(keys) => self.record_answers(&keys),
                 Request::Notice(text) => self.progress.note(&text),
-                Request::Keep(name, value) => self.states.keep(name, value, Instant::now()),
+                Request::Keep(kept) => self.states.keep(kept.0, kept.1, Instant::now()),
                 Request::Leave(what) => self.leaving = Some(Leaving::new(what)),
                 Request::OnlyUsage => self.only_usage = true,
                 Request::End => {
@@ -127,7 +127,7 @@ impl Driver {
             task,
             kind,
             pool,
-            placement: options.placement.clone(),
+            placement: options.placement.clone().into(),
             timeout_us: options.timeout.map(|seconds| (seconds * 1e6).min(LONGEST_US) as u64),
             retries: options.retries.unwrap_or(1),
             deps,

@@ -12,11 +12,11 @@ use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 use super::again::{Answering, Retrying};
 use super::notices::Notices;
-use super::port::{Campaign, Index, Job, Order, RecipeId, Replay};
+use super::port::{Campaign, Index, Job, Many, Order, RecipeId, Replay};
 use super::programs::Programs;
 use super::recipe;
 use crate::model::{
-    DepLabel, Detail, Hash, Kind, Outcome, Status, TaskId, TaskOptions, recipe_key, versions,
+    DepLabel, Detail, Hash, Kind, Outcome, Status, TaskId, TaskOptions, batch, recipe_key, versions,
 };
 
 /// Is this artefact still in the store?
@@ -84,6 +84,10 @@ impl Ledger {
 
     /// Numbers a task. What goes to the journal has a recipe key, and perhaps an answer there.
     pub(super) fn enter(&mut self, order: &Order) -> (TaskId, Option<Box<RecipeId>>, Option<Replay>) {
+        let many = many(&order.job);
+        if let Some(Many { first: Some(first), .. }) = many {
+            return (first, None, None);
+        }
         let task = TaskId(self.prints.len() as u64);
         if order.deferred {
             self.auxiliary.insert(task);
@@ -92,6 +96,8 @@ impl Ledger {
             self.nodes.insert(task, nodes);
         }
         let (recipe, replay) = self.identify(task, order);
+        let others = many.map_or(0, |many| many.calls.saturating_sub(1));
+        self.prints.resize(self.prints.len() + others as usize, 0);
         (task, recipe, replay)
     }
 
@@ -190,10 +196,14 @@ impl Ledger {
         self.spent.node_seconds += outcome.elapsed_s * f64::from(nodes);
         let is_trial = outcome.status.lasting() && !matches!(outcome.detail, Detail::Compile(_));
         let is_trial = is_trial && !self.auxiliary.remove(&task);
-        self.spent.trials += u64::from(is_trial);
+        let together = match &outcome.detail {
+            Detail::Calls(returned) => batch::messages(&returned.values).count() as u64,
+            _ => 1,
+        };
+        self.spent.trials += if is_trial { together } else { 0 };
         let is_measured = matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_));
         self.spent.measurements += u64::from(is_trial && is_measured);
-        if matches!(outcome.detail, Detail::Call(_)) {
+        if matches!(outcome.detail, Detail::Call(_) | Detail::Calls(_)) {
             return;
         }
         if let Some(note) = self.notes.get_mut(&task) {
@@ -256,6 +266,11 @@ fn fingerprint(job: &Job) -> u64 {
         None => print.write(&call.payload),
     }
     print.finish()
+}
+
+fn many(job: &Job) -> Option<Many> {
+    let Job::Call(call) = job else { return None };
+    call.baggage.many
 }
 
 fn artefact_of(outcome: &Outcome) -> Option<Hash> {

@@ -40,6 +40,8 @@ pub struct Campaign {
     pub ends: Option<Instant>,
     /// How many tasks it may have on their way.
     pub most_queued: MostQueued,
+    /// Cores of the root's node that it may use.
+    pub cores: u32,
 }
 
 /// So many tasks may be on their way, submitted and not ended for the script: who submits one more waits. All that a queued
@@ -213,6 +215,18 @@ pub struct Baggage {
     pub known: Vec<(TaskId, DepValue)>,
     /// What the programs, builds and measurements among those are called.
     pub labels: Vec<(TaskId, DepLabel)>,
+    /// The payload is the batch of several calls.
+    pub many: Option<Many>,
+}
+
+/// Calls that travel together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Many {
+    /// How many.
+    pub calls: u32,
+    /// The number of the first, if it has one already: as the rest of others that have run since. Those of the others come
+    /// after it, so that each has the number, and so the random numbers, it would have alone.
+    pub first: Option<TaskId>,
 }
 
 impl Blank for Baggage {
@@ -222,6 +236,7 @@ impl Blank for Baggage {
         artefacts: Vec::new(),
         known: Vec::new(),
         labels: Vec::new(),
+        many: None,
     };
 }
 
@@ -285,19 +300,19 @@ pub struct Submission {
 
 /// What the driver is asked for, in order.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // nearly all requests are submissions: a box each would be the waste
+#[allow(clippy::large_enum_variant)] // nearly all requests are submissions: a box each would be the waste, and what is rare is no larger
 pub enum Request {
     /// Run this.
     Submit(Submission),
     /// End this task.
     Cancel(TaskId),
     /// Start workers; answer with [`DriverEnd::spawned`](super::port::DriverEnd::spawned). The script waits for it.
-    Spawn(PoolSpec),
+    Spawn(Box<PoolSpec>),
     /// Say why this task is not running; answer with [`DriverEnd::explained`](super::port::DriverEnd::explained). The
     /// script waits for it.
     Explain(TaskId),
     /// Start further workers for this pool, in this other job if there is one; answered as `Spawn` is.
-    Grow(PoolId, Growth, Option<OtherJob>),
+    Grow(PoolId, Box<(Growth, Option<OtherJob>)>),
     /// Retire the workers of this pool once its tasks are done.
     Close(PoolId),
     /// Slots need not keep this shared value.
@@ -307,7 +322,7 @@ pub enum Request {
     /// Nothing to do: the journal had this task's outcome.
     Replayed(Kind, Sparse<TaskOptions>, Arc<Outcome>),
     /// Nothing to do: the script's end knew that this task cannot run.
-    Unrun(Kind, Sparse<TaskOptions>, Option<What>, Arc<Outcome>),
+    Unrun(Kind, Sparse<TaskOptions>, Option<Box<What>>, Arc<Outcome>),
     /// The functions of this class were written there: `campaign.lua:3`.
     Place(u64, String),
     /// The journal is to say that it answered tasks with these keys.
@@ -315,7 +330,7 @@ pub enum Request {
     /// People should know this.
     Notice(String),
     /// The state of this name is now so.
-    Keep(String, serde_json::Value),
+    Keep(Box<(String, serde_json::Value)>),
     /// The script has ended and this runs: a `<close>` variable, a `__gc`.
     Leave(String),
     /// It only told how it is used: no run, if nothing else was asked for.

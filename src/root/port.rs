@@ -25,7 +25,7 @@ use super::witness::{Player, Witness};
 use crate::model::{Arg, Hash, Kind, Outcome, Sparse, Status, TaskId, TaskOptions};
 
 pub use super::order::{
-    Baggage, CallJob, Campaign, Growth, Index, Job, Misplaced, MostQueued, Order, PoolError, PoolInfo,
+    Baggage, CallJob, Campaign, Growth, Index, Job, Many, Misplaced, MostQueued, Order, PoolError, PoolInfo,
     PoolSpec, Quarantine, RecipeId, Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
 };
 
@@ -202,7 +202,7 @@ impl Port {
             Err((unmet, after)) => {
                 let outcome = Arc::new(unmet.outcome());
                 self.issue_code(&mut submission.job);
-                let what = Some(submission.job.what());
+                let what = Some(Box::new(submission.job.what()));
                 self.request(Request::Unrun(
                     submission.job.kind(),
                     submission.options,

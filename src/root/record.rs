@@ -82,7 +82,7 @@ fn cost(ended: &Live, outcome: &Outcome) -> Cost {
             (None, variants().filter_map(around).reduce(|sum, s| sum + s), Some(variants().map(runs).sum()))
         }
         Detail::Exec(result) => (None, None, Some(result.usage.wall_s)),
-        Detail::None | Detail::Call(_) | Detail::CallError(_) => (None, None, None),
+        Detail::None | Detail::Call(_) | Detail::Calls(_) | Detail::CallError(_) => (None, None, None),
     };
     Cost {
         ship_s: None,

@@ -200,6 +200,7 @@ fn begin_trace(
         args: options.args.clone(),
         seed,
         most_queued: options.most_queued,
+        cores: machine::cores(),
         started_unix_s: unix_seconds(),
         kept: kept.clone(),
     };
@@ -240,6 +241,7 @@ fn campaign(
         verbosity: options.verbosity as i8 - Verbosity::Normal as i8,
         ends: deadline.map(|deadline| deadline.ends),
         most_queued: options.most_queued,
+        cores: machine::cores(),
     }
 }
 

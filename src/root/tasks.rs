@@ -11,8 +11,8 @@ use super::gpus;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
-    Arg, Attempt, Blank, ByTask, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome, Own,
-    Pin, Placement, PoolId, Run, Sparse, TaskId, ToWorker, Work, WorkerId,
+    Arg, Attempt, Blank, ByTask, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome,
+    Own, Pin, Placement, PoolId, Run, Sparse, TaskId, ToWorker, Work, WorkerId,
 };
 
 /// A task that has not ended.
@@ -198,6 +198,7 @@ impl Live {
                     fresh: options.fresh,
                     gpus: self.granted.gpus.first().map(|(_, gpus)| gpus.clone()),
                     gang: self.granted.gang.clone().map(Box::new),
+                    many: call.baggage.many.is_some(),
                     payload: call.payload.to_vec(),
                     deps: call.baggage.known.clone(),
                 });

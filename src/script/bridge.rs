@@ -10,8 +10,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::modules::Modules;
 use super::raw::{Heavy, Shipped, Shipper};
-use crate::model::{Detail, Hash, Outcome, PoolId, Sparse, TaskId, TaskOptions};
-use crate::root::port::{Baggage, CallJob, Job, Order, Port, Taken, Wait};
+use crate::model::{Detail, Hash, Outcome, PoolId, Sparse, TaskId, TaskOptions, batch};
+use crate::root::port::{Baggage, CallJob, Job, Many, Order, Port, Taken, Wait};
 use crate::say::say;
 
 /// What goes into the root's store.
@@ -74,7 +74,7 @@ pub enum Next {
     Interrupted,
     /// A task ended; its outcome lies in the bridge.
     Outcome(TaskId),
-    /// A call returned values; they lie in the bridge.
+    /// A call, or several together, returned values; they lie in the bridge.
     Values(TaskId),
     /// A line came from outside, or their end; it lies in the bridge.
     Line,
@@ -106,25 +106,52 @@ impl Bridge {
         options: Sparse<TaskOptions>,
         pool: Option<PoolId>,
     ) -> Result<TaskId, String> {
-        // The function is the first value, so its code is the first of the manifest.
-        let class = shipped.codes.first().map_or(0, |hash| hash.first_half());
+        let class = class(&shipped);
         let identity = identity(&shipped);
+        let codes = self.issue(&shipped);
+        if !self.dropped.borrow().is_empty() {
+            self.release_shares();
+        }
+        let Shipped { bytes: payload, deps, artefacts, .. } = shipped;
+        let baggage = Baggage { identity, codes, artefacts, ..Baggage::default() };
+        let job = CallJob { payload: payload.into(), class, baggage: baggage.into() };
+        self.submit(Order { pool, options, job: Job::Call(job), deps, known: Vec::new(), deferred: false })
+    }
+
+    /// Sends several encoded calls of one function on their way as one task. `first` as in [`Many`].
+    pub fn submit_calls(
+        &self,
+        calls: &[Shipped],
+        pool: Option<PoolId>,
+        first: Option<TaskId>,
+    ) -> Result<TaskId, String> {
+        let (mut payload, mut codes, mut artefacts) = (Vec::new(), Vec::new(), Vec::new());
+        for call in calls {
+            batch::put(&mut payload, &call.bytes);
+            codes.extend(self.issue(call));
+            let new = call.artefacts.iter().filter(|artefact| !artefacts.contains(*artefact));
+            artefacts.extend(new.copied().collect::<Vec<_>>());
+        }
+        let many = Some(Many { calls: calls.len() as u32, first });
+        let baggage = Baggage { codes, artefacts, many, ..Baggage::default() };
+        let class = calls.first().map_or(0, class);
+        let job = Job::Call(CallJob { payload: payload.into(), class, baggage: baggage.into() });
+        let options = Sparse::default();
+        self.submit(Order { pool, options, job, deps: Vec::new(), known: Vec::new(), deferred: false })
+    }
+
+    /// The bytecode of a call that the driver does not have yet; says where it was written, and what is heavy in it.
+    fn issue(&self, shipped: &Shipped) -> Vec<(Hash, Arc<[u8]>)> {
         let codes = self.not_issued(&shipped.codes);
         for (hash, _) in &codes {
             if let Some(place) = self.shipper.borrow().location(*hash) {
                 self.port.borrow_mut().place(hash.first_half(), place.into());
             }
         }
-        if !self.dropped.borrow().is_empty() {
-            self.release_shares();
-        }
         if let Some(heavy) = &shipped.heavy {
             self.warn_of(heavy);
         }
-        let Shipped { bytes: payload, deps, artefacts, .. } = shipped;
-        let baggage = Baggage { identity, codes, artefacts, ..Baggage::default() };
-        let job = CallJob { payload: payload.into(), class, baggage: baggage.into() };
-        self.submit(Order { pool, options, job: Job::Call(job), deps, known: Vec::new(), deferred: false })
+        codes
     }
 
     /// Sends a task on its way, unless it would never be answered.
@@ -209,10 +236,16 @@ impl Bridge {
             Taken::Draining => return Next::Draining,
             Taken::Interrupted => return Next::Interrupted,
         };
-        let is_values = completion.outcome.ok() && matches!(completion.outcome.detail, Detail::Call(_));
+        let is_values = completion.outcome.ok()
+            && matches!(completion.outcome.detail, Detail::Call(_) | Detail::Calls(_));
         *self.outcome.borrow_mut() = Some(completion.outcome);
         if is_values { Next::Values(completion.task) } else { Next::Outcome(completion.task) }
     }
+}
+
+/// Calls of one function take similar time. It is the first value, so its code is the first of the manifest.
+fn class(shipped: &Shipped) -> u64 {
+    shipped.codes.first().map_or(0, |hash| hash.first_half())
 }
 
 /// What is called with which values, leaving out the numbers of the tasks it waits for: they differ between

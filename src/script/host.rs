@@ -19,10 +19,11 @@ use crate::root::port::{NEXT_LINE, PoolInfo, PoolSpec};
 use crate::say::say;
 
 /// Makes the table.
-pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function)) -> mlua::Result<Table> {
+pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function, Function)) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     host.raw_set("submit_call", hot.0)?;
-    host.raw_set("take", hot.1)?;
+    host.raw_set("submit_calls", hot.1)?;
+    host.raw_set("take", hot.2)?;
     tasks(lua, &host, bridge)?;
     pools(lua, &host, bridge)?;
     ends(lua, &host, bridge)?;
@@ -411,5 +412,6 @@ fn campaign(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {
     campaign.raw_set("seed", given.seed as i64)?;
     campaign.raw_set("verbosity", given.verbosity)?;
     campaign.raw_set("most_queued", given.most_queued.0)?;
+    campaign.raw_set("cores", given.cores)?;
     Ok(campaign)
 }

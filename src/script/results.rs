@@ -41,7 +41,7 @@ pub fn record(lua: &Lua, kind: Kind, label: &Label, outcome: &Outcome) -> mlua::
         Detail::Compile(build) => compile(lua, &t, build)?,
         Detail::Measure(result) => measure(lua, &t, result)?,
         Detail::Compare(result) => compare(lua, &t, result)?,
-        Detail::None | Detail::Call(_) | Detail::CallError(_) => empty(lua, &t, kind)?,
+        Detail::None | Detail::Call(_) | Detail::Calls(_) | Detail::CallError(_) => empty(lua, &t, kind)?,
     }
     t.raw_set("conditions", outcome.conditions.as_deref().map(|c| conditions(lua, c)).transpose()?)?;
     t.raw_set("summary", summary(lua, kind, label, outcome))?;
@@ -69,7 +69,7 @@ pub fn failure(lua: &Lua, outcome: &Outcome, value: Option<Value>) -> mlua::Resu
 pub fn error_value(lua: &Lua, shipper: &mut Shipper, outcome: &Outcome) -> Option<Value> {
     let Detail::CallError(raised) = &outcome.detail else { return None };
     let value = raised.value.as_ref()?;
-    learn(shipper, value).ok()?;
+    learn(shipper, &value.codes).ok()?;
     let mut none = |task| Err(format!("an error value cannot wait for task {task}"));
     shipper.decode(lua, &value.values, &mut none).ok()?.into_iter().next()
 }

@@ -20,7 +20,7 @@ use crate::model::{Hash, human};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 46] = [
+const LIBRARY: [(&str, &str); 47] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -39,6 +39,7 @@ const LIBRARY: [(&str, &str); 46] = [
     ("specs", include_str!("../../lua/harness/specs.lua")),
     ("launch", include_str!("../../lua/harness/launch.lua")),
     ("tasks", include_str!("../../lua/harness/tasks.lua")),
+    ("map", include_str!("../../lua/harness/map.lua")),
     ("blocks", include_str!("../../lua/harness/blocks.lua")),
     ("recipes", include_str!("../../lua/harness/recipes.lua")),
     ("state", include_str!("../../lua/harness/state.lua")),

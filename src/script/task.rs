@@ -9,7 +9,7 @@ mod inspect;
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 use rustc_hash::FxHashMap;
@@ -21,8 +21,8 @@ use super::session::{self, StartSession};
 use super::{files, host, json, library};
 use crate::model::human::{MESSAGE_BYTES, bounded};
 use crate::model::{
-    Attempt, CallError, CallReturn, CallTask, DepRecord, DepValue, Detail, Hash, InitCall, Kind, Module,
-    Outcome, SlotInit, Status, TaskId, human,
+    Attempt, CallError, CallReturn, CallReturns, CallTask, DepRecord, DepValue, Detail, Hash, InitCall, Kind,
+    Module, Outcome, SlotInit, Status, TaskId, batch, human,
 };
 
 pub use self::inspect::Wrote;
@@ -36,6 +36,15 @@ const MODULES: [(&str, &str); 3] = [
     ("fs", include_str!("../../lua/harness/fs.lua")),
     ("dl", include_str!("dl.lua")),
 ];
+
+/// Calls that travel together go on for so long; what is left of them then may be shared out anew.
+const LONGEST_TOGETHER: Duration = Duration::from_millis(10);
+
+/// Nothing that a call waits for, and no argument after its own; what it returns is wanted.
+const NO_EXTRAS: (Value, Value, bool) = (Value::Nil, Value::Nil, true);
+
+/// Status, reason and detail of how a call ended.
+type Told = (Status, Option<String>, Detail);
 
 /// What a state needs of the process around it.
 pub struct Outside {
@@ -145,17 +154,50 @@ impl TaskState {
 
     /// Runs a call to its end.
     pub fn run(&mut self, call: &CallTask) -> Outcome {
-        self.run_with(call, Value::Nil)
+        if call.many { self.run_many(call) } else { self.run_with(call, Value::Nil) }
     }
 
     fn run_with(&mut self, call: &CallTask, argument: Value) -> Outcome {
         let start = Instant::now();
         let called = self.with_gpus(call, argument);
-        let (status, reason, detail) = self.told(called, call.timeout);
+        let told = self.told(called, call.timeout);
+        self.undo_changes();
+        self.outcome(told, start)
+    }
+
+    /// Runs calls that travelled together, each as if it were alone, until one fails or they have taken long enough.
+    fn run_many(&mut self, call: &CallTask) -> Outcome {
+        let start = Instant::now();
+        let mut returned = CallReturns::default();
+        for (message, seed) in batch::messages(&call.payload).zip(call.seed..) {
+            let seeds = (self.seed as i64, seed as i64);
+            let called = message
+                .map_err(|error| ShipError::Lua(error.to_string()))
+                .and_then(|bytes| self.shipper.call(&self.lua, &self.around, seeds, bytes, NO_EXTRAS));
+            let told = self.told(called, call.timeout);
+            self.undo_changes();
+            match told {
+                (Status::Ok, _, Detail::Call(values)) => {
+                    batch::put(&mut returned.values, &values.values);
+                    returned.codes.extend(values.codes);
+                }
+                failed => return self.outcome(failed, start),
+            }
+            if start.elapsed() >= LONGEST_TOGETHER {
+                break;
+            }
+        }
+        self.outcome((Status::Ok, None, Detail::Calls(returned)), start)
+    }
+
+    fn undo_changes(&mut self) {
         if self.changed.take() {
             // What fails here failed for the task too, which asked for it.
             let _ = self.undo.call::<()>(());
         }
+    }
+
+    fn outcome(&self, (status, reason, detail): Told, start: Instant) -> Outcome {
         Outcome {
             status,
             reason,
@@ -185,6 +227,7 @@ impl TaskState {
             fresh: false,
             gpus: None,
             gang: None,
+            many: false,
             payload: init.payload.clone(),
             deps: Vec::new(),
         };
@@ -201,12 +244,7 @@ impl TaskState {
         Err(Box::new(outcome))
     }
 
-    /// Status, reason and detail of how a call ended.
-    fn told(
-        &self,
-        called: Result<Called, ShipError>,
-        limit: Option<f64>,
-    ) -> (Status, Option<String>, Detail) {
+    fn told(&self, called: Result<Called, ShipError>, limit: Option<f64>) -> Told {
         let (status, error) = match called {
             Ok(Called::Returned { values, text }) => {
                 let mut values = self.with_code(values);

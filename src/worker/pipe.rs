@@ -372,6 +372,7 @@ mod tests {
             fresh: false,
             gpus: None,
             gang: None,
+            many: false,
             payload: Vec::new(),
             deps: Vec::new(),
         }

@@ -47,6 +47,7 @@ mod statuses;
 mod streams;
 mod terminal;
 mod test;
+mod together;
 mod top;
 mod types;
 mod ulimits;

@@ -182,7 +182,7 @@ impl World {
             End::Overdue => assert!(request.timeout_us.is_some()),
             End::Refused { reason } => {
                 let plain = Placement { priority: wish.priority, ..Placement::default() };
-                let plain = *wish == plain && request.inputs.is_empty() && request.deps.is_empty();
+                let plain = **wish == plain && request.inputs.is_empty() && request.deps.is_empty();
                 assert!(!plain && !reason.is_empty(), "{request:?} refused: {reason}");
             }
         }

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use harness::core::{Action, Core, Dep, DepState, End, Event, GpuSet, Request, Tick};
-use harness::model::{Attempt, Hash, Kind, Placement, PoolId, TaskId, WorkerId};
+use harness::model::{Attempt, Hash, Kind, PoolId, Sparse, TaskId, WorkerId};
 
 use crate::random::Random;
 
@@ -265,7 +265,7 @@ impl World {
             task: TaskId(self.tasks.len() as u64),
             kind,
             pool: PoolId(0),
-            placement: Placement::default(),
+            placement: Sparse::default(),
             timeout_us: None,
             retries: 2,
             deps: Vec::new(),

@@ -417,7 +417,7 @@ impl World {
             task,
             kind: wish.kind,
             pool: PoolId(0),
-            placement: Placement { exclusive, ..Placement::default() },
+            placement: Placement { exclusive, ..Placement::default() }.into(),
             timeout_us: wish.timeout_us,
             retries: wish.retries,
             deps: wish.dep.map(dep).into_iter().collect(),

@@ -33,7 +33,7 @@ fn a_long_chain_fails_without_recursion() {
             task: TaskId(n),
             kind: Kind::Call,
             pool: PoolId(0),
-            placement: Placement::default(),
+            placement: Sparse::default(),
             timeout_us: None,
             retries: 0,
             deps,

@@ -30,7 +30,7 @@ pub(super) fn detail(sheet: &mut Sheet, detail: &Detail) {
             );
             sheet.row("min effect", &format!("{} %", result.min_effect * 100.0));
         }
-        Detail::Call(_) | Detail::CallError(_) | Detail::Measure(_) | Detail::None => {}
+        Detail::Call(_) | Detail::Calls(_) | Detail::CallError(_) | Detail::Measure(_) | Detail::None => {}
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn said(sheet: &mut Sheet, detail: &Detail) {
                 samples::of(sheet, &variant.result);
             }
         }
-        Detail::Measure(_) | Detail::None => {}
+        Detail::Calls(_) | Detail::Measure(_) | Detail::None => {}
     }
 }
 

@@ -21,6 +21,7 @@ fn header() -> Header {
         args: Vec::new(),
         seed: 7,
         most_queued: Default::default(),
+        cores: 1,
         started_unix_s: 0.0,
         kept: Default::default(),
     }

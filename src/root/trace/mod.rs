@@ -45,6 +45,9 @@ pub struct Header {
     /// How many tasks the script could have on their way.
     #[serde(default)]
     pub most_queued: MostQueued,
+    /// Cores of the root's node that it could use.
+    #[serde(default)]
+    pub cores: u32,
     /// When the campaign began (s).
     pub started_unix_s: f64,
     /// What earlier runs kept, by name.

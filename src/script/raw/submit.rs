@@ -1,4 +1,4 @@
-//! The two functions of the script state that run for every call: `submit_call` and `take`, as plain C
+//! The functions of the script state that run for every call: `submit_call`, `submit_calls` and `take`, as plain C
 //! functions. They raise nothing but "out of memory"; what went wrong is returned.
 
 use std::ffi::{c_int, c_void};
@@ -7,24 +7,28 @@ use std::sync::Arc;
 
 use mlua::ffi::{self, lua_State};
 use mlua::{Function, Lua};
+use serde_bytes::ByteBuf;
 
 use super::Shipper;
 use super::stack::{Kind, Stack};
-use crate::model::{CallReturn, Detail, Outcome, PoolId, Status};
+use crate::model::{Detail, Hash, Outcome, PoolId, Status, TaskId, batch};
 use crate::root::port::{NEXT_LINE, Wait};
 use crate::script::bridge::{Bridge, Next};
 
 /// `submit_call(pool or false, fn, ...)` -> id, does it wait for others (they lie in the bridge)? or nil, why not;
 /// false if `fn` is no function.
-/// `take(wait)` -> nil | false | id | id, how many, values... (of a line: 1, and the line, or nil after the last)
+/// `submit_calls(pool or false, fn, items, first, last, number or nil)` -> id, the place of the last one that went | nil: the first
+/// cannot go with others, or nothing can. Calls of `fn` with `items[first]` to `items[last]`; `number`: that of the first, if it has one already.
+/// `take(wait)` -> nil | false | id | id, how many, values... (of a line: 1, and the line, or nil after the last; of several
+/// calls seconds they took, and the first value of each)
 ///
 /// The bridge has to outlive the state; `ScriptState` sees to it.
-pub fn submit_functions(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Function, Function)> {
+pub fn submit_functions(lua: &Lua, bridge: &Rc<Bridge>) -> mlua::Result<(Function, Function, Function)> {
     let shared = Rc::as_ptr(bridge).cast::<c_void>().cast_mut();
-    // SAFETY: two closures are pushed, with room for them asked for by `exec_raw`.
+    // SAFETY: three closures are pushed, with room for them asked for by `exec_raw`.
     unsafe {
         lua.exec_raw((), |state| {
-            for function in [submit_call as ffi::lua_CFunction, take] {
+            for function in [submit_call as ffi::lua_CFunction, submit_calls, take] {
                 ffi::lua_pushlightuserdata(state, shared);
                 ffi::lua_pushcclosure(state, function, 1);
             }
@@ -94,6 +98,52 @@ unsafe fn submit(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Result
     Ok(2)
 }
 
+unsafe extern "C-unwind" fn submit_calls(state: *mut lua_State) -> c_int {
+    // SAFETY: a C function is called with room for 20 values; nothing here raises.
+    unsafe {
+        let stack = Stack::new(state);
+        match calls(bridge(state), state, stack) {
+            Some((task, last)) => {
+                stack.push_integer(task.0 as i64);
+                stack.push_integer(last);
+                2
+            }
+            None => {
+                stack.push_nil();
+                1
+            }
+        }
+    }
+}
+
+/// SAFETY: as `submit_calls`.
+unsafe fn calls(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Option<(TaskId, i64)> {
+    const FUNCTION: c_int = 2;
+    const ITEMS: c_int = 3;
+    const VALUES: c_int = 7;
+    let pool = (stack.kind(1) == Kind::Integer).then(|| PoolId(stack.integer(1) as u32));
+    let (first, last) = (stack.integer(4), stack.integer(5));
+    let number = (stack.kind(6) == Kind::Integer).then(|| TaskId(stack.integer(6) as u64));
+    stack.set_top(VALUES - 1);
+    let mut shipper = bridge.shipper.try_borrow_mut().ok()?;
+    let mut calls = Vec::new();
+    for at in first..=last {
+        stack.push_copy(FUNCTION);
+        stack.raw_get_i(ITEMS, at);
+        // SAFETY: the shipper was made for this state.
+        let shipped = unsafe { shipper.encode_stack(state, VALUES) };
+        stack.set_top(VALUES - 1);
+        match shipped {
+            Ok(shipped) if shipped.deps.is_empty() => calls.push(shipped),
+            // Whoever submits it alone hears why, or waits for what it waits for.
+            Ok(_) | Err(_) => break,
+        }
+    }
+    drop(shipper);
+    let went = first + calls.len() as i64 - 1;
+    (went >= first).then(|| bridge.submit_calls(&calls, pool, number).ok()).flatten().map(|task| (task, went))
+}
+
 unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
     // SAFETY: as in `submit_call`; nothing here raises.
     unsafe {
@@ -153,22 +203,59 @@ unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
     }
 }
 
-/// Pushes what a call returned. SAFETY: as `take`.
+/// Pushes what a call returned, or calls that travelled together. SAFETY: as `take`.
 unsafe fn unpack(bridge: &Bridge, state: *mut lua_State) -> Result<c_int, String> {
-    let outcome = bridge.outcome.borrow_mut().take();
-    let Some(Detail::Call(returned)) = outcome.as_deref().map(|outcome| &outcome.detail) else {
-        return Err("a call ended without values".into());
+    let Some(outcome) = bridge.outcome.borrow_mut().take() else {
+        return Err("a call ended without an outcome".into());
     };
     let mut shipper =
         bridge.shipper.try_borrow_mut().map_err(|_| "it came while another result was unpacked")?;
-    learn(&mut shipper, returned)?;
-    // SAFETY: the shipper was made for this state.
-    unsafe { shipper.decode_stack(state, &returned.values, 0) }.map_err(|error| error.to_string())
+    match &outcome.detail {
+        Detail::Call(returned) => {
+            learn(&mut shipper, &returned.codes)?;
+            // SAFETY: the shipper was made for this state.
+            unsafe { shipper.decode_stack(state, &returned.values, 0) }.map_err(|error| error.to_string())
+        }
+        Detail::Calls(returned) => {
+            learn(&mut shipper, &returned.codes)?;
+            // SAFETY: as above.
+            unsafe { unpack_calls(&mut shipper, state, outcome.elapsed_s, &returned.values) }
+        }
+        _ => Err("a call ended without values".into()),
+    }
+}
+
+/// Pushes the seconds that calls took together, and the first value of each. SAFETY: `state` is the shipper's.
+unsafe fn unpack_calls(
+    shipper: &mut Shipper,
+    state: *mut lua_State,
+    elapsed_s: f64,
+    values: &[u8],
+) -> Result<c_int, String> {
+    // SAFETY: the caller's promise.
+    let stack = unsafe { Stack::new(state) };
+    let before = stack.top();
+    stack.push_float(elapsed_s);
+    for message in batch::messages(values) {
+        let first = stack.top() + 1;
+        if !stack.reserve(2) {
+            return Err("too many calls travelled together".into());
+        }
+        // SAFETY: as above.
+        let decoded = message.map_err(|error| error.to_string()).and_then(|bytes| {
+            unsafe { shipper.decode_stack(state, bytes, 0) }.map_err(|error| error.to_string())
+        });
+        if decoded? == 0 {
+            stack.push_nil();
+        }
+        stack.set_top(first);
+    }
+    Ok(stack.top() - before)
 }
 
 /// Takes the bytecode that came with returned values.
-pub fn learn(shipper: &mut Shipper, returned: &CallReturn) -> Result<(), String> {
-    for (hash, code) in &returned.codes {
+pub fn learn(shipper: &mut Shipper, codes: &[(Hash, ByteBuf)]) -> Result<(), String> {
+    for (hash, code) in codes {
         shipper.learn(*hash, code.to_vec()).map_err(|error| error.to_string())?;
     }
     Ok(())

@@ -1,0 +1,145 @@
+-- `map`: a function on every item of a list, on the workers. Items whose calls are short travel together.
+local _, lib = ...
+local failure, flow, ends, futures = lib.failure, lib.flow, lib.ends, lib.futures
+local max, min = math.max, math.min
+
+local M = {}
+
+-- So many items are one task that they take about so long (s), and no more than that. Each is a call of its own all the same, with
+-- copies of its own, and with the number and so the random numbers it would have alone.
+local TOGETHER_S, MOST_TOGETHER = 0.001, 64
+-- In flight unless said otherwise: at least so many, and so many for each slot, whose share comes in eight parts.
+local LEAST_IN_FLIGHT, PER_SLOT, PARTS = 1000, 256, 8
+
+-- How many items are to travel together, from what those took that did.
+local Pace = {}
+Pace.__index = Pace
+
+local function pace(in_flight, slots)
+  local limit = max(1, min(MOST_TOGETHER, in_flight // (PARTS * slots)))
+  return setmetatable({ size = 1, limit = limit, each = 0 }, Pace)
+end
+
+-- A slow one counts at once, and is forgotten slowly.
+function Pace:learn(took, count)
+  local each = took / count
+  self.each = max(each, self.each + (each - self.each) / 8)
+  self.size = max(1, min(self.limit, 2 * self.size, TOGETHER_S // self.each))
+end
+
+-- A list is read in parts. What an iterator gives goes at once, for its next item may depend on what becomes of this one.
+local function reader(items)
+  if flow.callable(items) then return items, false end
+  if type(items) ~= "table" then failure.raise("map: expected a list or an iterator, got a " .. type(items)) end
+  local i = 0
+  return function()
+    i = i + 1
+    return items[i]
+  end, true
+end
+
+-- However `map` is left before its end, by an error or because its flow is cancelled: nobody wants the rest.
+local Running = {
+  __close = function(running)
+    for _, part in pairs(running) do
+      part.future:cancel()
+    end
+  end,
+}
+
+--- Calls `fn` on the workers for every item of a list or an iterator; gives the results and their number.
+function M.map(fn, items, given)
+  if type(fn) ~= "function" then failure.raise("map: expected a function, got a " .. type(fn)) end
+  local o = lib.options.check("map", given or {})
+  local next_item, is_list = reader(items)
+  local ordered = o.ordered ~= false
+  local slots = lib.pools.slots()
+  local most = o.in_flight or max(LEAST_IN_FLIGHT, PER_SLOT * slots)
+  local together = pace(most, slots)
+  local running <close> = setmetatable({}, Running) -- by the place of the first item of each part
+  local ended, values, count, done, more = futures.queue(), {}, 0, 0, true
+
+  local function start(part, place, f)
+    part.future = f
+    running[place] = part
+    ends.when_done(f, function() ended:put(place) end)
+  end
+
+  -- Sends those of a list from `first` to `last`, whose places are `before` more. `number` is that of the first as a task, if it
+  -- has one already.
+  local function send_list(list, before, first, last, number)
+    while first <= last do
+      local f, sent = lib.tasks.submit_together(fn, list, first, last, number)
+      if f then
+        start({ list = list, before = before, first = first, last = sent, number = f.id }, before + first, f)
+      else
+        sent = first
+        start({}, before + first, lib.tasks.submit(fn, list[first]))
+      end
+      number = number and number + sent - first + 1
+      first = sent + 1
+    end
+  end
+
+  local function send_next(item, ...)
+    if item == nil then return false end
+    count = count + 1
+    start({}, count, lib.tasks.submit(fn, item, ...))
+    return true
+  end
+
+  local function send_more()
+    if not is_list then return send_next(next_item()) end
+    local list, n = {}, 0
+    local item = next_item()
+    while item ~= nil do
+      n = n + 1
+      list[n] = item
+      if n == together.size then break end
+      item = next_item()
+    end
+    local before = count
+    count = count + n
+    send_list(list, before, 1, n)
+    return item ~= nil
+  end
+
+  local function take(value, place)
+    done = done + 1
+    values[ordered and place or done] = value
+  end
+
+  -- What a part came to. Where it took long, the rest of it is sent anew.
+  local function finish(part, place)
+    local f = part.future
+    if not f.well then
+      ends.asked(f)
+      error(f.outcome, 0)
+    elseif not part.list then
+      return take(f.outcome, place)
+    end
+    local took, results = f.outcome, f.well
+    for i = 1, results.n do
+      take(results[i], place + i - 1)
+    end
+    together:learn(took, results.n)
+    send_list(part.list, part.before, part.first + results.n, part.last, part.number + results.n)
+  end
+
+  while true do
+    while more and count - done + together.size <= most do
+      more = send_more()
+    end
+    if done == count then return values, count end
+    local place = ended:take()
+    while not place do
+      ended:wait()
+      place = ended:take()
+    end
+    local part = running[place]
+    running[place] = nil
+    finish(part, place)
+  end
+end
+
+return M

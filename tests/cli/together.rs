@@ -1,0 +1,48 @@
+//! Items of `map` that travel together are the calls they would be alone: with their random numbers, in a replay, after a fault.
+
+use serde_json::Value;
+
+use crate::said;
+use crate::support::Folder;
+
+/// Prints what came of it with the same numbers, whatever travels together; the last line: what comes after it.
+const RANDOM: &str = r#"
+local list = {}
+for i = 1, 3000 do list[i] = i end
+local in_flight = tonumber(arg[1])
+local drawn = map(function(x)
+  local until_when = os.clock() + (x % 500 == 0 and 0.012 or 0)
+  while os.clock() < until_when do end
+  return math.random(1 << 30)
+end, list, { in_flight = in_flight })
+print(table.concat(drawn, " "))
+print(await(submit(function() return math.random(1 << 30) end)))
+"#;
+
+fn calls(trace: &[Value]) -> usize {
+    trace.iter().filter(|line| line["script"]["submit"].is_object()).count()
+}
+
+#[test]
+fn random_numbers_are_those_of_items_that_go_alone() {
+    let folder = Folder::with(RANDOM);
+    let with =
+        |in_flight, trace| folder.run(&["-q", "--start", "local", "--trace", trace, "c.lua", in_flight]);
+    let (alone, together) = (with("1", "alone"), with("1000", "together"));
+    assert_eq!(alone.code, Some(0), "{alone:#?}");
+    assert_eq!(calls(&folder.journal("alone")), 3001);
+    assert!(calls(&folder.journal("together")) < 3001, "none travelled together");
+    said(&folder, together, 0, &alone.stdout, "");
+    let again = folder.run(&["replay", "together"]);
+    assert_eq!((again.code, &*again.stdout), (Some(0), &*alone.stdout), "{again:#?}");
+}
+
+/// A dry run goes through the same code.
+#[test]
+fn check_runs_a_map_over_a_list() {
+    let folder = Folder::with(
+        "local squares = map(function(x) return x * x end, { 1, 2, 3 })\nassert(#squares == 3)\n",
+    );
+    let ran = folder.run(&["check", "c.lua"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+}
