@@ -12,6 +12,10 @@ use std::time::Instant;
 const ROUNDS: usize = 5;
 const PROGRAMS: u32 = 2000;
 const CALLS: u32 = 200_000;
+/// Items of a map.
+const ITEMS: u32 = 1_000_000;
+/// Tasks of a chain and of a diamond.
+const LINKS: u32 = 10_000;
 /// Futures pending at once.
 const FUTURES: u32 = 1_000_000;
 /// What each of those may take of the root (B): some three times what it does.
@@ -42,6 +46,35 @@ local began, futures = harness.now(), {}
 for i = 1, tonumber(arg[1]) do futures[i] = submit(nothing) end
 for _, f in ipairs(futures) do await(f) end
 print(#futures / (harness.now() - began))
+"#;
+
+const MAP: &str = r#"
+local harness = require "harness"
+local list = {}
+for i = 1, tonumber(arg[1]) do list[i] = i end
+await(submit(function() end))
+local began = harness.now()
+local values, count = map(function(x) return x + 1 end, list)
+assert(count == #list and values[count] == count + 1)
+print(count / (harness.now() - began))
+"#;
+
+/// Each task waits for the one before it; then for one before all, and one for all.
+const GRAPHS: &str = r#"
+local harness = require "harness"
+local n = tonumber(arg[1])
+local function next(x) return x + 1 end
+await(submit(next, 0))
+local began = harness.now()
+local last = submit(next, 0)
+for i = 2, n do last = submit(next, last) end
+assert(await(last) == n)
+print((harness.now() - began) / n * 1e6)
+began = harness.now()
+local first, middle = submit(next, 0), {}
+for i = 1, n do middle[i] = submit(next, first) end
+assert(await(submit(function(all) return #all end, middle)) == n)
+print((harness.now() - began) / n * 1e6)
 "#;
 
 const AWAIT: &str = r#"
@@ -108,6 +141,9 @@ fn main() {
         ("runs of /bin/true in one measure", "/s", Vec::new()),
         ("measure / bare, one thread", "", Vec::new()),
         ("no-op calls", "/s", Vec::new()),
+        ("map over numbers", "/s", Vec::new()),
+        ("chain, each link", "µs", Vec::new()),
+        ("diamond, each task", "µs", Vec::new()),
         ("submit and await, median", "µs", Vec::new()),
         ("submit and await, 99th percentile", "µs", Vec::new()),
         ("hello, cold", "ms", Vec::new()),
@@ -119,6 +155,8 @@ fn main() {
         let exec = harness(EXEC, slots, PROGRAMS)[0];
         let measured = harness(MEASURE, slots, PROGRAMS)[0];
         let calls = harness(CALL, slots, CALLS)[0];
+        let mapped = harness(MAP, slots, ITEMS)[0];
+        let graphs = harness(GRAPHS, slots, LINKS);
         let latency = harness(AWAIT, slots, 0);
         let began = Instant::now();
         harness(HELLO, slots, 0);
@@ -131,6 +169,9 @@ fn main() {
             measured,
             measured / alone,
             calls,
+            mapped,
+            graphs[0],
+            graphs[1],
             latency[0],
             latency[1],
             hello,

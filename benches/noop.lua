@@ -1,7 +1,7 @@
--- No-op calls through harness, for benches/beside_mpi4py: noop.lua RATE_CALLS AWAITED_CALLS. Prints what
--- benches/mpi4py_noop.py prints.
+-- Calls through harness, for benches/beside_executors: noop.lua CALLS AWAITED ITEMS. Prints what benches/executor_noop.py prints;
+-- no chunk size is given.
 local harness = require "harness"
-local many, few = tonumber(arg[1]) or 200000, tonumber(arg[2]) or 2000
+local many, few, items = tonumber(arg[1]) or 200000, tonumber(arg[2]) or 2000, tonumber(arg[3]) or 1000000
 
 local function nothing() end
 
@@ -23,3 +23,14 @@ for i = 1, few do
 end
 table.sort(times)
 print(times[few // 2 + 1] * 1e6)
+
+local list, total = {}, 0
+for i = 1, items do
+  list[i] = i - 1
+end
+began = harness.now()
+for _, value in ipairs((map(function(x) return x + 1 end, list))) do
+  total = total + value
+end
+print(items / (harness.now() - began))
+assert(total == items * (items + 1) // 2)

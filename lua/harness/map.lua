@@ -7,9 +7,9 @@ local M = {}
 
 -- So many items are one task that they take about so long (s), and no more than that. Each is a call of its own all the same, with
 -- copies of its own, and with the number and so the random numbers it would have alone.
-local TOGETHER_S, MOST_TOGETHER = 0.001, 64
+local TOGETHER_S, MOST_TOGETHER = 0.001, 128
 -- In flight unless said otherwise: at least so many, and so many for each slot, whose share comes in eight parts.
-local LEAST_IN_FLIGHT, PER_SLOT, PARTS = 1000, 256, 8
+local LEAST_IN_FLIGHT, PER_SLOT, PARTS = 1000, 1024, 8
 
 -- How many items are to travel together, from what those took that did.
 local Pace = {}

@@ -73,10 +73,9 @@ impl OwnFolder {
         // Locked before it has its name: nobody finds it unlocked.
         let aside = folder.path().join(NEW_LOCK_NAME);
         let lock = File::create(&aside)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Err(Errno::WOULDBLOCK.into()),
-            // Where there are no locks nobody takes it for abandoned.
-            Ok(()) | Err(_) => {}
+        // Where there are no locks nobody takes it for abandoned.
+        if let Err(Errno::WOULDBLOCK) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            return Err(Errno::WOULDBLOCK.into());
         }
         fs::rename(&aside, folder.path().join(LOCK_NAME))?;
         Ok(Self { folder: Removed(folder.keep()), _lock: lock })

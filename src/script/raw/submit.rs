@@ -241,8 +241,8 @@ unsafe fn unpack_calls(
         if !stack.reserve(2) {
             return Err("too many calls travelled together".into());
         }
-        // SAFETY: as above.
         let decoded = message.map_err(|error| error.to_string()).and_then(|bytes| {
+            // SAFETY: as above.
             unsafe { shipper.decode_stack(state, bytes, 0) }.map_err(|error| error.to_string())
         });
         if decoded? == 0 {

@@ -1,0 +1,48 @@
+"""Calls through an executor of Python's, for benches/beside_executors: `executor_noop.py mpi4py|process CALLS AWAITED ITEMS`.
+
+Prints no-op calls per second (all submitted, then all awaited), the median of submit and await of one, in microseconds, and items
+per second of a map over numbers, in chunks of 1000: chosen by hand, as they are not by themselves.
+"""
+
+import statistics
+import sys
+import time
+
+
+def nothing():
+    return None
+
+
+def increment(x):
+    return x + 1
+
+
+def executor(which):
+    if which == "mpi4py":
+        from mpi4py.futures import MPIPoolExecutor as Executor
+    else:
+        from concurrent.futures import ProcessPoolExecutor as Executor
+    return Executor(2)
+
+
+def main(which, many, few, items):
+    with executor(which) as pool:
+        pool.submit(nothing).result()  # the workers are there
+        began = time.perf_counter()
+        for future in [pool.submit(nothing) for _ in range(many)]:
+            future.result()
+        print(many / (time.perf_counter() - began))
+        times = []
+        for _ in range(few):
+            began = time.perf_counter()
+            pool.submit(nothing).result()
+            times.append(time.perf_counter() - began)
+        print(statistics.median(times) * 1e6)
+        began = time.perf_counter()
+        total = sum(pool.map(increment, range(items), chunksize=1000))
+        print(items / (time.perf_counter() - began))
+        assert total == items * (items + 1) // 2
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:]))
