@@ -131,6 +131,7 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
                         fresh: false,
                         gpus: None,
                         gang: None,
+                        many: false,
                         payload,
                         deps: Vec::new(),
                     }));
