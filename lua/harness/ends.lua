@@ -86,7 +86,7 @@ end
 
 --- A pending future of a task that was submitted.
 function M.future(id, kind, deps, is_quiet)
-  local f = setmetatable({ id = id, ended = false, well = false, outcome = false }, Future)
+  local f = setmetatable({ id = id, ended = false }, Future) -- and nothing else, for a million may be pending
   if kind then f.kind = kind end
   if deps then
     local pending = {}

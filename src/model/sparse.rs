@@ -10,6 +10,10 @@ pub trait Blank: Clone + PartialEq + 'static {
     const BLANK: &'static Self;
 }
 
+impl<T: Clone + PartialEq + 'static> Blank for Vec<T> {
+    const BLANK: &'static Self = &Vec::new();
+}
+
 /// A `T` that takes a word while it is blank. Whoever writes to it gives it a box.
 #[derive(Clone, Debug)]
 pub struct Sparse<T>(Option<Box<T>>);

@@ -295,7 +295,7 @@ pub struct Submission {
     /// Nobody asked for it as such: cancelled, it was never a task to the author.
     pub auxiliary: bool,
     /// Tasks it still waits for. One may have ended unseen by the script: the driver settles it at once.
-    pub deps: Vec<TaskId>,
+    pub deps: Sparse<Vec<TaskId>>,
 }
 
 /// What the driver is asked for, in order.

@@ -185,6 +185,7 @@ impl Port {
         {
             spec.cache = false;
         }
+        let deps = deps.into();
         let mut submission = Submission { task, pool, options, job, recipe, auxiliary: deferred, deps };
         for (dep, value) in known {
             super::settle::put(&mut submission, dep, &value);
@@ -369,7 +370,7 @@ impl Port {
     /// Puts in what is known of its dependencies; `Err` names why it cannot run, and after which answer
     /// from the journal to say so.
     fn settle_known(&mut self, submission: &mut Submission) -> Result<(), (Unmet, Option<u64>)> {
-        for dep in submission.deps.clone() {
+        for dep in submission.deps.iter().copied().collect::<Vec<_>>() {
             if let Some(seq) = self.replaying.get(&dep) {
                 if let Some(outcome) = self.replays.get(&(*seq, dep)) {
                     settle(submission, dep, outcome).map_err(|unmet| (unmet, Some(*seq)))?;
@@ -394,7 +395,7 @@ impl Port {
             self.held.insert(submission.task, submission);
             return;
         }
-        for dep in &submission.deps {
+        for dep in submission.deps.iter() {
             if let Some(needed) = self.held.remove(dep) {
                 self.dispatch(needed, false);
             }

@@ -34,7 +34,7 @@ pub(super) struct Live {
     /// Why it cannot run although its dependencies ended.
     pub(super) unmet: Option<Box<Unmet>>,
     /// Tasks that wait for this one.
-    dependents: Vec<TaskId>,
+    dependents: Sparse<Vec<TaskId>>,
 }
 
 /// What few tries have: several nodes, or GPUs.
@@ -79,7 +79,7 @@ impl Tasks {
     pub(super) fn insert(&mut self, mut submission: Submission, pool: PoolId) {
         let task = submission.task;
         let mut unmet = None;
-        for dep in submission.deps.clone() {
+        for dep in submission.deps.iter().copied().collect::<Vec<_>>() {
             match self.entries.get_mut(dep) {
                 Some(Entry::Live(live)) => live.dependents.push(task),
                 Some(Entry::Ended(outcome)) => {
@@ -107,7 +107,7 @@ impl Tasks {
             granted: Sparse::default(),
             outcome: None,
             unmet: unmet.map(Box::new),
-            dependents: Vec::new(),
+            dependents: Sparse::default(),
         };
         self.entries.insert(task, Entry::Live(Box::new(live)));
     }
@@ -156,7 +156,7 @@ impl Tasks {
         };
         self.live -= 1;
         self.live_in.entry(ended.pool).and_modify(|count| *count -= 1);
-        for dependent in &ended.dependents {
+        for dependent in ended.dependents.iter() {
             if let Some(Entry::Live(live)) = self.entries.get_mut(*dependent)
                 && let Err(unmet) = settle(&mut live.submission, task, outcome)
             {
@@ -298,7 +298,7 @@ mod tests {
             job,
             recipe: None,
             auxiliary: false,
-            deps,
+            deps: deps.into(),
         }
     }
 

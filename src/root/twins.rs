@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::model::{
         CommandSpec, CompileResult, Exclusive, Function, HookSpec, MeasureResult, MeasureSpec, RecipeParts,
-        Status, StopReason, Summary, TaskId, TaskOptions,
+        Sparse, Status, StopReason, Summary, TaskId, TaskOptions,
     };
     use crate::root::port::RecipeId;
 
@@ -140,7 +140,7 @@ mod tests {
                 had_its_turn: false,
             })),
             auxiliary: false,
-            deps: vec![],
+            deps: Sparse::default(),
         }
     }
 
