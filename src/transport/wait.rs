@@ -6,13 +6,19 @@ use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
 
 /// Waits until one of `fds` is ready or `deadline` has come (for ever if there is none). A signal that is
-/// not blocked ends the wait early.
+/// not blocked ends the wait early. Who does not want to wait at all, for MPI may have something at any moment, lets others
+/// have the core first that have work: what it looks for may be theirs to do.
 pub fn wait(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> std::io::Result<()> {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    match poll(fds, left.map(timespec).as_ref()) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
+    let ready = match poll(fds, left.map(timespec).as_ref()) {
+        Ok(ready) => ready,
+        Err(Errno::INTR) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if ready == 0 && left.is_some_and(|left| left.is_zero()) {
+        std::thread::yield_now();
     }
+    Ok(())
 }
 
 fn timespec(duration: Duration) -> Timespec {
