@@ -1,6 +1,6 @@
 """Faults drawn from a seed, one after another: who is hit, how and when.
 
-Each has a line in the ledger before it happens, with the workers it may cost (as NODE:KEEPER, the keeper's pid on its node),
+Each has a line in the ledger before it happens, with the workers it may cost (as NODE:PID, of the keeper and of the worker on their node),
 and one when it is over: what was to go has gone. What cost the root its life happens in the first part of the run, so
 that one root and the worker of the last node, the witness, live long enough for their memory to be judged.
 """
@@ -74,7 +74,8 @@ class Injector(threading.Thread):
 
     def hit(self, kind, victim, costs):
         self.number += 1
-        names = ",".join(f"{p.node}:{p.inner}" for p in costs if p.role == "keeper") or "-"
+        # A program that loses its keeper before it asks for it is told the worker in its stead.
+        names = ",".join(f"{p.node}:{p.inner}" for p in costs if p.role in ("worker", "keeper")) or "-"
         detail = victim.words[2] if victim and victim.role == "program" else victim.inner if victim else "-"
         self.say(f"fault {self.number} {kind} {victim.node if victim else '-'} {detail} {names} {time.time():.1f}")
         return self.number
@@ -103,9 +104,10 @@ class Injector(threading.Thread):
     def keeper(self, storm):
         victim = self.one("keeper", storm)
         worker = [p for p in self.cluster.processes() if p.role == "worker" and p.pid == victim.parent]
-        number = self.hit("keeper", victim, [victim])
+        costs = [victim] + worker
+        number = self.hit("keeper", victim, costs)
         victim.kill(signal.SIGKILL)
-        self.await_end_of(number, "keeper", [victim] + worker)
+        self.await_end_of(number, "keeper", costs)
 
     def slot(self, storm):
         self.small("slot", storm)

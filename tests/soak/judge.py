@@ -11,6 +11,7 @@ import re
 EXPECTED = {"exec": "ok", "call": "ok", "file": "ok", "gang": "ok", "build": "ok", "kernel": "ok", "measure": "ok",
             "fail": "nonzero_exit", "crash": "signal", "raise": "error", "hang": "timeout"}
 MEASURED_RUNS = 3
+OUT_OF_REACH = ("stop", "cable", "blink")
 
 
 def wanted(tasks):
@@ -29,7 +30,7 @@ def wanted(tasks):
 class Ledger:
     def __init__(self, path):
         self.begins = collections.defaultdict(list)  # key: (place, (node, keeper), pid)
-        self.ends = collections.defaultdict(set)  # key: (node, pid)
+        self.ends = collections.defaultdict(dict)  # key: place by (node, pid)
         self.reports = collections.defaultdict(list)  # key: (place, status)
         self.faults = {}  # number: kind, node, detail, costs, from, to
         self.stops = []  # where the script asked to be run again: what was under way is begun once more
@@ -48,7 +49,7 @@ class Ledger:
             self.begins[key].append((place, (node, keeper), pid))
         elif what == "end":
             _, key, node, keeper, pid = words
-            self.ends[key].add((node, pid))
+            self.ends[key][node, pid] = place
         elif what == "reported":
             self.reports[words[1]].append((place, words[2]))
         elif what == "fault":
@@ -69,6 +70,19 @@ class Ledger:
         if any(begun < stop < again for stop in self.stops):
             return True
         return any(who in f["costs"] and f["start"] < again and f["end"] > begun for f in self.faults.values())
+
+    def was_given_up(self, who, before):
+        """Whether a fault that began before cost the worker `who` its work: what it does later comes late."""
+        return any(who in f["costs"] and f["start"] < before for f in self.faults.values())
+
+    def was_out_of_reach(self, who, before):
+        """The same of a fault that let it go on where nobody could stop it."""
+        return any(who in f["costs"] and f["start"] < before and f["kind"] in OUT_OF_REACH for f in self.faults.values())
+
+    def went_on(self, key, begun, who, again):
+        """Whether an attempt of `who` that began there ended after the next one had begun."""
+        own = [(who[0], pid) for place, begun_by, pid in self.begins[key] if begun_by == who and begun <= place < again]
+        return any(self.ends[key].get(one, 0) > again for one in own)
 
     def struck(self, key):
         """Was a program or a slot killed that ran this?"""
@@ -142,8 +156,14 @@ def attempts(ledger, key, reported, runs, wrong, figures):
     figures["attempts"] += len(firsts)
     figures["attempts that a fault made necessary"] += len(firsts) - 1
     for (begun, who), (again, other) in zip(firsts, firsts[1:]):
-        if not ledger.gave_up(who, begun, again) and not ledger.gave_up(other, again, 1 << 60):
+        # One that was given up may also begin it after the one that has it now.
+        late = ledger.was_given_up(other, again)
+        if not ledger.gave_up(who, begun, again) and not late:
             wrong["run twice without a reason"].append(f"{key} by {who}, then by {other}")
+        if late or ledger.went_on(key, begun, who, again):
+            figures["at once with the next attempt, on a worker that could not be reached"] += 1
+            if not ledger.was_out_of_reach(other if late else who, again):
+                wrong["run twice at once"].append(f"{key} by {who} and by {other}")
     for place, who, pid in begins:
         if place > reported:
             figures["begun late, by a worker that was given up"] += 1

@@ -12,6 +12,7 @@ from judge import EXPECTED, Ledger, judge, wanted
 from sampler import flatness
 
 TASKS = 1000
+TWICE = {"run twice without a reason", "run twice at once"}
 
 
 def told(key):
@@ -84,14 +85,26 @@ class Judge(unittest.TestCase):
 
     def test_a_task_that_two_workers_ran(self):
         self.lines["exec-2"].insert(1, "begin exec-2 node3 11 99")
-        self.assertEqual(list(self.wrong()), ["run twice without a reason"])
+        self.assertEqual(set(self.wrong()), TWICE)
         # A fault of another worker is no reason, nor one that was over before.
         self.lines["exec-2"].insert(1, "fault 1 stop node3 9 node3:12 0")
         self.lines["exec-2"].insert(0, "past 2 0")
         self.lines["exec-2"].insert(0, "fault 2 worker node2 9 node2:10 0")
-        self.assertEqual(list(self.wrong()), ["run twice without a reason"])
+        self.assertEqual(set(self.wrong()), TWICE)
         self.lines["exec-2"].insert(3, "fault 3 worker node2 9 node2:10 0")
+        self.assertEqual(list(self.wrong()), ["run twice at once"], "its worker was killed, and it went on")
+        self.lines["exec-2"].remove("end exec-2 node2 10 20")
         self.assertEqual(self.wrong(), {}, "its worker was killed")
+
+    def test_what_comes_later_is_no_reason(self):
+        self.lines["exec-2"].insert(1, "begin exec-2 node3 11 99")
+        self.after = ["fault 1 worker node3 9 node3:11 0", "past 1 0", "unsettled 1"]
+        self.assertEqual(set(self.wrong()), TWICE)
+
+    def test_a_worker_out_of_reach_may_go_on(self):
+        self.lines["exec-2"].insert(1, "fault 1 cable - - node2:10 0")
+        self.lines["exec-2"].insert(2, "begin exec-2 node3 11 99")
+        self.assertEqual(self.wrong(), {})
 
     def test_a_task_that_runs_again_after_its_report(self):
         self.after = ["begin exec-2 node3 11 99"]
