@@ -70,7 +70,10 @@ pub fn ssh_line(
     if env(AGENT_VARIABLE).is_none_or(|agent| agent.trim().is_empty()) {
         // It is to say by itself that the node does not answer, before we lose patience.
         let seconds = (patience.as_secs_f64() * 2.0 / 3.0).ceil().max(1.0);
-        let options = format!("-T -x -o BatchMode=yes -o ConnectTimeout={seconds}");
+        // And beside a measurement, when the worker says nothing, that its node is gone: after two minutes.
+        let options = format!(
+            "-T -x -o BatchMode=yes -o ConnectTimeout={seconds} -o ServerAliveInterval=20 -o ServerAliveCountMax=6"
+        );
         argv.extend(options.split(' ').map(String::from));
     }
     argv.push(host.into());
@@ -136,7 +139,7 @@ mod tests {
         );
         let ssh = ssh_line("node2", Path::new("/home/o'hara/my harness"), Duration::from_secs(30), NOTHING);
         assert_eq!(ssh.argv[..6], ["ssh", "-T", "-x", "-o", "BatchMode=yes", "-o"]);
-        assert_eq!(ssh.argv[6..8], ["ConnectTimeout=20", "node2"]);
+        assert_eq!([&ssh.argv[6], &ssh.argv[11]], ["ConnectTimeout=20", "node2"]);
         assert_eq!(ssh.argv[8..], [r"exec '/home/o'\''hara/my harness' __worker stdio"]);
     }
 

@@ -3,10 +3,8 @@
 //! A keeper's folders stand in one of its own, which goes with it (`process::OwnFolder`).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-
-use tempfile::TempDir;
 
 use crate::process::{self, OwnFolder};
 
@@ -16,12 +14,18 @@ pub struct ScratchRoot(OnceLock<OwnFolder>);
 
 /// A folder that is removed with all that is in it.
 #[derive(Debug)]
-pub struct Scratch(TempDir);
+pub struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        process::remove_tree(&self.0);
+    }
+}
 
 impl Scratch {
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.0.path()
+        &self.0
     }
 }
 
@@ -40,7 +44,8 @@ impl ScratchRoot {
             let _ = self.0.set(OwnFolder::make(&parent, &prefix()).map_err(said)?);
         }
         let root = self.0.get().ok_or_else(|| said(io::ErrorKind::NotFound.into()))?;
-        tempfile::Builder::new().prefix("task-").tempdir_in(root.path()).map(Scratch).map_err(said)
+        let folder = process::private("task-", root.path()).map_err(said)?;
+        Ok(Scratch(folder.keep()))
     }
 }
 

@@ -8,22 +8,24 @@
 //! A process may also be killed before there is a lock, or after it removed it: so an empty folder is abandoned too, and who
 //! finds that his new one was taken for such makes another.
 
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, DirEntry, File, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::system::uname;
+use tempfile::TempDir;
 
 const LOCK_NAME: &str = "lock";
 /// The lock before it is locked.
 const NEW_LOCK_NAME: &str = "lock.new";
 /// So often a new folder may be taken for an abandoned one before that is an error.
 const TRIES: usize = 10;
-/// Removing what others left takes so long at most, for somebody waits for this process. The next one goes on.
+/// After so long nothing further of what others left is begun to be removed, for somebody waits for this process. The next one
+/// goes on.
 const SWEEP_TIME: Duration = Duration::from_secs(2);
 
 /// What the names of such folders begin with that this user made on this node.
@@ -69,7 +71,7 @@ impl OwnFolder {
     }
 
     fn try_make(parent: &Path, prefix: &str) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
+        let folder = private(prefix, parent)?;
         // Locked before it has its name: nobody finds it unlocked.
         let aside = folder.path().join(NEW_LOCK_NAME);
         let lock = File::create(&aside)?;
@@ -84,6 +86,30 @@ impl OwnFolder {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.folder.0
+    }
+}
+
+/// A new folder in `parent` whose name begins so, for nobody but this user: what runs in it is what was put there.
+pub fn private(prefix: &str, parent: &Path) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(0o700)).tempdir_in(parent)
+}
+
+/// Removes a folder with all that is in it, also where a program left folders in which nobody may write. What cannot be removed
+/// stays.
+pub fn remove_tree(folder: &Path) {
+    if fs::remove_dir_all(folder).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        open_up(folder);
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
+/// Lets its owner into all folders below.
+fn open_up(folder: &Path) {
+    let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
     }
 }
 
@@ -142,7 +168,11 @@ fn remove(folder: &Path, until: Option<Instant>) {
             return;
         }
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let _ = if is_folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+        if is_folder {
+            remove_tree(&entry.path());
+        } else {
+            let _ = fs::remove_file(entry.path());
+        }
     }
     // Fails where something could not be removed: then the lock stays too.
     let only_lock = fs::read_dir(folder).is_ok_and(|mut left| left.all(|it| it.is_ok_and(|it| is_lock(&it))));
@@ -196,6 +226,23 @@ mod tests {
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2);
         drop(living);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    /// Whoever may write everywhere is not stopped by them: as another user the tests show it too.
+    #[test]
+    fn a_folder_in_which_nobody_may_write_goes_too() {
+        let parent = tempfile::tempdir().unwrap();
+        let own = OwnFolder::make(parent.path(), PREFIX).unwrap();
+        let mode = fs::metadata(own.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let inner = own.path().join("task-1/mod/inner");
+        fs::create_dir_all(&inner).unwrap();
+        fs::write(inner.join("file"), "x").unwrap();
+        for folder in [&inner, &own.path().join("task-1/mod")] {
+            fs::set_permissions(folder, Permissions::from_mode(0o500)).unwrap();
+        }
+        drop(own);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 
     /// Killed at each step of making one, and at the last of removing it.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value};
 
 use crate::model::SLOT_SCRATCH;
-use crate::process::folders::{OwnFolder, folder_prefix};
+use crate::process::folders::{OwnFolder, folder_prefix, private};
 
 /// `fs`: relative paths begin at `base`. What `tempdir` made goes with the state, or with the folder of the slot.
 pub fn register(lua: &Lua, host: &Table, base: PathBuf) -> mlua::Result<()> {
@@ -62,8 +62,7 @@ pub fn register(lua: &Lua, host: &Table, base: PathBuf) -> mlua::Result<()> {
 
 /// A new folder that goes with the one it is in.
 fn fresh_in(parent: &Path) -> io::Result<String> {
-    let folder = tempfile::Builder::new().prefix("").tempdir_in(parent)?;
-    Ok(folder.keep().display().to_string())
+    Ok(private("", parent)?.keep().display().to_string())
 }
 
 /// In one of this process, which somebody removes also after it was killed.

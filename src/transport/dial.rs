@@ -14,14 +14,16 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
 use super::sealed::{GREETING_BYTES, Greeting, Handshake, Key, SealedLink};
-use super::stream::StreamLink;
+use super::stream::{LONGEST_UNTAKEN, StreamLink, untaken};
 use super::wait::wait;
 use super::{Link, LinkError};
 use crate::wire::Inbox;
 
+/// Callers that the system lets wait to be heard.
+const BACKLOG: i32 = 128;
 /// Callers heard out at a time.
 const MOST_CALLERS: usize = 8;
 /// So long each of them may take, where others want to be heard.
@@ -30,8 +32,11 @@ const TO_SPEAK: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(60);
 /// so often it asks again,
 const AGAIN: Duration = Duration::from_secs(20);
-/// and so many times without an answer before it gives the connection up.
+/// and so many times without an answer before it gives the connection up; as it does where what was said is not taken for so long
+/// ([`LONGEST_UNTAKEN`]).
 const TIMES: u32 = 6;
+/// Who calls asks so much sooner: cut off, it ends before whoever was called gives its work to somebody else.
+const SOONER: Duration = Duration::from_secs(15);
 /// So long nobody is answered when the system has no descriptor for it.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -125,9 +130,8 @@ impl Listener {
     /// Listens for whoever will have the invitation.
     pub fn new() -> io::Result<(Self, Invitation)> {
         let key = Key::random()?;
-        let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))
-            .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
-        listener.set_nonblocking(true)?;
+        let listener =
+            listen(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| listen(Ipv4Addr::UNSPECIFIED.into()))?;
         let port = listener.local_addr()?.port();
         let invitation = Invitation { port, key: key.clone() };
         Ok((Self { listener, key, callers: Vec::new(), deaf_until: None }, invitation))
@@ -196,7 +200,7 @@ impl Listener {
     fn accept(&self) -> io::Result<TcpStream> {
         let (stream, _) = self.listener.accept()?;
         stream.set_nonblocking(true)?;
-        set_up(&stream)?;
+        set_up(&stream, IDLE)?;
         Ok(stream)
     }
 
@@ -226,12 +230,25 @@ impl Caller {
     }
 }
 
-fn set_up(stream: &TcpStream) -> io::Result<()> {
+fn set_up(stream: &TcpStream, idle: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    untaken(stream, LONGEST_UNTAKEN)?;
     sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, IDLE)?;
+    sockopt::set_tcp_keepidle(stream, idle)?;
     sockopt::set_tcp_keepintvl(stream, AGAIN)?;
     Ok(sockopt::set_tcp_keepcnt(stream, TIMES)?)
+}
+
+/// Listens at all addresses of this family; at those of IPv6 for IPv4 too, whatever the system does by default.
+fn listen(address: IpAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    bind(&socket, &SocketAddr::new(address, 0))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Calls the root, as it was told to, for as long as `patience` lasts and `gone` has nothing to say.
@@ -265,7 +282,7 @@ pub fn dial(
     sockopt::socket_error(&socket)??;
     let mut stream = TcpStream::from(socket);
     stream.set_nonblocking(false)?;
-    set_up(&stream)?;
+    set_up(&stream, IDLE - SOONER)?;
     let (handshake, greeting) = Handshake::begin(&invitation.key).map_err(io::Error::other)?;
     stream.write_all(&greeting)?;
     Ok(Met { stream, handshake })
@@ -335,7 +352,11 @@ impl Link for DialLink {
         }
     }
 
-    fn set_quiet(&mut self, _quiet: bool) {}
+    fn set_quiet(&mut self, quiet: bool) {
+        if let State::Connected(link) = &mut self.0 {
+            link.set_quiet(quiet);
+        }
+    }
 }
 
 #[cfg(test)]

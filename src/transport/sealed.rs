@@ -8,7 +8,7 @@
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::str::FromStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
@@ -131,7 +131,7 @@ pub struct SealedLink {
 impl SealedLink {
     /// Whatever is said over `stream` from now on is sealed.
     pub fn new(stream: StreamLink, Seal(seal): Seal) -> Self {
-        Self { stream, seal, sealed: Inbox::default(), outgoing: Vec::new() }
+        Self { stream, seal, sealed: Inbox::of_pieces(PIECE_BYTES + TAG_BYTES), outgoing: Vec::new() }
     }
 
     fn open(&mut self, inbox: &mut Inbox) -> Result<(), LinkError> {
@@ -179,6 +179,10 @@ impl Link for SealedLink {
 
     fn set_quiet(&mut self, quiet: bool) {
         self.stream.set_quiet(quiet);
+    }
+
+    fn give_up_after(&mut self, silence: Duration) {
+        self.stream.give_up_after(silence);
     }
 }
 

@@ -2,10 +2,11 @@
 //! started on another node, which carries the bytes. Waits cost nothing.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionbio, read, write};
+use rustix::net::sockopt;
 
 use super::{Link, LinkError};
 use crate::wire::Inbox;
@@ -18,6 +19,9 @@ const MARK: &[u8] = b"\0harness worker\0";
 /// Longer greetings than that are something else (B).
 const GREETING_BYTES: usize = 1 << 20;
 
+/// A network that takes nothing for so long is given up, where nothing shorter was asked for.
+pub(super) const LONGEST_UNTAKEN: Duration = Duration::from_secs(180);
+
 /// One end of a stream.
 pub struct StreamLink {
     input: OwnedFd,
@@ -28,13 +32,15 @@ pub struct StreamLink {
     /// What did not leave yet.
     rest: Vec<u8>,
     sent: usize,
+    /// What is not taken for so long ends it.
+    patience: Option<Duration>,
 }
 
 impl StreamLink {
     /// Takes over a connected stream socket.
     pub fn new(socket: OwnedFd) -> std::io::Result<Self> {
         ioctl_fionbio(&socket, true)?;
-        Ok(Self { input: socket, output: None, greeting: None, rest: Vec::new(), sent: 0 })
+        Ok(Self { input: socket, output: None, greeting: None, rest: Vec::new(), sent: 0, patience: None })
     }
 
     /// Takes over a descriptor for each direction, of whatever kind.
@@ -158,7 +164,22 @@ impl Link for StreamLink {
         None
     }
 
-    fn set_quiet(&mut self, _quiet: bool) {}
+    fn set_quiet(&mut self, quiet: bool) {
+        if let Some(patience) = self.patience {
+            // Only a network has this, and only there anything is lost on the way.
+            let _ = untaken(&self.input, if quiet { LONGEST_UNTAKEN } else { patience });
+        }
+    }
+
+    fn give_up_after(&mut self, silence: Duration) {
+        self.patience = Some(silence);
+        self.set_quiet(false);
+    }
+}
+
+/// Ends a connection over a network once what was sent has not been taken for so long.
+pub(super) fn untaken(socket: impl AsFd, silence: Duration) -> rustix::io::Result<()> {
+    sockopt::set_tcp_user_timeout(socket, u32::try_from(silence.as_millis()).unwrap_or(u32::MAX))
 }
 
 fn link_error(error: Errno) -> LinkError {

@@ -212,7 +212,6 @@ impl Flavor for Appended<'_> {
 }
 
 /// What came of a byte stream of messages and was not taken yet.
-#[derive(Default)]
 pub struct Inbox {
     /// Stays initialised to its end, so that no read has to clear memory first.
     bytes: Vec<u8>,
@@ -222,9 +221,22 @@ pub struct Inbox {
     end: usize,
     /// All that ever came (B).
     received: u64,
+    /// What is longer is taken for garbage (B).
+    limit: usize,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self::of_pieces(MESSAGE_LIMIT)
+    }
 }
 
 impl Inbox {
+    /// For what never comes in longer pieces (B): nobody who claims so is given the room.
+    pub fn of_pieces(limit: usize) -> Self {
+        Self { bytes: Vec::new(), start: 0, end: 0, received: 0, limit }
+    }
+
     /// Where to put what comes next: at least `least` bytes.
     pub fn space(&mut self, least: usize) -> &mut [u8] {
         if self.start == self.end {
@@ -272,7 +284,7 @@ impl Inbox {
     fn coming(&self) -> Result<Option<usize>, WireError> {
         let Some(prefix) = self.bytes[self.start..self.end].first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_le_bytes(*prefix) as usize;
-        if length > MESSAGE_LIMIT {
+        if length > self.limit {
             return Err(WireError::Garbage(format!("a message of {length} bytes")));
         }
         Ok(Some(length))

@@ -32,6 +32,10 @@ use crate::transport::wait::{earlier, wait};
 use crate::transport::{Link, LinkError, Peer};
 use crate::wire::{Stream, WireError, socket_pair};
 
+/// A worker that is cut off knows it after this part of the silence for which the root gives it up: before that, so that what ran here
+/// has ended when somebody else begins it.
+const CUT_OFF: f64 = 0.75;
+
 /// What the root wants next of a worker process whose pool was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -246,6 +250,7 @@ impl<'a> Worker<'a> {
         let setup = SlotSetup { memory: welcome.setup.memory, ..SlotSetup::default() };
         keeper.queue(&ToKeeper::Setup(Welcome { setup, ..welcome.clone() }));
         let limits = *welcome.limits;
+        root.link().give_up_after(limits.worker_silence.mul_f64(CUT_OFF));
         let guest = welcome.joined.then(Guest::open).transpose();
         let guest = guest.map_err(|error| WorkerError::System { what: "receive signals", error })?;
         Ok(Self {

@@ -126,8 +126,9 @@ fn a_campaign_outlives_the_srun_of_a_worker_and_the_cable_of_its_node() {
         },
     );
     went_on(&output, "is lost: it has not been heard of for 3 s", Some(7), "the cable");
-    do_to(&cluster, &["plug", &node]);
+    // What was cut off there has ended by itself, while nobody could reach it.
     cluster.await_nothing_on(&node, "the cable");
+    do_to(&cluster, &["plug", &node]);
 }
 
 #[test]

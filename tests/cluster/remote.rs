@@ -263,7 +263,7 @@ fn a_node_that_cannot_be_reached_is_an_error_with_what_ssh_said() {
     for part in [
         "spawn: worker 1 on nowhere is lost: ssh ended with exit code 255 before the worker spoke\n    ssh: Could not \
          resolve hostname nowhere:",
-        "\n  To see for yourself: ssh -T -x -o BatchMode=yes -o ConnectTimeout=20 nowhere '",
+        "\n  To see for yourself: ssh -T -x -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=20 -o ServerAliveCountMax=6 nowhere '",
         "job ended with 3",
     ] {
         has(&output, part, "no such host");

@@ -36,7 +36,7 @@ impl RootsEnd {
         Ok((Self(State::Awaited(listener)), invitation))
     }
 
-    /// Has the other end said that the worker has ended?
+    /// Has the other end said that the worker has ended, or does its node not answer any more?
     pub fn has_ended(&mut self) -> bool {
         if let State::Awaited(listener) = &mut self.0 {
             let Some(met) = listener.answer() else { return false };
@@ -46,6 +46,7 @@ impl RootsEnd {
         match stream.read(&mut [0]) {
             Ok(0) => return true,
             Err(error) if is_nothing(&error) => {}
+            Err(error) if error.kind() == ErrorKind::TimedOut => return true,
             // It has nothing to say.
             Ok(_) | Err(_) => self.0 = State::Lost,
         }
