@@ -28,7 +28,7 @@ const MESSAGE_BYTES: usize = 256 * 1024;
 /// MPI messages under way at once.
 const IN_FLIGHT: usize = 8;
 /// Look again at once for so long after something happened.
-const HOT: Duration = Duration::from_micros(50);
+const HOT: Duration = Duration::from_micros(200);
 /// Longest pause between two looks when idle.
 const IDLE_PAUSE: Duration = Duration::from_millis(2);
 /// Longest pause while a measurement has the node.
