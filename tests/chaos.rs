@@ -22,7 +22,7 @@ use rustix::process::Signal;
 
 use random::Random;
 use support::scan::Scan;
-use support::{Folder, LIMIT, Ran, Role, await_that, signal};
+use support::{Folder, LIMIT, Process, Ran, Role, Running, await_that, signal};
 
 /// After anything was killed, nothing of ours may outlive this.
 const GONE: Duration = Duration::from_secs(10);
@@ -263,6 +263,34 @@ fn a_stopped_worker_is_noticed_and_named() {
     let stdout = format!("lost_worker\tits worker was lost while it ran: {loss}\n");
     assert_eq!((ran.code, folder.normal(&ran.stdout)), (Some(3), stdout));
     assert!(folder.normal(&ran.stderr).contains(&format!("harness: {loss}\n")), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}
+
+const MEASURES: &str = r#"
+spawn { workers = 2, slots = 1 }
+local first = "[ -e up ] && exit; echo > up; sleep 1000"
+print(await(submit(measure { shell = first, runs = 1, warmup = 0 })).status)
+"#;
+
+/// Beside a measurement a worker says something once a minute, and may be silent for longer.
+#[test]
+fn a_stopped_worker_is_noticed_beside_a_measurement_too() {
+    let folder = Folder::with(MEASURES);
+    let mut command = folder.harness(&["--start", "local", "c.lua"]);
+    command.env("HARNESS_LIMITS", "quiet_heartbeat=0.2,quiet_silence=2");
+    let mut running = Running::start(command);
+    await_that("the program is up", || folder.path("up").exists());
+    let starts = |parent: &Process, child: &Process| child.parent == parent.pid.as_raw_nonzero().get();
+    let (programs, keepers, workers) =
+        (folder.of(Role::Program), folder.of(Role::Keeper), folder.of(Role::Worker));
+    let keeper =
+        keepers.iter().find(|keeper| programs.iter().any(|program| starts(keeper, program))).unwrap();
+    let worker = workers.iter().find(|worker| starts(worker, keeper)).unwrap();
+    signal(worker, Signal::STOP);
+    running.await_stderr("is lost: it has not been heard of for 2 s");
+    signal(worker, Signal::CONT);
+    let ran = running.end(LIMIT);
+    assert_eq!((ran.code, &*ran.stdout), (Some(0), "ok\n"), "{ran:#?}");
     folder.assert_nothing_left(GONE);
 }
 

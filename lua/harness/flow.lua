@@ -177,9 +177,18 @@ function M.await(f, more)
   return await_slow(f)
 end
 
---- Returns when there is room for one more task; as at an `await`, others go on meanwhile.
+-- What has always ended: who waits for it lets those go first that can go on.
+local PASSED = condition()
+PASSED.ended = true
+
+--- Returns when there is room for one more task; as at an `await`, others go on meanwhile. Who was just given room stands behind those
+-- who wait for some.
 function M.await_room()
   local room = ends.room()
+  if room and ready.first <= ready.last and can_suspend() then
+    pause(PASSED)
+    room = ends.room()
+  end
   while room do
     if not stay(room) then pause(room) end
     room = ends.room()

@@ -43,6 +43,10 @@ limits! {
     heartbeat: 1_000 ms,
     /// A worker that says nothing for so long is lost.
     worker_silence: 10_000 ms,
+    /// Between two signs of life of a worker whose node measures: a few microseconds each.
+    quiet_heartbeat: 60_000 ms,
+    /// A worker whose node measures, and that says nothing for so long, is lost.
+    quiet_silence: 200_000 ms,
     /// A keeper that answers nothing for so long is lost. It may be starting a slot from a slow file system.
     keeper_silence: 30_000 ms,
     /// A task that is so far beyond its time limit makes its worker ask the keeper, measurement or not.

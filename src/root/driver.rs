@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use rustix::event::{PollFd, PollFlags};
@@ -338,14 +338,14 @@ impl Driver {
             self.wake_at = None;
             self.handle(Event::Tick);
         }
-        let silence = self.limits().worker_silence;
-        let silent: Vec<WorkerId> = self
+        let limits = self.limits();
+        let silent: Vec<(WorkerId, Duration)> = self
             .workers
             .values()
-            .filter(|worker| worker.silent_at(silence).is_some_and(|at| at <= now))
-            .map(|worker| worker.id)
+            .filter(|worker| worker.silent_at(&limits).is_some_and(|at| at <= now))
+            .map(|worker| (worker.id, worker.patience(&limits)))
             .collect();
-        for id in silent {
+        for (id, silence) in silent {
             let silence = duration(silence.as_secs_f64());
             let reason =
                 format!("it has not been heard of for {silence} (hung, stopped, or its node is lost)");
@@ -400,9 +400,9 @@ impl Driver {
 
     /// When workers have been silent for too long.
     fn silences(&self) -> impl Iterator<Item = Instant> {
-        let silence = self.limits().worker_silence;
+        let limits = self.limits();
         let heeded = self.workers.values().filter(|worker| !worker.is_gone());
-        heeded.filter_map(move |worker| worker.silent_at(silence))
+        heeded.filter_map(move |worker| worker.silent_at(&limits))
     }
 
     /// Sleeps until a worker, the script or a signal wants something, `journal` has news, or `deadline` has come.

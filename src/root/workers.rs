@@ -8,7 +8,7 @@ use super::remote::Said;
 use crate::allocation::Start;
 use crate::artefact::{Piece, Store, StoreError, Transfers};
 use crate::core::GpuSet;
-use crate::model::{FromWorker, Gpus, Hash, Hello, PoolId, ToWorker, WorkerId};
+use crate::model::{FromWorker, Gpus, Hash, Hello, Limits, PoolId, ToWorker, WorkerId};
 use crate::process::{Child, children_of, kill_from_below, try_wait};
 use crate::transport::{LinkError, Peer};
 
@@ -160,10 +160,15 @@ impl Worker {
         said.why_not(exit.map(|(exit, _)| exit))
     }
 
-    /// When its silence, should it last for `limit`, means that it is lost, if it has to give signs of life now.
-    pub(super) fn silent_at(&self, limit: Duration) -> Option<Instant> {
-        let watched = matches!(self.stage, Stage::Welcomed(_) | Stage::Ready(_)) && !self.quiet;
-        watched.then(|| self.last_heard + limit)
+    /// For how long it may be silent now.
+    pub(super) fn patience(&self, limits: &Limits) -> Duration {
+        if self.quiet { limits.quiet_silence } else { limits.worker_silence }
+    }
+
+    /// When its silence, should it last, means that it is lost, if it has to give signs of life now.
+    pub(super) fn silent_at(&self, limits: &Limits) -> Option<Instant> {
+        let watched = matches!(self.stage, Stage::Welcomed(_) | Stage::Ready(_));
+        watched.then(|| self.last_heard + self.patience(limits))
     }
 
     /// Everything that came since the last time.

@@ -53,8 +53,8 @@ pub trait Link {
     /// Look rarely (a measurement has the node), or as usual.
     fn set_quiet(&mut self, quiet: bool);
 
-    /// From now on, but while it is quiet, the connection is over once the other end's system has not taken what was sent for so long,
-    /// where the transport can tell: who is cut off ends its work before somebody else is given it.
+    /// From now on the connection is over once the other end's system has not taken what was sent for so long, where the
+    /// transport can tell: who is cut off ends its work before somebody else is given it.
     fn give_up_after(&mut self, _silence: Duration) {}
 
     /// Must it stay as long as this process, though nobody hears what comes of it any more?

@@ -32,15 +32,13 @@ pub struct StreamLink {
     /// What did not leave yet.
     rest: Vec<u8>,
     sent: usize,
-    /// What is not taken for so long ends it.
-    patience: Option<Duration>,
 }
 
 impl StreamLink {
     /// Takes over a connected stream socket.
     pub fn new(socket: OwnedFd) -> std::io::Result<Self> {
         ioctl_fionbio(&socket, true)?;
-        Ok(Self { input: socket, output: None, greeting: None, rest: Vec::new(), sent: 0, patience: None })
+        Ok(Self { input: socket, output: None, greeting: None, rest: Vec::new(), sent: 0 })
     }
 
     /// Takes over a descriptor for each direction, of whatever kind.
@@ -164,16 +162,11 @@ impl Link for StreamLink {
         None
     }
 
-    fn set_quiet(&mut self, quiet: bool) {
-        if let Some(patience) = self.patience {
-            // Only a network has this, and only there anything is lost on the way.
-            let _ = untaken(&self.input, if quiet { LONGEST_UNTAKEN } else { patience });
-        }
-    }
+    fn set_quiet(&mut self, _quiet: bool) {}
 
     fn give_up_after(&mut self, silence: Duration) {
-        self.patience = Some(silence);
-        self.set_quiet(false);
+        // Only a network has this, and only there anything is lost on the way.
+        let _ = untaken(&self.input, silence);
     }
 }
 

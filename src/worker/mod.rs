@@ -35,6 +35,8 @@ use crate::wire::{Stream, WireError, socket_pair};
 /// A worker that is cut off knows it after this part of the silence for which the root gives it up: before that, so that what ran here
 /// has ended when somebody else begins it.
 const CUT_OFF: f64 = 0.75;
+/// But not sooner than this: what is sent once more comes through.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// What the root wants next of a worker process whose pool was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +232,7 @@ struct Worker<'a> {
     transfers: Transfers,
     watch: Watch,
     limits: Limits,
-    next_heartbeat: Instant,
+    last_heartbeat: Instant,
     quiet: bool,
     /// Its job is not the root's.
     guest: Option<Guest>,
@@ -250,22 +252,23 @@ impl<'a> Worker<'a> {
         let setup = SlotSetup { memory: welcome.setup.memory, ..SlotSetup::default() };
         keeper.queue(&ToKeeper::Setup(Welcome { setup, ..welcome.clone() }));
         let limits = *welcome.limits;
-        root.link().give_up_after(limits.worker_silence.mul_f64(CUT_OFF));
         let guest = welcome.joined.then(Guest::open).transpose();
         let guest = guest.map_err(|error| WorkerError::System { what: "receive signals", error })?;
-        Ok(Self {
+        let mut worker = Self {
             root,
             keeper,
             slots: Slots::new(&welcome, store.folder()),
             transfers: Transfers::new(store),
             watch: Watch::default(),
             limits,
-            next_heartbeat: Instant::now() + limits.heartbeat,
+            last_heartbeat: Instant::now(),
             quiet: false,
             guest,
             parent: rustix::process::getppid(),
             ended: None,
-        })
+        };
+        worker.be_quiet(false);
+        Ok(worker)
     }
 
     fn run(&mut self) -> Result<Ended, WorkerError> {
@@ -292,8 +295,7 @@ impl<'a> Worker<'a> {
         let now = Instant::now();
         let link = self.root.link_ref();
         let mut deadline = earlier(link.next_poll(now), self.slots.next_deadline());
-        let heartbeat = if self.quiet { self.watch.next_overdue() } else { Some(self.next_heartbeat) };
-        deadline = earlier(deadline, heartbeat.map(|at| at.max(self.next_heartbeat)));
+        deadline = earlier(deadline, Some(self.next_heartbeat()));
         let mut fds = Vec::with_capacity(3 + self.slots.len());
         fds.extend(self.guest.as_ref().map(Guest::poll));
         fds.extend(link.poll_fds().into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
@@ -338,10 +340,7 @@ impl<'a> Worker<'a> {
             ToWorker::Chunk(hash, offset, bytes, last) => {
                 self.transfers.chunk(hash, offset, &bytes, last, self.root);
             }
-            ToWorker::Quiet(quiet) => {
-                self.quiet = quiet;
-                self.root.link().set_quiet(quiet);
-            }
+            ToWorker::Quiet(quiet) => self.be_quiet(quiet),
             ToWorker::Retire => self.ended = Some(Ended::Retired),
             ToWorker::Exit => self.ended = Some(Ended::Exit),
             ToWorker::Quit => self.ended = Some(Ended::Quit),
@@ -374,20 +373,42 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    /// While its node measures it gives a sign of life a minute, and the connection is given up the later.
+    fn be_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+        self.last_heartbeat = Instant::now();
+        let Limits { worker_silence, quiet_silence, .. } = self.limits;
+        let silence = if quiet { quiet_silence } else { worker_silence };
+        let cut_off = silence.mul_f64(CUT_OFF).saturating_sub(self.heartbeat()).max(SHORTEST);
+        let link = self.root.link();
+        link.set_quiet(quiet);
+        link.give_up_after(cut_off);
+    }
+
+    /// Between two signs of life.
+    fn heartbeat(&self) -> Duration {
+        if self.quiet { self.limits.quiet_heartbeat } else { self.limits.heartbeat }
+    }
+
+    /// When the next one is due; sooner while a task is overdue, for then the keeper is asked too.
+    fn next_heartbeat(&self) -> Instant {
+        let next = self.last_heartbeat + self.heartbeat();
+        let overdue = self.watch.next_overdue();
+        overdue.map_or(next, |at| next.min(at.max(self.last_heartbeat + self.limits.heartbeat)))
+    }
+
     /// Tells the root that this worker lives, and notices when whoever started it does not.
     fn sign_of_life(&mut self) -> Result<(), WorkerError> {
         let now = Instant::now();
-        if now < self.next_heartbeat {
+        if now < self.next_heartbeat() {
             return Ok(());
         }
-        self.next_heartbeat = now + self.limits.heartbeat;
+        self.last_heartbeat = now;
         if rustix::process::getppid() != self.parent {
             let reason = "the process that started this worker is gone (mpirun or the root was killed)";
             return Err(WorkerError::Root(LinkError::Failed(reason.into())));
         }
-        if !self.quiet {
-            self.root.queue(&FromWorker::Alive);
-        }
+        self.root.queue(&FromWorker::Alive);
         self.watch_keeper(now)
     }
 

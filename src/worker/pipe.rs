@@ -211,7 +211,10 @@ impl Process {
         if let Some(Stopping { until, why, .. }) = &self.stopping {
             return if now >= *until { Due::Kill(why.clone()) } else { Due::Nothing };
         }
-        if let Stage::Starting { since, limit } = self.stage {
+        if let Stage::Starting { since, limit } = self.stage
+            && !self.is_ready()
+        {
+            self.head_since = now;
             if now.saturating_duration_since(since) < limit {
                 return Due::Nothing;
             }
@@ -285,7 +288,9 @@ impl Process {
         if let Some(stopping) = &self.stopping {
             return Some(stopping.until);
         }
-        if let Stage::Starting { since, limit } = self.stage {
+        if let Stage::Starting { since, limit } = self.stage
+            && !self.is_ready()
+        {
             return since.checked_add(limit);
         }
         let head = self.pipe.front()?;
@@ -388,6 +393,13 @@ mod tests {
 
     /// A slot that is ready, with calls 0, 1, … in its pipe.
     fn bench(calls: u64) -> Bench {
+        let mut bench = starting();
+        bench.says(&FromSlot::Ready);
+        (0..calls).for_each(|task| bench.process.put(&call(task), &[], bench.now));
+        bench
+    }
+
+    fn starting() -> Bench {
         let ((ours, slot), (near, far)) = (socket_pair().unwrap(), socket_pair().unwrap());
         let (gate, fd) = Gate::create().unwrap();
         let init = SlotInit {
@@ -404,10 +416,7 @@ mod tests {
         let process = Process::new(Stream::new(ours).unwrap(), gate, init, &Limits::default(), now);
         let root = Peer::new(Box::new(StreamLink::new(near).unwrap()));
         let (slot, gate) = (Stream::new(slot).unwrap(), Gate::open(fd).unwrap());
-        let mut bench = Bench { process, root, slot, gate, now, _far: far };
-        bench.says(&FromSlot::Ready);
-        (0..calls).for_each(|task| bench.process.put(&call(task), &[], now));
-        bench
+        Bench { process, root, slot, gate, now, _far: far }
     }
 
     impl Bench {
@@ -446,6 +455,20 @@ mod tests {
         bench.ends(1, Status::Timeout);
         assert!(bench.gate.begin(2));
         assert!(matches!(bench.process.watch(late, &mut bench.root), Due::Nothing));
+    }
+
+    /// Its first call may end or stop the process before that has said that it is ready.
+    #[test]
+    fn a_call_has_its_time_limit_from_when_it_begins() {
+        let mut bench = starting();
+        bench.process.put(&CallTask { timeout: Some(2.0), ..call(0) }, &[], bench.now);
+        let due = |bench: &mut Bench, s: u64| {
+            bench.process.watch(bench.now + Duration::from_secs(s), &mut bench.root)
+        };
+        assert!(matches!(due(&mut bench, 10), Due::Nothing), "it has not begun");
+        assert!(bench.gate.begin(0));
+        assert!(matches!(due(&mut bench, 11), Due::Nothing));
+        assert!(matches!(due(&mut bench, 12), Due::Stop));
     }
 
     #[test]

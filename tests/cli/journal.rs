@@ -249,3 +249,13 @@ impl Drop for Unmount {
         let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
+
+#[test]
+fn what_is_no_journal_is_not_set_aside_for_a_fresh_one() {
+    let script = "print 'hello'\n";
+    let folder = Folder::with(script);
+    let ran = folder.run(&["--fresh", "--journal", "c.lua", "c.lua"]);
+    assert_eq!(ran.code, Some(4), "{ran:#?}");
+    assert!(ran.stderr.contains("this is no journal of harness"), "{ran:#?}");
+    assert_eq!((folder.read("c.lua").as_str(), folder.path("c.lua.1").exists()), (script, false));
+}

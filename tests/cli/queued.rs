@@ -160,3 +160,16 @@ fn why_the_script_waits_is_said_and_a_signal_ends_the_wait() {
     let ran = running.end(LIMIT);
     assert_eq!((ran.code, ran.stdout.lines().count()), (Some(0), 10), "{ran:#?}");
 }
+
+/// Who was just given room lets those go first who wait for some.
+#[test]
+fn flows_that_wait_for_room_take_turns() {
+    let folder = Folder::with(
+        "local flows, counts, first = {}, { 0, 0, 0, 0 }, nil\nlocal function nothing() end\nfor f = 1, 4 do\n  flows[f] = go(function()\n\
+         for _ = 1, 100 do\n submit(nothing)\n counts[f] = counts[f] + 1\n end\n first = first or table.concat(counts, ' ')\n end)\nend\n\
+         wait(flows)\nprint(first)\n",
+    );
+    let ran = folder.run(&["-q", "--start", "local", "--slots", "2", "--most-queued", "3", "c.lua"]);
+    let counts: Vec<u32> = ran.stdout.split_whitespace().map(|count| count.parse().unwrap()).collect();
+    assert!(counts.len() == 4 && counts.iter().all(|count| *count > 80), "{ran:#?}");
+}
