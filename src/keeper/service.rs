@@ -19,7 +19,7 @@ use crate::machine::Topology;
 use crate::model::{Detail, FromKeeper, Outcome, Run as Order, SlotId, Status, ToKeeper};
 use crate::process::{self, Family, kill_marked, own};
 use crate::say::say;
-use crate::wire::{Stream, WireError};
+use crate::wire::{Stream, TooLarge, WireError};
 
 /// How long the end of a gang's last processes on this node is waited for.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
@@ -97,11 +97,18 @@ impl Keeper {
                     ));
                     return self.worker.flush();
                 }
-                self.worker.queue(&word);
+                self.tell(word);
             }
             if ready.iter().any(|who| matches!(who, Ready::Worker)) {
                 self.hear()?;
             }
+        }
+    }
+
+    /// Of an end that is too large only that.
+    fn tell(&mut self, word: FromKeeper) {
+        if let Err(TooLarge { bytes, limit }) = self.worker.try_queue(&word) {
+            self.worker.queue(&word.shortened(bytes, limit));
         }
     }
 
@@ -134,6 +141,7 @@ impl Keeper {
         match message {
             ToKeeper::Setup(welcome) => {
                 let site = Site::new(&welcome);
+                self.worker.set_limit(welcome.limits.message_bytes);
                 self.common.desk.set_slots(site.slots);
                 self.site = Some(Arc::new(site));
                 self.worker.queue(&FromKeeper::Ready);

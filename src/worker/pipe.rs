@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::report;
 use super::slots::Root;
 use crate::model::{
     Attempt, CallTask, FromSlot, FromWorker, Hash, Limits, Outcome, SlotInit, Status, TaskId, ToSlot,
@@ -203,7 +204,7 @@ impl Process {
         {
             (outcome.status, outcome.reason) = (status, Some(reason));
         }
-        root.queue(&FromWorker::Done(call.0, call.1, outcome));
+        report(root, call.0, call.1, outcome);
     }
 
     /// Announces a long call, and says what its time limits demand.
