@@ -186,7 +186,7 @@ pub enum Stdin {
 
 impl Stdin {
     /// Bytes there are to read.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         match self {
             Stdin::Null => 0,
             Stdin::Bytes(bytes) => bytes.len(),

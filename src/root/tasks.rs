@@ -230,7 +230,7 @@ impl Live {
 
     /// How it ends where that message is too large for any worker.
     pub(super) fn too_large(&self, TooLarge { bytes, limit }: TooLarge) -> Outcome {
-        let read: usize = self.submission.job.commands().iter().map(|command| command.stdin.len()).sum();
+        let read: usize = self.submission.job.commands().iter().map(|command| command.stdin.size()).sum();
         let (what, instead) = match &self.submission.job {
             Job::Call(_) => ("what its function is called with", "write it to a file and pass its name"),
             _ if read > limit / 2 => ("`stdin`", "name a file in `inputs` and read that"),
