@@ -335,7 +335,9 @@ pub(super) fn explain_end(code: Option<i32>, signal: Option<i32>, ready: bool) -
     let (status, reason) = match (code, signal) {
         (_, Some(signal)) => {
             let name = signal_name(signal);
-            (Status::Signal, format!("its slot was killed by signal {signal} ({name}) {when}"))
+            // Of those that harness kills other words are found.
+            let maybe = if signal == libc::SIGKILL { ": memory may be why, if nobody sent that" } else { "" };
+            (Status::Signal, format!("its slot was killed by signal {signal} ({name}) {when}{maybe}"))
         }
         (Some(code), None) => {
             (Status::NonzeroExit, format!("its slot ended with exit code {code} {when} (os.exit?)"))
