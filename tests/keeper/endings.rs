@@ -48,6 +48,8 @@ fn out_of_memory_is_told_when_the_kernel_says_so() {
     assert_eq!(outcome.status, Status::Oom);
     assert!(reason(&outcome).starts_with("the kernel killed it: out of memory"), "{}", reason(&outcome));
     assert_eq!(ran(&outcome).signal, Some(9));
+    let outcome = keeper.sh("tail /dev/zero; exit $?"); // and a shell, which says so by its exit code
+    assert_eq!((outcome.status, ran(&outcome).exit_code), (Status::Oom, Some(137)), "{}", reason(&outcome));
     let spec = MeasureSpec { command: command(&["tail", "/dev/zero"]), ..MeasureSpec::default() };
     let outcome = keeper.run(Work::Measure(Box::new(spec)), None);
     assert_eq!(outcome.status, Status::Oom);
