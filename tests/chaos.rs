@@ -77,6 +77,14 @@ fn seeds() -> impl Iterator<Item = u64> {
     1..=rounds.unwrap_or(3)
 }
 
+/// A victim may just have ended, or have had nothing to do. One of all is hit, or nothing was tested: more are drawn then.
+fn until_hit(mut failures_of: impl FnMut(u64) -> usize) {
+    const MORE: u64 = 20;
+    let hit: usize = seeds().map(&mut failures_of).sum();
+    let drawn = seeds().count() as u64;
+    assert!(hit > 0 || (drawn + 1..=drawn + MORE).any(|seed| failures_of(seed) > 0), "nobody was ever hit");
+}
+
 /// Kills a process of `role` after some printed lines; what the campaign came to, and whether somebody was
 /// there to be killed.
 fn kill_one(folder: &Folder, role: Role, seed: u64) -> Ran {
@@ -150,7 +158,7 @@ fn ends_with(folder: &Folder, ran: &Ran, code: i32) {
 
 #[test]
 fn a_killed_program_is_one_failure_and_the_campaign_goes_on() {
-    for seed in seeds() {
+    until_hit(|seed| {
         let folder = Folder::with(CAMPAIGN);
         let ran = kill_one(&folder, Role::Program, seed);
         let failed = failures(&ran);
@@ -158,27 +166,32 @@ fn a_killed_program_is_one_failure_and_the_campaign_goes_on() {
         for (name, end) in &failed {
             // `sh` reports the death of its `sleep` as exit code 137.
             let (status, reason) = (end.status.as_str(), end.reason.as_str());
-            let expected = status == "signal" && reason.ends_with("killed by signal 9 (SIGKILL)")
+            let expected = status == "signal" && reason.contains("killed by signal 9 (SIGKILL)")
                 || status == "nonzero_exit" && reason.contains("exit code 137");
             assert!(expected, "seed {seed}: {name}: {end:?}");
         }
         goes_on(&folder, &ran);
-    }
+        failed.len()
+    });
 }
 
 #[test]
 fn a_killed_slot_is_one_failed_call_and_the_campaign_goes_on() {
-    for seed in seeds() {
+    until_hit(|seed| {
         let folder = Folder::with(CAMPAIGN);
         let ran = kill_one(&folder, Role::Slot, seed);
         let failed = failures(&ran);
         assert!(failed.len() <= 1, "seed {seed}: {failed:?}");
         for (name, end) in &failed {
             assert_eq!((end.kind.as_str(), end.status.as_str()), ("call", "signal"), "seed {seed}: {name}");
-            assert_eq!(end.reason, "its slot was killed by signal 9 (SIGKILL) while it ran");
+            assert!(
+                end.reason.starts_with("its slot was killed by signal 9 (SIGKILL) while it ran"),
+                "{end:?}"
+            );
         }
         goes_on(&folder, &ran);
-    }
+        failed.len()
+    });
 }
 
 /// With its only worker a pool loses what it was to do: each task says so, and why.

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use harness::model::{FromKeeper, FromSlot, FromWorker, Hello, ToKeeper, ToSlot, ToWorker, Welcome};
-use harness::wire::{Inbox, append, decode};
+use harness::wire::{Inbox, MESSAGE_LIMIT, append, decode};
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 fn one<M: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
     let Ok(message) = decode::<M>(bytes) else { return };
     let mut again = Vec::new();
-    append(&mut again, &message);
+    append(&mut again, &message, MESSAGE_LIMIT).expect("it is no larger than what was read");
     assert!(again.len() <= bytes.len() + 4, "{} B became {}", bytes.len(), again.len());
     let second: M = decode(&again[4..]).expect("it was just said");
     assert_eq!(format!("{message:?}"), format!("{second:?}"));

@@ -55,7 +55,7 @@ pub(super) fn leave_mpi(in_order: bool) -> ExitCode {
 }
 
 fn watch(mut stand_in: StandIn) -> ExitCode {
-    let told = stand_in.listen();
+    let told = stand_in.listen(); // no deadline: the pipe closes with the worker, whose MPI_Init may take long
     let child = &stand_in.child;
     let mut lifeline = told.and_then(|text| call_root(&text, child));
     if let Ok(lifeline) = &mut lifeline
@@ -64,6 +64,7 @@ fn watch(mut stand_in: StandIn) -> ExitCode {
     {
         return ExitCode::SUCCESS; // and the worker goes too
     }
+    // No deadline: the worker ends with its link to the root, or has ended; a launcher that gives up kills both.
     match (process::wait(child.pid), lifeline) {
         (Ok((Exit::Code(0), _)), _) => ExitCode::SUCCESS,
         (_, Ok(lifeline)) => outlast_root(lifeline),
@@ -83,6 +84,7 @@ fn root_ends_first(root: &mut WorkersEnd, worker: &Child) -> bool {
             return news == News::Ended;
         }
         let mut fds = [PollFd::new(&worker.pidfd, PollFlags::IN), PollFd::new(&*root, PollFlags::IN)];
+        // No deadline: that is the whole campaign, and either end, or a loss of the line, is heard here.
         if wait(&mut fds, None).is_err() || !fds[0].revents().is_empty() {
             return false;
         }
@@ -94,6 +96,7 @@ fn root_ends_first(root: &mut WorkersEnd, worker: &Child) -> bool {
 fn outlast_root(mut lifeline: WorkersEnd) -> ExitCode {
     lifeline.say_ended();
     while lifeline.news().is_none() {
+        // No deadline: that is the rest of the campaign; where the root's node is gone the keepalive tells.
         if wait(&mut [PollFd::new(&lifeline, PollFlags::IN)], None).is_err() {
             break;
         }

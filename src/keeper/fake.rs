@@ -44,7 +44,7 @@ pub fn ended(exit: Exit, stdout: &str) -> Ended {
         stderr: captured(""),
         forced: None,
         killed: 0,
-        oom: false,
+        oom: None,
         limits: Ulimits::default(),
     }
 }

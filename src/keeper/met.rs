@@ -32,7 +32,7 @@ const SAID: [(Ulimit, &[&str]); 5] = [
 
 /// Of a run that did not do what was asked: the limit it met, in words. None if nothing points to one.
 pub fn met(ended: &Ended) -> Option<String> {
-    if ended.limits.is_empty() || ended.oom || ended.forced.is_some() {
+    if ended.limits.is_empty() || ended.oom.is_some() || ended.forced.is_some() {
         return None;
     }
     let told = |verb: &str, limit: Ulimit| {
@@ -44,7 +44,8 @@ pub fn met(ended: &Ended) -> Option<String> {
     }
     // It had gone on in spite of SIGXCPU, unless that was several processes and somebody else's SIGKILL.
     let used = ended.usage.user_s + ended.usage.sys_s;
-    if signal(ended) == libc::SIGKILL && ended.limits.cpu_time.is_some_and(|limit| used >= limit as f64) {
+    if signal(ended.exit) == libc::SIGKILL && ended.limits.cpu_time.is_some_and(|limit| used >= limit as f64)
+    {
         return told("seems to have met", Ulimit::CpuTime);
     }
     let stderr = String::from_utf8_lossy(&ended.stderr.bytes).to_lowercase();
@@ -67,7 +68,7 @@ fn in_words(verb: &str, limit: Ulimit, value: u64, own: Option<u64>) -> String {
 /// The kernel's own word.
 fn by_signal(ended: &Ended) -> Option<Ulimit> {
     let Ulimits { cpu_time, file_size, .. } = ended.limits;
-    match signal(ended) {
+    match signal(ended.exit) {
         libc::SIGXCPU => cpu_time.map(|_| Ulimit::CpuTime),
         libc::SIGXFSZ => file_size.map(|_| Ulimit::FileSize),
         _ => None,
@@ -75,8 +76,8 @@ fn by_signal(ended: &Ended) -> Option<Ulimit> {
 }
 
 /// What it was ended by, also where a shell tells it.
-fn signal(ended: &Ended) -> i32 {
-    match ended.exit {
+pub fn signal(exit: Exit) -> i32 {
+    match exit {
         Exit::Signal(signal) => signal,
         Exit::Code(code) => code - SHELL,
     }
@@ -118,7 +119,7 @@ mod tests {
         ended.usage = Usage { user_s: 30.9, sys_s: 0.1, ..Usage::default() };
         let seems = cpu.map(|text| text.replace("met", "seems to have met"));
         assert_eq!(met(&ended), seems, "or its children used that much, and somebody killed it");
-        ended.oom = true;
+        ended.oom = Some("/proc/vmstat".into());
         assert_eq!(met(&ended), None, "the kernel says why");
     }
 

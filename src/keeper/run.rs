@@ -16,6 +16,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use super::capture::Captured;
 use super::inspection::Task;
 use super::leader::{Departed, Leader};
+use super::met;
 use super::place::Place;
 use super::site::{Command, Site};
 use super::stream::Stream;
@@ -77,8 +78,8 @@ pub struct Ended {
     pub forced: Option<Forced>,
     /// Processes it had started that had to be killed.
     pub killed: u32,
-    /// The kernel says that it killed for memory meanwhile.
-    pub oom: bool,
+    /// The kernel says that it killed for memory meanwhile: the counter that rose.
+    pub oom: Option<String>,
     /// What each of its processes was allowed.
     pub limits: Ulimits,
 }
@@ -144,9 +145,9 @@ impl Surroundings {
         self.oom_before = self.oom.read();
     }
 
-    /// Has the kernel killed something for memory since the task began?
-    fn killed_for_memory(&self) -> bool {
-        matches!((self.oom_before, self.oom.read()), (Some(before), Some(now)) if now > before)
+    /// Has the kernel killed something for memory since the task began? The counter that says so.
+    fn killed_for_memory(&self) -> Option<String> {
+        (self.oom.read()? > self.oom_before?).then(|| self.oom.name().to_owned())
     }
 }
 
@@ -300,7 +301,7 @@ impl Run {
 
     fn finish(&mut self, departed: Departed, around: &mut Surroundings) -> Ended {
         let Departed { exit, usage, killed } = departed;
-        let by_nobody_we_know = exit == Exit::Signal(libc::SIGKILL) && self.forced.is_none();
+        let by_nobody_we_know = met::signal(exit) == libc::SIGKILL && self.forced.is_none();
         let buffer = &mut around.buffer;
         let (stdout, stderr) = (self.stdout.drain(buffer), self.stderr.drain(buffer));
         Ended {
@@ -313,7 +314,7 @@ impl Run {
             t_start_s: self.t_start_s,
             forced: self.forced,
             killed,
-            oom: by_nobody_we_know && around.killed_for_memory(),
+            oom: by_nobody_we_know.then(|| around.killed_for_memory()).flatten(),
             limits: self.limits,
             stdout,
             stderr,

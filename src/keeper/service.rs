@@ -19,7 +19,7 @@ use crate::machine::Topology;
 use crate::model::{Detail, FromKeeper, Outcome, Run as Order, SlotId, Status, ToKeeper};
 use crate::process::{self, Family, kill_marked, own};
 use crate::say::say;
-use crate::wire::{Stream, WireError};
+use crate::wire::{Stream, TooLarge, WireError};
 
 /// How long the end of a gang's last processes on this node is waited for.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
@@ -29,6 +29,8 @@ const STARTS_PATIENCE: Duration = Duration::from_secs(2);
 const TERM_PATIENCE: Duration = Duration::from_millis(200);
 /// How long lanes may take to end when nothing runs any more.
 const LANES_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the worker may take to read the last word, when all processes here were told to end.
+const LAST_WORD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The keeper between its start and its end.
 pub struct Keeper {
@@ -90,18 +92,49 @@ impl Keeper {
                 }
             }
             word.extend(self.slots.tick(now, family));
-            for word in word {
-                if was_for_everybody(&word) {
-                    say(format_args!(
-                        "harness keeper: SIGTERM came to all processes here: what it ended is left undone"
-                    ));
-                    return self.worker.flush();
-                }
-                self.worker.queue(&word);
+            if self.pass_on(word) {
+                say(format_args!(
+                    "harness keeper: SIGTERM came to all processes here: what it ended is left undone"
+                ));
+                return self.say_last();
             }
             if ready.iter().any(|who| matches!(who, Ready::Worker)) {
                 self.hear()?;
             }
+        }
+    }
+
+    /// Tells the worker all word but that of what ended because every process here was told to; was there any?
+    fn pass_on(&mut self, word: Vec<FromKeeper>) -> bool {
+        let is_over = word.iter().any(was_for_everybody);
+        // Where it is, all is judged by that: what was looked at first, too.
+        let told = word.into_iter().filter(|word| !is_over || !was_for_everybody(word));
+        told.for_each(|word| self.tell(word));
+        is_over
+    }
+
+    /// What ended by itself until now is told: the worker has some time to read it.
+    fn say_last(&mut self) -> Result<(), WireError> {
+        let until = Instant::now() + LAST_WORD_PATIENCE;
+        loop {
+            let word = self.common.desk.take_word();
+            self.pass_on(word);
+            self.worker.flush()?;
+            if !self.worker.wants_write() || Instant::now() >= until {
+                return Ok(());
+            }
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.worker.as_fd(), PollFlags::OUT),
+                PollFd::from_borrowed_fd(self.common.desk.bell().as_fd(), PollFlags::IN),
+            ];
+            sleep(&mut fds, Some(until)).map_err(|error| WireError::Io(error.into()))?;
+        }
+    }
+
+    /// Of an end that is too large only that.
+    fn tell(&mut self, word: FromKeeper) {
+        if let Err(TooLarge { bytes, limit }) = self.worker.try_queue(&word) {
+            self.worker.queue(&word.shortened(bytes, limit));
         }
     }
 
@@ -134,6 +167,7 @@ impl Keeper {
         match message {
             ToKeeper::Setup(welcome) => {
                 let site = Site::new(&welcome);
+                self.worker.set_limit(welcome.limits.message_bytes);
                 self.common.desk.set_slots(site.slots);
                 self.site = Some(Arc::new(site));
                 self.worker.queue(&FromKeeper::Ready);

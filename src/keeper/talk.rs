@@ -121,12 +121,12 @@ impl Talk {
                 None
             }
             Err(error @ WireError::Garbage(_)) => {
-                self.found.push(Found::Lost(format!(
-                    "was ended, for what its process said made no sense ({error})"
-                )));
-                self.end(now);
-                None
+                self.lost(format!("was ended, for what its process said made no sense ({error})"), now)
             }
+            Err(error @ WireError::TooLarge(_)) => self.lost(
+                format!("cannot be called: what it needs is too large to be sent to it ({error})"),
+                now,
+            ),
         };
         if let Some(name) = asks {
             self.wanted = Some(name);
@@ -134,6 +134,12 @@ impl Talk {
                 return self.wanted.clone();
             }
         }
+        None
+    }
+
+    fn lost(&mut self, why: String, now: Instant) -> Option<String> {
+        self.found.push(Found::Lost(why));
+        self.end(now);
         None
     }
 

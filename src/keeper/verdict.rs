@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::capture::last_lines;
-use super::met::met;
+use super::met::{met, signal};
 use super::run::{Ended, Forced, StartError};
 use super::scratch;
 use super::site::{Command, Failure};
@@ -15,6 +15,10 @@ use crate::process::{Exit, SpawnError};
 const QUOTED_LINES: usize = 5;
 /// Bytes of standard error that a reason quotes.
 const QUOTED_BYTES: usize = 600;
+
+/// Of a SIGKILL that neither harness sent nor a counter of the kernel explains.
+const MAYBE_OOM: &str =
+    "harness did not send that; memory may be why, though the kernel counted no kill for it here";
 
 /// A run that did not do what was asked, and how it ended, if it began.
 #[derive(Debug)]
@@ -55,22 +59,29 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
             return Err(Failure { status: Status::Cancelled, reason });
         }
         (None, Exit::Code(code)) if accepted(code, ok_codes) => return Ok(()),
+        (None, exit) if let Some(counter) = &ended.oom => (Status::Oom, killed_for_memory(exit, counter)),
         (None, Exit::Code(0)) => {
             let accepted: Vec<String> = ok_codes.iter().map(i32::to_string).collect();
             (Status::NonzeroExit, format!("{}, and not {}", ended.exit, accepted.join(" or ")))
         }
         (None, Exit::Code(_)) => (Status::NonzeroExit, ended.exit.to_string()),
-        (None, Exit::Signal(_)) if ended.oom => (
-            Status::Oom,
-            "the kernel killed it: out of memory (its control group's count of such kills rose)".into(),
-        ),
         (None, Exit::Signal(_)) => (Status::Signal, ended.exit.to_string()),
     };
     let what = match met(ended) {
         Some(limit) => format!("{what}: {limit}"),
+        None if signal(ended.exit) == libc::SIGKILL && ended.oom.is_none() => format!("{what}: {MAYBE_OOM}"),
         None => what,
     };
     Err(Failure { status, reason: with_stderr(what, &ended.stderr.bytes) })
+}
+
+/// A shell tells the end of what it had started as its own.
+fn killed_for_memory(exit: Exit, counter: &str) -> String {
+    let (whom, told) = match exit {
+        Exit::Signal(_) => ("it", String::new()),
+        Exit::Code(_) => ("what it had started", format!("{exit}, and ")),
+    };
+    format!("the kernel killed {whom}: out of memory ({told}the count of such kills in {counter} rose)")
 }
 
 /// The same of what may have a launcher before it, one of ours (`launched`) or its author's: where that started nothing,
@@ -216,10 +227,24 @@ mod tests {
 
     #[test]
     fn a_kill_is_out_of_memory_only_with_the_kernels_evidence() {
-        let mut ended = fake::ended(Exit::Signal(9), "");
-        assert_eq!(said(&ended).0, Status::Signal);
-        ended.oom = true;
-        assert_eq!(said(&ended).0, Status::Oom);
+        let maybe =
+            "harness did not send that; memory may be why, though the kernel counted no kill for it here";
+        let counter = "the count of such kills in /proc/vmstat rose";
+        for (exit, status, what, whom) in [
+            (Exit::Signal(9), Status::Signal, "killed by signal 9 (SIGKILL)", "it: out of memory ("),
+            (
+                Exit::Code(137),
+                Status::NonzeroExit,
+                "exit code 137",
+                "what it had started: out of memory (exit code 137, and ",
+            ),
+        ] {
+            let mut ended = fake::ended(exit, "");
+            assert_eq!(said(&ended), (status, format!("{what}: {maybe}")));
+            ended.oom = Some("/proc/vmstat".into());
+            assert_eq!(said(&ended), (Status::Oom, format!("the kernel killed {whom}{counter})")));
+        }
+        assert_eq!(judge(&fake::ended(Exit::Code(137), ""), &[137]), Ok(()));
     }
 
     #[test]

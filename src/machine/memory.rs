@@ -15,21 +15,26 @@ pub fn memory_bytes() -> u64 {
 /// How many processes the kernel killed for memory: in our control group, or on the whole node where no
 /// group counts.
 #[derive(Debug)]
-pub struct OomCounter(Option<File>);
+pub struct OomCounter(Option<(String, File)>);
 
 impl OomCounter {
     /// Finds the counter of this process's control group.
     pub fn open() -> Self {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        Self(candidates(&groups).iter().find_map(|path| {
-            let file = File::open(path).ok()?;
-            count_in(&file).map(|_| file)
+        Self(candidates(&groups).into_iter().find_map(|path| {
+            let file = File::open(&path).ok()?;
+            count_in(&file).map(|_| (path, file))
         }))
     }
 
     /// The count now; none if nothing counts here.
     pub fn read(&self) -> Option<u64> {
-        count_in(self.0.as_ref()?)
+        count_in(&self.0.as_ref()?.1)
+    }
+
+    /// Which counter that is: its file.
+    pub fn name(&self) -> &str {
+        self.0.as_ref().map_or("", |(path, _)| path)
     }
 }
 
@@ -83,6 +88,12 @@ mod tests {
         assert_eq!(parse("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), Some(2));
         assert_eq!(parse("oom_kill_disable 0\n"), None);
         assert_eq!(parse("oom_kill 1"), None, "cut from 12");
+    }
+
+    #[test]
+    fn a_counter_that_counts_says_which_it_is() {
+        let counter = OomCounter::open();
+        assert_eq!(counter.read().is_some(), counter.name().starts_with('/'), "{counter:?}");
     }
 
     #[test]

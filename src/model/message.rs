@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 12;
+pub const PROTOCOL: u32 = 13;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -391,3 +391,21 @@ pub enum FromSlot {
     /// What the next function found in the run.
     Found(Found),
 }
+
+macro_rules! shortened {
+    ($($message:ident),+) => {$(
+        impl $message {
+            /// What is said instead where it has so many bytes, more than a message may have: of an end only that.
+            pub fn shortened(self, bytes: usize, limit: usize) -> Self {
+                match self {
+                    Self::Done(task, attempt, outcome) => {
+                        Self::Done(task, attempt, Box::new(outcome.too_large(bytes, limit)))
+                    }
+                    other => other,
+                }
+            }
+        }
+    )+};
+}
+
+shortened!(FromWorker, FromKeeper, FromSlot);

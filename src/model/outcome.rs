@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::machine_fault::blames_node;
-use super::{CompareResult, Conditions, Hash, MeasureResult, encoding};
+use super::{CompareResult, Conditions, Hash, MeasureResult, encoding, human};
 
 /// How a task ended, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -159,6 +159,17 @@ impl Outcome {
             elapsed_s: 0.0,
             conditions: None,
         }
+    }
+
+    /// What is told of it where its result makes a message of so many bytes, which is more than one may have.
+    pub fn too_large(&self, bytes: usize, limit: usize) -> Self {
+        let most = human::bytes(limit as u64);
+        let reason = format!(
+            "its result is too large to be sent: the message has {bytes} B, and the limit is {limit} B ({most}): let it write \
+             to files, and return or print less"
+        );
+        let (host, elapsed_s) = (self.host.clone(), self.elapsed_s);
+        Self { host, elapsed_s, ..Self::failed(Status::Refused, reason) }
     }
 
     /// Is a function in it that was made on a worker?

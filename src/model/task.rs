@@ -184,6 +184,16 @@ pub enum Stdin {
     Bytes(#[serde(with = "encoding::bytes")] Vec<u8>),
 }
 
+impl Stdin {
+    /// Bytes there are to read.
+    pub fn size(&self) -> usize {
+        match self {
+            Stdin::Null => 0,
+            Stdin::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// Where what a command writes goes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

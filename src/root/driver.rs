@@ -322,7 +322,11 @@ impl Driver {
             }
             entry.known_code = self.code.len();
         }
-        entry.peer.queue(&live.message());
+        if let Err(error) = entry.peer.try_queue(&live.message()) {
+            live.outcome = Some(Box::new(live.too_large(error)));
+            self.finished(worker, task, attempt);
+            return;
+        }
         self.progress.started(now);
     }
 

@@ -98,6 +98,7 @@ impl Mailboxes {
                 return None;
             }
             inbox.waiting = true;
+            // No deadline: whatever the driver waits for to answer has one, and its end, of whatever kind, is `drain`.
             inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -181,6 +182,7 @@ impl Mailboxes {
     pub(super) fn put_line(&self, line: Option<Vec<u8>>) -> bool {
         let mut inbox = lock(&self.to_script);
         while !inbox.lines.has_room() && !self.draining() {
+            // No deadline: whoever writes waits for the script to read, and `drain` ends it.
             inbox = self.room.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
         inbox.lines.put(line);

@@ -342,6 +342,7 @@ impl Driver {
             worker.gpu_set = self.pools.gpu_names.number(&hello.host, &mut worker.gpus);
             let handed_on = if worker.start == Start::Local { &[][..] } else { &self.pools.handed_on };
             let own = pool.spec.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+            worker.peer.set_limit(self.pools.launcher.limits.message_bytes);
             worker.peer.queue(&ToWorker::Welcome(Welcome {
                 worker: worker.id,
                 slots,

@@ -12,8 +12,9 @@ use super::port::{Job, Submission};
 use super::settle::{Unmet, settle};
 use crate::model::{
     Arg, Attempt, Blank, ByTask, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome,
-    Own, Pin, Placement, PoolId, Run, Sparse, TaskId, ToWorker, Work, WorkerId,
+    Own, Pin, Placement, PoolId, Run, Sparse, Status, TaskId, ToWorker, Work, WorkerId, human,
 };
+use crate::wire::TooLarge;
 
 /// A task that has not ended.
 pub(super) struct Live {
@@ -225,6 +226,22 @@ impl Live {
             gang: self.granted.gang.clone(),
             work,
         }))
+    }
+
+    /// How it ends where that message is too large for any worker.
+    pub(super) fn too_large(&self, TooLarge { bytes, limit }: TooLarge) -> Outcome {
+        let read: usize = self.submission.job.commands().iter().map(|command| command.stdin.size()).sum();
+        let (what, instead) = match &self.submission.job {
+            Job::Call(_) => ("what its function is called with", "write it to a file and pass its name"),
+            _ if read > limit / 2 => ("`stdin`", "name a file in `inputs` and read that"),
+            _ => ("what it asks for", "name files in `inputs`"),
+        };
+        let most = human::bytes(limit as u64);
+        let reason = format!(
+            "{what} is too large to be sent to a worker: the message has {bytes} B, and the limit is {limit} B ({most}): \
+             {instead}"
+        );
+        Outcome::failed(Status::Refused, reason)
     }
 
     /// Which cores it is to be kept on: a measurement that says how many cores it has, and whatever asks for cores of a

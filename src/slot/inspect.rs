@@ -25,7 +25,7 @@ pub fn inspect(
         current.set(Some(position));
         let found = state.inspect((*sought, function), &inspection.seen, &wrote, inspection.limit_s);
         let goes_on = found.goes_on();
-        line.send(&FromSlot::Found(found))?;
+        line.send(FromSlot::Found(found))?;
         line.flush()?;
         if !goes_on {
             break;

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::model::{FromSlot, ToSlot};
-use crate::wire::{Stream, WireError};
+use crate::wire::{Stream, TooLarge, WireError};
 
 /// Results wait at most about so long for company.
 const LONGEST_WAIT: Duration = Duration::from_millis(1);
@@ -85,10 +85,12 @@ impl Line {
     }
 
     /// Queues a message; it leaves when nothing else is to do, when enough is there, or soon.
-    pub fn send(&self, message: &FromSlot) -> Result<(), WireError> {
+    pub fn send(&self, message: FromSlot) -> Result<(), WireError> {
         let mut state = self.lock();
         let first = !state.stream.wants_write();
-        state.stream.queue(message);
+        if let Err(TooLarge { bytes, limit }) = state.stream.try_queue(&message) {
+            state.stream.queue(&message.shortened(bytes, limit));
+        }
         if first {
             self.changed.notify_one();
         }

@@ -94,7 +94,7 @@ pub fn serve(socket: OwnedFd, gate: OwnedFd) -> Result<(), SlotError> {
 fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
     let ToSlot::Init(init) = line.receive()? else { return Err(SlotError::NoInit) };
     if let Err(why) = enter_folder(&init) {
-        line.send(&FromSlot::InitFailed(Box::new(Outcome::failed(Status::SetupFailed, why))))?;
+        line.send(FromSlot::InitFailed(Box::new(Outcome::failed(Status::SetupFailed, why))))?;
         return Ok(line.flush()?);
     }
     limit_memory(&init)?;
@@ -105,10 +105,10 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
     if let Some(call) = &init.setup.init
         && let Err(outcome) = state.init(call, &init)
     {
-        line.send(&FromSlot::InitFailed(outcome))?;
+        line.send(FromSlot::InitFailed(outcome))?;
         return Ok(line.flush()?);
     }
-    line.send(&FromSlot::Ready)?;
+    line.send(FromSlot::Ready)?;
     let mut position = 0u32;
     let mut launchers = Launchers::default();
     loop {
@@ -126,7 +126,7 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
                         }
                     };
                     let took = outcome.elapsed_s;
-                    line.send(&FromSlot::Done(call.task, call.attempt, Box::new(outcome)))?;
+                    line.send(FromSlot::Done(call.task, call.attempt, Box::new(outcome)))?;
                     if took > WORTH_SENDING_S {
                         line.flush()?;
                     }
@@ -206,7 +206,7 @@ fn limit_memory(init: &SlotInit) -> io::Result<()> {
 fn modules_from(line: Arc<Line>) -> Require {
     Box::new(move |name| {
         let gone = |error: WireError| format!("module '{name}' could not be asked for: {error}");
-        line.send(&FromSlot::NeedModule(name.to_owned())).map_err(gone)?;
+        line.send(FromSlot::NeedModule(name.to_owned())).map_err(gone)?;
         let answer = line.receive_where(|message| matches!(message, ToSlot::Module(of, _) if of == name));
         match answer.map_err(gone)? {
             ToSlot::Module(_, module) => Ok(module),

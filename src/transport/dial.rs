@@ -396,7 +396,7 @@ mod tests {
         let worker = thread::spawn(move || {
             let mut link = called.answered(LONG).unwrap();
             let mut bytes = Vec::new();
-            wire::append(&mut bytes, &FromWorker::Ready);
+            wire::append(&mut bytes, &FromWorker::Ready, wire::MESSAGE_LIMIT).unwrap();
             link.send(&mut bytes).unwrap();
             link
         });

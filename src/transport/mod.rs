@@ -20,7 +20,7 @@ use rustix::event::PollFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::wire::{self, Inbox};
+use crate::wire::{self, Inbox, MESSAGE_LIMIT, TooLarge};
 
 /// Why a link cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -98,23 +98,41 @@ pub struct Peer<Out, In> {
     link: Box<dyn Link>,
     outgoing: Vec<u8>,
     inbox: Inbox,
+    /// A message that leaves may take so much (B).
+    limit: usize,
+    /// Was to be said, and cannot be.
+    unsaid: Option<TooLarge>,
     types: PhantomData<(Out, In)>,
 }
 
 impl<Out: Serialize, In: DeserializeOwned> Peer<Out, In> {
     /// Messages over `link`.
     pub fn new(link: Box<dyn Link>) -> Self {
-        Self { link, outgoing: Vec::new(), inbox: Inbox::default(), types: PhantomData }
+        let (outgoing, inbox) = (Vec::new(), Inbox::default());
+        Self { link, outgoing, inbox, limit: MESSAGE_LIMIT, unsaid: None, types: PhantomData }
     }
 
-    /// Queues a message; what is queued between two flushes travels together.
+    /// From now on a message that leaves takes no more than so much (B).
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.min(MESSAGE_LIMIT);
+    }
+
+    /// Queues a message; what is queued between two flushes travels together. `flush` says it if this one was too large.
     pub fn queue(&mut self, message: &Out) {
-        wire::append(&mut self.outgoing, message);
+        self.unsaid = self.try_queue(message).err().or(self.unsaid);
+    }
+
+    /// Queues a message that may be too large: then nothing of it leaves, and something else can be said.
+    pub fn try_queue(&mut self, message: &Out) -> Result<(), TooLarge> {
+        wire::append(&mut self.outgoing, message, self.limit)
     }
 
     /// Hands what is queued to the link.
     pub fn flush(&mut self) -> Result<(), LinkError> {
-        if self.outgoing.is_empty() { Ok(()) } else { self.link.send(&mut self.outgoing) }
+        if !self.outgoing.is_empty() {
+            self.link.send(&mut self.outgoing)?;
+        }
+        self.unsaid.map_or(Ok(()), |error| Err(LinkError::Failed(error.to_string())))
     }
 
     /// Lets the link work; afterwards `take` has what came.
@@ -130,7 +148,7 @@ impl<Out: Serialize, In: DeserializeOwned> Peer<Out, In> {
     /// Nobody is spoken to here any more, nor heard: what that took is let go of, and the other end learns that it is
     /// over, where it still can.
     pub fn hang_up(&mut self) {
-        (self.outgoing, self.inbox) = (Vec::new(), Inbox::default());
+        (self.outgoing, self.inbox, self.unsaid) = (Vec::new(), Inbox::default(), None);
         if !self.link.outlives_its_use() {
             self.link = Box::new(HungUp);
         }

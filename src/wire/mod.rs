@@ -17,8 +17,8 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A longer message is taken for garbage (B).
-const MESSAGE_LIMIT: usize = 1 << 30;
+/// A longer message is taken for garbage, and never sent (B).
+pub const MESSAGE_LIMIT: usize = 1 << 30;
 /// Room to read into at the least (B).
 const READ_BYTES: usize = 64 * 1024;
 /// A larger inbox is given back once it is empty (B).
@@ -38,6 +38,19 @@ pub enum WireError {
     /// What came is not a message.
     #[error("not a message of this protocol: {0}")]
     Garbage(String),
+    /// What was to be said is longer than a message may be.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+}
+
+/// A message that is not sent, because nobody would take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a message of {bytes} B, and the most is {limit} B")]
+pub struct TooLarge {
+    /// What it takes (B).
+    pub bytes: usize,
+    /// What it may take (B).
+    pub limit: usize,
 }
 
 /// One end of a socket that carries messages.
@@ -50,6 +63,10 @@ pub struct Stream {
     /// Descriptors to send, with the offset in `outgoing` of the message they belong to.
     outgoing_fds: VecDeque<(usize, Vec<OwnedFd>)>,
     incoming_fds: VecDeque<OwnedFd>,
+    /// A message may take so much (B).
+    limit: usize,
+    /// Was to be said, and cannot be.
+    unsaid: Option<TooLarge>,
 }
 
 /// Two connected sockets, both closed on exec.
@@ -68,20 +85,33 @@ impl Stream {
             sent: 0,
             outgoing_fds: VecDeque::new(),
             incoming_fds: VecDeque::new(),
+            limit: MESSAGE_LIMIT,
+            unsaid: None,
         })
     }
 
-    /// Queues a message; nothing is sent before `flush`.
+    /// From now on a message sent here takes no more than so much (B).
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.min(MESSAGE_LIMIT);
+    }
+
+    /// Queues a message; nothing is sent before `flush`, which says it if this one was too large.
     pub fn queue<M: Serialize>(&mut self, message: &M) {
         self.queue_with_fds(message, Vec::new());
+    }
+
+    /// Queues a message that may be too large: then nothing of it is sent, and something else can be said.
+    pub fn try_queue<M: Serialize>(&mut self, message: &M) -> Result<(), TooLarge> {
+        append(&mut self.outgoing, message, self.limit)
     }
 
     /// Queues a message and descriptors that arrive with it, in this order.
     pub fn queue_with_fds<M: Serialize>(&mut self, message: &M, fds: Vec<OwnedFd>) {
         let start = self.outgoing.len();
-        append(&mut self.outgoing, message);
-        if !fds.is_empty() {
-            self.outgoing_fds.push_back((start, fds));
+        match self.try_queue(message) {
+            Err(error) => self.unsaid = Some(error),
+            Ok(()) if fds.is_empty() => {}
+            Ok(()) => self.outgoing_fds.push_back((start, fds)),
         }
     }
 
@@ -127,7 +157,7 @@ impl Stream {
         }
         self.outgoing.clear();
         self.sent = 0;
-        Ok(())
+        self.unsaid.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Reads what is there. `Closed` is said only once everything that came before has been read.
@@ -180,34 +210,50 @@ impl AsFd for Stream {
     }
 }
 
-/// Appends one message, with its length in front, to a byte stream.
-pub fn append<M: Serialize>(stream: &mut Vec<u8>, message: &M) {
+/// Appends one message, with its length in front, to a byte stream; nothing of one that takes more than `limit`.
+pub fn append<M: Serialize>(stream: &mut Vec<u8>, message: &M, limit: usize) -> Result<(), TooLarge> {
     let start = stream.len();
     stream.extend_from_slice(&[0; 4]);
+    let appended = Appended { stream, most: start + 4 + limit, left_out: 0 };
     // Serialising plain data into memory cannot fail; a type that could is a programming error.
-    postcard::serialize_with_flavor(message, Appended(stream)).expect("messages are plain data");
-    let length = (stream.len() - start - 4) as u32;
-    stream[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    let left_out = postcard::serialize_with_flavor(message, appended).expect("messages are plain data");
+    let bytes = stream.len() - start - 4 + left_out;
+    if bytes > limit {
+        stream.truncate(start);
+        return Err(TooLarge { bytes, limit });
+    }
+    stream[start..start + 4].copy_from_slice(&(bytes as u32).to_le_bytes());
+    Ok(())
 }
 
-/// Puts what is serialised at the end of a byte stream: bytes by the slice, for a message may be large.
-struct Appended<'a>(&'a mut Vec<u8>);
+/// Puts what is serialised at the end of a byte stream: bytes by the slice, for a message may be large. A slice that
+/// makes it too large is counted, and not copied.
+struct Appended<'a> {
+    stream: &'a mut Vec<u8>,
+    /// The stream is not to become longer than that.
+    most: usize,
+    left_out: usize,
+}
 
 impl Flavor for Appended<'_> {
-    type Output = ();
+    type Output = usize;
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
+        self.stream.push(byte);
         Ok(())
     }
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
+        if bytes.len() > self.most.saturating_sub(self.stream.len()) {
+            self.left_out += bytes.len();
+        } else {
+            self.stream.extend_from_slice(bytes);
+        }
         Ok(())
     }
 
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.left_out)
     }
 }
 
@@ -361,8 +407,8 @@ mod tests {
     #[test]
     fn an_inbox_makes_room_for_a_large_message_once_and_gives_it_back() {
         let mut stream = Vec::new();
-        append(&mut stream, &FromWorker::Alive);
-        append(&mut stream, &ToWorker::Code(Hash::of(b""), vec![7; 8 << 20]));
+        append(&mut stream, &FromWorker::Alive, MESSAGE_LIMIT).unwrap();
+        append(&mut stream, &ToWorker::Code(Hash::of(b""), vec![7; 8 << 20]), MESSAGE_LIMIT).unwrap();
         let (mut inbox, mut sizes) = (Inbox::default(), Vec::new());
         for piece in stream.chunks(1000) {
             inbox.space(READ_BYTES)[..piece.len()].copy_from_slice(piece);
@@ -389,13 +435,53 @@ mod tests {
             assert!(matches!(decode::<ToWorker>(&whole[..length]), Err(WireError::Garbage(_))), "{length}");
         }
         let mut framed = Vec::new();
-        append(&mut framed, &message);
+        append(&mut framed, &message, MESSAGE_LIMIT).unwrap();
         for length in 0..framed.len() {
             let mut inbox = Inbox::default();
             inbox.space(READ_BYTES)[..length].copy_from_slice(&framed[..length]);
             inbox.filled(length);
             assert!(matches!(inbox.take::<ToWorker>(), Ok(None)), "{length}");
         }
+    }
+
+    /// Zeros nobody reads take no memory.
+    #[test]
+    fn a_message_above_the_limit_leaves_nothing_and_what_comes_next_is_understood() {
+        assert_eq!(MESSAGE_LIMIT, crate::model::Limits::default().message_bytes);
+        let mut stream = Vec::new();
+        for (least, limit) in [(MESSAGE_LIMIT, MESSAGE_LIMIT), (5 << 30, MESSAGE_LIMIT), (100, 99)] {
+            let error =
+                append(&mut stream, &ToWorker::Code(Hash::of(b""), vec![0; least]), limit).unwrap_err();
+            assert!(error.limit == limit && (least + 1..least + 100).contains(&error.bytes), "{error:?}");
+            assert!(stream.is_empty() && stream.capacity() < 1000);
+        }
+        // At the limit it is one, and a byte below it none: whatever its last part is.
+        for message in [ToWorker::Code(Hash::of(b""), vec![7; 300]), ToWorker::Want(Hash::of(b"x"))] {
+            let bytes = postcard::to_allocvec(&message).unwrap().len();
+            assert_eq!(append(&mut Vec::new(), &message, bytes), Ok(()));
+            let refused = append(&mut Vec::new(), &message, bytes - 1);
+            assert_eq!(refused, Err(TooLarge { bytes, limit: bytes - 1 }));
+        }
+    }
+
+    #[test]
+    fn a_stream_says_what_fits_and_ends_with_what_does_not() {
+        let (a, b) = socket_pair().unwrap();
+        let (mut a, mut b) = (Stream::new(a).unwrap(), Stream::new(b).unwrap());
+        a.set_limit(1000);
+        assert!(a.try_queue(&ToWorker::Code(Hash::of(b""), vec![0; 2000])).is_err());
+        a.queue(&ToWorker::Quiet(true));
+        a.flush().unwrap();
+        a.queue(&ToWorker::Retire);
+        a.queue(&ToWorker::Code(Hash::of(b""), vec![0; 2000]));
+        let error = a.flush().unwrap_err().to_string();
+        assert!(
+            error.starts_with("a message of 20") && error.ends_with(" B, and the most is 1000 B"),
+            "{error}"
+        );
+        b.fill().unwrap();
+        let came: Vec<ToWorker> = std::iter::from_fn(|| b.take().unwrap()).collect();
+        assert_eq!(came, [ToWorker::Quiet(true), ToWorker::Retire]);
     }
 
     #[test]

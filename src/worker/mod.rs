@@ -23,14 +23,15 @@ use self::watch::Watch;
 use crate::artefact::{Store, StoreError};
 use crate::machine::{self, Topology};
 use crate::model::{
-    FromKeeper, FromWorker, Hello, Limits, PROTOCOL, SlotSetup, ToKeeper, ToWorker, Welcome, human,
+    Attempt, FromKeeper, FromWorker, Hello, Limits, Outcome, PROTOCOL, SlotSetup, TaskId, ToKeeper, ToWorker,
+    Welcome, human,
 };
 use crate::process::{self, Environment, FIRST_FD, SpawnError};
 use crate::say::say;
 use crate::transport::stream::StreamLink;
 use crate::transport::wait::{earlier, wait};
 use crate::transport::{Link, LinkError, Peer};
-use crate::wire::{Stream, WireError, socket_pair};
+use crate::wire::{Stream, TooLarge, WireError, socket_pair};
 
 /// A worker that is cut off knows it after this part of the silence for which the root gives it up: before that, so that what ran here
 /// has ended when somebody else begins it.
@@ -159,6 +160,7 @@ fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
         Err(ended) => return Ok(ended),
     };
     let limits = *welcome.limits;
+    root.set_limit(limits.message_bytes);
     let (ours, keepers) =
         socket_pair().map_err(|error| WorkerError::System { what: "make a socket", error })?;
     let environment = Environment::scrubbed(std::env::vars_os());
@@ -359,7 +361,7 @@ impl<'a> Worker<'a> {
                 FromKeeper::Done(task, attempt, outcome) => {
                     self.watch.ended(task, attempt);
                     self.slots.set_taken(self.watch.cores());
-                    self.root.queue(&FromWorker::Done(task, attempt, outcome));
+                    report(self.root, task, attempt, outcome);
                 }
                 FromKeeper::Swept(task, attempt) => self.root.queue(&FromWorker::Swept(task, attempt)),
                 FromKeeper::NeedModule(name) => {
@@ -431,6 +433,14 @@ impl<'a> Worker<'a> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Tells the root how an attempt ended; of what is too large only that.
+fn report(root: &mut Peer<FromWorker, ToWorker>, task: TaskId, attempt: Attempt, outcome: Box<Outcome>) {
+    let done = FromWorker::Done(task, attempt, outcome);
+    if let Err(TooLarge { bytes, limit }) = root.try_queue(&done) {
+        root.queue(&done.shortened(bytes, limit));
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::report;
 use super::slots::Root;
 use crate::model::{
     Attempt, CallTask, FromSlot, FromWorker, Hash, Limits, Outcome, SlotInit, Status, TaskId, ToSlot,
@@ -203,7 +204,7 @@ impl Process {
         {
             (outcome.status, outcome.reason) = (status, Some(reason));
         }
-        root.queue(&FromWorker::Done(call.0, call.1, outcome));
+        report(root, call.0, call.1, outcome);
     }
 
     /// Announces a long call, and says what its time limits demand.
@@ -339,7 +340,9 @@ pub(super) fn explain_end(code: Option<i32>, signal: Option<i32>, ready: bool) -
     let (status, reason) = match (code, signal) {
         (_, Some(signal)) => {
             let name = signal_name(signal);
-            (Status::Signal, format!("its slot was killed by signal {signal} ({name}) {when}"))
+            // Of those that harness kills other words are found.
+            let maybe = if signal == libc::SIGKILL { ": memory may be why, if nobody sent that" } else { "" };
+            (Status::Signal, format!("its slot was killed by signal {signal} ({name}) {when}{maybe}"))
         }
         (Some(code), None) => {
             (Status::NonzeroExit, format!("its slot ended with exit code {code} {when} (os.exit?)"))

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::pipe::{Due, Piped, Process, explain_end};
+use super::report;
 use crate::machine;
 use crate::model::{
     Attempt, CallTask, FromWorker, Hash, Limits, Module, Outcome, SlotId, SlotInit, Status, TaskId, ToKeeper,
@@ -258,7 +259,7 @@ impl Slots {
 
     fn report(&self, task: TaskId, attempt: Attempt, outcome: Outcome, root: &mut Root) {
         let outcome = Outcome { host: self.init.host.clone(), ..outcome };
-        root.queue(&FromWorker::Done(task, attempt, Box::new(outcome)));
+        report(root, task, attempt, Box::new(outcome));
     }
 
     /// Lets slots work: answers, time limits, waiting calls.

@@ -175,3 +175,37 @@ fn a_stopped_keeper_is_noticed_and_its_tasks_are_lost() {
         folder.assert_nothing_left(GONE);
     }
 }
+
+/// What is larger than a message ends its own task: the worker, and what runs there, live on.
+#[test]
+fn what_is_too_large_to_be_sent_is_refused_and_its_worker_lives() {
+    let script = "spawn { workers = 1 }\n\
+         local function told(...)\n  local _, o = pcall(await, submit(...))\n  print(o.status or o.kind, o.host, o.reason or o.message)\nend\n\
+         local beside = submit(exec { cmd = { 'sleep', '1' } })\n\
+         told(exec { cmd = { 'wc', '-c' }, stdin = ('x'):rep(1 << 20), retries = 2 })\n\
+         told(function(text) return #text end, ('x'):rep(1 << 20))\n\
+         told(function() return ('x'):rep(1 << 20) end)\n\
+         told(exec { cmd = { 'head', '-c', '1048576', '/dev/zero' } })\n\
+         io.write(await(beside).status, '\\t', await(submit(exec { cmd = { 'echo', 'on' } })).stdout)\n";
+    let folder = Folder::with(script);
+    let mut command = folder.harness(&["c.lua"]);
+    command.env("HARNESS_LIMITS", "message_bytes=1048576");
+    let ran = folder.finish(command);
+    let out = folder.normal(&ran.stdout);
+    let limit = " B, and the limit is 1048576 B (1 MiB): ";
+    let (asked, result) = (" is too large to be sent to a worker", "its result is too large to be sent");
+    let expected = [
+        (format!("`stdin`{asked}"), "name a file in `inputs` and read that"),
+        (format!("what its function is called with{asked}"), "write it to a file and pass its name"),
+        (result.into(), "let it write to files, and return or print less"),
+        (result.into(), "let it write to files, and return or print less"),
+    ];
+    let lines: Vec<&str> = out.lines().collect();
+    for (line, (what, instead)) in lines.iter().zip(&expected) {
+        let beginning = format!("refused\tHOST\t{what}: the message has ");
+        assert!(line.starts_with(&beginning) && line.ends_with(&format!("{limit}{instead}")), "{ran:#?}");
+    }
+    assert_eq!(lines[expected.len()..], ["ok\ton"], "{ran:#?}");
+    assert!(!ran.stderr.contains("is lost"), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}

@@ -224,12 +224,12 @@ fn a_call_that_ends_its_slot_is_an_error_and_the_next_goes_on() {
          try('error', function() error('boom', 0) end)\ntry('fine', function() return true end)\n",
     );
     let stdout = "exit\tfalse\tnonzero_exit\tits slot ended with exit code 3 while it ran (os.exit?)\n\
-                  kill\tfalse\tsignal\tits slot was killed by signal 9 (SIGKILL) while it ran\n\
+                  kill\tfalse\tsignal\tits slot was killed by signal 9 (SIGKILL) while it ran: memory may be why, if nobody sent that\n\
                   abort\tfalse\tsignal\tits slot was killed by signal 6 (SIGABRT) while it ran\n\
                   error\tfalse\terror\tboom\nfine\ttrue\ttrue\ttrue\n";
     let stderr = "harness: 5 tasks: 1 ok, 1 error, 1 nonzero_exit, 2 signal\n  \
                   call exit on HOST: nonzero_exit: its slot ended with exit code 3 while it ran (os.exit?)\n  \
-                  call kill on HOST: signal: its slot was killed by signal 9 (SIGKILL) while it ran\n  \
+                  call kill on HOST: signal: its slot was killed by signal 9 (SIGKILL) while it ran: memory may be why, if nobody sent that\n  \
                   call abort on HOST: signal: its slot was killed by signal 6 (SIGABRT) while it ran\n  \
                   call error on HOST: error: boom\n";
     says(&folder, &["c.lua"], 0, stdout, stderr);

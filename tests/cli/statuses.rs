@@ -56,7 +56,7 @@ const ENDS: &str = r#"well            ok: -
 code            nonzero_exit: warm-up run 1: exit code 3; the end of its standard error: no licence
 later           nonzero_exit: sample 2: exit code 1
 segfault        signal: warm-up run 1: killed by signal 11 (SIGSEGV)
-killed          signal: warm-up run 1: killed by signal 9 (SIGKILL)
+killed          signal: warm-up run 1: killed by signal 9 (SIGKILL): harness did not send that; memory may be why, though the kernel counted no kill for it here
 slow            timeout: warm-up run 1: ran into its timeout of TIME; it was killed
 wrong output    verify_failed: warm-up run 1: output differs in line 1: expected `8`, got `7`
 wrong pattern   verify_failed: warm-up run 1: pattern 'total' is not in the output, which ends with: 7

@@ -129,13 +129,19 @@ impl Keeper {
         }
     }
 
-    /// Begins a task and waits until the keeper has.
-    fn begin(&mut self, work: Work, timeout: Option<f64>) -> TaskId {
+    /// Begins a task; what the keeper says of it is not read yet.
+    fn begin_unheard(&mut self, work: Work, timeout: Option<f64>) -> TaskId {
         self.tasks += 1;
         let task = TaskId(self.tasks);
         let run =
             Run { task, attempt: Attempt(0), timeout, cores: 1, pin: None, alone: false, gang: None, work };
         self.send(&ToKeeper::Run(Box::new(run)));
+        task
+    }
+
+    /// Begins a task and waits until the keeper has.
+    fn begin(&mut self, work: Work, timeout: Option<f64>) -> TaskId {
+        let task = self.begin_unheard(work, timeout);
         assert_eq!(self.receive(), FromKeeper::Started(task, Attempt(0)));
         task
     }

@@ -21,7 +21,7 @@ use rustix::io::write;
 use self::lifeline::RootsEnd;
 use self::sys::{Comm, Sending};
 use super::{Link, LinkError};
-use crate::wire::{Inbox, append};
+use crate::wire::{Inbox, MESSAGE_LIMIT, append};
 
 /// The byte stream is cut into MPI messages of at most this many bytes.
 const MESSAGE_BYTES: usize = 256 * 1024;
@@ -73,7 +73,7 @@ impl MpiLink {
         };
         let mut link = Self::new(comm, rank, owned, lifeline);
         let mut first = Vec::new();
-        append(&mut first, &call);
+        append(&mut first, &call, MESSAGE_LIMIT).expect("a line is short");
         link.backlog = first.len();
         link.waiting.push_back(first);
         link
