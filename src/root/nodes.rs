@@ -53,14 +53,26 @@ impl Driver {
     /// A pool keeps off a node from now on.
     pub(super) fn quarantine(&mut self, pool: PoolId, host: &str) {
         let why = self.faults.of(host);
-        let there = |worker: &&mut Worker| worker.pool == Some(pool) && worker.host() == host;
-        for worker in self.workers.values_mut().filter(there) {
-            worker.quarantine = Some(why.clone());
-        }
+        self.workers_there(pool, host).for_each(|worker| worker.quarantine = Some(why.clone()));
         self.progress.problem(&format!(
             "{host} is in quarantine: pool {pool} starts nothing there any more, what runs there goes on. The last faults: \
              {why} (`spawn {{ quarantine = N }}` allows N faults, `false` any number)"
         ));
+    }
+
+    /// A pool uses a node again that it kept off.
+    pub(super) fn readmit(&mut self, pool: PoolId, host: &str) {
+        let why = self.faults.of(host);
+        self.workers_there(pool, host).for_each(|worker| worker.quarantine = None);
+        self.progress.problem(&format!(
+            "{host} is let out of quarantine: pool {pool} has no worker left on another node, until one comes (`pool:grow()`). \
+             The last faults: {why}"
+        ));
+    }
+
+    fn workers_there(&mut self, pool: PoolId, host: &str) -> impl Iterator<Item = &mut Worker> {
+        let workers = self.workers.values_mut();
+        workers.filter(move |worker| worker.pool == Some(pool) && worker.host() == host)
     }
 
     /// Why no worker of the pool takes anything, where some are left.
