@@ -171,6 +171,23 @@ fn the_node_in_quarantine_is_let_out_when_the_others_are_lost() {
     assert!(out.len() == 1 && out[0].contains("spawn_failed: program `tool` not found"), "{ran:#?}");
 }
 
+/// A worker that does not come has its node by the name of the batch system, one that has come by the node's own.
+#[test]
+fn a_node_of_two_names_has_its_faults_together() {
+    let folder = Folder::with(
+        "local pool = spawn { workers = 2, slots = 1, placement = 'warn', quarantine = 1 }\n\
+         print(pcall(pool.grow, pool, { workers = 1 }))\n\
+         print(await(pool:submit(exec { cmd = { 'true' } })).host)\n",
+    );
+    let full = "exec unshare --uts sh -c 'hostname \"$(hostname).cluster\" && exec \"$0\" \"$@\"' \"$HARNESS\" \"$@\"";
+    let worker = format!(
+        "if mkdir first 2>/dev/null; then {full}; fi\nmkdir second 2>/dev/null || exit 1\n{ELSEWHERE}"
+    );
+    let Some(ran) = finish_elsewhere(&folder, &worker, &["c.lua"]) else { return };
+    assert!(ran.stdout.starts_with("false\t") && ran.stdout.ends_with("\nelsewhere\n"), "{ran:#?}");
+    assert_eq!(told(&ran, ".cluster is in quarantine: pool 0").len(), 1, "{ran:#?}");
+}
+
 #[test]
 fn a_node_may_fail_as_often_as_the_pool_allows() {
     let Some((folder, ran)) = on_two_nodes(
