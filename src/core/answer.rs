@@ -117,6 +117,7 @@ impl Core {
         self.withdraw(id);
         let begun = self.may_have_begun(id);
         let flying = self.fleet.lose(id);
+        self.readmit(pool); // before what it ran asks whether anybody is left
         self.artefacts.lose(id);
         flying.into_iter().for_each(|ix| self.lost_flight(ix, id, begun.contains(&ix)));
         // Others on the node may wait for what it ran.

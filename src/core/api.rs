@@ -287,6 +287,13 @@ pub enum Action {
         /// The node.
         host: String,
     },
+    /// A node in quarantine takes tasks of the pool again: it has no other one left.
+    Readmit {
+        /// The pool.
+        pool: PoolId,
+        /// The node.
+        host: String,
+    },
     /// The task is not started, now or later: it would not end in time.
     Hold {
         /// The task.

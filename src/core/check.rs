@@ -59,6 +59,8 @@ impl Core {
         for (id, worker) in self.fleet.iter().filter(|(_, worker)| worker.barred) {
             let (pool, node) = (&self.pools[worker.pool.at()], &self.fleet[worker.node]);
             assert!(pool.is_wary_of(node.faults) && !pool.places.contains(&Some(id)), "{id} is struck off");
+            let may_be_empty = self.draining || pool.stage == Stage::Closed;
+            assert!(pool.alive > 0 || may_be_empty, "pool {} has nobody, and {id} is struck off", pool.id);
         }
     }
 

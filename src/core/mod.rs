@@ -324,18 +324,24 @@ impl Core {
         let node = self.fleet.node(host);
         let slots = slots.max(1);
         let place = self.pools[pool.at()].add(id, slots, node);
-        self.pools[pool.at()].reluctant += u32::from(!measures);
         self.fleet
             .add(id, Worker { allocation, sockets, measures, ..Worker::new(pool, place, node, slots, gpus) });
         if self.fleet[node].quiet {
             self.out.push(Action::Quiet { worker: id, on: true });
         }
+        self.enlist(id);
+        self.review(pool);
+    }
+
+    /// The worker, which its pool has given a place, takes tasks from now on.
+    fn enlist(&mut self, id: WorkerId) {
+        let Worker { pool, node, measures, .. } = self.fleet[id];
+        self.pools[pool.at()].reluctant += u32::from(!measures);
         for ix in std::mem::take(&mut self.fleet[node].parked).into_values() {
             self.make_ready(ix);
         }
         self.refresh(id);
         self.touch(id);
-        self.review(pool);
     }
 }
 

@@ -8,7 +8,8 @@
 //!
 //! A *fault* is held against a node: a worker that was lost there or did not come, or a task that was unfit for it and ran on another node
 //! (where no other node can run it either, it is the task). A pool takes a node of so many faults out of its books as if the
-//! workers there were lost, but for what runs on them; never the last one it has, for where would its tasks go?
+//! workers there were lost, but for what runs on them; never the last one it has, for where would its tasks go? If all it has
+//! left are out, because those that were better are lost, the least faulty is let in again, until another one comes.
 
 use super::Core;
 use super::api::{Action, End, Tick};
@@ -190,6 +191,27 @@ impl Core {
         }
         self.stir(node);
         self.reconsider(pool);
+    }
+
+    /// If the pool has nobody left who takes tasks, the least faulty of the nodes it keeps off does again.
+    pub(super) fn readmit(&mut self, pool: PoolIx) {
+        let books = &self.pools[pool.at()];
+        if books.alive > 0 || books.stage == Stage::Closed || self.draining {
+            return;
+        }
+        let barred = self.fleet.iter().filter(|(_, worker)| worker.pool == pool && worker.barred);
+        let best = barred.map(|(_, worker)| worker.node).min_by_key(|node| (self.fleet[*node].faults, *node));
+        let Some(node) = best else { return };
+        let (id, host) = (books.id, self.fleet[node].host.clone());
+        self.out.push(Action::Readmit { pool: id, host });
+        let mut workers = self.fleet[node].workers.clone();
+        workers.retain(|id| self.fleet[*id].pool == pool);
+        for id in workers {
+            let worker = &mut self.fleet[id];
+            worker.barred = false;
+            worker.place = self.pools[pool.at()].add(id, worker.slots, node);
+            self.enlist(id);
+        }
     }
 
     /// The worker is struck off its pool's books: what only waits for it looks elsewhere.

@@ -269,6 +269,7 @@ impl Driver {
                 );
             }
             Action::Quarantine { pool, host } => self.quarantine(pool, &host),
+            Action::Readmit { pool, host } => self.readmit(pool, &host),
             Action::Hold { task } => self.hold(task),
             Action::Resolve { task, end } => self.resolve(task, end),
             Action::WakeAt(tick) => {

@@ -278,6 +278,7 @@ impl Driver {
 
     /// A worker has said who it is.
     pub(super) fn welcome(&mut self, id: WorkerId, hello: Hello) {
+        self.introduce_node(&hello.host);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if let Some(said) = &mut worker.said {
             said.worker_speaks();

@@ -145,6 +145,49 @@ fn a_node_whose_workers_are_lost_takes_no_more() {
     assert_eq!(told(&ran, "is in quarantine: pool 0").len(), 1, "{ran:#?}");
 }
 
+/// The node that cannot run everything is alive when the better one dies.
+#[test]
+fn the_node_in_quarantine_is_let_out_when_the_others_are_lost() {
+    let Some((folder, ran)) = on_two_nodes(
+        1,
+        "1",
+        "local hold = submit(exec { shell = 'while [ ! -e go ]; do sleep 0.01; done', host = here })\n\
+         local f = submit(exec { cmd = { 'tool' } })\n\
+         repeat local why = harness.explain(f) until why:find 'is tried again in'\n\
+         io.open('go', 'w'):close()\n\
+         print(await(f).host, await(submit(exec { cmd = { 'true' } })).host)\n\
+         print(await(submit(exec { shell = KILL, host = here, retries = 0 })).status)\n\
+         print(await(submit(exec { cmd = { 'true' } })).host)\n\
+         local status = io.popen(HARNESS .. ' status c.lua'):read 'a'\n\
+         print(status:match 'worker %d on elsewhere %([^)]*%): %a+')\n",
+    ) else {
+        return;
+    };
+    let lines: Vec<String> = folder.normal(&ran.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(lines[..3], ["HOST\tHOST", "lost_worker", "elsewhere"], "{ran:#?}");
+    assert!(lines[3].contains("on elsewhere (1 slot): ") && !lines[3].contains("quarantine"), "{ran:#?}");
+    assert_eq!(told(&ran, "elsewhere is in quarantine: pool 0").len(), 1, "{ran:#?}");
+    let out = told(&ran, "elsewhere is let out of quarantine: pool 0 has no worker left on another node");
+    assert!(out.len() == 1 && out[0].contains("spawn_failed: program `tool` not found"), "{ran:#?}");
+}
+
+/// A worker that does not come has its node by the name of the batch system, one that has come by the node's own.
+#[test]
+fn a_node_of_two_names_has_its_faults_together() {
+    let folder = Folder::with(
+        "local pool = spawn { workers = 2, slots = 1, placement = 'warn', quarantine = 1 }\n\
+         print(pcall(pool.grow, pool, { workers = 1 }))\n\
+         print(await(pool:submit(exec { cmd = { 'true' } })).host)\n",
+    );
+    let full = "exec unshare --uts sh -c 'hostname \"$(hostname).cluster\" && exec \"$0\" \"$@\"' \"$HARNESS\" \"$@\"";
+    let worker = format!(
+        "if mkdir first 2>/dev/null; then {full}; fi\nmkdir second 2>/dev/null || exit 1\n{ELSEWHERE}"
+    );
+    let Some(ran) = finish_elsewhere(&folder, &worker, &["c.lua"]) else { return };
+    assert!(ran.stdout.starts_with("false\t") && ran.stdout.ends_with("\nelsewhere\n"), "{ran:#?}");
+    assert_eq!(told(&ran, ".cluster is in quarantine: pool 0").len(), 1, "{ran:#?}");
+}
+
 #[test]
 fn a_node_may_fail_as_often_as_the_pool_allows() {
     let Some((folder, ran)) = on_two_nodes(

@@ -158,6 +158,24 @@ impl World {
             machine.barred = true;
         }
         assert!(self.machines.iter_mut().any(|machine| takes(&machine)), "{host} is the last node");
+        // Groups leave it, and need not come back with it.
+        let machines = &self.machines;
+        self.groups.retain(|_, home| home.iter().all(|id| !machines[id.0 as usize].barred));
+    }
+
+    /// The pool has nobody else, and no better one.
+    pub(super) fn judge_readmission(&mut self, pool: u32, host: &str) {
+        self.readmissions += 1;
+        let left = || self.machines.iter().filter(|machine| machine.pool == pool && !machine.told);
+        assert!(left().all(|machine| machine.barred), "{host} is let in and there are others");
+        let faults = |host: &str| self.faults.get(host).copied().unwrap_or(0);
+        assert!(left().any(|machine| machine.host == host), "nobody is on {host}");
+        assert!(
+            left().all(|machine| faults(host) <= faults(&machine.host)),
+            "{host} is not the least faulty"
+        );
+        let barred = self.machines.iter_mut().filter(|machine| machine.pool == pool && machine.host == host);
+        barred.for_each(|machine| machine.barred = false);
     }
 
     pub(super) fn resolved(&mut self, task: TaskId, end: End) {
@@ -174,7 +192,7 @@ impl World {
                 assert!(cause.end.is_some() && !(cause.ok && cause.end == Some(End::Finished)));
             }
             End::LostWorker { workers } => {
-                let left = self.machines.iter().any(|m| m.pool == request.pool.0 && !m.told && !m.barred);
+                let left = self.machines.iter().any(|m| m.pool == request.pool.0 && !m.told);
                 let often = workers.len() + track.unfit.len() > request.retries as usize;
                 assert!(workers.len() <= 1 + request.retries as usize);
                 assert!(often || !left || wish.host.is_some(), "{request:?} given up");

@@ -161,6 +161,8 @@ pub struct World {
     limits: BTreeMap<u32, u32>,
     /// Nodes put in quarantine, each time.
     pub quarantines: usize,
+    /// Nodes let in again, each time.
+    pub readmissions: usize,
     actions: Vec<Action>,
 }
 
@@ -194,6 +196,7 @@ impl World {
             faults: BTreeMap::new(),
             limits: BTreeMap::new(),
             quarantines: 0,
+            readmissions: 0,
             actions: Vec::new(),
         }
     }
@@ -455,7 +458,8 @@ impl World {
                     track.unfit.push(host);
                     track.rests = self.now + 1_000_000;
                 } else {
-                    for other in track.unfit.iter().filter(|other| **other != host) {
+                    let unfit: BTreeSet<&String> = track.unfit.iter().collect();
+                    for other in unfit.into_iter().filter(|other| **other != host) {
                         *self.faults.entry(other.clone()).or_default() += 1;
                     }
                 }
@@ -496,6 +500,7 @@ impl World {
             }
             Action::Resolve { task, end } => self.resolved(task, end),
             Action::Quarantine { pool, host } => self.judge_quarantine(pool.0, &host),
+            Action::Readmit { pool, host } => self.judge_readmission(pool.0, &host),
             Action::Hold { task } => self.judge_hold(task),
             Action::Start { task, ref gang, attempt, ref gpus } => {
                 let leader = gang.leader();

@@ -473,7 +473,9 @@ impl World {
         match action {
             Action::WakeAt(Tick(at)) => self.wake = Some(self.wake.map_or(at, |wake| wake.min(at))),
             Action::Hold { task } => return Err(format!("task {task} is held back, and time has no end")),
-            Action::Quarantine { host, .. } => return Err(format!("nobody keeps off nodes, and {host} is")),
+            Action::Quarantine { host, .. } | Action::Readmit { host, .. } => {
+                return Err(format!("nobody keeps off nodes, and {host} is"));
+            }
             Action::GiveUp { worker } => self.die(worker.0 as usize),
             Action::Resolve { task, end } => self.resolve(task, end)?,
             Action::Start { task, attempt, ref gang, .. } => {

@@ -37,6 +37,10 @@ fn quarantine(node: usize) -> Action {
     Action::Quarantine { pool: PoolId(0), host: format!("n{node}") }
 }
 
+fn readmit(node: usize) -> Action {
+    Action::Readmit { pool: PoolId(0), host: format!("n{node}") }
+}
+
 fn patient(retries: u32) -> impl FnOnce(&mut Request) {
     move |request| request.retries = retries
 }
@@ -161,10 +165,49 @@ fn lost_workers_count_and_what_runs_or_waits_there_comes_to_its_end() {
     assert_eq!(desk.done(2, ran[2]), [finished(ran[2])], "what ran there goes on");
     let (task, actions) = desk.exec();
     assert_eq!(actions, [start(task, 1, 4)]);
-    desk.lose(3);
-    assert_eq!(desk.lose(4), [lost_with(task, &[4])], "two idle units in quarantine are none");
-    let (late, actions) = desk.exec();
-    assert_eq!(actions, [lost_with(late, &[])]);
+    assert_eq!(desk.lose(3)[0], lost_with(ran[3], &[3]));
+    assert_eq!(desk.lose(4), [readmit(0), lost_with(task, &[4])], "its retries are spent all the same");
+}
+
+#[test]
+fn a_pool_whose_better_nodes_are_lost_goes_back_to_the_least_faulty() {
+    let mut desk = on_nodes(&[1, 2, 1], 2);
+    for (node, faults) in [(0, 3), (1, 2)] {
+        (0..faults).for_each(|_| drop(desk.feed(Event::NodeFault { host: format!("n{node}") })));
+    }
+    assert_eq!(desk.core.quarantined(PoolId(0)).collect::<Vec<_>>(), ["n0", "n1"]);
+    let (struck, actions) = desk.ask(Kind::Exec, patient(2));
+    assert_eq!(actions, [start(struck, 1, 3)]);
+    let (waits, none) = desk.exec();
+    assert!(none.is_empty());
+    assert_eq!(desk.lose(3)[..2], [readmit(1), start(waits, 1, 2)]);
+    assert_eq!(desk.tick(SECOND), [start(struck, 2, 1)], "both workers of the node are let in");
+    // Worse ones stay out as long as it is there, and come in when it is not.
+    let actions = [desk.lose(1), desk.lose(2)].concat();
+    assert_eq!(actions.iter().filter(|action| **action == readmit(0)).count(), 1, "{actions:?}");
+    assert_eq!(desk.tick(2 * SECOND), [start(struck, 3, 0)]);
+    // It goes out again once there is another one.
+    assert_eq!(join_on(&mut desk, PoolId(0), 9, 7)[0], quarantine(0));
+    let (task, actions) = desk.exec();
+    assert_eq!(actions, [start(task, 1, 9)]);
+    assert_eq!(desk.report(0, struck, 3, true, None), [finished(struck)], "what runs there goes on");
+    // Nobody comes in where nothing is to start.
+    desk.feed(Event::Drain);
+    assert!(!desk.lose(9).contains(&readmit(0)));
+}
+
+#[test]
+fn what_is_sent_back_to_a_readmitted_node_may_be_of_any_kind() {
+    let mut desk = on_nodes(&[1, 1], 1);
+    desk.feed(Event::NodeFault { host: "n0".into() });
+    let member = |r: &mut Request| r.placement.group = Some("g".into());
+    let (first, actions) = desk.ask(Kind::Exec, member);
+    assert_eq!(actions, [start(first, 1, 1)]);
+    let (second, third) = (desk.ask(Kind::Exec, member).0, desk.measure().0);
+    let actions = desk.lose(1);
+    assert_eq!(actions[0], readmit(0));
+    assert!(actions.contains(&start(second, 1, 0)), "{actions:?}");
+    assert!(desk.done(0, second).contains(&start(third, 1, 0)));
 }
 
 #[test]
