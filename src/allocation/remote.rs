@@ -138,9 +138,11 @@ mod tests {
              /opt/harness __worker dial"
         );
         let ssh = ssh_line("node2", Path::new("/home/o'hara/my harness"), Duration::from_secs(30), NOTHING);
-        assert_eq!(ssh.argv[..6], ["ssh", "-T", "-x", "-o", "BatchMode=yes", "-o"]);
-        assert_eq!([&ssh.argv[6], &ssh.argv[11]], ["ConnectTimeout=20", "node2"]);
-        assert_eq!(ssh.argv[8..], [r"exec '/home/o'\''hara/my harness' __worker stdio"]);
+        assert_eq!(
+            ssh.argv[..12].join(" "),
+            "ssh -T -x -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=20 -o ServerAliveCountMax=6 node2"
+        );
+        assert_eq!(ssh.argv[12..], [r"exec '/home/o'\''hara/my harness' __worker stdio"]);
     }
 
     #[test]
