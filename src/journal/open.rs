@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::Deref;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -151,11 +151,6 @@ pub(super) fn take(
         }
         if mode != Mode::Fresh || ours.len() == 0 {
             return Ok((file, moved));
-        }
-        // A damaged journal is set aside; a script that was named in its place is not.
-        let mut first = [0];
-        if file.read_at(&mut first, 0).is_ok_and(|count| count == 1 && first != *b"{") {
-            return Err(JournalError::NotAJournal { path: path.to_owned() });
         }
         let aside = free_name(path);
         std::fs::rename(path, &aside).map_err(failed("move the old journal aside"))?;

@@ -3,6 +3,7 @@
 //! Knows neither workers nor tasks that run.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::again::Retrying;
@@ -24,6 +25,10 @@ pub(super) fn open_journal(
     options: &Options,
     progress: &Progress,
 ) -> Result<Opened, JournalError> {
+    // A damaged journal is set aside for a fresh one; a script that was named in its place is not.
+    if is_same_file(path, Path::new(&header.script)) {
+        return Err(JournalError::NotAJournal { path: path.to_owned() });
+    }
     let mode = match options {
         Options { fresh: true, .. } => Mode::Fresh,
         Options { repeats: true, .. } => Mode::Repeat,
@@ -43,6 +48,11 @@ pub(super) fn open_journal(
         ));
     }
     Ok(opened)
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|it| (it.dev(), it.ino())).ok();
+    identity(one).is_some_and(|found| identity(other) == Some(found))
 }
 
 pub(super) fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
