@@ -48,9 +48,7 @@ mod verify;
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
-
-use rustix::process::Pid;
+use std::time::Duration;
 
 use crate::process::{self, keep_small, kill_descendants, own};
 use crate::say::say;
@@ -58,10 +56,6 @@ use crate::wire::WireError;
 
 /// How long the end of all descendants is waited for; what the kernel cannot end by then it must keep.
 const LAST_PATIENCE: Duration = Duration::from_secs(8);
-
-/// How long the end of the root is waited for where the worker was killed, and how often it is looked.
-const ROOT_PATIENCE: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The whole life of a keeper, with the worker's socket.
 pub fn main(socket: OwnedFd) -> ExitCode {
@@ -72,7 +66,8 @@ pub fn main(socket: OwnedFd) -> ExitCode {
         let ended = keeper.serve();
         end_all();
         keeper.end();
-        sweep_behind(worker);
+        // With the worker gone nobody waits for us, and we can wait for the root.
+        process::sweep_behind(|| own::parent_pid() != worker);
         ended
     });
     match ended {
@@ -81,15 +76,6 @@ pub fn main(socket: OwnedFd) -> ExitCode {
             say(format_args!("harness keeper: {error}"));
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Where the root was killed nobody else removes what it had here. Whoever kills all processes of a job may have come to it
-/// only after the worker: with that gone nobody waits for us, and we can wait for the root.
-fn sweep_behind(worker: Option<Pid>) {
-    let until = Instant::now() + ROOT_PATIENCE;
-    while process::sweep() && own::parent_pid() != worker && Instant::now() < until {
-        let _ = lane::sleep(&mut [], Some(Instant::now() + LOOK_AGAIN));
     }
 }
 

@@ -14,6 +14,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::system::uname;
@@ -27,6 +28,9 @@ const TRIES: usize = 10;
 /// After so long nothing further of what others left is begun to be removed, for somebody waits for this process. The next one
 /// goes on.
 const SWEEP_TIME: Duration = Duration::from_secs(2);
+/// How long the end of a root is waited for, and how often it is looked.
+const ROOT_PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// What the names of such folders begin with that this user made on this node.
 fn ours() -> String {
@@ -117,6 +121,15 @@ fn open_up(folder: &Path) {
 /// processes may live?
 pub fn sweep() -> bool {
     sweep_until(&std::env::temp_dir(), &ours(), Instant::now() + SWEEP_TIME)
+}
+
+/// The same where the root may be ending: what it had here nobody else removes where it was killed, and whoever kills all processes
+/// of a job may come to it last. Looks again while `waits` and others are left, for a while.
+pub fn sweep_behind(waits: impl Fn() -> bool) {
+    let until = Instant::now() + ROOT_PATIENCE;
+    while sweep() && waits() && Instant::now() < until {
+        let _ = poll(&mut [], Some(&LOOK_AGAIN)); // a signal only ends the wait
+    }
 }
 
 fn sweep_until(parent: &Path, prefix: &str, until: Instant) -> bool {

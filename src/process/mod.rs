@@ -26,7 +26,7 @@ mod wake;
 
 pub use ask::{NoAnswer, ask};
 pub use environment::Environment;
-pub use folders::{OwnFolder, folder_prefix, private, remove_tree, sweep};
+pub use folders::{OwnFolder, folder_prefix, private, remove_tree, sweep, sweep_behind};
 pub use footprint::{Footprint, give_code_back, keep_small};
 pub use gate::Gate;
 pub use limited::{Allowance, own_limit, spawn_limited};

@@ -179,7 +179,8 @@ fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
     child.wait_or_kill(if silent { Duration::ZERO } else { limits.keeper_end });
     // What a killed keeper left is ours now, processes and folders, as we are the next subreaper.
     process::kill_descendants(&[], limits.keeper_end);
-    process::sweep();
+    let root_is_gone = matches!(result, Err(WorkerError::Root(_)));
+    process::sweep_behind(|| root_is_gone);
     result
 }
 
