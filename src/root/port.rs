@@ -370,7 +370,7 @@ impl Port {
     /// Puts in what is known of its dependencies; `Err` names why it cannot run, and after which answer
     /// from the journal to say so.
     fn settle_known(&mut self, submission: &mut Submission) -> Result<(), (Unmet, Option<u64>)> {
-        for dep in submission.deps.iter().copied().collect::<Vec<_>>() {
+        for dep in (*submission.deps).clone() {
             if let Some(seq) = self.replaying.get(&dep) {
                 if let Some(outcome) = self.replays.get(&(*seq, dep)) {
                     settle(submission, dep, outcome).map_err(|unmet| (unmet, Some(*seq)))?;

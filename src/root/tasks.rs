@@ -80,7 +80,7 @@ impl Tasks {
     pub(super) fn insert(&mut self, mut submission: Submission, pool: PoolId) {
         let task = submission.task;
         let mut unmet = None;
-        for dep in submission.deps.iter().copied().collect::<Vec<_>>() {
+        for dep in (*submission.deps).clone() {
             match self.entries.get_mut(dep) {
                 Some(Entry::Live(live)) => live.dependents.push(task),
                 Some(Entry::Ended(outcome)) => {
