@@ -1,7 +1,8 @@
 """Calls through an executor of Python's, for benches/beside_executors: `executor_noop.py mpi4py|process CALLS AWAITED ITEMS`.
 
 Prints no-op calls per second (all submitted, then all awaited), the median of submit and await of one, in microseconds, and items
-per second of a map over numbers, in chunks of 1000: chosen by hand, as they are not by themselves.
+per second of a map over numbers, in chunks of 1000: chosen by hand, as they are not by themselves. Last, how fast 64 MiB travel
+to a function and back (MB/s, there and back counted).
 """
 
 import statistics
@@ -15,6 +16,10 @@ def nothing():
 
 def increment(x):
     return x + 1
+
+
+def same(x):
+    return x
 
 
 def executor(which):
@@ -42,6 +47,13 @@ def main(which, many, few, items):
         total = sum(pool.map(increment, range(items), chunksize=1000))
         print(items / (time.perf_counter() - began))
         assert total == items * (items + 1) // 2
+        large = b"x" * (64 << 20)
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            assert len(pool.submit(same, large).result()) == len(large)
+            times.append(time.perf_counter() - began)
+        print(2 * len(large) / 1e6 / statistics.median(times))
 
 
 if __name__ == "__main__":

@@ -174,7 +174,9 @@ fn record(number: u64, kind: Kind) -> Record {
             argv: vec!["cc".into(), "-O3".into(), "-march=native".into(), "gemm.c".into()],
             ..CompileResult::default()
         })),
-        _ => Detail::Call(CallReturn { values: vec![1, 2, 3, 4, 5, 6, 7, 8], codes: Vec::new(), text: None }),
+        _ => {
+            Detail::Call(CallReturn { values: vec![1, 2, 3, 4, 5, 6, 7, 8].into(), ..CallReturn::default() })
+        }
     };
     let outcome = Outcome {
         status: Status::Ok,

@@ -1,11 +1,11 @@
--- Calls through harness, for benches/beside_executors: noop.lua CALLS AWAITED ITEMS. Prints what benches/executor_noop.py prints;
--- no chunk size is given.
+-- Calls through harness, for benches/beside_executors and benches/over_mpi: noop.lua CALLS AWAITED ITEMS. Prints what
+-- benches/executor_noop.py prints; no chunk size is given. How the worker starts, --start says.
 local harness = require "harness"
 local many, few, items = tonumber(arg[1]) or 200000, tonumber(arg[2]) or 2000, tonumber(arg[3]) or 1000000
 
 local function nothing() end
 
-local pool <close> = spawn { workers = 1, slots = 2, start = "local" }
+local pool <close> = spawn { workers = 1, slots = 2 }
 pool:submit(nothing):wait()
 local began, futures = harness.now(), {}
 for i = 1, many do
@@ -34,3 +34,13 @@ for _, value in ipairs((map(function(x) return x + 1 end, list))) do
 end
 print(items / (harness.now() - began))
 assert(total == items * (items + 1) // 2)
+
+local large = string.rep("x", 64 << 20)
+times = {}
+for i = 1, 5 do
+  began = harness.now()
+  assert(#await(submit(function(x) return x end, large)) == #large)
+  times[i] = harness.now() - began
+end
+table.sort(times)
+print(2 * #large / 1e6 / times[3])

@@ -132,7 +132,7 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
                         gpus: None,
                         gang: None,
                         many: false,
-                        payload,
+                        payload: payload.into(),
                         deps: Vec::new(),
                     }));
                     sent += 1;

@@ -44,7 +44,7 @@ fn answer(mut end: DriverEnd, values: Vec<u8>) {
 }
 
 fn returned(values: &[u8]) -> Box<Outcome> {
-    let detail = Detail::Call(CallReturn { values: values.to_vec(), codes: Vec::new(), text: None });
+    let detail = Detail::Call(CallReturn { values: values.to_vec().into(), ..CallReturn::default() });
     Box::new(Outcome {
         status: Status::Ok,
         reason: None,
@@ -68,7 +68,7 @@ fn port_alone() {
     for _ in 0..CALLS / 1000 {
         let began = Instant::now();
         for _ in 0..1000 {
-            let job = CallJob { payload: [1; 26].into(), ..Default::default() };
+            let job = CallJob { payload: vec![1; 26].into(), ..Default::default() };
             port.submit(Order {
                 pool: None,
                 options: TaskOptions::default().into(),

@@ -4,6 +4,9 @@
 #[cfg(test)]
 extern crate self as harness;
 
+#[global_allocator]
+static MEMORY: process::LargePages = process::LargePages;
+
 pub mod allocation;
 pub mod artefact;
 pub mod cli;

@@ -67,7 +67,7 @@ fn call() -> CallTask {
         gpus: Some(Gpus { vendor: Some(Vendor::Amd), ids: vec!["0".into(), "1".into()] }),
         gang: None,
         many: true,
-        payload: b"payload of a call".to_vec(),
+        payload: b"payload of a call".to_vec().into(),
         deps: Vec::new(),
     }
 }

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     fn answer(words: [u64; 3]) -> OwnedFd {
-        let (ours, theirs) = rustix::pipe::pipe().unwrap();
+        let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         File::from(theirs).write_all(&words.map(u64::to_ne_bytes).concat()).unwrap();
         ours
     }

@@ -146,9 +146,10 @@ mod tests {
     #[test]
     fn both_forms_give_back_what_went_in() {
         let value = CallReturn {
-            values: vec![0x80, 1, 2],
+            values: vec![0x80, 1, 2].into(),
             codes: vec![(Hash::of(b"f"), vec![0x1b, b'L', 0xff].into()), (Hash::of(b"g"), vec![].into())],
             text: Some(b"42".to_vec().into()),
+            text_at: None,
         };
         let json = serde_json::to_string(&value).unwrap();
         assert_eq!(serde_json::from_str::<CallReturn>(&json).unwrap(), value);

@@ -1,17 +1,32 @@
 //! What the processes say to each other. Frames hold batches of these; see `wire`.
 
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Attempt, CommandSpec, CompareSpec, CompileSpec, Env, ExecSpec, Found, Gpus, Hash, Inspection, Kind,
-    Limits, MeasureSpec, Outcome, Pin, PoolId, SlotId, TaskId, WorkerId,
+    Limits, MeasureSpec, Outcome, Pin, PoolId, SlotId, TaskId, WorkerId, encoding,
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 13;
+pub const PROTOCOL: u32 = 14;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Plain data that travels between processes. One part of it may be large, and is then not copied on its way.
+pub trait Message: Serialize + DeserializeOwned + Clone {
+    /// The part that may be large, where it has one.
+    fn bulk(&self) -> Option<&Bytes> {
+        None
+    }
+
+    /// The same, to be put in or taken out.
+    fn bulk_mut(&mut self) -> Option<&mut Bytes> {
+        None
+    }
+}
 
 /// What a worker tells of itself first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,7 +172,7 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum DepValue {
     /// A call's values, in the encoding of `script::raw`.
-    Values(#[serde(with = "serde_bytes")] Vec<u8>),
+    Values(#[serde(with = "encoding::bytes")] Bytes),
     /// A build's artefact: becomes its path on the node.
     Artefact(Hash),
     /// Any other record (or any, with `accept_failed`).
@@ -204,8 +219,8 @@ pub struct CallTask {
     /// It is several calls that travel together, one after the other, each as if it were alone.
     pub many: bool,
     /// Function and arguments, in the encoding of `script::raw`; of several calls the [`batch`](super::batch) of theirs.
-    #[serde(with = "serde_bytes")]
-    pub payload: Vec<u8>,
+    #[serde(with = "encoding::bytes")]
+    pub payload: Bytes,
     /// The results its arguments refer to.
     pub deps: Vec<(TaskId, DepValue)>,
 }
@@ -409,3 +424,35 @@ macro_rules! shortened {
 }
 
 shortened!(FromWorker, FromKeeper, FromSlot);
+
+macro_rules! bulk_is {
+    ($($message:ident { $variant:ident($($of:ident),+) => $part:expr, $part_mut:expr })+) => {$(
+        impl Message for $message {
+            fn bulk(&self) -> Option<&Bytes> {
+                match self {
+                    Self::$variant($($of),+) => $part,
+                    _ => None,
+                }
+            }
+
+            fn bulk_mut(&mut self) -> Option<&mut Bytes> {
+                match self {
+                    Self::$variant($($of),+) => $part_mut,
+                    _ => None,
+                }
+            }
+        }
+    )+};
+}
+
+bulk_is! {
+    ToWorker { Call(call) => Some(&call.payload), Some(&mut call.payload) }
+    ToSlot { Call(call) => Some(&call.payload), Some(&mut call.payload) }
+    FromSlot { Done(_task, _attempt, outcome) => outcome.values(), outcome.values_mut() }
+    FromWorker { Done(_task, _attempt, outcome) => outcome.values(), outcome.values_mut() }
+}
+
+impl Message for ToKeeper {}
+impl Message for FromKeeper {}
+/// How a root is called.
+impl Message for String {}

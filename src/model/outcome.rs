@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::machine_fault::blames_node;
@@ -182,6 +183,24 @@ impl Outcome {
         }
     }
 
+    /// What calls returned, encoded.
+    pub fn values(&self) -> Option<&Bytes> {
+        match &self.detail {
+            Detail::Call(returned) => Some(&returned.values),
+            Detail::Calls(returned) => Some(&returned.values),
+            _ => None,
+        }
+    }
+
+    /// The same, to be put in or taken out.
+    pub fn values_mut(&mut self) -> Option<&mut Bytes> {
+        match &mut self.detail {
+            Detail::Call(returned) => Some(&mut returned.values),
+            Detail::Calls(returned) => Some(&mut returned.values),
+            _ => None,
+        }
+    }
+
     /// Is it the node that could not run this, as far as its end tells? On another one it may.
     pub fn blames_node(&self) -> bool {
         match self.status {
@@ -224,13 +243,24 @@ pub enum Detail {
 pub struct CallReturn {
     /// The values, in the encoding of `script::raw`.
     #[serde(with = "encoding::bytes")]
-    pub values: Vec<u8>,
+    pub values: Bytes,
     /// Code the values contain that the root did not issue: hash and bytecode.
     #[serde(with = "encoding::codes")]
     pub codes: Vec<(Hash, serde_bytes::ByteBuf)>,
-    /// The first value as text, when it is a string or a number (for use as a command's argument).
+    /// The first value as text, when it is a number, or a string that does not lie in `values` as it is.
     #[serde(with = "encoding::optional_bytes")]
     pub text: Option<serde_bytes::ByteBuf>,
+    /// Where in `values` it begins, and its length (B), when it is a string that does.
+    #[serde(default)]
+    pub text_at: Option<(usize, usize)>,
+}
+
+impl CallReturn {
+    /// The first value as text, when it is a string or a number (for use as a command's argument).
+    pub fn first_as_text(&self) -> Option<&[u8]> {
+        let there = self.text_at.and_then(|(begin, length)| self.values.get(begin..)?.get(..length));
+        there.or(self.text.as_deref().map(Vec::as_slice))
+    }
 }
 
 /// What calls that travelled together returned. If they took long, not all of them have run: the others are to be sent anew.
@@ -238,7 +268,7 @@ pub struct CallReturn {
 pub struct CallReturns {
     /// The [`batch`](super::batch) of the values of each.
     #[serde(with = "encoding::bytes")]
-    pub values: Vec<u8>,
+    pub values: Bytes,
     /// Code the values contain that the root did not issue: hash and bytecode.
     #[serde(with = "encoding::codes")]
     pub codes: Vec<(Hash, serde_bytes::ByteBuf)>,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
@@ -195,7 +196,7 @@ pub(super) fn program_class(command: &CommandSpec) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct CallJob {
     /// Function and arguments.
-    pub payload: Box<[u8]>,
+    pub payload: Bytes,
     /// Calls of one function have one class: they take similar time.
     pub class: u64,
     /// What few calls have.

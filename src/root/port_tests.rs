@@ -50,7 +50,7 @@ fn command(argv: Vec<Arg>) -> CommandSpec {
 }
 
 fn call(payload: &[u8]) -> Order {
-    order(Job::Call(CallJob { payload: payload.into(), ..Default::default() }))
+    order(Job::Call(CallJob { payload: payload.to_vec().into(), ..Default::default() }))
 }
 
 fn compile(name: &str) -> Order {
@@ -337,7 +337,7 @@ fn a_result_that_is_no_text_cannot_be_an_argument() {
     let value = bench.port.submit(call(b"f"));
     bench.port.submit(Order { deps: vec![value], ..exec(vec![Arg::Task(value)]) });
     let mut submissions = submissions(&mut bench.driver);
-    let table = CallReturn { values: vec![], codes: vec![], text: None };
+    let table = CallReturn::default();
     let unmet = settle(&mut submissions[1], value, &ended(Detail::Call(table))).unwrap_err();
     assert_eq!(
         unmet.to_string(),

@@ -116,7 +116,7 @@ fn dep_value(call: &CallJob, dep: TaskId, outcome: &Outcome) -> DepValue {
 fn argument(dep: TaskId, outcome: &Outcome) -> Result<Arg, Unmet> {
     let text = match &outcome.detail {
         Detail::Compile(result) => result.artefact.map(Arg::Artefact),
-        Detail::Call(values) => values.text.as_ref().map(|text| Arg::Text(text.to_vec())),
+        Detail::Call(values) => values.first_as_text().map(|text| Arg::Text(text.to_vec())),
         _ => None,
     };
     text.ok_or_else(|| {

@@ -200,7 +200,7 @@ impl Live {
                     gpus: self.granted.gpus.first().map(|(_, gpus)| gpus.clone()),
                     gang: self.granted.gang.clone().map(Box::new),
                     many: call.baggage.many.is_some(),
-                    payload: call.payload.to_vec(),
+                    payload: call.payload.clone(),
                     deps: call.baggage.known.clone(),
                 });
             }
@@ -325,7 +325,7 @@ mod tests {
         for task in 0..3 {
             tasks.insert(submission(task, &[]), PoolId(0));
         }
-        let text = |text| CallReturn { values: vec![], codes: vec![], text };
+        let text = |text| CallReturn { text, ..CallReturn::default() };
         let ended = |text| {
             let detail = Detail::Call(text);
             Arc::new(Outcome { status: Status::Ok, reason: None, detail, ..Outcome::failed(Status::Ok, "") })
@@ -367,7 +367,7 @@ mod tests {
         spec.hooks.setup = Some(HookSpec { argv: vec![Arg::Task(TaskId(0))], shell: None });
         let job = Job::Measure(Box::new(spec));
         let text = Some(b"5".to_vec().into());
-        let detail = Detail::Call(CallReturn { values: vec![], codes: vec![], text });
+        let detail = Detail::Call(CallReturn { text, ..CallReturn::default() });
         let ended = Outcome { status: Status::Ok, reason: None, detail, ..Outcome::failed(Status::Ok, "") };
         tasks.end(TaskId(0), &Arc::new(ended));
         tasks.insert(Submission { job, ..submission(1, &[0]) }, PoolId(0));

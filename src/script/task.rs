@@ -168,7 +168,7 @@ impl TaskState {
     /// Runs calls that travelled together, each as if it were alone, until one fails or they have taken long enough.
     fn run_many(&mut self, call: &CallTask) -> Outcome {
         let start = Instant::now();
-        let mut returned = CallReturns::default();
+        let (mut values, mut codes) = (Vec::new(), Vec::new());
         for (message, seed) in batch::messages(&call.payload).zip(call.seed..) {
             let seeds = (self.seed as i64, seed as i64);
             let called = message
@@ -177,9 +177,9 @@ impl TaskState {
             let told = self.told(called, call.timeout);
             self.undo_changes();
             match told {
-                (Status::Ok, _, Detail::Call(values)) => {
-                    batch::put(&mut returned.values, &values.values);
-                    returned.codes.extend(values.codes);
+                (Status::Ok, _, Detail::Call(returned)) => {
+                    batch::put(&mut values, &returned.values);
+                    codes.extend(returned.codes);
                 }
                 failed => return self.outcome(failed, start),
             }
@@ -187,6 +187,7 @@ impl TaskState {
                 break;
             }
         }
+        let returned = CallReturns { values: values.into(), codes };
         self.outcome((Status::Ok, None, Detail::Calls(returned)), start)
     }
 
@@ -228,7 +229,7 @@ impl TaskState {
             gpus: None,
             gang: None,
             many: false,
-            payload: init.payload.clone(),
+            payload: init.payload.clone().into(),
             deps: Vec::new(),
         };
         let outcome = self.run_with(&call, here);
@@ -343,7 +344,8 @@ impl TaskState {
     fn with_code(&self, shipped: Shipped) -> CallReturn {
         let own = shipped.codes.iter().filter(|hash| !self.shipper.learned(**hash));
         let codes = own.filter_map(|hash| Some((*hash, self.shipper.bytecode(*hash)?.to_vec().into())));
-        CallReturn { codes: codes.collect(), values: shipped.bytes, text: None }
+        let text_at = shipped.first_string();
+        CallReturn { codes: codes.collect(), values: shipped.bytes.into(), text: None, text_at }
     }
 }
 

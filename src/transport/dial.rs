@@ -20,7 +20,7 @@ use super::sealed::{GREETING_BYTES, Greeting, Handshake, Key, SealedLink};
 use super::stream::{LONGEST_UNTAKEN, StreamLink, untaken};
 use super::wait::wait;
 use super::{Link, LinkError};
-use crate::wire::Inbox;
+use crate::wire::{Inbox, Outgoing};
 
 /// Callers that the system lets wait to be heard.
 const BACKLOG: i32 = 128;
@@ -293,7 +293,7 @@ pub struct DialLink(State);
 
 enum State {
     /// Nobody has called who is the worker; what it will get.
-    Listening(Listener, Vec<u8>),
+    Listening(Listener, Outgoing),
     /// It has.
     Connected(SealedLink),
 }
@@ -302,12 +302,12 @@ impl DialLink {
     /// Listens for the worker that will have the invitation.
     pub fn listen() -> io::Result<(Self, Invitation)> {
         let (listener, invitation) = Listener::new()?;
-        Ok((Self(State::Listening(listener, Vec::new())), invitation))
+        Ok((Self(State::Listening(listener, Outgoing::default())), invitation))
     }
 }
 
 impl Link for DialLink {
-    fn send(&mut self, bytes: &mut Vec<u8>) -> Result<(), LinkError> {
+    fn send(&mut self, bytes: &mut Outgoing) -> Result<(), LinkError> {
         match &mut self.0 {
             State::Listening(_, outgoing) => {
                 outgoing.append(bytes);
@@ -395,8 +395,8 @@ mod tests {
         let called = dial(here, &invitation, LONG, None).unwrap();
         let worker = thread::spawn(move || {
             let mut link = called.answered(LONG).unwrap();
-            let mut bytes = Vec::new();
-            wire::append(&mut bytes, &FromWorker::Ready, wire::MESSAGE_LIMIT).unwrap();
+            let mut bytes = Outgoing::default();
+            bytes.put(&FromWorker::Ready, wire::MESSAGE_LIMIT).unwrap();
             link.send(&mut bytes).unwrap();
             link
         });
@@ -468,7 +468,7 @@ mod tests {
         let invitation = Invitation { port, key: Key::random().unwrap() };
         // One may wait to be answered: what the next one says is lost.
         let _first = dial(here.ip(), &invitation, LONG, None).unwrap();
-        let (gone, end) = rustix::pipe::pipe().unwrap();
+        let (gone, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let call =
             |patience| dial(here.ip(), &invitation, patience, Some(gone.as_fd())).err().unwrap().kind();
         assert_eq!(call(Duration::from_millis(50)), ErrorKind::TimedOut);

@@ -17,10 +17,9 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use crate::wire::{self, Inbox, MESSAGE_LIMIT, TooLarge};
+use crate::model::Message;
+use crate::wire::{Inbox, MESSAGE_LIMIT, Outgoing, TooLarge};
 
 /// Why a link cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +35,7 @@ pub enum LinkError {
 /// One end of a byte stream between root and worker. Nothing here blocks.
 pub trait Link {
     /// Takes all of `bytes` for sending.
-    fn send(&mut self, bytes: &mut Vec<u8>) -> Result<(), LinkError>;
+    fn send(&mut self, bytes: &mut Outgoing) -> Result<(), LinkError>;
 
     /// Sends on what could not leave at once, and puts what came into `inbox`.
     fn progress(&mut self, inbox: &mut Inbox) -> Result<(), LinkError>;
@@ -70,7 +69,7 @@ pub trait Link {
 struct HungUp;
 
 impl Link for HungUp {
-    fn send(&mut self, _bytes: &mut Vec<u8>) -> Result<(), LinkError> {
+    fn send(&mut self, _bytes: &mut Outgoing) -> Result<(), LinkError> {
         Err(LinkError::Closed)
     }
 
@@ -96,7 +95,7 @@ impl Link for HungUp {
 /// Messages over a link: `Out` leave, `In` come.
 pub struct Peer<Out, In> {
     link: Box<dyn Link>,
-    outgoing: Vec<u8>,
+    outgoing: Outgoing,
     inbox: Inbox,
     /// A message that leaves may take so much (B).
     limit: usize,
@@ -105,10 +104,10 @@ pub struct Peer<Out, In> {
     types: PhantomData<(Out, In)>,
 }
 
-impl<Out: Serialize, In: DeserializeOwned> Peer<Out, In> {
+impl<Out: Message, In: Message> Peer<Out, In> {
     /// Messages over `link`.
     pub fn new(link: Box<dyn Link>) -> Self {
-        let (outgoing, inbox) = (Vec::new(), Inbox::default());
+        let (outgoing, inbox) = (Outgoing::default(), Inbox::default());
         Self { link, outgoing, inbox, limit: MESSAGE_LIMIT, unsaid: None, types: PhantomData }
     }
 
@@ -124,7 +123,7 @@ impl<Out: Serialize, In: DeserializeOwned> Peer<Out, In> {
 
     /// Queues a message that may be too large: then nothing of it leaves, and something else can be said.
     pub fn try_queue(&mut self, message: &Out) -> Result<(), TooLarge> {
-        wire::append(&mut self.outgoing, message, self.limit)
+        self.outgoing.put(message, self.limit)
     }
 
     /// Hands what is queued to the link.
@@ -148,7 +147,7 @@ impl<Out: Serialize, In: DeserializeOwned> Peer<Out, In> {
     /// Nobody is spoken to here any more, nor heard: what that took is let go of, and the other end learns that it is
     /// over, where it still can.
     pub fn hang_up(&mut self) {
-        (self.outgoing, self.inbox, self.unsaid) = (Vec::new(), Inbox::default(), None);
+        (self.outgoing, self.inbox, self.unsaid) = (Outgoing::default(), Inbox::default(), None);
         if !self.link.outlives_its_use() {
             self.link = Box::new(HungUp);
         }

@@ -17,7 +17,7 @@ use snow::{Builder, HandshakeState, TransportState};
 
 use super::stream::StreamLink;
 use super::{Link, LinkError};
-use crate::wire::Inbox;
+use crate::wire::{Inbox, Outgoing};
 
 const PROTOCOL: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 /// What proves that a message is from who has the key (B).
@@ -125,13 +125,18 @@ pub struct SealedLink {
     seal: TransportState,
     /// What came and was not opened.
     sealed: Inbox,
-    outgoing: Vec<u8>,
+    outgoing: Outgoing,
 }
 
 impl SealedLink {
     /// Whatever is said over `stream` from now on is sealed.
     pub fn new(stream: StreamLink, Seal(seal): Seal) -> Self {
-        Self { stream, seal, sealed: Inbox::of_pieces(PIECE_BYTES + TAG_BYTES), outgoing: Vec::new() }
+        Self {
+            stream,
+            seal,
+            sealed: Inbox::of_pieces(PIECE_BYTES + TAG_BYTES),
+            outgoing: Outgoing::default(),
+        }
     }
 
     fn open(&mut self, inbox: &mut Inbox) -> Result<(), LinkError> {
@@ -147,15 +152,18 @@ impl SealedLink {
 }
 
 impl Link for SealedLink {
-    fn send(&mut self, bytes: &mut Vec<u8>) -> Result<(), LinkError> {
-        for piece in bytes.chunks(PIECE_BYTES) {
+    fn send(&mut self, bytes: &mut Outgoing) -> Result<(), LinkError> {
+        let sealed = self.outgoing.tail();
+        while !bytes.is_empty() {
+            let front = bytes.front();
+            let piece = &front[..front.len().min(PIECE_BYTES)];
             let length = piece.len() + TAG_BYTES;
-            self.outgoing.extend_from_slice(&(length as u32).to_le_bytes());
-            let start = self.outgoing.len();
-            self.outgoing.resize(start + length, 0);
-            self.seal.write_message(piece, &mut self.outgoing[start..]).map_err(unsealed)?;
+            sealed.extend_from_slice(&(length as u32).to_le_bytes());
+            let start = sealed.len();
+            sealed.resize(start + length, 0);
+            self.seal.write_message(piece, &mut sealed[start..]).map_err(unsealed)?;
+            bytes.sent(length - TAG_BYTES);
         }
-        bytes.clear();
         self.stream.send(&mut self.outgoing)
     }
 

@@ -9,7 +9,7 @@ use rustix::io::{Errno, ioctl_fionbio, read, write};
 use rustix::net::sockopt;
 
 use super::{Link, LinkError};
-use crate::wire::Inbox;
+use crate::wire::{Inbox, Outgoing};
 
 /// Room to read into at the least (B).
 const READ_BYTES: usize = 64 * 1024;
@@ -30,15 +30,14 @@ pub struct StreamLink {
     /// What came before the mark, while that is waited for.
     greeting: Option<Vec<u8>>,
     /// What did not leave yet.
-    rest: Vec<u8>,
-    sent: usize,
+    rest: Outgoing,
 }
 
 impl StreamLink {
     /// Takes over a connected stream socket.
     pub fn new(socket: OwnedFd) -> std::io::Result<Self> {
         ioctl_fionbio(&socket, true)?;
-        Ok(Self { input: socket, output: None, greeting: None, rest: Vec::new(), sent: 0 })
+        Ok(Self { input: socket, output: None, greeting: None, rest: Outgoing::default() })
     }
 
     /// Takes over a descriptor for each direction, of whatever kind.
@@ -48,8 +47,9 @@ impl StreamLink {
     }
 
     /// The same, beginning with the mark.
-    pub fn with_mark(self) -> Self {
-        Self { rest: MARK.to_vec(), ..self }
+    pub fn with_mark(mut self) -> Self {
+        self.rest.tail().extend_from_slice(MARK);
+        self
     }
 
     /// The same, of which the other end is [`StreamLink::with_mark`].
@@ -88,28 +88,22 @@ impl StreamLink {
     }
 
     fn push(&mut self) -> Result<(), LinkError> {
-        while self.sent < self.rest.len() {
+        while !self.rest.is_empty() {
             // SIGPIPE is blocked or ignored in every process of ours.
-            match write(self.output(), &self.rest[self.sent..]) {
-                Ok(count) => self.sent += count,
+            match write(self.output(), self.rest.front()) {
+                Ok(count) => self.rest.sent(count),
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(link_error(error)),
             }
         }
-        self.rest.clear();
-        self.sent = 0;
         Ok(())
     }
 }
 
 impl Link for StreamLink {
-    fn send(&mut self, bytes: &mut Vec<u8>) -> Result<(), LinkError> {
-        if self.rest.is_empty() {
-            std::mem::swap(&mut self.rest, bytes);
-        } else {
-            self.rest.append(bytes);
-        }
+    fn send(&mut self, bytes: &mut Outgoing) -> Result<(), LinkError> {
+        self.rest.append(bytes);
         match self.push() {
             // A peer that died may have said why: `progress` reads that first, and then says that it is gone.
             Err(LinkError::Closed) => Ok(()),
@@ -146,7 +140,7 @@ impl Link for StreamLink {
     }
 
     fn backlog(&self) -> usize {
-        self.rest.len() - self.sent
+        self.rest.len()
     }
 
     fn poll_fds(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
@@ -213,8 +207,10 @@ mod tests {
 
     #[test]
     fn two_pipes_are_a_stream_too() {
-        let ((down_in, down_out), (up_in, up_out)) =
-            (rustix::pipe::pipe().unwrap(), rustix::pipe::pipe().unwrap());
+        let ((down_in, down_out), (up_in, up_out)) = (
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap(),
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap(),
+        );
         let mut root: Peer<ToWorker, FromWorker> =
             Peer::new(Box::new(StreamLink::over(up_in, down_out).unwrap()));
         let mut worker: Peer<FromWorker, ToWorker> =

@@ -1,28 +1,37 @@
 //! Messages over a local stream socket: length-prefixed postcard, buffered both ways, never blocking.
 //!
 //! Everything queued between two flushes leaves in one `sendmsg`, so a burst of small messages costs one
-//! system call. Descriptors ride along with the message they belong to. Knows nothing of what it carries.
+//! system call. Descriptors ride along with the message they belong to. A part of a message that is large
+//! ([`Message::bulk`]) is copied on neither side: it leaves from where it lies, behind the rest of its message, and comes
+//! into memory of its own. Of messages nothing else is known here.
+
+mod inbox;
+mod outgoing;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use postcard::ser_flavors::Flavor;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+
+pub use inbox::{Inbox, decode};
+pub use outgoing::{Outgoing, append};
+
+use crate::model::Message;
 
 /// A longer message is taken for garbage, and never sent (B).
 pub const MESSAGE_LIMIT: usize = 1 << 30;
 /// Room to read into at the least (B).
 const READ_BYTES: usize = 64 * 1024;
-/// A larger inbox is given back once it is empty (B).
-const KEPT_BYTES: usize = 1 << 20;
+/// A bulk of so many bytes travels apart from its message. Then a word comes before the message: its length, and this bit,
+/// which the length of no message has.
+const APART_BYTES: usize = 64 * 1024;
+const APART: usize = 1 << 31;
 /// Descriptors one message may carry.
 const MAX_FDS: usize = 4;
 
@@ -57,11 +66,11 @@ pub struct TooLarge {
 pub struct Stream {
     socket: OwnedFd,
     inbox: Inbox,
-    outgoing: Vec<u8>,
-    /// Where the first unsent byte of `outgoing` is.
-    sent: usize,
-    /// Descriptors to send, with the offset in `outgoing` of the message they belong to.
-    outgoing_fds: VecDeque<(usize, Vec<OwnedFd>)>,
+    outgoing: Outgoing,
+    /// All that was ever sent (B).
+    sent: u64,
+    /// Descriptors to send, and what will have been sent when the message begins that they belong to.
+    outgoing_fds: VecDeque<(u64, Vec<OwnedFd>)>,
     incoming_fds: VecDeque<OwnedFd>,
     /// A message may take so much (B).
     limit: usize,
@@ -81,7 +90,7 @@ impl Stream {
         Ok(Self {
             socket,
             inbox: Inbox::default(),
-            outgoing: Vec::new(),
+            outgoing: Outgoing::default(),
             sent: 0,
             outgoing_fds: VecDeque::new(),
             incoming_fds: VecDeque::new(),
@@ -96,18 +105,18 @@ impl Stream {
     }
 
     /// Queues a message; nothing is sent before `flush`, which says it if this one was too large.
-    pub fn queue<M: Serialize>(&mut self, message: &M) {
+    pub fn queue<M: Message>(&mut self, message: &M) {
         self.queue_with_fds(message, Vec::new());
     }
 
     /// Queues a message that may be too large: then nothing of it is sent, and something else can be said.
-    pub fn try_queue<M: Serialize>(&mut self, message: &M) -> Result<(), TooLarge> {
-        append(&mut self.outgoing, message, self.limit)
+    pub fn try_queue<M: Message>(&mut self, message: &M) -> Result<(), TooLarge> {
+        self.outgoing.put(message, self.limit)
     }
 
     /// Queues a message and descriptors that arrive with it, in this order.
-    pub fn queue_with_fds<M: Serialize>(&mut self, message: &M, fds: Vec<OwnedFd>) {
-        let start = self.outgoing.len();
+    pub fn queue_with_fds<M: Message>(&mut self, message: &M, fds: Vec<OwnedFd>) {
+        let start = self.sent + self.outgoing.len() as u64;
         match self.try_queue(message) {
             Err(error) => self.unsaid = Some(error),
             Ok(()) if fds.is_empty() => {}
@@ -117,12 +126,12 @@ impl Stream {
 
     /// Is something waiting to be sent?
     pub fn wants_write(&self) -> bool {
-        self.sent < self.outgoing.len()
+        !self.outgoing.is_empty()
     }
 
     /// Bytes waiting to be sent.
     pub fn backlog(&self) -> usize {
-        self.outgoing.len() - self.sent
+        self.outgoing.len()
     }
 
     /// Sends what the socket takes now.
@@ -131,8 +140,9 @@ impl Stream {
             // Descriptors go with the first byte of their message: stop short of the next one's.
             let with_fds = self.outgoing_fds.front().is_some_and(|(at, _)| *at == self.sent);
             let skip = usize::from(with_fds);
-            let end = self.outgoing_fds.get(skip).map_or(self.outgoing.len(), |(at, _)| *at);
-            let bytes = [IoSlice::new(&self.outgoing[self.sent..end])];
+            let front = self.outgoing.front();
+            let most = self.outgoing_fds.get(skip).map_or(usize::MAX, |(at, _)| (at - self.sent) as usize);
+            let bytes = [IoSlice::new(&front[..front.len().min(most)])];
             let fds: Vec<BorrowedFd<'_>> = match self.outgoing_fds.front() {
                 Some((_, fds)) if with_fds => fds.iter().map(AsFd::as_fd).collect(),
                 _ => Vec::new(),
@@ -144,7 +154,8 @@ impl Stream {
             }
             match sendmsg(&self.socket, &bytes, &mut control, SendFlags::NOSIGNAL) {
                 Ok(sent) => {
-                    self.sent += sent;
+                    self.sent += sent as u64;
+                    self.outgoing.sent(sent);
                     if with_fds && sent > 0 {
                         self.outgoing_fds.pop_front();
                     }
@@ -155,8 +166,6 @@ impl Stream {
                 Err(error) => return Err(WireError::Io(error.into())),
             }
         }
-        self.outgoing.clear();
-        self.sent = 0;
         self.unsaid.map_or(Ok(()), |error| Err(error.into()))
     }
 
@@ -194,7 +203,7 @@ impl Stream {
     }
 
     /// The next whole message that was read, if there is one.
-    pub fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
+    pub fn take<M: Message>(&mut self) -> Result<Option<M>, WireError> {
         self.inbox.take()
     }
 
@@ -207,156 +216,6 @@ impl Stream {
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-/// Appends one message, with its length in front, to a byte stream; nothing of one that takes more than `limit`.
-pub fn append<M: Serialize>(stream: &mut Vec<u8>, message: &M, limit: usize) -> Result<(), TooLarge> {
-    let start = stream.len();
-    stream.extend_from_slice(&[0; 4]);
-    let appended = Appended { stream, most: start + 4 + limit, left_out: 0 };
-    // Serialising plain data into memory cannot fail; a type that could is a programming error.
-    let left_out = postcard::serialize_with_flavor(message, appended).expect("messages are plain data");
-    let bytes = stream.len() - start - 4 + left_out;
-    if bytes > limit {
-        stream.truncate(start);
-        return Err(TooLarge { bytes, limit });
-    }
-    stream[start..start + 4].copy_from_slice(&(bytes as u32).to_le_bytes());
-    Ok(())
-}
-
-/// Puts what is serialised at the end of a byte stream: bytes by the slice, for a message may be large. A slice that
-/// makes it too large is counted, and not copied.
-struct Appended<'a> {
-    stream: &'a mut Vec<u8>,
-    /// The stream is not to become longer than that.
-    most: usize,
-    left_out: usize,
-}
-
-impl Flavor for Appended<'_> {
-    type Output = usize;
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.stream.push(byte);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        if bytes.len() > self.most.saturating_sub(self.stream.len()) {
-            self.left_out += bytes.len();
-        } else {
-            self.stream.extend_from_slice(bytes);
-        }
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<usize> {
-        Ok(self.left_out)
-    }
-}
-
-/// What came of a byte stream of messages and was not taken yet.
-pub struct Inbox {
-    /// Stays initialised to its end, so that no read has to clear memory first.
-    bytes: Vec<u8>,
-    /// Where the first byte not taken is.
-    start: usize,
-    /// Where what came ends.
-    end: usize,
-    /// All that ever came (B).
-    received: u64,
-    /// What is longer is taken for garbage (B).
-    limit: usize,
-}
-
-impl Default for Inbox {
-    fn default() -> Self {
-        Self::of_pieces(MESSAGE_LIMIT)
-    }
-}
-
-impl Inbox {
-    /// For what never comes in longer pieces (B): nobody who claims so is given the room.
-    pub fn of_pieces(limit: usize) -> Self {
-        Self { bytes: Vec::new(), start: 0, end: 0, received: 0, limit }
-    }
-
-    /// Where to put what comes next: at least `least` bytes.
-    pub fn space(&mut self, least: usize) -> &mut [u8] {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-            if self.bytes.len() > KEPT_BYTES {
-                self.bytes = Vec::new();
-            }
-        }
-        if self.bytes.len() - self.end < least {
-            self.make_room(least);
-        }
-        &mut self.bytes[self.end..]
-    }
-
-    /// Moves what is there to the front, and where that is not enough makes room for all of the message that has
-    /// begun: a large one is moved once, not each time the room has doubled.
-    fn make_room(&mut self, least: usize) {
-        let there = self.end - self.start;
-        let rest_of_it = self.coming().ok().flatten().map_or(0, |length| (4 + length).saturating_sub(there));
-        // Of many small ones nobody knows how many: twice as much each time.
-        let wanted = there + least + if rest_of_it > 0 { rest_of_it } else { there };
-        if there + least.max(rest_of_it) <= self.bytes.len() {
-            self.bytes.copy_within(self.start..self.end, 0);
-        } else {
-            // Fresh memory comes cleared from the system; what exists would have to be.
-            let mut larger = vec![0; wanted];
-            larger[..there].copy_from_slice(&self.bytes[self.start..self.end]);
-            self.bytes = larger;
-        }
-        (self.start, self.end) = (0, there);
-    }
-
-    /// So many bytes of the space were filled.
-    pub fn filled(&mut self, count: usize) {
-        self.end = (self.end + count).min(self.bytes.len());
-        self.received += count as u64;
-    }
-
-    /// All that ever came (B): while it grows the other end lives, however large its message.
-    pub fn received(&self) -> u64 {
-        self.received
-    }
-
-    /// Length of the message that comes next, once its prefix is there.
-    fn coming(&self) -> Result<Option<usize>, WireError> {
-        let Some(prefix) = self.bytes[self.start..self.end].first_chunk::<4>() else { return Ok(None) };
-        let length = u32::from_le_bytes(*prefix) as usize;
-        if length > self.limit {
-            return Err(WireError::Garbage(format!("a message of {length} bytes")));
-        }
-        Ok(Some(length))
-    }
-
-    /// The next whole message, if there is one.
-    pub fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, WireError> {
-        self.take_bytes()?.map(decode).transpose()
-    }
-
-    /// The bytes of the next whole message, if there is one.
-    pub fn take_bytes(&mut self) -> Result<Option<&[u8]>, WireError> {
-        let Some(length) = self.coming()? else { return Ok(None) };
-        let Some(body) = self.bytes[self.start..self.end].get(4..4 + length) else { return Ok(None) };
-        self.start += 4 + length;
-        Ok(Some(body))
-    }
-}
-
-/// One message from exactly these bytes: anything left over is an error.
-pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, WireError> {
-    let (message, rest) = postcard::take_from_bytes(bytes).map_err(|e| WireError::Garbage(e.to_string()))?;
-    if rest.is_empty() {
-        Ok(message)
-    } else {
-        Err(WireError::Garbage(format!("{} bytes left over", rest.len())))
     }
 }
 
@@ -402,28 +261,6 @@ mod tests {
         };
         assert_eq!(got, sent);
         assert!(!a.wants_write());
-    }
-
-    #[test]
-    fn an_inbox_makes_room_for_a_large_message_once_and_gives_it_back() {
-        let mut stream = Vec::new();
-        append(&mut stream, &FromWorker::Alive, MESSAGE_LIMIT).unwrap();
-        append(&mut stream, &ToWorker::Code(Hash::of(b""), vec![7; 8 << 20]), MESSAGE_LIMIT).unwrap();
-        let (mut inbox, mut sizes) = (Inbox::default(), Vec::new());
-        for piece in stream.chunks(1000) {
-            inbox.space(READ_BYTES)[..piece.len()].copy_from_slice(piece);
-            inbox.filled(piece.len());
-            if sizes.is_empty() {
-                assert_eq!(inbox.take::<FromWorker>().unwrap(), Some(FromWorker::Alive));
-            }
-            sizes.push(inbox.bytes.len());
-        }
-        sizes.dedup();
-        assert!(sizes.len() <= 2, "{sizes:?}");
-        assert_eq!(inbox.received(), stream.len() as u64);
-        let Some(ToWorker::Code(_, bytes)) = inbox.take().unwrap() else { panic!("another message") };
-        assert_eq!(bytes.len(), 8 << 20);
-        assert!(inbox.space(READ_BYTES).len() < KEPT_BYTES);
     }
 
     /// The rest may still come; if the other end closes instead, nothing is made of what is there.

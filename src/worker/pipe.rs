@@ -360,6 +360,7 @@ mod tests {
     use crate::transport::Peer;
     use crate::transport::stream::StreamLink;
     use crate::wire::socket_pair;
+    use bytes::Bytes;
 
     /// A process, and what its worker and its slot would hold.
     struct Bench {
@@ -381,7 +382,7 @@ mod tests {
             gpus: None,
             gang: None,
             many: false,
-            payload: Vec::new(),
+            payload: Bytes::new(),
             deps: Vec::new(),
         }
     }
@@ -482,7 +483,7 @@ mod tests {
         let failed = bench.hears().failed.unwrap();
         let reason = failed.reason.unwrap();
         assert!(
-            failed.status == Status::Signal && reason.contains("a message of 4294967295 bytes"),
+            failed.status == Status::Signal && reason.contains("a message of 2147483647 bytes"),
             "{reason}"
         );
     }

@@ -72,9 +72,10 @@ impl Random {
 
     fn call(&mut self) -> CallReturn {
         CallReturn {
-            values: self.bytes(),
+            values: self.bytes().into(),
             codes: vec![(self.hash(), self.bytes().into())],
             text: self.maybe(|r| r.bytes().into()),
+            text_at: self.maybe(|r| (r.below(9) as usize, r.below(9) as usize)),
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) fn said(sheet: &mut Sheet, detail: &Detail) {
         }
         Detail::Call(values) => {
             sheet.heading("what it returned");
-            let text = values.text.as_ref().map(|text| tail(&String::from_utf8_lossy(text)));
+            let text = values.first_as_text().map(|text| tail(&String::from_utf8_lossy(text)));
             sheet.row("value", &text.unwrap_or_else(|| "no text or number comes first".into()));
         }
         Detail::CallError(error) => {

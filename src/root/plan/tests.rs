@@ -14,7 +14,7 @@ fn build(output: &str) -> Job {
 }
 
 fn terms(most: usize, other: bool, first: Vec<Hash>) -> Terms {
-    let call = |values: u8| CallReturn { values: vec![values], codes: Vec::new(), text: None };
+    let call = |values: u8| CallReturn { values: vec![values].into(), ..CallReturn::default() };
     let calls = (0..3).map(call).collect();
     let (campaign, index) = Default::default();
     Terms {

@@ -17,7 +17,7 @@ pub enum Called {
     Returned {
         /// Its values.
         values: Shipped,
-        /// The first of them as text, if it is a string or a number.
+        /// The first of them as text, if it is a number, or a string that is not [there](Shipped::first_string) as it is.
         text: Option<Vec<u8>>,
     },
     /// It raised an error.
@@ -137,7 +137,8 @@ impl Shipper {
             }
             // SAFETY: as above.
             let values = unsafe { self.encode_stack(state, ARGUMENT + 1) }?;
-            Ok(Called::Returned { values, text: text(stack, ARGUMENT + 1) })
+            let text = if values.first_string().is_none() { text(stack, ARGUMENT + 1) } else { None };
+            Ok(Called::Returned { values, text })
         });
         stack.set_top(0);
         result

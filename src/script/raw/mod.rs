@@ -73,6 +73,8 @@ pub fn new_state() -> Lua {
 
 /// Functions whose variables take more are told of (B): it is sent with every call.
 const HEAVY: usize = 1 << 20;
+/// A larger body becomes the message; of a smaller one the buffer is kept for the next (B).
+const KEPT: usize = 1 << 20;
 /// No more is shipped at once (B): half of what a message may have.
 const MESSAGE_LIMIT: usize = 512 << 20;
 
@@ -106,6 +108,18 @@ pub struct Shipped {
     pub modules: Vec<String>,
     /// What makes it big, if the variables of its functions do.
     pub heavy: Option<Box<Heavy>>,
+}
+
+impl Shipped {
+    /// Where the first value is if it is a string: where it begins in the bytes, and its length (B).
+    pub fn first_string(&self) -> Option<(usize, usize)> {
+        let mut reader = Reader::new(self.bytes.get(self.body..)?);
+        if !reader.accept(format::STRING) && !reader.accept(format::BYTES) {
+            return None;
+        }
+        let length = reader.string().ok()?.len();
+        Some((self.body + reader.at - length, length))
+    }
 }
 
 /// The variable that makes a message big.
@@ -252,11 +266,18 @@ impl Shipper {
             references: out.references as usize,
             values,
         };
-        let mut bytes =
-            Vec::with_capacity(out.body.len() + 24 + 16 * (manifest.codes.len() + manifest.deps.len()));
+        let head = 24 + 16 * (manifest.codes.len() + manifest.deps.len());
+        let keeps = out.body.len() < KEPT;
+        let mut bytes = Vec::with_capacity(if keeps { head + out.body.len() } else { head });
         manifest.write(&mut bytes);
         let body = bytes.len();
-        bytes.extend_from_slice(&out.body);
+        if keeps {
+            bytes.extend_from_slice(&out.body);
+        } else {
+            // What is large is moved within its memory: that costs less than memory nobody has used before.
+            let head = std::mem::replace(&mut bytes, std::mem::take(&mut out.body));
+            bytes.splice(0..0, head);
+        }
         let mut artefacts = manifest.artefacts;
         artefacts.extend(manifest.shares);
         artefacts.append(&mut out.needed);

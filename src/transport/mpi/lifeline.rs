@@ -150,7 +150,9 @@ mod tests {
 
     /// Both ends, each of which knows of the other.
     fn line() -> (RootsEnd, WorkersEnd) {
-        let (_open, never) = rustix::pipe::pipe().map(|(read, write)| (write, read)).unwrap();
+        let (_open, never) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map(|(read, write)| (write, read))
+            .unwrap();
         let (mut root, invitation) = RootsEnd::listen().unwrap();
         let mut worker = call(&invitation, never.as_fd());
         while matches!(root.0, State::Awaited(_)) {
@@ -205,7 +207,9 @@ mod tests {
 
     #[test]
     fn who_was_never_heard_does_not_take_an_end_for_the_roots() {
-        let (_open, never) = rustix::pipe::pipe().map(|(read, write)| (write, read)).unwrap();
+        let (_open, never) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map(|(read, write)| (write, read))
+            .unwrap();
         let (mut root, invitation) = RootsEnd::listen().unwrap();
         let mut worker = call(&invitation, never.as_fd());
         let State::Awaited(listener) = &mut root.0 else { panic!("awaited") };

@@ -15,13 +15,14 @@ use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustix::event::PollFlags;
 use rustix::io::write;
 
 use self::lifeline::RootsEnd;
 use self::sys::{Comm, Sending};
 use super::{Link, LinkError};
-use crate::wire::{Inbox, MESSAGE_LIMIT, append};
+use crate::wire::{Inbox, MESSAGE_LIMIT, Outgoing, append};
 
 /// The byte stream is cut into MPI messages of at most this many bytes.
 const MESSAGE_BYTES: usize = 256 * 1024;
@@ -41,7 +42,7 @@ pub struct MpiLink {
     /// Given to MPI, in order.
     sending: VecDeque<Sending>,
     /// Not given to MPI yet.
-    waiting: VecDeque<Vec<u8>>,
+    waiting: VecDeque<Bytes>,
     backlog: usize,
     last_activity: Instant,
     quiet: bool,
@@ -75,7 +76,7 @@ impl MpiLink {
         let mut first = Vec::new();
         append(&mut first, &call, MESSAGE_LIMIT).expect("a line is short");
         link.backlog = first.len();
-        link.waiting.push_back(first);
+        link.waiting.push_back(first.into());
         link
     }
 
@@ -147,17 +148,14 @@ impl MpiLink {
 }
 
 impl Link for MpiLink {
-    fn send(&mut self, bytes: &mut Vec<u8>) -> Result<(), LinkError> {
+    fn send(&mut self, bytes: &mut Outgoing) -> Result<(), LinkError> {
         if let Lifeline::Cut { .. } = self.lifeline {
             return Err(LinkError::Closed);
         }
         self.backlog += bytes.len();
         self.last_activity = Instant::now();
-        if bytes.len() <= MESSAGE_BYTES {
-            self.waiting.push_back(std::mem::take(bytes));
-        } else {
-            self.waiting.extend(bytes.chunks(MESSAGE_BYTES).map(<[u8]>::to_vec));
-            bytes.clear();
+        while let Some(piece) = bytes.take_front(MESSAGE_BYTES) {
+            self.waiting.push_back(piece);
         }
         self.push()
     }

@@ -8,6 +8,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
 
+use bytes::Bytes;
 use mpi::ffi;
 
 use crate::wire::Inbox;
@@ -188,7 +189,7 @@ impl Comm {
     }
 
     /// Gives bytes to MPI for sending.
-    pub fn send(self, rank: i32, bytes: Vec<u8>) -> Result<Sending, MpiError> {
+    pub fn send(self, rank: i32, bytes: Bytes) -> Result<Sending, MpiError> {
         // SAFETY: `Sending` keeps the bytes where they are until MPI has finished with them.
         unsafe {
             let mut request = ffi::RSMPI_REQUEST_NULL;
@@ -248,7 +249,7 @@ impl Comm {
 /// Bytes MPI is sending.
 pub struct Sending {
     request: ffi::MPI_Request,
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
 
 impl Sending {
