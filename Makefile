@@ -11,8 +11,8 @@ help: ## this list
 demo: ## build harness and tune three small kernels with it, under mpirun
 	@echo "demo: 1 of 3: looking for compilers and an MPI"
 	@tools/setup demo
-	@echo "demo: 2 of 3: building harness (a few minutes the first time)"
-	@$(WITH) cargo build --release --quiet
+	@echo "demo: 2 of 3: building harness (5 to 20 minutes the first time)"
+	@$(WITH) cargo build --release
 	@echo "demo: 3 of 3: tuning three kernels (half a minute)"
 	@rm -f target/demo.journal
 	@$(WITH) sh -c '"$$HARNESS_MPIRUN" -n 1 "$$CARGO_TARGET_DIR/release/harness" --journal target/demo.journal campaigns/gemm_tune.lua'

@@ -124,7 +124,7 @@ fn between_worker_and_keeper() {
     survives(3, &to);
     let from = [
         FromKeeper::Done(TaskId(3), Attempt(2), failed()),
-        FromKeeper::SlotEnded(SlotId(1), None, Some(9)),
+        FromKeeper::SlotEnded(SlotId(1), harness::model::SlotEnd::KilledForMemory("/proc/vmstat".into())),
         FromKeeper::NeedModule("a.b".into()),
         FromKeeper::Alive,
     ];

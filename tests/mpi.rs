@@ -185,10 +185,8 @@ fn a_spawn_that_never_returns_ends_with_its_reason() {
     if !mpi.can_spawn() {
         return println!("skipped: this MPI cannot spawn, see the test of its error");
     }
-    let campaign = Campaign::new("spawn {}");
+    let campaign = worker_is("#!/bin/sh\nexec sleep 80\n");
     let worker = campaign.folder.path().join("worker");
-    std::fs::write(&worker, "#!/bin/sh\nexec sleep 80\n").expect("the worker is written");
-    std::fs::set_permissions(&worker, std::fs::Permissions::from_mode(0o755)).expect("it can be run");
     let mut command = mpi.command(1, &campaign);
     command.env("HARNESS_WORKER", &worker).env("HARNESS_LIMITS", "spawn=1.5");
     let child = command.args(["--start", "spawn"]).arg(&campaign.script).spawn().expect("mpirun starts");
@@ -199,6 +197,67 @@ fn a_spawn_that_never_returns_ends_with_its_reason() {
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}: the worker ended by itself", began.elapsed());
     let reason = "has not returned for 1.5 s: the launcher cannot start processes there";
     assert!(said.contains("harness: MPI_Comm_spawn of a worker on ") && said.contains(reason), "{said}");
+}
+
+/// A campaign that only asks for a worker, which is this shell script.
+fn worker_is(script: &str) -> Campaign {
+    let campaign = Campaign::new("spawn {}");
+    let worker = campaign.folder.path().join("worker");
+    std::fs::write(&worker, script).expect("the worker is written");
+    std::fs::set_permissions(&worker, std::fs::Permissions::from_mode(0o755)).expect("it can be run");
+    campaign
+}
+
+/// No MPI tells the root, which is inside of MPI_Comm_spawn, and none takes another process for the one that has begun.
+#[test]
+fn a_worker_killed_while_it_starts_ends_the_job_with_its_reason() {
+    let Some(mpi) = Mpi::find() else { return };
+    if !mpi.can_spawn() {
+        return println!("skipped: this MPI cannot spawn");
+    }
+    // The shell becomes who stands in; the worker is its child.
+    let campaign = worker_is(&format!(
+        "#!/bin/sh\n(until kill -9 $(pgrep -P $$ -x harness) 2>/dev/null; do :; done) &\nexec {} \"$@\"\n",
+        env!("CARGO_BIN_EXE_harness")
+    ));
+    let mut command = mpi.command(1, &campaign);
+    command.env("HARNESS_WORKER", campaign.folder.path().join("worker")).env("HARNESS_LIMITS", "spawn=80");
+    let began = Instant::now();
+    let output =
+        finish(command.args(["--start", "spawn"]).arg(&campaign.script).spawn().expect("mpirun starts"));
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && said.contains(": killed by SIGKILL while it started"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}: it was waited for", began.elapsed());
+    until("no process is left", || processes_of(campaign.folder.path()).is_empty());
+}
+
+#[test]
+fn signals_are_heard_while_a_worker_is_spawned() {
+    let Some(mpi) = Mpi::find() else { return };
+    if !mpi.can_spawn() {
+        return println!("skipped: this MPI cannot spawn");
+    }
+    let campaign = worker_is("#!/bin/sh\ntouch \"$(dirname \"$0\")/begun\"\nexec sleep 80\n");
+    let folder = campaign.folder.path();
+    let mut command = mpi.command(1, &campaign);
+    command.env("HARNESS_WORKER", folder.join("worker")).env("HARNESS_LIMITS", "spawn=80");
+    let began = Instant::now();
+    let child = command.args(["--start", "spawn"]).arg(&campaign.script).spawn().expect("mpirun starts");
+    until("the worker is being started", || folder.join("begun").exists());
+    let root = || {
+        let all = processes_of(folder).into_iter();
+        all.filter(|(_, command)| command.contains("--start spawn")).map(|process| process.0).next_back()
+    };
+    let root = root().expect("the root runs").to_string();
+    for signal in ["-INT", "-TERM"] {
+        assert!(Command::new("kill").args([signal, &root]).status().expect("kill runs").success());
+    }
+    let output = finish(child);
+    let said = text(&output.stderr);
+    let told = "stops once MPI_Comm_spawn has returned; a second one ends at once";
+    assert!(said.contains(told) && said.contains("interrupted while it waited for MPI_Comm_spawn"), "{said}");
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}: it was waited for", began.elapsed());
 }
 
 #[test]

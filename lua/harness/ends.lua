@@ -16,11 +16,15 @@ M.Future = Future
 
 -- Of a future: `ended`; `well`, which is false, true or what a call returned after its first value; `outcome`, that value or the
 -- record or error. None has the name of a field of an outcome, which is asked of what `await` gives.
-local by_id = {} -- tasks that have not ended
+
+-- Tasks that have not ended. Of a table with all of its 2^n places taken Lua looks at every one for each key that goes and comes: who
+-- keeps 1024 tasks under way takes one place more.
+local by_id = { [-1] = false }
 --- How many those are (`next` on a table that was emptied looks at every place it ever had).
 M.pending = 0
 -- So many may be; flows that want to submit more wait for `room` (nil if none does).
 local most, room = host.campaign.most_queued, nil
+local weights = {} -- of those that count for more than one: for how many more
 local quiet = {} -- likewise, but nobody waits for them: references that run only if needed
 -- What pending tasks depend on, by task; how many depend on one, and how it ended if that was not well: they tell it as
 -- their cause.
@@ -104,6 +108,13 @@ function M.future(id, kind, deps, is_quiet)
     by_id[id], M.pending = f, M.pending + 1
   end
   return f
+end
+
+--- A task whose arguments are large counts for so many more.
+function M.weigh(id, weight)
+  if weight > 0 and by_id[id] then
+    weights[id], M.pending = weight, M.pending + weight
+  end
 end
 
 --- A future of a task that did not run: it has ended, with a record (a call: with an error).
@@ -192,6 +203,10 @@ function M.deliver(id, count, value, ...)
   local f = by_id[id]
   if f then
     by_id[id], M.pending = nil, M.pending - 1
+    local weight = weights[id]
+    if weight then
+      weights[id], M.pending = nil, M.pending - weight
+    end
   else
     f = quiet[id]
     quiet[id] = nil
@@ -234,8 +249,8 @@ function M.asked(f) unseen[f] = nil end
 --- A script that failed or was left by os.exit wants nothing more: what still runs is ended.
 function M.cancel_all()
   for _, tasks in ipairs { by_id, quiet } do
-    for id in pairs(tasks) do
-      host.cancel(id)
+    for id, f in pairs(tasks) do
+      if f then host.cancel(id) end
     end
   end
 end

@@ -42,7 +42,7 @@ end
 local Running = {
   __close = function(running)
     for _, part in pairs(running) do
-      part.future:cancel()
+      if part then part.future:cancel() end
     end
   end,
 }
@@ -56,7 +56,8 @@ function M.map(fn, items, given)
   local slots = lib.pools.slots()
   local most = o.in_flight or max(LEAST_IN_FLIGHT, PER_SLOT * slots)
   local together = pace(most, slots)
-  local running <close> = setmetatable({}, Running) -- by the place of the first item of each part
+  -- By the place of the first item of each part; one more than there may be, as in ends.lua.
+  local running <close> = setmetatable({ [0] = false }, Running)
   local ended, values, count, done, more = futures.queue(), {}, 0, 0, true
 
   local function start(part, place, f)

@@ -349,6 +349,7 @@ function M.submit_task(kind, o, pool, deferred)
     local id, problem = host.submit(kind, common(kind, o), spec, refs, pool, deferred or false)
     if not id then complain(who, "%s", problem) end
     f = future(id, kind, refs.deps, deferred)
+    ends.weigh(id, host.weight())
     f.label = label
   end
   if kind == "measure" or kind == "compare" then watch(f, kind, o, refs.runs) end
@@ -405,7 +406,9 @@ end
 
 local function sent(id, more, o, pool, ...)
   if not id then return refused(more, o, pool, ...) end
-  return future(id, nil, more and host.dependencies())
+  local f = future(id, nil, more and host.dependencies())
+  if more then ends.weigh(id, host.weight()) end
+  return f
 end
 
 function send(o, pool, ...)
@@ -434,7 +437,10 @@ end
 function M.submit_together(fn, items, first, last, number)
   if ends.pending >= most_queued then flow.await_room() end
   local id, went = submit_calls(lib.newest_pool, fn, items, first, last, number)
-  if id then return future(id), went end
+  if not id then return nil end
+  local f = future(id)
+  ends.weigh(id, host.weight())
+  return f, went
 end
 
 function M.submit_to(pool, what, ...)

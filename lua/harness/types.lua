@@ -101,6 +101,7 @@ local function size(low)
     local bytes = type(value) == "number" and value or nil
     if type(value) == "string" then
       local figure, unit = string.match(value, "^%s*([%d.]+)%s*(%a+)%s*$")
+      if unit and not BYTES[unit] then return nil, expected .. " (in B, KiB, MiB, GiB or TiB)" end
       bytes = tonumber(figure) and BYTES[unit] and tonumber(figure) * BYTES[unit]
     end
     bytes = bytes and bytes < 2 ^ 62 and math.tointeger(bytes // 1)

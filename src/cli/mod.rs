@@ -203,7 +203,9 @@ impl CommonArgs {
 
     /// How many tasks the script may have on their way.
     fn most_queued(&self) -> MostQueued {
-        self.most_queued.map_or_else(MostQueued::default, |most| MostQueued(most.into()))
+        let argument_bytes = run::memory() / 4;
+        let default = MostQueued { argument_bytes, ..MostQueued::default() };
+        self.most_queued.map_or(default, |most| MostQueued { tasks: most.into(), ..default })
     }
 
     /// The same as words of a line.

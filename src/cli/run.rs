@@ -17,8 +17,7 @@ use crate::machine;
 use crate::model::human::{bounded, count};
 use crate::model::{Limits, Outcome, Row, Status, exit, limits};
 #[cfg(feature = "mpi")]
-use crate::process;
-use crate::process::Signals;
+use crate::process::{self, Signals};
 use crate::report::summary;
 use crate::root::port::{PoolSpec, Port, Start};
 use crate::root::progress::{Line, Verbosity};
@@ -49,6 +48,7 @@ fn mpi_line() -> String {
 
 /// Runs a campaign; the exit code.
 pub(super) fn run(arguments: RunArgs) -> ExitCode {
+    process::end_without_memory(exit::ALLOCATION);
     match start(arguments) {
         Ok(code) => code,
         Err((code, text)) => {
@@ -213,12 +213,12 @@ fn failures(ended: &BTreeMap<Status, usize>) -> Option<String> {
     (!failed.is_empty()).then(|| format!("{tasks} of {} did not end well", ended.values().sum::<usize>()))
 }
 
-/// What the script's values may take (B): three quarters of what there is, as the root needs some for what it knows of
-/// tasks.
-fn script_memory() -> u64 {
+/// What there is for this process (B). The script's values may take three quarters of it, for the root needs some for what
+/// it knows of tasks; of that, what tasks on their way were called with may take a quarter.
+pub(super) fn memory() -> u64 {
     let allowed = [Resource::Data, Resource::As].map(|resource| getrlimit(resource).current);
     let there = allowed.into_iter().flatten().chain([machine::memory_bytes()]).filter(|bytes| *bytes > 0);
-    there.min().unwrap_or(i64::MAX as u64) / 4 * 3
+    there.min().unwrap_or(i64::MAX as u64)
 }
 
 /// The script's thread.
@@ -235,7 +235,7 @@ pub(super) fn run_script(
         };
         put.map_err(|error| error.to_string())
     };
-    let limited = |mut state: ScriptState| state.limit_memory(script_memory()).map(|()| state);
+    let limited = |mut state: ScriptState| state.limit_memory(memory() / 4 * 3).map(|()| state);
     match ScriptState::new(port, Box::new(add_input), modules)
         .and_then(limited)
         .and_then(|state| runs(&state))

@@ -57,6 +57,7 @@ pub(super) fn leave_mpi(in_order: bool) -> ExitCode {
 fn watch(mut stand_in: StandIn) -> ExitCode {
     let told = stand_in.listen(); // no deadline: the pipe closes with the worker, whose MPI_Init may take long
     let child = &stand_in.child;
+    let was_told = told.as_ref().is_ok_and(|text| !text.is_empty());
     let mut lifeline = told.and_then(|text| call_root(&text, child));
     if let Ok(lifeline) = &mut lifeline
         && root_ends_first(lifeline, child)
@@ -68,6 +69,13 @@ fn watch(mut stand_in: StandIn) -> ExitCode {
     match (process::wait(child.pid), lifeline) {
         (Ok((Exit::Code(0), _)), _) => ExitCode::SUCCESS,
         (_, Ok(lifeline)) => outlast_root(lifeline),
+        // The root may wait for it inside of MPI_Comm_spawn, where nobody can tell it; and no MPI takes another process for
+        // one that has begun. So the job ends, at once and with its reason.
+        (Ok((Exit::Signal(signal), _)), Err(_)) if !was_told => {
+            let (host, signal) = (machine::hostname(), process::signal_name(signal));
+            say(format_args!("harness worker on {host}: killed by {signal} while it started"));
+            ExitCode::from(exit::ALLOCATION)
+        }
         // It never got as far as to be a worker: a spawn would wait for it for ever.
         (Ok((Exit::Code(code), _)), Err(_)) if [1, i32::from(exit::ALLOCATION)].contains(&code) => {
             ExitCode::from(code as u8)

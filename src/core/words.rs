@@ -103,7 +103,8 @@ impl Names<'_> {
         );
         let mut add = |part: String| write!(text, "; {part}").unwrap_or_default();
         if !place.holders.is_empty() {
-            add(format!("on the others run {}", self.list(&place.holders)));
+            let there = if free == 0 { "there run" } else { "on the others run" };
+            add(format!("{there} {}", self.list(&place.holders)));
         }
         for (host, tasks) in &place.drained {
             add(format!("{host} is for {} alone", self.list(tasks)));

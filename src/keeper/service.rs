@@ -16,7 +16,7 @@ use super::site::{Failure, Site};
 use super::slots::Slots;
 use crate::launch::GANG_VARIABLE;
 use crate::machine::Topology;
-use crate::model::{Detail, FromKeeper, Outcome, Run as Order, SlotId, Status, ToKeeper};
+use crate::model::{Detail, FromKeeper, Outcome, Run as Order, SlotEnd, SlotId, Status, ToKeeper};
 use crate::process::{self, Family, kill_marked, own};
 use crate::say::say;
 use crate::wire::{Stream, TooLarge, WireError};
@@ -59,7 +59,7 @@ impl Keeper {
             worker: Stream::new(socket)?,
             site: None,
             common: Arc::new(Common { desk, family, learned, sensors: OnceLock::new() }),
-            slots: Slots::default(),
+            slots: Slots::new(),
         })
     }
 
@@ -237,7 +237,8 @@ impl Keeper {
 /// counts as lost.
 fn was_for_everybody(word: &FromKeeper) -> bool {
     let (failed, signal) = match word {
-        FromKeeper::SlotEnded(_, code, signal) => (*code != Some(0), *signal),
+        FromKeeper::SlotEnded(_, SlotEnd::Killed(signal)) => (true, Some(*signal)),
+        FromKeeper::SlotEnded(_, end) => (*end != SlotEnd::Exited(0), None),
         FromKeeper::Done(_, _, outcome) => {
             let failed = outcome.status.lasting() && !matches!(outcome.status, Status::Ok | Status::Timeout);
             (failed, signal_of(outcome))

@@ -8,8 +8,9 @@ use std::time::Instant;
 use super::leader::{Departed, Leader};
 use super::scratch::Scratch;
 use super::site::{Failure, Site};
-use crate::model::{FromKeeper, SLOT_SCRATCH, SlotId};
-use crate::process::{Family, own};
+use crate::machine::OomCounter;
+use crate::model::{FromKeeper, SLOT_SCRATCH, SlotEnd, SlotId};
+use crate::process::{Exit, Family, own};
 use crate::say::say;
 use crate::wire::Stream;
 
@@ -19,8 +20,12 @@ pub const SOCKET_FD: i32 = 3;
 pub const GATE_FD: i32 = 4;
 
 /// The slots that run.
-#[derive(Default)]
-pub struct Slots(BTreeMap<SlotId, Slot>);
+pub struct Slots {
+    running: BTreeMap<SlotId, Slot>,
+    oom: OomCounter,
+    /// Processes the kernel had killed for memory when a slot was started or ended last.
+    oom_before: Option<u64>,
+}
 
 struct Slot {
     leader: Leader,
@@ -29,6 +34,11 @@ struct Slot {
 }
 
 impl Slots {
+    /// None yet.
+    pub fn new() -> Self {
+        Self { running: BTreeMap::new(), oom: OomCounter::open(), oom_before: None }
+    }
+
     /// Starts a slot with its socket and its gate. That it could not be is told as its end.
     pub fn start(
         &mut self,
@@ -39,10 +49,13 @@ impl Slots {
         worker: &mut Stream,
     ) {
         match self.try_start(slot, fds, site, family) {
-            Ok(started) => drop(self.0.insert(slot, started)),
+            Ok(started) => {
+                self.oom_before = self.oom.read();
+                self.running.insert(slot, started);
+            }
             Err(failure) => {
                 say(format_args!("harness keeper: slot {slot} could not be started: {}", failure.reason));
-                worker.queue(&FromKeeper::SlotEnded(slot, None, None));
+                worker.queue(&FromKeeper::SlotEnded(slot, SlotEnd::NotStarted(failure.reason)));
             }
         }
     }
@@ -58,7 +71,7 @@ impl Slots {
             return Err(Failure::setup("its socket and its gate did not come with the message"));
         };
         let site = site.ok_or_else(|| Failure::setup("the keeper was not set up"))?;
-        if self.0.contains_key(&slot) {
+        if self.running.contains_key(&slot) {
             return Err(Failure::refused("it runs already"));
         }
         let mark = format!("slot-{slot}");
@@ -73,51 +86,60 @@ impl Slots {
 
     /// Names every descriptor that tells of the end of a slot.
     pub fn watch<'a>(&'a self, mut add: impl FnMut(BorrowedFd<'a>, SlotId)) {
-        for (slot, Slot { leader, .. }) in &self.0 {
+        for (slot, Slot { leader, .. }) in &self.running {
             leader.watch(|fd| add(fd, *slot));
         }
     }
 
     /// The earliest of their timers.
     pub fn timer(&self) -> Option<Instant> {
-        self.0.values().filter_map(|slot| slot.leader.timer()).min()
+        self.running.values().filter_map(|slot| slot.leader.timer()).min()
     }
 
     /// Their timers may have come: word of those that are gone. Nothing of them is kept.
     pub fn tick(&mut self, now: Instant, family: &Family) -> Vec<FromKeeper> {
         let mut gone = Vec::new();
-        self.0.retain(|slot, running| match running.leader.tick(now, family) {
+        self.running.retain(|slot, running| match running.leader.tick(now, family) {
             Some(departed) => {
-                gone.push(word_of(*slot, &departed));
+                gone.push((*slot, departed));
                 false
             }
             None => true,
         });
-        gone
+        gone.into_iter().map(|(slot, departed)| self.word_of(slot, &departed)).collect()
     }
 
     /// A descriptor of this slot is ready: word of it, if it is gone.
     pub fn ready(&mut self, slot: SlotId, now: Instant, family: &Family) -> Option<FromKeeper> {
-        let departed = self.0.get_mut(&slot)?.leader.ready(now, family)?;
-        self.0.remove(&slot);
-        Some(word_of(slot, &departed))
+        let departed = self.running.get_mut(&slot)?.leader.ready(now, family)?;
+        self.running.remove(&slot);
+        Some(self.word_of(slot, &departed))
     }
 
     /// Tells a slot to look whether what it runs is to stop.
     pub fn stop(&self, slot: SlotId) {
-        if let Some(Slot { leader, .. }) = self.0.get(&slot) {
+        if let Some(Slot { leader, .. }) = self.running.get(&slot) {
             leader.tell_to_stop();
         }
     }
 
     /// Ends a slot and all it started, now.
     pub fn kill(&mut self, slot: SlotId, now: Instant, family: &Family) {
-        if let Some(Slot { leader, .. }) = self.0.get_mut(&slot) {
+        if let Some(Slot { leader, .. }) = self.running.get_mut(&slot) {
             leader.kill(now, family);
         }
     }
-}
 
-fn word_of(slot: SlotId, departed: &Departed) -> FromKeeper {
-    FromKeeper::SlotEnded(slot, departed.exit.code(), departed.exit.signal())
+    fn word_of(&mut self, slot: SlotId, departed: &Departed) -> FromKeeper {
+        let now = self.oom.read();
+        // None is less than any count, but who could not count before knows nothing now.
+        let rose = self.oom_before.is_some() && now > self.oom_before;
+        self.oom_before = now;
+        let end = match departed.exit {
+            Exit::Code(code) => SlotEnd::Exited(code),
+            Exit::Signal(libc::SIGKILL) if rose => SlotEnd::KilledForMemory(self.oom.name().to_owned()),
+            Exit::Signal(signal) => SlotEnd::Killed(signal),
+        };
+        FromKeeper::SlotEnded(slot, end)
+    }
 }

@@ -335,6 +335,19 @@ pub enum ToKeeper {
     Ping,
 }
 
+/// How a slot process ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SlotEnd {
+    /// It could not be started, and why.
+    NotStarted(String),
+    /// With this exit code.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+    /// By SIGKILL, and this counter of the kernel's says that it was for memory.
+    KilledForMemory(String),
+}
+
 /// Keeper to worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromKeeper {
@@ -346,8 +359,8 @@ pub enum FromKeeper {
     Done(TaskId, Attempt, Box<Outcome>),
     /// Nothing of the attempt is left on this node.
     Swept(TaskId, Attempt),
-    /// A slot process ended: exit code or signal, and for people what happened.
-    SlotEnded(SlotId, Option<i32>, Option<i32>),
+    /// A slot process ended.
+    SlotEnded(SlotId, SlotEnd),
     /// A function that looks at a run requires this module.
     NeedModule(String),
     /// Answer to a ping.

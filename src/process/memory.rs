@@ -2,14 +2,45 @@
 //!
 //! A message of 64 MiB is 16 000 pages of 4 KiB, and touching them for the first time costs five times what copying it
 //! does. Nobody is given more than was asked for: a page is 2 MiB, and what is large is at least twice that.
+//!
+//! Where the system refuses memory Rust aborts, and so does Lua below mlua. The root says what to do then
+//! ([`end_without_memory`]).
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// Less is left in small pages (B).
 const LARGE: usize = 4 << 20;
 /// A large page (B), on the machines there are; elsewhere the advice is about a part of it.
 const PAGE: usize = 2 << 20;
+
+/// With which exit code the process ends that aborts for want of memory; 0: it is not the root.
+static CODE: AtomicI32 = AtomicI32::new(0);
+/// Memory was refused: if the process aborts now it is for that.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+/// Its last words. Nothing can be made for them any more.
+const LAST_WORDS: &str = "harness: the system refuses memory: raise `ulimit -d` and `ulimit -v`, or keep and queue less \
+                          (--most-queued); what was reported is in the journal\n";
+
+/// From now on this process says what to do, and ends with `code`, where it would abort for want of memory.
+pub fn end_without_memory(code: u8) {
+    CODE.store(code.into(), Ordering::Relaxed);
+    let handler = on_abort as extern "C" fn(libc::c_int);
+    // SAFETY: the handler does nothing that may not be done in one.
+    unsafe { libc::signal(libc::SIGABRT, handler as libc::sighandler_t) };
+}
+
+/// What it returns from ends as an abort does.
+extern "C" fn on_abort(_: libc::c_int) {
+    if REFUSED.load(Ordering::Relaxed) {
+        // SAFETY: a static text; the process ends here, without what runs at exit.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, LAST_WORDS.as_ptr().cast(), LAST_WORDS.len());
+            libc::_exit(CODE.load(Ordering::Relaxed))
+        }
+    }
+}
 
 /// See the module.
 pub struct LargePages;
@@ -19,23 +50,39 @@ pub struct LargePages;
 unsafe impl GlobalAlloc for LargePages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
-        advised(unsafe { System.alloc(layout) }, layout.size())
+        advised(given(|| unsafe { System.alloc(layout) }), layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
-        advised(unsafe { System.alloc_zeroed(layout) }, layout.size())
+        advised(given(|| unsafe { System.alloc_zeroed(layout) }), layout.size())
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's promise.
-        advised(unsafe { System.realloc(memory, layout, size) }, size)
+        advised(given(|| unsafe { System.realloc(memory, layout, size) }), size)
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(memory, layout) }
     }
+}
+
+/// Memory, if there is some: at the root also what was freed before, which counts as taken until it is given back.
+fn given(take: impl Fn() -> *mut u8) -> *mut u8 {
+    let memory = take();
+    if !memory.is_null() || CODE.load(Ordering::Relaxed) == 0 {
+        return memory;
+    }
+    #[cfg(target_env = "gnu")]
+    // SAFETY: gives free memory back, whoever else allocates meanwhile.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+    let memory = take();
+    REFUSED.store(memory.is_null(), Ordering::Relaxed);
+    memory
 }
 
 /// The same memory, whole large pages of it advised to be such where it is large.

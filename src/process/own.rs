@@ -274,6 +274,11 @@ impl Signals {
         Ok(Self(File::from(unsafe { OwnedFd::from_raw_fd(fd) })))
     }
 
+    /// The same descriptor for another thread: each signal is taken by one of them.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// The next signal that came, if one did.
     pub fn take(&mut self) -> Option<i32> {
         use std::io::Read;

@@ -93,6 +93,8 @@ pub(super) struct Driver {
     pub(super) told: Told,
     /// Ends that are in the journal by now.
     pub(super) recorded: usize,
+    /// Tasks that have ended and that no journal keeps: calls and programs without a `key`.
+    pub(super) unrecorded: usize,
     /// Of those, there is one that the next run need not repeat.
     pub(super) answers_next: bool,
     /// What a stop leaves undone.
@@ -187,6 +189,7 @@ impl Driver {
             held: 0,
             told: Told::default(),
             recorded: 0,
+            unrecorded: 0,
             answers_next: false,
             postponed: Postponed::default(),
             forsaken: 0,

@@ -162,7 +162,12 @@ impl Driver {
             || self.workers.values().rev().filter(|worker| worker.pool == Some(pool)).find_map(loss);
         let own = own.and_then(|id| self.workers.get(&id)).and_then(loss);
         let Some(loss) = own.or_else(of_pool) else {
-            return "no worker is left that could run it: its pool was closed".into();
+            return match self.in_quarantine(pool) {
+                Some(barred) => format!(
+                    "no worker is left that could run it (`spawn {{ quarantine = N }}` lets a node fail more often): {barred}"
+                ),
+                None => "no worker is left that could run it: its pool was closed".into(),
+            };
         };
         let lives = |worker: &Worker| worker.pool == Some(pool) && worker.takes_tasks();
         if !self.workers.values().any(lives) {
@@ -193,7 +198,8 @@ impl Driver {
 
     /// Counts an end and hands it to the script: what is to be recorded is by now.
     fn hand(&mut self, ended: &Live, outcome: Arc<Outcome>) {
-        let Submission { task, job, options, auxiliary, .. } = &ended.submission;
+        let Submission { task, job, options, auxiliary, recipe, .. } = &ended.submission;
+        self.unrecorded += usize::from(recipe.is_none() && !auxiliary);
         if *auxiliary && outcome.status == Status::Cancelled {
             self.progress.withdrawn(job.kind());
         } else {

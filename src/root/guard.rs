@@ -1,5 +1,6 @@
 //! A thread that watches the few calls that may block for ever (MPI's spawn and disconnect, the end of the journal): when
-//! one takes too long it prints the reason and ends the process.
+//! one takes too long it prints the reason and ends the process. During a spawn it hears the signals too, which nobody else
+//! can then.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -7,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::progress::Display;
-use crate::process;
+use super::stop::{ONE_SIGNAL, STOPPING};
+use crate::model::exit;
+use crate::process::{self, Signals};
 use crate::say;
 
 /// Exit code when a start hangs (see `cli::exit`).
@@ -16,24 +19,48 @@ type Code = i32;
 /// So long a reader of standard error may take; then the process ends unheard.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// Between two looks at the signals.
+const LOOK: Duration = Duration::from_millis(100);
+
 enum Word {
-    Watch { until: Instant, reason: String, code: Code },
+    Watch {
+        until: Instant,
+        reason: String,
+        code: Code,
+        /// What is waited for, where a second signal ends it.
+        stoppable: Option<&'static str>,
+    },
     Done,
 }
 
 /// The watcher; dropping it ends its thread.
 pub struct Guard {
     words: Sender<Word>,
+    heard: Receiver<i32>,
+}
+
+/// What the thread works with.
+struct Watcher {
+    words: Receiver<Word>,
+    signals: Option<Signals>,
+    /// Signals it took that stop the campaign, for the driver.
+    heard: Sender<i32>,
+    display: Option<Arc<dyn Display>>,
 }
 
 impl Guard {
-    /// Starts the thread. `display` is closed before the last words, which would be lost behind it.
-    pub fn start(display: Option<Arc<dyn Display>>) -> std::io::Result<Self> {
-        let (words, heard) = channel();
-        thread::Builder::new().name("guard".into()).stack_size(256 * 1024).spawn(move || {
-            listen(&heard, display.as_deref());
-        })?;
-        Ok(Self { words })
+    /// Starts the thread. `signals` are those that the driver has too, `display` is closed before the last words, which would be
+    /// lost behind it.
+    pub fn start(signals: Option<Signals>, display: Option<Arc<dyn Display>>) -> std::io::Result<Self> {
+        let ((words, to_do), (told, heard)) = (channel(), channel());
+        let mut watcher = Watcher { words: to_do, signals, heard: told, display };
+        thread::Builder::new().name("guard".into()).stack_size(256 * 1024).spawn(move || watcher.run())?;
+        Ok(Self { words, heard })
+    }
+
+    /// A signal that stops the campaign and came while nobody else could hear it.
+    pub fn heard(&self) -> Option<i32> {
+        self.heard.try_recv().ok()
     }
 
     /// Runs `action`; if it takes longer than `limit` prints `reason` and ends the process with `code`.
@@ -44,25 +71,82 @@ impl Guard {
         reason: impl Into<String>,
         action: impl FnOnce() -> T,
     ) -> T {
+        self.watched(limit, code, reason.into(), None, action)
+    }
+
+    /// The same for what the first signal waits for, and the second does not; `what` that is, in a word.
+    #[cfg(feature = "mpi")]
+    pub fn watch_stoppable<T>(
+        &self,
+        what: &'static str,
+        limit: Duration,
+        code: Code,
+        reason: String,
+        action: impl FnOnce() -> T,
+    ) -> T {
+        self.watched(limit, code, reason, Some(what), action)
+    }
+
+    fn watched<T>(
+        &self,
+        limit: Duration,
+        code: Code,
+        reason: String,
+        stoppable: Option<&'static str>,
+        action: impl FnOnce() -> T,
+    ) -> T {
         let until = Instant::now() + limit;
         // The thread lives as long as `self`: a send cannot fail while we are here.
-        let _ = self.words.send(Word::Watch { until, reason: reason.into(), code });
+        let _ = self.words.send(Word::Watch { until, reason, code, stoppable });
         let result = action();
         let _ = self.words.send(Word::Done);
         result
     }
 }
 
-fn listen(heard: &Receiver<Word>, display: Option<&dyn Display>) {
-    while let Ok(word) = heard.recv() {
-        let Word::Watch { until, reason, code } = word else { continue };
-        let left = until.saturating_duration_since(Instant::now());
-        match heard.recv_timeout(left) {
-            Ok(_) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {
-                // The main thread is stuck inside MPI, and MPI's exit handlers would be too.
-                end_at_once(code, &reason, display);
+impl Watcher {
+    fn run(&mut self) {
+        while let Ok(word) = self.words.recv() {
+            let Word::Watch { until, reason, code, stoppable } = word else { continue };
+            let mut first = None;
+            loop {
+                let now = Instant::now();
+                let next = if stoppable.is_some() { until.min(now + LOOK) } else { until };
+                match self.words.recv_timeout(next.saturating_duration_since(now)) {
+                    Ok(_) => break,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    // The main thread is stuck inside MPI, and MPI's exit handlers would be too.
+                    Err(RecvTimeoutError::Timeout) if Instant::now() >= until => {
+                        end_at_once(code, &reason, self.display.as_deref())
+                    }
+                    Err(RecvTimeoutError::Timeout) => self.hear(stoppable.unwrap_or_default(), &mut first),
+                }
+            }
+        }
+    }
+
+    /// The first signal is handed on, and is heeded after the call; the second ends the process.
+    fn hear(&mut self, what: &str, first: &mut Option<(Instant, i32)>) {
+        while let Some(signal) = self.signals.as_mut().and_then(Signals::take) {
+            if !STOPPING.contains(&signal) {
+                continue;
+            }
+            match first {
+                None => {
+                    *first = Some((Instant::now(), signal));
+                    let _ = self.heard.send(signal);
+                    let name = process::signal_name(signal);
+                    say::post(format_args!(
+                        "harness: {name}: stops once {what} has returned; a second one ends at once"
+                    ));
+                }
+                Some((at, before)) if *before != signal || at.elapsed() >= ONE_SIGNAL => {
+                    let reason = format!(
+                        "interrupted while it waited for {what}; what was reported is in the journal"
+                    );
+                    end_at_once(i32::from(exit::INTERRUPTED), &reason, self.display.as_deref())
+                }
+                Some(_) => {}
             }
         }
     }
@@ -92,7 +176,7 @@ mod tests {
         if std::env::var_os(VICTIM).is_none() {
             return;
         }
-        let guard = Guard::start(None).unwrap();
+        let guard = Guard::start(None, None).unwrap();
         guard.watch(Duration::from_millis(50), 4, "the journal does not answer", || {
             loop {
                 thread::park();

@@ -255,8 +255,15 @@ impl Root {
                     Ok(_) => "",
                     Err(_) => " The script itself was still busy and was cut off.",
                 };
+                let kept = match self.driver.unrecorded {
+                    0 => format!("Nothing reported is lost: {journal} has it."),
+                    without => format!(
+                        "{journal} has what was reported, but not the ends of {} without a `key`: those run again.",
+                        count(without, "task")
+                    ),
+                };
                 let message = format!(
-                    "stopped {why} with {}. Nothing reported is lost: {journal} has it. {}{cut_off}",
+                    "stopped {why} with {}. {kept} {}{cut_off}",
                     self.driver.unfinished(),
                     self.driver.next_step()
                 );

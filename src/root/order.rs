@@ -48,14 +48,34 @@ pub struct Campaign {
 /// So many tasks may be on their way, submitted and not ended for the script: who submits one more waits. All that a queued
 /// task takes in this process is bounded by it. No wait for room is for ever: what a task depends on was submitted before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MostQueued(pub u64);
+#[serde(default)]
+pub struct MostQueued {
+    /// How many, if their arguments are small.
+    #[serde(rename = "most_queued")]
+    pub tasks: u64,
+    /// What all their arguments may take (B): who brings a tenth of that counts for a tenth of the tasks.
+    pub argument_bytes: u64,
+}
 
 impl Default for MostQueued {
     fn default() -> Self {
-        Self(1_000_000)
+        Self { tasks: 1_000_000, argument_bytes: u64::MAX }
     }
 }
+
+impl MostQueued {
+    /// For how many more tasks one counts whose arguments take so much (B); small ones for none.
+    pub fn weight(self, bytes: usize) -> u64 {
+        if bytes < SMALL {
+            return 0;
+        }
+        let share = bytes as u128 * u128::from(self.tasks) / u128::from(self.argument_bytes.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX / 2)
+    }
+}
+
+/// A million of those take no more than the rest of a task (B).
+const SMALL: usize = 512;
 
 /// What the journal already holds.
 pub type Index = Arc<Answers>;
@@ -105,6 +125,14 @@ impl Job {
             Job::Exec(spec) => vec![&spec.command],
             Job::Compile(spec) => vec![&spec.command],
             Job::Measure(_) | Job::Compare(_) => self.timed().into_iter().map(|spec| &spec.command).collect(),
+        }
+    }
+
+    /// What it brings along that may be large (B): what a function is called with, the standard input of programs.
+    pub fn argument_bytes(&self) -> usize {
+        match self {
+            Job::Call(call) => call.payload.len(),
+            _ => self.commands().iter().map(|command| command.stdin.size()).sum(),
         }
     }
 

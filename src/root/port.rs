@@ -328,7 +328,7 @@ impl Port {
 
     /// Does the script wait because as many tasks are on their way as may be?
     pub fn set_full(&self, full: bool) {
-        self.mailboxes.set_full(if full { self.campaign.most_queued.0 } else { 0 });
+        self.mailboxes.set_full(if full { self.campaign.most_queued.tasks } else { 0 });
     }
 
     /// Asks for the end of a task; its outcome follows.

@@ -334,7 +334,8 @@ impl Progress {
 
     /// How far the campaign is.
     pub(super) fn standing(&self, now: Instant, present: Present) -> Standing {
-        let left = self.learned.left(&self.kinds, now);
+        // What a script that waits with a submit still has for us nobody knows.
+        let left = self.learned.left(&self.kinds, now).filter(|_| present.full.is_none());
         let mut kinds = self.kinds.clone();
         for (kind, number) in present.running {
             if let Some(count) = kinds.get_mut(&kind) {

@@ -150,7 +150,7 @@ impl Root {
             artefact_present: Box::new(move |hash| artefacts.contains(hash)),
             wake: Box::new(move || waker.signal()),
         });
-        let launcher = launcher(&options, allocation, mpi)?;
+        let launcher = launcher(&options, allocation, mpi, &signals)?;
         let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
         let surroundings = Surroundings::new(envs, Provenance::of(&dir, &text, seed));
         let parts = Parts {
@@ -245,11 +245,11 @@ fn campaign(
     }
 }
 
-fn launcher(options: &Options, allocation: Allocation, mpi: Mpi) -> io::Result<Launcher> {
+fn launcher(options: &Options, allocation: Allocation, mpi: Mpi, signals: &Signals) -> io::Result<Launcher> {
     Ok(Launcher {
         allocation,
         mpi,
-        guard: Guard::start(options.display.clone())?,
+        guard: Guard::start(Some(signals.try_clone()?), options.display.clone())?,
         limits: options.limits,
         program: std::env::var_os(WORKER_VARIABLE).map(PathBuf::from),
         script: options.script.display().to_string(),

@@ -10,7 +10,7 @@ use crate::allocation::other::OtherJob;
 use crate::allocation::queue::find_batch;
 use crate::allocation::{self, Allocation, Plan, PlannedWorker, PoolRequest, Scheduler, Start};
 use crate::model::human::{count, duration};
-use crate::model::{Limits, WorkerId};
+use crate::model::{Limits, WorkerId, exit};
 use crate::process;
 use crate::transport::stream::StreamLink;
 use crate::transport::{Link, Peer};
@@ -146,13 +146,13 @@ impl Launcher {
         let reason = format!(
             "MPI_Comm_spawn of a worker on {host} has not returned for {}: the launcher cannot start \
              processes there (in a Slurm job: `SLURM_OVERLAP=1 mpirun -n 1 …`, or give every node a task with \
-             `#SBATCH --ntasks-per-node=1`). Or start the workers with mpirun: `mpirun -n N harness {}`",
+             `#SBATCH --ntasks-per-node=1`), or somebody killed the worker while it started. Or start the workers with mpirun: `mpirun -n N harness {}`",
             duration(self.limits.spawn.as_secs_f64()),
             self.script
         );
         let comm = self
             .guard
-            .watch(self.limits.spawn, i32::from(crate::model::exit::ALLOCATION), reason, || {
+            .watch_stoppable("MPI_Comm_spawn", self.limits.spawn, i32::from(exit::ALLOCATION), reason, || {
                 sys::Comm::spawn(&program, &["__worker", "mpi"], &info)
             })
             .map_err(|error| self.explain_spawn(host, &error.to_string()))?;
@@ -187,7 +187,7 @@ impl Launcher {
         let limit = self.limits.disconnect;
         let reason =
             format!("the worker on {host} did not disconnect within {}", duration(limit.as_secs_f64()));
-        self.guard.watch(limit, i32::from(crate::model::exit::INTERNAL), reason, || link.close());
+        self.guard.watch(limit, i32::from(exit::INTERNAL), reason, || link.close());
     }
 
     fn start_local(&self, id: WorkerId, host: &str) -> Result<Worker, String> {

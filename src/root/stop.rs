@@ -1,12 +1,13 @@
 //! When a campaign ends, and how it is stopped: by a signal, once in an orderly way and twice at once, or because
 //! its time is nearly over.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
 use super::driver::Driver;
 use super::explain::called_in_full;
 use super::port::Submission;
+use super::spawn::Mpi;
 use super::tasks::Live;
 use crate::core::Event;
 use crate::journal::Lost;
@@ -16,6 +17,9 @@ use crate::transport::wait::earlier;
 
 /// Signals that stop the campaign in an orderly way.
 pub(super) const STOPPING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// Launchers deliver one signal several times (MPICH's: once for each spawn): the same one within so long is no second.
+pub(super) const ONE_SIGNAL: Duration = Duration::from_millis(200);
 
 /// So many of the tasks that were running are named.
 const NAMED: usize = 3;
@@ -142,7 +146,8 @@ impl Leaving {
 
 impl Driver {
     pub(super) fn read_signals(&mut self) {
-        while let Some(signal) = self.signals.take() {
+        let heard = |driver: &mut Self| driver.pools.launcher.guard.heard().or_else(|| driver.signals.take());
+        while let Some(signal) = heard(self) {
             match signal {
                 signal if STOPPING.contains(&signal) => self.stop(signal),
                 // Ambiguous (walltime near, or "a worker died" from Hydra) and harmless to ignore: lost
@@ -158,16 +163,22 @@ impl Driver {
         if self.interactive && signal == libc::SIGINT && self.draining.is_none() && self.port.interrupt() {
             return;
         }
-        if self.draining.is_some() {
-            self.ending = Some(Ending::Interrupted);
+        let why = format!("by {}", crate::process::signal_name(signal));
+        if let Some((since, first)) = &self.draining {
+            if *first != why || since.elapsed() >= ONE_SIGNAL {
+                self.ending = Some(Ending::Interrupted);
+            }
             return;
         }
-        let why = format!("by {}", crate::process::signal_name(signal));
         let is_end_of_job = signal == libc::SIGTERM && self.pools.launcher.allocation.job.is_some();
         if is_end_of_job && self.deadline.is_none() {
             let now = Instant::now();
             let (began, why) = (self.counter.began, why.clone());
             self.postponed.for_want_of(Deadline { began, ends: now, drains: now, why });
+        }
+        if matches!(self.pools.launcher.mpi, Mpi::Ready(_)) {
+            // A launcher that was signalled too may kill all of it before the last words.
+            self.progress.problem(&format!("stopping {why}: what runs is ended"));
         }
         self.drain(why);
     }

@@ -230,10 +230,9 @@ impl Live {
 
     /// How it ends where that message is too large for any worker.
     pub(super) fn too_large(&self, TooLarge { bytes, limit }: TooLarge) -> Outcome {
-        let read: usize = self.submission.job.commands().iter().map(|command| command.stdin.size()).sum();
         let (what, instead) = match &self.submission.job {
             Job::Call(_) => ("what its function is called with", "write it to a file and pass its name"),
-            _ if read > limit / 2 => ("`stdin`", "name a file in `inputs` and read that"),
+            job if job.argument_bytes() > limit / 2 => ("`stdin`", "name a file in `inputs` and read that"),
             _ => ("what it asks for", "name files in `inputs`"),
         };
         let most = human::bytes(limit as u64);

@@ -38,6 +38,8 @@ pub struct Bridge {
     pub outcome: RefCell<Option<Arc<Outcome>>>,
     /// What the call submitted last waits for.
     pub deps: RefCell<Vec<TaskId>>,
+    /// For how many more tasks the one submitted last counts.
+    pub weight: Cell<u64>,
     /// The line taken last.
     pub line: RefCell<Option<Vec<u8>>>,
     /// Why the last submit of a call failed.
@@ -90,6 +92,7 @@ impl Bridge {
             options: Cell::default(),
             outcome: RefCell::new(None),
             deps: RefCell::default(),
+            weight: Cell::default(),
             line: RefCell::default(),
             problem: RefCell::default(),
             issued: RefCell::default(),
@@ -157,6 +160,7 @@ impl Bridge {
     /// Sends a task on its way, unless it would never be answered.
     pub fn submit(&self, order: Order) -> Result<TaskId, String> {
         let mut port = self.port.borrow_mut();
+        self.weight.set(port.campaign().most_queued.weight(order.job.argument_bytes()));
         let task = port.submit(order);
         port.objection().map_or(Ok(task), Err)
     }

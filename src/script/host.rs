@@ -94,6 +94,9 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     host.raw_set("dependencies", lua.create_function(dependencies)?)?;
 
     let shared = bridge.clone();
+    host.raw_set("weight", lua.create_function(move |_, ()| Ok(shared.weight.get()))?)?;
+
+    let shared = bridge.clone();
     let cancel = move |_: &Lua, task: u64| {
         shared.port.borrow_mut().cancel(TaskId(task));
         Ok(())
@@ -390,16 +393,21 @@ fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("stderr", lua.create_function(stderr)?)
 }
 
-/// The known word that was probably meant, if one is near enough.
+/// The known word that was probably meant: one that is near enough, else the only one that begins so.
 pub fn closest(_: &Lua, (word, known): (mlua::LuaString, Vec<String>)) -> mlua::Result<Option<String>> {
     let word = word.to_string_lossy();
     let limit = (word.chars().count() / 3).max(1);
     let nearest = known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate), candidate))
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance);
-    Ok(nearest.map(|(_, candidate)| candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate);
+    let begins = || {
+        let mut longer = known.iter().filter(|candidate| word.len() > 1 && candidate.starts_with(&*word));
+        longer.next().filter(|_| longer.next().is_none())
+    };
+    Ok(nearest.or_else(begins).cloned())
 }
 
 fn campaign(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {
@@ -411,7 +419,7 @@ fn campaign(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {
     campaign.raw_set("args", given.args.as_slice())?;
     campaign.raw_set("seed", given.seed as i64)?;
     campaign.raw_set("verbosity", given.verbosity)?;
-    campaign.raw_set("most_queued", given.most_queued.0)?;
+    campaign.raw_set("most_queued", given.most_queued.tasks)?;
     campaign.raw_set("cores", given.cores)?;
     Ok(campaign)
 }

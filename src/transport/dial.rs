@@ -25,7 +25,7 @@ use crate::wire::{Inbox, Outgoing};
 /// Callers that the system lets wait to be heard.
 const BACKLOG: i32 = 128;
 /// Callers heard out at a time.
-const MOST_CALLERS: usize = 8;
+const MOST_CALLERS: usize = 32;
 /// So long each of them may take, where others want to be heard.
 const TO_SPEAK: Duration = Duration::from_secs(1);
 /// So long nothing is said before the system asks whether the other end is there,
@@ -295,7 +295,7 @@ enum State {
     /// Nobody has called who is the worker; what it will get.
     Listening(Listener, Outgoing),
     /// It has.
-    Connected(SealedLink),
+    Connected(Box<SealedLink>),
 }
 
 impl DialLink {
@@ -323,7 +323,7 @@ impl Link for DialLink {
             let failed = |error: io::Error| LinkError::Failed(error.to_string());
             let mut link = worker.answer().map_err(failed)?;
             link.send(outgoing)?;
-            self.0 = State::Connected(link);
+            self.0 = State::Connected(Box::new(link));
         }
         match &mut self.0 {
             State::Listening(..) => Ok(()),

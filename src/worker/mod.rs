@@ -368,8 +368,8 @@ impl<'a> Worker<'a> {
                 FromKeeper::NeedModule(name) => {
                     self.slots.module_for_keeper(name, self.root, &mut self.keeper);
                 }
-                FromKeeper::SlotEnded(slot, code, signal) => {
-                    self.slots.ended(slot, code, signal, self.root);
+                FromKeeper::SlotEnded(slot, end) => {
+                    self.slots.ended(slot, end, self.root);
                 }
             }
         }

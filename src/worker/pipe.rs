@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::report;
 use super::slots::Root;
 use crate::model::{
-    Attempt, CallTask, FromSlot, FromWorker, Hash, Limits, Outcome, SlotInit, Status, TaskId, ToSlot,
+    Attempt, CallTask, FromSlot, FromWorker, Hash, Limits, Outcome, SlotEnd, SlotInit, Status, TaskId, ToSlot,
 };
 use crate::process::{Gate, signal_name};
 use crate::transport::wait::earlier;
@@ -335,19 +335,26 @@ fn garbage(error: &WireError) -> Outcome {
 }
 
 /// How a slot process ended while it ran a call, or (not `ready`) before its first.
-pub(super) fn explain_end(code: Option<i32>, signal: Option<i32>, ready: bool) -> Outcome {
+pub(super) fn explain_end(end: SlotEnd, ready: bool) -> Outcome {
     let when = if ready { "while it ran" } else { "while it started (in init?)" };
-    let (status, reason) = match (code, signal) {
-        (_, Some(signal)) => {
+    let (status, reason) = match end {
+        SlotEnd::NotStarted(why) => (Status::SetupFailed, format!("its slot could not be started: {why}")),
+        SlotEnd::Exited(code) => {
+            let more = if ready { " (os.exit?)" } else { "; standard error may say more" };
+            (Status::NonzeroExit, format!("its slot ended with exit code {code} {when}{more}"))
+        }
+        SlotEnd::Killed(signal) => {
             let name = signal_name(signal);
             // Of those that harness kills other words are found.
             let maybe = if signal == libc::SIGKILL { ": memory may be why, if nobody sent that" } else { "" };
             (Status::Signal, format!("its slot was killed by signal {signal} ({name}) {when}{maybe}"))
         }
-        (Some(code), None) => {
-            (Status::NonzeroExit, format!("its slot ended with exit code {code} {when} (os.exit?)"))
-        }
-        (None, None) => (Status::SetupFailed, "its slot could not be started".into()),
+        SlotEnd::KilledForMemory(counter) => (
+            Status::Oom,
+            format!(
+                "the kernel killed its slot {when}: out of memory (the count of such kills in {counter} rose)"
+            ),
+        ),
     };
     Outcome::failed(status, reason)
 }

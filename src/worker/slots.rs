@@ -12,8 +12,8 @@ use super::pipe::{Due, Piped, Process, explain_end};
 use super::report;
 use crate::machine;
 use crate::model::{
-    Attempt, CallTask, FromWorker, Hash, Limits, Module, Outcome, SlotId, SlotInit, Status, TaskId, ToKeeper,
-    ToSlot, ToWorker, Welcome, human,
+    Attempt, CallTask, FromWorker, Hash, Limits, Module, Outcome, SlotEnd, SlotId, SlotInit, Status, TaskId,
+    ToKeeper, ToSlot, ToWorker, Welcome, human,
 };
 use crate::process::{Gate, with_advice};
 use crate::transport::Peer;
@@ -217,7 +217,7 @@ impl Slots {
     }
 
     /// A slot process ended; what was running in it ends with it.
-    pub(super) fn ended(&mut self, id: SlotId, code: Option<i32>, signal: Option<i32>, root: &mut Root) {
+    pub(super) fn ended(&mut self, id: SlotId, end: SlotEnd, root: &mut Root) {
         let index = usize::from(id.0);
         let Some(slot) = self.slots.get_mut(index) else { return };
         if let State::Serving(process) = &mut slot.state {
@@ -230,9 +230,10 @@ impl Slots {
         let State::Ending(ending) = state else { return };
         let Ending { mut pipe, ready, ran_s, foreign, why } = *ending;
         let mut outcome = why.unwrap_or_else(|| {
-            let mut outcome = explain_end(code, signal, ready);
-            if let (Some(memory), Some(_), Some(reason)) =
-                (self.init.setup.memory, signal, &mut outcome.reason)
+            let was_killed = matches!(end, SlotEnd::Killed(_) | SlotEnd::KilledForMemory(_));
+            let mut outcome = explain_end(end, ready);
+            if let (Some(memory), true, Some(reason)) =
+                (self.init.setup.memory, was_killed, &mut outcome.reason)
             {
                 *reason += &format!("; spawn{{ memory = \"{}\" }} limits its memory", human::bytes(memory));
             }

@@ -79,7 +79,7 @@ fn what_never_fits_keeps_nothing_else_from_beginning() {
     assert_eq!((order.as_str(), &end["gained"]), ("a", &true.into()));
     let (ran, order, end) = run(&folder, &["c.lua"]);
     let said = folder.normal(&ran.stderr);
-    let needs = "c.lua.journal has it. Nothing that ran has ended, and the next run would be the same: what is left needs longer \
+    let needs = "c.lua.journal has what was reported, but not the ends of 1 task without a `key`: those run again. Nothing that ran has ended, and the next run would be the same: what is left needs longer \
                  than the TIME that it had; give it more than TIME (`--deadline`, or `--time` of the job).\n";
     assert!(ran.code == Some(75) && said.ends_with(needs), "{said}");
     assert_eq!((order.as_str(), &end["gained"]), ("c", &false.into()));

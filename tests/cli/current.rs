@@ -64,7 +64,7 @@ fn every_reader_takes_what_was_asked_for_last() {
     };
     let exported = stdout(&["export", "j", "-o", "-", "--rows", "samples", "--format", "jsonl"]);
     assert!(
-        exported.lines().count() == 8 && exported.contains("10") && !exported.contains("20.0"),
+        exported.lines().count() == 8 && exported.contains("\"x\":10.0") && !exported.contains("\"x\":20.0"),
         "{exported}"
     );
     let one = stdout(&["show", "j", "m"]);

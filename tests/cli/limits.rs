@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::said;
+use crate::support::memory_group::MemoryGroup;
 use crate::support::{Folder, LIMIT, Role, await_that, signal};
 
 const GONE: Duration = Duration::from_secs(10);
@@ -121,8 +122,23 @@ fn too_little_memory_to_begin_is_named_with_the_remedy() {
         } else if ran.stdout.contains("begun") {
             break;
         }
+        // 127: the loader had none for the libraries.
+        assert!(matches!(ran.code, Some(3 | 127)), "{kib}: {ran:#?}");
     }
     assert!(refused > 0, "no such limit was met");
+}
+
+/// What Lua's own limit does not count: memory that was freed in small pieces, and other threads'.
+#[test]
+fn memory_that_is_refused_later_is_said_with_the_remedy() {
+    let folder = Folder::with(
+        "local kept = ('x'):rep(100 << 20)\nprint 'kept'\nio.stdout:flush()\nfor i = 1, 100 do submit(exec { cmd = { 'true' }, \
+         stdin = kept .. i }) end\n",
+    );
+    let ran = folder.finish(folder.harness_after("ulimit -d 400000", &["-q", "--start", "local", "c.lua"]));
+    let told = "harness: the system refuses memory: raise `ulimit -d` and `ulimit -v`, or keep and queue less (--most-queued)";
+    assert!(ran.code == Some(3) && ran.stdout == "kept\n" && ran.stderr.contains(told), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
 }
 
 /// What the script keeps in variables is bounded, so that it fails in order; what it has caught it can go on after.
@@ -142,6 +158,31 @@ grow()
     let told =
         "harness: the script's Lua ran out of memory: its values may take 293 MiB, three quarters of what";
     assert!(ran.stderr.contains(told), "{ran:#?}");
+    folder.assert_nothing_left(GONE);
+}
+
+#[test]
+fn a_call_that_the_kernel_ends_for_memory_is_oom_and_the_next_runs() {
+    let Some(group) = MemoryGroup::of(400 << 20) else {
+        println!("skipped: may not make a memory control group");
+        return;
+    };
+    let folder = Folder::with(
+        "local function grow() local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(100000) .. i end end
+local ok, e = pcall(await, submit(grow))
+print(ok, e.kind, e.message)
+print(await(submit(function() return 'on' end)))
+",
+    );
+    let begin = format!("echo $$ > {}/cgroup.procs", group.0.display());
+    let ran =
+        folder.finish(folder.harness_after(&begin, &["-q", "--start", "local", "--slots", "1", "c.lua"]));
+    let told =
+        "false\toom\tthe kernel killed its slot while it ran: out of memory (the count of such kills in ";
+    assert!(
+        ran.code == Some(0) && ran.stdout.starts_with(told) && ran.stdout.ends_with(" rose)\non\n"),
+        "{ran:#?}"
+    );
     folder.assert_nothing_left(GONE);
 }
 

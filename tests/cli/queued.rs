@@ -142,7 +142,7 @@ fn why_the_script_waits_is_said_and_a_signal_ends_the_wait() {
     );
     let args = ["--start", "local", "--slots", "2", "--most-queued", "3", "c.lua"];
     let running = folder.start(&args);
-    let told = "\n  the script waits: 3 tasks are queued (--most-queued)\n";
+    let told = "\n  the script waits with a submit: 3 of its tasks have not ended (--most-queued)\n";
     await_that("why it waits", || {
         folder.path("began").exists() && folder.run(&["status", "--now", "c.lua"]).stdout.contains(told)
     });
@@ -159,6 +159,31 @@ fn why_the_script_waits_is_said_and_a_signal_ends_the_wait() {
     folder.write("go", "");
     let ran = running.end(LIMIT);
     assert_eq!((ran.code, ran.stdout.lines().count()), (Some(0), 10), "{ran:#?}");
+}
+
+/// 60 arguments of 8 MiB are more than there is; a quarter of it may be on its way.
+#[test]
+fn large_arguments_count_for_more_tasks() {
+    for submitted in [
+        "submit(function(text) return #text end, text)",
+        "submit(exec { cmd = { 'wc', '-c' }, stdin = text, stdout = 'null' })",
+    ] {
+        let folder = Folder::with(&format!(
+            "for i = 1, 60 do\n local text = ('%08d'):format(i):rep(1 << 20)\n {submitted}\nend\nprint 'all are submitted'\n"
+        ));
+        let args = ["-q", "--start", "local", "--slots", "2", "--trace", "trace", "c.lua"];
+        said(
+            &folder,
+            folder.finish(folder.harness_after("ulimit -d 400000", &args)),
+            0,
+            "all are submitted\n",
+            "",
+        );
+        let (most, all) = peak(&folder.journal("trace"));
+        assert!(all == 60 && (10..=13).contains(&most), "{submitted}: {most} of {all}");
+        let again = folder.run(&["replay", "trace"]);
+        assert_eq!((again.code, &*again.stdout), (Some(0), "all are submitted\n"), "{again:#?}");
+    }
 }
 
 /// Who was just given room lets those go first who wait for some.

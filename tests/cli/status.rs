@@ -50,7 +50,7 @@ c.lua: running for TIME on HOST (pid N)
 worker 0 on HOST (2 slots, 1 GPU): 1 run
   blocker n=1 (task 0), for TIME
 5 tasks waiting for room: gemm tile=2 (task 2), gemm tile=3 (task 3), gemm tile=4 (task 4), gemm tile=5 (task 5) and 1 more
-  the first: it needs a whole node with 1 core; 1 node would do, and 0 of them have the room now; on the others run \
+  the first: it needs a whole node with 1 core; 1 node would do, and 0 of them have the room now; there run \
 blocker n=1 (task 0); HOST is for gemm tile=1 (task 1) alone
 1 task waiting for what they depend on: late (task 8)
   it waits for what it depends on: gemm tile=1 (task 1)
@@ -154,17 +154,17 @@ fn what_goes_on_is_told_with_its_arguments() {
         let said = folder.normal(&folder.run(&["status", journal]).stdout);
         said.lines().last().unwrap_or_default().replace("DIR/", "")
     };
-    assert_eq!(told("c.lua"), "  `harness c.lua -- 'a b' '--size=3'` goes on from there");
+    assert_eq!(told("c.lua"), "  `harness c.lua -- 'a b' '--size=3'` begins again");
     let copy = |name: &str| {
         folder.write(&format!("copy/{name}"), "os.exit(75)\n");
         folder.write(&format!("copy/{name}.journal"), folder.read("c.lua.journal"));
     };
     copy("c.lua");
-    assert_eq!(told("copy/c.lua.journal"), "  `harness copy/c.lua -- 'a b' '--size=3'` goes on from there");
+    assert_eq!(told("copy/c.lua.journal"), "  `harness copy/c.lua -- 'a b' '--size=3'` begins again");
     // Of an earlier version.
     let old = folder.read("c.lua.journal").replace("\"args\":[\"a b\",\"--size=3\"],", "");
     folder.write("c.lua.journal", old);
-    assert_eq!(told("c.lua"), "  `harness c.lua` goes on from there (with its arguments, if it had any)");
+    assert_eq!(told("c.lua"), "  `harness c.lua` begins again (with its arguments, if it had any)");
 }
 
 #[test]

@@ -2,6 +2,10 @@
 
 use super::*;
 
+#[path = "../support/memory_group.rs"]
+mod memory_group;
+use memory_group::MemoryGroup;
+
 #[test]
 fn signals_are_named_and_a_kill_is_not_taken_for_out_of_memory() {
     let mut keeper = Keeper::start();
@@ -15,31 +19,9 @@ fn signals_are_named_and_a_kill_is_not_taken_for_out_of_memory() {
     assert_eq!((outcome.status, reason(&outcome)), (Status::Signal, killed));
 }
 
-/// A control group of 64 MiB, if we may make one; removed when dropped.
-struct MemoryGroup(PathBuf);
-
-impl MemoryGroup {
-    fn new() -> Option<Self> {
-        let name = format!("harness-test-{}", std::process::id());
-        let kinds = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
-        kinds.iter().find_map(|(root, limit)| {
-            let group = Path::new(root).join(&name);
-            fs::create_dir(&group).ok()?;
-            let group = Self(group);
-            fs::write(group.0.join(limit), "67108864").ok().map(|()| group)
-        })
-    }
-}
-
-impl Drop for MemoryGroup {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn out_of_memory_is_told_when_the_kernel_says_so() {
-    let Some(group) = MemoryGroup::new() else {
+    let Some(group) = MemoryGroup::of(64 << 20) else {
         println!("skipped: may not make a memory control group");
         return;
     };
@@ -344,8 +326,8 @@ fn a_slot_is_started_with_its_descriptors_and_its_end_is_told() {
     worker.flush().unwrap();
     // A slot ends when nobody is at the other end.
     drop((socket, gate));
-    let FromKeeper::SlotEnded(slot, code, signal) = keeper.receive() else { panic!("not the end of a slot") };
-    assert_eq!((slot, code.is_some() != signal.is_some()), (SlotId(1), true));
+    let FromKeeper::SlotEnded(slot, end) = keeper.receive() else { panic!("not the end of a slot") };
+    assert!(slot == SlotId(1) && matches!(end, SlotEnd::Exited(_)), "{end:?}");
     // A slot that has ended cannot be killed, and nothing is said of it.
     keeper.send(&ToKeeper::KillSlot(SlotId(1)));
     assert!(keeper.exec(&["/bin/true"]).ok());
@@ -378,5 +360,6 @@ fn work_before_the_set_up_is_refused_in_words() {
     let outcome = keeper.run(exec(&["true"]), None);
     assert_eq!(outcome.status, Status::SetupFailed);
     keeper.send(&ToKeeper::StartSlot(SlotId(0)));
-    assert_eq!(keeper.receive(), FromKeeper::SlotEnded(SlotId(0), None, None));
+    let why = "its socket and its gate did not come with the message".into();
+    assert_eq!(keeper.receive(), FromKeeper::SlotEnded(SlotId(0), SlotEnd::NotStarted(why)));
 }

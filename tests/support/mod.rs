@@ -6,6 +6,7 @@
 #![allow(dead_code, clippy::disallowed_methods, clippy::unwrap_used)]
 
 pub mod measured;
+pub mod memory_group;
 pub mod scan;
 
 use std::fs;

@@ -155,7 +155,8 @@ pub(super) fn of_journal(recorded: &Recorded) -> String {
     let _ = write!(text, "\n  {}", how_it_ended(recorded.end.as_ref()));
     if let Some(again) = &recorded.again {
         let unknown = if again.has_args { "" } else { " (with its arguments, if it had any)" };
-        let _ = write!(text, "\n  `{}` goes on from there{unknown}", again.command);
+        let what = if tasks == 0 { "begins again" } else { "goes on from there" };
+        let _ = write!(text, "\n  `{}` {what}{unknown}", again.command);
     }
     text
 }

@@ -120,7 +120,7 @@ fn gpus_are_given_by_number() {
     let (waits, none) = desk.ask(Kind::Exec, wants(2));
     assert!(none.is_empty());
     let said = told(&desk, waits);
-    let begin = "it needs a node with 1 core and 2 GPUs; 2 nodes would do, and 0 of them have the room now; on the others run";
+    let begin = "it needs a node with 1 core and 2 GPUs; 2 nodes would do, and 0 of them have the room now; there run";
     assert!(said.starts_with(begin), "{said}");
     assert_eq!(begun(&desk.done(0, a)), (vec![0], vec![vec![0, 1]]));
     let (_, actions) = desk.ask(Kind::Exec, |r| (r.placement.nodes, r.placement.gpus) = (Some(3), Some(1)));

@@ -43,7 +43,7 @@ pub struct Header {
     /// Seed of everything random.
     pub seed: u64,
     /// How many tasks the script could have on their way.
-    #[serde(default)]
+    #[serde(flatten)]
     pub most_queued: MostQueued,
     /// Cores of the root's node that it could use.
     #[serde(default)]

@@ -15,7 +15,7 @@ use crate::model::{Detail, Hash, Outcome, PoolId, Status, TaskId, batch};
 use crate::root::port::{NEXT_LINE, Wait};
 use crate::script::bridge::{Bridge, Next};
 
-/// `submit_call(pool or false, fn, ...)` -> id, does it wait for others (they lie in the bridge)? or nil, why not;
+/// `submit_call(pool or false, fn, ...)` -> id, does it wait for others or count for more (both lie in the bridge)? or nil, why not;
 /// false if `fn` is no function.
 /// `submit_calls(pool or false, fn, items, first, last, number or nil)` -> id, the place of the last one that went | nil: the first
 /// cannot go with others, or nothing can. Calls of `fn` with `items[first]` to `items[last]`; `number`: that of the first, if it has one already.
@@ -85,16 +85,17 @@ unsafe fn submit(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Result
             );
         }
     };
-    let waits = !shipped.deps.is_empty();
-    if waits {
-        bridge.deps.borrow_mut().clone_from(&shipped.deps);
-    }
+    let deps = shipped.deps.clone();
     let task = match bridge.submit_call(shipped, options, pool) {
         Ok(task) => task,
         Err(why) => return failed(why),
     };
+    let more = !deps.is_empty() || bridge.weight.get() > 0;
+    if more {
+        *bridge.deps.borrow_mut() = deps;
+    }
     stack.push_integer(task.0 as i64);
-    stack.push_boolean(waits);
+    stack.push_boolean(more);
     Ok(2)
 }
 
