@@ -146,7 +146,7 @@ impl Process {
         self.pipe.iter().any(|piped| piped.key() == (task, attempt))
     }
 
-    pub(super) fn put(&mut self, call: &CallTask, codes: &[(Hash, Vec<u8>)], now: Instant) {
+    pub(super) fn put(&mut self, call: CallTask, codes: &[(Hash, Vec<u8>)], now: Instant) {
         for (hash, bytes) in &codes[self.known..] {
             self.stream.queue(&ToSlot::Code(*hash, bytes.clone()));
         }
@@ -162,7 +162,7 @@ impl Process {
             announced: false,
         });
         self.sent = self.sent.wrapping_add(1);
-        self.stream.queue(&ToSlot::Call(call.clone()));
+        self.stream.queue(&ToSlot::Call(call));
     }
 
     /// Passes results on; what else it said.
@@ -406,7 +406,7 @@ mod tests {
     fn bench(calls: u64) -> Bench {
         let mut bench = starting();
         bench.says(&FromSlot::Ready);
-        (0..calls).for_each(|task| bench.process.put(&call(task), &[], bench.now));
+        (0..calls).for_each(|task| bench.process.put(call(task), &[], bench.now));
         bench
     }
 
@@ -472,7 +472,7 @@ mod tests {
     #[test]
     fn a_call_has_its_time_limit_from_when_it_begins() {
         let mut bench = starting();
-        bench.process.put(&CallTask { timeout: Some(2.0), ..call(0) }, &[], bench.now);
+        bench.process.put(CallTask { timeout: Some(2.0), ..call(0) }, &[], bench.now);
         let due = |bench: &mut Bench, s: u64| {
             bench.process.watch(bench.now + Duration::from_secs(s), &mut bench.root)
         };
@@ -510,11 +510,11 @@ mod tests {
         // That its calls are taken back and others come changes nothing.
         bench.process.take_back(&mut bench.root);
         assert_eq!(bench.process.taken_back(), 2);
-        bench.process.put(&call(2), &[], bench.now);
+        bench.process.put(call(2), &[], bench.now);
         assert!(matches!(due(&mut bench), Due::Replace));
         assert!(bench.gate.begin(2));
         bench.ends(2, Status::Ok);
-        bench.process.put(&call(3), &[], bench.now);
+        bench.process.put(call(3), &[], bench.now);
         assert!(matches!(due(&mut bench), Due::Nothing));
         assert_eq!(bench.process.taken_back(), 0);
     }

@@ -398,7 +398,7 @@ impl Slots {
             }
             let init = SlotInit { slot: id, ..self.init.clone() };
             match self.slots[index].serve(init, &self.limits, now, keeper) {
-                Ok(process) => process.put(&call, &self.codes, now),
+                Ok(process) => process.put(call, &self.codes, now),
                 Err(error) => {
                     let reason = format!("cannot start a slot on {}: {error}", self.init.host);
                     let outcome = Outcome::failed(Status::SetupFailed, reason);

@@ -91,6 +91,8 @@ pub enum Variable {
 /// Buffers kept from message to message.
 #[derive(Default)]
 pub struct Buffers {
+    /// The manifest, in bytes.
+    pub head: Vec<u8>,
     pub body: Vec<u8>,
     pub codes: Vec<Hash>,
     pub deps: Vec<TaskId>,
@@ -128,6 +130,7 @@ impl Buffers {
             *self = Self::default();
             return;
         }
+        self.head.clear();
         self.body.clear();
         self.codes.clear();
         self.deps.clear();

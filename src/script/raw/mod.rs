@@ -266,18 +266,20 @@ impl Shipper {
             references: out.references as usize,
             values,
         };
-        let head = 24 + 16 * (manifest.codes.len() + manifest.deps.len());
-        let keeps = out.body.len() < KEPT;
-        let mut bytes = Vec::with_capacity(if keeps { head + out.body.len() } else { head });
-        manifest.write(&mut bytes);
-        let body = bytes.len();
-        if keeps {
+        manifest.write(&mut out.head);
+        let body = out.head.len();
+        let bytes = if out.body.len() < KEPT {
+            // No room behind it: it would cost a second allocation on its way.
+            let mut bytes = Vec::with_capacity(body + out.body.len());
+            bytes.extend_from_slice(&out.head);
             bytes.extend_from_slice(&out.body);
+            bytes
         } else {
             // What is large is moved within its memory: that costs less than memory nobody has used before.
-            let head = std::mem::replace(&mut bytes, std::mem::take(&mut out.body));
-            bytes.splice(0..0, head);
-        }
+            let mut bytes = std::mem::take(&mut out.body);
+            bytes.splice(0..0, out.head.iter().copied());
+            bytes
+        };
         let mut artefacts = manifest.artefacts;
         artefacts.extend(manifest.shares);
         artefacts.append(&mut out.needed);
