@@ -3,8 +3,8 @@
 
 use std::fmt::Debug;
 
-use harness::model::{FromKeeper, FromSlot, FromWorker, Hello, ToKeeper, ToSlot, ToWorker, Welcome};
-use harness::wire::{Inbox, MESSAGE_LIMIT, append, decode};
+use harness::model::{FromKeeper, FromSlot, FromWorker, Hello, Message, ToKeeper, ToSlot, ToWorker, Welcome};
+use harness::wire::{Inbox, MESSAGE_LIMIT, Outgoing, append, decode};
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,9 +29,27 @@ fn each(bytes: &[u8]) {
     one::<Welcome>(bytes);
 }
 
+/// The same with what is large, which comes behind its message.
+fn in_pieces<M: Message + Debug>(stream: &[u8], size: usize) {
+    let (mut inbox, mut again) = (Inbox::default(), Outgoing::default());
+    for piece in stream.chunks(size) {
+        inbox.space(piece.len())[..piece.len()].copy_from_slice(piece);
+        inbox.filled(piece.len());
+        while let Ok(Some(message)) = inbox.take::<M>() {
+            again.put(&message, MESSAGE_LIMIT).expect("it is no larger than what was read");
+        }
+    }
+    assert_eq!(inbox.received(), stream.len() as u64);
+    while let Some(part) = again.take_front(size) {
+        assert!(!part.is_empty() && part.len() <= size);
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((size, stream)) = data.split_first() else { return };
     each(stream);
+    in_pieces::<ToWorker>(stream, 1 + usize::from(*size));
+    in_pieces::<FromSlot>(stream, 1 + usize::from(*size));
     let mut inbox = Inbox::default();
     for piece in stream.chunks(1 + usize::from(*size)) {
         inbox.space(piece.len())[..piece.len()].copy_from_slice(piece);
