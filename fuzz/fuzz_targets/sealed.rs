@@ -12,7 +12,7 @@ use harness::transport::dial::{DialLink, Invitation, dial};
 use harness::transport::sealed::{GREETING_BYTES, Greeting, Handshake, Key, Seal, SealedLink};
 use harness::transport::stream::StreamLink;
 use harness::transport::{Link, LinkError, Peer};
-use harness::wire::{Inbox, socket_pair};
+use harness::wire::{Inbox, Outgoing, socket_pair};
 use libfuzzer_sys::fuzz_target;
 use rustix::net::sockopt::set_socket_linger;
 
@@ -53,7 +53,11 @@ fn on_the_way(data: &[u8]) {
     let mut sender = SealedLink::new(StreamLink::new(sender).expect("a socket"), theirs);
     let mut receiver = SealedLink::new(StreamLink::new(receiver).expect("a socket"), ours);
     let said: Vec<u8> = (0..40).collect();
-    said.chunks(20).for_each(|part| sender.send(&mut part.to_vec()).expect("somebody listens"));
+    for part in said.chunks(20) {
+        let mut bytes = Outgoing::default();
+        bytes.tail().extend_from_slice(part);
+        sender.send(&mut bytes).expect("somebody listens");
+    }
     let mut bytes = [0; 256];
     let count = rustix::io::read(&tap, &mut bytes).expect("it was just said");
     let (changes, behind) = data.split_at(data.len() / 2 / 2 * 2);

@@ -16,7 +16,6 @@ use crate::artefact::Store;
 use crate::machine;
 use crate::model::human::{bounded, count};
 use crate::model::{Limits, Outcome, Row, Status, exit, limits};
-#[cfg(feature = "mpi")]
 use crate::process::{self, Signals};
 use crate::report::summary;
 use crate::root::port::{PoolSpec, Port, Start};
