@@ -340,7 +340,8 @@ pub(super) fn explain_end(end: SlotEnd, ready: bool) -> Outcome {
     let (status, reason) = match end {
         SlotEnd::NotStarted(why) => (Status::SetupFailed, format!("its slot could not be started: {why}")),
         SlotEnd::Exited(code) => {
-            let more = if ready { " (os.exit?)" } else { "; standard error may say more" };
+            // With 1 it ends where the system refused it something, and says that itself.
+            let more = if ready || code != 1 { " (os.exit?)" } else { "; standard error may say more" };
             (Status::NonzeroExit, format!("its slot ended with exit code {code} {when}{more}"))
         }
         SlotEnd::Killed(signal) => {

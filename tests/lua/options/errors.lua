@@ -37,7 +37,7 @@ says("compare: base: 'limits': of an MPI application they would be", compare,
 for text, limits in pairs {
   ["limits: unknown option 'memroy' (did you mean 'memory'?)"] = { memroy = 1 },
   ["option 'limits': expected a table, got '2 GiB'"] = "2 GiB",
-  ["option 'limits.memory': expected bytes or a size like \"64 MiB\", \"2 GiB\", from 1 MiB, got '2 GB'"] = { memory = "2 GB" },
+  ["option 'limits.memory': expected bytes or a size like \"64 MiB\", \"2 GiB\", from 1 MiB (in B, KiB, MiB, GiB or TiB), got '2 GB'"] = { memory = "2 GB" },
   ["option 'limits.file_size': expected bytes or a size like \"64 MiB\", \"2 GiB\", got -1"] = { file_size = -1 },
   ["option 'limits.cpu_time': expected a time on processors from \"1 s\", got '500 ms'"] = { cpu_time = "500 ms" },
   ["option 'limits.processes': expected a whole number from 1, got 0"] = { processes = 0 },
