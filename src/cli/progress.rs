@@ -60,7 +60,10 @@ fn line(standing: &Standing) -> String {
 
 /// Why the script does not go on, if it waits with a submit.
 pub(super) fn full(most: Option<u64>) -> Option<String> {
-    Some(format!("the script waits with a submit: {} of its tasks have not ended (--most-queued)", most?))
+    Some(format!(
+        "the script waits with a submit: as many tasks as may be have not ended (--most-queued {})",
+        most?
+    ))
 }
 
 /// `about 40 s left`; none where it is not known, or nothing is.
@@ -86,7 +89,7 @@ mod tests {
         let standing = Standing { left: None, workers: 2, full: Some(100), ..standing };
         assert_eq!(
             line(&standing),
-            "35 done (3 failed), 1 running, 19 waiting; 2 workers; the script waits with a submit: 100 of its tasks have not ended (--most-queued)"
+            "35 done (3 failed), 1 running, 19 waiting; 2 workers; the script waits with a submit: as many tasks as may be have not ended (--most-queued 100)"
         );
     }
 }

@@ -94,7 +94,7 @@ fn mpi_worker() -> ExitCode {
     use super::stand_in::{leave_mpi, stand_in};
     use crate::transport::mpi::start::join_root;
     process::stdout_to_stderr();
-    let told = match stand_in() {
+    let told = match stand_in(true) {
         Ok(told) => told,
         Err(code) => return code,
     };

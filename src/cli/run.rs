@@ -212,8 +212,8 @@ fn failures(ended: &BTreeMap<Status, usize>) -> Option<String> {
     (!failed.is_empty()).then(|| format!("{tasks} of {} did not end well", ended.values().sum::<usize>()))
 }
 
-/// What there is for this process (B). The script's values may take three quarters of it, for the root needs some for what
-/// it knows of tasks; of that, what tasks on their way were called with may take a quarter.
+/// What there is for this process (B). The script's values may take three quarters of it; what tasks on their way were called
+/// with a quarter, though both are rarely that large at once, for the root needs some for what it knows of tasks.
 pub(super) fn memory() -> u64 {
     let allowed = [Resource::Data, Resource::As].map(|resource| getrlimit(resource).current);
     let there = allowed.into_iter().flatten().chain([machine::memory_bytes()]).filter(|bytes| *bytes > 0);
@@ -295,7 +295,7 @@ fn join_mpi() -> Result<Joined<Started>, String> {
     let env = |name: &str| std::env::var(name).ok();
     let told = if is_further_rank(&env) {
         process::take_affinity_of_parent(); // the worker's parent is this one then
-        match stand_in() {
+        match stand_in(false) {
             Ok(told) => Some(told),
             Err(code) => return Ok(Joined::Served(code)),
         }

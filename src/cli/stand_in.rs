@@ -32,11 +32,12 @@ const AFTER_ROOT: Duration = Duration::from_secs(10);
 const LAST: Duration = Duration::from_secs(1);
 
 /// Returns twice: in the child, which is to be the worker, where to write how the root is called (`HOST PORT KEY`),
-/// and when that has ended, and the launcher may know, the exit code for it.
-pub(super) fn stand_in() -> Result<OwnedFd, ExitCode> {
+/// and when that has ended, and the launcher may know, the exit code for it. `is_spawned`: somebody waits for it inside of
+/// MPI_Comm_spawn.
+pub(super) fn stand_in(is_spawned: bool) -> Result<OwnedFd, ExitCode> {
     match process::stand_in() {
         Ok(Side::Child(told)) => Ok(told),
-        Ok(Side::StandIn(stand_in)) => Err(watch(stand_in)),
+        Ok(Side::StandIn(stand_in)) => Err(watch(stand_in, is_spawned)),
         Err(error) => {
             say(format_args!("harness worker: cannot start a process: {error}"));
             Err(ExitCode::FAILURE)
@@ -54,11 +55,11 @@ pub(super) fn leave_mpi(in_order: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn watch(mut stand_in: StandIn) -> ExitCode {
+fn watch(mut stand_in: StandIn, is_spawned: bool) -> ExitCode {
     let told = stand_in.listen(); // no deadline: the pipe closes with the worker, whose MPI_Init may take long
     let child = &stand_in.child;
     let was_told = told.as_ref().is_ok_and(|text| !text.is_empty());
-    let mut lifeline = told.and_then(|text| call_root(&text, child));
+    let mut lifeline = told.and_then(|text| call_root(text.trim_end(), child));
     if let Ok(lifeline) = &mut lifeline
         && root_ends_first(lifeline, child)
         && !child.ends_within(AFTER_ROOT)
@@ -71,7 +72,7 @@ fn watch(mut stand_in: StandIn) -> ExitCode {
         (_, Ok(lifeline)) => outlast_root(lifeline),
         // The root may wait for it inside of MPI_Comm_spawn, where nobody can tell it; and no MPI takes another process for
         // one that has begun. So the job ends, at once and with its reason.
-        (Ok((Exit::Signal(signal), _)), Err(_)) if !was_told => {
+        (Ok((Exit::Signal(signal), _)), Err(_)) if is_spawned && !was_told => {
             let (host, signal) = (machine::hostname(), process::signal_name(signal));
             say(format_args!("harness worker on {host}: killed by {signal} while it started"));
             ExitCode::from(exit::ALLOCATION)

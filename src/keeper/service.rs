@@ -193,7 +193,10 @@ impl Keeper {
                 self.common.learned.modules.insert(name.clone(), module);
                 self.common.desk.module_came(&name);
             }
-            ToKeeper::Ping => self.worker.queue(&FromKeeper::Alive),
+            ToKeeper::Ping => {
+                self.slots.note_memory();
+                self.worker.queue(&FromKeeper::Alive);
+            }
         }
     }
 

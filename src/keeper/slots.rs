@@ -23,7 +23,8 @@ pub const GATE_FD: i32 = 4;
 pub struct Slots {
     running: BTreeMap<SlotId, Slot>,
     oom: OomCounter,
-    /// Processes the kernel had killed for memory when a slot was started or ended last.
+    /// Processes the kernel had killed for memory when it was looked last and none of the slots could be among them, and since then
+    /// slots.
     oom_before: Option<u64>,
 }
 
@@ -50,7 +51,9 @@ impl Slots {
     ) {
         match self.try_start(slot, fds, site, family) {
             Ok(started) => {
-                self.oom_before = self.oom.read();
+                if self.running.is_empty() {
+                    self.note_memory();
+                }
                 self.running.insert(slot, started);
             }
             Err(failure) => {
@@ -82,6 +85,14 @@ impl Slots {
         let fds = vec![(socket, SOCKET_FD), (gate, GATE_FD)];
         let started = Leader::start(&mark, family, || own::start_self("__slot", fds, &environment));
         Ok(Slot { leader: started.map_err(Failure::setup)?, _scratch: scratch })
+    }
+
+    /// Whatever the kernel has killed for memory until now was no slot that still runs. To be called now and then: what is older is no
+    /// evidence.
+    pub fn note_memory(&mut self) {
+        if self.running.values().all(|slot| slot.leader.lives()) {
+            self.oom_before = self.oom.read();
+        }
     }
 
     /// Names every descriptor that tells of the end of a slot.
@@ -131,13 +142,14 @@ impl Slots {
     }
 
     fn word_of(&mut self, slot: SlotId, departed: &Departed) -> FromKeeper {
-        let now = self.oom.read();
-        // None is less than any count, but who could not count before knows nothing now.
-        let rose = self.oom_before.is_some() && now > self.oom_before;
-        self.oom_before = now;
+        let rose = matches!((self.oom_before, self.oom.read()), (Some(before), Some(now)) if now > before);
         let end = match departed.exit {
             Exit::Code(code) => SlotEnd::Exited(code),
-            Exit::Signal(libc::SIGKILL) if rose => SlotEnd::KilledForMemory(self.oom.name().to_owned()),
+            Exit::Signal(libc::SIGKILL) if rose => {
+                // One kill is evidence for one slot.
+                self.oom_before = self.oom_before.map(|count| count + 1);
+                SlotEnd::KilledForMemory(self.oom.name().to_owned())
+            }
             Exit::Signal(signal) => SlotEnd::Killed(signal),
         };
         FromKeeper::SlotEnded(slot, end)

@@ -1,7 +1,7 @@
 //! Where memory comes from: the system's allocator, and for what is large the kernel is asked for large pages.
 //!
 //! A message of 64 MiB is 16 000 pages of 4 KiB, and touching them for the first time costs five times what copying it
-//! does. Nobody is given more than was asked for: a page is 2 MiB, and what is large is at least twice that.
+//! does. Only whole pages of 2 MiB that lie within what was asked for are such.
 //!
 //! Where the system refuses memory Rust aborts, and so does Lua below mlua. The root says what to do then
 //! ([`end_without_memory`]).
@@ -31,14 +31,19 @@ pub fn end_without_memory(code: u8) {
     unsafe { libc::signal(libc::SIGABRT, handler as libc::sighandler_t) };
 }
 
-/// What it returns from ends as an abort does.
-extern "C" fn on_abort(_: libc::c_int) {
+/// All else that aborts ends as without this.
+extern "C" fn on_abort(signal: libc::c_int) {
     if REFUSED.load(Ordering::Relaxed) {
         // SAFETY: a static text; the process ends here, without what runs at exit.
         unsafe {
             libc::write(libc::STDERR_FILENO, LAST_WORDS.as_ptr().cast(), LAST_WORDS.len());
             libc::_exit(CODE.load(Ordering::Relaxed))
         }
+    }
+    // SAFETY: both may be called here; the signal is delivered once this returns.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
     }
 }
 

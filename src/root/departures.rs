@@ -185,7 +185,7 @@ impl Driver {
             // What else has its time now is served by nobody any more.
             self.wait_until(Some(until), None);
             while let Some(signal) = self.signals.take() {
-                if STOPPING.contains(&signal) {
+                if STOPPING.contains(&signal) && !self.is_copy(signal) {
                     until = Instant::now();
                     why = GivenUp::BySignal;
                 }

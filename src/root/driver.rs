@@ -86,6 +86,8 @@ pub(super) struct Driver {
     pub(super) states: States,
     /// When its time is over.
     pub(super) deadline: Option<Deadline>,
+    /// The signal that was heeded last, and when.
+    pub(super) heeded: Option<(Instant, i32)>,
     pub(super) draining: Option<(Instant, String)>,
     /// Tasks that were not started, because they would not have ended in time.
     pub(super) held: usize,
@@ -185,6 +187,7 @@ impl Driver {
             twins: Twins::default(),
             states: States::default(),
             deadline,
+            heeded: None,
             draining: None,
             held: 0,
             told: Told::default(),

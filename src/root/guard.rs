@@ -2,8 +2,8 @@
 //! one takes too long it prints the reason and ends the process. During a spawn it hears the signals too, which nobody else
 //! can then.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,15 +36,17 @@ enum Word {
 /// The watcher; dropping it ends its thread.
 pub struct Guard {
     words: Sender<Word>,
-    heard: Receiver<i32>,
+    heard: Heard,
 }
+
+/// A signal that stops the campaign and that the driver has not taken yet, and when it came: a second one is no copy of it.
+type Heard = Arc<Mutex<Option<(Instant, i32)>>>;
 
 /// What the thread works with.
 struct Watcher {
     words: Receiver<Word>,
     signals: Option<Signals>,
-    /// Signals it took that stop the campaign, for the driver.
-    heard: Sender<i32>,
+    heard: Heard,
     display: Option<Arc<dyn Display>>,
 }
 
@@ -52,15 +54,21 @@ impl Guard {
     /// Starts the thread. `signals` are those that the driver has too, `display` is closed before the last words, which would be
     /// lost behind it.
     pub fn start(signals: Option<Signals>, display: Option<Arc<dyn Display>>) -> std::io::Result<Self> {
-        let ((words, to_do), (told, heard)) = (channel(), channel());
-        let mut watcher = Watcher { words: to_do, signals, heard: told, display };
+        let (words, to_do) = channel();
+        let heard = Heard::default();
+        let mut watcher = Watcher { words: to_do, signals, heard: heard.clone(), display };
         thread::Builder::new().name("guard".into()).stack_size(256 * 1024).spawn(move || watcher.run())?;
         Ok(Self { words, heard })
     }
 
-    /// A signal that stops the campaign and came while nobody else could hear it.
+    /// Takes the signal that stops the campaign and came while nobody else could hear it.
     pub fn heard(&self) -> Option<i32> {
-        self.heard.try_recv().ok()
+        lock(&self.heard).take().map(|(_, signal)| signal)
+    }
+
+    /// Is there one?
+    pub fn has_heard(&self) -> bool {
+        lock(&self.heard).is_some()
     }
 
     /// Runs `action`; if it takes longer than `limit` prints `reason` and ends the process with `code`.
@@ -108,7 +116,6 @@ impl Watcher {
     fn run(&mut self) {
         while let Ok(word) = self.words.recv() {
             let Word::Watch { until, reason, code, stoppable } = word else { continue };
-            let mut first = None;
             loop {
                 let now = Instant::now();
                 let next = if stoppable.is_some() { until.min(now + LOOK) } else { until };
@@ -119,28 +126,28 @@ impl Watcher {
                     Err(RecvTimeoutError::Timeout) if Instant::now() >= until => {
                         end_at_once(code, &reason, self.display.as_deref())
                     }
-                    Err(RecvTimeoutError::Timeout) => self.hear(stoppable.unwrap_or_default(), &mut first),
+                    Err(RecvTimeoutError::Timeout) => self.hear(stoppable.unwrap_or_default()),
                 }
             }
         }
     }
 
     /// The first signal is handed on, and is heeded after the call; the second ends the process.
-    fn hear(&mut self, what: &str, first: &mut Option<(Instant, i32)>) {
+    fn hear(&mut self, what: &str) {
         while let Some(signal) = self.signals.as_mut().and_then(Signals::take) {
             if !STOPPING.contains(&signal) {
                 continue;
             }
-            match first {
+            let mut heard = lock(&self.heard);
+            match *heard {
                 None => {
-                    *first = Some((Instant::now(), signal));
-                    let _ = self.heard.send(signal);
+                    *heard = Some((Instant::now(), signal));
                     let name = process::signal_name(signal);
                     say::post(format_args!(
                         "harness: {name}: stops once {what} has returned; a second one ends at once"
                     ));
                 }
-                Some((at, before)) if *before != signal || at.elapsed() >= ONE_SIGNAL => {
+                Some((at, before)) if before != signal || at.elapsed() >= ONE_SIGNAL => {
                     let reason = format!(
                         "interrupted while it waited for {what}; what was reported is in the journal"
                     );
@@ -150,6 +157,10 @@ impl Watcher {
             }
         }
     }
+}
+
+fn lock(heard: &Heard) -> MutexGuard<'_, Option<(Instant, i32)>> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says why and ends the process with `code`: at once, whatever disk, MPI or the reader of standard error do. Our

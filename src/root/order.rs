@@ -70,10 +70,12 @@ impl MostQueued {
             return 0;
         }
         let share = bytes as u128 * u128::from(self.tasks) / u128::from(self.argument_bytes.max(1));
-        u64::try_from(share).unwrap_or(u64::MAX / 2)
+        u64::try_from(share).map_or(MOST_WEIGHT, |share| share.min(MOST_WEIGHT))
     }
 }
 
+/// More than all that may be, and never too much for a sum.
+const MOST_WEIGHT: u64 = 1 << 40;
 /// A million of those take no more than the rest of a task (B).
 const SMALL: usize = 512;
 

@@ -256,6 +256,12 @@ impl Driver {
         let allocation = self.pools.allocation(job);
         let mut started = Vec::new();
         for place in planned {
+            if self.pools.launcher.guard.has_heard() {
+                for id in started {
+                    self.retire(id);
+                }
+                return Err("the campaign is being stopped".into());
+            }
             let id = self.pools.new_worker();
             match self.pools.launcher.start(id, &place, job) {
                 Ok(mut worker) => {

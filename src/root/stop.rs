@@ -160,16 +160,18 @@ impl Driver {
     /// The first signal stops the campaign in an orderly way, the second at once. At a terminal where one line after the
     /// other is run, Ctrl-C ends the line, unless it takes no notice. TERM is how a job ends whose end was not known.
     fn stop(&mut self, signal: i32) {
+        if self.is_copy(signal) {
+            return;
+        }
         if self.interactive && signal == libc::SIGINT && self.draining.is_none() && self.port.interrupt() {
+            self.heeded = Some((Instant::now(), signal));
+            return;
+        }
+        if self.draining.is_some() {
+            self.ending = Some(Ending::Interrupted);
             return;
         }
         let why = format!("by {}", crate::process::signal_name(signal));
-        if let Some((since, first)) = &self.draining {
-            if *first != why || since.elapsed() >= ONE_SIGNAL {
-                self.ending = Some(Ending::Interrupted);
-            }
-            return;
-        }
         let is_end_of_job = signal == libc::SIGTERM && self.pools.launcher.allocation.job.is_some();
         if is_end_of_job && self.deadline.is_none() {
             let now = Instant::now();
@@ -181,6 +183,13 @@ impl Driver {
             self.progress.problem(&format!("stopping {why}: what runs is ended"));
         }
         self.drain(why);
+        // Only now: what may have taken long has the copies wait.
+        self.heeded = Some((Instant::now(), signal));
+    }
+
+    /// Is it the signal that was heeded last, delivered once more?
+    pub(super) fn is_copy(&self, signal: i32) -> bool {
+        self.heeded.is_some_and(|(at, heeded)| heeded == signal && at.elapsed() < ONE_SIGNAL)
     }
 
     pub(super) fn drain(&mut self, why: String) {

@@ -1,6 +1,6 @@
 //! Messages over a local stream socket: length-prefixed postcard, buffered both ways, never blocking.
 //!
-//! Everything queued between two flushes leaves in one `sendmsg`, so a burst of small messages costs one
+//! Everything small that is queued between two flushes leaves in one `sendmsg`, so a burst of small messages costs one
 //! system call. Descriptors ride along with the message they belong to. A part of a message that is large
 //! ([`Message::bulk`]) is copied on neither side: it leaves from where it lies, behind the rest of its message, and comes
 //! into memory of its own. Of messages nothing else is known here.

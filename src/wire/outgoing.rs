@@ -51,7 +51,7 @@ impl Outgoing {
 
     /// Has all of it left?
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.front().is_empty()
     }
 
     /// So much has not left (B).

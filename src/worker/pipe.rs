@@ -491,7 +491,7 @@ mod tests {
         let failed = bench.hears().failed.unwrap();
         let reason = failed.reason.unwrap();
         assert!(
-            failed.status == Status::Signal && reason.contains("a message of 2147483647 bytes"),
+            failed.status == Status::Signal && reason.contains("a message of 6442450942 bytes"),
             "{reason}"
         );
     }

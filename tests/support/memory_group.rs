@@ -8,7 +8,7 @@ pub struct MemoryGroup(pub PathBuf);
 
 impl MemoryGroup {
     pub fn of(bytes: u64) -> Option<Self> {
-        let name = format!("harness-test-{}", std::process::id());
+        let name = format!("harness-test-{}-{bytes}", std::process::id());
         let kinds = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
         kinds.iter().find_map(|(root, limit)| {
             let group = Path::new(root).join(&name);

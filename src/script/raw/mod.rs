@@ -277,7 +277,9 @@ impl Shipper {
         } else {
             // What is large is moved within its memory: that costs less than memory nobody has used before.
             let mut bytes = std::mem::take(&mut out.body);
+            bytes.reserve_exact(body);
             bytes.splice(0..0, out.head.iter().copied());
+            bytes.shrink_to_fit();
             bytes
         };
         let mut artefacts = manifest.artefacts;

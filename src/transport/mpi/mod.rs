@@ -124,8 +124,9 @@ impl MpiLink {
         }
         let call: Option<String> = first.take().map_err(|error| LinkError::Failed(error.to_string()))?;
         if let (Some(told), Some(call)) = (told.take(), call) {
-            // Whoever stands in is there: this process would have ended with it.
-            let _ = write(told, call.as_bytes());
+            // Whoever stands in is there: this process would have ended with it. Also where there is nothing to call a line is
+            // written, for then the worker has begun.
+            let _ = write(told, format!("{call}\n").as_bytes());
         }
         self.lifeline = Lifeline::None;
         Ok(true)
