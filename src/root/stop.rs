@@ -160,11 +160,10 @@ impl Driver {
     /// The first signal stops the campaign in an orderly way, the second at once. At a terminal where one line after the
     /// other is run, Ctrl-C ends the line, unless it takes no notice. TERM is how a job ends whose end was not known.
     fn stop(&mut self, signal: i32) {
-        if self.is_copy(signal) {
+        if self.interactive && signal == libc::SIGINT && self.draining.is_none() && self.port.interrupt() {
             return;
         }
-        if self.interactive && signal == libc::SIGINT && self.draining.is_none() && self.port.interrupt() {
-            self.heeded = Some((Instant::now(), signal));
+        if self.is_copy(signal) {
             return;
         }
         if self.draining.is_some() {
