@@ -53,11 +53,7 @@ fn on_the_way(data: &[u8]) {
     let mut sender = SealedLink::new(StreamLink::new(sender).expect("a socket"), theirs);
     let mut receiver = SealedLink::new(StreamLink::new(receiver).expect("a socket"), ours);
     let said: Vec<u8> = (0..40).collect();
-    for part in said.chunks(20) {
-        let mut bytes = Outgoing::default();
-        bytes.tail().extend_from_slice(part);
-        sender.send(&mut bytes).expect("somebody listens");
-    }
+    said.chunks(20).for_each(|part| sender.send(&mut outgoing(part)).expect("somebody listens"));
     let mut bytes = [0; 256];
     let count = rustix::io::read(&tap, &mut bytes).expect("it was just said");
     let (changes, behind) = data.split_at(data.len() / 2 / 2 * 2);
@@ -71,6 +67,12 @@ fn on_the_way(data: &[u8]) {
     assert!(!matches!(result, Err(LinkError::Closed)));
     let heard = inbox.received() as usize;
     assert!(heard <= said.len() && heard.is_multiple_of(20), "{heard} B were heard");
+}
+
+fn outgoing(bytes: &[u8]) -> Outgoing {
+    let mut outgoing = Outgoing::default();
+    outgoing.tail().extend_from_slice(bytes);
+    outgoing
 }
 
 /// A stranger, who goes without a trace.
@@ -113,7 +115,7 @@ fn callers(data: &[u8]) {
     }
     let mut worker = met.answered(LONG).expect("it has called the root");
     let (sealed, plain) = last.split_at(last.len() / 2);
-    worker.send(&mut sealed.to_vec()).expect("somebody listens");
+    worker.send(&mut outgoing(sealed)).expect("somebody listens");
     raw.write_all(plain).expect("somebody listens");
     let _ = root.progress();
     while let Ok(Some(_)) = root.take() {}
