@@ -67,9 +67,14 @@ class Ledger:
 
     def gave_up(self, who, begun, again):
         """Whether a fault cost the worker `who` an attempt that it had begun, or all were stopped."""
-        if any(begun < stop < again for stop in self.stops):
+        if any(begun < stop < again or self.ended_with(who, stop, again) for stop in self.stops):
             return True
         return any(who in f["costs"] and f["start"] < again and f["end"] > begun for f in self.faults.values())
+
+    def ended_with(self, who, stop, again):
+        """Whether the worker `who` was of a run that asked to be run again, and ended with it: what it began in between too."""
+        places = [place for begins in self.begins.values() for place, by, _ in begins if by == who]
+        return min(places) < stop < again and max(places) < again
 
     def was_given_up(self, who, before):
         """Whether a fault that began before cost the worker `who` its work: what it does later comes late."""

@@ -101,6 +101,13 @@ class Judge(unittest.TestCase):
         self.after = ["fault 1 worker node3 9 node3:11 0", "past 1 0", "unsettled 1"]
         self.assertEqual(set(self.wrong()), TWICE)
 
+    def test_what_a_run_began_while_it_ended_may_run_again(self):
+        began = ["unsettled gang-1 refused", "begin exec-2 node5 13 2"]
+        self.lines["exec-2"] = began + told("exec-2")
+        self.assertEqual(list(self.wrong()), ["run twice without a reason"], "a worker of the next run")
+        self.lines["exec-2"] = ["begin exec-4 node5 13 1"] + self.lines["exec-2"]
+        self.assertEqual(self.wrong(), {})
+
     def test_a_worker_out_of_reach_may_go_on(self):
         self.lines["exec-2"].insert(1, "fault 1 cable - - node2:10 0")
         self.lines["exec-2"].insert(2, "begin exec-2 node3 11 99")
