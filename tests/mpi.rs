@@ -42,6 +42,16 @@ impl Mpi {
         Some(Self { flavour, mpirun, _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner) })
     }
 
+    /// The MPI, if it can spawn, or `None` and a word on why not.
+    fn that_spawns() -> Option<Self> {
+        let mpi = Self::find()?;
+        if !mpi.can_spawn() {
+            println!("skipped: this MPI cannot spawn, see the test of its error");
+            return None;
+        }
+        Some(mpi)
+    }
+
     fn can_spawn(&self) -> bool {
         // Debian's MPICH 4.0.2 cannot, in C either.
         self.flavour != "mpich"
@@ -170,10 +180,7 @@ fn one_process_has_a_local_worker() {
 
 #[test]
 fn spawned_workers_do_everything() {
-    let Some(mpi) = Mpi::find() else { return };
-    if !mpi.can_spawn() {
-        return println!("skipped: this MPI cannot spawn, see the test of its error");
-    }
+    let Some(mpi) = Mpi::that_spawns() else { return };
     let output = mpi.run(1, &["--start", "spawn", "--workers", "2"], &everything());
     assert_eq!(succeeded(&output), expected(&["spawn", "spawn"]));
 }
@@ -181,10 +188,7 @@ fn spawned_workers_do_everything() {
 /// A worker that never calls MPI_Init keeps MPI_Comm_spawn waiting for ever.
 #[test]
 fn a_spawn_that_never_returns_ends_with_its_reason() {
-    let Some(mpi) = Mpi::find() else { return };
-    if !mpi.can_spawn() {
-        return println!("skipped: this MPI cannot spawn, see the test of its error");
-    }
+    let Some(mpi) = Mpi::that_spawns() else { return };
     let campaign = worker_is("#!/bin/sh\nexec sleep 80\n");
     let worker = campaign.folder.path().join("worker");
     let mut command = mpi.command(1, &campaign);
@@ -211,10 +215,7 @@ fn worker_is(script: &str) -> Campaign {
 /// No MPI tells the root, which is inside of MPI_Comm_spawn, and none takes another process for the one that has begun.
 #[test]
 fn a_worker_killed_while_it_starts_ends_the_job_with_its_reason() {
-    let Some(mpi) = Mpi::find() else { return };
-    if !mpi.can_spawn() {
-        return println!("skipped: this MPI cannot spawn");
-    }
+    let Some(mpi) = Mpi::that_spawns() else { return };
     // The shell becomes who stands in; the worker is its child.
     let campaign = worker_is(&format!(
         "#!/bin/sh\n(until kill -9 $(pgrep -P $$ -x harness) 2>/dev/null; do :; done) &\nexec {} \"$@\"\n",
@@ -233,10 +234,7 @@ fn a_worker_killed_while_it_starts_ends_the_job_with_its_reason() {
 
 #[test]
 fn signals_are_heard_while_a_worker_is_spawned() {
-    let Some(mpi) = Mpi::find() else { return };
-    if !mpi.can_spawn() {
-        return println!("skipped: this MPI cannot spawn");
-    }
+    let Some(mpi) = Mpi::that_spawns() else { return };
     let campaign = worker_is("#!/bin/sh\ntouch \"$(dirname \"$0\")/begun\"\nexec sleep 80\n");
     let folder = campaign.folder.path();
     let mut command = mpi.command(1, &campaign);
@@ -427,10 +425,7 @@ fn a_stopped_campaign_says_run_me_again_and_goes_on() {
 /// Kills what `victim` finds and checks that nothing of the campaign is left 10 s later, also not in its folder for
 /// temporary files. What the launcher made there for itself, its session, is the launcher's to remove.
 fn nothing_is_left_after(kill: &str, victim: impl Fn(&Path) -> Option<u32>) {
-    let Some(mpi) = Mpi::find() else { return };
-    if !mpi.can_spawn() {
-        return println!("skipped: this MPI cannot spawn");
-    }
+    let Some(mpi) = Mpi::that_spawns() else { return };
     let campaign = Campaign::new(
         r#"
         local fs = require("harness").fs
@@ -577,10 +572,7 @@ fn connections_of(pid: u32) -> Vec<TcpStream> {
 /// The other end is sent a reset, and this one has no connection: what a firewall does.
 #[test]
 fn a_lifeline_that_is_reset_costs_nobody_the_worker() {
-    let Some(mpi) = Mpi::find() else { return };
-    if !mpi.can_spawn() {
-        return println!("skipped: this MPI cannot spawn");
-    }
+    let Some(mpi) = Mpi::that_spawns() else { return };
     // The second task takes longer than a worker may after the root's end.
     let campaign = Campaign::new(
         r#"

@@ -21,7 +21,7 @@ use super::place::Place;
 use super::site::{Command, Site};
 use super::stream::Stream;
 use super::talk::{Beginning, Due, Talk};
-use crate::machine::OomCounter;
+use crate::machine::OomWatch;
 use crate::machine::counters::Count;
 use crate::model::{Energy, Found, Stdin, Ulimits, Usage};
 use crate::process::{self, Allowance, Exit, Family, Footprint, Launch, SpawnError};
@@ -119,9 +119,8 @@ pub type Finished = Result<Ended, StartError>;
 pub struct Surroundings {
     /// All programs that run, in this lane and others.
     pub family: Arc<Family>,
-    oom: OomCounter,
-    /// Processes the kernel had killed for memory when the task began.
-    oom_before: Option<u64>,
+    /// Processes the kernel killed for memory since the task began.
+    oom: OomWatch,
     footprint: Footprint,
     null: OwnedFd,
     buffer: Vec<u8>,
@@ -132,8 +131,7 @@ impl Surroundings {
     pub fn new(family: Arc<Family>) -> io::Result<Self> {
         Ok(Self {
             family,
-            oom: OomCounter::open(),
-            oom_before: None,
+            oom: OomWatch::open(),
             footprint: Footprint::open(),
             null: process::own::null_device()?,
             buffer: vec![0; READ_BYTES],
@@ -142,12 +140,7 @@ impl Surroundings {
 
     /// The runs that follow are another task's.
     pub fn begin_task(&mut self) {
-        self.oom_before = self.oom.read();
-    }
-
-    /// Has the kernel killed something for memory since the task began? The counter that says so.
-    fn killed_for_memory(&self) -> Option<String> {
-        (self.oom.read()? > self.oom_before?).then(|| self.oom.name().to_owned())
+        self.oom.note();
     }
 }
 
@@ -314,7 +307,7 @@ impl Run {
             t_start_s: self.t_start_s,
             forced: self.forced,
             killed,
-            oom: by_nobody_we_know.then(|| around.killed_for_memory()).flatten(),
+            oom: by_nobody_we_know.then(|| around.oom.rose()).flatten(),
             limits: self.limits,
             stdout,
             stderr,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::leader::{Departed, Leader};
 use super::scratch::Scratch;
 use super::site::{Failure, Site};
-use crate::machine::OomCounter;
+use crate::machine::OomWatch;
 use crate::model::{FromKeeper, SLOT_SCRATCH, SlotEnd, SlotId};
 use crate::process::{Exit, Family, own};
 use crate::say::say;
@@ -22,10 +22,8 @@ pub const GATE_FD: i32 = 4;
 /// The slots that run.
 pub struct Slots {
     running: BTreeMap<SlotId, Slot>,
-    oom: OomCounter,
-    /// Processes the kernel had killed for memory when it was looked last and none of the slots could be among them, and since then
-    /// slots.
-    oom_before: Option<u64>,
+    /// Processes the kernel killed for memory since it was looked last and none of the slots could be among them.
+    oom: OomWatch,
 }
 
 struct Slot {
@@ -37,7 +35,7 @@ struct Slot {
 impl Slots {
     /// None yet.
     pub fn new() -> Self {
-        Self { running: BTreeMap::new(), oom: OomCounter::open(), oom_before: None }
+        Self { running: BTreeMap::new(), oom: OomWatch::open() }
     }
 
     /// Starts a slot with its socket and its gate. That it could not be is told as its end.
@@ -91,7 +89,7 @@ impl Slots {
     /// evidence.
     pub fn note_memory(&mut self) {
         if self.running.values().all(|slot| slot.leader.lives()) {
-            self.oom_before = self.oom.read();
+            self.oom.note();
         }
     }
 
@@ -142,13 +140,11 @@ impl Slots {
     }
 
     fn word_of(&mut self, slot: SlotId, departed: &Departed) -> FromKeeper {
-        let rose = matches!((self.oom_before, self.oom.read()), (Some(before), Some(now)) if now > before);
         let end = match departed.exit {
             Exit::Code(code) => SlotEnd::Exited(code),
-            Exit::Signal(libc::SIGKILL) if rose => {
+            Exit::Signal(libc::SIGKILL) => {
                 // One kill is evidence for one slot.
-                self.oom_before = self.oom_before.map(|count| count + 1);
-                SlotEnd::KilledForMemory(self.oom.name().to_owned())
+                self.oom.take_one().map_or(SlotEnd::Killed(libc::SIGKILL), SlotEnd::KilledForMemory)
             }
             Exit::Signal(signal) => SlotEnd::Killed(signal),
         };

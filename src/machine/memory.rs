@@ -15,7 +15,7 @@ pub fn memory_bytes() -> u64 {
 /// How many processes the kernel killed for memory: in our control group, or on the whole node where no
 /// group counts.
 #[derive(Debug)]
-pub struct OomCounter(Option<(String, File)>);
+struct OomCounter(Option<(String, File)>);
 
 impl OomCounter {
     /// Finds the counter of this process's control group.
@@ -35,6 +35,37 @@ impl OomCounter {
     /// Which counter that is: its file.
     pub fn name(&self) -> &str {
         self.0.as_ref().map_or("", |(path, _)| path)
+    }
+}
+
+/// Notices that the count rose.
+#[derive(Debug)]
+pub struct OomWatch {
+    counter: OomCounter,
+    before: Option<u64>,
+}
+
+impl OomWatch {
+    /// Of this process's control group; nothing is noted yet.
+    pub fn open() -> Self {
+        Self { counter: OomCounter::open(), before: None }
+    }
+
+    /// What was counted until now is no evidence.
+    pub fn note(&mut self) {
+        self.before = self.counter.read();
+    }
+
+    /// The counter, if it has risen since.
+    pub fn rose(&self) -> Option<String> {
+        (self.counter.read()? > self.before?).then(|| self.counter.name().to_owned())
+    }
+
+    /// The same, for one of those it counts: the next one needs another.
+    pub fn take_one(&mut self) -> Option<String> {
+        let counter = self.rose()?;
+        self.before = self.before.map(|count| count + 1);
+        Some(counter)
     }
 }
 

@@ -256,14 +256,15 @@ impl Driver {
         let allocation = self.pools.allocation(job);
         let mut started = Vec::new();
         for place in planned {
-            if self.pools.launcher.guard.has_heard() {
-                for id in started {
-                    self.retire(id);
-                }
-                return Err("the campaign is being stopped".into());
-            }
             let id = self.pools.new_worker();
-            match self.pools.launcher.start(id, &place, job) {
+            let worker = match self.pools.launcher.guard.has_heard() {
+                true => Err("the campaign is being stopped".into()),
+                false => {
+                    let started = self.pools.launcher.start(id, &place, job);
+                    started.inspect_err(|reason| self.node_failed(&place.host, reason))
+                }
+            };
+            match worker {
                 Ok(mut worker) => {
                     worker.pool = Some(pool);
                     worker.allocation = allocation;
@@ -271,7 +272,6 @@ impl Driver {
                     started.push(id);
                 }
                 Err(reason) => {
-                    self.node_failed(&place.host, &reason);
                     for id in started {
                         self.retire(id);
                     }

@@ -106,7 +106,7 @@ impl Stream {
 
     /// Queues a message; nothing is sent before `flush`, which says it if this one was too large.
     pub fn queue<M: Message>(&mut self, message: &M) {
-        self.queue_with_fds(message, Vec::new());
+        self.unsaid = self.try_queue(message).err().or(self.unsaid);
     }
 
     /// Queues a message that may be too large: then nothing of it is sent, and something else can be said.
@@ -119,7 +119,6 @@ impl Stream {
         let start = self.sent + self.outgoing.len() as u64;
         match self.try_queue(message) {
             Err(error) => self.unsaid = Some(error),
-            Ok(()) if fds.is_empty() => {}
             Ok(()) => self.outgoing_fds.push_back((start, fds)),
         }
     }
