@@ -1,15 +1,19 @@
 //! How much work a worker may hold in advance, in time rather than in tasks.
 //!
 //! A unit of a worker takes [`PIPE_US`] of calls. A call is charged what its class has been seen to take, at least
-//! 1/64 of that and at most all of it: so up to 64 short calls share a unit, a long one has it alone, and both
-//! may mix on one worker. A class not seen yet is charged half.
+//! 1/256 of that and at most half of it: so up to 256 short calls share a unit, two of those that take longer than half a
+//! pipe (the second begins when the first ends, not a round trip later), and all may mix on one worker. One that takes
+//! longer than [`LONG_CALL`], which its worker lets nothing wait behind, has its unit alone. A class not seen yet
+//! is charged half.
 
 use rustc_hash::FxHashMap;
+
+use crate::model::LONG_CALL;
 
 /// Work in the pipe of one unit (µs).
 pub(super) const PIPE_US: u32 = 2048;
 /// Calls in the pipe of one unit at the most.
-const DEEPEST: u32 = 64;
+const DEEPEST: u32 = 256;
 /// Programs that wait for one unit take at most about this (µs): some round trips between busy processes.
 const AHEAD_US: f32 = 5000.0;
 /// And are at most so many.
@@ -24,10 +28,13 @@ pub(super) struct Durations {
 }
 
 impl Durations {
-    /// What a call of this class is charged: between `PIPE_US / 64` and `PIPE_US`.
+    /// What a call of this class is charged: between `PIPE_US / 256` and `PIPE_US`.
     pub fn charge(&self, class: u64) -> u16 {
-        let us = self.mean_us.get(&class).map_or(PIPE_US as f32 / 2.0, |mean| *mean);
-        us.clamp(CHEAPEST_CALL as f32, PIPE_US as f32) as u16
+        match self.mean_us.get(&class) {
+            Some(mean) if *mean >= LONG_CALL.as_micros() as f32 => PIPE_US as u16,
+            Some(mean) => mean.clamp(CHEAPEST_CALL as f32, PIPE_US as f32 / 2.0) as u16,
+            None => PIPE_US as u16 / 2,
+        }
     }
 
     /// How many programs of this class may wait for each unit of a worker: [`AHEAD_US`] of them, none of a class
@@ -54,9 +61,13 @@ mod tests {
         let credit = |durations: &Durations| PIPE_US / u32::from(durations.charge(7));
         assert_eq!(credit(&durations), 2, "before anything is known");
         durations.learn(7, 1);
-        assert_eq!(credit(&durations), 64, "very short calls");
+        assert_eq!(credit(&durations), 256, "very short calls");
         durations.learn(7, 1_000_000);
         assert_eq!(credit(&durations), 1, "one long call among short ones closes the pipe");
+        durations.learn(9, 15_000);
+        assert_eq!(PIPE_US / u32::from(durations.charge(9)), 2, "the next one is there when it ends");
+        durations.learn(9, 60_001);
+        assert_eq!(PIPE_US / u32::from(durations.charge(9)), 1, "20.6 ms: its worker would give it back");
         assert_eq!(durations.ahead(8), 0, "nothing is known of it");
         durations.learn(8, 1000);
         assert_eq!(durations.ahead(8), 5);

@@ -102,6 +102,13 @@ impl Desk {
         self.report(worker, task, 1, true, None)
     }
 
+    /// A call on the first worker ends well after so long.
+    fn returns(&mut self, task: u64, elapsed_us: u64) {
+        let (worker, task, attempt) = (WorkerId(0), TaskId(task), Attempt(1));
+        let (ok, unfit, artefact) = (true, false, None);
+        self.feed(Event::Finished { worker, task, attempt, ok, unfit, artefact, elapsed_us });
+    }
+
     fn failed(&mut self, worker: u32, task: TaskId) -> Vec<Action> {
         self.report(worker, task, 1, false, None)
     }

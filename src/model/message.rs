@@ -1,5 +1,7 @@
 //! What the processes say to each other. Frames hold batches of these; see `wire`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -198,6 +200,10 @@ pub struct DepLabel {
     /// `params` of the task, as JSON text: messages cannot carry JSON itself.
     pub params: Option<String>,
 }
+
+/// A call that runs longer than this is announced by its worker, and those behind it in its slot go back to the root, which
+/// sends nothing to wait behind calls that usually do.
+pub const LONG_CALL: Duration = Duration::from_millis(20);
 
 /// A call for a slot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

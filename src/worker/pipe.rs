@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 use super::report;
 use super::slots::Root;
 use crate::model::{
-    Attempt, CallTask, FromSlot, FromWorker, Hash, Limits, Outcome, SlotEnd, SlotInit, Status, TaskId, ToSlot,
+    Attempt, CallTask, FromSlot, FromWorker, Hash, LONG_CALL, Limits, Outcome, SlotEnd, SlotInit, Status,
+    TaskId, ToSlot,
 };
 use crate::process::{Gate, signal_name};
 use crate::transport::wait::earlier;
 use crate::wire::{Stream, WireError};
-
-/// A call that runs longer than this is announced, and those behind it go back to the root.
-const LONG_CALL: Duration = Duration::from_millis(20);
 
 /// The longest wait that is counted at once.
 const LONGEST_STEP: Duration = Duration::from_secs(1);
@@ -193,7 +191,10 @@ impl Process {
     }
 
     fn answered(&mut self, call: (TaskId, Attempt), mut outcome: Box<Outcome>, root: &mut Root) {
-        self.pipe.retain(|piped| piped.key() != call);
+        // They are answered in order; what comes out of it ends nothing.
+        if let Some(at) = self.pipe.iter().position(|piped| piped.key() == call) {
+            self.pipe.remove(at);
+        }
         self.head_since = Instant::now();
         (self.taken_back, self.waited) = (0, Duration::ZERO);
         // What was told to stop may be another one, which began before this answer was read.
