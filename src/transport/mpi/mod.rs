@@ -28,9 +28,9 @@ use crate::wire::{Inbox, MESSAGE_LIMIT, Outgoing, append};
 const MESSAGE_BYTES: usize = 256 * 1024;
 /// MPI messages under way at once.
 const IN_FLIGHT: usize = 8;
-/// Look again at once for so long after something happened: longer than a call takes there and back, so that one follows the
-/// other without a pause. Who else has work has the core meanwhile (`wait`).
-const HOT: Duration = Duration::from_millis(2);
+/// Look again at once for so long after something happened: longer than a call that does nothing takes there and back, so that
+/// one follows the other without a pause, and short, for who looks takes its share of a core that slots have work for.
+const HOT: Duration = Duration::from_micros(300);
 /// Longest pause between two looks when idle.
 const IDLE_PAUSE: Duration = Duration::from_millis(2);
 /// Longest pause while a measurement has the node.
