@@ -1,5 +1,6 @@
 //! What few of a million have: a word where there is nothing, a box where there is something.
 
+use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 
 use serde::{Serialize, Serializer};
@@ -12,6 +13,10 @@ pub trait Blank: Clone + PartialEq + 'static {
 
 impl<T: Clone + PartialEq + 'static> Blank for Vec<T> {
     const BLANK: &'static Self = &Vec::new();
+}
+
+impl<T: Clone + PartialEq + 'static> Blank for VecDeque<T> {
+    const BLANK: &'static Self = &VecDeque::new();
 }
 
 /// A `T` that takes a word while it is blank. Whoever writes to it gives it a box.

@@ -2,7 +2,7 @@
 //!
 //! Plain data of this room; what crosses a process boundary is in `model`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash as _, Hasher};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -326,7 +326,7 @@ pub struct Submission {
     /// Nobody asked for it as such: cancelled, it was never a task to the author.
     pub auxiliary: bool,
     /// Tasks it still waits for. One may have ended unseen by the script: the driver settles it at once.
-    pub deps: Sparse<Vec<TaskId>>,
+    pub deps: Sparse<VecDeque<TaskId>>,
 }
 
 /// What the driver is asked for, in order.

@@ -185,7 +185,7 @@ impl Port {
         {
             spec.cache = false;
         }
-        let deps = deps.into();
+        let deps = VecDeque::from(deps).into();
         let mut submission = Submission { task, pool, options, job, recipe, auxiliary: deferred, deps };
         for (dep, value) in known {
             super::settle::put(&mut submission, dep, &value);

@@ -49,7 +49,7 @@ pub(super) fn settle(waiting: &mut Submission, dep: TaskId, outcome: &Outcome) -
             }
             let value = dep_value(call, dep, outcome);
             call.baggage.known.push((dep, value));
-            waiting.deps.retain(|waits_for| *waits_for != dep);
+            strike_off(waiting, dep);
         }
         job => {
             if is_reference(job, dep) {
@@ -59,7 +59,7 @@ pub(super) fn settle(waiting: &mut Submission, dep: TaskId, outcome: &Outcome) -
             if mentioned {
                 put(waiting, dep, &argument(dep, outcome)?);
             } else {
-                waiting.deps.retain(|waits_for| *waits_for != dep);
+                strike_off(waiting, dep);
             }
         }
     }
@@ -81,7 +81,14 @@ pub(super) fn put(waiting: &mut Submission, dep: TaskId, value: &Arg) {
             refer(job, dep, value);
         }
     }
-    waiting.deps.retain(|waits_for| *waits_for != dep);
+    strike_off(waiting, dep);
+}
+
+/// It does not wait for `dep` any more. Of many they end about in their order: the search is short.
+pub(super) fn strike_off(waiting: &mut Submission, dep: TaskId) {
+    if let Some(at) = waiting.deps.iter().position(|waits_for| *waits_for == dep) {
+        waiting.deps.remove(at);
+    }
 }
 
 /// Outputs are compared with `value` from now on, where it was with what `dep` results in.

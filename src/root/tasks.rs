@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::gpus;
 use super::port::{Job, Submission};
-use super::settle::{Unmet, settle};
+use super::settle::{Unmet, settle, strike_off};
 use crate::model::{
     Arg, Attempt, Blank, ByTask, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome,
     Own, Pin, Placement, PoolId, Run, Sparse, Status, TaskId, ToWorker, Work, WorkerId, human,
@@ -86,12 +86,12 @@ impl Tasks {
                 Some(Entry::Ended(outcome)) => {
                     let outcome = outcome.clone();
                     unmet = settle(&mut submission, dep, &outcome).err().or(unmet);
-                    submission.deps.retain(|waits_for| *waits_for != dep);
+                    strike_off(&mut submission, dep);
                 }
                 None => {
                     let reason = format!("task {dep}, which it depends on, is not known any more");
                     unmet = Some(Unmet::Unusable(reason));
-                    submission.deps.retain(|waits_for| *waits_for != dep);
+                    strike_off(&mut submission, dep);
                 }
             }
         }
@@ -303,7 +303,7 @@ mod tests {
     use crate::model::{CallReturn, Detail, ExecSpec, FileSpec, HookSpec, Input, MeasureSpec, Status};
 
     fn submission(task: u64, deps: &[u64]) -> Submission {
-        let deps: Vec<TaskId> = deps.iter().copied().map(TaskId).collect();
+        let deps: VecDeque<TaskId> = deps.iter().copied().map(TaskId).collect();
         let argv = deps.iter().copied().map(Arg::Task).collect();
         let command = CommandSpec { argv, ..CommandSpec::default() };
         let job = Job::Exec(Box::new(ExecSpec { command, ..ExecSpec::default() }));
@@ -333,7 +333,7 @@ mod tests {
         tasks.end(TaskId(1), &ended(text(None)));
         tasks.insert(submission(3, &[0, 2]), PoolId(0));
         let live = tasks.live(TaskId(3)).unwrap();
-        assert_eq!((live.submission.deps.as_slice(), &live.unmet), (&[TaskId(2)][..], &None));
+        assert_eq!((&*live.submission.deps, &live.unmet), (&[TaskId(2)].into(), &None));
         // What it cannot use, or what is gone, is no reason to wait either.
         tasks.insert(submission(4, &[0, 1, 99]), PoolId(0));
         let live = tasks.live(TaskId(4)).unwrap();

@@ -96,6 +96,8 @@ pub struct Buffers {
     pub body: Vec<u8>,
     pub codes: Vec<Hash>,
     pub deps: Vec<TaskId>,
+    /// Where in `deps` a task is.
+    pub dep_at: FxHashMap<TaskId, usize>,
     pub artefacts: Vec<Hash>,
     pub shares: Vec<Hash>,
     /// Artefacts that shared values need.
@@ -126,7 +128,8 @@ pub struct Buffers {
 impl Buffers {
     /// Ready for the next message.
     pub fn clear(&mut self) {
-        if self.seen.capacity() > KEPT_ENTRIES || self.body.capacity() > 64 * KEPT_ENTRIES {
+        let entries = self.seen.capacity().max(self.dep_at.capacity());
+        if entries > KEPT_ENTRIES || self.body.capacity() > 64 * KEPT_ENTRIES {
             *self = Self::default();
             return;
         }
@@ -134,6 +137,7 @@ impl Buffers {
         self.body.clear();
         self.codes.clear();
         self.deps.clear();
+        self.dep_at.clear();
         self.artefacts.clear();
         self.shares.clear();
         self.needed.clear();

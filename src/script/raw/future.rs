@@ -57,7 +57,11 @@ impl Encoder<'_> {
             return Err(self.fail(stack, "future that is no task's and has no value yet: await it first"));
         }
         let task = TaskId(stack.integer(-1) as u64);
-        let dep = position_or_push(&mut self.out.deps, task);
+        let deps = &mut self.out.deps;
+        let dep = *self.out.dep_at.entry(task).or_insert_with(|| {
+            deps.push(task);
+            deps.len() - 1
+        });
         self.out.body.push(tag::FUTURE);
         put_uint(&mut self.out.body, dep as u64);
         stack.set_top(at - 1);
