@@ -1,5 +1,5 @@
 -- Calls through harness, for benches/beside_executors and benches/over_mpi: noop.lua CALLS AWAITED ITEMS. Prints what
--- benches/executor_noop.py prints; no chunk size is given. How the worker starts, --start says.
+-- benches/executor_noop.py prints: of a `map` to which no chunk size is given, and of one over tables of 1000. How the worker starts, --start says.
 local harness = require "harness"
 local many, few, items = tonumber(arg[1]) or 200000, tonumber(arg[2]) or 2000, tonumber(arg[3]) or 1000000
 
@@ -31,6 +31,25 @@ end
 began = harness.now()
 for _, value in ipairs((map(function(x) return x + 1 end, list))) do
   total = total + value
+end
+print(items / (harness.now() - began))
+assert(total == items * (items + 1) // 2)
+
+began, total = harness.now(), 0
+local chunks = {}
+for first = 1, items, 1000 do
+  chunks[#chunks + 1] = table.move(list, first, math.min(first + 999, items), 1, {})
+end
+local function each(values)
+  for i, value in ipairs(values) do
+    values[i] = value + 1
+  end
+  return values
+end
+for _, values in ipairs((map(each, chunks))) do
+  for _, value in ipairs(values) do
+    total = total + value
+  end
 end
 print(items / (harness.now() - began))
 assert(total == items * (items + 1) // 2)
