@@ -1,7 +1,7 @@
--- Where the time of a call goes, for benches/budget: budget.lua CALLS CORES. What each part of harness was on a processor for each of so many
--- calls that do nothing, submitted one by one and then awaited (us), and how much of the machine that was.
+-- Where the time of a call goes, for benches/budget: budget.lua CALLS CORES. What each part of harness was on a processor for
+-- each of so many calls that do nothing, submitted one by one and then awaited (us), and how much of the machine that was.
 local harness = require "harness"
-local calls, cores = tonumber(arg[1]), tonumber(arg[2])
+local calls, cores = assert(tonumber(arg[1])), assert(tonumber(arg[2]))
 
 local function first_line(path)
   local file <close> = assert(io.open(path))
@@ -9,7 +9,7 @@ local function first_line(path)
 end
 
 -- Seconds on a processor: of a thread, by the scheduler's own count; of a process with all its threads, in hundredths.
-local function of_thread(path) return tonumber(first_line(path .. "/schedstat"):match "^%d+") * 1e-9 end
+local function of_thread(path) return first_line(path .. "/schedstat"):match "^%d+" * 1e-9 end
 local function of_process(pid)
   local user, system = first_line("/proc/" .. pid .. "/stat"):match "^%d+ %b() %a %d+ %d+ %d+ %d+ [-%d]+ %d+ %d+ %d+ %d+ %d+ (%d+) (%d+)"
   return (user + system) / 100
@@ -51,9 +51,9 @@ local parts = {
   },
 }
 
-local began, futures = harness.now(), {}
-for _, part in ipairs(parts) do
-  part.before = part[2]()
+local began, futures, before = harness.now(), {}, {}
+for i, part in ipairs(parts) do
+  before[i] = part[2]()
 end
 for i = 1, calls do
   futures[i] = pool:submit(nothing)
@@ -61,9 +61,9 @@ end
 for i = 1, calls do
   await(futures[i])
 end
-local elapsed, total = harness.now() - began, 0
-for _, part in ipairs(parts) do
-  local used = part[2]() - part.before
+local elapsed, total = harness.now() - began, 0.0
+for i, part in ipairs(parts) do
+  local used = part[2]() - before[i]
   total = total + used
   print(("%-16s %6.2f us"):format(part[1], used / calls * 1e6))
 end

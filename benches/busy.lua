@@ -1,5 +1,5 @@
--- How busy a worker's two slots are kept, for benches/over_mpi: busy.lua MS... Prints, for calls that compute for so long each (ms), the part of
--- the time in which the slots did that (%).
+-- How busy a worker's two slots are kept, for benches/over_mpi: busy.lua MS... Prints, for calls that compute for so long each
+-- (ms), the part of the time in which the slots did that (%).
 local harness = require "harness"
 
 local function compute(s)

@@ -1,5 +1,6 @@
 -- Calls through harness, for benches/beside_executors and benches/over_mpi: noop.lua CALLS AWAITED ITEMS. Prints what
--- benches/executor_noop.py prints: of a `map` to which no chunk size is given, and of one over tables of 1000. How the worker starts, --start says.
+-- benches/executor_noop.py prints: of a `map` to which no chunk size is given, and of one over tables of 1000. How the worker
+-- starts, --start says.
 local harness = require "harness"
 local many, few, items = tonumber(arg[1]) or 200000, tonumber(arg[2]) or 2000, tonumber(arg[3]) or 1000000
 
@@ -38,7 +39,7 @@ assert(total == items * (items + 1) // 2)
 began, total = harness.now(), 0
 local chunks = {}
 for first = 1, items, 1000 do
-  chunks[#chunks + 1] = table.move(list, first, math.min(first + 999, items), 1, {})
+  chunks[#chunks + 1] = table.move(list, first, first + 999, 1, {}) -- none is there behind the last
 end
 local function each(values)
   for i, value in ipairs(values) do

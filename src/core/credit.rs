@@ -28,13 +28,12 @@ pub(super) struct Durations {
 }
 
 impl Durations {
-    /// What a call of this class is charged: between `PIPE_US / 256` and `PIPE_US`.
+    /// What a call of this class is charged: between [`CHEAPEST_CALL`] and [`PIPE_US`].
     pub fn charge(&self, class: u64) -> u16 {
-        match self.mean_us.get(&class) {
-            Some(mean) if *mean >= LONG_CALL.as_micros() as f32 => PIPE_US as u16,
-            Some(mean) => mean.clamp(CHEAPEST_CALL as f32, PIPE_US as f32 / 2.0) as u16,
-            None => PIPE_US as u16 / 2,
-        }
+        let half = PIPE_US as f32 / 2.0;
+        let us = self.mean_us.get(&class).map_or(half, |mean| *mean);
+        let is_long = us >= LONG_CALL.as_micros() as f32;
+        if is_long { PIPE_US as u16 } else { us.clamp(CHEAPEST_CALL as f32, half) as u16 }
     }
 
     /// How many programs of this class may wait for each unit of a worker: [`AHEAD_US`] of them, none of a class

@@ -85,8 +85,10 @@ impl Tasks {
                 Some(Entry::Live(live)) => live.dependents.push(task),
                 Some(Entry::Ended(outcome)) => {
                     let outcome = outcome.clone();
-                    unmet = settle(&mut submission, dep, &outcome).err().or(unmet);
-                    strike_off(&mut submission, dep);
+                    if let Err(why) = settle(&mut submission, dep, &outcome) {
+                        unmet = Some(why);
+                        strike_off(&mut submission, dep);
+                    }
                 }
                 None => {
                     let reason = format!("task {dep}, which it depends on, is not known any more");

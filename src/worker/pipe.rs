@@ -191,7 +191,7 @@ impl Process {
     }
 
     fn answered(&mut self, call: (TaskId, Attempt), mut outcome: Box<Outcome>, root: &mut Root) {
-        // They are answered in order; what comes out of it ends nothing.
+        // They are answered in order: the search ends with the first.
         if let Some(at) = self.pipe.iter().position(|piped| piped.key() == call) {
             self.pipe.remove(at);
         }

@@ -66,7 +66,9 @@ fn calls_are_pipelined_by_what_their_class_takes() {
         (0..600).map(|_| desk.ask(Kind::Call, |r| r.class = class).1.len()).sum::<usize>()
     };
     assert_eq!(begun(&mut desk, 1), 4, "two for each unit before anything is known");
-    (0..4).for_each(|task| desk.returns(task, 5));
+    for task in 0..4 {
+        desk.done_after(TaskId(task), 5);
+    }
     let flying = desk.core.counts(Kind::Call).running;
     assert_eq!(flying, 512, "256 short ones for each unit");
 }
@@ -75,8 +77,8 @@ fn calls_are_pipelined_by_what_their_class_takes() {
 fn behind_a_call_that_is_not_long_waits_one_and_behind_a_long_one_none() {
     for (elapsed_us, most) in [(10_000, 4), (30_000, 2)] {
         let mut desk = Desk::new(&[2]);
-        desk.ask(Kind::Call, |_| {});
-        desk.returns(0, elapsed_us);
+        let (first, _) = desk.ask(Kind::Call, |_| {});
+        desk.done_after(first, elapsed_us);
         let begun: usize = (0..5).map(|_| desk.ask(Kind::Call, |_| {}).1.len()).sum();
         assert_eq!(begun, most, "{elapsed_us} us each");
     }
@@ -90,9 +92,11 @@ fn calls_leave_units_to_others() {
     assert!(none.is_empty());
     let (late, none) = desk.ask(Kind::Call, |_| {});
     assert!(none.is_empty(), "there is room in the pipe, but the exec is before it");
-    desk.done(0, calls[0]);
-    let actions = desk.done(0, calls[1]);
-    assert_eq!(actions, [finished(calls[1]), start(exec, 1, 0), start(late, 1, 0)]);
+    // A call of this class turns out to be long: the late one waits behind none.
+    desk.done_after(calls[0], 30_000);
+    let actions = desk.done_after(calls[1], 30_000);
+    assert_eq!(actions, [finished(calls[1]), start(exec, 1, 0)]);
+    assert_eq!(desk.done_after(calls[2], 30_000), [finished(calls[2]), start(late, 1, 0)]);
 }
 
 #[test]

@@ -88,6 +88,43 @@ pub enum Variable {
     Global { code: u32, name: u32 },
 }
 
+/// Things in the order in which they were met, each once. A message may have ten thousand: they are found by a hash.
+pub struct Numbered<T> {
+    list: Vec<T>,
+    number: FxHashMap<T, usize>,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), number: FxHashMap::default() }
+    }
+}
+
+impl<T: Copy + Eq + std::hash::Hash> Numbered<T> {
+    /// The number of this one, which is the next if it was not met before.
+    pub fn number(&mut self, item: T) -> usize {
+        *self.number.entry(item).or_insert_with(|| {
+            self.list.push(item);
+            self.list.len() - 1
+        })
+    }
+
+    /// All of them by their numbers; none is left.
+    pub fn take(&mut self) -> Vec<T> {
+        self.number.clear();
+        std::mem::take(&mut self.list)
+    }
+
+    fn clear(&mut self) {
+        self.number.clear();
+        self.list.clear();
+    }
+
+    fn capacity(&self) -> usize {
+        self.number.capacity()
+    }
+}
+
 /// Buffers kept from message to message.
 #[derive(Default)]
 pub struct Buffers {
@@ -95,13 +132,11 @@ pub struct Buffers {
     pub head: Vec<u8>,
     pub body: Vec<u8>,
     pub codes: Vec<Hash>,
-    pub deps: Vec<TaskId>,
-    /// Where in `deps` a task is.
-    pub dep_at: FxHashMap<TaskId, usize>,
-    pub artefacts: Vec<Hash>,
-    pub shares: Vec<Hash>,
+    pub deps: Numbered<TaskId>,
+    pub artefacts: Numbered<Hash>,
+    pub shares: Numbered<Hash>,
     /// Artefacts that shared values need.
-    pub needed: Vec<Hash>,
+    pub needed: Numbered<Hash>,
     /// Modules that are mentioned, the library's too.
     pub modules: BTreeSet<Box<[u8]>>,
     pub references: u32,
@@ -128,8 +163,9 @@ pub struct Buffers {
 impl Buffers {
     /// Ready for the next message.
     pub fn clear(&mut self) {
-        let entries = self.seen.capacity().max(self.dep_at.capacity());
-        if entries > KEPT_ENTRIES || self.body.capacity() > 64 * KEPT_ENTRIES {
+        let entries =
+            [self.seen.capacity(), self.deps.capacity(), self.artefacts.capacity(), self.needed.capacity()];
+        if entries.iter().any(|kept| *kept > KEPT_ENTRIES) || self.body.capacity() > 64 * KEPT_ENTRIES {
             *self = Self::default();
             return;
         }
@@ -137,7 +173,6 @@ impl Buffers {
         self.body.clear();
         self.codes.clear();
         self.deps.clear();
-        self.dep_at.clear();
         self.artefacts.clear();
         self.shares.clear();
         self.needed.clear();

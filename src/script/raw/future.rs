@@ -57,11 +57,7 @@ impl Encoder<'_> {
             return Err(self.fail(stack, "future that is no task's and has no value yet: await it first"));
         }
         let task = TaskId(stack.integer(-1) as u64);
-        let deps = &mut self.out.deps;
-        let dep = *self.out.dep_at.entry(task).or_insert_with(|| {
-            deps.push(task);
-            deps.len() - 1
-        });
+        let dep = self.out.deps.number(task);
         self.out.body.push(tag::FUTURE);
         put_uint(&mut self.out.body, dep as u64);
         stack.set_top(at - 1);
@@ -88,17 +84,10 @@ impl Encoder<'_> {
         let Some(hash) = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) else {
             return Err(self.fail(stack, "failed task's future"));
         };
-        let artefact = position_or_push(&mut self.out.artefacts, hash);
+        let artefact = self.out.artefacts.number(hash);
         self.out.body.push(tag::ARTEFACT);
         put_uint(&mut self.out.body, artefact as u64);
         stack.set_top(at - 1);
         Ok(())
     }
-}
-
-pub(super) fn position_or_push<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
-    list.iter().position(|known| *known == item).unwrap_or_else(|| {
-        list.push(item);
-        list.len() - 1
-    })
 }

@@ -12,7 +12,6 @@ use super::decode::{self, Decoder};
 use super::encode::{Encoder, Failed};
 use super::format::{self as tag, put_uint};
 use super::frames::{Frame, RebuiltFrame};
-use super::future::position_or_push;
 use super::stack::{Kind, REGISTRY, Stack};
 
 /// Hooks within the globals of hooks, this many times.
@@ -104,9 +103,9 @@ impl Encoder<'_> {
             }
         }
         for artefact in &share.artefacts {
-            position_or_push(&mut self.out.needed, *artefact);
+            self.out.needed.number(*artefact);
         }
-        let index = position_or_push(&mut self.out.shares, hash);
+        let index = self.out.shares.number(hash);
         self.out.body.push(tag::SHARED);
         put_uint(&mut self.out.body, index as u64);
         stack.set_top(at - 1);

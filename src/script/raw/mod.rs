@@ -260,9 +260,9 @@ impl Shipper {
         let out = &mut self.encoder;
         let manifest = Manifest {
             codes: std::mem::take(&mut out.codes),
-            deps: std::mem::take(&mut out.deps),
-            artefacts: std::mem::take(&mut out.artefacts),
-            shares: std::mem::take(&mut out.shares),
+            deps: out.deps.take(),
+            artefacts: out.artefacts.take(),
+            shares: out.shares.take(),
             references: out.references as usize,
             values,
         };
@@ -284,7 +284,7 @@ impl Shipper {
         };
         let mut artefacts = manifest.artefacts;
         artefacts.extend(manifest.shares);
-        artefacts.append(&mut out.needed);
+        artefacts.extend(out.needed.take());
         let modules = std::mem::take(&mut out.modules).into_iter().filter(|name| !known::is_library(name));
         let modules = modules.map(|name| String::from_utf8_lossy(&name).into_owned()).collect();
         Shipped { bytes, body, codes: manifest.codes, deps: manifest.deps, artefacts, modules, heavy }
