@@ -28,6 +28,7 @@ pub(super) fn end_the_process_at(role: &'static str, terminal: File) {
 }
 
 fn last_words(role: &str, panic: &PanicHookInfo<'_>, mut to: impl Write) {
+    process::end_if_memory_is_short(); // no defect
     process::exit_within(LAST_WORDS, i32::from(exit::INTERNAL));
     let mut words = format!("{role}: {}\n", text(panic));
     let backtrace = Backtrace::capture();

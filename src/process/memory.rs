@@ -3,8 +3,8 @@
 //! A message of 64 MiB is 16 000 pages of 4 KiB, and touching them for the first time costs five times what copying it
 //! does. Only whole pages of 2 MiB that lie within what was asked for are such.
 //!
-//! Where the system refuses memory Rust aborts, and so does Lua below mlua. The root says what to do then
-//! ([`end_without_memory`]).
+//! Where the system refuses memory Rust aborts, and so does Lua below mlua; where a thread gets none to begin with, it panics or libc
+//! aborts. The root says what to do then ([`end_without_memory`]).
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -19,6 +19,8 @@ const PAGE: usize = 2 << 20;
 static CODE: AtomicI32 = AtomicI32::new(0);
 /// Memory was refused: if the process aborts now it is for that.
 static REFUSED: AtomicBool = AtomicBool::new(false);
+/// With less left than this no thread can begin: what ends the process then ends it for want of memory (B).
+const LEAST: usize = 256 << 10;
 /// Its last words. Nothing can be made for them any more.
 const LAST_WORDS: &str = "harness: the system refuses memory: raise `ulimit -d` and `ulimit -v`, or keep and queue less \
                           (--most-queued); what was reported is in the journal\n";
@@ -31,14 +33,36 @@ pub fn end_without_memory(code: u8) {
     unsafe { libc::signal(libc::SIGABRT, handler as libc::sighandler_t) };
 }
 
+/// The same for a panic, if that is why.
+pub fn end_if_memory_is_short() {
+    let code = CODE.load(Ordering::Relaxed);
+    if code != 0 && is_short() {
+        end(code);
+    }
+}
+
+fn end(code: libc::c_int) -> ! {
+    // SAFETY: a static text; the process ends here, without what runs at exit.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, LAST_WORDS.as_ptr().cast(), LAST_WORDS.len());
+        libc::_exit(code)
+    }
+}
+
+/// Not all memory comes from the allocator: the kernel is asked.
+fn is_short() -> bool {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a mapping of its own, which is gone before anybody knows of it.
+    unsafe {
+        let probe = libc::mmap(std::ptr::null_mut(), LEAST, access, kind, -1, 0);
+        probe == libc::MAP_FAILED || libc::munmap(probe, LEAST) != 0
+    }
+}
+
 /// All else that aborts ends as without this.
 extern "C" fn on_abort(signal: libc::c_int) {
-    if REFUSED.load(Ordering::Relaxed) {
-        // SAFETY: a static text; the process ends here, without what runs at exit.
-        unsafe {
-            libc::write(libc::STDERR_FILENO, LAST_WORDS.as_ptr().cast(), LAST_WORDS.len());
-            libc::_exit(CODE.load(Ordering::Relaxed))
-        }
+    if REFUSED.load(Ordering::Relaxed) || is_short() {
+        end(CODE.load(Ordering::Relaxed));
     }
     // SAFETY: both may be called here; the signal is delivered once this returns.
     unsafe {

@@ -31,7 +31,7 @@ pub use folders::{OwnFolder, folder_prefix, private, remove_tree, sweep, sweep_b
 pub use footprint::{Footprint, give_code_back, keep_small};
 pub use gate::Gate;
 pub use limited::{Allowance, own_limit, spawn_limited};
-pub use memory::{LargePages, end_without_memory};
+pub use memory::{LargePages, end_if_memory_is_short, end_without_memory};
 pub use own::{
     FIRST_FD, Signals, adopt_orphans, become_program, block_signals, end_by, end_with_parent, exit_now,
     exit_within, own_pid, own_thread, parent_pid, start_executable, start_self, stdout_to_stderr,
