@@ -7,17 +7,23 @@ local M = {}
 
 -- So many items are one task that they take about so long (s), and no more than that. Each is a call of its own all the same, with
 -- copies of its own, and with the number and so the random numbers it would have alone.
-local TOGETHER_S, MOST_TOGETHER = 0.001, 128
--- In flight unless said otherwise: at least so many, and so many for each slot, whose share comes in eight parts.
-local LEAST_IN_FLIGHT, PER_SLOT, PARTS = 1000, 1024, 8
+local TOGETHER_S, MOST_TOGETHER = 0.001, 1024
+-- In flight unless said otherwise: what so many parts for each slot hold, but at least and at most so many items.
+local PARTS, LEAST_IN_FLIGHT, MOST_IN_FLIGHT = 8, 1000, 1 << 20
 
 -- How many items are to travel together, from what those took that did.
 local Pace = {}
 Pace.__index = Pace
 
 local function pace(in_flight, slots)
-  local limit = max(1, min(MOST_TOGETHER, in_flight // (PARTS * slots)))
-  return setmetatable({ size = 1, limit = limit, each = 0 }, Pace)
+  local parts = PARTS * slots
+  local limit = max(1, min(MOST_TOGETHER, (in_flight or MOST_IN_FLIGHT) // parts))
+  return setmetatable({ size = 1, limit = limit, each = 0, in_flight = in_flight, parts = parts }, Pace)
+end
+
+-- Items that may be under way.
+function Pace:most()
+  return self.in_flight or max(LEAST_IN_FLIGHT, self.parts * self.size)
 end
 
 -- A slow one counts at once, and is forgotten slowly.
@@ -53,9 +59,7 @@ function M.map(fn, items, given)
   local o = lib.options.check("map", given or {})
   local next_item, is_list = reader(items)
   local ordered = o.ordered ~= false
-  local slots = lib.pools.slots()
-  local most = o.in_flight or max(LEAST_IN_FLIGHT, PER_SLOT * slots)
-  local together = pace(most, slots)
+  local together = pace(o.in_flight, lib.pools.slots())
   -- By the place of the first item of each part; one more than there may be, as in ends.lua.
   local running <close> = setmetatable({ [0] = false }, Running)
   local ended, values, count, done, more = futures.queue(), {}, 0, 0, true
@@ -128,7 +132,7 @@ function M.map(fn, items, given)
   end
 
   while true do
-    while more and count - done + together.size <= most do
+    while more and count - done + together.size <= together:most() do
       more = send_more()
     end
     if done == count then return values, count end

@@ -1,5 +1,8 @@
 //! Messages one after the other in one run of bytes, each with its length before it: calls that travel together, and what
 //! they returned.
+//!
+//! Of calls the first message is the function of them all, and the others are what it is called with; or it is empty, and
+//! each of the others has its function with it: values that both refer to stay the same one.
 
 /// Bytes of a length.
 const LENGTH: usize = size_of::<u32>();
@@ -21,6 +24,12 @@ pub fn messages(mut batch: &[u8]) -> impl Iterator<Item = Result<&[u8], BrokenOf
         batch = first.map_or(&[], |(_, rest)| rest);
         Some(first.map(|(message, _)| message).ok_or(BrokenOff))
     })
+}
+
+/// What a batch of calls has: the function of them all, if it comes by itself, and the messages of the calls.
+pub fn calls(batch: &[u8]) -> Result<(Option<&[u8]>, &[u8]), BrokenOff> {
+    let (function, calls) = split_first(batch).ok_or(BrokenOff)?;
+    Ok(((!function.is_empty()).then_some(function), calls))
 }
 
 fn split_first(batch: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -53,5 +62,19 @@ mod tests {
             assert_eq!(found.last(), Some(&Err(BrokenOff)), "{end}");
         }
         assert_eq!(messages(&[0xff; 9]).collect::<Vec<_>>(), [Err(BrokenOff)]);
+    }
+
+    #[test]
+    fn calls_have_a_function_before_them_or_in_each() {
+        for function in [&b"function"[..], b""] {
+            let mut batch = Vec::new();
+            put(&mut batch, function);
+            put(&mut batch, b"first");
+            let (found, calls) = calls(&batch).unwrap();
+            assert_eq!(found.unwrap_or_default(), function);
+            assert_eq!(found.is_none(), function.is_empty());
+            assert_eq!(messages(calls).collect::<Vec<_>>(), [Ok(&b"first"[..])]);
+        }
+        assert_eq!(calls(b"\x09").unwrap_err(), BrokenOff);
     }
 }

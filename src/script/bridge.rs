@@ -109,9 +109,9 @@ impl Bridge {
         options: Sparse<TaskOptions>,
         pool: Option<PoolId>,
     ) -> Result<TaskId, String> {
-        let class = class(&shipped);
+        let class = class(&shipped.codes);
         let identity = identity(&shipped);
-        let codes = self.issue(&shipped);
+        let codes = self.issue(&shipped.codes, shipped.heavy.as_deref());
         if !self.dropped.borrow().is_empty() {
             self.release_shares();
         }
@@ -124,34 +124,28 @@ impl Bridge {
     /// Sends several encoded calls of one function on their way as one task. `first` as in [`Many`].
     pub fn submit_calls(
         &self,
-        calls: &[Shipped],
+        calls: Together,
         pool: Option<PoolId>,
         first: Option<TaskId>,
     ) -> Result<TaskId, String> {
-        let (mut payload, mut codes, mut artefacts) = (Vec::new(), Vec::new(), Vec::new());
-        for call in calls {
-            batch::put(&mut payload, &call.bytes);
-            codes.extend(self.issue(call));
-            let new = call.artefacts.iter().filter(|artefact| !artefacts.contains(*artefact));
-            artefacts.extend(new.copied().collect::<Vec<_>>());
-        }
-        let many = Some(Many { calls: calls.len() as u32, first });
-        let baggage = Baggage { codes, artefacts, many, ..Baggage::default() };
-        let class = calls.first().map_or(0, class);
+        let Together { payload, calls, codes, artefacts, heavy } = calls;
+        let class = class(&codes);
+        let codes = self.issue(&codes, heavy.as_deref());
+        let baggage = Baggage { codes, artefacts, many: Some(Many { calls, first }), ..Baggage::default() };
         let job = Job::Call(CallJob { payload: payload.into(), class, baggage: baggage.into() });
         let options = Sparse::default();
         self.submit(Order { pool, options, job, deps: Vec::new(), known: Vec::new(), deferred: false })
     }
 
     /// The bytecode of a call that the driver does not have yet; says where it was written, and what is heavy in it.
-    fn issue(&self, shipped: &Shipped) -> Vec<(Hash, Arc<[u8]>)> {
-        let codes = self.not_issued(&shipped.codes);
+    fn issue(&self, codes: &[Hash], heavy: Option<&Heavy>) -> Vec<(Hash, Arc<[u8]>)> {
+        let codes = self.not_issued(codes);
         for (hash, _) in &codes {
             if let Some(place) = self.shipper.borrow().location(*hash) {
                 self.port.borrow_mut().place(hash.first_half(), place.into());
             }
         }
-        if let Some(heavy) = &shipped.heavy {
+        if let Some(heavy) = heavy {
             self.warn_of(heavy);
         }
         codes
@@ -248,8 +242,63 @@ impl Bridge {
 }
 
 /// Calls of one function take similar time. It is the first value, so its code is the first of the manifest.
-fn class(shipped: &Shipped) -> u64 {
-    shipped.codes.first().map_or(0, |hash| hash.first_half())
+fn class(codes: &[Hash]) -> u64 {
+    codes.first().map_or(0, |hash| hash.first_half())
+}
+
+/// Calls of one function that are to travel together.
+pub struct Together {
+    /// A batch of [`calls`](batch::calls).
+    payload: Vec<u8>,
+    calls: u32,
+    codes: Vec<Hash>,
+    artefacts: Vec<Hash>,
+    heavy: Option<Box<Heavy>>,
+}
+
+impl Together {
+    /// From so many bytes on they make a message of their own (B).
+    const FULL: usize = 256 * 1024;
+
+    /// None yet. The function, where the calls do not have it with them.
+    pub fn new(function: Option<&Shipped>) -> Self {
+        let (payload, codes, artefacts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut together = Self { payload, calls: 0, codes, artefacts, heavy: None };
+        match function {
+            Some(function) => together.add(function),
+            None => batch::put(&mut together.payload, &[]),
+        }
+        together
+    }
+
+    /// One more.
+    pub fn put(&mut self, call: &Shipped) {
+        self.calls += 1;
+        self.add(call);
+    }
+
+    /// Is it time to send them?
+    pub fn is_full(&self) -> bool {
+        self.payload.len() >= Self::FULL
+    }
+
+    fn add(&mut self, message: &Shipped) {
+        batch::put(&mut self.payload, &message.bytes);
+        add_new(&mut self.codes, &message.codes);
+        add_new(&mut self.artefacts, &message.artefacts);
+        if self.heavy.is_none() {
+            self.heavy.clone_from(&message.heavy);
+        }
+    }
+}
+
+/// Calls of one function refer to few things, and most of them to the same ones.
+fn add_new(to: &mut Vec<Hash>, hashes: &[Hash]) {
+    for hash in hashes {
+        if !to.contains(hash) {
+            to.push(*hash);
+        }
+    }
 }
 
 /// What is called with which values, leaving out the numbers of the tasks it waits for: they differ between

@@ -13,9 +13,12 @@ use std::time::{Duration, Instant};
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 use rustc_hash::FxHashMap;
+use serde_bytes::ByteBuf;
 
 use super::library::Note;
-use super::raw::{self, Around, Called, Manifest, ShipError, Shipped, Shipper, Stopper, ToStop};
+use super::raw::{
+    self, Around, Called, Gathered, Manifest, ShipError, Shipped, Shipper, Stopper, ToStop, Wanted,
+};
 use super::results::{self, Label};
 use super::session::{self, StartSession};
 use super::{files, host, json, library};
@@ -39,9 +42,6 @@ const MODULES: [(&str, &str); 3] = [
 
 /// Calls that travel together go on for so long; what is left of them then may be shared out anew.
 const LONGEST_TOGETHER: Duration = Duration::from_millis(10);
-
-/// Nothing that a call waits for, and no argument after its own; what it returns is wanted.
-const NO_EXTRAS: (Value, Value, bool) = (Value::Nil, Value::Nil, true);
 
 /// Status, reason and detail of how a call ended.
 type Told = (Status, Option<String>, Detail);
@@ -168,27 +168,36 @@ impl TaskState {
     /// Runs calls that travelled together, each as if it were alone, until one fails or they have taken long enough.
     fn run_many(&mut self, call: &CallTask) -> Outcome {
         let start = Instant::now();
-        let (mut values, mut codes) = (Vec::new(), Vec::new());
-        for (message, seed) in batch::messages(&call.payload).zip(call.seed..) {
-            let seeds = (self.seed as i64, seed as i64);
-            let called = message
-                .map_err(|error| ShipError::Lua(error.to_string()))
-                .and_then(|bytes| self.shipper.call(&self.lua, &self.around, seeds, bytes, NO_EXTRAS));
-            let told = self.told(called, call.timeout);
+        let (function, messages) = match batch::calls(&call.payload) {
+            Ok((function, calls)) => (function, batch::messages(calls)),
+            Err(error) => {
+                let told = self.told(Err(ShipError::Lua(error.to_string())), None);
+                return self.outcome(told, start);
+            }
+        };
+        let campaign = self.seed as i64;
+        let mut calls = messages.zip((call.seed..).map(|seed| (campaign, seed as i64))).peekable();
+        let (changed, in_time) = (self.changed.clone(), || start.elapsed() < LONGEST_TOGETHER);
+        let mut gathered = Gathered::default();
+        let ended = loop {
+            // What one of them changed for the process is undone before the next.
+            let go_on = || !changed.get() && in_time();
+            let ended =
+                self.shipper.call_each(&self.lua, &self.around, function, &mut calls, &mut gathered, &go_on);
             self.undo_changes();
-            match told {
-                (Status::Ok, _, Detail::Call(returned)) => {
-                    batch::put(&mut values, &returned.values);
-                    codes.extend(returned.codes);
-                }
-                failed => return self.outcome(failed, start),
+            if !matches!(ended, Ok(None)) || calls.peek().is_none() || !in_time() {
+                break ended;
             }
-            if start.elapsed() >= LONGEST_TOGETHER {
-                break;
+        };
+        let told = match ended.transpose() {
+            Some(failed) => self.told(failed, call.timeout),
+            None => {
+                let codes = self.own_code(&gathered.codes);
+                let returned = CallReturns { values: gathered.values.into(), codes };
+                (Status::Ok, None, Detail::Calls(returned))
             }
-        }
-        let returned = CallReturns { values: values.into(), codes };
-        self.outcome((Status::Ok, None, Detail::Calls(returned)), start)
+        };
+        self.outcome(told, start)
     }
 
     fn undo_changes(&mut self) {
@@ -296,7 +305,7 @@ impl TaskState {
         // The same numbers in every run, whichever slot the task lands on.
         let seeds = (self.seed as i64, call.seed as i64);
         // Only `init` is given something, and what it returns is of no interest.
-        let wanted = argument.is_nil();
+        let wanted = if argument.is_nil() { Wanted::Text } else { Wanted::Nothing };
         self.shipper.call(&self.lua, &self.around, seeds, &call.payload, (deps, argument, wanted))
     }
 
@@ -340,12 +349,16 @@ impl TaskState {
         Ok(record)
     }
 
+    /// Of these the bytecode that did not come from the root.
+    fn own_code(&self, codes: &[Hash]) -> Vec<(Hash, ByteBuf)> {
+        let own = codes.iter().filter(|hash| !self.shipper.learned(**hash));
+        own.filter_map(|hash| Some((*hash, self.shipper.bytecode(*hash)?.to_vec().into()))).collect()
+    }
+
     /// Adds the bytecode that did not come from the root.
     fn with_code(&self, shipped: Shipped) -> CallReturn {
-        let own = shipped.codes.iter().filter(|hash| !self.shipper.learned(**hash));
-        let codes = own.filter_map(|hash| Some((*hash, self.shipper.bytecode(*hash)?.to_vec().into())));
         let text_at = shipped.first_string();
-        CallReturn { codes: codes.collect(), values: shipped.bytes.into(), text: None, text_at }
+        CallReturn { codes: self.own_code(&shipped.codes), values: shipped.bytes.into(), text: None, text_at }
     }
 }
 

@@ -1,14 +1,19 @@
-//! A call from message to message: unpack the function, call it, pack what it returns.
+//! A call from message to message, or several: unpack the function, call it, pack what it returns.
 //!
 //! Done below mlua, which would turn an error that is a table into text on its way to Rust. Knows nothing
 //! of tasks; what an error looks like is the handler's affair.
 
+use std::ffi::c_int;
+
 use mlua::ffi;
 use mlua::{Function, Lua, Value};
 
+use super::format::Message;
 use super::stack::{Kind, Stack};
 use super::stop::Stopper;
 use super::{ShipError, Shipped, Shipper, lua_error};
+use crate::model::Hash;
+use crate::model::batch::{self, BrokenOff};
 
 /// How a call ended.
 #[derive(Debug)]
@@ -50,24 +55,103 @@ pub struct Around {
     pub handler: Function,
 }
 
+/// What of the values of a call is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing: they are dropped.
+    Nothing,
+    /// The values.
+    Values,
+    /// Them, and the first one as text.
+    Text,
+}
+
+/// What calls returned that travelled together.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// A [`batch`] of the values of each.
+    pub values: Vec<u8>,
+    /// Bytecode they refer to.
+    pub codes: Vec<Hash>,
+}
+
+/// A message with a function in it, or with what one is called with that came before.
+struct Call<'b> {
+    function: Option<&'b Message<'b>>,
+    bytes: &'b [u8],
+    /// What `before` is called with.
+    before: (i64, i64),
+    wanted: Wanted,
+}
+
+// What lies on the stack of a call.
+const HANDLER: c_int = 1;
+const DEPS: c_int = 2;
+const ARGUMENT: c_int = 3;
+const BEFORE: c_int = 4;
+
 impl Shipper {
     /// Calls the function that is the first value of the message with the others, and with `argument` after them
-    /// unless it is nil; what it returns is dropped unless it is `wanted`. `deps` is a sequence of the results it waits
-    /// for, in the order of the manifest, or nil.
+    /// unless it is nil. `deps` is a sequence of the results it waits for, in the order of the manifest, or nil.
     pub fn call(
         &mut self,
         lua: &Lua,
         around: &Around,
         before: (i64, i64),
         bytes: &[u8],
-        (deps, argument, wanted): (Value, Value, bool),
+        (deps, argument, wanted): (Value, Value, Wanted),
     ) -> Result<Called, ShipError> {
         let mut result = Err(ShipError::Lua("nothing was called".into()));
-        let values = (&around.handler, deps, argument, &around.before, before.0, before.1);
+        let call = Call { function: None, bytes, before, wanted };
         // SAFETY: the closure raises nothing: all that may is called protected.
         unsafe {
-            lua.exec_raw::<()>(values, |state| {
-                result = self.call_watched(state, &around.stopper, bytes, wanted)
+            lua.exec_raw::<()>((&around.handler, deps, argument, &around.before), |state| {
+                result = self.call_watched(state, &around.stopper, &call);
+                Stack::new(state).set_top(0);
+            })
+        }
+        .map_err(lua_error)?;
+        result
+    }
+
+    /// Calls that travelled together, one after the other, each as if it were alone: `calls` gives the message of each, and
+    /// what `before` is called with. The function is in the messages, or it came before them. Goes on while `go_on`
+    /// says so, and gives how one ended that did not return.
+    pub fn call_each<'b>(
+        &mut self,
+        lua: &Lua,
+        around: &Around,
+        function: Option<&[u8]>,
+        calls: &mut dyn Iterator<Item = (Result<&'b [u8], BrokenOff>, (i64, i64))>,
+        gathered: &mut Gathered,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Called>, ShipError> {
+        let function = function.map(Message::of).transpose()?;
+        let mut result = Ok(None);
+        // SAFETY: as in `call`.
+        unsafe {
+            lua.exec_raw::<()>((&around.handler, Value::Nil, Value::Nil, &around.before), |state| {
+                for (message, before) in calls {
+                    let called = match message {
+                        Ok(bytes) => {
+                            let function = function.as_ref();
+                            let call = Call { function, bytes, before, wanted: Wanted::Values };
+                            self.call_watched(state, &around.stopper, &call)
+                        }
+                        Err(BrokenOff) => Err(ShipError::Lua(BrokenOff.to_string())),
+                    };
+                    match called {
+                        Ok(Called::Returned { values, .. }) => gathered.put(values),
+                        other => {
+                            result = other.map(Some);
+                            break;
+                        }
+                    }
+                    if !go_on() {
+                        break;
+                    }
+                }
+                Stack::new(state).set_top(0);
             })
         }
         .map_err(lua_error)?;
@@ -80,68 +164,72 @@ impl Shipper {
         &mut self,
         state: *mut ffi::lua_State,
         stopper: &Stopper,
-        bytes: &[u8],
-        wanted: bool,
+        call: &Call<'_>,
     ) -> Result<Called, ShipError> {
         // SAFETY: the caller's promise; what may raise is called protected.
-        let (result, stopped) = unsafe { stopper.watch(state, || self.call_stack(state, bytes, wanted)) };
+        let (result, stopped) = unsafe { stopper.watch(state, || self.call_stack(state, call)) };
+        // SAFETY: the caller's promise; what the call left is taken from the stack.
+        let stack = unsafe { Stack::new(state) };
+        stack.set_top(BEFORE);
         if !stopped {
             return result;
         }
-        // SAFETY: the caller's promise; the stack is empty now.
-        let stack = unsafe { Stack::new(state) };
         stopper.push_description(state);
-        let (at, traceback) = match stack.kind(1) {
-            Kind::Table => (field(stack, 1, 1), field(stack, 1, 2)),
+        let (at, traceback) = match stack.kind(-1) {
+            Kind::Table => (field(stack, BEFORE + 1, 1), field(stack, BEFORE + 1, 2)),
             _ => Default::default(), // there was no memory to describe it
         };
-        stack.set_top(0);
+        stack.set_top(BEFORE);
         Ok(Called::Stopped { at, traceback })
     }
 
     /// # Safety
-    /// On the stack of this state lie: handler, deps, argument, `before` and its two arguments. It is left empty.
+    /// On the stack of this state lie, and nothing else: handler, deps, argument, and `before`.
     unsafe fn call_stack(
         &mut self,
         state: *mut ffi::lua_State,
-        bytes: &[u8],
-        wanted: bool,
+        &Call { function, bytes, before, wanted }: &Call<'_>,
     ) -> Result<Called, ShipError> {
-        const HANDLER: i32 = 1;
-        const DEPS: i32 = 2;
-        const ARGUMENT: i32 = 3;
         // SAFETY: the caller's promise.
         let stack = unsafe { Stack::new(state) };
-        // SAFETY: a function and two arguments lie at the top.
-        if unsafe { ffi::lua_pcall(state, 2, 0, 0) } != ffi::LUA_OK {
-            stack.set_top(0);
+        let prepared = stack.reserve(4) && {
+            stack.push_copy(BEFORE);
+            stack.push_integer(before.0);
+            stack.push_integer(before.1);
+            stack.call_protected(2)
+        };
+        if !prepared {
             return Err(ShipError::Lua("the preparation of a call failed".into()));
         }
+        stack.set_top(BEFORE);
         let deps = if stack.kind(DEPS) == Kind::Nil { 0 } else { DEPS };
-        // SAFETY: `state` is ours, `deps` lies on its stack.
-        let result = unsafe { self.decode_stack(state, bytes, deps) }.and_then(|values| {
-            if values == 0 {
-                return Err(ShipError::Corrupt { at: 0, what: "there is no function in it" });
-            }
-            let more = stack.kind(ARGUMENT) != Kind::Nil && stack.reserve(1);
-            if more {
-                stack.push_copy(ARGUMENT);
-            }
-            let results = if wanted { ffi::LUA_MULTRET } else { 0 };
-            // SAFETY: function and arguments were pushed above the handler.
-            let status = unsafe { ffi::lua_pcall(state, values - 1 + i32::from(more), results, HANDLER) };
-            match status {
-                ffi::LUA_OK => {}
-                ffi::LUA_ERRMEM => return Ok(Called::OutOfMemory),
-                _ => return Ok(self.raised(state, stack)),
-            }
-            // SAFETY: as above.
-            let values = unsafe { self.encode_stack(state, ARGUMENT + 1) }?;
-            let text = if values.first_string().is_none() { text(stack, ARGUMENT + 1) } else { None };
-            Ok(Called::Returned { values, text })
-        });
-        stack.set_top(0);
-        result
+        let mut values = 0;
+        if let Some(function) = function {
+            // SAFETY: `state` is ours, `deps` lies on its stack.
+            values += unsafe { self.decode_message(state, function, deps) }?;
+        }
+        // SAFETY: as above.
+        values += unsafe { self.decode_stack(state, bytes, deps) }?;
+        if values == 0 {
+            return Err(ShipError::Corrupt { at: 0, what: "there is no function in it" });
+        }
+        let more = stack.kind(ARGUMENT) != Kind::Nil && stack.reserve(1);
+        if more {
+            stack.push_copy(ARGUMENT);
+        }
+        let results = if wanted == Wanted::Nothing { 0 } else { ffi::LUA_MULTRET };
+        // SAFETY: function and arguments were pushed above the handler.
+        let status = unsafe { ffi::lua_pcall(state, values - 1 + i32::from(more), results, HANDLER) };
+        match status {
+            ffi::LUA_OK => {}
+            ffi::LUA_ERRMEM => return Ok(Called::OutOfMemory),
+            _ => return Ok(self.raised(state, stack)),
+        }
+        // SAFETY: as above.
+        let values = unsafe { self.encode_stack(state, BEFORE + 1) }?;
+        let is_text = wanted == Wanted::Text && values.first_string().is_none();
+        let text = if is_text { text(stack, BEFORE + 1) } else { None };
+        Ok(Called::Returned { values, text })
     }
 
     /// What the handler made of an error; the bare error where it could not run (out of memory).
@@ -157,6 +245,17 @@ impl Shipper {
         // SAFETY: the error lies at the top.
         let value = unsafe { self.encode_stack(state, at + 1) }.ok();
         Called::Raised { message, traceback, value }
+    }
+}
+
+impl Gathered {
+    fn put(&mut self, values: Shipped) {
+        batch::put(&mut self.values, &values.bytes);
+        for code in values.codes {
+            if !self.codes.contains(&code) {
+                self.codes.push(code);
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The mirror of `encode`: a loop over frames, a stack that mirrors the nesting. The bytes may be damaged:
 //! every index and size is checked before it is used, room is made in advance only for what can still come,
 //! and bytecode is loaded only if it was learned under its hash. Stack: 1 the results of the tasks the
-//! message waits for (a sequence, or nil), 2 what was numbered (a sequence), then the values.
+//! message waits for (a sequence, or nil), 2 what was numbered (a sequence; nil if nothing is to be), then the values.
 
 use std::ffi::c_int;
 use std::fmt::Write;
@@ -89,7 +89,10 @@ impl<'s, 'b> Decoder<'s, 'b> {
             Ok(values) if stack.reserve(values.saturating_add(16)) => {}
             _ => return Err(self.corrupt("more values than fit on the stack")),
         }
-        stack.push_table_raises(self.manifest.references.min(c_int::MAX as usize) as c_int, 0);
+        match self.manifest.references {
+            0 => stack.push_nil(),
+            references => stack.push_table_raises(references.min(c_int::MAX as usize) as c_int, 0),
+        }
         for _ in 0..self.manifest.values {
             self.graph(stack)?;
         }

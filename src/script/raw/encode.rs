@@ -8,10 +8,11 @@
 
 use std::ffi::c_int;
 
-use super::format::{self as tag, put_bytes, put_uint, zigzag};
+use super::format::{self as tag, put_bytes, put_uint};
 use super::frames::{Buffers, Frame, FunctionFrame, Root, Stage, TableFrame, Variable};
 use super::known::{Known, Name};
 use super::path;
+use super::plain;
 use super::stack::{Kind, REGISTRY, Stack};
 use super::standard::NAMES;
 
@@ -153,23 +154,15 @@ impl<'s> Encoder<'s> {
     }
 
     fn leaf(&mut self, stack: Stack, at: c_int, kind: Kind) -> Result<(), Failed> {
-        let body = &mut self.out.body;
         match kind {
-            Kind::Nil => body.push(tag::NIL),
-            Kind::Boolean => body.push(if stack.boolean(at) { tag::TRUE } else { tag::FALSE }),
-            Kind::Integer => {
-                body.push(tag::INTEGER);
-                put_uint(body, zigzag(stack.integer(at)));
-            }
-            Kind::Float => {
-                body.push(tag::FLOAT);
-                body.extend_from_slice(&stack.float(at).to_le_bytes());
+            Kind::Nil | Kind::Boolean | Kind::Integer | Kind::Float => {
+                plain::put(stack, at, kind, &mut self.out.body)
             }
             Kind::String => {
                 let bytes = stack.bytes(at);
                 if bytes.len() < 2 {
-                    body.push(tag::BYTES);
-                    put_bytes(body, bytes);
+                    self.out.body.push(tag::BYTES);
+                    put_bytes(&mut self.out.body, bytes);
                 } else if !self.mentioned(stack.pointer(at)) {
                     self.number(stack.pointer(at));
                     self.out.body.push(tag::STRING);

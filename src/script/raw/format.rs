@@ -91,10 +91,10 @@ pub struct Manifest {
 impl Manifest {
     /// Reads the manifest of a message of [`Shipper::encode`](super::Shipper::encode).
     pub fn of(message: &[u8]) -> Result<Self, ShipError> {
-        Self::read(&mut Reader::new(message)).map_err(|Truncated(what)| ShipError::Corrupt { at: 0, what })
+        Message::of(message).map(|message| message.manifest)
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Truncated> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Truncated> {
         let codes = reader.hashes()?;
         let count = reader.count(1)?;
         let deps = (0..count).map(|_| reader.uint().map(TaskId)).collect::<Result<_, _>>()?;
@@ -113,6 +113,22 @@ impl Manifest {
         put_hashes(out, &self.shares);
         put_uint(out, self.references as u64);
         put_uint(out, self.values as u64);
+    }
+}
+
+/// A message whose manifest was read.
+pub struct Message<'b> {
+    pub manifest: Manifest,
+    /// Stands behind it.
+    pub reader: Reader<'b>,
+}
+
+impl<'b> Message<'b> {
+    pub fn of(bytes: &'b [u8]) -> Result<Self, ShipError> {
+        let mut reader = Reader::new(bytes);
+        let manifest = Manifest::read(&mut reader)
+            .map_err(|Truncated(what)| ShipError::Corrupt { at: reader.at, what })?;
+        Ok(Self { manifest, reader })
     }
 }
 

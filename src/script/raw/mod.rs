@@ -12,6 +12,7 @@
 //! | `format` | the bytes, and the manifest that can be read without Lua |
 //! | `encode`, `frames`, `future` | from values to bytes |
 //! | `decode` | and back |
+//! | `plain` | both, for a number or nothing |
 //! | `hooks` | values that are made anew, and shared ones |
 //! | `call` | a shipped function called, from message to message |
 //! | `stop` | and stopped from outside |
@@ -38,6 +39,7 @@ mod hooks;
 mod known;
 mod luac;
 mod path;
+mod plain;
 mod stack;
 mod standard;
 mod stop;
@@ -50,12 +52,12 @@ use mlua::ffi::lua_State;
 use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::model::{Hash, TaskId};
-pub use call::{Around, Called};
+pub use call::{Around, Called, Gathered, Wanted};
 use decode::Decoder;
 use encode::Encoder;
 pub use error::ShipError;
 pub use format::Manifest;
-use format::{Reader, Truncated};
+use format::{Message, Reader};
 use frames::Variable;
 use known::{Known, LOADED_FROM, Share};
 pub use luac::{How, Use, returned, uses};
@@ -224,6 +226,9 @@ impl Shipper {
     pub unsafe fn encode_stack(&mut self, state: *mut lua_State, first: c_int) -> Result<Shipped, ShipError> {
         // SAFETY: the caller's promise; room is asked for before anything is pushed.
         let stack = unsafe { Stack::new(state) };
+        if let Some((bytes, body)) = plain::encode(stack, first) {
+            return Ok(Shipped { bytes, body, ..Shipped::default() });
+        }
         let top = stack.top();
         let count = (top - first + 1).max(0);
         if !stack.reserve(count + 4) {
@@ -384,20 +389,32 @@ impl Shipper {
         bytes: &[u8],
         deps: c_int,
     ) -> Result<c_int, ShipError> {
-        let mut reader = Reader::new(bytes);
-        let manifest = Manifest::read(&mut reader)
-            .map_err(|Truncated(what)| ShipError::Corrupt { at: reader.at, what })?;
+        // SAFETY: the caller's promise.
+        match plain::decode(unsafe { Stack::new(state) }, bytes) {
+            Some(values) => Ok(values),
+            // SAFETY: the caller's promise.
+            None => unsafe { self.decode_message(state, &Message::of(bytes)?, deps) },
+        }
+    }
+
+    /// As `decode_stack`, of a message whose manifest was read.
+    ///
+    /// # Safety
+    /// As `decode_stack`.
+    unsafe fn decode_message(
+        &mut self,
+        state: *mut lua_State,
+        Message { manifest, reader }: &Message<'_>,
+        deps: c_int,
+    ) -> Result<c_int, ShipError> {
         if let (0, Some(task)) = (deps, manifest.deps.first()) {
             return Err(ShipError::Dependency(format!("the result of task {task} did not come")));
-        }
-        if manifest.values == 0 && reader.left() == 1 && reader.accept(format::END) {
-            return Ok(0); // what most calls return that are made for their effect
         }
         for hash in &manifest.shares {
             // SAFETY: the caller's promise.
             unsafe { self.unpack_share(state, *hash) }?;
         }
-        let mut decoder = Decoder::new(&mut self.known, &mut self.decoder, &manifest, reader)?;
+        let mut decoder = Decoder::new(&mut self.known, &mut self.decoder, manifest, *reader)?;
         // SAFETY: the caller's promise; room is asked for before anything is pushed.
         let stack = unsafe { Stack::new(state) };
         let top = stack.top();

@@ -13,7 +13,7 @@ use super::Shipper;
 use super::stack::{Kind, Stack};
 use crate::model::{Detail, Hash, Outcome, PoolId, Status, TaskId, batch};
 use crate::root::port::{NEXT_LINE, Wait};
-use crate::script::bridge::{Bridge, Next};
+use crate::script::bridge::{Bridge, Next, Together};
 
 /// `submit_call(pool or false, fn, ...)` -> id, does it wait for others or count for more (both lie in the bridge)? or nil, why not;
 /// false if `fn` is no function.
@@ -127,22 +127,37 @@ unsafe fn calls(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Option<
     let number = (stack.kind(6) == Kind::Integer).then(|| TaskId(stack.integer(6) as u64));
     stack.set_top(VALUES - 1);
     let mut shipper = bridge.shipper.try_borrow_mut().ok()?;
-    let mut calls = Vec::new();
-    for at in first..=last {
-        stack.push_copy(FUNCTION);
-        stack.raw_get_i(ITEMS, at);
+    let mut encode = |pushed: &dyn Fn()| {
+        pushed();
         // SAFETY: the shipper was made for this state.
         let shipped = unsafe { shipper.encode_stack(state, VALUES) };
         stack.set_top(VALUES - 1);
-        match shipped {
-            Ok(shipped) if shipped.deps.is_empty() => calls.push(shipped),
-            // Whoever submits it alone hears why, or waits for what it waits for.
-            Ok(_) | Err(_) => break,
-        }
+        // Whoever submits it alone hears why it cannot be, or waits for what it waits for.
+        shipped.ok().filter(|shipped| shipped.deps.is_empty())
+    };
+    let is_plain = |at| {
+        stack.raw_get_i(ITEMS, at);
+        let is = matches!(stack.kind(VALUES), Kind::Boolean | Kind::Integer | Kind::Float | Kind::String);
+        stack.set_top(VALUES - 1);
+        is
+    };
+    // A table may be one that the function refers to as well: it has to be in one message with it.
+    let function = if is_plain(first) { Some(encode(&|| stack.push_copy(FUNCTION))?) } else { None };
+    let mut calls = Together::new(function.as_ref());
+    let mut at = first;
+    while at <= last && !calls.is_full() && (function.is_none() || is_plain(at)) {
+        let call = encode(&|| {
+            if function.is_none() {
+                stack.push_copy(FUNCTION);
+            }
+            stack.raw_get_i(ITEMS, at);
+        });
+        let Some(call) = call else { break };
+        calls.put(&call);
+        at += 1;
     }
     drop(shipper);
-    let went = first + calls.len() as i64 - 1;
-    (went >= first).then(|| bridge.submit_calls(&calls, pool, number).ok()).flatten().map(|task| (task, went))
+    (at > first).then(|| bridge.submit_calls(calls, pool, number).ok()).flatten().map(|task| (task, at - 1))
 }
 
 unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {

@@ -7,7 +7,7 @@ use mlua::{IntoLua, Table, Value};
 use super::TaskState;
 use crate::model::human::{self, bounded};
 use crate::model::{Found, Function, Phase, Seen, Sought};
-use crate::script::raw::{Called, ShipError};
+use crate::script::raw::{Called, ShipError, Wanted};
 use crate::script::results;
 
 /// What a program wrote.
@@ -53,7 +53,7 @@ impl TaskState {
             &self.around,
             (self.seed as i64, 0),
             &function.payload,
-            (Value::Nil, Value::Table(run), true),
+            (Value::Nil, Value::Table(run), Wanted::Values),
         )
     }
 
