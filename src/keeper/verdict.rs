@@ -52,7 +52,11 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
     let (status, what) = match (&ended.forced, ended.exit) {
         (Some(Forced::Timeout(limit)), _) => {
             let reason = format!("ran into its timeout of {limit} s; {} killed", company(ended.killed));
-            return Err(Failure { status: Status::Timeout, reason });
+            // A launcher may have said there what it waited for.
+            return Err(Failure {
+                status: Status::Timeout,
+                reason: with_stderr(reason, &ended.stderr.bytes),
+            });
         }
         (Some(Forced::Cancelled), _) => {
             let reason = format!("cancelled while it ran; {} killed", company(ended.killed));

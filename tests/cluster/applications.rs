@@ -113,11 +113,19 @@ fn variants_of_a_comparison_share_their_nodes_and_have_ranks_of_their_own() {
     cluster.compile("places", PLACES);
     let output = cluster.campaign(
         r#"
-local c = await(submit(compare {
-  name = "size", cmd = { "./places" }, nodes = 2, max_rounds = 6, timeout = "55 s",
+local function sizes()
+  return await(submit(compare {
+  name = "size", cmd = { "./places" }, nodes = 2, max_rounds = 6, timeout = "30 s",
   metrics = { ranks = { "rank 0 of (%d+)", better = "more" } }, objective = "ranks",
   base = {}, four = { ranks_per_node = 2 }, slurm = { ranks = 4, launcher = "srun" }, crash = { shell = "exit 3" },
-}))
+  }))
+end
+local c = sizes()
+-- One srun of some thousand never ended, and nobody knows why: another one is to.
+if c.status == "timeout" and c.reason:find "^slurm: " then
+  print("once more", c.reason)
+  c = sizes()
+end
 print("size", c.status, c.reason)
 for _, name in ipairs { "four", "slurm", "crash" } do print(name, c.verdicts[name].ratio, c.verdicts[name].reason) end
 local hosts = table.concat(c.variants.base.hosts or {}, " ")

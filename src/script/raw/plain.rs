@@ -11,7 +11,7 @@ use super::stack::{Kind, Stack};
 /// A manifest that lists nothing and numbers nothing, but for how many values there are, which comes last.
 const MANIFEST: [u8; 5] = [0; 5];
 /// Bytes of a manifest.
-const BODY: usize = MANIFEST.len() + 1;
+pub(super) const BODY: usize = MANIFEST.len() + 1;
 /// The longest message (B): an integer takes up to ten.
 const LONGEST: usize = BODY + 12;
 

@@ -5,6 +5,7 @@ use mlua::{Function, Lua, MultiValue, Value};
 
 use super::*;
 
+mod plain;
 mod shapes;
 mod trouble;
 

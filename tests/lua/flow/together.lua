@@ -16,6 +16,41 @@ end, list)
 for i = 1, MANY do assert(kept[i] == "1 1 0", kept[i]) end
 assert(n == 0 and #seen == 0 and total == nil)
 
+-- Numbers, texts and booleans go without the function, tables with it: one that the function refers to as well is the same one.
+local own = { "its own" }
+local mixed = {}
+for i = 1, MANY do mixed[i] = ({ i, i + 0.5, "text " .. i, i % 8 == 3, own, { i } })[i % 6 + 1] end
+local arrived = map(function(x) return { x, x == own, math.type(x) } end, mixed)
+for i = 1, MANY do
+  local x, is_own, number = table.unpack(arrived[i], 1, 3)
+  if mixed[i] == own then
+    assert(is_own and x[1] == "its own", i)
+  elseif type(mixed[i]) == "table" then
+    assert(x[1] == i and not is_own, i)
+  else
+    assert(x == mixed[i] and not is_own and number == math.type(mixed[i]), i)
+  end
+end
+
+-- Each has the random numbers it would have alone; what one changes for the process is undone before the next.
+local drawn, different = map(function() return math.random(1 << 40) end, list), {}
+for i = 1, MANY do
+  assert(not different[drawn[i]], i)
+  different[drawn[i]] = true
+end
+local found = map(function(x)
+  local before = tostring(collectgarbage "isrunning")
+  if x % 7 == 0 then collectgarbage "stop" end
+  return before
+end, list)
+for i = 1, MANY do assert(found[i] == "true", i) end
+
+-- Long texts: as many together as make a message, in order.
+local long = {}
+for i = 1, 300 do long[i] = i .. string.rep("x", i % 3 == 0 and 100000 or 10) end
+local lengths = map(function(x) return { #x, x:match "^%d+" } end, long)
+for i = 1, 300 do assert(lengths[i][1] == #long[i] and lengths[i][2] == tostring(i), i) end
+
 -- A budget counts items.
 local budget = harness.budget { trials = MANY }
 map(function(x) return x end, list)
@@ -52,7 +87,7 @@ local ok, e = pcall(map, function(x)
   if x == 3333 then error "three" end
   return x
 end, list)
-assert(not ok and tostring(e):find("together.lua:52: three", 1, true), e)
+assert(not ok and tostring(e):find("together.lua:87: three", 1, true), e)
 local function refused(fn, ...)
   local good, why = pcall(fn, ...)
   assert(not good)
