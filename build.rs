@@ -1,10 +1,12 @@
-//! C modules for Lua (lpeg, cjson) look up Lua's symbols in the executable: export them.
+//! How the executable is linked. C modules for Lua (lpeg, cjson) look up Lua's symbols in it: export them. And it lies at one
+//! address: moved to another one, as each process would be at its start, it has half a MiB of tables of its own in every slot.
 
 #![allow(clippy::disallowed_methods)] // asks the MPI compiler, before there is anything of ours
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-link-arg-bins=-rdynamic");
+    println!("cargo:rustc-link-arg-bins=-no-pie");
     // cargo does not notice another MPI behind the same wrapper name; this is the part we can tell it.
     println!("cargo:rerun-if-env-changed=MPICC");
     println!("cargo:rustc-env=HARNESS_MPI={}", mpi());

@@ -226,8 +226,10 @@ impl Shipper {
     pub unsafe fn encode_stack(&mut self, state: *mut lua_State, first: c_int) -> Result<Shipped, ShipError> {
         // SAFETY: the caller's promise; room is asked for before anything is pushed.
         let stack = unsafe { Stack::new(state) };
-        if let Some((bytes, body)) = plain::encode(stack, first) {
-            return Ok(Shipped { bytes, body, ..Shipped::default() });
+        self.encoder.head.clear();
+        if plain::encode(stack, first, &mut self.encoder.head) {
+            let bytes = self.encoder.head.as_slice().to_vec(); // as in `message`
+            return Ok(Shipped { bytes, body: plain::BODY, ..Shipped::default() });
         }
         let top = stack.top();
         let count = (top - first + 1).max(0);
@@ -274,7 +276,7 @@ impl Shipper {
         manifest.write(&mut out.head);
         let body = out.head.len();
         let bytes = if out.body.len() < KEPT {
-            // No room behind it: it would cost a second allocation on its way.
+            // No room behind it: that would cost a second allocation on its way.
             let mut bytes = Vec::with_capacity(body + out.body.len());
             bytes.extend_from_slice(&out.head);
             bytes.extend_from_slice(&out.body);

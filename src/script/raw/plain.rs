@@ -11,29 +11,27 @@ use super::stack::{Kind, Stack};
 /// A manifest that lists nothing and numbers nothing, but for how many values there are, which comes last.
 const MANIFEST: [u8; 5] = [0; 5];
 /// Bytes of a manifest.
-pub(super) const BODY: usize = MANIFEST.len() + 1;
-/// The longest message (B): an integer takes up to ten.
-const LONGEST: usize = BODY + 12;
+pub const BODY: usize = MANIFEST.len() + 1;
 
-/// The message of the values from `first` to the top, and where its values begin; nothing if it has more than this module knows.
-pub fn encode(stack: Stack, first: c_int) -> Option<(Vec<u8>, usize)> {
+/// Writes the message of the values from `first` to the top, whose values begin at `BODY`, into an empty buffer; not if it has more
+/// than this module knows.
+pub fn encode(stack: Stack, first: c_int, message: &mut Vec<u8>) -> bool {
     let values = stack.top() - first + 1;
     let kind = match values {
         ..=0 => None,
         1 => Some(stack.kind(first)),
-        _ => return None,
+        _ => return false,
     };
     if !matches!(kind, None | Some(Kind::Nil | Kind::Boolean | Kind::Integer | Kind::Float)) {
-        return None;
+        return false;
     }
-    let mut bytes = Vec::with_capacity(LONGEST);
-    bytes.extend_from_slice(&MANIFEST);
-    bytes.push(kind.is_some().into());
+    message.extend_from_slice(&MANIFEST);
+    message.push(kind.is_some().into());
     if let Some(kind) = kind {
-        put(stack, first, kind, &mut bytes);
+        put(stack, first, kind, message);
     }
-    bytes.push(tag::END);
-    Some((bytes, BODY))
+    message.push(tag::END);
+    true
 }
 
 /// Writes the nil, boolean or number at `at`.
