@@ -22,9 +22,7 @@ local function pace(in_flight, slots)
 end
 
 -- Items that may be under way.
-function Pace:most()
-  return self.in_flight or max(LEAST_IN_FLIGHT, self.parts * self.size)
-end
+function Pace:most() return self.in_flight or max(LEAST_IN_FLIGHT, self.parts * self.size) end
 
 -- A slow one counts at once, and is forgotten slowly.
 function Pace:learn(took, count)

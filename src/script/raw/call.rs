@@ -117,12 +117,12 @@ impl Shipper {
     /// Calls that travelled together, one after the other, each as if it were alone: `calls` gives the message of each, and
     /// what `before` is called with. The function is in the messages, or it came before them. Goes on while `go_on`
     /// says so, and gives how one ended that did not return.
-    pub fn call_each<'b>(
+    pub fn call_each(
         &mut self,
         lua: &Lua,
         around: &Around,
         function: Option<&[u8]>,
-        calls: &mut dyn Iterator<Item = (Result<&'b [u8], BrokenOff>, (i64, i64))>,
+        calls: &mut dyn Iterator<Item = (Result<&[u8], BrokenOff>, (i64, i64))>,
         gathered: &mut Gathered,
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Called>, ShipError> {
