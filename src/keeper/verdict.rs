@@ -52,11 +52,7 @@ pub fn judge(ended: &Ended, ok_codes: &[i32]) -> Result<(), Failure> {
     let (status, what) = match (&ended.forced, ended.exit) {
         (Some(Forced::Timeout(limit)), _) => {
             let reason = format!("ran into its timeout of {limit} s; {} killed", company(ended.killed));
-            // A launcher may have said there what it waited for.
-            return Err(Failure {
-                status: Status::Timeout,
-                reason: with_stderr(reason, &ended.stderr.bytes),
-            });
+            return Err(Failure { status: Status::Timeout, reason });
         }
         (Some(Forced::Cancelled), _) => {
             let reason = format!("cancelled while it ran; {} killed", company(ended.killed));

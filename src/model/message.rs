@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 14;
+pub const PROTOCOL: u32 = 15;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -224,7 +224,7 @@ pub struct CallTask {
     pub gang: Option<Box<Gang>>,
     /// It is several calls that travel together, one after the other, each as if it were alone.
     pub many: bool,
-    /// Function and arguments, in the encoding of `script::raw`; of several calls the [`batch`](super::batch) of theirs.
+    /// Function and arguments, in the encoding of `script::raw`; of several [their batch](super::batch::calls).
     #[serde(with = "encoding::bytes")]
     pub payload: Bytes,
     /// The results its arguments refer to.

@@ -101,7 +101,7 @@ impl Driver {
             self.lose(worker, "a task did not end long after its time limit, although it was to be killed");
         }
         let live = self.tasks.live(task)?;
-        let host = live.worker.and_then(|id| self.workers.get(&id)).map(|worker| worker.host().to_string());
+        let worker = live.worker;
         let mut outcome = match end {
             End::Finished => live.outcome.take().map(|outcome| *outcome),
             End::Skipped { cause } => {
@@ -124,6 +124,7 @@ impl Driver {
         }
         .unwrap_or_else(|| Outcome::failed(Status::LostWorker, "its outcome never arrived"));
         if outcome.host.is_empty() {
+            let host = worker.and_then(|id| self.workers.get(&id)).map(|worker| worker.host().to_string());
             outcome.host = host.unwrap_or_default();
         }
         Some(outcome)

@@ -246,7 +246,7 @@ pub struct Baggage {
     pub known: Vec<(TaskId, DepValue)>,
     /// What the programs, builds and measurements among those are called.
     pub labels: Vec<(TaskId, DepLabel)>,
-    /// The payload is the batch of several calls.
+    /// The payload is a batch of several [`calls`](crate::model::batch::calls).
     pub many: Option<Many>,
 }
 

@@ -128,7 +128,7 @@ impl Bridge {
         pool: Option<PoolId>,
         first: Option<TaskId>,
     ) -> Result<TaskId, String> {
-        let Together { payload, calls, codes, artefacts, heavy } = calls;
+        let Together { payload, calls, codes, artefacts, heavy, .. } = calls;
         let class = class(&codes);
         let codes = self.issue(&codes, heavy.as_deref());
         let baggage = Baggage { codes, artefacts, many: Some(Many { calls, first }), ..Baggage::default() };
@@ -241,7 +241,7 @@ impl Bridge {
     }
 }
 
-/// Calls of one function take similar time. It is the first value, so its code is the first of the manifest.
+/// Calls of one function take similar time. It is the first value, so its code is the first one.
 fn class(codes: &[Hash]) -> u64 {
     codes.first().map_or(0, |hash| hash.first_half())
 }
@@ -250,6 +250,8 @@ fn class(codes: &[Hash]) -> u64 {
 pub struct Together {
     /// A batch of [`calls`](batch::calls).
     payload: Vec<u8>,
+    /// Where in it the calls begin, behind the function.
+    first: usize,
     calls: u32,
     codes: Vec<Hash>,
     artefacts: Vec<Hash>,
@@ -257,17 +259,18 @@ pub struct Together {
 }
 
 impl Together {
-    /// From so many bytes on they make a message of their own (B).
+    /// From so many bytes on they make a message of their own, beside the function (B).
     const FULL: usize = 256 * 1024;
 
     /// None yet. The function, where the calls do not have it with them.
     pub fn new(function: Option<&Shipped>) -> Self {
         let (payload, codes, artefacts) = (Vec::new(), Vec::new(), Vec::new());
-        let mut together = Self { payload, calls: 0, codes, artefacts, heavy: None };
+        let mut together = Self { payload, first: 0, calls: 0, codes, artefacts, heavy: None };
         match function {
             Some(function) => together.add(function),
             None => batch::put(&mut together.payload, &[]),
         }
+        together.first = together.payload.len();
         together
     }
 
@@ -279,7 +282,7 @@ impl Together {
 
     /// Is it time to send them?
     pub fn is_full(&self) -> bool {
-        self.payload.len() >= Self::FULL
+        self.payload.len() - self.first >= Self::FULL
     }
 
     fn add(&mut self, message: &Shipped) {

@@ -396,8 +396,7 @@ impl Slots {
                 self.waiting.push_front(call);
                 return self.kill_process(index, None, root, keeper);
             }
-            let init = SlotInit { slot: id, ..self.init.clone() };
-            match self.slots[index].serve(init, &self.limits, now, keeper) {
+            match self.slots[index].serve(&self.init, &self.limits, now, keeper) {
                 Ok(process) => process.put(call, &self.codes, now),
                 Err(error) => {
                     let reason = format!("cannot start a slot on {}: {error}", self.init.host);
@@ -434,10 +433,10 @@ impl Slot {
         matches!(&self.state, State::Serving(process) if !process.is_unused())
     }
 
-    /// Its process, started if there is none.
+    /// Its process, started if there is none. `init` is the same for all slots but for which one it is.
     fn serve(
         &mut self,
-        init: SlotInit,
+        init: &SlotInit,
         limits: &Limits,
         now: Instant,
         keeper: &mut Stream,
@@ -446,6 +445,7 @@ impl Slot {
             let (ours, slots) = socket_pair().map_err(with_advice)?;
             let (gate, gate_fd) = Gate::create().map_err(with_advice)?;
             keeper.queue_with_fds(&ToKeeper::StartSlot(self.id), vec![slots, gate_fd]);
+            let init = SlotInit { slot: self.id, ..init.clone() };
             self.state = State::Serving(Box::new(Process::new(Stream::new(ours)?, gate, init, limits, now)));
         }
         match &mut self.state {

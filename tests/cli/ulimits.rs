@@ -86,3 +86,11 @@ fn a_program_that_may_not_start_another_says_which_limit_that_is() {
     assert_eq!(ran.stdout, told, "{ran:#?}");
     folder.assert_nothing_left(GONE);
 }
+
+/// Moved to another address at its start, each process would have the tables of its addresses for itself.
+#[test]
+fn the_executable_lies_at_one_address() {
+    const AT_ONE_ADDRESS: u16 = 2; // ET_EXEC, in elf(5)
+    let header = std::fs::read(env!("CARGO_BIN_EXE_harness")).unwrap();
+    assert_eq!(u16::from_le_bytes([header[16], header[17]]), AT_ONE_ADDRESS);
+}

@@ -133,6 +133,10 @@ impl Shipper {
             lua.exec_raw::<()>((&around.handler, Value::Nil, Value::Nil, &around.before), |state| {
                 for (message, before) in calls {
                     let called = match message {
+                        // A signal between two of them finds none that it could stop.
+                        Ok(_) if around.stopper.is_to_stop() => {
+                            Ok(Called::Stopped { at: String::new(), traceback: String::new() })
+                        }
                         Ok(bytes) => {
                             let function = function.as_ref();
                             let call = Call { function, bytes, before, wanted: Wanted::Values };
@@ -176,7 +180,7 @@ impl Shipper {
         }
         stopper.push_description(state);
         let (at, traceback) = match stack.kind(-1) {
-            Kind::Table => (field(stack, BEFORE + 1, 1), field(stack, BEFORE + 1, 2)),
+            Kind::Table => (field(stack, stack.top(), 1), field(stack, stack.top(), 2)),
             _ => Default::default(), // there was no memory to describe it
         };
         stack.set_top(BEFORE);

@@ -3,7 +3,7 @@
 //! The mirror of `encode`: a loop over frames, a stack that mirrors the nesting. The bytes may be damaged:
 //! every index and size is checked before it is used, room is made in advance only for what can still come,
 //! and bytecode is loaded only if it was learned under its hash. Stack: 1 the results of the tasks the
-//! message waits for (a sequence, or nil), 2 what was numbered (a sequence; nil if nothing is to be), then the values.
+//! message waits for (a sequence, or nil), from 2 what was numbered (a place for each, or a sequence of many), then the values.
 
 use std::ffi::c_int;
 use std::fmt::Write;
@@ -18,6 +18,8 @@ use super::standard::NAMES;
 
 const DEPS: c_int = 1;
 const NUMBERED: c_int = 2;
+/// So many that are numbered have places of their own: a call of a small function needs no table for them.
+const FEW: usize = 8;
 
 #[derive(Clone, Copy)]
 pub(super) enum Frame {
@@ -86,12 +88,14 @@ impl<'s, 'b> Decoder<'s, 'b> {
     pub fn run(&mut self, stack: Stack) -> Result<(), Failed> {
         stack.set_top(DEPS);
         match i32::try_from(self.manifest.values) {
-            Ok(values) if stack.reserve(values.saturating_add(16)) => {}
+            Ok(values) if stack.reserve(values.saturating_add(16 + FEW as c_int)) => {}
             _ => return Err(self.corrupt("more values than fit on the stack")),
         }
-        match self.manifest.references {
-            0 => stack.push_nil(),
-            references => stack.push_table_raises(references.min(c_int::MAX as usize) as c_int, 0),
+        let references = self.manifest.references.min(c_int::MAX as usize) as c_int;
+        if self.are_few() {
+            stack.set_top(DEPS + references);
+        } else {
+            stack.push_table_raises(references, 0);
         }
         for _ in 0..self.manifest.values {
             self.graph(stack)?;
@@ -101,6 +105,16 @@ impl<'s, 'b> Decoder<'s, 'b> {
             return Err(self.corrupt("it does not end where it should"));
         }
         Ok(())
+    }
+
+    /// Has each thing that is numbered a place on the stack?
+    fn are_few(&self) -> bool {
+        self.manifest.references <= FEW
+    }
+
+    /// What lies below the values when `run` is done.
+    pub fn below(&self) -> c_int {
+        DEPS + if self.are_few() { self.manifest.references as c_int } else { 1 }
     }
 
     /// Reads globals into their environments.
@@ -225,7 +239,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
                     let Some(&(owner, upvalue)) = self.work.cells.get(cell as usize) else {
                         return Err(self.corrupt("a variable that was not met before"));
                     };
-                    stack.raw_get_i(NUMBERED, i64::from(owner) + 1);
+                    self.push_kept(stack, owner);
                     stack.join_upvalue(at, next, stack.top(), upvalue);
                     stack.set_top(-2);
                     self.work.frames.pop();
@@ -290,7 +304,11 @@ impl<'s, 'b> Decoder<'s, 'b> {
         }
         self.numbered += 1;
         stack.push_copy(-1);
-        stack.raw_set_i_raises(NUMBERED, i64::from(number) + 1);
+        if self.are_few() {
+            stack.replace(NUMBERED + number as c_int);
+        } else {
+            stack.raw_set_i_raises(NUMBERED, i64::from(number) + 1);
+        }
         Ok(number)
     }
 
@@ -298,8 +316,17 @@ impl<'s, 'b> Decoder<'s, 'b> {
         if number >= u64::from(self.numbered) {
             return Err(self.corrupt("a reference to what has not come yet"));
         }
-        stack.raw_get_i(NUMBERED, number as i64 + 1);
+        self.push_kept(stack, number as u32);
         Ok(())
+    }
+
+    /// Pushes what has this number.
+    fn push_kept(&self, stack: Stack, number: u32) {
+        if self.are_few() {
+            stack.push_copy(NUMBERED + number as c_int);
+        } else {
+            stack.raw_get_i(NUMBERED, i64::from(number) + 1);
+        }
     }
 
     fn standard(&mut self, stack: Stack) -> Result<(), Failed> {

@@ -434,15 +434,14 @@ impl Shipper {
                 let _ = decoder.run(stack); // why it failed is in the decoder
             })
         };
-        let failure = decoder.failure.take();
+        let (failure, below) = (decoder.failure.take(), decoder.below());
         let left = left.map_err(ShipError::Lua)?;
         if let Some(error) = failure {
             stack.set_top(top);
             return Err(error);
         }
-        stack.remove(top + 1); // results of tasks
-        stack.remove(top + 1); // what was numbered
-        Ok(left - 2)
+        (0..below).for_each(|_| stack.remove(top + 1));
+        Ok(left - below)
     }
 
     /// Unpacks a shared value, unless it lies here already, and keeps it.

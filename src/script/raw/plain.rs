@@ -46,7 +46,10 @@ pub fn put(stack: Stack, at: c_int, kind: Kind, out: &mut Vec<u8>) {
             out.push(tag::FLOAT);
             out.extend_from_slice(&stack.float(at).to_le_bytes());
         }
-        _ => out.push(tag::NIL),
+        kind => {
+            debug_assert_eq!(kind, Kind::Nil);
+            out.push(tag::NIL);
+        }
     }
 }
 

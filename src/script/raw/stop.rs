@@ -85,6 +85,11 @@ impl Stopper {
         (result, self.stopped.get())
     }
 
+    /// Is the call under way to stop?
+    pub(super) fn is_to_stop(&self) -> bool {
+        (self.to_stop)()
+    }
+
     /// Pushes what `describe` gave.
     pub(super) fn push_description(&self, state: *mut lua_State) {
         // SAFETY: the key was set in `new`; the caller of `watch` has room on the stack.

@@ -18,7 +18,7 @@ use crate::script::bridge::{Bridge, Next, Together};
 /// `submit_call(pool or false, fn, ...)` -> id, does it wait for others or count for more (both lie in the bridge)? or nil, why not;
 /// false if `fn` is no function.
 /// `submit_calls(pool or false, fn, items, first, last, number or nil)` -> id, the place of the last one that went | nil: the first
-/// cannot go with others, or nothing can. Calls of `fn` with `items[first]` to `items[last]`; `number`: that of the first, if it has one already.
+/// cannot go with others, or nothing can. With a number, text or boolean only such ones go, with any other item whatever follows. Calls of `fn` with `items[first]` to `items[last]`; `number`: that of the first, if it has one already.
 /// `take(wait)` -> nil | false | id | id, how many, values... (of a line: 1, and the line, or nil after the last; of several
 /// calls seconds they took, and the first value of each)
 ///
@@ -203,12 +203,13 @@ unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
                 stack.push_integer(task.0 as i64);
                 stack.push_nil(); // the place of their number
                 match unpack(bridge, state) {
-                    Ok(values) => {
-                        stack.push_integer(values.into()); // decoding needed more room than it left in use
+                    Ok(values) if stack.reserve(1) => {
+                        stack.push_integer(values.into());
                         stack.replace(2);
                         return 2 + values;
                     }
-                    Err(text) => {
+                    other => {
+                        let text = other.err().unwrap_or_else(|| "the stack is full".into());
                         *bridge.outcome.borrow_mut() = Some(Arc::new(Outcome::failed(Status::Error, text)));
                         stack.set_top(1);
                     }

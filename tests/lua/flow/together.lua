@@ -32,7 +32,7 @@ for i = 1, MANY do
   end
 end
 
--- Each has the random numbers it would have alone; what one changes for the process is undone before the next.
+-- Each has random numbers of its own; what one changes for the process is undone before the next.
 local drawn, different = map(function() return math.random(1 << 40) end, list), {}
 for i = 1, MANY do
   assert(not different[drawn[i]], i)
@@ -45,11 +45,22 @@ local found = map(function(x)
 end, list)
 for i = 1, MANY do assert(found[i] == "true", i) end
 
--- Long texts: as many together as make a message, in order.
+-- Long texts: not more together than make a message, in order.
 local long = {}
-for i = 1, 300 do long[i] = i .. string.rep("x", i % 3 == 0 and 100000 or 10) end
+for i = 1, MANY do long[i] = i .. string.rep("x", 2000) end
 local lengths = map(function(x) return { #x, x:match "^%d+" } end, long)
-for i = 1, 300 do assert(lengths[i][1] == #long[i] and lengths[i][2] == tostring(i), i) end
+for i = 1, MANY do assert(lengths[i][1] == #long[i] and lengths[i][2] == tostring(i), i) end
+
+-- What becomes of one in the middle: no memory, or a result that cannot travel. The slot goes on.
+do
+  local small <close> = spawn { workers = 1, slots = 1, start = "local", memory = "64 MiB" }
+  local good, why = pcall(map, function(x) return x == 4000 and #string.rep("x", 1 << 28) or x end, list)
+  assert(not good and why.status == "oom" and tostring(why):find("Lua ran out of memory", 1, true), why)
+  good, why = pcall(map, function(x) return x == 4000 and coroutine.create(print) or x end, list)
+  assert(not good and tostring(why):find("coroutine", 1, true), why)
+  local after = map(function(x) return -x end, list)
+  for i = 1, MANY do assert(after[i] == -i, i) end
+end
 
 -- A budget counts items.
 local budget = harness.budget { trials = MANY }
@@ -77,17 +88,17 @@ local made = map(function(x)
 end, list)
 assert(made[1]() == 1 and made[3] == nil and made[5][1] == 5 and made[4999]() == 4999)
 local items = {}
-for i = 1, 600 do items[i] = i % 50 == 0 and submit(function(x) return x end, i) or i end
-await(items[600])
+for i = 1, MANY do items[i] = i % 50 == 0 and submit(function(x) return x end, i) or i end
+await(items[MANY])
 values = map(function(x) return 2 * x end, items)
-for i = 1, 600 do assert(values[i] == 2 * i, i) end
+for i = 1, MANY do assert(values[i] == 2 * i, i) end
 
 -- The first error is raised with its own message; what cannot be sent is refused as it is alone.
 local ok, e = pcall(map, function(x)
   if x == 3333 then error "three" end
   return x
 end, list)
-assert(not ok and tostring(e):find("together.lua:87: three", 1, true), e)
+assert(not ok and tostring(e):find("together.lua:98: three", 1, true), e)
 local function refused(fn, ...)
   local good, why = pcall(fn, ...)
   assert(not good)
