@@ -15,14 +15,18 @@ local PARTS, LEAST_IN_FLIGHT, MOST_IN_FLIGHT = 8, 1000, 1 << 20
 local Pace = {}
 Pace.__index = Pace
 
-local function pace(in_flight, slots)
+local function pace(in_flight, slots, is_list)
   local parts = PARTS * slots
   local limit = max(1, min(MOST_TOGETHER, (in_flight or MOST_IN_FLIGHT) // parts))
-  return setmetatable({ size = 1, limit = limit, each = 0, in_flight = in_flight, parts = parts }, Pace)
+  return setmetatable({ size = 1, limit = limit, each = 0, in_flight = in_flight, parts = parts, is_list = is_list }, Pace)
 end
 
--- Items that may be under way.
-function Pace:most() return self.in_flight or max(LEAST_IN_FLIGHT, self.parts * self.size) end
+-- Items that may be under way. Of a list no more than are of use: what is sent before the first ends have come travels alone.
+function Pace:most()
+  local useful = max(LEAST_IN_FLIGHT, self.parts * self.size)
+  if not self.in_flight then return useful end
+  return self.is_list and min(useful, self.in_flight) or self.in_flight
+end
 
 -- A slow one counts at once, and is forgotten slowly.
 function Pace:learn(took, count)
@@ -57,7 +61,7 @@ function M.map(fn, items, given)
   local o = lib.options.check("map", given or {})
   local next_item, is_list = reader(items)
   local ordered = o.ordered ~= false
-  local together = pace(o.in_flight, lib.pools.slots())
+  local together = pace(o.in_flight, lib.pools.slots(), is_list)
   -- By the place of the first item of each part; one more than there may be, as in ends.lua.
   local running <close> = setmetatable({ [0] = false }, Running)
   local ended, values, count, done, more = futures.queue(), {}, 0, 0, true
@@ -65,7 +69,10 @@ function M.map(fn, items, given)
   local function start(part, place, f)
     part.future = f
     running[place] = part
-    ends.when_done(f, function() ended:put(place) end)
+    ends.when_done(f, function()
+      ends.asked(f) -- the first that fails is raised here, and the others are of no interest
+      ended:put(place)
+    end)
   end
 
   -- Sends those of a list from `first` to `last`, whose places are `before` more. `number` is that of the first as a task, if it
@@ -116,7 +123,6 @@ function M.map(fn, items, given)
   local function finish(part, place)
     local f = part.future
     if not f.well then
-      ends.asked(f)
       error(f.outcome, 0)
     elseif not part.list then
       return take(f.outcome, place)
@@ -130,18 +136,21 @@ function M.map(fn, items, given)
   end
 
   while true do
-    while more and count - done + together.size <= together:most() do
-      more = send_more()
-    end
-    if done == count then return values, count end
+    -- What has ended comes first: it may be an error, and sending more may have to wait for room.
     local place = ended:take()
-    while not place do
-      ended:wait()
-      place = ended:take()
+    if not place and more and count - done + together.size <= together:most() then
+      more = send_more()
+    elseif not place and done == count then
+      return values, count
+    else
+      while not place do
+        ended:wait()
+        place = ended:take()
+      end
+      local part = running[place]
+      running[place] = nil
+      finish(part, place)
     end
-    local part = running[place]
-    running[place] = nil
-    finish(part, place)
   end
 end
 

@@ -52,6 +52,25 @@ fn items_travel_together_however_much_their_function_holds() {
     assert!(sent < 2000, "{sent} tasks for 3000 items");
 }
 
+/// A `map` tells of its first error, at once: also while it waits for room to send more, and whatever else fails.
+#[test]
+fn the_first_error_is_raised_at_once_and_no_other_is_told() {
+    let folder = Folder::with(
+        "local list = {}\n\
+         for i = 1, 400 do list[i] = i end\n\
+         local ok, e = pcall(map, function(x)\n\
+           if x == 1 then error('one', 0) end\n\
+           while true do end\n\
+         end, list)\n\
+         print(ok, e.message)\n\
+         ok, e = pcall(map, function(x) error('each', 0) end, list)\n\
+         print(ok, e.message)\n",
+    );
+    let ran = folder.run(&["-q", "--start", "local", "--slots", "2", "--most-queued", "4", "c.lua"]);
+    assert_eq!((ran.code, &*ran.stdout), (Some(0), "false\tone\nfalse\teach\n"), "{ran:#?}");
+    assert!(!ran.stderr.contains("nobody asked"), "{ran:#?}");
+}
+
 /// A dry run goes through the same code.
 #[test]
 fn check_runs_a_map_over_a_list() {

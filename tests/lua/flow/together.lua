@@ -109,3 +109,7 @@ assert(refused(map, type, list) == refused(submit, type, list[2000]), refused(ma
 list[2000] = 2000
 ok, e = pcall(map, function(x) if x == 4000 then os.exit(3) end end, list)
 assert(not ok and tostring(e):find("exit code 3", 1, true), e)
+
+-- Of a map that failed, other parts that fail as well are no news: `map` has told of them (tests/cli/together.rs looks at what is said).
+ok, e = pcall(map, function(x) if x >= 1500 then error("many", 0) end return x end, list)
+assert(not ok and e.message == "many", e)
