@@ -55,7 +55,7 @@ for i = 1, MANY do assert(lengths[i][1] == #long[i] and lengths[i][2] == tostrin
 do
   local small <close> = spawn { workers = 1, slots = 1, start = "local", memory = "64 MiB" }
   local good, why = pcall(map, function(x) return x == 4000 and #string.rep("x", 1 << 28) or x end, list)
-  assert(not good and why.status == "oom" and tostring(why):find("Lua ran out of memory", 1, true), why)
+  assert(not good and why.kind == "oom" and tostring(why):find("Lua ran out of memory", 1, true), why)
   good, why = pcall(map, function(x) return x == 4000 and coroutine.create(print) or x end, list)
   assert(not good and tostring(why):find("coroutine", 1, true), why)
   local after = map(function(x) return -x end, list)
