@@ -84,7 +84,7 @@ wait"
 const BLOCKS: &str = r#"
 local pool <close> = spawn { slots = 1 }
 local function takes(s) return { cmd = { "sh", "slow", s } } end
-local options = { name = "naps", blocks = 3, max_rounds = 10, base = takes "0.10", double = takes "0.05", same = takes "0.10",
+local options = { name = "naps", blocks = 3, max_rounds = 10, base = takes "0.20", double = takes "0.10", same = takes "0.20",
   crash = { shell = "test $(uname -n) = node1 || { echo no >&2; exit 3; }" }, timeout = "60 s" }
 local ok, why = pcall(function() options.blocks = 4; submit(compare(options)) end)
 print("four", why)
