@@ -9,7 +9,7 @@ use mlua::{Lua, MultiValue, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::modules::Modules;
-use super::raw::{Heavy, Shipped, Shipper};
+use super::raw::{Heavy, Numbered, Shipped, Shipper};
 use crate::model::{Detail, Hash, Outcome, PoolId, Sparse, TaskId, TaskOptions, batch};
 use crate::root::port::{Baggage, CallJob, Job, Many, Order, Port, Taken, Wait};
 use crate::say::say;
@@ -128,7 +128,8 @@ impl Bridge {
         pool: Option<PoolId>,
         first: Option<TaskId>,
     ) -> Result<TaskId, String> {
-        let Together { payload, calls, codes, artefacts, heavy, .. } = calls;
+        let Together { payload, calls, mut codes, mut artefacts, heavy, .. } = calls;
+        let (codes, artefacts) = (codes.take(), artefacts.take());
         let class = class(&codes);
         let codes = self.issue(&codes, heavy.as_deref());
         let baggage = Baggage { codes, artefacts, many: Some(Many { calls, first }), ..Baggage::default() };
@@ -253,8 +254,8 @@ pub struct Together {
     /// Where in it the calls begin, behind the function.
     first: usize,
     calls: u32,
-    codes: Vec<Hash>,
-    artefacts: Vec<Hash>,
+    codes: Numbered<Hash>,
+    artefacts: Numbered<Hash>,
     heavy: Option<Box<Heavy>>,
 }
 
@@ -264,8 +265,8 @@ impl Together {
 
     /// None yet. The function, where the calls do not have it with them.
     pub fn new(function: Option<&Shipped>) -> Self {
-        let (payload, codes, artefacts) = (Vec::new(), Vec::new(), Vec::new());
-        let mut together = Self { payload, first: 0, calls: 0, codes, artefacts, heavy: None };
+        let (codes, artefacts) = (Numbered::default(), Numbered::default());
+        let mut together = Self { payload: Vec::new(), first: 0, calls: 0, codes, artefacts, heavy: None };
         match function {
             Some(function) => together.add(function),
             None => batch::put(&mut together.payload, &[]),
@@ -287,19 +288,10 @@ impl Together {
 
     fn add(&mut self, message: &Shipped) {
         batch::put(&mut self.payload, &message.bytes);
-        add_new(&mut self.codes, &message.codes);
-        add_new(&mut self.artefacts, &message.artefacts);
+        message.codes.iter().for_each(|code| _ = self.codes.number(*code));
+        message.artefacts.iter().for_each(|artefact| _ = self.artefacts.number(*artefact));
         if self.heavy.is_none() {
             self.heavy.clone_from(&message.heavy);
-        }
-    }
-}
-
-/// Calls of one function refer to few things, and most of them to the same ones.
-fn add_new(to: &mut Vec<Hash>, hashes: &[Hash]) {
-    for hash in hashes {
-        if !to.contains(hash) {
-            to.push(*hash);
         }
     }
 }
@@ -316,4 +308,22 @@ fn identity(shipped: &Shipped) -> Option<Hash> {
     }
     hasher.update(&shipped.bytes[shipped.body..]);
     Some(Hash::finish(&hasher))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In a campaign it depends on how long calls take whether any travel together.
+    #[test]
+    fn calls_travel_together_however_much_their_function_holds() {
+        let message = |bytes| Shipped { bytes: vec![0; bytes], ..Shipped::default() };
+        let mut together = Together::new(Some(&message(2 * Together::FULL)));
+        for _ in 0..4 {
+            assert!(!together.is_full());
+            together.put(&message(Together::FULL / 4));
+        }
+        assert!(together.is_full());
+        assert_eq!(together.calls, 4);
+    }
 }

@@ -192,7 +192,7 @@ impl TaskState {
         let told = match ended.transpose() {
             Some(failed) => self.told(failed, call.timeout),
             None => {
-                let codes = self.own_code(&gathered.codes);
+                let codes = self.own_code(&gathered.codes.take());
                 let returned = CallReturns { values: gathered.values.into(), codes };
                 (Status::Ok, None, Detail::Calls(returned))
             }

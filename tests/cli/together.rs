@@ -37,21 +37,6 @@ fn random_numbers_are_those_of_items_that_go_alone() {
     assert_eq!((again.code, &*again.stdout), (Some(0), &*alone.stdout), "{again:#?}");
 }
 
-/// What the function holds is sent once for all of them.
-#[test]
-fn items_travel_together_however_much_their_function_holds() {
-    let folder = Folder::with(
-        "local held, list = string.rep('x', 300 << 10), {}\n\
-         for i = 1, 3000 do list[i] = i end\n\
-         local sums = map(function(x) return x + #held end, list)\n\
-         for i = 1, 3000 do assert(sums[i] == i + #held) end\n",
-    );
-    let ran = folder.run(&["-q", "--start", "local", "--trace", "trace", "c.lua"]);
-    assert_eq!(ran.code, Some(0), "{ran:#?}");
-    let sent = calls(&folder.journal("trace"));
-    assert!(sent < 2000, "{sent} tasks for 3000 items");
-}
-
 /// A `map` tells of its first error, at once: also while it waits for room to send more, and whatever else fails.
 #[test]
 fn the_first_error_is_raised_at_once_and_no_other_is_told() {

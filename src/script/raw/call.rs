@@ -9,6 +9,7 @@ use mlua::ffi;
 use mlua::{Function, Lua, Value};
 
 use super::format::Message;
+use super::frames::Numbered;
 use super::stack::{Kind, Stack};
 use super::stop::Stopper;
 use super::{ShipError, Shipped, Shipper, lua_error};
@@ -67,12 +68,12 @@ pub enum Wanted {
 }
 
 /// What calls returned that travelled together.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Gathered {
     /// A [`batch`] of the values of each.
     pub values: Vec<u8>,
     /// Bytecode they refer to.
-    pub codes: Vec<Hash>,
+    pub codes: Numbered<Hash>,
 }
 
 /// A message with a function in it, or with what one is called with that came before.
@@ -255,11 +256,7 @@ impl Shipper {
 impl Gathered {
     fn put(&mut self, values: Shipped) {
         batch::put(&mut self.values, &values.bytes);
-        for code in values.codes {
-            if !self.codes.contains(&code) {
-                self.codes.push(code);
-            }
-        }
+        values.codes.iter().for_each(|code| _ = self.codes.number(*code));
     }
 }
 

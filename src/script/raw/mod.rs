@@ -58,6 +58,7 @@ use encode::Encoder;
 pub use error::ShipError;
 pub use format::Manifest;
 use format::{Message, Reader};
+pub use frames::Numbered;
 use frames::Variable;
 use known::{Known, LOADED_FROM, Share};
 pub use luac::{How, Use, returned, uses};
