@@ -10,6 +10,7 @@ use super::bucket;
 use super::fleet::{Lease, Node};
 use super::lease::nodes_of;
 use super::pool::{Reservation, Stage};
+use super::queues::Head;
 use super::task::{Flight, Home, NEVER, Need, NodeIx, Part, Phase, Rank, State, Task, TaskIx};
 use crate::model::WorkerId;
 
@@ -74,10 +75,17 @@ impl Core {
             entries += queue.len();
         };
         for pool in &self.pools {
-            for (at, shape) in pool.shapes.iter().enumerate() {
-                agree(Home::Shape(at as u32), &shape.queue);
+            for (at, queue) in pool.shapes.queues() {
+                agree(Home::Shape(at), queue.tasks());
+                assert!(queue.tasks().values().all(|ix| self.tasks[*ix].shape() == queue.key), "{queue:?}");
             }
-            agree(Home::Gangs, &pool.gangs);
+            for (at, queue) in pool.gangs.queues() {
+                agree(Home::Gangs(at), queue.tasks());
+                assert!(
+                    queue.tasks().values().all(|ix| self.tasks[*ix].gang_shape() == queue.key),
+                    "{queue:?}"
+                );
+            }
         }
         self.fleet.iter().for_each(|(id, worker)| agree(Home::Worker(id), &worker.own));
         self.fleet.nodes().for_each(|(ix, node)| agree(Home::Parked(ix), &node.parked));
@@ -140,7 +148,8 @@ impl Core {
             assert_eq!(worker.counted, worker.surplus());
             let pool = &self.pools[worker.pool.at()];
             assert_eq!(pool.places[worker.place], Some(id));
-            assert_eq!(pool.tree.get(worker.place), worker.offer(self.fleet[worker.node].is_open()));
+            let offer = worker.offer(self.fleet[worker.node].is_open());
+            assert_eq!(pool.offered(worker.place, worker.measures), offer);
             surplus[worker.pool.at()] += u64::from(worker.counted);
         }
         assert!(self.pools.iter().map(|pool| pool.surplus).eq(surplus));
@@ -231,11 +240,12 @@ impl Core {
             for (n, counter) in pool.counters.iter().enumerate() {
                 assert_eq!(used.get(&(at, n)).copied().unwrap_or(0), counter.used, "{counter:?}");
             }
-            let sharing = pool.gangs.values().filter(|ix| !self.tasks[**ix].need.is_quiet());
+            let sharing = pool.gangs.tasks().filter(|ix| !self.tasks[*ix].need.is_quiet());
             assert_eq!(sharing.count(), pool.sharing);
             let Some(Reservation { ix, workers, .. }) = &pool.reservation else { continue };
             let task = &self.tasks[*ix];
-            assert_eq!((task.pool.at(), &task.state), (at, &State::Queued(Home::Gangs)));
+            assert_eq!(task.pool.at(), at);
+            assert!(matches!(task.state, State::Queued(Home::Gangs(_))), "{task:?}");
             let demand = self.demand(*ix);
             assert_eq!(workers.len(), usize::from(demand.nodes));
             let kept_for = |id: &WorkerId| self.fleet[self.fleet[*id].node].reserved;
@@ -264,18 +274,18 @@ impl Core {
         for (id, worker) in self.fleet.iter() {
             let Some((rank, ix)) = worker.own.first_key_value() else { continue };
             let pool = &self.pools[worker.pool.at()];
-            let first = pool.head().is_none_or(|head| *rank < head);
+            let first = pool.shapes.first().is_none_or(|head| *rank < head.rank);
             let open = self.fleet[worker.node].lease == Lease::Open && self.outranks(*ix, worker.node);
             let heeded = !first && pool.deferred.range(..=rank).any(|(_, waiting)| *waiting == id);
             assert!(heeded || !open, "{:?} is forgotten on open worker {id}", self.tasks[*ix]);
         }
         for pool in &self.pools {
             let plain = |need| matches!(need, Need::Call | Need::Cores(1));
-            let Some((at, _, ix)) = pool.first(|_| true) else { continue };
-            let shape = &pool.shapes[at];
+            let Some(Head { queue, ix, .. }) = pool.shapes.first() else { continue };
+            let shape = &pool.shapes[queue].key;
             let restricted = self.is_restricted(ix);
             if plain(shape.need) && !restricted {
-                assert_eq!(pool.tree.top().idle, 0, "idle units and a queue in pool {}", pool.id);
+                assert_eq!(pool.top(false).idle, 0, "idle units and a queue in pool {}", pool.id);
             }
             let drainable = |id: &WorkerId| {
                 let worker = &self.fleet[*id];

@@ -7,6 +7,7 @@ use super::credit::CHEAPEST_CALL;
 use super::fleet::Lease;
 use super::fleet::room_of;
 use super::gang::Walk;
+use super::queues::Head;
 use super::task::{Flight, Need, Phase, PoolIx, Rank, State, TaskIx};
 use crate::model::{Attempt, Kind, WorkerId};
 
@@ -16,16 +17,18 @@ const HOLDERS_ASKED: usize = 16;
 impl Core {
     /// Starts what the pool's room allows.
     pub(super) fn serve_pool(&mut self, pool: PoolIx) {
-        self.pools[pool.at()].shapes.iter_mut().for_each(|shape| shape.stuck = false);
+        // Shapes whose heads go no later found nothing in this round.
+        let mut passed: Option<Rank> = None;
         // Once a task finds nothing, no later one may drain a node: it would take what the first one waits for.
         let mut may_drain = true;
         let mut walk = Walk::default();
         let mut full = false;
-        while let Some((shape, rank, ix)) = self.pools[pool.at()].first(|shape| !shape.stuck) {
+        while let Some(head) = self.pools[pool.at()].shapes.first_after(passed) {
+            let Head { queue: shape, rank, ix } = head;
             if !self.pools[pool.at()].gangs.is_empty() {
                 self.serve_gangs(pool, Some(rank), &mut walk, may_drain);
             }
-            let top = self.pools[pool.at()].tree.top();
+            let top = self.pools[pool.at()].top(false);
             if self.hold_if_late(ix) {
                 continue;
             }
@@ -45,10 +48,9 @@ impl Core {
             if full && !fills {
                 break; // saves a look at each of many shapes
             }
-            let restricted = self.is_restricted(ix);
-            let shape = &mut self.pools[pool.at()].shapes[shape];
-            shape.stuck = true;
-            if matches!(shape.need, Need::Call | Need::Cores(1)) && !restricted {
+            passed = Some(rank);
+            let need = self.tasks[ix].need;
+            if matches!(need, Need::Call | Need::Cores(1)) && !self.is_restricted(ix) {
                 full = true; // one unit anywhere would do for it: whatever comes free is its
                 if !fills {
                     break;
@@ -62,7 +64,7 @@ impl Core {
     }
 
     /// Finds room for the head of a shape. False: there is none now.
-    fn place(&mut self, pool: PoolIx, shape: usize, ix: TaskIx, may_drain: bool) -> bool {
+    fn place(&mut self, pool: PoolIx, shape: u32, ix: TaskIx, may_drain: bool) -> bool {
         let need = self.tasks[ix].need;
         if need.is_quiet() {
             return self.join_any(pool, ix) || self.place_whole(pool, shape, ix, may_drain);
@@ -86,7 +88,7 @@ impl Core {
         true
     }
 
-    fn place_whole(&mut self, pool: PoolIx, shape: usize, ix: TaskIx, may_drain: bool) -> bool {
+    fn place_whole(&mut self, pool: PoolIx, shape: u32, ix: TaskIx, may_drain: bool) -> bool {
         let Some(worker) = self.drainable(pool, shape, ix) else { return false };
         let worker = self.prefer_holder(pool, ix, worker);
         if !may_drain && !self.fleet.is_empty(self.fleet[worker].node) {
@@ -103,26 +105,23 @@ impl Core {
     }
 
     /// The least loaded worker whose node could be leased for the head of this shape.
-    fn drainable(&mut self, pool: PoolIx, shape: usize, ix: TaskIx) -> Option<WorkerId> {
+    fn drainable(&mut self, pool: PoolIx, shape: u32, ix: TaskIx) -> Option<WorkerId> {
         let books = &self.pools[pool.at()];
         if books.shapes[shape].hopeless == Some(books.epoch) {
             return None;
         }
-        let (need, not_on, avoids) = (self.tasks[ix].need, self.tasks[ix].not_on(), self.avoids(ix));
-        let found = books.tree.best(0, |place, _| {
-            books.places[place].is_some_and(|id| {
-                let worker = &self.fleet[id];
-                worker.suffices(need)
-                    && self.fleet[worker.node].lease == Lease::Open
-                    && Some(worker.node) != not_on
-                    && (worker.measures || !avoids)
-            })
+        let (need, not_on) = (self.tasks[ix].need, self.tasks[ix].not_on());
+        let found = books.best(0, self.avoids(ix), |id| {
+            let worker = &self.fleet[id];
+            worker.suffices(need)
+                && self.fleet[worker.node].lease == Lease::Open
+                && Some(worker.node) != not_on
         });
-        let books = &mut self.pools[pool.at()];
         if found.is_none() {
+            let books = &mut self.pools[pool.at()];
             books.shapes[shape].hopeless = Some(books.epoch);
         }
-        found.and_then(|place| books.places[place])
+        found
     }
 
     /// The worker for a task that shares: the least loaded with room, one that has its artefact if equal.
@@ -130,14 +129,9 @@ impl Core {
         let books = &self.pools[pool.at()];
         let task = &self.tasks[ix];
         let idle = if let Need::Cores(cores) = need { cores } else { 0 };
-        let (not_on, avoids) = (task.not_on(), self.avoids(ix));
-        let allowed =
-            |id: WorkerId| Some(self.fleet[id].node) != not_on && (self.fleet[id].measures || !avoids);
-        let place = match not_on.is_some() || avoids {
-            false => books.tree.best(idle, |_, _| true),
-            true => books.tree.best(idle, |place, _| books.places[place].is_some_and(allowed)),
-        };
-        let worker = books.places[place?]?;
+        let not_on = task.not_on();
+        let worker =
+            books.best(idle, self.avoids(ix), |id| not_on.is_none_or(|node| self.fleet[id].node != node))?;
         let fits = self.fleet[worker].fits(need, self.charge(ix));
         fits.then(|| self.prefer_holder(pool, ix, worker))
     }
@@ -245,7 +239,7 @@ impl Core {
         if self.fleet[node].lease != Lease::Open || self.fleet[node].reserved.is_some() {
             return;
         }
-        let Some((_, _, ix)) = self.pools[pool.at()].first(|_| true) else { return };
+        let Some(Head { ix, .. }) = self.pools[pool.at()].shapes.first() else { return };
         if self.is_late(ix) {
             return self.mark_stale(pool);
         }
@@ -262,7 +256,7 @@ impl Core {
 
     /// The pool's queues have moved on: some workers' own tasks may be before them now.
     pub(super) fn serve_deferred(&mut self, pool: PoolIx) {
-        let head = self.pools[pool.at()].head();
+        let head = self.pools[pool.at()].shapes.first().map(|head| head.rank);
         while let Some(entry) = self.pools[pool.at()].deferred.first_entry()
             && head.is_none_or(|head| *entry.key() < head)
         {
@@ -305,7 +299,7 @@ impl Core {
             if self.hold_if_late(ix) {
                 continue;
             }
-            let first = self.pools[pool.at()].head().is_none_or(|head: Rank| rank < head);
+            let first = self.pools[pool.at()].shapes.first().is_none_or(|head| rank < head.rank);
             let lease = self.fleet[node].lease;
             if !first && !early {
                 self.pools[pool.at()].deferred.insert(rank, id);

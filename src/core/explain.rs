@@ -200,7 +200,7 @@ impl Core {
             State::Queued(Home::Parked(node)) => (6, u64::from(node.0)),
             State::Queued(Home::Resting) => (10, 0),
             State::Queued(Home::Group(_)) => (7, 0),
-            State::Queued(Home::Gangs) => {
+            State::Queued(Home::Gangs(_)) => {
                 let (nodes, cores, gpus) = (task.need.nodes(), task.need.cores(), task.gpus());
                 let counter = task.needs().first().map_or(0, |need| need.counter as u64 + 1);
                 (8, counter << 48 | u64::from(nodes) << 32 | u64::from(gpus) << 16 | u64::from(cores))
@@ -251,7 +251,7 @@ impl Core {
             Home::Resting => self.explain_rest(ix),
             _ if pool.alive == 0 => Explanation::EmptyPool,
             Home::Worker(id) => Explanation::Room(self.explain_room(ix, vec![id])),
-            Home::Ready | Home::Shape(_) | Home::Gangs => {
+            Home::Ready | Home::Shape(_) | Home::Gangs(_) => {
                 if let Some(counter) = self.explain_counter(task) {
                     return counter;
                 }
@@ -275,13 +275,10 @@ impl Core {
         for need in task.needs() {
             let counter = &pool.counters[need.counter];
             let uses = |other: &Task| other.needs().iter().any(|other| other.counter == need.counter);
-            let earlier: Vec<TaskId> = pool
-                .gangs
-                .range(..task.rank)
-                .map(|(_, ix)| &self.tasks[*ix])
-                .filter(|other| uses(other))
-                .map(|other| other.id)
-                .collect();
+            let gangs = pool.gangs.tasks().map(|ix| &self.tasks[ix]);
+            let mut earlier: Vec<&Task> =
+                gangs.filter(|other| other.rank < task.rank && uses(other)).collect();
+            earlier.sort_unstable_by_key(|other| other.rank);
             if counter.free() >= need.amount && earlier.is_empty() {
                 continue;
             }
@@ -293,7 +290,7 @@ impl Core {
                 wanted: need.amount,
                 free: counter.free(),
                 capacity: counter.capacity,
-                holders: holders.map(|other| other.id).chain(earlier).take(MOST_NAMED).collect(),
+                holders: holders.chain(earlier).take(MOST_NAMED).map(|other| other.id).collect(),
             });
         }
         None
@@ -324,8 +321,9 @@ impl Core {
             let books = self.pools[self.tasks[holder].pool.at()].reservation.as_ref()?;
             Some(self.reserved(books))
         });
-        let shapes = pool.shapes.iter().filter_map(|shape| shape.queue.first_key_value());
-        let first = shapes.chain(pool.gangs.first_key_value()).min().filter(|(rank, _)| **rank < task.rank);
+        let first = [pool.shapes.first(), pool.gangs.first()];
+        let first = first.into_iter().flatten().min_by_key(|head| head.rank);
+        let first = first.filter(|head| head.rank < task.rank);
         let busy = full.iter().flat_map(|id| self.on_node(self.fleet[*id].node));
         Place {
             wanted: Want { nodes: demand.nodes, cores: demand.cores, gpus: demand.gpus, whole: demand.whole },
@@ -334,7 +332,7 @@ impl Core {
             holders: self.named(busy),
             drained: drained.take(MOST_NAMED).collect(),
             reserved,
-            behind: first.map(|(_, ix)| self.tasks[*ix].id),
+            behind: first.map(|head| self.tasks[head.ix].id),
             quarantined: self.barred_hosts(task.pool).take(MOST_NAMED).collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! Tasks that need several things at once: nodes, GPUs, counters of their pool. All of them or none.
 //!
-//! They stand in one queue of their pool and are walked through in the order of their ranks. The first that does not
+//! Those that ask for the same stand in one queue, and the first of each are walked through in the order of their ranks. The first that does not
 //! find its nodes is promised some (`reserve`); those behind it start where they do not delay it. Counters are handed out in
 //! order: while a task waits for one, later tasks do not get it. Which nodes: those with the least to spare, so that
 //! others stay whole. It never waits for a node that is not promised to it.
@@ -10,11 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Core;
 use super::api::{Gang, GpuSet};
 use super::fleet::Lease;
-use super::reluctant::Counted;
 use super::task::{Claim, NodeIx, PoolIx, Rank, State, TaskIx};
 use crate::model::WorkerId;
 
-/// So many that wait are looked at for some that could start before their turn.
+/// So many kinds that wait are looked at for some that could start before their turn.
 const MOST_LOOKED_AT: usize = 1000;
 /// So many failures are remembered in a walk, to spare a search for those that ask for no less.
 const MOST_FAILED: usize = 8;
@@ -45,7 +44,8 @@ impl Demand {
 #[derive(Default)]
 pub(super) struct Walk {
     begun: bool,
-    last: Option<Rank>,
+    /// The first of their kinds that go no later found nothing.
+    passed: Option<Rank>,
     looked_at: usize,
     /// Workers that had something free when the walk began.
     free: Vec<WorkerId>,
@@ -53,7 +53,6 @@ pub(super) struct Walk {
     wanted: BTreeSet<usize>,
     /// What found no nodes, of those that may run anywhere and have no timeout or find no reservation.
     failed: Vec<(Demand, u64)>,
-    counted: Counted,
     /// One waits for nodes already.
     promised: bool,
 }
@@ -61,14 +60,10 @@ pub(super) struct Walk {
 impl Core {
     /// What it needs now.
     pub(super) fn demand(&self, ix: TaskIx) -> Demand {
-        self.demand_of(ix, self.avoids(ix))
-    }
-
-    fn demand_of(&self, ix: TaskIx, avoids: bool) -> Demand {
         let task = &self.tasks[ix];
         let (need, gpus) = (task.need, task.gpus());
         let (nodes, cores, whole) = (need.nodes(), need.cores(), need.is_quiet());
-        Demand { nodes, cores, gpus, whole, avoids }
+        Demand { nodes, cores, gpus, whole, avoids: self.avoids(ix) }
     }
 
     /// Starts the gangs that go before `before`. While `first`, nobody waits who goes before them.
@@ -82,50 +77,53 @@ impl Core {
             }
         }
         while walk.looked_at < MOST_LOOKED_AT {
-            let from = walk.last.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-            let to = before.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-            let Some((rank, ix)) =
-                self.pools[pool.at()].gangs.range((from, to)).next().map(|(rank, ix)| (*rank, *ix))
-            else {
+            let head = self.pools[pool.at()].gangs.first_after(walk.passed);
+            let Some(head) = head.filter(|head| before.is_none_or(|before| head.rank < before)) else {
                 return;
             };
-            walk.last = Some(rank);
             walk.looked_at += 1;
-            self.serve_gang(pool, ix, walk, first);
-        }
-    }
-
-    fn serve_gang(&mut self, pool: PoolIx, ix: TaskIx, walk: &mut Walk, first: bool) {
-        if self.hold_if_late(ix) {
-            return;
-        }
-        let counters = &self.pools[pool.at()].counters;
-        let needs = self.tasks[ix].needs().to_vec();
-        let lacking = needs
-            .iter()
-            .any(|need| walk.wanted.contains(&need.counter) || counters[need.counter].free() < need.amount);
-        if !lacking && let Some(gang) = self.find_gang(ix, walk) {
-            return self.start_gang(ix, gang);
-        }
-        walk.wanted.extend(needs.iter().map(|need| need.counter));
-        if lacking {
-            self.cease_reserving(ix); // nodes do not wait for a counter
-        } else if !std::mem::replace(&mut walk.promised, true) {
-            if first {
-                self.reserve(pool, ix);
-            } else {
-                self.pools[pool.at()].look = true; // as soon as it is the first that waits
+            if !self.hold_if_late(head.ix) && !self.serve_gang(pool, head.ix, walk, first) {
+                walk.passed = Some(head.rank);
             }
         }
     }
 
-    /// Workers of the pool on open nodes with idle units.
+    /// Starts it, or sees to it that it waits for what it lacks. Did it start?
+    fn serve_gang(&mut self, pool: PoolIx, ix: TaskIx, walk: &mut Walk, first: bool) -> bool {
+        let counters = &self.pools[pool.at()].counters;
+        let needs = self.tasks[ix].needs();
+        let lacking = needs
+            .iter()
+            .any(|need| walk.wanted.contains(&need.counter) || counters[need.counter].free() < need.amount);
+        if !lacking && let Some(gang) = self.find_gang(ix, walk) {
+            self.start_gang(ix, gang);
+            return true;
+        }
+        walk.wanted.extend(self.tasks[ix].needs().iter().map(|need| need.counter));
+        if lacking {
+            self.cease_reserving(ix); // nodes do not wait for a counter
+        } else if !std::mem::replace(&mut walk.promised, true) {
+            if first {
+                self.reserve(pool, ix, &walk.free);
+            } else {
+                self.pools[pool.at()].look = true; // as soon as it is the first that waits
+            }
+        }
+        false
+    }
+
+    /// Workers of the pool with idle units on nodes that nobody has, though they may be kept for a gang.
     fn with_room(&self, pool: PoolIx) -> Vec<WorkerId> {
-        let free = |id: &WorkerId| {
-            let worker = &self.fleet[*id];
-            worker.idle() > 0 && self.fleet[worker.node].lease == Lease::Open
-        };
-        self.pools[pool.at()].places.iter().flatten().copied().filter(free).collect()
+        let mut found = self.pools[pool.at()].with_idle();
+        // Those that are kept are closed to others, and not among them.
+        for kept in
+            self.pools.iter().filter_map(|pool| pool.reservation.as_ref()).flat_map(|kept| &kept.workers)
+        {
+            let workers = self.fleet[self.fleet[*kept].node].workers.iter();
+            found.extend(workers.filter(|id| self.fleet[**id].serves(pool) && self.fleet[**id].idle() > 0));
+        }
+        found.retain(|id| self.fleet[self.fleet[*id].node].lease == Lease::Open);
+        found
     }
 
     /// The nodes on which it could start now.
@@ -134,7 +132,7 @@ impl Core {
         if walk.free.len() < usize::from(task.need.nodes()) {
             return None;
         }
-        let demand = self.demand_of(ix, self.avoids_by_count(ix, &mut walk.counted));
+        let demand = self.demand(ix);
         let anywhere = !task.is_bound() && task.not_on().is_none();
         let patience = task.timeout_us().unwrap_or(u64::MAX);
         let hopeless = |(other, than): &(Demand, u64)| demand.covers(*other) && patience >= *than;
@@ -244,15 +242,18 @@ impl Core {
         enough: usize,
         is_such: impl Fn(NodeIx, WorkerId) -> bool,
     ) -> usize {
-        let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
+        // By allocation: how many, and the last of them.
+        let mut counts: Vec<(usize, Option<NodeIx>)> = Vec::new();
         let mut most = 0;
         for node in self.pools[pool.at()].hosts() {
-            let workers = self.fleet[node].workers.iter().filter(|id| is_such(node, **id));
-            let allocations: BTreeSet<u16> = workers.map(|id| self.fleet[*id].allocation).collect();
-            for allocation in allocations {
-                let count = counts.entry(allocation).or_default();
-                *count += 1;
-                most = most.max(*count);
+            for id in self.fleet[node].workers.iter().filter(|id| is_such(node, **id)) {
+                let allocation = usize::from(self.fleet[*id].allocation);
+                counts.resize(counts.len().max(allocation + 1), (0, None));
+                let (count, last) = &mut counts[allocation];
+                if last.replace(node) != Some(node) {
+                    *count += 1;
+                    most = most.max(*count);
+                }
             }
             if most >= enough {
                 break;
@@ -263,8 +264,10 @@ impl Core {
 
     /// Gives it everything and lets it start.
     fn start_gang(&mut self, ix: TaskIx, gang: Gang) {
-        self.dequeue(ix);
         let pool = self.tasks[ix].pool.at();
+        let look = self.pools[pool].look;
+        self.dequeue(ix);
+        self.pools[pool].look = look; // what it leaves to others the walk goes on to see
         for need in self.tasks[ix].needs() {
             self.pools[pool].counters[need.counter].used += need.amount;
         }
@@ -342,19 +345,19 @@ impl Core {
         let task = &self.tasks[ix];
         let (rank, at) = (task.rank, task.pool);
         let pool = &mut self.pools[at.at()];
-        pool.gangs.insert(rank, ix);
+        let shape = pool.gangs.insert(task.gang_shape(), rank, ix);
         pool.sharing += usize::from(!task.need.is_quiet());
-        pool.look = true;
-        self.enter(ix, State::Queued(super::task::Home::Gangs));
+        pool.look |= pool.gangs.leads(rank); // else one before it asks for the same in vain
+        self.enter(ix, State::Queued(super::task::Home::Gangs(shape)));
         self.mark_stale(at);
     }
 
     /// Takes it out again.
-    pub(super) fn leave_gangs(&mut self, ix: TaskIx) {
+    pub(super) fn leave_gangs(&mut self, ix: TaskIx, shape: u32) {
         self.cease_reserving(ix);
         let task = &self.tasks[ix];
         let pool = &mut self.pools[task.pool.at()];
-        pool.gangs.remove(&task.rank);
+        pool.gangs.remove(shape, task.rank);
         pool.sharing -= usize::from(!task.need.is_quiet());
         pool.look = true;
     }

@@ -146,7 +146,7 @@ impl Core {
     /// Units are idle, nothing is queued and calls wait in pipes: have a look in a moment.
     pub(super) fn plan_steal(&mut self, ix: PoolIx) {
         let pool = &mut self.pools[ix.at()];
-        let wanted = pool.surplus > 0 && pool.tree.top().idle > 0 && pool.head().is_none();
+        let wanted = pool.surplus > 0 && pool.top(false).idle > 0 && pool.shapes.is_empty();
         if wanted && pool.steal == NEVER {
             pool.steal = self.now.plus(STALE_CALL_US);
             self.alarms.insert((pool.steal, Alarm::Steal(ix)));
@@ -156,7 +156,7 @@ impl Core {
     /// Asks for as many waiting calls as there are idle units, the last ones of each pipe first.
     fn steal(&mut self, ix: PoolIx) {
         let pool = &self.pools[ix.at()];
-        if pool.surplus == 0 || pool.head().is_some() {
+        if pool.surplus == 0 || !pool.shapes.is_empty() {
             return;
         }
         let workers: Vec<_> = pool.places.iter().copied().flatten().collect();

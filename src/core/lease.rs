@@ -10,6 +10,7 @@ use super::Core;
 use super::api::{Action, Gang};
 use super::fleet::{Fleet, Lease};
 use super::pool::Shape;
+use super::queues::Head;
 use super::task::{Flight, Need, NodeIx, Phase, State, TaskIx};
 use crate::model::{Attempt, WorkerId};
 
@@ -210,17 +211,21 @@ impl Core {
         }
         let alone = |need: Need| need.is_quiet() && need.nodes() == 1 && worker.suffices(need);
         let own = worker.own.first_key_value().map(|(rank, ix)| (*rank, *ix));
-        let shuns = |shape: &Shape| {
-            shape.choosy && !worker.measures && shape.queue.values().next().is_some_and(|ix| self.avoids(*ix))
+        let shuns = |shape: &Shape, ix: TaskIx| shape.choosy && !worker.measures && self.avoids(ix);
+        let suits = |head: &Head| {
+            let shape = &pool.shapes[head.queue].key;
+            alone(shape.need) && shape.not_on != Some(node) && !shuns(shape, head.ix)
         };
-        let shared = pool.first(|shape| alone(shape.need) && shape.not_on != Some(node) && !shuns(shape));
-        let next =
-            [own.filter(|(_, ix)| alone(self.tasks[*ix].need)), shared.map(|(_, rank, ix)| (rank, ix))];
+        let next = [
+            own.filter(|(_, ix)| alone(self.tasks[*ix].need)),
+            pool.shapes.heads().find(suits).map(|head| (head.rank, head.ix)),
+        ];
         let Some((rank, ix)) = next.into_iter().flatten().min_by_key(|(rank, _)| *rank) else { return false };
-        let before = pool.first(|shape| !alone(shape.need)).map(|(_, rank, ix)| (rank, ix));
+        let shares = |head: &Head| !alone(pool.shapes[head.queue].key.need);
+        let before = pool.shapes.heads().find(shares).map(|head| (head.rank, head.ix));
         let mut others = [before, own].into_iter().flatten();
         let outranked = others.any(|(other, _)| other.lateness() < rank.lateness());
-        let gang = pool.gangs.first_key_value().is_some_and(|(gang, _)| *gang < rank);
+        let gang = pool.gangs.first().is_some_and(|gang| gang.rank < rank);
         if outranked || (gang && pool.reservation.is_none()) || self.is_late(ix) {
             return false;
         }

@@ -28,6 +28,7 @@ mod lease;
 mod never;
 mod pool;
 mod quarantine;
+mod queues;
 mod reluctant;
 mod reserve;
 mod side;
@@ -264,7 +265,7 @@ impl Core {
         }
         let open = self.fleet[worker.node].is_open();
         let pool = &mut self.pools[worker.pool.at()];
-        pool.tree.set(worker.place, worker.offer(open));
+        pool.offer(worker.place, worker.measures, worker.offer(open));
         let surplus = worker.surplus();
         pool.surplus = pool.surplus + u64::from(surplus) - u64::from(worker.counted);
         self.fleet[id].counted = surplus;

@@ -1,14 +1,14 @@
-//! A pool: its workers by load, and its queued tasks by shape.
-//!
-//! Tasks that ask for the same stand in one queue, so a dispatch looks at one head per shape, never at the
-//! whole queue. Tasks that may run on one worker only do not stand here but with that worker.
+//! A pool: its workers by load, and its queued tasks by what they ask for. Tasks that may run on one worker only do not stand
+//! here but with that worker.
 
+use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::FxHashMap;
-
 use super::api::Tick;
-use super::task::{NEVER, Need, NodeIx, Rank, TaskIx};
+use super::queues::Queues;
+use super::reluctant::Counted;
+use super::task::{Claim, GroupIx, NEVER, Need, NodeIx, Rank, TaskIx};
 use super::tree::{Offer, Tree};
 use crate::model::{PoolId, WorkerId};
 
@@ -17,9 +17,11 @@ use crate::model::{PoolId, WorkerId};
 pub(super) struct Pool {
     pub id: PoolId,
     pub stage: Stage,
-    /// Open workers by what they can take.
-    pub tree: Tree,
-    /// The worker at each place of the tree.
+    /// Open workers by what they can take: those that measure wherever they are,
+    measuring: Tree,
+    /// and those that do only where no others can. So who keeps off these sees at once that there is nothing else.
+    unwilling: Tree,
+    /// The worker at each place of the trees.
     pub places: Vec<Option<WorkerId>>,
     vacant: Vec<usize>,
     /// How many live workers have so many slots.
@@ -29,10 +31,11 @@ pub(super) struct Pool {
     pub alive: u32,
     /// Those of them that measure only where no others can.
     pub reluctant: u32,
-    pub shapes: Vec<Shape>,
-    by_shape: FxHashMap<(Need, Option<NodeIx>, bool), u32>,
+    /// How many nodes measure, as far as somebody asked since a worker came or went.
+    pub counted: RefCell<Counted>,
+    pub shapes: Queues<Shape>,
     /// Queued tasks that need several things at once.
-    pub gangs: BTreeMap<Rank, TaskIx>,
+    pub gangs: Queues<GangShape>,
     /// How many of those share their nodes.
     pub sharing: usize,
     /// Something changed that a gang may wait for.
@@ -91,18 +94,27 @@ pub(super) enum Stage {
     Closed,
 }
 
-/// Queued tasks that ask for the same.
-#[derive(Clone, Debug)]
+/// What a task that takes room on one worker asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
     pub need: Need,
     pub not_on: Option<NodeIx>,
-    /// Do they keep off reluctant workers where others would do?
+    /// Does it keep off reluctant workers where others would do?
     pub choosy: bool,
-    pub queue: BTreeMap<Rank, TaskIx>,
-    /// Its head found nothing in this round.
-    pub stuck: bool,
-    /// There was no node for its head in this epoch.
-    pub hopeless: Option<u64>,
+}
+
+/// What a gang asks for: where one finds no room, no other does that asks for the same and comes later.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct GangShape {
+    pub shape: Shape,
+    pub gpus: u16,
+    pub needs: Box<[Claim]>,
+    pub host: Option<NodeIx>,
+    pub group: Option<GroupIx>,
+    /// One that ends in time may pass others.
+    pub timeout_us: Option<u64>,
+    /// One that brings artefacts passes nobody who waits for its nodes.
+    pub brings: bool,
 }
 
 impl Pool {
@@ -110,16 +122,17 @@ impl Pool {
         Self {
             id,
             stage: Stage::Growing,
-            tree: Tree::default(),
+            measuring: Tree::default(),
+            unwilling: Tree::default(),
             places: Vec::new(),
             vacant: Vec::new(),
             sizes: BTreeMap::new(),
             hosts: BTreeMap::new(),
             alive: 0,
             reluctant: 0,
-            shapes: Vec::new(),
-            by_shape: FxHashMap::default(),
-            gangs: BTreeMap::new(),
+            counted: RefCell::default(),
+            shapes: Queues::default(),
+            gangs: Queues::default(),
             sharing: 0,
             look: false,
             reservation: None,
@@ -144,7 +157,7 @@ impl Pool {
         self.quarantine.is_some_and(|most| faults >= most)
     }
 
-    /// A worker has come; its place in the tree.
+    /// A worker has come; its place in the trees.
     pub fn add(&mut self, worker: WorkerId, slots: u16, node: NodeIx) -> usize {
         let place = self.vacant.pop().unwrap_or(self.places.len());
         if place == self.places.len() {
@@ -154,6 +167,7 @@ impl Pool {
         *self.sizes.entry(slots).or_default() += 1;
         *self.hosts.entry(node).or_default() += 1;
         self.alive += 1;
+        self.counted.get_mut().clear();
         self.changed();
         place
     }
@@ -162,11 +176,46 @@ impl Pool {
     pub fn lose(&mut self, place: usize, slots: u16, node: NodeIx) {
         self.places[place] = None;
         self.vacant.push(place);
-        self.tree.set(place, Offer::default());
+        self.measuring.close(place);
+        self.unwilling.close(place);
         discount(&mut self.sizes, slots);
         discount(&mut self.hosts, node);
         self.alive -= 1;
+        self.counted.get_mut().clear();
         self.changed();
+    }
+
+    /// What the worker at this place can take.
+    pub fn offer(&mut self, place: usize, measures: bool, offer: Offer) {
+        if measures { self.measuring.set(place, offer) } else { self.unwilling.set(place, offer) }
+    }
+
+    /// What is offered at this place.
+    pub fn offered(&self, place: usize, measures: bool) -> Offer {
+        if measures { self.measuring.get(place) } else { self.unwilling.get(place) }
+    }
+
+    /// The best of all offers, and the most units, for one that `avoids` unwilling workers or does not.
+    pub fn top(&self, avoids: bool) -> Offer {
+        let top = self.measuring.top();
+        if avoids { top } else { top.join(self.unwilling.top()) }
+    }
+
+    /// The best open place with at least `idle` free units that `fits`; the first one of equals.
+    pub fn best(&self, idle: u16, avoids: bool, mut fits: impl FnMut(WorkerId) -> bool) -> Option<WorkerId> {
+        let mut fits = |place: usize| self.places[place].is_some_and(&mut fits);
+        let found = self.measuring.best(idle, &mut fits);
+        let other = if avoids { None } else { self.unwilling.best(idle, &mut fits) };
+        let best = found.into_iter().chain(other).min_by_key(|(key, place)| (Reverse(*key), *place));
+        best.and_then(|(_, place)| self.places[place])
+    }
+
+    /// All open workers with idle units.
+    pub fn with_idle(&self) -> Vec<WorkerId> {
+        let mut found = Vec::new();
+        self.measuring.each(1, |place| found.extend(self.places[place]));
+        self.unwilling.each(1, |place| found.extend(self.places[place]));
+        found
     }
 
     /// A node or a worker became available, or went.
@@ -188,38 +237,6 @@ impl Pool {
     /// Is one of its workers on this node?
     pub fn is_on(&self, node: NodeIx) -> bool {
         self.hosts.contains_key(&node)
-    }
-
-    /// The queue for this shape.
-    pub fn shape(&mut self, need: Need, not_on: Option<NodeIx>, choosy: bool) -> u32 {
-        if let Some(shape) = self.by_shape.get(&(need, not_on, choosy)) {
-            return *shape;
-        }
-        let new = Shape { need, not_on, choosy, queue: BTreeMap::new(), stuck: false, hopeless: None };
-        // Nodes to keep off come and go: their queues do not pile up, for each dispatch looks at all.
-        let spent = |shape: &Shape| shape.queue.is_empty() && shape.not_on.is_some();
-        let at = not_on.and_then(|_| self.shapes.iter().position(spent)).unwrap_or(self.shapes.len());
-        if at == self.shapes.len() {
-            self.shapes.push(new);
-        } else {
-            let old = std::mem::replace(&mut self.shapes[at], new);
-            self.by_shape.remove(&(old.need, old.not_on, old.choosy));
-        }
-        self.by_shape.insert((need, not_on, choosy), at as u32);
-        at as u32
-    }
-
-    /// The first task of all its queues.
-    pub fn head(&self) -> Option<Rank> {
-        self.shapes.iter().filter_map(|shape| shape.queue.first_key_value()).map(|(rank, _)| *rank).min()
-    }
-
-    /// The first task of the queues that `ask`s for.
-    pub fn first(&self, mut ask: impl FnMut(&Shape) -> bool) -> Option<(usize, Rank, TaskIx)> {
-        let heads = self.shapes.iter().enumerate().filter(|(_, shape)| ask(shape));
-        let heads =
-            heads.filter_map(|(at, shape)| shape.queue.first_key_value().map(|(rank, ix)| (at, *rank, *ix)));
-        heads.min_by_key(|(_, rank, _)| *rank)
     }
 }
 

@@ -3,31 +3,23 @@
 //! Measurements keep off them as long as the pool has others that would do, and so do tasks of a group, whose
 //! measurements would follow them. While a pool grows, others may still come. A task that names its host goes there.
 
-use std::collections::BTreeMap;
+use rustc_hash::FxHashMap;
 
 use super::Core;
 use super::pool::Stage;
-use super::task::{NodeIx, TaskIx};
+use super::task::{Need, NodeIx, Part, TaskIx};
 
-/// How many nodes measure, for tasks that want so many cores and GPUs and keep off one of them. True until a worker
-/// comes or goes.
-pub(super) type Counted = BTreeMap<(u16, u16, Option<NodeIx>), usize>;
+/// On how many nodes such tasks could be measured. True until a worker comes or goes.
+pub(super) type Counted = FxHashMap<Kind, usize>;
+
+/// Tasks for which the same nodes would do: they want so many cores, of what sort, and GPUs, and keep off one node.
+type Kind = (u16, Option<Part>, u16, Option<NodeIx>);
 
 impl Core {
     /// Must it keep off reluctant workers now? The same for all tasks of a shape.
     pub(super) fn avoids(&self, ix: TaskIx) -> bool {
-        let nodes = usize::from(self.tasks[ix].need.nodes());
-        self.may_avoid(ix) && (self.is_growing(ix) || self.measuring(ix, nodes) >= nodes)
-    }
-
-    /// The same where many ask in a row, between whom no worker comes or goes.
-    pub(super) fn avoids_by_count(&self, ix: TaskIx, counted: &mut Counted) -> bool {
-        let task = &self.tasks[ix];
-        let kind = (task.need.cores(), task.gpus(), task.not_on());
         self.may_avoid(ix)
-            && (self.is_growing(ix)
-                || *counted.entry(kind).or_insert_with(|| self.measuring(ix, usize::MAX))
-                    >= usize::from(task.need.nodes()))
+            && (self.is_growing(ix) || self.measuring(ix) >= usize::from(self.tasks[ix].need.nodes()))
     }
 
     /// Has it a choice, and are there any?
@@ -41,14 +33,18 @@ impl Core {
         self.pools[self.tasks[ix].pool.at()].stage == Stage::Growing
     }
 
-    /// The nodes of one allocation with a worker that measures and, if it were idle, would do; no more than `enough` need be counted.
-    fn measuring(&self, ix: TaskIx, enough: usize) -> usize {
+    /// The nodes of one allocation, the one with the most, with a worker that measures and, if it were idle, would do.
+    fn measuring(&self, ix: TaskIx) -> usize {
         let task = &self.tasks[ix];
-        let (gpus, not_on) = (task.gpus(), task.not_on());
-        self.most_together(task.pool, enough, |node, id| {
-            let worker = &self.fleet[id];
-            let is_able = worker.suffices(task.need) && worker.gpus.len() >= gpus;
-            not_on != Some(node) && worker.serves(task.pool) && worker.measures && is_able
+        let (need, gpus, not_on) = (task.need, task.gpus(), task.not_on());
+        let part = if let Need::Part(part) = need { Some(part) } else { None };
+        let counted = &self.pools[task.pool.at()].counted;
+        *counted.borrow_mut().entry((need.cores(), part, gpus, not_on)).or_insert_with(|| {
+            self.most_together(task.pool, usize::MAX, |node, id| {
+                let worker = &self.fleet[id];
+                let is_able = worker.suffices(need) && worker.gpus.len() >= gpus;
+                not_on != Some(node) && worker.serves(task.pool) && worker.measures && is_able
+            })
         })
     }
 }

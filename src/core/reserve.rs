@@ -29,13 +29,24 @@ impl Core {
         Reserved { task: self.tasks[kept.ix].id, nodes: kept.workers.len(), until: kept.until }
     }
 
-    /// Keeps nodes for the first gang that waits: those that are free the earliest.
-    pub(super) fn reserve(&mut self, pool: PoolIx, ix: TaskIx) {
+    /// Keeps nodes for the first gang that waits: those that are free the earliest. `free`: workers with idle units. What it
+    /// has it gives up for these alone: others come free later than was told it, or will be among them.
+    pub(super) fn reserve(&mut self, pool: PoolIx, ix: TaskIx, free: &[WorkerId]) {
         let old = self.pools[pool.at()].reservation.take();
         let mine = |node: NodeIx| self.fleet[node].reserved == Some(ix);
         let demand = self.demand(ix);
+        // A worker that measures may have come: then a reluctant one is none for it any more.
+        let would_do = |old: &&Reservation| old.workers.iter().all(|id| self.suits(ix, demand, *id));
+        let present = old.as_ref().filter(|old| old.ix == ix).filter(would_do);
+        let asked = match present {
+            Some(present) => {
+                let others = free.iter().filter(|id| !present.workers.contains(id));
+                present.workers.iter().chain(others).copied().collect()
+            }
+            None => self.pools[pool.at()].places.iter().flatten().copied().collect::<Vec<_>>(),
+        };
         let mut candidates: Vec<(Tick, bool, usize, WorkerId)> = Vec::new();
-        for id in self.pools[pool.at()].places.iter().flatten() {
+        for id in &asked {
             let node = self.fleet[*id].node;
             if self.suits(ix, demand, *id) && (mine(node) || self.outranks(ix, node)) {
                 candidates.push((self.frees_at(demand, *id), !mine(node), self.fleet[*id].tasks.len(), *id));
@@ -45,9 +56,7 @@ impl Core {
         let chosen = self.distinct(ix, demand, candidates.iter().map(|(.., id)| *id));
         let frees = |workers: &[WorkerId]| workers.iter().map(|id| self.frees_at(demand, *id)).max();
         let at = chosen.as_deref().and_then(frees).unwrap_or(NEVER);
-        // A worker that measures may have come: then a reluctant one is none for it any more.
-        let would_do = |old: &&Reservation| old.workers.iter().all(|id| self.suits(ix, demand, *id));
-        let before = old.as_ref().filter(|old| old.ix == ix).filter(would_do).and_then(|old| old.until);
+        let before = present.and_then(|present| present.until);
         if before.is_some_and(|before| self.now < before && before < at) {
             self.pools[pool.at()].reservation = old; // what it has is better than it looks now
             return;
@@ -170,12 +179,12 @@ impl Core {
 
     /// Starts one of the first tasks of this shape on a node kept for a gang, if it ends in time. Did it, or was it too late
     /// for that one?
-    pub(super) fn fill_in(&mut self, pool: PoolIx, shape: usize) -> bool {
+    pub(super) fn fill_in(&mut self, pool: PoolIx, shape: u32) -> bool {
         let books = &self.pools[pool.at()];
         let Some(kept) = &books.reservation else { return false };
         let Some(until) = kept.until else { return false };
         let nodes = kept.workers.clone();
-        let mut first = books.shapes[shape].queue.values().take(MOST_ASKED);
+        let mut first = books.shapes[shape].tasks().values().take(MOST_ASKED);
         let Some(ix) = first.find(|ix| self.ends_by(**ix, until)).copied() else { return false };
         if self.hold_if_late(ix) {
             return true;

@@ -35,11 +35,10 @@ impl Core {
 
     fn next_to_join(&self, pool: PoolIx) -> Option<(TaskIx, WorkerId)> {
         let books = &self.pools[pool.at()];
-        let own = books.sides.iter().map(|id| &self.fleet[*id].own);
-        let heads = books.shapes.iter().map(|shape| &shape.queue).chain(own);
-        let heads = heads.filter_map(|queue| queue.first_key_value().map(|(rank, ix)| (*rank, *ix)));
-        let mut heads: Vec<(Rank, TaskIx)> =
-            heads.filter(|(_, ix)| matches!(self.tasks[*ix].need, Need::Part(_))).collect();
+        let own = books.sides.iter().filter_map(|id| self.fleet[*id].own.first_key_value());
+        let shared = books.shapes.heads().map(|head| (head.rank, head.ix));
+        let mut heads: Vec<(Rank, TaskIx)> = shared.chain(own.map(|(rank, ix)| (*rank, *ix))).collect();
+        heads.retain(|(_, ix)| matches!(self.tasks[*ix].need, Need::Part(_)));
         heads.sort_unstable();
         let place = |ix| books.sides.iter().copied().find(|id| self.may_join(ix, *id));
         heads.into_iter().find_map(|(_, ix)| Some((ix, place(ix)?)))
@@ -82,8 +81,8 @@ impl Core {
         node.workers.iter().any(|id| {
             let worker = &self.fleet[*id];
             let pool = &self.pools[worker.pool.at()];
-            let first = |queue: &std::collections::BTreeMap<Rank, TaskIx>| queue.keys().next().copied();
-            [pool.head(), first(&pool.gangs), first(&worker.own)].into_iter().flatten().any(goes_first)
+            let shared = [pool.shapes.first(), pool.gangs.first()].into_iter().flatten();
+            shared.map(|head| head.rank).chain(worker.own.keys().next().copied()).any(goes_first)
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::api::{Action, Dep, DepState, End, Gang, Request};
 use super::pool::Stage;
+use super::queues::Head;
 use super::task::{
     Claim, GroupIx, Home, NEVER, Need, NodeIx, Part, Phase, PoolIx, Rank, State, Task, TaskIx,
 };
@@ -255,9 +256,9 @@ impl Core {
         let task = &self.tasks[ix];
         match task.state {
             State::Queued(Home::Shape(shape)) => {
-                self.pools[task.pool.at()].shapes[shape as usize].queue.remove(&task.rank);
+                self.pools[task.pool.at()].shapes.remove(shape, task.rank);
             }
-            State::Queued(Home::Gangs) => self.leave_gangs(ix),
+            State::Queued(Home::Gangs(shape)) => self.leave_gangs(ix, shape),
             _ => {}
         }
     }
@@ -267,12 +268,14 @@ impl Core {
         if task.is_gang() {
             return self.queue_with_gangs(ix);
         }
-        let (rank, pool, need, not_on) = (task.rank, task.pool, task.need, task.not_on());
-        let choosy = task.is_choosy();
-        let shape = self.pools[pool.at()].shape(need, not_on, choosy);
-        self.pools[pool.at()].shapes[shape as usize].queue.insert(rank, ix);
+        let (rank, pool) = (task.rank, task.pool);
+        let shape = self.pools[pool.at()].shapes.insert(task.shape(), rank, ix);
         self.enter(ix, State::Queued(Home::Shape(shape)));
-        self.mark_stale(pool);
+        let books = &self.pools[pool.at()];
+        // Else one before it asks for the same in vain; and it could not fill a gap either.
+        if books.shapes.leads(rank) || books.reservation.is_some() {
+            self.mark_stale(pool);
+        }
     }
 
     fn queue_at_worker(&mut self, ix: TaskIx, worker: WorkerId) {
@@ -289,7 +292,7 @@ impl Core {
         let State::Queued(home) = task.state else { return };
         match home {
             Home::Ready => {}
-            Home::Shape(_) | Home::Gangs => {
+            Home::Shape(_) | Home::Gangs(_) => {
                 self.leave_pool(ix);
                 if let Some(group) = group {
                     if self.groups[group.at()].leader == Some(ix) {
@@ -344,7 +347,7 @@ impl Core {
 
     /// The group has lost its home: those of its tasks that wait for just that look for one again.
     pub(super) fn reroute_gangs(&mut self, pool: PoolIx, group: GroupIx) {
-        let gangs = self.pools[pool.at()].gangs.values().copied();
+        let gangs = self.pools[pool.at()].gangs.tasks();
         let again: Vec<TaskIx> = gangs.filter(|ix| self.tasks[*ix].group() == Some(group)).collect();
         for ix in again {
             self.dequeue(ix);
@@ -356,13 +359,12 @@ impl Core {
     pub(super) fn reconsider(&mut self, pool: PoolIx) {
         let dead = self.pools[pool.at()].is_dead();
         let mut again: Vec<TaskIx> = Vec::new();
-        for shape in &self.pools[pool.at()].shapes {
-            let Some(first) = shape.queue.values().next() else { continue };
-            if dead || self.never(*first).is_some() {
-                again.extend(shape.queue.values());
-            }
-        }
-        let gangs = self.pools[pool.at()].gangs.values().copied();
+        let books = &self.pools[pool.at()];
+        let lost = |head: &Head| dead || self.never(head.ix).is_some();
+        again.extend(
+            books.shapes.heads().filter(lost).flat_map(|head| books.shapes[head.queue].tasks().values()),
+        );
+        let gangs = books.gangs.tasks();
         again
             .extend(gangs.filter(|ix| dead || self.tasks[*ix].host().is_some() || self.never(*ix).is_some()));
         if dead {

@@ -8,6 +8,7 @@ use std::ops::{Index, IndexMut};
 
 use super::Tick;
 use super::api::{Gang, GpuSet};
+use super::pool::{GangShape, Shape};
 use crate::model::{ByTask, Hash, Kind, TaskId, WorkerId};
 
 macro_rules! ix {
@@ -192,7 +193,7 @@ pub(super) struct Strike {
 }
 
 /// So much of a counter of the pool.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Claim {
     /// Where the counter is in its pool.
     pub counter: usize,
@@ -223,8 +224,8 @@ pub(super) enum Home {
     Ready,
     /// Its pool's queue of tasks of this shape.
     Shape(u32),
-    /// Its pool's queue of gangs.
-    Gangs,
+    /// Its pool's queue of gangs that ask for the same.
+    Gangs(u32),
     /// The queue of one worker: it may run nowhere else.
     Worker(WorkerId),
     /// Behind the first task of its group, which has no node yet.
@@ -327,6 +328,24 @@ impl Task {
 
     pub fn needs(&self) -> &[Claim] {
         self.rare.as_ref().map_or(&[], |rare| &rare.needs)
+    }
+
+    /// What it asks for, if it takes room on one worker.
+    pub fn shape(&self) -> Shape {
+        Shape { need: self.need, not_on: self.not_on(), choosy: self.is_choosy() }
+    }
+
+    /// What it asks for as a gang.
+    pub fn gang_shape(&self) -> GangShape {
+        GangShape {
+            shape: self.shape(),
+            gpus: self.gpus(),
+            needs: self.needs().into(),
+            host: self.host(),
+            group: self.group(),
+            timeout_us: self.timeout_us(),
+            brings: !self.inputs().is_empty(),
+        }
     }
 
     /// It needs several things at once (nodes, GPUs, counters), so it is scheduled as a gang, if only of one node.

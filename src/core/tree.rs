@@ -13,7 +13,8 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    fn join(self, other: Self) -> Self {
+    /// The best of both, and the most units, not necessarily of one place.
+    pub fn join(self, other: Self) -> Self {
         Self { key: self.key.max(other.key), idle: self.idle.max(other.idle) }
     }
 }
@@ -46,6 +47,13 @@ impl Tree {
         }
     }
 
+    /// Nobody is at this place any more.
+    pub fn close(&mut self, place: usize) {
+        if place < self.width {
+            self.set(place, Offer::default());
+        }
+    }
+
     /// What the place offers.
     pub fn get(&self, place: usize) -> Offer {
         if place < self.width { self.nodes[self.width + place] } else { Offer::default() }
@@ -56,20 +64,36 @@ impl Tree {
         self.nodes.get(1).copied().unwrap_or_default()
     }
 
-    /// The best open place with at least `idle` free units that `fits`; the first one of equals.
-    pub fn best(&self, idle: u16, mut fits: impl FnMut(usize, Offer) -> bool) -> Option<usize> {
+    /// The best open place with at least `idle` free units that `fits`, and its key; the first one of equals.
+    pub fn best(&self, idle: u16, mut fits: impl FnMut(usize) -> bool) -> Option<(u64, usize)> {
         let mut found = None;
         if self.width > 0 {
             self.search(1, idle, &mut fits, &mut found);
         }
-        found.map(|(_, place)| place)
+        found
+    }
+
+    /// All open places with at least `idle` free units, in the order of their numbers.
+    pub fn each(&self, idle: u16, mut see: impl FnMut(usize)) {
+        let mut ahead = vec![1];
+        while let Some(at) = ahead.pop() {
+            match self.nodes.get(at) {
+                Some(offer) if offer.key > 0 && offer.idle >= idle => {}
+                _ => continue,
+            }
+            if at >= self.width {
+                see(at - self.width);
+            } else {
+                ahead.extend([2 * at + 1, 2 * at]);
+            }
+        }
     }
 
     fn search(
         &self,
         at: usize,
         idle: u16,
-        fits: &mut impl FnMut(usize, Offer) -> bool,
+        fits: &mut impl FnMut(usize) -> bool,
         found: &mut Option<(u64, usize)>,
     ) {
         let offer = self.nodes[at];
@@ -78,7 +102,7 @@ impl Tree {
             return;
         }
         if at >= self.width {
-            if fits(at - self.width, offer) {
+            if fits(at - self.width) {
                 *found = Some((offer.key, at - self.width));
             }
             return;
@@ -125,8 +149,13 @@ mod tests {
                 .filter(|(i, o)| o.key > 0 && o.idle >= need && odd(*i))
                 .map(|(_, o)| o.key)
                 .max();
-            let got = tree.best(need, |place, _| odd(place));
-            assert_eq!(got.map(|place| plain[place].key), expect);
+            let got = tree.best(need, odd);
+            assert!(got.is_none_or(|(key, place)| plain[place].key == key && odd(place)));
+            assert_eq!(got.map(|(key, _)| key), expect);
+            let mut each = Vec::new();
+            tree.each(need, |place| each.push(place));
+            let all = plain.iter().enumerate().filter(|(_, o)| o.key > 0 && o.idle >= need);
+            assert!(all.map(|(place, _)| place).eq(each));
             assert_eq!(tree.top().key, plain.iter().map(|o| o.key).max().unwrap_or(0));
         }
     }
