@@ -164,6 +164,11 @@ impl Core {
         self.counts.iter().map(|counts| counts.waiting + counts.queued + counts.held + counts.running).sum()
     }
 
+    /// Of those, the ones that wait for no other.
+    pub fn runnable(&self) -> u64 {
+        self.counts.iter().map(|counts| counts.queued + counts.running).sum()
+    }
+
     fn apply(&mut self, event: Event) {
         match event {
             Event::PoolOpened { pool } => self.pool_opened(pool),

@@ -5,8 +5,8 @@
 //! must not ask the slot, which is busy in the user's code. So both share one word: how far the slot has
 //! begun, and below which position calls are void. Each side changes it in one atomic step, so a call is
 //! either begun or taken back, never both. The other word names what is to stop: a signal only makes the slot
-//! look there, so one that comes late cannot hit the next call. The note is for the case that foreign code ends the
-//! process. Knows nothing of what a call is.
+//! look there, so one that comes late cannot hit the next call. A third says whether the slot may stay awake for the next call. The note is
+//! for the case that foreign code ends the process. Knows nothing of what a call is.
 
 #![allow(unsafe_code)]
 
@@ -18,10 +18,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Words of the shared memory: `begun` (high half) and `void_below` (low half); what is to stop; the note.
-const WORDS: usize = 18;
+/// Words of the shared memory: `begun` (high half) and `void_below` (low half); what is to stop; may the slot stay awake; the note.
+const WORDS: usize = 19;
 /// The note: text, filled up with zero bytes.
-const NOTE: std::ops::Range<usize> = 2..WORDS;
+const NOTE: std::ops::Range<usize> = 3..WORDS;
 /// Bytes of the shared memory.
 const BYTES: usize = WORDS * 8;
 /// In the second word: the call whose position is the low half is to stop.
@@ -83,6 +83,16 @@ impl Gate {
     /// Slot: is it to stop?
     pub fn to_stop(&self, position: Option<u32>) -> bool {
         self.words()[1].load(Ordering::Acquire) == stop_word(position)
+    }
+
+    /// Worker: do calls come one by one, and is nothing measured, so that the slot may stay awake between them?
+    pub fn set_awake(&self, awake: bool) {
+        self.words()[2].store(awake.into(), Ordering::Relaxed);
+    }
+
+    /// Slot: may it?
+    pub fn is_awake(&self) -> bool {
+        self.words()[2].load(Ordering::Relaxed) != 0
     }
 
     /// Slot: it is in this foreign code now, or in none. What is too long is cut.
@@ -185,6 +195,19 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_is_awake_as_long_as_its_worker_says_so() {
+        let (worker, fd) = Gate::create().unwrap();
+        let slot = Gate::open(fd).unwrap();
+        assert!(!slot.is_awake());
+        worker.set_awake(true);
+        slot.set_note(Some("libm.so: cos"));
+        assert!(slot.is_awake() && slot.begin(0));
+        worker.set_awake(false);
+        assert!(!slot.is_awake());
+        assert_eq!(worker.note().as_deref(), Some("libm.so: cos"));
+    }
+
+    #[test]
     fn positions_wrap() {
         let (gate, _fd) = Gate::create().unwrap();
         let start = u32::MAX - 1;
@@ -233,7 +256,7 @@ mod tests {
         let slot = Gate::open(fd).unwrap();
         assert_eq!(worker.note(), None);
         let long = "x".repeat(1000);
-        for text in ["dot of libx.so", "f", "eight of", &long[..(WORDS - 2) * 8]] {
+        for text in ["dot of libx.so", "f", "eight of", &long[..NOTE.len() * 8]] {
             slot.set_note(Some(text));
             assert_eq!(worker.note().as_deref(), Some(text));
         }

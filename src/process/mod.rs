@@ -22,6 +22,7 @@ mod stand_in;
 mod stop;
 mod tree;
 mod variables;
+mod vigil;
 mod wait;
 mod wake;
 
@@ -43,6 +44,7 @@ pub use stand_in::{Side, StandIn, stand_in};
 pub use stop::{listen_for_stop, tell_to_stop};
 pub use tree::{Family, MARK_VARIABLE, children_of, kill_descendants, kill_from_below, kill_marked};
 pub use variables::Variables;
+pub use vigil::Vigil;
 pub use wait::{Exit, signal_name, try_wait, wait};
 pub use wake::Wake;
 

@@ -37,7 +37,7 @@ use crate::core::{Action, Core, Event, GRACE_US, GpuSet, Tick};
 use crate::journal::JournalWriter;
 use crate::model::human::duration;
 use crate::model::{Attempt, Hash, Kind, Limits, Outcome, TaskId, ToWorker, WorkerId};
-use crate::process::{Signals, Wake};
+use crate::process::{Signals, Vigil, Wake};
 use crate::transport::wait::{earlier, wait};
 
 /// Everything the driver works with.
@@ -110,6 +110,9 @@ pub(super) struct Driver {
     pub(super) counter: Counter,
     /// Does somebody type what is run, one line after the other?
     pub(super) interactive: bool,
+    /// A call came or ended since it last slept.
+    pub(super) stirred: bool,
+    vigil: Vigil,
     trace: Sink,
 }
 
@@ -200,6 +203,8 @@ impl Driver {
             ending: None,
             counter,
             interactive,
+            stirred: false,
+            vigil: Vigil::default(),
             trace,
         };
         driver.look_ahead(&forecast);
@@ -290,9 +295,23 @@ impl Driver {
         }
     }
 
+    /// Has a measurement the root's own node?
+    fn is_calm_here(&self) -> bool {
+        self.workers.values().any(|worker| worker.quiet && self.is_here(worker))
+    }
+
+    /// When to look again because a call has just come or ended, and at most one task could run.
+    fn next_look(&mut self, now: Instant) -> Option<Instant> {
+        if std::mem::take(&mut self.stirred) {
+            let alone = self.core.runnable() <= 1 && !self.is_calm_here();
+            self.vigil = if alone { Vigil::begun() } else { Vigil::default() };
+        }
+        self.vigil.next_look(now)
+    }
+
     /// While a measurement has the root's own node, the root looks at its MPI links rarely too, and draws nothing.
     fn calm_links(&mut self) {
-        let here = self.workers.values().any(|worker| worker.quiet && self.is_here(worker));
+        let here = self.is_calm_here();
         for worker in self.workers.values_mut() {
             worker.peer.link().set_quiet(here);
         }
@@ -398,6 +417,7 @@ impl Driver {
         self.clock.worked(now);
         let mut deadline =
             earlier(self.wake_at.and_then(|at| self.clock.moment(at)), Some(self.progress.next(now)));
+        deadline = earlier(deadline, self.next_look(now));
         deadline = earlier(deadline, self.pools.next_deadline());
         deadline = earlier(deadline, self.next_drain());
         deadline = earlier(deadline, self.next_look_at_held(now));

@@ -44,6 +44,7 @@ impl Driver {
         self.flag_shared_root(task, &mut outcome);
         let outcome = Arc::new(outcome);
         let Some(ended) = self.tasks.end(task, &outcome) else { return };
+        self.stirred |= ended.submission.job.kind() == Kind::Call;
         if self.draining.is_some() && outcome.status == Status::Cancelled {
             // The script never hears of it.
             self.postponed.add(&ended);

@@ -107,6 +107,7 @@ impl Driver {
             submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
         }
         self.progress.submitted(kind, Instant::now());
+        self.stirred |= kind == Kind::Call;
         self.tasks.insert(submission, pool);
         let Some(live) = self.tasks.live(task) else { return };
         let skipped = live.unmet.is_some();

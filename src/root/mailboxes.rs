@@ -13,6 +13,7 @@ use super::lines::Lines;
 use super::order::{PoolError, PoolInfo, Request};
 use super::port::{Completion, Wait};
 use crate::model::{Outcome, TaskId};
+use crate::process::Vigil;
 
 /// A line that was told so often to end, and has not, is not told again.
 const MOST_INTERRUPTS: u32 = 2;
@@ -61,6 +62,8 @@ pub(super) struct Awaited {
     pub(super) ends: bool,
     /// The next line from outside.
     pub(super) line: bool,
+    /// It is the end of a call, the only task on its way: the script stays awake for a moment.
+    pub(super) alone: bool,
 }
 
 /// What came.
@@ -111,6 +114,7 @@ impl Mailboxes {
         wait: Wait,
     ) -> Received {
         let expected = awaited.ends || awaited.line;
+        let vigil = if awaited.alone && wait != Wait::No { Vigil::begun() } else { Vigil::default() };
         let mut inbox = lock(&self.to_script);
         loop {
             if !inbox.completions.is_empty() {
@@ -129,18 +133,22 @@ impl Mailboxes {
             {
                 return Received::Nothing;
             }
+            let now = Instant::now();
             match wait {
                 Wait::No => return Received::Nothing,
+                Wait::Until(end) if end <= now => return Received::Nothing,
+                _ if vigil.lasts(now) => {
+                    drop(inbox);
+                    std::thread::yield_now();
+                    inbox = lock(&self.to_script);
+                }
                 Wait::Forever => {
                     inbox.waiting = true;
                     inbox.for_completions = !awaited.line;
                     inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
                 }
                 Wait::Until(end) => {
-                    let left = end.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Received::Nothing;
-                    }
+                    let left = end.saturating_duration_since(now);
                     inbox.waiting = true;
                     let woken = self.arrived.wait_timeout(inbox, left);
                     inbox = woken.unwrap_or_else(PoisonError::into_inner).0;

@@ -106,6 +106,7 @@ pub fn port(setup: Setup) -> (Port, DriverEnd) {
         kept,
         is_whole: false,
         in_flight: 0,
+        last_was_call: false,
         listens: false,
         awaits_line: false,
         began: Instant::now(),
@@ -132,6 +133,8 @@ pub struct Port {
     is_whole: bool,
     /// Tasks the driver has and whose end was not taken.
     in_flight: u64,
+    /// The driver was given a call last.
+    last_was_call: bool,
     /// Is there anybody outside who has lines for it?
     listens: bool,
     /// The script waits for the next of them.
@@ -401,6 +404,7 @@ impl Port {
             }
         }
         self.in_flight += 1;
+        self.last_was_call = matches!(submission.job, Job::Call(_));
         self.request(Request::Submit(submission));
     }
 
@@ -431,7 +435,8 @@ impl Port {
             self.tell_answers();
             self.tell_notices(false);
         }
-        let awaited = Awaited { ends: self.in_flight > 0, line: self.awaits_line };
+        let alone = self.in_flight == 1 && self.last_was_call;
+        let awaited = Awaited { ends: self.in_flight > 0, line: self.awaits_line, alone };
         self.mailboxes.receive(&mut self.arrived, awaited, wait)
     }
 

@@ -6,12 +6,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::model::{FromSlot, ToSlot};
+use crate::process::Vigil;
 use crate::wire::{Stream, TooLarge, WireError};
 
 /// Results wait at most about so long for company.
@@ -24,7 +25,7 @@ const MOST_WAITING: usize = 16 << 20;
 /// See the module.
 pub struct Line {
     state: Mutex<State>,
-    /// Something waits to be sent, or the line was closed.
+    /// Something waits to be sent while a call runs, or the line was closed.
     changed: Condvar,
     /// The same socket, to wait for without the lock.
     socket: OwnedFd,
@@ -34,26 +35,32 @@ struct State {
     stream: Stream,
     /// Came while an answer was waited for.
     deferred: VecDeque<ToSlot>,
+    /// Something was gathered, and the other thread told to send it in time.
+    told: bool,
     closed: bool,
 }
 
 impl Line {
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
         let same = socket.try_clone()?;
-        let state = State { stream: Stream::new(socket)?, deferred: VecDeque::new(), closed: false };
+        let state =
+            State { stream: Stream::new(socket)?, deferred: VecDeque::new(), told: false, closed: false };
         Ok(Self { state: Mutex::new(state), changed: Condvar::new(), socket: same })
     }
 
-    /// The next message; waits for it.
-    pub fn receive(&self) -> Result<ToSlot, WireError> {
+    /// The next message; waits for it, for a moment `awake`, as long as that says so.
+    pub fn receive(&self, awake: impl Fn() -> bool) -> Result<ToSlot, WireError> {
         let deferred = self.lock().deferred.pop_front();
-        deferred.map_or_else(|| self.receive_new(), Ok)
+        match deferred {
+            Some(message) => Ok(message),
+            None => self.receive_new(awake),
+        }
     }
 
     /// The next message of a kind; the others stay for `receive`, in their order.
     pub fn receive_where(&self, wanted: impl Fn(&ToSlot) -> bool) -> Result<ToSlot, WireError> {
         loop {
-            let message = self.receive_new()?;
+            let message = self.receive_new(|| false)?;
             if wanted(&message) {
                 return Ok(message);
             }
@@ -61,11 +68,17 @@ impl Line {
         }
     }
 
-    fn receive_new(&self) -> Result<ToSlot, WireError> {
+    fn receive_new(&self, awake: impl Fn() -> bool) -> Result<ToSlot, WireError> {
         loop {
-            if let Some(message) = self.lock().stream.take()? {
+            let mut state = self.lock();
+            if let Some(message) = state.stream.take()? {
+                // What was gathered waits while this is seen to, which may take long.
+                if state.stream.wants_write() && !std::mem::replace(&mut state.told, true) {
+                    self.changed.notify_one();
+                }
                 return Ok(message);
             }
+            drop(state);
             // Nothing more at once: this is the moment to send what was gathered.
             if !self.ready(PollFlags::IN, Some(Duration::ZERO))? {
                 let mut state = self.lock();
@@ -73,6 +86,10 @@ impl Line {
                 let blocked = state.stream.wants_write();
                 drop(state);
                 let wanted = if blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+                let vigil = Vigil::begun();
+                while awake() && vigil.lasts(Instant::now()) && !self.ready(wanted, Some(Duration::ZERO))? {
+                    std::thread::yield_now();
+                }
                 self.ready(wanted, None)?;
             }
             self.lock().stream.fill()?;
@@ -84,15 +101,11 @@ impl Line {
         self.lock().stream.take_fd()
     }
 
-    /// Queues a message; it leaves when nothing else is to do, when enough is there, or soon.
+    /// Queues a message; it leaves when nothing else is to do, when enough is there, or soon after the next message was received.
     pub fn send(&self, message: FromSlot) -> Result<(), WireError> {
         let mut state = self.lock();
-        let first = !state.stream.wants_write();
         if let Err(TooLarge { bytes, limit }) = state.stream.try_queue(&message) {
             state.stream.queue(&message.shortened(bytes, limit));
-        }
-        if first {
-            self.changed.notify_one();
         }
         if state.stream.backlog() >= WORTH_SENDING {
             state.stream.flush()?;
@@ -115,12 +128,13 @@ impl Line {
     pub fn send_in_time(&self) {
         let mut state = self.lock();
         loop {
-            while !state.stream.wants_write() && !state.closed {
+            while !state.told && !state.closed {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             if state.closed {
                 return;
             }
+            state.told = false;
             drop(state);
             #[expect(clippy::disallowed_methods, reason = "a thread of its own, whose work is to wait")]
             std::thread::sleep(LONGEST_WAIT);

@@ -92,7 +92,7 @@ pub fn serve(socket: OwnedFd, gate: OwnedFd) -> Result<(), SlotError> {
 }
 
 fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
-    let ToSlot::Init(init) = line.receive()? else { return Err(SlotError::NoInit) };
+    let ToSlot::Init(init) = line.receive(|| false)? else { return Err(SlotError::NoInit) };
     if let Err(why) = enter_folder(&init) {
         line.send(FromSlot::InitFailed(Box::new(Outcome::failed(Status::SetupFailed, why))))?;
         return Ok(line.flush()?);
@@ -112,7 +112,7 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
     let mut position = 0u32;
     let mut launchers = Launchers::default();
     loop {
-        match line.receive()? {
+        match line.receive(|| gate.is_awake())? {
             ToSlot::Call(call) => {
                 let mine = gate.begin(position);
                 current.set(Some(position));

@@ -5,6 +5,7 @@
 //! It must never know what a task computes, nor decide where a task runs: that is the root's core.
 
 mod guest;
+mod lone;
 mod pipe;
 mod slots;
 mod transfers;
@@ -294,10 +295,12 @@ impl<'a> Worker<'a> {
     }
 
     /// Sleeps until there is something to do.
-    fn sleep(&self) -> Result<(), WorkerError> {
+    fn sleep(&mut self) -> Result<(), WorkerError> {
         let now = Instant::now();
+        let next_look = self.slots.next_look(now);
         let link = self.root.link_ref();
         let mut deadline = earlier(link.next_poll(now), self.slots.next_deadline());
+        deadline = earlier(deadline, next_look);
         deadline = earlier(deadline, Some(self.next_heartbeat()));
         let mut fds = Vec::with_capacity(3 + self.slots.len());
         fds.extend(self.guest.as_ref().map(Guest::poll));
@@ -379,6 +382,9 @@ impl<'a> Worker<'a> {
     /// While its node measures it gives a sign of life a minute, and the connection is given up the later.
     fn be_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
+        if quiet {
+            self.slots.be_quiet();
+        }
         self.last_heartbeat = Instant::now();
         let Limits { worker_silence, quiet_silence, .. } = self.limits;
         let silence = if quiet { quiet_silence } else { worker_silence };

@@ -79,6 +79,8 @@ pub(super) struct Said {
     pub(super) modules: Vec<String>,
     /// It takes calls from now on.
     pub(super) ready: bool,
+    /// So many calls ended.
+    pub(super) answered: u32,
     /// It cannot go on, and why: its `init` failed, or what it says makes no sense.
     pub(super) failed: Option<Outcome>,
 }
@@ -144,6 +146,11 @@ impl Process {
         self.pipe.iter().any(|piped| piped.key() == (task, attempt))
     }
 
+    /// Do calls come one by one, so that it may stay awake for the next one?
+    pub(super) fn set_awake(&self, awake: bool) {
+        self.gate.set_awake(awake);
+    }
+
     pub(super) fn put(&mut self, call: CallTask, codes: &[(Hash, Vec<u8>)], now: Instant) {
         for (hash, bytes) in &codes[self.known..] {
             self.stream.queue(&ToSlot::Code(*hash, bytes.clone()));
@@ -177,6 +184,7 @@ impl Process {
                 Ok(Some(FromSlot::InitFailed(outcome))) => said.failed = Some(*outcome),
                 Ok(Some(FromSlot::Done(task, attempt, outcome))) => {
                     self.answered((task, attempt), outcome, root);
+                    said.answered += 1;
                 }
                 Ok(Some(FromSlot::NeedModule(name))) => said.modules.push(name),
                 // Nobody asked it.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::Instant;
 
+use super::lone::Lone;
 use super::pipe::{Due, Piped, Process, explain_end};
 use super::report;
 use crate::machine;
@@ -15,7 +16,7 @@ use crate::model::{
     Attempt, CallTask, FromWorker, Hash, Limits, Module, Outcome, SlotEnd, SlotId, SlotInit, Status, TaskId,
     ToKeeper, ToSlot, ToWorker, Welcome, human,
 };
-use crate::process::{Gate, with_advice};
+use crate::process::{Gate, Vigil, with_advice};
 use crate::transport::Peer;
 use crate::transport::wait::earlier;
 use crate::wire::{Stream, socket_pair};
@@ -41,6 +42,10 @@ pub(super) struct Slots {
     /// Those among them that the keeper asked for.
     for_keeper: BTreeSet<String>,
     starts: Starts,
+    /// So many calls came and ended since it was last seen to who stays awake.
+    stirred: u32,
+    lone: Lone,
+    vigil: Vigil,
 }
 
 /// How starting slots went so far.
@@ -109,6 +114,9 @@ impl Slots {
             wanted_modules: BTreeMap::new(),
             for_keeper: BTreeSet::new(),
             starts: Starts::default(),
+            stirred: 0,
+            lone: Lone::default(),
+            vigil: Vigil::default(),
         }
     }
 
@@ -144,6 +152,7 @@ impl Slots {
 
     /// A call from the root.
     pub(super) fn call(&mut self, call: CallTask) {
+        self.stirred += 1;
         self.waiting.push_back(call);
     }
 
@@ -288,6 +297,32 @@ impl Slots {
         self.slots.iter().filter_map(deadline).fold(None, |a, b| earlier(a, Some(b)))
     }
 
+    /// When to look again because calls come one by one, and one has just come or ended; slots are told so, too.
+    pub(super) fn next_look(&mut self, now: Instant) -> Option<Instant> {
+        let news = std::mem::take(&mut self.stirred);
+        if news > 0 {
+            let under_way: usize = self.slots.iter().filter_map(Slot::load).sum();
+            let awake = self.lone.heed(news, self.waiting.len() + under_way);
+            self.stay_awake(awake);
+        }
+        self.vigil.next_look(now)
+    }
+
+    /// Something is measured: nobody stays awake.
+    pub(super) fn be_quiet(&mut self) {
+        self.lone.forget();
+        self.stay_awake(false);
+    }
+
+    fn stay_awake(&mut self, awake: bool) {
+        self.vigil = if awake { Vigil::begun() } else { Vigil::default() };
+        for slot in &self.slots {
+            if let State::Serving(process) = &slot.state {
+                process.set_awake(awake);
+            }
+        }
+    }
+
     fn process_with(&mut self, task: TaskId, attempt: Attempt) -> Option<&mut Process> {
         self.slots.iter_mut().find_map(|slot| match &mut slot.state {
             State::Serving(process) if process.holds(task, attempt) => Some(&mut **process),
@@ -310,6 +345,7 @@ impl Slots {
         let slot = &mut self.slots[index];
         let State::Serving(process) = &mut slot.state else { return None };
         let said = process.answers(root);
+        self.stirred += said.answered;
         if said.ready {
             slot.failed = 0;
             self.starts.proven = true;
