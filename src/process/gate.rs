@@ -261,7 +261,7 @@ mod tests {
             assert_eq!(worker.note().as_deref(), Some(text));
         }
         slot.set_note(Some(&long));
-        assert_eq!(worker.note().unwrap().len(), (WORDS - 2) * 8);
+        assert_eq!(worker.note().unwrap().len(), NOTE.len() * 8);
         slot.set_note(None);
         assert_eq!(worker.note(), None);
     }
