@@ -53,6 +53,16 @@ for name, fn in pairs(globals) do
   _G[name] = fn
 end
 
+-- Modules are as strict as `harness` itself.
+for _, name in ipairs { "sweep", "json", "fs", "recipes" } do
+  local module = harness[name]
+  setmetatable(module, {
+    __index = function(_, key)
+      lib.failure.raise(string.format("harness.%s: %s", name, lib.failure.unknown("name", key, lib.failure.sorted_keys(module))))
+    end,
+  })
+end
+
 setmetatable(harness, {
   __index = function(_, name)
     if name == "worker" then lib.failure.raise("harness.worker is for tasks: it is the slot that a call runs in") end

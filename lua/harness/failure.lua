@@ -294,9 +294,9 @@ end
 -- Tasks that were described and not submitted yet, counted by the line that did it; of which kind the last there was.
 local described, kinds = {}, {}
 
---- A task of this kind is described here: gives the line.
-function M.described(kind)
-  local where = M.where() or "?"
+--- A task of this kind is described in this line: gives that.
+function M.described(kind, where)
+  where = where or "?"
   described[where], kinds[where] = (described[where] or 0) + 1, kind
   return where
 end
@@ -332,6 +332,9 @@ end
 --- What to do about a value that cannot be shipped.
 function M.remedy(why)
   if not string.find(why, "^cannot ship") then return "" end
+  if string.find(why, "harness's own", 1, true) then
+    return "; of a task pass the future (submit it first), of anything else the values it needs, or make it in the task itself"
+  end
   return "; pass the values it needs as arguments, or make it in the task itself"
     .. " (an object of your own can say how by `__ship` in its metatable)"
 end

@@ -6,7 +6,7 @@ local failure, t = lib.failure, lib.types
 local M = {}
 
 local shown = failure.a
-local is_future = t.is_future
+local is_future, mathtype = t.is_future, math.type
 local strings = t.list(t.text, "strings")
 
 -- More on one node is a slip of the keyboard: of workers (allocation/plan.rs says so too, where they follow from
@@ -328,19 +328,41 @@ local function elsewhere(kind, key)
   return string.format(" (an option of %s%s)", #kinds > 0 and table.concat(kinds, ", ") .. " and " or "", last)
 end
 
--- Normal form of a table, or nil and { path, value, expected | note }.
-local function check_table(kind, given)
-  local schema, result = SCHEMA[kind], {}
+-- What is wrong with a table, the first of its keys first: { path, value, expected | note }.
+local function problem_of(kind, given, skip_list)
+  local schema = SCHEMA[kind]
   for _, key in ipairs(failure.sorted_keys(given)) do
     local of = schema[key]
-    if not of then
+    local skipped = skip_list and math.type(key) == "integer"
+    if not of and not skipped then
+      local example = schema.cmd and 'a program and its arguments go into cmd: { cmd = { "./a.out", "8" } }'
+        or "options have names: { name = value }"
       local note = type(key) == "string" and failure.unknown("option", key, known_keys(schema), elsewhere(kind, key))
-        or string.format("there is no option [%s]; options have names: { name = value }", shown(key))
-      return nil, { path = "", unknown = true, note = note }
+        or string.format("there is no option [%s]; %s", shown(key), example)
+      return { path = "", unknown = true, note = note }
     end
-    local good, problem = of(given[key])
-    if good == nil then return t.below(type(key) == "string" and "." .. key or string.format("[%s]", key), given[key], problem) end
-    result[key] = good
+    local good, problem = true, nil
+    if not skipped then
+      good, problem = of(given[key])
+    end
+    if good == nil then
+      return select(2, t.below(type(key) == "string" and "." .. key or string.format("[%s]", key), given[key], problem))
+    end
+  end
+end
+
+-- Normal form of a table, or nil and what is wrong with it. `skip_list`: what has numbers is no option.
+local function check_table(kind, given, skip_list)
+  local schema, result = SCHEMA[kind], {}
+  for key, value in next, given do
+    local of = schema[key]
+    if of then
+      local good = of(value)
+      if good == nil then return nil, problem_of(kind, given, skip_list) end
+      result[key] = good
+    elseif not skip_list or mathtype(key) ~= "integer" then
+      return nil, problem_of(kind, given, skip_list)
+    end
   end
   return result
 end
@@ -350,14 +372,8 @@ function M.check(who, given, skip_list, kind)
   if type(given) ~= "table" or is_future(given) or getmetatable(given) == lib.Task then
     failure.raise(string.format("%s: expected a table of options, got %s", who, failure.a(given)))
   end
-  if skip_list then -- the function and its arguments of `call{ fn, ... }` are not options
-    local named = {}
-    for key, value in pairs(given) do
-      if math.type(key) ~= "integer" then named[key] = value end
-    end
-    given = named
-  end
-  local good, problem = check_table(kind or who, given)
+  -- The function and its arguments of `call{ fn, ... }` are not options.
+  local good, problem = check_table(kind or who, given, skip_list)
   if good then return good end
   local path = string.gsub(problem.path, "^%.", "")
   if problem.unknown then

@@ -206,6 +206,7 @@ end
 
 local function filtered(base, fn)
   local found, seen, whole = {}, 0, false -- places in the base, as far as it was looked at
+  local function too_many(n) complain("where", "%.3g points would be tried one by one: sample some of them, or search (harness.search)", n) end
   local function find(i)
     while not found[i] and not whole do
       local point = base.at(seen + 1)
@@ -213,9 +214,7 @@ local function filtered(base, fn)
       if point then
         seen = seen + 1
         if fn(point) then found[#found + 1] = seen end
-        if seen == MOST_TRIED then
-          complain("where", "%.3g points were tried one by one: sample some of them, or search (harness.search)", seen)
-        end
+        if seen > MOST_TRIED then too_many(seen) end
       end
     end
     return found[i]
@@ -225,6 +224,11 @@ local function filtered(base, fn)
     return place and base.at(place)
   end
   local function count()
+    local of = base
+    while of.base do
+      of = of.base
+    end
+    if not whole and of.count() > MOST_TRIED then too_many(of.count()) end -- now, and not in some minutes
     find(math.huge)
     return #found
   end

@@ -24,7 +24,9 @@ function Task.__tostring(task)
 end
 lib.Task = Task
 
-local function task(kind, normal) return setmetatable({ kind = kind, options = normal, where = failure.described(kind) }, Task) end
+local function task(kind, normal)
+  return setmetatable({ kind = kind, options = normal, where = failure.described(kind, host.where()) }, Task)
+end
 
 local function complain(who, text, ...) failure.raise(who .. ": " .. string.format(text, ...)) end
 
@@ -271,8 +273,8 @@ end
 -- The options every task takes, as the scheduler wants them.
 local function common(kind, o)
   local c = {}
-  for key in pairs(options.TASK) do
-    c[key] = o[key]
+  for key, value in next, o do
+    if options.TASK[key] then c[key] = value end
   end
   if o.gpus == 0 then c.gpus = nil end
   c.fresh = o.fresh
@@ -415,8 +417,10 @@ function send(o, pool, ...)
   if o then
     lib.pools.check_needs("call", o, pool or lib.newest_pool)
     if o.key then keep_states() end
-    local good, problem = host.prepare(o)
-    if not good then complain("call", "%s", problem) end
+    if next(o) ~= nil then
+      local good, problem = host.prepare(o)
+      if not good then complain("call", "%s", problem) end
+    end
   end
   local id, more = submit_call(pool or lib.newest_pool, ...)
   return sent(id, more, o, pool, ...)

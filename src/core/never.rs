@@ -117,7 +117,7 @@ impl Core {
         let gpus = if gpus > 0 { format!(" and {}", count(gpus.into(), "GPU")) } else { String::new() };
         Some(format!(
             "it asks for nodes = {nodes} with {}{gpus} on each; pool {} has {} of that kind{but}{together}, and {} in all: \
-             ask for fewer or spawn more workers",
+             ask for fewer, or spawn workers on more nodes",
             count(cores.into(), "core"),
             pool.id,
             self.most_together(task.pool, usize::MAX, fits),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use mlua::debug::Debug;
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 
 use super::blocks;
@@ -39,9 +40,22 @@ pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function, Function)
     if bridge.port.borrow().listens() {
         host.raw_set("await_line", await_line(lua, bridge)?)?;
     }
+    host.raw_set("where", lua.create_function(|lua, ()| Ok(authors_line(lua)))?)?;
     let shared = bridge.clone();
     host.raw_set("now", lua.create_function(move |_, ()| Ok(shared.port.borrow_mut().now()))?)?;
     Ok(host)
+}
+
+/// The first line of the campaign on the stack, `campaign.lua:12`: as lua/harness/failure.lua finds it, at a tenth of the cost.
+fn authors_line(lua: &Lua) -> Option<String> {
+    (1..).map_while(|level| lua.inspect_stack(level, line_of)).flatten().next()
+}
+
+fn line_of(frame: &Debug) -> Option<String> {
+    let source = frame.source();
+    let is_ours = source.source.is_some_and(|source| source.starts_with("@[harness]"));
+    let line = frame.current_line().filter(|line| *line > 0 && !is_ours)?;
+    Some(format!("{}:{line}", source.short_src?))
 }
 
 /// Lets the next line from outside come; the number that stands for it among those of tasks.

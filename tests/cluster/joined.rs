@@ -68,7 +68,7 @@ wait $root"
         "its nodes\tnode3\n",
         "gangs on\ttrue\ttrue\tnil",
         "three\tit asks for nodes = 3 with 1 core on each; pool 0 has 2 of that kind in one job, inside which a task stays, \
-         and 3 workers in all: ask for fewer or spawn more workers",
+         and 3 workers in all: ask for fewer, or spawn workers on more nodes",
         "worker 2 on node3 is lost: ", // that its job ends, or that its keeper has heard so and left
         "gone on\tok",
         "job ended with 0",

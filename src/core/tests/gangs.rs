@@ -288,7 +288,7 @@ fn a_gang_stays_inside_one_allocation() {
     assert_eq!(
         refusal(&actions),
         "it asks for nodes = 4 with 1 core on each; pool 0 has 3 of that kind in one job, inside which a task stays, and 5 \
-         workers in all: ask for fewer or spawn more workers"
+         workers in all: ask for fewer, or spawn workers on more nodes"
     );
 }
 
