@@ -4,9 +4,7 @@ local function says(text, fn, ...)
   local ok, e = pcall(submit, fn, ...)
   assert(not ok, "it was shipped: " .. text)
   assert(e:find("^unshippable%.lua:4: submit: cannot ship "), e)
-  local instead = text:find("harness's own", 1, true) and "of a task pass the future (submit it first), of anything else the values it needs"
-    or "pass the values it needs as arguments"
-  assert(e:find("cannot ship " .. text .. "; " .. instead .. ", or make it in the task itself", 1, true), e)
+  assert(e:find("cannot ship " .. text .. "; " .. (text:find "harness's own" and "of a task pass the future (submit it first)" or "pass the values"), 1, true), e)
 end
 
 local handle = io.tmpfile()
