@@ -54,7 +54,7 @@ for name, fn in pairs(globals) do
 end
 
 -- Modules are as strict as `harness` itself.
-for _, name in ipairs { "sweep", "json", "fs", "recipes" } do
+for _, name in ipairs { "sweep", "json", "fs", "recipes", "dl" } do
   local module = harness[name]
   setmetatable(module, {
     __index = function(_, key)

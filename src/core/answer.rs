@@ -88,6 +88,7 @@ impl Core {
             self.send_if_staged(ix);
         }
         self.touch(worker); // a lease may wait for it
+        self.stir(self.fleet[worker].node); // and a gang that may fill a gap only with all it needs
     }
 
     pub(super) fn gone(&mut self, artefact: Hash) {

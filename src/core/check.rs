@@ -75,6 +75,15 @@ impl Core {
             entries += queue.len();
         };
         for pool in &self.pools {
+            for (kind, counted) in pool.counted.borrow().iter() {
+                let ix = self.pool_ix[&pool.id];
+                assert_eq!(
+                    self.count_measuring(ix, *kind),
+                    *counted,
+                    "{kind:?} measured in pool {}",
+                    pool.id
+                );
+            }
             for (at, queue) in pool.shapes.queues() {
                 agree(Home::Shape(at), queue.tasks());
                 assert!(queue.tasks().values().all(|ix| self.tasks[*ix].shape() == queue.key), "{queue:?}");

@@ -81,9 +81,9 @@ impl Core {
             let Some(head) = head.filter(|head| before.is_none_or(|before| head.rank < before)) else {
                 return;
             };
-            walk.looked_at += 1;
             if !self.hold_if_late(head.ix) && !self.serve_gang(pool, head.ix, walk, first) {
                 walk.passed = Some(head.rank);
+                walk.looked_at += 1;
             }
         }
     }

@@ -103,7 +103,8 @@ pub(super) struct Shape {
     pub choosy: bool,
 }
 
-/// What a gang asks for: where one finds no room, no other does that asks for the same and comes later.
+/// What a gang asks for: where one finds no room, no other does that asks for the same and comes later. But for what they need
+/// of artefacts: where the first fills no gap because its own are not there yet, those behind it wait with it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct GangShape {
     pub shape: Shape,
@@ -113,7 +114,7 @@ pub(super) struct GangShape {
     pub group: Option<GroupIx>,
     /// One that ends in time may pass others.
     pub timeout_us: Option<u64>,
-    /// One that brings artefacts passes nobody who waits for its nodes.
+    /// It needs artefacts.
     pub brings: bool,
 }
 

@@ -18,9 +18,12 @@ pub(super) struct Queues<K> {
     by_key: FxHashMap<K, u32>,
     /// The first task of each queue that has any.
     heads: BTreeMap<Rank, (u32, TaskIx)>,
-    /// Queues that were empty once; some may have tasks again.
-    spent: Vec<u32>,
+    /// Empty queues of which nobody asked for what they are for any more.
+    vacant: Vec<u32>,
 }
+
+/// So many queues stay for what was asked for and may be asked for again, though they are empty.
+const KEPT: usize = 64;
 
 /// Tasks that ask for the same.
 #[derive(Clone, Debug)]
@@ -29,7 +32,6 @@ pub(super) struct Queue<K> {
     tasks: BTreeMap<Rank, TaskIx>,
     /// Rank of the first, kept beside them: it is asked for each time one comes.
     first: Option<Rank>,
-    is_spent: bool,
     /// There was no node for its first in this epoch.
     pub hopeless: Option<u64>,
 }
@@ -48,8 +50,8 @@ fn head((rank, (queue, ix)): (&Rank, &(u32, TaskIx))) -> Head {
 
 impl<K> Default for Queues<K> {
     fn default() -> Self {
-        let (queues, heads, spent) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { queues, by_key: FxHashMap::default(), heads, spent }
+        let (queues, heads, vacant) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { queues, by_key: FxHashMap::default(), heads, vacant }
     }
 }
 
@@ -75,7 +77,9 @@ impl<K: Clone + Eq + Hash> Queues<K> {
         let queue = &mut self.queues[at as usize];
         queue.tasks.insert(rank, ix);
         if queue.first.is_none_or(|first| rank < first) {
-            queue.first.replace(rank).map(|first| self.heads.remove(&first));
+            if let Some(first) = queue.first.replace(rank) {
+                self.heads.remove(&first);
+            }
             self.heads.insert(rank, (at, ix));
         }
         at
@@ -90,10 +94,12 @@ impl<K: Clone + Eq + Hash> Queues<K> {
         self.heads.remove(&rank);
         let next = queue.tasks.first_key_value().map(|(rank, ix)| (*rank, *ix));
         queue.first = next.map(|(rank, _)| rank);
-        match next {
-            Some((rank, ix)) => _ = self.heads.insert(rank, (at, ix)),
-            None if !std::mem::replace(&mut queue.is_spent, true) => self.spent.push(at),
-            None => {}
+        if let Some((rank, ix)) = next {
+            self.heads.insert(rank, (at, ix));
+        } else if self.by_key.len() > KEPT {
+            // What is asked for comes and goes (nodes to keep off, groups): queues do not pile up.
+            self.by_key.remove(&queue.key);
+            self.vacant.push(at);
         }
     }
 
@@ -128,21 +134,17 @@ impl<K: Clone + Eq + Hash> Queues<K> {
         self.queues().flat_map(|(_, queue)| queue.tasks.values().copied())
     }
 
-    /// A queue for what nobody asks for yet. What is asked for comes and goes (nodes to keep off, groups): queues do not pile up.
+    /// A queue for what nobody asked for yet.
     fn open(&mut self, key: K) -> u32 {
-        let mut new =
-            Queue { key: key.clone(), tasks: BTreeMap::new(), first: None, is_spent: false, hopeless: None };
-        let at = loop {
-            let Some(at) = self.spent.pop() else {
+        let new = Queue { key: key.clone(), tasks: BTreeMap::new(), first: None, hopeless: None };
+        let at = match self.vacant.pop() {
+            Some(at) => {
+                self[at] = new;
+                at
+            }
+            None => {
                 self.queues.push(new);
-                break self.queues.len() as u32 - 1;
-            };
-            let old = &mut self.queues[at as usize];
-            old.is_spent = false;
-            if old.first.is_none() {
-                std::mem::swap(old, &mut new);
-                self.by_key.remove(&new.key);
-                break at;
+                self.queues.len() as u32 - 1
             }
         };
         self.by_key.insert(key, at);
@@ -182,7 +184,7 @@ mod tests {
             x ^= x >> 7;
             x ^= x << 17;
             // Keys wander off, so that some are never asked for again.
-            let (key, turn) = (step / 500 + x % 8, rank(x >> 8 & 0xfff));
+            let (key, turn) = (step / 50 + x % 8, rank(x >> 8 & 0xfff));
             let grows = x >> 40 & 0x3ff < 512 + 400 * u64::from(step < 10_000);
             if grows && !plain.contains_key(&turn) {
                 let at = queues.insert(key, turn, TaskIx(step as u32));
@@ -220,6 +222,10 @@ mod tests {
             queues.remove(often, rank(3 * n));
             queues.remove(once, rank(3 * n + 1));
         }
-        assert!(queues.queues.len() <= 3 && queues.by_key.len() <= 3 && queues.spent.len() <= 3);
+        assert!(
+            queues.queues.len() <= KEPT + 2 && queues.by_key.len() <= KEPT,
+            "{} queues",
+            queues.queues.len()
+        );
     }
 }

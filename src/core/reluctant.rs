@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::Core;
 use super::pool::Stage;
-use super::task::{Need, NodeIx, Part, TaskIx};
+use super::task::{Need, NodeIx, Part, PoolIx, TaskIx};
 
 /// On how many nodes such tasks could be measured. True until a worker comes or goes.
 pub(super) type Counted = FxHashMap<Kind, usize>;
@@ -33,18 +33,21 @@ impl Core {
         self.pools[self.tasks[ix].pool.at()].stage == Stage::Growing
     }
 
-    /// The nodes of one allocation, the one with the most, with a worker that measures and, if it were idle, would do.
+    /// On how many nodes of one allocation, the one with the most, it could be measured if they were idle.
     fn measuring(&self, ix: TaskIx) -> usize {
         let task = &self.tasks[ix];
-        let (need, gpus, not_on) = (task.need, task.gpus(), task.not_on());
-        let part = if let Need::Part(part) = need { Some(part) } else { None };
+        let part = if let Need::Part(part) = task.need { Some(part) } else { None };
+        let kind = (task.need.cores(), part, task.gpus(), task.not_on());
         let counted = &self.pools[task.pool.at()].counted;
-        *counted.borrow_mut().entry((need.cores(), part, gpus, not_on)).or_insert_with(|| {
-            self.most_together(task.pool, usize::MAX, |node, id| {
-                let worker = &self.fleet[id];
-                let is_able = worker.suffices(need) && worker.gpus.len() >= gpus;
-                not_on != Some(node) && worker.serves(task.pool) && worker.measures && is_able
-            })
+        *counted.borrow_mut().entry(kind).or_insert_with(|| self.count_measuring(task.pool, kind))
+    }
+
+    pub(super) fn count_measuring(&self, pool: PoolIx, (cores, part, gpus, not_on): Kind) -> usize {
+        let need = part.map_or(Need::Cores(cores), Need::Part);
+        self.most_together(pool, usize::MAX, |node, id| {
+            let worker = &self.fleet[id];
+            let is_able = worker.suffices(need) && worker.gpus.len() >= gpus;
+            not_on != Some(node) && worker.serves(pool) && worker.measures && is_able
         })
     }
 }

@@ -29,8 +29,8 @@ impl Core {
         Reserved { task: self.tasks[kept.ix].id, nodes: kept.workers.len(), until: kept.until }
     }
 
-    /// Keeps nodes for the first gang that waits: those that are free the earliest. `free`: workers with idle units. What it
-    /// has it gives up for these alone: others come free later than was told it, or will be among them.
+    /// Keeps nodes for the first gang that waits: those that are free the earliest. `free`: workers with idle units. Where it was
+    /// promised a time it gives up what it has for these alone: others are not known to be free before that.
     pub(super) fn reserve(&mut self, pool: PoolIx, ix: TaskIx, free: &[WorkerId]) {
         let old = self.pools[pool.at()].reservation.take();
         let mine = |node: NodeIx| self.fleet[node].reserved == Some(ix);
@@ -38,7 +38,8 @@ impl Core {
         // A worker that measures may have come: then a reluctant one is none for it any more.
         let would_do = |old: &&Reservation| old.workers.iter().all(|id| self.suits(ix, demand, *id));
         let present = old.as_ref().filter(|old| old.ix == ix).filter(would_do);
-        let asked = match present {
+        let promised = present.filter(|present| present.until.is_some_and(|until| self.now < until));
+        let asked = match promised {
             Some(present) => {
                 let others = free.iter().filter(|id| !present.workers.contains(id));
                 present.workers.iter().chain(others).copied().collect()

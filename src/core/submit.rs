@@ -348,7 +348,8 @@ impl Core {
     /// The group has lost its home: those of its tasks that wait for just that look for one again.
     pub(super) fn reroute_gangs(&mut self, pool: PoolIx, group: GroupIx) {
         let gangs = self.pools[pool.at()].gangs.tasks();
-        let again: Vec<TaskIx> = gangs.filter(|ix| self.tasks[*ix].group() == Some(group)).collect();
+        let mut again: Vec<TaskIx> = gangs.filter(|ix| self.tasks[*ix].group() == Some(group)).collect();
+        again.sort_unstable_by_key(|ix| self.tasks[*ix].rank);
         for ix in again {
             self.dequeue(ix);
             self.make_ready(ix);
@@ -374,6 +375,7 @@ impl Core {
             let parked = self.fleet.nodes().flat_map(|(_, node)| node.parked.values().copied());
             again.extend(parked.filter(|ix| self.tasks[*ix].pool == pool));
         }
+        again.sort_unstable_by_key(|ix| self.tasks[*ix].rank);
         self.mark_stale(pool);
         for ix in again {
             self.dequeue(ix);

@@ -303,10 +303,9 @@ impl Driver {
     /// When to look again because a call has just come or ended, and at most one task could run.
     fn next_look(&mut self, now: Instant) -> Option<Instant> {
         if std::mem::take(&mut self.stirred) {
-            let alone = self.core.runnable() <= 1 && !self.is_calm_here();
-            self.vigil = if alone { Vigil::begun() } else { Vigil::default() };
+            self.vigil = if self.core.runnable() <= 1 { Vigil::begun() } else { Vigil::default() };
         }
-        self.vigil.next_look(now)
+        self.vigil.next_look(now).filter(|_| !self.is_calm_here())
     }
 
     /// While a measurement has the root's own node, the root looks at its MPI links rarely too, and draws nothing.

@@ -106,7 +106,7 @@ pub fn port(setup: Setup) -> (Port, DriverEnd) {
         kept,
         is_whole: false,
         in_flight: 0,
-        last_was_call: false,
+        last_call: None,
         listens: false,
         awaits_line: false,
         began: Instant::now(),
@@ -133,8 +133,8 @@ pub struct Port {
     is_whole: bool,
     /// Tasks the driver has and whose end was not taken.
     in_flight: u64,
-    /// The driver was given a call last.
-    last_was_call: bool,
+    /// The call that the driver was given last, as long as its end was not taken.
+    last_call: Option<TaskId>,
     /// Is there anybody outside who has lines for it?
     listens: bool,
     /// The script waits for the next of them.
@@ -306,6 +306,7 @@ impl Port {
             None => {
                 let Some(completion) = self.arrived.pop_front() else { return Taken::Nothing };
                 self.in_flight -= 1;
+                self.last_call = self.last_call.filter(|call| *call != completion.task);
                 self.mailboxes.count_taken();
                 completion
             }
@@ -404,7 +405,9 @@ impl Port {
             }
         }
         self.in_flight += 1;
-        self.last_was_call = matches!(submission.job, Job::Call(_));
+        if let Job::Call(_) = submission.job {
+            self.last_call = Some(submission.task);
+        }
         self.request(Request::Submit(submission));
     }
 
@@ -435,7 +438,7 @@ impl Port {
             self.tell_answers();
             self.tell_notices(false);
         }
-        let alone = self.in_flight == 1 && self.last_was_call;
+        let alone = self.in_flight == 1 && self.last_call.is_some();
         let awaited = Awaited { ends: self.in_flight > 0, line: self.awaits_line, alone };
         self.mailboxes.receive(&mut self.arrived, awaited, wait)
     }

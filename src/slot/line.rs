@@ -51,10 +51,16 @@ impl Line {
     /// The next message; waits for it, for a moment `awake`, as long as that says so.
     pub fn receive(&self, awake: impl Fn() -> bool) -> Result<ToSlot, WireError> {
         let deferred = self.lock().deferred.pop_front();
-        match deferred {
-            Some(message) => Ok(message),
-            None => self.receive_new(awake),
+        let message = match deferred {
+            Some(message) => message,
+            None => self.receive_new(awake)?,
+        };
+        let mut state = self.lock();
+        // What was gathered waits while this is seen to, which may take long.
+        if state.stream.wants_write() && !std::mem::replace(&mut state.told, true) {
+            self.changed.notify_one();
         }
+        Ok(message)
     }
 
     /// The next message of a kind; the others stay for `receive`, in their order.
@@ -70,15 +76,9 @@ impl Line {
 
     fn receive_new(&self, awake: impl Fn() -> bool) -> Result<ToSlot, WireError> {
         loop {
-            let mut state = self.lock();
-            if let Some(message) = state.stream.take()? {
-                // What was gathered waits while this is seen to, which may take long.
-                if state.stream.wants_write() && !std::mem::replace(&mut state.told, true) {
-                    self.changed.notify_one();
-                }
+            if let Some(message) = self.lock().stream.take()? {
                 return Ok(message);
             }
-            drop(state);
             // Nothing more at once: this is the moment to send what was gathered.
             if !self.ready(PollFlags::IN, Some(Duration::ZERO))? {
                 let mut state = self.lock();
@@ -144,6 +144,8 @@ impl Line {
             if writable.is_err() || state.stream.flush().is_err() {
                 return;
             }
+            // The socket took a part: the rest follows as soon as it takes more.
+            state.told |= state.stream.wants_write();
         }
     }
 
@@ -168,5 +170,81 @@ impl Line {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::model::{Attempt, Hash, Module, Outcome, Status, TaskId};
+    use crate::wire::socket_pair;
+
+    /// A slot's line, whose other thread sends in time, and the worker's end.
+    fn ends() -> (Arc<Line>, Stream, std::thread::JoinHandle<()>) {
+        let (worker, slot) = socket_pair().unwrap();
+        let line = Arc::new(Line::new(slot).unwrap());
+        let sender = std::thread::spawn({
+            let line = line.clone();
+            move || line.send_in_time()
+        });
+        (line, Stream::new(worker).unwrap(), sender)
+    }
+
+    fn done(text: Vec<u8>) -> FromSlot {
+        let outcome = Outcome::failed(Status::Error, String::from_utf8(text).unwrap());
+        FromSlot::Done(TaskId(1), Attempt(0), Box::new(outcome))
+    }
+
+    /// What comes to the worker while the slot says nothing more.
+    fn heard(worker: &mut Stream) -> FromSlot {
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            worker.fill().unwrap();
+            if let Some(message) = worker.take().unwrap() {
+                return message;
+            }
+            assert!(Instant::now() < limit, "it was never sent");
+            std::thread::yield_now();
+        }
+    }
+
+    fn tell(worker: &mut Stream, messages: &[ToSlot]) {
+        messages.iter().for_each(|message| worker.queue(message));
+        worker.flush().unwrap();
+    }
+
+    fn end(line: &Line, sender: std::thread::JoinHandle<()>) {
+        line.close();
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn a_result_is_sent_while_what_came_before_it_is_seen_to() {
+        let (line, mut worker, sender) = ends();
+        let module = ToSlot::Module("m".into(), Module::Missing(String::new()));
+        let later = [ToSlot::Forget(Hash::of(b"a")), ToSlot::Forget(Hash::of(b"b"))];
+        tell(&mut worker, &[later[0].clone(), later[1].clone(), module.clone()]);
+        // A call waits for a module while two messages come, and ends.
+        assert_eq!(line.receive_where(|message| matches!(message, ToSlot::Module(..))).unwrap(), module);
+        assert_eq!(line.receive(|| false).unwrap(), later[0]);
+        line.send(done(b"ended".to_vec())).unwrap();
+        assert_eq!(line.receive(|| false).unwrap(), later[1]);
+        assert_eq!(heard(&mut worker), done(b"ended".to_vec()), "the slot is at the next call for an hour");
+        end(&line, sender);
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_at_once_is_sent_too() {
+        let (line, mut worker, sender) = ends();
+        let next = ToSlot::Forget(Hash::of(b"a"));
+        tell(&mut worker, std::slice::from_ref(&next));
+        let large = vec![b'x'; 4 << 20];
+        line.send(done(large.clone())).unwrap();
+        assert_eq!(line.receive(|| false).unwrap(), next);
+        assert_eq!(heard(&mut worker), done(large));
+        end(&line, sender);
     }
 }

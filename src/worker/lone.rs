@@ -10,7 +10,7 @@ pub(super) struct Lone {
 }
 
 impl Lone {
-    /// So many calls have come and ended since it was last told, and so many are under way: do they come one by one?
+    /// So many calls have come and ended since it was last told, and so much is under way, commands too: do they come one by one?
     pub(super) fn heed(&mut self, news: u32, under_way: usize) -> bool {
         self.row = if news == 1 && under_way <= 1 { self.row.saturating_add(1) } else { 0 };
         self.row >= OFTEN

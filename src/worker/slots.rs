@@ -45,6 +45,8 @@ pub(super) struct Slots {
     /// So many calls came and ended since it was last seen to who stays awake.
     stirred: u32,
     lone: Lone,
+    /// Slots were told that they may stay awake.
+    awake: bool,
     vigil: Vigil,
 }
 
@@ -116,6 +118,7 @@ impl Slots {
             starts: Starts::default(),
             stirred: 0,
             lone: Lone::default(),
+            awake: false,
             vigil: Vigil::default(),
         }
     }
@@ -301,8 +304,8 @@ impl Slots {
     pub(super) fn next_look(&mut self, now: Instant) -> Option<Instant> {
         let news = std::mem::take(&mut self.stirred);
         if news > 0 {
-            let under_way: usize = self.slots.iter().filter_map(Slot::load).sum();
-            let awake = self.lone.heed(news, self.waiting.len() + under_way);
+            let calls: usize = self.slots.iter().filter_map(Slot::load).sum();
+            let awake = self.lone.heed(news, self.waiting.len() + calls + self.taken as usize);
             self.stay_awake(awake);
         }
         self.vigil.next_look(now)
@@ -316,6 +319,9 @@ impl Slots {
 
     fn stay_awake(&mut self, awake: bool) {
         self.vigil = if awake { Vigil::begun() } else { Vigil::default() };
+        if std::mem::replace(&mut self.awake, awake) == awake {
+            return;
+        }
         for slot in &self.slots {
             if let State::Serving(process) = &slot.state {
                 process.set_awake(awake);
@@ -433,7 +439,12 @@ impl Slots {
                 return self.kill_process(index, None, root, keeper);
             }
             match self.slots[index].serve(&self.init, &self.limits, now, keeper) {
-                Ok(process) => process.put(call, &self.codes, now),
+                Ok(process) => {
+                    if process.is_unused() {
+                        process.set_awake(self.awake);
+                    }
+                    process.put(call, &self.codes, now);
+                }
                 Err(error) => {
                     let reason = format!("cannot start a slot on {}: {error}", self.init.host);
                     let outcome = Outcome::failed(Status::SetupFailed, reason);

@@ -54,6 +54,41 @@ fn later_tasks_pass_a_gang_only_if_they_end_in_time() {
 }
 
 #[test]
+fn a_gang_that_was_promised_no_time_is_kept_a_node_that_becomes_known_to_be_free_earlier() {
+    let mut desk = Desk::new(&[1, 1, 1]);
+    let endless: Vec<TaskId> = (0..3).map(|_| desk.exec().0).collect();
+    let (wide, _) = desk.ask(Kind::Exec, gang(2));
+    let kept = |desk: &Desk| -> Vec<u32> {
+        let reservation = desk.core.pools[0].reservation.as_ref().expect("it waits");
+        assert_eq!((desk.core.tasks[reservation.ix].id, reservation.until), (wide, None));
+        reservation.workers.iter().map(|id| id.0).collect()
+    };
+    assert_eq!(kept(&desk), [0, 1], "of none anything is known");
+    // What may run on one node only follows there at once, and ends in time.
+    let (bound, none) = desk.ask(Kind::Exec, |r| {
+        (r.placement.host, r.timeout_us) = (Some("n2".into()), Some(60 * SECOND));
+    });
+    assert!(none.is_empty());
+    assert!(desk.done(2, endless[2]).contains(&start(bound, 1, 2)));
+    assert_eq!(kept(&desk), [0, 2]);
+}
+
+#[test]
+fn one_look_starts_all_gangs_that_can_start() {
+    let mut desk = Desk::new(&[2000]);
+    license(&mut desk, 1);
+    let (first, _) = desk.ask(Kind::Exec, licensed(1));
+    let waiting: Vec<TaskId> = (0..1100).map(|_| desk.ask(Kind::Exec, licensed(1)).0).collect();
+    let starts = |actions: &[Action]| {
+        let is_start = |action: &&Action| matches!(action, Action::Start { .. });
+        actions.iter().filter(is_start).count()
+    };
+    let actions = license(&mut desk, 1101);
+    assert_eq!(starts(&actions), waiting.len(), "more than are looked at in vain");
+    desk.done(0, first);
+}
+
+#[test]
 fn gangs_that_share_stand_beside_each_other() {
     let mut desk = Desk::new(&[4, 4]);
     let shared = |r: &mut Request| {
