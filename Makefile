@@ -23,9 +23,10 @@ test: ## all tests, with the MPI on the search path
 	@$(WITH) cargo test --quiet --no-run
 	@$(WITH) cargo test --lib --bins --tests --no-fail-fast
 
-bench: ## how fast it is here, beside what it could be at best
-	@tools/setup demo
-	@$(WITH) cargo bench
+bench: ## the figures of docs/performance.md of this machine, and whether hot paths take more instructions than they did
+	@tools/setup bench
+	@benches/page --show
+	@benches/counts
 
 check: ## formatting, lints, docs, the walls between the rooms, types and formatting of the Lua
 	cargo fmt --check

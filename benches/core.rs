@@ -144,23 +144,34 @@ fn resident_bytes() -> u64 {
 
 fn main() {
     let plain = |_| Placement::default();
+    let not_on = |n: u64| Placement {
+        exclusive: n.is_multiple_of(4).then_some(Exclusive::Node),
+        not_on: Some(format!("n{}", n % 50)),
+        ..Placement::default()
+    };
+    let applications = |n: u64| Placement {
+        nodes: Some(1 + (n * 37 % 64) as u32),
+        exclusive: Some(Exclusive::Node),
+        ..Placement::default()
+    };
+    // `count WHAT N`: so many of one thing, for benches/counts.
+    if let [_, _, what, n] = &std::env::args().collect::<Vec<_>>()[..] {
+        let n = n.parse().expect("a number");
+        return match what.as_str() {
+            "calls" => queued(what, 2, 2, n, Kind::Call, plain),
+            "window" => windowed(what, 2, 2, n, 128),
+            "kinds" => queued(what, 1000, 4, n, Kind::Measure, not_on),
+            "gangs" => queued(what, 1000, 4, n, Kind::Measure, applications),
+            other => panic!("there is no {other} to count"),
+        };
+    }
     memory(1_000_000);
     queued("1 M calls queued, 2 workers x 2", 2, 2, 1_000_000, Kind::Call, plain);
     queued("1 M calls queued, 10 000 workers x 4", 10_000, 4, 1_000_000, Kind::Call, plain);
     queued("1 M execs queued, 10 000 workers x 4", 10_000, 4, 1_000_000, Kind::Exec, plain);
     let grouped = |n: u64| Placement { group: Some(format!("g{}", n % 1000)), ..Placement::default() };
     queued("200 k execs in 1000 groups, 100 workers x 4", 100, 4, 200_000, Kind::Exec, grouped);
-    let exclusive = |n: u64| Placement {
-        exclusive: n.is_multiple_of(4).then_some(Exclusive::Node),
-        not_on: Some(format!("n{}", n % 50)),
-        ..Placement::default()
-    };
-    queued("100 k, 50 shapes of not_on, 1/4 exclusive", 1000, 4, 100_000, Kind::Measure, exclusive);
-    let applications = |n: u64| Placement {
-        nodes: Some(1 + (n * 37 % 64) as u32),
-        exclusive: Some(Exclusive::Node),
-        ..Placement::default()
-    };
+    queued("100 k, 50 shapes of not_on, 1/4 exclusive", 1000, 4, 100_000, Kind::Measure, not_on);
     queued("2 k measured gangs of 1-64, 1000 workers x 4", 1000, 4, 2000, Kind::Measure, applications);
     windowed("calls, 128 in flight, 2 workers x 2", 2, 2, 2_000_000, 128);
     windowed("calls, 20 000 in flight, 10 000 workers x 4", 10_000, 4, 2_000_000, 20_000);

@@ -26,8 +26,12 @@ fn main() -> Result<(), Error> {
     for hash in &shipped.codes {
         receiver.learn(*hash, sender.bytecode(*hash).ok_or("no code")?.to_vec())?;
     }
+    // `count closures N`: so many there and back, for benches/counts.
+    if let [_, _, _, n] = &std::env::args().collect::<Vec<_>>()[..] {
+        return on_the_stack(n.parse()?, &lua, &mut sender, (&there, &mut receiver), closure, &shipped);
+    }
     println!("closure with 2 upvalues: {} bytes", shipped.bytes.len());
-    on_the_stack(&lua, &mut sender, &there, &mut receiver, closure.clone(), &shipped)?;
+    on_the_stack(1_000_000, &lua, &mut sender, (&there, &mut receiver), closure.clone(), &shipped)?;
     each("encode, from Rust", 1_000_000, || Ok(sender.encode(&lua, closure.clone())?))?;
     each("decode and instantiate, to Rust", 1_000_000, || {
         let none = &mut |_| Err(String::new());
@@ -52,20 +56,19 @@ fn main() -> Result<(), Error> {
 
 /// As the script's `submit` and the slot's calls do it: from one Lua stack to the other, nothing in between.
 fn on_the_stack(
+    times: u32,
     lua: &Lua,
     sender: &mut Shipper,
-    there: &Lua,
-    receiver: &mut Shipper,
+    (there, receiver): (&Lua, &mut Shipper),
     closure: MultiValue,
     shipped: &Shipped,
 ) -> Result<(), Error> {
-    const TIMES: u32 = 1_000_000;
     let (mut encode, mut decode) = (0.0, 0.0);
     // SAFETY: each shipper works on its own state, and neither raises.
     unsafe {
         lua.exec_raw::<()>(closure, |state| {
             let start = Instant::now();
-            for _ in 0..TIMES {
+            for _ in 0..times {
                 let _ = black_box(sender.encode_stack(state, 1));
             }
             encode = start.elapsed().as_secs_f64();
@@ -73,7 +76,7 @@ fn on_the_stack(
         })?;
         there.exec_raw::<()>((), |state| {
             let start = Instant::now();
-            for _ in 0..TIMES {
+            for _ in 0..times {
                 let _ = black_box(receiver.decode_stack(state, &shipped.bytes, 0));
                 mlua::ffi::lua_settop(state, 0);
             }
@@ -81,7 +84,7 @@ fn on_the_stack(
         })?;
     }
     for (what, seconds) in [("encode", encode), ("decode and instantiate", decode)] {
-        println!("{what}: {:.0} ns", seconds * 1e9 / f64::from(TIMES));
+        println!("{what}: {:.0} ns", seconds * 1e9 / f64::from(times));
     }
     Ok(())
 }

@@ -61,11 +61,11 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// The port alone, both ends on one thread.
-fn port_alone() {
+/// The port alone, both ends on one thread; `calls` in thousands.
+fn port_alone(calls: u32) {
     let (mut port, mut end) = ends(Campaign::default());
     let (mut submits, mut takes) = (0.0, 0.0);
-    for _ in 0..CALLS / 1000 {
+    for _ in 0..calls / 1000 {
         let began = Instant::now();
         for _ in 0..1000 {
             let job = CallJob { payload: vec![1; 26].into(), ..Default::default() };
@@ -91,8 +91,8 @@ fn port_alone() {
         }
         takes += began.elapsed().as_secs_f64();
     }
-    println!("{:50} {:7.3} µs each", "port: submit", submits * 1e6 / f64::from(CALLS));
-    println!("{:50} {:7.3} µs each", "port: take", takes * 1e6 / f64::from(CALLS));
+    println!("{:50} {:7.3} µs each", "port: submit", submits * 1e6 / f64::from(calls));
+    println!("{:50} {:7.3} µs each", "port: take", takes * 1e6 / f64::from(calls));
 }
 
 /// A script that submits and awaits; the driver on another thread, or asked only between the two halves.
@@ -115,7 +115,11 @@ fn from_lua(what: &str, source: &str) {
 }
 
 fn main() {
-    port_alone();
+    // `count port N`: so many calls through the port, for benches/counts.
+    if let [_, _, _, n] = &std::env::args().collect::<Vec<_>>()[..] {
+        return port_alone(n.parse().unwrap());
+    }
+    port_alone(CALLS);
     from_lua(
         "lua: submit and await, by 1000",
         "local function work() end
@@ -140,6 +144,15 @@ fn main() {
            local list = {}
            for i = 1, 10 do list[i] = submit(work) end
            for i = 1, 10 do await(list[i]) end
+         end",
+    );
+    from_lua(
+        "lua: the same, submit(call { work, timeout = 9 })",
+        "local function work() end
+         for _ = 1, 1000 do
+           local list = {}
+           for i = 1, 1000 do list[i] = submit(call { work, timeout = 9 }) end
+           for i = 1, 1000 do await(list[i]) end
          end",
     );
     from_lua(
