@@ -61,7 +61,7 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// The port alone, both ends on one thread; `calls` in thousands.
+/// The port alone, both ends on one thread; `calls` are thousands.
 fn port_alone(calls: u32) {
     let (mut port, mut end) = ends(Campaign::default());
     let (mut submits, mut takes) = (0.0, 0.0);

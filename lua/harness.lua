@@ -53,22 +53,21 @@ for name, fn in pairs(globals) do
   _G[name] = fn
 end
 
--- Modules are as strict as `harness` itself.
-for _, name in ipairs { "sweep", "json", "fs", "recipes", "dl" } do
-  local module = harness[name]
-  setmetatable(module, {
-    __index = function(_, key)
-      lib.failure.raise(string.format("harness.%s: %s", name, lib.failure.unknown("name", key, lib.failure.sorted_keys(module))))
+-- A name that is not there raises, here and in the modules.
+local function strict(module, who)
+  return setmetatable(module, {
+    __index = function(_, name)
+      if module == harness and name == "worker" then
+        lib.failure.raise("harness.worker is for tasks: it is the slot that a call runs in")
+      end
+      lib.failure.raise(who .. ": " .. lib.failure.unknown("name", name, lib.failure.sorted_keys(module)))
     end,
   })
 end
-
-setmetatable(harness, {
-  __index = function(_, name)
-    if name == "worker" then lib.failure.raise("harness.worker is for tasks: it is the slot that a call runs in") end
-    lib.failure.raise("harness: " .. lib.failure.unknown("name", name, lib.failure.sorted_keys(harness)))
-  end,
-})
+strict(harness, "harness")
+for _, name in ipairs { "sweep", "json", "fs", "recipes", "dl" } do
+  strict(harness[name], "harness." .. name)
+end
 
 flow.install()
 lib.coroutines.install()

@@ -328,43 +328,39 @@ local function elsewhere(kind, key)
   return string.format(" (an option of %s%s)", #kinds > 0 and table.concat(kinds, ", ") .. " and " or "", last)
 end
 
--- What is wrong with a table, the first of its keys first: { path, value, expected | note }.
-local function problem_of(kind, given, skip_list)
+-- An option's value in normal form; or nil, and { path, value, expected | note } of what is wrong with it or its name.
+local function check_option(kind, key, value)
   local schema = SCHEMA[kind]
-  for _, key in ipairs(failure.sorted_keys(given)) do
-    local of = schema[key]
-    local skipped = skip_list and math.type(key) == "integer"
-    if not of and not skipped then
-      local example = schema.cmd and 'a program and its arguments go into cmd: { cmd = { "./a.out", "8" } }'
-        or "options have names: { name = value }"
-      local note = type(key) == "string" and failure.unknown("option", key, known_keys(schema), elsewhere(kind, key))
-        or string.format("there is no option [%s]; %s", shown(key), example)
-      return { path = "", unknown = true, note = note }
-    end
-    local good, problem = true, nil
-    if not skipped then
-      good, problem = of(given[key])
-    end
-    if good == nil then
-      return select(2, t.below(type(key) == "string" and "." .. key or string.format("[%s]", key), given[key], problem))
-    end
+  local of = schema[key]
+  if of then
+    local good, problem = of(value)
+    if good ~= nil then return good end
+    return t.below(type(key) == "string" and "." .. key or string.format("[%s]", key), value, problem)
   end
+  if type(key) == "string" then
+    return nil, { path = "", unknown = true, note = failure.unknown("option", key, known_keys(schema), elsewhere(kind, key)) }
+  end
+  local example = schema.cmd and 'a program and its arguments go into cmd: { cmd = { "./a.out", "8" } }'
+    or "options have names: { name = value }"
+  return nil, { path = "", unknown = true, note = string.format("there is no option [%s]; %s", shown(key), example) }
 end
 
--- Normal form of a table, or nil and what is wrong with it. `skip_list`: what has numbers is no option.
+-- Normal form of a table, or nil and the problem of the first of its keys that has one. `skip_list`: what has numbers is no option.
 local function check_table(kind, given, skip_list)
-  local schema, result = SCHEMA[kind], {}
+  local result, wrong = {}, false
   for key, value in next, given do
-    local of = schema[key]
-    if of then
-      local good = of(value)
-      if good == nil then return nil, problem_of(kind, given, skip_list) end
-      result[key] = good
-    elseif not skip_list or mathtype(key) ~= "integer" then
-      return nil, problem_of(kind, given, skip_list)
+    if not skip_list or mathtype(key) ~= "integer" then
+      result[key] = check_option(kind, key, value)
+      wrong = wrong or result[key] == nil
     end
   end
-  return result
+  if not wrong then return result end
+  for _, key in ipairs(failure.sorted_keys(given)) do
+    if not skip_list or mathtype(key) ~= "integer" then
+      local good, problem = check_option(kind, key, given[key])
+      if good == nil then return nil, problem end
+    end
+  end
 end
 
 --- The options `given` to `who` in normal form, which are those of `kind` (the same unless said); raises at the author's line.

@@ -204,6 +204,14 @@ function M.list(...)
   return sweep { at = at, count = count }
 end
 
+-- How many there are before anything is filtered.
+local function untouched(base)
+  while base.base do
+    base = base.base
+  end
+  return base.count()
+end
+
 local function filtered(base, fn)
   local found, seen, whole = {}, 0, false -- places in the base, as far as it was looked at
   local function too_many(n) complain("where", "%.3g points would be tried one by one: sample some of them, or search (harness.search)", n) end
@@ -224,11 +232,7 @@ local function filtered(base, fn)
     return place and base.at(place)
   end
   local function count()
-    local of = base
-    while of.base do
-      of = of.base
-    end
-    if not whole and of.count() > MOST_TRIED then too_many(of.count()) end -- now, and not in some minutes
+    if not whole and untouched(base) > MOST_TRIED then too_many(untouched(base)) end -- now, and not in some minutes
     find(math.huge)
     return #found
   end
@@ -339,14 +343,6 @@ local function drawn_before_filtered(base, n, random)
   end
   table.sort(places)
   return chosen(of, places)
-end
-
--- How many there are before anything is filtered.
-local function untouched(base)
-  while base.base do
-    base = base.base
-  end
-  return base.count()
 end
 
 --- `n` of the points (all, if there are no more), each as likely as any other, in their order.

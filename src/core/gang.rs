@@ -1,7 +1,7 @@
 //! Tasks that need several things at once: nodes, GPUs, counters of their pool. All of them or none.
 //!
-//! Those that ask for the same stand in one queue, and the first of each are walked through in the order of their ranks. The first that does not
-//! find its nodes is promised some (`reserve`); those behind it start where they do not delay it. Counters are handed out in
+//! Those that ask for the same stand in one queue, and the first of each are walked through in the order of their ranks. The first
+//! that does not find its nodes is promised some (`reserve`); those behind it start where they do not delay it. Counters are handed out in
 //! order: while a task waits for one, later tasks do not get it. Which nodes: those with the least to spare, so that
 //! others stay whole. It never waits for a node that is not promised to it.
 

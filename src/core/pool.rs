@@ -17,10 +17,10 @@ use crate::model::{PoolId, WorkerId};
 pub(super) struct Pool {
     pub id: PoolId,
     pub stage: Stage,
-    /// Open workers by what they can take: those that measure wherever they are,
-    measuring: Tree,
-    /// and those that do only where no others can. So who keeps off these sees at once that there is nothing else.
-    unwilling: Tree,
+    /// Open workers by what they can take, but for reluctant ones.
+    tree: Tree,
+    /// Reluctant ones: who keeps off them sees at once that there is nothing else.
+    reluctant_tree: Tree,
     /// The worker at each place of the trees.
     pub places: Vec<Option<WorkerId>>,
     vacant: Vec<usize>,
@@ -123,8 +123,8 @@ impl Pool {
         Self {
             id,
             stage: Stage::Growing,
-            measuring: Tree::default(),
-            unwilling: Tree::default(),
+            tree: Tree::default(),
+            reluctant_tree: Tree::default(),
             places: Vec::new(),
             vacant: Vec::new(),
             sizes: BTreeMap::new(),
@@ -177,8 +177,8 @@ impl Pool {
     pub fn lose(&mut self, place: usize, slots: u16, node: NodeIx) {
         self.places[place] = None;
         self.vacant.push(place);
-        self.measuring.close(place);
-        self.unwilling.close(place);
+        self.tree.close(place);
+        self.reluctant_tree.close(place);
         discount(&mut self.sizes, slots);
         discount(&mut self.hosts, node);
         self.alive -= 1;
@@ -188,25 +188,25 @@ impl Pool {
 
     /// What the worker at this place can take.
     pub fn offer(&mut self, place: usize, measures: bool, offer: Offer) {
-        if measures { self.measuring.set(place, offer) } else { self.unwilling.set(place, offer) }
+        if measures { self.tree.set(place, offer) } else { self.reluctant_tree.set(place, offer) }
     }
 
     /// What is offered at this place.
     pub fn offered(&self, place: usize, measures: bool) -> Offer {
-        if measures { self.measuring.get(place) } else { self.unwilling.get(place) }
+        if measures { self.tree.get(place) } else { self.reluctant_tree.get(place) }
     }
 
-    /// The best of all offers, and the most units, for one that `avoids` unwilling workers or does not.
+    /// The best of all offers, and the most units, for one that `avoids` reluctant workers or does not.
     pub fn top(&self, avoids: bool) -> Offer {
-        let top = self.measuring.top();
-        if avoids { top } else { top.join(self.unwilling.top()) }
+        let top = self.tree.top();
+        if avoids { top } else { top.join(self.reluctant_tree.top()) }
     }
 
     /// The best open place with at least `idle` free units that `fits`; the first one of equals.
     pub fn best(&self, idle: u16, avoids: bool, mut fits: impl FnMut(WorkerId) -> bool) -> Option<WorkerId> {
         let mut fits = |place: usize| self.places[place].is_some_and(&mut fits);
-        let found = self.measuring.best(idle, &mut fits);
-        let other = if avoids { None } else { self.unwilling.best(idle, &mut fits) };
+        let found = self.tree.best(idle, &mut fits);
+        let other = if avoids { None } else { self.reluctant_tree.best(idle, &mut fits) };
         let best = found.into_iter().chain(other).min_by_key(|(key, place)| (Reverse(*key), *place));
         best.and_then(|(_, place)| self.places[place])
     }
@@ -214,8 +214,8 @@ impl Pool {
     /// All open workers with idle units.
     pub fn with_idle(&self) -> Vec<WorkerId> {
         let mut found = Vec::new();
-        self.measuring.each(1, |place| found.extend(self.places[place]));
-        self.unwilling.each(1, |place| found.extend(self.places[place]));
+        self.tree.each(1, |place| found.extend(self.places[place]));
+        self.reluctant_tree.each(1, |place| found.extend(self.places[place]));
         found
     }
 

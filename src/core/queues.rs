@@ -30,8 +30,6 @@ const KEPT: usize = 64;
 pub(super) struct Queue<K> {
     pub key: K,
     tasks: BTreeMap<Rank, TaskIx>,
-    /// Rank of the first, kept beside them: it is asked for each time one comes.
-    first: Option<Rank>,
     /// There was no node for its first in this epoch.
     pub hopeless: Option<u64>,
 }
@@ -75,9 +73,10 @@ impl<K: Clone + Eq + Hash> Queues<K> {
             None => self.open(key),
         };
         let queue = &mut self.queues[at as usize];
+        let first = queue.tasks.first_key_value().map(|(rank, _)| *rank);
         queue.tasks.insert(rank, ix);
-        if queue.first.is_none_or(|first| rank < first) {
-            if let Some(first) = queue.first.replace(rank) {
+        if first.is_none_or(|first| rank < first) {
+            if let Some(first) = first {
                 self.heads.remove(&first);
             }
             self.heads.insert(rank, (at, ix));
@@ -88,14 +87,11 @@ impl<K: Clone + Eq + Hash> Queues<K> {
     /// And leaves it.
     pub fn remove(&mut self, at: u32, rank: Rank) {
         let queue = &mut self.queues[at as usize];
-        if queue.tasks.remove(&rank).is_none() || queue.first != Some(rank) {
+        if queue.tasks.remove(&rank).is_none() || self.heads.remove(&rank).is_none() {
             return;
         }
-        self.heads.remove(&rank);
-        let next = queue.tasks.first_key_value().map(|(rank, ix)| (*rank, *ix));
-        queue.first = next.map(|(rank, _)| rank);
-        if let Some((rank, ix)) = next {
-            self.heads.insert(rank, (at, ix));
+        if let Some((rank, ix)) = queue.tasks.first_key_value() {
+            self.heads.insert(*rank, (at, *ix));
         } else if self.by_key.len() > KEPT {
             // What is asked for comes and goes (nodes to keep off, groups): queues do not pile up.
             self.by_key.remove(&queue.key);
@@ -136,7 +132,7 @@ impl<K: Clone + Eq + Hash> Queues<K> {
 
     /// A queue for what nobody asked for yet.
     fn open(&mut self, key: K) -> u32 {
-        let new = Queue { key: key.clone(), tasks: BTreeMap::new(), first: None, hopeless: None };
+        let new = Queue { key: key.clone(), tasks: BTreeMap::new(), hopeless: None };
         let at = match self.vacant.pop() {
             Some(at) => {
                 self[at] = new;

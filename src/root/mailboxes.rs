@@ -133,11 +133,10 @@ impl Mailboxes {
             {
                 return Received::Nothing;
             }
-            let now = Instant::now();
             match wait {
                 Wait::No => return Received::Nothing,
-                Wait::Until(end) if end <= now => return Received::Nothing,
-                _ if vigil.lasts(now) => {
+                Wait::Until(end) if end <= Instant::now() => return Received::Nothing,
+                _ if vigil.lasts(Instant::now()) => {
                     drop(inbox);
                     std::thread::yield_now();
                     inbox = lock(&self.to_script);
@@ -148,7 +147,7 @@ impl Mailboxes {
                     inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
                 }
                 Wait::Until(end) => {
-                    let left = end.saturating_duration_since(now);
+                    let left = end.saturating_duration_since(Instant::now());
                     inbox.waiting = true;
                     let woken = self.arrived.wait_timeout(inbox, left);
                     inbox = woken.unwrap_or_else(PoisonError::into_inner).0;

@@ -46,16 +46,20 @@ pub fn table(lua: &Lua, bridge: &Rc<Bridge>, hot: (Function, Function, Function)
     Ok(host)
 }
 
-/// The first line of the campaign on the stack, `campaign.lua:12`: as lua/harness/failure.lua finds it, at a tenth of the cost.
+/// The first line of the campaign on the stack, `campaign.lua:12`: what `where` of lua/harness/failure.lua finds, which also looks at other
+/// threads and in slots. Each task that is described asks for it, so it makes no table for each level.
 fn authors_line(lua: &Lua) -> Option<String> {
     (1..).map_while(|level| lua.inspect_stack(level, line_of)).flatten().next()
 }
 
 fn line_of(frame: &Debug) -> Option<String> {
-    let source = frame.source();
-    let is_ours = source.source.is_some_and(|source| source.starts_with("@[harness]"));
-    let line = frame.current_line().filter(|line| *line > 0 && !is_ours)?;
-    Some(format!("{}:{line}", source.short_src?))
+    let line = frame.current_line().filter(|line| *line > 0 && !is_ours(frame))?;
+    Some(format!("{}:{line}", frame.source().short_src?))
+}
+
+/// Is it a function of the library, and not of the author?
+pub(super) fn is_ours(frame: &Debug) -> bool {
+    frame.source().source.is_some_and(|source| source.starts_with("@[harness]"))
 }
 
 /// Lets the next line from outside come; the number that stands for it among those of tasks.

@@ -50,50 +50,55 @@ impl Line {
 
     /// The next message; waits for it, for a moment `awake`, as long as that says so.
     pub fn receive(&self, awake: impl Fn() -> bool) -> Result<ToSlot, WireError> {
-        let deferred = self.lock().deferred.pop_front();
-        let message = match deferred {
-            Some(message) => message,
-            None => self.receive_new(awake)?,
-        };
-        let mut state = self.lock();
-        // What was gathered waits while this is seen to, which may take long.
-        if state.stream.wants_write() && !std::mem::replace(&mut state.told, true) {
-            self.changed.notify_one();
+        loop {
+            let mut state = self.lock();
+            let message = match state.deferred.pop_front() {
+                None => state.stream.take()?,
+                deferred => deferred,
+            };
+            if let Some(message) = message {
+                // What was gathered waits while this is seen to, which may take long.
+                if state.stream.wants_write() && !std::mem::replace(&mut state.told, true) {
+                    self.changed.notify_one();
+                }
+                return Ok(message);
+            }
+            drop(state);
+            self.await_more(&awake)?;
         }
-        Ok(message)
     }
 
     /// The next message of a kind; the others stay for `receive`, in their order.
     pub fn receive_where(&self, wanted: impl Fn(&ToSlot) -> bool) -> Result<ToSlot, WireError> {
         loop {
-            let message = self.receive_new(|| false)?;
-            if wanted(&message) {
-                return Ok(message);
+            let mut state = self.lock();
+            match state.stream.take()? {
+                Some(message) if wanted(&message) => return Ok(message),
+                Some(message) => state.deferred.push_back(message),
+                None => {
+                    drop(state);
+                    self.await_more(|| false)?;
+                }
             }
-            self.lock().deferred.push_back(message);
         }
     }
 
-    fn receive_new(&self, awake: impl Fn() -> bool) -> Result<ToSlot, WireError> {
-        loop {
-            if let Some(message) = self.lock().stream.take()? {
-                return Ok(message);
+    /// Fetches more; waits for it where there is none.
+    fn await_more(&self, awake: impl Fn() -> bool) -> Result<(), WireError> {
+        // Nothing more at once: this is the moment to send what was gathered.
+        if !self.ready(PollFlags::IN, Some(Duration::ZERO))? {
+            let mut state = self.lock();
+            state.stream.flush()?;
+            let blocked = state.stream.wants_write();
+            drop(state);
+            let wanted = if blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            let vigil = Vigil::begun();
+            while awake() && vigil.lasts(Instant::now()) && !self.ready(wanted, Some(Duration::ZERO))? {
+                std::thread::yield_now();
             }
-            // Nothing more at once: this is the moment to send what was gathered.
-            if !self.ready(PollFlags::IN, Some(Duration::ZERO))? {
-                let mut state = self.lock();
-                state.stream.flush()?;
-                let blocked = state.stream.wants_write();
-                drop(state);
-                let wanted = if blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-                let vigil = Vigil::begun();
-                while awake() && vigil.lasts(Instant::now()) && !self.ready(wanted, Some(Duration::ZERO))? {
-                    std::thread::yield_now();
-                }
-                self.ready(wanted, None)?;
-            }
-            self.lock().stream.fill()?;
+            self.ready(wanted, None)?;
         }
+        self.lock().stream.fill()
     }
 
     /// The next descriptor that came with a message.

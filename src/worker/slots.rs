@@ -45,8 +45,6 @@ pub(super) struct Slots {
     /// So many calls came and ended since it was last seen to who stays awake.
     stirred: u32,
     lone: Lone,
-    /// Slots were told that they may stay awake.
-    awake: bool,
     vigil: Vigil,
 }
 
@@ -118,7 +116,6 @@ impl Slots {
             starts: Starts::default(),
             stirred: 0,
             lone: Lone::default(),
-            awake: false,
             vigil: Vigil::default(),
         }
     }
@@ -305,21 +302,24 @@ impl Slots {
         let news = std::mem::take(&mut self.stirred);
         if news > 0 {
             let calls: usize = self.slots.iter().filter_map(Slot::load).sum();
-            let awake = self.lone.heed(news, self.waiting.len() + calls + self.taken as usize);
-            self.stay_awake(awake);
+            let under_way = self.waiting.len() + calls + self.taken as usize;
+            self.change_lone(|lone| lone.heed(news, under_way));
         }
         self.vigil.next_look(now)
     }
 
     /// Something is measured: nobody stays awake.
     pub(super) fn be_quiet(&mut self) {
-        self.lone.forget();
-        self.stay_awake(false);
+        self.change_lone(Lone::forget);
     }
 
-    fn stay_awake(&mut self, awake: bool) {
+    /// Who stays awake follows from how calls come. Slots are told when that changes: their gates are theirs to write to.
+    fn change_lone(&mut self, change: impl FnOnce(&mut Lone)) {
+        let before = self.lone.is_often();
+        change(&mut self.lone);
+        let awake = self.lone.is_often();
         self.vigil = if awake { Vigil::begun() } else { Vigil::default() };
-        if std::mem::replace(&mut self.awake, awake) == awake {
+        if awake == before {
             return;
         }
         for slot in &self.slots {
@@ -441,7 +441,7 @@ impl Slots {
             match self.slots[index].serve(&self.init, &self.limits, now, keeper) {
                 Ok(process) => {
                     if process.is_unused() {
-                        process.set_awake(self.awake);
+                        process.set_awake(self.lone.is_often());
                     }
                     process.put(call, &self.codes, now);
                 }

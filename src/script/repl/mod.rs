@@ -13,7 +13,7 @@ use std::thread;
 use mlua::{Function, HookTriggers, LuaString, Table, VmState};
 
 use self::names::Names;
-use super::host::await_line;
+use super::host::{await_line, is_ours};
 use super::state::{Ended, ScriptError, ScriptState, private_globals};
 use crate::model::human::count;
 use crate::say::say;
@@ -111,8 +111,8 @@ impl ScriptState {
         let bridge = self.bridge().clone();
         let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
         self.lua().set_global_hook(triggers, move |_, debug| {
-            let ours = debug.source().source.is_some_and(|source| source.starts_with("@[harness]"));
-            let interrupted = !ours && bridge.port.try_borrow().is_ok_and(|port| port.take_interrupt());
+            let interrupted =
+                !is_ours(debug) && bridge.port.try_borrow().is_ok_and(|port| port.take_interrupt());
             if interrupted { Err(mlua::Error::runtime("interrupted")) } else { Ok(VmState::Continue) }
         })
     }
