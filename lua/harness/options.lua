@@ -345,18 +345,19 @@ local function check_option(kind, key, value)
   return nil, { path = "", unknown = true, note = string.format("there is no option [%s]; %s", shown(key), example) }
 end
 
--- Normal form of a table, or nil and the problem of the first of its keys that has one. `skip_list`: what has numbers is no option.
+-- Normal form of a table, or nil and the problem of the first of its keys that has one. `skip_list`: what stands in it as in a list
+-- is no option.
 local function check_table(kind, given, skip_list)
   local result, wrong = {}, false
   for key, value in next, given do
-    if not skip_list or mathtype(key) ~= "integer" then
+    if not skip_list or mathtype(key) ~= "integer" or key < 1 then
       result[key] = check_option(kind, key, value)
       wrong = wrong or result[key] == nil
     end
   end
   if not wrong then return result end
   for _, key in ipairs(failure.sorted_keys(given)) do
-    if not skip_list or mathtype(key) ~= "integer" then
+    if not skip_list or mathtype(key) ~= "integer" or key < 1 then
       local good, problem = check_option(kind, key, given[key])
       if good == nil then return nil, problem end
     end
@@ -365,7 +366,8 @@ end
 
 --- The options `given` to `who` in normal form, which are those of `kind` (the same unless said); raises at the author's line.
 function M.check(who, given, skip_list, kind)
-  if type(given) ~= "table" or is_future(given) or getmetatable(given) == lib.Task then
+  -- A metatable is of something else, or has options that would not be seen.
+  if type(given) ~= "table" or getmetatable(given) ~= nil then
     failure.raise(string.format("%s: expected a table of options, got %s", who, failure.a(given)))
   end
   -- The function and its arguments of `call{ fn, ... }` are not options.

@@ -3,18 +3,21 @@
 --
 -- A sweep computes a point when it is asked for: one of 10^12 points takes no more memory than one of ten. It knows
 -- nothing of tasks.
-local _, lib = ...
+local host, lib = ...
 local failure, types = lib.failure, lib.types
 
 local M = {}
 
 -- What is looked at one by one: more are counted or sorted by mistake.
 local MOST_TRIED = 100000000
+-- After so many more it is said how far it is.
+local TOLD = 10000000
 -- Of more points than these a sample is drawn before they are filtered.
 local MANY = 1000000
 
--- Read as a list. What it is made of lies in `inside`: `at(i)`, a point or nil, and `count()`; of a product its
--- `columns`, of what `where` leaves its `base` and `fn`, of a parameter its `name` and `values`.
+-- Read as a list. What it is made of lies in `inside`: `at(i)`, a point or nil, `count()` and `names`, those that a point
+-- may have, as a set; of a product its `columns`, of what `where` leaves its `base` and `fn`, of a parameter its `name` and `values`.
+local METHODS = { "exclude", "order", "sample", "where" }
 local Sweep = { __name = "sweep", __plain = true }
 M.Sweep = Sweep
 local inside = setmetatable({}, { __mode = "k" })
@@ -29,7 +32,9 @@ end
 
 function Sweep:__index(key)
   if math.type(key) == "integer" then return key > 0 and inside[self].at(key) or nil end
-  return rawget(Sweep, key)
+  local method = rawget(Sweep, key)
+  if method or type(key) ~= "string" or string.sub(key, 1, 2) == "__" then return method end
+  complain("list", failure.unknown("method", key, METHODS) .. " of a sweep; its points are at [1] to [#]")
 end
 function Sweep:__len() return inside[self].count() end
 function Sweep.__newindex() complain("list", "a sweep is read-only: sweep.list(points, { { tile = 8 } }) has the points of both") end
@@ -69,12 +74,19 @@ local function points(who, what, list)
   if type(list) ~= "table" or getmetatable(list) or #list == 0 and next(list) ~= nil then
     complain(who, "%s: expected a list of points, got %s", what, failure.a(list))
   end
-  local own = {}
+  local own, wrong = {}, types.flaw(list)
+  if wrong ~= nil then
+    complain(who, "%s: expected a list of points without gaps and names, got %s as [%s]", what, failure.a(list[wrong]), failure.a(wrong))
+  end
+  local names = {}
   for i, point in ipairs(list) do
     if not is_point(point) then complain(who, "%s: expected points such as { tile = 8 }, got %s as item %d", what, failure.a(point), i) end
     own[i] = copy(point)
+    for name in next, point do
+      names[name] = true
+    end
   end
-  return { at = function(i) return own[i] and copy(own[i]) end, count = function() return #own end }
+  return { at = function(i) return own[i] and copy(own[i]) end, count = function() return #own end, names = names }
 end
 
 -- The values of one parameter, as points that have no other.
@@ -91,7 +103,7 @@ local function values(who, name, list)
   local function at(i)
     if good[i] ~= nil then return { [name] = good[i] } end
   end
-  return { at = at, count = function() return #good end, name = name, values = good }
+  return { at = at, count = function() return #good end, names = { [name] = true }, name = name, values = good }
 end
 
 -- What varies: sweeps in their order, then parameters by name.
@@ -110,7 +122,7 @@ local function columns(who, given)
     else
       complain(who, "%s: names of parameters are strings", what)
     end
-    for name in next, column.at(1) or {} do
+    for name in next, column.names do
       if owner[name] then complain(who, "%s: there is a parameter '%s' already, from %s", what, name, owner[name]) end
       owner[name] = what
     end
@@ -118,6 +130,7 @@ local function columns(who, given)
       what = what,
       at = column.at,
       count = column.count,
+      names = column.names,
       columns = column.columns,
       name = column.name,
       values = column.values,
@@ -130,6 +143,15 @@ local function add(point, more)
   for name, value in next, more do
     point[name] = value
   end
+end
+
+-- The names that points of any of them may have.
+local function union(all)
+  local names = {}
+  for _, one in ipairs(all) do
+    add(names, one.names)
+  end
+  return names
 end
 
 -- So many combinations: a float where they are more than a whole number can count.
@@ -159,7 +181,7 @@ function M.cross(lists)
     end
     return point
   end
-  return sweep { at = at, count = count, columns = all }
+  return sweep { at = at, count = count, names = union(all), columns = all }
 end
 
 --- The first values together, then the second ones, and so on: lists of one length.
@@ -179,7 +201,7 @@ function M.zip(lists)
     end
     return point
   end
-  return sweep { at = at, count = function() return n end }
+  return sweep { at = at, count = function() return n end, names = union(all) }
 end
 
 --- The points of one list after those of the other.
@@ -201,7 +223,7 @@ function M.list(...)
       i = i - part.count()
     end
   end
-  return sweep { at = at, count = count }
+  return sweep { at = at, count = count, names = union(parts) }
 end
 
 -- How many there are before anything is filtered.
@@ -223,6 +245,9 @@ local function filtered(base, fn)
         seen = seen + 1
         if fn(point) then found[#found + 1] = seen end
         if seen > MOST_TRIED then too_many(seen) end
+        if seen % TOLD == 0 then
+          host.stderr(string.format("harness: sweep.where: %d of %.3g points tried, %d pass", seen, untouched(base), #found))
+        end
       end
     end
     return found[i]
@@ -236,7 +261,7 @@ local function filtered(base, fn)
     find(math.huge)
     return #found
   end
-  return sweep { at = at, count = count, base = base, fn = fn }
+  return sweep { at = at, count = count, names = base.names, base = base, fn = fn }
 end
 
 --- The points for which `fn(point)` is true.
@@ -272,6 +297,11 @@ function M.exclude(list, what)
     return filtered(base, function(point) return not what(point) end)
   end
   local out = points("exclude", "what is excluded", what)
+  for _, name in ipairs(failure.sorted_keys(out.names)) do
+    if next(base.names) and not base.names[name] then
+      complain("exclude", "what is excluded: %s", failure.unknown("parameter", name, failure.sorted_keys(base.names)))
+    end
+  end
   return filtered(base, function(point)
     for i = 1, out.count() do
       if has(point, out.at(i)) then return false end
@@ -321,7 +351,7 @@ end
 -- The points at these places of the base.
 local function chosen(base, places)
   local function at(i) return places[i] and base.at(places[i]) end
-  return sweep { at = at, count = function() return #places end }
+  return sweep { at = at, count = function() return #places end, names = base.names }
 end
 
 -- Of a space that nobody counts: the first that pass, in random order.
@@ -388,7 +418,7 @@ function M.order(list, by, random)
   local n = countable("order", base)
   local place = permutation(n, random)
   local function at(i) return i <= n and base.at(place(i)) or nil end
-  return sweep { at = at, count = function() return n end }
+  return sweep { at = at, count = function() return n end, names = base.names }
 end
 
 local function finite(who, what, value)
@@ -443,7 +473,9 @@ function Sweep:__dimensions()
   return all, passes
 end
 
-Sweep.where, Sweep.sample, Sweep.exclude, Sweep.order = M.where, M.sample, M.exclude, M.order
+for _, name in ipairs(METHODS) do
+  Sweep[name] = M[name]
+end
 
 package.loaded["harness.sweep"] = M
 return M

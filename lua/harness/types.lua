@@ -156,17 +156,27 @@ local function as_list(value)
   return string.format(": write { %s }", table.concat(words, ", "))
 end
 
+-- The key of what a list may not have: a gap, or what lies beside its items. `#` alone says nothing of gaps.
+local function flaw(given)
+  local n = 0
+  for key in next, given do
+    if math.type(key) ~= "integer" then return key end
+    n = n + 1
+  end
+  for i = 1, n do
+    if given[i] == nil then return i end
+  end
+end
+
 local function list(of, what)
   return function(value)
     if type(value) == "string" then return nil, { path = "", value = value, expected = "a list of " .. what, instead = as_list(value) } end
     if type(value) ~= "table" or failure.is_object(value) then return nil, "a list of " .. what end
-    local n, result = #value, {}
-    for key in pairs(value) do
-      if math.type(key) ~= "integer" or key < 1 or key > n then
-        return inside(string.format("[%s]", shown(key)), value[key], "a list of " .. what .. " without gaps and names")
-      end
+    local wrong, result = flaw(value), {}
+    if wrong ~= nil then
+      return inside(string.format("[%s]", shown(wrong)), value[wrong], "a list of " .. what .. " without gaps and names")
     end
-    for i = 1, n do
+    for i = 1, #value do
       local good, problem = of(value[i])
       if good == nil then return below(string.format("[%d]", i), value[i], problem) end
       result[i] = good
@@ -219,11 +229,12 @@ local function plain(value, depth)
   end
   if kind == "table" and depth == DEEPEST then return nil, DEEPEST .. " levels of tables at the most (does it hold itself?)" end
   if kind == "table" and not failure.is_object(value) then
-    local result, n = {}, #value
-    for key, item in pairs(value) do -- a list without gaps, or names only
-      if n > 0 and (math.type(key) ~= "integer" or key < 1 or key > n) or n == 0 and type(key) ~= "string" then
-        return inside(string.format("[%s]", shown(key)), item, n > 0 and "a list without names and gaps" or "a name as its key")
-      end
+    local result, is_list = {}, #value > 0
+    local wrong = nil
+    if is_list then wrong = flaw(value) end
+    if wrong ~= nil then return inside(string.format("[%s]", shown(wrong)), value[wrong], "a list without names and gaps") end
+    for key, item in pairs(value) do
+      if not is_list and type(key) ~= "string" then return inside(string.format("[%s]", shown(key)), item, "a name as its key") end
       if type(key) == "string" and not utf8.len(key) then
         return nil, { path = "", note = "a name is not text in UTF-8: " .. shown(key) }
       end
@@ -372,7 +383,7 @@ end
 
 local function nested(kind)
   return function(value)
-    if type(value) ~= "table" then return nil, "a table" end
+    if type(value) ~= "table" or failure.is_object(value) then return nil, "a table" end
     return M.check_table(kind, value)
   end
 end
@@ -430,7 +441,7 @@ local function launcher(value)
   return { template = words }
 end
 
-M.below, M.is_future = below, is_future
+M.below, M.flaw, M.is_future = below, flaw, is_future
 M.boolean, M.bytes, M.text, M.unicode, M.name, M.without_zero = boolean, bytes, text, unicode, name, without_zero
 M.whole, M.integer, M.number, M.exit_code, M.exit_codes = whole, integer, number, exit_code, exit_codes
 M.duration, M.time_limit, M.cpu_time, M.size = duration, time_limit, cpu_time, size

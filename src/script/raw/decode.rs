@@ -340,6 +340,17 @@ impl<'s, 'b> Decoder<'s, 'b> {
         Ok(())
     }
 
+    /// What a value refers to is not here.
+    fn absent(&mut self, module: &[u8], path: &[u8], why: String) -> Failed {
+        let module_name = String::from_utf8_lossy(module).into_owned();
+        self.failure = Some(match path {
+            _ if !is_library(module) => ShipError::Module { name: module_name, why },
+            b"" => ShipError::ScriptOnly(module_name),
+            path => ShipError::ScriptOnly(format!("{module_name}.{}", String::from_utf8_lossy(path))),
+        });
+        Failed
+    }
+
     /// A module or a member of one. A metatable may be missing: records of the library are then plain tables.
     fn named(&mut self, stack: Stack) -> Result<(), Failed> {
         let (module, path) = (self.string()?, self.string()?);
@@ -356,11 +367,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
                 let why =
                     if stack.kind(-1) == Kind::String { stack.bytes(-1) } else { b"it raised an error" };
                 if !may_be_missing {
-                    self.failure = Some(ShipError::Module {
-                        name: String::from_utf8_lossy(module).into_owned(),
-                        why: String::from_utf8_lossy(why).into_owned(),
-                    });
-                    return Err(Failed);
+                    return Err(self.absent(module, path, String::from_utf8_lossy(why).into_owned()));
                 }
                 stack.set_top(base);
                 stack.push_nil();
@@ -370,11 +377,8 @@ impl<'s, 'b> Decoder<'s, 'b> {
             let module_at = stack.top();
             if !walk(stack, module_at, path) {
                 if !may_be_missing {
-                    self.failure = Some(ShipError::Module {
-                        name: String::from_utf8_lossy(module).into_owned(),
-                        why: format!("it has no member '{}' here", String::from_utf8_lossy(path)),
-                    });
-                    return Err(Failed);
+                    let why = format!("it has no member '{}' here", String::from_utf8_lossy(path));
+                    return Err(self.absent(module, path, why));
                 }
                 stack.push_nil();
             }

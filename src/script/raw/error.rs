@@ -61,6 +61,9 @@ pub enum ShipError {
         /// Why it is not there.
         why: String,
     },
+    /// A value refers to a part of the library that slots have not.
+    #[error("a shipped value refers to {0}, which is for the script: a task cannot use it")]
+    ScriptOnly(String),
     /// Lua itself failed, for example for lack of memory.
     #[error("Lua: {0}")]
     Lua(String),

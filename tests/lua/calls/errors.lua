@@ -76,6 +76,9 @@ e = caught(function() return submit(print) end)
 assert(e.message:find("tasks cannot submit tasks: return a value and submit from the script", 1, true), e.message)
 e = caught(function() return harness.results() end)
 assert(e.message:find("harness.results is for the script, a task cannot use it", 1, true), e.message)
+local cross = harness.sweep.cross
+e = caught(function() return cross { a = { 1 } } end)
+assert(e.message:find("refers to harness.sweep.cross, which is for the script: a task cannot use it", 1, true), e.message)
 
 -- The end of the process is the end of the call, not of the worker.
 e = caught(function() os.exit(3) end)

@@ -51,6 +51,15 @@ says("exec: expected a table of options, got 'true'", exec, "true")
 says("exec: expected a table of options, got nil", exec)
 says('exec: there is no option [1]; a program and its arguments go into cmd: { cmd = { "./a.out", "8" } }', exec, { "true" })
 says("spawn: there is no option [1]; options have names: { name = value }", spawn, { 2 })
+says("call: there is no option [0]; options have names: { name = value }", call, { print, [0] = 1 })
+says("call: there is no option [-1]; options have names: { name = value }", call, { print, [-1] = 1 })
+-- What a metatable has would not be seen.
+says("call: expected a table of options, got a table with a metatable", call, setmetatable({ print }, { __index = { timeout = 1 } }))
+says("measure: option 'verify': expected a table, got a table with a metatable", measure, {
+  cmd = { "true" },
+  verify = setmetatable({}, { __index = { stdout = "x" } }),
+})
+says("exec: option 'params.tile[2]': expected a list without names and gaps, got nil", exec, { cmd = { "true" }, params = { tile = { 1, nil, 3 } } })
 says("exec: give either 'cmd' or 'shell'", exec, {})
 says("exec: give either 'cmd' or 'shell', not both", exec, { cmd = cmd, shell = "true" })
 says("exec: option 'cmd': expected a list of strings, numbers and futures, got 'true'", exec, { cmd = "true" })
