@@ -48,7 +48,7 @@ fn returned(values: &[u8]) -> Box<Outcome> {
     Box::new(Outcome {
         status: Status::Ok,
         reason: None,
-        host: String::new(),
+        host: "".into(),
         detail,
         elapsed_s: 0.0,
         conditions: None,

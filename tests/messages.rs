@@ -8,6 +8,7 @@
 mod random;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use harness::model::{
     Attempt, CallTask, Found, FromKeeper, FromSlot, FromWorker, Function, Gpus, Hash, Inspection, Module,
@@ -87,8 +88,8 @@ fn inspection() -> Inspection {
     Inspection { seen, functions: vec![(Sought::Verdict, function)], limit_s: 60.0 }
 }
 
-fn failed() -> Box<Outcome> {
-    Box::new(Outcome::failed(Status::SpawnFailed, "no such file"))
+fn failed() -> Arc<Outcome> {
+    Arc::new(Outcome::failed(Status::SpawnFailed, "no such file"))
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn between_worker_and_slot() {
     survives(5, &to);
     let from = [
         FromSlot::Done(TaskId(3), Attempt(2), failed()),
-        FromSlot::InitFailed(failed()),
+        FromSlot::InitFailed(Box::new(Arc::unwrap_or_clone(failed()))),
         FromSlot::Ready,
         FromSlot::Found(Found::Refused(Some("why".into()))),
     ];

@@ -114,7 +114,7 @@ impl Slot {
 
     fn outcome(&mut self) -> (TaskId, Outcome) {
         match self.message() {
-            FromSlot::Done(task, _, outcome) => (task, *outcome),
+            FromSlot::Done(task, _, outcome) => (task, Arc::unwrap_or_clone(outcome)),
             other => panic!("{other:?}"),
         }
     }
@@ -559,7 +559,7 @@ fn in_a_process(source: &str) -> (Option<Outcome>, Output) {
         }
         while let Some(message) = slot.stream.take().unwrap() {
             if let FromSlot::Done(_, _, done) = message {
-                outcome = Some(*done);
+                outcome = Some(Arc::unwrap_or_clone(done));
             }
         }
     }

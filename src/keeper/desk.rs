@@ -399,7 +399,7 @@ impl Books {
             self.taken.retain(|cpu| !cores.taken.contains(cpu));
             self.move_aside();
         }
-        self.word.push(FromKeeper::Done(key.0, key.1, Box::new(outcome)));
+        self.word.push(FromKeeper::Done(key.0, key.1, Arc::new(outcome)));
         self.oldest.get_or_insert_with(Instant::now);
     }
 

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use compact_str::CompactString;
+
 use super::job::Step;
 use super::launching::Prefixed;
 use super::run::{Ended, Finished, Keep};
@@ -80,7 +82,7 @@ pub fn succeeded() -> Outcome {
     Outcome {
         status: Status::Ok,
         reason: None,
-        host: String::new(),
+        host: CompactString::default(),
         detail: Detail::None,
         elapsed_s: 0.0,
         conditions: None,

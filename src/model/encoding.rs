@@ -24,6 +24,25 @@ pub mod bytes {
     }
 }
 
+/// For `Arc`s of what is large: it is made where it stays.
+pub mod shared {
+    use super::*;
+    use std::sync::Arc;
+
+    pub fn serialize<T: Serialize, S: Serializer>(
+        content: &Arc<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        (**content).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
+}
+
 /// For `Option<ByteBuf>`.
 pub mod optional_bytes {
     use super::*;

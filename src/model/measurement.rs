@@ -225,7 +225,7 @@ impl Measurement {
             facts,
             status: outcome.status,
             reason: outcome.reason.clone(),
-            host: outcome.host.clone(),
+            host: outcome.host.to_string(),
             elapsed_s: outcome.elapsed_s,
             censored: timed_out || outcome.status == Status::Pruned,
             limit_source: match outcome.status {
@@ -289,7 +289,7 @@ impl Measurement {
         Some(Outcome {
             status: self.status,
             reason: self.reason.clone(),
-            host: self.host.clone(),
+            host: (&self.host).into(),
             detail,
             elapsed_s: self.elapsed_s,
             conditions: Conditions {

@@ -1,5 +1,6 @@
 //! What the processes say to each other. Frames hold batches of these; see `wire`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -295,7 +296,7 @@ pub enum FromWorker {
     /// The attempt has begun.
     Started(TaskId, Attempt),
     /// The attempt has ended.
-    Done(TaskId, Attempt, Box<Outcome>),
+    Done(TaskId, Attempt, #[serde(with = "encoding::shared")] Arc<Outcome>),
     /// The call had not begun and will not.
     Recalled(TaskId, Attempt),
     /// Nothing of the attempt is left on this node.
@@ -362,7 +363,7 @@ pub enum FromKeeper {
     /// The attempt has begun.
     Started(TaskId, Attempt),
     /// The attempt has ended.
-    Done(TaskId, Attempt, Box<Outcome>),
+    Done(TaskId, Attempt, #[serde(with = "encoding::shared")] Arc<Outcome>),
     /// Nothing of the attempt is left on this node.
     Swept(TaskId, Attempt),
     /// A slot process ended.
@@ -419,7 +420,7 @@ pub enum FromSlot {
     /// It has failed; the process ends.
     InitFailed(Box<Outcome>),
     /// The call ended.
-    Done(TaskId, Attempt, Box<Outcome>),
+    Done(TaskId, Attempt, #[serde(with = "encoding::shared")] Arc<Outcome>),
     /// `require` of a module that is not here yet.
     NeedModule(String),
     /// What the next function found in the run.
@@ -433,7 +434,7 @@ macro_rules! shortened {
             pub fn shortened(self, bytes: usize, limit: usize) -> Self {
                 match self {
                     Self::Done(task, attempt, outcome) => {
-                        Self::Done(task, attempt, Box::new(outcome.too_large(bytes, limit)))
+                        Self::Done(task, attempt, Arc::new(outcome.too_large(bytes, limit)))
                     }
                     other => other,
                 }
@@ -467,8 +468,8 @@ macro_rules! bulk_is {
 bulk_is! {
     ToWorker { Call(call) => Some(&call.payload), Some(&mut call.payload) }
     ToSlot { Call(call) => Some(&call.payload), Some(&mut call.payload) }
-    FromSlot { Done(_task, _attempt, outcome) => outcome.values(), outcome.values_mut() }
-    FromWorker { Done(_task, _attempt, outcome) => outcome.values(), outcome.values_mut() }
+    FromSlot { Done(_task, _attempt, outcome) => outcome.values(), Arc::make_mut(outcome).values_mut() }
+    FromWorker { Done(_task, _attempt, outcome) => outcome.values(), Arc::make_mut(outcome).values_mut() }
 }
 
 impl Message for ToKeeper {}

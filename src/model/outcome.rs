@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::machine_fault::blames_node;
@@ -139,7 +140,7 @@ pub struct Outcome {
     /// Why, for people; always there unless the status is `ok`.
     pub reason: Option<String>,
     /// The node it ran on; empty if it never ran.
-    pub host: String,
+    pub host: CompactString,
     /// What it produced.
     pub detail: Detail,
     /// Seconds it occupied its slot.
@@ -155,7 +156,7 @@ impl Outcome {
         Self {
             status,
             reason: Some(reason.into()),
-            host: String::new(),
+            host: CompactString::default(),
             detail: Detail::None,
             elapsed_s: 0.0,
             conditions: None,

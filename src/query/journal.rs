@@ -118,10 +118,10 @@ impl Ended {
     }
 
     /// The node; none if it never ran.
-    pub(super) fn host(&self) -> Option<&String> {
+    pub(super) fn host(&self) -> Option<&str> {
         let host = match &self.what {
-            What::Measurement(measurement) => &measurement.host,
-            What::Task(task) => &task.outcome.host,
+            What::Measurement(measurement) => measurement.host.as_str(),
+            What::Task(task) => task.outcome.host.as_str(),
         };
         (!host.is_empty()).then_some(host)
     }
@@ -146,7 +146,7 @@ impl Ended {
     }
 
     /// The nodes it had, its own first.
-    pub(super) fn hosts(&self) -> Vec<&String> {
+    pub(super) fn hosts(&self) -> Vec<&str> {
         let more = match &self.what {
             What::Measurement(measurement) => measurement.hosts.as_ref(),
             What::Task(task) => match &task.outcome.detail {
@@ -155,7 +155,7 @@ impl Ended {
             },
         };
         match more {
-            Some(hosts) => hosts.iter().collect(),
+            Some(hosts) => hosts.iter().map(String::as_str).collect(),
             None => self.host().into_iter().collect(),
         }
     }

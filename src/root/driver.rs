@@ -62,7 +62,7 @@ pub(super) struct Driver {
     /// Where the functions of a class were written.
     pub(super) places: FxHashMap<u64, String>,
     /// Ended tasks whose record is not written yet.
-    pub(super) recording: FxHashMap<TaskId, (Box<Live>, Arc<Outcome>)>,
+    pub(super) recording: FxHashMap<TaskId, (Live, Arc<Outcome>)>,
     /// Builds that have ended, while what they made is on its way to the root.
     pub(super) homing: BTreeMap<(WorkerId, Hash), Homing>,
     /// Events the core has not seen, and whether it is at work on earlier ones.
@@ -70,6 +70,8 @@ pub(super) struct Driver {
     handling: bool,
     actions: Vec<Action>,
     pub(super) clock: Clock,
+    /// When what is being done was read: to look at the clock for each task costs as much as a tenth of a call.
+    pub(super) now: Instant,
     wake_at: Option<Tick>,
     /// What keeps the script from being over although it has ended.
     pub(super) leaving: Option<Leaving>,
@@ -181,6 +183,7 @@ impl Driver {
             handling: false,
             actions: Vec::new(),
             clock: Clock::new(),
+            now: Instant::now(),
             wake_at: None,
             leaving: None,
             script_over: false,
@@ -324,8 +327,7 @@ impl Driver {
         live.attempt = attempt;
         live.worker = Some(worker);
         live.outcome = None;
-        let now = Instant::now();
-        live.started = Some(now);
+        live.started = Some(self.now);
         let kind = live.submission.job.kind();
         if live.is_of_gang() {
             let variables = self.pools.variables(live.pool);
@@ -337,7 +339,7 @@ impl Driver {
         let unmet = live.unmet.take().map(|unmet| unmet.outcome());
         if let Some(outcome) = unmet.or_else(|| self.twins.answer(&live.submission, live.pool, entry.host()))
         {
-            live.outcome = Some(Box::new(outcome));
+            live.outcome = Some(Arc::new(outcome));
             self.finished(worker, task, attempt);
             return;
         }
@@ -347,16 +349,17 @@ impl Driver {
             }
             entry.known_code = self.code.len();
         }
-        if let Err(error) = entry.peer.try_queue(&live.message()) {
-            live.outcome = Some(Box::new(live.too_large(error)));
+        if let Err(error) = live.send(|message| entry.peer.try_queue(message)) {
+            live.outcome = Some(Arc::new(live.too_large(error)));
             self.finished(worker, task, attempt);
             return;
         }
-        self.progress.started(now);
+        self.progress.started(self.now);
     }
 
     fn keep_time(&mut self) {
         let now = Instant::now();
+        self.now = now;
         self.watch_deadline(now);
         self.watch_held();
         self.watch_end(now);

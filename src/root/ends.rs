@@ -42,7 +42,6 @@ impl Driver {
     pub(super) fn resolve(&mut self, task: TaskId, end: End) {
         let Some(mut outcome) = self.outcome_of(task, end) else { return };
         self.flag_shared_root(task, &mut outcome);
-        let outcome = Arc::new(outcome);
         let Some(ended) = self.tasks.end(task, &outcome) else { return };
         self.stirred |= ended.submission.job.kind() == Kind::Call;
         if self.draining.is_some() && outcome.status == Status::Cancelled {
@@ -89,7 +88,7 @@ impl Driver {
     }
 
     /// How it ended; none if it has already.
-    fn outcome_of(&mut self, task: TaskId, end: End) -> Option<Outcome> {
+    fn outcome_of(&mut self, task: TaskId, end: End) -> Option<Arc<Outcome>> {
         let lost = match end {
             End::LostWorker { ref workers } => self.why_lost(task, workers),
             _ => String::new(),
@@ -103,51 +102,58 @@ impl Driver {
         }
         let live = self.tasks.live(task)?;
         let worker = live.worker;
-        let mut outcome = match end {
-            End::Finished => live.outcome.take().map(|outcome| *outcome),
-            End::Skipped { cause } => {
-                let unmet = live.unmet.take().map(|unmet| unmet.outcome());
-                unmet.or_else(|| {
-                    let reason = format!("task {cause}, which it depends on, failed");
-                    Some(Outcome::failed(Status::Skipped, reason))
-                })
-            }
-            End::Cancelled => Some(match self.pools.failure(live.pool) {
-                Some(reason) => Outcome::failed(Status::Refused, reason),
-                None => Outcome::failed(Status::Cancelled, "cancelled before it ended"),
-            }),
-            End::LostWorker { .. } => Some(Outcome::failed(Status::LostWorker, lost)),
-            End::Overdue => Some(Outcome::failed(
-                Status::LostWorker,
-                "no answer long after its time limit: its worker does not respond",
-            )),
-            End::Refused { reason } => Some(Outcome::failed(Status::Refused, reason)),
-        }
-        .unwrap_or_else(|| Outcome::failed(Status::LostWorker, "its outcome never arrived"));
-        if outcome.host.is_empty() {
-            let host = worker.and_then(|id| self.workers.get(&id)).map(|worker| worker.host().to_string());
-            outcome.host = host.unwrap_or_default();
+        let answer = if end == End::Finished { live.outcome.take() } else { None };
+        let mut outcome = answer.unwrap_or_else(|| {
+            Arc::new(match end {
+                End::Finished => Outcome::failed(Status::LostWorker, "its outcome never arrived"),
+                End::Skipped { cause } => match live.unmet.take() {
+                    Some(unmet) => unmet.outcome(),
+                    None => {
+                        let reason = format!("task {cause}, which it depends on, failed");
+                        Outcome::failed(Status::Skipped, reason)
+                    }
+                },
+                End::Cancelled => match self.pools.failure(live.pool) {
+                    Some(reason) => Outcome::failed(Status::Refused, reason),
+                    None => Outcome::failed(Status::Cancelled, "cancelled before it ended"),
+                },
+                End::LostWorker { .. } => Outcome::failed(Status::LostWorker, lost),
+                End::Overdue => Outcome::failed(
+                    Status::LostWorker,
+                    "no answer long after its time limit: its worker does not respond",
+                ),
+                End::Refused { reason } => Outcome::failed(Status::Refused, reason),
+            })
+        });
+        if outcome.host.is_empty()
+            && let Some(worker) = worker.and_then(|id| self.workers.get(&id))
+        {
+            Arc::make_mut(&mut outcome).host = worker.host().into();
         }
         Some(outcome)
     }
 
     /// A measurement beside the root, where the pool has other nodes, says so.
-    fn flag_shared_root(&mut self, task: TaskId, outcome: &mut Outcome) {
-        let timed: Vec<&mut MeasureResult> = match &mut outcome.detail {
-            Detail::Measure(result) => vec![result],
-            Detail::Compare(result) => {
-                result.variants.iter_mut().map(|variant| &mut variant.result).collect()
-            }
-            _ => return,
-        };
+    fn flag_shared_root(&mut self, task: TaskId, outcome: &mut Arc<Outcome>) {
+        if !matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_)) {
+            return;
+        }
         let Some((pool, worker, members)) =
             self.tasks.live(task).map(|live| (live.pool, live.worker, live.granted.members.clone()))
         else {
             return;
         };
         let ran_on = if members.is_empty() { worker.into_iter().collect() } else { members };
-        if self.shares_root(pool, &ran_on) {
-            timed.into_iter().for_each(|result| result.flags.push("shares_root".into()));
+        if !self.shares_root(pool, &ran_on) {
+            return;
+        }
+        let flag = |result: &mut MeasureResult| result.flags.push("shares_root".into());
+        match &mut Arc::make_mut(outcome).detail {
+            Detail::Measure(result) => flag(result),
+            Detail::Compare(result) => {
+                result.variants.iter_mut().for_each(|variant| flag(&mut variant.result))
+            }
+            _ => {}
         }
     }
 
@@ -206,7 +212,7 @@ impl Driver {
             self.progress.withdrawn(job.kind());
         } else {
             let what = || told(&self.places, job.what());
-            self.progress.ended(job.kind(), options, ended.worker.is_some(), what, &outcome);
+            self.progress.ended(job.kind(), options, ended.worker.map(|_| self.now), what, &outcome);
         }
         self.port.complete(*task, outcome);
         self.tasks.handed(*task);

@@ -1,5 +1,7 @@
 //! What workers say: their messages become events for the core, and artefacts find their way.
 
+use std::time::Instant;
+
 use super::driver::Driver;
 use super::workers::Stage;
 use crate::core::Event;
@@ -11,6 +13,7 @@ impl Driver {
         for id in ids {
             let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { continue };
             let (messages, ended) = worker.read();
+            self.now = Instant::now();
             for message in messages {
                 self.hear(id, message);
             }

@@ -4,6 +4,7 @@
 //! will need. A build whose artefact does not arrive has failed, and says why: a campaign that goes on without it would
 //! only find that out later.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::driver::Driver;
@@ -112,6 +113,7 @@ impl Driver {
     fn did_not_arrive(&mut self, id: WorkerId, task: TaskId, reason: &str) {
         let host = self.workers.get(&id).map_or("", |worker| worker.host()).to_string();
         let Some(outcome) = self.tasks.live(task).and_then(|live| live.outcome.as_mut()) else { return };
+        let outcome = Arc::make_mut(outcome);
         outcome.status = Status::SetupFailed;
         outcome.reason = Some(format!(
             "built on {host}, but what it made did not reach the root, whose store all nodes are served from: {reason}"

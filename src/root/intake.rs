@@ -19,12 +19,17 @@ use crate::model::{Answered, Exclusive, Hash, Kind, Record, ToWorker};
 const LONGEST_US: f64 = 1e15;
 /// So many keys of answers are in one line of the journal.
 const ANSWERS_IN_A_LINE: usize = 1000;
+/// So many requests that were read together count as made at the same time.
+const DATED_TOGETHER: usize = 64;
 
 impl Driver {
     pub(super) fn read_requests(&mut self) {
         // Asked first: what was submitted before a completion was taken may still refer to that task.
         let taken = self.port.taken();
-        for request in self.port.requests() {
+        for (n, request) in self.port.requests().into_iter().enumerate() {
+            if n % DATED_TOGETHER == 0 {
+                self.now = Instant::now();
+            }
             match request {
                 Request::Submit(submission) => self.submit(submission),
                 Request::Cancel(task) => self.handle(Event::Cancel { task }),
@@ -106,9 +111,9 @@ impl Driver {
         if matches!(kind, Kind::Measure | Kind::Compare) {
             submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
         }
-        self.progress.submitted(kind, Instant::now());
+        self.progress.submitted(kind, self.now);
         self.stirred |= kind == Kind::Call;
-        self.tasks.insert(submission, pool);
+        self.tasks.insert(submission, pool, self.now);
         let Some(live) = self.tasks.live(task) else { return };
         let skipped = live.unmet.is_some();
         let mut inputs = live.artefacts();

@@ -77,7 +77,7 @@ impl Notices {
         let cpu = replay.env.and_then(|env| self.index.envs().get(&env)?.cpu_model.clone());
         let other_cpu = cpu.is_some() && self.here.cpu_model.is_some() && cpu != self.here.cpu_model;
         if other_cpu || !self.here.hosts.iter().any(|host| same_host(host, &outcome.host)) {
-            *self.elsewhere.entry((outcome.host.clone(), cpu)).or_default() += 1;
+            *self.elsewhere.entry((outcome.host.to_string(), cpu)).or_default() += 1;
         }
     }
 

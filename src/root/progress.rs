@@ -249,23 +249,23 @@ impl Progress {
         self.pace.began(now);
     }
 
-    /// A task ended; `ran` if it was sent off.
+    /// A task ended: when, if it was sent off.
     pub(super) fn ended(
         &mut self,
         kind: Kind,
         options: &TaskOptions,
-        ran: bool,
+        ran_until: Option<Instant>,
         what: impl FnOnce() -> Option<String>,
         outcome: &Arc<Outcome>,
     ) {
         let of_kind = self.kinds.entry(kind).or_default();
         of_kind.done += 1;
         of_kind.failed += usize::from(!outcome.ok());
-        if ran {
+        if let Some(now) = ran_until {
             let (tasks, seconds) = self.learned.spent.entry(kind).or_default();
             *tasks += 1;
             *seconds += outcome.elapsed_s;
-            self.pace.ended(Instant::now());
+            self.pace.ended(now);
         }
         *self.ended.entry(outcome.status).or_default() += 1;
         // A million calls that went well need no line each.
@@ -292,7 +292,7 @@ impl Progress {
     pub(super) fn replayed(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
         self.kinds.entry(kind).or_default().submitted += 1;
         self.replays += 1;
-        self.ended(kind, options, false, || None, outcome);
+        self.ended(kind, options, None, || None, outcome);
     }
 
     /// A task ended before any worker could be given it.
@@ -304,7 +304,7 @@ impl Progress {
         outcome: &Arc<Outcome>,
     ) {
         self.kinds.entry(kind).or_default().submitted += 1;
-        self.ended(kind, options, false, || what, outcome);
+        self.ended(kind, options, None, || what, outcome);
     }
 
     /// When `tick` has something to do.
@@ -407,7 +407,7 @@ mod tests {
 
     fn end(progress: &mut Progress, kind: Kind, status: Status, seconds: f64) {
         let outcome = Outcome { elapsed_s: seconds, ..Outcome::failed(status, "") };
-        progress.ended(kind, &TaskOptions::default(), true, || None, &Arc::new(outcome));
+        progress.ended(kind, &TaskOptions::default(), Some(Instant::now()), || None, &Arc::new(outcome));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::gpus;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle, strike_off};
@@ -31,7 +33,7 @@ pub(super) struct Live {
     /// What else the try under way has.
     pub(super) granted: Sparse<Granted>,
     /// How the try under way ended, until the core has said what follows.
-    pub(super) outcome: Option<Box<Outcome>>,
+    pub(super) outcome: Option<Arc<Outcome>>,
     /// Why it cannot run although its dependencies ended.
     pub(super) unmet: Option<Box<Unmet>>,
     /// Tasks that wait for this one.
@@ -56,8 +58,10 @@ impl Blank for Granted {
         &Self { gang: None, members: Vec::new(), gpus: Vec::new(), sweeping: BTreeSet::new() };
 }
 
+/// Without a box for those that have not ended: each would be one more piece of memory to get and to give back.
+#[allow(clippy::large_enum_variant)] // nearly all that are kept have not ended
 enum Entry {
-    Live(Box<Live>),
+    Live(Live),
     Ended(Arc<Outcome>),
 }
 
@@ -75,9 +79,9 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Takes in a task. What it depends on and has ended is put into it, or makes it `unmet`; the others
+    /// Takes in a task that the script asked for at `now`. What it depends on and has ended is put into it, or makes it `unmet`; the others
     /// are noted and stay in its `deps`.
-    pub(super) fn insert(&mut self, mut submission: Submission, pool: PoolId) {
+    pub(super) fn insert(&mut self, mut submission: Submission, pool: PoolId, now: Instant) {
         let task = submission.task;
         let mut unmet = None;
         for dep in (*submission.deps).clone() {
@@ -104,7 +108,7 @@ impl Tasks {
             submission,
             pool,
             attempt,
-            submitted: Instant::now(),
+            submitted: now,
             started: None,
             worker: None,
             granted: Sparse::default(),
@@ -112,7 +116,7 @@ impl Tasks {
             unmet: unmet.map(Box::new),
             dependents: Sparse::default(),
         };
-        self.entries.insert(task, Entry::Live(Box::new(live)));
+        self.entries.insert(task, Entry::Live(live));
     }
 
     /// A task that has not ended.
@@ -153,7 +157,7 @@ impl Tasks {
     }
 
     /// A task ended: its result goes into the tasks that wait for it.
-    pub(super) fn end(&mut self, task: TaskId, outcome: &Arc<Outcome>) -> Option<Box<Live>> {
+    pub(super) fn end(&mut self, task: TaskId, outcome: &Arc<Outcome>) -> Option<Live> {
         let Some(Entry::Live(ended)) = self.entries.insert(task, Entry::Ended(outcome.clone())) else {
             return None;
         };
@@ -187,8 +191,22 @@ impl Tasks {
 }
 
 impl Live {
-    /// The message that starts it.
-    pub(super) fn message(&self) -> ToWorker {
+    /// Has `queue` see the message that starts it. What a call is called with is lent to that, and not copied.
+    pub(super) fn send<T>(&mut self, queue: impl FnOnce(&ToWorker) -> T) -> T {
+        let mut message = self.message();
+        self.lend(&mut message);
+        let queued = queue(&message);
+        self.lend(&mut message);
+        queued
+    }
+
+    fn lend(&mut self, message: &mut ToWorker) {
+        if let (Job::Call(job), ToWorker::Call(call)) = (&mut self.submission.job, message) {
+            std::mem::swap(&mut job.payload, &mut call.payload);
+        }
+    }
+
+    fn message(&self) -> ToWorker {
         let Submission { task, options, job, recipe, .. } = &self.submission;
         let mut work = match job {
             Job::Call(call) => {
@@ -202,7 +220,7 @@ impl Live {
                     gpus: self.granted.gpus.first().map(|(_, gpus)| gpus.clone()),
                     gang: self.granted.gang.clone().map(Box::new),
                     many: call.baggage.many.is_some(),
-                    payload: call.payload.clone(),
+                    payload: Bytes::new(),
                     deps: call.baggage.known.clone(),
                 });
             }
@@ -324,7 +342,7 @@ mod tests {
     fn a_task_waits_only_for_what_has_not_ended() {
         let mut tasks = Tasks::default();
         for task in 0..3 {
-            tasks.insert(submission(task, &[]), PoolId(0));
+            tasks.insert(submission(task, &[]), PoolId(0), Instant::now());
         }
         let text = |text| CallReturn { text, ..CallReturn::default() };
         let ended = |text| {
@@ -333,11 +351,11 @@ mod tests {
         };
         tasks.end(TaskId(0), &ended(text(Some(b"5".to_vec().into()))));
         tasks.end(TaskId(1), &ended(text(None)));
-        tasks.insert(submission(3, &[0, 2]), PoolId(0));
+        tasks.insert(submission(3, &[0, 2]), PoolId(0), Instant::now());
         let live = tasks.live(TaskId(3)).unwrap();
         assert_eq!((&*live.submission.deps, &live.unmet), (&[TaskId(2)].into(), &None));
         // What it cannot use, or what is gone, is no reason to wait either.
-        tasks.insert(submission(4, &[0, 1, 99]), PoolId(0));
+        tasks.insert(submission(4, &[0, 1, 99]), PoolId(0), Instant::now());
         let live = tasks.live(TaskId(4)).unwrap();
         assert!(live.submission.deps.is_empty() && matches!(live.unmet.as_deref(), Some(Unmet::Unusable(_))));
     }
@@ -354,7 +372,7 @@ mod tests {
         spec.hooks.prepare = Some(HookSpec { argv: vec![Arg::Artefact(tool)], shell: None });
         let mut tasks = Tasks::default();
         let job = Job::Measure(Box::new(spec));
-        tasks.insert(Submission { job, ..submission(0, &[]) }, PoolId(0));
+        tasks.insert(Submission { job, ..submission(0, &[]) }, PoolId(0), Instant::now());
         let found: std::collections::BTreeSet<Hash> =
             tasks.live(TaskId(0)).unwrap().artefacts().into_iter().collect();
         assert_eq!(found, [program, reference, tool, file, input].into());
@@ -363,7 +381,7 @@ mod tests {
     #[test]
     fn what_is_around_the_runs_may_be_what_another_task_results_in() {
         let mut tasks = Tasks::default();
-        tasks.insert(submission(0, &[]), PoolId(0));
+        tasks.insert(submission(0, &[]), PoolId(0), Instant::now());
         let mut spec = MeasureSpec::default();
         spec.hooks.setup = Some(HookSpec { argv: vec![Arg::Task(TaskId(0))], shell: None });
         let job = Job::Measure(Box::new(spec));
@@ -371,7 +389,7 @@ mod tests {
         let detail = Detail::Call(CallReturn { text, ..CallReturn::default() });
         let ended = Outcome { status: Status::Ok, reason: None, detail, ..Outcome::failed(Status::Ok, "") };
         tasks.end(TaskId(0), &Arc::new(ended));
-        tasks.insert(Submission { job, ..submission(1, &[0]) }, PoolId(0));
+        tasks.insert(Submission { job, ..submission(1, &[0]) }, PoolId(0), Instant::now());
         let live = tasks.live(TaskId(1)).unwrap();
         assert!(live.submission.deps.is_empty() && live.unmet.is_none());
         assert_eq!(live.submission.job.words(), [&Arg::Text(b"5".to_vec())]);
@@ -381,13 +399,13 @@ mod tests {
     fn what_the_script_has_taken_is_forgotten_when_its_requests_were_read() {
         let mut tasks = Tasks::default();
         for task in 0..2 {
-            tasks.insert(submission(task, &[]), PoolId(0));
+            tasks.insert(submission(task, &[]), PoolId(0), Instant::now());
             tasks.end(TaskId(task), &Arc::new(Outcome::failed(Status::Cancelled, "")));
             tasks.handed(TaskId(task));
         }
         tasks.forget(1);
         for (task, reason) in [(0, "not known any more"), (1, "ended cancelled")] {
-            tasks.insert(submission(9, &[task]), PoolId(0));
+            tasks.insert(submission(9, &[task]), PoolId(0), Instant::now());
             let unmet = tasks.live(TaskId(9)).unwrap().unmet.take().unwrap().to_string();
             assert!(unmet.contains(reason), "{unmet}");
         }

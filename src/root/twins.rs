@@ -98,7 +98,7 @@ impl Twins {
         let what = subject(Some(options.name.as_deref().unwrap_or("measure")), options.params.as_ref());
         self.measured.entry(key).or_default().push(Measured {
             same_as: SameAs { id: id.into(), what },
-            host: outcome.host.clone(),
+            host: outcome.host.to_string(),
             depends: recipe.parts.depends,
             given: BTreeSet::new(),
             outcome: outcome.clone(),

@@ -211,7 +211,7 @@ impl TaskState {
         Outcome {
             status,
             reason,
-            host: self.host.clone(),
+            host: (&self.host).into(),
             detail,
             elapsed_s: start.elapsed().as_secs_f64(),
             conditions: None,

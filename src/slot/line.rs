@@ -200,7 +200,7 @@ mod tests {
 
     fn done(text: Vec<u8>) -> FromSlot {
         let outcome = Outcome::failed(Status::Error, String::from_utf8(text).unwrap());
-        FromSlot::Done(TaskId(1), Attempt(0), Box::new(outcome))
+        FromSlot::Done(TaskId(1), Attempt(0), Arc::new(outcome))
     }
 
     /// What comes to the worker while the slot says nothing more.

@@ -126,7 +126,7 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
                         }
                     };
                     let took = outcome.elapsed_s;
-                    line.send(FromSlot::Done(call.task, call.attempt, Box::new(outcome)))?;
+                    line.send(FromSlot::Done(call.task, call.attempt, Arc::new(outcome)))?;
                     if took > WORTH_SENDING_S {
                         line.flush()?;
                     }

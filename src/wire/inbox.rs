@@ -220,6 +220,8 @@ pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, WireError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::{Outgoing, append};
     use super::*;
     use crate::model::{Attempt, CallReturn, Detail, FromWorker, Hash, Outcome, Status, TaskId, ToWorker};
@@ -238,7 +240,7 @@ mod tests {
             detail: Detail::Call(CallReturn { values, ..CallReturn::default() }),
             ..Outcome::failed(Status::Ok, "")
         };
-        FromWorker::Done(TaskId(task), Attempt(0), Box::new(outcome))
+        FromWorker::Done(TaskId(task), Attempt(0), Arc::new(outcome))
     }
 
     /// Whatever lies before and behind it, and wherever the stream is cut.

@@ -13,6 +13,7 @@ mod watch;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -444,7 +445,7 @@ impl<'a> Worker<'a> {
 }
 
 /// Tells the root how an attempt ended; of what is too large only that.
-fn report(root: &mut Peer<FromWorker, ToWorker>, task: TaskId, attempt: Attempt, outcome: Box<Outcome>) {
+fn report(root: &mut Peer<FromWorker, ToWorker>, task: TaskId, attempt: Attempt, outcome: Arc<Outcome>) {
     let done = FromWorker::Done(task, attempt, outcome);
     if let Err(TooLarge { bytes, limit }) = root.try_queue(&done) {
         root.queue(&done.shortened(bytes, limit));

@@ -4,6 +4,7 @@
 //! follows when one fails to start, is decided in `slots`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::report;
@@ -198,7 +199,7 @@ impl Process {
         }
     }
 
-    fn answered(&mut self, call: (TaskId, Attempt), mut outcome: Box<Outcome>, root: &mut Root) {
+    fn answered(&mut self, call: (TaskId, Attempt), mut outcome: Arc<Outcome>, root: &mut Root) {
         // They are answered in order: the search ends with the first.
         if let Some(at) = self.pipe.iter().position(|piped| piped.key() == call) {
             self.pipe.remove(at);
@@ -211,6 +212,7 @@ impl Process {
             && status == Status::Cancelled
             && outcome.status == Status::Timeout
         {
+            let outcome = Arc::make_mut(&mut outcome);
             (outcome.status, outcome.reason) = (status, Some(reason));
         }
         report(root, call.0, call.1, outcome);
@@ -453,7 +455,7 @@ mod tests {
         }
 
         fn ends(&mut self, task: u64, status: Status) {
-            let outcome = Box::new(Outcome::failed(status, ""));
+            let outcome = Arc::new(Outcome::failed(status, ""));
             self.says(&FromSlot::Done(TaskId(task), Attempt(0), outcome));
         }
 

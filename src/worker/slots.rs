@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::lone::Lone;
@@ -268,8 +269,8 @@ impl Slots {
     }
 
     fn report(&self, task: TaskId, attempt: Attempt, outcome: Outcome, root: &mut Root) {
-        let outcome = Outcome { host: self.init.host.clone(), ..outcome };
-        report(root, task, attempt, Box::new(outcome));
+        let outcome = Outcome { host: (&self.init.host).into(), ..outcome };
+        report(root, task, attempt, Arc::new(outcome));
     }
 
     /// Lets slots work: answers, time limits, waiting calls.

@@ -23,7 +23,7 @@ impl Random {
         let outcome = Outcome {
             status: if self.below(2) == 0 { Status::Ok } else { Status::Timeout },
             reason: self.maybe(Self::text),
-            host: self.text(),
+            host: self.text().into(),
             detail,
             elapsed_s: self.number(),
             conditions: self

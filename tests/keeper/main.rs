@@ -148,7 +148,9 @@ impl Keeper {
 
     fn outcome(&mut self, task: TaskId) -> Outcome {
         match self.receive() {
-            FromKeeper::Done(id, Attempt(0), outcome) if id == task => *outcome,
+            FromKeeper::Done(id, Attempt(0), outcome) if id == task => {
+                std::sync::Arc::unwrap_or_clone(outcome)
+            }
             other => panic!("expected the end of task {task}, got {other:?}"),
         }
     }

@@ -45,7 +45,7 @@ fn told(way: Way<Vec<&Row<'_>>>) -> Option<Failures> {
         text: way.text,
         count: way.tasks.len(),
         named: first_few(way.tasks.iter().map(name)),
-        hosts: first_few(way.tasks.iter().map(|row| row.outcome.host.clone())),
+        hosts: first_few(way.tasks.iter().map(|row| row.outcome.host.to_string())),
         reason: bounded(first.outcome.reason.clone().unwrap_or_default()),
         followed: way.followed,
     })
@@ -65,11 +65,13 @@ fn first_few(words: impl Iterator<Item = String>) -> Vec<String> {
 /// What a record says of its failure, without what it has beside.
 fn failed(record: &Record) -> Option<(&TaskFacts, Outcome)> {
     let (status, reason, host) = match record {
-        Record::Measurement(measurement) => (measurement.status, &measurement.reason, &measurement.host),
-        Record::Task(task) => (task.outcome.status, &task.outcome.reason, &task.outcome.host),
+        Record::Measurement(measurement) => {
+            (measurement.status, &measurement.reason, measurement.host.as_str())
+        }
+        Record::Task(task) => (task.outcome.status, &task.outcome.reason, task.outcome.host.as_str()),
         _ => return None,
     };
     let outcome = Outcome::failed(status, reason.clone().unwrap_or_default());
     let failed = record.facts().filter(|_| status != Status::Ok);
-    failed.map(|facts| (facts, Outcome { host: host.clone(), ..outcome }))
+    failed.map(|facts| (facts, Outcome { host: host.into(), ..outcome }))
 }
