@@ -43,10 +43,14 @@ impl Transfers {
         self.sending.retain(|(sent, _)| *sent != hash);
     }
 
-    /// The next piece to send while `backlog` bytes wait to leave; none if that is enough, or nothing is to be
+    /// The next piece to send where `backlog` bytes wait to leave; none if that is enough, or nothing is to be
     /// sent. An artefact that cannot be read is named, and not tried again.
-    pub fn next_piece(&mut self, store: &Store, backlog: usize) -> Option<Result<Piece, (Hash, StoreError)>> {
-        let (hash, offset) = self.sending.front_mut().filter(|_| backlog < BACKLOG_LIMIT)?;
+    pub fn next_piece(
+        &mut self,
+        store: &Store,
+        backlog: impl FnOnce() -> usize,
+    ) -> Option<Result<Piece, (Hash, StoreError)>> {
+        let (hash, offset) = self.sending.front_mut().filter(|_| backlog() < BACKLOG_LIMIT)?;
         let piece = store.read_chunk(*hash, *offset).map(|(bytes, last)| {
             let piece = Piece { hash: *hash, offset: *offset, bytes, last };
             *offset += piece.bytes.len() as u64;
@@ -112,9 +116,9 @@ mod tests {
             assert!(receiver.expect(hash, &there).unwrap());
             assert!(!receiver.expect(hash, &there).unwrap(), "asked for once");
         }
-        assert!(sender.next_piece(&here, BACKLOG_LIMIT).is_none());
+        assert!(sender.next_piece(&here, || BACKLOG_LIMIT).is_none());
         let mut whole = Vec::new();
-        while let Some(piece) = sender.next_piece(&here, 0) {
+        while let Some(piece) = sender.next_piece(&here, || 0) {
             let Piece { hash, offset, bytes, last } = piece.unwrap();
             whole.push(receiver.take(hash, offset, &bytes, last).unwrap());
         }
@@ -128,9 +132,9 @@ mod tests {
         let (mut sender, mut receiver) = (Transfers::default(), Transfers::default());
         let missing = Hash::of(b"missing");
         sender.send(missing);
-        let failed = sender.next_piece(&here, 0).unwrap().unwrap_err();
+        let failed = sender.next_piece(&here, || 0).unwrap().unwrap_err();
         assert!(matches!(failed, (hash, StoreError::Missing(_)) if hash == missing));
-        assert!(sender.next_piece(&here, 0).is_none());
+        assert!(sender.next_piece(&here, || 0).is_none());
         receiver.expect(missing, &there).unwrap();
         assert!(matches!(receiver.take(missing, 0, b"other", true), Err(StoreError::Damaged { .. })));
         assert!(!receiver.take(missing, 5, b"late", true).unwrap());

@@ -183,7 +183,7 @@ impl Driver {
                 break;
             }
             // What else has its time now is served by nobody any more.
-            self.wait_until(Some(until), None);
+            self.wait_until(Some(until), false);
             while let Some(signal) = self.signals.take() {
                 if STOPPING.contains(&signal) && !self.is_copy(signal) {
                     until = Instant::now();

@@ -4,7 +4,7 @@
 //! decision is made here. An outcome reaches the script only after its record is written.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,6 +112,10 @@ pub(super) struct Driver {
     pub(super) counter: Counter,
     /// Does somebody type what is run, one line after the other?
     pub(super) interactive: bool,
+    /// Before this no worker has been silent for too long; none where one has been told what changes that.
+    pub(super) silent_at: Option<Instant>,
+    /// Workers that may have said something, some perhaps twice.
+    pub(super) heard: Vec<WorkerId>,
     /// A call came or ended since it last slept.
     pub(super) stirred: bool,
     vigil: Vigil,
@@ -206,6 +210,8 @@ impl Driver {
             ending: None,
             counter,
             interactive,
+            silent_at: None,
+            heard: Vec::new(),
             stirred: false,
             vigil: Vigil::default(),
             trace,
@@ -270,6 +276,7 @@ impl Driver {
                     entry.quiet = on;
                     entry.last_heard = Instant::now();
                     entry.peer.queue(&ToWorker::Quiet(on));
+                    self.silent_at = None;
                     self.calm_links();
                 }
             }
@@ -370,19 +377,7 @@ impl Driver {
             self.wake_at = None;
             self.handle(Event::Tick);
         }
-        let limits = self.limits();
-        let silent: Vec<(WorkerId, Duration)> = self
-            .workers
-            .values()
-            .filter(|worker| worker.silent_at(&limits).is_some_and(|at| at <= now))
-            .map(|worker| (worker.id, worker.patience(&limits)))
-            .collect();
-        for (id, silence) in silent {
-            let silence = duration(silence.as_secs_f64());
-            let reason =
-                format!("it has not been heard of for {silence} (hung, stopped, or its node is lost)");
-            self.lose(id, &reason);
-        }
+        self.watch_silences(now);
         self.watch_homing(now);
         self.tend_pools(now);
         self.answer_questions();
@@ -426,33 +421,75 @@ impl Driver {
         deadline = earlier(deadline, self.states.due());
         deadline = earlier(deadline, self.next_end());
         deadline = earlier(deadline, self.homing_due());
-        let deadline = deadline.into_iter().chain(self.silences()).min();
-        self.wait_until(deadline, Some(self.journal.as_fd()));
+        deadline = earlier(deadline, self.next_silence());
+        self.wait_until(deadline, true);
         self.clock.waited(Instant::now());
     }
 
-    /// When workers have been silent for too long.
-    fn silences(&self) -> impl Iterator<Item = Instant> {
+    /// Gives up workers that have been silent for too long.
+    fn watch_silences(&mut self, now: Instant) {
+        if self.silent_at.is_some_and(|at| at > now) {
+            return;
+        }
         let limits = self.limits();
-        let heeded = self.workers.values().filter(|worker| !worker.is_gone());
-        heeded.filter_map(move |worker| worker.silent_at(&limits))
+        let silent = |worker: &&Worker| worker.silent_at(&limits).is_some_and(|at| at <= now);
+        let silent = self.workers.values().filter(silent);
+        let silent: Vec<(WorkerId, Duration)> =
+            silent.map(|worker| (worker.id, worker.patience(&limits))).collect();
+        for (id, silence) in silent {
+            let silence = duration(silence.as_secs_f64());
+            let reason =
+                format!("it has not been heard of for {silence} (hung, stopped, or its node is lost)");
+            self.lose(id, &reason);
+        }
+        self.silent_at = None;
     }
 
-    /// Sleeps until a worker, the script or a signal wants something, `journal` has news, or `deadline` has come.
-    pub(super) fn wait_until(&self, mut deadline: Option<Instant>, journal: Option<BorrowedFd<'_>>) {
+    /// When the first worker may have been silent for too long. All are looked at then, and not each time that one of them
+    /// says something.
+    fn next_silence(&mut self) -> Option<Instant> {
+        if self.silent_at.is_none() {
+            let limits = self.limits();
+            let heeded = self.workers.values().filter(|worker| !worker.is_gone());
+            self.silent_at = heeded.filter_map(|worker| worker.silent_at(&limits)).min();
+        }
+        self.silent_at
+    }
+
+    /// Sleeps until a worker, the script or a signal wants something, `journal` has news, or `deadline` has come. Notes which workers
+    /// may have said something: of thousands few have.
+    pub(super) fn wait_until(&mut self, mut deadline: Option<Instant>, journal: bool) {
         let now = Instant::now();
+        self.heard.clear();
+        let journal = journal.then(|| self.journal.as_fd());
         let sources = [Some(self.wake.as_fd()), Some(self.signals.as_fd()), journal];
         let mut fds: Vec<PollFd<'_>> =
             sources.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let others = fds.len();
+        let mut owners = Vec::new();
         for worker in self.workers.values().filter(|worker| !worker.is_gone()) {
             let link = worker.peer.link_ref();
             let waited = link.poll_fds().into_iter().chain(worker.said.as_ref().and_then(Said::poll_fd));
-            fds.extend(waited.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
-            deadline = earlier(deadline, link.next_poll(now));
+            for (fd, flags) in waited {
+                fds.push(PollFd::from_borrowed_fd(fd, flags));
+                owners.push(worker.id);
+            }
+            if let Some(at) = link.next_poll(now) {
+                // It has something to do by itself, whatever comes.
+                self.heard.push(worker.id);
+                deadline = earlier(deadline, Some(at));
+            }
         }
-        if wait(&mut fds, deadline).is_err() {
+        match wait(&mut fds, deadline) {
+            Ok(()) => {
+                let ready = fds[others..].iter().zip(owners).filter(|(fd, _)| !fd.revents().is_empty());
+                self.heard.extend(ready.map(|(_, owner)| owner));
+            }
             // poll fails only for lack of memory: go round, slowly.
-            std::thread::yield_now();
+            Err(_) => {
+                self.heard.extend(owners);
+                std::thread::yield_now();
+            }
         }
         self.wake.clear();
     }

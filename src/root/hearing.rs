@@ -9,8 +9,7 @@ use crate::model::{FromWorker, Hash, ToWorker, WorkerId};
 
 impl Driver {
     pub(super) fn read_workers(&mut self) {
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
-        for id in ids {
+        for id in std::mem::take(&mut self.heard) {
             let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { continue };
             let (messages, ended) = worker.read();
             self.now = Instant::now();

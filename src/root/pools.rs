@@ -330,11 +330,14 @@ impl Driver {
     /// Once all workers of a pool have said where they are, each learns its share of its node.
     fn welcome_all(&mut self, id: PoolId) {
         let Some(pool) = self.pools.pools.get(&id) else { return };
-        let mut introduced: Vec<(WorkerId, Hello)> = Vec::with_capacity(pool.arriving().len());
-        for worker in pool.arriving().iter().filter_map(|id| self.workers.get(id)) {
-            let Stage::Introduced(hello) = &worker.stage else { return };
-            introduced.push((worker.id, hello.clone()));
+        let arriving = || pool.arriving().iter().filter_map(|id| self.workers.get(id));
+        let is_introduced = |worker: &Worker| matches!(worker.stage, Stage::Introduced(_));
+        // Those that were started last come last: of thousands mostly one is looked at.
+        if !arriving().rev().all(is_introduced) {
+            return;
         }
+        let hello_of = |worker: &Worker| Some((worker.id, worker.hello()?.clone()));
+        let introduced: Vec<(WorkerId, Hello)> = arriving().filter_map(hello_of).collect();
         // Those that have work already keep their slots.
         let mut on_host: BTreeMap<String, u32> = BTreeMap::new();
         for hello in pool.workers.iter().filter_map(|id| self.workers.get(id)?.hello()) {
@@ -363,6 +366,7 @@ impl Driver {
             worker.last_heard = Instant::now();
             worker.stage = Stage::Welcomed(hello);
         }
+        self.silent_at = None;
     }
 
     /// A worker could take work. Those by which a pool grows begin together: if one of them does not come, none of the
@@ -411,7 +415,7 @@ impl Driver {
         let ready = |id: &WorkerId| {
             self.workers.get(id).is_some_and(|worker| matches!(worker.stage, Stage::Ready(_)))
         };
-        if pool.arriving().is_empty() || !pool.arriving().iter().all(ready) {
+        if pool.arriving().is_empty() || !pool.arriving().iter().rev().all(ready) {
             return;
         }
         let workers = self.info(id, pool);

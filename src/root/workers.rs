@@ -207,7 +207,7 @@ impl Worker {
     /// Sends pieces of artefacts while nothing more urgent waits. `Err` names the artefact and why it
     /// cannot be read.
     pub(super) fn pump(&mut self, store: &Store) -> Result<(), (Hash, StoreError)> {
-        while let Some(piece) = self.transfers.next_piece(store, self.peer.backlog()) {
+        while let Some(piece) = self.transfers.next_piece(store, || self.peer.backlog()) {
             let Piece { hash, offset, bytes, last } = piece?;
             self.peer.queue(&ToWorker::Chunk(hash, offset, bytes, last));
         }

@@ -54,7 +54,7 @@ impl Transfers {
 
     /// Sends pieces while nothing more urgent waits.
     pub(super) fn pump(&mut self, root: &mut Peer<FromWorker, ToWorker>) {
-        while let Some(piece) = self.under_way.next_piece(&self.store, root.backlog()) {
+        while let Some(piece) = self.under_way.next_piece(&self.store, || root.backlog()) {
             root.queue(&match piece {
                 Ok(Piece { hash, offset, bytes, last }) => FromWorker::Chunk(hash, offset, bytes, last),
                 Err((hash, error)) => FromWorker::Gone(hash, error.to_string()),
