@@ -139,7 +139,7 @@ impl Core {
         if walk.failed.iter().any(hopeless) {
             return None;
         }
-        let mut found: Vec<(bool, bool, u16, u16, WorkerId)> = Vec::new();
+        let mut found: Vec<((bool, bool, u16, u16), WorkerId)> = Vec::new();
         for id in &walk.free {
             if self.suits(ix, demand, *id)
                 && self.has_room(demand, *id)
@@ -149,11 +149,10 @@ impl Core {
                 let spare = self.fleet.free_gpus(*id).len();
                 let (shunned, kept) =
                     (task.is_choosy() && !worker.measures, self.fleet[worker.node].reserved.is_some());
-                found.push((shunned, kept, spare, worker.idle(), *id));
+                found.push(((shunned, kept, spare, worker.idle()), *id));
             }
         }
-        found.sort_unstable();
-        let chosen = self.distinct(ix, demand, found.into_iter().map(|(.., id)| id));
+        let chosen = self.best_of(ix, demand, found);
         if chosen.is_none() && anywhere && walk.failed.len() < MOST_FAILED {
             walk.failed.push((demand, patience));
         }
@@ -185,6 +184,27 @@ impl Core {
         units
             && self.fleet[node].lease == Lease::Open
             && (demand.gpus == 0 || self.fleet.free_gpus(id).len() >= demand.gpus)
+    }
+
+    /// Of these, the least first, as many as the gang has nodes. Of thousands it has few: mostly the others stay unsorted.
+    pub(super) fn best_of<K: Ord>(
+        &self,
+        ix: TaskIx,
+        demand: Demand,
+        mut candidates: Vec<(K, WorkerId)>,
+    ) -> Option<Vec<WorkerId>> {
+        let size = usize::from(demand.nodes);
+        if size < candidates.len() {
+            candidates.select_nth_unstable(size);
+            candidates[..size].sort_unstable();
+            // If these will do it takes all of them, as it would if the others came behind.
+            let gang = self.distinct(ix, demand, candidates[..size].iter().map(|(_, id)| *id));
+            if gang.is_some() {
+                return gang;
+            }
+        }
+        candidates.sort_unstable();
+        self.distinct(ix, demand, candidates.iter().map(|(_, id)| *id))
     }
 
     /// As many of these, the first ones, as the gang has nodes, each on a node of its own, all of one allocation: of the first

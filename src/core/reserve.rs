@@ -46,15 +46,15 @@ impl Core {
             }
             None => self.pools[pool.at()].places.iter().flatten().copied().collect::<Vec<_>>(),
         };
-        let mut candidates: Vec<(Tick, bool, usize, WorkerId)> = Vec::new();
+        let mut candidates: Vec<((Tick, bool, usize), WorkerId)> = Vec::new();
         for id in &asked {
             let node = self.fleet[*id].node;
             if self.suits(ix, demand, *id) && (mine(node) || self.outranks(ix, node)) {
-                candidates.push((self.frees_at(demand, *id), !mine(node), self.fleet[*id].tasks.len(), *id));
+                let tasks = self.fleet[*id].tasks.len();
+                candidates.push(((self.frees_at(demand, *id), !mine(node), tasks), *id));
             }
         }
-        candidates.sort_unstable();
-        let chosen = self.distinct(ix, demand, candidates.iter().map(|(.., id)| *id));
+        let chosen = self.best_of(ix, demand, candidates);
         let frees = |workers: &[WorkerId]| workers.iter().map(|id| self.frees_at(demand, *id)).max();
         let at = chosen.as_deref().and_then(frees).unwrap_or(NEVER);
         let before = present.and_then(|present| present.until);

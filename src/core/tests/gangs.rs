@@ -372,3 +372,38 @@ fn a_reluctant_worker_measures_where_the_others_are_not_together() {
     });
     assert_eq!(quieted.collect::<Vec<_>>(), [0, 1], "{actions:?}");
 }
+
+#[test]
+fn the_nodes_of_a_gang_are_the_first_of_all_in_order_however_few_are_sorted() {
+    let mut desk = Desk::new(&[1; 12]);
+    desk.allocation = 1;
+    (12..18).for_each(|worker| drop(desk.join(worker, 1)));
+    for worker in 18..24u32 {
+        // A second one on a node.
+        let (pool, host, sockets, gpus) =
+            (PoolId(0), format!("n{}", worker - 18), [1].into(), GpuSet::default());
+        let (worker, allocation, slots, measures) = (WorkerId(worker), 0, 1, true);
+        desk.feed(Event::WorkerReady { worker, pool, host, allocation, slots, sockets, gpus, measures });
+    }
+    (0..24).for_each(|_| drop(desk.exec()));
+    let (free, host) = (desk.ask(Kind::Exec, gang(4)).0, "n2".to_owned());
+    let bound = desk.ask(Kind::Exec, |r| (r.placement.nodes, r.placement.host) = (Some(4), Some(host))).0;
+    let mut x = 88172645463325252u64;
+    for step in 0..2000 {
+        let mut candidates: Vec<(u64, WorkerId)> = Vec::new();
+        for worker in 0..24 {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            if !x.is_multiple_of(3) {
+                candidates.push(((x >> 20) % 6, WorkerId(worker)));
+            }
+        }
+        let core = &desk.core;
+        let ix = core.tasks.find(if step % 2 == 0 { free } else { bound }).unwrap();
+        let mut sorted = candidates.clone();
+        sorted.sort_unstable();
+        let expected = core.distinct(ix, core.demand(ix), sorted.iter().map(|(_, id)| *id));
+        assert_eq!(core.best_of(ix, core.demand(ix), candidates), expected);
+    }
+}
