@@ -279,6 +279,29 @@ fn a_stopped_worker_is_noticed_and_named() {
     folder.assert_nothing_left(GONE);
 }
 
+/// What workers say while the root has much to do at once lies unread until it has done that: here one call fails on which
+/// all others wait.
+#[test]
+fn a_root_that_is_busy_for_longer_than_a_silence_may_last_loses_nobody() {
+    let folder = Folder::with(
+        "local busy, idle = spawn { workers = 1, slots = 1 }, spawn { workers = 1, slots = 1 }\n\
+         local function fails() while not io.open 'go' do end error('no luck', 0) end\n\
+         local first, last = busy:submit(fails)\n\
+         local function nothing() end\n\
+         for _ = 1, 120000 do last = busy:submit(nothing, first) end\n\
+         io.open('go', 'w'):close()\n\
+         pcall(await, last)\n\
+         local function alive(word) return word end\n\
+         print(await(busy:submit(alive, 'busy')), await(idle:submit(alive, 'idle')))\n",
+    );
+    let mut command = folder.harness(&["--start", "local", "c.lua"]);
+    command.env("HARNESS_LIMITS", "heartbeat=0.1,worker_silence=1");
+    let ran = folder.finish(command);
+    assert_eq!(&*ran.stdout, "busy\tidle\n", "{}", ran.stderr);
+    assert!(!ran.stderr.contains("is lost"), "{}", ran.stderr);
+    folder.assert_nothing_left(GONE);
+}
+
 const MEASURES: &str = r#"
 spawn { workers = 2, slots = 1 }
 local first = "[ -e up ] && exit; echo > up; sleep 1000"

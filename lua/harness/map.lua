@@ -42,8 +42,11 @@ local function reader(items)
   local i = 0
   return function()
     i = i + 1
-    return items[i]
-  end, true
+    local item = items[i]
+    if item == nil and i <= #items then failure.raise(string.format("map: item %d of the list is missing, and there are %d", i, #items)) end
+    return item
+  end,
+    true
 end
 
 -- However `map` is left before its end, by an error or because its flow is cancelled: nobody wants the rest.

@@ -368,7 +368,9 @@ end
 function M.check(who, given, skip_list, kind)
   -- A metatable is of something else, or has options that would not be seen.
   if type(given) ~= "table" or getmetatable(given) ~= nil then
-    failure.raise(string.format("%s: expected a table of options, got %s", who, failure.a(given)))
+    local hint = failure.a(given) == "a table with a metatable" and ": copy what the metatable has into the table, it is not looked for"
+      or ""
+    failure.raise(string.format("%s: expected a table of options, got %s%s", who, failure.a(given), hint))
   end
   -- The function and its arguments of `call{ fn, ... }` are not options.
   local good, problem = check_table(kind or who, given, skip_list)

@@ -10,8 +10,8 @@ local M = {}
 
 -- What is looked at one by one: more are counted or sorted by mistake.
 local MOST_TRIED = 100000000
--- After so many more it is said how far it is.
-local TOLD = 10000000
+-- After so many seconds, as far as one looks at a clock, it is said how far it is.
+local TOLD_EACH, LOOKED_EACH = 10, 100000
 -- Of more points than these a sample is drawn before they are filtered.
 local MANY = 1000000
 
@@ -22,43 +22,7 @@ local Sweep = { __name = "sweep", __plain = true }
 M.Sweep = Sweep
 local inside = setmetatable({}, { __mode = "k" })
 
-local function complain(who, ...) failure.raise("sweep." .. who .. ": " .. string.format(...)) end
-
-local function sweep(parts)
-  local made = setmetatable({}, Sweep)
-  inside[made] = parts
-  return made
-end
-
-function Sweep:__index(key)
-  if math.type(key) == "integer" then return key > 0 and inside[self].at(key) or nil end
-  local method = rawget(Sweep, key)
-  if method or type(key) ~= "string" or string.sub(key, 1, 2) == "__" then return method end
-  complain("list", failure.unknown("method", key, METHODS) .. " of a sweep; its points are at [1] to [#]")
-end
-function Sweep:__len() return inside[self].count() end
-function Sweep.__newindex() complain("list", "a sweep is read-only: sweep.list(points, { { tile = 8 } }) has the points of both") end
-local function following(self, i)
-  local point = self[i + 1]
-  if point then return i + 1, point end
-end
-function Sweep:__pairs() return following, self, 0 end
 local function same(list) return list end
-
---- To a worker it travels as the plain list it is.
-function Sweep:__ship()
-  local n = #self
-  if n > MANY then complain("list", "%.3g points are too many to travel to a worker: give it the points it needs", n) end
-  return same, table.move(self, 1, n, 1, {})
-end
-
-local function is_point(value)
-  if type(value) ~= "table" or getmetatable(value) then return false end
-  for name in next, value do
-    if type(name) ~= "string" then return false end
-  end
-  return next(value) ~= nil
-end
 
 local function copy(point)
   local own = {}
@@ -68,11 +32,66 @@ local function copy(point)
   return own
 end
 
+-- The point at a place, as the author has it: to ask it for a parameter that no point has is an error, for `defines = { TILE = p.tlie }`
+-- would build another program than was meant. It is kept, and travels, as the plain table it is.
+local function handed(parts, i)
+  local point = parts.at(i)
+  if not point then return nil end
+  if not parts.Point then
+    local function absent(_, name)
+      if type(name) ~= "string" or parts.names[name] then return nil end
+      failure.raise(failure.unknown("parameter", name, failure.sorted_keys(parts.names)) .. " of a point")
+    end
+    parts.Point = { __name = "point", __plain = true, __index = absent, __ship = function(own) return same, copy(own) end }
+  end
+  return setmetatable(point, parts.Point)
+end
+
+local function complain(who, ...) failure.raise("sweep." .. who .. ": " .. string.format(...)) end
+
+local function sweep(parts)
+  local made = setmetatable({}, Sweep)
+  inside[made] = parts
+  return made
+end
+
+function Sweep:__index(key)
+  if math.tointeger(key) then return key > 0 and handed(inside[self], key) or nil end
+  local method = rawget(Sweep, key)
+  if method or type(key) ~= "string" or string.sub(key, 1, 2) == "__" then return method end
+  failure.raise(failure.unknown("method", key, METHODS) .. " of a sweep; there are " .. table.concat(METHODS, ", "))
+end
+function Sweep:__len() return inside[self].count() end
+function Sweep.__newindex() complain("list", "a sweep is read-only: sweep.list(points, { { tile = 8 } }) has the points of both") end
+local function following(self, i)
+  local point = self[i + 1]
+  if point then return i + 1, point end
+end
+function Sweep:__pairs() return following, self, 0 end
+
+--- To a worker it travels as the plain list it is.
+function Sweep:__ship()
+  local n = #self
+  if n > MANY then complain("list", "%.3g points are too many to travel to a worker: give it the points it needs", n) end
+  return same, table.move(self, 1, n, 1, {})
+end
+
+local function is_point(value)
+  if type(value) ~= "table" or failure.is_object(value) then return false end
+  for name in next, value do
+    if type(name) ~= "string" then return false end
+  end
+  return next(value) ~= nil
+end
+
 -- The points that somebody gave: a sweep, or a list of one's own.
 local function points(who, what, list)
   if getmetatable(list) == Sweep then return inside[list] end
   if type(list) ~= "table" or getmetatable(list) or #list == 0 and next(list) ~= nil then
-    complain(who, "%s: expected a list of points, got %s", what, failure.a(list))
+    local hint = what == "the list" and lib.flow.callable(list) and string.format(": with a colon, points:%s(...)", who)
+      or is_point(list) and ": write { { ... } }"
+      or ""
+    complain(who, "%s: expected a list of points, got %s%s", what, failure.a(list), hint)
   end
   local own, wrong = {}, types.flaw(list)
   if wrong ~= nil then
@@ -92,7 +111,8 @@ end
 -- The values of one parameter, as points that have no other.
 local function values(who, name, list)
   if type(list) ~= "table" or failure.is_object(list) or #list == 0 then
-    complain(who, "'%s': expected a list of values, got %s", name, type(list) == "table" and "a table without items" or failure.a(list))
+    local is_empty = type(list) == "table" and not failure.is_object(list)
+    complain(who, "'%s': expected a list of values, got %s", name, is_empty and "a table without items" or failure.a(list))
   end
   local good, problem = types.plain(list)
   if not good then
@@ -108,14 +128,17 @@ end
 
 -- What varies: sweeps in their order, then parameters by name.
 local function columns(who, given)
+  if given == M then complain(who, "call it with a dot: sweep.%s { ... }", who) end
   if type(given) ~= "table" or getmetatable(given) or next(given) == nil then
     complain(who, "expected lists by name, such as { tile = { 8, 16 } }, got %s", failure.a(given))
   end
-  local all, owner = {}, {}
+  local all, owner, unnamed = {}, {}, 0
   for _, key in ipairs(failure.sorted_keys(given)) do
     local what = type(key) == "string" and string.format("'%s'", key) or string.format("[%s]", failure.a(key))
     local column
     if math.type(key) == "integer" then
+      unnamed = unnamed + 1
+      if key ~= unnamed then complain(who, "[%d] is missing, and there is %s: is a name before it misspelt?", unnamed, what) end
       column = points(who, what, given[key])
     elseif type(key) == "string" then
       column = values(who, key, given[key])
@@ -235,17 +258,19 @@ local function untouched(base)
 end
 
 local function filtered(base, fn)
+  local told = host.now()
   local found, seen, whole = {}, 0, false -- places in the base, as far as it was looked at
   local function too_many(n) complain("where", "%.3g points would be tried one by one: sample some of them, or search (harness.search)", n) end
   local function find(i)
     while not found[i] and not whole do
-      local point = base.at(seen + 1)
+      local point = handed(base, seen + 1)
       whole = point == nil
       if point then
         seen = seen + 1
         if fn(point) then found[#found + 1] = seen end
         if seen > MOST_TRIED then too_many(seen) end
-        if seen % TOLD == 0 then
+        if seen % LOOKED_EACH == 0 and host.now() - told >= TOLD_EACH then
+          told = host.now()
           host.stderr(string.format("harness: sweep.where: %d of %.3g points tried, %d pass", seen, untouched(base), #found))
         end
       end
@@ -364,7 +389,7 @@ local function drawn_before_filtered(base, n, random)
   local place, places, tried = permutation(total, random), {}, 0
   while #places < n and tried < total do
     tried = tried + 1
-    local good, point = true, of.at(place(tried))
+    local good, point = true, handed(of, place(tried))
     for i = #passes, 1, -1 do
       good = good and passes[i](point)
     end
@@ -397,9 +422,9 @@ local function by_cost(base, fn)
   if n > MANY then complain("order", "%.3g points are too many to be sorted: sample some first", n) end
   local places, costs = {}, {}
   for i = 1, n do
-    places[i], costs[i] = i, fn(base.at(i))
+    places[i], costs[i] = i, fn(handed(base, i))
     if type(costs[i]) ~= "number" or costs[i] ~= costs[i] then
-      complain("order", "expected a number as the cost of a point, got %s", failure.a(costs[i]))
+      complain("order", "expected a number as the cost of point %d, got %s", i, failure.a(costs[i]))
     end
   end
   table.sort(places, function(a, b)

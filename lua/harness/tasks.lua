@@ -328,6 +328,8 @@ local function unmet(culprit, role)
   local what, value = role or "what it depends on", culprit.outcome
   if culprit.id then what = string.format(role and "its reference, task %d," or "task %d, which it depends on,", culprit.id) end
   local why = type(value) == "table" and (rawget(value, "reason") or rawget(value, "message"))
+  -- Of a chain the first that failed is named, and the last, as in src/root/settle.rs.
+  if type(why) == "string" and culprit:status() == "skipped" then why = string.match(why, ", ended skipped: (.*)") or why end
   return string.format("%s ended %s%s", what, culprit:status(), type(why) == "string" and ": " .. why or "")
 end
 

@@ -160,7 +160,7 @@ end
 local function flaw(given)
   local n = 0
   for key in next, given do
-    if math.type(key) ~= "integer" then return key end
+    if math.type(key) ~= "integer" or key < 1 then return key end
     n = n + 1
   end
   for i = 1, n do
@@ -168,14 +168,17 @@ local function flaw(given)
   end
 end
 
+local function flawed(value, wrong, expected)
+  if value[wrong] == nil then return nil, { path = "", note = string.format("[%d] is missing: expected %s", wrong, expected) } end
+  return inside(string.format("[%s]", shown(wrong)), value[wrong], expected)
+end
+
 local function list(of, what)
   return function(value)
     if type(value) == "string" then return nil, { path = "", value = value, expected = "a list of " .. what, instead = as_list(value) } end
     if type(value) ~= "table" or failure.is_object(value) then return nil, "a list of " .. what end
     local wrong, result = flaw(value), {}
-    if wrong ~= nil then
-      return inside(string.format("[%s]", shown(wrong)), value[wrong], "a list of " .. what .. " without gaps and names")
-    end
+    if wrong ~= nil then return flawed(value, wrong, "a list of " .. what .. " without gaps and names") end
     for i = 1, #value do
       local good, problem = of(value[i])
       if good == nil then return below(string.format("[%d]", i), value[i], problem) end
@@ -232,7 +235,7 @@ local function plain(value, depth)
     local result, is_list = {}, #value > 0
     local wrong = nil
     if is_list then wrong = flaw(value) end
-    if wrong ~= nil then return inside(string.format("[%s]", shown(wrong)), value[wrong], "a list without names and gaps") end
+    if wrong ~= nil then return flawed(value, wrong, "a list without names and gaps") end
     for key, item in pairs(value) do
       if not is_list and type(key) ~= "string" then return inside(string.format("[%s]", shown(key)), item, "a name as its key") end
       if type(key) == "string" and not utf8.len(key) then

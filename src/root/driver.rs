@@ -433,6 +433,9 @@ impl Driver {
         }
         let limits = self.limits();
         let silent = |worker: &&Worker| worker.silent_at(&limits).is_some_and(|at| at <= now);
+        // What they said may lie unread: the root itself was busy for long, or stopped.
+        self.heard.extend(self.workers.values().filter(silent).map(|worker| worker.id));
+        self.read_workers();
         let silent = self.workers.values().filter(silent);
         let silent: Vec<(WorkerId, Duration)> =
             silent.map(|worker| (worker.id, worker.patience(&limits))).collect();

@@ -21,7 +21,14 @@ impl Unmet {
             true => format!("its reference, task {dep},"),
             false => format!("task {dep}, which it depends on,"),
         };
-        let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        // Of a chain the first that failed is named, and the last: not all between them.
+        let first = |reason| match (status, reason) {
+            (Status::Skipped, reason) => {
+                str::split_once(reason, ", ended skipped: ").map_or(reason, |(_, first)| first)
+            }
+            (_, reason) => reason,
+        };
+        let why = reason.map(|reason| format!(": {}", first(reason))).unwrap_or_default();
         Unmet::Failed(format!("{what} ended {}{why}", status.word()))
     }
 

@@ -418,7 +418,7 @@ pub fn closest(_: &Lua, (word, known): (mlua::LuaString, Vec<String>)) -> mlua::
     let nearest = known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= limit)
+        .filter(|(distance, _)| *distance <= limit && *distance < word.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate);
     let begins = || {

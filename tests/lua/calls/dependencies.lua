@@ -25,6 +25,16 @@ for _ = 1, 2 do
 end
 assert(not io.open(marker), "nothing of it ran")
 
+-- Of a long chain the first that failed is told, and not all that came between; of what has ended already, too.
+local first = submit(function() error("the root of it", 0) end)
+local last = first
+for _ = 1, 50 do last = submit(touch, last) end
+for _ = 1, 3 do
+  local e = failed_with(last)
+  assert(#e.message < 200 and e.message:find("the root of it", 1, true) and e.message:find("ended skipped: task", 1, true), e.message)
+  last = submit(touch, last)
+end
+
 -- accept_failed: the record, or the error, takes the place of the result.
 local function status_of(x) return x.status or x.kind, x.exit_code or x.message end
 local status, code = await(submit(call { status_of, slow_failure, accept_failed = true }))

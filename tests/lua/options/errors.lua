@@ -59,7 +59,7 @@ says("measure: option 'verify': expected a table, got a table with a metatable",
   cmd = { "true" },
   verify = setmetatable({}, { __index = { stdout = "x" } }),
 })
-says("exec: option 'params.tile[2]': expected a list without names and gaps, got nil", exec, { cmd = { "true" }, params = { tile = { 1, nil, 3 } } })
+says("exec: option 'params.tile': [2] is missing: expected a list without names and gaps", exec, { cmd = { "true" }, params = { tile = { 1, nil, 3 } } })
 says("exec: give either 'cmd' or 'shell'", exec, {})
 says("exec: give either 'cmd' or 'shell', not both", exec, { cmd = cmd, shell = "true" })
 says("exec: option 'cmd': expected a list of strings, numbers and futures, got 'true'", exec, { cmd = "true" })
