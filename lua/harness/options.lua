@@ -6,7 +6,7 @@ local failure, t = lib.failure, lib.types
 local M = {}
 
 local shown = failure.a
-local is_future, mathtype = t.is_future, math.type
+local mathtype = math.type
 local strings = t.list(t.text, "strings")
 
 -- More on one node is a slip of the keyboard: of workers (allocation/plan.rs says so too, where they follow from

@@ -56,7 +56,7 @@ local function sweep(parts)
 end
 
 function Sweep:__index(key)
-  if math.tointeger(key) then return key > 0 and handed(inside[self], key) or nil end
+  if type(key) == "number" and math.tointeger(key) then return key > 0 and handed(inside[self], key) or nil end
   local method = rawget(Sweep, key)
   if method or type(key) ~= "string" or string.sub(key, 1, 2) == "__" then return method end
   failure.raise(failure.unknown("method", key, METHODS) .. " of a sweep; there are " .. table.concat(METHODS, ", "))

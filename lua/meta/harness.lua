@@ -790,7 +790,8 @@ function recipes.cmake(options) end
 ---@return harness.Task
 function recipes.cargo(options) end
 
---- Points of `harness.sweep`: plain tables of parameters, read as a list and computed when they are asked for.
+--- Points of `harness.sweep`: plain tables of parameters, read as a list and computed when they are asked for. To ask a point for a
+--- parameter that none of them has is an error.
 ---@class harness.Sweep
 ---@field [integer] table<string, any>
 local Sweep = {}

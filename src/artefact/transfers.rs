@@ -43,7 +43,7 @@ impl Transfers {
         self.sending.retain(|(sent, _)| *sent != hash);
     }
 
-    /// The next piece to send where `backlog` bytes wait to leave; none if that is enough, or nothing is to be
+    /// The next piece to send where `backlog` bytes wait to leave (asked only if there is any); none if that is enough, or nothing is to be
     /// sent. An artefact that cannot be read is named, and not tried again.
     pub fn next_piece(
         &mut self,
@@ -61,6 +61,11 @@ impl Transfers {
             self.sending.pop_front();
         }
         Some(piece)
+    }
+
+    /// Is there more to send, and nothing left before it? No descriptor says so: who sleeps is not woken by it.
+    pub fn is_due(&self, backlog: impl FnOnce() -> usize) -> bool {
+        !self.sending.is_empty() && backlog() == 0
     }
 
     /// This artefact is to come. False if it is on its way already: then it need not be asked for.
@@ -117,6 +122,10 @@ mod tests {
             assert!(!receiver.expect(hash, &there).unwrap(), "asked for once");
         }
         assert!(sender.next_piece(&here, || BACKLOG_LIMIT).is_none());
+        assert!(
+            sender.is_due(|| 0) && !sender.is_due(|| 1),
+            "once all has left nobody else says that there is more"
+        );
         let mut whole = Vec::new();
         while let Some(piece) = sender.next_piece(&here, || 0) {
             let Piece { hash, offset, bytes, last } = piece.unwrap();

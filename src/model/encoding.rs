@@ -24,7 +24,7 @@ pub mod bytes {
     }
 }
 
-/// For `Arc`s of what is large: it is made where it stays.
+/// For `Arc`s of what is large: it is made where it stays. (Serde's own goes through a box.)
 pub mod shared {
     use super::*;
     use std::sync::Arc;

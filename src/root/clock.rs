@@ -30,6 +30,11 @@ impl Clock {
         self.since.checked_add(Duration::from_micros(tick.0).saturating_sub(self.now))
     }
 
+    /// Has this round of work taken longer than it counts?
+    pub(super) fn has_worked_for_long(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) > MOST
+    }
+
     /// A round of work is over.
     pub(super) fn worked(&mut self, until: Instant) {
         self.now += until.saturating_duration_since(self.since).min(MOST);

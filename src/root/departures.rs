@@ -54,6 +54,7 @@ impl Driver {
         worker.break_off();
         worker.sweep(patience);
         let pool = worker.pool;
+        self.now = Instant::now();
         let awaited = |pool: &PoolId| self.pools.pools.get(pool).is_some_and(|p| p.arriving().contains(&id));
         let awaited = pool.filter(awaited);
         let is_asked = |pool: PoolId| self.pools.pools.get(&pool).is_some_and(|p| p.phase.is_asked());

@@ -70,7 +70,8 @@ pub(super) struct Driver {
     handling: bool,
     actions: Vec<Action>,
     pub(super) clock: Clock,
-    /// When what is being done was read: to look at the clock for each task costs as much as a tenth of a call.
+    /// When what is being done was read, and looked at again after what may block: to do so for each task costs as much as a
+    /// tenth of a call.
     pub(super) now: Instant,
     wake_at: Option<Tick>,
     /// What keeps the script from being over although it has ended.
@@ -112,7 +113,7 @@ pub(super) struct Driver {
     pub(super) counter: Counter,
     /// Does somebody type what is run, one line after the other?
     pub(super) interactive: bool,
-    /// Before this no worker has been silent for too long; none where one has been told what changes that.
+    /// Before this no worker has been silent for too long. Not known after a look, and when a worker is told what makes it sooner.
     pub(super) silent_at: Option<Instant>,
     /// Workers that may have said something, some perhaps twice.
     pub(super) heard: Vec<WorkerId>,
@@ -228,6 +229,12 @@ impl Driver {
             self.read_workers();
             self.pass_modules();
             self.read_journal();
+            if self.clock.has_worked_for_long(Instant::now()) {
+                // Busy, or stopped: what was said meanwhile lies unread, and counts before anybody's time is over.
+                self.wait_until(Some(Instant::now()), true);
+                self.read_requests(); // the wait has heard of them, too
+                self.read_workers();
+            }
             self.keep_time();
             self.flush();
             if let Some(ending) = self.ending() {
@@ -433,9 +440,6 @@ impl Driver {
         }
         let limits = self.limits();
         let silent = |worker: &&Worker| worker.silent_at(&limits).is_some_and(|at| at <= now);
-        // What they said may lie unread: the root itself was busy for long, or stopped.
-        self.heard.extend(self.workers.values().filter(silent).map(|worker| worker.id));
-        self.read_workers();
         let silent = self.workers.values().filter(silent);
         let silent: Vec<(WorkerId, Duration)> =
             silent.map(|worker| (worker.id, worker.patience(&limits))).collect();
@@ -481,6 +485,9 @@ impl Driver {
                 // It has something to do by itself, whatever comes.
                 self.heard.push(worker.id);
                 deadline = earlier(deadline, Some(at));
+            }
+            if worker.is_to_be_pumped() {
+                deadline = Some(now);
             }
         }
         match wait(&mut fds, deadline) {

@@ -33,7 +33,10 @@ impl Driver {
             match request {
                 Request::Submit(submission) => self.submit(submission),
                 Request::Cancel(task) => self.handle(Event::Cancel { task }),
-                Request::Spawn(spec) => self.open_pool(*spec),
+                Request::Spawn(spec) => {
+                    self.open_pool(*spec);
+                    self.now = Instant::now();
+                }
                 Request::Explain(task) => {
                     let why = self.explain(task);
                     self.port.explained(why);

@@ -133,21 +133,24 @@ impl Mailboxes {
             {
                 return Received::Nothing;
             }
+            if wait == Wait::No {
+                return Received::Nothing;
+            }
+            let now = Instant::now();
             match wait {
-                Wait::No => return Received::Nothing,
-                Wait::Until(end) if end <= Instant::now() => return Received::Nothing,
-                _ if vigil.lasts(Instant::now()) => {
+                Wait::Until(end) if end <= now => return Received::Nothing,
+                _ if vigil.lasts(now) => {
                     drop(inbox);
                     std::thread::yield_now();
                     inbox = lock(&self.to_script);
                 }
-                Wait::Forever => {
+                Wait::No | Wait::Forever => {
                     inbox.waiting = true;
                     inbox.for_completions = !awaited.line;
                     inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
                 }
                 Wait::Until(end) => {
-                    let left = end.saturating_duration_since(Instant::now());
+                    let left = end.saturating_duration_since(now);
                     inbox.waiting = true;
                     let woken = self.arrived.wait_timeout(inbox, left);
                     inbox = woken.unwrap_or_else(PoisonError::into_inner).0;

@@ -191,7 +191,8 @@ impl Tasks {
 }
 
 impl Live {
-    /// Has `queue` see the message that starts it. What a call is called with is lent to that, and not copied.
+    /// Has `queue` see the message that starts it. What a call is called with is lent to that: the first copy of each would be one
+    /// more piece of memory to get and to give back.
     pub(super) fn send<T>(&mut self, queue: impl FnOnce(&ToWorker) -> T) -> T {
         let mut message = self.message();
         self.lend(&mut message);
@@ -220,7 +221,7 @@ impl Live {
                     gpus: self.granted.gpus.first().map(|(_, gpus)| gpus.clone()),
                     gang: self.granted.gang.clone().map(Box::new),
                     many: call.baggage.many.is_some(),
-                    payload: Bytes::new(),
+                    payload: Bytes::new(), // `send` lends it
                     deps: call.baggage.known.clone(),
                 });
             }

@@ -204,6 +204,11 @@ impl Worker {
         self.transfers.send(hash);
     }
 
+    /// Is there a piece to send at once?
+    pub(super) fn is_to_be_pumped(&self) -> bool {
+        self.transfers.is_due(|| self.peer.backlog())
+    }
+
     /// Sends pieces of artefacts while nothing more urgent waits. `Err` names the artefact and why it
     /// cannot be read.
     pub(super) fn pump(&mut self, store: &Store) -> Result<(), (Hash, StoreError)> {

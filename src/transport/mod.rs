@@ -37,7 +37,8 @@ pub trait Link {
     /// Takes all of `bytes` for sending.
     fn send(&mut self, bytes: &mut Outgoing) -> Result<(), LinkError>;
 
-    /// Sends on what could not leave at once, and puts what came into `inbox`.
+    /// Sends on what could not leave at once, and puts what came into `inbox`. What is left afterwards shows in `poll_fds` or
+    /// `next_poll`: nobody calls this before one of them says so.
     fn progress(&mut self, inbox: &mut Inbox) -> Result<(), LinkError>;
 
     /// Bytes taken for sending that have not left yet.

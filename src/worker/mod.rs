@@ -303,6 +303,9 @@ impl<'a> Worker<'a> {
         let mut deadline = earlier(link.next_poll(now), self.slots.next_deadline());
         deadline = earlier(deadline, next_look);
         deadline = earlier(deadline, Some(self.next_heartbeat()));
+        if self.transfers.is_due(self.root) {
+            deadline = Some(now);
+        }
         let mut fds = Vec::with_capacity(3 + self.slots.len());
         fds.extend(self.guest.as_ref().map(Guest::poll));
         fds.extend(link.poll_fds().into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));

@@ -52,6 +52,11 @@ impl Transfers {
         self.under_way.unsend(hash);
     }
 
+    /// Is there a piece to send at once?
+    pub(super) fn is_due(&self, root: &Peer<FromWorker, ToWorker>) -> bool {
+        self.under_way.is_due(|| root.backlog())
+    }
+
     /// Sends pieces while nothing more urgent waits.
     pub(super) fn pump(&mut self, root: &mut Peer<FromWorker, ToWorker>) {
         while let Some(piece) = self.under_way.next_piece(&self.store, || root.backlog()) {

@@ -342,11 +342,13 @@ impl<'s, 'b> Decoder<'s, 'b> {
 
     /// What a value refers to is not here.
     fn absent(&mut self, module: &[u8], path: &[u8], why: String) -> Failed {
-        let module_name = String::from_utf8_lossy(module).into_owned();
+        let name = String::from_utf8_lossy(module).into_owned();
+        // What of the library is there and fails says why.
+        let fails = path.is_empty() && !why.contains("not found:");
         self.failure = Some(match path {
-            _ if !is_library(module) => ShipError::Module { name: module_name, why },
-            b"" => ShipError::ScriptOnly(module_name),
-            path => ShipError::ScriptOnly(format!("{module_name}.{}", String::from_utf8_lossy(path))),
+            _ if !is_library(module) || fails => ShipError::Module { name, why },
+            b"" => ShipError::ScriptOnly(name),
+            path => ShipError::ScriptOnly(format!("{name}.{}", String::from_utf8_lossy(path))),
         });
         Failed
     }
