@@ -341,8 +341,11 @@ impl Driver {
         live.attempt = attempt;
         live.worker = Some(worker);
         live.outcome = None;
-        live.started = Some(self.now);
         let kind = live.submission.job.kind();
+        if kind != Kind::Call {
+            self.now = Instant::now();
+        }
+        live.started = Some(self.now);
         if live.is_of_gang() {
             let variables = self.pools.variables(live.pool);
             live.assemble(&self.campaign, gang, &self.workers, variables);

@@ -114,6 +114,9 @@ impl Driver {
         if matches!(kind, Kind::Measure | Kind::Compare) {
             submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
         }
+        if kind != Kind::Call {
+            self.now = Instant::now(); // few, and people look at when they began
+        }
         self.progress.submitted(kind, self.now);
         self.stirred |= kind == Kind::Call;
         self.tasks.insert(submission, pool, self.now);
