@@ -126,7 +126,10 @@ fn bench(workers: usize) -> Result<(), Failure> {
     }
     let figures: Vec<f64> =
         String::from_utf8(output.stdout)?.lines().filter_map(|line| line.parse().ok()).collect();
-    let [started, rounds @ ..] = &figures[..] else { return Err("it printed nothing".into()) };
+    let (started, rounds) = figures.split_first().ok_or("it printed nothing")?;
+    if rounds.len() != 2 * ROUNDS {
+        return Err(format!("it printed {figures:?}").into());
+    }
     let column = |n: usize| {
         let mut values: Vec<f64> = rounds.iter().skip(n).step_by(2).copied().collect();
         values.sort_by(f64::total_cmp);

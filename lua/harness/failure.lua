@@ -175,9 +175,11 @@ function M.sorted_keys(given)
   return keys
 end
 
-local function same(fields) return fields end
+--- What `__ship` gives with a plain copy: that is all there is to unpack.
+function M.same(fields) return fields end
 
-local function plain_copy(fields)
+--- The fields themselves, without the metatable.
+function M.plain_copy(fields)
   local copy = {}
   for key, value in next, fields do
     copy[key] = value
@@ -185,19 +187,22 @@ local function plain_copy(fields)
   return copy
 end
 
---- Makes a table of fields strict: reading one that is neither there nor in `optional` raises. It still travels, and is
--- kept, as the plain table it is.
-function M.strict(fields, of_what, optional)
-  return setmetatable(fields, {
-    __name = of_what,
+--- The metatable of tables of fields that are strict: reading one that is neither there nor in `optional` raises, with a guess among
+-- those that are there, or are `known`. They still travel, and are kept, as the plain tables they are. `what` a field is called.
+function M.strict_class(of_what, optional, what, known)
+  return {
+    __name = (string.gsub(of_what, "^a ", "")), -- `a` puts one before it
     __plain = true,
-    __index = function(_, key)
+    __index = function(fields, key)
       if type(key) ~= "string" or optional and optional[key] then return nil end
-      M.raise(M.unknown("field", key, M.sorted_keys(fields)) .. " of " .. of_what)
+      M.raise(string.format("%s of %s", M.unknown(what or "field", key, M.sorted_keys(known or fields)), of_what))
     end,
-    __ship = function() return same, plain_copy(fields) end,
-  })
+    __ship = function(fields) return M.same, M.plain_copy(fields) end,
+  }
 end
+
+--- Makes a table of fields strict.
+function M.strict(fields, of_what, optional) return setmetatable(fields, M.strict_class(of_what, optional)) end
 
 --- Raises unless a method was called with a colon.
 function M.own(self, class, method)

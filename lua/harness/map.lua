@@ -40,13 +40,13 @@ local function reader(items)
   if flow.callable(items) then return items, false end
   if type(items) ~= "table" then failure.raise("map: expected a list or an iterator, got a " .. type(items)) end
   local i = 0
-  return function()
+  local function next_item()
     i = i + 1
     local item = items[i]
     if item == nil and i <= #items then failure.raise(string.format("map: item %d of the list is missing, and there are %d", i, #items)) end
     return item
-  end,
-    true
+  end
+  return next_item, true
 end
 
 -- However `map` is left before its end, by an error or because its flow is cancelled: nobody wants the rest.

@@ -345,19 +345,22 @@ local function check_option(kind, key, value)
   return nil, { path = "", unknown = true, note = string.format("there is no option [%s]; %s", shown(key), example) }
 end
 
--- Normal form of a table, or nil and the problem of the first of its keys that has one. `skip_list`: what stands in it as in a list
--- is no option.
+-- Does it stand in the table as in a list?
+local function is_item(key) return mathtype(key) == "integer" and key >= 1 end
+
+-- Normal form of a table, or nil and the problem of the first of its keys that has one. `skip_list`: items are no options.
 local function check_table(kind, given, skip_list)
   local result, wrong = {}, false
   for key, value in next, given do
-    if not skip_list or mathtype(key) ~= "integer" or key < 1 then
+    if not (skip_list and is_item(key)) then
       result[key] = check_option(kind, key, value)
-      wrong = wrong or result[key] == nil
+      wrong = result[key] == nil
+      if wrong then break end
     end
   end
   if not wrong then return result end
   for _, key in ipairs(failure.sorted_keys(given)) do
-    if not skip_list or mathtype(key) ~= "integer" or key < 1 then
+    if not (skip_list and is_item(key)) then
       local good, problem = check_option(kind, key, given[key])
       if good == nil then return nil, problem end
     end

@@ -15,35 +15,20 @@ local TOLD_EACH, LOOKED_EACH = 10, 100000
 -- Of more points than these a sample is drawn before they are filtered.
 local MANY = 1000000
 
+local METHODS = { "exclude", "order", "sample", "where" }
+
 -- Read as a list. What it is made of lies in `inside`: `at(i)`, a point or nil, `count()` and `names`, those that a point
 -- may have, as a set; of a product its `columns`, of what `where` leaves its `base` and `fn`, of a parameter its `name` and `values`.
-local METHODS = { "exclude", "order", "sample", "where" }
 local Sweep = { __name = "sweep", __plain = true }
 M.Sweep = Sweep
 local inside = setmetatable({}, { __mode = "k" })
 
-local function same(list) return list end
-
-local function copy(point)
-  local own = {}
-  for name, value in next, point do
-    own[name] = value
-  end
-  return own
-end
-
 -- The point at a place, as the author has it: to ask it for a parameter that no point has is an error, for `defines = { TILE = p.tlie }`
--- would build another program than was meant. It is kept, and travels, as the plain table it is.
+-- would build another program than was meant.
 local function handed(parts, i)
   local point = parts.at(i)
   if not point then return nil end
-  if not parts.Point then
-    local function absent(_, name)
-      if type(name) ~= "string" or parts.names[name] then return nil end
-      failure.raise(failure.unknown("parameter", name, failure.sorted_keys(parts.names)) .. " of a point")
-    end
-    parts.Point = { __name = "point", __plain = true, __index = absent, __ship = function(own) return same, copy(own) end }
-  end
+  parts.Point = parts.Point or failure.strict_class("a point", parts.names, "parameter", parts.names)
   return setmetatable(point, parts.Point)
 end
 
@@ -73,7 +58,7 @@ function Sweep:__pairs() return following, self, 0 end
 function Sweep:__ship()
   local n = #self
   if n > MANY then complain("list", "%.3g points are too many to travel to a worker: give it the points it needs", n) end
-  return same, table.move(self, 1, n, 1, {})
+  return failure.same, table.move(self, 1, n, 1, {})
 end
 
 local function is_point(value)
@@ -93,19 +78,18 @@ local function points(who, what, list)
       or ""
     complain(who, "%s: expected a list of points, got %s%s", what, failure.a(list), hint)
   end
-  local own, wrong = {}, types.flaw(list)
+  local own, names, wrong = {}, {}, types.flaw(list)
   if wrong ~= nil then
     complain(who, "%s: expected a list of points without gaps and names, got %s as [%s]", what, failure.a(list[wrong]), failure.a(wrong))
   end
-  local names = {}
   for i, point in ipairs(list) do
     if not is_point(point) then complain(who, "%s: expected points such as { tile = 8 }, got %s as item %d", what, failure.a(point), i) end
-    own[i] = copy(point)
+    own[i] = failure.plain_copy(point)
     for name in next, point do
       names[name] = true
     end
   end
-  return { at = function(i) return own[i] and copy(own[i]) end, count = function() return #own end, names = names }
+  return { at = function(i) return own[i] and failure.plain_copy(own[i]) end, count = function() return #own end, names = names }
 end
 
 -- The values of one parameter, as points that have no other.

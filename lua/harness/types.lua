@@ -158,11 +158,12 @@ end
 
 -- The key of what a list may not have: a gap, or what lies beside its items. `#` alone says nothing of gaps.
 local function flaw(given)
-  local n = 0
+  local n, last = 0, 0
   for key in next, given do
     if math.type(key) ~= "integer" or key < 1 then return key end
-    n = n + 1
+    n, last = n + 1, math.max(last, key)
   end
+  if n == last then return nil end
   for i = 1, n do
     if given[i] == nil then return i end
   end

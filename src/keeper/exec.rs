@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use compact_str::CompactString;
-
 use super::job::Step;
 use super::launching::Prefixed;
 use super::run::{Ended, Finished, Keep};
@@ -82,7 +80,7 @@ pub fn succeeded() -> Outcome {
     Outcome {
         status: Status::Ok,
         reason: None,
-        host: CompactString::default(),
+        host: Default::default(),
         detail: Detail::None,
         elapsed_s: 0.0,
         conditions: None,

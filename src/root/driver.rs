@@ -438,7 +438,7 @@ impl Driver {
 
     /// Gives up workers that have been silent for too long.
     fn watch_silences(&mut self, now: Instant) {
-        if self.silent_at.is_some_and(|at| at > now) {
+        if self.silent_at.is_none_or(|at| at > now) {
             return;
         }
         let limits = self.limits();

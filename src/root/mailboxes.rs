@@ -127,13 +127,11 @@ impl Mailboxes {
                 self.room.notify_one();
                 return Received::Line(line);
             }
-            if !expected && wait == Wait::Forever
+            if wait == Wait::No
+                || !expected && wait == Wait::Forever
                 || self.draining()
                 || self.interrupted.load(Ordering::Acquire)
             {
-                return Received::Nothing;
-            }
-            if wait == Wait::No {
                 return Received::Nothing;
             }
             let now = Instant::now();

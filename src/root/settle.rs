@@ -22,13 +22,11 @@ impl Unmet {
             false => format!("task {dep}, which it depends on,"),
         };
         // Of a chain the first that failed is named, and the last: not all between them.
-        let first = |reason| match (status, reason) {
-            (Status::Skipped, reason) => {
-                str::split_once(reason, ", ended skipped: ").map_or(reason, |(_, first)| first)
-            }
-            (_, reason) => reason,
-        };
-        let why = reason.map(|reason| format!(": {}", first(reason))).unwrap_or_default();
+        let why = reason.map(|reason| match reason.split_once(", ended skipped: ") {
+            Some((_, first)) if status == Status::Skipped => first,
+            _ => reason,
+        });
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
         Unmet::Failed(format!("{what} ended {}{why}", status.word()))
     }
 

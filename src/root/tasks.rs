@@ -79,8 +79,8 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Takes in a task that the script asked for at `now`. What it depends on and has ended is put into it, or makes it `unmet`; the others
-    /// are noted and stay in its `deps`.
+    /// Takes in a task that the script asked for at `now`. What it depends on and has ended is put into it, or makes it
+    /// `unmet`; the others are noted and stay in its `deps`.
     pub(super) fn insert(&mut self, mut submission: Submission, pool: PoolId, now: Instant) {
         let task = submission.task;
         let mut unmet = None;

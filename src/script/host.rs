@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::debug::Debug;
+use mlua::debug::{Debug, DebugSource};
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 
 use super::blocks;
@@ -53,13 +53,14 @@ fn authors_line(lua: &Lua) -> Option<String> {
 }
 
 fn line_of(frame: &Debug) -> Option<String> {
-    let line = frame.current_line().filter(|line| *line > 0 && !is_ours(frame))?;
-    Some(format!("{}:{line}", frame.source().short_src?))
+    let line = frame.current_line().filter(|line| *line > 0)?;
+    let source = frame.source();
+    if is_ours(&source) { None } else { Some(format!("{}:{line}", source.short_src?)) }
 }
 
 /// Is it a function of the library, and not of the author?
-pub(super) fn is_ours(frame: &Debug) -> bool {
-    frame.source().source.is_some_and(|source| source.starts_with("@[harness]"))
+pub(super) fn is_ours(source: &DebugSource) -> bool {
+    source.source.as_ref().is_some_and(|source| source.starts_with("@[harness]"))
 }
 
 /// Lets the next line from outside come; the number that stands for it among those of tasks.
@@ -414,11 +415,13 @@ fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
 /// The known word that was probably meant: one that is near enough, else the only one that begins so.
 pub fn closest(_: &Lua, (word, known): (mlua::LuaString, Vec<String>)) -> mlua::Result<Option<String>> {
     let word = word.to_string_lossy();
-    let limit = (word.chars().count() / 3).max(1);
+    let length = word.chars().count();
+    // Of a single letter any other one is as near.
+    let limit = (length / 3).max(1).min(length.saturating_sub(1));
     let nearest = known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= limit && *distance < word.chars().count())
+        .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate);
     let begins = || {

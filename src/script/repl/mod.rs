@@ -112,7 +112,7 @@ impl ScriptState {
         let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
         self.lua().set_global_hook(triggers, move |_, debug| {
             let interrupted =
-                !is_ours(debug) && bridge.port.try_borrow().is_ok_and(|port| port.take_interrupt());
+                !is_ours(&debug.source()) && bridge.port.try_borrow().is_ok_and(|port| port.take_interrupt());
             if interrupted { Err(mlua::Error::runtime("interrupted")) } else { Ok(VmState::Continue) }
         })
     }
