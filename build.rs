@@ -10,17 +10,44 @@ fn main() {
     // cargo does not notice another MPI behind the same wrapper name; this is the part we can tell it.
     println!("cargo:rerun-if-env-changed=MPICC");
     println!("cargo:rustc-env=HARNESS_MPI={}", mpi());
+    if std::env::var_os("CARGO_FEATURE_MPI").is_some() {
+        run_paths().iter().for_each(|flag| println!("cargo:rustc-link-arg={flag}"));
+    }
+}
+
+/// Where the wrapper says that its libraries are found when a program starts: the bindings pass `-L` and `-l` on, not these.
+/// `-Wl,-rpath,/there` of MPICH; `-Wl,-rpath -Wl,/there` of Open MPI.
+fn run_paths() -> Vec<String> {
+    let said = ask("-show").unwrap_or_default();
+    let mut words = said.split_whitespace();
+    let mut flags = Vec::new();
+    while let Some(word) = words.next() {
+        if word.starts_with("-Wl,-rpath") {
+            flags.push(word.to_owned());
+        }
+        if word == "-Wl,-rpath" {
+            flags.extend(words.next().map(str::to_owned));
+        }
+    }
+    flags
 }
 
 /// What the MPI compiler wrapper says it wraps, for `harness --version`.
 fn mpi() -> String {
-    let wrapper = std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into());
-    let ask = |flag: &str| {
-        let output = std::process::Command::new(&wrapper).arg(flag).output().ok()?;
-        let text =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let named = |flag: &str| {
+        let text = ask(flag)?;
         text.lines().find(|line| line.contains("Open MPI") || line.contains("MPICH")).map(str::to_owned)
     };
     // `--showme:version` is Open MPI's, `-v` MPICH's ("mpicc for MPICH version 4.0.2").
-    ask("--showme:version").or_else(|| ask("-v")).unwrap_or_else(|| format!("the MPI of {wrapper}"))
+    named("--showme:version").or_else(|| named("-v")).unwrap_or_else(|| format!("the MPI of {}", wrapper()))
+}
+
+fn wrapper() -> String {
+    std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into())
+}
+
+/// All that the wrapper prints when it is given this flag.
+fn ask(flag: &str) -> Option<String> {
+    let output = std::process::Command::new(wrapper()).arg(flag).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
 }

@@ -67,13 +67,16 @@ impl Core {
 
     fn check_queues(&self) {
         let mut entries = 0;
-        let mut agree = |home: Home, queue: &BTreeMap<Rank, TaskIx>| {
+        let mut agree = |home: Home, queue: &mut dyn Iterator<Item = (Rank, TaskIx)>| {
+            let mut before = None;
             for (rank, ix) in queue {
-                let task = &self.tasks[*ix];
-                assert_eq!((task.rank, &task.state), (*rank, &State::Queued(home)), "{task:?}");
+                let task = &self.tasks[ix];
+                assert_eq!((task.rank, &task.state), (rank, &State::Queued(home)), "{task:?}");
+                assert!(before.replace(rank).is_none_or(|before| before < rank), "{home:?} is out of order");
+                entries += 1;
             }
-            entries += queue.len();
         };
+        let tree = |queue: &BTreeMap<Rank, TaskIx>| queue.clone().into_iter();
         for pool in &self.pools {
             for (kind, counted) in pool.counted.borrow().iter() {
                 let ix = self.pool_ix[&pool.id];
@@ -85,21 +88,18 @@ impl Core {
                 );
             }
             for (at, queue) in pool.shapes.queues() {
-                agree(Home::Shape(at), queue.tasks());
-                assert!(queue.tasks().values().all(|ix| self.tasks[*ix].shape() == queue.key), "{queue:?}");
+                agree(Home::Shape(at), &mut queue.tasks());
+                assert!(queue.tasks().all(|(_, ix)| self.tasks[ix].shape() == queue.key), "{queue:?}");
             }
             for (at, queue) in pool.gangs.queues() {
-                agree(Home::Gangs(at), queue.tasks());
-                assert!(
-                    queue.tasks().values().all(|ix| self.tasks[*ix].gang_shape() == queue.key),
-                    "{queue:?}"
-                );
+                agree(Home::Gangs(at), &mut queue.tasks());
+                assert!(queue.tasks().all(|(_, ix)| self.tasks[ix].gang_shape() == queue.key), "{queue:?}");
             }
         }
-        self.fleet.iter().for_each(|(id, worker)| agree(Home::Worker(id), &worker.own));
-        self.fleet.nodes().for_each(|(ix, node)| agree(Home::Parked(ix), &node.parked));
+        self.fleet.iter().for_each(|(id, worker)| agree(Home::Worker(id), &mut tree(&worker.own)));
+        self.fleet.nodes().for_each(|(ix, node)| agree(Home::Parked(ix), &mut tree(&node.parked)));
         for (at, group) in self.groups.iter().enumerate() {
-            agree(Home::Group(super::GroupIx(at as u32)), &group.waiting);
+            agree(Home::Group(super::GroupIx(at as u32)), &mut tree(&group.waiting));
             assert!(group.waiting.is_empty() || group.leader.is_some(), "a group without a leader waits");
             assert!(group.home.is_none() || group.leader.is_none(), "a group with a node waits");
             let alive = |home: &Gang| {

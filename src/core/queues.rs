@@ -3,7 +3,7 @@
 //! Tasks that ask for the same stand in one queue, and the first of each queue is known in the order of their ranks: who
 //! looks for one that can start asks one of each kind, the first first, never all that wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 use std::ops::{Bound, Index, IndexMut};
 
@@ -29,7 +29,7 @@ const KEPT: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct Queue<K> {
     pub key: K,
-    tasks: BTreeMap<Rank, TaskIx>,
+    tasks: Line,
     /// There was no node for its first in this epoch.
     pub hopeless: Option<u64>,
 }
@@ -55,8 +55,75 @@ impl<K> Default for Queues<K> {
 
 impl<K> Queue<K> {
     /// In the order of their ranks.
-    pub fn tasks(&self) -> &BTreeMap<Rank, TaskIx> {
-        &self.tasks
+    pub fn tasks(&self) -> impl Iterator<Item = (Rank, TaskIx)> {
+        self.tasks.iter()
+    }
+}
+
+/// Tasks in the order of their ranks. Nearly all come behind those that wait, and leave as the first: these stand in a row, which
+/// costs less than a tree does. What comes out of turn (a priority, a second attempt) has a tree beside it.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    /// Ascending. A place in it whose task left out of turn is empty, never the first.
+    row: VecDeque<(Rank, Option<TaskIx>)>,
+    /// Empty places in the row.
+    gaps: usize,
+    aside: BTreeMap<Rank, TaskIx>,
+}
+
+/// So many places an empty row keeps.
+const PLACES_KEPT: usize = 1024;
+
+impl Line {
+    fn first(&self) -> Option<(Rank, TaskIx)> {
+        let aside = self.aside.first_key_value().map(|(rank, ix)| (*rank, *ix));
+        let in_row = self.row.front().and_then(|(rank, ix)| Some((*rank, (*ix)?)));
+        match (in_row, aside) {
+            (Some(in_row), Some(aside)) => Some(in_row.min(aside)),
+            (in_row, aside) => in_row.or(aside),
+        }
+    }
+
+    fn insert(&mut self, rank: Rank, ix: TaskIx) {
+        if self.row.back().is_none_or(|(last, _)| *last < rank) {
+            self.row.push_back((rank, Some(ix)));
+        } else {
+            self.aside.insert(rank, ix);
+        }
+    }
+
+    /// Was it there?
+    fn remove(&mut self, rank: Rank) -> bool {
+        if self.aside.remove(&rank).is_some() {
+            return true;
+        }
+        let Ok(at) = self.row.binary_search_by_key(&rank, |(rank, _)| *rank) else { return false };
+        if self.row[at].1.take().is_none() {
+            return false;
+        }
+        self.gaps += 1;
+        while self.row.front().is_some_and(|(_, ix)| ix.is_none()) {
+            self.row.pop_front();
+            self.gaps -= 1;
+        }
+        if 2 * self.gaps > self.row.len() {
+            self.row.retain(|(_, ix)| ix.is_some());
+            self.gaps = 0;
+        }
+        if self.row.is_empty() && self.row.capacity() > PLACES_KEPT {
+            self.row = VecDeque::new();
+        }
+        true
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Rank, TaskIx)> {
+        let mut row = self.row.iter().filter_map(|(rank, ix)| Some((*rank, (*ix)?))).peekable();
+        let mut aside = self.aside.iter().map(|(rank, ix)| (*rank, *ix)).peekable();
+        std::iter::from_fn(move || match (row.peek(), aside.peek()) {
+            (Some(one), Some(other)) if one > other => aside.next(),
+            (Some(_), _) => row.next(),
+            (None, _) => aside.next(),
+        })
     }
 }
 
@@ -73,7 +140,7 @@ impl<K: Clone + Eq + Hash> Queues<K> {
             None => self.open(key),
         };
         let queue = &mut self.queues[at as usize];
-        let first = queue.tasks.first_key_value().map(|(rank, _)| *rank);
+        let first = queue.tasks.first().map(|(rank, _)| rank);
         queue.tasks.insert(rank, ix);
         if first.is_none_or(|first| rank < first) {
             if let Some(first) = first {
@@ -87,12 +154,16 @@ impl<K: Clone + Eq + Hash> Queues<K> {
     /// And leaves it.
     pub fn remove(&mut self, at: u32, rank: Rank) {
         let queue = &mut self.queues[at as usize];
-        if queue.tasks.remove(&rank).is_none() || self.heads.remove(&rank).is_none() {
+        let was_first = queue.tasks.first().is_some_and(|(first, _)| first == rank);
+        if !queue.tasks.remove(rank) || !was_first {
             return;
         }
-        if let Some((rank, ix)) = queue.tasks.first_key_value() {
-            self.heads.insert(*rank, (at, *ix));
-        } else if self.by_key.len() > KEPT {
+        let next = queue.tasks.first();
+        if let Some((rank, ix)) = next {
+            self.heads.insert(rank, (at, ix)); // before the other goes: a tree that was empty needs memory anew
+        }
+        self.heads.remove(&rank);
+        if next.is_none() && self.by_key.len() > KEPT {
             // What is asked for comes and goes (nodes to keep off, groups): queues do not pile up.
             self.by_key.remove(&queue.key);
             self.vacant.push(at);
@@ -106,13 +177,15 @@ impl<K: Clone + Eq + Hash> Queues<K> {
 
     /// The first of all.
     pub fn first(&self) -> Option<Head> {
-        self.heads().next()
+        self.heads.first_key_value().map(head)
     }
 
     /// The first of the heads that go behind `after`.
     pub fn first_after(&self, after: Option<Rank>) -> Option<Head> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.heads.range((from, Bound::Unbounded)).next().map(head)
+        match after {
+            None => self.first(),
+            Some(after) => self.heads.range((Bound::Excluded(after), Bound::Unbounded)).next().map(head),
+        }
     }
 
     /// Is this the first of its queue?
@@ -127,12 +200,12 @@ impl<K: Clone + Eq + Hash> Queues<K> {
 
     /// All tasks, queue by queue.
     pub fn tasks(&self) -> impl Iterator<Item = TaskIx> {
-        self.queues().flat_map(|(_, queue)| queue.tasks.values().copied())
+        self.queues().flat_map(|(_, queue)| queue.tasks().map(|(_, ix)| ix))
     }
 
     /// A queue for what nobody asked for yet.
     fn open(&mut self, key: K) -> u32 {
-        let new = Queue { key: key.clone(), tasks: BTreeMap::new(), hopeless: None };
+        let new = Queue { key: key.clone(), tasks: Line::default(), hopeless: None };
         let at = match self.vacant.pop() {
             Some(at) => {
                 self[at] = new;
@@ -206,7 +279,25 @@ mod tests {
             assert_eq!(beyond, heads.iter().map(|(rank, _)| *rank).find(|rank| *rank > turn));
             assert_eq!(queues.tasks().count(), plain.len());
             assert_eq!(queues.is_empty(), plain.is_empty());
+            let of = |at: u32| plain.iter().filter(move |(_, (_, of))| *of == at).map(|(rank, _)| *rank);
+            assert!(queues.queues().all(|(at, queue)| queue.tasks().map(|(rank, _)| rank).eq(of(at))));
         }
+    }
+
+    #[test]
+    fn a_line_is_as_long_as_what_stands_in_it() {
+        let mut line = Line::default();
+        let ranks = 0..10_000;
+        ranks.clone().for_each(|n| line.insert(rank(n), TaskIx(n as u32)));
+        assert_eq!((line.row.len(), line.aside.len()), (10_000, 0), "each came behind the others");
+        // All but the first and the last leave out of turn, and one comes back.
+        ranks.clone().skip(1).take(9_998).for_each(|n| assert!(line.remove(rank(n))));
+        assert!(!line.remove(rank(5000)), "it is gone");
+        line.insert(rank(5000), TaskIx(5000));
+        assert!(line.row.len() <= 4, "{} places for two tasks", line.row.len());
+        assert!(line.iter().map(|(_, ix)| ix.0).eq([0, 5000, 9999]));
+        assert!([0, 5000, 9999].into_iter().all(|n| line.first().is_some() && line.remove(rank(n))));
+        assert_eq!((line.first(), line.row.capacity()), (None, 0), "what a long row took is given back");
     }
 
     #[test]

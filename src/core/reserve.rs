@@ -185,8 +185,8 @@ impl Core {
         let Some(kept) = &books.reservation else { return false };
         let Some(until) = kept.until else { return false };
         let nodes = kept.workers.clone();
-        let mut first = books.shapes[shape].tasks().values().take(MOST_ASKED);
-        let Some(ix) = first.find(|ix| self.ends_by(**ix, until)).copied() else { return false };
+        let fits_in = |(_, ix): &(Rank, TaskIx)| self.ends_by(*ix, until);
+        let Some((_, ix)) = books.shapes[shape].tasks().take(MOST_ASKED).find(fits_in) else { return false };
         if self.hold_if_late(ix) {
             return true;
         }

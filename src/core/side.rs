@@ -94,6 +94,9 @@ impl Core {
     }
 
     fn forget_sides(&mut self, pool: PoolIx) {
+        if self.pools[pool.at()].sides.is_empty() {
+            return;
+        }
         let mut sides = std::mem::take(&mut self.pools[pool.at()].sides);
         let holds =
             |id: WorkerId| self.side(&self.fleet[self.fleet[id].node]).is_some_and(|(_, by)| by == id);

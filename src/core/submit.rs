@@ -363,7 +363,11 @@ impl Core {
         let books = &self.pools[pool.at()];
         let lost = |head: &Head| dead || self.never(head.ix).is_some();
         again.extend(
-            books.shapes.heads().filter(lost).flat_map(|head| books.shapes[head.queue].tasks().values()),
+            books
+                .shapes
+                .heads()
+                .filter(lost)
+                .flat_map(|head| books.shapes[head.queue].tasks().map(|(_, ix)| ix)),
         );
         let gangs = books.gangs.tasks();
         again

@@ -298,12 +298,17 @@ impl Slots {
         self.slots.iter().filter_map(deadline).fold(None, |a, b| earlier(a, Some(b)))
     }
 
+    /// Calls that have not ended, and units that commands have.
+    pub(super) fn under_way(&self) -> usize {
+        let calls: usize = self.slots.iter().filter_map(Slot::load).sum();
+        self.waiting.len() + calls + self.taken as usize
+    }
+
     /// When to look again because calls come one by one, and one has just come or ended; slots are told so, too.
     pub(super) fn next_look(&mut self, now: Instant) -> Option<Instant> {
         let news = std::mem::take(&mut self.stirred);
         if news > 0 {
-            let calls: usize = self.slots.iter().filter_map(Slot::load).sum();
-            let under_way = self.waiting.len() + calls + self.taken as usize;
+            let under_way = self.under_way();
             self.change_lone(|lone| lone.heed(news, under_way));
         }
         self.vigil.next_look(now)

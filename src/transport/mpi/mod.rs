@@ -1,7 +1,7 @@
 //! Links over MPI, and starting workers with MPI_Comm_spawn.
 //!
 //! MPI has no descriptor to wait for and burns a core when it blocks, so a link says when it wants to be
-//! looked at again: at once while messages flow, ever more rarely while nothing comes. All calls happen on
+//! looked at again: at once after a look that found something, ever more rarely while nothing comes. All calls happen on
 //! the thread that initialised MPI.
 //!
 //! Nor does MPI tell that the other process is gone. The root's end has a [`lifeline`] for that, which whoever stands in
@@ -28,9 +28,12 @@ use crate::wire::{Inbox, MESSAGE_LIMIT, Outgoing, append};
 const MESSAGE_BYTES: usize = 256 * 1024;
 /// MPI messages under way at once.
 const IN_FLIGHT: usize = 8;
-/// Look again at once for so long after something happened: longer than a call that does nothing takes there and back, so that
-/// one follows the other without a pause, and short, for who looks takes its share of a core that slots have work for.
+/// Where tasks come one by one, look again at once for so long after something happened: longer than a call that does nothing takes
+/// there and back, so that one follows the other without a pause.
 const HOT: Duration = Duration::from_micros(300);
+/// Shortest pause. Who looks all the time takes a core that slots have work for, and gives it away for all of their turn, milliseconds:
+/// who sleeps instead is let in when he wakes. What comes next for them waits in their pipes meanwhile.
+const PAUSE: Duration = Duration::from_micros(100);
 /// Longest pause between two looks when idle.
 const IDLE_PAUSE: Duration = Duration::from_millis(2);
 /// Longest pause while a measurement has the node.
@@ -46,6 +49,8 @@ pub struct MpiLink {
     waiting: VecDeque<Bytes>,
     backlog: usize,
     last_activity: Instant,
+    /// The last look found something: more may have come with it.
+    found: bool,
     quiet: bool,
     /// Disconnect the communicator at the end (it was made for this link alone).
     owned: bool,
@@ -94,6 +99,7 @@ impl MpiLink {
             waiting: VecDeque::new(),
             backlog: 0,
             last_activity: Instant::now(),
+            found: false,
             quiet: false,
             owned,
             lifeline,
@@ -139,7 +145,7 @@ impl MpiLink {
             }
             self.backlog -= first.size();
             self.sending.pop_front();
-            self.last_activity = Instant::now();
+            self.found = true;
         }
         while self.sending.len() < IN_FLIGHT {
             let Some(piece) = self.waiting.pop_front() else { break };
@@ -163,16 +169,18 @@ impl Link for MpiLink {
     }
 
     fn progress(&mut self, inbox: &mut Inbox) -> Result<(), LinkError> {
-        let mut came = false;
+        self.found = false;
         while self.begun()? && self.comm.receive(self.rank, inbox).map_err(failed)? {
-            came = true;
+            self.found = true;
         }
-        if came {
-            self.last_activity = Instant::now();
-        } else {
+        if !self.found {
             self.feel()?;
         }
-        self.push()
+        self.push()?;
+        if self.found {
+            self.last_activity = Instant::now();
+        }
+        Ok(())
     }
 
     fn backlog(&self) -> usize {
@@ -186,13 +194,16 @@ impl Link for MpiLink {
         }
     }
 
-    fn next_poll(&self, now: Instant) -> Option<Instant> {
-        let idle = now.saturating_duration_since(self.last_activity);
+    fn next_poll(&self, now: Instant, alone: bool) -> Option<Instant> {
         if self.quiet {
             return Some(now + QUIET_PAUSE);
         }
+        let idle = now.saturating_duration_since(self.last_activity);
+        if alone && (self.found || idle < HOT) {
+            return Some(now);
+        }
         // A pause of a quarter of the silence so far costs little and answers soon.
-        Some(if idle < HOT { now } else { now + (idle / 4).min(IDLE_PAUSE) })
+        Some(now + (idle / 4).clamp(PAUSE, IDLE_PAUSE))
     }
 
     fn set_quiet(&mut self, quiet: bool) {
