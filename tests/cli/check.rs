@@ -129,9 +129,9 @@ fn it_is_said_where_figures_decide_and_what_it_may_take() {
         SEARCH,
         &[],
         0,
-        "c.lua: 0 errors, 0 warnings\n  would run 5 tasks: 1 exec, 4 measure\n  a guess: at most TIME of one node for 5 tasks, by `timeout` \
-         and `max_time`\n  what it does depends on figures: with others it asks for exec check tile=4 after 4 tasks, so this is one way of \
-         several\n",
+        "c.lua: 0 errors, 0 warnings\n  would run 5 tasks: 1 exec, 4 measure\n  a guess: at most TIME of one node for 1 task, by `timeout`\n  \
+         a guess: TIME of one node for 4 tasks, by `max_time`; more where 3 runs take longer, for it waits for those\n  what it does \
+         depends on figures: with others it asks for exec check tile=4 after 4 tasks, so this is one way of several\n",
     );
     // What functions return stands for anything.
     check(
@@ -144,8 +144,7 @@ if n > 3 then submit(exec { cmd = { 'p', n }, timeout = 1 }) else submit(exec { 
 ",
         &[],
         0,
-        &("c.lua: 0 errors, 0 warnings\n  would run 2 tasks: 1 call, 1 exec\n  a guess: at most TIME of one node for 1 task, by `timeout` and \
-           `max_time`\n"
+        &("c.lua: 0 errors, 0 warnings\n  would run 2 tasks: 1 call, 1 exec\n  a guess: at most TIME of one node for 1 task, by `timeout`\n"
             .to_owned()
             + &unknown("1 task")
             + "  what it does depends on figures: with others it asks for exec `p 1` after 1 task, so this is one way of several\n"),
@@ -165,7 +164,7 @@ if c == nil and problem then submit(exec { cmd = { 'y' }, timeout = 1 }) end
         &[],
         0,
         &("c.lua: 0 errors, 0 warnings\n  would run 4 tasks: 2 call, 2 exec\n  a guess: at most TIME of one node for 2 tasks, by \
-           `timeout` and `max_time`\n"
+           `timeout`\n"
             .to_owned()
             + &unknown("2 tasks")),
     );
@@ -181,8 +180,8 @@ submit(exec { cmd = { 'y' }, timeout = n })
 ",
         &[],
         0,
-        "c.lua: 0 errors, 0 warnings\n  would run 2 tasks: 2 exec\n  a guess: at most TIME of one node for 2 tasks, by `timeout` and \
-         `max_time`\n  taken for true, of made-up figures: the assert at c.lua:2, c.lua:3\n",
+        "c.lua: 0 errors, 0 warnings\n  would run 2 tasks: 2 exec\n  a guess: at most TIME of one node for 2 tasks, by `timeout`\n  \
+         taken for true, of made-up figures: the assert at c.lua:2, c.lua:3\n",
     );
     // Before anything was made up it is an error.
     check(
@@ -211,7 +210,7 @@ submit(harness.recipes.make { dir = 'tree', output = 'x', timeout = 1 })
         &[],
         0,
         "c.lua: 0 errors, 0 warnings\n  would run 3 tasks: 3 compile (3 different builds)\n  a guess: at most TIME of one node for 3 tasks, \
-         by `timeout` and `max_time`\n  left out: writing k.c, making tree/src, writing log.txt\n",
+         by `timeout`\n  left out: writing k.c, making tree/src, writing log.txt\n",
     );
 }
 
@@ -246,7 +245,7 @@ submit(compile { sources = { 'old/src/y.c' }, inputs = { 'out' }, timeout = 1 })
     let expected = "\
 c.lua: 0 errors, 0 warnings
   would run 2 tasks: 2 compile (2 different builds)
-  a guess: at most TIME of one node for 2 tasks, by `timeout` and `max_time`
+  a guess: at most TIME of one node for 2 tasks, by `timeout`
   left out: writing x.c.tmp, renaming x.c.tmp, writing real, renaming real, writing log and 4 more
 ";
     said(&folder, ran, 0, expected, "");
@@ -259,15 +258,15 @@ fn what_does_not_end_is_cut_off() {
         "while true do await(submit(exec { cmd = { 'x' }, timeout = 1 })) end",
         &["--max-tasks", "5"],
         0,
-        "c.lua: 0 errors, 0 warnings\n  would run 5 tasks: 5 exec\n  a guess: at most TIME of one node for 5 tasks, by `timeout` and \
-         `max_time`\n  there it was stopped: 5 tasks are enough (--max-tasks)\n",
+        "c.lua: 0 errors, 0 warnings\n  would run 5 tasks: 5 exec\n  a guess: at most TIME of one node for 5 tasks, by `timeout`\n  \
+         there it was stopped: 5 tasks are enough (--max-tasks)\n",
     );
     check(
         "submit(exec { cmd = { 'x' }, timeout = 1 })\nwhile true do end",
         &["--timeout", "200 ms"],
         0,
-        "c.lua: 0 errors, 0 warnings\n  would run 1 task: 1 exec\n  a guess: at most TIME of one node for 1 task, by `timeout` and \
-         `max_time`\n  that is as far as it came in TIME (--timeout): it may go on\n",
+        "c.lua: 0 errors, 0 warnings\n  would run 1 task: 1 exec\n  a guess: at most TIME of one node for 1 task, by `timeout`\n  \
+         that is as far as it came in TIME (--timeout): it may go on\n",
     );
     // A budget of time is spent, and whoever looks at the clock sees it go on.
     check(
@@ -279,8 +278,7 @@ while harness.now() < began + 1 do end
 submit(function() end):wait '1 s'",
         &[],
         0,
-        &("c.lua: 0 errors, 0 warnings\n  would run 4 tasks: 1 call, 3 exec\n  a guess: at most TIME of one node for 3 tasks, by `timeout` and \
-           `max_time`\n"
+        &("c.lua: 0 errors, 0 warnings\n  would run 4 tasks: 1 call, 3 exec\n  a guess: at most TIME of one node for 3 tasks, by `timeout`\n"
             .to_owned()
             + &unknown("1 task")),
     );
@@ -304,8 +302,8 @@ harness.state('s', {}).x = 1
 ",
         &[],
         0,
-        "c.lua: 0 errors, 0 warnings\n  would run 1 task: 1 measure\n  a guess: at most TIME of one node for 1 task, by `timeout` and \
-         `max_time`\n  left out: running touch touched, running touch popped, writing opened, removing c.lua, renaming c.lua and 3 more\n",
+        "c.lua: 0 errors, 0 warnings\n  would run 1 task: 1 measure\n  a guess: at most TIME of one node for 1 task, by `timeout`\n  \
+         left out: running touch touched, running touch popped, writing opened, removing c.lua, renaming c.lua and 3 more\n",
     );
 }
 

@@ -120,9 +120,20 @@ fn costs(tasks: &[Planned]) -> Vec<String> {
     });
     if limited > 0 {
         lines.push(format!(
-            "a guess: at most {} of one node for {}, by `timeout` and `max_time`",
+            "a guess: at most {} of one node for {}, by `timeout`",
             duration(limit),
             count(limited, "task")
+        ));
+    }
+    let (time, sampled) = sum(|task| match task.cost {
+        Cost::Sampling(seconds) => Some(seconds),
+        _ => None,
+    });
+    if sampled > 0 {
+        lines.push(format!(
+            "a guess: {} of one node for {}, by `max_time`; more where 3 runs take longer, for it waits for those",
+            duration(time),
+            count(sampled, "task")
         ));
     }
     let unknown = tasks.iter().filter(|task| task.cost == Cost::Unknown).count();

@@ -90,8 +90,10 @@ pub enum Cost {
     Nothing,
     /// What tasks of its kind and name took.
     Took(f64),
-    /// Its limit.
+    /// Its `timeout`.
     AtMost(f64),
+    /// Its `max_time`, which is passed where the least number of runs takes longer.
+    Sampling(f64),
     /// Nobody knows.
     Unknown,
 }
@@ -100,7 +102,7 @@ impl Cost {
     fn seconds(self) -> f64 {
         match self {
             Cost::Nothing => 0.0,
-            Cost::Took(seconds) | Cost::AtMost(seconds) => seconds,
+            Cost::Took(seconds) | Cost::AtMost(seconds) | Cost::Sampling(seconds) => seconds,
             Cost::Unknown => SOME_TIME,
         }
     }
@@ -336,13 +338,16 @@ impl Planner {
         if let Some(seconds) = self.took.get(&like) {
             return Cost::Took(*seconds);
         }
-        let own = match &order.job {
+        let sampling = match &order.job {
             Job::Measure(spec) if spec.runs.is_none() => Some(spec.max_time),
             Job::Compare(spec) => spec.max_time,
             _ => None,
         };
-        let limits = [own, order.options.timeout].into_iter().flatten();
-        limits.reduce(f64::min).map_or(Cost::Unknown, Cost::AtMost)
+        match (sampling, order.options.timeout) {
+            (Some(sampling), limit) if limit.is_none_or(|limit| sampling < limit) => Cost::Sampling(sampling),
+            (_, Some(limit)) => Cost::AtMost(limit),
+            (_, None) => Cost::Unknown,
+        }
     }
 }
 

@@ -63,7 +63,7 @@ fn the_plan_is_what_was_asked_for() {
     let kinds: Vec<Kind> = plan.tasks.iter().map(|task| task.kind).collect();
     assert_eq!(kinds, [Kind::Compile, Kind::Compile, Kind::Compile, Kind::Exec, Kind::Measure]);
     assert!(plan.tasks[0].build == plan.tasks[2].build && plan.tasks[0].build != plan.tasks[1].build);
-    assert_eq!((plan.tasks[3].cost, plan.tasks[4].cost), (Cost::Unknown, Cost::AtMost(3.0)));
+    assert_eq!((plan.tasks[3].cost, plan.tasks[4].cost), (Cost::Unknown, Cost::Sampling(3.0)));
     assert_eq!((plan.made_up, plan.is_endless, plan.parts), (5, false, None));
 }
 
