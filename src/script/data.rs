@@ -46,6 +46,7 @@ fn encode(value: &Value, depth: usize) -> Result<Json, NoData> {
         Value::Table(table) if is_object(table) => {
             return Err(no_data("has a metatable, which cannot be kept: copy the fields you need"));
         }
+        Value::Table(table) if is_sweep(table) => return Err(no_data(IS_SWEEP)),
         Value::Table(table) => encode_table(table, depth)?,
         other => return Err(no_data(&format!("is a {}", other.type_name()))),
     })
@@ -54,6 +55,15 @@ fn encode(value: &Value, depth: usize) -> Result<Json, NoData> {
 /// Fields that are merely watched (`failure.strict`) are as good as plain ones.
 pub(super) fn is_object(table: &Table) -> bool {
     table.metatable().is_some_and(|class| !class.raw_get::<bool>("__plain").unwrap_or(false))
+}
+
+/// What is wrong with a sweep, to follow its path.
+pub(super) const IS_SWEEP: &str =
+    "is a sweep: give the list of its points, table.move(points, 1, #points, 1, {})";
+
+/// Of what is as good as plain only a sweep has its items elsewhere: as the table it is it would be empty.
+pub(super) fn is_sweep(table: &Table) -> bool {
+    table.metatable().is_some_and(|class| class.raw_get::<bool>("__pairs").unwrap_or(false))
 }
 
 fn encode_table(table: &Table, depth: usize) -> Result<Json, NoData> {
@@ -221,6 +231,8 @@ mod tests {
             problem("{ s = setmetatable({}, {}) }"),
             ".s has a metatable, which cannot be kept: copy the fields you need"
         );
+        let sweep = problem("{ s = setmetatable({}, { __plain = true, __pairs = next }) }");
+        assert_eq!(sweep, format!(".s {IS_SWEEP}"));
         assert_eq!(problem("{ [print] = 1 }"), " has a key that is a function");
         let cycle = problem("(function() local t = {} t.t = t return t end)()");
         assert!(cycle.ends_with(" contains itself, or is deeper than 100 tables"), "{cycle}");

@@ -75,6 +75,9 @@ impl Encoder {
         if !is_list && super::data::is_object(table) {
             return Err(refused("has a metatable: copy the fields you need"));
         }
+        if super::data::is_sweep(table) {
+            return Err(refused(super::data::IS_SWEEP));
+        }
         let pairs: Vec<(Value, Value)> = table.pairs().flatten().collect();
         let length = table.raw_len();
         let inner = |step: String, value: &Value| {

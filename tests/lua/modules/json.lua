@@ -27,6 +27,9 @@ refuses("the value is not text in UTF-8", "\xff")
 refuses("the value has names or gaps beside its list", { 1, n = 2 })
 refuses("the value has a key that is not text", { [1.5] = 1 })
 refuses("has a metatable", setmetatable({}, {}))
+local sweep = require("harness").sweep.cross { tile = { 8, 16 } }
+refuses(".points is a sweep: give the list of its points, table.move(points, 1, #points, 1, {})", { points = sweep })
+assert(json.encode(table.move(sweep, 1, #sweep, 1, {})) == '[{"tile":8},{"tile":16}]')
 local loop = {}
 loop.loop = loop
 refuses("contains itself", loop)
