@@ -12,13 +12,15 @@ local M = {}
 local MOST_TRIED = 100000000
 -- After so many seconds, as far as one looks at a clock, it is said how far it is.
 local TOLD_EACH, LOOKED_EACH = 10, 100000
+-- Of the values that there are so many are told.
+local MOST_SHOWN = 8
 -- Of more points than these a sample is drawn before they are filtered.
 local MANY = 1000000
 
 local METHODS = { "exclude", "order", "sample", "where" }
 
--- Read as a list. What it is made of lies in `inside`: `at(i)`, a point or nil, `count()` and `names`, those that a point
--- may have, as a set; of a product its `columns`, of what `where` leaves its `base` and `fn`, of a parameter its `name` and `values`.
+-- Read as a list. What it is made of lies in `inside`: `at(i)`, a point or nil, `count()`, `names`, those that a point
+-- may have, as a set, and `values_of(name)`, a list with all that a parameter has in any point; of a product its `columns`, of what `where` leaves its `base` and `fn`, of a parameter its `name` and `values`.
 local Sweep = { __name = "sweep", __plain = true }
 M.Sweep = Sweep
 local inside = setmetatable({}, { __mode = "k" })
@@ -33,6 +35,11 @@ local function handed(parts, i)
 end
 
 local function complain(who, ...) failure.raise("sweep." .. who .. ": " .. string.format(...)) end
+
+-- What may be a slip, or may be right with the arguments of another run: no error. `where`: the author's line.
+local function notice(where, who, ...)
+  host.stderr(string.format("harness: %ssweep.%s: %s", where and where .. ": " or "", who, string.format(...)))
+end
 
 local function sweep(parts)
   local made = setmetatable({}, Sweep)
@@ -89,7 +96,19 @@ local function points(who, what, list)
       names[name] = true
     end
   end
-  return { at = function(i) return own[i] and failure.plain_copy(own[i]) end, count = function() return #own end, names = names }
+  local function values_of(name)
+    local values = {}
+    for _, point in ipairs(own) do
+      values[#values + 1] = point[name]
+    end
+    return values
+  end
+  return {
+    at = function(i) return own[i] and failure.plain_copy(own[i]) end,
+    count = function() return #own end,
+    names = names,
+    values_of = values_of,
+  }
 end
 
 -- The values of one parameter, as points that have no other.
@@ -107,7 +126,14 @@ local function values(who, name, list)
   local function at(i)
     if good[i] ~= nil then return { [name] = good[i] } end
   end
-  return { at = at, count = function() return #good end, names = { [name] = true }, name = name, values = good }
+  return {
+    at = at,
+    count = function() return #good end,
+    names = { [name] = true },
+    values_of = function() return good end,
+    name = name,
+    values = good,
+  }
 end
 
 -- What varies: sweeps in their order, then parameters by name.
@@ -138,6 +164,7 @@ local function columns(who, given)
       at = column.at,
       count = column.count,
       names = column.names,
+      values_of = column.values_of,
       columns = column.columns,
       name = column.name,
       values = column.values,
@@ -159,6 +186,20 @@ local function union(all)
     add(names, one.names)
   end
   return names
+end
+
+-- All values of a parameter in any of them.
+local function values_among(all)
+  return function(name)
+    local values = {}
+    for _, one in ipairs(all) do
+      if one.names[name] then
+        local more = one.values_of(name)
+        table.move(more, 1, #more, #values + 1, values)
+      end
+    end
+    return values
+  end
 end
 
 -- So many combinations: a float where they are more than a whole number can count.
@@ -188,7 +229,7 @@ function M.cross(lists)
     end
     return point
   end
-  return sweep { at = at, count = count, names = union(all), columns = all }
+  return sweep { at = at, count = count, names = union(all), values_of = values_among(all), columns = all }
 end
 
 --- The first values together, then the second ones, and so on: lists of one length.
@@ -208,7 +249,7 @@ function M.zip(lists)
     end
     return point
   end
-  return sweep { at = at, count = function() return n end, names = union(all) }
+  return sweep { at = at, count = function() return n end, names = union(all), values_of = values_among(all) }
 end
 
 --- The points of one list after those of the other.
@@ -230,7 +271,7 @@ function M.list(...)
       i = i - part.count()
     end
   end
-  return sweep { at = at, count = count, names = union(parts) }
+  return sweep { at = at, count = count, names = union(parts), values_of = values_among(parts) }
 end
 
 -- How many there are before anything is filtered.
@@ -241,14 +282,18 @@ local function untouched(base)
   return base.count()
 end
 
-local function filtered(base, fn)
-  local told = host.now()
+local function filtered(who, base, fn)
+  local told, where = host.now(), failure.where()
   local found, seen, whole = {}, 0, false -- places in the base, as far as it was looked at
   local function too_many(n) complain("where", "%.3g points would be tried one by one: sample some of them, or search (harness.search)", n) end
   local function find(i)
     while not found[i] and not whole do
       local point = handed(base, seen + 1)
       whole = point == nil
+      if whole and seen > 0 and #found == 0 then
+        local all = seen == 1 and "1 point" or seen .. " points"
+        notice(where, who, "of %s none is left, so there is nothing to run; the first was %s", all, failure.compact(base.at(1)))
+      end
       if point then
         seen = seen + 1
         if fn(point) then found[#found + 1] = seen end
@@ -270,14 +315,14 @@ local function filtered(base, fn)
     find(math.huge)
     return #found
   end
-  return sweep { at = at, count = count, names = base.names, base = base, fn = fn }
+  return sweep { at = at, count = count, names = base.names, values_of = base.values_of, base = base, fn = fn }
 end
 
 --- The points for which `fn(point)` is true.
 function M.where(list, fn)
   local base = points("where", "the list", list)
   if not lib.flow.callable(fn) then complain("where", "expected a function of a point, got %s", failure.a(fn)) end
-  return filtered(base, fn)
+  return filtered("where", base, fn)
 end
 
 local function equal(a, b)
@@ -299,11 +344,51 @@ local function has(point, part)
   return true
 end
 
+local function is_among(values, wanted)
+  for _, value in ipairs(values) do
+    if equal(value, wanted) then return true end
+  end
+  return false
+end
+
+-- Says of the first part that leaves out nothing, because no point has such a value, which values there are.
+local function tell_of_unknown(base, out)
+  local where, values_of = failure.where(), {}
+  local function tell(part, name)
+    local known, is_known, wanted = {}, {}, failure.compact(part[name])
+    for _, value in ipairs(values_of[name]) do
+      local text = failure.compact(value)
+      if not is_known[text] then
+        is_known[text], known[#known + 1] = true, text
+      end
+    end
+    local near = host.closest(wanted, known)
+    notice(
+      where,
+      "exclude",
+      "%s leaves out nothing: no point has %s = %s%s; there are %s%s",
+      failure.compact(part),
+      name,
+      wanted,
+      near and string.format(" (did you mean %s?)", near) or "",
+      table.concat(known, ", ", 1, math.min(#known, MOST_SHOWN)),
+      #known > MOST_SHOWN and ", ..." or ""
+    )
+  end
+  for i = 1, math.min(out.count(), MANY) do
+    local part = out.at(i)
+    for _, name in ipairs(failure.sorted_keys(part)) do
+      values_of[name] = values_of[name] or base.values_of(name)
+      if not is_among(values_of[name], part[name]) then return tell(part, name) end
+    end
+  end
+end
+
 --- All points but those of which `what` is true, a function or a list of points: what these say decides.
 function M.exclude(list, what)
   local base = points("exclude", "the list", list)
   if lib.flow.callable(what) then
-    return filtered(base, function(point) return not what(point) end)
+    return filtered("exclude", base, function(point) return not what(point) end)
   end
   local out = points("exclude", "what is excluded", what)
   for _, name in ipairs(failure.sorted_keys(out.names)) do
@@ -311,7 +396,8 @@ function M.exclude(list, what)
       complain("exclude", "what is excluded: %s", failure.unknown("parameter", name, failure.sorted_keys(base.names)))
     end
   end
-  return filtered(base, function(point)
+  if next(base.names) then tell_of_unknown(base, out) end
+  return filtered("exclude", base, function(point)
     for i = 1, out.count() do
       if has(point, out.at(i)) then return false end
     end
@@ -360,7 +446,7 @@ end
 -- The points at these places of the base.
 local function chosen(base, places)
   local function at(i) return places[i] and base.at(places[i]) end
-  return sweep { at = at, count = function() return #places end, names = base.names }
+  return sweep { at = at, count = function() return #places end, names = base.names, values_of = base.values_of }
 end
 
 -- Of a space that nobody counts: the first that pass, in random order.
@@ -427,7 +513,7 @@ function M.order(list, by, random)
   local n = countable("order", base)
   local place = permutation(n, random)
   local function at(i) return i <= n and base.at(place(i)) or nil end
-  return sweep { at = at, count = function() return n end, names = base.names }
+  return sweep { at = at, count = function() return n end, names = base.names, values_of = base.values_of }
 end
 
 local function finite(who, what, value)

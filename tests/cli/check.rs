@@ -111,6 +111,17 @@ fn what_figures_may_be_the_reason_for_is_a_warning() {
     );
 }
 
+#[test]
+fn what_a_run_would_be_told_is_a_warning_at_its_line() {
+    check(
+        "local points = require('harness').sweep.cross { tile = { 8 } }\nprint(#points:exclude { { tile = 16 } })\n",
+        &[],
+        0,
+        "c.lua:2: warning: sweep.exclude: { tile = 16 } leaves out nothing: no point has tile = 16; there are 8\nc.lua: 0 errors, \
+         1 warning\n  would run no task\n",
+    );
+}
+
 /// The best of some goes on: which that is nobody knows.
 const SEARCH: &str = "
 local harness = require 'harness'

@@ -145,7 +145,7 @@ impl Ran {
         remarks.extend(failures);
         let said = self.seen.said.iter().map(|text| Remark {
             level: Level::Warning,
-            ..Remark::of_text(text.strip_prefix("harness: ").unwrap_or(text))
+            ..Remark::at_its_line(text.strip_prefix("harness: ").unwrap_or(text))
         });
         remarks.extend(said);
         remarks
