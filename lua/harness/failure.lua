@@ -209,10 +209,16 @@ function M.own(self, class, method)
   if getmetatable(self) ~= class then M.raise(string.format("%s: call it with a colon: %s:%s(...)", method, class.__name, method)) end
 end
 
---- Has it behaviour of its own (a metatable), so that it is more than its fields?
+--- Has it behaviour of its own (a metatable), so that it is more than its fields? A metatable that is a mark alone, as readers of
+--- JSON put it on lists, has none.
 function M.is_object(value)
   local meta = getmetatable(value)
-  return meta ~= nil and not (type(meta) == "table" and rawget(meta, "__plain"))
+  if type(meta) ~= "table" then return meta ~= nil end
+  if rawget(meta, "__plain") then return false end
+  for event, what in next, meta do
+    if event == "__index" or type(what) == "function" then return true end
+  end
+  return false
 end
 
 local MAY_BE_ABSENT = { ci = true, rel_half_width = true }

@@ -79,7 +79,7 @@ end
 -- The points that somebody gave: a sweep, or a list of one's own.
 local function points(who, what, list)
   if getmetatable(list) == Sweep then return inside[list] end
-  if type(list) ~= "table" or getmetatable(list) or #list == 0 and next(list) ~= nil then
+  if type(list) ~= "table" or failure.is_object(list) or #list == 0 and next(list) ~= nil then
     local hint = what == "the list" and lib.flow.callable(list) and string.format(": with a colon, points:%s(...)", who)
       or is_point(list) and ": write { { ... } }"
       or ""
@@ -139,7 +139,7 @@ end
 -- What varies: sweeps in their order, then parameters by name.
 local function columns(who, given)
   if given == M then complain(who, "call it with a dot: sweep.%s { ... }", who) end
-  if type(given) ~= "table" or getmetatable(given) or next(given) == nil then
+  if type(given) ~= "table" or failure.is_object(given) or next(given) == nil then
     complain(who, "expected lists by name, such as { tile = { 8, 16 } }, got %s", failure.a(given))
   end
   local all, owner, unnamed = {}, {}, 0

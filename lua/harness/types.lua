@@ -156,12 +156,16 @@ local function as_list(value)
   return string.format(": write { %s }", table.concat(words, ", "))
 end
 
--- The key of what a list may not have: a gap, or what lies beside its items. `#` alone says nothing of gaps.
+-- The key of what a list may not have: a gap, or what lies beside its items, but for their number as `table.pack` adds it. `#`
+-- alone says nothing of gaps.
 local function flaw(given)
   local n, last = 0, 0
-  for key in next, given do
-    if math.type(key) ~= "integer" or key < 1 then return key end
-    n, last = n + 1, math.max(last, key)
+  for key, item in next, given do
+    if math.type(key) == "integer" and key >= 1 then
+      n, last = n + 1, math.max(last, key)
+    elseif key ~= "n" or item ~= #given then
+      return key
+    end
   end
   if n == last then return nil end
   for i = 1, n do
@@ -247,6 +251,7 @@ local function plain(value, depth)
       if good == nil then return below(step, item, problem) end
       result[key] = good
     end
+    if is_list then result.n = nil end -- of table.pack
     return result
   end
   return nil, "a string, a number, a boolean or a table of those"

@@ -102,7 +102,10 @@ local cycle = {}
 cycle.a = cycle
 says("exec: option 'params" .. (".a"):rep(20) .. "': expected 20 levels of tables at the most (does it hold itself?), got a table", exec,
   { cmd = cmd, params = cycle })
-says("exec: option 'cmd': expected a list of strings, numbers and futures, got a table with a metatable", exec, { cmd = setmetatable({}, {}) })
+says("exec: option 'cmd': expected a list of strings, numbers and futures, got a table with a metatable", exec, { cmd = setmetatable({}, { __index = {} }) })
+says("exec: option 'cmd['n']': expected a list of strings, numbers and futures without gaps and names, got 3", exec, { cmd = { "echo", "a", n = 3 } })
+says("exec: option 'params.x': expected a string, a number, a boolean or a table of those, got a json.null", exec,
+  { cmd = cmd, params = { x = require("harness").json.null } })
 says("exec: option 'cmd': expected a list of strings, numbers and futures, got a list of results", exec, { cmd = require "harness".results() })
 says("exec: expected a table of options, got the future of a call", exec, submit(print))
 says("exec: expected a table of options, got a task", exec, exec { cmd = cmd })
@@ -185,5 +188,12 @@ says("exec: option 'env': a name cannot be empty or have '=' in it: 'A=B'", exec
 -- What is unusual and right.
 local r = await(submit(exec { cmd = { "printf", "%s", "\xff\xfe" }, params = { list = { 1, 2.5, { a = true } }, empty = {} } }))
 assert(r.stdout == "\xff\xfe" and r.params.list[3].a == true)
+
+-- A list is one whatever it is marked with, and whether its length stands beside it.
+local function marked(list) return setmetatable(list, { __jsontype = "array" }) end
+r = await(submit(exec { cmd = marked(table.pack("printf", "%s", "x")), params = marked { list = marked { 1, 2 }, packed = table.pack("a", "b") } }))
+assert(r.stdout == "x" and #r.params.list == 2 and #r.params.packed == 2 and r.params.packed.n == nil)
+local results, n = map(function(x) return x * 2 end, marked(table.pack(1, 2)))
+assert(n == 2 and results[2] == 4)
 
 assert(#wrong == 0, "\n" .. table.concat(wrong, "\n"))
