@@ -2,9 +2,10 @@
 -- `host.loaded_from` where each module came from: by that the shipper knows what is the same on the other side.
 local host = ...
 
-local concat, error, load, loadlib, setmetatable, type = table.concat, error, load, package.loadlib, setmetatable, type
+local concat, sort, next, error, type = table.concat, table.sort, next, error, type
+local load, loadlib, setmetatable = load, package.loadlib, setmetatable
 local string = { format = string.format, gsub = string.gsub }
-local searchers, loaded_from = package.searchers, host.loaded_from
+local searchers, loaded, loaded_from = package.searchers, package.loaded, host.loaded_from
 
 -- Names of the modules that are being loaded, outermost first.
 local loading = {}
@@ -51,12 +52,23 @@ local function c_loader(name, path)
   return loader, path
 end
 
+-- Those of the library are loaded from the beginning: one of them may be misspelt.
+local function meant(name)
+  local known = {}
+  for other in next, loaded do
+    if type(other) == "string" then known[#known + 1] = other end
+  end
+  sort(known)
+  local near = host.closest(name, known)
+  return near and string.format("did you mean '%s'?\n\t", near) or ""
+end
+
 searchers[2] = function(name)
   refuse_cycle(name)
   local kind, where, source = host.find(name)
   if kind == "lua" then return lua_loader(name, where, source) end
   if kind == "c" then return c_loader(name, where) end
-  return host.host and "on the root, where Lua files come from:\n\t" .. where or where
+  return meant(name) .. (host.host and "on the root, where Lua files come from:\n\t" or "") .. where
 end
 
 for i = 3, 4 do

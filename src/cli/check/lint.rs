@@ -97,7 +97,7 @@ pub(super) fn whole(main: Vec<Use>, ran: &Ran, modules: &Modules) -> Vec<Remark>
             let How::Called(name) = &it.how else { continue };
             if asked.contains_key(name) {
                 if !asked[name] {
-                    remarks.insert(missing(it, name));
+                    remarks.insert(missing(it, name, &ran.seen.modules));
                 }
                 continue;
             }
@@ -105,7 +105,7 @@ pub(super) fn whole(main: Vec<Use>, ran: &Ran, modules: &Modules) -> Vec<Remark>
             let is_there = !matches!(module, Module::Missing(_)) || ran.seen.modules.contains(name);
             asked.insert(name.clone(), is_there);
             if !is_there {
-                remarks.insert(missing(it, name));
+                remarks.insert(missing(it, name, &ran.seen.modules));
             }
             // Those from elsewhere are somebody else's.
             if let Module::Lua(chunk, source) = module
@@ -124,10 +124,11 @@ pub(super) fn whole(main: Vec<Use>, ran: &Ran, modules: &Modules) -> Vec<Remark>
     remarks.into_iter().collect()
 }
 
-fn missing(it: &Use, name: &str) -> Remark {
+fn missing(it: &Use, name: &str, loaded: &BTreeSet<String>) -> Remark {
     let path = name.replace('.', "/");
+    let hint = near(name, &loaded.iter().map(String::as_str).collect());
     let text = format!(
-        "there is no module '{name}': neither {path}.lua nor {path}/init.lua is in the folder of the script, in its lua/, or where \
+        "there is no module '{name}'{hint}: neither {path}.lua nor {path}/init.lua is in the folder of the script, in its lua/, or where \
          HARNESS_PATH and LUA_PATH say"
     );
     Remark::new(Level::Error, &it.file, it.line, text)

@@ -2,6 +2,11 @@ local helper = require "helper"
 assert(helper.twice(4) == 8 and require "helper" == helper)
 local ok, e = pcall(require, "no.such.module")
 assert(not ok and e:find("module 'no.such.module' not found", 1, true) and e:find("/no/such/module.lua'", 1, true), e)
--- On a worker, too, and its functions go there by name.
+-- A misspelt one of the library has the name that was meant, on a worker, too.
+ok, e = pcall(require, "harness.sweeps")
+assert(not ok and e:find("\n\tdid you mean 'harness.sweep'?\n\tno file '", 1, true), e)
+ok, e = pcall(await, submit(function() return require "harness.jsn" end))
+assert(not ok and tostring(e):find("\n\tdid you mean 'harness.json'?\n\ton the root, where Lua files come from:", 1, true), e)
+-- A module is there on a worker, and its functions go there by name.
 assert(await(submit(function(x) return require("helper").twice(x) end, 5)) == 10)
 assert(await(submit(function(x) return helper.twice(x) end, 6)) == 12)
