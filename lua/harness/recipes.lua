@@ -112,5 +112,9 @@ function M.cargo(given)
   return build("cargo", o, argv, output, { "cargo" }, { "rustc" }, { "target" })
 end
 
+for name, recipe in next, M do
+  lib.tasks.constructors[recipe] = "recipes." .. name
+end
+
 package.loaded["harness.recipes"] = M
 return M

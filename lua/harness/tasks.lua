@@ -264,6 +264,15 @@ function M.compare(given)
   return task("compare", o)
 end
 
+-- The constructors of tasks, by function. To a worker they would go by their names, to be told there that they are for the script.
+local constructors = { [M.call] = "call", [M.exec] = "exec", [M.compile] = "compile", [M.measure] = "measure", [M.compare] = "compare" }
+M.constructors = constructors
+
+local function no_task(what)
+  local name = constructors[what]
+  failure.raise(string.format("submit: %s is the constructor of a task: did you mean submit(%s { ... })?", name, name))
+end
+
 -- The record of a task comes after what the script kept when it submitted it.
 local function keep_states()
   local problem = flow.keep_states()
@@ -430,6 +439,7 @@ end
 
 --- Sends a task, or a call of a function with these arguments; gives its future.
 function M.submit(what, ...)
+  if constructors[what] then no_task(what) end
   if ends.pending >= most_queued then flow.await_room() end
   local id, more = submit_call(lib.newest_pool, what, ...)
   if id and not more then return future(id) end -- every other way is rare
@@ -450,6 +460,7 @@ function M.submit_together(fn, items, first, last, number)
 end
 
 function M.submit_to(pool, what, ...)
+  if constructors[what] then no_task(what) end
   if ends.pending >= most_queued then flow.await_room() end
   if type(what) == "function" then return send(nil, pool, what, ...) end
   if getmetatable(what) == ends.Future then failure.raise "submit: this is a future, so it was submitted: await(future)" end

@@ -98,6 +98,13 @@ fn wrong_options_are_errors_whatever_was_measured_before() {
         "c.lua:2: error: submit: cannot ship upvalue `co` (coroutine) of function at c.lua:2; path: arg 1; pass the values it needs as arguments, or make it in \
          the task itself (an object of your own can say how by `__ship` in its metatable)\nc.lua: 1 error, 0 warnings\n  would run no task\n",
     );
+    check(
+        "submit(exec)\n",
+        &[],
+        1,
+        "c.lua:1: error: submit: exec is the constructor of a task: did you mean submit(exec { ... })?\nc.lua: 1 error, 0 warnings\n  \
+         would run no task\n",
+    );
 }
 
 #[test]

@@ -108,6 +108,8 @@ says("exec: option 'params.x': expected a string, a number, a boolean or a table
   { cmd = cmd, params = { x = require("harness").json.null } })
 says("exec: option 'cmd': expected a list of strings, numbers and futures, got a list of results", exec, { cmd = require "harness".results() })
 says("exec: expected a table of options, got the future of a call", exec, submit(print))
+says("submit: exec is the constructor of a task: did you mean submit(exec { ... })?", submit, exec)
+says("submit: recipes.make is the constructor of a task: did you mean submit(recipes.make { ... })?", submit, recipes.make)
 says("exec: expected a table of options, got a task", exec, exec { cmd = cmd })
 says("measure: option 'metrics.gflops.better': expected \"less\" or \"more\", got 5", measure,
   { cmd = cmd, metrics = { gflops = { "(%d)", better = 5 } } })
