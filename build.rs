@@ -16,13 +16,16 @@ fn main() {
 }
 
 /// Where the wrapper says that its libraries are found when a program starts: the bindings pass `-L` and `-l` on, not these.
-/// `-Wl,-rpath,/there` of MPICH; `-Wl,-rpath -Wl,/there` of Open MPI.
+/// Said as `-Wl,-rpath,/there`, `-Wl,-rpath -Wl,/there` or `-Xlinker -rpath -Xlinker /there`; `--enable-new-dtags` beside it lets
+/// LD_LIBRARY_PATH go first.
 fn run_paths() -> Vec<String> {
-    let said = ask("-show").unwrap_or_default();
+    let output = std::process::Command::new(wrapper()).arg("-show").output();
+    let Some(output) = output.ok().filter(|output| output.status.success()) else { return Vec::new() };
+    let said = String::from_utf8_lossy(&output.stdout).replace("-Xlinker ", "-Wl,").replace(['"', '\''], "");
     let mut words = said.split_whitespace();
     let mut flags = Vec::new();
     while let Some(word) = words.next() {
-        if word.starts_with("-Wl,-rpath") {
+        if word.starts_with("-Wl,-rpath") || word == "-Wl,--enable-new-dtags" {
             flags.push(word.to_owned());
         }
         if word == "-Wl,-rpath" {

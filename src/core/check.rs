@@ -76,7 +76,9 @@ impl Core {
                 entries += 1;
             }
         };
-        let tree = |queue: &BTreeMap<Rank, TaskIx>| queue.clone().into_iter();
+        fn tree(queue: &BTreeMap<Rank, TaskIx>) -> impl Iterator<Item = (Rank, TaskIx)> {
+            queue.iter().map(|(rank, ix)| (*rank, *ix))
+        }
         for pool in &self.pools {
             for (kind, counted) in pool.counted.borrow().iter() {
                 let ix = self.pool_ix[&pool.id];

@@ -164,7 +164,13 @@ impl Core {
         self.counts.iter().map(|counts| counts.waiting + counts.queued + counts.held + counts.running).sum()
     }
 
-    /// Of those, the ones that wait for no other.
+    /// Does something that could run wait behind what runs: in a queue, or in the pipe of a slot?
+    pub fn is_backed_up(&self) -> bool {
+        let queued = |counts: &Counts| counts.queued > 0;
+        self.counts.iter().any(queued) || self.pools.iter().any(|pool| pool.surplus > 0)
+    }
+
+    /// Of those that have not been resolved, the ones that wait for no other.
     pub fn runnable(&self) -> u64 {
         self.counts.iter().map(|counts| counts.queued + counts.running).sum()
     }

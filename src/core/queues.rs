@@ -247,13 +247,20 @@ mod tests {
     fn heads_are_what_a_look_at_all_finds() {
         let mut queues: Queues<u64> = Queues::default();
         let mut plain: BTreeMap<Rank, (u64, u32)> = BTreeMap::new();
+        let mut left: Vec<Rank> = Vec::new();
         let mut x = 88172645463325252u64;
         for step in 0..20_000u64 {
             x ^= x << 13;
             x ^= x >> 7;
             x ^= x << 17;
-            // Keys wander off, so that some are never asked for again.
-            let (key, turn) = (step / 50 + x % 8, rank(x >> 8 & 0xfff));
+            // Keys wander off, so that some are never asked for again. Most ranks are higher than all before, some are any,
+            // some come back.
+            let turn = match x >> 52 & 0xf {
+                0 => rank(x >> 8 & 0xfff),
+                1 if !left.is_empty() => left.swap_remove((x >> 8) as usize % left.len()),
+                _ => rank(0x1000 + step),
+            };
+            let key = step / 50 + x % 8;
             let grows = x >> 40 & 0x3ff < 512 + 400 * u64::from(step < 10_000);
             if grows && !plain.contains_key(&turn) {
                 let at = queues.insert(key, turn, TaskIx(step as u32));
@@ -262,6 +269,7 @@ mod tests {
             } else if let Some((turn, (_, at))) = plain.iter().nth((x >> 20) as usize % plain.len().max(1)) {
                 let (turn, at) = (*turn, *at);
                 plain.remove(&turn);
+                left.push(turn);
                 queues.remove(at, turn);
                 queues.remove(at, turn); // it is not there any more: nothing changes
             }

@@ -477,7 +477,7 @@ impl Driver {
             sources.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let others = fds.len();
         let mut owners = Vec::new();
-        let alone = self.core.runnable() <= 1;
+        let backed_up = self.core.is_backed_up();
         for worker in self.workers.values().filter(|worker| !worker.is_gone()) {
             let link = worker.peer.link_ref();
             let waited = link.poll_fds().into_iter().chain(worker.said.as_ref().and_then(Said::poll_fd));
@@ -485,7 +485,7 @@ impl Driver {
                 fds.push(PollFd::from_borrowed_fd(fd, flags));
                 owners.push(worker.id);
             }
-            if let Some(at) = link.next_poll(now, alone) {
+            if let Some(at) = link.next_poll(now, backed_up) {
                 // It has something to do by itself, whatever comes.
                 self.heard.push(worker.id);
                 deadline = earlier(deadline, Some(at));

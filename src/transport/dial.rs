@@ -345,7 +345,7 @@ impl Link for DialLink {
         }
     }
 
-    fn next_poll(&self, _now: Instant, _alone: bool) -> Option<Instant> {
+    fn next_poll(&self, _now: Instant, _backed_up: bool) -> Option<Instant> {
         match &self.0 {
             State::Listening(listener, _) => listener.next_poll(),
             State::Connected(_) => None,

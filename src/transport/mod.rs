@@ -47,8 +47,8 @@ pub trait Link {
     /// What to wait for, where there are descriptors.
     fn poll_fds(&self) -> Vec<(BorrowedFd<'_>, PollFlags)>;
 
-    /// When to look again, where there is none; soon where at most one task is under way, `alone`, for its turns follow each other.
-    fn next_poll(&self, now: Instant, alone: bool) -> Option<Instant>;
+    /// When to look again, where there is none. `backed_up`: something waits behind what runs, so no slot idles while word travels.
+    fn next_poll(&self, now: Instant, backed_up: bool) -> Option<Instant>;
 
     /// Look rarely (a measurement has the node), or as usual.
     fn set_quiet(&mut self, quiet: bool);
@@ -86,7 +86,7 @@ impl Link for HungUp {
         Vec::new()
     }
 
-    fn next_poll(&self, _now: Instant, _alone: bool) -> Option<Instant> {
+    fn next_poll(&self, _now: Instant, _backed_up: bool) -> Option<Instant> {
         None
     }
 

@@ -181,8 +181,8 @@ impl Link for SealedLink {
         self.stream.poll_fds()
     }
 
-    fn next_poll(&self, now: Instant, alone: bool) -> Option<Instant> {
-        self.stream.next_poll(now, alone)
+    fn next_poll(&self, now: Instant, backed_up: bool) -> Option<Instant> {
+        self.stream.next_poll(now, backed_up)
     }
 
     fn set_quiet(&mut self, quiet: bool) {

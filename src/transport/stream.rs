@@ -152,7 +152,7 @@ impl Link for StreamLink {
         }
     }
 
-    fn next_poll(&self, _now: Instant, _alone: bool) -> Option<Instant> {
+    fn next_poll(&self, _now: Instant, _backed_up: bool) -> Option<Instant> {
         None
     }
 

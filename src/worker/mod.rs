@@ -226,7 +226,7 @@ fn wait_for(root: &Peer<FromWorker, ToWorker>, limit: Option<Instant>) -> Result
     let link = root.link_ref();
     let mut fds: Vec<PollFd<'_>> =
         link.poll_fds().into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).collect();
-    let deadline = earlier(link.next_poll(Instant::now(), true), limit);
+    let deadline = earlier(link.next_poll(Instant::now(), false), limit);
     wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for the root", error })
 }
 
@@ -301,7 +301,7 @@ impl<'a> Worker<'a> {
         let next_look = self.slots.next_look(now);
         let link = self.root.link_ref();
         let mut deadline =
-            earlier(link.next_poll(now, self.slots.under_way() <= 1), self.slots.next_deadline());
+            earlier(link.next_poll(now, self.slots.is_backed_up()), self.slots.next_deadline());
         deadline = earlier(deadline, next_look);
         deadline = earlier(deadline, Some(self.next_heartbeat()));
         if self.transfers.is_due(self.root) {

@@ -298,17 +298,18 @@ impl Slots {
         self.slots.iter().filter_map(deadline).fold(None, |a, b| earlier(a, Some(b)))
     }
 
-    /// Calls that have not ended, and units that commands have.
-    pub(super) fn under_way(&self) -> usize {
-        let calls: usize = self.slots.iter().filter_map(Slot::load).sum();
-        self.waiting.len() + calls + self.taken as usize
+    /// Does something wait behind what runs: a call in a pipe, or commands for more cores than there are?
+    pub(super) fn is_backed_up(&self) -> bool {
+        let in_pipe = |slot: &Slot| matches!(&slot.state, State::Serving(process) if process.pipe.len() > 1);
+        !self.waiting.is_empty() || self.taken as usize > self.slots.len() || self.slots.iter().any(in_pipe)
     }
 
     /// When to look again because calls come one by one, and one has just come or ended; slots are told so, too.
     pub(super) fn next_look(&mut self, now: Instant) -> Option<Instant> {
         let news = std::mem::take(&mut self.stirred);
         if news > 0 {
-            let under_way = self.under_way();
+            let calls: usize = self.slots.iter().filter_map(Slot::load).sum();
+            let under_way = self.waiting.len() + calls + self.taken as usize;
             self.change_lone(|lone| lone.heed(news, under_way));
         }
         self.vigil.next_look(now)

@@ -1,8 +1,8 @@
 //! Links over MPI, and starting workers with MPI_Comm_spawn.
 //!
 //! MPI has no descriptor to wait for and burns a core when it blocks, so a link says when it wants to be
-//! looked at again: at once after a look that found something, ever more rarely while nothing comes. All calls happen on
-//! the thread that initialised MPI.
+//! looked at again: at once while messages flow, now and then where slots have enough to do meanwhile, ever more rarely while
+//! nothing comes. All calls happen on the thread that initialised MPI.
 //!
 //! Nor does MPI tell that the other process is gone. The root's end has a [`lifeline`] for that, which whoever stands in
 //! for the worker holds at the other end; the first thing that a worker is sent is how to call it.
@@ -28,11 +28,11 @@ use crate::wire::{Inbox, MESSAGE_LIMIT, Outgoing, append};
 const MESSAGE_BYTES: usize = 256 * 1024;
 /// MPI messages under way at once.
 const IN_FLIGHT: usize = 8;
-/// Where tasks come one by one, look again at once for so long after something happened: longer than a call that does nothing takes
-/// there and back, so that one follows the other without a pause.
+/// Look again at once for so long after something happened: longer than a call that does nothing takes there and back, so that
+/// one follows the other without a pause.
 const HOT: Duration = Duration::from_micros(300);
-/// Shortest pause. Who looks all the time takes a core that slots have work for, and gives it away for all of their turn, milliseconds:
-/// who sleeps instead is let in when he wakes. What comes next for them waits in their pipes meanwhile.
+/// Shortest pause where slots have more to do than they are at. Who looks all the time takes a core that they want, and gives it away
+/// for all of their turn, milliseconds: who sleeps instead is let in when he wakes.
 const PAUSE: Duration = Duration::from_micros(100);
 /// Longest pause between two looks when idle.
 const IDLE_PAUSE: Duration = Duration::from_millis(2);
@@ -49,12 +49,33 @@ pub struct MpiLink {
     waiting: VecDeque<Bytes>,
     backlog: usize,
     last_activity: Instant,
-    /// The last look found something: more may have come with it.
-    found: bool,
     quiet: bool,
     /// Disconnect the communicator at the end (it was made for this link alone).
     owned: bool,
     lifeline: Lifeline,
+}
+
+/// How often a link is looked at.
+#[derive(Clone, Copy)]
+enum Pace {
+    /// Somebody waits for what comes, or the other end for what is being sent: a large message goes on only while both look.
+    Eager,
+    /// Nobody idles meanwhile.
+    Patient,
+    /// A measurement has the node.
+    Rare,
+}
+
+impl Pace {
+    /// Until the next look, where nothing has happened for so long. A quarter of the silence costs little and answers soon.
+    fn pause(self, silence: Duration) -> Duration {
+        match self {
+            Pace::Rare => QUIET_PAUSE,
+            Pace::Eager if silence < HOT => Duration::ZERO,
+            Pace::Eager => (silence / 4).min(IDLE_PAUSE),
+            Pace::Patient => (silence / 4).clamp(PAUSE, IDLE_PAUSE),
+        }
+    }
 }
 
 /// What tells of the other process's end.
@@ -99,7 +120,6 @@ impl MpiLink {
             waiting: VecDeque::new(),
             backlog: 0,
             last_activity: Instant::now(),
-            found: false,
             quiet: false,
             owned,
             lifeline,
@@ -138,20 +158,22 @@ impl MpiLink {
         Ok(true)
     }
 
+    /// Gives MPI what it may have at once, and forgets what has left: what is small has as soon as it is given.
     fn push(&mut self) -> Result<(), LinkError> {
-        while let Some(first) = self.sending.front_mut() {
+        loop {
+            while self.sending.len() < IN_FLIGHT
+                && let Some(piece) = self.waiting.pop_front()
+            {
+                self.sending.push_back(self.comm.send(self.rank, piece).map_err(failed)?);
+            }
+            let Some(first) = self.sending.front_mut() else { return Ok(()) };
             if !first.finished().map_err(failed)? {
-                break;
+                return Ok(());
             }
             self.backlog -= first.size();
             self.sending.pop_front();
-            self.found = true;
+            self.last_activity = Instant::now();
         }
-        while self.sending.len() < IN_FLIGHT {
-            let Some(piece) = self.waiting.pop_front() else { break };
-            self.sending.push_back(self.comm.send(self.rank, piece).map_err(failed)?);
-        }
-        Ok(())
     }
 }
 
@@ -169,18 +191,16 @@ impl Link for MpiLink {
     }
 
     fn progress(&mut self, inbox: &mut Inbox) -> Result<(), LinkError> {
-        self.found = false;
+        let mut came = false;
         while self.begun()? && self.comm.receive(self.rank, inbox).map_err(failed)? {
-            self.found = true;
+            came = true;
         }
-        if !self.found {
+        if came {
+            self.last_activity = Instant::now();
+        } else {
             self.feel()?;
         }
-        self.push()?;
-        if self.found {
-            self.last_activity = Instant::now();
-        }
-        Ok(())
+        self.push()
     }
 
     fn backlog(&self) -> usize {
@@ -194,16 +214,15 @@ impl Link for MpiLink {
         }
     }
 
-    fn next_poll(&self, now: Instant, alone: bool) -> Option<Instant> {
-        if self.quiet {
-            return Some(now + QUIET_PAUSE);
-        }
-        let idle = now.saturating_duration_since(self.last_activity);
-        if alone && (self.found || idle < HOT) {
-            return Some(now);
-        }
-        // A pause of a quarter of the silence so far costs little and answers soon.
-        Some(now + (idle / 4).clamp(PAUSE, IDLE_PAUSE))
+    fn next_poll(&self, now: Instant, backed_up: bool) -> Option<Instant> {
+        let pace = if self.quiet {
+            Pace::Rare
+        } else if backed_up && self.sending.is_empty() {
+            Pace::Patient
+        } else {
+            Pace::Eager
+        };
+        Some(now + pace.pause(now.saturating_duration_since(self.last_activity)))
     }
 
     fn set_quiet(&mut self, quiet: bool) {
@@ -227,4 +246,18 @@ impl Link for MpiLink {
 
 fn failed(error: sys::MpiError) -> LinkError {
     LinkError::Failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_late_leaves_nobody_idle_and_who_looks_often_takes_no_core_that_is_wanted() {
+        let us = Duration::from_micros;
+        let pauses = |pace: Pace| [0, 299, 300, 2000, 1_000_000].map(|silence| pace.pause(us(silence)));
+        assert_eq!(pauses(Pace::Eager), [us(0), us(0), us(75), us(500), IDLE_PAUSE]);
+        assert_eq!(pauses(Pace::Patient), [PAUSE, PAUSE, PAUSE, us(500), IDLE_PAUSE]);
+        assert_eq!(pauses(Pace::Rare), [QUIET_PAUSE; 5]);
+    }
 }
