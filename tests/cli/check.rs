@@ -150,8 +150,8 @@ fn it_is_said_where_figures_decide_and_what_it_may_take() {
         &[],
         0,
         "c.lua: 0 errors, 0 warnings\n  would run 5 tasks: 1 exec, 4 measure\n  a guess: at most TIME of one node for 1 task, by `timeout`\n  \
-         a guess: TIME of one node for 4 tasks, by `max_time`; more where 3 runs take longer, for it waits for those\n  what it does \
-         depends on figures: with others it asks for exec check tile=4 after 4 tasks, so this is one way of several\n",
+         a guess: TIME of one node for 4 tasks, by `max_time`; more where 3 samples, or 3 rounds of a comparison, take \
+         longer, for it waits for those\n  what it does depends on figures: with others it asks for exec check tile=4 after 4 tasks, so this is one way of several\n",
     );
     // What functions return stands for anything.
     check(

@@ -99,49 +99,37 @@ fn tasks(plan: &Plan) -> String {
 /// What it would take, in time of one node, by what that is known from.
 fn costs(tasks: &[Planned]) -> Vec<String> {
     let mut lines = Vec::new();
-    let sum = |of: fn(&Planned) -> Option<f64>| {
-        let all = tasks.iter().filter_map(|task| Some(of(task)? * f64::from(task.nodes)));
-        all.fold((0.0, 0), |(sum, number), cost| (sum + cost, number + 1))
+    let mut tell = |of: fn(Cost) -> Option<f64>, text: fn(String, String) -> String| {
+        let known = tasks.iter().filter_map(|task| Some(of(task.cost)? * f64::from(task.nodes)));
+        let (time, number) = known.fold((0.0, 0), |(sum, number), cost| (sum + cost, number + 1));
+        if number > 0 {
+            lines.push(text(duration(time), count(number, "task")));
+        }
     };
-    let (took, like) = sum(|task| match task.cost {
-        Cost::Took(seconds) => Some(seconds),
-        _ => None,
-    });
-    if like > 0 {
-        lines.push(format!(
-            "about {} of one node for {}: so long took their like",
-            duration(took),
-            count(like, "task")
-        ));
-    }
-    let (limit, limited) = sum(|task| match task.cost {
-        Cost::AtMost(seconds) => Some(seconds),
-        _ => None,
-    });
-    if limited > 0 {
-        lines.push(format!(
-            "a guess: at most {} of one node for {}, by `timeout`",
-            duration(limit),
-            count(limited, "task")
-        ));
-    }
-    let (time, sampled) = sum(|task| match task.cost {
-        Cost::Sampling(seconds) => Some(seconds),
-        _ => None,
-    });
-    if sampled > 0 {
-        lines.push(format!(
-            "a guess: {} of one node for {}, by `max_time`; more where 3 runs take longer, for it waits for those",
-            duration(time),
-            count(sampled, "task")
-        ));
-    }
-    let unknown = tasks.iter().filter(|task| task.cost == Cost::Unknown).count();
-    if unknown > 0 {
-        lines.push(format!(
-            "not known for {}: the journal has none of that kind and name, and they have no `timeout`",
-            count(unknown, "task")
-        ));
-    }
+    tell(
+        |cost| if let Cost::Took(seconds) = cost { Some(seconds) } else { None },
+        |time, tasks| format!("about {time} of one node for {tasks}: so long took their like"),
+    );
+    tell(
+        |cost| if let Cost::AtMost(seconds) = cost { Some(seconds) } else { None },
+        |time, tasks| format!("a guess: at most {time} of one node for {tasks}, by `timeout`"),
+    );
+    tell(
+        |cost| if let Cost::Sampling(seconds) = cost { Some(seconds) } else { None },
+        |time, tasks| {
+            format!(
+                "a guess: {time} of one node for {tasks}, by `max_time`; more where 3 samples, or 3 rounds of a comparison, take \
+                 longer, for it waits for those"
+            )
+        },
+    );
+    tell(
+        |cost| (cost == Cost::Unknown).then_some(0.0),
+        |_, tasks| {
+            format!(
+                "not known for {tasks}: the journal has none of that kind and name, and they have no `timeout`"
+            )
+        },
+    );
     lines
 }
