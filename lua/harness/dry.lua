@@ -92,10 +92,10 @@ if not how.numbers then
     if type(fn) == "function" then string[name] = with_known(fn, 1) end
   end
   _G.tonumber = with_known(tonumber, 1)
-  local concat = table.concat
+  local concat, rawlen = table.concat, rawlen
   function table.concat(list, ...)
     if is_unknown(list) then return "made-up" end
-    if type(list) ~= "table" or getmetatable(list) then return concat(list, ...) end
+    if type(list) ~= "table" or rawlen(list) == 0 then return concat(list, ...) end -- it may have its items elsewhere
     local copy = table.move(list, 1, #list, 1, {})
     for i = 1, #copy do
       if is_unknown(copy[i]) then copy[i] = "made-up" end
@@ -254,19 +254,19 @@ function host.tree(folder, except)
 end
 function host.fs.tempdir() return "/nonexistent/made-up" end
 
--- A copy of a task's options in which what is made up is a number: that is what options mostly are.
-local function with_numbers(value)
-  if is_unknown(value) then return 1 end
-  if type(value) ~= "table" or getmetatable(value) then return value end
-  local copy = {}
-  for key, item in next, value do
-    copy[key] = with_numbers(item)
-  end
-  return copy
-end
-
 --- Once the library is loaded: what describes tasks takes made-up values.
-function M.finish(harness, constructors)
+function M.finish(harness, library)
+  local constructors, is_object = library.tasks.constructors, library.failure.is_object
+  -- A copy of a task's options in which what is made up is a number: that is what options mostly are.
+  local function with_numbers(value)
+    if is_unknown(value) then return 1 end
+    if type(value) ~= "table" or is_object(value) then return value end
+    local copy = {}
+    for key, item in pairs(value) do -- a sweep has its points so
+      copy[key] = with_numbers(item)
+    end
+    return copy
+  end
   for name in string.gmatch("exec compile measure compare", "%S+") do
     local describe = harness[name]
     local function dry(given, ...) return describe(with_numbers(given), ...) end

@@ -221,6 +221,12 @@ function M.is_object(value)
   return false
 end
 
+--- Has it fields alone? What is as good as plain and of a class of ours, as a point or a sweep, is more than those.
+function M.is_bare(value)
+  local meta = getmetatable(value)
+  return meta == nil or not M.is_object(value) and not rawget(meta, "__plain")
+end
+
 local MAY_BE_ABSENT = { ci = true, rel_half_width = true }
 
 --- The statistics of a record raise where a field is misspelt.

@@ -16,7 +16,7 @@ M.null = setmetatable({}, Null)
 
 --- Marks a list, so that it is one for JSON even when it is empty; gives it back.
 function M.list(list)
-  if type(list) ~= "table" or (getmetatable(list) or List) ~= List then
+  if type(list) ~= "table" or getmetatable(list) ~= List and not failure.is_bare(list) then
     failure.raise("json.list: expected a plain list, got " .. failure.a(list))
   end
   return setmetatable(list, List)

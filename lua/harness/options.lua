@@ -369,8 +369,8 @@ end
 
 --- The options `given` to `who` in normal form, which are those of `kind` (the same unless said); raises at the author's line.
 function M.check(who, given, skip_list, kind)
-  -- A metatable is of something else, or has options that would not be seen.
-  if type(given) ~= "table" or getmetatable(given) ~= nil then
+  -- What has a class is something else, or the class has options that would not be seen.
+  if type(given) ~= "table" or not failure.is_bare(given) then
     local hint = failure.a(given) == "a table with a metatable" and ": copy what the metatable has into the table, it is not looked for"
       or ""
     failure.raise(string.format("%s: expected a table of options, got %s%s", who, failure.a(given), hint))

@@ -197,7 +197,7 @@ end
 local function variants_of(given)
   local common, variants, names = {}, {}, {}
   for key, value in pairs(given) do
-    local is_plain = type(value) == "table" and getmetatable(value) == nil
+    local is_plain = type(value) == "table" and failure.is_bare(value)
     local has_command = is_plain and (value.cmd or value.shell) ~= nil
     local is_option = key ~= "base" and (options.has("compare", key) or not has_command and options.has("measure", key))
     if is_option and has_command then complain("compare", "'%s' is an option: give the variant another name", key) end
@@ -237,7 +237,9 @@ end
 
 --- Programs in turns on the same nodes: compare{ base = { cmd = ... }, NAME = { cmd = ... }, options... }.
 function M.compare(given)
-  if type(given) ~= "table" or getmetatable(given) then complain("compare", "expected a table of options, got %s", failure.a(given)) end
+  if type(given) ~= "table" or not failure.is_bare(given) then
+    complain("compare", "expected a table of options, got %s", failure.a(given))
+  end
   local common, variants, names = variants_of(given)
   local o = options.check("compare", common)
   check_side("compare", o)
@@ -465,7 +467,7 @@ function M.submit_to(pool, what, ...)
   if type(what) == "function" then return send(nil, pool, what, ...) end
   if getmetatable(what) == ends.Future then failure.raise "submit: this is a future, so it was submitted: await(future)" end
   if getmetatable(what) ~= Task then
-    local hint = type(what) == "table" and getmetatable(what) == nil and " (submit(exec{...}), submit(measure{...}), ...)" or ""
+    local hint = type(what) == "table" and failure.is_bare(what) and " (submit(exec{...}), submit(measure{...}), ...)" or ""
     failure.raise(string.format("submit: expected a function or a task, got a %s%s", type(what), hint))
   end
   failure.is_submitted(what)

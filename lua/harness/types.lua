@@ -347,7 +347,7 @@ local better = one_of("less", "more")
 local function metric(value)
   if type(value) == "function" then return nil, { path = "", note = "a function goes by name: { fn = function(run) ... end }" } end
   local given = type(value) == "string" and { value } or value
-  if type(given) ~= "table" or getmetatable(given) then return nil, "a Lua pattern or { pattern, unit =, better = }" end
+  if type(given) ~= "table" or not failure.is_bare(given) then return nil, "a Lua pattern or { pattern, unit =, better = }" end
   local good, problem = M.check_table("metric", given)
   if not good then
     if given ~= value then problem.path = "" end -- nobody wrote the table

@@ -2,7 +2,7 @@
 //!
 //! A list is an array, a table of names an object, for any tool to read. What JSON has no form for stands in an
 //! object of one field: `{"pairs": [[key, value], …]}` for other tables, `{"number": "inf"}`, `{"base64": "…"}` for
-//! strings that are not text. Functions, objects and tables with a metatable are no data.
+//! strings that are not text. Functions and objects are no data.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -52,9 +52,16 @@ fn encode(value: &Value, depth: usize) -> Result<Json, NoData> {
     })
 }
 
-/// Fields that are merely watched (`failure.strict`) are as good as plain ones.
+/// As `failure.is_object`: fields that are merely watched (`failure.strict`) are as good as plain ones, and so are those of
+/// a table that is marked. A metatable that is hidden is nobody's mark.
 pub(super) fn is_object(table: &Table) -> bool {
-    table.metatable().is_some_and(|class| !class.raw_get::<bool>("__plain").unwrap_or(false))
+    let behaves = |(event, what): (Value, Value)| {
+        what.is_function()
+            || event.as_string().is_some_and(|event| event == "__index" || event == "__metatable")
+    };
+    table.metatable().is_some_and(|class| {
+        !class.raw_get::<bool>("__plain").unwrap_or(false) && class.pairs().flatten().any(behaves)
+    })
 }
 
 /// What is wrong with a sweep, to follow its path.
@@ -186,6 +193,8 @@ mod tests {
             json_of("{ runs = 3, best = 1.0, tags = { 'a', true }, none = {} }").unwrap(),
             r#"{"best":1.0,"none":{},"runs":3,"tags":["a",true]}"#
         );
+        let marked = "{ list = setmetatable({ 1, 2 }, { __jsontype = 'array' }) }";
+        assert_eq!(json_of(marked).unwrap(), r#"{"list":[1,2]}"#);
     }
 
     #[test]
@@ -228,9 +237,13 @@ mod tests {
         assert_eq!(problem("{ best = { { fn = print } } }"), ".best[1].fn is a function");
         assert_eq!(problem("{ [7] = coroutine.create(print) }"), "[7] is a thread");
         assert_eq!(
-            problem("{ s = setmetatable({}, {}) }"),
+            problem("{ s = setmetatable({}, { __index = {} }) }"),
             ".s has a metatable, which cannot be kept: copy the fields you need"
         );
+        for class in ["{ __tostring = print }", "{ __metatable = false }"] {
+            let object = problem(&format!("{{ s = setmetatable({{}}, {class}) }}"));
+            assert!(object.starts_with(".s has a metatable"), "{class}: {object}");
+        }
         let sweep = problem("{ s = setmetatable({}, { __plain = true, __pairs = next }) }");
         assert_eq!(sweep, format!(".s {IS_SWEEP}"));
         assert_eq!(problem("{ [print] = 1 }"), " has a key that is a function");

@@ -370,8 +370,7 @@ fn load_library(lua: &Lua, bridge: &Rc<Bridge>, dry: Option<Dry>) -> mlua::Resul
     let public = lua.load(PUBLIC).set_name("@[harness]/harness.lua").set_environment(globals);
     let public: Table = public.call((&host, &library))?;
     if dry.is_some() {
-        let constructors: Table = library.get::<Table>("tasks")?.get("constructors")?;
-        library.get::<Table>("dry")?.get::<Function>("finish")?.call::<()>((&public, constructors))?;
+        library.get::<Table>("dry")?.get::<Function>("finish")?.call::<()>((&public, &library))?;
     }
     let future: Table = library.get::<Table>("ends")?.get("Future")?;
     let mut shipper = bridge.shipper.borrow_mut();

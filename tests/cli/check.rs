@@ -121,6 +121,19 @@ fn what_figures_may_be_the_reason_for_is_a_warning() {
 }
 
 #[test]
+fn what_is_made_up_is_a_number_in_marked_lists_too() {
+    check(
+        "local n = await(submit(function() return 5 end))\n\
+         local function marked(list) return setmetatable(list, { __jsontype = 'array' }) end\n\
+         submit(exec(marked { name = table.concat(marked { 'n', n }), cmd = marked { 'echo', n }, timeout = n }))\n",
+        &[],
+        0,
+        "c.lua: 0 errors, 0 warnings\n  would run 2 tasks: 1 call, 1 exec\n  a guess: at most TIME of one node for 1 task, by \
+         `timeout`\n  not known for 1 task: the journal has none of that kind and name, and they have no `timeout`\n",
+    );
+}
+
+#[test]
 fn what_a_run_would_be_told_is_a_warning_at_its_line() {
     check(
         "local points = require('harness').sweep.cross { tile = { 8 } }\nprint(#points:exclude { { tile = 16 } })\n",

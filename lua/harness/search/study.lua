@@ -248,7 +248,7 @@ local function figures(study, told)
     return { [named or "value"] = told }
   end
   local is_record = getmetatable(told) == failure.Record
-  if type(told) ~= "table" or getmetatable(told) and not is_record then
+  if type(told) ~= "table" or not is_record and not failure.is_bare(told) then
     complain("tell: expected a number, numbers by name or the record of a measurement, got %s", failure.a(told))
   end
   local found = {}

@@ -3,6 +3,7 @@ local harness = require "harness"
 local state = harness.state("search", { best = math.huge, seen = {} })
 assert(state.best == math.huge and harness.state("search") == state)
 assert(next(harness.state(7)) == nil and harness.state "7" == harness.state(7))
+state.list = setmetatable({ 1, 2 }, { __jsontype = "array" }) -- a mark is no behaviour
 state.seen[1000], state.seen["\xff"] = true, 1.0
 await(submit(function() end))
 for _, case in ipairs {

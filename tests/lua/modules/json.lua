@@ -26,7 +26,7 @@ refuses(".f is a function", { f = print })
 refuses("the value is not text in UTF-8", "\xff")
 refuses("the value has names or gaps beside its list", { 1, n = 2 })
 refuses("the value has a key that is not text", { [1.5] = 1 })
-refuses("has a metatable", setmetatable({}, {}))
+refuses("has a metatable", setmetatable({}, { __index = {} }))
 local sweep = require("harness").sweep.cross { tile = { 8, 16 } }
 refuses(".points is a sweep: give the list of its points, table.move(points, 1, #points, 1, {})", { points = sweep })
 assert(json.encode(table.move(sweep, 1, #sweep, 1, {})) == '[{"tile":8},{"tile":16}]')
@@ -39,6 +39,11 @@ assert(not pcall(json.decode, 5))
 for _, text in ipairs { "[]", "{}", '{"a":[],"b":{},"c":null,"d":[[],{},null]}' } do
   assert(json.encode(json.decode(text)) == text, text)
 end
+-- So is a list that others have marked; what has a class of ours is none.
+local marked = setmetatable({ 1, 2 }, { __jsontype = "array" })
+assert(json.encode { list = marked } == '{"list":[1,2]}' and getmetatable(json.list(marked)) == getmetatable(json.list {}))
+local ok, why = pcall(json.list, sweep)
+assert(not ok and why:find("json.list: expected a plain list, got a sweep", 1, true), why)
 local empty = json.decode '{"args":[]}'
 assert(#empty.args == 0 and next(empty.args) == nil and json.list(empty.args) == empty.args)
 assert(await(submit(exec { cmd = { "true", table.unpack(empty.args) }, inputs = empty.args, cwd = "scratch" })).ok)

@@ -110,6 +110,7 @@ says("exec: option 'cmd': expected a list of strings, numbers and futures, got a
 says("exec: expected a table of options, got the future of a call", exec, submit(print))
 says("submit: exec is the constructor of a task: did you mean submit(exec { ... })?", submit, exec)
 says("submit: recipes.make is the constructor of a task: did you mean submit(recipes.make { ... })?", submit, recipes.make)
+says("exec: expected a table of options, got a sweep", exec, require("harness").sweep.cross { n = { 1 } })
 says("exec: expected a table of options, got a task", exec, exec { cmd = cmd })
 says("measure: option 'metrics.gflops.better': expected \"less\" or \"more\", got 5", measure,
   { cmd = cmd, metrics = { gflops = { "(%d)", better = 5 } } })
@@ -195,6 +196,9 @@ assert(r.stdout == "\xff\xfe" and r.params.list[3].a == true)
 local function marked(list) return setmetatable(list, { __jsontype = "array" }) end
 r = await(submit(exec { cmd = marked(table.pack("printf", "%s", "x")), params = marked { list = marked { 1, 2 }, packed = table.pack("a", "b") } }))
 assert(r.stdout == "x" and #r.params.list == 2 and #r.params.packed == 2 and r.params.packed.n == nil)
+assert(await(submit(exec(marked { cmd = cmd }))).ok)
+local both = compare(marked { base = marked { cmd = cmd }, other = marked { cmd = cmd }, metrics = marked { n = marked { "(%d)" } } })
+assert(tostring(both) == "compare task 'true' (not submitted)", tostring(both))
 local results, n = map(function(x) return x * 2 end, marked(table.pack(1, 2)))
 assert(n == 2 and results[2] == 4)
 

@@ -26,7 +26,7 @@ t:tell(t:ask(), nil, "failed", "it crashed")
 t:tell(t:ask())
 t:tell(t:ask(), 99, "censored")
 t:tell(t:ask(), nil, "pruned")
-t:tell(t:ask(), { rate = 7 })
+t:tell(t:ask(), setmetatable({ rate = 7 }, { __jsontype = "object" }))
 t:tell(t:ask(), 0 / 0)
 local ends = {}
 for i, trial in ipairs(t:trials()) do ends[i] = trial.status end
