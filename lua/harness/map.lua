@@ -61,6 +61,7 @@ local Running = {
 --- Calls `fn` on the workers for every item of a list or an iterator; gives the results and their number.
 function M.map(fn, items, given)
   if type(fn) ~= "function" then failure.raise("map: expected a function, got a " .. type(fn)) end
+  if lib.tasks.constructors[fn] then lib.tasks.no_function("map", fn) end
   local o = lib.options.check("map", given or {})
   local next_item, is_list = reader(items)
   local ordered = o.ordered ~= false

@@ -9,6 +9,16 @@ local getmetatable, type, unpack = getmetatable, type, table.unpack
 
 local M = {}
 
+-- The constructors of tasks, by function. To a worker they would go by their names, to be told there that they are for the script.
+local constructors = {}
+M.constructors = constructors
+
+--- One of them is what `who` is to run on a worker.
+function M.no_function(who, constructor)
+  local name = constructors[constructor]
+  failure.raise(string.format("%s: %s is the constructor of a task: did you mean submit(%s { ... })?", who, name, name))
+end
+
 local Task = { __name = "task" }
 Task.__index = Task
 function Task.__tostring(task)
@@ -66,6 +76,7 @@ local MOST_VALUES = 100000
 --- A call of a Lua function in a slot: call{ fn, arguments..., options }.
 function M.call(given)
   local o = options.check("call", given, true)
+  if constructors[given[1]] then M.no_function("call", given[1]) end
   if type(given[1]) ~= "function" then complain("call", "expected call{ function, arguments... }, got a %s first", type(given[1])) end
   local n = 1
   for key in pairs(given) do
@@ -266,13 +277,8 @@ function M.compare(given)
   return task("compare", o)
 end
 
--- The constructors of tasks, by function. To a worker they would go by their names, to be told there that they are for the script.
-local constructors = { [M.call] = "call", [M.exec] = "exec", [M.compile] = "compile", [M.measure] = "measure", [M.compare] = "compare" }
-M.constructors = constructors
-
-local function no_task(what)
-  local name = constructors[what]
-  failure.raise(string.format("submit: %s is the constructor of a task: did you mean submit(%s { ... })?", name, name))
+for _, name in ipairs { "call", "exec", "compile", "measure", "compare" } do
+  constructors[M[name]] = name
 end
 
 -- The record of a task comes after what the script kept when it submitted it.
@@ -441,7 +447,7 @@ end
 
 --- Sends a task, or a call of a function with these arguments; gives its future.
 function M.submit(what, ...)
-  if constructors[what] then no_task(what) end
+  if constructors[what] then M.no_function("submit", what) end
   if ends.pending >= most_queued then flow.await_room() end
   local id, more = submit_call(lib.newest_pool, what, ...)
   if id and not more then return future(id) end -- every other way is rare
@@ -462,7 +468,7 @@ function M.submit_together(fn, items, first, last, number)
 end
 
 function M.submit_to(pool, what, ...)
-  if constructors[what] then no_task(what) end
+  if constructors[what] then M.no_function("submit", what) end
   if ends.pending >= most_queued then flow.await_room() end
   if type(what) == "function" then return send(nil, pool, what, ...) end
   if getmetatable(what) == ends.Future then failure.raise "submit: this is a future, so it was submitted: await(future)" end

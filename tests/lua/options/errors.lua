@@ -109,6 +109,8 @@ says("exec: option 'params.x': expected a string, a number, a boolean or a table
 says("exec: option 'cmd': expected a list of strings, numbers and futures, got a list of results", exec, { cmd = require "harness".results() })
 says("exec: expected a table of options, got the future of a call", exec, submit(print))
 says("submit: exec is the constructor of a task: did you mean submit(exec { ... })?", submit, exec)
+says("call: exec is the constructor of a task: did you mean submit(exec { ... })?", call, { exec, { cmd = cmd } })
+says("map: exec is the constructor of a task: did you mean submit(exec { ... })?", map, exec, { { cmd = cmd } })
 says("submit: recipes.make is the constructor of a task: did you mean submit(recipes.make { ... })?", submit, recipes.make)
 says("exec: expected a table of options, got a sweep", exec, require("harness").sweep.cross { n = { 1 } })
 says("exec: expected a table of options, got a task", exec, exec { cmd = cmd })
