@@ -139,6 +139,10 @@ end
 -- What varies: sweeps in their order, then parameters by name.
 local function columns(who, given)
   if given == M then complain(who, "call it with a dot: sweep.%s { ... }", who) end
+  if type(given) == "table" and rawget(given, "n") == rawlen(given) then -- of table.pack, and no values of a parameter
+    given = failure.plain_copy(given)
+    given.n = nil
+  end
   if type(given) ~= "table" or failure.is_object(given) or next(given) == nil then
     complain(who, "expected lists by name, such as { tile = { 8, 16 } }, got %s", failure.a(given))
   end

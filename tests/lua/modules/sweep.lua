@@ -28,6 +28,7 @@ is(sweep.where({ { a = 1 }, { a = 2 } }, function(p) return p.a > 1 end), "a2")
 -- So do those of others that are marked, and those that table.pack made.
 local function marked(list) return setmetatable(list, { __jsontype = "array" }) end
 is(sweep.cross(marked { marked { marked { a = 1 }, { a = 2 } }, b = marked(table.pack(1, 2)) }), "a1 b1, a1 b2, a2 b1, a2 b2")
+is(sweep.cross(table.pack({ { a = 1 } }, { { b = 1 }, { b = 2 } })), "a1 b1, a1 b2")
 is(sweep.list(table.pack({ a = 1 }, { a = 2 })), "a1, a2")
 
 -- A point is a table of one's own, and fit for `params`; the list is read as any other, and travels as one.
