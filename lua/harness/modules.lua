@@ -4,7 +4,7 @@ local host = ...
 
 local concat, sort, next, error, type = table.concat, table.sort, next, error, type
 local load, loadlib, setmetatable = load, package.loadlib, setmetatable
-local string = { format = string.format, gsub = string.gsub }
+local string = { format = string.format, gsub = string.gsub, match = string.match, sub = string.sub }
 local searchers, loaded, loaded_from = package.searchers, package.loaded, host.loaded_from
 
 -- Names of the modules that are being loaded, outermost first.
@@ -52,15 +52,16 @@ local function c_loader(name, path)
   return loader, path
 end
 
--- Those of the library are loaded from the beginning: one of them may be misspelt.
+-- Those of the library are loaded from the beginning: one of them may be misspelt. What all of its names begin with makes
+-- none of them like another.
 local function meant(name)
-  local known = {}
+  local begin, known = string.match(name, "^harness%.") or "", {}
   for other in next, loaded do
-    if type(other) == "string" then known[#known + 1] = other end
+    if type(other) == "string" and string.sub(other, 1, #begin) == begin then known[#known + 1] = string.sub(other, #begin + 1) end
   end
   sort(known)
-  local near = host.closest(name, known)
-  return near and string.format("did you mean '%s'?\n\t", near) or ""
+  local near = host.closest(string.sub(name, #begin + 1), known)
+  return near and string.format("did you mean '%s%s'?\n\t", begin, near) or ""
 end
 
 searchers[2] = function(name)

@@ -27,7 +27,7 @@ fn unknown(tasks: &str) -> String {
 fn what_the_text_shows_is_said_with_its_line() {
     let folder = Folder::with(
         "local helper = require 'helper'\n\
-         local function never() prnt('x') return require 'gone', require 'harness.sweeps', unpack, helper end\n\
+         local function never() prnt('x') return require 'gone', require 'harness.sweeps', require 'harness.args', unpack, helper end\n\
          local pool <close> = spawn { init = function() begun = 1 end } submit(function(x) count = x end, 1)\n\
          submit(exec { cmd = { 'true' } })\n\
          exec { cmd = { 'true' } }\n\
@@ -41,6 +41,8 @@ c.lua: warning: 1 task was described and never submitted (c.lua:5): submit(exec{
 c.lua:2: error: there is no global 'prnt' (did you mean 'print'?)
 c.lua:2: error: there is no module 'gone': neither gone.lua nor gone/init.lua is in the folder of the script, in its lua/, or \
 where HARNESS_PATH and LUA_PATH say
+c.lua:2: error: there is no module 'harness.args': neither harness/args.lua nor harness/args/init.lua is in the folder of the \
+script, in its lua/, or where HARNESS_PATH and LUA_PATH say
 c.lua:2: error: there is no module 'harness.sweeps' (did you mean 'harness.sweep'?): neither harness/sweeps.lua nor \
 harness/sweeps/init.lua is in the folder of the script, in its lua/, or where HARNESS_PATH and LUA_PATH say
 c.lua:2: warning: there is no global 'unpack': Lua 5.4 has table.unpack
@@ -49,7 +51,7 @@ not see it; make it `local`, or return it
 c.lua:3: warning: a function that runs on a worker sets the global 'count': it is gone when the task ends, and the script does \
 not see it; make it `local`, or return it
 lua/helper.lua:2: error: there is no global 'lokal'
-c.lua: 4 errors, 4 warnings
+c.lua: 5 errors, 4 warnings
   would run 2 tasks: 1 call, 1 exec
 ";
     said(&folder, ran, 1, &(expected.to_owned() + &unknown("2 tasks")), "");

@@ -23,6 +23,9 @@ const OTHER_LUA: [(&str, &str); 10] = [
     ("jit", "nothing: this is no LuaJIT"),
 ];
 
+/// What the names of our own modules begin with.
+const LIBRARY: &str = "harness.";
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
@@ -126,7 +129,10 @@ pub(super) fn whole(main: Vec<Use>, ran: &Ran, modules: &Modules) -> Vec<Remark>
 
 fn missing(it: &Use, name: &str, loaded: &BTreeSet<String>) -> Remark {
     let path = name.replace('.', "/");
-    let hint = near(name, &loaded.iter().map(String::as_str).collect());
+    // What all names of the library begin with makes none of them like another.
+    let (begin, rest) = name.split_at(if name.starts_with(LIBRARY) { LIBRARY.len() } else { 0 });
+    let hint = nearest(rest, loaded.iter().filter_map(|known| known.strip_prefix(begin)));
+    let hint = hint.map(|near| format!(" (did you mean '{begin}{near}'?)")).unwrap_or_default();
     let text = format!(
         "there is no module '{name}'{hint}: neither {path}.lua nor {path}/init.lua is in the folder of the script, in its lua/, or where \
          HARNESS_PATH and LUA_PATH say"

@@ -7,6 +7,9 @@ ok, e = pcall(require, "harness.sweeps")
 assert(not ok and e:find("\n\tdid you mean 'harness.sweep'?\n\tno file '", 1, true), e)
 ok, e = pcall(await, submit(function() return require "harness.jsn" end))
 assert(not ok and tostring(e):find("\n\tdid you mean 'harness.json'?\n\ton the root, where Lua files come from:", 1, true), e)
+-- What is no module, but has a name as short as theirs, is none of them misspelt.
+ok, e = pcall(require, "harness.args")
+assert(not ok and not e:find("did you mean", 1, true), e)
 -- A module is there on a worker, and its functions go there by name.
 assert(await(submit(function(x) return require("helper").twice(x) end, 5)) == 10)
 assert(await(submit(function(x) return helper.twice(x) end, 6)) == 12)
