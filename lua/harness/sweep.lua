@@ -4,23 +4,21 @@
 -- A sweep computes a point when it is asked for: one of 10^12 points takes no more memory than one of ten. It knows
 -- nothing of tasks.
 local host, lib = ...
-local failure, types = lib.failure, lib.types
+local failure, types, told, parameter = lib.failure, lib.types, lib["sweep/told"], lib["sweep/values"]
+local MANY, equal = parameter.MANY, parameter.equal
 
-local M = {}
+local M = { range = parameter.range, pow2 = parameter.pow2 }
 
 -- What is looked at one by one: more are counted or sorted by mistake.
 local MOST_TRIED = 100000000
 -- After so many seconds, as far as one looks at a clock, it is said how far it is.
 local TOLD_EACH, LOOKED_EACH = 10, 100000
--- Of the values that there are so many are told.
-local MOST_SHOWN = 8
--- Of more points than these a sample is drawn before they are filtered.
-local MANY = 1000000
 
 local METHODS = { "exclude", "order", "sample", "where" }
 
 -- Read as a list. What it is made of lies in `inside`: `at(i)`, a point or nil, `count()`, `names`, those that a point
--- may have, as a set, and `values_of(name)`, a list with all that a parameter has in any point; of a product its `columns`, of what `where` leaves its `base` and `fn`, of a parameter its `name` and `values`.
+-- may have, as a set, and `values_of(name)`, a list with all that a parameter has in any point; of a product its `columns`, of
+-- what `where` leaves its `base` and `fn`, of a parameter its `name` and `values`.
 local Sweep = { __name = "sweep", __plain = true }
 M.Sweep = Sweep
 local inside = setmetatable({}, { __mode = "k" })
@@ -35,11 +33,6 @@ local function handed(parts, i)
 end
 
 local function complain(who, ...) failure.raise("sweep." .. who .. ": " .. string.format(...)) end
-
--- What may be a slip, or may be right with the arguments of another run: no error. `where`: the author's line.
-local function notice(where, who, ...)
-  host.stderr(string.format("harness: %ssweep.%s: %s", where and where .. ": " or "", who, string.format(...)))
-end
 
 local function sweep(parts)
   local made = setmetatable({}, Sweep)
@@ -287,24 +280,21 @@ local function untouched(base)
 end
 
 local function filtered(who, base, fn)
-  local told, where = host.now(), failure.where()
+  local said, where = host.now(), failure.where()
   local found, seen, whole = {}, 0, false -- places in the base, as far as it was looked at
-  local function too_many(n) complain("where", "%.3g points would be tried one by one: sample some of them, or search (harness.search)", n) end
+  local function too_many(n) complain(who, "%.3g points would be tried one by one: sample some of them, or search (harness.search)", n) end
   local function find(i)
     while not found[i] and not whole do
       local point = handed(base, seen + 1)
       whole = point == nil
-      if whole and seen > 0 and #found == 0 then
-        local all = seen == 1 and "1 point" or seen .. " points"
-        notice(where, who, "of %s none is left, so there is nothing to run; the first was %s", all, failure.compact(base.at(1)))
-      end
+      if whole and seen > 0 and #found == 0 then told.of_none_left(where, who, seen, base.at(1)) end
       if point then
         seen = seen + 1
         if fn(point) then found[#found + 1] = seen end
         if seen > MOST_TRIED then too_many(seen) end
-        if seen % LOOKED_EACH == 0 and host.now() - told >= TOLD_EACH then
-          told = host.now()
-          host.stderr(string.format("harness: sweep.where: %d of %.3g points tried, %d pass", seen, untouched(base), #found))
+        if seen % LOOKED_EACH == 0 and host.now() - said >= TOLD_EACH then
+          said = host.now()
+          host.stderr(string.format("harness: sweep.%s: %d of %.3g points tried, %d pass", who, seen, untouched(base), #found))
         end
       end
     end
@@ -329,63 +319,12 @@ function M.where(list, fn)
   return filtered("where", base, fn)
 end
 
-local function equal(a, b)
-  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
-  for key, value in next, a do
-    if not equal(value, b[key]) then return false end
-  end
-  for key in next, b do
-    if a[key] == nil then return false end
-  end
-  return true
-end
-
 -- Has it all that `part` says?
 local function has(point, part)
   for name, value in next, part do
     if not equal(point[name], value) then return false end
   end
   return true
-end
-
-local function is_among(values, wanted)
-  for _, value in ipairs(values) do
-    if equal(value, wanted) then return true end
-  end
-  return false
-end
-
--- Says of the first part that leaves out nothing, because no point has such a value, which values there are.
-local function tell_of_unknown(base, out)
-  local where, values_of = failure.where(), {}
-  local function tell(part, name)
-    local known, is_known, wanted = {}, {}, failure.compact(part[name])
-    for _, value in ipairs(values_of[name]) do
-      local text = failure.compact(value)
-      if not is_known[text] then
-        is_known[text], known[#known + 1] = true, text
-      end
-    end
-    local near = host.closest(wanted, known)
-    notice(
-      where,
-      "exclude",
-      "%s leaves out nothing: no point has %s = %s%s; there are %s%s",
-      failure.compact(part),
-      name,
-      wanted,
-      near and string.format(" (did you mean %s?)", near) or "",
-      table.concat(known, ", ", 1, math.min(#known, MOST_SHOWN)),
-      #known > MOST_SHOWN and ", ..." or ""
-    )
-  end
-  for i = 1, math.min(out.count(), MANY) do
-    local part = out.at(i)
-    for _, name in ipairs(failure.sorted_keys(part)) do
-      values_of[name] = values_of[name] or base.values_of(name)
-      if not is_among(values_of[name], part[name]) then return tell(part, name) end
-    end
-  end
 end
 
 --- All points but those of which `what` is true, a function or a list of points: what these say decides.
@@ -400,7 +339,7 @@ function M.exclude(list, what)
       complain("exclude", "what is excluded: %s", failure.unknown("parameter", name, failure.sorted_keys(base.names)))
     end
   end
-  if next(base.names) then tell_of_unknown(base, out) end
+  if next(base.names) then told.of_unknown(base, out) end
   return filtered("exclude", base, function(point)
     for i = 1, out.count() do
       if has(point, out.at(i)) then return false end
@@ -518,37 +457,6 @@ function M.order(list, by, random)
   local place = permutation(n, random)
   local function at(i) return i <= n and base.at(place(i)) or nil end
   return sweep { at = at, count = function() return n end, names = base.names, values_of = base.values_of }
-end
-
-local function finite(who, what, value)
-  if type(value) == "number" and value == value and math.abs(value) < math.huge then return value end
-  complain(who, "%s: expected a finite number, got %s", what, failure.a(value))
-end
-
---- The numbers from `low` to `high`, `step` (1) apart: values of a parameter.
-function M.range(low, high, step)
-  low, high, step = finite("range", "low", low), finite("range", "high", high), finite("range", "step", step or 1)
-  if step == 0 then complain("range", "the step is 0") end
-  local n = math.floor((high - low) / step + 1e-9) + 1
-  if n < 1 then complain("range", "there is nothing from %s to %s by %s", low, high, step) end
-  if n > MANY then complain("range", "%.3g values are too many for one parameter", n) end
-  local list = {}
-  for i = 1, n do
-    list[i] = low + (i - 1) * step
-  end
-  return list
-end
-
---- The powers of two from `low` to `high`: values of a parameter.
-function M.pow2(low, high)
-  low, high = finite("pow2", "low", low), finite("pow2", "high", high)
-  local list, power = {}, 1
-  while power <= high and power < 1 << 62 do
-    if power >= low then list[#list + 1] = power end
-    power = power * 2
-  end
-  if #list == 0 then complain("pow2", "there is no power of two from %s to %s", low, high) end
-  return list
 end
 
 -- For harness.search: the sweep as dimensions, each with `at` and `count`, and the functions that a point has to pass.

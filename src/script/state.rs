@@ -20,7 +20,7 @@ use crate::model::{Hash, human};
 use crate::root::port::Port;
 
 /// The library, in the order it is loaded. Each file gets `host` and the table of those before it.
-const LIBRARY: [(&str, &str); 47] = [
+const LIBRARY: [(&str, &str); 49] = [
     ("modules", include_str!("../../lua/harness/modules.lua")),
     ("failure", include_str!("../../lua/harness/failure.lua")),
     ("load", include_str!("../../lua/harness/load.lua")),
@@ -47,6 +47,8 @@ const LIBRARY: [(&str, &str); 47] = [
     ("json", include_str!("../../lua/harness/json.lua")),
     ("fs", include_str!("../../lua/harness/fs.lua")),
     ("random", include_str!("../../lua/harness/random.lua")),
+    ("sweep/values", include_str!("../../lua/harness/sweep/values.lua")),
+    ("sweep/told", include_str!("../../lua/harness/sweep/told.lua")),
     ("sweep", include_str!("../../lua/harness/sweep.lua")),
     ("search/quantiles", include_str!("../../lua/harness/search/quantiles.lua")),
     ("search/front", include_str!("../../lua/harness/search/front.lua")),

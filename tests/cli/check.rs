@@ -138,11 +138,12 @@ fn what_is_made_up_is_a_number_in_marked_lists_too() {
 #[test]
 fn what_a_run_would_be_told_is_a_warning_at_its_line() {
     check(
-        "local points = require('harness').sweep.cross { tile = { 8 } }\nprint(#points:exclude { { tile = 16 } })\n",
+        "local sweep = require('harness').sweep\nprint(#sweep.cross { tile = { 8 } }:exclude { { tile = 16 } })\n\
+         for n = 1, 3 do print(#sweep.cross { n = { n } }:where(function() return false end)) end -- once\n",
         &[],
         0,
-        "c.lua:2: warning: sweep.exclude: { tile = 16 } leaves out nothing: no point has tile = 16; there are 8\nc.lua: 0 errors, \
-         1 warning\n  would run no task\n",
+        "c.lua:2: warning: sweep.exclude: { tile = 16 } leaves out nothing: no point has tile = 16; there are 8\n\
+         c.lua:3: warning: sweep.where: of 1 point none is left; the first was { n = 1 }\nc.lua: 0 errors, 2 warnings\n  would run no task\n",
     );
 }
 

@@ -1,0 +1,73 @@
+-- Values of the parameters of a sweep: lists of numbers, and which are the same.
+local _, lib = ...
+local failure = lib.failure
+
+local M = {}
+
+-- Of more points than these a sample is drawn before they are filtered; more values are a mistake.
+M.MANY = 1000000
+
+local function complain(who, ...) failure.raise("sweep." .. who .. ": " .. string.format(...)) end
+
+--- Are they the same, tables item by item?
+function M.equal(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for key, value in next, a do
+    if not M.equal(value, b[key]) then return false end
+  end
+  for key in next, b do
+    if a[key] == nil then return false end
+  end
+  return true
+end
+
+--- Tells of a value whether it is one of these. Many are asked for among many: only tables are compared one by one.
+function M.among(list)
+  local is_there, tables = {}, {}
+  for _, value in ipairs(list) do
+    if type(value) == "table" then
+      tables[#tables + 1] = value
+    elseif value == value then
+      is_there[value] = true
+    end
+  end
+  return function(wanted)
+    if type(wanted) ~= "table" then return is_there[wanted] end
+    for _, value in ipairs(tables) do
+      if M.equal(value, wanted) then return true end
+    end
+  end
+end
+
+local function finite(who, what, value)
+  if type(value) == "number" and value == value and math.abs(value) < math.huge then return value end
+  complain(who, "%s: expected a finite number, got %s", what, failure.a(value))
+end
+
+--- The numbers from `low` to `high`, `step` (1) apart: values of a parameter.
+function M.range(low, high, step)
+  low, high, step = finite("range", "low", low), finite("range", "high", high), finite("range", "step", step or 1)
+  if step == 0 then complain("range", "the step is 0") end
+  local n = math.floor((high - low) / step + 1e-9) + 1
+  if n < 1 then complain("range", "there is nothing from %s to %s by %s", low, high, step) end
+  if n > M.MANY then complain("range", "%.3g values are too many for one parameter", n) end
+  local list = {}
+  for i = 1, n do
+    list[i] = low + (i - 1) * step
+  end
+  return list
+end
+
+--- The powers of two from `low` to `high`: values of a parameter.
+function M.pow2(low, high)
+  low, high = finite("pow2", "low", low), finite("pow2", "high", high)
+  local list, power = {}, 1
+  while power <= high and power < 1 << 62 do
+    if power >= low then list[#list + 1] = power end
+    power = power * 2
+  end
+  if #list == 0 then complain("pow2", "there is no power of two from %s to %s", low, high) end
+  return list
+end
+
+return M
