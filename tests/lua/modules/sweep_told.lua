@@ -22,11 +22,3 @@ assert(#sweep.zip { n = range, reps = range }:order("random"):exclude { { n = 3 
 two:where(function() return false end)
 sweep.exclude({}, one)
 assert(#two:exclude { { tile = 8 }, { tile = 8, flags = "-O2" } } == 1)
-
--- Many are looked for among many at once.
-local many, began = {}, os.clock()
-for n = 1, 20000 do
-  many[n] = { n = n }
-end
-sweep.exclude(many, many)
-assert(os.clock() - began < 4, os.clock() - began)
