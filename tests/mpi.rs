@@ -554,6 +554,34 @@ fn a_killed_worker_does_not_end_the_job() {
     goes_on_after(KILL_WORKER, 1, "{ workers = 2, start = 'spawn' }");
 }
 
+/// Of a message whose sender was killed in the middle the rest never comes: the root must not wait for that.
+#[test]
+fn a_worker_killed_while_large_results_come_from_it_costs_nobody_else() {
+    let Some(mpi) = Mpi::that_spawns() else { return };
+    let campaign = Campaign::new(
+        r#"
+        local one <close> = spawn { workers = 1, slots = 1, start = "spawn" }
+        local other <close> = spawn { workers = 1, slots = 1, start = "spawn" }
+        local worker = await(one:submit(exec { shell = "ps -o ppid= -p $PPID" })).stdout
+        local large = {}
+        for i = 1, 24 do
+          large[i] = one:submit(call { function() return string.rep("z", 16 << 20) end, retries = 0 })
+        end
+        await(large[2])
+        print(await(other:submit(exec { shell = "kill -9 " .. worker })).status)
+        local kinds = {}
+        for i, future in ipairs(large) do
+          local came, value = pcall(await, future)
+          if came then assert(#value == 16 << 20) else kinds[value.kind] = true end
+        end
+        print(next(kinds), await(other:submit(function() return "goes on" end)))"#,
+    );
+    let child = mpi.command(1, &campaign).arg(&campaign.script).spawn().expect("mpirun starts");
+    let output = finish(child);
+    let said = text(&output.stdout);
+    assert_eq!(said, "ok\nlost_worker\tgoes on\n", "{}", text(&output.stderr));
+}
+
 /// The connections of a process over TCP: this one's copies of their descriptors.
 fn connections_of(pid: u32) -> Vec<TcpStream> {
     let Some(pid) = Pid::from_raw(pid as i32) else { return Vec::new() };

@@ -20,7 +20,7 @@ use rustix::event::PollFlags;
 use rustix::io::write;
 
 use self::lifeline::RootsEnd;
-use self::sys::{Comm, Sending};
+use self::sys::{Comm, Receiving, Sending};
 use super::{Link, LinkError};
 use crate::wire::{Inbox, MESSAGE_LIMIT, Outgoing, append};
 
@@ -47,6 +47,10 @@ pub struct MpiLink {
     sending: VecDeque<Sending>,
     /// Not given to MPI yet.
     waiting: VecDeque<Bytes>,
+    /// What MPI is about to receive.
+    receiving: Option<Receiving>,
+    /// Of the message before, for the next one if that has come already.
+    buffer: Vec<u8>,
     backlog: usize,
     last_activity: Instant,
     quiet: bool,
@@ -118,6 +122,8 @@ impl MpiLink {
             rank,
             sending: VecDeque::new(),
             waiting: VecDeque::new(),
+            receiving: None,
+            buffer: Vec::new(),
             backlog: 0,
             last_activity: Instant::now(),
             quiet: false,
@@ -143,18 +149,35 @@ impl MpiLink {
 
     /// Hands on the first message, which is no part of the stream. Is it over?
     fn begun(&mut self) -> Result<bool, LinkError> {
-        let Lifeline::Worker(told) = &mut self.lifeline else { return Ok(true) };
+        if !matches!(self.lifeline, Lifeline::Worker(_)) {
+            return Ok(true);
+        }
         let mut first = Inbox::default();
-        if !self.comm.receive(self.rank, &mut first).map_err(failed)? {
+        if !self.receive(&mut first)? {
             return Ok(false);
         }
         let call: Option<String> = first.take().map_err(|error| LinkError::Failed(error.to_string()))?;
-        if let (Some(told), Some(call)) = (told.take(), call) {
+        let worker = std::mem::replace(&mut self.lifeline, Lifeline::None);
+        if let (Lifeline::Worker(Some(told)), Some(call)) = (worker, call) {
             // Whoever stands in is there: this process would have ended with it. Also where there is nothing to call a line is
             // written, for then the worker has begun.
             let _ = write(told, format!("{call}\n").as_bytes());
         }
-        self.lifeline = Lifeline::None;
+        Ok(true)
+    }
+
+    /// Puts the next message into `inbox`, if all of it has come.
+    fn receive(&mut self, inbox: &mut Inbox) -> Result<bool, LinkError> {
+        if self.receiving.is_none() {
+            let buffer = std::mem::take(&mut self.buffer);
+            self.receiving = self.comm.receive(self.rank, buffer).map_err(failed)?;
+        }
+        let Some(receiving) = &mut self.receiving else { return Ok(false) };
+        let Some(message) = receiving.message().map_err(failed)? else { return Ok(false) };
+        self.receiving = None;
+        inbox.space(message.len())[..message.len()].copy_from_slice(&message);
+        inbox.filled(message.len());
+        self.buffer = message;
         Ok(true)
     }
 
@@ -192,7 +215,7 @@ impl Link for MpiLink {
 
     fn progress(&mut self, inbox: &mut Inbox) -> Result<(), LinkError> {
         let mut came = false;
-        while self.begun()? && self.comm.receive(self.rank, inbox).map_err(failed)? {
+        while self.begun()? && self.receive(inbox)? {
             came = true;
         }
         if came {
@@ -217,7 +240,7 @@ impl Link for MpiLink {
     fn next_poll(&self, now: Instant, backed_up: bool) -> Option<Instant> {
         let pace = if self.quiet {
             Pace::Rare
-        } else if backed_up && self.sending.is_empty() {
+        } else if backed_up && self.sending.is_empty() && self.receiving.is_none() {
             Pace::Patient
         } else {
             Pace::Eager

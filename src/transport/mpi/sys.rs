@@ -11,8 +11,6 @@ use std::ptr;
 use bytes::Bytes;
 use mpi::ffi;
 
-use crate::wire::Inbox;
-
 /// One tag: a link is one stream.
 const TAG: c_int = 7;
 
@@ -208,34 +206,36 @@ impl Comm {
         }
     }
 
-    /// Puts the next message of `rank` into `inbox`, if one has come.
-    pub fn receive(self, rank: i32, inbox: &mut Inbox) -> Result<bool, MpiError> {
+    /// Begins to receive the next message of `rank` into `buffer`, whose content goes, if one has come. Nobody waits for the rest of
+    /// a large one: the process that sends it may stop or die in the middle.
+    pub fn receive(self, rank: i32, mut buffer: Vec<u8>) -> Result<Option<Receiving>, MpiError> {
         let mut found = 0;
         let mut status = MaybeUninit::<ffi::MPI_Status>::uninit();
-        // SAFETY: the message handle and status are used only after MPI has set them; the space has the
-        // length MPI was told.
+        buffer.clear();
+        // SAFETY: the message handle and status are used only after MPI has set them; `Receiving` keeps the space, which has the
+        // length MPI was told, where it is until MPI has finished with it.
         unsafe {
             let mut message = ffi::RSMPI_MESSAGE_NULL;
             let code = ffi::MPI_Improbe(rank, TAG, self.0, &mut found, &mut message, status.as_mut_ptr());
             check("MPI_Improbe", code)?;
             if found == 0 {
-                return Ok(false);
+                return Ok(None);
             }
             let mut count = 0;
             check("MPI_Get_count", ffi::MPI_Get_count(status.as_ptr(), ffi::RSMPI_UINT8_T, &mut count))?;
             let length = usize::try_from(count).unwrap_or(0);
-            let space = inbox.space(length);
-            let code = ffi::MPI_Mrecv(
-                space.as_mut_ptr().cast::<c_void>(),
+            buffer.reserve(length);
+            let mut request = ffi::RSMPI_REQUEST_NULL;
+            let code = ffi::MPI_Imrecv(
+                buffer.as_mut_ptr().cast::<c_void>(),
                 count,
                 ffi::RSMPI_UINT8_T,
                 &mut message,
-                status.as_mut_ptr(),
+                &mut request,
             );
-            check("MPI_Mrecv", code)?;
-            inbox.filled(length);
+            check("MPI_Imrecv", code)?;
+            Ok(Some(Receiving { request, buffer, length }))
         }
-        Ok(true)
     }
 
     /// Ends a connection made by `spawn`; waits for the other side.
@@ -260,11 +260,7 @@ impl Sending {
 
     /// Has MPI finished with them?
     pub fn finished(&mut self) -> Result<bool, MpiError> {
-        let mut flag = 0;
-        // SAFETY: the request is this one's own; a finished one is null, for which MPI_Test says true.
-        let code = unsafe { ffi::MPI_Test(&mut self.request, &mut flag, ffi::RSMPI_STATUS_IGNORE) };
-        check("MPI_Test", code)?;
-        Ok(flag != 0)
+        finished(&mut self.request)
     }
 }
 
@@ -275,4 +271,43 @@ impl Drop for Sending {
             std::mem::forget(std::mem::take(&mut self.bytes));
         }
     }
+}
+
+/// A message MPI is receiving.
+pub struct Receiving {
+    request: ffi::MPI_Request,
+    /// Empty for us until MPI has filled it.
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Receiving {
+    /// The message, once all of it has come.
+    pub fn message(&mut self) -> Result<Option<Vec<u8>>, MpiError> {
+        if !finished(&mut self.request)? {
+            return Ok(None);
+        }
+        let mut message = std::mem::take(&mut self.buffer);
+        // SAFETY: it has room for so many, and MPI has written them.
+        unsafe { message.set_len(self.length) };
+        Ok(Some(message))
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        // The rest of a message whose sender died may still be written there: leave the space to MPI.
+        if !matches!(finished(&mut self.request), Ok(true)) {
+            std::mem::forget(std::mem::take(&mut self.buffer));
+        }
+    }
+}
+
+/// Has MPI done what was asked for?
+fn finished(request: &mut ffi::MPI_Request) -> Result<bool, MpiError> {
+    let mut flag = 0;
+    // SAFETY: the request is its caller's own; a finished one is null, for which MPI_Test says true.
+    let code = unsafe { ffi::MPI_Test(request, &mut flag, ffi::RSMPI_STATUS_IGNORE) };
+    check("MPI_Test", code)?;
+    Ok(flag != 0)
 }
