@@ -314,7 +314,7 @@ fn join_mpi() -> Result<Joined<Started>, String> {
         Role::Worker(link) => {
             process::take_affinity_of_parent();
             process::stdout_to_stderr();
-            Joined::Served(leave_mpi(crate::worker::main_static(Box::new(link))))
+            Joined::Served(leave_mpi(crate::worker::main_static(link)))
         }
     })
 }

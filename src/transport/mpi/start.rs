@@ -16,7 +16,7 @@ pub enum Role {
         ranks: Vec<MpiLink>,
     },
     /// A worker, as a further rank of the job. MPI is initialised.
-    Worker(MpiLink),
+    Worker(Box<MpiLink>),
 }
 
 /// Why this process can be neither.
@@ -94,7 +94,7 @@ pub fn join(
         let ranks = (1..world.size()).map(|rank| MpiLink::to_worker(world, rank, false, host)).collect();
         Ok(Role::Root { library: sys::library_version(), ranks })
     } else {
-        Ok(Role::Worker(MpiLink::to_root(world, false, told)))
+        Ok(Role::Worker(Box::new(MpiLink::to_root(world, false, told))))
     }
 }
 
