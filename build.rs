@@ -19,8 +19,7 @@ fn main() {
 /// Said as `-Wl,-rpath,/there`, `-Wl,-rpath -Wl,/there` or `-Xlinker -rpath -Xlinker /there`; `--enable-new-dtags` beside it lets
 /// LD_LIBRARY_PATH go first.
 fn run_paths() -> Vec<String> {
-    let output = std::process::Command::new(wrapper()).arg("-show").output();
-    let Some(output) = output.ok().filter(|output| output.status.success()) else { return Vec::new() };
+    let Some(output) = ask("-show").filter(|output| output.status.success()) else { return Vec::new() };
     let said = String::from_utf8_lossy(&output.stdout).replace("-Xlinker ", "-Wl,").replace(['"', '\''], "");
     let mut words = said.split_whitespace();
     let mut flags = Vec::new();
@@ -38,7 +37,9 @@ fn run_paths() -> Vec<String> {
 /// What the MPI compiler wrapper says it wraps, for `harness --version`.
 fn mpi() -> String {
     let named = |flag: &str| {
-        let text = ask(flag)?;
+        let output = ask(flag)?;
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         text.lines().find(|line| line.contains("Open MPI") || line.contains("MPICH")).map(str::to_owned)
     };
     // `--showme:version` is Open MPI's, `-v` MPICH's ("mpicc for MPICH version 4.0.2").
@@ -49,8 +50,7 @@ fn wrapper() -> String {
     std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into())
 }
 
-/// All that the wrapper prints when it is given this flag.
-fn ask(flag: &str) -> Option<String> {
-    let output = std::process::Command::new(wrapper()).arg(flag).output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+/// What the wrapper says to this flag.
+fn ask(flag: &str) -> Option<std::process::Output> {
+    std::process::Command::new(wrapper()).arg(flag).output().ok()
 }

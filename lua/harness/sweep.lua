@@ -5,7 +5,7 @@
 -- nothing of tasks.
 local host, lib = ...
 local failure, types, told, parameter = lib.failure, lib.types, lib["sweep/told"], lib["sweep/values"]
-local MANY, equal = parameter.MANY, parameter.equal
+local MANY, complain, equal = parameter.MANY, parameter.complain, parameter.equal
 
 local M = { range = parameter.range, pow2 = parameter.pow2 }
 
@@ -31,8 +31,6 @@ local function handed(parts, i)
   parts.Point = parts.Point or failure.strict_class("a point", parts.names, "parameter", parts.names)
   return setmetatable(point, parts.Point)
 end
-
-local function complain(who, ...) failure.raise("sweep." .. who .. ": " .. string.format(...)) end
 
 local function sweep(parts)
   local made = setmetatable({}, Sweep)

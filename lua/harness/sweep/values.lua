@@ -7,7 +7,9 @@ local M = {}
 -- Of more points than these a sample is drawn before they are filtered; more values are a mistake.
 M.MANY = 1000000
 
-local function complain(who, ...) failure.raise("sweep." .. who .. ": " .. string.format(...)) end
+--- What is wrong with what `sweep.WHO` was given.
+function M.complain(who, ...) failure.raise("sweep." .. who .. ": " .. string.format(...)) end
+local complain = M.complain
 
 --- Are they the same, tables item by item?
 function M.equal(a, b)

@@ -188,7 +188,7 @@ impl Comm {
 
     /// Gives bytes to MPI for sending.
     pub fn send(self, rank: i32, bytes: Bytes) -> Result<Sending, MpiError> {
-        // SAFETY: `Sending` keeps the bytes where they are until MPI has finished with them.
+        // SAFETY: `UnderWay` keeps the bytes where they are until MPI has finished with them.
         unsafe {
             let mut request = ffi::RSMPI_REQUEST_NULL;
             let count = c_int::try_from(bytes.len()).unwrap_or(c_int::MAX);
@@ -202,7 +202,7 @@ impl Comm {
                 &mut request,
             );
             check("MPI_Isend", code)?;
-            Ok(Sending { request, bytes })
+            Ok(UnderWay { request, space: bytes })
         }
     }
 
@@ -212,7 +212,7 @@ impl Comm {
         let mut found = 0;
         let mut status = MaybeUninit::<ffi::MPI_Status>::uninit();
         buffer.clear();
-        // SAFETY: the message handle and status are used only after MPI has set them; `Receiving` keeps the space, which has the
+        // SAFETY: the message handle and status are used only after MPI has set them; `UnderWay` keeps the space, which has the
         // length MPI was told, where it is until MPI has finished with it.
         unsafe {
             let mut message = ffi::RSMPI_MESSAGE_NULL;
@@ -234,7 +234,7 @@ impl Comm {
                 &mut request,
             );
             check("MPI_Imrecv", code)?;
-            Ok(Some(Receiving { request, buffer, length }))
+            Ok(Some(Receiving { under_way: UnderWay { request, space: buffer }, length }))
         }
     }
 
@@ -246,68 +246,58 @@ impl Comm {
     }
 }
 
-/// Bytes MPI is sending.
-pub struct Sending {
+/// What MPI was asked for, and the memory that it uses for that.
+pub struct UnderWay<S: Default> {
     request: ffi::MPI_Request,
-    bytes: Bytes,
+    space: S,
+}
+
+/// Bytes MPI is sending.
+pub type Sending = UnderWay<Bytes>;
+
+impl<S: Default> UnderWay<S> {
+    /// Has MPI finished with it?
+    pub fn finished(&mut self) -> Result<bool, MpiError> {
+        let mut flag = 0;
+        // SAFETY: the request is this one's own; a finished one is null, for which MPI_Test says true.
+        let code = unsafe { ffi::MPI_Test(&mut self.request, &mut flag, ffi::RSMPI_STATUS_IGNORE) };
+        check("MPI_Test", code)?;
+        Ok(flag != 0)
+    }
 }
 
 impl Sending {
     /// How many bytes.
     pub fn size(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Has MPI finished with them?
-    pub fn finished(&mut self) -> Result<bool, MpiError> {
-        finished(&mut self.request)
+        self.space.len()
     }
 }
 
-impl Drop for Sending {
+impl<S: Default> Drop for UnderWay<S> {
     fn drop(&mut self) {
-        // A send that never finished (its receiver died) still owns the bytes: leave them to MPI.
+        // What never finished, for the other process died, still uses its memory: leave that to MPI.
         if !matches!(self.finished(), Ok(true)) {
-            std::mem::forget(std::mem::take(&mut self.bytes));
+            std::mem::forget(std::mem::take(&mut self.space));
         }
     }
 }
 
 /// A message MPI is receiving.
 pub struct Receiving {
-    request: ffi::MPI_Request,
-    /// Empty for us until MPI has filled it.
-    buffer: Vec<u8>,
+    /// Its space is empty for us until MPI has filled it.
+    under_way: UnderWay<Vec<u8>>,
     length: usize,
 }
 
 impl Receiving {
     /// The message, once all of it has come.
     pub fn message(&mut self) -> Result<Option<Vec<u8>>, MpiError> {
-        if !finished(&mut self.request)? {
+        if !self.under_way.finished()? {
             return Ok(None);
         }
-        let mut message = std::mem::take(&mut self.buffer);
+        let mut message = std::mem::take(&mut self.under_way.space);
         // SAFETY: it has room for so many, and MPI has written them.
         unsafe { message.set_len(self.length) };
         Ok(Some(message))
     }
-}
-
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        // The rest of a message whose sender died may still be written there: leave the space to MPI.
-        if !matches!(finished(&mut self.request), Ok(true)) {
-            std::mem::forget(std::mem::take(&mut self.buffer));
-        }
-    }
-}
-
-/// Has MPI done what was asked for?
-fn finished(request: &mut ffi::MPI_Request) -> Result<bool, MpiError> {
-    let mut flag = 0;
-    // SAFETY: the request is its caller's own; a finished one is null, for which MPI_Test says true.
-    let code = unsafe { ffi::MPI_Test(request, &mut flag, ffi::RSMPI_STATUS_IGNORE) };
-    check("MPI_Test", code)?;
-    Ok(flag != 0)
 }
