@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn heads_are_what_a_look_at_all_finds() {
         let mut queues: Queues<u64> = Queues::default();
-        let mut plain: BTreeMap<Rank, (u64, u32)> = BTreeMap::new();
+        let mut plain: BTreeMap<Rank, u32> = BTreeMap::new();
         let mut left: Vec<Rank> = Vec::new();
         let mut x = 88172645463325252u64;
         for step in 0..20_000u64 {
@@ -265,21 +265,22 @@ mod tests {
             if grows && !plain.contains_key(&turn) {
                 let at = queues.insert(key, turn, TaskIx(step as u32));
                 assert_eq!(queues[at].key, key);
-                plain.insert(turn, (key, at));
-            } else if let Some((turn, (_, at))) = plain.iter().nth((x >> 20) as usize % plain.len().max(1)) {
+                plain.insert(turn, at);
+            } else if let Some((turn, at)) = plain.iter().nth((x >> 20) as usize % plain.len().max(1)) {
                 let (turn, at) = (*turn, *at);
                 plain.remove(&turn);
                 left.push(turn);
                 queues.remove(at, turn);
                 queues.remove(at, turn); // it is not there any more: nothing changes
             }
-            let mut seen = Vec::new();
+            let mut rows: BTreeMap<u32, Vec<Rank>> = BTreeMap::new();
             let mut heads = Vec::new();
-            for (turn, (key, at)) in &plain {
-                if !seen.contains(key) {
-                    seen.push(*key);
+            for (turn, at) in &plain {
+                let row = rows.entry(*at).or_default();
+                if row.is_empty() {
                     heads.push((*turn, *at));
                 }
+                row.push(*turn);
             }
             assert!(queues.heads().map(|head| (head.rank, head.queue)).eq(heads.iter().copied()));
             assert!(heads.iter().all(|(turn, _)| queues.leads(*turn)));
@@ -287,8 +288,8 @@ mod tests {
             assert_eq!(beyond, heads.iter().map(|(rank, _)| *rank).find(|rank| *rank > turn));
             assert_eq!(queues.tasks().count(), plain.len());
             assert_eq!(queues.is_empty(), plain.is_empty());
-            let of = |at: u32| plain.iter().filter(move |(_, (_, of))| *of == at).map(|(rank, _)| *rank);
-            assert!(queues.queues().all(|(at, queue)| queue.tasks().map(|(rank, _)| rank).eq(of(at))));
+            let row = |at: u32| rows.get(&at).into_iter().flatten().copied();
+            assert!(queues.queues().all(|(at, queue)| queue.tasks().map(|(rank, _)| rank).eq(row(at))));
         }
     }
 

@@ -170,7 +170,7 @@ fn large_arguments_count_for_more_tasks() {
         "submit(exec { cmd = { 'wc', '-c' }, stdin = text, stdout = 'null' })",
     ] {
         let folder = Folder::with(&format!(
-            "for i = 1, 60 do\n local text = ('%08d'):format(i):rep(1 << 20)\n {submitted}\nend\nprint 'all are submitted'\n"
+            "for i = 1, 30 do\n local text = ('%08d'):format(i):rep(1 << 20)\n {submitted}\nend\nprint 'all are submitted'\n"
         ));
         let args = ["-q", "--start", "local", "--slots", "2", "--trace", "trace", "c.lua"];
         said(
@@ -181,7 +181,7 @@ fn large_arguments_count_for_more_tasks() {
             "",
         );
         let (most, all) = peak(&folder.journal("trace"));
-        assert!(all == 60 && (10..=13).contains(&most), "{submitted}: {most} of {all}");
+        assert!(all == 30 && (10..=13).contains(&most), "{submitted}: {most} of {all}");
         let again = folder.run(&["replay", "trace"]);
         assert_eq!((again.code, &*again.stdout), (Some(0), "all are submitted\n"), "{again:#?}");
     }

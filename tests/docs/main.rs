@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
 
 const META: &str = include_str!("../../lua/meta/harness.lua");
 const FRAGMENT: &str = "lua fragment";
@@ -102,30 +103,42 @@ fn check(folder: &Path) -> Result<(), String> {
 
 #[test]
 fn every_block_of_lua_runs_and_nothing_is_wrong_with_it() {
-    let mut problems = Vec::new();
-    let mut ran = 0;
+    let mut scripts = Vec::new();
     for (path, text) in pages() {
         for block in blocks(&text).iter().filter(|block| block.language.starts_with("lua")) {
+            let at = format!("{}:{}", path.display(), block.line);
             let source = match block.language {
                 "lua" => block.text.clone(),
                 FRAGMENT => format!("if false then\n{}end\n", block.text),
-                other => panic!("{}:{}: ```{other}? lua or {FRAGMENT}", path.display(), block.line),
+                other => panic!("{at}: ```{other}? lua or {FRAGMENT}"),
             };
-            let folder = campaign_folder();
-            fs::write(folder.path().join("block.lua"), &source).unwrap();
-            if let Err(said) = check(folder.path()) {
-                problems.push(format!("{}:{}: harness check: {said}", path.display(), block.line));
-            }
-            let output = run(folder.path(), &source);
-            ran += 1;
-            if !output.status.success() {
-                let said = String::from_utf8_lossy(&output.stderr);
-                problems.push(format!("{}:{}: {}\n{said}", path.display(), block.line, output.status));
-            }
+            scripts.push((at, source));
         }
     }
-    assert!(ran > 10, "only {ran} blocks found: is this the project's folder?");
+    assert!(scripts.len() > 10, "only {} blocks found: is this the project's folder?", scripts.len());
+    // Much of the time a campaign waits.
+    let at_once = 3;
+    let share =
+        |nth: usize| scripts.iter().skip(nth).step_by(at_once).flat_map(|(at, source)| try_block(at, source));
+    let problems: Vec<String> = thread::scope(|scope| {
+        let all: Vec<_> =
+            (0..at_once).map(|nth| scope.spawn(move || share(nth).collect::<Vec<_>>())).collect();
+        all.into_iter().flat_map(|some| some.join().unwrap()).collect()
+    });
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// Checks a script that stands `at` a place and runs it; what is wrong with it.
+fn try_block(at: &str, source: &str) -> Vec<String> {
+    let folder = campaign_folder();
+    fs::write(folder.path().join("block.lua"), source).unwrap();
+    let checked = check(folder.path()).err().map(|said| format!("{at}: harness check: {said}"));
+    let output = run(folder.path(), source);
+    let ended = (!output.status.success()).then(|| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        format!("{at}: {}\n{said}", output.status)
+    });
+    checked.into_iter().chain(ended).collect()
 }
 
 /// The names of a class's fields, without those it inherits.
