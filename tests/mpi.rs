@@ -197,7 +197,9 @@ fn a_spawn_that_never_returns_ends_with_its_reason() {
     let began = Instant::now();
     let output = finish(child);
     let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
+    // MPICH's mpirun puts the ends of all processes into one code, also of the worker that it kills, if it hears of that in time.
+    let code = output.status.code();
+    assert!(code == Some(3) || mpi.flavour != "openmpi" && code != Some(0), "{code:?}: {said}");
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}: the worker ended by itself", began.elapsed());
     let reason = "has not returned for 1.5 s: the launcher cannot start processes there";
     assert!(said.contains("harness: MPI_Comm_spawn of a worker on ") && said.contains(reason), "{said}");
