@@ -21,8 +21,13 @@ local function pace(in_flight, slots, is_list)
   return setmetatable({ size = 1, limit = limit, each = 0, in_flight = in_flight, parts = parts, is_list = is_list }, Pace)
 end
 
--- Items that may be under way. Of a list no more than are of use: what is sent before the first ends have come travels alone.
+-- Could more travel together, as far as is known?
+function Pace:grows() return self.is_list and 2 * self.size <= min(self.limit, TOGETHER_S / self.each) end
+
+-- Items that may be under way. Of a list, while ever more travel together, no more than keep the slots at work: what is sent meanwhile
+-- travels almost alone.
 function Pace:most()
+  if self:grows() then return self.parts * self.size end
   local useful = max(LEAST_IN_FLIGHT, self.parts * self.size)
   if not self.in_flight then return useful end
   return self.is_list and min(useful, self.in_flight) or self.in_flight

@@ -32,6 +32,26 @@ for i = 1, MANY do
   end
 end
 
+-- As long as nothing is known of them the slots get some to do, and not all that there are: those go with what is captured by then.
+do
+  local gate = harness.fs.tempdir() .. "/gate"
+  local turn = 1
+  local turns = go(function()
+    return map(function(i)
+      while not io.open(gate) do end
+      return turn
+    end, table.move(list, 1, 100, 1, {}))
+  end)
+  turn = 2
+  assert(io.open(gate, "w")):close()
+  local first = 0
+  for i, of in ipairs(await(turns)) do
+    assert(of == (i <= 16 and 1 or 2), i)
+    first = first + of
+  end
+  assert(first == 16 + 2 * 84)
+end
+
 -- Each has random numbers of its own; what one changes for the process is undone before the next.
 local drawn, different = map(function() return math.random(1 << 40) end, list), {}
 for i = 1, MANY do
@@ -98,7 +118,7 @@ local ok, e = pcall(map, function(x)
   if x == 3333 then error "three" end
   return x
 end, list)
-assert(not ok and tostring(e):find("together.lua:98: three", 1, true), e)
+assert(not ok and tostring(e):find("together.lua:118: three", 1, true), e)
 local function refused(fn, ...)
   local good, why = pcall(fn, ...)
   assert(not good)
