@@ -21,8 +21,9 @@ local function pace(in_flight, slots, is_list)
   return setmetatable({ size = 1, limit = limit, each = 0, in_flight = in_flight, parts = parts, is_list = is_list }, Pace)
 end
 
--- Could more travel together, as far as is known?
-function Pace:grows() return self.is_list and 2 * self.size <= min(self.limit, TOGETHER_S / self.each) end
+-- Could more travel together, as far as is known? Where one goes alone, because it waits for a task, it tells nothing of the others, and
+-- they do not wait for it.
+function Pace:grows() return self.is_list and not self.waits and 2 * self.size <= min(self.limit, TOGETHER_S / self.each) end
 
 -- Items that may be under way. Of a list, while ever more travel together, no more than keep the slots at work: what is sent meanwhile
 -- travels almost alone.
@@ -92,7 +93,7 @@ function M.map(fn, items, given)
       if f then
         start({ list = list, before = before, first = first, last = sent, number = f.id }, before + first, f)
       else
-        sent = first
+        sent, together.waits = first, true
         start({}, before + first, lib.tasks.submit(fn, list[first]))
       end
       number = number and number + sent - first + 1

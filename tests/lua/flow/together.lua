@@ -113,12 +113,28 @@ await(items[MANY])
 values = map(function(x) return 2 * x end, items)
 for i = 1, MANY do assert(values[i] == 2 * i, i) end
 
+-- Those that wait for a task keep no others back.
+do
+  local gate = harness.fs.tempdir() .. "/gate"
+  local waited_for = submit(function()
+    while not io.open(gate) do end
+    return 0
+  end)
+  local waiting = {}
+  for i = 1, 100 do waiting[i] = i <= 40 and waited_for or i end
+  values = map(function(x)
+    if x == 99 then assert(io.open(gate, "w")):close() end
+    return x
+  end, waiting)
+  for i = 1, 100 do assert(values[i] == (i <= 40 and 0 or i), i) end
+end
+
 -- The first error is raised with its own message; what cannot be sent is refused as it is alone.
 local ok, e = pcall(map, function(x)
   if x == 3333 then error "three" end
   return x
 end, list)
-assert(not ok and tostring(e):find("together.lua:118: three", 1, true), e)
+assert(not ok and tostring(e):find("together.lua:134: three", 1, true), e)
 local function refused(fn, ...)
   local good, why = pcall(fn, ...)
   assert(not good)
