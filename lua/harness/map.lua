@@ -18,7 +18,9 @@ Pace.__index = Pace
 local function pace(in_flight, slots, is_list)
   local parts = PARTS * slots
   local limit = max(1, min(MOST_TOGETHER, (in_flight or MOST_IN_FLIGHT) // parts))
-  return setmetatable({ size = 1, limit = limit, each = 0, in_flight = in_flight, parts = parts, is_list = is_list }, Pace)
+  local known = { in_flight = in_flight, parts = parts, limit = limit, is_list = is_list, waits = false }
+  known.size, known.each = 1, 0
+  return setmetatable(known, Pace)
 end
 
 -- Could more travel together, as far as is known? Where one goes alone, because it waits for a task, it tells nothing of the others, and
