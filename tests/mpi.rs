@@ -189,20 +189,28 @@ fn spawned_workers_do_everything() {
 #[test]
 fn a_spawn_that_never_returns_ends_with_its_reason() {
     let Some(mpi) = Mpi::that_spawns() else { return };
+    let of_mpich = mpi.flavour != "openmpi";
     let campaign = worker_is("#!/bin/sh\nexec sleep 80\n");
     let worker = campaign.folder.path().join("worker");
-    let mut command = mpi.command(1, &campaign);
-    command.env("HARNESS_WORKER", &worker).env("HARNESS_LIMITS", "spawn=1.5");
-    let child = command.args(["--start", "spawn"]).arg(&campaign.script).spawn().expect("mpirun starts");
-    let began = Instant::now();
-    let output = finish(child);
+    let ends = || {
+        let mut command = mpi.command(1, &campaign);
+        command.env("HARNESS_WORKER", &worker).env("HARNESS_LIMITS", "spawn=1.5");
+        let child = command.args(["--start", "spawn"]).arg(&campaign.script).spawn().expect("mpirun starts");
+        let began = Instant::now();
+        (finish(child), began.elapsed())
+    };
+    let soon = Duration::from_secs(60);
+    let (mut output, mut took) = ends();
+    // MPICH's mpirun was seen, rarely, to wait for the worker where it should have killed it. Twice in a row is no chance.
+    if took >= soon && of_mpich {
+        println!("once more: mpirun waited for the worker: {}", text(&output.stderr));
+        (output, took) = ends();
+    }
     let said = text(&output.stderr);
-    // MPICH's mpirun puts the ends of all processes into one code, also of the worker that it kills, if it hears of that in time.
-    let code = output.status.code();
-    assert!(code == Some(3) || mpi.flavour != "openmpi" && code != Some(0), "{code:?}: {said}");
-    // It was seen, too, to wait for that worker instead (one run of some forty): the reason stands on the screen by then.
-    let soon = began.elapsed() < Duration::from_secs(60) || mpi.flavour != "openmpi";
-    assert!(soon, "{:?}: the worker ended by itself", began.elapsed());
+    // That mpirun makes one code of those of all processes: 3, or the number of the signal by which it killed the worker.
+    let codes: &[i32] = if of_mpich { &[3, 9, 15] } else { &[3] };
+    assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{}: {said}", output.status);
+    assert!(took < soon, "{took:?}: the worker ended by itself");
     let reason = "has not returned for 1.5 s: the launcher cannot start processes there";
     assert!(said.contains("harness: MPI_Comm_spawn of a worker on ") && said.contains(reason), "{said}");
 }

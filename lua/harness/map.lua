@@ -18,19 +18,23 @@ Pace.__index = Pace
 local function pace(in_flight, slots, is_list)
   local parts = PARTS * slots
   local limit = max(1, min(MOST_TOGETHER, (in_flight or MOST_IN_FLIGHT) // parts))
-  local known = { in_flight = in_flight, parts = parts, limit = limit, is_list = is_list, waits = false }
-  known.size, known.each = 1, 0
-  return setmetatable(known, Pace)
+  return setmetatable({
+    size = 1,
+    goal = limit, -- how many could travel together, as far as is known
+    limit = limit,
+    each = 0,
+    waits = false, -- did one go alone, because it waits for a task?
+    in_flight = in_flight,
+    parts = parts,
+    is_list = is_list,
+  }, Pace)
 end
 
--- Could more travel together, as far as is known? Where one goes alone, because it waits for a task, it tells nothing of the others, and
--- they do not wait for it.
-function Pace:grows() return self.is_list and not self.waits and 2 * self.size <= min(self.limit, TOGETHER_S / self.each) end
-
 -- Items that may be under way. Of a list, while ever more travel together, no more than keep the slots at work: what is sent meanwhile
--- travels almost alone.
+-- travels almost alone. One that waits for a task tells nothing of the others, and keeps none of them back.
 function Pace:most()
-  if self:grows() then return self.parts * self.size end
+  local grows = 2 * self.size <= self.goal
+  if self.is_list and grows and not self.waits then return self.parts * self.size end
   local useful = max(LEAST_IN_FLIGHT, self.parts * self.size)
   if not self.in_flight then return useful end
   return self.is_list and min(useful, self.in_flight) or self.in_flight
@@ -40,7 +44,8 @@ end
 function Pace:learn(took, count)
   local each = took / count
   self.each = max(each, self.each + (each - self.each) / 8)
-  self.size = max(1, min(self.limit, 2 * self.size, TOGETHER_S // self.each))
+  self.goal = min(self.limit, TOGETHER_S // self.each)
+  self.size = max(1, min(self.goal, 2 * self.size))
 end
 
 -- A list is read in parts. What an iterator gives goes at once, for its next item may depend on what becomes of this one.
