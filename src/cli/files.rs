@@ -99,9 +99,17 @@ impl NewFile {
         prefix.push(".harness-");
         let mut new = tempfile::Builder::new();
         new.permissions(Permissions::from_mode(0o666)); // less what the umask takes
-        let file = new.prefix(&prefix).tempfile_in(folder)?;
-        let guard = Guard::of(file.path().to_path_buf()).ok();
-        Ok(Self { file, to: to.to_path_buf(), guard })
+        // Before the file: a signal may come as soon as it can be seen.
+        let signals = Signals::open();
+        let file = new.prefix(&prefix).tempfile_in(folder);
+        let guard = match (signals, &file) {
+            (Ok(signals), Ok(file)) => Guard::of(signals, file.path().to_path_buf()).ok(),
+            _ => None,
+        };
+        if guard.is_none() {
+            let _ = unblock_signals();
+        }
+        Ok(Self { file: file?, to: to.to_path_buf(), guard })
     }
 
     /// Where it is now.
@@ -141,9 +149,8 @@ struct Guard {
 }
 
 impl Guard {
-    fn of(file: PathBuf) -> io::Result<Self> {
+    fn of(mut signals: Signals, file: PathBuf) -> io::Result<Self> {
         let (until, over) = io::pipe()?;
-        let mut signals = Signals::open()?;
         let watch = move || {
             loop {
                 let mut fds = [PollFd::new(&signals, PollFlags::IN), PollFd::new(&until, PollFlags::IN)];
@@ -159,11 +166,8 @@ impl Guard {
                 }
             }
         };
-        let thread = thread::Builder::new().name("files".into()).spawn(watch);
-        if thread.is_err() {
-            let _ = unblock_signals();
-        }
-        Ok(Self { thread: Some(thread?), over: Some(over) })
+        let thread = thread::Builder::new().name("files".into()).spawn(watch)?;
+        Ok(Self { thread: Some(thread), over: Some(over) })
     }
 }
 
