@@ -158,7 +158,7 @@ impl Answers {
     fn new() -> Result<Self, Failure> {
         let lua = new_state();
         let values = Shipper::new(&lua)?.encode(&lua, mlua::MultiValue::new())?.bytes;
-        let detail = Detail::Call(CallReturn { values: values.into(), ..CallReturn::default() });
+        let detail = Detail::Call(CallReturn { values, ..CallReturn::default() });
         let returned =
             Arc::new(Outcome { detail, reason: None, host: "sim".into(), ..Outcome::failed(Status::Ok, "") });
         Ok(Self { hello: real_hello()?, returned })

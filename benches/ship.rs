@@ -135,7 +135,7 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
                         gpus: None,
                         gang: None,
                         many: false,
-                        payload: payload.into(),
+                        payload,
                         deps: Vec::new(),
                     }));
                     sent += 1;

@@ -106,7 +106,7 @@ fn from_lua(what: &str, source: &str) {
     let (port, end) = ends(campaign);
     let modules = Modules::new(dir.path(), "", false).into();
     let state = ScriptState::new(port, Box::new(|_| Err("no inputs".into())), modules).unwrap();
-    let driver = std::thread::spawn(move || answer(end, values));
+    let driver = std::thread::spawn(move || answer(end, values.into()));
     let began = cpu_seconds();
     state.run().unwrap();
     println!("{what:50} {:7.3} µs of CPU each", (cpu_seconds() - began) * 1e6 / f64::from(CALLS));

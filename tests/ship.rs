@@ -89,7 +89,7 @@ impl Slot {
             gpus: None,
             gang: None,
             many: false,
-            payload: payload.into(),
+            payload,
             deps,
         }));
         task
@@ -343,7 +343,7 @@ fn results_of_other_tasks_are_put_in() {
     slot.check_with(
         "local build = future(12) return function(t, r) return t[2], build, r.status, r.stdout, r.reason, tostring(r), r.params.x[2] end, future(10), future(11)",
         vec![
-            (TaskId(10), DepValue::Values(values.into())),
+            (TaskId(10), DepValue::Values(values)),
             (TaskId(11), DepValue::Record(Box::new(DepRecord { label, outcome: record }))),
             (TaskId(12), DepValue::Artefact(program)),
         ],
@@ -372,7 +372,7 @@ fn a_call_whose_bytecode_did_not_come_is_an_error() {
         gpus: None,
         gang: None,
         many: false,
-        payload: payload.into(),
+        payload,
         deps: Vec::new(),
     }));
     let reason = slot.outcome().1.reason.unwrap();

@@ -1,7 +1,8 @@
 //! Where memory comes from: the system's allocator, and for what is large the kernel is asked for large pages.
 //!
 //! A message of 64 MiB is 16 000 pages of 4 KiB, and touching them for the first time costs five times what copying it
-//! does. Only whole pages of 2 MiB that lie within what was asked for are such.
+//! does. Only whole pages of 2 MiB that lie within what was asked for are such; but the advice is about all of it, for the
+//! system moves a mapping of one kind elsewhere when it grows, and copies one of two.
 //!
 //! Where the system refuses memory Rust aborts, and so does Lua below mlua; where a thread gets none to begin with, it panics or libc
 //! aborts. The root says what to do then ([`end_without_memory`]).
@@ -12,8 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// Less is left in small pages (B).
 const LARGE: usize = 4 << 20;
-/// A large page (B), on the machines there are; elsewhere the advice is about a part of it.
-const PAGE: usize = 2 << 20;
 
 /// With which exit code the process ends that aborts for want of memory; 0: it is not the root.
 static CODE: AtomicI32 = AtomicI32::new(0);
@@ -114,13 +113,44 @@ fn given(take: impl Fn() -> *mut u8) -> *mut u8 {
     memory
 }
 
-/// The same memory, whole large pages of it advised to be such where it is large.
+/// The same memory, advised to be in large pages where it is large.
 fn advised(memory: *mut u8, size: usize) -> *mut u8 {
     if size >= LARGE && !memory.is_null() {
-        let begin = memory.addr().next_multiple_of(PAGE);
-        let length = (memory.addr() + size - begin) / PAGE * PAGE;
-        // SAFETY: the range lies within what was allocated. Where the kernel has no large pages it refuses.
+        // SAFETY: it only answers.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let begin = memory.addr() / page * page;
+        let length = (memory.addr() + size).next_multiple_of(page) - begin;
+        // SAFETY: advice; the pages at both ends may be others' too, to whom it makes no difference.
         unsafe { libc::madvise(memory.with_addr(begin).cast(), length, libc::MADV_HUGEPAGE) };
     }
     memory
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::MaybeUninit;
+
+    /// Pages this thread was given so far.
+    fn faults() -> i64 {
+        let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: it is filled, and zeros are one.
+        let usage = unsafe {
+            libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+            usage.assume_init()
+        };
+        usage.ru_minflt
+    }
+
+    /// A copy would take as many pages again: 32 large ones, or 16 384.
+    #[test]
+    #[cfg(target_env = "gnu")]
+    fn what_is_large_is_not_copied_to_become_larger_or_smaller() {
+        let mut memory = vec![7_u8; 64 << 20];
+        let before = faults();
+        memory.reserve(1);
+        memory.push(8);
+        memory.shrink_to_fit();
+        assert!(faults() - before < 8, "{}", faults() - before);
+        assert_eq!((memory[0], memory.pop()), (7, Some(8)));
+    }
 }

@@ -117,7 +117,7 @@ impl Bridge {
         }
         let Shipped { bytes: payload, deps, artefacts, .. } = shipped;
         let baggage = Baggage { identity, codes, artefacts, ..Baggage::default() };
-        let job = CallJob { payload: payload.into(), class, baggage: baggage.into() };
+        let job = CallJob { payload, class, baggage: baggage.into() };
         self.submit(Order { pool, options, job: Job::Call(job), deps, known: Vec::new(), deferred: false })
     }
 
@@ -317,7 +317,7 @@ mod tests {
     /// In a campaign it depends on how long calls take whether any travel together.
     #[test]
     fn calls_travel_together_however_much_their_function_holds() {
-        let message = |bytes| Shipped { bytes: vec![0; bytes], ..Shipped::default() };
+        let message = |bytes| Shipped { bytes: vec![0; bytes].into(), ..Shipped::default() };
         let mut together = Together::new(Some(&message(2 * Together::FULL)));
         for _ in 0..4 {
             assert!(!together.is_full());

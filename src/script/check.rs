@@ -33,5 +33,5 @@ pub fn made_up(values: usize) -> Result<CallReturn, ScriptError> {
     let value = Value::String(lua.create_string(MADE_UP)?);
     let shipped = Shipper::new(&lua)?.encode(&lua, MultiValue::from_iter(vec![value; values]));
     let shipped = shipped.map_err(|error| ScriptError::Internal(error.to_string()))?;
-    Ok(CallReturn { values: shipped.bytes.into(), text: Some(b"1".to_vec().into()), ..CallReturn::default() })
+    Ok(CallReturn { values: shipped.bytes, text: Some(b"1".to_vec().into()), ..CallReturn::default() })
 }

@@ -214,7 +214,7 @@ fn packed(lua: &Lua, bridge: &Bridge, function: Function) -> Result<model::Funct
     let code = |hash: &Hash| Some((*hash, shipper.bytecode(*hash)?.to_vec().into()));
     let codes = shipped.codes.iter().filter_map(code).collect();
     let modules = bridge.modules.contents(shipped.modules);
-    let (payload, artefacts) = (shipped.bytes, shipped.artefacts);
+    let (payload, artefacts) = (shipped.bytes.into(), shipped.artefacts);
     Ok(model::Function { payload, codes, artefacts, modules, place, params: None })
 }
 

@@ -358,7 +358,7 @@ impl TaskState {
     /// Adds the bytecode that did not come from the root.
     fn with_code(&self, shipped: Shipped) -> CallReturn {
         let text_at = shipped.first_string();
-        CallReturn { codes: self.own_code(&shipped.codes), values: shipped.bytes.into(), text: None, text_at }
+        CallReturn { codes: self.own_code(&shipped.codes), values: shipped.bytes, text: None, text_at }
     }
 }
 

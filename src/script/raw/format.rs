@@ -59,6 +59,8 @@ pub fn put_uint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    // What most often follows too: what is large is not to be moved for a byte behind it.
+    out.reserve(bytes.len() + 32);
     put_uint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }

@@ -125,11 +125,15 @@ impl<T: Copy + Eq + std::hash::Hash> Numbered<T> {
     }
 }
 
+/// Room before a body, for a manifest that is no longer (B): then what is large need not be moved to make it a message.
+pub const GAP: usize = 128;
+
 /// Buffers kept from message to message.
 #[derive(Default)]
 pub struct Buffers {
     /// The manifest, in bytes.
     pub head: Vec<u8>,
+    /// Begins with a gap.
     pub body: Vec<u8>,
     pub codes: Vec<Hash>,
     pub deps: Numbered<TaskId>,
@@ -167,10 +171,10 @@ impl Buffers {
             [self.seen.capacity(), self.deps.capacity(), self.artefacts.capacity(), self.needed.capacity()];
         if entries.iter().any(|kept| *kept > KEPT_ENTRIES) || self.body.capacity() > 64 * KEPT_ENTRIES {
             *self = Self::default();
-            return;
         }
         self.head.clear();
         self.body.clear();
+        self.body.resize(GAP, 0);
         self.codes.clear();
         self.deps.clear();
         self.artefacts.clear();

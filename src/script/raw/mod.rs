@@ -48,6 +48,7 @@ mod submit;
 use std::ffi::c_int;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use mlua::ffi::lua_State;
 use mlua::{Lua, MultiValue, Table, Value};
 
@@ -59,7 +60,7 @@ pub use error::ShipError;
 pub use format::Manifest;
 use format::{Message, Reader};
 pub use frames::Numbered;
-use frames::Variable;
+use frames::{GAP, Variable};
 use known::{Known, LOADED_FROM, Share};
 pub use luac::{How, Use, returned, uses};
 use stack::{Stack, protected};
@@ -98,7 +99,7 @@ pub fn loaded_from(lua: &Lua) -> mlua::Result<Table> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shipped {
     /// For `decode` on the other end.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Where the values begin, after the manifest.
     pub body: usize,
     /// Bytecode the other end must learn first.
@@ -230,7 +231,7 @@ impl Shipper {
         self.encoder.head.clear();
         if plain::encode(stack, first, &mut self.encoder.head) {
             let bytes = self.encoder.head.as_slice().to_vec(); // as in `message`
-            return Ok(Shipped { bytes, body: plain::BODY, ..Shipped::default() });
+            return Ok(Shipped { bytes: bytes.into(), body: plain::BODY, ..Shipped::default() });
         }
         let top = stack.top();
         let count = (top - first + 1).max(0);
@@ -253,7 +254,7 @@ impl Shipper {
         ran.map_err(ShipError::Lua)?;
         match failure {
             Some(text) => Err(ShipError::CannotShip(text)),
-            None if self.encoder.body.len() > MESSAGE_LIMIT => {
+            None if self.encoder.body.len() - GAP > MESSAGE_LIMIT => {
                 let mib = self.encoder.body.len() >> 20;
                 self.encoder.body = Vec::new();
                 Err(ShipError::TooLarge { mib, limit: MESSAGE_LIMIT >> 20 })
@@ -278,17 +279,19 @@ impl Shipper {
         let body = out.head.len();
         let bytes = if out.body.len() < KEPT {
             // No room behind it: that would cost a second allocation on its way.
-            let mut bytes = Vec::with_capacity(body + out.body.len());
+            let mut bytes = Vec::with_capacity(body + out.body.len() - GAP);
             bytes.extend_from_slice(&out.head);
-            bytes.extend_from_slice(&out.body);
-            bytes
+            bytes.extend_from_slice(&out.body[GAP..]);
+            bytes.into()
         } else {
-            // What is large is moved within its memory: that costs less than memory nobody has used before.
+            // What is large stays where it is.
             let mut bytes = std::mem::take(&mut out.body);
-            bytes.reserve_exact(body);
-            bytes.splice(0..0, out.head.iter().copied());
-            bytes.shrink_to_fit();
-            bytes
+            let gap = GAP.saturating_sub(body);
+            bytes.splice(gap..GAP, out.head.iter().copied());
+            if bytes.capacity() - bytes.len() > bytes.len() / 8 {
+                bytes.shrink_to_fit();
+            }
+            Bytes::from(bytes).slice(gap..)
         };
         let mut artefacts = manifest.artefacts;
         artefacts.extend(manifest.shares);

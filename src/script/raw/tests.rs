@@ -95,6 +95,27 @@ fn no_deps(task: TaskId) -> Result<Value, String> {
     Err(format!("no result of task {task}"))
 }
 
+/// The manifest goes before the values where these lie, if there is room; a long one moves them.
+#[test]
+fn what_is_large_is_one_message_however_long_its_manifest_is() {
+    for functions in [0, 1, 6, 7, 8, 100] {
+        let make = format!(
+            "local list = {{}} for i = 1, {functions} do
+            list[i] = load('return function() return ' .. i .. ' end', '@made.lua')() end
+            return list, ('x'):rep({KEPT}), ('y'):rep({KEPT}), 'z'"
+        );
+        let check = format!(
+            "local list, x, y, z = ... for i, f in ipairs(list) do assert(f() == i) end
+            return #list == {functions} and x == ('x'):rep({KEPT}) and y == ('y'):rep({KEPT}) and z == 'z'"
+        );
+        let mut ends = Ends::new();
+        let shipped = ends.encode(&make).unwrap();
+        assert_eq!((shipped.codes.len(), shipped.body > GAP), (functions, functions > 7));
+        ends.check(&make, &check);
+        ends.check(&make, &check);
+    }
+}
+
 #[test]
 fn refusals_name_the_variable_the_function_and_the_path() {
     let refuse = |source: &str| Ends::new().refusal(source);

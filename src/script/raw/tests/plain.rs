@@ -22,7 +22,7 @@ fn what_is_written_without_a_protected_call_is_what_the_encoder_writes() {
         let is_it = format!("local x = ... return rawequal(x, {value}) and tostring(x) == tostring({value})");
         ends.check(&format!("return {value}"), &is_it);
     }
-    assert_eq!(ends.encode("return").unwrap().bytes, [0, 0, 0, 0, 0, 0, END]);
+    assert_eq!(ends.encode("return").unwrap().bytes[..], [0, 0, 0, 0, 0, 0, END]);
 }
 
 #[test]

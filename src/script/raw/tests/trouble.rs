@@ -106,7 +106,7 @@ fn damaged_messages_are_errors_or_values_and_never_more() {
     ends.there.set_memory_limit(64 << 20).unwrap();
     let (mut random, mut whole) = (Random(1), 0);
     for _ in 0..rounds {
-        let mut bad = good.clone();
+        let mut bad = good.to_vec();
         for _ in 0..1 + random.below(3) {
             let at = random.index(bad.len());
             bad[at] = random.below(256) as u8;
