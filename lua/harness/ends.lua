@@ -14,8 +14,10 @@ Future.__index = Future
 failure.future_class(Future)
 M.Future = Future
 
--- Of a future: `ended`; `well`, which is false, true or what a call returned after its first value; `outcome`, that value or the
--- record or error. None has the name of a field of an outcome, which is asked of what `await` gives.
+-- Of a future: `ended`; `well`, which is true, false or what a call returned after its first value; `outcome`, that value or the
+-- record or error. None has the name of a field of an outcome, which is asked of what `await` gives. A million may be pending: what
+-- is so of most is said here for all.
+Future.ended, Future.well = false, true
 
 -- Tasks that have not ended. Of a table with all of its 2^n places taken Lua looks at every one for each key that goes and comes: who
 -- keeps 1024 tasks under way takes one place more.
@@ -83,14 +85,18 @@ local function enlist(f, waiter)
 end
 
 local function finish(f, ok, value, ...)
-  f.ended, f.well, f.outcome = true, ok, value
-  if select("#", ...) > 0 then f.well = pack(...) end
+  f.ended, f.outcome = true, value
+  if not ok then
+    f.well = false
+  elseif select("#", ...) > 0 then
+    f.well = pack(...)
+  end
   wake(f)
 end
 
 --- A pending future of a task that was submitted.
 function M.future(id, kind, deps, is_quiet)
-  local f = setmetatable({ id = id, ended = false }, Future) -- and nothing else, for a million may be pending
+  local f = setmetatable({ id = id }, Future)
   if kind then f.kind = kind end
   if deps then
     local pending = {}
@@ -212,7 +218,8 @@ function M.deliver(id, count, value, ...)
     quiet[id] = nil
   end
   if count then
-    f.ended, f.well, f.outcome = true, count < 2 or pack(...), value
+    f.ended, f.outcome = true, value
+    if count > 1 then f.well = pack(...) end
     wake(f)
     if deps_of[id] then let_go(id) end
   else
@@ -228,10 +235,7 @@ function M.deliver(id, count, value, ...)
 end
 
 --- A future that ends when somebody calls `finish`; `list` is what it stands for.
-function M.condition(list)
-  local c = { ended = false, well = true, outcome = false, kind = "condition", list = list }
-  return setmetatable(c, Future)
-end
+function M.condition(list) return setmetatable({ kind = "condition", list = list }, Future) end
 
 --- What ends before one more may be submitted; nil: there is room.
 function M.room()

@@ -78,7 +78,7 @@ local NO_VALUE = "concat add sub mul div mod pow unm idiv lt le"
 --- Futures know what they have: a field of a record is asked of the record, and nothing is computed with them. What the
 -- library looks for and may not find is false; `id` and `outcome` may be nil.
 function M.future_class(Future)
-  local names = "well waiters label on_record waits_for traceback main fn co order list given starter starts refused interruption"
+  local names = "waiters label on_record waits_for traceback main fn co order list given starter starts refused interruption"
   for name in string.gmatch(names, "%S+") do
     Future[name] = false
   end

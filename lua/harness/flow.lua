@@ -288,9 +288,8 @@ function settle_here(flow)
 end
 
 local function start(fn, ...)
-  local flow = setmetatable({ ended = false, well = false, outcome = false }, Future)
   started, living = started + 1, living + 1
-  flow.kind, flow.co, flow.fn, flow.order, flow.given = "flow", create(fn), fn, started, pack(...)
+  local flow = setmetatable({ kind = "flow", co = create(fn), fn = fn, order = started, given = pack(...) }, Future)
   flows[flow], flow_of[flow.co] = true, flow
   if can_suspend() then
     yield(AWAIT, flow)

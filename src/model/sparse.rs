@@ -23,9 +23,14 @@ impl<T: Clone + PartialEq + 'static> Blank for VecDeque<T> {
 #[derive(Clone, Debug)]
 pub struct Sparse<T>(Option<Box<T>>);
 
+impl<T> Sparse<T> {
+    /// A blank one.
+    pub const NOTHING: Self = Self(None);
+}
+
 impl<T> Default for Sparse<T> {
     fn default() -> Self {
-        Self(None)
+        Self::NOTHING
     }
 }
 
@@ -46,6 +51,12 @@ impl<T: Blank> Deref for Sparse<T> {
 impl<T: Blank> DerefMut for Sparse<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.0.get_or_insert_with(|| Box::new(T::BLANK.clone()))
+    }
+}
+
+impl<T: Blank> PartialEq for Sparse<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
     }
 }
 

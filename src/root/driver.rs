@@ -345,7 +345,7 @@ impl Driver {
         if kind != Kind::Call {
             self.now = Instant::now();
         }
-        live.started = Some(self.now);
+        live.started = Some(self.now.into());
         if live.is_of_gang() {
             let variables = self.pools.variables(live.pool);
             live.assemble(&self.campaign, gang, &self.workers, variables);
@@ -353,7 +353,7 @@ impl Driver {
         live.grant(gang, gpus, &self.workers, &self.pools.gpu_names);
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         // It cannot run after all, or need not; the core learns it as an answer of the worker.
-        let unmet = live.unmet.take().map(|unmet| unmet.outcome());
+        let unmet = live.take_unmet().map(|unmet| unmet.outcome());
         if let Some(outcome) = unmet.or_else(|| self.twins.answer(&live.submission, live.pool, entry.host()))
         {
             live.outcome = Some(Arc::new(outcome));

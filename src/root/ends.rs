@@ -106,7 +106,7 @@ impl Driver {
         let mut outcome = answer.unwrap_or_else(|| {
             Arc::new(match end {
                 End::Finished => Outcome::failed(Status::LostWorker, "its outcome never arrived"),
-                End::Skipped { cause } => match live.unmet.take() {
+                End::Skipped { cause } => match live.take_unmet() {
                     Some(unmet) => unmet.outcome(),
                     None => {
                         let reason = format!("task {cause}, which it depends on, failed");
@@ -139,7 +139,7 @@ impl Driver {
             return;
         }
         let Some((pool, worker, members)) =
-            self.tasks.live(task).map(|live| (live.pool, live.worker, live.granted.members.clone()))
+            self.tasks.live(task).map(|live| (live.pool, live.worker, live.rare.granted.members.clone()))
         else {
             return;
         };

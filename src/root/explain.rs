@@ -20,7 +20,7 @@ impl Driver {
         let about = self.called(task);
         match (&why, live.started) {
             (Explanation::Running { hosts }, Some(started)) => {
-                let since = duration(started.elapsed().as_secs_f64());
+                let since = duration(started.ago_s());
                 let ahead = match live.submission.job.kind() {
                     Kind::Call => "; calls may wait there for others to end",
                     _ => "",

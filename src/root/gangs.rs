@@ -26,7 +26,7 @@ impl Live {
             if planned.is_empty() { worker.host().to_string() } else { planned.clone() }
         });
         let hosts: Vec<String> = hosts.collect();
-        self.granted.gang = Some(Gang {
+        self.rare.granted.gang = Some(Gang {
             whole: match self.submission.options.placement.exclusive {
                 Some(exclusive) => exclusive == Exclusive::Node,
                 None => hosts.len() > 1,
@@ -36,8 +36,8 @@ impl Live {
             mark: format!("{campaign}.{}.{}", self.submission.task, self.attempt),
             variables,
         });
-        self.granted.members = members.to_vec();
-        self.granted.sweeping.clear();
+        self.rare.granted.members = members.to_vec();
+        self.rare.granted.sweeping.clear();
     }
 }
 
@@ -45,13 +45,13 @@ impl Driver {
     /// An attempt has ended where its launcher ran. Is there anything to wait for on its nodes?
     pub(super) fn sweep_gang(&mut self, task: TaskId) -> bool {
         let Some(live) = self.tasks.live(task) else { return false };
-        let Some(gang) = &live.granted.gang else { return false };
+        let Some(gang) = &live.rare.granted.gang else { return false };
         let (attempt, mark) = (live.attempt, gang.mark.clone());
         let ready = |id: &WorkerId| {
             self.workers.get(id).is_some_and(|worker| matches!(worker.stage, Stage::Ready(_)))
         };
-        live.granted.sweeping = live.granted.members.iter().copied().filter(ready).collect();
-        let asked: Vec<WorkerId> = live.granted.sweeping.iter().copied().collect();
+        live.rare.granted.sweeping = live.rare.granted.members.iter().copied().filter(ready).collect();
+        let asked: Vec<WorkerId> = live.rare.granted.sweeping.iter().copied().collect();
         for worker in &asked {
             self.tell(*worker, &ToWorker::Sweep(task, attempt, mark.clone()));
         }
@@ -61,8 +61,8 @@ impl Driver {
     /// Nothing of the attempt is left on this worker's node.
     pub(super) fn swept(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) {
         let Some(live) = self.tasks.live(task).filter(|live| live.attempt == attempt) else { return };
-        if live.granted.sweeping.remove(&id)
-            && live.granted.sweeping.is_empty()
+        if live.rare.granted.sweeping.remove(&id)
+            && live.rare.granted.sweeping.is_empty()
             && let Some(leader) = live.worker
         {
             self.finished(leader, task, attempt);
@@ -78,7 +78,7 @@ impl Driver {
                 self.sweep_gang(task);
                 // The core hears of the loss itself; what the others answer is of no more interest.
                 if let Some(live) = self.tasks.live(task) {
-                    live.granted.sweeping.clear();
+                    live.rare.granted.sweeping.clear();
                 }
             } else {
                 self.swept(id, task, attempt);

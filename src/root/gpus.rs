@@ -55,8 +55,8 @@ impl Live {
             Some((worker.host().to_string(), names.named(worker, *set)))
         };
         let gpus: Vec<_> = members.iter().zip(granted).filter_map(of).collect();
-        if gpus != self.granted.gpus {
-            self.granted.gpus = gpus;
+        if gpus != self.rare.granted.gpus {
+            self.rare.granted.gpus = gpus;
         }
     }
 }

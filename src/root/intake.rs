@@ -121,7 +121,7 @@ impl Driver {
         self.stirred |= kind == Kind::Call;
         self.tasks.insert(submission, pool, self.now);
         let Some(live) = self.tasks.live(task) else { return };
-        let skipped = live.unmet.is_some();
+        let skipped = live.rare.unmet.is_some();
         let mut inputs = live.artefacts();
         if kind == Kind::Call {
             inputs.extend(self.pools.artefacts(pool)); // a slot begins with its first call

@@ -26,6 +26,7 @@ mod ledger;
 mod lines;
 mod mailboxes;
 mod misplaced;
+mod moment;
 mod nodes;
 mod notices;
 mod opening;

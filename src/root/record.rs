@@ -40,7 +40,7 @@ pub(super) fn of(
         (_, Detail::Compile(result)) => (None, result.artefact, result.content_key),
         _ => (None, None, None),
     };
-    let started = ended.started.map(|at| now - at.elapsed().as_secs_f64());
+    let started = ended.started.map(|at| now - at.ago_s());
     let facts = TaskFacts {
         id: new_id(now),
         campaign: campaign.into(),
@@ -58,8 +58,8 @@ pub(super) fn of(
         slot: None,
         env,
         artefact,
-        placement: granted(&ended.granted.gpus, options, outcome),
-        queue_s: ended.started.map(|at| (at - ended.submitted).as_secs_f64()),
+        placement: granted(&ended.rare.granted.gpus, options, outcome),
+        queue_s: ended.started.map(|at| at.after_s(ended.submitted)),
         cost: Some(cost(ended, outcome)),
         started_unix_s: started,
         ended_unix_s: Some(now),

@@ -234,7 +234,7 @@ impl Driver {
         let running = |task: TaskId| {
             let started = self.tasks.look(task)?.started?;
             let name = self.called(task);
-            Some(RunningStatus { task: task.0, name, since_s: started.elapsed().as_secs_f64() })
+            Some(RunningStatus { task: task.0, name, since_s: started.ago_s() })
         };
         let tasks = self.core.tasks_of(worker.id);
         let (begun, ahead): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|(_, begun)| *begun);

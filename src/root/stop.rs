@@ -65,10 +65,10 @@ impl CutShort {
         let Submission { options, recipe, .. } = &ended.submission;
         let bound = if options.timeout.is_none() { " without a `timeout`" } else { "" };
         let since = ended.started?;
-        let ran = duration(since.elapsed().as_secs_f64());
+        let ran = duration(since.ago_s());
         let what = format!("{}, running for {ran}{bound}", called_in_full(&ended.submission));
         let recipe = recipe.as_ref().map(|recipe| (recipe.key, recipe.had_its_turn));
-        Some(Self { since, what, timeout: options.timeout, recipe })
+        Some(Self { since: since.into(), what, timeout: options.timeout, recipe })
     }
 }
 
@@ -78,7 +78,7 @@ impl Postponed {
         match CutShort::of(ended) {
             Some(cut) => self.cut_short.push(cut),
             None => {
-                let waits = !ended.submission.deps.is_empty() || ended.unmet.is_some();
+                let waits = !ended.submission.deps.is_empty() || ended.rare.unmet.is_some();
                 let recipe = ended.submission.recipe.as_ref().filter(|recipe| !recipe.had_its_turn && !waits);
                 self.has_others |= recipe.is_some();
             }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::gpus;
+use super::moment::Moment;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle, strike_off};
 use crate::model::{
@@ -25,19 +26,29 @@ pub(super) struct Live {
     /// The try under way, or the next.
     pub(super) attempt: Attempt,
     /// When the script asked for it.
-    pub(super) submitted: Instant,
+    pub(super) submitted: Moment,
     /// When the try under way was sent off.
-    pub(super) started: Option<Instant>,
+    pub(super) started: Option<Moment>,
     /// Where it runs, once it was started.
     pub(super) worker: Option<WorkerId>,
-    /// What else the try under way has.
-    pub(super) granted: Sparse<Granted>,
     /// How the try under way ended, until the core has said what follows.
     pub(super) outcome: Option<Arc<Outcome>>,
+    pub(super) rare: Sparse<Rare>,
+}
+
+/// What few tasks have.
+#[derive(Clone, PartialEq)]
+pub(super) struct Rare {
+    /// What else the try under way has.
+    pub(super) granted: Sparse<Granted>,
     /// Why it cannot run although its dependencies ended.
     pub(super) unmet: Option<Box<Unmet>>,
     /// Tasks that wait for this one.
-    dependents: Sparse<Vec<TaskId>>,
+    dependents: Vec<TaskId>,
+}
+
+impl Blank for Rare {
+    const BLANK: &'static Self = &Self { granted: Sparse::NOTHING, unmet: None, dependents: Vec::new() };
 }
 
 /// What few tries have: several nodes, or GPUs.
@@ -86,7 +97,7 @@ impl Tasks {
         let mut unmet = None;
         for dep in (*submission.deps).clone() {
             match self.entries.get_mut(dep) {
-                Some(Entry::Live(live)) => live.dependents.push(task),
+                Some(Entry::Live(live)) => live.rare.dependents.push(task),
                 Some(Entry::Ended(outcome)) => {
                     let outcome = outcome.clone();
                     if let Err(why) = settle(&mut submission, dep, &outcome) {
@@ -104,18 +115,12 @@ impl Tasks {
         self.live += 1;
         *self.live_in.entry(pool).or_default() += 1;
         let attempt = Attempt(0);
-        let live = Live {
-            submission,
-            pool,
-            attempt,
-            submitted: now,
-            started: None,
-            worker: None,
-            granted: Sparse::default(),
-            outcome: None,
-            unmet: unmet.map(Box::new),
-            dependents: Sparse::default(),
+        let rare = match unmet {
+            None => Sparse::NOTHING,
+            unmet => Rare { unmet: unmet.map(Box::new), ..Rare::BLANK.clone() }.into(),
         };
+        let (submitted, started, worker, outcome) = (now.into(), None, None, None);
+        let live = Live { submission, pool, attempt, submitted, started, worker, outcome, rare };
         self.entries.insert(task, Entry::Live(live));
     }
 
@@ -138,7 +143,9 @@ impl Tasks {
     /// Those that run on this worker, or left something there.
     pub(super) fn of_gangs_with(&self, worker: WorkerId) -> Vec<TaskId> {
         let live = self.entries.values().filter_map(|entry| match entry {
-            Entry::Live(live) if live.granted.gang.is_some() && live.granted.members.contains(&worker) => {
+            Entry::Live(live)
+                if live.rare.granted.gang.is_some() && live.rare.granted.members.contains(&worker) =>
+            {
                 Some(live.submission.task)
             }
             _ => None,
@@ -163,11 +170,11 @@ impl Tasks {
         };
         self.live -= 1;
         self.live_in.entry(ended.pool).and_modify(|count| *count -= 1);
-        for dependent in ended.dependents.iter() {
+        for dependent in ended.rare.dependents.iter() {
             if let Some(Entry::Live(live)) = self.entries.get_mut(*dependent)
                 && let Err(unmet) = settle(&mut live.submission, task, outcome)
             {
-                live.unmet = Some(Box::new(unmet));
+                live.rare.unmet = Some(Box::new(unmet));
             }
         }
         Some(ended)
@@ -191,6 +198,11 @@ impl Tasks {
 }
 
 impl Live {
+    /// Why it cannot run, for whoever tells the script. Of nearly all there is nothing, and nothing is written.
+    pub(super) fn take_unmet(&mut self) -> Option<Box<Unmet>> {
+        self.rare.unmet.is_some().then(|| self.rare.unmet.take()).flatten()
+    }
+
     /// Has `queue` see the message that starts it. What a call is called with is lent to that: the first copy of each would be one
     /// more piece of memory to get and to give back.
     pub(super) fn send<T>(&mut self, queue: impl FnOnce(&ToWorker) -> T) -> T {
@@ -218,8 +230,8 @@ impl Live {
                     seed: recipe.as_ref().map_or(task.0, |recipe| recipe.key.first_half()),
                     timeout: options.timeout,
                     fresh: options.fresh,
-                    gpus: self.granted.gpus.first().map(|(_, gpus)| gpus.clone()),
-                    gang: self.granted.gang.clone().map(Box::new),
+                    gpus: self.rare.granted.gpus.first().map(|(_, gpus)| gpus.clone()),
+                    gang: self.rare.granted.gang.clone().map(Box::new),
                     many: call.baggage.many.is_some(),
                     payload: Bytes::new(), // `send` lends it
                     deps: call.baggage.known.clone(),
@@ -231,7 +243,7 @@ impl Live {
             Job::Compare(spec) => Work::Compare((**spec).clone()),
         };
         for command in work.commands_mut() {
-            gpus::show(&self.granted.gpus, command);
+            gpus::show(&self.rare.granted.gpus, command);
         }
         ToWorker::Run(Box::new(Run {
             task: *task,
@@ -244,7 +256,7 @@ impl Live {
             },
             pin: self.pin(),
             alone: options.placement.exclusive.is_some_and(Exclusive::is_asked),
-            gang: self.granted.gang.clone(),
+            gang: self.rare.granted.gang.clone(),
             work,
         }))
     }
@@ -354,11 +366,13 @@ mod tests {
         tasks.end(TaskId(1), &ended(text(None)));
         tasks.insert(submission(3, &[0, 2]), PoolId(0), Instant::now());
         let live = tasks.live(TaskId(3)).unwrap();
-        assert_eq!((&*live.submission.deps, &live.unmet), (&[TaskId(2)].into(), &None));
+        assert_eq!((&*live.submission.deps, &live.rare.unmet), (&[TaskId(2)].into(), &None));
         // What it cannot use, or what is gone, is no reason to wait either.
         tasks.insert(submission(4, &[0, 1, 99]), PoolId(0), Instant::now());
         let live = tasks.live(TaskId(4)).unwrap();
-        assert!(live.submission.deps.is_empty() && matches!(live.unmet.as_deref(), Some(Unmet::Unusable(_))));
+        assert!(
+            live.submission.deps.is_empty() && matches!(live.rare.unmet.as_deref(), Some(Unmet::Unusable(_)))
+        );
     }
 
     #[test]
@@ -392,7 +406,7 @@ mod tests {
         tasks.end(TaskId(0), &Arc::new(ended));
         tasks.insert(Submission { job, ..submission(1, &[0]) }, PoolId(0), Instant::now());
         let live = tasks.live(TaskId(1)).unwrap();
-        assert!(live.submission.deps.is_empty() && live.unmet.is_none());
+        assert!(live.submission.deps.is_empty() && live.rare.unmet.is_none());
         assert_eq!(live.submission.job.words(), [&Arg::Text(b"5".to_vec())]);
     }
 
@@ -407,7 +421,7 @@ mod tests {
         tasks.forget(1);
         for (task, reason) in [(0, "not known any more"), (1, "ended cancelled")] {
             tasks.insert(submission(9, &[task]), PoolId(0), Instant::now());
-            let unmet = tasks.live(TaskId(9)).unwrap().unmet.take().unwrap().to_string();
+            let unmet = tasks.live(TaskId(9)).unwrap().rare.unmet.take().unwrap().to_string();
             assert!(unmet.contains(reason), "{unmet}");
         }
     }

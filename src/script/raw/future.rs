@@ -1,7 +1,7 @@
 //! Futures among the values: their results where they are known, else dependencies of the task.
 //!
-//! A future is a table of the library's class with the fields `id`, `ended`, `well` and `outcome`. Knows the
-//! fields and how a build's record looks; the rest of encoding is in `encode`.
+//! A future is a table of the library's class with the fields `id`, `ended`, `well` (false, or what else it returned) and
+//! `outcome`. Knows the fields and how a build's record looks; the rest of encoding is in `encode`.
 
 use std::ffi::c_int;
 
@@ -25,12 +25,13 @@ impl Encoder<'_> {
         for _hop in 0..MAX_HOPS {
             field(self.known, at, fields.ended);
             field(self.known, at, fields.well);
-            let (ended, well) = (stack.boolean(at + 1), stack.boolean(at + 2));
+            let ended = stack.boolean(at + 1);
+            let failed = stack.kind(at + 2) == Kind::Boolean && !stack.boolean(at + 2);
             stack.set_top(at);
             if !ended {
                 return self.pending_future(stack, at);
             }
-            if !well {
+            if failed {
                 return Err(self.fail(stack, "failed task's future"));
             }
             field(self.known, at, fields.outcome);
