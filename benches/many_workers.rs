@@ -2,7 +2,7 @@
 //! A root with thousands of workers: the real program, messages and sockets, and behind these workers that answer at once.
 //!
 //! `cargo bench --no-default-features --bench many_workers`. The root starts each as it would by ssh (`HARNESS_RSH` names this program),
-//! with three descriptors: of the most workers there are as many as `ulimit -n` allows. All of them are one process, on the machine
+//! with two descriptors: of the most workers there are as many as `ulimit -n` allows. All of them are one process, on the machine
 //! of the root.
 
 use std::ffi::OsString;
@@ -34,7 +34,7 @@ const CALLS: usize = 500_000;
 /// What a worker has.
 const SLOTS: u32 = 4;
 /// The root needs so many for each worker, and for itself.
-const DESCRIPTORS: (usize, usize) = (3, 200);
+const DESCRIPTORS: (usize, usize) = (2, 200);
 
 /// Prints how long the start took (s), and of each round the calls a second and the median of one call at a time (s).
 const SCRIPT: &str = r#"

@@ -39,7 +39,9 @@ pub use own::{
     take_affinity_of_parent, take_fd, take_stdio, this_executable, unblock_signals,
 };
 pub use pin::{run_on, take_memory_of};
-pub use spawn::{Child, Launch, SpawnError, find_program, is_on_path, is_program, spawn, with_advice};
+pub use spawn::{
+    Child, Launch, SpawnError, Unwatched, find_program, is_on_path, is_program, spawn, with_advice,
+};
 pub use stand_in::{Side, StandIn, stand_in};
 pub use stop::{listen_for_stop, tell_to_stop};
 pub use tree::{Family, MARK_VARIABLE, children_of, kill_descendants, kill_from_below, kill_marked};

@@ -117,6 +117,28 @@ impl Child {
     pub fn of_another(pid: Pid) -> io::Result<Self> {
         Ok(Self { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
     }
+
+    /// Lets go of its descriptor. It is ours, and nobody has waited for it.
+    pub fn unwatched(self) -> Unwatched {
+        Unwatched(self.pid)
+    }
+}
+
+/// A child of ours that nobody looks at now, without a descriptor: thousands may be such. Its number stays its own, for nobody
+/// has waited for it.
+#[derive(Debug)]
+pub struct Unwatched(Pid);
+
+impl Unwatched {
+    /// Its id.
+    pub fn pid(&self) -> Pid {
+        self.0
+    }
+
+    /// To wait for it, or to end it.
+    pub fn watched(self) -> io::Result<Child> {
+        Child::of_another(self.0)
+    }
 }
 
 /// What the system says, with what to do where there is something to do.

@@ -136,9 +136,7 @@ impl Driver {
     /// A retired worker has said goodbye (or closed its end): disconnect.
     pub(super) fn part(&mut self, id: WorkerId) {
         let Some(mut worker) = self.workers.remove(&id) else { return };
-        if let Some(child) = &worker.child {
-            child.wait_or_kill(Duration::from_secs(1));
-        }
+        worker.await_end(Duration::from_secs(1));
         worker.sweep(self.limits().sweep);
         let host = worker.host().to_string();
         self.pools.launcher.close(worker.peer.into_link(), &host);

@@ -9,7 +9,7 @@ use crate::allocation::Start;
 use crate::artefact::{Piece, Store, StoreError, Transfers};
 use crate::core::GpuSet;
 use crate::model::{FromWorker, Gpus, Hash, Hello, Limits, PoolId, ToWorker, WorkerId};
-use crate::process::{Child, children_of, kill_from_below, try_wait};
+use crate::process::{Child, Exit, Unwatched, children_of, kill_from_below, try_wait};
 use crate::transport::{LinkError, Peer};
 
 /// How far a worker has come.
@@ -55,7 +55,7 @@ pub(super) struct Worker {
     /// What is said on standard error there, where it does not go to ours.
     pub(super) said: Option<Said>,
     /// The process, where it is our child, or that of the srun or ssh that started it.
-    pub(super) child: Option<Child>,
+    child: Option<Unwatched>,
     /// Its keeper, where it is on our node: whoever loses the worker ends that too.
     keeper: Option<Child>,
     /// Why its pool starts nothing there any more, if it does not.
@@ -90,7 +90,7 @@ impl Worker {
             gpu_set: GpuSet::default(),
             peer,
             said: None,
-            child,
+            child: child.map(Child::unwatched),
             keeper: None,
             quarantine: None,
             quiet: false,
@@ -131,13 +131,33 @@ impl Worker {
     /// Its keeper is there: remembered, because once the worker is gone nobody can tell whose it was.
     pub(super) fn keeper_is_up(&mut self) {
         let here = self.child.as_ref().filter(|_| self.start == Start::Local);
-        let keeper = here.and_then(|child| children_of(child.pid).first().copied());
+        let keeper = here.and_then(|child| children_of(child.pid()).first().copied());
         self.keeper = keeper.and_then(|pid| Child::of_another(pid).ok());
+    }
+
+    fn take_child(&mut self) -> Option<Child> {
+        self.child.take()?.watched().ok()
+    }
+
+    fn exit_within(&mut self, patience: Duration) -> Option<Exit> {
+        let child = self.take_child()?;
+        if child.ends_within(patience) {
+            return try_wait(child.pid).ok().flatten().map(|(exit, _)| exit);
+        }
+        self.child = Some(child.unwatched());
+        None
+    }
+
+    /// Waits for its process, which is to end; ends it if that takes too long.
+    pub(super) fn await_end(&mut self, patience: Duration) {
+        if let Some(child) = self.take_child() {
+            child.wait_or_kill(patience);
+        }
     }
 
     /// Ends its process, its keeper and all they started, where they are ours to end; `patience` for each.
     pub(super) fn sweep(&mut self, patience: Duration) {
-        let child = self.child.take();
+        let child = self.take_child();
         for process in child.iter().chain(self.keeper.take().as_ref()) {
             kill_from_below(process, patience);
         }
@@ -151,13 +171,13 @@ impl Worker {
 
     /// Why its link was closed, as far as is known; who was to start it may take so long to end.
     pub(super) fn why_it_ended(&mut self, patience: Duration) -> String {
-        let Some(said) = self.said.as_mut().filter(|_| matches!(self.stage, Stage::Starting)) else {
+        let has_not_spoken = self.said.is_some() && matches!(self.stage, Stage::Starting);
+        let exit = if has_not_spoken { self.exit_within(patience) } else { None };
+        let Some(said) = self.said.as_mut().filter(|_| has_not_spoken) else {
             return "its process ended".into();
         };
-        let ended = self.child.as_ref().filter(|child| child.ends_within(patience));
-        let exit = ended.and_then(|child| try_wait(child.pid).ok().flatten());
         said.listen();
-        said.why_not(exit.map(|(exit, _)| exit))
+        said.why_not(exit)
     }
 
     /// For how long it may be silent now.
