@@ -354,8 +354,9 @@ impl Driver {
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         // It cannot run after all, or need not; the core learns it as an answer of the worker.
         let unmet = live.take_unmet().map(|unmet| unmet.outcome());
-        if let Some(outcome) = unmet.or_else(|| self.twins.answer(&live.submission, live.pool, entry.host()))
-        {
+        let known = || self.twins.answer(&live.submission, live.pool, entry.host());
+        let too_much = || live.too_much_for(self.pools.memory(live.pool));
+        if let Some(outcome) = unmet.or_else(known).or_else(too_much) {
             live.outcome = Some(Arc::new(outcome));
             self.finished(worker, task, attempt);
             return;

@@ -147,6 +147,11 @@ impl Pools {
         self.pools.get(&pool).map(|pool| pool.spec.env.keys().cloned().collect()).unwrap_or_default()
     }
 
+    /// What the Lua values of its slots may take (B), where that was said.
+    pub(super) fn memory(&self, pool: PoolId) -> Option<u64> {
+        self.pools.get(&pool)?.spec.setup.memory
+    }
+
     /// Closes a pool once its tasks are done.
     pub(super) fn close_when_idle(&mut self, id: PoolId) {
         if let Some(pool) = self.pools.get_mut(&id)

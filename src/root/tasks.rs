@@ -276,6 +276,25 @@ impl Live {
         Outcome::failed(Status::Refused, reason)
     }
 
+    /// How a call ends whose slot could not hold what it is called with: read, it takes no less than on its way.
+    pub(super) fn too_much_for(&self, memory: Option<u64>) -> Option<Outcome> {
+        let (Job::Call(call), Some(memory)) = (&self.submission.job, memory) else { return None };
+        let known = call.baggage.known.iter().map(|(_, value)| match value {
+            DepValue::Values(values) => values.len(),
+            DepValue::Artefact(_) | DepValue::Record(_) => 0,
+        });
+        let bytes = (call.payload.len() + known.sum::<usize>()) as u64;
+        let reason = || {
+            format!(
+                "what its function is called with takes {}, and `memory` leaves its slot {}: raise that (spawn{{ memory = … }}), \
+                 or write it to a file and pass its name",
+                human::bytes(bytes),
+                human::bytes(memory)
+            )
+        };
+        (bytes > memory).then(|| Outcome::failed(Status::Oom, reason()))
+    }
+
     /// Which cores it is to be kept on: a measurement that says how many cores it has, and whatever asks for cores of a
     /// kind. The ranks of an MPI application are its launcher's business.
     fn pin(&self) -> Option<Pin> {

@@ -74,6 +74,8 @@ pub struct TaskState {
     seed: u64,
     /// How much memory Lua may take, for people.
     memory: String,
+    /// What calls leave behind is looked through once more is in use (B): not all functions of Lua that find no memory do so themselves.
+    full: usize,
     /// `harness.worker`.
     here: Table,
     /// The call under way changed what belongs to the process, and what undoes it.
@@ -116,8 +118,10 @@ impl TaskState {
         shipper.set_label("result");
         // Always: what the system refuses ends the process, what Lua refuses ends the call.
         let limit = init.setup.memory.unwrap_or(init.node_memory);
-        lua.set_memory_limit(usize::try_from(limit).unwrap_or(usize::MAX))?;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        lua.set_memory_limit(most)?;
         Ok(Self {
+            full: most / 2,
             shipper,
             around: Around {
                 stopper,
@@ -198,6 +202,17 @@ impl TaskState {
             }
         };
         self.outcome(told, start)
+    }
+
+    /// May what calls left behind be in the way of the next one?
+    pub fn is_full(&self) -> bool {
+        self.lua.used_memory() > self.full
+    }
+
+    /// Gives it back. What is kept on purpose is not looked through for each call.
+    pub fn collect(&mut self) {
+        let _ = self.lua.gc_collect();
+        self.full = self.full.max(self.lua.used_memory() / 4 * 5);
     }
 
     fn undo_changes(&mut self) {

@@ -127,8 +127,12 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
                     };
                     let took = outcome.elapsed_s;
                     line.send(FromSlot::Done(call.task, call.attempt, Arc::new(outcome)))?;
-                    if took > WORTH_SENDING_S {
+                    let full = state.is_full();
+                    if took > WORTH_SENDING_S || full {
                         line.flush()?;
+                    }
+                    if full {
+                        state.collect();
                     }
                 }
             }
@@ -189,15 +193,18 @@ fn enter_folder(init: &SlotInit) -> Result<(), String> {
     Ok(())
 }
 
-/// What C code may take beyond Lua's own limit (B), and what messages under way need.
+/// What C code may take beyond Lua's own limit (B).
 const BESIDES_LUA: u64 = 256 << 20;
+/// What is called with or returned takes memory a second time, as the message it is on its way, and a message that grows takes
+/// that twice: none is longer than this (B).
+const LONGEST_MESSAGE: u64 = 512 << 20;
 
 /// A bound for C code, and for programs that a task starts, each by itself: memory it writes to, whether or not
 /// it has been touched. What Lua takes is counted by Lua, which can say so in an orderly way.
 fn limit_memory(init: &SlotInit) -> io::Result<()> {
     let Some(bytes) = init.setup.memory else { return Ok(()) };
     let old = rustix::process::getrlimit(Resource::Data);
-    let wanted = bytes.saturating_add(BESIDES_LUA);
+    let wanted = bytes.saturating_add(BESIDES_LUA + 2 * bytes.min(LONGEST_MESSAGE));
     let current = Some(old.maximum.map_or(wanted, |maximum| wanted.min(maximum)));
     Ok(rustix::process::setrlimit(Resource::Data, Rlimit { current, ..old })?)
 }

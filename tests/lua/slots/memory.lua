@@ -39,3 +39,28 @@ end
 -- Without a limit what nobody has is refused all the same.
 local free <close> = spawn { workers = 1, slots = 1 }
 assert(oom(function() return io.open("/dev/zero"):read(1 << 45) end):find "^Lua ran out of memory: the node has ")
+
+-- What a slot is called with, or returns, may be as large as its memory; what is larger ends its own call. The slot is the same.
+do
+  local small <close> = spawn { workers = 1, slots = 1, start = "local", memory = "64 MiB" }
+  local function sees(text)
+    local state = require("harness").worker.state
+    state.calls = (state.calls or 0) + 1
+    return #text, state.calls
+  end
+  local function expect(mib, calls)
+    local length, seen = await(small:submit(sees, ("x"):rep(mib << 20)))
+    assert(length == mib << 20 and seen == calls, seen)
+  end
+  expect(60, 1)
+  for _, of in ipairs { { sees, ("x"):rep(350 << 20) }, { sees, small:submit(string.rep, "x", 25 << 20), ("x"):rep(45 << 20) } } do
+    local ok, why = pcall(await, small:submit(table.unpack(of)))
+    assert(not ok and why.kind == "oom" and why.message:find("`memory` leaves its slot 64 MiB", 1, true), why)
+  end
+  -- What was left by the last call is not in the way of one whose function asks for all at once.
+  expect(50, 2)
+  for _ = 1, 2 do
+    assert(await(small:submit(function() return #("y"):rep(20 << 20) end)) == 20 << 20)
+  end
+  expect(1, 3)
+end
