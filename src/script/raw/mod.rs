@@ -255,7 +255,7 @@ impl Shipper {
         match failure {
             Some(text) => Err(ShipError::CannotShip(text)),
             None if self.encoder.body.len() - GAP > MESSAGE_LIMIT => {
-                let mib = self.encoder.body.len() >> 20;
+                let mib = (self.encoder.body.len() - GAP).div_ceil(1 << 20);
                 self.encoder.body = Vec::new();
                 Err(ShipError::TooLarge { mib, limit: MESSAGE_LIMIT >> 20 })
             }
