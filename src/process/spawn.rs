@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
-use rustix::process::{Pid, PidfdFlags, Resource, getrlimit, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, Signal, getrlimit, kill_process, pidfd_open};
 
 use super::Environment;
 use crate::model::Ulimit;
@@ -136,8 +136,14 @@ impl Unwatched {
     }
 
     /// To wait for it, or to end it.
-    pub fn watched(self) -> io::Result<Child> {
+    pub fn watched(&self) -> io::Result<Child> {
         Child::of_another(self.0)
+    }
+
+    /// Ends it (SIGKILL) where there is no descriptor left to do so with patience.
+    pub fn kill(self) {
+        let _ = kill_process(self.0, Signal::KILL);
+        let _ = super::try_wait(self.0);
     }
 }
 

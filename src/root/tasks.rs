@@ -33,10 +33,11 @@ pub(super) struct Live {
     pub(super) worker: Option<WorkerId>,
     /// How the try under way ended, until the core has said what follows.
     pub(super) outcome: Option<Arc<Outcome>>,
+    /// What few tasks have.
     pub(super) rare: Sparse<Rare>,
 }
 
-/// What few tasks have.
+/// See [`Live::rare`].
 #[derive(Clone, PartialEq)]
 pub(super) struct Rare {
     /// What else the try under way has.
@@ -115,12 +116,19 @@ impl Tasks {
         self.live += 1;
         *self.live_in.entry(pool).or_default() += 1;
         let attempt = Attempt(0);
-        let rare = match unmet {
-            None => Sparse::NOTHING,
-            unmet => Rare { unmet: unmet.map(Box::new), ..Rare::BLANK.clone() }.into(),
+        let mut live = Live {
+            submission,
+            pool,
+            attempt,
+            submitted: now.into(),
+            started: None,
+            worker: None,
+            outcome: None,
+            rare: Sparse::NOTHING,
         };
-        let (submitted, started, worker, outcome) = (now.into(), None, None, None);
-        let live = Live { submission, pool, attempt, submitted, started, worker, outcome, rare };
+        if let Some(unmet) = unmet {
+            live.rare.unmet = Some(Box::new(unmet));
+        }
         self.entries.insert(task, Entry::Live(live));
     }
 
@@ -200,7 +208,8 @@ impl Tasks {
 impl Live {
     /// Why it cannot run, for whoever tells the script. Of nearly all there is nothing, and nothing is written.
     pub(super) fn take_unmet(&mut self) -> Option<Box<Unmet>> {
-        self.rare.unmet.is_some().then(|| self.rare.unmet.take()).flatten()
+        self.rare.unmet.as_ref()?;
+        self.rare.unmet.take()
     }
 
     /// Has `queue` see the message that starts it. What a call is called with is lent to that: the first copy of each would be one

@@ -136,16 +136,20 @@ impl Worker {
     }
 
     fn take_child(&mut self) -> Option<Child> {
-        self.child.take()?.watched().ok()
+        let child = self.child.take()?;
+        match child.watched() {
+            Ok(child) => Some(child),
+            Err(_) => {
+                child.kill();
+                None
+            }
+        }
     }
 
     fn exit_within(&mut self, patience: Duration) -> Option<Exit> {
-        let child = self.take_child()?;
-        if child.ends_within(patience) {
-            return try_wait(child.pid).ok().flatten().map(|(exit, _)| exit);
-        }
-        self.child = Some(child.unwatched());
-        None
+        let child = self.child.as_ref()?.watched().ok().filter(|child| child.ends_within(patience))?;
+        self.child = None;
+        try_wait(child.pid).ok().flatten().map(|(exit, _)| exit)
     }
 
     /// Waits for its process, which is to end; ends it if that takes too long.
@@ -171,11 +175,11 @@ impl Worker {
 
     /// Why its link was closed, as far as is known; who was to start it may take so long to end.
     pub(super) fn why_it_ended(&mut self, patience: Duration) -> String {
-        let has_not_spoken = self.said.is_some() && matches!(self.stage, Stage::Starting);
-        let exit = if has_not_spoken { self.exit_within(patience) } else { None };
-        let Some(said) = self.said.as_mut().filter(|_| has_not_spoken) else {
+        if self.said.is_none() || !matches!(self.stage, Stage::Starting) {
             return "its process ended".into();
-        };
+        }
+        let exit = self.exit_within(patience);
+        let Some(said) = &mut self.said else { return String::new() };
         said.listen();
         said.why_not(exit)
     }

@@ -74,6 +74,8 @@ pub struct TaskState {
     seed: u64,
     /// How much memory Lua may take, for people.
     memory: String,
+    /// Half of that (B): what a buffer becomes takes its size twice, so no function of Lua can ask for more at once.
+    half: usize,
     /// What calls leave behind is looked through once more is in use (B): not all functions of Lua that find no memory do so themselves.
     full: usize,
     /// `harness.worker`.
@@ -121,6 +123,7 @@ impl TaskState {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         lua.set_memory_limit(most)?;
         Ok(Self {
+            half: most / 2,
             full: most / 2,
             shipper,
             around: Around {
@@ -212,7 +215,7 @@ impl TaskState {
     /// Gives it back. What is kept on purpose is not looked through for each call.
     pub fn collect(&mut self) {
         let _ = self.lua.gc_collect();
-        self.full = self.full.max(self.lua.used_memory() / 4 * 5);
+        self.full = self.half + self.lua.used_memory() / 2;
     }
 
     fn undo_changes(&mut self) {

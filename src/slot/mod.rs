@@ -195,8 +195,8 @@ fn enter_folder(init: &SlotInit) -> Result<(), String> {
 
 /// What C code may take beyond Lua's own limit (B).
 const BESIDES_LUA: u64 = 256 << 20;
-/// What is called with or returned takes memory a second time, as the message it is on its way, and a message that grows takes
-/// that twice: none is longer than this (B).
+/// What is called with or returned takes memory a second time, as the message it is on its way, and one that grows takes that twice:
+/// no more than this is packed at once (`script::raw`, B).
 const LONGEST_MESSAGE: u64 = 512 << 20;
 
 /// A bound for C code, and for programs that a task starts, each by itself: memory it writes to, whether or not

@@ -284,7 +284,7 @@ impl Shipper {
             bytes.extend_from_slice(&out.body[GAP..]);
             bytes.into()
         } else {
-            // What is large stays where it is.
+            // What is large stays where it is, if there is room for the manifest; an eighth behind it may stay unused.
             let mut bytes = std::mem::take(&mut out.body);
             let gap = GAP.saturating_sub(body);
             bytes.splice(gap..GAP, out.head.iter().copied());
