@@ -140,10 +140,10 @@ impl Unwatched {
         Child::of_another(self.0)
     }
 
-    /// Ends it (SIGKILL) where there is no descriptor left to do so with patience.
+    /// Ends it (SIGKILL), where there is no descriptor left to watch it.
     pub fn kill(self) {
         let _ = kill_process(self.0, Signal::KILL);
-        let _ = super::try_wait(self.0);
+        let _ = super::wait(self.0);
     }
 }
 
@@ -237,8 +237,7 @@ pub(super) fn start(
         Ok(pidfd) => Ok(Child { pid, pidfd }),
         Err(source) => {
             // Without the descriptor nobody would notice its end.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            let _ = super::wait(pid);
+            Unwatched(pid).kill();
             Err(system(source.into()))
         }
     }

@@ -292,7 +292,7 @@ impl Live {
             DepValue::Values(values) => values.len(),
             DepValue::Artefact(_) | DepValue::Record(_) => 0,
         });
-        let bytes = (call.payload.len() + known.sum::<usize>()) as u64;
+        let bytes = (self.submission.job.argument_bytes() + known.sum::<usize>()) as u64;
         let reason = || {
             format!(
                 "what its function is called with takes {}, and `memory` leaves its slot {}: raise that (spawn{{ memory = … }}), \

@@ -9,7 +9,7 @@ use crate::allocation::Start;
 use crate::artefact::{Piece, Store, StoreError, Transfers};
 use crate::core::GpuSet;
 use crate::model::{FromWorker, Gpus, Hash, Hello, Limits, PoolId, ToWorker, WorkerId};
-use crate::process::{Child, Exit, Unwatched, children_of, kill_from_below, try_wait};
+use crate::process::{Child, Unwatched, children_of, kill_from_below, try_wait};
 use crate::transport::{LinkError, Peer};
 
 /// How far a worker has come.
@@ -137,19 +137,7 @@ impl Worker {
 
     fn take_child(&mut self) -> Option<Child> {
         let child = self.child.take()?;
-        match child.watched() {
-            Ok(child) => Some(child),
-            Err(_) => {
-                child.kill();
-                None
-            }
-        }
-    }
-
-    fn exit_within(&mut self, patience: Duration) -> Option<Exit> {
-        let child = self.child.as_ref()?.watched().ok().filter(|child| child.ends_within(patience))?;
-        self.child = None;
-        try_wait(child.pid).ok().flatten().map(|(exit, _)| exit)
+        child.watched().map_err(|_| child.kill()).ok()
     }
 
     /// Waits for its process, which is to end; ends it if that takes too long.
@@ -175,13 +163,16 @@ impl Worker {
 
     /// Why its link was closed, as far as is known; who was to start it may take so long to end.
     pub(super) fn why_it_ended(&mut self, patience: Duration) -> String {
-        if self.said.is_none() || !matches!(self.stage, Stage::Starting) {
+        let Some(said) = self.said.as_mut().filter(|_| matches!(self.stage, Stage::Starting)) else {
             return "its process ended".into();
-        }
-        let exit = self.exit_within(patience);
-        let Some(said) = &mut self.said else { return String::new() };
+        };
+        let child = self.child.as_ref().and_then(|child| child.watched().ok());
+        let exit = child.filter(|child| child.ends_within(patience)).and_then(|child| {
+            self.child = None; // waited for, its number is nobody's
+            try_wait(child.pid).ok().flatten()
+        });
         said.listen();
-        said.why_not(exit)
+        said.why_not(exit.map(|(exit, _)| exit))
     }
 
     /// For how long it may be silent now.

@@ -272,7 +272,7 @@ impl TaskState {
         Err(Box::new(outcome))
     }
 
-    fn told(&self, called: Result<Called, ShipError>, limit: Option<f64>) -> Told {
+    fn told(&mut self, called: Result<Called, ShipError>, limit: Option<f64>) -> Told {
         let (status, error) = match called {
             Ok(Called::Returned { values, text }) => {
                 let mut values = self.with_code(values);
@@ -300,9 +300,9 @@ impl TaskState {
         (status, Some(error.message.clone()), Detail::CallError(Box::new(error)))
     }
 
-    fn out_of_memory(&self) -> CallError {
+    fn out_of_memory(&mut self) -> CallError {
         // What the call left behind is not to burden the next one.
-        let _ = self.lua.gc_collect();
+        self.collect();
         let used = human::bytes(self.lua.used_memory() as u64);
         let message = format!("Lua ran out of memory: {}; {used} stay in use", self.memory);
         CallError { message, ..CallError::default() }

@@ -25,7 +25,7 @@ use rustix::process::{Resource, Rlimit};
 use crate::model::{FromSlot, Gpus, Outcome, SlotInit, Status, ToSlot};
 use crate::process::{Gate, Variables, listen_for_stop, with_advice};
 use crate::say::say;
-use crate::script::raw::look_whether_to_stop;
+use crate::script::raw::{MESSAGE_LIMIT, look_whether_to_stop};
 use crate::script::task::{Outside, Require, TaskState};
 use crate::wire::WireError;
 use gang::Launchers;
@@ -195,16 +195,15 @@ fn enter_folder(init: &SlotInit) -> Result<(), String> {
 
 /// What C code may take beyond Lua's own limit (B).
 const BESIDES_LUA: u64 = 256 << 20;
-/// What is called with or returned takes memory a second time, as the message it is on its way, and one that grows takes that twice:
-/// no more than this is packed at once (`script::raw`, B).
-const LONGEST_MESSAGE: u64 = 512 << 20;
 
 /// A bound for C code, and for programs that a task starts, each by itself: memory it writes to, whether or not
-/// it has been touched. What Lua takes is counted by Lua, which can say so in an orderly way.
+/// it has been touched. What Lua takes is counted by Lua, which can say so in an orderly way; what is called with or returned takes it
+/// a second time, as the message it is on its way, and one that grows takes that twice.
 fn limit_memory(init: &SlotInit) -> io::Result<()> {
     let Some(bytes) = init.setup.memory else { return Ok(()) };
     let old = rustix::process::getrlimit(Resource::Data);
-    let wanted = bytes.saturating_add(BESIDES_LUA + 2 * bytes.min(LONGEST_MESSAGE));
+    let messages = 2 * bytes.min(MESSAGE_LIMIT as u64);
+    let wanted = bytes.saturating_add(BESIDES_LUA + messages);
     let current = Some(old.maximum.map_or(wanted, |maximum| wanted.min(maximum)));
     Ok(rustix::process::setrlimit(Resource::Data, Rlimit { current, ..old })?)
 }

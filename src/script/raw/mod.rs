@@ -80,7 +80,7 @@ const HEAVY: usize = 1 << 20;
 /// A larger body becomes the message; of a smaller one the buffer is kept for the next (B).
 const KEPT: usize = 1 << 20;
 /// No more is shipped at once (B): half of what a message may have.
-const MESSAGE_LIMIT: usize = 512 << 20;
+pub const MESSAGE_LIMIT: usize = 512 << 20;
 
 /// The table of where each module of this state was loaded from, by its name: what came from a file goes by
 /// name to the other side.
@@ -252,10 +252,11 @@ impl Shipper {
             stack.start_collector();
         }
         ran.map_err(ShipError::Lua)?;
+        let bytes = self.encoder.body.len() - GAP;
         match failure {
             Some(text) => Err(ShipError::CannotShip(text)),
-            None if self.encoder.body.len() - GAP > MESSAGE_LIMIT => {
-                let mib = (self.encoder.body.len() - GAP).div_ceil(1 << 20);
+            None if bytes > MESSAGE_LIMIT => {
+                let mib = bytes.div_ceil(1 << 20);
                 self.encoder.body = Vec::new();
                 Err(ShipError::TooLarge { mib, limit: MESSAGE_LIMIT >> 20 })
             }
@@ -284,13 +285,11 @@ impl Shipper {
             bytes.extend_from_slice(&out.body[GAP..]);
             bytes.into()
         } else {
-            // What is large stays where it is, if there is room for the manifest; an eighth behind it may stay unused.
+            // What is large stays where it is, if there is room for the manifest.
             let mut bytes = std::mem::take(&mut out.body);
             let gap = GAP.saturating_sub(body);
             bytes.splice(gap..GAP, out.head.iter().copied());
-            if bytes.capacity() - bytes.len() > bytes.len() / 8 {
-                bytes.shrink_to_fit();
-            }
+            bytes.shrink_to_fit();
             Bytes::from(bytes).slice(gap..)
         };
         let mut artefacts = manifest.artefacts;
