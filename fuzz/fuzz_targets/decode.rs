@@ -38,7 +38,7 @@ impl Ends {
             let code = sender.bytecode(*hash).expect("it was just made");
             receiver.learn(*hash, code.to_vec()).expect("it is good");
         }
-        Ok(Self { there, receiver, good: shipped.bytes })
+        Ok(Self { there, receiver, good: shipped.bytes.to_vec() })
     }
 
     fn decode(&mut self, message: &[u8]) {
