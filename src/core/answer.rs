@@ -240,13 +240,13 @@ impl Core {
     /// The attempt, or the preparation of one, is over: gives back what it holds. The task is left to be routed.
     pub(super) fn land(&mut self, ix: TaskIx) {
         self.clear_alarm(ix);
-        let need = self.tasks[ix].need;
+        let Task { need, charge, .. } = self.tasks[ix];
         match self.enter(ix, State::Queued(Home::Ready)) {
             State::Leasing(gang) => {
                 self.give_back(ix, &gang);
                 self.release(ix, &nodes_of(&self.fleet, &gang));
             }
-            State::Flying(Flight { gang, charge, phase }) => {
+            State::Flying(Flight { gang, phase }) => {
                 if phase == Phase::Staging && self.fleet.alive(gang.leader()) {
                     self.count_unseen(ix, gang.leader(), -1);
                 }

@@ -101,7 +101,7 @@ impl Core {
         self.fleet.iter().for_each(|(id, worker)| agree(Home::Worker(id), &mut tree(&worker.own)));
         self.fleet.nodes().for_each(|(ix, node)| agree(Home::Parked(ix), &mut tree(&node.parked)));
         for (at, group) in self.groups.iter().enumerate() {
-            agree(Home::Group(super::GroupIx(at as u32)), &mut tree(&group.waiting));
+            agree(Home::Group(super::GroupIx::new(at)), &mut tree(&group.waiting));
             assert!(group.waiting.is_empty() || group.leader.is_some(), "a group without a leader waits");
             assert!(group.home.is_none() || group.leader.is_none(), "a group with a node waits");
             let alive = |home: &Gang| {
@@ -125,12 +125,12 @@ impl Core {
         let mut alarms = 0;
         for (ix, task) in self.tasks.iter() {
             alarms += usize::from(task.alarm != NEVER);
-            let State::Flying(Flight { gang, charge, phase }) = &task.state else { continue };
+            let State::Flying(Flight { gang, phase }) = &task.state else { continue };
             assert!(self.fleet.alive(gang.leader()), "{task:?} on a lost worker");
             for id in gang.iter().filter(|id| self.fleet.alive(**id)) {
                 let books = held.entry(*id).or_default();
                 match task.need {
-                    Need::Call => (books.1, books.2) = (books.1 + 1, books.2 + u32::from(*charge)),
+                    Need::Call => (books.1, books.2) = (books.1 + 1, books.2 + u32::from(task.charge)),
                     need => books.0 += u32::from(need.units(self.fleet[*id].slots)),
                 }
                 let leads = *id == gang.leader();

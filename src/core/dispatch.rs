@@ -174,6 +174,7 @@ impl Core {
     /// Gives the workers' units to a task that shares and has left its queue.
     pub(super) fn put(&mut self, ix: TaskIx, gang: Gang) {
         let (need, charge, group) = (self.tasks[ix].need, self.charge(ix), self.tasks[ix].group());
+        self.tasks[ix].charge = charge;
         self.bind(group, &gang);
         self.take_over(&gang, ix);
         for id in gang.iter().copied() {
@@ -184,7 +185,7 @@ impl Core {
         gang[1..].iter().for_each(|id| self.count_unseen(ix, *id, 1));
         let lacking = self.lacks_any(ix, &gang);
         let leader = gang.leader();
-        self.enter(ix, State::Flying(Flight { gang, charge, phase: Phase::Staging }));
+        self.enter(ix, State::Flying(Flight { gang, phase: Phase::Staging }));
         if lacking {
             self.count_unseen(ix, leader, 1);
         } else {

@@ -197,7 +197,7 @@ impl Core {
             State::Queued(Home::Ready) => (3, 0),
             State::Queued(Home::Shape(shape)) => (4, u64::from(*shape)),
             State::Queued(Home::Worker(worker)) => (5, u64::from(worker.0)),
-            State::Queued(Home::Parked(node)) => (6, u64::from(node.0)),
+            State::Queued(Home::Parked(node)) => (6, node.at() as u64),
             State::Queued(Home::Resting) => (10, 0),
             State::Queued(Home::Group(_)) => (7, 0),
             State::Queued(Home::Gangs(_)) => {

@@ -66,9 +66,9 @@ impl Worker {
         Self {
             alive: false,
             barred: false,
-            pool: PoolIx(0),
+            pool: PoolIx::new(0),
             place: 0,
-            node: NodeIx(0),
+            node: NodeIx::new(0),
             allocation: 0,
             slots: 0,
             sockets: Box::default(),
@@ -303,7 +303,7 @@ impl Fleet {
         if let Some(ix) = self.by_host.get(host) {
             return *ix;
         }
-        let ix = NodeIx(self.nodes.len() as u32);
+        let ix = NodeIx::new(self.nodes.len());
         self.nodes.push(Node {
             host: host.to_owned(),
             workers: Vec::new(),
@@ -367,7 +367,7 @@ impl Fleet {
 
     /// All nodes.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeIx, &Node)> {
-        self.nodes.iter().enumerate().map(|(at, node)| (NodeIx(at as u32), node))
+        self.nodes.iter().enumerate().map(|(at, node)| (NodeIx::new(at), node))
     }
 }
 

@@ -107,8 +107,8 @@ impl Core {
                 return;
             }
         };
-        let (gang, charge) = (gang.clone(), self.flight_charge(ix));
-        self.enter(ix, State::Flying(Flight { gang, charge, phase: Phase::Wedged }));
+        let gang = gang.clone();
+        self.enter(ix, State::Flying(Flight { gang, phase: Phase::Wedged }));
         self.resolve(ix, end, None);
         self.give_up_if_stuck(ix, leader);
     }
@@ -137,10 +137,6 @@ impl Core {
         let awaited = |gang| !self.has_room(self.demand(gang), id);
         let full = worker.idle() == 0 || !node.lease.is_open() || node.reserved.is_some_and(awaited);
         full && !worker.tasks.iter().any(moves)
-    }
-
-    fn flight_charge(&self, ix: TaskIx) -> u16 {
-        if let State::Flying(flight) = &self.tasks[ix].state { flight.charge } else { 0 }
     }
 
     /// Units are idle, nothing is queued and calls wait in pipes: have a look in a moment.

@@ -115,7 +115,7 @@ impl Core {
             self.fleet[*worker].hold(ix, need, 0);
             self.refresh(*worker);
         }
-        self.enter(ix, State::Flying(Flight { gang, charge: 0, phase: Phase::Staging }));
+        self.enter(ix, State::Flying(Flight { gang, phase: Phase::Staging }));
         self.send(ix);
     }
 

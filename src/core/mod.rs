@@ -290,7 +290,7 @@ impl Core {
             }
             return;
         }
-        self.pool_ix.insert(id, PoolIx(self.pools.len() as u32));
+        self.pool_ix.insert(id, PoolIx::new(self.pools.len()));
         self.pools.push(Pool::new(id));
     }
 

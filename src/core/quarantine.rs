@@ -147,7 +147,7 @@ impl Core {
         }
         self.fleet[node].faults += 1;
         for at in 0..self.pools.len() {
-            self.review(PoolIx(at as u32));
+            self.review(PoolIx::new(at));
         }
     }
 

@@ -65,10 +65,24 @@ impl<K> Queue<K> {
 #[derive(Clone, Debug, Default)]
 struct Line {
     /// Ascending. A place in it whose task left out of turn is empty, never the first.
-    row: VecDeque<(Rank, Option<TaskIx>)>,
+    row: VecDeque<Place>,
     /// Empty places in the row.
     gaps: usize,
     aside: BTreeMap<Rank, TaskIx>,
+}
+
+/// A place in a row. It is packed, for a million of them.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, packed(4))]
+struct Place {
+    rank: Rank,
+    ix: Option<TaskIx>,
+}
+
+impl Place {
+    fn task(self) -> Option<(Rank, TaskIx)> {
+        Some((self.rank, self.ix?))
+    }
 }
 
 /// So many places an empty row keeps.
@@ -77,7 +91,7 @@ const PLACES_KEPT: usize = 1024;
 impl Line {
     fn first(&self) -> Option<(Rank, TaskIx)> {
         let aside = self.aside.first_key_value().map(|(rank, ix)| (*rank, *ix));
-        let in_row = self.row.front().and_then(|(rank, ix)| Some((*rank, (*ix)?)));
+        let in_row = self.row.front().and_then(|place| place.task());
         match (in_row, aside) {
             (Some(in_row), Some(aside)) => Some(in_row.min(aside)),
             (in_row, aside) => in_row.or(aside),
@@ -85,8 +99,8 @@ impl Line {
     }
 
     fn insert(&mut self, rank: Rank, ix: TaskIx) {
-        if self.row.back().is_none_or(|(last, _)| *last < rank) {
-            self.row.push_back((rank, Some(ix)));
+        if self.row.back().is_none_or(|last| { last.rank } < rank) {
+            self.row.push_back(Place { rank, ix: Some(ix) });
         } else {
             self.aside.insert(rank, ix);
         }
@@ -97,17 +111,18 @@ impl Line {
         if self.aside.remove(&rank).is_some() {
             return true;
         }
-        let Ok(at) = self.row.binary_search_by_key(&rank, |(rank, _)| *rank) else { return false };
-        if self.row[at].1.take().is_none() {
+        let Ok(at) = self.row.binary_search_by_key(&rank, |place| place.rank) else { return false };
+        if self.row[at].task().is_none() {
             return false;
         }
+        self.row[at].ix = None;
         self.gaps += 1;
-        while self.row.front().is_some_and(|(_, ix)| ix.is_none()) {
+        while self.row.front().is_some_and(|place| place.task().is_none()) {
             self.row.pop_front();
             self.gaps -= 1;
         }
         if 2 * self.gaps > self.row.len() {
-            self.row.retain(|(_, ix)| ix.is_some());
+            self.row.retain(|place| place.task().is_some());
             self.gaps = 0;
         }
         if self.row.is_empty() && self.row.capacity() > PLACES_KEPT {
@@ -117,7 +132,7 @@ impl Line {
     }
 
     fn iter(&self) -> impl Iterator<Item = (Rank, TaskIx)> {
-        let mut row = self.row.iter().filter_map(|(rank, ix)| Some((*rank, (*ix)?))).peekable();
+        let mut row = self.row.iter().filter_map(|place| place.task()).peekable();
         let mut aside = self.aside.iter().map(|(rank, ix)| (*rank, *ix)).peekable();
         std::iter::from_fn(move || match (row.peek(), aside.peek()) {
             (Some(one), Some(other)) if one > other => aside.next(),
@@ -263,7 +278,7 @@ mod tests {
             let key = step / 50 + x % 8;
             let grows = plain.len() < 400 && x >> 40 & 0x3ff < 512 + 400 * u64::from(step < 10_000);
             if grows && !plain.contains_key(&turn) {
-                let at = queues.insert(key, turn, TaskIx(step as u32));
+                let at = queues.insert(key, turn, TaskIx::new(step as usize));
                 assert_eq!(queues[at].key, key);
                 plain.insert(turn, at);
             } else if let Some((turn, at)) = plain.iter().nth((x >> 20) as usize % plain.len().max(1)) {
@@ -295,16 +310,17 @@ mod tests {
 
     #[test]
     fn a_line_is_as_long_as_what_stands_in_it() {
+        assert_eq!(size_of::<Place>(), 12);
         let mut line = Line::default();
         let ranks = 0..10_000;
-        ranks.clone().for_each(|n| line.insert(rank(n), TaskIx(n as u32)));
+        ranks.clone().for_each(|n| line.insert(rank(n), TaskIx::new(n as usize)));
         assert_eq!((line.row.len(), line.aside.len()), (10_000, 0), "each came behind the others");
         // All but the first and the last leave out of turn, and one comes back.
         ranks.clone().skip(1).take(9_998).for_each(|n| assert!(line.remove(rank(n))));
         assert!(!line.remove(rank(5000)), "it is gone");
-        line.insert(rank(5000), TaskIx(5000));
+        line.insert(rank(5000), TaskIx::new(5000));
         assert!(line.row.len() <= 4, "{} places for two tasks", line.row.len());
-        assert!(line.iter().map(|(_, ix)| ix.0).eq([0, 5000, 9999]));
+        assert!(line.iter().map(|(_, ix)| ix.at()).eq([0, 5000, 9999]));
         assert!([0, 5000, 9999].into_iter().all(|n| line.first().is_some() && line.remove(rank(n))));
         assert_eq!((line.first(), line.row.capacity()), (None, 0), "what a long row took is given back");
     }
@@ -313,8 +329,8 @@ mod tests {
     fn queues_of_what_nobody_asks_for_any_more_do_not_pile_up() {
         let mut queues: Queues<u64> = Queues::default();
         for n in 0..1000 {
-            let often = queues.insert(0, rank(3 * n), TaskIx(0));
-            let once = queues.insert(1 + n, rank(3 * n + 1), TaskIx(1));
+            let often = queues.insert(0, rank(3 * n), TaskIx::new(0));
+            let once = queues.insert(1 + n, rank(3 * n + 1), TaskIx::new(1));
             queues.remove(often, rank(3 * n));
             queues.remove(once, rank(3 * n + 1));
         }

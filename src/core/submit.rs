@@ -74,6 +74,7 @@ impl Core {
             retries,
             attempt: 0,
             need,
+            charge: 0,
             kind,
             accept_failed,
             recorded: request.recorded,
@@ -90,7 +91,7 @@ impl Core {
             let groups = &mut self.groups;
             let group = self.group_ix.entry((pool, name, nodes)).or_insert_with(|| {
                 groups.push(Group::default());
-                GroupIx(groups.len() as u32 - 1)
+                GroupIx::new(groups.len() - 1)
             });
             task.rare().group = Some(*group);
         }

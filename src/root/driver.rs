@@ -339,13 +339,13 @@ impl Driver {
         let Some(live) = self.tasks.live(task) else { return };
         let Some(worker) = gang.first().copied() else { return };
         live.attempt = attempt;
-        live.worker = Some(worker);
-        live.outcome = None;
+        live.rare.worker = Some(worker);
+        live.rare.outcome = None;
         let kind = live.submission.job.kind();
         if kind != Kind::Call {
             self.now = Instant::now();
         }
-        live.started = Some(self.now.into());
+        live.rare.started = Some(self.now.into());
         if live.is_of_gang() {
             let variables = self.pools.variables(live.pool);
             live.assemble(&self.campaign, gang, &self.workers, variables);
@@ -357,7 +357,7 @@ impl Driver {
         let known = || self.twins.answer(&live.submission, live.pool, entry.host());
         let too_much = || live.too_much_for(self.pools.memory(live.pool));
         if let Some(outcome) = unmet.or_else(known).or_else(too_much) {
-            live.outcome = Some(Arc::new(outcome));
+            live.rare.outcome = Some(Arc::new(outcome));
             self.finished(worker, task, attempt);
             return;
         }
@@ -368,7 +368,7 @@ impl Driver {
             entry.known_code = self.code.len();
         }
         if let Err(error) = live.send(|message| entry.peer.try_queue(message)) {
-            live.outcome = Some(Arc::new(live.too_large(error)));
+            live.rare.outcome = Some(Arc::new(live.too_large(error)));
             self.finished(worker, task, attempt);
             return;
         }

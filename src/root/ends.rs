@@ -24,7 +24,9 @@ use crate::model::{
 
 impl Driver {
     pub(super) fn finished(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
-        let Some(outcome) = self.tasks.look(task).and_then(|live| live.outcome.as_deref()) else { return };
+        let Some(outcome) = self.tasks.look(task).and_then(|live| live.rare.outcome.as_deref()) else {
+            return;
+        };
         let unfit = outcome.blames_node();
         if unfit && let Some(worker) = self.workers.get(&worker) {
             self.faults.note_unfit(worker.host(), outcome);
@@ -49,16 +51,17 @@ impl Driver {
             self.postponed.add(&ended);
             return;
         }
-        let ran_on = ended.worker.and_then(|id| self.workers.get(&id));
+        let ran_on = ended.rare.worker.and_then(|id| self.workers.get(&id));
         let was_timed = matches!(ended.submission.job.kind(), Kind::Measure | Kind::Compare);
         if was_timed && ran_on.is_some_and(|worker| self.is_here(worker)) {
             self.progress.gap();
         }
         let env = ended
             .submission
+            .extra
             .recipe
             .as_ref()
-            .and(ended.worker)
+            .and(ended.rare.worker)
             .and_then(|worker| self.surroundings_of(worker));
         self.twins.built(&outcome);
         let program = self.program_at_end(&ended.submission);
@@ -84,7 +87,7 @@ impl Driver {
         let Job::Measure(_) = submission.job else { return None };
         let program = self.programs.of(&submission.job, &self.dir);
         let part = recipe::of_program(program.map(|program| program.content));
-        (part != submission.recipe.as_ref()?.parts.program).then_some(part)
+        (part != submission.extra.recipe.as_ref()?.parts.program).then_some(part)
     }
 
     /// How it ended; none if it has already.
@@ -95,14 +98,14 @@ impl Driver {
         };
         let live = self.tasks.live(task)?;
         if end == End::Overdue
-            && let Some(worker) = live.worker
+            && let Some(worker) = live.rare.worker
         {
             // Its cores stay occupied for the core until it is lost: nothing else could run there.
             self.lose(worker, "a task did not end long after its time limit, although it was to be killed");
         }
         let live = self.tasks.live(task)?;
-        let worker = live.worker;
-        let answer = if end == End::Finished { live.outcome.take() } else { None };
+        let worker = live.rare.worker;
+        let answer = if end == End::Finished { live.rare.outcome.take() } else { None };
         let mut outcome = answer.unwrap_or_else(|| {
             Arc::new(match end {
                 End::Finished => Outcome::failed(Status::LostWorker, "its outcome never arrived"),
@@ -138,8 +141,10 @@ impl Driver {
         if !matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_)) {
             return;
         }
-        let Some((pool, worker, members)) =
-            self.tasks.live(task).map(|live| (live.pool, live.worker, live.rare.granted.members.clone()))
+        let Some((pool, worker, members)) = self
+            .tasks
+            .live(task)
+            .map(|live| (live.pool, live.rare.worker, live.rare.granted.members.clone()))
         else {
             return;
         };
@@ -159,7 +164,7 @@ impl Driver {
 
     /// Why a task is lost with its worker: the one it ran on, else the last of its pool.
     fn why_lost(&mut self, task: TaskId, taken_along: &[WorkerId]) -> String {
-        let Some((own, pool)) = self.tasks.live(task).map(|live| (live.worker, live.pool)) else {
+        let Some((own, pool)) = self.tasks.live(task).map(|live| (live.rare.worker, live.pool)) else {
             return String::new();
         };
         let loss = |worker: &Worker| match &worker.stage {
@@ -206,13 +211,13 @@ impl Driver {
 
     /// Counts an end and hands it to the script: what is to be recorded is by now.
     fn hand(&mut self, ended: &Live, outcome: Arc<Outcome>) {
-        let Submission { task, job, options, auxiliary, recipe, .. } = &ended.submission;
-        self.unrecorded += usize::from(recipe.is_none() && !auxiliary);
-        if *auxiliary && outcome.status == Status::Cancelled {
+        let Submission { task, job, options, extra, .. } = &ended.submission;
+        self.unrecorded += usize::from(extra.recipe.is_none() && !extra.auxiliary);
+        if extra.auxiliary && outcome.status == Status::Cancelled {
             self.progress.withdrawn(job.kind());
         } else {
             let what = || told(&self.places, job.what());
-            self.progress.ended(job.kind(), options, ended.worker.map(|_| self.now), what, &outcome);
+            self.progress.ended(job.kind(), options, ended.rare.worker.map(|_| self.now), what, &outcome);
         }
         self.port.complete(*task, outcome);
         self.tasks.handed(*task);

@@ -18,7 +18,7 @@ impl Driver {
         let Some(live) = self.tasks.look(task) else { return ENDED.into() };
         let why = self.core.explain(task);
         let about = self.called(task);
-        match (&why, live.started) {
+        match (&why, live.rare.started) {
             (Explanation::Running { hosts }, Some(started)) => {
                 let since = duration(started.ago_s());
                 let ahead = match live.submission.job.kind() {

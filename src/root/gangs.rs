@@ -63,7 +63,7 @@ impl Driver {
         let Some(live) = self.tasks.live(task).filter(|live| live.attempt == attempt) else { return };
         if live.rare.granted.sweeping.remove(&id)
             && live.rare.granted.sweeping.is_empty()
-            && let Some(leader) = live.worker
+            && let Some(leader) = live.rare.worker
         {
             self.finished(leader, task, attempt);
         }
@@ -73,7 +73,7 @@ impl Driver {
     pub(super) fn forsake_gangs(&mut self, id: WorkerId) {
         for task in self.tasks.of_gangs_with(id) {
             let Some(live) = self.tasks.live(task) else { continue };
-            let (attempt, led) = (live.attempt, live.worker == Some(id));
+            let (attempt, led) = (live.attempt, live.rare.worker == Some(id));
             if led {
                 self.sweep_gang(task);
                 // The core hears of the loss itself; what the others answer is of no more interest.

@@ -51,8 +51,8 @@ impl Driver {
                     };
                     return self.handle(late);
                 };
-                if live.attempt == attempt && live.worker == Some(id) {
-                    live.outcome = Some(outcome);
+                if live.attempt == attempt && live.rare.worker == Some(id) {
+                    live.rare.outcome = Some(outcome);
                     if !self.comes_home(id, task, attempt) && !self.sweep_gang(task) {
                         self.finished(id, task, attempt);
                     }

@@ -22,7 +22,7 @@ pub(super) struct Homing {
 impl Driver {
     /// A task has ended on a worker. Has what it made to come home first?
     pub(super) fn comes_home(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) -> bool {
-        let outcome = self.tasks.live(task).and_then(|live| live.outcome.as_deref());
+        let outcome = self.tasks.live(task).and_then(|live| live.rare.outcome.as_deref());
         let Some(hash) = outcome.and_then(built).filter(|hash| !self.store.contains(*hash)) else {
             return false;
         };
@@ -112,7 +112,7 @@ impl Driver {
 
     fn did_not_arrive(&mut self, id: WorkerId, task: TaskId, reason: &str) {
         let host = self.workers.get(&id).map_or("", |worker| worker.host()).to_string();
-        let Some(outcome) = self.tasks.live(task).and_then(|live| live.outcome.as_mut()) else { return };
+        let Some(outcome) = self.tasks.live(task).and_then(|live| live.rare.outcome.as_mut()) else { return };
         let outcome = Arc::make_mut(outcome);
         outcome.status = Status::SetupFailed;
         outcome.reason = Some(format!(

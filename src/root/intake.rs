@@ -109,8 +109,8 @@ impl Driver {
             _ => 0,
         };
         let kind = submission.job.kind();
-        let recorded = submission.recipe.is_some();
-        let tried = submission.recipe.as_ref().and_then(|recipe| recipe.tried);
+        let recorded = submission.extra.recipe.is_some();
+        let tried = submission.extra.recipe.as_ref().and_then(|recipe| recipe.tried);
         if matches!(kind, Kind::Measure | Kind::Compare) {
             submission.options.placement.exclusive.get_or_insert(Exclusive::Node);
         }
@@ -128,6 +128,7 @@ impl Driver {
         }
         let deps = live
             .submission
+            .extra
             .deps
             .iter()
             .map(|dep| Dep { task: *dep, state: DepState::Pending })

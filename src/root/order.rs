@@ -321,12 +321,23 @@ pub struct Submission {
     pub options: Sparse<TaskOptions>,
     /// What to do. What earlier tasks resulted in is filled in as far as the script had seen it.
     pub job: Job,
+    /// What a call has none of that goes to no journal and waits for nothing.
+    pub extra: Sparse<Extra>,
+}
+
+/// See [`Submission::extra`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extra {
     /// What it is found by; there for what goes to the journal.
-    pub recipe: Option<Box<RecipeId>>,
+    pub recipe: Option<RecipeId>,
     /// Nobody asked for it as such: cancelled, it was never a task to the author.
     pub auxiliary: bool,
     /// Tasks it still waits for. One may have ended unseen by the script: the driver settles it at once.
-    pub deps: Sparse<VecDeque<TaskId>>,
+    pub deps: VecDeque<TaskId>,
+}
+
+impl Blank for Extra {
+    const BLANK: &'static Self = &Self { recipe: None, auxiliary: false, deps: VecDeque::new() };
 }
 
 /// What the driver is asked for, in order.

@@ -25,8 +25,8 @@ use super::witness::{Player, Witness};
 use crate::model::{Arg, Hash, Kind, Outcome, Sparse, Status, TaskId, TaskOptions};
 
 pub use super::order::{
-    Baggage, CallJob, Campaign, Growth, Index, Job, Many, Misplaced, MostQueued, Order, PoolError, PoolInfo,
-    PoolSpec, Quarantine, RecipeId, Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
+    Baggage, CallJob, Campaign, Extra, Growth, Index, Job, Many, Misplaced, MostQueued, Order, PoolError,
+    PoolInfo, PoolSpec, Quarantine, RecipeId, Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
 };
 
 /// Of a task whose end the script has not taken yet.
@@ -184,22 +184,22 @@ impl Port {
             return task;
         }
         if let Job::Compile(spec) = &mut job
-            && self.ledger.is_tried_again(recipe.as_deref())
+            && self.ledger.is_tried_again(recipe.as_ref())
         {
             spec.cache = false;
         }
-        let deps = VecDeque::from(deps).into();
-        let mut submission = Submission { task, pool, options, job, recipe, auxiliary: deferred, deps };
+        let extra = Extra { recipe, auxiliary: deferred, deps: deps.into() };
+        let mut submission = Submission { task, pool, options, job, extra: extra.into() };
         for (dep, value) in known {
             super::settle::put(&mut submission, dep, &value);
         }
-        if submission.deps.is_empty() {
+        if submission.extra.deps.is_empty() {
             self.dispatch(submission, deferred);
             return task;
         }
         if let Job::Call(call) = &mut submission.job {
             let label = |dep: &TaskId| Some((*dep, self.ledger.label(*dep)?));
-            call.baggage.labels = submission.deps.iter().filter_map(label).collect();
+            call.baggage.labels = submission.extra.deps.iter().filter_map(label).collect();
         }
         match self.settle_known(&mut submission) {
             Ok(()) => self.dispatch(submission, deferred),
@@ -374,7 +374,7 @@ impl Port {
     /// Puts in what is known of its dependencies; `Err` names why it cannot run, and after which answer
     /// from the journal to say so.
     fn settle_known(&mut self, submission: &mut Submission) -> Result<(), (Unmet, Option<u64>)> {
-        for dep in (*submission.deps).clone() {
+        for dep in submission.extra.deps.clone() {
             if let Some(seq) = self.replaying.get(&dep) {
                 if let Some(outcome) = self.replays.get(&(*seq, dep)) {
                     settle(submission, dep, outcome).map_err(|unmet| (unmet, Some(*seq)))?;
@@ -399,7 +399,7 @@ impl Port {
             self.held.insert(submission.task, submission);
             return;
         }
-        for dep in submission.deps.iter() {
+        for dep in submission.extra.deps.iter() {
             if let Some(needed) = self.held.remove(dep) {
                 self.dispatch(needed, false);
             }

@@ -91,7 +91,7 @@ fn keys(names: &[&str]) -> Vec<Hash> {
         let build = bench.port.submit(compile(name));
         bench.port.submit(measure(build));
     }
-    submissions(&mut bench.driver).into_iter().filter_map(|s| Some(s.recipe?.key)).collect()
+    submissions(&mut bench.driver).into_iter().filter_map(|s| Some(s.extra.recipe.as_ref()?.key)).collect()
 }
 
 /// What a journal answers that has these ends, in this order.
@@ -266,10 +266,10 @@ fn a_live_task_gets_the_artefact_of_a_replayed_build() {
     for submission in &submissions {
         let Job::Measure(spec) = &submission.job else { panic!("not a measure") };
         assert_eq!(spec.command.argv, [Arg::Artefact(Hash::of(b"a.out"))]);
-        assert!(submission.deps.is_empty());
+        assert!(submission.extra.deps.is_empty());
     }
     // Whether the build was still on its way does not change what was asked.
-    assert_eq!(submissions[0].recipe.as_ref().map(|recipe| recipe.key), Some(keys[1]));
+    assert_eq!(submissions[0].extra.recipe.as_ref().map(|recipe| recipe.key), Some(keys[1]));
 }
 
 #[test]

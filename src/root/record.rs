@@ -31,8 +31,8 @@ pub(super) fn of(
     AtEnd { env, content_key, program: program_at_end, pool }: AtEnd<'_>,
     outcome: &Outcome,
 ) -> Option<Record> {
-    let Submission { task, options, job, recipe, .. } = &ended.submission;
-    let RecipeId { key, parts, .. } = **recipe.as_ref()?;
+    let Submission { task, options, job, extra, .. } = &ended.submission;
+    let RecipeId { key, parts, .. } = *extra.recipe.as_ref()?;
     let now = unix_seconds();
     let (spec, artefact, content_key) = match (job, &outcome.detail) {
         (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), content_key),
@@ -40,7 +40,7 @@ pub(super) fn of(
         (_, Detail::Compile(result)) => (None, result.artefact, result.content_key),
         _ => (None, None, None),
     };
-    let started = ended.started.map(|at| now - at.ago_s());
+    let started = ended.rare.started.map(|at| now - at.ago_s());
     let facts = TaskFacts {
         id: new_id(now),
         campaign: campaign.into(),
@@ -54,12 +54,12 @@ pub(super) fn of(
         name: options.name.clone(),
         params: options.params.clone(),
         limit_s: options.timeout,
-        worker: ended.worker,
+        worker: ended.rare.worker,
         slot: None,
         env,
         artefact,
         placement: granted(&ended.rare.granted.gpus, options, outcome),
-        queue_s: ended.started.map(|at| at.after_s(ended.submitted)),
+        queue_s: ended.rare.started.map(|at| at.after_s(ended.submitted)),
         cost: Some(cost(ended, outcome)),
         started_unix_s: started,
         ended_unix_s: Some(now),
@@ -89,7 +89,7 @@ fn cost(ended: &Live, outcome: &Outcome) -> Cost {
         compile_s,
         setup_s,
         measure_s,
-        node_s: ended.started.map(|_| outcome.elapsed_s * f64::from(nodes)),
+        node_s: ended.rare.started.map(|_| outcome.elapsed_s * f64::from(nodes)),
     }
 }
 

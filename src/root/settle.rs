@@ -91,8 +91,8 @@ pub(super) fn put(waiting: &mut Submission, dep: TaskId, value: &Arg) {
 
 /// It does not wait for `dep` any more. Of many they end about in their order: the search is short.
 pub(super) fn strike_off(waiting: &mut Submission, dep: TaskId) {
-    if let Some(at) = waiting.deps.iter().position(|waits_for| *waits_for == dep) {
-        waiting.deps.remove(at);
+    if let Some(at) = waiting.extra.deps.iter().position(|waits_for| *waits_for == dep) {
+        waiting.extra.deps.remove(at);
     }
 }
 

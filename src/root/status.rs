@@ -232,7 +232,7 @@ impl Driver {
 
     fn worker_status(&self, worker: &Worker) -> WorkerStatus {
         let running = |task: TaskId| {
-            let started = self.tasks.look(task)?.started?;
+            let started = self.tasks.look(task)?.rare.started?;
             let name = self.called(task);
             Some(RunningStatus { task: task.0, name, since_s: started.ago_s() })
         };

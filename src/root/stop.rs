@@ -61,13 +61,13 @@ pub(super) struct Postponed {
 impl CutShort {
     /// None for what its worker had not begun.
     pub(super) fn of(ended: &Live) -> Option<Self> {
-        ended.outcome.as_ref()?;
-        let Submission { options, recipe, .. } = &ended.submission;
+        ended.rare.outcome.as_ref()?;
+        let Submission { options, extra, .. } = &ended.submission;
         let bound = if options.timeout.is_none() { " without a `timeout`" } else { "" };
-        let since = ended.started?;
+        let since = ended.rare.started?;
         let ran = duration(since.ago_s());
         let what = format!("{}, running for {ran}{bound}", called_in_full(&ended.submission));
-        let recipe = recipe.as_ref().map(|recipe| (recipe.key, recipe.had_its_turn));
+        let recipe = extra.recipe.as_ref().map(|recipe| (recipe.key, recipe.had_its_turn));
         Some(Self { since: since.into(), what, timeout: options.timeout, recipe })
     }
 }
@@ -78,8 +78,9 @@ impl Postponed {
         match CutShort::of(ended) {
             Some(cut) => self.cut_short.push(cut),
             None => {
-                let waits = !ended.submission.deps.is_empty() || ended.rare.unmet.is_some();
-                let recipe = ended.submission.recipe.as_ref().filter(|recipe| !recipe.had_its_turn && !waits);
+                let waits = !ended.submission.extra.deps.is_empty() || ended.rare.unmet.is_some();
+                let recipe =
+                    ended.submission.extra.recipe.as_ref().filter(|recipe| !recipe.had_its_turn && !waits);
                 self.has_others |= recipe.is_some();
             }
         }

@@ -27,19 +27,19 @@ pub(super) struct Live {
     pub(super) attempt: Attempt,
     /// When the script asked for it.
     pub(super) submitted: Moment,
-    /// When the try under way was sent off.
-    pub(super) started: Option<Moment>,
-    /// Where it runs, once it was started.
-    pub(super) worker: Option<WorkerId>,
-    /// How the try under way ended, until the core has said what follows.
-    pub(super) outcome: Option<Arc<Outcome>>,
-    /// What few tasks have.
+    /// What few of a million have at a time.
     pub(super) rare: Sparse<Rare>,
 }
 
 /// See [`Live::rare`].
 #[derive(Clone, PartialEq)]
 pub(super) struct Rare {
+    /// When the try under way was sent off.
+    pub(super) started: Option<Moment>,
+    /// Where it runs, once it was started.
+    pub(super) worker: Option<WorkerId>,
+    /// How the try under way ended, until the core has said what follows.
+    pub(super) outcome: Option<Arc<Outcome>>,
     /// What else the try under way has.
     pub(super) granted: Sparse<Granted>,
     /// Why it cannot run although its dependencies ended.
@@ -49,7 +49,14 @@ pub(super) struct Rare {
 }
 
 impl Blank for Rare {
-    const BLANK: &'static Self = &Self { granted: Sparse::NOTHING, unmet: None, dependents: Vec::new() };
+    const BLANK: &'static Self = &Self {
+        started: None,
+        worker: None,
+        outcome: None,
+        granted: Sparse::NOTHING,
+        unmet: None,
+        dependents: Vec::new(),
+    };
 }
 
 /// What few tries have: several nodes, or GPUs.
@@ -96,7 +103,7 @@ impl Tasks {
     pub(super) fn insert(&mut self, mut submission: Submission, pool: PoolId, now: Instant) {
         let task = submission.task;
         let mut unmet = None;
-        for dep in (*submission.deps).clone() {
+        for dep in submission.extra.deps.clone() {
             match self.entries.get_mut(dep) {
                 Some(Entry::Live(live)) => live.rare.dependents.push(task),
                 Some(Entry::Ended(outcome)) => {
@@ -116,16 +123,7 @@ impl Tasks {
         self.live += 1;
         *self.live_in.entry(pool).or_default() += 1;
         let attempt = Attempt(0);
-        let mut live = Live {
-            submission,
-            pool,
-            attempt,
-            submitted: now.into(),
-            started: None,
-            worker: None,
-            outcome: None,
-            rare: Sparse::NOTHING,
-        };
+        let mut live = Live { submission, pool, attempt, submitted: now.into(), rare: Sparse::NOTHING };
         if let Some(unmet) = unmet {
             live.rare.unmet = Some(Box::new(unmet));
         }
@@ -229,14 +227,14 @@ impl Live {
     }
 
     fn message(&self) -> ToWorker {
-        let Submission { task, options, job, recipe, .. } = &self.submission;
+        let Submission { task, options, job, extra, .. } = &self.submission;
         let mut work = match job {
             Job::Call(call) => {
                 return ToWorker::Call(CallTask {
                     task: *task,
                     attempt: self.attempt,
                     // What is recorded draws what it drew, whatever was submitted before it.
-                    seed: recipe.as_ref().map_or(task.0, |recipe| recipe.key.first_half()),
+                    seed: extra.recipe.as_ref().map_or(task.0, |recipe| recipe.key.first_half()),
                     timeout: options.timeout,
                     fresh: options.fresh,
                     gpus: self.rare.granted.gpus.first().map(|(_, gpus)| gpus.clone()),
@@ -362,6 +360,7 @@ impl Live {
 mod tests {
     use super::*;
     use crate::model::{CallReturn, Detail, ExecSpec, FileSpec, HookSpec, Input, MeasureSpec, Status};
+    use crate::root::port::Extra;
 
     fn submission(task: u64, deps: &[u64]) -> Submission {
         let deps: VecDeque<TaskId> = deps.iter().copied().map(TaskId).collect();
@@ -373,10 +372,13 @@ mod tests {
             pool: None,
             options: Sparse::default(),
             job,
-            recipe: None,
-            auxiliary: false,
-            deps: deps.into(),
+            extra: Extra { deps, ..Extra::default() }.into(),
         }
+    }
+
+    #[test]
+    fn a_waiting_task_is_small() {
+        assert_eq!(size_of::<Option<Entry>>(), 112);
     }
 
     #[test]
@@ -394,12 +396,13 @@ mod tests {
         tasks.end(TaskId(1), &ended(text(None)));
         tasks.insert(submission(3, &[0, 2]), PoolId(0), Instant::now());
         let live = tasks.live(TaskId(3)).unwrap();
-        assert_eq!((&*live.submission.deps, &live.rare.unmet), (&[TaskId(2)].into(), &None));
+        assert_eq!((&live.submission.extra.deps, &live.rare.unmet), (&[TaskId(2)].into(), &None));
         // What it cannot use, or what is gone, is no reason to wait either.
         tasks.insert(submission(4, &[0, 1, 99]), PoolId(0), Instant::now());
         let live = tasks.live(TaskId(4)).unwrap();
         assert!(
-            live.submission.deps.is_empty() && matches!(live.rare.unmet.as_deref(), Some(Unmet::Unusable(_)))
+            live.submission.extra.deps.is_empty()
+                && matches!(live.rare.unmet.as_deref(), Some(Unmet::Unusable(_)))
         );
     }
 
@@ -434,7 +437,7 @@ mod tests {
         tasks.end(TaskId(0), &Arc::new(ended));
         tasks.insert(Submission { job, ..submission(1, &[0]) }, PoolId(0), Instant::now());
         let live = tasks.live(TaskId(1)).unwrap();
-        assert!(live.submission.deps.is_empty() && live.rare.unmet.is_none());
+        assert!(live.submission.extra.deps.is_empty() && live.rare.unmet.is_none());
         assert_eq!(live.submission.job.words(), [&Arg::Text(b"5".to_vec())]);
     }
 

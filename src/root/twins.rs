@@ -56,7 +56,7 @@ impl Twins {
         let code = match spec.command.argv.first()? {
             Arg::Artefact(program) => *self.code.get(program).unwrap_or(program),
             Arg::Text(_) if spec.hooks.setup.is_some() || spec.hooks.prepare.is_some() => return None,
-            Arg::Text(_) => submission.recipe.as_ref()?.code?,
+            Arg::Text(_) => submission.extra.recipe.as_ref()?.code?,
             Arg::Task(_) => return None,
         };
         let mut spec = spec.clone();
@@ -68,7 +68,7 @@ impl Twins {
 
     /// The end of a measurement that is about to begin on `host`, if one of the same program has it already.
     pub(super) fn answer(&mut self, submission: &Submission, pool: PoolId, host: &str) -> Option<Outcome> {
-        let depends = submission.recipe.as_ref()?.parts.depends;
+        let depends = submission.extra.recipe.as_ref()?.parts.depends;
         if submission.options.key.is_some() || !is_of_build(submission) {
             return None;
         }
@@ -87,7 +87,8 @@ impl Twins {
     /// A measurement with this content key ended, and its record is `id`.
     pub(super) fn measured(&mut self, key: Hash, id: &str, submission: &Submission, outcome: &Arc<Outcome>) {
         let Detail::Measure(result) = &outcome.detail else { return };
-        let Some(recipe) = submission.recipe.as_ref().filter(|_| outcome.ok() && result.same_as.is_none())
+        let Some(recipe) =
+            submission.extra.recipe.as_ref().filter(|_| outcome.ok() && result.same_as.is_none())
         else {
             return;
         };
@@ -117,9 +118,9 @@ mod tests {
     use super::*;
     use crate::model::{
         CommandSpec, CompileResult, Exclusive, Function, HookSpec, MeasureResult, MeasureSpec, RecipeParts,
-        Sparse, Status, StopReason, Summary, TaskId, TaskOptions,
+        Status, StopReason, Summary, TaskId, TaskOptions,
     };
-    use crate::root::port::RecipeId;
+    use crate::root::port::{Extra, RecipeId};
 
     const POOL: PoolId = PoolId(0);
 
@@ -127,20 +128,14 @@ mod tests {
         let argv = vec![Arg::Artefact(Hash::of(program)), Arg::Text(b"64".to_vec())];
         let command = CommandSpec { argv, ..CommandSpec::default() };
         let parts = RecipeParts { depends, ..RecipeParts::default() };
+        let key = Hash::of(&depends.to_le_bytes());
+        let recipe = RecipeId { key, parts, code: None, tried: None, had_its_turn: false };
         Submission {
             task: TaskId(0),
             pool: None,
             options: TaskOptions { name: Some("gemm".into()), ..TaskOptions::default() }.into(),
             job: Job::Measure(Box::new(MeasureSpec { command, ..MeasureSpec::default() })),
-            recipe: Some(Box::new(RecipeId {
-                key: Hash::of(&depends.to_le_bytes()),
-                parts,
-                code: None,
-                tried: None,
-                had_its_turn: false,
-            })),
-            auxiliary: false,
-            deps: Sparse::default(),
+            extra: Extra { recipe: Some(recipe), ..Extra::default() }.into(),
         }
     }
 
@@ -219,7 +214,7 @@ mod tests {
         *named.job.words_mut()[0] = Arg::Text(b"./prog".to_vec());
         let mut twins = twins(&[]);
         assert_eq!(twins.content_key(&named, POOL), None);
-        named.recipe.as_mut().unwrap().code = Some(Hash::of(b"code"));
+        named.extra.recipe.as_mut().unwrap().code = Some(Hash::of(b"code"));
         let key = twins.content_key(&named, POOL).unwrap();
         assert_eq!(Some(key), twins.content_key(&asked(b"two", 1), POOL));
         let mut made = named.clone();
