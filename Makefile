@@ -21,8 +21,7 @@ demo: ## build harness and tune three small kernels with it, under mpirun
 test: ## all tests, with the MPI on the search path
 	@tools/setup test
 	@$(WITH) cargo test --quiet --no-run
-	@# Ctrl-C is tested too, and what a script starts in the background ignores it.
-	@env --default-signal=INT $(WITH) cargo test --lib --bins --tests --no-fail-fast
+	@$(WITH) cargo test --lib --bins --tests --no-fail-fast
 
 bench: ## the figures of docs/performance.md of this machine, and whether hot paths take more instructions than they did
 	@tools/setup bench

@@ -19,7 +19,7 @@ const LINKS: u32 = 10_000;
 /// Futures pending at once.
 const FUTURES: u32 = 1_000_000;
 /// What each of those may take of the root (B): some three times what it does.
-const FUTURE_BYTES: f64 = 2048.0;
+const FUTURE_BYTES: f64 = 1400.0;
 
 const EXEC: &str = r#"
 local harness = require "harness"

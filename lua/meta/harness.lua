@@ -643,11 +643,15 @@ local Session = {}
 ---@return table
 function Session:request(question, timeout) end
 
---- The same with the text of JSON, a line each: null and empty lists are what they were, which tables cannot say.
+--- The same with the text of JSON, a line each: null and empty lists are what they were, which tables cannot say. With `bytes` the
+--- line is an object, which is sent as `{"bytes":N,…}`: N bytes and a newline follow it. So may the answer be: what follows it is
+--- returned second.
 ---@param line string
 ---@param timeout? harness.Duration
----@return string
-function Session:exchange(line, timeout) end
+---@param bytes? string
+---@return string answer
+---@return string? bytes
+function Session:exchange(line, timeout, bytes) end
 
 --- Calls a function that the process serves: { "name", arguments ..., timeout = "5 s" }. What the function raises is a
 --- `harness.Error` with its traceback, and the process goes on.

@@ -240,7 +240,7 @@ impl Core {
     /// The attempt, or the preparation of one, is over: gives back what it holds. The task is left to be routed.
     pub(super) fn land(&mut self, ix: TaskIx) {
         self.clear_alarm(ix);
-        let Task { need, charge, .. } = self.tasks[ix];
+        let Task { need, charged, .. } = self.tasks[ix];
         match self.enter(ix, State::Queued(Home::Ready)) {
             State::Leasing(gang) => {
                 self.give_back(ix, &gang);
@@ -253,7 +253,7 @@ impl Core {
                 self.give_back(ix, &gang);
                 for worker in gang.iter().copied() {
                     if self.fleet.alive(worker) {
-                        self.fleet[worker].release(ix, need, charge);
+                        self.fleet[worker].release(ix, need, charged);
                         if matches!(need, Need::Share { .. }) && worker != gang.leader() {
                             self.count_unseen(ix, worker, -1);
                         }

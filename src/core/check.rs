@@ -130,7 +130,7 @@ impl Core {
             for id in gang.iter().filter(|id| self.fleet.alive(**id)) {
                 let books = held.entry(*id).or_default();
                 match task.need {
-                    Need::Call => (books.1, books.2) = (books.1 + 1, books.2 + u32::from(task.charge)),
+                    Need::Call => (books.1, books.2) = (books.1 + 1, books.2 + u32::from(task.charged)),
                     need => books.0 += u32::from(need.units(self.fleet[*id].slots)),
                 }
                 let leads = *id == gang.leader();

@@ -174,7 +174,7 @@ impl Core {
     /// Gives the workers' units to a task that shares and has left its queue.
     pub(super) fn put(&mut self, ix: TaskIx, gang: Gang) {
         let (need, charge, group) = (self.tasks[ix].need, self.charge(ix), self.tasks[ix].group());
-        self.tasks[ix].charge = charge;
+        self.tasks[ix].charged = charge;
         self.bind(group, &gang);
         self.take_over(&gang, ix);
         for id in gang.iter().copied() {

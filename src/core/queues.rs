@@ -112,17 +112,16 @@ impl Line {
             return true;
         }
         let Ok(at) = self.row.binary_search_by_key(&rank, |place| place.rank) else { return false };
-        if self.row[at].task().is_none() {
+        if self.row[at].ix.take().is_none() {
             return false;
         }
-        self.row[at].ix = None;
         self.gaps += 1;
-        while self.row.front().is_some_and(|place| place.task().is_none()) {
+        while self.row.front().is_some_and(|place| place.ix.is_none()) {
             self.row.pop_front();
             self.gaps -= 1;
         }
         if 2 * self.gaps > self.row.len() {
-            self.row.retain(|place| place.task().is_some());
+            self.row.retain(|place| place.ix.is_some());
             self.gaps = 0;
         }
         if self.row.is_empty() && self.row.capacity() > PLACES_KEPT {

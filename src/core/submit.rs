@@ -74,7 +74,7 @@ impl Core {
             retries,
             attempt: 0,
             need,
-            charge: 0,
+            charged: 0,
             kind,
             accept_failed,
             recorded: request.recorded,

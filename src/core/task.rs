@@ -155,8 +155,8 @@ pub(super) struct Task {
     /// Starts so far.
     pub attempt: u32,
     pub need: Need,
-    /// Of an attempt at a call: its share of the pipe (µs).
-    pub charge: u16,
+    /// What the pipe was charged for the attempt under way (µs), as it goes back; only calls have any. In its `Flight` it would take 8 B.
+    pub charged: u16,
     pub kind: Kind,
     pub accept_failed: bool,
     /// Its end is recorded.

@@ -1,6 +1,5 @@
 //! What few of a million have: a word where there is nothing, a box where there is something.
 
-use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 
 use serde::{Serialize, Serializer};
@@ -11,14 +10,6 @@ pub trait Blank: Clone + PartialEq + 'static {
     const BLANK: &'static Self;
 }
 
-impl<T: Clone + PartialEq + 'static> Blank for Vec<T> {
-    const BLANK: &'static Self = &Vec::new();
-}
-
-impl<T: Clone + PartialEq + 'static> Blank for VecDeque<T> {
-    const BLANK: &'static Self = &VecDeque::new();
-}
-
 /// A `T` that takes a word while it is blank. Whoever writes to it gives it a box.
 #[derive(Clone, Debug)]
 pub struct Sparse<T>(Option<Box<T>>);
@@ -26,6 +17,21 @@ pub struct Sparse<T>(Option<Box<T>>);
 impl<T> Sparse<T> {
     /// A blank one.
     pub const NOTHING: Self = Self(None);
+
+    /// It has no box.
+    #[cfg(test)]
+    pub fn is_bare(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl<T: Blank> Sparse<T> {
+    /// Gives its box back if that is blank by now.
+    pub fn shed(&mut self) {
+        if **self == *T::BLANK {
+            self.0 = None;
+        }
+    }
 }
 
 impl<T> Default for Sparse<T> {

@@ -12,9 +12,9 @@ use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 use super::again::{Answering, Retrying};
 use super::notices::Notices;
-use super::port::{Campaign, Index, Job, Many, Order, RecipeId, Replay};
+use super::port::{Campaign, Index, Job, Many, Order, Replay};
 use super::programs::Programs;
-use super::recipe;
+use super::recipe::{self, RecipeId};
 use crate::model::{
     DepLabel, Detail, Hash, Kind, Outcome, Status, TaskId, TaskOptions, batch, recipe_key, versions,
 };
@@ -83,7 +83,7 @@ impl Ledger {
     }
 
     /// Numbers a task. What goes to the journal has a recipe key, and perhaps an answer there.
-    pub(super) fn enter(&mut self, order: &Order) -> (TaskId, Option<RecipeId>, Option<Replay>) {
+    pub(super) fn enter(&mut self, order: &Order) -> (TaskId, Option<Box<RecipeId>>, Option<Replay>) {
         let many = many(&order.job);
         if let Some(Many { first: Some(first), .. }) = many {
             return (first, None, None);
@@ -102,7 +102,7 @@ impl Ledger {
     }
 
     /// The recipe key of a keyed task, and the journal's answer to it.
-    fn identify(&mut self, task: TaskId, order: &Order) -> (Option<RecipeId>, Option<Replay>) {
+    fn identify(&mut self, task: TaskId, order: &Order) -> (Option<Box<RecipeId>>, Option<Replay>) {
         self.prints.push(fingerprint(&order.job));
         if matches!(order.job, Job::Call(_)) && order.options.key.is_none() {
             return (None, None);
@@ -153,7 +153,7 @@ impl Ledger {
         }
         let code = program.and_then(|program| program.code);
         let (tried, had_its_turn) = (self.index.tried(&key), self.index.had_its_turn(&key));
-        (Some(RecipeId { key, parts, code, tried, had_its_turn }), replay)
+        (Some(Box::new(RecipeId { key, parts, code, tried, had_its_turn })), replay)
     }
 
     /// Reads an answer of the journal.

@@ -1,4 +1,4 @@
-//! When something was, in eight bytes: a million tasks keep two of these.
+//! When something was, in eight bytes: a million tasks keep one of these, and those that were started two.
 
 use std::num::NonZeroU64;
 use std::sync::LazyLock;

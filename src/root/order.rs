@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash as _, Hasher};
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::allocation::other::OtherJob;
 pub use crate::allocation::{RootNode, Start};
 
+use super::recipe::RecipeId;
 use crate::journal::Answers;
 use crate::model::{
     Arg, Blank, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function, Hash, Kind,
-    MeasureSpec, Outcome, PoolId, RecipeParts, SlotSetup, Sparse, TaskId, TaskOptions,
+    MeasureSpec, Outcome, PoolId, SlotSetup, Sparse, TaskId, TaskOptions,
 };
 
 /// What the script is told about its own run.
@@ -295,21 +295,6 @@ pub struct Order {
     pub deferred: bool,
 }
 
-/// What a task is found by in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecipeId {
-    /// The recipe key.
-    pub key: Hash,
-    /// Of what it consists.
-    pub parts: RecipeParts,
-    /// Code and data of the program, if that is named by path and machine code.
-    pub code: Option<Hash>,
-    /// When it was tried last, in the order of recording, if it was.
-    pub tried: Option<NonZeroU64>,
-    /// It ran in vain for all of a run's time, and no run has come further since.
-    pub had_its_turn: bool,
-}
-
 /// A task on its way to the driver.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -329,7 +314,7 @@ pub struct Submission {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extra {
     /// What it is found by; there for what goes to the journal.
-    pub recipe: Option<RecipeId>,
+    pub recipe: Option<Box<RecipeId>>,
     /// Nobody asked for it as such: cancelled, it was never a task to the author.
     pub auxiliary: bool,
     /// Tasks it still waits for. One may have ended unseen by the script: the driver settles it at once.

@@ -26,7 +26,7 @@ use crate::model::{Arg, Hash, Kind, Outcome, Sparse, Status, TaskId, TaskOptions
 
 pub use super::order::{
     Baggage, CallJob, Campaign, Extra, Growth, Index, Job, Many, Misplaced, MostQueued, Order, PoolError,
-    PoolInfo, PoolSpec, Quarantine, RecipeId, Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
+    PoolInfo, PoolSpec, Quarantine, Replay, Request, RootNode, Start, Submission, What, WorkerInfo,
 };
 
 /// Of a task whose end the script has not taken yet.
@@ -184,7 +184,7 @@ impl Port {
             return task;
         }
         if let Job::Compile(spec) = &mut job
-            && self.ledger.is_tried_again(recipe.as_ref())
+            && self.ledger.is_tried_again(recipe.as_deref())
         {
             spec.cache = false;
         }

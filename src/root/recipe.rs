@@ -3,10 +3,27 @@
 //! Numbers of tasks differ between runs, so a dependency stands there as its own recipe key. Fields at their
 //! empty value are left out: a new optional field does not make old journals worthless.
 
+use std::num::NonZeroU64;
+
 use serde_json::{Value, json};
 
 use super::port::{Job, Order};
 use crate::model::{Arg, Exclusive, Hash, MeasureSpec, Recipe, RecipeParts, TaskId};
+
+/// What a task is found by in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecipeId {
+    /// The recipe key.
+    pub key: Hash,
+    /// Of what it consists.
+    pub parts: RecipeParts,
+    /// Code and data of the program, if that is named by path and machine code.
+    pub code: Option<Hash>,
+    /// When it was tried last, in the order of recording, if it was.
+    pub tried: Option<NonZeroU64>,
+    /// It ran in vain for all of a run's time, and no run has come further since.
+    pub had_its_turn: bool,
+}
 
 /// The recipe of an order, the first of its like, and its parts; `program` is the content of what it runs, where
 /// that is known.

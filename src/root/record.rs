@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::port::{Job, PoolSpec, RecipeId, Submission};
+use super::port::{Job, PoolSpec, Submission};
+use super::recipe::RecipeId;
 use super::tasks::Live;
 use crate::model::{
     Arg, Asked, CacheUse, CommandSpec, Cost, Detail, Exclusive, Gpus, Granted, Hash, MeasureResult, Outcome,
@@ -32,7 +33,7 @@ pub(super) fn of(
     outcome: &Outcome,
 ) -> Option<Record> {
     let Submission { task, options, job, extra, .. } = &ended.submission;
-    let RecipeId { key, parts, .. } = *extra.recipe.as_ref()?;
+    let RecipeId { key, parts, .. } = **extra.recipe.as_ref()?;
     let now = unix_seconds();
     let (spec, artefact, content_key) = match (job, &outcome.detail) {
         (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), content_key),

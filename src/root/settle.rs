@@ -93,6 +93,7 @@ pub(super) fn put(waiting: &mut Submission, dep: TaskId, value: &Arg) {
 pub(super) fn strike_off(waiting: &mut Submission, dep: TaskId) {
     if let Some(at) = waiting.extra.deps.iter().position(|waits_for| *waits_for == dep) {
         waiting.extra.deps.remove(at);
+        waiting.extra.shed();
     }
 }
 

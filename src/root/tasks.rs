@@ -27,7 +27,7 @@ pub(super) struct Live {
     pub(super) attempt: Attempt,
     /// When the script asked for it.
     pub(super) submitted: Moment,
-    /// What few of a million have at a time.
+    /// What a task has none of that was not started and that nothing waits for.
     pub(super) rare: Sparse<Rare>,
 }
 
@@ -379,6 +379,17 @@ mod tests {
     #[test]
     fn a_waiting_task_is_small() {
         assert_eq!(size_of::<Option<Entry>>(), 112);
+        let mut tasks = Tasks::default();
+        for (task, deps) in [(0, &[][..]), (1, &[0])] {
+            tasks.insert(submission(task, deps), PoolId(0), Instant::now());
+        }
+        let has_no_box = |live: &Live| live.submission.extra.is_bare() && live.rare.is_bare();
+        assert!(!has_no_box(tasks.look(TaskId(0)).unwrap()) && !has_no_box(tasks.look(TaskId(1)).unwrap()));
+        let text = Some(b"5".to_vec().into());
+        let detail = Detail::Call(CallReturn { text, ..CallReturn::default() });
+        tasks.end(TaskId(0), &Arc::new(Outcome { detail, ..Outcome::failed(Status::Ok, "") }));
+        tasks.insert(submission(2, &[]), PoolId(0), Instant::now());
+        assert!(has_no_box(tasks.look(TaskId(1)).unwrap()) && has_no_box(tasks.look(TaskId(2)).unwrap()));
     }
 
     #[test]

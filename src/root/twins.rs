@@ -120,7 +120,8 @@ mod tests {
         CommandSpec, CompileResult, Exclusive, Function, HookSpec, MeasureResult, MeasureSpec, RecipeParts,
         Status, StopReason, Summary, TaskId, TaskOptions,
     };
-    use crate::root::port::{Extra, RecipeId};
+    use crate::root::port::Extra;
+    use crate::root::recipe::RecipeId;
 
     const POOL: PoolId = PoolId(0);
 
@@ -135,7 +136,7 @@ mod tests {
             pool: None,
             options: TaskOptions { name: Some("gemm".into()), ..TaskOptions::default() }.into(),
             job: Job::Measure(Box::new(MeasureSpec { command, ..MeasureSpec::default() })),
-            extra: Extra { recipe: Some(recipe), ..Extra::default() }.into(),
+            extra: Extra { recipe: Some(Box::new(recipe)), ..Extra::default() }.into(),
         }
     }
 

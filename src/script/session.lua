@@ -5,7 +5,7 @@ local options, json = host.options(), host.json
 
 local error, ipairs, pcall, setmetatable, type = error, ipairs, pcall, setmetatable, type
 local concat, remove = table.concat, table.remove
-local find, format, gsub, sub = string.find, string.format, string.gsub, string.sub
+local find, format, gsub, match, sub = string.find, string.format, string.gsub, string.match, string.sub
 
 -- Seconds an answer may take unless the task says.
 local PATIENCE = 60
@@ -37,17 +37,17 @@ local function start(self)
   self.ask, self.stop, self.read_stderr, self.is_gone = ask, stop, stderr, false
 end
 
--- Asks in a line of JSON and waits for the answer: a table, or its line.
-local function ask(self, who, line, timeout, as_text)
+-- Asks in a line of JSON and waits for the answer: a table, or its line, and the bytes that follow it.
+local function ask(self, who, line, timeout, as_text, bytes)
   local limit, expected = self.timeout, nil
   if timeout ~= nil then limit, expected = options.duration(timeout) end
   if not limit then failure.raise(format("session:%s: timeout: expected %s", who, expected)) end
   if self.is_gone and self.init and not self.is_closed then start(self) end
   self.is_gone = true -- unless there is an answer: the call may be stopped meanwhile
-  local answer, why, kind = self.ask(line, limit, as_text)
+  local answer, why, kind = self.ask(line, limit, as_text, bytes)
   if answer then
     self.is_gone = false
-    return answer
+    return answer, why
   end
   raise(kind, format("session `%s`: %s", self.name, why))
 end
@@ -61,13 +61,20 @@ function Session:request(question, timeout)
   return ask(self, "request", line, timeout, false)
 end
 
---- The same with the text of JSON, in one line each: what tables cannot say, null and an empty list, is as it was.
-function Session:exchange(line, timeout)
+--- The same with the text of JSON, in one line each: what tables cannot say, null and an empty list, is as it was. `bytes`
+--- follow the line, which says first how many.
+function Session:exchange(line, timeout, bytes)
   failure.own(self, Session, "exchange")
   if type(line) ~= "string" or find(line, "\n", 1, true) then
     failure.raise("session:exchange: expected a line of JSON, got " .. failure.a(line))
   end
-  return ask(self, "exchange", line, timeout, true)
+  if bytes ~= nil then
+    if type(bytes) ~= "string" then failure.raise("session:exchange: bytes: expected a string, got " .. failure.a(bytes)) end
+    local fields = match(line, "^%s*{%s*(.*)$")
+    if not fields then failure.raise("session:exchange: bytes follow an object of JSON, got " .. failure.a(line)) end
+    line = format('{"bytes":%d%s%s', #bytes, sub(fields, 1, 1) == "}" and "" or ",", fields)
+  end
+  return ask(self, "exchange", line, timeout, true, bytes)
 end
 
 --- Calls a function of a helper that serves them: `session:call { "name", arguments ..., timeout = "5 s" }`.

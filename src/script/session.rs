@@ -1,4 +1,5 @@
-//! `harness.session` in a slot: a helper process that is asked a line of JSON and answers with another.
+//! `harness.session` in a slot: a helper process that is asked a line of JSON and answers with another. Bytes may follow each:
+//! those that JSON has no form for, and those too many to be read character by character.
 //!
 //! Turns answers into tables. Knows nothing of processes: it is given a function that starts one.
 
@@ -42,14 +43,32 @@ pub enum Stderr {
 
 /// A helper process. Dropped, it is ended.
 pub trait Helper {
-    /// Sends a line and waits at most so long for one. Or why there is none: then it has been ended.
-    fn ask(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, NoAnswer>;
+    /// Sends a line, with the bytes it announces, and waits at most so long for an answer. Or why there is none: then it has been
+    /// ended.
+    fn ask(&mut self, line: &[u8], bytes: Option<&[u8]>, limit: Duration) -> Result<Answer, NoAnswer>;
 
     /// Ends it for this reason; gives the reason with what it said last.
     fn end(&mut self, why: NoAnswer) -> NoAnswer;
 
     /// The end of what it wrote to its standard error.
     fn stderr(&mut self) -> Vec<u8>;
+}
+
+/// What a helper answers.
+#[derive(Debug)]
+pub struct Answer {
+    /// Without its end.
+    pub line: Vec<u8>,
+    /// If it [announces](bytes_behind) any.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// How many bytes, and another end of a line, follow this line: `{"bytes":12` is how it begins then.
+pub fn bytes_behind(line: &[u8]) -> Option<usize> {
+    let rest = line.strip_prefix(br#"{"bytes":"#)?.trim_ascii_start();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_all = matches!(rest[digits..].trim_ascii_start().first(), Some(b',' | b'}'));
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok().filter(|_| is_all)
 }
 
 /// Why there is no answer.
@@ -71,8 +90,8 @@ impl NoAnswer {
 /// Starts a process, or says why it cannot.
 pub type StartSession = Box<dyn FnMut(&SessionSpec) -> Result<Box<dyn Helper>, String>>;
 
-/// `start(spec)` -> `ask, close, stderr`, or nil and why; `ask(line, seconds, as_text)` -> a table, or the line itself, or
-/// nil, why and the status in one word.
+/// `start(spec)` -> `ask, close, stderr`, or nil and why; `ask(line, seconds, as_text, bytes)` -> a table, or the line itself, and
+/// the bytes that followed it, or nil, why and the status in one word.
 pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Function> {
     lua.create_function_mut(move |lua, spec: Value| {
         let helper = match start(&lua.from_value::<SessionSpec>(spec)?) {
@@ -80,9 +99,10 @@ pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Functi
             Err(why) => return (Value::Nil, why).into_lua_multi(lua),
         };
         let asked = helper.clone();
-        let request = lua.create_function(move |lua, (line, seconds, as_text): (LuaString, f64, bool)| {
+        type Asked = (LuaString, f64, bool, Option<LuaString>);
+        let request = lua.create_function(move |lua, (line, seconds, as_text, bytes): Asked| {
             let answer = match asked.borrow_mut().as_mut() {
-                Some(helper) => request(lua, helper.as_mut(), &line.as_bytes(), seconds, as_text),
+                Some(helper) => request(lua, helper.as_mut(), (&line, bytes.as_ref()), seconds, as_text),
                 None => Err(NoAnswer::new(Status::Error, "it is closed; start another one")),
             };
             match answer {
@@ -106,14 +126,20 @@ pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Functi
 fn request(
     lua: &Lua,
     helper: &mut dyn Helper,
-    question: &[u8],
+    (line, bytes): (&LuaString, Option<&LuaString>),
     seconds: f64,
     as_text: bool,
-) -> Result<Value, NoAnswer> {
+) -> Result<(Value, Option<LuaString>), NoAnswer> {
     let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    let line = helper.ask(question, limit)?;
+    let bytes = bytes.map(|bytes| bytes.as_bytes());
+    let Answer { line, bytes } = helper.ask(&line.as_bytes(), bytes.as_deref(), limit)?;
     match table_or_text(lua, &line, as_text) {
-        Some(answer) => answer.map_err(|error| NoAnswer::new(Status::Error, error)),
+        Some(answer) => {
+            let bytes = bytes.map(|bytes| lua.create_string(bytes)).transpose();
+            answer
+                .and_then(|answer| Ok((answer, bytes?)))
+                .map_err(|error| NoAnswer::new(Status::Error, error))
+        }
         None => {
             let text: String = String::from_utf8_lossy(&line).chars().take(200).collect();
             let why =
@@ -138,4 +164,26 @@ fn table_or_text(lua: &Lua, line: &[u8], as_text: bool) -> Option<mlua::Result<V
         .serialize_none_to_null(false)
         .serialize_unit_to_null(false);
     Some(lua.to_value_with(&answer, plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes_behind;
+
+    #[test]
+    fn a_line_says_first_how_many_bytes_follow_it() {
+        for (line, bytes) in [
+            (r#"{"bytes":12}"#, Some(12)),
+            (r#"{"bytes": 0, "id": 1}"#, Some(0)),
+            (r#"{"id": 1, "bytes": 3}"#, None),
+            (r#"{"bytes":1.5}"#, None),
+            (r#"{"bytes":-1}"#, None),
+            (r#"{"bytes":"1"}"#, None),
+            (r#"{"bytes":99999999999999999999}"#, None),
+            (r#"{"bytes":"#, None),
+            ("", None),
+        ] {
+            assert_eq!(bytes_behind(line.as_bytes()), bytes, "{line}");
+        }
+    }
 }

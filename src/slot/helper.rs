@@ -1,8 +1,8 @@
-//! A helper process of a task: a line to it, a line back, for as long as the slot lives.
+//! A helper process of a task: a line to it, a line back, each with bytes if it says so, for as long as the slot lives.
 //!
 //! It is a child of the slot, so the keeper ends it with the slot, whatever happens; dropped before, it is
 //! killed with its session. Each question has a time limit; the end of what it wrote to its standard error is kept.
-//! Knows nothing of what the lines say.
+//! Knows nothing of what the lines say but how many bytes follow them.
 
 use std::ffi::CString;
 use std::io::{self, Write};
@@ -19,10 +19,12 @@ use rustix::process::{Signal, kill_process_group};
 use super::adaptors;
 use crate::model::Status;
 use crate::process::{self, Child, Environment, Exit, Launch, signal_name};
-use crate::script::session::{self, NoAnswer, SessionSpec, Stderr};
+use crate::script::session::{self, Answer, NoAnswer, SessionSpec, Stderr, bytes_behind};
 
 /// A longer answer is taken for a mistake (B).
 const LONGEST_LINE: usize = 64 << 20;
+/// So are more bytes behind it (B).
+const MOST_BYTES: usize = 1 << 30;
 /// So much of the end of its standard error is kept (B).
 const KEPT: usize = 64 * 1024;
 /// So much of that is in messages (B).
@@ -121,26 +123,21 @@ impl Helper {
         )))
     }
 
-    fn exchange(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, NoAnswer> {
+    fn exchange(&mut self, line: &[u8], bytes: Option<&[u8]>, limit: Duration) -> Result<Answer, NoAnswer> {
         let until = Instant::now().checked_add(limit);
         let question = [line, b"\n"].concat();
+        let behind = bytes.map(|bytes| [bytes, b"\n"]).into_iter().flatten();
+        let mut parts = behind.filter(|part| !part.is_empty());
         let mut left = question.as_slice();
-        let mut searched = 0;
+        let mut answer = Coming::default();
         loop {
-            if let Some(end) = self.unread[searched..].iter().position(|byte| *byte == b'\n') {
-                let rest = self.unread.split_off(searched + end + 1);
-                let mut answer = std::mem::replace(&mut self.unread, rest);
-                answer.pop();
+            if answer.is_whole(&self.unread)? {
                 if self.shown {
                     self.read_tail(); // what it said meanwhile comes before what follows from the answer
                 }
-                return Ok(answer);
+                return Ok(answer.take(&mut self.unread));
             }
-            searched = self.unread.len();
-            if searched > LONGEST_LINE {
-                let mib = LONGEST_LINE >> 20;
-                return Err(mistake(format_args!("its answer has no end after {mib} MiB; it was ended")));
-            }
+            let before = self.unread.len();
             let ends = PollFd::new(&self.child.pidfd, PollFlags::IN);
             let mut fds = vec![PollFd::new(&self.stdout, PollFlags::IN), ends];
             fds.extend(self.stderr.as_ref().map(|stderr| PollFd::new(stderr, PollFlags::IN)));
@@ -164,13 +161,14 @@ impl Helper {
             self.read_tail();
             if !left.is_empty() {
                 left = match write(&self.stdin, left) {
+                    Ok(sent) if sent == left.len() => parts.next().unwrap_or_default(),
                     Ok(sent) => &left[sent..],
                     Err(Errno::AGAIN | Errno::INTR) => left,
                     Err(_) => &[], // it reads no more: its answer or its end comes
                 };
             }
             // What it started may hold its standard output: its own end counts, once all it wrote was read.
-            if !self.read_answer() || has_ended && self.unread.len() == searched {
+            if !self.read_answer() || has_ended && self.unread.len() == before {
                 return Err(self.how_it_ended());
             }
         }
@@ -251,12 +249,63 @@ impl Helper {
     }
 }
 
+/// An answer of which a part was read.
+#[derive(Default)]
+struct Coming {
+    /// There is no end of a line before.
+    searched: usize,
+    /// Where its line ends, and the whole of it.
+    ends: Option<(usize, usize)>,
+}
+
+impl Coming {
+    fn is_whole(&mut self, read: &[u8]) -> Result<bool, NoAnswer> {
+        if self.ends.is_none() {
+            let Some(at) = read[self.searched..].iter().position(|byte| *byte == b'\n') else {
+                self.searched = read.len();
+                if self.searched > LONGEST_LINE {
+                    let mib = LONGEST_LINE >> 20;
+                    return Err(mistake(format_args!("its answer has no end after {mib} MiB; it was ended")));
+                }
+                return Ok(false);
+            };
+            let line = self.searched + at;
+            let behind = bytes_behind(&read[..line]);
+            if let Some(bytes) = behind.filter(|bytes| *bytes > MOST_BYTES) {
+                return Err(mistake(format_args!(
+                    "it announced {bytes} bytes, more than {MOST_BYTES}; it was ended"
+                )));
+            }
+            self.ends = Some((line, line + 1 + behind.map_or(0, |bytes| bytes + 1)));
+        }
+        let Some((line, whole)) = self.ends.filter(|(_, whole)| *whole <= read.len()) else {
+            return Ok(false);
+        };
+        if read[whole - 1] != b'\n' {
+            let bytes = whole - line - 2;
+            return Err(mistake(format_args!("no end of a line follows its {bytes} bytes; it was ended")));
+        }
+        Ok(true)
+    }
+
+    /// Takes it from what was read, once it is whole.
+    fn take(self, read: &mut Vec<u8>) -> Answer {
+        let (line, whole) = self.ends.unwrap_or_default();
+        let rest = read.split_off(whole);
+        let mut answer = std::mem::replace(read, rest);
+        answer.pop();
+        let bytes = (whole > line + 1).then(|| answer.split_off(line + 1));
+        answer.truncate(line);
+        Answer { line: answer, bytes }
+    }
+}
+
 impl session::Helper for Helper {
-    fn ask(&mut self, line: &[u8], limit: Duration) -> Result<Vec<u8>, NoAnswer> {
+    fn ask(&mut self, line: &[u8], bytes: Option<&[u8]>, limit: Duration) -> Result<Answer, NoAnswer> {
         if let Some(over) = &self.over {
             return Err(NoAnswer::new(over.status, format_args!("{}; start another one", over.why)));
         }
-        let asked = self.look().and_then(|()| self.exchange(line, limit));
+        let asked = self.look().and_then(|()| self.exchange(line, bytes, limit));
         // What it would answer next is anyone's guess.
         asked.map_err(|no| self.end(no))
     }

@@ -1,6 +1,6 @@
 //! `harness serve --stdio`: requests and answers, as a program in any language sends and reads them; `harness python-path`.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
@@ -24,6 +24,20 @@ impl Served {
 
     fn say(&mut self, line: &str) {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    fn say_with(&mut self, line: &str, bytes: &[u8]) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(&[line.as_bytes(), b"\n", bytes, b"\n"].concat()).unwrap();
+    }
+
+    /// An answer, and the bytes behind it.
+    fn hear_with(&mut self) -> (Value, Vec<u8>) {
+        let answer = self.hear();
+        let mut bytes = vec![0; answer["bytes"].as_u64().unwrap() as usize + 1];
+        self.output.read_exact(&mut bytes).unwrap();
+        assert_eq!(bytes.pop(), Some(b'\n'));
+        (answer, bytes)
     }
 
     fn hear(&mut self) -> Value {
@@ -102,8 +116,6 @@ while read -r line; do
   case "$line" in
     *die*) echo "no such luck" >&2; exit 3;;
     *setup*) echo '{}';;
-    *more*) echo '{"value":"parts"}';;
-    *parts*) echo '{"value":"two ","more":true}';;
     *) echo "{\"n\":$n,\"got\":$line}";;
   esac
 done"#;
@@ -117,13 +129,71 @@ done"#;
     let exact = json!({ "none": null, "list": [], "object": {}, "deep": [[], {}, null, { "x": [] }] });
     let answer = served.ask(json!({ "id": 5, "do": "submit", "ask": exact }));
     assert_eq!(answer["answer"]["got"], exact, "{answer}");
-    let parts = served.ask(json!({ "id": 2, "do": "submit", "ask": { "parts": true } }));
-    assert_eq!(parts["answer"], json!({ "value": "two parts" }), "{parts}");
     let died =
         served.ask(json!({ "id": 3, "do": "submit", "ask": { "die": 1 }, "options": { "name": "x" } }));
     let why = "it ended with exit code 3; the end of its standard error: no such luck";
     assert_eq!((&died["status"], &died["reason"]), (&json!("nonzero_exit"), &json!(why)), "{died}");
     assert_eq!(served.ask(json!({ "id": 4, "do": "submit", "ask": {} }))["answer"]["n"], 2); // a new one, after its setup
+    assert_eq!(served.close(), Some(0));
+}
+
+/// Bytes of every kind, more than a pipe holds.
+#[test]
+fn bytes_follow_questions_and_answers() {
+    let folder = Folder::new();
+    // Reads a line and as many bytes as it says, and turns them around.
+    let helper = r#"import json, sys
+for line in sys.stdin.buffer:
+    question = json.loads(line)
+    count = question.pop("bytes", None)
+    data = b"" if count is None else sys.stdin.buffer.read(count + 1)[:-1]
+    if "crash" in question:
+        sys.stdout.buffer.write(b'{"bytes":10}\nfour')
+        sys.exit(3)
+    if "odd" in question:
+        sys.stdout.buffer.write(b'{"bytes":2}\nthree\n')
+    elif "none" in question:
+        sys.stdout.buffer.write(b'{"got":%d}\n' % len(data))
+    else:
+        sys.stdout.buffer.write(b'{"bytes":%d,"got":true}\n%s\n' % (len(data), data[::-1]))
+    sys.stdout.buffer.flush()
+"#;
+    let mut served = Served::start(&folder);
+    served.hear();
+    let session = json!({ "cmd": ["python3", "-c", helper] });
+    served.ask(json!({ "id": 0, "do": "spawn", "options": { "slots": 1 }, "session": session }));
+    for data in
+        [vec![], vec![10], b"\0\n\xff\"}\n".to_vec(), (0..3_000_000u32).map(|n| (n % 251) as u8).collect()]
+    {
+        let line = format!(r#"{{"bytes": {}, "id": 1, "do": "submit", "ask": {{}}}}"#, data.len());
+        served.say_with(&line, &data);
+        let (answer, back) = served.hear_with();
+        assert_eq!((&answer["status"], &answer["answer"]["got"]), (&json!("ok"), &json!(true)), "{answer}");
+        assert!(back.iter().eq(data.iter().rev()), "{} bytes came back", back.len());
+    }
+    served.say_with(r#"{"bytes":3,"id":2,"do":"submit","ask":{"none":1}}"#, b"abc");
+    assert_eq!(served.hear()["answer"], json!({ "got": 3 }));
+    let answer = served.ask(json!({ "id": 3, "do": "submit", "ask": { "none": 1 } }));
+    assert_eq!(answer["answer"], json!({ "got": 0 }), "no bytes, no announcement: {answer}");
+    for (line, reason) in [
+        (r#"{"bytes":3,"id":4,"do":"submit","exec":{"cmd":["true"]}}"#, "'bytes' go with 'ask'"),
+        (r#"{"bytes":3,"id":4,"do":"cancel","tasks":[]}"#, "'cancel' has no field 'bytes'"),
+    ] {
+        served.say_with(line, b"abc");
+        let answer = served.hear();
+        assert_eq!((&answer["status"], &answer["reason"]), (&json!("bad_request"), &json!(reason)));
+    }
+    let answer = served.ask(json!({ "id": 5, "do": "submit", "ask": {}, "bytes": 3 }));
+    assert!(answer["reason"].as_str().unwrap().starts_with("'bytes' has to be the first field"), "{answer}");
+    for (what, status, why) in [
+        ("odd", "error", "no end of a line follows its 2 bytes; it was ended"),
+        ("crash", "nonzero_exit", "it ended with exit code 3"),
+    ] {
+        let answer = served.ask(json!({ "id": what, "do": "submit", "ask": { what: 1 } }));
+        assert_eq!((&answer["status"], &answer["reason"]), (&json!(status), &json!(why)), "{answer}");
+    }
+    // An input that ends too early is its end.
+    served.say_with(r#"{"bytes":300,"id":6,"do":"submit","ask":{}}"#, b"abc");
     assert_eq!(served.close(), Some(0));
 }
 

@@ -41,8 +41,6 @@ PROTOCOL = 1
 # Tasks are sent ahead of what the slots can run at once, for about so long (s), at most so many for each slot: those count
 # as running. One always is, so that its slot need not wait for the next.
 AHEAD_S, MOST_AHEAD = 0.01, 32
-# An answer of a worker in one line may have so many bytes; a longer one comes in parts.
-PART = 32 << 20
 # What requests and answers pass through (B): the more fits in, the less often the two sides wait for each other.
 PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031  # of fcntl.h; `fcntl` has it since Python 3.10
@@ -180,16 +178,32 @@ def _setup(initializer, initargs):
         "argv": sys.argv,
         "folder": os.getcwd(),
         "main": run,
-        "initialize": _packed((initializer, initargs)),
+        "initialize": base64.b64encode(_packed((initializer, initargs))).decode(),
     }
 
 
 def _packed(value):
-    return base64.b64encode(pickle.dumps(value, protocol=5)).decode()
+    return pickle.dumps(value, protocol=5)
 
 
-def _unpacked(text):
-    return pickle.loads(base64.b64decode(text))
+def _write(stream, message, data):
+    """A line, and bytes behind it, of which it says first how many."""
+    stream.write(json.dumps({"bytes": len(data), **message}).encode() + b"\n")
+    stream.write(data)
+    stream.write(b"\n")
+
+
+def _read(stream):
+    """A line, and the bytes behind it if it says so; nothing at the end. ValueError: it is no line of ours."""
+    line = stream.readline()
+    if not line:
+        return None, None
+    message = json.loads(line)
+    count = message.get("bytes")
+    if count is None:
+        return message, None
+    data = stream.read(count)
+    return (message, data) if stream.read(1) else (None, None)
 
 
 class _Link:
@@ -228,7 +242,10 @@ class _Link:
             nodes = hello["nodes"]
             size = {"workers": max_workers, "slots": 1} if max_workers < nodes else {"slots": -(-max_workers // nodes)}
             options = {**size, **options}
-        self._write({"id": 0, "do": "spawn", "options": options, "session": session})
+        try:
+            self.process.stdin.write(json.dumps({"id": 0, "do": "spawn", "options": options, "session": session}).encode() + b"\n")
+        except OSError:
+            pass  # it has ended; whoever reads learns why
         self._flush()
         answer = self._answer()
         if answer["status"] != "ok":
@@ -241,12 +258,6 @@ class _Link:
             thread.start()
         _links.add(self)
 
-    def _write(self, request):
-        try:
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-        except OSError:
-            pass  # it has ended; whoever reads learns why
-
     def _flush(self):
         try:
             self.process.stdin.flush()
@@ -254,10 +265,10 @@ class _Link:
             pass  # likewise
 
     def _answer(self):
-        line = self.process.stdout.readline()
-        if not line:
+        answer, _ = _read(self.process.stdout)
+        if answer is None:
             raise BrokenHarness(self._how_it_ended())
-        return json.loads(line)
+        return answer
 
     def give_up(self):
         """It did not come to workers."""
@@ -335,16 +346,21 @@ class _Link:
                 ahead = 0
                 continue
             try:
-                request = {"id": number, "do": "submit", "ask": {"run": _packed((fn, args, kwargs))}}
+                data = _packed((fn, args, kwargs))
             except BaseException as error:
                 if self._take(number):
                     future.set_exception(error)
                 continue
             finally:
                 del future, fn, args, kwargs
+            request = {"id": number, "do": "submit", "ask": {"run": True}}
             if self.task:
                 request["options"] = self.task
-            self._write(request)
+            try:
+                _write(self.process.stdin, request, data)
+            except OSError:
+                pass  # it has ended; whoever reads learns why
+            del data
             ahead += 1
         try:
             self.process.stdin.close()
@@ -366,13 +382,16 @@ class _Link:
         return future
 
     def _read_all(self):
-        for line in self.process.stdout:
+        while True:
             try:
-                answer = json.loads(line)
-            except ValueError:
-                self._break("something else than harness writes to its standard output: %r" % line[:200])
+                answer, data = _read(self.process.stdout)
+            except ValueError as error:
+                self._break("something else than harness writes to its standard output: %s" % error)
                 continue
-            self._heard(answer)
+            if answer is None:
+                break
+            self._heard(answer, data)
+            del answer, data
         how = self._how_it_ended()
         self.process.stdout.close()
         with self.changed:
@@ -380,14 +399,14 @@ class _Link:
         if not is_over:
             self._break(how)
 
-    def _heard(self, answer):
+    def _heard(self, answer, data):
         said = answer.get("answer") or {}
         future = self._take(answer["id"], said.get("s"))
         if answer["status"] == "setup_failed":
-            cause = _raised(said["value"], answer.get("host")) if "value" in said else None
+            cause = _raised(data, answer.get("host")) if data is not None else None
             self._break("no worker can begin: " + answer["reason"], cause, future)
         elif future is not None:
-            _settle(future, answer, said)
+            _settle(future, answer, said, data)
 
     def _break(self, why, cause=None, future=None):
         with self.changed:
@@ -417,13 +436,13 @@ def _at_exit():
         link.join()
 
 
-def _settle(future, answer, said):
+def _settle(future, answer, said, data):
     host = answer.get("host")
     if answer["status"] != "ok":
         future.set_exception(HarnessError(answer["status"], answer["reason"], host))
         return
     try:
-        value = _raised(said["value"], host) if said.get("raised") else _unpacked(said["value"])
+        value = _raised(data, host) if said.get("raised") else pickle.loads(data)
     except BaseException as error:
         told = HarnessError("unreadable", "what the task came to cannot be unpickled here: %r" % error, host)
         told.__cause__ = error
@@ -435,10 +454,10 @@ def _settle(future, answer, said):
         future.set_result(value)
 
 
-def _raised(text, host):
-    data, name, told = _unpacked(text)
+def _raised(data, host):
+    error, name, told = pickle.loads(data)
     try:
-        error = pickle.loads(data)
+        error = pickle.loads(error)
     except Exception:
         error = HarnessError("error", name, host)  # its class cannot be made of what was pickled
     error.__cause__ = RemoteTraceback(told, host)
@@ -446,8 +465,8 @@ def _raised(text, host):
 
 
 # The rest is the worker's: a process beside a slot, kept by `harness serve`. A question is a line of JSON, and so is each
-# answer: {"setup"...} first, {"run": pickled (function, args, kwargs)} -> {"value": pickled, "s": seconds}, with "raised" where
-# it is an exception. Parts of what is longer than PART are asked for by {"more": true}.
+# answer: {"setup"...} first; {"run": true} with (function, args, kwargs) pickled behind it -> {"s": seconds} with what came of it
+# pickled behind it, and with "raised" where that is an exception.
 
 # Runs in a fresh interpreter, where the folder of `-c` must not hide this module.
 _BEGIN = "import sys; sys.path[:] = filter(None, sys.path); from harness_futures import _Worker; _Worker().serve()"
@@ -461,32 +480,29 @@ class _Worker:
 
         _Worker.is_here = True
         questions, answers = take_streams()
-        rest = ""
-        for line in questions:
-            question = json.loads(line)
-            if "more" in question:
-                answer = {}
-            elif "run" in question:
-                answer = _run(lambda: _call(question["run"]))
-                rest = answer.pop("value")
+        while True:
+            question, data = _read(questions)
+            if question is None:
+                break
+            if "run" in question:
+                answer, data = _run(_call, data)
             else:
-                answer = _run(lambda: _prepare(question))
-                rest = answer.pop("value")
+                answer, data = _run(_prepare, question)
                 if "raised" in answer:
                     answer["error"] = answer["raised"]
-            answer["value"], rest = rest[:PART], rest[PART:]
-            if rest:
-                answer["more"] = True
             sys.stdout.flush()
             sys.stderr.flush()
-            answers.write(json.dumps(answer).encode() + b"\n")
+            _write(answers, answer, data)
             answers.flush()
+            del data
 
 
-def _run(function):
+def _run(function, *given):
+    """What is said of it, and pickled what it came to."""
     began = time.perf_counter()
     try:
-        return {"value": _packed(function()), "s": time.perf_counter() - began}
+        data = _packed(function(*given))
+        return {"s": time.perf_counter() - began}, data
     except BaseException as error:  # SystemExit, too: it is the task's
         name = "%s: %s" % (type(error).__name__, error)
         frames = error.__traceback__
@@ -497,11 +513,11 @@ def _run(function):
             data = pickle.dumps(error, protocol=5)
         except Exception:
             data = b""
-        return {"value": _packed((data, name, told)), "s": time.perf_counter() - began, "raised": name}
+        return {"s": time.perf_counter() - began, "raised": name}, _packed((data, name, told))
 
 
-def _call(text):
-    function, args, kwargs = _unpacked(text)
+def _call(data):
+    function, args, kwargs = pickle.loads(data)
     return function(*args, **kwargs)
 
 
@@ -518,6 +534,6 @@ def _prepare(setup):
         module = types.ModuleType("__mp_main__")
         module.__dict__.update(content)
         sys.modules["__main__"] = sys.modules["__mp_main__"] = module
-    initializer, initargs = _unpacked(setup["initialize"])
+    initializer, initargs = pickle.loads(base64.b64decode(setup["initialize"]))
     if initializer is not None:
         initializer(*initargs)

@@ -1,7 +1,7 @@
 //! `harness serve --stdio`: a harness that another program asks, in JSON Lines on its standard input and output.
 //!
-//! What requests mean stands in a script over the ordinary functions (`serve.lua`); here a thread reads their lines and hands
-//! them to it. The end of the input is the end of all: what runs then is cancelled. `harness python-path` is for those who ask
+//! What requests mean stands in a script over the ordinary functions (`serve.lua`); here a thread reads their lines, and the bytes
+//! that follow some, and hands them to it. The end of the input is the end of all: what runs then is cancelled. `harness python-path` is for those who ask
 //! from Python.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -19,9 +19,10 @@ use crate::root::port::{LineSender, PoolSpec};
 use crate::root::progress::Verbosity;
 use crate::root::{self, Ended, Started, find_allocation};
 use crate::say::say;
+use crate::script::session::bytes_behind;
 use crate::slot::adaptors;
 
-/// A longer request is taken for a mistake (B).
+/// A longer request is taken for a mistake, and so are more bytes behind it (B).
 const LONGEST_LINE: u64 = 1 << 30;
 
 pub(super) const AFTER_HELP: &str = "\
@@ -94,21 +95,50 @@ fn listen(lines: LineSender) -> io::Result<()> {
     let read = move || {
         let mut input = BufReader::with_capacity(256 << 10, io::stdin());
         loop {
-            let mut line = Vec::new();
-            match input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
-                Ok(0) => return,
-                Ok(count) if count as u64 == LONGEST_LINE => {
-                    return say("harness serve: a request has no end after 1 GiB: no further ones are read");
+            match request(&mut input) {
+                Ok(Some(request)) => {
+                    if !lines.send(request) {
+                        return;
+                    }
                 }
-                Ok(_) if !lines.send(line) => return,
-                Ok(_) => {}
+                Ok(None) => return,
                 Err(error) => {
-                    return say(format_args!("harness serve: cannot read standard input: {error}"));
+                    return say(format_args!("harness serve: no further requests are read: {error}"));
                 }
             }
         }
     };
     std::thread::Builder::new().name("requests".into()).spawn(read).map(|_| ())
+}
+
+/// The next line with its end, and what follows it without; none at the end.
+fn request(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut request = Vec::new();
+    if input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut request)? == 0 {
+        return Ok(None);
+    }
+    if request.len() as u64 == LONGEST_LINE {
+        return Err(io::Error::other("one has no end after 1 GiB"));
+    }
+    let Some(bytes) = bytes_behind(&request) else { return Ok(Some(request)) };
+    if bytes as u64 > LONGEST_LINE {
+        return Err(io::Error::other(format!("one announced {bytes} bytes, more than 1 GiB")));
+    }
+    request.reserve_exact(bytes + 1);
+    let end = request.len() + bytes;
+    input.by_ref().take(bytes as u64 + 1).read_to_end(&mut request)?;
+    match request.get(end) {
+        Some(b'\n') => request.truncate(end),
+        Some(_) => {
+            return Err(io::Error::other(format!(
+                "no end of a line follows the {bytes} bytes that one announced"
+            )));
+        }
+        None => {
+            return Err(io::Error::other(format!("the input ended in the {bytes} bytes that one announced")));
+        }
+    }
+    Ok(Some(request))
 }
 
 /// Prints the folder that has `harness_futures.py`, for PYTHONPATH or to copy it from.

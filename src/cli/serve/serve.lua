@@ -17,12 +17,14 @@ local tasks = {}
 local pools, helpers = {}, {}
 local newest
 
--- `answer` has the helper's own as it was written: what it has of null and empty lists stays.
+-- `answer` has the helper's own as it was written: what it has of null and empty lists stays. Bytes that came with it follow.
 local function say(answer)
-  local own = answer.answer
-  answer.answer = nil
+  local own, bytes = answer.answer, answer.bytes
+  answer.answer, answer.bytes = nil, nil
   local text = json.encode(answer)
-  print(own and ('{"answer":%s,%s'):format(own, text:sub(2)) or text)
+  if own then text = ('{"answer":%s,%s'):format(own, text:sub(2)) end
+  if bytes then text = ('{"bytes":%d,%s\n'):format(#bytes, text:sub(2)) .. bytes end
+  print(text)
 end
 
 -- Bytes that are not text, as JSON can have them.
@@ -77,35 +79,20 @@ local function start(state)
     timeout = NO_LIMIT,
     init = function(session)
       if not spec.setup then return end
-      local ok, answer = pcall(session.request, session, spec.setup)
+      local ok, answer, bytes = pcall(session.request, session, spec.setup)
       if ok and answer.error == nil then return end
       local reason = not ok and answer.message or type(answer.error) == "string" and answer.error or "its answer is an error"
-      state.failed = { status = "setup_failed", reason = reason, answer = ok and json.encode(answer) or nil }
+      state.failed = { status = "setup_failed", reason = reason, answer = ok and json.encode(answer) or nil, bytes = bytes }
       error("setup failed", 0)
     end,
   }
 end
 
--- The answer as text. A `value` that is too long for a line comes in parts.
-local function whole(helper, question)
-  local text = helper:exchange(json.encode(question))
-  if not text:find('"more"', 1, true) then return text end
-  local answer = assert(json.decode(text))
-  if not answer.more then return text end
-  local parts, part = { answer.value }, answer
-  while part.more do
-    part = helper:request { more = true }
-    parts[#parts + 1] = part.value
-  end
-  answer.value, answer.more = table.concat(parts), nil
-  return json.encode(answer)
-end
-
-local function ask(question)
+local function ask(question, behind)
   local state = harness.worker.state
-  local ok, answer = pcall(function()
+  local ok, answer, bytes = pcall(function()
     if not state.helper then start(state) end
-    return whole(state.helper, question)
+    return state.helper:exchange(json.encode(question), nil, behind)
   end)
   local failed = state.failed
   state.failed = nil
@@ -114,7 +101,7 @@ local function ask(question)
     local status = is_error and answer.kind or state.helper and "error" or "setup_failed"
     failed = { status = status, reason = is_error and answer.message or tostring(answer) }
   end
-  local given = failed or { status = "ok", answer = answer }
+  local given = failed or { status = "ok", answer = answer, bytes = bytes }
   given.host = harness.worker.host
   return given
 end
@@ -177,10 +164,12 @@ local function kind_of(request)
   return found or error("what is to be done is missing: one of " .. table.concat(KINDS, ", "), 0)
 end
 
-function does.submit(id, request)
+function does.submit(id, request, bytes)
   if tasks[id] then error("there is a task of this id already", 0) end
   local kind = kind_of(request)
   local is_question = kind == "ask"
+  if request.bytes ~= nil and not bytes then error("'bytes' has to be the first field, and a number of bytes follow the line", 0) end
+  if bytes and not is_question then error("'bytes' go with 'ask'", 0) end
   local pool = newest
   if request.pool ~= nil then pool = pools[request.pool] or error("there is no pool " .. tostring(request.pool), 0) end
   if type(request[kind]) ~= "table" then error(("'%s': expected an object"):format(kind), 0) end
@@ -188,7 +177,7 @@ function does.submit(id, request)
   if is_question then
     if not pool or not helpers[pool.id] then error("nobody can be asked: `spawn` a pool with a `session` first", 0) end
     local options = meant(request.options or {})
-    options[1], options[2] = ask, meant(request.ask, true)
+    options[1], options[2], options[3] = ask, meant(request.ask, true), bytes
     task = call(options)
   else
     if request.options ~= nil then error(("'options' go with 'ask'; those of '%s' are in it"):format(kind), 0) end
@@ -225,7 +214,7 @@ end
 ---@type table<string, table<string, boolean>>
 local FIELDS = {
   spawn = { options = true, session = true },
-  submit = { ask = true, exec = true, compile = true, measure = true, compare = true, options = true, pool = true },
+  submit = { ask = true, exec = true, compile = true, measure = true, compare = true, options = true, pool = true, bytes = true },
   ["await"] = { tasks = true, count = true, timeout = true },
   cancel = { tasks = true },
 }
@@ -239,10 +228,10 @@ local function check(request)
 end
 
 -- A task has its answer when it ends.
-local function reply(id, request)
+local function reply(id, request, bytes)
   local ok, answer = pcall(function()
     check(request)
-    return does[request["do"]](id, request)
+    return does[request["do"]](id, request, bytes)
   end)
   if not ok then answer = { status = "bad_request", reason = reason_of(answer) } end
   if answer then
@@ -252,6 +241,11 @@ local function reply(id, request)
 end
 
 local function handle(line)
+  local bytes
+  local cut = line:find "^{\"bytes\":" and line:find("\n", 1, true)
+  if cut then
+    line, bytes = line:sub(1, cut), line:sub(cut + 1)
+  end
   local request, why = json.decode(line)
   if type(request) ~= "table" then return say { id = null, status = "bad_request", reason = why or "expected an object" } end
   local id = request.id
@@ -264,7 +258,7 @@ local function handle(line)
   if request["do"] == "await" then
     go(reply, id, request) -- others are not to wait for it
   else
-    reply(id, request)
+    reply(id, request, bytes)
   end
 end
 

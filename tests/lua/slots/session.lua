@@ -74,6 +74,9 @@ assert(caught(ask, { a = { b = { 1, f = 2 } } }):find "session:request: question
 assert(caught(ask, { a = { 1, 0 / 0 } }):find "session:request: question%.a%[2%] is NaN, which JSON has no form for")
 assert(caught(ask, { a = "\xff" }):find "session:request: question%.a is not text in UTF%-8")
 assert(caught(exchange, "1\n2"):find "session:exchange: expected a line of JSON, got '1\\x0a2'")
+local function beside(line, bytes) return harness.worker.state.helper:exchange(line, nil, bytes) end
+assert(caught(beside, "[1]", "x"):find "session:exchange: bytes follow an object of JSON, got '%[1%]'")
+assert(caught(beside, "{}", 1):find "session:exchange: bytes: expected a string, got 1")
 assert(caught(ask, {}, "soon"):find "session:request: timeout: expected seconds or a duration")
 -- Once it is gone it says so, until there is another one.
 assert(caught(ask, { "die" }):find "exit code 3")
