@@ -306,7 +306,7 @@ pub enum Action {
         /// How.
         end: End,
     },
-    /// Send `Tick` then, unless an event comes sooner. Only the earliest one asked for matters.
+    /// Send `Tick` then, and not when it was asked for before: that is earlier now, or any event that came since did for it.
     WakeAt(Tick),
 }
 

@@ -300,9 +300,7 @@ impl Driver {
             Action::Readmit { pool, host } => self.readmit(pool, &host),
             Action::Hold { task } => self.hold(task),
             Action::Resolve { task, end } => self.resolve(task, end),
-            Action::WakeAt(tick) => {
-                self.wake_at = Some(self.wake_at.map_or(tick, |old| old.min(tick)));
-            }
+            Action::WakeAt(tick) => self.wake_at = Some(tick),
         }
     }
 
