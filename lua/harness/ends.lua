@@ -191,7 +191,7 @@ local function deliver_result(f)
   local dependents = needed[f.id]
   if f.kind == "call" then
     value.task = f.id
-    if not dependents then unseen[f] = true end
+    if not dependents and value.kind ~= "cancelled" then unseen[f] = true end
   end
   if dependents and not value.ok then culprits[f.id] = value end
   local skipped = value.status == "skipped" or value.kind == "skipped"

@@ -247,6 +247,15 @@ pub fn end_by(signal: Signal) {
     let _ = unblock_signals().map(|()| kill_process(own_pid(), signal));
 }
 
+/// A fault ends this process as it does any other program, also one that a library or somebody else sends. Rust's handler, which tells of
+/// stacks that are too small, takes the first signal for nothing and waits for the fault to come again.
+pub fn end_by_faults() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: the default disposition; no handler of ours is involved.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 fn change_mask(how: i32, signals: &[i32]) -> io::Result<()> {
     let set = signal_set(signals);
     // SAFETY: the set is initialised; no old mask is asked for.

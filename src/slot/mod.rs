@@ -23,7 +23,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, Rlimit};
 
 use crate::model::{FromSlot, Gpus, Outcome, SlotInit, Status, ToSlot};
-use crate::process::{Gate, Variables, listen_for_stop, with_advice};
+use crate::process::{Gate, Variables, end_by_faults, listen_for_stop, with_advice};
 use crate::say::say;
 use crate::script::raw::{MESSAGE_LIMIT, look_whether_to_stop};
 use crate::script::task::{Outside, Require, TaskState};
@@ -75,6 +75,7 @@ fn become_slot() -> io::Result<()> {
 
 /// Runs calls until the worker closes the socket.
 pub fn serve(socket: OwnedFd, gate: OwnedFd) -> Result<(), SlotError> {
+    end_by_faults();
     let gate = Rc::new(Gate::open(gate)?);
     let line = Arc::new(Line::new(socket)?);
     let sender = std::thread::Builder::new().name("sender".into()).spawn({

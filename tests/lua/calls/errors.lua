@@ -86,6 +86,11 @@ assert(e.kind ~= "ok" and e.message:find("3", 1, true), e.kind .. ": " .. e.mess
 e = caught(function() os.execute("kill -TERM $PPID") while true do end end)
 assert(e.kind == "signal" and e.message:find("SIGTERM", 1, true), e.kind .. ": " .. e.message)
 assert(await(submit(function() return "alive" end)) == "alive")
+-- So is a fault that no instruction made: what goes on after it has no result.
+for _, name in ipairs { "SEGV", "BUS" } do
+  e = caught(function() os.execute("kill -" .. name .. " $PPID") end)
+  assert(e.kind == "signal" and e.message:find("SIG" .. name, 1, true), e.kind .. ": " .. e.message)
+end
 
 -- An error raised again keeps what it was.
 local ok, again = pcall(function() error(caught(error, { code = 9 }), 0) end)
