@@ -71,7 +71,7 @@ function Session:exchange(line, timeout, bytes)
   if bytes ~= nil then
     if type(bytes) ~= "string" then failure.raise("session:exchange: bytes: expected a string, got " .. failure.a(bytes)) end
     local fields = match(line, "^%s*{%s*(.*)$")
-    if not fields then failure.raise("session:exchange: bytes follow an object of JSON, got " .. failure.a(line)) end
+    if not fields then return failure.raise("session:exchange: bytes follow an object of JSON, got " .. failure.a(line)) end
     line = format('{"bytes":%d%s%s', #bytes, sub(fields, 1, 1) == "}" and "" or ",", fields)
   end
   return ask(self, "exchange", line, timeout, true, bytes)
