@@ -198,7 +198,12 @@ def _read(stream):
     line = stream.readline()
     if not line:
         return None, None
-    message = json.loads(line)
+    try:
+        message = json.loads(line)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict):
+        raise ValueError(repr(line[:200]))
     count = message.get("bytes")
     if count is None:
         return message, None
