@@ -12,10 +12,10 @@ use bytes::Bytes;
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
+use super::recipe::RecipeId;
 use crate::allocation::other::OtherJob;
 pub use crate::allocation::{RootNode, Start};
 
-use super::recipe::RecipeId;
 use crate::journal::Answers;
 use crate::model::{
     Arg, Blank, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function, Hash, Kind,

@@ -183,8 +183,18 @@ for line in sys.stdin.buffer:
         let answer = served.hear();
         assert_eq!((&answer["status"], &answer["reason"]), (&json!("bad_request"), &json!(reason)));
     }
-    let answer = served.ask(json!({ "id": 5, "do": "submit", "ask": {}, "bytes": 3 }));
-    assert!(answer["reason"].as_str().unwrap().starts_with("'bytes' has to be the first field"), "{answer}");
+    for line in [
+        r#"{"id":5,"do":"submit","ask":{},"bytes":3}"#,
+        r#"{"bytes":1.5,"id":5,"do":"submit","ask":{}}"#,
+        r#"{"bytes":"3","id":5,"do":"submit","ask":{}}"#,
+    ] {
+        served.say(line);
+        let answer = served.hear();
+        assert!(
+            answer["reason"].as_str().unwrap().starts_with("'bytes' has to be the first field"),
+            "{answer}"
+        );
+    }
     for (what, status, why) in [
         ("odd", "error", "no end of a line follows its 2 bytes; it was ended"),
         ("crash", "nonzero_exit", "it ended with exit code 3"),

@@ -186,11 +186,14 @@ def _packed(value):
     return pickle.dumps(value, protocol=5)
 
 
-def _write(stream, message, data):
-    """A line, and bytes behind it, of which it says first how many."""
-    stream.write(json.dumps({"bytes": len(data), **message}).encode() + b"\n")
-    stream.write(data)
-    stream.write(b"\n")
+def _write(stream, message, data=None):
+    """A line; with data these bytes behind it, of which it says first how many."""
+    if data is not None:
+        message = {"bytes": len(data), **message}
+    stream.write(json.dumps(message).encode() + b"\n")
+    if data is not None:
+        stream.write(data)
+        stream.write(b"\n")
 
 
 def _read(stream):
@@ -247,10 +250,7 @@ class _Link:
             nodes = hello["nodes"]
             size = {"workers": max_workers, "slots": 1} if max_workers < nodes else {"slots": -(-max_workers // nodes)}
             options = {**size, **options}
-        try:
-            self.process.stdin.write(json.dumps({"id": 0, "do": "spawn", "options": options, "session": session}).encode() + b"\n")
-        except OSError:
-            pass  # it has ended; whoever reads learns why
+        self._write({"id": 0, "do": "spawn", "options": options, "session": session})
         self._flush()
         answer = self._answer()
         if answer["status"] != "ok":
@@ -262,6 +262,12 @@ class _Link:
             self.threads.append(thread)
             thread.start()
         _links.add(self)
+
+    def _write(self, request, data=None):
+        try:
+            _write(self.process.stdin, request, data)
+        except OSError:
+            pass  # it has ended; whoever reads learns why
 
     def _flush(self):
         try:
@@ -361,10 +367,7 @@ class _Link:
             request = {"id": number, "do": "submit", "ask": {"run": True}}
             if self.task:
                 request["options"] = self.task
-            try:
-                _write(self.process.stdin, request, data)
-            except OSError:
-                pass  # it has ended; whoever reads learns why
+            self._write(request, data)
             del data
             ahead += 1
         try:

@@ -111,7 +111,7 @@ fn listen(lines: LineSender) -> io::Result<()> {
     std::thread::Builder::new().name("requests".into()).spawn(read).map(|_| ())
 }
 
-/// The next line with its end, and what follows it without; none at the end.
+/// The next line; with its end and the bytes behind it if it announces some. None at the end of the input.
 fn request(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut request = Vec::new();
     if input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut request)? == 0 {
@@ -120,7 +120,10 @@ fn request(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     if request.len() as u64 == LONGEST_LINE {
         return Err(io::Error::other("one has no end after 1 GiB"));
     }
-    let Some(bytes) = bytes_behind(&request) else { return Ok(Some(request)) };
+    let Some(bytes) = bytes_behind(&request) else {
+        request.pop_if(|last| *last == b'\n');
+        return Ok(Some(request));
+    };
     if bytes as u64 > LONGEST_LINE {
         return Err(io::Error::other(format!("one announced {bytes} bytes, more than 1 GiB")));
     }

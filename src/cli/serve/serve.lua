@@ -242,7 +242,7 @@ end
 
 local function handle(line)
   local bytes
-  local cut = line:find "^{\"bytes\":" and line:find("\n", 1, true)
+  local cut = line:find("\n", 1, true)
   if cut then
     line, bytes = line:sub(1, cut), line:sub(cut + 1)
   end
