@@ -71,6 +71,11 @@ impl Leader {
         !matches!(self.state, State::Sweeping { .. })
     }
 
+    /// Has the process itself begun to end, whether or not that was told yet?
+    pub fn ends(&self) -> bool {
+        !self.lives() || process::ends(self.child.pid)
+    }
+
     /// Has nobody told it to end?
     pub fn undisturbed(&self) -> bool {
         matches!(self.state, State::Running)

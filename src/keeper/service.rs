@@ -194,7 +194,7 @@ impl Keeper {
                 self.common.desk.module_came(&name);
             }
             ToKeeper::Ping => {
-                self.slots.note_memory();
+                self.slots.settle_memory();
                 self.worker.queue(&FromKeeper::Alive);
             }
         }

@@ -50,7 +50,7 @@ impl Slots {
         match self.try_start(slot, fds, site, family) {
             Ok(started) => {
                 if self.running.is_empty() {
-                    self.note_memory();
+                    self.oom.note();
                 }
                 self.running.insert(slot, started);
             }
@@ -85,12 +85,10 @@ impl Slots {
         Ok(Slot { leader: started.map_err(Failure::setup)?, _scratch: scratch })
     }
 
-    /// Whatever the kernel has killed for memory until now was no slot that still runs. To be called now and then: what is older is no
-    /// evidence.
-    pub fn note_memory(&mut self) {
-        if self.running.values().all(|slot| slot.leader.lives()) {
-            self.oom.note();
-        }
+    /// Whatever else the kernel has killed for memory is no evidence for the slots that run. To be called now and then.
+    pub fn settle_memory(&mut self) {
+        let running = &self.running;
+        self.oom.settle(|| running.values().all(|slot| !slot.leader.ends()));
     }
 
     /// Names every descriptor that tells of the end of a slot.

@@ -43,17 +43,29 @@ impl OomCounter {
 pub struct OomWatch {
     counter: OomCounter,
     before: Option<u64>,
+    /// What `settle` read last.
+    seen: Option<u64>,
 }
 
 impl OomWatch {
     /// Of this process's control group; nothing is noted yet.
     pub fn open() -> Self {
-        Self { counter: OomCounter::open(), before: None }
+        Self { counter: OomCounter::open(), before: None, seen: None }
     }
 
     /// What was counted until now is no evidence.
     pub fn note(&mut self) {
         self.before = self.counter.read();
+    }
+
+    /// To be called now and then: what was counted by the call before is no evidence if nobody ends now. The kernel counts a process
+    /// before it kills it, and what had much memory takes its time to end.
+    pub fn settle(&mut self, nobody_ends: impl FnOnce() -> bool) {
+        let count = self.counter.read();
+        if count != self.before && count == self.seen && nobody_ends() {
+            self.before = count;
+        }
+        self.seen = count;
     }
 
     /// The counter, if it has risen since.
@@ -125,6 +137,26 @@ mod tests {
     fn a_counter_that_counts_says_which_it_is() {
         let counter = OomCounter::open();
         assert_eq!(counter.read().is_some(), counter.name().starts_with('/'), "{counter:?}");
+    }
+
+    #[test]
+    fn a_kill_is_evidence_until_nobody_ends_of_it() {
+        let path = std::env::temp_dir().join(format!("harness-oom-watch-{}", std::process::id()));
+        let count = |kills: u32| fs::write(&path, format!("oom_kill {kills}\n")).unwrap();
+        count(3);
+        let counter = OomCounter(Some((path.display().to_string(), File::open(&path).unwrap())));
+        let mut watch = OomWatch { counter, before: None, seen: None };
+        watch.note();
+        watch.settle(|| unreachable!("nothing was counted"));
+        count(4);
+        watch.settle(|| unreachable!("it is too soon to ask: nobody may know yet that he is to end"));
+        watch.settle(|| false);
+        assert!(watch.rose().is_some(), "who ends may be the one that was counted");
+        watch.settle(|| true);
+        assert!(watch.rose().is_none(), "it was somebody else");
+        count(5);
+        assert!(watch.take_one().is_some() && watch.take_one().is_none(), "one kill is evidence for one");
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub use spawn::{
 };
 pub use stand_in::{Side, StandIn, stand_in};
 pub use stop::{listen_for_stop, tell_to_stop};
-pub use tree::{Family, MARK_VARIABLE, children_of, kill_descendants, kill_from_below, kill_marked};
+pub use tree::{Family, MARK_VARIABLE, children_of, ends, kill_descendants, kill_from_below, kill_marked};
 pub use variables::Variables;
 pub use vigil::Vigil;
 pub use wait::{Exit, signal_name, try_wait, wait};

@@ -238,7 +238,7 @@ pub fn children_of(pid: Pid) -> Vec<Pid> {
 
 fn children_by_scan(parent: Pid) -> Vec<Pid> {
     processes()
-        .filter(|pid| stat(*pid).is_some_and(|(_, its_parent)| its_parent == parent.as_raw_nonzero().get()))
+        .filter(|pid| stat(*pid).is_some_and(|its| its.parent == parent.as_raw_nonzero().get()))
         .collect()
 }
 
@@ -280,21 +280,45 @@ pub(super) fn processes() -> impl Iterator<Item = Pid> {
 
 /// Is there such a process, and is it more than an exit code to be collected?
 fn lives(pid: Pid) -> bool {
-    stat(pid).is_some_and(|(state, _)| state != b'Z' && state != b'X')
+    stat(pid).is_some_and(|its| its.state != b'Z' && its.state != b'X')
+}
+
+/// Has the process begun to end, or is it gone? What has much memory takes its time for that; what SIGKILL has reached may not know yet.
+pub fn ends(pid: Pid) -> bool {
+    /// In the kernel's include/linux/sched.h.
+    const PF_EXITING: u64 = 4;
+    stat(pid)
+        .is_none_or(|its| its.flags & PF_EXITING != 0 || its.pending & 1 << (Signal::KILL.as_raw() - 1) != 0)
 }
 
 /// Was it stopped (SIGSTOP)? Then it does nothing, ending included, until somebody lets it go on.
 pub(super) fn is_stopped(pid: Pid) -> bool {
-    stat(pid).is_some_and(|(state, _)| state == b'T')
+    stat(pid).is_some_and(|its| its.state == b'T')
 }
 
-/// State and parent. The command's name before them may itself contain `)`.
-fn stat(pid: Pid) -> Option<(u8, i32)> {
+/// Of /proc/PID/stat.
+struct Stat {
+    state: u8,
+    parent: i32,
+    /// The kernel's PF_ flags.
+    flags: u64,
+    /// Signals that wait for its first thread, the lowest bit for signal 1.
+    pending: u64,
+}
+
+/// The command's name before the fields may itself contain `)`.
+fn stat(pid: Pid) -> Option<Stat> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let end_of_name = text.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(text.get(end_of_name + 2..)?).ok()?;
+    // proc(5) counts from the id: the state is its third field.
     let mut fields = rest.split(' ');
-    Some((*fields.next()?.as_bytes().first()?, fields.next()?.parse().ok()?))
+    Some(Stat {
+        state: *fields.next()?.as_bytes().first()?,
+        parent: fields.next()?.parse().ok()?,
+        flags: fields.nth(4)?.parse().ok()?,
+        pending: fields.nth(21)?.parse().ok()?,
+    })
 }
 
 /// The kernel fills at most a page at a time: what is much shorter is all there is.
@@ -353,7 +377,12 @@ mod tests {
         assert!(lives(pid));
         assert!(children_of(getpid()).contains(&pid));
         assert!(children_by_scan(getpid()).contains(&pid));
+        assert!(!ends(pid));
         kill_process(pid, Signal::KILL).unwrap();
+        // For the blink between its taking the signal and its being marked by the kernel nothing tells.
+        while !ends(pid) {
+            std::thread::yield_now();
+        }
         assert_eq!(wait(pid).unwrap().0, Exit::Signal(9));
         assert!(!lives(pid));
     }
