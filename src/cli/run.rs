@@ -15,7 +15,7 @@ use super::progress::display;
 use crate::artefact::Store;
 use crate::machine;
 use crate::model::human::{bounded, count};
-use crate::model::{Limits, Outcome, Row, Status, exit, limits};
+use crate::model::{Limits, Row, Status, exit, limits};
 use crate::process::{self, Signals};
 use crate::report::summary;
 use crate::root::port::{PoolSpec, Port, Start};
@@ -161,20 +161,12 @@ fn campaign(options: Options, started: Started, signals: Signals, script: &Path)
     if let Some(display) = display {
         display.close();
     }
-    if !quiet && !ended.tally.ended.is_empty() {
-        // Why there are no workers was said when it was found, and the script's own error may say it again: enough.
-        let is_said = |outcome: &Outcome| {
-            outcome.status == Status::Refused
-                && outcome.reason.as_ref().is_some_and(|reason| {
-                    ended.message.iter().any(|message| message.contains(reason.as_str()))
-                })
-        };
-        let lines = ended.tally.lines.iter().filter(|line| !is_said(&line.outcome));
-        let rows: Vec<Row<'_>> = lines.map(Line::row).collect();
-        post(summary(&ended.tally.ended, ended.tally.replays, &rows).trim_end());
-    }
     if quiet && let Some(line) = failures(&ended.tally.ended) {
         post(format_args!("harness: {line}"));
+    } else if !quiet && !ended.tally.ended.is_empty() {
+        let tally = ended.tally;
+        let rows: Vec<Row<'_>> = tally.lines.iter().map(Line::row).collect();
+        post(summary(&tally.ended, tally.replays, &rows, &tally.failures).trim_end());
     }
     if let Some(message) = ended.message {
         post(format_args!("harness: {message}"));

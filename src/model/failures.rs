@@ -114,6 +114,8 @@ struct Named {
     tasks: usize,
     subjects: Vec<String>,
     hosts: Vec<String>,
+    /// Why the first was refused, if it was.
+    refusal: Option<String>,
 }
 
 impl Failures {
@@ -121,6 +123,9 @@ impl Failures {
     pub fn add(&mut self, row: &Row<'_>) {
         let Some(those) = self.0.of(row) else { return };
         those.tasks += 1;
+        if row.outcome.status == Status::Refused && those.tasks == 1 {
+            those.refusal = row.outcome.reason.as_deref().map(str::to_owned);
+        }
         name(&mut those.subjects, || called(row));
         name(&mut those.hosts, || visible(&row.outcome.host));
     }
@@ -128,15 +133,25 @@ impl Failures {
     /// A line for each way to fail, and how many tasks it stands for. What followed from another failure (`skipped`,
     /// `cancelled`) comes after what failed by itself.
     pub fn lines(&self) -> impl Iterator<Item = (String, usize)> {
+        self.ways().map(|way| (way.line(), way.tasks.tasks))
+    }
+
+    /// The same without refusals that are told by this text.
+    pub fn unsaid(&self, text: &str) -> impl Iterator<Item = (String, usize)> {
+        let is_said = |way: &Way<Named>| way.tasks.refusal.as_deref().is_some_and(|why| text.contains(why));
+        self.ways().filter(move |way| !is_said(way)).map(|way| (way.line(), way.tasks.tasks))
+    }
+
+    fn ways(&self) -> impl Iterator<Item = &Way<Named>> {
         let those = |followed| self.0.ways.iter().filter(move |way| way.followed == followed);
-        those(false).chain(those(true)).map(|way| (way.line(), way.tasks.tasks))
+        those(false).chain(those(true))
     }
 }
 
 impl Way<Named> {
     /// `3 x compile gemm tile=8, gemm tile=16, gemm tile=32 on node1: compile_failed: gemm.c:3: …`.
     fn line(&self) -> String {
-        let Self { kind, text, tasks: Named { tasks, subjects, hosts }, .. } = self;
+        let Self { kind, text, tasks: Named { tasks, subjects, hosts, .. }, .. } = self;
         let mut line = if *tasks > 1 { format!("{tasks} x ") } else { String::new() };
         line.push_str(kind.word());
         if !subjects.is_empty() {

@@ -6,17 +6,21 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::model::human::{comparison_lines, count, measurement_line, subject, tally};
-use crate::model::{Detail, Row, Status, failures};
+use crate::model::{Detail, Row, Status};
 
 /// Longer lists say how many more there are.
 const MEASUREMENTS_SHOWN: usize = 40;
 const FAILURES_SHOWN: usize = 20;
 
 /// The table, lines ended by newlines: `ended` counts all tasks, `replays` those that the journal answered, `rows` are
-/// those to list (measurements and failures, in the order they ended). After the measurements stands which nodes are slow.
-/// What failed for one reason is one line. What followed from another failure (`skipped`, `cancelled`) is listed after
-/// what failed by itself.
-pub fn summary(ended: &BTreeMap<Status, usize>, replays: usize, rows: &[Row<'_>]) -> String {
+/// the measurements and comparisons in the order they ended, `failures` why tasks failed and for how many each stands. After the
+/// measurements stands which nodes are slow.
+pub fn summary(
+    ended: &BTreeMap<Status, usize>,
+    replays: usize,
+    rows: &[Row<'_>],
+    failures: &[(String, usize)],
+) -> String {
     if ended.is_empty() {
         return "harness: no tasks\n".into();
     }
@@ -28,7 +32,7 @@ pub fn summary(ended: &BTreeMap<Status, usize>, replays: usize, rows: &[Row<'_>]
     for line in super::blocks::slow_nodes(rows) {
         let _ = writeln!(text, "  {line}");
     }
-    list(&mut text, &failures(rows), FAILURES_SHOWN, "failure");
+    list(&mut text, failures, FAILURES_SHOWN, "failure");
     text
 }
 
@@ -58,7 +62,7 @@ fn list(text: &mut String, lines: &[(String, usize)], shown: usize, thing: &str)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Hash, Kind, MeasureResult, Outcome, StopReason, Summary};
+    use crate::model::{Hash, Kind, MeasureResult, Outcome, StopReason, Summary, failures};
     use serde_json::json;
 
     fn ended(status: Status, reason: &str, detail: Detail) -> Outcome {
@@ -77,7 +81,7 @@ mod tests {
         for row in rows {
             *counts.entry(row.outcome.status).or_default() += 1;
         }
-        summary(&counts, 0, rows)
+        summary(&counts, 0, rows, &failures(rows))
     }
 
     #[test]

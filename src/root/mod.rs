@@ -333,7 +333,8 @@ impl Root {
 
     fn ended(self, code: u8, message: Option<String>) -> Ended {
         let lost_rank = self.driver.lost_ranks() > 0;
-        Ended { code, message, tally: self.driver.progress.into_tally(), lost_rank }
+        let tally = self.driver.progress.into_tally(message.as_deref());
+        Ended { code, message, tally, lost_rank }
     }
 }
 

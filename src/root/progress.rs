@@ -83,7 +83,7 @@ impl Count {
     }
 }
 
-/// A task that ended, as far as the last table needs it.
+/// A measurement or comparison that ended, as far as the last table needs it.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// Kind of task.
@@ -94,7 +94,7 @@ pub struct Line {
     pub params: Option<serde_json::Value>,
     /// What it did, if it has neither and that is known.
     pub what: Option<String>,
-    /// How it ended; calls that went well are only counted.
+    /// How it ended.
     pub outcome: Arc<Outcome>,
 }
 
@@ -118,8 +118,10 @@ pub struct Tally {
     pub ended: BTreeMap<Status, usize>,
     /// Of those, how many the journal answered.
     pub replays: usize,
-    /// Measurements and failures, in the order they ended.
+    /// Measurements and comparisons, in the order they ended.
     pub lines: Vec<Line>,
+    /// Why tasks failed, and for how many each stands.
+    pub failures: Vec<(String, usize)>,
 }
 
 /// What is so at this moment, and counted elsewhere.
@@ -268,13 +270,18 @@ impl Progress {
             self.pace.ended(now);
         }
         *self.ended.entry(outcome.status).or_default() += 1;
-        // A million calls that went well need no line each.
-        if matches!(kind, Kind::Measure | Kind::Compare) || !outcome.ok() {
-            let TaskOptions { name, params, .. } = options.clone();
+        // A million other tasks need no line each, however they ended.
+        let is_listed = matches!(kind, Kind::Measure | Kind::Compare);
+        if is_listed || !outcome.ok() {
+            let TaskOptions { name, params, .. } = options;
             let what = if name.is_none() && params.is_none() { what() } else { None };
-            let line = Line { kind, name, params, what, outcome: outcome.clone() };
-            self.failures.add(&line.row());
-            self.lines.push(line);
+            let row =
+                Row { kind, name: name.as_deref(), params: params.as_ref(), what: what.as_deref(), outcome };
+            self.failures.add(&row);
+            if is_listed {
+                let (name, params, outcome) = (name.clone(), params.clone(), outcome.clone());
+                self.lines.push(Line { kind, name, params, what, outcome });
+            }
         }
     }
 
@@ -361,9 +368,11 @@ impl Progress {
         self.kinds.values().map(|count| count.submitted.saturating_sub(count.done)).sum()
     }
 
-    /// What the last table needs.
-    pub fn into_tally(self) -> Tally {
-        Tally { ended: self.ended, replays: self.replays, lines: self.lines }
+    /// What the last table needs. Why there are no workers was said when it was found, and `message`, the last words, may say it
+    /// again: enough.
+    pub fn into_tally(self, message: Option<&str>) -> Tally {
+        let failures = self.failures.unsaid(message.unwrap_or_default()).collect();
+        Tally { ended: self.ended, replays: self.replays, lines: self.lines, failures }
     }
 }
 
