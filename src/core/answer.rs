@@ -118,6 +118,7 @@ impl Core {
         self.withdraw(id);
         let begun = self.may_have_begun(id);
         let flying = self.fleet.lose(id);
+        self.pools[pool.at()].gone += 1;
         self.readmit(pool); // before what it ran asks whether anybody is left
         self.artefacts.lose(id);
         flying.into_iter().for_each(|ix| self.lost_flight(ix, id, begun.contains(&ix)));

@@ -51,7 +51,7 @@ impl Core {
                 "it asks for {} of one worker (each MPI rank takes some); pool {id} has {} with at most {}: ask for less, \
                  or for more slots than there are cores, spawn {{ slots = {cores} }}",
                 count(cores as usize, "core"),
-                count(pool.alive as usize, "worker"),
+                staff(pool),
                 count(largest as usize, "slot"),
             ));
         }
@@ -92,7 +92,7 @@ impl Core {
              ask for fewer, or for the node (exclusive = \"node\")",
             count(need.cores().into(), "core"),
             pool.id,
-            count(pool.alive as usize, "worker"),
+            staff(pool),
             count(has.unwrap_or(0), "core"),
         ))
     }
@@ -121,7 +121,7 @@ impl Core {
             count(cores.into(), "core"),
             pool.id,
             self.most_together(task.pool, usize::MAX, fits),
-            count(pool.alive as usize, "worker"),
+            staff(pool),
         ))
     }
 
@@ -140,4 +140,10 @@ impl Core {
         let more = if pool.hosts().len() > names.len() { ", …" } else { "" };
         format!("pool {} has no worker on `{host}`; its hosts are {}{more}", pool.id, names.join(", "))
     }
+}
+
+/// Its workers, and how many it has no more: what fitted once may not fit now.
+fn staff(pool: &Pool) -> String {
+    let workers = count(pool.alive as usize, "worker");
+    if pool.gone > 0 { format!("{workers} ({} gone)", pool.gone) } else { workers }
 }

@@ -29,6 +29,8 @@ pub(super) struct Pool {
     /// How many live workers are on each node.
     hosts: BTreeMap<NodeIx, u32>,
     pub alive: u32,
+    /// Workers it had.
+    pub gone: u32,
     /// Those of them that measure only where no others can.
     pub reluctant: u32,
     /// How many nodes measure, as far as somebody asked since a worker came or went.
@@ -130,6 +132,7 @@ impl Pool {
             sizes: BTreeMap::new(),
             hosts: BTreeMap::new(),
             alive: 0,
+            gone: 0,
             reluctant: 0,
             counted: RefCell::default(),
             shapes: Queues::default(),

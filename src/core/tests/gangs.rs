@@ -325,6 +325,11 @@ fn a_gang_stays_inside_one_allocation() {
         "it asks for nodes = 4 with 1 core on each; pool 0 has 3 of that kind in one job, inside which a task stays, and 5 \
          workers in all: ask for fewer, or spawn workers on more nodes"
     );
+    desk.lose(4);
+    let (_, actions) = desk.ask(Kind::Exec, gang(3));
+    assert!(refusal(&actions).contains(
+        "pool 0 has 2 of that kind in one job, inside which a task stays, and 4 workers (1 gone) in all"
+    ));
 }
 
 #[test]
