@@ -84,7 +84,8 @@ function M.future_class(Future)
   end
   Future.__names = "cancel done id on_done status wait" -- what an author has
   for event in string.gmatch(NO_VALUE, "%S+") do
-    Future["__" .. event] = function() M.raise "this is a future and no value yet: await it first" end
+    local instead = event == "concat" and ", or give it to a program as a word of its own in cmd" or ""
+    Future["__" .. event] = function() M.raise("this is a future and no value yet: await it first" .. instead) end
   end
   setmetatable(Future, {
     __index = function(_, key)

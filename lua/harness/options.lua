@@ -54,7 +54,7 @@ local RANKS = {
 -- What each process of a task may take: of all that start programs.
 local limits = t.nested "limits"
 
-local COMMAND = { cmd = t.command, shell = t.text, env = t.environment, cwd = t.text, stdin = t.bytes, limits = limits }
+local COMMAND = { cmd = t.command, shell = t.shell, env = t.environment, cwd = t.text, stdin = t.bytes, limits = limits }
 
 local function with(...)
   local all = {}

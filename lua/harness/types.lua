@@ -51,7 +51,7 @@ end
 local function integer(value)
   local n = math.tointeger(value)
   if n and type(value) == "number" and n >= -2 ^ 31 and n < 2 ^ 31 then return n end
-  return nil, "a whole number"
+  return nil, math.type(value) == "integer" and "a whole number from -2147483648 to 2147483647" or "a whole number"
 end
 
 -- What a process can end with.
@@ -399,6 +399,13 @@ end
 
 local text = without_zero(unicode)
 
+local function shell(value)
+  if is_future(value) then
+    return nil, { path = "", note = [[a line has no place for it; a command has: cmd = { "sh", "-c", '"$1" | sort', "sh", future }]] }
+  end
+  return text(value)
+end
+
 -- What runs around a run.
 local function hook(value)
   if type(value) == "table" then return command(value) end
@@ -451,7 +458,7 @@ local function launcher(value)
 end
 
 M.below, M.flaw, M.is_future = below, flaw, is_future
-M.boolean, M.bytes, M.text, M.unicode, M.name, M.without_zero = boolean, bytes, text, unicode, name, without_zero
+M.boolean, M.bytes, M.text, M.shell, M.unicode, M.name, M.without_zero = boolean, bytes, text, shell, unicode, name, without_zero
 M.whole, M.integer, M.number, M.exit_code, M.exit_codes = whole, integer, number, exit_code, exit_codes
 M.duration, M.time_limit, M.cpu_time, M.size = duration, time_limit, cpu_time, size
 M.one_of, M.either, M.list, M.map, M.nested = one_of, either, list, map, nested

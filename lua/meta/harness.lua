@@ -58,7 +58,7 @@
 ---@field stdout? string "capture" (the default), "null" or a file
 ---@field stderr? string "capture" (the default), "null" or a file
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
----@field outputs? string[] files brought back from the scratch folder
+---@field outputs? string[] files of the scratch folder that its node's cache keeps, by their content
 ---@field ok_codes? integer[] exit codes that count as success; { 0 } unless said
 ---@field limits? harness.LimitsOptions what each of its processes may take
 ---@field numa? "local" its cores and its memory are of one NUMA node
@@ -476,7 +476,7 @@ function Future:on_done(fn) end
 ---@field nivcsw? integer involuntary context switches
 ---@field inblock? integer blocks of 512 B read
 ---@field oublock? integer blocks of 512 B written
----@field outputs table<string, string> path to content hash
+---@field outputs table<string, string> path to content hash: in the cache of its `host` it is objects/HH/REST, HH its first two digits
 ---@field argv? string[]
 ---@field leftovers? integer processes it left behind
 ---@field conditions? harness.Conditions where it was kept, if it asked for cores

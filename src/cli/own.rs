@@ -65,6 +65,7 @@ impl Own<'_> {
             display: None,
             journal: Some(journal),
             fresh: true,
+            fleeting: !is_kept,
             retry: Retry::default(),
             repeats: false,
             interactive: false,

@@ -86,6 +86,7 @@ fn converse(arguments: ReplArgs) -> Result<ExitCode, (u8, String)> {
         display: terminal.clone().map(|terminal| terminal as Arc<dyn Display>),
         journal: Some(arguments.journal.unwrap_or_else(|| folder.path().join("journal"))),
         fresh: false,
+        fleeting: false,
         retry: Retry::default(),
         repeats: false,
         trace: None,

@@ -88,6 +88,7 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         },
         journal: common.journal,
         fresh: arguments.fresh,
+        fleeting: false,
         trace: common.trace,
         host_file: arguments.hostfile,
         retry,

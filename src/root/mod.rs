@@ -101,6 +101,8 @@ pub struct Options {
     pub journal: Option<PathBuf>,
     /// Set an old journal aside and begin anew.
     pub fresh: bool,
+    /// Is the journal gone with the process? Then nobody goes on from there.
+    pub fleeting: bool,
     /// Where everything that happens is written down, if anybody wants it.
     pub trace: Option<PathBuf>,
     /// Which recorded ends are tried again.
@@ -209,6 +211,7 @@ struct Root {
     display: Option<Arc<dyn Display>>,
     trace: Option<Trace>,
     repeats: bool,
+    fleeting: bool,
 }
 
 /// How it ended, as far as the script and the driver go.
@@ -256,18 +259,8 @@ impl Root {
                     Ok(_) => "",
                     Err(_) => " The script itself was still busy and was cut off.",
                 };
-                let kept = match self.driver.unrecorded {
-                    0 => format!("Nothing reported is lost: {journal} has it."),
-                    without => format!(
-                        "{journal} has what was reported, but not the ends of {} without a `key`: those run again.",
-                        count(without, "task")
-                    ),
-                };
-                let message = format!(
-                    "stopped {why} with {}. {kept} {}{cut_off}",
-                    self.driver.unfinished(),
-                    self.driver.next_step()
-                );
+                let goes_on = if self.fleeting { String::new() } else { self.goes_on(&journal) };
+                let message = format!("stopped {why} with {}.{goes_on}{cut_off}", self.driver.unfinished());
                 self.ended(exit::RUN_AGAIN, Some(message))
             }
             _ => {
@@ -277,6 +270,18 @@ impl Root {
         }
     }
 
+    /// What is there after a stop, and how to go on.
+    fn goes_on(&self, journal: &str) -> String {
+        let kept = match self.driver.unrecorded {
+            0 => format!("Nothing reported is lost: {journal} has it."),
+            without => format!(
+                "{journal} has what was reported, but not the ends of {} without a `key`: those run again.",
+                count(without, "task")
+            ),
+        };
+        format!(" {kept} {}", self.driver.next_step())
+    }
+
     /// What the journal calls it.
     fn how(&self, how: HowEnded) -> HowEnded {
         if self.repeats { HowEnded::Repeated } else { how }
@@ -284,7 +289,10 @@ impl Root {
 
     /// At a second signal: but where the records are is looked at, as far as the disk answers.
     fn end_at_once(&mut self, journal: &str) -> ! {
-        let said = format!("interrupted; what was reported is in {journal}");
+        let said = match self.fleeting {
+            true => "interrupted".to_owned(),
+            false => format!("interrupted; what was reported is in {journal}"),
+        };
         let limit = self.driver.limits().unwind;
         let reason = match self.driver.close_journal_within(limit, exit::INTERRUPTED, said.clone()) {
             Some(lost) => format!("interrupted; {}", not_recorded(&lost, &self.journal)),

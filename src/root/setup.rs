@@ -178,6 +178,7 @@ impl Root {
             journal,
             display: options.display,
             repeats: options.repeats,
+            fleeting: options.fleeting,
             trace,
         })
     }

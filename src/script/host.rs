@@ -412,7 +412,7 @@ fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("stderr", lua.create_function(stderr)?)
 }
 
-/// The known word that was probably meant: one that is near enough, else the only one that begins so.
+/// The known word that was probably meant: one that is near enough, else the only one that begins so (`retry`: `retries`).
 pub fn closest(_: &Lua, (word, known): (mlua::LuaString, Vec<String>)) -> mlua::Result<Option<String>> {
     let word = word.to_string_lossy();
     let length = word.chars().count();
@@ -424,11 +424,12 @@ pub fn closest(_: &Lua, (word, known): (mlua::LuaString, Vec<String>)) -> mlua::
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate);
-    let begins = || {
-        let mut longer = known.iter().filter(|candidate| word.len() > 1 && candidate.starts_with(&*word));
+    let begins = |stem: &str| {
+        let mut longer = known.iter().filter(|candidate| stem.len() > 1 && candidate.starts_with(stem));
         longer.next().filter(|_| longer.next().is_none())
     };
-    Ok(nearest.or_else(begins).cloned())
+    let stem = || word.strip_suffix(char::is_alphabetic).filter(|stem| stem.len() > 3);
+    Ok(nearest.or_else(|| begins(&word)).or_else(|| begins(stem()?)).cloned())
 }
 
 fn campaign(lua: &Lua, bridge: &Bridge) -> mlua::Result<Table> {

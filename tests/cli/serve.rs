@@ -2,11 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Folder, LIMIT, Role};
+use crate::support::{Folder, LIMIT, Role, await_that, signal};
 
 struct Served {
     child: Child,
@@ -260,13 +260,29 @@ fn the_end_of_the_input_ends_what_runs() {
     served.hear();
     served
         .say(&json!({ "id": 1, "do": "submit", "exec": { "shell": "touch begun; sleep 1000" } }).to_string());
-    let until = std::time::Instant::now() + LIMIT;
-    while !folder.path("begun").exists() {
-        assert!(std::time::Instant::now() < until);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    await_that("it runs", || folder.path("begun").exists());
     assert_eq!(folder.of(Role::Root).len(), 1);
     assert_eq!(served.close(), Some(0));
+    folder.assert_nothing_left(LIMIT);
+}
+
+/// Its records go with it, and nobody goes on from them.
+#[test]
+fn a_signal_stops_it_and_it_does_not_speak_of_records() {
+    let folder = Folder::new();
+    let mut command = folder.harness(&["serve", "--stdio"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let request =
+        json!({ "id": 1, "do": "submit", "exec": { "shell": "touch begun; sleep 1000", "timeout": 2000 } });
+    writeln!(child.stdin.as_mut().unwrap(), "{request}").unwrap();
+    await_that("it runs", || folder.path("begun").exists());
+    signal(&folder.of(Role::Root)[0], Signal::INT);
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(told.starts_with("harness serve: stopped by SIGINT with 1 task unfinished: exec"), "{told}");
+    assert!(!told.contains("journal") && !told.contains("again"), "{told}");
+    assert_eq!(ended.status.code(), Some(75));
     folder.assert_nothing_left(LIMIT);
 }
 

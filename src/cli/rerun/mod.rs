@@ -265,6 +265,7 @@ impl Again<'_> {
             pool: PoolSpec::default(),
             journal: Some(self.journal.to_path_buf()),
             fresh: false,
+            fleeting: false,
             retry: Retry::default(),
             repeats: true,
             interactive: false,

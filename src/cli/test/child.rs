@@ -98,6 +98,7 @@ fn play(
         pool,
         journal: Some(folder.join("journal")),
         fresh: true,
+        fleeting: true,
         trace: None,
         retry: Retry::default(),
         repeats: false,

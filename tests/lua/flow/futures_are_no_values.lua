@@ -31,3 +31,7 @@ says('await takes one future and nothing else: f:wait "1 s" waits that long at t
 says("await takes one future and nothing else: await each of them, or wait(list) for all", await, run, call)
 says("submit: this is a future, so it was submitted: await(future)", submit, run)
 says("submit: this is a future, so it was submitted: await(future)", function() spawn({}):submit(run) end)
+says("and no value yet: await it first, or give it to a program as a word of its own in cmd", function() return "x" .. submit(exec { cmd = { "true" } }) end)
+says([[exec: option 'shell': a line has no place for it; a command has: cmd = { "sh", "-c", '"$1" | sort', "sh", future }]], exec, { shell = run })
+local program = submit(function() return "echo" end)
+assert(await(submit(exec { cmd = { "sh", "-c", '"$1" b a | tr " " "-"', "sh", program } })).stdout == "b-a\n")
