@@ -69,6 +69,8 @@ enum ShowError {
     Find(#[from] FindError),
     #[error("show: cannot read {journal}: {source}")]
     Lines { journal: String, source: io::Error },
+    #[error("{which}; one task of the campaign here: `harness show {journal} {key}`")]
+    Key { which: WhichJournal, journal: String, key: String },
 }
 
 /// Shows it; the exit code.
@@ -79,14 +81,25 @@ pub(super) fn show(arguments: &ShowArgs) -> ExitCode {
             say(format_args!("harness: {error}"));
             ExitCode::from(match error {
                 ShowError::Journal(_) | ShowError::Lines { .. } => exit::JOURNAL,
-                ShowError::Which(_) | ShowError::Find(_) => exit::USAGE,
+                ShowError::Which(_) | ShowError::Key { .. } | ShowError::Find(_) => exit::USAGE,
             })
         }
     }
 }
 
 fn shown(arguments: &ShowArgs) -> Result<String, ShowError> {
-    let path = journal_of(arguments.campaign.as_deref(), "show", "harness show")?;
+    let path = journal_of(arguments.campaign.as_deref(), "show", "harness show").map_err(|which| {
+        let Some(key) = arguments.campaign.as_deref().filter(|path| !path.exists()) else {
+            return which.into();
+        };
+        match journal_of(None, "show", "harness show") {
+            Ok(journal) => {
+                let name = journal.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                ShowError::Key { which, journal: name, key: key.display().to_string() }
+            }
+            Err(_) => which.into(),
+        }
+    })?;
     let of_lines = |source| ShowError::Lines { journal: path.display().to_string(), source };
     if let Some(key) = &arguments.key {
         let contents = journal::read(&path)?;

@@ -168,6 +168,8 @@ fn one_that_is_not_clear_is_not_guessed() {
     let ran = rerun(&folder, &["plian"]);
     let says = "harness: rerun: there is no measurement `plian` (did you mean `plain`?); there are\n";
     assert!(ran.code == Some(2) && ran.stderr.starts_with(says), "{ran:#?}");
+    let turned = "harness: rerun: the measurement comes before its campaign: `harness rerun plain c.lua`\n";
+    said(&folder, rerun(&folder, &["c.lua", "plain"]), 2, "", turned);
     let none =
         "harness: rerun: there is no DIR/d.lua.journal; a campaign has a journal once it was started\n";
     folder.write("d.lua", "");

@@ -83,7 +83,18 @@ pub(super) fn rerun(arguments: &RerunArgs) -> ExitCode {
 
 fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
     ends_with_parent(arguments)?;
-    let journal = journal_of(arguments.campaign.as_deref(), "rerun", "harness rerun KEY").map_err(usage)?;
+    let campaign = arguments.campaign.as_deref();
+    let journal = journal_of(campaign, "rerun", "harness rerun KEY").map_err(|error| {
+        let turned = campaign.filter(|key| !key.exists() && Path::new(&arguments.key).is_file());
+        usage(match turned {
+            Some(key) => format!(
+                "rerun: the measurement comes before its campaign: `harness rerun {} {}`",
+                key.display(),
+                arguments.key
+            ),
+            None => error.to_string(),
+        })
+    })?;
     let before = read(&journal)?;
     let of_rerun = |error: &dyn std::fmt::Display| usage(format!("rerun: {error}"));
     let then = find(&before.records, &arguments.key).map_err(|error| of_rerun(&error))?;
