@@ -68,6 +68,9 @@ function Session:exchange(line, timeout, bytes)
   if type(line) ~= "string" or find(line, "\n", 1, true) then
     failure.raise("session:exchange: expected a line of JSON, got " .. failure.a(line))
   end
+  if find(line, '^%s*{%s*"bytes"%s*:') then
+    failure.raise('session:exchange: the field "bytes" announces bytes where it comes first: give them as the third argument, or call it otherwise')
+  end
   if bytes ~= nil then
     if type(bytes) ~= "string" then failure.raise("session:exchange: bytes: expected a string, got " .. failure.a(bytes)) end
     local fields = match(line, "^%s*{%s*(.*)$")

@@ -17,6 +17,7 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{Signal, kill_process_group};
 
 use super::adaptors;
+use crate::machine::OomWatch;
 use crate::model::Status;
 use crate::process::{self, Child, Environment, Exit, Launch, signal_name};
 use crate::script::session::{self, Answer, NoAnswer, SessionSpec, Stderr, bytes_behind};
@@ -53,6 +54,8 @@ pub struct Helper {
     tail: Vec<u8>,
     /// After a signal: is the task to stop?
     to_stop: Rc<dyn Fn() -> bool>,
+    /// Has the kernel killed somebody for memory since it was started, or since its last answer?
+    oom: OomWatch,
     /// It has ended and has been waited for.
     waited: bool,
     /// Why it takes no more questions.
@@ -94,6 +97,8 @@ impl Helper {
             fds: &[],
         })
         .map_err(|error| text(&error))?;
+        let mut oom = OomWatch::open();
+        oom.note();
         Ok(Self {
             child,
             stdin,
@@ -103,6 +108,7 @@ impl Helper {
             unread: Vec::new(),
             tail: Vec::new(),
             to_stop,
+            oom,
             waited: false,
             over: None,
         })
@@ -135,6 +141,7 @@ impl Helper {
                 if self.shown {
                     self.read_tail(); // what it said meanwhile comes before what follows from the answer
                 }
+                self.oom.note();
                 return Ok(answer.take(&mut self.unread));
             }
             let before = self.unread.len();
@@ -217,6 +224,10 @@ impl Helper {
         }
         self.waited = true;
         match process::wait(self.child.pid) {
+            Ok((Exit::Signal(libc::SIGKILL), _)) if let Some(counter) = self.oom.rose() => {
+                let why = "the kernel killed it: out of memory (the count of such kills in";
+                NoAnswer::new(Status::Oom, format_args!("{why} {counter} rose)"))
+            }
             Ok((Exit::Signal(signal), _)) => {
                 let name = signal_name(signal);
                 NoAnswer::new(Status::Signal, format_args!("it was killed by signal {signal} ({name})"))

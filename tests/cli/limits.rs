@@ -172,6 +172,11 @@ fn a_call_that_the_kernel_ends_for_memory_is_oom_and_the_next_runs() {
 local ok, e = pcall(await, submit(grow))
 print(ok, e.kind, e.message)
 print(await(submit(function() return 'on' end)))
+print(await(submit(function()
+  local helper <close> = require('harness').session { cmd = { 'awk', 'BEGIN { while (1) s = s \"xxxxxxxx\" s }' } }
+  local ok, e = pcall(helper.request, helper, {}, 60)
+  return e.kind, e.message
+end)))
 ",
     );
     let begin = format!("echo $$ > {}/cgroup.procs", group.0.display());
@@ -180,7 +185,11 @@ print(await(submit(function() return 'on' end)))
     let told =
         "false\toom\tthe kernel killed its slot while it ran: out of memory (the count of such kills in ";
     assert!(
-        ran.code == Some(0) && ran.stdout.starts_with(told) && ran.stdout.ends_with(" rose)\non\n"),
+        ran.code == Some(0)
+            && ran.stdout.starts_with(told)
+            && ran.stdout.contains(" rose)\non\noom\tc.lua:7: session `awk ")
+            && ran.stdout.contains("`: the kernel killed it: out of memory (")
+            && ran.stdout.ends_with(" rose)\n"),
         "{ran:#?}"
     );
     folder.assert_nothing_left(GONE);

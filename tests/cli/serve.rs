@@ -177,6 +177,10 @@ for line in sys.stdin.buffer:
     assert_eq!(answer["answer"], json!({ "got": 0 }), "no bytes, no announcement: {answer}");
     for (line, reason) in [
         (r#"{"bytes":3,"id":4,"do":"submit","exec":{"cmd":["true"]}}"#, "'bytes' go with 'ask'"),
+        (
+            r#"{"bytes":3,"id":4,"do":"submit","ask":{"bytes":3}}"#,
+            "'ask' cannot have a field 'bytes', which says how many follow the question: put them behind the request",
+        ),
         (r#"{"bytes":3,"id":4,"do":"cancel","tasks":[]}"#, "'cancel' has no field 'bytes'"),
     ] {
         served.say_with(line, b"abc");

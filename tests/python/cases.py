@@ -304,6 +304,20 @@ class Promises:
             futures = [executor.submit(square, n) for n in range(50)]
         self.assertTrue(all(future.done() for future in futures))
 
+    def test_shutdown_does_not_wait_for_what_the_script_forked(self):
+        with self.make() as executor:
+            futures = [executor.submit(square, n) for n in range(1000)]
+            ours, theirs = os.pipe()
+            child = os.fork()
+            if not child:
+                os.close(theirs)
+                os.read(ours, 1)  # until the test has ended
+                os._exit(0)
+            self.addCleanup(os.waitpid, child, 0)
+            self.addCleanup(os.close, theirs)
+            os.close(ours)
+            self.assertEqual([future.result(LIMIT) for future in futures], [n * n for n in range(1000)])
+
     def test_shutdown_without_waiting(self):
         executor = self.make()
         pending, release = self.held(executor, 3)
@@ -399,6 +413,10 @@ class OfHarness(Promises, unittest.TestCase):
         self.assertIn("Odd: odd one", str(error))
         self.assertIn('raise Odd("one", "two")', str(error.__cause__))
         self.assertIn("on " + os.uname().nodename, str(error.__cause__))
+
+    def test_an_exception_says_much(self):
+        error = self.executor.submit(raises, "x" * (70 << 20)).exception(LIMIT)
+        self.assertEqual((type(error), len(str(error))), (ValueError, 70 << 20))
 
     def test_workers_have_no_workers(self):
         self.assertIn("a worker cannot have workers", str(self.executor.submit(nested).exception(LIMIT)))

@@ -44,6 +44,10 @@ AHEAD_S, MOST_AHEAD = 0.01, 32
 # What requests and answers pass through (B): the more fits in, the less often the two sides wait for each other.
 PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031  # of fcntl.h; `fcntl` has it since Python 3.10
+# No line is followed by more (B).
+MOST_BYTES = 1 << 30
+# So much of what an exception says is in the line; the exception itself follows it (characters).
+NAME_CHARS = 1000
 # How long a harness that has nothing to do any more may take to end (s).
 END_S = 60
 
@@ -214,6 +218,56 @@ def _read(stream):
     return (message, data) if stream.read(1) else (None, None)
 
 
+# The library's buffered streams have locks. A process that the script forks while a thread of ours holds one waits for it at its end.
+class _Reader:
+    def __init__(self, raw):
+        self.raw, self.buffer, self.at = raw, b"", 0
+
+    def readline(self):
+        parts = []
+        while True:
+            end = self.buffer.find(b"\n", self.at) + 1
+            parts.append(self.buffer[self.at : end or None])
+            if end:
+                self.at = end
+                return b"".join(parts)
+            self.buffer, self.at = self.raw.read(PIPE_BYTES), 0
+            if not self.buffer:
+                return b"".join(parts)
+
+    def read(self, count):
+        data = self.buffer[self.at : self.at + count]
+        self.at += len(data)
+        if len(data) == count:
+            return data
+        whole, filled = bytearray(count), len(data)
+        whole[:filled] = data
+        while filled < count:
+            got = self.raw.readinto(memoryview(whole)[filled:])
+            if not got:
+                break
+            filled += got
+        return whole[:filled] if filled < count else whole
+
+
+class _Writer:
+    def __init__(self, raw):
+        self.raw, self.parts, self.size = raw, [], 0
+
+    def write(self, data):
+        self.parts.append(data)
+        self.size += len(data)
+        if self.size > PIPE_BYTES:
+            self.flush()
+
+    def flush(self):
+        parts = self.parts if self.size > PIPE_BYTES else [b"".join(self.parts)]
+        self.parts, self.size = [], 0
+        for part in parts:
+            while part:
+                part = memoryview(part)[self.raw.write(part) :]
+
+
 class _Link:
     """A harness, what was submitted to it and two threads: one writes requests, one reads answers. The executor may go away
     before it."""
@@ -231,7 +285,7 @@ class _Link:
         self.threads = []
         self.workers = []
         try:
-            self.process = subprocess.Popen(command, bufsize=PIPE_BYTES, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.process = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         except OSError as error:
             raise BrokenHarness("cannot start %s: %s: is it on PATH? `harness=` names it" % (command[0], error)) from None
         for end in self.process.stdin, self.process.stdout:
@@ -239,6 +293,17 @@ class _Link:
                 fcntl.fcntl(end, F_SETPIPE_SZ, PIPE_BYTES)
             except OSError:
                 pass  # the system has given this user enough already
+        self.requests, self.answers = _Writer(self.process.stdin), _Reader(self.process.stdout)
+        _open.add(self)
+
+    def forget(self):
+        """In a process that the script forked: harness is its parent's, and is to see the end of that one although this lives on."""
+        self.changed = threading.Condition()  # a thread that is not here may have it
+        null = os.open(os.devnull, os.O_RDWR)
+        for end in self.process.stdin, self.process.stdout:
+            if not end.closed:
+                os.dup2(null, end.fileno(), inheritable=False)
+        os.close(null)
 
     def spawn(self, max_workers, options, session):
         """Waits until the workers are there."""
@@ -265,18 +330,18 @@ class _Link:
 
     def _write(self, request, data=None):
         try:
-            _write(self.process.stdin, request, data)
+            _write(self.requests, request, data)
         except OSError:
             pass  # it has ended; whoever reads learns why
 
     def _flush(self):
         try:
-            self.process.stdin.flush()
+            self.requests.flush()
         except OSError:
             pass  # likewise
 
     def _answer(self):
-        answer, _ = _read(self.process.stdout)
+        answer, _ = _read(self.answers)
         if answer is None:
             raise BrokenHarness(self._how_it_ended())
         return answer
@@ -358,6 +423,9 @@ class _Link:
                 continue
             try:
                 data = _packed((fn, args, kwargs))
+                if len(data) > MOST_BYTES:
+                    text = "what its function is called with takes %d MiB, and at most %d can be sent: pass the name of a file"
+                    raise HarnessError("bad_request", text % (len(data) >> 20, MOST_BYTES >> 20))
             except BaseException as error:
                 if self._take(number):
                     future.set_exception(error)
@@ -370,6 +438,7 @@ class _Link:
             self._write(request, data)
             del data
             ahead += 1
+        self._flush()
         try:
             self.process.stdin.close()
         except OSError:
@@ -392,7 +461,7 @@ class _Link:
     def _read_all(self):
         while True:
             try:
-                answer, data = _read(self.process.stdout)
+                answer, data = _read(self.answers)
             except ValueError as error:
                 self._break("something else than harness writes to its standard output: %s" % error)
                 continue
@@ -431,7 +500,18 @@ class _Link:
             each.set_exception(error)
 
 
-_links = weakref.WeakSet()
+_links = weakref.WeakSet()  # those to be waited for
+_open = weakref.WeakSet()  # all that have a process
+
+
+def _in_child():
+    for link in list(_open):
+        link.forget()
+    _links.clear()
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 @atexit.register
@@ -513,6 +593,7 @@ def _run(function, *given):
         return {"s": time.perf_counter() - began}, data
     except BaseException as error:  # SystemExit, too: it is the task's
         name = "%s: %s" % (type(error).__name__, error)
+        name = name if len(name) <= NAME_CHARS else name[:NAME_CHARS] + "…"
         frames = error.__traceback__
         while frames and frames.tb_frame.f_code.co_filename == __file__:  # ours say nothing
             frames = frames.tb_next

@@ -169,6 +169,9 @@ function does.submit(id, request, bytes)
   local kind = kind_of(request)
   local is_question = kind == "ask"
   if request.bytes ~= nil and not bytes then error("'bytes' has to be the first field, and a number of bytes follow the line", 0) end
+  if is_question and type(request.ask) == "table" and request.ask.bytes ~= nil then
+    error("'ask' cannot have a field 'bytes', which says how many follow the question: put them behind the request", 0)
+  end
   if bytes and not is_question then error("'bytes' go with 'ask'", 0) end
   local pool = newest
   if request.pool ~= nil then pool = pools[request.pool] or error("there is no pool " .. tostring(request.pool), 0) end

@@ -9,6 +9,7 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -177,7 +178,11 @@ impl Watched {
     fn show(mut self, screen: &mut Screen, news: &Receiver<News>) -> io::Result<u8> {
         loop {
             let (state, now) = (&mut self.state, self.began.elapsed().as_secs_f64());
-            screen.0.draw(|frame| state.scrollable = draw::draw(frame, state, now))?;
+            match screen.0.draw(|frame| state.scrollable = draw::draw(frame, state, now)) {
+                Ok(_) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => self.hear(News::Deaf),
+                Err(error) => return Err(error),
+            }
             if let Some(code) = self.over {
                 return Ok(code);
             }
@@ -272,8 +277,9 @@ fn key(event: KeyEvent) -> Option<Key> {
     })
 }
 
-/// The terminal as we need it; as it was afterwards, also when a panic ends the process.
-struct Screen(DefaultTerminal);
+/// The terminal as we need it; as it was afterwards, also when a panic ends the process. It is never dropped: where the terminal is
+/// gone it would say so there, and panic.
+struct Screen(ManuallyDrop<DefaultTerminal>);
 
 impl Screen {
     fn open() -> io::Result<Self> {
@@ -282,7 +288,7 @@ impl Screen {
             // Half of it may be done.
             let _ = ratatui::try_restore();
         }
-        opened.map(Self)
+        opened.map(|terminal| Self(ManuallyDrop::new(terminal)))
     }
 }
 

@@ -74,6 +74,7 @@ assert(caught(ask, { a = { b = { 1, f = 2 } } }):find "session:request: question
 assert(caught(ask, { a = { 1, 0 / 0 } }):find "session:request: question%.a%[2%] is NaN, which JSON has no form for")
 assert(caught(ask, { a = "\xff" }):find "session:request: question%.a is not text in UTF%-8")
 assert(caught(exchange, "1\n2"):find "session:exchange: expected a line of JSON, got '1\\x0a2'")
+assert(caught(exchange, '{"bytes":2,"a":1}'):find("session:exchange: the field \"bytes\" announces bytes where it comes first", 1, true))
 local function beside(line, bytes) return harness.worker.state.helper:exchange(line, nil, bytes) end
 assert(caught(beside, "[1]", "x"):find "session:exchange: bytes follow an object of JSON, got '%[1%]'")
 assert(caught(beside, "{}", 1):find "session:exchange: bytes: expected a string, got 1")
