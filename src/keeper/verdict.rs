@@ -8,6 +8,7 @@ use super::run::{Ended, Forced, StartError};
 use super::scratch;
 use super::site::{Command, Failure};
 use crate::launch::{is_launcher, refusal, says_something};
+use crate::machine;
 use crate::model::{RunResult, Status};
 use crate::process::{Exit, SpawnError};
 
@@ -81,7 +82,7 @@ fn killed_for_memory(exit: Exit, counter: &str) -> String {
         Exit::Signal(_) => ("it", String::new()),
         Exit::Code(_) => ("what it had started", format!("{exit}, and ")),
     };
-    format!("the kernel killed {whom}: out of memory ({told}the count of such kills in {counter} rose)")
+    machine::killed_for_memory(whom, &told, counter)
 }
 
 /// The same of what may have a launcher before it, one of ours (`launched`) or its author's: where that started nothing,

@@ -38,6 +38,11 @@ impl OomCounter {
     }
 }
 
+/// What is said of whom the kernel killed, for which the counter of this name is the evidence; `told` comes before that.
+pub fn killed_for_memory(whom: &str, told: &str, counter: &str) -> String {
+    format!("the kernel killed {whom}: out of memory ({told}the count of such kills in {counter} rose)")
+}
+
 /// Notices that the count rose.
 #[derive(Debug)]
 pub struct OomWatch {

@@ -153,12 +153,11 @@ fn table_or_text(lua: &Lua, line: &[u8], as_text: bool) -> Option<mlua::Result<V
     if !matches!(line.trim_ascii_start().first(), Some(b'{' | b'[')) {
         return None;
     }
+    // Whole, also where its text is handed on: what is skipped may be no text, and deeper than anybody reads.
+    let answer: serde_json::Value = serde_json::from_slice(line).ok()?;
     if as_text {
-        // Whole: what is skipped may be no text, and deeper than anybody reads.
-        serde_json::from_slice::<serde_json::Value>(line).ok()?;
         return Some(lua.create_string(line).map(Value::String));
     }
-    let answer: serde_json::Value = serde_json::from_slice(line).ok()?;
     let plain = SerializeOptions::new()
         .set_array_metatable(false)
         .serialize_none_to_null(false)

@@ -17,7 +17,7 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{Signal, kill_process_group};
 
 use super::adaptors;
-use crate::machine::OomWatch;
+use crate::machine::{OomWatch, killed_for_memory};
 use crate::model::Status;
 use crate::process::{self, Child, Environment, Exit, Launch, signal_name};
 use crate::script::session::{self, Answer, NoAnswer, SessionSpec, Stderr, bytes_behind};
@@ -225,8 +225,7 @@ impl Helper {
         self.waited = true;
         match process::wait(self.child.pid) {
             Ok((Exit::Signal(libc::SIGKILL), _)) if let Some(counter) = self.oom.rose() => {
-                let why = "the kernel killed it: out of memory (the count of such kills in";
-                NoAnswer::new(Status::Oom, format_args!("{why} {counter} rose)"))
+                NoAnswer::new(Status::Oom, killed_for_memory("it", "", &counter))
             }
             Ok((Exit::Signal(signal), _)) => {
                 let name = signal_name(signal);

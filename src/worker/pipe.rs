@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::report;
 use super::slots::Root;
+use crate::machine;
 use crate::model::{
     Attempt, CallTask, FromSlot, FromWorker, Hash, LONG_CALL, Limits, Outcome, SlotEnd, SlotInit, Status,
     TaskId, ToSlot,
@@ -361,12 +362,9 @@ pub(super) fn explain_end(end: SlotEnd, ready: bool) -> Outcome {
             let maybe = if signal == libc::SIGKILL { ": memory may be why, if nobody sent that" } else { "" };
             (Status::Signal, format!("its slot was killed by signal {signal} ({name}) {when}{maybe}"))
         }
-        SlotEnd::KilledForMemory(counter) => (
-            Status::Oom,
-            format!(
-                "the kernel killed its slot {when}: out of memory (the count of such kills in {counter} rose)"
-            ),
-        ),
+        SlotEnd::KilledForMemory(counter) => {
+            (Status::Oom, machine::killed_for_memory(&format!("its slot {when}"), "", &counter))
+        }
     };
     Outcome::failed(status, reason)
 }

@@ -294,7 +294,7 @@ class _Link:
             except OSError:
                 pass  # the system has given this user enough already
         self.requests, self.answers = _Writer(self.process.stdin), _Reader(self.process.stdout)
-        _open.add(self)
+        _links.add(self)
 
     def forget(self):
         """In a process that the script forked: harness is its parent's, and is to see the end of that one although this lives on."""
@@ -326,7 +326,6 @@ class _Link:
             thread = threading.Thread(target=work, name="harness" + work.__name__, daemon=True)
             self.threads.append(thread)
             thread.start()
-        _links.add(self)
 
     def _write(self, request, data=None):
         try:
@@ -500,15 +499,13 @@ class _Link:
             each.set_exception(error)
 
 
-_links = weakref.WeakSet()  # those to be waited for
-_open = weakref.WeakSet()  # all that have a process
+_links = weakref.WeakSet()
 
 
 def _in_child():
-    for link in list(_open):
+    for link in list(_links):
         link.forget()
     _links.clear()
-    _open.clear()
 
 
 os.register_at_fork(after_in_child=_in_child)
