@@ -7,6 +7,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -651,6 +652,40 @@ fn killing_the_root_leaves_nothing_behind() {
         let root = |(_, command): &(u32, String)| command.contains("campaign.lua");
         processes_of(folder).into_iter().find(root).map(|found| found.0)
     });
+}
+
+/// MPICH's mpirun does not hold back what is sent to what it starts, and ends where that lies unread.
+#[test]
+fn requests_reach_serve_through_mpirun_however_many_lie_there() {
+    let Some(mpi) = Mpi::find() else { return };
+    let campaign = Campaign::new("");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+    command.args(["serve", "--stdio", "--mpirun"]).arg(format!("{} -n 1", mpi.mpirun.display()));
+    command.current_dir(campaign.folder.path()).env("HARNESS_CACHE", campaign.folder.path().join("cache"));
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut requests = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+    let write = move || {
+        let long = "x".repeat(60_000);
+        for id in 0..20 {
+            writeln!(requests, r#"{{"id": {id}, "do": "submit", "exec": {{"cmd": ["true", "{long}"]}}}}"#)
+                .ok()?;
+        }
+        Some(requests)
+    };
+    let speak = std::thread::spawn(move || {
+        let written = std::thread::spawn(write);
+        // The first line says who speaks.
+        let told: Vec<String> = answers.by_ref().take(21).map(Result::unwrap).collect();
+        drop(written.join());
+        told
+    });
+    let output = finish(child);
+    let told = speak.join().unwrap();
+    let done = told.iter().filter(|line| line.contains(r#""status":"ok""#)).count();
+    assert_eq!((output.status.code(), done), (Some(0), 20), "{told:?}\n{}", text(&output.stderr));
 }
 
 /// How often the root looks at its links while something is measured beside it, by a worker that is no child of it.

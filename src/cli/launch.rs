@@ -1,5 +1,5 @@
-//! Started in an allocation of several nodes but not by an MPI launcher: become that launcher, which starts
-//! this executable again as the root.
+//! Started in an allocation of several nodes but not by an MPI launcher, or told to go through one: become that launcher, which
+//! starts this executable again as the root.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use crate::root::find_allocation;
 use crate::root::progress::Verbosity;
 use crate::say::say;
 use crate::transport::mpi::{start, sys};
+
+/// Where the root finds its standard input, if the launcher does not hand it on.
+const INPUT: &str = "HARNESS_INPUT";
 
 /// Returns if this process is to be the root itself: with or without MPI, or because there is no launcher.
 pub(super) fn through_mpi(
@@ -40,7 +43,6 @@ pub(super) fn through_mpi(
     let Ok(allocation) = find_allocation(host_file) else { return Ok(()) };
     let Some(launcher) = launcher_of(family) else { return Ok(()) };
     let Some(line) = start_line(family, &library, &allocation, &launcher, &env) else { return Ok(()) };
-    let program = std::env::current_exe().map_err(|error| format!("where is harness? {error}"))?;
     if let Some(refusal) = refuses_root(family, rustix::process::geteuid().is_root(), &env) {
         return Err(refusal);
     }
@@ -56,10 +58,43 @@ pub(super) fn through_mpi(
             line.argv.join(" ")
         )),
     }
-    let words = line.argv.into_iter().map(OsString::from);
-    let again = [PathBuf::into_os_string(program)].into_iter().chain(std::env::args_os().skip(1));
-    let error = process::become_program(words.chain(again), line.env);
-    Err(format!("cannot start {}: {error}", Path::new(&launcher).display()))
+    Err(become_launcher(line.argv, line.env, std::env::args_os().skip(1)))
+}
+
+/// Becomes the launcher of these words, which starts this executable again with these arguments; returns only why it cannot.
+pub(super) fn become_launcher(
+    words: Vec<String>,
+    mut variables: Vec<(String, String)>,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> String {
+    let shown = words.first().cloned().unwrap_or_default();
+    let program = match std::env::current_exe() {
+        Ok(program) => program.into_os_string(),
+        Err(error) => return format!("where is harness? {error}"),
+    };
+    // Hydra does not hold back what is sent to the program: it ends when that has not read some ten KiB.
+    if Family::of(&sys::library_description()) == Some(Family::Mpich) {
+        match process::set_input_aside() {
+            Ok(path) => variables.extend(path.map(|path| (INPUT.into(), path))),
+            Err(error) => return format!("cannot set standard input aside: {error}"),
+        }
+    }
+    let words = words.into_iter().map(OsString::from).chain([program]).chain(arguments);
+    let error = process::become_program(words, variables);
+    format!("cannot start {shown}: {error}")
+}
+
+/// What was set aside by whoever became the launcher is the standard input of the root.
+pub(super) fn take_input() -> Result<(), String> {
+    let Some(path) = std::env::var_os(INPUT) else { return Ok(()) };
+    process::read_from(Path::new(&path)).map_err(|error| {
+        format!(
+            "cannot read standard input, which mpirun has as {}: {error}; was this process, on {}, started on another node than \
+             mpirun?",
+            Path::new(&path).display(),
+            machine::hostname()
+        )
+    })
 }
 
 /// Open MPI's launcher does not run for root unless its environment says that this is meant.

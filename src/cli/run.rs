@@ -293,6 +293,7 @@ fn join_mpi() -> Result<Joined<Started>, String> {
             Err(code) => return Ok(Joined::Served(code)),
         }
     } else {
+        super::launch::take_input()?;
         None
     };
     Ok(match join(&env, &machine::hostname(), told).map_err(|error| error.to_string())? {

@@ -14,6 +14,7 @@ use crate::model::{LAUNCHED_WITH, PATH_BEFORE};
 
 /// A variable whose name begins so belongs to the launcher of this process, not to the user.
 const LAUNCHER_PREFIXES: &[&str] = &[
+    "HARNESS_INPUT",
     "HARNESS_LAUNCHED_BY",
     "HARNESS_PATH_BEFORE",
     "HYDI_",

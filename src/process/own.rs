@@ -8,14 +8,14 @@ use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, poll};
-use rustix::fs::{OFlags, open};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_child_subreaper};
 
@@ -93,6 +93,23 @@ pub fn become_program(
     let Some(program) = words.next() else { return io::ErrorKind::InvalidInput.into() };
     #[allow(clippy::disallowed_methods)] // no child: the one program this process starts by becoming it
     std::process::Command::new(program).args(words).envs(variables).exec()
+}
+
+/// A pipe on standard input is moved to a descriptor that the program has, too, which this process becomes, and standard input is
+/// empty then: who reads it instead opens this path. None if it is something else, which cannot be opened again as it is.
+pub fn set_input_aside() -> io::Result<Option<String>> {
+    if FileType::from_raw_mode(fstat(io::stdin())?.st_mode) != FileType::Fifo {
+        return Ok(None);
+    }
+    let aside = fcntl_dupfd_cloexec(io::stdin(), STAGING_FD)?;
+    fcntl_setfd(&aside, FdFlags::empty())?;
+    rustix::stdio::dup2_stdin(null_device()?)?;
+    Ok(Some(format!("/proc/{}/fd/{}", std::process::id(), aside.into_raw_fd())))
+}
+
+/// Standard input is that file from now on.
+pub fn read_from(path: &Path) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stdin(open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)?)
 }
 
 /// Everything this process writes to standard output goes to standard error from now on: standard output

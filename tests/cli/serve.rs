@@ -206,9 +206,9 @@ for line in sys.stdin.buffer:
         let answer = served.ask(json!({ "id": what, "do": "submit", "ask": { what: 1 } }));
         assert_eq!((&answer["status"], &answer["reason"]), (&json!(status), &json!(why)), "{answer}");
     }
-    // An input that ends too early is its end.
+    // An input that ends too early is its end, and no good one.
     served.say_with(r#"{"bytes":300,"id":6,"do":"submit","ask":{}}"#, b"abc");
-    assert_eq!(served.close(), Some(0));
+    assert_eq!(served.close(), Some(2));
 }
 
 #[test]

@@ -21,6 +21,7 @@ import json
 import os
 import pickle
 import runpy
+import shlex
 import signal
 import subprocess
 import sys
@@ -89,7 +90,7 @@ class HarnessExecutor(Executor):
     harness: the program, or a list of words that start it.
     spawn: options of harness's `spawn`, as a dict: {"slots": 4, "hosts": [...], "start": "srun", "env": {...}, ...}.
     task: options of every task: {"cores": 2, "timeout": "10 min", "gpus": 1, "retries": 0, ...}.
-    mpirun: True for `mpirun -n 1`, or a list of words; default: harness reads the nodes from the batch system itself.
+    mpirun: True to start it through `mpirun -n 1`, or a list of words; default: harness reads the nodes from the batch system itself.
     python: the interpreter on the nodes (default: this one).
     """
 
@@ -105,11 +106,12 @@ class HarnessExecutor(Executor):
                 'script does whenever a worker imports it: put what it does below `if __name__ == "__main__":`'
             )
         words = [harness] if isinstance(harness, (str, os.PathLike)) else list(harness)
+        words += ["serve", "--stdio"]
         if mpirun:
-            words = (["mpirun", "-n", "1"] if mpirun is True else list(mpirun)) + words
+            words += ["--mpirun", shlex.join(["mpirun", "-n", "1"] if mpirun is True else map(os.fspath, mpirun))]
         # What a worker returns may be of a class of the main script, which is called `__mp_main__` there.
         sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
-        link = _Link(words + ["serve", "--stdio"], task)
+        link = _Link(words, task)
         try:
             session = {"cmd": [python or sys.executable, "-c", _BEGIN], "setup": _setup(initializer, initargs)}
             link.spawn(max_workers, dict(spawn or {}), session)

@@ -7,6 +7,8 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
@@ -29,7 +31,7 @@ pub(super) const AFTER_HELP: &str = "\
 A request is an object in one line, {\"id\": 1, \"do\": \"submit\", \"exec\": {\"cmd\": [\"date\"]}}, and its answer another, with
 the same id, when it is done. All of it: docs/python.md. For Python there is harness_futures.py: `harness python-path`.
 
-Exit codes: 0 the input came to its end · others as of a campaign.";
+Exit codes: 0 the input came to its end · 2 what came makes no sense as a request · others as of a campaign.";
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -39,6 +41,9 @@ pub(super) struct ServeArgs {
     /// The nodes to use, a host to a line as for mpirun (default: those of the batch job).
     #[arg(long, value_name = "FILE")]
     hostfile: Option<PathBuf>,
+    /// Start through this, `mpirun -n 1` (default: harness finds its launcher where it needs one).
+    #[arg(long, value_name = "WORDS")]
+    mpirun: Option<String>,
 }
 
 /// Does it; the exit code.
@@ -50,13 +55,20 @@ pub(super) fn serve(arguments: ServeArgs) -> ExitCode {
 }
 
 fn begin(arguments: ServeArgs) -> Result<ExitCode, (u8, String)> {
+    if let Some(words) = &arguments.mpirun {
+        return Err(through(words, arguments.hostfile));
+    }
     let Begun { limits, signals, started } =
         match run::begin(None, arguments.hostfile.as_deref(), Verbosity::Quiet)? {
             Joined::Root(begun) => begun,
             Joined::Served(code) => return Ok(code),
         };
     let mpi = matches!(started.mpi, root::Mpi::Ready(_));
-    let ended = play(arguments, started, signals, limits)?;
+    let is_unreadable = Arc::new(AtomicBool::new(false));
+    let mut ended = play(arguments, started, signals, limits, is_unreadable.clone())?;
+    if is_unreadable.load(Ordering::Relaxed) && ended.code == exit::OK {
+        ended.code = exit::USAGE;
+    }
     if let Some(message) = &ended.message {
         say(format_args!("harness serve: {message}"));
     }
@@ -64,11 +76,29 @@ fn begin(arguments: ServeArgs) -> Result<ExitCode, (u8, String)> {
     Ok(ExitCode::from(ended.code))
 }
 
+/// Becomes the launcher, which starts this again; returns only why it cannot.
+#[cfg(feature = "mpi")]
+fn through(words: &str, host_file: Option<PathBuf>) -> (u8, String) {
+    let words = match shell_words::split(words) {
+        Ok(words) if !words.is_empty() => words,
+        _ => return (exit::USAGE, format!("--mpirun '{words}': what starts harness? `mpirun -n 1`")),
+    };
+    let host_file = host_file.map(|file| ["--hostfile".into(), file.into_os_string()]);
+    let again = ["serve".into(), "--stdio".into()].into_iter().chain(host_file.into_iter().flatten());
+    (exit::ALLOCATION, super::launch::become_launcher(words, Vec::new(), again))
+}
+
+#[cfg(not(feature = "mpi"))]
+fn through(words: &str, _: Option<PathBuf>) -> (u8, String) {
+    (exit::USAGE, format!("--mpirun '{words}': this harness was built without MPI; leave it out"))
+}
+
 fn play(
     arguments: ServeArgs,
     started: Started,
     signals: Signals,
     limits: Limits,
+    is_unreadable: Arc<AtomicBool>,
 ) -> Result<Ended, (u8, String)> {
     let nodes = find_allocation(arguments.hostfile.as_deref())
         .map_err(|error| (exit::ALLOCATION, error.to_string()))?
@@ -85,13 +115,13 @@ fn play(
         pool: PoolSpec::default(),
         host_file: arguments.hostfile,
         journal: None,
-        listener: Some(Box::new(listen)),
+        listener: Some(Box::new(|lines| listen(lines, is_unreadable))),
     };
     Ok(campaign.play(folder.path(), started, signals, limits))
 }
 
-/// Reads requests on a thread of its own, which ends with the process.
-fn listen(lines: LineSender) -> io::Result<()> {
+/// Reads requests on a thread of its own, which ends with the process; or with what makes no sense, which is told then.
+fn listen(lines: LineSender, is_unreadable: Arc<AtomicBool>) -> io::Result<()> {
     let read = move || {
         let mut input = BufReader::with_capacity(256 << 10, io::stdin());
         loop {
@@ -103,6 +133,7 @@ fn listen(lines: LineSender) -> io::Result<()> {
                 }
                 Ok(None) => return,
                 Err(error) => {
+                    is_unreadable.store(true, Ordering::Relaxed);
                     return say(format_args!("harness serve: no further requests are read: {error}"));
                 }
             }
