@@ -29,7 +29,7 @@ bench: ## the figures of docs/performance.md of this machine, and whether hot pa
 	@benches/counts
 
 check: ## formatting, lints, docs, the walls between the rooms, types and formatting of the Lua
-	cargo fmt --check
+	cargo fmt --all --check
 	$(WITH) cargo clippy --quiet --all-targets -- -D warnings
 	tools/with-mpi none cargo clippy --quiet --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(WITH) cargo doc --quiet --no-deps --document-private-items
@@ -39,7 +39,7 @@ check: ## formatting, lints, docs, the walls between the rooms, types and format
 	tools/lua-format --check
 
 format: ## format the Rust and the Lua
-	cargo fmt
+	cargo fmt --all
 	tools/lua-format
 
 api: ## write docs/api.md from lua/meta/harness.lua

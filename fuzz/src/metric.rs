@@ -1,11 +1,9 @@
 //! What programs print, by patterns, paths and columns that are arbitrary too: a line for each, then the output.
-#![no_main]
 
 use harness::keeper::metric::Reader;
-use libfuzzer_sys::fuzz_target;
 use regex::bytes::Regex;
 
-fuzz_target!(|data: &[u8]| {
+pub fn target(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (line, output) = (&data[..end], data.get(end + 1..).unwrap_or_default());
     let text = String::from_utf8_lossy(line).into_owned();
@@ -19,4 +17,4 @@ fuzz_target!(|data: &[u8]| {
         reader.hide(&mut lines);
         assert_eq!(lines.len(), number);
     }
-});
+}

@@ -1,12 +1,10 @@
 //! What batch systems say: lists of hosts, ends of jobs, answers of their commands.
-#![no_main]
 
 use std::io;
 
 use harness::allocation::script::{ALL, job_name, job_time};
 use harness::allocation::{Allocation, Surroundings, Walltime, same_host, walltime};
 use harness::model::human;
-use libfuzzer_sys::fuzz_target;
 
 /// What each is known by, and where it says its hosts; `X` is what came. A file and an answer are always what came.
 const JOBS: [&[(&str, &str)]; 8] = [
@@ -44,7 +42,7 @@ fn within(job: &[(&str, &str)], text: &str) {
     let _ = Allocation::detect(&around, Some("hosts"), "here");
 }
 
-fuzz_target!(|data: &[u8]| {
+pub fn target(data: &[u8]) {
     let Some((first, rest)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(rest);
     within(JOBS[usize::from(*first) % JOBS.len()], &text);
@@ -58,4 +56,4 @@ fuzz_target!(|data: &[u8]| {
     assert!(job_name(&text).len() <= 15);
     assert!(human::seconds(&text).is_none_or(f64::is_finite));
     same_host(&text, "n1");
-});
+}

@@ -1,11 +1,9 @@
 //! Any bytes as a stream of messages that comes in pieces; what is understood is understood again as it was said.
-#![no_main]
 
 use std::fmt::Debug;
 
 use harness::model::{FromKeeper, FromSlot, FromWorker, Hello, Message, ToKeeper, ToSlot, ToWorker, Welcome};
 use harness::wire::{Inbox, MESSAGE_LIMIT, Outgoing, append, decode};
-use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -45,7 +43,7 @@ fn in_pieces<M: Message + Debug>(stream: &[u8], size: usize) {
     }
 }
 
-fuzz_target!(|data: &[u8]| {
+pub fn target(data: &[u8]) {
     let Some((size, stream)) = data.split_first() else { return };
     each(stream);
     in_pieces::<ToWorker>(stream, 1 + usize::from(*size));
@@ -63,4 +61,4 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     assert_eq!(inbox.received(), stream.len() as u64);
-});
+}

@@ -1,6 +1,5 @@
 //! Arbitrary tables as options of tasks, pools, recipes, searches and budgets, in a script that runs dry: each is taken,
 //! or is an error for its author, at the author's line. What is taken fits the specifications of the model.
-#![no_main]
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -17,9 +16,8 @@ use harness::root::port::{Campaign, Index};
 use harness::script::check::{made_up, returned};
 use harness::script::modules::Modules;
 use harness::script::{Content, Ended, ScriptState};
-use libfuzzer_sys::fuzz_target;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz_targets/options.lua");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/options.lua");
 const OPTIONS: &str = include_str!("../../lua/harness/options.lua");
 /// What a script has asked for stays in memory: after so many inputs the next one begins.
 const MOST_INPUTS: u32 = 2000;
@@ -40,8 +38,13 @@ impl Talk {
         std::fs::create_dir(&empty).expect("there is room");
         let args =
             vec![name(&theirs_in), name(&theirs_out), empty.display().to_string(), option_names().join(" ")];
-        let campaign =
-            Campaign { script: SCRIPT.into(), dir: folder.path().to_owned(), args, verbosity: -1, ..Campaign::default() };
+        let campaign = Campaign {
+            script: SCRIPT.into(),
+            dir: folder.path().to_owned(),
+            args,
+            verbosity: -1,
+            ..Campaign::default()
+        };
         std::thread::spawn(move || play(campaign));
         let mut talk = Self { _folder: folder, inputs, answers, left: MOST_INPUTS };
         talk.hear();
@@ -107,7 +110,7 @@ thread_local! {
     static TALK: RefCell<Option<Talk>> = const { RefCell::new(None) };
 }
 
-fuzz_target!(|data: &[u8]| {
+pub fn target(data: &[u8]) {
     TALK.with_borrow_mut(|talk| {
         if talk.as_ref().is_none_or(|talk| talk.left == 0) {
             *talk = None;
@@ -115,4 +118,4 @@ fuzz_target!(|data: &[u8]| {
         }
         talk.iter_mut().for_each(|talk| talk.say(data));
     });
-});
+}

@@ -1,12 +1,10 @@
 //! A journal of any lines behind a good header, asked and exported in every way.
-#![no_main]
 
 use harness::query::{ask, hyperfine, overview, parquet, rows, summary, table_names, trace};
-use libfuzzer_sys::fuzz_target;
 
 const GOOD: &[u8] = include_bytes!("../corpus/journal/tasks");
 
-fuzz_target!(|data: &[u8]| {
+pub fn target(data: &[u8]) {
     let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
     let header = GOOD.iter().position(|byte| *byte == b'\n').expect("it has lines") + 1;
     let path = folder.path().join("c.journal");
@@ -22,4 +20,4 @@ fuzz_target!(|data: &[u8]| {
         0 => rows(&journals, table, false),
         _ => ask(&journals, &format!("select * from {table}"), 1.0),
     };
-});
+}

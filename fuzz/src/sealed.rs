@@ -1,6 +1,5 @@
 //! Strangers, the invited one, and somebody on the way: whatever any of them says, only what who has the key has said
 //! arrives, and nobody keeps the invited one out.
-#![no_main]
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
@@ -13,7 +12,6 @@ use harness::transport::sealed::{GREETING_BYTES, Greeting, Handshake, Key, Seal,
 use harness::transport::stream::StreamLink;
 use harness::transport::{Link, LinkError, Peer};
 use harness::wire::{Inbox, Outgoing, socket_pair};
-use libfuzzer_sys::fuzz_target;
 use rustix::net::sockopt::set_socket_linger;
 
 /// Of every two parties of this target.
@@ -121,11 +119,11 @@ fn callers(data: &[u8]) {
     while let Ok(Some(_)) = root.take() {}
 }
 
-fuzz_target!(|data: &[u8]| {
+pub fn target(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
     match which % 8 {
         0..=2 => greetings(data),
         3..=6 => on_the_way(data),
         _ => callers(data),
     }
-});
+}

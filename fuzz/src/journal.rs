@@ -1,16 +1,14 @@
 //! Any bytes as a journal: as a whole, as somebody looks on while it is written, and for who continues it.
-#![no_main]
 
 use std::fs::File;
 use std::io::Write;
 
 use harness::journal::{Answers, Tail, check, is_journal, read, tries};
-use libfuzzer_sys::fuzz_target;
 
 /// Files in memory have no name of their own in any folder.
 const FOLDER: &str = "/dev/shm";
 
-fuzz_target!(|data: &[u8]| {
+pub fn target(data: &[u8]) {
     let folder = tempfile::tempdir_in(FOLDER).expect("a folder");
     let path = folder.path().join("c.journal");
     let half = data.len() / 2;
@@ -30,4 +28,4 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     tries(contents.records);
-});
+}

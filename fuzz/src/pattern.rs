@@ -1,9 +1,7 @@
 //! Arbitrary Lua patterns on arbitrary text: where one can be said as a regular expression, it captures what Lua
 //! itself captures.
-#![no_main]
 
 use harness::script::pattern::translate;
-use libfuzzer_sys::fuzz_target;
 use mlua::{Function, Lua, LuaString, MultiValue, Value};
 use regex::bytes::Regex;
 
@@ -37,7 +35,7 @@ fn captured(subject: &[u8], pattern: &[u8]) -> Option<Vec<Option<Vec<u8>>>> {
     })
 }
 
-fuzz_target!(|data: &[u8]| {
+pub fn target(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (pattern, subject) = (&data[..end], data.get(end + 1..).unwrap_or_default());
     let Ok(translated) = translate(pattern) else { return };
@@ -58,4 +56,4 @@ fuzz_target!(|data: &[u8]| {
         }
     };
     assert_eq!(ours, expected, "{} on {}", pattern.escape_ascii(), subject.escape_ascii());
-});
+}

@@ -1,10 +1,8 @@
 //! Anything at all as a message, as damage to a good message, and as bytecode to be learned (which is read, never
 //! run): errors or values, and never more.
-#![no_main]
 
 use harness::model::Hash;
 use harness::script::raw::{Shipper, new_state};
-use libfuzzer_sys::fuzz_target;
 use mlua::{Lua, MultiValue};
 
 /// A message may name any standard function as the one that makes a value anew: leave none that does harm.
@@ -50,7 +48,7 @@ thread_local! {
     static ENDS: std::cell::RefCell<Ends> = Ends::new().expect("Lua starts").into();
 }
 
-fuzz_target!(|data: &[u8]| {
+pub fn target(data: &[u8]) {
     ENDS.with_borrow_mut(|ends| {
         ends.decode(data);
         // Three bytes each: where (two) and what.
@@ -63,4 +61,4 @@ fuzz_target!(|data: &[u8]| {
         ends.decode(&damaged);
         let _ = ends.receiver.learn(Hash::of(data), data.to_vec());
     });
-});
+}

@@ -1,11 +1,9 @@
 //! Any bytes as the index beside a journal: as they come, and as a piece whose length and hash are right.
-#![no_main]
 
 use std::path::PathBuf;
 
 use harness::journal::{Answers, INDEX_PREFACE};
 use harness::model::Hash;
-use libfuzzer_sys::fuzz_target;
 
 const JOURNAL: &[u8] = include_bytes!("../corpus/journal/tasks");
 
@@ -37,7 +35,7 @@ thread_local! {
     static PLACE: Place = Place::new();
 }
 
-fuzz_target!(|data: &[u8]| {
+pub fn target(data: &[u8]) {
     PLACE.with(|place| {
         place.read(&[INDEX_PREFACE, data].concat());
         // Behind the hash of the last bytes of the stretch: the piece.
@@ -48,4 +46,4 @@ fuzz_target!(|data: &[u8]| {
         let length = (body.len() as u64).to_le_bytes();
         place.read(&[INDEX_PREFACE, &length, &Hash::of(&body).0, &body].concat());
     });
-});
+}
