@@ -1,6 +1,9 @@
 # The few things one does here. MPI chooses the MPI (see tools/with-mpi): make test MPI=mpich
 MPI ?= default
 WITH := tools/with-mpi $(MPI)
+# What demo builds; `dev` is built sooner, and slower.
+PROFILE ?= release
+BUILT := $(patsubst dev,debug,$(PROFILE))
 
 .PHONY: help demo test bench check format api site performance trust setup
 .DEFAULT_GOAL := help
@@ -12,11 +15,11 @@ demo: ## build harness and tune three small kernels with it, under mpirun
 	@echo "demo: 1 of 3: looking for compilers and an MPI"
 	@tools/setup demo
 	@echo "demo: 2 of 3: building harness (5 to 20 minutes the first time)"
-	@$(WITH) cargo build --release
+	@$(WITH) cargo build --profile $(PROFILE)
 	@echo "demo: 3 of 3: tuning three kernels (half a minute)"
 	@rm -f target/demo.journal
-	@$(WITH) sh -c '"$$HARNESS_MPIRUN" -n 1 "$$CARGO_TARGET_DIR/release/harness" --journal target/demo.journal campaigns/gemm_tune.lua'
-	@$(WITH) sh -c 'echo "demo: that was $$HARNESS_MPIRUN -n 1 $$CARGO_TARGET_DIR/release/harness campaigns/gemm_tune.lua; its records: target/demo.journal"'
+	@$(WITH) sh -c '"$$HARNESS_MPIRUN" -n 1 "$$CARGO_TARGET_DIR/$(BUILT)/harness" --journal target/demo.journal campaigns/gemm_tune.lua'
+	@$(WITH) sh -c 'echo "demo: that was $$HARNESS_MPIRUN -n 1 $$CARGO_TARGET_DIR/$(BUILT)/harness campaigns/gemm_tune.lua; its records: target/demo.journal"'
 
 test: ## all tests, with the MPI on the search path
 	@tools/setup test

@@ -159,6 +159,7 @@ fn main() {
         let n = n.parse().expect("a number");
         return match what.as_str() {
             "calls" => queued(what, 2, 2, n, Kind::Call, plain),
+            "wide" => queued(what, 10_000, 4, n, Kind::Call, plain),
             "window" => windowed(what, 2, 2, n, 128),
             "kinds" => queued(what, 1000, 4, n, Kind::Measure, not_on),
             "gangs" => queued(what, 1000, 4, n, Kind::Measure, applications),
