@@ -14,7 +14,7 @@ help: ## this list
 demo: ## build harness and tune three small kernels with it, under mpirun
 	@echo "demo: 1 of 3: looking for compilers and an MPI"
 	@tools/setup demo
-	@echo "demo: 2 of 3: building harness (5 to 20 minutes the first time)"
+	@echo "demo: 2 of 3: building harness (5 to 30 minutes the first time, the last step many of them)"
 	@$(WITH) cargo build --profile $(PROFILE)
 	@echo "demo: 3 of 3: tuning three kernels (half a minute)"
 	@rm -f target/demo.journal

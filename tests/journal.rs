@@ -206,7 +206,7 @@ fn what_comes_after_a_cut_is_whole() {
 }
 
 #[test]
-fn a_last_line_that_is_no_json_is_torn_and_one_before_it_is_damage() {
+fn a_last_line_that_is_not_all_there_is_torn_and_all_else_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("j");
     append(open(&path, Mode::Resume).unwrap().writer, [(0, record(0, Status::Ok))]);
@@ -225,7 +225,9 @@ fn a_last_line_that_is_no_json_is_torn_and_one_before_it_is_damage() {
     assert!(text.ends_with("begin anew with --fresh (the old journal is kept under another name)"), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), before, "what is damaged is left alone");
 
-    // JSON that is no record is somebody's work, not a torn write, even at the end.
+    // What has its end and no zeros is somebody's work, not a torn write, even at the end.
+    std::fs::write(&path, [&whole[..], b"{\"typ\":\"end\"\n"].concat()).unwrap();
+    assert!(refused(&path).contains("line 4 is damaged (EOF while parsing"), "{}", refused(&path));
     std::fs::write(&path, [&whole[..], b"{\"type\":\"note\"}\n"].concat()).unwrap();
     assert!(refused(&path).contains("line 4 is damaged (unknown variant `note`"), "{}", refused(&path));
 }

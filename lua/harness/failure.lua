@@ -73,7 +73,7 @@ M.Record = {
 }
 
 -- What of a table a future is not.
-local NO_VALUE = "concat add sub mul div mod pow unm idiv lt le"
+local NO_VALUE = "concat len add sub mul div mod pow unm idiv lt le"
 
 --- Futures know what they have: a field of a record is asked of the record, and nothing is computed with them. What the
 -- library looks for and may not find is false; `id` and `outcome` may be nil.
@@ -87,10 +87,16 @@ function M.future_class(Future)
     local instead = event == "concat" and ", or give it to a program as a word of its own in cmd" or ""
     Future["__" .. event] = function() M.raise("this is a future and no value yet: await it first" .. instead) end
   end
+  local own = {}
+  for name in string.gmatch(Future.__names, "%S+") do
+    own[#own + 1] = name
+  end
   setmetatable(Future, {
     __index = function(_, key)
       if key == "id" or key == "outcome" or type(key) == "string" and string.sub(key, 1, 2) == "__" then return nil end
-      M.raise(string.format("unknown field %s of a future: await it first", M.a(key)))
+      local near = type(key) == "string" and not M.FIELDS[key] and host.closest(key, own)
+      local hint = near and string.format(" (did you mean '%s'?)", near) or ": await it first"
+      M.raise(string.format("unknown field %s of a future%s", M.a(key), hint))
     end,
   })
 end

@@ -92,7 +92,9 @@ fn shown(arguments: &ShowArgs) -> Result<String, ShowError> {
         let Some(key) = arguments.campaign.as_deref().filter(|path| !path.exists()) else {
             return which.into();
         };
-        match journal_of(None, "show", "harness show") {
+        // In the other order, or the key alone.
+        let file = arguments.key.as_deref().map(Path::new).filter(|path| path.is_file());
+        match journal_of(file, "show", "harness show") {
             Ok(journal) => {
                 let name = journal.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 ShowError::Key { which, journal: name, key: key.display().to_string() }

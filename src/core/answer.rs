@@ -233,7 +233,11 @@ impl Core {
     }
 
     pub(super) fn set_phase(&mut self, ix: TaskIx, phase: Phase) {
-        if let State::Flying(flight) = &mut self.tasks[ix].state {
+        let task = &mut self.tasks[ix];
+        if let State::Flying(flight) = &mut task.state {
+            let recalled = &mut self.pools[task.pool.at()].recalled;
+            *recalled = *recalled + u64::from(phase == Phase::Recalling)
+                - u64::from(flight.phase == Phase::Recalling);
             flight.phase = phase;
         }
     }
@@ -248,6 +252,7 @@ impl Core {
                 self.release(ix, &nodes_of(&self.fleet, &gang));
             }
             State::Flying(Flight { gang, phase }) => {
+                self.pools[self.tasks[ix].pool.at()].recalled -= u64::from(phase == Phase::Recalling);
                 if phase == Phase::Staging && self.fleet.alive(gang.leader()) {
                     self.count_unseen(ix, gang.leader(), -1);
                 }

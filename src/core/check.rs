@@ -123,9 +123,11 @@ impl Core {
     fn check_units(&self) {
         let mut held: BTreeMap<WorkerId, (u32, u32, u32, u16, usize)> = BTreeMap::new();
         let mut alarms = 0;
+        let mut recalled = vec![0; self.pools.len()];
         for (ix, task) in self.tasks.iter() {
             alarms += usize::from(task.alarm != NEVER);
             let State::Flying(Flight { gang, phase }) = &task.state else { continue };
+            recalled[task.pool.at()] += u64::from(*phase == Phase::Recalling);
             assert!(self.fleet.alive(gang.leader()), "{task:?} on a lost worker");
             for id in gang.iter().filter(|id| self.fleet.alive(**id)) {
                 let books = held.entry(*id).or_default();
@@ -164,6 +166,7 @@ impl Core {
             surplus[worker.pool.at()] += u64::from(worker.counted);
         }
         assert!(self.pools.iter().map(|pool| pool.surplus).eq(surplus));
+        assert!(self.pools.iter().map(|pool| pool.recalled).eq(recalled));
     }
 
     fn check_leases(&self) {

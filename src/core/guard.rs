@@ -155,32 +155,36 @@ impl Core {
         if pool.surplus == 0 || !pool.shapes.is_empty() {
             return;
         }
-        let workers: Vec<_> = pool.places.iter().copied().flatten().collect();
-        let recalling =
-            |ix: &&TaskIx| matches!(&self.tasks[**ix].state, State::Flying(f) if f.phase == Phase::Recalling);
-        let mut idle = 0;
-        for worker in workers.iter().map(|worker| &self.fleet[*worker]) {
-            let under_way =
-                if worker.counted > 0 { worker.tasks.iter().filter(recalling).count() } else { 0 };
-            let open = self.fleet[worker.node].is_open();
-            idle += (if open { i64::from(worker.idle()) } else { 0 }) - under_way as i64;
-        }
-        for worker in workers {
-            let waiting = self.fleet[worker].counted as usize;
-            if idle <= 0 || waiting == 0 {
+        let idle: u64 = pool.with_idle().iter().map(|worker| u64::from(self.fleet[*worker].idle())).sum();
+        let mut wanted = idle.saturating_sub(pool.recalled);
+        for place in 0..pool.places.len() {
+            if wanted == 0 {
+                return;
+            }
+            let Some(worker) = self.pools[ix.at()].places[place].map(|id| &self.fleet[id]) else { continue };
+            let waiting = worker.tasks.len().saturating_sub(worker.counted as usize)..worker.tasks.len();
+            // They were sent in this order.
+            if worker.tasks.get(waiting.start).is_none_or(|oldest| self.was_just_sent(*oldest)) {
                 continue;
             }
-            for call in self.fleet[worker].tasks.iter().rev().take(waiting).copied().collect::<Vec<_>>() {
-                if idle > 0 && self.waits_long(call) && self.recall(call) {
-                    idle -= 1;
+            for call in worker.tasks.range(waiting).rev().copied().collect::<Vec<_>>() {
+                if wanted > 0 && self.waits_long(call) && self.recall(call) {
+                    wanted -= 1;
                 }
             }
         }
     }
 
+    fn was_just_sent(&self, ix: TaskIx) -> bool {
+        let State::Flying(Flight { phase: Phase::Sent { at }, .. }) = &self.tasks[ix].state else {
+            return false;
+        };
+        at.plus(STALE_CALL_US) > self.now
+    }
+
     fn waits_long(&self, ix: TaskIx) -> bool {
         let task = &self.tasks[ix];
-        let State::Flying(Flight { phase: Phase::Sent { at }, .. }) = &task.state else { return false };
-        task.need == Need::Call && !task.is_bound() && at.plus(STALE_CALL_US) <= self.now
+        let was_sent = matches!(&task.state, State::Flying(Flight { phase: Phase::Sent { .. }, .. }));
+        was_sent && task.need == Need::Call && !task.is_bound() && !self.was_just_sent(ix)
     }
 }

@@ -139,18 +139,15 @@ impl Core {
 
     /// Asks for a call back if it has not begun as far as we know. Did it?
     pub(super) fn recall(&mut self, ix: TaskIx) -> bool {
-        let task = &mut self.tasks[ix];
-        match &mut task.state {
-            State::Flying(Flight { gang, phase: phase @ Phase::Sent { .. }, .. })
-                if task.need == Need::Call =>
-            {
-                *phase = Phase::Recalling;
-                let (worker, attempt) = (gang.leader(), Attempt(task.attempt));
-                self.out.push(Action::Recall { worker, task: task.id, attempt });
-                true
-            }
-            _ => false,
+        let task = &self.tasks[ix];
+        let State::Flying(Flight { gang, phase: Phase::Sent { .. } }) = &task.state else { return false };
+        if task.need != Need::Call {
+            return false;
         }
+        let (worker, attempt) = (gang.leader(), Attempt(task.attempt));
+        self.out.push(Action::Recall { worker, task: task.id, attempt });
+        self.set_phase(ix, Phase::Recalling);
+        true
     }
 
     /// The task has no claim on these nodes any more.

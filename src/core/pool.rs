@@ -55,6 +55,8 @@ pub(super) struct Pool {
     pub epoch: u64,
     /// Calls waiting in pipes of its workers.
     pub surplus: u64,
+    /// Calls that were asked back and have neither come nor begun.
+    pub recalled: u64,
     /// When to ask for calls that wait behind others while units are idle.
     pub steal: Tick,
     /// It keeps off nodes of so many faults, if off any.
@@ -146,6 +148,7 @@ impl Pool {
             reserved: None,
             epoch: 0,
             surplus: 0,
+            recalled: 0,
             steal: NEVER,
             quarantine: None,
         }

@@ -111,7 +111,12 @@ impl Line {
         if self.aside.remove(&rank).is_some() {
             return true;
         }
-        let Ok(at) = self.row.binary_search_by_key(&rank, |place| place.rank) else { return false };
+        // Nearly always the first; a search would look at places all over a long row.
+        let at = match self.row.front() {
+            Some(first) if { first.rank } == rank => Ok(0),
+            _ => self.row.binary_search_by_key(&rank, |place| place.rank),
+        };
+        let Ok(at) = at else { return false };
         if self.row[at].ix.take().is_none() {
             return false;
         }

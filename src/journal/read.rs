@@ -165,7 +165,7 @@ pub(super) struct Scanned<T> {
 /// Why a line is no record.
 pub(super) enum Unfit {
     /// Torn, if it is the last line; damaged otherwise.
-    NoJson(String),
+    Incomplete(String),
     /// Whole, and wrong.
     NoRecord(String),
 }
@@ -175,8 +175,8 @@ impl<T> Scanned<T> {
     pub(super) fn whole(self, path: &Path) -> Result<Option<T>, JournalError> {
         match self.found {
             Ok(found) => Ok(Some(found)),
-            Err(Unfit::NoJson(_)) if self.is_last => Ok(None),
-            Err(Unfit::NoJson(reason) | Unfit::NoRecord(reason)) => {
+            Err(Unfit::Incomplete(_)) if self.is_last => Ok(None),
+            Err(Unfit::Incomplete(reason) | Unfit::NoRecord(reason)) => {
                 Err(JournalError::Damaged { path: path.to_owned(), line: self.number, reason })
             }
         }
@@ -262,12 +262,13 @@ fn parse_all<T: Send>(
 }
 
 fn parse_line(line: &[u8], format: &Format) -> Result<Record, Unfit> {
-    let Some(text) = line.strip_suffix(b"\n") else { return Err(Unfit::NoJson("it has no end".into())) };
+    let Some(text) = line.strip_suffix(b"\n") else { return Err(Unfit::Incomplete("it has no end".into())) };
     match (format.parse)(text) {
         Ok(record) if record.is_sound() => Ok(record),
         Ok(_) => Err(Unfit::NoRecord("its columns differ in length".into())),
-        Err(error) if error.is_data() => Err(Unfit::NoRecord(error.to_string())),
-        Err(error) => Err(Unfit::NoJson(error.to_string())),
+        // Where the machine went down, what had not reached the disk is zeros.
+        Err(error) if error.is_data() || !text.contains(&0) => Err(Unfit::NoRecord(error.to_string())),
+        Err(error) => Err(Unfit::Incomplete(error.to_string())),
     }
 }
 

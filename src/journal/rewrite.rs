@@ -88,8 +88,8 @@ impl Survey {
                 let Scanned { number, place, found, is_last } = line;
                 match found {
                     Ok(what) => items.push(Item { place, what }),
-                    Err(Unfit::NoJson(_)) if is_last => torn = place.length,
-                    Err(Unfit::NoJson(reason) | Unfit::NoRecord(reason)) => {
+                    Err(Unfit::Incomplete(_)) if is_last => torn = place.length,
+                    Err(Unfit::Incomplete(reason) | Unfit::NoRecord(reason)) => {
                         damaged(Damage { line: number, reason })?;
                     }
                 }

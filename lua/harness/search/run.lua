@@ -70,7 +70,18 @@ local function outcome(run, trial, value, ...)
   return limited, flow.await(future)
 end
 
+-- What the author most likely forgot or misspelt.
+local function nothing(trial)
+  local names = {}
+  for name in pairs(trial.point) do
+    names[#names + 1] = tostring(name)
+  end
+  table.sort(names)
+  return "'evaluate' gave nil (the point has " .. table.concat(names, ", ") .. ")"
+end
+
 local function hear(run, trial, ok, limited, value, ...)
+  if ok and value == nil and select("#", ...) == 0 then return run.study:tell(trial, nil, "failed", nothing(trial)) end
   if ok and getmetatable(value) == failure.Record then return tell_record(run.study, trial, value, limited) end
   if ok then return run.study:tell(trial, value, ...) end
   local problem = limited

@@ -20,6 +20,8 @@ for _ = 1, 2 do -- before its end, and after
 end
 assert(await(run).ok and await(call) == 1 and select(2, await(call)) == 2)
 local flow = go(function() return "x" end)
+says("unknown field 'statsu' of a future (did you mean 'status'?)", function() return run:statsu() end)
+says("this is a future and no value yet: await it first", function() return #run end)
 says("unknown field 'ok' of a future", function() return flow.ok end)
 assert(run:status() == "ok" and await(run).status == "ok")
 

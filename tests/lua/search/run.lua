@@ -24,6 +24,10 @@ local calls = search.run {
 assert(calls.best.point.x == 5 and calls.best.values.y == 5 and #calls.trials == 8)
 assert(calls.trials[7].status == "failed" and calls.trials[7].reason:find "boom" and calls.trials[6].reason == "as it likes")
 
+-- A misspelt name, or a `return` that was forgotten.
+local nothing = search.run { space = { x = { 1, 2 }, y = { 3 } }, budget = 1, evaluate = function(p) return p.z end }
+assert(nothing.trials[1].status == "failed" and nothing.trials[1].reason == "'evaluate' gave nil (the point has x, y)")
+
 -- No barrier: the first trial ends after ten others have.
 local told = 0
 local slow = search.run {
