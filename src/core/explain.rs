@@ -9,7 +9,7 @@ use super::Core;
 use super::api::{Gang, Tick};
 use super::fleet::Lease;
 use super::task::{Flight, Home, NodeIx, Phase, PoolIx, Rank, State, Task, TaskIx};
-use crate::model::{TaskId, WorkerId};
+use crate::model::{Kind, TaskId, WorkerId};
 
 /// So many others are named.
 const MOST_NAMED: usize = 8;
@@ -173,14 +173,19 @@ impl Core {
         all
     }
 
-    /// Tasks the worker has, each with whether it has said that it began.
+    /// Tasks the worker has, each with whether it runs, as far as anybody knows: a call or a program may have been sent ahead, and
+    /// does when the worker has said so.
     pub fn tasks_of(&self, worker: WorkerId) -> Vec<(TaskId, bool)> {
         if !self.fleet.alive(worker) {
             return Vec::new();
         }
         let tasks = self.fleet[worker].tasks.iter().map(|ix| &self.tasks[*ix]);
-        let begun = |task: &Task| {
-            matches!(&task.state, State::Flying(Flight { phase: Phase::Running | Phase::Killed(_), .. }))
+        let begun = |task: &Task| match &task.state {
+            State::Flying(Flight { phase: Phase::Running | Phase::Killed(_), .. }) => true,
+            State::Flying(Flight { phase: Phase::Sent { .. }, .. }) => {
+                !matches!(task.kind, Kind::Call | Kind::Exec)
+            }
+            _ => false,
         };
         tasks.map(|task| (task.id, begun(task))).collect()
     }

@@ -232,9 +232,8 @@ impl Driver {
 
     fn worker_status(&self, worker: &Worker) -> WorkerStatus {
         let running = |task: TaskId| {
-            let started = self.tasks.look(task)?.rare.started?;
-            let name = self.called(task);
-            Some(RunningStatus { task: task.0, name, since_s: started.ago_s() })
+            let since_s = self.tasks.look(task)?.rare.started.map_or(0.0, |started| started.ago_s());
+            Some(RunningStatus { task: task.0, name: self.called(task), since_s })
         };
         let tasks = self.core.tasks_of(worker.id);
         let (begun, ahead): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|(_, begun)| *begun);
