@@ -152,15 +152,18 @@ impl Core {
                 found.push(((shunned, kept, spare, worker.idle()), *id));
             }
         }
-        let chosen = self.best_of(ix, demand, found);
+        let chosen = self.best_of(ix, demand, &mut found);
         if chosen.is_none() && anywhere && walk.failed.len() < MOST_FAILED {
             walk.failed.push((demand, patience));
         }
-        let gang = chosen?;
-        // On somebody else's nodes it must be gone in time: it does not wait there for artefacts.
-        let borrows = gang.iter().any(|id| self.borrows(self.fleet[*id].node, ix));
-        let gang = if let [one] = gang[..] { Gang::one(one) } else { Gang::Many(gang.into()) };
-        (!borrows || !self.lacks_any(ix, &gang)).then_some(gang)
+        let mut gang = chosen?;
+        // On somebody else's nodes it must be gone in time: it does not wait there for artefacts, but starts where it need not.
+        let borrows = |core: &Self, id: WorkerId| core.borrows(core.fleet[id].node, ix);
+        if gang.iter().any(|id| borrows(self, *id)) && self.lacks_any(ix, &gang) {
+            found.retain(|(_, id)| !borrows(self, *id));
+            gang = self.best_of(ix, demand, &mut found)?;
+        }
+        Some(if let [one] = gang[..] { Gang::one(one) } else { Gang::Many(gang.into()) })
     }
 
     /// Could it be a member, whoever is there now?
@@ -191,7 +194,7 @@ impl Core {
         &self,
         ix: TaskIx,
         demand: Demand,
-        mut candidates: Vec<(K, WorkerId)>,
+        candidates: &mut [(K, WorkerId)],
     ) -> Option<Vec<WorkerId>> {
         let size = usize::from(demand.nodes);
         if size < candidates.len() {

@@ -54,7 +54,7 @@ impl Core {
                 candidates.push(((self.frees_at(demand, *id), !mine(node), tasks), *id));
             }
         }
-        let chosen = self.best_of(ix, demand, candidates);
+        let chosen = self.best_of(ix, demand, &mut candidates);
         let frees = |workers: &[WorkerId]| workers.iter().map(|id| self.frees_at(demand, *id)).max();
         let at = chosen.as_deref().and_then(frees).unwrap_or(NEVER);
         let before = present.and_then(|present| present.until);

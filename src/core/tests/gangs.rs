@@ -74,6 +74,43 @@ fn a_gang_that_was_promised_no_time_is_kept_a_node_that_becomes_known_to_be_free
 }
 
 #[test]
+fn a_gang_starts_on_nodes_kept_for_it_though_others_that_it_could_borrow_lack_its_file() {
+    let mut desk = Desk::new(&[1, 1]);
+    license(&mut desk, 1);
+    // Another pool has a worker on n0 too, which is kept for a task with a GPU until what runs there has ended.
+    let other = PoolId(1);
+    desk.feed(Event::PoolOpened { pool: other });
+    desk.feed(Event::WorkerReady {
+        worker: WorkerId(2),
+        pool: other,
+        host: "n0".into(),
+        allocation: 0,
+        slots: 1,
+        sockets: [1].into(),
+        gpus: (0..1).collect(),
+        measures: true,
+    });
+    desk.feed(Event::PoolSettled { pool: other });
+    let ending =
+        |pool, seconds| move |r: &mut Request| (r.pool, r.timeout_us) = (pool, Some(seconds * SECOND));
+    desk.ask(Kind::Exec, ending(other, 100));
+    let running = [(); 2].map(|()| desk.ask(Kind::Exec, ending(PoolId(0), 50)).0);
+    desk.ask(Kind::Exec, |r| (r.pool, r.placement.gpus) = (other, Some(1)));
+    let file = Hash::of(b"file");
+    let (waits, actions) = desk.ask(Kind::Exec, |r| {
+        (r.timeout_us, r.inputs) = (Some(SECOND), vec![file]);
+        licensed(1)(r);
+    });
+    assert_eq!(actions, [offer(file, 1)], "n1 is kept for it");
+    let actions = desk.done(0, running[0]);
+    assert_eq!(actions, [finished(running[0]), offer(file, 0)], "n0 it could borrow");
+    assert_eq!(desk.done(1, running[1]), [finished(running[1])]);
+    assert_eq!(desk.core.explain(waits), Explanation::Files { hosts: vec!["n1".into()] });
+    let actions = desk.feed(Event::Have { worker: WorkerId(1), artefact: file });
+    assert_eq!(begun(&actions).0, [1]);
+}
+
+#[test]
 fn one_look_starts_all_gangs_that_can_start() {
     let mut desk = Desk::new(&[2000]);
     license(&mut desk, 1);
@@ -409,6 +446,6 @@ fn the_nodes_of_a_gang_are_the_first_of_all_in_order_however_few_are_sorted() {
         let mut sorted = candidates.clone();
         sorted.sort_unstable();
         let expected = core.distinct(ix, core.demand(ix), sorted.iter().map(|(_, id)| *id));
-        assert_eq!(core.best_of(ix, core.demand(ix), candidates), expected);
+        assert_eq!(core.best_of(ix, core.demand(ix), &mut candidates), expected);
     }
 }
