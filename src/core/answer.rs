@@ -92,17 +92,22 @@ impl Core {
     }
 
     pub(super) fn gone(&mut self, artefact: Hash) {
-        let reason = || format!("artefact {artefact} is on no worker any more; build it again");
-        for worker in self.artefacts.gone(&artefact) {
-            let leasing = self.leasing_on(self.fleet[worker].node);
-            for ix in self.staging_on(worker).into_iter().chain(leasing) {
-                if self.tasks[ix].inputs().contains(&artefact) {
-                    self.land(ix);
-                    self.resolve(ix, End::Refused { reason: reason() }, None);
-                }
-            }
-            self.touch(worker); // a lease may have waited for it on behalf of others
+        let offered = self.artefacts.gone(&artefact);
+        if offered.is_empty() {
+            return; // nobody has asked for it since it was gone before
         }
+        // Those in a queue would not be the wiser: each time somebody looks whether they fill a gap they would ask again.
+        let waits = |ix: TaskIx, task: &Task| {
+            matches!(task.state, State::Queued(_) | State::Leasing(_)) || self.is_staging(ix)
+        };
+        let in_vain = |(ix, task): &(TaskIx, &Task)| task.inputs().contains(&artefact) && waits(*ix, task);
+        let mut refused: Vec<TaskIx> = self.tasks.iter().filter(in_vain).map(|(ix, _)| ix).collect();
+        refused.sort_unstable_by_key(|ix| self.tasks[*ix].rank);
+        for ix in refused {
+            let reason = format!("artefact {artefact} is on no worker any more; build it again");
+            self.end_unsent(ix, End::Refused { reason });
+        }
+        offered.into_iter().for_each(|worker| self.touch(worker)); // a lease may have waited for it on behalf of others
     }
 
     /// Attempts that wait for artefacts on this worker.
@@ -189,23 +194,8 @@ impl Core {
         match &task.state {
             State::Vacant => {}
             State::Waiting { .. } | State::Held => self.resolve(ix, End::Cancelled, None),
-            State::Queued(_) => {
-                // Others may have waited behind it.
-                if let State::Queued(Home::Worker(worker)) = task.state {
-                    self.touch(worker);
-                } else {
-                    self.mark_stale(task.pool);
-                }
-                self.dequeue(ix);
-                self.resolve(ix, End::Cancelled, None);
-            }
-            State::Leasing(_) => {
-                self.land(ix);
-                self.resolve(ix, End::Cancelled, None);
-            }
-            State::Flying(Flight { phase: Phase::Staging, .. }) => {
-                self.land(ix);
-                self.resolve(ix, End::Cancelled, None);
+            State::Queued(_) | State::Leasing(_) | State::Flying(Flight { phase: Phase::Staging, .. }) => {
+                self.end_unsent(ix, End::Cancelled);
             }
             State::Flying(Flight { phase: Phase::Wedged, .. }) => {}
             State::Flying(Flight { phase: Phase::Killed(_), .. }) => {
@@ -218,6 +208,25 @@ impl Core {
                 self.set_alarm(ix, self.now.plus(GRACE_US));
             }
         }
+    }
+
+    /// Ends a task that stands in a queue, or has a place and was not sent there yet.
+    fn end_unsent(&mut self, ix: TaskIx, end: End) {
+        let task = &self.tasks[ix];
+        let (pool, group) = (task.pool, task.group());
+        if let State::Queued(home) = task.state {
+            // Others may have waited behind it.
+            if let Home::Worker(worker) = home {
+                self.touch(worker)
+            } else {
+                self.mark_stale(pool)
+            }
+            self.dequeue(ix);
+        } else {
+            self.land(ix);
+        }
+        self.resolve(ix, end, None);
+        group.into_iter().for_each(|group| self.promote(group)); // it may have been about to lead its group
     }
 
     /// The task such an answer is about, unless it is late.

@@ -317,7 +317,7 @@ impl Core {
     }
 
     /// If the group has neither a node nor a task that looks for one, its next task does.
-    fn promote(&mut self, group: GroupIx) {
+    pub(super) fn promote(&mut self, group: GroupIx) {
         let entry = &mut self.groups[group.at()];
         if entry.home.is_none()
             && entry.leader.is_none()

@@ -111,6 +111,33 @@ fn a_gang_starts_on_nodes_kept_for_it_though_others_that_it_could_borrow_lack_it
 }
 
 #[test]
+fn a_file_nobody_has_refuses_who_was_to_fill_a_gap_with_it_and_the_gang_that_waits_for_it() {
+    let mut desk = Desk::new(&[1, 1]);
+    let (file, other) = (Hash::of(b"lost"), Hash::of(b"lost too"));
+    desk.ask(Kind::Exec, |r| r.timeout_us = Some(100 * SECOND));
+    let (wide, actions) = desk.ask(Kind::Exec, |r| (r.placement.nodes, r.inputs) = (Some(2), vec![other]));
+    assert_eq!(actions, [offer(other, 0), offer(other, 1)]);
+    let short = |inputs| {
+        move |r: &mut Request| {
+            (r.timeout_us, r.inputs, r.placement.group) = (Some(SECOND), inputs, Some("g".into()));
+        }
+    };
+    let (first, actions) = desk.ask(Kind::Exec, short(vec![file]));
+    assert_eq!(actions, [offer(file, 1)]);
+    let (second, _) = desk.ask(Kind::Exec, short(vec![file]));
+    let (third, _) = desk.ask(Kind::Exec, short(vec![]));
+    // It is not asked for again and again.
+    let actions = desk.feed(Event::Gone { artefact: file });
+    let is_refused = |task: TaskId, action: &Action| matches!(action, Action::Resolve { task: other, end: End::Refused { .. } } if *other == task);
+    assert!(is_refused(first, &actions[0]) && is_refused(second, &actions[1]), "{actions:?}");
+    assert_eq!(actions[2], start(third, 1, 1), "the next of their group goes on");
+    desk.done(1, third);
+    let actions = desk.feed(Event::Gone { artefact: other });
+    assert!(is_refused(wide, &actions[0]), "{actions:?}");
+    assert_eq!(desk.core.reservations().count(), 0);
+}
+
+#[test]
 fn one_look_starts_all_gangs_that_can_start() {
     let mut desk = Desk::new(&[2000]);
     license(&mut desk, 1);
