@@ -102,17 +102,28 @@ impl Core {
         let task = &self.tasks[ix];
         let pool = &self.pools[task.pool.at()];
         let barred = task.not_on();
-        let fits = |node: NodeIx, id: WorkerId| {
+        let is_able = |id: WorkerId| {
             let worker = &self.fleet[id];
-            let is_able = worker.suffices(task.need) && worker.gpus.len() >= gpus;
-            Some(node) != barred && worker.serves(task.pool) && is_able
+            worker.serves(task.pool) && worker.suffices(task.need) && worker.gpus.len() >= gpus
+        };
+        // Its leader is on the host it names, and the others are of the same job.
+        let host = task.host().map(|host| &self.fleet[host]);
+        let leaders = host.into_iter().flat_map(|host| host.workers.iter().filter(|id| is_able(**id)));
+        let jobs: Vec<u16> = leaders.map(|id| self.fleet[*id].allocation).collect();
+        let fits = |node: NodeIx, id: WorkerId| {
+            let may_join = jobs.is_empty() || jobs.contains(&self.fleet[id].allocation);
+            Some(node) != barred && is_able(id) && may_join
         };
         let nodes = usize::from(nodes.max(1));
         if self.most_together(task.pool, nodes, fits) >= nodes {
             return None;
         }
         let several = pool.places.iter().flatten().any(|id| self.fleet[*id].allocation > 0);
-        let together = if several { " in one job, inside which a task stays" } else { "" };
+        let together = match host.filter(|_| several && !jobs.is_empty()) {
+            Some(host) => format!(" in the job of `{}`, inside which it stays", host.host),
+            None if several => " in one job, inside which a task stays".to_owned(),
+            None => String::new(),
+        };
         let but = barred.map_or(String::new(), |node| format!(" besides `{}`", self.fleet[node].host));
         let gpus = if gpus > 0 { format!(" and {}", count(gpus.into(), "GPU")) } else { String::new() };
         Some(format!(

@@ -407,6 +407,22 @@ fn the_others_of_a_gang_are_of_its_hosts_allocation() {
 }
 
 #[test]
+fn a_gang_is_refused_if_the_allocation_of_its_host_is_too_small() {
+    let mut desk = joined(&[1, 1]);
+    let on = |r: &mut Request| (r.placement.nodes, r.placement.host) = (Some(2), Some("n2".into()));
+    let (running, actions) = desk.ask(Kind::Exec, on);
+    assert_eq!(begun(&actions).0, [2, 3]);
+    let (_, none) = desk.ask(Kind::Exec, on);
+    assert!(none.is_empty());
+    let lost = desk.lose(3);
+    let reason = refusal(&lost[1..2]);
+    assert!(reason.contains("pool 0 has 1 of that kind in the job of `n2`"), "{reason}");
+    desk.report(2, running, 1, false, None);
+    let (_, actions) = desk.ask(Kind::Exec, on);
+    assert!(refusal(&actions).starts_with("it asks for nodes = 2"), "two are free in the other one");
+}
+
+#[test]
 fn a_lost_allocation_takes_its_gangs_along_and_nothing_else() {
     let mut desk = joined(&[1, 1, 1]);
     let (_, actions) = desk.ask(Kind::Exec, gang(3));
