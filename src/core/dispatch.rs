@@ -330,6 +330,9 @@ impl Core {
             } else {
                 return;
             }
+            if !self.pools[pool.at()].sides.is_empty() {
+                self.mark_stale(pool); // some let it pass who may join others now, or may join it
+            }
         }
     }
 }

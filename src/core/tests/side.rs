@@ -36,6 +36,26 @@ fn they_share_a_quiet_node_as_far_as_its_cores_go() {
 }
 
 #[test]
+fn one_that_let_others_pass_joins_as_soon_as_they_have_started() {
+    let mut desk = Desk::new(&[4]);
+    let (all, _) = desk.measure();
+    let (bound, _) = desk.ask(Kind::Exec, |r| r.placement.host = Some("n0".into()));
+    let (first, _) = desk.ask(Kind::Exec, |r| r.placement.priority = Some(1));
+    let (file, other) = (Hash::of(b"file"), Hash::of(b"other"));
+    let late = |input| {
+        move |r: &mut Request| {
+            part(Exclusive::Cores, 1)(r);
+            (r.placement.priority, r.inputs) = (Some(-1), vec![input]);
+        }
+    };
+    desk.ask(Kind::Measure, late(file));
+    desk.ask(Kind::Measure, late(other));
+    let actions = desk.done(0, all);
+    assert_eq!(actions[1..3], [quiet(0, false), start(first, 1, 0)]);
+    assert_eq!(actions[3..], [offer(file, 0), start(bound, 1, 0), offer(other, 0)], "both have the lease");
+}
+
+#[test]
 fn each_sort_is_by_itself() {
     let mut desk = Desk::new(&[4]);
     let (a, actions) = desk.socket();
