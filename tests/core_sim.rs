@@ -53,8 +53,10 @@ fn seeds(usual: u64) -> u64 {
     std::env::var("CORE_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// A random campaign: all kinds, wishes, dependencies and accidents.
-fn random_task(world: &mut World, rng: &mut Random) -> TaskId {
+/// A random campaign: all kinds, wishes, dependencies and accidents. Where it is `crowded` much waits for several things at once and
+/// most ends in time: nodes are kept for some, and others borrow them.
+fn random_task(world: &mut World, rng: &mut Random, crowded: bool) -> TaskId {
+    let or_often = |usual, often| if crowded { often } else { usual };
     let kinds = [Kind::Call, Kind::Call, Kind::Exec, Kind::Compile, Kind::Measure, Kind::Compare];
     let kind = kinds[rng.below(6) as usize];
     let mut request = world.request(kind);
@@ -63,14 +65,14 @@ fn random_task(world: &mut World, rng: &mut Random) -> TaskId {
     request.class = rng.below(4);
     request.retries = rng.below(4) as u32;
     request.accept_failed = rng.permille(200);
-    request.timeout_us = rng.permille(300).then(|| 1_000 + rng.below(3_000_000));
+    request.timeout_us = rng.permille(or_often(300, 900)).then(|| 1_000 + rng.below(3_000_000));
     let wish = &mut request.placement;
     wish.priority = rng.permille(200).then(|| rng.below(5) as i32 - 2);
     wish.cores = rng.permille(150).then(|| 1 + rng.below(6) as u32);
     wish.host = rng.permille(60).then(|| format!("n{}", rng.below(9)));
     wish.not_on = rng.permille(60).then(|| format!("n{}", rng.below(6)));
     wish.group = rng.permille(150).then(|| format!("g{}", rng.below(4)));
-    wish.nodes = rng.permille(60).then(|| 1 + rng.below(4) as u32);
+    wish.nodes = rng.permille(or_often(60, 200)).then(|| 1 + rng.below(4) as u32);
     if matches!(kind, Kind::Measure | Kind::Compare) && rng.permille(800) || rng.permille(20) {
         let sorts = [Exclusive::Node, Exclusive::Node, Exclusive::Cores, Exclusive::Cores, Exclusive::Socket];
         wish.exclusive = Some(sorts[rng.below(5) as usize]);
@@ -78,11 +80,11 @@ fn random_task(world: &mut World, rng: &mut Random) -> TaskId {
         wish.exclusive = Some(Exclusive::No);
     }
     wish.gpus = rng.permille(60).then(|| 1 + rng.below(3) as u32);
-    if rng.permille(60) {
+    if rng.permille(or_often(60, 250)) {
         wish.needs.insert("license".into(), 1 + rng.below(4) as u32);
     }
-    if rng.permille(100) {
-        request.inputs = vec![Hash::of(&[rng.below(8) as u8])];
+    if rng.permille(or_often(100, 400)) {
+        request.inputs = vec![Hash::of(&[rng.below(or_often(8, 64)) as u8])];
     }
     if known > 0 && rng.permille(350) {
         let deps = 1 + rng.below(3);
@@ -121,12 +123,12 @@ fn campaign_that_ends(seed: u64, weather: Weather, within: Option<u64>) -> World
         let measures = rng.permille(600);
         world.join_on(1, slots, 2, measures, host);
     }
-    let settles = rng.below(60);
+    let (settles, crowded) = (rng.below(60), rng.permille(250));
     for step in 0..60 + rng.below(100) {
         if step == settles {
             world.feed(Event::PoolSettled { pool: PoolId(1) });
         }
-        let task = random_task(&mut world, &mut rng);
+        let task = random_task(&mut world, &mut rng, crowded);
         if rng.permille(60) {
             world.cancel(TaskId(rng.below(task.0 + 1)));
         }

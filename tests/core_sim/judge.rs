@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use harness::core::{End, GpuSet};
-use harness::model::{Attempt, Kind, Placement, TaskId, WorkerId};
+use harness::core::{Dep, End, GpuSet};
+use harness::model::{Attempt, Hash, Kind, Placement, TaskId, WorkerId};
 
-use super::{Machine, World};
+use super::{Machine, Track, World};
 
 impl World {
     /// What the core promises about every start, judged when it decides.
@@ -79,6 +79,17 @@ impl World {
             assert!(*home == sorted || lost, "group `{group}` is split");
             *home = sorted;
         }
+    }
+
+    /// What nobody has is asked for once for each task that needs it: then that is refused, wherever it waits.
+    pub(super) fn judge_asking(&mut self, worker: WorkerId, artefact: Hash) {
+        let made = |dep: &Dep| self.tasks[dep.task.0 as usize].artefact == Some(artefact);
+        let needs =
+            |track: &&Track| track.request.inputs.contains(&artefact) || track.request.deps.iter().any(made);
+        let needed = self.tasks.iter().filter(needs).count();
+        let asked = self.asked_in_vain.entry((worker, artefact)).or_default();
+        *asked += 1;
+        assert!(*asked <= needed, "{worker} was to get {artefact} {asked} times, and {needed} need it");
     }
 
     /// Would it not end in time, but in a run as long as this one? Here only timeouts say so.

@@ -69,6 +69,7 @@ impl World {
                     self.machines[at].store.insert(artefact);
                     Event::Have { worker, artefact }
                 } else {
+                    self.judge_asking(worker, artefact);
                     Event::Gone { artefact }
                 };
                 self.answer(worker, event);

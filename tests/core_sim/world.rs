@@ -27,7 +27,7 @@ pub struct Weather {
     pub replaced: u64,
     /// A task fails.
     pub failures: u64,
-    /// The only copy of an artefact is lost.
+    /// The only copy of an artefact is lost, or a file was never there.
     pub gone: u64,
     /// A bad host cannot run a task; every other one is bad.
     pub unfit: u64,
@@ -152,6 +152,8 @@ pub struct World {
     pub punctual: bool,
     groups: BTreeMap<(u32, String, u32), Vec<WorkerId>>,
     root_store: BTreeSet<Hash>,
+    /// How often a worker was to get what nobody has.
+    asked_in_vain: BTreeMap<(WorkerId, Hash), usize>,
     drained: bool,
     /// When time is over, and how long that was ahead when it was told (µs).
     deadline: Option<(u64, u64)>,
@@ -190,6 +192,7 @@ impl World {
             punctual: false,
             groups: BTreeMap::new(),
             root_store: BTreeSet::new(),
+            asked_in_vain: BTreeMap::new(),
             drained: false,
             deadline: None,
             held: BTreeSet::new(),
@@ -295,7 +298,11 @@ impl World {
     pub fn submit(&mut self, request: Request, duration: u64) -> TaskId {
         let task = request.task;
         assert_eq!(task.0, self.tasks.len() as u64);
-        self.root_store.extend(&request.inputs);
+        for input in &request.inputs {
+            if !self.rng.permille(self.weather.gone) {
+                self.root_store.insert(*input);
+            }
+        }
         self.tasks.push(Track {
             request: request.clone(),
             duration,
@@ -361,7 +368,9 @@ impl World {
         }
         self.core.check();
         for track in &self.tasks {
-            assert!(track.end.is_some(), "task {} never ended: {:?}", track.request.task, track.request);
+            let task = track.request.task;
+            let why = || self.core.explain(task);
+            assert!(track.end.is_some(), "task {task} never ended: {:?}, {:?}", why(), track.request);
         }
         assert_eq!(self.core.unresolved(), 0);
     }
