@@ -70,15 +70,8 @@ local function outcome(run, trial, value, ...)
   return limited, flow.await(future)
 end
 
--- What the author most likely forgot or misspelt.
-local function nothing(trial)
-  local names = {}
-  for name in pairs(trial.point) do
-    names[#names + 1] = tostring(name)
-  end
-  table.sort(names)
-  return "'evaluate' gave nil (the point has " .. table.concat(names, ", ") .. ")"
-end
+-- A misspelt name, most likely, or a `return` that was forgotten.
+local function nothing(trial) return "'evaluate' gave nil (the point has " .. table.concat(failure.sorted_keys(trial.point), ", ") .. ")" end
 
 local function hear(run, trial, ok, limited, value, ...)
   if ok and value == nil and select("#", ...) == 0 then return run.study:tell(trial, nil, "failed", nothing(trial)) end
