@@ -94,6 +94,10 @@ fn one_of<'a>(
     if found.is_empty() {
         found = all.iter().filter(|record| has_variant(record, wanted)).copied().collect();
     }
+    if found.is_empty() {
+        let has_words = |facts: &TaskFacts| sorted_words(&named_as(facts)) == sorted_words(wanted);
+        found = all.iter().filter(|record| is_of(record, &has_words)).copied().collect();
+    }
     let begins = |facts: &TaskFacts| begins(facts, wanted);
     if found.is_empty() {
         found = all.iter().filter(|record| is_of(record, &begins)).copied().collect();
@@ -195,6 +199,13 @@ fn begins(facts: &TaskFacts, wanted: &str) -> bool {
         || facts.id.starts_with(&wanted.to_ascii_uppercase())
 }
 
+/// Parameters are printed in the order of their names, and typed in any.
+fn sorted_words(text: &str) -> Vec<&str> {
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    words.sort_unstable();
+    words
+}
+
 fn is_called(facts: &TaskFacts, wanted: &str) -> bool {
     named_as(facts) == wanted || facts.name.as_deref() == Some(wanted)
 }
@@ -285,6 +296,7 @@ mod tests {
         for (wanted, key) in [
             ("triad", "0f000000"),
             ("gemm tile=16", "abd20000"),
+            ("tile=16 gemm", "abd20000"),
             ("abc", "abc10000"),
             ("ABC1", "abc10000"),
             ("0f1", "0f110000"),

@@ -22,7 +22,7 @@ pub(super) struct ShowArgs {
     /// The campaign, by its script or its journal (default: the journal in this folder).
     #[arg(value_name = "FILE.lua|JOURNAL")]
     campaign: Option<PathBuf>,
-    /// One task alone: its name, its name and parameters as they are printed, or the beginning of its key or id.
+    /// One task alone: its name, its name and parameters, or the beginning of its key or id.
     #[arg(value_name = "KEY", conflicts_with_all = ["sort", "name", "status"])]
     key: Option<String>,
     /// The order: as they ended, by name and parameters, or within each name the best first.
