@@ -124,6 +124,7 @@ impl Core {
         let begun = self.may_have_begun(id);
         let flying = self.fleet.lose(id);
         self.pools[pool.at()].gone += 1;
+        self.fault(node); // before it is asked which node is the least faulty
         self.readmit(pool); // before what it ran asks whether anybody is left
         self.artefacts.lose(id);
         flying.into_iter().for_each(|ix| self.lost_flight(ix, id, begun.contains(&ix)));
@@ -132,7 +133,6 @@ impl Core {
         others.into_iter().for_each(|worker| self.touch(worker));
         self.stir(node);
         self.reconsider(pool);
-        self.fault(node);
     }
 
     /// Of the calls there that have not said so, those that may have begun: the oldest, one in each unit that is left. A call that

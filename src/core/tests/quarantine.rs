@@ -197,6 +197,20 @@ fn a_pool_whose_better_nodes_are_lost_goes_back_to_the_least_faulty() {
 }
 
 #[test]
+fn the_worker_whose_loss_leaves_nobody_counts_when_the_least_faulty_is_looked_for() {
+    let mut desk = on_nodes(&[1, 1, 1], 1);
+    for node in [1, 2, 0, 0] {
+        desk.feed(Event::NodeFault { host: format!("n{node}") });
+    }
+    assert_eq!(desk.core.quarantined(PoolId(0)).collect::<Vec<_>>(), ["n0", "n1", "n2"]);
+    assert_eq!(join_on(&mut desk, PoolId(0), 9, 1), [quarantine(0)], "n0 was the last one, and is worse");
+    let (task, actions) = desk.ask(Kind::Exec, patient(1));
+    assert_eq!(actions, [start(task, 1, 9)]);
+    assert_eq!(desk.lose(9)[0], readmit(2), "n1 has failed twice now");
+    assert_eq!(desk.tick(SECOND), [start(task, 2, 2)]);
+}
+
+#[test]
 fn what_is_sent_back_to_a_readmitted_node_may_be_of_any_kind() {
     let mut desk = on_nodes(&[1, 1], 1);
     desk.feed(Event::NodeFault { host: "n0".into() });
