@@ -193,14 +193,20 @@ impl Core {
         }
     }
 
-    /// Sends an attempt that waited for artefacts, if they are all there.
+    /// Sends an attempt that waited for artefacts, if they are all there. Where they did not come in time it is held back.
     pub(super) fn send_if_staged(&mut self, ix: TaskIx) {
         let State::Flying(Flight { gang, .. }) = &self.tasks[ix].state else { return };
         let gang = gang.clone();
-        if !self.lacks_any(ix, &gang) {
-            self.count_unseen(ix, gang.leader(), -1);
-            self.send(ix);
+        if self.lacks_any(ix, &gang) {
+            return;
         }
+        if self.is_late(ix) {
+            self.land(ix);
+            self.agenda.ready.push_back(ix);
+            return;
+        }
+        self.count_unseen(ix, gang.leader(), -1);
+        self.send(ix);
     }
 
     /// The attempt begins or ceases to hold units of which the worker does not know.

@@ -199,6 +199,40 @@ fn a_node_is_not_cleared_for_what_would_not_end_in_time() {
 }
 
 #[test]
+fn what_waited_too_long_for_its_file_is_held_back_when_it_comes() {
+    let mut desk = Desk::new(&[2, 2]);
+    desk.ends_in(100);
+    let file = Hash::of(b"file");
+    let needing = |seconds| {
+        move |request: &mut Request| {
+            (request.timeout_us, request.inputs) = (Some(seconds * SECOND), vec![file]);
+        }
+    };
+    let (late, actions) = desk.asks(Kind::Exec, needing(60));
+    assert_eq!(actions, [offer(file, 0)]);
+    let (wide, actions) = desk.asks(Kind::Exec, |request| {
+        needing(60)(request);
+        (request.placement.nodes, request.placement.exclusive) = (Some(2), Some(Exclusive::No));
+    });
+    assert_eq!(actions, [offer(file, 1)]);
+    desk.tick(50 * SECOND);
+    let (short, none) = desk.asks(Kind::Exec, |request| {
+        needing(50)(request);
+        request.placement.host = Some("n1".into());
+    });
+    assert!(none.is_empty());
+    let have = |worker| Event::Have { worker: WorkerId(worker), artefact: file };
+    assert_eq!(deeds(desk.feed(have(0))), [hold(late)]);
+    let actions = deeds(desk.feed(have(1)));
+    assert!(actions.contains(&hold(wide)) && actions.contains(&start(short, 1, 1)), "{actions:?}");
+    assert_eq!(desk.core.explain(late), Explanation::Late { takes_us: 60 * SECOND, left_us: 50 * SECOND });
+    assert_eq!(deeds(desk.done(1, short)), [finished(short)]);
+    assert!(desk.core.is_held_up(), "they have given back what they had");
+    let actions = deeds(desk.feed(Event::LetGo));
+    assert!(actions.contains(&start(late, 1, 0)), "{actions:?}");
+}
+
+#[test]
 fn what_depends_on_it_waits_and_the_next_of_its_group_goes() {
     let mut desk = Desk::new(&[1]);
     desk.ends_in(100);
