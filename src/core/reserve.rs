@@ -192,7 +192,12 @@ impl Core {
         }
         let demand = self.demand(ix);
         let fits = |id: &&WorkerId| self.suits(ix, demand, **id) && self.has_room(demand, **id);
-        let Some(id) = nodes.iter().find(fits).copied() else { return false };
+        let has_all = |id: &&WorkerId| {
+            self.tasks[ix].inputs().iter().all(|artefact| self.artefacts.holds(**id, artefact))
+        };
+        let mut found = nodes.iter().filter(fits);
+        // It waits for nothing there: the first, unless another one has what it needs.
+        let Some(id) = found.clone().find(has_all).or_else(|| found.next()).copied() else { return false };
         if self.lacks_any(ix, &[id]) {
             return false;
         }

@@ -111,6 +111,18 @@ fn a_gang_starts_on_nodes_kept_for_it_though_others_that_it_could_borrow_lack_it
 }
 
 #[test]
+fn a_gap_is_filled_where_the_file_is_already() {
+    let mut desk = Desk::new(&[1, 1, 1]);
+    let file = Hash::of(b"file");
+    desk.feed(Event::Have { worker: WorkerId(2), artefact: file });
+    desk.ask(Kind::Exec, |r| r.timeout_us = Some(100 * SECOND));
+    assert!(desk.ask(Kind::Exec, gang(3)).1.is_empty(), "all nodes are kept for it");
+    let needing = |r: &mut Request| (r.timeout_us, r.inputs) = (Some(SECOND), vec![file]);
+    assert_eq!(begun(&desk.ask(Kind::Exec, needing).1).0, [2]);
+    assert_eq!(desk.ask(Kind::Exec, needing).1, [offer(file, 1)], "the other one has room alone");
+}
+
+#[test]
 fn a_file_nobody_has_refuses_who_was_to_fill_a_gap_with_it_and_the_gang_that_waits_for_it() {
     let mut desk = Desk::new(&[1, 1]);
     let (file, other) = (Hash::of(b"lost"), Hash::of(b"lost too"));
