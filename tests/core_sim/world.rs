@@ -434,11 +434,13 @@ impl World {
 
     fn hear(&mut self, event: Event) {
         if let Event::WorkerLost { worker } = event {
-            self.machines[worker.0 as usize].told = true;
+            let told = std::mem::replace(&mut self.machines[worker.0 as usize].told, true);
             if self.machines[worker.0 as usize].alive {
                 self.crash(worker); // it was mute; the driver gave it up
             }
-            self.judge_loss(worker);
+            if !told {
+                self.judge_loss(worker); // one that was mute may have died of something else before: it is lost once
+            }
             self.feed(event);
             if self.rng.permille(self.weather.replaced) {
                 let Machine { pool, slots, gpus, measures, host, .. } = &self.machines[worker.0 as usize];
