@@ -5,7 +5,7 @@
 //! order: while a task waits for one, later tasks do not get it. Which nodes: those with the least to spare, so that
 //! others stay whole. It never waits for a node that is not promised to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::Core;
 use super::api::{Gang, GpuSet};
@@ -140,16 +140,13 @@ impl Core {
             return None;
         }
         let mut found: Vec<((bool, bool, u16, u16), WorkerId)> = Vec::new();
-        for id in &walk.free {
-            if self.suits(ix, demand, *id)
-                && self.has_room(demand, *id)
-                && self.admits(self.fleet[*id].node, ix)
-            {
-                let worker = &self.fleet[*id];
-                let spare = self.fleet.free_gpus(*id).len();
+        for id in walk.free.iter().copied().filter(self.suiting(ix, demand)) {
+            let worker = &self.fleet[id];
+            if self.has_room(demand, id) && self.admits(worker.node, ix) {
+                let spare = self.fleet.free_gpus(id).len();
                 let (shunned, kept) =
                     (task.is_choosy() && !worker.measures, self.fleet[worker.node].reserved.is_some());
-                found.push(((shunned, kept, spare, worker.idle()), *id));
+                found.push(((shunned, kept, spare, worker.idle()), id));
             }
         }
         let chosen = self.best_of(ix, demand, &mut found);
@@ -168,15 +165,25 @@ impl Core {
 
     /// Could it be a member, whoever is there now?
     pub(super) fn suits(&self, ix: TaskIx, demand: Demand, id: WorkerId) -> bool {
-        let (task, worker) = (&self.tasks[ix], &self.fleet[id]);
+        self.suiting(ix, demand)(&id)
+    }
+
+    /// The same for many workers: what the task asks for is looked up once.
+    pub(super) fn suiting(&self, ix: TaskIx, demand: Demand) -> impl Fn(&WorkerId) -> bool {
+        let task = &self.tasks[ix];
+        let (pool, need, not_on) = (task.pool, task.need, task.not_on());
+        let host = task.host().filter(|_| demand.nodes <= 1);
         let home = task.group().and_then(|group| self.groups[group.at()].home.as_ref());
-        worker.serves(task.pool)
-            && worker.suffices(task.need)
-            && (worker.measures || !demand.avoids)
-            && worker.gpus.len() >= demand.gpus
-            && task.not_on() != Some(worker.node)
-            && (demand.nodes > 1 || task.host().is_none_or(|host| host == worker.node))
-            && home.is_none_or(|home| home.contains(&id))
+        move |id| {
+            let worker = &self.fleet[*id];
+            worker.serves(pool)
+                && worker.suffices(need)
+                && (worker.measures || !demand.avoids)
+                && worker.gpus.len() >= demand.gpus
+                && not_on != Some(worker.node)
+                && host.is_none_or(|host| host == worker.node)
+                && home.is_none_or(|home| home.contains(id))
+        }
     }
 
     /// Is there room for it now?
@@ -189,7 +196,8 @@ impl Core {
             && (demand.gpus == 0 || self.fleet.free_gpus(id).len() >= demand.gpus)
     }
 
-    /// Of these, the least first, as many as the gang has nodes. Of thousands it has few: mostly the others stay unsorted.
+    /// Of these, the least first, as many as the gang has nodes. Of thousands it has few: mostly the others are only
+    /// compared with the last of those.
     pub(super) fn best_of<K: Ord>(
         &self,
         ix: TaskIx,
@@ -198,10 +206,15 @@ impl Core {
     ) -> Option<Vec<WorkerId>> {
         let size = usize::from(demand.nodes);
         if size < candidates.len() {
-            candidates.select_nth_unstable(size);
-            candidates[..size].sort_unstable();
+            let (first, others) = candidates.split_at(size);
+            let mut least: BinaryHeap<&(K, WorkerId)> = first.iter().collect();
+            for candidate in others {
+                if let Some(mut last) = least.peek_mut().filter(|last| candidate < **last) {
+                    *last = candidate;
+                }
+            }
             // If these will do it takes all of them, as it would if the others came behind.
-            let gang = self.distinct(ix, demand, candidates[..size].iter().map(|(_, id)| *id));
+            let gang = self.distinct(ix, demand, least.into_sorted_vec().iter().map(|(_, id)| *id));
             if gang.is_some() {
                 return gang;
             }

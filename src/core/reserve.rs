@@ -9,7 +9,7 @@
 use super::Core;
 use super::api::{Gang, Tick};
 use super::explain::Reserved;
-use super::fleet::Lease;
+use super::fleet::{Lease, Node};
 use super::gang::Demand;
 use super::guard::ANSWER_US;
 use super::pool::Reservation;
@@ -33,28 +33,18 @@ impl Core {
     /// promised a time it gives up what it has for these alone: others are not known to be free before that.
     pub(super) fn reserve(&mut self, pool: PoolIx, ix: TaskIx, free: &[WorkerId]) {
         let old = self.pools[pool.at()].reservation.take();
-        let mine = |node: NodeIx| self.fleet[node].reserved == Some(ix);
         let demand = self.demand(ix);
         // A worker that measures may have come: then a reluctant one is none for it any more.
         let would_do = |old: &&Reservation| old.workers.iter().all(|id| self.suits(ix, demand, *id));
         let present = old.as_ref().filter(|old| old.ix == ix).filter(would_do);
         let promised = present.filter(|present| present.until.is_some_and(|until| self.now < until));
-        let asked = match promised {
+        let chosen = match promised {
             Some(present) => {
                 let others = free.iter().filter(|id| !present.workers.contains(id));
-                present.workers.iter().chain(others).copied().collect()
+                self.earliest(ix, demand, present.workers.iter().chain(others).copied())
             }
-            None => self.pools[pool.at()].places.iter().flatten().copied().collect::<Vec<_>>(),
+            None => self.earliest(ix, demand, self.pools[pool.at()].places.iter().flatten().copied()),
         };
-        let mut candidates: Vec<((Tick, bool, usize), WorkerId)> = Vec::new();
-        for id in &asked {
-            let node = self.fleet[*id].node;
-            if self.suits(ix, demand, *id) && (mine(node) || self.outranks(ix, node)) {
-                let tasks = self.fleet[*id].tasks.len();
-                candidates.push(((self.frees_at(demand, *id), !mine(node), tasks), *id));
-            }
-        }
-        let chosen = self.best_of(ix, demand, &mut candidates);
         let frees = |workers: &[WorkerId]| workers.iter().map(|id| self.frees_at(demand, *id)).max();
         let at = chosen.as_deref().and_then(frees).unwrap_or(NEVER);
         let before = present.and_then(|present| present.until);
@@ -77,6 +67,24 @@ impl Core {
         let loud = workers.iter().copied().filter(|id| !self.fleet[self.fleet[*id].node].quiet);
         let _ = self.lacks_any(ix, &loud.collect::<Vec<_>>()); // they come while it waits
         self.pools[pool.at()].reservation = Some(Reservation { ix, workers, until });
+    }
+
+    /// Of these, where the gang could start the earliest; of equals, what is kept for it already.
+    fn earliest(
+        &self,
+        ix: TaskIx,
+        demand: Demand,
+        asked: impl Iterator<Item = WorkerId>,
+    ) -> Option<Vec<WorkerId>> {
+        let mut candidates: Vec<((Tick, bool, usize), WorkerId)> = Vec::new();
+        for id in asked.filter(self.suiting(ix, demand)) {
+            let worker = &self.fleet[id];
+            if self.outranks(ix, worker.node) {
+                let others = self.fleet[worker.node].reserved != Some(ix);
+                candidates.push(((self.frees_at(demand, id), others, worker.tasks.len()), id));
+            }
+        }
+        self.best_of(ix, demand, &mut candidates)
     }
 
     /// Nothing starts there any more without its leave.
@@ -212,17 +220,13 @@ impl Core {
 
     /// When the worker's node has room for this, if everything there takes as long as it may; [`NEVER`]: not known.
     fn frees_at(&self, demand: Demand, id: WorkerId) -> Tick {
-        if self.has_room(demand, id) {
-            return self.now;
-        }
         let worker = &self.fleet[id];
         let node = &self.fleet[worker.node];
-        if matches!(node.lease, Lease::Staging(_) | Lease::Draining(_)) {
-            return NEVER; // somebody goes before us who has not begun
-        }
-        let everybody = || node.workers.iter().flat_map(|other| &self.fleet[*other].tasks);
-        if demand.whole || matches!(node.lease, Lease::Quiet(_)) {
-            return everybody().map(|task| self.ends_at(*task)).max().unwrap_or(self.now);
+        match node.lease {
+            Lease::Staging(_) | Lease::Draining(_) => return NEVER, // somebody goes before us who has not begun
+            Lease::Open if self.has_room(demand, id) => return self.now,
+            Lease::Open if !demand.whole => {}
+            _ => return self.empties_at(node),
         }
         let of_gpus = |ix: TaskIx| {
             let task = &self.tasks[ix];
@@ -232,7 +236,7 @@ impl Core {
             granted.map_or(0, |gpus| gpus.and(worker.gpus).len())
         };
         let mut ends: Vec<(Tick, u16, u16)> = Vec::new();
-        for ix in everybody() {
+        for ix in node.workers.iter().flat_map(|other| &self.fleet[*other].tasks) {
             let here = worker.tasks.contains(ix);
             let units = if here { self.tasks[*ix].need.units(worker.slots) } else { 0 };
             ends.push((self.ends_at(*ix), units, of_gpus(*ix)));
@@ -248,6 +252,20 @@ impl Core {
             }
         }
         NEVER
+    }
+
+    /// When all that runs on the node has ended at the latest. The first of which that is not known settles it.
+    fn empties_at(&self, node: &Node) -> Tick {
+        let mut at = self.now;
+        for id in &node.workers {
+            for ix in &self.fleet[*id].tasks {
+                at = at.max(self.ends_at(*ix));
+                if at == NEVER {
+                    return NEVER;
+                }
+            }
+        }
+        at
     }
 
     /// When a task that runs has ended at the latest; [`NEVER`]: not known.
