@@ -95,8 +95,8 @@ function M.future_class(Future)
     __index = function(_, key)
       if key == "id" or key == "outcome" or type(key) == "string" and string.sub(key, 1, 2) == "__" then return nil end
       local near = type(key) == "string" and not M.FIELDS[key] and host.closest(key, own)
-      local hint = near and string.format(" (did you mean '%s'?)", near) or ": await it first"
-      M.raise(string.format("unknown field %s of a future%s", M.a(key), hint))
+      local hint = near and string.format(" of a future (did you mean '%s'?)", near) or " of a future: await it first"
+      M.raise("unknown field " .. M.a(key) .. hint)
     end,
   })
 end

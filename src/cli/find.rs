@@ -95,7 +95,8 @@ fn one_of<'a>(
         found = all.iter().filter(|record| has_variant(record, wanted)).copied().collect();
     }
     if found.is_empty() {
-        let has_words = |facts: &TaskFacts| sorted_words(&named_as(facts)) == sorted_words(wanted);
+        let words = sorted_words(wanted);
+        let has_words = |facts: &TaskFacts| sorted_words(&named_as(facts)) == words;
         found = all.iter().filter(|record| is_of(record, &has_words)).copied().collect();
     }
     let begins = |facts: &TaskFacts| begins(facts, wanted);

@@ -16,11 +16,12 @@ use crate::transport::mpi::{start, sys};
 /// Where the root finds its standard input, if the launcher does not hand it on.
 const INPUT: &str = "HARNESS_INPUT";
 
-/// Returns if this process is to be the root itself: with or without MPI, or because there is no launcher.
+/// `is_asked`: requests come on standard input. Returns if this process is to be the root itself: with or without MPI, or because there is no launcher.
 pub(super) fn through_mpi(
     wish: Option<Start>,
     host_file: Option<&Path>,
     verbosity: Verbosity,
+    is_asked: bool,
 ) -> Result<(), String> {
     let env = |name: &str| std::env::var(name).ok();
     if wish.is_some_and(Start::spares_mpi) {
@@ -58,13 +59,14 @@ pub(super) fn through_mpi(
             line.argv.join(" ")
         )),
     }
-    Err(become_launcher(line.argv, line.env, std::env::args_os().skip(1)))
+    Err(become_launcher(line.argv, line.env, is_asked, std::env::args_os().skip(1)))
 }
 
 /// Becomes the launcher of these words, which starts this executable again with these arguments; returns only why it cannot.
 pub(super) fn become_launcher(
     words: Vec<String>,
     mut variables: Vec<(String, String)>,
+    is_asked: bool,
     arguments: impl IntoIterator<Item = OsString>,
 ) -> String {
     let shown = words.first().cloned().unwrap_or_default();
@@ -72,10 +74,9 @@ pub(super) fn become_launcher(
         Ok(program) => program.into_os_string(),
         Err(error) => return format!("where is harness? {error}"),
     };
-    // Hydra does not hold back what is sent to the program: it ends when that has not read some ten KiB.
-    if Family::of(&sys::library_description()) == Some(Family::Mpich) {
+    if is_asked && is_hydra(&shown) {
         match process::set_input_aside() {
-            Ok(path) => variables.extend(path.map(|path| (INPUT.into(), path))),
+            Ok(aside) => variables.extend(aside.map(|aside| (INPUT.into(), aside))),
             Err(error) => return format!("cannot set standard input aside: {error}"),
         }
     }
@@ -84,14 +85,20 @@ pub(super) fn become_launcher(
     format!("cannot start {shown}: {error}")
 }
 
-/// What was set aside by whoever became the launcher is the standard input of the root.
+/// MPICH's launcher does not hold back what is sent to the program: it ends when that has not read some ten KiB. That of a batch
+/// system (srun) does.
+fn is_hydra(launcher: &str) -> bool {
+    let name = Path::new(launcher).file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("mpi") && Family::of(&sys::library_description()) == Some(Family::Mpich)
+}
+
+/// What was set aside by whoever became the launcher is the standard input of the root. Before there is any other thread.
 pub(super) fn take_input() -> Result<(), String> {
-    let Some(path) = std::env::var_os(INPUT) else { return Ok(()) };
-    process::read_from(Path::new(&path)).map_err(|error| {
+    let Some(aside) = process::take_variable(INPUT) else { return Ok(()) };
+    process::take_input_back(&aside.to_string_lossy()).map_err(|error| {
         format!(
-            "cannot read standard input, which mpirun has as {}: {error}; was this process, on {}, started on another node than \
-             mpirun?",
-            Path::new(&path).display(),
+            "cannot read standard input, which mpirun has: {error}; was this process, on {}, started on another node than mpirun, or in \
+             a container of its own?",
             machine::hostname()
         )
     })

@@ -68,7 +68,7 @@ fn start(arguments: RunArgs) -> Result<ExitCode, (u8, String)> {
         _ => Verbosity::Normal,
     };
     let Begun { limits, signals, started } =
-        match begin(common.start, arguments.hostfile.as_deref(), verbosity)? {
+        match begin(common.start, arguments.hostfile.as_deref(), verbosity, false)? {
             Joined::Root(begun) => begun,
             Joined::Served(code) => return Ok(code),
         };
@@ -255,16 +255,18 @@ pub(super) enum Joined<T> {
 }
 
 /// What whoever plays a campaign begins with: as a root that has become one through the launcher of its own MPI, where one
-/// is needed; or why not, with the exit code.
+/// is needed; or why not, with the exit code. `is_asked`: requests come on standard input.
 #[cfg_attr(not(feature = "mpi"), allow(unused_variables))]
 pub(super) fn begin(
     start: Option<Start>,
     host_file: Option<&Path>,
     verbosity: Verbosity,
+    is_asked: bool,
 ) -> Result<Joined<Begun>, (u8, String)> {
     limits().map_err(|text| (exit::USAGE, text))?;
     #[cfg(feature = "mpi")]
-    super::launch::through_mpi(start, host_file, verbosity).map_err(|text| (exit::ALLOCATION, text))?;
+    super::launch::through_mpi(start, host_file, verbosity, is_asked)
+        .map_err(|text| (exit::ALLOCATION, text))?;
     join()
 }
 

@@ -69,7 +69,7 @@ enum ShowError {
     Find(#[from] FindError),
     #[error("show: cannot read {journal}: {source}")]
     Lines { journal: String, source: io::Error },
-    #[error("{which}; one task of the campaign here: `harness show {journal} {key}`")]
+    #[error("{which}; one task of a campaign: `harness show {journal} {key}`")]
     Key { which: WhichJournal, journal: String, key: String },
 }
 
@@ -96,8 +96,9 @@ fn shown(arguments: &ShowArgs) -> Result<String, ShowError> {
         let file = arguments.key.as_deref().map(Path::new).filter(|path| path.is_file());
         match journal_of(file, "show", "harness show") {
             Ok(journal) => {
-                let name = journal.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                ShowError::Key { which, journal: name, key: key.display().to_string() }
+                let here = PathBuf::from(journal.file_name().unwrap_or_default());
+                let quoted = |path: &Path| shell_words::quote(&path.to_string_lossy()).into_owned();
+                ShowError::Key { which, journal: quoted(file.unwrap_or(&here)), key: quoted(key) }
             }
             Err(_) => which.into(),
         }

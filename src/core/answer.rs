@@ -7,6 +7,8 @@ use super::Core;
 use super::api::{Action, End};
 use super::guard::GRACE_US;
 use super::lease::nodes_of;
+use super::pool::Pool;
+use super::reserve::MOST_ASKED;
 use super::task::{Flight, Home, Need, Phase, State, Task, TaskIx, Why};
 use crate::model::{Attempt, Hash, Kind, TaskId, WorkerId};
 
@@ -96,18 +98,31 @@ impl Core {
         if offered.is_empty() {
             return; // nobody has asked for it since it was gone before
         }
-        // Those in a queue would not be the wiser: each time somebody looks whether they fill a gap they would ask again.
-        let waits = |ix: TaskIx, task: &Task| {
-            matches!(task.state, State::Queued(_) | State::Leasing(_)) || self.is_staging(ix)
-        };
-        let in_vain = |(ix, task): &(TaskIx, &Task)| task.inputs().contains(&artefact) && waits(*ix, task);
-        let mut refused: Vec<TaskIx> = self.tasks.iter().filter(in_vain).map(|(ix, _)| ix).collect();
+        let mut refused = self.who_ask_in_queues(&offered);
+        for worker in &offered {
+            refused.extend(self.staging_on(*worker));
+            refused.extend(self.leasing_on(self.fleet[*worker].node));
+        }
+        refused.retain(|ix| self.tasks[*ix].inputs().contains(&artefact));
         refused.sort_unstable_by_key(|ix| self.tasks[*ix].rank);
+        refused.dedup();
         for ix in refused {
             let reason = format!("artefact {artefact} is on no worker any more; build it again");
             self.end_unsent(ix, End::Refused { reason });
         }
         offered.into_iter().for_each(|worker| self.touch(worker)); // a lease may have waited for it on behalf of others
+    }
+
+    /// Queued tasks that may have asked for an artefact to see whether they fill a gap, and would ask again and again. Not all
+    /// that wait: those behind are asked in their turn.
+    fn who_ask_in_queues(&self, offered: &[WorkerId]) -> Vec<TaskIx> {
+        let of_pool = |pool: &Pool| -> Vec<TaskIx> {
+            let of_shapes =
+                pool.shapes.queues().flat_map(|(_, queue)| queue.tasks().take(MOST_ASKED)).map(|(_, ix)| ix);
+            of_shapes.chain(pool.gangs.heads().map(|head| head.ix)).collect()
+        };
+        let own = offered.iter().filter_map(|worker| self.fleet[*worker].own.values().next().copied());
+        own.chain(self.pools.iter().flat_map(of_pool)).collect()
     }
 
     /// Attempts that wait for artefacts on this worker.

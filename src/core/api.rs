@@ -194,7 +194,7 @@ pub enum Event {
         /// The artefact.
         artefact: Hash,
     },
-    /// Nobody has the artefact any more: what waits for it is refused.
+    /// Nobody has the artefact any more: what waits for it is refused, one task of a queue after another.
     Gone {
         /// The artefact.
         artefact: Hash,

@@ -17,7 +17,7 @@ use super::task::{Flight, NEVER, NodeIx, Phase, PoolIx, Rank, State, TaskIx};
 use crate::model::WorkerId;
 
 /// So many tasks of a queue are asked whether they end in time.
-const MOST_ASKED: usize = 32;
+pub(super) const MOST_ASKED: usize = 32;
 
 impl Core {
     /// Which nodes are kept for whom at present, in the order of the pools.

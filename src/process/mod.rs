@@ -35,8 +35,8 @@ pub use limited::{Allowance, own_limit, spawn_limited};
 pub use memory::{LargePages, end_if_memory_is_short, end_without_memory};
 pub use own::{
     FIRST_FD, Signals, adopt_orphans, become_program, block_signals, end_by, end_by_faults, end_with_parent,
-    exit_now, exit_within, own_pid, own_thread, parent_pid, read_from, set_input_aside, start_executable,
-    start_self, stdout_to_stderr, take_affinity_of_parent, take_fd, take_stdio, this_executable,
+    exit_now, exit_within, own_pid, own_thread, parent_pid, set_input_aside, start_executable, start_self,
+    stdout_to_stderr, take_affinity_of_parent, take_fd, take_input_back, take_stdio, this_executable,
     unblock_signals,
 };
 pub use pin::{run_on, take_memory_of};
@@ -46,7 +46,7 @@ pub use spawn::{
 pub use stand_in::{Side, StandIn, stand_in};
 pub use stop::{listen_for_stop, tell_to_stop};
 pub use tree::{Family, MARK_VARIABLE, children_of, ends, kill_descendants, kill_from_below, kill_marked};
-pub use variables::Variables;
+pub use variables::{Variables, take_variable};
 pub use vigil::Vigil;
 pub use wait::{Exit, signal_name, try_wait, wait};
 pub use wake::Wake;

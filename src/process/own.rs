@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, poll};
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, Mode, OFlags, fcntl_setfl, fstat, open};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_child_subreaper};
 
@@ -96,20 +96,33 @@ pub fn become_program(
 }
 
 /// A pipe on standard input is moved to a descriptor that the program has, too, which this process becomes, and standard input is
-/// empty then: who reads it instead opens this path. None if it is something else, which cannot be opened again as it is.
+/// empty then. What [`take_input_back`] finds it by; none if it is something else, which cannot be opened again as it is.
 pub fn set_input_aside() -> io::Result<Option<String>> {
-    if FileType::from_raw_mode(fstat(io::stdin())?.st_mode) != FileType::Fifo {
+    let what = fstat(io::stdin())?;
+    if FileType::from_raw_mode(what.st_mode) != FileType::Fifo {
         return Ok(None);
     }
     let aside = fcntl_dupfd_cloexec(io::stdin(), STAGING_FD)?;
     fcntl_setfd(&aside, FdFlags::empty())?;
     rustix::stdio::dup2_stdin(null_device()?)?;
-    Ok(Some(format!("/proc/{}/fd/{}", std::process::id(), aside.into_raw_fd())))
+    let path = format!("/proc/{}/fd/{}", std::process::id(), aside.into_raw_fd());
+    Ok(Some(format!("{}:{}:{path}", what.st_dev, what.st_ino)))
 }
 
-/// Standard input is that file from now on.
-pub fn read_from(path: &Path) -> io::Result<()> {
-    Ok(rustix::stdio::dup2_stdin(open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)?)
+/// Standard input is what another process has set aside from now on.
+pub fn take_input_back(aside: &str) -> io::Result<()> {
+    let mut words = aside.splitn(3, ':');
+    let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
+    let is = (number(), number());
+    let path = words.next().unwrap_or_default();
+    // A pipe with a name whose writer has gone already would be waited for.
+    let input = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
+    let there = fstat(&input)?;
+    if is != (Some(there.st_dev), Some(there.st_ino)) {
+        return Err(io::Error::other(format!("{path} is something else")));
+    }
+    fcntl_setfl(&input, OFlags::empty())?;
+    Ok(rustix::stdio::dup2_stdin(input)?)
 }
 
 /// Everything this process writes to standard output goes to standard error from now on: standard output

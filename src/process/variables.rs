@@ -1,5 +1,6 @@
 #![allow(unsafe_code)]
-//! Variables of this process itself, for a while: what a call in a slot and the programs it starts are to find.
+//! Variables of this process itself, for a while: what a call in a slot and the programs it starts are to find; and what is for
+//! this process alone.
 //!
 //! Knows nothing of what they mean.
 
@@ -33,13 +34,20 @@ impl Drop for Variables {
     }
 }
 
+/// A variable that nobody is to find whom this process starts. To be called before there is a second thread.
+pub fn take_variable(name: &str) -> Option<OsString> {
+    let value = std::env::var_os(name)?;
+    change(name, None);
+    Some(value)
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "what is started would get an environment; a call reads that of its own process"
 )]
 fn change(name: &str, value: Option<OsString>) {
-    // SAFETY: a slot's other thread sends messages and reads no variables; threads of a library that a call has loaded
-    // are the author's, as they would be with setenv in C.
+    // SAFETY: either there is no other thread yet, or a slot's, which sends messages and reads no variables; threads of a
+    // library that a call has loaded are the author's, as they would be with setenv in C.
     unsafe {
         match value {
             Some(value) => std::env::set_var(name, value),
@@ -67,5 +75,12 @@ mod tests {
         assert_eq!((std::env::var(one).ok(), std::env::var(two).ok()), (change(Some("1")), None));
         drop(outer);
         assert_eq!(std::env::var(one).ok(), None);
+    }
+
+    #[test]
+    fn what_is_taken_is_there_no_more() {
+        let name = "HARNESS_TEST_TAKEN";
+        let _there = Variables::put(vec![(name.into(), Some("1".into()))]);
+        assert_eq!((take_variable(name), take_variable(name)), (Some("1".into()), None));
     }
 }

@@ -106,9 +106,14 @@ class HarnessExecutor(Executor):
                 'script does whenever a worker imports it: put what it does below `if __name__ == "__main__":`'
             )
         words = [harness] if isinstance(harness, (str, os.PathLike)) else list(harness)
-        words += ["serve", "--stdio"]
-        if mpirun:
-            words += ["--mpirun", shlex.join(["mpirun", "-n", "1"] if mpirun is True else map(os.fspath, mpirun))]
+        serve = ["serve", "--stdio"]
+        launcher = ["mpirun", "-n", "1"] if mpirun is True else list(map(os.fspath, mpirun or ()))
+        if not launcher:
+            words += serve
+        elif len(words) == 1:
+            words += serve + ["--mpirun", shlex.join(launcher)]
+        else:
+            words = launcher + words + serve  # a container, say: the launcher is outside
         # What a worker returns may be of a class of the main script, which is called `__mp_main__` there.
         sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
         link = _Link(words, task)

@@ -61,7 +61,7 @@ fn examine(arguments: &DoctorArgs) -> Result<ExitCode, String> {
         let surroundings = look(arguments, None, 0);
         return Ok(finish(arguments, Report { surroundings, ..Report::default() }, true));
     }
-    let begun = run::begin(None, arguments.hostfile.as_deref(), Verbosity::Verbose);
+    let begun = run::begin(None, arguments.hostfile.as_deref(), Verbosity::Verbose, false);
     let Begun { signals, started, .. } = match begun.map_err(|(_, text)| text)? {
         Joined::Root(begun) => begun,
         Joined::Served(code) => return Ok(code),

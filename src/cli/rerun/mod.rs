@@ -117,7 +117,7 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
     let plan = plan.map_err(|error| of_rerun(&format!("{}: {error}", named(then))))?;
 
     let Begun { limits, signals, started } =
-        match run::begin(None, arguments.hostfile.as_deref(), Verbosity::Normal)? {
+        match run::begin(None, arguments.hostfile.as_deref(), Verbosity::Normal, false)? {
             Joined::Root(begun) => begun,
             Joined::Served(code) => return Ok(code),
         };

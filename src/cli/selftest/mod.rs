@@ -49,7 +49,7 @@ pub(super) fn selftest(arguments: &SelftestArgs) -> ExitCode {
 
 fn examine(arguments: &SelftestArgs) -> Result<ExitCode, (u8, String)> {
     let Begun { limits, signals, started } =
-        match run::begin(None, arguments.hostfile.as_deref(), Verbosity::Normal)? {
+        match run::begin(None, arguments.hostfile.as_deref(), Verbosity::Normal, false)? {
             Joined::Root(begun) => begun,
             Joined::Served(code) => return Ok(code),
         };

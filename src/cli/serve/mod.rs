@@ -59,7 +59,7 @@ fn begin(arguments: ServeArgs) -> Result<ExitCode, (u8, String)> {
         return Err(through(words, arguments.hostfile));
     }
     let Begun { limits, signals, started } =
-        match run::begin(None, arguments.hostfile.as_deref(), Verbosity::Quiet)? {
+        match run::begin(None, arguments.hostfile.as_deref(), Verbosity::Quiet, true)? {
             Joined::Root(begun) => begun,
             Joined::Served(code) => return Ok(code),
         };
@@ -85,7 +85,7 @@ fn through(words: &str, host_file: Option<PathBuf>) -> (u8, String) {
     };
     let host_file = host_file.map(|file| ["--hostfile".into(), file.into_os_string()]);
     let again = ["serve".into(), "--stdio".into()].into_iter().chain(host_file.into_iter().flatten());
-    (exit::ALLOCATION, super::launch::become_launcher(words, Vec::new(), again))
+    (exit::ALLOCATION, super::launch::become_launcher(words, Vec::new(), true, again))
 }
 
 #[cfg(not(feature = "mpi"))]
