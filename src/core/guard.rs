@@ -175,16 +175,21 @@ impl Core {
         }
     }
 
-    fn was_just_sent(&self, ix: TaskIx) -> bool {
+    /// None for a call that has begun, or was asked back.
+    fn sent_at(&self, ix: TaskIx) -> Option<Tick> {
         let State::Flying(Flight { phase: Phase::Sent { at }, .. }) = &self.tasks[ix].state else {
-            return false;
+            return None;
         };
-        at.plus(STALE_CALL_US) > self.now
+        Some(*at)
+    }
+
+    fn was_just_sent(&self, ix: TaskIx) -> bool {
+        self.sent_at(ix).is_some_and(|at| at.plus(STALE_CALL_US) > self.now)
     }
 
     fn waits_long(&self, ix: TaskIx) -> bool {
         let task = &self.tasks[ix];
-        let was_sent = matches!(&task.state, State::Flying(Flight { phase: Phase::Sent { .. }, .. }));
-        was_sent && task.need == Need::Call && !task.is_bound() && !self.was_just_sent(ix)
+        let is_stale = self.sent_at(ix).is_some_and(|at| at.plus(STALE_CALL_US) <= self.now);
+        is_stale && task.need == Need::Call && !task.is_bound()
     }
 }
