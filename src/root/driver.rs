@@ -440,18 +440,24 @@ impl Driver {
         if self.silent_at.is_none_or(|at| at > now) {
             return;
         }
-        let limits = self.limits();
-        let silent = |worker: &&Worker| worker.silent_at(&limits).is_some_and(|at| at <= now);
-        let silent = self.workers.values().filter(silent);
-        let silent: Vec<(WorkerId, Duration)> =
-            silent.map(|worker| (worker.id, worker.patience(&limits))).collect();
-        for (id, silence) in silent {
+        // What they said while the root did something else, for long, lies unread.
+        self.heard.extend(self.silent_workers(now).into_iter().map(|(id, _)| id));
+        self.read_workers();
+        for (id, silence) in self.silent_workers(now) {
             let silence = duration(silence.as_secs_f64());
             let reason =
                 format!("it has not been heard of for {silence} (hung, stopped, or its node is lost)");
             self.lose(id, &reason);
         }
         self.silent_at = None;
+    }
+
+    /// Those that have been silent for too long, and how long that is.
+    fn silent_workers(&self, now: Instant) -> Vec<(WorkerId, Duration)> {
+        let limits = self.limits();
+        let silent =
+            self.workers.values().filter(|worker| worker.silent_at(&limits).is_some_and(|at| at <= now));
+        silent.map(|worker| (worker.id, worker.patience(&limits))).collect()
     }
 
     /// When the first worker may have been silent for too long. All are looked at then, and not each time that one of them

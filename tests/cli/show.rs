@@ -150,8 +150,8 @@ fn what_is_not_there_is_said() {
         "{ran:#?}"
     );
     assert_eq!(ran.code, Some(2));
-    let name_alone = "harness: show: there is no triad.journal; a campaign has a journal once it was started; one task of the \
-                      campaign here: `harness show c.lua.journal triad`\n";
+    let name_alone = "harness: show: there is no triad.journal; a campaign has a journal once it was started; one task of a \
+                      campaign: `harness show c.lua.journal triad`\n";
     says(&folder, &["show", "triad"], 2, "", name_alone);
     folder.write("other.journal", "no journal\n");
     let ran = folder.run(&["show", "other.journal"]);
