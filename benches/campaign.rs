@@ -1,13 +1,20 @@
 //! What a user waits for, end to end, in the real binary with local workers: `cargo bench --bench campaign`.
 //!
 //! Rounds are interleaved and medians compared, because machines are noisy. The rate of programs stands beside
-//! a bare posix_spawn and wait loop on as many threads, in the same round.
+//! a bare posix_spawn and wait loop on as many threads, in the same round, and beside one whose programs have a session
+//! and a folder of their own and are read to the end of their output, as whoever keeps that must do.
 #![allow(clippy::disallowed_methods, unsafe_code)] // starts processes as bare as can be
 
 use std::ffi::CString;
+use std::fs::File;
+use std::io::Read;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::ptr;
 use std::time::Instant;
+
+use rustix::pipe::{PipeFlags, pipe_with};
 
 const ROUNDS: usize = 5;
 const PROGRAMS: u32 = 2000;
@@ -136,8 +143,10 @@ fn main() {
     let slots = std::thread::available_parallelism().map_or(2, usize::from).min(2);
     let mut table: Vec<(&str, &str, Vec<f64>)> = vec![
         ("bare posix_spawn + wait", "/s", Vec::new()),
+        ("the same with session, folder, output", "/s", Vec::new()),
         ("exec /bin/true", "/s", Vec::new()),
         ("exec / bare", "", Vec::new()),
+        ("exec / with session, folder, output", "", Vec::new()),
         ("runs of /bin/true in one measure", "/s", Vec::new()),
         ("measure / bare, one thread", "", Vec::new()),
         ("no-op calls", "/s", Vec::new()),
@@ -151,7 +160,8 @@ fn main() {
         ("keeper: a process without Lua", "MiB", Vec::new()),
     ];
     for _ in 0..ROUNDS {
-        let (bare_rate, alone) = (bare(slots), bare(1));
+        let (bare_rate, alone) = (started(slots, spawn_and_wait), started(1, spawn_and_wait));
+        let apart = started(slots, spawn_and_read);
         let exec = harness(EXEC, slots, PROGRAMS)[0];
         let measured = harness(MEASURE, slots, PROGRAMS)[0];
         let calls = harness(CALL, slots, CALLS)[0];
@@ -164,8 +174,10 @@ fn main() {
         let memory = harness(MEMORY, slots, 0);
         let round = [
             bare_rate,
+            apart,
             exec,
             exec / bare_rate,
+            exec / apart,
             measured,
             measured / alone,
             calls,
@@ -213,13 +225,13 @@ fn harness(script: &str, slots: usize, count: u32) -> Vec<f64> {
     String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// Programs per second that `threads` threads start and wait for, with nothing around it.
-fn bare(threads: usize) -> f64 {
+/// Programs per second that `threads` threads start and wait for with `one`, and nothing around it.
+fn started(threads: usize, one: fn()) -> f64 {
     let began = Instant::now();
     let each = PROGRAMS as usize / threads;
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| (0..each).for_each(|_| spawn_and_wait()));
+            scope.spawn(|| (0..each).for_each(|_| one()));
         }
     });
     (each * threads) as f64 / began.elapsed().as_secs_f64()
@@ -231,15 +243,61 @@ unsafe extern "C" {
 }
 
 fn spawn_and_wait() {
+    // SAFETY: neither actions nor attributes are asked for.
+    await_end(unsafe { spawn_true(ptr::null(), ptr::null()) });
+}
+
+fn spawn_and_read() {
+    let null = File::open("/dev/null").expect("the null device");
+    let (mut stdout, out) = pipe_with(PipeFlags::CLOEXEC).map(files).expect("a pipe");
+    let (mut stderr, err) = pipe_with(PipeFlags::CLOEXEC).map(files).expect("a pipe");
+    let mut actions = MaybeUninit::uninit();
+    let mut attributes = MaybeUninit::uninit();
+    // SAFETY: both are initialised before they are used, and destroyed after; the folder is null-terminated.
+    let pid = unsafe {
+        let (actions, attributes) = (actions.as_mut_ptr(), attributes.as_mut_ptr());
+        assert_eq!(libc::posix_spawn_file_actions_init(actions), 0);
+        assert_eq!(libc::posix_spawnattr_init(attributes), 0);
+        libc::posix_spawnattr_setflags(attributes, libc::POSIX_SPAWN_SETSID);
+        libc::posix_spawn_file_actions_addchdir_np(actions, c"/tmp".as_ptr());
+        for (fd, number) in [(null.as_raw_fd(), 0), (out.as_raw_fd(), 1), (err.as_raw_fd(), 2)] {
+            assert_eq!(libc::posix_spawn_file_actions_adddup2(actions, fd, number), 0);
+        }
+        let pid = spawn_true(actions, attributes);
+        libc::posix_spawn_file_actions_destroy(actions);
+        libc::posix_spawnattr_destroy(attributes);
+        pid
+    };
+    drop((out, err));
+    let mut said = Vec::new();
+    stdout.read_to_end(&mut said).and_then(|_| stderr.read_to_end(&mut said)).expect("its output is read");
+    assert!(said.is_empty());
+    await_end(pid);
+}
+
+fn files<A: Into<File>, B: Into<File>>((read, write): (A, B)) -> (File, File) {
+    (read.into(), write.into())
+}
+
+/// # Safety
+/// Both are null or initialised.
+unsafe fn spawn_true(
+    actions: *const libc::posix_spawn_file_actions_t,
+    attributes: *const libc::posix_spawnattr_t,
+) -> libc::pid_t {
     let program = CString::new("/bin/true").expect("no NUL");
     let argv = [program.as_ptr().cast_mut(), ptr::null_mut()];
     let mut pid = 0;
+    // SAFETY: all pointers are to NUL-terminated data that outlives the call; lists end with a null.
+    let failed =
+        unsafe { libc::posix_spawn(&mut pid, program.as_ptr(), actions, attributes, argv.as_ptr(), environ) };
+    assert_eq!(failed, 0);
+    pid
+}
+
+fn await_end(pid: libc::pid_t) {
     let mut status = 0;
-    // SAFETY: all pointers are to NUL-terminated data that outlives the calls; lists end with a null.
-    unsafe {
-        let failed =
-            libc::posix_spawn(&mut pid, program.as_ptr(), ptr::null(), ptr::null(), argv.as_ptr(), environ);
-        assert_eq!(failed, 0);
-        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
-    }
+    // SAFETY: a child of ours that nobody else waits for.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+    assert_eq!(status, 0);
 }

@@ -1,6 +1,6 @@
 -- Calls through harness, for benches/beside_executors and benches/over_mpi: noop.lua CALLS AWAITED ITEMS. Prints what
--- benches/executor_noop.py prints: of a `map` to which no chunk size is given, and of one over tables of 1000. How the worker
--- starts, --start says.
+-- benches/executor_noop.py prints, but for chunks of 100: of a `map` to which no chunk size is given, and of one over tables of 1000.
+-- How the worker starts, --start says.
 local harness = require "harness"
 local many, few, items = tonumber(arg[1]) or 200000, tonumber(arg[2]) or 2000, tonumber(arg[3]) or 1000000
 
@@ -55,6 +55,9 @@ end
 print(items / (harness.now() - began))
 assert(total == items * (items + 1) // 2)
 
+-- As with the others, what came before is gone.
+futures, list, chunks = nil, nil, nil
+collectgarbage()
 local large = string.rep("x", 64 << 20)
 times = {}
 for i = 1, 5 do

@@ -304,9 +304,24 @@ function M.describe(value)
   return type(kind) == "string" and kind .. ": " .. message or message
 end
 
+local globals = _G
+
+-- The global that was probably meant by this name.
+local function near_global(name)
+  local known = {}
+  for key in next, globals do
+    if type(key) == "string" then known[#known + 1] = key end
+  end
+  table.sort(known)
+  return host.closest(name, known)
+end
+
 --- What to do about an error that Lua's own words do not explain; "" for all others.
 function M.advice(text)
-  if string.find(text, "value %(global 'harness'%)") then return ': write `local harness = require "harness"` before it' end
+  local name = string.match(text, "a nil value %(global '([%a_][%w_]*)'%)")
+  if name == "harness" then return ': write `local harness = require "harness"` before it' end
+  local near = name and near_global(name)
+  if near then return string.format(" (did you mean '%s'?)", near) end
   local asked = in_vain
   in_vain = nil
   if not asked or not asked.where then return "" end

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -140,8 +142,11 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
             script.join("FILE.lua").display()
         ));
     }
-    match std::fs::File::open(script) {
-        Ok(_) => Ok(script.to_path_buf()),
+    match File::open(script) {
+        Ok(file) => match no_script(script, file) {
+            Some(instead) => Err(format!("{shown} is no script: {instead}")),
+            None => Ok(script.to_path_buf()),
+        },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let here = std::env::current_dir()
                 .map_or(String::new(), |dir| format!(" (looked in {})", dir.display()));
@@ -151,6 +156,24 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
         Err(error) => Err(format!("cannot read the script {shown}: {error}")),
     }
 }
+
+/// What to type instead, where it can be seen that this is something else.
+fn no_script(path: &Path, mut file: File) -> Option<String> {
+    if path.extension().is_some_and(|extension| extension == "journal") {
+        return Some(format!("it is a journal, of which `harness show {}` tells", path.display()));
+    }
+    let mut begin = [0; ELF.len()];
+    // What is read of a pipe would be missing afterwards.
+    let is_program = file.metadata().is_ok_and(|found| found.is_file())
+        && file.read_exact(&mut begin).is_ok()
+        && begin == *ELF;
+    is_program.then(|| {
+        "it is a program, which a script runs: `exec { cmd = { … } }`, `measure { cmd = { … } }`".into()
+    })
+}
+
+/// How a program begins.
+const ELF: &[u8; 4] = b"\x7fELF";
 
 /// Runs the campaign and prints what is to be said last. The exit code, and whether a rank was lost.
 fn campaign(options: Options, started: Started, signals: Signals, script: &Path) -> (u8, bool) {

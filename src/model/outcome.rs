@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::machine_fault::blames_node;
-use super::{CompareResult, Conditions, Hash, MeasureResult, encoding, human};
+use super::{CompareResult, Conditions, Hash, MeasureResult, batch, encoding, human};
 
 /// How a task ended, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -181,6 +181,14 @@ impl Outcome {
             Detail::Calls(values) => !values.codes.is_empty(),
             Detail::CallError(error) => error.value.as_ref().is_some_and(|value| !value.codes.is_empty()),
             _ => false,
+        }
+    }
+
+    /// How many tasks it is the end of: of calls that travelled together, those that returned.
+    pub fn count(&self) -> usize {
+        match &self.detail {
+            Detail::Calls(returned) => batch::messages(&returned.values).count(),
+            _ => 1,
         }
     }
 

@@ -214,10 +214,13 @@ impl Driver {
         let Submission { task, job, options, extra, .. } = &ended.submission;
         self.unrecorded += usize::from(extra.recipe.is_none() && !extra.auxiliary);
         if extra.auxiliary && outcome.status == Status::Cancelled {
-            self.progress.withdrawn(job.kind());
+            self.progress.withdrawn(job.kind(), job.count());
         } else {
             let what = || told(&self.places, job.what());
-            self.progress.ended(job.kind(), options, ended.rare.worker.map(|_| self.now), what, &outcome);
+            let (kind, count) = (job.kind(), job.ended(&outcome));
+            let until = ended.rare.worker.map(|_| self.now);
+            self.progress.ended(kind, count, options, until, what, &outcome);
+            self.progress.withdrawn(kind, job.count().saturating_sub(count));
         }
         self.port.complete(*task, outcome);
         self.tasks.handed(*task);

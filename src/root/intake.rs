@@ -117,7 +117,7 @@ impl Driver {
         if kind != Kind::Call {
             self.now = Instant::now(); // few, and people look at when they began
         }
-        self.progress.submitted(kind, self.now);
+        self.progress.submitted(kind, submission.job.count(), self.now);
         self.stirred |= kind == Kind::Call;
         self.tasks.insert(submission, pool, self.now);
         let Some(live) = self.tasks.live(task) else { return };

@@ -16,7 +16,7 @@ use super::port::{Campaign, Index, Job, Many, Order, Replay};
 use super::programs::Programs;
 use super::recipe::{self, RecipeId};
 use crate::model::{
-    DepLabel, Detail, Hash, Kind, Outcome, Status, TaskId, TaskOptions, batch, recipe_key, versions,
+    DepLabel, Detail, Hash, Kind, Outcome, Status, TaskId, TaskOptions, recipe_key, versions,
 };
 
 /// Is this artefact still in the store?
@@ -84,7 +84,7 @@ impl Ledger {
 
     /// Numbers a task. What goes to the journal has a recipe key, and perhaps an answer there.
     pub(super) fn enter(&mut self, order: &Order) -> (TaskId, Option<Box<RecipeId>>, Option<Replay>) {
-        let many = many(&order.job);
+        let many = order.job.many();
         if let Some(Many { first: Some(first), .. }) = many {
             return (first, None, None);
         }
@@ -196,11 +196,7 @@ impl Ledger {
         self.spent.node_seconds += outcome.elapsed_s * f64::from(nodes);
         let is_trial = outcome.status.lasting() && !matches!(outcome.detail, Detail::Compile(_));
         let is_trial = is_trial && !self.auxiliary.remove(&task);
-        let together = match &outcome.detail {
-            Detail::Calls(returned) => batch::messages(&returned.values).count() as u64,
-            _ => 1,
-        };
-        self.spent.trials += if is_trial { together } else { 0 };
+        self.spent.trials += if is_trial { outcome.count() as u64 } else { 0 };
         let is_measured = matches!(outcome.detail, Detail::Measure(_) | Detail::Compare(_));
         self.spent.measurements += u64::from(is_trial && is_measured);
         if matches!(outcome.detail, Detail::Call(_) | Detail::Calls(_)) {
@@ -266,11 +262,6 @@ fn fingerprint(job: &Job) -> u64 {
         None => print.write(&call.payload),
     }
     print.finish()
-}
-
-fn many(job: &Job) -> Option<Many> {
-    let Job::Call(call) = job else { return None };
-    call.baggage.many
 }
 
 fn artefact_of(outcome: &Outcome) -> Option<Hash> {

@@ -19,7 +19,7 @@ pub use crate::allocation::{RootNode, Start};
 use crate::journal::Answers;
 use crate::model::{
     Arg, Blank, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function, Hash, Kind,
-    MeasureSpec, Outcome, PoolId, SlotSetup, Sparse, TaskId, TaskOptions,
+    MeasureSpec, Outcome, PoolId, SlotSetup, Sparse, Status, TaskId, TaskOptions,
 };
 
 /// What the script is told about its own run.
@@ -128,6 +128,23 @@ impl Job {
             Job::Compile(spec) => vec![&spec.command],
             Job::Measure(_) | Job::Compare(_) => self.timed().into_iter().map(|spec| &spec.command).collect(),
         }
+    }
+
+    /// Calls that travel together in it, if it is made of such.
+    pub(super) fn many(&self) -> Option<Many> {
+        let Job::Call(call) = self else { return None };
+        call.baggage.many
+    }
+
+    /// As how many tasks people count it.
+    pub(super) fn count(&self) -> usize {
+        self.many().map_or(1, |many| many.calls as usize)
+    }
+
+    /// Of those, how many have ended so: where one of several calls failed those behind it did not run, and what came of those before
+    /// it is lost.
+    pub(super) fn ended(&self, outcome: &Outcome) -> usize {
+        if outcome.status == Status::Cancelled { self.count() } else { outcome.count() }
     }
 
     /// What it brings along that may be large (B): what a function is called with, the standard input of programs.
@@ -486,3 +503,30 @@ pub struct WorkerInfo {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct PoolError(pub String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CallReturns, Detail, batch};
+
+    #[test]
+    fn calls_that_travel_together_are_counted_one_by_one() {
+        let job = |many| {
+            let baggage = Baggage { many, ..Baggage::default() };
+            Job::Call(CallJob { payload: Bytes::new(), class: 0, baggage: baggage.into() })
+        };
+        let (one, eight) = (job(None), job(Some(Many { calls: 8, first: None })));
+        let mut values = Vec::new();
+        (0..5).for_each(|_| batch::put(&mut values, b"value"));
+        let returned = Detail::Calls(CallReturns { values: values.into(), codes: Vec::new() });
+        let returned = Outcome { detail: returned, ..Outcome::failed(Status::Ok, String::new()) };
+        let outcomes = [
+            returned,
+            Outcome::failed(Status::Error, "no luck"),
+            Outcome::failed(Status::Cancelled, "not wanted"),
+        ];
+        let ended = |job: &Job| outcomes.each_ref().map(|outcome| job.ended(outcome));
+        assert_eq!((eight.count(), ended(&eight)), (8, [5, 1, 8]));
+        assert_eq!((one.count(), ended(&one)[1..].to_vec()), (1, vec![1, 1]));
+    }
+}

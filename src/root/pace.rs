@@ -21,10 +21,10 @@ impl Pace {
         self.since.get_or_insert(now);
     }
 
-    pub(super) fn ended(&mut self, now: Instant) {
+    pub(super) fn ended(&mut self, now: Instant, count: usize) {
         match self.ends.back_mut() {
-            Some((at, ends)) if now.saturating_duration_since(*at) < STEP => *ends += 1,
-            _ => self.ends.push_back((now, 1)),
+            Some((at, ends)) if now.saturating_duration_since(*at) < STEP => *ends += count,
+            _ => self.ends.push_back((now, count)),
         }
         while self.ends.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW) {
             self.ends.pop_front();
@@ -51,9 +51,9 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(pace.per_minute(t0), None);
         pace.began(t0);
-        (0..30).for_each(|_| pace.ended(at(30)));
+        (0..3).for_each(|_| pace.ended(at(30), 10));
         assert_eq!(pace.per_minute(at(60)), Some(30.0));
-        (0..10).for_each(|n| pace.ended(at(301 + n)));
+        (0..10).for_each(|n| pace.ended(at(301 + n), 1));
         assert_eq!(pace.per_minute(at(330)), Some(8.0), "40 in the last five minutes");
         assert_eq!(pace.per_minute(at(400)), Some(2.0), "10 in the last five minutes");
         assert_eq!(pace.per_minute(at(4000)), Some(0.0));

@@ -232,17 +232,18 @@ impl Progress {
         }
     }
 
-    pub(super) fn submitted(&mut self, kind: Kind, now: Instant) {
-        self.kinds.entry(kind).or_default().submitted += 1;
+    /// So many tasks were submitted.
+    pub(super) fn submitted(&mut self, kind: Kind, count: usize, now: Instant) {
+        self.kinds.entry(kind).or_default().submitted += count;
         if self.next_show.is_none() {
             self.next_show = self.display.as_ref().map(|display| now + display.every());
         }
     }
 
-    /// A task that nobody asked for as such is not wanted any more: as if it had never been.
-    pub(super) fn withdrawn(&mut self, kind: Kind) {
+    /// So many tasks that nobody asked for as such are not wanted any more: as if they had never been.
+    pub(super) fn withdrawn(&mut self, kind: Kind, count: usize) {
         let of_kind = self.kinds.entry(kind).or_default();
-        of_kind.submitted = of_kind.submitted.saturating_sub(1);
+        of_kind.submitted = of_kind.submitted.saturating_sub(count);
     }
 
     /// A task was sent off.
@@ -251,25 +252,26 @@ impl Progress {
         self.pace.began(now);
     }
 
-    /// A task ended: when, if it was sent off.
+    /// So many tasks ended like this: when, if they were sent off.
     pub(super) fn ended(
         &mut self,
         kind: Kind,
+        count: usize,
         options: &TaskOptions,
         ran_until: Option<Instant>,
         what: impl FnOnce() -> Option<String>,
         outcome: &Arc<Outcome>,
     ) {
         let of_kind = self.kinds.entry(kind).or_default();
-        of_kind.done += 1;
-        of_kind.failed += usize::from(!outcome.ok());
+        of_kind.done += count;
+        of_kind.failed += if outcome.ok() { 0 } else { count };
         if let Some(now) = ran_until {
             let (tasks, seconds) = self.learned.spent.entry(kind).or_default();
-            *tasks += 1;
+            *tasks += count;
             *seconds += outcome.elapsed_s;
-            self.pace.ended(now);
+            self.pace.ended(now, count);
         }
-        *self.ended.entry(outcome.status).or_default() += 1;
+        *self.ended.entry(outcome.status).or_default() += count;
         // A million other tasks need no line each, however they ended.
         let is_listed = matches!(kind, Kind::Measure | Kind::Compare);
         if is_listed || !outcome.ok() {
@@ -299,7 +301,7 @@ impl Progress {
     pub(super) fn replayed(&mut self, kind: Kind, options: &TaskOptions, outcome: &Arc<Outcome>) {
         self.kinds.entry(kind).or_default().submitted += 1;
         self.replays += 1;
-        self.ended(kind, options, None, || None, outcome);
+        self.ended(kind, 1, options, None, || None, outcome);
     }
 
     /// A task ended before any worker could be given it.
@@ -311,7 +313,7 @@ impl Progress {
         outcome: &Arc<Outcome>,
     ) {
         self.kinds.entry(kind).or_default().submitted += 1;
-        self.ended(kind, options, None, || what, outcome);
+        self.ended(kind, 1, options, None, || what, outcome);
     }
 
     /// When `tick` has something to do.
@@ -416,7 +418,7 @@ mod tests {
 
     fn end(progress: &mut Progress, kind: Kind, status: Status, seconds: f64) {
         let outcome = Outcome { elapsed_s: seconds, ..Outcome::failed(status, "") };
-        progress.ended(kind, &TaskOptions::default(), Some(Instant::now()), || None, &Arc::new(outcome));
+        progress.ended(kind, 1, &TaskOptions::default(), Some(Instant::now()), || None, &Arc::new(outcome));
     }
 
     #[test]
@@ -425,7 +427,7 @@ mod tests {
         let mut progress = Progress::new(Verbosity::Normal, Some(album.clone()));
         assert!(progress.next(t0) > at(t0, 60), "nothing is asked for: nobody wakes the driver");
         for _ in 0..4 {
-            progress.submitted(Kind::Exec, t0);
+            progress.submitted(Kind::Exec, 1, t0);
         }
         for _ in 0..2 {
             progress.started(t0);
@@ -454,8 +456,8 @@ mod tests {
     fn nothing_stirs_while_a_measurement_has_the_node() {
         let (album, t0) = (Arc::new(Album::default()), Instant::now());
         let mut progress = Progress::new(Verbosity::Normal, Some(album.clone()));
-        progress.submitted(Kind::Measure, t0);
-        progress.submitted(Kind::Measure, t0);
+        progress.submitted(Kind::Measure, 1, t0);
+        progress.submitted(Kind::Measure, 1, t0);
         progress.started(t0);
         progress.quiet(true);
         assert!(progress.next(t0) > at(t0, 60), "the driver is not woken for it");
@@ -477,7 +479,7 @@ mod tests {
     fn without_a_display_nobody_is_woken() {
         let t0 = Instant::now();
         let mut progress = Progress::new(Verbosity::Quiet, None);
-        progress.submitted(Kind::Call, t0);
+        progress.submitted(Kind::Call, 1, t0);
         assert!(progress.next(t0) > at(t0, 60));
         assert_eq!(progress.unfinished(), 1);
     }

@@ -2,7 +2,7 @@
 -- functions that suit a process whose standard output is not the script's.
 local host = ...
 
-local error, select, tostring = error, select, tostring
+local error, select, tostring, type = error, select, tostring, type
 local getinfo, getupvalue, traceback = debug.getinfo, debug.getupvalue, debug.traceback
 local concat, pack = table.concat, table.pack
 local find, format, gmatch = string.find, string.format, string.gmatch
@@ -92,9 +92,11 @@ end
 
 -- Runs where the error was raised: the frames are still there. Tasks may spoil the standard library: it uses
 -- references of its own and no methods of strings.
-local describe = host.describe
+local describe, advice = host.describe, host.advice
 local function handler(value)
-  return { describe(value), frames_above(), value }
+  local text = describe(value)
+  if type(value) == "string" then text = text .. advice(text) end
+  return { text, frames_above(), value }
 end
 
 -- Runs where a call was stopped.

@@ -101,6 +101,7 @@ impl TaskState {
         host.raw_set("Error", &error_class)?;
         host.raw_set("Record", &record_class)?;
         host.raw_set("describe", failure.raw_get::<Function>("describe")?)?;
+        host.raw_set("advice", failure.raw_get::<Function>("advice")?)?;
         host.raw_set("loaded_from", raw::loaded_from(&lua)?)?;
         let modules = lua.load(include_str!("../../lua/harness/modules.lua"));
         modules.set_name("@[harness]/modules.lua").call::<()>(&host)?;

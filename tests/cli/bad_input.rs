@@ -26,6 +26,18 @@ fn a_missing_script_is_named_with_the_folder() {
 }
 
 #[test]
+fn what_is_no_script_says_what_to_type() {
+    let folder = Folder::with("print 'ran'");
+    assert_eq!(folder.run(&["-q", "c.lua"]).code, Some(0));
+    let journal =
+        "harness: c.lua.journal is no script: it is a journal, of which `harness show c.lua.journal` tells\n";
+    says(&folder, &["c.lua.journal"], 2, "", journal);
+    let program = "harness: /bin/true is no script: it is a program, which a script runs: `exec { cmd = { … } }`, \
+                   `measure { cmd = { … } }`\n";
+    says(&folder, &["/bin/true"], 2, "", program);
+}
+
+#[test]
 fn a_script_from_stdin_is_refused_with_the_reason() {
     let text = "harness: a campaign cannot come from stdin: its journal lies beside its file, and a second run goes \
                 on from there; write it to a file, `harness FILE.lua`\n";

@@ -37,6 +37,22 @@ fn random_numbers_are_those_of_items_that_go_alone() {
     assert_eq!((again.code, &*again.stdout), (Some(0), &*alone.stdout), "{again:#?}");
 }
 
+/// Also those that are sent anew behind one that took long; where one fails those that travelled with it did not run.
+#[test]
+fn each_item_is_counted_as_a_task() {
+    let folder = Folder::with(RANDOM);
+    let ran = folder.run(&["--start", "local", "c.lua"]);
+    assert!(ran.code == Some(0) && ran.stderr.ends_with("harness: 3001 tasks: 3001 ok\n"), "{ran:#?}");
+    folder.write(
+        "f.lua",
+        "local list = {}\nfor i = 1, 3000 do list[i] = i end\n\
+         pcall(map, function(x) if x == 2000 then error('it', 0) end end, list)\n",
+    );
+    let ran = folder.run(&["--start", "local", "f.lua"]);
+    let tally = ran.stderr.lines().find(|line| line.starts_with("harness: ") && line.contains(" error"));
+    assert!(tally.is_some_and(|line| line.contains(" 1 error")), "{ran:#?}");
+}
+
 /// A `map` tells of its first error, at once: also while it waits for room to send more, and whatever else fails.
 #[test]
 fn the_first_error_is_raised_at_once_and_no_other_is_told() {
