@@ -56,7 +56,7 @@ print(items / (harness.now() - began))
 assert(total == items * (items + 1) // 2)
 
 -- As with the others, what came before is gone.
-futures, list, chunks = nil, nil, nil
+futures, list, chunks = {}, {}, {}
 collectgarbage()
 local large = string.rep("x", 64 << 20)
 times = {}
