@@ -143,7 +143,7 @@ fn main() {
     let slots = std::thread::available_parallelism().map_or(2, usize::from).min(2);
     let mut table: Vec<(&str, &str, Vec<f64>)> = vec![
         ("bare posix_spawn + wait", "/s", Vec::new()),
-        ("the same with session, folder, output", "/s", Vec::new()),
+        ("with session, folder and output", "/s", Vec::new()),
         ("exec /bin/true", "/s", Vec::new()),
         ("exec / bare", "", Vec::new()),
         ("exec / with session, folder, output", "", Vec::new()),
@@ -258,8 +258,8 @@ fn spawn_and_read() {
         let (actions, attributes) = (actions.as_mut_ptr(), attributes.as_mut_ptr());
         assert_eq!(libc::posix_spawn_file_actions_init(actions), 0);
         assert_eq!(libc::posix_spawnattr_init(attributes), 0);
-        libc::posix_spawnattr_setflags(attributes, libc::POSIX_SPAWN_SETSID);
-        libc::posix_spawn_file_actions_addchdir_np(actions, c"/tmp".as_ptr());
+        assert_eq!(libc::posix_spawnattr_setflags(attributes, libc::POSIX_SPAWN_SETSID), 0);
+        assert_eq!(libc::posix_spawn_file_actions_addchdir_np(actions, c"/tmp".as_ptr()), 0);
         for (fd, number) in [(null.as_raw_fd(), 0), (out.as_raw_fd(), 1), (err.as_raw_fd(), 2)] {
             assert_eq!(libc::posix_spawn_file_actions_adddup2(actions, fd, number), 0);
         }

@@ -306,11 +306,13 @@ end
 
 local globals = _G
 
--- The global that was probably meant by this name.
-local function near_global(name)
+-- The global function that was probably meant: one that begins with the same letter and is about as long. Of short names any is near.
+local function near_function(name)
+  if #name < 4 then return nil end
   local known = {}
-  for key in next, globals do
-    if type(key) == "string" then known[#known + 1] = key end
+  for key, value in next, globals do
+    local is_alike = type(key) == "string" and string.find(key, "^[%a_][%w_]*$") and string.sub(key, 1, 1) == string.sub(name, 1, 1)
+    if is_alike and math.abs(#key - #name) <= 1 and type(value) == "function" then known[#known + 1] = key end
   end
   table.sort(known)
   return host.closest(name, known)
@@ -318,9 +320,9 @@ end
 
 --- What to do about an error that Lua's own words do not explain; "" for all others.
 function M.advice(text)
-  local name = string.match(text, "a nil value %(global '([%a_][%w_]*)'%)")
-  if name == "harness" then return ': write `local harness = require "harness"` before it' end
-  local near = name and near_global(name)
+  if string.find(text, "value %(global 'harness'%)") then return ': write `local harness = require "harness"` before it' end
+  local name = string.match(text, "attempt to call a nil value %(global '([%a_][%w_]*)'%)$")
+  local near = name and near_function(name)
   if near then return string.format(" (did you mean '%s'?)", near) end
   local asked = in_vain
   in_vain = nil

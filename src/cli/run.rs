@@ -159,17 +159,20 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
 
 /// What to type instead, where it can be seen that this is something else.
 fn no_script(path: &Path, mut file: File) -> Option<String> {
-    if path.extension().is_some_and(|extension| extension == "journal") {
-        return Some(format!("it is a journal, of which `harness show {}` tells", path.display()));
+    // What is read of a pipe would be missing afterwards.
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        return None;
     }
     let mut begin = [0; ELF.len()];
-    // What is read of a pipe would be missing afterwards.
-    let is_program = file.metadata().is_ok_and(|found| found.is_file())
-        && file.read_exact(&mut begin).is_ok()
-        && begin == *ELF;
-    is_program.then(|| {
-        "it is a program, which a script runs: `exec { cmd = { … } }`, `measure { cmd = { … } }`".into()
-    })
+    file.read_exact(&mut begin).ok()?;
+    if begin == *ELF {
+        return Some(
+            "it is a program, which a script runs: `exec { cmd = { … } }`, `measure { cmd = { … } }`".into(),
+        );
+    }
+    // No Lua begins so, and a journal does.
+    let is_journal = begin.starts_with(b"{\"");
+    is_journal.then(|| format!("if it is a journal, `harness show {}` tells of it", path.display()))
 }
 
 /// How a program begins.

@@ -100,7 +100,7 @@ pub fn ways<'a>(rows: &'a [Row<'a>]) -> Vec<Way<Vec<&'a Row<'a>>>> {
 /// The same in text, a line for each way and how many tasks it stands for.
 pub fn failures(rows: &[Row<'_>]) -> Vec<(String, usize)> {
     let mut failures = Failures::default();
-    rows.iter().for_each(|row| failures.add(row));
+    rows.iter().for_each(|row| failures.add(row, 1));
     failures.lines().collect()
 }
 
@@ -119,13 +119,13 @@ struct Named {
 }
 
 impl Failures {
-    /// A task ended; one that ended well is none of these.
-    pub fn add(&mut self, row: &Row<'_>) {
+    /// So many tasks ended like this; those that ended well are none of these.
+    pub fn add(&mut self, row: &Row<'_>, count: usize) {
         let Some(those) = self.0.of(row) else { return };
-        those.tasks += 1;
-        if row.outcome.status == Status::Refused && those.tasks == 1 {
+        if row.outcome.status == Status::Refused && those.tasks == 0 {
             those.refusal = row.outcome.reason.as_deref().map(str::to_owned);
         }
+        those.tasks += count;
         name(&mut those.subjects, || called(row));
         name(&mut those.hosts, || visible(&row.outcome.host));
     }

@@ -164,9 +164,8 @@ impl Driver {
 
     /// Why a task is lost with its worker: the one it ran on, else the last of its pool.
     fn why_lost(&mut self, task: TaskId, taken_along: &[WorkerId]) -> String {
-        let Some((own, pool)) = self.tasks.live(task).map(|live| (live.rare.worker, live.pool)) else {
-            return String::new();
-        };
+        let Some(live) = self.tasks.live(task) else { return String::new() };
+        let (own, pool, count) = (live.rare.worker, live.pool, live.submission.job.count());
         let loss = |worker: &Worker| match &worker.stage {
             Stage::Gone(text) => Some(text.clone()),
             _ => None,
@@ -184,7 +183,7 @@ impl Driver {
         };
         let lives = |worker: &Worker| worker.pool == Some(pool) && worker.takes_tasks();
         if !self.workers.values().any(lives) {
-            self.forsaken += 1;
+            self.forsaken += count;
         }
         match taken_along {
             [] => {
@@ -212,12 +211,12 @@ impl Driver {
     /// Counts an end and hands it to the script: what is to be recorded is by now.
     fn hand(&mut self, ended: &Live, outcome: Arc<Outcome>) {
         let Submission { task, job, options, extra, .. } = &ended.submission;
-        self.unrecorded += usize::from(extra.recipe.is_none() && !extra.auxiliary);
+        let (kind, count) = (job.kind(), job.ended(&outcome));
+        self.unrecorded += if extra.recipe.is_none() && !extra.auxiliary { count } else { 0 };
         if extra.auxiliary && outcome.status == Status::Cancelled {
-            self.progress.withdrawn(job.kind(), job.count());
+            self.progress.withdrawn(kind, job.count());
         } else {
             let what = || told(&self.places, job.what());
-            let (kind, count) = (job.kind(), job.ended(&outcome));
             let until = ended.rare.worker.map(|_| self.now);
             self.progress.ended(kind, count, options, until, what, &outcome);
             self.progress.withdrawn(kind, job.count().saturating_sub(count));

@@ -141,10 +141,14 @@ impl Job {
         self.many().map_or(1, |many| many.calls as usize)
     }
 
-    /// Of those, how many have ended so: where one of several calls failed those behind it did not run, and what came of those before
-    /// it is lost.
+    /// Of those, how many have ended so. Where one of several calls failed, what became of the others nobody knows: those behind it did
+    /// not run, and what the ones before it returned is lost.
     pub(super) fn ended(&self, outcome: &Outcome) -> usize {
-        if outcome.status == Status::Cancelled { self.count() } else { outcome.count() }
+        match outcome.status {
+            Status::Ok => outcome.count(),
+            Status::Error | Status::NonzeroExit | Status::Signal | Status::Timeout | Status::Oom => 1,
+            _ => self.count(),
+        }
     }
 
     /// What it brings along that may be large (B): what a function is called with, the standard input of programs.
@@ -505,28 +509,5 @@ pub struct WorkerInfo {
 pub struct PoolError(pub String);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{CallReturns, Detail, batch};
-
-    #[test]
-    fn calls_that_travel_together_are_counted_one_by_one() {
-        let job = |many| {
-            let baggage = Baggage { many, ..Baggage::default() };
-            Job::Call(CallJob { payload: Bytes::new(), class: 0, baggage: baggage.into() })
-        };
-        let (one, eight) = (job(None), job(Some(Many { calls: 8, first: None })));
-        let mut values = Vec::new();
-        (0..5).for_each(|_| batch::put(&mut values, b"value"));
-        let returned = Detail::Calls(CallReturns { values: values.into(), codes: Vec::new() });
-        let returned = Outcome { detail: returned, ..Outcome::failed(Status::Ok, String::new()) };
-        let outcomes = [
-            returned,
-            Outcome::failed(Status::Error, "no luck"),
-            Outcome::failed(Status::Cancelled, "not wanted"),
-        ];
-        let ended = |job: &Job| outcomes.each_ref().map(|outcome| job.ended(outcome));
-        assert_eq!((eight.count(), ended(&eight)), (8, [5, 1, 8]));
-        assert_eq!((one.count(), ended(&one)[1..].to_vec()), (1, vec![1, 1]));
-    }
-}
+#[path = "order_tests.rs"]
+mod tests;

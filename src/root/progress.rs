@@ -240,7 +240,7 @@ impl Progress {
         }
     }
 
-    /// So many tasks that nobody asked for as such are not wanted any more: as if they had never been.
+    /// So many tasks are not under way any more, and have not ended: nobody wants them, or they are submitted anew.
     pub(super) fn withdrawn(&mut self, kind: Kind, count: usize) {
         let of_kind = self.kinds.entry(kind).or_default();
         of_kind.submitted = of_kind.submitted.saturating_sub(count);
@@ -265,7 +265,8 @@ impl Progress {
         let of_kind = self.kinds.entry(kind).or_default();
         of_kind.done += count;
         of_kind.failed += if outcome.ok() { 0 } else { count };
-        if let Some(now) = ran_until {
+        // What was cancelled did not come to its end, and says nothing of how long the others take.
+        if let Some(now) = ran_until.filter(|_| outcome.status != Status::Cancelled) {
             let (tasks, seconds) = self.learned.spent.entry(kind).or_default();
             *tasks += count;
             *seconds += outcome.elapsed_s;
@@ -279,7 +280,7 @@ impl Progress {
             let what = if name.is_none() && params.is_none() { what() } else { None };
             let row =
                 Row { kind, name: name.as_deref(), params: params.as_ref(), what: what.as_deref(), outcome };
-            self.failures.add(&row);
+            self.failures.add(&row, count);
             if is_listed {
                 let (name, params, outcome) = (name.clone(), params.clone(), outcome.clone());
                 self.lines.push(Line { kind, name, params, what, outcome });

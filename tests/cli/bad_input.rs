@@ -30,7 +30,7 @@ fn what_is_no_script_says_what_to_type() {
     let folder = Folder::with("print 'ran'");
     assert_eq!(folder.run(&["-q", "c.lua"]).code, Some(0));
     let journal =
-        "harness: c.lua.journal is no script: it is a journal, of which `harness show c.lua.journal` tells\n";
+        "harness: c.lua.journal is no script: if it is a journal, `harness show c.lua.journal` tells of it\n";
     says(&folder, &["c.lua.journal"], 2, "", journal);
     let program = "harness: /bin/true is no script: it is a program, which a script runs: `exec { cmd = { … } }`, \
                    `measure { cmd = { … } }`\n";
