@@ -176,4 +176,6 @@ fn main() {
     queued("2 k measured gangs of 1-64, 1000 workers x 4", 1000, 4, 2000, Kind::Measure, applications);
     windowed("calls, 128 in flight, 2 workers x 2", 2, 2, 2_000_000, 128);
     windowed("calls, 20 000 in flight, 10 000 workers x 4", 10_000, 4, 2_000_000, 20_000);
+    windowed("10 M calls, 100 in flight, 10 workers x 4", 10, 4, 10_000_000, 100);
+    windowed("the same, 200 000 in flight, 100 000 workers", 100_000, 4, 10_000_000, 200_000);
 }

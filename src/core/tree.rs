@@ -1,12 +1,13 @@
 //! Which worker of a pool is the least loaded: a tournament over fixed places.
 //!
-//! A change costs one walk to the root (14 steps for 10 000 workers), the best is found at the root. It knows
-//! nothing of workers but their keys: greater is better, 0 is closed.
+//! Eight places make a group, eight groups one of the next round, and a group is one line of the processor's cache: with
+//! 100 000 workers a change walks through six of them. The best is found at the root. It knows nothing of workers but
+//! their keys: greater is better, 0 is closed.
 
 /// How attractive a place is, and how many free units are there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offer {
-    /// Greater is better; 0: takes nothing.
+    /// Greater is better, below 2^48; 0: takes nothing.
     pub key: u64,
     /// Free units; the search leaves out places with fewer than it needs.
     pub idle: u16,
@@ -15,76 +16,124 @@ pub(super) struct Offer {
 impl Offer {
     /// The best of both, and the most units, not necessarily of one place.
     pub fn join(self, other: Self) -> Self {
-        Self { key: self.key.max(other.key), idle: self.idle.max(other.idle) }
+        Packed::of(self).join(Packed::of(other)).offer()
     }
 }
 
-/// The tournament. Node 1 is the root, places are the last `width` nodes.
+/// An offer in one word: the key, and below it the units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Packed(u64);
+
+impl Packed {
+    fn of(Offer { key, idle }: Offer) -> Self {
+        debug_assert!(key < 1 << 48, "{key:#x}");
+        Self(key << 16 | u64::from(idle))
+    }
+
+    fn offer(self) -> Offer {
+        Offer { key: self.key(), idle: self.idle() }
+    }
+
+    fn key(self) -> u64 {
+        self.0 >> 16
+    }
+
+    fn idle(self) -> u16 {
+        self.0 as u16
+    }
+
+    fn join(self, other: Self) -> Self {
+        Self(self.0.max(other.0) & !0xffff | u64::from(self.idle().max(other.idle())))
+    }
+}
+
+/// Places or groups in a group.
+const WAYS: usize = 8;
+
+/// What plays against each other.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Group([Packed; WAYS]);
+
+impl Group {
+    fn joined(&self) -> Packed {
+        self.0.iter().copied().fold(Packed::default(), Packed::join)
+    }
+}
+
+/// The tournament. Group 0 is the last round; behind group `g` in the round before it are those from `8 g + 1` on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
-    nodes: Vec<Offer>,
-    width: usize,
+    groups: Vec<Group>,
+    /// Where the first round begins, which is that of the places.
+    places: usize,
+    top: Packed,
 }
 
 impl Tree {
     /// The best of the place's offers changes; the tree grows to hold it.
     pub fn set(&mut self, place: usize, offer: Offer) {
-        if place >= self.width {
+        if place >= self.width() {
             self.grow(place + 1);
         }
-        let mut at = self.width + place;
-        if self.nodes[at] == offer {
-            return;
-        }
-        self.nodes[at] = offer;
-        while at > 1 {
-            at /= 2;
-            let joined = self.nodes[2 * at].join(self.nodes[2 * at + 1]);
-            if self.nodes[at] == joined {
+        let (mut at, mut slot, mut new) = (self.places + place / WAYS, place % WAYS, Packed::of(offer));
+        loop {
+            let group = &mut self.groups[at];
+            let old = std::mem::replace(&mut group.0[slot], new);
+            if old == new {
                 return;
             }
-            self.nodes[at] = joined;
+            // What rises is compared with what was the best so far; else somebody else may be it now.
+            let joined = if old.join(new) == new { None } else { Some(group.joined()) };
+            let Some(behind) = at.checked_sub(1) else {
+                self.top = joined.unwrap_or_else(|| self.top.join(new));
+                return;
+            };
+            (at, slot) = (behind / WAYS, behind % WAYS);
+            new = joined.unwrap_or_else(|| self.groups[at].0[slot].join(new));
         }
     }
 
     /// Nobody is at this place any more.
     pub fn close(&mut self, place: usize) {
-        if place < self.width {
+        if place < self.width() {
             self.set(place, Offer::default());
         }
     }
 
     /// What the place offers.
     pub fn get(&self, place: usize) -> Offer {
-        if place < self.width { self.nodes[self.width + place] } else { Offer::default() }
+        let group = self.groups.get(self.places + place / WAYS);
+        group.map_or(Offer::default(), |group| group.0[place % WAYS].offer())
     }
 
     /// The greatest key and the greatest number of idle units, not necessarily of one place.
     pub fn top(&self) -> Offer {
-        self.nodes.get(1).copied().unwrap_or_default()
+        self.top.offer()
     }
 
     /// The best open place with at least `idle` free units that `fits`, and its key; the first one of equals.
     pub fn best(&self, idle: u16, mut fits: impl FnMut(usize) -> bool) -> Option<(u64, usize)> {
         let mut found = None;
-        if self.width > 0 {
-            self.search(1, idle, &mut fits, &mut found);
+        if !self.groups.is_empty() {
+            self.search(0, idle, &mut fits, &mut found);
         }
         found
     }
 
     /// All open places with at least `idle` free units, in the order of their numbers.
     pub fn each(&self, idle: u16, mut see: impl FnMut(usize)) {
-        let mut ahead = vec![1];
+        let mut ahead: Vec<usize> = (!self.groups.is_empty()).then_some(0).into_iter().collect();
         while let Some(at) = ahead.pop() {
-            match self.nodes.get(at) {
-                Some(offer) if offer.key > 0 && offer.idle >= idle => {}
-                _ => continue,
-            }
-            if at >= self.width {
-                see(at - self.width);
-            } else {
-                ahead.extend([2 * at + 1, 2 * at]);
+            let open = |slot: &usize| {
+                let packed = self.groups[at].0[*slot];
+                packed.key() > 0 && packed.idle() >= idle
+            };
+            match at.checked_sub(self.places) {
+                Some(group) => {
+                    (0..WAYS).filter(open).for_each(|slot| see(WAYS * group + slot));
+                }
+                None => ahead.extend((0..WAYS).rev().filter(open).map(|slot| WAYS * at + slot + 1)),
             }
         }
     }
@@ -96,31 +145,52 @@ impl Tree {
         fits: &mut impl FnMut(usize) -> bool,
         found: &mut Option<(u64, usize)>,
     ) {
-        let offer = self.nodes[at];
-        let beaten = found.is_some_and(|(key, _)| offer.key <= key);
-        if offer.key == 0 || offer.idle < idle || beaten {
-            return;
-        }
-        if at >= self.width {
-            if fits(at - self.width) {
-                *found = Some((offer.key, at - self.width));
+        let mut left = self.groups[at].0;
+        loop {
+            // The best of those that were not looked at and may have the units, the first one of equals.
+            let (mut slot, mut key) = (0, 0);
+            for (other, packed) in left.iter().enumerate() {
+                if packed.key() > key && packed.idle() >= idle {
+                    (slot, key) = (other, packed.key());
+                }
             }
-            return;
+            if key <= found.map_or(0, |(best, _)| best) {
+                return;
+            }
+            left[slot] = Packed::default();
+            match at.checked_sub(self.places) {
+                Some(group) => {
+                    let place = WAYS * group + slot;
+                    if fits(place) {
+                        *found = Some((key, place));
+                    }
+                }
+                None => self.search(WAYS * at + slot + 1, idle, fits, found),
+            }
+            if found.is_some_and(|(best, _)| best == key) {
+                return; // the others have no more
+            }
         }
-        let (left, right) = (2 * at, 2 * at + 1);
-        let left_first = self.nodes[left].key >= self.nodes[right].key;
-        let order = if left_first { [left, right] } else { [right, left] };
-        order.into_iter().for_each(|child| self.search(child, idle, fits, found));
+    }
+
+    /// So many places there are.
+    fn width(&self) -> usize {
+        WAYS * (self.groups.len() - self.places)
     }
 
     fn grow(&mut self, places: usize) {
-        let width = places.next_power_of_two();
-        let mut nodes = vec![Offer::default(); 2 * width];
-        nodes[width..width + self.width].copy_from_slice(&self.nodes[self.width.min(self.nodes.len())..]);
-        for at in (1..width).rev() {
-            nodes[at] = nodes[2 * at].join(nodes[2 * at + 1]);
+        let mut old = std::mem::take(self);
+        while self.width() < places {
+            self.places = WAYS * self.places + usize::from(!self.groups.is_empty());
+            self.groups.resize(WAYS * self.places + 1, Group::default());
         }
-        (self.nodes, self.width) = (nodes, width);
+        for (new, group) in self.groups[self.places..].iter_mut().zip(old.groups.drain(old.places..)) {
+            *new = group;
+        }
+        for at in (1..self.groups.len()).rev() {
+            self.groups[(at - 1) / WAYS].0[(at - 1) % WAYS] = self.groups[at].joined();
+        }
+        self.top = self.groups[0].joined();
     }
 }
 
@@ -133,11 +203,11 @@ mod tests {
         let mut tree = Tree::default();
         let mut plain: Vec<Offer> = Vec::new();
         let mut x = 88172645463325252u64;
-        for step in 0..2000usize {
+        for step in 0..4000usize {
             x ^= x << 13;
             x ^= x >> 7;
             x ^= x << 17;
-            let place = (x % (1 + step as u64 / 20)) as usize;
+            let place = (x % (1 + step as u64 / 5)) as usize; // in the end four rounds
             plain.resize(plain.len().max(place + 1), Offer::default());
             plain[place] = Offer { key: (x >> 20) % 50, idle: (x >> 40) as u16 % 5 };
             tree.set(place, plain[place]);
