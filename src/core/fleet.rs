@@ -196,7 +196,7 @@ impl Worker {
 
 /// The room in the pipe of a worker without idle units, from what it offers (µs).
 pub(super) fn room_of(offer: Offer) -> u32 {
-    (offer.key >> 1) as u32 & (1 << 28) - 1
+    (offer.key >> 1) as u32 & ((1 << 28) - 1)
 }
 
 /// A host and its workers, of whatever pools.

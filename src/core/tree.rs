@@ -27,7 +27,7 @@ struct Packed(u64);
 impl Packed {
     fn of(Offer { key, idle }: Offer) -> Self {
         debug_assert!(key < 1 << 48, "{key:#x}");
-        Self(key << 16 | u64::from(idle))
+        Self((key << 16) | u64::from(idle))
     }
 
     fn offer(self) -> Offer {
@@ -43,7 +43,8 @@ impl Packed {
     }
 
     fn join(self, other: Self) -> Self {
-        Self(self.0.max(other.0) & !0xffff | u64::from(self.idle().max(other.idle())))
+        let idle = self.idle().max(other.idle());
+        Self((self.0.max(other.0) & !0xffff) | u64::from(idle))
     }
 }
 

@@ -27,8 +27,9 @@ const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
 const STARTS_PATIENCE: Duration = Duration::from_secs(2);
 /// How much later than a program of ours we may be told to end, when all are.
 const TERM_PATIENCE: Duration = Duration::from_millis(200);
-/// How long lanes may take to end when nothing runs any more.
-const LANES_PATIENCE: Duration = Duration::from_secs(2);
+/// How long lanes may take to end when nothing runs any more: they remove folders, which takes seconds on a disk that others
+/// write to.
+const LANES_PATIENCE: Duration = Duration::from_secs(8);
 /// How long the worker may take to read the last word, when all processes here were told to end.
 const LAST_WORD_PATIENCE: Duration = Duration::from_secs(1);
 
