@@ -254,7 +254,11 @@ function M.compare(given)
   local common, variants, names = variants_of(given)
   local o = options.check("compare", common)
   check_side("compare", o)
-  if not variants.base then complain("compare", "'base' is missing: what the others are compared with, base = { cmd = { ... } }") end
+  if not variants.base then
+    local near = host.closest("base", names)
+    local hint = near and string.format(" (is it '%s'?)", near) or ""
+    complain("compare", "'base' is missing%s: what the others are compared with, base = { cmd = { ... } }", hint)
+  end
   if #names == 0 then complain("compare", "give what is compared with 'base' under a name of its own: faster = { cmd = { ... } }") end
   if o.min_effect and not (o.min_effect > 0 and o.min_effect < 1) then
     local text = "'min_effect' is the least difference that matters, a part between 0 and 1 (0.01 is 1 %%), got %s"

@@ -111,6 +111,31 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
+/// Words as one types them in a shell (bash, zsh), on one line: what would not be seen is an escape in `$'…'`.
+pub fn typed(words: &[String]) -> String {
+    words.iter().map(|word| typed_word(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn typed_word(word: &str) -> String {
+    let is_unseen = |c: char| c.is_control() || turns_text(c);
+    if !word.contains(is_unseen) {
+        return shell_words::quote(word).into_owned();
+    }
+    let mut typed = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\n' => typed.push_str("\\n"),
+            '\t' => typed.push_str("\\t"),
+            '\\' | '\'' => typed.extend(['\\', c]),
+            c if is_unseen(c) => {
+                let _ = write!(typed, "\\u{:04x}", u32::from(c));
+            }
+            c => typed.push(c),
+        }
+    }
+    typed + "'"
+}
+
 /// Has what follows it, or stands before it, shown in another order, or on another line: a name could seem to be another.
 fn turns_text(c: char) -> bool {
     let marks = ['\u{61c}', '\u{200e}', '\u{200f}'];
@@ -465,6 +490,13 @@ mod tests {
         for bad in ["", "s", "2 x", "-1 s", "0", "17:30", "1e3", "1.2.3 s"] {
             assert_eq!(seconds(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn words_are_typed_as_a_shell_takes_them() {
+        let words = ["python3", "-c", "s = 0\nprint('é\\n')", "a b", "\x1b[31m", "it's"].map(String::from);
+        let line = r"python3 -c $'s = 0\nprint(\'é\\n\')' 'a b' $'\u001b[31m' 'it'\''s'";
+        assert_eq!(typed(&words), line);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::date::utc;
 use super::sheet::Sheet;
 use super::{Outdated, Runs};
-use crate::model::human::{count, duration, measurement_line, shortened, status_in_short, subject, visible};
+use crate::model::human::{
+    count, duration, measurement_line, shortened, status_in_short, subject, typed, visible,
+};
 use crate::model::{
     Cwd, Detail, Env, Hash, Launched, Measurement, Moving, Outcome, Placed, Record, Status, TaskFacts,
     TaskRecord,
@@ -85,12 +87,10 @@ fn result_line(outcome: &Outcome) -> String {
     measurement_line("", &Value::Null, outcome).trim_start_matches(": ").into()
 }
 
-/// The words as a shell would take them.
 fn command(sheet: &mut Sheet, argv: &[String], launched: Option<&Launched>) {
-    let words: Vec<String> = argv.iter().map(|word| visible(word)).collect();
-    sheet.row("command", &shortened(&shell_words::join(words), COMMAND_CHARS));
+    sheet.row("command", &shortened(&typed(argv), COMMAND_CHARS));
     if let Some(Launched { hosts, ranks, argv }) = launched {
-        let launcher = if argv.is_empty() { "itself".into() } else { visible(&shell_words::join(argv)) };
+        let launcher = if argv.is_empty() { "itself".into() } else { typed(argv) };
         sheet.row("launched by", &launcher);
         let (ranks, nodes) = (count(*ranks as usize, "rank"), count(hosts.len(), "node"));
         sheet.row("ranks", &format!("{ranks} on {nodes}: {}", visible(&hosts.join(" "))));
@@ -117,7 +117,7 @@ fn program(sheet: &mut Sheet, artefact: Option<Hash>, records: &[Record]) {
         _ => None,
     });
     if let Some(build) = build {
-        sheet.row("built by", &shortened(&visible(&shell_words::join(&build.argv)), COMMAND_CHARS));
+        sheet.row("built by", &shortened(&typed(&build.argv), COMMAND_CHARS));
         sheet.row("compiler", &visible(&build.compiler));
     }
 }
