@@ -2,6 +2,7 @@
 local _, lib = ...
 local failure, flow, ends, futures = lib.failure, lib.flow, lib.ends, lib.futures
 local max, min = math.max, math.min
+local next, ipairs_next = next, (ipairs {})
 
 local M = {}
 
@@ -50,6 +51,7 @@ end
 
 -- A list is read in parts. What an iterator gives goes at once, for its next item may depend on what becomes of this one.
 local function reader(items)
+  if items == next or items == ipairs_next then failure.raise "map: give the list itself, map(fn, list), not ipairs(list) or pairs(list)" end
   if flow.callable(items) then return items, false end
   if type(items) ~= "table" then failure.raise("map: expected a list or an iterator, got a " .. type(items)) end
   local i = 0
@@ -75,8 +77,8 @@ local Running = {
 function M.map(fn, items, given)
   if type(fn) ~= "function" then failure.raise("map: expected a function, got a " .. type(fn)) end
   if lib.tasks.constructors[fn] then lib.tasks.no_function("map", fn) end
-  local o = lib.options.check("map", given or {})
   local next_item, is_list = reader(items)
+  local o = lib.options.check("map", given or {})
   local ordered = o.ordered ~= false
   local together = pace(o.in_flight, lib.pools.slots(), is_list)
   -- By the place of the first item of each part; one more than there may be, as in ends.lua.
@@ -149,7 +151,9 @@ function M.map(fn, items, given)
       take(results[i], place + i - 1)
     end
     together:learn(took, results.n)
-    send_list(part.list, part.before, part.first + results.n, part.last, part.number + results.n)
+    for first = part.first + results.n, part.last, together.size do
+      send_list(part.list, part.before, first, min(first + together.size - 1, part.last), part.number + first - part.first)
+    end
   end
 
   while true do

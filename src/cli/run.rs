@@ -131,10 +131,14 @@ fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>, bool), S
 /// Can this be a script?
 pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
     let shown = script.display();
-    if script == Path::new("-") {
-        let text = "a campaign cannot come from stdin: its journal lies beside its file, and a second run goes on \
-                    from there; write it to a file, `harness FILE.lua`";
-        return Err(text.into());
+    let is_there = std::fs::metadata(script);
+    let is_no_file = is_there.as_ref().is_ok_and(|found| !found.is_file() && !found.is_dir());
+    if script == Path::new("-") || is_no_file {
+        let what = if is_no_file { format!("{shown}, which is no file") } else { "stdin".into() };
+        return Err(format!(
+            "a campaign cannot come from {what}: its journal lies beside its file, and a second run goes on from there; \
+             write it to a file, `harness FILE.lua`"
+        ));
     }
     if script.is_dir() {
         return Err(format!(
@@ -159,10 +163,6 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
 
 /// What to type instead, where it can be seen that this is something else.
 fn no_script(path: &Path, mut file: File) -> Option<String> {
-    // What is read of a pipe would be missing afterwards.
-    if !file.metadata().is_ok_and(|found| found.is_file()) {
-        return None;
-    }
     let mut begin = [0; ELF.len()];
     file.read_exact(&mut begin).ok()?;
     if begin == *ELF {

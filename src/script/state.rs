@@ -337,6 +337,10 @@ impl ScriptState {
 
 /// Text as a function that is called so in messages.
 pub(super) fn compile(lua: &Lua, mut source: Vec<u8>, name: &str) -> Result<Function, ScriptError> {
+    // Editors of Windows begin a text so.
+    if source.starts_with("\u{feff}".as_bytes()) {
+        source.drain(.."\u{feff}".len());
+    }
     if source.starts_with(b"#") {
         // `#!` makes a script executable; to Lua it is a comment of the same length.
         let end = source.iter().position(|byte| *byte == b'\n').unwrap_or(source.len());

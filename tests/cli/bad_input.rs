@@ -42,6 +42,13 @@ fn a_script_from_stdin_is_refused_with_the_reason() {
     let text = "harness: a campaign cannot come from stdin: its journal lies beside its file, and a second run goes \
                 on from there; write it to a file, `harness FILE.lua`\n";
     says(&Folder::new(), &["-"], 2, "", text);
+    let folder = Folder::new();
+    assert!(Command::new("mkfifo").arg(folder.path("pipe")).status().unwrap().success());
+    for command in [&["pipe"][..], &["check", "pipe"]] {
+        let ran = folder.run(command);
+        let told = "a campaign cannot come from pipe, which is no file: its journal lies beside its file";
+        assert!(ran.code == Some(2) && ran.stderr.contains(told), "{ran:#?}");
+    }
 }
 
 #[test]

@@ -57,6 +57,37 @@ fn each_item_is_counted_as_a_task() {
     assert!(cancelled < 2 || ran.stderr.lines().any(told), "{ran:#?}");
 }
 
+/// What is left of a part whose items take long goes out in parts as short as is known by then: here the last two wait for each other.
+/// They may have been a part of their own to begin with, where neither can meet the other: then all is done again.
+#[test]
+fn slow_items_behind_each_other_run_side_by_side() {
+    let folder = Folder::with(
+        "local function meets(run)\n\
+           local list = {}\n\
+           for i = 1, 2000 do list[i] = i end\n\
+           local met = map(function(x)\n\
+             if x <= 1950 then return end\n\
+             local began = os.clock()\n\
+             if x < 1999 then\n\
+               while os.clock() - began < 0.02 do end\n\
+               return\n\
+             end\n\
+             local mine, other = run .. '.' .. x, run .. '.' .. 3999 - x\n\
+             io.open(mine, 'w'):close()\n\
+             while os.clock() - began < 1 do\n\
+               if io.open(other) then return true end\n\
+             end\n\
+           end, list)\n\
+           return met[1999] and met[2000]\n\
+         end\n\
+         local run = 1\n\
+         while run <= 5 and not meets(run) do run = run + 1 end\n\
+         print(run <= 5)\n",
+    );
+    let ran = folder.run(&["-q", "--start", "local", "--slots", "2", "c.lua"]);
+    assert_eq!((ran.code, &*ran.stdout), (Some(0), "true\n"), "{ran:#?}");
+}
+
 /// A `map` tells of its first error, at once: also while it waits for room to send more, and whatever else fails.
 #[test]
 fn the_first_error_is_raised_at_once_and_no_other_is_told() {

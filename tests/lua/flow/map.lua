@@ -62,6 +62,8 @@ end)
 assert(await(submit(id, "both slots are free again")) and await(submit(id, 1)) == 1)
 says("map: expected a function, got a table", map, {}, {})
 says("map: expected a list or an iterator, got a number", map, id, 5)
+says("map: give the list itself, map(fn, list), not ipairs(list) or pairs(list)", map, id, ipairs { 1 })
+says("map: give the list itself, map(fn, list), not ipairs(list) or pairs(list)", map, id, pairs { a = 1 })
 says("map: option 'in_flight': expected a whole number from 1, got 0", map, id, {}, { in_flight = 0 })
 
 -- Leaving a loop over as_completed cancels nothing: what is left can be waited for.
