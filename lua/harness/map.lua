@@ -51,7 +51,9 @@ end
 
 -- A list is read in parts. What an iterator gives goes at once, for its next item may depend on what becomes of this one.
 local function reader(items)
-  if items == next or items == ipairs_next then failure.raise "map: give the list itself, map(fn, list), not ipairs(list) or pairs(list)" end
+  if items == next or items == ipairs_next then
+    failure.raise "map: give the list itself, map(fn, list), not ipairs(list) or pairs(list)"
+  end
   if flow.callable(items) then return items, false end
   if type(items) ~= "table" then failure.raise("map: expected a list or an iterator, got a " .. type(items)) end
   local i = 0
