@@ -60,10 +60,10 @@ futures, list, chunks = {}, {}, {}
 collectgarbage()
 local large = string.rep("x", 64 << 20)
 times = {}
-for i = 1, 5 do
+for i = 1, 15 do -- the first ones find memory that nobody used before
   began = harness.now()
   assert(#await(submit(function(x) return x end, large)) == #large)
   times[i] = harness.now() - began
 end
 table.sort(times)
-print(2 * #large / 1e6 / times[3])
+print(2 * #large / 1e6 / times[8])
