@@ -33,7 +33,7 @@ impl Core {
                 continue;
             }
             full |= top.key == 0 || (!may_drain && top.idle == 0 && room_of(top) < CHEAPEST_CALL);
-            if !full && self.place(pool, shape, ix, may_drain) {
+            if !full && !self.is_vain(pool, ix, may_drain) && self.place(pool, shape, ix, may_drain) {
                 continue;
             }
             if self.give_way(pool, rank) {
@@ -61,6 +61,13 @@ impl Core {
             self.serve_gangs(pool, None, &mut walk, may_drain);
         }
         self.serve_parts(pool);
+    }
+
+    /// Is it no call, and no unit idle where it may run? Parts of nodes that are leased are served by themselves.
+    fn is_vain(&self, pool: PoolIx, ix: TaskIx, may_drain: bool) -> bool {
+        !may_drain
+            && self.tasks[ix].need != Need::Call
+            && self.pools[pool.at()].top(self.avoids(ix)).idle == 0
     }
 
     /// Finds room for the head of a shape. False: there is none now.
