@@ -275,7 +275,7 @@ impl CallReturn {
 /// What calls that travelled together returned. If they took long, not all of them have run: the others are to be sent anew.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallReturns {
-    /// The [`batch`](super::batch) of the values of each.
+    /// The [`batch`] of the values of each.
     #[serde(with = "encoding::bytes")]
     pub values: Bytes,
     /// Code the values contain that the root did not issue: hash and bytecode.

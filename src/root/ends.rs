@@ -219,7 +219,9 @@ impl Driver {
             let what = || told(&self.places, job.what());
             let until = ended.rare.worker.map(|_| self.now);
             self.progress.ended(kind, count, options, until, what, &outcome);
-            self.progress.withdrawn(kind, job.count().saturating_sub(count));
+            if count < job.count() {
+                self.progress.withdrawn(kind, job.count() - count);
+            }
         }
         self.port.complete(*task, outcome);
         self.tasks.handed(*task);
