@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -131,8 +131,9 @@ fn script_and_args(words: &[OsString]) -> Result<(PathBuf, Vec<String>, bool), S
 /// Can this be a script?
 pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
     let shown = script.display();
-    let is_there = std::fs::metadata(script);
-    let is_no_file = is_there.as_ref().is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let found = std::fs::metadata(script);
+    let is_folder = found.as_ref().is_ok_and(Metadata::is_dir);
+    let is_no_file = found.is_ok_and(|found| !found.is_file()) && !is_folder;
     if script == Path::new("-") || is_no_file {
         let what = if is_no_file { format!("{shown}, which is no file") } else { "stdin".into() };
         return Err(format!(
@@ -140,7 +141,7 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
              write it to a file, `harness FILE.lua`"
         ));
     }
-    if script.is_dir() {
+    if is_folder {
         return Err(format!(
             "{shown} is a folder: name the script in it, `harness {}`",
             script.join("FILE.lua").display()

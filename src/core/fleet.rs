@@ -189,14 +189,17 @@ impl Worker {
             return Offer::default();
         }
         let (empty, idle) = (u64::from(self.tasks.is_empty()), self.idle());
-        let room = u64::from(self.room()); // below 2^28
-        Offer { key: (empty << 45) | (u64::from(idle) << 29) | (room << 1) | 1, idle }
+        let units = (empty << u16::BITS) | u64::from(idle);
+        Offer { key: (((units << ROOM_BITS) | u64::from(self.room())) << 1) | 1, idle }
     }
 }
 
+/// The room in the pipe of all units there can be is below 2 to this (µs).
+const ROOM_BITS: u32 = 28;
+
 /// The room in the pipe of a worker without idle units, from what it offers (µs).
 pub(super) fn room_of(offer: Offer) -> u32 {
-    (offer.key >> 1) as u32 & ((1 << 28) - 1)
+    (offer.key >> 1) as u32 & ((1 << ROOM_BITS) - 1)
 }
 
 /// A host and its workers, of whatever pools.
