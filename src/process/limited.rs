@@ -1,31 +1,16 @@
 #![allow(unsafe_code)]
-//! Starts a program under limits of its own: what [`super::spawn()`] does, by hand, because `posix_spawn` sets none.
-//!
-//! Set after the start they would come too late, and a helper that sets them and becomes the program would be measured
-//! along. So a child shares our memory until its exec, as that of `posix_spawn` does (`CLONE_VM | CLONE_VFORK`: we stand
-//! still so long, and starting does not get slower as we grow), and leaves there what failed. It may allocate nothing and
-//! take no lock: all it needs is made before.
+//! What a program may take, as the kernel is told: limits of the kernel's own, which a process is given before it becomes the
+//! program ([`super::birth`]). Set after the start they would come too late, and a helper that sets them and becomes the
+//! program would be measured along.
 
-use std::ffi::{c_int, c_void};
 use std::fs;
 use std::io;
-use std::mem::MaybeUninit;
-use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
-use super::spawn::{Ready, Refusal, start};
 use super::tree::processes;
-use super::{Child, Launch, SpawnError, spawn};
 use crate::model::{Ulimit, Ulimits};
 
-/// Of the child, in units of 16 bytes, as processors want it aligned: 64 KiB, as it calls little.
-const STACK: usize = 4096;
 /// Whoever goes on at SIGXCPU is killed so much later, s.
 const CPU_GRACE: u64 = 1;
-/// Signals have numbers up to this one.
-const LAST_SIGNAL: c_int = 64;
-/// No limit failed.
-const NONE: usize = usize::MAX;
 
 /// What a program is to be allowed, as the kernel is told; none of it is above the hard limit of this process.
 pub struct Allowance(Vec<Setting>);
@@ -35,25 +20,35 @@ impl Allowance {
     pub fn new(limits: &Ulimits) -> Self {
         Self(limits.iter().map(setting).collect())
     }
-}
 
-/// Starts a program as the leader of a new session, each of whose processes has these limits.
-pub fn spawn_limited(launch: &Launch<'_>, allowance: &Allowance) -> Result<Child, SpawnError> {
-    if allowance.0.is_empty() { spawn(launch) } else { start(launch, |ready| begin(ready, &allowance.0)) }
+    pub(super) fn settings(&self) -> &[Setting] {
+        &self.0
+    }
 }
 
 /// How the C library counts resources.
 #[cfg(target_env = "gnu")]
 type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
-type Resource = c_int;
+type Resource = std::ffi::c_int;
 
 /// What the kernel is told.
 #[derive(Clone, Copy)]
-struct Setting {
-    limit: Ulimit,
+pub(super) struct Setting {
+    pub limit: Ulimit,
     resource: Resource,
     values: libc::rlimit,
+}
+
+impl Setting {
+    /// For this process, and those it starts. A system call and nothing else.
+    pub fn set(&self) -> io::Result<()> {
+        // SAFETY: it reads the structure.
+        match unsafe { libc::setrlimit(self.resource, &self.values) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
 }
 
 /// The hard limit of this process, if it has one: no program of ours gets more.
@@ -108,111 +103,6 @@ fn tasks_of_user() -> u64 {
     threads.sum()
 }
 
-/// What the child reads, and where it leaves why it could not become the program.
-struct Order<'a> {
-    ready: &'a Ready<'a>,
-    settings: &'a [Setting],
-    errno: AtomicI32,
-    /// Which of the settings failed.
-    failed: AtomicUsize,
-}
-
-fn begin(ready: &Ready<'_>, settings: &[Setting]) -> Result<i32, Refusal> {
-    let order = Order { ready, settings, errno: AtomicI32::new(0), failed: AtomicUsize::new(NONE) };
-    let mut stack = Box::<[u128]>::new_uninit_slice(STACK);
-    let top = stack.as_mut_ptr_range().end;
-    let argument = ptr::from_ref(&order).cast_mut().cast();
-    // A handler of ours must not run in the child.
-    let mask = change_mask(&all_signals());
-    // SAFETY: the stack and what `argument` points to outlive the child's use of them, as this thread goes on only once
-    // the child has become the program or has ended. Other threads go on, and what the child reads is this thread's alone.
-    let pid = unsafe {
-        libc::clone(child, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, argument)
-    };
-    let cloned = if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) };
-    change_mask(&mask);
-    let pid = cloned?;
-    let errno = order.errno.load(Ordering::Acquire);
-    if errno == 0 {
-        return Ok(pid);
-    }
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-        let _ = super::wait(pid);
-    }
-    let failed = settings.get(order.failed.load(Ordering::Acquire));
-    Err(Refusal { errno, limit: failed.map(|setting| setting.limit) })
-}
-
-extern "C" fn child(argument: *mut c_void) -> c_int {
-    // SAFETY: it is the order of `begin`, which waits for us.
-    let order = unsafe { &*argument.cast::<Order<'_>>() };
-    let errno = match become_it(order) {
-        // Nothing fails without a reason; and without one we would be taken for the program.
-        Err(error) => error.raw_os_error().filter(|errno| *errno != 0).unwrap_or(libc::EINVAL),
-        Ok(never) => match never {},
-    };
-    order.errno.store(errno, Ordering::Release);
-    super::exit_now(127)
-}
-
-/// The same steps as those of `posix_spawn` with our attributes and actions, and the limits at the end: nothing of ours is
-/// to run into them.
-fn become_it(order: &Order<'_>) -> io::Result<std::convert::Infallible> {
-    let check = |code: c_int| if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
-    let ready = order.ready;
-    // SAFETY: all pointers are to live objects, null-terminated where they are text or lists; the calls are system calls,
-    // which allocate nothing and keep nothing.
-    unsafe {
-        let mut default = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
-        default.sa_sigaction = libc::SIG_DFL;
-        for signal in 1..=LAST_SIGNAL {
-            // KILL, STOP and those of the C library itself are refused, and need it not.
-            libc::sigaction(signal, &default, ptr::null_mut());
-        }
-        check(libc::setsid())?;
-        if let Some(cwd) = &ready.cwd {
-            check(libc::chdir(cwd.as_ptr()))?;
-        }
-        for (fd, number) in &ready.fds {
-            // What has its number already would still close at the exec.
-            check(if fd == number { libc::fcntl(*fd, libc::F_SETFD, 0) } else { libc::dup2(*fd, *number) })?;
-        }
-        for (at, setting) in order.settings.iter().enumerate() {
-            check(libc::setrlimit(setting.resource, &setting.values))
-                .inspect_err(|_| order.failed.store(at, Ordering::Release))?;
-        }
-        change_mask(&no_signals());
-        libc::execve(ready.path.as_ptr(), ready.argv.as_ptr().cast(), ready.envp.as_ptr().cast());
-    }
-    Err(io::Error::last_os_error())
-}
-
-/// This thread has these signals blocked from now on, and had those before.
-fn change_mask(to: &libc::sigset_t) -> libc::sigset_t {
-    let mut before = no_signals();
-    // SAFETY: both sets are initialised.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, to, &mut before) };
-    before
-}
-
-fn all_signals() -> libc::sigset_t {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: it fills the set.
-    unsafe {
-        libc::sigfillset(set.as_mut_ptr());
-        set.assume_init()
-    }
-}
-
-fn no_signals() -> libc::sigset_t {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: it fills the set.
-    unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        set.assume_init()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::CString;
@@ -222,7 +112,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::process::{Environment, Exit, own, wait};
+    use crate::process::{Child, Environment, Exit, Launch, SpawnError, own, spawn_limited, wait};
 
     const MUCH: Ulimits =
         Ulimits { memory: Some(1 << 40), cpu_time: None, processes: None, file_size: None, open_files: None };

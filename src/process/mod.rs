@@ -9,6 +9,7 @@
 //! campaign, and never waits for "any child": libraries in the same process may have children too.
 
 mod ask;
+mod birth;
 mod environment;
 pub mod folders;
 mod footprint;
@@ -31,7 +32,7 @@ pub use environment::Environment;
 pub use folders::{OwnFolder, folder_prefix, private, remove_tree, sweep, sweep_behind};
 pub use footprint::{Footprint, give_code_back, keep_small};
 pub use gate::Gate;
-pub use limited::{Allowance, own_limit, spawn_limited};
+pub use limited::{Allowance, own_limit};
 pub use memory::{LargePages, end_if_memory_is_short, end_without_memory};
 pub use own::{
     FIRST_FD, Signals, adopt_orphans, become_program, block_signals, end_by, end_by_faults, end_with_parent,
@@ -41,7 +42,8 @@ pub use own::{
 };
 pub use pin::{run_on, take_memory_of};
 pub use spawn::{
-    Child, Launch, SpawnError, Unwatched, find_program, is_on_path, is_program, spawn, with_advice,
+    Child, Launch, SpawnError, Unwatched, find_program, is_on_path, is_program, spawn, spawn_limited,
+    with_advice,
 };
 pub use stand_in::{Side, StandIn, stand_in};
 pub use stop::{listen_for_stop, tell_to_stop};

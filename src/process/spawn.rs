@@ -1,23 +1,19 @@
-#![allow(unsafe_code)]
-//! Starts a program with `posix_spawn`: own session, default signals, nothing inherited but what is given.
+//! Starts a program: own session, default signals, nothing inherited but what is given; and says why one could not be started.
 //!
-//! `posix_spawn` shares our memory until the exec, so starting does not get slower as we grow, and what
-//! fails before the exec comes back as an error number. Descriptors of ours are all close-on-exec
-//! ([`super::own::close_on_exec_from`]), hence nothing has to be closed one by one here. What it cannot set are limits:
-//! those are [`super::limited`]'s.
+//! Descriptors of ours are all close-on-exec ([`super::own::close_on_exec_from`]), hence nothing has to be closed one by one
+//! here. What the new process does until it is the program is [`super::birth`]'s.
 
 use std::ffi::{CStr, CString, NulError, c_char};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, getrlimit, kill_process, pidfd_open};
 
-use super::Environment;
+use super::limited::{Allowance, Setting};
+use super::{Environment, birth};
 use crate::model::Ulimit;
 
 /// What to start.
@@ -127,7 +123,7 @@ impl Child {
 /// A child of ours that nobody looks at now, without a descriptor: thousands may be such. Its number stays its own, for nobody
 /// has waited for it.
 #[derive(Debug)]
-pub struct Unwatched(Pid);
+pub struct Unwatched(pub(super) Pid);
 
 impl Unwatched {
     /// Its id.
@@ -168,17 +164,12 @@ pub fn with_advice(error: io::Error) -> io::Error {
 
 /// Starts a program as the leader of a new session.
 pub fn spawn(launch: &Launch<'_>) -> Result<Child, SpawnError> {
-    start(launch, |ready| {
-        let actions = Actions::new(ready)?;
-        let mut pid = 0;
-        // SAFETY: path, argv and envp are null-terminated and outlive the call; actions and attributes
-        // were initialised by their functions.
-        let error = unsafe {
-            let (path, argv, envp) = (ready.path.as_ptr(), ready.argv.as_ptr(), ready.envp.as_ptr());
-            libc::posix_spawn(&mut pid, path, &actions.0, attributes(), argv, envp)
-        };
-        if error == 0 { Ok(pid) } else { Err(Refusal { errno: error, limit: None }) }
-    })
+    start(launch, &[])
+}
+
+/// The same for a program each of whose processes has these limits.
+pub fn spawn_limited(launch: &Launch<'_>, allowance: &Allowance) -> Result<Child, SpawnError> {
+    start(launch, allowance.settings())
 }
 
 /// What is to be started, in the form the system takes: between fork and exec nothing can be made any more.
@@ -190,6 +181,7 @@ pub(super) struct Ready<'a> {
     pub cwd: Option<CString>,
     /// Descriptors and the numbers they get.
     pub fds: Vec<(RawFd, RawFd)>,
+    pub settings: &'a [Setting],
     /// What the pointers point to.
     _launch: &'a Launch<'a>,
 }
@@ -207,13 +199,8 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// Starts a program by `begin`, which gives the number of the process.
-pub(super) fn start(
-    launch: &Launch<'_>,
-    begin: impl FnOnce(&Ready<'_>) -> Result<i32, Refusal>,
-) -> Result<Child, SpawnError> {
+fn start(launch: &Launch<'_>, settings: &[Setting]) -> Result<Child, SpawnError> {
     let program = launch.program.or(launch.argv.first().map(CString::as_c_str)).ok_or(SpawnError::Empty)?;
-    let system = |source| SpawnError::System { program: lossy(program), source: with_advice(source) };
     let stdio = launch.stdio.iter().copied().zip(0..);
     let arguments = launch.argv.iter().map(|arg| arg.as_ptr().cast_mut());
     let ready = Ready {
@@ -222,25 +209,17 @@ pub(super) fn start(
         envp: launch.environment.pointers(),
         cwd: launch.cwd.map(|cwd| CString::new(cwd.as_os_str().as_bytes())).transpose()?,
         fds: stdio.chain(launch.fds.iter().copied()).map(|(fd, number)| (fd.as_raw_fd(), number)).collect(),
+        settings,
         _launch: launch,
     };
-    let pid = begin(&ready).map_err(|refusal| match refusal.limit {
+    birth::begin(&ready).map_err(|refusal| match refusal.limit {
         Some(limit) => SpawnError::Limit {
             program: lossy(program),
             limit: limit.name(),
             source: io::Error::from_raw_os_error(refusal.errno),
         },
         None => explain(refusal.errno, &ready.path, launch),
-    })?;
-    let pid = Pid::from_raw(pid).ok_or_else(|| system(io::ErrorKind::Other.into()))?;
-    match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => Ok(Child { pid, pidfd }),
-        Err(source) => {
-            // Without the descriptor nobody would notice its end.
-            Unwatched(pid).kill();
-            Err(system(source.into()))
-        }
-    }
+    })
 }
 
 /// May this file be run by us?
@@ -319,66 +298,4 @@ fn explain(error: i32, path: &CStr, launch: &Launch<'_>) -> SpawnError {
 
 fn lossy(text: &CStr) -> String {
     text.to_string_lossy().into_owned()
-}
-
-/// What the child does between fork and exec.
-struct Actions(libc::posix_spawn_file_actions_t);
-
-impl Actions {
-    fn new(ready: &Ready<'_>) -> io::Result<Self> {
-        let check = |code| if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) };
-        let mut actions = MaybeUninit::uninit();
-        // SAFETY: init fills the structure.
-        let mut actions = unsafe {
-            check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
-            Self(actions.assume_init())
-        };
-        if let Some(cwd) = &ready.cwd {
-            // SAFETY: the path is null-terminated; glibc copies it.
-            check(unsafe { libc::posix_spawn_file_actions_addchdir_np(&mut actions.0, cwd.as_ptr()) })?;
-        }
-        for (fd, number) in &ready.fds {
-            // SAFETY: numbers only.
-            check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut actions.0, *fd, *number) })?;
-        }
-        Ok(actions)
-    }
-}
-
-impl Drop for Actions {
-    fn drop(&mut self) {
-        // SAFETY: initialised in `new`, destroyed once.
-        unsafe { libc::posix_spawn_file_actions_destroy(&mut self.0) };
-    }
-}
-
-/// Plain flags and signal sets, the same for every start.
-struct Attributes(libc::posix_spawnattr_t);
-
-// SAFETY: never written after its construction, and without pointers in glibc and musl.
-unsafe impl Send for Attributes {}
-// SAFETY: as above.
-unsafe impl Sync for Attributes {}
-
-/// New session, no blocked signals, default dispositions.
-fn attributes() -> *const libc::posix_spawnattr_t {
-    static ATTRIBUTES: OnceLock<Attributes> = OnceLock::new();
-    let attributes = ATTRIBUTES.get_or_init(|| {
-        let flags =
-            libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK | i32::from(libc::POSIX_SPAWN_SETSID);
-        // SAFETY: each structure is filled by its init function before it is used.
-        unsafe {
-            let mut attributes = MaybeUninit::uninit();
-            let mut none = MaybeUninit::uninit();
-            let mut all = MaybeUninit::uninit();
-            libc::posix_spawnattr_init(attributes.as_mut_ptr());
-            libc::sigemptyset(none.as_mut_ptr());
-            libc::sigfillset(all.as_mut_ptr());
-            libc::posix_spawnattr_setsigmask(attributes.as_mut_ptr(), none.as_ptr());
-            libc::posix_spawnattr_setsigdefault(attributes.as_mut_ptr(), all.as_ptr());
-            libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), flags as libc::c_short);
-            Attributes(attributes.assume_init())
-        }
-    });
-    &attributes.0
 }

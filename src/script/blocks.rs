@@ -4,6 +4,7 @@
 
 use mlua::{Lua, Table};
 
+use super::raw::Fields;
 use crate::model::Better;
 use crate::stats::{self, Chances, Found};
 
@@ -16,12 +17,12 @@ pub fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
         let nodes: Vec<_> = bases.iter().zip(&variants).map(|(base, own)| (&base[..], &own[..])).collect();
         let chances = Chances::of(sides, max_rounds);
         let across = stats::across(&nodes, better_of(&better), chances, min_effect);
-        let t = lua.create_table()?;
-        t.raw_set("differs_by_node", across.differs)?;
+        let mut t = Fields::default();
+        t.set("differs_by_node", across.differs);
         if let Found::Ratio(found) = across.found {
-            super::results::set_comparison(&t, &found)?;
+            super::results::set_comparison(&mut t, &found);
         }
-        Ok(t)
+        t.table(lua)
     };
     host.raw_set("across", lua.create_function(across)?)?;
     let slow = |_: &Lua, (bases, better): (Vec<[f64; 3]>, String)| {

@@ -3,15 +3,16 @@
 //! Knows nothing of futures or of where an outcome came from.
 
 use std::array::IntoIter;
+use std::collections::BTreeMap;
 use std::iter::Take;
 
-use mlua::{IntoLua, Lua, LuaSerdeExt, Table, Value};
+use mlua::{Lua, LuaSerdeExt, Table, Value};
 
-use super::raw::{Shipper, learn};
+use super::raw::{Field, Fields, Shipper, learn};
 use crate::model::{
     Better, CacheUse, CompareResult, Compared, Comparison, CompileResult, Conditions, CounterValues,
     Counters, Detail, HookTimes, Interval, Kind, Launched, MeasureResult, Outcome, Phase, Placed, RunResult,
-    SameAs, Sample, Status, Summary, Usage, Verdict, diagnostics, human,
+    SameAs, Status, Summary, Usage, Verdict, diagnostics, human,
 };
 
 /// What the author called the task.
@@ -23,49 +24,50 @@ pub struct Label {
     pub params: Option<Table>,
 }
 
-/// Room for the fields of a record: a table that grew to them would be made anew five times.
+/// Room for the fields of a record.
 const FIELDS: usize = 32;
 
 /// The record of an exec, a compile or a measure.
 pub fn record(lua: &Lua, kind: Kind, label: &Label, outcome: &Outcome) -> mlua::Result<Table> {
-    let t = lua.create_table_with_capacity(0, FIELDS)?;
-    t.raw_set("kind", kind.word())?;
-    t.raw_set("ok", outcome.ok())?;
-    t.raw_set("status", outcome.status.word())?;
-    t.raw_set("reason", outcome.reason.as_deref())?;
-    if !outcome.host.is_empty() {
-        t.raw_set("host", outcome.host.as_str())?;
-    }
-    t.raw_set("elapsed_s", outcome.elapsed_s)?;
-    t.raw_set("name", label.name.as_deref())?;
-    t.raw_set("params", label.params.clone())?;
+    let mut t = Fields::with_capacity(FIELDS);
+    t.set("kind", kind.word());
+    t.set("ok", outcome.ok());
+    t.set("status", outcome.status.word());
+    t.set("reason", outcome.reason.as_deref());
+    t.set("host", host(outcome));
+    t.set("elapsed_s", outcome.elapsed_s);
+    t.set("name", label.name.as_deref());
+    t.set("params", label.params.clone());
     match &outcome.detail {
-        Detail::Exec(run) => exec(lua, &t, run)?,
-        Detail::Compile(build) => compile(lua, &t, build)?,
-        Detail::Measure(result) => measure(lua, &t, result)?,
-        Detail::Compare(result) => compare(lua, &t, result)?,
-        Detail::None | Detail::Call(_) | Detail::Calls(_) | Detail::CallError(_) => empty(lua, &t, kind)?,
+        Detail::Exec(run) => exec(&mut t, run),
+        Detail::Compile(build) => compile(&mut t, build),
+        Detail::Measure(result) => measure(&mut t, result),
+        Detail::Compare(result) => compare(&mut t, result),
+        Detail::None | Detail::Call(_) | Detail::Calls(_) | Detail::CallError(_) => empty(&mut t, kind),
     }
-    t.raw_set("conditions", outcome.conditions.as_deref().map(|c| conditions(lua, c)).transpose()?)?;
-    t.raw_set("summary", summary(lua, kind, label, outcome))?;
-    Ok(t)
+    t.set("conditions", outcome.conditions.as_deref().map(conditions));
+    t.set("summary", summary(lua, kind, label, outcome));
+    t.table(lua)
 }
 
 /// What `await` raises for a call that failed; `value` is what the call raised, if it came along.
 pub fn failure(lua: &Lua, outcome: &Outcome, value: Option<Value>) -> mlua::Result<Table> {
-    let error = lua.create_table()?;
-    error.raw_set("kind", outcome.status.word())?;
-    if !outcome.host.is_empty() {
-        error.raw_set("host", outcome.host.as_str())?;
+    let mut error = Fields::default();
+    error.set("kind", outcome.status.word());
+    error.set("host", host(outcome));
+    if let Detail::CallError(raised) = &outcome.detail {
+        error.set("message", raised.message.as_str());
+        error.set("traceback", raised.traceback.as_str());
+        error.set("value", value);
+    } else {
+        error.set("message", outcome.reason.as_deref().unwrap_or(outcome.status.word()));
     }
-    let Detail::CallError(raised) = &outcome.detail else {
-        error.raw_set("message", outcome.reason.as_deref().unwrap_or(outcome.status.word()))?;
-        return Ok(error);
-    };
-    error.raw_set("message", raised.message.as_str())?;
-    error.raw_set("traceback", raised.traceback.as_str())?;
-    error.raw_set("value", value)?;
-    Ok(error)
+    error.table(lua)
+}
+
+/// Where it ran, if it did.
+fn host(outcome: &Outcome) -> Option<&str> {
+    (!outcome.host.is_empty()).then_some(&outcome.host)
 }
 
 /// The value that a call raised; none if it could not travel.
@@ -78,205 +80,197 @@ pub fn error_value(lua: &Lua, shipper: &mut Shipper, outcome: &Outcome) -> Optio
 }
 
 /// A record one can look into without asking first whether the task ever ran.
-fn empty(lua: &Lua, t: &Table, kind: Kind) -> mlua::Result<()> {
-    match kind {
+fn empty(t: &mut Fields<'_>, kind: Kind) {
+    let empty: &[&str] = match kind {
         Kind::Exec => {
-            t.raw_set("stdout", "")?;
-            t.raw_set("stderr", "")?;
-            t.raw_set("stdout_bytes", 0)?;
-            t.raw_set("stderr_bytes", 0)?;
-            t.raw_set("outputs", lua.create_table()?)
+            t.set("stdout", "");
+            t.set("stderr", "");
+            t.set("stdout_bytes", 0_u32);
+            t.set("stderr_bytes", 0_u32);
+            &["outputs"]
         }
         Kind::Compile => {
-            t.raw_set("diagnostics", "")?;
-            t.raw_set("messages", lua.create_table()?)
+            t.set("diagnostics", "");
+            &["messages"]
         }
-        Kind::Measure => {
-            for field in ["samples", "metrics", "flags"] {
-                t.raw_set(field, lua.create_table()?)?;
-            }
-            Ok(())
-        }
-        Kind::Compare => {
-            for field in ["verdicts", "variants"] {
-                t.raw_set(field, lua.create_table()?)?;
-            }
-            Ok(())
-        }
-        Kind::Call => Ok(()),
-    }
+        Kind::Measure => &["samples", "metrics", "flags"],
+        Kind::Compare => &["verdicts", "variants"],
+        Kind::Call => &[],
+    };
+    empty.iter().for_each(|name| t.set(*name, Fields::default()));
 }
 
-fn exec(lua: &Lua, t: &Table, run: &RunResult) -> mlua::Result<()> {
-    t.raw_set("exit_code", run.exit_code)?;
-    t.raw_set("signal", run.signal)?;
-    t.raw_set("stdout", lua.create_string(&run.stdout)?)?;
-    t.raw_set("stderr", lua.create_string(&run.stderr)?)?;
-    t.raw_set("stdout_bytes", run.stdout_bytes)?;
-    t.raw_set("stderr_bytes", run.stderr_bytes)?;
-    for (name, value) in known_figures(&run.usage, run.launched.is_some()) {
-        t.raw_set(name, value)?;
-    }
-    launched(t, run.launched.as_ref())?;
-    let outputs = run.outputs.iter().map(|(path, hash)| (path.as_str(), hash.to_string()));
-    t.raw_set("outputs", lua.create_table_from(outputs)?)?;
-    t.raw_set("argv", run.argv.as_slice())?;
-    t.raw_set("leftovers", run.leftovers)
+fn exec<'a>(t: &mut Fields<'a>, run: &'a RunResult) {
+    t.set("exit_code", run.exit_code);
+    t.set("signal", run.signal);
+    t.set("stdout", &run.stdout[..]);
+    t.set("stderr", &run.stderr[..]);
+    t.set("stdout_bytes", run.stdout_bytes);
+    t.set("stderr_bytes", run.stderr_bytes);
+    known_figures(&run.usage, run.launched.is_some()).for_each(|(name, value)| t.set(name, value));
+    launched(t, run.launched.as_ref());
+    let mut outputs = Fields::default();
+    run.outputs.iter().for_each(|(path, hash)| outputs.set(path.as_str(), hash.to_string()));
+    t.set("outputs", outputs);
+    t.set("argv", run.argv.as_slice());
+    t.set("leftovers", run.leftovers);
 }
 
-fn compile(lua: &Lua, t: &Table, build: &CompileResult) -> mlua::Result<()> {
-    t.raw_set("artefact", build.artefact.map(|hash| hash.to_string()))?;
-    t.raw_set("artefact_bytes", build.artefact.map(|_| build.artefact_bytes))?;
-    t.raw_set("diagnostics", build.diagnostics.as_str())?;
-    t.raw_set("text_hash", build.text_hash.map(|hash| hash.to_string()))?;
-    t.raw_set("messages", messages(lua, build)?)?;
-    t.raw_set("cache", cache_word(build.cache))?;
-    t.raw_set("wall_s", build.wall_s)?;
-    t.raw_set("argv", build.argv.as_slice())?;
-    t.raw_set("compiler", build.compiler.as_str())?;
-    t.raw_set("exit_code", build.exit_code)?;
-    t.raw_set("signal", build.signal)
+fn compile<'a>(t: &mut Fields<'a>, build: &'a CompileResult) {
+    t.set("artefact", build.artefact.map(|hash| hash.to_string()));
+    t.set("artefact_bytes", build.artefact.map(|_| build.artefact_bytes));
+    t.set("diagnostics", build.diagnostics.as_str());
+    t.set("text_hash", build.text_hash.map(|hash| hash.to_string()));
+    t.set("messages", messages(build));
+    t.set("cache", cache_word(build.cache));
+    t.set("wall_s", build.wall_s);
+    t.set("argv", build.argv.as_slice());
+    t.set("compiler", build.compiler.as_str());
+    t.set("exit_code", build.exit_code);
+    t.set("signal", build.signal);
 }
 
 /// What the compiler said, as a list.
-fn messages(lua: &Lua, build: &CompileResult) -> mlua::Result<Table> {
-    let list = lua.create_table()?;
-    for message in diagnostics::messages(&build.diagnostics) {
-        let t = lua.create_table()?;
-        t.raw_set("file", message.file)?;
-        t.raw_set("line", message.line)?;
-        t.raw_set("column", message.column)?;
-        t.raw_set("severity", message.severity.word())?;
-        t.raw_set("text", message.text)?;
-        list.raw_push(t)?;
-    }
-    Ok(list)
+fn messages(build: &CompileResult) -> Field<'_> {
+    let messages = diagnostics::messages(&build.diagnostics).into_iter().map(|message| {
+        let mut t = Fields::default();
+        t.set("file", message.file);
+        t.set("line", message.line);
+        t.set("column", message.column);
+        t.set("severity", message.severity.word());
+        t.set("text", message.text);
+        t
+    });
+    messages.collect()
 }
 
-fn measure(lua: &Lua, t: &Table, result: &MeasureResult) -> mlua::Result<()> {
-    t.raw_set("objective", result.objective.as_str())?;
-    t.raw_set("unit", result.unit())?;
-    t.raw_set("better", better_word(result.better))?;
-    t.raw_set("stats", result.stats.as_ref().map(|stats| summary_table(lua, stats)).transpose()?)?;
-    t.raw_set("samples", samples(lua, result, Phase::Sample)?)?;
-    t.raw_set("warmup", samples(lua, result, Phase::Warmup)?)?;
-    let metrics = lua.create_table()?;
+fn measure<'a>(t: &mut Fields<'a>, result: &'a MeasureResult) {
+    t.set("objective", result.objective.as_str());
+    t.set("unit", result.unit());
+    t.set("better", better_word(result.better));
+    t.set("stats", result.stats.as_ref().map(summary_table));
+    t.set("samples", samples(result, Phase::Sample));
+    t.set("warmup", samples(result, Phase::Warmup));
+    let mut metrics = Fields::default();
     for (name, metric) in &result.metrics {
-        let m = lua.create_table()?;
-        m.raw_set("unit", metric.unit.as_deref())?;
-        m.raw_set("better", better_word(metric.better))?;
-        m.raw_set("value", metric.value.as_slice())?;
-        m.raw_set("stats", metric.stats.as_ref().map(|stats| summary_table(lua, stats)).transpose()?)?;
-        metrics.raw_set(name.as_str(), m)?;
+        let mut m = Fields::default();
+        m.set("unit", metric.unit.as_deref());
+        m.set("better", better_word(metric.better));
+        m.set("value", metric.value.as_slice());
+        m.set("stats", metric.stats.as_ref().map(summary_table));
+        metrics.set(name.as_str(), m);
     }
-    t.raw_set("metrics", metrics)?;
-    t.raw_set("counters", result.counters.as_ref().map(|found| counters(lua, found)).transpose()?)?;
-    t.raw_set("flags", result.flags.as_slice())?;
-    t.raw_set("stop_reason", result.stop_reason.word())?;
-    let verify = lua.create_table()?;
-    verify.raw_set("status", result.verify.status.as_str())?;
-    verify.raw_set("method", result.verify.method.as_str())?;
-    verify.raw_set("max_abs_err", result.verify.max_abs_err)?;
-    t.raw_set("verify", verify)?;
-    t.raw_set("floor_s", result.floor_s)?;
-    t.raw_set("maxrss_floor_bytes", result.maxrss_floor_bytes)?;
-    t.raw_set("exit_code", result.exit_code)?;
-    t.raw_set("signal", result.signal)?;
-    t.raw_set("stderr_tail", result.stderr_tail.as_str())?;
-    launched(t, result.launched.as_ref())?;
+    t.set("metrics", metrics);
+    t.set("counters", result.counters.as_ref().map(counters));
+    t.set("flags", result.flags.as_slice());
+    t.set("stop_reason", result.stop_reason.word());
+    let mut verify = Fields::default();
+    verify.set("status", result.verify.status.as_str());
+    verify.set("method", result.verify.method.as_str());
+    verify.set("max_abs_err", result.verify.max_abs_err);
+    t.set("verify", verify);
+    t.set("floor_s", result.floor_s);
+    t.set("maxrss_floor_bytes", result.maxrss_floor_bytes);
+    t.set("exit_code", result.exit_code);
+    t.set("signal", result.signal);
+    t.set("stderr_tail", result.stderr_tail.as_str());
+    launched(t, result.launched.as_ref());
     if let Some(SameAs { id, what }) = &result.same_as {
-        t.raw_set("same_as", lua.create_table_from([("id", id.as_str()), ("what", what)])?)?;
+        let mut same = Fields::default();
+        same.set("id", id.as_str());
+        same.set("what", what.as_str());
+        t.set("same_as", same);
     }
-    t.raw_set("hooks", result.hooks.as_ref().map(|hooks| hook_times(lua, hooks)).transpose()?)?;
-    t.raw_set("argv", result.argv.as_slice())
+    t.set("hooks", result.hooks.as_ref().map(hook_times));
+    t.set("argv", result.argv.as_slice());
 }
 
 /// What ran around the runs took.
-fn hook_times(lua: &Lua, hooks: &HookTimes) -> mlua::Result<Table> {
-    let t = lua.create_table()?;
-    t.raw_set("setup_s", hooks.setup_s)?;
-    t.raw_set("prepare_s", hooks.prepare_s.as_slice())?;
-    t.raw_set("conclude_s", hooks.conclude_s.as_slice())?;
-    t.raw_set("cleanup_s", hooks.cleanup_s)?;
-    t.raw_set("cleanup_failure", hooks.cleanup_failure.as_deref())?;
-    Ok(t)
+fn hook_times(hooks: &HookTimes) -> Fields<'_> {
+    let mut t = Fields::default();
+    t.set("setup_s", hooks.setup_s);
+    t.set("prepare_s", hooks.prepare_s.as_slice());
+    t.set("conclude_s", hooks.conclude_s.as_slice());
+    t.set("cleanup_s", hooks.cleanup_s);
+    t.set("cleanup_failure", hooks.cleanup_failure.as_deref());
+    t
 }
 
-fn compare(lua: &Lua, t: &Table, result: &CompareResult) -> mlua::Result<()> {
-    let (verdicts, variants) = (lua.create_table()?, lua.create_table()?);
+fn compare<'a>(t: &mut Fields<'a>, result: &'a CompareResult) {
+    let (mut verdicts, mut variants) = (Fields::default(), Fields::default());
     for (at, variant) in result.variants.iter().enumerate() {
-        let runs = lua.create_table()?;
-        runs.raw_set("ok", variant.status == Status::Ok)?;
-        runs.raw_set("status", variant.status.word())?;
-        runs.raw_set("reason", variant.reason.as_deref())?;
-        measure(lua, &runs, &variant.result)?;
-        variants.raw_set(variant.name.as_str(), runs)?;
+        let mut runs = Fields::default();
+        runs.set("ok", variant.status == Status::Ok);
+        runs.set("status", variant.status.word());
+        runs.set("reason", variant.reason.as_deref());
+        measure(&mut runs, &variant.result);
+        variants.set(variant.name.as_str(), runs);
         if at > 0 {
-            verdicts.raw_set(variant.name.as_str(), verdict(lua, variant)?)?;
+            verdicts.set(variant.name.as_str(), verdict(variant));
         }
     }
-    t.raw_set("verdicts", verdicts)?;
-    t.raw_set("variants", variants)?;
-    t.raw_set("rounds", result.rounds)?;
-    t.raw_set("order_seed", result.order_seed)?;
-    t.raw_set("min_effect", result.min_effect)?;
-    t.raw_set("stop_reason", result.stop_reason.word())
+    t.set("verdicts", verdicts);
+    t.set("variants", variants);
+    t.set("rounds", result.rounds);
+    t.set("order_seed", result.order_seed);
+    t.set("min_effect", result.min_effect);
+    t.set("stop_reason", result.stop_reason.word());
 }
 
 /// What may be said of a variant: where there is no verdict its status stands there, and the reason.
-fn verdict(lua: &Lua, variant: &Compared) -> mlua::Result<Table> {
-    let t = lua.create_table()?;
+fn verdict(variant: &Compared) -> Fields<'_> {
+    let mut t = Fields::default();
     let Some(found) = &variant.comparison else {
         let without_rounds = variant.status == Status::Ok;
         let word = if without_rounds { Verdict::Unresolved.word() } else { variant.status.word() };
-        t.raw_set("verdict", word)?;
-        t.raw_set("reason", variant.reason.as_deref())?;
-        t.raw_set("rounds", 0)?;
-        return Ok(t);
+        t.set("verdict", word);
+        t.set("reason", variant.reason.as_deref());
+        t.set("rounds", 0_u32);
+        return t;
     };
-    set_comparison(&t, found)?;
-    Ok(t)
+    set_comparison(&mut t, found);
+    t
 }
 
 /// What two sides, or a variant on several nodes, were found to be.
-pub(super) fn set_comparison(t: &Table, found: &Comparison) -> mlua::Result<()> {
-    t.raw_set("verdict", found.verdict.word())?;
-    t.raw_set("ratio", found.ratio)?;
-    t.raw_set("lo", found.ci.map(|ci| ci.lo))?;
-    t.raw_set("hi", found.ci.map(|ci| ci.hi))?;
-    t.raw_set("rounds", found.rounds)
+pub(super) fn set_comparison(t: &mut Fields<'_>, found: &Comparison) {
+    t.set("verdict", found.verdict.word());
+    t.set("ratio", found.ratio);
+    t.set("lo", found.ci.map(|ci| ci.lo));
+    t.set("hi", found.ci.map(|ci| ci.hi));
+    t.set("rounds", found.rounds);
 }
 
 /// What was counted, by event: lists with an entry for each run that has one.
-fn counters(lua: &Lua, found: &Counters) -> mlua::Result<Table> {
-    let t = lua.create_table()?;
+fn counters(found: &Counters) -> Fields<'_> {
+    let mut t = Fields::default();
     for (name, CounterValues { value, pcnt_running, note }) in &found.events {
-        let event = lua.create_table()?;
-        let known = |column: &[Option<f64>]| column.iter().copied().flatten().collect::<Vec<f64>>();
-        event.raw_set("value", known(value))?;
-        event.raw_set("pcnt_running", known(pcnt_running))?;
-        event.raw_set("note", note.as_deref())?;
-        t.raw_set(name.as_str(), event)?;
+        let mut event = Fields::default();
+        let known = |column: &[Option<f64>]| column.iter().copied().flatten().collect::<Field<'_>>();
+        event.set("value", known(value));
+        event.set("pcnt_running", known(pcnt_running));
+        event.set("note", note.as_deref());
+        t.set(name.as_str(), event);
     }
-    Ok(t)
+    t
 }
 
 /// What the node was like.
-fn conditions(lua: &Lua, Conditions { moving, placed }: &Conditions) -> mlua::Result<Table> {
-    let t = lua.create_table()?;
+fn conditions(Conditions { moving, placed }: &Conditions) -> Fields<'_> {
+    let mut t = Fields::default();
     if let Some(Placed { cpus, mems, smt, neighbours }) = placed {
-        t.raw_set("cpus", cpus.as_str())?;
+        t.set("cpus", cpus.as_str());
         if !neighbours.is_empty() {
-            t.raw_set("neighbours", neighbours.iter().map(|task| task.0).collect::<Vec<u64>>())?;
+            t.set("neighbours", neighbours.iter().map(|task| task.0).collect::<Field<'_>>());
         }
-        t.raw_set("mems", mems.as_deref())?;
-        t.raw_set("smt", smt.as_str())?;
+        t.set("mems", mems.as_deref());
+        t.set("smt", smt.as_str());
     }
     for (name, pair) in [("freq_hz", moving.freq_hz), ("temp_c", moving.temp_c), ("load1", moving.load1)] {
-        t.raw_set(name, pair)?;
+        t.set(name, pair.map(|pair| pair.into_iter().collect::<Field<'_>>()));
     }
-    t.raw_set("energy_note", moving.energy_note.as_deref())?;
-    t.raw_set("throttle_count", moving.throttle_count)?;
+    t.set("energy_note", moving.energy_note.as_deref());
+    t.set("throttle_count", moving.throttle_count);
     for (name, value) in [
         ("psi_cpu_some_s", moving.psi_cpu_some_s),
         ("psi_mem_some_s", moving.psi_mem_some_s),
@@ -284,42 +278,33 @@ fn conditions(lua: &Lua, Conditions { moving, placed }: &Conditions) -> mlua::Re
         ("others_cpu_s", moving.others_cpu_s),
         ("steal_s", moving.steal_s),
     ] {
-        t.raw_set(name, value)?;
+        t.set(name, value);
     }
-    Ok(t)
+    t
 }
 
 /// How an MPI application was started.
-fn launched(t: &Table, launched: Option<&Launched>) -> mlua::Result<()> {
-    let Some(Launched { hosts, ranks, argv }) = launched else { return Ok(()) };
-    t.raw_set("hosts", hosts.as_slice())?;
-    t.raw_set("ranks", *ranks)?;
-    t.raw_set("launcher_argv", argv.as_slice())
+fn launched<'a>(t: &mut Fields<'a>, launched: Option<&'a Launched>) {
+    let Some(Launched { hosts, ranks, argv }) = launched else { return };
+    t.set("hosts", hosts.as_slice());
+    t.set("ranks", *ranks);
+    t.set("launcher_argv", argv.as_slice());
 }
 
 /// The figures of the runs of a phase, as lists by name.
-fn samples(lua: &Lua, result: &MeasureResult, phase: Phase) -> mlua::Result<Table> {
-    let of_phase: Vec<&Sample> = result.samples.iter().filter(|sample| sample.phase == phase).collect();
-    let t = lua.create_table()?;
-    for (i, sample) in of_phase.iter().enumerate() {
+fn samples(result: &MeasureResult, phase: Phase) -> Fields<'_> {
+    let mut lists: BTreeMap<&str, Vec<Field<'_>>> = BTreeMap::new();
+    for sample in result.samples.iter().filter(|sample| sample.phase == phase) {
         let figures = known_figures(&sample.usage, result.launched.is_some());
         let own = figures.chain([("t_start_s", Figure::Float(sample.t_start_s))]);
         let consumed = [("energy_pkg_j", sample.energy.pkg_j), ("energy_dram_j", sample.energy.dram_j)];
         let own = own.chain(consumed.into_iter().filter_map(|(name, j)| Some((name, Figure::Float(j?)))));
         let printed = sample.metrics.iter().map(|(name, value)| (name.as_str(), Figure::Float(*value)));
-        for (name, value) in own.chain(printed) {
-            let list = match t.raw_get::<Option<Table>>(name)? {
-                Some(list) => list,
-                None => {
-                    let list = lua.create_table_with_capacity(of_phase.len(), 0)?;
-                    t.raw_set(name, &list)?;
-                    list
-                }
-            };
-            list.raw_set(i + 1, value)?;
-        }
+        own.chain(printed).for_each(|(name, value)| lists.entry(name).or_default().push(value.into()));
     }
-    Ok(t)
+    let mut t = Fields::with_capacity(lists.len());
+    lists.into_iter().for_each(|(name, list)| t.set(name, Field::List(list)));
+    t
 }
 
 /// A float stays a float in Lua, also where it is whole.
@@ -329,11 +314,11 @@ pub(super) enum Figure {
     Count(u64),
 }
 
-impl IntoLua for Figure {
-    fn into_lua(self, lua: &Lua) -> mlua::Result<Value> {
-        match self {
-            Figure::Float(value) => Ok(Value::Number(value)),
-            Figure::Count(value) => value.into_lua(lua),
+impl From<Figure> for Field<'_> {
+    fn from(figure: Figure) -> Self {
+        match figure {
+            Figure::Float(value) => value.into(),
+            Figure::Count(value) => value.into(),
         }
     }
 }
@@ -359,9 +344,9 @@ fn figures(usage: &Usage) -> [(&'static str, Figure); 10] {
     ]
 }
 
-fn summary_table(lua: &Lua, s: &Summary) -> mlua::Result<Table> {
-    let t = lua.create_table()?;
-    t.raw_set("n", s.n)?;
+fn summary_table(s: &Summary) -> Fields<'_> {
+    let mut t = Fields::default();
+    t.set("n", s.n);
     for (name, value) in [
         ("min", s.min),
         ("p05", s.p05),
@@ -374,17 +359,17 @@ fn summary_table(lua: &Lua, s: &Summary) -> mlua::Result<Table> {
         ("sd", s.sd),
         ("mad", s.mad),
     ] {
-        t.raw_set(name, value)?;
+        t.set(name, value);
     }
     if let Some(Interval { lo, hi, level, exact_level }) = s.ci {
-        let ci = lua.create_table()?;
+        let mut ci = Fields::default();
         for (name, value) in [("lo", lo), ("hi", hi), ("level", level), ("exact_level", exact_level)] {
-            ci.raw_set(name, value)?;
+            ci.set(name, value);
         }
-        t.raw_set("ci", ci)?;
+        t.set("ci", ci);
     }
-    t.raw_set("rel_half_width", s.rel_half_width)?;
-    Ok(t)
+    t.set("rel_half_width", s.rel_half_width);
+    t
 }
 
 /// A line for people, as the final table has it.

@@ -17,6 +17,7 @@
 //! | `call` | a shipped function called, from message to message |
 //! | `stop` | and stopped from outside |
 //! | `known` | what goes by name or number |
+//! | `fields` | tables made from Rust, at once |
 //! | `luac` | reads bytecode: globals read, factory of closures |
 //! | `path` | where something lies, for errors |
 //! | `stack` | the raw Lua stack |
@@ -32,6 +33,7 @@ mod call;
 mod decode;
 mod encode;
 mod error;
+mod fields;
 mod format;
 mod frames;
 mod future;
@@ -57,6 +59,7 @@ pub use call::{Around, Called, Gathered, Wanted};
 use decode::Decoder;
 use encode::Encoder;
 pub use error::ShipError;
+pub use fields::{Field, Fields};
 pub use format::Manifest;
 use format::{Message, Reader};
 pub use frames::Numbered;

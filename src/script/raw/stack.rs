@@ -174,6 +174,15 @@ impl Stack {
         }
     }
 
+    /// Leaves the top alone on the stack.
+    pub fn keep_top(self) {
+        let top = self.top();
+        if top > 1 {
+            self.replace(1);
+            self.set_top(1);
+        }
+    }
+
     pub fn remove(self, index: c_int) {
         // SAFETY: the state is live and the index valid (`Stack::new`), and so is there a value to pop.
         unsafe {

@@ -7,7 +7,7 @@ use mlua::{IntoLua, Table, Value};
 use super::TaskState;
 use crate::model::human::{self, bounded};
 use crate::model::{Found, Function, Phase, Seen, Sought};
-use crate::script::raw::{Called, ShipError, Wanted};
+use crate::script::raw::{Called, Fields, ShipError, Wanted};
 use crate::script::results;
 
 /// What a program wrote.
@@ -59,28 +59,25 @@ impl TaskState {
 
     /// What the function is given; it says so where a field is misspelt.
     fn run_table(&self, function: &Function, seen: &Seen, wrote: &Wrote) -> mlua::Result<Table> {
-        let run = self.lua.create_table()?;
-        run.raw_set("stdout", self.lua.create_string(&wrote.stdout)?)?;
-        run.raw_set("stderr", self.lua.create_string(&wrote.stderr)?)?;
-        run.raw_set("stdout_bytes", seen.stdout_bytes)?;
-        run.raw_set("stderr_bytes", seen.stderr_bytes)?;
-        run.raw_set("exit_code", seen.exit_code)?;
-        run.raw_set("phase", if seen.phase == Phase::Warmup { "warmup" } else { "sample" })?;
-        run.raw_set("dir", seen.dir.as_str())?;
-        for (name, value) in results::known_figures(&seen.usage, seen.launched) {
-            run.raw_set(name, value)?;
-        }
-        run.raw_set(
-            "metrics",
-            self.lua.create_table_from(seen.metrics.iter().map(|(k, v)| (k.as_str(), *v)))?,
-        )?;
+        let mut run = Fields::default();
+        run.set("stdout", &wrote.stdout[..]);
+        run.set("stderr", &wrote.stderr[..]);
+        run.set("stdout_bytes", seen.stdout_bytes);
+        run.set("stderr_bytes", seen.stderr_bytes);
+        run.set("exit_code", seen.exit_code);
+        run.set("phase", if seen.phase == Phase::Warmup { "warmup" } else { "sample" });
+        run.set("dir", seen.dir.as_str());
+        results::known_figures(&seen.usage, seen.launched).for_each(|(name, value)| run.set(name, value));
+        let mut metrics = Fields::default();
+        seen.metrics.iter().for_each(|(name, value)| metrics.set(name.as_str(), *value));
+        run.set("metrics", metrics);
         if let Some(params) = function.params.as_deref().and_then(|json| serde_json::from_str(json).ok()) {
             let params: serde_json::Value = params;
-            run.raw_set("params", crate::script::data::from_json(&self.lua, &params)?)?;
+            run.set("params", crate::script::data::from_json(&self.lua, &params)?);
         }
         let figures = results::known_figures(&seen.usage, false).map(|(name, _)| name);
         let may_be_absent = figures.chain(["exit_code", "params"]).map(|name| (name, true));
-        self.strict.call((run, "a run", self.lua.create_table_from(may_be_absent)?))
+        self.strict.call((run.table(&self.lua)?, "a run", self.lua.create_table_from(may_be_absent)?))
     }
 
     fn said(&mut self, sought: Sought, values: &[u8]) -> Result<Found, ShipError> {

@@ -1,0 +1,143 @@
+#![allow(unsafe_code)]
+//! How a new process becomes a program.
+//!
+//! It shares our memory until its exec (`CLONE_VM | CLONE_VFORK`: this thread stands still so long, and starting does not get
+//! slower as we grow), and leaves there what failed. It may allocate nothing and take no lock: all it needs is made
+//! before. `posix_spawn` does the same; but it sets no limits, gives no descriptor of the process, and has a new stack
+//! mapped for each, which is unmapped on all cores that run threads of ours.
+
+use std::cell::UnsafeCell;
+use std::convert::Infallible;
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use rustix::process::Pid;
+
+use super::Child;
+use super::spawn::{Ready, Refusal};
+
+/// Of the child, in units of 16 bytes, as processors want it aligned: 64 KiB, as it calls little.
+const STACK: usize = 4096;
+/// Signals have numbers up to this one.
+const LAST_SIGNAL: c_int = 64;
+/// No limit failed.
+const NONE: usize = usize::MAX;
+
+thread_local! {
+    /// Where the children of this thread stand, one after another: it goes on when one has become the program, or ended.
+    static CHILDS: UnsafeCell<Box<[MaybeUninit<u128>]>> = UnsafeCell::new(Box::new_uninit_slice(STACK));
+}
+
+/// What the child reads, and where it leaves why it could not become the program.
+struct Order<'a> {
+    ready: &'a Ready<'a>,
+    errno: AtomicI32,
+    /// Which of the limits failed.
+    failed: AtomicUsize,
+}
+
+/// Starts the program, as the leader of a session.
+pub(super) fn begin(ready: &Ready<'_>) -> Result<Child, Refusal> {
+    let order = Order { ready, errno: AtomicI32::new(0), failed: AtomicUsize::new(NONE) };
+    let argument = ptr::from_ref(&order).cast_mut().cast();
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let mut pidfd: RawFd = -1;
+    // A handler of ours must not run in the child.
+    let mask = change_mask(&all_signals());
+    // SAFETY: the stack and what `argument` points to outlive the child's use of them, as this thread goes on only once
+    // the child has become the program or has ended. Other threads go on, and what the child reads is this thread's alone.
+    let pid = CHILDS.with(|stack| unsafe {
+        let top = (*stack.get()).as_mut_ptr_range().end;
+        libc::clone(child, top.cast(), flags, argument, &raw mut pidfd)
+    });
+    let pid = Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(io::Error::last_os_error);
+    change_mask(&mask);
+    let pid = pid?;
+    // SAFETY: the kernel made it for us, if it knows how to, and nobody else has it.
+    let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
+    let errno = order.errno.load(Ordering::Acquire);
+    match pidfd {
+        Some(pidfd) if errno == 0 => return Ok(Child { pid, pidfd }),
+        Some(_) => _ = super::wait(pid),
+        // Without a descriptor nobody would notice its end.
+        None => super::Unwatched(pid).kill(),
+    }
+    let failed = ready.settings.get(order.failed.load(Ordering::Acquire));
+    Err(Refusal {
+        errno: if errno == 0 { libc::ENOSYS } else { errno },
+        limit: failed.map(|setting| setting.limit),
+    })
+}
+
+extern "C" fn child(argument: *mut c_void) -> c_int {
+    // SAFETY: it is the order of `begin`, which waits for us.
+    let order = unsafe { &*argument.cast::<Order<'_>>() };
+    let errno = match become_it(order) {
+        // Nothing fails without a reason; and without one we would be taken for the program.
+        Err(error) => error.raw_os_error().filter(|errno| *errno != 0).unwrap_or(libc::EINVAL),
+        Ok(never) => match never {},
+    };
+    order.errno.store(errno, Ordering::Release);
+    super::exit_now(127)
+}
+
+/// The limits come last: nothing of ours is to run into them.
+fn become_it(order: &Order<'_>) -> io::Result<Infallible> {
+    let check = |code: c_int| if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    let ready = order.ready;
+    // SAFETY: all pointers are to live objects, null-terminated where they are text or lists; the calls are system calls,
+    // which allocate nothing and keep nothing.
+    unsafe {
+        let mut default = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+        default.sa_sigaction = libc::SIG_DFL;
+        for signal in 1..=LAST_SIGNAL {
+            // KILL, STOP and those of the C library itself are refused, and need it not.
+            libc::sigaction(signal, &default, ptr::null_mut());
+        }
+        check(libc::setsid())?;
+        if let Some(cwd) = &ready.cwd {
+            check(libc::chdir(cwd.as_ptr()))?;
+        }
+        for (fd, number) in &ready.fds {
+            // What has its number already would still close at the exec.
+            check(if fd == number { libc::fcntl(*fd, libc::F_SETFD, 0) } else { libc::dup2(*fd, *number) })?;
+        }
+        for (at, setting) in ready.settings.iter().enumerate() {
+            setting.set().inspect_err(|_| order.failed.store(at, Ordering::Release))?;
+        }
+        change_mask(&no_signals());
+        libc::execve(ready.path.as_ptr(), ready.argv.as_ptr().cast(), ready.envp.as_ptr().cast());
+    }
+    Err(io::Error::last_os_error())
+}
+
+/// This thread has these signals blocked from now on, and had those before.
+fn change_mask(to: &libc::sigset_t) -> libc::sigset_t {
+    let mut before = no_signals();
+    // SAFETY: both sets are initialised.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, to, &mut before) };
+    before
+}
+
+fn all_signals() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: it fills the set.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+fn no_signals() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: it fills the set.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
