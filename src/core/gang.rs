@@ -151,7 +151,9 @@ impl Core {
         }
         let chosen = self.best_of(ix, demand, &mut found);
         if chosen.is_none() && anywhere && walk.failed.len() < MOST_FAILED {
-            walk.failed.push((demand, patience));
+            // There are no more for whoever asks for the same of each and goes later.
+            let nodes = demand.nodes.min(u16::try_from(found.len() + 1).unwrap_or(u16::MAX));
+            walk.failed.push((Demand { nodes, ..demand }, patience));
         }
         let mut gang = chosen?;
         // On somebody else's nodes it must be gone in time: it does not wait there for artefacts, but starts where it need not.

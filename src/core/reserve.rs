@@ -30,15 +30,18 @@ impl Core {
     }
 
     /// Keeps nodes for the first gang that waits: those that are free the earliest. `free`: workers with idle units. Where it was
-    /// promised a time it gives up what it has for these alone: others are not known to be free before that.
+    /// promised a time, or nothing has a time, it gives up what it has for these alone: others are not known to be free before.
     pub(super) fn reserve(&mut self, pool: PoolIx, ix: TaskIx, free: &[WorkerId]) {
         let old = self.pools[pool.at()].reservation.take();
         let demand = self.demand(ix);
         // A worker that measures may have come: then a reluctant one is none for it any more.
         let would_do = |old: &&Reservation| old.workers.iter().all(|id| self.suits(ix, demand, *id));
         let present = old.as_ref().filter(|old| old.ix == ix).filter(would_do);
-        let promised = present.filter(|present| present.until.is_some_and(|until| self.now < until));
-        let chosen = match promised {
+        let is_first =
+            |present: &&Reservation| present.workers.iter().all(|id| self.outranks(ix, self.fleet[*id].node));
+        let promised = |present: &&Reservation| present.until.is_some_and(|until| self.now < until);
+        let settled = present.filter(|present| promised(present) || self.is_untimed() && is_first(present));
+        let chosen = match settled {
             Some(present) => {
                 let others = free.iter().filter(|id| !present.workers.contains(id));
                 self.earliest(ix, demand, present.workers.iter().chain(others).copied())
@@ -225,6 +228,7 @@ impl Core {
         match node.lease {
             Lease::Staging(_) | Lease::Draining(_) => return NEVER, // somebody goes before us who has not begun
             Lease::Open if self.has_room(demand, id) => return self.now,
+            _ if self.is_untimed() => return NEVER,
             Lease::Open if !demand.whole => {}
             _ => return self.empties_at(node),
         }
@@ -252,6 +256,11 @@ impl Core {
             }
         }
         NEVER
+    }
+
+    /// Has nothing that began a time by which it ends?
+    fn is_untimed(&self) -> bool {
+        self.alarms.is_empty()
     }
 
     /// When all that runs on the node has ended at the latest. The first of which that is not known settles it.

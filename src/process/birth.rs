@@ -140,4 +140,3 @@ fn no_signals() -> libc::sigset_t {
         set.assume_init()
     }
 }
-
