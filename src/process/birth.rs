@@ -54,9 +54,10 @@ pub(super) fn begin(ready: &Ready<'_>) -> Result<Child, Refusal> {
         let top = (*stack.get()).as_mut_ptr_range().end;
         libc::clone(child, top.cast(), flags, argument, &raw mut pidfd)
     });
-    let pid = Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(io::Error::last_os_error);
+    let cloned =
+        Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw).ok_or_else(io::Error::last_os_error);
     change_mask(&mask);
-    let pid = pid?;
+    let pid = cloned?;
     // SAFETY: the kernel made it for us, if it knows how to, and nobody else has it.
     let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
     let errno = order.errno.load(Ordering::Acquire);
@@ -138,5 +139,72 @@ fn no_signals() -> libc::sigset_t {
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         set.assume_init()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::io::{Read, Seek};
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::path::Path;
+
+    use crate::process::{Environment, Exit, Launch, own, spawn, wait};
+
+    /// What a command writes to standard output and a descriptor 9, in this folder, and how it ends.
+    fn output(argv: &[&str], cwd: Option<&Path>) -> (String, Exit) {
+        let environment = Environment::scrubbed(std::env::vars_os());
+        let argv: Vec<CString> = argv.iter().map(|arg| CString::new(*arg).unwrap()).collect();
+        let null = own::null_device().unwrap();
+        let mut out = tempfile::tempfile().unwrap();
+        let fds: [(BorrowedFd<'_>, i32); 1] = [(out.as_fd(), 9)];
+        let stdio = [null.as_fd(), out.as_fd(), null.as_fd()];
+        let child =
+            spawn(&Launch { program: None, argv: &argv, environment: &environment, cwd, stdio, fds: &fds });
+        let (exit, _) = wait(child.unwrap().pid).unwrap();
+        let mut text = String::new();
+        out.rewind().unwrap();
+        out.read_to_string(&mut text).unwrap();
+        (text, exit)
+    }
+
+    #[test]
+    fn a_program_begins_with_what_it_is_given_and_nothing_of_ours() {
+        own::block_signals().unwrap();
+        // Of a process that has no child: a shell that has one may hold back signals for a moment.
+        let (status, _) = output(&["cat", "/proc/self/status"], None);
+        // Others hand on a descriptor of 200 and more for a moment. No pipe where descriptors are counted: the shell has its
+        // ends for a moment.
+        let line = "pwd; cut -d' ' -f 5,6 /proc/$$/stat | tr ' ' '\\n' | grep -vx $$; for fd in /proc/$$/fd/*; do case ${fd##*/} in 2??) ;; *) echo ${fd##*/} ;; esac; done; echo more >&9";
+        let (text, exit) = output(&["sh", "-c", line], Some(Path::new("/usr")));
+        own::unblock_signals().unwrap();
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        assert_eq!((of("SigBlk:"), of("SigCgt:")), (0, 0), "{status}");
+        // The C library lets nobody touch its own two, 32 and 33: they are as whoever started us left them.
+        assert_eq!(of("SigIgn:") & !(0b11 << 31), 0, "{status}");
+        assert_eq!(exit, Exit::Code(0));
+        // Folder, no group or session but its own, no descriptor of ours.
+        assert_eq!(text, "/usr\n0\n1\n2\n9\nmore\n");
+    }
+
+    /// What fails is told by who waits, and the next one begins as if nothing had been.
+    #[test]
+    fn what_does_not_begin_leaves_nothing() {
+        let environment = Environment::scrubbed(std::env::vars_os());
+        let null = own::null_device().unwrap();
+        let argv = [c"/no/such/program".to_owned()];
+        let launch = Launch {
+            program: None,
+            argv: &argv,
+            environment: &environment,
+            cwd: None,
+            stdio: [null.as_fd(); 3],
+            fds: &[],
+        };
+        assert_eq!(spawn(&launch).unwrap_err().to_string(), "program `/no/such/program` does not exist");
+        assert_eq!(output(&["true"], None).1, Exit::Code(0));
     }
 }
