@@ -173,6 +173,7 @@ mod tests {
         own::block_signals().unwrap();
         // Of a process that has no child: a shell that has one may hold back signals for a moment.
         let (status, _) = output(&["cat", "/proc/self/status"], None);
+        own::close_on_exec_from(3); // as each process of ours begins
         let (descriptors, _) = output(&["ls", "/proc/self/fd"], None);
         let line = "pwd; cut -d' ' -f 5,6 /proc/$$/stat | tr ' ' '\\n' | grep -vx $$; echo more >&9";
         let (text, exit) = output(&["sh", "-c", line], Some(Path::new("/usr")));
