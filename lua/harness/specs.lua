@@ -8,9 +8,15 @@ local getmetatable, type, unpack = getmetatable, type, table.unpack
 local M = {}
 
 -- What a task refers to, gathered while its specification is built: `deps` (task numbers), `known` (results
--- the script has already), and why it cannot run: `culprit` (a future that failed, `role`: as what) or `problem` (text).
+-- the script has already) and `runs` (of its references), nil where there are none, and why it cannot run: `culprit` (a future that
+-- failed, `role`: as what) or `problem` (text).
 --- What a task with these options refers to: nothing yet.
-function M.references(o) return { deps = {}, known = {}, runs = {}, accept_failed = o.accept_failed } end
+function M.references(o) return { accept_failed = o.accept_failed } end
+
+local function note(refs, list, what)
+  refs[list] = refs[list] or {}
+  table.insert(refs[list], what)
+end
 
 local function refer(refs, f, text_of, role)
   if f.ended and not f.well and not refs.accept_failed then
@@ -20,11 +26,11 @@ local function refer(refs, f, text_of, role)
     if problem then
       refs.problem = refs.problem or problem
     elseif text then
-      refs.known[#refs.known + 1] = { f.id, { text = text } }
+      note(refs, "known", { f.id, { text = text } })
     end
   end
   if not f.id then return { text = "" } end
-  refs.deps[#refs.deps + 1] = f.id
+  note(refs, "deps", f.id)
   return { task = f.id }
 end
 
@@ -76,19 +82,15 @@ local function inputs_of(paths, refs, what)
   return list
 end
 
+-- Of most commands little is said: a table grows to that alone.
 local function command_of(o, refs)
-  return {
-    argv = argv_of(o.cmd or {}, refs),
-    shell = o.shell,
-    env = o.env,
-    cwd = cwd(o.cwd),
-    stdin = o.stdin and { bytes = o.stdin },
-    stdout = sink(o.stdout),
-    stderr = sink(o.stderr),
-    inputs = inputs_of(o.inputs, refs, "input"),
-    launch = o.launch,
-    limits = o.limits,
-  }
+  local command = { argv = argv_of(o.cmd or {}, refs) }
+  command.shell, command.env, command.cwd = o.shell, o.env, cwd(o.cwd)
+  command.stdin = o.stdin and { bytes = o.stdin }
+  command.stdout, command.stderr = sink(o.stdout), sink(o.stderr)
+  command.inputs = o.inputs and inputs_of(o.inputs, refs, "input")
+  command.launch, command.limits = o.launch, o.limits
+  return command
 end
 
 local COMPILER = {
@@ -282,7 +284,7 @@ local function verify_of(o, refs, who)
   elseif reference then
     if getmetatable(reference) ~= ends.Future then
       local run = reference_run(o, reference)
-      refs.runs[#refs.runs + 1] = run
+      note(refs, "runs", run)
       reference = run.future
     end
     reference = refer(refs, reference, output_text, "its reference")

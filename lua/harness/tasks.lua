@@ -312,6 +312,7 @@ end
 -- The record of a measurement is kept, and its references are told that this one needs them no more.
 local function watch(f, kind, o, runs)
   if kind == "measure" then results.asked(o) end
+  runs = runs or {}
   for _, run in ipairs(runs) do
     run.wanted = run.wanted + 1
   end
@@ -363,7 +364,7 @@ function M.submit_task(kind, o, pool, deferred)
   lib.pools.check_needs(who, o, pool)
   local refs = specs.references(o)
   local spec = specs.build[kind](o, refs)
-  local label = { name = o.name, params = o.params }
+  local label = (o.name or o.params) and { name = o.name, params = o.params } or nil
   local f
   if refs.culprit then
     f = ends.ended(kind, host.record(kind, "skipped", unmet(refs.culprit, refs.role), label, common(kind, o)))

@@ -22,7 +22,7 @@ pub fn task_options(lua: &Lua, options: &Value) -> Result<TaskOptions, String> {
     read(lua, options)
 }
 
-/// A whole order. `references` is what `tasks.lua` gathered: `deps` and `known`.
+/// A whole order. `references` is what `specs.lua` gathered: `deps` and `known`.
 pub fn order(
     lua: &Lua,
     kind: Kind,
@@ -45,10 +45,9 @@ pub fn order(
 type Refers = (Vec<TaskId>, Vec<(TaskId, Arg)>);
 
 fn refers_to(lua: &Lua, references: &Table) -> mlua::Result<Refers> {
-    let deps: Vec<u64> = references.raw_get("deps")?;
+    let deps: Vec<u64> = references.raw_get::<Option<_>>("deps")?.unwrap_or_default();
     let mut known = Vec::new();
-    for pair in references.raw_get::<Table>("known")?.sequence_values::<Table>() {
-        let pair = pair?;
+    for pair in references.raw_get::<Option<Vec<Table>>>("known")?.unwrap_or_default() {
         known.push((TaskId(pair.raw_get(1)?), lua.from_value(pair.raw_get(2)?)?));
     }
     Ok((deps.into_iter().map(TaskId).collect(), known))
