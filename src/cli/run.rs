@@ -164,6 +164,13 @@ pub(super) fn readable(script: &Path) -> Result<PathBuf, String> {
 
 /// What to type instead, where it can be seen that this is something else.
 fn no_script(path: &Path, mut file: File) -> Option<String> {
+    let shown = path.display();
+    if path.extension().is_some_and(|extension| extension == "py") {
+        return Some(format!(
+            "scripts are in Lua; `python3 {shown}` runs it, and a HarnessExecutor in it starts harness \
+             (export PYTHONPATH=\"$(harness python-path)\")"
+        ));
+    }
     let mut begin = [0; ELF.len()];
     file.read_exact(&mut begin).ok()?;
     if begin == *ELF {
@@ -173,7 +180,7 @@ fn no_script(path: &Path, mut file: File) -> Option<String> {
     }
     // No Lua begins so, and a journal does.
     let is_journal = begin.starts_with(b"{\"");
-    is_journal.then(|| format!("if it is a journal, `harness show {}` tells of it", path.display()))
+    is_journal.then(|| format!("if it is a journal, `harness show {shown}` tells of it"))
 }
 
 /// How a program begins.

@@ -173,21 +173,33 @@ impl Core {
         all
     }
 
-    /// Tasks the worker has, each with whether it runs, as far as anybody knows: a call or a program may have been sent ahead, and
-    /// does when the worker has said so.
+    /// Tasks the worker has, each with whether it runs. Of calls and programs that have not said that they began, those that came
+    /// last wait there: so many as were sent ahead.
     pub fn tasks_of(&self, worker: WorkerId) -> Vec<(TaskId, bool)> {
         if !self.fleet.alive(worker) {
             return Vec::new();
         }
-        let tasks = self.fleet[worker].tasks.iter().map(|ix| &self.tasks[*ix]);
-        let begun = |task: &Task| match &task.state {
-            State::Flying(Flight { phase: Phase::Running | Phase::Killed(_), .. }) => true,
-            State::Flying(Flight { phase: Phase::Sent { .. }, .. }) => {
-                !matches!(task.kind, Kind::Call | Kind::Exec)
+        let worker = &self.fleet[worker];
+        let tasks = worker.tasks.iter().map(|ix| &self.tasks[*ix]);
+        let may_wait = |task: &Task| {
+            let is_sent = matches!(task.state, State::Flying(Flight { phase: Phase::Sent { .. }, .. }));
+            is_sent && matches!(task.kind, Kind::Call | Kind::Exec)
+        };
+        let ahead = worker.surplus() as usize + usize::from(worker.ahead);
+        let mut begun = tasks.clone().filter(|task| may_wait(task)).count().saturating_sub(ahead);
+        let runs = |task: &Task| match &task.state {
+            _ if may_wait(task) => {
+                let runs = begun > 0;
+                begun -= usize::from(runs);
+                runs
+            }
+            State::Flying(Flight { phase, .. }) => {
+                matches!(phase, Phase::Running | Phase::Killed(_) | Phase::Sent { .. })
             }
             _ => false,
         };
-        tasks.map(|task| (task.id, begun(task))).collect()
+        let runs: Vec<bool> = tasks.clone().map(runs).collect();
+        tasks.map(|task| task.id).zip(runs).collect()
     }
 
     /// Waiting tasks that are alike in this wait for the same; none for one that does not wait.

@@ -32,6 +32,10 @@ fn what_is_no_script_says_what_to_type() {
     let journal =
         "harness: c.lua.journal is no script: if it is a journal, `harness show c.lua.journal` tells of it\n";
     says(&folder, &["c.lua.journal"], 2, "", journal);
+    folder.write("study.py", "import harness_futures");
+    let python = "harness: study.py is no script: scripts are in Lua; `python3 study.py` runs it, and a HarnessExecutor in it \
+                  starts harness (export PYTHONPATH=\"$(harness python-path)\")\n";
+    says(&folder, &["study.py"], 2, "", python);
     let program = "harness: /bin/true is no script: it is a program, which a script runs: `exec { cmd = { … } }`, \
                    `measure { cmd = { … } }`\n";
     says(&folder, &["/bin/true"], 2, "", program);

@@ -346,9 +346,20 @@ fn tasks_that_wait_for_the_like_are_told_of_together() {
     assert_eq!(shape, [(21, "room"), (1, "dependencies"), (1, "room")]);
     assert_eq!(groups[0].first[..2], [urgent, queued[0]], "in the order in which they go");
     assert_eq!((&groups[1].first, &groups[2].first), (&vec![after], &vec![holder]));
-    assert_eq!(desk.core.tasks_of(WorkerId(0)), [(running, false)]);
-    desk.started(0, running, 1);
     assert_eq!(desk.core.tasks_of(WorkerId(0)), [(running, true)]);
+}
+
+#[test]
+fn a_call_beyond_the_units_of_its_worker_is_not_said_to_run() {
+    let mut desk = Desk::new(&[2]);
+    let calls: Vec<TaskId> = (0..4).map(|_| desk.ask(Kind::Call, |_| {}).0).collect();
+    let runs =
+        |desk: &Desk| desk.core.tasks_of(WorkerId(0)).into_iter().map(|(_, runs)| runs).collect::<Vec<_>>();
+    assert_eq!(runs(&desk), [true, true, false, false]);
+    desk.done(0, calls[0]);
+    assert_eq!(runs(&desk), [true, true, false]);
+    desk.started(0, calls[1], 1);
+    assert_eq!(runs(&desk), [true, true, false]);
 }
 
 #[test]
