@@ -1,7 +1,7 @@
 -- What it takes until each of so many workers has used a value of 64 MiB that it has not seen yet, in s: artefact.lua WORKERS, for
 -- benches/artefact. Those that find it in their cache, as on nodes with one home, are sent nothing.
 local harness = require "harness"
-local workers = tonumber(arg[1])
+local workers = assert(math.tointeger(tonumber(arg[1])), "how many workers?")
 local pool <close> = spawn { workers = workers, per_node = workers, slots = 1 }
 
 -- Each worker has one slot, which uses it once.

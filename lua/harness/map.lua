@@ -1,5 +1,5 @@
 -- `map`: a function on every item of a list, on the workers. Items whose calls are short travel together.
-local _, lib = ...
+local host, lib = ...
 local failure, flow, ends, futures = lib.failure, lib.flow, lib.ends, lib.futures
 local max, min = math.max, math.min
 local next, ipairs_next = next, (ipairs {})
@@ -45,7 +45,8 @@ end
 function Pace:learn(took, count)
   local each = took / count
   self.each = max(each, self.each + (each - self.each) / 8)
-  self.goal = min(self.limit, TOGETHER_S // self.each)
+  local fit = TOGETHER_S // self.each
+  self.goal = fit < self.limit and math.tointeger(fit) or self.limit -- a float would make floats of places and numbers
   self.size = max(1, min(self.goal, 2 * self.size))
 end
 
@@ -66,6 +67,23 @@ local function reader(items)
   return next_item, true
 end
 
+-- What of a list is still to be sent counts as waiting for whoever looks how far it is; what is left behind does not.
+local Coming = {}
+Coming.__index = Coming
+
+local function coming(count)
+  host.to_come(count)
+  return setmetatable({ left = count }, Coming)
+end
+
+-- So many are left now.
+function Coming:set(left)
+  host.to_come(left - self.left)
+  self.left = left
+end
+
+function Coming:__close() self:set(0) end
+
 -- However `map` is left before its end, by an error or because its flow is cancelled: nobody wants the rest.
 local Running = {
   __close = function(running)
@@ -85,6 +103,8 @@ function M.map(fn, items, given)
   local together = pace(o.in_flight, lib.pools.slots(), is_list)
   -- By the place of the first item of each part; one more than there may be, as in ends.lua.
   local running <close> = setmetatable({ [0] = false }, Running)
+  local total = is_list and math.tointeger(#items) or 0
+  local rest <close> = coming(total)
   local ended, values, count, done, more = futures.queue(), {}, 0, 0, true
 
   local function start(part, place, f)
@@ -163,6 +183,7 @@ function M.map(fn, items, given)
     local place = ended:take()
     if not place and more and count - done + together.size <= together:most() then
       more = send_more()
+      rest:set(max(0, total - count))
     elseif not place and done == count then
       return values, count
     else

@@ -390,8 +390,7 @@ impl Driver {
         self.watch_homing(now);
         self.tend_pools(now);
         self.answer_questions();
-        let full = self.port.full();
-        self.progress.tick(now, || present(&self.core, &self.workers, full));
+        self.progress.tick(now, || present(&self.core, &self.workers, &self.port));
     }
 
     pub(super) fn flush(&mut self) {

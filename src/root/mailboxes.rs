@@ -31,6 +31,8 @@ pub(super) struct Mailboxes {
     draining: AtomicBool,
     /// So many tasks are on their way, and the script waits until fewer are; 0 while it does not.
     full: AtomicU64,
+    /// Calls that a `map` has yet to submit.
+    to_come: AtomicU64,
     /// Somebody at a terminal wants what the script does now to end, and nothing else.
     interrupted: AtomicBool,
     /// So often since the line began.
@@ -172,6 +174,11 @@ impl Mailboxes {
         self.full.store(full, Ordering::Relaxed);
     }
 
+    /// So many more calls, or fewer, are known to come.
+    pub(super) fn add_to_come(&self, more: i64) {
+        self.to_come.fetch_add(more as u64, Ordering::Relaxed); // wraps, as it should for fewer
+    }
+
     /// Another line has begun.
     pub(super) fn forget_interrupts(&self) {
         self.interrupts.store(0, Ordering::Release);
@@ -284,6 +291,11 @@ impl DriverEnd {
     /// How many tasks are on their way, if the script waits because they are as many as may be.
     pub(super) fn full(&self) -> Option<u64> {
         Some(self.mailboxes.full.load(Ordering::Relaxed)).filter(|most| *most > 0)
+    }
+
+    /// How many calls are known to come.
+    pub(super) fn to_come(&self) -> u64 {
+        self.mailboxes.to_come.load(Ordering::Relaxed)
     }
 
     /// Does the script wait for a completion, for as long as it takes, and has asked for nothing that was not read?

@@ -335,6 +335,11 @@ impl Port {
         self.mailboxes.set_full(if full { self.campaign.most_queued.tasks } else { 0 });
     }
 
+    /// So many more calls, or fewer, are known to come: they count as waiting for whoever looks.
+    pub fn add_to_come(&self, more: i64) {
+        self.mailboxes.add_to_come(more);
+    }
+
     /// Asks for the end of a task; its outcome follows.
     pub fn cancel(&mut self, task: TaskId) {
         if task == NEXT_LINE {

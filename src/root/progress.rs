@@ -54,7 +54,7 @@ pub struct Standing {
 /// Tasks of one kind, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// All there are.
+    /// All there are, and those that are known to come.
     pub submitted: usize,
     /// On a worker, and not in a queue there.
     pub running: usize,
@@ -132,6 +132,8 @@ pub(super) struct Present {
     pub(super) workers: usize,
     /// See [`Standing::full`].
     pub(super) full: Option<u64>,
+    /// Calls that the script has yet to submit, as far as it has said so.
+    pub(super) to_come: u64,
 }
 
 /// Counts and lines.
@@ -345,8 +347,11 @@ impl Progress {
     /// How far the campaign is.
     pub(super) fn standing(&self, now: Instant, present: Present) -> Standing {
         // What a script that waits with a submit still has for us nobody knows.
-        let left = self.learned.left(&self.kinds, now).filter(|_| present.full.is_none());
         let mut kinds = self.kinds.clone();
+        if present.to_come > 0 {
+            kinds.entry(Kind::Call).or_default().submitted += present.to_come as usize;
+        }
+        let left = self.learned.left(&kinds, now).filter(|_| present.full.is_none());
         for (kind, number) in present.running {
             if let Some(count) = kinds.get_mut(&kind) {
                 count.running = number as usize;
@@ -410,6 +415,7 @@ mod tests {
                 .map(|kind| (kind, running)),
             workers,
             full: None,
+            to_come: 0,
         }
     }
 
@@ -446,6 +452,10 @@ mod tests {
         assert_eq!((second.total(), second.total().waiting(), second.workers), (count, 1, 3));
         // Two at a time, 20 s each: the other two take as long as these did.
         assert_eq!(second.left, Some(Duration::from_secs(20)));
+        // Calls are known to come, and nobody knows how long those take.
+        let standing = progress.standing(at(t0, 20), Present { to_come: 7, ..present(1, 3) });
+        let count = Count { submitted: 7, running: 1, ..Count::default() };
+        assert_eq!((standing.kinds[&Kind::Call], standing.left), (count, None));
         end(&mut progress, Kind::Exec, Status::Ok, 20.0);
         end(&mut progress, Kind::Exec, Status::Ok, 20.0);
         progress.tick(at(t0, 40), || present(0, 3));

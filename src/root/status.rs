@@ -21,6 +21,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 
 use super::driver::Driver;
+use super::port::DriverEnd;
 use super::progress::{Count, Present};
 use super::workers::{Stage, Worker};
 use crate::core::Core;
@@ -170,9 +171,14 @@ fn serve<W: Fn() -> bool>(
 }
 
 /// What is so at this moment.
-pub(super) fn present(core: &Core, workers: &BTreeMap<WorkerId, Worker>, full: Option<u64>) -> Present {
+pub(super) fn present(core: &Core, workers: &BTreeMap<WorkerId, Worker>, port: &DriverEnd) -> Present {
     let ready = |worker: &&Worker| worker.takes_tasks();
-    Present { running: core.running_by_kind(), workers: workers.values().filter(ready).count(), full }
+    Present {
+        running: core.running_by_kind(),
+        workers: workers.values().filter(ready).count(),
+        full: port.full(),
+        to_come: port.to_come(),
+    }
 }
 
 impl Driver {
@@ -200,7 +206,7 @@ impl Driver {
     fn status(&self) -> CampaignStatus {
         let About { script, journal, job } = self.counter.about.clone();
         let now = Instant::now();
-        let standing = self.progress.standing(now, present(&self.core, &self.workers, self.port.full()));
+        let standing = self.progress.standing(now, present(&self.core, &self.workers, &self.port));
         let of_kind = |Count { submitted, running, done, failed }: Count| KindStatus {
             submitted,
             running,

@@ -282,3 +282,26 @@ fn what_is_not_there_is_said() {
     let several = "harness: status: which campaign? `harness status a.journal`, `harness status b.journal`\n";
     says(&folder, &["status"], 2, "", several);
 }
+
+#[test]
+fn what_a_map_has_yet_to_send_waits_until_it_is_left() {
+    let (folder, running) = begun(
+        "local list = {}
+        for i = 1, 1000 do list[i] = i end
+        local slots <close> = spawn { slots = 2 }
+        print(pcall(map, function(i) os.execute 'HOLD' error 'enough' end, list, { in_flight = 2 }))
+        await(submit(exec { shell = 'touch left; while [ ! -e stop ]; do sleep 0.01; done' }))",
+    );
+    let submitted = || {
+        let json = folder.run(&["status", "--json", "--now", "c.lua"]).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        json["kinds"]["call"]["submitted"].as_u64().unwrap()
+    };
+    assert_eq!(submitted(), 1000);
+    folder.write("go", "");
+    await_that("the map is left", || folder.path("left").exists());
+    assert!(submitted() < 10, "{}", submitted());
+    folder.write("stop", "");
+    let ran = running.end(LIMIT);
+    assert!(ran.stdout.starts_with("false\t") && ran.stdout.contains("enough"), "{ran:?}");
+}
