@@ -32,6 +32,8 @@ const KEPT: usize = 64 * 1024;
 const TAIL: usize = 2048;
 /// What questions and answers pass through (B): the more fits in, the less often the two sides wait for each other.
 const PIPE: usize = 1 << 20;
+/// So much is read at a time (B).
+const READ: usize = 128 * 1024;
 /// A pipe holds no more than so many reads.
 const TAIL_READS: usize = 32;
 /// So much of what nobody asked for is shown (characters).
@@ -50,6 +52,8 @@ pub struct Helper {
     shown: bool,
     /// Read and not yet asked for.
     unread: Vec<u8>,
+    /// What is read first comes here.
+    buffer: Box<[u8]>,
     /// The end of its standard error.
     tail: Vec<u8>,
     /// After a signal: is the task to stop?
@@ -106,6 +110,7 @@ impl Helper {
             stderr: Some(stderr),
             shown: spec.stderr == Stderr::Shown,
             unread: Vec::new(),
+            buffer: vec![0; READ].into_boxed_slice(),
             tail: Vec::new(),
             to_stop,
             oom,
@@ -144,6 +149,16 @@ impl Helper {
                 self.oom.note();
                 return Ok(answer.take(&mut self.unread));
             }
+            // Mostly there is room for all of it.
+            while !left.is_empty() {
+                left = match write(&self.stdin, left) {
+                    Ok(sent) if sent == left.len() => parts.next().unwrap_or_default(),
+                    Ok(sent) => &left[sent..],
+                    Err(Errno::INTR) => continue,
+                    Err(Errno::AGAIN) => break,
+                    Err(_) => &[], // it reads no more: its answer or its end comes
+                };
+            }
             let before = self.unread.len();
             let ends = PollFd::new(&self.child.pidfd, PollFlags::IN);
             let mut fds = vec![PollFd::new(&self.stdout, PollFlags::IN), ends];
@@ -166,14 +181,6 @@ impl Helper {
             }
             let has_ended = !fds[1].revents().is_empty();
             self.read_tail();
-            if !left.is_empty() {
-                left = match write(&self.stdin, left) {
-                    Ok(sent) if sent == left.len() => parts.next().unwrap_or_default(),
-                    Ok(sent) => &left[sent..],
-                    Err(Errno::AGAIN | Errno::INTR) => left,
-                    Err(_) => &[], // it reads no more: its answer or its end comes
-                };
-            }
             // What it started may hold its standard output: its own end counts, once all it wrote was read.
             if !self.read_answer() || has_ended && self.unread.len() == before {
                 return Err(self.how_it_ended());
@@ -183,11 +190,10 @@ impl Helper {
 
     /// Reads what is there; false at the end of it.
     fn read_answer(&mut self) -> bool {
-        let mut buffer = [0; 128 * 1024];
-        match read(&self.stdout, &mut buffer) {
+        match read(&self.stdout, &mut *self.buffer) {
             Ok(0) => false,
             Ok(count) => {
-                self.unread.extend_from_slice(&buffer[..count]);
+                self.unread.extend_from_slice(&self.buffer[..count]);
                 true
             }
             Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),

@@ -176,17 +176,22 @@ function does.submit(id, request, bytes)
   local pool = newest
   if request.pool ~= nil then pool = pools[request.pool] or error("there is no pool " .. tostring(request.pool), 0) end
   if type(request[kind]) ~= "table" then error(("'%s': expected an object"):format(kind), 0) end
-  local task
+  local f
   if is_question then
     if not pool or not helpers[pool.id] then error("nobody can be asked: `spawn` a pool with a `session` first", 0) end
-    local options = meant(request.options or {})
-    options[1], options[2], options[3] = ask, meant(request.ask, true), bytes
-    task = call(options)
+    local question = meant(request.ask, true)
+    if request.options == nil then
+      f = pool:submit(ask, question, bytes)
+    else
+      local options = meant(request.options)
+      options[1], options[2], options[3] = ask, question, bytes
+      f = pool:submit(call(options))
+    end
   else
     if request.options ~= nil then error(("'options' go with 'ask'; those of '%s' are in it"):format(kind), 0) end
-    task = make[kind](meant(request[kind]))
+    local task = make[kind](meant(request[kind]))
+    f = pool and pool:submit(task) or submit(task)
   end
-  local f = pool and pool:submit(task) or submit(task)
   tasks[id] = f
   f:on_done(function()
     if is_question then tasks[id] = nil end
