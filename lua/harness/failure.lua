@@ -64,6 +64,10 @@ M.Record = {
       end
       return nil
     end
+    local stats = rawget(record, "stats")
+    if stats and rawget(stats, key) ~= nil then
+      M.raise(string.format("unknown field '%s' of %s: it is one of its statistics, record.stats.%s", key, M.a(record), key))
+    end
     M.raise(M.unknown("field", key, M.sorted_keys(M.FIELDS)) .. " of " .. M.a(record))
   end,
   __tostring = function(record) return record.summary end,

@@ -78,6 +78,7 @@ end
 
 -- So many are left now.
 function Coming:set(left)
+  if left == self.left then return end
   host.to_come(left - self.left)
   self.left = left
 end
@@ -103,7 +104,7 @@ function M.map(fn, items, given)
   local together = pace(o.in_flight, lib.pools.slots(), is_list)
   -- By the place of the first item of each part; one more than there may be, as in ends.lua.
   local running <close> = setmetatable({ [0] = false }, Running)
-  local total = is_list and math.tointeger(#items) or 0
+  local total = is_list and max(0, math.tointeger(#items) or 0) or 0
   local rest <close> = coming(total)
   local ended, values, count, done, more = futures.queue(), {}, 0, 0, true
 
@@ -127,6 +128,7 @@ function M.map(fn, items, given)
         sent, together.waits = first, true
         start({}, before + first, lib.tasks.submit(fn, list[first]))
       end
+      if not number then rest:set(max(0, total - before - sent)) end
       number = number and number + sent - first + 1
       first = sent + 1
     end
@@ -183,7 +185,7 @@ function M.map(fn, items, given)
     local place = ended:take()
     if not place and more and count - done + together.size <= together:most() then
       more = send_more()
-      rest:set(max(0, total - count))
+      if not more then rest:set(0) end
     elseif not place and done == count then
       return values, count
     else

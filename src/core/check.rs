@@ -122,11 +122,12 @@ impl Core {
 
     fn check_units(&self) {
         let mut held: BTreeMap<WorkerId, (u32, u32, u32, u16, usize)> = BTreeMap::new();
-        let mut alarms = 0;
+        let (mut alarms, mut timed) = (0, 0);
         let mut recalled = vec![0; self.pools.len()];
         for (ix, task) in self.tasks.iter() {
             alarms += usize::from(task.alarm != NEVER);
             let State::Flying(Flight { gang, phase }) = &task.state else { continue };
+            timed += usize::from(task.timeout_us().is_some());
             recalled[task.pool.at()] += u64::from(*phase == Phase::Recalling);
             assert!(self.fleet.alive(gang.leader()), "{task:?} on a lost worker");
             for id in gang.iter().filter(|id| self.fleet.alive(**id)) {
@@ -143,6 +144,7 @@ impl Core {
             }
         }
         assert_eq!(alarms, self.alarms.len() - self.pools.iter().filter(|pool| pool.steal != NEVER).count());
+        assert_eq!(timed, self.timed);
         let mut surplus = vec![0; self.pools.len()];
         for (id, worker) in self.fleet.iter() {
             let books = (

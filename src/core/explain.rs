@@ -23,6 +23,8 @@ pub enum Explanation {
     Running {
         /// Where.
         hosts: Vec<String>,
+        /// It was sent ahead, and waits there for others to end.
+        ahead: bool,
     },
     /// It has its place; files it needs are on their way there.
     Files {
@@ -173,33 +175,38 @@ impl Core {
         all
     }
 
-    /// Tasks the worker has, each with whether it runs. Of calls and programs that have not said that they began, those that came
-    /// last wait there: so many as were sent ahead.
+    /// Tasks the worker has, each with whether it runs.
     pub fn tasks_of(&self, worker: WorkerId) -> Vec<(TaskId, bool)> {
         if !self.fleet.alive(worker) {
             return Vec::new();
         }
+        let runs = |task: &Task| {
+            let State::Flying(Flight { phase, .. }) = &task.state else { return false };
+            !matches!(phase, Phase::Staging | Phase::Wedged)
+        };
+        let tasks = self.on_worker(worker).into_iter().map(|(ix, is_ahead)| (&self.tasks[ix], is_ahead));
+        tasks.map(|(task, is_ahead)| (task.id, !is_ahead && runs(task))).collect()
+    }
+
+    /// Tasks the worker has, each with whether it was sent ahead and waits there: of calls and programs that have not said that they
+    /// began, so many of the last ones.
+    fn on_worker(&self, worker: WorkerId) -> Vec<(TaskIx, bool)> {
         let worker = &self.fleet[worker];
-        let tasks = worker.tasks.iter().map(|ix| &self.tasks[*ix]);
-        let may_wait = |task: &Task| {
-            let is_sent = matches!(task.state, State::Flying(Flight { phase: Phase::Sent { .. }, .. }));
-            is_sent && matches!(task.kind, Kind::Call | Kind::Exec)
+        let may_wait = |ix: TaskIx| {
+            let task = &self.tasks[ix];
+            let State::Flying(Flight { phase, .. }) = &task.state else { return false };
+            matches!(phase, Phase::Sent { .. } | Phase::Recalling)
+                && matches!(task.kind, Kind::Call | Kind::Exec)
         };
-        let ahead = worker.surplus() as usize + usize::from(worker.ahead);
-        let mut begun = tasks.clone().filter(|task| may_wait(task)).count().saturating_sub(ahead);
-        let runs = |task: &Task| match &task.state {
-            _ if may_wait(task) => {
-                let runs = begun > 0;
-                begun -= usize::from(runs);
-                runs
-            }
-            State::Flying(Flight { phase, .. }) => {
-                matches!(phase, Phase::Running | Phase::Killed(_) | Phase::Sent { .. })
-            }
-            _ => false,
-        };
-        let runs: Vec<bool> = tasks.clone().map(runs).collect();
-        tasks.map(|task| task.id).zip(runs).collect()
+        let mut ahead = worker.surplus() as usize + usize::from(worker.ahead);
+        let from_last = worker.tasks.iter().rev().map(|ix| {
+            let is_ahead = ahead > 0 && may_wait(*ix);
+            ahead -= usize::from(is_ahead);
+            (*ix, is_ahead)
+        });
+        let mut tasks: Vec<(TaskIx, bool)> = from_last.collect();
+        tasks.reverse();
+        tasks
     }
 
     /// Waiting tasks that are alike in this wait for the same; none for one that does not wait.
@@ -241,7 +248,10 @@ impl Core {
             State::Flying(Flight { gang, phase: Phase::Staging, .. }) => {
                 Explanation::Files { hosts: self.hosts(gang) }
             }
-            State::Flying(Flight { gang, .. }) => Explanation::Running { hosts: self.hosts(gang) },
+            State::Flying(Flight { gang, .. }) => {
+                let on_leader = self.on_worker(gang.leader());
+                Explanation::Running { hosts: self.hosts(gang), ahead: on_leader.contains(&(ix, true)) }
+            }
         }
     }
 
@@ -370,8 +380,10 @@ impl Core {
         before.map(|(_, other)| other.id).take(MOST_NAMED).collect()
     }
 
+    /// But for those that wait there themselves.
     fn on_node(&self, node: NodeIx) -> impl Iterator<Item = TaskIx> {
-        self.fleet[node].workers.iter().flat_map(|id| self.fleet[*id].tasks.iter().copied())
+        let tasks = self.fleet[node].workers.iter().flat_map(|id| self.on_worker(*id));
+        tasks.filter(|(_, is_ahead)| !is_ahead).map(|(ix, _)| ix)
     }
 
     /// Each once, a few of them.

@@ -51,7 +51,7 @@ pub(super) struct Walk {
     free: Vec<WorkerId>,
     /// Counters for which an earlier one waits.
     wanted: BTreeSet<usize>,
-    /// What found no nodes, of those that may run anywhere and have no timeout or find no reservation.
+    /// What found too few nodes, of those that may run anywhere: with the fewest nodes that are too many, and its timeout (µs).
     failed: Vec<(Demand, u64)>,
     /// One waits for nodes already.
     promised: bool,

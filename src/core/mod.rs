@@ -73,6 +73,8 @@ pub struct Core {
     durations: Durations,
     horizon: Horizon,
     alarms: BTreeSet<(Tick, Alarm)>,
+    /// Tasks under way that have a timeout.
+    timed: usize,
     /// The driver will wake us then.
     announced: Option<Tick>,
     counts: [Counts; 5],
@@ -245,6 +247,10 @@ impl Core {
         let counts = &mut self.counts[task.kind as usize];
         *bucket(counts, &before) -= 1;
         *bucket(counts, &task.state) += 1;
+        if task.timeout_us().is_some() {
+            self.timed += usize::from(task.state.is_flying());
+            self.timed -= usize::from(before.is_flying());
+        }
         before
     }
 

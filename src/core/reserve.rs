@@ -258,9 +258,9 @@ impl Core {
         NEVER
     }
 
-    /// Has nothing that began a time by which it ends?
+    /// Has nothing that was sent a time by which it ends?
     fn is_untimed(&self) -> bool {
-        self.alarms.is_empty()
+        self.timed == 0 && self.alarms.is_empty()
     }
 
     /// When all that runs on the node has ended at the latest. The first of which that is not known settles it.

@@ -276,6 +276,13 @@ pub(super) enum Why {
     MemberLost,
 }
 
+impl State {
+    /// Was it sent to its workers, or is about to be?
+    pub fn is_flying(&self) -> bool {
+        matches!(self, Self::Flying(_))
+    }
+}
+
 impl Task {
     /// The part few tasks have, made if need be.
     pub fn rare(&mut self) -> &mut Rare {

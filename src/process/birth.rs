@@ -3,7 +3,7 @@
 //!
 //! It shares our memory until its exec (`CLONE_VM | CLONE_VFORK`: this thread stands still so long, and starting does not get
 //! slower as we grow), and leaves there what failed. It may allocate nothing and take no lock: all it needs is made
-//! before. `posix_spawn` does the same; but it sets no limits, gives no descriptor of the process, and has a new stack
+//! before (but that of `abort`, for an instant, in some C libraries). `posix_spawn` does the same; but it sets no limits, gives no descriptor of the process, and has a new stack
 //! mapped for each, which is unmapped on all cores that run threads of ours.
 
 use std::cell::UnsafeCell;
@@ -20,8 +20,8 @@ use rustix::process::Pid;
 use super::Child;
 use super::spawn::{Ready, Refusal};
 
-/// Of the child, in units of 16 bytes, as processors want it aligned: 64 KiB, as it calls little.
-const STACK: usize = 4096;
+/// Of the child's stack, 16 bytes each, as processors want it aligned: 64 KiB, as it calls little.
+const STACK_UNITS: usize = 4096;
 /// Signals have numbers up to this one.
 const LAST_SIGNAL: c_int = 64;
 /// No limit failed.
@@ -29,7 +29,7 @@ const NONE: usize = usize::MAX;
 
 thread_local! {
     /// Where the children of this thread stand, one after another: it goes on when one has become the program, or ended.
-    static CHILDS: UnsafeCell<Box<[MaybeUninit<u128>]>> = UnsafeCell::new(Box::new_uninit_slice(STACK));
+    static CHILD_STACK: UnsafeCell<Box<[MaybeUninit<u128>]>> = UnsafeCell::new(Box::new_uninit_slice(STACK_UNITS));
 }
 
 /// What the child reads, and where it leaves why it could not become the program.
@@ -50,7 +50,7 @@ pub(super) fn begin(ready: &Ready<'_>) -> Result<Child, Refusal> {
     let mask = change_mask(&all_signals());
     // SAFETY: the stack and what `argument` points to outlive the child's use of them, as this thread goes on only once
     // the child has become the program or has ended. Other threads go on, and what the child reads is this thread's alone.
-    let pid = CHILDS.with(|stack| unsafe {
+    let pid = CHILD_STACK.with(|stack| unsafe {
         let top = (*stack.get()).as_mut_ptr_range().end;
         libc::clone(child, top.cast(), flags, argument, &raw mut pidfd)
     });
@@ -207,6 +207,11 @@ mod tests {
             fds: &[],
         };
         assert_eq!(spawn(&launch).unwrap_err().to_string(), "program `/no/such/program` does not exist");
+        // SAFETY: it asks for a child of this thread that has ended, and writes nothing.
+        let left = unsafe {
+            libc::wait4(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WNOTHREAD, std::ptr::null_mut())
+        };
+        assert_eq!((left, std::io::Error::last_os_error().raw_os_error()), (-1, Some(libc::ECHILD)));
         assert_eq!(output(&["true"], None).1, Exit::Code(0));
     }
 }

@@ -7,7 +7,7 @@ use super::order::command_line;
 use super::port::{ENDED, Submission};
 use crate::core::{Explanation, Names};
 use crate::model::human::{duration, subject};
-use crate::model::{CommandSpec, Kind, TaskId};
+use crate::model::{CommandSpec, TaskId};
 
 /// Most of a command that is shown in place of a name.
 const COMMAND_CHARS: usize = 40;
@@ -19,13 +19,10 @@ impl Driver {
         let why = self.core.explain(task);
         let about = self.called(task);
         match (&why, live.rare.started) {
-            (Explanation::Running { hosts }, Some(started)) => {
+            (Explanation::Running { ahead, .. }, Some(started)) => {
                 let since = duration(started.ago_s());
-                let ahead = match live.submission.job.kind() {
-                    Kind::Call => "; calls may wait there for others to end",
-                    _ => "",
-                };
-                format!("{about}: it was sent to {} {since} ago{ahead}", hosts.join(", "))
+                let waits = if *ahead { ", and waits there for others to end" } else { "" };
+                format!("{about}: {} {since} ago{waits}", self.in_words(&why))
             }
             _ => format!("{about}: {}", self.in_words(&why)),
         }

@@ -346,11 +346,11 @@ impl Progress {
 
     /// How far the campaign is.
     pub(super) fn standing(&self, now: Instant, present: Present) -> Standing {
-        // What a script that waits with a submit still has for us nobody knows.
         let mut kinds = self.kinds.clone();
         if present.to_come > 0 {
             kinds.entry(Kind::Call).or_default().submitted += present.to_come as usize;
         }
+        // What a script that waits with a submit still has for us nobody knows.
         let left = self.learned.left(&kinds, now).filter(|_| present.full.is_none());
         for (kind, number) in present.running {
             if let Some(count) = kinds.get_mut(&kind) {

@@ -273,6 +273,14 @@ impl Driver {
             why: self.in_words(&group.why),
             first: group.first.iter().map(|task| self.called(*task)).collect(),
         });
-        group.collect()
+        let count = self.port.to_come() as usize;
+        let unsent = (count > 0).then(|| WaitingStatus {
+            reason: "map".into(),
+            count,
+            why: "a `map` sends as many of its list as keep the slots at work, and the rest when some have ended"
+                .into(),
+            first: Vec::new(),
+        });
+        group.chain(unsent).collect()
     }
 }

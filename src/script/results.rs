@@ -294,13 +294,17 @@ fn launched<'a>(t: &mut Fields<'a>, launched: Option<&'a Launched>) {
 /// The figures of the runs of a phase, as lists by name.
 fn samples(result: &MeasureResult, phase: Phase) -> Fields<'_> {
     let mut lists: BTreeMap<&str, Vec<Field<'_>>> = BTreeMap::new();
-    for sample in result.samples.iter().filter(|sample| sample.phase == phase) {
+    for (at, sample) in result.samples.iter().filter(|sample| sample.phase == phase).enumerate() {
         let figures = known_figures(&sample.usage, result.launched.is_some());
         let own = figures.chain([("t_start_s", Figure::Float(sample.t_start_s))]);
         let consumed = [("energy_pkg_j", sample.energy.pkg_j), ("energy_dram_j", sample.energy.dram_j)];
         let own = own.chain(consumed.into_iter().filter_map(|(name, j)| Some((name, Figure::Float(j?)))));
         let printed = sample.metrics.iter().map(|(name, value)| (name.as_str(), Figure::Float(*value)));
-        own.chain(printed).for_each(|(name, value)| lists.entry(name).or_default().push(value.into()));
+        for (name, value) in own.chain(printed) {
+            let list = lists.entry(name).or_default();
+            list.resize_with(at, || Field::Nil); // a run may have none; the last of one name counts
+            list.push(value.into());
+        }
     }
     let mut t = Fields::with_capacity(lists.len());
     lists.into_iter().for_each(|(name, list)| t.set(name, Field::List(list)));

@@ -100,7 +100,7 @@ fn failures_are_told_by_reason_and_how_many_tasks_end_in_a_minute() {
     let why = "  3 x exec bad on HOST: nonzero_exit: exit code 3\n";
     let text = folder.normal(&folder.run(&["status", "c.lua"]).stdout);
     assert!(text.contains(why), "{text}");
-    let rate = regex::Regex::new(r"(?m)^  [0-9.]+ tasks a minute over the last minutes$").unwrap();
+    let rate = regex::Regex::new(r"(?m)^  [0-9.]+ tasks a minute so far$").unwrap();
     assert!(rate.is_match(&text), "{text}");
     let json = folder.run(&["status", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();

@@ -17,12 +17,18 @@ const MOST_FAILURES: usize = 20;
 /// So many workers have a line each; further ones only if something runs there.
 const MOST_WORKERS: usize = 64;
 
+/// That less is left is not worth a word (s).
+const LEAST_S: f64 = 1.0;
+/// From here on a rate is of the last minutes (s).
+const LONG_S: f64 = 300.0;
+
 /// A campaign at work.
 pub(super) fn of_campaign(status: &CampaignStatus) -> String {
     let mut text = String::new();
     let mut line = |part: String| writeln!(text, "{part}").unwrap_or_default();
     let job = status.job.as_ref().map(|job| format!(", {} job {}", job.scheduler, job.id));
-    let left = status.left_s.map(|left| format!(", about {} left", duration(left)));
+    let left = status.left_s.filter(|left| *left >= LEAST_S);
+    let left = left.map(|left| format!(", about {} left", duration(left)));
     line(format!(
         "{}: running for {} on {} (pid {}{}){}",
         status.script,
@@ -53,7 +59,8 @@ pub(super) fn of_campaign(status: &CampaignStatus) -> String {
     }
     if let Some(rate) = status.per_minute.filter(|_| status.ended.values().sum::<usize>() > status.replayed) {
         let digits = usize::from(rate < 10.0);
-        line(format!("  {rate:.digits$} tasks a minute over the last minutes"));
+        let when = if status.running_s < LONG_S { "so far" } else { "over the last minutes" };
+        line(format!("  {rate:.digits$} tasks a minute {when}"));
     }
     if !status.failures.is_empty() {
         line(failed(&status.failures));
@@ -118,13 +125,18 @@ pub(in crate::cli) fn of_waiting(group: &WaitingStatus) -> String {
         "workers" => "for workers",
         "resting" => "before another try",
         "time" => "for the next run",
+        "map" => "to be sent",
         other => other,
     };
     let named: Vec<&str> = first.iter().map(String::as_str).take(MOST_NAMED).collect();
     let more = all.saturating_sub(named.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let head = format!("{} waiting {for_what}", count(*all, "task"));
+    if named.is_empty() {
+        return format!("{head}\n  {why}");
+    }
     let whose = if *all > 1 { "the first: " } else { "" };
-    format!("{} waiting {for_what}: {}{more}\n  {whose}{why}", count(*all, "task"), named.join(", "))
+    format!("{head}: {}{more}\n  {whose}{why}", named.join(", "))
 }
 
 /// What is recorded of one that does not run.
@@ -133,7 +145,7 @@ pub(super) fn of_journal(recorded: &Recorded) -> String {
         format!("{}: not running; {} in {}", recorded.script, sessions(recorded.sessions), recorded.journal);
     let tasks = recorded.ended.values().sum::<usize>();
     if tasks == 0 {
-        text.push_str("\n  nothing is recorded");
+        text.push_str("\n  nothing is recorded (of `exec` and calls only those with a `key` are)");
     } else {
         let kinds = recorded.kinds.iter().map(|(kind, number)| count(*number, kind.word()));
         let kinds: Vec<String> = kinds.collect();

@@ -53,6 +53,34 @@ fn later_tasks_pass_a_gang_only_if_they_end_in_time() {
     assert_eq!(begun(&actions[1..]).0, [0, 1]);
 }
 
+/// A call says nothing of its start before the gang asks for nodes.
+#[test]
+fn a_call_that_was_just_sent_ends_in_a_known_time() {
+    let mut desk = Desk::new(&[1, 1]);
+    desk.ask(Kind::Call, |r| r.timeout_us = Some(100 * SECOND));
+    let (wide, none) = desk.ask(Kind::Exec, gang(2));
+    assert!(none.is_empty());
+    let kept = desk.core.reservations().next().expect("it waits for the second node");
+    assert_eq!((kept.task, kept.nodes, kept.until.is_some()), (wide, 2, true));
+}
+
+#[test]
+fn what_found_too_few_nodes_keeps_none_back_that_asks_for_fewer() {
+    let mut desk = Desk::new(&[1; 6]);
+    let mut ask = |kind, nodes: Option<u32>, seconds: u64| {
+        desk.ask(kind, |r| (r.placement.nodes, r.timeout_us) = (nodes, Some(seconds * SECOND))).0
+    };
+    let running: Vec<TaskId> = (0..6).map(|_| ask(Kind::Exec, None, 100)).collect();
+    let _first = ask(Kind::Exec, Some(6), 100);
+    let [_five, _four, three] = [5, 4, 3].map(|nodes| ask(Kind::Exec, Some(nodes), 1));
+    let actions: Vec<Action> = (0..3).flat_map(|at| desk.done(at, running[at as usize])).collect();
+    let started = actions.iter().filter_map(|action| match action {
+        Action::Start { task, .. } => Some(*task),
+        _ => None,
+    });
+    assert_eq!(started.collect::<Vec<_>>(), [three], "it ends before all six are free");
+}
+
 #[test]
 fn a_gang_that_was_promised_no_time_is_kept_a_node_that_becomes_known_to_be_free_earlier() {
     let mut desk = Desk::new(&[1, 1, 1]);
@@ -369,7 +397,7 @@ fn explanations_name_what_is_waited_for() {
     let (measure, _) = desk.measure();
     let (after, _) = desk.ask(Kind::Exec, |r| r.deps = vec![pending(TaskId(1))]);
     let (behind, _) = desk.exec();
-    assert_eq!(desk.core.explain(running), Explanation::Running { hosts: vec!["n0".into()] });
+    assert_eq!(desk.core.explain(running), Explanation::Running { hosts: vec!["n0".into()], ahead: false });
     assert_eq!(told(&desk, measure), format!("n0 is being cleared for it; there runs task {running}"));
     assert_eq!(desk.core.explain(after), Explanation::Dependencies { tasks: vec![measure], count: 1 });
     let Explanation::Room(place) = desk.core.explain(behind) else { panic!() };

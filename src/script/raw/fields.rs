@@ -1,4 +1,7 @@
 //! Tables of named fields, all of whose fields are set in one protected call: mlua makes one for each, and another for each name.
+//!
+//! What is to be in them is gathered first, in Rust, and then made without a step that could fail but for want of memory. Knows
+//! nothing of records and of whose fields they are.
 
 use std::borrow::Cow;
 use std::ffi::c_int;
@@ -7,9 +10,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 
 use super::stack::Stack;
 
-/// Deeper than this no table lies in another.
-const MOST_DEEP: c_int = 16;
-/// On the stack at a time, for each of them: the table, a name, what is said of it.
+/// On the stack at a time, for each table that lies in another: the table, a name, what is said of it.
 const ROOM: c_int = 3;
 
 /// What a field is.
@@ -53,15 +54,13 @@ impl<'a> Fields<'a> {
     /// The table.
     pub fn table(&self, lua: &Lua) -> mlua::Result<Table> {
         let mut there = MultiValue::new();
-        gather(self, &mut there);
-        let mut made = false;
+        let depth = gather(self, &mut there);
         // SAFETY: mlua calls the closure protected, with a stack of its own that holds the values gathered; its frames own
         // nothing, so that an error (out of memory) may jump over them.
         let table = unsafe {
             lua.exec_raw::<Value>(there, |state| {
                 let stack = Stack::new(state);
-                made = stack.reserve(MOST_DEEP * ROOM);
-                if made {
+                if stack.reserve(depth.saturating_mul(ROOM)) {
                     push_fields(stack, self, &mut 0);
                     stack.keep_top();
                 } else {
@@ -70,24 +69,28 @@ impl<'a> Fields<'a> {
             })
         }?;
         match table {
-            Value::Table(table) if made => Ok(table),
+            Value::Table(table) => Ok(table),
             _ => Err(mlua::Error::runtime("the Lua stack is full")),
         }
     }
 }
 
-/// The values of Lua's own, in the order in which `push` comes by them.
-fn gather(fields: &Fields<'_>, there: &mut MultiValue) {
-    fields.0.iter().for_each(|(_, field)| gather_from(field, there));
+/// The values of Lua's own, in the order in which `push` comes by them; how many tables lie in each other.
+fn gather(fields: &Fields<'_>, there: &mut MultiValue) -> c_int {
+    let deepest = fields.0.iter().map(|(_, field)| gather_from(field, there)).max();
+    1 + deepest.unwrap_or_default()
 }
 
-fn gather_from(field: &Field<'_>, there: &mut MultiValue) {
+fn gather_from(field: &Field<'_>, there: &mut MultiValue) -> c_int {
     match field {
         Field::Value(value) => there.push_back(value.clone()),
-        Field::List(list) => list.iter().for_each(|field| gather_from(field, there)),
-        Field::Table(fields) => gather(fields, there),
+        Field::List(list) => {
+            return 1 + list.iter().map(|field| gather_from(field, there)).max().unwrap_or_default();
+        }
+        Field::Table(fields) => return gather(fields, there),
         _ => {}
     }
+    0
 }
 
 fn push_fields(stack: Stack, fields: &Fields<'_>, taken: &mut c_int) {
@@ -254,6 +257,24 @@ mod tests {
              assert(t.bytes == '\\xff\\0' and t.own[1] == 'theirs' and t.inner.given == t.own) \
              assert(#t.inner.list == 2 and t.inner.list[2] == 'b' and t.twice == 'last')";
         lua.load(holds).exec().unwrap();
+    }
+
+    #[test]
+    fn tables_may_lie_in_each_other_as_deep_as_there_is_room() {
+        let lua = Lua::new();
+        let within = |depth: u32| {
+            let mut fields = Fields::default();
+            for level in 0..depth {
+                let mut around = Fields::default();
+                around.set("level", level);
+                around.set("inner", fields);
+                fields = around;
+            }
+            fields.table(&lua)
+        };
+        lua.globals().set("t", within(100).unwrap()).unwrap();
+        let depth = lua.load("local n = 0 while t.inner do t, n = t.inner, n + 1 end return n");
+        assert_eq!(depth.eval::<u32>().unwrap(), 100);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! The methods are the C API's with Rust types. Two kinds exist, and the names of the second say so:
 //! reading and raw access can neither raise an error nor run user code nor collect garbage; methods that
-//! end in `_raises` may raise (out of memory), so they are called only inside [`protected`], from frames
-//! that own nothing. This module knows nothing of what is shipped.
+//! end in `_raises` may raise (out of memory), so they are called only inside a protected call ([`protected`], or that of mlua's
+//! `exec_raw`), from frames that own nothing. This module knows nothing of what is shipped.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 

@@ -124,7 +124,8 @@ unsafe fn calls(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Option<
     const VALUES: c_int = 7;
     let pool = (stack.kind(1) == Kind::Integer).then(|| PoolId(stack.integer(1) as u32));
     let (first, last) = (stack.integer(4), stack.integer(5));
-    let number = (stack.kind(6) != Kind::Nil).then(|| TaskId(stack.integer(6) as u64));
+    debug_assert!(matches!(stack.kind(6), Kind::Integer | Kind::Nil));
+    let number = (stack.kind(6) == Kind::Integer).then(|| TaskId(stack.integer(6) as u64));
     stack.set_top(VALUES - 1);
     let mut shipper = bridge.shipper.try_borrow_mut().ok()?;
     let mut encode = |pushed: &dyn Fn()| {

@@ -149,3 +149,11 @@ assert(not ok and tostring(e):find("exit code 3", 1, true), e)
 -- Of a map that failed, other parts that fail as well are no news: `map` has told of them (tests/cli/together.rs looks at what is said).
 ok, e = pcall(map, function(x) if x >= 1500 then error("many", 0) end return x end, list)
 assert(not ok and e.message == "many", e)
+
+-- Each item has one number, also where the rest of a slow part is sent anew.
+local before = submit(function() end).id
+map(function(x)
+  local till = os.clock() + (x % 400 == 0 and 0.015 or 0)
+  while os.clock() < till do end
+end, list)
+assert(submit(function() end).id - before == #list + 1)

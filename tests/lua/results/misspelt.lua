@@ -18,6 +18,7 @@ local r = await(submit(measure { cmd = { "sh", "-c", "echo n 4" }, runs = 2, met
 assert(r.ok, tostring(r))
 says("unknown field 'sampels' (did you mean 'samples'?) of a record", function() return r.sampels end)
 says("unknown field 'medain' (did you mean 'median'?) of stats", function() return r.stats.medain end)
+says("unknown field 'median' of a record: it is one of its statistics, record.stats.median", function() return r.median end)
 says("unknown field 'medain' (did you mean 'median'?) of stats", function() return r.metrics.n.stats.medain end)
 assert(r.reason == nil and r.cause == nil and r.hosts == nil and r.stdout == nil and r[1] == nil)
 assert(r.stats.ci == nil and r.stats.rel_half_width == nil or r.stats.n >= 7)
