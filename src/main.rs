@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use harness::cli::{self, panics, roles};
+use harness::process;
 
 fn main() -> ExitCode {
+    process::begin_signals();
     let arguments: Vec<_> = std::env::args_os().collect();
     match arguments.get(1).and_then(|role| role.to_str()) {
         Some("__worker") => {

@@ -5,6 +5,7 @@ local host, lib = ...
 local failure = lib.failure
 
 local setmetatable, select, type, ipairs, pairs, rawset = setmetatable, select, type, ipairs, pairs, rawset
+local pcall, tostring = pcall, tostring
 local pack, result = table.pack, host.result
 
 local M = {}
@@ -181,9 +182,16 @@ local function complete_with_cause(f, value)
   known()
 end
 
+-- What a task came to is more than the memory that is left: it has ended all the same, and whoever asks gets the error.
+local function lost(f, why)
+  f.kind, f.label = "call", nil
+  return { kind = "error", message = "what it came to could not be taken up: " .. string.match(tostring(why), "[^\n]*") }
+end
+
 -- Kinds other than a call end in a record; a call that failed ends in an error.
 local function deliver_result(f)
-  local value = result(f.kind, f.label or nil)
+  local made, value = pcall(result, f.kind, f.label or nil)
+  if not made then value = lost(f, value) end
   if f.kind == "measure" then failure.strict_stats(value) end
   if f.kind == "compile" then failure.strict_messages(value) end
   if f.kind == "compare" then failure.strict_verdicts(value) end

@@ -57,6 +57,9 @@ local function reader(items)
   end
   if flow.callable(items) then return items, false end
   if type(items) ~= "table" then failure.raise("map: expected a list or an iterator, got a " .. type(items)) end
+  if not getmetatable(items) and #items == 0 and next(items) ~= nil then
+    failure.raise "map: a table without [1] is no list: give its values one after another, { a, b, c }"
+  end
   local i = 0
   local function next_item()
     i = i + 1

@@ -16,7 +16,7 @@ use super::own::Listener;
 use super::progress::display;
 use crate::artefact::Store;
 use crate::machine;
-use crate::model::human::{bounded, count};
+use crate::model::human::{bounded, count, typed};
 use crate::model::{Limits, Row, Status, exit, limits};
 use crate::process::{self, Signals};
 use crate::report::summary;
@@ -167,8 +167,9 @@ fn no_script(path: &Path, mut file: File) -> Option<String> {
     let shown = path.display();
     if path.extension().is_some_and(|extension| extension == "py") {
         return Some(format!(
-            "scripts are in Lua; `python3 {shown}` runs it, and a HarnessExecutor in it starts harness \
-             (export PYTHONPATH=\"$(harness python-path)\")"
+            "scripts are in Lua; `{}` runs it, and a HarnessExecutor in it starts harness \
+             (export PYTHONPATH=\"$(harness python-path)\")",
+            typed(&["python3".into(), shown.to_string()])
         ));
     }
     let mut begin = [0; ELF.len()];
@@ -242,7 +243,9 @@ fn failures(ended: &BTreeMap<Status, usize>) -> Option<String> {
 /// What there is for this process (B). The script's values may take three quarters of it; what tasks on their way were called
 /// with a quarter, though both are rarely that large at once, for the root needs some for what it knows of tasks.
 pub(super) fn memory() -> u64 {
-    let allowed = [Resource::Data, Resource::As].map(|resource| getrlimit(resource).current);
+    let taken = machine::taken_bytes();
+    let allowed = [(Resource::Data, taken.data), (Resource::As, taken.addresses)]
+        .map(|(resource, taken)| getrlimit(resource).current.map(|most| most.saturating_sub(taken).max(1)));
     let there = allowed.into_iter().flatten().chain([machine::memory_bytes()]).filter(|bytes| *bytes > 0);
     there.min().unwrap_or(i64::MAX as u64)
 }

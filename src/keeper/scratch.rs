@@ -2,7 +2,9 @@
 //!
 //! A keeper's folders stand in one of its own, which goes with it (`process::OwnFolder`).
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -44,8 +46,15 @@ impl ScratchRoot {
             let _ = self.0.set(OwnFolder::make(&parent, &prefix()).map_err(said)?);
         }
         let root = self.0.get().ok_or_else(|| said(io::ErrorKind::NotFound.into()))?;
-        let folder = process::private("task-", root.path()).map_err(said)?;
-        Ok(Scratch(folder.keep()))
+        let folder = match process::private("task-", root.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A task, or who cleans up, has removed ours.
+                DirBuilder::new().mode(0o700).create(root.path()).map_err(said)?;
+                process::private("task-", root.path())
+            }
+            made => made,
+        };
+        Ok(Scratch(folder.map_err(said)?.keep()))
     }
 }
 
@@ -73,5 +82,7 @@ mod tests {
         fs::write(path.join("file"), "x").unwrap();
         drop(a);
         assert!(!path.exists() && b.path().exists());
+        fs::remove_dir_all(b.path().parent().unwrap()).unwrap();
+        assert!(root.folder().unwrap().path().exists(), "somebody has removed them all");
     }
 }

@@ -12,6 +12,25 @@ pub fn memory_bytes() -> u64 {
     line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
+/// What this process has of what `ulimit` counts (B): nothing where the kernel does not tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taken {
+    /// Of all addresses (`-v`).
+    pub addresses: u64,
+    /// Of data (`-d`), stacks of threads among it.
+    pub data: u64,
+}
+
+/// The same, now.
+pub fn taken_bytes() -> Taken {
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let bytes = |at| {
+        let pages: Option<u64> = text.split_ascii_whitespace().nth(at).and_then(|word| word.parse().ok());
+        pages.unwrap_or_default() * rustix::param::page_size() as u64
+    };
+    Taken { addresses: bytes(0), data: bytes(5) }
+}
+
 /// How many processes the kernel killed for memory: in our control group, or on the whole node where no
 /// group counts.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ pub use gpus::gpus;
 #[cfg(test)]
 pub use kernel::recorded;
 pub use kernel::{Kernel, show_list};
-pub use memory::{OomWatch, killed_for_memory, memory_bytes};
+pub use memory::{OomWatch, Taken, killed_for_memory, memory_bytes, taken_bytes};
 pub use topology::{Cores, Topology};
 
 /// `gethostname`.

@@ -35,10 +35,10 @@ pub use gate::Gate;
 pub use limited::{Allowance, own_limit};
 pub use memory::{LargePages, end_if_memory_is_short, end_without_memory};
 pub use own::{
-    FIRST_FD, Signals, adopt_orphans, become_program, block_signals, end_by, end_by_faults, end_with_parent,
-    exit_now, exit_within, own_pid, own_thread, parent_pid, set_input_aside, start_executable, start_self,
-    stdout_to_stderr, take_affinity_of_parent, take_fd, take_input_back, take_stdio, this_executable,
-    unblock_signals,
+    FIRST_FD, Signals, adopt_orphans, become_program, begin_signals, block_signals, end_by, end_by_faults,
+    end_with_parent, exit_now, exit_within, own_pid, own_thread, parent_pid, set_input_aside,
+    start_executable, start_self, stdout_to_stderr, take_affinity_of_parent, take_fd, take_input_back,
+    take_stdio, this_executable, unblock_signals,
 };
 pub use pin::{run_on, take_memory_of};
 pub use spawn::{

@@ -239,13 +239,25 @@ fn heeded() -> Vec<i32> {
     HANDLED.into_iter().filter(|signal| *signal != libc::SIGHUP || hangup != libc::SIG_IGN).collect()
 }
 
+/// Dispositions that no process of ours takes over from whoever started it, or from Rust's runtime: that nobody reads any more is an error
+/// of the write, and who ends a program hears how.
+pub fn begin_signals() {
+    pass_over(libc::SIGPIPE);
+    // SAFETY: it changes a disposition; no handler of ours is involved.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
+/// It does nothing. To be ignored it would be in the programs, too, that a script starts itself (`os.execute`); a handler is not.
+fn pass_over(signal: i32) {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: the handler does nothing.
+    unsafe { libc::signal(signal, nothing as extern "C" fn(i32) as libc::sighandler_t) };
+}
+
 /// Blocks what is heeded in this thread and those it starts later. A file that would grow beyond `ulimit -f` is an
 /// error of its write and not the end of the process; programs get the default back ([`super::spawn()`]).
 pub fn block_signals() -> io::Result<()> {
-    // SAFETY: it changes a disposition; no handler of ours is involved.
-    if unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) } == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
-    }
+    pass_over(libc::SIGXFSZ);
     change_mask(libc::SIG_BLOCK, &heeded())
 }
 

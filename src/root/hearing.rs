@@ -35,6 +35,9 @@ impl Driver {
             FromWorker::Hello(hello) => self.welcome(id, hello),
             FromWorker::Ready => self.ready(id),
             FromWorker::Started(task, attempt) => {
+                if let Some(live) = self.tasks.live(task).filter(|live| live.attempt == attempt) {
+                    live.began();
+                }
                 self.handle(Event::Started { worker: id, task, attempt });
             }
             FromWorker::Done(task, attempt, outcome) => {

@@ -34,7 +34,7 @@ pub(super) struct Live {
 /// See [`Live::rare`].
 #[derive(Clone, PartialEq)]
 pub(super) struct Rare {
-    /// When the try under way was sent off.
+    /// When the try under way was sent off; of what waited at its worker, when it began, once that is known.
     pub(super) started: Option<Moment>,
     /// Where it runs, once it was started.
     pub(super) worker: Option<WorkerId>,
@@ -204,6 +204,13 @@ impl Tasks {
 }
 
 impl Live {
+    /// Its worker says so: what waited there did not run before.
+    pub(super) fn began(&mut self) {
+        if matches!(self.submission.job.kind(), Kind::Call | Kind::Exec) && self.rare.started.is_some() {
+            self.rare.started = Some(Instant::now().into());
+        }
+    }
+
     /// Why it cannot run, for whoever tells the script. Of nearly all there is nothing, and nothing is written.
     pub(super) fn take_unmet(&mut self) -> Option<Box<Unmet>> {
         self.rare.unmet.as_ref()?;

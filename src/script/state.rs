@@ -331,7 +331,8 @@ impl ScriptState {
     fn set_up_random(&self) -> mlua::Result<()> {
         let seed = self.bridge.port.borrow().campaign().seed;
         let math: Table = self.lua.globals().get("math")?;
-        math.get::<Function>("randomseed")?.call((seed as i64, 0))
+        // Tasks have theirs with the campaign's seed and their number (`TaskState`); none has this one.
+        math.get::<Function>("randomseed")?.call((seed as i64, -1))
     }
 }
 

@@ -22,7 +22,7 @@ os.remove(name)
 
 -- The seed of the campaign makes math.random the same in every run.
 local a, b = math.random(1000), math.random(1000)
-math.randomseed(7, 0)
+math.randomseed(7, -1)
 assert(math.random(1000) == a and math.random(1000) == b)
 
 -- The library goes by name into tasks and back.
