@@ -2,9 +2,9 @@
 //! How a new process becomes a program.
 //!
 //! It shares our memory until its exec (`CLONE_VM | CLONE_VFORK`: this thread stands still so long, and starting does not get
-//! slower as we grow), and leaves there what failed. It may allocate nothing and take no lock: all it needs is made
-//! before (but that of `abort`, for an instant, in some C libraries). `posix_spawn` does the same; but it sets no limits, gives no descriptor of the process, and has a new stack
-//! mapped for each, which is unmapped on all cores that run threads of ours.
+//! slower as we grow), and leaves there what failed. It may allocate nothing and take no lock (in some C libraries that of `abort`,
+//! for an instant): all it needs is made before. `posix_spawn` does the same; but it sets no limits, gives no descriptor of
+//! the process, and has a new stack mapped for each, which is unmapped on all cores that run threads of ours.
 
 use std::cell::UnsafeCell;
 use std::convert::Infallible;
