@@ -92,6 +92,8 @@ pub(super) struct Driver {
     /// The signal that was heeded last, and when.
     pub(super) heeded: Option<(Instant, i32)>,
     pub(super) draining: Option<(Instant, String)>,
+    /// Calls that were known to come when it was stopped.
+    pub(super) unsent: usize,
     /// Tasks that were not started, because they would not have ended in time.
     pub(super) held: usize,
     /// What people were told of such tasks.
@@ -200,6 +202,7 @@ impl Driver {
             deadline,
             heeded: None,
             draining: None,
+            unsent: 0,
             held: 0,
             told: Told::default(),
             recorded: 0,

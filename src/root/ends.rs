@@ -296,7 +296,7 @@ impl Driver {
             ),
             ended: ended.clone(),
             replayed,
-            unfinished: self.progress.unfinished(),
+            unfinished: self.left_undone(),
             is_out_of_time: how == HowEnded::Stopped && goes_on,
             in_vain: if is_barren { self.postponed.in_vain() } else { Vec::new() },
         };

@@ -194,6 +194,7 @@ impl Driver {
 
     pub(super) fn drain(&mut self, why: String) {
         self.draining = Some((Instant::now(), why));
+        self.unsent = self.port.to_come() as usize; // the script is about to take that back
         self.port.drain();
         self.handle(Event::Drain);
     }
@@ -247,7 +248,7 @@ impl Driver {
 
     /// What a stop left undone: those that ran longest by name, the others counted.
     pub(super) fn unfinished(&mut self) -> String {
-        let all = self.progress.unfinished();
+        let all = self.left_undone();
         self.postponed.cut_short.sort_by_key(|task| task.since);
         let mut words: Vec<&str> =
             self.postponed.cut_short.iter().take(NAMED).map(|task| task.what.as_str()).collect();
@@ -263,6 +264,11 @@ impl Driver {
             words.push(&more);
         }
         format!("{} unfinished{held}: {}", count(all, "task"), words.join("; "))
+    }
+
+    /// How many tasks that was.
+    pub(super) fn left_undone(&self) -> usize {
+        self.progress.unfinished() + self.unsent
     }
 
     /// How to go on after a stop.

@@ -283,6 +283,25 @@ fn what_is_not_there_is_said() {
     says(&folder, &["status"], 2, "", several);
 }
 
+/// A call or two may be on their way when the stop comes.
+#[test]
+fn what_a_map_has_yet_to_send_is_unfinished_at_a_stop() {
+    let (_folder, running) = begun(
+        "local list = {}
+        for i = 1, 1000 do list[i] = i end
+        local slots <close> = spawn { slots = 2 }
+        map(function(i) os.execute 'HOLD' end, list, { in_flight = 2 })",
+    );
+    running.signal(Signal::INT);
+    let ran = running.end(LIMIT);
+    let told = ran
+        .stderr
+        .split_once("stopped by SIGINT with ")
+        .and_then(|(_, rest)| rest.split_once(" tasks unfinished"));
+    let unfinished: u32 = told.and_then(|(number, _)| number.parse().ok()).unwrap_or_default();
+    assert!((998..=1002).contains(&unfinished), "{ran:?}");
+}
+
 #[test]
 fn what_a_map_has_yet_to_send_waits_until_it_is_left() {
     let (folder, running) = begun(
