@@ -31,7 +31,7 @@ pub(super) struct Mailboxes {
     draining: AtomicBool,
     /// So many tasks are on their way, and the script waits until fewer are; 0 while it does not.
     full: AtomicU64,
-    /// Calls that a `map` has yet to submit.
+    /// See [`Port::add_to_come`](super::port::Port::add_to_come).
     to_come: AtomicU64,
     /// Somebody at a terminal wants what the script does now to end, and nothing else.
     interrupted: AtomicBool,
@@ -174,7 +174,7 @@ impl Mailboxes {
         self.full.store(full, Ordering::Relaxed);
     }
 
-    /// So many more calls, or fewer, are known to come.
+    /// See [`Port::add_to_come`](super::port::Port::add_to_come).
     pub(super) fn add_to_come(&self, more: i64) {
         self.to_come.fetch_add(more as u64, Ordering::Relaxed); // wraps, as it should for fewer
     }

@@ -335,7 +335,8 @@ impl Port {
         self.mailboxes.set_full(if full { self.campaign.most_queued.tasks } else { 0 });
     }
 
-    /// So many more calls, or fewer, are known to come: they count as waiting for whoever looks.
+    /// So many more calls, or fewer, are known to come, as the rest of a list that a `map` sends: they count as submitted and waiting for
+    /// whoever looks.
     pub fn add_to_come(&self, more: i64) {
         self.mailboxes.add_to_come(more);
     }

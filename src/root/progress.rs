@@ -132,7 +132,7 @@ pub(super) struct Present {
     pub(super) workers: usize,
     /// See [`Standing::full`].
     pub(super) full: Option<u64>,
-    /// Calls that the script has yet to submit, as far as it has said so.
+    /// See [`Port::add_to_come`](super::port::Port::add_to_come).
     pub(super) to_come: u64,
 }
 
