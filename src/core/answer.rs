@@ -155,10 +155,7 @@ impl Core {
     fn may_have_begun(&self, id: WorkerId) -> Vec<TaskIx> {
         let worker = &self.fleet[id];
         let calls = || worker.tasks.iter().copied().filter(|ix| self.tasks[*ix].need == Need::Call);
-        let waits = |ix: &TaskIx| {
-            let State::Flying(flight) = &self.tasks[*ix].state else { return false };
-            matches!(flight.phase, Phase::Sent { .. } | Phase::Recalling)
-        };
+        let waits = |ix: &TaskIx| self.tasks[*ix].state.is_unsaid();
         let running = calls().filter(|ix| !waits(ix)).count();
         calls().filter(waits).take((worker.for_calls() as usize).saturating_sub(running)).collect()
     }

@@ -194,9 +194,7 @@ impl Core {
         let worker = &self.fleet[worker];
         let may_wait = |ix: TaskIx| {
             let task = &self.tasks[ix];
-            let State::Flying(Flight { phase, .. }) = &task.state else { return false };
-            matches!(phase, Phase::Sent { .. } | Phase::Recalling)
-                && matches!(task.kind, Kind::Call | Kind::Exec)
+            task.state.is_unsaid() && matches!(task.kind, Kind::Call | Kind::Exec)
         };
         let mut ahead = worker.surplus() as usize + usize::from(worker.ahead);
         let from_last = worker.tasks.iter().rev().map(|ix| {

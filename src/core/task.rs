@@ -281,6 +281,11 @@ impl State {
     pub fn is_flying(&self) -> bool {
         matches!(self, Self::Flying(_))
     }
+
+    /// Has it been sent, and not said that it began?
+    pub fn is_unsaid(&self) -> bool {
+        matches!(self, Self::Flying(Flight { phase: Phase::Sent { .. } | Phase::Recalling, .. }))
+    }
 }
 
 impl Task {

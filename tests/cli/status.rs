@@ -283,15 +283,19 @@ fn what_is_not_there_is_said() {
     says(&folder, &["status"], 2, "", several);
 }
 
+/// With a list of 1000, and two slots for it.
+fn begun_to_map(script: &str) -> (Folder, Running) {
+    let before = "local list = {}
+        for i = 1, 1000 do list[i] = i end
+        local slots <close> = spawn { slots = 2 }
+        ";
+    begun(&[before, script].concat())
+}
+
 /// A call or two may be on their way when the stop comes.
 #[test]
 fn what_a_map_has_yet_to_send_is_unfinished_at_a_stop() {
-    let (_folder, running) = begun(
-        "local list = {}
-        for i = 1, 1000 do list[i] = i end
-        local slots <close> = spawn { slots = 2 }
-        map(function(i) os.execute 'HOLD' end, list, { in_flight = 2 })",
-    );
+    let (_folder, running) = begun_to_map("map(function(i) os.execute 'HOLD' end, list, { in_flight = 2 })");
     running.signal(Signal::INT);
     let ran = running.end(LIMIT);
     let told = ran
@@ -304,11 +308,8 @@ fn what_a_map_has_yet_to_send_is_unfinished_at_a_stop() {
 
 #[test]
 fn what_a_map_has_yet_to_send_waits_until_it_is_left() {
-    let (folder, running) = begun(
-        "local list = {}
-        for i = 1, 1000 do list[i] = i end
-        local slots <close> = spawn { slots = 2 }
-        print(pcall(map, function(i) os.execute 'HOLD' error 'enough' end, list, { in_flight = 2 }))
+    let (folder, running) = begun_to_map(
+        "print(pcall(map, function(i) os.execute 'HOLD' error 'enough' end, list, { in_flight = 2 }))
         await(submit(exec { shell = 'touch left; while [ ! -e stop ]; do sleep 0.01; done' }))",
     );
     let submitted = || {
