@@ -1,15 +1,22 @@
 //! The one place where a process of ours sleeps: descriptors and a time, whichever is first.
 
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
+use rustix::thread::set_current_timer_slack;
+
+/// A wait is short below this: of the 50 µs by which the kernel may be late it would be a good part.
+const SHORT: Duration = Duration::from_millis(1);
 
 /// Waits until one of `fds` is ready or `deadline` has come (for ever if there is none). A signal that is
 /// not blocked ends the wait early. Who does not want to wait at all, for MPI may have something at any moment, lets others
 /// have the core first that have work: what it looks for may be theirs to do.
 pub fn wait(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> std::io::Result<()> {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let is_short = left.is_some_and(|left| !left.is_zero() && left < SHORT);
+    let _punctual = is_short.then(Punctual::begin);
     let ready = match poll(fds, left.map(timespec).as_ref()) {
         Ok(ready) => ready,
         Err(Errno::INTR) => return Ok(()),
@@ -19,6 +26,23 @@ pub fn wait(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> std::io::Resul
         std::thread::yield_now();
     }
     Ok(())
+}
+
+/// Wakes this thread on time while it is there. Not for longer: programs that the thread starts would have it from us.
+struct Punctual;
+
+impl Punctual {
+    fn begin() -> Self {
+        // Where the kernel refuses, this thread wakes a little later.
+        let _ = set_current_timer_slack(NonZeroU64::new(1));
+        Self
+    }
+}
+
+impl Drop for Punctual {
+    fn drop(&mut self) {
+        let _ = set_current_timer_slack(None);
+    }
 }
 
 fn timespec(duration: Duration) -> Timespec {
