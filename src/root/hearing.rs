@@ -6,20 +6,33 @@ use super::driver::Driver;
 use super::workers::Stage;
 use crate::core::Event;
 use crate::model::{FromWorker, Hash, ToWorker, WorkerId};
+use crate::transport::LinkError;
+
+/// What follows from so many messages leaves before more are heard: those who wait for it work meanwhile.
+const TOGETHER: usize = 256;
 
 impl Driver {
     pub(super) fn read_workers(&mut self) {
         for id in std::mem::take(&mut self.heard) {
             let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { continue };
-            let (messages, ended) = worker.read();
+            let (messages, mut ended) = worker.read();
             self.now = Instant::now();
-            for message in messages {
+            for (heard, message) in messages.into_iter().enumerate() {
+                if heard > 0 && heard % TOGETHER == 0 {
+                    ended = self.answer_so_far(id).err().or(ended);
+                }
                 self.hear(id, message);
             }
             if let Some(error) = ended {
                 self.link_ended(id, &error);
             }
         }
+    }
+
+    /// The script gets what has ended, the worker what it is to do next.
+    fn answer_so_far(&mut self, id: WorkerId) -> Result<(), LinkError> {
+        self.port.flush();
+        self.workers.get_mut(&id).map_or(Ok(()), |worker| worker.peer.flush())
     }
 
     fn hear(&mut self, id: WorkerId, message: FromWorker) {
