@@ -59,3 +59,22 @@ pub fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
         (one, other) => one.or(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::thread::current_timer_slack;
+
+    use super::*;
+
+    #[test]
+    fn a_short_wait_is_punctual_and_leaves_nothing_to_what_is_started_next() {
+        let before = current_timer_slack().unwrap();
+        assert!(before > 1, "{before} ns: the thread was punctual already");
+        wait(&mut [], Some(Instant::now() + SHORT / 10)).unwrap();
+        assert_eq!(current_timer_slack().unwrap(), before);
+        let punctual = Punctual::begin();
+        assert_eq!(current_timer_slack().unwrap(), 1);
+        drop(punctual);
+        assert_eq!(current_timer_slack().unwrap(), before);
+    }
+}
