@@ -1,8 +1,8 @@
 //! How much work a worker may hold in advance, in time rather than in tasks.
 //!
-//! A unit of a worker takes [`PIPE_US`] of calls. A call is charged what its class has been seen to take, at least
-//! 1/512 of that and at most half of it: so up to 512 short calls share a unit, two of those that take longer than half a
-//! pipe (the second begins when the first ends, not a round trip later), and all may mix on one worker. One that takes
+//! A unit of a worker takes [`PIPE_US`] of calls. A call is charged what its class has been seen to take, but
+//! [`CHEAPEST_CALL`] at least and half a pipe at most: so up to [`DEEPEST`] short calls share a unit, two of those that take longer than
+//! that (the second begins when the first ends, not a round trip later), and all may mix on one worker. One that takes
 //! longer than [`LONG_CALL`], which its worker lets nothing wait behind, has its unit alone. A class not seen yet
 //! is charged half.
 
@@ -12,8 +12,8 @@ use crate::model::LONG_CALL;
 
 /// Work in the pipe of one unit (µs).
 pub(super) const PIPE_US: u32 = 2048;
-/// Calls in the pipe of one unit at the most: where nothing wakes who looks for messages, half as many that do nothing have ended before
-/// the next ones come.
+/// Calls in the pipe of one unit at the most. Over MPI, where nothing wakes who waits for messages, half as many that do nothing may
+/// have ended before the next ones come.
 const DEEPEST: u32 = 512;
 /// Programs that wait for one unit take at most about this (µs): some round trips between busy processes.
 const AHEAD_US: f32 = 5000.0;

@@ -8,7 +8,7 @@ use crate::core::Event;
 use crate::model::{FromWorker, Hash, ToWorker, WorkerId};
 use crate::transport::LinkError;
 
-/// What follows from so many messages leaves before more are heard: those who wait for it work meanwhile.
+/// What follows from so many messages of one worker leaves before more of it are heard: those who wait for it work meanwhile.
 const TOGETHER: usize = 256;
 
 impl Driver {
@@ -17,9 +17,9 @@ impl Driver {
             let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.is_gone()) else { continue };
             let (messages, mut ended) = worker.read();
             self.now = Instant::now();
-            for (heard, message) in messages.into_iter().enumerate() {
-                if heard > 0 && heard % TOGETHER == 0 {
-                    ended = self.answer_so_far(id).err().or(ended);
+            for (n, message) in messages.into_iter().enumerate() {
+                if n > 0 && n % TOGETHER == 0 {
+                    ended = ended.or(self.answer_so_far(id).err());
                 }
                 self.hear(id, message);
             }
@@ -29,10 +29,11 @@ impl Driver {
         }
     }
 
-    /// The script gets what has ended, the worker what it is to do next.
+    /// The script gets what has ended and need not be written down first, the worker what it is to do next.
     fn answer_so_far(&mut self, id: WorkerId) -> Result<(), LinkError> {
         self.port.flush();
-        self.workers.get_mut(&id).map_or(Ok(()), |worker| worker.peer.flush())
+        let worker = self.workers.get_mut(&id).filter(|worker| !worker.is_gone());
+        worker.map_or(Ok(()), |worker| worker.peer.flush())
     }
 
     fn hear(&mut self, id: WorkerId, message: FromWorker) {

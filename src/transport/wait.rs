@@ -7,7 +7,7 @@ use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
 use rustix::thread::set_current_timer_slack;
 
-/// A wait is short below this: of the 50 µs by which the kernel may be late it would be a good part.
+/// Below this a wait is short: the 50 µs by which the kernel may be late would be a good part of it.
 const SHORT: Duration = Duration::from_millis(1);
 
 /// Waits until one of `fds` is ready or `deadline` has come (for ever if there is none). A signal that is

@@ -7,8 +7,10 @@
 mod guest;
 mod lone;
 mod pipe;
+mod slot;
 mod slots;
 mod transfers;
+mod turns;
 mod watch;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -311,8 +313,14 @@ impl<'a> Worker<'a> {
         fds.extend(self.guest.as_ref().map(Guest::poll));
         fds.extend(link.poll_fds().into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         fds.push(poll_stream(&self.keeper));
-        fds.extend(self.slots.streams().map(poll_stream));
-        wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for events", error })
+        let others = fds.len();
+        let (ids, streams): (Vec<_>, Vec<_>) = self.slots.streams().unzip();
+        fds.extend(streams.into_iter().map(poll_stream));
+        wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for events", error })?;
+        let ready = fds[others..].iter().zip(ids).filter(|(fd, _)| !fd.revents().is_empty());
+        let spoke = ready.map(|(_, id)| id).collect();
+        self.slots.have_spoken(spoke);
+        Ok(())
     }
 
     fn read_root(&mut self) -> Result<(), WorkerError> {

@@ -10,17 +10,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lone::Lone;
-use super::pipe::{Due, Piped, Process, explain_end};
+use super::pipe::{Due, Process, explain_end};
 use super::report;
+use super::slot::{Ending, Slot, State};
+use super::turns::Turns;
 use crate::machine;
 use crate::model::{
     Attempt, CallTask, FromWorker, Hash, Limits, Module, Outcome, SlotEnd, SlotId, SlotInit, Status, TaskId,
     ToKeeper, ToSlot, ToWorker, Welcome, human,
 };
-use crate::process::{Gate, Vigil, with_advice};
+use crate::process::Vigil;
 use crate::transport::Peer;
 use crate::transport::wait::earlier;
-use crate::wire::{Stream, socket_pair};
+use crate::wire::Stream;
 
 /// How often in a row a slot may fail to start (and all slots of a worker together before the first success).
 const TRIES: u32 = 3;
@@ -43,6 +45,8 @@ pub(super) struct Slots {
     /// Those among them that the keeper asked for.
     for_keeper: BTreeSet<String>,
     starts: Starts,
+    /// Those that something has come from.
+    spoke: Vec<SlotId>,
     /// So many calls came and ended since it was last seen to who stays awake.
     stirred: u32,
     lone: Lone,
@@ -58,36 +62,6 @@ struct Starts {
     failed: u32,
     /// The failure that came last.
     last: Option<Outcome>,
-}
-
-struct Slot {
-    id: SlotId,
-    state: State,
-    /// Starts that failed in a row.
-    failed: u32,
-}
-
-enum State {
-    /// No process yet, or not any more.
-    Absent,
-    /// A process that takes calls.
-    Serving(Box<Process>),
-    /// A process of which only the end is awaited.
-    Ending(Box<Ending>),
-}
-
-/// A process that was told to end or is about to.
-struct Ending {
-    /// The call that ran in it is the last of these.
-    pipe: VecDeque<Piped>,
-    /// Had it come as far as to run calls?
-    ready: bool,
-    /// How long that call ran (s).
-    ran_s: f64,
-    /// In which call of a library it was.
-    foreign: Option<String>,
-    /// Why it ends, if the reason is ours or it gave one.
-    why: Option<Outcome>,
 }
 
 impl Slots {
@@ -115,6 +89,7 @@ impl Slots {
             wanted_modules: BTreeMap::new(),
             for_keeper: BTreeSet::new(),
             starts: Starts::default(),
+            spoke: Vec::new(),
             stirred: 0,
             lone: Lone::default(),
             vigil: Vigil::default(),
@@ -134,11 +109,17 @@ impl Slots {
         })
     }
 
-    pub(super) fn streams(&self) -> impl Iterator<Item = &Stream> {
+    /// Who may say something, and where.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (SlotId, &Stream)> {
         self.slots.iter().filter_map(|slot| match &slot.state {
-            State::Serving(process) => Some(&process.stream),
+            State::Serving(process) => Some((slot.id, &process.stream)),
             _ => None,
         })
+    }
+
+    /// From these something has come.
+    pub(super) fn have_spoken(&mut self, slots: Vec<SlotId>) {
+        self.spoke = slots;
     }
 
     /// So many slots' worth of cores are in use by commands.
@@ -275,9 +256,14 @@ impl Slots {
 
     /// Lets slots work: answers, time limits, waiting calls.
     pub(super) fn progress(&mut self, root: &mut Root, keeper: &mut Stream) {
+        for id in std::mem::take(&mut self.spoke) {
+            self.read(usize::from(id.0), root, keeper);
+        }
         let now = Instant::now();
         for index in 0..self.slots.len() {
-            self.read(index, root, keeper);
+            if self.slots[index].is_due(now) {
+                self.read(index, root, keeper); // it may have answered since
+            }
             self.watch(index, now, root, keeper);
         }
         self.place(now, root, keeper);
@@ -291,11 +277,7 @@ impl Slots {
 
     /// When something is due without a message.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let deadline = |slot: &Slot| match &slot.state {
-            State::Serving(process) => process.next_deadline(),
-            _ => None,
-        };
-        self.slots.iter().filter_map(deadline).fold(None, |a, b| earlier(a, Some(b)))
+        self.slots.iter().filter_map(Slot::next_deadline).fold(None, |a, b| earlier(a, Some(b)))
     }
 
     /// Does something wait behind what runs: a call in a pipe, or commands for more cores than there are?
@@ -423,24 +405,23 @@ impl Slots {
         }
     }
 
-    /// Puts waiting calls into the pipes of the least loaded slots that may be used.
+    /// Puts waiting calls into the pipes of slots that may be used.
     fn place(&mut self, now: Instant, root: &mut Root, keeper: &mut Stream) {
         self.refuse_waiting(root);
-        let usable = self.slots.len().saturating_sub(self.taken as usize).max(1);
+        let mut turns = None;
         while let Some(call) = self.waiting.pop_front() {
-            let whole = self.slots.iter().filter(|slot| !self.is_broken(slot));
-            let busy = whole.clone().filter(|slot| slot.load() != Some(0)).count();
-            let free = whole.filter_map(|slot| {
-                Some((slot.load()?, slot.taken_back(), call.fresh && slot.is_used(), slot.id))
-            });
-            // Commands hold some cores: no idle slot joins in once as many are busy as may be.
-            let may = |load: usize| if load == 0 { busy < usable } else { !call.fresh };
-            let Some((.., used, id)) = free.filter(|(load, ..)| may(*load)).min() else {
+            let chosen = if call.fresh {
+                turns = None; // they are others once this one has its slot
+                self.for_fresh_call()
+            } else {
+                turns.get_or_insert_with(|| self.turns()).next()
+            };
+            let Some(id) = chosen else {
                 self.waiting.push_front(call);
                 return;
             };
             let index = usize::from(id.0);
-            if used {
+            if call.fresh && self.slots[index].is_used() {
                 // What earlier calls left behind goes with their process; the call waits for the next one.
                 self.waiting.push_front(call);
                 return self.kill_process(index, None, root, keeper);
@@ -460,51 +441,29 @@ impl Slots {
             }
         }
     }
-}
 
-impl Slot {
-    /// Calls in its pipe; `None` while it cannot take any.
-    fn load(&self) -> Option<usize> {
-        match &self.state {
-            State::Absent => Some(0),
-            // Nothing waits behind a long call: it may be endless.
-            State::Serving(process) if process.pipe.front().is_some_and(|head| head.announced) => None,
-            State::Serving(process) => Some(process.pipe.len()),
-            State::Ending(_) => None,
-        }
+    fn turns(&self) -> Turns {
+        Turns::new(self.whole().filter_map(Slot::turn), self.may_join())
     }
 
-    /// Of equally loaded ones the one that gave back least is likeliest to begin a call.
-    fn taken_back(&self) -> u32 {
-        match &self.state {
-            State::Serving(process) => process.taken_back(),
-            _ => 0,
+    /// An idle slot for a call that is to have a process of its own; rather one whose process has had none.
+    fn for_fresh_call(&self) -> Option<SlotId> {
+        if self.may_join() == 0 {
+            return None;
         }
+        let idle = self.whole().filter(|slot| slot.load() == Some(0));
+        idle.min_by_key(|slot| (slot.taken_back(), slot.is_used(), slot.id)).map(|slot| slot.id)
     }
 
-    /// May an earlier call have left something in it?
-    fn is_used(&self) -> bool {
-        matches!(&self.state, State::Serving(process) if !process.is_unused())
+    /// So many idle slots may be given calls: commands hold some cores.
+    fn may_join(&self) -> usize {
+        let usable = self.slots.len().saturating_sub(self.taken as usize).max(1);
+        let busy = self.whole().filter(|slot| slot.load() != Some(0)).count();
+        usable.saturating_sub(busy)
     }
 
-    /// Its process, started if there is none. `init` is the same for all slots but for which one it is.
-    fn serve(
-        &mut self,
-        init: &SlotInit,
-        limits: &Limits,
-        now: Instant,
-        keeper: &mut Stream,
-    ) -> std::io::Result<&mut Process> {
-        if let State::Absent = self.state {
-            let (ours, slots) = socket_pair().map_err(with_advice)?;
-            let (gate, gate_fd) = Gate::create().map_err(with_advice)?;
-            keeper.queue_with_fds(&ToKeeper::StartSlot(self.id), vec![slots, gate_fd]);
-            let init = SlotInit { slot: self.id, ..init.clone() };
-            self.state = State::Serving(Box::new(Process::new(Stream::new(ours)?, gate, init, limits, now)));
-        }
-        match &mut self.state {
-            State::Serving(process) => Ok(process),
-            _ => Err(std::io::Error::other("the slot is just ending")),
-        }
+    /// Those that were not given up.
+    fn whole(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| !self.is_broken(slot))
     }
 }
