@@ -1,29 +1,37 @@
 //! Decides which calls in a slot's pipe may still be taken back, and which is to stop: two shared words between
-//! worker and slot; and a few more that outlive the slot, which say in which foreign code it is.
+//! worker and slot; and what outlives the slot: in which foreign code it is, and what it said last.
 //!
 //! A worker puts several calls into a slot's pipe ahead of time. To take back those that have not begun it
 //! must not ask the slot, which is busy in the user's code. So both share one word: how far the slot has
 //! begun, and below which position calls are void. Each side changes it in one atomic step, so a call is
 //! either begun or taken back, never both. The other word names what is to stop: a signal only makes the slot
 //! look there, so one that comes late cannot hit the next call. A third says whether the slot may stay awake for the next call. The note is
-//! for the case that foreign code ends the process. Knows nothing of what a call is.
+//! for the case that foreign code ends the process. What the slot says is kept for the case that it ends before it was sent: results of
+//! short calls leave together, and the next call may end the process. Knows nothing of what a call is.
 
 #![allow(unsafe_code)]
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Words of the shared memory: `begun` (high half) and `void_below` (low half); what is to stop; may the slot stay awake; the note.
-const WORDS: usize = 19;
+/// Words of the shared memory: `begun` (high half) and `void_below` (low half); what is to stop; may the slot stay awake; the note; how
+/// much the slot has said.
+const WORDS: usize = 20;
 /// The note: text, filled up with zero bytes.
-const NOTE: std::ops::Range<usize> = 3..WORDS;
+const NOTE: std::ops::Range<usize> = 3..SAID;
+/// The last word.
+const SAID: usize = WORDS - 1;
+/// So much of what a slot says outlives it (B).
+pub const KEPT_BYTES: usize = 64 << 10;
+/// Where that lies: behind the page of the words.
+const KEPT: usize = 4 << 10;
 /// Bytes of the shared memory.
-const BYTES: usize = WORDS * 8;
+const BYTES: usize = KEPT + KEPT_BYTES;
 /// In the second word: the call whose position is the low half is to stop.
 const STOP_CALL: u64 = 1 << 32;
 /// In the second word: what comes before the first call is to stop.
@@ -114,6 +122,45 @@ impl Gate {
         (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Slot: says these bytes next, of which the first has number `at` of all that it ever says. The last [`KEPT_BYTES`] are kept.
+    ///
+    /// # Panics
+    ///
+    /// If these are more.
+    pub fn keep(&self, at: u64, bytes: &[u8]) {
+        assert!(bytes.len() <= KEPT_BYTES, "{} bytes are more than are kept", bytes.len());
+        let begin = place(at);
+        let (first, rest) = bytes.split_at(bytes.len().min(KEPT_BYTES - begin));
+        // SAFETY: both pieces lie within the mapping, which nobody reads there while this process lives.
+        unsafe {
+            ptr::copy_nonoverlapping(first.as_ptr(), self.kept().add(begin), first.len());
+            ptr::copy_nonoverlapping(rest.as_ptr(), self.kept(), rest.len());
+        }
+        self.words()[SAID].store(at + bytes.len() as u64, Ordering::Release);
+    }
+
+    /// Worker, once the slot has ended: what it said from byte number `from` on.
+    pub fn said_since(&self, from: u64) -> Vec<u8> {
+        let end = self.words()[SAID].load(Ordering::Acquire);
+        // More than is kept was not said before it was sent: somebody has written there who should not have.
+        let count =
+            end.checked_sub(from).filter(|count| *count <= KEPT_BYTES as u64).unwrap_or_default() as usize;
+        let begin = place(from);
+        let first = count.min(KEPT_BYTES - begin);
+        let mut said = vec![0; count];
+        // SAFETY: both pieces lie within the mapping, and who wrote there has ended.
+        unsafe {
+            ptr::copy_nonoverlapping(self.kept().add(begin), said.as_mut_ptr(), first);
+            ptr::copy_nonoverlapping(self.kept(), said.as_mut_ptr().add(first), count - first);
+        }
+        said
+    }
+
+    fn kept(&self) -> *mut u8 {
+        // SAFETY: within the mapping.
+        unsafe { self.words.as_ptr().cast::<u8>().add(KEPT) }
+    }
+
     /// Slot: may the call at `position` begin? From then on it cannot be taken back.
     pub fn begin(&self, position: u32) -> bool {
         self.change(
@@ -158,6 +205,11 @@ impl Drop for Gate {
         // SAFETY: mapped in `map` with this length; `self` was the only way to it. A failure leaks a page.
         let _ = unsafe { munmap(self.words.as_ptr().cast(), BYTES) };
     }
+}
+
+/// Where the byte of this number is kept.
+fn place(at: u64) -> usize {
+    (at % KEPT_BYTES as u64) as usize
 }
 
 /// Is `a` before `b`, when both wrap? Holds as long as fewer than 2^31 calls wait.
@@ -264,6 +316,25 @@ mod tests {
         assert_eq!(worker.note().unwrap().len(), NOTE.len() * 8);
         slot.set_note(None);
         assert_eq!(worker.note(), None);
+    }
+
+    #[test]
+    fn what_was_said_last_is_there_when_the_slot_has_ended() {
+        let (worker, fd) = Gate::create().unwrap();
+        let slot = Gate::open(fd).unwrap();
+        let text: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
+        let mut at = 0;
+        for length in [0, 1, 5000, KEPT_BYTES, 60_000, 7, 60_000] {
+            slot.keep(at as u64, &text[at..at + length]);
+            at += length;
+            for received in [at.saturating_sub(KEPT_BYTES), at.saturating_sub(1000), at] {
+                assert_eq!(worker.said_since(received as u64), text[received..at], "{received} of {at}");
+            }
+        }
+        assert_eq!(worker.said_since(at as u64 + 1), [0; 0], "it was sent and not kept");
+        assert_eq!(worker.said_since(0), [0; 0], "never so much at once");
+        slot.keep(at as u64 + 70_000, b"more");
+        assert_eq!(worker.said_since(at as u64 + 70_000), b"more");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use ask::{NoAnswer, ask};
 pub use environment::Environment;
 pub use folders::{OwnFolder, folder_prefix, private, remove_tree, sweep, sweep_behind};
 pub use footprint::{Footprint, give_code_back, keep_small};
-pub use gate::Gate;
+pub use gate::{Gate, KEPT_BYTES};
 pub use limited::{Allowance, own_limit};
 pub use memory::{LargePages, end_if_memory_is_short, end_without_memory};
 pub use own::{

@@ -5,22 +5,20 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::model::{FromSlot, ToSlot};
-use crate::process::Vigil;
+use crate::process::{Gate, KEPT_BYTES, Vigil};
 use crate::wire::{Stream, TooLarge, WireError};
 
 /// Results wait at most about so long for company.
 const LONGEST_WAIT: Duration = Duration::from_millis(1);
 /// From so many bytes on results are sent at once (B).
-const WORTH_SENDING: usize = 64 * 1024;
-/// With more than this waiting the slot stops until its worker reads (B).
-const MOST_WAITING: usize = 16 << 20;
+const WORTH_SENDING: usize = KEPT_BYTES / 2;
 
 /// See the module.
 pub struct Line {
@@ -29,6 +27,8 @@ pub struct Line {
     changed: Condvar,
     /// The same socket, to wait for without the lock.
     socket: OwnedFd,
+    /// Keeps what was not sent yet.
+    gate: Arc<Gate>,
 }
 
 struct State {
@@ -41,11 +41,11 @@ struct State {
 }
 
 impl Line {
-    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+    pub fn new(socket: OwnedFd, gate: Arc<Gate>) -> io::Result<Self> {
         let same = socket.try_clone()?;
         let state =
             State { stream: Stream::new(socket)?, deferred: VecDeque::new(), told: false, closed: false };
-        Ok(Self { state: Mutex::new(state), changed: Condvar::new(), socket: same })
+        Ok(Self { state: Mutex::new(state), changed: Condvar::new(), socket: same, gate })
     }
 
     /// The next message; waits for it, for a moment `awake`, as long as that says so.
@@ -106,20 +106,31 @@ impl Line {
         self.lock().stream.take_fd()
     }
 
-    /// Queues a message; it leaves when nothing else is to do, when enough is there, or soon after the next message was received.
+    /// Queues a message; it leaves when nothing else is to do, when enough is there, or soon after the next message was received. From
+    /// now on it reaches the worker whatever becomes of this process: what is more than the gate keeps has left when this returns.
     pub fn send(&self, message: FromSlot) -> Result<(), WireError> {
         let mut state = self.lock();
+        let at = state.stream.queued();
         if let Err(TooLarge { bytes, limit }) = state.stream.try_queue(&message) {
             state.stream.queue(&message.shortened(bytes, limit));
         }
-        if state.stream.backlog() >= WORTH_SENDING {
-            state.stream.flush()?;
-            while state.stream.backlog() > MOST_WAITING {
+        let backlog = state.stream.backlog();
+        match state.stream.queued_since(at).filter(|_| backlog <= KEPT_BYTES) {
+            Some(bytes) => {
+                self.gate.keep(at, bytes);
+                if backlog >= WORTH_SENDING {
+                    state.stream.flush()?;
+                }
+            }
+            None => loop {
+                state.stream.flush()?;
+                if !state.stream.wants_write() {
+                    break;
+                }
                 drop(state);
                 self.ready(PollFlags::OUT, None)?;
                 state = self.lock();
-                state.stream.flush()?;
-            }
+            },
         }
         Ok(())
     }
@@ -180,7 +191,6 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Instant;
 
     use super::*;
@@ -190,7 +200,8 @@ mod tests {
     /// A slot's line, whose other thread sends in time, and the worker's end.
     fn ends() -> (Arc<Line>, Stream, std::thread::JoinHandle<()>) {
         let (worker, slot) = socket_pair().unwrap();
-        let line = Arc::new(Line::new(slot).unwrap());
+        let (gate, _) = Gate::create().unwrap();
+        let line = Arc::new(Line::new(slot, Arc::new(gate)).unwrap());
         let sender = std::thread::spawn({
             let line = line.clone();
             move || line.send_in_time()
@@ -242,14 +253,24 @@ mod tests {
     }
 
     #[test]
-    fn what_the_socket_does_not_take_at_once_is_sent_too() {
+    fn what_is_not_kept_has_left_before_the_slot_goes_on() {
         let (line, mut worker, sender) = ends();
-        let next = ToSlot::Forget(Hash::of(b"a"));
-        tell(&mut worker, std::slice::from_ref(&next));
-        let large = vec![b'x'; 4 << 20];
-        line.send(done(large.clone())).unwrap();
-        assert_eq!(line.receive(|| false).unwrap(), next);
-        assert_eq!(heard(&mut worker), done(large));
+        let (small, large) = (vec![b'x'; 100], vec![b'y'; 4 << 20]);
+        let slot = std::thread::spawn({
+            let (line, messages) = (line.clone(), [small.clone(), large.clone(), small.clone()].map(done));
+            move || {
+                messages.map(|message| {
+                    line.send(message).unwrap();
+                    line.lock().stream.backlog()
+                })
+            }
+        });
+        assert_eq!([heard(&mut worker), heard(&mut worker)], [small.clone(), large].map(done));
+        let left = slot.join().unwrap();
+        assert!(left[0] > 0 && left[1] == 0 && left[2] == left[0], "{left:?}");
+        let gate = &line.gate;
+        worker.receive(&gate.said_since(worker.received()));
+        assert_eq!(worker.take::<FromSlot>().unwrap(), Some(done(small)), "the last one was not sent");
         end(&line, sender);
     }
 }

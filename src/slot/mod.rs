@@ -76,8 +76,8 @@ fn become_slot() -> io::Result<()> {
 /// Runs calls until the worker closes the socket.
 pub fn serve(socket: OwnedFd, gate: OwnedFd) -> Result<(), SlotError> {
     end_by_faults();
-    let gate = Rc::new(Gate::open(gate)?);
-    let line = Arc::new(Line::new(socket)?);
+    let gate = Arc::new(Gate::open(gate)?);
+    let line = Arc::new(Line::new(socket, gate.clone())?);
     let sender = std::thread::Builder::new().name("sender".into()).spawn({
         let line = line.clone();
         move || line.send_in_time()
@@ -92,7 +92,7 @@ pub fn serve(socket: OwnedFd, gate: OwnedFd) -> Result<(), SlotError> {
     }
 }
 
-fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
+fn run_calls(line: &Arc<Line>, gate: &Arc<Gate>) -> Result<(), SlotError> {
     let ToSlot::Init(init) = line.receive(|| false)? else { return Err(SlotError::NoInit) };
     if let Err(why) = enter_folder(&init) {
         line.send(FromSlot::InitFailed(Box::new(Outcome::failed(Status::SetupFailed, why))))?;
@@ -154,7 +154,7 @@ fn run_calls(line: &Arc<Line>, gate: &Rc<Gate>) -> Result<(), SlotError> {
 }
 
 /// What its Lua state needs of the process; `current` is the position of the call under way.
-fn outside(line: &Arc<Line>, gate: &Rc<Gate>, current: Rc<Cell<Option<u32>>>, init: &SlotInit) -> Outside {
+fn outside(line: &Arc<Line>, gate: &Arc<Gate>, current: Rc<Cell<Option<u32>>>, init: &SlotInit) -> Outside {
     let (stop, cache) = (gate.clone(), PathBuf::from(&init.store_dir));
     let to_stop = Rc::new(move || stop.to_stop(current.get()));
     Outside {

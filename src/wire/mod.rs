@@ -116,7 +116,7 @@ impl Stream {
 
     /// Queues a message and descriptors that arrive with it, in this order.
     pub fn queue_with_fds<M: Message>(&mut self, message: &M, fds: Vec<OwnedFd>) {
-        let start = self.sent + self.outgoing.len() as u64;
+        let start = self.queued();
         match self.try_queue(message) {
             Err(error) => self.unsaid = Some(error),
             Ok(()) => self.outgoing_fds.push_back((start, fds)),
@@ -131,6 +131,27 @@ impl Stream {
     /// Bytes waiting to be sent.
     pub fn backlog(&self) -> usize {
         self.outgoing.len()
+    }
+
+    /// All bytes that were ever queued, sent or not.
+    pub fn queued(&self) -> u64 {
+        self.sent + self.outgoing.len() as u64
+    }
+
+    /// Those of them from number `at` on, if they are there in one piece.
+    pub fn queued_since(&self, at: u64) -> Option<&[u8]> {
+        self.outgoing.last((self.queued() - at) as usize)
+    }
+
+    /// All bytes that ever came.
+    pub fn received(&self) -> u64 {
+        self.inbox.received()
+    }
+
+    /// These bytes came by another way, and follow what has come.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.inbox.space(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        self.inbox.filled(bytes.len());
     }
 
     /// Sends what the socket takes now.

@@ -49,6 +49,11 @@ impl Outgoing {
         &mut self.tail
     }
 
+    /// The last bytes, so many, if they are there in one piece.
+    pub fn last(&self, count: usize) -> Option<&[u8]> {
+        self.tail.len().checked_sub(count).map(|begin| &self.tail[begin..])
+    }
+
     /// Has all of it left?
     pub fn is_empty(&self) -> bool {
         self.front().is_empty()

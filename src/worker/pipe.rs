@@ -172,6 +172,16 @@ impl Process {
         self.stream.queue(&ToSlot::Call(call));
     }
 
+    /// It has ended: what it said, sent or not, is there to be heard.
+    pub(super) fn gather_last_words(&mut self) {
+        let mut before = None;
+        while before.replace(self.stream.received()) != Some(self.stream.received()) {
+            let _ = self.stream.fill(); // until nothing more comes
+        }
+        let unsent = self.gate.said_since(self.stream.received());
+        self.stream.receive(&unsent);
+    }
+
     /// Passes results on; what else it said.
     pub(super) fn answers(&mut self, root: &mut Root) -> Said {
         let mut said = Said::default();
@@ -503,6 +513,26 @@ mod tests {
             failed.status == Status::Signal && reason.contains("a message of 6442450942 bytes"),
             "{reason}"
         );
+    }
+
+    /// It answered two calls, one answer is in its socket and one was still to be sent, and the third call ended it.
+    #[test]
+    fn what_it_answered_counts_though_it_ended_before_that_was_sent() {
+        let mut bench = bench(3);
+        (0..3).for_each(|position| assert!(bench.gate.begin(position)));
+        let done = |task| FromSlot::Done(TaskId(task), Attempt(0), Arc::new(Outcome::failed(Status::Ok, "")));
+        for task in 0..2 {
+            let at = bench.slot.queued();
+            bench.slot.queue(&done(task));
+            bench.gate.keep(at, bench.slot.queued_since(at).unwrap());
+            if task == 0 {
+                bench.slot.flush().unwrap();
+            }
+        }
+        bench.slot = Stream::new(socket_pair().unwrap().0).unwrap();
+        bench.process.gather_last_words();
+        assert_eq!(bench.process.answers(&mut bench.root).answered, 2);
+        assert_eq!(bench.process.pipe.iter().map(Piped::key).collect::<Vec<_>>(), [key(2)]);
     }
 
     #[test]

@@ -212,8 +212,7 @@ impl Slots {
         let index = usize::from(id.0);
         let Some(slot) = self.slots.get_mut(index) else { return };
         if let State::Serving(process) = &mut slot.state {
-            // Results it sent before its end still count.
-            let _ = process.stream.fill();
+            process.gather_last_words();
             let why = self.hear(index, root);
             self.end_process(index, why, root);
         }
@@ -233,8 +232,8 @@ impl Slots {
         if let (Some(foreign), Some(reason)) = (foreign, &mut outcome.reason) {
             *reason += &format!("; it was in {foreign}, called by harness.dl");
         }
-        // The last call that began is the one that ran. Those before it had ended, but their results went
-        // down with the process: they are done again.
+        // The last call that began is the one that ran. Of those before it nobody heard how they ended, if it was we who killed the
+        // process: they are done again.
         let running = pipe.pop_back();
         for lost in pipe {
             root.queue(&FromWorker::Recalled(lost.task, lost.attempt));
@@ -327,10 +326,13 @@ impl Slots {
 
     fn read(&mut self, index: usize, root: &mut Root, keeper: &mut Stream) {
         let State::Serving(process) = &mut self.slots[index].state else { return };
-        let read = process.stream.fill();
+        let has_ended = process.stream.fill().is_err();
+        if has_ended {
+            process.gather_last_words();
+        }
         if let Some(outcome) = self.hear(index, root) {
             self.kill_process(index, Some(outcome), root, keeper);
-        } else if read.is_err() {
+        } else if has_ended {
             self.end_process(index, None, root);
         }
     }
