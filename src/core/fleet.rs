@@ -418,3 +418,24 @@ impl IndexMut<NodeIx> for Fleet {
         &mut self.nodes[ix.at()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_found_wherever_it_stands() {
+        let ix = TaskIx::new;
+        let mut tasks: VecDeque<TaskIx> = VecDeque::with_capacity(512);
+        // Of a ring that was used the newer ones lie before the older ones.
+        (0..400).for_each(|n| tasks.push_back(ix(n)));
+        tasks.drain(..300);
+        (400..600).for_each(|n| tasks.push_back(ix(n)));
+        assert!(!tasks.as_slices().1.is_empty());
+        for n in 300..600 {
+            assert_eq!(position(&tasks, ix(n)), Some(n - 300));
+        }
+        assert_eq!(position(&tasks, ix(299)), None);
+        assert_eq!(position(&VecDeque::new(), ix(0)), None);
+    }
+}

@@ -297,7 +297,7 @@ pub enum FromWorker {
     Started(TaskId, Attempt),
     /// The attempt has ended.
     Done(TaskId, Attempt, #[serde(with = "encoding::shared")] Arc<Outcome>),
-    /// The call had not begun and will not.
+    /// The call had not begun and will not, or nobody knows how it ended in a slot that was killed.
     Recalled(TaskId, Attempt),
     /// Nothing of the attempt is left on this node.
     Swept(TaskId, Attempt),

@@ -1,20 +1,20 @@
-//! Decides which calls in a slot's pipe may still be taken back, and which is to stop: two shared words between
-//! worker and slot; and what outlives the slot: in which foreign code it is, and what it said last.
+//! Decides which calls in a slot's pipe may still be taken back, and which is to stop: memory that worker and slot share. Some of it
+//! is there for when the slot has ended.
 //!
 //! A worker puts several calls into a slot's pipe ahead of time. To take back those that have not begun it
 //! must not ask the slot, which is busy in the user's code. So both share one word: how far the slot has
 //! begun, and below which position calls are void. Each side changes it in one atomic step, so a call is
 //! either begun or taken back, never both. The other word names what is to stop: a signal only makes the slot
-//! look there, so one that comes late cannot hit the next call. A third says whether the slot may stay awake for the next call. The note is
-//! for the case that foreign code ends the process. What the slot says is kept for the case that it ends before it was sent: results of
-//! short calls leave together, and the next call may end the process. Knows nothing of what a call is.
+//! look there, so one that comes late cannot hit the next call. A third says whether the slot may stay awake for the next call. The note says
+//! in which foreign code the slot is, which may end the process. What the slot says is kept until it was sent: results of short calls leave
+//! together, and the next call may end the process, too. Knows nothing of what a call is.
 
 #![allow(unsafe_code)]
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -37,7 +37,7 @@ const STOP_CALL: u64 = 1 << 32;
 /// In the second word: what comes before the first call is to stop.
 const STOP_START: u64 = 2 << 32;
 
-/// One side's view of the shared words. Positions count the calls put into the pipe, from 0, and wrap.
+/// One side's view of the shared memory. Positions count the calls put into the pipe, from 0, and wrap.
 #[derive(Debug)]
 pub struct Gate {
     words: NonNull<[AtomicU64; WORDS]>,
@@ -123,42 +123,30 @@ impl Gate {
     }
 
     /// Slot: says these bytes next, of which the first has number `at` of all that it ever says. The last [`KEPT_BYTES`] are kept.
-    ///
-    /// # Panics
-    ///
-    /// If these are more.
     pub fn keep(&self, at: u64, bytes: &[u8]) {
-        assert!(bytes.len() <= KEPT_BYTES, "{} bytes are more than are kept", bytes.len());
-        let begin = place(at);
-        let (first, rest) = bytes.split_at(bytes.len().min(KEPT_BYTES - begin));
-        // SAFETY: both pieces lie within the mapping, which nobody reads there while this process lives.
-        unsafe {
-            ptr::copy_nonoverlapping(first.as_ptr(), self.kept().add(begin), first.len());
-            ptr::copy_nonoverlapping(rest.as_ptr(), self.kept(), rest.len());
+        for (place, byte) in self.places(at).zip(bytes) {
+            place.store(*byte, Ordering::Relaxed);
         }
         self.words()[SAID].store(at + bytes.len() as u64, Ordering::Release);
     }
 
-    /// Worker, once the slot has ended: what it said from byte number `from` on.
+    /// Worker, once the slot has ended: what it said from byte number `from` on. Who wrote there may have been anybody.
     pub fn said_since(&self, from: u64) -> Vec<u8> {
         let end = self.words()[SAID].load(Ordering::Acquire);
-        // More than is kept was not said before it was sent: somebody has written there who should not have.
-        let count =
-            end.checked_sub(from).filter(|count| *count <= KEPT_BYTES as u64).unwrap_or_default() as usize;
-        let begin = place(from);
-        let first = count.min(KEPT_BYTES - begin);
-        let mut said = vec![0; count];
-        // SAFETY: both pieces lie within the mapping, and who wrote there has ended.
-        unsafe {
-            ptr::copy_nonoverlapping(self.kept().add(begin), said.as_mut_ptr(), first);
-            ptr::copy_nonoverlapping(self.kept(), said.as_mut_ptr().add(first), count - first);
-        }
-        said
+        // What is more has been sent before it was said.
+        let count = end.checked_sub(from).filter(|count| *count <= KEPT_BYTES as u64).unwrap_or_default();
+        self.places(from).take(count as usize).map(|place| place.load(Ordering::Relaxed)).collect()
     }
 
-    fn kept(&self) -> *mut u8 {
-        // SAFETY: within the mapping.
-        unsafe { self.words.as_ptr().cast::<u8>().add(KEPT) }
+    /// Where the bytes from this number on are kept.
+    fn places(&self, at: u64) -> impl Iterator<Item = &AtomicU8> {
+        let begin = (at % KEPT_BYTES as u64) as usize;
+        self.kept()[begin..].iter().chain(&self.kept()[..begin])
+    }
+
+    fn kept(&self) -> &[AtomicU8; KEPT_BYTES] {
+        // SAFETY: as `words`, and within the mapping behind them.
+        unsafe { self.words.cast::<u8>().add(KEPT).cast().as_ref() }
     }
 
     /// Slot: may the call at `position` begin? From then on it cannot be taken back.
@@ -205,11 +193,6 @@ impl Drop for Gate {
         // SAFETY: mapped in `map` with this length; `self` was the only way to it. A failure leaks a page.
         let _ = unsafe { munmap(self.words.as_ptr().cast(), BYTES) };
     }
-}
-
-/// Where the byte of this number is kept.
-fn place(at: u64) -> usize {
-    (at % KEPT_BYTES as u64) as usize
 }
 
 /// Is `a` before `b`, when both wrap? Holds as long as fewer than 2^31 calls wait.

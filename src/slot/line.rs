@@ -107,7 +107,7 @@ impl Line {
     }
 
     /// Queues a message; it leaves when nothing else is to do, when enough is there, or soon after the next message was received. From
-    /// now on it reaches the worker whatever becomes of this process: what is more than the gate keeps has left when this returns.
+    /// now on a worker hears it though this process ends: what is more than the gate keeps has left when this returns.
     pub fn send(&self, message: FromSlot) -> Result<(), WireError> {
         let mut state = self.lock();
         let at = state.stream.queued();

@@ -32,7 +32,7 @@ use gang::Launchers;
 use helper::Helper;
 use line::Line;
 
-/// After a call that took longer (s) sending at once costs little, and the next one may crash the process.
+/// After a call that took longer (s) sending at once costs little.
 const WORTH_SENDING_S: f64 = 100e-6;
 
 /// Why a slot cannot go on.

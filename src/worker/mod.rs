@@ -27,8 +27,8 @@ use self::watch::Watch;
 use crate::artefact::{Store, StoreError};
 use crate::machine::{self, Topology};
 use crate::model::{
-    Attempt, FromKeeper, FromWorker, Hello, Limits, Outcome, PROTOCOL, SlotSetup, TaskId, ToKeeper, ToWorker,
-    Welcome, human,
+    Attempt, FromKeeper, FromWorker, Hello, Limits, Outcome, PROTOCOL, SlotId, SlotSetup, TaskId, ToKeeper,
+    ToWorker, Welcome, human,
 };
 use crate::process::{self, Environment, FIRST_FD, SpawnError};
 use crate::say::say;
@@ -279,13 +279,14 @@ impl<'a> Worker<'a> {
     }
 
     fn run(&mut self) -> Result<Ended, WorkerError> {
+        let mut spoke = Vec::new();
         loop {
             self.read_root()?;
             if self.guest.as_mut().is_some_and(Guest::is_dismissed) {
                 return Err(WorkerError::Dismissed);
             }
             self.read_keeper()?;
-            self.slots.progress(self.root, &mut self.keeper);
+            self.slots.progress(&spoke, self.root, &mut self.keeper);
             self.transfers.pump(self.root);
             self.sign_of_life()?;
             if let Some(ended) = self.ended {
@@ -293,12 +294,12 @@ impl<'a> Worker<'a> {
             }
             self.root.flush()?;
             self.keeper.flush().map_err(WorkerError::Keeper)?;
-            self.sleep()?;
+            spoke = self.sleep()?;
         }
     }
 
-    /// Sleeps until there is something to do.
-    fn sleep(&mut self) -> Result<(), WorkerError> {
+    /// Sleeps until there is something to do; slots from which something has come.
+    fn sleep(&mut self) -> Result<Vec<SlotId>, WorkerError> {
         let now = Instant::now();
         let next_look = self.slots.next_look(now);
         let link = self.root.link_ref();
@@ -318,9 +319,7 @@ impl<'a> Worker<'a> {
         fds.extend(streams.into_iter().map(poll_stream));
         wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for events", error })?;
         let ready = fds[others..].iter().zip(ids).filter(|(fd, _)| !fd.revents().is_empty());
-        let spoke = ready.map(|(_, id)| id).collect();
-        self.slots.have_spoken(spoke);
-        Ok(())
+        Ok(ready.map(|(_, id)| id).collect())
     }
 
     fn read_root(&mut self) -> Result<(), WorkerError> {

@@ -1,6 +1,6 @@
 //! The slots of one worker: which calls wait, which slot gets them, and what becomes of them when a slot ends.
 //!
-//! A pipe holds several calls so that short ones need no round trip each. The gate (two shared words) says
+//! A pipe holds several calls so that short ones need no round trip each. The gate, memory they share, says
 //! how many of them have begun; the others can be taken back, and go back to the root, which alone decides
 //! where they run next. A slot whose `init` fails is started again a few times, then given up.
 
@@ -45,8 +45,6 @@ pub(super) struct Slots {
     /// Those among them that the keeper asked for.
     for_keeper: BTreeSet<String>,
     starts: Starts,
-    /// Those that something has come from.
-    spoke: Vec<SlotId>,
     /// So many calls came and ended since it was last seen to who stays awake.
     stirred: u32,
     lone: Lone,
@@ -89,7 +87,6 @@ impl Slots {
             wanted_modules: BTreeMap::new(),
             for_keeper: BTreeSet::new(),
             starts: Starts::default(),
-            spoke: Vec::new(),
             stirred: 0,
             lone: Lone::default(),
             vigil: Vigil::default(),
@@ -115,11 +112,6 @@ impl Slots {
             State::Serving(process) => Some((slot.id, &process.stream)),
             _ => None,
         })
-    }
-
-    /// From these something has come.
-    pub(super) fn have_spoken(&mut self, slots: Vec<SlotId>) {
-        self.spoke = slots;
     }
 
     /// So many slots' worth of cores are in use by commands.
@@ -232,8 +224,8 @@ impl Slots {
         if let (Some(foreign), Some(reason)) = (foreign, &mut outcome.reason) {
             *reason += &format!("; it was in {foreign}, called by harness.dl");
         }
-        // The last call that began is the one that ran. Of those before it nobody heard how they ended, if it was we who killed the
-        // process: they are done again.
+        // The last call that began is the one that ran. Those before it had ended, and nobody heard how: what the process said makes no
+        // sense, or it was killed by us while it said nothing. They are done again.
         let running = pipe.pop_back();
         for lost in pipe {
             root.queue(&FromWorker::Recalled(lost.task, lost.attempt));
@@ -253,9 +245,9 @@ impl Slots {
         report(root, task, attempt, Arc::new(outcome));
     }
 
-    /// Lets slots work: answers, time limits, waiting calls.
-    pub(super) fn progress(&mut self, root: &mut Root, keeper: &mut Stream) {
-        for id in std::mem::take(&mut self.spoke) {
+    /// Lets slots work: answers of those that `spoke`, time limits, waiting calls.
+    pub(super) fn progress(&mut self, spoke: &[SlotId], root: &mut Root, keeper: &mut Stream) {
+        for id in spoke {
             self.read(usize::from(id.0), root, keeper);
         }
         let now = Instant::now();
