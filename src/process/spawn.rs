@@ -155,6 +155,9 @@ pub fn with_advice(error: io::Error) -> io::Error {
             "this user may have",
             "`ulimit -u`, or `pids.max` of its control group,",
         ),
+        Some(libc::EFBIG) => {
+            ("file too large", Resource::Fsize, "this process may write, in B:", "`ulimit -f`")
+        }
         _ => return error,
     };
     let limit = getrlimit(limit).current;

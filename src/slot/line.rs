@@ -176,7 +176,12 @@ impl Line {
         let limit = at_most
             .map(|time| Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) });
         loop {
-            match poll(&mut [PollFd::new(&self.socket, wanted)], limit.as_ref()) {
+            let mut socket = [PollFd::new(&self.socket, wanted)];
+            match poll(&mut socket, limit.as_ref()) {
+                // It would say so for ever.
+                Ok(_) if socket[0].revents().contains(PollFlags::NVAL) => {
+                    return Err(io::Error::other("its socket was closed by somebody else in this process"));
+                }
                 Ok(count) => return Ok(count > 0),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

@@ -69,6 +69,8 @@ pub struct Stream {
     outgoing: Outgoing,
     /// All that was ever sent (B).
     sent: u64,
+    /// So much of what comes next has come by another way already (B).
+    known: usize,
     /// Descriptors to send, and what will have been sent when the message begins that they belong to.
     outgoing_fds: VecDeque<(u64, Vec<OwnedFd>)>,
     incoming_fds: VecDeque<OwnedFd>,
@@ -92,6 +94,7 @@ impl Stream {
             inbox: Inbox::default(),
             outgoing: Outgoing::default(),
             sent: 0,
+            known: 0,
             outgoing_fds: VecDeque::new(),
             incoming_fds: VecDeque::new(),
             limit: MESSAGE_LIMIT,
@@ -148,10 +151,11 @@ impl Stream {
         self.inbox.received()
     }
 
-    /// These bytes came by another way, and follow what has come.
+    /// These bytes, which follow what has come, came by another way. Should they come through the socket, too, they are dropped.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.inbox.space(bytes.len())[..bytes.len()].copy_from_slice(bytes);
         self.inbox.filled(bytes.len());
+        self.known += bytes.len();
     }
 
     /// Sends what the socket takes now.
@@ -208,7 +212,12 @@ impl Stream {
                 Ok(message) if message.bytes == 0 && total > 0 => return Ok(()),
                 Ok(message) if message.bytes == 0 => return Err(WireError::Closed),
                 Ok(message) => {
-                    self.inbox.filled(message.bytes);
+                    let known = self.known.min(message.bytes);
+                    if known > 0 {
+                        self.inbox.space(READ_BYTES).copy_within(known..message.bytes, 0);
+                        self.known -= known;
+                    }
+                    self.inbox.filled(message.bytes - known);
                     total += message.bytes;
                     if message.bytes < room {
                         return Ok(());

@@ -23,7 +23,9 @@ const LONGEST_STEP: Duration = Duration::from_secs(1);
 
 /// How long what was told to stop may take to do so before its process is killed: time for Lua to be given the
 /// processor and to unwind.
-const STOP_GRACE: Duration = Duration::from_secs(1);
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(1);
+/// One that says something all the time is heard later.
+const GATHER_TRIES: u32 = 3;
 
 /// See the module.
 pub(super) struct Process {
@@ -172,14 +174,20 @@ impl Process {
         self.stream.queue(&ToSlot::Call(call));
     }
 
-    /// It has ended: what it said, sent or not, is there to be heard.
-    pub(super) fn gather_last_words(&mut self) {
-        let mut before = None;
-        while before.replace(self.stream.received()) != Some(self.stream.received()) {
-            let _ = self.stream.fill(); // until nothing more comes
+    /// All that it has said by now is there to be heard, sent or not. False: it says no more.
+    pub(super) fn gather(&mut self) -> bool {
+        // What was not sent stays where it is. So if nothing comes meanwhile, what was taken is whole.
+        for _ in 0..GATHER_TRIES {
+            let mut goes_on = self.stream.fill().is_ok();
+            let received = self.stream.received();
+            let unsent = self.gate.said_since(received);
+            goes_on &= self.stream.fill().is_ok();
+            if self.stream.received() == received {
+                self.stream.receive(&unsent);
+                return goes_on;
+            }
         }
-        let unsent = self.gate.said_since(self.stream.received());
-        self.stream.receive(&unsent);
+        true
     }
 
     /// Passes results on; what else it said.
@@ -529,10 +537,18 @@ mod tests {
                 bench.slot.flush().unwrap();
             }
         }
-        bench.slot = Stream::new(socket_pair().unwrap().0).unwrap();
-        bench.process.gather_last_words();
+        assert!(bench.process.gather(), "it lives");
         assert_eq!(bench.process.answers(&mut bench.root).answered, 2);
         assert_eq!(bench.process.pipe.iter().map(Piped::key).collect::<Vec<_>>(), [key(2)]);
+        // They come through the socket after all, and before something new.
+        assert_eq!(bench.says(&FromSlot::NeedModule("m".into())).modules, ["m"]);
+        let at = bench.slot.queued();
+        bench.slot.queue(&done(2));
+        bench.gate.keep(at, bench.slot.queued_since(at).unwrap());
+        bench.slot = Stream::new(socket_pair().unwrap().0).unwrap();
+        assert!(!bench.process.gather(), "it ended");
+        assert_eq!(bench.process.answers(&mut bench.root).answered, 1);
+        assert!(bench.process.pipe.is_empty());
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(super) struct Ending {
     pub foreign: Option<String>,
     /// Why it ends, if the reason is ours or it gave one.
     pub why: Option<Outcome>,
+    /// When it is killed, if it has not ended by then.
+    pub kill_at: Option<Instant>,
 }
 
 impl Slot {
@@ -70,7 +72,8 @@ impl Slot {
     pub fn next_deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Serving(process) => process.next_deadline(),
-            _ => None,
+            State::Ending(ending) => ending.kill_at,
+            State::Absent => None,
         }
     }
 

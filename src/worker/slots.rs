@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lone::Lone;
-use super::pipe::{Due, Process, explain_end};
+use super::pipe::{Due, Process, STOP_GRACE, explain_end};
 use super::report;
 use super::slot::{Ending, Slot, State};
 use super::turns::Turns;
@@ -26,6 +26,9 @@ use crate::wire::Stream;
 
 /// How often in a row a slot may fail to start (and all slots of a worker together before the first success).
 const TRIES: u32 = 3;
+/// Why a slot was killed that lives on without its socket.
+const CUT_OFF: &str = "its slot closed the connection to its worker and lived on, so it was killed: does C code close descriptors that it \
+                       did not open, or become another program?";
 
 pub(super) type Root = Peer<FromWorker, ToWorker>;
 
@@ -189,7 +192,7 @@ impl Slots {
             |slot: &Slot| matches!(&slot.state, State::Serving(process) if process.holds(task, attempt));
         let Some(index) = self.slots.iter().position(holds) else { return };
         // It may have ended: what comes after it is not to stop in its stead.
-        self.read(index, root, keeper);
+        self.read_all(index, root, keeper);
         let why = (Status::Cancelled, "cancelled while it ran".to_owned());
         let slot = &mut self.slots[index];
         if let State::Serving(process) = &mut slot.state
@@ -204,13 +207,13 @@ impl Slots {
         let index = usize::from(id.0);
         let Some(slot) = self.slots.get_mut(index) else { return };
         if let State::Serving(process) = &mut slot.state {
-            process.gather_last_words();
+            process.gather();
             let why = self.hear(index, root);
-            self.end_process(index, why, root);
+            self.end_process(index, why, None, root);
         }
         let state = std::mem::replace(&mut self.slots[index].state, State::Absent);
         let State::Ending(ending) = state else { return };
-        let Ending { mut pipe, ready, ran_s, foreign, why } = *ending;
+        let Ending { mut pipe, ready, ran_s, foreign, why, kill_at: _ } = *ending;
         let mut outcome = why.unwrap_or_else(|| {
             let was_killed = matches!(end, SlotEnd::Killed(_) | SlotEnd::KilledForMemory(_));
             let mut outcome = explain_end(end, ready);
@@ -224,8 +227,8 @@ impl Slots {
         if let (Some(foreign), Some(reason)) = (foreign, &mut outcome.reason) {
             *reason += &format!("; it was in {foreign}, called by harness.dl");
         }
-        // The last call that began is the one that ran. Those before it had ended, and nobody heard how: what the process said makes no
-        // sense, or it was killed by us while it said nothing. They are done again.
+        // The last call that began is the one that ran. Those before it had ended, and nobody heard how, for what the process said made no
+        // sense: they are done again.
         let running = pipe.pop_back();
         for lost in pipe {
             root.queue(&FromWorker::Recalled(lost.task, lost.attempt));
@@ -253,7 +256,7 @@ impl Slots {
         let now = Instant::now();
         for index in 0..self.slots.len() {
             if self.slots[index].is_due(now) {
-                self.read(index, root, keeper); // it may have answered since
+                self.read_all(index, root, keeper);
             }
             self.watch(index, now, root, keeper);
         }
@@ -316,16 +319,28 @@ impl Slots {
         })
     }
 
+    /// Hears what a slot has sent.
     fn read(&mut self, index: usize, root: &mut Root, keeper: &mut Stream) {
         let State::Serving(process) = &mut self.slots[index].state else { return };
-        let has_ended = process.stream.fill().is_err();
-        if has_ended {
-            process.gather_last_words();
+        match process.stream.fill() {
+            Ok(()) => self.heed(index, root, keeper),
+            Err(_) => self.read_all(index, root, keeper),
         }
+    }
+
+    /// The same of what it has not sent yet. One that says no more ends by itself, if nobody has taken its socket from it.
+    fn read_all(&mut self, index: usize, root: &mut Root, keeper: &mut Stream) {
+        let State::Serving(process) = &mut self.slots[index].state else { return };
+        let goes_on = process.gather();
+        self.heed(index, root, keeper);
+        if !goes_on {
+            self.end_process(index, None, Some(Instant::now() + STOP_GRACE), root);
+        }
+    }
+
+    fn heed(&mut self, index: usize, root: &mut Root, keeper: &mut Stream) {
         if let Some(outcome) = self.hear(index, root) {
             self.kill_process(index, Some(outcome), root, keeper);
-        } else if has_ended {
-            self.end_process(index, None, root);
         }
     }
 
@@ -352,26 +367,36 @@ impl Slots {
     }
 
     /// No more calls for this process; those that have not begun go back to the root. The keeper tells when it is
-    /// gone.
-    fn end_process(&mut self, index: usize, why: Option<Outcome>, root: &mut Root) {
+    /// gone. If it is not by `kill_at`, it is killed.
+    fn end_process(&mut self, index: usize, why: Option<Outcome>, kill_at: Option<Instant>, root: &mut Root) {
         let slot = &mut self.slots[index];
         let State::Serving(process) = &mut slot.state else { return };
         let ran_s = process.ran_s();
         process.take_back(root);
         let (pipe, ready) = (std::mem::take(&mut process.pipe), process.is_ready());
         let foreign = process.foreign();
-        slot.state = State::Ending(Box::new(Ending { pipe, ready, ran_s, foreign, why }));
+        slot.state = State::Ending(Box::new(Ending { pipe, ready, ran_s, foreign, why, kill_at }));
     }
 
     fn kill_process(&mut self, index: usize, why: Option<Outcome>, root: &mut Root, keeper: &mut Stream) {
         keeper.queue(&ToKeeper::KillSlot(self.slots[index].id));
-        self.end_process(index, why, root);
+        self.end_process(index, why, None, root);
     }
 
     /// Announces a long call, and ends what ran into its limit.
     fn watch(&mut self, index: usize, now: Instant, root: &mut Root, keeper: &mut Stream) {
         let slot = &mut self.slots[index];
-        let State::Serving(process) = &mut slot.state else { return };
+        let process = match &mut slot.state {
+            State::Serving(process) => process,
+            State::Ending(ending) => {
+                if ending.kill_at.take_if(|at| *at <= now).is_some() {
+                    ending.why.get_or_insert_with(|| Outcome::failed(Status::Signal, CUT_OFF));
+                    keeper.queue(&ToKeeper::KillSlot(slot.id));
+                }
+                return;
+            }
+            State::Absent => return,
+        };
         match process.watch(now, root) {
             Due::Nothing => {}
             Due::Stop => keeper.queue(&ToKeeper::StopSlot(slot.id)),
