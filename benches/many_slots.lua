@@ -1,7 +1,7 @@
 -- Calls that do nothing to a worker of so many slots, all of which have begun, for benches/many_slots: many_slots.lua SLOTS CALLS
 -- AWAITED. Prints calls a second, all submitted and then awaited, and the median of one at a time (us).
 local harness = require "harness"
-local slots, many, few = assert(tonumber(arg[1])), assert(tonumber(arg[2])), assert(tonumber(arg[3]))
+local slots, many, few = assert(math.tointeger(arg[1])), assert(tonumber(arg[2])), assert(tonumber(arg[3]))
 
 local function nothing() end
 -- Longer than those that a slot is sent ahead: each of as many begins in a slot of its own.
