@@ -41,6 +41,8 @@ pub(super) struct Ending {
     pub why: Option<Outcome>,
     /// When it is killed, if it has not ended by then.
     pub kill_at: Option<Instant>,
+    /// That time came.
+    pub lived_on: bool,
 }
 
 impl Slot {

@@ -213,7 +213,10 @@ impl Slots {
         }
         let state = std::mem::replace(&mut self.slots[index].state, State::Absent);
         let State::Ending(ending) = state else { return };
-        let Ending { mut pipe, ready, ran_s, foreign, why, kill_at: _ } = *ending;
+        let Ending { mut pipe, ready, ran_s, foreign, why, lived_on, kill_at: _ } = *ending;
+        // Where the keeper only was late to tell, that says how it ended.
+        let is_cut_off = lived_on && end == SlotEnd::Killed(libc::SIGKILL);
+        let why = why.or_else(|| is_cut_off.then(|| Outcome::failed(Status::Signal, CUT_OFF)));
         let mut outcome = why.unwrap_or_else(|| {
             let was_killed = matches!(end, SlotEnd::Killed(_) | SlotEnd::KilledForMemory(_));
             let mut outcome = explain_end(end, ready);
@@ -375,7 +378,8 @@ impl Slots {
         process.take_back(root);
         let (pipe, ready) = (std::mem::take(&mut process.pipe), process.is_ready());
         let foreign = process.foreign();
-        slot.state = State::Ending(Box::new(Ending { pipe, ready, ran_s, foreign, why, kill_at }));
+        slot.state =
+            State::Ending(Box::new(Ending { pipe, ready, ran_s, foreign, why, kill_at, lived_on: false }));
     }
 
     fn kill_process(&mut self, index: usize, why: Option<Outcome>, root: &mut Root, keeper: &mut Stream) {
@@ -390,7 +394,7 @@ impl Slots {
             State::Serving(process) => process,
             State::Ending(ending) => {
                 if ending.kill_at.take_if(|at| *at <= now).is_some() {
-                    ending.why.get_or_insert_with(|| Outcome::failed(Status::Signal, CUT_OFF));
+                    ending.lived_on = true;
                     keeper.queue(&ToKeeper::KillSlot(slot.id));
                 }
                 return;
