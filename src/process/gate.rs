@@ -130,7 +130,7 @@ impl Gate {
         self.words()[SAID].store(at + bytes.len() as u64, Ordering::Release);
     }
 
-    /// Worker, once the slot has ended: what it said from byte number `from` on. Who wrote there may have been anybody.
+    /// Worker: what it said from byte number `from` on. Whole if none of that is sent meanwhile; who wrote there may have been anybody.
     pub fn said_since(&self, from: u64) -> Vec<u8> {
         let end = self.words()[SAID].load(Ordering::Acquire);
         // What is more has been sent before it was said.

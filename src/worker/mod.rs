@@ -315,11 +315,10 @@ impl<'a> Worker<'a> {
         fds.extend(link.poll_fds().into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         fds.push(poll_stream(&self.keeper));
         let others = fds.len();
-        let (ids, streams): (Vec<_>, Vec<_>) = self.slots.streams().unzip();
-        fds.extend(streams.into_iter().map(poll_stream));
+        fds.extend(self.slots.streams().map(|(_, stream)| poll_stream(stream)));
         wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for events", error })?;
-        let ready = fds[others..].iter().zip(ids).filter(|(fd, _)| !fd.revents().is_empty());
-        Ok(ready.map(|(_, id)| id).collect())
+        let slots = fds[others..].iter().zip(self.slots.streams());
+        Ok(slots.filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, (id, _))| id).collect())
     }
 
     fn read_root(&mut self) -> Result<(), WorkerError> {

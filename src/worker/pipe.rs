@@ -23,7 +23,7 @@ const LONGEST_STEP: Duration = Duration::from_secs(1);
 
 /// How long what was told to stop may take to do so before its process is killed: time for Lua to be given the
 /// processor and to unwind.
-pub(super) const STOP_GRACE: Duration = Duration::from_secs(1);
+const STOP_GRACE: Duration = Duration::from_secs(1);
 /// One that says something all the time is heard later.
 const GATHER_TRIES: u32 = 3;
 

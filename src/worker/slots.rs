@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::lone::Lone;
-use super::pipe::{Due, Process, STOP_GRACE, explain_end};
+use super::pipe::{Due, Process, explain_end};
 use super::report;
 use super::slot::{Ending, Slot, State};
 use super::turns::Turns;
@@ -26,7 +26,9 @@ use crate::wire::Stream;
 
 /// How often in a row a slot may fail to start (and all slots of a worker together before the first success).
 const TRIES: u32 = 3;
-/// Why a slot was killed that lives on without its socket.
+/// How long a slot may take to end that says no more.
+const END_GRACE: Duration = Duration::from_secs(1);
+/// Why one was killed that lived on.
 const CUT_OFF: &str = "its slot closed the connection to its worker and lived on, so it was killed: does C code close descriptors that it \
                        did not open, or become another program?";
 
@@ -337,7 +339,7 @@ impl Slots {
         let goes_on = process.gather();
         self.heed(index, root, keeper);
         if !goes_on {
-            self.end_process(index, None, Some(Instant::now() + STOP_GRACE), root);
+            self.end_process(index, None, Some(Instant::now() + END_GRACE), root);
         }
     }
 
