@@ -18,7 +18,7 @@ local M = {}
 local Error = { __name = "harness.Error" }
 Error.__index = Error
 function Error.__tostring(e)
-  local text = e.message
+  local text = e.item and string.format("item %d: %s", e.item, e.message) or e.message
   if e.traceback and e.traceback ~= "" then
     text = text .. "\n" .. M.of_place(e.traceback, e.host and "on the worker, " .. e.host or "on the worker")
   end
@@ -41,7 +41,7 @@ for name in
     stdout stderr stdout_bytes stderr_bytes outputs leftovers wall_s user_s sys_s maxrss_bytes minflt majflt nvcsw
     nivcsw inblock oublock artefact artefact_bytes text_hash same_as diagnostics messages cache compiler objective unit better stats samples warmup
     metrics flags stop_reason verify counters conditions floor_s maxrss_floor_bytes stderr_tail verdicts variants
-    rounds order_seed min_effect nodes slow_nodes failed_nodes hooks message traceback task value]],
+    rounds order_seed min_effect nodes slow_nodes failed_nodes hooks message traceback task item value]],
     "%S+"
   )
 do

@@ -165,11 +165,19 @@ function M.map(fn, items, given)
     values[ordered and place or done] = value
   end
 
+  -- The error says which item failed, where that is known: of several that were with a node that was lost it is not.
+  local function fail(part, place, e)
+    local behind = e.place or part.first == part.last and 0
+    if behind and behind <= (part.last or 0) - (part.first or 0) then e.item = place + behind end
+    e.place = nil
+    error(e, 0)
+  end
+
   -- What a part came to. Where it took long, the rest of it is sent anew.
   local function finish(part, place)
     local f = part.future
     if not f.well then
-      error(f.outcome, 0)
+      fail(part, place, f.outcome)
     elseif not part.list then
       return take(f.outcome, place)
     end

@@ -444,6 +444,7 @@ function Future:on_done(fn) end
 ---@field traceback? string frames of the campaign on the slot
 ---@field host? string
 ---@field task? integer number of the task
+---@field item? integer in a `map`: place of the item it was called with
 ---@field value? any the error value, if it could be shipped
 ---@field cause? table of a skipped call: what failed before it
 

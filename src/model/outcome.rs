@@ -283,7 +283,7 @@ pub struct CallReturns {
     pub codes: Vec<(Hash, serde_bytes::ByteBuf)>,
 }
 
-/// The error a called function raised.
+/// How a call failed: by an error that the function raised, by its limit, or with its process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallError {
     /// What `tostring` makes of it.
@@ -292,6 +292,9 @@ pub struct CallError {
     pub traceback: String,
     /// The error value itself, encoded like a return value, if it can be shipped.
     pub value: Option<CallReturn>,
+    /// Which of calls that travelled together it was, from 0.
+    #[serde(default)]
+    pub place: Option<u32>,
 }
 
 /// One run of a program, as `wait4` tells it.

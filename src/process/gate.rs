@@ -6,7 +6,7 @@
 //! begun, and below which position calls are void. Each side changes it in one atomic step, so a call is
 //! either begun or taken back, never both. The other word names what is to stop: a signal only makes the slot
 //! look there, so one that comes late cannot hit the next call. A third says whether the slot may stay awake for the next call. The note says
-//! in which foreign code the slot is, which may end the process. What the slot says is kept until it was sent: results of short calls leave
+//! in which foreign code the slot is, and a word which of several calls that travel together runs: either may end the process. What the slot says is kept until it was sent: results of short calls leave
 //! together, and the next call may end the process, too. Knows nothing of what a call is.
 
 #![allow(unsafe_code)]
@@ -19,11 +19,13 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Words of the shared memory: `begun` (high half) and `void_below` (low half); what is to stop; may the slot stay awake; the note; how
-/// much the slot has said.
-const WORDS: usize = 20;
+/// Words of the shared memory: `begun` (high half) and `void_below` (low half); what is to stop; may the slot stay awake; the note; which
+/// of several calls runs; how much the slot has said.
+const WORDS: usize = 21;
 /// The note: text, filled up with zero bytes.
-const NOTE: std::ops::Range<usize> = 3..SAID;
+const NOTE: std::ops::Range<usize> = 3..PLACE;
+/// One more than the place of the call that runs among those that travel together; 0 where none of such does.
+const PLACE: usize = SAID - 1;
 /// The last word.
 const SAID: usize = WORDS - 1;
 /// So much of what a slot says outlives it (B).
@@ -120,6 +122,16 @@ impl Gate {
         let words = self.words()[NOTE].iter().flat_map(|word| word.load(Ordering::Acquire).to_ne_bytes());
         let bytes: Vec<u8> = words.take_while(|byte| *byte != 0).collect();
         (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Slot: of calls that travel together the one at this place runs now, from 0; or none of such.
+    pub fn set_place(&self, place: Option<u32>) {
+        self.words()[PLACE].store(place.map_or(0, |place| u64::from(place) + 1), Ordering::Release);
+    }
+
+    /// Worker: which of them runs, or ran at the slot's end.
+    pub fn place(&self) -> Option<u32> {
+        u32::try_from(self.words()[PLACE].load(Ordering::Acquire).checked_sub(1)?).ok()
     }
 
     /// Slot: says these bytes next, of which the first has number `at` of all that it ever says. The last [`KEPT_BYTES`] are kept.
@@ -299,6 +311,16 @@ mod tests {
         assert_eq!(worker.note().unwrap().len(), NOTE.len() * 8);
         slot.set_note(None);
         assert_eq!(worker.note(), None);
+    }
+
+    #[test]
+    fn the_place_of_the_call_that_runs_is_known() {
+        let (worker, fd) = Gate::create().unwrap();
+        let slot = Gate::open(fd).unwrap();
+        for place in [None, Some(0), Some(u32::MAX), None] {
+            slot.set_place(place);
+            assert_eq!(worker.place(), place);
+        }
     }
 
     #[test]

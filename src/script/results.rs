@@ -59,6 +59,7 @@ pub fn failure(lua: &Lua, outcome: &Outcome, value: Option<Value>) -> mlua::Resu
         error.set("message", raised.message.as_str());
         error.set("traceback", raised.traceback.as_str());
         error.set("value", value);
+        error.set("place", raised.place);
     } else {
         error.set("message", outcome.reason.as_deref().unwrap_or(outcome.status.word()));
     }

@@ -56,6 +56,8 @@ pub struct Outside {
     pub start_session: StartSession,
     /// Told which function of a library is called.
     pub note: Note,
+    /// Told which of calls that travel together begins, from 0, and that none of them runs any more.
+    pub set_place: Box<dyn Fn(Option<u32>)>,
 }
 
 /// See the module.
@@ -80,6 +82,8 @@ pub struct TaskState {
     full: usize,
     /// `harness.worker`.
     here: Table,
+    /// See [`Outside`].
+    set_place: Box<dyn Fn(Option<u32>)>,
     /// The call under way changed what belongs to the process, and what undoes it.
     changed: Rc<Cell<bool>>,
     undo: Function,
@@ -88,7 +92,7 @@ pub struct TaskState {
 impl TaskState {
     /// A fresh state.
     pub fn new(init: &SlotInit, outside: Outside) -> mlua::Result<Self> {
-        let Outside { require, to_stop, start_session, note } = outside;
+        let Outside { require, to_stop, start_session, note, set_place } = outside;
         let lua = raw::new_state();
         let changed = Rc::new(Cell::new(false));
         let host = surroundings(&lua, init, require, changed.clone())?;
@@ -144,6 +148,7 @@ impl TaskState {
                 None => format!("the node has {}", human::bytes(limit)),
             },
             here: host.raw_get("here")?,
+            set_place,
             changed,
             undo: library.raw_get("undo")?,
             lua,
@@ -187,18 +192,30 @@ impl TaskState {
         let mut calls = messages.zip((call.seed..).map(|seed| (campaign, seed as i64))).peekable();
         let (changed, in_time) = (self.changed.clone(), || start.elapsed() < LONGEST_TOGETHER);
         let mut gathered = Gathered::default();
+        let mut begun = 0;
         let ended = loop {
             // What one of them changed for the process is undone before the next.
             let go_on = || !changed.get() && in_time();
+            let mut next = calls.by_ref().inspect(|_| {
+                (self.set_place)(Some(begun));
+                begun += 1;
+            });
             let ended =
-                self.shipper.call_each(&self.lua, &self.around, function, &mut calls, &mut gathered, &go_on);
+                self.shipper.call_each(&self.lua, &self.around, function, &mut next, &mut gathered, &go_on);
             self.undo_changes();
             if !matches!(ended, Ok(None)) || calls.peek().is_none() || !in_time() {
                 break ended;
             }
         };
+        (self.set_place)(None);
         let told = match ended.transpose() {
-            Some(failed) => self.told(failed, call.timeout),
+            Some(failed) => {
+                let (status, reason, mut detail) = self.told(failed, call.timeout);
+                if let Detail::CallError(error) = &mut detail {
+                    error.place = begun.checked_sub(1);
+                }
+                (status, reason, detail)
+            }
             None => {
                 let codes = self.own_code(&gathered.codes.take());
                 let returned = CallReturns { values: gathered.values.into(), codes };
@@ -284,13 +301,14 @@ impl TaskState {
                 // A message too long to be kept is mostly the value itself.
                 let value = value.filter(|_| message.len() <= MESSAGE_BYTES);
                 let value = value.map(|value| self.with_code(value));
-                (Status::Error, CallError { message: bounded(message), traceback: bounded(traceback), value })
+                let (message, traceback) = (bounded(message), bounded(traceback));
+                (Status::Error, CallError { message, traceback, value, place: None })
             }
             Ok(Called::Stopped { at, traceback }) => {
                 let limit = limit.map_or_else(String::new, |limit| format!(" of {limit} s"));
                 let at = if at.is_empty() { at } else { format!(" at {at}") };
                 let message = format!("ran into its timeout{limit}{at}");
-                (Status::Timeout, CallError { message, traceback, value: None })
+                (Status::Timeout, CallError { message, traceback, ..CallError::default() })
             }
             Ok(Called::OutOfMemory) => (Status::Oom, self.out_of_memory()),
             Err(ShipError::Lua(text)) if text == "not enough memory" => (Status::Oom, self.out_of_memory()),

@@ -168,6 +168,10 @@ fn outside(line: &Arc<Line>, gate: &Arc<Gate>, current: Rc<Cell<Option<u32>>>, i
             let gate = gate.clone();
             move |foreign| gate.set_note(foreign)
         }),
+        set_place: Box::new({
+            let gate = gate.clone();
+            move |place| gate.set_place(place)
+        }),
     }
 }
 

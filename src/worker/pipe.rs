@@ -131,6 +131,11 @@ impl Process {
         self.gate.note()
     }
 
+    /// Which of calls that travel together runs in it, if one of such does.
+    pub(super) fn place(&self) -> Option<u32> {
+        self.gate.place()
+    }
+
     /// Was it never given a call?
     pub(super) fn is_unused(&self) -> bool {
         self.sent == 0

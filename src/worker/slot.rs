@@ -37,6 +37,8 @@ pub(super) struct Ending {
     pub ran_s: f64,
     /// In which call of a library it was.
     pub foreign: Option<String>,
+    /// Which of calls that travelled together it was.
+    pub place: Option<u32>,
     /// Why it ends, if the reason is ours or it gave one.
     pub why: Option<Outcome>,
     /// When it is killed, if it has not ended by then.

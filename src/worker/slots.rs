@@ -16,8 +16,8 @@ use super::slot::{Ending, Slot, State};
 use super::turns::Turns;
 use crate::machine;
 use crate::model::{
-    Attempt, CallTask, FromWorker, Hash, Limits, Module, Outcome, SlotEnd, SlotId, SlotInit, Status, TaskId,
-    ToKeeper, ToSlot, ToWorker, Welcome, human,
+    Attempt, CallError, CallTask, Detail, FromWorker, Hash, Limits, Module, Outcome, SlotEnd, SlotId,
+    SlotInit, Status, TaskId, ToKeeper, ToSlot, ToWorker, Welcome, human,
 };
 use crate::process::Vigil;
 use crate::transport::Peer;
@@ -215,7 +215,7 @@ impl Slots {
         }
         let state = std::mem::replace(&mut self.slots[index].state, State::Absent);
         let State::Ending(ending) = state else { return };
-        let Ending { mut pipe, ready, ran_s, foreign, why, lived_on, kill_at: _ } = *ending;
+        let Ending { mut pipe, ready, ran_s, foreign, place, why, lived_on, kill_at: _ } = *ending;
         // Where the keeper only was late to tell, that says how it ended.
         let is_cut_off = lived_on && end == SlotEnd::Killed(libc::SIGKILL);
         let why = why.or_else(|| is_cut_off.then(|| Outcome::failed(Status::Signal, CUT_OFF)));
@@ -239,7 +239,11 @@ impl Slots {
             root.queue(&FromWorker::Recalled(lost.task, lost.attempt));
         }
         if let Some(running) = running {
-            let outcome = Outcome { elapsed_s: ran_s, ..outcome };
+            let mut outcome = Outcome { elapsed_s: ran_s, ..outcome };
+            if let (Some(_), Some(reason)) = (place, &outcome.reason) {
+                let error = CallError { message: reason.clone(), place, ..CallError::default() };
+                outcome.detail = Detail::CallError(Box::new(error));
+            }
             self.report(running.task, running.attempt, outcome, root);
         } else if !ready {
             self.slots[index].failed += 1;
@@ -379,9 +383,9 @@ impl Slots {
         let ran_s = process.ran_s();
         process.take_back(root);
         let (pipe, ready) = (std::mem::take(&mut process.pipe), process.is_ready());
-        let foreign = process.foreign();
-        slot.state =
-            State::Ending(Box::new(Ending { pipe, ready, ran_s, foreign, why, kill_at, lived_on: false }));
+        let (foreign, place) = (process.foreign(), process.place());
+        let ending = Ending { pipe, ready, ran_s, foreign, place, why, kill_at, lived_on: false };
+        slot.state = State::Ending(Box::new(ending));
     }
 
     fn kill_process(&mut self, index: usize, why: Option<Outcome>, root: &mut Root, keeper: &mut Stream) {

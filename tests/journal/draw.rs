@@ -80,7 +80,12 @@ impl Random {
     }
 
     fn call_error(&mut self) -> CallError {
-        CallError { message: self.text(), traceback: self.text(), value: self.maybe(Self::call) }
+        CallError {
+            message: self.text(),
+            traceback: self.text(),
+            value: self.maybe(Self::call),
+            place: self.maybe(|r| r.below(9) as u32),
+        }
     }
 
     fn exec(&mut self) -> RunResult {
