@@ -1,8 +1,8 @@
 # The few things one does here. MPI chooses the MPI (see tools/with-mpi): make test MPI=mpich
 MPI ?= default
 WITH := tools/with-mpi $(MPI)
-# What demo builds; `dev` is built sooner, and slower.
-PROFILE ?= release
+# What demo builds; `release` and `dev` are built sooner, and slower.
+PROFILE ?= dist
 BUILT := $(patsubst dev,debug,$(PROFILE))
 
 .PHONY: help demo test bench check format api site performance trust setup

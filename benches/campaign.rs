@@ -1,4 +1,5 @@
-//! What a user waits for, end to end, in the real binary with local workers: `cargo bench --bench campaign`.
+//! What a user waits for, end to end, in the real binary with local workers: `cargo bench --bench campaign`, or with the
+//! program that `HARNESS` names.
 //!
 //! Rounds are interleaved and medians compared, because machines are noisy. The rate of programs stands beside
 //! a bare posix_spawn and wait loop on as many threads, in the same round, and beside one whose programs have a session
@@ -215,7 +216,8 @@ fn harness(script: &str, slots: usize, count: u32) -> Vec<f64> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("bench.lua");
     std::fs::write(&path, script).expect("the script is written");
-    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+    let built = std::env::var_os("HARNESS").unwrap_or_else(|| env!("CARGO_BIN_EXE_harness").into());
+    let output = Command::new(built)
         .args(["-q", "--start", "local", "--slots", &slots.to_string()])
         .arg(&path)
         .arg(count.to_string())

@@ -2,14 +2,21 @@
 //!
 //! Knows the text of one run; nothing of samples, of how often it runs and of what the figures are for.
 
-use regex::bytes::Regex;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use regex::bytes::{Captures, Match, Regex};
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use super::site::Failure;
 use crate::model::{MetricSource, MetricSpec};
 
 /// A larger figure could not be squared and summed.
 const LARGEST: f64 = 1e150;
+/// So many bytes on either side of a figure are shown (B).
+const SHOWN: usize = 20;
 
 /// Finds one figure.
 #[derive(Clone, Debug)]
@@ -41,15 +48,26 @@ impl Reader {
     pub fn figure(&self, output: &[u8]) -> Result<f64, String> {
         match self {
             Reader::Pattern(regex, pattern) => {
-                let found = regex.captures(output);
-                let found = found.ok_or_else(|| format!("pattern '{pattern}' is not in the output"))?;
-                let text = found.get(1).or(found.get(0)).map_or(&b""[..], |group| group.as_bytes());
-                number(text).map_err(|text| format!("pattern '{pattern}' gives {text}"))
+                let captures = regex.captures(output);
+                let captures = captures.ok_or_else(|| format!("pattern '{pattern}' is not in the output"))?;
+                let found = figure_of(&captures);
+                let number =
+                    number(found.as_bytes()).map_err(|text| format!("pattern '{pattern}' gives {text}"));
+                let all = captures.get_match();
+                match longer(output, found.range(), all.range()) {
+                    Some(longer) if number.is_ok() => Err(format!(
+                        "pattern '{pattern}' gives '{}', which is a part of '{longer}': let it read the whole number, as \
+                         `[-+%d.eE]+` does, or say what stands beside the figure",
+                        String::from_utf8_lossy(found.as_bytes())
+                    )),
+                    _ => number,
+                }
             }
             Reader::Json(path) => {
-                let value = document(output, path).ok_or_else(|| {
+                let found = document(output, path).ok_or_else(|| {
                     format!("neither the output nor one of its lines is JSON with '{path}' in it")
                 })?;
+                let value: Json = serde_json::from_str(found).unwrap_or(Json::Null);
                 match value.as_f64() {
                     Some(figure) if figure.abs() <= LARGEST => Ok(figure),
                     Some(figure) => Err(format!("'{path}' in its JSON is {figure:e}, beyond ±{LARGEST:e}")),
@@ -57,38 +75,76 @@ impl Reader {
                 }
             }
             Reader::Csv(column) => {
-                let lines: Vec<&[u8]> = output.split(|byte| *byte == b'\n').collect();
-                let (rows, at) = table(&lines, column)
+                let cells = cells(output, column)
                     .ok_or_else(|| format!("no line of the output has a column '{column}'"))?;
-                let last = rows.last().filter(|_| rows.len() > 1);
-                let last = last.ok_or_else(|| format!("there is no row below the column '{column}'"))?;
-                let cell = last.get(at).map_or(&b""[..], Vec::as_slice);
-                number(cell).map_err(|text| format!("column '{column}' has {text} in its last row"))
+                let last =
+                    cells.last().ok_or_else(|| format!("there is no row below the column '{column}'"))?;
+                number(&last.text).map_err(|text| format!("column '{column}' has {text} in its last row"))
             }
         }
     }
 
-    /// Empties the lines that have the figure: they differ from run to run. None is removed, so that line
-    /// numbers stay.
-    pub fn hide(&self, lines: &mut [&[u8]]) {
+    /// Where in the output that is which differs from run to run: the figure that is read, and no other; of CSV all of its column.
+    pub fn places(&self, output: &[u8]) -> Vec<Range<usize>> {
         match self {
             Reader::Pattern(regex, _) => {
-                lines.iter_mut().filter(|line| regex.is_match(line)).for_each(|line| *line = b"");
+                regex.captures(output).iter().map(|captures| figure_of(captures).range()).collect()
             }
             Reader::Json(path) => {
-                let is_one = parsed(&lines.join(&b'\n'), path).is_some();
-                let hidden = lines.iter_mut().filter(|line| is_one || parsed(line, path).is_some());
-                hidden.for_each(|line| *line = b"");
+                document(output, path).and_then(|found| within(output, found)).into_iter().collect()
             }
             Reader::Csv(column) => {
-                let header =
-                    lines.iter().position(|line| fields(line).iter().any(|f| f == column.as_bytes()));
-                let Some(header) = header else { return };
-                let width = table(lines, column).map_or(0, |(rows, _)| rows.len());
-                lines[header..header + width].fill(b"");
+                cells(output, column).into_iter().flatten().map(|cell| cell.place).collect()
             }
         }
     }
+}
+
+/// The first capture of a pattern, or all it found.
+fn figure_of<'o>(captures: &Captures<'o>) -> Match<'o> {
+    captures.get(1).unwrap_or_else(|| captures.get_match())
+}
+
+/// The whole of a number of which this is only a part: there are digits before it, or at an end of what the pattern found a sign, more
+/// digits, an exponent, or thousands behind a comma. Who asks for what stands there means a part.
+fn longer(output: &[u8], figure: Range<usize>, all: Range<usize>) -> Option<String> {
+    let (before, behind) = (&output[..figure.start], &output[figure.end..]);
+    let cut_before = has_digits_last(before) || figure.start == all.start && has_sign_last(before);
+    let cut_behind = figure.end == all.end && goes_on_behind(behind);
+    if !cut_before && !cut_behind {
+        return None;
+    }
+    let is_of_it = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.,".contains(byte);
+    let left = before.iter().rev().take(SHOWN).take_while(is_of_it).count();
+    let right = behind.iter().take(SHOWN).take_while(is_of_it).count();
+    let (left, right) = (if cut_before { left } else { 0 }, if cut_behind { right } else { 0 });
+    Some(String::from_utf8_lossy(&output[figure.start - left..figure.end + right]).into_owned())
+}
+
+fn has_digits_last(before: &[u8]) -> bool {
+    matches!(before, [.., digit] | [.., digit, b'.'] if digit.is_ascii_digit())
+}
+
+/// In `3-5` and `tile-5` it is none.
+fn has_sign_last(before: &[u8]) -> bool {
+    before.strip_suffix(b"-").is_some_and(|before| !before.last().is_some_and(u8::is_ascii_alphanumeric))
+}
+
+fn goes_on_behind(behind: &[u8]) -> bool {
+    match behind {
+        [digit, ..] if digit.is_ascii_digit() => true,
+        [b'.', digit, ..] if digit.is_ascii_digit() => true,
+        [b'e' | b'E', digit, ..] if digit.is_ascii_digit() => true,
+        [b'e' | b'E', b'+' | b'-', digit, ..] if digit.is_ascii_digit() => true,
+        [b',', thousands @ ..] => thousands.iter().take_while(|byte| byte.is_ascii_digit()).count() == 3,
+        _ => false,
+    }
+}
+
+/// Where a part of the output is in it.
+fn within(output: &[u8], part: &str) -> Option<Range<usize>> {
+    let begin = part.as_ptr().addr().checked_sub(output.as_ptr().addr())?;
+    Some(begin..begin + part.len())
 }
 
 /// A number as the figure it is to be, or what is wrong with it.
@@ -109,57 +165,80 @@ fn number(text: &[u8]) -> Result<f64, String> {
     }
 }
 
-fn document(output: &[u8], path: &str) -> Option<Json> {
-    parsed(output, path).or_else(|| output.rsplit(|byte| *byte == b'\n').find_map(|line| parsed(line, path)))
+/// What is at the path, as it stands in the output: in all of it, or in the last of its lines that is JSON and has it.
+fn document<'o>(output: &'o [u8], path: &str) -> Option<&'o str> {
+    at_path(output, path)
+        .or_else(|| output.rsplit(|byte| *byte == b'\n').find_map(|line| at_path(line, path)))
 }
 
-/// What is at the path, if this is JSON that has it. Items of a list are numbered from 1, as in Lua.
-fn parsed(text: &[u8], path: &str) -> Option<Json> {
+/// The same of one text. Items of a list are numbered from 1, as in Lua.
+fn at_path<'o>(text: &'o [u8], path: &str) -> Option<&'o str> {
     // Most lines are not JSON: look before parsing.
     if !matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
         return None;
     }
-    let mut value: Json = serde_json::from_slice(text).ok()?;
+    let mut value: &RawValue = serde_json::from_slice(text).ok()?;
     for step in path.split('.') {
-        value = match value {
-            Json::Object(mut fields) => fields.remove(step)?,
-            Json::Array(mut items) => {
-                let at = step.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < items.len())?;
-                items.swap_remove(at)
-            }
-            _ => return None,
+        value = if value.get().starts_with('{') {
+            serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(value.get()).ok()?.remove(step)?
+        } else {
+            let at = step.parse::<usize>().ok()?.checked_sub(1)?;
+            serde_json::from_str::<Vec<&RawValue>>(value.get()).ok()?.get(at)?
         };
     }
-    Some(value)
+    Some(value.get())
 }
 
-/// The first line that has the column and the lines below it with as many fields, and where the column is.
-fn table(lines: &[&[u8]], column: &str) -> Option<(Vec<Vec<Vec<u8>>>, usize)> {
-    let mut rows = lines.iter().map(|line| fields(line));
-    let header = rows.find(|row| row.iter().any(|field| field == column.as_bytes()))?;
-    let at = header.iter().position(|field| field == column.as_bytes())?;
+/// A field of CSV, without white space around it: where it stands, quotes left aside, and its text.
+#[derive(Default)]
+struct Cell {
+    place: Range<usize>,
+    text: Vec<u8>,
+}
+
+/// The cells of a column: below the first line that has it, in as many lines as have as many fields. None without such a line.
+fn cells(output: &[u8], column: &str) -> Option<Vec<Cell>> {
+    let mut begin = 0;
+    let mut rows = output.split(|byte| *byte == b'\n').map(|line| {
+        let at = begin;
+        begin += line.len() + 1;
+        fields(line, at)
+    });
+    let header = rows.find(|row| row.iter().any(|field| field.text == column.as_bytes()))?;
+    let at = header.iter().position(|field| field.text == column.as_bytes())?;
     let width = header.len();
-    let is_row = |row: &Vec<Vec<u8>>| row.len() == width && !(width == 1 && row[0].is_empty());
-    Some((std::iter::once(header).chain(rows.take_while(is_row)).collect(), at))
+    let is_row = |row: &Vec<Cell>| row.len() == width && !(width == 1 && row[0].text.is_empty());
+    Some(rows.take_while(is_row).map(|mut row| row.swap_remove(at)).collect())
 }
 
-/// The fields of a line of CSV, without white space around them; quoted ones may have commas in them.
-fn fields(line: &[u8]) -> Vec<Vec<u8>> {
+/// The fields of a line of CSV that begins at `begin`; quoted ones may have commas in them.
+fn fields(line: &[u8], begin: usize) -> Vec<Cell> {
     let (mut all, mut field, mut quoted) = (Vec::new(), Vec::new(), false);
-    let mut rest = line.iter().copied().peekable();
-    while let Some(byte) = rest.next() {
+    let mut from = 0;
+    let cell = |text: &mut Vec<u8>, place: Range<usize>| {
+        let trimmed = line[place.clone()].trim_ascii();
+        let before = line[place.clone()].len() - line[place.clone()].trim_ascii_start().len();
+        let at = begin + place.start + before;
+        let text = std::mem::take(text).trim_ascii().to_vec();
+        Cell { place: at..at + trimmed.len(), text }
+    };
+    let mut rest = line.iter().copied().enumerate().peekable();
+    while let Some((at, byte)) = rest.next() {
         match byte {
-            b'"' if quoted && rest.peek() == Some(&b'"') => {
+            b'"' if quoted && rest.peek().is_some_and(|(_, next)| *next == b'"') => {
                 rest.next();
                 field.push(b'"');
             }
             b'"' => quoted = !quoted,
-            b',' if !quoted => all.push(std::mem::take(&mut field)),
+            b',' if !quoted => {
+                all.push(cell(&mut field, from..at));
+                from = at + 1;
+            }
             other => field.push(other),
         }
     }
-    all.push(field);
-    all.into_iter().map(|field| field.trim_ascii().to_vec()).collect()
+    all.push(cell(&mut field, from..line.len()));
+    all
 }
 
 #[cfg(test)]
@@ -174,10 +253,13 @@ mod tests {
         Reader::Csv(column.into()).figure(output.as_bytes())
     }
 
-    fn hidden(reader: Reader, output: &str) -> String {
-        let mut lines: Vec<&[u8]> = output.as_bytes().split(|byte| *byte == b'\n').collect();
-        reader.hide(&mut lines);
-        String::from_utf8(lines.join(&b'\n')).unwrap()
+    fn pattern(regex: &str, output: &str) -> Result<f64, String> {
+        Reader::Pattern(Regex::new(regex).unwrap(), "P".into()).figure(output.as_bytes())
+    }
+
+    /// What is left out where outputs are compared, as text.
+    fn hidden(reader: Reader, output: &str) -> Vec<&str> {
+        reader.places(output.as_bytes()).into_iter().map(|place| &output[place]).collect()
     }
 
     #[test]
@@ -220,11 +302,44 @@ mod tests {
     }
 
     #[test]
-    fn lines_with_the_figure_are_hidden_and_no_others() {
-        assert_eq!(hidden(Reader::Csv("t".into()), "x\nn,t\n1,2\n3,4\nsum 5"), "x\n\n\n\nsum 5");
-        assert_eq!(hidden(Reader::Json("t".into()), "x\n{\"t\":1}\n{\"u\":1}"), "x\n\n{\"u\":1}");
-        assert_eq!(hidden(Reader::Json("t".into()), "{\n\"t\":1\n}"), "\n\n");
-        let pattern = Reader::Pattern(Regex::new("t=([0-9]+)").unwrap(), String::new());
-        assert_eq!(hidden(pattern, "a\nt=4\nb"), "a\n\nb");
+    fn a_part_of_a_number_is_no_figure() {
+        for (output, whole) in [
+            ("GFLOPS: 1.234e+03", "1.234e+03"),
+            ("GFLOPS: 1.5E-7 s", "1.5E-7"),
+            ("GFLOPS: 1,234.5", "1,234.5"),
+            ("GFLOPS: 12.", "12."),
+        ] {
+            let said = pattern("GFLOPS: ([0-9.]+)", output);
+            match whole.parse::<f64>() {
+                Ok(number) if whole.ends_with('.') => assert_eq!(said, Ok(number)),
+                _ => assert!(
+                    said.unwrap_err().contains(&format!("a part of '{whole}': let it read")),
+                    "{output}"
+                ),
+            }
+        }
+        assert!(pattern("([0-9.]+)", "t -1.5").unwrap_err().contains("a part of '-1.5'"));
+        assert!(
+            pattern("t.*([0-9.]+)", "t=12.5").unwrap_err().contains("gives '5', which is a part of '12.5'")
+        );
+        assert!(pattern("t ([0-9])", "t 12").is_err());
+        assert_eq!(pattern("([0-9.]+)", "3-5"), Ok(3.0));
+        assert_eq!(pattern("-([0-9]+)", "3-5"), Ok(5.0));
+        assert_eq!(pattern("([0-9.]+)", "tile-5 1e3"), Ok(5.0));
+        assert_eq!(pattern("([0-9]+),", "1,234"), Ok(1.0), "it says what follows");
+        assert_eq!(pattern("([0-9]+)", "1,2345 and 6"), Ok(1.0));
+        assert_eq!(pattern("([0-9.]+)", "1.5GB 2"), Ok(1.5));
+        assert_eq!(pattern("([0-9.]+)", "2.5 end. Of all, 3"), Ok(2.5));
+    }
+
+    #[test]
+    fn the_figure_is_left_out_and_nothing_else() {
+        assert_eq!(hidden(Reader::Csv("t".into()), "x\nn,t\n1,2\n3, \"4\" \nsum 5"), ["2", "\"4\""]);
+        assert_eq!(hidden(Reader::Csv("n".into()), "n\n1\n2"), ["1", "2"]);
+        assert_eq!(hidden(Reader::Json("t".into()), "x\n{\"t\":1}\n{\"t\" : 2,\"u\":1}\n{\"u\":3}"), ["2"]);
+        assert_eq!(hidden(Reader::Json("t.1".into()), "{\n\"t\": [ 1.5, 2 ]\n}"), ["1.5"]);
+        let pattern = Reader::Pattern(Regex::new("^([0-9]+)").unwrap(), String::new());
+        assert_eq!(hidden(pattern, "5 s\n1 10\n2 20"), ["5"]);
+        assert_eq!(hidden(Reader::Csv("t".into()), "nothing"), [""; 0]);
     }
 }

@@ -18,7 +18,7 @@ pub struct Verify {
     hash: Option<Hash>,
     reference: Option<Vec<u8>>,
     tolerance: Tolerance,
-    /// Lines with a metric differ from run to run: a reference is compared without them.
+    /// Their figures differ from run to run: a reference is compared without them.
     metrics: Vec<Reader>,
     exit_code: Option<i32>,
     files: Files,
@@ -45,7 +45,8 @@ impl Tolerance {
 const ANY: Tolerance = Tolerance { rtol: 0.0, atol: f64::MAX };
 
 /// A figure that differs from run to run is no wrong result.
-const NO_METRIC: &str = "; is it a figure? lines with a metric are left out: declare it in `metrics`";
+const NO_METRIC: &str =
+    "; is it a figure? those that are read from the output are left out: declare it in `metrics`";
 
 /// What a check found.
 pub struct Found {
@@ -151,21 +152,38 @@ impl Verify {
             return Some(format!("the hash of the output is {hash}, not {expected}"));
         }
         let reference = self.reference.as_ref()?;
-        let (expected, got) = (self.without_metrics(reference), self.without_metrics(bytes));
-        if expected.iter().all(u8::is_ascii_whitespace) {
-            return Some("the reference has no output to compare with, lines with metrics left out".into());
+        let ((expected, says_something), (got, _)) =
+            (self.without_metrics(reference), self.without_metrics(bytes));
+        if !says_something {
+            return Some("the reference has no output to compare with but the figures of metrics".into());
         }
         let compared = compare(lines(&expected), lines(&got), self.tolerance).told(self.tolerance);
         *max_abs_err = compared.max_abs_err;
-        let hint = if self.metrics.is_empty() && compared.only_numbers { NO_METRIC } else { "" };
+        let hint = if compared.only_numbers { NO_METRIC } else { "" };
         compared.difference.map(|difference| of_output(difference) + hint)
     }
 
-    /// Emptied, not removed: line numbers stay those of the output.
-    fn without_metrics(&self, output: &[u8]) -> Vec<u8> {
-        let mut lines: Vec<&[u8]> = output.split(|byte| *byte == b'\n').collect();
-        self.metrics.iter().for_each(|metric| metric.hide(&mut lines));
-        lines.join(&b'\n')
+    /// The output without the figures that are read from it, and whether anything is left that a run could have computed wrong: what
+    /// stands beside a figure is its name, unless it has a number in it.
+    fn without_metrics(&self, output: &[u8]) -> (Vec<u8>, bool) {
+        let mut places: Vec<_> = self.metrics.iter().flat_map(|metric| metric.places(output)).collect();
+        places.sort_by_key(|place| place.start);
+        let (mut rest, mut says_something, mut at) = (Vec::new(), false, 0);
+        let mut places = places.into_iter().peekable();
+        for line in output.split_inclusive(|byte| *byte == b'\n') {
+            let (begin, end) = (rest.len(), at + line.len());
+            let mut has_figure = false;
+            while let Some(place) = places.next_if(|place| place.start < end) {
+                rest.extend_from_slice(&output[at.min(place.start)..place.start]);
+                at = at.max(place.end);
+                has_figure = true;
+            }
+            rest.extend_from_slice(output.get(at..end).unwrap_or_default());
+            at = at.max(end);
+            let left = tokens(&rest[begin..]);
+            says_something |= left.iter().any(|token| !has_figure || matches!(token, Token::Number(_)));
+        }
+        (rest, says_something)
     }
 }
 
@@ -373,7 +391,8 @@ mod tests {
             VerifyResult { status: "ok".into(), method: "reference".into(), max_abs_err: Some(0.5) }
         );
         let found = verify(spec, Some("a 1\nb 2\n"), "a 1\nb 2.5\n");
-        let off = "; the numbers are off by up to 2.5e-1 of those expected, rtol is 1e-3";
+        let off = "; the numbers are off by up to 2.5e-1 of those expected, rtol is 1e-3; is it a figure? those that are read from the \
+                   output are left out: declare it in `metrics`";
         assert_eq!(
             found.failure.unwrap(),
             format!("output differs in line 2: expected `b 2`, got `b 2.5`{off}")
@@ -419,10 +438,28 @@ mod tests {
     }
 
     #[test]
-    fn lines_with_metrics_are_not_compared_but_something_must_be() {
+    fn figures_of_metrics_are_not_compared_but_something_must_be() {
         let found = |expected, got| verify(VerifySpec::default(), Some(expected), got).failure;
         assert_eq!(found("sum 1\nGFLOPS: 2.5", "sum 1\nGFLOPS: 7.5"), None);
+        assert_eq!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 1"), None);
+        assert!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 2").unwrap().contains("is it a figure?"));
         assert!(found("GFLOPS: 2.5", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
+        assert!(found("\nGFLOPS: 2.5\n\n", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
+        let again = found("sum 1\nGFLOPS: 2.5\nGFLOPS: 3", "sum 1\nGFLOPS: 7.5\nGFLOPS: 4").unwrap();
+        assert!(again.contains("differs in line 3"), "{again}: of several only the first is read");
+    }
+
+    #[test]
+    fn a_pattern_that_finds_more_than_its_figure_hides_no_wrong_result() {
+        let metrics = |regex: &str| vec![Reader::Pattern(Regex::new(regex).unwrap(), String::new())];
+        let right = "0.5 s\n# i x\n1 10.0\n2 20.0\n";
+        for regex in ["^([0-9.]+)", "([0-9.]+)"] {
+            let spec = VerifySpec { rtol: 1e-9, ..VerifySpec::default() };
+            let verify = Verify::new(&spec, Some(right.into()), metrics(regex), Files::default()).unwrap();
+            let found = |text: &str| verify.check(&output(text), Path::new("/")).failure;
+            assert_eq!(found(&right.replace("0.5", "7")), None);
+            assert!(found(&right.replace("20.0", "999")).unwrap().contains("differs in line 4"), "{regex}");
+        }
     }
 
     #[test]

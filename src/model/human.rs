@@ -53,16 +53,25 @@ fn compared_text(variant: &Compared) -> String {
     }
     let Some(found) = &variant.comparison else { return result_text(&variant.result) };
     let interval = match &found.ci {
-        Some(ci) => format!("{} % CI [{:.3}, {:.3}]", (ci.level * 100.0).round(), ci.lo, ci.hi),
+        Some(ci) => {
+            format!("{} % CI [{}, {}]", (ci.level * 100.0).round(), ratio_digits(ci.lo), ratio_digits(ci.hi))
+        }
         None => "too few rounds for an interval".into(),
     };
     format!(
-        "{}, {:.3}x the base, {interval}, {}{}",
+        "{}, {}x the base, {interval}, {}{}",
         found.verdict.word(),
-        found.ratio,
+        ratio_digits(found.ratio),
         count(found.rounds as usize, "round"),
         flags_text(&variant.result)
     )
+}
+
+/// A ratio: three decimals, of a very small or large one four digits.
+fn ratio_digits(ratio: f64) -> String {
+    let exponent = if ratio > 0.0 && ratio.is_finite() { ratio.log10().floor() as i32 } else { 0 };
+    let decimals = if (-1..3).contains(&exponent) { 3 } else { (3 - exponent).max(0) as usize };
+    format!("{ratio:.decimals$}")
 }
 
 /// The figures of a measurement in digits that fit each other, and what unit they are in.
@@ -81,7 +90,9 @@ pub struct Figures {
 pub fn figures(detail: &Detail) -> Option<Figures> {
     let Detail::Measure(result) = detail else { return None };
     let stats = result.stats.as_ref()?;
-    let unit = Unit::of(result, stats.median);
+    // Of a median of 0 the others say how large it would be.
+    let typical = [stats.median, stats.max, stats.min].into_iter().find(|figure| *figure != 0.0);
+    let unit = Unit::of(result, typical.unwrap_or_default());
     let interval = stats.ci.as_ref().map(|ci| (unit.digits(ci.lo), unit.digits(ci.hi)));
     Some(Figures { median: unit.digits(stats.median), interval, n: stats.n, unit: unit.name().into() })
 }

@@ -7,6 +7,9 @@ use super::human::bytes;
 /// at it (B).
 const ROUGHLY_BYTES: u64 = 1 << 20;
 
+/// Its reciprocal is a figure, too.
+const SMALLEST_POWER: i32 = -300;
+
 /// One unit and one number of decimals, for figures that stand side by side.
 #[derive(Clone, Debug)]
 pub struct Unit {
@@ -80,7 +83,7 @@ impl Unit {
         let magnitude = rounded(figure * scale).abs();
         let exponent =
             if magnitude > 0.0 && magnitude.is_finite() { magnitude.log10().floor() as i32 } else { 0 };
-        let power = if (-3..9).contains(&exponent) { 0 } else { exponent };
+        let power = if (-3..9).contains(&exponent) { 0 } else { exponent.max(SMALLEST_POWER) };
         let before_point = exponent - power + if exponent < power { 2 } else { 1 };
         let scale = scale * 10f64.powi(-power);
         Self { name: name.into(), scale, decimals: (4 - before_point).max(0) as usize, power, floor: None }

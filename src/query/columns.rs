@@ -105,7 +105,7 @@ fn summary<T: Summarised>() -> Vec<Column<T>> {
         real("p95", |row| row.stats().map(|stats| stats.p95).into()),
         real("max", |row| row.stats().map(|stats| stats.max).into()),
         real("mean", |row| row.stats().map(|stats| stats.mean).into()),
-        real("sd", |row| row.stats().map(|stats| stats.sd).into()),
+        real("sd", |row| row.stats().filter(|stats| stats.n > 1).map(|stats| stats.sd).into()),
         real("mad", |row| row.stats().map(|stats| stats.mad).into()),
     ]
 }

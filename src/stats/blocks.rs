@@ -2,15 +2,20 @@
 //!
 //! A node is a block: ratios are taken within a round of one node, so how fast the node is cancels. As many rounds of
 //! each count, so that none speaks louder. Where the effect is the same on all, a round is above it as often as below,
-//! however noisy each node is, and the interval of the pooled median is exact. Where it differs there is no such one
-//! effect, and only what holds on every node is said of them all. Knows figures and rounds, no hosts and no clock.
+//! however noisy each node is, and the interval of the pooled median is exact. Where it differs, or may well (Kruskal &
+//! Wallis, \[KW52\]), there is no such one effect, and only what holds on every node is said of them all. Knows figures and rounds,
+//! no hosts and no clock.
 
 use crate::model::{Better, Comparison, Interval};
 
 use super::compare::{Chances, Found, compare, verdict};
+use super::summary::sorted;
 
 /// A node's base is slow if it is worse than that of the middle node by more than this part.
 const SLOW: f64 = 0.05;
+
+/// With a smaller chance that ratios of one effect differ so from node to node nobody relies on there being only one.
+const DOUBT: f64 = 0.1;
 
 /// What several nodes say of one variant.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,27 +44,80 @@ pub fn across(nodes: &[(&[f64], &[f64])], better: Better, chances: Chances, min_
             Found::NoRounds | Found::NoRatio => None,
         })
         .collect();
-    match own.and_then(|own| hull(&own)) {
+    let Some(own) = own else { return Across { found: together, differs: false } };
+    let differs = are_apart(&own);
+    match hull(&own).filter(|_| differs || like_one_effect(nodes) < DOUBT) {
         Some(ci) => {
             let pooled = Comparison { verdict: verdict(&ci, min_effect), ci: Some(ci), ..pooled };
-            Across { found: Found::Ratio(pooled), differs: true }
+            Across { found: Found::Ratio(pooled), differs }
         }
-        None => Across { found: together, differs: false },
+        None => Across { found: together, differs },
     }
 }
 
-/// What holds all of these intervals, if two of them have nothing in common.
+fn least(own: &[Interval], of: fn(&Interval) -> f64) -> f64 {
+    own.iter().map(of).fold(f64::INFINITY, f64::min)
+}
+
+fn most(own: &[Interval], of: fn(&Interval) -> f64) -> f64 {
+    own.iter().map(of).fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// Have two of them nothing in common?
+fn are_apart(own: &[Interval]) -> bool {
+    most(own, |ci| ci.lo) > least(own, |ci| ci.hi)
+}
+
+/// What holds all of these intervals.
 fn hull(own: &[Interval]) -> Option<Interval> {
-    let least = |of: fn(&Interval) -> f64| own.iter().map(of).fold(f64::INFINITY, f64::min);
-    let most = |of: fn(&Interval) -> f64| own.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
-    let apart = most(|ci| ci.lo) > least(|ci| ci.hi);
-    let first = own.first().filter(|_| apart)?;
+    let first = own.first()?;
     Some(Interval {
-        lo: least(|ci| ci.lo),
-        hi: most(|ci| ci.hi),
+        lo: least(own, |ci| ci.lo),
+        hi: most(own, |ci| ci.hi),
         level: first.level,
-        exact_level: least(|ci| ci.exact_level),
+        exact_level: least(own, |ci| ci.exact_level),
     })
+}
+
+/// Kruskal & Wallis' chance that the ratios of nodes with one effect differ so, or more, from node to node. Nodes that are done stop
+/// early: it is a warning, and no level that anything is promised by.
+fn like_one_effect(nodes: &[(&[f64], &[f64])]) -> f64 {
+    let ratios = |(base, variant): &(&[f64], &[f64])| -> Vec<f64> {
+        base.iter().zip(*variant).map(|(base, variant)| base / variant).collect()
+    };
+    let groups: Vec<Vec<f64>> = nodes.iter().map(ratios).collect();
+    let all = sorted(&groups.concat());
+    let n = all.len() as f64;
+    // The rank of one among equals is the middle of theirs.
+    let rank = |ratio: &f64| {
+        let (below, up_to) = (all.partition_point(|x| x < ratio), all.partition_point(|x| x <= ratio));
+        (below + up_to + 1) as f64 / 2.0
+    };
+    let apart = groups.iter().map(|group| {
+        let mean = group.iter().map(rank).sum::<f64>() / group.len() as f64;
+        group.len() as f64 * (mean - (n + 1.0) / 2.0).powi(2)
+    });
+    let equals = all.chunk_by(|a, b| a == b).map(|equal| equal.len() as f64);
+    let ties: f64 = equals.map(|t| t.powi(3) - t).sum();
+    let spread = n * (n + 1.0) / 12.0 - ties / (12.0 * (n - 1.0));
+    if spread <= 0.0 {
+        return 1.0; // all ratios are the same
+    }
+    chi_square(apart.sum::<f64>() / spread, groups.len() - 1)
+}
+
+/// The chance that a sum of the squares of so many normal variates is at least `x` (\[AS64\] 26.4.4 and 26.4.5).
+fn chi_square(x: f64, freedom: usize) -> f64 {
+    let half = x / 2.0;
+    let (mut chance, mut term, first) = match freedom % 2 {
+        0 => (0.0, (-half).exp(), 1),
+        _ => (libm::erfc(half.sqrt()), (-half).exp() * (half / std::f64::consts::PI).sqrt() * 2.0, 2),
+    };
+    for at in 0..freedom / 2 {
+        chance += term;
+        term *= x / (2 * at + 1 + first) as f64;
+    }
+    chance
 }
 
 /// Which nodes are slow, by the median of the base on each and the ends of its interval. The middle node is the better one of two:
@@ -203,8 +261,26 @@ mod tests {
         let shown = shown(&[0.0, 0.2, 0.2], 0.0, 0.02);
         assert!(shown.differs >= TRIALS * 99 / 100, "{}", shown.differs);
         assert!(shown.told <= TRIALS * 5 / 100, "{}", shown.told);
+        // Nor where a node that is done early has seen too little to be told apart from the one without.
+        for (gain, cv) in [(0.1, 0.05), (0.05, 0.03), (0.03, 0.02), (0.1, 0.02)] {
+            let shown = self::shown(&[gain, gain, 0.0], 0.0, cv);
+            assert!(shown.told <= TRIALS * 5 / 100, "{gain}, CV {cv}: {}", shown.told);
+        }
         let everywhere = self::shown(&[0.1, 0.3, 0.3], 0.0, 0.02);
         assert!(everywhere.differs >= TRIALS * 99 / 100 && everywhere.faster >= TRIALS * 99 / 100);
+    }
+
+    #[test]
+    fn chances_are_those_of_the_tables() {
+        for (x, freedom) in [(3.841_459, 1), (5.991_465, 2), (7.814_728, 3), (9.487_729, 4), (23.684_791, 14)]
+        {
+            assert!((chi_square(x, freedom) - 0.05).abs() < 1e-6, "{freedom}: {}", chi_square(x, freedom));
+        }
+        // The example of SciPy's `kruskal`.
+        let nodes: [(&[f64], &[f64]); 2] =
+            [(&[1., 3., 5., 7., 9.], &[1.; 5]), (&[2., 4., 6., 8., 10.], &[1.; 5])];
+        assert!((like_one_effect(&nodes) - 0.6015).abs() < 1e-4, "{}", like_one_effect(&nodes));
+        assert_eq!(like_one_effect(&[(&[1.; 9], &[1.; 9]), (&[1.; 9], &[1.; 9])]), 1.0);
     }
 
     #[test]

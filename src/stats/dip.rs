@@ -48,12 +48,30 @@ pub(super) fn critical(n: f64) -> f64 {
 /// clock would be modes. None if all are equal.
 fn spread(sorted: &[f64]) -> Option<Vec<f64>> {
     let gaps = sorted.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 0.0);
-    let step = gaps.reduce(f64::min)?;
+    let mut step = gaps.reduce(f64::min)?;
+    let distinct: Vec<f64> = sorted.chunk_by(|a, b| a == b).map(|group| group[0]).collect();
+    if distinct.len() == 2 {
+        // What lies between the only two need not be a step: that is no more than a one in the last place they are written with.
+        step = step.min(last_place(&distinct));
+    }
     let groups = sorted.chunk_by(|a, b| a == b).flat_map(|group| {
         let n = group.len() as f64;
         group.iter().enumerate().map(move |(i, value)| value + step * ((i as f64 + 0.5) / n - 0.5))
     });
     Some(groups.collect())
+}
+
+/// The largest power of ten, 1 at the most, of which all of these are multiples.
+fn last_place(values: &[f64]) -> f64 {
+    const MOST_DIGITS: i32 = 15;
+    let are_multiples = |place: &f64| {
+        values.iter().all(|value| {
+            let times = value / place;
+            (times - times.round()).abs() < 1e-6
+        })
+    };
+    let mut places = (0..MOST_DIGITS).map(|digits| 10f64.powi(-digits));
+    places.find(are_multiples).unwrap_or(10f64.powi(-MOST_DIGITS))
 }
 
 /// The dip of values that ascend: the search for the modal interval of \[HH85\], section 3.
@@ -137,6 +155,21 @@ mod tests {
     use super::super::random::Random;
     use super::super::summary::sorted;
     use super::*;
+
+    #[test]
+    fn two_values_are_two_modes_unless_they_are_neighbours_on_a_clock() {
+        let of = |low: f64, high: f64, share: usize| {
+            let values: Vec<f64> = (0..100).map(|n| if n < share { low } else { high }).collect();
+            is_bimodal(&values)
+        };
+        for (low, high) in [(1.0, 1.2), (1.0, 100.0), (2e6, 4e6), (0.0, 100.0), (0.001_25, 0.001_5)] {
+            assert!(of(low, high, 44) && of(low, high, 60), "{low} and {high}");
+            assert!(!of(low, high, 1), "{low} and {high}: one outlier is no mode");
+        }
+        for (low, high) in [(0.10, 0.11), (7.0, 8.0), (0.003, 0.004)] {
+            assert!(!of(low, high, 50), "{low} and {high}");
+        }
+    }
 
     #[test]
     fn the_dip_of_steps_is_known() {

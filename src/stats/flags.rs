@@ -35,7 +35,7 @@ pub struct Series<'a> {
 /// * `autocorrelated`: |r₁| > 1.96/√n (Box & Jenkins); the interval then claims too much
 /// * `bimodal`: Hartigan's dip test does not take one mode for likely, from 20 samples on
 /// * `outliers_mild:N`, `outliers_severe:N`: beyond 1.5 and 3 interquartile ranges (Tukey 1977)
-/// * `unstable`: largest over smallest > 1.5
+/// * `unstable`: largest over smallest > 1.5; with 0 or both signs among them, further apart than half of the median
 /// * `near_floor`: median wall time < 20 × that of a null command
 /// * `off_cpu`: wall > 1.5 × (user + sys) / threads, summed over the run
 pub fn flags(series: &Series<'_>) -> Vec<String> {
@@ -61,7 +61,12 @@ pub fn flags(series: &Series<'_>) -> Vec<String> {
         }
     }
     let (min, max) = values.iter().fold((f64::MAX, f64::MIN), |(lo, hi), &x| (lo.min(x), hi.max(x)));
-    if min > 0.0 && max / min > 1.5 {
+    let is_unstable = match (min, max) {
+        _ if min > 0.0 => max / min > 1.5,
+        _ if max < 0.0 => min / max > 1.5,
+        _ => max - min > 0.5 * quantile(&sorted(values), 0.5).abs(),
+    };
+    if is_unstable {
         flags.push("unstable".into());
     }
     if let (Some(floor), false) = (series.floor_s, series.wall_s.is_empty())

@@ -8,6 +8,8 @@
 //! * \[CR65\] Chow & Robbins, *On the asymptotic theory of fixed-width sequential confidence intervals*, 1965
 //! * \[MW47\] Mann & Whitney, *On a test of whether one of two random variables is stochastically larger than the other*,
 //!   Annals of Mathematical Statistics 18, 1947; \[L75\] Lehmann, *Nonparametrics*, Holden-Day 1975
+//! * \[BM00\] Brunner & Munzel, *The nonparametric Behrens–Fisher problem*, Biometrical Journal 42, 2000
+//! * \[KW52\] Kruskal & Wallis, *Use of ranks in one-criterion variance analysis*, J. American Statistical Association 47, 1952
 //! * \[HL63\] Hodges & Lehmann, *Estimates of location based on rank tests*, Annals of Mathematical Statistics 34, 1963
 //! * \[BH95\] Benjamini & Hochberg, *Controlling the false discovery rate*, J. Royal Statistical Society B 57, 1995;
 //!   \[BY01\] Benjamini & Yekutieli, *The control of the false discovery rate in multiple testing under dependency*,

@@ -6,7 +6,7 @@
 //! samples as sessions (\[KJ13\]). Spread is not borrowed from other rows of a campaign: they share the day, and err together.
 //! Knows logarithms, no units and no names.
 
-use super::ranksum::shift;
+use super::ranksum::{chance_of_unlike, shift};
 use super::summary::sorted;
 use crate::model::quantile;
 
@@ -42,7 +42,11 @@ pub fn change(earlier: &[&[f64]], new: &[f64]) -> Option<Change> {
     let medians: Vec<f64> = earlier.iter().map(|session| middle(session)).collect();
     let by = middle(&new) - middle(&sorted(&medians));
     let agree = |sign: f64| shifts.iter().all(|shift| shift.by * sign > 0.0);
-    let largest = shifts.iter().map(|shift| shift.p).fold(0.0, f64::max);
+    let chances = shifts
+        .iter()
+        .map(|shift| shift.p)
+        .chain(earlier.iter().map(|session| chance_of_unlike(session, &new)));
+    let largest = chances.fold(0.0, f64::max);
     Some(Change {
         by,
         lo: shifts.iter().map(|shift| shift.lo).fold(by, f64::min),
@@ -129,6 +133,21 @@ mod tests {
         assert_eq!(of(&[vec![1.0; 9], vec![1.0; 6]], &[1.0; 9]), None);
         assert_eq!(of(&[vec![1.0; 9]], &[1.0; 6]), None);
         assert_eq!(of(&[], &[1.0; 9]), None);
+    }
+
+    /// Many quiet runs before, few noisy ones now: that these scatter is no change of their middle.
+    #[test]
+    fn sessions_that_scatter_more_are_rarely_told_apart_for_that() {
+        const TRIALS: usize = 2000;
+        let mut random = Random(13);
+        for (runs, cv) in [(100, 0.01), (10, 0.01)] {
+            let told = (0..TRIALS).filter(|_| {
+                let before = session(&mut random, runs, 0.0, cv);
+                of(&[before], &session(&mut random, 10, 0.0, 0.08)).unwrap().p < 0.05
+            });
+            let told = told.count();
+            assert!(told <= TRIALS * 7 / 100, "{runs} runs before: {told} of {TRIALS}");
+        }
     }
 
     /// Sessions that differ by more than their runs do: what one sees in one pair of them is the day.

@@ -198,17 +198,19 @@ impl Process {
     /// Passes results on; what else it said.
     pub(super) fn answers(&mut self, root: &mut Root) -> Said {
         let mut said = Said::default();
+        // What came together was read at the same time.
+        let now = Instant::now();
         loop {
             match self.stream.take() {
                 Ok(Some(FromSlot::Ready)) => {
                     self.stage = Stage::Ready;
                     self.stopping = None;
-                    self.head_since = Instant::now();
+                    self.head_since = now;
                     said.ready = true;
                 }
                 Ok(Some(FromSlot::InitFailed(outcome))) => said.failed = Some(*outcome),
                 Ok(Some(FromSlot::Done(task, attempt, outcome))) => {
-                    self.answered((task, attempt), outcome, root);
+                    self.answered((task, attempt), outcome, now, root);
                     said.answered += 1;
                 }
                 Ok(Some(FromSlot::NeedModule(name))) => said.modules.push(name),
@@ -223,12 +225,18 @@ impl Process {
         }
     }
 
-    fn answered(&mut self, call: (TaskId, Attempt), mut outcome: Arc<Outcome>, root: &mut Root) {
+    fn answered(
+        &mut self,
+        call: (TaskId, Attempt),
+        mut outcome: Arc<Outcome>,
+        now: Instant,
+        root: &mut Root,
+    ) {
         // They are answered in order: the search ends with the first.
         if let Some(at) = self.pipe.iter().position(|piped| piped.key() == call) {
             self.pipe.remove(at);
         }
-        self.head_since = Instant::now();
+        self.head_since = now;
         (self.taken_back, self.waited) = (0, Duration::ZERO);
         // What was told to stop may be another one, which began before this answer was read.
         if let Some(Stopping { why: (status, reason), .. }) =

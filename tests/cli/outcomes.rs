@@ -180,15 +180,26 @@ fn what_failed_builds_take_along_is_one_line() {
 #[test]
 fn figures_that_differ_from_the_reference_may_be_metrics() {
     let folder = Folder::with(
-        "local function run(text, metrics)\n  print(await(submit(measure { shell = 'echo ' .. text, runs = 1, metrics =          metrics, verify = { reference = { 'echo', 'sum 1 took 2 s' } } })).reason)\nend\nrun 'sum 1 took 3 s'\nrun          'error'\nrun('sum 1 took 3 s', { s = 'sum (%d)' })\n",
+        r#"
+local function run(right, text, metrics)
+  print(await(submit(measure { shell = "echo " .. text, runs = 1, metrics = metrics, verify = { reference = { "echo", right } } })).reason)
+end
+run("sum 1 took 2 s", "sum 1 took 3 s")
+run("sum 1 took 2 s", "error")
+run("sum 1 took 2 s", "sum 1 took 3 s", { s = "took (%d)" })
+run("sum 1 took 2 s", "sum 7 took 3 s", { s = "took (%d)" })
+run("took 2 s", "took 3 s", { s = "took (%d)" })
+"#,
     );
     let ran = folder.run(&["c.lua"]);
     let lines: Vec<&str> = ran.stdout.lines().collect();
-    assert!(
-        lines[0].ends_with("; is it a figure? lines with a metric are left out: declare it in `metrics`")
-    );
+    assert!(lines[0].ends_with(
+        "; is it a figure? those that are read from the output are left out: declare it in `metrics`"
+    ));
     assert!(lines[1].ends_with("got `error`"), "{ran:#?}");
-    assert!(lines[2].ends_with("lines with metrics left out"), "{ran:#?}");
+    assert_eq!(lines[2], "nil");
+    assert!(lines[3].contains("expected `sum 1 took  s`, got `sum 7 took  s`"), "{ran:#?}");
+    assert!(lines[4].ends_with("but the figures of metrics"), "{ran:#?}");
 }
 
 #[test]

@@ -129,7 +129,11 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
         .and_then(|rebuilt| reported(arguments, &journal, &before, then, &rebuilt));
     let code = match &report {
         Ok(report) => {
-            let code = if report.agrees { exit::OK } else { exit::DISAGREES };
+            let code = match report.agrees {
+                Some(true) => exit::OK,
+                Some(false) => exit::DISAGREES,
+                None => exit::USAGE,
+            };
             printed("rerun", &text(report, arguments.json), code)
         }
         Err((code, _)) => *code,

@@ -25,7 +25,8 @@ pub(super) struct Report {
     now: Side,
     /// As `compare` says it, with then as the base: above 1 it is better now.
     ratio: Option<Ratio>,
-    pub(super) agrees: bool,
+    /// None: that cannot be told.
+    pub(super) agrees: Option<bool>,
     verdict: String,
     binary: Option<Binary>,
     differs: Vec<Difference>,
@@ -146,34 +147,40 @@ impl Side {
     }
 }
 
-/// Do they agree? And in words.
-fn judge(then: &Side, now: &Side, better: Better, min_effect: f64) -> (bool, String) {
+/// Do they agree, if that can be told? And in words.
+fn judge(then: &Side, now: &Side, better: Better, min_effect: f64) -> (Option<bool>, String) {
     let (Some(was), Some(is)) = (then.figures, now.figures) else {
         let (was, is) = (then.status.word(), now.status.word());
         return match then.status == now.status {
-            true => (true, format!("agrees: {is} again")),
-            false => (false, format!("does not agree: it ended {is}, and {was} then")),
+            true => (Some(true), format!("agrees: {is} again")),
+            false => (Some(false), format!("does not agree: it ended {is}, and {was} then")),
         };
     };
     let both = was.is_interval && is.is_interval;
     let what = if both { "intervals" } else { "ranges (of fewer than 7 runs there is no interval)" };
     if was.lo <= is.hi && is.lo <= was.hi {
-        return (true, format!("agrees: the {what} overlap"));
+        return (Some(true), format!("agrees: the {what} overlap"));
     }
     let ratio = ratio(was, is, better);
     let is_small = |ratio: &Ratio| ratio.hi <= 1.0 + min_effect && ratio.lo >= 1.0 / (1.0 + min_effect);
     if ratio.as_ref().is_some_and(is_small) {
-        return (
-            true,
-            format!("agrees: the {what} do not overlap, but are less than {} apart", percent(min_effect)),
-        );
+        let near = percent(min_effect);
+        return (Some(true), format!("agrees: the {what} do not overlap, but are less than {near} apart"));
     }
     let change = ratio.map(|_| format!("{} ", percent((is.median / was.median - 1.0).abs())));
     let change = change.unwrap_or_default();
     let higher = is.median > was.median;
     let direction = if higher { "higher" } else { "lower" };
+    if !both {
+        // Two runs of one program each have ranges apart in one case of three.
+        let few = "too few runs to tell: with 7 of each, better more, it is known";
+        return (None, format!("{few} (n = {} then, {} now; now {change}{direction})", was.n, is.n));
+    }
     let judged = if higher == (better == Better::More) { "better" } else { "worse" };
-    (false, format!("does not agree: the {what} do not overlap; now {change}{direction}, which is {judged}"))
+    (
+        Some(false),
+        format!("does not agree: the {what} do not overlap; now {change}{direction}, which is {judged}"),
+    )
 }
 
 fn percent(part: f64) -> String {
@@ -317,21 +324,26 @@ mod tests {
     fn intervals_that_overlap_agree_and_others_do_unless_they_are_near() {
         let then = measured(0.99, 1.0, 1.01, 10);
         for (now, agrees, verdict) in [
-            (measured(1.0, 1.02, 1.04, 10), true, "agrees: the intervals overlap"),
+            (measured(1.0, 1.02, 1.04, 10), Some(true), "agrees: the intervals overlap"),
             (
                 measured(1.2, 1.25, 1.3, 10),
-                false,
+                Some(false),
                 "does not agree: the intervals do not overlap; now 25 % higher, which is worse",
             ),
             (
                 measured(0.97, 0.975, 0.98, 10),
-                false,
+                Some(false),
                 "does not agree: the intervals do not overlap; now 2.5 % lower, which is better",
             ),
             (
                 measured(1.0, 1.1, 1.2, 3),
-                true,
+                Some(true),
                 "agrees: the ranges (of fewer than 7 runs there is no interval) overlap",
+            ),
+            (
+                measured(1.2, 1.25, 1.3, 3),
+                None,
+                "too few runs to tell: with 7 of each, better more, it is known (n = 10 then, 3 now; now 25 % higher)",
             ),
         ] {
             let report = report(&then, &now);
@@ -339,7 +351,7 @@ mod tests {
         }
         let near = report(&measured(0.9999, 1.0, 1.0001, 10), &measured(1.002, 1.003, 1.004, 10));
         let says = "agrees: the intervals do not overlap, but are less than 1 % apart";
-        assert_eq!((near.agrees, near.verdict.as_str()), (true, says));
+        assert_eq!((near.agrees, near.verdict.as_str()), (Some(true), says));
     }
 
     #[test]
@@ -366,9 +378,9 @@ mod tests {
         };
         let (ok, timeout) = (measured(1.0, 1.0, 1.0, 10), failed(Status::Timeout));
         for (then, now, agrees, verdict) in [
-            (&timeout, &timeout, true, "agrees: timeout again"),
-            (&ok, &timeout, false, "does not agree: it ended timeout, and ok then"),
-            (&timeout, &ok, false, "does not agree: it ended ok, and timeout then"),
+            (&timeout, &timeout, Some(true), "agrees: timeout again"),
+            (&ok, &timeout, Some(false), "does not agree: it ended timeout, and ok then"),
+            (&timeout, &ok, Some(false), "does not agree: it ended ok, and timeout then"),
         ] {
             let report = report(then, now);
             assert_eq!((report.agrees, report.verdict.as_str()), (agrees, verdict));

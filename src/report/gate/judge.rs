@@ -166,10 +166,11 @@ pub(super) fn judged(change: &Change, runs: usize, adjusted: f64, terms: Terms) 
     if is_told && change.lo > least {
         return (Verdict::Faster, None);
     }
-    if change.lo >= -most {
+    let seems_worse = change.hi < -least;
+    if change.lo >= -most && !seems_worse {
         return (Verdict::Same, None);
     }
-    let why = if change.hi < -least {
+    let why = if seems_worse {
         format!(
             "it lies beyond each session before it, which is no proof yet (p = {:.2}, among all rows {:.2}): more sessions \
              before it, or more runs",

@@ -102,17 +102,17 @@ impl Shipper {
         bytes: &[u8],
         (deps, argument, wanted): (Value, Value, Wanted),
     ) -> Result<Called, ShipError> {
-        let mut result = Err(ShipError::Lua("nothing was called".into()));
+        let mut result = None;
         let call = Call { function: None, bytes, before, wanted };
         // SAFETY: the closure raises nothing: all that may is called protected.
         unsafe {
             lua.exec_raw::<()>((&around.handler, deps, argument, &around.before), |state| {
-                result = self.call_watched(state, &around.stopper, &call);
+                result = Some(self.call_watched(state, &around.stopper, &call));
                 Stack::new(state).set_top(0);
             })
         }
         .map_err(lua_error)?;
-        result
+        result.unwrap_or_else(|| Err(ShipError::Lua("nothing was called".into())))
     }
 
     /// Calls that travelled together, one after the other, each as if it were alone: `calls` gives the message of each, and

@@ -7,8 +7,13 @@
 //! Integers are LEB128. Strings, tables, functions and environments are numbered in the order they are met;
 //! a later mention is `REF number`, so sharing and cycles survive. Knows nothing of Lua states.
 
+use smallvec::SmallVec;
+
 use super::ShipError;
 use crate::model::{Hash, TaskId};
+
+/// Bytecode that a message refers to: mostly that of one function.
+pub type Codes = SmallVec<[Hash; 2]>;
 
 pub const NIL: u8 = 0;
 pub const FALSE: u8 = 1;
@@ -77,7 +82,7 @@ pub fn unzigzag(value: u64) -> i64 {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
     /// Bytecode it refers to.
-    pub codes: Vec<Hash>,
+    pub codes: Codes,
     /// Tasks whose results it waits for.
     pub deps: Vec<TaskId>,
     /// Artefacts whose paths it holds.
@@ -203,14 +208,10 @@ impl<'b> Reader<'b> {
         self.take(length)
     }
 
-    fn hashes(&mut self) -> Result<Vec<Hash>, Truncated> {
-        let count = self.count(16)?;
-        let mut hashes = Vec::with_capacity(count);
-        for _ in 0..count {
-            let mut hash = [0; 16];
-            hash.copy_from_slice(self.take(16)?);
-            hashes.push(Hash(hash));
-        }
-        Ok(hashes)
+    fn hashes<All: FromIterator<Hash>>(&mut self) -> Result<All, Truncated> {
+        const BYTES: usize = size_of::<Hash>();
+        let count = self.count(BYTES)?;
+        let (hashes, _) = self.take(count * BYTES)?.as_chunks::<BYTES>();
+        Ok(hashes.iter().copied().map(Hash).collect())
     }
 }

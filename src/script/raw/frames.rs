@@ -8,6 +8,7 @@ use std::ffi::c_int;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::format::Codes;
 use crate::model::{Hash, TaskId};
 
 /// Buffers above this many entries are given back after a message.
@@ -135,7 +136,7 @@ pub struct Buffers {
     pub head: Vec<u8>,
     /// Begins with a gap.
     pub body: Vec<u8>,
-    pub codes: Vec<Hash>,
+    pub codes: Codes,
     pub deps: Numbered<TaskId>,
     pub artefacts: Numbered<Hash>,
     pub shares: Numbered<Hash>,

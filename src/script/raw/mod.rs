@@ -60,7 +60,7 @@ use decode::Decoder;
 use encode::Encoder;
 pub use error::ShipError;
 pub use fields::{Field, Fields};
-pub use format::Manifest;
+pub use format::{Codes, Manifest};
 use format::{Message, Reader};
 pub use frames::Numbered;
 use frames::{GAP, Variable};
@@ -106,7 +106,7 @@ pub struct Shipped {
     /// Where the values begin, after the manifest.
     pub body: usize,
     /// Bytecode the other end must learn first.
-    pub codes: Vec<Hash>,
+    pub codes: Codes,
     /// Tasks whose results it waits for.
     pub deps: Vec<TaskId>,
     /// Artefacts that must be in the store of the other end, those of shared values among them.
