@@ -48,8 +48,8 @@ do
   M.FIELDS[name] = true
 end
 
--- What a record of a task that failed was last asked for and has not, at which line, and what it says. To ask is right, `if
--- record.stats then`; to go on as if it were there, in the same line, is the error that this explains.
+-- What a record was last asked for and has not, at which line, and why not. To ask is right, `if record.stats then`; to go on as if it
+-- were there, in the same line, is the error that this explains.
 local in_vain
 
 -- What exec, compile, measure and compare end in.
@@ -60,7 +60,8 @@ M.Record = {
     if type(key) ~= "string" or M.FIELDS[key] then
       if not rawget(record, "ok") then
         local said = string.match(rawget(record, "summary") or "", "[^\n]+") or rawget(record, "status")
-        in_vain = { field = key, where = M.where(), said = said }
+        in_vain =
+          { field = key, where = M.where(), why = string.format("the record has none, for it says `%s`; look at its `ok` first", said) }
       end
       return nil
     end
@@ -205,7 +206,12 @@ function M.strict_class(of_what, optional, what, known)
     __name = (string.gsub(of_what, "^a ", "")), -- `a` puts one before it
     __plain = true,
     __index = function(fields, key)
-      if type(key) ~= "string" or optional and optional[key] then return nil end
+      if type(key) ~= "string" then return nil end
+      if optional and optional[key] then
+        local why = optional[key]
+        if type(why) == "string" then in_vain = { field = key, where = M.where(), why = why } end
+        return nil
+      end
       M.raise(string.format("%s of %s", M.unknown(what or "field", key, M.sorted_keys(known or fields)), of_what))
     end,
     __ship = function(fields) return M.same, M.plain_copy(fields) end,
@@ -238,7 +244,7 @@ function M.is_bare(value)
   return meta == nil or not M.is_object(value) and not rawget(meta, "__plain")
 end
 
-local MAY_BE_ABSENT = { ci = true, rel_half_width = true }
+local MAY_BE_ABSENT = { ci = "fewer than 7 runs have no interval: `runs = 7`, better more, or none said", rel_half_width = true }
 
 --- The statistics of a record raise where a field is misspelt.
 function M.strict_stats(record)
@@ -333,7 +339,7 @@ function M.advice(text)
   if not asked or not asked.where then return "" end
   local is_there = string.sub(text, 1, #asked.where + 1) == asked.where .. ":"
   if not is_there or not string.find(text, string.format("a nil value (field '%s')", asked.field), 1, true) then return "" end
-  return string.format(": the record has none, for it says `%s`; look at its `ok` first", asked.said)
+  return ": " .. asked.why
 end
 
 -- Tasks that were described and not submitted yet, counted by the line that did it; of which kind the last there was.

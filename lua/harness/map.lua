@@ -99,11 +99,15 @@ local Running = {
 
 --- Calls `fn` on the workers for every item of a list or an iterator; gives the results and their number.
 function M.map(fn, items, given)
-  if type(fn) ~= "function" then failure.raise("map: expected a function, got a " .. type(fn)) end
+  if type(fn) ~= "function" then
+    local hint = getmetatable(fn) == lib.Task and fn.kind == "call" and ": map(fn, items), with `timeout` among its own options" or ""
+    failure.raise("map: expected a function, got " .. failure.a(fn) .. hint)
+  end
   if lib.tasks.constructors[fn] then lib.tasks.no_function("map", fn) end
   local next_item, is_list = reader(items)
   local o = lib.options.check("map", given or {})
   local ordered = o.ordered ~= false
+  local each = o.timeout and { timeout = o.timeout } -- options of each call
   local together = pace(o.in_flight, lib.pools.slots(), is_list)
   -- By the place of the first item of each part; one more than there may be, as in ends.lua.
   local running <close> = setmetatable({ [0] = false }, Running)
@@ -120,16 +124,21 @@ function M.map(fn, items, given)
     end)
   end
 
+  local function send_alone(...)
+    if each then return lib.tasks.submit_with(each, fn, ...) end
+    return lib.tasks.submit(fn, ...)
+  end
+
   -- Sends those of a list from `first` to `last`, whose places are `before` more. `number` is that of the first as a task, if it
   -- has one already.
   local function send_list(list, before, first, last, number)
     while first <= last do
-      local f, sent = lib.tasks.submit_together(fn, list, first, last, number)
+      local f, sent = lib.tasks.submit_together(fn, list, first, last, number, each)
       if f then
         start({ list = list, before = before, first = first, last = sent, number = f.id }, before + first, f)
       else
         sent, together.waits = first, true
-        start({}, before + first, lib.tasks.submit(fn, list[first]))
+        start({}, before + first, send_alone(list[first]))
       end
       if not number then rest:set(max(0, total - before - sent)) end
       number = number and number + sent - first + 1
@@ -140,7 +149,7 @@ function M.map(fn, items, given)
   local function send_next(item, ...)
     if item == nil then return false end
     count = count + 1
-    start({}, count, lib.tasks.submit(fn, item, ...))
+    start({}, count, send_alone(item, ...))
     return true
   end
 

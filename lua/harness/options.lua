@@ -213,7 +213,7 @@ local SCHEMA = {
   request = { timeout = t.duration },
   time = { min_time = t.time_limit, samples = t.whole(1) },
   wait = { count = t.either(t.whole(1), t.one_of "all"), timeout = t.duration },
-  map = { in_flight = t.whole(1, MOST_IN_FLIGHT), ordered = t.boolean },
+  map = { in_flight = t.whole(1, MOST_IN_FLIGHT), ordered = t.boolean, timeout = t.duration },
   budget = { trials = t.whole(0), measurements = t.whole(0), seconds = t.duration, node_hours = t.number(0) },
   results = {
     name = t.name,

@@ -450,6 +450,12 @@ function send(o, pool, ...)
   return sent(id, more, o, pool, ...)
 end
 
+--- A call of a function with options in normal form, and these arguments.
+function M.submit_with(o, ...)
+  if ends.pending >= most_queued then flow.await_room() end
+  return send(o, nil, ...)
+end
+
 --- Sends a task, or a call of a function with these arguments; gives its future.
 function M.submit(what, ...)
   if constructors[what] then M.no_function("submit", what) end
@@ -462,9 +468,10 @@ end
 
 --- Sends calls of `fn` with `items[first]` to `items[last]` as one task; gives its future and the place of the last that went. It ends in
 -- the seconds they took, and in `well`, the first value of each that has run. nil: the first one goes alone. `number`: that of the first,
--- if it has one already.
-function M.submit_together(fn, items, first, last, number)
+-- if it has one already; `o`: options of each, nil if there are none.
+function M.submit_together(fn, items, first, last, number, o)
   if ends.pending >= most_queued then flow.await_room() end
+  if o then host.prepare(o) end
   local id, went = submit_calls(lib.newest_pool, fn, items, first, last, number)
   if not id then return nil end
   local f = future(id)

@@ -301,6 +301,7 @@
 ---@class harness.MapOptions
 ---@field in_flight? integer calls at a time; unless said 1000, or 8 for each slot if that is more; of short calls up to 8192 for each slot, and a million in all; of a list 8 for each slot until it is known how long they take
 ---@field ordered? boolean results in the order of the items (true unless said) or as they come
+---@field timeout? harness.Duration that each call may run; the error of the first that takes longer says which item it was
 
 ---@class harness.BudgetOptions
 ---@field trials? integer tasks that ended for reasons of their own; builds and runs of references do not count

@@ -84,13 +84,7 @@ fn one_of<'a>(
     let is_called = |facts: &TaskFacts| is_called(facts, wanted);
     let mut found: Vec<&Record> = all.iter().filter(|record| is_of(record, &is_called)).copied().collect();
     prefer(&mut found, |facts| named_as(facts) == wanted);
-    // One that was repeated is meant rather than what repeats it, and what was measured rather than how it was built.
-    prefer(&mut found, |facts| facts.parent.is_none());
-    prefer(&mut found, |facts| matches!(facts.kind, Kind::Measure | Kind::Compare));
-    if found.len() > 1 {
-        let outdated = Outdated::of(records, &Runs::of(records));
-        prefer(&mut found, |facts| !outdated.has(facts));
-    }
+    prefer_likely(&mut found, records);
     if found.is_empty() {
         found = all.iter().filter(|record| has_variant(record, wanted)).copied().collect();
     }
@@ -106,6 +100,17 @@ fn one_of<'a>(
     if found.is_empty() {
         // One that a later record of its key took the place of.
         found = every.iter().filter(|record| is_of(record, &begins)).copied().collect();
+    }
+    if found.is_empty() {
+        // Some of its parameters.
+        let wanted = sorted_words(wanted);
+        let has_these = |facts: &TaskFacts| {
+            let name = named_as(facts);
+            let words = sorted_words(&name);
+            wanted.iter().all(|word| words.contains(word))
+        };
+        found = all.iter().filter(|record| is_of(record, &has_these)).copied().collect();
+        prefer_likely(&mut found, records);
     }
     match found.as_slice() {
         [one] => Ok(*one),
@@ -124,6 +129,16 @@ fn has_variant(record: &Record, wanted: &str) -> bool {
     let Detail::Compare(result) = &task.outcome.detail else { return false };
     let row = |name: &str| format!("{} {name}", named_as(&task.facts));
     result.variants.iter().any(|variant| variant.name == wanted || row(&variant.name) == wanted)
+}
+
+/// One that was repeated is meant rather than what repeats it, what was measured rather than how it was built, and what is current.
+fn prefer_likely(found: &mut Vec<&Record>, records: &[Record]) {
+    prefer(found, |facts| facts.parent.is_none());
+    prefer(found, |facts| matches!(facts.kind, Kind::Measure | Kind::Compare));
+    if found.len() > 1 {
+        let outdated = Outdated::of(records, &Runs::of(records));
+        prefer(found, |facts| !outdated.has(facts));
+    }
 }
 
 /// Those of which this is so, if there are any.
@@ -280,7 +295,7 @@ mod tests {
         let build = TaskFacts { kind: Kind::Compile, name: Some("build".into()), ..TaskFacts::default() };
         vec![
             record("abc1", "gemm", Some(json!({"tile": 8})), None),
-            record("abd2", "gemm", Some(json!({"tile": 16})), None),
+            record("abd2", "gemm", Some(json!({"tile": 16, "level": "-O2"})), None),
             record("0f00", "triad", None, None),
             record("0f11", "triad", None, Some("01ARZ0F00")),
             Record::of_task(build, None, &Outcome::failed(Status::Ok, "")),
@@ -296,10 +311,12 @@ mod tests {
     fn a_name_a_search_point_or_the_beginning_of_a_key_will_do() {
         for (wanted, key) in [
             ("triad", "0f000000"),
-            ("gemm tile=16", "abd20000"),
+            ("gemm level=-O2 tile=16", "abd20000"),
+            ("tile=16 gemm level=-O2", "abd20000"),
             ("tile=16 gemm", "abd20000"),
             ("abc", "abc10000"),
             ("ABC1", "abc10000"),
+            ("tile=16", "abd20000"),
             ("0f1", "0f110000"),
             ("01arzabd", "abd20000"),
         ] {
@@ -309,7 +326,8 @@ mod tests {
 
     #[test]
     fn what_is_not_clear_lists_what_there_is() {
-        let both = "  abc10000  gemm tile=8: timeout: slow\n  abd20000  gemm tile=16: timeout: slow";
+        let both =
+            "  abc10000  gemm tile=8: timeout: slow\n  abd20000  gemm level=-O2 tile=16: timeout: slow";
         for wanted in ["gemm", "ab"] {
             let says = format!(
                 "which `{wanted}`? 2 measurements could be meant; give the beginning of a key:\n{both}"

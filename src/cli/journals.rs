@@ -21,6 +21,8 @@ pub(super) enum WhichJournal {
     Several { who: &'static str, lines: String },
     #[error("{who}: there is no {journal}; a campaign has a journal once it was started")]
     NotThere { who: &'static str, journal: String },
+    #[error("{who}: there is neither a script {script} nor its journal {journal}")]
+    NoScript { who: &'static str, script: String, journal: String },
     #[error("{who}: {why}")]
     Unreadable { who: &'static str, why: String },
 }
@@ -80,7 +82,11 @@ pub(super) fn journal_of(
     if is_file(&journal).map_err(unreadable)? {
         return Ok(journal);
     }
-    let not_there = WhichJournal::NotThere { who, journal: journal.display().to_string() };
+    let shown = journal.display().to_string();
+    if path.extension().is_some_and(|extension| extension == "lua") && !path.exists() {
+        return Err(WhichJournal::NoScript { who, script: path.display().to_string(), journal: shown });
+    }
+    let not_there = WhichJournal::NotThere { who, journal: shown };
     // To open a pipe would be to wait for somebody who writes to it.
     if !is_file(path).map_err(unreadable)? {
         return Err(not_there);

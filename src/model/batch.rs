@@ -4,6 +4,12 @@
 //! Of calls the first message is the function of them all, and the others are what it is called with; or it is empty, and
 //! each of the others has its function with it: values that both refer to stay the same one.
 
+use std::time::Duration;
+
+/// Calls that travel together go on for so long; what is left of them then may be shared out anew. A limit of each begins that
+/// late for the last of them, at the most.
+pub const LONGEST: Duration = Duration::from_millis(10);
+
 /// Bytes of a length.
 const LENGTH: usize = size_of::<u32>();
 

@@ -1,11 +1,11 @@
-//! Cells in columns, within the width of a terminal: names give way, then flags; figures stay whole. Pure.
+//! Cells in columns, within the width of a terminal: flags give way, then names, which tell one from another; figures stay whole. Pure.
 
 use crate::model::human::shortened;
 
-/// The column that is cut first, and what is left of it at least (characters).
-const NAME: (usize, usize) = (1, 16);
-/// The column that is cut then: the last one.
+/// The column that is cut first, the last one, and what is left of it at least (characters).
 const FLAGS: (usize, usize) = (7, 8);
+/// The column that is cut then.
+const NAME: (usize, usize) = (1, 16);
 /// Columns of figures, which end at the same place.
 const RIGHT: [usize; 2] = [2, 5];
 const GAP: usize = 2;
@@ -23,7 +23,7 @@ pub(super) fn aligned(titles: &[&str; 8], lines: &[[String; 8]], width: Option<u
         }
     }
     if let Some(room) = width {
-        for (column, least) in [NAME, FLAGS] {
+        for (column, least) in [FLAGS, NAME] {
             let wanted: usize = widths.iter().filter(|width| **width > 0).map(|width| width + GAP).sum();
             let over = wanted.saturating_sub(GAP + room);
             widths[column] = widths[column].saturating_sub(over).max(least.min(widths[column]));

@@ -1,5 +1,5 @@
 //! A campaign as a table: what was measured and compared, each with its interval and against the first of its name, and
-//! what failed. Pure: records in, text out; on a terminal names are cut so that lines fit, figures never.
+//! what failed. Pure: records in, text out; on a terminal flags and names are cut so that lines fit, figures never.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};

@@ -97,11 +97,12 @@ pub(super) fn find(timing: &Timing, outside: &Outside<'_>) -> Result<Found, Dead
     let from_now = |seconds: f64| outside.now.0 + Duration::from_secs_f64(seconds);
     let why = format!("{} before {what}", duration(margin));
     note.get_or_insert_with(|| format!("{what} is in {}; tasks are stopped {why}", duration(left)));
-    let is_far = |text: &String| is_clock(text) && left > FAR_S && what == called(text);
+    let is_unclear =
+        |text: &String| (is_no_unit(text) || is_clock(text) && left > FAR_S) && what == called(text);
     let beware = timing
         .deadline
         .as_ref()
-        .is_some_and(is_far)
+        .is_some_and(is_unclear)
         .then(|| format!("{what} is in {}; \"2 h\" would be a duration", duration(left)));
     let deadline =
         Deadline { began: outside.now.0, ends: from_now(left), drains: from_now(left - margin), why };
@@ -110,6 +111,14 @@ pub(super) fn find(timing: &Timing, outside: &Outside<'_>) -> Result<Found, Dead
 
 fn called(text: &str) -> String {
     format!("--deadline {text}")
+}
+
+/// A number with letters behind it: what was meant as a unit `date` takes for a time zone.
+fn is_no_unit(text: &str) -> bool {
+    let letters = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    letters.len() < text.len()
+        && !letters.is_empty()
+        && letters.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
 /// Is it a time of some day, and not of one that is named?
@@ -229,12 +238,14 @@ mod tests {
             ("date -d 11:00 +%s", "1699996400\n"),
             ("date -d tomorrow 11:00 +%s", "1700082800\n"),
             ("date -d 2023-11-15 21:00 +%s", "1700082800\n"),
+            ("date -d 5x +%s", "1700035000\n"),
         ];
         let said = |timing: Timing| found(&timing, &[], &times).unwrap().1;
         assert_eq!(
             said(timing("11:00", None)),
             "--deadline 11:00 is in 23 h 0 min; \"2 h\" would be a duration"
         );
+        assert!(said(timing("5x", None)).ends_with("; \"2 h\" would be a duration"));
         for clear in ["2023-11-15 21:00", "23 h"] {
             assert!(said(timing(clear, None)).contains("; tasks are stopped "), "{clear}");
         }

@@ -326,13 +326,13 @@ impl Driver {
         self.vigil.next_look(now).filter(|_| !self.is_calm_here())
     }
 
-    /// While a measurement has the root's own node, the root looks at its MPI links rarely too, and draws nothing.
+    /// While a measurement has the root's own node, the root looks at its MPI links rarely too, and draws next to nothing.
     fn calm_links(&mut self) {
         let here = self.is_calm_here();
         for worker in self.workers.values_mut() {
             worker.peer.link().set_quiet(here);
         }
-        self.progress.quiet(here);
+        self.progress.quiet(here, Instant::now());
         self.counter.quiet(here);
     }
 

@@ -17,6 +17,10 @@ use crate::say::post;
 /// With nothing to say, look again so often.
 const REST: Duration = Duration::from_secs(3600);
 
+/// A measurement that has the root's node for so long is told once, and again after twice as long: who waits for one that hangs sees it.
+/// It costs one run of it the time of a line.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -152,9 +156,22 @@ pub struct Progress {
     failures: Failures,
     next_show: Option<Instant>,
     /// A measurement has the root's own node.
-    quiet: bool,
+    quiet: Option<Quiet>,
     /// One has just ended there, and what follows was not sent off yet.
     gap: bool,
+}
+
+/// Nothing is said for so long, or to the end of what is measured.
+#[derive(Clone, Copy)]
+struct Quiet {
+    until: Instant,
+    patience: Duration,
+}
+
+impl Quiet {
+    fn since(now: Instant, patience: Duration) -> Self {
+        Self { until: now + patience, patience }
+    }
 }
 
 /// What tasks that ran took: the rest will take as long.
@@ -194,7 +211,7 @@ impl Progress {
             lines: Vec::new(),
             failures: Failures::default(),
             next_show: None,
-            quiet: false,
+            quiet: None,
             gap: false,
         }
     }
@@ -291,8 +308,9 @@ impl Progress {
     }
 
     /// Does a measurement have the root's own node? Then nothing of ours stirs there.
-    pub(super) fn quiet(&mut self, quiet: bool) {
-        self.quiet = quiet;
+    pub(super) fn quiet(&mut self, quiet: bool, now: Instant) {
+        let so_far = self.quiet.take().filter(|_| quiet);
+        self.quiet = so_far.or_else(|| quiet.then(|| Quiet::since(now, PATIENCE)));
     }
 
     /// A measurement on the root's own node is over; if another follows, it was not sent off yet.
@@ -321,12 +339,13 @@ impl Progress {
 
     /// When `tick` has something to do.
     pub(super) fn next(&self, now: Instant) -> Instant {
-        self.next_show.filter(|_| !self.quiet).unwrap_or(now + REST)
+        let quiet_until = self.quiet.map(|quiet| quiet.until);
+        self.next_show.map_or(now + REST, |at| quiet_until.unwrap_or(at))
     }
 
     /// May something of ours run on the root's node at this moment?
     pub(super) fn may_stir(&self) -> bool {
-        !self.quiet || self.gap
+        self.quiet.is_none() || self.gap
     }
 
     /// Ended tasks by status, and how many of them the journal answered.
@@ -363,8 +382,15 @@ impl Progress {
     /// Shows how far the campaign is, if it is time.
     pub(super) fn tick(&mut self, now: Instant, look: impl FnOnce() -> Present) {
         let gap = std::mem::take(&mut self.gap);
-        if self.next_show.is_none_or(|at| at > now) || self.quiet && !gap {
+        if self.next_show.is_none_or(|at| at > now) {
             return;
+        }
+        if let Some(quiet) = self.quiet {
+            let patience = if gap { PATIENCE } else { 2 * quiet.patience };
+            if !gap && quiet.until > now {
+                return;
+            }
+            self.quiet = Some(Quiet::since(now, patience));
         }
         let Some(display) = &self.display else { return };
         display.show(&self.standing(now, look()));
@@ -470,8 +496,8 @@ mod tests {
         progress.submitted(Kind::Measure, 1, t0);
         progress.submitted(Kind::Measure, 1, t0);
         progress.started(t0);
-        progress.quiet(true);
-        assert!(progress.next(t0) > at(t0, 60), "the driver is not woken for it");
+        progress.quiet(true, t0);
+        assert_eq!(progress.next(t0), t0 + PATIENCE, "the driver is not woken for it");
         progress.tick(at(t0, 30), || present(0, 1));
         assert_eq!(album.pictures(), 0);
         // Between two measurements there is time, although the node stays quiet for the next.
@@ -479,11 +505,16 @@ mod tests {
         progress.gap();
         progress.tick(at(t0, 31), || present(0, 1));
         assert_eq!(album.pictures(), 1);
+        progress.quiet(true, at(t0, 32));
         progress.tick(at(t0, 60), || present(0, 1));
-        assert_eq!(album.pictures(), 1);
-        progress.quiet(false);
-        progress.tick(at(t0, 61), || present(0, 1));
-        assert_eq!(album.pictures(), 2);
+        assert_eq!((album.pictures(), progress.next(at(t0, 60))), (1, at(t0, 31 + 60)));
+        // One that does not end is told, ever more rarely.
+        progress.tick(at(t0, 91), || present(0, 1));
+        progress.tick(at(t0, 92), || present(0, 1));
+        assert_eq!((album.pictures(), progress.next(at(t0, 92))), (2, at(t0, 91 + 120)));
+        progress.quiet(false, at(t0, 102));
+        progress.tick(at(t0, 102), || present(0, 1));
+        assert_eq!(album.pictures(), 3);
     }
 
     #[test]

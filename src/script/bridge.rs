@@ -125,6 +125,7 @@ impl Bridge {
     pub fn submit_calls(
         &self,
         calls: Together,
+        options: Sparse<TaskOptions>,
         pool: Option<PoolId>,
         first: Option<TaskId>,
     ) -> Result<TaskId, String> {
@@ -134,7 +135,6 @@ impl Bridge {
         let codes = self.issue(&codes, heavy.as_deref());
         let baggage = Baggage { codes, artefacts, many: Some(Many { calls, first }), ..Baggage::default() };
         let job = Job::Call(CallJob { payload: payload.into(), class, baggage: baggage.into() });
-        let options = Sparse::default();
         self.submit(Order { pool, options, job, deps: Vec::new(), known: Vec::new(), deferred: false })
     }
 

@@ -9,7 +9,7 @@ mod inspect;
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaSerdeExt, MultiValue, Table, Value};
 use rustc_hash::FxHashMap;
@@ -39,9 +39,6 @@ const MODULES: [(&str, &str); 3] = [
     ("fs", include_str!("../../lua/harness/fs.lua")),
     ("dl", include_str!("dl.lua")),
 ];
-
-/// Calls that travel together go on for so long; what is left of them then may be shared out anew.
-const LONGEST_TOGETHER: Duration = Duration::from_millis(10);
 
 /// Status, reason and detail of how a call ended.
 type Told = (Status, Option<String>, Detail);
@@ -190,7 +187,7 @@ impl TaskState {
         };
         let campaign = self.seed as i64;
         let mut calls = messages.zip((call.seed..).map(|seed| (campaign, seed as i64))).peekable();
-        let (changed, in_time) = (self.changed.clone(), || start.elapsed() < LONGEST_TOGETHER);
+        let (changed, in_time) = (self.changed.clone(), || start.elapsed() < batch::LONGEST);
         let mut gathered = Gathered::default();
         let mut begun = 0;
         let ended = loop {

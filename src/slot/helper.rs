@@ -319,7 +319,10 @@ impl Coming {
 impl session::Helper for Helper {
     fn ask(&mut self, line: &[u8], bytes: Option<&[u8]>, limit: Duration) -> Result<Answer, NoAnswer> {
         if let Some(over) = &self.over {
-            return Err(NoAnswer::new(over.status, format_args!("{}; start another one", over.why)));
+            return Err(NoAnswer::new(
+                over.status,
+                format_args!("{}; without an `init` it is not started again", over.why),
+            ));
         }
         let asked = self.look().and_then(|()| self.exchange(line, bytes, limit));
         // What it would answer next is anyone's guess.

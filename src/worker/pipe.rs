@@ -12,7 +12,7 @@ use super::slots::Root;
 use crate::machine;
 use crate::model::{
     Attempt, CallTask, FromSlot, FromWorker, Hash, LONG_CALL, Limits, Outcome, SlotEnd, SlotInit, Status,
-    TaskId, ToSlot,
+    TaskId, ToSlot, batch,
 };
 use crate::process::{Gate, signal_name};
 use crate::transport::wait::earlier;
@@ -72,6 +72,8 @@ pub(super) struct Piped {
     pub(super) task: TaskId,
     pub(super) attempt: Attempt,
     timeout: Option<f64>,
+    /// How much later that is, because other calls travel with it (s).
+    behind_others: f64,
     position: u32,
     pub(super) announced: bool,
 }
@@ -172,6 +174,7 @@ impl Process {
             task: call.task,
             attempt: call.attempt,
             timeout: call.timeout,
+            behind_others: if call.many { batch::LONGEST.as_secs_f64() } else { 0.0 },
             position: self.sent,
             announced: false,
         });
@@ -278,7 +281,7 @@ impl Process {
             head.announced = true;
             root.queue(&FromWorker::Started(head.task, head.attempt));
         }
-        let over = head.timeout.filter(|limit| ran.as_secs_f64() >= *limit);
+        let over = head.timeout.filter(|limit| ran.as_secs_f64() >= *limit + head.behind_others);
         let call = (head.key(), head.position);
         if announce {
             self.take_back(root);
@@ -339,7 +342,8 @@ impl Process {
         }
         let head = self.pipe.front()?;
         let announce = (!head.announced).then_some(LONG_CALL);
-        let limit = head.timeout.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
+        let limit = head.timeout.map(|limit| limit + head.behind_others);
+        let limit = limit.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
         let due = |after: Duration| self.head_since.checked_add(after);
         earlier(announce.and_then(due), limit.and_then(due))
     }

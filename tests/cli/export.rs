@@ -38,7 +38,7 @@ fn rows_are_those_that_a_script_writes() {
         for _, n in ipairs { 10, 9, 'many', true } do
           all[#all + 1] = submit(measure {
             name = n == 9 and 'b, \"c\"' or 'a', params = { n = n, host = 0.1 }, runs = 3, warmup = 1, exclusive = false,
-            cmd = { 'sh', '-c', 'echo x: 1.5' }, metrics = { x = 'x: ([%d.]+)', n = 'x: (%d+)' }, objective = 'x',
+            cmd = { 'sh', '-c', 'echo x: 1.5' }, metrics = { x = 'x: ([%d.]+)', n = 'x: (%d+)%.' }, objective = 'x',
           })
         end
         all[#all + 1] = submit(measure { name = 'none', cmd = { 'false' }, runs = 3 })

@@ -291,7 +291,7 @@ fn journals_are_named_as_elsewhere_and_several_are_told_apart() {
         &folder,
         &["e.lua", "select 1"],
         2,
-        "there is no e.lua.journal; a campaign has a journal once it was started",
+        "there is neither a script e.lua nor its journal e.lua.journal",
     );
     folder.write("f.journal", "something else\n");
     let strange = "journal f.journal: this is no journal of harness (its first line is not a header)";

@@ -66,7 +66,7 @@ fn several_campaigns_are_one_page_and_what_is_no_journal_is_said() {
         "{ran:#?}"
     );
     let ran = report(&folder, &["e.lua"]);
-    assert!(ran.code == Some(2) && ran.stderr.starts_with("harness: report: there is no "), "{ran:#?}");
+    assert!(ran.code == Some(2) && ran.stderr.starts_with("harness: report: there is neither "), "{ran:#?}");
     folder.write("f.journal", "something\n");
     let ran = report(&folder, &["f.journal"]);
     assert!(ran.code == Some(4) && ran.stderr.contains("this is no journal of harness"), "{ran:#?}");

@@ -187,6 +187,17 @@ local function interval(pair)
   return text .. ": " .. pair.verdict
 end
 
+-- The winner's figure with its unit, and what it is worth.
+local function figure(result)
+  local side = result.confirmed.variants[name_of(result.winner)] or result.confirmed.variants.base
+  local metric = side.metrics[side.objective]
+  local unit = metric and metric.unit or string.match(side.objective, "_s$") and "s"
+  local text = string.format(unit and "%.6g %s" or "%.6g", result.fresh, unit)
+  local ci = side.stats.ci
+  if ci then text = text .. string.format(", %.0f %% CI [%.6g, %.6g]", 100 * ci.level, ci.lo, ci.hi) end
+  return string.format("%s, n = %d", text, side.stats.n)
+end
+
 local function point_text(trial) return failure.compact(trial.point) end
 
 --- `3 verify_failed, 1 timeout`: the most frequent first.
@@ -228,7 +239,7 @@ function Result:__tostring()
     say("not confirmed: %s", record.ok and "no finalist ran well again" or record.summary)
   else
     local other = self.winner ~= self.best and string.format(", but trial %d beats it: %s", self.winner.id, point_text(self.winner)) or ""
-    say("confirmed afresh: %.6g%s", self.fresh, other)
+    say("confirmed afresh: %s%s", figure(self), other)
     if self.over_baseline then say("  beside the baseline: %s", interval(self.over_baseline)) end
     if self.over_runner_up then say("  beside the runner-up, %s: %s", point_text(self.runner_up), interval(self.over_runner_up)) end
   end

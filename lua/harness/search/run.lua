@@ -78,6 +78,7 @@ local function hear(run, trial, ok, limited, value, ...)
   if ok and getmetatable(value) == failure.Record then return tell_record(run.study, trial, value, limited) end
   if ok then return run.study:tell(trial, value, ...) end
   local problem = limited
+  if type(problem) == "string" then problem = string.format("%s (of the point %s)", problem, failure.compact(trial.point)) end
   if getmetatable(problem) ~= failure.Error then error(problem, 0) end
   fail(run.study, trial, problem.kind, string.match(problem.message, "[^\n]*"))
 end

@@ -20,6 +20,9 @@ const BESIDE_BAR: usize = 62;
 const LEAST_BAR: usize = 8;
 /// Of a name at least so much is left.
 const NAME_CHARS: usize = 8;
+/// What stands before the flags of a measurement, and what is left of them.
+const FLAGS_FOLLOW: &str = "; ";
+const FLAGS_CHARS: usize = 8;
 const KEYS: &str = "q quit · ↑ ↓ PgUp PgDn workers · p pause · ? help";
 const HELP: [&str; 11] = [
     "q, Esc, Ctrl-C   leave; the campaign goes on",
@@ -123,7 +126,8 @@ fn notice(state: &State, now: f64) -> Option<String> {
         (Word::Over(how), _) => Some(format!("{how}; this is what the journal has; q leaves")),
         _ if state.paused => Some(format!("paused, p goes on{old}")),
         (Word::Late, _) => {
-            Some(format!("a measurement has the root's node: the answer comes when it ends{old}"))
+            let wait = "a measurement has the root's node: the answer comes when it ends, or to `harness status --now`";
+            Some(format!("{wait}{old}"))
         }
         (Word::Unheard(why), _) => Some(format!("{why}{old}")),
         (Word::Live, Some(why)) => Some(format!("stopping {why}: nothing starts any more")),
@@ -266,7 +270,14 @@ fn failed(status: &CampaignStatus) -> Block {
 }
 
 fn measured(state: &State, width: usize) -> Block {
-    let lines = state.measured.iter().map(|(name, figures)| Line::from(fit(name, figures, ": ", width)));
+    let lines = state.measured.iter().map(|(name, figures)| {
+        // Flags give way before the name, which tells it from others.
+        let over = (name.chars().count() + ": ".len() + figures.chars().count()).saturating_sub(width);
+        let (figures, flags) = figures.split_once(FLAGS_FOLLOW).unwrap_or((figures, ""));
+        let room = flags.chars().count().saturating_sub(over).max(FLAGS_CHARS);
+        let between = if flags.is_empty() { "" } else { FLAGS_FOLLOW };
+        Line::from(fit(name, &format!("{figures}{between}{}", cut(flags, room)), ": ", width))
+    });
     Block { title: "measured last".into(), lines: lines.collect() }
 }
 

@@ -265,6 +265,18 @@ impl Gate {
             let models = of_campaign(campaign).into_values().filter_map(|record| record.facts.env);
             models.filter_map(|env| campaign.envs.get(&env)?.cpu_model.clone()).collect()
         };
+        let last = |campaign: &Campaign| {
+            let began = of_campaign(campaign).into_values().filter_map(|record| record.facts.started_unix_s);
+            began.max_by(f64::total_cmp)
+        };
+        if let (Some(now), Some(then)) = (last(new), before.iter().filter_map(last).max_by(f64::total_cmp))
+            && now < then
+        {
+            self.notes.push(
+                "the last journal named is judged by the others, and what it measured is older: is that the order that was meant?"
+                    .into(),
+            );
+        }
         let scripts: BTreeSet<String> = before.iter().chain([new]).filter_map(Campaign::script).collect();
         if scripts.len() > 1 {
             let (new, all) = (new.script().unwrap_or_else(|| "not known".into()), listed(&scripts));

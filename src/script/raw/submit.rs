@@ -122,6 +122,7 @@ unsafe fn calls(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Option<
     const FUNCTION: c_int = 2;
     const ITEMS: c_int = 3;
     const VALUES: c_int = 7;
+    let options = bridge.options.take();
     let pool = (stack.kind(1) == Kind::Integer).then(|| PoolId(stack.integer(1) as u32));
     let (first, last) = (stack.integer(4), stack.integer(5));
     debug_assert!(matches!(stack.kind(6), Kind::Integer | Kind::Nil));
@@ -158,7 +159,10 @@ unsafe fn calls(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Option<
         at += 1;
     }
     drop(shipper);
-    (at > first).then(|| bridge.submit_calls(calls, pool, number).ok()).flatten().map(|task| (task, at - 1))
+    (at > first)
+        .then(|| bridge.submit_calls(calls, options, pool, number).ok())
+        .flatten()
+        .map(|task| (task, at - 1))
 }
 
 unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {

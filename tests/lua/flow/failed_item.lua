@@ -5,8 +5,8 @@ local MANY, BAD = 3000, 2345
 local list = {}
 for i = 1, MANY do list[i] = i end
 
-local function fails(fn, items)
-  local ok, e = pcall(map, fn, items)
+local function fails(fn, items, options)
+  local ok, e = pcall(map, fn, items, options)
   assert(not ok and getmetatable(e) == harness.Error, tostring(e))
   return e
 end
@@ -54,3 +54,21 @@ assert(skipped.item == 3 and skipped.kind == "skipped", skipped.item)
 -- Who asks a call of its own is not told of items.
 local ok, alone = pcall(await, submit(function() error "alone" end))
 assert(not ok and alone.item == nil and not tostring(alone):find "^item", tostring(alone))
+
+-- One that takes longer than all may.
+local slow = fails(function(x)
+  while x == BAD do end
+end, list, { timeout = "200 ms" })
+assert(slow.item == BAD and slow.kind == "timeout", slow.item)
+assert(slow.message:find "ran into its timeout of 0.2 s at failed_item.lua:%d+", slow.message)
+local stuck = fails(function(x)
+  if x == BAD then os.execute "exec sleep 1000" end
+end, list, { timeout = "200 ms" })
+assert(stuck.item == BAD and stuck.kind == "timeout", tostring(stuck))
+n = 0
+local of_iterator = fails(function(x)
+  while x == 5 do end
+end, upto, { timeout = "200 ms", in_flight = 4 })
+assert(of_iterator.item == 5 and of_iterator.kind == "timeout", of_iterator.item)
+local values, count = map(function(x) return x + 1 end, list, { timeout = "20 s" })
+assert(count == MANY and values[MANY] == MANY + 1)

@@ -67,7 +67,7 @@ assert(caught(ask, {}):find "it ended with exit code 4; the end of its standard 
 await(submit(function() start(harness.worker) end))
 assert(await(submit(ask, { "twice" })).n == 1)
 assert(caught(ask, {}):find 'printed what nobody asked for and was ended %(one line for each question, nothing else%): {"n":2}')
-assert(caught(ask, {}):find "nobody asked for.*start another one")
+assert(caught(ask, {}):find "nobody asked for.*without an `init`")
 await(submit(function() start(harness.worker) end))
 fails({ "hang" }, "no answer within 0.2 s; it was ended", "200 ms")
 assert(caught(ask, { a = { b = { 1, f = 2 } } }):find "session:request: question%.a%.b has names or gaps beside its list")
@@ -81,7 +81,7 @@ assert(caught(beside, "{}", 1):find "session:exchange: bytes: expected a string,
 assert(caught(ask, {}, "soon"):find "session:request: timeout: expected seconds or a duration")
 -- Once it is gone it says so, until there is another one.
 assert(caught(ask, { "die" }):find "exit code 3")
-assert(caught(ask, { "more" }):find "exit code 3.*start another one")
+assert(caught(ask, { "more" }):find "exit code 3.*without an `init`")
 await(submit(function() start(harness.worker) end))
 assert(await(submit(ask, {})).n == 1)
 await(submit(function() harness.worker.state.helper:close() end))
