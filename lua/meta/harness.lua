@@ -951,6 +951,7 @@ function Search:close() end
 ---@field winner? harness.Trial who is best afresh; without a confirmation `best`
 ---@field runner_up? harness.Trial who comes next
 ---@field fresh? number the winner's fresh figure
+---@field worth? string the same for people: with its unit, its interval and the number of runs
 ---@field baseline? number that of the baseline, from the same comparison
 ---@field over_baseline? harness.Verdict the winner beside the baseline
 ---@field over_runner_up? harness.Verdict the winner beside the runner-up

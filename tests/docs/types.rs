@@ -28,6 +28,7 @@ end))
 show("harness.Error", raised(function() error { code = 1 } end))
 local bad = submit(exec { cmd = { "false" } })
 show("harness.Error", raised(call { print, bad }))
+show("harness.Error", select(2, pcall(map, function() error "of an item" end, { 1 })))
 local killed = "kill -9 $$"
 show("harness.ExecRecord", ran(exec { cmd = { "true" }, name = "n", params = { p = 1 } }))
 show("harness.ExecRecord", ran(exec { shell = killed }))

@@ -136,8 +136,9 @@ end
 
 -- The finalist that beats the best of the search by most, or that one; who came next, by the fresh medians.
 local function winner_of(record, base, finalists)
+  local function side(trial) return record.variants[name_of(trial) == base and "base" or name_of(trial)] end
   local function median(trial)
-    local runs = record.variants[name_of(trial) == base and "base" or name_of(trial)]
+    local runs = side(trial)
     return runs.ok and runs.stats.median, runs.better
   end
   local winner, most
@@ -158,7 +159,17 @@ local function winner_of(record, base, finalists)
       second = trial
     end
   end
-  return winner, second, winner and median(winner)
+  return winner, second, winner and side(winner)
+end
+
+-- A figure with its unit, and what it is worth.
+local function worth(side)
+  local metric, stats = side.metrics[side.objective], side.stats
+  local unit = metric and metric.unit or string.match(side.objective, "_s$") and "s"
+  local text = string.format(unit and "%.6g %s" or "%.6g", stats.median, unit)
+  local ci = stats.ci
+  if ci then text = text .. string.format(", %.0f %% CI [%.6g, %.6g]", 100 * ci.level, ci.lo, ci.hi) end
+  return string.format("%s, n = %d", text, stats.n)
 end
 
 local function confirm(run, result)
@@ -168,9 +179,9 @@ local function confirm(run, result)
   local record, base = compare(run, finalists, o)
   result.confirmed = record
   if not record.ok then return end
-  local winner, second, figure = winner_of(record, base, finalists)
+  local winner, second, side = winner_of(record, base, finalists)
   if not winner then return end
-  result.winner, result.fresh = winner, figure
+  result.winner, result.fresh, result.worth = winner, side.stats.median, worth(side)
   if run.o.baseline then
     result.over_baseline = beside(record, base, name_of(winner), "baseline")
     result.baseline = record.variants.base.ok and record.variants.base.stats.median or nil
@@ -185,17 +196,6 @@ local function interval(pair)
   local text = string.format("%.3fx", pair.ratio)
   if pair.lo then text = text .. string.format(", 95 %% CI [%.3f, %.3f]", pair.lo, pair.hi) end
   return text .. ": " .. pair.verdict
-end
-
--- The winner's figure with its unit, and what it is worth.
-local function figure(result)
-  local side = result.confirmed.variants[name_of(result.winner)] or result.confirmed.variants.base
-  local metric = side.metrics[side.objective]
-  local unit = metric and metric.unit or string.match(side.objective, "_s$") and "s"
-  local text = string.format(unit and "%.6g %s" or "%.6g", result.fresh, unit)
-  local ci = side.stats.ci
-  if ci then text = text .. string.format(", %.0f %% CI [%.6g, %.6g]", 100 * ci.level, ci.lo, ci.hi) end
-  return string.format("%s, n = %d", text, side.stats.n)
 end
 
 local function point_text(trial) return failure.compact(trial.point) end
@@ -239,7 +239,7 @@ function Result:__tostring()
     say("not confirmed: %s", record.ok and "no finalist ran well again" or record.summary)
   else
     local other = self.winner ~= self.best and string.format(", but trial %d beats it: %s", self.winner.id, point_text(self.winner)) or ""
-    say("confirmed afresh: %s%s", figure(self), other)
+    say("confirmed afresh: %s%s", self.worth, other)
     if self.over_baseline then say("  beside the baseline: %s", interval(self.over_baseline)) end
     if self.over_runner_up then say("  beside the runner-up, %s: %s", point_text(self.runner_up), interval(self.over_runner_up)) end
   end
