@@ -25,6 +25,8 @@ pub enum Explanation {
         hosts: Vec<String>,
         /// It was sent ahead, and waits there for others to end.
         ahead: bool,
+        /// Its worker said that it began.
+        begun: bool,
     },
     /// It has its place; files it needs are on their way there.
     Files {
@@ -246,9 +248,10 @@ impl Core {
             State::Flying(Flight { gang, phase: Phase::Staging, .. }) => {
                 Explanation::Files { hosts: self.hosts(gang) }
             }
-            State::Flying(Flight { gang, .. }) => {
-                let on_leader = self.on_worker(gang.leader());
-                Explanation::Running { hosts: self.hosts(gang), ahead: on_leader.contains(&(ix, true)) }
+            State::Flying(Flight { gang, phase, .. }) => {
+                let ahead = self.on_worker(gang.leader()).contains(&(ix, true));
+                let begun = matches!(phase, Phase::Running);
+                Explanation::Running { hosts: self.hosts(gang), ahead, begun }
             }
         }
     }

@@ -39,8 +39,9 @@ impl Explanation {
     pub fn in_words(&self, names: &Names<'_>) -> String {
         match self {
             Self::Unknown => "it has ended".into(),
-            Self::Running { hosts, ahead: false } => format!("it was sent to {}", hosts.join(", ")),
-            Self::Running { hosts, ahead: true } => format!("it was sent ahead to {}", hosts.join(", ")),
+            Self::Running { hosts, begun: true, .. } => format!("it runs on {}, begun", hosts.join(", ")),
+            Self::Running { hosts, ahead: false, .. } => format!("it was sent to {}", hosts.join(", ")),
+            Self::Running { hosts, ahead: true, .. } => format!("it was sent ahead to {}", hosts.join(", ")),
             Self::Files { hosts } => format!("files it needs are on their way to {}", hosts.join(", ")),
             Self::Draining { hosts, running } => {
                 let are = if hosts.len() == 1 { "is" } else { "are" };

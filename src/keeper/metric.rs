@@ -105,8 +105,8 @@ fn figure_of<'o>(captures: &Captures<'o>) -> Match<'o> {
     captures.get(1).unwrap_or_else(|| captures.get_match())
 }
 
-/// The whole of a number of which this is only a part: there are digits before it, or at an end of what the pattern found a sign, more
-/// digits, an exponent, or thousands behind a comma. Who asks for what stands there means a part.
+/// The whole of a number of which this is only a part: there are digits before it, which a `.*` may have eaten, or at an end of what the
+/// pattern found a sign, more digits, an exponent, or thousands behind a comma. Who asks for what stands there means a part.
 fn longer(output: &[u8], figure: Range<usize>, all: Range<usize>) -> Option<String> {
     let (before, behind) = (&output[..figure.start], &output[figure.end..]);
     let cut_before = has_digits_last(before) || figure.start == all.start && has_sign_last(before);

@@ -19,9 +19,9 @@ impl Driver {
         let why = self.core.explain(task);
         let about = self.called(task);
         match (&why, live.rare.started) {
-            (Explanation::Running { ahead, .. }, Some(started)) => {
+            (Explanation::Running { ahead, begun, .. }, Some(started)) => {
                 let since = duration(started.ago_s());
-                let waits = if *ahead { ", and waits there for others to end" } else { "" };
+                let waits = if *ahead && !begun { ", and waits there for others to end" } else { "" };
                 format!("{about}: {} {since} ago{waits}", self.in_words(&why))
             }
             _ => format!("{about}: {}", self.in_words(&why)),

@@ -11,6 +11,7 @@ local function complain(...) failure.raise("search.run: " .. string.format(...))
 local function budget_of(given)
   if given == nil or getmetatable(given) == lib.budget.Budget then return nil, given end
   if type(given) == "number" then given = { trials = given } end
+  if type(given) ~= "table" then complain("option 'budget': expected a number of trials or a table of limits, got %s", failure.a(given)) end
   local limits = options.check("search.run: budget", given, false, "budget")
   local trials = limits.trials
   limits.trials = nil

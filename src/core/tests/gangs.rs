@@ -397,7 +397,10 @@ fn explanations_name_what_is_waited_for() {
     let (measure, _) = desk.measure();
     let (after, _) = desk.ask(Kind::Exec, |r| r.deps = vec![pending(TaskId(1))]);
     let (behind, _) = desk.exec();
-    assert_eq!(desk.core.explain(running), Explanation::Running { hosts: vec!["n0".into()], ahead: false });
+    let of_running = |begun| Explanation::Running { hosts: vec!["n0".into()], ahead: false, begun };
+    assert_eq!(desk.core.explain(running), of_running(false));
+    desk.started(0, running, 1);
+    assert_eq!(desk.core.explain(running), of_running(true));
     assert_eq!(told(&desk, measure), format!("n0 is being cleared for it; there runs task {running}"));
     assert_eq!(desk.core.explain(after), Explanation::Dependencies { tasks: vec![measure], count: 1 });
     let Explanation::Room(place) = desk.core.explain(behind) else { panic!() };

@@ -16,7 +16,7 @@ end
 local hold = ("touch %s/began; while [ ! -e %s/go ]; do sleep 0.01; done"):format(folder, folder)
 local first = submit(exec { name = "blocker", params = { n = 1 }, shell = hold, timeout = 60, needs = { license = 1 } })
 repeat until io.open(folder .. "/began")
-says(first, "blocker n=1 (task 0): it was sent to " .. host .. " ", " ago")
+says(first, "blocker n=1 (task 0): it ", " " .. host, " ago") -- its worker may not have said yet that it began
 local m = submit(measure { name = "gemm", params = { tile = 8 }, cmd = { "true" }, runs = 1, warmup = 0 })
 says(m, "gemm tile=8 (task 1): ", host .. " is being cleared for it; there runs blocker n=1 (task 0)")
 local behind = submit(exec { cmd = { "echo", "hello" } })
