@@ -12,9 +12,10 @@ pub fn target(data: &[u8]) {
         if let Ok(figure) = reader.figure(output) {
             assert!(figure.abs() <= 1e150);
         }
-        let mut lines: Vec<&[u8]> = output.split(|byte| *byte == b'\n').collect();
-        let number = lines.len();
-        reader.hide(&mut lines);
-        assert_eq!(lines.len(), number);
+        let mut end = 0;
+        for place in reader.places(output) {
+            assert!(end <= place.start && place.start <= place.end && place.end <= output.len());
+            end = place.end;
+        }
     }
 }

@@ -301,7 +301,7 @@
 ---@class harness.MapOptions
 ---@field in_flight? integer calls at a time; unless said 1000, or 8 for each slot if that is more; of short calls up to 8192 for each slot, and a million in all; of a list 8 for each slot until it is known how long they take
 ---@field ordered? boolean results in the order of the items (true unless said) or as they come
----@field timeout? harness.Duration that each call may run; the error of the first that takes longer says which item it was
+---@field timeout? harness.Duration that each call may run, up to 10 ms more where several travel together; the error of the first that takes longer says which item it was
 
 ---@class harness.BudgetOptions
 ---@field trials? integer tasks that ended for reasons of their own; builds and runs of references do not count
@@ -613,7 +613,7 @@ function Future:on_done(fn) end
 ---@field slow_nodes string[] hosts whose base is slow
 
 ---@class harness.BlocksVerdict : harness.Verdict
----@field differs_by_node boolean the intervals of two nodes have nothing in common: the verdict is what holds on each
+---@field differs_by_node boolean the intervals of two nodes have nothing in common: the verdict is what holds on each, and so are `lo` and `hi`; these also where it is only likely that the effect differs
 ---@field nodes table<string, harness.Verdict> what each says by itself, by host
 
 ---@class harness.Worker

@@ -6,17 +6,20 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use regex::bytes::{Captures, Match, Regex};
+use regex::bytes::{Captures, Regex};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use super::site::Failure;
+use crate::model::human::shortened;
 use crate::model::{MetricSource, MetricSpec};
 
 /// A larger figure could not be squared and summed.
 const LARGEST: f64 = 1e150;
-/// So many bytes on either side of a figure are shown (B).
+/// So many bytes on either side of a figure may be of the same number (B).
 const SHOWN: usize = 20;
+/// Of what is no number so much is shown (characters).
+const SHOWN_CHARS: usize = 60;
 
 /// Finds one figure.
 #[derive(Clone, Debug)]
@@ -50,45 +53,49 @@ impl Reader {
             Reader::Pattern(regex, pattern) => {
                 let captures = regex.captures(output);
                 let captures = captures.ok_or_else(|| format!("pattern '{pattern}' is not in the output"))?;
-                let found = figure_of(&captures);
-                let number =
-                    number(found.as_bytes()).map_err(|text| format!("pattern '{pattern}' gives {text}"));
-                let all = captures.get_match();
-                match longer(output, found.range(), all.range()) {
-                    Some(longer) if number.is_ok() => Err(format!(
-                        "pattern '{pattern}' gives '{}', which is a part of '{longer}': let it read the whole number, as \
-                         `[-+%d.eE]+` does, or say what stands beside the figure",
-                        String::from_utf8_lossy(found.as_bytes())
+                let (found, whole) = figure_of(pattern, &captures, output);
+                let shown =
+                    |place: &Range<usize>| String::from_utf8_lossy(&output[place.clone()]).into_owned();
+                match number(&output[found.clone()]) {
+                    Ok(_) if whole != found => Err(format!(
+                        "pattern '{pattern}' gives '{}', which is a part of '{}': let it read the whole number (`[-+%d.eE]+`; one \
+                         with commas a function reads), or say what stands beside the figure",
+                        shown(&found),
+                        shown(&whole)
                     )),
-                    _ => number,
+                    other => other.map_err(|text| format!("pattern '{pattern}' gives {text}")),
                 }
             }
             Reader::Json(path) => {
                 let found = document(output, path).ok_or_else(|| {
                     format!("neither the output nor one of its lines is JSON with '{path}' in it")
                 })?;
-                let value: Json = serde_json::from_str(found).unwrap_or(Json::Null);
-                match value.as_f64() {
+                match serde_json::from_str(found).ok().and_then(|value: Json| value.as_f64()) {
                     Some(figure) if figure.abs() <= LARGEST => Ok(figure),
                     Some(figure) => Err(format!("'{path}' in its JSON is {figure:e}, beyond ±{LARGEST:e}")),
-                    None => Err(format!("'{path}' in its JSON is {value}, which is not a number")),
+                    None => Err(format!(
+                        "'{path}' in its JSON is {}, which is not a number",
+                        shortened(found, SHOWN_CHARS)
+                    )),
                 }
             }
             Reader::Csv(column) => {
                 let cells = cells(output, column)
                     .ok_or_else(|| format!("no line of the output has a column '{column}'"))?;
-                let last =
-                    cells.last().ok_or_else(|| format!("there is no row below the column '{column}'"))?;
+                let last = cells.last().filter(|_| cells.len() > 1);
+                let last = last.ok_or_else(|| format!("there is no row below the column '{column}'"))?;
                 number(&last.text).map_err(|text| format!("column '{column}' has {text} in its last row"))
             }
         }
     }
 
-    /// Where in the output that is which differs from run to run: the figure that is read, and no other; of CSV all of its column.
+    /// Where in the output that is which differs from run to run: the figure that is read, and no other; of CSV all of its column,
+    /// its name too.
     pub fn places(&self, output: &[u8]) -> Vec<Range<usize>> {
         match self {
-            Reader::Pattern(regex, _) => {
-                regex.captures(output).iter().map(|captures| figure_of(captures).range()).collect()
+            Reader::Pattern(regex, pattern) => {
+                let captures = regex.captures(output);
+                captures.iter().map(|captures| figure_of(pattern, captures, output).1).collect()
             }
             Reader::Json(path) => {
                 document(output, path).and_then(|found| within(output, found)).into_iter().collect()
@@ -100,25 +107,40 @@ impl Reader {
     }
 }
 
-/// The first capture of a pattern, or all it found.
-fn figure_of<'o>(captures: &Captures<'o>) -> Match<'o> {
-    captures.get(1).unwrap_or_else(|| captures.get_match())
-}
-
-/// The whole of a number of which this is only a part: there are digits before it, which a `.*` may have eaten, or at an end of what the
-/// pattern found a sign, more digits, an exponent, or thousands behind a comma. Who asks for what stands there means a part.
-fn longer(output: &[u8], figure: Range<usize>, all: Range<usize>) -> Option<String> {
+/// What a pattern reads, its first capture or all it found, without white space around it; and the whole of the number of which that is
+/// only a part, if so. It is where there is a sign, digits, an exponent or thousands beside it that the pattern does not ask for: at an
+/// end of what it found, or before the capture where something in it repeats (`.*` eats digits).
+fn figure_of(pattern: &str, captures: &Captures<'_>, output: &[u8]) -> (Range<usize>, Range<usize>) {
+    let all = captures.get_match();
+    let found = captures.get(1).unwrap_or(all);
+    let text = found.as_bytes();
+    let begin = found.start() + (text.len() - text.trim_ascii_start().len());
+    let figure = begin..begin + text.trim_ascii().len();
     let (before, behind) = (&output[..figure.start], &output[figure.end..]);
-    let cut_before = has_digits_last(before) || figure.start == all.start && has_sign_last(before);
-    let cut_behind = figure.end == all.end && goes_on_behind(behind);
-    if !cut_before && !cut_behind {
-        return None;
-    }
+    let may_begin_before = figure.start == all.start() || repeats_before_capture(pattern);
+    let cut_before =
+        may_begin_before && has_digits_last(before) || figure.start == all.start() && has_sign_last(before);
+    let cut_behind = figure.end == all.end() && goes_on_behind(text.trim_ascii(), behind);
     let is_of_it = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.,".contains(byte);
     let left = before.iter().rev().take(SHOWN).take_while(is_of_it).count();
     let right = behind.iter().take(SHOWN).take_while(is_of_it).count();
-    let (left, right) = (if cut_before { left } else { 0 }, if cut_behind { right } else { 0 });
-    Some(String::from_utf8_lossy(&output[figure.start - left..figure.end + right]).into_owned())
+    let whole =
+        figure.start - if cut_before { left } else { 0 }..figure.end + if cut_behind { right } else { 0 };
+    (figure, whole)
+}
+
+/// Does what stands before the capture end with something that may be there many times?
+fn repeats_before_capture(pattern: &str) -> bool {
+    let (mut escaped, mut repeats) = (false, false);
+    for c in pattern.chars() {
+        match c {
+            _ if escaped => (escaped, repeats) = (false, false),
+            '%' => escaped = true,
+            '(' => return repeats,
+            other => repeats = "*+-?".contains(other),
+        }
+    }
+    false
 }
 
 fn has_digits_last(before: &[u8]) -> bool {
@@ -130,13 +152,17 @@ fn has_sign_last(before: &[u8]) -> bool {
     before.strip_suffix(b"-").is_some_and(|before| !before.last().is_some_and(u8::is_ascii_alphanumeric))
 }
 
-fn goes_on_behind(behind: &[u8]) -> bool {
+fn goes_on_behind(figure: &[u8], behind: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_whole = !figure.contains(&b'.');
     match behind {
         [digit, ..] if digit.is_ascii_digit() => true,
         [b'.', digit, ..] if digit.is_ascii_digit() => true,
-        [b'e' | b'E', digit, ..] if digit.is_ascii_digit() => true,
-        [b'e' | b'E', b'+' | b'-', digit, ..] if digit.is_ascii_digit() => true,
-        [b',', thousands @ ..] => thousands.iter().take_while(|byte| byte.is_ascii_digit()).count() == 3,
+        // C's and Fortran's, which leaves the letter out where the exponent has three digits.
+        [b'e' | b'E' | b'd' | b'D', digit, ..] if digit.is_ascii_digit() => true,
+        [b'e' | b'E' | b'd' | b'D', b'+' | b'-', digit, ..] if digit.is_ascii_digit() => true,
+        [b'+' | b'-', exponent @ ..] => !is_whole && digits(exponent) == 3,
+        [b',', thousands @ ..] => is_whole && digits(figure) <= 3 && digits(thousands) == 3,
         _ => false,
     }
 }
@@ -158,7 +184,7 @@ pub fn figure(number: f64) -> Result<f64, String> {
 
 fn number(text: &[u8]) -> Result<f64, String> {
     let text = String::from_utf8_lossy(text);
-    match text.trim().parse::<f64>() {
+    match text.trim().replace(['d', 'D'], "e").parse::<f64>() {
         Ok(figure) if figure.abs() <= LARGEST => Ok(figure),
         Ok(figure) if figure.is_finite() => Err(format!("'{text}', beyond ±{LARGEST:e}")),
         _ => Err(format!("'{text}', which is not a finite number")),
@@ -196,7 +222,8 @@ struct Cell {
     text: Vec<u8>,
 }
 
-/// The cells of a column: below the first line that has it, in as many lines as have as many fields. None without such a line.
+/// The cells of a column: in the first line that has it, its name, and below that in as many lines as have as many fields. None without
+/// such a line.
 fn cells(output: &[u8], column: &str) -> Option<Vec<Cell>> {
     let mut begin = 0;
     let mut rows = output.split(|byte| *byte == b'\n').map(|line| {
@@ -208,7 +235,8 @@ fn cells(output: &[u8], column: &str) -> Option<Vec<Cell>> {
     let at = header.iter().position(|field| field.text == column.as_bytes())?;
     let width = header.len();
     let is_row = |row: &Vec<Cell>| row.len() == width && !(width == 1 && row[0].text.is_empty());
-    Some(rows.take_while(is_row).map(|mut row| row.swap_remove(at)).collect())
+    let rows = std::iter::once(header).chain(rows.take_while(is_row));
+    Some(rows.map(|mut row| row.swap_remove(at)).collect())
 }
 
 /// The fields of a line of CSV that begins at `begin`; quoted ones may have commas in them.
@@ -254,7 +282,7 @@ mod tests {
     }
 
     fn pattern(regex: &str, output: &str) -> Result<f64, String> {
-        Reader::Pattern(Regex::new(regex).unwrap(), "P".into()).figure(output.as_bytes())
+        Reader::Pattern(Regex::new(regex).unwrap(), regex.into()).figure(output.as_bytes())
     }
 
     /// What is left out where outputs are compared, as text.
@@ -276,6 +304,8 @@ mod tests {
             assert_eq!(json("a.b", output), Err(absent.into()), "{output}");
         }
         assert!(json("runs.0", r#"{"runs": [1]}"#).is_err());
+        let far = "'t' in its JSON is 1e999, which is not a number";
+        assert_eq!(json("t", r#"{"t": 1e999}"#), Err(far.into()));
         let text = json("t", r#"{"t": "1.5"}"#);
         assert_eq!(text, Err(r#"'t' in its JSON is "1.5", which is not a number"#.into()));
     }
@@ -306,6 +336,8 @@ mod tests {
         for (output, whole) in [
             ("GFLOPS: 1.234e+03", "1.234e+03"),
             ("GFLOPS: 1.5E-7 s", "1.5E-7"),
+            ("GFLOPS: 1.2D+03", "1.2D+03"),
+            ("GFLOPS: 1.2-103", "1.2-103"),
             ("GFLOPS: 1,234.5", "1,234.5"),
             ("GFLOPS: 12.", "12."),
         ] {
@@ -334,12 +366,17 @@ mod tests {
 
     #[test]
     fn the_figure_is_left_out_and_nothing_else() {
-        assert_eq!(hidden(Reader::Csv("t".into()), "x\nn,t\n1,2\n3, \"4\" \nsum 5"), ["2", "\"4\""]);
-        assert_eq!(hidden(Reader::Csv("n".into()), "n\n1\n2"), ["1", "2"]);
+        assert_eq!(hidden(Reader::Csv("t".into()), "x\nn,t\n1,2\n3, \"4\" \nsum 5"), ["t", "2", "\"4\""]);
+        assert_eq!(hidden(Reader::Csv("n".into()), "n\n1\n2"), ["n", "1", "2"]);
         assert_eq!(hidden(Reader::Json("t".into()), "x\n{\"t\":1}\n{\"t\" : 2,\"u\":1}\n{\"u\":3}"), ["2"]);
         assert_eq!(hidden(Reader::Json("t.1".into()), "{\n\"t\": [ 1.5, 2 ]\n}"), ["1.5"]);
         let pattern = Reader::Pattern(Regex::new("^([0-9]+)").unwrap(), String::new());
-        assert_eq!(hidden(pattern, "5 s\n1 10\n2 20"), ["5"]);
+        assert_eq!(hidden(pattern.clone(), "5 s\n1 10\n2 20"), ["5"]);
+        assert_eq!(
+            hidden(pattern, "5.25 s"),
+            ["5.25"],
+            "a run whose figure is read in part fails; a reference does not"
+        );
         assert_eq!(hidden(Reader::Csv("t".into()), "nothing"), [""; 0]);
     }
 }

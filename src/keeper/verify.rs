@@ -168,20 +168,24 @@ impl Verify {
     fn without_metrics(&self, output: &[u8]) -> (Vec<u8>, bool) {
         let mut places: Vec<_> = self.metrics.iter().flat_map(|metric| metric.places(output)).collect();
         places.sort_by_key(|place| place.start);
-        let (mut rest, mut says_something, mut at) = (Vec::new(), false, 0);
         let mut places = places.into_iter().peekable();
+        let (mut rest, mut says_something, mut line_end, mut at) = (Vec::new(), false, 0, 0);
         for line in output.split_inclusive(|byte| *byte == b'\n') {
-            let (begin, end) = (rest.len(), at + line.len());
+            let begin = rest.len();
+            line_end += line.len();
             let mut has_figure = false;
-            while let Some(place) = places.next_if(|place| place.start < end) {
-                rest.extend_from_slice(&output[at.min(place.start)..place.start]);
+            while let Some(place) = places.next_if(|place| place.start < line_end) {
+                rest.extend_from_slice(output.get(at..place.start).unwrap_or_default());
                 at = at.max(place.end);
                 has_figure = true;
             }
-            rest.extend_from_slice(output.get(at..end).unwrap_or_default());
-            at = at.max(end);
-            let left = tokens(&rest[begin..]);
-            says_something |= left.iter().any(|token| !has_figure || matches!(token, Token::Number(_)));
+            rest.extend_from_slice(output.get(at..line_end).unwrap_or_default());
+            at = at.max(line_end);
+            let is_word = |token: &Token<'_>| match token {
+                Token::Number(_) => true,
+                Token::Text(text) => !has_figure && text.iter().any(u8::is_ascii_alphanumeric),
+            };
+            says_something |= tokens(&rest[begin..]).iter().any(is_word);
         }
         (rest, says_something)
     }
@@ -445,6 +449,14 @@ mod tests {
         assert!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 2").unwrap().contains("is it a figure?"));
         assert!(found("GFLOPS: 2.5", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
         assert!(found("\nGFLOPS: 2.5\n\n", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
+        for (reader, text) in
+            [(Reader::Csv("t".into()), "t\n2.5\n"), (Reader::Json("t".into()), "{\n  \"t\": 2.5\n}\n")]
+        {
+            let spec = VerifySpec::default();
+            let verify = Verify::new(&spec, Some(text.into()), vec![reader], Files::default()).unwrap();
+            let found = verify.check(&output(text), Path::new("/")).failure;
+            assert!(found.unwrap().contains("no output to compare"), "{text}");
+        }
         let again = found("sum 1\nGFLOPS: 2.5\nGFLOPS: 3", "sum 1\nGFLOPS: 7.5\nGFLOPS: 4").unwrap();
         assert!(again.contains("differs in line 3"), "{again}: of several only the first is read");
     }
@@ -460,6 +472,17 @@ mod tests {
             assert_eq!(found(&right.replace("0.5", "7")), None);
             assert!(found(&right.replace("20.0", "999")).unwrap().contains("differs in line 4"), "{regex}");
         }
+    }
+
+    #[test]
+    fn a_figure_on_another_line_than_its_name_takes_nothing_else_with_it() {
+        let metrics = vec![Reader::Pattern(Regex::new(r"time:([\s0-9.]+)").unwrap(), String::new())];
+        let right = "time:\n  2.5\nsum 700000000\n";
+        let spec = VerifySpec::default();
+        let verify = Verify::new(&spec, Some(right.into()), metrics, Files::default()).unwrap();
+        let found = |text: &str| verify.check(&output(text), Path::new("/")).failure;
+        assert_eq!(found(&right.replace("2.5", "13.5")), None);
+        assert!(found(&right.replace("700000000", "709999999")).unwrap().contains("differs in line 3"));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub const ALLOCATION: u8 = 3;
 pub const JOURNAL: u8 = 4;
 /// What was measured again does not agree with its record (`harness rerun`).
 pub const DISAGREES: u8 = 5;
+/// It was measured again, with too few runs to tell whether it agrees (`harness rerun`).
+pub const TOO_FEW: u8 = 6;
 /// A defect of harness itself.
 pub const INTERNAL: u8 = 70;
 /// The answer cannot be written (EX_CANTCREAT): to stdout, or to a file that was asked for.

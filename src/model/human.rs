@@ -287,7 +287,8 @@ pub fn tally(counts: &BTreeMap<Status, usize>) -> String {
     words.join(", ")
 }
 
-fn result_text(result: &MeasureResult) -> String {
+/// What a measurement came to, without its name.
+pub fn result_text(result: &MeasureResult) -> String {
     let mut text = match &result.same_as {
         Some(same_as) => format!("same program as {}: ", same_as.what),
         None => String::new(),
@@ -433,6 +434,32 @@ mod tests {
             line(memory),
             "gemm tile=32: median ≤ 3.000 MiB, 95 % CI [≤ 2.500, 4.000], n = 15, precise"
         );
+    }
+
+    #[test]
+    fn what_is_0_or_far_from_1_has_digits() {
+        let figures = |median: f64, lo: f64, hi: f64| {
+            let ci = Some(Interval { lo, hi, level: 0.95, exact_level: 0.97 });
+            let stats = Summary { n: 9, median, min: lo, max: hi, ci, ..Summary::default() };
+            let found =
+                figures(&Detail::Measure(Box::new(MeasureResult::sample(stats, StopReason::Fixed)))).unwrap();
+            (found.median, found.interval.unwrap().1, found.unit)
+        };
+        assert_eq!(figures(0.0, 0.0, 0.04), ("0.00".into(), "40.00".into(), "ms".into()));
+        assert_eq!(figures(0.0, 0.0, 0.0), ("0".into(), "0".into(), "s".into()));
+        for (ratio, shown) in [
+            (1.0, "1.000"),
+            (0.95, "0.950"),
+            (123.456_7, "123.457"),
+            (0.000_2, "0.0002000"),
+            (10_000.0, "10000"),
+            (1234.56, "1235"),
+            (0.0, "0.000"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(ratio_digits(ratio), shown);
+        }
+        assert!(!Unit::of_metric(None, 1e-320).with_name(1e-320).contains("inf"));
     }
 
     #[test]

@@ -63,6 +63,18 @@ mod tests {
     }
 
     #[test]
+    fn flags_give_way_before_names() {
+        let lines = [line("gemm compiler=gcc tile=64", "drift, unstable, bimodal, noisy_env:psi_cpu")];
+        let text = aligned(&TITLES, &lines, Some(100));
+        assert!(
+            text.ends_with(
+                "gemm compiler=gcc tile=64   12.49  GFLOP/s  [12.29, 12.61]  20  1.67x     drift, unstable…\n"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn names_give_way_and_figures_do_not() {
         let lines = [line("gemm compiler=gcc tile=64", "drift, unstable"), line("gemm tile=8", "")];
         let wide = "\

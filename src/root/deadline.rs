@@ -113,12 +113,12 @@ fn called(text: &str) -> String {
     format!("--deadline {text}")
 }
 
-/// A number with letters behind it: what was meant as a unit `date` takes for a time zone.
+/// A number with letters behind it that are no unit of ours: `date` takes them for a time zone.
 fn is_no_unit(text: &str) -> bool {
     let letters = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    letters.len() < text.len()
-        && !letters.is_empty()
-        && letters.bytes().all(|byte| byte.is_ascii_alphabetic())
+    let is_word = !letters.is_empty() && letters.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_half_of_day = ["am", "pm"].iter().any(|half| letters.eq_ignore_ascii_case(half));
+    letters.len() < text.len() && is_word && !is_half_of_day && seconds(text).is_none()
 }
 
 /// Is it a time of some day, and not of one that is named?
@@ -239,6 +239,7 @@ mod tests {
             ("date -d tomorrow 11:00 +%s", "1700082800\n"),
             ("date -d 2023-11-15 21:00 +%s", "1700082800\n"),
             ("date -d 5x +%s", "1700035000\n"),
+            ("date -d 9pm +%s", "1700035000\n"),
         ];
         let said = |timing: Timing| found(&timing, &[], &times).unwrap().1;
         assert_eq!(
@@ -246,7 +247,7 @@ mod tests {
             "--deadline 11:00 is in 23 h 0 min; \"2 h\" would be a duration"
         );
         assert!(said(timing("5x", None)).ends_with("; \"2 h\" would be a duration"));
-        for clear in ["2023-11-15 21:00", "23 h"] {
+        for clear in ["2023-11-15 21:00", "23 h", "2h", "90min", "9pm"] {
             assert!(said(timing(clear, None)).contains("; tasks are stopped "), "{clear}");
         }
         let unused =

@@ -307,7 +307,7 @@ impl Progress {
         }
     }
 
-    /// Does a measurement have the root's own node? Then nothing of ours stirs there.
+    /// Does a measurement have the root's own node? Then nothing of ours stirs there, but for a line after minutes.
     pub(super) fn quiet(&mut self, quiet: bool, now: Instant) {
         let so_far = self.quiet.take().filter(|_| quiet);
         self.quiet = so_far.or_else(|| quiet.then(|| Quiet::since(now, PATIENCE)));
@@ -382,15 +382,17 @@ impl Progress {
     /// Shows how far the campaign is, if it is time.
     pub(super) fn tick(&mut self, now: Instant, look: impl FnOnce() -> Present) {
         let gap = std::mem::take(&mut self.gap);
+        if gap {
+            self.quiet = self.quiet.map(|_| Quiet::since(now, PATIENCE)); // of the one that follows
+        }
         if self.next_show.is_none_or(|at| at > now) {
             return;
         }
-        if let Some(quiet) = self.quiet {
-            let patience = if gap { PATIENCE } else { 2 * quiet.patience };
-            if !gap && quiet.until > now {
+        if let Some(quiet) = self.quiet.filter(|_| !gap) {
+            if quiet.until > now {
                 return;
             }
-            self.quiet = Some(Quiet::since(now, patience));
+            self.quiet = Some(Quiet::since(now, 2 * quiet.patience));
         }
         let Some(display) = &self.display else { return };
         display.show(&self.standing(now, look()));

@@ -205,6 +205,7 @@ fn compare<'a>(t: &mut Fields<'a>, result: &'a CompareResult) {
         runs.set("status", variant.status.word());
         runs.set("reason", variant.reason.as_deref());
         measure(&mut runs, &variant.result);
+        runs.set("summary", human::result_text(&variant.result));
         variants.set(variant.name.as_str(), runs);
         if at > 0 {
             verdicts.set(variant.name.as_str(), verdict(variant));

@@ -100,14 +100,21 @@ fn like_one_effect(nodes: &[(&[f64], &[f64])]) -> f64 {
     let equals = all.chunk_by(|a, b| a == b).map(|equal| equal.len() as f64);
     let ties: f64 = equals.map(|t| t.powi(3) - t).sum();
     let spread = n * (n + 1.0) / 12.0 - ties / (12.0 * (n - 1.0));
-    if spread <= 0.0 {
-        return 1.0; // all ratios are the same
+    if spread <= 0.0 || groups.len() < 2 {
+        return 1.0; // all ratios are the same, or of one node
     }
     chi_square(apart.sum::<f64>() / spread, groups.len() - 1)
 }
 
-/// The chance that a sum of the squares of so many normal variates is at least `x` (\[AS64\] 26.4.4 and 26.4.5).
+/// The chance that a sum of the squares of so many normal variates is at least `x` (\[AS64\] 26.4.4 and 26.4.5; of many its cube root is
+/// as good as normal, 26.4.14).
 fn chi_square(x: f64, freedom: usize) -> f64 {
+    const MANY: usize = 200;
+    if freedom > MANY {
+        let part = 2.0 / (9.0 * freedom as f64);
+        let z = ((x / freedom as f64).cbrt() - 1.0 + part) / part.sqrt();
+        return libm::erfc(z / std::f64::consts::SQRT_2) / 2.0;
+    }
     let half = x / 2.0;
     let (mut chance, mut term, first) = match freedom % 2 {
         0 => (0.0, (-half).exp(), 1),
@@ -275,6 +282,9 @@ mod tests {
         for (x, freedom) in [(3.841_459, 1), (5.991_465, 2), (7.814_728, 3), (9.487_729, 4), (23.684_791, 14)]
         {
             assert!((chi_square(x, freedom) - 0.05).abs() < 1e-6, "{freedom}: {}", chi_square(x, freedom));
+        }
+        for (x, freedom) in [(233.994, 200), (341.395, 300), (2105.15, 2000)] {
+            assert!((chi_square(x, freedom) - 0.05).abs() < 1e-4, "{freedom}: {}", chi_square(x, freedom));
         }
         // The example of SciPy's `kruskal`.
         let nodes: [(&[f64], &[f64]); 2] =

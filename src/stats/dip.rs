@@ -51,8 +51,8 @@ fn spread(sorted: &[f64]) -> Option<Vec<f64>> {
     let mut step = gaps.reduce(f64::min)?;
     let distinct: Vec<f64> = sorted.chunk_by(|a, b| a == b).map(|group| group[0]).collect();
     if distinct.len() == 2 {
-        // What lies between the only two need not be a step: that is no more than a one in the last place they are written with.
-        step = step.min(last_place(&distinct));
+        // What lies between the only two need not be a step.
+        step = step.min(step_of(&distinct));
     }
     let groups = sorted.chunk_by(|a, b| a == b).flat_map(|group| {
         let n = group.len() as f64;
@@ -61,17 +61,25 @@ fn spread(sorted: &[f64]) -> Option<Vec<f64>> {
     Some(groups.collect())
 }
 
-/// The largest power of ten, 1 at the most, of which all of these are multiples.
-fn last_place(values: &[f64]) -> f64 {
-    const MOST_DIGITS: i32 = 15;
-    let are_multiples = |place: &f64| {
-        values.iter().all(|value| {
-            let times = value / place;
-            (times - times.round()).abs() < 1e-6
-        })
+/// The step of the clock of these two, as far as they tell: what lies between them if they are so many of it that the clock is a fine
+/// one (pages, ticks), else a one in the last place that they are written with, 1 at the most.
+fn step_of(two: &[f64]) -> f64 {
+    const FINE: f64 = 20.0;
+    const DIGITS: i32 = 15;
+    let is_multiple = |value: &f64, step: f64| {
+        let times = (value / step).abs();
+        (times - times.round()).abs() <= 1e-9 * times
     };
-    let mut places = (0..MOST_DIGITS).map(|digits| 10f64.powi(-digits));
-    places.find(are_multiples).unwrap_or(10f64.powi(-MOST_DIGITS))
+    let all_are = |step: f64| two.iter().all(|value| is_multiple(value, step));
+    let least = two.iter().map(|value| value.abs()).fold(f64::INFINITY, f64::min);
+    let gap = (two[1] - two[0]).abs();
+    if least >= FINE * gap && all_are(gap) {
+        return gap;
+    }
+    let most = two.iter().map(|value| value.abs()).fold(0.0, f64::max);
+    let first = most.log10().floor().min(0.0) as i32;
+    let mut places = (0..DIGITS).map(|digits| 10f64.powi(first - digits));
+    places.find(|place| all_are(*place)).unwrap_or(10f64.powi(first - DIGITS))
 }
 
 /// The dip of values that ascend: the search for the modal interval of \[HH85\], section 3.
@@ -162,11 +170,22 @@ mod tests {
             let values: Vec<f64> = (0..100).map(|n| if n < share { low } else { high }).collect();
             is_bimodal(&values)
         };
-        for (low, high) in [(1.0, 1.2), (1.0, 100.0), (2e6, 4e6), (0.0, 100.0), (0.001_25, 0.001_5)] {
+        for (low, high) in [
+            (1.0, 1.2),
+            (1.0, 100.0),
+            (2e6, 4e6),
+            (0.0, 100.0),
+            (0.001_25, 0.001_5),
+            (1e-7, 4e-7),
+            (-3.0, 1.0),
+        ] {
             assert!(of(low, high, 44) && of(low, high, 60), "{low} and {high}");
             assert!(!of(low, high, 1), "{low} and {high}: one outlier is no mode");
         }
-        for (low, high) in [(0.10, 0.11), (7.0, 8.0), (0.003, 0.004)] {
+        let pages = |pages: u32| f64::from(pages * 4096);
+        for (low, high) in
+            [(0.10, 0.11), (7.0, 8.0), (0.003, 0.004), (1e-7, 2e-7), (0.1, 0.104), (pages(300), pages(301))]
+        {
             assert!(!of(low, high, 50), "{low} and {high}");
         }
     }

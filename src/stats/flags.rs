@@ -186,6 +186,10 @@ mod tests {
     #[test]
     fn spread_floor_and_waiting() {
         assert_eq!(of(&[1.0, 1.6]), ["unstable"]);
+        assert_eq!(of(&[-1.0, -1.6]), ["unstable"]);
+        assert_eq!(of(&[0.0, 100.0]), ["unstable"]);
+        assert_eq!(of(&[-1.0, 1.0]), ["unstable"]);
+        assert_eq!(of(&[0.0, 0.0]), [""; 0]);
         assert_eq!(of(&[1.0, 1.5]), [""; 0]);
         let wall = [0.010, 0.011, 0.012];
         let mut series = Series { objective: &wall, wall_s: &wall, threads: 1, ..Series::default() };

@@ -162,16 +162,6 @@ local function winner_of(record, base, finalists)
   return winner, second, winner and side(winner)
 end
 
--- A figure with its unit, and what it is worth.
-local function worth(side)
-  local metric, stats = side.metrics[side.objective], side.stats
-  local unit = metric and metric.unit or string.match(side.objective, "_s$") and "s"
-  local text = string.format(unit and "%.6g %s" or "%.6g", stats.median, unit)
-  local ci = stats.ci
-  if ci then text = text .. string.format(", %.0f %% CI [%.6g, %.6g]", 100 * ci.level, ci.lo, ci.hi) end
-  return string.format("%s, n = %d", text, stats.n)
-end
-
 local function confirm(run, result)
   local o = run.o.confirm or {}
   local finalists = table.move(result.ranking, 1, math.min(o.top or 3, #result.ranking), 1, {})
@@ -181,7 +171,7 @@ local function confirm(run, result)
   if not record.ok then return end
   local winner, second, side = winner_of(record, base, finalists)
   if not winner then return end
-  result.winner, result.fresh, result.worth = winner, side.stats.median, worth(side)
+  result.winner, result.fresh, result.worth = winner, side.stats.median, side.summary
   if run.o.baseline then
     result.over_baseline = beside(record, base, name_of(winner), "baseline")
     result.baseline = record.variants.base.ok and record.variants.base.stats.median or nil

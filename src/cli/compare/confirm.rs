@@ -83,7 +83,9 @@ impl How<'_> {
                 let limit = duration(limit_s);
                 Err(format!("it had not ended after {limit} (--confirm-timeout gives it another limit)"))
             }
-            End::Itself(Exit::Code(code)) if [exit::OK, exit::DISAGREES].map(i32::from).contains(&code) => {
+            End::Itself(Exit::Code(code))
+                if [exit::OK, exit::DISAGREES, exit::TOO_FEW].map(i32::from).contains(&code) =>
+            {
                 self.record(&text(&mut report))
             }
             End::Itself(Exit::Code(code)) if code == i32::from(exit::JOURNAL) => {

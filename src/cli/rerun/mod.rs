@@ -132,7 +132,7 @@ fn repeat(arguments: &RerunArgs) -> Result<ExitCode, Failure> {
             let code = match report.agrees {
                 Some(true) => exit::OK,
                 Some(false) => exit::DISAGREES,
-                None => exit::USAGE,
+                None => exit::TOO_FEW,
             };
             printed("rerun", &text(report, arguments.json), code)
         }

@@ -152,6 +152,27 @@ fn a_row_says_how_much_and_of_how_many() {
 }
 
 #[test]
+fn what_is_worse_and_not_proven_is_open_however_little_it_is() {
+    let runs = |median: f64| -> Vec<f64> { (0..10).map(|at| median + 0.0001 * f64::from(at)).collect() };
+    let day = |day: f64, median: f64| campaign(&format!("{day}"), vec![measured("gemm", day, &runs(median))]);
+    let before = [day(1.0, 1.0), day(2.0, 1.007), day(3.0, 0.993)];
+    let gate = gate(&before, &day(4.0, 1.035));
+    assert_eq!((gate.rows[0].verdict, gate.conclusion()), (Verdict::Unresolved, Conclusion::Inconclusive));
+    assert!(
+        gate.to_string().contains("it lies beyond each session before it, which is no proof yet"),
+        "{gate}"
+    );
+    assert!(!gate.to_string().contains("is older"), "{gate}");
+}
+
+#[test]
+fn journals_in_another_order_than_that_of_time_are_told() {
+    let day = |unix_s| campaign("a", vec![measured("gemm", unix_s, &[1.0; 9])]);
+    assert!(gate(&[day(1.0), day(3.0)], &day(2.0)).to_string().contains("what it measured is older"));
+    assert!(!gate(&[day(3.0), day(1.0)], &day(4.0)).to_string().contains("is older"));
+}
+
+#[test]
 fn too_few_runs_say_how_many_are_needed() {
     let says = "n = 3: with fewer than 7 runs there is no interval (`runs = 7`, better more)";
     let (verdict, line, conclusion) = one(measured("gemm", 1.0, &[1.0; 9]), measured("gemm", 2.0, &[1.0; 3]));

@@ -24,6 +24,10 @@ local calls = search.run {
 assert(calls.best.point.x == 5 and calls.best.values.y == 5 and #calls.trials == 8)
 assert(calls.trials[7].status == "failed" and calls.trials[7].reason:find "boom" and calls.trials[6].reason == "as it likes")
 
+-- A mistake in it names the point.
+local ok, mistake = pcall(search.run, { space = { x = { 7 } }, budget = 1, evaluate = function(p) return p.x.y.z end })
+assert(not ok and mistake:find("run.lua:%d+: attempt to index .* %(of the point { x = 7 }%)"), mistake)
+
 -- A misspelt name, or a `return` that was forgotten.
 local nothing = search.run { space = { x = { 1, 2 }, y = { 3 } }, budget = 1, evaluate = function(p) return p.z end }
 assert(nothing.trials[1].status == "failed" and nothing.trials[1].reason == "'evaluate' gave nil (the point has x, y)")
@@ -83,7 +87,7 @@ assert(naps.winner == naps.best and naps.runner_up.point.ms == 201 and naps.fres
 local function near(a, b) return math.abs(a - b) < 1e-9 end
 assert(near(naps.over_baseline.ratio, 3) and naps.over_baseline.verdict == "faster" and near(naps.over_runner_up.ratio, 1.005))
 assert(naps.confirmed.ok and naps.confirmed.name == "nap confirm" and naps.confirmed.rounds == 7)
-assert(tostring(naps):find "confirmed afresh: 200\n  beside the baseline: 3.000x", tostring(naps))
+assert(tostring(naps):find "confirmed afresh: median 200[^\n]*, n = %d+[^\n]*\n  beside the baseline: 3.000x", tostring(naps))
 
 assert(naps.baseline == 600 and naps.name == "naps" and naps.failures.nonzero_exit == 1 and naps.failures.censored == 1)
 assert(tostring(naps):find("\nwithout a figure: 1 censored, 1 nonzero_exit\n", 1, true), tostring(naps))
