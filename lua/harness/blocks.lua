@@ -87,7 +87,8 @@ local function summary(o, result)
     local line = string.format("%s %s: %s", label, name, v.verdict)
     if v.ratio then line = line .. string.format(", %.3fx the base", v.ratio) end
     if v.lo then line = line .. string.format(", 95 %% CI [%.3f, %.3f]", v.lo, v.hi) end
-    line = string.format("%s, %d rounds on %d node%s", line, v.rounds, judges, judges == 1 and "" or "s")
+    local rounds = v.rounds == 1 and "1 round" or v.rounds .. " rounds"
+    line = string.format("%s, %s on %d node%s", line, rounds, judges, judges == 1 and "" or "s")
     lines[#lines + 1] = line .. (v.differs_by_node and "; differs by node" or "") .. (v.reason and "; not on " .. v.reason or "")
   end
   if #result.slow_nodes > 0 then lines[#lines + 1] = label .. ": slow nodes: " .. table.concat(result.slow_nodes, ", ") end

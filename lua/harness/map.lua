@@ -124,9 +124,16 @@ function M.map(fn, items, given)
     end)
   end
 
-  local function send_alone(...)
-    if each then return lib.tasks.submit_with(each, fn, ...) end
-    return lib.tasks.submit(fn, ...)
+  local function send_alone(place, ...)
+    local ok, f
+    if each then
+      ok, f = pcall(lib.tasks.submit_with, each, fn, ...)
+    else
+      ok, f = pcall(lib.tasks.submit, fn, ...)
+    end
+    if ok then return f end
+    -- What cannot be sent is said as of `submit`.
+    error(type(f) == "string" and string.gsub(f, "submit: ", string.format("map: item %d: ", place), 1) or f, 0)
   end
 
   -- Sends those of a list from `first` to `last`, whose places are `before` more. `number` is that of the first as a task, if it
@@ -138,7 +145,7 @@ function M.map(fn, items, given)
         start({ list = list, before = before, first = first, last = sent, number = f.id }, before + first, f)
       else
         sent, together.waits = first, true
-        start({}, before + first, send_alone(list[first]))
+        start({}, before + first, send_alone(before + first, list[first]))
       end
       if not number then rest:set(max(0, total - before - sent)) end
       number = number and number + sent - first + 1
@@ -149,7 +156,7 @@ function M.map(fn, items, given)
   local function send_next(item, ...)
     if item == nil then return false end
     count = count + 1
-    start({}, count, send_alone(item, ...))
+    start({}, count, send_alone(count, item, ...))
     return true
   end
 

@@ -62,9 +62,14 @@ impl Capture {
     }
 }
 
-/// The last lines of a text for a message, at most `limit` bytes; what is not UTF-8 is replaced.
+/// The last lines of a text for a message, at most `limit` bytes of it; what is not UTF-8, or NUL, as an escape, so that what differs
+/// looks different.
 pub fn last_lines(bytes: &[u8], lines: usize, limit: usize) -> String {
-    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(limit)..]).into_owned();
+    let mut text = String::new();
+    for chunk in bytes[bytes.len().saturating_sub(limit)..].utf8_chunks() {
+        text += &chunk.valid().replace('\0', "\\x00");
+        chunk.invalid().iter().for_each(|byte| text += &format!("\\x{byte:02x}"));
+    }
     let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
@@ -103,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_bounded_and_printable() {
-        assert_eq!(last_lines(b"a\nb\n\nc\xff\n", 2, 100), "b\nc\u{fffd}");
+        assert_eq!(last_lines(b"a\nb\n\nc\xff\xfe \0\n", 2, 100), "b\nc\\xff\\xfe \\x00");
         assert_eq!(last_lines(&[b'x'; 500], 3, 10), "xxxxxxxxxx");
     }
 }

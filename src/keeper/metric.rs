@@ -67,6 +67,12 @@ impl Reader {
                 }
             }
             Reader::Json(path) => {
+                if let Some(line) = broken_after(output, path) {
+                    return Err(format!(
+                        "`{}` has '{path}' and is no JSON (NaN and Infinity are none)",
+                        shortened(&String::from_utf8_lossy(line), SHOWN_CHARS)
+                    ));
+                }
                 let found = document(output, path).ok_or_else(|| {
                     format!("neither the output nor one of its lines is JSON with '{path}' in it")
                 })?;
@@ -82,6 +88,12 @@ impl Reader {
             Reader::Csv(column) => {
                 let cells = cells(output, column)
                     .ok_or_else(|| format!("no line of the output has a column '{column}'"))?;
+                if let Some(line) = broken_row(output, column) {
+                    return Err(format!(
+                        "`{}` has not as many fields as the line with the column '{column}'",
+                        shortened(&line, SHOWN_CHARS)
+                    ));
+                }
                 let last = cells.last().filter(|_| cells.len() > 1);
                 let last = last.ok_or_else(|| format!("there is no row below the column '{column}'"))?;
                 number(&last.text).map_err(|text| format!("column '{column}' has {text} in its last row"))
@@ -108,8 +120,8 @@ impl Reader {
 }
 
 /// What a pattern reads, its first capture or all it found, without white space around it; and the whole of the number of which that is
-/// only a part, if so. It is where there is a sign, digits, an exponent or thousands beside it that the pattern does not ask for: at an
-/// end of what it found, or before the capture where something in it repeats (`.*` eats digits).
+/// only a part, if so. It is where there is a sign, digits, an exponent, or more behind a comma, beside it that the pattern does not ask
+/// for: at an end of what it found, or where something beside the capture repeats (`.*` eats digits).
 fn figure_of(pattern: &str, captures: &Captures<'_>, output: &[u8]) -> (Range<usize>, Range<usize>) {
     let all = captures.get_match();
     let found = captures.get(1).unwrap_or(all);
@@ -120,8 +132,9 @@ fn figure_of(pattern: &str, captures: &Captures<'_>, output: &[u8]) -> (Range<us
     let may_begin_before = figure.start == all.start() || repeats_before_capture(pattern);
     let cut_before =
         may_begin_before && has_digits_last(before) || figure.start == all.start() && has_sign_last(before);
-    let cut_behind = figure.end == all.end() && goes_on_behind(text.trim_ascii(), behind);
-    let is_of_it = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.,".contains(byte);
+    let may_end_behind = figure.end == all.end() || repeats_behind_capture(pattern);
+    let cut_behind = may_end_behind && goes_on_behind(text.trim_ascii(), behind);
+    let is_of_it = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.,:_'".contains(byte);
     let left = before.iter().rev().take(SHOWN).take_while(is_of_it).count();
     let right = behind.iter().take(SHOWN).take_while(is_of_it).count();
     let whole =
@@ -143,6 +156,18 @@ fn repeats_before_capture(pattern: &str) -> bool {
     false
 }
 
+/// Does what stands behind the capture begin with something that is not one character, or may be there many times?
+fn repeats_behind_capture(pattern: &str) -> bool {
+    let Some((_, behind)) = pattern.split_once(')') else { return false };
+    match behind.as_bytes() {
+        [b'.' | b'[', ..] => true,
+        [b'%', class, ..] if class.is_ascii_alphabetic() => !matches!(class, b's' | b'p'),
+        [_, b'*' | b'-' | b'?', ..] => true,
+        [b'%', _, b'*' | b'-' | b'?', ..] => true,
+        _ => false,
+    }
+}
+
 fn has_digits_last(before: &[u8]) -> bool {
     matches!(before, [.., digit] | [.., digit, b'.'] if digit.is_ascii_digit())
 }
@@ -162,7 +187,10 @@ fn goes_on_behind(figure: &[u8], behind: &[u8]) -> bool {
         [b'e' | b'E' | b'd' | b'D', digit, ..] if digit.is_ascii_digit() => true,
         [b'e' | b'E' | b'd' | b'D', b'+' | b'-', digit, ..] if digit.is_ascii_digit() => true,
         [b'+' | b'-', exponent @ ..] => !is_whole && digits(exponent) == 3,
-        [b',', thousands @ ..] => is_whole && digits(figure) <= 3 && digits(thousands) == 3,
+        // Thousands, or what others have for a point; in some languages with a mark between.
+        [b',' | b'_' | b'\'', digit, ..] if digit.is_ascii_digit() => true,
+        [b':', minutes @ ..] => is_whole && digits(minutes) == 2,
+        [b'x' | b'X', hex, ..] => figure == b"0" && hex.is_ascii_hexdigit(),
         _ => false,
     }
 }
@@ -195,6 +223,19 @@ fn number(text: &[u8]) -> Result<f64, String> {
 fn document<'o>(output: &'o [u8], path: &str) -> Option<&'o str> {
     at_path(output, path)
         .or_else(|| output.rsplit(|byte| *byte == b'\n').find_map(|line| at_path(line, path)))
+}
+
+/// The last line that has the last name of the path and looks like JSON but is none, behind all that are: it was to be read.
+fn broken_after<'o>(output: &'o [u8], path: &str) -> Option<&'o [u8]> {
+    let name = format!("\"{}\"", path.rsplit('.').next().unwrap_or_default());
+    let has_name = |line: &&[u8]| line.windows(name.len()).any(|part| part == name.as_bytes());
+    if serde_json::from_slice::<&RawValue>(output).is_ok() {
+        return None;
+    }
+    let mut lines = output.rsplit(|byte| *byte == b'\n');
+    let last = lines.find(|line| line.trim_ascii_start().starts_with(b"{") && has_name(line))?;
+    let is_whole = last.trim_ascii_end().ends_with(b"}");
+    (is_whole && serde_json::from_slice::<&RawValue>(last).is_err()).then_some(last)
 }
 
 /// The same of one text. Items of a list are numbered from 1, as in Lua.
@@ -237,6 +278,16 @@ fn cells(output: &[u8], column: &str) -> Option<Vec<Cell>> {
     let is_row = |row: &Vec<Cell>| row.len() == width && !(width == 1 && row[0].text.is_empty());
     let rows = std::iter::once(header).chain(rows.take_while(is_row));
     Some(rows.map(|mut row| row.swap_remove(at)).collect())
+}
+
+/// The line behind the rows if it looks like one, with a number in front or commas, and has another number of fields.
+fn broken_row(output: &[u8], column: &str) -> Option<String> {
+    let cells = cells(output, column)?;
+    let last = cells.last()?.place.end;
+    let line = output.get(last..)?.split(|byte| *byte == b'\n').nth(1)?;
+    let fields = fields(line, 0);
+    let is_row = fields.len() > 1 || fields.first().is_some_and(|field| number(&field.text).is_ok());
+    is_row.then(|| String::from_utf8_lossy(line).into_owned())
 }
 
 /// The fields of a line of CSV that begins at `begin`; quoted ones may have commas in them.
@@ -320,6 +371,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_to_be_read_and_is_broken_is_no_reason_to_read_something_else() {
+        let python = "{\"t\": 100.0}\n{\"t\": 2.5, \"err\": NaN}\n";
+        assert!(
+            json("t", python).unwrap_err().starts_with("`{\"t\": 2.5, \"err\": NaN}` has 't' and is no JSON")
+        );
+        assert_eq!(json("t", "{\"t\": 1}\n{\"u\": NaN}\n[INFO] {done}\n"), Ok(1.0));
+        assert_eq!(json("t", "{\"t\": NaN}\n{\"t\": 2}\n"), Ok(2.0));
+        for broken in ["size,t\n1,100\n2,3,5\n", "t,u\n1,2\n3\n", "t\n1\n3,5\n"] {
+            assert!(csv("t", broken).unwrap_err().contains("has not as many fields"), "{broken}");
+        }
+        assert_eq!(csv("t", "size,t\n1,100\nsum of all\n"), Ok(100.0));
+        assert_eq!(csv("t", "size,t\r\n1,100\r\n\r\n1,2,3\r\n"), Ok(100.0));
+    }
+
+    #[test]
     fn what_csv_does_not_have_is_said() {
         assert_eq!(csv("t", "a,b\n1,2\n"), Err("no line of the output has a column 't'".into()));
         assert_eq!(csv("a", "a,b\n"), Err("there is no row below the column 'a'".into()));
@@ -338,6 +404,11 @@ mod tests {
             ("GFLOPS: 1.5E-7 s", "1.5E-7"),
             ("GFLOPS: 1.2D+03", "1.2D+03"),
             ("GFLOPS: 1.2-103", "1.2-103"),
+            ("GFLOPS: 0,25 s", "0,25"),
+            ("GFLOPS: 1.234,5", "1.234,5"),
+            ("GFLOPS: 1_000", "1_000"),
+            ("GFLOPS: 1:23.5", "1:23.5"),
+            ("GFLOPS: 0x1F", "0x1F"),
             ("GFLOPS: 1,234.5", "1,234.5"),
             ("GFLOPS: 12.", "12."),
         ] {
@@ -359,7 +430,6 @@ mod tests {
         assert_eq!(pattern("-([0-9]+)", "3-5"), Ok(5.0));
         assert_eq!(pattern("([0-9.]+)", "tile-5 1e3"), Ok(5.0));
         assert_eq!(pattern("([0-9]+),", "1,234"), Ok(1.0), "it says what follows");
-        assert_eq!(pattern("([0-9]+)", "1,2345 and 6"), Ok(1.0));
         assert_eq!(pattern("([0-9.]+)", "1.5GB 2"), Ok(1.5));
         assert_eq!(pattern("([0-9.]+)", "2.5 end. Of all, 3"), Ok(2.5));
     }

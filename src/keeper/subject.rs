@@ -434,6 +434,14 @@ impl Subject {
 
 fn metric_in(ended: &Ended, name: &str, reader: &Reader) -> Result<f64, Failure> {
     let output = &ended.stdout.bytes;
+    if !ended.stdout.whole {
+        // What is missing may have the figure, or cut it in two.
+        let reason = format!(
+            "metric `{name}`: its output of {} B is too long to be read for figures: print less, or redirect the rest",
+            ended.stdout.total
+        );
+        return Err(Failure { status: Status::MetricMissing, reason });
+    }
     reader.figure(output).map_err(|what| {
         let shown = match last_lines(output, 5, 600) {
             _ if reader.figure(&ended.stderr.bytes).is_ok() => {

@@ -155,7 +155,8 @@ impl Verify {
         let ((expected, says_something), (got, _)) =
             (self.without_metrics(reference), self.without_metrics(bytes));
         if !says_something {
-            return Some("the reference has no output to compare with but the figures of metrics".into());
+            let but = if self.metrics.is_empty() { "" } else { " but the figures of metrics" };
+            return Some(format!("the reference has no output to compare with{but}"));
         }
         let compared = compare(lines(&expected), lines(&got), self.tolerance).told(self.tolerance);
         *max_abs_err = compared.max_abs_err;
@@ -183,7 +184,8 @@ impl Verify {
             at = at.max(line_end);
             let is_word = |token: &Token<'_>| match token {
                 Token::Number(_) => true,
-                Token::Text(text) => !has_figure && text.iter().any(u8::is_ascii_alphanumeric),
+                Token::Text(text) if has_figure => text.iter().any(u8::is_ascii_digit),
+                Token::Text(text) => text.iter().any(u8::is_ascii_alphanumeric),
             };
             says_something |= tokens(&rest[begin..]).iter().any(is_word);
         }
@@ -448,6 +450,7 @@ mod tests {
         assert_eq!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 1"), None);
         assert!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 2").unwrap().contains("is it a figure?"));
         assert!(found("GFLOPS: 2.5", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
+        assert!(found("sum=7.5s GFLOPS: 2.5", "sum=7.6s GFLOPS: 2.5").unwrap().contains("differs in line 1"));
         assert!(found("\nGFLOPS: 2.5\n\n", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
         for (reader, text) in
             [(Reader::Csv("t".into()), "t\n2.5\n"), (Reader::Json("t".into()), "{\n  \"t\": 2.5\n}\n")]

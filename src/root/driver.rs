@@ -26,7 +26,7 @@ use super::remote::Said;
 use super::sources::Reader;
 use super::states::States;
 use super::status::{Counter, present};
-use super::stop::{Ending, Leaving, Postponed};
+use super::stop::{Ending, Leaving, Postponed, still_running};
 use super::surroundings::Surroundings;
 use super::tasks::{Live, Tasks};
 use super::trace::Sink;
@@ -393,7 +393,22 @@ impl Driver {
         self.watch_homing(now);
         self.tend_pools(now);
         self.answer_questions();
-        self.progress.tick(now, || present(&self.core, &self.workers, &self.port));
+        if self.progress.tick(now, || present(&self.core, &self.workers, &self.port)) {
+            self.tell_what_has_the_node();
+        }
+    }
+
+    /// Who waits for a measurement that hangs is told which it is.
+    fn tell_what_has_the_node(&self) {
+        let measured = self.workers.values().filter(|worker| worker.quiet && self.is_here(worker));
+        let running = measured.flat_map(|worker| self.core.tasks_of(worker.id));
+        for live in running.filter_map(|(task, runs)| self.tasks.look(task).filter(|_| runs)) {
+            if let Some(text) = still_running(live) {
+                self.progress.problem(&format!(
+                    "{text}: it has the root's node, and little is said until it ends (`harness status --now` asks)"
+                ));
+            }
+        }
     }
 
     pub(super) fn flush(&mut self) {

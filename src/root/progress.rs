@@ -379,24 +379,26 @@ impl Progress {
         Standing { kinds, workers: present.workers, left, full: present.full }
     }
 
-    /// Shows how far the campaign is, if it is time.
-    pub(super) fn tick(&mut self, now: Instant, look: impl FnOnce() -> Present) {
+    /// Shows how far the campaign is, if it is time. True: one measurement has the root's node for so long that it is to be told which.
+    pub(super) fn tick(&mut self, now: Instant, look: impl FnOnce() -> Present) -> bool {
         let gap = std::mem::take(&mut self.gap);
         if gap {
             self.quiet = self.quiet.map(|_| Quiet::since(now, PATIENCE)); // of the one that follows
         }
         if self.next_show.is_none_or(|at| at > now) {
-            return;
+            return false;
         }
-        if let Some(quiet) = self.quiet.filter(|_| !gap) {
+        let quiet = self.quiet.filter(|_| !gap);
+        if let Some(quiet) = quiet {
             if quiet.until > now {
-                return;
+                return false;
             }
             self.quiet = Some(Quiet::since(now, 2 * quiet.patience));
         }
-        let Some(display) = &self.display else { return };
+        let Some(display) = &self.display else { return false };
         display.show(&self.standing(now, look()));
         self.next_show = (self.unfinished() > 0).then(|| now + display.every());
+        quiet.is_some()
     }
 
     /// How many tasks had not ended.

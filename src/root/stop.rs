@@ -58,15 +58,19 @@ pub(super) struct Postponed {
     time: Option<Deadline>,
 }
 
+/// What runs and for how long, for people; none if it was not sent anywhere yet.
+pub(super) fn still_running(live: &Live) -> Option<String> {
+    let bound = if live.submission.options.timeout.is_none() { " without a `timeout`" } else { "" };
+    let ran = duration(live.rare.started?.ago_s());
+    Some(format!("{}, running for {ran}{bound}", called_in_full(&live.submission)))
+}
+
 impl CutShort {
     /// None for what its worker had not begun.
     pub(super) fn of(ended: &Live) -> Option<Self> {
         ended.rare.outcome.as_ref()?;
         let Submission { options, extra, .. } = &ended.submission;
-        let bound = if options.timeout.is_none() { " without a `timeout`" } else { "" };
-        let since = ended.rare.started?;
-        let ran = duration(since.ago_s());
-        let what = format!("{}, running for {ran}{bound}", called_in_full(&ended.submission));
+        let (since, what) = (ended.rare.started?, still_running(ended)?);
         let recipe = extra.recipe.as_ref().map(|recipe| (recipe.key, recipe.had_its_turn));
         Some(Self { since: since.into(), what, timeout: options.timeout, recipe })
     }

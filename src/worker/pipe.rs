@@ -133,6 +133,17 @@ impl Process {
         self.gate.note()
     }
 
+    /// All of this node stood still for so long: nothing that runs here has had that time.
+    pub(super) fn forgive(&mut self, by: Duration) {
+        self.head_since += by;
+        if let Stage::Starting { since, .. } = &mut self.stage {
+            *since += by;
+        }
+        if let Some(stopping) = &mut self.stopping {
+            stopping.until += by;
+        }
+    }
+
     /// Which of calls that travel together runs in it, if one of such does.
     pub(super) fn place(&self) -> Option<u32> {
         self.gate.place()

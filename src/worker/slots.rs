@@ -257,6 +257,17 @@ impl Slots {
         report(root, task, attempt, Arc::new(outcome));
     }
 
+    /// The job stood still for so long, and its slots with it: no limit counts that.
+    pub(super) fn forgive(&mut self, by: Duration) {
+        for slot in &mut self.slots {
+            match &mut slot.state {
+                State::Serving(process) => process.forgive(by),
+                State::Ending(ending) => ending.kill_at = ending.kill_at.map(|at| at + by),
+                State::Absent => {}
+            }
+        }
+    }
+
     /// Lets slots work: answers of those that `spoke`, time limits, waiting calls.
     pub(super) fn progress(&mut self, spoke: &[SlotId], root: &mut Root, keeper: &mut Stream) {
         for id in spoke {

@@ -55,6 +55,11 @@ assert(skipped.item == 3 and skipped.kind == "skipped", skipped.item)
 local ok, alone = pcall(await, submit(function() error "alone" end))
 assert(not ok and alone.item == nil and not tostring(alone):find "^item", tostring(alone))
 
+-- One that cannot be sent.
+local with_coroutine = { 1, 2, coroutine.create(print), 4 }
+local sent, why = pcall(map, function(x) return x end, with_coroutine)
+assert(not sent and why:find "^failed_item.lua:%d+: map: item 3: cannot ship a coroutine", why)
+
 -- One that takes longer than all may.
 local slow = fails(function(x)
   while x == BAD do end
