@@ -113,7 +113,9 @@ enum Command {
     /// Write a page about campaigns, with tables and charts, that opens in any browser; or serve it while they run.
     Report(report::ReportArgs),
     /// Measure once more what a journal has, from its record alone, and say whether the two agree.
-    #[command(after_help = "Exit codes: 0 they agree · 5 they do not · others as of a campaign.")]
+    #[command(
+        after_help = "Exit codes: 0 they agree · 5 they do not · 6 too few runs to tell · others as of a campaign."
+    )]
     Rerun(rerun::RerunArgs),
     /// Compare a program with itself on each node: how small an effect can be seen there, here and now.
     Selftest(selftest::SelftestArgs),

@@ -10,14 +10,13 @@ use regex::bytes::{Captures, Regex};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
+use super::numerals;
 use super::site::Failure;
 use crate::model::human::shortened;
 use crate::model::{MetricSource, MetricSpec};
 
 /// A larger figure could not be squared and summed.
 const LARGEST: f64 = 1e150;
-/// So many bytes on either side of a figure may be of the same number (B).
-const SHOWN: usize = 20;
 /// Of what is no number so much is shown (characters).
 const SHOWN_CHARS: usize = 60;
 
@@ -53,28 +52,27 @@ impl Reader {
             Reader::Pattern(regex, pattern) => {
                 let captures = regex.captures(output);
                 let captures = captures.ok_or_else(|| format!("pattern '{pattern}' is not in the output"))?;
-                let (found, whole) = figure_of(pattern, &captures, output);
-                let shown =
-                    |place: &Range<usize>| String::from_utf8_lossy(&output[place.clone()]).into_owned();
-                match number(&output[found.clone()]) {
-                    Ok(_) if whole != found => Err(format!(
-                        "pattern '{pattern}' gives '{}', which is a part of '{}': let it read the whole number (`[-+%d.eE]+`; one \
-                         with commas a function reads), or say what stands beside the figure",
-                        shown(&found),
-                        shown(&whole)
-                    )),
-                    other => other.map_err(|text| format!("pattern '{pattern}' gives {text}")),
+                let found = read_at(&captures);
+                let shown = |place: Range<usize>| String::from_utf8_lossy(&output[place]).into_owned();
+                match (number(&output[found.clone()]), numerals::whole(output, found.clone(), pattern)) {
+                    (Ok(_), Some((whole, advice))) => {
+                        let (found, whole) = (shown(found), shown(whole));
+                        Err(format!(
+                            "pattern '{pattern}' gives '{found}', which is a part of '{whole}': {advice}"
+                        ))
+                    }
+                    (number, _) => number.map_err(|text| format!("pattern '{pattern}' gives {text}")),
                 }
             }
             Reader::Json(path) => {
-                if let Some(line) = broken_after(output, path) {
-                    return Err(format!(
-                        "`{}` has '{path}' and is no JSON (NaN and Infinity are none)",
+                let found = document(output, path).map_err(|absent| match absent {
+                    Absent::Nowhere => {
+                        format!("neither the output nor one of its lines is JSON with '{path}' in it")
+                    }
+                    Absent::Broken(line) => format!(
+                        "`{}` should have '{path}' and is no JSON (NaN and Infinity are none)",
                         shortened(&String::from_utf8_lossy(line), SHOWN_CHARS)
-                    ));
-                }
-                let found = document(output, path).ok_or_else(|| {
-                    format!("neither the output nor one of its lines is JSON with '{path}' in it")
+                    ),
                 })?;
                 match serde_json::from_str(found).ok().and_then(|value: Json| value.as_f64()) {
                     Some(figure) if figure.abs() <= LARGEST => Ok(figure),
@@ -86,15 +84,17 @@ impl Reader {
                 }
             }
             Reader::Csv(column) => {
-                let cells = cells(output, column)
+                let sheet = Sheet::of(output, column)
                     .ok_or_else(|| format!("no line of the output has a column '{column}'"))?;
-                if let Some(line) = broken_row(output, column) {
+                if sheet.is_broken() {
+                    let line: Vec<_> =
+                        sheet.behind.iter().map(|cell| String::from_utf8_lossy(&cell.text)).collect();
                     return Err(format!(
                         "`{}` has not as many fields as the line with the column '{column}'",
-                        shortened(&line, SHOWN_CHARS)
+                        shortened(&line.join(","), SHOWN_CHARS)
                     ));
                 }
-                let last = cells.last().filter(|_| cells.len() > 1);
+                let last = sheet.cells().skip(1).last();
                 let last = last.ok_or_else(|| format!("there is no row below the column '{column}'"))?;
                 number(&last.text).map_err(|text| format!("column '{column}' has {text} in its last row"))
             }
@@ -106,93 +106,29 @@ impl Reader {
     pub fn places(&self, output: &[u8]) -> Vec<Range<usize>> {
         match self {
             Reader::Pattern(regex, pattern) => {
-                let captures = regex.captures(output);
-                captures.iter().map(|captures| figure_of(pattern, captures, output).1).collect()
+                // A run whose figure is read in part fails; of a reference all of it is left out.
+                let whole = |found: Range<usize>| {
+                    numerals::whole(output, found.clone(), pattern).map_or(found, |(whole, _)| whole)
+                };
+                regex.captures(output).iter().map(read_at).map(whole).collect()
             }
             Reader::Json(path) => {
-                document(output, path).and_then(|found| within(output, found)).into_iter().collect()
+                document(output, path).ok().and_then(|found| within(output, found)).into_iter().collect()
             }
             Reader::Csv(column) => {
-                cells(output, column).into_iter().flatten().map(|cell| cell.place).collect()
+                let sheet = Sheet::of(output, column);
+                sheet.iter().flat_map(Sheet::cells).map(|cell| cell.place.clone()).collect()
             }
         }
     }
 }
 
-/// What a pattern reads, its first capture or all it found, without white space around it; and the whole of the number of which that is
-/// only a part, if so. It is where there is a sign, digits, an exponent, or more behind a comma, beside it that the pattern does not ask
-/// for: at an end of what it found, or where something beside the capture repeats (`.*` eats digits).
-fn figure_of(pattern: &str, captures: &Captures<'_>, output: &[u8]) -> (Range<usize>, Range<usize>) {
-    let all = captures.get_match();
-    let found = captures.get(1).unwrap_or(all);
+/// Where a pattern reads: its first capture, or all it found, without white space around it.
+fn read_at(captures: &Captures<'_>) -> Range<usize> {
+    let found = captures.get(1).unwrap_or_else(|| captures.get_match());
     let text = found.as_bytes();
     let begin = found.start() + (text.len() - text.trim_ascii_start().len());
-    let figure = begin..begin + text.trim_ascii().len();
-    let (before, behind) = (&output[..figure.start], &output[figure.end..]);
-    let may_begin_before = figure.start == all.start() || repeats_before_capture(pattern);
-    let cut_before =
-        may_begin_before && has_digits_last(before) || figure.start == all.start() && has_sign_last(before);
-    let may_end_behind = figure.end == all.end() || repeats_behind_capture(pattern);
-    let cut_behind = may_end_behind && goes_on_behind(text.trim_ascii(), behind);
-    let is_of_it = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.,:_'".contains(byte);
-    let left = before.iter().rev().take(SHOWN).take_while(is_of_it).count();
-    let right = behind.iter().take(SHOWN).take_while(is_of_it).count();
-    let whole =
-        figure.start - if cut_before { left } else { 0 }..figure.end + if cut_behind { right } else { 0 };
-    (figure, whole)
-}
-
-/// Does what stands before the capture end with something that may be there many times?
-fn repeats_before_capture(pattern: &str) -> bool {
-    let (mut escaped, mut repeats) = (false, false);
-    for c in pattern.chars() {
-        match c {
-            _ if escaped => (escaped, repeats) = (false, false),
-            '%' => escaped = true,
-            '(' => return repeats,
-            other => repeats = "*+-?".contains(other),
-        }
-    }
-    false
-}
-
-/// Does what stands behind the capture begin with something that is not one character, or may be there many times?
-fn repeats_behind_capture(pattern: &str) -> bool {
-    let Some((_, behind)) = pattern.split_once(')') else { return false };
-    match behind.as_bytes() {
-        [b'.' | b'[', ..] => true,
-        [b'%', class, ..] if class.is_ascii_alphabetic() => !matches!(class, b's' | b'p'),
-        [_, b'*' | b'-' | b'?', ..] => true,
-        [b'%', _, b'*' | b'-' | b'?', ..] => true,
-        _ => false,
-    }
-}
-
-fn has_digits_last(before: &[u8]) -> bool {
-    matches!(before, [.., digit] | [.., digit, b'.'] if digit.is_ascii_digit())
-}
-
-/// In `3-5` and `tile-5` it is none.
-fn has_sign_last(before: &[u8]) -> bool {
-    before.strip_suffix(b"-").is_some_and(|before| !before.last().is_some_and(u8::is_ascii_alphanumeric))
-}
-
-fn goes_on_behind(figure: &[u8], behind: &[u8]) -> bool {
-    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_whole = !figure.contains(&b'.');
-    match behind {
-        [digit, ..] if digit.is_ascii_digit() => true,
-        [b'.', digit, ..] if digit.is_ascii_digit() => true,
-        // C's and Fortran's, which leaves the letter out where the exponent has three digits.
-        [b'e' | b'E' | b'd' | b'D', digit, ..] if digit.is_ascii_digit() => true,
-        [b'e' | b'E' | b'd' | b'D', b'+' | b'-', digit, ..] if digit.is_ascii_digit() => true,
-        [b'+' | b'-', exponent @ ..] => !is_whole && digits(exponent) == 3,
-        // Thousands, or what others have for a point; in some languages with a mark between.
-        [b',' | b'_' | b'\'', digit, ..] if digit.is_ascii_digit() => true,
-        [b':', minutes @ ..] => is_whole && digits(minutes) == 2,
-        [b'x' | b'X', hex, ..] => figure == b"0" && hex.is_ascii_hexdigit(),
-        _ => false,
-    }
+    begin..begin + text.trim_ascii().len()
 }
 
 /// Where a part of the output is in it.
@@ -210,32 +146,106 @@ pub fn figure(number: f64) -> Result<f64, String> {
     }
 }
 
+/// Fortran's `1.5D-03` and `1.5-103` as C writes them, and without the full stop of a sentence.
+fn as_in_c(text: &str) -> String {
+    let text = text.replace(['d', 'D'], "e");
+    let text = match text.strip_suffix('.') {
+        Some(number) if number.contains('.') => number,
+        _ => &text,
+    };
+    // Without the letter the exponent has three digits, and there is a point before it: `3-5` is something else.
+    let has_no_letter = |sign: &usize| {
+        let (mantissa, exponent) = (&text[..*sign], &text[sign + 1..]);
+        let is_mantissa =
+            mantissa.contains('.') && mantissa.ends_with(|c: char| c.is_ascii_digit() || c == '.');
+        is_mantissa && exponent.len() == 3 && exponent.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    match text.rfind(['+', '-']).filter(has_no_letter) {
+        Some(sign) => format!("{}e{}", &text[..sign], &text[sign..]),
+        None => text.to_owned(),
+    }
+}
+
 fn number(text: &[u8]) -> Result<f64, String> {
     let text = String::from_utf8_lossy(text);
-    match text.trim().replace(['d', 'D'], "e").parse::<f64>() {
+    match as_in_c(text.trim()).parse::<f64>() {
         Ok(figure) if figure.abs() <= LARGEST => Ok(figure),
         Ok(figure) if figure.is_finite() => Err(format!("'{text}', beyond ±{LARGEST:e}")),
         _ => Err(format!("'{text}', which is not a finite number")),
     }
 }
 
-/// What is at the path, as it stands in the output: in all of it, or in the last of its lines that is JSON and has it.
-fn document<'o>(output: &'o [u8], path: &str) -> Option<&'o str> {
-    at_path(output, path)
-        .or_else(|| output.rsplit(|byte| *byte == b'\n').find_map(|line| at_path(line, path)))
+/// Why there is nothing at a path.
+enum Absent<'o> {
+    /// No JSON has it.
+    Nowhere,
+    /// What should have it begins in this line and is no JSON.
+    Broken(&'o [u8]),
 }
 
-/// The last line that has the last name of the path and looks like JSON but is none, behind all that are: it was to be read.
-fn broken_after<'o>(output: &'o [u8], path: &str) -> Option<&'o [u8]> {
-    let name = format!("\"{}\"", path.rsplit('.').next().unwrap_or_default());
-    let has_name = |line: &&[u8]| line.windows(name.len()).any(|part| part == name.as_bytes());
-    if serde_json::from_slice::<&RawValue>(output).is_ok() {
-        return None;
+/// What is at the path, as it stands in the output: in all of it, or in the last of its lines that is JSON and has it; also in what begins
+/// with a line that has only a bracket. What looks like having it, behind that, and is broken is not passed over.
+fn document<'o>(output: &'o [u8], path: &str) -> Result<&'o str, Absent<'o>> {
+    if let Some(found) = at_path(output, path) {
+        return Ok(found);
     }
-    let mut lines = output.rsplit(|byte| *byte == b'\n');
-    let last = lines.find(|line| line.trim_ascii_start().starts_with(b"{") && has_name(line))?;
-    let is_whole = last.trim_ascii_end().ends_with(b"}");
-    (is_whole && serde_json::from_slice::<&RawValue>(last).is_err()).then_some(last)
+    let mut end = output.len();
+    for line in output.rsplit(|byte| *byte == b'\n') {
+        let begin = end - line.len();
+        let is_bracket = matches!(line.trim_ascii(), b"{" | b"[");
+        let text = if is_bracket { &output[begin..] } else { line };
+        if let Some(found) = at_path(text, path) {
+            return Ok(found);
+        }
+        if seems_to_have(text, path) && serde_json::from_slice::<&RawValue>(text).is_err() {
+            return Err(Absent::Broken(line));
+        }
+        end = begin.saturating_sub(1);
+    }
+    Err(Absent::Nowhere)
+}
+
+/// Does a text that begins as JSON have all names of the path, each in as many brackets as it should be?
+fn seems_to_have(text: &[u8], path: &str) -> bool {
+    if !matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        return false;
+    }
+    let is_name = |step: &&str| step.parse::<usize>().is_err();
+    let mut names = path.split('.').enumerate().filter(|(_, step)| is_name(step)).peekable();
+    if names.peek().is_none() {
+        return false;
+    }
+    let (mut depth, mut at) = (0_usize, 0);
+    while let (Some((step, name)), Some(byte)) = (names.peek(), text.get(at)) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let length = string_length(&text[at + 1..]);
+                let behind = text.get(at + length + 2..).unwrap_or_default().trim_ascii_start();
+                let is_it = text.get(at + 1..at + 1 + length) == Some(name.as_bytes())
+                    && behind.first() == Some(&b':');
+                if is_it && depth == step + 1 {
+                    names.next();
+                }
+                at += length + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    names.peek().is_none()
+}
+
+/// Of a string of JSON, behind its first quote.
+fn string_length(text: &[u8]) -> usize {
+    let mut escaped = false;
+    let ends = |byte: &u8| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    };
+    text.iter().position(ends).unwrap_or(text.len())
 }
 
 /// The same of one text. Items of a list are numbered from 1, as in Lua.
@@ -257,37 +267,63 @@ fn at_path<'o>(text: &'o [u8], path: &str) -> Option<&'o str> {
 }
 
 /// A field of CSV, without white space around it: where it stands, quotes left aside, and its text.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Cell {
     place: Range<usize>,
     text: Vec<u8>,
 }
 
-/// The cells of a column: in the first line that has it, its name, and below that in as many lines as have as many fields. None without
-/// such a line.
-fn cells(output: &[u8], column: &str) -> Option<Vec<Cell>> {
-    let mut begin = 0;
-    let mut rows = output.split(|byte| *byte == b'\n').map(|line| {
-        let at = begin;
-        begin += line.len() + 1;
-        fields(line, at)
-    });
-    let header = rows.find(|row| row.iter().any(|field| field.text == column.as_bytes()))?;
-    let at = header.iter().position(|field| field.text == column.as_bytes())?;
-    let width = header.len();
-    let is_row = |row: &Vec<Cell>| row.len() == width && !(width == 1 && row[0].text.is_empty());
-    let rows = std::iter::once(header).chain(rows.take_while(is_row));
-    Some(rows.map(|mut row| row.swap_remove(at)).collect())
+/// A table of CSV: from a line that has the column on, all lines with as many fields, and the line behind them.
+struct Sheet {
+    rows: Vec<Vec<Cell>>,
+    behind: Vec<Cell>,
+    column: usize,
 }
 
-/// The line behind the rows if it looks like one, with a number in front or commas, and has another number of fields.
-fn broken_row(output: &[u8], column: &str) -> Option<String> {
-    let cells = cells(output, column)?;
-    let last = cells.last()?.place.end;
-    let line = output.get(last..)?.split(|byte| *byte == b'\n').nth(1)?;
-    let fields = fields(line, 0);
-    let is_row = fields.len() > 1 || fields.first().is_some_and(|field| number(&field.text).is_ok());
-    is_row.then(|| String::from_utf8_lossy(line).into_owned())
+impl Sheet {
+    /// The first that has the column and a row below it, else the first that has the column.
+    fn of(output: &[u8], column: &str) -> Option<Self> {
+        let mut begin = 0;
+        let lines = output.split(|byte| *byte == b'\n').map(|line| {
+            let at = begin;
+            begin += line.len() + 1;
+            fields(line, at)
+        });
+        let lines: Vec<Vec<Cell>> = lines.collect();
+        let mut first = None;
+        for (at, header) in lines.iter().enumerate() {
+            let Some(column) = header.iter().position(|field| field.text == column.as_bytes()) else {
+                continue;
+            };
+            let width = header.len();
+            let is_row = |row: &&Vec<Cell>| row.len() == width && !(width == 1 && row[0].text.is_empty());
+            let rows: Vec<Vec<Cell>> = lines[at..].iter().take_while(is_row).cloned().collect();
+            let behind = lines.get(at + rows.len()).cloned().unwrap_or_default();
+            let sheet = Self { rows, behind, column };
+            if sheet.rows.len() > 1 {
+                return Some(sheet);
+            }
+            first = first.or(Some(sheet));
+        }
+        first
+    }
+
+    /// The cells of the column, its name first.
+    fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.rows.iter().map(|row| &row[self.column])
+    }
+
+    /// Is the line behind the rows one of them that is broken? It begins as they do, and has another number of fields.
+    fn is_broken(&self) -> bool {
+        let is_number = |cell: &Cell| number(&cell.text).is_ok();
+        let Some(last) = self.rows.get(1..).and_then(<[_]>::last) else { return false };
+        let (Some(head), Some(like)) = (self.behind.first(), last.first()) else { return false };
+        let is_word =
+            |cell: &Cell| !cell.text.is_empty() && !cell.text.contains(&b' ') && cell.text[0] != b'#';
+        let others = &self.behind[1..];
+        let begins_alike = is_number(head) == is_number(like) && is_word(head);
+        begins_alike && (others.iter().any(is_number) || others.is_empty() && is_number(head))
+    }
 }
 
 /// The fields of a line of CSV that begins at `begin`; quoted ones may have commas in them.
@@ -373,16 +409,37 @@ mod tests {
     #[test]
     fn what_was_to_be_read_and_is_broken_is_no_reason_to_read_something_else() {
         let python = "{\"t\": 100.0}\n{\"t\": 2.5, \"err\": NaN}\n";
-        assert!(
-            json("t", python).unwrap_err().starts_with("`{\"t\": 2.5, \"err\": NaN}` has 't' and is no JSON")
-        );
-        assert_eq!(json("t", "{\"t\": 1}\n{\"u\": NaN}\n[INFO] {done}\n"), Ok(1.0));
-        assert_eq!(json("t", "{\"t\": NaN}\n{\"t\": 2}\n"), Ok(2.0));
+        let says = "`{\"t\": 2.5, \"err\": NaN}` should have 't' and is no JSON (NaN and Infinity are none)";
+        assert_eq!(json("t", python), Err(says.into()));
+        for (path, output) in [
+            ("t", "{\"t\": 100}\n{\"t\": 2.5, \"e\""),
+            ("t.1", "{\"t\": [100]}\n{\"t\": [NaN]}"),
+            ("1.t", "[{\"t\": 100}]\n[{\"t\": NaN}]"),
+            ("t", "{\"t\": 100}\n{\n  \"t\": NaN\n}"),
+            ("t", "{\"t\": 100}\n{\"t\": NaN}\n{\"cfg\": {\"t\": 3}}"),
+        ] {
+            assert!(json(path, output).is_err_and(|said| said.contains("is no JSON")), "{output}");
+        }
+        for (path, output, figure) in [
+            ("t", "{\"t\": 1}\n{\"u\": NaN}\n[INFO] {done}\n", 1.0),
+            ("t", "{\"t\": NaN}\n{\"t\": 2}\n", 2.0),
+            ("t", "{\"t\": 2.5}\n{\"cfg\": {\"t\": Infinity}}", 2.5),
+            ("a.b", "{\"a\":{\"b\":2.5}}\n{\"b\": NaN}", 2.5),
+            ("t", "{\"t\": 2.5}\n{log} wrote \"t\" to {file}", 2.5),
+            ("t", "{\"t\": 100}\n{\n  \"t\": 2\n}\n", 2.0),
+        ] {
+            assert_eq!(json(path, output), Ok(figure), "{output}");
+        }
         for broken in ["size,t\n1,100\n2,3,5\n", "t,u\n1,2\n3\n", "t\n1\n3,5\n"] {
             assert!(csv("t", broken).unwrap_err().contains("has not as many fields"), "{broken}");
         }
         assert_eq!(csv("t", "size,t\n1,100\nsum of all\n"), Ok(100.0));
         assert_eq!(csv("t", "size,t\r\n1,100\r\n\r\n1,2,3\r\n"), Ok(100.0));
+        assert_eq!(csv("t", "size,t\n1,2.5\na,b,c\n1,2,3\n"), Ok(2.5), "another table");
+        assert_eq!(csv("t", "time, size, t\nsize,t\n1,2.5\n"), Ok(2.5), "what was asked for is told first");
+        assert_eq!(csv("t", "size,t\n1,2.5\nDone in 1.2 s, 3 runs, ok\n"), Ok(2.5));
+        assert_eq!(csv("t", "size,t\nsmall,2.5\n# 3, 4, 5\n"), Ok(2.5));
+        assert!(csv("t", "size,t\nsmall,2.5\nlarge,3,5\n").is_err());
     }
 
     #[test]
@@ -399,39 +456,19 @@ mod tests {
 
     #[test]
     fn a_part_of_a_number_is_no_figure() {
-        for (output, whole) in [
-            ("GFLOPS: 1.234e+03", "1.234e+03"),
-            ("GFLOPS: 1.5E-7 s", "1.5E-7"),
-            ("GFLOPS: 1.2D+03", "1.2D+03"),
-            ("GFLOPS: 1.2-103", "1.2-103"),
-            ("GFLOPS: 0,25 s", "0,25"),
-            ("GFLOPS: 1.234,5", "1.234,5"),
-            ("GFLOPS: 1_000", "1_000"),
-            ("GFLOPS: 1:23.5", "1:23.5"),
-            ("GFLOPS: 0x1F", "0x1F"),
-            ("GFLOPS: 1,234.5", "1,234.5"),
-            ("GFLOPS: 12.", "12."),
-        ] {
-            let said = pattern("GFLOPS: ([0-9.]+)", output);
-            match whole.parse::<f64>() {
-                Ok(number) if whole.ends_with('.') => assert_eq!(said, Ok(number)),
-                _ => assert!(
-                    said.unwrap_err().contains(&format!("a part of '{whole}': let it read")),
-                    "{output}"
-                ),
-            }
-        }
-        assert!(pattern("([0-9.]+)", "t -1.5").unwrap_err().contains("a part of '-1.5'"));
+        let says = |regex: &str, output: &str| pattern(regex, output).unwrap_err();
+        let read = "pattern 'GFLOPS: ([0-9.]+)' gives '1.2', which is a part of '1.2e+03': `[-+%d.eE]+` reads all of it";
+        assert_eq!(says("GFLOPS: ([0-9.]+)", "GFLOPS: 1.2e+03"), read);
         assert!(
-            pattern("t.*([0-9.]+)", "t=12.5").unwrap_err().contains("gives '5', which is a part of '12.5'")
+            says("([0-9.]+) s", "0,25 s")
+                .contains("gives '25', which is a part of '0,25': a function (`fn`)")
         );
-        assert!(pattern("t ([0-9])", "t 12").is_err());
-        assert_eq!(pattern("([0-9.]+)", "3-5"), Ok(3.0));
-        assert_eq!(pattern("-([0-9]+)", "3-5"), Ok(5.0));
-        assert_eq!(pattern("([0-9.]+)", "tile-5 1e3"), Ok(5.0));
-        assert_eq!(pattern("([0-9]+),", "1,234"), Ok(1.0), "it says what follows");
-        assert_eq!(pattern("([0-9.]+)", "1.5GB 2"), Ok(1.5));
-        assert_eq!(pattern("([0-9.]+)", "2.5 end. Of all, 3"), Ok(2.5));
+        assert_eq!(pattern("GFLOPS: ([0-9.]+)", "GFLOPS: 12."), Ok(12.0));
+        assert_eq!(pattern("time ([0-9.]+)", "in a time 12.5."), Ok(12.5));
+        assert_eq!(pattern("([-+0-9.eEdD]+)", "1.2D+03"), Ok(1200.0));
+        assert_eq!(pattern("([-+0-9.]+)", "1.25-103"), Ok(1.25e-103));
+        assert_eq!(pattern("([-+0-9.eE]+)", "-1.25e-3"), Ok(-1.25e-3));
+        assert!(pattern("([-+0-9]+)", "3-5").is_err());
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod leader;
 mod measure;
 mod met;
 pub mod metric;
+mod numerals;
 mod place;
 mod question;
 mod run;

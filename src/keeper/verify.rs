@@ -184,7 +184,7 @@ impl Verify {
             at = at.max(line_end);
             let is_word = |token: &Token<'_>| match token {
                 Token::Number(_) => true,
-                Token::Text(text) if has_figure => text.iter().any(u8::is_ascii_digit),
+                Token::Text(text) if has_figure => text.first().is_some_and(u8::is_ascii_digit),
                 Token::Text(text) => text.iter().any(u8::is_ascii_alphanumeric),
             };
             says_something |= tokens(&rest[begin..]).iter().any(is_word);
@@ -450,6 +450,7 @@ mod tests {
         assert_eq!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 1"), None);
         assert!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 2").unwrap().contains("is it a figure?"));
         assert!(found("GFLOPS: 2.5", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
+        assert!(found("fp64 GFLOPS: 2.5", "fp64 GFLOPS: 7.5").unwrap().contains("no output to compare"));
         assert!(found("sum=7.5s GFLOPS: 2.5", "sum=7.6s GFLOPS: 2.5").unwrap().contains("differs in line 1"));
         assert!(found("\nGFLOPS: 2.5\n\n", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
         for (reader, text) in

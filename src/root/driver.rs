@@ -393,21 +393,22 @@ impl Driver {
         self.watch_homing(now);
         self.tend_pools(now);
         self.answer_questions();
-        if self.progress.tick(now, || present(&self.core, &self.workers, &self.port)) {
-            self.tell_what_has_the_node();
+        self.progress.tick(now, || present(&self.core, &self.workers, &self.port));
+        if self.progress.may_hang(now) {
+            self.tell_what_has_no_limit();
         }
     }
 
-    /// Who waits for a measurement that hangs is told which it is.
-    fn tell_what_has_the_node(&self) {
+    /// Who waits for a measurement that hangs is told which it is. One with a `timeout` ends by itself.
+    fn tell_what_has_no_limit(&self) {
         let measured = self.workers.values().filter(|worker| worker.quiet && self.is_here(worker));
         let running = measured.flat_map(|worker| self.core.tasks_of(worker.id));
-        for live in running.filter_map(|(task, runs)| self.tasks.look(task).filter(|_| runs)) {
-            if let Some(text) = still_running(live) {
-                self.progress.problem(&format!(
-                    "{text}: it has the root's node, and little is said until it ends (`harness status --now` asks)"
-                ));
-            }
+        let running = running.filter_map(|(task, runs)| self.tasks.look(task).filter(|_| runs));
+        let endless = running.filter(|live| live.submission.options.timeout.is_none());
+        for text in endless.filter_map(still_running) {
+            self.progress.problem(&format!(
+                "{text}: it has the root's node, and nothing is said until it ends (`harness status --now` asks)"
+            ));
         }
     }
 

@@ -17,8 +17,8 @@ use crate::say::post;
 /// With nothing to say, look again so often.
 const REST: Duration = Duration::from_secs(3600);
 
-/// A measurement that has the root's node for so long is told once, and again after twice as long: who waits for one that hangs sees it.
-/// It costs one run of it the time of a line.
+/// After so long with the root's node a measurement may be one that hangs, and is told if it has no limit; later ones after twice as
+/// long each time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much is said.
@@ -155,23 +155,11 @@ pub struct Progress {
     lines: Vec<Line>,
     failures: Failures,
     next_show: Option<Instant>,
-    /// A measurement has the root's own node.
-    quiet: Option<Quiet>,
+    /// A measurement has the root's own node, and until when nobody is to look whether it hangs.
+    quiet: Option<Instant>,
+    patience: Duration,
     /// One has just ended there, and what follows was not sent off yet.
     gap: bool,
-}
-
-/// Nothing is said for so long, or to the end of what is measured.
-#[derive(Clone, Copy)]
-struct Quiet {
-    until: Instant,
-    patience: Duration,
-}
-
-impl Quiet {
-    fn since(now: Instant, patience: Duration) -> Self {
-        Self { until: now + patience, patience }
-    }
 }
 
 /// What tasks that ran took: the rest will take as long.
@@ -212,6 +200,7 @@ impl Progress {
             failures: Failures::default(),
             next_show: None,
             quiet: None,
+            patience: PATIENCE,
             gap: false,
         }
     }
@@ -307,10 +296,10 @@ impl Progress {
         }
     }
 
-    /// Does a measurement have the root's own node? Then nothing of ours stirs there, but for a line after minutes.
+    /// Does a measurement have the root's own node? Then nothing of ours stirs there, but to see after minutes whether it hangs.
     pub(super) fn quiet(&mut self, quiet: bool, now: Instant) {
-        let so_far = self.quiet.take().filter(|_| quiet);
-        self.quiet = so_far.or_else(|| quiet.then(|| Quiet::since(now, PATIENCE)));
+        let so_far = self.quiet.filter(|_| quiet);
+        self.quiet = so_far.or_else(|| quiet.then(|| now + self.patience));
     }
 
     /// A measurement on the root's own node is over; if another follows, it was not sent off yet.
@@ -339,8 +328,7 @@ impl Progress {
 
     /// When `tick` has something to do.
     pub(super) fn next(&self, now: Instant) -> Instant {
-        let quiet_until = self.quiet.map(|quiet| quiet.until);
-        self.next_show.map_or(now + REST, |at| quiet_until.unwrap_or(at))
+        self.next_show.map_or(now + REST, |at| self.quiet.unwrap_or(at))
     }
 
     /// May something of ours run on the root's node at this moment?
@@ -379,26 +367,28 @@ impl Progress {
         Standing { kinds, workers: present.workers, left, full: present.full }
     }
 
-    /// Shows how far the campaign is, if it is time. True: one measurement has the root's node for so long that it is to be told which.
-    pub(super) fn tick(&mut self, now: Instant, look: impl FnOnce() -> Present) -> bool {
+    /// Shows how far the campaign is, if it is time.
+    pub(super) fn tick(&mut self, now: Instant, look: impl FnOnce() -> Present) {
         let gap = std::mem::take(&mut self.gap);
         if gap {
-            self.quiet = self.quiet.map(|_| Quiet::since(now, PATIENCE)); // of the one that follows
+            self.quiet = self.quiet.map(|_| now + self.patience); // of the one that follows
         }
-        if self.next_show.is_none_or(|at| at > now) {
-            return false;
+        if self.next_show.is_none_or(|at| at > now) || self.quiet.is_some() && !gap {
+            return;
         }
-        let quiet = self.quiet.filter(|_| !gap);
-        if let Some(quiet) = quiet {
-            if quiet.until > now {
-                return false;
-            }
-            self.quiet = Some(Quiet::since(now, 2 * quiet.patience));
-        }
-        let Some(display) = &self.display else { return false };
+        let Some(display) = &self.display else { return };
         display.show(&self.standing(now, look()));
         self.next_show = (self.unfinished() > 0).then(|| now + display.every());
-        quiet.is_some()
+    }
+
+    /// Has one measurement had the root's node for so long that it may hang? Once, then not before it had it for twice as long.
+    pub(super) fn may_hang(&mut self, now: Instant) -> bool {
+        let is_long = self.display.is_some() && self.quiet.is_some_and(|until| until <= now);
+        if is_long {
+            self.quiet = Some(now + self.patience);
+            self.patience *= 2;
+        }
+        is_long
     }
 
     /// How many tasks had not ended.
@@ -512,13 +502,17 @@ mod tests {
         progress.quiet(true, at(t0, 32));
         progress.tick(at(t0, 60), || present(0, 1));
         assert_eq!((album.pictures(), progress.next(at(t0, 60))), (1, at(t0, 31 + 60)));
-        // One that does not end is told, ever more rarely.
-        progress.tick(at(t0, 91), || present(0, 1));
-        progress.tick(at(t0, 92), || present(0, 1));
-        assert_eq!((album.pictures(), progress.next(at(t0, 92))), (2, at(t0, 91 + 120)));
-        progress.quiet(false, at(t0, 102));
-        progress.tick(at(t0, 102), || present(0, 1));
-        assert_eq!(album.pictures(), 3);
+        // One that does not end is looked at, ever more rarely, and nothing is drawn.
+        assert!(
+            !progress.may_hang(at(t0, 90)) && progress.may_hang(at(t0, 91)) && !progress.may_hang(at(t0, 92))
+        );
+        assert_eq!((album.pictures(), progress.next(at(t0, 92))), (1, at(t0, 91 + 60)));
+        assert!(progress.may_hang(at(t0, 151)));
+        assert_eq!(progress.next(at(t0, 152)), at(t0, 151 + 120));
+        progress.quiet(false, at(t0, 160));
+        assert!(!progress.may_hang(at(t0, 999)));
+        progress.tick(at(t0, 160), || present(0, 1));
+        assert_eq!(album.pictures(), 2);
     }
 
     #[test]

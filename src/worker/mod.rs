@@ -23,7 +23,7 @@ use rustix::event::{PollFd, PollFlags};
 use self::guest::Guest;
 use self::slots::Slots;
 use self::transfers::Transfers;
-use self::watch::Watch;
+use self::watch::{Watch, stood_still};
 use crate::artefact::{Store, StoreError};
 use crate::machine::{self, Topology};
 use crate::model::{
@@ -42,8 +42,6 @@ use crate::wire::{Stream, TooLarge, WireError, socket_pair};
 const CUT_OFF: f64 = 0.75;
 /// But not sooner than this: what is sent once more comes through.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// Who is woken so late was not only busy: the job was stopped as a whole (Ctrl-Z, `scontrol suspend`), or the node was.
-const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// What the root wants next of a worker process whose pool was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -321,9 +319,8 @@ impl<'a> Worker<'a> {
         wait(&mut fds, deadline).map_err(|error| WorkerError::System { what: "wait for events", error })?;
         let slots = fds[others..].iter().zip(self.slots.streams());
         let spoke = slots.filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, (id, _))| id).collect();
-        let late = deadline.map_or(Duration::ZERO, |at| Instant::now().saturating_duration_since(at));
-        if late >= STOOD_STILL {
-            self.slots.forgive(late);
+        if let Some(stood) = stood_still(now, deadline, Instant::now()) {
+            self.slots.forgive(stood);
         }
         Ok(spoke)
     }

@@ -539,6 +539,23 @@ mod tests {
     }
 
     #[test]
+    fn time_in_which_all_stood_still_is_nobodys() {
+        let mut bench = starting();
+        bench.process.put(CallTask { timeout: Some(2.0), ..call(0) }, &[], bench.now);
+        let at = |bench: &Bench, s: u64| bench.now + Duration::from_secs(s);
+        let begun = at(&bench, 10);
+        assert!(matches!(bench.process.watch(begun, &mut bench.root), Due::Nothing));
+        assert!(bench.gate.begin(0));
+        bench.process.forgive(Duration::from_secs(5));
+        let (soon, over) = (at(&bench, 16), at(&bench, 17));
+        assert!(matches!(bench.process.watch(soon, &mut bench.root), Due::Nothing));
+        assert!(matches!(bench.process.watch(over, &mut bench.root), Due::Stop));
+        bench.process.forgive(Duration::from_secs(60));
+        let late = over + 2 * STOP_GRACE;
+        assert!(matches!(bench.process.watch(late, &mut bench.root), Due::Nothing), "nor its grace");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_a_reason_to_end_it() {
         let mut bench = bench(1);
         assert!(bench.says(&FromSlot::NeedModule("m".into())).failed.is_none());

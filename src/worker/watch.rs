@@ -77,10 +77,30 @@ impl Watch {
     }
 }
 
+/// Who is woken so late was not only busy: the job was stopped as a whole (Ctrl-Z, `scontrol suspend`), or the node was.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
+/// For how long the job stood still, if whoever slept from `now` on was woken that late. Somewhere in its sleep that began: all of it
+/// counts, a heartbeat too much at the most.
+pub(super) fn stood_still(now: Instant, deadline: Option<Instant>, woken: Instant) -> Option<Duration> {
+    let due = deadline?.max(now);
+    (woken.saturating_duration_since(due) >= STOOD_STILL).then(|| woken.saturating_duration_since(now))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{ExecSpec, Work};
+
+    #[test]
+    fn who_sleeps_too_long_stood_still_and_who_was_busy_did_not() {
+        let now = Instant::now();
+        let at = |s: u64| now + Duration::from_secs(s);
+        assert_eq!(stood_still(at(10), Some(at(11)), at(15)), Some(Duration::from_secs(5)));
+        assert_eq!(stood_still(at(10), Some(at(11)), at(11)), None);
+        assert_eq!(stood_still(at(10), Some(at(2)), at(10)), None, "it was due before it slept");
+        assert_eq!(stood_still(at(10), None, at(99)), None);
+    }
 
     const BEAT: Duration = Duration::from_secs(1);
 

@@ -159,7 +159,8 @@ fn judge(then: &Side, now: &Side, better: Better, min_effect: f64) -> (Option<bo
     let both = was.is_interval && is.is_interval;
     let ratio = ratio(was, is, better);
     let is_small = |ratio: &Ratio| ratio.hi <= 1.0 + min_effect && ratio.lo >= 1.0 / (1.0 + min_effect);
-    let is_near = ratio.as_ref().is_some_and(is_small);
+    let is_same = (was.lo, was.hi) == (is.lo, is.hi) && was.lo == was.hi;
+    let is_near = is_same || ratio.as_ref().is_some_and(is_small);
     let near = percent(min_effect);
     if both && was.lo <= is.hi && is.lo <= was.hi {
         return (Some(true), "agrees: the intervals overlap".into());
@@ -173,7 +174,11 @@ fn judge(then: &Side, now: &Side, better: Better, min_effect: f64) -> (Option<bo
     let change = ratio.map(|_| format!("{} ", percent((is.median / was.median - 1.0).abs())));
     let change = change.unwrap_or_default();
     let higher = is.median > was.median;
-    let direction = if higher { "higher" } else { "lower" };
+    let direction = match is.median == was.median {
+        true => "the same",
+        false if higher => "higher",
+        false => "lower",
+    };
     if !both {
         // Two runs of one program each have ranges apart in one case of three.
         let few = "too few runs to tell: with 7 of each, better more, it is known";
@@ -344,6 +349,11 @@ mod tests {
                 "too few runs to tell: with 7 of each, better more, it is known (n = 10 then, 3 now; now 10 % higher)",
             ),
             (
+                measured(1.0, 1.0, 1.3, 3),
+                None,
+                "too few runs to tell: with 7 of each, better more, it is known (n = 10 then, 3 now; now 0 % the same)",
+            ),
+            (
                 measured(1.2, 1.25, 1.3, 3),
                 None,
                 "too few runs to tell: with 7 of each, better more, it is known (n = 10 then, 3 now; now 25 % higher)",
@@ -352,6 +362,8 @@ mod tests {
             let report = report(&then, &now);
             assert_eq!((report.agrees, report.verdict.as_str()), (agrees, verdict));
         }
+        let zero = report(&measured(0.0, 0.0, 0.0, 3), &measured(0.0, 0.0, 0.0, 3));
+        assert_eq!(zero.agrees, Some(true));
         let near = report(&measured(0.9999, 1.0, 1.0001, 10), &measured(1.002, 1.003, 1.004, 10));
         let says = "agrees: the intervals do not overlap, but are less than 1 % apart";
         assert_eq!((near.agrees, near.verdict.as_str()), (Some(true), says));
