@@ -2,6 +2,7 @@
 //! costs no more memory than one that writes 1 MiB.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Collects a stream that may be endless.
 #[derive(Debug)]
@@ -19,8 +20,15 @@ pub struct Captured {
     pub bytes: Vec<u8>,
     /// Bytes there were.
     pub total: u64,
-    /// Is `bytes` all of it?
-    pub whole: bool,
+    /// Where in `bytes` the line is that stands for what is missing; none if that is nothing.
+    pub cut: Option<Range<usize>>,
+}
+
+impl Captured {
+    /// Is it all there was?
+    pub fn is_whole(&self) -> bool {
+        self.cut.is_none()
+    }
 }
 
 impl Capture {
@@ -52,13 +60,15 @@ impl Capture {
         let kept = (self.head.len() + self.tail.len()) as u64;
         let cut = self.total - kept;
         let mut bytes = self.head;
+        let begin = bytes.len();
         if cut > 0 && self.limit > 0 {
             bytes.extend_from_slice(format!("\n[… {cut} bytes cut …]\n").as_bytes());
         }
+        let cut = (cut > 0).then_some(begin..bytes.len());
         let (front, back) = self.tail.as_slices();
         bytes.extend_from_slice(front);
         bytes.extend_from_slice(back);
-        Captured { bytes, total: self.total, whole: cut == 0 }
+        Captured { bytes, total: self.total, cut }
     }
 }
 
@@ -87,13 +97,13 @@ mod tests {
     #[test]
     fn up_to_the_limit_every_byte_is_kept() {
         let all = captured(10, &[b"0123", b"45", b"6789"]);
-        assert_eq!(all, Captured { bytes: b"0123456789".to_vec(), total: 10, whole: true });
+        assert_eq!(all, Captured { bytes: b"0123456789".to_vec(), total: 10, cut: None });
     }
 
     #[test]
     fn beyond_it_head_and_tail_remain_whatever_the_pieces() {
         let expected =
-            Captured { bytes: "01234\n[… 16 bytes cut …]\nvwxyz".into(), total: 26, whole: false };
+            Captured { bytes: "01234\n[… 16 bytes cut …]\nvwxyz".into(), total: 26, cut: Some(5..29) };
         let text = b"01234fghijklmnopqrstuvwxyz";
         for size in [1, 3, 7, 26] {
             assert_eq!(captured(10, &text.chunks(size).collect::<Vec<_>>()), expected, "pieces of {size}");
@@ -102,8 +112,8 @@ mod tests {
 
     #[test]
     fn with_no_room_bytes_are_only_counted() {
-        assert_eq!(captured(0, &[b"abc"]), Captured { bytes: Vec::new(), total: 3, whole: false });
-        assert!(captured(0, &[]).whole);
+        assert_eq!(captured(0, &[b"abc"]), Captured { bytes: Vec::new(), total: 3, cut: Some(0..0) });
+        assert!(captured(0, &[]).is_whole());
     }
 
     #[test]

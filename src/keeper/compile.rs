@@ -88,7 +88,8 @@ impl Compile {
             }
             (Stage::Build(build), Some(Ok(ended))) => self.built(build, ended, site, learned),
             (Stage::Headers(build, answer), Some(finished)) => {
-                let rules = finished.ok().filter(|ended| judge(ended, &[]).is_ok() && ended.stdout.whole);
+                let rules =
+                    finished.ok().filter(|ended| judge(ended, &[]).is_ok() && ended.stdout.is_whole());
                 let rules = rules.map(|ended| String::from_utf8_lossy(&ended.stdout.bytes).into_owned());
                 self.remember(build, *answer, rules, site, learned)
             }

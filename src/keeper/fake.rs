@@ -31,7 +31,7 @@ pub fn subject(name: &str, spec: MeasureSpec, hooks: &[Hook]) -> Subject {
 
 /// A run that ended so and wrote this.
 pub fn ended(exit: Exit, stdout: &str) -> Ended {
-    let captured = |text: &str| Captured { bytes: text.into(), total: text.len() as u64, whole: true };
+    let captured = |text: &str| Captured { bytes: text.into(), total: text.len() as u64, cut: None };
     Ended {
         exit,
         usage: Usage { wall_s: 1.0, user_s: 0.9, maxrss_bytes: 1 << 20, ..Usage::default() },

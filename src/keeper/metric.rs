@@ -101,6 +101,17 @@ impl Reader {
         }
     }
 
+    /// Is the figure surely the one that is meant, though a part of the output is cut? It stands behind that, where the last counts; a
+    /// pattern means the first that there is, unless it begins with all that is before.
+    pub fn is_beside(&self, output: &[u8], cut: &Range<usize>) -> bool {
+        let means_first = match self {
+            Reader::Pattern(_, pattern) => !pattern.trim_start_matches('^').starts_with(".*"),
+            Reader::Json(_) | Reader::Csv(_) => false,
+        };
+        let place = self.places(output).pop();
+        place.is_some_and(|place| place.start > cut.end || means_first && place.end < cut.start)
+    }
+
     /// Where in the output that is which differs from run to run: the figure that is read, and no other; of CSV all of its column,
     /// its name too.
     pub fn places(&self, output: &[u8]) -> Vec<Range<usize>> {
@@ -469,6 +480,24 @@ mod tests {
         assert_eq!(pattern("([-+0-9.]+)", "1.25-103"), Ok(1.25e-103));
         assert_eq!(pattern("([-+0-9.eE]+)", "-1.25e-3"), Ok(-1.25e-3));
         assert!(pattern("([-+0-9]+)", "3-5").is_err());
+    }
+
+    #[test]
+    fn a_figure_that_what_was_cut_may_have_is_none() {
+        let first = |pattern: &str| Reader::Pattern(Regex::new("t=([0-9]+)").unwrap(), pattern.into());
+        let beside = |reader: Reader, head: &str, tail: &str| {
+            let output = format!("{head}\n[cut]\n{tail}");
+            reader.is_beside(output.as_bytes(), &(head.len()..output.len() - tail.len()))
+        };
+        assert!(beside(first("t=(%d+)"), "t=12 s", "") && beside(first("t=(%d+)"), "", "a t=12"));
+        assert!(!beside(first("t=(%d+)"), "t=12", "34 s"), "cut in two");
+        assert!(
+            !beside(first(".*t=(%d+)"), "t=12 s", "")
+                && beside(first(".*t=(%d+)"), "t=1", "2\nt=3").eq(&false)
+        );
+        let (csv, json) = (|| Reader::Csv("t".into()), || Reader::Json("t".into()));
+        assert!(!beside(csv(), "i,t\n1,15", "00\n2,3\n") && beside(csv(), "x", "y\ni,t\n1,2\n"));
+        assert!(!beside(json(), "{\"t\": 1}\n", "more") && beside(json(), "{\"t\": 1}\n", "\n{\"t\": 2}\n"));
     }
 
     #[test]

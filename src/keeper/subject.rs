@@ -434,11 +434,11 @@ impl Subject {
 
 fn metric_in(ended: &Ended, name: &str, reader: &Reader) -> Result<f64, Failure> {
     let output = &ended.stdout.bytes;
-    if !ended.stdout.whole {
-        // What is missing may have the figure, or cut it in two.
+    if let Some(cut) = ended.stdout.cut.as_ref().filter(|cut| !reader.is_beside(output, cut)) {
+        let (total, kept) = (ended.stdout.total, cut.start);
         let reason = format!(
-            "metric `{name}`: its output of {} B is too long to be read for figures: print less, or redirect the rest",
-            ended.stdout.total
+            "metric `{name}`: of its output of {total} B only the first and last {kept} B are kept, and what is missing may have the \
+             figure: print less, or that last"
         );
         return Err(Failure { status: Status::MetricMissing, reason });
     }

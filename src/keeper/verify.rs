@@ -128,12 +128,12 @@ impl Verify {
             failure = files.difference;
         }
         result.status = if failure.is_some() { "failed" } else { "ok" }.into();
-        let looked_at = (self.reads_output() || self.has_function) && output.whole;
+        let looked_at = (self.reads_output() || self.has_function) && output.is_whole();
         Found { result, failure, output_hash: looked_at.then(|| Hash::of(&output.bytes)) }
     }
 
     fn failure(&self, output: &Captured, max_abs_err: &mut Option<f64>) -> Option<String> {
-        if self.reads_output() && !output.whole {
+        if self.reads_output() && !output.is_whole() {
             return Some(format!("its output of {} B is too long to be verified", output.total));
         }
         let bytes = &output.bytes;
@@ -377,7 +377,7 @@ mod tests {
     use super::*;
 
     fn output(text: &str) -> Captured {
-        Captured { bytes: text.into(), total: text.len() as u64, whole: true }
+        Captured { bytes: text.into(), total: text.len() as u64, cut: None }
     }
 
     fn verify(spec: VerifySpec, reference: Option<&str>, got: &str) -> Found {
@@ -514,7 +514,7 @@ mod tests {
     #[test]
     fn an_output_that_was_cut_cannot_be_verified() {
         let spec = VerifySpec { regex: Some("a".into()), ..VerifySpec::default() };
-        let cut = Captured { bytes: b"a".to_vec(), total: 99, whole: false };
+        let cut = Captured { bytes: b"a".to_vec(), total: 99, cut: Some(1..1) };
         let verify = Verify::new(&spec, None, Vec::new(), Files::default()).unwrap();
         let found = verify.check(&cut, Path::new("/"));
         assert!(found.failure.unwrap().contains("too long"));
