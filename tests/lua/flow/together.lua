@@ -141,7 +141,7 @@ local function refused(fn, ...)
   return (tostring(why):gsub("^[^ ]+ ", ""))
 end
 list[2000] = coroutine.create(print)
-assert(refused(map, type, list) == refused(submit, type, list[2000]), refused(map, type, list))
+assert(refused(map, type, list):gsub("^map: item 2000: ", "submit: ") == refused(submit, type, list[2000]), refused(map, type, list))
 list[2000] = 2000
 ok, e = pcall(map, function(x) if x == 4000 then os.exit(3) end end, list)
 assert(not ok and tostring(e):find("exit code 3", 1, true), e)
