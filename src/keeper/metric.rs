@@ -278,7 +278,7 @@ fn at_path<'o>(text: &'o [u8], path: &str) -> Option<&'o str> {
 }
 
 /// A field of CSV, without white space around it: where it stands, quotes left aside, and its text.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Cell {
     place: Range<usize>,
     text: Vec<u8>,
@@ -300,23 +300,20 @@ impl Sheet {
             begin += line.len() + 1;
             fields(line, at)
         });
-        let lines: Vec<Vec<Cell>> = lines.collect();
-        let mut first = None;
-        for (at, header) in lines.iter().enumerate() {
-            let Some(column) = header.iter().position(|field| field.text == column.as_bytes()) else {
-                continue;
-            };
+        let mut lines: Vec<Vec<Cell>> = lines.collect();
+        let table = |(at, header): (usize, &Vec<Cell>)| {
+            let column = header.iter().position(|field| field.text == column.as_bytes())?;
             let width = header.len();
             let is_row = |row: &&Vec<Cell>| row.len() == width && !(width == 1 && row[0].text.is_empty());
-            let rows: Vec<Vec<Cell>> = lines[at..].iter().take_while(is_row).cloned().collect();
-            let behind = lines.get(at + rows.len()).cloned().unwrap_or_default();
-            let sheet = Self { rows, behind, column };
-            if sheet.rows.len() > 1 {
-                return Some(sheet);
-            }
-            first = first.or(Some(sheet));
-        }
-        first
+            Some((at, column, lines[at..].iter().take_while(is_row).count()))
+        };
+        let mut tables = lines.iter().enumerate().filter_map(table);
+        let first = tables.next()?;
+        let found = std::iter::once(first).chain(tables).find(|(_, _, rows)| *rows > 1);
+        let (at, column, number) = found.unwrap_or(first);
+        let mut rows = lines.split_off(at);
+        let behind = rows.drain(number..).next().unwrap_or_default();
+        Some(Self { rows, behind, column })
     }
 
     /// The cells of the column, its name first.
