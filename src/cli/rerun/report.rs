@@ -161,15 +161,16 @@ fn judge(then: &Side, now: &Side, better: Better, min_effect: f64) -> (Option<bo
     let is_small = |ratio: &Ratio| ratio.hi <= 1.0 + min_effect && ratio.lo >= 1.0 / (1.0 + min_effect);
     let is_same = (was.lo, was.hi) == (is.lo, is.hi) && was.lo == was.hi;
     let is_near = is_same || ratio.as_ref().is_some_and(is_small);
-    let near = percent(min_effect);
     if both && was.lo <= is.hi && is.lo <= was.hi {
         return (Some(true), "agrees: the intervals overlap".into());
     }
-    if both && is_near {
-        return (Some(true), format!("agrees: the intervals do not overlap, but are less than {near} apart"));
-    }
     if is_near {
-        return (Some(true), format!("agrees: no two runs are {near} apart"));
+        let near = percent(min_effect);
+        let why = match both {
+            true => format!("the intervals do not overlap, but are less than {near} apart"),
+            false => format!("no two runs are {near} apart"),
+        };
+        return (Some(true), format!("agrees: {why}"));
     }
     let change = ratio.map(|_| format!("{} ", percent((is.median / was.median - 1.0).abs())));
     let change = change.unwrap_or_default();
