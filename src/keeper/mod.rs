@@ -51,7 +51,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::process::{self, keep_small, kill_descendants, own};
+use crate::process::{self, keep_small, kill_descendants, own, settle_signals};
 use crate::say::say;
 use crate::wire::WireError;
 
@@ -90,6 +90,7 @@ fn end_all() {
 fn prepare() -> std::io::Result<()> {
     // A batch system signals every process of the job; when to end is the worker's to say.
     own::block_signals()?;
+    settle_signals();
     own::adopt_orphans()?;
     own::close_on_exec_from(3);
     keep_small();

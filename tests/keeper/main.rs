@@ -45,7 +45,7 @@ impl Keeper {
         Self::start_in(None)
     }
 
-    /// In this control group from its first moment on.
+    /// In this control group from its first moment on. Whoever started it ignores a signal, as `nohup` and some batch systems do.
     fn start_in(group: Option<&Path>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -66,9 +66,10 @@ impl Keeper {
         let stderr = std::io::stderr();
         let executable = CString::new(env!("CARGO_BIN_EXE_harness")).unwrap();
         let enter = match group {
-            Some(group) => format!("echo $$ > {}/cgroup.procs && exec \"$0\" __keeper", group.display()),
-            None => "exec \"$0\" __keeper".into(),
+            Some(group) => format!("echo $$ > {}/cgroup.procs && ", group.display()),
+            None => String::new(),
         };
+        let enter = format!("{enter}trap '' HUP USR2; exec \"$0\" __keeper");
         let shell = [c"sh".to_owned(), c"-c".to_owned(), CString::new(enter).unwrap(), executable];
         let child = process::spawn(&Launch {
             program: None,

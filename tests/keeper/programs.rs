@@ -20,7 +20,7 @@ fn its_surroundings() {
     let mut spec = command(&[
         "sh",
         "-c",
-        "pwd; cat; echo $HARNESS_TASK_ID $POOL_VARIABLE $OWN; env | grep -c ^OMPI_COMM_WORLD; ls /proc/self/fd | wc -l; ps -o sid= -p $$; echo $$",
+        "pwd; cat; echo $HARNESS_TASK_ID $POOL_VARIABLE $OWN; env | grep -c ^OMPI_COMM_WORLD; ls /proc/self/fd | wc -l; ps -o sid= -p $$; echo $$; awk '/^Sig(Blk|Ign|Cgt):/ {print $2}' /proc/self/status",
     ]);
     spec.stdin = Stdin::Bytes(b"input\n".to_vec());
     spec.env = BTreeMap::from([("OWN".into(), "own".into())]);
@@ -32,6 +32,11 @@ fn its_surroundings() {
     assert_eq!(lines[3], "0", "the launcher's variables");
     assert_eq!(lines[4], "4", "0, 1, 2 and the folder that `ls` reads");
     assert_eq!(lines[5], lines[6], "a session of its own");
+    assert_eq!(
+        lines[7..],
+        ["0000000000000000"; 3],
+        "signals that are blocked, ignored or caught: none of ours"
+    );
 }
 
 #[test]
