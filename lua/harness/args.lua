@@ -57,6 +57,13 @@ local function read_spec(given)
   local spec, names = {}, {}
   for name, entry in pairs(given) do
     if type(name) ~= "string" then failure.raise('args: options have names: { name = { default, "doc" } }') end
+    if string.find(name, "-", 1, true) then
+      local own = string.gsub(name, "%-", "_")
+      failure.raise(string.format("args: '%s': write '%s', for args.%s; --%s gives it all the same", name, own, own, name))
+    end
+    if type(entry) == "table" and entry[1] == nil and next(entry) ~= nil then
+      failure.raise(string.format("args: '%s': expected { default, \"doc\" }, and the default is missing", name))
+    end
     if type(entry) ~= "table" or entry[1] == nil then entry = { entry } end
     local kind, item = kind_of(name, entry[1])
     spec[name] = { default = entry[1], doc = entry[2] or "", kind = kind, item = item }
@@ -101,7 +108,13 @@ return function(given)
           )
         )
       end
-      if not text and entry.kind == "boolean" then text = "true" end
+      if not text and entry.kind == "boolean" then
+        local following = list[i]
+        if following == "true" or following == "false" or following == "yes" or following == "no" then
+          failure.raise(string.format("args: --%s %s: write --%s=%s", name, following, name, following))
+        end
+        text = "true"
+      end
       if not text then
         text = list[i]
         i = i + 1

@@ -15,6 +15,7 @@ end
 
 --- What was spent since the budget was made, each figure of KEYS.
 function Budget:spent()
+  failure.own(self, Budget, "spent")
   local now, spent = total(), {}
   for _, key in ipairs(KEYS) do
     spent[key] = now[key] - self.start[key]
@@ -24,6 +25,7 @@ end
 
 --- What is left of each limit; never below zero.
 function Budget:left()
+  failure.own(self, Budget, "left")
   local spent, left = self:spent(), {}
   for key, limit in pairs(self.limits) do
     left[key] = math.max(limit - spent[key], 0)
@@ -33,6 +35,7 @@ end
 
 --- Is one of the limits reached?
 function Budget:done()
+  failure.own(self, Budget, "done")
   for _, left in pairs(self:left()) do
     if left <= 0 then return true end
   end

@@ -85,6 +85,17 @@ local function enlist(f, waiter)
   end
 end
 
+--- Nobody waits any more: the function is not called, the flow not let go on.
+function M.delist(f, waiter)
+  local waiters = f.waiters
+  for i = 1, waiters and #waiters or 0 do
+    if waiters[i] == waiter then
+      table.remove(waiters, i)
+      return
+    end
+  end
+end
+
 local function finish(f, ok, value, ...)
   f.ended, f.outcome = true, value
   if not ok then

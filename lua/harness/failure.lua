@@ -10,7 +10,8 @@ local function own(library)
   return copy
 end
 local string, table, utf8, debug, math = own(string), own(table), own(utf8), own(debug), own(math)
-local error, getmetatable, ipairs, next, pcall, rawget, tostring, type = error, getmetatable, ipairs, next, pcall, rawget, tostring, type
+local error, getmetatable, ipairs, next, pcall, rawget = error, getmetatable, ipairs, next, pcall, rawget
+local tonumber, tostring, type = tonumber, tostring, type
 
 local M = {}
 
@@ -257,9 +258,20 @@ end
 
 local LONGEST = 200 -- of a table in one line, in bytes
 
+-- A number as Lua shows it, with more digits where another one would look the same.
+local function told(value)
+  local text = tostring(value)
+  for digits = 15, 17 do
+    if tonumber(text) == value or value ~= value then break end
+    text = string.format("%." .. digits .. "g", value)
+  end
+  return text
+end
+
 --- A value in one line: `{ 1, 2, size = 3, inner = { ... } }`; what is long or deep is left out.
 function M.compact(value, depth)
   if type(value) == "string" then return #value <= LONGEST and M.quoted(value) or M.quoted(string.sub(value, 1, LONGEST)) .. "..." end
+  if type(value) == "number" then return told(value) end
   if type(value) ~= "table" then return tostring(value) end
   if (depth or 0) >= 3 then return "{ ... }" end
   local parts, length, n = {}, 0, #value

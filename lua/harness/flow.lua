@@ -382,13 +382,7 @@ end
 local function complain(problem)
   local flow = in_order()[1]
   if not flow then return false end
-  local f = flow.waits_for
-  for i, waiter in ipairs(f.waiters or {}) do
-    if waiter == flow then
-      table.remove(f.waiters, i)
-      break
-    end
-  end
+  ends.delist(flow.waits_for, flow)
   settle(flow, resume(flow.co, problem))
   return true
 end

@@ -3,6 +3,7 @@ local host, lib = ...
 local failure, flow = lib.failure, lib.flow
 local ends = lib.ends
 local await, when_done, condition, finish, asked = flow.await, ends.when_done, ends.condition, ends.finish, ends.asked
+local delist = ends.delist
 
 local M = {}
 local Future = ends.Future
@@ -35,10 +36,32 @@ local function expect_futures(who, list)
     failure.raise(string.format("%s: expected a list of futures, got a %s", who, type(list) == "table" and "future" or type(list)))
   end
   for i = 1, #list do
-    if getmetatable(list[i]) ~= Future then
+    if list[i] ~= nil and getmetatable(list[i]) ~= Future then
       failure.raise(string.format("%s: expected a list of futures, got a %s at [%d]", who, type(list[i]), i))
     end
   end
+  local wrong = lib.types.flaw(list)
+  if wrong == nil then return end
+  local hint = string.format("[%s] is missing", failure.a(wrong))
+  if list[wrong] ~= nil then hint = string.format("[%s] is there: collect them with list[#list + 1] = submit(...)", failure.a(wrong)) end
+  failure.raise(string.format("%s: expected a list of futures without gaps and names, and %s", who, hint))
+end
+
+-- A function that is called at the end of each of a list; while it is a variable that is closed at the end of its block.
+local Watch = {
+  __close = function(watch)
+    for i = 1, watch.seen do
+      delist(watch.list[i], watch.fn)
+    end
+  end,
+}
+
+-- So far it watches none.
+local function watch(list, fn) return setmetatable({ list = list, seen = 0, fn = fn }, Watch) end
+
+function Watch.next(watching)
+  watching.seen = watching.seen + 1
+  when_done(watching.list[watching.seen], watching.fn)
 end
 
 --- Waits for some or all of a list; gives those that are done and those that are not, in the list's order.
@@ -52,8 +75,9 @@ function M.wait(list, options)
     have = have + 1
     if have == want and not enough.ended then finish(enough, true) end
   end
-  for i = 1, #list do
-    when_done(list[i], one)
+  local watching <close> = watch(list, one)
+  for _ = 1, #list do
+    Watch.next(watching)
   end
   if want == 0 and not enough.ended then finish(enough, true) end
   if not enough.ended then
@@ -123,19 +147,18 @@ function Iterator.__call(iterator) return iterator.next() end
 --- Iterates over futures as they end: future, result, error. Futures appended meanwhile are included.
 function M.as_completed(list)
   expect_futures("as_completed", list)
-  local ended, seen = M.queue(list), 0
-  local function one(f) ended:put(f) end
+  local ended = M.queue(list)
+  local watching = watch(list, function(f) ended:put(f) end)
   local function next_one()
     local f
     repeat
-      while seen < #list do
-        seen = seen + 1
-        if getmetatable(list[seen]) ~= Future then expect_futures("as_completed", list) end
-        when_done(list[seen], one)
+      while watching.seen < #list do
+        if getmetatable(list[watching.seen + 1]) ~= Future then expect_futures("as_completed", list) end
+        Watch.next(watching)
       end
       f = ended:take()
       if not f then
-        if ended.first > seen then return nil end
+        if ended.first > watching.seen then return nil end
         ended:wait()
       end
     until f
@@ -143,7 +166,7 @@ function M.as_completed(list)
     asked(f)
     return f, nil, f.outcome
   end
-  return setmetatable({ next = next_one }, Iterator)
+  return setmetatable({ next = next_one }, Iterator), nil, nil, watching -- who leaves the loop waits no more
 end
 
 --- Waits at most `timeout` seconds (for ever without); is it done?

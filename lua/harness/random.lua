@@ -45,13 +45,16 @@ end
 
 --- A float from `low` (0) up to but not including `high` (1).
 function Random:float(low, high)
+  failure.own(self, Random, "float")
   if low == nil and high == nil then return (draw(self) >> 11) * 0x1p-53 end
   low, high = number("float", low, 0.0), number("float", high, 1.0)
+  if high < low then failure.raise(string.format("random:float: expected the lower number first, got %s and %s", low, high)) end
   return low + (high - low) * ((draw(self) >> 11) * 0x1p-53)
 end
 
 --- A whole number from `low` to `high`, each as likely as any other.
 function Random:integer(low, high)
+  failure.own(self, Random, "integer")
   local first, last = tointeger(low), tointeger(high)
   if not first or not last or last < first then
     failure.raise(
@@ -74,7 +77,9 @@ end
 
 --- A float of the normal distribution.
 function Random:normal(mean, sd)
+  failure.own(self, Random, "normal")
   mean, sd = number("normal", mean, 0.0), number("normal", sd, 1.0)
+  if sd < 0 then failure.raise(string.format("random:normal: expected a standard deviation from 0, got %s", sd)) end
   local radius = math.sqrt(-2.0 * math.log(1.0 - self:float()))
   return mean + sd * radius * math.cos(2.0 * math.pi * self:float())
 end
@@ -83,16 +88,20 @@ local function list_of(who, list)
   if type(list) ~= "table" or #list == 0 then
     failure.raise(string.format("random:%s: expected a list that is not empty, got %s", who, failure.a(list)))
   end
+  local wrong = not failure.is_object(list) and lib.types.flaw(list)
+  if wrong then failure.raise(string.format("random:%s: expected a list without gaps and names: look at [%s]", who, failure.a(wrong))) end
 end
 
 --- One item of a list.
 function Random:pick(list)
+  failure.own(self, Random, "pick")
   list_of("pick", list)
   return list[self:integer(1, #list)]
 end
 
 --- A copy of a list in random order.
 function Random:shuffle(list)
+  failure.own(self, Random, "shuffle")
   list_of("shuffle", list)
   local copy = table.move(list, 1, #list, 1, {})
   for i = #copy, 2, -1 do

@@ -100,23 +100,50 @@ end
 
 --- The record whose median of `name` is least, and that median; nil if no valid record has it.
 function Results:min(name)
+  failure.own(self, Results, "min")
   name = known("min", "figure", name or "wall_s", figures)
   return extreme(self, name, function(a, b) return a < b end)
 end
 
 --- The record whose median of `name` is largest, and that median.
 function Results:max(name)
+  failure.own(self, Results, "max")
   name = known("max", "figure", name or "wall_s", figures)
   return extreme(self, name, function(a, b) return a > b end)
 end
 
---- The records by their value of a parameter: { [value] = results }.
+--- The record whose median of its objective is best, and that median: what the measurement says which direction that is.
+function Results:best()
+  failure.own(self, Results, "best")
+  local objective, better
+  for _, record in ipairs(self) do
+    if record.ok then
+      objective, better = objective or record.objective, better or record.better
+      if record.objective ~= objective or record.better ~= better then
+        local text = "results:best: these have different objectives, %s (%s) and %s (%s): harness.results { name = ... }, or :min and :max"
+        failure.raise(string.format(text, objective, better, record.objective, record.better))
+      end
+    end
+  end
+  return extreme(self, objective, function(a, b)
+    if better == "more" then return a > b end
+    return a < b
+  end)
+end
+
+--- The records by their value of a parameter: { [value] = results }. Tables that say the same are one value.
 function Results:group(param)
+  failure.own(self, Results, "group")
   known("group", "parameter", param, params_asked)
   local groups = {}
   for _, record in ipairs(self) do
     local value = record.params and record.params[param]
     if value ~= nil then
+      if type(value) == "table" then
+        for other in pairs(groups) do
+          if lib["sweep/values"].equal(other, value) then value = other end
+        end
+      end
       local group = groups[value] or of_records {}
       groups[value] = group
       rawset(group, #group + 1, record)
@@ -198,6 +225,7 @@ local TITLES = { "status", "objective", "median", "ci low", "ci high", "n", "sto
 
 --- A table for people: a line for each record, by name and parameters; figures of the objective.
 function Results:table()
+  failure.own(self, Results, "table")
   if #self == 0 then return "no measurements" end
   local params = names_in(self, "params")
   local lines = { { "name" } }
@@ -363,6 +391,7 @@ end
 --- Writes a CSV file, a row for each measurement or for each of their samples; gives the number of rows. The samples of
 --- measurements that share them stand there once.
 function Results:csv(path, given)
+  failure.own(self, Results, "csv")
   if type(path) ~= "string" then failure.raise("results:csv: expected the path of a file, got " .. failure.a(path)) end
   local o = options.check("csv", given or {})
   local params = names_in(self, "params")

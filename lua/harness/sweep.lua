@@ -5,7 +5,7 @@
 -- nothing of tasks.
 local host, lib = ...
 local failure, types, told, parameter = lib.failure, lib.types, lib["sweep/told"], lib["sweep/values"]
-local MANY, complain, equal = parameter.MANY, parameter.complain, parameter.equal
+local MANY, complain, equal, fresh = parameter.MANY, parameter.complain, parameter.equal, parameter.fresh
 
 local M = { range = parameter.range, pow2 = parameter.pow2 }
 
@@ -82,7 +82,7 @@ local function points(who, what, list)
   end
   for i, point in ipairs(list) do
     if not is_point(point) then complain(who, "%s: expected points such as { tile = 8 }, got %s as item %d", what, failure.a(point), i) end
-    own[i] = failure.plain_copy(point)
+    own[i] = fresh(point)
     for name in next, point do
       names[name] = true
     end
@@ -95,7 +95,7 @@ local function points(who, what, list)
     return values
   end
   return {
-    at = function(i) return own[i] and failure.plain_copy(own[i]) end,
+    at = function(i) return own[i] and fresh(own[i]) end,
     count = function() return #own end,
     names = names,
     values_of = values_of,
@@ -115,7 +115,7 @@ local function values(who, name, list)
     complain(who, "'%s%s': %s", name, problem.path, note)
   end
   local function at(i)
-    if good[i] ~= nil then return { [name] = good[i] } end
+    if good[i] ~= nil then return { [name] = fresh(good[i]) } end
   end
   return {
     at = at,
@@ -251,7 +251,9 @@ end
 function M.list(...)
   local parts = {}
   for i = 1, select("#", ...) do
-    parts[i] = points("list", string.format("[%d]", i), (select(i, ...)))
+    local part = points("list", string.format("[%d]", i), (select(i, ...)))
+    local inner = part.parts or { part } -- of a list that grows in a loop, too, each is asked once
+    table.move(inner, 1, #inner, #parts + 1, parts)
   end
   local function count()
     local n = 0
@@ -266,7 +268,7 @@ function M.list(...)
       i = i - part.count()
     end
   end
-  return sweep { at = at, count = count, names = union(parts), values_of = values_among(parts) }
+  return sweep { at = at, count = count, names = union(parts), values_of = values_among(parts), parts = parts }
 end
 
 -- How many there are before anything is filtered.
@@ -338,9 +340,13 @@ function M.exclude(list, what)
     end
   end
   if next(base.names) then told.of_unknown(base, out) end
+  local excluded = {}
+  for i = 1, out.count() do
+    excluded[i] = out.at(i)
+  end
   return filtered("exclude", base, function(point)
-    for i = 1, out.count() do
-      if has(point, out.at(i)) then return false end
+    for i = 1, #excluded do
+      if has(point, excluded[i]) then return false end
     end
     return true
   end)

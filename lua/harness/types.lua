@@ -64,7 +64,8 @@ end
 local function number(low)
   return function(value)
     if type(value) == "number" and value >= low and value < math.huge then return value + 0.0 end
-    return nil, "a number from " .. low
+    local percent = type(value) == "string" and tonumber(string.match(value, "^%s*([%d.]+)%s*%%$"))
+    return nil, "a number from " .. low .. (percent and string.format(", %g for %g %%", percent / 100, percent) or "")
   end
 end
 
@@ -77,6 +78,9 @@ local function duration(value)
     seconds = SECONDS[unit] and tonumber(figure) and tonumber(figure) * SECONDS[unit]
   end
   if seconds and seconds >= 0 and seconds < math.huge then return seconds + 0.0 end
+  if type(value) == "string" and tonumber(value) then
+    return nil, string.format('%s without quotes for seconds, or "%s s"', value, value)
+  end
   return nil, 'seconds or a duration like "500 ms", "2 s", "1 min", "2 h"'
 end
 
@@ -322,6 +326,11 @@ end
 local function pattern(captures)
   return function(value)
     if not unicode(value) then return nil, "a Lua pattern, in UTF-8" end
+    local class = string.match(value, "\\([dDwWsSb.()])")
+    if class then
+      local note = string.format("in a Lua pattern it is %%%s: a backslash stands for itself", class == "b" and "f[%w]" or class)
+      return nil, { path = "", value = value, note = note }
+    end
     local regex, groups = host.pattern(value)
     if not regex then return nil, { path = "", value = value, note = groups } end
     if groups < captures then

@@ -728,7 +728,12 @@ function Results:min(figure) end
 ---@return harness.Measurement?, number?
 function Results:max(figure) end
 
---- The records by their value of a parameter that some measurement has.
+--- The record whose median of its objective is best, and that median: the least time, or the largest rate where `better = "more"` was
+--- asked for. Nil if there is no valid record; records of different objectives are an error.
+---@return harness.Measurement?, number?
+function Results:best() end
+
+--- The records by their value of a parameter that some measurement has; tables that say the same are one value.
 ---@param param string
 ---@return table<any, harness.Results>
 function Results:group(param) end
@@ -1282,6 +1287,7 @@ function harness.wait(list, options) end
 --- Iterates over futures as they end; futures appended to the list meanwhile are included.
 ---@param list harness.Future[]
 ---@return fun(): harness.Future?, any, any
+---@return nil, nil, any # closed when the loop is left
 function harness.as_completed(list) end
 
 --- Calls `fn` on the workers for every item; gives the results.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::CommonArgs;
 use super::usage::whole;
+use super::{CommonArgs, check};
 use crate::allocation::queue::{State, find_batch};
 use crate::allocation::script::{ALL, Batch, Chain, Job, WRITTEN_BY, batch_script, job_name, job_time};
 use crate::model::exit;
@@ -65,6 +65,9 @@ pub(super) struct BatchArgs {
     /// Submit another job when the time was too short, up to so many in all.
     #[arg(long, value_name = "JOBS", value_parser = whole::<1, { u32::MAX }>, num_args = 0..=1, default_missing_value = "10", require_equals = true)]
     chain: Option<u32>,
+    /// Submit it also where `harness check` finds errors in the script.
+    #[arg(long)]
+    no_check: bool,
     /// Print the batch script and submit nothing.
     #[arg(long, conflicts_with = "follow")]
     dry_run: bool,
@@ -93,6 +96,9 @@ fn write_and_submit(arguments: &BatchArgs) -> Result<ExitCode, (u8, String)> {
     file.push(".job");
     let file = PathBuf::from(file);
     fits(arguments).map_err(usage)?;
+    if !arguments.no_check {
+        checked(&script, &arguments.args)?;
+    }
     let job = job(arguments, &script, &file).map_err(usage)?;
     let text = batch_script(batch, &job).map_err(|error| usage(error.to_string()))?;
     if arguments.dry_run {
@@ -127,6 +133,18 @@ fn which(arguments: &BatchArgs) -> Result<Batch, String> {
          slurm|pbs|sge|lsf|pjm`"
             .into()
     })
+}
+
+/// What is wrong shows now, and not when the job has waited in a queue.
+fn checked(script: &Path, args: &[String]) -> Result<(), (u8, String)> {
+    let Some(errors) = check::errors(script, args) else { return Ok(()) };
+    Err((
+        exit::SCRIPT,
+        format!(
+            "batch: there are errors in the script, and nothing was submitted (--no-check submits it all the same):\n{}",
+            errors.trim_end()
+        ),
+    ))
 }
 
 /// A job that stops before it has begun runs nothing.

@@ -75,6 +75,9 @@ impl Reader {
                     ),
                 })?;
                 match serde_json::from_str(found).ok().and_then(|value: Json| value.as_f64()) {
+                    Some(figure) if is_lost(found, figure) => {
+                        Err(format!("'{path}' in its JSON is {found}, {TOO_SMALL}"))
+                    }
                     Some(figure) if figure.abs() <= LARGEST => Ok(figure),
                     Some(figure) => Err(format!("'{path}' in its JSON is {figure:e}, beyond ±{LARGEST:e}")),
                     None => Err(format!(
@@ -177,9 +180,19 @@ fn as_in_c(text: &str) -> String {
     }
 }
 
+/// It would be the best time of all.
+const TOO_SMALL: &str = "which is smaller than any number but 0 that a double can hold";
+
+/// Is the figure 0 though what was written is not?
+fn is_lost(text: &str, figure: f64) -> bool {
+    let mantissa = text.split(['e', 'E', 'd', 'D']).next().unwrap_or_default();
+    figure == 0.0 && mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
+}
+
 fn number(text: &[u8]) -> Result<f64, String> {
     let text = String::from_utf8_lossy(text);
     match as_in_c(text.trim()).parse::<f64>() {
+        Ok(figure) if is_lost(&text, figure) => Err(format!("'{text}', {TOO_SMALL}")),
         Ok(figure) if figure.abs() <= LARGEST => Ok(figure),
         Ok(figure) if figure.is_finite() => Err(format!("'{text}', beyond ±{LARGEST:e}")),
         _ => Err(format!("'{text}', which is not a finite number")),
@@ -460,6 +473,10 @@ mod tests {
         let far = "column 'a' has '-1e308', beyond ±1e150 in its last row";
         assert_eq!(csv("a", "a,b\n-1e308,2\n"), Err(far.into()));
         assert_eq!(json("t", r#"{"t": 2e200}"#), Err("'t' in its JSON is 2e200, beyond ±1e150".into()));
+        let lost = "column 'a' has '1.5D-999', which is smaller than any number but 0 that a double can hold in its last row";
+        assert_eq!(csv("a", "a\n1.5D-999\n"), Err(lost.into()));
+        assert!(json("t", r#"{"t": 1e-999}"#).unwrap_err().contains("smaller than any number but 0"));
+        assert_eq!((csv("a", "a\n0.0e-3\n"), csv("a", "a\n-0\n")), (Ok(0.0), Ok(0.0)));
     }
 
     #[test]

@@ -44,9 +44,13 @@ impl Tolerance {
 /// Any two numbers agree.
 const ANY: Tolerance = Tolerance { rtol: 0.0, atol: f64::MAX };
 
-/// A figure that differs from run to run is no wrong result.
-const NO_METRIC: &str =
-    "; is it a figure? those that are read from the output are left out: declare it in `metrics`";
+/// Times and rates differ from run to run, and are no wrong results. What is read from the output is left out.
+const NO_METRIC: &str = " (a time or a rate? declare it in `metrics`)";
+/// They do not differ by as little as sums do that were added up in another order.
+const OF_A_SUM: f64 = 1e-4;
+
+/// A result that is not a number proves nothing.
+const NO_RESULT: &str = " (NaN is equal to nothing: what is expected is no result)";
 
 /// What a check found.
 pub struct Found {
@@ -158,10 +162,14 @@ impl Verify {
             let but = if self.metrics.is_empty() { "" } else { " but the figures of metrics" };
             return Some(format!("the reference has no output to compare with{but}"));
         }
-        let compared = compare(lines(&expected), lines(&got), self.tolerance).told(self.tolerance);
+        let mut compared = compare(lines(&expected), lines(&got), self.tolerance);
+        if compared.may_be_of_a_metric()
+            && let Some(difference) = &mut compared.difference
+        {
+            difference.push_str(NO_METRIC);
+        }
         *max_abs_err = compared.max_abs_err;
-        let hint = if compared.only_numbers { NO_METRIC } else { "" };
-        compared.difference.map(|difference| of_output(difference) + hint)
+        compared.told(self.tolerance).difference.map(of_output)
     }
 
     /// The output without the figures that are read from it, and whether anything is left that a run could have computed wrong: what
@@ -207,6 +215,11 @@ pub struct Compared {
 }
 
 impl Compared {
+    fn may_be_of_a_metric(&self) -> bool {
+        let of_a_sum = self.max_rel_err > 0.0 && self.max_rel_err < OF_A_SUM;
+        self.only_numbers && !of_a_sum
+    }
+
     /// With a reference: how far off the numbers are, where nothing else is wrong, and what lets them be.
     pub fn told(mut self, tolerance: Tolerance) -> Self {
         let Tolerance { rtol, atol } = tolerance;
@@ -253,8 +266,10 @@ pub fn compare<L: AsRef<[u8]>>(
                 None => "no such line".into(),
             };
             compared.only_numbers = same_line(left, right, ANY, &mut Compared::default());
+            let is_nan = |token: &Token<'_>| matches!(token, Token::Number(number) if number.value.is_nan());
+            let hint = if tokens(left).iter().any(is_nan) { NO_RESULT } else { "" };
             let (a, b) = (shown(a), shown(b));
-            compared.difference = Some(format!("differs in line {number}: expected {a}, got {b}"));
+            compared.difference = Some(format!("differs in line {number}: expected {a}, got {b}{hint}"));
         }
     }
 }
@@ -309,8 +324,11 @@ impl<'a> Number<'a> {
         Some(Self { text, value: text.parse().ok()? })
     }
 
-    /// 0 for equal numbers only; of integers exact. Infinite where one of them is not finite.
+    /// 0 for equal numbers only; of integers exact. Infinite where one of them is not finite; what is not a number is equal to nothing.
     fn difference(&self, other: &Self) -> f64 {
+        if self.value.is_nan() {
+            return f64::INFINITY;
+        }
         if self.text == other.text {
             return 0.0;
         }
@@ -326,7 +344,7 @@ impl<'a> Number<'a> {
             (Some(_), Some(_)) if self.value.is_finite() && other.value.is_finite() => {
                 (self.value - other.value).abs()
             }
-            (None, None) if self.value == other.value || self.value.is_nan() && other.value.is_nan() => 0.0,
+            (None, None) if self.value == other.value => 0.0,
             _ => f64::INFINITY,
         }
     }
@@ -397,13 +415,16 @@ mod tests {
             VerifyResult { status: "ok".into(), method: "reference".into(), max_abs_err: Some(0.5) }
         );
         let found = verify(spec, Some("a 1\nb 2\n"), "a 1\nb 2.5\n");
-        let off = "; the numbers are off by up to 2.5e-1 of those expected, rtol is 1e-3; is it a figure? those that are read from the \
-                   output are left out: declare it in `metrics`";
+        let off = "(a time or a rate? declare it in `metrics`); the numbers are off by up to 2.5e-1 of those expected, rtol is 1e-3";
         assert_eq!(
             found.failure.unwrap(),
-            format!("output differs in line 2: expected `b 2`, got `b 2.5`{off}")
+            format!("output differs in line 2: expected `b 2`, got `b 2.5` {off}")
         );
         assert_eq!(found.result.max_abs_err, Some(0.5));
+        let found = verify(VerifySpec::default(), Some("sum 2"), "sum 2.00001");
+        let off = "; the numbers are off by up to 5.0e-6 of those expected, and there is no `rtol`";
+        let failure = format!("output differs in line 1: expected `sum 2`, got `sum 2.00001`{off}");
+        assert_eq!(found.failure.unwrap(), failure, "a sum");
     }
 
     #[test]
@@ -412,7 +433,9 @@ mod tests {
         assert_eq!(differs("x 1", "x 1"), None);
         assert!(differs("x 1", "y 1").is_some());
         assert!(differs("x 1", "x nan").is_some());
-        assert_eq!(differs("x nan inf", "x NaN inf"), None);
+        assert_eq!(differs("x inf", "x inf"), None);
+        let nan = "output differs in line 1: expected `x nan`, got `x nan` (NaN is equal to nothing: what is expected is no result)";
+        assert!(differs("x nan", "x nan").unwrap().starts_with(nan));
         let missing = differs("a\nb", "a").unwrap();
         assert_eq!(missing, "output differs in line 2: expected `b`, got no such line");
     }
@@ -429,15 +452,21 @@ mod tests {
         assert!(agree(1e-9, 0.0, &format!("1{:050}", 1), &format!("1{:050}", 2)));
         assert!(!agree(0.0, 0.0, "0.1", "0.10000000000000000000001"));
         assert!(!agree(0.5, 0.0, "1e-400", "1e-500"));
-        for same in
-            ["1e400 1.0E+400", "-1e400 -10e399", "1.50 15e-1", "0 -0.0", "+7 7", "inf Infinity", "nan NaN"]
-        {
+        for same in ["1e400 1.0E+400", "-1e400 -10e399", "1.50 15e-1", "0 -0.0", "+7 7", "inf Infinity"] {
             let (a, b) = same.split_once(' ').unwrap();
             assert!(agree(0.0, 0.0, a, b), "{same}");
         }
-        for other in
-            ["1e400 1e500", "1e400 inf", "inf 5", "1e400 5", "5 inf", "inf -inf", "1e400 -1e400", "nan inf"]
-        {
+        for other in [
+            "1e400 1e500",
+            "1e400 inf",
+            "inf 5",
+            "1e400 5",
+            "5 inf",
+            "inf -inf",
+            "1e400 -1e400",
+            "nan inf",
+            "nan nan",
+        ] {
             let (a, b) = other.split_once(' ').unwrap();
             assert!(!agree(0.5, 1.0, a, b), "{other}");
         }
@@ -448,7 +477,7 @@ mod tests {
         let found = |expected, got| verify(VerifySpec::default(), Some(expected), got).failure;
         assert_eq!(found("sum 1\nGFLOPS: 2.5", "sum 1\nGFLOPS: 7.5"), None);
         assert_eq!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 1"), None);
-        assert!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 2").unwrap().contains("is it a figure?"));
+        assert!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 2").unwrap().contains("a time or a rate?"));
         assert!(found("GFLOPS: 2.5", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
         assert!(found("fp64 GFLOPS: 2.5", "fp64 GFLOPS: 7.5").unwrap().contains("no output to compare"));
         assert!(found("sum=7.5s GFLOPS: 2.5", "sum=7.6s GFLOPS: 2.5").unwrap().contains("differs in line 1"));

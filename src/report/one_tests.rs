@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{
-    CompileResult, CounterValues, Counters, Energy, Header, Interval, Kind, MeasureResult, MeasureSpec,
+    CompileResult, CounterValues, Counters, Energy, Hash, Header, Interval, Kind, MeasureResult, MeasureSpec,
     Phase, RunResult, Sample, Session, StopReason, Summary, Usage,
 };
 use serde_json::json;
@@ -168,6 +168,28 @@ fn a_measurement_is_told_whole() {
     let bars = text.lines().filter(|line| line.contains(" … ") && line.contains('█')).count();
     assert!(bars >= 2, "{text}");
     assert!(!text.contains("how it ended"), "{text}");
+}
+
+/// A program that several builds made is shown with the flags of the build that this measurement was of.
+#[test]
+fn of_builds_of_the_same_program_its_own_is_shown() {
+    let with = |params: Value, argv: &str| {
+        let Record::Task(mut build) = build() else { panic!("a build is a task") };
+        build.facts.params = Some(params);
+        let Detail::Compile(result) = &mut build.outcome.detail else { panic!("and has what was built") };
+        result.argv = vec!["gcc".into(), argv.into()];
+        Record::Task(build)
+    };
+    let shown = |builds: [Record; 2]| {
+        let mut records = vec![Record::Header(header()), session()];
+        records.extend(builds);
+        records.push(Record::Measurement(Box::new(measurement("A"))));
+        whole(&records[4], &records)
+    };
+    let others = [with(json!({ "tile": 8 }), "-DTILE=8"), with(json!({ "tile": 16 }), "-DTILE=16")];
+    has(&shown(others), &["  built by      gcc '-DTILE=8'"]);
+    let unknown = [with(json!({}), "-DTILE=8"), with(json!({ "tile": 16 }), "-DTILE=16")];
+    has(&shown(unknown), &["  built by      gcc '-DTILE=16' (others made the same program)"]);
 }
 
 #[test]

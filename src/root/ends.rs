@@ -65,13 +65,14 @@ impl Driver {
             .and_then(|worker| self.surroundings_of(worker));
         self.twins.built(&outcome);
         let program = self.program_at_end(&ended.submission);
-        let content_key = self.twins.content_key(&ended.submission, ended.pool).filter(|_| program.is_none());
         let pool = self.pools.pools.get(&ended.pool).map(|pool| &pool.spec);
+        let content_key = pool.and_then(|pool| self.twins.content_key(&ended.submission, &pool.env));
+        let content_key = content_key.filter(|_| program.is_none());
         match record::of(&self.campaign, &ended, AtEnd { env, content_key, program, pool }, &outcome) {
             Some(mut record) => {
                 self.surroundings.provenance.stamp(&mut record);
-                if let (Some(key), Some(facts)) = (content_key, record.facts()) {
-                    self.twins.measured(key, &facts.id, &ended.submission, &outcome);
+                if let (Some(_), Some(facts)) = (content_key, record.facts()) {
+                    self.twins.measured(&facts.id, &ended.submission, ended.pool, &outcome);
                 }
                 self.save_states();
                 self.recording.insert(task, (ended, outcome));

@@ -131,6 +131,7 @@ impl Ledger {
             key = recipe_key(&recipe);
         }
         self.notes.insert(task, Note::new(key, order));
+        self.notices.asked(&recipe, &parts);
         let number = self.index.find(&key);
         let counts = number.filter(|number| !self.retrying.covers(&self.index, *number));
         let recalled = counts.and_then(|number| self.recall(number));

@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::port::{Index, Replay};
 use crate::allocation::same_host;
 use crate::model::human::{count, tally};
-use crate::model::{Detail, Recipe, RecipeParts, Status, namesakes};
+use crate::model::{Detail, Kind, Recipe, RecipeParts, Status, namesakes};
 
 /// So many names or hosts are listed.
 const LISTED: usize = 4;
@@ -47,6 +47,11 @@ pub struct Notices {
     gone: usize,
     /// Answers that did not end well.
     failed: BTreeMap<Status, usize>,
+    /// What was measured first under each name with its params.
+    named: FxHashMap<u64, RecipeParts>,
+    /// Names that stand for several things in this run, with what differs; the first of them are told at once.
+    ambiguous: BTreeMap<String, BTreeSet<&'static str>>,
+    told_ambiguous: bool,
 }
 
 impl Notices {
@@ -58,6 +63,19 @@ impl Notices {
     /// The script is not that of the run before.
     pub(super) fn script_changed(&mut self) {
         self.is_changed = true;
+    }
+
+    /// A task was asked for. Of what is measured in several ways (a search's first runs are few) nothing is said.
+    pub(super) fn asked(&mut self, recipe: &Recipe, parts: &RecipeParts) {
+        let (Kind::Measure, None, Some(name)) = (recipe.kind, &recipe.key, &recipe.name) else { return };
+        let group = namesakes(recipe.kind, name, recipe.params.as_ref());
+        let first = *self.named.entry(group).or_insert(*parts);
+        let RecipeParts { protocol, verify, place, .. } = first;
+        let alike = RecipeParts { protocol, verify, place, ..*parts };
+        let what: BTreeSet<_> = first.differences(&alike).collect();
+        if !what.is_empty() {
+            self.ambiguous.entry(name.clone()).or_default().extend(what);
+        }
     }
 
     /// The journal answered with the record of this number; `is_retried`: that was tried again lately.
@@ -103,7 +121,22 @@ impl Notices {
     pub(super) fn lines(&mut self, over: bool) -> Vec<String> {
         let stale = self.stale(over);
         let (more, failed) = if over { (self.more(), self.failed()) } else { (None, None) };
-        [stale, more, self.far(), self.lost(), failed].into_iter().flatten().collect()
+        let ambiguous = if over || !self.told_ambiguous { self.ambiguous() } else { None };
+        [stale, more, self.far(), self.lost(), failed, ambiguous].into_iter().flatten().collect()
+    }
+
+    fn ambiguous(&mut self) -> Option<String> {
+        let found = std::mem::take(&mut self.ambiguous);
+        let what: BTreeSet<_> = found.values().flatten().copied().collect();
+        (!found.is_empty()).then(|| {
+            self.told_ambiguous = true;
+            format!(
+                "measurements of the same name and params differ ({}): {}; tables, history and compare take them for one: \
+                 what tells them apart belongs into `params`",
+                what.into_iter().collect::<Vec<_>>().join(", "),
+                listing(found.keys().map(|name| format!("'{name}'")))
+            )
+        })
     }
 
     /// What a changed script did not ask for although it came to its end: under its name it asks for nothing any more.

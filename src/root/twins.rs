@@ -6,23 +6,26 @@
 //! build once. A measurement with a `key` of its own is never shared, and neither is a failure. Knows nothing of
 //! scheduling and of the journal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use super::port::{Job, Submission};
 use crate::model::human::subject;
-use crate::model::{Arg, Detail, Hash, Outcome, PoolId, SameAs};
+use crate::model::{Arg, Detail, Hash, Outcome, PoolId, SameAs, VerifySpec};
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Twins {
     /// The code and data of artefacts that have such.
     code: FxHashMap<Hash, Hash>,
-    /// By content key.
-    measured: FxHashMap<Hash, Vec<Measured>>,
+    /// By what must be the same for figures to be shared.
+    measured: FxHashMap<Shared, Vec<Measured>>,
 }
+
+/// Where, of what, and how it is checked and limited.
+type Shared = (PoolId, Hash, Hash);
 
 /// A measurement that others may share.
 struct Measured {
@@ -44,10 +47,15 @@ impl Twins {
         }
     }
 
-    /// What a measurement comes to: program, arguments, environment and protocol by content. None if it is neither of a
-    /// build nor of machine code that is named by path, or if more than that decides (other nodes, GPUs; what its setup
-    /// makes of a file that is named by path). That the file is still the one that was submitted is the caller's to know.
-    pub(super) fn content_key(&self, submission: &Submission, pool: PoolId) -> Option<Hash> {
+    /// What a measurement comes to: program, arguments, environment and protocol by content, the same in each run of a script. None if
+    /// it is neither of a build nor of machine code that is named by path, or if more than that decides (other nodes, GPUs; what its
+    /// setup makes of a file that is named by path). `env` is what its pool adds to the environment. That the file is still the one that
+    /// was submitted is the caller's to know.
+    pub(super) fn content_key(
+        &self,
+        submission: &Submission,
+        env: &BTreeMap<String, String>,
+    ) -> Option<Hash> {
         let Job::Measure(spec) = &submission.job else { return None };
         let place = &submission.options.placement;
         if place.gpus.is_some() || place.nodes.is_some() || spec.command.launch.is_some() {
@@ -61,9 +69,16 @@ impl Twins {
         };
         let mut spec = spec.clone();
         spec.command.argv[0] = Arg::Text(code.0.to_vec());
+        // Of no influence on what is timed, and what a reference printed, its own time for one, differs from run to run.
+        spec.verify = VerifySpec::default();
         let kept = (place.cores, place.numa_local, place.smt, place.exclusive);
-        let how = (pool, submission.options.timeout, kept);
-        Some(Hash::of(&postcard::to_allocvec(&(spec, how)).ok()?))
+        Some(Hash::of(&postcard::to_allocvec(&(spec, kept, env)).ok()?))
+    }
+
+    fn shared(&self, submission: &Submission, pool: PoolId) -> Option<Shared> {
+        let Job::Measure(spec) = &submission.job else { return None };
+        let how = postcard::to_allocvec(&(&spec.verify, submission.options.timeout)).ok()?;
+        Some((pool, self.content_key(submission, &BTreeMap::new())?, Hash::of(&how)))
     }
 
     /// The end of a measurement that is about to begin on `host`, if one of the same program has it already.
@@ -72,11 +87,11 @@ impl Twins {
         if submission.options.key.is_some() || !is_of_build(submission) {
             return None;
         }
-        let key = self.content_key(submission, pool)?;
+        let shared = self.shared(submission, pool)?;
         let usable = |measured: &&mut Measured| {
             measured.host == host && measured.depends != depends && !measured.given.contains(&depends)
         };
-        let twin = self.measured.get_mut(&key)?.iter_mut().find(usable)?;
+        let twin = self.measured.get_mut(&shared)?.iter_mut().find(usable)?;
         let Detail::Measure(result) = &twin.outcome.detail else { return None };
         twin.given.insert(depends);
         let mut result = result.clone();
@@ -84,8 +99,14 @@ impl Twins {
         Some(Outcome { detail: Detail::Measure(result), elapsed_s: 0.0, ..(*twin.outcome).clone() })
     }
 
-    /// A measurement with this content key ended, and its record is `id`.
-    pub(super) fn measured(&mut self, key: Hash, id: &str, submission: &Submission, outcome: &Arc<Outcome>) {
+    /// A measurement ended, and its record is `id`.
+    pub(super) fn measured(
+        &mut self,
+        id: &str,
+        submission: &Submission,
+        pool: PoolId,
+        outcome: &Arc<Outcome>,
+    ) {
         let Detail::Measure(result) = &outcome.detail else { return };
         let Some(recipe) =
             submission.extra.recipe.as_ref().filter(|_| outcome.ok() && result.same_as.is_none())
@@ -95,9 +116,10 @@ impl Twins {
         if submission.options.key.is_some() || !is_of_build(submission) {
             return;
         }
+        let Some(shared) = self.shared(submission, pool) else { return };
         let options = &submission.options;
         let what = subject(Some(options.name.as_deref().unwrap_or("measure")), options.params.as_ref());
-        self.measured.entry(key).or_default().push(Measured {
+        self.measured.entry(shared).or_default().push(Measured {
             same_as: SameAs { id: id.into(), what },
             host: outcome.host.to_string(),
             depends: recipe.parts.depends,
@@ -165,10 +187,13 @@ mod tests {
             });
         }
         for (id, submission, outcome) in outcomes {
-            let key = twins.content_key(submission, POOL).unwrap();
-            twins.measured(key, id, submission, outcome);
+            twins.measured(id, submission, POOL, outcome);
         }
         twins
+    }
+
+    fn key(twins: &Twins, submission: &Submission) -> Option<Hash> {
+        twins.content_key(submission, &BTreeMap::new())
     }
 
     fn same_as(outcome: Option<Outcome>) -> Option<String> {
@@ -209,21 +234,39 @@ mod tests {
         assert_eq!(twins.answer(&asked(b"two", 2), PoolId(1), "node1"), None);
     }
 
+    /// What is measured is the same in each run, though a reference prints its own time, a limit is another, or pools open in
+    /// another order; figures are shared all the same only where everything is.
+    #[test]
+    fn how_it_is_checked_is_no_part_of_what_is_measured() {
+        let changes: [fn(&mut Submission); 2] = [
+            |asked| asked.job.timed_mut()[0].verify.reference = Some(Arg::Text(b"7 in 0.1 s".to_vec())),
+            |asked| asked.options.timeout = Some(9.0),
+        ];
+        let mut twins = twins(&[("a", asked(b"one", 1), took(0.5, Status::Ok))]);
+        for change in changes {
+            let mut changed = asked(b"two", 2);
+            change(&mut changed);
+            assert_eq!(key(&twins, &changed), key(&twins, &asked(b"one", 1)));
+            assert_eq!(twins.answer(&changed, POOL, "node1"), None);
+        }
+        let of_pool = BTreeMap::from([("OMP_PROC_BIND".into(), "close".into())]);
+        assert_ne!(twins.content_key(&asked(b"one", 1), &of_pool), key(&twins, &asked(b"one", 1)));
+    }
+
     #[test]
     fn machine_code_that_is_named_by_path_is_known_by_its_code_and_shares_nothing() {
         let mut named = asked(b"one", 0);
         *named.job.words_mut()[0] = Arg::Text(b"./prog".to_vec());
         let mut twins = twins(&[]);
-        assert_eq!(twins.content_key(&named, POOL), None);
+        assert_eq!(key(&twins, &named), None);
         named.extra.recipe.as_mut().unwrap().code = Some(Hash::of(b"code"));
-        let key = twins.content_key(&named, POOL).unwrap();
-        assert_eq!(Some(key), twins.content_key(&asked(b"two", 1), POOL));
+        assert_eq!(key(&twins, &named).unwrap(), key(&twins, &asked(b"two", 1)).unwrap());
         let mut made = named.clone();
         made.job.timed_mut()[0].hooks.setup = Some(HookSpec::default());
-        assert_eq!(twins.content_key(&made, POOL), None, "its setup may make it");
-        twins.measured(key, "a", &named, &took(0.5, Status::Ok));
+        assert_eq!(key(&twins, &made), None, "its setup may make it");
+        twins.measured("a", &named, POOL, &took(0.5, Status::Ok));
         assert_eq!(twins.answer(&asked(b"one", 1), POOL, "node1"), None);
-        twins.measured(key, "b", &asked(b"one", 1), &took(0.5, Status::Ok));
+        twins.measured("b", &asked(b"one", 1), POOL, &took(0.5, Status::Ok));
         assert_eq!(twins.answer(&named, POOL, "node1"), None);
     }
 
@@ -240,10 +283,9 @@ mod tests {
     fn a_failure_is_nobodys_figure_and_what_was_shared_is_not_shared_again() {
         let mut twins = twins(&[("a", asked(b"one", 1), took(0.5, Status::VerifyFailed))]);
         assert_eq!(twins.answer(&asked(b"two", 2), POOL, "node1"), None);
-        let key = twins.content_key(&asked(b"one", 1), POOL).unwrap();
-        twins.measured(key, "b", &asked(b"one", 1), &took(0.5, Status::Ok));
+        twins.measured("b", &asked(b"one", 1), POOL, &took(0.5, Status::Ok));
         let shared = Arc::new(twins.answer(&asked(b"two", 2), POOL, "node1").unwrap());
-        twins.measured(key, "c", &asked(b"two", 2), &shared);
+        twins.measured("c", &asked(b"two", 2), POOL, &shared);
         assert_eq!(twins.answer(&asked(b"one", 1), POOL, "node1"), None);
     }
 }

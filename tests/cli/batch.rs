@@ -54,6 +54,26 @@ fn dry_run_prints_the_script_and_leaves_nothing() {
     assert!(!folder.path("c.lua.job").exists());
 }
 
+/// A slip shows now, and not after hours in a queue.
+#[test]
+fn a_script_with_errors_is_not_submitted() {
+    let folder = Folder::with("await(submit(measure { cmdd = { 'true' }, runs = tonumber(arg[1]) }))");
+    program(&folder, "sbatch", "echo 18");
+    let ran = batch(&folder, &["c.lua", "--", "3"]);
+    let text = "harness: batch: there are errors in the script, and nothing was submitted (--no-check submits it all the same):\n\
+                c.lua:1: error: measure: unknown option 'cmdd' (did you mean 'cmd'?)\nc.lua: 1 error, 0 warnings\n";
+    assert!(ran.stderr.starts_with(text), "{ran:#?}");
+    assert_eq!((ran.code, folder.path("c.lua.job").exists()), (Some(1), false));
+    assert_eq!(batch(&folder, &["c.lua", "--dry-run"]).code, Some(1));
+    let ran = batch(&folder, &["c.lua", "--no-check", "--", "3"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    // What it is called with is looked at, too.
+    folder.write("c.lua", "assert(arg[1] == '3', 'three are needed')");
+    let ran = batch(&folder, &["c.lua", "--dry-run", "--", "4"]);
+    assert!(ran.stderr.contains("c.lua:1: error: three are needed"), "{ran:#?}");
+    assert_eq!(batch(&folder, &["c.lua", "--dry-run", "--", "3"]).code, Some(0));
+}
+
 #[test]
 fn bad_words_are_refused_by_name() {
     let folder = Folder::with("");
@@ -100,7 +120,7 @@ fn a_chain_goes_on_after_a_state_or_a_task_and_ends_where_neither_was_recorded()
     for (progress, goes_on) in [(state, true), (task, true), ("", false)] {
         let folder = Folder::with(&format!("{progress}os.exit(75)"));
         program(&folder, "sbatch", "echo 18");
-        let script = batch(&folder, &["c.lua", "--chain", "--dry-run"]);
+        let script = batch(&folder, &["c.lua", "--chain", "--dry-run", "--no-check"]); // it ends with 75
         folder.write("job", &script.stdout);
         let mut bash = std::process::Command::new("bash");
         bash.arg(folder.path("job"));

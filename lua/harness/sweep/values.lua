@@ -23,6 +23,16 @@ function M.equal(a, b)
   return true
 end
 
+--- The value for a point that is handed out: a table is the point's own, to add to.
+function M.fresh(value)
+  if type(value) ~= "table" then return value end
+  local copy = {}
+  for key, inner in next, value do
+    copy[key] = M.fresh(inner)
+  end
+  return copy
+end
+
 --- Tells of a value whether it is one of these. Many are asked for among many: only tables are compared one by one.
 function M.among(list)
   local is_there, tables = {}, {}
@@ -46,16 +56,29 @@ local function finite(who, what, value)
   complain(who, "%s: expected a finite number, got %s", what, failure.a(value))
 end
 
---- The numbers from `low` to `high`, `step` (1) apart: values of a parameter.
+-- How many decimals a number has as people write it; none if it is no short decimal (1/3), or more than can be printed.
+local function decimals(value)
+  local text = string.format("%.15g", value)
+  local places, exponent = string.match(text, "^-?%d+%.?(%d*)e?([-+]?%d*)$")
+  if tonumber(text) ~= value or not places then return nil end
+  local n = math.max(#places - (math.tointeger(exponent) or 0), 0)
+  return n < 100 and n or nil
+end
+
+--- The numbers from `low` to `high`, `step` (1) apart: values of a parameter. Of decimals they are those that one would write: 0.3 and
+--- not 0.1 + 0.1 + 0.1.
 function M.range(low, high, step)
   low, high, step = finite("range", "low", low), finite("range", "high", high), finite("range", "step", step or 1)
   if step == 0 then complain("range", "the step is 0") end
-  local n = math.floor((high - low) / step + 1e-9) + 1
+  local n = math.floor((high * 1.0 - low) / step + 1e-9) + 1
   if n < 1 then complain("range", "there is nothing from %s to %s by %s", low, high, step) end
   if n > M.MANY then complain("range", "%.3g values are too many for one parameter", n) end
   local list = {}
+  local places_low, places_step = decimals(low), decimals(step)
+  local format = places_low and places_step and string.format("%%.%df", math.max(places_low, places_step))
   for i = 1, n do
-    list[i] = low + (i - 1) * step
+    local value = low + (i - 1) * step
+    list[i] = math.type(value) == "float" and format and tonumber(string.format(format, value)) + 0.0 or value
   end
   return list
 end

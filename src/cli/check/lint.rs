@@ -168,17 +168,25 @@ fn near(name: &str, known: &BTreeSet<&str>) -> String {
     near.map(|near| format!(" (did you mean '{near}'?)")).unwrap_or_default()
 }
 
-/// Globals that a function sets which runs on a worker.
+/// What a function that runs on a worker sets, and nobody sees.
 fn set_in_vain(code: &[u8]) -> Vec<Remark> {
     let uses = globals_of(code).unwrap_or_default();
-    let set = uses.iter().filter(|it| it.how == How::Written && !it.file.starts_with("[harness]"));
     let remark = |it: &Use| {
+        let (what, instead) = match it.how {
+            How::Written => {
+                ("a function that runs on a worker sets the global '", "make it `local`, or return it")
+            }
+            How::Replaced => ("a function that runs on a worker sets the captured local '", "return it"),
+            How::Changed => {
+                ("a function that runs on a worker changes the captured table '", "return what it found")
+            }
+            _ => return None,
+        };
+        let name = &it.name;
         let text = format!(
-            "a function that runs on a worker sets the global '{}': it is gone when the task ends, and the script does not see \
-             it; make it `local`, or return it",
-            it.name
+            "{what} '{name}': it is gone when the task ends, and the script does not see it; {instead}"
         );
-        Remark::new(Level::Warning, &it.file, it.line, text)
+        Some(Remark::new(Level::Warning, &it.file, it.line, text))
     };
-    set.map(remark).collect()
+    uses.iter().filter(|it| !it.file.starts_with("[harness]")).filter_map(remark).collect()
 }

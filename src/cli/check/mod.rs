@@ -32,6 +32,10 @@ files it would write, and programs it would run by itself, are left out and name
 Exit codes: 0 nothing is wrong (there may be warnings) · 1 something is · 2 wrong usage, or no such script · 4 the journal
 cannot be used.";
 
+/// How long a dry run may take (s), and how many tasks are enough, unless said.
+const TIMEOUT_S: f64 = 10.0;
+const MOST_TASKS: u32 = 10_000;
+
 #[derive(Args)]
 pub(super) struct CheckArgs {
     /// The scripts.
@@ -47,7 +51,7 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "DURATION", default_value = "10 s", value_parser = duration)]
     timeout: f64,
     /// So many tasks are enough.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = whole::<1, { u32::MAX }>)]
+    #[arg(long, value_name = "N", default_value_t = MOST_TASKS, value_parser = whole::<1, { u32::MAX }>)]
     max_tasks: u32,
 }
 
@@ -89,6 +93,14 @@ pub(super) fn check(arguments: &CheckArgs) -> ExitCode {
         }
     }
     print("check", &all, if is_good { exit::OK } else { exit::SCRIPT })
+}
+
+/// What is wrong with a script, for who is about to do something with it; none if it is good, or if that cannot be told.
+pub(super) fn errors(script: &Path, args: &[String]) -> Option<String> {
+    let args = args.iter().map(Into::into).collect();
+    let arguments =
+        CheckArgs { scripts: Vec::new(), args, journal: None, timeout: TIMEOUT_S, max_tasks: MOST_TASKS };
+    one(script, &arguments).ok().and_then(|(text, is_good)| (!is_good).then_some(text))
 }
 
 /// What is to be said of a script, and whether it is good.

@@ -13,8 +13,7 @@ use crate::model::human::{
     count, duration, measurement_line, shortened, status_in_short, subject, typed, visible,
 };
 use crate::model::{
-    Cwd, Detail, Env, Hash, Launched, Measurement, Moving, Outcome, Placed, Record, Status, TaskFacts,
-    TaskRecord,
+    Cwd, Detail, Env, Launched, Measurement, Moving, Outcome, Placed, Record, Status, TaskFacts, TaskRecord,
 };
 
 /// Of what a program said so many lines are shown, the last ones.
@@ -49,7 +48,7 @@ fn of_measurement(sheet: &mut Sheet, record: &Measurement, records: &[Record]) {
     let inputs: Vec<String> =
         record.inputs.iter().map(|input| format!("{} ({})", visible(&input.path), input.hash)).collect();
     sheet.row("inputs", &inputs.join("\n"));
-    program(sheet, record.facts.artefact, records);
+    program(sheet, &record.facts, records);
     sheet.known("campaign", record.reserved.code.as_ref().and_then(code));
     place(sheet, &record.facts, &record.host, record.elapsed_s, records);
     ended(sheet, record.status, record.reason.as_deref());
@@ -105,21 +104,34 @@ fn folder(cwd: &Cwd) -> String {
     }
 }
 
-/// The program that was built for it, and how.
-fn program(sheet: &mut Sheet, artefact: Option<Hash>, records: &[Record]) {
-    let Some(artefact) = artefact else { return };
+/// The program that was built for it, and how. Several builds may have made the same one: then by the one of its parameters.
+fn program(sheet: &mut Sheet, facts: &TaskFacts, records: &[Record]) {
+    let Some(artefact) = facts.artefact else { return };
     sheet.row("program", &format!("artefact {artefact}"));
-    let build = records.iter().rev().find_map(|record| match record {
-        Record::Task(task) => match &task.outcome.detail {
-            Detail::Compile(build) if build.artefact == Some(artefact) => Some(build),
+    let builds = || {
+        records.iter().rev().filter_map(|record| match record {
+            Record::Task(task) => match &task.outcome.detail {
+                Detail::Compile(build) if build.artefact == Some(artefact) => Some((&task.facts, build)),
+                _ => None,
+            },
             _ => None,
-        },
-        _ => None,
-    });
-    if let Some(build) = build {
-        sheet.row("built by", &shortened(&typed(&build.argv), COMMAND_CHARS));
+        })
+    };
+    let its_own = builds().find(|(build, _)| says_no_other(build.params.as_ref(), facts.params.as_ref()));
+    if let Some((_, build)) = its_own.or_else(|| builds().next()) {
+        let same =
+            if its_own.is_none() && builds().count() > 1 { " (others made the same program)" } else { "" };
+        sheet.row("built by", &format!("{}{same}", shortened(&typed(&build.argv), COMMAND_CHARS)));
         sheet.row("compiler", &visible(&build.compiler));
     }
+}
+
+/// Has a build parameters, and the measurement all of them?
+fn says_no_other(of_build: Option<&Value>, measured: Option<&Value>) -> bool {
+    let (Some(Value::Object(of_build)), Some(Value::Object(measured))) = (of_build, measured) else {
+        return false;
+    };
+    !of_build.is_empty() && of_build.iter().all(|(name, value)| measured.get(name) == Some(value))
 }
 
 /// `commit 1234abcd, with changes`.

@@ -22,6 +22,23 @@ assert(#done == 0 and pending[1] == slow)
 assert(slow:wait(0) == false and slow:status() == "pending" and not slow:done())
 done, pending = wait {}
 assert(#done == 0 and #pending == 0)
+-- Whoever waits no more is not kept: a loop that waits for the next end each time takes no more and more.
+local waiters = function() return #(rawget(slow, "waiters") or {}) end
+local before = waiters()
+for _ = 1, 100 do
+  wait({ slow, quick[1] }, { count = 1 })
+  slow:wait(0)
+end
+assert(waiters() == before)
+for _ in as_completed { slow, quick[1] } do break end
+assert(waiters() == before)
+-- Futures by name, or with gaps, are no list of which the first ones count.
+for _, given in ipairs { { a = slow }, { [64] = slow }, { quick[1], quick[2], nil, slow } } do
+  for _, takes in ipairs { wait, as_completed } do
+    local ok, problem = pcall(takes, given)
+    assert(not ok and problem:find("a list of futures without gaps and names", 1, true), problem)
+  end
+end
 
 -- cancel
 slow:cancel()

@@ -151,3 +151,36 @@ refuses("expected a list of points, got a table: write { { ... } }", two.exclude
 refuses("sweep.list: 1e+12 points are too many to travel to a worker", submit, function(list) return #list end, huge)
 refuses('sweep.sample: expected random numbers such as harness.random "name", got a table', two.sample, two, 1, {})
 refuses("harness.sweep: unknown name 'cros' (did you mean 'cross'?)", function() return sweep.cros end)
+
+-- A point's values are its own: what is added to a table is no part of other points, nor of the list that was given.
+do
+  local flags, seen = { { "-O2" }, { "-O3" } }, {}
+  for _, list in ipairs { sweep.cross { flags = flags, tile = { 1, 2 } }, sweep.list { { flags = flags[1] }, { flags = flags[1] } } } do
+    for _, p in ipairs(list) do
+      table.insert(p.flags, "-g")
+      seen[#seen + 1] = table.concat(p.flags, " ")
+    end
+  end
+  assert(table.concat(seen, ", ") == "-O2 -g, -O2 -g, -O3 -g, -O3 -g, -O2 -g, -O2 -g", table.concat(seen, ", "))
+  assert(#flags[1] == 1)
+end
+
+-- Decimals are those that one would write; what is none is what it computes to.
+do
+  local tenths = sweep.range(-1, 1, 0.1)
+  assert(tenths[14] == 0.3 and tenths[11] == 0.0 and tenths[10] == -0.1 and #tenths == 21)
+  assert(#sweep.cross { x = sweep.range(0, 1, 0.1) }:where(function(p) return p.x == 0.3 end) == 1)
+  assert(sweep.range(0, 1, 1 / 3)[2] == 1 / 3 and sweep.range(1e-7, 3e-7, 1e-7)[3] == 3e-7)
+  assert(math.type(sweep.range(0.5, 2.5)[2]) == "float" and math.type(sweep.range(1, 3)[2]) == "integer")
+  local ok, problem = pcall(sweep.range, math.mininteger, math.maxinteger)
+  assert(not ok and problem:find "too many", problem)
+end
+
+-- A list that grows in a loop is one list.
+do
+  local grown = { { a = 0 } }
+  for i = 1, 500 do grown = sweep.list(grown, { { a = i } }) end
+  local sum = 0
+  for _, p in ipairs(grown) do sum = sum + p.a end
+  assert(sum == 500 * 501 // 2 and #grown == 501)
+end
