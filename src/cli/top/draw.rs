@@ -271,14 +271,34 @@ fn failed(status: &CampaignStatus) -> Block {
 
 fn measured(state: &State, width: usize) -> Block {
     let lines = state.measured.iter().map(|(name, figures)| {
-        // Flags give way before the name, which tells it from others.
-        let over = (name.chars().count() + ": ".len() + figures.chars().count()).saturating_sub(width);
-        let (figures, flags) = figures.split_once(FLAGS_FOLLOW).unwrap_or((figures, ""));
-        let room = flags.chars().count().saturating_sub(over).max(FLAGS_CHARS);
-        let between = if flags.is_empty() { "" } else { FLAGS_FOLLOW };
-        Line::from(fit(name, &format!("{figures}{between}{}", cut(flags, room)), ": ", width))
+        let room = width.saturating_sub(name.chars().count() + ": ".len());
+        Line::from(fit(name, &in_short(figures, room), ": ", width))
     });
     Block { title: "measured last".into(), lines: lines.collect() }
+}
+
+/// Figures with what stands behind them, as far as there is room: the name tells them from others, so flags give way before it, then why
+/// there is no interval, then why sampling ended.
+fn in_short(figures: &str, room: usize) -> String {
+    let over = figures.chars().count().saturating_sub(room);
+    let (mut said, flags) = figures
+        .split_once(FLAGS_FOLLOW)
+        .map_or((figures.to_owned(), ""), |(figures, flags)| (figures.into(), flags));
+    let left = flags.chars().count().saturating_sub(over);
+    if over == 0 || left >= FLAGS_CHARS {
+        let between = if flags.is_empty() { "" } else { FLAGS_FOLLOW };
+        return format!("{said}{between}{}", cut(flags, left));
+    }
+    if let (Some(begin), Some(end)) = (said.rfind(" ("), said.rfind(')'))
+        && begin < end
+        && said.chars().count() > room
+    {
+        said.replace_range(begin..=end, "");
+    }
+    if let Some(end) = said.rfind(", ").filter(|_| said.chars().count() > room) {
+        said.truncate(end);
+    }
+    said
 }
 
 /// A name and what is said of it in a line: where it is too long the name is cut.

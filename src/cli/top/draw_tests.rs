@@ -111,6 +111,21 @@ q quit · ↑ ↓ PgUp PgDn workers · p pause · ? help
 }
 
 #[test]
+fn what_stands_behind_figures_gives_way_before_the_name() {
+    let figures = "median 368.9 MLUP/s, min 352.6, max 922.6, n = 5 (n < 7, no interval), fixed; unstable, noisy_env:load";
+    for (room, expected) in [
+        (120, figures),
+        (92, "median 368.9 MLUP/s, min 352.6, max 922.6, n = 5 (n < 7, no interval), fixed; unstable, noi…"),
+        (76, "median 368.9 MLUP/s, min 352.6, max 922.6, n = 5 (n < 7, no interval), fixed"),
+        (60, "median 368.9 MLUP/s, min 352.6, max 922.6, n = 5, fixed"),
+        (50, "median 368.9 MLUP/s, min 352.6, max 922.6, n = 5"),
+    ] {
+        let shown = in_short(figures, room);
+        assert_eq!(shown, expected, "{room}");
+    }
+}
+
+#[test]
 fn a_narrow_and_low_one_shows_the_most_important() {
     let picture = "\
 tune.lua on node1 (pid 4711, Slurm job 17): running
@@ -129,10 +144,12 @@ compile gemm on node1: compile_failed: no `flaot`
 q quit · ↑ ↓ PgUp PgDn workers · p pause · ? help
 ";
     looks(&state(), 10.0, (60, 14), picture);
-    // Of a line that is too long the name is cut.
-    let (rows, _) = self::picture(&state(), 10.0, 80, 30);
-    let cut = "gemm compiler=gc…: median 12.49 GFLOP/s, 95 % CI [12.29, 12.61], n = 20, precise";
-    assert!(rows.iter().any(|row| row == cut), "{rows:#?}");
+    // Of a line that is too long what stands behind the figures is cut, and then the name.
+    let figures = "median 12.49 GFLOP/s, 95 % CI [12.29, 12.61], n = 20";
+    for (width, name) in [(80, "gemm compiler=gcc tile=31"), (71, "gemm compiler=gc…")] {
+        let (rows, _) = self::picture(&state(), 10.0, width, 30);
+        assert!(rows.iter().any(|row| *row == format!("{name}: {figures}")), "{rows:#?}");
+    }
 }
 
 #[test]
