@@ -39,8 +39,9 @@ local ending -- set once the script is to end: "drain" or "exit"
 local exit_code
 
 --- Called when a task is submitted that may be recorded, whenever the script lets others work, and at its end:
--- what the script keeps is in the journal before what follows from it. Returns what cannot be kept: an error.
-function M.keep_states() end
+-- what the script keeps is in the journal before what follows from it. Returns what cannot be kept: an error, which who only waits hears
+-- once, and who `insists` each time.
+function M.keep_states(_) end
 
 -- Takes one end. `until_when`: false not waiting, true for ever, or seconds on the clock of `now`.
 -- nil: nothing came (or nothing is on its way), false: the campaign is being stopped, or what is done now is to end.
@@ -453,7 +454,7 @@ local function play(fn, ...)
     problem = run_until(function() return ends.pending == 0 and next(flows) == nil end)
   end
   close_all()
-  local unkept = M.keep_states()
+  local unkept = M.keep_states(true)
   problem = problem or unkept
   if problem or ending == "exit" then ends.cancel_all() end
   local of_flows, of_calls = blame.forgotten(unseen)

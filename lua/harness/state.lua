@@ -9,16 +9,16 @@ local by_name, list = {}, {}
 
 local function problem_of(kept, why) return string.format("state %s, of %s: %s", failure.quoted(kept.name), kept.where or "the script", why) end
 
--- Hands what changed to the journal; nil, or what cannot be kept, which is told once: until then the journal has
--- what it was before.
-flow.keep_states = function()
+-- Hands what changed to the journal; nil, or what cannot be kept: the journal has what it was before. That is told once; a task that is
+-- recorded must not follow it, and the script not end with it (`insists`).
+flow.keep_states = function(insists)
   local problem
   for i = 1, #list do
     local kept = list[i]
     local ok, why = host.keep(kept.name, kept.value)
     if ok then
       kept.told = nil
-    elseif why ~= kept.told and not problem then
+    elseif (insists or why ~= kept.told) and not problem then
       kept.told = why
       problem = problem_of(kept, why)
     end

@@ -286,8 +286,8 @@ for _, name in ipairs { "call", "exec", "compile", "measure", "compare" } do
 end
 
 -- The record of a task comes after what the script kept when it submitted it.
-local function keep_states()
-  local problem = flow.keep_states()
+local function keep_states(is_recorded)
+  local problem = flow.keep_states(is_recorded)
   if problem then failure.raise(problem) end
 end
 
@@ -357,7 +357,7 @@ end
 
 --- Sends an exec, a compile, a measure or a compare whose options are in normal form.
 function M.submit_task(kind, o, pool, deferred)
-  keep_states()
+  keep_states(kind ~= "exec" or o.key ~= nil)
   pool = pool or lib.newest_pool
   o = in_folder_of(pool, kind, o)
   local who = o.recipe or kind
@@ -440,7 +440,7 @@ end
 function send(o, pool, ...)
   if o then
     lib.pools.check_needs("call", o, pool or lib.newest_pool)
-    if o.key then keep_states() end
+    if o.key then keep_states(true) end
     if next(o) ~= nil then
       local good, problem = host.prepare(o)
       if not good then complain("call", "%s", problem) end

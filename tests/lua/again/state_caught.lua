@@ -17,3 +17,10 @@ best.f = print
 ok, e = pcall(submit, exec { cmd = { "true" } })
 assert(not ok and e:find("state 'best'", 1, true), e)
 assert(await(submit(exec { cmd = { "true" } })).ok)
+-- Nothing that is recorded comes after it.
+for key = 1, 2 do
+  ok, e = pcall(submit, exec { key = key, cmd = { "true" } })
+  assert(not ok and e:find("state 'best'", 1, true), e)
+end
+best.f = nil
+assert(await(submit(exec { key = 3, cmd = { "true" } })).ok)
