@@ -73,6 +73,9 @@ impl Gate {
     }
 }
 
+/// So many flags of a side are named.
+const FLAGS: usize = 4;
+
 impl Row {
     /// What there is to say of it.
     pub(super) fn line(&self) -> String {
@@ -91,11 +94,14 @@ impl Row {
         format!("measured once more {}", self.change(&again.told))
     }
 
-    /// `flags drift, noisy_env:steal, before drift`: what to know before believing the figures.
+    /// `flags drift, noisy_env:steal, before drift`: what to know before believing the figures. All of many are in the JSON.
     fn flags(&self) -> Option<String> {
+        self.now.as_ref()?; // of what is missing there are no figures
         let listed = |sides: &mut dyn Iterator<Item = &Side>| {
             let flags: BTreeSet<&str> = sides.flat_map(|side| &side.flags).map(String::as_str).collect();
-            flags.into_iter().collect::<Vec<_>>().join(", ")
+            let shown = flags.iter().take(FLAGS).copied().collect::<Vec<_>>().join(", ");
+            let more = flags.len().saturating_sub(FLAGS);
+            if more == 0 { shown } else { format!("{shown} and {more} more") }
         };
         let again = self.again.iter().map(|again| &again.side);
         let now = listed(&mut self.now.iter().chain(again));

@@ -57,6 +57,7 @@ fn flags_are_told_with_the_figures_they_are_of() {
     assert_eq!(json["rows"][0]["before"][0]["flags"], json!(["drift"]));
     let line = |before: &[&str], now: &[&str]| one(with(1.0, before), with(2.0, now)).1;
     assert!(line(&[], &["drift"]).ends_with("; flags drift"));
+    assert!(line(&[], &["a", "b", "c", "d", "e", "f"]).ends_with("; flags a, b, c, d and 2 more"));
     assert!(line(&["drift"], &[]).ends_with("; flags before drift"));
     assert!(!line(&[], &[]).contains("flags"));
 }
