@@ -107,6 +107,8 @@ fn between_root_and_worker() {
     let from = [
         FromWorker::Done(TaskId(3), Attempt(2), failed()),
         FromWorker::Gone(hash, "gone".into()),
+        FromWorker::Unkept(hash, "no space left".into()),
+        FromWorker::Damaged(hash, "something else".into()),
         FromWorker::Chunk(hash, 0, vec![9; 50], false),
         FromWorker::NeedModule("a.b".into()),
         FromWorker::Alive,

@@ -1,7 +1,7 @@
 //! Files named by the hash of their content, one store a node (or one shared by many).
 //!
-//! A file appears under its name whole or not at all (written aside, then renamed) and never changes, so
-//! readers need no lock, also on a network file system. Nothing is synced: what a crash loses is made
+//! A file appears under its name whole or not at all (written aside, synced, then renamed) and never changes, so
+//! readers need no lock, also on a network file system. The folders are not synced: a name that a crash loses is made
 //! again. The room knows bytes and hashes; it must never know who needs them.
 
 mod code;
@@ -263,15 +263,25 @@ impl Store {
 
     fn publish(&self, file: NamedTempFile, hash: Hash, executable: bool) -> Result<(), StoreError> {
         let path = self.path(hash);
-        if let Ok(present) = fs::metadata(&path) {
+        let present = fs::metadata(&path).map(|data| data.permissions().mode() & 0o111 != 0);
+        // What is there may be damaged: then this replaces it, under those who run it.
+        if let Ok(runs) = present
+            && matches!(self.check(hash), Ok(Stored::Whole))
+        {
             // The same content may come again as a program.
-            if executable && present.permissions().mode() & 0o111 == 0 {
+            if executable && !runs {
                 fs::set_permissions(&path, Permissions::from_mode(0o555)).map_err(|e| self.failed(e))?;
             }
             return Ok(());
         }
-        let mode = if executable { 0o555 } else { 0o444 };
-        let placed = fs::set_permissions(file.path(), Permissions::from_mode(mode))
+        let mode = if executable || matches!(present, Ok(true)) { 0o555 } else { 0o444 };
+        // A network file system says only now, or at the close, which nobody hears, that it has no room; and a name that
+        // outlives a crash must have its content. It costs a build some milliseconds and a measurement nothing: what is
+        // built beside one waits.
+        let placed = file
+            .as_file()
+            .sync_data()
+            .and_then(|()| fs::set_permissions(file.path(), Permissions::from_mode(mode)))
             .and_then(|()| path.parent().map_or(Ok(()), fs::create_dir_all))
             // The descriptor is closed before the name exists: else running it is "text file busy".
             .and_then(|()| file.into_temp_path().persist(&path).map_err(|e| e.error));
@@ -373,6 +383,21 @@ mod tests {
         assert_eq!(store.check(hash).unwrap(), Stored::Missing);
         store.put_bytes(b"data", false).unwrap();
         assert_eq!(store.check(hash).unwrap(), Stored::Whole);
+    }
+
+    #[test]
+    fn what_comes_again_replaces_what_is_damaged() {
+        let (_folder, store) = store();
+        let hash = store.put_bytes(b"program", true).unwrap();
+        for damaged in ["prog", "", "praline"] {
+            fs::remove_file(store.path(hash)).unwrap();
+            fs::write(store.path(hash), damaged).unwrap();
+            fs::set_permissions(store.path(hash), Permissions::from_mode(0o555)).unwrap();
+            store.put_bytes(b"program", false).unwrap();
+            assert_eq!(store.check(hash).unwrap(), Stored::Whole, "{damaged:?}");
+            let mode = fs::metadata(store.path(hash)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o555, "others run it");
+        }
     }
 
     #[test]

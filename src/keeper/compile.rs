@@ -23,7 +23,7 @@ use super::run::{Ended, Finished, Keep};
 use super::scratch::Scratch;
 use super::site::{Command, Failure, Site, inside, path_of};
 use super::verdict::{judge, not_started};
-use crate::artefact::{CachedBuild, text_hash};
+use crate::artefact::{CachedBuild, Stored, text_hash};
 use crate::model::machine_fault::machine_fault;
 use crate::model::{
     CacheUse, CommandSpec, CompileResult, CompileSpec, Cwd, Detail, Hash, Outcome, Sink, Status,
@@ -173,8 +173,9 @@ impl Compile {
                 if build.failure.is_some() && machine_fault(&build.result.diagnostics).is_some() {
                     return false; // remembered by an earlier harness
                 }
-                let there = build.result.artefact.is_none_or(|hash| store.contains(hash));
-                there
+                // One that is damaged is built again, which replaces it.
+                let whole = |hash| matches!(store.check(hash), Ok(Stored::Whole));
+                build.result.artefact.is_none_or(whole)
                     && build
                         .headers
                         .iter()

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 15;
+pub const PROTOCOL: u32 = 16;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -305,8 +305,12 @@ pub enum FromWorker {
     Have(Hash),
     /// Send me this artefact.
     Want(Hash),
-    /// I do not have the artefact, or could not keep it, and why.
+    /// I cannot send the artefact that you want, and why.
     Gone(Hash, String),
+    /// I cannot keep the artefact that you offered, and why.
+    Unkept(Hash, String),
+    /// What you sent of the artefact that you offered is something else, and how that was seen.
+    Damaged(Hash, String),
     /// A piece of an artefact.
     Chunk(Hash, u64, #[serde(with = "serde_bytes")] Vec<u8>, bool),
     /// A slot requires this module.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::driver::Driver;
 use super::workers::Stage;
+use crate::artefact::Stored;
 use crate::core::Event;
 use crate::model::{FromWorker, Hash, ToWorker, WorkerId};
 use crate::transport::LinkError;
@@ -83,7 +84,11 @@ impl Driver {
                     worker.send_artefact(hash);
                 }
             }
-            FromWorker::Gone(hash, reason) => self.artefact_gone(id, hash, &reason),
+            // Nothing, if it is not fetched any more: the two words crossed.
+            FromWorker::Gone(hash, reason) => self.give_up_homing(id, hash, &reason),
+            // Nothing that needs artefacts can run there.
+            FromWorker::Unkept(_, reason) => self.lose(id, &reason),
+            FromWorker::Damaged(hash, reason) => self.arrived_damaged(id, hash, &reason),
             FromWorker::Chunk(hash, offset, bytes, last) => self.piece_came(id, hash, offset, &bytes, last),
             FromWorker::NeedModule(name) => self.modules.want(id, name),
             FromWorker::Alive => {}
@@ -107,13 +112,25 @@ impl Driver {
         }
     }
 
-    fn artefact_gone(&mut self, id: WorkerId, hash: Hash, reason: &str) {
-        if self.homing.contains_key(&(id, hash)) {
-            self.give_up_homing(id, hash, reason);
-        } else {
-            // It could not keep what we sent: nothing that needs artefacts can run there.
-            self.lose(id, reason);
+    /// What a worker got of an artefact is something else: is it so in our store, or did it become so on its way?
+    fn arrived_damaged(&mut self, id: WorkerId, hash: Hash, reason: &str) {
+        match self.store.check(hash) {
+            Ok(Stored::Whole) => return self.lose(id, reason),
+            Ok(Stored::Damaged) => {
+                let folder = self.store.folder().display();
+                self.progress.problem(&match self.store.remove(hash) {
+                    Ok(()) => format!(
+                        "artefact {hash} was damaged in the store {folder}, and is removed there: run again what builds it"
+                    ),
+                    Err(error) => format!("artefact {hash} is damaged in the store {folder}: {error}"),
+                });
+            }
+            Ok(Stored::Missing) => {} // another worker said it before
+            Err(error) => self.progress.problem(&error.to_string()),
         }
+        // The rest of it need not reach others.
+        self.workers.values_mut().for_each(|worker| worker.withhold(hash));
+        self.give_up_artefact(hash);
     }
 
     pub(super) fn give_up_artefact(&mut self, hash: Hash) {

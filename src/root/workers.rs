@@ -219,6 +219,11 @@ impl Worker {
         self.transfers.send(hash);
     }
 
+    /// Sends no more of an artefact: it is not what its name says.
+    pub(super) fn withhold(&mut self, hash: Hash) {
+        self.transfers.unsend(hash);
+    }
+
     /// Is there a piece to send at once?
     pub(super) fn is_to_be_pumped(&self) -> bool {
         self.transfers.is_due(|| self.peer.backlog())

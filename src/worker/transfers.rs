@@ -1,6 +1,6 @@
 //! Artefacts between this node's store and the root: what is said about them.
 
-use crate::artefact::{self, Piece, Store};
+use crate::artefact::{self, Piece, Store, StoreError};
 use crate::model::{FromWorker, Hash, ToWorker};
 use crate::transport::Peer;
 
@@ -19,10 +19,11 @@ impl Transfers {
         if self.store.contains(hash) {
             return root.queue(&FromWorker::Have(hash));
         }
+        // One that is on its way already has been given up by the root: all of it has to come again.
+        self.under_way.give_up(hash);
         match self.under_way.expect(hash, &self.store) {
-            Ok(true) => root.queue(&FromWorker::Want(hash)),
-            Ok(false) => {}
-            Err(error) => root.queue(&FromWorker::Gone(hash, error.to_string())),
+            Ok(_) => root.queue(&FromWorker::Want(hash)),
+            Err(error) => root.queue(&FromWorker::Unkept(hash, error.to_string())),
         }
     }
 
@@ -38,7 +39,10 @@ impl Transfers {
         match self.under_way.take(hash, offset, bytes, last) {
             Ok(true) => root.queue(&FromWorker::Have(hash)),
             Ok(false) => {}
-            Err(error) => root.queue(&FromWorker::Gone(hash, error.to_string())),
+            Err(error @ (StoreError::Damaged { .. } | StoreError::OutOfOrder { .. })) => {
+                root.queue(&FromWorker::Damaged(hash, error.to_string()));
+            }
+            Err(error) => root.queue(&FromWorker::Unkept(hash, error.to_string())),
         }
     }
 

@@ -68,6 +68,27 @@ fn a_pool_closed_while_an_artefact_travels_still_delivers_it() {
     folder.assert_nothing_left(GONE);
 }
 
+/// What is damaged in the root's store is no fault of the worker that finds it so.
+#[test]
+fn a_damaged_artefact_costs_its_task_and_no_worker_and_is_built_again() {
+    let folder = Folder::with(
+        "local pool = spawn { workers = 1 }\nlocal build = submit(compile { cmd = { 'sh', '-c', 'echo whole > prog' }, output \
+         = 'prog', inputs = { 'c.lua' } })\nprint(await(build).status)\npool:close()\nif not io.open 'once' then\n\
+         os.execute 'touch once; find cache/objects -type f -exec chmod u+w {} + -exec truncate -s 3 {} +' end\nspawn { workers = \
+         1 }\nlocal read = await(submit(exec { cmd = { 'cat', build } }))\nprint(read.status, read.reason or \
+         read.stdout)\nprint(await(submit(exec { cmd = { 'true' } })).status)\n",
+    );
+    let own_cache = "HARNESS_CACHE=\"$PWD/cache.$$\" exec \"$HARNESS\" \"$@\"";
+    let run = || folder.finish(folder.harness_with_worker(own_cache, &["c.lua"]));
+    let ran = run();
+    assert!(ran.code == Some(0) && !ran.stderr.contains("lost"), "{ran:#?}");
+    assert!(ran.stdout.starts_with("ok\nrefused\tartefact ") && ran.stdout.ends_with("\nok\n"), "{ran:#?}");
+    assert!(ran.stderr.contains(" was damaged in the store "), "{ran:#?}");
+    let again = run();
+    assert_eq!((again.code, again.stdout.as_str()), (Some(0), "ok\nok\twhole\n\nok\n"), "{again:#?}");
+    folder.assert_nothing_left(GONE);
+}
+
 #[test]
 fn a_limit_that_is_none_is_named() {
     let folder = Folder::with("print 'no'");
