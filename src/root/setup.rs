@@ -121,11 +121,18 @@ impl Root {
         let journal = options.journal.clone().unwrap_or_else(|| default_journal(&path));
         let job =
             allocation.job.clone().map(|id| BatchJob { scheduler: allocation.scheduler.to_string(), id });
+        let wake = Arc::new(Wake::new()?);
+        let modules = Reader::start(sources, wake.clone())?;
+        let launcher = launcher(&options, allocation, mpi, &signals)?;
+        options.trace.as_deref().map_or(Ok(()), Trace::may_be_at)?;
         let header = header(&path, &text, options.seed);
         let opened = open_journal(&journal, header, job.clone(), &options, &progress)?;
+        // Whatever fails from here on ends a run that the journal knows of, and that never was.
+        let journal_writer = opened.writer;
+        let never_was = |_: &SetupError| journal_writer.was_no_run();
         let index = Arc::new(opened.answers);
-        let mut notices = notices(&index, &allocation);
-        let again = restarted(job.as_ref(), allocation.restarts, opened.before.as_ref());
+        let mut notices = notices(&index, &launcher.allocation);
+        let again = restarted(job.as_ref(), launcher.allocation.restarts, opened.before.as_ref());
         let script_hash = Hash::of(&text);
         if opened.before.is_some_and(|before| before.script_hash != Some(script_hash)) {
             notices.script_changed();
@@ -135,9 +142,9 @@ impl Root {
         let forecast = deadline.as_ref().map(|_| forecast(&index)).unwrap_or_default();
         let (kept, envs) = (index.states().clone(), index.envs().keys().copied().collect());
         let seed = options.seed.unwrap_or(opened.header.seed);
-        let trace = begin_trace(&options, (&path, &text), seed, &kept)?;
+        let trace = begin_trace(&options, (&path, &text), seed, &kept);
+        let trace = trace.map_err(SetupError::from).inspect_err(never_was)?;
         let sink = trace.as_ref().map(Trace::sink).unwrap_or_default();
-        let wake = Arc::new(Wake::new()?);
         let counter = counter(&options, &journal, job, wake.clone(), &progress);
         let waker = wake.clone();
         let artefacts = store.clone();
@@ -150,19 +157,20 @@ impl Root {
             artefact_present: Box::new(move |hash| artefacts.contains(hash)),
             wake: Box::new(move || waker.signal()),
         });
-        let launcher = launcher(&options, allocation, mpi, &signals)?;
+        let script_end = start_script(script, port.traced(sink.clone()));
+        let script_end = script_end.map_err(SetupError::from).inspect_err(never_was)?;
         let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
         let surroundings = Surroundings::new(envs, Provenance::of(&dir, &text, seed));
         let parts = Parts {
             pools,
             port: driver_end,
-            journal: opened.writer,
+            journal: journal_writer,
             campaign: opened.header.campaign,
             dir,
             store,
             progress,
             signals,
-            modules: Reader::start(sources, wake.clone())?,
+            modules,
             wake,
             deadline,
             forecast,
@@ -170,11 +178,11 @@ impl Root {
             workers: std::mem::take(workers),
             counter,
             interactive: options.interactive,
-            trace: sink.clone(),
+            trace: sink,
         };
         Ok(Self {
             driver: Driver::new(parts),
-            script_end: start_script(script, port.traced(sink))?,
+            script_end,
             journal,
             display: options.display,
             repeats: options.repeats,

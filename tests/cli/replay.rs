@@ -75,6 +75,35 @@ fn traced(script: &str) -> (Folder, Ran) {
     (folder, ran)
 }
 
+/// A journal knows nothing of a run that could not begin, and `--fresh` has not cost the one that was there.
+#[test]
+fn a_run_that_cannot_be_traced_leaves_the_journal_as_it_was() {
+    let folder = Folder::with("print(await(submit(exec { cmd = { 'true' }, key = 'a' })).status)");
+    folder.write("other", "precious\n");
+    let nothing_but = |there: &str| {
+        for trace in ["other", "none/trace"] {
+            for fresh in [false, true] {
+                let mut args = vec!["--trace", trace];
+                args.extend(fresh.then_some("--fresh"));
+                args.push("c.lua");
+                let ran = folder.run(&args);
+                assert!(ran.code == Some(4) && ran.stderr.contains("--trace: "), "{args:?}: {ran:#?}");
+                let journals = fs::read_dir(folder.path("")).unwrap().flatten();
+                let names = journals.map(|entry| entry.file_name().into_string().unwrap());
+                let mut names: Vec<_> = names.filter(|name| name.starts_with("c.lua.journal")).collect();
+                names.sort();
+                assert_eq!(names.join(" "), there, "{args:?}");
+            }
+        }
+    };
+    nothing_but("");
+    assert_eq!(folder.run(&["c.lua"]).stdout, "ok\n");
+    let was = folder.read("c.lua.journal");
+    nothing_but("c.lua.journal");
+    assert_eq!(folder.read("c.lua.journal"), was);
+    assert_eq!(folder.read("other"), "precious\n");
+}
+
 /// A folder with a trace and a script, and nothing else.
 fn laptop(trace: &str, script: &str) -> Folder {
     let folder = Folder::with(script);

@@ -44,12 +44,18 @@ pub(in crate::root) struct Trace {
 }
 
 impl Trace {
-    /// Begins one; a trace that is there already is overwritten.
+    /// May one be written there? Touches nothing.
+    pub(in crate::root) fn may_be_at(path: &Path) -> Result<(), TraceError> {
+        match may_overwrite(path) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(TraceError::Taken(path.into())),
+            Err(error) => Err(TraceError::Unwritable(path.into(), error)),
+        }
+    }
+
+    /// Begins one where it may be; a trace that is there already is overwritten.
     pub(in crate::root) fn create(path: &Path, header: &Header) -> Result<Self, TraceError> {
         let unwritable = |error| TraceError::Unwritable(path.into(), error);
-        if !may_overwrite(path).map_err(unwritable)? {
-            return Err(TraceError::Taken(path.into()));
-        }
         let mut new = File::options();
         new.write(true).create(true).truncate(true).mode(0o600); // it says what a journal says
         let mut file = new.open(path).map_err(unwritable)?;
