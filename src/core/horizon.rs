@@ -28,7 +28,7 @@ pub(super) struct Horizon {
 #[derive(Clone, Copy, Debug)]
 struct End {
     at: Tick,
-    /// From when it was known.
+    /// From when it was first known.
     whole_us: u64,
 }
 
@@ -40,8 +40,10 @@ struct Lately {
 }
 
 impl Horizon {
+    /// The end is at `at`: told again, it is one that the clock of `now` has lost time on the way to.
     pub fn ends(&mut self, now: Tick, at: Tick) {
-        self.end = Some(End { at, whole_us: at.0.saturating_sub(now.0) });
+        let whole_us = self.end.map_or(at.0.saturating_sub(now.0), |known| known.whole_us);
+        self.end = Some(End { at, whole_us });
     }
 
     /// A task took so long.

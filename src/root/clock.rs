@@ -13,11 +13,13 @@ const MOST: Duration = Duration::from_millis(50);
 pub(super) struct Clock {
     now: Duration,
     since: Instant,
+    /// It stood still, and nobody has asked yet.
+    stood_still: bool,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { now: Duration::ZERO, since: Instant::now() }
+        Self { now: Duration::ZERO, since: Instant::now(), stood_still: false }
     }
 
     /// The time of this round.
@@ -35,8 +37,14 @@ impl Clock {
         now.saturating_duration_since(self.since) > MOST
     }
 
+    /// Has it stood still since this was asked last? Then a time of day that is to come has come nearer.
+    pub(super) fn has_stood_still(&mut self) -> bool {
+        std::mem::take(&mut self.stood_still)
+    }
+
     /// A round of work is over.
     pub(super) fn worked(&mut self, until: Instant) {
+        self.stood_still |= self.has_worked_for_long(until);
         self.now += until.saturating_duration_since(self.since).min(MOST);
         self.since = until;
     }
@@ -57,12 +65,15 @@ mod tests {
         let mut clock = Clock::new();
         let start = clock.since;
         let after = |seconds| start + Duration::from_secs(seconds);
+        assert!(!clock.has_stood_still());
         clock.worked(after(15));
         assert_eq!(clock.now(), Tick(50_000));
+        assert!(clock.has_stood_still() && !clock.has_stood_still(), "said once");
         assert_eq!(clock.moment(Tick(1_050_000)), Some(after(16)));
         clock.waited(after(16));
         assert_eq!(clock.now(), Tick(1_050_000));
         clock.worked(after(16) + Duration::from_millis(3));
         assert_eq!(clock.now(), Tick(1_053_000));
+        assert!(!clock.has_stood_still());
     }
 }

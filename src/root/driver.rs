@@ -227,13 +227,18 @@ impl Driver {
     /// Works until the script is over and everything it asked for has ended, or the campaign is stopped.
     pub(super) fn run(&mut self) -> Ending {
         loop {
+            if self.clock.has_stood_still() {
+                self.tell_the_end();
+            }
             self.read_signals();
             self.read_requests();
             self.read_workers();
             self.pass_modules();
             self.read_journal();
             if self.clock.has_worked_for_long(Instant::now()) {
-                // Busy, or stopped: what was said meanwhile lies unread, and counts before anybody's time is over.
+                // Busy, or stopped: what was said meanwhile lies unread, and counts before anybody's time is over. What that has
+                // the core start must end in time, of which there is less than its clock shows.
+                self.tell_the_end();
                 self.wait_until(Some(Instant::now()), true);
                 self.read_requests(); // the wait has heard of them, too
                 self.read_workers();

@@ -33,12 +33,21 @@ impl Driver {
 
     /// Tells the core when the campaign drains, and how long tasks took in earlier runs.
     pub(super) fn look_ahead(&mut self, forecast: &Forecast) {
-        let Some(deadline) = &self.deadline else { return };
-        let left = deadline.drains.saturating_duration_since(Instant::now());
-        let at = self.clock.now().plus(u64::try_from(left.as_micros()).unwrap_or(u64::MAX));
+        if self.deadline.is_none() {
+            return;
+        }
         for (like, us) in forecast.seen() {
             self.handle(Event::Took { like, us });
         }
+        self.tell_the_end();
+    }
+
+    /// Tells the core when the campaign drains. Its clock has stood still while the root was busy, and the time of day has not:
+    /// then it is told again.
+    pub(super) fn tell_the_end(&mut self) {
+        let Some(deadline) = &self.deadline else { return };
+        let left = deadline.drains.saturating_duration_since(Instant::now());
+        let at = self.clock.now().plus(u64::try_from(left.as_micros()).unwrap_or(u64::MAX));
         if at != Tick(u64::MAX) {
             self.handle(Event::Deadline { at });
         }

@@ -50,6 +50,17 @@ fn hold(task: TaskId) -> Action {
 }
 
 #[test]
+fn an_end_that_came_nearer_counts_and_the_run_is_as_long_as_it_was() {
+    let mut desk = Desk::new(&[2]);
+    desk.ends_in(100);
+    desk.ends_in(30); // the root was busy for 70 s, which are none of its clock
+    let (late, actions) = desk.bound(Kind::Exec, 60);
+    assert_eq!(actions, [hold(late)], "it would fit into a whole run");
+    let (endless, actions) = desk.bound(Kind::Exec, 200);
+    assert_eq!(actions, [start(endless, 1, 0)], "it would fit into none");
+}
+
+#[test]
 fn a_timeout_that_is_too_long_now_is_held_back_at_once() {
     let mut desk = Desk::new(&[2]);
     desk.ends_in(100);
