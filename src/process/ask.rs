@@ -71,10 +71,11 @@ pub fn ask(argv: &[String], patience: Duration) -> Result<String, NoAnswer> {
     if !in_time {
         // It leads a session: what a wrapper has started goes with it.
         let _ = kill_process_group(child.pid, Signal::KILL);
+        child.wait_or_kill(Duration::ZERO); // where the kernel cannot end it, it is left
+        return Err(NoAnswer::Late { program, seconds: patience.as_secs() });
     }
     let (exit, _) = wait(child.pid).map_err(system)?;
     match exit {
-        _ if !in_time => Err(NoAnswer::Late { program, seconds: patience.as_secs() }),
         Exit::Code(0) => {
             let mut bytes = Vec::new();
             answer.rewind().and_then(|()| answer.take(LONGEST).read_to_end(&mut bytes)).map_err(system)?;

@@ -8,13 +8,18 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, getrlimit, kill_process, pidfd_open};
 
 use super::limited::{Allowance, Setting};
+use super::wait::{KILL_PATIENCE, try_wait};
 use super::{Environment, birth};
 use crate::model::Ulimit;
+
+/// So often one is looked at that was killed, where there is no descriptor that says when it has ended.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What to start.
 pub struct Launch<'a> {
@@ -136,10 +141,13 @@ impl Unwatched {
         Child::of_another(self.0)
     }
 
-    /// Ends it (SIGKILL), where there is no descriptor left to watch it.
+    /// Ends it (SIGKILL), where there is no descriptor left to watch it. Where the kernel cannot end it now, it is left.
     pub fn kill(self) {
         let _ = kill_process(self.0, Signal::KILL);
-        let _ = super::wait(self.0);
+        let until = Instant::now() + KILL_PATIENCE;
+        while matches!(try_wait(self.0), Ok(None)) && Instant::now() < until {
+            std::thread::sleep(LOOK);
+        }
     }
 }
 

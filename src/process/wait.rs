@@ -16,7 +16,7 @@ use super::tree::is_stopped;
 use crate::model::Usage;
 
 /// After SIGKILL a process is gone in a moment, unless it hangs in the kernel.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
