@@ -18,7 +18,7 @@ use super::JournalError;
 use super::piece::{Entry, Kept, NO_NAME, Names, Piece};
 use super::read::{Begin, Format, Head, Place, head, reader, scan};
 use super::runs::{Runs, Turn};
-use super::sidecar::{STRETCH_BYTES, Sidecar};
+use super::sidecar::{Access, STRETCH_BYTES, Sidecar};
 use super::versions::{Said, Version, may_be_outdated, outdated};
 use crate::model::{Env, Hash, Header, Kind, RecipeParts, Record, Retry, Session, Status};
 
@@ -66,11 +66,11 @@ impl Source {
 }
 
 impl Answers {
-    /// Those of a journal, whether or not somebody is writing to it.
+    /// Those of a journal, whether or not somebody is writing to it. Journal and index stay as they are.
     pub fn of(path: &Path) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Io { path: path.to_owned(), doing: "open it", source };
         let file = File::open(path).map_err(failed)?;
-        Ok(load(path, &file)?.answers)
+        Ok(load(path, &file, Access::Reader)?.answers)
     }
 
     /// How many there are; they are numbered from 0.
@@ -203,13 +203,13 @@ pub(super) struct Loaded {
 }
 
 /// Reads `file`, by the side-car as far as that goes.
-pub(super) fn load(path: &Path, file: &File) -> Result<Loaded, JournalError> {
+pub(super) fn load(path: &Path, file: &File, access: Access) -> Result<Loaded, JournalError> {
     let failed = |source| JournalError::Io { path: path.to_owned(), doing: "read it", source };
     let mut lines = reader(file, 0).map_err(failed)?;
     let head = match head(path, &mut lines)? {
         Ok(head) => head,
         Err(torn) => {
-            let sidecar = Sidecar::read(path, file, 0, |_| {});
+            let sidecar = Sidecar::read(path, file, 0, access, |_| {});
             let (answers, rest) = (Answers::default(), Piece::default());
             return Ok(Loaded { header: None, answers, rest, sidecar, torn });
         }
@@ -218,7 +218,7 @@ pub(super) fn load(path: &Path, file: &File) -> Result<Loaded, JournalError> {
     // An index whose lines are not there is wrong, and everything is read then.
     for length in [length, 0] {
         let mut gathered = Gathered::default();
-        let sidecar = Sidecar::read(path, file, length, |piece| gathered.take(piece));
+        let sidecar = Sidecar::read(path, file, length, access, |piece| gathered.take(piece));
         if let Some(loaded) = behind(gathered, sidecar, path, file, &head)? {
             return Ok(loaded);
         }

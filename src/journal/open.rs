@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::answers::{Loaded, load};
 use super::appending::Before;
 use super::piece::{Kept, Piece};
+use super::sidecar::Access;
 use super::writer::Indexing;
 use super::{Answers, JournalError, JournalWriter};
 use crate::model::{BatchJob, Header, Record, Retry, Session};
@@ -74,7 +75,7 @@ impl Journal {
         let mut notes = Vec::new();
         let (file, aside) = take(path, mode, &mut notes)?;
         let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
-        let Loaded { header: begun, answers, mut rest, sidecar, torn } = load(path, &file)?;
+        let Loaded { header: begun, answers, mut rest, sidecar, torn } = load(path, &file, Access::Writer)?;
         if torn > 0 {
             file.set_len(rest.end).map_err(failed("cut off its torn last line"))?;
             notes.push(format!(

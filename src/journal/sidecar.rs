@@ -24,11 +24,20 @@ pub(super) const STRETCH_BYTES: u64 = 8 << 20;
 /// So many bytes at the end of a stretch are compared, and all of its last line: records have ids of their own.
 const LAST_BYTES: u64 = 4 << 10;
 
+/// What may be done to the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The journal is locked: what is wrong is removed, and what is missing added.
+    Writer,
+    /// Somebody may be writing to both: it is read.
+    Reader,
+}
+
 /// The file, to be added to.
 pub(super) struct Sidecar {
     path: PathBuf,
     file: Option<File>,
-    /// How much of it is right; none: it is somebody else's, or cannot be written.
+    /// How much of it is right; none: it is somebody else's, or is not to be written, or cannot be.
     right: Option<u64>,
 }
 
@@ -42,7 +51,13 @@ struct Written<P> {
 
 impl Sidecar {
     /// Reads what there is of the first `length` bytes of the journal at `path`, piece by piece.
-    pub(super) fn read(path: &Path, journal: &File, length: u64, mut each: impl FnMut(Piece)) -> Self {
+    pub(super) fn read(
+        path: &Path,
+        journal: &File,
+        length: u64,
+        access: Access,
+        mut each: impl FnMut(Piece),
+    ) -> Self {
         let mut name = path.as_os_str().to_owned();
         name.push(".index");
         let path = PathBuf::from(name);
@@ -53,12 +68,20 @@ impl Sidecar {
             Ok(_) => None,
             Err(error) => (error.kind() == io::ErrorKind::NotFound).then_some(0),
         };
+        if access == Access::Reader {
+            right = None;
+        }
         if right.is_some_and(|right| right <= PREFACE.len() as u64) {
             // Of another journal, or of another version: gone, it cannot grow old.
             let _ = std::fs::remove_file(&path);
             right = Some(0);
         }
         Self { path, file: None, right }
+    }
+
+    /// Adds nothing any more: what comes may not be on the disk.
+    pub(super) fn give_up(&mut self) {
+        self.right = None;
     }
 
     /// Adds what is known of a further stretch of the journal, which is on the disk.

@@ -236,6 +236,8 @@ impl Thread {
         match self.file.file.sync_data() {
             Ok(()) => self.indexing.go_on(&self.file.file),
             Err(source) => {
+                // The system says it once: that the next time goes well says nothing of what this time should have brought there.
+                self.indexing.sidecar.give_up();
                 let reason = self.file.explain("bring it to the disk", source);
                 let _ = self.to_driver.send(Err(self.file.lost(None, reason)));
                 ring(&self.news);
@@ -285,13 +287,17 @@ fn ring(bell: &OwnedFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::sidecar::Access;
     use crate::model::Artefact;
     use crate::model::Hash;
 
     /// Writes to a file that is empty.
     fn start(file: File, path: &Path) -> JournalWriter {
         let file = Locked(file);
-        let indexing = Indexing { sidecar: Sidecar::read(path, &file, 0, |_| {}), rest: Piece::default() };
+        let indexing = Indexing {
+            sidecar: Sidecar::read(path, &file, 0, Access::Writer, |_| {}),
+            rest: Piece::default(),
+        };
         JournalWriter::start(file, path, 0, indexing, Before::default()).unwrap()
     }
 
@@ -385,6 +391,37 @@ mod tests {
             "{lost}"
         );
         assert_eq!(lost.place, None);
+    }
+
+    #[test]
+    fn nothing_is_indexed_behind_what_did_not_reach_the_disk() {
+        for fails_once in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("journal");
+            let file = File::options().create(true).read(true).append(true).open(&path).unwrap();
+            file.set_len(STRETCH_BYTES).unwrap();
+            let mut rest = Piece::default();
+            rest.add(Kept::Nothing, STRETCH_BYTES);
+            let sidecar = Sidecar::read(&path, &file, STRETCH_BYTES, Access::Writer, |_| {});
+            let (to_driver, results) = mpsc::channel();
+            // It takes everything and brings nothing to a disk.
+            let null = File::options().append(true).open("/dev/null").unwrap();
+            let mut thread = Thread {
+                file: Appending::to(Locked(null), &path, 0),
+                before: Before::default(),
+                is_no_run: Arc::default(),
+                indexing: Indexing { sidecar, rest },
+                to_driver,
+                news: eventfd(0, EventfdFlags::CLOEXEC).unwrap(),
+            };
+            if fails_once {
+                thread.sync();
+                assert_eq!(results.recv().unwrap().unwrap_err().token, None);
+            }
+            thread.file = Appending::to(Locked(file), &path, STRETCH_BYTES);
+            thread.sync();
+            assert_eq!(folder.path().join("journal.index").exists(), !fails_once);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use harness::journal::{Mode, read};
+use harness::journal::{Answers, Mode, read};
 use harness::model::{Env, Kind, Outcome, Record, State, Status};
 
 use crate::{answered, append, facts, open, refused};
@@ -174,6 +174,20 @@ fn short_journals_have_no_index_and_what_is_somebody_elses_is_left_alone() {
     append(open(&path, Mode::Resume).unwrap().writer, records);
     assert_eq!(answered(open(&path, Mode::Resume).unwrap().answers), all());
     assert_eq!(fs::read_to_string(index_of(&path)).unwrap(), "mine");
+}
+
+/// Somebody may be writing to both: then a piece would be torn, or belong to another journal.
+#[test]
+fn who_only_looks_neither_removes_an_index_nor_makes_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let index = long(&path);
+    fs::remove_file(&index).unwrap();
+    assert_eq!(answered(Answers::of(&path).unwrap()), all());
+    assert!(!index.exists());
+    fs::write(&index, "harness.journal.index/1\n").unwrap();
+    assert_eq!(answered(Answers::of(&path).unwrap()), all());
+    assert_eq!(fs::read_to_string(&index).unwrap(), "harness.journal.index/1\n");
 }
 
 #[test]
