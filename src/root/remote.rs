@@ -28,6 +28,8 @@ use crate::wire::socket_pair;
 
 /// Lines kept of what is said before the worker speaks.
 const KEPT_LINES: usize = 12;
+/// So much of it is read at once (B): all that a pipe holds of somebody who has ended.
+const PIPE_BYTES: usize = 64 * 1024;
 /// A line is cut there (B).
 const LINE_BYTES: usize = 16 * 1024;
 
@@ -68,12 +70,16 @@ impl Said {
         self.kept.is_some() && self.pipe.is_none()
     }
 
-    /// Reads what there is.
+    /// Reads what there is, of one who never stops only so much: the others wait, and what is left wakes us again.
     pub(super) fn listen(&mut self) {
         let mut bytes = [0; 4096];
-        while let Some(pipe) = &self.pipe {
+        let mut left = PIPE_BYTES;
+        while let Some(pipe) = self.pipe.as_ref().filter(|_| left > 0) {
             match read(pipe, &mut bytes) {
-                Ok(count) if count > 0 => self.hear(&bytes[..count]),
+                Ok(count) if count > 0 => {
+                    self.hear(&bytes[..count]);
+                    left = left.saturating_sub(count);
+                }
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR) => {}
                 Ok(_) | Err(_) => {
@@ -252,6 +258,15 @@ mod tests {
             "ssh ended with exit code 255 before the worker spoke\n    ssh: connect to host node2 port 22: \
              Connection refused\n    no newline\n  To see for yourself: ssh node2 harness --version"
         );
+    }
+
+    #[test]
+    fn one_who_prints_for_ever_is_left_in_time() {
+        let (mut said, _) = said();
+        said.pipe = Some(File::open("/dev/zero").unwrap().into());
+        said.listen();
+        assert!(said.poll_fd().is_some(), "there is more");
+        assert_eq!(said.kept.map(|kept| kept.len()), Some(PIPE_BYTES / LINE_BYTES));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rustix::io::{Errno, ioctl_fionbio, read, write};
 use rustix::net::sockopt;
 
 use super::{Link, LinkError};
-use crate::wire::{Inbox, Outgoing};
+use crate::wire::{Inbox, Outgoing, READ_MOST};
 
 /// Room to read into at the least (B).
 const READ_BYTES: usize = 64 * 1024;
@@ -127,7 +127,7 @@ impl Link for StreamLink {
                 Ok(count) => {
                     inbox.filled(count);
                     total += count;
-                    if count < room {
+                    if count < room || total >= READ_MOST {
                         return Ok(());
                     }
                 }
@@ -178,6 +178,9 @@ fn link_error(error: Errno) -> LinkError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
     use super::*;
     use crate::model::{FromWorker, Hash, ToWorker};
     use crate::transport::Peer;
@@ -231,6 +234,32 @@ mod tests {
         assert_eq!(root.backlog(), 0);
         drop(worker);
         assert!(matches!(root.progress(), Err(LinkError::Closed)));
+    }
+
+    #[test]
+    fn of_one_who_sends_without_end_so_much_is_taken_at_once() {
+        const PIECE: usize = 64 << 10;
+        let sent = tempfile::tempfile().unwrap();
+        sent.set_len(4 * READ_MOST as u64).unwrap();
+        for begin in (0..4 * READ_MOST).step_by(PIECE) {
+            // A message of zeros, up to the next.
+            sent.write_all_at(&(PIECE as u32 - 4).to_le_bytes(), begin as u64).unwrap();
+        }
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        let mut link = StreamLink::over(sent.into(), null.into()).unwrap();
+        let mut inbox = Inbox::default();
+        link.progress(&mut inbox).unwrap();
+        assert!(inbox.received() < 3 * READ_MOST as u64, "{}", inbox.received());
+        let mut messages = 0;
+        loop {
+            while inbox.take_bytes().unwrap().is_some() {
+                messages += 1;
+            }
+            if link.progress(&mut inbox).is_err() {
+                break;
+            }
+        }
+        assert_eq!(messages, 4 * READ_MOST / PIECE, "the rest comes later");
     }
 
     #[test]

@@ -26,6 +26,8 @@ use crate::model::Message;
 
 /// A longer message is taken for garbage, and never sent (B).
 pub const MESSAGE_LIMIT: usize = 1 << 30;
+/// Once so much has come, the rest is for the next time (B): who sends without end does not keep his reader from all others.
+pub const READ_MOST: usize = 4 << 20;
 /// Room to read into at the least (B).
 const READ_BYTES: usize = 64 * 1024;
 /// A bulk of so many bytes travels apart from its message. Then a word comes before the message: its length, and this bit,
@@ -193,7 +195,7 @@ impl Stream {
         self.unsaid.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Reads what is there. `Closed` is said only once everything that came before has been read.
+    /// Reads what is there, as far as [`READ_MOST`] goes. `Closed` is said only once everything that came before has been read.
     pub fn fill(&mut self) -> Result<(), WireError> {
         let mut total = 0;
         loop {
@@ -219,7 +221,7 @@ impl Stream {
                     }
                     self.inbox.filled(message.bytes - known);
                     total += message.bytes;
-                    if message.bytes < room {
+                    if message.bytes < room || total >= READ_MOST {
                         return Ok(());
                     }
                 }
