@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,9 @@ use serde::Serialize;
 use super::{Header, Said};
 use crate::core::{Action, Event};
 use crate::say::post;
+
+/// So much may wait for a slow disk (B). Beyond that the trace ends: the memory is the campaign's.
+const MOST_WAITING: usize = 256 << 20;
 
 /// How long the end of a campaign waits for the rest of its trace.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -32,7 +37,17 @@ pub enum TraceError {
 
 enum Message {
     Line(Vec<u8>),
+    /// Too much waits: nothing comes any more.
+    Behind,
     End,
+}
+
+/// What waits to be written.
+#[derive(Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    /// It became too much, and the trace ends there.
+    is_over: AtomicBool,
 }
 
 /// A trace that is being written.
@@ -64,9 +79,11 @@ impl Trace {
         file.write_all(&first).map_err(unwritable)?;
         let (lines, queue) = channel();
         let (done, written) = channel();
+        let waiting = Arc::new(Waiting::default());
+        let taken = waiting.clone();
         let shown = path.to_path_buf();
         let thread = std::thread::Builder::new().name("trace".into()).spawn(move || {
-            if let Err(error) = write(file, &queue) {
+            if let Err(error) = write(file, &queue, &taken) {
                 post(format_args!(
                     "harness: the trace {} is cut off: it cannot be written: {error}; the campaign goes on",
                     shown.display()
@@ -75,7 +92,7 @@ impl Trace {
             drop(done);
         });
         thread.map_err(unwritable)?;
-        let sink = Sink(Some(Open { lines: lines.clone(), began: Instant::now() }));
+        let sink = Sink(Some(Open { lines: lines.clone(), began: Instant::now(), waiting }));
         Ok(Self { sink, lines, written })
     }
 
@@ -108,7 +125,7 @@ fn may_overwrite(path: &Path) -> io::Result<bool> {
 }
 
 /// Until the end, or everybody who had something to write is gone. What nobody waits for is in the file at once.
-fn write(file: File, queue: &Receiver<Message>) -> io::Result<()> {
+fn write(file: File, queue: &Receiver<Message>, waiting: &Waiting) -> io::Result<()> {
     let mut file = BufWriter::new(file);
     loop {
         let message = match queue.try_recv() {
@@ -120,7 +137,14 @@ fn write(file: File, queue: &Receiver<Message>) -> io::Result<()> {
             }
         };
         match message {
-            Some(Message::Line(line)) => file.write_all(&line)?,
+            Some(Message::Line(line)) => {
+                waiting.bytes.fetch_sub(line.len(), Ordering::Relaxed);
+                file.write_all(&line)?;
+            }
+            Some(Message::Behind) => {
+                file.flush()?;
+                return Err(io::Error::other("it is written too slowly, and too much waits"));
+            }
             Some(Message::End) | None => return file.flush(),
         }
     }
@@ -134,6 +158,7 @@ pub(in crate::root) struct Sink(Option<Open>);
 struct Open {
     lines: Sender<Message>,
     began: Instant,
+    waiting: Arc<Waiting>,
 }
 
 impl Sink {
@@ -158,12 +183,19 @@ impl Sink {
     }
 
     fn line(&self, what: What<'_>) {
-        let Some(open) = &self.0 else { return };
+        let Some(open) = self.0.as_ref().filter(|open| !open.waiting.is_over.load(Ordering::Acquire)) else {
+            return;
+        };
         let t = open.began.elapsed().as_micros() as f64 / 1e6;
         if let Ok(mut line) = serde_json::to_vec(&Line { t, what }) {
             line.push(b'\n');
+            let waits = open.waiting.bytes.fetch_add(line.len(), Ordering::Relaxed) + line.len();
             // Whoever writes may have given up: that was said.
             let _ = open.lines.send(Message::Line(line));
+            // Said behind the line that was too much, so that none is missing before it.
+            if waits > MOST_WAITING && !open.waiting.is_over.swap(true, Ordering::AcqRel) {
+                let _ = open.lines.send(Message::Behind);
+            }
         }
     }
 }
@@ -186,6 +218,29 @@ enum What<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_too_slowly_ends_with_a_whole_line() {
+        let (lines, queue) = channel();
+        let waiting = Arc::new(Waiting::default());
+        let open = Open { lines, began: Instant::now(), waiting: waiting.clone() };
+        let sink = Sink(Some(open));
+        sink.event(&Event::Tick);
+        waiting.bytes.fetch_add(MOST_WAITING, Ordering::Relaxed); // as if that much were in the queue
+        for _ in 0..3 {
+            sink.event(&Event::Drain);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace");
+        let error = write(File::create(&path).unwrap(), &queue, &waiting).unwrap_err();
+        assert!(error.to_string().contains("too slowly"), "{error}");
+        let written = fs::read_to_string(&path).unwrap();
+        let events = written.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        assert_eq!(
+            events.map(|line| line["event"].to_string()).collect::<Vec<_>>(),
+            ["\"tick\"", "\"drain\""]
+        );
+    }
 
     #[test]
     fn a_file_that_is_no_trace_is_kept() {
