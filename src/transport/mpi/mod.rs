@@ -172,9 +172,14 @@ impl MpiLink {
             let buffer = std::mem::take(&mut self.buffer);
             self.receiving = self.comm.receive(self.rank, buffer).map_err(failed)?;
         }
-        let Some(receiving) = &mut self.receiving else { return Ok(false) };
-        let Some(message) = receiving.message().map_err(failed)? else { return Ok(false) };
-        self.receiving = None;
+        let Some(receiving) = self.receiving.take() else { return Ok(false) };
+        let message = match receiving.message().map_err(failed)? {
+            Ok(message) => message,
+            Err(receiving) => {
+                self.receiving = Some(receiving);
+                return Ok(false);
+            }
+        };
         inbox.space(message.len())[..message.len()].copy_from_slice(&message);
         inbox.filled(message.len());
         self.buffer = message;

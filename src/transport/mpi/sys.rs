@@ -290,14 +290,15 @@ pub struct Receiving {
 }
 
 impl Receiving {
-    /// The message, once all of it has come.
-    pub fn message(&mut self) -> Result<Option<Vec<u8>>, MpiError> {
+    /// The message, or this again while not all of it has come.
+    pub fn message(mut self) -> Result<Result<Vec<u8>, Self>, MpiError> {
         if !self.under_way.finished()? {
-            return Ok(None);
+            return Ok(Err(self));
         }
         let mut message = std::mem::take(&mut self.under_way.space);
-        // SAFETY: it has room for so many, and MPI has written them.
+        // SAFETY: it is the space that `receive` made room in for so many, as nobody has taken it before, and MPI has written
+        // them.
         unsafe { message.set_len(self.length) };
-        Ok(Some(message))
+        Ok(Ok(message))
     }
 }
