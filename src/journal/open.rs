@@ -1,9 +1,9 @@
 //! Taking a journal into possession: lock, check, mend the torn tail, say who holds it now.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::ops::Deref;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,9 @@ use crate::model::{BatchJob, Header, Record, Retry, Session};
 /// How long somebody looks whether a journal is written to (`harness status`), and how long all who do are waited for.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// So much of a journal is looked at together, where one line of it is sought (B).
+const BLOCK_BYTES: usize = 1 << 16;
 
 /// The journal of a campaign.
 pub struct Journal;
@@ -188,12 +191,33 @@ pub fn holder(path: &Path) -> String {
 pub fn last_session(path: &Path) -> Option<Session> {
     // To open a pipe would be to wait for somebody who writes to it.
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    let lines = BufReader::new(File::open(path).ok()?).split(b'\n').map_while(Result::ok);
-    let last = lines.filter(|line| line.starts_with(br#"{"type":"session""#)).last()?;
-    match Record::parse(&last).ok()? {
+    let mut file = File::open(path).ok()?;
+    file.seek(SeekFrom::Start(last_session_line(&file)?)).ok()?;
+    let mut line = Vec::new();
+    BufReader::new(file).read_until(b'\n', &mut line).ok()?;
+    match Record::parse(line.trim_ascii_end()).ok()? {
         Record::Session(session) => Some(session),
         _ => None,
     }
+}
+
+/// Where it begins. Sought from behind, a block at a time: a journal may have gigabytes, and lines of any length.
+fn last_session_line(file: &File) -> Option<u64> {
+    const BEGINS: &[u8] = b"\n{\"type\":\"session\"";
+    let size = file.metadata().ok()?.len();
+    let mut block = vec![0; BLOCK_BYTES + BEGINS.len() - 1];
+    let mut begin = size;
+    while begin > 0 {
+        let end = begin;
+        begin = begin.saturating_sub(BLOCK_BYTES as u64);
+        // What lies across the end of the block is seen, too.
+        let seen = usize::try_from(size.min(end + BEGINS.len() as u64 - 1) - begin).ok()?;
+        file.read_exact_at(&mut block[..seen], begin).ok()?;
+        if let Some(at) = block[..seen].windows(BEGINS.len()).rposition(|bytes| bytes == BEGINS) {
+            return Some(begin + at as u64 + 1);
+        }
+    }
+    None
 }
 
 /// Does somebody write to the journal at this moment? Asked by a lock that others can have too and that is given back
@@ -262,4 +286,35 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 
 pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_session_is_found_wherever_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let line = |pid: u32| {
+            let rest =
+                r#""version":"0.1.0","protocol":7,"script_hash":null,"started_unix_s":1.0,"host":"node1""#;
+            format!("{{\"type\":\"session\",{rest},\"pid\":{pid}}}\n")
+        };
+        let before = format!("{{}}\n{}{}", line(1), line(2));
+        assert_eq!(last_session(&path), None);
+        for (behind, found) in [(0, Some(2)), (BLOCK_BYTES - 1, Some(2)), (3 * BLOCK_BYTES, Some(2))] {
+            fs::write(&path, before.clone() + &"x".repeat(behind)).unwrap();
+            assert_eq!(last_session(&path).map(|session| session.pid), found, "{behind}");
+        }
+        // Across the end of a block, at each place.
+        for behind in BLOCK_BYTES - line(2).len() - 1..=BLOCK_BYTES {
+            fs::write(&path, before.clone() + &"x".repeat(behind)).unwrap();
+            assert_eq!(last_session(&path).map(|session| session.pid), Some(2), "{behind}");
+        }
+        for nothing in ["", "{}\n", "x", "\n{\"type\":\"session\""] {
+            fs::write(&path, nothing).unwrap();
+            assert_eq!(last_session(&path), None, "{nothing:?}");
+        }
+    }
 }
