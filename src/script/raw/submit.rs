@@ -1,5 +1,5 @@
 //! The functions of the script state that run for every call: `submit_call`, `submit_calls` and `take`, as plain C
-//! functions. They raise nothing but "out of memory"; what went wrong is returned.
+//! functions. They raise nothing but "out of memory", and `take` where nothing can be awaited; what else went wrong is returned.
 
 use std::ffi::{c_int, c_void};
 use std::rc::Rc;
@@ -166,7 +166,8 @@ unsafe fn calls(bridge: &Bridge, state: *mut lua_State, stack: Stack) -> Option<
 }
 
 unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
-    // SAFETY: as in `submit_call`; nothing here raises.
+    // SAFETY: as in `submit_call`, but that the refusal and the push of a line raise, too. Nothing of ours is held there that
+    // would have to be dropped: the text of the one is static, and the other belongs to the bridge.
     unsafe {
         let stack = Stack::new(state);
         let bridge = bridge(state);
