@@ -20,8 +20,6 @@ pub struct Series<'a> {
     pub wall_s: &'a [f64],
     /// User and system time together, s; empty if unknown (a gang).
     pub cpu_s: &'a [f64],
-    /// Cores the program is expected to keep busy; 1 unless known better.
-    pub threads: u32,
     /// Median wall time of a null command on the node, s.
     pub floor_s: Option<f64>,
     /// The precision asked for: less drift than this does not matter.
@@ -37,7 +35,8 @@ pub struct Series<'a> {
 /// * `outliers_mild:N`, `outliers_severe:N`: beyond 1.5 and 3 interquartile ranges (Tukey 1977)
 /// * `unstable`: largest over smallest > 1.5; with 0 or both signs among them, further apart than half of the median
 /// * `near_floor`: median wall time < 20 × that of a null command
-/// * `off_cpu`: wall > 1.5 × (user + sys) / threads, summed over the run
+/// * `off_cpu`: wall > 1.5 × (user + sys), summed over the run: not even one core was busy. How many threads a program has
+///   nobody says, so of several that wait by turns it says nothing
 pub fn flags(series: &Series<'_>) -> Vec<String> {
     let mut flags = Vec::new();
     let values = series.objective;
@@ -76,7 +75,7 @@ pub fn flags(series: &Series<'_>) -> Vec<String> {
     }
     let cpu: f64 = series.cpu_s.iter().sum();
     let wall: f64 = series.wall_s.iter().sum();
-    if !series.cpu_s.is_empty() && wall > 1.5 * cpu / f64::from(series.threads.max(1)) {
+    if !series.cpu_s.is_empty() && wall > 1.5 * cpu {
         flags.push("off_cpu".into());
     }
     flags
@@ -192,7 +191,7 @@ mod tests {
         assert_eq!(of(&[0.0, 0.0]), [""; 0]);
         assert_eq!(of(&[1.0, 1.5]), [""; 0]);
         let wall = [0.010, 0.011, 0.012];
-        let mut series = Series { objective: &wall, wall_s: &wall, threads: 1, ..Series::default() };
+        let mut series = Series { objective: &wall, wall_s: &wall, ..Series::default() };
         series.floor_s = Some(0.000_5);
         assert_eq!(flags(&series), [""; 0]);
         series.floor_s = Some(0.000_6);
@@ -200,7 +199,7 @@ mod tests {
         series.floor_s = None;
         series.cpu_s = &[0.008, 0.008, 0.008];
         assert_eq!(flags(&series), [""; 0]);
-        series.threads = 2;
+        series.cpu_s = &[0.007, 0.007, 0.007];
         assert_eq!(flags(&series), ["off_cpu"]);
     }
 }

@@ -30,7 +30,6 @@ impl Subject {
             objective: &objective,
             wall_s: &wall_s,
             cpu_s: &cpu_s,
-            threads: 1,
             // What a program times itself does not contain its start.
             floor_s: self.floor.map(|floor| floor.wall_s).filter(|_| self.spec.objective == "wall_s"),
             epsilon: self.spec.precision,
