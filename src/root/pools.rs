@@ -154,10 +154,11 @@ impl Pools {
 
     /// Closes a pool once its tasks are done.
     pub(super) fn close_when_idle(&mut self, id: PoolId) {
-        if let Some(pool) = self.pools.get_mut(&id)
-            && matches!(pool.phase, Phase::Open | Phase::Opening { .. })
-        {
-            pool.phase = Phase::Emptying;
+        let Some(pool) = self.pools.get_mut(&id) else { return };
+        match pool.phase {
+            Phase::Opening { .. } | Phase::Open => pool.phase = Phase::Emptying,
+            // While it grows the script waits, and closes nothing; the others are on their way or over.
+            Phase::Growing { .. } | Phase::Emptying | Phase::Closed | Phase::Failed { .. } => {}
         }
     }
 
