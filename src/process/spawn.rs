@@ -8,8 +8,9 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use rustix::event::{Timespec, poll};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, getrlimit, kill_process, pidfd_open};
 
@@ -19,7 +20,7 @@ use super::{Environment, birth};
 use crate::model::Ulimit;
 
 /// So often one is looked at that was killed, where there is no descriptor that says when it has ended.
-const LOOK: Duration = Duration::from_millis(1);
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 /// What to start.
 pub struct Launch<'a> {
@@ -146,7 +147,7 @@ impl Unwatched {
         let _ = kill_process(self.0, Signal::KILL);
         let until = Instant::now() + KILL_PATIENCE;
         while matches!(try_wait(self.0), Ok(None)) && Instant::now() < until {
-            std::thread::sleep(LOOK);
+            let _ = poll(&mut [], Some(&LOOK));
         }
     }
 }
