@@ -11,7 +11,7 @@ use super::date::utc;
 use super::natural::natural;
 use super::runs::{Numbers, script_of};
 use super::{Campaign, columns};
-use crate::model::human::{count, subject, tally};
+use crate::model::human::{count, subject, tally, visible};
 use crate::model::units::Unit;
 use crate::model::{
     Better, CompareResult, Compared, Detail, Hash, Kind, MeasureResult, Outcome, Record, Row, Session,
@@ -136,14 +136,33 @@ impl Listing {
         }
         text += &self.notes();
         let rows: Vec<Row<'_>> = self.chosen.iter().map(|(facts, outcome)| Row::of(facts, outcome)).collect();
-        let failures = failures(&rows);
-        if !failures.is_empty() {
+        let tasks = failures(&rows).into_iter().map(|(line, _)| line);
+        let failed: Vec<String> = tasks.chain(self.failed_variants()).collect();
+        if !failed.is_empty() {
             text += "\nfailed:\n";
         }
-        for (line, _) in failures {
+        for line in failed {
             let _ = writeln!(text, "  {line}");
         }
         text
+    }
+
+    /// Those of comparisons that have ended well all the same.
+    fn failed_variants(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (facts, outcome) in self.chosen.iter().filter(|(_, outcome)| outcome.ok()) {
+            let Detail::Compare(result) = &outcome.detail else { continue };
+            let subject = subject(facts.name.as_deref(), facts.params.as_ref());
+            for Compared { name, status, reason, .. } in
+                result.variants.iter().filter(|it| it.status != Status::Ok)
+            {
+                let reason = reason.as_deref().unwrap_or_default();
+                let line =
+                    format!("compare {subject}, {name} on {}: {}: {reason}", outcome.host, status.word());
+                lines.push(visible(line.lines().next().unwrap_or_default()));
+            }
+        }
+        lines
     }
 
     fn head(&self) -> String {

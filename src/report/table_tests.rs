@@ -137,6 +137,19 @@ failed:
     assert_eq!(text(&Choice::default(), None), all);
 }
 
+/// Where one of several failed the comparison has ended well, and says of the others what there is to say.
+#[test]
+fn why_a_variant_failed_is_said() {
+    let mut campaign = campaign();
+    let Some(Record::Task(task)) = campaign.ended.last_mut() else { panic!("the last is a task") };
+    let Detail::Compare(result) = &mut task.outcome.detail else { panic!("and a comparison") };
+    let tiled = &mut result.variants[1];
+    (tiled.status, tiled.reason) = (Status::VerifyFailed, Some("sample 3: output differs\nand more".into()));
+    let text = Listing::of(campaign, &Choice::default()).text(None);
+    let line = "  compare both, tiled on node1: verify_failed: sample 3: output differs";
+    assert_eq!(text.lines().last(), Some(line), "{text}");
+}
+
 #[test]
 fn it_is_sorted_and_filtered_as_asked() {
     let sorted = |sort| Choice { sort, ..Choice::default() };
