@@ -52,7 +52,7 @@
 ---@class harness.ExecOptions : harness.TaskOptions
 ---@field cmd? harness.Argument[] program and arguments, no shell; futures of calls and compiles become their results
 ---@field shell? string a line for /bin/sh -c, instead of cmd
----@field env? table<string, string|number> set on top of the scrubbed environment
+---@field env? table<string, string|number> set on top of the environment of harness, from which the variables of an MPI launcher are removed
 ---@field cwd? string a folder relative to the campaign's (the default), or "scratch" for a fresh one
 ---@field stdin? string what the program reads
 ---@field stdout? string "capture" (the default), "null" or a file
@@ -81,7 +81,7 @@
 ---@field inputs? string[] further files the build reads
 ---@field output? string the file that is the artefact
 ---@field outputs? string[] the same as a list of one
----@field env? table<string, string|number> set on top of the scrubbed environment
+---@field env? table<string, string|number> set on top of the environment of harness, from which the variables of an MPI launcher are removed
 ---@field cache? boolean look for an earlier build with the same content; true unless said
 ---@field tools? string[] programs it uses besides the first: their versions count as the compiler's does
 ---@field limits? harness.LimitsOptions what each of its processes may take
@@ -94,7 +94,7 @@
 ---@field except? string[] files and folders of `dir` that are no source
 ---@field tools? string[] the compilers whose versions count; what the tool calls by itself unless said
 ---@field inputs? string[] further files it reads
----@field env? table<string, string|number> set on top of the scrubbed environment
+---@field env? table<string, string|number> set on top of the environment of harness, from which the variables of an MPI launcher are removed
 ---@field cache? boolean look for an earlier build with the same content; true unless said
 ---@field limits? harness.LimitsOptions what each of its processes may take
 
@@ -162,7 +162,7 @@
 ---@class harness.MeasureOptions : harness.TaskOptions
 ---@field cmd? harness.Argument[] program and arguments, no shell
 ---@field shell? string a line for /bin/sh -c, instead of cmd
----@field env? table<string, string|number> set on top of the scrubbed environment
+---@field env? table<string, string|number> set on top of the environment of harness, from which the variables of an MPI launcher are removed
 ---@field cwd? string a folder relative to the campaign's, or "scratch"
 ---@field stdin? string what the program reads
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
@@ -198,7 +198,7 @@
 ---@class harness.VariantOptions
 ---@field cmd? harness.Argument[] program and arguments, no shell
 ---@field shell? string a line for /bin/sh -c, instead of cmd
----@field env? table<string, string|number> set on top of the scrubbed environment
+---@field env? table<string, string|number> set on top of the environment of harness, from which the variables of an MPI launcher are removed
 ---@field cwd? string a folder relative to the campaign's, or "scratch"
 ---@field stdin? string what the program reads
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
@@ -222,7 +222,7 @@
 ---@field [string] harness.VariantOptions|any a variant, under a name of its own
 ---@field cmd? harness.Argument[] program and arguments, no shell
 ---@field shell? string a line for /bin/sh -c, instead of cmd
----@field env? table<string, string|number> set on top of the scrubbed environment
+---@field env? table<string, string|number> set on top of the environment of harness, from which the variables of an MPI launcher are removed
 ---@field cwd? string a folder relative to the campaign's, or "scratch"
 ---@field stdin? string what the program reads
 ---@field inputs? string[] files put into the scratch folder under the same relative path; a `..` in it becomes `__`
