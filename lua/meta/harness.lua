@@ -427,7 +427,7 @@ function Future:wait(timeout) end
 function Future:done() end
 
 --- "pending" until its end is known (also right after cancel), or how it ended in one word: its status.
----@return string
+---@return harness.Status|"pending"
 function Future:status() end
 
 --- Ends the task or the flow, if it is not done. A future as a <close> variable is cancelled at the end of its block.
@@ -447,14 +447,14 @@ function Future:on_done(fn) end
 ---@field task? integer number of the task
 ---@field item? integer in a `map`: place of the item it was called with
 ---@field value? any the error value, if it could be shipped
----@field cause? table of a skipped call: what failed before it
+---@field cause? harness.Record|harness.Error of a skipped call: what failed before it
 
 ---@class harness.Record
 ---@field kind "exec"|"compile"|"measure"|"compare"
 ---@field ok boolean
 ---@field status harness.Status
 ---@field reason? string why, unless it is ok
----@field cause? table of a skipped task: what failed before it
+---@field cause? harness.Record|harness.Error of a skipped task: what failed before it
 ---@field host? string where it ran
 ---@field elapsed_s number seconds it occupied its slot
 ---@field name? string
@@ -742,7 +742,7 @@ function Results:group(param) end
 ---@return string
 function Results:table() end
 
---- Writes a CSV file; gives the number of rows.
+--- Writes a CSV file, below the folder where harness was started unless the path is absolute; gives the number of rows.
 ---@param path string
 ---@param options? harness.CsvOptions
 ---@return integer
