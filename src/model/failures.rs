@@ -14,6 +14,9 @@ const SUBJECT_CHARS: usize = 60;
 /// So many of those that failed alike are named.
 const NAMED: usize = 3;
 
+/// Behind what the first of several says that differ in figures alone.
+const OF_THE_FIRST: &str = " (the first of them)";
+
 /// One task of the campaign.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
@@ -78,7 +81,12 @@ impl<T: Default> Ways<T> {
             let followed = matches!(outcome.status, Status::Skipped | Status::Cancelled);
             self.ways.push(Way { kind, text, followed, tasks: T::default() });
         } else if self.ways[at].text != text {
-            self.ways[at].text = alike;
+            let way = &mut self.ways[at].text;
+            match outcome.status {
+                Status::Skipped => *way = alike,
+                _ if way.ends_with(OF_THE_FIRST) => {}
+                _ => way.push_str(OF_THE_FIRST),
+            }
         }
         Some(&mut self.ways[at].tasks)
     }
@@ -177,10 +185,12 @@ fn name(seen: &mut Vec<String>, word: impl FnOnce() -> String) {
 }
 
 /// What is said of all that failed so: those skipped over tasks that ended for one reason are alike, whichever the
-/// task was.
+/// task was, and those whose output was not as demanded, whatever the figures in it.
 fn alike(outcome: &Outcome) -> String {
-    if outcome.status != Status::Skipped {
-        return status_in_short(outcome);
+    match outcome.status {
+        Status::Skipped => {}
+        Status::VerifyFailed | Status::MetricMissing => return without_figures(&status_in_short(outcome)),
+        _ => return status_in_short(outcome),
     }
     let reason = outcome.reason.as_deref().unwrap_or_default();
     let mut parts = reason.split("task ");
@@ -192,6 +202,20 @@ fn alike(outcome: &Outcome) -> String {
         general.push_str(if is_numbered { rest } else { part });
     }
     status_in_short(&Outcome::failed(Status::Skipped, general))
+}
+
+/// With a `#` for each number, with its sign and exponent.
+fn without_figures(text: &str) -> String {
+    let mut general = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(begin) = rest.find(|c: char| c.is_ascii_digit()) {
+        let of_number = |c: char| !(c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
+        let end = rest[begin..].find(of_number).map_or(rest.len(), |end| begin + end);
+        general.push_str(rest[..begin].trim_end_matches(['-', '+']));
+        general.push('#');
+        rest = &rest[end..];
+    }
+    general + rest
 }
 
 /// What tells the task from others.
@@ -231,4 +255,36 @@ fn line(argv: &[String]) -> String {
 fn code(text: &str) -> String {
     let words = visible(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     if words.is_empty() { words } else { format!("`{}`", shortened(&words, SUBJECT_CHARS)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_in_figures_alone_is_one_way_to_fail() {
+        let ended =
+            |status, reason: &str| Outcome { host: "node1".into(), ..Outcome::failed(status, reason) };
+        let outcomes = [
+            ended(Status::VerifyFailed, "sample 1: expected `1.5 s`, got `-2e-3 s`"),
+            ended(Status::VerifyFailed, "sample 2: expected `1.5 s`, got `7 s`"),
+            ended(Status::VerifyFailed, "sample 12: expected `1.5 s`, got `8.25 s`"),
+            ended(Status::VerifyFailed, "file `out` is missing"),
+            ended(Status::Timeout, "ran into its timeout of 1 s"),
+            ended(Status::Timeout, "ran into its timeout of 2 s"),
+        ];
+        let row = |outcome| Row { kind: Kind::Measure, name: Some("jac"), params: None, what: None, outcome };
+        let rows: Vec<_> = outcomes.iter().map(row).collect();
+        let lines: Vec<String> = failures(&rows).into_iter().map(|(line, _)| line).collect();
+        assert_eq!(
+            lines,
+            [
+                "3 x measure jac on node1: verify_failed: sample 1: expected `1.5 s`, got `-2e-3 s` (the first of them)",
+                "measure jac on node1: verify_failed: file `out` is missing",
+                "measure jac on node1: timeout: ran into its timeout of 1 s",
+                "measure jac on node1: timeout: ran into its timeout of 2 s",
+            ]
+        );
+        assert_eq!(without_figures("a-1.5e-3b 7"), "a#b #");
+    }
 }
