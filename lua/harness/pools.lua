@@ -87,6 +87,25 @@ lib.newest_pool = false
 
 local function refresh() lib.newest_pool = #open > 0 and open[#open].id or false end
 
+local function opened(info)
+  local pool = setmetatable(info, Pool)
+  for _, worker in ipairs(pool.workers) do
+    setmetatable(worker, Worker)
+  end
+  open[#open + 1] = pool
+  refresh()
+  return pool
+end
+
+--- The number of the newest pool. Where the script opened none it is that of tasks that name none: the first of them may
+-- have opened it, and else it is opened now.
+function M.newest(who)
+  if lib.newest_pool then return lib.newest_pool end
+  local info, problem = host.spawn { any = true }
+  if not info then failure.raise(who .. ": no workers: " .. problem) end
+  return opened(info).id
+end
+
 --- Starts workers and waits until they are ready.
 function M.spawn(given)
   local o = options.check("spawn", given or {})
@@ -95,14 +114,8 @@ function M.spawn(given)
   if o.init_timeout and not o.init then failure.raise "spawn: 'init_timeout' is the limit of 'init', which is not given" end
   local info, problem = host.spawn(o)
   if not info then failure.raise("spawn: " .. problem) end
-  local pool = setmetatable(info, Pool)
-  M.cwd[pool.id], resources[pool.id] = o.cwd, o.resources
-  for _, worker in ipairs(pool.workers) do
-    setmetatable(worker, Worker)
-  end
-  open[#open + 1] = pool
-  refresh()
-  return pool
+  M.cwd[info.id], resources[info.id] = o.cwd, o.resources
+  return opened(info)
 end
 
 --- Like `submit`, on this pool.

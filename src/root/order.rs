@@ -418,6 +418,8 @@ pub struct PoolSpec {
     pub artefacts: Vec<Hash>,
     /// The library has it for itself: no task goes there that does not name it.
     pub aside: bool,
+    /// The newest pool that is there will do, and one for tasks that name none is opened only where there is none.
+    pub any: bool,
 }
 
 impl PoolSpec {
@@ -438,6 +440,7 @@ impl PoolSpec {
             setup: self.setup,
             artefacts: self.artefacts,
             aside: self.aside,
+            any: self.any,
         }
     }
 }

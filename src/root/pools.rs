@@ -179,11 +179,30 @@ impl Pools {
 impl Driver {
     /// `spawn{…}`: the script waits for the answer.
     pub(super) fn open_pool(&mut self, spec: PoolSpec) {
+        if spec.any
+            && let Some(id) = self.pools.newest().or_else(|| self.pools.failed_default())
+        {
+            return self.tell_of_pool(id);
+        }
         if self.ranks_are_closing() || self.ranks_are_silent(&spec) {
             self.pools.postponed = Some((spec, Instant::now() + self.limits().start));
             return;
         }
         self.open_pool_now(spec);
+    }
+
+    /// The script waits for a pool that tasks opened: it hears of it at once, or as soon as its workers are ready.
+    fn tell_of_pool(&mut self, id: PoolId) {
+        let Some(pool) = self.pools.pools.get_mut(&id) else { return };
+        let answer = match &mut pool.phase {
+            Phase::Opening { asked, .. } => {
+                *asked = true;
+                return;
+            }
+            Phase::Failed { reason, .. } => Err(PoolError(reason.clone())),
+            _ => Ok(PoolInfo { id, workers: self.info(id, &self.pools.pools[&id]) }),
+        };
+        self.port.spawned(answer);
     }
 
     fn open_pool_now(&mut self, spec: PoolSpec) {

@@ -85,6 +85,7 @@ pub fn pool_spec(lua: &Lua, given: &Table) -> mlua::Result<PoolSpec> {
         setup: SlotSetup { init: None, cwd: given.raw_get("cwd")?, memory: given.raw_get("memory")? },
         artefacts: Vec::new(),
         aside: given.raw_get::<Option<bool>>("aside")?.unwrap_or_default(),
+        any: given.raw_get::<Option<bool>>("any")?.unwrap_or_default(),
     })
 }
 

@@ -21,7 +21,7 @@ end
 -- Two for each node: while one point is measured the next is built.
 local function width_of(o)
   if o.in_flight then return o.in_flight end
-  local pool = o.pool and o.pool.id or lib.newest_pool or lib.pools.spawn().id
+  local pool = o.pool and o.pool.id or lib.pools.newest "search.run"
   return 2 * #lib.pools.hosts(pool)
 end
 
