@@ -125,7 +125,7 @@ fn pipeline() {
 fn polybench_tune() {
     let args = ["--kernel=seidel-2d", "--budget=8", "--rounds=7", "--runs=2"];
     let expected =
-        ["search of 8 trials (", " failed, ", "confirmed afresh: median ", "  beside the baseline: "];
+        ["search of 8 trials (", " failed, ", "measured afresh: median ", "  beside the baseline: "];
     campaign("polybench/tune.lua", &args, &expected);
 }
 

@@ -14,7 +14,7 @@ M.Result = Result
 local FIELDS = {}
 for name in
   string.gmatch(
-    "baseline best confirmed failures fresh front name over_baseline over_runner_up ranking runner_up search shrunk trials winner",
+    "baseline best confirmed failures fresh front name over_baseline over_runner_up ranking runner_up search shrunk trials winner worth",
     "%S+"
   )
 do
@@ -87,6 +87,8 @@ local function measurement_of(run, point, trial)
   return task.given
 end
 
+local BASELINE = "baseline"
+
 local function name_of(trial) return "trial " .. trial.id end
 
 -- Compares the finalists and the baseline: the record, and the name of its base.
@@ -97,8 +99,8 @@ local function compare(run, finalists, o)
     local variant, of_all = split(given)
     variants[name_of(trial)], common, name = variant, common or of_all, name or given.name
   end
-  if run.o.baseline then variants.baseline = split(measurement_of(run, run.o.baseline, finalists[1])) end
-  local base = run.o.baseline and "baseline" or name_of(finalists[1])
+  if run.o.baseline then variants[BASELINE] = split(measurement_of(run, run.o.baseline, finalists[1])) end
+  local base = run.o.baseline and BASELINE or name_of(finalists[1])
   local asked = common
   for key, value in pairs(variants) do
     asked[key] = value
@@ -134,22 +136,33 @@ local function beside(record, base, name, than)
   return found.ratio and found or nil
 end
 
--- The finalist that beats the best of the search by most, or that one; who came next, by the fresh medians.
+-- The finalists that may win: those that are faster than the baseline beyond doubt, or else all that ran well. The
+-- intervals hold for all of them together, so that to pick by these verdicts is no luck.
+local function candidates(record, base, finalists, side)
+  local ran, proven = {}, {}
+  for _, trial in ipairs(finalists) do
+    if side(trial).ok then ran[#ran + 1] = trial end
+    local pair = base == BASELINE and beside(record, base, name_of(trial), base)
+    if pair and pair.verdict == "faster" then proven[#proven + 1] = trial end
+  end
+  return #proven > 0 and proven or ran
+end
+
+-- Of those that may win the first in the search, unless another beats it beyond doubt: the one that does so by most. And
+-- who came next, by the fresh medians.
 local function winner_of(record, base, finalists)
   local function side(trial) return record.variants[name_of(trial) == base and "base" or name_of(trial)] end
+  local able, most = candidates(record, base, finalists, side), nil
+  local winner = able[1]
+  for i = 2, #able do
+    local pair = beside(record, base, name_of(able[i]), name_of(able[1]))
+    if pair and pair.verdict == "faster" and (not most or pair.ratio > most) then
+      winner, most = able[i], pair.ratio
+    end
+  end
   local function median(trial)
     local runs = side(trial)
     return runs.ok and runs.stats.median, runs.better
-  end
-  local winner, most
-  for _, trial in ipairs(finalists) do
-    local own = median(trial)
-    local pair = own and trial ~= finalists[1] and beside(record, base, name_of(trial), name_of(finalists[1]))
-    if not winner and own then
-      winner = trial
-    elseif pair and pair.verdict == "faster" and (not most or pair.ratio > most) then
-      winner, most = trial, pair.ratio
-    end
   end
   local second
   for _, trial in ipairs(finalists) do
@@ -173,7 +186,7 @@ local function confirm(run, result)
   if not winner then return end
   result.winner, result.fresh, result.worth = winner, side.stats.median, side.summary
   if run.o.baseline then
-    result.over_baseline = beside(record, base, name_of(winner), "baseline")
+    result.over_baseline = beside(record, base, name_of(winner), BASELINE)
     result.baseline = record.variants.base.ok and record.variants.base.stats.median or nil
   end
   if second then
@@ -228,9 +241,11 @@ function Result:__tostring()
   elseif not self.winner then
     say("not confirmed: %s", record.ok and "no finalist ran well again" or record.summary)
   else
-    local other = self.winner ~= self.best and string.format(", but trial %d beats it: %s", self.winner.id, point_text(self.winner)) or ""
-    say("confirmed afresh: %s%s", self.worth, other)
+    local who = self.winner ~= self.best and string.format("%s, trial %d: ", point_text(self.winner), self.winner.id) or ""
+    say("measured afresh: %s%s", who, self.worth)
     if self.over_baseline then say("  beside the baseline: %s", interval(self.over_baseline)) end
+    local passed_over = self.over_baseline and self.winner ~= self.best and record.verdicts[name_of(self.best)]
+    if passed_over and passed_over.ratio then say("  trial %d beside the baseline: %s", self.best.id, interval(passed_over)) end
     if self.over_runner_up then say("  beside the runner-up, %s: %s", point_text(self.runner_up), interval(self.over_runner_up)) end
   end
   return table.concat(lines, "\n")

@@ -87,7 +87,7 @@ assert(naps.winner == naps.best and naps.runner_up.point.ms == 201 and naps.fres
 local function near(a, b) return math.abs(a - b) < 1e-9 end
 assert(near(naps.over_baseline.ratio, 3) and naps.over_baseline.verdict == "faster" and near(naps.over_runner_up.ratio, 1.005))
 assert(naps.confirmed.ok and naps.confirmed.name == "nap confirm" and naps.confirmed.rounds == 7)
-assert(tostring(naps):find "confirmed afresh: median 200[^\n]*, n = %d+[^\n]*\n  beside the baseline: 3.000x", tostring(naps))
+assert(tostring(naps):find "measured afresh: median 200[^\n]*, n = %d+[^\n]*\n  beside the baseline: 3.000x", tostring(naps))
 
 assert(naps.baseline == 600 and naps.name == "naps" and naps.failures.nonzero_exit == 1 and naps.failures.censored == 1)
 assert(tostring(naps):find("\nwithout a figure: 1 censored, 1 nonzero_exit\n", 1, true), tostring(naps))
@@ -119,7 +119,26 @@ local function lucky(p, trial)
 end
 local luck = search.run { space = { id = range(1, 5) }, strategy = "grid", evaluate = lucky, confirm = { max_rounds = 7 } }
 assert(luck.best.point.id == 1 and luck.winner.point.id == 2 and luck.runner_up.point.id == 3 and luck.fresh == 5)
-assert(tostring(luck):find("but trial 2 beats it", 1, true), tostring(luck))
+assert(tostring(luck):find("measured afresh: { id = 2 }, trial 2: median 5", 1, true), tostring(luck))
+
+-- Who is best in the search scatters so much afresh that nobody can tell what it is worth; the next is faster than the baseline
+-- beyond doubt, and wins.
+local turns = assert(harness.fs.tempdir()) .. "/turns"
+local function moody(p, trial)
+  local echo = p.id > 1 and "echo v=" .. 25 * p.id
+    or trial.status == "running" and "echo v=1"
+    or ("echo >>%s; [ $(($(wc -l <%s) %% 2)) = 0 ] && echo v=1 || echo v=400"):format(turns, turns)
+  return measure { name = "moody", params = p, shell = echo, runs = 2, warmup = 0, exclusive = false, metrics = { v = "v=(%d+)" }, objective = "v" }
+end
+local sure = search.run {
+  space = { id = { 1, 2, 3 } },
+  strategy = "grid",
+  evaluate = moody,
+  baseline = { id = 4 },
+  confirm = { top = 2, max_rounds = 9 },
+}
+assert(sure.best.point.id == 1 and sure.winner.point.id == 2 and sure.over_baseline.verdict == "faster", tostring(sure))
+assert(tostring(sure):find "measured afresh: { id = 2 }, trial 2: .-\n  beside the baseline: 2.000x.-\n  trial 1 beside the baseline: .-: unresolved\n", tostring(sure))
 
 -- The shrunk figure: points that differ by less than their runs scatter are drawn together, others hardly.
 local function scattered(step)
