@@ -155,6 +155,7 @@ fn record(number: u64, kind: Kind) -> Record {
         cost: None,
         name: Some("gemm".into()),
         params: Some(serde_json::json!({ "tile": number, "flags": "-O3 -march=native" })),
+        search: None,
         limit_s: None,
         worker: None,
         slot: None,

@@ -94,7 +94,7 @@ local TREE = {
   limits = limits,
 }
 
-local VARIANT = with(TIMED, RANKS)
+local VARIANT = with(TIMED, RANKS, { params = t.params })
 
 -- A program that is spoken to in lines.
 local PROGRAM = {

@@ -339,7 +339,8 @@ end
 function build.compare(o, refs)
   local variants = {}
   for i, variant in ipairs(o.variants) do
-    variants[i] = { name = variant.name, spec = build.measure(variant.options, refs, "compare: " .. variant.name) }
+    local own = variant.options
+    variants[i] = { name = variant.name, params = own.params, spec = build.measure(own, refs, "compare: " .. variant.name) }
   end
   return {
     variants = variants,

@@ -228,7 +228,7 @@ local ALTERNATIVES = { { "cmd", "shell" }, { "ranks", "ranks_per_node" } }
 
 -- What is said of all counts for a variant that says nothing else.
 local function inherit(own, all)
-  local said = {}
+  local said = { params = true } -- those of the comparison are not its variants'
   for key in pairs(own) do
     said[key] = true
   end
@@ -298,7 +298,7 @@ local function common(kind, o)
     if options.TASK[key] then c[key] = value end
   end
   if o.gpus == 0 then c.gpus = nil end
-  c.fresh = o.fresh
+  c.fresh, c.search = o.fresh, o.search
   c.nodes = o.nodes
   c.numa_local, c.smt = o.numa == "local", o.smt
   if o.exclusive == false then

@@ -215,6 +215,7 @@
 ---@field ranks_per_node? integer instead of ranks
 ---@field launcher? string as for measure
 ---@field launcher_args? string[] come after the launcher's own arguments
+---@field params? table<string, any> its point, if it is one of many
 
 --- What is said here counts for every variant that does not say it itself.
 ---@class harness.CompareOptions : harness.TaskOptions
@@ -943,7 +944,7 @@ function Search:trials() end
 --- nothing to close with other strategies.
 function Search:close() end
 
---- What `search.run` gives. As a text: the best, its shrunk figure, and what was confirmed.
+--- What `search.run` gives. As a text: the best, its shrunk figure, and what was measured afresh.
 ---@class harness.SearchResult
 ---@field search harness.Search
 ---@field trials harness.Trial[]

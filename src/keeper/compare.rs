@@ -44,6 +44,7 @@ pub struct Compare {
 
 struct Side {
     name: String,
+    params: Option<serde_json::Value>,
     subject: Subject,
     /// Why it runs no more.
     failed: Option<Failed>,
@@ -76,6 +77,7 @@ impl Compare {
     ) -> Result<Self, Failure> {
         let CompareSpec { variants, max_rounds, max_time, min_effect, seed, .. } = spec;
         let mut prefixed = prefixed.into_iter();
+        let params: Vec<_> = variants.iter().map(|variant| variant.params.clone()).collect();
         let side = |variant: crate::model::Variant| {
             let subject = Subject::new(variant.spec, mark, site, prefixed.next()).map_err(|failure| {
                 Failure { reason: format!("{}: {}", variant.name, failure.reason), ..failure }
@@ -83,7 +85,11 @@ impl Compare {
             Ok((variant.name, subject))
         };
         let sides = variants.into_iter().map(side).collect::<Result<Vec<_>, Failure>>()?;
-        Self::of(sides, max_rounds as usize, max_time, min_effect, seed)
+        let mut compare = Self::of(sides, max_rounds as usize, max_time, min_effect, seed)?;
+        for (side, params) in compare.sides.iter_mut().zip(params) {
+            side.params = params;
+        }
+        Ok(compare)
     }
 
     /// Of these programs by name, the base first.
@@ -97,8 +103,10 @@ impl Compare {
         if sides.len() < 2 {
             return Err(Failure::refused("a comparison needs a base and at least one variant"));
         }
-        let sides: Vec<Side> =
-            sides.into_iter().map(|(name, subject)| Side { name, subject, failed: None }).collect();
+        let sides: Vec<Side> = sides
+            .into_iter()
+            .map(|(name, subject)| Side { name, params: None, subject, failed: None })
+            .collect();
         let turns = (0..sides.len()).collect();
         Ok(Self {
             max_rounds: max_rounds.max(1),
@@ -281,9 +289,10 @@ impl Compare {
     }
 
     fn verdict_on(&self, at: usize, stop_reason: StopReason) -> Compared {
-        let Side { name, subject, failed } = &self.sides[at];
+        let Side { name, params, subject, failed } = &self.sides[at];
         let without = |status, reason: String, ended: Option<&Ended>| Compared {
             name: name.clone(),
+            params: params.clone(),
             status,
             reason: Some(reason),
             result: subject.failed(ended),
@@ -307,7 +316,8 @@ impl Compare {
             _ => None,
         };
         let result = subject.summarised(stop_reason);
-        Compared { name: name.clone(), status: Status::Ok, reason: None, result, comparison }
+        let (name, params) = (name.clone(), params.clone());
+        Compared { name, params, status: Status::Ok, reason: None, result, comparison }
     }
 }
 

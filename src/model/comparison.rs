@@ -26,6 +26,9 @@ pub struct CompareResult {
 pub struct Compared {
     /// Its name.
     pub name: String,
+    /// Its search point, where it has one of its own.
+    #[serde(default, with = "encoding::json")]
+    pub params: Option<serde_json::Value>,
     /// How its runs ended.
     pub status: Status,
     /// Why; always there unless the status is `ok`.

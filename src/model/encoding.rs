@@ -73,6 +73,27 @@ pub mod codes {
     }
 }
 
+/// For JSON that may be missing. Messages cannot carry it: there it is text.
+pub mod json {
+    use super::*;
+    use serde_json::Value;
+
+    pub fn serialize<S: Serializer>(value: &Option<Value>, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => value.serialize(serializer),
+            false => value.as_ref().map(ToString::to_string).serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+        if deserializer.is_human_readable() {
+            return Option::deserialize(deserializer);
+        }
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| serde_json::from_str(&text)).transpose().map_err(de::Error::custom)
+    }
+}
+
 /// A number that may be missing in JSON (`deserialize_with`; serde_json already writes `null`).
 pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     if deserializer.is_human_readable() {

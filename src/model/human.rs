@@ -37,7 +37,8 @@ pub fn measurement_line(name: &str, params: &Value, outcome: &Outcome) -> String
 pub fn comparison_lines(subject: &str, result: &CompareResult) -> Vec<String> {
     let base = result.variants.first().and_then(|base| base.result.counters.as_ref());
     let lines = result.variants.iter().flat_map(|variant| {
-        let name = [subject, &variant.name].into_iter().filter(|word| !word.is_empty());
+        let own = self::subject(Some(&variant.name), variant.params.as_ref());
+        let name = [subject, &own].into_iter().filter(|word| !word.is_empty());
         let name = name.collect::<Vec<_>>().join(" ");
         let counters = variant.result.counters.as_ref().filter(|_| variant.comparison.is_some());
         let counted = base.zip(counters).map(|(base, own)| super::changes::line(base, own));

@@ -16,6 +16,7 @@ fn facts() -> TaskFacts {
         content_key: None,
         name: Some("gemm".into()),
         params: Some(serde_json::json!({"tile": 32})),
+        search: None,
         limit_s: Some(60.0),
         worker: None,
         slot: None,

@@ -86,7 +86,7 @@ pub use status::{
 };
 pub use task::{
     Arg, Better, CommandSpec, CompareSpec, CompileSpec, Cwd, Exclusive, ExecSpec, FileSpec, Input, Kind,
-    LaunchSpec, Launcher, MeasureSpec, MetricSource, MetricSpec, Placement, Sink, Stdin, TaskOptions,
-    Variant, VerifySpec,
+    LaunchSpec, Launcher, MeasureSpec, MetricSource, MetricSpec, OfSearch, Placement, Sink, Stdin,
+    TaskOptions, Variant, VerifySpec,
 };
 pub use ulimits::{Ulimit, Ulimits};

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::line::Line;
 use super::{
-    Answered, Hash, Kind, Measurement, Outcome, Placed, RecipeParts, Session, SessionEnd, SlotId, Status,
-    Unread, WorkerId,
+    Answered, Hash, Kind, Measurement, OfSearch, Outcome, Placed, RecipeParts, Session, SessionEnd, SlotId,
+    Status, Unread, WorkerId,
 };
 
 /// Version of the journal's format; a reader refuses any other.
@@ -291,6 +291,9 @@ pub struct TaskFacts {
     pub name: Option<String>,
     /// The search point.
     pub params: Option<serde_json::Value>,
+    /// The search that asked for it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<OfSearch>,
     /// Time limit, s.
     pub limit_s: Option<f64>,
     /// The worker it ran on.

@@ -62,6 +62,18 @@ pub struct TaskOptions {
     pub fresh: bool,
     /// The record that this task repeats (`harness rerun`).
     pub repeats: Option<String>,
+    /// The search that asked for it.
+    pub search: Option<OfSearch>,
+}
+
+/// Which part of a search a task is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfSearch {
+    /// The name of the search.
+    pub name: String,
+    /// Which of its trials; none of the comparison at its end, whose base is the baseline it was given.
+    #[serde(default)]
+    pub trial: Option<u64>,
 }
 
 impl Blank for TaskOptions {
@@ -75,6 +87,7 @@ impl Blank for TaskOptions {
         accept_failed: false,
         fresh: false,
         repeats: None,
+        search: None,
     };
 }
 
@@ -515,6 +528,9 @@ impl Default for CompareSpec {
 pub struct Variant {
     /// Its name.
     pub name: String,
+    /// Its search point, where it has one of its own.
+    #[serde(with = "encoding::json")]
+    pub params: Option<serde_json::Value>,
     /// What to run, and what makes a run count.
     pub spec: MeasureSpec,
 }

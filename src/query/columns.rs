@@ -45,6 +45,11 @@ fn joined<T, const N: usize>(parts: [Vec<Column<T>>; N]) -> Vec<Column<T>> {
 /// Rows that are about a task.
 pub(super) trait OfTask {
     fn ended(&self) -> &Ended;
+
+    /// Its search point.
+    fn params(&self) -> Option<&Value> {
+        self.ended().facts().params.as_ref()
+    }
 }
 
 /// Rows with a summary of samples.
@@ -58,9 +63,11 @@ fn subject<T: OfTask>() -> Vec<Column<T>> {
         text("id", |row| (&row.ended().facts().id).into()),
         integer("session", |row| row.ended().session.into()),
         integer("current", |row| row.ended().current.into()),
-        integer("trial", |row| row.ended().facts().trial.into()),
+        integer("number", |row| row.ended().facts().trial.into()),
+        text("search", |row| row.ended().facts().search.as_ref().map(|search| &search.name).into()),
+        integer("trial", |row| row.ended().facts().search.as_ref().and_then(|search| search.trial).into()),
         text("name", |row| row.ended().facts().name.as_ref().into()),
-        json("params", |row| row.ended().facts().params.as_ref().map(Cell::json).into()),
+        json("params", |row| row.params().map(Cell::json).into()),
     ]
 }
 
@@ -388,6 +395,10 @@ pub(super) struct Side<'a> {
 impl OfTask for Side<'_> {
     fn ended(&self) -> &Ended {
         self.ended
+    }
+
+    fn params(&self) -> Option<&Value> {
+        self.it.params.as_ref().or(self.ended.facts().params.as_ref())
     }
 }
 

@@ -187,7 +187,7 @@ fn arguments(journal: &Journal, ended: &Ended) -> Value {
         Standing::Repeat => Some("harness rerun"),
     };
     json!({
-        "journal": journal.name, "id": facts.id, "session": ended.session, "trial": facts.trial, "params": facts.params,
+        "journal": journal.name, "id": facts.id, "session": ended.session, "number": facts.trial, "params": facts.params,
         "status": ended.status().word(), "reason": ended.reason(), "worker": facts.worker, "queue_s": facts.queue_s,
         "elapsed_s": ended.elapsed_s(), "standing": standing,
     })

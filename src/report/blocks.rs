@@ -64,6 +64,7 @@ mod tests {
         let stats = Summary { n: 10, median, ci: Some(ci), ..Summary::default() };
         let base = Compared {
             name: "base".into(),
+            params: None,
             status: Status::Ok,
             reason: None,
             result: MeasureResult::sample(stats, StopReason::Settled),

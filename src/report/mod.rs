@@ -1,5 +1,6 @@
 //! What people read after a campaign. Pure but for [`Campaign::read`]: outcomes and records in, text out.
 
+mod baselines;
 mod blocks;
 mod campaign;
 mod chart;

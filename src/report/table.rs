@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use regex::Regex;
 
+use super::baselines::{baseline, trial_of};
 use super::date::utc;
 use super::natural::natural;
 use super::runs::{Numbers, script_of};
@@ -77,11 +78,13 @@ pub struct Listing {
     /// Ids of those that are listed though they are outdated.
     old: BTreeSet<String>,
     bases: BTreeMap<(String, Option<Hash>), Base>,
+    /// By the name of a search.
+    baselines: BTreeMap<String, Base>,
     /// Which run recorded what.
     numbers: Numbers,
 }
 
-/// The first of a name under one script, with which the others are compared.
+/// The first of a name under one script, with which the others are compared, or the baseline of a search.
 struct Base {
     id: String,
     subject: String,
@@ -92,6 +95,20 @@ struct Base {
     shown: String,
     /// Others of its name.
     others: usize,
+}
+
+impl Base {
+    fn of(facts: &TaskFacts, subject: String, result: &MeasureResult, stats: &Summary) -> Self {
+        Self {
+            id: facts.id.clone(),
+            subject,
+            objective: objective(result),
+            better: result.better,
+            median: stats.median,
+            shown: Unit::of(result, stats.median).with_name(stats.median),
+            others: 0,
+        }
+    }
 }
 
 /// One line of the table, a cell a column.
@@ -108,6 +125,7 @@ impl Listing {
         let (all, repeats) = (campaign.ended.len(), campaign.repeats.len());
         let tasks: Vec<_> = campaign.ended.into_iter().filter_map(Record::into_task).collect();
         let bases = bases(&tasks, |facts| script_of(&campaign.sessions, &campaign.numbers, facts));
+        let baselines = baselines(&tasks);
         let is_chosen = |(facts, outcome): &(TaskFacts, Outcome)| {
             choice.name.as_ref().is_none_or(|glob| glob.is_of(facts))
                 && (choice.status.is_empty() || choice.status.contains(&outcome.status))
@@ -115,7 +133,7 @@ impl Listing {
         let mut chosen: Vec<_> = tasks.into_iter().filter(is_chosen).collect();
         sort(&mut chosen, choice.sort);
         let Campaign { sessions, numbers, .. } = campaign;
-        Self { script: title, sessions, repeats, all, chosen, outdated, old, bases, numbers }
+        Self { script: title, sessions, repeats, all, chosen, outdated, old, bases, baselines, numbers }
     }
 
     /// The records of these tasks, in their order: what was measured and compared, and what failed.
@@ -195,7 +213,7 @@ impl Listing {
             .chosen
             .iter()
             .filter(|(_, outcome)| outcome.ok())
-            .filter_map(|(facts, _)| self.which(facts))
+            .filter_map(|(facts, _)| self.which(facts).filter(|_| trial_of(facts).is_none()))
             .collect();
         let told: Vec<_> =
             self.bases.iter().filter(|(which, base)| base.others > 0 && shown.contains(which)).collect();
@@ -207,6 +225,16 @@ impl Listing {
             let _ = writeln!(
                 text,
                 "{begin}speed-up of {name}: over the first of this name{script}, {}, median {}",
+                base.subject, base.shown
+            );
+        }
+        let searched: BTreeSet<_> = self.chosen.iter().filter_map(|(facts, _)| trial_of(facts)).collect();
+        let baselines = self.baselines.iter().filter(|(search, _)| searched.contains(search.as_str()));
+        for (search, base) in baselines.take(BASES_TOLD) {
+            let begin = if text.is_empty() { "\n" } else { "" };
+            let _ = writeln!(
+                text,
+                "{begin}speed-up in the search {search}: over its baseline as measured at its end, {}, median {}",
                 base.subject, base.shown
             );
         }
@@ -243,7 +271,10 @@ impl Listing {
     }
 
     fn speed_up(&self, facts: &TaskFacts, result: &MeasureResult) -> String {
-        let base = self.which(facts).and_then(|which| self.bases.get(&which)).filter(|base| base.others > 0);
+        let base = match trial_of(facts) {
+            Some(search) => self.baselines.get(search),
+            None => self.which(facts).and_then(|which| self.bases.get(&which)).filter(|base| base.others > 0),
+        };
         let Some((base, stats)) = base.zip(result.stats.as_ref()) else { return String::new() };
         if base.id == facts.id {
             return "base".into();
@@ -285,7 +316,7 @@ fn cells(key: String, name: String, result: &MeasureResult, stats: &Summary, spe
 /// The base first; the others with what the rounds say of them and it.
 fn compared(key: &str, name: &str, result: &CompareResult) -> Vec<Cells> {
     let line = |variant: &Compared| {
-        let name = format!("{name} {}", variant.name);
+        let name = format!("{name} {}", subject(Some(&variant.name), variant.params.as_ref()));
         let said = match &variant.comparison {
             Some(found) => {
                 let interval = found.ci.as_ref().map(|ci| format!(" [{:.3}, {:.3}]", ci.lo, ci.hi));
@@ -305,7 +336,18 @@ fn compared(key: &str, name: &str, result: &CompareResult) -> Vec<Cells> {
     result.variants.iter().map(line).collect()
 }
 
-/// Of each name under each script the first measurement that has figures.
+/// Of each search the baseline, as its last comparison at the end has it.
+fn baselines(tasks: &[(TaskFacts, Outcome)]) -> BTreeMap<String, Base> {
+    let of_search = |(facts, outcome): &(TaskFacts, Outcome)| {
+        let (search, Compared { name, params, result, .. }) = baseline(facts, outcome)?;
+        let name = [facts.name.as_deref().unwrap_or_default(), name].join(" ");
+        let subject = subject(Some(name.trim_start()), params.as_ref());
+        Some((search.to_owned(), Base::of(facts, subject, result, result.stats.as_ref()?)))
+    };
+    tasks.iter().filter_map(of_search).collect()
+}
+
+/// Of each name under each script the first measurement that has figures and is no trial of a search.
 fn bases(
     tasks: &[(TaskFacts, Outcome)],
     script: impl Fn(&TaskFacts) -> Option<Hash>,
@@ -313,21 +355,16 @@ fn bases(
     let mut bases: BTreeMap<_, Base> = BTreeMap::new();
     for (facts, outcome) in tasks {
         let (Some(name), Detail::Measure(result)) = (&facts.name, &outcome.detail) else { continue };
+        if trial_of(facts).is_some() {
+            continue;
+        }
         let Some(stats) = result.stats.as_ref().filter(|_| outcome.ok()) else { continue };
         let which = (name.clone(), script(facts));
         match bases.get_mut(&which) {
             Some(base) => base.others += 1,
             None => {
-                let base = Base {
-                    id: facts.id.clone(),
-                    subject: subject(Some(name), facts.params.as_ref()),
-                    objective: objective(result),
-                    better: result.better,
-                    median: stats.median,
-                    shown: Unit::of(result, stats.median).with_name(stats.median),
-                    others: 0,
-                };
-                bases.insert(which, base);
+                let subject = subject(Some(name), facts.params.as_ref());
+                bases.insert(which, Base::of(facts, subject, result, stats));
             }
         }
     }

@@ -41,6 +41,7 @@ fn measured(facts: TaskFacts, result: MeasureResult) -> Record {
 fn compared() -> Record {
     let variant = |name: &str, median: f64, comparison| Compared {
         name: name.into(),
+        params: None,
         status: Status::Ok,
         reason: None,
         result: rate(median, 20),

@@ -239,7 +239,7 @@ mod tests {
                 ..CommandSpec::default()
             };
             let spec = MeasureSpec { command, ..MeasureSpec::default() };
-            let variant = Variant { name: "base".into(), spec };
+            let variant = Variant { name: "base".into(), spec, ..Variant::default() };
             let spec = CompareSpec { variants: vec![variant], max_rounds, ..CompareSpec::default() };
             let (options, job) = (TaskOptions::default(), Job::Compare(Box::new(spec)));
             of(&order(options, job), None, |_| Hash::of(b"")).1

@@ -54,6 +54,7 @@ pub(super) fn of(
         content_key,
         name: options.name.clone(),
         params: options.params.clone(),
+        search: options.search.clone(),
         limit_s: options.timeout,
         worker: ended.rare.worker,
         slot: None,

@@ -38,6 +38,12 @@ pub fn order(
     // Functions that look at a run see what it is for.
     let params = options.params.as_ref().map(ToString::to_string);
     job.functions_mut().for_each(|function| function.params.clone_from(&params));
+    if let Job::Compare(spec) = &mut job {
+        for variant in spec.variants.iter_mut().filter(|variant| variant.params.is_some()) {
+            let own = variant.params.as_ref().map(ToString::to_string);
+            variant.spec.functions_mut().for_each(|function| function.params.clone_from(&own));
+        }
+    }
     Ok(Order { pool: None, options: options.into(), job, deps, known, deferred: false })
 }
 

@@ -42,7 +42,7 @@ pub fn record(lua: &Lua, kind: Kind, label: &Label, outcome: &Outcome) -> mlua::
         Detail::Exec(run) => exec(&mut t, run),
         Detail::Compile(build) => compile(&mut t, build),
         Detail::Measure(result) => measure(&mut t, result),
-        Detail::Compare(result) => compare(&mut t, result),
+        Detail::Compare(result) => compare(lua, &mut t, result),
         Detail::None | Detail::Call(_) | Detail::Calls(_) | Detail::CallError(_) => empty(&mut t, kind),
     }
     t.set("conditions", outcome.conditions.as_deref().map(conditions));
@@ -197,13 +197,14 @@ fn hook_times(hooks: &HookTimes) -> Fields<'_> {
     t
 }
 
-fn compare<'a>(t: &mut Fields<'a>, result: &'a CompareResult) {
+fn compare<'a>(lua: &Lua, t: &mut Fields<'a>, result: &'a CompareResult) {
     let (mut verdicts, mut variants) = (Fields::default(), Fields::default());
     for (at, variant) in result.variants.iter().enumerate() {
         let mut runs = Fields::default();
         runs.set("ok", variant.status == Status::Ok);
         runs.set("status", variant.status.word());
         runs.set("reason", variant.reason.as_deref());
+        runs.set("params", variant.params.as_ref().and_then(|params| lua.to_value(params).ok()));
         measure(&mut runs, &variant.result);
         runs.set("summary", human::result_text(&variant.result));
         variants.set(variant.name.as_str(), runs);

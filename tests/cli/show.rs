@@ -157,3 +157,53 @@ fn what_is_not_there_is_said() {
     let ran = folder.run(&["show", "other.journal"]);
     assert!(ran.stderr.contains("this is no journal of harness") && ran.code == Some(4), "{ran:#?}");
 }
+
+const SEARCHES: &str = "
+local search = require('harness').search
+local function tune(name, baseline)
+  return search.run { name = name, space = { a = { 1, 2, 4 } }, strategy = 'grid', in_flight = 1, baseline = baseline,
+    confirm = { top = 2, max_rounds = 7 }, evaluate = function(p)
+      return measure { name = 'of ' .. name, params = p, cmd = { 'echo', 'x: ' .. 100 * p.a }, runs = 2, warmup = 0, objective = 'x',
+        metrics = { x = { 'x: ([%d.]+)', better = 'more' } } }
+    end }
+end
+tune('given', { a = 2 })
+tune('none')
+";
+
+/// The first trial of a search is no base of the others, its finalists are known by their points, and a trial by its number.
+#[test]
+fn a_search_has_its_baseline_and_its_finalists_their_points() {
+    let folder = Folder::with(SEARCHES);
+    let ran = folder.run(&["--start", "local", "--slots", "1", "c.lua"]);
+    assert!(
+        ran.code == Some(0) && ran.stderr.contains("  of given confirm trial 3 a=4: faster, "),
+        "{ran:#?}"
+    );
+    let table = show(&folder, &[]);
+    let line = |name: &str| {
+        table.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {table}"))
+    };
+    let speed_ups = ["of given a=1 ", "of given a=2 ", "of given a=4 "];
+    for (name, speed_up) in speed_ups.into_iter().zip([" 0.50x", " 1.00x", " 2.00x"]) {
+        assert!(line(name).contains(speed_up), "{table}");
+    }
+    assert!(!line("of none a=4 ").contains("00x") && !line("of none a=1 ").contains("base"), "{table}");
+    assert!(
+        line("of given confirm base a=2 ").contains(" base")
+            && line("of none confirm base a=4 ").contains(" base")
+    );
+    let told = "\nspeed-up in the search given: over its baseline as measured at its end, of given confirm base a=2, median 200.0\n";
+    assert!(table.contains(told) && table.matches("speed-up").count() == 2, "{table}");
+
+    let ask = |question: &str| {
+        let asked = folder.run(&["query", "c.lua", question, "--format", "csv"]);
+        assert_eq!(asked.code, Some(0), "{asked:#?}");
+        asked.stdout
+    };
+    let third = ask("select number, params->>'a' from measurements where search = 'given' and trial = 3");
+    assert_eq!(third.lines().last(), Some("2,4"), "{third}");
+    let finalist =
+        ask("select params->>'a', search from comparisons where variant = 'trial 3' and search = 'given'");
+    assert_eq!(finalist.lines().last(), Some("4,given"), "{finalist}");
+}

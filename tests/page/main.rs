@@ -46,6 +46,22 @@ await(submit(compare { name = "<u>final</u>", base = { cmd = { "sh", "-c", "echo
   objective = "x", metrics = { x = { "x: ([%d.]+)", better = "more" } }, max_rounds = 20 }))
 "#;
 
+/// The best of the first search says 25 in eight runs, and 400 and 1 in turns when it is measured afresh; its baseline 100.
+const SEARCH: &str = r#"
+local search = require("harness").search
+local function tune(name, baseline)
+  search.run { name = name, space = { a = { 1, 2, 3 } }, strategy = "grid", in_flight = 1, baseline = baseline,
+    confirm = { top = 1, max_rounds = 9 }, evaluate = function(p)
+      local turns = "echo >>turns; n=$(wc -l <turns); if [ $n -le 8 ]; then echo x: 25; elif [ $((n % 2)) = 0 ]; then echo x: 400; else echo x: 1; fi"
+      local says = baseline and p.a == 3 and turns or "echo x: " .. (p.a == 9 and 100 or p.a)
+      return measure { name = name, params = p, cmd = { "sh", "-c", says }, runs = 8, warmup = 0,
+        objective = "x", metrics = { x = { "x: ([%d.]+)", better = "more" } } }
+    end }
+end
+tune("given", { a = 9 })
+tune("alone")
+"#;
+
 fn measured() -> Folder {
     let folder = Folder::with(CAMPAIGN);
     let ran = folder.run(&["-q", "c.lua"]);
@@ -129,6 +145,29 @@ fn what_is_best_what_failed_and_what_is_in_doubt_stands_at_the_top() {
     assert!(summary.contains("1 failure1× measure nonzero_exit"), "{summary}");
     let verdicts = texts(&mut browser, "#comparisons tbody:first-of-type td:nth-child(2)");
     assert_eq!(verdicts[..2], ["the base", "faster"]);
+}
+
+/// The first trial is no base, and rounds that did not tell leave it open.
+#[test]
+fn the_best_of_a_search_is_beside_its_baseline() {
+    if browser::none() {
+        return;
+    }
+    let folder = Folder::with(SEARCH);
+    let ran = folder.run(&["-q", "c.lua"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(folder.run(&["report", "c.lua"]).code, Some(0));
+    let mut browser = Browser::start();
+    browser.open(&format!("file://{}", folder.path("c.lua.html").display()));
+    let rows = texts(&mut browser, "#summary .best tbody tr");
+    let best_of =
+        |name: &str| rows.iter().find(|row| row.contains(name)).unwrap_or_else(|| panic!("{rows:#?}"));
+    let given = best_of("given");
+    assert!(given.contains("the baseline of the search") && given.contains("0.25×"), "{given}");
+    assert!(given.contains("openin turns with base a=9 the rounds did not tell"), "{given}");
+    let alone = best_of("alone");
+    assert!(alone.contains("–its search had no baseline"), "{alone}");
+    assert_calm(&mut browser);
 }
 
 #[test]

@@ -91,15 +91,22 @@ local BASELINE = "baseline"
 
 local function name_of(trial) return "trial " .. trial.id end
 
+-- What is said of one side alone, with the point it is known by, and what is said of all.
+local function side_of(run, point, trial)
+  local given = measurement_of(run, point, trial)
+  local variant, common = split(given)
+  variant.params = variant.params or lib.types.params(point)
+  return variant, common, given.name
+end
+
 -- Compares the finalists and the baseline: the record, and the name of its base.
 local function compare(run, finalists, o)
   local study, variants, common, name = run.study, {}, nil, nil
   for _, trial in ipairs(finalists) do
-    local given = measurement_of(run, trial.point, trial)
-    local variant, of_all = split(given)
-    variants[name_of(trial)], common, name = variant, common or of_all, name or given.name
+    local variant, of_all, called = side_of(run, trial.point, trial)
+    variants[name_of(trial)], common, name = variant, common or of_all, name or called
   end
-  if run.o.baseline then variants[BASELINE] = split(measurement_of(run, run.o.baseline, finalists[1])) end
+  if run.o.baseline then variants[BASELINE] = side_of(run, run.o.baseline, finalists[1]) end
   local base = run.o.baseline and BASELINE or name_of(finalists[1])
   local asked = common
   for key, value in pairs(variants) do
@@ -113,7 +120,9 @@ local function compare(run, finalists, o)
   local objective = study.objectives[1]
   asked.objective = objective.name or asked.objective
   asked.better = asked.better or objective.sign == -1 and "more" or nil
-  return flow.await(lib.tasks.submit_to(run.pool, tasks.compare(asked))), base
+  local task = tasks.compare(asked)
+  if run.o.baseline then task.options.search = { name = study.name } end
+  return flow.await(lib.tasks.submit_to(run.pool, task)), base
 end
 
 -- What one variant is beside another, by the rounds that both ran in; nil where one failed.

@@ -86,8 +86,11 @@ local function begin(o, trials)
   begun[name] = (begun[name] or 0) + 1
   local own_name = string.format("search %s %d", name, begun[name])
   local study = lib["search/study"].new(o, space, with_ensemble(strategy), lib.random.random(own_name), trials, own_name)
+  -- What its records call it.
+  study.name = begun[name] == 1 and name or string.format("%s %d", name, begun[name])
   return study, strategy
 end
+
 --- A search by ask and tell.
 function M.new(given) return (begin(options.check("search.new", given, false, "search"))) end
 

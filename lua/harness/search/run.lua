@@ -57,6 +57,7 @@ local function send(run, task, trial)
     o.timeout, limited = trial.limit, true
   end
   if task.kind == "measure" then run.measured = true end
+  o.search = { name = run.study.name, trial = trial.id }
   return lib.tasks.submit_to(run.pool, task), limited
 end
 

@@ -13,7 +13,8 @@ use crate::model::human::{
     count, duration, measurement_line, shortened, status_in_short, subject, typed, visible,
 };
 use crate::model::{
-    Cwd, Detail, Env, Launched, Measurement, Moving, Outcome, Placed, Record, Status, TaskFacts, TaskRecord,
+    Cwd, Detail, Env, Launched, Measurement, Moving, OfSearch, Outcome, Placed, Record, Status, TaskFacts,
+    TaskRecord,
 };
 
 /// Of what a program said so many lines are shown, the last ones.
@@ -164,12 +165,19 @@ fn place(sheet: &mut Sheet, facts: &TaskFacts, host: &str, elapsed_s: f64, recor
     sheet.known("limit", facts.limit_s.map(duration));
     let runs = Runs::of(records);
     sheet.row("task", &format!("{} of run {}", facts.trial, runs.numbers.of(facts)));
+    sheet.known("search", facts.search.as_ref().map(part_of));
     if Outdated::of(records, &runs).has(facts) {
         sheet.row("version", "outdated: a later one of the script or its sources is recorded under its name");
     }
     sheet.row("id", &facts.id);
     sheet.row("key", &facts.key.to_string());
     sheet.known("repeats", facts.parent.as_deref());
+}
+
+/// `trial 33 of jac`.
+fn part_of(search: &OfSearch) -> String {
+    let part = search.trial.map_or_else(|| "the end".into(), |trial| format!("trial {trial}"));
+    format!("{part} of {}", visible(&search.name))
 }
 
 fn cores(sheet: &mut Sheet, placed: &Placed) {

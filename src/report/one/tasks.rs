@@ -2,7 +2,7 @@
 
 use super::super::sheet::Sheet;
 use super::{command, exit, samples, tail};
-use crate::model::human::{bytes, comparison_lines, count, duration, visible};
+use crate::model::human::{bytes, comparison_lines, count, duration, subject, visible};
 use crate::model::{CacheUse, CompareResult, CompileResult, Detail, RunResult};
 
 /// Each variant in a line, the base first.
@@ -66,7 +66,7 @@ pub(super) fn said(sheet: &mut Sheet, detail: &Detail) {
         Detail::Compare(result) => {
             for variant in &result.variants {
                 sheet.line("");
-                sheet.line(&format!("variant {}", visible(&variant.name)));
+                sheet.line(&format!("variant {}", subject(Some(&variant.name), variant.params.as_ref())));
                 command(sheet, &variant.result.argv, variant.result.launched.as_ref());
                 sheet.known("status", variant.reason.as_ref().map(|_| variant.status.word()));
                 sheet.known("reason", variant.reason.as_deref().map(tail));

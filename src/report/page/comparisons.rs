@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::figures::{Figures, failure};
 use crate::model::human::subject;
-use crate::model::{Better, Compared, Detail, Interval, MeasureResult, Record, Status};
+use crate::model::{Better, Compared, Detail, Interval, MeasureResult, Record, Status, TaskRecord};
 
 /// One comparison.
 #[derive(Debug, Serialize)]
@@ -27,7 +27,7 @@ pub(super) struct Comparison<'a> {
 /// One of its sides.
 #[derive(Debug, Serialize)]
 pub(super) struct Variant<'a> {
-    name: &'a str,
+    name: String,
     status: Status,
     reason: &'a Option<String>,
     metric: &'a str,
@@ -46,9 +46,14 @@ pub(super) struct Variant<'a> {
     rounds: Option<u32>,
 }
 
-/// None of what is no comparison.
-pub(super) fn comparison(journal: usize, record: &Record) -> Option<Comparison<'_>> {
+/// The record of a comparison; none of what is no comparison.
+pub(super) fn compared(record: &Record) -> Option<&TaskRecord> {
     let Record::Task(task) = record else { return None };
+    matches!(task.outcome.detail, Detail::Compare(_)).then_some(task)
+}
+
+/// None of what is no comparison.
+pub(super) fn comparison(journal: usize, task: &TaskRecord) -> Option<Comparison<'_>> {
     let (facts, outcome) = (&task.facts, &task.outcome);
     let Detail::Compare(result) = &outcome.detail else { return None };
     let name = subject(facts.name.as_deref(), facts.params.as_ref());
@@ -70,7 +75,7 @@ fn variant(compared: &Compared) -> Variant<'_> {
     let MeasureResult { objective, better, stats, flags, argv, .. } = &compared.result;
     let found = compared.comparison;
     Variant {
-        name: &compared.name,
+        name: subject(Some(&compared.name), compared.params.as_ref()),
         status: compared.status,
         reason: &compared.reason,
         metric: objective,

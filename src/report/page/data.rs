@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::comparisons::{Comparison, comparison, in_turns};
+use super::comparisons::{Comparison, compared, comparison, in_turns};
 use super::failures::{Failures, failures};
 use super::rows::{Row, repeat, repeats, row};
 use super::{Campaign, Told};
 use crate::model::human::subject;
-use crate::model::{self, Detail, Env, Hash, Kind, Measurement, Record, Session, Status};
+use crate::model::{self, Detail, Env, Hash, Kind, Measurement, Record, Session, Status, TaskRecord};
+use crate::report::baselines::{baseline, trial_of};
 use crate::report::blocks::slow_nodes;
 use crate::report::flags::{Flag, explained};
 use crate::report::gate::measurement;
@@ -77,8 +78,15 @@ impl<'a> Data<'a> {
                 .enumerate()
                 .flat_map(|(at, campaign)| campaign.ended.iter().map(move |r| (at, r)))
         };
+        let compared: Vec<(usize, &TaskRecord)> =
+            all().filter_map(|(at, record)| Some((at, compared(record)?))).collect();
         let comparisons: Vec<Comparison<'_>> =
-            all().filter_map(|(at, record)| comparison(at, record)).collect();
+            compared.iter().filter_map(|(at, task)| comparison(*at, task)).collect();
+        let of_search = |(number, (at, task)): (usize, &(usize, &'a TaskRecord))| {
+            Some(((*at, baseline(&task.facts, &task.outcome)?.0), number))
+        };
+        let baselines: BTreeMap<(usize, &str), usize> =
+            compared.iter().enumerate().filter_map(of_search).collect();
         let measured: Vec<(usize, &Measurement)> =
             all().filter_map(|(at, record)| Some((at, measurement(record)?))).collect();
         let most =
@@ -92,6 +100,8 @@ impl<'a> Data<'a> {
             let number = scripts.len();
             row.script = *scripts.entry(campaigns[at].script_of(&measurement.facts)).or_insert(number);
             row.repeats = again.map(|again| repeat(again)).collect();
+            row.baseline =
+                trial_of(&measurement.facts).and_then(|search| baselines.get(&(at, search)).copied());
             row.compared = in_turns.get(measurement.argv.as_slice()).cloned().unwrap_or_default();
             row
         };

@@ -10,6 +10,7 @@ use crate::model::human::subject;
 use crate::model::units::at_most;
 use crate::model::{Better, Hash, Measurement, Record, Status};
 use crate::report::Campaign;
+use crate::report::baselines::trial_of;
 
 /// One measurement.
 #[derive(Debug, Serialize)]
@@ -62,6 +63,12 @@ pub(super) struct Row<'a> {
     metrics: Vec<Other<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) repeats: Vec<Repeat<'a>>,
+    /// The search whose trial it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<&'a str>,
+    /// Of such a trial: number of the comparison whose base is the baseline of that search.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) baseline: Option<usize>,
     /// Where the same command was compared: number of the comparison, number of the variant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) compared: Vec<(usize, usize)>,
@@ -123,6 +130,8 @@ pub(super) fn row(journal: usize, measurement: &Measurement, most_samples: usize
         facts: further(measurement),
         metrics: others(measurement),
         repeats: Vec::new(),
+        search: trial_of(facts),
+        baseline: None,
         compared: Vec::new(),
     }
 }

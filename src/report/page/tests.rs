@@ -64,6 +64,7 @@ fn measured(facts: TaskFacts, outcome: &Outcome) -> Record {
 
 fn compared() -> Outcome {
     let side = |name: &str, comparison| Compared {
+        params: None,
         name: name.into(),
         status: Status::Ok,
         reason: None,

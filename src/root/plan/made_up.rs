@@ -55,6 +55,7 @@ pub(super) fn outcome(
             let comparison = comparison(spec.max_rounds, other);
             let variants = spec.variants.iter().enumerate().map(|(number, variant)| Compared {
                 name: variant.name.clone(),
+                params: variant.params.clone(),
                 status: Status::Ok,
                 reason: None,
                 result: measured(&variant.spec, figure, nodes),

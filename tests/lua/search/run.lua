@@ -138,6 +138,8 @@ local sure = search.run {
   confirm = { top = 2, max_rounds = 9 },
 }
 assert(sure.best.point.id == 1 and sure.winner.point.id == 2 and sure.over_baseline.verdict == "faster", tostring(sure))
+local sides = sure.confirmed.variants -- each says which point it is
+assert(sides.base.params.id == 4 and sides["trial 1"].params.id == 1 and sides["trial 2"].params.id == 2)
 assert(tostring(sure):find "measured afresh: { id = 2 }, trial 2: .-\n  beside the baseline: 2.000x.-\n  trial 1 beside the baseline: .-: unresolved\n", tostring(sure))
 
 -- The shrunk figure: points that differ by less than their runs scatter are drawn together, others hardly.

@@ -37,6 +37,9 @@ function prepare(data) {
       to: row.ended,
     })),
   );
+  data.measurements.forEach((row) => {
+    row.baseline = baselineOf(row, data.comparisons);
+  });
   const subjects = [...grouped(data.measurements, (row) => `${row.name}\n${row.metric}\n${row.unit}\n${row.better}`).values()].map(
     subjectOf,
   );
@@ -61,8 +64,14 @@ function subjectOf(rows) {
   subject.inOrder = [...rows].sort((a, b) => (a.started ?? Infinity) - (b.started ?? Infinity) || a.trial - b.trial);
   subject.best = subject.ok[0] || null;
   // By version of the script the first that was measured well: what a campaign begins with is mostly what it compares with.
-  // Under another version the name may be of something else.
-  subject.bases = new Map([...grouped(subject.inOrder, (row) => row.script)].map(([script, same]) => [script, same.find((row) => row.ok)]));
+  // Under another version the name may be of something else. A search begins anywhere: its first trial is no base, but the
+  // baseline that it was given is.
+  subject.bases = new Map(
+    [...grouped(subject.inOrder, (row) => row.script)].map(([script, same]) => [
+      script,
+      same.find((row) => row.baseline)?.baseline ?? same.find((row) => row.ok && !row.search),
+    ]),
+  );
   const names = new Set(rows.flatMap((row) => Object.keys(row.given)));
   const values = (name) => [
     ...new Map(rows.filter((row) => row.given[name] !== undefined).map((row) => [word(row.given[name]), row.given[name]])).values(),
@@ -80,6 +89,14 @@ function subjectOf(rows) {
         .join(" ") || row.label;
   subject.dimensions = subject.parameters.filter(({ name }) => !REPLICATE.test(name));
   return subject;
+}
+
+/** Of a trial of a search the baseline, as it was measured at the end of that search; it stands in no row of its own. */
+function baselineOf(row, comparisons) {
+  const base = comparisons[row.baseline]?.variants[0];
+  if (!base?.stats || base.metric !== row.metric || base.unit !== row.unit || !finite(base.stats.median)) return null;
+  const { stats, unit, better } = base;
+  return { stats, unit, better, ok: true, name: "the baseline of the search", label: "the baseline of the search" };
 }
 
 /** What it is compared with. */
@@ -132,8 +149,10 @@ function inTurns({ name, variants }, number) {
   const own = variants[number];
   const rivals = variants.filter((rival) => rival !== own && rival !== variants[0] && rival.verdict);
   const where = `(comparison ${name})`;
-  if (number > 0 && own.verdict !== "faster")
-    return own.verdict === "slower" ? { sure: false, why: `in turns with it, ${variants[0].name} was faster ${where}` } : null;
+  if (number > 0 && own.verdict === "slower") return { sure: false, why: `in turns with it, ${variants[0].name} was faster ${where}` };
+  if (number > 0 && own.verdict === "unresolved")
+    return { sure: null, why: `in turns with ${variants[0].name} the rounds did not tell which is faster ${where}` };
+  if (number > 0 && own.verdict !== "faster") return null;
   const ahead = rivals.find((rival) => (number === 0 ? rival.verdict === "faster" : rival.ci && own.ci && rival.ci.lo > own.ci.hi));
   if (ahead) return { sure: false, why: `in turns with it, ${ahead.name} was faster ${where}` };
   const open = number === 0 && rivals.find((rival) => rival.verdict === "unresolved");

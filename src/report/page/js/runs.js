@@ -16,7 +16,7 @@ function chosenOf(report) {
     };
   const best = subject.ok.slice(0, SHOWN_AT_FIRST);
   const base = baseOf(subject.best);
-  const rows = base && !best.includes(base) ? [...best, base] : best;
+  const rows = base?.samples && !best.includes(base) ? [...best, base] : best;
   const all = rows.length === subject.ok.length;
   return {
     rows,

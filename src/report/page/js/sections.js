@@ -215,16 +215,21 @@ function subjectChoice() {
           },
         )
       : null;
-  const versions = [...subject.bases.values()].filter(Boolean);
-  const bases = versions.map((base) => {
-    const same = subject.inOrder.filter((row) => row.ok && row.script === base.script);
-    if (same.length === 1) return null;
+  const bases = [...subject.bases].map(([script, base]) => {
+    const same = subject.inOrder.filter((row) => row.ok && row.script === script);
+    const labelled = (row) => `${short(row.label, 60)}: ${figure(row.stats.median, row.unit)}`;
+    // Of a search: its baseline, if it had one.
+    const trial = same.find((row) => row.baseline) ?? same.find((row) => row.search);
+    if (same.length < 2) return null;
     return choice(
-      versions.length > 1 ? `base of speed-ups, script ${base.script + 1}` : "base of speed-ups",
-      sampled(same, 300).map((row) => [row.index, `${short(row.label, 60)}: ${figure(row.stats.median, row.unit)}`]),
-      base.index,
+      subject.bases.size > 1 ? `base of speed-ups, script ${script + 1}` : "base of speed-ups",
+      [
+        ...(trial ? [["", trial.baseline ? labelled(trial.baseline) : "none"]] : []),
+        ...sampled(same, 300).map((row) => [row.index, labelled(row)]),
+      ],
+      base?.index ?? "",
       (index) => {
-        subject.bases.set(base.script, report.data.measurements[index]);
+        subject.bases.set(script, index === "" ? trial.baseline : report.data.measurements[index]);
         drawPage();
       },
     );

@@ -82,7 +82,9 @@ function bestOfEach() {
       alone ? "–" : speedupText(best, base),
       alone
         ? "nothing to compare with"
-        : h("span", {}, base === best ? "itself" : inFull(base.stats, base.unit), h("small", {}, base.variant || base.name)),
+        : base
+          ? h("span", {}, base === best ? "itself" : inFull(base.stats, base.unit), h("small", {}, base.variant || base.name))
+          : "its search had no baseline",
       alone
         ? "–"
         : h(

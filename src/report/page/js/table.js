@@ -303,7 +303,7 @@ function tableColumns(report) {
       "speed-up",
       (row) => speedupText(row, baseOf(row)),
       (row) => speedup(row, baseOf(row))?.ratio,
-      { ...figures, down: true, about: "over the base of its name under the same version of the script; the summary names that of the best" },
+      { ...figures, down: true, about: "over the base of its name under the same version of the script, in a search over its baseline; the summary names that of the best" },
     ),
     column(
       "status",
