@@ -33,6 +33,8 @@ pub(super) struct Mailboxes {
     full: AtomicU64,
     /// See [`Port::add_to_come`](super::port::Port::add_to_come).
     to_come: AtomicU64,
+    /// See [`Port::add_searches`](super::port::Port::add_searches).
+    searches: AtomicU64,
     /// Somebody at a terminal wants what the script does now to end, and nothing else.
     interrupted: AtomicBool,
     /// So often since the line began.
@@ -179,6 +181,11 @@ impl Mailboxes {
         self.to_come.fetch_add(more as u64, Ordering::Relaxed); // wraps, as it should for fewer
     }
 
+    /// See [`Port::add_searches`](super::port::Port::add_searches).
+    pub(super) fn add_searches(&self, more: i64) {
+        self.searches.fetch_add(more as u64, Ordering::Relaxed); // likewise
+    }
+
     /// Another line has begun.
     pub(super) fn forget_interrupts(&self) {
         self.interrupts.store(0, Ordering::Release);
@@ -296,6 +303,11 @@ impl DriverEnd {
     /// How many calls are known to come.
     pub(super) fn to_come(&self) -> u64 {
         self.mailboxes.to_come.load(Ordering::Relaxed)
+    }
+
+    /// Does a search decide as it goes what else it submits?
+    pub(super) fn searches(&self) -> bool {
+        self.mailboxes.searches.load(Ordering::Relaxed) > 0
     }
 
     /// Does the script wait for a completion, for as long as it takes, and has asked for nothing that was not read?

@@ -341,6 +341,11 @@ impl Port {
         self.mailboxes.add_to_come(more);
     }
 
+    /// So many more searches are at work, or fewer: while there are any, nobody knows how much is to come.
+    pub fn add_searches(&self, more: i64) {
+        self.mailboxes.add_searches(more);
+    }
+
     /// Asks for the end of a task; its outcome follows.
     pub fn cancel(&mut self, task: TaskId) {
         if task == NEXT_LINE {

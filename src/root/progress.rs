@@ -138,6 +138,8 @@ pub(super) struct Present {
     pub(super) full: Option<u64>,
     /// See [`Port::add_to_come`](super::port::Port::add_to_come).
     pub(super) to_come: u64,
+    /// See [`Port::add_searches`](super::port::Port::add_searches).
+    pub(super) searches: bool,
 }
 
 /// Counts and lines.
@@ -357,8 +359,9 @@ impl Progress {
         if present.to_come > 0 {
             kinds.entry(Kind::Call).or_default().submitted += present.to_come as usize;
         }
-        // What a script that waits with a submit still has for us nobody knows.
-        let left = self.learned.left(&kinds, now).filter(|_| present.full.is_none());
+        // What a script that waits with a submit, or searches, still has for us nobody knows.
+        let is_all = present.full.is_none() && !present.searches;
+        let left = self.learned.left(&kinds, now).filter(|_| is_all);
         for (kind, number) in present.running {
             if let Some(count) = kinds.get_mut(&kind) {
                 count.running = number as usize;
@@ -436,6 +439,7 @@ mod tests {
             workers,
             full: None,
             to_come: 0,
+            searches: false,
         }
     }
 
@@ -472,6 +476,8 @@ mod tests {
         assert_eq!((second.total(), second.total().waiting(), second.workers), (count, 1, 3));
         // Two at a time, 20 s each: the other two take as long as these did.
         assert_eq!(second.left, Some(Duration::from_secs(20)));
+        let standing = progress.standing(at(t0, 20), Present { searches: true, ..present(1, 3) });
+        assert_eq!(standing.left, None, "a search submits more as it goes");
         // Calls are known to come, and nobody knows how long those take.
         let standing = progress.standing(at(t0, 20), Present { to_come: 7, ..present(1, 3) });
         let count = Count { submitted: 7, running: 1, ..Count::default() };

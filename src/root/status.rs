@@ -178,6 +178,7 @@ pub(super) fn present(core: &Core, workers: &BTreeMap<WorkerId, Worker>, port: &
         workers: workers.values().filter(ready).count(),
         full: port.full(),
         to_come: port.to_come(),
+        searches: port.searches(),
     }
 }
 

@@ -137,6 +137,13 @@ fn tasks(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     host.raw_set("to_come", lua.create_function(to_come)?)?;
 
     let shared = bridge.clone();
+    let searches = move |_: &Lua, more: i64| {
+        shared.port.borrow().add_searches(more);
+        Ok(())
+    };
+    host.raw_set("searches", lua.create_function(searches)?)?;
+
+    let shared = bridge.clone();
     let explain = move |_: &Lua, task: u64| Ok(shared.port.borrow_mut().explain(TaskId(task)));
     host.raw_set("explain", lua.create_function(explain)?)?;
 

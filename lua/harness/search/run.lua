@@ -1,6 +1,6 @@
 -- `search.run`: a search that evaluates by itself. So many flows ask, evaluate and tell, each on its own: no barrier, and
 -- since flows go on in the order in which tasks ended, a second run from the journal asks for the same points.
-local _, lib = ...
+local host, lib = ...
 local failure, flow, ends, options = lib.failure, lib.flow, lib.ends, lib.options
 
 local M = {}
@@ -134,6 +134,7 @@ local Lanes = {
     for _, lane in ipairs(lanes) do
       lane:cancel()
     end
+    host.searches(-1)
     lanes.study:__close(true)
   end,
 }
@@ -141,6 +142,7 @@ local Lanes = {
 -- Lets all of its lanes go on until nothing is left to ask for.
 local function search(run)
   local lanes <close> = setmetatable({ study = run.study }, Lanes)
+  host.searches(1) -- how much is left nobody knows meanwhile
   for i = 1, run.left do
     lanes[i] = flow.go(run.try_lane, run)
   end
