@@ -325,3 +325,25 @@ fn what_a_map_has_yet_to_send_waits_until_it_is_left() {
     let ran = running.end(LIMIT);
     assert!(ran.stdout.starts_with("false\t") && ran.stdout.contains("enough"), "{ran:?}");
 }
+
+/// What was submitted says nothing of how long a search takes.
+#[test]
+fn no_time_left_is_said_while_a_search_is_at_work() {
+    let (folder, running) = begun(
+        "local search = require('harness').search
+        local function step(x) return submit(exec { shell = x < 4 and 'sleep 0.2' or 'HOLD' }) end
+        search.run { space = { x = { 1, 2, 3, 4 } }, strategy = 'grid', in_flight = 1, evaluate = function(p) return await(step(p.x)).ok and p.x end }
+        pcall(search.run, { space = { x = { 1 } }, strategy = 'grid', evaluate = function() error 'no' end })
+        local all = {}
+        for i = 1, 9 do all[i] = submit(exec { shell = 'touch late; while [ ! -e stop ]; do sleep 0.01; done' }) end
+        wait(all)",
+    );
+    await_told(&folder, "3 done");
+    let searching = folder.run(&["status", "--now", "c.lua"]).stdout;
+    assert!(!searching.contains(" left"), "{searching}");
+    folder.write("go", "");
+    await_that("the search is over", || folder.path("late").exists());
+    await_told(&folder, "s left");
+    folder.write("stop", "");
+    assert_eq!(running.end(LIMIT).code, Some(0));
+}
