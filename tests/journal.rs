@@ -58,6 +58,7 @@ fn facts(number: u64, kind: Kind) -> TaskFacts {
         content_key: None,
         name: None,
         params: None,
+        search: None,
         limit_s: None,
         worker: None,
         slot: None,
