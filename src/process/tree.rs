@@ -17,6 +17,7 @@ use rustix::process::{
 };
 use rustix::thread::gettid;
 
+use super::wait::KILL_PATIENCE;
 use super::{Child, try_wait};
 
 /// Names the attempt a process belongs to, in its environment.
@@ -191,7 +192,10 @@ pub fn kill_from_below(top: &Child, patience: Duration) {
         }
         // Who falls to another parent while we look is seen at the second look.
         if left.is_empty() && seen_empty || Instant::now() >= give_up {
-            return top.kill();
+            top.kill();
+            // What it holds is free only then: the locks of its folders, which somebody is about to look for.
+            top.ends_within(KILL_PATIENCE);
+            return;
         }
         seen_empty = left.is_empty();
         if !seen_empty {
@@ -385,5 +389,23 @@ mod tests {
         }
         assert_eq!(wait(pid).unwrap().0, Exit::Signal(9));
         assert!(!lives(pid));
+    }
+
+    #[test]
+    fn what_was_killed_from_below_has_ended_then() {
+        let null = own::null_device().unwrap();
+        for _ in 0..20 {
+            let child = spawn(&Launch {
+                program: None,
+                argv: &[c"sh".to_owned(), c"-c".to_owned(), c"sleep 60; true".to_owned()],
+                environment: &Environment::scrubbed(std::env::vars_os()),
+                cwd: None,
+                stdio: [null.as_fd(); 3],
+                fds: &[],
+            })
+            .unwrap();
+            kill_from_below(&child, Duration::from_secs(60));
+            assert!(try_wait(child.pid).unwrap().is_some());
+        }
     }
 }
