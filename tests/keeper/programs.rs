@@ -32,9 +32,11 @@ fn its_surroundings() {
     assert_eq!(lines[3], "0", "the launcher's variables");
     assert_eq!(lines[4], "4", "0, 1, 2 and the folder that `ls` reads");
     assert_eq!(lines[5], lines[6], "a session of its own");
+    // The C library lets nobody touch its own two, 32 and 33: they are as whoever started us left them.
+    let signals = lines[7..].iter().map(|set| u64::from_str_radix(set, 16).unwrap() & !(0b11 << 31));
     assert_eq!(
-        lines[7..],
-        ["0000000000000000"; 3],
+        signals.collect::<Vec<_>>(),
+        [0; 3],
         "signals that are blocked, ignored or caught: none of ours"
     );
 }
