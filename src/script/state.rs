@@ -142,6 +142,9 @@ pub enum ScriptError {
         /// The traceback, where there was still room for one.
         trace: String,
     },
+    /// The system has no memory for the library, or for what it is just doing.
+    #[error("the script's Lua gets no memory from the system: raise `ulimit -d` and `ulimit -v`")]
+    Refused,
     /// The library failed: a fault of harness.
     #[error("internal error in the script library (please report it): {0}")]
     Internal(String),
@@ -149,7 +152,16 @@ pub enum ScriptError {
 
 impl From<mlua::Error> for ScriptError {
     fn from(error: mlua::Error) -> Self {
-        ScriptError::Internal(error.to_string())
+        let mut cause = &error;
+        while let mlua::Error::CallbackError { cause: inner, .. }
+        | mlua::Error::WithContext { cause: inner, .. } = cause
+        {
+            cause = inner;
+        }
+        match cause {
+            mlua::Error::MemoryError(_) => ScriptError::Refused,
+            _ => ScriptError::Internal(error.to_string()),
+        }
     }
 }
 
