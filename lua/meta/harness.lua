@@ -648,13 +648,15 @@ function Session:request(question, timeout) end
 
 --- The same with the text of JSON, a line each: null and empty lists are what they were, which tables cannot say. With `bytes` the
 --- line is an object, which is sent as `{"bytes":N,…}`: N bytes and a newline follow it. So may the answer be: what follows it is
---- returned second.
+--- returned second. With `seq`, the whole number that the line has as its field `seq`, the answer must have the same: one that
+--- has not is to another question, and ends the process.
 ---@param line string
 ---@param timeout? harness.Duration
 ---@param bytes? string
+---@param seq? integer
 ---@return string answer
 ---@return string? bytes
-function Session:exchange(line, timeout, bytes) end
+function Session:exchange(line, timeout, bytes, seq) end
 
 --- Calls a function that the process serves: { "name", arguments ..., timeout = "5 s" }. What the function raises is a
 --- `harness.Error` with its traceback, and the process goes on.

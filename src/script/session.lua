@@ -4,11 +4,14 @@ local host, failure = ...
 local options, json = host.options(), host.json
 
 local error, ipairs, pcall, setmetatable, type = error, ipairs, pcall, setmetatable, type
-local concat, remove = table.concat, table.remove
+local math_type, concat, remove = math.type, table.concat, table.remove
 local find, format, gsub, match, sub = string.find, string.format, string.gsub, string.match, string.sub
 
 -- Seconds an answer may take unless the task says.
 local PATIENCE = 60
+
+-- The number of the newest call: unlike any before it in this slot, also those of an `init`.
+local calls = 0
 
 local Session = { __name = "session" }
 Session.__index = Session
@@ -37,14 +40,15 @@ local function start(self)
   self.ask, self.stop, self.read_stderr, self.is_gone = ask, stop, stderr, false
 end
 
--- Asks in a line of JSON and waits for the answer: a table, or its line, and the bytes that follow it.
-local function ask(self, who, line, timeout, as_text, bytes)
+-- Asks in a line of JSON and waits for the answer: a table, or its line, and the bytes that follow it. One without this `seq` is
+-- to another question, and what follows it would be, too.
+local function ask(self, who, line, timeout, as_text, bytes, seq)
   local limit, expected = self.timeout, nil
   if timeout ~= nil then limit, expected = options.duration(timeout) end
   if not limit then failure.raise(format("session:%s: timeout: expected %s", who, expected)) end
   if self.is_gone and self.init and not self.is_closed then start(self) end
   self.is_gone = true -- unless there is an answer: the call may be stopped meanwhile
-  local answer, why, kind = self.ask(line, limit, as_text, bytes)
+  local answer, why, kind = self.ask(line, limit, as_text, bytes, seq)
   if answer then
     self.is_gone = false
     return answer, why
@@ -52,18 +56,22 @@ local function ask(self, who, line, timeout, as_text, bytes)
   raise(kind, format("session `%s`: %s", self.name, why))
 end
 
+local function request(self, question, timeout, seq)
+  local line, why = host.json_encode(question, json.Null, json.List, false)
+  if not line then failure.raise("session:request: question" .. gsub(why, "^the value", "")) end
+  return ask(self, "request", line, timeout, false, nil, seq)
+end
+
 --- Asks and waits for the answer.
 function Session:request(question, timeout)
   failure.own(self, Session, "request")
   if type(question) ~= "table" then failure.raise("session:request: expected a table, got a " .. type(question)) end
-  local line, why = host.json_encode(question, json.Null, json.List, false)
-  if not line then failure.raise("session:request: question" .. gsub(why, "^the value", "")) end
-  return ask(self, "request", line, timeout, false)
+  return request(self, question, timeout)
 end
 
 --- The same with the text of JSON, in one line each: what tables cannot say, null and an empty list, is as it was. `bytes`
---- follow the line, which says first how many.
-function Session:exchange(line, timeout, bytes)
+--- follow the line, which says first how many. With `seq`, a number that the question has, the answer must have it, too.
+function Session:exchange(line, timeout, bytes, seq)
   failure.own(self, Session, "exchange")
   if type(line) ~= "string" or find(line, "\n", 1, true) then
     failure.raise("session:exchange: expected a line of JSON, got " .. failure.a(line))
@@ -71,13 +79,14 @@ function Session:exchange(line, timeout, bytes)
   if find(line, '^%s*{%s*"bytes"%s*:') then
     failure.raise('session:exchange: the field "bytes" announces bytes where it comes first: give them as the third argument, or call it otherwise')
   end
+  if seq ~= nil and math_type(seq) ~= "integer" then failure.raise("session:exchange: seq: expected a whole number, got " .. failure.a(seq)) end
   if bytes ~= nil then
     if type(bytes) ~= "string" then failure.raise("session:exchange: bytes: expected a string, got " .. failure.a(bytes)) end
     local fields = match(line, "^%s*{%s*(.*)$")
     if not fields then return failure.raise("session:exchange: bytes follow an object of JSON, got " .. failure.a(line)) end
     line = format('{"bytes":%d%s%s', #bytes, sub(fields, 1, 1) == "}" and "" or ",", fields)
   end
-  return ask(self, "exchange", line, timeout, true, bytes)
+  return ask(self, "exchange", line, timeout, true, bytes, seq)
 end
 
 --- Calls a function of a helper that serves them: `session:call { "name", arguments ..., timeout = "5 s" }`.
@@ -90,7 +99,8 @@ function Session:call(given)
     args[i] = value
   end
   remove(args, 1)
-  local answer = self:request({ call = name, args = json.list(args) }, o.timeout)
+  calls = calls + 1
+  local answer = request(self, { call = name, args = json.list(args), seq = calls }, o.timeout, calls)
   local problem = answer.error
   if not problem then return answer.value end
   local text = type(problem) == "table" and format("%s: %s", problem.type, problem.message) or failure.compact(problem)

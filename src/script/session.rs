@@ -89,8 +89,8 @@ impl NoAnswer {
 /// Starts a process, or says why it cannot.
 pub type StartSession = Box<dyn FnMut(&SessionSpec) -> Result<Box<dyn Helper>, String>>;
 
-/// `start(spec)` -> `ask, close, stderr`, or nil and why; `ask(line, seconds, as_text, bytes)` -> a table, or the line itself, and
-/// the bytes that followed it, or nil, why and the status in one word.
+/// `start(spec)` -> `ask, close, stderr`, or nil and why; `ask(line, seconds, as_text, bytes, seq)` -> a table, or the line itself, and
+/// the bytes that followed it, or nil, why and the status in one word. An answer has to have the `seq`, if there is one.
 pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Function> {
     lua.create_function_mut(move |lua, spec: Value| {
         let helper = match start(&lua.from_value::<SessionSpec>(spec)?) {
@@ -98,10 +98,10 @@ pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Functi
             Err(why) => return (Value::Nil, why).into_lua_multi(lua),
         };
         let asked = helper.clone();
-        type Asked = (LuaString, f64, bool, Option<LuaString>);
-        let request = lua.create_function(move |lua, (line, seconds, as_text, bytes): Asked| {
+        type Asked = (LuaString, f64, bool, Option<LuaString>, Option<i64>);
+        let request = lua.create_function(move |lua, (line, seconds, as_text, bytes, seq): Asked| {
             let answer = match asked.borrow_mut().as_mut() {
-                Some(helper) => request(lua, helper.as_mut(), (&line, bytes.as_ref()), seconds, as_text),
+                Some(helper) => request(lua, helper.as_mut(), (&line, bytes.as_ref(), seq), seconds, as_text),
                 None => Err(NoAnswer::new(Status::Error, "it is closed; start another one")),
             };
             match answer {
@@ -125,44 +125,44 @@ pub fn start_function(lua: &Lua, mut start: StartSession) -> mlua::Result<Functi
 fn request(
     lua: &Lua,
     helper: &mut dyn Helper,
-    (line, bytes): (&LuaString, Option<&LuaString>),
+    (line, bytes, seq): (&LuaString, Option<&LuaString>, Option<i64>),
     seconds: f64,
     as_text: bool,
 ) -> Result<(Value, Option<LuaString>), NoAnswer> {
     let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     let bytes = bytes.map(|bytes| bytes.as_bytes());
     let Answer { line, bytes } = helper.ask(&line.as_bytes(), bytes.as_deref(), limit)?;
-    match table_or_text(lua, &line, as_text) {
-        Some(answer) => {
-            let bytes = bytes.map(|bytes| lua.create_string(bytes)).transpose();
-            answer
-                .and_then(|answer| Ok((answer, bytes?)))
-                .map_err(|error| NoAnswer::new(Status::Error, error))
-        }
-        None => {
-            let text: String = String::from_utf8_lossy(&line).chars().take(200).collect();
-            let why =
-                format_args!("its answer is not a JSON object or array in one line: {text}; it was ended");
-            Err(helper.end(NoAnswer::new(Status::Error, why)))
-        }
+    let Some(answer) = table(&line) else {
+        let text: String = String::from_utf8_lossy(&line).chars().take(200).collect();
+        let why = format_args!("its answer is not a JSON object or array in one line: {text}; it was ended");
+        return Err(helper.end(NoAnswer::new(Status::Error, why)));
+    };
+    if let Some(seq) = seq
+        && answer.get("seq").and_then(serde_json::Value::as_i64) != Some(seq)
+    {
+        let other =
+            answer.get("seq").map_or_else(|| "no `seq`".to_string(), |other| format!("`seq` {other}"));
+        let why = format_args!("its answer is to another question: it has {other}, not {seq}; it was ended");
+        return Err(helper.end(NoAnswer::new(Status::Error, why)));
     }
+    let answer = if as_text { lua.create_string(line).map(Value::String) } else { value(lua, &answer) };
+    let bytes = bytes.map(|bytes| lua.create_string(bytes)).transpose();
+    answer.and_then(|answer| Ok((answer, bytes?))).map_err(|error| NoAnswer::new(Status::Error, error))
 }
 
-/// An object or array of JSON; None if it is something else.
-fn table_or_text(lua: &Lua, line: &[u8], as_text: bool) -> Option<mlua::Result<Value>> {
-    if !matches!(line.trim_ascii_start().first(), Some(b'{' | b'[')) {
-        return None;
-    }
-    // Whole, also where its text is handed on: what is skipped may be no text, and deeper than anybody reads.
-    let answer: serde_json::Value = serde_json::from_slice(line).ok()?;
-    if as_text {
-        return Some(lua.create_string(line).map(Value::String));
-    }
+/// An object or array of JSON, read whole even where its text is handed on: what is skipped may be no text, and deeper than
+/// anybody reads. None if it is something else.
+fn table(line: &[u8]) -> Option<serde_json::Value> {
+    let is_table = matches!(line.trim_ascii_start().first(), Some(b'{' | b'['));
+    if is_table { serde_json::from_slice(line).ok() } else { None }
+}
+
+fn value(lua: &Lua, answer: &serde_json::Value) -> mlua::Result<Value> {
     let plain = SerializeOptions::new()
         .set_array_metatable(false)
         .serialize_none_to_null(false)
         .serialize_unit_to_null(false);
-    Some(lua.to_value_with(&answer, plain))
+    lua.to_value_with(answer, plain)
 }
 
 #[cfg(test)]

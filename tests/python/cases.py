@@ -7,6 +7,7 @@ and with `HarnessExecutor`. Waits have a limit and nothing is slept for, but whe
 import concurrent.futures
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -115,6 +116,51 @@ def faults():
 
 def pid():
     return os.getpid()
+
+
+def forks(how, n):
+    """Comes back twice, as where a child forgot its end."""
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        os.close(ours)
+        if how == "raise":
+            raise LookupError("of the child")
+        if how == "exit":
+            sys.exit()
+        return "the child's"
+    os.close(theirs)
+    os.read(ours, 1)  # until the child is gone
+    return n
+
+
+def answers_before(n):
+    """Writes an answer wherever it can, as a program that writes to all descriptors does."""
+    told = pickle.dumps("of nobody")
+    for fd in range(3, 20):
+        try:
+            os.write(fd, b'{"bytes":%d,"s":0.1,"seq":%d}\n%s\n' % (len(told), n, told))
+        except OSError:
+            pass
+    return n
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+    def __reduce__(self):
+        raise SystemExit("nor a pickle")
+
+
+def unprintable():
+    raise Unprintable
+
+
+def closes(how):
+    if how == "close":
+        sys.stdout.close()
+    sys.stdout = None
+    return how
 
 
 def nested():
@@ -417,6 +463,37 @@ class OfHarness(Promises, unittest.TestCase):
     def test_an_exception_says_much(self):
         error = self.executor.submit(raises, "x" * (70 << 20)).exception(LIMIT)
         self.assertEqual((type(error), len(str(error))), (ValueError, 70 << 20))
+
+    def test_a_child_that_comes_back_answers_nothing(self):
+        with self.make(1) as executor:
+            for how in "return", "raise", "exit":
+                futures = [executor.submit(forks, how, n) if n == 1 else executor.submit(square, n) for n in range(40)]
+                self.assertEqual([future.result(LIMIT) for future in futures], [n * n for n in range(40)])
+
+    def test_an_answer_to_another_question_is_nobodys(self):
+        with self.make(1) as executor:
+            futures = [executor.submit(answers_before, 0) if n == 5 else executor.submit(square, n) for n in range(40)]
+            error = futures.pop(5).exception(LIMIT)
+            self.assertEqual((type(error), error.status), (HarnessError, "error"))
+            self.assertIn("its answer is to another question: it has `seq` 0, not 6; it was ended", error.reason)
+            self.assertEqual([future.result(LIMIT) for future in futures], [n * n for n in range(40) if n != 5])
+
+    def test_an_exception_that_is_no_text(self):
+        with self.make(1) as executor:
+            before = executor.submit(pid).result(LIMIT)
+            error = executor.submit(raises, "cannot read \udcff").exception(LIMIT)
+            self.assertEqual((type(error), error.args), (ValueError, ("cannot read \udcff",)))
+            error = executor.submit(unprintable).exception(LIMIT)
+            self.assertEqual((type(error), error.status), (HarnessError, "error"))
+            self.assertEqual(error.reason, "Unprintable: (its __str__ raised ValueError)")
+            self.assertEqual(executor.submit(pid).result(LIMIT), before)
+
+    def test_a_task_may_close_the_standard_output(self):
+        with self.make(1) as executor:
+            before = executor.submit(pid).result(LIMIT)
+            for how in "close", "none":
+                self.assertEqual(executor.submit(closes, how).result(LIMIT), how)
+            self.assertEqual(executor.submit(pid).result(LIMIT), before)
 
     def test_workers_have_no_workers(self):
         self.assertIn("a worker cannot have workers", str(self.executor.submit(nested).exception(LIMIT)))

@@ -27,7 +27,6 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 import types
 import weakref
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION  # for those who change one import
@@ -438,7 +437,7 @@ class _Link:
                 continue
             finally:
                 del future, fn, args, kwargs
-            request = {"id": number, "do": "submit", "ask": {"run": True}}
+            request = {"id": number, "do": "submit", "ask": {"run": True, "seq": number}}
             if self.task:
                 request["options"] = self.task
             self._write(request, data)
@@ -557,8 +556,8 @@ def _raised(data, host):
 
 
 # The rest is the worker's: a process beside a slot, kept by `harness serve`. A question is a line of JSON, and so is each
-# answer: {"setup"...} first; {"run": true} with (function, args, kwargs) pickled behind it -> {"s": seconds} with what came of it
-# pickled behind it, and with "raised" where that is an exception.
+# answer: {"setup"...} first; {"run": true, "seq": number} with (function, args, kwargs) pickled behind it -> {"s": seconds, "seq": the
+# same} with what came of it pickled behind it, and with "raised" where that is an exception.
 
 # Runs in a fresh interpreter, where the folder of `-c` must not hide this module.
 _BEGIN = "import sys; sys.path[:] = filter(None, sys.path); from harness_futures import _Worker; _Worker().serve()"
@@ -568,7 +567,7 @@ class _Worker:
     is_here = False
 
     def serve(self):
-        from harness.session import take_streams
+        from harness.session import flush, take_streams
 
         _Worker.is_here = True
         questions, answers = take_streams()
@@ -578,12 +577,12 @@ class _Worker:
                 break
             if "run" in question:
                 answer, data = _run(_call, data)
+                answer["seq"] = question["seq"]
             else:
                 answer, data = _run(_prepare, question)
                 if "raised" in answer:
                     answer["error"] = answer["raised"]
-            sys.stdout.flush()
-            sys.stderr.flush()
+            flush()
             _write(answers, answer, data)
             answers.flush()
             del data
@@ -591,20 +590,26 @@ class _Worker:
 
 def _run(function, *given):
     """What is said of it, and pickled what it came to."""
+    from harness.session import described, end_unless_in
+
+    ours = os.getpid()
     began = time.perf_counter()
     try:
-        data = _packed(function(*given))
+        value = function(*given)
+        end_unless_in(ours)
+        data = _packed(value)
         return {"s": time.perf_counter() - began}, data
     except BaseException as error:  # SystemExit, too: it is the task's
-        name = "%s: %s" % (type(error).__name__, error)
-        name = name if len(name) <= NAME_CHARS else name[:NAME_CHARS] + "…"
+        end_unless_in(ours, error)
         frames = error.__traceback__
         while frames and frames.tb_frame.f_code.co_filename == __file__:  # ours say nothing
             frames = frames.tb_next
-        told = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
+        name, message, told = described(error, frames or error.__traceback__)
+        name = "%s: %s" % (name, message)
+        name = name if len(name) <= NAME_CHARS else name[:NAME_CHARS] + "…"
         try:
             data = pickle.dumps(error, protocol=5)
-        except Exception:
+        except BaseException:  # its own methods may raise anything
             data = b""
         return {"s": time.perf_counter() - began, "raised": name}, _packed((data, name, told))
 

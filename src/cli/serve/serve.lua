@@ -90,9 +90,10 @@ end
 
 local function ask(question, behind)
   local state = harness.worker.state
+  local seq = math.type(question.seq) == "integer" and question.seq or nil
   local ok, answer, bytes = pcall(function()
     if not state.helper then start(state) end
-    return state.helper:exchange(json.encode(question), nil, behind)
+    return state.helper:exchange(json.encode(question), nil, behind, seq)
   end)
   local failed = state.failed
   state.failed = nil

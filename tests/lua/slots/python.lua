@@ -27,8 +27,20 @@ assert(e.value.traceback:find("server.py\", line %d+, in divide"), e.value.trace
 assert(fails({ "divide", 1 }).message:find "divide: TypeError: .*missing 1 required positional argument")
 assert(fails({ "not_json" }).message:find "not_json: TypeError: Object of type set is not JSON serializable")
 assert(fails({ "infinite" }).message:find "infinite: ValueError")
-assert(fails({ "_private" }).message:find "LookupError: there is no function '_private'; there are: add, crash, ")
-assert(#await(submit(py, { "add" })) == 3)
+assert(fails({ "_private" }).message:find "LookupError: there is no function '_private'; there are: add, answers_before, ")
+-- What is no text is told and cannot be a value; what cannot be told costs the process nothing either.
+assert(fails({ "surrogate", "raise" }).message:find("surrogate: ValueError: cannot read \\udcff", 1, true))
+assert(fails({ "surrogate", "return" }).message:find "surrogate: UnicodeEncodeError: ")
+assert(fails({ "unprintable" }).message:find("unprintable: Unprintable: (its __str__ raised KeyError)", 1, true))
+-- A child that comes back from the function answers nothing.
+assert(await(submit(py, { "forks", "return" })) == "the parent's" and await(submit(py, { "forks", "raise" })) == "the parent's")
+assert(await(submit(py, { "echo", 1 })) == 1 and #await(submit(py, { "add" })) == 3)
+assert(await(submit(py, { "closes" })) == nil and await(submit(py, { "echo", 2 })) == 2)
+-- An answer to another question is nobody's, and neither is what would follow it.
+local other = fails { "answers_before" }
+assert(other.value.kind == "error" and other.message:find("its answer is to another question: it has `seq` 0, not ", 1, true), other.message)
+assert(await(submit(py, { "echo", 2 })) == 2 and await(submit(py, { "echo", 3 })) == 3)
+assert(#await(submit(py, { "add" })) == 1)
 -- What ends the process is told as such; the next call begins in a new one, after `init`.
 e = fails { "leave" }
 assert(e.value.kind == "nonzero_exit" and e.message:find "it ended with exit code 4")

@@ -44,6 +44,39 @@ class Kept:
     def crash(self):
         ctypes.string_at(0)
 
+    def forks(self, how):
+        ours, theirs = os.pipe()
+        if os.fork() == 0:
+            os.close(ours)  # and comes back, as a child that forgot its end
+            if how == "raise":
+                raise ValueError("of the child")
+            return "the child's"
+        os.close(theirs)
+        os.read(ours, 1)  # until it is gone
+        return "the parent's"
+
+    def answers_before(self):
+        for fd in range(3, 10):
+            try:
+                os.write(fd, b'{"value":"of nobody","seq":0}\n')
+            except OSError:
+                pass
+
+    def surrogate(self, how):
+        if how == "raise":
+            raise ValueError("cannot read \udcff")
+        return "\udcff"
+
+    def unprintable(self):
+        class Unprintable(Exception):
+            def __str__(self):
+                raise KeyError("no text")
+
+        raise Unprintable
+
+    def closes(self):
+        sys.stdout.close()
+
     def _private(self):
         return "never"
 

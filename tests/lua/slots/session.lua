@@ -61,6 +61,13 @@ fails({ "text" }, "in one line: not JSON; it was ended; the end of its standard 
 fails({ "chatty" }, "exit code 5; the end of its standard error: warning 18")
 assert(caught(ask, { "chatty" }):find "warning 1998\nwarning 1999$")
 await(submit(function() start(harness.worker) end))
+-- The answer of one who gives no number back, and who gives another one.
+assert(caught(function() return harness.worker.state.helper:call { "f" } end):find "its answer is to another question: it has no `seq`, not 1; it was ended")
+await(submit(function() start(harness.worker) end))
+local function numbered(line, seq) return harness.worker.state.helper:exchange(line, nil, nil, seq) end
+assert(caught(numbered, "{}", "1"):find "session:exchange: seq: expected a whole number, got '1'")
+assert(caught(numbered, '{"seq":7}', 7):find "it has no `seq`, not 7; it was ended")
+await(submit(function() start(harness.worker) end))
 -- Between two questions.
 assert(await(submit(ask, { "worn" })).last)
 assert(caught(ask, {}):find "it ended with exit code 4; the end of its standard error: worn out")
