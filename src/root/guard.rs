@@ -1,6 +1,6 @@
 //! A thread that watches the few calls that may block for ever (MPI's spawn and disconnect, the end of the journal): when
-//! one takes too long it prints the reason and ends the process. During a spawn it hears the signals too, which nobody else
-//! can then.
+//! one takes too long it prints the reason and ends the process. During a spawn, and before there is a driver, it hears the signals
+//! too, which nobody else can then.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,13 +24,18 @@ const LOOK: Duration = Duration::from_millis(100);
 
 enum Word {
     Watch {
-        until: Instant,
-        reason: String,
-        code: Code,
+        /// How long it may take, and what is said and done then.
+        limit: Option<Limit>,
         /// What is waited for, where a second signal ends it.
         stoppable: Option<&'static str>,
     },
     Done,
+}
+
+struct Limit {
+    until: Instant,
+    reason: String,
+    code: Code,
 }
 
 /// The watcher; dropping it ends its thread.
@@ -79,7 +84,12 @@ impl Guard {
         reason: impl Into<String>,
         action: impl FnOnce() -> T,
     ) -> T {
-        self.watched(limit, code, reason.into(), None, action)
+        self.watched(Some(Limit { until: Instant::now() + limit, reason: reason.into(), code }), None, action)
+    }
+
+    /// Runs `action`, in which the first signal is kept and the second ends the process; `what` that is, in a word.
+    pub fn hear<T>(&self, what: &'static str, action: impl FnOnce() -> T) -> T {
+        self.watched(None, Some(what), action)
     }
 
     /// The same for what the first signal waits for, and the second does not; `what` that is, in a word.
@@ -92,20 +102,17 @@ impl Guard {
         reason: String,
         action: impl FnOnce() -> T,
     ) -> T {
-        self.watched(limit, code, reason, Some(what), action)
+        self.watched(Some(Limit { until: Instant::now() + limit, reason, code }), Some(what), action)
     }
 
     fn watched<T>(
         &self,
-        limit: Duration,
-        code: Code,
-        reason: String,
+        limit: Option<Limit>,
         stoppable: Option<&'static str>,
         action: impl FnOnce() -> T,
     ) -> T {
-        let until = Instant::now() + limit;
         // The thread lives as long as `self`: a send cannot fail while we are here.
-        let _ = self.words.send(Word::Watch { until, reason, code, stoppable });
+        let _ = self.words.send(Word::Watch { limit, stoppable });
         let result = action();
         let _ = self.words.send(Word::Done);
         result
@@ -115,18 +122,21 @@ impl Guard {
 impl Watcher {
     fn run(&mut self) {
         while let Ok(word) = self.words.recv() {
-            let Word::Watch { until, reason, code, stoppable } = word else { continue };
+            let Word::Watch { limit, stoppable } = word else { continue };
             loop {
                 let now = Instant::now();
-                let next = if stoppable.is_some() { until.min(now + LOOK) } else { until };
+                let next = [limit.as_ref().map(|limit| limit.until), stoppable.map(|_| now + LOOK)];
+                let next = next.into_iter().flatten().min().unwrap_or(now + LOOK);
                 match self.words.recv_timeout(next.saturating_duration_since(now)) {
                     Ok(_) => break,
                     Err(RecvTimeoutError::Disconnected) => return,
-                    // The main thread is stuck inside MPI, and MPI's exit handlers would be too.
-                    Err(RecvTimeoutError::Timeout) if Instant::now() >= until => {
-                        end_at_once(code, &reason, self.display.as_deref())
-                    }
-                    Err(RecvTimeoutError::Timeout) => self.hear(stoppable.unwrap_or_default()),
+                    Err(RecvTimeoutError::Timeout) => match &limit {
+                        // The main thread is stuck inside MPI, and MPI's exit handlers would be too.
+                        Some(limit) if Instant::now() >= limit.until => {
+                            end_at_once(limit.code, &limit.reason, self.display.as_deref())
+                        }
+                        _ => self.hear(stoppable.unwrap_or_default()),
+                    },
                 }
             }
         }

@@ -133,7 +133,7 @@ mod tests {
         let launcher = Launcher {
             allocation: Allocation { scheduler, job: None, restarts: 0, nodes: nodes.into(), root_host },
             mpi: Mpi::Ready(mpi.into()),
-            guard: Guard::start(None, None).unwrap(),
+            guard: Guard::start(None, None).unwrap().into(),
             limits: Limits::default(),
             program: None,
             script: "c.lua".into(),

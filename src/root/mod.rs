@@ -65,8 +65,10 @@ use std::time::{Duration, Instant};
 
 use self::driver::Driver;
 use self::ends::not_recorded;
+use self::guard::Guard;
 use self::port::{MostQueued, Port};
 use self::progress::{Display, Tally, Verbosity};
+use self::setup::SetupError;
 use self::sources::Sources;
 use self::stop::Ending;
 use self::trace::Trace;
@@ -181,7 +183,14 @@ pub fn run(
 ) -> Ended {
     let Started { mpi, ranks } = started;
     let mut workers = rank_workers(ranks);
-    match Root::set_up(options, mpi, &mut workers, signals, sources, script) {
+    // What waits there, for a file system say, ends with the second signal.
+    let guard = signals.try_clone().and_then(|ours| Guard::start(Some(ours), options.display.clone()));
+    let set_up = guard.map(Arc::new).map_err(SetupError::from).and_then(|guard| {
+        guard.hear("its start", || {
+            Root::set_up(options, mpi, &mut workers, signals, guard.clone(), sources, script)
+        })
+    });
+    match set_up {
         Ok(mut root) => {
             let trace = root.trace.take();
             let ended = root.run();

@@ -106,6 +106,7 @@ impl Root {
         mpi: Mpi,
         workers: &mut BTreeMap<WorkerId, Worker>,
         signals: Signals,
+        guard: Arc<Guard>,
         sources: Sources,
         script: ScriptMain,
     ) -> Result<Self, SetupError> {
@@ -123,7 +124,7 @@ impl Root {
             allocation.job.clone().map(|id| BatchJob { scheduler: allocation.scheduler.to_string(), id });
         let wake = Arc::new(Wake::new()?);
         let modules = Reader::start(sources, wake.clone())?;
-        let launcher = launcher(&options, allocation, mpi, &signals)?;
+        let launcher = launcher(&options, allocation, mpi, guard);
         options.trace.as_deref().map_or(Ok(()), Trace::may_be_at)?;
         let header = header(&path, &text, options.seed);
         let opened = open_journal(&journal, header, job.clone(), &options, &progress)?;
@@ -254,15 +255,15 @@ fn campaign(
     }
 }
 
-fn launcher(options: &Options, allocation: Allocation, mpi: Mpi, signals: &Signals) -> io::Result<Launcher> {
-    Ok(Launcher {
+fn launcher(options: &Options, allocation: Allocation, mpi: Mpi, guard: Arc<Guard>) -> Launcher {
+    Launcher {
         allocation,
         mpi,
-        guard: Guard::start(Some(signals.try_clone()?), options.display.clone())?,
+        guard,
         limits: options.limits,
         program: std::env::var_os(WORKER_VARIABLE).map(PathBuf::from),
         script: options.script.display().to_string(),
-    })
+    }
 }
 
 /// Most a list of hosts may have (B).

@@ -2,6 +2,7 @@
 //! `remote`.)
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::guard::Guard;
 use super::port::PoolSpec;
@@ -40,7 +41,7 @@ pub enum Mpi {
 pub(super) struct Launcher {
     pub(super) allocation: Allocation,
     pub(super) mpi: Mpi,
-    pub(super) guard: Guard,
+    pub(super) guard: Arc<Guard>,
     pub(super) limits: Limits,
     /// What workers are started from, if not from this executable.
     pub(super) program: Option<PathBuf>,

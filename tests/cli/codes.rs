@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::says;
-use crate::support::{Folder, LIMIT, Running};
+use crate::support::{Folder, LIMIT, Running, await_that};
 
 #[test]
 fn an_empty_script_is_a_campaign_that_did_what_it_should() {
@@ -203,6 +204,28 @@ fn a_script_that_never_gets_done_with_its_end_says_what_it_waits_for() {
         assert_eq!(ran.code, Some(75));
         folder.assert_nothing_left(Duration::from_secs(10));
     }
+}
+
+/// Here a batch system that does not answer; a file system that does not would be the same without an end.
+#[test]
+fn a_second_signal_ends_what_has_not_begun() {
+    let folder = Folder::with("print 'begun'\n");
+    for asked in ["slow/squeue", "slow/scontrol"] {
+        folder.write(asked, "#!/bin/sh\ntouch asked\nexec sleep 1000\n");
+        fs::set_permissions(folder.path(asked), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let mut command = folder.harness(&["--start", "local", "c.lua"]);
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.path("slow").display());
+    command.env("PATH", path).env("SLURM_JOB_ID", "17").env("SLURM_JOB_NODELIST", host.trim());
+    let mut running = Running::start(command);
+    await_that("it asks", || folder.path("asked").exists());
+    running.signal(Signal::INT);
+    running.await_stderr("harness: SIGINT: stops once its start has returned; a second one ends at once\n");
+    running.signal(Signal::TERM);
+    let ran = running.end(LIMIT);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(130), ""), "{ran:#?}");
+    assert!(ran.stderr.contains("harness: interrupted while it waited for its start"), "{ran:#?}");
 }
 
 /// What harness says last of its journal is true whatever became of the file meanwhile.

@@ -4,6 +4,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::OFlags;
 use serde_json::Value;
 
 use crate::said;
@@ -317,9 +319,15 @@ fn a_trace_that_cannot_be_written_any_more_costs_the_campaign_nothing() {
     let folder = Folder::with(script);
     let pipe = folder.path("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let unread =
+        "harness: --trace: pipe is a pipe that nobody reads from: name a file, or start who reads first\n";
+    said(&folder, folder.run(&["-q", "--trace", "pipe", "c.lua"]), 4, "", unread);
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC; // it waits for nobody who writes
+    let reader = fs::File::from(rustix::fs::open(&pipe, flags, rustix::fs::Mode::empty()).unwrap());
     let running = folder.start(&["-q", "--trace", "pipe", "c.lua"]);
+    poll(&mut [PollFd::new(&reader, PollFlags::IN)], None).unwrap();
     let mut header = String::new();
-    BufReader::new(fs::File::open(&pipe).unwrap()).read_line(&mut header).unwrap();
+    BufReader::new(reader).read_line(&mut header).unwrap();
     assert!(header.starts_with("{\"schema\":\"harness.trace/1\","), "{header}");
     // The reader is gone before the task ends, and its end is to be written.
     folder.write("closed", "");

@@ -50,9 +50,30 @@ fn the_page_is_beside_the_journal_and_replaces_only_a_page() {
         ran.code == Some(73) && ran.stderr.starts_with("harness: report: cannot write not/there.html: "),
         "{ran:#?}"
     );
+    let ran = report(&folder, &["c.lua", "-o", "-"]);
+    assert!(ran.code == Some(0) && ran.stdout.starts_with("<!doctype html>"), "{ran:#?}");
+    assert!(ran.stdout.trim_end().ends_with("</html>") && ran.stderr.is_empty(), "{ran:#?}");
     let left: Vec<_> =
         std::fs::read_dir(folder.path("")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left.len(), 5, "script, journal, cache and two pages: {left:?}");
+}
+
+/// To open a pipe would be to wait for somebody, with `--force` too.
+#[test]
+fn a_page_goes_into_no_pipe() {
+    let folder = measured();
+    rustix::fs::mknodat(rustix::fs::CWD, folder.path("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    let refusal = "harness: report: pipe is no regular file: name another one after -o, or `-` for the standard output\n";
+    said(&folder, report(&folder, &["c.lua", "-o", "pipe"]), 2, "", refusal);
+    said(&folder, report(&folder, &["c.lua", "-o", "pipe", "--force"]), 2, "", refusal);
+    said(
+        &folder,
+        report(&folder, &["c.lua", "-o", "/dev/stdout"]),
+        2,
+        "",
+        &refusal.replace("pipe", "/dev/stdout"),
+    );
 }
 
 #[test]

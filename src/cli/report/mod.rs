@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::files;
 use super::journals::{WhichJournal, journals_of};
-use super::print::print_line;
+use super::print::{print, print_line};
 use crate::journal::{JournalError, is_held};
 use crate::model::exit;
 use crate::model::human::bytes;
@@ -27,7 +27,7 @@ pub(super) struct ReportArgs {
     /// The campaigns, each by its script or its journal (default: the journal in this folder).
     #[arg(value_name = "FILE.lua|JOURNAL")]
     campaigns: Vec<PathBuf>,
-    /// The page (default: FILE.lua.html beside the first journal).
+    /// The page, `-` for the standard output (default: FILE.lua.html beside the first journal).
     #[arg(short, long, value_name = "FILE.html", conflicts_with = "serve")]
     output: Option<PathBuf>,
     /// Replace a file there that is no report.
@@ -51,6 +51,10 @@ enum ReportError {
         .0.display()
     )]
     SomebodyElses(PathBuf),
+    #[error(
+        "report: {} is no regular file: name another one after -o, or `-` for the standard output", .0.display()
+    )]
+    NoFile(PathBuf),
     #[error("report: cannot write {}: {source}; name another file with -o", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("report: what the journals say cannot be put into a page: {0}")]
@@ -64,7 +68,7 @@ pub(super) fn report(arguments: &ReportArgs) -> ExitCode {
     told(arguments).unwrap_or_else(|error| {
         say(format_args!("harness: {error}"));
         ExitCode::from(match error {
-            ReportError::Which(_) | ReportError::SomebodyElses(_) => exit::USAGE,
+            ReportError::Which(_) | ReportError::SomebodyElses(_) | ReportError::NoFile(_) => exit::USAGE,
             ReportError::Journal(_) => exit::JOURNAL,
             ReportError::Write { .. } => exit::CANNOT_WRITE,
             ReportError::Json(_) | ReportError::Serve(_) => exit::SCRIPT,
@@ -78,6 +82,13 @@ fn told(arguments: &ReportArgs) -> Result<ExitCode, ReportError> {
         return serve::serve(&journals).map(|never| match never {});
     }
     let output = arguments.output.clone().unwrap_or_else(|| beside(&journals[0]));
+    if output.as_os_str() == "-" {
+        return Ok(print("report", &page(&journals, None)?, exit::OK));
+    }
+    // Looked at first: opening a pipe would be to wait for somebody.
+    if fs::metadata(&output).is_ok_and(|there| !there.is_file()) {
+        return Err(ReportError::NoFile(output));
+    }
     if !arguments.force && !may_be_replaced(&output) {
         return Err(ReportError::SomebodyElses(output));
     }
@@ -102,7 +113,7 @@ fn beside(journal: &Path) -> PathBuf {
 fn may_be_replaced(path: &Path) -> bool {
     let mut beginning = Vec::new();
     match File::open(path).map(|file| file.take(BEGINNING).read_to_end(&mut beginning)) {
-        Ok(Ok(0)) => fs::metadata(path).is_ok_and(|there| there.is_file()),
+        Ok(Ok(0)) => true,
         Ok(Ok(_)) => String::from_utf8_lossy(&beginning).contains(MARKER),
         Ok(Err(_)) => false,
         Err(error) => error.kind() == io::ErrorKind::NotFound,

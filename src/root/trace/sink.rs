@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+use rustix::io::{Errno, ioctl_fionbio};
 use serde::Serialize;
 
 use super::{Header, Said};
@@ -30,6 +32,9 @@ pub enum TraceError {
     /// It would cost a file of somebody's.
     #[error("--trace: {} is there and is no trace: name another file, or remove it", .0.display())]
     Taken(PathBuf),
+    /// A pipe, and opening it would be to wait for somebody who reads.
+    #[error("--trace: {} is a pipe that nobody reads from: name a file, or start who reads first", .0.display())]
+    Unread(PathBuf),
     /// The system says no.
     #[error("--trace: cannot write {path}: {why}", path = .0.display(), why = .1)]
     Unwritable(PathBuf, io::Error),
@@ -73,7 +78,12 @@ impl Trace {
         let unwritable = |error| TraceError::Unwritable(path.into(), error);
         let mut new = File::options();
         new.write(true).create(true).truncate(true).mode(0o600); // it says what a journal says
-        let mut file = new.open(path).map_err(unwritable)?;
+        new.custom_flags(OFlags::NONBLOCK.bits() as i32);
+        let mut file = new.open(path).map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::NXIO) => TraceError::Unread(path.into()),
+            _ => unwritable(error),
+        })?;
+        ioctl_fionbio(&file, false).map_err(|error| unwritable(error.into()))?;
         let mut first = serde_json::to_vec(header).map_err(|error| unwritable(error.into()))?;
         first.push(b'\n');
         file.write_all(&first).map_err(unwritable)?;
