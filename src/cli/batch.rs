@@ -3,13 +3,14 @@
 //! What is in the script and how a batch system is talked to is `allocation`'s; here are files and commands.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::print::{print, printed};
 use super::usage::whole;
 use super::{CommonArgs, check};
 use crate::allocation::queue::{State, find_batch};
@@ -102,8 +103,7 @@ fn write_and_submit(arguments: &BatchArgs) -> Result<ExitCode, (u8, String)> {
     let job = job(arguments, &script, &file).map_err(usage)?;
     let text = batch_script(batch, &job).map_err(|error| usage(error.to_string()))?;
     if arguments.dry_run {
-        print(&text);
-        return Ok(ExitCode::SUCCESS);
+        return Ok(print("batch", &text, exit::OK));
     }
     if !process::is_on_path(batch.submit_program()) {
         return Err(refused(format!(
@@ -115,7 +115,7 @@ fn write_and_submit(arguments: &BatchArgs) -> Result<ExitCode, (u8, String)> {
     write(&file, &text)?;
     let id = submit(batch, &file).map_err(refused)?;
     let output = Path::new(&job.folder).join(batch.output(&job.name, &id));
-    print(&format!(
+    let text = format!(
         "job {id} submitted: {} on {}\nscript: {}\noutput: {}\nlook:   {}\nstop:   {}\n",
         script.display(),
         count(job.nodes.unwrap_or(1) as usize, "node"),
@@ -123,8 +123,9 @@ fn write_and_submit(arguments: &BatchArgs) -> Result<ExitCode, (u8, String)> {
         output.display(),
         batch.look(&id).join(" "),
         batch.stop(&id).join(" "),
-    ));
-    Ok(if arguments.follow { follow(batch, &id, &output) } else { ExitCode::SUCCESS })
+    );
+    let told = printed("batch", &text, exit::OK);
+    Ok(if arguments.follow && told == exit::OK { follow(batch, &id, &output) } else { ExitCode::from(told) })
 }
 
 fn which(arguments: &BatchArgs) -> Result<Batch, String> {
@@ -287,11 +288,6 @@ fn show(output: &Path, shown: &mut u64) {
         io::copy(&mut file.take(u64::MAX), &mut io::stdout().lock())
     });
     *shown += copied.unwrap_or(0);
-}
-
-/// A stdout that is closed has nobody to tell.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 }
 
 fn time(word: &str) -> Result<u64, String> {

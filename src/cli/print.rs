@@ -21,7 +21,12 @@ pub(super) fn print_line(who: &str, text: &str, code: u8) -> ExitCode {
 
 /// The same for whoever has something left to do before it ends.
 pub(super) fn printed(who: &str, text: &str, code: u8) -> u8 {
-    match write(text) {
+    told(who, write(text), code)
+}
+
+/// The exit code where somebody else has written it.
+pub(super) fn told(who: &str, written: io::Result<()>, code: u8) -> u8 {
+    match whole(written) {
         Ok(()) => code,
         Err(error) => {
             say(format_args!("harness: {who}: cannot write to standard output: {error}"));
@@ -30,10 +35,14 @@ pub(super) fn printed(who: &str, text: &str, code: u8) -> u8 {
     }
 }
 
-/// The writing alone. Whoever reads may have seen enough and closed the pipe: that is no error.
+/// The writing alone.
 pub(super) fn write(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    whole(io::stdout().write_all(text.as_bytes()))
+}
+
+/// Whoever reads may have seen enough and closed the pipe: that is no error.
+fn whole(written: io::Result<()>) -> io::Result<()> {
+    match written.and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
-use super::Cli;
+use super::{Cli, print};
 use crate::model::exit;
 use crate::model::human::seconds;
 use crate::model::nearest;
@@ -23,9 +23,10 @@ pub(super) fn complain(error: &clap::Error, command: Option<&str>, code: u8) -> 
     let unknown = || command.filter(|command| *command == "batch").and_then(|_| unknown_in_batch(error));
     match wrong_value(error).or_else(unknown) {
         Some(text) => say(format_args!("harness: {text}")),
-        None => drop(error.print()),
+        None if error.use_stderr() => drop(error.print()),
+        None => return ExitCode::from(print::told("help", error.print(), exit::OK)),
     }
-    ExitCode::from(if error.use_stderr() { code } else { exit::OK })
+    ExitCode::from(code)
 }
 
 /// A value that one of the parsers below refused: they say what they expect.

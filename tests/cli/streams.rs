@@ -50,9 +50,26 @@ fn a_full_standard_error_changes_nothing() {
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"captured\n\n"[..]));
     let mut command = folder.harness(&["gone.lua"]);
     assert_eq!(command.stderr(full()).output().unwrap().status.code(), Some(2));
-    // Nobody can be shown the version: that is no success, and no panic either.
-    let mut command = folder.harness(&["--version"]);
-    assert_eq!(command.stdout(full()).output().unwrap().status.code(), Some(73));
+    // Nobody can be shown what was asked for: that is no success, and no panic either.
+    for (words, who) in [
+        (&["--version"][..], "version"),
+        (&["--help"], "help"),
+        (&["bench", "--help"], "help"),
+        (&["python-path"], "python-path"),
+        (&["doctor", "--no-spawn"], "doctor"),
+        (&["doctor", "--no-spawn", "--json"], "doctor"),
+        (&["types"], "types"),
+        (&["batch", "c.lua", "--nodes", "1", "--scheduler", "slurm", "--dry-run"], "batch"),
+    ] {
+        let ran = folder.harness(words).stdout(full()).output().unwrap();
+        let said = format!(
+            "harness: {who}: cannot write to standard output: No space left on device (os error 28)\n"
+        );
+        assert_eq!(
+            (ran.status.code(), String::from_utf8_lossy(&ran.stderr).as_ref()),
+            (Some(73), said.as_str())
+        );
+    }
     folder.assert_nothing_left(std::time::Duration::from_secs(5));
 }
 

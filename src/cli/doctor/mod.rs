@@ -16,6 +16,7 @@ use clap::Args;
 
 use self::report::{Mpi, Place, Planned, Report, Surroundings, Worker};
 use super::own::{self, Own};
+use super::print;
 use super::run::{self, Begun, Joined};
 use crate::allocation::queue::find_batch;
 use crate::allocation::{self, PoolRequest, Scheduler, Start, Walltime, walltime};
@@ -59,7 +60,7 @@ fn examine(arguments: &DoctorArgs) -> Result<ExitCode, String> {
     let limits = run::limits()?;
     if arguments.no_spawn {
         let surroundings = look(arguments, None, 0);
-        return Ok(finish(arguments, Report { surroundings, ..Report::default() }, true));
+        return Ok(ExitCode::from(finish(arguments, Report { surroundings, ..Report::default() }, true)));
     }
     let begun = run::begin(None, arguments.hostfile.as_deref(), Verbosity::Verbose, false);
     let Begun { signals, started, .. } = match begun.map_err(|(_, text)| text)? {
@@ -70,7 +71,8 @@ fn examine(arguments: &DoctorArgs) -> Result<ExitCode, String> {
     let mut surroundings = look(arguments, Some(&started.mpi), started.ranks.len());
     if !arguments.json {
         // Before anything is started: should that hang, this is on the screen.
-        print(&format!("harness {}\n{surroundings}", env!("CARGO_PKG_VERSION")));
+        // That it cannot be written is said of the rest.
+        let _ = print::write(&format!("harness {}\n{surroundings}", env!("CARGO_PKG_VERSION")));
     }
     let mut lost_rank = false;
     let (workers, failure) = try_out(arguments, started, signals, limits, &mut lost_rank);
@@ -79,24 +81,21 @@ fn examine(arguments: &DoctorArgs) -> Result<ExitCode, String> {
     }
     let report = Report { surroundings, workers, failure, ..Report::default() };
     let code = finish(arguments, report, false);
-    let exit_code = if code == ExitCode::SUCCESS { exit::OK } else { exit::ALLOCATION };
-    run::leave_mpi(mpi && !lost_rank, exit_code, limits.finalize);
-    Ok(code)
+    run::leave_mpi(mpi && !lost_rank, code, limits.finalize);
+    Ok(ExitCode::from(code))
 }
 
 /// Judges, and says what is not on the screen yet.
-fn finish(arguments: &DoctorArgs, report: Report, whole: bool) -> ExitCode {
+fn finish(arguments: &DoctorArgs, report: Report, whole: bool) -> u8 {
     let folder = std::env::current_dir().unwrap_or_default();
     let report =
         Report { version: env!("CARGO_PKG_VERSION"), ..report }.judged(&folder.display().to_string());
-    if arguments.json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default()));
-    } else if whole {
-        print(&format!("harness {}\n{}{report}", report.version, report.surroundings));
-    } else {
-        print(&report.to_string());
-    }
-    if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(exit::ALLOCATION) }
+    let begins = match whole && !arguments.json {
+        true => format!("harness {}\n{}", report.version, report.surroundings),
+        false => String::new(),
+    };
+    let code = if report.problems.is_empty() { exit::OK } else { exit::ALLOCATION };
+    print::printed("doctor", &(begins + &print::text(&report, arguments.json)), code)
 }
 
 /// What is known without starting anything.
@@ -256,9 +255,4 @@ impl Site {
         };
         (workers, failure)
     }
-}
-
-/// A stdout that is closed has nobody to tell.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
 }

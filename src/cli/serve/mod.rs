@@ -4,7 +4,7 @@
 //! that follow some, and hands them to it. The end of the input is the end of all: what runs then is cancelled. `harness python-path` is for those who ask
 //! from Python.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use super::own::{self, Own};
+use super::print::print_line;
 use super::run::{self, Begun, Joined};
 use crate::artefact::Store;
 use crate::model::{Limits, exit};
@@ -179,10 +180,7 @@ fn request(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
 pub(super) fn python_path() -> ExitCode {
     let cache = Store::default_folder();
     match adaptors::python(&cache) {
-        Ok(folder) => {
-            let printed = writeln!(io::stdout(), "{}", folder.display());
-            if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+        Ok(folder) => print_line("python-path", &folder.display().to_string(), exit::OK),
         Err(error) => {
             say(format_args!("harness python-path: cannot write to {}: {error}", cache.display()));
             ExitCode::from(exit::JOURNAL)
