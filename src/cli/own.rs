@@ -94,7 +94,7 @@ fn for_people(message: &str, script: &str) -> String {
 
 /// A folder for one. What a killed one of this user and node left goes first.
 pub(super) fn folder(what: &str) -> Result<OwnFolder, String> {
-    let parent = std::env::temp_dir();
+    let parent = process::temporary();
     process::sweep();
     let prefix = process::folder_prefix(&format!("own-{what}"));
     OwnFolder::make(&parent, &prefix).map_err(|error| unwritten(&parent, &error))

@@ -34,7 +34,7 @@ impl Scratch {
 impl ScratchRoot {
     /// A new empty folder.
     pub fn folder(&self) -> Result<Scratch, String> {
-        let parent = std::env::temp_dir();
+        let parent = process::temporary();
         let said = |e: io::Error| {
             format!(
                 "cannot make a scratch folder in {}: {e} (set TMPDIR to another folder)",

@@ -93,6 +93,13 @@ impl OwnFolder {
     }
 }
 
+/// Where folders for a while go: `$TMPDIR`, or `/tmp` where that is not set. An empty one would be the current folder.
+pub fn temporary() -> PathBuf {
+    std::env::var_os("TMPDIR")
+        .filter(|folder| !folder.is_empty())
+        .map_or_else(|| "/tmp".into(), PathBuf::from)
+}
+
 /// A new folder in `parent` whose name begins so, for nobody but this user: what runs in it is what was put there.
 pub fn private(prefix: &str, parent: &Path) -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(0o700)).tempdir_in(parent)
@@ -120,7 +127,7 @@ fn open_up(folder: &Path) {
 /// Removes the folders of this user on this node, in `$TMPDIR` or `/tmp`, whose processes are gone. Are others left, whose
 /// processes may live?
 pub fn sweep() -> bool {
-    sweep_until(&std::env::temp_dir(), &ours(), Instant::now() + SWEEP_TIME)
+    sweep_until(&temporary(), &ours(), Instant::now() + SWEEP_TIME)
 }
 
 /// The same where the root may be ending: what it had here nobody else removes where it was killed, and whoever kills all processes

@@ -47,6 +47,11 @@ const WORKER_VARIABLE: &str = "HARNESS_WORKER";
 pub(super) enum SetupError {
     #[error("cannot read {0}: {1}")]
     Script(String, io::Error),
+    #[error(
+        "the campaign is in the folder {0:?}, whose name is no UTF-8, and nodes are told of it in text: start it from another one \
+         (a folder for temporary files, `export TMPDIR=FOLDER`)"
+    )]
+    NoText(PathBuf),
     #[error(transparent)]
     Allocation(#[from] AllocationError),
     #[error(transparent)]
@@ -91,7 +96,7 @@ impl SetupError {
     /// The exit code.
     pub(super) fn code(&self) -> u8 {
         match self {
-            SetupError::Script(..) | SetupError::Deadline(_) => exit::USAGE,
+            SetupError::Script(..) | SetupError::NoText(_) | SetupError::Deadline(_) => exit::USAGE,
             SetupError::Allocation(_) | SetupError::Exhausted(_) => exit::ALLOCATION,
             SetupError::Journal(_) | SetupError::Trace(_) | SetupError::Store(_) => exit::JOURNAL,
             SetupError::System(_) => exit::INTERNAL,
@@ -115,6 +120,7 @@ impl Root {
             false => read_script(&options.script)?,
         };
         let dir = options.folder.as_deref().or(path.parent()).unwrap_or(Path::new("/")).to_path_buf();
+        let shown = dir.to_str().ok_or_else(|| SetupError::NoText(dir.clone()))?.to_owned();
         let allocation = find_allocation(options.host_file.as_deref())?;
         let progress = Progress::new(options.verbosity, options.display.clone());
         let deadline = find_deadline(&options.timing, &progress)?;
@@ -160,7 +166,7 @@ impl Root {
         });
         let script_end = start_script(script, port.traced(sink.clone()));
         let script_end = script_end.map_err(SetupError::from).inspect_err(never_was)?;
-        let pools = Pools::new(launcher, options.pool, dir.display().to_string(), seed, workers.len());
+        let pools = Pools::new(launcher, options.pool, shown, seed, workers.len());
         let surroundings = Surroundings::new(envs, Provenance::of(&dir, &text, seed));
         let parts = Parts {
             pools,

@@ -6,14 +6,14 @@
 use std::cell::RefCell;
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use mlua::{IntoLuaMulti, Lua, LuaString, Table, Value};
 
 use crate::model::SLOT_SCRATCH;
-use crate::process::folders::{OwnFolder, folder_prefix, private};
+use crate::process::folders::{OwnFolder, folder_prefix, private, temporary};
 
 /// `fs`: relative paths begin at `base`. What `tempdir` made goes with the state, or with the folder of the slot.
 pub fn register(lua: &Lua, host: &Table, base: PathBuf) -> mlua::Result<()> {
@@ -49,7 +49,7 @@ pub fn register(lua: &Lua, host: &Table, base: PathBuf) -> mlua::Result<()> {
     fs.raw_set("list", lua.create_function(list)?)?;
     let (slot, own) = (std::env::var_os(SLOT_SCRATCH).map(PathBuf::from), RefCell::new(None));
     let tempdir = move |lua: &Lua, ()| {
-        let parent = slot.clone().unwrap_or_else(std::env::temp_dir);
+        let parent = slot.clone().unwrap_or_else(temporary);
         let path = match &slot {
             Some(slot) => fresh_in(slot),
             None => fresh_in_own(&parent, &mut own.borrow_mut()),
@@ -61,12 +61,12 @@ pub fn register(lua: &Lua, host: &Table, base: PathBuf) -> mlua::Result<()> {
 }
 
 /// A new folder that goes with the one it is in.
-fn fresh_in(parent: &Path) -> io::Result<String> {
-    Ok(private("", parent)?.keep().display().to_string())
+fn fresh_in(parent: &Path) -> io::Result<mlua::BString> {
+    Ok(private("", parent)?.keep().into_os_string().into_vec().into())
 }
 
 /// In one of this process, which somebody removes also after it was killed.
-fn fresh_in_own(parent: &Path, own: &mut Option<OwnFolder>) -> io::Result<String> {
+fn fresh_in_own(parent: &Path, own: &mut Option<OwnFolder>) -> io::Result<mlua::BString> {
     let own = match own {
         Some(own) => own,
         None => own.insert(OwnFolder::make(parent, &folder_prefix("script"))?),

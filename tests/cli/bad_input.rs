@@ -1,6 +1,8 @@
 //! What can be wrong before the first task runs: the command line, the script, the journal, the workers.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -401,4 +403,37 @@ impl Drop for Mount {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
+}
+
+/// Nodes are told of folders in text: one that is none must not become another one on the way.
+#[test]
+fn a_folder_whose_name_is_no_text_is_said_at_once() {
+    let folder = Folder::new();
+    let odd = folder.path("").join(OsStr::from_bytes(b"dir\xff"));
+    fs::create_dir(&odd).unwrap();
+    let script = "local dir = require('harness').fs.tempdir()\n\
+                  print(dir, require('harness').fs.exists(dir), await(submit(exec { cmd = { 'true' }, cwd = 'scratch' })).status)\n";
+    fs::write(odd.join("c.lua"), script).unwrap();
+    let mut command = folder.harness(&["c.lua"]);
+    command.current_dir(&odd);
+    let ran = folder.finish(command);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:#?}");
+    assert!(ran.stderr.contains("dir\\xFF\", whose name is no UTF-8"), "{ran:#?}");
+    // Its own folder for temporary files may have any name, or none.
+    folder.write("c.lua", script);
+    for (temporary, beginning) in
+        [(odd.as_os_str(), folder.path("dir")), (OsStr::new(""), "/tmp/harness-".into())]
+    {
+        let mut command = folder.harness(&["-q", "--fresh", "c.lua"]);
+        command.env("TMPDIR", temporary);
+        let ran = folder.finish(command);
+        assert!(ran.stdout.starts_with(&beginning.display().to_string()), "{ran:#?}");
+        assert!(ran.stdout.ends_with("\ttrue\tok\n") && ran.code == Some(0), "{ran:#?}");
+    }
+    assert_eq!(fs::read_dir(&odd).unwrap().count(), 1, "scratch folders are left");
+    let here = fs::read_dir(folder.path("")).unwrap().flatten().map(|entry| entry.file_name());
+    assert!(
+        here.into_iter().all(|name| !name.to_string_lossy().starts_with("harness-")),
+        "scratch folders are left"
+    );
 }

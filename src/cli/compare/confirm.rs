@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::cli::own::{End, Grace, end, start_harness, unwritten};
 use crate::model::human::{count, duration};
 use crate::model::{Measurement, Record, exit};
-use crate::process::{Child, Exit, Signals, own_pid, unblock_signals};
+use crate::process::{Child, Exit, Signals, own_pid, temporary, unblock_signals};
 use crate::report::{Campaign, Suspect};
 use crate::say::say;
 
@@ -110,7 +110,8 @@ impl How<'_> {
         signals: &mut Signals,
         limit_s: f64,
     ) -> Result<(End, File, File), String> {
-        let file = || tempfile::tempfile().map_err(|error| unwritten(&std::env::temp_dir(), &error));
+        let folder = temporary();
+        let file = || tempfile::tempfile_in(&folder).map_err(|error| unwritten(&folder, &error));
         let (report, said) = (file()?, file()?);
         let child = self.start(suspect, &report, &said)?;
         let limit = Duration::try_from_secs_f64(limit_s).unwrap_or_default();

@@ -64,7 +64,7 @@ pub(super) fn look(token: &Path) -> Node {
         unix_s: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64(),
         token: fs::read_to_string(token).ok(),
         store: space(Store::default_folder()),
-        scratch: space(std::env::temp_dir()),
+        scratch: space(crate::process::temporary()),
         leftovers: leftovers(),
         noise: environment::noise(&Kernel::here()).into_iter().map(|noise| noise.text).collect(),
     }
