@@ -8,5 +8,8 @@ local M = {}
 --- Waits for the next line; nil after the last.
 function M.next() return lib.flow.await(lib.ends.future(host.await_line())) end
 
+--- The `id` of a line that cannot be decoded, where it has one all the same.
+function M.id_of(line) return host.json_id(line) end
+
 package.loaded["harness.requests"] = M
 return M

@@ -3,14 +3,15 @@
 //! What has no form in JSON is refused with its place. [`super::data`] is the other one: it keeps everything Lua
 //! has, in a form of ours.
 
-use mlua::{IntoLuaMulti, Lua, Table, Value};
+use mlua::{IntoLua, IntoLuaMulti, Lua, Table, Value};
+use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 /// Deeper tables are taken to contain themselves; what is read is not deeper either.
 const DEEPEST: usize = 100;
 
 /// `json_encode(value, null_class, list_class, indent)` and `json_decode(text, null, list_class)`: the result, or nil and
-/// why. A table of `null_class` stands for JSON's null, one of `list_class` is a list even when it is empty.
+/// why; `json_id(text)`. A table of `null_class` stands for JSON's null, one of `list_class` is a list even when it is empty.
 pub fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
     let encode = |lua: &Lua, (value, null_class, list_class, indent): (Value, Table, Table, bool)| {
         let text = Encoder { null_class, list_class }.encode(&value, 0).and_then(|json| {
@@ -33,7 +34,35 @@ pub fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
             Err(error) => (Value::Nil, error.to_string()).into_lua_multi(lua),
         }
     };
-    host.raw_set("json_decode", lua.create_function(decode)?)
+    host.raw_set("json_decode", lua.create_function(decode)?)?;
+    let id = |_: &Lua, text: mlua::LuaString| Ok(id_of(&text.as_bytes()));
+    host.raw_set("json_id", lua.create_function(id)?)
+}
+
+/// The field `id` of an object that cannot be decoded: what nobody can hold (a number that is too large, half of a pair of
+/// surrogates) is passed over.
+fn id_of(text: &[u8]) -> Option<Id> {
+    #[derive(Deserialize)]
+    struct Asked {
+        id: Id,
+    }
+    serde_json::from_slice(text).ok().map(|Asked { id }| id)
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(untagged)]
+enum Id {
+    Number(i64),
+    Text(String),
+}
+
+impl IntoLua for Id {
+    fn into_lua(self, lua: &Lua) -> mlua::Result<Value> {
+        match self {
+            Id::Number(number) => number.into_lua(lua),
+            Id::Text(text) => text.into_lua(lua),
+        }
+    }
 }
 
 struct Encoder {

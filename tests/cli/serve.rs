@@ -218,6 +218,10 @@ fn what_cannot_be_understood_is_answered_and_harms_nothing() {
     served.hear();
     for (line, id, reason) in [
         ("x", Value::Null, "expected value at line 1 column 1"),
+        (r#"{"id":1,"do":"spawn"#, Value::Null, "EOF while parsing a string"),
+        (r#"{"do":"spawn","options":{"slots":1e999},"id":7}"#, json!(7), "number out of range"),
+        (r#"{"id":"a\u0020b","do":"submit","exec":{"cmd":["\ud800"]}}"#, json!("a b"), ""),
+        (r#"{"id":"\ud800","do":"submit"}"#, Value::Null, ""),
         ("[1]", Value::Null, "'id': expected a string or a whole number"),
         (r#"{"do":"spawn"}"#, Value::Null, "'id': expected a string or a whole number"),
         (r#"{"id":1}"#, json!(1), "'do': expected spawn, submit, await or cancel"),
@@ -252,8 +256,23 @@ fn what_cannot_be_understood_is_answered_and_harms_nothing() {
         assert!(answer["reason"].as_str().unwrap().starts_with(reason), "{line}: {answer}");
     }
     assert_eq!(served.ask(json!({ "id": 1, "do": "submit", "exec": { "cmd": ["true"] } }))["ok"], true);
-    let again = served.ask(json!({ "id": 1, "do": "submit", "exec": { "cmd": ["true"] } }));
-    assert_eq!(again["reason"], "there is a task of this id already");
+    // Of requests with an id in use one answer is the task's, and the others say that they are not.
+    served.say(&json!({ "id": 2, "do": "submit", "exec": { "cmd": ["sleep", "1000"] } }).to_string());
+    let reason = "this id is that of another request, whose answer is another one: give each its own";
+    let refused = |id| json!({ "id": id, "status": "bad_request", "duplicate": true, "reason": reason });
+    for (id, what) in [
+        (1, json!({ "id": 1, "do": "submit", "exec": { "cmd": ["true"] } })),
+        (2, json!({ "id": 2, "do": "submit", "exec": { "cmd": ["true"] } })),
+        (2, json!({ "id": 2, "do": "cancel", "tasks": [2] })),
+    ] {
+        assert_eq!(served.ask(what), refused(id));
+    }
+    assert_eq!(served.ask(json!({ "id": 3, "do": "cancel", "tasks": [2] }))["status"], "ok");
+    let ended = served.hear();
+    assert_eq!(
+        (&ended["id"], &ended["status"], &ended["duplicate"]),
+        (&json!(2), &json!("cancelled"), &Value::Null)
+    );
     assert_eq!(served.close(), Some(0));
 }
 
@@ -267,6 +286,28 @@ fn the_end_of_the_input_ends_what_runs() {
     await_that("it runs", || folder.path("begun").exists());
     assert_eq!(folder.of(Role::Root).len(), 1);
     assert_eq!(served.close(), Some(0));
+    folder.assert_nothing_left(LIMIT);
+}
+
+/// Whoever asked is there and reads nothing: the script stands in an answer, and cannot hear of the end.
+#[test]
+fn the_end_of_the_input_ends_what_nobody_reads() {
+    let folder = Folder::new();
+    let mut command = folder.harness(&["serve", "--stdio"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    for id in 0..4 {
+        let exec = json!({ "shell": "head -c 3000000 /dev/zero | tr '\\0' x" });
+        writeln!(input, "{}", json!({ "id": id, "do": "submit", "exec": exec })).unwrap();
+    }
+    await_that("the pipe is full", || rustix::io::ioctl_fionread(&output).unwrap() >= 60_000);
+    drop(input);
+    let ended = child.wait_with_output().unwrap();
+    drop(output);
+    let said = "harness serve: the input has ended, and nobody has read answers for 5 s: ends without the rest of them; read \
+                while you write\n";
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(73), said));
     folder.assert_nothing_left(LIMIT);
 }
 

@@ -9,30 +9,40 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use rustix::event::{PollFd, PollFlags};
 
 use super::own::{self, Own};
 use super::print::print_line;
 use super::run::{self, Begun, Joined};
 use crate::artefact::Store;
 use crate::model::{Limits, exit};
-use crate::process::Signals;
+use crate::process::{self, Signals, exit_now};
 use crate::root::port::{LineSender, PoolSpec};
 use crate::root::progress::Verbosity;
 use crate::root::{self, Ended, Started, find_allocation};
 use crate::say::say;
 use crate::script::session::bytes_behind;
 use crate::slot::adaptors;
+use crate::transport::wait::wait;
 
 /// A longer request is taken for a mistake, and so are more bytes behind it (B).
 const LONGEST_LINE: u64 = 1 << 30;
+/// Once nothing more is asked, so long nobody may read answers that are there.
+const UNREAD: Duration = Duration::from_secs(5);
+/// Between two looks whether somebody does.
+const LOOK: Duration = Duration::from_millis(500);
+/// So long a reader of standard error may take then.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 pub(super) const AFTER_HELP: &str = "\
 A request is an object in one line, {\"id\": 1, \"do\": \"submit\", \"exec\": {\"cmd\": [\"date\"]}}, and its answer another, with
 the same id, when it is done. All of it: docs/python.md. For Python there is harness_futures.py: `harness python-path`.
 
-Exit codes: 0 the input came to its end · 2 what came makes no sense as a request · others as of a campaign.";
+Exit codes: 0 the input came to its end · 2 what came makes no sense as a request · 73 nobody read the answers after that ·
+others as of a campaign.";
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -124,23 +134,60 @@ fn play(
 /// Reads requests on a thread of its own, which ends with the process; or with what makes no sense, which is told then.
 fn listen(lines: LineSender, is_unreadable: Arc<AtomicBool>) -> io::Result<()> {
     let read = move || {
-        let mut input = BufReader::with_capacity(256 << 10, io::stdin());
-        loop {
-            match request(&mut input) {
-                Ok(Some(request)) => {
-                    if !lines.send(request) {
-                        return;
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    is_unreadable.store(true, Ordering::Relaxed);
-                    return say(format_args!("harness serve: no further requests are read: {error}"));
+        pass_on(&lines, &is_unreadable);
+        drop(lines);
+        end_unread();
+    };
+    std::thread::Builder::new().name("requests".into()).spawn(read)?;
+    // Whoever passes them on may have to wait, and does not see the end.
+    let hang_up = || {
+        let _ = wait(&mut [PollFd::new(&io::stdin(), PollFlags::RDHUP)], None);
+        end_unread();
+    };
+    std::thread::Builder::new().name("hang-up".into()).spawn(hang_up).map(|_| ())
+}
+
+fn pass_on(lines: &LineSender, is_unreadable: &AtomicBool) {
+    let mut input = BufReader::with_capacity(256 << 10, io::stdin());
+    loop {
+        match request(&mut input) {
+            Ok(Some(request)) => {
+                if !lines.send(request) {
+                    return;
                 }
             }
+            Ok(None) => return,
+            Err(error) => {
+                is_unreadable.store(true, Ordering::Relaxed);
+                return say(format_args!("harness serve: no further requests are read: {error}"));
+            }
         }
-    };
-    std::thread::Builder::new().name("requests".into()).spawn(read).map(|_| ())
+    }
+}
+
+/// Nothing more is asked, and the script ends as soon as it hears so. While it writes an answer that nobody reads it does
+/// not: then the process ends, and with it all it started. Returns only if somebody else does that, too.
+fn end_unread() {
+    static IS_WATCHED: AtomicBool = AtomicBool::new(false);
+    if IS_WATCHED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let stdout = io::stdout();
+    loop {
+        let mut room = [PollFd::new(&stdout, PollFlags::OUT)];
+        if wait(&mut room, Some(Instant::now() + UNREAD)).is_ok() && room[0].revents().is_empty() {
+            break;
+        }
+        let _ = wait(&mut [], Some(Instant::now() + LOOK));
+    }
+    let code = exit::CANNOT_WRITE;
+    process::exit_within(LAST_WORDS, code.into());
+    say(format_args!(
+        "harness serve: the input has ended, and nobody has read answers for {} s: ends without the rest of them; read while \
+         you write",
+        UNREAD.as_secs()
+    ));
+    exit_now(code.into())
 }
 
 /// The next line; with its end and the bytes behind it if it announces some. None at the end of the input.

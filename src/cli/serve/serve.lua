@@ -13,6 +13,8 @@ local NO_LIMIT = 1e9
 
 -- By the id of their request: tasks, and of those that are asked of helpers the ones that have not ended.
 local tasks = {}
+-- By their id: requests that have no answer yet.
+local pending = {}
 -- By number: pools, and those whose slots have helpers.
 local pools, helpers = {}, {}
 local newest
@@ -25,6 +27,13 @@ local function say(answer)
   if own then text = ('{"answer":%s,%s'):format(own, text:sub(2)) end
   if bytes then text = ('{"bytes":%d,%s\n'):format(#bytes, text:sub(2)) .. bytes end
   print(text)
+end
+
+-- The one answer of a request.
+local function reply(id, answer)
+  pending[id] = nil
+  answer.id = id
+  say(answer)
 end
 
 -- Bytes that are not text, as JSON can have them.
@@ -166,7 +175,6 @@ local function kind_of(request)
 end
 
 function does.submit(id, request, bytes)
-  if tasks[id] then error("there is a task of this id already", 0) end
   local kind = kind_of(request)
   local is_question = kind == "ask"
   if request.bytes ~= nil and not bytes then error("'bytes' has to be the first field, and a number of bytes follow the line", 0) end
@@ -196,9 +204,7 @@ function does.submit(id, request, bytes)
   tasks[id] = f
   f:on_done(function()
     if is_question then tasks[id] = nil end
-    local answer = answer_of(f, is_question)
-    answer.id = id
-    say(answer)
+    reply(id, answer_of(f, is_question))
   end)
 end
 
@@ -237,16 +243,13 @@ local function check(request)
 end
 
 -- A task has its answer when it ends.
-local function reply(id, request, bytes)
+local function go_about(id, request, bytes)
   local ok, answer = pcall(function()
     check(request)
     return does[request["do"]](id, request, bytes)
   end)
   if not ok then answer = { status = "bad_request", reason = reason_of(answer) } end
-  if answer then
-    answer.id = id
-    say(answer)
-  end
+  if answer then reply(id, answer) end
 end
 
 local function handle(line)
@@ -256,18 +259,23 @@ local function handle(line)
     line, bytes = line:sub(1, cut), line:sub(cut + 1)
   end
   local request, why = json.decode(line)
-  if type(request) ~= "table" then return say { id = null, status = "bad_request", reason = why or "expected an object" } end
+  if type(request) ~= "table" then return say { id = requests.id_of(line) or null, status = "bad_request", reason = why or "expected an object" } end
   local id = request.id
   if type(id) ~= "string" and math.type(id) ~= "integer" then
     return say { id = null, status = "bad_request", reason = "'id': expected a string or a whole number" }
   end
+  if pending[id] or tasks[id] and request["do"] == "submit" then
+    local reason = "this id is that of another request, whose answer is another one: give each its own"
+    return say { id = id, status = "bad_request", duplicate = true, reason = reason }
+  end
+  pending[id] = true
   for key, value in pairs(request) do
     if value == null then request[key] = nil end
   end
   if request["do"] == "await" then
-    go(reply, id, request) -- others are not to wait for it
+    go(go_about, id, request) -- others are not to wait for it
   else
-    reply(id, request, bytes)
+    go_about(id, request, bytes)
   end
 end
 
