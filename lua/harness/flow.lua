@@ -439,7 +439,8 @@ function M.exit(code)
     code = 1
   end
   if math.type(code) ~= "integer" then failure.raise("os.exit: expected an integer or a boolean, got a " .. type(code)) end
-  exit_code = code & 0xff
+  -- A process has a byte for it: a large number, or one of the system's, must not come out as 0.
+  exit_code = (code < 0 or code > 0xff) and 0xff or code
   pause(EXIT)
 end
 

@@ -43,6 +43,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use rustix::process::{Resource, getrlimit};
 
 use self::usage::{duration, seed, start, whole};
 use crate::model::{Retry, exit};
@@ -230,11 +231,27 @@ impl CommonArgs {
     }
 }
 
+/// What the main thread may need (B). Its end would be an abort without a reason.
+const STACK: u64 = 512 << 10;
+
+fn short_of_stack() -> Option<String> {
+    let most = getrlimit(Resource::Stack).current.filter(|most| *most < STACK)?;
+    Some(format!(
+        "a limit of this shell is too low: its processes may have stacks of {} KiB, and harness needs {}; look at `ulimit -s`",
+        most >> 10,
+        STACK >> 10
+    ))
+}
+
 /// Does what the command line says.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let command = arguments.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'));
     let answers = command.is_some_and(|word| word == "compare" || word == "test");
     let wrong_usage = if answers { exit::compare::USAGE } else { exit::USAGE };
+    if let Some(text) = short_of_stack() {
+        say(format_args!("harness: {text}"));
+        return ExitCode::from(if answers { wrong_usage } else { exit::ALLOCATION });
+    }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage::complain(&error, command.and_then(|word| word.to_str()), wrong_usage),

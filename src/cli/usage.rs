@@ -114,6 +114,9 @@ fn is_subcommand(word: &str) -> bool {
 }
 
 pub(super) fn unknown_option(word: &str) -> String {
+    if Path::new(word).is_file() {
+        return format!("'{word}' is taken for an option: the script of that name is `harness ./{word}`");
+    }
     let name = word.split('=').next().unwrap_or(word);
     let hint = nearly(name, &options(&Cli::command()));
     format!(

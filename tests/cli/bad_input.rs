@@ -72,6 +72,12 @@ fn an_unknown_option_is_not_taken_for_the_script() {
     {
         says(&folder, &[word, "c.lua"], 2, "", &format!("harness: unknown option '{word}'{hint}{rest}"));
     }
+    folder.write("-x.lua", "print 'x'\n");
+    let named = "harness: '-x.lua' is taken for an option: the script of that name is `harness ./-x.lua`\n";
+    for words in [&["-x.lua"][..], &["-q", "--", "-x.lua"], &["run", "--", "-x.lua"]] {
+        says(&folder, words, 2, "", named);
+    }
+    says(&folder, &["./-x.lua"], 0, "x\n", "");
     for (option, value, expected) in [
         ("--start", "somehow", "one of auto, local, spawn, static, srun, ssh"),
         ("--workers", "0", "a whole number from 1"),

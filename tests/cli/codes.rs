@@ -51,6 +51,10 @@ fn os_exit_ends_with_its_code_and_closes_what_is_open() {
         "local x <close> = setmetatable({}, { __close = function() print 'closed' end })\nos.exit(7)\n",
     );
     says(&folder, &["c.lua"], 7, "closed\n", "");
+    for (given, code) in [(255, 255), (256, 255), (-1, 255), (1 << 30, 255)] {
+        folder.write("c.lua", format!("os.exit({given})\n"));
+        says(&folder, &["c.lua"], code, "", "");
+    }
 }
 
 /// Both sleep far longer than the test may take: they are ended with the script.

@@ -119,6 +119,17 @@ fn a_replaced_executable_does_not_stop_a_campaign() {
 }
 
 #[test]
+fn a_stack_that_is_too_small_is_said() {
+    let folder = Folder::with("print 'x'\n");
+    let ran = folder.finish(folder.harness_after("ulimit -s 64", &["c.lua"]));
+    let said = "harness: a limit of this shell is too low: its processes may have stacks of 64 KiB, and harness needs 512; look at \
+                `ulimit -s`\n";
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(3), "", said));
+    let ran = folder.finish(folder.harness_after("ulimit -s 512", &["-q", "c.lua"]));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "x\n"), "{ran:#?}");
+}
+
+#[test]
 fn too_few_descriptors_are_named_with_the_remedy() {
     let folder = Folder::with(AWAIT_SPAWN);
     for limit in [30, 60] {
