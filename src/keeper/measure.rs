@@ -274,7 +274,7 @@ mod tests {
         });
         assert_eq!(outcome.status, Status::Timeout);
         assert_eq!((result.samples.len(), result.stats, result.stop_reason), (3, None, StopReason::Failed));
-        let none = || StartError::Spawn(SpawnError::NoSuchFile("prog".into()));
+        let none = || StartError::Spawn(SpawnError::Empty);
         let (outcome, result) = drive(measure(spec, None), |_| Err(none()));
         assert_eq!((outcome.status, result.samples.len()), (Status::SpawnFailed, 0));
     }

@@ -141,6 +141,11 @@ impl Verify {
             return Some(format!("its output of {} B is too long to be verified", output.total));
         }
         let bytes = &output.bytes;
+        let wants_some =
+            |expected: &Option<Vec<u8>>| expected.as_ref().is_some_and(|text| !text.trim_ascii().is_empty());
+        if bytes.trim_ascii().is_empty() && (wants_some(&self.stdout) || wants_some(&self.reference)) {
+            return Some("it printed nothing".into());
+        }
         if let Some(expected) = self.stdout.as_ref().filter(|expected| *expected != bytes) {
             return compare(lines(expected), lines(bytes), Tolerance { rtol: 0.0, atol: 0.0 })
                 .difference
@@ -432,6 +437,7 @@ mod tests {
         let differs = |expected, got| verify(VerifySpec::default(), Some(expected), got).failure;
         assert_eq!(differs("x 1", "x 1"), None);
         assert!(differs("x 1", "y 1").is_some());
+        assert_eq!(differs("x 1", " \n").unwrap(), "it printed nothing");
         assert!(differs("x 1", "x nan").is_some());
         assert_eq!(differs("x inf", "x inf"), None);
         let nan = "output differs in line 1: expected `x nan`, got `x nan` (NaN is equal to nothing: what is expected is no result)";

@@ -61,8 +61,15 @@ pub enum SpawnError {
         path: String,
     },
     /// There is no such file.
-    #[error("program `{0}` does not exist")]
-    NoSuchFile(String),
+    #[error("program `{program}` does not exist{place}{advice}")]
+    NoSuchFile {
+        /// As it was asked for.
+        program: String,
+        /// ` in FOLDER`, where that decides.
+        place: String,
+        /// `: what to do`, where something seems to be forgotten.
+        advice: &'static str,
+    },
     /// It is there, but not its interpreter.
     #[error("`{0}` is there, but the interpreter its first line names, or its loader, is not")]
     NoInterpreter(String),
@@ -295,7 +302,16 @@ fn explain(error: i32, path: &CStr, launch: &Launch<'_>) -> SpawnError {
     let file = launch.cwd.unwrap_or(Path::new(".")).join(relative);
     match error {
         libc::ENOENT | libc::ENOTDIR if file.exists() => SpawnError::NoInterpreter(program),
-        libc::ENOENT | libc::ENOTDIR => SpawnError::NoSuchFile(program),
+        libc::ENOENT | libc::ENOTDIR => {
+            let folder = launch.cwd.filter(|_| !program.starts_with('/'));
+            let place = folder.map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
+            let advice = if program.contains(char::is_whitespace) {
+                ": give arguments one by one, or use shell="
+            } else {
+                ""
+            };
+            SpawnError::NoSuchFile { program, place, advice }
+        }
         libc::EACCES if file.is_dir() => SpawnError::Folder(program),
         libc::EACCES => SpawnError::NotExecutable(program),
         libc::ENOEXEC => SpawnError::NoFormat(program),

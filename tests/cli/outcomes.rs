@@ -29,7 +29,7 @@ fn a_program_that_is_not_there() {
         "exec { cmd = { './gone' } }",
         "spawn_failed",
         " `./gone` on HOST",
-        "program `./gone` does not exist",
+        "program `./gone` does not exist in DIR",
     );
 }
 

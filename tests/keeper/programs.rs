@@ -63,7 +63,13 @@ fn programs_that_cannot_be_started() {
         reason(&outcome).to_string()
     };
     assert!(said(&["no-such-program"]).starts_with("program `no-such-program` not found: load its module"));
-    assert_eq!(said(&["./none"]), "program `./none` does not exist");
+    assert_eq!(said(&["/none"]), "program `/none` does not exist");
+    let place = format!("does not exist in {}", file.parent().unwrap().display());
+    assert_eq!(said(&["./none"]), format!("program `./none` {place}"));
+    assert_eq!(
+        said(&["./a.out 64"]),
+        format!("program `./a.out 64` {place}: give arguments one by one, or use shell=")
+    );
     assert_eq!(said(&["/tmp"]), "`/tmp` is a folder, not a program");
     assert_eq!(said(&[]), "the command is empty");
     fs::write(&file, "echo no interpreter line\n").unwrap();
