@@ -15,7 +15,7 @@ M.Sequences = Sequences
 function M.new(given)
   local o = options.check("search.sequences", given, false, "sequences")
   local space = setmetatable({ name = o.name or "steps", actions = o.actions, min = o.min or 1, max = o.max or 8 }, Sequences)
-  space.waits, space.asked = type(o.actions) == "function", {}
+  space.waits, space.asked, space.parameters = type(o.actions) == "function", {}, { [space.name] = true }
   if not o.actions then failure.raise "search.sequences: 'actions' is missing: a list, or a function of the actions before" end
   if space.min > space.max then failure.raise(string.format("search.sequences: 'min' (%d) is above 'max' (%d)", space.min, space.max)) end
   if type(o.actions) == "table" and #o.actions == 0 then failure.raise "search.sequences: 'actions' is empty" end

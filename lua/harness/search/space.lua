@@ -3,7 +3,7 @@
 -- A genome is one place in it, a whole number for each dimension: strategies compute with those, scripts see points. A
 -- space knows its points and which are near one another; nothing of strategies, trials or results.
 local _, lib = ...
-local failure, sweep = lib.failure, lib.sweep
+local failure, sweep, among = lib.failure, lib.sweep, lib["sweep/values"].among
 local floor, unpack, char = math.floor, table.unpack, string.char
 
 local M = {}
@@ -37,8 +37,8 @@ function M.new(given)
   if type(given) ~= "table" then failure.raise("search: option 'space': expected lists by name, or a sweep, got " .. failure.a(given)) end
   if getmetatable(given) ~= sweep.Sweep then given = sweep.cross(given) end
   local columns, passes = sweep.Sweep.__dimensions(given)
-  local space =
-    setmetatable({ counts = {}, ordered = {}, points = {}, names = {}, values = {}, passes = passes, size = 1, widest = 0 }, Space)
+  local space = setmetatable({ counts = {}, ordered = {}, points = {}, names = {}, values = {}, columns = columns, places = {} }, Space)
+  space.passes, space.size, space.widest, space.parameters = passes, 1, 0, {}
   for d, column in ipairs(columns) do
     local n = column.count()
     if n == 0 then failure.raise "search: option 'space': it has no points" end
@@ -46,6 +46,9 @@ function M.new(given)
     space.ordered[d] = n <= 1000 and is_ordered(column, n)
     space.points[d] = column.at
     space.names[d], space.values[d] = column.name or false, column.values
+    for name in next, column.names do
+      space.parameters[name] = true
+    end
   end
   return space
 end
@@ -65,24 +68,44 @@ function Space:point(genome)
   return point
 end
 
-local function equal(a, b) return a == b or type(a) == "table" and type(b) == "table" and lib.json.encode(a) == lib.json.encode(b) end
+-- Tells at which place of a dimension a point is: from then on, however many are asked for.
+local function places_of(self, d)
+  if self.places[d] then return self.places[d] end
+  local name, points = self.names[d], {}
+  if name then
+    local place = among(self.values[d])
+    self.places[d] = function(point) return place(point[name]) end
+    return self.places[d]
+  end
+  for i = 1, self.counts[d] do
+    points[i] = self.points[d](i)
+  end
+  local place, names = among(points), self.columns[d].names
+  self.places[d] = function(point)
+    local part = {}
+    for each in next, names do
+      part[each] = point[each]
+    end
+    return place(part)
+  end
+  return self.places[d]
+end
+
+-- Of a dimension without such a point: the parameter whose value is in none, or any.
+local function missing_in(column, point)
+  local names = failure.sorted_keys(column.names)
+  for _, name in ipairs(names) do
+    if not among(column.values_of(name))(point[name]) then return name end
+  end
+  return names[1]
+end
 
 --- The place of a point; nil and the name of the parameter that it has not.
 function Space:genome(point)
   local genome = {}
-  for d, at in ipairs(self.points) do
-    local missing
-    for i = 1, self.counts[d] do
-      missing = nil
-      for name, value in next, at(i) do
-        if not equal(point[name], value) then missing = name end
-      end
-      if not missing then
-        genome[d] = i
-        break
-      end
-    end
-    if missing then return nil, missing end
+  for d, column in ipairs(self.columns) do
+    genome[d] = places_of(self, d)(point)
+    if not genome[d] then return nil, missing_in(column, point) end
   end
   return genome
 end

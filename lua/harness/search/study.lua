@@ -79,6 +79,19 @@ local function objectives(o)
   return list
 end
 
+-- The place of a point to begin with: one that a strategy could ask for as well.
+local function start_at(space, i, point)
+  local function refuse(...) complain("option 'start[%d]': %s: %s", i, failure.compact(point), string.format(...)) end
+  for _, name in ipairs(failure.sorted_keys(point)) do
+    if not space.parameters[name] then refuse("%s", failure.unknown("parameter", tostring(name), failure.sorted_keys(space.parameters))) end
+  end
+  local genome, missing = space:genome(point)
+  if not genome and point[missing] == nil then refuse("it has no '%s'", missing) end
+  if not genome then refuse("the space has no such value of '%s'", missing) end
+  if not space:valid(genome) then refuse "`where` or `exclude` leaves it out of the space" end
+  return genome
+end
+
 --- A search in `space` by `strategy`, a description (init.lua): options in normal form. `trials`: how many there will be;
 -- `name`: what no other search of the script is called.
 function M.new(o, space, strategy, random, trials, name)
@@ -91,7 +104,8 @@ function M.new(o, space, strategy, random, trials, name)
     at_least = o.at_least or {},
     list = {},
     seen = {},
-    queue = {},
+    queue = {}, -- points to begin with; `queued`: the last of them that was taken
+    queued = 0,
     running = 0,
     reports = {},
     first = {},
@@ -105,9 +119,7 @@ function M.new(o, space, strategy, random, trials, name)
     )
   end
   for i, point in ipairs(o.start or {}) do
-    local genome, missing = space:genome(point)
-    if not genome then complain("option 'start[%d]': the space has no such value of '%s'", i, missing) end
-    study.queue[i] = genome
+    study.queue[i] = start_at(space, i, point)
   end
   study.strategy = strategy.new(strategy.options, { space = space, random = random, study = study, trials = trials, name = name })
   return study
@@ -188,8 +200,9 @@ end
 function Study:ask()
   failure.own(self, Study, "ask")
   local turn <close> = turn_in(self)
-  while #self.queue > 0 do
-    local genome = table.remove(self.queue, 1)
+  while self.queue[self.queued + 1] do
+    self.queued = self.queued + 1
+    local genome = self.queue[self.queued]
     local key = key_of(self, genome, nil)
     if not self.seen[key] then return begin(self, genome, nil, key) end
   end

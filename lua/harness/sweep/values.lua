@@ -33,21 +33,32 @@ function M.fresh(value)
   return copy
 end
 
---- Tells of a value whether it is one of these. Many are asked for among many: only tables are compared one by one.
+-- Equal values have equal texts, and others have others.
+local function text_of(value)
+  if type(value) == "number" then return string.format("%q", math.tointeger(value) or value) end
+  if type(value) == "string" then return string.format("%q", value) end
+  if type(value) ~= "table" then return tostring(value) end
+  local parts = {}
+  for i, key in ipairs(failure.sorted_keys(value)) do
+    parts[i] = text_of(key) .. "=" .. text_of(rawget(value, key))
+  end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+--- Tells of a value at which place it is among these, the first one; nil if it is none of them. Many are asked for among many.
 function M.among(list)
-  local is_there, tables = {}, {}
-  for _, value in ipairs(list) do
+  local places, of_tables = {}, {}
+  for i = #list, 1, -1 do
+    local value = list[i]
     if type(value) == "table" then
-      tables[#tables + 1] = value
+      of_tables[text_of(value)] = i
     elseif value == value then
-      is_there[value] = true
+      places[value] = i
     end
   end
   return function(wanted)
-    if type(wanted) ~= "table" then return is_there[wanted] end
-    for _, value in ipairs(tables) do
-      if M.equal(value, wanted) then return true end
-    end
+    if type(wanted) ~= "table" then return places[wanted] end
+    return of_tables[text_of(wanted)]
   end
 end
 

@@ -9,12 +9,12 @@ local function far(list)
   for i, letter in ipairs(list) do off = off + (letter == wanted[i] and 0 or 1) end
   return off
 end
-local function found_by(strategy, space, n)
+local function found_by(strategy, space, n, name)
   local s = search.new { space = space or search.sequences { actions = letters, max = 9 }, strategy = strategy }
   for _ = 1, n or 250 do
     local trial = s:ask()
     if not trial then break end
-    s:tell(trial, far(trial.point.steps or trial.point.word))
+    s:tell(trial, far(trial.point[name or "steps"]))
   end
   return s:best().value, s
 end
@@ -39,7 +39,7 @@ local function after(before)
   return list
 end
 for _, name in ipairs { "random", "hill_climb", "annealing", "genetic", "mcts" } do
-  local _, s = found_by(name, search.sequences { name = "word", actions = after, min = 2, max = 5 }, 120)
+  local _, s = found_by(name, search.sequences { name = "word", actions = after, min = 2, max = 5 }, 120, "word")
   for _, trial in ipairs(s:trials()) do
     local word = trial.point.word
     assert(#word >= 2 and #word <= 5)
@@ -84,7 +84,7 @@ local half = search.genetic {
     return { a[1], a[1], table.unpack(b) } -- never twice in a row
   end,
 }
-local _, of_half = found_by(half, search.sequences { name = "word", actions = after, min = 2, max = 4 }, 60)
+local _, of_half = found_by(half, search.sequences { name = "word", actions = after, min = 2, max = 4 }, 60, "word")
 for _, trial in ipairs(of_half:trials()) do
   for i, letter in ipairs(trial.point.word) do assert(letter ~= trial.point.word[i - 1]) end
   sane = sane + 1
@@ -135,7 +135,7 @@ for _, name in ipairs { "grid", "lhs", "sobol", "evolution" } do
   local expected = ("search: strategy '%s' needs lists of values, and the space is one of sequences"):format(name)
   refuses(expected, search.new, { space = search.sequences { actions = letters }, strategy = name })
 end
-refuses("search: option 'start[1]': the space has no such value of 'steps'", search.new, {
+refuses("search: option 'start[1]': { steps = { 'x' } }: the space has no such value of 'steps'", search.new, {
   space = search.sequences { actions = letters },
   start = { { steps = { "x" } } },
 })
