@@ -93,9 +93,10 @@ local function name_of(trial) return "trial " .. trial.id end
 
 -- What is said of one side alone, with the point it is known by, and what is said of all.
 local function side_of(run, point, trial)
+  local params = lib.types.params(point) -- as it is before `evaluate` adds to it
   local given = measurement_of(run, point, trial)
   local variant, common = split(given)
-  variant.params = variant.params or lib.types.params(point)
+  variant.params = variant.params or params
   return variant, common, given.name
 end
 
@@ -103,7 +104,7 @@ end
 local function compare(run, finalists, o)
   local study, variants, common, name = run.study, {}, nil, nil
   for _, trial in ipairs(finalists) do
-    local variant, of_all, called = side_of(run, trial.point, trial)
+    local variant, of_all, called = side_of(run, studies.point_for(trial), trial)
     variants[name_of(trial)], common, name = variant, common or of_all, name or called
   end
   if run.o.baseline then variants[BASELINE] = side_of(run, run.o.baseline, finalists[1]) end

@@ -2,6 +2,7 @@
 -- since flows go on in the order in which tasks ended, a second run from the journal asks for the same points.
 local host, lib = ...
 local failure, flow, ends, options = lib.failure, lib.flow, lib.ends, lib.options
+local studies = lib["search/study"]
 
 local M = {}
 
@@ -86,7 +87,7 @@ local function hear(run, trial, ok, limited, value, ...)
 end
 
 local function evaluate(run, trial)
-  hear(run, trial, pcall(function() return outcome(run, trial, run.o.evaluate(trial.point, trial)) end))
+  hear(run, trial, pcall(function() return outcome(run, trial, run.o.evaluate(studies.point_for(trial), trial)) end))
 end
 
 function Run:may_ask()

@@ -3,7 +3,7 @@
 -- A genome is the list of actions itself. The methods are those of a space of lists (space.lua), without dimensions. What may
 -- follow can be a function of the author's, which may wait for a worker: so any method may that looks what follows.
 local _, lib = ...
-local failure, options = lib.failure, lib.options
+local failure, options, point_class = lib.failure, lib.options, lib["search/space"].point_class
 
 local M = {}
 
@@ -16,6 +16,7 @@ function M.new(given)
   local o = options.check("search.sequences", given, false, "sequences")
   local space = setmetatable({ name = o.name or "steps", actions = o.actions, min = o.min or 1, max = o.max or 8 }, Sequences)
   space.waits, space.asked, space.parameters = type(o.actions) == "function", {}, { [space.name] = true }
+  space.Point = point_class(space.parameters)
   if not o.actions then failure.raise "search.sequences: 'actions' is missing: a list, or a function of the actions before" end
   if space.min > space.max then failure.raise(string.format("search.sequences: 'min' (%d) is above 'max' (%d)", space.min, space.max)) end
   if type(o.actions) == "table" and #o.actions == 0 then failure.raise "search.sequences: 'actions' is empty" end
@@ -60,7 +61,7 @@ function Sequences:key(genome)
   return table.concat(keys, ";")
 end
 
-function Sequences:point(genome) return { [self.name] = copied(genome) } end
+function Sequences:point(genome) return setmetatable({ [self.name] = copied(genome) }, self.Point) end
 
 --- For a program: what there is to choose from, if it is always the same.
 function Sequences:described()

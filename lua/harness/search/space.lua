@@ -3,7 +3,7 @@
 -- A genome is one place in it, a whole number for each dimension: strategies compute with those, scripts see points. A
 -- space knows its points and which are near one another; nothing of strategies, trials or results.
 local _, lib = ...
-local failure, sweep, among = lib.failure, lib.sweep, lib["sweep/values"].among
+local failure, sweep, among, fresh = lib.failure, lib.sweep, lib["sweep/values"].among, lib["sweep/values"].fresh
 local floor, unpack, char = math.floor, table.unpack, string.char
 
 local M = {}
@@ -32,6 +32,10 @@ local function is_ordered(column, n)
   return true
 end
 
+--- What points of these parameters are: as those of a sweep, for `defines = { TILE = p.tlie }` would build another program
+-- than was meant.
+function M.point_class(parameters) return failure.strict_class("a point", parameters, "parameter", parameters) end
+
 --- A space of a sweep, or of lists of values by name.
 function M.new(given)
   if type(given) ~= "table" then failure.raise("search: option 'space': expected lists by name, or a sweep, got " .. failure.a(given)) end
@@ -50,22 +54,23 @@ function M.new(given)
       space.parameters[name] = true
     end
   end
+  space.Point = M.point_class(space.parameters)
   return space
 end
 
---- The table of parameters at a place.
+--- The table of parameters at a place, another one each time: whoever gets it may change it.
 function Space:point(genome)
   local point, values = {}, self.values
   for d, name in ipairs(self.names) do
     if name then
-      point[name] = values[d][genome[d]]
+      point[name] = fresh(values[d][genome[d]])
     else
       for part, value in next, self.points[d](genome[d]) do
         point[part] = value
       end
     end
   end
-  return point
+  return setmetatable(point, self.Point)
 end
 
 -- Tells at which place of a dimension a point is: from then on, however many are asked for.

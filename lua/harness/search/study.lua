@@ -163,6 +163,12 @@ local function begin(study, genome, note, key)
   return trial
 end
 
+--- The point of a trial for `evaluate`, which may change it: the trial keeps the one that was asked for.
+function M.point_for(trial)
+  local of = trial[HIDDEN]
+  return of.study.space:point(of.genome)
+end
+
 -- Any point that was not asked for yet, or nil.
 local function unseen(study)
   local space = study.space
@@ -261,7 +267,7 @@ local function figures(study, told)
     return { [named or "value"] = told }
   end
   local is_record = getmetatable(told) == failure.Record
-  if type(told) ~= "table" or not is_record and not failure.is_bare(told) then
+  if type(told) ~= "table" or not is_record and failure.is_object(told) then
     complain("tell: expected a number, numbers by name or the record of a measurement, got %s", failure.a(told))
   end
   local found = {}
