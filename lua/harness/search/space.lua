@@ -23,9 +23,9 @@ Space.__index = Space
 M.Space = Space
 
 -- Values have an order if they are numbers, in a list of any order.
-local function is_ordered(column, n)
-  for i = 1, n do
-    for _, value in next, column.at(i) do
+local function is_ordered(column)
+  for name in next, column.names do
+    for _, value in ipairs(column.values_of(name)) do
       if type(value) ~= "number" then return false end
     end
   end
@@ -47,7 +47,7 @@ function M.new(given)
     local n = column.count()
     if n == 0 then failure.raise "search: option 'space': it has no points" end
     space.counts[d], space.size, space.widest = n, space.size * 1.0 * n, math.max(space.widest, n)
-    space.ordered[d] = n <= 1000 and is_ordered(column, n)
+    space.ordered[d] = is_ordered(column)
     space.points[d] = column.at
     space.names[d], space.values[d] = column.name or false, column.values
     for name in next, column.names do
