@@ -77,12 +77,30 @@ local function split(given)
   return variant, common
 end
 
+--- Was it asked for that finalists are measured afresh? `baseline` or `confirm`.
+function M.asked_by(o)
+  if o.confirm == false then return nil end
+  return o.baseline and "baseline" or o.confirm and "confirm" or nil
+end
+
+--- Is it a measurement that was described, and not submitted?
+function M.is_measure(value) return getmetatable(value) == lib.Task and value.kind == "measure" end
+
+--- `evaluate` gave something that cannot be measured afresh.
+function M.refuse(run, given)
+  failure.raise(
+    string.format(
+      "search.run: option '%s': 'evaluate' gave %s, and only what it gives as measure{ ... }, not submitted, is measured afresh at the end",
+      M.asked_by(run.o) or "confirm",
+      failure.a(given)
+    )
+  )
+end
+
 -- What `evaluate` would measure of a point, as options of a measurement.
 local function measurement_of(run, point, trial)
   local task = run.o.evaluate(point, trial)
-  if getmetatable(task) ~= lib.Task or task.kind ~= "measure" then
-    failure.raise("search.run: option 'confirm': 'evaluate' gave no measure{ ... } that was not submitted yet, but " .. failure.a(task))
-  end
+  if not M.is_measure(task) then M.refuse(run, task) end
   failure.is_submitted(task)
   return task.given
 end
@@ -248,7 +266,7 @@ function Result:__tostring()
   local record = self.confirmed
   if not record then
     say "not confirmed: the best of many figures looks better than it is"
-  elseif not self.winner then
+  elseif not self.fresh then
     say("not confirmed: %s", record.ok and "no finalist ran well again" or record.summary)
   else
     local who = self.winner ~= self.best and string.format("%s, trial %d: ", point_text(self.winner), self.winner.id) or ""
@@ -273,10 +291,7 @@ function M.conclude(run)
   result.best = result.ranking[1]
   result.winner = result.best
   result.shrunk = shrunk(result.ranking)
-  if o.confirm ~= false and result.best and (run.measured or o.confirm) then
-    result.winner = nil
-    confirm(run, result)
-  end
+  if o.confirm ~= false and result.best and (run.measured or o.confirm) then confirm(run, result) end
   return result
 end
 

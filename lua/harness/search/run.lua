@@ -2,7 +2,7 @@
 -- since flows go on in the order in which tasks ended, a second run from the journal asks for the same points.
 local host, lib = ...
 local failure, flow, ends, options = lib.failure, lib.flow, lib.ends, lib.options
-local studies = lib["search/study"]
+local studies, confirm = lib["search/study"], lib["search/confirm"]
 
 local M = {}
 
@@ -65,6 +65,8 @@ end
 -- What `evaluate` gave, awaited if it is to be; before it: was its time that of the cutoff?
 local function outcome(run, trial, value, ...)
   local limited = false
+  local has_figure = value ~= nil and (... == nil or ... == "ok")
+  if has_figure and confirm.asked_by(run.o) and not confirm.is_measure(value) then confirm.refuse(run, value) end
   if getmetatable(value) == lib.Task then
     value, limited = send(run, value, trial)
   end
@@ -73,11 +75,10 @@ local function outcome(run, trial, value, ...)
   return limited, flow.await(future)
 end
 
--- A misspelt name, most likely, or a `return` that was forgotten.
-local function nothing(trial) return "'evaluate' gave nil (the point has " .. table.concat(failure.sorted_keys(trial.point), ", ") .. ")" end
+local NOTHING = "'evaluate' gave nil: is a `return` missing?"
 
 local function hear(run, trial, ok, limited, value, ...)
-  if ok and value == nil and select("#", ...) == 0 then return run.study:tell(trial, nil, "failed", nothing(trial)) end
+  if ok and value == nil and select("#", ...) == 0 then return run.study:tell(trial, nil, "failed", NOTHING) end
   if ok and getmetatable(value) == failure.Record then return tell_record(run.study, trial, value, limited) end
   if ok then return run.study:tell(trial, value, ...) end
   local problem = limited
@@ -161,12 +162,15 @@ function M.run(begin, o)
   if not trials and not budget and not strategy.ends then
     complain "'budget' is missing: a number of trials, or such as { trials = 100, seconds = \"1 h\" }"
   end
+  if study.several and confirm.asked_by(o) then
+    complain("option '%s': with several objectives nothing is measured afresh: choose from the front", confirm.asked_by(o))
+  end
   study.cutoff = o.cutoff
   local run = setmetatable({ study = study, o = o, trials = trials, budget = budget, asking = 0, bell = ends.condition() }, Run)
   run.pool = o.pool and o.pool.id or nil
   run.left, run.over = width_of(o), ends.condition()
   search(run)
-  return lib["search/confirm"].conclude(run)
+  return confirm.conclude(run)
 end
 
 return M

@@ -28,9 +28,9 @@ assert(calls.trials[7].status == "failed" and calls.trials[7].reason:find "boom"
 local ok, mistake = pcall(search.run, { space = { x = { 7 } }, budget = 1, evaluate = function(p) return p.x.y.z end })
 assert(not ok and mistake:find("run.lua:%d+: attempt to index .* %(of the point { x = 7 }%)"), mistake)
 
--- A misspelt name, or a `return` that was forgotten.
-local nothing = search.run { space = { x = { 1, 2 }, y = { 3 } }, budget = 1, evaluate = function(p) return p.z end }
-assert(nothing.trials[1].status == "failed" and nothing.trials[1].reason == "'evaluate' gave nil (the point has x, y)")
+-- A `return` that was forgotten.
+local nothing = search.run { space = { x = { 1, 2 }, y = { 3 } }, budget = 1, evaluate = function() end }
+assert(nothing.trials[1].status == "failed" and nothing.trials[1].reason == "'evaluate' gave nil: is a `return` missing?")
 
 -- No barrier: the first trial ends after ten others have.
 local told = 0
@@ -142,6 +142,18 @@ local sides = sure.confirmed.variants -- each says which point it is
 assert(sides.base.params.id == 4 and sides["trial 1"].params.id == 1 and sides["trial 2"].params.id == 2)
 assert(tostring(sure):find "measured afresh: { id = 2 }, trial 2: .-\n  beside the baseline: 2.000x.-\n  trial 1 beside the baseline: .-: unresolved\n", tostring(sure))
 
+-- Nothing to compare, or a comparison that failed: the best stays the winner, and nothing is said to be fresh.
+local function once(p, trial)
+  local shell = trial.status == "running" and "echo v=" .. p.id or "exit 3"
+  return measure { name = "once", params = p, shell = shell, runs = 2, warmup = 0, exclusive = false, metrics = { v = "v=(%d+)" }, objective = "v" }
+end
+local alone = search.run { space = { id = { 5 } }, budget = 1, evaluate = once }
+assert(alone.winner == alone.best and alone.winner.point.id == 5 and not alone.confirmed and not alone.fresh)
+local failed = search.run { space = { id = { 5, 6 } }, strategy = "grid", evaluate = once, baseline = { id = 7 } }
+assert(failed.winner == failed.best and failed.winner.point.id == 5 and failed.confirmed and not failed.fresh and not failed.over_baseline)
+assert(tostring(failed):find("\nnot confirmed: once confirm: nonzero_exit", 1, true), tostring(failed))
+assert(search.table({ failed }):find("not compared", 1, true), search.table { failed })
+
 -- The shrunk figure: points that differ by less than their runs scatter are drawn together, others hardly.
 local function scattered(step)
   return search.run {
@@ -195,7 +207,30 @@ refuses("search.run: 'evaluate' is missing", { space = space })
 refuses("search.run: 'budget' is missing: a number of trials", { space = space, evaluate = one })
 refuses("search.run: budget: unknown option 'trails' (did you mean 'trials'?)", { space = space, evaluate = one, budget = { trails = 3 } })
 refuses("search.run: confirm: unknown option 'topp' (did you mean 'top'?)", { space = space, evaluate = one, budget = 1, confirm = { topp = 1 } })
-refuses("search.run: option 'confirm': 'evaluate' gave no measure{ ... } that was not submitted yet, but 1", { space = space, evaluate = one, budget = 2, confirm = {} })
+-- What cannot be measured afresh is known with the first point, and said then.
+local only = ", and only what it gives as measure{ ... }, not submitted, is measured afresh at the end (of the point { x = "
+refuses("search.run: option 'confirm': 'evaluate' gave 1" .. only, { space = space, evaluate = one, budget = 2, confirm = {} })
+for what, gives in pairs {
+  ["1"] = one,
+  ["a task"] = function() return exec { cmd = { "true" } } end,
+  ["the future of a call"] = function() return submit(function() return 1 end) end,
+} do
+  local asked = 0
+  local function counted(...)
+    asked = asked + 1
+    return gives(...)
+  end
+  refuses("option 'baseline': 'evaluate' gave " .. what .. only, { space = space, evaluate = counted, budget = 2, in_flight = 1, baseline = { x = 3 } })
+  assert(asked == 1)
+end
+refuses("search.run: option 'baseline': with several objectives nothing is measured afresh", {
+  space = space,
+  evaluate = one,
+  budget = 2,
+  minimise = { "a", "b" },
+  baseline = { x = 3 },
+})
+search.run { space = space, evaluate = one, budget = 2, baseline = { x = 3 }, confirm = false }
 refuses("search: tell: expected a number, numbers by name or the record of a measurement, got 'fast'", { space = space, evaluate = function() return "fast" end, budget = 1 })
 -- A mistake in `evaluate` is no failure of a point: it ends the search, and the tasks it has under way.
 local began = {}
