@@ -12,10 +12,9 @@
 ---| "ok" | "error" | "nonzero_exit" | "signal" | "timeout" | "oom" | "verify_failed" | "metric_missing"
 ---| "spawn_failed" | "compile_failed" | "setup_failed" | "refused" | "pruned" | "lost_worker" | "cancelled" | "skipped"
 
---- How a search chooses its points.
----@alias harness.StrategyName
----| "annealing" | "bandit" | "evolution" | "external" | "genetic" | "grid" | "halving" | "hill_climb" | "lhs" | "mcts" | "optuna" | "race"
----| "random" | "sobol"
+--- What the bandit can choose among.
+---@alias harness.BanditArm
+---| "annealing" | "evolution" | "genetic" | "grid" | "hill_climb" | "lhs" | "mcts" | "random" | "sobol"
 
 ---@alias harness.Argument string|number|harness.Future
 
@@ -310,16 +309,17 @@
 ---@field seconds? harness.Duration time of tasks in their slots, summed
 ---@field node_hours? number the same in hours, times the nodes of each
 
+-- The strategies stand here one by one: of an alias beside a class emmylua_check takes none.
 --- What a search is about: of `search.new`, and of `search.run`.
 ---@class harness.SearchOptions
 ---@field space table<string, any[]>|harness.Sweep|harness.Sequences lists of values by name, a sweep, or sequences of actions
----@field strategy? harness.StrategyName|string|harness.Strategy a name, or search.NAME{ options }; "bandit" unless said, with several objectives "genetic"
+---@field strategy? "annealing"|"bandit"|"evolution"|"external"|"genetic"|"grid"|"halving"|"hill_climb"|"lhs"|"mcts"|"optuna"|"race"|"random"|"sobol"|harness.Strategy a name, or search.NAME{ options }; "bandit" unless said, with several objectives "genetic"
 ---@field name? string|number its random numbers are of this name; "search" unless said
 ---@field minimise? string|string[] the figures that should be small
 ---@field maximise? string|string[] those that should be large
 ---@field at_most? table<string, number> limits of figures: what is beyond them is infeasible
 ---@field at_least? table<string, number>
----@field start? table<string, any>[] points to try first
+---@field start? table<string, any>[] points of the space to try first
 
 ---@class harness.SearchRunOptions : harness.SearchOptions
 ---@field evaluate fun(point: table<string, any>, trial: harness.Trial): any, string?, string? a task, a future or what `tell` takes
@@ -327,7 +327,7 @@
 ---@field in_flight? integer trials at a time; two for each node unless said
 ---@field pool? harness.Pool the newest unless said
 ---@field cutoff? number a task may take so many times what that of the best took; then it is censored
----@field baseline? table<string, any> the point that the winner is compared with at the end
+---@field baseline? table<string, any> the point that the winner is compared with at the end; `evaluate` has to give tasks of measure
 ---@field confirm? harness.ConfirmOptions|false
 
 ---@class harness.ConfirmOptions
@@ -367,7 +367,7 @@
 ---@field crossover_rate? number (CR); 0.9 unless said
 
 ---@class harness.BanditOptions
----@field strategies? harness.StrategyName[] genetic, evolution, hill_climb and annealing; of sequences mcts instead of evolution
+---@field strategies? harness.BanditArm[] genetic, evolution, hill_climb and annealing; of sequences mcts instead of evolution
 ---@field window? integer results that count; 500 unless said
 ---@field exploration? number (C); 0.05 unless said
 
@@ -900,7 +900,7 @@ function sweep.order(list, by, random) end
 ---@field value? number the figure of a single objective; of what is censored a bound
 ---@field values? table<string, number> all figures that count, by name
 ---@field reason? string why there is no figure
----@field record? table of the task that was evaluated
+---@field record? harness.Record of the task that was evaluated
 ---@field budget? number what to spend on it, as strategy "halving" says
 ---@field block? integer the block it is in, as strategy "race" says
 ---@field limit? number seconds it may take, by `cutoff`
@@ -956,7 +956,7 @@ function Search:close() end
 ---@field shrunk? number the figure of the best, without what luck is likely to have given to it
 ---@field failures table<string, integer> how many trials have no figure that counts, by kind: `verify_failed`, `timeout`, `censored`, …
 ---@field name? string|number as it was given
----@field winner? harness.Trial who is best afresh; without a confirmation `best`
+---@field winner? harness.Trial who is best afresh; `best` where nothing was confirmed, without a `fresh`
 ---@field runner_up? harness.Trial who comes next
 ---@field fresh? number the winner's fresh figure
 ---@field worth? string the same for people: with its unit, its interval and the number of runs
