@@ -14,11 +14,18 @@ local function dominates(a, b)
   return better
 end
 
---- The same with constraints (Deb's rules): less violation first.
-local function wins(a, b)
-  if a.violation ~= b.violation then return a.violation < b.violation end
-  if not a.values or not b.values then return a.values ~= nil and b.values == nil end
-  return dominates(a.values, b.values)
+-- The same with constraints (Deb's rules: less violation first), of both at once: -1 if `a` is better than `b`, 1 if `b` is.
+local function compared(a, b)
+  if a.violation ~= b.violation then return a.violation < b.violation and -1 or 1 end
+  local ours, theirs = a.values, b.values
+  if not ours or not theirs then return ours and -1 or theirs and 1 or 0 end
+  local found = 0
+  for i = 1, #ours do
+    local way = ours[i] < theirs[i] and -1 or ours[i] > theirs[i] and 1 or found
+    if way == -found and found ~= 0 then return 0 end
+    found = way
+  end
+  return found
 end
 
 --- Adds a trial to a front, and takes out what it beats.
@@ -56,13 +63,18 @@ local function ranks(entries)
   local rank, beaten_by, beats, now = {}, {}, {}, {}
   for i, a in ipairs(entries) do
     beaten_by[i], beats[i] = 0, {}
-    for j, b in ipairs(entries) do
-      if wins(a, b) then
-        table.insert(beats[i], j)
-      elseif wins(b, a) then
+    for j = 1, i - 1 do
+      local which = compared(a, entries[j])
+      if which < 0 then
+        beats[i][#beats[i] + 1] = j
+        beaten_by[j] = beaten_by[j] + 1
+      elseif which > 0 then
+        beats[j][#beats[j] + 1] = i
         beaten_by[i] = beaten_by[i] + 1
       end
     end
+  end
+  for i = 1, #entries do
     if beaten_by[i] == 0 then now[#now + 1] = i end
   end
   local level = 1
