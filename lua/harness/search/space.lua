@@ -10,6 +10,8 @@ local M = {}
 
 -- Of a dimension without an order so many other values are neighbours.
 local MOST_NEIGHBOURS = 8
+-- Of more values than these, in order, one beside another is hardly another one: steps are of all sizes.
+local FINE = 100
 -- So often a genome is drawn before those that pass `where` are listed, where there are no more than FEW to look at, or it
 -- is said that none was found.
 local DRAWS, MOST_DRAWS = 1000, 100000
@@ -213,8 +215,8 @@ local function changed(self, genome, d, random)
   local n, now = self.counts[d], genome[d]
   if n == 1 then return end
   if self.ordered[d] and random:float() < 0.7 then
-    local step = 1
-    while step < n and random:float() < 0.3 do
+    local step = n > FINE and floor((n / 2) ^ random:float()) or 1
+    while n <= FINE and step < n and random:float() < 0.3 do
       step = step + 1
     end
     local to = random:float() < 0.5 and now - step or now + step
@@ -265,8 +267,12 @@ function Space:neighbours(genome, random)
   for d, n in ipairs(self.counts) do
     local now = genome[d]
     if self.ordered[d] then
-      if now > 1 then add(d, now - 1) end
-      if now < n then add(d, now + 1) end
+      local step = 1
+      repeat
+        if now > step then add(d, now - step) end
+        if now + step <= n then add(d, now + step) end
+        step = 10 * step
+      until n <= FINE or step > n / 2
     elseif n <= MOST_NEIGHBOURS + 1 then
       for value = 1, n do
         if value ~= now then add(d, value) end
