@@ -36,32 +36,38 @@ local function expect_futures(who, list)
     failure.raise(string.format("%s: expected a list of futures, got a %s", who, type(list) == "table" and "future" or type(list)))
   end
   for i = 1, #list do
-    if list[i] ~= nil and getmetatable(list[i]) ~= Future then
+    if list[i] == nil then
+      failure.raise(string.format("%s: expected a list of futures without gaps and names, and [%d] is missing", who, i))
+    elseif getmetatable(list[i]) ~= Future then
       failure.raise(string.format("%s: expected a list of futures, got a %s at [%d]", who, type(list[i]), i))
     end
   end
-  local wrong = lib.types.flaw(list)
-  if wrong == nil then return end
-  local hint = string.format("[%s] is missing", failure.a(wrong))
-  if list[wrong] ~= nil then hint = string.format("[%s] is there: collect them with list[#list + 1] = submit(...)", failure.a(wrong)) end
-  failure.raise(string.format("%s: expected a list of futures without gaps and names, and %s", who, hint))
+  -- What else the author keeps beside them is his; but where futures have names or numbers of their own alone, none would be seen.
+  local n = #list
+  for key, value in next, list do
+    local is_seen = math.type(key) == "integer" and key >= 1 and key <= n or n > 0 and math.type(key) ~= "integer"
+    if getmetatable(value) == Future and not is_seen then
+      local text = "%s: expected a list of futures without gaps and names, and one is at [%s]: collect them with list[#list + 1] = submit(...)"
+      failure.raise(string.format(text, who, failure.a(key)))
+    end
+  end
 end
 
--- A function that is called at the end of each of a list; while it is a variable that is closed at the end of its block.
+-- A function that is called at the end of each of these futures, as long as the variable is not closed.
 local Watch = {
   __close = function(watch)
-    for i = 1, watch.seen do
-      delist(watch.list[i], watch.fn)
+    for i = 1, #watch do
+      delist(watch[i], watch.fn)
     end
   end,
 }
 
--- So far it watches none.
-local function watch(list, fn) return setmetatable({ list = list, seen = 0, fn = fn }, Watch) end
+-- So far of none.
+local function watch(fn) return setmetatable({ fn = fn }, Watch) end
 
-function Watch.next(watching)
-  watching.seen = watching.seen + 1
-  when_done(watching.list[watching.seen], watching.fn)
+function Watch.add(watching, f)
+  watching[#watching + 1] = f
+  when_done(f, watching.fn)
 end
 
 --- Waits for some or all of a list; gives those that are done and those that are not, in the list's order.
@@ -75,9 +81,9 @@ function M.wait(list, options)
     have = have + 1
     if have == want and not enough.ended then finish(enough, true) end
   end
-  local watching <close> = watch(list, one)
-  for _ = 1, #list do
-    Watch.next(watching)
+  local watching <close> = watch(one)
+  for i = 1, #list do
+    Watch.add(watching, list[i])
   end
   if want == 0 and not enough.ended then finish(enough, true) end
   if not enough.ended then
@@ -148,17 +154,18 @@ function Iterator.__call(iterator) return iterator.next() end
 function M.as_completed(list)
   expect_futures("as_completed", list)
   local ended = M.queue(list)
-  local watching = watch(list, function(f) ended:put(f) end)
+  local watching = watch(function(f) ended:put(f) end)
   local function next_one()
     local f
     repeat
-      while watching.seen < #list do
-        if getmetatable(list[watching.seen + 1]) ~= Future then expect_futures("as_completed", list) end
-        Watch.next(watching)
+      while #watching < #list do
+        local added = list[#watching + 1]
+        if getmetatable(added) ~= Future then expect_futures("as_completed", list) end
+        Watch.add(watching, added)
       end
       f = ended:take()
       if not f then
-        if ended.first > watching.seen then return nil end
+        if ended.first > #watching then return nil end
         ended:wait()
       end
     until f

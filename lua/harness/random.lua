@@ -88,15 +88,17 @@ local function list_of(who, list)
   if type(list) ~= "table" or #list == 0 then
     failure.raise(string.format("random:%s: expected a list that is not empty, got %s", who, failure.a(list)))
   end
-  local wrong = not failure.is_object(list) and lib.types.flaw(list)
-  if wrong then failure.raise(string.format("random:%s: expected a list without gaps and names: look at [%s]", who, failure.a(wrong))) end
 end
+
+local function gap(who, at) failure.raise(string.format("random:%s: expected a list without gaps, and [%d] is missing", who, at)) end
 
 --- One item of a list.
 function Random:pick(list)
   failure.own(self, Random, "pick")
   list_of("pick", list)
-  return list[self:integer(1, #list)]
+  local at = self:integer(1, #list)
+  if list[at] == nil then gap("pick", at) end
+  return list[at]
 end
 
 --- A copy of a list in random order.
@@ -105,6 +107,7 @@ function Random:shuffle(list)
   list_of("shuffle", list)
   local copy = table.move(list, 1, #list, 1, {})
   for i = #copy, 2, -1 do
+    if copy[i] == nil then gap("shuffle", i) end
     local j = self:integer(1, i)
     copy[i], copy[j] = copy[j], copy[i]
   end

@@ -340,11 +340,14 @@ function M.exclude(list, what)
     end
   end
   if next(base.names) then told.of_unknown(base, out) end
-  local excluded = {}
-  for i = 1, out.count() do
-    excluded[i] = out.at(i)
-  end
+  local excluded
   return filtered("exclude", base, function(point)
+    if not excluded then
+      excluded = {}
+      for i = 1, out.count() do
+        excluded[i] = out.at(i)
+      end
+    end
     for i = 1, #excluded do
       if has(point, excluded[i]) then return false end
     end

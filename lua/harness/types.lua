@@ -326,9 +326,9 @@ end
 local function pattern(captures)
   return function(value)
     if not unicode(value) then return nil, "a Lua pattern, in UTF-8" end
-    local class = string.match(value, "\\([dDwWsSb.()])")
+    local class = string.match(value, "^\\([dDwWsSb.()])") or string.match(value, "[^%%]\\([dDwWsSb.()])")
     if class then
-      local note = string.format("in a Lua pattern it is %%%s: a backslash stands for itself", class == "b" and "f[%w]" or class)
+      local note = string.format("in a Lua pattern it is %%%s, and a backslash itself is %%\\", class == "b" and "f[%w]" or class)
       return nil, { path = "", value = value, note = note }
     end
     local regex, groups = host.pattern(value)

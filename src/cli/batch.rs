@@ -98,7 +98,7 @@ fn write_and_submit(arguments: &BatchArgs) -> Result<ExitCode, (u8, String)> {
     let file = PathBuf::from(file);
     fits(arguments).map_err(usage)?;
     if !arguments.no_check {
-        checked(&script, &arguments.args)?;
+        checked(&script, arguments)?;
     }
     let job = job(arguments, &script, &file).map_err(usage)?;
     let text = batch_script(batch, &job).map_err(|error| usage(error.to_string()))?;
@@ -137,8 +137,9 @@ fn which(arguments: &BatchArgs) -> Result<Batch, String> {
 }
 
 /// What is wrong shows now, and not when the job has waited in a queue.
-fn checked(script: &Path, args: &[String]) -> Result<(), (u8, String)> {
-    let Some(errors) = check::errors(script, args) else { return Ok(()) };
+fn checked(script: &Path, arguments: &BatchArgs) -> Result<(), (u8, String)> {
+    let journal = arguments.common.journal.as_deref();
+    let Some(errors) = check::errors(script, &arguments.args, journal) else { return Ok(()) };
     Err((
         exit::SCRIPT,
         format!(

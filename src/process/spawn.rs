@@ -61,14 +61,14 @@ pub enum SpawnError {
         path: String,
     },
     /// There is no such file.
-    #[error("program `{program}` does not exist{place}{advice}")]
+    #[error("program `{program}` does not exist{place}{}", advice.map(|advice| format!(": {advice}")).unwrap_or_default())]
     NoSuchFile {
         /// As it was asked for.
         program: String,
         /// ` in FOLDER`, where that decides.
         place: String,
-        /// `: what to do`, where something seems to be forgotten.
-        advice: &'static str,
+        /// What to do, where something seems to be forgotten.
+        advice: Option<&'static str>,
     },
     /// It is there, but not its interpreter.
     #[error("`{0}` is there, but the interpreter its first line names, or its loader, is not")]
@@ -272,12 +272,15 @@ pub fn find_program(program: &str, search: &[u8], cwd: &Path) -> Result<PathBuf,
     }))
 }
 
+/// Of a program whose name has one.
+const BLANK: &str = "a program name with a blank: give arguments one by one, or use shell=";
+
 /// What those who see the name of a program mostly forgot.
 fn advice(program: &str, cwd: &Path) -> &'static str {
     if cwd.join(program).is_file() {
         "a file of this name is in the working folder: write ./ before it"
     } else if program.contains(char::is_whitespace) {
-        "a program name with a blank: give arguments one by one, or use shell="
+        BLANK
     } else {
         "load its module before harness is started, or give its full path"
     }
@@ -305,11 +308,7 @@ fn explain(error: i32, path: &CStr, launch: &Launch<'_>) -> SpawnError {
         libc::ENOENT | libc::ENOTDIR => {
             let folder = launch.cwd.filter(|_| !program.starts_with('/'));
             let place = folder.map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
-            let advice = if program.contains(char::is_whitespace) {
-                ": give arguments one by one, or use shell="
-            } else {
-                ""
-            };
+            let advice = program.contains(char::is_whitespace).then_some(BLANK);
             SpawnError::NoSuchFile { program, place, advice }
         }
         libc::EACCES if file.is_dir() => SpawnError::Folder(program),

@@ -16,6 +16,24 @@ fn check(script: &str, args: &[&str], code: i32, stdout: &str) -> (Folder, Ran) 
     (folder, ran)
 }
 
+/// A task has a copy of what it captures.
+#[test]
+fn what_a_task_does_to_what_it_captured_is_told() {
+    let script = "local n, found, own = 0, {}, {}\nawait(submit(function(x)\n  n = n + 1\n  found[#found + 1] = x\n  \
+                  table.insert(found, x)\n  local own = { own[1] }\n  own[2] = x\n  return own\nend, 1))\n";
+    let stdout = "\
+c.lua:3: warning: a function that runs on a worker sets the captured local 'n': it is gone when the task ends, and the script does \
+not see it; return it
+c.lua:4: warning: a function that runs on a worker changes the captured table 'found': it is gone when the task ends, and the \
+script does not see it; return what it found
+c.lua:5: warning: a function that runs on a worker changes the captured table 'found': it is gone when the task ends, and the \
+script does not see it; return what it found
+c.lua: 0 errors, 3 warnings
+  would run 1 task: 1 call
+";
+    check(script, &[], 0, &(stdout.to_owned() + &unknown("1 task")));
+}
+
 /// Of tasks of which nothing is known.
 fn unknown(tasks: &str) -> String {
     format!(

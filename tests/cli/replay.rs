@@ -52,10 +52,10 @@ slow:cancel()
 print(await(slow).status)
 print(select(2, pcall(await, submit(function() error { code = 7 } end))).code)
 print(await(submit(measure { name = "prog", params = { n = 1 }, cmd = { "./prog", 0 }, runs = 3, warmup = 0, exclusive = false })))
-local sum, by_name = 0, { aa = 1, bb = 2, cc = 3, dd = 4, ee = 5, ff = 6 }
-for name, n in pairs(by_name) do by_name[name] = submit(function(x) return x + 1 end, n) end
-for _, n in as_completed(by_name) do sum = sum + n end
-print(sum)
+local sum, unordered = 0, {}
+for _, n in pairs { aa = 1, bb = 2, cc = 3, dd = 4, ee = 5, ff = 6 } do unordered[#unordered + 1] = submit(function(x) return x + 1 end, n) end
+for _, n in as_completed(unordered) do sum = sum + n end
+assert(sum == 27)
 "#;
 
 const PROG: &str = "#!/bin/sh\n[ \"$1\" = wait ] && exec sleep 60\necho \"got $1\"\nexit $1\n";
@@ -98,6 +98,10 @@ fn a_run_that_cannot_be_traced_leaves_the_journal_as_it_was() {
             }
         }
     };
+    nothing_but("");
+    // Of the journal itself, too, which is not there when the trace is asked for.
+    let ran = folder.run(&["--trace", "c.lua.journal", "c.lua"]);
+    assert!(ran.code == Some(4) && ran.stderr.contains("is there and is no trace"), "{ran:#?}");
     nothing_but("");
     assert_eq!(folder.run(&["c.lua"]).stdout, "ok\n");
     let was = folder.read("c.lua.journal");

@@ -68,7 +68,9 @@ fn programs_that_cannot_be_started() {
     assert_eq!(said(&["./none"]), format!("program `./none` {place}"));
     assert_eq!(
         said(&["./a.out 64"]),
-        format!("program `./a.out 64` {place}: give arguments one by one, or use shell=")
+        format!(
+            "program `./a.out 64` {place}: a program name with a blank: give arguments one by one, or use shell="
+        )
     );
     assert_eq!(said(&["/tmp"]), "`/tmp` is a folder, not a program");
     assert_eq!(said(&[]), "the command is empty");

@@ -60,7 +60,8 @@ def _answer(functions, line, ours):
 
 
 def _line(answer, question):
-    return json.dumps({**answer, "seq": question.get("seq")}, allow_nan=False, ensure_ascii=False).encode()
+    seq = question.get("seq") if isinstance(question, dict) else None
+    return json.dumps({**answer, "seq": seq}, allow_nan=False, ensure_ascii=False).encode()
 
 
 def described(error, frames=None):

@@ -65,7 +65,8 @@ end
 -- What `evaluate` gave, awaited if it is to be; before it: was its time that of the cutoff?
 local function outcome(run, trial, value, ...)
   local limited = false
-  local has_figure = value ~= nil and (... == nil or ... == "ok")
+  local has_failed = getmetatable(value) == failure.Record and not value.ok
+  local has_figure = value ~= nil and not has_failed and (... == nil or ... == "ok")
   if has_figure and confirm.asked_by(run.o) and not confirm.is_measure(value) then confirm.refuse(run, value) end
   if getmetatable(value) == lib.Task then
     value, limited = send(run, value, trial)

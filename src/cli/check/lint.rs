@@ -184,7 +184,7 @@ fn set_in_vain(code: &[u8]) -> Vec<Remark> {
         };
         let name = &it.name;
         let text = format!(
-            "{what} '{name}': it is gone when the task ends, and the script does not see it; {instead}"
+            "{what}{name}': it is gone when the task ends, and the script does not see it; {instead}"
         );
         Some(Remark::new(Level::Warning, &it.file, it.line, text))
     };

@@ -96,10 +96,11 @@ pub(super) fn check(arguments: &CheckArgs) -> ExitCode {
 }
 
 /// What is wrong with a script, for who is about to do something with it; none if it is good, or if that cannot be told.
-pub(super) fn errors(script: &Path, args: &[String]) -> Option<String> {
+pub(super) fn errors(script: &Path, args: &[String], journal: Option<&Path>) -> Option<String> {
     let args = args.iter().map(Into::into).collect();
+    let journal = journal.filter(|journal| journal.is_file()).map(Path::to_path_buf);
     let arguments =
-        CheckArgs { scripts: Vec::new(), args, journal: None, timeout: TIMEOUT_S, max_tasks: MOST_TASKS };
+        CheckArgs { scripts: Vec::new(), args, journal, timeout: TIMEOUT_S, max_tasks: MOST_TASKS };
     one(script, &arguments).ok().and_then(|(text, is_good)| (!is_good).then_some(text))
 }
 

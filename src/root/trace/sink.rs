@@ -73,8 +73,9 @@ impl Trace {
         }
     }
 
-    /// Begins one where it may be; a trace that is there already is overwritten.
+    /// Begins one; a trace that is there already is overwritten.
     pub(in crate::root) fn create(path: &Path, header: &Header) -> Result<Self, TraceError> {
+        Self::may_be_at(path)?; // by now the journal may be there
         let unwritable = |error| TraceError::Unwritable(path.into(), error);
         let mut new = File::options();
         new.write(true).create(true).truncate(true).mode(0o600); // it says what a journal says

@@ -18,6 +18,19 @@ assert(table.concat(seen, " ") == "1 2 3 4", table.concat(seen, " "))
 
 for _ in as_completed {} do error("nothing is there") end
 
+-- The list is the author's: what is taken out of it, or kept beside it, is no harm.
+do
+  local pending, ended = { submit(id, 1), submit(id, 2), submit(id, 3) }, 0
+  pending.what, pending[pending[1]] = "numbers", "one"
+  for f in as_completed(pending) do
+    ended = ended + 1
+    for i, one in ipairs(pending) do
+      if one == f and ended == 3 then table.remove(pending, i) end
+    end
+  end
+  assert(ended == 3 and #pending == 2)
+end
+
 -- Records of programs come as results whatever their status.
 for f, record, e in as_completed { submit(exec { cmd = { "false" } }) } do
   assert(record.status == "nonzero_exit" and e == nil and f:status() == "nonzero_exit")

@@ -154,6 +154,19 @@ assert(failed.winner == failed.best and failed.winner.point.id == 5 and failed.c
 assert(tostring(failed):find("\nnot confirmed: once confirm: nonzero_exit", 1, true), tostring(failed))
 assert(search.table({ failed }):find("not compared", 1, true), search.table { failed })
 
+-- The record of a build that failed is how its trial ended, and no figure that could not be compared.
+local built = search.run {
+  name = "built",
+  space = { id = { 1, 2 } },
+  strategy = "grid",
+  baseline = { id = 2 },
+  evaluate = function(p, trial)
+    if p.id == 1 then return await(submit(exec { cmd = { "false" } })) end
+    return once(p, trial)
+  end,
+}
+assert(built.best.point.id == 2 and built.failures.nonzero_exit == 1, tostring(built))
+
 -- The shrunk figure: points that differ by less than their runs scatter are drawn together, others hardly.
 local function scattered(step)
   return search.run {

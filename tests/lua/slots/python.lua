@@ -32,6 +32,9 @@ assert(fails({ "_private" }).message:find "LookupError: there is no function '_p
 assert(fails({ "surrogate", "raise" }).message:find("surrogate: ValueError: cannot read \\udcff", 1, true))
 assert(fails({ "surrogate", "return" }).message:find "surrogate: UnicodeEncodeError: ")
 assert(fails({ "unprintable" }).message:find("unprintable: Unprintable: (its __str__ raised KeyError)", 1, true))
+-- What is no question is an error, and no end.
+local raw = await(submit(function() return harness.worker.state.py:request { 1, 2 } end))
+assert(raw.error.type == "TypeError" and await(submit(py, { "echo", 3 })) == 3)
 -- A child that comes back from the function answers nothing.
 assert(await(submit(py, { "forks", "return" })) == "the parent's" and await(submit(py, { "forks", "raise" })) == "the parent's")
 assert(await(submit(py, { "echo", 1 })) == 1 and #await(submit(py, { "add" })) == 3)
