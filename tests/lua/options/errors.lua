@@ -125,10 +125,17 @@ for shown, time in pairs { ["0"] = 0, ["0.0"] = 0.0, ["1e-300"] = 1e-300, ["'0 s
   says("exec: option 'timeout': expected a time limit of at least 1 us, got " .. shown, exec, { cmd = cmd, timeout = time })
 end
 local long = ("9"):rep(400) .. " s"
-for _, time in ipairs { -1, math.huge, 0 / 0, "-1 s", "5", "1 parsec", "1 M", "1.2.3 s", "s", long, {} } do
+for _, time in ipairs { -1, math.huge, 0 / 0, "-1 s", "1 parsec", "1 M", "1.2.3 s", "s", long, {} } do
   says("exec: option 'timeout': expected seconds or a duration like \"500 ms\", \"2 s\", \"1 min\", \"2 h\", got ", exec,
     { cmd = cmd, timeout = time })
 end
+says([[exec: option 'timeout': expected 5 without quotes for seconds, or "5 s", got '5']], exec, { cmd = cmd, timeout = "5" })
+says("measure: option 'precision': expected a number from 0, 0.02 for 2 %, got '2%'", measure, { cmd = cmd, precision = "2%" })
+for pattern, class in pairs { [ [[GFLOPS: (\d+)]] ] = "%d", [ [[(x)\.]] ] = "%.", [ [[\b(x)]] ] = "%f[%w]" } do
+  says("measure: option 'metrics.g[1]': in a Lua pattern it is " .. class .. ", and a backslash itself is %\\", measure,
+    { cmd = cmd, metrics = { g = { pattern } } })
+end
+assert(pcall(measure, { cmd = cmd, metrics = { g = { [[C:%\data (x)]] } } }))
 says("measure: option 'max_time': expected a time limit of at least 1 us, got 0", measure, { cmd = cmd, max_time = 0 })
 says("exec: 'outputs' travel to and from a scratch folder: add cwd = \"scratch\"", exec, { cmd = cmd, outputs = { "x" } })
 says("compile: give either 'sources' or 'cmd'", compile, {})
