@@ -47,7 +47,7 @@ struct Order<'a> {
 }
 
 /// For a process that is done with changing what signals do: what it starts has only those put back that need it. To put back all
-/// is 60 system calls, a fortieth of what a short program costs.
+/// is 60 system calls: some 12 µs of the 650 that a short program costs.
 pub fn settle_signals() {
     let _ = UNUSUAL.set((1..=LAST_SIGNAL).filter(|signal| is_unusual(*signal)).collect());
 }
