@@ -47,7 +47,8 @@ local function expect_futures(who, list)
   for key, value in next, list do
     local is_seen = math.type(key) == "integer" and key >= 1 and key <= n or n > 0 and math.type(key) ~= "integer"
     if getmetatable(value) == Future and not is_seen then
-      local text = "%s: expected a list of futures without gaps and names, and one is at [%s]: collect them with list[#list + 1] = submit(...)"
+      local text =
+        "%s: expected a list of futures without gaps and names, and one is at [%s]: collect them with list[#list + 1] = submit(...)"
       failure.raise(string.format(text, who, failure.a(key)))
     end
   end
