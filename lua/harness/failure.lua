@@ -258,14 +258,20 @@ end
 
 local LONGEST = 200 -- of a table in one line, in bytes
 
--- A number as Lua shows it, with more digits where another one would look the same.
+--- A number as a program gets it: the shortest text that reads back as the same number, 64.0 is `64`.
+function M.number_text(value)
+  if math.type(value) == "integer" then return tostring(value) end
+  for digits = 15, 17 do
+    local text = string.format("%." .. digits .. "g", value)
+    if tonumber(text) == value then return text end
+  end
+  return tostring(value)
+end
+
+-- A number as Lua shows it, unless another one would look the same.
 local function told(value)
   local text = tostring(value)
-  for digits = 15, 17 do
-    if tonumber(text) == value or value ~= value then break end
-    text = string.format("%." .. digits .. "g", value)
-  end
-  return text
+  return tonumber(text) == value and text or M.number_text(value)
 end
 
 --- A value in one line: `{ 1, 2, size = 3, inner = { ... } }`; what is long or deep is left out.

@@ -292,15 +292,7 @@ end
 
 local function is_future(value) return getmetatable(value) == lib.ends.Future end
 
--- A number as a program gets it: the shortest text that reads back as the same number, 64.0 is `64`.
-function M.number_text(value)
-  if math.type(value) == "integer" then return tostring(value) end
-  for digits = 15, 17 do
-    local text = string.format("%." .. digits .. "g", value)
-    if tonumber(text) == value then return text end
-  end
-  return tostring(value)
-end
+M.number_text = failure.number_text
 
 -- An argument of a command stays a future until the task is submitted.
 local function argument(value)

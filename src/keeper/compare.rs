@@ -42,7 +42,8 @@ pub struct Compare {
     since: Option<f64>,
 }
 
-struct Side {
+/// A program of a comparison.
+pub(super) struct Side {
     name: String,
     params: Option<serde_json::Value>,
     subject: Subject,
@@ -67,6 +68,13 @@ struct End {
     reason: StopReason,
 }
 
+impl Side {
+    /// One that has not failed.
+    pub(super) fn of(name: &str, subject: Subject) -> Self {
+        Self { name: name.into(), params: None, subject, failed: None }
+    }
+}
+
 impl Compare {
     /// Checks what was asked for and prepares folders, inputs and environments; of MPI applications each has its launcher.
     pub fn new(
@@ -77,24 +85,19 @@ impl Compare {
     ) -> Result<Self, Failure> {
         let CompareSpec { variants, max_rounds, max_time, min_effect, seed, .. } = spec;
         let mut prefixed = prefixed.into_iter();
-        let params: Vec<_> = variants.iter().map(|variant| variant.params.clone()).collect();
         let side = |variant: crate::model::Variant| {
             let subject = Subject::new(variant.spec, mark, site, prefixed.next()).map_err(|failure| {
                 Failure { reason: format!("{}: {}", variant.name, failure.reason), ..failure }
             })?;
-            Ok((variant.name, subject))
+            Ok(Side { params: variant.params, ..Side::of(&variant.name, subject) })
         };
         let sides = variants.into_iter().map(side).collect::<Result<Vec<_>, Failure>>()?;
-        let mut compare = Self::of(sides, max_rounds as usize, max_time, min_effect, seed)?;
-        for (side, params) in compare.sides.iter_mut().zip(params) {
-            side.params = params;
-        }
-        Ok(compare)
+        Self::of(sides, max_rounds as usize, max_time, min_effect, seed)
     }
 
-    /// Of these programs by name, the base first.
+    /// Of these programs, the base first.
     pub(super) fn of(
-        sides: Vec<(String, Subject)>,
+        sides: Vec<Side>,
         max_rounds: usize,
         max_time: Option<f64>,
         min_effect: f64,
@@ -103,10 +106,6 @@ impl Compare {
         if sides.len() < 2 {
             return Err(Failure::refused("a comparison needs a base and at least one variant"));
         }
-        let sides: Vec<Side> = sides
-            .into_iter()
-            .map(|(name, subject)| Side { name, params: None, subject, failed: None })
-            .collect();
         let turns = (0..sides.len()).collect();
         Ok(Self {
             max_rounds: max_rounds.max(1),

@@ -9,12 +9,12 @@ use crate::machine::counters::Count;
 use crate::model::{MeasureSpec, Verdict};
 use crate::process::Exit;
 
-fn side(name: &str) -> (String, Subject) {
+fn side(name: &str) -> Side {
     side_with(name, &[])
 }
 
-fn side_with(name: &str, hooks: &[Hook]) -> (String, Subject) {
-    (name.into(), fake::subject(name, MeasureSpec::default(), hooks))
+fn side_with(name: &str, hooks: &[Hook]) -> Side {
+    Side::of(name, fake::subject(name, MeasureSpec::default(), hooks))
 }
 
 fn compare(names: &[&str], max_rounds: usize) -> Compare {
@@ -95,7 +95,7 @@ fn counting(names: &[&str]) -> Compare {
     let counters = vec!["cycles".to_owned()];
     let side = |name: &&str| {
         let spec = MeasureSpec { counters: counters.clone(), ..MeasureSpec::default() };
-        ((*name).to_owned(), fake::subject(name, spec, &[]))
+        Side::of(name, fake::subject(name, spec, &[]))
     };
     Compare::of(names.iter().map(side).collect(), 10, None, 0.01, 5).unwrap()
 }

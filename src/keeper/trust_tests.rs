@@ -3,7 +3,7 @@
 //! Everything is as in a campaign, warm-up, stop rule, intervals, flags and verdicts, but for processes and clock. The
 //! runs are drawn from a seed: what passes once passes always. What they print `make trust` puts into `docs/trust.md`.
 
-use super::compare::Compare;
+use super::compare::{Compare, Side};
 use super::fake;
 use super::floor::Floor;
 use super::job::{Learned, Step};
@@ -150,7 +150,7 @@ fn runs_of_two_kinds_are_flagged() {
 
 /// A comparison of two programs, the second of which takes `ratio` times as long; run number i takes `draw(i)`.
 fn compared(learned: &Learned, seed: u64, ratio: f64, mut draw: impl FnMut(usize) -> f64) -> CompareResult {
-    let sides = ["base", "other"].map(|name| (name.to_owned(), subject(name)));
+    let sides = ["base", "other"].map(|name| Side::of(name, subject(name)));
     let mut compare = Compare::of(sides.into(), 60, None, 0.01, seed).unwrap();
     let mut runs = 0..;
     let next = |last, now_s| compare.next(last, now_s, learned);

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use rustix::process::Pid;
 
 use super::Child;
+use super::own::disposition;
 use super::spawn::{Ready, Refusal};
 
 /// Of the child's stack, 16 bytes each, as processors want it aligned: 64 KiB, as it calls little.
@@ -49,17 +50,8 @@ struct Order<'a> {
 /// For a process that is done with changing what signals do: what it starts has only those put back that need it. To put back all
 /// is 60 system calls: some 12 µs of the 650 that a short program costs.
 pub fn settle_signals() {
-    let _ = UNUSUAL.set((1..=LAST_SIGNAL).filter(|signal| is_unusual(*signal)).collect());
-}
-
-fn is_unusual(signal: c_int) -> bool {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: it only asks; where it is refused (the C library's own signals), the zeroed action is the default.
-    let action = unsafe {
-        libc::sigaction(signal, ptr::null(), action.as_mut_ptr());
-        action.assume_init()
-    };
-    action.sa_sigaction != libc::SIG_DFL
+    let is_unusual = |signal: &c_int| disposition(*signal) != libc::SIG_DFL;
+    let _ = UNUSUAL.set((1..=LAST_SIGNAL).filter(is_unusual).collect());
 }
 
 /// Starts the program, as the leader of a session.

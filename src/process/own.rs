@@ -230,13 +230,18 @@ pub fn close_on_exec_from(first: RawFd) {
 /// Those of them that are to be heard: not the end of the terminal where `nohup` has it ignored, which blocked would be
 /// heard all the same. Ctrl-C is, also where a shell has put us into the background: to stop in order loses nothing.
 fn heeded() -> Vec<i32> {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: it only asks; where it fails, the zeroed action is the default.
-    let hangup = unsafe {
-        libc::sigaction(libc::SIGHUP, std::ptr::null(), action.as_mut_ptr());
-        action.assume_init().sa_sigaction
-    };
+    let hangup = disposition(libc::SIGHUP);
     HANDLED.into_iter().filter(|signal| *signal != libc::SIGHUP || hangup != libc::SIG_IGN).collect()
+}
+
+/// What a signal does in this process.
+pub(super) fn disposition(signal: i32) -> libc::sighandler_t {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: it only asks; where it is refused (the C library's own signals), the zeroed action is the default.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init().sa_sigaction
+    }
 }
 
 /// Dispositions that no process of ours takes over from whoever started it, or from Rust's runtime: that nobody reads any more is an error

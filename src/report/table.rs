@@ -12,7 +12,7 @@ use super::date::utc;
 use super::natural::natural;
 use super::runs::{Numbers, script_of};
 use super::{Campaign, columns};
-use crate::model::human::{count, subject, tally, visible};
+use crate::model::human::{count, status_in_short, subject, tally, visible};
 use crate::model::units::Unit;
 use crate::model::{
     Better, CompareResult, Compared, Detail, Hash, Kind, MeasureResult, Outcome, Record, Row, Session,
@@ -174,10 +174,13 @@ impl Listing {
             for Compared { name, status, reason, .. } in
                 result.variants.iter().filter(|it| it.status != Status::Ok)
             {
-                let reason = reason.as_deref().unwrap_or_default();
-                let line =
-                    format!("compare {subject}, {name} on {}: {}: {reason}", outcome.host, status.word());
-                lines.push(visible(line.lines().next().unwrap_or_default()));
+                let why = Outcome::failed(*status, reason.as_deref().unwrap_or_default());
+                lines.push(format!(
+                    "compare {subject}, {} on {}: {}",
+                    visible(name),
+                    visible(&outcome.host),
+                    status_in_short(&why)
+                ));
             }
         }
         lines

@@ -38,6 +38,13 @@ struct Limit {
     code: Code,
 }
 
+impl Limit {
+    /// From now on so long.
+    fn after(limit: Duration, code: Code, reason: String) -> Self {
+        Self { until: Instant::now() + limit, reason, code }
+    }
+}
+
 /// The watcher; dropping it ends its thread.
 pub struct Guard {
     words: Sender<Word>,
@@ -84,7 +91,7 @@ impl Guard {
         reason: impl Into<String>,
         action: impl FnOnce() -> T,
     ) -> T {
-        self.watched(Some(Limit { until: Instant::now() + limit, reason: reason.into(), code }), None, action)
+        self.watched(Some(Limit::after(limit, code, reason.into())), None, action)
     }
 
     /// Runs `action`, in which the first signal is kept and the second ends the process; `what` that is, in a word.
@@ -102,7 +109,7 @@ impl Guard {
         reason: String,
         action: impl FnOnce() -> T,
     ) -> T {
-        self.watched(Some(Limit { until: Instant::now() + limit, reason, code }), Some(what), action)
+        self.watched(Some(Limit::after(limit, code, reason)), Some(what), action)
     }
 
     fn watched<T>(

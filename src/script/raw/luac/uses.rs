@@ -74,6 +74,16 @@ enum Held<'a> {
     Changing,
 }
 
+impl<'a> Held<'a> {
+    /// What it means that a table in there is changed.
+    fn changed(&self) -> Option<(&'a [u8], How)> {
+        match self {
+            Held::Captured(name) => Some((name, How::Changed)),
+            _ => None,
+        }
+    }
+}
+
 /// The uses in a whole chunk, by line.
 pub fn uses(bytes: &[u8]) -> Result<Vec<Use>, ChunkError> {
     let mut reader = Reader::after_header(bytes)?;
@@ -105,19 +115,12 @@ impl<'a> Function<'a> {
                 op::GETUPVAL => now = of_outside(b).map_or(now, Held::Captured),
                 op::SETUPVAL => used = of_outside(b).map(|name| (name, How::Replaced)),
                 op::SETTABUP if Some(a) != env => used = of_outside(a).map(|name| (name, How::Changed)),
-                op::SETTABLE | op::SETI | op::SETFIELD if matches!(held[a], Held::Captured(_)) => {
-                    if let Held::Captured(name) = held[a] {
-                        used = Some((name, How::Changed));
-                    }
-                }
                 op::GETFIELD if held[b] == Held::Table => {
                     let changes = self.text(c).is_some_and(|name| CHANGES.contains(&name));
                     now = if changes { Held::Changing } else { now };
                 }
                 op::CALL | op::TAILCALL if held[a] == Held::Changing => {
-                    if let Some(Held::Captured(name)) = held.get(a + 1) {
-                        used = Some((*name, How::Changed));
-                    }
+                    used = held.get(a + 1).and_then(Held::changed);
                 }
                 op::GETTABUP if Some(b) == env => used = self.text(c).map(|name| (name, How::Read)),
                 op::SETTABUP if Some(a) == env => used = self.text(b).map(|name| (name, How::Written)),
@@ -127,13 +130,15 @@ impl<'a> Function<'a> {
                     }
                 }
                 op::SETTABLE => {
-                    if let (Held::Env, Held::Text(name)) = (held[a], held[b]) {
-                        used = Some((name, How::Written));
-                    }
+                    used = match (held[a], held[b]) {
+                        (Held::Env, Held::Text(name)) => Some((name, How::Written)),
+                        (table, _) => table.changed(),
+                    };
                 }
                 op::SETFIELD if held[a] == Held::Globals => {
                     used = self.text(b).map(|name| (name, How::WrittenInG));
                 }
+                op::SETI | op::SETFIELD => used = held[a].changed(),
                 _ => {}
             }
             if let Some((name, mut how)) = used {
