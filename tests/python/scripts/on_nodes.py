@@ -14,6 +14,11 @@ HOST = socket.gethostname()
 WORD = "not initialised"
 
 
+def say(*words):
+    """In one piece: what harness says at the same time is on the same output, and an unbuffered `print` writes each word."""
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+
+
 def initialise(word):
     global WORD
     WORD = word
@@ -74,17 +79,17 @@ def executor(hosts, **options):
 
 def on_all_nodes():
     with executor(NODES, initializer=initialise, initargs=("ready",)) as pool:
-        print("workers", sorted((worker["host"], worker["slots"]) for worker in pool.workers()))
+        say("workers", sorted((worker["host"], worker["slots"]) for worker in pool.workers()))
         first, second = folder("first"), folder("second")
         found = [f.result() for f in as_completed([pool.submit(here, first, n, 6) for n in range(6)])]
         again = [f.result() for f in as_completed([pool.submit(here, second, n, 6) for n in range(6)])]
-        print("hosts", sorted(host for host, _, _ in found))
-        print("words", {word for _, _, word in found})
-        print("the same processes", {(host, pid) for host, pid, _ in found} == {(host, pid) for host, pid, _ in again})
+        say("hosts", sorted(host for host, _, _ in found))
+        say("words", {word for _, _, word in found})
+        say("the same processes", {(host, pid) for host, pid, _ in found} == {(host, pid) for host, pid, _ in again})
         error = pool.submit(fails).exception()
         told = str(error.__cause__)
-        print("raised", repr(error), told.startswith("on node"), 'raise ValueError("no such luck")' in told)
-        print("map", sum(pool.map(abs, range(-100, 0), chunksize=7)))
+        say("raised", repr(error), told.startswith("on node"), 'raise ValueError("no such luck")' in told)
+        say("map", sum(pool.map(abs, range(-100, 0), chunksize=7)))
 
 
 def lost_in(where):
@@ -96,7 +101,7 @@ def tried_again():
     where = folder("again")
     with executor(NODES[1:]) as pool:
         hosts = {future.result() for future in [pool.submit(loses_its_node, where, n, 4) for n in range(4)]}
-        print("tried again", len(hosts), lost_in(where) not in hosts)
+        say("tried again", len(hosts), lost_in(where) not in hosts)
 
 
 def not_tried_again():
@@ -105,13 +110,13 @@ def not_tried_again():
         futures = [pool.submit(loses_its_node, where, n, 4) for n in range(4)]
         errors, gone = [future.exception() for future in futures], lost_in(where)
         found = [error for error in errors if isinstance(error, HarnessError)]
-        print("lost", sorted({(error.status, error.host == gone) for error in found}), len(found))
-        print("others", {future.result() != gone for future in futures if future.exception() is None})
-        print("then", pool.submit(socket.gethostname).result() != gone)
+        say("lost", sorted({(error.status, error.host == gone) for error in found}), len(found))
+        say("others", {future.result() != gone for future in futures if future.exception() is None})
+        say("then", pool.submit(socket.gethostname).result() != gone)
 
 
 if __name__ == "__main__":
     on_all_nodes()
     tried_again()
     not_tried_again()
-    print("done")
+    say("done")
