@@ -7,7 +7,7 @@ from harness_futures import BrokenHarness, HarnessExecutor
 
 
 def endless():
-    print("begun", file=sys.stderr)
+    sys.stderr.write("begun\n")  # in one piece, also where nothing is buffered: another begins at the same time
     while True:
         time.sleep(1)
 
