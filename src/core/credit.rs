@@ -1,7 +1,7 @@
 //! How much work a worker may hold in advance, in time rather than in tasks.
 //!
 //! A unit of a worker takes [`PIPE_US`] of calls. A call is charged what its class has been seen to take, but
-//! [`CHEAPEST_CALL`] at least and half a pipe at most: so up to [`DEEPEST`] short calls share a unit, two of those that take longer than
+//! [`CHEAPEST_CALL`] at least and half a pipe at most: so many short calls share a unit, two of those that take longer than
 //! that (the second begins when the first ends, not a round trip later), and all may mix on one worker. One that takes
 //! longer than [`LONG_CALL`], which its worker lets nothing wait behind, has its unit alone. A class not seen yet
 //! is charged half.
@@ -12,15 +12,13 @@ use crate::model::LONG_CALL;
 
 /// Work in the pipe of one unit (µs).
 pub(super) const PIPE_US: u32 = 2048;
-/// Calls in the pipe of one unit at the most. Over MPI, where nothing wakes who waits for messages, half as many that do nothing may
-/// have ended before the next ones come.
-const DEEPEST: u32 = 512;
 /// Programs that wait for one unit take at most about this (µs): some round trips between busy processes.
 const AHEAD_US: f32 = 5000.0;
 /// And are at most so many.
 const MOST_AHEAD: f32 = 8.0;
-/// No call is charged less (µs).
-pub(super) const CHEAPEST_CALL: u32 = PIPE_US / DEEPEST;
+/// No call is charged less (µs). Over MPI nothing wakes who waits for messages: until the next ones come, half of those may have ended
+/// that do nothing and are as many as fit.
+pub(super) const CHEAPEST_CALL: u32 = 1;
 
 /// Mean durations (µs) per class of calls and of programs.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +59,7 @@ mod tests {
         let credit = |durations: &Durations| PIPE_US / u32::from(durations.charge(7));
         assert_eq!(credit(&durations), 2, "before anything is known");
         durations.learn(7, 1);
-        assert_eq!(credit(&durations), DEEPEST, "very short calls");
+        assert_eq!(credit(&durations), PIPE_US, "very short calls");
         durations.learn(7, 1_000_000);
         assert_eq!(credit(&durations), 1, "one long call among short ones closes the pipe");
         durations.learn(9, 15_000);

@@ -63,14 +63,14 @@ fn a_program_that_was_sent_ahead_does_not_run_yet() {
 fn calls_are_pipelined_by_what_their_class_takes() {
     let mut desk = Desk::new(&[2]);
     let begun = |desk: &mut Desk, class| {
-        (0..1200).map(|_| desk.ask(Kind::Call, |r| r.class = class).1.len()).sum::<usize>()
+        (0..5000).map(|_| desk.ask(Kind::Call, |r| r.class = class).1.len()).sum::<usize>()
     };
     assert_eq!(begun(&mut desk, 1), 4, "two for each unit before anything is known");
     for task in 0..4 {
-        desk.done_after(TaskId(task), 3);
+        desk.done_after(TaskId(task), 1);
     }
     let flying = desk.core.counts(Kind::Call).running;
-    assert_eq!(flying, 1024, "512 short ones for each unit");
+    assert_eq!(flying, 4096, "2048 short ones for each unit");
 }
 
 #[test]
