@@ -185,7 +185,7 @@ fn real_hello() -> Result<Hello, Failure> {
     peer.queue(&ToWorker::Exit);
     peer.flush()?;
     child.wait()?;
-    Ok(hello)
+    Ok(*hello)
 }
 
 struct Worker {
@@ -205,12 +205,12 @@ fn serve(listener: &UnixListener, count: usize, answers: &Answers) -> Result<(),
         epoll::add(&poll, &stdin, event, epoll::EventFlags::IN)?;
         let mut peer = Peer::new(Box::new(StreamLink::new(stdin)?.with_mark()));
         let cores = SLOTS;
-        peer.queue(&FromWorker::Hello(Hello {
+        peer.queue(&FromWorker::Hello(Box::new(Hello {
             host,
             cores,
             sockets: vec![SLOTS as u16],
             ..answers.hello.clone()
-        }));
+        })));
         peer.flush()?;
         workers.push(Some(Worker { peer, stderr: Some(stderr) }));
     }

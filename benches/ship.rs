@@ -104,7 +104,7 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
     let (_gate, gate) = Gate::create()?;
     let slot = std::thread::spawn(move || harness::slot::serve(its, gate));
     let mut stream = Stream::new(mine)?;
-    stream.queue(&ToSlot::Init(SlotInit {
+    stream.queue(&ToSlot::Init(Box::new(SlotInit {
         worker: WorkerId(1),
         slot: SlotId(0),
         host: "node".into(),
@@ -113,7 +113,7 @@ fn slot(shipped: &Shipped, sender: &Shipper) -> Result<(), Error> {
         seed: 1,
         setup: Default::default(),
         node_memory: 1 << 30,
-    }));
+    })));
     for hash in &shipped.codes {
         stream.queue(&ToSlot::Code(*hash, sender.bytecode(*hash).ok_or("no code")?.to_vec()));
     }

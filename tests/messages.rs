@@ -140,7 +140,7 @@ fn between_worker_and_slot() {
         ToSlot::Call(call()),
         ToSlot::Code(Hash::of(b"y"), vec![2; 30]),
         ToSlot::Module("m".into(), Module::Missing("tried".into())),
-        ToSlot::Inspect(inspection()),
+        ToSlot::Inspect(Box::new(inspection())),
     ];
     survives(5, &to);
     let from = [

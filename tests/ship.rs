@@ -53,7 +53,7 @@ impl Slot {
         let (mine, its) = socket_pair().unwrap();
         let (gate, its_gate) = Gate::create().unwrap();
         let mut stream = Stream::new(mine).unwrap();
-        stream.queue(&ToSlot::Init(SlotInit {
+        stream.queue(&ToSlot::Init(Box::new(SlotInit {
             worker: WorkerId(3),
             slot: SlotId(2),
             host: "n17".into(),
@@ -62,7 +62,7 @@ impl Slot {
             seed: 42,
             setup: Default::default(),
             node_memory: 1 << 30,
-        }));
+        })));
         (Self { lua, shipper, stream, gate, thread: None, calls: 0 }, its, its_gate)
     }
 

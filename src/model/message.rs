@@ -1,4 +1,5 @@
-//! What the processes say to each other. Frames hold batches of these; see `wire`.
+//! What the processes say to each other. Frames hold batches of these; see `wire`. A message is moved many times on its way: what is large
+//! in one that is said once is boxed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -247,7 +248,7 @@ pub enum Module {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
     /// Answer to hello.
-    Welcome(Welcome),
+    Welcome(Box<Welcome>),
     /// Hand this to the keeper.
     Run(Box<Run>),
     /// Hand this to a slot.
@@ -290,7 +291,7 @@ pub enum ToWorker {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromWorker {
     /// First message.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// The keeper is up: work may come.
     Ready,
     /// The attempt has begun.
@@ -327,7 +328,7 @@ pub enum FromWorker {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToKeeper {
     /// Once, first.
-    Setup(Welcome),
+    Setup(Box<Welcome>),
     /// Begin this attempt.
     Run(Box<Run>),
     /// End this attempt now.
@@ -403,7 +404,7 @@ pub struct SlotInit {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToSlot {
     /// Once, first.
-    Init(SlotInit),
+    Init(Box<SlotInit>),
     /// Run this.
     Call(CallTask),
     /// Bytecode, before the first call that needs it.
@@ -413,7 +414,7 @@ pub enum ToSlot {
     /// This shared value need not be kept.
     Forget(Hash),
     /// Look at this run; what it wrote comes with this message as two files, standard output first.
-    Inspect(Inspection),
+    Inspect(Box<Inspection>),
 }
 
 /// Slot to worker, or to the keeper where it looks at a run.

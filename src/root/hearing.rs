@@ -47,7 +47,7 @@ impl Driver {
             return; // about a pool it has left
         }
         match message {
-            FromWorker::Hello(hello) => self.welcome(id, hello),
+            FromWorker::Hello(hello) => self.welcome(id, *hello),
             FromWorker::Ready => self.ready(id),
             FromWorker::Started(task, attempt) => {
                 if let Some(live) = self.tasks.live(task).filter(|live| live.attempt == attempt) {

@@ -378,7 +378,7 @@ impl Driver {
             let handed_on = if worker.start == Start::Local { &[][..] } else { &self.pools.handed_on };
             let own = pool.spec.env.iter().map(|(name, value)| (name.clone(), value.clone()));
             worker.peer.set_limit(self.pools.launcher.limits.message_bytes);
-            worker.peer.queue(&ToWorker::Welcome(Welcome {
+            worker.peer.queue(&ToWorker::Welcome(Box::new(Welcome {
                 worker: worker.id,
                 slots,
                 joined: worker.allocation > 0,
@@ -387,7 +387,7 @@ impl Driver {
                 seed: self.pools.seed,
                 env: handed_on.iter().cloned().chain(own).collect(),
                 setup: pool.spec.setup.clone(),
-            }));
+            })));
             worker.last_heard = Instant::now();
             worker.stage = Stage::Welcomed(hello);
         }

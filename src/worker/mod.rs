@@ -190,7 +190,7 @@ fn serve(root: &mut Peer<FromWorker, ToWorker>) -> Result<Ended, WorkerError> {
 
 /// Says hello and waits for the root's welcome, or its word that there is no pool for this worker any more.
 fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Result<Welcome, Ended>, WorkerError> {
-    root.queue(&FromWorker::Hello(Hello {
+    root.queue(&FromWorker::Hello(Box::new(Hello {
         protocol: PROTOCOL,
         build: machine::build_id(),
         host: machine::hostname(),
@@ -200,7 +200,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Result<Welcome, En
         sockets: Topology::here().by_socket(),
         memory_bytes: machine::memory_bytes(),
         gpus: machine::gpus(),
-    }));
+    })));
     // Its own limits come with the answer.
     let patience = Limits::default().welcome;
     let mut limit = Some(Instant::now() + patience);
@@ -208,7 +208,7 @@ fn introduce(root: &mut Peer<FromWorker, ToWorker>) -> Result<Result<Welcome, En
         root.flush()?;
         root.progress()?;
         match root.take()? {
-            Some(ToWorker::Welcome(welcome)) => return Ok(Ok(welcome)),
+            Some(ToWorker::Welcome(welcome)) => return Ok(Ok(*welcome)),
             Some(ToWorker::Exit) => return Ok(Err(Ended::Exit)),
             Some(ToWorker::Quit) => return Ok(Err(Ended::Quit)),
             Some(ToWorker::Refused(reason)) => return Err(WorkerError::Protocol(reason)),
@@ -257,7 +257,7 @@ impl<'a> Worker<'a> {
         let store = Store::open(Store::default_folder())?;
         // Of how slots begin it needs only what they may take: those it has look at runs begin by themselves.
         let setup = SlotSetup { memory: welcome.setup.memory, ..SlotSetup::default() };
-        keeper.queue(&ToKeeper::Setup(Welcome { setup, ..welcome.clone() }));
+        keeper.queue(&ToKeeper::Setup(Box::new(Welcome { setup, ..welcome.clone() })));
         let limits = *welcome.limits;
         let guest = welcome.joined.then(Guest::open).transpose();
         let guest = guest.map_err(|error| WorkerError::System { what: "receive signals", error })?;

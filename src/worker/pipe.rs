@@ -107,7 +107,7 @@ impl Process {
     pub(super) fn new(mut stream: Stream, gate: Gate, init: SlotInit, limits: &Limits, now: Instant) -> Self {
         let of_init = init.setup.init.as_ref().map(|init| Duration::try_from_secs_f64(init.timeout));
         let limit = of_init.map_or(limits.slot_start, |limit| limit.unwrap_or(Duration::MAX));
-        stream.queue(&ToSlot::Init(init));
+        stream.queue(&ToSlot::Init(Box::new(init)));
         Self {
             stream,
             gate,

@@ -197,7 +197,7 @@ fn a_worker_that_says_hello_and_is_gone() {
     let Some(taken) = std::env::var_os(FAKE) else { return };
     let size = std::fs::metadata(env!("CARGO_BIN_EXE_harness")).unwrap().len();
     let mut root = Stream::new(std::io::stdin().as_fd().try_clone_to_owned().unwrap()).unwrap();
-    root.queue(&FromWorker::Hello(Hello {
+    root.queue(&FromWorker::Hello(Box::new(Hello {
         protocol: PROTOCOL,
         build: format!("{}-{size}", env!("CARGO_PKG_VERSION")),
         host: machine::hostname(),
@@ -207,7 +207,7 @@ fn a_worker_that_says_hello_and_is_gone() {
         sockets: vec![2],
         memory_bytes: 1 << 30,
         gpus: None,
-    }));
+    })));
     root.flush().unwrap();
     let until = Instant::now() + Duration::from_secs(2);
     while !Path::new(&taken).exists() && Instant::now() < until {

@@ -82,7 +82,7 @@ impl Keeper {
         .unwrap();
         let campaign_dir = String::from_utf8(path("campaign")).unwrap();
         let mut keeper = Self { child, worker: Some(Stream::new(ours).unwrap()), mark, folder, tasks: 0 };
-        keeper.send(&ToKeeper::Setup(Welcome {
+        keeper.send(&ToKeeper::Setup(Box::new(Welcome {
             worker: WorkerId(1),
             slots: 2,
             joined: false,
@@ -91,7 +91,7 @@ impl Keeper {
             seed: 1,
             env: vec![("POOL_VARIABLE".into(), "pool".into())],
             setup: Default::default(),
-        }));
+        })));
         assert_eq!(keeper.receive(), FromKeeper::Ready);
         keeper
     }
