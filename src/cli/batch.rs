@@ -3,14 +3,14 @@
 //! What is in the script and how a batch system is talked to is `allocation`'s; here are files and commands.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::print::{print, printed};
+use super::print::{print, printed, told};
 use super::usage::whole;
 use super::{CommonArgs, check};
 use crate::allocation::queue::{State, find_batch};
@@ -26,8 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the output is looked at, and the queue is asked.
 const LOOK: Duration = Duration::from_secs(1);
 const ASK: Duration = Duration::from_secs(5);
-/// A job that the queue does not know so often in turn has ended.
-const UNKNOWN: u32 = 3;
+/// A job that the queue does not know for so long has ended; and one of which it says nothing but that it failed.
+const UNKNOWN: Duration = Duration::from_secs(15);
+const REFUSED: Duration = Duration::from_secs(60);
+/// Read at the most so much of its output at a time (B).
+const PIECE_BYTES: usize = 64 * 1024;
 
 #[derive(Args)]
 pub(super) struct BatchArgs {
@@ -247,31 +250,33 @@ fn submit(batch: Batch, file: &Path) -> Result<String, String> {
 
 /// Shows what becomes of the job, until it ends.
 fn follow(batch: Batch, id: &str, output: &Path) -> ExitCode {
-    let (mut shown, mut told, mut unknown) = (0, None, 0);
+    let (mut shown, mut last, mut unknown) = (0, None, Duration::ZERO);
     let mut ask_at = Instant::now();
     loop {
         if Instant::now() >= ask_at {
-            let answer = process::ask(&batch.ask_state(id), PATIENCE).unwrap_or_default();
-            let state = batch.state(id, &answer);
-            unknown = if state.is_none() { unknown + 1 } else { 0 };
-            if let Some(state) = state.filter(|state| told.as_ref() != Some(state)) {
+            let answer = process::ask(&batch.ask_state(id), PATIENCE);
+            let state = answer.as_ref().ok().and_then(|answer| batch.state(id, answer));
+            unknown = if state.is_none() { unknown + ASK } else { Duration::ZERO };
+            // A batch system that is started anew refuses, too.
+            let patience = if answer.is_ok() { UNKNOWN } else { REFUSED };
+            if unknown >= patience {
+                let why = answer.err().map(|error| format!(", or nobody says what becomes of it: {error}"));
+                say(format_args!("harness: job {id} is no longer in the queue{}", why.unwrap_or_default()));
+                return ExitCode::SUCCESS;
+            }
+            if let Some(state) = state.filter(|state| last.as_ref() != Some(state)) {
                 // Before the state: it was written before.
-                show(output, &mut shown);
+                let _ = show(output, &mut shown); // whoever does not read it is asked again below
                 say(format_args!("harness: {}", line(id, &state)));
-                told = Some(state);
+                last = Some(state);
             }
             ask_at = Instant::now() + ASK;
         }
-        show(output, &mut shown);
-        match &told {
-            Some(state) if state.over => {
-                return if state.good { ExitCode::SUCCESS } else { ExitCode::from(exit::SCRIPT) };
-            }
-            _ if unknown >= UNKNOWN => {
-                say(format_args!("harness: job {id} is no longer in the queue"));
-                return ExitCode::SUCCESS;
-            }
-            _ => {}
+        if let Err(error) = show(output, &mut shown) {
+            return ExitCode::from(told("batch", Err(error), exit::OK));
+        }
+        if let Some(state) = last.as_ref().filter(|state| state.over) {
+            return if state.good { ExitCode::SUCCESS } else { ExitCode::from(exit::SCRIPT) };
         }
         let _ = wait(&mut [], Some(Instant::now() + LOOK));
     }
@@ -282,13 +287,16 @@ fn line(id: &str, state: &State) -> String {
     format!("job {id}: {}{why}", state.text)
 }
 
-/// Copies what is new in the output to ours.
-fn show(output: &Path, shown: &mut u64) {
-    let copied = File::open(output).and_then(|mut file| {
-        file.seek(SeekFrom::Start(*shown))?;
-        io::copy(&mut file.take(u64::MAX), &mut io::stdout().lock())
-    });
-    *shown += copied.unwrap_or(0);
+/// Copies what is new in the output to ours. It may not be there yet; fails only where ours cannot be written.
+fn show(output: &Path, shown: &mut u64) -> io::Result<()> {
+    let Ok(mut file) = File::open(output) else { return Ok(()) };
+    let mut piece = [0; PIECE_BYTES];
+    loop {
+        let read = file.seek(SeekFrom::Start(*shown)).and_then(|_| file.read(&mut piece));
+        let Ok(count @ 1..) = read else { return Ok(()) };
+        io::stdout().write_all(&piece[..count])?;
+        *shown += count as u64;
+    }
 }
 
 fn time(word: &str) -> Result<u64, String> {

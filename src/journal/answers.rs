@@ -16,7 +16,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::JournalError;
 use super::piece::{Entry, Kept, NO_NAME, Names, Piece};
-use super::read::{Begin, Format, Head, Place, head, reader, scan};
+use super::read::{self, Begin, Format, Head, Place, head, reader, scan, unreadable};
 use super::runs::{Runs, Turn};
 use super::sidecar::{Access, STRETCH_BYTES, Sidecar};
 use super::versions::{Said, Version, may_be_outdated, outdated};
@@ -68,9 +68,7 @@ impl Source {
 impl Answers {
     /// Those of a journal, whether or not somebody is writing to it. Journal and index stay as they are.
     pub fn of(path: &Path) -> Result<Self, JournalError> {
-        let failed = |source| JournalError::Io { path: path.to_owned(), doing: "open it", source };
-        let file = File::open(path).map_err(failed)?;
-        Ok(load(path, &file, Access::Reader)?.answers)
+        Ok(load(path, &read::open(path)?, Access::Reader)?.answers)
     }
 
     /// How many there are; they are numbered from 0.
@@ -204,7 +202,7 @@ pub(super) struct Loaded {
 
 /// Reads `file`, by the side-car as far as that goes.
 pub(super) fn load(path: &Path, file: &File, access: Access) -> Result<Loaded, JournalError> {
-    let failed = |source| JournalError::Io { path: path.to_owned(), doing: "read it", source };
+    let failed = |source| unreadable(path, source);
     let mut lines = reader(file, 0).map_err(failed)?;
     let head = match head(path, &mut lines)? {
         Ok(head) => head,
@@ -235,7 +233,7 @@ fn behind(
     file: &File,
     head: &Head,
 ) -> Result<Option<Loaded>, JournalError> {
-    let failed = |source| JournalError::Io { path: path.to_owned(), doing: "read it", source };
+    let failed = |source| unreadable(path, source);
     let mut rest = Piece::at(gathered.end);
     if gathered.end == 0 {
         rest.add(Kept::Nothing, head.length);

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::open::{Locked, free_name};
@@ -148,14 +148,16 @@ impl Appending {
     }
 
     fn write_back(&self, to: &Path) -> io::Result<()> {
-        let mut copy = File::options().write(true).create_new(true).open(to)?;
+        // Who may not read the journal may not read its copy.
+        let mode = self.file.metadata()?.mode() & 0o777;
+        let mut copy = File::options().write(true).create_new(true).mode(mode).open(to)?;
         // Read by offset: the descriptor's own place is the end.
         let mut piece = vec![0; PIECE_BYTES];
         let mut at = 0;
         while at < self.length {
             let most = piece.len().min(usize::try_from(self.length - at).unwrap_or(usize::MAX));
             match self.file.read_at(&mut piece[..most], at)? {
-                0 => break,
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 count => {
                     copy.write_all(&piece[..count])?;
                     at += count as u64;

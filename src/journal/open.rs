@@ -22,6 +22,8 @@ use crate::model::{BatchJob, Header, Record, Retry, Session};
 /// How long somebody looks whether a journal is written to (`harness status`), and how long all who do are waited for.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+/// So often something else may stand at its path once it is open.
+const MOST_REPLACED: usize = 100;
 
 /// So much of a journal is looked at together, where one line of it is sought (B).
 const BLOCK_BYTES: usize = 1 << 16;
@@ -129,7 +131,7 @@ pub(super) fn take(
 ) -> Result<(Locked, Option<PathBuf>), JournalError> {
     let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
     let until = Instant::now() + LOOK_PATIENCE;
-    let mut moved = None;
+    let (mut moved, mut replaced) = (None, 0);
     loop {
         let file = Locked(open(path)?);
         match flock(&*file, FlockOperation::NonBlockingLockExclusive) {
@@ -151,7 +153,15 @@ pub(super) fn take(
         let ours = file.metadata().map_err(failed("look at it"))?;
         match std::fs::metadata(path) {
             Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {}
-            _ => continue,
+            _ if replaced < MOST_REPLACED => {
+                replaced += 1;
+                continue;
+            }
+            other => {
+                let source =
+                    other.err().unwrap_or_else(|| io::Error::other("something else is put there each time"));
+                return Err(failed("open it")(source));
+            }
         }
         if mode != Mode::Fresh || ours.len() == 0 {
             return Ok((file, moved));

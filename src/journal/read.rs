@@ -83,7 +83,7 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
 
 /// Opens a journal to be read.
 pub(super) fn open(path: &Path) -> Result<File, JournalError> {
-    let failed = |source| JournalError::Io { path: path.to_owned(), doing: "read it", source };
+    let failed = |source| unreadable(path, source);
     // Looked at first: opening a device or a pipe can have effects.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(JournalError::NotRegular { path: path.to_owned() });
@@ -213,7 +213,7 @@ pub(super) fn scan<T: Send>(
     }
 }
 
-fn unreadable(path: &Path, source: io::Error) -> JournalError {
+pub(super) fn unreadable(path: &Path, source: io::Error) -> JournalError {
     JournalError::Io { path: path.to_owned(), doing: "read it", source }
 }
 

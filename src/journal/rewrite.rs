@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 
 use super::JournalError;
 use super::open::folder_of;
-use super::read::{Begin, Head, Place, Scanned, Unfit, head, reader, scan};
+use super::read::{Begin, Head, Place, Scanned, Unfit, head, reader, scan, unreadable};
 use crate::model::{Hash, Record, Session};
 
 /// A journal that was read for this.
@@ -71,7 +71,7 @@ impl Survey {
         file: File,
         mut damaged: impl FnMut(Damage) -> Result<(), JournalError>,
     ) -> Result<Self, JournalError> {
-        let failed = |source| JournalError::Io { path: path.to_owned(), doing: "read it", source };
+        let failed = |source| unreadable(path, source);
         let mut lines = reader(&file, 0).map_err(failed)?;
         let Ok(head) = head(path, &mut lines)? else {
             return Err(JournalError::NotAJournal { path: path.to_owned() });

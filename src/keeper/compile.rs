@@ -112,7 +112,7 @@ impl Compile {
             let path = if program.as_bytes().contains(&b'/') {
                 path_of(&program).to_path_buf()
             } else {
-                let search = environment.get("PATH").unwrap_or(b"/bin:/usr/bin");
+                let search = environment.search_path();
                 let found = find_program(&program.to_string_lossy(), search, Path::new("/"));
                 found.map_err(|error| not_started(&error.into()))?
             };

@@ -20,7 +20,7 @@ use super::scratch::Scratch;
 use super::site::{Command, Failure, Site};
 use super::verdict::{judge, not_started};
 use crate::launch::{
-    Around, Family, LaunchError, Line, Mpiexec, hostfile, line, wants_family, wants_hostfile,
+    Around, Family, LaunchError, Line, MPIEXECS, Mpiexec, hostfile, line, wants_family, wants_hostfile,
 };
 use crate::model::{CommandSpec, CompareSpec, Cwd, Gang, LaunchSpec, Launched, Status, Work};
 use crate::process::{Environment, MARK_VARIABLE, find_program};
@@ -246,9 +246,9 @@ fn cannot(error: LaunchError) -> Failure {
 }
 
 fn mpiexec_of(environment: &Environment) -> Option<PathBuf> {
-    ["mpiexec", "mpirun"].into_iter().find_map(|name| program_of(environment, name))
+    MPIEXECS.into_iter().find_map(|name| program_of(environment, name))
 }
 
 fn program_of(environment: &Environment, name: &str) -> Option<PathBuf> {
-    find_program(name, environment.get("PATH").unwrap_or(b"/bin:/usr/bin"), Path::new("/")).ok()
+    find_program(name, environment.search_path(), Path::new("/")).ok()
 }

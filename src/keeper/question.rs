@@ -66,7 +66,7 @@ const NATIVE: &[&str] = &[
     "target-cpu=native",
 ];
 
-/// Part of a file name, its version left out, that means: it answers `--version`, and does nothing else then.
+/// Parts of the file names, without a version, of programs that answer `--version` and do nothing else then.
 const COMPILERS: &[&str] = &[
     "CC",
     "c++",

@@ -83,9 +83,9 @@ impl Talk {
         let limit = site.limits.inspection;
         inspection.limit_s = limit.as_secs_f64();
         let mut stream = Stream::new(ours)?;
-        stream.queue(&ToSlot::Init(site.slot_init(&inspection.seen.dir)));
+        stream.queue(&ToSlot::Init(Box::new(site.slot_init(&inspection.seen.dir))));
         let asked = inspection.functions.len();
-        stream.queue_with_fds(&ToSlot::Inspect(inspection), files);
+        stream.queue_with_fds(&ToSlot::Inspect(Box::new(inspection)), files);
         // Without room for folders it goes on.
         let scratch = site.scratch(&[]).ok();
         let place = scratch.as_ref().map(|folder| (SLOT_SCRATCH, folder.path().to_string_lossy()));

@@ -1,6 +1,7 @@
 //! Is the output what was demanded? Text, pattern, hash, or a reference with tolerances for numbers. How two texts are
 //! compared is said here; files that a run wrote are the affair of `files`, functions that look at it of `inspection`.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use regex::bytes::Regex;
@@ -8,6 +9,7 @@ use regex::bytes::Regex;
 use super::capture::{Captured, last_lines};
 use super::files::Files;
 use super::metric::Reader;
+use super::numerals::as_in_c;
 use super::site::Failure;
 use crate::model::{Hash, VerifyResult, VerifySpec};
 
@@ -319,14 +321,18 @@ enum Token<'a> {
 /// A number as it was written: its nearest f64 alone would make different numbers equal.
 #[derive(Debug, PartialEq)]
 struct Number<'a> {
-    text: &'a str,
+    text: Cow<'a, str>,
     value: f64,
 }
 
 impl<'a> Number<'a> {
     fn read(word: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(word).ok()?;
-        Some(Self { text, value: text.parse().ok()? })
+        if let Ok(value) = text.parse() {
+            return Some(Self { text: text.into(), value });
+        }
+        let text = Some(text).filter(|text| text.contains(|c: char| c.is_ascii_digit())).map(as_in_c)?;
+        Some(Self { value: text.parse().ok()?, text: text.into() })
     }
 
     /// 0 for equal numbers only; of integers exact. Infinite where one of them is not finite; what is not a number is equal to nothing.
@@ -340,7 +346,7 @@ impl<'a> Number<'a> {
         if let (Ok(a), Ok(b)) = (self.text.parse::<i128>(), other.text.parse::<i128>()) {
             return a.abs_diff(b) as f64;
         }
-        match (decimal(self.text), decimal(other.text)) {
+        match (decimal(&self.text), decimal(&other.text)) {
             (Some(a), Some(b)) if a == b => 0.0,
             // Rounded to the same f64, they differ by less than its distance to the next.
             (Some(_), Some(_)) if self.value == other.value && self.value.is_finite() => {
@@ -462,6 +468,11 @@ mod tests {
             let (a, b) = same.split_once(' ').unwrap();
             assert!(agree(0.0, 0.0, a, b), "{same}");
         }
+        for fortran in ["1.5D-03 0.0015", "1.5d3 1.5D+03", "1.5-103 15e-104"] {
+            let (a, b) = fortran.split_once(' ').unwrap();
+            assert!(agree(0.0, 0.0, a, b), "{fortran}");
+        }
+        assert!(agree(1e-3, 0.0, "E = 0.1234D+02", "E = 0.1235D+02"));
         for other in [
             "1e400 1e500",
             "1e400 inf",

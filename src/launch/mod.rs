@@ -26,6 +26,9 @@ const FORWARDED: [&str; 2] = ["PATH", "LD_LIBRARY_PATH"];
 /// The names a template may have in braces.
 const PLACEHOLDERS: [&str; 6] = ["ranks", "nodes", "ranks_per_node", "gpus_per_rank", "hosts", "hostfile"];
 
+/// What starts ranks where nothing else is said: the first of these names that is found.
+pub const MPIEXECS: [&str; 2] = ["mpiexec", "mpirun"];
+
 /// The `mpiexec`s we know how to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {

@@ -6,7 +6,6 @@ use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_process_group};
 
 use super::own::null_device;
@@ -66,9 +65,7 @@ pub fn ask(argv: &[String], patience: Duration) -> Result<String, NoAnswer> {
         stdio: [null.as_fd(), answer.as_fd(), null.as_fd()],
         fds: &[],
     })?;
-    let limit = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
-    let in_time = matches!(poll(&mut [PollFd::new(&child.pidfd, PollFlags::IN)], Some(&limit)), Ok(1));
-    if !in_time {
+    if !child.ends_within(patience) {
         // It leads a session: what a wrapper has started goes with it.
         let _ = kill_process_group(child.pid, Signal::KILL);
         child.wait_or_kill(Duration::ZERO); // where the kernel cannot end it, it is left

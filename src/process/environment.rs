@@ -44,6 +44,9 @@ const LAUNCHER_PREFIXES: &[&str] = &[
     "PRTE_MCA_",
 ];
 
+/// Where programs are looked for if nobody says where.
+pub const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
 /// Name → `NAME=value`.
 type Variables = BTreeMap<Vec<u8>, CString>;
 
@@ -109,6 +112,11 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         let line = self.own.get(name.as_bytes()).or_else(|| self.shared.get(name.as_bytes()))?;
         Some(&line.as_bytes()[name.len() + 1..])
+    }
+
+    /// Where programs are looked for that are named without a folder.
+    pub fn search_path(&self) -> &[u8] {
+        self.get("PATH").unwrap_or(DEFAULT_PATH.as_bytes())
     }
 
     /// Names and values that are text, in no particular order.

@@ -1,13 +1,18 @@
 //! Decides which calls in a slot's pipe may still be taken back, and which is to stop: memory that worker and slot share. Some of it
 //! is there for when the slot has ended.
 //!
-//! A worker puts several calls into a slot's pipe ahead of time. To take back those that have not begun it
-//! must not ask the slot, which is busy in the user's code. So both share one word: how far the slot has
-//! begun, and below which position calls are void. Each side changes it in one atomic step, so a call is
-//! either begun or taken back, never both. The other word names what is to stop: a signal only makes the slot
-//! look there, so one that comes late cannot hit the next call. A third says whether the slot may stay awake for the next call. The note says
-//! in which foreign code the slot is, and a word which of several calls that travel together runs: either may end the process. What the slot says is kept until it was sent: results of short calls leave
-//! together, and the next call may end the process, too. Knows nothing of what a call is.
+//! A worker puts several calls into a slot's pipe ahead of time. To take back those that have not begun it must not ask the slot,
+//! which is busy in the user's code. So they share some words:
+//!
+//! * how far the slot has begun, and below which position calls are void. Each side changes it in one atomic step, so a call is
+//!   either begun or taken back, never both;
+//! * what is to stop. A signal only makes the slot look there, so one that comes late cannot hit the next call;
+//! * may the slot stay awake for the next call?
+//! * the note, text: in which foreign code the slot is, which may end the process;
+//! * which of several calls that travel together runs, which may do so too;
+//! * how much the slot has said: results of short calls leave together, and what was not sent when the process ended is sent then.
+//!
+//! Knows nothing of what a call is.
 
 #![allow(unsafe_code)]
 
@@ -19,8 +24,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Words of the shared memory: `begun` (high half) and `void_below` (low half); what is to stop; may the slot stay awake; the note; which
-/// of several calls runs; how much the slot has said.
+/// Words of the shared memory, in the order above; the first is `begun` (high half) and `void_below` (low half).
 const WORDS: usize = 21;
 /// The note: text, filled up with zero bytes.
 const NOTE: std::ops::Range<usize> = 3..PLACE;
@@ -202,7 +206,7 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        // SAFETY: mapped in `map` with this length; `self` was the only way to it. A failure leaks a page.
+        // SAFETY: mapped in `map` with this length; `self` was the only way to it. A failure leaks the mapping.
         let _ = unsafe { munmap(self.words.as_ptr().cast(), BYTES) };
     }
 }

@@ -29,7 +29,7 @@ mod wake;
 
 pub use ask::{NoAnswer, ask};
 pub use birth::settle_signals;
-pub use environment::Environment;
+pub use environment::{DEFAULT_PATH, Environment};
 pub use folders::{OwnFolder, folder_prefix, private, remove_tree, sweep, sweep_behind, temporary};
 pub use footprint::{Footprint, give_code_back, keep_small};
 pub use gate::{Gate, KEPT_BYTES};

@@ -142,7 +142,7 @@ pub fn take_stdio() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Widens the cores this process may use to those of its parent: mpirun binds what it starts (Open MPI a
-/// lone process to one core), itself it runs where the batch system allows.
+/// lone process to one core), and runs itself wherever the batch system lets it.
 pub fn take_affinity_of_parent() {
     if let Ok(mask) = rustix::thread::sched_getaffinity(getppid()) {
         let _ = rustix::thread::sched_setaffinity(None, &mask);

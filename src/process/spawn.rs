@@ -290,7 +290,7 @@ fn locate(program: &CStr, launch: &Launch<'_>) -> Result<CString, SpawnError> {
     if program.to_bytes().contains(&b'/') {
         return Ok(program.to_owned()); // relative to the new working folder: exec resolves it
     }
-    let search = launch.environment.get("PATH").unwrap_or(b"/bin:/usr/bin");
+    let search = launch.environment.search_path();
     let file = find_program(&lossy(program), search, launch.cwd.unwrap_or(Path::new(".")))?;
     Ok(CString::new(file.into_os_string().into_vec())?)
 }

@@ -6,9 +6,10 @@
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::Child;
@@ -153,7 +154,14 @@ impl Child {
 
     /// Does it end in this time? Its exit code is still to be collected.
     pub fn ends_within(&self, patience: Duration) -> bool {
-        let limit = Timespec::try_from(patience).ok();
-        matches!(poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], limit.as_ref()), Ok(1))
+        let until = Instant::now().checked_add(patience);
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let limit = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], limit.as_ref()) {
+                Err(Errno::INTR) => {}
+                polled => return polled == Ok(1),
+            }
+        }
     }
 }

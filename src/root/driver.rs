@@ -530,7 +530,7 @@ impl Driver {
             // poll fails only for lack of memory: go round, slowly.
             Err(_) => {
                 self.heard.extend(owners);
-                std::thread::yield_now();
+                std::thread::sleep(Duration::from_millis(1));
             }
         }
         self.wake.clear();

@@ -13,7 +13,7 @@ use crate::model::exit;
 use crate::process::{self, Signals};
 use crate::say;
 
-/// Exit code when a start hangs (see `cli::exit`).
+/// An exit code (`model::exit`).
 type Code = i32;
 
 /// So long a reader of standard error may take; then the process ends unheard.

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::launch::{Around, Family, Line, Mpiexec, hostfile, line};
+use crate::launch::{Around, Family, Line, MPIEXECS, Mpiexec, hostfile, line};
 use crate::model::{CallTask, Gang, LaunchSpec, Launcher, Outcome, Status};
-use crate::process::{MARK_VARIABLE, Variables, ask, find_program};
+use crate::process::{DEFAULT_PATH, MARK_VARIABLE, NoAnswer, Variables, ask, find_program};
 
 /// How long `mpiexec --version` may take to answer.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
@@ -41,9 +41,9 @@ impl Launchers {
         let spec = LaunchSpec { launcher: Launcher::None, ranks: nodes, ..LaunchSpec::default() };
         let hosts = file_of(&hostfile(&spec, gang)).map_err(|error| failed(&error))?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), hosts.as_raw_fd());
-        let search = variable("PATH").unwrap_or("/bin:/usr/bin".into());
+        let search = variable("PATH").unwrap_or(DEFAULT_PATH.into());
         let find = |name: &str| find_program(name, search.as_bytes(), Path::new("/")).ok();
-        let mpiexec = ["mpiexec", "mpirun"].into_iter().find_map(find).map(|path| self.asked(path));
+        let mpiexec = MPIEXECS.into_iter().find_map(find).map(|path| self.asked(path));
         let forward: Vec<String> = gang.variables.iter().cloned().chain([MARK_VARIABLE.into()]).collect();
         let around = Around {
             mpiexec: mpiexec.as_ref(),
@@ -62,11 +62,17 @@ impl Launchers {
     }
 
     fn asked(&mut self, path: PathBuf) -> Mpiexec {
-        let family = self.0.entry(path.clone()).or_insert_with(|| {
-            let question = [path.display().to_string(), "--version".into()];
-            ask(&question, ASK_LIMIT).ok().and_then(|said| Family::of(&said))
-        });
-        Mpiexec { path: path.display().to_string(), family: *family }
+        let name = path.display().to_string();
+        if let Some(family) = self.0.get(&path) {
+            return Mpiexec { path: name, family: *family };
+        }
+        let said = ask(&[name.clone(), "--version".into()], ASK_LIMIT);
+        let family = said.as_deref().ok().and_then(Family::of);
+        // On a busy node it may be late: the next call asks again.
+        if matches!(said, Ok(_) | Err(NoAnswer::Failed { .. })) {
+            self.0.insert(path, family);
+        }
+        Mpiexec { path: name, family }
     }
 }
 

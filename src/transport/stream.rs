@@ -89,7 +89,7 @@ impl StreamLink {
 
     fn push(&mut self) -> Result<(), LinkError> {
         while !self.rest.is_empty() {
-            // SIGPIPE is blocked or ignored in every process of ours.
+            // SIGPIPE does nothing in any process of ours (`process::begin_signals`).
             match write(self.output(), self.rest.front()) {
                 Ok(count) => self.rest.sent(count),
                 Err(Errno::AGAIN) => return Ok(()),

@@ -140,11 +140,11 @@ impl Reader {
     /// The next line; none at the end, be it cut off.
     fn line(&mut self) -> Result<Option<Line>, ()> {
         let mut text = Vec::new();
+        self.number += 1;
         self.lines.read_until(b'\n', &mut text).map_err(drop)?;
         if text.last() != Some(&b'\n') {
             return Ok(None);
         }
-        self.number += 1;
         serde_json::from_slice(&text).map(Some).map_err(drop)
     }
 }
