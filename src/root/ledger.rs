@@ -111,26 +111,35 @@ impl Ledger {
             Some(note) => note.recipe,
             None => Hash::of(&self.prints.get(dep.0 as usize).copied().unwrap_or_default().to_le_bytes()),
         };
+        let first_of = |dep: TaskId| self.notes.get(&dep).map_or_else(|| recipe_of(dep), Note::first);
+        // Of what depends on the second of its like the first is the one that depends on the first.
+        let first = |program| {
+            let is_other = order.deps.iter().any(|dep| first_of(*dep) != recipe_of(*dep));
+            is_other.then(|| recipe_key(&recipe::of(order, program, first_of, first_of).0))
+        };
         let durable = match order.job {
             Job::Compile(_) | Job::Measure(_) | Job::Compare(_) => true,
             Job::Call(_) | Job::Exec(_) => order.options.key.is_some(),
         };
         if !durable {
             let recipe = recipe::fingerprint(order)
-                .unwrap_or_else(|| recipe_key(&recipe::of(order, None, recipe_of).0));
-            self.notes.insert(task, Note::new(recipe, order));
+                .unwrap_or_else(|| recipe_key(&recipe::of(order, None, recipe_of, first_of).0));
+            let note = Note::new(recipe, first(None), order);
+            self.notes.insert(task, note);
             return (None, None);
         }
         let program = self.programs.of(&order.job, &self.dir);
-        let (mut recipe, parts) = recipe::of(order, program.map(|program| program.content), recipe_of);
+        let content = program.map(|program| program.content);
+        let (mut recipe, parts) = recipe::of(order, content, recipe_of, first_of);
         let mut key = recipe_key(&recipe);
+        let first = first(content).unwrap_or(key);
         let like_it = self.ordinals.entry(key).or_default();
         recipe.ordinal = *like_it;
         *like_it += 1;
         if recipe.ordinal > 0 {
             key = recipe_key(&recipe);
         }
-        self.notes.insert(task, Note::new(key, order));
+        self.notes.insert(task, Note::new(key, Some(first), order));
         self.notices.asked(&recipe, &parts);
         let number = self.index.find(&key);
         let counts = number.filter(|number| !self.retrying.covers(&self.index, *number));
@@ -226,6 +235,8 @@ impl Ledger {
 /// What later tasks may ask about an exec, a compile or a measure.
 struct Note {
     recipe: Hash,
+    /// That of the first one like it, if this is another.
+    first: Option<Box<Hash>>,
     kind: Kind,
     /// `name` and `params` where it has any.
     named: Option<Box<(Option<String>, Option<String>)>>,
@@ -234,11 +245,17 @@ struct Note {
 }
 
 impl Note {
-    fn new(recipe: Hash, order: &Order) -> Self {
+    fn new(recipe: Hash, first: Option<Hash>, order: &Order) -> Self {
+        let first = first.filter(|first| *first != recipe).map(Box::new);
         let params = || order.options.params.as_ref().map(ToString::to_string);
         let is_named = order.options.name.is_some() || order.options.params.is_some();
         let named = is_named.then(|| Box::new((order.options.name.clone(), params())));
-        Self { recipe, kind: order.job.kind(), named, ended: None }
+        Self { recipe, first, kind: order.job.kind(), named, ended: None }
+    }
+
+    /// The recipe of the first one like it.
+    fn first(&self) -> Hash {
+        self.first.as_deref().copied().unwrap_or(self.recipe)
     }
 
     fn label(&self) -> DepLabel {

@@ -26,11 +26,12 @@ pub struct RecipeId {
 }
 
 /// The recipe of an order, the first of its like, and its parts; `program` is the content of what it runs, where
-/// that is known.
+/// that is known. `recipe_of` knows tasks that were asked for before, `first_of` the first one like each of them.
 pub(super) fn of(
     order: &Order,
     program: Option<Hash>,
     recipe_of: impl Fn(TaskId) -> Hash + Copy,
+    first_of: impl Fn(TaskId) -> Hash,
 ) -> (Recipe, RecipeParts) {
     let place = &order.options.placement;
     let mut spec = json!({ "job": job(&order.job, recipe_of), "cores": place.cores, "nodes": place.nodes,
@@ -43,7 +44,8 @@ pub(super) fn of(
         spec["program"] = program.to_string().into();
     }
     prune(&mut spec);
-    let depends: Vec<String> = order.deps.iter().map(|dep| recipe_of(*dep).to_string()).collect();
+    // A build that was asked for twice makes no difference.
+    let depends: Vec<String> = order.deps.iter().map(|dep| first_of(*dep).to_string()).collect();
     let parts = RecipeParts { program: of_program(program), ..parts(&spec, &depends) };
     let recipe = Recipe {
         kind: order.job.kind(),
@@ -84,6 +86,15 @@ fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
     jobs.extend((0..variants).map(|at| format!("/job/variants/{at}/spec")));
     let commands: Vec<String> = jobs.iter().map(|job| format!("{job}/command")).collect();
     let here = [String::new()];
+    let mut references = Vec::new();
+    for job in &jobs {
+        rest.pointer_mut(&format!("{job}/hooks")).into_iter().for_each(forget_results);
+        let verify = rest.pointer_mut(&format!("{job}/verify"));
+        references.extend(verify.into_iter().flat_map(forget_contents));
+    }
+    if !references.is_empty() {
+        rest["references"] = references.into();
+    }
     let mut print = |pointers: &[String], names: &[&str]| {
         let mut taken = Vec::new();
         for pointer in pointers {
@@ -94,7 +105,7 @@ fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
     };
     let mut parts = RecipeParts {
         env: print(&commands, &["env"]),
-        inputs: print(&[&commands[..], &jobs[..]].concat(), &["inputs", "folders"]),
+        inputs: print(&[&commands[..], &jobs[..], &here].concat(), &["inputs", "folders", "references"]),
         program: 0,
         protocol: print(&jobs, &PROTOCOL),
         verify: print(&jobs, &["verify"]),
@@ -111,6 +122,27 @@ fn parts(spec: &Value, depends: &[String]) -> RecipeParts {
     }
     parts.command = short(&rest);
     parts
+}
+
+/// What a run is compared with is content, as inputs are: gives that of files.
+fn forget_contents(verify: &mut Value) -> Vec<Value> {
+    forget_results(verify);
+    let mut contents: Vec<Value> =
+        verify.pointer_mut("/reference/artefact").map(Value::take).into_iter().collect();
+    let files = verify.get_mut("files").and_then(Value::as_object_mut);
+    contents
+        .extend(files.into_iter().flat_map(|files| files.values_mut()).map(|file| file["reference"].take()));
+    contents
+}
+
+/// Which task results in it is in `depends`.
+fn forget_results(value: &mut Value) {
+    match value {
+        Value::String(text) if text.starts_with(STAND_IN) => text.truncate(STAND_IN.len()),
+        Value::Array(items) => items.iter_mut().for_each(forget_results),
+        Value::Object(fields) => fields.values_mut().for_each(forget_results),
+        _ => {}
+    }
 }
 
 /// The part of a recipe that stands for the content of the program it names by path; 0 if it names none.
@@ -222,12 +254,16 @@ mod tests {
         Order { pool: None, options: options.into(), job, deps: vec![], known: vec![], deferred: false }
     }
 
+    fn none(_: TaskId) -> Hash {
+        Hash::of(b"")
+    }
+
     fn key_of(launch: Option<LaunchSpec>, nodes: Option<u32>) -> Hash {
         let command = CommandSpec { launch, ..CommandSpec::default() };
         let job = Job::Measure(Box::new(MeasureSpec { command, ..MeasureSpec::default() }));
         let mut options = TaskOptions::default();
         options.placement.nodes = nodes;
-        recipe_key(&of(&order(options, job), None, |_| Hash::of(b"")).0)
+        recipe_key(&of(&order(options, job), None, none, none).0)
     }
 
     #[test]
@@ -242,7 +278,7 @@ mod tests {
             let variant = Variant { name: "base".into(), spec, ..Variant::default() };
             let spec = CompareSpec { variants: vec![variant], max_rounds, ..CompareSpec::default() };
             let (options, job) = (TaskOptions::default(), Job::Compare(Box::new(spec)));
-            of(&order(options, job), None, |_| Hash::of(b"")).1
+            of(&order(options, job), None, none, none).1
         };
         let before = parts_of("1", "x", 60);
         let env = parts_of("2", "x", 60);
@@ -272,7 +308,7 @@ mod tests {
         let asked = |limits: Option<Ulimits>| {
             let command = CommandSpec { limits: limits.map(Box::new), ..CommandSpec::default() };
             let job = Job::Exec(Box::new(ExecSpec { command, ..ExecSpec::default() }));
-            of(&order(TaskOptions::default(), job), None, |_| Hash::of(b"")).0
+            of(&order(TaskOptions::default(), job), None, none, none).0
         };
         let (free, limited) = (asked(None), asked(Some(Ulimits { memory: Some(1), ..Ulimits::default() })));
         assert!(!free.spec.to_string().contains("limits"), "{}", free.spec);
@@ -290,7 +326,7 @@ mod tests {
             let verify = VerifySpec { function: Some(function), ..VerifySpec::default() };
             let job = Job::Measure(Box::new(MeasureSpec { verify, ..MeasureSpec::default() }));
             let options = TaskOptions::default();
-            of(&order(options, job), None, |_| Hash::of(b""))
+            of(&order(options, job), None, none, none)
         };
         let key = |payload, place| key_with(payload, place, b"return 1");
         let (one, parts) = key("one", "c.lua:1");

@@ -111,6 +111,33 @@ fn compacted_and_merged_journals_know_it_too() {
     assert_eq!(current(&folder, "j"), "20,0 10,1");
 }
 
+/// What a run is compared with changes with the sources, as the program does: both were edited, not the script.
+#[test]
+fn what_it_is_verified_with_is_content_too() {
+    for reference in ["{ 'sh', build }", "submit(exec { cmd = { 'sh', build } })", "'expected.txt'"] {
+        let folder = Folder::with(&format!(
+            "
+            local pool <close> = spawn {{ slots = 1 }}
+            local build = submit(compile {{ cmd = {{ 'cp', 'source', 'out' }}, inputs = {{ 'source' }}, output = 'out' }})
+            assert(await(submit(measure {{ name = 'm', cmd = {{ 'sh', build }}, runs = 2, warmup = 0, verify = {{ reference = {reference} }},
+              metrics = {{ x = 'x: (%d+)' }}, objective = 'x' }})).ok)
+            "
+        ));
+        let run = |figure: u32| {
+            folder.write("source", format!("echo sum {figure}\necho x: {figure}\n"));
+            folder.write("expected.txt", format!("sum {figure}\nx: 5\n"));
+            let ran = folder.run(&["-q", "--start", "local", "--journal", "j", "c.lua"]);
+            assert_eq!(ran.code, Some(0), "{ran:#?}");
+            ran.stderr
+        };
+        assert_eq!(run(10), "");
+        run(20);
+        assert_eq!(current(&folder, "j"), "10,0 20,1", "{reference}");
+        run(10);
+        assert_eq!(current(&folder, "j"), "10,1 20,0", "{reference}");
+    }
+}
+
 /// The commands of one name, without parameters that tell them apart.
 fn of_commands(figures: &str) -> String {
     format!(

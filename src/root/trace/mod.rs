@@ -168,7 +168,7 @@ impl Prints {
     /// Of the next task.
     pub(super) fn add(&mut self, task: TaskId, order: &Order) -> Asked {
         let print_of = |dep: TaskId| self.prints.get(dep.0 as usize).copied().unwrap_or_default();
-        let (recipe, parts) = recipe::of(order, None, print_of);
+        let (recipe, parts) = recipe::of(order, None, print_of, print_of);
         let print = recipe_key(&recipe);
         self.prints.push(print);
         let what = match &order.job {
