@@ -258,7 +258,7 @@ local FOR_SEARCH = {
     baseline = t.params,
     confirm = or_not(t.nested "confirm"),
   }),
-  confirm = { top = t.whole(1), max_rounds = t.whole(1), max_time = t.time_limit, min_effect = t.number(0) },
+  confirm = { top = t.whole(1), timeout = t.time_limit, max_rounds = t.whole(1), max_time = t.time_limit, min_effect = t.number(0) },
   sequences = {
     name = t.name,
     actions = t.either(t.function_of "the actions before", t.plain),

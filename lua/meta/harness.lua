@@ -332,6 +332,7 @@
 
 ---@class harness.ConfirmOptions
 ---@field top? integer finalists; 3 unless said
+---@field timeout? harness.Duration that all of it may take; follows from those of the measurements unless said
 ---@field max_rounds? integer as for compare
 ---@field max_time? harness.Duration as for compare
 ---@field min_effect? number as for compare

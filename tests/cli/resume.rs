@@ -297,6 +297,8 @@ fn one_name_for_two_measurements_is_told() {
              submit(measure { name = name, params = name == 'params' and { word = word } or nil, key = name == 'key' and word or nil,
                runs = 1, warmup = 0, exclusive = false, cmd = { 'echo', word } })
            end
+           local again = submit(compile { cmd = { 'cp', 'c.lua', 'out' }, inputs = { 'c.lua' }, output = 'out' })
+           submit(measure { name = 'build', runs = 1, warmup = 0, exclusive = false, cmd = { 'cat', again } })
            submit(measure { name = 'way', runs = word == 'one' and 1 or 2, warmup = 0, exclusive = false, cmd = { 'true' } })
          end",
     );

@@ -6,6 +6,8 @@ local studies = lib["search/study"]
 
 local M = {}
 
+-- What a measurement and a comparison take at the most where nothing else is said (src/model/task.rs).
+local MOST_RUNS, MOST_ROUNDS = 100, 60
 -- Of so many trials it can be told how much of their spread is noise.
 local LEAST_TRIALS = 5
 
@@ -97,48 +99,60 @@ function M.refuse(run, given)
   )
 end
 
--- What `evaluate` would measure of a point, as options of a measurement.
+-- How long a side of the comparison may take, by what its measurement may: that was for so many runs, and there are as many rounds at
+-- the most. nil: it may take for ever.
+local function time_for(measurement, o)
+  local runs = measurement.runs or measurement.max_runs or MOST_RUNS
+  return measurement.timeout and measurement.timeout * math.max(1, (o and o.max_rounds or MOST_ROUNDS) / runs)
+end
+
+-- What `evaluate` would measure of a point, as options of a measurement; and how long its side may take.
 local function measurement_of(run, point, trial)
   local task = run.o.evaluate(point, trial)
   if not M.is_measure(task) then M.refuse(run, task) end
   failure.is_submitted(task)
-  return task.given
+  return task.given, time_for(task.options, run.o.confirm)
 end
 
 local BASELINE = "baseline"
 
 local function name_of(trial) return "trial " .. trial.id end
 
--- What is said of one side alone, with the point it is known by, and what is said of all.
+-- What is said of one side alone, with the point it is known by, what is said of all, the name, and how long the side may take.
 local function side_of(run, point, trial)
   local params = lib.types.params(point) -- as it is before `evaluate` adds to it
-  local given = measurement_of(run, point, trial)
+  local given, seconds = measurement_of(run, point, trial)
   local variant, common = split(given)
   variant.params = variant.params or params
-  return variant, common, given.name
+  return variant, common, given.name, seconds
 end
 
 -- Compares the finalists and the baseline: the record, and the name of its base.
 local function compare(run, finalists, o)
-  local study, variants, common, name = run.study, {}, nil, nil
-  for _, trial in ipairs(finalists) do
-    local variant, of_all, called = side_of(run, studies.point_for(trial), trial)
-    variants[name_of(trial)], common, name = variant, common or of_all, name or called
+  local study, variants, common, name, seconds = run.study, {}, nil, nil, 0
+  local function add(side, point, trial)
+    local variant, of_all, called, time = side_of(run, point, trial)
+    variants[side], common, name = variant, common or of_all, name or called
+    seconds = seconds and time and seconds + time -- one that may take for ever does so beside the others, too
   end
-  if run.o.baseline then variants[BASELINE] = side_of(run, run.o.baseline, finalists[1]) end
+  for _, trial in ipairs(finalists) do
+    add(name_of(trial), studies.point_for(trial), trial)
+  end
+  if run.o.baseline then add(BASELINE, run.o.baseline, finalists[1]) end
   local base = run.o.baseline and BASELINE or name_of(finalists[1])
   local asked = common
   for key, value in pairs(variants) do
     asked[key] = value
   end
   asked.base, asked[base] = variants[base], nil
+  asked.timeout = seconds
   for key, value in pairs(o) do
     if key ~= "top" then asked[key] = value end
   end
   asked.name = (name and tostring(name) .. " " or "") .. "confirm"
   local objective = study.objectives[1]
   asked.objective = objective.name or asked.objective
-  asked.better = asked.better or objective.sign == -1 and "more" or nil
+  asked.better = objective.sign == -1 and "more" or nil
   local task = tasks.compare(asked)
   if run.o.baseline then task.options.search = { name = study.name } end
   return flow.await(lib.tasks.submit_to(run.pool, task)), base
@@ -265,7 +279,8 @@ function Result:__tostring()
   )
   local record = self.confirmed
   if not record then
-    say "not confirmed: the best of many figures looks better than it is"
+    local advice = self.best.record and "" or "; where `evaluate` gives tasks of `measure`, and no figures, the best are measured afresh"
+    say("not confirmed: the best of many figures looks better than it is%s", advice)
   elseif not self.fresh then
     say("not confirmed: %s", record.ok and "no finalist ran well again" or record.summary)
   else

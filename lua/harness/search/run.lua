@@ -51,9 +51,21 @@ local function tell_record(study, trial, record, limited)
   fail(study, trial, culprit.status or record.status, culprit.reason and string.match(culprit.reason, "[^\n]*"))
 end
 
+-- A metric that is searched by is better in the direction of the search: so its records say, which all are judged by.
+local function direct(run, o)
+  for _, objective in ipairs(run.study.objectives) do
+    local metric = objective.name and o.metrics and o.metrics[objective.name]
+    if metric then
+      studies.check_direction(objective, o.objective == objective.name and o.better or metric.better)
+      metric.better = metric.better or objective.sign == -1 and "more" or nil
+    end
+  end
+end
+
 -- Sends a task that `evaluate` described; is the time it has that of the cutoff?
 local function send(run, task, trial)
   local o, limited = task.options, false
+  if task.kind == "measure" then direct(run, o) end
   if trial.limit and (not o.timeout or o.timeout > trial.limit) then
     o.timeout, limited = trial.limit, true
   end

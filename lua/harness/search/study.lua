@@ -256,6 +256,23 @@ local function in_record(record, name)
   return value
 end
 
+local VERB = { [1] = "minimise", [-1] = "maximise" }
+
+--- What says in which direction a metric is better says the same as the search: `better` may be nil.
+function M.check_direction(objective, better)
+  if not better or (better == "more") == (objective.sign == -1) then return end
+  local verb, name = VERB[objective.sign], objective.name
+  complain(
+    '%s = "%s", and of this metric %s is better: say %s = "%s" or, in its metric, better = "%s"',
+    verb,
+    name,
+    better,
+    VERB[-objective.sign],
+    name,
+    objective.sign == -1 and "more" or "less"
+  )
+end
+
 -- The figures that count, by name: of a number, of a table of numbers, of a record of a measurement.
 local function figures(study, told)
   local named = study.objectives[1] and study.objectives[1].name
@@ -287,6 +304,8 @@ local function figures(study, told)
   end
   for _, objective in ipairs(named and study.objectives or {}) do
     look(objective.name)
+    local metric = is_record and told.metrics and told.metrics[objective.name]
+    if metric then M.check_direction(objective, metric.better) end
   end
   for _, limits in ipairs { study.at_most, study.at_least } do
     for name in next, limits do

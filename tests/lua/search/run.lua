@@ -205,6 +205,41 @@ local pruned = search.run {
 }
 assert(pruned.trials[5].status == "ok" and pruned.trials[12].status == "pruned" and pruned.best.point.x == 1)
 
+-- What counts is better in the direction of the search, also in its records; who says both ways is asked which.
+local function rated(better)
+  return function(p)
+    local rate = { "rate=(%d+)", unit = "op/s", better = better }
+    return measure { name = "rated", params = p, shell = "echo rate=" .. p.id, runs = 2, warmup = 0, exclusive = false, metrics = { rate = rate } }
+  end
+end
+local rates = { space = { id = { 1, 2 } }, strategy = "grid", evaluate = rated(), maximise = "rate", baseline = { id = 1 }, confirm = { max_rounds = 7 } }
+local most = search.run(rates)
+assert(most.winner.point.id == 2 and most.winner.record.metrics.rate.better == "more" and most.over_baseline.verdict == "faster", tostring(most))
+for _, verb in ipairs { "minimise", "maximise" } do
+  local other = verb == "minimise" and "maximise" or "minimise"
+  local against = verb == "minimise" and "more" or "less"
+  local asked = { space = rates.space, evaluate = rated(against), strategy = "grid", [verb] = "rate" }
+  local ok, why = pcall(search.run, asked)
+  local told = '%s = "rate", and of this metric %s is better: say %s = "rate" or, in its metric, better = "%s"'
+  assert(not ok and why:find(told:format(verb, against, other, verb == "minimise" and "less" or "more"), 1, true), why)
+  -- The same of a record that was awaited.
+  local record = asked.evaluate
+  asked.evaluate = function(p) return await(submit(record(p))) end
+  ok, why = pcall(search.run, asked)
+  assert(not ok and why:find(verb .. ' = "rate", and of this metric', 1, true), why)
+end
+
+-- Who hangs afresh is waited for as long as the measurements might have taken, and the search has its end.
+local function hangs(p, trial)
+  local shell = trial.status == "running" and "echo v=" .. p.id or "sleep 1000"
+  return measure { name = "hangs", shell = shell, timeout = "400 ms", runs = 2, warmup = 0, exclusive = false, metrics = { v = "v=(%d+)" }, objective = "v" }
+end
+for _, confirm in ipairs { { max_rounds = 2 }, { timeout = "1 s" } } do
+  local hung = search.run { space = { id = { 1, 2 } }, strategy = "grid", evaluate = hangs, confirm = confirm }
+  assert(hung.best.point.id == 1 and hung.confirmed.status == "timeout" and not hung.fresh, tostring(hung))
+  assert(hung.confirmed.reason:find(confirm.timeout and "timeout of 1 s" or "timeout of 0.8 s", 1, true), hung.confirmed.reason)
+end
+
 -- Limits other than trials, and a budget that is shared.
 local shared = harness.budget { trials = 5 }
 local first = search.run { space = { x = range(1, 99) }, budget = shared, in_flight = 1, evaluate = function() return submit(function() return 1 end) end }
