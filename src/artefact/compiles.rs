@@ -28,7 +28,8 @@ pub struct CachedBuild {
 impl Store {
     /// Earlier answers to this question, the newest first. What cannot be read is not there.
     pub fn builds(&self, question: Hash) -> Vec<CachedBuild> {
-        let text = std::fs::read(self.builds_path(question)).unwrap_or_default();
+        let path = self.builds_path(question);
+        let text = path.is_file().then(|| std::fs::read(path).ok()).flatten().unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 

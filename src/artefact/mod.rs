@@ -163,14 +163,22 @@ impl Store {
 
     /// Is it there?
     pub fn contains(&self, hash: Hash) -> bool {
-        self.path(hash).exists()
+        self.path(hash).is_file()
+    }
+
+    /// What somebody put in its place that is no file is not opened: a named pipe would be waited for.
+    fn opened(&self, hash: Hash) -> io::Result<File> {
+        match self.contains(hash) {
+            true => File::open(self.path(hash)),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// Is it there, with the content that its name says? Reads all of it.
     pub fn check(&self, hash: Hash) -> Result<Stored, StoreError> {
         let path = self.path(hash);
         let unreadable = |source| StoreError::Unreadable { path: path.display().to_string(), source };
-        let mut file = match File::open(&path) {
+        let mut file = match self.opened(hash) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::Missing),
             file => file.map_err(unreadable)?,
         };
@@ -231,7 +239,7 @@ impl Store {
     /// A piece of an artefact from `offset`, at most `CHUNK_BYTES`, and whether it is the last.
     pub fn read_chunk(&self, hash: Hash, offset: u64) -> Result<(Vec<u8>, bool), StoreError> {
         let path = self.path(hash);
-        let file = File::open(&path).map_err(|_| StoreError::Missing(hash))?;
+        let file = self.opened(hash).map_err(|_| StoreError::Missing(hash))?;
         let unreadable = |source| StoreError::Unreadable { path: path.display().to_string(), source };
         let size = file.metadata().map_err(unreadable)?.len();
         let length = size.saturating_sub(offset).min(CHUNK_BYTES as u64);
@@ -244,7 +252,7 @@ impl Store {
     /// may be that has been a program once.
     pub fn copy_out(&self, hash: Hash, target: &Path, executable: bool) -> Result<(), StoreError> {
         let path = self.path(hash);
-        if !path.exists() {
+        if !self.contains(hash) {
             return Err(StoreError::Missing(hash));
         }
         let mode = if executable { 0o755 } else { 0o644 };

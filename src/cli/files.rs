@@ -44,6 +44,12 @@ pub(super) fn precious(path: &Path) -> Option<&'static str> {
     is_script.then_some("a script")
 }
 
+/// Where two are to be written into one file, that file.
+pub(super) fn named_twice<'a>(one: Option<&'a Path>, other: Option<&Path>) -> Option<&'a Path> {
+    let is_stream = |path: &Path| path.metadata().is_ok_and(|there| !there.is_file());
+    one.filter(|one| other == Some(*one) && !is_stream(one))
+}
+
 /// Whether [`write()`] could, before there is anything to write.
 pub(super) fn can_write(to: &Path) -> io::Result<()> {
     match Target::of(to)? {

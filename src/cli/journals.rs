@@ -82,6 +82,9 @@ pub(super) fn journal_of(
     if is_file(&journal).map_err(unreadable)? {
         return Ok(journal);
     }
+    if journal.exists() {
+        return Err(unreadable(format!("{} is no regular file", journal.display())));
+    }
     let shown = journal.display().to_string();
     if path.extension().is_some_and(|extension| extension == "lua") && !path.exists() {
         return Err(WhichJournal::NoScript { who, script: path.display().to_string(), journal: shown });
@@ -89,7 +92,9 @@ pub(super) fn journal_of(
     let not_there = WhichJournal::NotThere { who, journal: shown };
     // To open a pipe would be to wait for somebody who writes to it.
     if !is_file(path).map_err(unreadable)? {
-        return Err(not_there);
+        let why =
+            || format!("{} is no regular file: name a campaign's script or its journal", path.display());
+        return Err(if path.exists() { unreadable(why()) } else { not_there });
     }
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

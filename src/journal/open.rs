@@ -166,8 +166,9 @@ pub(super) fn take(
         if mode != Mode::Fresh || ours.len() == 0 {
             return Ok((file, moved));
         }
-        let aside = free_name(path);
-        std::fs::rename(path, &aside).map_err(failed("move the old journal aside"))?;
+        let real = behind(path);
+        let aside = free_name(&real);
+        std::fs::rename(&real, &aside).map_err(failed("move the old journal aside"))?;
         notes.push(format!("journal {}: the old one is now {}", path.display(), aside.display()));
         moved = Some(aside);
     }
@@ -274,6 +275,13 @@ fn append(file: &File, rest: &mut Piece, records: &[Record]) -> io::Result<()> {
         let _ = file.set_len(before);
     }
     written
+}
+
+/// Where a journal is that a link leads to: the link stays, whatever takes the journal's place.
+pub(super) fn behind(path: &Path) -> PathBuf {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|there| there.is_symlink());
+    let real = is_link.then(|| path.canonicalize().ok()).flatten();
+    real.unwrap_or_else(|| path.to_owned())
 }
 
 /// The first of `NAME.1`, `NAME.2` … that is free.

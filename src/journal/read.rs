@@ -264,6 +264,9 @@ fn parse_all<T: Send>(
 fn parse_line(line: &[u8], format: &Format) -> Result<Record, Unfit> {
     let Some(text) = line.strip_suffix(b"\n") else { return Err(Unfit::Incomplete("it has no end".into())) };
     match (format.parse)(text) {
+        Ok(Record::Header(_)) => Err(Unfit::NoRecord(
+            "another journal begins there: `harness journal merge` puts journals together".into(),
+        )),
         Ok(record) if record.is_sound() => Ok(record),
         Ok(_) => Err(Unfit::NoRecord("its columns differ in length".into())),
         // Where the machine went down, what had not reached the disk is zeros.

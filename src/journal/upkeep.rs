@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::open::{Mode, free_name, sync_folder, take};
+use super::open::{Mode, behind, free_name, sync_folder, take};
 use super::read::open;
 use super::rewrite::{Damage, Plan, Survey, clear};
 use super::{JournalError, is_held};
@@ -68,6 +68,7 @@ pub struct Compacted {
 
 /// Leaves out what does not count any more; the old file is kept under another name.
 pub fn compact(path: &Path) -> Result<Compacted, JournalError> {
+    let path = &behind(path);
     let failed = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
     open(path)?;
     let mut notes = Vec::new();

@@ -162,6 +162,12 @@ pub fn shortened(text: &str, chars: usize) -> String {
     }
 }
 
+/// As a cell of a table, so many characters wide; `format!` has no wider ones than 65535.
+pub fn padded(text: &str, chars: usize, is_number: bool) -> String {
+    let gap = " ".repeat(chars.saturating_sub(text.chars().count()));
+    if is_number { gap + text } else { text.to_owned() + &gap }
+}
+
 /// A message, without its middle where it is longer than anybody reads or the journal should keep: what it is
 /// about stands at its beginning, where it came from at its end.
 pub fn bounded(message: String) -> String {

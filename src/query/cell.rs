@@ -17,6 +17,8 @@ pub enum Cell {
     Real(f64),
     /// Text; in a column of [`Type::Json`] a value of JSON.
     Text(String),
+    /// A value of JSON that is none of these, among others in a column of any type: `true`, a list, an object.
+    Json(String),
 }
 
 /// What a column holds.
@@ -104,13 +106,13 @@ impl Cell {
             Cell::Null => String::new(),
             Cell::Integer(number) => number.to_string(),
             Cell::Real(number) => number_text(*number),
-            Cell::Text(text) => text.clone(),
+            Cell::Text(text) | Cell::Json(text) => text.clone(),
         }
     }
 
     /// What it takes of memory.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + if let Cell::Text(text) = self { text.len() } else { 0 }
+        size_of::<Self>() + if let Cell::Text(text) | Cell::Json(text) = self { text.len() } else { 0 }
     }
 
     /// A value of JSON as a cell: numbers and words as themselves, everything else as JSON.
@@ -123,7 +125,7 @@ impl Cell {
                 (None, Some(number)) => Cell::Real(number),
                 (None, None) => Cell::Text(number.to_string()),
             },
-            other => Cell::Text(other.to_string()),
+            other => Cell::Json(other.to_string()),
         }
     }
 }

@@ -414,7 +414,7 @@ impl ToSql for Cell {
             Cell::Null => ValueRef::Null,
             Cell::Integer(number) => ValueRef::Integer(*number),
             Cell::Real(number) => ValueRef::Real(*number),
-            Cell::Text(text) => ValueRef::Text(text.as_bytes()),
+            Cell::Text(text) | Cell::Json(text) => ValueRef::Text(text.as_bytes()),
         }))
     }
 }

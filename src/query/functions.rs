@@ -8,7 +8,7 @@ use crate::model::Summary;
 use crate::stats;
 
 /// So many numbers are looked at together.
-const MOST_VALUES: usize = 100_000_000;
+const MOST_VALUES: usize = 10_000_000;
 
 /// An aggregate of one column of numbers.
 struct OfSummary {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde_json::value::RawValue;
 
 use super::cell::{Cell, Rows, Type};
-use crate::model::human::visible;
+use crate::model::human::{padded, visible};
 use crate::model::markdown;
 
 /// A column of LaTeX in which a text is longer than this (characters) has lines: flags would be wider than the page.
@@ -106,6 +106,7 @@ fn objects(rows: &Rows) -> Vec<String> {
         Cell::Text(text) if kind == Some(Type::Json) && serde_json::from_str::<&RawValue>(text).is_ok() => {
             text.clone()
         }
+        Cell::Json(text) => text.clone(),
         Cell::Text(text) => quoted(text),
     };
     let object = |row: &Vec<Cell>| {
@@ -157,7 +158,7 @@ fn table(rows: &Rows) -> String {
     for line in &lines {
         let mut one = String::new();
         for ((cell, width), number) in line.iter().zip(&widths).zip(&numeric) {
-            let _ = if *number { write!(one, "{cell:>width$}  ") } else { write!(one, "{cell:<width$}  ") };
+            let _ = write!(one, "{}  ", padded(cell, *width, *number));
         }
         text.push_str(one.trim_end());
         text.push('\n');

@@ -1,6 +1,6 @@
 //! Cells in columns, within the width of a terminal: flags give way, then names, which tell one from another; figures stay whole. Pure.
 
-use crate::model::human::shortened;
+use crate::model::human::{padded, shortened};
 
 /// The column that is cut first, the last one, and what is left of it at least (characters).
 const FLAGS: (usize, usize) = (7, 8);
@@ -39,9 +39,7 @@ fn one(line: &[String; 8], widths: &[usize; 8]) -> String {
             continue;
         }
         let cell = cut(cell, width);
-        let padded =
-            if RIGHT.contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") };
-        text.push_str(&padded);
+        text.push_str(&padded(&cell, width, RIGHT.contains(&column)));
         text.push_str(&" ".repeat(GAP));
     }
     text.truncate(text.trim_end().len());

@@ -76,6 +76,7 @@ mod tests {
             "outliers_mild",
             "outliers_severe",
             "unstable",
+            "zero",
             "near_floor",
             "off_cpu",
             "shares_root",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::{Function, IntoLuaMulti, Lua, Table, Value};
+use mlua::{Function, IntoLuaMulti, Lua, LuaString, Table, Value};
 
 use super::bridge::Bridge;
 pub use super::bridge::{AddInput, Content};
@@ -250,11 +250,12 @@ impl ScriptState {
 
     /// Runs a file of tests to its end: those of its tests whose name has `filter` in it.
     pub fn run_tests(&self, filter: &str, tell: Tell) -> Result<Ended, ScriptError> {
-        let tell = self.lua.create_function(move |_, (step, name, text): (String, String, String)| {
-            let step = Step::of_word(&step).ok_or_else(|| mlua::Error::runtime("no step of a test"))?;
-            tell(step, &name, &text);
-            Ok(())
-        })?;
+        let tell =
+            self.lua.create_function(move |_, (step, name, text): (String, LuaString, LuaString)| {
+                let step = Step::of_word(&step).ok_or_else(|| mlua::Error::runtime("no step of a test"))?;
+                tell(step, &name.to_string_lossy(), &text.to_string_lossy());
+                Ok(())
+            })?;
         let wrap: Function = self.library.get::<Table>("testing")?.get("wrap")?;
         self.begin(|main| wrap.call((main, filter, tell)))
     }
@@ -360,7 +361,18 @@ pub(super) fn compile(lua: &Lua, mut source: Vec<u8>, name: &str) -> Result<Func
         source[..end].fill(b' ');
     }
     let chunk = lua.load(source).set_name(name).set_mode(mlua::chunk::ChunkMode::Text);
+    let file = name.trim_start_matches(['@', '=']);
     chunk.into_function().map_err(|error| match error {
+        // Of these two Lua names neither file nor line.
+        mlua::Error::SyntaxError { message, .. } if message.contains("attempt to load a binary chunk") => {
+            ScriptError::Syntax(format!("{file}: it is compiled; give the text it was made from"))
+        }
+        mlua::Error::RuntimeError(message) if message.contains("C stack overflow") => {
+            ScriptError::Syntax(format!(
+                "{file}: nested too deeply for Lua, which takes 200 levels of `..`, `(` and `{{` in each other: a long text is made \
+                 by table.concat, a long table in steps"
+            ))
+        }
         mlua::Error::SyntaxError { message, .. } => ScriptError::Syntax(message),
         other => other.into(),
     })
@@ -374,7 +386,7 @@ fn load_library(lua: &Lua, bridge: &Rc<Bridge>, dry: Option<Dry>) -> mlua::Resul
     if let Some(Dry { numbers, other }) = dry {
         let how = lua.create_table_from([("numbers", numbers), ("other", other)])?;
         how.raw_set("made_up", MADE_UP)?;
-        let hash = |_: &Lua, text: mlua::LuaString| Ok(Hash::of(&text.as_bytes()).to_string());
+        let hash = |_: &Lua, text: LuaString| Ok(Hash::of(&text.as_bytes()).to_string());
         how.raw_set("hash", lua.create_function(hash)?)?;
         let exported: Value = lua.load(DRY).set_name("@[harness]/dry.lua").call((&host, how))?;
         library.raw_set("dry", exported)?;

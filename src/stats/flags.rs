@@ -34,6 +34,7 @@ pub struct Series<'a> {
 /// * `bimodal`: Hartigan's dip test does not take one mode for likely, from 20 samples on
 /// * `outliers_mild:N`, `outliers_severe:N`: beyond 1.5 and 3 interquartile ranges (Tukey 1977)
 /// * `unstable`: largest over smallest > 1.5; with 0 or both signs among them, further apart than half of the median
+/// * `zero`: the median is 0, and none is less. As a time or an error it is the best of all, and nothing has a ratio to it
 /// * `near_floor`: median wall time < 20 × that of a null command
 /// * `off_cpu`: wall > 1.5 × (user + sys), summed over the run: not even one core was busy. How many threads a program has
 ///   nobody says, so of several that wait by turns it says nothing
@@ -67,6 +68,9 @@ pub fn flags(series: &Series<'_>) -> Vec<String> {
     };
     if is_unstable {
         flags.push("unstable".into());
+    }
+    if min == 0.0 && quantile(&sorted(values), 0.5) == 0.0 {
+        flags.push("zero".into());
     }
     if let (Some(floor), false) = (series.floor_s, series.wall_s.is_empty())
         && quantile(&sorted(series.wall_s), 0.5) < 20.0 * floor
@@ -144,6 +148,15 @@ mod tests {
     }
 
     #[test]
+    fn a_median_of_0_is_flagged() {
+        assert_eq!(
+            (of(&[0.0; 3]), of(&[0.0, 0.0, 1.0])),
+            (vec!["zero".into()], vec!["unstable".into(), "zero".into()])
+        );
+        assert_eq!((of(&[]), of(&[1.0; 3])), (vec![], vec![]));
+    }
+
+    #[test]
     fn independent_noise_is_rarely_flagged() {
         let mut wrong = [0; 2];
         for seed in 0..200 {
@@ -188,7 +201,7 @@ mod tests {
         assert_eq!(of(&[-1.0, -1.6]), ["unstable"]);
         assert_eq!(of(&[0.0, 100.0]), ["unstable"]);
         assert_eq!(of(&[-1.0, 1.0]), ["unstable"]);
-        assert_eq!(of(&[0.0, 0.0]), [""; 0]);
+        assert_eq!(of(&[0.0, 0.0]), ["zero"]);
         assert_eq!(of(&[1.0, 1.5]), [""; 0]);
         let wall = [0.010, 0.011, 0.012];
         let mut series = Series { objective: &wall, wall_s: &wall, ..Series::default() };

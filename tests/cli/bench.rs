@@ -142,6 +142,10 @@ fn what_cannot_be_meant_is_said() {
         said(&["echo a | wc"]),
         "harness bench: `echo a | wc`: `|` is the shell's, and none is started; ask for one with --shell\n"
     );
+    assert_eq!(
+        said(&["--export-json", "out", "--export-csv", "out", "true"]),
+        "harness bench: --export-json and --export-csv both name out: one would be lost; give each its own\n"
+    );
     assert!(said(&[]).contains("COMMAND"));
     assert_eq!(said(&["-r", "0", "true"]), "harness: --runs: expected a whole number from 1, got '0'\n");
     assert_eq!(

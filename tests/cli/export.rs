@@ -76,6 +76,7 @@ fn each_text_has_its_form() {
         (&16.into(), &8.56.into(), &Value::Null)
     );
     assert_eq!((&lines[1]["unit"], &lines[1]["same_as"]), (&"GB/s".into(), &Value::Null));
+    assert_eq!((&lines[1]["fast"], &lines[2]["fast"]), (&false.into(), &true.into()), "as in `params`");
     let tasks: Value =
         serde_json::from_str(&exported(&folder, &["--format", "json", "--rows", "tasks"])).unwrap();
     assert_eq!((tasks.as_array().unwrap().len(), &tasks[4]["params"]["tile"]), (13, &8.into()));

@@ -31,6 +31,48 @@ fn twice() -> Folder {
     folder
 }
 
+/// Each says on which line.
+#[test]
+fn what_is_of_another_journal_or_format_is_no_record_of_this_one() {
+    let folder =
+        Folder::with("await(submit(measure { name = 'm', cmd = { 'true' }, runs = 1, exclusive = false }))");
+    let ran = folder.run(&["-q", "--start", "local", "c.lua"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let text = folder.read("c.lua.journal");
+    let lines = text.lines().count();
+    folder.write("two.journal", text.repeat(2));
+    folder.write("new.journal", text.replace("harness.measurement/1", "harness.measurement/2"));
+    for (journal, line, why) in [
+        ("two", lines + 1, "another journal begins there: `harness journal merge` puts journals together"),
+        (
+            "new",
+            4,
+            "a measurement of the format `harness.measurement/2`, and this harness reads `harness.measurement/1`",
+        ),
+    ] {
+        let journal = format!("{journal}.journal");
+        let checked = folder.run(&["journal", "check", &journal]);
+        let told = format!("{}{}", checked.stdout, checked.stderr);
+        assert!(checked.code == Some(4) && told.contains(&format!("line {line}: {why}")), "{checked:#?}");
+        let shown = folder.run(&["show", &journal]);
+        assert!(shown.code == Some(4) && shown.stderr.contains(why), "{shown:#?}");
+    }
+}
+
+/// The link stays one, and leads to what took the journal's place.
+#[test]
+fn a_journal_behind_a_link_is_written_anew_where_it_is() {
+    let folder = twice();
+    fs::create_dir(folder.path("big")).unwrap();
+    fs::rename(folder.path("c.lua.journal"), folder.path("big/real")).unwrap();
+    std::os::unix::fs::symlink("big/real", folder.path("c.lua.journal")).unwrap();
+    let is_link = || fs::symlink_metadata(folder.path("c.lua.journal")).unwrap().is_symlink();
+    let compacted = folder.run(&["journal", "compact", "c.lua"]);
+    assert!(compacted.code == Some(0) && is_link() && folder.path("big/real.1").exists(), "{compacted:#?}");
+    let fresh = folder.run(&["-q", "--start", "local", "--fresh", "c.lua"]);
+    assert!(fresh.code == Some(0) && is_link() && folder.path("big/real.2").exists(), "{fresh:#?}");
+}
+
 #[test]
 fn a_journal_is_checked_and_compacted() {
     let folder = twice();

@@ -356,6 +356,14 @@ fn an_answer_that_would_take_all_memory_is_refused() {
 }
 
 #[test]
+fn a_cell_may_be_as_wide_as_it_likes() {
+    let folder = asked();
+    let ran = folder.run(&["query", "--format", "table", "select hex(zeroblob(40000)) as wide, 1 as n"]);
+    let widths: Vec<usize> = ran.stdout.lines().map(|line| line.trim_end().len()).collect();
+    assert_eq!((ran.code, widths), (Some(0), vec![80_003, 80_003]), "{}", ran.stderr);
+}
+
+#[test]
 fn a_parameter_called_journal_is_told_from_the_journal() {
     let folder = asked();
     folder.write("d.lua.journal", ASKED.replace("\"tile\":", "\"journal\":"));

@@ -212,6 +212,19 @@ fn junit_has_them_all() {
     assert!(ran.stderr.starts_with("harness: test: cannot write none/out.xml: "), "{ran:?}");
 }
 
+/// What cannot be read as text is told all the same, and the next test runs.
+#[test]
+fn an_error_may_have_any_bytes() {
+    let folder = Folder::new();
+    folder.write(
+        "a_test.lua",
+        "function test_a() error('got \\xff') end function test_b() error('second') end",
+    );
+    let ran = folder.run(&["test"]);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.stdout.contains("got \u{fffd}") && ran.stdout.contains("0 passed, 2 failed"), "{ran:#?}");
+}
+
 #[test]
 fn no_tests_are_no_success() {
     let folder = Folder::new();
@@ -225,6 +238,11 @@ fn no_tests_are_no_success() {
              makes a folder with one\n",
         ),
         (&["test", "none"], 66, "harness: test: there is no none\n"),
+        (
+            &["test", "/dev/null"],
+            66,
+            "harness: test: /dev/null is no file: the process that runs its tests reads it by its name; write them to one\n",
+        ),
         (&["test", "--filter", "zzz"], 66, "harness: test: no test has 'zzz' in its name\n"),
     ] {
         std::fs::create_dir_all(folder.path("empty")).unwrap();

@@ -87,6 +87,8 @@ enum CompareError {
         path.display()
     )]
     Lost { path: PathBuf, what: &'static str },
+    #[error("compare: --junit and --markdown both name {}: one would be lost; give each its own", .0.display())]
+    Twice(PathBuf),
 }
 
 impl From<Halt> for CompareError {
@@ -101,7 +103,7 @@ impl From<Halt> for CompareError {
 impl CompareError {
     fn code(&self) -> u8 {
         match self {
-            CompareError::Lost { .. } => code::USAGE,
+            CompareError::Lost { .. } | CompareError::Twice(_) => code::USAGE,
             CompareError::NoCampaign(no) => match no {
                 NoCampaign::Which(_) | NoCampaign::Journal { error: JournalError::Io { .. }, .. } => {
                     code::NO_INPUT
@@ -138,6 +140,9 @@ fn answer(arguments: &CompareArgs) -> Result<(String, Conclusion), CompareError>
         if let Some(what) = files::precious(path) {
             return Err(CompareError::Lost { path: path.clone(), what });
         }
+    }
+    if let Some(path) = files::named_twice(arguments.junit.as_deref(), arguments.markdown.as_deref()) {
+        return Err(CompareError::Twice(path.into()));
     }
     let line = "harness compare BASE NEW";
     let read = |path: &PathBuf| campaign_of(path, "compare", line);

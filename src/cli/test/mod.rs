@@ -61,6 +61,8 @@ pub(super) struct TestArgs {
 enum TestError {
     #[error("test: there is no {}", .0.display())]
     Missing(PathBuf),
+    #[error("test: {} is no file: the process that runs its tests reads it by its name; write them to one", .0.display())]
+    NoFile(PathBuf),
     #[error("test: cannot read {}: {why}", path.display())]
     Unreadable { path: PathBuf, why: io::Error },
     #[error(
@@ -82,6 +84,7 @@ impl TestError {
     fn code(&self) -> u8 {
         match self {
             TestError::Missing(_)
+            | TestError::NoFile(_)
             | TestError::Unreadable { .. }
             | TestError::NoFiles(_)
             | TestError::NoneLeft(_) => exit::compare::NO_INPUT,
@@ -141,9 +144,13 @@ fn find(places: &[PathBuf]) -> Result<Vec<PathBuf>, TestError> {
             io::ErrorKind::NotFound => TestError::Missing(place.clone()),
             _ => TestError::Unreadable { path: place.clone(), why },
         })?;
-        match there.is_dir() {
-            true => below(place, &mut files)?,
-            false => files.push(place.clone()),
+        if there.is_dir() {
+            below(place, &mut files)?;
+        } else if there.is_file() && !["/dev", "/proc"].iter().any(|of_process| place.starts_with(of_process))
+        {
+            files.push(place.clone());
+        } else {
+            return Err(TestError::NoFile(place.clone()));
         }
     }
     let mut seen = std::collections::BTreeSet::new();
