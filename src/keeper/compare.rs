@@ -303,6 +303,16 @@ impl Compare {
         if let Some(base) = &self.sides[0].failed {
             return without(Status::Skipped, format!("base ended {}", base.failure.status.word()), None);
         }
+        // The others have not failed, and of some nothing may be known that counts.
+        let culprit = self.sides.iter().find_map(|side| Some((&side.name, side.failed.as_ref()?)));
+        if let Some((name, failed)) = culprit.filter(|_| subject.objective().is_empty()) {
+            let ended = failed.failure.status.word();
+            return without(
+                Status::Skipped,
+                format!("it had no run that counts when {name} ended {ended}"),
+                None,
+            );
+        }
         let found = self.found(at);
         if at > 0 && found == Found::NoRatio {
             let objective = &subject.spec().objective;

@@ -188,6 +188,16 @@ fn a_forced_end_is_that_of_all_and_limits_hold() {
         Ok(ended)
     });
     assert_eq!((outcome.status, result.rounds), (Status::Timeout, 3));
+    // Before there was anything that counts, nothing is well.
+    let (_, result, _) = drive(compare(&["base", "other", "third"], 10), |name, i| {
+        let mut ended = took(1.0)?;
+        ended.forced = (name == "other" && i == 0).then_some(Forced::Timeout(9.0));
+        Ok(ended)
+    });
+    let statuses = result.variants.iter().map(|variant| variant.status);
+    assert!(statuses.eq([Status::Skipped, Status::Timeout, Status::Skipped]), "{result:?}");
+    let why = result.variants[2].reason.as_deref();
+    assert_eq!(why, Some("it had no run that counts when other ended timeout"));
     let noisy = |_: &str, i: usize| took(if i.is_multiple_of(3) { 9.0 } else { 1.0 });
     let (outcome, result, _) = drive(compare(&["base", "other"], 100), noisy);
     assert!(outcome.ok());

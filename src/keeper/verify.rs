@@ -47,7 +47,7 @@ impl Tolerance {
 const ANY: Tolerance = Tolerance { rtol: 0.0, atol: f64::MAX };
 
 /// Times and rates differ from run to run, and are no wrong results. What is read from the output is left out.
-const NO_METRIC: &str = " (a time or a rate? declare it in `metrics`)";
+const NO_METRIC: &str = " (if it is a time or a rate, declare it in `metrics`)";
 /// They do not differ by as little as sums do that were added up in another order.
 const OF_A_SUM: f64 = 1e-4;
 
@@ -426,7 +426,7 @@ mod tests {
             VerifyResult { status: "ok".into(), method: "reference".into(), max_abs_err: Some(0.5) }
         );
         let found = verify(spec, Some("a 1\nb 2\n"), "a 1\nb 2.5\n");
-        let off = "(a time or a rate? declare it in `metrics`); the numbers are off by up to 2.5e-1 of those expected, rtol is 1e-3";
+        let off = "(if it is a time or a rate, declare it in `metrics`); the numbers are off by up to 2.5e-1 of those expected, rtol is 1e-3";
         assert_eq!(
             found.failure.unwrap(),
             format!("output differs in line 2: expected `b 2`, got `b 2.5` {off}")
@@ -494,7 +494,7 @@ mod tests {
         let found = |expected, got| verify(VerifySpec::default(), Some(expected), got).failure;
         assert_eq!(found("sum 1\nGFLOPS: 2.5", "sum 1\nGFLOPS: 7.5"), None);
         assert_eq!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 1"), None);
-        assert!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 2").unwrap().contains("a time or a rate?"));
+        assert!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 2").unwrap().contains("if it is a time or a rate"));
         assert!(found("GFLOPS: 2.5", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
         assert!(found("fp64 GFLOPS: 2.5", "fp64 GFLOPS: 7.5").unwrap().contains("no output to compare"));
         assert!(found("sum=7.5s GFLOPS: 2.5", "sum=7.6s GFLOPS: 2.5").unwrap().contains("differs in line 1"));

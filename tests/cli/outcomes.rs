@@ -201,7 +201,7 @@ run("took 2 s", "took 3 s", { s = "took (%d)" })
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert!(
         lines[0].contains(
-            "got `sum 1 took 3 s` (a time or a rate? declare it in `metrics`); the numbers are off"
+            "got `sum 1 took 3 s` (if it is a time or a rate, declare it in `metrics`); the numbers are off"
         )
     );
     assert!(lines[1].ends_with("got `error`"), "{ran:#?}");

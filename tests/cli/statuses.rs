@@ -61,7 +61,7 @@ slow            timeout: warm-up run 1: ran into its timeout of TIME; it was kil
 wrong output    verify_failed: warm-up run 1: output differs in line 1: expected `8`, got `7`
 wrong pattern   verify_failed: warm-up run 1: pattern 'total' is not in the output, which ends with: 7
 wrong code      nonzero_exit: warm-up run 1: exit code 0, and not 4
-wrong result    verify_failed: warm-up run 1: output differs in line 1: expected `sum 7`, got `sum 7.1` (a time or a rate? declare it in `metrics`)
+wrong result    verify_failed: warm-up run 1: output differs in line 1: expected `sum 7`, got `sum 7.1` (if it is a time or a rate, declare it in `metrics`)
 wrong file      verify_failed: warm-up run 1: file `out` differs in line 1: expected `2`, got `1`; the numbers are off by up to 5.0e-1 of those expected, and there is no `rtol`
 no file         verify_failed: warm-up run 1: file `out` was not written
 false           verify_failed: warm-up run 1: too many iterations (says verify.fn at c.lua:26)

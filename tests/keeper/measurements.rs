@@ -92,7 +92,7 @@ fn a_measurement_that_fails_keeps_its_samples_and_has_no_figure() {
     assert_eq!(outcome.status, Status::VerifyFailed);
     assert_eq!(
         reason(&outcome),
-        "warm-up run 1: output differs in line 1: expected `speed: 8`, got `speed: 7` (a time or a rate? declare it in `metrics`); \
+        "warm-up run 1: output differs in line 1: expected `speed: 8`, got `speed: 7` (if it is a time or a rate, declare it in `metrics`); \
          the numbers are off by up to 1.2e-1 of those expected, and there is no `rtol`"
     );
     assert_eq!(measured(&outcome).verify.max_abs_err, Some(1.0));
