@@ -10,7 +10,7 @@ use super::slurm::expand;
 pub(super) fn lines(text: &str) -> Result<Vec<Node>, String> {
     let mut hosts = Hosts::default();
     for line in meaningful(text) {
-        hosts.add(line, Some(1));
+        hosts.add(name(line)?, Some(1));
     }
     Ok(hosts.nodes)
 }
@@ -23,7 +23,7 @@ pub(super) fn columns(text: &str) -> Result<Vec<Node>, String> {
         let (Some(host), Some(slots)) = (words.next(), words.next()) else {
             return Err(format!("`{line}` is not `HOST SLOTS …`"));
         };
-        hosts.add(host, Some(number(slots)?));
+        hosts.add(name(host)?, Some(number(slots)?));
     }
     Ok(hosts.nodes)
 }
@@ -34,7 +34,7 @@ pub(super) fn pairs(text: &str) -> Result<Vec<Node>, String> {
     let mut hosts = Hosts::default();
     for pair in words.chunks(2) {
         let [host, slots] = pair else { return Err(format!("`{}` has no number", pair[0])) };
-        hosts.add(host, Some(number(slots)?));
+        hosts.add(name(host)?, Some(number(slots)?));
     }
     Ok(hosts.nodes)
 }
@@ -45,9 +45,9 @@ pub(super) fn host_file(text: &str) -> Result<Vec<Node>, String> {
     for line in meaningful(text) {
         let mut words = line.split_whitespace();
         let first = words.next().unwrap_or_default();
-        let (name, mut slots) = match first.rsplit_once(':') {
+        let (named, mut slots) = match first.rsplit_once(':') {
             // An address of IPv6 has no slots behind it.
-            Some((name, slots)) if !name.contains(':') => (name, Some(number(slots)?)),
+            Some((named, slots)) if !named.contains(':') => (named, Some(number(slots)?)),
             _ => (first, None),
         };
         for word in words {
@@ -58,8 +58,8 @@ pub(super) fn host_file(text: &str) -> Result<Vec<Node>, String> {
                 None => return Err(format!("`{word}` in `{line}` is not KEY=VALUE: a host to a line")),
             }
         }
-        for host in expand(name)? {
-            hosts.add(&host, slots);
+        for host in expand(named)? {
+            hosts.add(name(&host)?, slots);
         }
     }
     Ok(hosts.nodes)
@@ -70,7 +70,7 @@ pub(super) fn words(text: &str) -> Result<Vec<Node>, String> {
     let mut hosts = Hosts::default();
     for word in text.split_whitespace() {
         for host in expand(word)? {
-            hosts.add(&host, None);
+            hosts.add(name(&host)?, None);
         }
     }
     Ok(hosts.nodes)
@@ -100,7 +100,14 @@ impl Hosts {
 }
 
 fn meaningful(text: &str) -> impl Iterator<Item = &str> {
+    // Editors of Windows begin a text so.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).filter(|line| !line.is_empty())
+}
+
+/// Whatever is to start something on a host would take an option for one.
+fn name(host: &str) -> Result<&str, String> {
+    if host.starts_with('-') { Err(format!("`{host}` is no name of a host")) } else { Ok(host) }
 }
 
 fn number(text: &str) -> Result<u32, String> {
@@ -144,6 +151,8 @@ mod tests {
             "`node2` in `node1 node2` is not KEY=VALUE: a host to a line"
         );
         assert_eq!(shown(host_file("node1:x")), "`x` is not a number");
+        assert_eq!(shown(host_file("\u{feff}node1\nnode2\n")), "node1 node2");
+        assert_eq!(shown(host_file("node1\n-oProxyCommand=x\n")), "`-oProxyCommand=x` is no name of a host");
         assert_eq!(shown(pairs("h1 16 h2")), "`h2` has no number");
         assert_eq!(shown(columns("h1")), "`h1` is not `HOST SLOTS …`");
     }
