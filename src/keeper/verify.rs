@@ -494,7 +494,9 @@ mod tests {
         let found = |expected, got| verify(VerifySpec::default(), Some(expected), got).failure;
         assert_eq!(found("sum 1\nGFLOPS: 2.5", "sum 1\nGFLOPS: 7.5"), None);
         assert_eq!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 1"), None);
-        assert!(found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 2").unwrap().contains("if it is a time or a rate"));
+        assert!(
+            found("GFLOPS: 2.5, sum 1", "GFLOPS: 7.5, sum 2").unwrap().contains("if it is a time or a rate")
+        );
         assert!(found("GFLOPS: 2.5", "GFLOPS: 7.5").unwrap().contains("no output to compare"));
         assert!(found("fp64 GFLOPS: 2.5", "fp64 GFLOPS: 7.5").unwrap().contains("no output to compare"));
         assert!(found("sum=7.5s GFLOPS: 2.5", "sum=7.6s GFLOPS: 2.5").unwrap().contains("differs in line 1"));

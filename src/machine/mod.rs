@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::system::uname;
 use rustix::thread::sched_getaffinity;
@@ -29,6 +30,11 @@ pub use kernel::recorded;
 pub use kernel::{Kernel, show_list};
 pub use memory::{OomWatch, Taken, killed_for_memory, memory_bytes, taken_bytes};
 pub use topology::{Cores, Topology};
+
+/// Seconds since 1970.
+pub fn unix_seconds() -> f64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64()
+}
 
 /// `gethostname`.
 pub fn hostname() -> String {

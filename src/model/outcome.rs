@@ -151,6 +151,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What it built, if it is a build that gave something.
+    pub fn artefact(&self) -> Option<Hash> {
+        if let Detail::Compile(result) = &self.detail { result.artefact } else { None }
+    }
+
     /// An outcome without a result.
     pub fn failed(status: Status, reason: impl Into<String>) -> Self {
         Self {

@@ -16,6 +16,7 @@ use super::tasks::Live;
 use super::workers::{Stage, Worker};
 use crate::core::{End, Event};
 use crate::journal::Lost;
+use crate::machine;
 use crate::model::human::duration;
 use crate::model::{
     Attempt, Detail, HowEnded, Kind, MeasureResult, Outcome, Record, SessionEnd, Status, TaskId, WorkerId,
@@ -31,10 +32,7 @@ impl Driver {
         if unfit && let Some(worker) = self.workers.get(&worker) {
             self.faults.note_unfit(worker.host(), outcome);
         }
-        let artefact = match &outcome.detail {
-            Detail::Compile(result) => result.artefact,
-            _ => None,
-        };
+        let artefact = outcome.artefact();
         let elapsed_us = (outcome.elapsed_s * 1e6) as u64;
         let ok = outcome.ok();
         self.handle(Event::Finished { worker, task, attempt, ok, unfit, artefact, elapsed_us });
@@ -284,7 +282,7 @@ impl Driver {
         // Who stops without being told to says that there is more to do: `os.exit(75)`.
         let goes_on = self.postponed.is_out_of_time() || self.draining.is_none();
         let end = SessionEnd {
-            ended_unix_s: record::unix_seconds(),
+            ended_unix_s: machine::unix_seconds(),
             how,
             exit_code,
             why,

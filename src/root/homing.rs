@@ -23,7 +23,8 @@ impl Driver {
     /// A task has ended on a worker. Has what it made to come home first?
     pub(super) fn comes_home(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) -> bool {
         let outcome = self.tasks.live(task).and_then(|live| live.rare.outcome.as_deref());
-        let Some(hash) = outcome.and_then(built).filter(|hash| !self.store.contains(*hash)) else {
+        let Some(hash) = outcome.and_then(Outcome::artefact).filter(|hash| !self.store.contains(*hash))
+        else {
             return false;
         };
         let Some(worker) = self.workers.get_mut(&id) else { return false };
@@ -122,8 +123,4 @@ impl Driver {
             result.artefact = None;
         }
     }
-}
-
-fn built(outcome: &Outcome) -> Option<Hash> {
-    if let Detail::Compile(result) = &outcome.detail { result.artefact } else { None }
 }

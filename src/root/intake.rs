@@ -13,6 +13,7 @@ use super::record;
 use super::stop::Leaving;
 use super::workers::Stage;
 use crate::core::{Dep, DepState, Event, Request as Ask};
+use crate::machine;
 use crate::model::{Answered, Exclusive, Hash, Kind, Record, ToWorker};
 
 /// A longer time limit is none (µs): some 30 years.
@@ -78,7 +79,7 @@ impl Driver {
     /// What the journal answered and is to say, so many in a line.
     fn record_answers(&mut self, keys: &[Hash]) {
         for keys in keys.chunks(ANSWERS_IN_A_LINE) {
-            let answered = Answered { keys: keys.to_vec(), answered_unix_s: record::unix_seconds() };
+            let answered = Answered { keys: keys.to_vec(), answered_unix_s: machine::unix_seconds() };
             self.journal.append(record::NO_TASK, Record::Answered(answered));
         }
     }

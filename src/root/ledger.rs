@@ -146,7 +146,7 @@ impl Ledger {
         let recalled = counts.and_then(|number| self.recall(number));
         let replay = recalled.filter(|replay| {
             answers(&replay.outcome, &order.options)
-                && artefact_of(&replay.outcome).is_none_or(|hash| (self.artefact_present)(hash))
+                && replay.outcome.artefact().is_none_or(|hash| (self.artefact_present)(hash))
         });
         match &replay {
             Some(replay) => {
@@ -213,7 +213,7 @@ impl Ledger {
             return;
         }
         if let Some(note) = self.notes.get_mut(&task) {
-            note.ended = Some(Ended { status: outcome.status, artefact: artefact_of(outcome) });
+            note.ended = Some(Ended { status: outcome.status, artefact: outcome.artefact() });
         }
     }
 
@@ -280,13 +280,6 @@ fn fingerprint(job: &Job) -> u64 {
         None => print.write(&call.payload),
     }
     print.finish()
-}
-
-fn artefact_of(outcome: &Outcome) -> Option<Hash> {
-    match &outcome.detail {
-        Detail::Compile(result) => result.artefact,
-        _ => None,
-    }
 }
 
 /// Does this record answer the request? What failed for reasons outside the program is asked again, and so

@@ -56,7 +56,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 }
 
 pub(super) fn header(script: &Path, text: &[u8], seed: Option<u64>) -> Header {
-    let now = record::unix_seconds();
+    let now = machine::unix_seconds();
     Header {
         schema: JOURNAL_SCHEMA.into(),
         version: env!("CARGO_PKG_VERSION").into(),

@@ -1,10 +1,9 @@
 //! The journal's line for a task that ended, from what the root knows of it.
 
-use std::time::SystemTime;
-
 use super::port::{Job, PoolSpec, Submission};
 use super::recipe::RecipeId;
 use super::tasks::Live;
+use crate::machine;
 use crate::model::{
     Arg, Asked, CacheUse, CommandSpec, Cost, Detail, Exclusive, Gpus, Granted, Hash, MeasureResult, Outcome,
     Record, TaskFacts, TaskOptions, ulid,
@@ -34,7 +33,7 @@ pub(super) fn of(
 ) -> Option<Record> {
     let Submission { task, options, job, extra, .. } = &ended.submission;
     let RecipeId { key, parts, .. } = **extra.recipe.as_ref()?;
-    let now = unix_seconds();
+    let now = machine::unix_seconds();
     let (spec, artefact, content_key) = match (job, &outcome.detail) {
         (Job::Measure(spec), _) => (Some(&**spec), program(&spec.command), content_key),
         (Job::Exec(spec), _) => (None, program(&spec.command), None),
@@ -136,11 +135,6 @@ fn program(command: &CommandSpec) -> Option<Hash> {
         Some(Arg::Artefact(hash)) => Some(*hash),
         _ => None,
     }
-}
-
-/// Seconds since 1970.
-pub(super) fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// An id that sorts by time.

@@ -21,7 +21,6 @@ use super::pools::Pools;
 use super::port::{Campaign, Port, Setup, port};
 use super::progress::{Progress, Verbosity};
 use super::provenance::Provenance;
-use super::record::unix_seconds;
 use super::sources::{Reader, Sources};
 use super::spawn::{Launcher, Mpi};
 use super::status::{About, Counter};
@@ -217,7 +216,7 @@ fn begin_trace(
         seed,
         most_queued: options.most_queued,
         cores: machine::cores(),
-        started_unix_s: unix_seconds(),
+        started_unix_s: machine::unix_seconds(),
         kept: kept.clone(),
     };
     Trace::create(file, &header).map(Some)
@@ -318,7 +317,7 @@ fn find_deadline(timing: &Timing, progress: &Progress) -> Result<Option<Deadline
     let outside = Outside {
         env: &|name| std::env::var(name).ok(),
         ask: &|argv| process::ask(argv, ASK_LIMIT).map_err(|error| error.to_string()),
-        now: (Instant::now(), unix_seconds()),
+        now: (Instant::now(), machine::unix_seconds()),
     };
     let Found { deadline, beware, note } = deadline::find(timing, &outside)?;
     if let Some(beware) = beware {

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::driver::Driver;
 use super::record;
+use crate::machine;
 use crate::model::{Record, State};
 
 /// From a change to its line.
@@ -44,7 +45,7 @@ impl Driver {
         if self.states.since.take().is_none() {
             return;
         }
-        let saved_unix_s = record::unix_seconds();
+        let saved_unix_s = machine::unix_seconds();
         for (name, value) in std::mem::take(&mut self.states.changed) {
             self.states.saved += 1;
             self.journal.append(record::NO_TASK, Record::State(State { name, value, saved_unix_s }));

@@ -199,11 +199,9 @@ run("took 2 s", "took 3 s", { s = "took (%d)" })
     );
     let ran = folder.run(&["c.lua"]);
     let lines: Vec<&str> = ran.stdout.lines().collect();
-    assert!(
-        lines[0].contains(
-            "got `sum 1 took 3 s` (if it is a time or a rate, declare it in `metrics`); the numbers are off"
-        )
-    );
+    assert!(lines[0].contains(
+        "got `sum 1 took 3 s` (if it is a time or a rate, declare it in `metrics`); the numbers are off"
+    ));
     assert!(lines[1].ends_with("got `error`"), "{ran:#?}");
     assert_eq!(lines[2], "nil");
     assert!(lines[3].contains("expected `sum 1 took  s`, got `sum 7 took  s`"), "{ran:#?}");

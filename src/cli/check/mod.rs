@@ -32,8 +32,8 @@ files it would write, and programs it would run by itself, are left out and name
 Exit codes: 0 nothing is wrong (there may be warnings) · 1 something is · 2 wrong usage, or no such script · 4 the journal
 cannot be used.";
 
-/// How long a dry run may take (s), and how many tasks are enough, unless said.
-const TIMEOUT_S: f64 = 10.0;
+/// How long a dry run may take, and how many tasks are enough, unless said.
+const TIMEOUT: &str = "10 s";
 const MOST_TASKS: u32 = 10_000;
 
 #[derive(Args)]
@@ -48,7 +48,7 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "PATH")]
     journal: Option<PathBuf>,
     /// How long a dry run may take.
-    #[arg(long, value_name = "DURATION", default_value = "10 s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = TIMEOUT, value_parser = duration)]
     timeout: f64,
     /// So many tasks are enough.
     #[arg(long, value_name = "N", default_value_t = MOST_TASKS, value_parser = whole::<1, { u32::MAX }>)]
@@ -99,8 +99,8 @@ pub(super) fn check(arguments: &CheckArgs) -> ExitCode {
 pub(super) fn errors(script: &Path, args: &[String], journal: Option<&Path>) -> Option<String> {
     let args = args.iter().map(Into::into).collect();
     let journal = journal.filter(|journal| journal.is_file()).map(Path::to_path_buf);
-    let arguments =
-        CheckArgs { scripts: Vec::new(), args, journal, timeout: TIMEOUT_S, max_tasks: MOST_TASKS };
+    let timeout = duration(TIMEOUT).ok()?;
+    let arguments = CheckArgs { scripts: Vec::new(), args, journal, timeout, max_tasks: MOST_TASKS };
     one(script, &arguments).ok().and_then(|(text, is_good)| (!is_good).then_some(text))
 }
 

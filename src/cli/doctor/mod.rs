@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -145,9 +145,9 @@ fn look(arguments: &DoctorArgs, mpi: Option<&root::Mpi>, ranks: usize) -> Surrou
 
 /// Whose job this is, and the seconds left.
 fn job(env: &dyn Fn(&str) -> Option<String>) -> (Option<String>, Option<f64>) {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
+    let now = machine::unix_seconds();
     match walltime(env) {
-        Walltime::Ends { unix_s, job } => (Some(job), Some(unix_s - now)),
+        Walltime::Ends { unix_s, job } => (Some(job), Some((unix_s - now).max(0.0))),
         Walltime::Ask(question) => {
             let left = process::ask(&question.argv, PATIENCE).ok().and_then(|answer| question.left(&answer));
             (Some(question.job), left)

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,7 @@ pub fn main(token: Option<&OsString>) -> ExitCode {
 pub(super) fn look(token: &Path) -> Node {
     Node {
         host: machine::hostname(),
-        unix_s: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64(),
+        unix_s: machine::unix_seconds(),
         token: fs::read_to_string(token).ok(),
         store: space(Store::default_folder()),
         scratch: space(crate::process::temporary()),

@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
@@ -14,6 +13,7 @@ use super::files;
 use super::journals::{WhichJournal, journals_of};
 use super::print::{print, print_line};
 use crate::journal::{JournalError, is_held};
+use crate::machine;
 use crate::model::exit;
 use crate::model::human::bytes;
 use crate::report::{Campaign, MARKER, Told};
@@ -133,7 +133,7 @@ fn text_of(
 ) -> Result<String, ReportError> {
     let campaigns =
         journals.iter().map(|journal| Campaign::current(journal)).collect::<Result<Vec<_>, _>>()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    let now = machine::unix_seconds();
     // Where files have no locks that cannot be told.
     let running = journals.iter().any(|journal| is_held(journal).unwrap_or(false));
     let told = Told { campaigns: &campaigns, running, written_unix_s: now, state };

@@ -28,6 +28,7 @@ use super::{own, run};
 use crate::allocation::ladder::LAUNCHED;
 use crate::artefact::Store;
 use crate::journal::{self, Contents};
+use crate::machine;
 use crate::model::human::{duration, status_in_short, subject};
 use crate::model::{
     CompileResult, Detail, Hash, Limits, Measurement, Outcome, Placement, PoolId, Record, Retry, Status,
@@ -159,7 +160,7 @@ fn ends_with_parent(arguments: &RerunArgs) -> Result<(), Failure> {
 
 /// What is about to be measured, for people.
 fn announce(then: &Measurement) {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
+    let now = machine::unix_seconds();
     let ended = then.facts.ended_unix_s.map(|ended| duration((now - ended).max(0.0)));
     let ended = ended.map(|ago| format!(", measured {ago} ago")).unwrap_or_default();
     let place = if then.host.is_empty() { String::new() } else { format!(" on {}", then.host) };

@@ -1,10 +1,10 @@
 //! What `harness status` prints for people.
 
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Recorded;
 use crate::cli::progress::full;
+use crate::machine;
 use crate::model::human::{count, duration, tally};
 use crate::model::{
     CampaignStatus, FailureStatus, HowEnded, KindStatus, SessionEnd, WaitingStatus, WorkerStatus,
@@ -157,12 +157,10 @@ pub(super) fn of_journal(recorded: &Recorded) -> String {
     for line in failed(&recorded.failures).lines() {
         let _ = write!(text, "\n{line}");
     }
-    if let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) {
-        let ago = (now.as_secs_f64() - recorded.written_unix_s).max(0.0);
-        let _ = write!(text, "\n  last written {} ago", duration(ago));
-        if let Some(session) = &recorded.last_session {
-            let _ = write!(text, ", by pid {} on {}", session.pid, session.host);
-        }
+    let ago = (machine::unix_seconds() - recorded.written_unix_s).max(0.0);
+    let _ = write!(text, "\n  last written {} ago", duration(ago));
+    if let Some(session) = &recorded.last_session {
+        let _ = write!(text, ", by pid {} on {}", session.pid, session.host);
     }
     let _ = write!(text, "\n  {}", how_it_ended(recorded.end.as_ref()));
     if let Some(again) = &recorded.again {
