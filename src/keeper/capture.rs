@@ -72,6 +72,15 @@ impl Capture {
     }
 }
 
+/// What a reason quotes of what a program wrote: so many of the last lines, and bytes of them.
+const QUOTED_LINES: usize = 5;
+const QUOTED_BYTES: usize = 600;
+
+/// The end of what a program wrote, as a reason quotes it.
+pub fn quoted(bytes: &[u8]) -> String {
+    last_lines(bytes, QUOTED_LINES, QUOTED_BYTES)
+}
+
 /// The last lines of a text for a message, at most `limit` bytes of it; what is not UTF-8, or NUL, as an escape, so that what differs
 /// looks different.
 pub fn last_lines(bytes: &[u8], lines: usize, limit: usize) -> String {

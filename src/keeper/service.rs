@@ -1,7 +1,8 @@
 //! The keeper's loop: messages in, word of programs out; slots started and ended.
 //!
 //! What has to do with one task alone is its lane's business ([`super::lane`]), so that no program waits while
-//! another one is being started; this loop waits for nothing but messages, word and slots.
+//! another one is being started; this loop waits for messages, word and slots, and now and then for a moment: for the end of a
+//! gang's last processes, and for a SIGTERM that may be on its way.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};

@@ -12,8 +12,8 @@ use super::scratch::{Scratch, ScratchRoot};
 use crate::artefact::Store;
 use crate::machine;
 use crate::model::{
-    Arg, CommandSpec, Cwd, Input, Launched, Limits, Outcome, Sink, SlotId, SlotInit, Status, Stdin, Ulimits,
-    Welcome,
+    Arg, CommandSpec, Cwd, Input, Launched, Limits, Outcome, SLOT_SCRATCH, Sink, SlotId, SlotInit, Status,
+    Stdin, Ulimits, Welcome,
 };
 use crate::process::{Environment, MARK_VARIABLE};
 
@@ -138,6 +138,14 @@ impl Site {
     /// What a slot begins with that looks at a run in `folder`: relative paths in its functions begin there.
     pub fn slot_init(&self, folder: &str) -> SlotInit {
         SlotInit { campaign_dir: folder.into(), ..self.slot.clone() }
+    }
+
+    /// The environment of a slot, and a folder for its own, which is named there: without room for one it goes on.
+    pub fn slot_place(&self, mark: &str) -> Result<(Option<Scratch>, Environment), Failure> {
+        let scratch = self.scratch(&[]).ok();
+        let place = scratch.as_ref().map(|folder| (SLOT_SCRATCH, folder.path().to_string_lossy()));
+        let environment = self.environment(place, mark)?;
+        Ok((scratch, environment))
     }
 
     /// The artefacts of the node.

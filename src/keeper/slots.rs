@@ -9,7 +9,7 @@ use super::leader::{Departed, Leader};
 use super::scratch::Scratch;
 use super::site::{Failure, Site};
 use crate::machine::OomWatch;
-use crate::model::{FromKeeper, SLOT_SCRATCH, SlotEnd, SlotId};
+use crate::model::{FromKeeper, SlotEnd, SlotId};
 use crate::process::{Exit, Family, own};
 use crate::say::say;
 use crate::wire::Stream;
@@ -76,10 +76,7 @@ impl Slots {
             return Err(Failure::refused("it runs already"));
         }
         let mark = format!("slot-{slot}");
-        // Without room for folders calls go on.
-        let scratch = site.scratch(&[]).ok();
-        let place = scratch.as_ref().map(|folder| (SLOT_SCRATCH, folder.path().to_string_lossy()));
-        let environment = site.environment(place, &mark)?;
+        let (scratch, environment) = site.slot_place(&mark)?;
         let fds = vec![(socket, SOCKET_FD), (gate, GATE_FD)];
         let started = Leader::start(&mark, family, || own::start_self("__slot", fds, &environment));
         Ok(Slot { leader: started.map_err(Failure::setup)?, _scratch: scratch })

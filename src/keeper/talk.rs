@@ -17,7 +17,7 @@ use super::run::memory_file;
 use super::scratch::Scratch;
 use super::site::Site;
 use super::slots::{GATE_FD, SOCKET_FD};
-use crate::model::{Found, FromSlot, Module, SLOT_SCRATCH, ToSlot, human};
+use crate::model::{Found, FromSlot, Module, ToSlot, human};
 use crate::process::{Environment, Exit, Gate};
 use crate::wire::{Stream, WireError, socket_pair};
 
@@ -86,11 +86,8 @@ impl Talk {
         stream.queue(&ToSlot::Init(Box::new(site.slot_init(&inspection.seen.dir))));
         let asked = inspection.functions.len();
         stream.queue_with_fds(&ToSlot::Inspect(Box::new(inspection)), files);
-        // Without room for folders it goes on.
-        let scratch = site.scratch(&[]).ok();
-        let place = scratch.as_ref().map(|folder| (SLOT_SCRATCH, folder.path().to_string_lossy()));
-        let environment =
-            site.environment(place, mark).map_err(|failure| io::Error::other(failure.reason))?;
+        let (scratch, environment) =
+            site.slot_place(mark).map_err(|failure| io::Error::other(failure.reason))?;
         let talk = Self {
             stream: Some(stream),
             gate,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::capture::last_lines;
+use super::capture::quoted;
 use super::met::{met, signal};
 use super::run::{Ended, Forced, StartError};
 use super::scratch;
@@ -11,11 +11,6 @@ use crate::launch::{is_launcher, refusal, says_something};
 use crate::machine;
 use crate::model::{RunResult, Status};
 use crate::process::{Exit, SpawnError};
-
-/// Lines of standard error that a reason quotes.
-const QUOTED_LINES: usize = 5;
-/// Bytes of standard error that a reason quotes.
-const QUOTED_BYTES: usize = 600;
 
 /// Of a SIGKILL that neither harness sent nor a counter of the kernel explains.
 const MAYBE_OOM: &str =
@@ -170,7 +165,7 @@ fn with_stderr(what: String, stderr: &[u8]) -> String {
         .flatten()
         .copied()
         .collect();
-    match last_lines(&telling, QUOTED_LINES, QUOTED_BYTES) {
+    match quoted(&telling) {
         quoted if quoted.is_empty() => what,
         quoted => format!("{what}; the end of its standard error:\n{quoted}"),
     }

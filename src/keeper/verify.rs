@@ -6,7 +6,7 @@ use std::path::Path;
 
 use regex::bytes::Regex;
 
-use super::capture::{Captured, last_lines};
+use super::capture::{Captured, last_lines, quoted};
 use super::files::Files;
 use super::metric::Reader;
 use super::numerals::as_in_c;
@@ -155,7 +155,7 @@ impl Verify {
                 .or_else(|| Some("the output differs from `verify.stdout` in its white space".into()));
         }
         if let Some((_, pattern)) = self.pattern.as_ref().filter(|(regex, _)| !regex.is_match(bytes)) {
-            let shown = last_lines(bytes, 5, 600);
+            let shown = quoted(bytes);
             return Some(format!("pattern '{pattern}' is not in the output, which ends with:\n{shown}"));
         }
         let hash = Hash::of(bytes);

@@ -33,7 +33,7 @@ use crate::allocation::{self, Allocation, AllocationError};
 use crate::artefact::Store;
 use crate::journal::JournalError;
 use crate::machine;
-use crate::model::{BatchJob, Hash, PROTOCOL, WorkerId, exit};
+use crate::model::{BatchJob, Hash, PROTOCOL, WorkerId, exit, human};
 use crate::process::{self, NoAnswer, Signals, Wake};
 
 /// How long the batch system may take to say when the job ends.
@@ -281,7 +281,8 @@ fn read_hosts(file: &str) -> std::io::Result<String> {
         return Err(std::io::Error::other("this is not a regular file"));
     }
     if there.len() > HOSTS_BYTES {
-        return Err(std::io::Error::other("this is no list of hosts: it has more than 1 MiB"));
+        let most = human::bytes(HOSTS_BYTES);
+        return Err(std::io::Error::other(format!("this is no list of hosts: it has more than {most}")));
     }
     std::fs::read_to_string(file)
 }

@@ -271,7 +271,7 @@ impl<'a> Worker<'a> {
             last_heartbeat: Instant::now(),
             quiet: false,
             guest,
-            parent: rustix::process::getppid(),
+            parent: process::parent_pid(),
             ended: None,
         };
         worker.be_quiet(false);
@@ -428,7 +428,7 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         self.last_heartbeat = now;
-        if rustix::process::getppid() != self.parent {
+        if process::parent_pid() != self.parent {
             let reason = "the process that started this worker is gone (mpirun or the root was killed)";
             return Err(WorkerError::Root(LinkError::Failed(reason.into())));
         }

@@ -155,8 +155,8 @@ impl Player for Replayer {
     }
 
     fn close(&mut self, pool: PoolId) {
-        let what = |piece: &Piece| (format!("the end of pool {pool}"), next_title(piece));
-        self.matched(|said| *said == Said::Close { pool }, what);
+        let close = Said::Close { pool };
+        self.matched(|said| *said == close, |piece| (title(&close), next_title(piece)));
     }
 
     fn workers(&mut self, of: Option<PoolId>, crew: &Crew) -> Result<PoolInfo, PoolError> {
