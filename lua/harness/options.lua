@@ -328,6 +328,14 @@ local function elsewhere(kind, key)
   return string.format(" (an option of %s%s)", #kinds > 0 and table.concat(kinds, ", ") .. " and " or "", last)
 end
 
+-- What is said of a name that is no option: the one that was meant, where it belongs, or all there are.
+local function unknown(kind, key)
+  local known, hint = known_keys(SCHEMA[kind]), elsewhere(kind, key)
+  local text = failure.unknown("option", key, known, hint)
+  if hint or host.closest(key, known) then return text end
+  return text .. "; there are " .. table.concat(known, ", ")
+end
+
 -- An option's value in normal form; or nil, and { path, value, expected | note } of what is wrong with it or its name.
 local function check_option(kind, key, value)
   local schema = SCHEMA[kind]
@@ -338,7 +346,7 @@ local function check_option(kind, key, value)
     return t.below(type(key) == "string" and "." .. key or string.format("[%s]", key), value, problem)
   end
   if type(key) == "string" then
-    return nil, { path = "", unknown = true, note = failure.unknown("option", key, known_keys(schema), elsewhere(kind, key)) }
+    return nil, { path = "", unknown = true, note = unknown(kind, key) }
   end
   local example = schema.cmd and 'a program and its arguments go into cmd: { cmd = { "./a.out", "8" } }'
     or "options have names: { name = value }"
