@@ -216,6 +216,24 @@ fn a_spawn_that_never_returns_ends_with_its_reason() {
     assert!(said.contains("harness: MPI_Comm_spawn of a worker on ") && said.contains(reason), "{said}");
 }
 
+/// Of two ranks the other never calls it.
+#[test]
+fn an_mpi_init_that_never_returns_ends_with_its_reason() {
+    let Some(mpi) = Mpi::find() else { return };
+    let campaign = worker_is(&format!(
+        "#!/bin/sh\n[ \"${{OMPI_COMM_WORLD_RANK:-$PMI_RANK}}\" = 0 ] || exec sleep 80\nexec {} \"$@\"\n",
+        env!("CARGO_BIN_EXE_harness")
+    ));
+    let mut command = mpi.start(2, &campaign.folder.path().join("worker"), &campaign);
+    command.env("HARNESS_LIMITS", "init=1.5");
+    let began = Instant::now();
+    let output = finish(command.arg(&campaign.script).spawn().expect("mpirun starts"));
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && said.contains("harness: MPI_Init did not return within 1.5 s: "), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}: it was waited for", began.elapsed());
+    until("no process is left", || processes_of(campaign.folder.path()).is_empty());
+}
+
 /// A campaign that only asks for a worker, which is this shell script.
 fn worker_is(script: &str) -> Campaign {
     let campaign = Campaign::new("spawn {}");

@@ -183,6 +183,11 @@ const SCHEDULERS: [(Scheduler, &str, Detector); 7] = [
 ];
 
 impl Allocation {
+    /// That not all nodes of the job are used, and why.
+    pub fn left_out(&self, env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        (self.scheduler == Scheduler::Slurm).then(|| slurm::left_out(env)).flatten()
+    }
+
     /// Finds out: from `host_file` if the user named one, else from the batch system, else this machine alone.
     pub fn detect(
         around: &Surroundings<'_>,

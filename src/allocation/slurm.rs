@@ -8,29 +8,32 @@ const MOST_HOSTS: usize = 1 << 18;
 /// No host has a longer name (B).
 const LONGEST_NAME: usize = 255;
 
-/// The nodes of the job, in Slurm's order; `None` outside a job.
+/// The nodes of the job, in Slurm's order; `None` outside a job. Of a heterogeneous job those of its first part: in the others
+/// neither srun nor an MPI's launcher starts anything from there.
 pub fn nodes(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Vec<Node>>, AllocationError> {
-    let groups = env("SLURM_HET_SIZE").and_then(|size| size.parse::<u32>().ok());
-    let mut nodes = Vec::new();
-    for group in 0..groups.unwrap_or(1) {
-        let suffix = groups.map_or(String::new(), |_| format!("_HET_GROUP_{group}"));
-        let name = format!("SLURM_JOB_NODELIST{suffix}");
-        let Some(list) = env(&name) else { break };
-        let hosts =
-            expand(&list).map_err(|reason| AllocationError::Variable { name, value: list, reason })?;
-        let cores = match env(&format!("SLURM_JOB_CPUS_PER_NODE{suffix}")) {
-            Some(text) => repeat(&text).map_err(|reason| AllocationError::Variable {
-                name: format!("SLURM_JOB_CPUS_PER_NODE{suffix}"),
-                value: text,
-                reason,
-            })?,
-            None => Vec::new(),
-        };
-        nodes.extend(
-            hosts.into_iter().enumerate().map(|(i, host)| Node { host, cores: cores.get(i).copied() }),
-        );
-    }
-    Ok((!nodes.is_empty()).then_some(nodes))
+    let read = |name: &str| {
+        let first = format!("{name}_HET_GROUP_0");
+        [name.to_owned(), first].into_iter().find_map(|name| Some((env(&name)?, name)))
+    };
+    let Some((list, name)) = read("SLURM_JOB_NODELIST") else { return Ok(None) };
+    let hosts = expand(&list).map_err(|reason| AllocationError::Variable { name, value: list, reason })?;
+    let cores = match read("SLURM_JOB_CPUS_PER_NODE") {
+        Some((text, name)) => {
+            repeat(&text).map_err(|reason| AllocationError::Variable { name, value: text, reason })?
+        }
+        None => Vec::new(),
+    };
+    let node = |(i, host)| Node { host, cores: cores.get(i).copied() };
+    Ok(Some(hosts.into_iter().enumerate().map(node).collect::<Vec<_>>()).filter(|nodes| !nodes.is_empty()))
+}
+
+/// That not all of the job's nodes are used.
+pub fn left_out(env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let parts = env("SLURM_HET_SIZE")?.parse::<u32>().ok().filter(|parts| *parts > 1)?;
+    Some(format!(
+        "this job is a heterogeneous one of {parts} parts, and the nodes of the first alone are used: to have more, ask for nodes alike \
+         (`sbatch -N N`)"
+    ))
 }
 
 /// `4(x3),2` → 4 4 4 2.
@@ -159,23 +162,26 @@ mod tests {
             assert!(expand(&long).is_err());
         }
         assert_eq!(repeat("4(x4294967295)"), Err(many.into()));
-        let groups = [("SLURM_HET_SIZE", "4294967295"), ("SLURM_JOB_NODELIST_HET_GROUP_0", "a1")];
-        assert_eq!(job(&groups).unwrap().unwrap().len(), 1);
     }
 
     #[test]
-    fn cores_follow_their_nodes_even_in_heterogeneous_jobs() {
-        let nodes = job(&[
+    fn of_a_heterogeneous_job_the_first_part_counts_and_that_is_said() {
+        let parts = [
             ("SLURM_HET_SIZE", "2"),
-            ("SLURM_JOB_NODELIST", "a1"),
-            ("SLURM_JOB_NODELIST_HET_GROUP_0", "a1"),
-            ("SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0", "8"),
-            ("SLURM_JOB_NODELIST_HET_GROUP_1", "b[1-3]"),
-            ("SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1", "4(x2),2"),
-        ]);
-        let found: Vec<_> = nodes.unwrap().unwrap().into_iter().map(|n| (n.host, n.cores)).collect();
-        let expected = [("a1", 8), ("b1", 4), ("b2", 4), ("b3", 2)].map(|(h, c)| (h.to_string(), Some(c)));
-        assert_eq!(found, expected);
+            ("SLURM_JOB_NODELIST", "b[1-3]"),
+            ("SLURM_JOB_NODELIST_HET_GROUP_0", "b[1-3]"),
+            ("SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0", "4(x2),2"),
+            ("SLURM_JOB_NODELIST_HET_GROUP_1", "a1"),
+            ("SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1", "8"),
+        ];
+        let expected = [("b1", 4), ("b2", 4), ("b3", 2)].map(|(h, c)| (h.to_string(), Some(c)));
+        for parts in [&parts[..], &[&parts[..1], &parts[2..]].concat()] {
+            let found = job(parts).unwrap().unwrap().into_iter().map(|n| (n.host, n.cores));
+            assert!(found.eq(expected.clone()));
+        }
+        let said = |size: &'static str| left_out(&|name| (name == "SLURM_HET_SIZE").then(|| size.into()));
+        assert!(said("2").unwrap().contains("of 2 parts"));
+        assert_eq!((said("1"), said("x"), left_out(&|_| None)), (None, None, None));
     }
 
     #[test]

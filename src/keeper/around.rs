@@ -11,6 +11,7 @@ use crate::machine::busy::Busy;
 use crate::machine::environment::{Moment, Noise};
 use crate::machine::{Kernel, Topology, show_list};
 use crate::model::{Conditions, Detail, MeasureResult, Moving, Outcome, Placed, Work};
+use crate::process::own;
 
 /// Less of one CPU, in others' hands, does not matter.
 const OTHERS_SHARE: f64 = 0.10;
@@ -101,6 +102,8 @@ pub struct Watch {
     before: Moment,
     began: Instant,
     noise: Vec<Noise>,
+    /// How often we had stood still.
+    suspensions: u32,
     /// Why there is no energy.
     energy_note: Option<String>,
 }
@@ -108,7 +111,7 @@ pub struct Watch {
 impl Watch {
     /// Begins it.
     pub fn new(before: Moment, noise: Vec<Noise>, energy_note: Option<String>) -> Self {
-        Self { before, began: Instant::now(), noise, energy_note }
+        Self { before, began: Instant::now(), noise, suspensions: own::suspensions(), energy_note }
     }
 
     /// It ended so: adds what the node was like. A launcher's processes, here and elsewhere, are not all ours, and those
@@ -125,6 +128,7 @@ impl Watch {
         }
         let mut flags = flags(&self.noise, &moving, elapsed_s);
         flags.extend(beside.then(|| "side_by_side".into()));
+        flags.extend((own::suspensions() != self.suspensions).then(|| "suspended".into()));
         for result in results(&mut outcome.detail) {
             if !result.samples.is_empty() {
                 result.flags.extend(flags.iter().cloned());

@@ -90,6 +90,7 @@ fn end_all() {
 fn prepare() -> std::io::Result<()> {
     // A batch system signals every process of the job; when to end is the worker's to say.
     own::block_signals()?;
+    own::count_suspensions();
     settle_signals();
     own::adopt_orphans()?;
     own::close_on_exec_from(3);

@@ -77,6 +77,8 @@ limits! {
     inspection: 60_000 ms,
     /// The next piece of an artefact that is on its way to the root.
     transfer: 60_000 ms,
+    /// MPI_Init, to which all processes of a job have to come.
+    init: 120_000 ms,
     /// One MPI_Comm_spawn.
     spawn: 20_000 ms,
     /// One disconnect of MPI.

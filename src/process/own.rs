@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, poll};
@@ -250,6 +251,23 @@ pub fn begin_signals() {
     pass_over(libc::SIGPIPE);
     // SAFETY: it changes a disposition; no handler of ours is involved.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
+/// How often this process was told to go on.
+static CONTINUED: AtomicU32 = AtomicU32::new(0);
+
+/// From now on [`suspensions`] counts. Who suspends a job stops all its processes, and has them go on later.
+pub fn count_suspensions() {
+    extern "C" fn one_more(_: i32) {
+        CONTINUED.fetch_add(1, Ordering::Relaxed);
+    }
+    // SAFETY: the handler does what one may.
+    unsafe { libc::signal(libc::SIGCONT, one_more as extern "C" fn(i32) as libc::sighandler_t) };
+}
+
+/// How often this process has stood still since it began to count.
+pub fn suspensions() -> u32 {
+    CONTINUED.load(Ordering::Relaxed)
 }
 
 /// It does nothing. To be ignored it would be in the programs, too, that a script starts itself (`os.execute`); a handler is not.

@@ -81,6 +81,7 @@ mod tests {
             "off_cpu",
             "shares_root",
             "side_by_side",
+            "suspended",
             "cleanup_failed",
             "throttled",
             "noisy_env:governor",

@@ -380,6 +380,15 @@ fn rank_workers(ranks: Vec<Box<dyn Link>>) -> BTreeMap<WorkerId, Worker> {
         .collect()
 }
 
+/// Runs what may wait for ever before there is a campaign: after `limit` the process says why, and ends with `code`.
+#[cfg(feature = "mpi")]
+pub fn within<T>(limit: Duration, code: u8, reason: String, action: impl FnOnce() -> T) -> T {
+    match Guard::start(None, None) {
+        Ok(guard) => guard.watch(limit, i32::from(code), reason, action),
+        Err(_) => action(), // no thread can be started: what comes next says so
+    }
+}
+
 /// Runs `finalize`: leaving MPI waits for other processes of the job, for ever if one was lost, and some MPIs take long
 /// anyhow. After `limit` the process just ends with `code`; what it had to do is done, so there is nothing to say.
 pub fn leave(code: u8, limit: Duration, finalize: impl FnOnce()) {

@@ -344,6 +344,8 @@ impl Driver {
             // Launchers are to find it, too.
             worker.planned_host.clone_from(&hello.host);
             self.progress.problem(&wrong.to_string());
+        } else if planned.is_empty() {
+            worker.planned_host.clone_from(&hello.host); // who tells of it once it has gone asks here
         }
         worker.stage = Stage::Introduced(hello);
         let pool = worker.pool;

@@ -144,7 +144,9 @@ impl Root {
             notices.script_changed();
         }
         let retrying = Retrying::of(&options.retry, &index, Some(script_hash));
-        again.into_iter().chain(tried_again(&index, &retrying)).for_each(|note| progress.note(&note));
+        let left_out = launcher.allocation.left_out(&|name| std::env::var(name).ok());
+        let notes = again.into_iter().chain(left_out);
+        notes.chain(tried_again(&index, &retrying)).for_each(|note| progress.note(&note));
         let forecast = deadline.as_ref().map(|_| forecast(&index)).unwrap_or_default();
         let (kept, envs) = (index.states().clone(), index.envs().keys().copied().collect());
         let seed = options.seed.unwrap_or(opened.header.seed);

@@ -37,6 +37,12 @@ pub enum StartError {
     /// MPI failed.
     #[error("MPI cannot be used: {0}")]
     Mpi(#[from] sys::MpiError),
+    /// Its launcher's connection was closed.
+    #[error(
+        "the connection to the MPI launcher (PMI_FD={0}) was closed by whatever started harness below it, as Python's subprocess does: \
+         start harness itself by mpirun, or by plain `env -u PMI_FD -u PMI_RANK -u PMI_SIZE harness …`"
+    )]
+    CutOff(String),
     /// A worker without a root.
     #[error("this worker was not started by a root's spawn")]
     Orphan,
@@ -68,6 +74,15 @@ pub fn single(env: &dyn Fn(&str) -> Option<String>) -> Result<(), StartError> {
     if first && !several { Ok(()) } else { Err(several_roots(count, "srun")) }
 }
 
+/// MPI_Init ends the process where what connects it with its launcher is gone: a program in between has closed that, as Python does.
+fn has_its_launcher(env: &dyn Fn(&str) -> Option<String>) -> Result<(), StartError> {
+    let Some(fd) = env("PMI_FD").filter(|fd| fd.parse::<u32>().is_ok()) else { return Ok(()) };
+    match std::fs::symlink_metadata(format!("/proc/self/fd/{fd}")) {
+        Err(_) => Err(StartError::CutOff(fd)),
+        Ok(_) => Ok(()),
+    }
+}
+
 /// Is this a further rank of `mpirun -n N`, by what its launcher says?
 pub fn is_further_rank(env: &dyn Fn(&str) -> Option<String>) -> bool {
     let rank = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"].iter().find_map(|name| env(name));
@@ -85,6 +100,7 @@ pub fn join(
         single(env)?;
         return Ok(Role::Alone);
     };
+    has_its_launcher(env)?;
     sys::init()?;
     let world = sys::Comm::world();
     if world.size() == 1 && variable != "PMIX_RANK" && value != "1" {

@@ -14,6 +14,12 @@ assert(tostring(m):find("^gemm tile=32: median 12.50 GFLOP/s, 95 %% CI %[12.50, 
 m = run { cmd = { "true" }, runs = 3, warmup = 0 }
 assert(tostring(m):find("^measure: median %S+ %S+, min %S+, max %S+, n = 3 %(n < 7, no interval%), fixed"), tostring(m))
 
+-- Whoever is suspended meanwhile is told: here the keeper, by the program.
+local function flagged() return (" " .. table.concat(m.flags, " ") .. " "):find(" suspended ", 1, true) ~= nil end
+assert(not flagged())
+m = run { shell = "kill -STOP $PPID; kill -CONT $PPID", runs = 3, warmup = 0 }
+assert(m.ok and flagged(), table.concat(m.flags, " "))
+
 m = run { cmd = { "echo", "nothing" }, runs = 3, metrics = { gflops = "GFLOPS: ([%d.]+)" } }
 assert(m.status == "metric_missing" and m.stats == nil and m.stop_reason == "failed")
 assert(tostring(m):find("measure: metric_missing: .*metric `gflops`: pattern 'GFLOPS: %(%[%%d.%]%+%)' is not in the output"), tostring(m))
