@@ -338,7 +338,7 @@ fn join_mpi(limits: &Limits) -> Result<Joined<Started>, String> {
     let reason = format!(
         "MPI_Init did not return within {}: some process of this job was not started, or the others do not reach it; what the \
          launcher has said above may tell which. `harness --start local FILE.lua` needs no MPI, `--start ssh` none for other nodes",
-        human::duration(limits.init.as_secs_f64())
+        crate::model::human::duration(limits.init.as_secs_f64())
     );
     let joined =
         root::within(limits.init, exit::ALLOCATION, reason, || join(&env, &machine::hostname(), told));
