@@ -229,7 +229,10 @@ fn an_mpi_init_that_never_returns_ends_with_its_reason() {
     let began = Instant::now();
     let output = finish(command.arg(&campaign.script).spawn().expect("mpirun starts"));
     let said = text(&output.stderr);
-    assert!(!output.status.success() && said.contains("harness: MPI_Init did not return within 1.5 s: "), "{said}");
+    assert!(
+        !output.status.success() && said.contains("harness: MPI_Init did not return within 1.5 s: "),
+        "{said}"
+    );
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}: it was waited for", began.elapsed());
     until("no process is left", || processes_of(campaign.folder.path()).is_empty());
 }

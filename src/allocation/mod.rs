@@ -215,6 +215,15 @@ impl Allocation {
     }
 }
 
+/// One word for any shell that somebody may log in to or write a job's script for: what may mean something to one of them is quoted.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:,@%".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// With this node under its own name, by which its worker will report.
 fn named(around: &Surroundings<'_>, nodes: Vec<Node>, root_host: &str) -> Vec<Node> {
     let mut named = lists::Hosts::default();

@@ -5,9 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use shell_words::quote;
-
-use super::{Allocation, Scheduler, Start, same_host};
+use super::{Allocation, Scheduler, Start, quoted, same_host};
 
 /// Names another program than ssh, with its arguments: the name of the host follows, and then the command.
 const AGENT_VARIABLE: &str = "HARNESS_RSH";
@@ -57,7 +55,7 @@ pub fn srun_line(host: &str, program: &Path, job: Option<&str>) -> RemoteLine {
     let of_job = job.map(|job| format!("--jobid={job}"));
     let shown = of_job.as_ref().map_or(String::new(), |of_job| format!("{of_job} "));
     argv.splice(1..1, of_job);
-    let by_hand = format!("SLURM_OVERLAP=1 srun {shown}-N 1 -n 1 -w {host} {} --version", quote(&program));
+    let by_hand = format!("SLURM_OVERLAP=1 srun {shown}-N 1 -n 1 -w {host} {} --version", quoted(&program));
     RemoteLine { argv, by_hand }
 }
 
@@ -79,11 +77,11 @@ pub fn ssh_line(
         argv.extend(options.split(' ').map(String::from));
     }
     argv.push(host.into());
-    let set = |name: &&str| Some(format!("{name}={} ", quote(&env(name)?)));
+    let set = |name: &&str| Some(format!("{name}={} ", quoted(&env(name)?)));
     let set: String = NEEDED.iter().filter_map(set).collect();
     let set = if set.is_empty() { set } else { format!("env {set}") };
-    let program = quote(&program.display().to_string()).into_owned();
-    let by_hand = format!("{} {}", argv.join(" "), quote(&format!("{set}{program} --version")));
+    let program = quoted(&program.display().to_string());
+    let by_hand = format!("{} {}", argv.join(" "), quoted(&format!("{set}{program} --version")));
     // What a login shell would be beside the worker is of no use.
     argv.push(format!("exec {set}{program} __worker stdio"));
     RemoteLine { argv, by_hand }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use shell_words::quote;
+use super::quoted;
 
 /// A batch system we know how to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,9 +153,9 @@ pub fn batch_script(batch: Batch, job: &Job) -> Result<String, ScriptError> {
     }
     // After the directives: the first command ends them.
     let _ = writeln!(text, "{WRITTEN_BY}: run that again rather than change this.");
-    let _ = writeln!(text, "cd {} || exit", quote(&job.folder));
+    let _ = writeln!(text, "cd {} || exit", quoted(&job.folder));
     if let Some(prologue) = &job.prologue {
-        let _ = writeln!(text, "source {}", quote(prologue));
+        let _ = writeln!(text, "source {}", quoted(prologue));
     }
     let command = command(batch, job);
     match &job.chain {
@@ -240,7 +240,7 @@ fn option_of(line: &str) -> &str {
 /// The line that runs harness. Slurm says when the job ends; elsewhere the script does, which has asked for it:
 /// TERM comes late or, from Grid Engine, not at all.
 fn command(batch: Batch, job: &Job) -> String {
-    let mut line = quote(&job.harness).into_owned();
+    let mut line = quoted(&job.harness);
     if let Some(seconds) = job.time_s.filter(|_| batch != Batch::Slurm) {
         let _ = write!(line, " --deadline \"$(({seconds} - SECONDS)) s\"");
     }
@@ -248,7 +248,7 @@ fn command(batch: Batch, job: &Job) -> String {
         let _ = write!(line, " --margin \"{margin} s\"");
     }
     for word in &job.arguments {
-        let _ = write!(line, " {}", quote(word));
+        let _ = write!(line, " {}", quoted(word));
     }
     line
 }
@@ -287,13 +287,13 @@ next=$({again}) || {{
 echo "harness batch: job ${id} goes on as job $next" >&2
 "#,
         links = chain.links,
-        journal = quote(&chain.journal)
+        journal = quoted(&chain.journal)
     )
 }
 
 /// Submits the script once more, with `$left` jobs to go; prints the id, or the sentence with it.
 fn again(batch: Batch, script: &str) -> String {
-    let script = quote(script);
+    let script = quoted(script);
     match batch {
         Batch::Slurm => format!("sbatch --parsable {script} \"$left\""),
         Batch::Pbs => format!("qsub -v {LINKS}=\"$left\" {script}"),

@@ -11,16 +11,15 @@ const LONGEST_NAME: usize = 255;
 /// The nodes of the job, in Slurm's order; `None` outside a job. Of a heterogeneous job those of its first part: in the others
 /// neither srun nor an MPI's launcher starts anything from there.
 pub fn nodes(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Vec<Node>>, AllocationError> {
-    let read = |name: &str| {
-        let first = format!("{name}_HET_GROUP_0");
-        [name.to_owned(), first].into_iter().find_map(|name| Some((env(&name)?, name)))
+    let list_of = |suffix: &'static str| Some((suffix, env(&format!("SLURM_JOB_NODELIST{suffix}"))?));
+    let Some((suffix, list)) = ["", "_HET_GROUP_0"].into_iter().find_map(list_of) else { return Ok(None) };
+    let wrong = |name: &str, value: &str| {
+        let (name, value) = (format!("{name}{suffix}"), value.to_owned());
+        move |reason| AllocationError::Variable { name, value, reason }
     };
-    let Some((list, name)) = read("SLURM_JOB_NODELIST") else { return Ok(None) };
-    let hosts = expand(&list).map_err(|reason| AllocationError::Variable { name, value: list, reason })?;
-    let cores = match read("SLURM_JOB_CPUS_PER_NODE") {
-        Some((text, name)) => {
-            repeat(&text).map_err(|reason| AllocationError::Variable { name, value: text, reason })?
-        }
+    let hosts = expand(&list).map_err(wrong("SLURM_JOB_NODELIST", &list))?;
+    let cores = match env(&format!("SLURM_JOB_CPUS_PER_NODE{suffix}")) {
+        Some(text) => repeat(&text).map_err(wrong("SLURM_JOB_CPUS_PER_NODE", &text))?,
         None => Vec::new(),
     };
     let node = |(i, host)| Node { host, cores: cores.get(i).copied() };
@@ -169,13 +168,14 @@ mod tests {
         let parts = [
             ("SLURM_HET_SIZE", "2"),
             ("SLURM_JOB_NODELIST", "b[1-3]"),
+            ("SLURM_JOB_CPUS_PER_NODE", "4(x2),2"),
             ("SLURM_JOB_NODELIST_HET_GROUP_0", "b[1-3]"),
             ("SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0", "4(x2),2"),
             ("SLURM_JOB_NODELIST_HET_GROUP_1", "a1"),
             ("SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1", "8"),
         ];
         let expected = [("b1", 4), ("b2", 4), ("b3", 2)].map(|(h, c)| (h.to_string(), Some(c)));
-        for parts in [&parts[..], &[&parts[..1], &parts[2..]].concat()] {
+        for parts in [&parts[..], &[&parts[..1], &parts[3..]].concat()] {
             let found = job(parts).unwrap().unwrap().into_iter().map(|n| (n.host, n.cores));
             assert!(found.eq(expected.clone()));
         }

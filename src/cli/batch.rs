@@ -250,19 +250,19 @@ fn submit(batch: Batch, file: &Path) -> Result<String, String> {
 
 /// Shows what becomes of the job, until it ends.
 fn follow(batch: Batch, id: &str, output: &Path) -> ExitCode {
-    let (mut shown, mut last, mut unknown) = (0, None, Duration::ZERO);
+    let (mut shown, mut last, mut unknown, mut refused) = (0, None, Duration::ZERO, Duration::ZERO);
     let mut ask_at = Instant::now();
     loop {
         if Instant::now() >= ask_at {
             let answer = process::ask(&batch.ask_state(id), PATIENCE);
             let state = answer.as_ref().ok().and_then(|answer| batch.state(id, answer));
-            unknown = if state.is_none() { unknown + ASK } else { Duration::ZERO };
-            // A batch system that is started anew refuses, too.
-            let patience = if answer.is_ok() { UNKNOWN } else { REFUSED };
-            if unknown >= patience {
+            unknown = if answer.is_ok() && state.is_none() { unknown + ASK } else { Duration::ZERO };
+            // A batch system that is started anew refuses, too; some refuse of a job that has ended.
+            refused = if answer.is_err() { refused + ASK } else { Duration::ZERO };
+            if unknown >= UNKNOWN || refused >= REFUSED {
                 let why = answer.err().map(|error| format!(", or nobody says what becomes of it: {error}"));
                 say(format_args!("harness: job {id} is no longer in the queue{}", why.unwrap_or_default()));
-                return ExitCode::SUCCESS;
+                return if last.is_some() { ExitCode::SUCCESS } else { ExitCode::from(exit::ALLOCATION) };
             }
             if let Some(state) = state.filter(|state| last.as_ref() != Some(state)) {
                 // Before the state: it was written before.

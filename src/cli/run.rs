@@ -313,14 +313,14 @@ pub(super) fn join() -> Result<Joined<Begun>, (u8, String)> {
     // Before MPI and before any thread: all of them inherit the mask.
     let signals =
         Signals::open().map_err(|error| (exit::INTERNAL, format!("cannot receive signals: {error}")))?;
-    Ok(match join_mpi(&limits).map_err(|text| (exit::ALLOCATION, text))? {
+    Ok(match join_mpi(&limits, &signals).map_err(|text| (exit::ALLOCATION, text))? {
         Joined::Root(started) => Joined::Root(Begun { limits, signals, started }),
         Joined::Served(code) => Joined::Served(code),
     })
 }
 
 #[cfg(feature = "mpi")]
-fn join_mpi(limits: &Limits) -> Result<Joined<Started>, String> {
+fn join_mpi(limits: &Limits, signals: &Signals) -> Result<Joined<Started>, String> {
     use super::stand_in::{leave_mpi, stand_in};
     use crate::transport::Link;
     use crate::transport::mpi::start::{Role, is_further_rank, join};
@@ -337,11 +337,13 @@ fn join_mpi(limits: &Limits) -> Result<Joined<Started>, String> {
     };
     let reason = format!(
         "MPI_Init did not return within {}: some process of this job was not started, or the others do not reach it; what the \
-         launcher has said above may tell which. `harness --start local FILE.lua` needs no MPI, `--start ssh` none for other nodes",
+         launcher has said above may tell which. `harness --start local FILE.lua` needs no MPI, `--start ssh` none for other nodes; where \
+         it only takes longer, HARNESS_LIMITS=init=600",
         crate::model::human::duration(limits.init.as_secs_f64())
     );
+    let end = (exit::ALLOCATION, reason);
     let joined =
-        root::within(limits.init, exit::ALLOCATION, reason, || join(&env, &machine::hostname(), told));
+        root::within(signals, "MPI_Init", limits.init, end, || join(&env, &machine::hostname(), told));
     Ok(match joined.map_err(|error| error.to_string())? {
         Role::Alone => Joined::Root(Started { mpi: Mpi::Idle, ranks: Vec::new() }),
         Role::Root { library, ranks } => {
@@ -360,7 +362,7 @@ fn join_mpi(limits: &Limits) -> Result<Joined<Started>, String> {
 }
 
 #[cfg(not(feature = "mpi"))]
-fn join_mpi(_: &Limits) -> Result<Joined<Started>, String> {
+fn join_mpi(_: &Limits, _: &Signals) -> Result<Joined<Started>, String> {
     // Without MPI the ranks of a job cannot know each other: all but the first would be further roots.
     for (rank, launcher) in [
         ("OMPI_COMM_WORLD_RANK", "mpirun"),

@@ -33,7 +33,7 @@ pub use upkeep::{Checked, Compacted, Merged, check, compact, merge};
 pub use versions::{Found, Said, Version, outdated};
 pub use writer::{JournalWriter, Lost};
 
-use crate::model::JOURNAL_SCHEMA;
+use crate::model::{JOURNAL_SCHEMA, MEASUREMENT_SCHEMA};
 
 /// Why a journal cannot be used. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ pub enum JournalError {
     },
     /// Written in another format.
     #[error(
-        "journal {}: its format is {found}, this harness (version {}) uses {JOURNAL_SCHEMA}; continue with the \
+        "journal {}: its format is {found}, this harness (version {}) uses {JOURNAL_SCHEMA} and {MEASUREMENT_SCHEMA}; continue with the \
          harness that wrote it, or begin anew with --fresh (the old journal is kept under another name)",
         path.display(), env!("CARGO_PKG_VERSION")
     )]
@@ -125,7 +125,7 @@ impl JournalError {
             Self::OtherVersion { path, found } => about(
                 path,
                 format!(
-                    "its format is {found}, this harness uses {JOURNAL_SCHEMA}: take the harness that wrote it"
+                    "its format is {found}, this harness uses {JOURNAL_SCHEMA} and {MEASUREMENT_SCHEMA}: take the harness that wrote it"
                 ),
             ),
             Self::Damaged { path, line, reason } => about(

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
-use crate::model::{Header, JOURNAL_SCHEMA, Record};
+use crate::model::{Header, JOURNAL_SCHEMA, MEASUREMENT_SCHEMA, Record};
 
 /// How every journal begins: what is torn off inside it is still known to be ours.
 const FIRST_BYTES: &[u8] = br#"{"type":"header","schema":"harness.journal/"#;
@@ -168,6 +168,20 @@ pub(super) enum Unfit {
     Incomplete(String),
     /// Whole, and wrong.
     NoRecord(String),
+    /// Whole, and of a format that this harness does not know.
+    OtherVersion(String),
+}
+
+impl Unfit {
+    /// What is said of a journal whose line of this number is so, where that is no torn end.
+    pub(super) fn told(self, path: &Path, line: u64) -> JournalError {
+        match self {
+            Unfit::Incomplete(reason) | Unfit::NoRecord(reason) => {
+                JournalError::Damaged { path: path.to_owned(), line, reason }
+            }
+            Unfit::OtherVersion(found) => JournalError::OtherVersion { path: path.to_owned(), found },
+        }
+    }
 }
 
 impl<T> Scanned<T> {
@@ -176,9 +190,7 @@ impl<T> Scanned<T> {
         match self.found {
             Ok(found) => Ok(Some(found)),
             Err(Unfit::Incomplete(_)) if self.is_last => Ok(None),
-            Err(Unfit::Incomplete(reason) | Unfit::NoRecord(reason)) => {
-                Err(JournalError::Damaged { path: path.to_owned(), line: self.number, reason })
-            }
+            Err(unfit) => Err(unfit.told(path, self.number)),
         }
     }
 }
@@ -265,8 +277,12 @@ fn parse_line(line: &[u8], format: &Format) -> Result<Record, Unfit> {
     let Some(text) = line.strip_suffix(b"\n") else { return Err(Unfit::Incomplete("it has no end".into())) };
     match (format.parse)(text) {
         Ok(Record::Header(_)) => Err(Unfit::NoRecord(
-            "another journal begins there: `harness journal merge` puts journals together".into(),
+            "another journal begins there; of two in files of their own `harness journal merge` makes one"
+                .into(),
         )),
+        Ok(Record::Measurement(measurement)) if measurement.schema != MEASUREMENT_SCHEMA => {
+            Err(Unfit::OtherVersion(measurement.schema))
+        }
         Ok(record) if record.is_sound() => Ok(record),
         Ok(_) => Err(Unfit::NoRecord("its columns differ in length".into())),
         // Where the machine went down, what had not reached the disk is zeros.

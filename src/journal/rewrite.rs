@@ -92,6 +92,7 @@ impl Survey {
                     Err(Unfit::Incomplete(reason) | Unfit::NoRecord(reason)) => {
                         damaged(Damage { line: number, reason })?;
                     }
+                    Err(unfit) => return Err(unfit.told(path, number)),
                 }
                 Ok(())
             },

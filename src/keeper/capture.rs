@@ -77,7 +77,7 @@ const QUOTED_LINES: usize = 5;
 const QUOTED_BYTES: usize = 600;
 
 /// The end of what a program wrote, as a reason quotes it.
-pub fn quoted(bytes: &[u8]) -> String {
+pub fn end_of(bytes: &[u8]) -> String {
     last_lines(bytes, QUOTED_LINES, QUOTED_BYTES)
 }
 

@@ -10,7 +10,7 @@ use regex::bytes::{Captures, Regex};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
-use super::numerals::{self, as_in_c};
+use super::numerals;
 use super::site::Failure;
 use crate::model::human::shortened;
 use crate::model::{MetricSource, MetricSpec};
@@ -157,6 +157,26 @@ pub fn figure(number: f64) -> Result<f64, String> {
         figure if figure.abs() <= LARGEST => Ok(figure),
         figure if figure.is_finite() => Err(format!("{figure:e}, beyond ±{LARGEST:e}")),
         other => Err(format!("{}, which is not a finite number", other.to_string().to_lowercase())),
+    }
+}
+
+/// Fortran's `1.5D-03` and `1.5-103` as C writes them, and without the full stop of a sentence.
+fn as_in_c(text: &str) -> String {
+    let text = text.replace(['d', 'D'], "e");
+    let text = match text.strip_suffix('.') {
+        Some(number) if number.contains('.') => number,
+        _ => &text,
+    };
+    // Without the letter the exponent has three digits, and there is a point before it: `3-5` is something else.
+    let has_no_letter = |sign: &usize| {
+        let (mantissa, exponent) = (&text[..*sign], &text[sign + 1..]);
+        let is_mantissa =
+            mantissa.contains('.') && mantissa.ends_with(|c: char| c.is_ascii_digit() || c == '.');
+        is_mantissa && exponent.len() == 3 && exponent.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    match text.rfind(['+', '-']).filter(has_no_letter) {
+        Some(sign) => format!("{}e{}", &text[..sign], &text[sign..]),
+        None => text.to_owned(),
     }
 }
 

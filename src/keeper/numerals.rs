@@ -91,26 +91,6 @@ fn is_list_or_fraction(behind: &[u8]) -> bool {
     is_list(behind) || is_fraction_or_digit(behind)
 }
 
-/// Fortran's `1.5D-03` and `1.5-103` as C writes them, and without the full stop of a sentence.
-pub fn as_in_c(text: &str) -> String {
-    let text = text.replace(['d', 'D'], "e");
-    let text = match text.strip_suffix('.') {
-        Some(number) if number.contains('.') => number,
-        _ => &text,
-    };
-    // Without the letter the exponent has three digits, and there is a point before it: `3-5` is something else.
-    let has_no_letter = |sign: &usize| {
-        let (mantissa, exponent) = (&text[..*sign], &text[sign + 1..]);
-        let is_mantissa =
-            mantissa.contains('.') && mantissa.ends_with(|c: char| c.is_ascii_digit() || c == '.');
-        is_mantissa && exponent.len() == 3 && exponent.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    match text.rfind(['+', '-']).filter(has_no_letter) {
-        Some(sign) => format!("{}e{}", &text[..sign], &text[sign..]),
-        None => text.to_owned(),
-    }
-}
-
 /// The whole number that `part` of the text is a part of, and how to read it. None if it is whole, or if `pattern`, one of Lua's,
 /// names what stands beside its first capture.
 pub fn whole(text: &[u8], part: Range<usize>, pattern: &str) -> Option<(Range<usize>, &'static str)> {

@@ -9,7 +9,7 @@ mod result;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::capture::quoted;
+use super::capture::end_of;
 use super::files::Files;
 use super::floor::{Floor, FloorRuns, Next};
 use super::hooks::{Hook, Hooks};
@@ -443,7 +443,7 @@ fn metric_in(ended: &Ended, name: &str, reader: &Reader) -> Result<f64, Failure>
         return Err(Failure { status: Status::MetricMissing, reason });
     }
     reader.figure(output).map_err(|what| {
-        let shown = match quoted(output) {
+        let shown = match end_of(output) {
             _ if reader.figure(&ended.stderr.bytes).is_ok() => {
                 "it is in standard error: redirect that, shell = \"… 2>&1\"".into()
             }

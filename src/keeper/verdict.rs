@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::capture::quoted;
+use super::capture::end_of;
 use super::met::{met, signal};
 use super::run::{Ended, Forced, StartError};
 use super::scratch;
@@ -165,7 +165,7 @@ fn with_stderr(what: String, stderr: &[u8]) -> String {
         .flatten()
         .copied()
         .collect();
-    match quoted(&telling) {
+    match end_of(&telling) {
         quoted if quoted.is_empty() => what,
         quoted => format!("{what}; the end of its standard error:\n{quoted}"),
     }

@@ -213,15 +213,7 @@ impl Measurement {
     /// Puts the parts of a line together.
     pub(super) fn read(line: &Line<'_>) -> serde_json::Result<Self> {
         let (facts, runs) = (line.part()?, line.part()?);
-        let read = Self { facts, runs, moving: line.part()?, reserved: line.part()?, ..line.part()? };
-        if read.schema != MEASUREMENT_SCHEMA {
-            let Self { schema, .. } = &read;
-            let why = format!(
-                "a measurement of the format `{schema}`, and this harness reads `{MEASUREMENT_SCHEMA}`"
-            );
-            return Err(serde::de::Error::custom(why));
-        }
-        Ok(read)
+        Ok(Self { facts, runs, moving: line.part()?, reserved: line.part()?, ..line.part()? })
     }
 
     /// The record of a measurement that ended with `outcome`.

@@ -253,19 +253,20 @@ pub fn begin_signals() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// How often this process was told to go on.
+/// How often this process was told to go on (SIGCONT).
 static CONTINUED: AtomicU32 = AtomicU32::new(0);
 
-/// From now on [`suspensions`] counts. Who suspends a job stops all its processes, and has them go on later.
+/// From now on [`suspensions`] counts. Who suspends a job stops all its processes, and has them go on later. Slurm has them go on too
+/// before it ends a job, where none may have stood still.
 pub fn count_suspensions() {
     extern "C" fn one_more(_: i32) {
         CONTINUED.fetch_add(1, Ordering::Relaxed);
     }
-    // SAFETY: the handler does what one may.
+    // SAFETY: the handler only adds to an atomic, which is async-signal-safe.
     unsafe { libc::signal(libc::SIGCONT, one_more as extern "C" fn(i32) as libc::sighandler_t) };
 }
 
-/// How often this process has stood still since it began to count.
+/// How often this process was told to go on since it began to count.
 pub fn suspensions() -> u32 {
     CONTINUED.load(Ordering::Relaxed)
 }
@@ -303,6 +304,13 @@ pub fn is_sent(signal: i32, patience: Duration) -> bool {
         }
         let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 1_000_000 }));
     }
+}
+
+/// Sends this process a signal that it has blocked: whoever looks for it next finds it.
+#[cfg(feature = "mpi")]
+pub fn signal_self(signal: i32) {
+    let signal = Signal::from_named_raw(signal);
+    signal.into_iter().for_each(|signal| _ = kill_process(own_pid(), signal));
 }
 
 /// Ends this process as the signal does where nobody has it blocked or ignored.

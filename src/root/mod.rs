@@ -380,13 +380,23 @@ fn rank_workers(ranks: Vec<Box<dyn Link>>) -> BTreeMap<WorkerId, Worker> {
         .collect()
 }
 
-/// Runs what may wait for ever before there is a campaign: after `limit` the process says why, and ends with `code`.
+/// Runs what may wait for ever before there is a campaign, `what` in a word: after `limit` the process says why, and ends with `code`. A
+/// signal that came meanwhile is there for whoever looks next.
 #[cfg(feature = "mpi")]
-pub fn within<T>(limit: Duration, code: u8, reason: String, action: impl FnOnce() -> T) -> T {
-    match Guard::start(None, None) {
-        Ok(guard) => guard.watch(limit, i32::from(code), reason, action),
-        Err(_) => action(), // no thread can be started: what comes next says so
-    }
+pub fn within<T>(
+    signals: &Signals,
+    what: &'static str,
+    limit: Duration,
+    (code, reason): (u8, String),
+    action: impl FnOnce() -> T,
+) -> T {
+    // Where no thread can be started, what comes next says so.
+    let Some(guard) = signals.try_clone().and_then(|ours| Guard::start(Some(ours), None)).ok() else {
+        return action();
+    };
+    let done = guard.watch_stoppable(what, limit, i32::from(code), reason, action);
+    guard.heard().into_iter().for_each(process::own::signal_self);
+    done
 }
 
 /// Runs `finalize`: leaving MPI waits for other processes of the job, for ever if one was lost, and some MPIs take long

@@ -44,7 +44,7 @@ pub(super) fn of(
         spec["program"] = program.to_string().into();
     }
     prune(&mut spec);
-    // A build that was asked for twice makes no difference.
+    // A build that was asked for twice makes no difference here; in the key, which is that of every run before, it does.
     let depends: Vec<String> = order.deps.iter().map(|dep| first_of(*dep).to_string()).collect();
     let parts = RecipeParts { program: of_program(program), ..parts(&spec, &depends) };
     let recipe = Recipe {

@@ -31,7 +31,6 @@ fn twice() -> Folder {
     folder
 }
 
-/// Each says on which line.
 #[test]
 fn what_is_of_another_journal_or_format_is_no_record_of_this_one() {
     let folder =
@@ -42,19 +41,19 @@ fn what_is_of_another_journal_or_format_is_no_record_of_this_one() {
     let lines = text.lines().count();
     folder.write("two.journal", text.repeat(2));
     folder.write("new.journal", text.replace("harness.measurement/1", "harness.measurement/2"));
-    for (journal, line, why) in [
-        ("two", lines + 1, "another journal begins there: `harness journal merge` puts journals together"),
-        (
-            "new",
-            4,
-            "a measurement of the format `harness.measurement/2`, and this harness reads `harness.measurement/1`",
-        ),
-    ] {
-        let journal = format!("{journal}.journal");
-        let checked = folder.run(&["journal", "check", &journal]);
-        let told = format!("{}{}", checked.stdout, checked.stderr);
-        assert!(checked.code == Some(4) && told.contains(&format!("line {line}: {why}")), "{checked:#?}");
-        let shown = folder.run(&["show", &journal]);
+    let second = format!(
+        "line {}: another journal begins there; of two in files of their own `harness journal merge` makes one",
+        lines + 1
+    );
+    let later =
+        "its format is harness.measurement/2, this harness uses harness.journal/1 and harness.measurement/1";
+    for (journal, why) in [("two.journal", second.as_str()), ("new.journal", later)] {
+        let checked = folder.run(&["journal", "check", journal]);
+        assert!(
+            checked.code == Some(4) && format!("{}{}", checked.stdout, checked.stderr).contains(why),
+            "{checked:#?}"
+        );
+        let shown = folder.run(&["show", journal]);
         assert!(shown.code == Some(4) && shown.stderr.contains(why), "{shown:#?}");
     }
 }

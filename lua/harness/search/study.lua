@@ -305,7 +305,8 @@ local function figures(study, told)
   for _, objective in ipairs(named and study.objectives or {}) do
     look(objective.name)
     local metric = is_record and told.metrics and told.metrics[objective.name]
-    if metric then M.check_direction(objective, metric.better) end
+    -- Of a record nobody can tell whether "less" was said or not.
+    if metric and metric.better == "more" then M.check_direction(objective, "more") end
   end
   for _, limits in ipairs { study.at_most, study.at_least } do
     for name in next, limits do

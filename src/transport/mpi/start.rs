@@ -100,7 +100,9 @@ pub fn join(
         single(env)?;
         return Ok(Role::Alone);
     };
-    has_its_launcher(env)?;
+    if variable == "PMI_SIZE" {
+        has_its_launcher(env)?;
+    }
     sys::init()?;
     let world = sys::Comm::world();
     if world.size() == 1 && variable != "PMIX_RANK" && value != "1" {

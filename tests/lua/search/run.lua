@@ -222,12 +222,17 @@ for _, verb in ipairs { "minimise", "maximise" } do
   local ok, why = pcall(search.run, asked)
   local told = '%s = "rate", and of this metric %s is better: say %s = "rate" or, in its metric, better = "%s"'
   assert(not ok and why:find(told:format(verb, against, other, verb == "minimise" and "less" or "more"), 1, true), why)
-  -- The same of a record that was awaited.
-  local record = asked.evaluate
-  asked.evaluate = function(p) return await(submit(record(p))) end
-  ok, why = pcall(search.run, asked)
-  assert(not ok and why:find(verb .. ' = "rate", and of this metric', 1, true), why)
 end
+-- The same of a record that was awaited; of one that says nothing nobody knows better.
+local function awaited(better)
+  local described = rated(better)
+  return function(p) return await(submit(described(p))) end
+end
+local told = { space = rates.space, strategy = "grid", evaluate = awaited "more", minimise = "rate" }
+local ok, why = pcall(search.run, told)
+assert(not ok and why:find('minimise = "rate", and of this metric more is better: say maximise = "rate"', 1, true), why)
+told = { space = rates.space, strategy = "grid", evaluate = awaited(), maximise = "rate" }
+assert(search.run(told).best.point.id == 2)
 
 -- Who hangs afresh is waited for as long as the measurements might have taken, and the search has its end.
 local function hangs(p, trial)
