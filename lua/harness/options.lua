@@ -345,9 +345,7 @@ local function check_option(kind, key, value)
     if good ~= nil then return good end
     return t.below(type(key) == "string" and "." .. key or string.format("[%s]", key), value, problem)
   end
-  if type(key) == "string" then
-    return nil, { path = "", unknown = true, note = unknown(kind, key) }
-  end
+  if type(key) == "string" then return nil, { path = "", unknown = true, note = unknown(kind, key) } end
   local example = schema.cmd and 'a program and its arguments go into cmd: { cmd = { "./a.out", "8" } }'
     or "options have names: { name = value }"
   return nil, { path = "", unknown = true, note = string.format("there is no option [%s]; %s", shown(key), example) }

@@ -328,7 +328,7 @@ impl Lane {
         let until = [limit, task.tell_at, run.timer()].into_iter().flatten().min();
         if sleep(&mut fds, until).is_err() {
             // poll fails only for lack of memory: go round, slowly.
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::park_timeout(Duration::from_millis(1));
             return Ready { bell: false, parts: Vec::new() };
         }
         let bell = !fds[0].revents().is_empty();

@@ -530,7 +530,7 @@ impl Driver {
             // poll fails only for lack of memory: go round, slowly.
             Err(_) => {
                 self.heard.extend(owners);
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::park_timeout(Duration::from_millis(1));
             }
         }
         self.wake.clear();

@@ -138,3 +138,16 @@ fn several_roots(count: String, launcher: &'static str) -> StartError {
     };
     StartError::SeveralRoots { count, launcher, advice }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_cut_off_from_its_launcher_is_told_before_mpi_ends_the_process() {
+        let with = |fd: &'static str| has_its_launcher(&|name| (name == "PMI_FD").then(|| fd.to_string()));
+        assert!(with("0").is_ok() && with("nonsense").is_ok() && has_its_launcher(&|_| None).is_ok());
+        let told = with("999999").unwrap_err().to_string();
+        assert!(told.contains("PMI_FD=999999") && told.contains("env -u PMI_FD"), "{told}");
+    }
+}
