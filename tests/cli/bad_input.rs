@@ -233,7 +233,7 @@ fn a_journal_of_another_version_is_left_alone() {
     let version = env!("CARGO_PKG_VERSION");
     let text = format!(
         "harness: journal j: its format is harness.journal/99, this harness (version {version}) uses \
-         harness.journal/1; continue with the harness that wrote it, or begin anew with --fresh (the old journal is \
+         harness.journal/1 and harness.measurement/1; continue with the harness that wrote it, or begin anew with --fresh (the old journal is \
          kept under another name)\n"
     );
     says(&folder, &["--journal", "j", "c.lua"], 4, "", &text);
