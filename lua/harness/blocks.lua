@@ -3,7 +3,7 @@
 -- Each node's comparison is recorded like any other; what follows from them is computed anew in every run. The
 -- statistics are host's; this knows nodes and records.
 local host, lib = ...
-local failure, flow, pools = lib.failure, lib.flow, lib.pools
+local failure, flow, pools, unsaid = lib.failure, lib.flow, lib.pools, lib.options.UNSAID
 
 local M = {}
 
@@ -52,7 +52,7 @@ local function together(o, name, nodes, records)
     end
   end
   local better = records[nodes[1]].variants.base.better
-  local found = host.across(bases, variants, better, #o.variants, o.max_rounds or 60, o.min_effect or 0.01)
+  local found = host.across(bases, variants, better, #o.variants, o.max_rounds or unsaid.max_rounds, o.min_effect or unsaid.min_effect)
   found.verdict = found.verdict or by_node[nodes[1]].verdict
   found.rounds = found.rounds or 0
   found.nodes = by_node

@@ -105,6 +105,9 @@ local PROGRAM = {
   stderr = t.one_of("kept", "shown"),
 }
 
+--- What counts where nothing is said of it, as in src/model/task.rs.
+M.UNSAID = { min_runs = 10, max_runs = 100, max_rounds = 60, min_effect = 0.01 }
+
 M.TASK, M.LAUNCH, M.VARIANT = TASK, LAUNCH, VARIANT
 local TASKS = { call = true, exec = true, compile = true, measure = true, compare = true }
 local SCHEMA = {

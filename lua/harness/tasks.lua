@@ -196,9 +196,8 @@ function M.measure(given)
   if o.precision and not (o.precision > 0 and o.precision < 1) then
     complain("measure", "'precision' is a part of the median between 0 and 1 (0.02 is 2 %%), got %s", tostring(o.precision))
   end
-  if (o.min_runs or 10) > (o.max_runs or 100) then
-    complain("measure", "'min_runs' (%d) is above 'max_runs' (%d)", o.min_runs or 10, o.max_runs or 100)
-  end
+  local least, most = o.min_runs or options.UNSAID.min_runs, o.max_runs or options.UNSAID.max_runs
+  if least > most then complain("measure", "'min_runs' (%d) is above 'max_runs' (%d)", least, most) end
   local made = task("measure", o)
   made.given = given -- what a comparison of it would be given
   return made

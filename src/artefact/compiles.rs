@@ -3,12 +3,12 @@
 //! A question (compiler, arguments, sources) has several answers, one for each state of the headers it
 //! read; an answer counts while these still have the content they had. Successes and refusals alike.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, open};
 use crate::model::{CompileResult, Hash};
 
 /// Answers kept for one question; the oldest goes first.
@@ -28,8 +28,8 @@ pub struct CachedBuild {
 impl Store {
     /// Earlier answers to this question, the newest first. What cannot be read is not there.
     pub fn builds(&self, question: Hash) -> Vec<CachedBuild> {
-        let path = self.builds_path(question);
-        let text = path.is_file().then(|| std::fs::read(path).ok()).flatten().unwrap_or_default();
+        let mut text = Vec::new();
+        let _ = open(&self.builds_path(question)).and_then(|mut file| file.read_to_end(&mut text));
         serde_json::from_slice(&text).unwrap_or_default()
     }
 

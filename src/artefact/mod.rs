@@ -166,19 +166,11 @@ impl Store {
         self.path(hash).is_file()
     }
 
-    /// What somebody put in its place that is no file is not opened: a named pipe would be waited for.
-    fn opened(&self, hash: Hash) -> io::Result<File> {
-        match self.contains(hash) {
-            true => File::open(self.path(hash)),
-            false => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
     /// Is it there, with the content that its name says? Reads all of it.
     pub fn check(&self, hash: Hash) -> Result<Stored, StoreError> {
         let path = self.path(hash);
         let unreadable = |source| StoreError::Unreadable { path: path.display().to_string(), source };
-        let mut file = match self.opened(hash) {
+        let mut file = match open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::Missing),
             file => file.map_err(unreadable)?,
         };
@@ -239,7 +231,7 @@ impl Store {
     /// A piece of an artefact from `offset`, at most `CHUNK_BYTES`, and whether it is the last.
     pub fn read_chunk(&self, hash: Hash, offset: u64) -> Result<(Vec<u8>, bool), StoreError> {
         let path = self.path(hash);
-        let file = self.opened(hash).map_err(|_| StoreError::Missing(hash))?;
+        let file = open(&path).map_err(|_| StoreError::Missing(hash))?;
         let unreadable = |source| StoreError::Unreadable { path: path.display().to_string(), source };
         let size = file.metadata().map_err(unreadable)?.len();
         let length = size.saturating_sub(offset).min(CHUNK_BYTES as u64);
@@ -303,6 +295,11 @@ impl Store {
             _ => StoreError::Unwritable { folder, source },
         }
     }
+}
+
+/// Opens a file of the store. What somebody put in its place that is none is not opened: a named pipe would be waited for.
+fn open(path: &Path) -> io::Result<File> {
+    if path.is_file() { File::open(path) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 fn not_a_file(kind: FileType) -> Option<&'static str> {

@@ -44,10 +44,11 @@ pub(super) fn precious(path: &Path) -> Option<&'static str> {
     is_script.then_some("a script")
 }
 
-/// Where two are to be written into one file, that file.
-pub(super) fn named_twice<'a>(one: Option<&'a Path>, other: Option<&Path>) -> Option<&'a Path> {
+/// What is wrong where two options, each with its file if it was given, would write into one.
+pub(super) fn named_twice(one: (&str, Option<&Path>), other: (&str, Option<&Path>)) -> Option<String> {
     let is_stream = |path: &Path| path.metadata().is_ok_and(|there| !there.is_file());
-    one.filter(|one| other == Some(*one) && !is_stream(one))
+    let path = one.1.filter(|path| other.1 == Some(*path) && !is_stream(path))?.display();
+    Some(format!("{} and {} both name {path}: one would be lost; give each its own", one.0, other.0))
 }
 
 /// Whether [`write()`] could, before there is anything to write.

@@ -335,15 +335,7 @@ fn join_mpi(limits: &Limits, signals: &Signals) -> Result<Joined<Started>, Strin
         super::launch::take_input()?;
         None
     };
-    let reason = format!(
-        "MPI_Init did not return within {}: some process of this job was not started, or the others do not reach it; what the \
-         launcher has said above may tell which. `harness --start local FILE.lua` needs no MPI, `--start ssh` none for other nodes; where \
-         it only takes longer, HARNESS_LIMITS=init=600",
-        crate::model::human::duration(limits.init.as_secs_f64())
-    );
-    let end = (exit::ALLOCATION, reason);
-    let joined =
-        root::within(signals, "MPI_Init", limits.init, end, || join(&env, &machine::hostname(), told));
+    let joined = watched(limits, signals, &env, || join(&env, &machine::hostname(), told));
     Ok(match joined.map_err(|error| error.to_string())? {
         Role::Alone => Joined::Root(Started { mpi: Mpi::Idle, ranks: Vec::new() }),
         Role::Root { library, ranks } => {
@@ -359,6 +351,26 @@ fn join_mpi(limits: &Limits, signals: &Signals) -> Result<Joined<Started>, Strin
             Joined::Served(leave_mpi(crate::worker::main_static(link)))
         }
     })
+}
+
+/// Only below an MPI's launcher there is an MPI_Init, which may wait for ever.
+#[cfg(feature = "mpi")]
+fn watched<T>(
+    limits: &Limits,
+    signals: &Signals,
+    env: &dyn Fn(&str) -> Option<String>,
+    join: impl FnOnce() -> T,
+) -> T {
+    if !crate::transport::mpi::start::is_launched(env) {
+        return join();
+    }
+    let reason = format!(
+        "MPI_Init did not return within {}: some process of this job was not started, or the others do not reach it; what the \
+         launcher has said above may tell which. `harness --start local FILE.lua` needs no MPI, `--start ssh` none for other nodes; where \
+         it only takes longer, HARNESS_LIMITS=init=600",
+        crate::model::human::duration(limits.init.as_secs_f64())
+    );
+    root::within(signals, "MPI_Init", limits.init, (exit::ALLOCATION, reason), join)
 }
 
 #[cfg(not(feature = "mpi"))]

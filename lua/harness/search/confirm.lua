@@ -6,8 +6,6 @@ local studies = lib["search/study"]
 
 local M = {}
 
--- What a measurement and a comparison take at the most where nothing else is said (src/model/task.rs).
-local MOST_RUNS, MOST_ROUNDS = 100, 60
 -- Of so many trials it can be told how much of their spread is noise.
 local LEAST_TRIALS = 5
 
@@ -102,8 +100,8 @@ end
 -- How long a side of the comparison may take, by what its measurement may: that was for so many runs, and there are as many rounds at
 -- the most. nil: it may take for ever.
 local function time_for(measurement, o)
-  local runs = measurement.runs or measurement.max_runs or MOST_RUNS
-  return measurement.timeout and measurement.timeout * math.max(1, (o and o.max_rounds or MOST_ROUNDS) / runs)
+  local runs = measurement.runs or measurement.max_runs or options.UNSAID.max_runs
+  return measurement.timeout and measurement.timeout * math.max(1, (o and o.max_rounds or options.UNSAID.max_rounds) / runs)
 end
 
 -- What `evaluate` would measure of a point, as options of a measurement; and how long its side may take.

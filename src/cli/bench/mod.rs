@@ -142,12 +142,8 @@ fn check_files(arguments: &BenchArgs) -> Result<(), (u8, String)> {
     for path in [&arguments.export_json, &arguments.export_csv].into_iter().flatten() {
         files::can_write(path).map_err(|error| unwritten(path, &error))?;
     }
-    if let Some(path) = files::named_twice(arguments.export_json.as_deref(), arguments.export_csv.as_deref())
-    {
-        let text = format!(
-            "--export-json and --export-csv both name {}: one would be lost; give each its own",
-            path.display()
-        );
+    let json = ("--export-json", arguments.export_json.as_deref());
+    if let Some(text) = files::named_twice(json, ("--export-csv", arguments.export_csv.as_deref())) {
         return Err((exit::USAGE, text));
     }
     let is_foreign = |path: &&PathBuf| {

@@ -87,8 +87,8 @@ enum CompareError {
         path.display()
     )]
     Lost { path: PathBuf, what: &'static str },
-    #[error("compare: --junit and --markdown both name {}: one would be lost; give each its own", .0.display())]
-    Twice(PathBuf),
+    #[error("compare: {0}")]
+    Twice(String),
 }
 
 impl From<Halt> for CompareError {
@@ -141,8 +141,9 @@ fn answer(arguments: &CompareArgs) -> Result<(String, Conclusion), CompareError>
             return Err(CompareError::Lost { path: path.clone(), what });
         }
     }
-    if let Some(path) = files::named_twice(arguments.junit.as_deref(), arguments.markdown.as_deref()) {
-        return Err(CompareError::Twice(path.into()));
+    let junit = ("--junit", arguments.junit.as_deref());
+    if let Some(text) = files::named_twice(junit, ("--markdown", arguments.markdown.as_deref())) {
+        return Err(CompareError::Twice(text));
     }
     let line = "harness compare BASE NEW";
     let read = |path: &PathBuf| campaign_of(path, "compare", line);
