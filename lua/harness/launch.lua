@@ -10,8 +10,8 @@ local function complain(who, text, ...) failure.raise(who .. ": " .. string.form
 
 -- Is it an MPI application?
 local function is_asked(o)
-  for key in pairs(options.LAUNCH) do
-    if o[key] ~= nil then return true end
+  for key in next, o do
+    if options.LAUNCH[key] then return true end
   end
   return false
 end

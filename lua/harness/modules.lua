@@ -5,6 +5,7 @@ local host = ...
 local concat, sort, next, error, type = table.concat, table.sort, next, error, type
 local load, loadlib, setmetatable = load, package.loadlib, setmetatable
 local string = { format = string.format, gsub = string.gsub, match = string.match, sub = string.sub }
+local is_text = utf8.len
 local searchers, loaded, loaded_from = package.searchers, package.loaded, host.loaded_from
 
 -- Names of the modules that are being loaded, outermost first.
@@ -65,6 +66,7 @@ local function meant(name)
 end
 
 searchers[2] = function(name)
+  if not is_text(name) then return "a module's name is text in UTF-8" end
   refuse_cycle(name)
   local kind, where, source = host.find(name)
   if kind == "lua" then return lua_loader(name, where, source) end

@@ -321,6 +321,7 @@ local function elsewhere(kind, key)
   end
   if kind == "metric" and key == "pattern" then return ' (it goes without a name: { "rate: ([%d.]+)", unit = "GB/s" })' end
   if kind == "call" and key == "limits" then return ' (what a call may take is what its slot may: spawn { memory = "2 GiB" })' end
+  if kind == "compare" and (key == "rounds" or key == "runs") then return " (it ends when the verdicts are out, or after max_rounds)" end
   if not TASKS[kind] and kind ~= "variant" then return nil end
   local kinds = {}
   for _, other in ipairs(failure.sorted_keys(TASKS)) do
@@ -349,7 +350,8 @@ local function check_option(kind, key, value)
     return t.below(type(key) == "string" and "." .. key or string.format("[%s]", key), value, problem)
   end
   if type(key) == "string" then return nil, { path = "", unknown = true, note = unknown(kind, key) } end
-  local example = schema.cmd and 'a program and its arguments go into cmd: { cmd = { "./a.out", "8" } }'
+  local example = kind == "compare" and "programs have names: { base = { cmd = ... }, faster = { cmd = ... } }"
+    or schema.cmd and 'a program and its arguments go into cmd: { cmd = { "./a.out", "8" } }'
     or "options have names: { name = value }"
   return nil, { path = "", unknown = true, note = string.format("there is no option [%s]; %s", shown(key), example) }
 end

@@ -48,9 +48,9 @@ end
 
 local function check_command(who, o)
   exactly_one(who, o, "cmd", "shell")
-  for _, key in ipairs { "inputs", "outputs" } do
-    if o[key] and o.cwd ~= "scratch" then complain(who, "'%s' travel to and from a scratch folder: add cwd = \"scratch\"", key) end
-  end
+  if o.cwd == "scratch" then return end
+  local files = o.inputs and "inputs" or o.outputs and "outputs"
+  if files then complain(who, "'%s' travel to and from a scratch folder: add cwd = \"scratch\"", files) end
 end
 
 -- Whose cores are its own among others' must be kept on them, and is placed by those alone.
@@ -212,6 +212,7 @@ local function variants_of(given)
     local is_option = key ~= "base" and (options.has("compare", key) or not has_command and options.has("measure", key))
     if is_option and has_command then complain("compare", "'%s' is an option: give the variant another name", key) end
     if type(key) == "string" and is_plain and not is_option and (has_command or key == "base" or not options.near("compare", key)) then
+      if not utf8.len(key) then complain("compare", "a name is not text in UTF-8: %s", failure.a(key)) end
       variants[key] = value
       if key ~= "base" then names[#names + 1] = key end
     else

@@ -26,6 +26,7 @@ local function without_zero(of)
     return of(value)
   end
 end
+local text = without_zero(unicode)
 
 local function boolean(value)
   if type(value) == "boolean" then return value end
@@ -308,8 +309,9 @@ local function argument(value)
   return nil, "a string, a number or a future"
 end
 
+local arguments = list(without_zero(argument), "strings, numbers and futures")
 local function command(value)
-  local good, problem = list(without_zero(argument), "strings, numbers and futures")(value)
+  local good, problem = arguments(value)
   if good and #good == 0 then return nil, "a program and its arguments, not an empty list" end
   return good, problem
 end
@@ -369,7 +371,7 @@ local function metric(value)
 end
 
 local function reference(value)
-  if type(value) == "string" then return value end
+  if type(value) == "string" then return text(value) end
   if is_future(value) then
     if value.kind == "exec" or value.kind == "call" then return value end
     return nil, "the future of an exec or a call (for a build give { build })"
@@ -397,8 +399,6 @@ local function nested(kind)
     return M.check_table(kind, value)
   end
 end
-
-local text = without_zero(unicode)
 
 local function shell(value)
   if is_future(value) then

@@ -23,9 +23,22 @@ assert(run({ cmd = { "cat" }, stdin = "from \0 Lua\xff" }).stdout == "from \0 Lu
 assert(run({ shell = "echo $A", env = { A = 5 } }).stdout == "5\n")
 assert(run({ cmd = { "echo" }, stdout = "null" }).stdout == "")
 
+-- What is left ends before it begins something else.
+r = run { shell = "for i in $(seq 200); do (sleep 60; echo later) & done; echo now" }
+assert(r.ok and r.stdout == "now\n" and r.leftovers >= 200, tostring(r) .. r.stdout)
+
 -- A call's value as an argument, pending or done; what failed before it.
 local five = submit(function() return 5 end)
 assert(run({ cmd = { "echo", five } }).stdout == "5\n" and run({ cmd = { "echo", five } }).stdout == "5\n")
+-- A number is the same text as a literal, as a value that is known, and as one that is not yet.
+for _, x in ipairs { 1e-5, 64.0, 2.0 ^ 50, 5e-324, 1.5e-7, 1e-310, -0.0, 0.1, 1 / 3, 1e15, 1e100, 2 ^ 53, -1e-4, math.huge } do
+  local f = submit(function() return x end)
+  local pending = run { cmd = { "echo", f } }
+  await(f)
+  local known, literal = run { cmd = { "echo", f } }, run { cmd = { "echo", x } }
+  assert(pending.stdout == literal.stdout and known.stdout == literal.stdout, pending.stdout .. known.stdout .. literal.stdout)
+  assert(tonumber(literal.stdout) == x or x == math.huge)
+end
 local t = submit(function() return {} end)
 r = run { cmd = { "echo", t } }
 assert(r.status == "setup_failed" and r.reason:find("neither a string nor a number", 1, true), r.reason)

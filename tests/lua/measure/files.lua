@@ -45,6 +45,7 @@ refuses("measure: 'verify.files' are those of a scratch folder: add cwd = \"scra
 refuses("'verify.files': '../out' is not a path inside the scratch folder", { cwd = "scratch", verify = { files = { ["../out"] = right } } })
 refuses("'verify.files': '/out' is not a path inside", { cwd = "scratch", verify = { files = { ["/out"] = right } } })
 refuses("'verify.files': 'in.txt' is among 'inputs'", { cwd = "scratch", inputs = { "in.txt" }, verify = { files = { ["in.txt"] = right } } })
+refuses("option 'verify.reference': expected text in UTF-8, got '\\xff'", { verify = { reference = "\xff" } })
 refuses("option 'verify.files.out': 'reference' is missing", { cwd = "scratch", verify = { files = { out = { rtol = 1 } } } })
 refuses("verify.files.out: unknown option 'rtl'", { cwd = "scratch", verify = { files = { out = { reference = right, rtl = 1 } } } })
 refuses("option 'verify.files.out': expected the path of a reference or { reference =, rtol =, atol = }, got 5", { verify = { files = { out = 5 } } })
