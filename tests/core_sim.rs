@@ -271,6 +271,19 @@ fn calls_stuck_behind_a_long_one_are_recalled() {
 }
 
 #[test]
+fn programs_that_come_back_from_behind_long_ones_all_end() {
+    let mut world = World::new(5, Weather::default());
+    world.open(0, 2, 1);
+    for _ in 0..200 {
+        world.submit(world.request(Kind::Exec), 1000);
+    }
+    world.run_until(5_000_000);
+    assert!(world.given_back > 0);
+    assert!(world.tasks.iter().all(|task| task.end == Some(End::Finished)));
+    world.finish();
+}
+
+#[test]
 fn exclusive_and_shared_tasks_both_advance() {
     let mut world = World::new(5, Weather::default());
     world.open(0, 1, 4);

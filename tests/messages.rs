@@ -129,6 +129,7 @@ fn between_worker_and_keeper() {
         FromKeeper::Done(TaskId(3), Attempt(2), failed()),
         FromKeeper::SlotEnded(SlotId(1), harness::model::SlotEnd::KilledForMemory("/proc/vmstat".into())),
         FromKeeper::NeedModule("a.b".into()),
+        FromKeeper::Recalled(TaskId(4), Attempt(1)),
         FromKeeper::Alive,
     ];
     survives(4, &from);

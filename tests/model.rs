@@ -89,6 +89,13 @@ fn calls_behind_a_long_one_go_elsewhere() {
 }
 
 #[test]
+fn programs_behind_a_long_one_come_back() {
+    let accidents = Accidents { crashes: 1, cancels: 1, ..NONE };
+    holds("given back", campaign(2, 1, &[EXEC, EXEC, EXEC, EXEC], NONE), 1000);
+    holds("given back, one worker", campaign(1, 1, &[EXEC, EXEC, EXEC, EXEC], accidents), 1000);
+}
+
+#[test]
 fn what_is_built_is_brought_where_it_is_measured() {
     let accidents = Accidents { crashes: 1, failures: 1, resumes: 1, ..NONE };
     let then = Wish { dep: Some(0), ..MEASURE };
@@ -123,6 +130,7 @@ fn each_fault_is_found() {
     is_found(Fault::LostGoesOn, campaign(2, 1, &[EXEC, EXEC], later), "runs twice at once");
     is_found(Fault::LossUnnoticed, small(), "never ends");
     is_found(Fault::EndUntold, small(), "never ends");
+    is_found(Fault::ReturnUntold, campaign(1, 1, &[EXEC, EXEC, EXEC], NONE), "never ends");
     let late = campaign(1, 1, &[CALL, CALL, MEASURE], Accidents { repeats: 1, ..NONE });
     is_found(Fault::AttemptUnchecked, late, "another attempt");
 }

@@ -178,7 +178,7 @@ pub enum Event {
         /// How long it ran (µs).
         elapsed_us: u64,
     },
-    /// The call had not begun and will not.
+    /// The call or program had not begun and will not.
     Recalled {
         /// Who says so.
         worker: WorkerId,

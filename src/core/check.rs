@@ -148,7 +148,7 @@ impl Core {
         let mut surplus = vec![0; self.pools.len()];
         for (id, worker) in self.fleet.iter() {
             let books = (
-                u32::from(worker.held + worker.ahead),
+                u32::from(worker.held) + u32::from(worker.ahead),
                 worker.calls,
                 worker.load,
                 worker.unseen,

@@ -8,14 +8,14 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::model::LONG_CALL;
+use crate::model::{LONG_CALL, LONG_PROGRAM};
 
 /// Work in the pipe of one unit (µs).
 pub(super) const PIPE_US: u32 = 2048;
-/// Programs that wait for one unit take at most about this (µs): some round trips between busy processes.
-const AHEAD_US: f32 = 5000.0;
+/// Programs that wait for one unit take at most about this (µs): more than word of those before them may wait for company.
+const AHEAD_US: f32 = 20_000.0;
 /// And are at most so many.
-const MOST_AHEAD: f32 = 8.0;
+const MOST_AHEAD: f32 = 32.0;
 /// No call is charged less (µs). Over MPI nothing wakes who waits for messages: until the next ones come, half of those may have ended
 /// that do nothing and are as many as fit.
 pub(super) const CHEAPEST_CALL: u32 = 1;
@@ -36,10 +36,15 @@ impl Durations {
     }
 
     /// How many programs of this class may wait for each unit of a worker: [`AHEAD_US`] of them, none of a class
-    /// not seen yet. So no core idles while word of an end travels, and none waits long behind another.
+    /// not seen yet, or behind whose programs they would not be left. So no core idles while word of an end travels, and none waits
+    /// long behind another.
     pub fn ahead(&self, class: u64) -> u16 {
-        let mean = self.mean_us.get(&class).map_or(f32::INFINITY, |mean| mean.max(1.0));
-        (AHEAD_US / mean).min(MOST_AHEAD) as u16
+        match self.mean_us.get(&class) {
+            Some(mean) if *mean < LONG_PROGRAM.as_micros() as f32 => {
+                (AHEAD_US / mean.max(1.0)).min(MOST_AHEAD) as u16
+            }
+            _ => 0,
+        }
     }
 
     /// A task of this class took so long. The mean forgets: an eighth of it is the latest.
@@ -68,7 +73,12 @@ mod tests {
         assert_eq!(PIPE_US / u32::from(durations.charge(9)), 1, "20.6 ms: its worker would give it back");
         assert_eq!(durations.ahead(8), 0, "nothing is known of it");
         durations.learn(8, 1000);
-        assert_eq!(durations.ahead(8), 5);
+        assert_eq!(durations.ahead(8), 20);
+        durations.learn(6, 1);
+        assert_eq!(durations.ahead(6), 32);
+        durations.learn(5, 7000);
+        durations.learn(4, 8000);
+        assert_eq!((durations.ahead(5), durations.ahead(4)), (2, 0), "behind 8 ms none would be left");
         durations.learn(8, 1_000_000);
         assert_eq!(durations.ahead(8), 0);
         (0..200).for_each(|_| durations.learn(7, 200));

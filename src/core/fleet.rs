@@ -32,7 +32,7 @@ pub(super) struct Worker {
     pub sockets: Box<[u16]>,
     /// Units occupied by tasks other than calls.
     pub held: u16,
-    /// Short programs sent ahead: each waits there for the next unit that comes free. While there are any, all
+    /// Short programs sent ahead: each waits there for the next unit that comes free, or comes back. While there are any, all
     /// units are held.
     pub ahead: u16,
     /// Calls sent.

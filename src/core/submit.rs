@@ -98,6 +98,9 @@ impl Core {
         if gpus > 0 {
             task.rare().gpus = gpus;
         }
+        if placement.numa_local || placement.smt.is_some() {
+            task.rare(); // and so not sent ahead: its keeper may have to let it wait for such cores
+        }
         if !needs.is_empty() {
             task.rare().needs = needs;
         }

@@ -160,8 +160,6 @@ impl Compare {
                     return Continue(step);
                 }
             }
-            let warmups = |(at, side): (usize, &Side)| vec![at; side.subject.spec().warmup as usize];
-            self.turns = self.sides.iter().enumerate().flat_map(warmups).collect();
             self.stage = Stage::Runs;
         }
         self.turn(now_s)
@@ -194,6 +192,10 @@ impl Compare {
             if let Stage::Counts(reason) = self.stage {
                 return Break(End { fatal: None, reason });
             }
+            if let Some(at) = self.cold() {
+                self.turns.push_back(at);
+                continue;
+            }
             if self.since.is_some() {
                 self.rounds += 1;
             }
@@ -206,6 +208,12 @@ impl Compare {
                 None => self.turns = self.order(self.rounds).into(),
             }
         }
+    }
+
+    /// The first side that has to warm up yet.
+    fn cold(&self) -> Option<usize> {
+        let is_cold = |side: &Side| side.failed.is_none() && side.subject.phase() == Phase::Warmup;
+        self.sides.iter().position(is_cold)
     }
 
     fn order(&self, round: usize) -> Vec<usize> {

@@ -246,3 +246,22 @@ fn what_runs_around_a_variant_is_its_own_affair() {
     assert_eq!(outcome.status, Status::Cancelled);
     assert_eq!(ran.last().map(String::as_str), Some("cleanup"));
 }
+
+/// Nothing is kept for runs that are to come.
+#[test]
+fn each_warms_up_as_often_as_it_is_to() {
+    let of = |warmups: [u32; 2]| {
+        let sides = ["base", "other"].into_iter().zip(warmups).map(|(name, warmup)| {
+            Side::of(name, fake::subject(name, MeasureSpec { warmup, ..MeasureSpec::default() }, &[]))
+        });
+        Compare::of(sides.collect(), 7, Some(60.0), 0.01, 5).unwrap()
+    };
+    let (outcome, _, ran) = drive(of([3, 2]), |_, _| took(1.0));
+    assert!(outcome.ok());
+    assert_eq!(ran[..5], ["base", "base", "base", "other", "other"]);
+    let (_, _, ran) = drive(of([u32::MAX, u32::MAX]), |_, i| match i {
+        3 => Err(StartError::Forced(Forced::Cancelled)),
+        _ => took(1.0),
+    });
+    assert_eq!(ran, ["base"; 4]);
+}

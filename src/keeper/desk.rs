@@ -3,20 +3,19 @@
 //! The loop brings work and takes word away, a lane takes work and leaves word. Work begins in its order as soon as
 //! the slots it occupies are free: where one program ends the next one starts, and only then is anybody told. Who
 //! sends more than there are slots for thus keeps the cores busy while word travels to the root and back, which for
-//! a program of a millisecond is much of its time. The desk never knows what work is about.
+//! a program of a millisecond is much of its time. Behind long ones nothing is left to wait: it goes back. The desk never
+//! knows what work is about.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::machine::{Cores, Topology};
-use crate::model::{Attempt, FromKeeper, Outcome, Pin, Run as Order, TaskId, Work};
-use crate::process::{self, Pid, Wake};
+use rustc_hash::FxHashSet;
 
-/// How long word of a start or an end may wait for company while there is more work here: many programs end sooner,
-/// and one message for several wakes the worker, the root and the script once.
-pub const WORD_MAY_WAIT: Duration = Duration::from_millis(2);
+use crate::machine::{Cores, Topology};
+use crate::model::{Attempt, FromKeeper, LONG_PROGRAM, Outcome, Pin, Run as Order, TaskId, Work};
+use crate::process::{self, Pid, Wake};
 
 /// An attempt at a task.
 pub type TaskKey = (TaskId, Attempt);
@@ -40,7 +39,11 @@ struct Books {
     /// Who stands aside while a task has the node alone or a part of it.
     household: Vec<Pid>,
     waiting: VecDeque<Order>,
+    /// Their keys: there may be thousands.
+    waits: FxHashSet<TaskKey>,
     running: BTreeMap<TaskKey, Running>,
+    /// Slots that those occupy.
+    busy: u32,
     lanes: u32,
     /// Lanes that are just starting a program.
     starting: u32,
@@ -62,6 +65,8 @@ struct Running {
     alone: bool,
     neighbours: Vec<TaskId>,
     start_told: bool,
+    /// Nothing sent ahead is to wait for its end.
+    is_long: bool,
     cancelled: bool,
     /// A module that something it runs waits for.
     wants: Option<String>,
@@ -129,13 +134,15 @@ impl Desk {
     /// Is this attempt here already?
     pub fn has(&self, key: TaskKey) -> bool {
         let books = self.books();
-        books.running.contains_key(&key) || books.position(key).is_some()
+        books.running.contains_key(&key) || books.waits.contains(&key)
     }
 
     /// Takes work in. True: it needs one lane more, which is counted in already.
     pub fn add(&self, order: Order) -> bool {
         let mut books = self.books();
+        books.waits.insert(key_of(&order));
         books.waiting.push_back(order);
+        self.give_back(&mut books);
         let tasks = books.running.len() + books.waiting.len();
         let more = books.lanes < books.slots && (books.lanes as usize) < tasks;
         books.lanes += u32::from(more);
@@ -147,18 +154,20 @@ impl Desk {
     pub fn lane_failed(&self) -> Option<Order> {
         let mut books = self.books();
         books.lanes -= 1;
-        if books.lanes == 0 { books.waiting.pop_back() } else { None }
+        let given_up = if books.lanes == 0 { books.waiting.pop_back()? } else { return None };
+        books.waits.remove(&(given_up.task, given_up.attempt));
+        Some(given_up)
     }
 
     /// Asks for the end of an attempt. True: it had not begun and will not.
     pub fn cancel(&self, key: TaskKey) -> bool {
         let mut books = self.books();
-        if let Some(at) = books.position(key) {
-            books.waiting.remove(at);
+        if books.waits.remove(&key) {
+            books.waiting.retain(|order| key_of(order) != key);
             self.changed.notify_one();
             return true;
         }
-        // Unknown: it ended by itself, and word of it is on its way.
+        // Unknown: it ended by itself or was given back, and word of it is on its way.
         if let Some(running) = books.running.get_mut(&key) {
             running.cancelled = true;
             running.bell.signal();
@@ -185,6 +194,7 @@ impl Desk {
         let mut books = self.books();
         books.closed = true;
         books.waiting.clear();
+        books.waits.clear();
         drop(books);
         self.changed.notify_all();
         let _ = self.changed.wait_timeout_while(self.books(), patience, |books| books.starting > 0);
@@ -213,6 +223,7 @@ impl Desk {
                 if books.fits() {
                     self.changed.notify_one();
                 }
+                self.give_back(&mut books);
                 return next;
             }
             books = self.changed.wait(books).unwrap_or_else(PoisonError::into_inner);
@@ -225,10 +236,12 @@ impl Desk {
         self.changed.notify_all();
     }
 
-    /// For a lane: the task runs long enough for its start to be told, with all that waits to be told.
-    pub fn tell_start(&self, key: TaskKey) {
+    /// For a lane: the task is a long one ([`LONG_PROGRAM`]). Its start is told, with all that waits to be told.
+    pub fn proves_long(&self, key: TaskKey) {
         let mut books = self.books();
         books.start(key);
+        books.running.get_mut(&key).into_iter().for_each(|running| running.is_long = true);
+        self.give_back(&mut books);
         self.ring(&mut books);
     }
 
@@ -264,6 +277,19 @@ impl Desk {
         }
         books.starting += 1;
         Some(Starting(self))
+    }
+
+    /// Where all slots have long work, what waits does not wait for its end: other nodes may be idle. It was sent ahead, for the root
+    /// sends nothing else to where no slot is free.
+    fn give_back(&self, books: &mut Books) {
+        let Books { waiting, waits, running, word, .. } = books;
+        if waiting.is_empty() || books.busy < books.slots || !running.values().all(|running| running.is_long)
+        {
+            return;
+        }
+        waits.clear();
+        word.extend(waiting.drain(..).map(|order| FromKeeper::Recalled(order.task, order.attempt)));
+        self.ring(books);
     }
 
     fn ring(&self, books: &mut Books) {
@@ -304,15 +330,20 @@ impl Running {
 }
 
 impl Books {
-    fn position(&self, (task, attempt): TaskKey) -> Option<usize> {
-        self.waiting.iter().position(|order| (order.task, order.attempt) == (task, attempt))
+    /// May anything begin?
+    fn fits(&self) -> bool {
+        self.first_that_fits().is_some()
     }
 
-    /// Are the slots free that the first of the waiting occupies? One that wants more than there are runs alone.
-    fn fits(&self) -> bool {
-        let busy: u32 = self.running.values().map(|running| running.cores).sum();
-        let Some(next) = self.waiting.front() else { return false };
-        busy == 0 || busy + next.cores <= self.slots && self.has_cores(next)
+    /// The first of the waiting, if the slots are free that it occupies; one that wants more than there are runs alone. While it waits
+    /// for cores, who asks for none does not wait behind it.
+    fn first_that_fits(&self) -> Option<usize> {
+        let has_slots = |order: &Order| self.busy == 0 || self.busy + order.cores <= self.slots;
+        let first = self.waiting.front().filter(|first| has_slots(first))?;
+        if self.busy == 0 || self.has_cores(first) {
+            return Some(0);
+        }
+        self.waiting.iter().position(|order| order.pin.is_none() && has_slots(order))
     }
 
     /// Are its cores free, or such that no waiting will make them?
@@ -347,8 +378,9 @@ impl Books {
     }
 
     fn begin(&mut self, bell: &Arc<Wake>) -> Option<Order> {
-        let order = if self.fits() { self.waiting.pop_front()? } else { return None };
-        let key = (order.task, order.attempt);
+        let order = self.waiting.remove(self.first_that_fits()?)?;
+        let key = key_of(&order);
+        self.waits.remove(&key);
         let given = order.pin.and_then(|pin| self.give_cores(pin));
         let (cores, alone, bell) = (order.cores, order.alone, bell.clone());
         let neighbours = if alone { self.meet(key.0) } else { Vec::new() };
@@ -360,12 +392,14 @@ impl Books {
             alone,
             neighbours,
             start_told: false,
+            is_long: !is_program(&order),
             cancelled: false,
             wants,
             bell,
         };
         let moves = running.has_cores();
         self.running.insert(key, running);
+        self.busy += cores;
         if moves {
             self.move_aside();
         }
@@ -395,7 +429,9 @@ impl Books {
 
     fn done(&mut self, key: TaskKey, outcome: Outcome) {
         self.start(key);
-        if let Some(Running { given: Some(Ok(cores)), .. }) = self.running.remove(&key) {
+        let ended = self.running.remove(&key);
+        self.busy -= ended.as_ref().map_or(0, |running| running.cores);
+        if let Some(Running { given: Some(Ok(cores)), .. }) = ended {
             self.taken.retain(|cpu| !cores.taken.contains(cpu));
             self.move_aside();
         }
@@ -404,8 +440,18 @@ impl Books {
     }
 
     fn is_overdue(&self) -> bool {
-        self.oldest.is_some_and(|since| since.elapsed() >= WORD_MAY_WAIT)
+        self.oldest.is_some_and(|since| since.elapsed() >= LONG_PROGRAM)
     }
+}
+
+/// The attempt it is.
+pub fn key_of(order: &Order) -> TaskKey {
+    (order.task, order.attempt)
+}
+
+/// Is it one program, which may be short or long? All else is long.
+pub fn is_program(order: &Order) -> bool {
+    matches!(order.work, Work::Exec(_))
 }
 
 /// May it be over before anybody needs to know that it began? Not a measurement: nothing is to be told beside it.

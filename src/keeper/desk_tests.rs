@@ -3,7 +3,7 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
-use crate::model::{ExecSpec, Own, Status};
+use crate::model::{ExecSpec, Hash, Input, Own, Status};
 
 fn order(task: u64, cores: u32, work: Work) -> Order {
     Order {
@@ -62,6 +62,55 @@ fn one_task_follows_another_and_all_is_told_when_nothing_follows() {
     let told: Vec<bool> =
         desk.take_word().iter().map(|word| matches!(word, FromKeeper::Started(..))).collect();
     assert_eq!(told, [true, false, true, false]);
+}
+
+#[test]
+fn behind_long_work_nothing_that_was_sent_ahead_is_left() {
+    let (desk, bell) = desk(2);
+    let recalled = || {
+        let told = desk.take_word().into_iter().filter_map(|word| match word {
+            FromKeeper::Recalled(task, _) => Some(task.0),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let next = |last| desk.next(last, &bell).unwrap().task.0;
+    (1..=4).for_each(|task| _ = desk.add(exec(task, 1)));
+    desk.add(Order { pin: Some(Pin::default()), ..exec(5, 1) });
+    assert_eq!((next(None), next(None)), (1, 2));
+    desk.proves_long(key(1));
+    assert!(recalled().is_empty(), "where the other one ends they begin");
+    assert_eq!(next(done(2)), 3);
+    desk.proves_long(key(3));
+    assert_eq!(recalled(), [4, 5]);
+    assert!(!desk.has(key(4)) && !desk.cancel(key(5)));
+    assert!(!desk.add(exec(6, 1)), "no lane is needed for what goes back");
+    assert_eq!(recalled(), [6], "it was on its way");
+    // What is told as it begins need not be long, but a build is.
+    desk.books().done(key(1), Outcome::failed(Status::Cancelled, ""));
+    let mut spec = ExecSpec::default();
+    spec.command.inputs.push(Input { path: "a".into(), hash: Hash::of(b"a"), executable: false });
+    desk.add(order(7, 1, Work::Exec(spec)));
+    assert_eq!(next(None), 7);
+    desk.add(order(8, 1, Work::Compile(Default::default())));
+    assert!(recalled().is_empty());
+    assert_eq!(next(done(7)), 8);
+    desk.add(exec(9, 1));
+    assert_eq!(recalled(), [9]);
+}
+
+#[test]
+fn behind_what_waits_for_cores_others_use_the_slots() {
+    let (desk, bell) = desk(3);
+    let (_folder, bare) = crate::machine::recorded(&[("proc/x", "")]);
+    desk.learn_cores(|| Topology::read(&bare, &(0..3).collect()));
+    let next = |last| desk.next(last, &bell).unwrap().task.0;
+    let pinned = |task| Order { pin: Some(Pin { cores: 2, ..Pin::default() }), ..exec(task, 1) };
+    for order in [pinned(1), pinned(2), exec(3, 1), exec(4, 1), exec(5, 1)] {
+        desk.add(order);
+    }
+    assert_eq!([(); 3].map(|()| next(None)), [1, 3, 4]);
+    assert_eq!([1, 3].map(|task| next(done(task))), [2, 5]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::around::{self, Watch};
-use super::desk::{Desk, TaskKey, WORD_MAY_WAIT, is_short};
+use super::desk::{Desk, TaskKey, is_program, is_short, key_of};
 use super::inspection;
 use super::job::{Job, Learned, Step};
 use super::place::Place;
@@ -26,8 +26,8 @@ use crate::machine::energy::Rapl;
 use crate::machine::environment::{self, Sensors};
 use crate::machine::peak::{self, Peak};
 use crate::machine::{self, Kernel};
-use crate::model::{Conditions, Outcome, Own, Placed, Run as Order};
-use crate::process::{Family, Wake, give_code_back};
+use crate::model::{Conditions, LONG_PROGRAM, Outcome, Own, Placed, Run as Order};
+use crate::process::{Family, Wake, give_code_back, hear_no_signals};
 
 /// What may still run when its task is to end has so long, however short its time was. The root gives a task up 40 s
 /// after its limit (`core`'s guard).
@@ -63,8 +63,8 @@ struct Task {
     place: Option<Place>,
     /// What tells what each of its runs consumes.
     energy: Option<Rapl>,
-    /// When its start is to be told, if it was not yet.
-    tell_at: Option<Instant>,
+    /// When it proves long, if it may be short.
+    long_at: Option<Instant>,
     /// It runs what runs whatever happens.
     is_closing: bool,
     /// It has its node to itself.
@@ -92,29 +92,30 @@ pub fn start(common: &Arc<Common>, site: &Arc<Site>) -> io::Result<()> {
 
 impl Lane {
     fn serve(mut self) {
+        hear_no_signals(); // the main thread does
         let mut done = None;
         let common = self.common.clone();
         common.desk.go_anywhere(); // it was started where the main thread stood, perhaps beside a measurement
         while let Some(order) = common.desk.next(done.take(), &self.bell) {
-            let key = (order.task, order.attempt);
+            let key = key_of(&order);
             done = Some((key, self.see_through(order)));
         }
     }
 
     /// Asks the job what comes next and runs it, until it is over.
     fn see_through(&mut self, order: Order) -> Outcome {
-        self.around.begin_task();
+        self.around.begin_task(is_short(&order));
         let begun = Instant::now();
         let limit = order.timeout.filter(|limit| limit.is_finite() && *limit >= 0.0);
         let limit = limit.and_then(|s| Some((begun.checked_add(Duration::try_from_secs_f64(s).ok()?)?, s)));
         let mut task = Task {
-            key: (order.task, order.attempt),
+            key: key_of(&order),
             mark: format!("{}.{}", order.task, order.attempt),
             begun,
             limit,
             place: None,
             energy: None,
-            tell_at: is_short(&order).then(|| begun + WORD_MAY_WAIT),
+            long_at: is_program(&order).then(|| begun + LONG_PROGRAM),
             is_closing: false,
             alone: has_the_node(&order),
         };
@@ -131,7 +132,7 @@ impl Lane {
     /// Its cores. What only says how many takes what there is where a worker has more slots than cores.
     fn place(&self, order: &Order) -> Result<Option<Place>, Failure> {
         let demands = order.pin.is_some_and(|pin| pin.local || pin.smt.is_some() || pin.own != Own::Threads);
-        let key = (order.task, order.attempt);
+        let key = key_of(order);
         match self.common.desk.cores_of(key) {
             Some(Ok(cores)) => Ok(Some(Place::new(key, cores, self.common.clone()))),
             Some(Err(lacks)) if demands => Err(Failure::refused(lacks)),
@@ -325,7 +326,7 @@ impl Lane {
         });
         // What was told to end, or has ended, is not told again.
         let limit = task.limit.map(|(at, _)| at).filter(|_| run.undisturbed());
-        let until = [limit, task.tell_at, run.timer()].into_iter().flatten().min();
+        let until = [limit, task.long_at, run.timer()].into_iter().flatten().min();
         if sleep(&mut fds, until).is_err() {
             // poll fails only for lack of memory: go round, slowly.
             std::thread::park_timeout(Duration::from_millis(1));
@@ -340,8 +341,8 @@ impl Lane {
     }
 
     fn timers(&mut self, run: &mut Run, task: &mut Task, now: Instant) -> Option<Ended> {
-        if task.tell_at.take_if(|at| now >= *at).is_some() {
-            self.common.desk.tell_start(task.key);
+        if task.long_at.take_if(|at| now >= *at).is_some() {
+            self.common.desk.proves_long(task.key);
         }
         if let Some((_, limit)) = task.limit.filter(|(at, _)| now >= *at) {
             run.stop(Forced::Timeout(limit), now, &self.around);
@@ -391,7 +392,7 @@ mod tests {
         let key = (TaskId(0), Attempt(0));
         let (mark, place, energy) = (String::new(), None, None);
         let mut task =
-            Task { key, mark, begun, limit, place, energy, tell_at: None, is_closing: false, alone: true };
+            Task { key, mark, begun, limit, place, energy, long_at: None, is_closing: false, alone: true };
         task.close(cancelled);
         assert!(task.is_closing);
         task.limit.map(|(at, s)| {

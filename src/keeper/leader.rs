@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashSet;
+use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::model::Usage;
@@ -101,7 +102,7 @@ impl Leader {
     /// Asks it to end, and makes it after a while.
     pub fn terminate(&mut self, now: Instant, family: &Family) {
         if self.undisturbed() {
-            self.killed = family.started_by(self.child.pid, &self.mark);
+            self.killed.extend(family.started_by(self.child.pid, &self.mark));
             let _ = kill_process_group(self.child.pid, Signal::TERM);
             self.state = State::Terminating { kill_at: now + GRACE };
         }
@@ -147,17 +148,25 @@ impl Leader {
                 (exit, Usage { wall_s, ..usage }, now + SWEEP_PATIENCE)
             }
         };
-        let left = family.sweep(self.child.pid, &self.mark, &mut self.killed);
-        if left.is_empty() {
-            return Some(self.departed(exit, usage, family));
+        loop {
+            let left = family.sweep(self.child.pid, &self.mark, &mut self.killed);
+            if left.is_empty() {
+                return Some(self.departed(exit, usage, family));
+            }
+            let watched = left.iter().map(|pid| pidfd_open(*pid, PidfdFlags::empty()));
+            let watched: Vec<_> =
+                watched.filter(|fd| !matches!(fd, Err(Errno::SRCH | Errno::INVAL))).collect();
+            // Those that are gone were waited for by the lane of another task that has ended: nothing would tell of them.
+            if !watched.is_empty() {
+                let left = watched.into_iter().flatten().collect();
+                self.state = State::Sweeping { exit, usage, left, give_up };
+                return None;
+            }
         }
-        let left = left.iter().filter_map(|pid| pidfd_open(*pid, PidfdFlags::empty()).ok()).collect();
-        self.state = State::Sweeping { exit, usage, left, give_up };
-        None
     }
 
     fn departed(&self, exit: Exit, usage: Usage, family: &Family) -> Departed {
-        family.forget(self.child.pid);
+        family.forget(self.child.pid, &self.mark);
         Departed { exit, usage, killed: self.killed.len() as u32 }
     }
 }

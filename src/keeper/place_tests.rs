@@ -20,6 +20,7 @@ fn a_start_that_fails_leaves_the_lane_aside() {
         return;
     }
     let desk = Desk::new().unwrap();
+    desk.set_slots(1);
     desk.learn_cores(Topology::here);
     let (task, attempt) = (TaskId(1), Attempt(0));
     let pin = Some(Pin { cores: 1, own: Own::Cores, ..Pin::default() });

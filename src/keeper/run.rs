@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -28,6 +28,9 @@ use crate::process::{self, Allowance, Exit, Family, Footprint, Launch, SpawnErro
 
 /// Read at the most so much of a stream before others get their turn (B).
 const READ_BYTES: usize = 64 * 1024;
+
+/// While short programs follow one another our peak is forgotten this often, and not before each of them: that is 1 % of their time.
+const FORGETS: Duration = Duration::from_millis(10);
 
 /// How much of the captured streams is kept (B); the rest is counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,6 +125,10 @@ pub struct Surroundings {
     /// Processes the kernel killed for memory since the task began.
     oom: OomWatch,
     footprint: Footprint,
+    /// When the peak was last forgotten for short programs.
+    forgotten: Option<Instant>,
+    /// The task is a short program.
+    is_short: bool,
     null: OwnedFd,
     buffer: Vec<u8>,
 }
@@ -133,14 +140,27 @@ impl Surroundings {
             family,
             oom: OomWatch::open(),
             footprint: Footprint::open(),
+            forgotten: None,
+            is_short: false,
             null: process::own::null_device()?,
             buffer: vec![0; READ_BYTES],
         })
     }
 
     /// The runs that follow are another task's.
-    pub fn begin_task(&mut self) {
+    pub fn begin_task(&mut self, is_short: bool) {
         self.oom.note();
+        self.is_short = is_short;
+        let now = Instant::now();
+        if is_short && self.forgotten.is_none_or(|at| now - at >= FORGETS) {
+            self.forgotten = Some(now);
+            self.footprint.forget_peak();
+        }
+    }
+
+    /// What this process has, B, just before it starts a program; what it had before is forgotten. Of a short one nobody asks.
+    fn footprint(&self) -> u64 {
+        if self.is_short { 0 } else { self.footprint.forget_peak() }
     }
 }
 
@@ -186,6 +206,7 @@ impl Run {
         };
         let (stdout, out) = Stream::open(&command.stdout, keep.stdout, command)?;
         let (stderr, err) = Stream::open(&command.stderr, keep.stderr, command)?;
+        let footprint_bytes = around.footprint();
         let launch = Launch {
             program: None,
             argv: &command.argv,
@@ -198,7 +219,6 @@ impl Run {
             ],
             fds: &[],
         };
-        let footprint_bytes = around.footprint.forget_peak();
         let limits = command.limits;
         let allowance = Allowance::new(&limits);
         let spawn = || process::spawn_limited(&launch, &allowance);
@@ -322,4 +342,30 @@ pub fn memory_file(bytes: &[u8]) -> io::Result<OwnedFd> {
     file.write_all(bytes)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn for_short_programs_the_peak_is_forgotten_now_and_then_and_for_others_each_time() {
+        let mut around = Surroundings::new(Arc::default()).unwrap();
+        let mut forgets = |is_short| {
+            let before = around.forgotten;
+            around.begin_task(is_short);
+            let forgets = around.forgotten != before;
+            // As if no time had passed, however slow the machine is.
+            around.forgotten = around.forgotten.map(|_| Instant::now() + Duration::from_secs(3600));
+            (forgets, around.footprint() > 0)
+        };
+        assert_eq!(
+            [true, true, false, true].map(&mut forgets),
+            [(true, false), (false, false), (false, true), (false, false)]
+        );
+        around.forgotten = Instant::now().checked_sub(FORGETS);
+        let before = around.forgotten;
+        around.begin_task(true);
+        assert_ne!(around.forgotten, before);
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::desk::{Desk, TaskKey};
+use super::desk::{Desk, TaskKey, key_of};
 use super::job::Learned;
 use super::lane::{self, Common, sleep};
 use super::site::{Failure, Site};
@@ -177,8 +177,7 @@ impl Keeper {
             ToKeeper::Run(order) => self.take_in(*order),
             ToKeeper::Kill(task, attempt) => {
                 if self.common.desk.cancel((task, attempt)) {
-                    let never = Outcome::failed(Status::Cancelled, "cancelled before it began");
-                    self.report((task, attempt), now, never);
+                    self.worker.queue(&FromKeeper::Recalled(task, attempt));
                 }
             }
             ToKeeper::Sweep(task, attempt, mark) => {
@@ -203,7 +202,7 @@ impl Keeper {
     }
 
     fn take_in(&mut self, order: Order) {
-        let (key, begun) = ((order.task, order.attempt), Instant::now());
+        let (key, begun) = (key_of(&order), Instant::now());
         let Some(site) = &self.site else {
             let failure = Failure::setup("the keeper was given work before it was set up");
             return self.refuse(key, begun, failure);
@@ -220,7 +219,7 @@ impl Keeper {
         {
             let error = process::with_advice(error);
             let failure = Failure::setup(format!("the keeper cannot start a thread for it: {error}"));
-            self.refuse((order.task, order.attempt), begun, failure);
+            self.refuse(key_of(&order), begun, failure);
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Stream {
     /// The end we read, and one that writes. Ours stays open too: else the end of every program would wake us twice, for
     /// its streams and for itself.
     pipe: Option<(OwnedFd, OwnedFd)>,
+    /// Reading from our end does not wait: so since there was first something to read.
+    is_prompt: bool,
     capture: Capture,
 }
 
@@ -47,17 +49,15 @@ impl Stream {
                 Ok((Self::none(), Target::File(file)))
             }
             Sink::Capture => {
-                let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
-                // Only our end: a program may not expect "try again" from its standard output.
-                rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
-                Ok((Self { pipe: Some((ours, theirs)), capture: Capture::new(keep) }, Target::Pipe))
+                let pipe = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+                Ok((Self { pipe: Some(pipe), is_prompt: false, capture: Capture::new(keep) }, Target::Pipe))
             }
         }
     }
 
     /// Nothing is captured.
     pub fn none() -> Self {
-        Self { pipe: None, capture: Capture::new(0) }
+        Self { pipe: None, is_prompt: false, capture: Capture::new(0) }
     }
 
     /// What the program gets.
@@ -77,15 +77,24 @@ impl Stream {
     /// Reads once, so that no stream starves another.
     pub fn read(&mut self, buffer: &mut [u8]) {
         let Some((ours, _)) = &self.pipe else { return };
-        if let Ok(got) = rustix::io::read(ours, &mut *buffer) {
+        // Whoever else has this pipe may take what there is. Only our end: a program may not expect "try again" from its standard
+        // output. Of an open pipe the kernel refuses that to nobody.
+        self.is_prompt = self.is_prompt || rustix::io::ioctl_fionbio(ours, true).is_ok();
+        if self.is_prompt
+            && let Ok(got) = rustix::io::read(ours, &mut *buffer)
+        {
             self.capture.push(&buffer[..got]);
         }
+    }
+
+    fn has_some(&self) -> bool {
+        self.pipe.as_ref().is_some_and(|(ours, _)| rustix::io::ioctl_fionread(ours) != Ok(0))
     }
 
     /// Reads what is left; bounded, because a writer may have escaped us.
     pub fn drain(&mut self, buffer: &mut [u8]) -> Captured {
         let before = self.capture.total();
-        loop {
+        while self.has_some() {
             let total = self.capture.total();
             self.read(buffer);
             let now = self.capture.total();

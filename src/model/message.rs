@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Raised with every change of a message: root and workers must agree.
-pub const PROTOCOL: u32 = 17;
+pub const PROTOCOL: u32 = 18;
 
 /// Artefacts travel in pieces of at most this many bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -207,6 +207,10 @@ pub struct DepLabel {
 /// sends nothing to wait behind calls that usually do.
 pub const LONG_CALL: Duration = Duration::from_millis(20);
 
+/// A program that runs longer than this is announced by its keeper, with all that waits to be told; those sent ahead that wait behind such
+/// ones alone go back to the root, which sends nothing ahead of programs that usually do.
+pub const LONG_PROGRAM: Duration = Duration::from_millis(8);
+
 /// A call for a slot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallTask {
@@ -298,7 +302,7 @@ pub enum FromWorker {
     Started(TaskId, Attempt),
     /// The attempt has ended.
     Done(TaskId, Attempt, #[serde(with = "encoding::shared")] Arc<Outcome>),
-    /// The call had not begun and will not, or nobody knows how it ended in a slot that was killed.
+    /// The call or program had not begun and will not, or nobody knows how it ended in a slot that was killed.
     Recalled(TaskId, Attempt),
     /// Nothing of the attempt is left on this node.
     Swept(TaskId, Attempt),
@@ -369,6 +373,8 @@ pub enum FromKeeper {
     Started(TaskId, Attempt),
     /// The attempt has ended.
     Done(TaskId, Attempt, #[serde(with = "encoding::shared")] Arc<Outcome>),
+    /// The attempt has not begun and will not: it is cancelled, or what is before it is long.
+    Recalled(TaskId, Attempt),
     /// Nothing of the attempt is left on this node.
     Swept(TaskId, Attempt),
     /// A slot process ended.

@@ -62,8 +62,8 @@ pub use limits::Limits;
 pub use measurement::{Columns, MEASUREMENT_SCHEMA, Measurement, MetricColumn, Objective, Reserved, Verify};
 pub use message::{
     CHUNK_BYTES, CallTask, DepLabel, DepRecord, DepValue, FromKeeper, FromSlot, FromWorker, Gang, Hello,
-    InitCall, LONG_CALL, Message, Module, PROTOCOL, Run, SlotEnd, SlotInit, SlotSetup, ToKeeper, ToSlot,
-    ToWorker, Welcome, Work,
+    InitCall, LONG_CALL, LONG_PROGRAM, Message, Module, PROTOCOL, Run, SlotEnd, SlotInit, SlotSetup,
+    ToKeeper, ToSlot, ToWorker, Welcome, Work,
 };
 pub use nearest::nearest;
 pub use outcome::{

@@ -6,7 +6,7 @@
 //! for an instant): all it needs is made before. `posix_spawn` does the same; but it sets no limits, gives no descriptor of
 //! the process, and has a new stack mapped for each, which is unmapped on all cores that run threads of ours.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::convert::Infallible;
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -35,6 +35,8 @@ static UNUSUAL: OnceLock<Vec<c_int>> = OnceLock::new();
 thread_local! {
     /// Where the children of this thread stand, one after another: it goes on when one has become the program, or ended.
     static CHILD_STACK: UnsafeCell<Box<[MaybeUninit<u128>]>> = UnsafeCell::new(Box::new_uninit_slice(STACK_UNITS));
+    /// It hears no signals.
+    static IS_DEAF: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What the child reads, and where it leaves why it could not become the program.
@@ -54,6 +56,19 @@ pub fn settle_signals() {
     let _ = UNUSUAL.set((1..=LAST_SIGNAL).filter(is_unusual).collect());
 }
 
+/// This thread hears no signal any more for which we may have a handler: it need not be made deaf, and to hear again, for each program
+/// that it starts. For good: nothing else may change what it hears. It still hears of faults, which the runtime explains, and that a
+/// child has ended: who has that blocked is not asked whether it is ignored, and another thread is woken for it.
+pub fn hear_no_signals() {
+    let mut signals = all_signals();
+    for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGCHLD] {
+        // SAFETY: the set is initialised.
+        unsafe { libc::sigdelset(&mut signals, signal) };
+    }
+    change_mask(&signals);
+    IS_DEAF.set(disposition(libc::SIGCHLD) == libc::SIG_DFL);
+}
+
 /// Starts the program, as the leader of a session.
 pub(super) fn begin(ready: &Ready<'_>) -> Result<Child, Refusal> {
     let unusual = UNUSUAL.get().map(Vec::as_slice);
@@ -61,8 +76,8 @@ pub(super) fn begin(ready: &Ready<'_>) -> Result<Child, Refusal> {
     let argument = ptr::from_ref(&order).cast_mut().cast();
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     let mut pidfd: RawFd = -1;
-    // A handler of ours must not run in the child.
-    let mask = change_mask(&all_signals());
+    // A handler of ours must not run in the child, which puts them back before anything else.
+    let mask = (!IS_DEAF.get()).then(|| change_mask(&all_signals()));
     // SAFETY: the stack and what `argument` points to outlive the child's use of them, as this thread goes on only once
     // the child has become the program or has ended. Other threads go on, and what the child reads is this thread's alone.
     let pid = CHILD_STACK.with(|stack| unsafe {
@@ -71,7 +86,7 @@ pub(super) fn begin(ready: &Ready<'_>) -> Result<Child, Refusal> {
     });
     let cloned =
         Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw).ok_or_else(io::Error::last_os_error);
-    change_mask(&mask);
+    mask.iter().for_each(|mask| _ = change_mask(mask));
     let pid = cloned?;
     // SAFETY: the kernel made it for us, if it knows how to, and nobody else has it.
     let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
@@ -166,6 +181,7 @@ mod tests {
     use std::os::fd::{AsFd, BorrowedFd};
     use std::path::Path;
 
+    use super::hear_no_signals;
     use crate::process::{Environment, Exit, Launch, own, spawn, wait};
 
     /// What a command writes to standard output and a descriptor 9, in this folder, and how it ends.
@@ -189,19 +205,26 @@ mod tests {
     fn a_program_begins_with_what_it_is_given_and_nothing_of_ours() {
         own::block_signals().unwrap();
         // Of a process that has no child: a shell that has one may hold back signals for a moment.
-        let (status, _) = output(&["cat", "/proc/self/status"], None);
+        let status = || output(&["cat", "/proc/self/status"], None).0;
+        let of_a_deaf_thread = std::thread::spawn(move || {
+            hear_no_signals();
+            status()
+        });
+        let statuses = [status(), of_a_deaf_thread.join().unwrap()];
         own::close_on_exec_from(3); // as each process of ours begins
         let (descriptors, _) = output(&["ls", "/proc/self/fd"], None);
         let line = "pwd; cut -d' ' -f 5,6 /proc/$$/stat | tr ' ' '\\n' | grep -vx $$; echo more >&9";
         let (text, exit) = output(&["sh", "-c", line], Some(Path::new("/usr")));
         own::unblock_signals().unwrap();
-        let of = |name: &str| {
+        let of = |status: &str, name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             u64::from_str_radix(line.trim(), 16).unwrap()
         };
-        assert_eq!((of("SigBlk:"), of("SigCgt:")), (0, 0), "{status}");
-        // The C library lets nobody touch its own two, 32 and 33: they are as whoever started us left them.
-        assert_eq!(of("SigIgn:") & !(0b11 << 31), 0, "{status}");
+        for status in statuses {
+            assert_eq!((of(&status, "SigBlk:"), of(&status, "SigCgt:")), (0, 0), "{status}");
+            // The C library lets nobody touch its own two, 32 and 33: they are as whoever started us left them.
+            assert_eq!(of(&status, "SigIgn:") & !(0b11 << 31), 0, "{status}");
+        }
         assert_eq!(exit, Exit::Code(0));
         // No group or session but its own; of descriptors ls has one more, and others hand on one of 200 and more for a moment.
         assert_eq!(text, "/usr\nmore\n");

@@ -28,7 +28,7 @@ mod wait;
 mod wake;
 
 pub use ask::{NoAnswer, ask};
-pub use birth::settle_signals;
+pub use birth::{hear_no_signals, settle_signals};
 pub use environment::{DEFAULT_PATH, Environment};
 pub use folders::{OwnFolder, folder_prefix, private, remove_tree, sweep, sweep_behind, temporary};
 pub use footprint::{Footprint, give_code_back, keep_small};

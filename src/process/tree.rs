@@ -35,10 +35,53 @@ pub struct Family {
 
 #[derive(Debug, Default)]
 struct Books {
-    /// What was started here, and its mark.
-    known: FxHashMap<Pid, String>,
+    /// What was started here, and nobody has forgotten.
+    known: FxHashMap<Pid, Known>,
     /// Marks of programs whose process id is not known yet.
     starting: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Known {
+    mark: String,
+    /// It was waited for; what it left may still be there.
+    has_ended: bool,
+}
+
+impl Books {
+    /// The program with this mark: its number may be another's by now.
+    fn known_as(&mut self, leader: Pid, mark: &str) -> Option<&mut Known> {
+        self.known.get_mut(&leader).filter(|known| known.mark == mark)
+    }
+
+    fn forget(&mut self, leader: Pid, mark: &str) {
+        if self.known_as(leader, mark).is_some() {
+            self.known.remove(&leader);
+        }
+    }
+
+    /// Is this orphan what the program with this mark left, or one that is forgotten already? In the midst of an exec a process
+    /// shows no mark, and may have escaped the sweep that was meant for it. What tells nothing is anybody's once nothing else runs.
+    fn is_of(&self, orphan: Pid, mark: &str) -> bool {
+        let (session, its) = (getsid(Some(orphan)).ok(), mark_of(orphan));
+        let says =
+            |(pid, known): &(&Pid, &Known)| session == Some(**pid) || its.as_ref() == Some(&known.mark);
+        // By their marks: a number comes again.
+        let mut owners = self.known.iter().filter(says).map(|(_, known)| &known.mark);
+        if its.as_deref() == Some(mark) || owners.clone().any(|owner| owner == mark) {
+            return true;
+        }
+        if owners.next().is_some() {
+            return false;
+        }
+        match its {
+            Some(its) => !self.starting.contains(&its),
+            None => {
+                self.starting.is_empty()
+                    && self.known.values().all(|known| known.mark == mark || known.has_ended)
+            }
+        }
+    }
 }
 
 impl Default for Family {
@@ -68,21 +111,29 @@ impl Family {
             books.starting.swap_remove(at);
         }
         if let Ok(child) = &child {
-            books.known.insert(child.pid, mark.into());
+            books.known.insert(child.pid, Known { mark: mark.into(), has_ended: false });
         }
         child
     }
 
-    /// A program was waited for.
-    pub fn forget(&self, pid: Pid) {
-        self.books().known.remove(&pid);
+    /// A program was waited for, and nobody looks for what it left any more.
+    pub fn forget(&self, leader: Pid, mark: &str) {
+        self.books().forget(leader, mark);
     }
 
-    /// Kills what the program `leader` left behind, as far as it can be seen now; `killed` collects it.
+    /// Kills what the program `leader` left behind, which was waited for, as far as it can be seen now; `killed` collects it.
     /// Returns the children to wait for before calling again: none if nothing is left.
     pub fn sweep(&self, leader: Pid, mark: &str, killed: &mut FxHashSet<Pid>) -> Vec<Pid> {
-        let mut left = self.orphans();
-        left.retain(|pid| matches!(try_wait(*pid), Ok(None)) && self.belongs(*pid, leader, mark));
+        // All of it at once: of several that end at the same time, whoever looks later knows that the earlier ones have ended or are
+        // forgotten, and so finds what those could not know to be theirs.
+        let mut books = self.books();
+        books.known_as(leader, mark).into_iter().for_each(|known| known.has_ended = true);
+        let mut left = self.orphans(&books);
+        left.retain(|pid| matches!(try_wait(*pid), Ok(None)) && books.is_of(*pid, mark));
+        if left.is_empty() {
+            books.forget(leader, mark);
+        }
+        drop(books);
         for pid in &left {
             killed.insert(*pid);
             killed.extend(kill_tree(*pid));
@@ -90,11 +141,15 @@ impl Family {
         left
     }
 
-    /// The living processes `leader` started, itself not counted.
-    pub fn started_by(&self, leader: Pid, mark: &str) -> FxHashSet<Pid> {
-        let mut found: FxHashSet<Pid> = descendants_of(leader).into_iter().collect();
-        for orphan in self.orphans().into_iter().filter(|pid| self.belongs(*pid, leader, mark)) {
-            found.insert(orphan);
+    /// The living processes `leader` started, itself not counted; parents before what they started.
+    pub fn started_by(&self, leader: Pid, mark: &str) -> Vec<Pid> {
+        let mut found = descendants_of(leader);
+        let books = self.books();
+        let mut orphans = self.orphans(&books);
+        orphans.retain(|pid| books.is_of(*pid, mark));
+        drop(books);
+        for orphan in orphans {
+            found.push(orphan);
             found.extend(descendants_of(orphan));
         }
         found.retain(|pid| lives(*pid));
@@ -102,7 +157,7 @@ impl Family {
     }
 
     /// Kills `leader` and all it started; its end is still to be waited for.
-    pub fn kill(&self, leader: Pid, mark: &str) -> FxHashSet<Pid> {
+    pub fn kill(&self, leader: Pid, mark: &str) -> Vec<Pid> {
         let started = self.started_by(leader, mark);
         let _ = kill_process_group(leader, Signal::KILL);
         for pid in &started {
@@ -112,8 +167,7 @@ impl Family {
     }
 
     /// Children that were not started here.
-    fn orphans(&self) -> Vec<Pid> {
-        let books = self.books();
+    fn orphans(&self, books: &Books) -> Vec<Pid> {
         let mut children = Vec::new();
         match self.children.as_ref().map(read_at_start) {
             Some(Ok(text)) => parse_pids(&text, &mut children),
@@ -121,20 +175,6 @@ impl Family {
         }
         children.retain(|pid| !books.known.contains_key(pid));
         children
-    }
-
-    /// Its own, or of a program that is gone already: in the midst of an exec a process shows no
-    /// mark, and may have escaped the sweep that was meant for it.
-    fn belongs(&self, orphan: Pid, leader: Pid, mark: &str) -> bool {
-        let books = self.books();
-        let others_run = !books.starting.is_empty() || books.known.keys().any(|pid| *pid != leader);
-        let others_mark = |its: &String| {
-            books.starting.contains(its)
-                || books.known.iter().any(|(pid, mark)| *pid != leader && mark == its)
-        };
-        !others_run
-            || getsid(Some(orphan)) == Ok(leader)
-            || mark_of(orphan).is_some_and(|its| its == mark || !others_mark(&its))
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -204,10 +244,10 @@ pub fn kill_from_below(top: &Child, patience: Duration) {
     }
 }
 
-/// Kills a process and its descendants; returns the descendants.
+/// Kills a process and its descendants; returns the descendants. Parents first: a shell that lived on would begin its next command.
 fn kill_tree(pid: Pid) -> Vec<Pid> {
     let descendants: Vec<Pid> = descendants_of(pid).into_iter().filter(|pid| lives(*pid)).collect();
-    for pid in descendants.iter().chain([&pid]) {
+    for pid in [&pid].into_iter().chain(&descendants) {
         let _ = kill_process(*pid, Signal::KILL);
     }
     descendants

@@ -40,6 +40,10 @@ use crate::model::{Attempt, Hash, Kind, Limits, Outcome, TaskId, ToWorker, Worke
 use crate::process::{Signals, Vigil, Wake};
 use crate::transport::wait::{earlier, wait};
 
+/// So long at the most it is not looked at what a script asks for that has asked for more than there is room for: to be woken for each
+/// of thousands costs it as much as to ask.
+const REST: Duration = Duration::from_millis(1);
+
 /// Everything the driver works with.
 pub(super) struct Driver {
     pub(super) core: Core,
@@ -121,6 +125,8 @@ pub(super) struct Driver {
     pub(super) heard: Vec<WorkerId>,
     /// A call came or ended since it last slept.
     pub(super) stirred: bool,
+    /// The script has submitted something since then.
+    pub(super) submitted: bool,
     vigil: Vigil,
     trace: Sink,
 }
@@ -217,6 +223,7 @@ impl Driver {
             silent_at: None,
             heard: Vec::new(),
             stirred: false,
+            submitted: false,
             vigil: Vigil::default(),
             trace,
         };
@@ -346,7 +353,7 @@ impl Driver {
         let Some(worker) = gang.first().copied() else { return };
         live.attempt = attempt;
         live.rare.worker = Some(worker);
-        live.rare.outcome = None;
+        (live.rare.outcome, live.rare.has_begun) = (None, false);
         let kind = live.submission.job.kind();
         if kind != Kind::Call {
             self.now = Instant::now();
@@ -454,6 +461,9 @@ impl Driver {
         deadline = earlier(deadline, self.next_end());
         deadline = earlier(deadline, self.homing_due());
         deadline = earlier(deadline, self.next_silence());
+        if std::mem::take(&mut self.submitted) && self.core.is_backed_up() && self.port.rest() {
+            deadline = earlier(deadline, Some(now + REST));
+        }
         self.wait_until(deadline, true);
         self.clock.waited(Instant::now());
     }

@@ -120,6 +120,7 @@ impl Driver {
         }
         self.progress.submitted(kind, submission.job.count(), self.now);
         self.stirred |= kind == Kind::Call;
+        self.submitted = true;
         self.tasks.insert(submission, pool, self.now);
         let Some(live) = self.tasks.live(task) else { return };
         let skipped = live.rare.unmet.is_some();

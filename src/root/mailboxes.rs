@@ -1,7 +1,7 @@
 //! The two mailboxes between the script's thread and the driver, each a mutex around a batch.
 //!
 //! Nobody waits for a mutex longer than it takes to put something in, and nobody is woken who is awake: the driver only
-//! once for all that was asked since it last looked, the script only while it waits. Lines from outside (`lines`) lie in
+//! once for all that was asked since it last looked, and not while it rests, the script only while it waits. Lines from outside (`lines`) lie in
 //! the script's. Knows nothing of what the requests, completions and lines mean.
 
 use std::collections::VecDeque;
@@ -240,6 +240,13 @@ impl DriverEnd {
         let mut outbox = lock(&self.mailboxes.to_driver);
         outbox.told = false;
         std::mem::take(&mut outbox.requests)
+    }
+
+    /// Until it looks again the driver is not woken for what is asked. False: something has been already.
+    pub(super) fn rest(&mut self) -> bool {
+        let mut outbox = lock(&self.mailboxes.to_driver);
+        outbox.told = true;
+        outbox.requests.is_empty()
     }
 
     /// A task ended; the script learns of it at the next `flush` or `requests`.

@@ -32,11 +32,6 @@ impl Moment {
     pub(super) fn ago_s(self) -> f64 {
         Instant::from(self).elapsed().as_secs_f64()
     }
-
-    /// How long after `earlier` it is (s).
-    pub(super) fn after_s(self, earlier: Self) -> f64 {
-        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get())).as_secs_f64()
-    }
 }
 
 #[cfg(test)]
@@ -48,7 +43,6 @@ mod tests {
         let early = Instant::now();
         let late = early + Duration::from_millis(1500);
         assert_eq!((Moment::from(early).into(), Moment::from(late).into()), (early, late));
-        assert_eq!(Moment::from(late).after_s(early.into()), 1.5);
         assert_eq!(size_of::<Option<Moment>>(), 8);
     }
 }

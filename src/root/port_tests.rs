@@ -355,6 +355,20 @@ fn the_end_of_the_script_is_the_last_request() {
 }
 
 #[test]
+fn a_driver_that_rests_is_not_woken_and_one_that_has_something_to_read_does_not_rest() {
+    let Bench { mut port, mut driver, woken } = bench(Index::default());
+    let woken = || woken.load(Ordering::Relaxed);
+    port.submit(call(b"a"));
+    assert_eq!((woken(), driver.rest()), (1, false));
+    assert_eq!(driver.requests().len(), 1);
+    assert!(driver.rest());
+    port.submit(call(b"b"));
+    assert_eq!((woken(), driver.requests().len()), (1, 1));
+    port.submit(call(b"c"));
+    assert_eq!(woken(), 2, "it has looked since");
+}
+
+#[test]
 fn a_spawn_waits_for_the_drivers_answer() {
     let Bench { mut port, mut driver, .. } = bench(Index::default());
     let script = std::thread::spawn(move || port.spawn(PoolSpec::default()));

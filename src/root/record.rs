@@ -40,7 +40,8 @@ pub(super) fn of(
         (_, Detail::Compile(result)) => (None, result.artefact, result.content_key),
         _ => (None, None, None),
     };
-    let started = ended.rare.started.map(|at| now - at.ago_s());
+    // Of a short program start and end are told together, later. How long it took is known.
+    let ran_s = ended.rare.started.map(|at| at.ago_s().max(outcome.elapsed_s));
     let facts = TaskFacts {
         id: new_id(now),
         campaign: campaign.into(),
@@ -60,9 +61,9 @@ pub(super) fn of(
         env,
         artefact,
         placement: granted(&ended.rare.granted.gpus, options, outcome),
-        queue_s: ended.rare.started.map(|at| at.after_s(ended.submitted)),
+        queue_s: ran_s.map(|ran_s| (ended.submitted.ago_s() - ran_s).max(0.0)),
         cost: Some(cost(ended, outcome)),
-        started_unix_s: started,
+        started_unix_s: ran_s.map(|ran_s| now - ran_s),
         ended_unix_s: Some(now),
         asked: asked(job, options, pool).and_then(|asked| asked.written()),
     };

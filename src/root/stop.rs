@@ -66,11 +66,10 @@ pub(super) fn still_running(live: &Live) -> Option<String> {
 }
 
 impl CutShort {
-    /// None for what its worker had not begun.
-    pub(super) fn of(ended: &Live) -> Option<Self> {
-        ended.rare.outcome.as_ref()?;
-        let Submission { options, extra, .. } = &ended.submission;
-        let (since, what) = (ended.rare.started?, still_running(ended)?);
+    /// None for what was not sent anywhere.
+    fn of(live: &Live) -> Option<Self> {
+        let Submission { options, extra, .. } = &live.submission;
+        let (since, what) = (live.rare.started?, still_running(live)?);
         let recipe = extra.recipe.as_ref().map(|recipe| (recipe.key, recipe.had_its_turn));
         Some(Self { since: since.into(), what, timeout: options.timeout, recipe })
     }
@@ -79,7 +78,8 @@ impl CutShort {
 impl Postponed {
     /// Not an end but a postponement: the next run does it.
     pub(super) fn add(&mut self, ended: &Live) {
-        match CutShort::of(ended) {
+        // Of what its worker had not begun there is no outcome.
+        match CutShort::of(ended).filter(|_| ended.rare.outcome.is_some()) {
             Some(cut) => self.cut_short.push(cut),
             None => {
                 let waits = !ended.submission.extra.deps.is_empty() || ended.rare.unmet.is_some();
@@ -251,11 +251,13 @@ impl Driver {
     }
 
     /// What a stop left undone: those that ran longest by name, the others counted.
-    pub(super) fn unfinished(&mut self) -> String {
+    pub(super) fn unfinished(&self) -> String {
         let all = self.left_undone();
-        self.postponed.cut_short.sort_by_key(|task| task.since);
-        let mut words: Vec<&str> =
-            self.postponed.cut_short.iter().take(NAMED).map(|task| task.what.as_str()).collect();
+        // Told to end, and not yet known to have: whoever does not heed that is killed after we are gone.
+        let stubborn: Vec<CutShort> = self.tasks.begun().filter_map(CutShort::of).collect();
+        let mut cut_short: Vec<&CutShort> = self.postponed.cut_short.iter().chain(&stubborn).collect();
+        cut_short.sort_by_key(|task| task.since);
+        let mut words: Vec<&str> = cut_short.iter().take(NAMED).map(|task| task.what.as_str()).collect();
         let more = format!("{} more", all.saturating_sub(words.len()));
         let held = match self.held {
             0 => String::new(),

@@ -36,6 +36,8 @@ pub(super) struct Live {
 pub(super) struct Rare {
     /// When the try under way was sent off; of what waited at its worker, when it began, once that is known.
     pub(super) started: Option<Moment>,
+    /// Its worker said that it has begun.
+    pub(super) has_begun: bool,
     /// Where it runs, once it was started.
     pub(super) worker: Option<WorkerId>,
     /// How the try under way ended, until the core has said what follows.
@@ -51,6 +53,7 @@ pub(super) struct Rare {
 impl Blank for Rare {
     const BLANK: &'static Self = &Self {
         started: None,
+        has_begun: false,
         worker: None,
         outcome: None,
         granted: Sparse::NOTHING,
@@ -159,6 +162,14 @@ impl Tasks {
         live.collect()
     }
 
+    /// Those that have begun and not ended, as far as is known.
+    pub(super) fn begun(&self) -> impl Iterator<Item = &Live> {
+        self.entries.values().filter_map(|entry| match entry {
+            Entry::Live(live) if live.rare.has_begun => Some(live),
+            _ => None,
+        })
+    }
+
     /// How many tasks have not ended.
     pub(super) fn live_count(&self) -> usize {
         self.live
@@ -206,6 +217,7 @@ impl Tasks {
 impl Live {
     /// Its worker says so: what waited there did not run before.
     pub(super) fn began(&mut self) {
+        self.rare.has_begun = true;
         if matches!(self.submission.job.kind(), Kind::Call | Kind::Exec) && self.rare.started.is_some() {
             self.rare.started = Some(Instant::now().into());
         }

@@ -369,8 +369,10 @@ fn modules(lua: &Lua, host: &Table, bridge: &Rc<Bridge>) -> mlua::Result<()> {
     let package: Table = lua.globals().get("package")?;
     let shared = bridge.clone();
     let find = move |lua: &Lua, name: String| {
-        let text =
-            |field| Ok::<_, mlua::Error>(package.raw_get::<Option<String>>(field)?.unwrap_or_default());
+        let text = |field| {
+            let path: Option<mlua::LuaString> = package.raw_get(field)?;
+            Ok::<_, mlua::Error>(path.map(|path| path.to_string_lossy()).unwrap_or_default())
+        };
         shared.modules.set_paths(&text("path")?, &text("cpath")?);
         found_module(lua, &shared.modules.find(&name))
     };
@@ -427,8 +429,13 @@ fn words(lua: &Lua, host: &Table) -> mlua::Result<()> {
 }
 
 /// The known word that was probably meant: one that is near enough, else the only one that begins so (`retry`: `retries`).
-pub fn closest(_: &Lua, (word, known): (mlua::LuaString, Vec<String>)) -> mlua::Result<Option<String>> {
+/// Known may be names of the script's own, of any bytes.
+pub fn closest(
+    _: &Lua,
+    (word, known): (mlua::LuaString, Vec<mlua::LuaString>),
+) -> mlua::Result<Option<String>> {
     let word = word.to_string_lossy();
+    let known: Vec<String> = known.iter().map(mlua::LuaString::to_string_lossy).collect();
     let length = word.chars().count();
     // Of a single letter any other one is as near.
     let limit = (length / 3).max(1).min(length.saturating_sub(1));

@@ -1,8 +1,9 @@
 //! Normal forms of option tables (lua/harness/options.lua checked them) as specifications of the model.
 
-use mlua::{Lua, LuaSerdeExt, Table, Value};
+use mlua::{Lua, Table, Value};
 use serde::de::DeserializeOwned;
 
+use super::raw;
 use crate::model::{Arg, Kind, SlotSetup, TaskId, TaskOptions};
 use crate::root::port::{Growth, Job, Misplaced, Order, PoolSpec, Quarantine, RootNode, Start};
 
@@ -54,7 +55,8 @@ fn refers_to(lua: &Lua, references: &Table) -> mlua::Result<Refers> {
     let deps: Vec<u64> = references.raw_get::<Option<_>>("deps")?.unwrap_or_default();
     let mut known = Vec::new();
     for pair in references.raw_get::<Option<Vec<Table>>>("known")?.unwrap_or_default() {
-        known.push((TaskId(pair.raw_get(1)?), lua.from_value(pair.raw_get(2)?)?));
+        let arg = raw::read(lua, &pair.raw_get(2)?).map_err(mlua::Error::external)?;
+        known.push((TaskId(pair.raw_get(1)?), arg));
     }
     Ok((deps.into_iter().map(TaskId).collect(), known))
 }
@@ -82,7 +84,7 @@ pub fn pool_spec(lua: &Lua, given: &Table) -> mlua::Result<PoolSpec> {
         quarantine: match given.raw_get::<Value>("quarantine")? {
             Value::Nil => Quarantine::default(),
             Value::Boolean(_) => Quarantine(None),
-            after => Quarantine(Some(lua.from_value(after)?)),
+            after => Quarantine(Some(raw::read(lua, &after).map_err(mlua::Error::external)?)),
         },
         env: match given.raw_get::<Value>("env")? {
             Value::Nil => Default::default(),
@@ -108,7 +110,7 @@ pub fn growth(given: &Table) -> mlua::Result<Growth> {
 /// Everything was checked in Lua: what does not fit here is a defect of ours. It is told with the option's
 /// name, which is of use to the author, and without the words of the decoder, which are not.
 fn read<T: DeserializeOwned>(lua: &Lua, value: &Value) -> Result<T, String> {
-    let good = |value: &Value| lua.from_value::<T>(value.clone());
+    let good = |value: &Value| raw::read::<T>(lua, value);
     good(value).map_err(|_| match culprit(value, value, &|root| good(root).is_ok()) {
         Some(path) => format!("internal: option '{path}' came out wrong; please report it with this line"),
         None => "internal: the options came out wrong; please report it with this line".into(),

@@ -378,9 +378,12 @@ impl<'a> Worker<'a> {
                 FromKeeper::Alive => {}
                 FromKeeper::Started(task, attempt) => self.root.queue(&FromWorker::Started(task, attempt)),
                 FromKeeper::Done(task, attempt, outcome) => {
-                    self.watch.ended(task, attempt);
-                    self.slots.set_taken(self.watch.cores());
+                    self.has_left(task, attempt);
                     report(self.root, task, attempt, outcome);
+                }
+                FromKeeper::Recalled(task, attempt) => {
+                    self.has_left(task, attempt);
+                    self.root.queue(&FromWorker::Recalled(task, attempt));
                 }
                 FromKeeper::Swept(task, attempt) => self.root.queue(&FromWorker::Swept(task, attempt)),
                 FromKeeper::NeedModule(name) => {
@@ -392,6 +395,12 @@ impl<'a> Worker<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The keeper has this no more: its cores are free for slots.
+    fn has_left(&mut self, task: TaskId, attempt: Attempt) {
+        self.watch.ended(task, attempt);
+        self.slots.set_taken(self.watch.cores());
     }
 
     /// While its node measures it gives a sign of life a minute, and the connection is given up the later.

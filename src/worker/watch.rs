@@ -4,7 +4,7 @@
 //! worker's own heartbeats, not by the clock: a batch system that suspends the whole job stops both, and no
 //! keeper must be lost for that. Knows nothing of sockets; the worker asks and reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::model::{Attempt, Run, TaskId};
@@ -13,6 +13,10 @@ use crate::model::{Attempt, Run, TaskId};
 #[derive(Default)]
 pub(super) struct Watch {
     running: BTreeMap<(TaskId, Attempt), Given>,
+    /// Cores of all of it. Thousands of short programs may be there, and are not counted for each message.
+    cores: u32,
+    /// When those are overdue that have a time limit.
+    overdue: BTreeSet<(Instant, TaskId, Attempt)>,
     /// Has it said anything at all?
     up: bool,
     /// Since it was asked, if it has not answered; the worker's time.
@@ -28,14 +32,19 @@ struct Given {
 impl Watch {
     /// It was given this, `now`; the end is overdue `grace` after the time limit.
     pub(super) fn sent(&mut self, run: &Run, now: Instant, grace: Duration) {
+        self.ended(run.task, run.attempt); // should it be sent twice
         let limit = run.timeout.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
         let overdue = limit.and_then(|limit| now.checked_add(limit)?.checked_add(grace));
+        self.overdue.extend(overdue.map(|at| (at, run.task, run.attempt)));
         self.running.insert((run.task, run.attempt), Given { cores: run.cores, overdue });
+        self.cores += run.cores;
     }
 
-    /// This ended.
+    /// This ended, or will not begin.
     pub(super) fn ended(&mut self, task: TaskId, attempt: Attempt) {
-        self.running.remove(&(task, attempt));
+        let Some(Given { cores, overdue }) = self.running.remove(&(task, attempt)) else { return };
+        self.cores -= cores;
+        overdue.into_iter().for_each(|at| _ = self.overdue.remove(&(at, task, attempt)));
     }
 
     /// Was it given this attempt, and has not said how it ended?
@@ -45,7 +54,7 @@ impl Watch {
 
     /// Cores held by what it runs.
     pub(super) fn cores(&self) -> u32 {
-        self.running.values().map(|given| given.cores).sum()
+        self.cores
     }
 
     /// Is an answer of it needed for anything?
@@ -55,7 +64,7 @@ impl Watch {
 
     /// When the first of its tasks is overdue.
     pub(super) fn next_overdue(&self) -> Option<Instant> {
-        self.running.values().filter_map(|given| given.overdue).min()
+        self.overdue.first().map(|(at, ..)| *at)
     }
 
     /// It said something.

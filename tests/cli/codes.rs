@@ -141,6 +141,25 @@ fn what_ran_when_it_was_stopped_is_named() {
     assert!(text.starts_with(said), "{text}");
 }
 
+/// Also of who does not end when it is told to: nobody waits for that.
+#[test]
+fn what_does_not_heed_a_stop_is_named() {
+    for (kind, as_told) in [("measure", "measure stubborn"), ("exec", "exec stubborn")] {
+        let program = "trap '' INT TERM; while :; do echo >> up; sleep 1; done";
+        let folder =
+            Folder::with(&format!("await(submit({kind} {{ name = 'stubborn', shell = \"{program}\" }}))\n"));
+        let running = folder.start(&["c.lua"]);
+        // So long after its start it is none that may be over before anybody needs to know that it began.
+        crate::support::await_that("it runs", || folder.lines("up") == 3);
+        running.signal(Signal::INT);
+        let text = folder.normal(&running.end(LIMIT).stderr);
+        let said = format!(
+            "harness: stopped by SIGINT with 1 task unfinished: {as_told}, running for TIME without a `timeout`. Nothing"
+        );
+        assert!(text.starts_with(&said), "{text}");
+    }
+}
+
 /// Tasks without a worker are no results: the script may be content, its caller is told.
 #[test]
 fn a_campaign_without_a_worker_at_its_end_is_3() {

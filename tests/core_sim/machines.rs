@@ -39,7 +39,18 @@ impl World {
                     && wish.gpus.is_none()
                     && wish.needs.is_empty();
                 let busy: u16 = self.machines[at].running.values().map(|(_, units, _)| units).sum();
-                if may_wait && busy >= self.machines[at].slots {
+                // Where programs have all slots, and prove long, the keeper gives back what waits.
+                let is_program = |task: &TaskId| self.tasks[task.0 as usize].request.kind != Kind::Call;
+                let programs = self.machines[at].running.iter().filter(|(task, _)| is_program(task));
+                let held: u16 = programs.map(|(_, (_, units, _))| units).sum();
+                let waits_for_programs = request.kind == Kind::Exec && held >= self.machines[at].slots;
+                if may_wait && waits_for_programs && self.rng.permille(200) {
+                    self.machines[at].pipe.push_back((task, attempt));
+                    for (task, attempt) in std::mem::take(&mut self.machines[at].pipe) {
+                        self.given_back += 1;
+                        self.answer(worker, Event::Recalled { worker, task, attempt });
+                    }
+                } else if may_wait && busy >= self.machines[at].slots {
                     self.machines[at].pipe.push_back((task, attempt));
                 } else {
                     self.begin(worker, task, attempt);

@@ -135,6 +135,7 @@ pub struct World {
     /// Sum over all actions: equal runs have equal ones.
     pub digest: u64,
     pub recalls: u64,
+    pub given_back: u64,
     queue: BinaryHeap<Reverse<Entry>>,
     posted: u64,
     machines: Vec<Machine>,
@@ -180,6 +181,7 @@ impl World {
             events: 0,
             digest: 0,
             recalls: 0,
+            given_back: 0,
             queue: BinaryHeap::new(),
             posted: 0,
             machines: Vec::new(),

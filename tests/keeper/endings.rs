@@ -88,6 +88,32 @@ fn a_daemon_left_behind_is_killed_and_counted() {
 }
 
 #[test]
+fn a_daemon_that_hides_is_found_beside_another_task() {
+    let mut keeper = Keeper::start();
+    let long = keeper.begin(exec(&["sleep", "600"]), None);
+    for line in ["env -i sleep 601 & exit 0", "set -m; env -i sleep 601 & exit 0"] {
+        let outcome = keeper.sh(line);
+        assert_eq!(ran(&outcome).leftovers, 1, "{line}");
+    }
+    keeper.kill(long);
+    assert_eq!(keeper.outcome(long).status, Status::Cancelled);
+}
+
+#[test]
+fn daemons_that_hide_end_with_the_last_of_those_that_end_together() {
+    let mut keeper = Keeper::start(); // two slots
+    for _ in 0..300 {
+        let line = "(env -i setsid sleep 601 &) ; exit 0";
+        (0..2).for_each(|_| _ = keeper.begin_unheard(exec(&["/bin/sh", "-c", line]), None));
+        let mut ended = 0;
+        while ended < 2 {
+            ended += usize::from(matches!(keeper.receive(), FromKeeper::Done(..)));
+        }
+        assert_eq!(process::children_of(keeper.child.pid), []);
+    }
+}
+
+#[test]
 fn a_daemon_of_another_task_is_left_alone() {
     let mut keeper = Keeper::start();
     let long =
@@ -286,34 +312,35 @@ fn a_signal_to_a_program_alone_is_its_end() {
 fn work_waits_for_free_slots_and_can_be_taken_back() {
     let mut keeper = Keeper::start(); // two slots
     let long = [0, 1].map(|_| keeper.begin(exec(&["sleep", "600"]), None));
-    let order = |task| {
+    let order = |task, cores| {
         let work = exec(&["true"]);
         ToKeeper::Run(Box::new(Run {
             task,
             attempt: Attempt(0),
             timeout: None,
-            cores: 1,
+            cores,
             pin: None,
             alone: false,
             gang: None,
             work,
         }))
     };
-    let (third, fourth) = (TaskId(3), TaskId(4));
-    keeper.send(&order(third));
-    keeper.send(&order(fourth));
-    keeper.kill(third);
-    let outcome = keeper.outcome(third);
-    assert_eq!((outcome.status, reason(&outcome)), (Status::Cancelled, "cancelled before it began"));
+    let [ahead, third, fourth] = [3, 4, 5].map(TaskId);
+    keeper.send(&order(ahead, 1));
+    assert_eq!(keeper.receive(), FromKeeper::Recalled(ahead, Attempt(0)), "all that runs is long");
     keeper.kill(long[0]);
-    // It begins with the end of the first, which may be told before or after.
+    assert_eq!(keeper.outcome(long[0]).status, Status::Cancelled);
+    keeper.send(&order(third, 2));
+    keeper.send(&order(fourth, 2));
+    keeper.kill(third);
+    assert_eq!(keeper.receive(), FromKeeper::Recalled(third, Attempt(0)));
+    keeper.kill(long[1]);
+    // It begins with the end of the second, which may be told before or after.
     let mut told = [keeper.receive(), keeper.receive(), keeper.receive()];
-    told.sort_by_key(|message| matches!(message, FromKeeper::Done(task, ..) if *task == long[0]));
+    told.sort_by_key(|message| matches!(message, FromKeeper::Done(task, ..) if *task == long[1]));
     let [started, done, _] = told;
     assert_eq!(started, FromKeeper::Started(fourth, Attempt(0)));
     assert!(matches!(done, FromKeeper::Done(task, _, outcome) if task == fourth && outcome.ok()));
-    keeper.kill(long[1]);
-    assert_eq!(keeper.outcome(long[1]).status, Status::Cancelled);
 }
 
 #[test]

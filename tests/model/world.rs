@@ -61,6 +61,8 @@ pub enum Fault {
     LossUnnoticed,
     /// An attempt that is done is forgotten by its worker.
     EndUntold,
+    /// So is what goes back.
+    ReturnUntold,
 }
 
 /// The beginning of a run.
@@ -88,6 +90,8 @@ pub enum Step {
     Ends(usize, TaskId, bool),
     /// It will never end by itself.
     Hangs(usize, TaskId),
+    /// What runs there proves long, and what was sent ahead of programs goes back.
+    GivesBack(usize),
     /// The worker dies; so much of what it said arrives.
     Dies(usize, usize),
     /// The root notices.
@@ -125,6 +129,8 @@ struct Machine {
 #[derive(Clone, Debug, Default)]
 struct Track {
     starts: u32,
+    /// Attempts that came back and had not begun.
+    returns: u32,
     /// Where its present attempt is.
     placed: Option<WorkerId>,
     end: Option<End>,
@@ -201,6 +207,9 @@ impl World {
             if self.left.crashes > 0 && !machine.dead {
                 steps.extend((0..=machine.up.len()).map(|kept| Step::Dies(at, kept)));
             }
+            if !machine.dead && self.is_behind_programs(machine) {
+                steps.push(Step::GivesBack(at));
+            }
             for (task, _) in self.moving(machine) {
                 if self.left.failures > 0 {
                     steps.push(Step::Ends(at, task, false));
@@ -257,6 +266,13 @@ impl World {
         machine.running.iter().copied().filter(|(task, _)| !machine.hung.contains(task))
     }
 
+    /// Programs wait there, and only for programs.
+    fn is_behind_programs(&self, machine: &Machine) -> bool {
+        let is_program =
+            |(task, _): &(TaskId, Attempt)| self.campaign.wishes[task.0 as usize].kind == Kind::Exec;
+        !machine.pipe.is_empty() && machine.running.iter().chain(&machine.pipe).all(is_program)
+    }
+
     fn all_submitted(&self) -> bool {
         self.draining || self.tracks.len() == self.campaign.wishes.len()
     }
@@ -309,6 +325,15 @@ impl World {
             Step::Hangs(at, task) => {
                 self.left.hangs -= 1;
                 self.machines[at].hung.insert(task);
+                Ok(())
+            }
+            Step::GivesBack(at) => {
+                let pipe = std::mem::take(&mut self.machines[at].pipe);
+                let told = pipe.into_iter().filter(|_| self.campaign.fault != Fault::ReturnUntold);
+                for (task, attempt) in told.collect::<Vec<_>>() {
+                    self.tracks[task.0 as usize].returns += 1;
+                    self.say(at, Event::Recalled { worker: WorkerId(at as u32), task, attempt });
+                }
                 Ok(())
             }
             Step::Dies(at, kept) => {
@@ -423,7 +448,8 @@ impl World {
             deps: wish.dep.map(dep).into_iter().collect(),
             accept_failed: false,
             inputs: Vec::new(),
-            class: task.0,
+            // All runs are of one program: once one has ended others are sent ahead.
+            class: if wish.kind == Kind::Exec { u64::MAX } else { task.0 },
             like: None,
             recorded: true,
             tried: None,
@@ -487,8 +513,8 @@ impl World {
                     return Err(format!("{attempt:?} of task {task} comes after {}", track.starts));
                 }
                 let wish = &self.campaign.wishes[task.0 as usize];
-                // A call that has not begun is sent again for nothing.
-                if wish.kind != Kind::Call && attempt.0 > 1 + wish.retries {
+                // A call that has not begun is sent again for nothing, and so is a program that came back.
+                if wish.kind != Kind::Call && attempt.0 > 1 + wish.retries + track.returns {
                     return Err(format!("task {task} is tried more often than it may be"));
                 }
                 (track.starts, track.placed) = (attempt.0, Some(gang.leader()));

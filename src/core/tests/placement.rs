@@ -60,6 +60,42 @@ fn a_program_that_was_sent_ahead_does_not_run_yet() {
 }
 
 #[test]
+fn a_program_that_comes_back_from_behind_a_long_one_goes_where_a_unit_is_free() {
+    let mut desk = Desk::new(&[1]);
+    (0..9).for_each(|_| _ = desk.exec());
+    let report = |task| Event::Finished {
+        worker: WorkerId(0),
+        task: TaskId(task),
+        attempt: Attempt(1),
+        ok: true,
+        unfit: false,
+        artefact: None,
+        elapsed_us: 100,
+    };
+    desk.feed(report(0));
+    assert_eq!(desk.core.counts(Kind::Exec).running, 8, "all were sent");
+    desk.started(0, TaskId(1), 1);
+    let back = |task| Event::Recalled { worker: WorkerId(0), task: TaskId(task), attempt: Attempt(1) };
+    for task in 2..9 {
+        assert_eq!(desk.feed(back(task)), [], "its worker is not sent it again");
+    }
+    assert_eq!((desk.core.running(), desk.core.counts(Kind::Exec).running), (1, 1));
+    assert_eq!(desk.join(1, 1), [start(TaskId(2), 2, 1)]);
+    // Where the long one ends all go on.
+    assert_eq!(desk.feed(report(1)).last(), Some(&start(TaskId(8), 2, 0)));
+}
+
+#[test]
+fn a_program_that_asks_for_cores_of_a_kind_is_not_sent_ahead() {
+    let mut desk = Desk::new(&[2]);
+    for _ in 0..10 {
+        desk.ask(Kind::Exec, |r| r.placement.numa_local = true);
+    }
+    desk.done_after(TaskId(0), 100);
+    assert_eq!(desk.core.counts(Kind::Exec).running, 2);
+}
+
+#[test]
 fn calls_are_pipelined_by_what_their_class_takes() {
     let mut desk = Desk::new(&[2]);
     let begun = |desk: &mut Desk, class| {

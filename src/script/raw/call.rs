@@ -281,12 +281,15 @@ fn text(stack: Stack, index: i32) -> Option<Vec<u8>> {
     }
 }
 
-/// The shortest text that reads back as the same number, as a literal in a command is written: 64.0 is `64`.
+/// The shortest text that reads back as the same number, as a literal in a command is written: 64.0 is `64` (`number_text` of
+/// lua/harness/failure.lua says the same).
 fn number_text(number: f64) -> String {
-    let plain = number == 0.0 || (1e-4..1e15).contains(&number.abs());
-    if plain || !number.is_finite() {
-        return number.to_string().to_lowercase();
-    }
-    // As C writes it, with the sign of the exponent.
-    format!("{number:e}").replace('e', if number.abs() < 1.0 { "e" } else { "e+" })
+    let with = |digits: c_int| {
+        let mut text = [0_u8; 32]; // of 17 digits, sign, point and exponent it takes 24
+        // SAFETY: it writes no more than there is room for.
+        let length =
+            unsafe { libc::snprintf(text.as_mut_ptr().cast(), text.len(), c"%.*g".as_ptr(), digits, number) };
+        String::from_utf8_lossy(&text[..usize::try_from(length).unwrap_or_default()]).into_owned()
+    };
+    (15..=17).map(with).find(|text| text.parse() == Ok(number)).unwrap_or_else(|| with(14))
 }

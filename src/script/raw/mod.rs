@@ -18,6 +18,7 @@
 //! | `stop` | and stopped from outside |
 //! | `known` | what goes by name or number |
 //! | `fields` | tables made from Rust, at once |
+//! | `read` | and read by Rust, at once |
 //! | `luac` | reads bytecode: globals read, factory of closures |
 //! | `path` | where something lies, for errors |
 //! | `stack` | the raw Lua stack |
@@ -42,6 +43,7 @@ mod known;
 mod luac;
 mod path;
 mod plain;
+mod read;
 mod stack;
 mod standard;
 mod stop;
@@ -66,6 +68,7 @@ pub use frames::Numbered;
 use frames::{GAP, Variable};
 use known::{Known, LOADED_FROM, Share};
 pub use luac::{How, Use, returned, uses};
+pub use read::read;
 use stack::{Stack, protected};
 pub use stop::{Stopper, ToStop, look as look_whether_to_stop};
 pub use submit::{learn, submit_functions};
