@@ -18,7 +18,7 @@ use std::time::Instant;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 const ROUNDS: usize = 5;
-const PROGRAMS: u32 = 2000;
+const PROGRAMS: u32 = 10_000;
 const CALLS: u32 = 200_000;
 /// Items of a map.
 const ITEMS: u32 = 1_000_000;

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use harness::model::{CallReturn, Detail, Outcome, Status, TaskOptions};
+use harness::model::{CallReturn, Detail, Outcome, RunResult, Status, TaskOptions, Usage};
 use harness::root::port::{
     self, CallJob, Campaign, DriverEnd, Index, Job, Order, Port, Request, Setup, Taken, Wait,
 };
@@ -26,7 +26,7 @@ fn ends(campaign: Campaign) -> (Port, DriverEnd) {
     })
 }
 
-/// Answers every call with the same values until the script is over.
+/// Answers every call with the same values, and every program with the same end, until the script is over.
 fn answer(mut end: DriverEnd, values: Vec<u8>) {
     loop {
         let requests = end.requests();
@@ -35,7 +35,13 @@ fn answer(mut end: DriverEnd, values: Vec<u8>) {
         }
         for request in requests {
             match request {
-                Request::Submit(submission) => end.complete(submission.task, returned(&values).into()),
+                Request::Submit(submission) => {
+                    let outcome = match submission.job {
+                        Job::Exec(_) => ended(),
+                        _ => returned(&values),
+                    };
+                    end.complete(submission.task, outcome.into());
+                }
                 Request::End => return,
                 _ => {}
             }
@@ -44,7 +50,21 @@ fn answer(mut end: DriverEnd, values: Vec<u8>) {
 }
 
 fn returned(values: &[u8]) -> Box<Outcome> {
-    let detail = Detail::Call(CallReturn { values: values.to_vec().into(), ..CallReturn::default() });
+    well(Detail::Call(CallReturn { values: values.to_vec().into(), ..CallReturn::default() }))
+}
+
+fn ended() -> Box<Outcome> {
+    let usage =
+        Usage { wall_s: 0.001, user_s: 0.0005, maxrss_bytes: 1 << 20, minflt: 100, ..Usage::default() };
+    well(Detail::Exec(Box::new(RunResult {
+        exit_code: Some(0),
+        argv: vec!["/bin/true".into()],
+        usage,
+        ..RunResult::default()
+    })))
+}
+
+fn well(detail: Detail) -> Box<Outcome> {
     Box::new(Outcome {
         status: Status::Ok,
         reason: None,
@@ -152,6 +172,14 @@ fn main() {
          for _ = 1, 1000 do
            local list = {}
            for i = 1, 1000 do list[i] = submit(call { work, timeout = 9 }) end
+           for i = 1, 1000 do await(list[i]) end
+         end",
+    );
+    from_lua(
+        "lua: the same, submit(exec { cmd = ... })",
+        "for _ = 1, 1000 do
+           local list = {}
+           for i = 1, 1000 do list[i] = submit(exec { cmd = { '/bin/true' } }) end
            for i = 1, 1000 do await(list[i]) end
          end",
     );
