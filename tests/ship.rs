@@ -144,7 +144,7 @@ impl Slot {
     fn error(&mut self, source: &str) -> CallError {
         self.submit(source);
         let (_, outcome) = self.outcome();
-        assert_eq!((outcome.status, outcome.host.as_str()), (Status::Error, "n17"));
+        assert_eq!((outcome.status, outcome.host.as_str()), (Status::Error, ""));
         let Detail::CallError(error) = outcome.detail else { panic!("{outcome:?}") };
         assert_eq!(outcome.reason.as_deref(), Some(error.message.as_str()));
         *error

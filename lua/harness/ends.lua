@@ -108,7 +108,7 @@ end
 
 --- A pending future of a task that was submitted.
 function M.future(id, kind, deps, is_quiet)
-  local f = setmetatable({ id = id }, Future)
+  local f = setmetatable({ id = id, ended = false }, Future) -- both: it is not made larger when it ends
   if kind then f.kind = kind end
   if deps then
     local pending = {}

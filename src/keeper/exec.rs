@@ -75,7 +75,7 @@ impl Exec {
     }
 }
 
-/// An outcome that did what was asked; the loop adds host and time.
+/// An outcome that did what was asked; the lane adds the time, and the root the host.
 pub fn succeeded() -> Outcome {
     Outcome {
         status: Status::Ok,

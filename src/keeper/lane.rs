@@ -126,7 +126,7 @@ impl Lane {
             }
             Err(failure) => failure.into(),
         };
-        Outcome { host: (&self.site.host).into(), elapsed_s: begun.elapsed().as_secs_f64(), ..outcome }
+        Outcome { elapsed_s: begun.elapsed().as_secs_f64(), ..outcome }
     }
 
     /// Its cores. What only says how many takes what there is where a worker has more slots than cores.

@@ -230,8 +230,7 @@ impl Keeper {
 
     /// Tells the end of what never came to a lane.
     fn report(&mut self, (task, attempt): TaskKey, begun: Instant, outcome: Outcome) {
-        let host = self.site.as_ref().map_or_else(crate::machine::hostname, |site| site.host.clone());
-        let outcome = Outcome { host: host.into(), elapsed_s: begun.elapsed().as_secs_f64(), ..outcome };
+        let outcome = Outcome { elapsed_s: begun.elapsed().as_secs_f64(), ..outcome };
         self.worker.queue(&FromKeeper::Done(task, attempt, Arc::new(outcome)));
     }
 }

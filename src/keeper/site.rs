@@ -46,8 +46,6 @@ impl From<Failure> for Outcome {
 
 /// The place all tasks of this keeper run at.
 pub struct Site {
-    /// `gethostname`.
-    pub host: String,
     /// Slots the worker offers.
     pub slots: u32,
     /// How long waits may take.
@@ -112,11 +110,10 @@ impl Site {
             let _ = environment.set(name.as_bytes(), value.as_bytes());
         }
         let store = Store::open(Store::default_folder()).map_err(|error| error.to_string());
-        let host = machine::hostname();
         let slot = SlotInit {
             worker: welcome.worker,
             slot: SlotId(0),
-            host: host.clone(),
+            host: machine::hostname(),
             campaign_dir: String::new(),
             store_dir: Store::default_folder().display().to_string(),
             seed: welcome.seed,
@@ -124,7 +121,6 @@ impl Site {
             node_memory: machine::memory_bytes(),
         };
         Self {
-            host,
             slots: welcome.slots.into(),
             limits: *welcome.limits,
             slot,

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Attempt, CommandSpec, CompareSpec, CompileSpec, Env, ExecSpec, Found, Gpus, Hash, Inspection, Kind,
-    Limits, MeasureSpec, Outcome, Pin, PoolId, SlotId, TaskId, WorkerId, encoding,
+    Attempt, CommandSpec, CompactBytes, CompareSpec, CompileSpec, Env, ExecSpec, Found, Gpus, Hash,
+    Inspection, Kind, Limits, MeasureSpec, Outcome, Pin, PoolId, SlotId, TaskId, WorkerId, encoding,
 };
 
 /// Raised with every change of a message: root and workers must agree.
@@ -27,7 +27,7 @@ pub trait Message: Serialize + DeserializeOwned + Clone {
     }
 
     /// The same, to be put in or taken out.
-    fn bulk_mut(&mut self) -> Option<&mut Bytes> {
+    fn bulk_mut(&mut self) -> Option<&mut CompactBytes> {
         None
     }
 }
@@ -176,7 +176,7 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum DepValue {
     /// A call's values, in the encoding of `script::raw`.
-    Values(#[serde(with = "encoding::bytes")] Bytes),
+    Values(CompactBytes),
     /// A build's artefact: becomes its path on the node.
     Artefact(Hash),
     /// Any other record (or any, with `accept_failed`).
@@ -231,8 +231,7 @@ pub struct CallTask {
     /// It is several calls that travel together, one after the other, each as if it were alone.
     pub many: bool,
     /// Function and arguments, in the encoding of `script::raw`; of several [their batch](super::batch::calls).
-    #[serde(with = "encoding::bytes")]
-    pub payload: Bytes,
+    pub payload: CompactBytes,
     /// The results its arguments refer to.
     pub deps: Vec<(TaskId, DepValue)>,
 }
@@ -466,7 +465,7 @@ macro_rules! bulk_is {
                 }
             }
 
-            fn bulk_mut(&mut self) -> Option<&mut Bytes> {
+            fn bulk_mut(&mut self) -> Option<&mut CompactBytes> {
                 match self {
                     Self::$variant($($of),+) => $part_mut,
                     _ => None,
@@ -477,10 +476,10 @@ macro_rules! bulk_is {
 }
 
 bulk_is! {
-    ToWorker { Call(call) => Some(&call.payload), Some(&mut call.payload) }
-    ToSlot { Call(call) => Some(&call.payload), Some(&mut call.payload) }
-    FromSlot { Done(_task, _attempt, outcome) => outcome.values(), Arc::make_mut(outcome).values_mut() }
-    FromWorker { Done(_task, _attempt, outcome) => outcome.values(), Arc::make_mut(outcome).values_mut() }
+    ToWorker { Call(call) => call.payload.shared(), Some(&mut call.payload) }
+    ToSlot { Call(call) => call.payload.shared(), Some(&mut call.payload) }
+    FromSlot { Done(_task, _attempt, outcome) => outcome.values().and_then(CompactBytes::shared), Arc::make_mut(outcome).values_mut() }
+    FromWorker { Done(_task, _attempt, outcome) => outcome.values().and_then(CompactBytes::shared), Arc::make_mut(outcome).values_mut() }
 }
 
 impl Message for ToKeeper {}

@@ -7,6 +7,7 @@ mod asked;
 pub mod batch;
 mod by_task;
 mod changes;
+mod compact_bytes;
 mod comparison;
 mod conditions;
 pub mod diagnostics;
@@ -48,6 +49,7 @@ pub const LAUNCHED_WITH: &str = "HARNESS_LAUNCHED_WITH";
 
 pub use asked::{Asked, Unread};
 pub use by_task::ByTask;
+pub use compact_bytes::CompactBytes;
 pub use comparison::{CompareResult, Compared, Comparison, Verdict};
 pub use conditions::{
     Conditions, CounterValues, Counters, EVENTS, MEMORY_PEAK, Moving, Own, PerfEvent, Pin, Placed,

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::machine_fault::blames_node;
-use super::{CompareResult, Conditions, Hash, MeasureResult, batch, encoding, human};
+use super::{CompactBytes, CompareResult, Conditions, Hash, MeasureResult, batch, encoding, human};
 
 /// How a task ended, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,7 +138,7 @@ pub struct Outcome {
     pub status: Status,
     /// Why, for people; always there unless the status is `ok`.
     pub reason: Option<String>,
-    /// The node it ran on; empty if it never ran.
+    /// The node it ran on; empty if it never ran. No worker says it: the root knows where it is.
     pub host: CompactString,
     /// What it produced.
     pub detail: Detail,
@@ -198,7 +197,7 @@ impl Outcome {
     }
 
     /// What calls returned, encoded.
-    pub fn values(&self) -> Option<&Bytes> {
+    pub fn values(&self) -> Option<&CompactBytes> {
         match &self.detail {
             Detail::Call(returned) => Some(&returned.values),
             Detail::Calls(returned) => Some(&returned.values),
@@ -207,7 +206,7 @@ impl Outcome {
     }
 
     /// The same, to be put in or taken out.
-    pub fn values_mut(&mut self) -> Option<&mut Bytes> {
+    pub fn values_mut(&mut self) -> Option<&mut CompactBytes> {
         match &mut self.detail {
             Detail::Call(returned) => Some(&mut returned.values),
             Detail::Calls(returned) => Some(&mut returned.values),
@@ -256,8 +255,7 @@ pub enum Detail {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallReturn {
     /// The values, in the encoding of `script::raw`.
-    #[serde(with = "encoding::bytes")]
-    pub values: Bytes,
+    pub values: CompactBytes,
     /// Code the values contain that the root did not issue: hash and bytecode.
     #[serde(with = "encoding::codes")]
     pub codes: Vec<(Hash, serde_bytes::ByteBuf)>,
@@ -281,8 +279,7 @@ impl CallReturn {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallReturns {
     /// The [`batch`] of the values of each.
-    #[serde(with = "encoding::bytes")]
-    pub values: Bytes,
+    pub values: CompactBytes,
     /// Code the values contain that the root did not issue: hash and bytecode.
     #[serde(with = "encoding::codes")]
     pub codes: Vec<(Hash, serde_bytes::ByteBuf)>,

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +17,8 @@ pub use crate::allocation::{RootNode, Start};
 
 use crate::journal::Answers;
 use crate::model::{
-    Arg, Blank, CommandSpec, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function, Hash, Kind,
-    MeasureSpec, Outcome, PoolId, SlotSetup, Sparse, Status, TaskId, TaskOptions,
+    Arg, Blank, CommandSpec, CompactBytes, CompareSpec, CompileSpec, DepLabel, DepValue, ExecSpec, Function,
+    Hash, Kind, MeasureSpec, Outcome, PoolId, SlotSetup, Sparse, Status, TaskId, TaskOptions,
 };
 
 /// What the script is told about its own run.
@@ -247,7 +246,7 @@ pub(super) fn program_class(command: &CommandSpec) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct CallJob {
     /// Function and arguments.
-    pub payload: Bytes,
+    pub payload: CompactBytes,
     /// Calls of one function have one class: they take similar time.
     pub class: u64,
     /// What few calls have.

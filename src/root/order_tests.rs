@@ -7,7 +7,7 @@ use crate::model::{CallReturns, Detail, batch};
 fn calls_that_travel_together_are_counted_one_by_one() {
     let job = |many| {
         let baggage = Baggage { many, ..Baggage::default() };
-        Job::Call(CallJob { payload: Bytes::new(), class: 0, baggage: baggage.into() })
+        Job::Call(CallJob { payload: Default::default(), class: 0, baggage: baggage.into() })
     };
     let (one, eight) = (job(None), job(Some(Many { calls: 8, first: None })));
     let mut values = Vec::new();

@@ -7,15 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::gpus;
 use super::moment::Moment;
 use super::port::{Job, Submission};
 use super::settle::{Unmet, settle, strike_off};
 use crate::model::{
-    Arg, Attempt, Blank, ByTask, CallTask, CommandSpec, DepValue, Exclusive, Gang, Gpus, Hash, Kind, Outcome,
-    Own, Pin, Placement, PoolId, Run, Sparse, Status, TaskId, ToWorker, Work, WorkerId, human,
+    Arg, Attempt, Blank, ByTask, CallTask, CommandSpec, CompactBytes, DepValue, Exclusive, Gang, Gpus, Hash,
+    Kind, Outcome, Own, Pin, Placement, PoolId, Run, Sparse, Status, TaskId, ToWorker, Work, WorkerId, human,
 };
 use crate::wire::TooLarge;
 
@@ -259,7 +257,7 @@ impl Live {
                     gpus: self.rare.granted.gpus.first().map(|(_, gpus)| gpus.clone()),
                     gang: self.rare.granted.gang.clone().map(Box::new),
                     many: call.baggage.many.is_some(),
-                    payload: Bytes::new(), // `send` lends it
+                    payload: CompactBytes::EMPTY, // `send` lends it
                     deps: call.baggage.known.clone(),
                 });
             }

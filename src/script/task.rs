@@ -68,7 +68,6 @@ pub struct TaskState {
     /// `failure.strict` and `failure.a`.
     strict: Function,
     shown: Function,
-    host: String,
     store_dir: String,
     seed: u64,
     /// How much memory Lua may take, for people.
@@ -137,7 +136,6 @@ impl TaskState {
             record_class,
             strict: failure.raw_get("strict")?,
             shown: failure.raw_get("a")?,
-            host: init.host.clone(),
             store_dir: init.store_dir.clone(),
             seed: init.seed,
             memory: match init.setup.memory {
@@ -244,7 +242,7 @@ impl TaskState {
         Outcome {
             status,
             reason,
-            host: (&self.host).into(),
+            host: Default::default(),
             detail,
             elapsed_s: start.elapsed().as_secs_f64(),
             conditions: None,

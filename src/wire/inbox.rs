@@ -187,7 +187,7 @@ impl Inbox {
         let mut message: M = decode(&self.bytes[frame.begin..frame.end])?;
         if frame.bulk.is_some() {
             match (message.bulk_mut(), self.bulks.pop_front()) {
-                (Some(place), Some(bulk)) => *place = bulk,
+                (Some(place), Some(bulk)) => *place = bulk.into(),
                 _ => return Err(WireError::Garbage("bytes behind a message that has none".into())),
             }
         }
@@ -237,7 +237,7 @@ mod tests {
     fn done(task: u64, bulk: usize) -> FromWorker {
         let values = Bytes::from(vec![task as u8; bulk]);
         let outcome = Outcome {
-            detail: Detail::Call(CallReturn { values, ..CallReturn::default() }),
+            detail: Detail::Call(CallReturn { values: values.into(), ..CallReturn::default() }),
             ..Outcome::failed(Status::Ok, "")
         };
         FromWorker::Done(TaskId(task), Attempt(0), Arc::new(outcome))

@@ -152,10 +152,10 @@ impl Flavor for Appended<'_> {
     }
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        if bytes.len() > self.most.saturating_sub(self.stream.len()) {
-            self.left_out += bytes.len();
-        } else {
-            self.stream.extend_from_slice(bytes);
+        match bytes {
+            _ if bytes.len() > self.most.saturating_sub(self.stream.len()) => self.left_out += bytes.len(),
+            [byte] => self.stream.push(*byte), // as most numbers are: a copy of any length would be a call
+            _ => self.stream.extend_from_slice(bytes),
         }
         Ok(())
     }

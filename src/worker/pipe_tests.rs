@@ -6,7 +6,6 @@ use super::*;
 use crate::transport::Peer;
 use crate::transport::stream::StreamLink;
 use crate::wire::socket_pair;
-use bytes::Bytes;
 
 /// A process, and what its worker and its slot would hold.
 struct Bench {
@@ -28,7 +27,7 @@ fn call(task: u64) -> CallTask {
         gpus: None,
         gang: None,
         many: false,
-        payload: Bytes::new(),
+        payload: Default::default(),
         deps: Vec::new(),
     }
 }

@@ -244,17 +244,12 @@ impl Slots {
                 let error = CallError { message: reason.clone(), place, ..CallError::default() };
                 outcome.detail = Detail::CallError(Box::new(error));
             }
-            self.report(running.task, running.attempt, outcome, root);
+            report(root, running.task, running.attempt, Arc::new(outcome));
         } else if !ready {
             self.slots[index].failed += 1;
             self.starts.failed += u32::from(!self.starts.proven);
             self.starts.last = Some(Outcome { status: Status::SetupFailed, ..outcome });
         }
-    }
-
-    fn report(&self, task: TaskId, attempt: Attempt, outcome: Outcome, root: &mut Root) {
-        let outcome = Outcome { host: (&self.init.host).into(), ..outcome };
-        report(root, task, attempt, Arc::new(outcome));
     }
 
     /// The job stood still for so long, and its slots with it: no limit counts that.
@@ -441,7 +436,7 @@ impl Slots {
         }
         let Some(outcome) = self.starts.last.clone() else { return };
         for call in std::mem::take(&mut self.waiting) {
-            self.report(call.task, call.attempt, outcome.clone(), root);
+            report(root, call.task, call.attempt, Arc::new(outcome.clone()));
         }
     }
 
@@ -476,7 +471,7 @@ impl Slots {
                 Err(error) => {
                     let reason = format!("cannot start a slot on {}: {error}", self.init.host);
                     let outcome = Outcome::failed(Status::SetupFailed, reason);
-                    self.report(call.task, call.attempt, outcome, root);
+                    report(root, call.task, call.attempt, Arc::new(outcome));
                 }
             }
         }

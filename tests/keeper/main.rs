@@ -159,7 +159,7 @@ impl Keeper {
     fn run(&mut self, work: Work, timeout: Option<f64>) -> Outcome {
         let task = self.begin(work, timeout);
         let outcome = self.outcome(task);
-        assert!(!outcome.host.is_empty() && outcome.elapsed_s > 0.0);
+        assert!(outcome.host.is_empty() && outcome.elapsed_s > 0.0, "the root knows the host");
         assert_eq!(outcome.reason.is_none(), outcome.ok());
         outcome
     }

@@ -30,7 +30,7 @@ fn header() -> Header {
 fn call(payload: &str, deps: &[TaskId]) -> Order {
     let identity = (!deps.is_empty()).then(|| Hash::of(payload.as_bytes()));
     let baggage = Baggage { identity, ..Baggage::default() }.into();
-    let job = Job::Call(CallJob { payload: payload.to_string().into(), baggage, ..CallJob::default() });
+    let job = Job::Call(CallJob { payload: payload.as_bytes().into(), baggage, ..CallJob::default() });
     Order {
         pool: None,
         options: Default::default(),

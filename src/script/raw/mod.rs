@@ -56,7 +56,7 @@ use bytes::Bytes;
 use mlua::ffi::lua_State;
 use mlua::{Lua, MultiValue, Table, Value};
 
-use crate::model::{Hash, TaskId};
+use crate::model::{CompactBytes, Hash, TaskId};
 pub use call::{Around, Called, Gathered, Wanted};
 use decode::Decoder;
 use encode::Encoder;
@@ -105,7 +105,7 @@ pub fn loaded_from(lua: &Lua) -> mlua::Result<Table> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shipped {
     /// For `decode` on the other end.
-    pub bytes: Bytes,
+    pub bytes: CompactBytes,
     /// Where the values begin, after the manifest.
     pub body: usize,
     /// Bytecode the other end must learn first.
@@ -236,8 +236,8 @@ impl Shipper {
         let stack = unsafe { Stack::new(state) };
         self.encoder.head.clear();
         if plain::encode(stack, first, &mut self.encoder.head) {
-            let bytes = self.encoder.head.as_slice().to_vec(); // as in `message`
-            return Ok(Shipped { bytes: bytes.into(), body: plain::BODY, ..Shipped::default() });
+            let bytes = self.encoder.head.as_slice().into();
+            return Ok(Shipped { bytes, body: plain::BODY, ..Shipped::default() });
         }
         let top = stack.top();
         let count = (top - first + 1).max(0);
@@ -285,18 +285,14 @@ impl Shipper {
         manifest.write(&mut out.head);
         let body = out.head.len();
         let bytes = if out.body.len() < KEPT {
-            // No room behind it: that would cost a second allocation on its way.
-            let mut bytes = Vec::with_capacity(body + out.body.len() - GAP);
-            bytes.extend_from_slice(&out.head);
-            bytes.extend_from_slice(&out.body[GAP..]);
-            bytes.into()
+            CompactBytes::joined(&out.head, &out.body[GAP..])
         } else {
             // What is large stays where it is, if there is room for the manifest.
             let mut bytes = std::mem::take(&mut out.body);
             let gap = GAP.saturating_sub(body);
             bytes.splice(gap..GAP, out.head.iter().copied());
             bytes.shrink_to_fit();
-            Bytes::from(bytes).slice(gap..)
+            Bytes::from(bytes).slice(gap..).into()
         };
         let mut artefacts = manifest.artefacts;
         artefacts.extend(manifest.shares);
