@@ -239,7 +239,7 @@ function M.deliver(id, count, value, ...)
   if count then
     f.ended, f.outcome = true, value
     if count > 1 then f.well = pack(...) end
-    wake(f)
+    if f.waiters then wake(f) end
     if deps_of[id] then let_go(id) end
   else
     deliver_result(f)

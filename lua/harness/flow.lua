@@ -43,17 +43,20 @@ local exit_code
 -- once, and who `insists` each time.
 function M.keep_states(_) end
 
+-- The campaign is being stopped, or what is done now is to end.
+local function heed_stop(only_now)
+  if only_now then
+    interrupted = true
+  else
+    ending = ending or "drain"
+  end
+end
+
 -- Takes one end. `until_when`: false not waiting, true for ever, or seconds on the clock of `now`.
--- nil: nothing came (or nothing is on its way), false: the campaign is being stopped, or what is done now is to end.
+-- nil: nothing came (or nothing is on its way), false: there is to be no more.
 local function pump(until_when)
   local got, only_now = deliver(take(until_when))
-  if got == false then
-    if only_now then
-      interrupted = true
-    else
-      ending = ending or "drain"
-    end
-  end
+  if got == false then heed_stop(only_now) end
   return got
 end
 
@@ -125,11 +128,15 @@ end
 -- Waits without a switch to the scheduler and back where this is the only flow, so that there is no order to keep: no
 -- other one, no function of `on_done` that would start one. Has `f` ended?
 local function stay(f)
-  if living > 1 or listeners > 0 or timers.first() or not can_suspend() then return false end
+  if living > 1 or listeners > 0 or timers.first() or closing > 0 or not isyieldable() then return false end
   local problem = M.keep_states()
   if problem then failure.raise(problem) end
   repeat
-    if not pump(true) then return false end
+    local got, only_now = deliver(take(true)) -- as in `pump`: of a million calls each comes by here
+    if not got then
+      if got == false then heed_stop(only_now) end
+      return false
+    end
   until f.ended
   return true
 end
@@ -149,16 +156,9 @@ local function no_future(value)
   return string.format("await: expected a future, got %s%s", failure.a(value), instead)
 end
 
-local function await_slow(f)
-  if getmetatable(f) ~= Future then failure.raise(no_future(f)) end
-  if not f.ended or spins >= MOST_SPINS then
-    spins = 0
-    if f.ended or not stay(f) then pause(f) end
-  end
-  if f.well then
-    if f.well ~= true then return rawget(f, "outcome"), unpack(f.well, 1, f.well.n) end
-    return rawget(f, "outcome")
-  end
+-- What `await` gives of a future that has ended, and not in one value or none.
+local function result_of(f)
+  if f.well then return rawget(f, "outcome"), unpack(f.well, 1, f.well.n) end
   if f.kind == "call" or f.kind == "flow" then
     unseen[f] = nil
     error(f.outcome, 0)
@@ -173,9 +173,17 @@ function M.await(f, more)
       or 'f:wait "1 s" waits that long at the most, and says whether it has ended'
     failure.raise("await takes one future and nothing else: " .. instead)
   end
+  if getmetatable(f) ~= Future then failure.raise(no_future(f)) end
   spins = spins + 1
-  if getmetatable(f) == Future and f.ended and f.well == true and spins < MOST_SPINS then return rawget(f, "outcome") end
-  return await_slow(f)
+  if not f.ended then
+    spins = 0
+    if not stay(f) then pause(f) end
+  elseif spins >= MOST_SPINS then
+    spins = 0
+    pause(f)
+  end
+  if f.well == true then return rawget(f, "outcome") end
+  return result_of(f)
 end
 
 -- What has always ended: who waits for it lets those go first that can go on.
