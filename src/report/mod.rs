@@ -28,3 +28,6 @@ pub use runs::{Numbers, Runs};
 pub use summary::summary;
 pub use table::{Choice, Glob, Listing, Sort};
 pub use versions::Outdated;
+
+/// Why nothing may be recorded of a campaign that ran well.
+pub const ONLY_WITH_KEY: &str = "(of `exec` and calls only those with a `key` are)";

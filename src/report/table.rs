@@ -11,7 +11,7 @@ use super::baselines::{baseline, trial_of};
 use super::date::utc;
 use super::natural::natural;
 use super::runs::{Numbers, script_of};
-use super::{Campaign, columns};
+use super::{Campaign, ONLY_WITH_KEY, columns};
 use crate::model::human::{count, status_in_short, subject, tally, visible};
 use crate::model::units::Unit;
 use crate::model::{
@@ -197,6 +197,9 @@ impl Listing {
         };
         let ended = if ended.is_empty() { String::new() } else { format!(": {}", tally(&ended)) };
         let mut text = format!("{}: {tasks} recorded{ended}", self.script);
+        if self.all == 0 {
+            let _ = write!(text, " {ONLY_WITH_KEY}");
+        }
         if let Some(last) = self.sessions.last() {
             let runs = count(self.sessions.len(), "run");
             let _ = write!(text, "; {runs}, the last of {} on {}", utc(last.started_unix_s), last.host);

@@ -119,6 +119,14 @@ fn keys(text: &str) -> Vec<&str> {
 }
 
 #[test]
+fn where_nothing_is_recorded_it_says_what_would_be() {
+    let nothing = Campaign { ended: Default::default(), ..campaign() };
+    let text = Listing::of(nothing, &Choice::default()).text(None);
+    let head = "c.lua: 0 tasks recorded (of `exec` and calls only those with a `key` are); 1 run, the last of";
+    assert!(text.starts_with(head), "{text}");
+}
+
+#[test]
 fn a_campaign_as_a_table() {
     let all = "\
 c.lua: 7 tasks recorded: 5 ok, 2 timeout; 1 run, the last of 2026-12-31 23:59:59 UTC on node1

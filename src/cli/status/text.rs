@@ -9,6 +9,7 @@ use crate::model::human::{count, duration, tally};
 use crate::model::{
     CampaignStatus, FailureStatus, HowEnded, KindStatus, SessionEnd, WaitingStatus, WorkerStatus,
 };
+use crate::report::ONLY_WITH_KEY;
 
 /// Of a reason so many tasks are named.
 const MOST_NAMED: usize = 4;
@@ -145,7 +146,7 @@ pub(super) fn of_journal(recorded: &Recorded) -> String {
         format!("{}: not running; {} in {}", recorded.script, sessions(recorded.sessions), recorded.journal);
     let tasks = recorded.ended.values().sum::<usize>();
     if tasks == 0 {
-        text.push_str("\n  nothing is recorded (of `exec` and calls only those with a `key` are)");
+        let _ = write!(text, "\n  nothing is recorded {ONLY_WITH_KEY}");
     } else {
         let kinds = recorded.kinds.iter().map(|(kind, number)| count(*number, kind.word()));
         let kinds: Vec<String> = kinds.collect();
