@@ -89,6 +89,10 @@ impl Core {
                     pool.id
                 );
             }
+            if pool.reluctant > 0 {
+                let ix = self.pool_ix[&pool.id];
+                assert_eq!(self.all_avoid(ix), self.asked_all_avoid(ix), "shyness of pool {}", pool.id);
+            }
             for (at, queue) in pool.shapes.queues() {
                 agree(Home::Shape(at), &mut queue.tasks());
                 assert!(queue.tasks().all(|(_, ix)| self.tasks[ix].shape() == queue.key), "{queue:?}");

@@ -28,7 +28,7 @@ impl Core {
             if !self.pools[pool.at()].gangs.is_empty() {
                 self.serve_gangs(pool, Some(rank), &mut walk, may_drain);
             }
-            let top = self.pools[pool.at()].top(false);
+            let top = self.pools[pool.at()].top(self.all_avoid(pool));
             if self.hold_if_late(ix) {
                 continue;
             }

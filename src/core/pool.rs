@@ -1,13 +1,13 @@
 //! A pool: its workers by load, and its queued tasks by what they ask for. Tasks that may run on one worker only do not stand
 //! here but with that worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::api::Tick;
 use super::queues::Queues;
-use super::reluctant::Counted;
+use super::reluctant::{Counted, Shyness};
 use super::task::{Claim, GroupIx, NEVER, Need, NodeIx, Rank, TaskIx};
 use super::tree::{Offer, Tree};
 use crate::model::{PoolId, WorkerId};
@@ -35,6 +35,8 @@ pub(super) struct Pool {
     pub reluctant: u32,
     /// How many nodes measure, as far as somebody asked since a worker came or went.
     pub counted: RefCell<Counted>,
+    /// Likewise whether all that queue in `shapes` keep off reluctant workers.
+    pub shyness: Cell<Option<Shyness>>,
     pub shapes: Queues<Shape>,
     /// Queued tasks that need several things at once.
     pub gangs: Queues<GangShape>,
@@ -137,6 +139,7 @@ impl Pool {
             gone: 0,
             reluctant: 0,
             counted: RefCell::default(),
+            shyness: Cell::default(),
             shapes: Queues::default(),
             gangs: Queues::default(),
             sharing: 0,
@@ -174,8 +177,7 @@ impl Pool {
         *self.sizes.entry(slots).or_default() += 1;
         *self.hosts.entry(node).or_default() += 1;
         self.alive += 1;
-        self.counted.get_mut().clear();
-        self.changed();
+        self.staff_changed();
         place
     }
 
@@ -188,8 +190,7 @@ impl Pool {
         discount(&mut self.sizes, slots);
         discount(&mut self.hosts, node);
         self.alive -= 1;
-        self.counted.get_mut().clear();
-        self.changed();
+        self.staff_changed();
     }
 
     /// What the worker at this place can take.
@@ -223,6 +224,12 @@ impl Pool {
         self.tree.each(1, |place| found.extend(self.places[place]));
         self.reluctant_tree.each(1, |place| found.extend(self.places[place]));
         found
+    }
+
+    fn staff_changed(&mut self) {
+        self.counted.get_mut().clear();
+        self.shyness.take();
+        self.changed();
     }
 
     /// A node or a worker became available, or went.

@@ -20,6 +20,8 @@ pub(super) struct Queues<K> {
     heads: BTreeMap<Rank, (u32, TaskIx)>,
     /// Empty queues of which nobody asked for what they are for any more.
     vacant: Vec<u32>,
+    /// Grows when a queue gets its first task or loses its last.
+    turnover: u64,
 }
 
 /// So many queues stay for what was asked for and may be asked for again, though they are empty.
@@ -49,7 +51,7 @@ fn head((rank, (queue, ix)): (&Rank, &(u32, TaskIx))) -> Head {
 impl<K> Default for Queues<K> {
     fn default() -> Self {
         let (queues, heads, vacant) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { queues, by_key: FxHashMap::default(), heads, vacant }
+        Self { queues, by_key: FxHashMap::default(), heads, vacant, turnover: 0 }
     }
 }
 
@@ -164,6 +166,8 @@ impl<K: Clone + Eq + Hash> Queues<K> {
         if first.is_none_or(|first| rank < first) {
             if let Some(first) = first {
                 self.heads.remove(&first);
+            } else {
+                self.turnover += 1;
             }
             self.heads.insert(rank, (at, ix));
         }
@@ -182,6 +186,7 @@ impl<K: Clone + Eq + Hash> Queues<K> {
             self.heads.insert(rank, (at, ix)); // before the other goes: a tree that was empty needs memory anew
         }
         self.heads.remove(&rank);
+        self.turnover += u64::from(next.is_none());
         if next.is_none() && self.by_key.len() > KEPT {
             // What is asked for comes and goes (nodes to keep off, groups): queues do not pile up.
             self.by_key.remove(&queue.key);
@@ -205,6 +210,11 @@ impl<K: Clone + Eq + Hash> Queues<K> {
             None => self.first(),
             Some(after) => self.heads.range((Bound::Excluded(after), Bound::Unbounded)).next().map(head),
         }
+    }
+
+    /// The same queues have tasks as long as it is the same.
+    pub fn turnover(&self) -> u64 {
+        self.turnover
     }
 
     /// Is this the first of its queue?
@@ -267,6 +277,7 @@ mod tests {
         let mut queues: Queues<u64> = Queues::default();
         let mut plain: BTreeMap<Rank, u32> = BTreeMap::new();
         let mut left: Vec<Rank> = Vec::new();
+        let mut before = (0, Vec::new());
         let mut x = 88172645463325252u64;
         for step in 0..20_000u64 {
             x ^= x << 13;
@@ -302,6 +313,13 @@ mod tests {
                 row.push(*turn);
             }
             assert!(queues.heads().map(|head| (head.rank, head.queue)).eq(heads.iter().copied()));
+            let with_tasks = (queues.turnover(), rows.keys().copied().collect::<Vec<_>>());
+            assert_eq!(
+                with_tasks.0 == before.0,
+                with_tasks.1 == before.1,
+                "{with_tasks:?}, before {before:?}"
+            );
+            before = with_tasks;
             assert!(heads.iter().all(|(turn, _)| queues.leads(*turn)));
             let beyond = queues.first_after(Some(turn)).map(|head| head.rank);
             assert_eq!(beyond, heads.iter().map(|(rank, _)| *rank).find(|rank| *rank > turn));

@@ -15,7 +15,35 @@ pub(super) type Counted = FxHashMap<Kind, usize>;
 /// Tasks for which the same nodes would do: they want so many cores, of what sort, and GPUs, and keep off one node.
 type Kind = (u16, Option<Part>, u16, Option<NodeIx>);
 
+/// Do all that queue for room on one worker keep off reluctant workers? While the same queues have tasks, and the pool is at the
+/// same stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shyness {
+    turnover: u64,
+    stage: Stage,
+    pub all: bool,
+}
+
 impl Core {
+    /// Must all that queue for room on one worker keep off reluctant workers now? What only these have is nothing to them then,
+    /// and nobody need ask one after the other.
+    pub(super) fn all_avoid(&self, pool: PoolIx) -> bool {
+        let books = &self.pools[pool.at()];
+        if books.reluctant == 0 {
+            return false;
+        }
+        let (turnover, stage) = (books.shapes.turnover(), books.stage);
+        let known = books.shyness.get().filter(|known| (known.turnover, known.stage) == (turnover, stage));
+        let shyness = known.unwrap_or_else(|| Shyness { turnover, stage, all: self.asked_all_avoid(pool) });
+        books.shyness.set(Some(shyness));
+        shyness.all
+    }
+
+    /// The same, one after the other.
+    pub(super) fn asked_all_avoid(&self, pool: PoolIx) -> bool {
+        self.pools[pool.at()].shapes.heads().all(|head| self.avoids(head.ix))
+    }
+
     /// Must it keep off reluctant workers now? The same for all tasks of a shape.
     pub(super) fn avoids(&self, ix: TaskIx) -> bool {
         self.may_avoid(ix)

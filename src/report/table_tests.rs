@@ -122,7 +122,8 @@ fn keys(text: &str) -> Vec<&str> {
 fn where_nothing_is_recorded_it_says_what_would_be() {
     let nothing = Campaign { ended: Default::default(), ..campaign() };
     let text = Listing::of(nothing, &Choice::default()).text(None);
-    let head = "c.lua: 0 tasks recorded (of `exec` and calls only those with a `key` are); 1 run, the last of";
+    let head =
+        "c.lua: 0 tasks recorded (of `exec` and calls only those with a `key` are); 1 run, the last of";
     assert!(text.starts_with(head), "{text}");
 }
 
