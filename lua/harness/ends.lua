@@ -17,7 +17,7 @@ M.Future = Future
 
 -- Of a future: `ended`; `well`, which is true, false or what a call returned after its first value; `outcome`, that value or the
 -- record or error. None has the name of a field of an outcome, which is asked of what `await` gives. A million may be pending: what
--- is so of most is said here for all.
+-- is so of most is said here for all (but for `ended`, for which no call is to be made larger).
 Future.ended, Future.well = false, true
 
 -- Tasks that have not ended. Of a table with all of its 2^n places taken Lua looks at every one for each key that goes and comes: who
@@ -108,7 +108,7 @@ end
 
 --- A pending future of a task that was submitted.
 function M.future(id, kind, deps, is_quiet)
-  local f = setmetatable({ id = id, ended = false }, Future) -- both: it is not made larger when it ends
+  local f = setmetatable({ id = id, ended = false }, Future) -- room for both at once
   if kind then f.kind = kind end
   if deps then
     local pending = {}
@@ -239,7 +239,7 @@ function M.deliver(id, count, value, ...)
   if count then
     f.ended, f.outcome = true, value
     if count > 1 then f.well = pack(...) end
-    if f.waiters then wake(f) end
+    wake(f)
     if deps_of[id] then let_go(id) end
   else
     deliver_result(f)

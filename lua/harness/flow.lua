@@ -128,7 +128,7 @@ end
 -- Waits without a switch to the scheduler and back where this is the only flow, so that there is no order to keep: no
 -- other one, no function of `on_done` that would start one. Has `f` ended?
 local function stay(f)
-  if living > 1 or listeners > 0 or timers.first() or closing > 0 or not isyieldable() then return false end
+  if living > 1 or listeners > 0 or timers.first() or not can_suspend() then return false end
   local problem = M.keep_states()
   if problem then failure.raise(problem) end
   repeat
@@ -156,7 +156,7 @@ local function no_future(value)
   return string.format("await: expected a future, got %s%s", failure.a(value), instead)
 end
 
--- What `await` gives of a future that has ended, and not in one value or none.
+-- What `await` gives of a future that has not ended well in one value or none.
 local function result_of(f)
   if f.well then return rawget(f, "outcome"), unpack(f.well, 1, f.well.n) end
   if f.kind == "call" or f.kind == "flow" then

@@ -77,7 +77,7 @@ impl Core {
         self.land(ix);
         match phase {
             Phase::Killed(Why::Cancelled) => self.resolve(ix, End::Cancelled, None),
-            Phase::Killed(Why::Overdue) => self.resolve(ix, End::Overdue, None),
+            Phase::Killed(Why::Overdue) => self.resolve(ix, End::CameBack, None),
             Phase::Wedged => self.forget(ix),
             _ => self.agenda.ready.push_back(ix),
         }

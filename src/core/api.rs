@@ -330,6 +330,8 @@ pub enum End {
     },
     /// No answer long after its deadline. The units it holds stay occupied until its worker reports or is lost.
     Overdue,
+    /// Its worker gave it back after it was to be killed, for there was no answer long after its deadline: nobody knows whether it ran.
+    CameBack,
     /// It can never run.
     Refused {
         /// What was asked and what there is.

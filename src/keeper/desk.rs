@@ -154,8 +154,11 @@ impl Desk {
     pub fn lane_failed(&self) -> Option<Order> {
         let mut books = self.books();
         books.lanes -= 1;
-        let given_up = if books.lanes == 0 { books.waiting.pop_back()? } else { return None };
-        books.waits.remove(&(given_up.task, given_up.attempt));
+        if books.lanes > 0 {
+            return None;
+        }
+        let given_up = books.waiting.pop_back()?;
+        books.waits.remove(&key_of(&given_up));
         Some(given_up)
     }
 
@@ -279,8 +282,8 @@ impl Desk {
         Some(Starting(self))
     }
 
-    /// Where all slots have long work, what waits does not wait for its end: other nodes may be idle. It was sent ahead, for the root
-    /// sends nothing else to where no slot is free.
+    /// Where all slots have long work, what waits does not wait for its end: other nodes may be idle. It was sent ahead, or others passed
+    /// it while it waited for cores of its own.
     fn give_back(&self, books: &mut Books) {
         let Books { waiting, waits, running, word, .. } = books;
         if waiting.is_empty() || books.busy < books.slots || !running.values().all(|running| running.is_long)

@@ -1,4 +1,7 @@
-//! Bytes that are mostly few.
+//! Bytes that are mostly few: what a call is called with, and what it returns.
+//!
+//! They are made by one thread and dropped by another, in each process on their way: a piece of memory each would be half of all that
+//! is asked for and given back for most calls. Knows nothing of what the bytes say.
 
 use std::fmt;
 use std::ops::Deref;
@@ -12,8 +15,7 @@ use super::encoding;
 /// As many bytes as this lie in place: a function without arguments or with a few numbers, and what it returns (B).
 const SHORT: usize = 38;
 
-/// Bytes of which few lie in place, and many are shared. A call's are made by one thread and dropped by another, in each process
-/// on their way: for most calls that would be half of all the memory that is asked for and given back.
+/// Bytes of which few lie in place, and many are shared.
 #[derive(Clone)]
 pub struct CompactBytes(Form);
 
@@ -165,8 +167,11 @@ mod tests {
             let binary = postcard::to_allocvec(&bytes).unwrap();
             assert_eq!(binary, postcard::to_allocvec(serde_bytes::Bytes::new(&plain)).unwrap());
             assert_eq!(postcard::from_bytes::<CompactBytes>(&binary).unwrap(), bytes);
-            let json = serde_json::to_string(&bytes).unwrap();
-            assert_eq!(serde_json::from_str::<CompactBytes>(&json).unwrap(), bytes);
+            let text = CompactBytes::from(vec![b'x'; count]);
+            for bytes in [&bytes, &text] {
+                let json = serde_json::to_string(bytes).unwrap();
+                assert_eq!(serde_json::from_str::<CompactBytes>(&json).unwrap(), *bytes);
+            }
             assert_eq!(Vec::from(bytes), plain);
         }
     }

@@ -124,9 +124,14 @@ impl Driver {
                     Status::LostWorker,
                     "no answer long after its time limit: its worker does not respond",
                 ),
+                End::CameBack => Outcome::failed(
+                    Status::LostWorker,
+                    "its worker gave it back long after its time limit, and nobody knows whether it ran",
+                ),
                 End::Refused { reason } => Outcome::failed(Status::Refused, reason),
             })
         });
+        // No worker says it; a twin's is there already.
         if outcome.host.is_empty()
             && let Some(worker) = worker.and_then(|id| self.workers.get(&id))
         {

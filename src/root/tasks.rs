@@ -227,8 +227,8 @@ impl Live {
         self.rare.unmet.take()
     }
 
-    /// Has `queue` see the message that starts it. What a call is called with is lent to that: the first copy of each would be one
-    /// more piece of memory to get and to give back.
+    /// Has `queue` see the message that starts it. What a call is called with is lent to that: the first copy of what
+    /// is long would be one more piece of memory to get and to give back.
     pub(super) fn send<T>(&mut self, queue: impl FnOnce(&ToWorker) -> T) -> T {
         let mut message = self.message();
         self.lend(&mut message);

@@ -210,7 +210,7 @@ impl World {
                 let runs_on = track.running && track.gang.len() > 1;
                 assert!(often || !left || runs_on || wish.host.is_some(), "{request:?} given up");
             }
-            End::Overdue => assert!(request.timeout_us.is_some()),
+            End::Overdue | End::CameBack => assert!(request.timeout_us.is_some()),
             End::Refused { reason } => {
                 let plain = Placement { priority: wish.priority, ..Placement::default() };
                 let plain = **wish == plain && request.inputs.is_empty() && request.deps.is_empty();

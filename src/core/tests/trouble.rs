@@ -206,6 +206,18 @@ fn an_answer_long_overdue_is_given_up() {
 }
 
 #[test]
+fn what_comes_back_long_overdue_has_ended_and_its_worker_goes_on() {
+    let mut desk = Desk::new(&[1]);
+    let (task, _) = desk.ask(Kind::Exec, |r| r.timeout_us = Some(1_000_000));
+    assert_eq!(desk.tick(31_000_000)[0], kill(task, 1, 0));
+    let (next, none) = desk.exec();
+    assert!(none.is_empty());
+    let back = Event::Recalled { worker: WorkerId(0), task, attempt: Attempt(1) };
+    assert_eq!(desk.feed(back), [resolve(task, End::CameBack), start(next, 1, 0)]);
+    assert!(desk.tick(100_000_000).is_empty(), "nothing is left to wait for");
+}
+
+#[test]
 fn what_delivers_has_no_limit_here_and_may_still_be_cancelled() {
     let mut desk = Desk::new(&[1]);
     let (build, _) = desk.ask(Kind::Compile, |r| r.timeout_us = Some(1_000_000));

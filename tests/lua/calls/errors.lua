@@ -65,7 +65,8 @@ end, {})
 assert(e.message:find("^errors%.lua:%d+: attempt to index a nil value %(field 'missing'%)$"), e.message)
 local lines = select(2, e.traceback:gsub("errors%.lua:%d+", ""))
 assert(lines >= 3 and not e.traceback:find("[harness]", 1, true) and not e.traceback:find("[C]", 1, true), e.traceback)
-assert(type(e.host) == "string" and #e.host > 0)
+local host = await(submit(function() return harness.worker.host end))
+assert(e.host == host)
 e = caught(function() return coroutine.wrap(function() error({ inside = true }) end)() end)
 assert(e.value.inside)
 e = caught(function() local function down() return 1 + down() end return down() end)
@@ -82,6 +83,7 @@ assert(e.message:find("refers to harness.sweep.cross, which is for the script: a
 
 -- The end of the process is the end of the call, not of the worker.
 e = caught(function() os.exit(3) end)
+assert(e.host == host)
 assert(e.kind ~= "ok" and e.message:find("3", 1, true), e.kind .. ": " .. e.message)
 e = caught(function() os.execute("kill -TERM $PPID") while true do end end)
 assert(e.kind == "signal" and e.message:find("SIGTERM", 1, true), e.kind .. ": " .. e.message)
