@@ -42,7 +42,7 @@ for name in
     stdout stderr stdout_bytes stderr_bytes outputs leftovers wall_s user_s sys_s maxrss_bytes minflt majflt nvcsw
     nivcsw inblock oublock artefact artefact_bytes text_hash same_as diagnostics messages cache compiler objective unit better stats samples warmup
     metrics flags stop_reason verify counters conditions floor_s maxrss_floor_bytes stderr_tail verdicts variants
-    rounds order_seed min_effect nodes slow_nodes failed_nodes hooks message traceback task item value]],
+    rounds order_seed min_effect nodes slow_nodes failed_nodes hooks message traceback task item]],
     "%S+"
   )
 do
@@ -58,6 +58,7 @@ M.Record = {
   __name = "record",
   -- What a record of its kind has none of is nil; what none has was misspelt.
   __index = function(record, key)
+    if key == "value" then M.raise("records have no 'value': a figure is one of record.stats, as record.stats.median") end
     if type(key) ~= "string" or M.FIELDS[key] then
       if not rawget(record, "ok") then
         local said = string.match(rawget(record, "summary") or "", "[^\n]+") or rawget(record, "status")

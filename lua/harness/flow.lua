@@ -74,7 +74,8 @@ local function idle()
     repeat
       local got = pump(true)
       if not got then return got ~= nil end
-    until ready.first <= ready.last or ends.pending == 0 -- an end that woke nobody is nothing that happened
+    -- An end that woke nobody is nothing that happened; a finalizer may have set a timer.
+    until ready.first <= ready.last or ends.pending == 0 or timers.first()
     return true
   end
   local got = pump(first)
@@ -125,10 +126,12 @@ local function pause(f)
   if problem then failure.raise(problem) end
 end
 
--- Waits without a switch to the scheduler and back where this is the only flow, so that there is no order to keep: no
--- other one, no function of `on_done` that would start one. Has `f` ended?
+-- Is this the only flow, so that there is no order to keep: no other one, no function of `on_done` that would start one?
+local function alone() return living <= 1 and listeners == 0 and not timers.first() end
+
+-- Waits without a switch to the scheduler and back where this is the only flow. Has `f` ended?
 local function stay(f)
-  if living > 1 or listeners > 0 or timers.first() or not can_suspend() then return false end
+  if not alone() or not can_suspend() then return false end
   local problem = M.keep_states()
   if problem then failure.raise(problem) end
   repeat
@@ -137,8 +140,8 @@ local function stay(f)
       if got == false then heed_stop(only_now) end
       return false
     end
-  until f.ended
-  return true
+  until f.ended or not alone() -- a finalizer may have started one
+  return f.ended
 end
 
 -- What else was given to `await`, and what to type instead.

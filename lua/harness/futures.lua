@@ -191,7 +191,7 @@ end
 --- Is it done? Looks at what has ended meanwhile. In a loop it lets other flows go on now and then.
 function Future:done()
   failure.own(self, Future, "done")
-  if not self.ended then flow.poll() end
+  flow.poll()
   return self.ended
 end
 

@@ -213,6 +213,12 @@ local function variants_of(given)
     if is_option and has_command then complain("compare", "'%s' is an option: give the variant another name", key) end
     if type(key) == "string" and is_plain and not is_option and (has_command or key == "base" or not options.near("compare", key)) then
       if not utf8.len(key) then complain("compare", "a name is not text in UTF-8: %s", failure.a(key)) end
+      for inner, below in pairs(value) do
+        if not has_command and type(below) == "table" and failure.is_bare(below) and (below.cmd or below.shell) then
+          local where = "'%s' holds variants: each stands in the table of compare itself, %s = { cmd = { ... } }"
+          complain("compare", where, key, type(inner) == "string" and inner or "faster")
+        end
+      end
       variants[key] = value
       if key ~= "base" then names[#names + 1] = key end
     else

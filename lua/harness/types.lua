@@ -79,6 +79,7 @@ local function duration(value)
     seconds = SECONDS[unit] and tonumber(figure) and tonumber(figure) * SECONDS[unit]
   end
   if seconds and seconds >= 0 and seconds < math.huge then return seconds + 0.0 end
+  if seconds and seconds < 0 then return nil, "a time that is not negative" end
   if type(value) == "string" and tonumber(value) then
     return nil, string.format('%s without quotes for seconds, or "%s s"', value, value)
   end
@@ -203,7 +204,11 @@ local function map(of, what)
     if type(value) ~= "table" or failure.is_object(value) then return nil, what end
     local result = {}
     for key, item in pairs(value) do
-      if type(key) ~= "string" then return inside(string.format("[%s]", shown(key)), item, "a name as its key") end
+      if type(key) ~= "string" then
+        local left, right = string.match(type(item) == "string" and item or "", "^([%a_][%w_]*)=([^%c]*)$")
+        local instead = left and string.format(": write { %s = %q }", left, right)
+        return nil, { path = string.format("[%s]", shown(key)), value = item, expected = "a name as its key", instead = instead }
+      end
       if not utf8.len(key) then return nil, { path = "", note = "a name is not text in UTF-8: " .. shown(key) } end
       local good, problem = of(item)
       if good == nil then return below("." .. key, item, problem) end
@@ -305,6 +310,9 @@ local function argument(value)
   end
   if getmetatable(value) == failure.Record then
     return nil, { path = "", note = "pass the future itself, not its record: without await" }
+  end
+  if getmetatable(value) == lib.Task then
+    return nil, { path = "", note = string.format("a task has a future once it is submitted: submit(%s { ... })", value.kind) }
   end
   return nil, "a string, a number or a future"
 end

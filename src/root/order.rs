@@ -224,7 +224,8 @@ pub enum What {
 pub(super) fn command_line(command: &CommandSpec) -> String {
     let word = |arg: &Arg| match arg {
         Arg::Text(text) => String::from_utf8_lossy(text).into_owned(),
-        Arg::Task(_) | Arg::Artefact(_) => "(a build)".into(),
+        Arg::Task(_) => "(a result)".into(), // of a call or a build that has not ended well
+        Arg::Artefact(_) => "(a build)".into(),
     };
     let words = command.argv.iter().map(word).chain(command.shell.clone());
     words.collect::<Vec<_>>().join(" ")

@@ -30,3 +30,14 @@ assert(await(slow).status == "cancelled")
 stop = true
 assert(await(busy) > 0 and await(looker) > 0)
 await(recorder)
+
+-- Nor does one that asks again and again for what has ended.
+local ended, stop = submit(function() end), false
+await(ended)
+go(function()
+  while not stop do
+    assert(ended:done() and ended:status() == "ok")
+  end
+end)
+await(submit(exec { cmd = { "true" } }))
+stop = true

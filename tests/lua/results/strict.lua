@@ -50,3 +50,4 @@ says("results:csv: cannot write /dev/full: No space left on device", all.csv, al
 
 says("results are read-only: collect what you choose in a table of your own", table.insert, all, r)
 says("records are read-only, 'speedup' cannot be set: keep your own figures in a table of your own", function() r.speedup = 2 end)
+says("records have no 'value': a figure is one of record.stats, as record.stats.median", function() return r.value end)
