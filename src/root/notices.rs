@@ -107,7 +107,7 @@ impl Notices {
         }
         let Some(name) = &recipe.name else { return };
         let group = namesakes(recipe.kind, name, recipe.params.as_ref());
-        if self.index.versions(group).next().is_some() {
+        if current(&self.index, group).next().is_some() {
             self.missed.push((group, *parts));
         }
     }
@@ -177,7 +177,7 @@ impl Notices {
             .partition(|(group, _)| over || self.is_plain(*group));
         self.missed = later;
         for (group, parts) in now {
-            for number in self.index.versions(group) {
+            for number in current(&self.index, group) {
                 let then = self.index.parts(number);
                 let differences: Vec<_> = then.map_or(Vec::new(), |old| old.differences(&parts).collect());
                 if self.settled[number] || then.is_some() && differences.is_empty() {
@@ -230,7 +230,7 @@ impl Notices {
 
     /// Do all records of this name and these params mean one thing? If not, the others may be asked for later.
     fn is_plain(&self, group: u64) -> bool {
-        let mut parts = self.index.versions(group).map(|number| self.index.parts(number));
+        let mut parts = current(&self.index, group).map(|number| self.index.parts(number));
         let first = parts.next();
         parts.all(|other| Some(other) == first)
     }
@@ -288,4 +288,9 @@ fn listing(items: impl Iterator<Item = String>) -> String {
         text.push_str(&format!(" and {} more", items.len() - LISTED));
     }
     text
+}
+
+/// Records of this name and these params that nothing had taken the place of when this run began: of others it was said then.
+fn current(index: &Index, group: u64) -> impl Iterator<Item = usize> {
+    index.versions(group).filter(|number| !index.is_outdated(*number))
 }
