@@ -5,7 +5,9 @@
 //! order: while a task waits for one, later tasks do not get it. Which nodes: those with the least to spare, so that
 //! others stay whole. It never waits for a node that is not promised to it.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::Core;
 use super::api::{Gang, GpuSet};
@@ -139,7 +141,7 @@ impl Core {
         if walk.failed.iter().any(hopeless) {
             return None;
         }
-        let mut found: Vec<((bool, bool, u16, u16), WorkerId)> = Vec::new();
+        let mut found: Vec<((bool, bool, u16, u16), WorkerId)> = Vec::with_capacity(walk.free.len());
         for id in walk.free.iter().copied().filter(self.suiting(ix, demand)) {
             let worker = &self.fleet[id];
             if self.has_room(demand, id) && self.admits(worker.node, ix) {
@@ -198,8 +200,7 @@ impl Core {
             && (demand.gpus == 0 || self.fleet.free_gpus(id).len() >= demand.gpus)
     }
 
-    /// Of these, the least first, as many as the gang has nodes. Of thousands it has few: mostly the others are only
-    /// compared with the last of those.
+    /// Of these, the least first, as many as the gang has nodes. Of thousands it has few: the others are not put in order.
     pub(super) fn best_of<K: Ord>(
         &self,
         ix: TaskIx,
@@ -208,15 +209,10 @@ impl Core {
     ) -> Option<Vec<WorkerId>> {
         let size = usize::from(demand.nodes);
         if size < candidates.len() {
-            let (first, others) = candidates.split_at(size);
-            let mut least: BinaryHeap<&(K, WorkerId)> = first.iter().collect();
-            for candidate in others {
-                if let Some(mut last) = least.peek_mut().filter(|last| candidate < **last) {
-                    *last = candidate;
-                }
-            }
+            let (least, ..) = candidates.select_nth_unstable(size);
+            least.sort_unstable();
             // If these will do it takes all of them, as it would if the others came behind.
-            let gang = self.distinct(ix, demand, least.into_sorted_vec().iter().map(|(_, id)| *id));
+            let gang = self.distinct(ix, demand, least.iter().map(|(_, id)| *id));
             if gang.is_some() {
                 return gang;
             }
@@ -259,8 +255,10 @@ impl Core {
         leader: Option<WorkerId>,
         candidates: impl Iterator<Item = WorkerId>,
     ) -> Option<Vec<WorkerId>> {
-        let mut nodes: BTreeSet<NodeIx> = leader.iter().map(|id| self.fleet[*id].node).collect();
-        let mut gang: Vec<WorkerId> = leader.into_iter().collect();
+        let mut nodes = FxHashSet::with_capacity_and_hasher(size, FxBuildHasher);
+        let mut gang = Vec::with_capacity(size);
+        nodes.extend(leader.map(|id| self.fleet[id].node));
+        gang.extend(leader);
         for id in candidates {
             if gang.len() == size {
                 break;
