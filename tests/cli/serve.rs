@@ -243,6 +243,7 @@ fn what_cannot_be_understood_is_answered_and_harms_nothing() {
             json!(1),
             "there is no task of the request 9",
         ),
+        (r#"{"id":1,"do":"submit","exec":{"cmd":["echo",null]}}"#, json!(1), "null is at place 2 of a list"),
         (
             r#"{"id":1,"do":"submit","ask":{}}"#,
             json!(1),

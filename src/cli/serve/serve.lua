@@ -63,7 +63,7 @@ local function told(value)
   return copy
 end
 
--- What a request says, as Lua has it: null is nothing, { task = id } the task of that request. Of what a helper is asked null
+-- What a request says, as Lua has it: null is nothing (and nowhere in a list), { task = id } the task of that request. Of what a helper is asked null
 -- and empty lists stay what they are.
 local function meant(value, for_helper)
   if type(value) ~= "table" or for_helper and getmetatable(value) then return value end
@@ -72,7 +72,11 @@ local function meant(value, for_helper)
   end
   local copy = {}
   for key, item in pairs(value) do
-    if for_helper or item ~= null then copy[key] = meant(item, for_helper) end
+    if for_helper or item ~= null then
+      copy[key] = meant(item, for_helper)
+    elseif math.type(key) == "integer" then
+      error(string.format("null is at place %d of a list: leave it out, or say what belongs there", key), 0)
+    end
   end
   return copy
 end
