@@ -43,20 +43,17 @@ local exit_code
 -- once, and who `insists` each time.
 function M.keep_states(_) end
 
--- The campaign is being stopped, or what is done now is to end.
-local function heed_stop(only_now)
-  if only_now then
-    interrupted = true
-  else
-    ending = ending or "drain"
-  end
-end
-
 -- Takes one end. `until_when`: false not waiting, true for ever, or seconds on the clock of `now`.
--- nil: nothing came (or nothing is on its way), false: there is to be no more.
+-- nil: nothing came (or nothing is on its way), false: the campaign is being stopped, or what is done now is to end.
 local function pump(until_when)
   local got, only_now = deliver(take(until_when))
-  if got == false then heed_stop(only_now) end
+  if got == false then
+    if only_now then
+      interrupted = true
+    else
+      ending = ending or "drain"
+    end
+  end
   return got
 end
 
@@ -135,11 +132,7 @@ local function stay(f)
   local problem = M.keep_states()
   if problem then failure.raise(problem) end
   repeat
-    local got, only_now = deliver(take(true)) -- as in `pump`: of a million calls each comes by here
-    if not got then
-      if got == false then heed_stop(only_now) end
-      return false
-    end
+    if not pump(true) then return false end
   until f.ended or not alone() -- a finalizer may have started one
   return f.ended
 end

@@ -203,6 +203,16 @@ function M.measure(given)
   return made
 end
 
+-- A variant without a command may have been meant as the table of all of them.
+local function refuse_inner(name, variant)
+  for inner, value in pairs(variant) do
+    if type(value) == "table" and failure.is_bare(value) and (value.cmd or value.shell) then
+      local where = "'%s' holds variants: each stands in the table of compare itself, %s = { cmd = { ... } }"
+      complain("compare", where, name, type(inner) == "string" and inner or "faster")
+    end
+  end
+end
+
 -- The options of a comparison and its variants: every table under a name that is no option is one.
 local function variants_of(given)
   local common, variants, names = {}, {}, {}
@@ -213,12 +223,7 @@ local function variants_of(given)
     if is_option and has_command then complain("compare", "'%s' is an option: give the variant another name", key) end
     if type(key) == "string" and is_plain and not is_option and (has_command or key == "base" or not options.near("compare", key)) then
       if not utf8.len(key) then complain("compare", "a name is not text in UTF-8: %s", failure.a(key)) end
-      for inner, below in pairs(value) do
-        if not has_command and type(below) == "table" and failure.is_bare(below) and (below.cmd or below.shell) then
-          local where = "'%s' holds variants: each stands in the table of compare itself, %s = { cmd = { ... } }"
-          complain("compare", where, key, type(inner) == "string" and inner or "faster")
-        end
-      end
+      if not has_command then refuse_inner(key, value) end
       variants[key] = value
       if key ~= "base" then names[#names + 1] = key end
     else

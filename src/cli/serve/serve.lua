@@ -63,8 +63,8 @@ local function told(value)
   return copy
 end
 
--- What a request says, as Lua has it: null is nothing (and nowhere in a list), { task = id } the task of that request. Of what a helper is asked null
--- and empty lists stay what they are.
+-- What a request says, as Lua has it: null is nothing (and nowhere in a list), { task = id } the task of that request. Of what
+-- a helper is asked null and empty lists stay what they are.
 local function meant(value, for_helper)
   if type(value) ~= "table" or for_helper and getmetatable(value) then return value end
   if value.task ~= nil and next(value, next(value)) == nil then
