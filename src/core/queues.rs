@@ -186,8 +186,11 @@ impl<K: Clone + Eq + Hash> Queues<K> {
             self.heads.insert(rank, (at, ix)); // before the other goes: a tree that was empty needs memory anew
         }
         self.heads.remove(&rank);
-        self.turnover += u64::from(next.is_none());
-        if next.is_none() && self.by_key.len() > KEPT {
+        if next.is_some() {
+            return;
+        }
+        self.turnover += 1;
+        if self.by_key.len() > KEPT {
             // What is asked for comes and goes (nodes to keep off, groups): queues do not pile up.
             self.by_key.remove(&queue.key);
             self.vacant.push(at);

@@ -174,8 +174,7 @@ impl Outcome {
             "its result is too large to be sent: the message has {bytes} B, and the limit is {limit} B ({most}): let it write \
              to files, and return or print less"
         );
-        let (host, elapsed_s) = (self.host.clone(), self.elapsed_s);
-        Self { host, elapsed_s, ..Self::failed(Status::Refused, reason) }
+        Self { elapsed_s: self.elapsed_s, ..Self::failed(Status::Refused, reason) }
     }
 
     /// Is a function in it that was made on a worker?
