@@ -124,8 +124,7 @@ fn pipeline() {
 #[test]
 fn polybench_tune() {
     let args = ["--kernel=seidel-2d", "--budget=8", "--rounds=7", "--runs=2"];
-    let expected =
-        ["search of 8 trials (", " failed, ", "measured afresh: median ", "  beside the baseline: "];
+    let expected = ["search of 8 trials (", " failed, ", "measured afresh: ", "  beside the baseline: "];
     campaign("polybench/tune.lua", &args, &expected);
 }
 
