@@ -154,6 +154,7 @@ fn main() {
         exclusive: Some(Exclusive::Node),
         ..Placement::default()
     };
+    let grouped = |n: u64| Placement { group: Some(format!("g{}", n % 1000)), ..Placement::default() };
     // `count WHAT N`: so many of one thing, for benches/counts.
     if let [_, _, what, n] = &std::env::args().collect::<Vec<_>>()[..] {
         let n = n.parse().expect("a number");
@@ -161,6 +162,7 @@ fn main() {
             "calls" => queued(what, 2, 2, n, Kind::Call, plain),
             "wide" => queued(what, 10_000, 4, n, Kind::Call, plain),
             "window" => windowed(what, 2, 2, n, 128),
+            "groups" => queued(what, 100, 4, n, Kind::Exec, grouped),
             "kinds" => queued(what, 1000, 4, n, Kind::Measure, not_on),
             "gangs" => queued(what, 1000, 4, n, Kind::Measure, applications),
             other => panic!("there is no {other} to count"),
@@ -170,7 +172,6 @@ fn main() {
     queued("1 M calls queued, 2 workers x 2", 2, 2, 1_000_000, Kind::Call, plain);
     queued("1 M calls queued, 10 000 workers x 4", 10_000, 4, 1_000_000, Kind::Call, plain);
     queued("1 M execs queued, 10 000 workers x 4", 10_000, 4, 1_000_000, Kind::Exec, plain);
-    let grouped = |n: u64| Placement { group: Some(format!("g{}", n % 1000)), ..Placement::default() };
     queued("200 k execs in 1000 groups, 100 workers x 4", 100, 4, 200_000, Kind::Exec, grouped);
     queued("100 k, 50 shapes of not_on, 1/4 exclusive", 1000, 4, 100_000, Kind::Measure, not_on);
     queued("2 k measured gangs of 1-64, 1000 workers x 4", 1000, 4, 2000, Kind::Measure, applications);

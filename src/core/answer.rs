@@ -285,14 +285,16 @@ impl Core {
                         if matches!(need, Need::Share { .. }) && worker != gang.leader() {
                             self.count_unseen(ix, worker, -1);
                         }
-                        self.refresh(worker);
                         self.tell_gangs(worker);
-                        self.touch(worker);
-                        self.touch_neighbours(worker);
+                        if !need.is_quiet() {
+                            self.refresh(worker);
+                            self.touch(worker);
+                            self.touch_neighbours(worker);
+                        }
                     }
                 }
                 if need.is_quiet() {
-                    self.release(ix, &nodes_of(&self.fleet, &gang));
+                    self.release(ix, &nodes_of(&self.fleet, &gang)); // and looks at all workers there
                 }
             }
             _ => {}

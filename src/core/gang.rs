@@ -12,6 +12,7 @@ use rustc_hash::{FxBuildHasher, FxHashSet};
 use super::Core;
 use super::api::{Gang, GpuSet};
 use super::fleet::Lease;
+use super::queues::Head;
 use super::task::{Claim, NodeIx, PoolIx, Rank, State, TaskIx};
 use crate::model::WorkerId;
 
@@ -59,6 +60,19 @@ pub(super) struct Walk {
     promised: bool,
 }
 
+/// Is the worker one of this gang, which is in the order of `distinct`?
+pub(super) fn is_member(id: WorkerId, gang: &[WorkerId]) -> bool {
+    gang.split_first().is_some_and(|(leader, others)| *leader == id || others.binary_search(&id).is_ok())
+}
+
+impl Walk {
+    /// It was looked at, and waits on.
+    fn pass(&mut self, head: Head) {
+        self.passed = Some(head.rank);
+        self.looked_at += 1;
+    }
+}
+
 impl Core {
     /// What it needs now.
     pub(super) fn demand(&self, ix: TaskIx) -> Demand {
@@ -78,16 +92,27 @@ impl Core {
                 walk.looked_at = MOST_LOOKED_AT; // nothing has changed for them
             }
         }
-        while walk.looked_at < MOST_LOOKED_AT {
-            let head = self.pools[pool.at()].gangs.first_after(walk.passed);
-            let Some(head) = head.filter(|head| before.is_none_or(|before| head.rank < before)) else {
-                return;
-            };
+        while let Some(head) = self.next_gang(pool, before, walk) {
             if !self.hold_if_late(head.ix) && !self.serve_gang(pool, head.ix, walk, first) {
-                walk.passed = Some(head.rank);
-                walk.looked_at += 1;
+                walk.pass(head);
             }
         }
+    }
+
+    /// The next of those that go before `before` for which there may be something to do.
+    fn next_gang(&self, pool: PoolIx, before: Option<Rank>, walk: &mut Walk) -> Option<Head> {
+        let heads = self.pools[pool.at()].gangs.heads_after(walk.passed);
+        for head in heads.take_while(|head| before.is_none_or(|before| head.rank < before)) {
+            if walk.looked_at >= MOST_LOOKED_AT {
+                break;
+            }
+            let waits_on = walk.promised && self.tasks[head.ix].needs().is_empty() && !self.is_late(head.ix);
+            if !(waits_on && self.is_hopeless(head.ix, walk)) {
+                return Some(head);
+            }
+            walk.pass(head);
+        }
+        None
     }
 
     /// Starts it, or sees to it that it waits for what it lacks. Did it start?
@@ -99,6 +124,7 @@ impl Core {
             .any(|need| walk.wanted.contains(&need.counter) || counters[need.counter].free() < need.amount);
         if !lacking && let Some(gang) = self.find_gang(ix, walk) {
             self.start_gang(ix, gang);
+            walk.free.retain(|id| self.fleet[self.fleet[*id].node].lease == Lease::Open);
             return true;
         }
         walk.wanted.extend(self.tasks[ix].needs().iter().map(|need| need.counter));
@@ -107,6 +133,10 @@ impl Core {
         } else if !std::mem::replace(&mut walk.promised, true) {
             if first {
                 self.reserve(pool, ix, &walk.free);
+                if self.promise(ix).is_none() {
+                    // Nobody behind it may use these in the meantime.
+                    walk.free.retain(|id| self.fleet[self.fleet[*id].node].reserved != Some(ix));
+                }
             } else {
                 self.pools[pool.at()].look = true; // as soon as it is the first that waits
             }
@@ -128,19 +158,27 @@ impl Core {
         found
     }
 
+    /// Is it known that it could start nowhere now?
+    fn is_hopeless(&self, ix: TaskIx, walk: &Walk) -> bool {
+        if walk.free.len() < usize::from(self.tasks[ix].need.nodes()) {
+            return true;
+        }
+        let (demand, patience) = (self.demand(ix), self.patience(ix));
+        walk.failed.iter().any(|(other, than)| demand.covers(*other) && patience >= *than)
+    }
+
+    /// How long it may take (µs).
+    fn patience(&self, ix: TaskIx) -> u64 {
+        self.tasks[ix].timeout_us().unwrap_or(u64::MAX)
+    }
+
     /// The nodes on which it could start now.
     fn find_gang(&mut self, ix: TaskIx, walk: &mut Walk) -> Option<Gang> {
-        let task = &self.tasks[ix];
-        if walk.free.len() < usize::from(task.need.nodes()) {
+        if self.is_hopeless(ix, walk) {
             return None;
         }
-        let demand = self.demand(ix);
+        let (task, demand, patience) = (&self.tasks[ix], self.demand(ix), self.patience(ix));
         let anywhere = !task.is_bound() && task.not_on().is_none();
-        let patience = task.timeout_us().unwrap_or(u64::MAX);
-        let hopeless = |(other, than): &(Demand, u64)| demand.covers(*other) && patience >= *than;
-        if walk.failed.iter().any(hopeless) {
-            return None;
-        }
         let mut found: Vec<((bool, bool, u16, u16), WorkerId)> = Vec::with_capacity(walk.free.len());
         for id in walk.free.iter().copied().filter(self.suiting(ix, demand)) {
             let worker = &self.fleet[id];
@@ -200,7 +238,8 @@ impl Core {
             && (demand.gpus == 0 || self.fleet.free_gpus(id).len() >= demand.gpus)
     }
 
-    /// Of these, the least first, as many as the gang has nodes. Of thousands it has few: the others are not put in order.
+    /// Of these, the least first, as many as the gang has nodes. Of thousands it has few: nearly always all of the least are its, and
+    /// none need be put in order.
     pub(super) fn best_of<K: Ord>(
         &self,
         ix: TaskIx,
@@ -209,16 +248,13 @@ impl Core {
     ) -> Option<Vec<WorkerId>> {
         let size = usize::from(demand.nodes);
         if size < candidates.len() {
-            let (least, ..) = candidates.select_nth_unstable(size);
-            least.sort_unstable();
-            // If these will do it takes all of them, as it would if the others came behind.
-            let gang = self.distinct(ix, demand, least.iter().map(|(_, id)| *id));
-            if gang.is_some() {
-                return gang;
-            }
+            candidates.select_nth_unstable(size);
         }
-        candidates.sort_unstable();
-        self.distinct(ix, demand, candidates.iter().map(|(_, id)| *id))
+        let least = candidates.get(..size)?;
+        self.distinct(ix, demand, least.iter().map(|(_, id)| *id)).or_else(|| {
+            candidates.sort_unstable();
+            self.distinct(ix, demand, candidates.iter().map(|(_, id)| *id))
+        })
     }
 
     /// As many of these, the first ones, as the gang has nodes, each on a node of its own, all of one allocation: of the first

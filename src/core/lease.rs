@@ -125,13 +125,22 @@ impl Core {
         let recall = self.tasks[ix].need != Need::Call;
         for node in nodes {
             self.fleet[*node].lease = Lease::Draining(ix);
-            for worker in self.fleet[*node].workers.clone() {
+            for at in 0..self.fleet[*node].workers.len() {
+                let worker = self.fleet[*node].workers[at];
                 self.refresh(worker);
                 if recall {
-                    let unstarted = self.fleet[worker].tasks.clone();
-                    for call in unstarted {
-                        self.recall(call);
-                    }
+                    self.recall_all(worker, |_, _| true);
+                }
+            }
+        }
+    }
+
+    /// Asks for those of the worker's calls back that are `meant` and have not begun as far as we know.
+    pub(super) fn recall_all(&mut self, worker: WorkerId, meant: impl Fn(&Self, TaskIx) -> bool) {
+        if self.fleet[worker].calls > 0 {
+            for call in self.fleet[worker].tasks.clone() {
+                if meant(self, call) {
+                    self.recall(call);
                 }
             }
         }
@@ -159,15 +168,21 @@ impl Core {
             if self.leave(ix, *node) {
                 self.agenda.loud.push(*node);
             }
-            for worker in self.fleet[*node].workers.clone() {
-                self.pools[self.fleet[worker].pool.at()].changed();
-                self.refresh(worker);
-                self.touch(worker);
-            }
+            self.reopen(*node);
         }
         let pool = &mut self.pools[self.tasks[ix].pool.at()];
         if pool.reserved == Some(ix) {
             pool.reserved = None;
+        }
+    }
+
+    /// A claim on the node is gone: its workers may take what they could not.
+    pub(super) fn reopen(&mut self, node: NodeIx) {
+        for at in 0..self.fleet[node].workers.len() {
+            let worker = self.fleet[node].workers[at];
+            self.pools[self.fleet[worker].pool.at()].changed();
+            self.refresh(worker);
+            self.touch(worker);
         }
     }
 

@@ -211,8 +211,14 @@ impl<K: Clone + Eq + Hash> Queues<K> {
     pub fn first_after(&self, after: Option<Rank>) -> Option<Head> {
         match after {
             None => self.first(),
-            Some(after) => self.heads.range((Bound::Excluded(after), Bound::Unbounded)).next().map(head),
+            after => self.heads_after(after).next(),
         }
+    }
+
+    /// Those of the heads that go behind `after`, in the order of their ranks.
+    pub fn heads_after(&self, after: Option<Rank>) -> impl Iterator<Item = Head> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.heads.range((from, Bound::Unbounded)).map(head)
     }
 
     /// The same queues have tasks as long as it is the same.

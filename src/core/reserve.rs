@@ -10,7 +10,7 @@ use super::Core;
 use super::api::{Gang, Tick};
 use super::explain::Reserved;
 use super::fleet::{Lease, Node};
-use super::gang::Demand;
+use super::gang::{Demand, is_member};
 use super::guard::ANSWER_US;
 use super::pool::Reservation;
 use super::task::{Flight, NEVER, NodeIx, Phase, PoolIx, Rank, State, TaskIx};
@@ -43,10 +43,10 @@ impl Core {
         let settled = present.filter(|present| promised(present) || self.is_untimed() && is_first(present));
         let chosen = match settled {
             Some(present) => {
-                let others = free.iter().filter(|id| !present.workers.contains(id));
-                self.earliest(ix, demand, present.workers.iter().chain(others).copied())
+                let others = free.iter().filter(|id| !is_member(**id, &present.workers));
+                self.earliest(ix, demand, usize::MAX, present.workers.iter().chain(others).copied())
             }
-            None => self.earliest(ix, demand, self.pools[pool.at()].places.iter().flatten().copied()),
+            None => self.earliest_of_all(pool, ix, demand, free),
         };
         let frees = |workers: &[WorkerId]| workers.iter().map(|id| self.frees_at(demand, *id)).max();
         let at = chosen.as_deref().and_then(frees).unwrap_or(NEVER);
@@ -72,19 +72,47 @@ impl Core {
         self.pools[pool.at()].reservation = Some(Reservation { ix, workers, until });
     }
 
-    /// Of these, where the gang could start the earliest; of equals, what is kept for it already.
+    /// Of the whole pool, where the gang could start the earliest. `free`: workers with idle units.
+    fn earliest_of_all(
+        &self,
+        pool: PoolIx,
+        ix: TaskIx,
+        demand: Demand,
+        free: &[WorkerId],
+    ) -> Option<Vec<WorkerId>> {
+        let has_room = |id: &WorkerId| self.has_room(demand, *id);
+        let busy = self.pools[pool.at()].places.iter().flatten().filter(|id| !has_room(id));
+        let all = free.iter().filter(|id| has_room(id)).chain(busy).copied();
+        // If nothing has a time, of those with one task none is known to be free before another: the first ones do, unless several
+        // are on one node or they are of different allocations.
+        let few = if self.is_untimed() {
+            self.earliest(ix, demand, demand.nodes.into(), all.clone())
+        } else {
+            None
+        };
+        few.or_else(|| self.earliest(ix, demand, usize::MAX, all))
+    }
+
+    /// Of these, up to the one with which `enough` have no more than one task to wait for, where the gang could start the
+    /// earliest; of equals, what is kept for it already.
     fn earliest(
         &self,
         ix: TaskIx,
         demand: Demand,
+        enough: usize,
         asked: impl Iterator<Item = WorkerId>,
     ) -> Option<Vec<WorkerId>> {
         let mut candidates: Vec<((Tick, bool, usize), WorkerId)> = Vec::new();
+        let mut good = 0;
         for id in asked.filter(self.suiting(ix, demand)) {
             let worker = &self.fleet[id];
             if self.outranks(ix, worker.node) {
                 let others = self.fleet[worker.node].reserved != Some(ix);
                 candidates.push(((self.frees_at(demand, id), others, worker.tasks.len()), id));
+                good += usize::from(worker.tasks.len() <= 1);
+                if good == enough {
+                    break;
+                }
             }
         }
         self.best_of(ix, demand, &mut candidates)
@@ -95,14 +123,11 @@ impl Core {
         if self.fleet[node].reserved.replace(ix) == Some(ix) {
             return;
         }
-        for worker in self.fleet[node].workers.clone() {
+        for at in 0..self.fleet[node].workers.len() {
+            let worker = self.fleet[node].workers[at];
             self.refresh(worker);
-            for call in self.fleet[worker].tasks.clone() {
-                // Those that go before it would only come back.
-                if self.tasks[call].rank > self.tasks[ix].rank {
-                    self.recall(call);
-                }
-            }
+            // Those that go before it would only come back.
+            self.recall_all(worker, |core, call| core.tasks[call].rank > core.tasks[ix].rank);
         }
     }
 
@@ -111,15 +136,11 @@ impl Core {
         let Some(old) = self.pools[pool.at()].reservation.take() else { return };
         for id in old.workers {
             let node = self.fleet[id].node;
-            if old.ix == ix && kept.contains(&id) || self.fleet[node].reserved != Some(old.ix) {
+            if old.ix == ix && is_member(id, kept) || self.fleet[node].reserved != Some(old.ix) {
                 continue;
             }
             self.fleet[node].reserved = None;
-            for worker in self.fleet[node].workers.clone() {
-                self.pools[self.fleet[worker].pool.at()].changed();
-                self.refresh(worker);
-                self.touch(worker);
-            }
+            self.reopen(node);
         }
     }
 
@@ -181,7 +202,7 @@ impl Core {
     }
 
     /// When the gang starts at the latest, if that is known.
-    fn promise(&self, holder: TaskIx) -> Option<Tick> {
+    pub(super) fn promise(&self, holder: TaskIx) -> Option<Tick> {
         self.pools[self.tasks[holder].pool.at()].reservation.as_ref().filter(|kept| kept.ix == holder)?.until
     }
 

@@ -124,17 +124,17 @@ impl Tree {
 
     /// All open places with at least `idle` free units, in the order of their numbers.
     pub fn each(&self, idle: u16, mut see: impl FnMut(usize)) {
-        let mut ahead: Vec<usize> = (!self.groups.is_empty()).then_some(0).into_iter().collect();
-        while let Some(at) = ahead.pop() {
-            let open = |slot: &usize| {
-                let packed = self.groups[at].0[*slot];
-                packed.key() > 0 && packed.idle() >= idle
-            };
+        if !self.groups.is_empty() {
+            self.visit(0, idle, &mut see);
+        }
+    }
+
+    fn visit(&self, at: usize, idle: u16, see: &mut impl FnMut(usize)) {
+        let open = |packed: &Packed| packed.key() > 0 && packed.idle() >= idle;
+        for (slot, _) in self.groups[at].0.iter().enumerate().filter(|(_, packed)| open(packed)) {
             match at.checked_sub(self.places) {
-                Some(group) => {
-                    (0..WAYS).filter(open).for_each(|slot| see(WAYS * group + slot));
-                }
-                None => ahead.extend((0..WAYS).rev().filter(open).map(|slot| WAYS * at + slot + 1)),
+                Some(group) => see(WAYS * group + slot),
+                None => self.visit(WAYS * at + slot + 1, idle, see),
             }
         }
     }
