@@ -165,6 +165,7 @@ fn main() {
             "groups" => queued(what, 100, 4, n, Kind::Exec, grouped),
             "kinds" => queued(what, 1000, 4, n, Kind::Measure, not_on),
             "gangs" => queued(what, 1000, 4, n, Kind::Measure, applications),
+            "wide-gangs" => queued(what, 100_000, 4, n, Kind::Measure, applications),
             other => panic!("there is no {other} to count"),
         };
     }
@@ -174,7 +175,14 @@ fn main() {
     queued("1 M execs queued, 10 000 workers x 4", 10_000, 4, 1_000_000, Kind::Exec, plain);
     queued("200 k execs in 1000 groups, 100 workers x 4", 100, 4, 200_000, Kind::Exec, grouped);
     queued("100 k, 50 shapes of not_on, 1/4 exclusive", 1000, 4, 100_000, Kind::Measure, not_on);
-    queued("2 k measured gangs of 1-64, 1000 workers x 4", 1000, 4, 2000, Kind::Measure, applications);
+    for (what, workers, gangs) in [
+        ("4 k measured gangs of 1-64, 100 workers x 4", 100, 4000),
+        ("4 k measured gangs of 1-64, 1000 workers x 4", 1000, 4000),
+        ("20 k measured gangs of 1-64, 10 000 workers x 4", 10_000, 20_000),
+        ("40 k measured gangs of 1-64, 100 000 workers", 100_000, 40_000),
+    ] {
+        queued(what, workers, 4, gangs, Kind::Measure, applications);
+    }
     windowed("calls, 128 in flight, 2 workers x 2", 2, 2, 2_000_000, 128);
     windowed("calls, 20 000 in flight, 10 000 workers x 4", 10_000, 4, 2_000_000, 20_000);
     windowed("10 M calls, 100 in flight, 10 workers x 4", 10, 4, 10_000_000, 100);

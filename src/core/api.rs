@@ -361,6 +361,13 @@ impl Gang {
     }
 }
 
+/// The leader is the first of these; there must be one.
+impl From<Vec<WorkerId>> for Gang {
+    fn from(workers: Vec<WorkerId>) -> Self {
+        if let [one] = workers[..] { Self::one(one) } else { Self::Many(workers.into()) }
+    }
+}
+
 impl Deref for Gang {
     type Target = [WorkerId];
 

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::api::GpuSet;
 use super::credit::PIPE_US;
+use super::pool::Size;
 use super::task::{GroupIx, Need, NodeIx, Part, PoolIx, Rank, TaskIx};
 use super::tree::Offer;
 use crate::model::WorkerId;
@@ -84,6 +85,11 @@ impl Worker {
             own: BTreeMap::new(),
             groups: Vec::new(),
         }
+    }
+
+    /// What it has.
+    pub fn size(&self) -> Size {
+        Size { slots: self.slots, gpus: self.gpus.len(), measures: self.measures }
     }
 
     /// Units that calls may use.

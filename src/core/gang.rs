@@ -50,8 +50,10 @@ pub(super) struct Walk {
     /// The first of their kinds that go no later found nothing.
     passed: Option<Rank>,
     looked_at: usize,
-    /// Workers that had something free when the walk began.
+    /// Workers that had something free when the walk came to them, on nodes that nobody has.
     free: Vec<WorkerId>,
+    /// Of the pool's willing workers those from this place on were not looked at, nor any others. None: all were.
+    unseen: Option<usize>,
     /// Counters for which an earlier one waits.
     wanted: BTreeSet<usize>,
     /// What found too few nodes, of those that may run anywhere: with the fewest nodes that are too many, and its timeout (µs).
@@ -87,7 +89,7 @@ impl Core {
         if !walk.begun {
             walk.begun = true;
             if std::mem::take(&mut self.pools[pool.at()].look) {
-                walk.free = self.with_room(pool);
+                walk.unseen = Some(0);
             } else {
                 walk.looked_at = MOST_LOOKED_AT; // nothing has changed for them
             }
@@ -122,7 +124,7 @@ impl Core {
         let lacking = needs
             .iter()
             .any(|need| walk.wanted.contains(&need.counter) || counters[need.counter].free() < need.amount);
-        if !lacking && let Some(gang) = self.find_gang(ix, walk) {
+        if !lacking && let Some(gang) = self.find_gang(pool, ix, walk) {
             self.start_gang(ix, gang);
             walk.free.retain(|id| self.fleet[self.fleet[*id].node].lease == Lease::Open);
             return true;
@@ -144,21 +146,43 @@ impl Core {
         false
     }
 
-    /// Workers of the pool with idle units on nodes that nobody has, though they may be kept for a gang.
-    fn with_room(&self, pool: PoolIx) -> Vec<WorkerId> {
-        let mut found = self.pools[pool.at()].with_idle();
+    /// From now on all workers of the pool with idle units are in `free` that are on nodes nobody has, though they may be kept
+    /// for a gang.
+    fn see_all(&self, pool: PoolIx, walk: &mut Walk) {
+        let Some(from) = walk.unseen.take() else { return };
+        let books = &self.pools[pool.at()];
+        walk.free.extend(books.willing(from).map(|(id, _)| id).chain(books.reluctant()));
         // Those that are kept are closed to others, and not among them.
         for kept in
             self.pools.iter().filter_map(|pool| pool.reservation.as_ref()).flat_map(|kept| &kept.workers)
         {
             let workers = self.fleet[self.fleet[*kept].node].workers.iter();
-            found.extend(workers.filter(|id| self.fleet[**id].serves(pool) && self.fleet[**id].idle() > 0));
+            walk.free
+                .extend(workers.filter(|id| self.fleet[**id].serves(pool) && self.fleet[**id].idle() > 0));
         }
-        found.retain(|id| self.fleet[self.fleet[*id].node].lease == Lease::Open);
-        found
+        walk.free.retain(|id| self.fleet[self.fleet[*id].node].lease == Lease::Open);
     }
 
-    /// Is it known that it could start nowhere now?
+    /// The nodes on which it could start now, if the first that are looked at do: where it has whole ones, and all are alike.
+    fn find_alike(&self, pool: PoolIx, ix: TaskIx, walk: &mut Walk) -> Option<Gang> {
+        let (task, demand, books) = (&self.tasks[ix], self.demand(ix), &self.pools[pool.at()]);
+        let mut willing = books.willing(walk.unseen?);
+        if !demand.whole || demand.gpus > 0 || !books.is_uniform(task.is_choosy()) {
+            return None;
+        }
+        let suits = self.suiting(ix, demand);
+        let fits = |id: &WorkerId| suits(id) && self.has_room(demand, *id);
+        let mut found: Vec<WorkerId> = walk.free.iter().copied().filter(&fits).collect();
+        while found.len() < usize::from(demand.nodes) {
+            let (id, behind) = willing.next()?;
+            walk.unseen = Some(behind);
+            walk.free.push(id);
+            found.extend(Some(id).filter(&fits));
+        }
+        self.distinct(ix, demand, found.into_iter()).map(Gang::from)
+    }
+
+    /// Is it known that it could start nowhere now, where all were looked at?
     fn is_hopeless(&self, ix: TaskIx, walk: &Walk) -> bool {
         if walk.free.len() < usize::from(self.tasks[ix].need.nodes()) {
             return true;
@@ -173,7 +197,11 @@ impl Core {
     }
 
     /// The nodes on which it could start now.
-    fn find_gang(&mut self, ix: TaskIx, walk: &mut Walk) -> Option<Gang> {
+    fn find_gang(&mut self, pool: PoolIx, ix: TaskIx, walk: &mut Walk) -> Option<Gang> {
+        if let Some(gang) = self.find_alike(pool, ix, walk) {
+            return Some(gang);
+        }
+        self.see_all(pool, walk);
         if self.is_hopeless(ix, walk) {
             return None;
         }
@@ -202,7 +230,7 @@ impl Core {
             found.retain(|(_, id)| !borrows(self, *id));
             gang = self.best_of(ix, demand, &mut found)?;
         }
-        Some(if let [one] = gang[..] { Gang::one(one) } else { Gang::Many(gang.into()) })
+        Some(Gang::from(gang))
     }
 
     /// Could it be a member, whoever is there now?

@@ -155,7 +155,8 @@ impl Core {
         if pool.surplus == 0 || !pool.shapes.is_empty() {
             return;
         }
-        let idle: u64 = pool.with_idle().iter().map(|worker| u64::from(self.fleet[*worker].idle())).sum();
+        let with_idle = pool.willing(0).map(|(id, _)| id).chain(pool.reluctant());
+        let idle: u64 = with_idle.map(|id| u64::from(self.fleet[id].idle())).sum();
         let mut wanted = idle.saturating_sub(pool.recalled);
         for place in 0..pool.places.len() {
             if wanted == 0 {

@@ -56,7 +56,7 @@ use credit::Durations;
 use fleet::{Fleet, Worker};
 use guard::Alarm;
 use horizon::Horizon;
-use pool::{Counter, Pool, Stage};
+use pool::{Counter, Pool, Size, Stage};
 use task::{Flight, GroupIx, NodeIx, Phase, PoolIx, Rank, State, Table, TaskIx};
 
 /// The scheduler. What may come next can be tried on a copy.
@@ -341,7 +341,8 @@ impl Core {
         }
         let node = self.fleet.node(host);
         let slots = slots.max(1);
-        let place = self.pools[pool.at()].add(id, slots, node);
+        let size = Size { slots, gpus: gpus.len(), measures };
+        let place = self.pools[pool.at()].add(id, size, node);
         self.fleet
             .add(id, Worker { allocation, sockets, measures, ..Worker::new(pool, place, node, slots, gpus) });
         if self.fleet[node].quiet {

@@ -24,8 +24,8 @@ pub(super) struct Pool {
     /// The worker at each place of the trees.
     pub places: Vec<Option<WorkerId>>,
     vacant: Vec<usize>,
-    /// How many live workers have so many slots.
-    sizes: BTreeMap<u16, u32>,
+    /// How many live workers are of each size.
+    sizes: BTreeMap<Size, u32>,
     /// How many live workers are on each node.
     hosts: BTreeMap<NodeIx, u32>,
     pub alive: u32,
@@ -63,6 +63,14 @@ pub(super) struct Pool {
     pub steal: Tick,
     /// It keeps off nodes of so many faults, if off any.
     pub quarantine: Option<u32>,
+}
+
+/// What a worker has, and whether it measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Size {
+    pub slots: u16,
+    pub gpus: u16,
+    pub measures: bool,
 }
 
 /// Nodes kept for a gang.
@@ -168,13 +176,13 @@ impl Pool {
     }
 
     /// A worker has come; its place in the trees.
-    pub fn add(&mut self, worker: WorkerId, slots: u16, node: NodeIx) -> usize {
+    pub fn add(&mut self, worker: WorkerId, size: Size, node: NodeIx) -> usize {
         let place = self.vacant.pop().unwrap_or(self.places.len());
         if place == self.places.len() {
             self.places.push(None);
         }
         self.places[place] = Some(worker);
-        *self.sizes.entry(slots).or_default() += 1;
+        *self.sizes.entry(size).or_default() += 1;
         *self.hosts.entry(node).or_default() += 1;
         self.alive += 1;
         self.staff_changed();
@@ -182,12 +190,12 @@ impl Pool {
     }
 
     /// A worker is lost.
-    pub fn lose(&mut self, place: usize, slots: u16, node: NodeIx) {
+    pub fn lose(&mut self, place: usize, size: Size, node: NodeIx) {
         self.places[place] = None;
         self.vacant.push(place);
         self.tree.close(place);
         self.reluctant_tree.close(place);
-        discount(&mut self.sizes, slots);
+        discount(&mut self.sizes, size);
         discount(&mut self.hosts, node);
         self.alive -= 1;
         self.staff_changed();
@@ -218,12 +226,14 @@ impl Pool {
         best.and_then(|(_, place)| self.places[place])
     }
 
-    /// All open workers with idle units.
-    pub fn with_idle(&self) -> Vec<WorkerId> {
-        let mut found = Vec::new();
-        self.tree.each(1, |place| found.extend(self.places[place]));
-        self.reluctant_tree.each(1, |place| found.extend(self.places[place]));
-        found
+    /// The open workers with idle units that are not reluctant, from this place on, each with the place behind it.
+    pub fn willing(&self, from: usize) -> impl Iterator<Item = (WorkerId, usize)> {
+        self.tree.open(from, 1).filter_map(|place| Some((self.places[place]?, place + 1)))
+    }
+
+    /// The open workers with idle units that are reluctant.
+    pub fn reluctant(&self) -> impl Iterator<Item = WorkerId> {
+        self.reluctant_tree.open(0, 1).filter_map(|place| self.places[place])
     }
 
     fn staff_changed(&mut self) {
@@ -240,7 +250,12 @@ impl Pool {
 
     /// Slots of its largest worker.
     pub fn largest(&self) -> u16 {
-        self.sizes.last_key_value().map_or(0, |(slots, _)| *slots)
+        self.sizes.last_key_value().map_or(0, |(size, _)| size.slots)
+    }
+
+    /// Are all of its workers of one size, but for reluctant ones if these `avoids` counts for nothing?
+    pub fn is_uniform(&self, avoids: bool) -> bool {
+        self.sizes.keys().filter(|size| size.measures || !avoids).nth(1).is_none()
     }
 
     /// The nodes its workers are on.

@@ -209,7 +209,7 @@ impl Core {
         for id in workers {
             let worker = &mut self.fleet[id];
             worker.barred = false;
-            worker.place = self.pools[pool.at()].add(id, worker.slots, node);
+            worker.place = self.pools[pool.at()].add(id, worker.size(), node);
             self.enlist(id);
         }
     }
@@ -224,7 +224,7 @@ impl Core {
         let (own, groups) = (std::mem::take(&mut worker.own), std::mem::take(&mut worker.groups));
         let books = &mut self.pools[pool.at()];
         books.surplus -= u64::from(counted);
-        books.lose(worker.place, worker.slots, node);
+        books.lose(worker.place, worker.size(), node);
         books.reluctant -= u32::from(!worker.measures);
         for group in groups {
             let home = &mut self.groups[group.at()].home;

@@ -122,20 +122,27 @@ impl Tree {
         found
     }
 
-    /// All open places with at least `idle` free units, in the order of their numbers.
-    pub fn each(&self, idle: u16, mut see: impl FnMut(usize)) {
-        if !self.groups.is_empty() {
-            self.visit(0, idle, &mut see);
-        }
+    /// The open places from `from` on with at least `idle` free units, at least one, in the order of their numbers.
+    pub fn open(&self, from: usize, idle: u16) -> impl Iterator<Item = usize> {
+        let next = move |from: usize| self.next(from, idle.max(1));
+        std::iter::successors(next(from), move |place| next(place + 1))
     }
 
-    fn visit(&self, at: usize, idle: u16, see: &mut impl FnMut(usize)) {
-        let open = |packed: &Packed| packed.key() > 0 && packed.idle() >= idle;
-        for (slot, _) in self.groups[at].0.iter().enumerate().filter(|(_, packed)| open(packed)) {
-            match at.checked_sub(self.places) {
-                Some(group) => see(WAYS * group + slot),
-                None => self.visit(WAYS * at + slot + 1, idle, see),
-            }
+    fn next(&self, from: usize, idle: u16) -> Option<usize> {
+        let (mut at, mut slot) = (self.places + from / WAYS, from % WAYS);
+        if from >= self.width() {
+            return None;
+        }
+        loop {
+            let open = (slot..WAYS).find(|slot| self.groups[at].0[*slot].idle() >= idle);
+            (at, slot) = match (open, at.checked_sub(self.places)) {
+                (Some(slot), Some(group)) => return Some(WAYS * group + slot),
+                (Some(slot), None) => (WAYS * at + slot + 1, 0),
+                (None, _) => {
+                    let behind = at.checked_sub(1)?;
+                    (behind / WAYS, behind % WAYS + 1)
+                }
+            };
         }
     }
 
@@ -210,7 +217,8 @@ mod tests {
             x ^= x << 17;
             let place = (x % (1 + step as u64 / 5)) as usize; // in the end four rounds
             plain.resize(plain.len().max(place + 1), Offer::default());
-            plain[place] = Offer { key: (x >> 20) % 50, idle: (x >> 40) as u16 % 5 };
+            let key = (x >> 20) % 50;
+            plain[place] = Offer { key, idle: (x >> 40) as u16 % 5 * u16::from(key > 0) }; // closed places have none
             tree.set(place, plain[place]);
             let need = (x >> 50) as u16 % 5;
             let odd = |place: usize| place % 2 == 1;
@@ -223,10 +231,9 @@ mod tests {
             let got = tree.best(need, odd);
             assert!(got.is_none_or(|(key, place)| plain[place].key == key && odd(place)));
             assert_eq!(got.map(|(key, _)| key), expect);
-            let mut each = Vec::new();
-            tree.each(need, |place| each.push(place));
-            let all = plain.iter().enumerate().filter(|(_, o)| o.key > 0 && o.idle >= need);
-            assert!(all.map(|(place, _)| place).eq(each));
+            let from = (x >> 30) as usize % (plain.len() + 9);
+            let all = plain.iter().enumerate().filter(|(_, o)| o.key > 0 && o.idle >= need.max(1));
+            assert!(all.map(|(place, _)| place).filter(|place| *place >= from).eq(tree.open(from, need)));
             assert_eq!(tree.top().key, plain.iter().map(|o| o.key).max().unwrap_or(0));
         }
     }
