@@ -122,7 +122,7 @@ impl Core {
                 pool.shapes.queues().flat_map(|(_, queue)| queue.tasks().take(MOST_ASKED)).map(|(_, ix)| ix);
             of_shapes.chain(pool.gangs.heads().map(|head| head.ix)).collect()
         };
-        let own = offered.iter().filter_map(|worker| self.fleet[*worker].own.values().next().copied());
+        let own = offered.iter().filter_map(|worker| Some(self.fleet[*worker].own.first()?.1));
         own.chain(self.pools.iter().flat_map(of_pool)).collect()
     }
 

@@ -102,7 +102,7 @@ impl Core {
                 assert!(queue.tasks().all(|(_, ix)| self.tasks[ix].gang_shape() == queue.key), "{queue:?}");
             }
         }
-        self.fleet.iter().for_each(|(id, worker)| agree(Home::Worker(id), &mut tree(&worker.own)));
+        self.fleet.iter().for_each(|(id, worker)| agree(Home::Worker(id), &mut worker.own.iter()));
         self.fleet.nodes().for_each(|(ix, node)| agree(Home::Parked(ix), &mut tree(&node.parked)));
         for (at, group) in self.groups.iter().enumerate() {
             agree(Home::Group(super::GroupIx::new(at)), &mut tree(&group.waiting));
@@ -292,12 +292,12 @@ impl Core {
     /// Nobody waits who could run, or prepare to: else he might wait for ever.
     fn check_room(&self) {
         for (id, worker) in self.fleet.iter() {
-            let Some((rank, ix)) = worker.own.first_key_value() else { continue };
+            let Some((rank, ix)) = worker.own.first() else { continue };
             let pool = &self.pools[worker.pool.at()];
-            let first = pool.shapes.first().is_none_or(|head| *rank < head.rank);
-            let open = self.fleet[worker.node].lease == Lease::Open && self.outranks(*ix, worker.node);
+            let first = pool.shapes.first().is_none_or(|head| rank < head.rank);
+            let open = self.fleet[worker.node].lease == Lease::Open && self.outranks(ix, worker.node);
             let heeded = !first && pool.deferred.range(..=rank).any(|(_, waiting)| *waiting == id);
-            assert!(heeded || !open, "{:?} is forgotten on open worker {id}", self.tasks[*ix]);
+            assert!(heeded || !open, "{:?} is forgotten on open worker {id}", self.tasks[ix]);
         }
         for pool in &self.pools {
             let plain = |need| matches!(need, Need::Call | Need::Cores(1));

@@ -309,7 +309,7 @@ impl Core {
             return;
         }
         let (node, pool) = (self.fleet[id].node, self.fleet[id].pool);
-        while let Some((rank, ix)) = self.fleet[id].own.first_key_value().map(|(rank, ix)| (*rank, *ix)) {
+        while let Some((rank, ix)) = self.fleet[id].own.first() {
             if self.hold_if_late(ix) {
                 continue;
             }

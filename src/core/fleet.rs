@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 use super::api::GpuSet;
 use super::credit::PIPE_US;
 use super::pool::Size;
+use super::queues::Line;
 use super::task::{GroupIx, Need, NodeIx, Part, PoolIx, Rank, TaskIx};
 use super::tree::Offer;
 use crate::model::WorkerId;
@@ -52,7 +53,7 @@ pub(super) struct Worker {
     /// All attempts that hold something here, the oldest first.
     pub tasks: VecDeque<TaskIx>,
     /// Queued tasks that may run here only.
-    pub own: BTreeMap<Rank, TaskIx>,
+    pub own: Line,
     /// Groups whose node this is.
     pub groups: Vec<GroupIx>,
 }
@@ -82,7 +83,7 @@ impl Worker {
             unseen: 0,
             counted: 0,
             tasks: VecDeque::new(),
-            own: BTreeMap::new(),
+            own: Line::default(),
             groups: Vec::new(),
         }
     }

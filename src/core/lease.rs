@@ -222,7 +222,7 @@ impl Core {
             return false;
         }
         let alone = |need: Need| need.is_quiet() && need.nodes() == 1 && worker.suffices(need);
-        let own = worker.own.first_key_value().map(|(rank, ix)| (*rank, *ix));
+        let own = worker.own.first();
         let shuns = |shape: &Shape, ix: TaskIx| shape.choosy && !worker.measures && self.avoids(ix);
         let suits = |head: &Head| {
             let shape = &pool.shapes[head.queue].key;

@@ -233,7 +233,7 @@ impl Core {
                 self.reroute_gangs(pool, group);
             }
         }
-        own.into_values().for_each(|ix| self.make_ready(ix));
+        own.iter().for_each(|(_, ix)| self.make_ready(ix));
         for ix in self.leasing_on(node) {
             if matches!(&self.tasks[ix].state, State::Leasing(gang) if gang.contains(&id)) {
                 self.land(ix);

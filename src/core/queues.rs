@@ -65,7 +65,7 @@ impl<K> Queue<K> {
 /// Tasks in the order of their ranks. Nearly all come behind those that wait, and leave as the first: these stand in a row, which
 /// costs less than a tree does. What comes out of turn (a priority, a second attempt) has a tree beside it.
 #[derive(Clone, Debug, Default)]
-struct Line {
+pub(super) struct Line {
     /// Ascending. A place in it whose task left out of turn is empty, never the first.
     row: VecDeque<Place>,
     /// Empty places in the row.
@@ -91,7 +91,18 @@ impl Place {
 const PLACES_KEPT: usize = 1024;
 
 impl Line {
-    fn first(&self) -> Option<(Rank, TaskIx)> {
+    /// Nobody stands in it.
+    pub fn is_empty(&self) -> bool {
+        self.first().is_none()
+    }
+
+    /// How many stand in it.
+    pub fn len(&self) -> usize {
+        self.row.len() - self.gaps + self.aside.len()
+    }
+
+    /// Who leaves next.
+    pub fn first(&self) -> Option<(Rank, TaskIx)> {
         let aside = self.aside.first_key_value().map(|(rank, ix)| (*rank, *ix));
         let in_row = self.row.front().and_then(|place| place.task());
         match (in_row, aside) {
@@ -100,7 +111,8 @@ impl Line {
         }
     }
 
-    fn insert(&mut self, rank: Rank, ix: TaskIx) {
+    /// A task comes, of a rank that is not there.
+    pub fn insert(&mut self, rank: Rank, ix: TaskIx) {
         if self.row.back().is_none_or(|last| { last.rank } < rank) {
             self.row.push_back(Place { rank, ix: Some(ix) });
         } else {
@@ -108,8 +120,8 @@ impl Line {
         }
     }
 
-    /// Was it there?
-    fn remove(&mut self, rank: Rank) -> bool {
+    /// The task of this rank leaves. Was it there?
+    pub fn remove(&mut self, rank: Rank) -> bool {
         if self.aside.remove(&rank).is_some() {
             return true;
         }
@@ -137,7 +149,8 @@ impl Line {
         true
     }
 
-    fn iter(&self) -> impl Iterator<Item = (Rank, TaskIx)> {
+    /// All, in the order of their ranks.
+    pub fn iter(&self) -> impl Iterator<Item = (Rank, TaskIx)> {
         let mut row = self.row.iter().filter_map(|place| place.task()).peekable();
         let mut aside = self.aside.iter().map(|(rank, ix)| (*rank, *ix)).peekable();
         std::iter::from_fn(move || match (row.peek(), aside.peek()) {
@@ -351,9 +364,10 @@ mod tests {
         assert!(!line.remove(rank(5000)), "it is gone");
         line.insert(rank(5000), TaskIx::new(5000));
         assert!(line.row.len() <= 4, "{} places for two tasks", line.row.len());
-        assert!(line.iter().map(|(_, ix)| ix.at()).eq([0, 5000, 9999]));
+        assert!(line.iter().map(|(_, ix)| ix.at()).eq([0, 5000, 9999]) && line.len() == 3);
         assert!([0, 5000, 9999].into_iter().all(|n| line.first().is_some() && line.remove(rank(n))));
-        assert_eq!((line.first(), line.row.capacity()), (None, 0), "what a long row took is given back");
+        assert!(line.is_empty() && line.len() == 0);
+        assert_eq!(line.row.capacity(), 0, "what a long row took is given back");
     }
 
     #[test]

@@ -35,9 +35,9 @@ impl Core {
 
     fn next_to_join(&self, pool: PoolIx) -> Option<(TaskIx, WorkerId)> {
         let books = &self.pools[pool.at()];
-        let own = books.sides.iter().filter_map(|id| self.fleet[*id].own.first_key_value());
+        let own = books.sides.iter().filter_map(|id| self.fleet[*id].own.first());
         let shared = books.shapes.heads().map(|head| (head.rank, head.ix));
-        let mut heads: Vec<(Rank, TaskIx)> = shared.chain(own.map(|(rank, ix)| (*rank, *ix))).collect();
+        let mut heads: Vec<(Rank, TaskIx)> = shared.chain(own).collect();
         heads.retain(|(_, ix)| matches!(self.tasks[*ix].need, Need::Part(_)));
         heads.sort_unstable();
         let place = |ix| books.sides.iter().copied().find(|id| self.may_join(ix, *id));
@@ -82,7 +82,7 @@ impl Core {
             let worker = &self.fleet[*id];
             let pool = &self.pools[worker.pool.at()];
             let shared = [pool.shapes.first(), pool.gangs.first()].into_iter().flatten();
-            shared.map(|head| head.rank).chain(worker.own.keys().next().copied()).any(goes_first)
+            shared.map(|head| head.rank).chain(worker.own.first().map(|(rank, _)| rank)).any(goes_first)
         })
     }
 

@@ -306,7 +306,7 @@ impl Core {
                 }
             }
             Home::Worker(worker) => {
-                self.fleet[worker].own.remove(&rank);
+                self.fleet[worker].own.remove(rank);
             }
             Home::Group(group) => {
                 self.groups[group.at()].waiting.remove(&rank);
