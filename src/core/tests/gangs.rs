@@ -549,3 +549,68 @@ fn the_nodes_of_a_gang_are_the_first_of_all_in_order_however_few_are_sorted() {
         assert_eq!(core.best_of(ix, core.demand(ix), &mut candidates), expected);
     }
 }
+
+/// Whole nodes, to measure on.
+fn whole(nodes: u32) -> impl FnOnce(&mut Request) {
+    move |r| (r.placement.nodes, r.placement.exclusive) = (Some(nodes), Some(Exclusive::Node))
+}
+
+fn quieted(actions: &[Action]) -> Vec<u32> {
+    let quieted = actions.iter().filter_map(|action| match action {
+        Action::Quiet { worker, on: true } => Some(worker.0),
+        _ => None,
+    });
+    quieted.collect()
+}
+
+#[test]
+fn whole_nodes_are_the_first_of_those_that_are_alike_or_have_the_least_to_spare() {
+    let mut desk = Desk::new(&[4; 5]);
+    assert_eq!(quieted(&desk.ask(Kind::Measure, whole(2)).1), [0, 1]);
+    let (second, actions) = desk.ask(Kind::Measure, whole(2));
+    assert_eq!(quieted(&actions), [2, 3]);
+    desk.done(2, second);
+    desk.join(5, 2);
+    assert_eq!(
+        quieted(&desk.ask(Kind::Measure, whole(1)).1),
+        [2],
+        "one node is no gang: the first that is idle"
+    );
+    assert_eq!(
+        quieted(&desk.ask(Kind::Measure, whole(2)).1),
+        [3, 5],
+        "the small one, and the first of the others"
+    );
+
+    let mut desk = Desk::new(&[4; 3]);
+    desk.allocation = 1;
+    (3..7).for_each(|worker| drop(desk.join(worker, 4)));
+    assert_eq!(
+        quieted(&desk.ask(Kind::Measure, whole(4)).1),
+        [3, 4, 5, 6],
+        "the first three are of another job"
+    );
+    assert_eq!(quieted(&desk.ask(Kind::Measure, whole(2)).1), [0, 1]);
+}
+
+#[test]
+fn nodes_with_little_to_wait_for_are_kept_where_nothing_has_a_time() {
+    let mut desk = Desk::new(&[2; 4]);
+    desk.allocation = 1;
+    desk.join(4, 2);
+    desk.join(5, 2);
+    let busy: Vec<TaskId> = (0..12).map(|_| desk.exec().0).collect();
+    // Round the nodes went the first six, and the others again.
+    for worker in [1, 3, 4, 5] {
+        desk.done(worker, busy[6 + worker as usize]);
+        desk.ask(Kind::Exec, |r| r.placement.host = Some(format!("n{worker}")));
+        desk.done(worker, busy[worker as usize]);
+    }
+    let kept = |desk: &Desk| desk.core.pools[0].reservation.as_ref().map(|kept| kept.workers.clone());
+    let (pair, none) = desk.ask(Kind::Measure, whole(2));
+    assert_eq!((none.len(), kept(&desk)), (0, Some(vec![WorkerId(1), WorkerId(3)])));
+    desk.feed(Event::Cancel { task: pair });
+    desk.ask(Kind::Measure, whole(3));
+    let three = [0, 1, 3].map(WorkerId).to_vec();
+    assert_eq!(kept(&desk), Some(three), "a third one with one task is of another job");
+}
