@@ -16,12 +16,15 @@ struct Bench {
     flying: VecDeque<(WorkerId, TaskId, Attempt)>,
     events: u64,
     submitted: u64,
+    /// Of its tasks (µs; an event is one).
+    timeout_us: Option<u64>,
 }
 
 impl Bench {
     fn new(workers: u32, slots: u16) -> Self {
         let (core, actions) = (Core::new(), Vec::new());
-        let mut bench = Self { core, actions, flying: VecDeque::new(), events: 0, submitted: 0 };
+        let mut bench =
+            Self { core, actions, flying: VecDeque::new(), events: 0, submitted: 0, timeout_us: None };
         let pool = PoolId(0);
         bench.feed(Event::PoolOpened { pool });
         for n in 0..workers {
@@ -57,7 +60,7 @@ impl Bench {
             kind,
             pool: PoolId(0),
             placement: placement.into(),
-            timeout_us: None,
+            timeout_us: self.timeout_us,
             retries: 1,
             deps: Vec::new(),
             accept_failed: false,
@@ -94,8 +97,9 @@ fn queued(
     tasks: u64,
     kind: Kind,
     placement: impl Fn(u64) -> Placement,
+    timeout_us: Option<u64>,
 ) {
-    let mut bench = Bench::new(workers, slots);
+    let mut bench = Bench { timeout_us, ..Bench::new(workers, slots) };
     let before = bench.events;
     let begin = Instant::now();
     (0..tasks).for_each(|n| bench.submit(kind, placement(n)));
@@ -155,33 +159,36 @@ fn main() {
         ..Placement::default()
     };
     let grouped = |n: u64| Placement { group: Some(format!("g{}", n % 1000)), ..Placement::default() };
+    let limit = Some(3_600_000_000);
     // `count WHAT N`: so many of one thing, for benches/counts.
     if let [_, _, what, n] = &std::env::args().collect::<Vec<_>>()[..] {
         let n = n.parse().expect("a number");
         return match what.as_str() {
-            "calls" => queued(what, 2, 2, n, Kind::Call, plain),
-            "wide" => queued(what, 10_000, 4, n, Kind::Call, plain),
+            "calls" => queued(what, 2, 2, n, Kind::Call, plain, None),
+            "wide" => queued(what, 10_000, 4, n, Kind::Call, plain, None),
             "window" => windowed(what, 2, 2, n, 128),
-            "groups" => queued(what, 100, 4, n, Kind::Exec, grouped),
-            "kinds" => queued(what, 1000, 4, n, Kind::Measure, not_on),
-            "gangs" => queued(what, 1000, 4, n, Kind::Measure, applications),
-            "wide-gangs" => queued(what, 100_000, 4, n, Kind::Measure, applications),
+            "groups" => queued(what, 100, 4, n, Kind::Exec, grouped, None),
+            "kinds" => queued(what, 1000, 4, n, Kind::Measure, not_on, None),
+            "gangs" => queued(what, 1000, 4, n, Kind::Measure, applications, None),
+            "timed-gangs" => queued(what, 1000, 4, n, Kind::Measure, applications, limit),
+            "wide-gangs" => queued(what, 100_000, 4, n, Kind::Measure, applications, None),
             other => panic!("there is no {other} to count"),
         };
     }
     memory(1_000_000);
-    queued("1 M calls queued, 2 workers x 2", 2, 2, 1_000_000, Kind::Call, plain);
-    queued("1 M calls queued, 10 000 workers x 4", 10_000, 4, 1_000_000, Kind::Call, plain);
-    queued("1 M execs queued, 10 000 workers x 4", 10_000, 4, 1_000_000, Kind::Exec, plain);
-    queued("200 k execs in 1000 groups, 100 workers x 4", 100, 4, 200_000, Kind::Exec, grouped);
-    queued("100 k, 50 shapes of not_on, 1/4 exclusive", 1000, 4, 100_000, Kind::Measure, not_on);
-    for (what, workers, gangs) in [
-        ("4 k measured gangs of 1-64, 100 workers x 4", 100, 4000),
-        ("4 k measured gangs of 1-64, 1000 workers x 4", 1000, 4000),
-        ("20 k measured gangs of 1-64, 10 000 workers x 4", 10_000, 20_000),
-        ("40 k measured gangs of 1-64, 100 000 workers", 100_000, 40_000),
+    queued("1 M calls queued, 2 workers x 2", 2, 2, 1_000_000, Kind::Call, plain, None);
+    queued("1 M calls queued, 10 000 workers x 4", 10_000, 4, 1_000_000, Kind::Call, plain, None);
+    queued("1 M execs queued, 10 000 workers x 4", 10_000, 4, 1_000_000, Kind::Exec, plain, None);
+    queued("200 k execs in 1000 groups, 100 workers x 4", 100, 4, 200_000, Kind::Exec, grouped, None);
+    queued("100 k, 50 shapes of not_on, 1/4 exclusive", 1000, 4, 100_000, Kind::Measure, not_on, None);
+    for (what, workers, gangs, timeout_us) in [
+        ("4 k gangs of 1-64 nodes, 100 workers", 100, 4000, None),
+        ("4 k gangs of 1-64 nodes, 1000 workers", 1000, 4000, None),
+        ("the same, each with a timeout", 1000, 4000, limit),
+        ("40 k gangs of 1-64 nodes, 100 000 workers", 100_000, 40_000, None),
+        ("the same, each with a timeout", 100_000, 40_000, limit),
     ] {
-        queued(what, workers, 4, gangs, Kind::Measure, applications);
+        queued(what, workers, 4, gangs, Kind::Measure, applications, timeout_us);
     }
     windowed("calls, 128 in flight, 2 workers x 2", 2, 2, 2_000_000, 128);
     windowed("calls, 20 000 in flight, 10 000 workers x 4", 10_000, 4, 2_000_000, 20_000);

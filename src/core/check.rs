@@ -11,7 +11,7 @@ use super::fleet::{Lease, Node};
 use super::lease::nodes_of;
 use super::pool::{Reservation, Stage};
 use super::queues::Head;
-use super::task::{Flight, Home, NEVER, Need, NodeIx, Part, Phase, Rank, State, Task, TaskIx};
+use super::task::{Claim, Flight, Home, NEVER, Need, NodeIx, Part, Phase, Rank, State, Task, TaskIx};
 use crate::model::WorkerId;
 
 impl Core {
@@ -300,6 +300,17 @@ impl Core {
             assert!(heeded || !open, "{:?} is forgotten on open worker {id}", self.tasks[ix]);
         }
         for pool in &self.pools {
+            if let Some(Head { ix, .. }) = pool.gangs.first() {
+                let (task, demand) = (&self.tasks[ix], self.demand(ix));
+                let lacks = |need: &Claim| pool.counters[need.counter].free() < need.amount;
+                let has_room =
+                    |id: &WorkerId| self.has_room(demand, *id) && self.outranks(ix, self.fleet[*id].node);
+                let workers = pool.places.iter().flatten().copied().filter(self.suiting(ix, demand));
+                let room: Vec<WorkerId> = workers.filter(has_room).collect();
+                let found = self.distinct(ix, demand, room.into_iter());
+                let waits = task.needs().iter().any(lacks) || self.is_late(ix);
+                assert!(found.is_none() || waits, "{task:?} is the first gang, and {found:?} are free");
+            }
             let plain = |need| matches!(need, Need::Call | Need::Cores(1));
             let Some(Head { queue, ix, .. }) = pool.shapes.first() else { continue };
             let shape = &pool.shapes[queue].key;

@@ -3,7 +3,7 @@
 //! Those that ask for the same stand in one queue, and the first of each are walked through in the order of their ranks. The first
 //! that does not find its nodes is promised some (`reserve`); those behind it start where they do not delay it. Counters are handed out in
 //! order: while a task waits for one, later tasks do not get it. Which nodes: those with the least to spare, so that
-//! others stay whole. It never waits for a node that is not promised to it.
+//! others stay whole; where all are alike, the first. It never waits for a node that is not promised to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::Core;
 use super::api::{Gang, GpuSet};
 use super::fleet::Lease;
 use super::queues::Head;
-use super::task::{Claim, NodeIx, PoolIx, Rank, State, TaskIx};
+use super::task::{Claim, NodeIx, PoolIx, Rank, State, Task, TaskIx};
 use crate::model::WorkerId;
 
 /// So many kinds that wait are looked at for some that could start before their turn.
@@ -50,7 +50,7 @@ pub(super) struct Walk {
     /// The first of their kinds that go no later found nothing.
     passed: Option<Rank>,
     looked_at: usize,
-    /// Workers that had something free when the walk came to them, on nodes that nobody has.
+    /// Workers that had something free when the walk came to them; once all were looked at, those on nodes that nobody has.
     free: Vec<WorkerId>,
     /// Of the pool's willing workers those from this place on were not looked at, nor any others. None: all were.
     unseen: Option<usize>,
@@ -60,6 +60,11 @@ pub(super) struct Walk {
     failed: Vec<(Demand, u64)>,
     /// One waits for nodes already.
     promised: bool,
+}
+
+/// How long it may take (µs).
+fn patience(task: &Task) -> u64 {
+    task.timeout_us().unwrap_or(u64::MAX)
 }
 
 /// Is the worker one of this gang, which is in the order of `distinct`?
@@ -72,6 +77,12 @@ impl Walk {
     fn pass(&mut self, head: Head) {
         self.passed = Some(head.rank);
         self.looked_at += 1;
+    }
+
+    /// All were looked at: is it known that this finds no room?
+    fn rules_out(&self, demand: Demand, patience: u64) -> bool {
+        self.free.len() < usize::from(demand.nodes)
+            || self.failed.iter().any(|(other, than)| demand.covers(*other) && patience >= *than)
     }
 }
 
@@ -108,8 +119,12 @@ impl Core {
             if walk.looked_at >= MOST_LOOKED_AT {
                 break;
             }
-            let waits_on = walk.promised && self.tasks[head.ix].needs().is_empty() && !self.is_late(head.ix);
-            if !(waits_on && self.is_hopeless(head.ix, walk)) {
+            let task = &self.tasks[head.ix];
+            // Once somebody has been promised nodes all were looked at.
+            let hopeless = walk.promised
+                && (walk.free.len() < usize::from(task.need.nodes())
+                    || walk.rules_out(self.demand(head.ix), patience(task)));
+            if !hopeless || !task.needs().is_empty() || self.is_late(head.ix) {
                 return Some(head);
             }
             walk.pass(head);
@@ -149,9 +164,13 @@ impl Core {
     /// From now on all workers of the pool with idle units are in `free` that are on nodes nobody has, though they may be kept
     /// for a gang.
     fn see_all(&self, pool: PoolIx, walk: &mut Walk) {
-        let Some(from) = walk.unseen.take() else { return };
+        if walk.unseen.take().is_none() {
+            return;
+        }
+        // Those before it once more: who has started may have left what was kept for him.
         let books = &self.pools[pool.at()];
-        walk.free.extend(books.willing(from).map(|(id, _)| id).chain(books.reluctant()));
+        walk.free.clear();
+        walk.free.extend(books.willing(0).map(|(id, _)| id).chain(books.unwilling()));
         // Those that are kept are closed to others, and not among them.
         for kept in
             self.pools.iter().filter_map(|pool| pool.reservation.as_ref()).flat_map(|kept| &kept.workers)
@@ -164,10 +183,10 @@ impl Core {
     }
 
     /// The nodes on which it could start now, if the first that are looked at do: where it has whole ones, and all are alike.
-    fn find_alike(&self, pool: PoolIx, ix: TaskIx, walk: &mut Walk) -> Option<Gang> {
-        let (task, demand, books) = (&self.tasks[ix], self.demand(ix), &self.pools[pool.at()]);
+    fn find_alike(&self, pool: PoolIx, ix: TaskIx, demand: Demand, walk: &mut Walk) -> Option<Gang> {
+        let books = &self.pools[pool.at()];
         let mut willing = books.willing(walk.unseen?);
-        if !demand.whole || demand.gpus > 0 || !books.is_uniform(task.is_choosy()) {
+        if !demand.whole || demand.gpus > 0 || !books.is_uniform(self.tasks[ix].is_choosy()) {
             return None;
         }
         let suits = self.suiting(ix, demand);
@@ -182,30 +201,18 @@ impl Core {
         self.distinct(ix, demand, found.into_iter()).map(Gang::from)
     }
 
-    /// Is it known that it could start nowhere now, where all were looked at?
-    fn is_hopeless(&self, ix: TaskIx, walk: &Walk) -> bool {
-        if walk.free.len() < usize::from(self.tasks[ix].need.nodes()) {
-            return true;
-        }
-        let (demand, patience) = (self.demand(ix), self.patience(ix));
-        walk.failed.iter().any(|(other, than)| demand.covers(*other) && patience >= *than)
-    }
-
-    /// How long it may take (µs).
-    fn patience(&self, ix: TaskIx) -> u64 {
-        self.tasks[ix].timeout_us().unwrap_or(u64::MAX)
-    }
-
     /// The nodes on which it could start now.
     fn find_gang(&mut self, pool: PoolIx, ix: TaskIx, walk: &mut Walk) -> Option<Gang> {
-        if let Some(gang) = self.find_alike(pool, ix, walk) {
+        let demand = self.demand(ix);
+        if let Some(gang) = self.find_alike(pool, ix, demand, walk) {
             return Some(gang);
         }
         self.see_all(pool, walk);
-        if self.is_hopeless(ix, walk) {
+        let task = &self.tasks[ix];
+        let patience = patience(task);
+        if walk.rules_out(demand, patience) {
             return None;
         }
-        let (task, demand, patience) = (&self.tasks[ix], self.demand(ix), self.patience(ix));
         let anywhere = !task.is_bound() && task.not_on().is_none();
         let mut found: Vec<((bool, bool, u16, u16), WorkerId)> = Vec::with_capacity(walk.free.len());
         for id in walk.free.iter().copied().filter(self.suiting(ix, demand)) {

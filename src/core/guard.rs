@@ -24,6 +24,12 @@ pub(super) enum Alarm {
     Steal(PoolIx),
 }
 
+impl Alarm {
+    pub fn task(self) -> Option<TaskIx> {
+        if let Self::Answer(ix) = self { Some(ix) } else { None }
+    }
+}
+
 impl Core {
     /// Lets all alarms ring that are due.
     pub(super) fn ring(&mut self) {
@@ -155,7 +161,7 @@ impl Core {
         if pool.surplus == 0 || !pool.shapes.is_empty() {
             return;
         }
-        let with_idle = pool.willing(0).map(|(id, _)| id).chain(pool.reluctant());
+        let with_idle = pool.willing(0).map(|(id, _)| id).chain(pool.unwilling());
         let idle: u64 = with_idle.map(|id| u64::from(self.fleet[id].idle())).sum();
         let mut wanted = idle.saturating_sub(pool.recalled);
         for place in 0..pool.places.len() {

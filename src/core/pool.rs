@@ -228,12 +228,12 @@ impl Pool {
 
     /// The open workers with idle units that are not reluctant, from this place on, each with the place behind it.
     pub fn willing(&self, from: usize) -> impl Iterator<Item = (WorkerId, usize)> {
-        self.tree.open(from, 1).filter_map(|place| Some((self.places[place]?, place + 1)))
+        self.tree.idle(from).filter_map(|place| Some((self.places[place]?, place + 1)))
     }
 
     /// The open workers with idle units that are reluctant.
-    pub fn reluctant(&self) -> impl Iterator<Item = WorkerId> {
-        self.reluctant_tree.open(0, 1).filter_map(|place| self.places[place])
+    pub fn unwilling(&self) -> impl Iterator<Item = WorkerId> {
+        self.reluctant_tree.idle(0).filter_map(|place| self.places[place])
     }
 
     fn staff_changed(&mut self) {
@@ -253,9 +253,9 @@ impl Pool {
         self.sizes.last_key_value().map_or(0, |(size, _)| size.slots)
     }
 
-    /// Are all of its workers of one size, but for reluctant ones if these `avoids` counts for nothing?
-    pub fn is_uniform(&self, avoids: bool) -> bool {
-        self.sizes.keys().filter(|size| size.measures || !avoids).nth(1).is_none()
+    /// Are all of its workers of one size? Those that are reluctant may be left out.
+    pub fn is_uniform(&self, but_for_reluctant: bool) -> bool {
+        self.sizes.keys().filter(|size| size.measures || !but_for_reluctant).nth(1).is_none()
     }
 
     /// The nodes its workers are on.

@@ -223,8 +223,8 @@ impl<K: Clone + Eq + Hash> Queues<K> {
     /// The first of the heads that go behind `after`.
     pub fn first_after(&self, after: Option<Rank>) -> Option<Head> {
         match after {
-            None => self.first(),
-            after => self.heads_after(after).next(),
+            None => self.first(), // for each event, and quicker than a range
+            Some(_) => self.heads_after(after).next(),
         }
     }
 
@@ -366,7 +366,8 @@ mod tests {
         assert!(line.row.len() <= 4, "{} places for two tasks", line.row.len());
         assert!(line.iter().map(|(_, ix)| ix.at()).eq([0, 5000, 9999]) && line.len() == 3);
         assert!([0, 5000, 9999].into_iter().all(|n| line.first().is_some() && line.remove(rank(n))));
-        assert!(line.is_empty() && line.len() == 0);
+        assert!(line.is_empty());
+        assert_eq!(line.len(), 0);
         assert_eq!(line.row.capacity(), 0, "what a long row took is given back");
     }
 

@@ -6,6 +6,8 @@
 //! task; an earlier one, or a node that is lost, makes a new promise. One reservation per pool is enough: every gang is
 //! the first at last.
 
+use rustc_hash::FxHashSet;
+
 use super::Core;
 use super::api::{Gang, Tick};
 use super::explain::Reserved;
@@ -44,7 +46,7 @@ impl Core {
         let chosen = match settled {
             Some(present) => {
                 let others = free.iter().filter(|id| !is_member(**id, &present.workers));
-                self.earliest(ix, demand, usize::MAX, present.workers.iter().chain(others).copied())
+                self.earliest(ix, demand, present.workers.iter().chain(others).copied())
             }
             None => self.earliest_of_all(pool, ix, demand, free),
         };
@@ -81,38 +83,65 @@ impl Core {
         free: &[WorkerId],
     ) -> Option<Vec<WorkerId>> {
         let has_room = |id: &WorkerId| self.has_room(demand, *id);
-        let busy = self.pools[pool.at()].places.iter().flatten().filter(|id| !has_room(id));
-        let all = free.iter().filter(|id| has_room(id)).chain(busy).copied();
-        // If nothing has a time, of those with one task none is known to be free before another: the first ones do, unless several
-        // are on one node or they are of different allocations.
-        let few = if self.is_untimed() {
-            self.earliest(ix, demand, demand.nodes.into(), all.clone())
-        } else {
-            None
+        let free = free.iter().copied().filter(has_room);
+        let busy = self.pools[pool.at()].places.iter().flatten().copied().filter(|id| !has_room(id));
+        let first = match self.is_untimed() {
+            true => self.first_enough(ix, demand, free.clone().chain(busy.clone())),
+            false => self.first_enough(ix, demand, free.clone().chain(self.soonest(demand))),
         };
-        few.or_else(|| self.earliest(ix, demand, usize::MAX, all))
+        first.or_else(|| self.earliest(ix, demand, free.chain(busy)))
     }
 
-    /// Of these, up to the one with which `enough` have no more than one task to wait for, where the gang could start the
-    /// earliest; of equals, what is kept for it already.
+    /// Those where what runs ends next, if it makes room; in that order, and no more than are worth a look.
+    fn soonest(&self, demand: Demand) -> impl Iterator<Item = WorkerId> {
+        let tasks = self.alarms.iter().filter_map(|(_, alarm)| alarm.task());
+        let workers = tasks.take(2 * usize::from(demand.nodes)).flat_map(move |ix| {
+            let gang: &[WorkerId] = match &self.tasks[ix].state {
+                State::Flying(flight) => &flight.gang,
+                _ => &[],
+            };
+            gang.iter().map(move |id| (*id, ix))
+        });
+        workers.filter(move |(id, ix)| self.frees_at(demand, *id) == self.ends_at(*ix)).map(|(id, _)| id)
+    }
+
+    /// Of these, which come in the order in which they have room as far as that is known, the first ones in one allocation and on
+    /// a node each, if none behind them would be better: unless it is known when one has room it has but one task to wait for.
+    fn first_enough(
+        &self,
+        ix: TaskIx,
+        demand: Demand,
+        asked: impl Iterator<Item = WorkerId>,
+    ) -> Option<Vec<WorkerId>> {
+        let mut nodes = FxHashSet::default();
+        let mut gang: Vec<WorkerId> = Vec::with_capacity(demand.nodes.into());
+        for id in asked.filter(self.suiting(ix, demand)) {
+            let worker = &self.fleet[id];
+            let beside = gang.first().is_none_or(|first| self.fleet[*first].allocation == worker.allocation);
+            let good = || worker.tasks.len() <= 1 || self.frees_at(demand, id) != NEVER;
+            if beside && self.outranks(ix, worker.node) && good() && nodes.insert(worker.node) {
+                gang.push(id);
+                if gang.len() == usize::from(demand.nodes) {
+                    return self.distinct(ix, demand, gang.into_iter());
+                }
+            }
+        }
+        None
+    }
+
+    /// Of these, where the gang could start the earliest; of equals, what is kept for it already.
     fn earliest(
         &self,
         ix: TaskIx,
         demand: Demand,
-        enough: usize,
         asked: impl Iterator<Item = WorkerId>,
     ) -> Option<Vec<WorkerId>> {
         let mut candidates: Vec<((Tick, bool, usize), WorkerId)> = Vec::new();
-        let mut good = 0;
         for id in asked.filter(self.suiting(ix, demand)) {
             let worker = &self.fleet[id];
             if self.outranks(ix, worker.node) {
                 let others = self.fleet[worker.node].reserved != Some(ix);
                 candidates.push(((self.frees_at(demand, id), others, worker.tasks.len()), id));
-                good += usize::from(worker.tasks.len() <= 1);
-                if good == enough {
-                    break;
-                }
             }
         }
         self.best_of(ix, demand, &mut candidates)

@@ -122,20 +122,19 @@ impl Tree {
         found
     }
 
-    /// The open places from `from` on with at least `idle` free units, at least one, in the order of their numbers.
-    pub fn open(&self, from: usize, idle: u16) -> impl Iterator<Item = usize> {
-        let next = move |from: usize| self.next(from, idle.max(1));
-        std::iter::successors(next(from), move |place| next(place + 1))
+    /// The open places from `from` on that have free units, in the order of their numbers.
+    pub fn idle(&self, from: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(self.next_idle(from), |place| self.next_idle(place + 1))
     }
 
-    fn next(&self, from: usize, idle: u16) -> Option<usize> {
+    fn next_idle(&self, from: usize) -> Option<usize> {
         let (mut at, mut slot) = (self.places + from / WAYS, from % WAYS);
         if from >= self.width() {
             return None;
         }
         loop {
-            let open = (slot..WAYS).find(|slot| self.groups[at].0[*slot].idle() >= idle);
-            (at, slot) = match (open, at.checked_sub(self.places)) {
+            let idle = (slot..WAYS).find(|slot| self.groups[at].0[*slot].idle() > 0);
+            (at, slot) = match (idle, at.checked_sub(self.places)) {
                 (Some(slot), Some(group)) => return Some(WAYS * group + slot),
                 (Some(slot), None) => (WAYS * at + slot + 1, 0),
                 (None, _) => {
@@ -232,8 +231,8 @@ mod tests {
             assert!(got.is_none_or(|(key, place)| plain[place].key == key && odd(place)));
             assert_eq!(got.map(|(key, _)| key), expect);
             let from = (x >> 30) as usize % (plain.len() + 9);
-            let all = plain.iter().enumerate().filter(|(_, o)| o.key > 0 && o.idle >= need.max(1));
-            assert!(all.map(|(place, _)| place).filter(|place| *place >= from).eq(tree.open(from, need)));
+            let all = plain.iter().enumerate().filter(|(_, o)| o.idle > 0);
+            assert!(all.map(|(place, _)| place).filter(|place| *place >= from).eq(tree.idle(from)));
             assert_eq!(tree.top().key, plain.iter().map(|o| o.key).max().unwrap_or(0));
         }
     }

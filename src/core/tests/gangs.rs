@@ -614,3 +614,66 @@ fn nodes_with_little_to_wait_for_are_kept_where_nothing_has_a_time() {
     let three = [0, 1, 3].map(WorkerId).to_vec();
     assert_eq!(kept(&desk), Some(three), "a third one with one task is of another job");
 }
+
+#[test]
+fn a_gang_has_the_nodes_that_were_kept_for_one_that_started_on_others() {
+    let mut desk = Desk::new(&[1; 8]);
+    let short = desk.ask(Kind::Exec, whole(2)).0;
+    desk.ask(Kind::Exec, whole(2));
+    let wide = desk.ask(Kind::Exec, whole(4)).0;
+    let (_, none) = desk.ask(Kind::Exec, whole(4));
+    assert!(none.is_empty());
+    desk.done(0, short);
+    let (pair, none) = desk.ask(Kind::Exec, whole(2));
+    assert!(none.is_empty(), "the first two are kept for the four: {none:?}");
+    let actions = desk.done(4, wide);
+    let starts = |of: &[u32]| {
+        let gang = of.iter().copied().map(WorkerId).collect::<Vec<_>>();
+        actions.iter().any(|action| matches!(action, Action::Start { gang: here, .. } if here[..] == gang))
+    };
+    assert!(starts(&[4, 5, 6, 7]) && starts(&[0, 1]), "{pair}: {actions:?}");
+}
+
+#[test]
+fn nodes_of_several_workers_and_jobs_are_kept_by_what_there_is_to_wait_for() {
+    let mut desk = Desk::new(&[8]);
+    for worker in 1..4u32 {
+        // Two on the second node, one on the third.
+        let (pool, host, sockets, gpus) =
+            (PoolId(0), format!("n{}", worker.div_ceil(2)), [8].into(), GpuSet::default());
+        let (worker, allocation, slots, measures) = (WorkerId(worker), 0, 8, true);
+        desk.feed(Event::WorkerReady { worker, pool, host, allocation, slots, sockets, gpus, measures });
+    }
+    for host in ["n0", "n0", "n0", "n1", "n1", "n2"] {
+        desk.ask(Kind::Exec, |r| r.placement.host = Some(host.into()));
+    }
+    let kept = |desk: &Desk| desk.core.pools[0].reservation.as_ref().map(|kept| kept.workers.clone());
+    desk.ask(Kind::Exec, whole(2));
+    assert_eq!(kept(&desk), Some([1, 3].map(WorkerId).to_vec()), "three run on the first node");
+
+    let mut desk = Desk::new(&[8; 2]);
+    desk.allocation = 1;
+    (2..4).for_each(|worker| drop(desk.join(worker, 8)));
+    for host in ["n0", "n0", "n0", "n1", "n3"] {
+        desk.ask(Kind::Exec, |r| r.placement.host = Some(host.into()));
+    }
+    desk.ask(Kind::Exec, whole(2));
+    assert_eq!(kept(&desk), Some([2, 3].map(WorkerId).to_vec()), "of the other job one is idle");
+}
+
+#[test]
+fn of_what_has_a_time_the_nodes_that_are_free_next_are_kept() {
+    let mut desk = Desk::new(&[1; 6]);
+    let seconds = [50, 20, 30, 10, 40, 60].map(|seconds| Some(seconds * SECOND));
+    for (at, timeout_us) in seconds.into_iter().enumerate() {
+        let (task, _) = desk.ask(Kind::Exec, |r| r.timeout_us = timeout_us);
+        desk.started(at as u32, task, 1);
+    }
+    let waits = desk.ask(Kind::Exec, whole(3)).0;
+    let kept = desk.core.pools[0].reservation.as_ref().unwrap();
+    assert_eq!(
+        (kept.workers.clone(), kept.until),
+        ([1, 2, 3].map(WorkerId).to_vec(), Some(Tick(30 * SECOND)))
+    );
+    assert_eq!(desk.core.reservations().next().map(|kept| kept.task), Some(waits));
+}
