@@ -92,17 +92,24 @@ impl Core {
         first.or_else(|| self.earliest(ix, demand, free.chain(busy)))
     }
 
-    /// Those where what runs ends next, if it makes room; in that order, and no more than are worth a look.
+    /// Those where what runs ends next, if it makes room; in that order, and no more than are worth a look. Calls that were sent and have
+    /// not begun have no alarm: nodes that only wait for such a one are not among them.
     fn soonest(&self, demand: Demand) -> impl Iterator<Item = WorkerId> {
-        let tasks = self.alarms.iter().filter_map(|(_, alarm)| alarm.task());
-        let workers = tasks.take(2 * usize::from(demand.nodes)).flat_map(move |ix| {
-            let gang: &[WorkerId] = match &self.tasks[ix].state {
-                State::Flying(flight) => &flight.gang,
-                _ => &[],
-            };
-            gang.iter().map(move |id| (*id, ix))
-        });
-        workers.filter(move |(id, ix)| self.frees_at(demand, *id) == self.ends_at(*ix)).map(|(id, _)| id)
+        let mut tasks = self.alarms.iter().filter_map(|(at, alarm)| Some((*at, alarm.task()?)));
+        let mut found: Vec<(Tick, WorkerId)> = Vec::new();
+        for (_, ix) in tasks.by_ref().take(2 * usize::from(demand.nodes)) {
+            let (State::Flying(flight), end) = (&self.tasks[ix].state, self.ends_at(ix)) else { continue };
+            let nodes = flight.gang.iter().map(|id| &self.fleet[self.fleet[*id].node]);
+            let workers = nodes.flat_map(|node| &node.workers).copied();
+            found.extend(
+                workers.filter(|id| end != NEVER && self.frees_at(demand, *id) == end).map(|id| (end, id)),
+            );
+        }
+        // Those behind may end so much before their alarms.
+        let behind = tasks.next().map_or(NEVER, |(at, _)| Tick(at.0.saturating_sub(ANSWER_US)).max(self.now));
+        found.retain(|(end, _)| *end <= behind);
+        found.sort_unstable();
+        found.into_iter().map(|(_, id)| id)
     }
 
     /// Of these, which come in the order in which they have room as far as that is known, the first ones in one allocation and on
@@ -290,10 +297,11 @@ impl Core {
             granted.map_or(0, |gpus| gpus.and(worker.gpus).len())
         };
         let mut ends: Vec<(Tick, u16, u16)> = Vec::new();
-        for ix in node.workers.iter().flat_map(|other| &self.fleet[*other].tasks) {
-            let here = worker.tasks.contains(ix);
-            let units = if here { self.tasks[*ix].need.units(worker.slots) } else { 0 };
-            ends.push((self.ends_at(*ix), units, of_gpus(*ix)));
+        for other in &node.workers {
+            for ix in &self.fleet[*other].tasks {
+                let units = if *other == id { self.tasks[*ix].need.units(worker.slots) } else { 0 };
+                ends.push((self.ends_at(*ix), units, of_gpus(*ix)));
+            }
         }
         ends.sort_unstable();
         let mut units: u32 = ends.iter().map(|(_, units, _)| u32::from(*units)).sum();

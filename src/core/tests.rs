@@ -9,6 +9,7 @@ mod placement;
 mod quarantine;
 mod side;
 mod trouble;
+mod whole;
 
 /// A core with one pool; all books are checked after every event.
 struct Desk {
