@@ -186,7 +186,6 @@ fn main() {
         ("4 k gangs of 1-64 nodes, 1000 workers", 1000, 4000, None),
         ("the same, each with a timeout", 1000, 4000, limit),
         ("40 k gangs of 1-64 nodes, 100 000 workers", 100_000, 40_000, None),
-        ("the same, each with a timeout", 100_000, 40_000, limit),
     ] {
         queued(what, workers, 4, gangs, Kind::Measure, applications, timeout_us);
     }

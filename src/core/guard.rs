@@ -24,12 +24,6 @@ pub(super) enum Alarm {
     Steal(PoolIx),
 }
 
-impl Alarm {
-    pub fn task(self) -> Option<TaskIx> {
-        if let Self::Answer(ix) = self { Some(ix) } else { None }
-    }
-}
-
 impl Core {
     /// Lets all alarms ring that are due.
     pub(super) fn ring(&mut self) {

@@ -85,35 +85,16 @@ impl Core {
         let has_room = |id: &WorkerId| self.has_room(demand, *id);
         let free = free.iter().copied().filter(has_room);
         let busy = self.pools[pool.at()].places.iter().flatten().copied().filter(|id| !has_room(id));
+        // Where something has a time all are asked for theirs.
         let first = match self.is_untimed() {
             true => self.first_enough(ix, demand, free.clone().chain(busy.clone())),
-            false => self.first_enough(ix, demand, free.clone().chain(self.soonest(demand))),
+            false => None,
         };
         first.or_else(|| self.earliest(ix, demand, free.chain(busy)))
     }
 
-    /// Those where what runs ends next, if it makes room; in that order, and no more than are worth a look. Calls that were sent and have
-    /// not begun have no alarm: nodes that only wait for such a one are not among them.
-    fn soonest(&self, demand: Demand) -> impl Iterator<Item = WorkerId> {
-        let mut tasks = self.alarms.iter().filter_map(|(at, alarm)| Some((*at, alarm.task()?)));
-        let mut found: Vec<(Tick, WorkerId)> = Vec::new();
-        for (_, ix) in tasks.by_ref().take(2 * usize::from(demand.nodes)) {
-            let (State::Flying(flight), end) = (&self.tasks[ix].state, self.ends_at(ix)) else { continue };
-            let nodes = flight.gang.iter().map(|id| &self.fleet[self.fleet[*id].node]);
-            let workers = nodes.flat_map(|node| &node.workers).copied();
-            found.extend(
-                workers.filter(|id| end != NEVER && self.frees_at(demand, *id) == end).map(|id| (end, id)),
-            );
-        }
-        // Those behind may end so much before their alarms.
-        let behind = tasks.next().map_or(NEVER, |(at, _)| Tick(at.0.saturating_sub(ANSWER_US)).max(self.now));
-        found.retain(|(end, _)| *end <= behind);
-        found.sort_unstable();
-        found.into_iter().map(|(_, id)| id)
-    }
-
-    /// Of these, which come in the order in which they have room as far as that is known, the first ones in one allocation and on
-    /// a node each, if none behind them would be better: unless it is known when one has room it has but one task to wait for.
+    /// Of these, of which those that have room come first, the first ones in one allocation and on a node each, if none behind them
+    /// would be better where nothing has a time: they have room, or but one task to wait for.
     fn first_enough(
         &self,
         ix: TaskIx,
@@ -125,7 +106,7 @@ impl Core {
         for id in asked.filter(self.suiting(ix, demand)) {
             let worker = &self.fleet[id];
             let beside = gang.first().is_none_or(|first| self.fleet[*first].allocation == worker.allocation);
-            let good = || worker.tasks.len() <= 1 || self.frees_at(demand, id) != NEVER;
+            let good = || worker.tasks.len() <= 1 || self.has_room(demand, id);
             if beside && self.outranks(ix, worker.node) && good() && nodes.insert(worker.node) {
                 gang.push(id);
                 if gang.len() == usize::from(demand.nodes) {
