@@ -82,15 +82,16 @@ impl Core {
         demand: Demand,
         free: &[WorkerId],
     ) -> Option<Vec<WorkerId>> {
-        let has_room = |id: &WorkerId| self.has_room(demand, *id);
-        let free = free.iter().copied().filter(has_room);
-        let busy = self.pools[pool.at()].places.iter().flatten().copied().filter(|id| !has_room(id));
-        // Where something has a time all are asked for theirs.
-        let first = match self.is_untimed() {
-            true => self.first_enough(ix, demand, free.clone().chain(busy.clone())),
-            false => None,
-        };
-        first.or_else(|| self.earliest(ix, demand, free.chain(busy)))
+        let all = || self.pools[pool.at()].places.iter().flatten().copied();
+        if self.is_untimed() {
+            let has_room = |id: &WorkerId| self.has_room(demand, *id);
+            let busy = all().filter(|id| !has_room(id));
+            let first = free.iter().copied().filter(has_room).chain(busy);
+            if let Some(gang) = self.first_enough(ix, demand, first) {
+                return Some(gang);
+            }
+        }
+        self.earliest(ix, demand, all())
     }
 
     /// Of these, of which those that have room come first, the first ones in one allocation and on a node each, if none behind them
