@@ -172,6 +172,7 @@ fn main() {
             "gangs" => queued(what, 1000, 4, n, Kind::Measure, applications, None),
             "timed-gangs" => queued(what, 1000, 4, n, Kind::Measure, applications, limit),
             "wide-gangs" => queued(what, 100_000, 4, n, Kind::Measure, applications, None),
+            "wide-timed-gangs" => queued(what, 100_000, 4, n, Kind::Measure, applications, limit),
             other => panic!("there is no {other} to count"),
         };
     }
@@ -186,6 +187,7 @@ fn main() {
         ("4 k gangs of 1-64 nodes, 1000 workers", 1000, 4000, None),
         ("the same, each with a timeout", 1000, 4000, limit),
         ("40 k gangs of 1-64 nodes, 100 000 workers", 100_000, 40_000, None),
+        ("the same, each with a timeout", 100_000, 40_000, limit),
     ] {
         queued(what, workers, 4, gangs, Kind::Measure, applications, timeout_us);
     }

@@ -1,12 +1,11 @@
 //! Reservations: the first gang that waits is promised nodes and a time, and others may pass it only if they keep it.
 //!
-//! The nodes are those that are free the earliest, given the timeouts of what runs there; the time is when the last of
-//! them is. A later task may use one of them only if its own timeout ends before that. Something without a timeout may
+//! The nodes are those that are free the earliest, given the timeouts of what runs there, of as many as it pays to look at; the
+//! time is when the last of them is. Whatever else comes free while the gang waits takes the place of that one. A later task may
+//! use one of them only if its own timeout ends before that time. Something without a timeout may
 //! run for ever: on such a node the time is not known, and nobody passes. A promised time never moves back for the sake of a later
 //! task; an earlier one, or a node that is lost, makes a new promise. One reservation per pool is enough: every gang is
 //! the first at last.
-
-use rustc_hash::FxHashSet;
 
 use super::Core;
 use super::api::{Gang, Tick};
@@ -20,6 +19,10 @@ use crate::model::WorkerId;
 
 /// So many tasks of a queue are asked whether they end in time.
 pub(super) const MOST_ASKED: usize = 32;
+/// Of so many workers of which it is known when they have room, or of so many for each of its nodes, a gang is promised the best. That
+/// others would have room before them does not delay it: they take their places when they do. It is only told a later time.
+const ENOUGH: usize = 64;
+const ENOUGH_EACH: usize = 4;
 
 impl Core {
     /// Which nodes are kept for whom at present, in the order of the pools.
@@ -42,14 +45,15 @@ impl Core {
         let is_first =
             |present: &&Reservation| present.workers.iter().all(|id| self.outranks(ix, self.fleet[*id].node));
         let promised = |present: &&Reservation| present.until.is_some_and(|until| self.now < until);
-        let settled = present.filter(|present| promised(present) || self.is_untimed() && is_first(present));
-        let chosen = match settled {
-            Some(present) => {
-                let others = free.iter().filter(|id| !is_member(**id, &present.workers));
-                self.earliest(ix, demand, present.workers.iter().chain(others).copied())
-            }
-            None => self.earliest_of_all(pool, ix, demand, free),
-        };
+        let settled =
+            present.is_some_and(|present| promised(&present) || self.is_untimed() && is_first(&present));
+        let kept = present.map_or(&[][..], |present| &present.workers);
+        let mut near = [free, kept].concat();
+        near.sort_unstable();
+        near.dedup();
+        let others = if settled { &[] } else { &self.pools[pool.at()].places[..] };
+        let others = others.iter().flatten().filter(|id| near.binary_search(id).is_err());
+        let chosen = self.earliest(ix, demand, near.iter().copied(), others.copied());
         let frees = |workers: &[WorkerId]| workers.iter().map(|id| self.frees_at(demand, *id)).max();
         let at = chosen.as_deref().and_then(frees).unwrap_or(NEVER);
         let before = present.and_then(|present| present.until);
@@ -74,66 +78,44 @@ impl Core {
         self.pools[pool.at()].reservation = Some(Reservation { ix, workers, until });
     }
 
-    /// Of the whole pool, where the gang could start the earliest. `free`: workers with idle units.
-    fn earliest_of_all(
-        &self,
-        pool: PoolIx,
-        ix: TaskIx,
-        demand: Demand,
-        free: &[WorkerId],
-    ) -> Option<Vec<WorkerId>> {
-        let all = || self.pools[pool.at()].places.iter().flatten().copied();
-        if self.is_untimed() {
-            let has_room = |id: &WorkerId| self.has_room(demand, *id);
-            let busy = all().filter(|id| !has_room(id));
-            let first = free.iter().copied().filter(has_room).chain(busy);
-            if let Some(gang) = self.first_enough(ix, demand, first) {
-                return Some(gang);
-            }
-        }
-        self.earliest(ix, demand, all())
-    }
-
-    /// Of these, of which those that have room come first, the first ones in one allocation and on a node each, if none behind them
-    /// would be better where nothing has a time: they have room, or but one task to wait for.
-    fn first_enough(
-        &self,
-        ix: TaskIx,
-        demand: Demand,
-        asked: impl Iterator<Item = WorkerId>,
-    ) -> Option<Vec<WorkerId>> {
-        let mut nodes = FxHashSet::default();
-        let mut gang: Vec<WorkerId> = Vec::with_capacity(demand.nodes.into());
-        for id in asked.filter(self.suiting(ix, demand)) {
-            let worker = &self.fleet[id];
-            let beside = gang.first().is_none_or(|first| self.fleet[*first].allocation == worker.allocation);
-            let good = || worker.tasks.len() <= 1 || self.has_room(demand, id);
-            if beside && self.outranks(ix, worker.node) && good() && nodes.insert(worker.node) {
-                gang.push(id);
-                if gang.len() == usize::from(demand.nodes) {
-                    return self.distinct(ix, demand, gang.into_iter());
-                }
-            }
-        }
-        None
-    }
-
-    /// Of these, where the gang could start the earliest; of equals, what is kept for it already.
+    /// Where the gang could start the earliest; of equals, what is kept for it already. All who are `near` are asked, and of the
+    /// `others` as many as it takes to have enough that are good.
     fn earliest(
         &self,
         ix: TaskIx,
         demand: Demand,
-        asked: impl Iterator<Item = WorkerId>,
+        near: impl Iterator<Item = WorkerId>,
+        others: impl Iterator<Item = WorkerId>,
     ) -> Option<Vec<WorkerId>> {
-        let mut candidates: Vec<((Tick, bool, usize), WorkerId)> = Vec::new();
-        for id in asked.filter(self.suiting(ix, demand)) {
+        type Candidate = ((Tick, bool, usize), WorkerId);
+        let (suits, untimed, nodes) =
+            (self.suiting(ix, demand), self.is_untimed(), usize::from(demand.nodes));
+        let candidate = |id: WorkerId| -> Option<Candidate> {
             let worker = &self.fleet[id];
-            if self.outranks(ix, worker.node) {
-                let others = self.fleet[worker.node].reserved != Some(ix);
-                candidates.push(((self.frees_at(demand, id), others, worker.tasks.len()), id));
+            let may = suits(&id) && self.outranks(ix, worker.node);
+            let elsewhere = self.fleet[worker.node].reserved != Some(ix);
+            may.then(|| ((self.frees_at(demand, id), elsewhere, worker.tasks.len()), id))
+        };
+        // Where nothing has a time none is better than another with but one task to wait for.
+        let is_good = |((at, _, tasks), _): &Candidate| *at != NEVER || untimed && *tasks <= 1;
+        let mut enough = if untimed { nodes } else { ENOUGH.max(ENOUGH_EACH * nodes) };
+        let (mut good, mut rest): (Vec<_>, Vec<_>) = near.filter_map(candidate).partition(is_good);
+        let mut others = others.filter_map(candidate);
+        loop {
+            while good.len() < enough
+                && let Some(other) = others.next()
+            {
+                if is_good(&other) { good.push(other) } else { rest.push(other) }
             }
+            if good.len() < enough {
+                good.append(&mut rest);
+                return self.best_of(ix, demand, &mut good);
+            }
+            if let Some(gang) = self.best_of(ix, demand, &mut good) {
+                return Some(gang);
+            }
+            enough = 2 * good.len(); // these are of several jobs, or on the same nodes
         }
-        self.best_of(ix, demand, &mut candidates)
     }
 
     /// Nothing starts there any more without its leave.

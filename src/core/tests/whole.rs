@@ -165,3 +165,30 @@ fn a_node_that_is_known_to_be_free_only_later_or_never_is_not_kept() {
     desk.ask(Kind::Exec, whole(2));
     assert_eq!(kept(&desk), (vec![1, 2], Some(6)));
 }
+
+#[test]
+fn of_many_nodes_some_are_kept_and_those_that_come_free_before_them_take_their_place() {
+    let mut desk = Desk::new(&[1; 200]);
+    // The first hundred may run for ever, the others end the earlier the later they stand.
+    let mut run = |worker: u32| {
+        let timeout_us = (worker >= 100).then(|| u64::from(300 - worker) * SECOND);
+        let (task, _) = desk.ask(Kind::Exec, |r| r.timeout_us = timeout_us);
+        desk.started(worker, task, 1);
+        task
+    };
+    let tasks: Vec<TaskId> = (0..200).map(&mut run).collect();
+    let (pair, none) = desk.ask(Kind::Exec, whole(2));
+    assert!(none.is_empty());
+    let kept = |desk: &Desk| {
+        let kept = desk.core.pools[0].reservation.as_ref().unwrap();
+        (kept.workers.iter().map(|id| id.0).collect::<Vec<_>>(), kept.until.map(|until| until.0 / SECOND))
+    };
+    let (first, until) = kept(&desk);
+    assert!(first.iter().all(|worker| (100..199).contains(worker)) && first[0] + 1 == first[1], "{first:?}");
+    assert_eq!(until, Some(u64::from(300 - first[0])), "those behind them were not asked");
+    desk.done(5, tasks[5]);
+    assert_eq!(kept(&desk), (vec![5, first[1]], Some(u64::from(300 - first[1]))));
+    let actions = desk.done(199, tasks[199]);
+    let starts = |action: &Action| matches!(action, Action::Start { task, gang, .. } if *task == pair && gang[..] == [5, 199].map(WorkerId));
+    assert!(actions.iter().any(starts), "{actions:?}");
+}
