@@ -405,7 +405,7 @@ impl Driver {
         self.watch_homing(now);
         self.tend_pools(now);
         self.answer_questions();
-        self.progress.tick(now, || present(&self.core, &self.workers, &self.port));
+        self.progress.tick(now, || present(&self.core, &self.workers, &self.port, &self.recording));
         if self.progress.may_hang(now) {
             self.tell_what_has_no_limit();
         }

@@ -60,7 +60,7 @@ pub struct Standing {
 pub struct Count {
     /// All there are, and those that are known to come.
     pub submitted: usize,
-    /// On a worker, and not in a queue there.
+    /// On a worker, and not in a queue there; or ended just now, and not yet recorded.
     pub running: usize,
     /// Ended, in whatever way.
     pub done: usize,
@@ -130,7 +130,7 @@ pub struct Tally {
 
 /// What is so at this moment, and counted elsewhere.
 pub(super) struct Present {
-    /// Tasks that run now, by kind.
+    /// Tasks that run now, or ran and are being recorded, by kind.
     pub(super) running: [(Kind, u64); 5],
     /// Workers at hand.
     pub(super) workers: usize,

@@ -17,18 +17,20 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 
 use super::driver::Driver;
 use super::port::DriverEnd;
 use super::progress::{Count, Present};
+use super::tasks::Live;
 use super::workers::{Stage, Worker};
 use crate::core::Core;
 use crate::machine;
 use crate::model::{
-    BatchJob, CampaignStatus, FailureStatus, Hash, KindStatus, RunningStatus, STATUS_SCHEMA, TaskId,
-    WaitingStatus, WorkerId, WorkerStatus,
+    BatchJob, CampaignStatus, FailureStatus, Hash, Kind, KindStatus, Outcome, RunningStatus, STATUS_SCHEMA,
+    TaskId, WaitingStatus, WorkerId, WorkerStatus,
 };
 use crate::process::Wake;
 use crate::transport::wait::wait;
@@ -171,10 +173,21 @@ fn serve<W: Fn() -> bool>(
 }
 
 /// What is so at this moment.
-pub(super) fn present(core: &Core, workers: &BTreeMap<WorkerId, Worker>, port: &DriverEnd) -> Present {
+pub(super) fn present(
+    core: &Core,
+    workers: &BTreeMap<WorkerId, Worker>,
+    port: &DriverEnd,
+    recording: &FxHashMap<TaskId, (Live, Arc<Outcome>)>,
+) -> Present {
     let ready = |worker: &&Worker| worker.takes_tasks();
+    // What ran until now is done once it is recorded, and waits for nothing else.
+    let ran = |kind: Kind| {
+        let is_one =
+            |(task, _): &&(Live, _)| task.submission.job.kind() == kind && task.rare.worker.is_some();
+        recording.values().filter(is_one).count() as u64
+    };
     Present {
-        running: core.running_by_kind(),
+        running: core.running_by_kind().map(|(kind, number)| (kind, number + ran(kind))),
         workers: workers.values().filter(ready).count(),
         full: port.full(),
         to_come: port.to_come(),
@@ -207,7 +220,8 @@ impl Driver {
     fn status(&self) -> CampaignStatus {
         let About { script, journal, job } = self.counter.about.clone();
         let now = Instant::now();
-        let standing = self.progress.standing(now, present(&self.core, &self.workers, &self.port));
+        let standing =
+            self.progress.standing(now, present(&self.core, &self.workers, &self.port, &self.recording));
         let of_kind = |Count { submitted, running, done, failed }: Count| KindStatus {
             submitted,
             running,
