@@ -148,9 +148,11 @@ fn resident_bytes() -> u64 {
 
 fn main() {
     let plain = |_| Placement::default();
+    // Who submits has the names.
+    let names: Vec<String> = (0..1000).map(|n| format!("n{n}")).collect();
     let not_on = |n: u64| Placement {
         exclusive: n.is_multiple_of(4).then_some(Exclusive::Node),
-        not_on: Some(format!("n{}", n % 50)),
+        not_on: Some(names[n as usize % 50].clone()),
         ..Placement::default()
     };
     let applications = |n: u64| Placement {
@@ -158,7 +160,8 @@ fn main() {
         exclusive: Some(Exclusive::Node),
         ..Placement::default()
     };
-    let grouped = |n: u64| Placement { group: Some(format!("g{}", n % 1000)), ..Placement::default() };
+    let grouped =
+        |n: u64| Placement { group: Some(names[n as usize % 1000].clone()), ..Placement::default() };
     let limit = Some(3_600_000_000);
     // `count WHAT N`: so many of one thing, for benches/counts.
     if let [_, _, what, n] = &std::env::args().collect::<Vec<_>>()[..] {

@@ -33,6 +33,13 @@ pub(super) struct Demand {
 }
 
 impl Demand {
+    /// What it needs where any workers will do.
+    pub fn of(task: &Task) -> Self {
+        let (need, gpus) = (task.need, task.gpus());
+        let (nodes, cores, whole) = (need.nodes(), need.cores(), need.is_quiet());
+        Demand { nodes, cores, gpus, whole, avoids: false }
+    }
+
     /// Where this fits the other does.
     fn covers(self, other: Self) -> bool {
         self.nodes >= other.nodes
@@ -89,10 +96,7 @@ impl Walk {
 impl Core {
     /// What it needs now.
     pub(super) fn demand(&self, ix: TaskIx) -> Demand {
-        let task = &self.tasks[ix];
-        let (need, gpus) = (task.need, task.gpus());
-        let (nodes, cores, whole) = (need.nodes(), need.cores(), need.is_quiet());
-        Demand { nodes, cores, gpus, whole, avoids: self.avoids(ix) }
+        Demand { avoids: self.avoids(ix), ..Demand::of(&self.tasks[ix]) }
     }
 
     /// Starts the gangs that go before `before`. While `first`, nobody waits who goes before them.
@@ -349,6 +353,10 @@ impl Core {
         enough: usize,
         is_such: impl Fn(NodeIx, WorkerId) -> bool,
     ) -> usize {
+        if enough <= 1 {
+            let is_one = |node: NodeIx| self.fleet[node].workers.iter().any(|id| is_such(node, *id));
+            return usize::from(self.pools[pool.at()].hosts().any(is_one));
+        }
         // By allocation: how many, and the last of them.
         let mut counts: Vec<(usize, Option<NodeIx>)> = Vec::new();
         let mut most = 0;

@@ -6,6 +6,8 @@
 //! its nodes in one step or none, so two gangs never wait for each other. Measurements that have parts of a node
 //! share its lease (`side`): its holder stands for all of them, and where it leaves the next one holds it.
 
+use smallvec::SmallVec;
+
 use super::Core;
 use super::api::{Action, Gang};
 use super::fleet::{Fleet, Lease};
@@ -19,8 +21,8 @@ use crate::model::{Attempt, WorkerId};
 pub(super) const LONGEST_STREAK: u8 = 8;
 
 /// The nodes of a gang, each once.
-pub(super) fn nodes_of(fleet: &Fleet, gang: &Gang) -> Vec<NodeIx> {
-    let mut nodes: Vec<NodeIx> = gang.iter().map(|worker| fleet[*worker].node).collect();
+pub(super) fn nodes_of(fleet: &Fleet, gang: &Gang) -> SmallVec<[NodeIx; 4]> {
+    let mut nodes: SmallVec<[NodeIx; 4]> = gang.iter().map(|worker| fleet[*worker].node).collect();
     nodes.dedup();
     nodes
 }
@@ -50,21 +52,21 @@ impl Core {
     /// Takes the preparation as far as it goes.
     pub(super) fn advance(&mut self, ix: TaskIx) {
         let State::Leasing(gang) = &self.tasks[ix].state else { return };
-        let gang = gang.clone();
-        let nodes = nodes_of(&self.fleet, &gang);
-        if self.cease_if_late(nodes[0]) {
+        let (gang, need) = (gang.clone(), self.tasks[ix].need);
+        let leader = gang.leader();
+        let node = self.fleet[leader].node;
+        if self.cease_if_late(node) {
             return;
         }
-        let need = self.tasks[ix].need;
         if !need.is_quiet() {
-            let charge = self.charge(ix);
-            if self.fleet[gang.leader()].fits(need, charge) {
-                self.release(ix, &nodes);
+            if self.fleet[leader].fits(need, self.charge(ix)) {
+                self.release(ix, &[node]);
                 self.put(ix, gang);
             }
             return;
         }
-        let all: Vec<TaskIx> = self.fleet[nodes[0]].holders().collect();
+        let nodes = nodes_of(&self.fleet, &gang);
+        let all: SmallVec<[TaskIx; 4]> = self.fleet[node].holders().collect();
         if all.iter().filter(|other| self.lacks_any(**other, &gang)).count() > 0 {
             return;
         }
@@ -79,8 +81,7 @@ impl Core {
 
     /// The node was not calm in time for some of those it is prepared for: they are routed, and held back. Were there any?
     fn cease_if_late(&mut self, node: NodeIx) -> bool {
-        let mut late = self.leasing_on(node);
-        late.retain(|ix| self.is_late(*ix));
+        let late: Vec<TaskIx> = self.leasing_on(node).filter(|ix| self.is_late(*ix)).collect();
         for ix in &late {
             self.land(*ix);
             self.agenda.ready.push_back(*ix);
@@ -199,9 +200,9 @@ impl Core {
     }
 
     /// Those for whom the node is being prepared.
-    pub(super) fn leasing_on(&self, node: NodeIx) -> Vec<TaskIx> {
+    pub(super) fn leasing_on(&self, node: NodeIx) -> impl Iterator<Item = TaskIx> {
         let leasing = |ix: &TaskIx| matches!(self.tasks[*ix].state, State::Leasing(_));
-        self.fleet[node].holders().filter(leasing).collect()
+        self.fleet[node].holders().filter(leasing)
     }
 
     /// After a measurement: its node's workers may move again, unless the next one has begun.

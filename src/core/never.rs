@@ -20,7 +20,7 @@ impl Core {
             if early || (task.need == Need::Call && task.rare.is_none()) {
                 return None;
             }
-            let demand = self.demand(ix);
+            let demand = Demand::of(task);
             let part = || self.no_such_part(pool, task.need);
             self.too_large(pool, demand).or_else(part).or_else(|| self.too_many(ix, demand))
         })

@@ -234,7 +234,7 @@ impl Core {
             }
         }
         own.iter().for_each(|(_, ix)| self.make_ready(ix));
-        for ix in self.leasing_on(node) {
+        for ix in self.leasing_on(node).collect::<Vec<_>>() {
             if matches!(&self.tasks[ix].state, State::Leasing(gang) if gang.contains(&id)) {
                 self.land(ix);
                 self.agenda.ready.push_back(ix);

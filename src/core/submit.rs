@@ -225,13 +225,16 @@ impl Core {
         let (rank, demand, gang) = (task.rank, self.demand(ix), task.is_gang());
         if let Some(home) = &self.groups[group.at()].home {
             let worker = home.leader();
-            let suitable = home.iter().filter(|id| self.suits(ix, demand, **id)).copied();
-            if self.distinct(ix, demand, suitable).is_none() {
-                self.refuse_group(ix, Some(worker));
-            } else if gang {
-                self.queue_with_gangs(ix);
-            } else {
+            if gang {
+                let suitable = home.iter().copied().filter(|id| self.suits(ix, demand, *id));
+                match self.distinct(ix, demand, suitable) {
+                    Some(_) => self.queue_with_gangs(ix),
+                    None => self.refuse_group(ix, Some(worker)),
+                }
+            } else if self.suits(ix, demand, worker) {
                 self.queue_at_worker(ix, worker);
+            } else {
+                self.refuse_group(ix, Some(worker));
             }
             return;
         }
