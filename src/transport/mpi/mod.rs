@@ -31,11 +31,15 @@ const IN_FLIGHT: usize = 8;
 /// Look again at once for so long after something happened: longer than a call that does nothing takes there and back, so that
 /// one follows the other without a pause.
 const HOT: Duration = Duration::from_micros(300);
+/// And for so long after it was made, before anything has come: MPI connects in several steps, for each of which both sides look.
+const GREETING: Duration = Duration::from_millis(30);
 /// Shortest pause where slots have more to do than they are at. Who looks all the time takes a core that they want, and gives it away
 /// for all of their turn, milliseconds: who sleeps instead is let in when he wakes.
 const PAUSE: Duration = Duration::from_micros(100);
 /// Longest pause between two looks when idle.
 const IDLE_PAUSE: Duration = Duration::from_millis(2);
+/// Longest pause where nothing waits for room, and nothing has come for a while: 500 looks a second take 2 % of a core.
+const REST_PAUSE: Duration = Duration::from_millis(10);
 /// Longest pause while a measurement has the node.
 const QUIET_PAUSE: Duration = Duration::from_millis(50);
 
@@ -53,6 +57,8 @@ pub struct MpiLink {
     buffer: Vec<u8>,
     backlog: usize,
     last_activity: Instant,
+    /// Something has come.
+    heard: bool,
     quiet: bool,
     /// Disconnect the communicator at the end (it was made for this link alone).
     owned: bool,
@@ -62,6 +68,8 @@ pub struct MpiLink {
 /// How often a link is looked at.
 #[derive(Clone, Copy)]
 enum Pace {
+    /// The other end is there, and has said nothing yet.
+    New,
     /// Somebody waits for what comes, or the other end for what is being sent: a large message goes on only while both look.
     Eager,
     /// Nobody idles meanwhile.
@@ -71,12 +79,14 @@ enum Pace {
 }
 
 impl Pace {
-    /// Until the next look, where nothing has happened for so long. A quarter of the silence costs little and answers soon.
+    /// Until the next look, where nothing has happened for so long. A quarter of the silence costs little and answers soon; of a long
+    /// one it is a fiftieth, by which nobody is kept waiting who has waited for all of it.
     fn pause(self, silence: Duration) -> Duration {
         match self {
             Pace::Rare => QUIET_PAUSE,
+            Pace::New if silence < GREETING => Duration::ZERO,
             Pace::Eager if silence < HOT => Duration::ZERO,
-            Pace::Eager => (silence / 4).min(IDLE_PAUSE),
+            Pace::New | Pace::Eager => (silence / 4).min(IDLE_PAUSE).max((silence / 50).min(REST_PAUSE)),
             Pace::Patient => (silence / 4).clamp(PAUSE, IDLE_PAUSE),
         }
     }
@@ -126,6 +136,7 @@ impl MpiLink {
             buffer: Vec::new(),
             backlog: 0,
             last_activity: Instant::now(),
+            heard: false,
             quiet: false,
             owned,
             lifeline,
@@ -172,6 +183,10 @@ impl MpiLink {
             let buffer = std::mem::take(&mut self.buffer);
             self.receiving = self.comm.receive(self.rank, buffer).map_err(failed)?;
         }
+        if self.receiving.is_none() && self.last_activity.elapsed() >= HOT {
+            // Open MPI looks for what has come once it has said that nothing had. It would say so after the next pause.
+            self.receiving = self.comm.receive(self.rank, Vec::new()).map_err(failed)?;
+        }
         let Some(receiving) = self.receiving.take() else { return Ok(false) };
         let message = match receiving.message().map_err(failed)? {
             Ok(message) => message,
@@ -183,6 +198,7 @@ impl MpiLink {
         inbox.space(message.len())[..message.len()].copy_from_slice(&message);
         inbox.filled(message.len());
         self.buffer = message;
+        self.heard = true;
         Ok(true)
     }
 
@@ -245,6 +261,8 @@ impl Link for MpiLink {
     fn next_poll(&self, now: Instant, backed_up: bool) -> Option<Instant> {
         let pace = if self.quiet {
             Pace::Rare
+        } else if !self.heard {
+            Pace::New
         } else if backed_up && self.sending.is_empty() && self.receiving.is_none() {
             Pace::Patient
         } else {
@@ -283,9 +301,12 @@ mod tests {
     #[test]
     fn who_looks_late_leaves_nobody_idle_and_who_looks_often_takes_no_core_that_is_wanted() {
         let us = Duration::from_micros;
-        let pauses = |pace: Pace| [0, 299, 300, 2000, 1_000_000].map(|silence| pace.pause(us(silence)));
-        assert_eq!(pauses(Pace::Eager), [us(0), us(0), us(75), us(500), IDLE_PAUSE]);
-        assert_eq!(pauses(Pace::Patient), [PAUSE, PAUSE, PAUSE, us(500), IDLE_PAUSE]);
-        assert_eq!(pauses(Pace::Rare), [QUIET_PAUSE; 5]);
+        let silences = [0, 299, 300, 2000, 100_000, 200_000, 60_000_000];
+        let pauses = |pace: Pace| silences.map(|silence| pace.pause(us(silence)));
+        assert_eq!(pauses(Pace::Eager), [us(0), us(0), us(75), us(500), IDLE_PAUSE, us(4000), REST_PAUSE]);
+        let patient = [PAUSE, PAUSE, PAUSE, us(500), IDLE_PAUSE, IDLE_PAUSE, IDLE_PAUSE];
+        assert_eq!(pauses(Pace::Patient), patient);
+        assert_eq!(pauses(Pace::New), [us(0), us(0), us(0), us(0), IDLE_PAUSE, us(4000), REST_PAUSE]);
+        assert_eq!(pauses(Pace::Rare), [QUIET_PAUSE; 7]);
     }
 }
