@@ -1,7 +1,7 @@
 -- For benches/at_rest: at_rest.lua SECONDS CALLS. Says when the first result is there, rests for so long, and prints the median of
 -- what calls take (ms) before each of which a second has passed.
 local harness = require "harness"
-local seconds, calls = tonumber(arg[1]), tonumber(arg[2])
+local seconds, calls = tonumber(arg[1]) or 0, tonumber(arg[2]) or 0
 
 local function nothing() end
 
