@@ -8,6 +8,17 @@ local M = {}
 
 local function complain(who, text, ...) failure.raise(who .. ": " .. string.format(text, ...)) end
 
+-- More of anything no pool has, and nobody counts.
+local MOST = 65535
+
+-- So many of each of so many.
+local function times(who, name, count, of_each, each)
+  if each > MOST // count then
+    complain(who, "%s = %d times %s = %d is more than the %d that can be asked for", name, count, of_each, each, MOST)
+  end
+  return count * each
+end
+
 -- Is it an MPI application?
 local function is_asked(o)
   for key in next, o do
@@ -79,13 +90,13 @@ local function complete(who, o)
   o.launch = {
     launcher = o.launcher,
     args = o.launcher_args,
-    ranks = nodes * per_node,
+    ranks = times(who, "nodes", nodes, "ranks_per_node", per_node),
     ranks_per_node = per_node,
     cores_per_rank = o.cores,
     gpus_per_rank = o.gpus_per_rank,
   }
   if o.gpus_per_rank then
-    local gpus = per_node * o.gpus_per_rank
+    local gpus = times(who, "ranks_per_node", per_node, "gpus_per_rank", o.gpus_per_rank)
     if o.gpus and o.gpus ~= gpus then
       complain(
         who,
@@ -99,7 +110,7 @@ local function complete(who, o)
     o.gpus = gpus
   end
   -- What the scheduler counts: nodes, and cores of each. A launcher of one's own may want any number.
-  o.nodes, o.cores = nodes, per_node * (o.cores or 1)
+  o.nodes, o.cores = nodes, times(who, "ranks_per_node", per_node, "cores", o.cores or 1)
   local objective, metrics = o.objective, o.metrics or {}
   if not metrics[objective] and (objective or "wall_s") ~= "wall_s" then
     complain(

@@ -195,7 +195,7 @@ local SCHEMA = {
     slots = t.either(t.whole(1, MOST_SLOTS), t.one_of "cores"),
     gpus = t.whole(0, MOST_GPUS),
     resources = t.map(t.whole(0), "a table of names and amounts: { license = 2 }"),
-    hosts = t.list(t.text, "host names"),
+    hosts = t.some(t.text, "host names"),
     start = t.one_of("auto", "local", "spawn", "static", "srun", "ssh"),
     root_node = t.one_of("auto", "measure", "spare"),
     placement = t.one_of("strict", "warn"),
@@ -209,7 +209,7 @@ local SCHEMA = {
   grow = {
     workers = t.whole(1),
     per_node = t.whole(1, MOST_PER_NODE),
-    hosts = t.list(t.text, "host names"),
+    hosts = t.some(t.text, "host names"),
     job = t.either(t.text, t.whole(1)),
   },
   session = with(PROGRAM, { init = t.function_of "the session" }),

@@ -199,6 +199,16 @@ local function list(of, what)
   end
 end
 
+-- The same with something in it.
+local function some(of, what)
+  local all = list(of, what)
+  return function(value)
+    local good, problem = all(value)
+    if good and #good == 0 then return nil, what .. ", not an empty list" end
+    return good, problem
+  end
+end
+
 local function map(of, what)
   return function(value)
     if type(value) ~= "table" or failure.is_object(value) then return nil, what end
@@ -470,7 +480,7 @@ M.below, M.flaw, M.is_future = below, flaw, is_future
 M.boolean, M.bytes, M.text, M.shell, M.unicode, M.name, M.without_zero = boolean, bytes, text, shell, unicode, name, without_zero
 M.whole, M.integer, M.number, M.exit_code, M.exit_codes = whole, integer, number, exit_code, exit_codes
 M.duration, M.time_limit, M.cpu_time, M.size = duration, time_limit, cpu_time, size
-M.one_of, M.either, M.list, M.map, M.nested = one_of, either, list, map, nested
+M.one_of, M.either, M.list, M.some, M.map, M.nested = one_of, either, list, some, map, nested
 M.environment, M.plain, M.params, M.status, M.hash = environment, plain, params, status, hash
 M.command, M.launcher, M.reference, M.function_of = command, launcher, reference, function_of
 M.pattern, M.metric, M.better, M.events = pattern, metric, better, events

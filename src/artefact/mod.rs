@@ -43,6 +43,14 @@ pub enum StoreError {
         /// What the system says.
         source: io::Error,
     },
+    /// It is there, and cannot be where it was to be copied to.
+    #[error("cannot copy it to {target}: {source} (TMPDIR names the disk that folders of tasks are on)")]
+    Uncopied {
+        /// The file to be.
+        target: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Somebody else's.
     #[error(
         "the artefact store {folder} belongs to another user (uid {uid}): set HARNESS_CACHE to another folder"
@@ -250,10 +258,8 @@ impl Store {
         let mode = if executable { 0o755 } else { 0o644 };
         let copied =
             fs::copy(&path, target).and_then(|_| fs::set_permissions(target, Permissions::from_mode(mode)));
-        copied.map_err(|source| match source.kind() {
-            io::ErrorKind::StorageFull => StoreError::Full { folder: target.display().to_string() },
-            _ => StoreError::Unwritable { folder: target.display().to_string(), source },
-        })
+        let target = target.display().to_string();
+        copied.map_err(|source| StoreError::Uncopied { target, source })
     }
 
     /// A file beside the store, to be published when it is whole.

@@ -33,11 +33,15 @@ impl Core {
                 continue;
             }
             full |= top.key == 0 || (!may_drain && top.idle == 0 && room_of(top) < CHEAPEST_CALL);
-            if !full && !self.is_vain(pool, ix, may_drain) && self.place(pool, shape, ix, may_drain) {
-                continue;
+            let kept = self.pools[pool.at()].reservation.is_some();
+            let placed =
+                !full && !self.is_vain(pool, ix, may_drain) && self.place(pool, shape, ix, may_drain);
+            let yields = !placed && self.give_way(pool, rank);
+            if kept && self.pools[pool.at()].reservation.is_none() {
+                walk = Walk::default(); // what was kept for a gang is open: it chooses anew before those behind it
             }
-            if self.give_way(pool, rank) {
-                full = false;
+            full &= !yields;
+            if placed || yields {
                 continue;
             }
             if self.fill_in(pool, shape) {

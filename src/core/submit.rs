@@ -160,7 +160,9 @@ impl Core {
         let end = if self.draining || pool.stage == Stage::Closed {
             Some(End::Cancelled)
         } else if let Some(reason) = self.never(ix) {
-            Some(End::Refused { reason })
+            // It could run once: the worker that was lost with it is missing.
+            let workers = task.taken_along();
+            Some(if workers.is_empty() { End::Refused { reason } } else { End::LostWorker { workers } })
         } else {
             pool.is_dead().then(|| End::LostWorker { workers: task.taken_along() })
         };

@@ -12,8 +12,11 @@ enum Begins {
     Hydra,
 }
 
+/// What to do where a launcher does not reach a node.
+const REACH: &str = "outside a job of Slurm mpirun starts them by ssh: `ssh NODE true` has to work without a password from the first node";
+
 /// How its line begins, what is said, and what to do about it where we know.
-const KNOWN: [(Begins, &str, &str); 10] = [
+const KNOWN: [(Begins, &str, &str); 12] = [
     (
         Begins::Name,
         "has detected an attempt to run as root",
@@ -29,6 +32,8 @@ const KNOWN: [(Begins, &str, &str); 10] = [
         "All nodes which are allocated for this job are already filled",
         "launcher_args = { \"--oversubscribe\" }",
     ),
+    (Begins::Plain, "ORTE was unable to reliably start one or more daemons", REACH),
+    (Begins::Plain, "PRTE was unable to reliably start one or more daemons", REACH),
     (Begins::Name, "was unable to find the specified executable file", ""),
     (Begins::Name, "was unable to launch the specified application", ""),
     (Begins::Hydra, "execvp error on file", ""),
@@ -60,7 +65,7 @@ pub fn refusal(stderr: &str) -> Option<String> {
     // A sentence may go over several lines: to the next empty one.
     let lines = stderr[begin..].lines().map(str::trim).take_while(|line| says_something(line));
     let said = lines.collect::<Vec<_>>().join(" ");
-    let said = said.trim_end_matches([':', '.']);
+    let said = said.split(". ").next().unwrap_or_default().trim_end_matches([':', '.']);
     Some(if advice.is_empty() { said.into() } else { format!("{said}; {advice}") })
 }
 
@@ -112,6 +117,17 @@ Either request fewer slots for your application, or make more slots
 available for use.
 --------------------------------------------------------------------------
 ";
+    const NO_DAEMON: &str = "\
+ssh: Could not resolve hostname node2: Name or service not known
+--------------------------------------------------------------------------
+ORTE was unable to reliably start one or more daemons.
+This usually is caused by:
+
+* not finding the required libraries and/or binaries on
+  one or more nodes. Please check your PATH and LD_LIBRARY_PATH
+  settings, or configure OMPI with --enable-orterun-prefix-by-default
+--------------------------------------------------------------------------
+";
     const HYDRA: &str = "[proxy:0:0@node1] HYDU_create_process (lib/utils/launch.c:24): execvp error on file ./gone (No \
                          such file or directory)\n";
 
@@ -128,6 +144,7 @@ available for use.
             "There are not enough slots available in the system to satisfy the 3 slots that were requested by the \
              application; fewer ranks, or launcher_args = { \"--oversubscribe\" }"
         );
+        assert_eq!(of(NO_DAEMON), format!("ORTE was unable to reliably start one or more daemons; {REACH}"));
         assert_eq!(of(HYDRA), HYDRA.trim_end());
         // What the program said before is not in the way.
         let argument = "[mpiexec@node1] match_arg (lib/utils/args.c:166): unrecognized argument foo";

@@ -174,10 +174,12 @@ impl Driver {
             Stage::Gone(text) => Some(text.clone()),
             _ => None,
         };
-        let of_pool =
-            || self.workers.values().rev().filter(|worker| worker.pool == Some(pool)).find_map(loss);
+        let wanted = live.submission.options.placement.host.clone();
+        let is_wanted = |worker: &&Worker| wanted.as_deref().is_none_or(|host| host == worker.host());
+        let of_pool = || self.workers.values().rev().filter(|worker| worker.pool == Some(pool));
         let own = own.and_then(|id| self.workers.get(&id)).and_then(loss);
-        let Some(loss) = own.or_else(of_pool) else {
+        let of_host = || of_pool().filter(is_wanted).find_map(loss);
+        let Some(loss) = own.or_else(of_host).or_else(|| of_pool().find_map(loss)) else {
             return match self.in_quarantine(pool) {
                 Some(barred) => format!(
                     "no worker is left that could run it (`spawn {{ quarantine = N }}` lets a node fail more often): {barred}"

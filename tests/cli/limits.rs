@@ -132,7 +132,7 @@ fn a_stack_that_is_too_small_is_said() {
 #[test]
 fn too_few_descriptors_are_named_with_the_remedy() {
     let folder = Folder::with(AWAIT_SPAWN);
-    for limit in [30, 60] {
+    for limit in [14, 16] {
         let ran = folder.finish(folder.harness_after(&format!("ulimit -n {limit}"), &["c.lua"]));
         let text = format!("{}{}", ran.stdout, ran.stderr);
         assert!(text.contains("too many open files") && text.contains("ulimit -n"), "{limit}: {ran:#?}");

@@ -189,6 +189,19 @@ impl World {
         barred.for_each(|machine| machine.barred = false);
     }
 
+    /// Could it run in the pool, were all idle that is left?
+    fn has_nodes_for(&self, pool: u32, wish: &Placement) -> bool {
+        let (cores, gpus) = (wish.cores.unwrap_or(1) as u16, wish.gpus.unwrap_or(0) as u16);
+        let able = self.machines.iter().filter(|machine| {
+            let is_there = machine.pool == pool && !machine.told && !machine.barred;
+            let may = wish.not_on.as_ref() != Some(&machine.host) && machine.has_part(wish);
+            is_there && may && machine.slots >= cores && machine.gpus >= gpus
+        });
+        let hosts: BTreeSet<&String> = able.map(|machine| &machine.host).collect();
+        let of = |job: u16| hosts.iter().filter(|host| self.allocation(host) == job).count() as u32;
+        (0..self.allocations).any(|job| of(job) >= wish.nodes.unwrap_or(1).max(1))
+    }
+
     pub(super) fn resolved(&mut self, task: TaskId, end: End) {
         let track = &self.tasks[task.0 as usize];
         assert_eq!(track.end, None, "task {task} resolved twice, now {end:?}");
@@ -208,7 +221,8 @@ impl World {
                 assert!(workers.len() <= 1 + request.retries as usize);
                 // A gang that lost a node and whose leader does not end it may run on: it never runs twice at once.
                 let runs_on = track.running && track.gang.len() > 1;
-                assert!(often || !left || runs_on || wish.host.is_some(), "{request:?} given up");
+                let short = !workers.is_empty() && !self.has_nodes_for(request.pool.0, wish);
+                assert!(often || !left || runs_on || wish.host.is_some() || short, "{request:?} given up");
             }
             End::Overdue | End::CameBack => assert!(request.timeout_us.is_some()),
             End::Refused { reason } => {

@@ -192,3 +192,47 @@ fn of_many_nodes_some_are_kept_and_those_that_come_free_before_them_take_their_p
     let starts = |action: &Action| matches!(action, Action::Start { task, gang, .. } if *task == pair && gang[..] == [5, 199].map(WorkerId));
     assert!(actions.iter().any(starts), "{actions:?}");
 }
+
+#[test]
+fn what_is_kept_for_a_gang_stays_so_for_all_behind_it_when_one_before_it_takes_a_node() {
+    let mut desk = Desk::new(&[1; 4]);
+    let long = desk.ask(Kind::Exec, |r| r.placement.host = Some("n1".into())).0;
+    let gang = desk.ask(Kind::Exec, |r| {
+        whole(4)(r);
+        r.placement.priority = Some(6);
+    });
+    for _ in 0..6 {
+        let (_, none) = desk.exec();
+        assert!(none.is_empty(), "three idle nodes are kept");
+    }
+    let (high, actions) = desk.ask(Kind::Exec, |r| r.placement.priority = Some(10));
+    assert_eq!(actions, [start(high, 1, 0)]);
+    assert_eq!(desk.core.reservations().next().map(|kept| (kept.task, kept.nodes)), Some((gang.0, 4)));
+    assert_eq!(desk.done(0, high), [finished(high)]);
+    let starts = |action: &Action| matches!(action, Action::Quiet { on: true, .. });
+    let begun = |action: &Action| matches!(action, Action::Start { task, .. } if *task == gang.0);
+    let actions = desk.done(1, long);
+    assert!(
+        actions.iter().filter(|action| starts(action)).count() == 4 && actions.iter().any(begun),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn a_gang_for_which_there_are_too_few_nodes_since_one_was_lost_with_it_is_lost_too() {
+    let mut desk = Desk::new(&[1; 2]);
+    let request = |r: &mut Request| {
+        whole(2)(r);
+        r.retries = 3;
+    };
+    let (gang, _) = desk.ask(Kind::Exec, request);
+    desk.started(0, gang, 1);
+    let actions = desk.lose(1);
+    let killed = |action: &Action| matches!(action, Action::Kill { task, .. } if *task == gang);
+    assert!(actions.iter().any(killed), "{actions:?}");
+    let workers = vec![WorkerId(1)];
+    desk.done(0, gang);
+    assert!(desk.tick(1_000_000).contains(&resolve(gang, End::LostWorker { workers })), "after a rest");
+    let (late, actions) = desk.ask(Kind::Exec, whole(2));
+    assert!(matches!(&actions[..], [Action::Resolve { task, end: End::Refused { .. } }] if *task == late));
+}

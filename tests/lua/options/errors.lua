@@ -20,6 +20,8 @@ for text, o in pairs {
   ["5 ranks do not spread evenly over 2 nodes: ask for 4 or 6"] = { nodes = 2, ranks = 5 },
   ["1 ranks do not spread evenly over 4 nodes: ask for 4"] = { nodes = 4, ranks = 1 },
   ["6 ranks do not divide into nodes with ranks_per_node = 4: ask for 4 or 8 ranks"] = { ranks = 6, ranks_per_node = 4 },
+  ["nodes = 1000 times ranks_per_node = 100 is more than the 65535 that can be asked for"] = { nodes = 1000, ranks_per_node = 100 },
+  ["ranks_per_node = 256 times cores = 256 is more than the 65535 that can be asked for"] = { ranks_per_node = 256, cores = 256 },
   ["nodes = 2 times ranks_per_node = 2 is 4 ranks, and ranks = 8; leave one"] = { nodes = 2, ranks_per_node = 2, ranks = 8 },
   ['cwd = "scratch" is a folder of one node, and the ranks are on 2'] = { nodes = 2, cwd = "scratch" },
   ["option 'launcher': unknown launcher 'mpiexce' (did you mean 'mpiexec'?); there are aprun, auto, "] = { launcher = "mpiexce" },
@@ -197,6 +199,7 @@ says("measure: option 'metrics': a name is not text in UTF-8: '\\xff'", measure,
 says("exec: option 'host': expected text in UTF-8, got '\\xff'", exec, { cmd = cmd, host = "\xff" })
 says("exec: option 'shell': expected text in UTF-8, got '\\xff'", exec, { shell = "\xff" })
 says("spawn: option 'hosts[1]': expected text in UTF-8, got '\\xff'", spawn, { hosts = { "\xff" } })
+says("spawn: option 'hosts': expected host names, not an empty list, got a table", spawn, { hosts = {} })
 -- What no program can be given.
 says("exec: option 'cmd[2]': expected text without a zero byte, got 'a\\x00b'", exec, { cmd = { "echo", "a\0b" } })
 says("exec: option 'env.A': expected text without a zero byte, got 'a\\x00b'", exec, { cmd = cmd, env = { A = "a\0b" } })
