@@ -80,13 +80,13 @@ enum Pace {
 
 impl Pace {
     /// Until the next look, where nothing has happened for so long. A quarter of the silence costs little and answers soon; of a long
-    /// one it is a fiftieth, by which nobody is kept waiting who has waited for all of it.
+    /// one it is 4 %: who has waited for all of it can wait for that, too.
     fn pause(self, silence: Duration) -> Duration {
         match self {
             Pace::Rare => QUIET_PAUSE,
             Pace::New if silence < GREETING => Duration::ZERO,
             Pace::Eager if silence < HOT => Duration::ZERO,
-            Pace::New | Pace::Eager => (silence / 4).min(IDLE_PAUSE).max((silence / 50).min(REST_PAUSE)),
+            Pace::New | Pace::Eager => (silence / 4).min(IDLE_PAUSE).max((silence / 25).min(REST_PAUSE)),
             Pace::Patient => (silence / 4).clamp(PAUSE, IDLE_PAUSE),
         }
     }
@@ -301,12 +301,12 @@ mod tests {
     #[test]
     fn who_looks_late_leaves_nobody_idle_and_who_looks_often_takes_no_core_that_is_wanted() {
         let us = Duration::from_micros;
-        let silences = [0, 299, 300, 2000, 100_000, 200_000, 60_000_000];
+        let silences = [0, 299, 300, 2000, 50_000, 200_000, 60_000_000];
         let pauses = |pace: Pace| silences.map(|silence| pace.pause(us(silence)));
-        assert_eq!(pauses(Pace::Eager), [us(0), us(0), us(75), us(500), IDLE_PAUSE, us(4000), REST_PAUSE]);
+        assert_eq!(pauses(Pace::Eager), [us(0), us(0), us(75), us(500), IDLE_PAUSE, us(8000), REST_PAUSE]);
         let patient = [PAUSE, PAUSE, PAUSE, us(500), IDLE_PAUSE, IDLE_PAUSE, IDLE_PAUSE];
         assert_eq!(pauses(Pace::Patient), patient);
-        assert_eq!(pauses(Pace::New), [us(0), us(0), us(0), us(0), IDLE_PAUSE, us(4000), REST_PAUSE]);
+        assert_eq!(pauses(Pace::New), [us(0), us(0), us(0), us(0), IDLE_PAUSE, us(8000), REST_PAUSE]);
         assert_eq!(pauses(Pace::Rare), [QUIET_PAUSE; 7]);
     }
 }
